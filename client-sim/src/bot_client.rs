@@ -1,0 +1,111 @@
+//! A bot with the full client runtime: datagrams in, datagrams out, time as an argument.
+
+use std::sync::Arc;
+
+use glam::Vec2;
+use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
+use truetick_netcode::time::Timestamp;
+use truetick_shared::arena::schema::player_fields::VITALS;
+use truetick_shared::arena::step::ArenaPredict;
+use truetick_shared::arena::{ArenaCommand, ArenaSchema};
+
+use crate::bot::{Bot, BotView};
+
+/// Ticks between two looks at the surroundings: bots have human reactions, and looking costs.
+const LOOK_EVERY: u32 = 6;
+
+/// Place of x and y among the fields of anything that moves.
+const X: usize = 0;
+const Y: usize = 1;
+
+/// Place of health among the fields of a player.
+const PLAYER_HEALTH: usize = VITALS.start;
+
+/// See the module.
+pub struct BotClient {
+    runtime: ClientRuntime<ArenaPredict>,
+    kinds: Arc<ArenaSchema>,
+    bot: Bot,
+    view: BotView,
+    look_in: u32,
+    last: ArenaCommand,
+}
+
+impl BotClient {
+    /// A bot that begins to join now.
+    pub fn new(kinds: Arc<ArenaSchema>, seed: u64, now: Timestamp) -> Self {
+        let schema = Arc::new(kinds.schema.clone());
+        Self {
+            runtime: ClientRuntime::new(ArenaPredict::default(), schema, 0, seed, now),
+            kinds,
+            bot: Bot::new(seed),
+            view: BotView::default(),
+            look_in: (seed % u64::from(LOOK_EVERY)) as u32,
+            last: ArenaCommand::default(),
+        }
+    }
+
+    /// The client below the bot.
+    pub fn runtime(&self) -> &ClientRuntime<ArenaPredict> {
+        &self.runtime
+    }
+
+    /// The command sent last.
+    pub fn last_command(&self) -> ArenaCommand {
+        self.last
+    }
+
+    /// Takes in a datagram.
+    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) {
+        self.runtime.receive(datagram, now);
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.runtime.poll_transmit()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.runtime.poll_event()
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    pub fn next_timeout(&self) -> Timestamp {
+        self.runtime.next_timeout()
+    }
+
+    /// Ends the session.
+    pub fn leave(&mut self) {
+        self.runtime.leave();
+    }
+
+    /// Does what time demands: a command for each tick that is due.
+    pub fn advance(&mut self, now: Timestamp) {
+        while let Some(tick) = self.runtime.poll_tick(now) {
+            if self.look_in == 0 {
+                self.look(now);
+                self.look_in = LOOK_EVERY;
+            }
+            self.look_in -= 1;
+            self.last = self.bot.decide(&self.view);
+            self.runtime.submit(tick, self.last, now);
+        }
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let own = self.runtime.buffer().own().map(|own| own.id);
+        let slots: Vec<u16> = self.runtime.buffer().entities().map(|remote| remote.id.slot).collect();
+        self.view.targets.clear();
+        for slot in slots {
+            let Some((id, kind, values)) = self.runtime.view(slot, now) else { continue };
+            let place = || Vec2::new(values[X], values[Y]);
+            if Some(id) == own {
+                self.view.position = place();
+                self.view.health = values[PLAYER_HEALTH];
+            } else if kind == self.kinds.drone || (kind == self.kinds.player && values[PLAYER_HEALTH] > 0.0) {
+                self.view.targets.push(place());
+            }
+        }
+    }
+}

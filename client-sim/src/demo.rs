@@ -1,0 +1,227 @@
+//! The demo and the harnesses: what `truetick-sim`'s commands run.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use truetick_netcode::clock;
+use truetick_netcode::time::Timestamp;
+use truetick_server::config::ServerConfig;
+use truetick_server::files::write_text;
+use truetick_server::host::Host;
+use truetick_shared::arena::arena_schema;
+
+use crate::profile::Profile;
+use crate::relay_thread::RelayThread;
+use crate::report::{Report, RunPart};
+use crate::swarm::{Swarm, SwarmConfig};
+use crate::table::{LiveTable, latency_table};
+
+type Outcome = Result<Vec<String>, Box<dyn Error>>;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Length of the run; 0 runs until Ctrl-C
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seconds: u64,
+    /// Seed of world, bots and network
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the report as JSON
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
+}
+
+/// Options of the demo.
+#[derive(Args, Clone, Debug)]
+pub struct DemoOptions {
+    /// Bots, 1 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub clients: u64,
+    /// Drones, moved by the server
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub drones: u32,
+    /// Ticks per second, 10 to 128
+    #[arg(long, value_name = "HZ", default_value_t = 60)]
+    pub tick_rate: u32,
+    /// Network between bots and server
+    #[arg(long, value_enum, default_value_t = Profile::Clean)]
+    pub profile: Profile,
+    /// Players touch nothing but walls: predictions must then be exact
+    #[arg(long)]
+    pub ghosts: bool,
+    /// Exit non-zero if this share of ticks or more is missed
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    pub max_missed: f64,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of bots and latency harness.
+#[derive(Args, Clone, Debug)]
+pub struct RemoteOptions {
+    /// The running server
+    #[arg(long, value_name = "ADDRESS")]
+    pub server: SocketAddr,
+    /// Bots, 1 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub clients: u64,
+    /// Network between bots and server
+    #[arg(long, value_enum, default_value_t = Profile::Clean)]
+    pub profile: Profile,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Starts a server in this process and plays against it. Returns the budgets that were missed.
+pub async fn demo(options: DemoOptions) -> Outcome {
+    let config = ServerConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tick_rate: options.tick_rate,
+        drones: options.drones,
+        ghosts: options.ghosts,
+        max_clients: options.clients as usize + 8,
+        seed: options.common.seed,
+        ..ServerConfig::default()
+    };
+    config.check("command line")?;
+    let host = Host::start_arena(&config)?;
+    println!("An authoritative server runs at {} Hz on {}.", options.tick_rate, host.address());
+    let players =
+        Players::start(host.address(), options.clients as usize, options.profile, options.common.seed)?;
+    println!("{} bots join over real UDP; {}.", options.clients, options.profile.describe());
+    println!("Each predicts itself, reconciles with the server and interpolates the others. Ctrl-C ends.\n");
+    let run = |seconds| RunPart {
+        clients: options.clients as usize,
+        drones: options.drones,
+        tick_rate: options.tick_rate,
+        profile: options.profile.describe().into(),
+        seed: options.common.seed,
+        seconds,
+    };
+    let started = clock::now();
+    let mut table = LiveTable::default();
+    watch(&options.common, started, |seconds| {
+        let report = Report::new(run(seconds), &players.swarm.figures(), Some(&host.report()));
+        table.show(&report)?;
+        Ok(host.is_running())
+    })
+    .await?;
+    let seconds = clock::now().since(started).as_secs_f64();
+    let figures = players.stop()?;
+    let report = Report::new(run(seconds), &figures, Some(&host.stop()?));
+    table.finish(&report)?;
+    save(&options.common, &report)?;
+    Ok(report.missed_budgets(options.max_missed))
+}
+
+/// Plays against a running server.
+pub async fn bots(options: RemoteOptions) -> Outcome {
+    let mut table = LiveTable::default();
+    let report = play_remote(&options, |report| table.show(report)).await?;
+    table.finish(&report)?;
+    Ok(report.missed_budgets(100.0))
+}
+
+/// Measures a running server's latency by stages.
+pub async fn latency(options: RemoteOptions) -> Outcome {
+    println!("Measuring; the stages hold where this host is the server's.");
+    let report = play_remote(&options, |_| Ok(())).await?;
+    print!("{}", latency_table(&report));
+    Ok(report.missed_budgets(100.0))
+}
+
+async fn play_remote(
+    options: &RemoteOptions,
+    mut show: impl FnMut(&Report) -> std::io::Result<()>,
+) -> Result<Report, Box<dyn Error>> {
+    let players =
+        Players::start(options.server, options.clients as usize, options.profile, options.common.seed)?;
+    let run = |seconds| RunPart {
+        clients: options.clients as usize,
+        drones: 0,
+        tick_rate: 60,
+        profile: options.profile.describe().into(),
+        seed: options.common.seed,
+        seconds,
+    };
+    let started = clock::now();
+    watch(&options.common, started, |seconds| {
+        show(&Report::new(run(seconds), &players.swarm.figures(), None))?;
+        Ok(true)
+    })
+    .await?;
+    let seconds = clock::now().since(started).as_secs_f64();
+    let report = Report::new(run(seconds), &players.stop()?, None);
+    save(&options.common, &report)?;
+    Ok(report)
+}
+
+struct Players {
+    swarm: Swarm,
+    relay: Option<RelayThread>,
+}
+
+impl Players {
+    fn start(
+        server: SocketAddr,
+        clients: usize,
+        profile: Profile,
+        seed: u64,
+    ) -> Result<Self, Box<dyn Error>> {
+        let kinds = Arc::new(arena_schema()?);
+        let relay = profile.link().map(|link| RelayThread::start(server, link, seed)).transpose()?;
+        let server = relay.as_ref().map_or(server, RelayThread::address);
+        let swarm = Swarm::start(&SwarmConfig { server, clients, seed }, &kinds)?;
+        Ok(Self { swarm, relay })
+    }
+
+    fn stop(self) -> std::io::Result<crate::measure::ClientFigures> {
+        let figures = self.swarm.stop()?;
+        if let Some(relay) = self.relay {
+            // The farewells are still on their way.
+            clock::sleep(Duration::from_millis(300));
+            relay.stop()?;
+        }
+        Ok(figures)
+    }
+}
+
+/// Calls `show` each second until the time is up, a signal comes or `show` says that it is over.
+async fn watch(
+    common: &Common,
+    started: Timestamp,
+    mut show: impl FnMut(f64) -> Result<bool, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.tick().await;
+    let mut left = common.seconds;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = every.tick() => {}
+        }
+        let goes_on = show(clock::now().since(started).as_secs_f64())?;
+        left = left.saturating_sub(1);
+        if !goes_on || (common.seconds > 0 && left == 0) {
+            return Ok(());
+        }
+    }
+}
+
+fn save(common: &Common, report: &Report) -> Result<(), Box<dyn Error>> {
+    if let Some(path) = &common.json {
+        write_text(path, &serde_json::to_string_pretty(report)?)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Headless clients of the arena.
+//!
+//! ```text
+//! bot (decides) -> bot_client (sans-IO) -> swarm (sockets, threads) -> report (figures) -> table (terminal)
+//! ```
+//! [`demo`] starts a server in this process and plays against it; [`profile`] has the networks.
+
+pub mod bot;
+pub mod bot_client;
+pub mod demo;
+pub mod measure;
+pub mod profile;
+pub mod relay_thread;
+pub mod report;
+pub mod swarm;
+pub mod table;

@@ -1,0 +1,67 @@
+//! The networks that bots play over, with their numbers.
+//!
+//! | profile | round trip | jitter | loss, each way | else |
+//! |---|---|---|---|---|
+//! | `clean` | loopback itself, no relay | | | |
+//! | `lan` | 1 ms | 0.2 ms | none | |
+//! | `wan` | 80 ms | 10 ms | 1 % | |
+//! | `mobile` | 120 ms | 40 ms | 3 %, in bursts of 6 datagrams on average | |
+//! | `awful` | 200 ms | 60 ms | 10 % | 2 % overtaken, 2 % doubled |
+//!
+//! Jitter is the width of the spread of the one-way delay.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use truetick_netcode::link_sim::{Bursts, LinkConfig};
+
+/// A network; see the module for the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Loopback itself.
+    Clean,
+    /// A local network.
+    Lan,
+    /// Across a continent, wired.
+    Wan,
+    /// A mobile phone.
+    Mobile,
+    /// As bad as it may get.
+    Awful,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 5] = [Self::Clean, Self::Lan, Self::Wan, Self::Mobile, Self::Awful];
+
+    /// One direction of the path; `None` for no relay at all.
+    pub fn link(self) -> Option<LinkConfig> {
+        let path = |rtt_us: u64, jitter_us: u64| LinkConfig {
+            latency: Duration::from_micros(rtt_us / 2),
+            jitter: Duration::from_micros(jitter_us),
+            ..LinkConfig::default()
+        };
+        // 0.5 % of datagrams begin a burst of 6 on average: 3 % are in one.
+        let bursts = Bursts { enter: 0.005_2, leave: 1.0 / 6.0, loss: 1.0 };
+        match self {
+            Self::Clean => None,
+            Self::Lan => Some(path(1_000, 200)),
+            Self::Wan => Some(LinkConfig { loss: 0.01, ..path(80_000, 10_000) }),
+            Self::Mobile => Some(LinkConfig { bursts: Some(bursts), ..path(120_000, 40_000) }),
+            Self::Awful => {
+                Some(LinkConfig { loss: 0.1, reorder: 0.02, duplicate: 0.02, ..path(200_000, 60_000) })
+            }
+        }
+    }
+
+    /// The numbers in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Clean => "clean: loopback itself",
+            Self::Lan => "lan: 1 ms round trip, 0.2 ms jitter",
+            Self::Wan => "wan: 80 ms round trip, 10 ms jitter, 1 % loss",
+            Self::Mobile => "mobile: 120 ms round trip, 40 ms jitter, 3 % loss in bursts",
+            Self::Awful => "awful: 200 ms round trip, 60 ms jitter, 10 % loss, 2 % overtaken, 2 % doubled",
+        }
+    }
+}

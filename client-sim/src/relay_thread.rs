@@ -1,0 +1,50 @@
+//! A UDP relay on a thread of its own: puts a [`crate::profile::Profile`] between bots and server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use truetick_netcode::clock;
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::transport::relay::UdpRelay;
+
+/// A running relay.
+pub struct RelayThread {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl RelayThread {
+    /// Starts a relay to `server`; each direction of each client's path behaves as `link`.
+    pub fn start(server: SocketAddr, link: LinkConfig, seed: u64) -> io::Result<Self> {
+        let mut relay = UdpRelay::bind(server, link, seed)?;
+        let address = relay.address()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let run = move || {
+            while !told.load(Ordering::Relaxed) {
+                let now = clock::now();
+                relay.wait(now, now + Duration::from_millis(100))?;
+                relay.pump(clock::now())?;
+            }
+            Ok(())
+        };
+        let thread = thread::Builder::new().name("truetick-relay".into()).spawn(run)?;
+        Ok(Self { address, stop, thread })
+    }
+
+    /// Where bots send to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> io::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the relay's thread panicked")))
+    }
+}

@@ -1,0 +1,314 @@
+//! The report of a run: one structure, its JSON keys stable and described here.
+
+use serde::Serialize;
+use truetick_server::core::metrics::Times;
+use truetick_server::files::resident_bytes;
+use truetick_server::host::HostReport;
+
+use crate::measure::ClientFigures;
+
+/// A time's distribution in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Longest.
+    pub max: f64,
+}
+
+impl From<&Times> for Percentiles {
+    fn from(times: &Times) -> Self {
+        Self { p50: times.quantile_ms(0.5), p99: times.quantile_ms(0.99), max: times.max_ms() }
+    }
+}
+
+/// A mean.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+}
+
+/// Everything a run showed. Parts are absent where they were not measured: `server` and what it alone knows
+/// when the server ran elsewhere.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was run.
+    pub run: RunPart,
+    /// The server's cost.
+    pub server: Option<ServerPart>,
+    /// How long things take.
+    pub latency: LatencyPart,
+    /// How often prediction was wrong.
+    pub prediction: PredictionPart,
+    /// How others are shown.
+    pub interpolation: InterpolationPart,
+    /// What became of commands, all clients together.
+    pub commands: Option<CommandsPart>,
+    /// What snapshots hold.
+    pub snapshot: Option<SnapshotPart>,
+    /// Whether clients hold what the server sent.
+    pub integrity: IntegrityPart,
+    /// Who came and who was lost.
+    pub clients: ClientsPart,
+}
+
+/// What was run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunPart {
+    /// Bots.
+    pub clients: usize,
+    /// Drones.
+    pub drones: u32,
+    /// Ticks per second.
+    pub tick_rate: u32,
+    /// Network.
+    pub profile: String,
+    /// Seed of world, bots and network.
+    pub seed: u64,
+    /// Length in seconds.
+    pub seconds: f64,
+}
+
+/// The server's cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerPart {
+    /// Ticks simulated.
+    pub ticks: u64,
+    /// Ticks whose time line slipped, or whose last snapshot was handed to the kernel after the next deadline.
+    pub missed_ticks: u64,
+    /// From the last drain before a tick to the handing over of its last snapshot.
+    pub tick_ms: Percentiles,
+    /// Processor time of the server's threads per tick, receiving included (thread CPU clock).
+    pub cpu_ms_per_tick: Mean,
+    /// Bytes of UDP payload sent per client and second.
+    pub bytes_out_per_client_s: f64,
+    /// Snapshot packets sent per tick, all clients together.
+    pub packets_out_per_tick: f64,
+    /// Resident memory of the process; in the demo the bots are in the same process.
+    pub rss_bytes: u64,
+    /// Datagrams that the kernel dropped before the server read them.
+    pub kernel_drops: u64,
+    /// Datagrams that the server dropped: malformed, incompatible, misbehaving, stale, strange or too many.
+    pub dropped_datagrams: u64,
+}
+
+/// How long things take.
+#[derive(Clone, Debug, Serialize)]
+pub struct LatencyPart {
+    /// A command's sending to the first snapshot with its effect, at the client.
+    pub command_to_snapshot_ms: Percentiles,
+    /// A command's arrival at the server's socket (kernel time stamp) to the handing over of the first snapshot
+    /// with its effect.
+    pub arrival_to_sent_ms: Option<Percentiles>,
+    /// The first split by stage; true only where client and server share a host's clock.
+    pub stages_ms: StagesPart,
+}
+
+/// Stages of a command's way and back.
+#[derive(Clone, Debug, Serialize)]
+pub struct StagesPart {
+    /// From sending to the server's socket.
+    pub client_to_server: Percentiles,
+    /// From there to the tick's deadline.
+    pub wait_for_tick: Percentiles,
+    /// From there to the making of the client's snapshot.
+    pub simulate_and_encode: Percentiles,
+    /// From there to the client's socket.
+    pub server_to_client: Percentiles,
+}
+
+/// How often prediction was wrong.
+#[derive(Clone, Debug, Serialize)]
+pub struct PredictionPart {
+    /// Server states that were compared with a prediction.
+    pub ticks: u64,
+    /// Those in which any predicted field differed on the grid at the acknowledged command.
+    pub mispredictions: u64,
+    /// By cause: the server lacked a command in time.
+    pub caused_by_command: u64,
+    /// By cause: something else touched the player.
+    pub caused_by_interaction: u64,
+    /// By cause: none known; a defect.
+    pub unexplained: u64,
+    /// Distance between wrong prediction and truth, metres.
+    pub error_m_p99: f64,
+}
+
+/// How others are shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterpolationPart {
+    /// How far behind the newest state others are shown, median over clients and time.
+    pub delay_ms_p50: f64,
+    /// Time in which a client had nothing newer to show, summed over clients.
+    pub starved_ms: f64,
+    /// Longest time that any client was without a newer snapshot.
+    pub longest_gap_ms: f64,
+}
+
+/// What became of commands.
+#[derive(Clone, Debug, Serialize)]
+pub struct CommandsPart {
+    /// New and in time.
+    pub received: u64,
+    /// Came after their tick's drain.
+    pub late: u64,
+    /// Not there at their tick's drain; the last one was repeated.
+    pub missing: u64,
+    /// Came again, as redundancy makes them.
+    pub duplicate: u64,
+    /// Too far ahead or contradicting.
+    pub rejected: u64,
+}
+
+/// What snapshots hold.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotPart {
+    /// Relevant entities per client and tick.
+    pub entities_per_client_mean: f64,
+    /// Bytes of state per entity update sent, headers of snapshots included.
+    pub bytes_per_entity: f64,
+    /// Bytes of UDP payload per client and tick.
+    pub bytes_per_client_tick: f64,
+    /// Entity updates put off for lack of budget.
+    pub deferred: u64,
+    /// Share of encoded entities that another client's encoding served, 0 to 1.
+    pub encode_shared: f64,
+}
+
+/// Whether clients hold what the server sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct IntegrityPart {
+    /// Packets whose decoded state hashed to something else than the server's.
+    pub hash_mismatches: u64,
+    /// Datagrams that could not be decoded.
+    pub decode_errors: u64,
+    /// Datagrams dropped because they were repeated or overtaken by newer ones.
+    pub stale: u64,
+}
+
+/// Who came and who was lost.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientsPart {
+    /// Clients that joined.
+    pub joined: usize,
+    /// Clients that lost their session, or never got one.
+    pub lost: usize,
+    /// Processor time of the bots per tick, all together.
+    pub cpu_ms_per_tick: f64,
+}
+
+impl Report {
+    /// Puts a run's figures together.
+    pub fn new(run: RunPart, clients: &ClientFigures, host: Option<&HostReport>) -> Self {
+        let ticks = run.seconds * f64::from(run.tick_rate);
+        let counts = clients.counts;
+        let [to_server, wait, simulate, to_client] = &clients.stages;
+        Self {
+            server: host.map(server_part),
+            latency: LatencyPart {
+                command_to_snapshot_ms: (&clients.command_to_snapshot).into(),
+                arrival_to_sent_ms: host.map(|host| (&host.rooms.arrival_to_sent).into()),
+                stages_ms: StagesPart {
+                    client_to_server: to_server.into(),
+                    wait_for_tick: wait.into(),
+                    simulate_and_encode: simulate.into(),
+                    server_to_client: to_client.into(),
+                },
+            },
+            prediction: PredictionPart {
+                ticks: counts.compared,
+                mispredictions: counts.mispredictions,
+                caused_by_command: clients.causes[0],
+                caused_by_interaction: clients.causes[1],
+                unexplained: clients.causes[2],
+                error_m_p99: clients.errors.quantile_m(0.99),
+            },
+            interpolation: InterpolationPart {
+                delay_ms_p50: clients.interpolation_delay.quantile_ms(0.5),
+                starved_ms: clients.starved.as_secs_f64() * 1e3,
+                longest_gap_ms: counts.longest_gap_us as f64 / 1e3,
+            },
+            commands: host.map(commands_part),
+            snapshot: host.map(snapshot_part),
+            integrity: IntegrityPart {
+                hash_mismatches: counts.hash_mismatches,
+                decode_errors: counts.decode_errors,
+                stale: counts.stale,
+            },
+            clients: ClientsPart {
+                joined: clients.joined,
+                lost: clients.lost + (run.clients - clients.joined),
+                cpu_ms_per_tick: ratio(clients.cpu.as_secs_f64() * 1e3, ticks),
+            },
+            run,
+        }
+    }
+
+    /// What the run should have kept and did not, in words.
+    pub fn missed_budgets(&self, max_missed_percent: f64) -> Vec<String> {
+        let mut missed = Vec::new();
+        let mut none = |what: &str, count: u64| {
+            if count > 0 {
+                missed.push(format!("{count} {what}, should be 0"));
+            }
+        };
+        none("clients lost", self.clients.lost as u64);
+        none("hash mismatches", self.integrity.hash_mismatches);
+        none("decode errors", self.integrity.decode_errors);
+        none("unexplained mispredictions", self.prediction.unexplained);
+        if let Some(server) = &self.server {
+            let percent = ratio(100.0 * server.missed_ticks as f64, server.ticks as f64);
+            if percent >= max_missed_percent {
+                missed
+                    .push(format!("{percent:.2} % of ticks missed, should be under {max_missed_percent} %"));
+            }
+        }
+        missed
+    }
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
+fn server_part(host: &HostReport) -> ServerPart {
+    let rooms = &host.rooms;
+    ServerPart {
+        ticks: rooms.ticks,
+        missed_ticks: rooms.missed_ticks,
+        tick_ms: (&rooms.tick_time).into(),
+        cpu_ms_per_tick: Mean { mean: ratio(host.cpu.as_secs_f64() * 1e3, rooms.ticks as f64) },
+        bytes_out_per_client_s: ratio(rooms.bytes_out as f64, rooms.snapshots as f64)
+            * f64::from(host.tick_rate),
+        packets_out_per_tick: ratio(rooms.packets_out as f64, rooms.ticks as f64),
+        rss_bytes: resident_bytes().unwrap_or(0),
+        kernel_drops: host.udp.kernel_drops,
+        dropped_datagrams: host.drops.total(),
+    }
+}
+
+fn commands_part(host: &HostReport) -> CommandsPart {
+    let counts = host.rooms.commands;
+    CommandsPart {
+        received: counts.received,
+        late: counts.late,
+        missing: counts.missing,
+        duplicate: counts.duplicate,
+        rejected: counts.rejected,
+    }
+}
+
+fn snapshot_part(host: &HostReport) -> SnapshotPart {
+    let rooms = &host.rooms;
+    let (asked, encoded) = rooms.encode_sharing;
+    SnapshotPart {
+        entities_per_client_mean: ratio(rooms.relevant as f64, rooms.snapshots as f64),
+        bytes_per_entity: ratio(rooms.state_bits as f64 / 8.0, rooms.updates as f64),
+        bytes_per_client_tick: ratio(rooms.bytes_out as f64, rooms.snapshots as f64),
+        deferred: rooms.deferred,
+        encode_shared: ratio((asked - encoded) as f64, asked as f64),
+    }
+}

@@ -1,0 +1,187 @@
+//! Many bots on one thread, each with a socket of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::clock;
+use truetick_netcode::connection::DisconnectReason;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
+use truetick_netcode::transport::{DatagramSink, wait_readable};
+use truetick_shared::arena::ArenaSchema;
+
+use crate::bot_client::BotClient;
+use crate::measure::ClientFigures;
+
+/// Time between two bots' joining, so that their ticks spread.
+const JOIN_SPACING: Duration = Duration::from_millis(3);
+
+/// Bots are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a round
+/// later costs nothing.
+const ROUND: Duration = Duration::from_micros(500);
+
+/// Who plays, and against whom.
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// The server, or a relay to it.
+    pub server: SocketAddr,
+    /// Bots.
+    pub clients: usize,
+    /// Everything the bots do follows from it.
+    pub seed: u64,
+}
+
+struct Member {
+    bot: BotClient,
+    socket: UdpTransport,
+    /// When it begins.
+    start: Timestamp,
+}
+
+/// A running swarm.
+pub struct Swarm {
+    stop: Arc<AtomicBool>,
+    figures: Arc<Mutex<ClientFigures>>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Swarm {
+    /// Starts the bots.
+    pub fn start(config: &SwarmConfig, kinds: &Arc<ArenaSchema>) -> io::Result<Self> {
+        let begin = clock::now();
+        let local =
+            SocketAddr::new(if config.server.is_ipv4() { [127, 0, 0, 1].into() } else { LOOPBACK_V6 }, 0);
+        let mut members = Vec::with_capacity(config.clients);
+        for i in 0..config.clients {
+            let start = begin + JOIN_SPACING * i as u32;
+            let bot = BotClient::new(kinds.clone(), config.seed.wrapping_mul(10_007) + i as u64, start);
+            members.push(Member { bot, socket: UdpTransport::bind(local, UdpPath::Fastest)?, start });
+        }
+        let (stop, figures) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(ClientFigures::default())));
+        let mut run = Run {
+            members,
+            server: config.server,
+            stop: stop.clone(),
+            shared: figures.clone(),
+            figures: ClientFigures::default(),
+        };
+        let thread = thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
+        Ok(Self { stop, figures, thread })
+    }
+
+    /// The clients' figures, at most half a second old.
+    pub fn figures(&self) -> ClientFigures {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets all bots leave; the figures are final.
+    pub fn stop(self) -> io::Result<ClientFigures> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the bots' thread panicked")))?;
+        Ok(self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+const LOOPBACK_V6: std::net::IpAddr = std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+struct Run {
+    members: Vec<Member>,
+    server: SocketAddr,
+    stop: Arc<AtomicBool>,
+    shared: Arc<Mutex<ClientFigures>>,
+    figures: ClientFigures,
+}
+
+impl Run {
+    fn run(&mut self) -> io::Result<()> {
+        let mut publish_at = clock::now();
+        let mut ready = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = clock::now();
+            let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
+            let span = next.min(publish_at).since(now);
+            wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            self.receive(&ready)?;
+            self.advance();
+            if clock::now() >= publish_at {
+                self.publish();
+                publish_at = clock::now() + Duration::from_millis(500);
+            }
+            clock::sleep_until(now + ROUND);
+        }
+        self.publish();
+        self.leave();
+        Ok(())
+    }
+
+    fn receive(&mut self, ready: &[usize]) -> io::Result<()> {
+        for place in ready {
+            let Member { bot, socket, .. } = &mut self.members[*place];
+            let now = clock::now();
+            socket.receive(now, |datagram| bot.receive(datagram.bytes, datagram.at.min(now)))?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) {
+        for member in &mut self.members {
+            let now = clock::now();
+            if now < member.next_timeout() {
+                continue;
+            }
+            member.bot.advance(now);
+            member.transmit(self.server);
+            while let Some(event) = member.bot.poll_event() {
+                self.figures.event(&event);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let states = || self.members.iter().map(|member| member.bot.runtime().state());
+        self.figures.joined =
+            self.members.iter().filter(|member| member.bot.runtime().id().is_some()).count();
+        self.figures.lost = states().filter(|state| is_lost(*state)).count();
+        self.figures.cpu = clock::thread_cpu();
+        self.figures.count(self.members.iter().map(|member| &member.bot));
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.figures.clone();
+    }
+
+    fn leave(&mut self) {
+        for member in &mut self.members {
+            member.bot.leave();
+            member.transmit(self.server);
+        }
+    }
+}
+
+fn is_lost(state: ClientState) -> bool {
+    match state {
+        ClientState::Ended(reason) => reason != DisconnectReason::Left,
+        ClientState::Denied(..) => true,
+        ClientState::Connecting | ClientState::Playing => false,
+    }
+}
+
+impl Member {
+    /// A client whose session ended has nothing more to do, ever.
+    fn next_timeout(&self) -> Timestamp {
+        match self.bot.runtime().state() {
+            ClientState::Connecting | ClientState::Playing => self.bot.next_timeout().max(self.start),
+            ClientState::Denied(..) | ClientState::Ended(_) => Timestamp::from_nanos(u64::MAX),
+        }
+    }
+
+    fn transmit(&mut self, server: SocketAddr) {
+        while let Some(bytes) = self.bot.poll_transmit() {
+            self.socket.send(server, &bytes);
+        }
+        self.socket.flush();
+    }
+}

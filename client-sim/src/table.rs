@@ -1,0 +1,241 @@
+//! The report as a person reads it: a live table on a terminal, plain lines elsewhere.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use crate::report::{Percentiles, Report};
+
+/// Shows reports as they come.
+pub struct LiveTable {
+    terminal: bool,
+    lines: usize,
+}
+
+impl Default for LiveTable {
+    fn default() -> Self {
+        Self { terminal: io::stdout().is_terminal(), lines: 0 }
+    }
+}
+
+impl LiveTable {
+    /// Shows a report in place of the last one.
+    pub fn show(&mut self, report: &Report) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if !self.terminal {
+            return writeln!(out, "{}", one_line(report));
+        }
+        let text = full(report, true);
+        if self.lines > 0 {
+            write!(out, "\x1b[{}F\x1b[0J", self.lines)?;
+        }
+        self.lines = text.lines().count();
+        write!(out, "{text}")?;
+        out.flush()
+    }
+
+    /// Shows the last report.
+    pub fn finish(&mut self, report: &Report) -> io::Result<()> {
+        if self.terminal {
+            return self.show(report);
+        }
+        write!(io::stdout().lock(), "\n{}", full(report, false))
+    }
+}
+
+fn one_line(report: &Report) -> String {
+    let mut line = format!("{:4.0} s  {} clients", report.run.seconds, report.clients.joined);
+    if let Some(server) = &report.server {
+        let _ = write!(
+            line,
+            "  tick p99 {:.2} ms, {} missed, cpu {:.2} ms  {:.1} kB/s per client",
+            server.tick_ms.p99,
+            server.missed_ticks,
+            server.cpu_ms_per_tick.mean,
+            server.bytes_out_per_client_s / 1e3,
+        );
+    }
+    let _ = write!(
+        line,
+        "  command to snapshot p50 {:.1} ms  {} of {} predictions wrong",
+        report.latency.command_to_snapshot_ms.p50,
+        report.prediction.mispredictions,
+        grouped(report.prediction.ticks),
+    );
+    line
+}
+
+struct Rows {
+    text: String,
+    colour: bool,
+}
+
+impl Rows {
+    fn title(&mut self, title: &str) {
+        let _ = match self.colour {
+            true => writeln!(self.text, "\x1b[1m{title}\x1b[0m"),
+            false => writeln!(self.text, "{title}"),
+        };
+    }
+
+    fn row(&mut self, name: &str, value: &str) {
+        let _ = match self.colour {
+            true => writeln!(self.text, "  \x1b[36m{name:<11}\x1b[0m {value}"),
+            false => writeln!(self.text, "  {name:<11} {value}"),
+        };
+    }
+}
+
+fn full(report: &Report, colour: bool) -> String {
+    let mut rows = Rows { text: String::new(), colour };
+    let run = &report.run;
+    rows.title(&format!(
+        "Truetick  {} clients, {} drones, {} Hz, {}, seed {}  {:.0} s",
+        run.clients, run.drones, run.tick_rate, run.profile, run.seed, run.seconds
+    ));
+    server_rows(&mut rows, report);
+    feel_rows(&mut rows, report);
+    let integrity = &report.integrity;
+    rows.row(
+        "integrity",
+        &format!(
+            "{} hash mismatches, {} decode errors, {} overtaken or repeated packets dropped",
+            integrity.hash_mismatches, integrity.decode_errors, integrity.stale
+        ),
+    );
+    let clients = &report.clients;
+    let cpu = clients.cpu_ms_per_tick;
+    rows.row(
+        "clients",
+        &format!(
+            "{} joined, {} lost; all bots together use {cpu:.2} ms of CPU a tick",
+            clients.joined, clients.lost
+        ),
+    );
+    rows.text
+}
+
+fn server_rows(rows: &mut Rows, report: &Report) {
+    if let Some(server) = &report.server {
+        let cpu = server.cpu_ms_per_tick.mean;
+        let share = cpu * f64::from(report.run.tick_rate) / 10.0;
+        rows.row(
+            "server",
+            &format!(
+                "{} ticks, {} missed; a tick takes {}; CPU {cpu:.2} ms a tick ({share:.1} % of a core)",
+                grouped(server.ticks),
+                server.missed_ticks,
+                percentiles(&server.tick_ms),
+            ),
+        );
+    }
+    if let (Some(server), Some(snapshot)) = (&report.server, &report.snapshot) {
+        rows.row(
+            "wire",
+            &format!(
+                "{:.1} kB/s to each client: {:.0} entities in sight, {:.1} B an update, {:.1} packets a tick in all",
+                server.bytes_out_per_client_s / 1e3,
+                snapshot.entities_per_client_mean,
+                snapshot.bytes_per_entity,
+                server.packets_out_per_tick,
+            ),
+        );
+    }
+    if let Some(commands) = &report.commands {
+        rows.row(
+            "commands",
+            &format!(
+                "{} in time, {} late, {} missing, {} rejected",
+                grouped(commands.received),
+                commands.late,
+                commands.missing,
+                commands.rejected
+            ),
+        );
+    }
+}
+
+fn feel_rows(rows: &mut Rows, report: &Report) {
+    let (latency, prediction) = (&report.latency, &report.prediction);
+    rows.row("latency", &format!("command to its snapshot {}", percentiles(&latency.command_to_snapshot_ms)));
+    if let Some(at_server) = &latency.arrival_to_sent_ms {
+        let stages = &latency.stages_ms;
+        rows.row(
+            "",
+            &format!(
+                "there {:.1}, wait {:.1}, tick {:.1}, back {:.1} ms (p50); arrival to sent {}",
+                stages.client_to_server.p50,
+                stages.wait_for_tick.p50,
+                stages.simulate_and_encode.p50,
+                stages.server_to_client.p50,
+                percentiles(at_server),
+            ),
+        );
+    }
+    let share = 100.0 * prediction.mispredictions as f64 / prediction.ticks.max(1) as f64;
+    rows.row(
+        "prediction",
+        &format!(
+            "{} compared, {} wrong ({share:.3} %): {} touched, {} command late, {} unexplained; p99 {:.2} m",
+            grouped(prediction.ticks),
+            grouped(prediction.mispredictions),
+            prediction.caused_by_interaction,
+            prediction.caused_by_command,
+            prediction.unexplained,
+            prediction.error_m_p99,
+        ),
+    );
+    let others = &report.interpolation;
+    rows.row(
+        "others",
+        &format!(
+            "shown {:.1} ms behind (p50), {:.0} ms starved in all, longest gap {:.0} ms",
+            others.delay_ms_p50, others.starved_ms, others.longest_gap_ms
+        ),
+    );
+}
+
+fn percentiles(times: &Percentiles) -> String {
+    format!("p50 {:.2}, p99 {:.2}, max {:.1} ms", times.p50, times.p99, times.max)
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The latency harness's table: every stage with its percentiles.
+pub fn latency_table(report: &Report) -> String {
+    let latency = &report.latency;
+    let stages = &latency.stages_ms;
+    let mut text = format!("{:<34} {:>9} {:>9} {:>9}\n", "ms", "p50", "p99", "max");
+    for (name, times) in [
+        ("command sent -> snapshot received", &latency.command_to_snapshot_ms),
+        ("  client to server", &stages.client_to_server),
+        ("  wait for the tick", &stages.wait_for_tick),
+        ("  simulate and encode", &stages.simulate_and_encode),
+        ("  server to client", &stages.server_to_client),
+    ] {
+        let _ = writeln!(text, "{name:<34} {:>9.2} {:>9.2} {:>9.2}", times.p50, times.p99, times.max);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(
+            ["0", "999", "1,000", "1234567"].map(|n| grouped(n.replace(',', "").parse().unwrap())),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+    }
+}

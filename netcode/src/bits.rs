@@ -1,0 +1,307 @@
+//! Bit-exact writing and reading, least significant bit first.
+//!
+//! Writes trust the caller, reads check everything: a [`BitReader`] never reads past its end and never
+//! panics, whatever the bytes.
+
+use crate::error::WireError;
+
+/// Appends bit fields to a growing byte buffer, least significant bit first.
+#[derive(Clone, Debug, Default)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits not yet in `bytes`, the lowest `pending_bits` of it.
+    pending: u64,
+    pending_bits: u32,
+}
+
+impl BitWriter {
+    /// An empty writer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets what was written and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.pending = 0;
+        self.pending_bits = 0;
+    }
+
+    /// Bits written so far.
+    pub fn bit_len(&self) -> usize {
+        self.bytes.len() * 8 + self.pending_bits as usize
+    }
+
+    /// Writes the low `bits` (0 to 32) of `value`; higher bits of `value` must be zero.
+    #[inline]
+    pub fn write(&mut self, value: u32, bits: u32) {
+        debug_assert!(
+            bits <= 32 && (bits == 32 || value >> bits == 0),
+            "value {value} needs over {bits} bits"
+        );
+        self.pending |= u64::from(value) << self.pending_bits;
+        self.pending_bits += bits;
+        if self.pending_bits >= 32 {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.pending_bits -= 32;
+        }
+    }
+
+    /// Writes one bit.
+    #[inline]
+    pub fn write_flag(&mut self, flag: bool) {
+        self.write(u32::from(flag), 1);
+    }
+
+    /// Writes all 64 bits of `value`.
+    pub fn write_u64(&mut self, value: u64) {
+        self.write(value as u32, 32);
+        self.write((value >> 32) as u32, 32);
+    }
+
+    /// Writes an unsigned number in an exponential Golomb code of order `k` (0 to 31): short for small
+    /// numbers, [`golomb_bits`] in all.
+    #[inline]
+    pub fn write_golomb(&mut self, value: u32, k: u32) {
+        let shifted = u64::from(value) + (1 << k);
+        let width = 63 - shifted.leading_zeros();
+        let zeros = width - k;
+        self.write(0, zeros);
+        self.write_flag(true);
+        let rest = (shifted ^ (1 << width)) as u32;
+        self.write(rest, width);
+    }
+
+    /// Writes whole bytes at any bit position.
+    pub fn write_bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write(u32::from(byte), 8);
+        }
+    }
+
+    /// Appends `len` bits of `source` from bit `start` on.
+    pub fn append(&mut self, source: &[u8], start: usize, len: usize) {
+        let mut at = start;
+        let end = start + len;
+        while at < end {
+            let take = (end - at).min(32);
+            self.write(peek(source, at, take as u32), take as u32);
+            at += take;
+        }
+    }
+
+    /// Fills the last byte with zero bits, so that [`Self::bytes`] holds everything.
+    pub fn pad_to_byte(&mut self) {
+        while self.pending_bits > 0 {
+            self.bytes.push(self.pending as u8);
+            self.pending >>= 8;
+            self.pending_bits = self.pending_bits.saturating_sub(8);
+        }
+    }
+
+    /// The bytes written; call [`Self::pad_to_byte`] first.
+    pub fn bytes(&self) -> &[u8] {
+        debug_assert_eq!(self.pending_bits, 0, "pad_to_byte comes first");
+        &self.bytes
+    }
+}
+
+/// Length in bits of `value` in an exponential Golomb code of order `k`.
+pub fn golomb_bits(value: u32, k: u32) -> u32 {
+    let width = 63 - (u64::from(value) + (1 << k)).leading_zeros();
+    2 * width - k + 1
+}
+
+/// Maps signed to unsigned so that small magnitudes stay small: 0, -1, 1, -2, 2, ...
+#[inline]
+pub fn zigzag(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)) as u32
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub fn unzigzag(value: u32) -> i32 {
+    ((value >> 1) as i32) ^ -((value & 1) as i32)
+}
+
+/// Up to 32 bits from bit `at`; bits past the end read as zero.
+#[inline]
+fn peek(bytes: &[u8], at: usize, bits: u32) -> u32 {
+    let first = at / 8;
+    let mut word = [0u8; 8];
+    let rest = bytes.get(first..).unwrap_or_default();
+    let n = rest.len().min(8);
+    if n == 8 {
+        word.copy_from_slice(&rest[..8]);
+    } else {
+        word[..n].copy_from_slice(&rest[..n]);
+    }
+    let shifted = u64::from_le_bytes(word) >> (at % 8);
+    (shifted & ((1u64 << bits) - 1)) as u32
+}
+
+/// Reads bit fields in the order in which a [`BitWriter`] wrote them.
+#[derive(Clone, Debug)]
+pub struct BitReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+const TRUNCATED: WireError = WireError::Malformed("ends too early");
+
+impl<'a> BitReader<'a> {
+    /// Reads from the first bit of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, end: bytes.len() * 8 }
+    }
+
+    /// Bits not yet read.
+    pub fn remaining(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// The next `bits` (0 to 32) as a number.
+    #[inline]
+    pub fn read(&mut self, bits: u32) -> Result<u32, WireError> {
+        debug_assert!(bits <= 32);
+        if self.remaining() < bits as usize {
+            return Err(TRUNCATED);
+        }
+        let value = peek(self.bytes, self.at, bits);
+        self.at += bits as usize;
+        Ok(value)
+    }
+
+    /// The next bit.
+    #[inline]
+    pub fn read_flag(&mut self) -> Result<bool, WireError> {
+        Ok(self.read(1)? == 1)
+    }
+
+    /// The next 64 bits.
+    pub fn read_u64(&mut self) -> Result<u64, WireError> {
+        Ok(u64::from(self.read(32)?) | u64::from(self.read(32)?) << 32)
+    }
+
+    /// The inverse of [`BitWriter::write_golomb`]; numbers past 32 bits are refused.
+    #[inline]
+    pub fn read_golomb(&mut self, k: u32) -> Result<u32, WireError> {
+        let window = peek(self.bytes, self.at, 32);
+        let zeros = window.trailing_zeros();
+        let width = zeros + k;
+        if width > 32 {
+            return Err(WireError::Malformed("number over 32 bits"));
+        }
+        self.read(zeros)?;
+        if !self.read_flag()? {
+            return Err(WireError::Malformed("number over 32 bits"));
+        }
+        let value = (1u64 << width | u64::from(self.read(width)?)) - (1 << k);
+        u32::try_from(value).map_err(|_| WireError::Malformed("number over 32 bits"))
+    }
+
+    /// The next `len` bytes, at any bit position. The caller has bounded `len`.
+    pub fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, WireError> {
+        if self.remaining() < len * 8 {
+            return Err(TRUNCATED);
+        }
+        (0..len).map(|_| self.read(8).map(|byte| byte as u8)).collect()
+    }
+
+    /// Checks that nothing but zero padding to the byte is left.
+    pub fn finish(mut self) -> Result<(), WireError> {
+        let left = self.remaining();
+        if left >= 8 || self.read(left as u32)? != 0 {
+            return Err(WireError::Malformed("trailing bits"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Item {
+        Bits(u32, u32),
+        Golomb(u32, u32),
+        Bytes(Vec<u8>),
+        Wide(u64),
+    }
+
+    fn item() -> impl Strategy<Value = Item> {
+        prop_oneof![
+            (any::<u32>(), 0u32..=32)
+                .prop_map(|(v, b)| Item::Bits(if b == 32 { v } else { v & ((1 << b) - 1) }, b)),
+            (any::<u32>(), 0u32..=31).prop_map(|(v, k)| Item::Golomb(v, k)),
+            (0u32..300, 0u32..=12).prop_map(|(v, k)| Item::Golomb(v, k)),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(Item::Bytes),
+            any::<u64>().prop_map(Item::Wide),
+        ]
+    }
+
+    fn write(items: &[Item]) -> BitWriter {
+        let mut writer = BitWriter::new();
+        for item in items {
+            match item {
+                Item::Bits(v, b) => writer.write(*v, *b),
+                Item::Golomb(v, k) => {
+                    let before = writer.bit_len();
+                    writer.write_golomb(*v, *k);
+                    assert_eq!(writer.bit_len() - before, golomb_bits(*v, *k) as usize);
+                }
+                Item::Bytes(b) => writer.write_bytes(b),
+                Item::Wide(v) => writer.write_u64(*v),
+            }
+        }
+        writer
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(items in proptest::collection::vec(item(), 0..60), skew in 0u32..32) {
+            let mut inner = write(&items);
+            let len = inner.bit_len();
+            inner.pad_to_byte();
+            let mut writer = BitWriter::new();
+            writer.write(0, skew);
+            writer.append(inner.bytes(), 0, len);
+            writer.pad_to_byte();
+            let mut reader = BitReader::new(writer.bytes());
+            prop_assert_eq!(reader.read(skew).unwrap(), 0);
+            for item in items {
+                match item {
+                    Item::Bits(v, b) => prop_assert_eq!(reader.read(b).unwrap(), v),
+                    Item::Golomb(v, k) => prop_assert_eq!(reader.read_golomb(k).unwrap(), v),
+                    Item::Bytes(b) => prop_assert_eq!(reader.read_bytes(b.len()).unwrap(), b),
+                    Item::Wide(v) => prop_assert_eq!(reader.read_u64().unwrap(), v),
+                }
+            }
+            reader.finish().unwrap();
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), k in 0u32..=31) {
+            let mut reader = BitReader::new(&bytes);
+            while reader.read_golomb(k).is_ok() {}
+            prop_assert!(reader.read_bytes(65).is_err());
+        }
+
+        #[test]
+        fn zigzag_returns(value in any::<i32>()) {
+            prop_assert_eq!(unzigzag(zigzag(value)), value);
+        }
+    }
+
+    #[test]
+    fn non_zero_padding_is_refused() {
+        assert!(BitReader::new(&[0b1000_0000]).finish().is_err());
+        let mut reader = BitReader::new(&[0b1000_0001]);
+        reader.read(1).unwrap();
+        assert!(reader.finish().is_err());
+    }
+}

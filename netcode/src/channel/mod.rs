@@ -1,0 +1,330 @@
+//! Messages beside the state: unreliable, reliable unordered, and four independent reliable ordered streams.
+//!
+//! ```text
+//! per packet:  { 1, message } ... 0
+//! message:     channel:3  [ id:16  sliced:1 [ slice:6 slices-1:6 ] ]  length:10  bytes
+//! ```
+//! The part in brackets only on reliable channels. Whoever sends keeps a message until each of its slices
+//! rode in a packet that was acknowledged; whoever receives delivers each message once.
+
+mod receiver;
+mod sender;
+
+use std::collections::VecDeque;
+
+use crate::bits::{BitReader, BitWriter};
+use crate::error::WireError;
+use crate::limits::{MESSAGES_PER_PACKET, SLICE_BYTES, UNRELIABLE_QUEUE};
+use crate::sequence::Sequence;
+use crate::time::Timestamp;
+
+use receiver::Receiver;
+use sender::Sender;
+pub use sender::{Overflow, PieceRef, SendWindow};
+
+/// Number of ordered streams.
+pub const ORDERED_STREAMS: u8 = 4;
+
+const RELIABLE_CHANNELS: usize = 1 + ORDERED_STREAMS as usize;
+const LENGTH_BITS: u32 = 10;
+const SLICE_INDEX_BITS: u32 = 6;
+
+/// How a message travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// At most once, in any order; lost with its packet. At most [`SLICE_BYTES`] bytes.
+    Unreliable,
+    /// Exactly once, in any order.
+    Reliable,
+    /// Exactly once and in order within the stream, 0 to [`ORDERED_STREAMS`] - 1. Streams do not wait for
+    /// each other.
+    Ordered(u8),
+}
+
+impl Channel {
+    fn index(self) -> usize {
+        match self {
+            Self::Unreliable => 0,
+            Self::Reliable => 1,
+            Self::Ordered(stream) => {
+                assert!(stream < ORDERED_STREAMS, "ordered stream {stream} of {ORDERED_STREAMS}");
+                2 + usize::from(stream)
+            }
+        }
+    }
+
+    fn from_index(index: u32) -> Result<Self, WireError> {
+        match index {
+            0 => Ok(Self::Unreliable),
+            1 => Ok(Self::Reliable),
+            2..=5 => Ok(Self::Ordered(index as u8 - 2)),
+            _ => Err(WireError::Malformed("unknown channel")),
+        }
+    }
+}
+
+/// All channels of one side of a session.
+#[derive(Debug)]
+pub struct Channels {
+    unreliable: VecDeque<Vec<u8>>,
+    senders: [Sender; RELIABLE_CHANNELS],
+    receivers: [Receiver; RELIABLE_CHANNELS],
+    delivered: VecDeque<(Channel, Vec<u8>)>,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            unreliable: VecDeque::new(),
+            senders: std::array::from_fn(|_| Sender::default()),
+            receivers: std::array::from_fn(|i| Receiver::new(i > 0)),
+            delivered: VecDeque::new(),
+        }
+    }
+}
+
+impl Channels {
+    /// Takes a message for sending. An unreliable one displaces the oldest where the queue is full; a
+    /// reliable one past the limits is an [`Overflow`], after which the session must end.
+    pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
+        match channel.index() {
+            0 => self.send_unreliable(bytes),
+            index => self.senders[index - 1].send(bytes),
+        }
+    }
+
+    fn send_unreliable(&mut self, bytes: Vec<u8>) -> Result<(), Overflow> {
+        if bytes.len() > SLICE_BYTES {
+            return Err(Overflow::MessageTooLarge);
+        }
+        if self.unreliable.len() == UNRELIABLE_QUEUE {
+            self.unreliable.pop_front();
+        }
+        self.unreliable.push_back(bytes);
+        Ok(())
+    }
+
+    /// The next message that came, in the order its channel promises.
+    pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
+        self.delivered.pop_front()
+    }
+
+    /// Whether anything wants to ride in a packet now.
+    pub fn wants_to_send(&self, now: Timestamp, window: SendWindow) -> bool {
+        !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
+    }
+
+    /// Whether every reliable message was acknowledged.
+    pub fn is_idle(&self) -> bool {
+        self.senders.iter().all(Sender::is_empty)
+    }
+
+    /// Writes what is due into a packet, at most `budget` bits with the closing flag, and notes in `pieces`
+    /// which reliable pieces the packet carries.
+    pub fn write(
+        &mut self,
+        writer: &mut BitWriter,
+        budget: usize,
+        (now, window): (Timestamp, SendWindow),
+        pieces: &mut Vec<PieceRef>,
+    ) {
+        let end = writer.bit_len() + budget - 1;
+        let mut room = MESSAGES_PER_PACKET;
+        while let Some(bytes) = self.unreliable.front() {
+            let bits = 1 + 3 + LENGTH_BITS as usize + bytes.len() * 8;
+            if room == 0 || writer.bit_len() + bits > end {
+                break;
+            }
+            writer.write_flag(true);
+            writer.write(0, 3);
+            writer.write(bytes.len() as u32, LENGTH_BITS);
+            writer.write_bytes(bytes);
+            self.unreliable.pop_front();
+            room -= 1;
+        }
+        for (i, sender) in self.senders.iter_mut().enumerate() {
+            sender.write(writer, end, &mut room, (now, window), (i, pieces));
+        }
+        writer.write_flag(false);
+    }
+
+    /// Notes that pieces written last left in this packet.
+    pub fn sent(&mut self, pieces: &[PieceRef], sequence: Sequence, now: Timestamp) {
+        for piece in pieces {
+            self.senders[piece.channel].sent(*piece, sequence, now);
+        }
+    }
+
+    /// The packet that carried these pieces was acknowledged.
+    pub fn acked(&mut self, pieces: &[PieceRef]) {
+        for piece in pieces {
+            self.senders[piece.channel].acked(*piece);
+        }
+    }
+
+    /// The packet that carried these pieces counts as lost.
+    pub fn lost(&mut self, pieces: &[PieceRef], sequence: Sequence) {
+        for piece in pieces {
+            self.senders[piece.channel].lost(*piece, sequence);
+        }
+    }
+
+    /// Reads the messages of one packet.
+    pub fn read(&mut self, reader: &mut BitReader<'_>) -> Result<(), WireError> {
+        for _ in 0..MESSAGES_PER_PACKET {
+            if !reader.read_flag()? {
+                return Ok(());
+            }
+            self.read_message(reader)?;
+        }
+        match reader.read_flag()? {
+            false => Ok(()),
+            true => Err(WireError::Malformed("too many messages in a packet")),
+        }
+    }
+
+    fn read_message(&mut self, reader: &mut BitReader<'_>) -> Result<(), WireError> {
+        let channel = Channel::from_index(reader.read(3)?)?;
+        if channel == Channel::Unreliable {
+            let bytes = read_body(reader)?;
+            if self.delivered.len() < UNRELIABLE_QUEUE * 8 {
+                self.delivered.push_back((channel, bytes));
+            }
+            return Ok(());
+        }
+        let id = reader.read(16)? as u16;
+        let (slice, slices) = match reader.read_flag()? {
+            false => (0, 1),
+            true => (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1),
+        };
+        let bytes = read_body(reader)?;
+        let receiver = &mut self.receivers[channel.index() - 1];
+        receiver.take(id, (slice, slices), bytes)?;
+        while let Some(bytes) = receiver.pop() {
+            self.delivered.push_back((channel, bytes));
+        }
+        Ok(())
+    }
+}
+
+fn read_body(reader: &mut BitReader<'_>) -> Result<Vec<u8>, WireError> {
+    let length = reader.read(LENGTH_BITS)? as usize;
+    if length > SLICE_BYTES {
+        return Err(WireError::Malformed("message piece too long"));
+    }
+    reader.read_bytes(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const WINDOW: SendWindow = SendWindow { resend_after: Duration::from_millis(100) };
+
+    /// Sends everything over a link whose packets' fates are given (and lost once those run out, until all
+    /// is through); returns what came, in order.
+    fn carry(messages: &[(Channel, Vec<u8>)], fates: &[u8]) -> Vec<(Channel, Vec<u8>)> {
+        let (mut from, mut to) = (Channels::default(), Channels::default());
+        for (channel, bytes) in messages {
+            from.send(*channel, bytes.clone()).unwrap();
+        }
+        let (mut came, mut held) = (Vec::new(), None::<Vec<u8>>);
+        for step in 0..4_000u64 {
+            let (mut writer, mut pieces) = (BitWriter::new(), Vec::new());
+            let now = Timestamp::from_millis(step * 20);
+            from.write(&mut writer, 8_000, (now, WINDOW), &mut pieces);
+            from.sent(&pieces, step, now);
+            assert!(writer.bit_len() <= 8_000);
+            writer.pad_to_byte();
+            let mut packet = Some(writer.bytes().to_vec());
+            match fates.get(step as usize).copied().unwrap_or(0) % 4 {
+                1 => {
+                    from.lost(&pieces, step);
+                    continue;
+                }
+                2 => std::mem::swap(&mut packet, &mut held),
+                3 => to.read(&mut BitReader::new(packet.as_ref().unwrap())).unwrap(),
+                _ => {}
+            }
+            for bytes in packet.iter().chain(held.take().iter()) {
+                to.read(&mut BitReader::new(bytes)).unwrap();
+            }
+            from.acked(&pieces);
+            came.extend(std::iter::from_fn(|| to.receive()));
+            if from.is_idle() && !from.wants_to_send(now, WINDOW) {
+                break;
+            }
+        }
+        assert!(from.is_idle(), "something reliable never arrived");
+        came
+    }
+
+    fn on(channel: Channel, messages: &[(Channel, Vec<u8>)]) -> Vec<Vec<u8>> {
+        messages.iter().filter(|(c, _)| *c == channel).map(|(_, b)| b.clone()).collect()
+    }
+
+    fn message() -> impl Strategy<Value = (Channel, Vec<u8>)> {
+        let channel = prop_oneof![Just(Channel::Reliable), (0u8..4).prop_map(Channel::Ordered)];
+        (channel, 0usize..3_000, any::<u8>()).prop_map(|(c, n, b)| (c, (0..n).map(|i| b ^ i as u8).collect()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn exactly_once_and_in_order(
+            messages in proptest::collection::vec(message(), 1..80),
+            fates in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let came = carry(&messages, &fates);
+            for stream in 0..ORDERED_STREAMS {
+                prop_assert_eq!(on(Channel::Ordered(stream), &came), on(Channel::Ordered(stream), &messages));
+            }
+            let (mut sent, mut got) = (on(Channel::Reliable, &messages), on(Channel::Reliable, &came));
+            sent.sort();
+            got.sort();
+            prop_assert_eq!(got, sent);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..40)) {
+            let mut channels = Channels::default();
+            for packet in packets {
+                let _ = channels.read(&mut BitReader::new(&packet));
+            }
+        }
+    }
+
+    #[test]
+    fn streams_do_not_wait_for_each_other() {
+        let (mut from, mut to) = (Channels::default(), Channels::default());
+        let deliver = |from: &mut Channels, to: &mut Channels, lose: bool| {
+            let (mut writer, mut pieces) = (BitWriter::new(), Vec::new());
+            from.write(&mut writer, 8_000, (Timestamp::default(), WINDOW), &mut pieces);
+            from.sent(&pieces, 0, Timestamp::default());
+            writer.pad_to_byte();
+            if !lose {
+                to.read(&mut BitReader::new(writer.bytes())).unwrap();
+            }
+        };
+        from.send(Channel::Ordered(0), b"lost".to_vec()).unwrap();
+        deliver(&mut from, &mut to, true);
+        from.send(Channel::Ordered(0), b"waits".to_vec()).unwrap();
+        from.send(Channel::Ordered(1), b"goes on".to_vec()).unwrap();
+        deliver(&mut from, &mut to, false);
+        assert_eq!(to.receive(), Some((Channel::Ordered(1), b"goes on".to_vec())));
+        assert_eq!(to.receive(), None);
+    }
+
+    #[test]
+    fn a_full_queue_says_so() {
+        let mut channels = Channels::default();
+        for _ in 0..crate::limits::CHANNEL_QUEUE {
+            assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Ok(()));
+        }
+        assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Err(Overflow::QueueFull));
+        let too_large = vec![0; crate::limits::MESSAGE_BYTES + 1];
+        assert_eq!(channels.send(Channel::Reliable, too_large), Err(Overflow::MessageTooLarge));
+    }
+}

@@ -1,0 +1,101 @@
+//! The receiving half of one reliable channel.
+
+use std::collections::VecDeque;
+
+use crate::error::WireError;
+use crate::limits::{CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, SLICE_BYTES};
+use crate::sequence::expand;
+
+#[derive(Debug, Default)]
+enum Incoming {
+    #[default]
+    Nothing,
+    Partial {
+        slices: Vec<Option<Vec<u8>>>,
+    },
+    Whole(Vec<u8>),
+    Delivered,
+}
+
+#[derive(Debug)]
+pub(super) struct Receiver {
+    ordered: bool,
+    /// Id of `window[0]`, the oldest that was not delivered.
+    next: u64,
+    window: VecDeque<Incoming>,
+    /// Bytes held in `window`.
+    held: usize,
+}
+
+impl Receiver {
+    pub(super) fn new(ordered: bool) -> Self {
+        Self { ordered, next: 0, window: VecDeque::new(), held: 0 }
+    }
+
+    /// Takes one slice of one message; repeats are ignored.
+    pub(super) fn take(
+        &mut self,
+        id: u16,
+        (slice, slices): (usize, usize),
+        bytes: Vec<u8>,
+    ) -> Result<(), WireError> {
+        let id = expand(id, self.next);
+        let Some(at) = id.checked_sub(self.next) else { return Ok(()) };
+        if at >= u64::from(CHANNEL_WINDOW) {
+            return Err(WireError::Misbehaving("message beyond the channel's window"));
+        }
+        if slice >= slices || (slice + 1 < slices && bytes.len() != SLICE_BYTES) {
+            return Err(WireError::Malformed("slice out of shape"));
+        }
+        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES {
+            return Err(WireError::Misbehaving("more bytes than the channel's window"));
+        }
+        let at = at as usize;
+        if self.window.len() <= at {
+            self.window.resize_with(at + 1, Incoming::default);
+        }
+        self.held += self.window[at].add((slice, slices), bytes)?;
+        Ok(())
+    }
+
+    /// The next message that may be delivered.
+    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+        let reach = if self.ordered { 1 } else { self.window.len() };
+        let ready = self.window.iter_mut().take(reach).find(|i| matches!(i, Incoming::Whole(_)))?;
+        let Incoming::Whole(bytes) = std::mem::replace(ready, Incoming::Delivered) else { return None };
+        self.held -= bytes.len();
+        while matches!(self.window.front(), Some(Incoming::Delivered)) {
+            self.window.pop_front();
+            self.next += 1;
+        }
+        Some(bytes)
+    }
+}
+
+impl Incoming {
+    /// Adds a slice; returns by how many bytes it grew.
+    fn add(&mut self, (slice, slices): (usize, usize), bytes: Vec<u8>) -> Result<usize, WireError> {
+        let grown = bytes.len();
+        match self {
+            Self::Whole(_) | Self::Delivered => return Ok(0),
+            Self::Nothing if slices == 1 => {
+                *self = Self::Whole(bytes);
+                return Ok(grown);
+            }
+            Self::Nothing => *self = Self::Partial { slices: vec![None; slices] },
+            Self::Partial { .. } => {}
+        }
+        let Self::Partial { slices: held } = self else { return Ok(0) };
+        if held.len() != slices {
+            return Err(WireError::Malformed("slices of one message disagree on their count"));
+        }
+        if held[slice].is_some() {
+            return Ok(0);
+        }
+        held[slice] = Some(bytes);
+        if held.iter().all(Option::is_some) {
+            *self = Self::Whole(held.iter_mut().filter_map(Option::take).flatten().collect());
+        }
+        Ok(grown)
+    }
+}

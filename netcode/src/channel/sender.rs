@@ -1,0 +1,185 @@
+//! The sending half of one reliable channel.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{LENGTH_BITS, SLICE_INDEX_BITS};
+use crate::bits::BitWriter;
+use crate::limits::{
+    CHANNEL_QUEUE, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES, SLICE_BYTES,
+};
+use crate::sequence::Sequence;
+use crate::time::Timestamp;
+
+/// More was sent than the channel can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Overflow {
+    /// The message is larger than its channel carries.
+    #[error("message too large for its channel")]
+    MessageTooLarge,
+    /// The peer acknowledges too slowly; the session must end.
+    #[error("reliable queue full: the peer acknowledges too slowly")]
+    QueueFull,
+}
+
+/// When a piece is sent again without its packet being known as lost.
+#[derive(Clone, Copy, Debug)]
+pub struct SendWindow {
+    /// Time without acknowledgement, from [`crate::rtt::RttEstimator::resend_after`].
+    pub resend_after: Duration,
+}
+
+/// One slice of one message, as a packet's record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceRef {
+    pub(super) channel: usize,
+    id: u64,
+    slice: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    Waiting,
+    Flying { sequence: Sequence, since: Timestamp },
+    Done,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+}
+
+impl Outgoing {
+    fn slice(&self, index: usize) -> &[u8] {
+        let start = index * SLICE_BYTES;
+        &self.bytes[start..(start + SLICE_BYTES).min(self.bytes.len())]
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sender {
+    /// Id of `messages[0]`, the oldest that is not acknowledged whole.
+    base: u64,
+    messages: VecDeque<Outgoing>,
+    bytes: usize,
+}
+
+impl Sender {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn send(&mut self, bytes: Vec<u8>) -> Result<(), Overflow> {
+        if bytes.len() > MESSAGE_BYTES {
+            return Err(Overflow::MessageTooLarge);
+        }
+        if self.messages.len() >= CHANNEL_QUEUE || self.bytes + bytes.len() > CHANNEL_QUEUE_BYTES {
+            return Err(Overflow::QueueFull);
+        }
+        self.bytes += bytes.len();
+        let slices = bytes.len().div_ceil(SLICE_BYTES).max(1);
+        self.messages.push_back(Outgoing { bytes, pieces: vec![Piece::Waiting; slices] });
+        Ok(())
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp, window: SendWindow) -> bool {
+        self.in_window().any(|(_, message)| message.pieces.iter().any(|piece| due(*piece, now, window)))
+    }
+
+    fn in_window(&self) -> impl Iterator<Item = (usize, &Outgoing)> {
+        let mut bytes = 0;
+        self.messages.iter().take(usize::from(CHANNEL_WINDOW)).enumerate().take_while(move |(_, message)| {
+            bytes += message.bytes.len();
+            bytes <= CHANNEL_WINDOW_BYTES
+        })
+    }
+
+    pub(super) fn write(
+        &self,
+        writer: &mut BitWriter,
+        end: usize,
+        room: &mut usize,
+        (now, window): (Timestamp, SendWindow),
+        (channel, pieces): (usize, &mut Vec<PieceRef>),
+    ) {
+        for (at, message) in self.in_window() {
+            let id = self.base + at as u64;
+            for (slice, piece) in message.pieces.iter().enumerate() {
+                if !due(*piece, now, window) {
+                    continue;
+                }
+                let bytes = message.slice(slice);
+                if *room == 0 || writer.bit_len() + piece_bits(bytes, message.pieces.len()) > end {
+                    return;
+                }
+                write_piece(writer, (channel, id), (slice, message.pieces.len()), bytes);
+                pieces.push(PieceRef { channel, id, slice });
+                *room -= 1;
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, piece: PieceRef, sequence: Sequence, now: Timestamp) {
+        if let Some(state) = self.piece(piece) {
+            *state = Piece::Flying { sequence, since: now };
+        }
+    }
+
+    pub(super) fn acked(&mut self, piece: PieceRef) {
+        if let Some(state) = self.piece(piece) {
+            *state = Piece::Done;
+        }
+        while self.messages.front().is_some_and(|m| m.pieces.iter().all(|p| *p == Piece::Done)) {
+            self.bytes -= self.messages.pop_front().map_or(0, |m| m.bytes.len());
+            self.base += 1;
+        }
+    }
+
+    /// Only the newest packet that carried a piece decides that it must go again.
+    pub(super) fn lost(&mut self, piece: PieceRef, lost: Sequence) {
+        if let Some(state) = self.piece(piece)
+            && matches!(state, Piece::Flying { sequence, .. } if *sequence == lost)
+        {
+            *state = Piece::Waiting;
+        }
+    }
+
+    fn piece(&mut self, piece: PieceRef) -> Option<&mut Piece> {
+        let at = usize::try_from(piece.id.checked_sub(self.base)?).ok()?;
+        self.messages.get_mut(at)?.pieces.get_mut(piece.slice)
+    }
+}
+
+fn due(piece: Piece, now: Timestamp, window: SendWindow) -> bool {
+    match piece {
+        Piece::Waiting => true,
+        Piece::Flying { since, .. } => now.since(since) >= window.resend_after,
+        Piece::Done => false,
+    }
+}
+
+fn piece_bits(bytes: &[u8], slices: usize) -> usize {
+    let slicing = if slices > 1 { 2 * SLICE_INDEX_BITS } else { 0 };
+    (1 + 3 + 16 + 1 + slicing + LENGTH_BITS) as usize + bytes.len() * 8
+}
+
+fn write_piece(
+    writer: &mut BitWriter,
+    (channel, id): (usize, u64),
+    (slice, slices): (usize, usize),
+    bytes: &[u8],
+) {
+    writer.write_flag(true);
+    writer.write(channel as u32 + 1, 3);
+    writer.write(u32::from(id as u16), 16);
+    writer.write_flag(slices > 1);
+    if slices > 1 {
+        writer.write(slice as u32, SLICE_INDEX_BITS);
+        writer.write(slices as u32 - 1, SLICE_INDEX_BITS);
+    }
+    writer.write(bytes.len() as u32, LENGTH_BITS);
+    writer.write_bytes(bytes);
+}

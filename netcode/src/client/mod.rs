@@ -1,0 +1,14 @@
+//! The client's half, usable by any client of any game.
+//!
+//! ```text
+//! runtime:  handshake -> packets -> snapshot_buffer -> prediction (reconcile) -> interpolation -> view
+//!           tick_clock says when the next command is due; command_history keeps it until it was simulated
+//! ```
+
+pub mod command_history;
+pub mod interpolation;
+pub mod prediction;
+pub mod runtime;
+pub mod smoothing;
+pub mod snapshot_buffer;
+pub mod tick_clock;

@@ -1,0 +1,482 @@
+//! One client of one room: handshake, packets, clock, prediction and interpolation put together.
+//!
+//! Sans-IO. The caller's loop:
+//!
+//! ```text
+//! for each datagram:             receive(bytes, now)
+//! while poll_tick(now) = tick:   submit(tick, command, now)
+//! while poll_transmit() = bytes: send them
+//! wait for a datagram or next_timeout()
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::command_history::CommandHistory;
+use super::interpolation::Interpolation;
+use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
+use super::smoothing::Smoothing;
+use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
+use super::tick_clock::TickClock;
+use crate::bits::{BitReader, BitWriter};
+use crate::connection::{Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect};
+use crate::error::WireError;
+use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
+use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
+use crate::packet::{self, PacketKind};
+use crate::replication::NetId;
+use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
+use crate::schema::{KindId, Schema};
+use crate::tick::Tick;
+use crate::time::Timestamp;
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Opening the session.
+    Connecting,
+    /// In the room.
+    Playing,
+    /// The server refused; with the hash of its schema.
+    Denied(DenyReason, u64),
+    /// The session ended.
+    Ended(DisconnectReason),
+}
+
+/// From a command's sending to the first snapshot that shows its effect, in microseconds. The stages hold
+/// only where client and server share a clock (one host): elsewhere the two ways cannot be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// All of it.
+    pub total_us: i64,
+    /// Its stages, where the snapshot was that of the command's very tick.
+    pub stages: Option<LatencyStages>,
+}
+
+/// Parts of a [`Latency`], in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyStages {
+    /// From sending to the server's socket.
+    pub client_to_server_us: i64,
+    /// From there to the tick's deadline.
+    pub wait_for_tick_us: i64,
+    /// From there to the snapshot's making.
+    pub simulate_and_encode_us: i64,
+    /// From there to the client.
+    pub server_to_client_us: i64,
+}
+
+/// Something for the caller to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientEvent {
+    /// A prediction was wrong.
+    Mispredicted(Misprediction),
+    /// A command's effect came back.
+    Latency(Latency),
+    /// A game event and its tick.
+    Game(Tick, Vec<u8>),
+}
+
+/// Events kept until they are polled; the oldest makes room.
+const EVENTS: usize = 1_024;
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientStats {
+    /// Snapshots compared with a prediction.
+    pub compared: u64,
+    /// Comparisons that differed.
+    pub mispredictions: u64,
+    /// Snapshot packets taken over.
+    pub snapshots: u64,
+    /// Datagrams that were not what the format says.
+    pub decode_errors: u64,
+    /// Snapshot packets whose decoded state differed from the server's.
+    pub hash_mismatches: u64,
+    /// Packets that were repeated, overtaken or too old.
+    pub stale: u64,
+    /// Longest time without a newer snapshot, in microseconds.
+    pub longest_gap_us: u64,
+}
+
+struct Timing {
+    epoch_us: i64,
+    tick_rate: u32,
+}
+
+impl Timing {
+    fn tick_at_us(&self, tick: Tick) -> i64 {
+        self.epoch_us + i64::from(tick.0) * 1_000_000 / i64::from(self.tick_rate)
+    }
+}
+
+const SENT_AT: usize = 256;
+
+/// See the module.
+pub struct ClientRuntime<P: Predict> {
+    game: P,
+    schema: Arc<Schema>,
+    handshake: ClientHandshake,
+    connection: Option<Connection>,
+    ended: Option<DisconnectReason>,
+    buffer: SnapshotBuffer,
+    timing: Option<Timing>,
+    clock: Option<TickClock>,
+    commands: CommandHistory<P::Command>,
+    prediction: Prediction<P::Command>,
+    smoothing: Smoothing,
+    interpolation: Option<Interpolation>,
+    sent_at: Box<[(Tick, Timestamp); SENT_AT]>,
+    newest_at: Option<Timestamp>,
+    writer: BitWriter,
+    outbox: VecDeque<Vec<u8>>,
+    events: VecDeque<ClientEvent>,
+    stats: ClientStats,
+    resync_sent_at: Option<Timestamp>,
+}
+
+impl<P: Predict> ClientRuntime<P> {
+    /// A client that begins to join `room` now; `seed` makes its nonce.
+    pub fn new(game: P, schema: Arc<Schema>, room: u16, seed: u64, now: Timestamp) -> Self {
+        let nonce = Xoshiro256PlusPlus::seed_from_u64(seed).next_u64();
+        let join = JoinRequest { nonce, room, schema: schema.hash() };
+        Self {
+            game,
+            schema,
+            handshake: ClientHandshake::new(join, now),
+            connection: None,
+            ended: None,
+            buffer: SnapshotBuffer::new(),
+            timing: None,
+            clock: None,
+            commands: CommandHistory::default(),
+            prediction: Prediction::default(),
+            smoothing: Smoothing::default(),
+            interpolation: None,
+            sent_at: Box::new([(Tick(0), Timestamp::default()); SENT_AT]),
+            newest_at: None,
+            writer: BitWriter::new(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: ClientStats::default(),
+            resync_sent_at: None,
+        }
+    }
+
+    /// Where the client stands.
+    pub fn state(&self) -> ClientState {
+        match (self.ended, self.handshake.state()) {
+            (Some(reason), _) => ClientState::Ended(reason),
+            (None, HandshakeState::Open(_)) => ClientState::Playing,
+            (None, HandshakeState::Denied(reason, schema)) => ClientState::Denied(reason, schema),
+            (None, HandshakeState::TimedOut) => ClientState::Ended(DisconnectReason::TimedOut),
+            (None, _) => ClientState::Connecting,
+        }
+    }
+
+    /// The number that the server gave this client.
+    pub fn id(&self) -> Option<ClientId> {
+        match self.handshake.state() {
+            HandshakeState::Open(ticket) => Some(ticket.client),
+            _ => None,
+        }
+    }
+
+    /// Counts so far.
+    pub fn stats(&self) -> ClientStats {
+        self.stats
+    }
+
+    /// The session's packets, once it is open.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
+    /// The client's copy of the world.
+    pub fn buffer(&self) -> &SnapshotBuffer {
+        &self.buffer
+    }
+
+    /// The clock that leads the server's, once the session is open.
+    pub fn clock(&self) -> Option<&TickClock> {
+        self.clock.as_ref()
+    }
+
+    /// The clock by which others are shown, once the session is open.
+    pub fn interpolation(&self) -> Option<&Interpolation> {
+        self.interpolation.as_ref()
+    }
+
+    /// The own entity as predicted for the newest tick.
+    pub fn predicted(&self) -> Option<(Tick, &[u32])> {
+        self.prediction.state()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.outbox.pop_front()
+    }
+
+    /// When to call [`Self::poll_tick`] again though nothing came.
+    pub fn next_timeout(&self) -> Timestamp {
+        match (&self.connection, &self.clock) {
+            (None, _) => self.handshake.next_timeout(),
+            (Some(connection), None) => connection.expires_at(),
+            (Some(_), Some(clock)) => clock.next_due(),
+        }
+    }
+
+    /// Values to show now: of the own entity as predicted and smoothed, of others interpolated.
+    pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
+        let remote = self.buffer.entity(slot)?;
+        let fields = &self.schema.kind(remote.kind).fields;
+        let values = match self.prediction.state().filter(|_| remote.own) {
+            Some((_, state)) => self.smoothing.apply(fields, state, now),
+            None => self.interpolation.as_ref()?.sample(remote, fields),
+        };
+        Some((remote.id, remote.kind, values))
+    }
+
+    /// Ends the session and tells the server, three times since datagrams get lost.
+    pub fn leave(&mut self) {
+        if let Some(connection) = self.connection.as_ref().filter(|_| self.ended.is_none()) {
+            let farewell = disconnect_datagram(connection.key(), DisconnectReason::Left);
+            self.outbox.extend([farewell.clone(), farewell.clone(), farewell]);
+        }
+        self.ended.get_or_insert(DisconnectReason::Left);
+    }
+
+    /// Takes in a datagram from the server. Errors are counted and change nothing.
+    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) {
+        if self.ended.is_some() {
+            return;
+        }
+        match self.dispatch(datagram, now) {
+            Ok(()) => {}
+            Err(SnapshotError::HashMismatch) => self.ask_for_resync(now),
+            Err(SnapshotError::Baseline | SnapshotError::Wire(WireError::Stale(_))) => self.stats.stale += 1,
+            Err(SnapshotError::Wire(_)) => self.stats.decode_errors += 1,
+        }
+    }
+
+    fn dispatch(&mut self, datagram: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
+        match packet::peek_kind(datagram)? {
+            PacketKind::Payload => self.receive_payload(datagram, now),
+            PacketKind::Disconnect => {
+                let connection = self.connection.as_ref().ok_or(WireError::Stale("no session"))?;
+                self.ended = Some(read_disconnect(datagram, connection.key())?);
+                Ok(())
+            }
+            _ => {
+                self.handshake.receive(datagram, now)?;
+                if let HandshakeState::Open(ticket) = self.handshake.state() {
+                    self.connection.get_or_insert_with(|| Connection::new(ticket.key, now));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn receive_payload(&mut self, datagram: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
+        let connection = self.connection.as_mut().ok_or(WireError::Stale("no session"))?;
+        let (sequence, reader) = connection.open(datagram, now)?;
+        while let Some(fate) = connection.poll_fate() {
+            if let Fate::Acked(sequence) = fate {
+                self.commands.packet_acked(sequence);
+            }
+        }
+        self.receive_messages(now)?;
+        self.receive_body(reader, now)?;
+        if let Some(connection) = &mut self.connection {
+            connection.accept(sequence);
+        }
+        Ok(())
+    }
+
+    fn receive_messages(&mut self, now: Timestamp) -> Result<(), WireError> {
+        while let Some((_, bytes)) = self.connection.as_mut().and_then(Connection::receive) {
+            match decode(&bytes)? {
+                ServerMessage::Welcome { tick_rate, epoch_us } => self.welcome(tick_rate, epoch_us)?,
+                ServerMessage::Timeline { epoch_us } => {
+                    if let Some(timing) = &mut self.timing {
+                        timing.epoch_us = epoch_us;
+                    }
+                }
+                ServerMessage::Event { tick, data } => self.emit(ClientEvent::Game(Tick(tick), data)),
+            }
+        }
+        self.start_clock(now);
+        Ok(())
+    }
+
+    fn welcome(&mut self, tick_rate: u32, epoch_us: i64) -> Result<(), WireError> {
+        if !(1..=1_000).contains(&tick_rate) {
+            return Err(WireError::Malformed("tick rate out of range"));
+        }
+        self.game.welcomed(tick_rate);
+        self.timing = Some(Timing { epoch_us, tick_rate });
+        self.interpolation = Some(Interpolation::new(tick_rate));
+        Ok(())
+    }
+
+    fn receive_body(&mut self, mut reader: BitReader<'_>, now: Timestamp) -> Result<(), SnapshotError> {
+        match Body::from_tag(reader.read(Body::BITS)?)? {
+            Body::Empty => Ok(reader.finish()?),
+            Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
+            Body::Snapshot => {
+                let taken = self.buffer.take(&self.schema, reader)?;
+                self.stats.snapshots += 1;
+                self.snapshot_taken(&taken, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn snapshot_taken(&mut self, taken: &Taken, now: Timestamp) {
+        if taken.newest {
+            self.note_latency(taken, now);
+            if let Some(interpolation) = &mut self.interpolation {
+                interpolation.snapshot(taken.tick, now);
+            }
+            self.newest_at = Some(now);
+            self.commands.settled(taken.tick);
+        }
+        if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
+            clock.feedback(taken.tick, feedback);
+        }
+        if let Some((feedback, own)) = taken.feedback.zip(taken.own) {
+            self.reconcile(taken.tick, &feedback, own, now);
+        }
+        self.start_clock(now);
+    }
+
+    fn start_clock(&mut self, now: Timestamp) {
+        if let (None, Some(timing), Some(newest), Some(round_trip)) =
+            (&self.clock, &self.timing, self.buffer.newest(), self.handshake.round_trip())
+        {
+            self.clock = Some(TickClock::new(timing.tick_rate, newest, round_trip, now));
+        }
+    }
+
+    fn reconcile(&mut self, tick: Tick, feedback: &Feedback, own: NetId, now: Timestamp) {
+        let Some(remote) = self.buffer.entity(own.slot) else { return };
+        let Some(held) = remote.versions().rev().find(|held| !held.tick.is_after(tick)) else { return };
+        let info = self.schema.kind(remote.kind);
+        let before = self.prediction.state().map(|(_, state)| state.to_vec());
+        let server = (tick, &*held.fields);
+        let result = self.prediction.reconcile(&self.game, (remote.kind, info), server, feedback.missing);
+        match result {
+            Reconciled::Right => self.stats.compared += 1,
+            Reconciled::Wrong(wrong) => {
+                self.stats.compared += 1;
+                self.stats.mispredictions += 1;
+                if let (Some(before), Some((_, after))) = (before, self.prediction.state()) {
+                    self.smoothing.corrected(&info.fields, &before, after, now);
+                }
+                self.emit(ClientEvent::Mispredicted(wrong));
+            }
+            Reconciled::NothingToCompare | Reconciled::Started => {}
+        }
+    }
+
+    fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
+        if let Some(before) = self.newest_at {
+            self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
+        }
+        let (tick, sent) = self.sent_at[taken.tick.0 as usize % SENT_AT];
+        if let Some(timing) = &self.timing
+            && let Some(feedback) = taken.feedback
+            && let Some(margin) = feedback.margin
+            && tick == taken.tick
+        {
+            let deadline = timing.tick_at_us(tick);
+            let wait_for_tick_us = i64::from(margin) * FEEDBACK_UNIT_US;
+            let simulate_and_encode_us = i64::from(feedback.processing) * 64;
+            let stages = LatencyStages {
+                client_to_server_us: deadline - wait_for_tick_us - sent.as_micros() as i64,
+                wait_for_tick_us,
+                simulate_and_encode_us,
+                server_to_client_us: now.as_micros() as i64 - deadline - simulate_and_encode_us,
+            };
+            let total_us = now.micros_from(sent);
+            self.emit(ClientEvent::Latency(Latency { total_us, stages: Some(stages) }));
+        }
+    }
+
+    fn emit(&mut self, event: ClientEvent) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// What was decoded is wrong: ask for everything whole, once per round trip or so.
+    fn ask_for_resync(&mut self, now: Timestamp) {
+        self.stats.hash_mismatches += 1;
+        let Some(connection) = &mut self.connection else { return };
+        let wait = connection.rtt().resend_after() * 2;
+        if self.resync_sent_at.is_none_or(|at| now.since(at) > wait) {
+            self.resync_sent_at = Some(now);
+            if connection.send(SESSION_STREAM, encode(&ClientMessage::Resync)).is_err() {
+                self.ended = Some(DisconnectReason::Overflow);
+            }
+        }
+    }
+
+    /// Does what time demands; returns the tick for which a command is due.
+    pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let Some(connection) = &mut self.connection else {
+            self.outbox.extend(self.handshake.poll(now));
+            return None;
+        };
+        if now >= connection.expires_at() {
+            self.ended = Some(DisconnectReason::TimedOut);
+            return None;
+        }
+        if let (Some(interpolation), Some(newest)) = (&mut self.interpolation, self.buffer.newest()) {
+            interpolation.advance(newest, now);
+        }
+        match &mut self.clock {
+            Some(clock) => clock.poll(now),
+            None => {
+                if connection.wants_packet(now) {
+                    self.send_packet(now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Predicts the command of a due tick and sends it with those that the server may lack.
+    pub fn submit(&mut self, tick: Tick, command: P::Command, now: Timestamp) {
+        let kind = self.buffer.own().map(|own| own.kind);
+        self.prediction.advance(&self.game, kind, tick, command.clone());
+        self.commands.push(tick, command);
+        self.sent_at[tick.0 as usize % SENT_AT] = (tick, now);
+        self.send_packet(now);
+    }
+
+    fn send_packet(&mut self, now: Timestamp) {
+        let Some(connection) = &mut self.connection else { return };
+        let sequence = connection.begin(&mut self.writer, now, true);
+        if self.clock.is_some() {
+            self.writer.write(Body::Commands as u32, Body::BITS);
+            self.commands.write(&mut self.writer, sequence);
+        } else {
+            self.writer.write(Body::Empty as u32, Body::BITS);
+        }
+        connection.finish(&mut self.writer, now);
+        self.outbox.push_back(self.writer.bytes().to_vec());
+    }
+}

@@ -1,0 +1,51 @@
+//! The one module that reads the machine's clocks; the `tidy` test holds that rule.
+//!
+//! Everything else takes a [`Timestamp`] as an argument and so runs the same under virtual time.
+
+use std::time::Duration;
+
+use rustix::thread::{NanosleepRelativeResult, clock_nanosleep_absolute};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::time::Timestamp;
+
+/// Now, on the machine's monotonic clock. Processes on one host share its start.
+pub fn now() -> Timestamp {
+    Timestamp::from_nanos(nanos(clock_gettime(ClockId::Monotonic)))
+}
+
+/// How far the wall clock is ahead of the monotonic one, in nanoseconds: maps kernel receive timestamps,
+/// which are wall time, onto [`now`]'s line.
+pub fn wall_offset_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::Realtime)).saturating_sub(nanos(clock_gettime(ClockId::Monotonic)))
+}
+
+/// Processor time that the calling thread has used so far.
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(nanos(clock_gettime(ClockId::ThreadCPUTime)))
+}
+
+/// Sleeps until `deadline` on [`now`]'s line; at once if it has passed. Signals do not cut it short.
+pub fn sleep_until(deadline: Timestamp) {
+    let at = timespec(deadline);
+    while clock_nanosleep_absolute(ClockId::Monotonic, &at).is_err() {}
+}
+
+/// Sleeps for `span`, for threads that only watch others.
+pub fn sleep(span: Duration) {
+    let mut left = Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
+    while let NanosleepRelativeResult::Interrupted(rest) = rustix::thread::nanosleep(&left) {
+        left = rest;
+    }
+}
+
+fn nanos(at: Timespec) -> u64 {
+    at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64
+}
+
+fn timespec(at: Timestamp) -> Timespec {
+    Timespec {
+        tv_sec: (at.as_nanos() / 1_000_000_000) as i64,
+        tv_nsec: (at.as_nanos() % 1_000_000_000) as i64,
+    }
+}

@@ -1,0 +1,93 @@
+//! Commands on the wire: what a player wants, tagged with the tick it is for.
+//!
+//! Each packet repeats every command that the server may not have, so that a lost packet costs nothing.
+//!
+//! ```text
+//! newest tick:32  golomb(count - 1, 2)  { same-as-before:1 [ command ] }     oldest first
+//! ```
+
+use std::fmt::Debug;
+
+use crate::bits::{BitReader, BitWriter};
+use crate::error::WireError;
+use crate::limits::COMMANDS_PER_PACKET;
+use crate::tick::Tick;
+
+/// A player's input for one tick.
+pub trait Command: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
+    /// Writes it, in at most 128 bits.
+    fn write(&self, writer: &mut BitWriter);
+
+    /// Reads it and checks every range: what this lets through, the game executes.
+    fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError>;
+}
+
+/// Writes consecutive commands, oldest first, the last being for `newest`.
+pub fn write_commands<'a, C: Command>(
+    writer: &mut BitWriter,
+    newest: Tick,
+    commands: impl ExactSizeIterator<Item = &'a C>,
+) {
+    debug_assert!((1..=COMMANDS_PER_PACKET).contains(&commands.len()));
+    writer.write(newest.0, 32);
+    writer.write_golomb(commands.len() as u32 - 1, 2);
+    let mut before = C::default();
+    for command in commands {
+        writer.write_flag(*command == before);
+        if *command != before {
+            command.write(writer);
+            before = command.clone();
+        }
+    }
+}
+
+/// Reads commands with their ticks, oldest first.
+pub fn read_commands<C: Command>(reader: &mut BitReader<'_>) -> Result<Vec<(Tick, C)>, WireError> {
+    let newest = Tick(reader.read(32)?);
+    let count = reader.read_golomb(2)?.saturating_add(1);
+    if count as usize > COMMANDS_PER_PACKET {
+        return Err(WireError::Malformed("too many commands in a packet"));
+    }
+    let mut commands = Vec::with_capacity(count as usize);
+    let mut before = C::default();
+    for back in (0..count).rev() {
+        if !reader.read_flag()? {
+            before = C::read(reader)?;
+        }
+        commands.push((newest.back(back), before.clone()));
+    }
+    Ok(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Press(u8);
+
+    impl Command for Press {
+        fn write(&self, writer: &mut BitWriter) {
+            writer.write(u32::from(self.0), 8);
+        }
+
+        fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
+            Ok(Self(reader.read(8)? as u8))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn commands_return(newest in any::<u32>(), presses in proptest::collection::vec(0u8..3, 1..=COMMANDS_PER_PACKET)) {
+            let commands: Vec<Press> = presses.into_iter().map(Press).collect();
+            let mut writer = BitWriter::new();
+            write_commands(&mut writer, Tick(newest), commands.iter());
+            writer.pad_to_byte();
+            let read = read_commands::<Press>(&mut BitReader::new(writer.bytes())).unwrap();
+            prop_assert_eq!(read.last().unwrap().0, Tick(newest));
+            prop_assert_eq!(read[0].0, Tick(newest).back(commands.len() as u32 - 1));
+            prop_assert_eq!(read.into_iter().map(|(_, c)| c).collect::<Vec<_>>(), commands);
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! One session's packets, seen from one side: numbering, acknowledgement, messages, round trip.
+//!
+//! Sans-IO: time and bytes come in as arguments, effects are polled.
+//!
+//! ```text
+//! sending:    begin (header and due messages) -> caller writes state -> finish (checksum, record)
+//! receiving:  open (checksum, repeat?, fates of ours, messages) -> caller reads state -> accept (acknowledge)
+//! ```
+//! A packet that was opened but whose state could not be taken over is never accepted, so the sender learns
+//! that it cannot build on it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::bits::{BitReader, BitWriter};
+use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow};
+use crate::error::WireError;
+use crate::limits::{ACK_WINDOW, KEEP_ALIVE, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SESSION_TIMEOUT};
+use crate::packet::{self, Acks, PacketKind, PayloadHeader};
+use crate::rtt::RttEstimator;
+use crate::sequence::{ReceiveWindow, Sequence};
+use crate::time::Timestamp;
+
+/// What became of a packet we sent. Each packet is acknowledged or lost, never both at once; a packet that
+/// counted as lost may still turn out acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The peer took its contents over whole.
+    Acked(Sequence),
+    /// Later packets were acknowledged and this one was not.
+    Lost(Sequence),
+}
+
+#[derive(Debug)]
+struct Sent {
+    sequence: Sequence,
+    at: Timestamp,
+    lost: bool,
+    pieces: Vec<PieceRef>,
+}
+
+/// Datagram counts of one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Payload packets sent.
+    pub packets_out: u64,
+    /// Their bytes, without UDP and IP headers.
+    pub bytes_out: u64,
+    /// Payload packets that came and were fresh.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+}
+
+/// One side of an open session.
+#[derive(Debug)]
+pub struct Connection {
+    key: u64,
+    next: Sequence,
+    /// Packets whose fate is open, oldest first.
+    sent: VecDeque<Sent>,
+    window: ReceiveWindow,
+    newest_at: Timestamp,
+    heard_at: Timestamp,
+    sent_at: Timestamp,
+    /// A packet was accepted since we last sent one.
+    owes_ack: bool,
+    rtt: RttEstimator,
+    channels: Channels,
+    fates: VecDeque<Fate>,
+    building: Vec<PieceRef>,
+    traffic: Traffic,
+}
+
+impl Connection {
+    /// A session opened `now`; `key` seeds the checksums and is the same on both sides.
+    pub fn new(key: u64, now: Timestamp) -> Self {
+        Self {
+            key,
+            next: 0,
+            sent: VecDeque::new(),
+            window: ReceiveWindow::default(),
+            newest_at: now,
+            heard_at: now,
+            sent_at: now,
+            owes_ack: false,
+            rtt: RttEstimator::default(),
+            channels: Channels::default(),
+            fates: VecDeque::new(),
+            building: Vec::new(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// The checksum key.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Round trip and loss as known so far.
+    pub fn rtt(&self) -> &RttEstimator {
+        &self.rtt
+    }
+
+    /// Datagram counts so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// When the peer was last heard.
+    pub fn heard_at(&self) -> Timestamp {
+        self.heard_at
+    }
+
+    /// When the session ends unless the peer is heard before.
+    pub fn expires_at(&self) -> Timestamp {
+        self.heard_at + SESSION_TIMEOUT
+    }
+
+    /// Queues a message; see [`Channels::send`].
+    pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
+        self.channels.send(channel, bytes)
+    }
+
+    /// The next message from the peer.
+    pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
+        self.channels.receive()
+    }
+
+    /// The next packet of ours whose fate became known.
+    pub fn poll_fate(&mut self) -> Option<Fate> {
+        self.fates.pop_front()
+    }
+
+    /// Whether a packet should leave though the caller has no state to send: messages wait, or silence would
+    /// last too long.
+    pub fn wants_packet(&self, now: Timestamp) -> bool {
+        let silent = if self.owes_ack { KEEP_ALIVE / 8 } else { KEEP_ALIVE };
+        now.since(self.sent_at) >= silent || self.channels.wants_to_send(now, self.send_window())
+    }
+
+    /// Whether all reliable messages were acknowledged.
+    pub fn is_flushed(&self) -> bool {
+        self.channels.is_idle()
+    }
+
+    fn send_window(&self) -> SendWindow {
+        SendWindow { resend_after: self.rtt.resend_after() }
+    }
+
+    /// Starts the next packet in `writer`: header and due messages. The caller appends its state, up to
+    /// [`crate::limits::DATAGRAM_BYTES`] less the checksum in all, and must call [`Self::finish`]. Of several
+    /// packets in a row the first takes the messages along: the others are begun with `messages` false.
+    pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: bool) -> Sequence {
+        let acks = Acks::of(&self.window, self.newest_at, now);
+        packet::begin(writer, PacketKind::Payload, acks.is_some());
+        PayloadHeader { sequence: self.next, acks }.write(writer);
+        self.building.clear();
+        let window = self.send_window();
+        let budget = if messages { MESSAGE_BYTES_PER_PACKET * 8 } else { 1 };
+        self.channels.write(writer, budget, (now, window), &mut self.building);
+        self.next
+    }
+
+    /// Seals the packet begun last and notes it as sent.
+    pub fn finish(&mut self, writer: &mut BitWriter, now: Timestamp) {
+        packet::seal(writer, self.key);
+        self.channels.sent(&self.building, self.next, now);
+        let pieces = std::mem::take(&mut self.building);
+        self.sent.push_back(Sent { sequence: self.next, at: now, lost: false, pieces });
+        self.next += 1;
+        self.sent_at = now;
+        self.owes_ack = false;
+        self.traffic.packets_out += 1;
+        self.traffic.bytes_out += writer.bytes().len() as u64;
+        self.forget_ancient();
+    }
+
+    /// Beyond this many packets no acknowledgement can name a packet any more.
+    fn forget_ancient(&mut self) {
+        while self.sent.len() as u64 > ACK_WINDOW * 4 {
+            if let Some(sent) = self.sent.pop_front() {
+                self.give_up(sent);
+            }
+        }
+    }
+
+    fn give_up(&mut self, sent: Sent) {
+        if !sent.lost {
+            self.note_lost(sent.sequence, &sent.pieces);
+        }
+    }
+
+    fn note_lost(&mut self, sequence: Sequence, pieces: &[PieceRef]) {
+        self.channels.lost(pieces, sequence);
+        self.rtt.fate(true);
+        self.fates.push_back(Fate::Lost(sequence));
+    }
+
+    /// Opens a payload datagram: checks it, learns the fates of our packets, takes in its messages. Returns
+    /// its number and a reader at the caller's state.
+    pub fn open<'a>(
+        &mut self,
+        datagram: &'a [u8],
+        now: Timestamp,
+    ) -> Result<(Sequence, BitReader<'a>), WireError> {
+        let (has_ack, mut reader) = packet::open(datagram, self.key)?;
+        let header = PayloadHeader::read(&mut reader, has_ack, self.window.next(), self.next)?;
+        if !self.window.is_fresh(header.sequence) {
+            return Err(WireError::Stale("repeated or too old"));
+        }
+        self.channels.read(&mut reader)?;
+        if header.sequence >= self.window.next() {
+            self.newest_at = now;
+        }
+        self.window.note(header.sequence);
+        self.heard_at = self.heard_at.max(now);
+        self.traffic.packets_in += 1;
+        self.traffic.bytes_in += datagram.len() as u64;
+        if let Some(acks) = header.acks {
+            self.learn_fates(acks, now);
+        }
+        Ok((header.sequence, reader))
+    }
+
+    /// Acknowledges a packet whose contents were taken over whole.
+    pub fn accept(&mut self, sequence: Sequence) {
+        self.window.accept(sequence);
+        self.owes_ack = true;
+    }
+
+    fn learn_fates(&mut self, acks: Acks, now: Timestamp) {
+        for sequence in acks.accepted() {
+            let Ok(at) = self.sent.binary_search_by_key(&sequence, |sent| sent.sequence) else { continue };
+            let Some(sent) = self.sent.remove(at) else { continue };
+            if sequence == acks.newest {
+                let held = Duration::from_micros(u64::from(acks.held) * 128);
+                self.rtt.sample(now.since(sent.at).saturating_sub(held));
+            }
+            self.channels.acked(&sent.pieces);
+            self.rtt.fate(false);
+            self.fates.push_back(Fate::Acked(sequence));
+        }
+        self.declare_losses(acks.newest);
+    }
+
+    /// What is [`REORDER_PACKETS`] behind the newest that came counts as lost; what left the window of
+    /// acknowledgements is forgotten.
+    fn declare_losses(&mut self, newest: Sequence) {
+        while self.sent.front().is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest) {
+            if let Some(sent) = self.sent.pop_front() {
+                self.give_up(sent);
+            }
+        }
+        for at in 0..self.sent.len() {
+            let sent = &mut self.sent[at];
+            if sent.sequence + REORDER_PACKETS > newest {
+                break;
+            }
+            if !sent.lost {
+                sent.lost = true;
+                let (sequence, pieces) = (sent.sequence, std::mem::take(&mut sent.pieces));
+                self.note_lost(sequence, &pieces);
+                self.sent[at].pieces = pieces;
+            }
+        }
+    }
+}
+
+/// A datagram that ends the session under `key`; `reason` is for people and logs.
+pub fn disconnect_datagram(key: u64, reason: DisconnectReason) -> Vec<u8> {
+    let mut writer = BitWriter::new();
+    packet::begin(&mut writer, PacketKind::Disconnect, false);
+    writer.write(reason as u32, 8);
+    packet::seal(&mut writer, key);
+    writer.bytes().to_vec()
+}
+
+/// Reads a disconnect datagram.
+pub fn read_disconnect(datagram: &[u8], key: u64) -> Result<DisconnectReason, WireError> {
+    let (_, mut reader) = packet::open(datagram, key)?;
+    let code = reader.read(8)?;
+    reader.finish()?;
+    let known = DisconnectReason::ALL.iter().copied().find(|reason| *reason as u32 == code);
+    known.ok_or(WireError::Malformed("unknown disconnect reason"))
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// The client left.
+    Left = 0,
+    /// The server is shutting down.
+    ServerStopping = 1,
+    /// Nothing was heard for [`SESSION_TIMEOUT`].
+    TimedOut = 2,
+    /// Reliable messages piled up beyond their limit.
+    Overflow = 3,
+    /// The peer broke the protocol.
+    Misbehaved = 4,
+}
+
+impl DisconnectReason {
+    const ALL: [Self; 5] =
+        [Self::Left, Self::ServerStopping, Self::TimedOut, Self::Overflow, Self::Misbehaved];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pair {
+        a: Connection,
+        b: Connection,
+        now: Timestamp,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let now = Timestamp::from_millis(1);
+            Self { a: Connection::new(9, now), b: Connection::new(9, now), now }
+        }
+
+        fn packet(from: &mut Connection, now: Timestamp) -> Vec<u8> {
+            let mut writer = BitWriter::new();
+            from.begin(&mut writer, now, true);
+            from.finish(&mut writer, now);
+            writer.bytes().to_vec()
+        }
+
+        fn a_to_b(&mut self) {
+            let bytes = Self::packet(&mut self.a, self.now);
+            self.now += Duration::from_millis(20);
+            let (sequence, _) = self.b.open(&bytes, self.now).unwrap();
+            self.b.accept(sequence);
+        }
+
+        fn b_to_a(&mut self) {
+            let bytes = Self::packet(&mut self.b, self.now);
+            self.now += Duration::from_millis(20);
+            let (sequence, _) = self.a.open(&bytes, self.now).unwrap();
+            self.a.accept(sequence);
+        }
+
+        fn lose_from_a(&mut self) {
+            Self::packet(&mut self.a, self.now);
+        }
+
+        fn fates_of_a(&mut self) -> Vec<Fate> {
+            std::iter::from_fn(|| self.a.poll_fate()).collect()
+        }
+    }
+
+    #[test]
+    fn the_fate_of_every_packet_is_known() {
+        let mut pair = Pair::new();
+        pair.a_to_b();
+        pair.lose_from_a();
+        for _ in 0..3 {
+            pair.a_to_b();
+        }
+        pair.b_to_a();
+        let fates = pair.fates_of_a();
+        assert_eq!(fates.iter().filter(|f| matches!(f, Fate::Acked(_))).count(), 4);
+        assert!(fates.contains(&Fate::Lost(1)));
+    }
+
+    #[test]
+    fn held_acknowledgements_do_not_lengthen_the_round_trip() {
+        let mut pair = Pair::new();
+        pair.a_to_b();
+        pair.now += Duration::from_millis(15);
+        pair.b_to_a();
+        assert_eq!(pair.a.rtt().rtt().as_millis(), 40);
+    }
+
+    #[test]
+    fn a_packet_that_was_not_accepted_is_not_acknowledged() {
+        let mut pair = Pair::new();
+        let bytes = Pair::packet(&mut pair.a, pair.now);
+        pair.b.open(&bytes, pair.now).unwrap();
+        pair.b_to_a();
+        assert_eq!(pair.fates_of_a(), []);
+    }
+
+    #[test]
+    fn a_repeated_packet_is_stale() {
+        let mut pair = Pair::new();
+        let bytes = Pair::packet(&mut pair.a, pair.now);
+        pair.b.open(&bytes, pair.now).unwrap();
+        assert!(matches!(pair.b.open(&bytes, pair.now), Err(WireError::Stale(_))));
+    }
+
+    #[test]
+    fn an_ack_of_a_packet_never_sent_is_misbehaviour() {
+        let mut pair = Pair::new();
+        pair.a_to_b();
+        let reply = Pair::packet(&mut pair.b, pair.now);
+        let mut stranger = Connection::new(9, pair.now);
+        assert!(matches!(stranger.open(&reply, pair.now), Err(WireError::Misbehaving(_))));
+    }
+
+    #[test]
+    fn a_lone_lost_message_is_sent_again() {
+        let mut pair = Pair::new();
+        pair.a.send(Channel::Ordered(0), b"once".to_vec()).unwrap();
+        pair.lose_from_a();
+        assert!(!pair.a.wants_packet(pair.now));
+        pair.now += pair.a.rtt().resend_after();
+        assert!(pair.a.wants_packet(pair.now));
+        pair.a_to_b();
+        assert_eq!(pair.b.receive(), Some((Channel::Ordered(0), b"once".to_vec())));
+        pair.b_to_a();
+        assert!(pair.a.is_flushed());
+    }
+
+    #[test]
+    fn a_disconnect_carries_its_reason() {
+        let bytes = disconnect_datagram(5, DisconnectReason::ServerStopping);
+        assert_eq!(read_disconnect(&bytes, 5), Ok(DisconnectReason::ServerStopping));
+        assert!(read_disconnect(&bytes, 6).is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! Every maximum in one place: name, value, reason.
+//!
+//! Nothing that comes from the wire makes a queue, window, ring, loop or string grow past these.
+
+use std::time::Duration;
+
+/// Largest datagram we send or take, in bytes: fits every path with an IPv6 minimum MTU of 1,280.
+pub const DATAGRAM_BYTES: usize = 1_200;
+
+/// How many packets back an acknowledgement reaches: at 2 packets a tick and 60 Hz, half a second of
+/// silence in the other direction.
+pub const ACK_WINDOW: u64 = 64;
+
+/// How many packets back a duplicate is recognised; older ones are dropped unread.
+pub const REPLAY_WINDOW: u64 = 128;
+
+/// A packet counts as lost once one sent this many later is acknowledged (RFC 9002, section 6.1.1).
+pub const REORDER_PACKETS: u64 = 3;
+
+/// A peer that sends nothing for this long is gone.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something is sent at least this often, so that silence means trouble.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(250);
+
+/// A handshake step is repeated this often until it is answered.
+pub const HANDSHAKE_RETRY: Duration = Duration::from_millis(200);
+
+/// A handshake that has not finished after this long has failed.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cookie is good for one to two of these spans: long enough for a slow path, too short to hoard.
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Bytes of one message piece inside a packet: larger messages are cut into slices of this size. Half a
+/// packet, so that state always finds room beside it.
+pub const SLICE_BYTES: usize = 512;
+
+/// Slices in one message, hence messages of at most 32 KiB.
+pub const MESSAGE_SLICES: usize = 64;
+
+/// Largest message on a reliable channel, in bytes.
+pub const MESSAGE_BYTES: usize = SLICE_BYTES * MESSAGE_SLICES;
+
+/// Messages in flight per reliable channel: the receiver buffers no more.
+pub const CHANNEL_WINDOW: u16 = 64;
+
+/// Bytes of messages in flight per reliable channel: bounds what a receiver may have to buffer.
+pub const CHANNEL_WINDOW_BYTES: usize = 128 * 1024;
+
+/// Messages that wait for the window of one reliable channel; one more ends the session.
+pub const CHANNEL_QUEUE: usize = 1_024;
+
+/// Bytes that wait in one reliable channel; more ends the session.
+pub const CHANNEL_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Unreliable messages that wait for the next packet; the oldest makes room.
+pub const UNRELIABLE_QUEUE: usize = 32;
+
+/// Bytes of messages that one packet carries beside state.
+pub const MESSAGE_BYTES_PER_PACKET: usize = 560;
+
+/// Messages that one packet carries.
+pub const MESSAGES_PER_PACKET: usize = 32;
+
+/// Entities alive at once in a room: an id's slot has 14 bits on the wire.
+pub const ENTITIES: usize = 1 << 14;
+
+/// Fields of one entity, all components together: bounds its size on the wire.
+pub const FIELDS_PER_ENTITY: usize = 40;
+
+/// Components in a schema.
+pub const COMPONENTS: usize = 64;
+
+/// Entity kinds in a schema: a kind has 5 bits on the wire.
+pub const KINDS: usize = 32;
+
+/// Largest encoded entity in bytes: fits beside messages, header and feedback.
+pub const ENTITY_BYTES: usize = 500;
+
+/// Ticks for which a superseded version stays a possible baseline: about two seconds at 60 Hz, which
+/// covers the longest round trip worth playing on.
+pub const RING_TICKS: u32 = 128;
+
+/// Versions of one entity that a client keeps: every one the server may still refer to
+/// ([`RING_TICKS`] and the one in force before them), and some for reordering.
+pub const CLIENT_VERSIONS: usize = RING_TICKS as usize + 32;
+
+/// Ticks back for which a client keeps states to show: the longest interpolation delay.
+pub const INTERPOLATION_TICKS: u32 = 40;
+
+/// Packets into which one tick's snapshot for one client is cut at most: the index has 4 bits.
+pub const SNAPSHOT_PACKETS: usize = 16;
+
+/// Most bytes of one tick's snapshot for one client: fits into [`SNAPSHOT_PACKETS`] with room to spare for
+/// headers and for entities that do not fill a packet's end.
+pub const SNAPSHOT_BYTES: usize = 8_000;
+
+/// Removed entities named in one packet.
+pub const REMOVALS_PER_PACKET: usize = 16;
+
+/// Deferred entities named in one packet; past it the packet says "any".
+pub const DEFERRED_PER_PACKET: usize = 32;
+
+/// Commands in one packet: a third of a second of redundancy at 96 Hz.
+pub const COMMANDS_PER_PACKET: usize = 32;
+
+/// Ticks ahead of the server for which a command is kept.
+pub const COMMAND_TICKS_AHEAD: i32 = 64;
+
+/// Ticks behind the server for which a late command is told from a repeated one.
+pub const COMMAND_TICKS_BEHIND: i32 = 64;
+
+/// Ticks of commands and predictions that a client keeps: two seconds at 60 Hz.
+pub const PREDICTION_TICKS: usize = 128;
+
+/// Packets that one client may send per tick on average, with the same again as a burst of 32 ticks.
+pub const PACKETS_PER_TICK: u32 = 2;
+
+/// Ticks that a late server runs back to back before its time line slips.
+pub const CATCH_UP_TICKS: u32 = 4;
+
+/// Datagrams that one link simulator holds; the next is dropped as by a full queue.
+pub const LINK_QUEUE: usize = 4_096;
+
+/// Datagrams taken from a socket before others get their turn.
+pub const RECEIVE_BATCH: usize = 64;
+
+/// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
+/// of commands from 256 clients.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;

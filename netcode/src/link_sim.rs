@@ -1,0 +1,272 @@
+//! A network path as a pure state machine: seeded latency, jitter, loss, duplication, reordering, corruption,
+//! a rate and a queue.
+//!
+//! One value is one direction. Datagrams go in with a time and come out at theirs; the same seed and calls
+//! give the same fates.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::limits::LINK_QUEUE;
+use crate::time::Timestamp;
+
+/// Loss in bursts after Gilbert and Elliott: a good and a bad state with chances to change per datagram.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bursts {
+    /// Chance to turn bad, per datagram.
+    pub enter: f64,
+    /// Chance to turn good again, per datagram; its inverse is the mean length of a burst.
+    pub leave: f64,
+    /// Chance of loss while bad.
+    pub loss: f64,
+}
+
+/// How one direction of a path behaves. The default is perfect.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LinkConfig {
+    /// Mean one-way delay.
+    pub latency: Duration,
+    /// Spread of the delay: each datagram is delayed by `latency` and an even random share of plus or minus
+    /// half of this. Order is kept.
+    pub jitter: Duration,
+    /// Chance that a datagram is lost, independent of others.
+    pub loss: f64,
+    /// Loss in bursts on top.
+    pub bursts: Option<Bursts>,
+    /// Chance that a datagram comes twice.
+    pub duplicate: f64,
+    /// Chance that a datagram is overtaken: it is held up for another 1 to 50 ms.
+    pub reorder: f64,
+    /// Chance that one bit of a datagram is flipped.
+    pub corrupt: f64,
+    /// Bytes per second that pass; `None` for no limit.
+    pub rate: Option<u32>,
+    /// Longest that a datagram waits for the rate before it is dropped; 0 stands for 200 ms.
+    pub queue: Duration,
+}
+
+impl LinkConfig {
+    /// Nothing passes.
+    pub fn cut() -> Self {
+        Self { loss: 1.0, ..Self::default() }
+    }
+}
+
+/// What became of the datagrams so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Put in.
+    pub sent: u64,
+    /// Lost by chance, in bursts or not.
+    pub lost: u64,
+    /// Dropped by a full queue.
+    pub overflowed: u64,
+    /// Doubled.
+    pub duplicated: u64,
+    /// Overtaken.
+    pub reordered: u64,
+    /// Damaged.
+    pub corrupted: u64,
+}
+
+/// One direction of a path.
+#[derive(Debug)]
+pub struct LinkSim {
+    config: LinkConfig,
+    rng: Xoshiro256PlusPlus,
+    bad: bool,
+    /// When the rate limit lets the next datagram pass.
+    free_at: Timestamp,
+    /// Latest delivery so far of a datagram that keeps its order.
+    last_at: Timestamp,
+    order: u64,
+    in_flight: BinaryHeap<Reverse<(Timestamp, u64, Vec<u8>)>>,
+    stats: LinkStats,
+}
+
+impl LinkSim {
+    /// A path whose chances follow from `seed`.
+    pub fn new(config: LinkConfig, seed: u64) -> Self {
+        Self {
+            config,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            bad: false,
+            free_at: Timestamp::default(),
+            last_at: Timestamp::default(),
+            order: 0,
+            in_flight: BinaryHeap::new(),
+            stats: LinkStats::default(),
+        }
+    }
+
+    /// Changes the behaviour for datagrams put in from now on.
+    pub fn set_config(&mut self, config: LinkConfig) {
+        self.config = config;
+        self.bad = false;
+    }
+
+    /// What became of the datagrams so far.
+    pub fn stats(&self) -> LinkStats {
+        self.stats
+    }
+
+    /// When the next datagram comes out.
+    pub fn next_delivery(&self) -> Option<Timestamp> {
+        self.in_flight.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Puts a datagram in.
+    pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
+        self.stats.sent += 1;
+        if self.is_lost() {
+            self.stats.lost += 1;
+            return;
+        }
+        let Some(passed) = self.pass_rate(bytes.len(), now) else {
+            self.stats.overflowed += 1;
+            return;
+        };
+        self.deliver(bytes.to_vec(), passed);
+        if self.chance(self.config.duplicate) {
+            self.stats.duplicated += 1;
+            self.deliver(bytes.to_vec(), passed);
+        }
+    }
+
+    /// The next datagram that has come out by now.
+    pub fn pop(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+        if self.next_delivery()? > now {
+            return None;
+        }
+        self.in_flight.pop().map(|Reverse((_, _, bytes))| bytes)
+    }
+
+    fn chance(&mut self, p: f64) -> bool {
+        p > 0.0 && self.rng.random_bool(p.min(1.0))
+    }
+
+    fn is_lost(&mut self) -> bool {
+        if let Some(bursts) = self.config.bursts {
+            self.bad = if self.bad { !self.chance(bursts.leave) } else { self.chance(bursts.enter) };
+            if self.bad && self.chance(bursts.loss) {
+                return true;
+            }
+        }
+        self.chance(self.config.loss)
+    }
+
+    /// When a datagram of that size is through the rate limit; `None` if the queue before it is full.
+    fn pass_rate(&mut self, len: usize, now: Timestamp) -> Option<Timestamp> {
+        if self.in_flight.len() >= LINK_QUEUE {
+            return None;
+        }
+        let Some(rate) = self.config.rate else { return Some(now) };
+        let longest =
+            if self.config.queue.is_zero() { Duration::from_millis(200) } else { self.config.queue };
+        let start = self.free_at.max(now);
+        if start.since(now) > longest {
+            return None;
+        }
+        self.free_at = start + Duration::from_secs_f64(len as f64 / f64::from(rate.max(1)));
+        Some(self.free_at)
+    }
+
+    fn deliver(&mut self, mut bytes: Vec<u8>, passed: Timestamp) {
+        let spread = self.config.jitter.as_micros() as i64;
+        let jitter = if spread > 0 { self.rng.random_range(-spread / 2..=spread / 2) } else { 0 };
+        let mut at = (passed + self.config.latency).offset_micros(jitter).max(passed);
+        if self.chance(self.config.reorder) {
+            self.stats.reordered += 1;
+            at += Duration::from_micros(self.rng.random_range(1_000..50_000));
+        } else {
+            at = at.max(self.last_at);
+            self.last_at = at;
+        }
+        if !bytes.is_empty() && self.chance(self.config.corrupt) {
+            self.stats.corrupted += 1;
+            let bit = self.rng.random_range(0..bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        self.in_flight.push(Reverse((at, self.order, bytes)));
+        self.order += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(config: LinkConfig, seed: u64, count: u32) -> (Vec<(u64, u32)>, LinkStats) {
+        let mut link = LinkSim::new(config, seed);
+        let mut came = Vec::new();
+        for i in 0..count + 1_000 {
+            let now = Timestamp::from_millis(u64::from(i));
+            while let Some(at) = link.next_delivery().filter(|at| *at <= now) {
+                let bytes = link.pop(at).unwrap();
+                came.push((at.as_micros(), u32::from_le_bytes(bytes.try_into().unwrap())));
+            }
+            if i < count {
+                link.push(&i.to_le_bytes(), now);
+            }
+        }
+        (came, link.stats())
+    }
+
+    #[test]
+    fn a_perfect_link_is_prompt_and_in_order() {
+        let (came, _) = run(LinkConfig::default(), 1, 100);
+        assert!(came.iter().enumerate().all(|(i, (at, n))| *n == i as u32 && *at == i as u64 * 1_000));
+    }
+
+    #[test]
+    fn jitter_spreads_the_delay_and_keeps_the_order() {
+        let (latency, jitter) = (Duration::from_millis(40), Duration::from_millis(10));
+        let (came, _) = run(LinkConfig { latency, jitter, ..LinkConfig::default() }, 1, 2_000);
+        assert!(came.is_sorted_by_key(|(_, n)| *n));
+        let delays: Vec<i64> = came.iter().map(|(at, n)| *at as i64 - i64::from(*n) * 1_000).collect();
+        assert!(delays.iter().all(|d| (35_000..=45_000).contains(d)));
+        assert!(delays.iter().any(|d| *d < 38_000) && delays.iter().any(|d| *d > 44_000));
+    }
+
+    #[test]
+    fn rates_are_what_they_say() {
+        let bursts = Bursts { enter: 0.01, leave: 0.2, loss: 1.0 };
+        let config = LinkConfig { bursts: Some(bursts), ..LinkConfig::default() };
+        let share = run(config, 2, 50_000).1.lost as f64 / 50_000.0;
+        assert!((0.04..0.056).contains(&share), "{share}");
+        let config =
+            LinkConfig { loss: 0.1, duplicate: 0.05, reorder: 0.02, corrupt: 0.01, ..LinkConfig::default() };
+        let (came, stats) = run(config, 3, 50_000);
+        for (count, p) in [
+            (stats.lost, 0.1),
+            (stats.duplicated, 0.05 * 0.9),
+            (stats.reordered, 0.02 * 0.945),
+            (stats.corrupted, 0.01 * 0.945),
+        ] {
+            assert!((count as f64 / 50_000.0 / p - 1.0).abs() < 0.12, "{count} for {p}");
+        }
+        assert_eq!(came.len() as u64, 50_000 - stats.lost + stats.duplicated);
+    }
+
+    #[test]
+    fn a_rate_queues_and_then_drops() {
+        let config =
+            LinkConfig { rate: Some(2_000), queue: Duration::from_millis(50), ..LinkConfig::default() };
+        let (came, stats) = run(config, 4, 1_000);
+        assert!(stats.overflowed > 400);
+        assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_999));
+        assert!(came.iter().all(|(at, n)| at - u64::from(*n) * 1_000 <= 53_000));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_fates() {
+        let jitter = Duration::from_millis(7);
+        let config = LinkConfig { jitter, loss: 0.1, reorder: 0.1, duplicate: 0.1, ..LinkConfig::default() };
+        assert_eq!(run(config, 5, 1_000), run(config, 5, 1_000));
+        assert_ne!(run(config, 5, 1_000), run(config, 6, 1_000));
+    }
+}

@@ -1,0 +1,81 @@
+//! Round-trip time and loss, estimated from acknowledgements.
+
+use std::time::Duration;
+
+/// Smoothed round trip after RFC 6298, section 2, with the least one seen and a loss rate.
+#[derive(Clone, Debug, Default)]
+pub struct RttEstimator {
+    smoothed_us: Option<f64>,
+    variance_us: f64,
+    loss: f64,
+}
+
+/// Resends wait at least this long: a tick at 60 Hz for the acknowledgement to ride on, and some.
+const MIN_RESEND: Duration = Duration::from_millis(30);
+
+/// Resends wait at most this long.
+const MAX_RESEND: Duration = Duration::from_secs(1);
+
+impl RttEstimator {
+    /// Takes in one measured round trip, less the time that the peer held the acknowledgement back.
+    pub fn sample(&mut self, round_trip: Duration) {
+        let us = round_trip.as_secs_f64() * 1e6;
+        match self.smoothed_us {
+            None => {
+                self.smoothed_us = Some(us);
+                self.variance_us = us / 2.0;
+            }
+            Some(smoothed) => {
+                self.variance_us = 0.75 * self.variance_us + 0.25 * (smoothed - us).abs();
+                self.smoothed_us = Some(0.875 * smoothed + 0.125 * us);
+            }
+        }
+    }
+
+    /// Takes in the fate of one packet; the rate forgets over some hundred packets.
+    pub fn fate(&mut self, lost: bool) {
+        self.loss += ((f64::from(u8::from(lost))) - self.loss) / 128.0;
+    }
+
+    /// Smoothed round trip; 100 ms until the first sample.
+    pub fn rtt(&self) -> Duration {
+        Duration::from_micros(self.smoothed_us.unwrap_or(100_000.0) as u64)
+    }
+
+    /// Share of packets lost of late, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// After how long without acknowledgement something reliable is sent again.
+    pub fn resend_after(&self) -> Duration {
+        let spread = Duration::from_micros((4.0 * self.variance_us) as u64);
+        (self.rtt() + spread).clamp(MIN_RESEND, MAX_RESEND)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converges_to_a_steady_round_trip() {
+        let mut rtt = RttEstimator::default();
+        for _ in 0..100 {
+            rtt.sample(Duration::from_millis(80));
+            rtt.fate(false);
+        }
+        assert_eq!(rtt.rtt().as_millis(), 80);
+        assert!(rtt.resend_after() < Duration::from_millis(82));
+        assert_eq!(rtt.loss(), 0.0);
+    }
+
+    #[test]
+    fn jitter_makes_resends_wait() {
+        let mut rtt = RttEstimator::default();
+        for i in 0..100 {
+            rtt.sample(Duration::from_millis(if i % 2 == 0 { 60 } else { 100 }));
+        }
+        assert!(rtt.resend_after() > Duration::from_millis(120));
+    }
+}

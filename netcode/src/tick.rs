@@ -1,0 +1,66 @@
+//! Simulation ticks and the order between them, right across wrap-around.
+
+use std::fmt;
+use std::ops::Add;
+
+/// The number of a simulation step. Wraps after 2^32 steps (2.2 years at 60 Hz); the order between two
+/// ticks is that of their signed distance, so it is right across the wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tick(pub u32);
+
+impl Tick {
+    /// Signed number of ticks from `other` to here.
+    pub fn distance(self, other: Self) -> i32 {
+        self.0.wrapping_sub(other.0) as i32
+    }
+
+    /// Whether this tick comes after `other`.
+    pub fn is_after(self, other: Self) -> bool {
+        self.distance(other) > 0
+    }
+
+    /// The later of two ticks.
+    pub fn later(self, other: Self) -> Self {
+        if self.is_after(other) { self } else { other }
+    }
+
+    /// The tick `count` before this one.
+    pub fn back(self, count: u32) -> Self {
+        Self(self.0.wrapping_sub(count))
+    }
+
+    /// The tick after this one.
+    pub fn next(self) -> Self {
+        self + 1
+    }
+}
+
+impl Add<u32> for Tick {
+    type Output = Self;
+
+    fn add(self, count: u32) -> Self {
+        Self(self.0.wrapping_add(count))
+    }
+}
+
+impl fmt::Display for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_holds_across_the_wrap() {
+        let (before, after) = (Tick(u32::MAX - 1), Tick(3));
+        assert!(after.is_after(before) && !before.is_after(after));
+        assert_eq!(after.distance(before), 5);
+        assert_eq!(before.distance(after), -5);
+        assert_eq!(before.later(after), after);
+        assert_eq!(before + 5, after);
+        assert_eq!(after.back(5), before);
+    }
+}

@@ -1,0 +1,156 @@
+//! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop counter.
+
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, setsockopt,
+};
+use nix::sys::time::TimeSpec;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+
+use super::Arrived;
+use super::udp::UdpStats;
+use super::udp_std::is_echo;
+use crate::clock;
+use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
+use crate::time::Timestamp;
+
+/// Datagrams per system call.
+const BATCH: usize = 32;
+
+/// One byte more than is allowed, so that an overlong datagram shows.
+const SLOT_BYTES: usize = DATAGRAM_BYTES + 1;
+
+pub(super) struct LinuxPath {
+    received: Vec<u8>,
+    queued: Vec<u8>,
+    /// Where each queued datagram ends in `queued`, and for whom it is.
+    ends: Vec<(SocketAddrAny, usize)>,
+    drops: u32,
+}
+
+impl LinuxPath {
+    pub(super) fn new(socket: &UdpSocket) -> io::Result<Self> {
+        setsockopt(socket, ReceiveTimestampns, &true)?;
+        setsockopt(socket, RxqOvfl, &1)?;
+        Ok(Self { received: vec![0; BATCH * SLOT_BYTES], queued: Vec::new(), ends: Vec::new(), drops: 0 })
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        take: &mut dyn FnMut(Arrived<'_>),
+        kernel_drops: &mut u64,
+    ) -> io::Result<usize> {
+        let mut count = 0;
+        while count < RECEIVE_BATCH {
+            match self.receive_batch(socket, take, kernel_drops) {
+                Ok(n) => {
+                    count += n;
+                    if n < BATCH {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if is_echo(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    fn receive_batch(
+        &mut self,
+        socket: &UdpSocket,
+        take: &mut dyn FnMut(Arrived<'_>),
+        kernel_drops: &mut u64,
+    ) -> io::Result<usize> {
+        // The headers hold lengths that the call overwrites, so each call has new ones.
+        let mut headers =
+            MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(TimeSpec, u32)));
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
+        let wall_offset = clock::wall_offset_nanos();
+        let fd = socket.as_raw_fd();
+        let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let mut count = 0;
+        for message in messages {
+            count += 1;
+            let (at, drops) = read_control(&message, wall_offset)?;
+            if let Some(drops) = drops {
+                *kernel_drops += u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
+            }
+            let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else { continue };
+            let at = at.unwrap_or_else(clock::now);
+            take(Arrived { from, bytes: &slot[..message.bytes.min(slot.len())], at });
+        }
+        Ok(count)
+    }
+
+    pub(super) fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], stats: &mut UdpStats) {
+        self.queued.extend_from_slice(bytes);
+        self.ends.push((to.as_any(), self.queued.len()));
+        if self.ends.len() == BATCH {
+            self.flush(socket, stats);
+        }
+    }
+
+    pub(super) fn flush(&mut self, socket: &UdpSocket, stats: &mut UdpStats) {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let parts = starts.zip(&self.ends).map(|(start, (_, end))| [IoSlice::new(&self.queued[start..*end])]);
+        let slices: Vec<[IoSlice<'_>; 1]> = parts.collect();
+        let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+            slices.iter().map(|_| SendAncillaryBuffer::default()).collect();
+        let whom = self.ends.iter().zip(&slices).zip(&mut controls);
+        let mut messages: Vec<MMsgHdr<'_>> =
+            whom.map(|(((to, _), slice), control)| MMsgHdr::new_with_addr(to, slice, control)).collect();
+        let mut at = 0;
+        while at < messages.len() {
+            match sendmmsg(socket, &mut messages[at..], SendFlags::DONTWAIT) {
+                Ok(sent) => {
+                    stats.sent += sent as u64;
+                    at += sent.max(1);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                // The first of them was refused: it is lost, as the network may lose any.
+                Err(_) => {
+                    stats.send_errors += 1;
+                    at += 1;
+                }
+            }
+        }
+        self.queued.clear();
+        self.ends.clear();
+    }
+}
+
+/// The kernel's time stamp on our line, and its count of dropped datagrams.
+fn read_control(
+    message: &RecvMsg<'_, '_, SockaddrStorage>,
+    wall_offset: u64,
+) -> Result<(Option<Timestamp>, Option<u32>), Errno> {
+    let (mut at, mut drops) = (None, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::ScmTimestampns(time) => {
+                let nanos = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
+                at = Some(Timestamp::from_nanos(nanos.saturating_sub(wall_offset)));
+            }
+            ControlMessageOwned::RxqOvfl(count) => drops = Some(count),
+            _ => {}
+        }
+    }
+    Ok((at, drops))
+}
+
+fn address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
+    let address = message.address.as_ref()?;
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6))))
+}

@@ -1,0 +1,53 @@
+//! The path that any system has: one call per datagram.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+
+use super::Arrived;
+use super::udp::UdpStats;
+use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
+use crate::time::Timestamp;
+
+pub(super) struct StdPath {
+    buffer: Box<[u8; DATAGRAM_BYTES + 1]>,
+}
+
+impl StdPath {
+    pub(super) fn new() -> Self {
+        Self { buffer: Box::new([0; DATAGRAM_BYTES + 1]) }
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        now: Timestamp,
+        take: &mut dyn FnMut(Arrived<'_>),
+    ) -> io::Result<usize> {
+        let mut count = 0;
+        while count < RECEIVE_BATCH {
+            match socket.recv_from(&mut *self.buffer) {
+                Ok((len, from)) => {
+                    take(Arrived { from, bytes: &self.buffer[..len], at: now });
+                    count += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // An earlier datagram met a closed port: says nothing of this socket.
+                Err(error) if is_echo(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], stats: &mut UdpStats) {
+        match socket.send_to(bytes, to) {
+            Ok(_) => stats.sent += 1,
+            Err(_) => stats.send_errors += 1,
+        }
+    }
+}
+
+/// Whether an error only reports what an ICMP message said, or a signal.
+pub(super) fn is_echo(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}

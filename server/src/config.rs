@@ -1,0 +1,169 @@
+//! `truetick-server`'s configuration: a TOML file, its keys checked, each overridden by a flag.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use truetick_netcode::limits::SNAPSHOT_BYTES;
+
+use crate::arena::ArenaConfig;
+use crate::core::room::RoomConfig;
+use crate::files::read_text;
+
+/// Everything a server can be told.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address to serve on; loopback only until sessions are encrypted.
+    pub listen: SocketAddr,
+    /// Ticks per second, 10 to 128.
+    pub tick_rate: u32,
+    /// Clients at once, 1 to 4,096.
+    pub max_clients: usize,
+    /// Bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`].
+    pub snapshot_bytes: usize,
+    /// Metres beyond which entities are not sent; 0 for no limit.
+    pub relevance_radius_m: f32,
+    /// Drones, 0 to 4,096.
+    pub drones: u32,
+    /// Pick-ups, 0 to 1,024.
+    pub pickups: u32,
+    /// Players touch nothing but walls and pillars.
+    pub ghosts: bool,
+    /// Seed of the world's own chances.
+    pub seed: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let (room, arena) = (RoomConfig::default(), ArenaConfig::default());
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000),
+            tick_rate: room.tick_rate,
+            max_clients: room.max_clients,
+            snapshot_bytes: room.snapshot_bytes,
+            relevance_radius_m: room.relevance_radius_m.unwrap_or(0.0),
+            drones: arena.drones,
+            pickups: arena.pickups,
+            ghosts: arena.ghosts,
+            seed: room.seed,
+        }
+    }
+}
+
+/// Why a configuration was refused; says which file and key, and what is allowed.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has a key or type that is not known here.
+    #[error("{}: {message}", path.display())]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error("{origin}: `{key}` is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// File or command line.
+        origin: String,
+        /// Which key.
+        key: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+}
+
+impl ServerConfig {
+    /// Reads a file. Its values are not checked yet; see [`Self::check`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Invalid { path: path.into(), message: error.to_string() })
+    }
+
+    /// Checks every range; `origin` names where the values come from.
+    pub fn check(&self, origin: &str) -> Result<(), ConfigError> {
+        let refuse = |key: &'static str, value: String, allowed: String| ConfigError::OutOfRange {
+            origin: origin.into(),
+            key,
+            value,
+            allowed,
+        };
+        let whole = |key, value: u64, low: u64, high: u64| match (low..=high).contains(&value) {
+            true => Ok(()),
+            false => Err(refuse(key, value.to_string(), format!("from {low} to {high}"))),
+        };
+        whole("tick_rate", self.tick_rate.into(), 10, 128)?;
+        whole("max_clients", self.max_clients as u64, 1, 4_096)?;
+        whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
+        whole("drones", self.drones.into(), 0, 4_096)?;
+        whole("pickups", self.pickups.into(), 0, 1_024)?;
+        if !(0.0..=1_000.0).contains(&self.relevance_radius_m) {
+            let allowed = "from 0 (no limit) to 1000 metres".to_string();
+            return Err(refuse("relevance_radius_m", self.relevance_radius_m.to_string(), allowed));
+        }
+        if !self.listen.ip().is_loopback() {
+            let allowed = "a loopback address (127.0.0.1 or [::1]) until sessions are encrypted".to_string();
+            return Err(refuse("listen", self.listen.to_string(), allowed));
+        }
+        Ok(())
+    }
+
+    /// The room's part.
+    pub fn room(&self) -> RoomConfig {
+        RoomConfig {
+            tick_rate: self.tick_rate,
+            max_clients: self.max_clients,
+            snapshot_bytes: self.snapshot_bytes,
+            relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
+            seed: self.seed,
+        }
+    }
+
+    /// The arena's part.
+    pub fn arena(&self) -> ArenaConfig {
+        ArenaConfig {
+            tick_rate: self.tick_rate,
+            drones: self.drones,
+            pickups: self.pickups,
+            ghosts: self.ghosts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        ServerConfig::default().check("defaults").unwrap();
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_allowed() {
+        let config = ServerConfig { tick_rate: 500, ..ServerConfig::default() };
+        let message = config.check("arena.toml").unwrap_err().to_string();
+        assert_eq!(message, "arena.toml: `tick_rate` is 500, but must be from 10 to 128");
+        let config = ServerConfig { listen: ([0, 0, 0, 0], 1).into(), ..ServerConfig::default() };
+        assert!(config.check("arena.toml").unwrap_err().to_string().contains("loopback"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = toml::from_str::<ServerConfig>("tick_rat = 60").unwrap_err().to_string();
+        assert!(error.contains("tick_rat") && error.contains("expected one of"), "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Joins the ECS to the schema: how each component is captured, snapped to its grid and restored.
+
+use bevy_ecs::change_detection::DetectChangesMut;
+use bevy_ecs::component::{Component, Mutable};
+use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
+use truetick_netcode::schema::{ComponentId, KindId, Replicate, Schema, SchemaError, Visibility};
+
+type Capture = fn(&mut World, Entity, &mut [u32]);
+type Restore = fn(&mut World, Entity, &[u32]);
+
+/// A schema whose components the ECS knows.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    schema: Schema,
+    components: Vec<(Capture, Restore)>,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a component for replication.
+    pub fn add_component<T>(&mut self) -> Result<ComponentId, SchemaError>
+    where
+        T: Component<Mutability = Mutable> + Replicate + PartialEq,
+    {
+        let id = self.schema.add_component::<T>()?;
+        self.components.push((capture::<T>, restore::<T>));
+        Ok(id)
+    }
+
+    /// Registers an entity kind.
+    pub fn add_kind(&mut self, name: &'static str, parts: &[ComponentId]) -> Result<KindId, SchemaError> {
+        self.schema.add_kind(name, parts)
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Whether clients may see anything of such entities.
+    pub fn is_visible(&self, kind: KindId) -> bool {
+        self.schema.kind(kind).fields.iter().any(|field| field.visibility != Visibility::Server)
+    }
+
+    /// Writes an entity's fields to `out` and snaps its components to their grid.
+    pub fn capture(&self, world: &mut World, entity: Entity, kind: KindId, out: &mut Vec<u32>) {
+        let info = self.schema.kind(kind);
+        out.clear();
+        out.resize(info.fields.len(), 0);
+        for (id, start) in &info.components {
+            let len = self.schema.component(*id).fields.len();
+            (self.components[usize::from(id.0)].0)(world, entity, &mut out[*start..start + len]);
+        }
+    }
+
+    /// Gives an entity the components that these fields describe.
+    pub fn restore(&self, world: &mut World, entity: Entity, kind: KindId, fields: &[u32]) {
+        for (id, start) in &self.schema.kind(kind).components {
+            let len = self.schema.component(*id).fields.len();
+            (self.components[usize::from(id.0)].1)(world, entity, &fields[*start..start + len]);
+        }
+    }
+}
+
+fn capture<T>(world: &mut World, entity: Entity, out: &mut [u32])
+where
+    T: Component<Mutability = Mutable> + Replicate + PartialEq,
+{
+    if let Some(mut component) = world.get_mut::<T>(entity) {
+        component.quantise(out);
+        component.set_if_neq(T::restore(out));
+    }
+}
+
+fn restore<T>(world: &mut World, entity: Entity, fields: &[u32])
+where
+    T: Component<Mutability = Mutable> + Replicate + PartialEq,
+{
+    world.entity_mut(entity).insert(T::restore(fields));
+}

@@ -1,0 +1,375 @@
+//! A room: one world, its clients' commands and views. The tick, on one page, is [`Room::simulate`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::command::{Command, read_commands};
+use truetick_netcode::error::WireError;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::messages::{ServerMessage, encode};
+use truetick_netcode::replication::NetId;
+use truetick_netcode::replication::client_view::{Candidate, ClientView, Shared, ViewStats};
+use truetick_netcode::replication::encode_cache::EncodeCache;
+use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::schema::SchemaError;
+use truetick_netcode::sequence::Sequence;
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+
+use super::command_queue::{CommandCounts, CommandQueue};
+use super::game::{Game, GameEvent};
+use super::metrics::{RoomMetrics, sum_counts};
+use super::relevance::RelevanceGrid;
+use super::simulation::{Simulation, TickInput};
+use super::timeline::{Due, Timeline};
+
+/// How a room runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoomConfig {
+    /// Ticks per second, 10 to 128.
+    pub tick_rate: u32,
+    /// Clients at once.
+    pub max_clients: usize,
+    /// Bytes of state per client and tick; what does not fit waits by priority.
+    pub snapshot_bytes: usize,
+    /// Entities further away than this are not sent; `None` for no limit.
+    pub relevance_radius_m: Option<f32>,
+    /// Seed of the world's own chances.
+    pub seed: u64,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            tick_rate: 60,
+            max_clients: 256,
+            snapshot_bytes: 2_400,
+            relevance_radius_m: Some(45.0),
+            seed: 1,
+        }
+    }
+}
+
+/// A room, whatever its game.
+pub trait AnyRoom: Send {
+    /// How it runs.
+    fn config(&self) -> &RoomConfig;
+    /// Hash of its schema.
+    fn schema_hash(&self) -> u64;
+    /// Its deadlines.
+    fn timeline(&self) -> &Timeline;
+    /// Which ticks are due; see [`Timeline::due`].
+    fn due(&mut self, now: Timestamp) -> Due;
+    /// Clients in the room, those that will join at the next tick included.
+    fn population(&self) -> usize;
+    /// A client will join at the next tick.
+    fn join(&mut self, client: ClientId);
+    /// A client will be gone at the next tick; `lost` if it did not leave by itself.
+    fn leave(&mut self, client: ClientId, lost: bool);
+    /// Takes in a packet's commands.
+    fn receive_commands(
+        &mut self,
+        client: ClientId,
+        reader: &mut BitReader<'_>,
+        arrived: Timestamp,
+    ) -> Result<(), WireError>;
+    /// The client took over what this packet carried.
+    fn packet_acked(&mut self, client: ClientId, sequence: Sequence);
+    /// The client's copy is in doubt: send everything whole.
+    fn resync(&mut self, client: ClientId);
+    /// Runs the next tick.
+    fn simulate(&mut self);
+    /// What the game tells clients since the last call, encoded.
+    fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)>;
+    /// Decides what a client's snapshot holds. False if the client is not in the world yet.
+    fn plan_snapshot(&mut self, client: ClientId) -> bool;
+    /// Writes the next packet of the planned snapshot; true if another must follow.
+    fn write_snapshot(
+        &mut self,
+        client: ClientId,
+        sequence: Sequence,
+        now: Timestamp,
+        writer: &mut BitWriter,
+    ) -> bool;
+    /// All of a client's snapshot was handed to the network.
+    fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp);
+    /// All snapshots of a tick were handed over; `drained` is when its commands were taken.
+    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
+    /// Figures so far.
+    fn metrics(&self) -> RoomMetrics;
+    /// Counts of one client's commands.
+    fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
+    /// The world's quantised copies.
+    fn ring(&self) -> &StateRing;
+    /// The version of an entity that a client acknowledged.
+    fn acked_version(&self, client: ClientId, id: NetId) -> Option<Tick>;
+}
+
+struct RoomClient<C> {
+    queue: CommandQueue<C>,
+    view: ClientView,
+    entity: Option<NetId>,
+    feedback: Feedback,
+    /// Arrival of the command of the tick simulated last.
+    arrived: Option<Timestamp>,
+}
+
+/// See the module.
+pub struct Room<G: Game> {
+    game: Arc<G>,
+    config: RoomConfig,
+    simulation: Simulation<G>,
+    timeline: Timeline,
+    clients: BTreeMap<ClientId, RoomClient<G::Command>>,
+    joins: Vec<ClientId>,
+    leaves: Vec<ClientId>,
+    cache: EncodeCache,
+    grid: RelevanceGrid,
+    candidates: Vec<Candidate>,
+    events: Vec<(GameEvent, Vec<u8>)>,
+    metrics: RoomMetrics,
+}
+
+impl<G: Game> Room<G> {
+    /// A new room whose first tick is due one tick from `now`.
+    pub fn new(game: G, config: RoomConfig, now: Timestamp) -> Result<Self, SchemaError> {
+        let game = Arc::new(game);
+        let simulation = Simulation::new(game.clone(), config.seed)?;
+        let timeline = Timeline::new(config.tick_rate, simulation.tick().next(), now);
+        Ok(Self {
+            game,
+            config,
+            simulation,
+            timeline,
+            clients: BTreeMap::new(),
+            joins: Vec::new(),
+            leaves: Vec::new(),
+            cache: EncodeCache::default(),
+            grid: RelevanceGrid::default(),
+            candidates: Vec::new(),
+            events: Vec::new(),
+            metrics: RoomMetrics::default(),
+        })
+    }
+
+    /// The world under its rules.
+    pub fn simulation(&self) -> &Simulation<G> {
+        &self.simulation
+    }
+
+    /// Leaves, joins and one command of each client, in their order.
+    fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
+        let mut input = TickInput { leaves: std::mem::take(&mut self.leaves), ..TickInput::default() };
+        input.leaves.sort_unstable();
+        for client in std::mem::take(&mut self.joins) {
+            self.clients.insert(client, RoomClient::new());
+            input.joins.push(client);
+        }
+        input.joins.sort_unstable();
+        let deadline = |tick| self.timeline.deadline(tick);
+        for (id, client) in &mut self.clients {
+            let taken = client.queue.take(tick);
+            client.arrived = taken.arrived;
+            client.feedback = client.feedback_for(tick, deadline);
+            input.commands.push((*id, taken.command));
+        }
+        input
+    }
+
+    /// Finds each new client's entity, and where everything is.
+    fn look_around(&mut self) {
+        for (id, client) in &mut self.clients {
+            client.entity = client.entity.or_else(|| self.simulation.owned_by(*id));
+        }
+        self.cache.begin_tick(self.simulation.ring().slots());
+        let (game, registry) = (&self.game, self.simulation.registry());
+        let visible = self.simulation.ring().entries().filter(|entry| registry.is_visible(entry.kind));
+        let places = visible.map(|entry| (entry.id.slot, game.place(entry.kind, &entry.current().fields)));
+        self.grid.rebuild(places);
+    }
+
+    fn encode_events(&mut self, tick: Tick) {
+        for event in self.simulation.take_events() {
+            let message = ServerMessage::Event { tick: tick.0, data: event.data.clone() };
+            self.events.push((event, encode(&message)));
+        }
+    }
+
+    fn forget(&mut self, client: ClientId) {
+        if let Some(gone) = self.clients.remove(&client) {
+            self.metrics.commands = sum_counts(self.metrics.commands, gone.queue.counts());
+            add_view(&mut self.metrics, gone.view.stats());
+        }
+    }
+}
+
+impl<C: Command> RoomClient<C> {
+    fn new() -> Self {
+        Self {
+            queue: CommandQueue::default(),
+            view: ClientView::new(),
+            entity: None,
+            feedback: Feedback::default(),
+            arrived: None,
+        }
+    }
+
+    fn feedback_for(&mut self, tick: Tick, deadline: impl Fn(Tick) -> Timestamp) -> Feedback {
+        let units = |us: i64| (us / FEEDBACK_UNIT_US).clamp(0, 0xfffe) as u16;
+        let margin = self.arrived.map(|arrived| units(deadline(tick).micros_from(arrived)));
+        let late = self.queue.take_latest().map(|(late, arrived)| {
+            (tick.distance(late).clamp(0, 255) as u8, units(arrived.micros_from(deadline(late))))
+        });
+        Feedback { margin, late, missing: self.queue.counts().missing as u8, processing: 0 }
+    }
+}
+
+impl<G: Game> AnyRoom for Room<G> {
+    fn config(&self) -> &RoomConfig {
+        &self.config
+    }
+
+    fn schema_hash(&self) -> u64 {
+        self.simulation.registry().schema().hash()
+    }
+
+    fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn due(&mut self, now: Timestamp) -> Due {
+        self.timeline.due(now)
+    }
+
+    fn population(&self) -> usize {
+        self.clients.len() + self.joins.len()
+    }
+
+    fn join(&mut self, client: ClientId) {
+        self.metrics.joined += 1;
+        self.joins.push(client);
+    }
+
+    fn leave(&mut self, client: ClientId, lost: bool) {
+        self.metrics.lost += u64::from(lost);
+        self.joins.retain(|joining| *joining != client);
+        if self.clients.contains_key(&client) {
+            self.forget(client);
+            self.leaves.push(client);
+        }
+    }
+
+    fn receive_commands(
+        &mut self,
+        client: ClientId,
+        reader: &mut BitReader<'_>,
+        arrived: Timestamp,
+    ) -> Result<(), WireError> {
+        let commands = read_commands::<G::Command>(reader)?;
+        let Some(client) = self.clients.get_mut(&client) else { return Ok(()) };
+        for (tick, command) in commands {
+            client.queue.push(tick, command, arrived, self.timeline.next());
+        }
+        Ok(())
+    }
+
+    fn packet_acked(&mut self, client: ClientId, sequence: Sequence) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.view.packet_acked(sequence);
+        }
+    }
+
+    fn resync(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.view.reset();
+        }
+    }
+
+    /// The tick.
+    fn simulate(&mut self) {
+        let tick = self.timeline.next();
+        let input = self.drain(tick);
+        self.simulation.step(input);
+        self.encode_events(tick);
+        self.look_around();
+        self.timeline.advance();
+        self.metrics.ticks += 1;
+    }
+
+    fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn plan_snapshot(&mut self, client: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(&client) else { return false };
+        let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
+        let own = client.entity.and_then(|id| ring.entry(id.slot));
+        let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
+        let was_relevant = |slot| client.view.holds(slot);
+        self.grid.relevant(center, self.config.relevance_radius_m, was_relevant, &mut self.candidates);
+        let mut shared = Shared { schema, ring, cache: &mut self.cache };
+        client.view.plan(&mut shared, &self.candidates, client.entity, self.config.snapshot_bytes);
+        true
+    }
+
+    fn write_snapshot(
+        &mut self,
+        client: ClientId,
+        sequence: Sequence,
+        now: Timestamp,
+        writer: &mut BitWriter,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(&client) else { return false };
+        let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
+        let since = now.since(self.timeline.deadline(ring.tick())).as_micros() / 64;
+        let feedback = Feedback { processing: since.min(255) as u8, ..client.feedback };
+        let mut shared = Shared { schema, ring, cache: &mut self.cache };
+        client.view.write_packet(&mut shared, sequence, feedback, writer)
+    }
+
+    fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp) {
+        self.metrics.snapshots += 1;
+        self.metrics.packets_out += packets;
+        self.metrics.bytes_out += bytes;
+        if let Some(arrived) = self.clients.get(&client).and_then(|client| client.arrived) {
+            self.metrics.arrival_to_sent.add(now.since(arrived));
+        }
+    }
+
+    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
+        self.metrics.tick_time.add(now.since(drained));
+        let missed = slipped || now > self.timeline.next_deadline();
+        self.metrics.missed_ticks += u64::from(missed);
+    }
+
+    fn metrics(&self) -> RoomMetrics {
+        let mut metrics = self.metrics.clone();
+        for client in self.clients.values() {
+            metrics.commands = sum_counts(metrics.commands, client.queue.counts());
+            add_view(&mut metrics, client.view.stats());
+        }
+        metrics.encode_sharing = self.cache.sharing();
+        metrics
+    }
+
+    fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {
+        Some(self.clients.get(&client)?.queue.counts())
+    }
+
+    fn ring(&self) -> &StateRing {
+        self.simulation.ring()
+    }
+
+    fn acked_version(&self, client: ClientId, id: NetId) -> Option<Tick> {
+        self.clients.get(&client)?.view.acked(id)
+    }
+}
+
+fn add_view(metrics: &mut RoomMetrics, view: ViewStats) {
+    metrics.relevant += view.relevant;
+    metrics.updates += view.updates;
+    metrics.deferred += view.deferred;
+    metrics.state_bits += view.bits;
+}

@@ -1,0 +1,183 @@
+//! A room's world and one step of it: a pure function of the world and the tick's input.
+
+use std::sync::Arc;
+
+use bevy_ecs::schedule::{Schedule, SingleThreadedExecutor};
+use bevy_ecs::world::World;
+use bitcode::{Decode, Encode};
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::tick::Tick;
+
+use super::entity_table::{EntityTable, Row};
+use super::game::{Game, GameEvent, Inputs, Outbox};
+use super::registry::Registry;
+
+/// Everything that can change the world in one tick, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickInput<C> {
+    /// Clients that are gone, by rising number.
+    pub leaves: Vec<ClientId>,
+    /// Clients that come, by rising number.
+    pub joins: Vec<ClientId>,
+    /// One command of each client in the room, by rising number.
+    pub commands: Vec<(ClientId, C)>,
+}
+
+impl<C> Default for TickInput<C> {
+    fn default() -> Self {
+        Self { leaves: Vec::new(), joins: Vec::new(), commands: Vec::new() }
+    }
+}
+
+/// A whole world at one tick: what a simulation needs to go on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Keyframe {
+    /// The tick after which it was taken.
+    pub tick: u32,
+    /// Generation of each slot ever used.
+    pub generations: Vec<u16>,
+    /// The entities, by rising slot.
+    pub entities: Vec<KeyframeEntity>,
+}
+
+/// One entity of a [`Keyframe`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KeyframeEntity {
+    /// Its slot.
+    pub slot: u16,
+    /// Its kind.
+    pub kind: u8,
+    /// The client that owns it.
+    pub owner: Option<u32>,
+    /// Every field, the server's too.
+    pub fields: Vec<u32>,
+}
+
+/// A world under a game's rules.
+pub struct Simulation<G: Game> {
+    game: Arc<G>,
+    registry: Registry,
+    world: World,
+    schedule: Schedule,
+    ring: StateRing,
+    tick: Tick,
+    fields: Vec<u32>,
+}
+
+impl<G: Game> Simulation<G> {
+    /// A new world before its first tick.
+    pub fn new(game: Arc<G>, seed: u64) -> Result<Self, SchemaError> {
+        let mut simulation = Self::empty(game, EntityTable::default(), Tick(0))?;
+        simulation.game.populate(&mut simulation.world, seed);
+        simulation.world.flush();
+        simulation.capture();
+        Ok(simulation)
+    }
+
+    /// The world of a keyframe.
+    pub fn restore(game: Arc<G>, keyframe: &Keyframe) -> Result<Self, SchemaError> {
+        let table = EntityTable::with_generations(keyframe.generations.clone());
+        let mut simulation = Self::empty(game, table, Tick(keyframe.tick))?;
+        for stored in &keyframe.entities {
+            let kind = KindId(stored.kind);
+            let entity = simulation.world.spawn_empty().id();
+            simulation.registry.restore(&mut simulation.world, entity, kind, &stored.fields);
+            let generation = keyframe.generations[usize::from(stored.slot)];
+            let id = NetId { slot: stored.slot, generation };
+            let row = Row { id, kind, owner: stored.owner.map(ClientId), entity };
+            simulation.world.resource_mut::<EntityTable>().put(row);
+        }
+        simulation.capture();
+        Ok(simulation)
+    }
+
+    fn empty(game: Arc<G>, table: EntityTable, tick: Tick) -> Result<Self, SchemaError> {
+        let registry = game.registry()?;
+        let mut world = World::new();
+        world.insert_resource(table);
+        world.insert_resource(Inputs::<G::Command>(Vec::new()));
+        world.insert_resource(Outbox::default());
+        game.insert_resources(&mut world);
+        let mut schedule = Schedule::default();
+        schedule.set_executor(SingleThreadedExecutor::new());
+        game.add_systems(&mut schedule);
+        Ok(Self { game, registry, world, schedule, ring: StateRing::new(), tick, fields: Vec::new() })
+    }
+
+    /// The tick simulated last.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// Components and kinds.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The world's quantised copies.
+    pub fn ring(&self) -> &StateRing {
+        &self.ring
+    }
+
+    /// The world itself, for tests and tools.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// The entity that a client owns.
+    pub fn owned_by(&self, client: ClientId) -> Option<NetId> {
+        self.world.resource::<EntityTable>().owned_by(client).map(|row| row.id)
+    }
+
+    /// One tick: who is gone, who comes, the systems, the capture.
+    pub fn step(&mut self, input: TickInput<G::Command>) {
+        self.tick = self.tick.next();
+        for client in input.leaves {
+            self.game.leave(&mut self.world, client);
+        }
+        for client in input.joins {
+            self.game.join(&mut self.world, client);
+        }
+        self.world.flush();
+        self.world.resource_mut::<Inputs<G::Command>>().0 = input.commands;
+        self.schedule.run(&mut self.world);
+        self.world.clear_trackers();
+        self.capture();
+    }
+
+    /// What the game told clients in the last step.
+    pub fn take_events(&mut self) -> Vec<GameEvent> {
+        std::mem::take(&mut self.world.resource_mut::<Outbox>().0)
+    }
+
+    /// Snaps every entity to its grid and records what changed.
+    fn capture(&mut self) {
+        self.ring.begin_tick(self.tick);
+        let rows: Vec<Row> = self.world.resource::<EntityTable>().rows().copied().collect();
+        let gone: Vec<NetId> = {
+            let table = self.world.resource::<EntityTable>();
+            let is_gone = |id: &NetId| table.row(id.slot).is_none_or(|row| row.id != *id);
+            self.ring.entries().map(|entry| entry.id).filter(is_gone).collect()
+        };
+        gone.into_iter().for_each(|id| self.ring.remove(id));
+        for row in rows {
+            self.registry.capture(&mut self.world, row.entity, row.kind, &mut self.fields);
+            self.ring.record(self.registry.schema(), (row.id, row.kind, row.owner), &self.fields);
+        }
+    }
+
+    /// The world as it is now.
+    pub fn keyframe(&self) -> Keyframe {
+        let entities = self.ring.entries().map(|entry| KeyframeEntity {
+            slot: entry.id.slot,
+            kind: entry.kind.0,
+            owner: entry.owner.map(|owner| owner.0),
+            fields: entry.current().fields.to_vec(),
+        });
+        let generations = self.world.resource::<EntityTable>().generations().to_vec();
+        Keyframe { tick: self.tick.0, generations, entities: entities.collect() }
+    }
+}

@@ -1,0 +1,222 @@
+//! A server on a thread of its own: socket, clock and core put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use thiserror::Error;
+use tracing::{debug, info, warn};
+use truetick_netcode::clock;
+use truetick_netcode::schema::SchemaError;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::udp::{UdpPath, UdpStats, UdpTransport};
+use truetick_netcode::transport::wait_readable;
+
+use crate::arena::ArenaGame;
+use crate::config::ServerConfig;
+use crate::core::metrics::{Drops, RoomMetrics};
+use crate::core::room::Room;
+use crate::core::server::{Server, SessionEvent};
+
+/// Datagrams are collected for this long before they are read together: their arrival is stamped by the
+/// kernel, so nothing is lost but wake-ups.
+const GATHER: Duration = Duration::from_micros(1_000);
+
+/// The last gathering before a deadline ends this much ahead of it, so that the last drain is short.
+const DRAIN_AHEAD: Duration = Duration::from_micros(300);
+
+/// Why a server could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address could not be bound.
+    #[error("cannot serve on {0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// A game's schema is not valid.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The system has no random numbers for the secret.
+    #[error("the system gives no random numbers: {0}")]
+    Random(rand::rngs::SysError),
+    /// The thread could not be started.
+    #[error("cannot start the server's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Figures of a running server.
+#[derive(Clone, Debug, Default)]
+pub struct HostReport {
+    /// Of all its rooms.
+    pub rooms: RoomMetrics,
+    /// Ticks per second of the first room.
+    pub tick_rate: u32,
+    /// Datagrams dropped.
+    pub drops: Drops,
+    /// Open sessions.
+    pub sessions: usize,
+    /// The socket.
+    pub udp: UdpStats,
+    /// Processor time of the server's thread since it started.
+    pub cpu: Duration,
+    /// Bytes that the kernel granted for datagrams not yet read.
+    pub receive_buffer: usize,
+}
+
+/// A server that runs until it is stopped.
+pub struct Host {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    report: Arc<Mutex<HostReport>>,
+    thread: JoinHandle<io::Result<()>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Host {
+    /// Starts a server with one arena.
+    pub fn start_arena(config: &ServerConfig) -> Result<Self, StartError> {
+        let mut server = Server::new(random_secret().map_err(StartError::Random)?);
+        let game = ArenaGame::new(config.arena())?;
+        server.add_room(Box::new(Room::new(game, config.room(), clock::now())?));
+        Self::start(server, config.listen)
+    }
+
+    /// Starts a server on an address.
+    pub fn start(server: Server, listen: SocketAddr) -> Result<Self, StartError> {
+        let bind = |error| StartError::Bind(listen, error);
+        let socket = UdpTransport::bind(listen, UdpPath::Fastest).map_err(bind)?;
+        let address = socket.local_address().map_err(bind)?;
+        warn_of_small_buffer(&socket);
+        let (stop, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(HostReport::default())));
+        let (end, ended) = mpsc::channel();
+        let mut run = Run { server, socket, stop: stop.clone(), report: report.clone(), _end: end };
+        let thread = thread::Builder::new()
+            .name("truetick-room".into())
+            .spawn(move || run.run())
+            .map_err(StartError::Thread)?;
+        info!(%address, "serving");
+        Ok(Self { address, stop, report, thread, ended })
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its figures, at most a second old.
+    pub fn report(&self) -> HostReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it still runs; it ends by itself only on an error.
+    pub fn is_running(&self) -> bool {
+        !matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Disconnected))
+    }
+
+    /// Ends it: clients are told, figures are final.
+    pub fn stop(self) -> io::Result<HostReport> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(result) => result?,
+            Err(_) => return Err(io::Error::other("the server's thread panicked")),
+        }
+        Ok(self.report.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+struct Run {
+    server: Server,
+    socket: UdpTransport,
+    stop: Arc<AtomicBool>,
+    report: Arc<Mutex<HostReport>>,
+    /// Dropped with the thread, which tells [`Host::is_running`].
+    _end: mpsc::Sender<()>,
+}
+
+impl Run {
+    fn run(&mut self) -> io::Result<()> {
+        let mut publish_at = clock::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(deadline) = self.server.next_deadline() else { break };
+            self.gather_until(deadline)?;
+            self.server.tick(&mut clock::now, &mut self.socket);
+            self.log_sessions();
+            if clock::now() >= publish_at {
+                self.publish();
+                publish_at = clock::now() + Duration::from_millis(500);
+            }
+        }
+        self.server.stop(&mut self.socket);
+        self.publish();
+        info!("stopped");
+        Ok(())
+    }
+
+    /// Reads what comes until the deadline, with a last drain right at it.
+    fn gather_until(&mut self, deadline: Timestamp) -> io::Result<()> {
+        loop {
+            let now = clock::now();
+            if now + DRAIN_AHEAD >= deadline {
+                break;
+            }
+            self.drain(now)?;
+            self.server.send_replies(&mut self.socket);
+            let idle = (deadline - DRAIN_AHEAD).since(now);
+            wait_readable([&self.socket].into_iter(), idle, &mut Vec::new())?;
+            clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
+        }
+        clock::sleep_until(deadline);
+        self.drain(clock::now())
+    }
+
+    fn drain(&mut self, now: Timestamp) -> io::Result<()> {
+        let server = &mut self.server;
+        while self.socket.receive(now, |datagram| {
+            server.receive(datagram.from, datagram.bytes, datagram.at.min(now));
+        })? > 0
+        {}
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let mut rooms = RoomMetrics::default();
+        self.server.rooms().iter().for_each(|room| rooms.merge(&room.metrics()));
+        let report = HostReport {
+            rooms,
+            tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
+            drops: self.server.drops(),
+            sessions: self.server.sessions(),
+            udp: self.socket.stats(),
+            cpu: clock::thread_cpu(),
+            receive_buffer: self.socket.receive_buffer(),
+        };
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+
+    fn log_sessions(&mut self) {
+        while let Some(event) = self.server.poll_event() {
+            match event {
+                SessionEvent::Joined(client, address) => debug!(client = client.0, %address, "joined"),
+                SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
+            }
+        }
+    }
+}
+
+fn random_secret() -> Result<(u64, u64), rand::rngs::SysError> {
+    use rand::TryRng;
+    let mut random = rand::rngs::SysRng;
+    Ok((random.try_next_u64()?, random.try_next_u64()?))
+}
+
+fn warn_of_small_buffer(socket: &UdpTransport) {
+    // The default of many systems holds some 256 small datagrams.
+    if socket.receive_buffer() < 512 * 1024 {
+        warn!(
+            bytes = socket.receive_buffer(),
+            "the kernel grants a small receive buffer; raise net.core.rmem_max for many clients"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Truetick's authoritative side.
+//!
+//! The data's way: `host` (threads, sockets) -> [`core::server`] (sessions) -> [`core::command_queue`] ->
+//! [`core::room`] (the tick on one page) -> [`core::simulation`] (the world) -> snapshots -> `host`.
+//!
+//! [`core`] knows no game; [`arena`] is one.
+
+pub mod arena;
+pub mod config;
+pub mod core;
+pub mod files;
+pub mod host;

@@ -1,0 +1,94 @@
+//! What a player can ask for in one tick.
+
+use glam::Vec2;
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::command::Command;
+use truetick_netcode::error::WireError;
+
+/// One turn in units of [`ArenaCommand::aim`].
+pub const AIM_STEPS: u16 = 1 << 12;
+
+/// A player's input for one tick. Every value that [`Command::read`] lets through is a valid one, so nothing
+/// that is not finite or out of range can reach the step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArenaCommand {
+    /// Wanted acceleration, -127 to 127 for -1 to 1 of the greatest, x and y.
+    pub thrust: [i8; 2],
+    /// Direction of fire, 0 to [`AIM_STEPS`] - 1 for one turn, counter-clockwise from the x axis.
+    pub aim: u16,
+    /// Dash in the direction of thrust.
+    pub dash: bool,
+    /// Fire in the direction of aim.
+    pub fire: bool,
+}
+
+impl ArenaCommand {
+    /// A command from real numbers; `thrust` longer than 1 is cut to 1, `aim` is in radians.
+    pub fn new(thrust: Vec2, aim: f32, dash: bool, fire: bool) -> Self {
+        let thrust = (thrust.clamp_length_max(1.0) * 127.0).round();
+        let turns = (aim / std::f32::consts::TAU).rem_euclid(1.0);
+        let aim = (turns * f32::from(AIM_STEPS)) as u16 % AIM_STEPS;
+        Self { thrust: [thrust.x as i8, thrust.y as i8], aim, dash, fire }
+    }
+
+    /// Thrust as a vector of length 0 to 1.
+    pub fn thrust(&self) -> Vec2 {
+        let [x, y] = self.thrust.map(f32::from);
+        (Vec2::new(x, y) / 127.0).clamp_length_max(1.0)
+    }
+
+    /// Direction of fire, of length 1.
+    pub fn direction(&self) -> Vec2 {
+        Vec2::from_angle(f32::from(self.aim) * std::f32::consts::TAU / f32::from(AIM_STEPS))
+    }
+}
+
+impl Command for ArenaCommand {
+    fn write(&self, writer: &mut BitWriter) {
+        for axis in self.thrust {
+            writer.write(u32::from(axis as u8), 8);
+        }
+        writer.write(u32::from(self.aim), 12);
+        writer.write_flag(self.dash);
+        writer.write_flag(self.fire);
+    }
+
+    fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
+        let mut axis = || match reader.read(8)? as u8 as i8 {
+            i8::MIN => Err(WireError::Malformed("thrust out of range")),
+            axis => Ok(axis),
+        };
+        let thrust = [axis()?, axis()?];
+        let aim = reader.read(12)? as u16;
+        Ok(Self { thrust, aim, dash: reader.read_flag()?, fire: reader.read_flag()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_command_returns(x in -127i8..=127, y in -127i8..=127, aim in 0..AIM_STEPS, dash: bool, fire: bool) {
+            let command = ArenaCommand { thrust: [x, y], aim, dash, fire };
+            let mut writer = BitWriter::new();
+            command.write(&mut writer);
+            writer.pad_to_byte();
+            prop_assert_eq!(ArenaCommand::read(&mut BitReader::new(writer.bytes())), Ok(command));
+            prop_assert!(command.thrust().length() <= 1.0001);
+        }
+
+        #[test]
+        fn any_real_input_gives_a_valid_command(x: f32, y: f32, aim: f32) {
+            let command = ArenaCommand::new(Vec2::new(x, y), aim, false, false);
+            prop_assert!(command.aim < AIM_STEPS && !command.thrust.contains(&i8::MIN));
+        }
+    }
+
+    #[test]
+    fn thrust_out_of_range_is_refused() {
+        assert!(ArenaCommand::read(&mut BitReader::new(&[0x80, 0, 0, 0])).is_err());
+    }
+}

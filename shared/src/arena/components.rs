@@ -1,0 +1,214 @@
+//! What the arena's entities are made of, and each part's fields on the wire.
+
+use bevy_ecs::component::Component;
+use glam::Vec2;
+use truetick_netcode::schema::{Field, Replicate};
+
+const X: Field = Field::linear("x", -64.0, 64.0, 1.0 / 2048.0).delta(8);
+const Y: Field = Field { name: "y", ..X };
+const VX: Field = Field::linear("vx", -32.0, 32.0, 1.0 / 1024.0).delta(5);
+const VY: Field = Field { name: "vy", ..VX };
+
+/// Place and velocity of a player: predicted by its owner. The grid is so fine that 0.1 m/s is several
+/// steps per tick, and friction can bring a body to rest without sticking.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
+pub struct PlayerBody {
+    /// Metres.
+    pub position: Vec2,
+    /// Metres per second.
+    pub velocity: Vec2,
+}
+
+impl Replicate for PlayerBody {
+    const NAME: &'static str = "player_body";
+    const FIELDS: &'static [Field] = &[X.predicted(), Y.predicted(), VX.predicted(), VY.predicted()];
+
+    fn quantise(&self, out: &mut [u32]) {
+        quantise_motion(self.position, self.velocity, out);
+    }
+
+    fn restore(fields: &[u32]) -> Self {
+        let (position, velocity) = restore_motion(fields);
+        Self { position, velocity }
+    }
+}
+
+/// Place and velocity of what the server alone moves.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Body {
+    /// Metres.
+    pub position: Vec2,
+    /// Metres per second.
+    pub velocity: Vec2,
+}
+
+impl Replicate for Body {
+    const NAME: &'static str = "body";
+    const FIELDS: &'static [Field] = &[X, Y, VX, VY];
+
+    fn quantise(&self, out: &mut [u32]) {
+        quantise_motion(self.position, self.velocity, out);
+    }
+
+    fn restore(fields: &[u32]) -> Self {
+        let (position, velocity) = restore_motion(fields);
+        Self { position, velocity }
+    }
+}
+
+fn quantise_motion(position: Vec2, velocity: Vec2, out: &mut [u32]) {
+    out.copy_from_slice(&[
+        X.quantise(position.x),
+        Y.quantise(position.y),
+        VX.quantise(velocity.x),
+        VY.quantise(velocity.y),
+    ]);
+}
+
+fn restore_motion(fields: &[u32]) -> (Vec2, Vec2) {
+    let (x, y) = (X.value(fields[0]), Y.value(fields[1]));
+    (Vec2::new(x, y), Vec2::new(VX.value(fields[2]), VY.value(fields[3])))
+}
+
+/// Components made of plain unsigned numbers.
+macro_rules! counters {
+    ($(#[$doc:meta])* $name:ident, $wire:literal { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $spec:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+        }
+
+        impl Replicate for $name {
+            const NAME: &'static str = $wire;
+            const FIELDS: &'static [Field] = &[$($spec),*];
+
+            fn quantise(&self, out: &mut [u32]) {
+                out.copy_from_slice(&[$(u32::from(self.$field)),*]);
+            }
+
+            fn restore(fields: &[u32]) -> Self {
+                let mut fields = fields.iter();
+                $(let $field = fields.next().map_or(0, |n| *n as $kind);)*
+                Self { $($field),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a player may do next; predicted, and of no concern to others.
+    Abilities, "abilities" {
+        /// Ticks until the next dash.
+        dash_wait: u8 = Field::count("dash_wait", 8).owner().predicted(),
+        /// Ticks until the next shot.
+        fire_wait: u8 = Field::count("fire_wait", 8).owner().predicted(),
+        /// Ticks until the player is back, 0 while alive.
+        respawn_wait: u16 = Field::count("respawn_wait", 9).owner().predicted(),
+        /// Grows whenever something other than the player's own commands touched its predicted state; wraps.
+        contacts: u8 = Field::count("contacts", 8).owner(),
+    }
+}
+
+counters! {
+    /// How a player stands.
+    Vitals, "vitals" {
+        /// 0 (dead) to 100.
+        health: u8 = Field::count("health", 7),
+        /// Hits that were a player's last; wraps.
+        kills: u16 = Field::count("kills", 16),
+        /// Times that the player had to come back; wraps.
+        deaths: u16 = Field::count("deaths", 16),
+    }
+}
+
+counters! {
+    /// Whose projectile it is and how long it flies on.
+    Projectile, "projectile" {
+        /// Slot of the player who fired.
+        shooter: u16 = Field::count("shooter", 14),
+        /// Ticks left.
+        ticks_left: u8 = Field::count("ticks_left", 8).server(),
+    }
+}
+
+counters! {
+    /// A drone's plan; the server's alone.
+    Drone, "drone" {
+        /// 4,096 to the turn: where it accelerates to.
+        heading: u16 = Field::count("heading", 12).server(),
+        /// Ticks until it chooses again.
+        ticks_left: u8 = Field::count("ticks_left", 8).server(),
+        /// 1 to 100.
+        health: u8 = Field::count("health", 7),
+    }
+}
+
+counters! {
+    /// A pick-up that heals; it comes back some time after it was taken.
+    Pickup, "pickup" {
+        /// 1 while it can be taken.
+        present: u8 = Field::count("present", 1),
+        /// Ticks until it is back.
+        ticks_left: u16 = Field::count("ticks_left", 12).server(),
+    }
+}
+
+counters! {
+    /// The room's random state: a seed and how often it was rolled. In the schema, so that a restored world
+    /// rolls on as the original would have.
+    Dice, "dice" {
+        /// The room's seed.
+        seed: u32 = Field::count("seed", 32).server(),
+        /// Rolls so far.
+        rolls: u32 = Field::count("rolls", 32).server(),
+    }
+}
+
+/// Where a pick-up lies.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// Metres.
+    pub position: Vec2,
+}
+
+impl Replicate for Place {
+    const NAME: &'static str = "place";
+    const FIELDS: &'static [Field] = &[X, Y];
+
+    fn quantise(&self, out: &mut [u32]) {
+        out.copy_from_slice(&[X.quantise(self.position.x), Y.quantise(self.position.y)]);
+    }
+
+    fn restore(fields: &[u32]) -> Self {
+        Self { position: Vec2::new(X.value(fields[0]), Y.value(fields[1])) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn grid_is_exact<T: Replicate + PartialEq + std::fmt::Debug>(numbers: &[u32]) {
+        let fields: Vec<u32> = T::FIELDS.iter().zip(numbers).map(|(f, n)| n & f.max()).collect();
+        let mut again = vec![0; fields.len()];
+        T::restore(&fields).quantise(&mut again);
+        assert_eq!(again, fields, "{}", T::NAME);
+    }
+
+    proptest! {
+        #[test]
+        fn restoring_and_quantising_returns(numbers in any::<[u32; 8]>()) {
+            grid_is_exact::<PlayerBody>(&numbers);
+            grid_is_exact::<Body>(&numbers);
+            grid_is_exact::<Abilities>(&numbers);
+            grid_is_exact::<Vitals>(&numbers);
+            grid_is_exact::<Projectile>(&numbers);
+            grid_is_exact::<Drone>(&numbers);
+            grid_is_exact::<Pickup>(&numbers);
+            grid_is_exact::<Dice>(&numbers);
+            grid_is_exact::<Place>(&numbers);
+        }
+    }
+}

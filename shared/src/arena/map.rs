@@ -1,0 +1,63 @@
+//! The static world: walls and pillars, the same on both sides and so predictable.
+
+use glam::Vec2;
+
+/// The walls are at plus and minus this, in metres, on both axes.
+pub const HALF_SIZE: f32 = 60.0;
+
+/// Radius of a player or drone, in metres.
+pub const BODY_RADIUS: f32 = 0.5;
+
+/// Round pillars: middle and radius, in metres.
+pub const PILLARS: [(Vec2, f32); 9] = [
+    (Vec2::new(0.0, 0.0), 4.0),
+    (Vec2::new(30.0, 0.0), 2.5),
+    (Vec2::new(-30.0, 0.0), 2.5),
+    (Vec2::new(0.0, 30.0), 2.5),
+    (Vec2::new(0.0, -30.0), 2.5),
+    (Vec2::new(25.0, 25.0), 3.0),
+    (Vec2::new(-25.0, 25.0), 3.0),
+    (Vec2::new(25.0, -25.0), 3.0),
+    (Vec2::new(-25.0, -25.0), 3.0),
+];
+
+/// Part of the speed into a surface that is kept, turned round, on touching it.
+const BOUNCE: f32 = 0.3;
+
+/// Moves a body of [`BODY_RADIUS`] out of walls and pillars; its velocity into them turns round.
+pub fn collide(position: Vec2, velocity: Vec2) -> (Vec2, Vec2) {
+    let (mut position, mut velocity) = (position, velocity);
+    for (middle, radius) in PILLARS {
+        let away = position - middle;
+        let least = radius + BODY_RADIUS;
+        if away.length_squared() < least * least {
+            let normal = away.try_normalize().unwrap_or(Vec2::X);
+            position = middle + normal * least;
+            velocity = bounce(velocity, normal);
+        }
+    }
+    let limit = HALF_SIZE - BODY_RADIUS;
+    for (outside, normal) in [
+        (position.x - limit, Vec2::NEG_X),
+        (-limit - position.x, Vec2::X),
+        (position.y - limit, Vec2::NEG_Y),
+        (-limit - position.y, Vec2::Y),
+    ] {
+        if outside > 0.0 {
+            position += normal * outside;
+            velocity = bounce(velocity, normal);
+        }
+    }
+    (position, velocity)
+}
+
+fn bounce(velocity: Vec2, normal: Vec2) -> Vec2 {
+    let into = velocity.dot(normal);
+    if into < 0.0 { velocity - normal * into * (1.0 + BOUNCE) } else { velocity }
+}
+
+/// Whether a point is inside a pillar or beyond a wall.
+pub fn is_solid(point: Vec2) -> bool {
+    point.abs().max_element() > HALF_SIZE
+        || PILLARS.iter().any(|(middle, radius)| point.distance_squared(*middle) < radius * radius)
+}

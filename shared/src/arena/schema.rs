@@ -1,0 +1,73 @@
+//! The arena's table of components and kinds.
+
+use truetick_netcode::schema::{KindId, Schema, SchemaError};
+
+use super::components::{Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals};
+
+/// The arena's schema and the numbers of its kinds.
+#[derive(Clone, Debug)]
+pub struct ArenaSchema {
+    /// Components and kinds.
+    pub schema: Schema,
+    /// A player: body, abilities, vitals.
+    pub player: KindId,
+    /// A drone: body, drone.
+    pub drone: KindId,
+    /// A projectile: body, projectile.
+    pub projectile: KindId,
+    /// A pick-up: place, pickup.
+    pub pickup: KindId,
+    /// The room itself: dice.
+    pub room: KindId,
+}
+
+/// Where the predicted parts of a player's state start among its fields.
+pub mod player_fields {
+    /// [`super::PlayerBody`]: x, y, vx, vy.
+    pub const BODY: std::ops::Range<usize> = 0..4;
+    /// [`super::Abilities`].
+    pub const ABILITIES: std::ops::Range<usize> = 4..8;
+    /// [`super::Abilities::contacts`].
+    pub const CONTACTS: usize = 7;
+    /// [`super::Vitals`].
+    pub const VITALS: std::ops::Range<usize> = 8..11;
+}
+
+/// Builds the table. It cannot fail, which a test proves.
+pub fn arena_schema() -> Result<ArenaSchema, SchemaError> {
+    let mut schema = Schema::new();
+    let player_body = schema.add_component::<PlayerBody>()?;
+    let abilities = schema.add_component::<Abilities>()?;
+    let vitals = schema.add_component::<Vitals>()?;
+    let body = schema.add_component::<Body>()?;
+    let drone = schema.add_component::<Drone>()?;
+    let projectile = schema.add_component::<Projectile>()?;
+    let place = schema.add_component::<Place>()?;
+    let pickup = schema.add_component::<Pickup>()?;
+    let dice = schema.add_component::<Dice>()?;
+    Ok(ArenaSchema {
+        player: schema.add_kind("player", &[player_body, abilities, vitals])?,
+        drone: schema.add_kind("drone", &[body, drone])?,
+        projectile: schema.add_kind("projectile", &[body, projectile])?,
+        pickup: schema.add_kind("pickup", &[place, pickup])?,
+        room: schema.add_kind("room", &[dice])?,
+        schema,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stand_where_they_are_said_to() {
+        let arena = arena_schema().unwrap();
+        let player = arena.schema.kind(arena.player);
+        let at = |component, field| player.field(&arena.schema, component, field).unwrap();
+        assert_eq!(at("player_body", "x"), player_fields::BODY.start);
+        assert_eq!(at("abilities", "dash_wait"), player_fields::ABILITIES.start);
+        assert_eq!(at("abilities", "contacts"), player_fields::CONTACTS);
+        assert_eq!(at("vitals", "health"), player_fields::VITALS.start);
+        assert_eq!(player.fields.len(), player_fields::VITALS.end);
+    }
+}
