@@ -117,8 +117,9 @@ const ARRIVALS: usize = 16;
 #[derive(Debug, Default)]
 pub struct SnapshotBuffer {
     slots: Vec<Option<Remote>>,
-    /// Tick of the newest removal from each slot: older packets do not bring the entity back.
-    removed: Vec<Option<Tick>>,
+    /// Per slot the generation that was removed last and the newest tick that said so: what overtaken packets
+    /// tell of it does not bring it back.
+    removed: Vec<Option<(u16, Tick)>>,
     newest: Option<Tick>,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
@@ -237,29 +238,43 @@ impl SnapshotBuffer {
     }
 
     fn remove(&mut self, id: NetId, tick: Tick) {
-        let at = usize::from(id.slot);
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        if slot.as_ref().is_some_and(|remote| remote.id == id && tick.is_after(remote.seen)) {
-            *slot = None;
-            self.removed[at] = Some(tick);
+        let at = self.make_room(id.slot);
+        let removed = &mut self.removed[at];
+        let newer = |(generation, before): (u16, Tick)| {
+            is_newer(id.generation, generation) || (id.generation == generation && tick.is_after(before))
+        };
+        if removed.is_none_or(newer) {
+            *removed = Some((id.generation, tick));
         }
+        self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen));
     }
 
-    fn put(&mut self, update: Update, tick: Tick, newest: bool) {
-        let at = usize::from(update.slot);
+    fn make_room(&mut self, slot: u16) -> usize {
+        let at = usize::from(slot);
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
             self.removed.resize(at + 1, None);
         }
+        at
+    }
+
+    /// Whether what a packet of `tick` says of an entity is overtaken: its slot has a later one, or a removal
+    /// that came after. The server expects no later state to build on what is dropped for that.
+    fn is_overtaken(&self, id: NetId, tick: Tick) -> bool {
+        let at = usize::from(id.slot);
+        let gone = self.removed[at].is_some_and(|(generation, removed)| {
+            is_newer(generation, id.generation) || (generation == id.generation && !tick.is_after(removed))
+        });
+        gone || self.slots[at].as_ref().is_some_and(|remote| is_newer(remote.id.generation, id.generation))
+    }
+
+    fn put(&mut self, update: Update, tick: Tick, newest: bool) {
+        let at = self.make_room(update.slot);
         let id = NetId { slot: update.slot, generation: update.generation };
-        let slot = &mut self.slots[at];
-        let stale = match slot {
-            Some(remote) => remote.id != id && !tick.is_after(remote.seen),
-            None => self.removed[at].is_some_and(|removed| !tick.is_after(removed)),
-        };
-        if stale {
+        if self.is_overtaken(id, tick) {
             return;
         }
+        let slot = &mut self.slots[at];
         if update.own {
             self.own = Some(id);
         }
@@ -307,6 +322,11 @@ impl SnapshotBuffer {
             }
         }
     }
+}
+
+/// Whether a slot's generation comes after another, right across the wrap.
+fn is_newer(generation: u16, other: u16) -> bool {
+    generation.wrapping_sub(other) as i16 > 0
 }
 
 impl Update {

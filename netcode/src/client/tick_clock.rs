@@ -27,6 +27,10 @@ const IGNORED: usize = 1;
 const STEADY: f64 = 0.05;
 const LATE: f64 = 0.25;
 
+/// After this many margins a clock that started too far ahead is put right at once: its first guess was made
+/// from one round trip of the handshake.
+const START: usize = 12;
+
 /// The clock corrects an error within about this many seconds: fast ahead, slow back.
 const AHEAD_S: f64 = 0.3;
 const BACK_S: f64 = 2.0;
@@ -56,6 +60,7 @@ pub struct TickClock {
     phases: Box<[(Tick, f64); PHASES]>,
     /// Margin minus phase at sending, newest last.
     margins: VecDeque<f64>,
+    settled: bool,
     jumps: u32,
 }
 
@@ -72,6 +77,7 @@ impl TickClock {
             phase_us: 0.0,
             phases: Box::new([(Tick(0), 0.0); PHASES]),
             margins: VecDeque::with_capacity(WINDOW),
+            settled: false,
             jumps: 0,
         }
     }
@@ -147,9 +153,22 @@ impl TickClock {
         (low != f64::MAX).then_some(low + self.phase_us)
     }
 
+    /// Lets the next tick come later by `us`, if that is more than nothing.
+    fn hold_back(&mut self, us: f64) {
+        if us > 0.0 {
+            self.due += Duration::from_micros(us as u64);
+            self.phase_us -= us;
+        }
+    }
+
     fn steer(&mut self) {
         let Some(low) = self.low_margin_us() else { return };
         let error = TARGET_US - low;
+        if !self.settled && self.margins.len() >= START {
+            self.settled = true;
+            self.hold_back(-error - self.dt_us / 4.0);
+            return;
+        }
         let (most, span) = match error {
             e if e.abs() < DEAD_BAND_US => (0.0, 1.0),
             e if e < 0.0 => (STEADY, BACK_S),
@@ -177,7 +196,7 @@ mod tests {
                 let (_, tick, feedback) = answers.pop_front().unwrap();
                 clock.feedback(tick, &feedback);
             }
-            let tick = clock.poll(now).unwrap();
+            let Some(tick) = clock.poll(now) else { continue };
             let margin = deadline(tick).micros_from(now.offset_micros(delay_us(tick.0)));
             let unit = |us: i64| (us / FEEDBACK_UNIT_US) as u16;
             let feedback = match margin >= 0 {
@@ -196,6 +215,15 @@ mod tests {
         for margin in &margins[600..] {
             assert!((3.0..5.5).contains(margin), "{margin}");
         }
+    }
+
+    #[test]
+    fn a_bad_first_guess_is_put_right_within_half_a_second() {
+        let margins = run(|_| 5_000, 60);
+        assert!(
+            margins[0] > 80.0 && margins[30..].iter().all(|margin| (0.0..15.0).contains(margin)),
+            "{margins:?}"
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tracked {
     generation: u16,
-    /// The client may hold the entity: something of it was sent since it became relevant.
+    /// The client may hold the entity: something of it was sent, and no removal acknowledged since.
     known: bool,
     /// Tick at which it last became relevant: what was acknowledged before does not count.
     entered: Tick,
@@ -160,8 +160,10 @@ impl ClientView {
                 let old = NetId { slot: candidate.slot, generation: tracked.generation };
                 self.leaving.push((old, now));
             }
-            *tracked = Tracked { generation: entry.id.generation, entered: now, ..Tracked::default() };
+            // Back before its removal was acknowledged: the client may hold it still.
+            let known = self.leaving.iter().any(|(id, _)| *id == entry.id);
             self.leaving.retain(|(id, _)| *id != entry.id);
+            *tracked = Tracked { generation: entry.id.generation, entered: now, known, ..Tracked::default() };
         }
         tracked.relevant_at = Some(now);
         if tracked.acked == Some(entry.current().tick) {

@@ -28,3 +28,6 @@ impl fmt::Display for NetId {
         write!(f, "{}.{}", self.slot, self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests;

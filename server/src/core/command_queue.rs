@@ -36,7 +36,8 @@ pub struct CommandCounts {
 enum Place<C> {
     Waiting(C, Timestamp),
     Executed(C),
-    Missed,
+    /// Was not there; whether that was counted.
+    Missed(bool),
     Late,
 }
 
@@ -96,14 +97,16 @@ impl<C: Command> CommandQueue<C> {
                 self.counts.rejected += 1;
             }
             Some(Place::Waiting(..) | Place::Executed(_) | Place::Late) => self.counts.duplicate += 1,
-            None | Some(Place::Missed) if ahead < 0 => {
-                *place = Some((tick, Place::Late));
+            missed @ (None | Some(Place::Missed(_))) if ahead < 0 => {
+                // Whoever sends a command for a tick counts on it, even before the first came.
+                self.counts.missing += u64::from(missed == Some(&Place::Missed(false)));
                 self.counts.late += 1;
+                *place = Some((tick, Place::Late));
                 if self.latest.is_none_or(|(_, before)| arrived > before) {
                     self.latest = Some((tick, arrived));
                 }
             }
-            None | Some(Place::Missed) => {
+            None | Some(Place::Missed(_)) => {
                 *place = Some((tick, Place::Waiting(command, arrived)));
                 self.counts.received += 1;
                 self.first.get_or_insert(tick);
@@ -121,8 +124,9 @@ impl<C: Command> CommandQueue<C> {
                 Taken { command, arrived: Some(arrived) }
             }
             _ => {
-                *place = Some((tick, Place::Missed));
-                self.counts.missing += u64::from(self.first.is_some_and(|first| tick.is_after(first)));
+                let counts = self.first.is_some_and(|first| tick.is_after(first));
+                *place = Some((tick, Place::Missed(counts)));
+                self.counts.missing += u64::from(counts);
                 Taken { command: self.last.clone(), arrived: None }
             }
         }
@@ -186,6 +190,15 @@ mod tests {
         let mut queue = CommandQueue::<Press>::default();
         assert_eq!(queue.take(Tick(1)).command, Press(0));
         assert_eq!(queue.counts().missing, 0);
+    }
+
+    #[test]
+    fn a_first_command_that_comes_late_was_missing() {
+        let mut queue = CommandQueue::<Press>::default();
+        queue.take(Tick(1));
+        queue.push(Tick(1), Press(1), NOW, Tick(2));
+        queue.push(Tick(1), Press(1), NOW, Tick(2));
+        assert_eq!((queue.counts().missing, queue.counts().late), (1, 1));
     }
 
     #[test]
