@@ -1,34 +1,129 @@
-//! Stories told by the simulator.
+//! Stories told by the simulator: prediction, convergence, determinism.
 
 use std::time::Duration;
 
+use truetick_client_sim::profile::Profile;
 use truetick_netcode::client::prediction::Cause;
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_tests::faults::troubled_run;
 use truetick_tests::sim::{Sim, SimConfig};
+
+fn ghosts(profile: Profile) -> SimConfig {
+    let mut config = SimConfig { link: profile.link().unwrap_or_default(), ..SimConfig::default() };
+    config.arena.ghosts = true;
+    config
+}
 
 #[test]
 fn a_clean_link_predicts_without_a_fault() {
-    let mut config = SimConfig::default();
-    config.arena.ghosts = true;
-    let mut sim = Sim::new(config);
+    let mut sim = Sim::new(ghosts(Profile::Clean));
     sim.run(Duration::from_secs(20));
     let stats = sim.stats();
-    println!("{stats:?} {:?}", sim.room().metrics().commands);
     assert_eq!(sim.playing(), 8);
     assert!(stats.compared > 8 * 1_000, "{stats:?}");
     assert_eq!((stats.mispredictions, stats.hash_mismatches, stats.decode_errors), (0, 0, 0));
     let commands = sim.room().metrics().commands;
-    assert_eq!((commands.missing, commands.rejected), (0, 0), "{commands:?}");
+    assert_eq!((commands.late, commands.missing, commands.rejected), (0, 0, 0), "{commands:?}");
+}
+
+#[test]
+fn on_every_profile_only_missing_commands_are_mispredicted() {
+    for profile in Profile::ALL {
+        let mut sim = Sim::new(ghosts(profile));
+        sim.run(Duration::from_secs(30));
+        assert!(sim.stats().compared > 8 * 1_000, "{profile:?} {:?}", sim.stats());
+        for client in &sim.clients {
+            let id = client.bot.runtime().id().unwrap();
+            let missing = sim.room().command_counts(id).unwrap().missing;
+            assert!(client.wrong.iter().all(|w| w.cause == Cause::Command), "{profile:?} {:?}", client.wrong);
+            assert!(client.wrong.len() as u64 <= missing, "{profile:?}: {} of {missing}", client.wrong.len());
+        }
+    }
 }
 
 #[test]
 fn meeting_bots_are_mispredicted_only_where_something_touched_them() {
-    let mut sim = Sim::new(SimConfig { clients: 64, ..SimConfig::default() });
+    let mut sim = Sim::new(SimConfig { clients: 48, ..SimConfig::default() });
     sim.run(Duration::from_secs(20));
     let wrong: Vec<_> = sim.clients.iter().flat_map(|client| &client.wrong).collect();
-    println!("{} wrong {:?}", wrong.len(), sim.stats());
     assert!(!wrong.is_empty());
+    assert!(wrong.iter().all(|wrong| wrong.cause == Cause::Interaction), "{wrong:?}");
     let stats = sim.stats();
     assert_eq!((stats.stale, stats.hash_mismatches, stats.decode_errors), (0, 0, 0), "{stats:?}");
     assert!(stats.longest_gap_us < 17_000, "{stats:?}");
-    assert!(wrong.iter().all(|wrong| wrong.cause == Cause::Interaction), "{wrong:?}");
+}
+
+#[test]
+fn everyone_stays_and_converges_after_a_minute_of_mobile_or_awful() {
+    for profile in [Profile::Mobile, Profile::Awful] {
+        let mut sim = Sim::new(SimConfig { link: profile.link().unwrap(), ..SimConfig::default() });
+        sim.run(Duration::from_secs(60));
+        assert_eq!(sim.playing(), 8, "{profile:?}");
+        assert!(sim.stats().longest_gap_us < 1_000_000, "{profile:?} {:?}", sim.stats());
+        sim.set_links(LinkConfig::default());
+        let healed = sim.room().ring().tick();
+        sim.run(Duration::from_secs(2));
+        assert_eq!(sim.unconverged(healed), Vec::<String>::new(), "{profile:?}");
+        assert_eq!(sim.room().metrics().lost, 0);
+    }
+}
+
+#[test]
+fn a_hundred_seeds_of_trouble_heal_and_repeat_exactly() {
+    for seed in 1..=100 {
+        let (first, wrong) = troubled_run(seed, 8);
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+        let (again, _) = troubled_run(seed, 8);
+        let differs = first.hashes.iter().zip(&again.hashes).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "seed {seed}: the world differs at that tick");
+        assert_eq!(first.hashes.len(), again.hashes.len(), "seed {seed}");
+        assert_eq!(first.sent_hash(), again.sent_hash(), "seed {seed}: the bytes sent differ");
+    }
+}
+
+#[test]
+fn another_seed_is_another_world() {
+    let ((one, _), (two, _)) = (troubled_run(1, 4), troubled_run(2, 4));
+    assert_ne!(one.hashes.last(), two.hashes.last());
+    assert_ne!(one.sent_hash(), two.sent_hash());
+}
+
+#[test]
+fn a_client_that_falls_silent_is_gone_after_ten_seconds_and_its_entity_with_it() {
+    let mut sim = Sim::new(SimConfig { clients: 3, ..SimConfig::default() });
+    sim.run(Duration::from_secs(2));
+    let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
+    sim.set_client_links(0, LinkConfig::cut(), LinkConfig::cut());
+    sim.run(Duration::from_millis(9_500));
+    assert_eq!(sim.server.sessions(), 3);
+    sim.run(Duration::from_secs(1));
+    assert_eq!((sim.server.sessions(), sim.room().metrics().lost), (2, 1));
+    assert!(sim.room().ring().entry(own.slot).is_none_or(|entry| entry.id != own));
+    let seen = sim.clients[1].bot.runtime().buffer().entity(own.slot);
+    assert!(seen.is_none_or(|remote| remote.id != own));
+}
+
+#[test]
+fn a_client_that_leaves_is_gone_at_once_and_counts_as_no_loss() {
+    let mut sim = Sim::new(SimConfig { clients: 3, ..SimConfig::default() });
+    sim.run(Duration::from_secs(2));
+    sim.clients[0].bot.leave();
+    sim.run(Duration::from_millis(100));
+    assert_eq!((sim.server.sessions(), sim.room().metrics().lost), (2, 0));
+}
+
+#[test]
+fn a_game_event_reaches_everyone_in_spite_of_loss() {
+    let link = LinkConfig { loss: 0.3, ..LinkConfig::default() };
+    let mut sim = Sim::new(SimConfig { clients: 24, link, ..SimConfig::default() });
+    sim.run(Duration::from_secs(60));
+    sim.set_links(LinkConfig::default());
+    sim.run(Duration::from_secs(2));
+    let told = sim.clients[0].events.clone();
+    assert!(!told.is_empty(), "nobody died in a minute");
+    assert!(told.is_sorted_by_key(|(tick, _)| tick.0));
+    // Later bots may have joined after the first death.
+    assert!(
+        sim.clients.iter().all(|client| told.ends_with(&client.events) || client.events.ends_with(&told))
+    );
 }

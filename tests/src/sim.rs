@@ -56,6 +56,8 @@ pub struct SimClient {
     pub address: SocketAddr,
     /// Its wrong predictions so far.
     pub wrong: Vec<Misprediction>,
+    /// The game events that it was told.
+    pub events: Vec<(Tick, Vec<u8>)>,
 }
 
 /// See the module.
@@ -71,8 +73,13 @@ pub struct Sim {
     /// World hash after each tick.
     pub hashes: Vec<u64>,
     sent: Xxh3,
+    /// What came out of the network in the last run.
+    recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     kinds: Arc<ArenaSchema>,
 }
+
+/// Datagrams kept of a run.
+const RECENT: usize = 32;
 
 const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
@@ -102,8 +109,16 @@ impl Sim {
         let room = RoomConfig { seed: config.seed, tick_rate: config.arena.tick_rate, ..config.room };
         server.add_room(Box::new(Room::new(game, room, now).expect("the arena's schema is valid")));
         let network = MemoryNetwork::new(config.link, config.seed);
-        let mut sim =
-            Self { now, server, clients: Vec::new(), network, hashes: Vec::new(), sent: Xxh3::new(), kinds };
+        let mut sim = Self {
+            now,
+            server,
+            clients: Vec::new(),
+            network,
+            hashes: Vec::new(),
+            sent: Xxh3::new(),
+            recent: Vec::new(),
+            kinds,
+        };
         for i in 0..config.clients {
             let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
             let start = now + Duration::from_millis(u64::from(i) * 7);
@@ -116,7 +131,7 @@ impl Sim {
     pub fn add_client(&mut self, seed: u64, start: Timestamp) {
         let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + self.clients.len() as u16));
         let bot = BotClient::new(self.kinds.clone(), seed, start);
-        self.clients.push(SimClient { bot, address, wrong: Vec::new() });
+        self.clients.push(SimClient { bot, address, wrong: Vec::new(), events: Vec::new() });
     }
 
     /// The only room.
@@ -127,6 +142,7 @@ impl Sim {
     /// Runs for a span of virtual time.
     pub fn run(&mut self, span: Duration) {
         let end = self.now + span;
+        self.recent.clear();
         while let Some(next) = self.next_event().filter(|next| *next <= end) {
             self.now = self.now.max(next);
             self.deliver();
@@ -144,12 +160,29 @@ impl Sim {
 
     fn deliver(&mut self) {
         while let Some(delivery) = self.network.pop(self.now) {
-            if delivery.to == SERVER.into() {
-                self.server.receive(delivery.from, &delivery.bytes, delivery.at);
-            } else if let Some(client) = self.clients.iter_mut().find(|c| c.address == delivery.to) {
-                client.bot.receive(&delivery.bytes, delivery.at);
+            self.hand_over(delivery.from, delivery.to, &delivery.bytes, delivery.at);
+            if self.recent.len() < RECENT {
+                self.recent.push((delivery.from, delivery.to, delivery.bytes));
             }
         }
+    }
+
+    fn hand_over(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], at: Timestamp) {
+        if to == SERVER.into() {
+            self.server.receive(from, bytes, at);
+        } else if let Some(client) = self.clients.iter_mut().find(|client| client.address == to) {
+            client.bot.receive(bytes, at);
+        }
+    }
+
+    /// Some of what came out of the network in the last run, as (from, to, bytes).
+    pub fn recent_datagrams(&self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.recent.clone()
+    }
+
+    /// Hands over a datagram at once that nobody sent.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.hand_over(from, to, bytes, self.now);
     }
 
     fn tick_server(&mut self) {
@@ -173,8 +206,10 @@ impl Sim {
                 self.network.send(client.address, SERVER.into(), &bytes, self.now);
             }
             while let Some(event) = client.bot.poll_event() {
-                if let ClientEvent::Mispredicted(wrong) = event {
-                    client.wrong.push(wrong);
+                match event {
+                    ClientEvent::Mispredicted(wrong) => client.wrong.push(wrong),
+                    ClientEvent::Game(tick, data) => client.events.push((tick, data)),
+                    ClientEvent::Latency(_) => {}
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use crate::command::Command;
 use crate::limits::PREDICTION_TICKS;
+use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, KindInfo};
 use crate::tick::Tick;
 
@@ -119,27 +120,31 @@ impl<C: Command> Prediction<C> {
         }
     }
 
-    /// Compares with the server's state at `tick`; `missing` is the server's count of commands it lacked.
+    /// Compares with the server's state at `tick`. Prediction starts at a tick whose command the server had: from
+    /// there on it counts each that it lacks.
     pub fn reconcile<P: Predict<Command = C>>(
         &mut self,
         game: &P,
         (kind, info): (KindId, &KindInfo),
         (tick, server): (Tick, &[u32]),
-        missing: u8,
+        feedback: &Feedback,
     ) -> Reconciled {
         if self.compared.is_some_and(|compared| !tick.is_after(compared)) {
             return Reconciled::NothingToCompare;
         }
         self.compared = Some(tick);
-        let lacked = std::mem::replace(&mut self.missing, missing) != missing;
+        let lacked = std::mem::replace(&mut self.missing, feedback.missing) != feedback.missing;
         let interactions = game.interactions(server);
         let touched = std::mem::replace(&mut self.interactions, interactions) != interactions;
         while self.frames.front().is_some_and(|frame| tick.is_after(frame.tick)) {
             self.frames.pop_front();
         }
         let Some(frame) = self.frames.front_mut().filter(|frame| frame.tick == tick) else {
-            return self.start_late(game, kind, (tick, server));
+            return Reconciled::NothingToCompare;
         };
+        if frame.state.is_none() && feedback.margin.is_none() {
+            return Reconciled::NothingToCompare;
+        }
         let Some(predicted) = frame.state.replace(server.into()) else {
             self.replay(game, kind, server);
             return Reconciled::Started;
@@ -157,38 +162,11 @@ impl<C: Command> Prediction<C> {
         Reconciled::Wrong(Misprediction { tick, error_m, cause })
     }
 
-    /// The server's state is older than the oldest command: prediction can start if none lies between.
-    fn start_late<P: Predict<Command = C>>(
-        &mut self,
-        game: &P,
-        kind: KindId,
-        (tick, server): (Tick, &[u32]),
-    ) -> Reconciled {
-        match self.frames.front() {
-            Some(frame) if frame.tick == tick.next() => {
-                let mut state: Box<[u32]> = server.into();
-                self.run_frames(game, kind, 0, &mut state);
-                Reconciled::Started
-            }
-            _ => Reconciled::NothingToCompare,
-        }
-    }
-
     /// Runs the commands after the first frame again from `state`.
     fn replay<P: Predict<Command = C>>(&mut self, game: &P, kind: KindId, state: &[u32]) {
         let mut state: Box<[u32]> = state.into();
-        self.run_frames(game, kind, 1, &mut state);
-    }
-
-    fn run_frames<P: Predict<Command = C>>(
-        &mut self,
-        game: &P,
-        kind: KindId,
-        from: usize,
-        state: &mut Box<[u32]>,
-    ) {
-        for frame in self.frames.iter_mut().skip(from) {
-            game.predict(kind, state, &frame.command);
+        for frame in self.frames.iter_mut().skip(1) {
+            game.predict(kind, &mut state, &frame.command);
             frame.state = Some(state.clone());
         }
     }

@@ -372,7 +372,7 @@ impl<P: Predict> ClientRuntime<P> {
         let info = self.schema.kind(remote.kind);
         let before = self.prediction.state().map(|(_, state)| state.to_vec());
         let server = (tick, &*held.fields);
-        let result = self.prediction.reconcile(&self.game, (remote.kind, info), server, feedback.missing);
+        let result = self.prediction.reconcile(&self.game, (remote.kind, info), server, feedback);
         match result {
             Reconciled::Right => self.stats.compared += 1,
             Reconciled::Wrong(wrong) => {

@@ -152,7 +152,8 @@ impl Server {
                 session.ending = Some(read_disconnect(bytes, session.connection.key())?);
                 Ok(())
             }
-            _ => Err(WireError::Misbehaving("a client does not send this")),
+            // Not authenticated, so nobody's fault: the address may be forged.
+            _ => Err(WireError::Malformed("a client does not send this")),
         }
     }
 

@@ -1,0 +1,130 @@
+//! Rooms of different games in one server, and what joining the wrong one gets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::client::runtime::{ClientRuntime, ClientState};
+use truetick_netcode::handshake::DenyReason;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::game::Game;
+use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::server::Server;
+use truetick_shared::arena::arena_schema;
+use truetick_tests::second_game::{Push, Race};
+
+#[derive(Default)]
+struct Tap(Vec<(SocketAddr, Vec<u8>)>);
+
+impl DatagramSink for Tap {
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        self.0.push((to, bytes.to_vec()));
+    }
+
+    fn flush(&mut self) {}
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn two_rooms() -> Server {
+    let mut server = Server::new((1, 2));
+    let arena = ArenaGame::new(ArenaConfig { ghosts: true, ..ArenaConfig::default() }).unwrap();
+    server.add_room(Box::new(Room::new(arena, RoomConfig::default(), NOW).unwrap()));
+    let race = RoomConfig { tick_rate: 20, max_clients: 1, ..RoomConfig::default() };
+    server.add_room(Box::new(Room::new(Race, race, NOW).unwrap()));
+    server
+}
+
+fn address(i: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 100 + i))
+}
+
+fn race_client(room: u16, seed: u64) -> ClientRuntime<Race> {
+    let schema = Race.registry().unwrap().schema().clone();
+    ClientRuntime::new(Race, Arc::new(schema), room, seed, NOW)
+}
+
+#[test]
+fn two_games_run_side_by_side_in_one_server() {
+    let mut server = two_rooms();
+    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), 4, NOW);
+    let mut runner = race_client(1, 5);
+    for ms in 1_000..11_000 {
+        let now = Timestamp::from_millis(ms);
+        let mut tap = Tap::default();
+        server.send_replies(&mut tap);
+        server.tick(&mut || now, &mut tap);
+        for (to, bytes) in tap.0 {
+            if to == address(0) { bot.receive(&bytes, now) } else { runner.receive(&bytes, now) }
+        }
+        bot.advance(now);
+        while let Some(tick) = runner.poll_tick(now) {
+            runner.submit(tick, Push(if tick.0 % 50 < 30 { 1 } else { -1 }), now);
+        }
+        while let Some(bytes) = bot.poll_transmit() {
+            server.receive(address(0), &bytes, now);
+        }
+        while let Some(bytes) = runner.poll_transmit() {
+            server.receive(address(1), &bytes, now);
+        }
+    }
+    assert_eq!((bot.runtime().state(), runner.state()), (ClientState::Playing, ClientState::Playing));
+    let (arena, race) = (server.rooms()[0].metrics(), server.rooms()[1].metrics());
+    assert!(
+        (599..=600).contains(&arena.ticks) && (199..=200).contains(&race.ticks),
+        "{} {}",
+        arena.ticks,
+        race.ticks
+    );
+    assert!(bot.runtime().stats().compared > 500 && runner.stats().compared > 150);
+    assert_eq!((bot.runtime().stats().mispredictions, runner.stats().mispredictions), (0, 0));
+    let own = runner.buffer().own().unwrap();
+    assert!(own.newest().fields[2] > 0, "the runner made no lap: {:?}", own.newest());
+}
+
+fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAddr) -> ClientState {
+    let mut tap = Tap::default();
+    for _ in 0..3 {
+        client.poll_tick(NOW);
+        while let Some(bytes) = client.poll_transmit() {
+            server.receive(from, &bytes, NOW);
+        }
+        server.send_replies(&mut tap);
+        tap.0.drain(..).for_each(|(_, bytes)| client.receive(&bytes, NOW));
+    }
+    client.state()
+}
+
+#[test]
+fn a_client_of_another_schema_is_told_so() {
+    let mut server = two_rooms();
+    let state = answer(&mut server, &mut race_client(0, 1), address(1));
+    assert_eq!(state, ClientState::Denied(DenyReason::OtherSchema, arena_schema().unwrap().schema.hash()));
+}
+
+#[test]
+fn a_full_or_absent_room_says_so() {
+    let mut server = two_rooms();
+    assert_eq!(answer(&mut server, &mut race_client(1, 1), address(1)), ClientState::Playing);
+    let full = answer(&mut server, &mut race_client(1, 2), address(2));
+    assert!(matches!(full, ClientState::Denied(DenyReason::Full, _)), "{full:?}");
+    let absent = answer(&mut server, &mut race_client(9, 3), address(3));
+    assert!(matches!(absent, ClientState::Denied(DenyReason::NoSuchRoom, _)), "{absent:?}");
+}
+
+#[test]
+fn a_server_far_behind_slips_and_tells_its_clients() {
+    let mut server = two_rooms();
+    let mut client = race_client(1, 1);
+    assert_eq!(answer(&mut server, &mut client, address(1)), ClientState::Playing);
+    let mut tap = Tap::default();
+    let before = server.rooms()[1].timeline().epoch_us();
+    let stalled = NOW + Duration::from_secs(3);
+    server.tick(&mut || stalled, &mut tap);
+    let room = &server.rooms()[1];
+    assert_eq!((room.metrics().ticks, room.metrics().missed_ticks), (1, 1));
+    assert!(room.timeline().epoch_us() > before + 2_900_000);
+}

@@ -1,0 +1,134 @@
+//! The house's rules, held by a test: arrows between crates, one clock, one folder of sockets, one module of
+//! files, no game in the server's core, files and functions of a readable length.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The chain: each may use those before it.
+const CRATES: [&str; 6] = ["netcode", "shared", "server", "client-sim", "benches", "tests"];
+
+/// Files may have this many lines.
+const FILE_LINES: usize = 450;
+
+/// Longer ones, and why.
+const LONG_FILES: [(&str, &str); 1] =
+    [("netcode/src/client/runtime.rs", "one client on one page: handshake, packets, clock, prediction")];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every Rust file of the workspace as (path from the root, text).
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = CRATES.iter().map(|name| root().join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+                found.push((name, fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+/// Sources outside tests that contain any of these words in code, except in the allowed places.
+fn offenders(words: &[&str], allowed: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, text) in sources().iter().filter(|(name, _)| !allowed(name) && name != "tests/tidy.rs") {
+        for (i, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{name}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_depend_only_on_those_before_them() {
+    for (place, name) in CRATES.iter().enumerate() {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        for later in &CRATES[place..] {
+            let dependency = format!("truetick-{later}.");
+            assert!(!manifest.contains(&dependency), "{name} must not depend on {later}");
+        }
+    }
+}
+
+#[test]
+fn one_module_reads_the_clock() {
+    let words = ["Instant::now", "SystemTime::now", "clock_gettime", "thread::sleep", "std::time::Instant"];
+    assert_eq!(offenders(&words, |name| name == "netcode/src/clock.rs"), Vec::<String>::new());
+}
+
+#[test]
+fn the_cores_do_not_even_ask_the_clock_module() {
+    let hosts = [
+        "server/src/host.rs",
+        "client-sim/src/",
+        "netcode/src/clock.rs",
+        "netcode/src/transport/",
+        "benches/",
+    ];
+    let hosts = |name: &str| hosts.iter().any(|host| name.starts_with(host));
+    assert_eq!(
+        offenders(&["crate::clock", "clock::now", "clock::sleep", "clock::thread_cpu"], hosts),
+        Vec::<String>::new()
+    );
+    let sans_io = ["client-sim/src/bot.rs", "client-sim/src/bot_client.rs"];
+    assert_eq!(offenders(&["clock"], |name| !sans_io.contains(&name)), Vec::<String>::new());
+}
+
+#[test]
+fn one_folder_opens_sockets() {
+    let words = ["UdpSocket", "TcpListener", "TcpStream", "socket2::"];
+    assert_eq!(offenders(&words, |name| name.starts_with("netcode/src/transport/")), Vec::<String>::new());
+}
+
+#[test]
+fn one_module_touches_files() {
+    let words = ["std::fs", "File::open", "File::create", "fs::read", "fs::write"];
+    assert_eq!(offenders(&words, |name| name == "server/src/files.rs"), Vec::<String>::new());
+}
+
+#[test]
+fn the_servers_core_knows_no_game() {
+    let words = ["arena", "Arena", "truetick_shared"];
+    assert_eq!(offenders(&words, |name| !name.starts_with("server/src/core/")), Vec::<String>::new());
+    let game = ["arena", "Arena", "bevy", "truetick_shared"];
+    assert_eq!(offenders(&game, |name| !name.starts_with("netcode/")), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_random_is_unseeded_in_the_cores() {
+    let words = ["rand::rng()", "ThreadRng", "SysRng", "HashMap", "HashSet"];
+    let host = |name: &str| name == "server/src/host.rs";
+    assert_eq!(offenders(&words, host), Vec::<String>::new());
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code_and_shares_the_lints() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(workspace.contains("unsafe_code = \"forbid\""));
+    for name in CRATES {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name}");
+    }
+}
+
+#[test]
+fn files_have_a_readable_length() {
+    for (name, text) in sources() {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let excused = LONG_FILES.iter().any(|(long, _)| *long == name);
+        let lines = code.lines().count();
+        assert!(lines <= FILE_LINES || excused, "{name} has {lines} lines: is it still one idea?");
+    }
+}
