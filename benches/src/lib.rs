@@ -1,1 +1,134 @@
-//! x
+//! What the benchmarks share: a room full of clients without a network.
+
+use std::net::SocketAddr;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::command::write_commands;
+use truetick_netcode::connection::Connection;
+use truetick_netcode::handshake::{ClientHandshake, HandshakeState, JoinRequest};
+use truetick_netcode::messages::Body;
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::server::Server;
+use truetick_shared::arena::{ArenaCommand, arena_schema};
+
+/// Counts and keeps what a server sends.
+#[derive(Default)]
+pub struct Kept {
+    /// Datagrams of the last tick.
+    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    /// All bytes so far.
+    pub bytes: u64,
+}
+
+impl DatagramSink for Kept {
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.datagrams.push((to, bytes.to_vec()));
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// A server with one arena, and clients that only open, acknowledge and send a command per tick: what a tick
+/// costs the server apart from system calls.
+pub struct FullRoom {
+    server: Server,
+    sinks: Vec<(SocketAddr, Connection)>,
+    kept: Kept,
+    chances: Xoshiro256PlusPlus,
+    writer: BitWriter,
+}
+
+impl FullRoom {
+    /// A room with so many clients and drones. `radius_m` bounds what each sees; `None` for everything.
+    pub fn new(clients: u16, drones: u32, radius_m: Option<f32>) -> Self {
+        let now = Timestamp::from_millis(1_000);
+        let mut server = Server::new((1, 2));
+        let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() }).expect("a valid schema");
+        let config = RoomConfig {
+            max_clients: usize::from(clients),
+            relevance_radius_m: radius_m,
+            snapshot_bytes: 8_000,
+            ..RoomConfig::default()
+        };
+        server.add_room(Box::new(Room::new(game, config, now).expect("a valid schema")));
+        let mut room = Self {
+            server,
+            sinks: Vec::new(),
+            kept: Kept::default(),
+            chances: Xoshiro256PlusPlus::seed_from_u64(1),
+            writer: BitWriter::new(),
+        };
+        (0..clients).for_each(|i| room.join(i, now));
+        for _ in 0..30 {
+            room.tick();
+        }
+        room
+    }
+
+    fn join(&mut self, i: u16, now: Timestamp) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1_000 + i));
+        let schema = arena_schema().expect("a valid schema").schema.hash();
+        let mut handshake = ClientHandshake::new(JoinRequest { nonce: u64::from(i), room: 0, schema }, now);
+        for _ in 0..2 {
+            let bytes = handshake.poll(now).expect("a step is due");
+            self.server.receive(address, &bytes, now);
+            self.server.send_replies(&mut self.kept);
+            let (_, answer) = self.kept.datagrams.pop().expect("an answer");
+            handshake.receive(&answer, now).expect("a good answer");
+        }
+        match handshake.state() {
+            HandshakeState::Open(ticket) => self.sinks.push((address, Connection::new(ticket.key, now))),
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes sent.
+    pub fn tick(&mut self) -> u64 {
+        let now = self.server.next_deadline().expect("a room");
+        let tick = self.server.rooms()[0].timeline().next();
+        self.acknowledge(now);
+        self.send_commands(tick, now);
+        let before = self.kept.bytes;
+        self.server.tick(&mut || now, &mut self.kept);
+        self.kept.bytes - before
+    }
+
+    fn acknowledge(&mut self, now: Timestamp) {
+        for (to, bytes) in self.kept.datagrams.drain(..) {
+            let at = usize::from(to.port() - 1_000);
+            let connection = &mut self.sinks[at].1;
+            if let Ok((sequence, _)) = connection.open(&bytes, now) {
+                connection.accept(sequence);
+            }
+            while connection.receive().is_some() || connection.poll_fate().is_some() {}
+        }
+    }
+
+    fn send_commands(&mut self, tick: Tick, now: Timestamp) {
+        for (address, connection) in &mut self.sinks {
+            let command = ArenaCommand {
+                thrust: [self.chances.random_range(-127..=127), self.chances.random_range(-127..=127)],
+                aim: self.chances.random_range(0..4_096),
+                dash: false,
+                fire: self.chances.random_bool(0.1),
+            };
+            connection.begin(&mut self.writer, now, true);
+            self.writer.write(Body::Commands as u32, Body::BITS);
+            write_commands(&mut self.writer, tick, [command].iter());
+            connection.finish(&mut self.writer, now);
+            self.server.receive(*address, self.writer.bytes(), now);
+        }
+    }
+
+    /// Clients that the server has.
+    pub fn clients(&self) -> usize {
+        self.server.sessions()
+    }
+}

@@ -36,7 +36,7 @@ pub struct Interpolation {
     base_us: f64,
     delay_us: f64,
     shown: f64,
-    shown_at: Option<Timestamp>,
+    started: bool,
     starved: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Interpolation {
             base_us: 0.0,
             delay_us: dt_us * 2.0,
             shown: 0.0,
-            shown_at: None,
+            started: false,
             starved: Duration::ZERO,
         }
     }
@@ -96,13 +96,12 @@ impl Interpolation {
             return;
         }
         let wanted = (now.as_nanos() as f64 / 1e3 - self.base_us - self.delay_us) / self.dt_us;
+        let before = self.shown.max(self.ticks(newest));
         self.shown = self.shown.max(wanted);
-        if self.shown > self.ticks(newest)
-            && let Some(before) = self.shown_at
-        {
-            self.starved += now.since(before);
+        if self.shown > before && self.started {
+            self.starved += Duration::from_nanos(((self.shown - before) * self.dt_us * 1e3) as u64);
         }
-        self.shown_at = Some(now);
+        self.started = true;
     }
 
     /// An entity's values at the time shown. Past its newest state it stands still.
@@ -164,6 +163,18 @@ mod tests {
         assert!(interpolation.delay() > Duration::from_millis(30));
         feed(&mut interpolation, 360..1_200, |_| 0);
         assert!(interpolation.delay() < Duration::from_millis(20));
+    }
+
+    #[test]
+    fn only_the_time_without_anything_newer_is_starved() {
+        let mut interpolation = Interpolation::new(60);
+        feed(&mut interpolation, 0..300, |_| 0);
+        let last = Timestamp::from_micros(299 * 16_667 + 30_000);
+        for ms in 0..100 {
+            interpolation.advance(Tick(299), last + Duration::from_millis(ms));
+        }
+        let starved = interpolation.starved().as_secs_f64() * 1e3;
+        assert!((79.0..83.0).contains(&starved), "{starved}");
     }
 
     #[test]
