@@ -7,12 +7,13 @@
 //! plan (who is due, who fits the budget) -> write_packet, once per datagram -> acked
 //! ```
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use super::NetId;
 use super::encode_cache::{BitRange, EncodeCache};
 use super::snapshot::{Base, Deferred, Feedback, SLOT_BITS, SnapshotHeader, combine, hash_part};
-use super::state_ring::{Entry, StateRing};
+use super::state_ring::StateRing;
 use crate::bits::{BitWriter, golomb_bits};
 use crate::limits::{
     ACK_WINDOW, DATAGRAM_BYTES, DEFERRED_PER_PACKET, REMOVALS_PER_PACKET, SNAPSHOT_BYTES, SNAPSHOT_PACKETS,
@@ -64,9 +65,12 @@ struct SentState {
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    slot: u16,
+    id: NetId,
     priority: u32,
     base: Option<Tick>,
+    version: Tick,
+    /// Hash of the fields that the client sees.
+    hash: u64,
     bits: BitRange,
     own: bool,
 }
@@ -146,7 +150,9 @@ impl ClientView {
         }
         self.drop_irrelevant(shared.ring.tick());
         self.fit(budget.min(SNAPSHOT_BYTES) * 8);
-        self.due.sort_unstable_by_key(|due| (!due.own, due.slot));
+        if let Some(own) = self.due.iter().position(|due| due.own) {
+            self.due[..=own].rotate_right(1);
+        }
         self.stats.ticks += 1;
         self.stats.relevant += relevant.len() as u64;
     }
@@ -174,7 +180,9 @@ impl ClientView {
         let own = own == Some(entry.id);
         let audience = if own { Audience::Owner } else { Audience::Others };
         let (bits, base) = shared.cache.encode(shared.schema, shared.ring, entry, tracked.acked, audience);
-        self.due.push(Due { slot: candidate.slot, priority: tracked.priority, base, bits, own });
+        let (version, hash) = (entry.current().tick, entry.current().hashes[audience as usize]);
+        let priority = tracked.priority;
+        self.due.push(Due { id: entry.id, priority, base, version, hash, bits, own });
     }
 
     /// What was relevant before and is not any more leaves the client's world.
@@ -197,7 +205,7 @@ impl ClientView {
         if need <= budget {
             return;
         }
-        self.due.sort_unstable_by_key(|due| (!due.own, std::cmp::Reverse(due.priority), due.slot));
+        self.due.sort_unstable_by_key(|due| (!due.own, Reverse(due.priority), due.id.slot));
         let mut left = budget;
         let fits = self.due.iter().take_while(|due| {
             let cost = due.cost();
@@ -206,10 +214,11 @@ impl ClientView {
         });
         let keep = fits.count();
         let tracked = &self.tracked;
-        let held = self.due[keep..].iter().filter(|due| tracked[usize::from(due.slot)].known);
-        let mut slots: Vec<u16> = held.map(|due| due.slot).collect();
+        let held = self.due[keep..].iter().filter(|due| tracked[usize::from(due.id.slot)].known);
+        let mut slots: Vec<u16> = held.map(|due| due.id.slot).collect();
         self.stats.deferred += (self.due.len() - keep) as u64;
         self.due.truncate(keep);
+        self.due.sort_unstable_by_key(|due| due.id.slot);
         slots.sort_unstable();
         self.deferred = match slots.len() {
             0 => Deferred::None,
@@ -287,33 +296,33 @@ impl ClientView {
         self.body.clear();
         let (ticks, mut next_slot, mut parts) = ((header.tick, header.common_baseline), 0u16, 0u32);
         while let Some(due) = self.due.get(self.written).copied() {
-            let Some(entry) = shared.ring.entry(due.slot) else { break };
-            if self.body.bit_len() + due.cost() > room {
+            let base = due.base.map_or(Base::Whole, Base::Version);
+            let place = if due.own { SLOT_BITS } else { golomb_bits(u32::from(due.id.slot - next_slot), 0) };
+            if self.body.bit_len() + due.bits.len + (place + base.bits(ticks)) as usize > room {
                 header.has_own &= !due.own;
                 break;
             }
             if due.own {
-                self.body.write(u32::from(due.slot), SLOT_BITS);
+                self.body.write(u32::from(due.id.slot), SLOT_BITS);
             } else {
-                self.body.write_golomb(u32::from(due.slot - next_slot), 0);
-                next_slot = due.slot + 1;
+                self.body.write_golomb(u32::from(due.id.slot - next_slot), 0);
+                next_slot = due.id.slot + 1;
                 header.others += 1;
             }
-            due.base.map_or(Base::Whole, Base::Version).write(&mut self.body, ticks);
+            base.write(&mut self.body, ticks);
             self.body.append(shared.cache.bytes(), due.bits.start, due.bits.len);
-            parts = parts.wrapping_add(self.note_sent(entry, due, sent));
+            parts = parts.wrapping_add(self.note_sent(&due, sent));
             self.written += 1;
         }
         combine([parts].into_iter())
     }
 
-    fn note_sent(&mut self, entry: &Entry, due: Due, sent: &mut SentState) -> u32 {
-        let tracked = &mut self.tracked[usize::from(due.slot)];
+    fn note_sent(&mut self, due: &Due, sent: &mut SentState) -> u32 {
+        let tracked = &mut self.tracked[usize::from(due.id.slot)];
         tracked.known = true;
         tracked.priority = 0;
-        let (version, audience) = (entry.current(), if due.own { Audience::Owner } else { Audience::Others });
-        sent.versions.push((entry.id, version.tick));
-        hash_part(version.hashes[audience as usize], due.slot, version.tick)
+        sent.versions.push((due.id, due.version));
+        hash_part(due.hash, due.id.slot, due.version)
     }
 
     /// The client took over all that this packet carried.
@@ -333,15 +342,13 @@ impl ClientView {
 }
 
 impl Due {
-    /// Most bits that the entity takes in a packet, with its place and baseline.
+    /// About the bits that the entity takes in a packet, with its place and baseline.
     fn cost(&self) -> usize {
-        let base = self.base.map_or(2, |_| 2 + 13);
-        let place = if self.own { SLOT_BITS } else { golomb_bits(u32::from(self.slot), 0).min(15) };
-        self.bits.len + base + place as usize
+        self.bits.len + if self.own { SLOT_BITS as usize + 2 } else { 4 }
     }
 }
 
-/// Bits of a header once its count of entities is known, and of the hash, at most.
+/// Bits of a header once its count of entities is known (at most 24 more than for none), and of the hash.
 fn header_bits(header: &SnapshotHeader) -> usize {
     let mut writer = BitWriter::new();
     header.write(&mut writer);

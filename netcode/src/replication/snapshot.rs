@@ -13,7 +13,7 @@
 //! Absence from all packets of a tick means "as you acknowledged it", unless the entity is named as deferred.
 
 use super::NetId;
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
 use crate::limits::{DEFERRED_PER_PACKET, REMOVALS_PER_PACKET};
 use crate::tick::Tick;
@@ -201,6 +201,15 @@ pub enum Base {
 }
 
 impl Base {
+    /// Bits that the choice takes.
+    pub fn bits(self, (tick, common): (Tick, Tick)) -> u32 {
+        match self {
+            Self::Version(version) if version == common => 1,
+            Self::Version(version) => 2 + golomb_bits(tick.distance(version) as u32, 4),
+            Self::Whole => 2,
+        }
+    }
+
     /// Writes the choice.
     pub fn write(self, writer: &mut BitWriter, header: (Tick, Tick)) {
         let (tick, common) = header;
@@ -270,6 +279,7 @@ mod tests {
         for base in [Base::Version(Tick(95)), Base::Version(Tick(2)), Base::Whole] {
             let mut writer = BitWriter::new();
             base.write(&mut writer, header);
+            assert_eq!(writer.bit_len(), base.bits(header) as usize);
             writer.pad_to_byte();
             assert_eq!(Base::read(&mut BitReader::new(writer.bytes()), header), Ok(base));
         }
