@@ -97,7 +97,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let players =
         Players::start(host.address(), options.clients as usize, options.profile, options.common.seed)?;
     println!("{} bots join over real UDP; {}.", options.clients, options.profile.describe());
-    println!("Each predicts itself, reconciles with the server and interpolates the others. Ctrl-C ends.\n");
+    println!("Each predicts itself, reconciles, and interpolates the others. Ctrl-C ends.\n");
     let run = |seconds| RunPart {
         clients: options.clients as usize,
         drones: options.drones,

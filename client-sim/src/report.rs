@@ -133,7 +133,9 @@ pub struct PredictionPart {
     pub caused_by_interaction: u64,
     /// By cause: none known; a defect.
     pub unexplained: u64,
-    /// Distance between wrong prediction and truth, metres.
+    /// Distance between wrong prediction and truth, metres, median. A respawn somewhere else counts too.
+    pub error_m_p50: f64,
+    /// The same, 99th percentile.
     pub error_m_p99: f64,
 }
 
@@ -224,6 +226,7 @@ impl Report {
                 caused_by_command: clients.causes[0],
                 caused_by_interaction: clients.causes[1],
                 unexplained: clients.causes[2],
+                error_m_p50: clients.errors.quantile_m(0.5),
                 error_m_p99: clients.errors.quantile_m(0.99),
             },
             interpolation: InterpolationPart {

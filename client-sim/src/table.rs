@@ -67,10 +67,13 @@ fn one_line(report: &Report) -> String {
 struct Rows {
     text: String,
     colour: bool,
+    /// Longer lines are cut: one that wraps would spoil the redrawing.
+    columns: usize,
 }
 
 impl Rows {
     fn title(&mut self, title: &str) {
+        let title = cut(title, self.columns);
         let _ = match self.colour {
             true => writeln!(self.text, "\x1b[1m{title}\x1b[0m"),
             false => writeln!(self.text, "{title}"),
@@ -78,6 +81,7 @@ impl Rows {
     }
 
     fn row(&mut self, name: &str, value: &str) {
+        let value = cut(value, self.columns.saturating_sub(14));
         let _ = match self.colour {
             true => writeln!(self.text, "  \x1b[36m{name:<11}\x1b[0m {value}"),
             false => writeln!(self.text, "  {name:<11} {value}"),
@@ -85,8 +89,19 @@ impl Rows {
     }
 }
 
+fn cut(text: &str, columns: usize) -> String {
+    text.chars().take(columns).collect()
+}
+
+/// Columns of the terminal on standard output, if there is one.
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 20)
+}
+
 fn full(report: &Report, colour: bool) -> String {
-    let mut rows = Rows { text: String::new(), colour };
+    let columns = if colour { terminal_columns() } else { None };
+    let mut rows = Rows { text: String::new(), colour, columns: columns.unwrap_or(usize::MAX) };
     let run = &report.run;
     rows.title(&format!(
         "Truetick  {} clients, {} drones, {} Hz, {}, seed {}  {:.0} s",
@@ -98,7 +113,7 @@ fn full(report: &Report, colour: bool) -> String {
     rows.row(
         "integrity",
         &format!(
-            "{} hash mismatches, {} decode errors, {} overtaken or repeated packets dropped",
+            "{} hash mismatches, {} decode errors, {} overtaken packets dropped",
             integrity.hash_mismatches, integrity.decode_errors, integrity.stale
         ),
     );
@@ -107,7 +122,7 @@ fn full(report: &Report, colour: bool) -> String {
     rows.row(
         "clients",
         &format!(
-            "{} joined, {} lost; all bots together use {cpu:.2} ms of CPU a tick",
+            "{} joined, {} lost; all together use {cpu:.2} ms of CPU a tick",
             clients.joined, clients.lost
         ),
     );
@@ -121,18 +136,20 @@ fn server_rows(rows: &mut Rows, report: &Report) {
         rows.row(
             "server",
             &format!(
-                "{} ticks, {} missed; a tick takes {}; CPU {cpu:.2} ms a tick ({share:.1} % of a core)",
+                "{} ticks, {} missed; CPU {cpu:.2} ms a tick ({share:.1} % of a core)",
                 grouped(server.ticks),
                 server.missed_ticks,
-                percentiles(&server.tick_ms),
             ),
         );
+    }
+    if let Some(server) = &report.server {
+        rows.row("", &format!("from drain to last snapshot {}", percentiles(&server.tick_ms)));
     }
     if let (Some(server), Some(snapshot)) = (&report.server, &report.snapshot) {
         rows.row(
             "wire",
             &format!(
-                "{:.1} kB/s to each client: {:.0} entities in sight, {:.1} B an update, {:.1} packets a tick in all",
+                "{:.1} kB/s a client, {:.0} entities in sight, {:.1} B an update, {:.0} packets/tick",
                 server.bytes_out_per_client_s / 1e3,
                 snapshot.entities_per_client_mean,
                 snapshot.bytes_per_entity,
@@ -162,26 +179,30 @@ fn feel_rows(rows: &mut Rows, report: &Report) {
         rows.row(
             "",
             &format!(
-                "there {:.1}, wait {:.1}, tick {:.1}, back {:.1} ms (p50); arrival to sent {}",
+                "there {:.1}, wait {:.1}, tick {:.1}, back {:.1} ms (p50)",
                 stages.client_to_server.p50,
                 stages.wait_for_tick.p50,
                 stages.simulate_and_encode.p50,
                 stages.server_to_client.p50,
-                percentiles(at_server),
             ),
         );
+        rows.row("", &format!("arrival to sending {}", percentiles(at_server)));
     }
     let share = 100.0 * prediction.mispredictions as f64 / prediction.ticks.max(1) as f64;
     rows.row(
         "prediction",
         &format!(
-            "{} compared, {} wrong ({share:.3} %): {} touched, {} command late, {} unexplained; p99 {:.2} m",
+            "{} compared, {} wrong ({share:.3} %), by {:.3} m (p50)",
             grouped(prediction.ticks),
             grouped(prediction.mispredictions),
-            prediction.caused_by_interaction,
-            prediction.caused_by_command,
-            prediction.unexplained,
-            prediction.error_m_p99,
+            prediction.error_m_p50,
+        ),
+    );
+    rows.row(
+        "",
+        &format!(
+            "because: {} touched by something, {} command late, {} unexplained",
+            prediction.caused_by_interaction, prediction.caused_by_command, prediction.unexplained,
         ),
     );
     let others = &report.interpolation;
