@@ -1,0 +1,71 @@
+//! `truetick-sim` as its user meets it: real sockets on loopback, a few seconds each.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_truetick-sim")).args(arguments).output().unwrap()
+}
+
+fn report_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("truetick-{}-{name}.json", std::process::id()))
+}
+
+/// The keys that scripts may rely on.
+const KEYS: &str = "
+    server.ticks server.missed_ticks server.tick_ms.p50 server.tick_ms.p99 server.tick_ms.max
+    server.cpu_ms_per_tick.mean server.bytes_out_per_client_s server.packets_out_per_tick server.rss_bytes
+    latency.command_to_snapshot_ms.p50 latency.command_to_snapshot_ms.p99
+    latency.arrival_to_sent_ms.p50 latency.arrival_to_sent_ms.p99
+    latency.stages_ms.client_to_server.p50 latency.stages_ms.wait_for_tick.p99
+    latency.stages_ms.simulate_and_encode.p50 latency.stages_ms.server_to_client.p99
+    prediction.ticks prediction.mispredictions prediction.error_m_p99
+    interpolation.delay_ms_p50 interpolation.starved_ms
+    commands.received commands.late commands.missing commands.duplicate commands.rejected
+    snapshot.entities_per_client_mean snapshot.bytes_per_entity snapshot.bytes_per_client_tick
+    integrity.hash_mismatches integrity.decode_errors clients.joined clients.lost";
+
+#[test]
+fn a_short_demo_ends_cleanly_and_reports_every_key() {
+    let path = report_path("demo");
+    let json = path.to_str().unwrap();
+    let run =
+        ["demo", "--clients", "8", "--drones", "8", "--seconds", "3", "--max-missed", "100", "--json", json];
+    let output = sim(&run);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("8 bots join over real UDP") && said.contains("8 joined, 0 lost"), "{said}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for key in KEYS.split_whitespace() {
+        let found = key.split('.').fold(&report, |value, part| &value[part]);
+        assert!(found.is_number(), "{key} is {found}");
+    }
+    assert_eq!(report["clients"]["joined"], 8);
+    assert_eq!(report["integrity"]["hash_mismatches"], 0);
+    assert!(report["prediction"]["ticks"].as_u64().unwrap() > 500, "{}", report["prediction"]);
+}
+
+#[test]
+fn a_missed_budget_makes_the_exit_code_say_so() {
+    let output = sim(&["demo", "--clients", "2", "--seconds", "1", "--max-missed", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("budget missed"));
+}
+
+#[test]
+fn a_profile_goes_through_the_relay() {
+    let output =
+        sim(&["demo", "--clients", "4", "--seconds", "3", "--profile", "wan", "--max-missed", "100"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("wan: 80 ms round trip") && said.contains("4 joined, 0 lost"), "{said}");
+}
+
+#[test]
+fn without_a_server_the_bots_say_that_they_were_lost() {
+    let output = sim(&["bots", "--server", "127.0.0.1:9", "--clients", "2", "--seconds", "1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("2 clients lost"));
+}
