@@ -42,6 +42,19 @@ fn on_every_profile_only_missing_commands_are_mispredicted() {
 }
 
 #[test]
+fn every_tick_rate_predicts_exactly() {
+    for tick_rate in [10, 30, 128] {
+        let mut config = ghosts(Profile::Lan);
+        config.arena.tick_rate = tick_rate;
+        let mut sim = Sim::new(config);
+        sim.run(Duration::from_secs(10));
+        let (stats, commands) = (sim.stats(), sim.room().metrics().commands);
+        assert!(stats.compared > u64::from(tick_rate) * 8 * 8, "{tick_rate} Hz: {stats:?}");
+        assert_eq!((stats.mispredictions, commands.missing), (0, 0), "{tick_rate} Hz");
+    }
+}
+
+#[test]
 fn meeting_bots_are_mispredicted_only_where_something_touched_them() {
     let mut sim = Sim::new(SimConfig { clients: 48, ..SimConfig::default() });
     sim.run(Duration::from_secs(20));

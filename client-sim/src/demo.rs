@@ -15,6 +15,7 @@ use truetick_server::files::write_text;
 use truetick_server::host::Host;
 use truetick_shared::arena::arena_schema;
 
+use crate::measure::ClientFigures;
 use crate::profile::Profile;
 use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
@@ -100,7 +101,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     println!("Each predicts itself, reconciles, and interpolates the others. Ctrl-C ends.\n");
     let run = |seconds| RunPart {
         clients: options.clients as usize,
-        drones: options.drones,
+        drones: Some(options.drones),
         tick_rate: options.tick_rate,
         profile: options.profile.describe().into(),
         seed: options.common.seed,
@@ -144,22 +145,25 @@ async fn play_remote(
 ) -> Result<Report, Box<dyn Error>> {
     let players =
         Players::start(options.server, options.clients as usize, options.profile, options.common.seed)?;
-    let run = |seconds| RunPart {
-        clients: options.clients as usize,
-        drones: 0,
-        tick_rate: 60,
-        profile: options.profile.describe().into(),
-        seed: options.common.seed,
-        seconds,
+    let report = |seconds, figures: &ClientFigures| {
+        let run = RunPart {
+            clients: options.clients as usize,
+            drones: None,
+            tick_rate: figures.tick_rate,
+            profile: options.profile.describe().into(),
+            seed: options.common.seed,
+            seconds,
+        };
+        Report::new(run, figures, None)
     };
     let started = clock::now();
     watch(&options.common, started, |seconds| {
-        show(&Report::new(run(seconds), &players.swarm.figures(), None))?;
+        show(&report(seconds, &players.swarm.figures()))?;
         Ok(true)
     })
     .await?;
     let seconds = clock::now().since(started).as_secs_f64();
-    let report = Report::new(run(seconds), &players.stop()?, None);
+    let report = report(seconds, &players.stop()?);
     save(&options.common, &report)?;
     Ok(report)
 }
@@ -183,7 +187,7 @@ impl Players {
         Ok(Self { swarm, relay })
     }
 
-    fn stop(self) -> std::io::Result<crate::measure::ClientFigures> {
+    fn stop(self) -> std::io::Result<ClientFigures> {
         let figures = self.swarm.stop()?;
         if let Some(relay) = self.relay {
             // The farewells are still on their way.

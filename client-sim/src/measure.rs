@@ -32,6 +32,8 @@ pub struct ClientFigures {
     pub lost: usize,
     /// Processor time of the clients' thread.
     pub cpu: Duration,
+    /// The server's ticks per second, as it told the clients; 0 before.
+    pub tick_rate: u32,
 }
 
 /// Distances in millimetres, to 1 km, at two significant digits.
@@ -95,6 +97,7 @@ impl ClientFigures {
         self.starved = Duration::ZERO;
         for client in clients {
             let stats = client.runtime().stats();
+            self.tick_rate = client.runtime().tick_rate().unwrap_or(self.tick_rate);
             let sum = &mut self.counts;
             sum.compared += stats.compared;
             sum.mispredictions += stats.mispredictions;

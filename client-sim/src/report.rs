@@ -60,8 +60,8 @@ pub struct Report {
 pub struct RunPart {
     /// Bots.
     pub clients: usize,
-    /// Drones.
-    pub drones: u32,
+    /// Drones, where the run started the server.
+    pub drones: Option<u32>,
     /// Ticks per second.
     pub tick_rate: u32,
     /// Network.

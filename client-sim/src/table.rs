@@ -103,9 +103,10 @@ fn full(report: &Report, colour: bool) -> String {
     let columns = if colour { terminal_columns() } else { None };
     let mut rows = Rows { text: String::new(), colour, columns: columns.unwrap_or(usize::MAX) };
     let run = &report.run;
+    let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
     rows.title(&format!(
-        "Truetick  {} clients, {} drones, {} Hz, {}, seed {}  {:.0} s",
-        run.clients, run.drones, run.tick_rate, run.profile, run.seed, run.seconds
+        "Truetick  {} clients,{drones} {} Hz, {}, seed {}  {:.0} s",
+        run.clients, run.tick_rate, run.profile, run.seed, run.seconds
     ));
     server_rows(&mut rows, report);
     feel_rows(&mut rows, report);

@@ -185,6 +185,11 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
+    /// The server's ticks per second, once it told.
+    pub fn tick_rate(&self) -> Option<u32> {
+        self.timing.as_ref().map(|timing| timing.tick_rate)
+    }
+
     /// Counts so far.
     pub fn stats(&self) -> ClientStats {
         self.stats
