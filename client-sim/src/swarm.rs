@@ -170,12 +170,8 @@ fn is_lost(state: ClientState) -> bool {
 }
 
 impl Member {
-    /// A client whose session ended has nothing more to do, ever.
     fn next_timeout(&self) -> Timestamp {
-        match self.bot.runtime().state() {
-            ClientState::Connecting | ClientState::Playing => self.bot.next_timeout().max(self.start),
-            ClientState::Denied(..) | ClientState::Ended(_) => Timestamp::from_nanos(u64::MAX),
-        }
+        self.bot.next_timeout().max(self.start)
     }
 
     fn transmit(&mut self, server: SocketAddr) {

@@ -15,7 +15,7 @@ use crate::tick::Tick;
 
 /// A player's input for one tick.
 pub trait Command: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
-    /// Writes it, in at most 128 bits.
+    /// Writes it; 32 of them must fit into a packet beside messages, so about 120 bits at most.
     fn write(&self, writer: &mut BitWriter);
 
     /// Reads it and checks every range: what this lets through, the game executes.

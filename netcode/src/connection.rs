@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::bits::{BitReader, BitWriter};
-use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow};
+use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_messages};
 use crate::error::WireError;
 use crate::limits::{ACK_WINDOW, KEEP_ALIVE, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SESSION_TIMEOUT};
 use crate::packet::{self, Acks, PacketKind, PayloadHeader};
@@ -107,11 +107,6 @@ impl Connection {
         self.traffic
     }
 
-    /// When the peer was last heard.
-    pub fn heard_at(&self) -> Timestamp {
-        self.heard_at
-    }
-
     /// When the session ends unless the peer is heard before.
     pub fn expires_at(&self) -> Timestamp {
         self.heard_at + SESSION_TIMEOUT
@@ -132,16 +127,20 @@ impl Connection {
         self.fates.pop_front()
     }
 
+    /// When [`Self::wants_packet`] at the latest becomes true.
+    pub fn next_timeout(&self) -> Timestamp {
+        self.sent_at + self.longest_silence()
+    }
+
+    fn longest_silence(&self) -> Duration {
+        if self.owes_ack { KEEP_ALIVE / 8 } else { KEEP_ALIVE }
+    }
+
     /// Whether a packet should leave though the caller has no state to send: messages wait, or silence would
     /// last too long.
     pub fn wants_packet(&self, now: Timestamp) -> bool {
-        let silent = if self.owes_ack { KEEP_ALIVE / 8 } else { KEEP_ALIVE };
-        now.since(self.sent_at) >= silent || self.channels.wants_to_send(now, self.send_window())
-    }
-
-    /// Whether all reliable messages were acknowledged.
-    pub fn is_flushed(&self) -> bool {
-        self.channels.is_idle()
+        now.since(self.sent_at) >= self.longest_silence()
+            || self.channels.wants_to_send(now, self.send_window())
     }
 
     fn send_window(&self) -> SendWindow {
@@ -209,7 +208,6 @@ impl Connection {
         if !self.window.is_fresh(header.sequence) {
             return Err(WireError::Stale("repeated or too old"));
         }
-        self.channels.read(&mut reader)?;
         if header.sequence >= self.window.next() {
             self.newest_at = now;
         }
@@ -220,6 +218,8 @@ impl Connection {
         if let Some(acks) = header.acks {
             self.learn_fates(acks, now);
         }
+        let messages = read_messages(&mut reader)?;
+        self.channels.take(messages)?;
         Ok((header.sequence, reader))
     }
 
@@ -411,7 +411,7 @@ mod tests {
         pair.a_to_b();
         assert_eq!(pair.b.receive(), Some((Channel::Ordered(0), b"once".to_vec())));
         pair.b_to_a();
-        assert!(pair.a.is_flushed());
+        assert!(pair.a.channels.is_idle());
     }
 
     #[test]

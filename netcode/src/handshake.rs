@@ -176,8 +176,10 @@ pub struct ClientHandshake {
     state: HandshakeState,
     next_send: Timestamp,
     gives_up: Timestamp,
-    /// When the current step was sent first, and how long the last one took.
+    /// When the current step was sent last, and how long the one before took.
     step_sent: Option<Timestamp>,
+    /// When the cookie came.
+    responding_since: Timestamp,
     round_trip: Option<Duration>,
 }
 
@@ -190,6 +192,7 @@ impl ClientHandshake {
             next_send: now,
             gives_up: now + HANDSHAKE_TIMEOUT,
             step_sent: None,
+            responding_since: now,
             round_trip: None,
         }
     }
@@ -219,6 +222,11 @@ impl ClientHandshake {
         if now < self.next_send {
             return None;
         }
+        let responding = matches!(self.state, HandshakeState::Responding { .. });
+        if responding && now.since(self.responding_since) > COOKIE_LIFETIME / 2 {
+            // The cookie may have expired on the way: ask for another.
+            self.state = HandshakeState::Requesting;
+        }
         let mut writer = BitWriter::new();
         match self.state {
             HandshakeState::Requesting => {
@@ -238,7 +246,7 @@ impl ClientHandshake {
         }
         packet::seal(&mut writer, PROTOCOL_KEY);
         self.next_send = now + HANDSHAKE_RETRY;
-        self.step_sent.get_or_insert(now);
+        self.step_sent = Some(now);
         Some(writer.bytes().to_vec())
     }
 
@@ -252,7 +260,10 @@ impl ClientHandshake {
         let next = read_answer(kind, &mut reader)?;
         reader.finish()?;
         match (self.state, next) {
-            (HandshakeState::Requesting, HandshakeState::Responding { .. }) => self.next_send = now,
+            (HandshakeState::Requesting, HandshakeState::Responding { .. }) => {
+                self.next_send = now;
+                self.responding_since = now;
+            }
             (HandshakeState::Responding { .. }, HandshakeState::Open(_) | HandshakeState::Denied(..)) => {}
             _ => return Err(WireError::Stale("answers an earlier step")),
         }
@@ -326,6 +337,18 @@ mod tests {
         let (mut client, _) = responding(&cookies, now);
         client.receive(&denied_datagram(JOIN.nonce, DenyReason::OtherSchema, 5), now).unwrap();
         assert_eq!(client.state(), HandshakeState::Denied(DenyReason::OtherSchema, 5));
+    }
+
+    #[test]
+    fn a_cookie_that_may_have_expired_is_asked_for_again() {
+        let (cookies, mut now) = (Cookies::new((1, 2)), Timestamp::from_millis(40));
+        let (mut client, response) = responding(&cookies, now);
+        for _ in 0..40 {
+            now += HANDSHAKE_RETRY;
+            client.poll(now);
+        }
+        assert_eq!(client.state(), HandshakeState::Requesting);
+        assert!(cookies.check(&response, address(1), now + COOKIE_LIFETIME).is_err());
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub const CHANNEL_QUEUE: usize = 1_024;
 /// Bytes that wait in one reliable channel; more ends the session.
 pub const CHANNEL_QUEUE_BYTES: usize = 1024 * 1024;
 
+/// Messages that came and wait for the caller, who takes them packet by packet: a packet's own and what
+/// one message's coming set free.
+pub const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2 + CHANNEL_WINDOW as usize * 5;
+
 /// Unreliable messages that wait for the next packet; the oldest makes room.
 pub const UNRELIABLE_QUEUE: usize = 32;
 
@@ -76,7 +80,7 @@ pub const COMPONENTS: usize = 64;
 pub const KINDS: usize = 32;
 
 /// Largest encoded entity in bytes: fits beside messages, header and feedback.
-pub const ENTITY_BYTES: usize = 500;
+pub const ENTITY_BYTES: usize = 440;
 
 /// Ticks for which a superseded version stays a possible baseline: about two seconds at 60 Hz, which
 /// covers the longest round trip worth playing on.
@@ -98,6 +102,9 @@ pub const SNAPSHOT_BYTES: usize = 8_000;
 
 /// Removed entities named in one packet.
 pub const REMOVALS_PER_PACKET: usize = 16;
+
+/// Removed entities of which a client has not acknowledged that they are gone; one more ends the session.
+pub const REMOVALS: usize = 4_096;
 
 /// Deferred entities named in one packet; past it the packet says "any".
 pub const DEFERRED_PER_PACKET: usize = 32;
@@ -125,6 +132,21 @@ pub const LINK_QUEUE: usize = 4_096;
 
 /// Datagrams taken from a socket before others get their turn.
 pub const RECEIVE_BATCH: usize = 64;
+
+/// Batches taken from a socket in one go before the tick gets its turn, however many datagrams come.
+pub const DRAIN_BATCHES: usize = 64;
+
+/// Handshakes remembered so that a late copy opens no second session; more are refused meanwhile.
+pub const CONSUMED_HANDSHAKES: usize = 16_384;
+
+/// Ticks by which a client's first guess may lead the server: well within [`COMMAND_TICKS_AHEAD`].
+pub const FIRST_LEAD_TICKS: u32 = 32;
+
+/// Snapshots in a row that tell nothing of a client's commands, after which its clock starts again.
+pub const UNHEARD_SNAPSHOTS: u32 = 30;
+
+/// Packets in a row that build on what the client does not hold, after which it asks for everything whole.
+pub const UNUSABLE_PACKETS: u32 = 32;
 
 /// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
 /// of commands from 256 clients.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Smoothed round trip after RFC 6298, section 2, with the least one seen and a loss rate.
+/// Smoothed round trip after RFC 6298, section 2, and a loss rate.
 #[derive(Clone, Debug, Default)]
 pub struct RttEstimator {
     smoothed_us: Option<f64>,

@@ -11,10 +11,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{debug, info, warn};
 use truetick_netcode::clock;
+use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpStats, UdpTransport};
-use truetick_netcode::transport::wait_readable;
+use truetick_netcode::transport::{Arrived, wait_readable};
 
 use crate::arena::ArenaGame;
 use crate::config::ServerConfig;
@@ -173,10 +174,13 @@ impl Run {
 
     fn drain(&mut self, now: Timestamp) -> io::Result<()> {
         let server = &mut self.server;
-        while self.socket.receive(now, |datagram| {
-            server.receive(datagram.from, datagram.bytes, datagram.at.min(now));
-        })? > 0
-        {}
+        for _ in 0..DRAIN_BATCHES {
+            let take =
+                |datagram: Arrived<'_>| server.receive(datagram.from, datagram.bytes, datagram.at.min(now));
+            if self.socket.receive(now, take)? < RECEIVE_BATCH {
+                break;
+            }
+        }
         Ok(())
     }
 

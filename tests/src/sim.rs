@@ -153,7 +153,7 @@ impl Sim {
     }
 
     fn next_event(&self) -> Option<Timestamp> {
-        let clients = self.clients.iter().filter(|client| is_active(client)).map(|c| c.bot.next_timeout());
+        let clients = self.clients.iter().map(|client| client.bot.next_timeout());
         let others = [self.network.next_delivery(), self.server.next_deadline()];
         clients.chain(others.into_iter().flatten()).min()
     }
@@ -192,13 +192,13 @@ impl Sim {
         let before = self.server.rooms()[0].timeline().next();
         self.server.tick(&mut || now, &mut wire);
         if self.server.rooms()[0].timeline().next() != before {
-            self.hashes.push(self.server.rooms()[0].ring().world_hash());
+            self.hashes.push(self.server.rooms()[0].world_hash());
         }
     }
 
     fn advance_clients(&mut self) {
         for client in &mut self.clients {
-            if is_active(client) && client.bot.next_timeout() <= self.now {
+            if client.bot.next_timeout() <= self.now {
                 client.bot.advance(self.now);
             }
             while let Some(bytes) = client.bot.poll_transmit() {
@@ -288,8 +288,4 @@ impl Sim {
         let fresh = held.tick.is_after(healed) || held.tick == entry.current().tick;
         (!fresh).then(|| format!("client {client} holds {} only as of {}", remote.id, held.tick))
     }
-}
-
-fn is_active(client: &SimClient) -> bool {
-    matches!(client.bot.runtime().state(), ClientState::Connecting | ClientState::Playing)
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
-use crate::limits::{MESSAGES_PER_PACKET, SLICE_BYTES, UNRELIABLE_QUEUE};
+use crate::limits::{DELIVERED_MESSAGES, MESSAGES_PER_PACKET, SLICE_BYTES, UNRELIABLE_QUEUE};
 use crate::sequence::Sequence;
 use crate::time::Timestamp;
 
@@ -26,6 +26,12 @@ pub use sender::{Overflow, PieceRef, SendWindow};
 pub const ORDERED_STREAMS: u8 = 4;
 
 const RELIABLE_CHANNELS: usize = 1 + ORDERED_STREAMS as usize;
+/// All channels, the unreliable one being number 0.
+const CHANNELS: usize = 1 + RELIABLE_CHANNELS;
+
+/// Which sender has the session's own messages (stream 0): it always goes first.
+const SESSION: usize = 1;
+
 const LENGTH_BITS: u32 = 10;
 const SLICE_INDEX_BITS: u32 = 6;
 
@@ -70,6 +76,17 @@ pub struct Channels {
     senders: [Sender; RELIABLE_CHANNELS],
     receivers: [Receiver; RELIABLE_CHANNELS],
     delivered: VecDeque<(Channel, Vec<u8>)>,
+    /// Which channel goes first in the next packet, so that none starves the others.
+    turn: usize,
+}
+
+/// A message, or a piece of one, as a packet holds it.
+#[derive(Debug)]
+pub struct Incoming {
+    channel: Channel,
+    /// Id, slice and number of slices; reliable channels only.
+    piece: Option<(u16, usize, usize)>,
+    bytes: Vec<u8>,
 }
 
 impl Default for Channels {
@@ -79,6 +96,7 @@ impl Default for Channels {
             senders: std::array::from_fn(|_| Sender::default()),
             receivers: std::array::from_fn(|i| Receiver::new(i > 0)),
             delivered: VecDeque::new(),
+            turn: 0,
         }
     }
 }
@@ -130,9 +148,24 @@ impl Channels {
     ) {
         let end = writer.bit_len() + budget - 1;
         let mut room = MESSAGES_PER_PACKET;
+        let at = (now, window);
+        self.senders[SESSION].write(writer, end, &mut room, at, (SESSION, pieces));
+        self.turn = (self.turn + 1) % CHANNELS;
+        let first = self.turn;
+        for channel in (first..first + CHANNELS).map(|channel| channel % CHANNELS) {
+            match channel.checked_sub(1) {
+                None => self.write_unreliable(writer, end, &mut room),
+                Some(SESSION) => {}
+                Some(sender) => self.senders[sender].write(writer, end, &mut room, at, (sender, pieces)),
+            }
+        }
+        writer.write_flag(false);
+    }
+
+    fn write_unreliable(&mut self, writer: &mut BitWriter, end: usize, room: &mut usize) {
         while let Some(bytes) = self.unreliable.front() {
             let bits = 1 + 3 + LENGTH_BITS as usize + bytes.len() * 8;
-            if room == 0 || writer.bit_len() + bits > end {
+            if *room == 0 || writer.bit_len() + bits > end {
                 break;
             }
             writer.write_flag(true);
@@ -140,12 +173,8 @@ impl Channels {
             writer.write(bytes.len() as u32, LENGTH_BITS);
             writer.write_bytes(bytes);
             self.unreliable.pop_front();
-            room -= 1;
+            *room -= 1;
         }
-        for (i, sender) in self.senders.iter_mut().enumerate() {
-            sender.write(writer, end, &mut room, (now, window), (i, pieces));
-        }
-        writer.write_flag(false);
     }
 
     /// Notes that pieces written last left in this packet.
@@ -169,42 +198,49 @@ impl Channels {
         }
     }
 
-    /// Reads the messages of one packet.
-    pub fn read(&mut self, reader: &mut BitReader<'_>) -> Result<(), WireError> {
-        for _ in 0..MESSAGES_PER_PACKET {
-            if !reader.read_flag()? {
-                return Ok(());
+    /// Takes over a packet's messages, read before with [`read_messages`].
+    pub fn take(&mut self, messages: Vec<Incoming>) -> Result<(), WireError> {
+        for Incoming { channel, piece, bytes } in messages {
+            if self.delivered.len() >= DELIVERED_MESSAGES {
+                return Err(WireError::Misbehaving("more messages than are taken"));
             }
-            self.read_message(reader)?;
-        }
-        match reader.read_flag()? {
-            false => Ok(()),
-            true => Err(WireError::Malformed("too many messages in a packet")),
-        }
-    }
-
-    fn read_message(&mut self, reader: &mut BitReader<'_>) -> Result<(), WireError> {
-        let channel = Channel::from_index(reader.read(3)?)?;
-        if channel == Channel::Unreliable {
-            let bytes = read_body(reader)?;
-            if self.delivered.len() < UNRELIABLE_QUEUE * 8 {
+            let Some((id, slice, slices)) = piece else {
+                self.delivered.push_back((channel, bytes));
+                continue;
+            };
+            let receiver = &mut self.receivers[channel.index() - 1];
+            receiver.take(id, (slice, slices), bytes)?;
+            while let Some(bytes) = receiver.pop() {
                 self.delivered.push_back((channel, bytes));
             }
-            return Ok(());
-        }
-        let id = reader.read(16)? as u16;
-        let (slice, slices) = match reader.read_flag()? {
-            false => (0, 1),
-            true => (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1),
-        };
-        let bytes = read_body(reader)?;
-        let receiver = &mut self.receivers[channel.index() - 1];
-        receiver.take(id, (slice, slices), bytes)?;
-        while let Some(bytes) = receiver.pop() {
-            self.delivered.push_back((channel, bytes));
         }
         Ok(())
     }
+}
+
+/// Reads the messages of one packet; changes nothing.
+pub fn read_messages(reader: &mut BitReader<'_>) -> Result<Vec<Incoming>, WireError> {
+    let mut messages = Vec::new();
+    while reader.read_flag()? {
+        if messages.len() == MESSAGES_PER_PACKET {
+            return Err(WireError::Malformed("too many messages in a packet"));
+        }
+        messages.push(read_message(reader)?);
+    }
+    Ok(messages)
+}
+
+fn read_message(reader: &mut BitReader<'_>) -> Result<Incoming, WireError> {
+    let channel = Channel::from_index(reader.read(3)?)?;
+    if channel == Channel::Unreliable {
+        return Ok(Incoming { channel, piece: None, bytes: read_body(reader)? });
+    }
+    let id = reader.read(16)? as u16;
+    let (slice, slices) = match reader.read_flag()? {
+        false => (0, 1),
+        true => (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1),
+    };
+    Ok(Incoming { channel, piece: Some((id, slice, slices)), bytes: read_body(reader)? })
 }
 
 fn read_body(reader: &mut BitReader<'_>) -> Result<Vec<u8>, WireError> {
@@ -222,6 +258,10 @@ mod tests {
     use std::time::Duration;
 
     const WINDOW: SendWindow = SendWindow { resend_after: Duration::from_millis(100) };
+
+    fn deliver(to: &mut Channels, packet: &[u8]) -> Result<(), WireError> {
+        to.take(read_messages(&mut BitReader::new(packet))?)
+    }
 
     /// Sends everything over a link whose packets' fates are given (and lost once those run out, until all
     /// is through); returns what came, in order.
@@ -245,11 +285,11 @@ mod tests {
                     continue;
                 }
                 2 => std::mem::swap(&mut packet, &mut held),
-                3 => to.read(&mut BitReader::new(packet.as_ref().unwrap())).unwrap(),
+                3 => deliver(&mut to, packet.as_ref().unwrap()).unwrap(),
                 _ => {}
             }
             for bytes in packet.iter().chain(held.take().iter()) {
-                to.read(&mut BitReader::new(bytes)).unwrap();
+                deliver(&mut to, bytes).unwrap();
             }
             from.acked(&pieces);
             came.extend(std::iter::from_fn(|| to.receive()));
@@ -291,7 +331,7 @@ mod tests {
         fn random_bytes_never_panic(packets in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..40)) {
             let mut channels = Channels::default();
             for packet in packets {
-                let _ = channels.read(&mut BitReader::new(&packet));
+                let _ = deliver(&mut channels, &packet);
             }
         }
     }
@@ -299,22 +339,52 @@ mod tests {
     #[test]
     fn streams_do_not_wait_for_each_other() {
         let (mut from, mut to) = (Channels::default(), Channels::default());
-        let deliver = |from: &mut Channels, to: &mut Channels, lose: bool| {
+        let send = |from: &mut Channels, to: &mut Channels, lose: bool| {
             let (mut writer, mut pieces) = (BitWriter::new(), Vec::new());
             from.write(&mut writer, 8_000, (Timestamp::default(), WINDOW), &mut pieces);
             from.sent(&pieces, 0, Timestamp::default());
             writer.pad_to_byte();
             if !lose {
-                to.read(&mut BitReader::new(writer.bytes())).unwrap();
+                deliver(to, writer.bytes()).unwrap();
             }
         };
         from.send(Channel::Ordered(0), b"lost".to_vec()).unwrap();
-        deliver(&mut from, &mut to, true);
+        send(&mut from, &mut to, true);
         from.send(Channel::Ordered(0), b"waits".to_vec()).unwrap();
         from.send(Channel::Ordered(1), b"goes on".to_vec()).unwrap();
-        deliver(&mut from, &mut to, false);
+        send(&mut from, &mut to, false);
         assert_eq!(to.receive(), Some((Channel::Ordered(1), b"goes on".to_vec())));
         assert_eq!(to.receive(), None);
+    }
+
+    #[test]
+    fn a_packet_with_one_bad_message_delivers_none() {
+        let mut writer = BitWriter::new();
+        for channel in [1, 7] {
+            writer.write_flag(true);
+            writer.write(channel, 3);
+            writer.write(0, 16 + 1);
+            writer.write(0, LENGTH_BITS);
+        }
+        writer.write_flag(false);
+        writer.pad_to_byte();
+        let mut channels = Channels::default();
+        assert!(deliver(&mut channels, writer.bytes()).is_err());
+        assert_eq!(channels.receive(), None);
+    }
+
+    #[test]
+    fn no_channel_starves_another() {
+        let mut channels = Channels::default();
+        let (mut writer, mut pieces) = (BitWriter::new(), Vec::new());
+        channels.send(Channel::Ordered(3), vec![3; 400]).unwrap();
+        for packet in 0..12 {
+            channels.send(Channel::Unreliable, vec![0; 500]).unwrap();
+            writer.clear();
+            channels.write(&mut writer, 560 * 8, (Timestamp::default(), WINDOW), &mut pieces);
+            channels.sent(&pieces, packet, Timestamp::default());
+        }
+        assert!(!pieces.is_empty());
     }
 
     #[test]

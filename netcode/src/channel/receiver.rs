@@ -47,12 +47,12 @@ impl Receiver {
         if slice >= slices || (slice + 1 < slices && bytes.len() != SLICE_BYTES) {
             return Err(WireError::Malformed("slice out of shape"));
         }
-        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES {
-            return Err(WireError::Misbehaving("more bytes than the channel's window"));
-        }
         let at = at as usize;
         if self.window.len() <= at {
             self.window.resize_with(at + 1, Incoming::default);
+        }
+        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !self.window[at].has(slice) {
+            return Err(WireError::Misbehaving("more bytes than the channel's window"));
         }
         self.held += self.window[at].add((slice, slices), bytes)?;
         Ok(())
@@ -73,6 +73,14 @@ impl Receiver {
 }
 
 impl Incoming {
+    fn has(&self, slice: usize) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Partial { slices } => slices.get(slice).is_some_and(Option::is_some),
+            Self::Whole(_) | Self::Delivered => true,
+        }
+    }
+
     /// Adds a slice; returns by how many bytes it grew.
     fn add(&mut self, (slice, slices): (usize, usize), bytes: Vec<u8>) -> Result<usize, WireError> {
         let grown = bytes.len();

@@ -90,6 +90,12 @@ impl Interpolation {
         self.delay_us += (wanted - self.delay_us) * step;
     }
 
+    /// The server moved its time line by `us`: its ticks come that much later.
+    pub fn time_line_moved(&mut self, us: i64) {
+        self.offsets.iter_mut().for_each(|offset| *offset += us as f64);
+        self.base_us += us as f64;
+    }
+
     /// Moves to now; `newest` is the newest tick held. What is shown never goes back.
     pub fn advance(&mut self, newest: Tick, now: Timestamp) {
         if self.first.is_none() {

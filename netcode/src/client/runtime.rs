@@ -25,6 +25,7 @@ use crate::bits::{BitReader, BitWriter};
 use crate::connection::{Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect};
 use crate::error::WireError;
 use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
+use crate::limits::UNUSABLE_PACKETS;
 use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::packet::{self, PacketKind};
 use crate::replication::NetId;
@@ -102,6 +103,14 @@ pub struct ClientStats {
     pub longest_gap_us: u64,
 }
 
+/// A server's clock starts within some 300 years of its tick 0.
+fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
+    match epoch_us.unsigned_abs() < 1 << 53 {
+        true => Ok(epoch_us),
+        false => Err(WireError::Malformed("time line out of range")),
+    }
+}
+
 struct Timing {
     epoch_us: i64,
     tick_rate: u32,
@@ -129,13 +138,15 @@ pub struct ClientRuntime<P: Predict> {
     prediction: Prediction<P::Command>,
     smoothing: Smoothing,
     interpolation: Option<Interpolation>,
-    sent_at: Box<[(Tick, Timestamp); SENT_AT]>,
+    sent_at: Box<[Option<(Tick, Timestamp)>; SENT_AT]>,
     newest_at: Option<Timestamp>,
     writer: BitWriter,
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
     stats: ClientStats,
     resync_sent_at: Option<Timestamp>,
+    /// Packets in a row that built on what is not held.
+    unusable: u32,
 }
 
 impl<P: Predict> ClientRuntime<P> {
@@ -156,13 +167,14 @@ impl<P: Predict> ClientRuntime<P> {
             prediction: Prediction::default(),
             smoothing: Smoothing::default(),
             interpolation: None,
-            sent_at: Box::new([(Tick(0), Timestamp::default()); SENT_AT]),
+            sent_at: Box::new([None; SENT_AT]),
             newest_at: None,
             writer: BitWriter::new(),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             stats: ClientStats::default(),
             resync_sent_at: None,
+            unusable: 0,
         }
     }
 
@@ -231,10 +243,14 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     /// When to call [`Self::poll_tick`] again though nothing came.
+    /// Far in the future once the session is over.
     pub fn next_timeout(&self) -> Timestamp {
+        if !matches!(self.state(), ClientState::Connecting | ClientState::Playing) {
+            return Timestamp::from_nanos(u64::MAX);
+        }
         match (&self.connection, &self.clock) {
             (None, _) => self.handshake.next_timeout(),
-            (Some(connection), None) => connection.expires_at(),
+            (Some(connection), None) => connection.next_timeout().min(connection.expires_at()),
             (Some(_), Some(clock)) => clock.next_due(),
         }
     }
@@ -266,8 +282,12 @@ impl<P: Predict> ClientRuntime<P> {
         }
         match self.dispatch(datagram, now) {
             Ok(()) => {}
-            Err(SnapshotError::HashMismatch) => self.ask_for_resync(now),
-            Err(SnapshotError::Baseline | SnapshotError::Wire(WireError::Stale(_))) => self.stats.stale += 1,
+            Err(SnapshotError::HashMismatch) => {
+                self.stats.hash_mismatches += 1;
+                self.ask_for_resync(now);
+            }
+            Err(SnapshotError::Baseline) => self.note_unusable(now),
+            Err(SnapshotError::Wire(WireError::Stale(_))) => self.stats.stale += 1,
             Err(SnapshotError::Wire(_)) => self.stats.decode_errors += 1,
         }
     }
@@ -307,14 +327,14 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn receive_messages(&mut self, now: Timestamp) -> Result<(), WireError> {
-        while let Some((_, bytes)) = self.connection.as_mut().and_then(Connection::receive) {
-            match decode(&bytes)? {
+        while let Some((channel, bytes)) = self.connection.as_mut().and_then(Connection::receive) {
+            let message = decode(&bytes)?;
+            if channel != SESSION_STREAM && !matches!(message, ServerMessage::Event { .. }) {
+                return Err(WireError::Misbehaving("a session's message on another channel"));
+            }
+            match message {
                 ServerMessage::Welcome { tick_rate, epoch_us } => self.welcome(tick_rate, epoch_us)?,
-                ServerMessage::Timeline { epoch_us } => {
-                    if let Some(timing) = &mut self.timing {
-                        timing.epoch_us = epoch_us;
-                    }
-                }
+                ServerMessage::Timeline { epoch_us } => self.time_line_moved(epoch_us)?,
                 ServerMessage::Event { tick, data } => self.emit(ClientEvent::Game(Tick(tick), data)),
             }
         }
@@ -322,10 +342,24 @@ impl<P: Predict> ClientRuntime<P> {
         Ok(())
     }
 
+    fn time_line_moved(&mut self, epoch_us: i64) -> Result<(), WireError> {
+        let epoch_us = check_epoch(epoch_us)?;
+        let Some(timing) = &mut self.timing else { return Ok(()) };
+        let moved = epoch_us - std::mem::replace(&mut timing.epoch_us, epoch_us);
+        if let Some(clock) = &mut self.clock {
+            clock.time_line_moved(moved);
+        }
+        if let Some(interpolation) = &mut self.interpolation {
+            interpolation.time_line_moved(moved);
+        }
+        Ok(())
+    }
+
     fn welcome(&mut self, tick_rate: u32, epoch_us: i64) -> Result<(), WireError> {
         if !(1..=1_000).contains(&tick_rate) {
             return Err(WireError::Malformed("tick rate out of range"));
         }
+        let epoch_us = check_epoch(epoch_us)?;
         self.game.welcomed(tick_rate);
         self.timing = Some(Timing { epoch_us, tick_rate });
         self.interpolation = Some(Interpolation::new(tick_rate));
@@ -339,6 +373,7 @@ impl<P: Predict> ClientRuntime<P> {
             Body::Snapshot => {
                 let taken = self.buffer.take(&self.schema, reader)?;
                 self.stats.snapshots += 1;
+                self.unusable = 0;
                 self.snapshot_taken(&taken, now);
                 Ok(())
             }
@@ -356,11 +391,23 @@ impl<P: Predict> ClientRuntime<P> {
         }
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(taken.tick, feedback);
+            if clock.is_lost() {
+                self.restart_clock(now);
+            }
         }
         if let Some((feedback, own)) = taken.feedback.zip(taken.own) {
             self.reconcile(taken.tick, &feedback, own, now);
         }
         self.start_clock(now);
+    }
+
+    /// The server hears nothing of our commands: they come far too early or too late for it to tell.
+    fn restart_clock(&mut self, now: Timestamp) {
+        if let (Some(timing), Some(newest), Some(connection)) =
+            (&self.timing, self.buffer.newest(), &self.connection)
+        {
+            self.clock = Some(TickClock::new(timing.tick_rate, newest, connection.rtt().rtt(), now));
+        }
     }
 
     fn start_clock(&mut self, now: Timestamp) {
@@ -396,11 +443,11 @@ impl<P: Predict> ClientRuntime<P> {
         if let Some(before) = self.newest_at {
             self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
         }
-        let (tick, sent) = self.sent_at[taken.tick.0 as usize % SENT_AT];
+        let sent = self.sent_at[taken.tick.0 as usize % SENT_AT].filter(|(tick, _)| *tick == taken.tick);
         if let Some(timing) = &self.timing
             && let Some(feedback) = taken.feedback
             && let Some(margin) = feedback.margin
-            && tick == taken.tick
+            && let Some((tick, sent)) = sent
         {
             let deadline = timing.tick_at_us(tick);
             let wait_for_tick_us = i64::from(margin) * FEEDBACK_UNIT_US;
@@ -423,9 +470,19 @@ impl<P: Predict> ClientRuntime<P> {
         self.events.push_back(event);
     }
 
-    /// What was decoded is wrong: ask for everything whole, once per round trip or so.
+    /// A packet overtaken by newer ones builds on what is not held any more. Many in a row mean that the server
+    /// believes what is not so.
+    fn note_unusable(&mut self, now: Timestamp) {
+        self.stats.stale += 1;
+        self.unusable += 1;
+        if self.unusable >= UNUSABLE_PACKETS {
+            self.unusable = 0;
+            self.ask_for_resync(now);
+        }
+    }
+
+    /// Our copy is in doubt: ask for everything whole, once per round trip or so.
     fn ask_for_resync(&mut self, now: Timestamp) {
-        self.stats.hash_mismatches += 1;
         let Some(connection) = &mut self.connection else { return };
         let wait = connection.rtt().resend_after() * 2;
         if self.resync_sent_at.is_none_or(|at| now.since(at) > wait) {
@@ -468,7 +525,7 @@ impl<P: Predict> ClientRuntime<P> {
         let kind = self.buffer.own().map(|own| own.kind);
         self.prediction.advance(&self.game, kind, tick, command.clone());
         self.commands.push(tick, command);
-        self.sent_at[tick.0 as usize % SENT_AT] = (tick, now);
+        self.sent_at[tick.0 as usize % SENT_AT] = Some((tick, now));
         self.send_packet(now);
     }
 

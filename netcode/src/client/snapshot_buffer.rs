@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{CLIENT_VERSIONS, ENTITIES, INTERPOLATION_TICKS};
+use crate::limits::{CLIENT_VERSIONS, ENTITIES, INTERPOLATION_TICKS, RING_TICKS};
 use crate::replication::NetId;
 use crate::replication::delta;
 use crate::replication::encode_cache::KIND_BITS;
@@ -262,7 +262,8 @@ impl SnapshotBuffer {
     /// that came after. The server expects no later state to build on what is dropped for that.
     fn is_overtaken(&self, id: NetId, tick: Tick) -> bool {
         let at = usize::from(id.slot);
-        let gone = self.removed[at].is_some_and(|(generation, removed)| {
+        let recent = |removed: &(u16, Tick)| tick.distance(removed.1) < 2 * RING_TICKS as i32;
+        let gone = self.removed[at].filter(recent).is_some_and(|(generation, removed)| {
             is_newer(generation, id.generation) || (generation == id.generation && !tick.is_after(removed))
         });
         gone || self.slots[at].as_ref().is_some_and(|remote| is_newer(remote.id.generation, id.generation))
@@ -278,7 +279,7 @@ impl SnapshotBuffer {
         if update.own {
             self.own = Some(id);
         }
-        if slot.as_ref().is_none_or(|remote| remote.id != id) {
+        if slot.as_ref().is_none_or(|remote| remote.id != id || remote.own != update.own) {
             let (kind, own) = (update.kind, update.own);
             *slot = Some(Remote { id, kind, own, seen: tick, versions: VecDeque::new() });
         }
@@ -357,7 +358,11 @@ impl Remote {
         let place = place.map_or(0, |at| at + 1);
         match place.checked_sub(1).map(|at| &mut self.versions[at]).filter(|held| held.tick == update.version)
         {
-            Some(held) => held.until = held.until.later(tick),
+            Some(held) => {
+                held.until = held.until.later(tick);
+                // Verified anew, which mends a copy that was wrong and not noticed.
+                held.fields = update.fields.into();
+            }
             None => {
                 let held = Held { tick: update.version, until: tick, fields: update.fields.into() };
                 self.versions.insert(place, held);

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::limits::{FIRST_LEAD_TICKS, UNHEARD_SNAPSHOTS};
 use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
 use crate::tick::Tick;
 use crate::time::Timestamp;
@@ -57,11 +58,13 @@ pub struct TickClock {
     /// How far the clock has gained on an undilated one since it was set, in microseconds.
     phase_us: f64,
     /// Phase at which each recent tick's command left.
-    phases: Box<[(Tick, f64); PHASES]>,
+    phases: Box<[Option<(Tick, f64)>; PHASES]>,
     /// Margin minus phase at sending, newest last.
     margins: VecDeque<f64>,
     settled: bool,
     jumps: u32,
+    /// Snapshots in a row that told nothing of our commands.
+    unheard: u32,
 }
 
 impl TickClock {
@@ -71,14 +74,15 @@ impl TickClock {
         let lead = (rtt.as_secs_f64() * 1e6 + TARGET_US) / dt_us;
         Self {
             dt_us,
-            next: server + lead.ceil() as u32 + 2,
+            next: server + (lead.ceil() as u32 + 2).min(FIRST_LEAD_TICKS),
             due: now,
             rate: 1.0,
             phase_us: 0.0,
-            phases: Box::new([(Tick(0), 0.0); PHASES]),
+            phases: Box::new([None; PHASES]),
             margins: VecDeque::with_capacity(WINDOW),
             settled: false,
             jumps: 0,
+            unheard: 0,
         }
     }
 
@@ -109,7 +113,7 @@ impl TickClock {
             self.jumps += 1;
         }
         let tick = self.next;
-        self.phases[tick.0 as usize % PHASES] = (tick, self.phase_us);
+        self.phases[tick.0 as usize % PHASES] = Some((tick, self.phase_us));
         let length_us = self.dt_us / self.rate;
         self.phase_us += self.dt_us - length_us;
         self.due += Duration::from_nanos((length_us * 1e3) as u64);
@@ -117,8 +121,20 @@ impl TickClock {
         Some(tick)
     }
 
+    /// Whether the server has not heard of our commands for so long that the clock must be set anew.
+    pub fn is_lost(&self) -> bool {
+        self.unheard >= UNHEARD_SNAPSHOTS
+    }
+
+    /// The server moved its time line by `us`: its ticks are due that much later.
+    pub fn time_line_moved(&mut self, us: i64) {
+        self.due = self.due.offset_micros(us);
+    }
+
     /// Takes in what the server said of the command of `tick` and of late ones.
     pub fn feedback(&mut self, tick: Tick, feedback: &Feedback) {
+        let heard = feedback.margin.is_some() || feedback.late.is_some();
+        self.unheard = if heard { 0 } else { self.unheard + 1 };
         if let Some(margin) = feedback.margin {
             self.sample(tick, (i64::from(margin) * FEEDBACK_UNIT_US) as f64);
         }
@@ -130,10 +146,8 @@ impl TickClock {
     }
 
     fn sample(&mut self, tick: Tick, margin_us: f64) {
-        let (at, phase) = self.phases[tick.0 as usize % PHASES];
-        if at != tick {
-            return;
-        }
+        let known = self.phases[tick.0 as usize % PHASES].filter(|(at, _)| *at == tick);
+        let Some((_, phase)) = known else { return };
         if self.margins.len() == WINDOW {
             self.margins.pop_front();
         }

@@ -1,7 +1,7 @@
 //! What one client holds of the world, as far as the server knows, and what to send it next.
 //!
 //! Per entity: the version it acknowledged, and a priority that grows each tick until the entity is sent.
-//! Per packet in flight: which versions it carried. Nothing else is kept per client.
+//! Per packet in flight: which versions it carried. Beside that only which removals are not acknowledged.
 //!
 //! ```text
 //! plan (who is due, who fits the budget) -> write_packet, once per datagram -> acked
@@ -16,7 +16,8 @@ use super::snapshot::{Base, Deferred, Feedback, SLOT_BITS, SnapshotHeader, combi
 use super::state_ring::StateRing;
 use crate::bits::{BitWriter, golomb_bits};
 use crate::limits::{
-    ACK_WINDOW, DATAGRAM_BYTES, DEFERRED_PER_PACKET, REMOVALS_PER_PACKET, SNAPSHOT_BYTES, SNAPSHOT_PACKETS,
+    ACK_WINDOW, DATAGRAM_BYTES, DEFERRED_PER_PACKET, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_BYTES,
+    SNAPSHOT_PACKETS,
 };
 use crate::packet::CHECKSUM_BYTES;
 use crate::schema::{Audience, Schema};
@@ -95,7 +96,9 @@ pub struct ViewStats {
 pub struct ClientView {
     tracked: Vec<Tracked>,
     in_flight: VecDeque<SentState>,
-    leaving: Vec<(NetId, Tick)>,
+    /// Entities that the client must be told are gone, and since when; told in turn until acknowledged.
+    removals: VecDeque<(NetId, Tick)>,
+    own: Option<NetId>,
     due: Vec<Due>,
     /// Of `due`, how many are written.
     written: usize,
@@ -127,8 +130,13 @@ impl ClientView {
         self.tracked.get(usize::from(id.slot)).filter(|t| t.known && t.generation == id.generation)?.acked
     }
 
+    /// Whether the client leaves so many removals unacknowledged that its session must end.
+    pub fn is_overwhelmed(&self) -> bool {
+        self.removals.len() > REMOVALS
+    }
+
     /// Whether the entity in a slot was relevant at the last plan.
-    pub fn holds(&self, slot: u16) -> bool {
+    pub fn was_relevant(&self, slot: u16) -> bool {
         self.tracked.get(usize::from(slot)).is_some_and(|tracked| tracked.relevant_at.is_some())
     }
 
@@ -142,6 +150,7 @@ impl ClientView {
         budget: usize,
     ) {
         self.tracked.resize(self.tracked.len().max(shared.ring.slots()), Tracked::default());
+        self.change_own(own);
         self.due.clear();
         self.written = 0;
         self.next_index = 0;
@@ -157,6 +166,20 @@ impl ClientView {
         self.stats.relevant += relevant.len() as u64;
     }
 
+    /// What the client held as a stranger's it cannot build upon as its own, nor the other way round.
+    fn change_own(&mut self, own: Option<NetId>) {
+        if self.own == own {
+            return;
+        }
+        for id in self.own.into_iter().chain(own) {
+            if let Some(tracked) = self.tracked.get_mut(usize::from(id.slot)) {
+                tracked.acked = None;
+            }
+        }
+        self.in_flight.clear();
+        self.own = own;
+    }
+
     fn consider(&mut self, shared: &mut Shared<'_>, candidate: Candidate, own: Option<NetId>) {
         let Some(entry) = shared.ring.entry(candidate.slot) else { return };
         let tracked = &mut self.tracked[usize::from(candidate.slot)];
@@ -164,11 +187,11 @@ impl ClientView {
         if tracked.relevant_at.is_none() || tracked.generation != entry.id.generation {
             if tracked.known {
                 let old = NetId { slot: candidate.slot, generation: tracked.generation };
-                self.leaving.push((old, now));
+                self.removals.push_back((old, now));
             }
             // Back before its removal was acknowledged: the client may hold it still.
-            let known = self.leaving.iter().any(|(id, _)| *id == entry.id);
-            self.leaving.retain(|(id, _)| *id != entry.id);
+            let known = self.removals.iter().any(|(id, _)| *id == entry.id);
+            self.removals.retain(|(id, _)| *id != entry.id);
             *tracked = Tracked { generation: entry.id.generation, entered: now, known, ..Tracked::default() };
         }
         tracked.relevant_at = Some(now);
@@ -192,7 +215,7 @@ impl ClientView {
                 continue;
             }
             if tracked.known {
-                self.leaving.push((NetId { slot: slot as u16, generation: tracked.generation }, now));
+                self.removals.push_back((NetId { slot: slot as u16, generation: tracked.generation }, now));
             }
             *tracked = Tracked::default();
         }
@@ -206,18 +229,20 @@ impl ClientView {
             return;
         }
         self.due.sort_unstable_by_key(|due| (!due.own, Reverse(due.priority), due.id.slot));
-        let mut left = budget;
-        let fits = self.due.iter().take_while(|due| {
-            let cost = due.cost();
-            left = left.saturating_sub(cost);
-            due.own || left > 0
+        let (tracked, mut slots, mut left, mut others) = (&self.tracked, Vec::new(), budget, 0);
+        let before = self.due.len();
+        self.due.retain(|due| {
+            // The most urgent goes even where it alone is more than the budget: nothing waits for ever.
+            others += usize::from(!due.own);
+            let fits = due.own || others == 1 || due.cost() <= left;
+            if fits {
+                left = left.saturating_sub(due.cost());
+            } else if tracked[usize::from(due.id.slot)].known {
+                slots.push(due.id.slot);
+            }
+            fits
         });
-        let keep = fits.count();
-        let tracked = &self.tracked;
-        let held = self.due[keep..].iter().filter(|due| tracked[usize::from(due.id.slot)].known);
-        let mut slots: Vec<u16> = held.map(|due| due.id.slot).collect();
-        self.stats.deferred += (self.due.len() - keep) as u64;
-        self.due.truncate(keep);
+        self.stats.deferred += (before - self.due.len()) as u64;
         self.due.sort_unstable_by_key(|due| due.id.slot);
         slots.sort_unstable();
         self.deferred = match slots.len() {
@@ -243,7 +268,7 @@ impl ClientView {
         let room = ((DATAGRAM_BYTES - CHECKSUM_BYTES) * 8).saturating_sub(start + header_bits(&header));
         let hash = self.write_body(shared, &mut header, &mut sent, room);
         self.next_index += 1;
-        header.last = self.written == self.due.len() || usize::from(self.next_index) == SNAPSHOT_PACKETS;
+        header.last = self.written == self.due.len();
         header.write(writer);
         let bits = self.body.bit_len();
         self.body.pad_to_byte();
@@ -252,7 +277,7 @@ impl ClientView {
         self.stats.updates += sent.versions.len() as u64;
         self.stats.bits += (writer.bit_len() - start) as u64;
         self.in_flight.push_back(sent);
-        !header.last
+        !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
     }
 
     /// A record for the next packet, with the memory of one whose fate is long known.
@@ -271,13 +296,15 @@ impl ClientView {
         let tick = shared.ring.tick();
         let left = &self.due[self.written..];
         let newest = left.iter().filter_map(|due| due.base).reduce(Tick::later);
-        let removals = if first { self.leaving.iter().take(REMOVALS_PER_PACKET) } else { [].iter().take(0) };
+        let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
+        let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
+        self.removals.rotate_left(told);
         SnapshotHeader {
             tick,
             index: self.next_index,
             last: false,
             feedback,
-            removals: removals.map(|(id, _)| *id).collect(),
+            removals,
             deferred: if first { std::mem::take(&mut self.deferred) } else { Deferred::None },
             common_baseline: newest.unwrap_or(tick),
             has_own: left.first().is_some_and(|due| due.own),
@@ -337,7 +364,7 @@ impl ClientView {
             }
         }
         let (tick, removals) = (sent.tick, std::mem::take(&mut sent.removals));
-        self.leaving.retain(|(id, since)| since.is_after(tick) || !removals.contains(id));
+        self.removals.retain(|(id, since)| since.is_after(tick) || !removals.contains(id));
     }
 }
 

@@ -85,7 +85,7 @@ pub fn read_delta(
     Ok(fields)
 }
 
-/// Hash of the visible fields (XXH3, seeded by the audience and kind), the same on both sides.
+/// Hash of the visible fields (XXH3, seeded by the number of the kind's fields), the same on both sides.
 pub fn hash(kind: &KindInfo, audience: Audience, fields: &[u32]) -> u64 {
     let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
     let mut len = 0;

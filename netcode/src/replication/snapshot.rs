@@ -35,7 +35,7 @@ pub struct Feedback {
     pub late: Option<(u8, u16)>,
     /// Commands missing so far, modulo 256.
     pub missing: u8,
-    /// Time from the tick's drain to this packet's making, in units of 64 us, at most 255.
+    /// Time from the tick's deadline to this packet's making, in units of 64 us, at most 255.
     pub processing: u8,
 }
 

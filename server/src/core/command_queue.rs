@@ -6,7 +6,7 @@
 //! | further ahead | rejected |
 //! | there already, same body | counted as duplicate (redundant sending makes many) |
 //! | there already, other body | rejected |
-//! | for a tick already simulated without it | counted as late, once |
+//! | for a tick already simulated without it | counted as late, once (beyond [`COMMAND_TICKS_BEHIND`] each copy) |
 //! | missing when its tick is simulated | the last one repeated, counted as missing |
 
 use truetick_netcode::command::Command;

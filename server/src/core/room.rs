@@ -68,11 +68,11 @@ pub trait AnyRoom: Send {
     fn join(&mut self, client: ClientId);
     /// A client will be gone at the next tick; `lost` if it did not leave by itself.
     fn leave(&mut self, client: ClientId, lost: bool);
-    /// Takes in a packet's commands.
+    /// Takes in a packet's commands, the last that it holds.
     fn receive_commands(
         &mut self,
         client: ClientId,
-        reader: &mut BitReader<'_>,
+        reader: BitReader<'_>,
         arrived: Timestamp,
     ) -> Result<(), WireError>;
     /// The client took over what this packet carried.
@@ -85,6 +85,8 @@ pub trait AnyRoom: Send {
     fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)>;
     /// Decides what a client's snapshot holds. False if the client is not in the world yet.
     fn plan_snapshot(&mut self, client: ClientId) -> bool;
+    /// Whether the client acknowledges so little that its session must end.
+    fn is_overwhelmed(&self, client: ClientId) -> bool;
     /// Writes the next packet of the planned snapshot; true if another must follow.
     fn write_snapshot(
         &mut self,
@@ -101,6 +103,8 @@ pub trait AnyRoom: Send {
     fn metrics(&self) -> RoomMetrics;
     /// Counts of one client's commands.
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
+    /// Hash of everything that the world's future follows from, but for its input.
+    fn world_hash(&self) -> u64;
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
     /// The version of an entity that a client acknowledged.
@@ -181,7 +185,9 @@ impl<G: Game> Room<G> {
     /// Finds each new client's entity, and where everything is.
     fn look_around(&mut self) {
         for (id, client) in &mut self.clients {
-            client.entity = client.entity.or_else(|| self.simulation.owned_by(*id));
+            let ring = self.simulation.ring();
+            let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
+            client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(*id));
         }
         self.cache.begin_tick(self.simulation.ring().slots());
         let (game, registry) = (&self.game, self.simulation.registry());
@@ -264,10 +270,11 @@ impl<G: Game> AnyRoom for Room<G> {
     fn receive_commands(
         &mut self,
         client: ClientId,
-        reader: &mut BitReader<'_>,
+        mut reader: BitReader<'_>,
         arrived: Timestamp,
     ) -> Result<(), WireError> {
-        let commands = read_commands::<G::Command>(reader)?;
+        let commands = read_commands::<G::Command>(&mut reader)?;
+        reader.finish()?;
         let Some(client) = self.clients.get_mut(&client) else { return Ok(()) };
         for (tick, command) in commands {
             client.queue.push(tick, command, arrived, self.timeline.next());
@@ -307,11 +314,15 @@ impl<G: Game> AnyRoom for Room<G> {
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
         let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
-        let was_relevant = |slot| client.view.holds(slot);
+        let was_relevant = |slot| client.view.was_relevant(slot);
         self.grid.relevant(center, self.config.relevance_radius_m, was_relevant, &mut self.candidates);
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
         client.view.plan(&mut shared, &self.candidates, client.entity, self.config.snapshot_bytes);
         true
+    }
+
+    fn is_overwhelmed(&self, client: ClientId) -> bool {
+        self.clients.get(&client).is_some_and(|client| client.view.is_overwhelmed())
     }
 
     fn write_snapshot(
@@ -356,6 +367,10 @@ impl<G: Game> AnyRoom for Room<G> {
 
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {
         Some(self.clients.get(&client)?.queue.counts())
+    }
+
+    fn world_hash(&self) -> u64 {
+        self.simulation.world_hash()
     }
 
     fn ring(&self) -> &StateRing {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::connection::{
@@ -18,7 +19,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::handshake::{
     ClientId, Cookies, DenyReason, JoinRequest, Ticket, accepted_datagram, denied_datagram,
 };
-use truetick_netcode::limits::PACKETS_PER_TICK;
+use truetick_netcode::limits::{CONSUMED_HANDSHAKES, COOKIE_LIFETIME, PACKETS_PER_TICK};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use truetick_netcode::packet::{self, PacketKind};
 use truetick_netcode::time::Timestamp;
@@ -29,6 +30,12 @@ use super::room::AnyRoom;
 
 /// Packets that a client may send in one burst beyond its average.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
+
+/// A client is sent everything whole at most this often.
+const RESYNC_PAUSE: Duration = Duration::from_millis(200);
+
+/// Comings and goings that wait for the host's log; the oldest makes room.
+const EVENTS: usize = 4_096;
 
 /// Answers to handshakes that wait for the host; more are dropped.
 const REPLIES: usize = 1_024;
@@ -42,6 +49,7 @@ struct Session {
     budget: u32,
     /// Set when the session must end at the next tick.
     ending: Option<DisconnectReason>,
+    resynced_at: Timestamp,
 }
 
 /// A client that came or went, for logs.
@@ -59,6 +67,8 @@ pub struct Server {
     rooms: Vec<Box<dyn AnyRoom>>,
     sessions: BTreeMap<SocketAddr, Session>,
     next_client: u32,
+    /// Handshakes that opened a session of late.
+    consumed: VecDeque<(SocketAddr, u64, Timestamp)>,
     replies: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
@@ -74,6 +84,7 @@ impl Server {
             rooms: Vec::new(),
             sessions: BTreeMap::new(),
             next_client: 1,
+            consumed: VecDeque::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),
             writer: BitWriter::new(),
@@ -157,6 +168,13 @@ impl Server {
         }
     }
 
+    fn note(&mut self, event: SessionEvent) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
     fn reply(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         if self.replies.len() < REPLIES {
             self.replies.push_back((to, bytes));
@@ -169,16 +187,20 @@ impl Server {
             return self.reply(from, accepted_datagram(join.nonce, ticket));
         }
         let room = usize::from(join.room);
+        let replaced = usize::from(self.sessions.get(&from).is_some_and(|session| session.room == room));
         let denied = match self.rooms.get(room) {
             _ if self.stopping => Some(DenyReason::Stopping),
             None => Some(DenyReason::NoSuchRoom),
             Some(room) if room.schema_hash() != join.schema => Some(DenyReason::OtherSchema),
-            Some(room) if room.population() >= room.config().max_clients => Some(DenyReason::Full),
+            Some(room) if room.population() >= room.config().max_clients + replaced => Some(DenyReason::Full),
             Some(_) => None,
         };
         if let Some(reason) = denied {
             let schema = self.rooms.get(room).map_or(0, |room| room.schema_hash());
             return self.reply(from, denied_datagram(join.nonce, reason, schema));
+        }
+        if !self.consume(from, join.nonce, now) {
+            return;
         }
         // The same address with a new nonce is a client that started again.
         self.end_session(from, DisconnectReason::Left);
@@ -189,6 +211,21 @@ impl Server {
         self.reply(from, accepted_datagram(join.nonce, ticket));
     }
 
+    /// Whether a handshake opens a session for the first time: a late copy of its response must not.
+    fn consume(&mut self, from: SocketAddr, nonce: u64, now: Timestamp) -> bool {
+        let expired = |(_, _, at): &(SocketAddr, u64, Timestamp)| now.since(*at) > COOKIE_LIFETIME * 2;
+        while self.consumed.front().is_some_and(expired) {
+            self.consumed.pop_front();
+        }
+        let again = self.consumed.iter().any(|(address, used, _)| *address == from && *used == nonce);
+        if again || self.consumed.len() >= CONSUMED_HANDSHAKES {
+            self.drops.stale += 1;
+            return false;
+        }
+        self.consumed.push_back((from, nonce, now));
+        true
+    }
+
     fn admit(&mut self, from: SocketAddr, room: usize, (nonce, ticket): (u64, Ticket), now: Timestamp) {
         let mut connection = Connection::new(ticket.key, now);
         let timeline = self.rooms[room].timeline();
@@ -196,10 +233,11 @@ impl Server {
         let ending =
             connection.send(SESSION_STREAM, encode(&welcome)).err().map(|_| DisconnectReason::Overflow);
         let client = ticket.client;
-        self.sessions
-            .insert(from, Session { client, room, nonce, connection, budget: BURST_PACKETS, ending });
+        let (budget, resynced_at) = (BURST_PACKETS, Timestamp::default());
+        let session = Session { client, room, nonce, connection, budget, ending, resynced_at };
+        self.sessions.insert(from, session);
         self.rooms[room].join(client);
-        self.events.push_back(SessionEvent::Joined(client, from));
+        self.note(SessionEvent::Joined(client, from));
     }
 
     fn receive_payload(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) -> Result<(), WireError> {
@@ -211,18 +249,25 @@ impl Server {
             self.drops.flood += 1;
             return Ok(());
         }
-        let (sequence, reader) = session.connection.open(bytes, now)?;
-        // Only what proved to be the client's own counts against it.
-        session.budget -= 1;
+        let before = session.connection.traffic().packets_in;
+        let opened = session.connection.open(bytes, now);
+        // What proved to be the client's own counts against it, in order or not.
+        session.budget -= (session.connection.traffic().packets_in - before) as u32;
+        let (sequence, reader) = opened?;
         let room = &mut self.rooms[session.room];
         while let Some(fate) = session.connection.poll_fate() {
             if let Fate::Acked(sequence) = fate {
                 room.packet_acked(session.client, sequence);
             }
         }
-        while let Some((_, message)) = session.connection.receive() {
-            match decode(&message)? {
-                ClientMessage::Resync => room.resync(session.client),
+        while let Some((channel, message)) = session.connection.receive() {
+            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
+            match message.ok_or(WireError::Misbehaving("a message that no client sends"))? {
+                ClientMessage::Resync if now.since(session.resynced_at) >= RESYNC_PAUSE => {
+                    session.resynced_at = now;
+                    room.resync(session.client);
+                }
+                ClientMessage::Resync => {}
             }
         }
         read_body(&mut **room, session.client, reader, now)?;
@@ -314,8 +359,11 @@ impl Server {
             if now >= session.connection.expires_at() {
                 session.ending.get_or_insert(DisconnectReason::TimedOut);
             }
+            if self.rooms[room].is_overwhelmed(session.client) {
+                session.ending.get_or_insert(DisconnectReason::Overflow);
+            }
             if let Some(reason) = session.ending {
-                sink.send(*address, &disconnect_datagram(session.connection.key(), reason));
+                say_farewell(*address, &session.connection, reason, sink);
                 over.push((*address, reason));
             }
         }
@@ -327,20 +375,29 @@ impl Server {
     fn end_session(&mut self, address: SocketAddr, reason: DisconnectReason) {
         if let Some(session) = self.sessions.remove(&address) {
             self.rooms[session.room].leave(session.client, reason != DisconnectReason::Left);
-            self.events.push_back(SessionEvent::Ended(session.client, reason));
+            self.note(SessionEvent::Ended(session.client, reason));
         }
     }
 
-    /// Takes no more clients and tells those in session, three times since datagrams get lost, that it is
-    /// over.
+    /// Takes no more clients and tells those in session that it is over.
     pub fn stop(&mut self, sink: &mut dyn DatagramSink) {
         self.stopping = true;
         for (address, session) in &self.sessions {
-            let farewell = disconnect_datagram(session.connection.key(), DisconnectReason::ServerStopping);
-            (0..3).for_each(|_| sink.send(*address, &farewell));
+            say_farewell(*address, &session.connection, DisconnectReason::ServerStopping, sink);
         }
         sink.flush();
     }
+}
+
+/// Three times, since datagrams get lost.
+fn say_farewell(
+    to: SocketAddr,
+    connection: &Connection,
+    reason: DisconnectReason,
+    sink: &mut dyn DatagramSink,
+) {
+    let farewell = disconnect_datagram(connection.key(), reason);
+    (0..3).for_each(|_| sink.send(to, &farewell));
 }
 
 fn read_body(
@@ -350,9 +407,8 @@ fn read_body(
     now: Timestamp,
 ) -> Result<(), WireError> {
     match Body::from_tag(reader.read(Body::BITS)?)? {
-        Body::Empty => {}
-        Body::Commands => room.receive_commands(client, &mut reader, now)?,
-        Body::Snapshot => return Err(WireError::Misbehaving("a client sends no snapshots")),
+        Body::Empty => reader.finish(),
+        Body::Commands => room.receive_commands(client, reader, now),
+        Body::Snapshot => Err(WireError::Misbehaving("a client sends no snapshots")),
     }
-    reader.finish()
 }

@@ -11,6 +11,8 @@ use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::{KindId, SchemaError};
 use truetick_netcode::tick::Tick;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::entity_table::{EntityTable, Row};
 use super::game::{Game, GameEvent, Inputs, Outbox};
 use super::registry::Registry;
@@ -122,9 +124,12 @@ impl<G: Game> Simulation<G> {
         &self.ring
     }
 
-    /// The world itself, for tests and tools.
-    pub fn world_mut(&mut self) -> &mut World {
-        &mut self.world
+    /// Hash of everything that the world's future follows from, but for its input: the entities with all their
+    /// fields, and the generation of each slot.
+    pub fn world_hash(&self) -> u64 {
+        let generations = self.world.resource::<EntityTable>().generations();
+        let bytes: Vec<u8> = generations.iter().flat_map(|generation| generation.to_le_bytes()).collect();
+        xxh3_64_with_seed(&bytes, self.ring.world_hash())
     }
 
     /// The entity that a client owns.
