@@ -128,3 +128,30 @@ fn a_server_far_behind_slips_and_tells_its_clients() {
     assert_eq!((room.metrics().ticks, room.metrics().missed_ticks), (1, 1));
     assert!(room.timeline().epoch_us() > before + 2_900_000);
 }
+
+#[test]
+fn a_late_copy_of_a_handshake_opens_no_second_session() {
+    let mut server = two_rooms();
+    let mut client = race_client(1, 1);
+    let mut tap = Tap::default();
+    let mut response = Vec::new();
+    for _ in 0..3 {
+        client.poll_tick(NOW);
+        while let Some(bytes) = client.poll_transmit() {
+            server.receive(address(1), &bytes, NOW);
+            response = bytes;
+        }
+        server.send_replies(&mut tap);
+        tap.0.drain(..).for_each(|(_, bytes)| client.receive(&bytes, NOW));
+    }
+    assert_eq!(server.sessions(), 1);
+    client.leave();
+    while let Some(bytes) = client.poll_transmit() {
+        server.receive(address(1), &bytes, NOW);
+    }
+    let later = NOW + Duration::from_millis(200);
+    server.tick(&mut || later, &mut tap);
+    assert_eq!(server.sessions(), 0);
+    server.receive(address(1), &response, later);
+    assert_eq!((server.sessions(), server.drops().stale), (0, 1));
+}

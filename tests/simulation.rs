@@ -140,3 +140,53 @@ fn a_game_event_reaches_everyone_in_spite_of_loss() {
         sim.clients.iter().all(|client| told.ends_with(&client.events) || client.events.ends_with(&told))
     );
 }
+
+#[test]
+fn play_goes_on_after_the_server_stood_still() {
+    for stall_ms in [50, 500, 1_500, 4_000] {
+        let mut sim = Sim::new(ghosts(Profile::Lan));
+        sim.run(Duration::from_secs(3));
+        sim.stall_server(Duration::from_millis(stall_ms));
+        sim.run(Duration::from_millis(stall_ms) + Duration::from_secs(4));
+        let (before, received) = (sim.stats(), sim.room().metrics().commands.received);
+        sim.run(Duration::from_secs(2));
+        let (after, commands) = (sim.stats(), sim.room().metrics().commands);
+        assert_eq!(sim.playing(), 8);
+        assert!(commands.received - received > 8 * 115, "{stall_ms} ms: {commands:?}");
+        assert_eq!(after.mispredictions, before.mispredictions, "{stall_ms} ms: still wrong after 4 s");
+        let lead = sim.clients.iter().filter_map(|c| c.bot.runtime().predicted()).map(|(tick, _)| tick);
+        let ahead = lead.map(|tick| tick.distance(sim.room().ring().tick())).max().unwrap();
+        assert!(ahead < 8, "{stall_ms} ms: {ahead} ticks ahead");
+    }
+}
+
+#[test]
+fn an_outage_in_the_middle_of_joining_heals() {
+    for cut_ms in [1, 30, 60, 90] {
+        let link = LinkConfig { latency: Duration::from_millis(25), ..LinkConfig::default() };
+        let mut sim = Sim::new(SimConfig { clients: 1, link, ..ghosts(Profile::Clean) });
+        sim.run(Duration::from_millis(cut_ms));
+        sim.set_links(LinkConfig::cut());
+        sim.run(Duration::from_millis(2_700));
+        sim.set_links(link);
+        sim.run(Duration::from_secs(4));
+        let stats = sim.stats();
+        assert!(stats.compared > 120, "cut after {cut_ms} ms: {stats:?} {:?}", sim.room().metrics().commands);
+    }
+}
+
+#[test]
+fn what_is_gone_is_soon_gone_for_everyone_on_a_long_path() {
+    let link = LinkConfig { latency: Duration::from_millis(100), ..LinkConfig::default() };
+    let mut config = SimConfig { clients: 48, link, ..SimConfig::default() };
+    config.room.relevance_radius_m = None;
+    let mut sim = Sim::new(config);
+    sim.run(Duration::from_secs(20));
+    for client in &sim.clients {
+        let ring = sim.room().ring();
+        let held = client.bot.runtime().buffer().entities();
+        let dead = held.filter(|remote| ring.entry(remote.id.slot).is_none_or(|entry| entry.id != remote.id));
+        let dead = dead.count();
+        assert!(dead < 60, "{dead} dead entities held");
+    }
+}

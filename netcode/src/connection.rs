@@ -384,6 +384,22 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_breaks_off_in_its_messages_counts_once_and_delivers_nothing() {
+        let mut pair = Pair::new();
+        let mut writer = BitWriter::new();
+        packet::begin(&mut writer, PacketKind::Payload, false);
+        PayloadHeader { sequence: 0, acks: None }.write(&mut writer);
+        for channel in [1, 7] {
+            writer.write(1 | channel << 1, 4);
+            writer.write(0, 16 + 1 + 10);
+        }
+        packet::seal(&mut writer, 9);
+        assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Malformed(_))));
+        assert_eq!(pair.b.receive(), None);
+        assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Stale(_))));
+    }
+
+    #[test]
     fn a_repeated_packet_is_stale() {
         let mut pair = Pair::new();
         let bytes = Pair::packet(&mut pair.a, pair.now);

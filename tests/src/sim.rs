@@ -73,6 +73,8 @@ pub struct Sim {
     /// World hash after each tick.
     pub hashes: Vec<u64>,
     sent: Xxh3,
+    /// Until when the server's process stands still, and what waits in its socket.
+    stalled: (Timestamp, Vec<(SocketAddr, Vec<u8>, Timestamp)>),
     /// What came out of the network in the last run.
     recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     kinds: Arc<ArenaSchema>,
@@ -116,6 +118,7 @@ impl Sim {
             network,
             hashes: Vec::new(),
             sent: Xxh3::new(),
+            stalled: Default::default(),
             recent: Vec::new(),
             kinds,
         };
@@ -154,7 +157,8 @@ impl Sim {
 
     fn next_event(&self) -> Option<Timestamp> {
         let clients = self.clients.iter().map(|client| client.bot.next_timeout());
-        let others = [self.network.next_delivery(), self.server.next_deadline()];
+        let tick = self.server.next_deadline().map(|deadline| deadline.max(self.stalled.0));
+        let others = [self.network.next_delivery(), tick];
         clients.chain(others.into_iter().flatten()).min()
     }
 
@@ -168,7 +172,9 @@ impl Sim {
     }
 
     fn hand_over(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], at: Timestamp) {
-        if to == SERVER.into() {
+        if to == SERVER.into() && self.now < self.stalled.0 {
+            self.stalled.1.push((from, bytes.to_vec(), at));
+        } else if to == SERVER.into() {
             self.server.receive(from, bytes, at);
         } else if let Some(client) = self.clients.iter_mut().find(|client| client.address == to) {
             client.bot.receive(bytes, at);
@@ -187,6 +193,12 @@ impl Sim {
 
     fn tick_server(&mut self) {
         let now = self.now;
+        if now < self.stalled.0 {
+            return;
+        }
+        for (from, bytes, at) in std::mem::take(&mut self.stalled.1) {
+            self.server.receive(from, &bytes, at);
+        }
         let mut wire = Wire { network: &mut self.network, sent: &mut self.sent, now };
         self.server.send_replies(&mut wire);
         let before = self.server.rooms()[0].timeline().next();
@@ -213,6 +225,11 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// The server's process stands still for a while; what comes waits in its socket.
+    pub fn stall_server(&mut self, span: Duration) {
+        self.stalled.0 = self.now + span;
     }
 
     /// Changes every path from now on.
