@@ -174,19 +174,3 @@ fn an_outage_in_the_middle_of_joining_heals() {
         assert!(stats.compared > 120, "cut after {cut_ms} ms: {stats:?} {:?}", sim.room().metrics().commands);
     }
 }
-
-#[test]
-fn what_is_gone_is_soon_gone_for_everyone_on_a_long_path() {
-    let link = LinkConfig { latency: Duration::from_millis(100), ..LinkConfig::default() };
-    let mut config = SimConfig { clients: 48, link, ..SimConfig::default() };
-    config.room.relevance_radius_m = None;
-    let mut sim = Sim::new(config);
-    sim.run(Duration::from_secs(20));
-    for client in &sim.clients {
-        let ring = sim.room().ring();
-        let held = client.bot.runtime().buffer().entities();
-        let dead = held.filter(|remote| ring.entry(remote.id.slot).is_none_or(|entry| entry.id != remote.id));
-        let dead = dead.count();
-        assert!(dead < 60, "{dead} dead entities held");
-    }
-}

@@ -247,3 +247,42 @@ fn clients_with_the_same_baseline_share_the_encoding() {
     }
     assert_eq!(shared.cache.sharing().1 - before, relevant.len() as u64);
 }
+
+#[test]
+fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
+    const ROUND_TRIP: u64 = 12;
+    let (schema, mut ring, mut cache) = (delta::tests::schema(), StateRing::new(), EncodeCache::default());
+    let (mut view, mut buffer) = (ClientView::new(), SnapshotBuffer::new());
+    let mut acks = VecDeque::new();
+    for tick in 0..120u64 {
+        ring.begin_tick(Tick(tick as u32));
+        let slots = if tick < 60 { 0..400u16 } else { 0..0 };
+        for slot in slots.clone() {
+            ring.record(&schema, (NetId { slot, generation: 0 }, KindId(0), None), &[1; 5]);
+        }
+        if tick == 60 {
+            (0..400).for_each(|slot| ring.remove(NetId { slot, generation: 0 }));
+        }
+        cache.begin_tick(ring.slots());
+        let relevant: Vec<Candidate> = slots.map(|slot| Candidate { slot, weight: 1 }).collect();
+        let mut shared = Shared { schema: &schema, ring: &ring, cache: &mut cache };
+        view.plan(&mut shared, &relevant, None, 8_000);
+        let mut sequence = tick * 20;
+        loop {
+            let mut writer = BitWriter::new();
+            let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
+            writer.pad_to_byte();
+            buffer.take(&schema, BitReader::new(writer.bytes())).unwrap();
+            acks.push_back((tick + ROUND_TRIP, sequence));
+            sequence += 1;
+            if !more {
+                break;
+            }
+        }
+        while acks.front().is_some_and(|(at, _)| *at <= tick) {
+            view.packet_acked(acks.pop_front().unwrap().1);
+        }
+        let expected = if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
+        assert_eq!(buffer.entities().count(), expected, "tick {tick}");
+    }
+}
