@@ -176,7 +176,7 @@ pub struct ClientHandshake {
     state: HandshakeState,
     next_send: Timestamp,
     gives_up: Timestamp,
-    /// When the current step was sent last, and how long the one before took.
+    /// When the current step was sent first, and how long the one before took.
     step_sent: Option<Timestamp>,
     /// When the cookie came.
     responding_since: Timestamp,
@@ -202,7 +202,8 @@ impl ClientHandshake {
         self.state
     }
 
-    /// A first measure of the round trip: how long the last step took.
+    /// A first measure of the round trip: how long the last step took since it was sent first. Too long where a
+    /// datagram was lost, never too short (which copy was answered cannot be told).
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
@@ -246,7 +247,7 @@ impl ClientHandshake {
         }
         packet::seal(&mut writer, PROTOCOL_KEY);
         self.next_send = now + HANDSHAKE_RETRY;
-        self.step_sent = Some(now);
+        self.step_sent.get_or_insert(now);
         Some(writer.bytes().to_vec())
     }
 

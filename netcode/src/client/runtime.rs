@@ -403,10 +403,10 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// The server hears nothing of our commands: they come far too early or too late for it to tell.
     fn restart_clock(&mut self, now: Timestamp) {
-        if let (Some(timing), Some(newest), Some(connection)) =
-            (&self.timing, self.buffer.newest(), &self.connection)
+        if let (Some(clock), Some(newest), Some(connection)) =
+            (&mut self.clock, self.buffer.newest(), &self.connection)
         {
-            self.clock = Some(TickClock::new(timing.tick_rate, newest, connection.rtt().rtt(), now));
+            clock.restart(newest, connection.rtt().rtt(), now);
         }
     }
 

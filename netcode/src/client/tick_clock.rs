@@ -71,10 +71,9 @@ impl TickClock {
     /// A clock for a server that was at `server` when its newest packet came, `rtt` away.
     pub fn new(tick_rate: u32, server: Tick, rtt: Duration, now: Timestamp) -> Self {
         let dt_us = 1e6 / f64::from(tick_rate);
-        let lead = (rtt.as_secs_f64() * 1e6 + TARGET_US) / dt_us;
         Self {
             dt_us,
-            next: server + (lead.ceil() as u32 + 2).min(FIRST_LEAD_TICKS),
+            next: server + lead_ticks(dt_us, rtt),
             due: now,
             rate: 1.0,
             phase_us: 0.0,
@@ -126,6 +125,21 @@ impl TickClock {
         self.unheard >= UNHEARD_SNAPSHOTS
     }
 
+    /// Sets the clock anew. No tick gets a second command: where the clock is too far ahead it waits.
+    pub fn restart(&mut self, server: Tick, rtt: Duration, now: Timestamp) {
+        let wanted = server + lead_ticks(self.dt_us, rtt);
+        let ahead = self.next.distance(wanted).max(0);
+        self.due = now + Duration::from_micros((f64::from(ahead) * self.dt_us) as u64);
+        self.next = self.next.later(wanted);
+        self.rate = 1.0;
+        // What is said of earlier commands is said of their repeats.
+        self.margins.clear();
+        self.phases.fill(None);
+        self.settled = false;
+        self.unheard = 0;
+        self.jumps += 1;
+    }
+
     /// The server moved its time line by `us`: its ticks are due that much later.
     pub fn time_line_moved(&mut self, us: i64) {
         self.due = self.due.offset_micros(us);
@@ -163,7 +177,7 @@ impl TickClock {
                 lowest.sort_by(f64::total_cmp);
             }
         }
-        let low = if self.margins.len() > IGNORED * 30 { lowest[IGNORED] } else { lowest[0] };
+        let low = if self.margins.len() >= START { lowest[IGNORED] } else { lowest[0] };
         (low != f64::MAX).then_some(low + self.phase_us)
     }
 
@@ -191,6 +205,12 @@ impl TickClock {
         };
         self.rate = 1.0 + (error / 1e6 / span).clamp(-most, most);
     }
+}
+
+/// By how many ticks to lead a server that is a round trip away, at a first guess.
+fn lead_ticks(dt_us: f64, rtt: Duration) -> u32 {
+    let lead = (rtt.as_secs_f64() * 1e6 + TARGET_US) / dt_us;
+    (lead.ceil() as u32 + 2).min(FIRST_LEAD_TICKS)
 }
 
 #[cfg(test)]

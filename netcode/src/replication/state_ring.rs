@@ -1,6 +1,6 @@
 //! One quantised copy of everything that changed, per entity and tick.
 //!
-//! Four uses, one store: delta baselines, rewinding, state hashes, keyframes. A *version* is an entity's
+//! One store for delta baselines, state hashes and keyframes. A *version* is an entity's
 //! state named by the tick of its last change. It stays while it is current, whatever its age, and for
 //! [`RING_TICKS`] after it was superseded.
 
@@ -48,11 +48,6 @@ impl Entry {
     pub fn version(&self, tick: Tick) -> Option<&Version> {
         // Mostly a client's baseline is a handful of versions back.
         self.versions.iter().rev().find(|v| !v.tick.is_after(tick)).filter(|v| v.tick == tick)
-    }
-
-    /// The version that was in force at `tick`, if it is still kept.
-    pub fn at(&self, tick: Tick) -> Option<&Version> {
-        self.versions.iter().rev().find(|v| !v.tick.is_after(tick))
     }
 }
 
@@ -186,7 +181,6 @@ mod tests {
         }
         let entry = ring.entry(3).unwrap();
         assert_eq!(entry.current().tick, Tick(10));
-        assert_eq!(entry.at(Tick(4_000)).unwrap().tick, Tick(10));
         assert!(entry.version(Tick(4_000)).is_none());
     }
 

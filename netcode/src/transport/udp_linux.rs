@@ -16,7 +16,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmm
 
 use super::Arrived;
 use super::udp::UdpStats;
-use super::udp_std::is_echo;
+use super::udp_std::is_passing;
 use crate::clock;
 use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
 use crate::time::Timestamp;
@@ -58,7 +58,7 @@ impl LinuxPath {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if is_echo(&error) => {}
+                Err(error) if is_passing(&error) => break,
                 Err(error) => return Err(error),
             }
         }

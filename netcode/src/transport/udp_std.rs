@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 
+use rustix::io::Errno;
+
 use super::Arrived;
 use super::udp::UdpStats;
 use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
@@ -31,8 +33,7 @@ impl StdPath {
                     count += 1;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // An earlier datagram met a closed port: says nothing of this socket.
-                Err(error) if is_echo(&error) => {}
+                Err(error) if is_passing(&error) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -47,7 +48,12 @@ impl StdPath {
     }
 }
 
-/// Whether an error only reports what an ICMP message said, or a signal.
-pub(super) fn is_echo(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+/// Whether an error passes by itself: what an ICMP message said, a signal, or memory short in the kernel.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    let short = [Errno::NOBUFS.raw_os_error(), Errno::NOMEM.raw_os_error()];
+    error.raw_os_error().is_some_and(|code| short.contains(&code))
+        || matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+        )
 }
