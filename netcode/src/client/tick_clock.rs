@@ -63,8 +63,10 @@ pub struct TickClock {
     margins: VecDeque<f64>,
     settled: bool,
     jumps: u32,
-    /// Snapshots in a row that told nothing of our commands.
+    /// Snapshots in a row that told nothing of our commands, though we sent some.
     unheard: u32,
+    /// A command was due since the last feedback.
+    spoke: bool,
 }
 
 impl TickClock {
@@ -82,6 +84,7 @@ impl TickClock {
             settled: false,
             jumps: 0,
             unheard: 0,
+            spoke: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl TickClock {
             self.jumps += 1;
         }
         let tick = self.next;
+        self.spoke = true;
         self.phases[tick.0 as usize % PHASES] = Some((tick, self.phase_us));
         let length_us = self.dt_us / self.rate;
         self.phase_us += self.dt_us - length_us;
@@ -148,7 +152,8 @@ impl TickClock {
     /// Takes in what the server said of the command of `tick` and of late ones.
     pub fn feedback(&mut self, tick: Tick, feedback: &Feedback) {
         let heard = feedback.margin.is_some() || feedback.late.is_some();
-        self.unheard = if heard { 0 } else { self.unheard + 1 };
+        let spoke = std::mem::take(&mut self.spoke);
+        self.unheard = if heard { 0 } else { self.unheard + u32::from(spoke) };
         if let Some(margin) = feedback.margin {
             self.sample(tick, (i64::from(margin) * FEEDBACK_UNIT_US) as f64);
         }
