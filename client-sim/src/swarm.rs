@@ -109,6 +109,7 @@ impl Run {
             wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
             self.receive(&ready)?;
             self.advance();
+            self.take_events();
             if clock::now() >= publish_at {
                 self.publish();
                 publish_at = clock::now() + Duration::from_millis(500);
@@ -137,6 +138,11 @@ impl Run {
             }
             member.bot.advance(now);
             member.transmit(self.server);
+        }
+    }
+
+    fn take_events(&mut self) {
+        for member in &mut self.members {
             while let Some(event) = member.bot.poll_event() {
                 self.figures.event(&event);
             }
