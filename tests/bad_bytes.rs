@@ -16,22 +16,10 @@ use truetick_netcode::handshake::{
 use truetick_netcode::limits::DATAGRAM_BYTES;
 use truetick_netcode::messages::Body;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
 use truetick_server::files::resident_bytes;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::sim::{Sim, SimConfig};
-
-/// Keeps what is sent.
-#[derive(Default)]
-struct Tap(Vec<(SocketAddr, Vec<u8>)>);
-
-impl DatagramSink for Tap {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        self.0.push((to, bytes.to_vec()));
-    }
-
-    fn flush(&mut self) {}
-}
+use truetick_tests::tap::Tap;
 
 fn random_bytes(chances: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
     let mut bytes = vec![0; chances.random_range(0..=most)];

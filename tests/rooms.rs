@@ -8,24 +8,13 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::runtime::{ClientRuntime, ClientState};
 use truetick_netcode::handshake::DenyReason;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::game::Game;
 use truetick_server::core::room::{Room, RoomConfig};
 use truetick_server::core::server::Server;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::second_game::{Push, Race};
-
-#[derive(Default)]
-struct Tap(Vec<(SocketAddr, Vec<u8>)>);
-
-impl DatagramSink for Tap {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        self.0.push((to, bytes.to_vec()));
-    }
-
-    fn flush(&mut self) {}
-}
+use truetick_tests::tap::Tap;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 

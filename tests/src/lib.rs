@@ -3,3 +3,4 @@
 pub mod faults;
 pub mod second_game;
 pub mod sim;
+pub mod tap;
