@@ -7,7 +7,8 @@ use std::time::Duration;
 use truetick_client_sim::swarm::{Swarm, SwarmConfig};
 use truetick_netcode::clock;
 use truetick_server::config::ServerConfig;
-use truetick_server::host::Host;
+use truetick_server::core::server::Server;
+use truetick_server::host::{Host, StartError};
 use truetick_shared::arena::arena_schema;
 
 fn play(listen: &str) {
@@ -36,4 +37,10 @@ fn bots_play_over_ipv4() {
 #[test]
 fn bots_play_over_ipv6() {
     play("[::1]:0");
+}
+
+#[test]
+fn no_host_serves_beyond_loopback() {
+    let started = Host::start(Server::new((1, 2)), "0.0.0.0:0".parse().unwrap());
+    assert!(matches!(started, Err(StartError::NotLoopback(_))));
 }

@@ -36,6 +36,9 @@ pub enum StartError {
     /// The address could not be bound.
     #[error("cannot serve on {0}: {1}")]
     Bind(SocketAddr, io::Error),
+    /// Sessions are not encrypted yet: only this host may reach them.
+    #[error("{0} is not a loopback address: sessions are not encrypted yet")]
+    NotLoopback(SocketAddr),
     /// A game's schema is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -84,8 +87,11 @@ impl Host {
         Self::start(server, config.listen)
     }
 
-    /// Starts a server on an address.
+    /// Starts a server on a loopback address.
     pub fn start(server: Server, listen: SocketAddr) -> Result<Self, StartError> {
+        if !listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(listen));
+        }
         let bind = |error| StartError::Bind(listen, error);
         let socket = UdpTransport::bind(listen, UdpPath::Fastest).map_err(bind)?;
         let address = socket.local_address().map_err(bind)?;
