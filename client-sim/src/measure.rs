@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use truetick_netcode::client::latency::Latency;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
-use truetick_netcode::client::runtime::{ClientEvent, ClientStats, Latency};
+use truetick_netcode::client::runtime::{ClientEvent, ClientStats};
 use truetick_server::core::metrics::Times;
 
 use crate::bot_client::BotClient;

@@ -9,7 +9,7 @@ use truetick_netcode::client::prediction::Misprediction;
 use truetick_netcode::client::runtime::{ClientEvent, ClientState, ClientStats};
 use truetick_netcode::client::snapshot_buffer::Remote;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::replication::delta;
+use truetick_netcode::replication::{NetId, delta};
 use truetick_netcode::schema::Audience;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
@@ -79,6 +79,9 @@ pub struct Sim {
     recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     kinds: Arc<ArenaSchema>,
 }
+
+/// Ticks within which what becomes relevant must have reached a client over a healed path.
+const ARRIVES_IN: i32 = 10;
 
 /// Datagrams kept of a run.
 const RECENT: usize = 32;
@@ -277,13 +280,19 @@ impl Sim {
         for (i, client) in self.clients.iter().enumerate() {
             for entry in self.room().ring().entries() {
                 let Some(id) = client.bot.runtime().id() else { continue };
-                let relevant = self.room().acked_version(id, entry.id).is_some();
+                let since = self.room().relevant_since(id, entry.id);
+                let relevant =
+                    since.is_some_and(|since| self.room().ring().tick().distance(since) > ARRIVES_IN);
                 match client.bot.runtime().buffer().entity(entry.id.slot).filter(|r| r.id == entry.id) {
                     Some(remote) => wrong.extend(self.difference(i, remote, healed)),
                     None if relevant => wrong.push(format!("client {i} lacks {}", entry.id)),
                     None => {}
                 }
             }
+            let held = client.bot.runtime().buffer().entities();
+            let lives = |id: NetId| self.room().ring().entry(id.slot).is_some_and(|entry| entry.id == id);
+            let gone = held.filter(|remote| !lives(remote.id));
+            wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
         }
         wrong
     }

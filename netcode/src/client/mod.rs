@@ -7,6 +7,7 @@
 
 pub mod command_history;
 pub mod interpolation;
+pub mod latency;
 pub mod prediction;
 pub mod runtime;
 pub mod smoothing;

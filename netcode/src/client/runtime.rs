@@ -17,6 +17,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::command_history::CommandHistory;
 use super::interpolation::Interpolation;
+use super::latency::{Latency, LatencyMeter};
 use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
 use super::smoothing::Smoothing;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
@@ -29,7 +30,7 @@ use crate::limits::UNUSABLE_PACKETS;
 use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::packet::{self, PacketKind};
 use crate::replication::NetId;
-use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
+use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, Schema};
 use crate::tick::Tick;
 use crate::time::Timestamp;
@@ -45,29 +46,6 @@ pub enum ClientState {
     Denied(DenyReason, u64),
     /// The session ended.
     Ended(DisconnectReason),
-}
-
-/// From a command's sending to the first snapshot that shows its effect, in microseconds. The stages hold
-/// only where client and server share a clock (one host): elsewhere the two ways cannot be told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latency {
-    /// All of it.
-    pub total_us: i64,
-    /// Its stages, where the snapshot was that of the command's very tick.
-    pub stages: Option<LatencyStages>,
-}
-
-/// Parts of a [`Latency`], in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LatencyStages {
-    /// From sending to the server's socket.
-    pub client_to_server_us: i64,
-    /// From there to the tick's deadline.
-    pub wait_for_tick_us: i64,
-    /// From there to the snapshot's making.
-    pub simulate_and_encode_us: i64,
-    /// From there to the client.
-    pub server_to_client_us: i64,
 }
 
 /// Something for the caller to know.
@@ -122,8 +100,6 @@ impl Timing {
     }
 }
 
-const SENT_AT: usize = 256;
-
 /// See the module.
 pub struct ClientRuntime<P: Predict> {
     game: P,
@@ -138,7 +114,7 @@ pub struct ClientRuntime<P: Predict> {
     prediction: Prediction<P::Command>,
     smoothing: Smoothing,
     interpolation: Option<Interpolation>,
-    sent_at: Box<[Option<(Tick, Timestamp)>; SENT_AT]>,
+    latency: LatencyMeter,
     newest_at: Option<Timestamp>,
     writer: BitWriter,
     outbox: VecDeque<Vec<u8>>,
@@ -167,7 +143,7 @@ impl<P: Predict> ClientRuntime<P> {
             prediction: Prediction::default(),
             smoothing: Smoothing::default(),
             interpolation: None,
-            sent_at: Box::new([None; SENT_AT]),
+            latency: LatencyMeter::default(),
             newest_at: None,
             writer: BitWriter::new(),
             outbox: VecDeque::new(),
@@ -382,13 +358,13 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn snapshot_taken(&mut self, taken: &Taken, now: Timestamp) {
         if taken.newest {
-            self.note_latency(taken, now);
+            self.note_gap(now);
             if let Some(interpolation) = &mut self.interpolation {
                 interpolation.snapshot(taken.tick, now);
             }
-            self.newest_at = Some(now);
             self.commands.settled(taken.tick);
         }
+        self.note_latency(taken, now);
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(taken.tick, feedback);
             if clock.is_lost() {
@@ -440,26 +416,15 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
-        if let Some(before) = self.newest_at {
-            self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
+        let Some(timing) = &self.timing else { return };
+        for latency in self.latency.shown(taken, timing.tick_at_us(taken.tick), now) {
+            self.emit(ClientEvent::Latency(latency));
         }
-        let sent = self.sent_at[taken.tick.0 as usize % SENT_AT].filter(|(tick, _)| *tick == taken.tick);
-        if let Some(timing) = &self.timing
-            && let Some(feedback) = taken.feedback
-            && let Some(margin) = feedback.margin
-            && let Some((tick, sent)) = sent
-        {
-            let deadline = timing.tick_at_us(tick);
-            let wait_for_tick_us = i64::from(margin) * FEEDBACK_UNIT_US;
-            let simulate_and_encode_us = i64::from(feedback.processing) * 64;
-            let stages = LatencyStages {
-                client_to_server_us: deadline - wait_for_tick_us - sent.as_micros() as i64,
-                wait_for_tick_us,
-                simulate_and_encode_us,
-                server_to_client_us: now.as_micros() as i64 - deadline - simulate_and_encode_us,
-            };
-            let total_us = now.micros_from(sent);
-            self.emit(ClientEvent::Latency(Latency { total_us, stages: Some(stages) }));
+    }
+
+    fn note_gap(&mut self, now: Timestamp) {
+        if let Some(before) = self.newest_at.replace(now) {
+            self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
         }
     }
 
@@ -525,7 +490,7 @@ impl<P: Predict> ClientRuntime<P> {
         let kind = self.buffer.own().map(|own| own.kind);
         self.prediction.advance(&self.game, kind, tick, command.clone());
         self.commands.push(tick, command);
-        self.sent_at[tick.0 as usize % SENT_AT] = Some((tick, now));
+        self.latency.sent(tick, now);
         self.send_packet(now);
     }
 

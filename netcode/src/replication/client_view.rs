@@ -140,6 +140,12 @@ impl ClientView {
         self.tracked.get(usize::from(slot)).is_some_and(|tracked| tracked.relevant_at.is_some())
     }
 
+    /// Since which tick an entity has been relevant, if it was at the last plan.
+    pub fn relevant_since(&self, id: NetId) -> Option<Tick> {
+        let tracked = self.tracked.get(usize::from(id.slot))?;
+        (tracked.relevant_at.is_some() && tracked.generation == id.generation).then_some(tracked.entered)
+    }
+
     /// Decides what this tick's snapshot holds: each of `relevant` (by rising slot) that differs from what the
     /// client acknowledged, the client's `own` first, then by priority, up to `budget` bytes.
     pub fn plan(

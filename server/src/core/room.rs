@@ -107,8 +107,8 @@ pub trait AnyRoom: Send {
     fn world_hash(&self) -> u64;
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
-    /// The version of an entity that a client acknowledged.
-    fn acked_version(&self, client: ClientId, id: NetId) -> Option<Tick>;
+    /// Since which tick an entity has been relevant to a client, if it is.
+    fn relevant_since(&self, client: ClientId, id: NetId) -> Option<Tick>;
 }
 
 struct RoomClient<C> {
@@ -377,8 +377,8 @@ impl<G: Game> AnyRoom for Room<G> {
         self.simulation.ring()
     }
 
-    fn acked_version(&self, client: ClientId, id: NetId) -> Option<Tick> {
-        self.clients.get(&client)?.view.acked(id)
+    fn relevant_since(&self, client: ClientId, id: NetId) -> Option<Tick> {
+        self.clients.get(&client)?.view.relevant_since(id)
     }
 }
 
