@@ -3,7 +3,6 @@
 
 use bevy_ecs::change_detection::{Mut, Res};
 use bevy_ecs::component::Component;
-use bevy_ecs::schedule::Schedule;
 use bevy_ecs::system::Query;
 use bevy_ecs::world::World;
 use glam::Vec2;
@@ -17,6 +16,7 @@ use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_server::core::entity_table::EntityTable;
 use truetick_server::core::game::{Game, Inputs};
 use truetick_server::core::registry::Registry;
+use truetick_server::core::systems::Systems;
 
 /// Left (-1), right (1) or neither.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,8 +97,8 @@ impl Game for Race {
 
     fn populate(&self, _: &mut World, _: u64) {}
 
-    fn add_systems(&self, schedule: &mut Schedule) {
-        schedule.add_systems(run);
+    fn add_systems(&self, systems: &mut Systems) {
+        systems.add("run", run);
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {

@@ -4,7 +4,6 @@ pub mod systems;
 
 use bevy_ecs::change_detection::Mut;
 use bevy_ecs::resource::Resource;
-use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
 use bevy_ecs::system::Commands;
 use bevy_ecs::world::World;
 use glam::Vec2;
@@ -22,6 +21,7 @@ use truetick_shared::arena::{ArenaCommand, ArenaSchema, StepConfig, arena_schema
 use crate::core::entity_table::EntityTable;
 use crate::core::game::Game;
 use crate::core::registry::Registry;
+use crate::core::systems::Systems;
 
 /// How an arena is set up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,19 +112,15 @@ impl Game for ArenaGame {
         });
     }
 
-    fn add_systems(&self, schedule: &mut Schedule) {
-        schedule.add_systems(
-            (
-                systems::players::move_players,
-                systems::drones::steer_drones,
-                systems::projectiles::fly_projectiles,
-                systems::projectiles::hit_bodies,
-                systems::contact::push_apart,
-                systems::contact::take_pickups,
-                systems::players::bring_back,
-            )
-                .chain(),
-        );
+    fn add_systems(&self, systems: &mut Systems) {
+        systems
+            .add("move_players", systems::players::move_players)
+            .add("steer_drones", systems::drones::steer_drones)
+            .add("fly_projectiles", systems::projectiles::fly_projectiles)
+            .add("hit_bodies", systems::projectiles::hit_bodies)
+            .add("push_apart", systems::contact::push_apart)
+            .add("take_pickups", systems::contact::take_pickups)
+            .add("bring_back", systems::players::bring_back);
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {

@@ -1,7 +1,6 @@
 //! What a game gives the server's core.
 
 use bevy_ecs::resource::Resource;
-use bevy_ecs::schedule::Schedule;
 use bevy_ecs::world::World;
 use glam::Vec2;
 use truetick_netcode::channel::Channel;
@@ -9,8 +8,10 @@ use truetick_netcode::command::Command;
 use truetick_netcode::handshake::ClientId;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::tick::Tick;
 
 use super::registry::Registry;
+use super::systems::Systems;
 
 /// A game: its schema, its commands, its systems.
 ///
@@ -30,10 +31,10 @@ pub trait Game: Send + Sync + 'static {
     /// Spawns the first entities; `seed` is the room's.
     fn populate(&self, world: &mut World, seed: u64);
 
-    /// Adds the systems of one tick in their explicit order. They find the tick's commands in [`Inputs`],
-    /// visit entities through [`super::entity_table::EntityTable`] in the order of their slots, and may tell
+    /// Adds the systems of one tick in their order. They find the tick in [`CurrentTick`], its commands in
+    /// [`Inputs`], visit entities through [`super::entity_table::EntityTable`] in the order of their slots, and may tell
     /// clients something through [`Outbox`].
-    fn add_systems(&self, schedule: &mut Schedule);
+    fn add_systems(&self, systems: &mut Systems);
 
     /// A client joins: spawns the entity that it owns.
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId>;
@@ -44,6 +45,10 @@ pub trait Game: Send + Sync + 'static {
     /// Where an entity is, in metres, for relevance; `None` for what concerns everyone.
     fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2>;
 }
+
+/// The tick that is being simulated.
+#[derive(Resource, Clone, Copy, Debug)]
+pub struct CurrentTick(pub Tick);
 
 /// The commands of a tick, by rising client number.
 #[derive(Resource, Debug)]

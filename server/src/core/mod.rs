@@ -9,4 +9,5 @@ pub mod relevance;
 pub mod room;
 pub mod server;
 pub mod simulation;
+pub mod systems;
 pub mod timeline;

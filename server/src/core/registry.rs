@@ -6,14 +6,19 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 use truetick_netcode::schema::{ComponentId, KindId, Replicate, Schema, SchemaError, Visibility};
 
-type Capture = fn(&mut World, Entity, &mut [u32]);
-type Restore = fn(&mut World, Entity, &[u32]);
+/// What the ECS does with one component.
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    capture: fn(&mut World, Entity, &mut [u32]),
+    read: fn(&World, Entity, &mut [u32]),
+    restore: fn(&mut World, Entity, &[u32]),
+}
 
 /// A schema whose components the ECS knows.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     schema: Schema,
-    components: Vec<(Capture, Restore)>,
+    components: Vec<Access>,
 }
 
 impl Registry {
@@ -28,7 +33,7 @@ impl Registry {
         T: Component<Mutability = Mutable> + Replicate + PartialEq,
     {
         let id = self.schema.add_component::<T>()?;
-        self.components.push((capture::<T>, restore::<T>));
+        self.components.push(Access { capture: capture::<T>, read: read::<T>, restore: restore::<T> });
         Ok(id)
     }
 
@@ -49,12 +54,26 @@ impl Registry {
 
     /// Writes an entity's fields to `out` and snaps its components to their grid.
     pub fn capture(&self, world: &mut World, entity: Entity, kind: KindId, out: &mut Vec<u32>) {
+        self.for_each_component(kind, out, |access, out| (access.capture)(world, entity, out));
+    }
+
+    /// Writes an entity's fields to `out` and leaves its components as they are.
+    pub fn read(&self, world: &World, entity: Entity, kind: KindId, out: &mut Vec<u32>) {
+        self.for_each_component(kind, out, |access, out| (access.read)(world, entity, out));
+    }
+
+    fn for_each_component(
+        &self,
+        kind: KindId,
+        out: &mut Vec<u32>,
+        mut visit: impl FnMut(&Access, &mut [u32]),
+    ) {
         let info = self.schema.kind(kind);
         out.clear();
         out.resize(info.fields.len(), 0);
         for (id, start) in &info.components {
             let len = self.schema.component(*id).fields.len();
-            (self.components[usize::from(id.0)].0)(world, entity, &mut out[*start..start + len]);
+            visit(&self.components[usize::from(id.0)], &mut out[*start..start + len]);
         }
     }
 
@@ -62,7 +81,7 @@ impl Registry {
     pub fn restore(&self, world: &mut World, entity: Entity, kind: KindId, fields: &[u32]) {
         for (id, start) in &self.schema.kind(kind).components {
             let len = self.schema.component(*id).fields.len();
-            (self.components[usize::from(id.0)].1)(world, entity, &fields[*start..start + len]);
+            (self.components[usize::from(id.0)].restore)(world, entity, &fields[*start..start + len]);
         }
     }
 }
@@ -74,6 +93,15 @@ where
     if let Some(mut component) = world.get_mut::<T>(entity) {
         component.quantise(out);
         component.set_if_neq(T::restore(out));
+    }
+}
+
+fn read<T>(world: &World, entity: Entity, out: &mut [u32])
+where
+    T: Component + Replicate,
+{
+    if let Some(component) = world.get::<T>(entity) {
+        component.quantise(out);
     }
 }
 

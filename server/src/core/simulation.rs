@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bevy_ecs::schedule::{Schedule, SingleThreadedExecutor};
 use bevy_ecs::world::World;
 use bitcode::{Decode, Encode};
 use truetick_netcode::handshake::ClientId;
@@ -14,8 +13,9 @@ use truetick_netcode::tick::Tick;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::entity_table::{EntityTable, Row};
-use super::game::{Game, GameEvent, Inputs, Outbox};
+use super::game::{CurrentTick, Game, GameEvent, Inputs, Outbox};
 use super::registry::Registry;
+use super::systems::Systems;
 
 /// Everything that can change the world in one tick, in its order.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,12 +58,18 @@ pub struct KeyframeEntity {
     pub fields: Vec<u32>,
 }
 
+/// The stage before the systems: leaves and joins.
+pub const ADMIT: &str = "admit";
+
+/// The stage after the systems: the snap to the grid.
+pub const CAPTURE: &str = "capture";
+
 /// A world under a game's rules.
 pub struct Simulation<G: Game> {
     game: Arc<G>,
     registry: Registry,
     world: World,
-    schedule: Schedule,
+    systems: Systems,
     ring: StateRing,
     tick: Tick,
     fields: Vec<u32>,
@@ -103,10 +109,11 @@ impl<G: Game> Simulation<G> {
         world.insert_resource(Inputs::<G::Command>(Vec::new()));
         world.insert_resource(Outbox::default());
         game.insert_resources(&mut world);
-        let mut schedule = Schedule::default();
-        schedule.set_executor(SingleThreadedExecutor::new());
-        game.add_systems(&mut schedule);
-        Ok(Self { game, registry, world, schedule, ring: StateRing::new(), tick, fields: Vec::new() })
+        world.insert_resource(CurrentTick(tick));
+        let mut systems = Systems::default();
+        game.add_systems(&mut systems);
+        systems.initialize(&mut world);
+        Ok(Self { game, registry, world, systems, ring: StateRing::new(), tick, fields: Vec::new() })
     }
 
     /// The tick simulated last.
@@ -139,18 +146,41 @@ impl<G: Game> Simulation<G> {
 
     /// One tick: who is gone, who comes, the systems, the capture.
     pub fn step(&mut self, input: TickInput<G::Command>) {
+        self.step_by_stages(input, |_, _| {});
+    }
+
+    /// One tick, with a look at the world after each stage: the comings and goings ([`ADMIT`]), each system by
+    /// its name, and the snap to the grid ([`CAPTURE`]).
+    pub fn step_by_stages(
+        &mut self,
+        input: TickInput<G::Command>,
+        mut after: impl FnMut(&'static str, &Self),
+    ) {
         self.tick = self.tick.next();
-        for client in input.leaves {
-            self.game.leave(&mut self.world, client);
-        }
-        for client in input.joins {
-            self.game.join(&mut self.world, client);
-        }
-        self.world.flush();
+        self.admit(&input);
+        after(ADMIT, self);
+        self.world.resource_mut::<CurrentTick>().0 = self.tick;
         self.world.resource_mut::<Inputs<G::Command>>().0 = input.commands;
-        self.schedule.run(&mut self.world);
+        let mut systems = std::mem::take(&mut self.systems);
+        systems.check_age(&mut self.world);
+        for system in systems.iter_mut() {
+            system.run(&mut self.world);
+            after(system.name, self);
+        }
+        self.systems = systems;
         self.world.clear_trackers();
         self.capture();
+        after(CAPTURE, self);
+    }
+
+    fn admit(&mut self, input: &TickInput<G::Command>) {
+        for client in &input.leaves {
+            self.game.leave(&mut self.world, *client);
+        }
+        for client in &input.joins {
+            self.game.join(&mut self.world, *client);
+        }
+        self.world.flush();
     }
 
     /// What the game told clients in the last step.
@@ -174,15 +204,19 @@ impl<G: Game> Simulation<G> {
         }
     }
 
-    /// The world as it is now.
+    /// The world as it is now; between the stages of a tick as it would be on its grid.
     pub fn keyframe(&self) -> Keyframe {
-        let entities = self.ring.entries().map(|entry| KeyframeEntity {
-            slot: entry.id.slot,
-            kind: entry.kind.0,
-            owner: entry.owner.map(|owner| owner.0),
-            fields: entry.current().fields.to_vec(),
+        let table = self.world.resource::<EntityTable>();
+        let entities = table.rows().map(|row| {
+            let mut fields = Vec::new();
+            self.registry.read(&self.world, row.entity, row.kind, &mut fields);
+            let owner = row.owner.map(|owner| owner.0);
+            KeyframeEntity { slot: row.id.slot, kind: row.kind.0, owner, fields }
         });
-        let generations = self.world.resource::<EntityTable>().generations().to_vec();
-        Keyframe { tick: self.tick.0, generations, entities: entities.collect() }
+        Keyframe {
+            tick: self.tick.0,
+            entities: entities.collect(),
+            generations: table.generations().to_vec(),
+        }
     }
 }
