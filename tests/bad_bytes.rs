@@ -18,8 +18,9 @@ use truetick_netcode::messages::Body;
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::sim::{Sim, SimConfig};
+use truetick_tests::plan::SimConfig;
 use truetick_tests::tap::Tap;
+use truetick_tests::world::Sim;
 
 fn random_bytes(chances: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
     let mut bytes = vec![0; chances.random_range(0..=most)];
@@ -60,9 +61,9 @@ fn strangers_and_damaged_copies_disturb_nobody() {
         }
         sim.run(Duration::from_millis(10));
     }
-    let (stats, drops) = (sim.stats(), sim.server.drops());
+    let (stats, drops) = (sim.stats(), sim.core().drops());
     assert!(drops.malformed > 4_000 && stats.decode_errors > 10_000, "{drops:?} {stats:?}");
-    assert_eq!((sim.playing(), sim.server.sessions()), (8, 8));
+    assert_eq!((sim.playing(), sim.core().sessions()), (8, 8));
     assert_eq!((stats.mispredictions, stats.hash_mismatches), (0, 0), "{stats:?}");
     assert!(stats.longest_gap_us < 17_000, "{stats:?}");
     assert_eq!(sim.room().metrics().commands.missing, 0);
@@ -72,17 +73,18 @@ fn strangers_and_damaged_copies_disturb_nobody() {
 
 /// Opens a genuine session from `address`, as a client that then tells lies.
 fn open_session(sim: &mut Sim, address: SocketAddr) -> Connection {
+    let now = sim.server_time();
     let join = JoinRequest { nonce: 77, room: 0, schema: arena_schema().unwrap().schema.hash() };
-    let mut handshake = ClientHandshake::new(join, sim.now);
+    let mut handshake = ClientHandshake::new(join, now);
     let mut tap = Tap::default();
     for _ in 0..2 {
-        let bytes = handshake.poll(sim.now).unwrap();
-        sim.server.receive(address, &bytes, sim.now);
-        sim.server.send_replies(&mut tap);
-        handshake.receive(&tap.0.pop().unwrap().1, sim.now).unwrap();
+        let bytes = handshake.poll(now).unwrap();
+        sim.core_mut().receive(address, &bytes, now);
+        sim.core_mut().send_replies(&mut tap);
+        handshake.receive(&tap.0.pop().unwrap().1, now).unwrap();
     }
     let HandshakeState::Open(ticket) = handshake.state() else { panic!("{:?}", handshake.state()) };
-    Connection::new(ticket.key, sim.now)
+    Connection::new(ticket.key, now)
 }
 
 fn lie(connection: &mut Connection, chances: &mut Xoshiro256PlusPlus, now: Timestamp, body: Body) -> Vec<u8> {
@@ -105,20 +107,21 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
     for liar in 0..200u16 {
         let address = SocketAddr::from(([127, 0, 0, 3], 2_000 + liar));
         let mut connection = open_session(&mut sim, address);
+        let now = sim.server_time();
         for _ in 0..50 {
             let body =
                 [Body::Commands, Body::Commands, Body::Empty, Body::Snapshot][chances.random_range(0..4)];
-            let bytes = lie(&mut connection, &mut chances, sim.now, body);
-            sim.server.receive(address, &bytes, sim.now);
+            let bytes = lie(&mut connection, &mut chances, now, body);
+            sim.core_mut().receive(address, &bytes, now);
         }
         sim.run(Duration::from_millis(20));
     }
     let stats = sim.stats();
-    assert!(sim.server.drops().malformed > 1_000 && sim.server.drops().misbehaving > 100);
+    assert!(sim.core().drops().malformed > 1_000 && sim.core().drops().misbehaving > 100);
     assert_eq!((stats.mispredictions, stats.hash_mismatches, stats.decode_errors), (0, 0, 0), "{stats:?}");
     assert_eq!(sim.playing(), 8);
     sim.run(Duration::from_secs(11));
-    assert_eq!(sim.server.sessions(), 8);
+    assert_eq!(sim.core().sessions(), 8);
 }
 
 #[test]
@@ -159,15 +162,16 @@ fn a_flood_of_commands_is_cut_to_the_budget() {
     let mut connection = open_session(&mut sim, address);
     let mut writer = BitWriter::new();
     for _ in 0..200 {
+        let now = sim.server_time();
         for _ in 0..20 {
-            connection.begin(&mut writer, sim.now, true);
+            connection.begin(&mut writer, now, true);
             writer.write(Body::Empty as u32, Body::BITS);
-            connection.finish(&mut writer, sim.now);
-            sim.server.receive(address, writer.bytes(), sim.now);
+            connection.finish(&mut writer, now);
+            sim.core_mut().receive(address, writer.bytes(), now);
         }
         sim.run(Duration::from_micros(16_667));
     }
-    let drops = sim.server.drops();
+    let drops = sim.core().drops();
     assert!((3_300..3_700).contains(&drops.flood), "{drops:?}");
-    assert_eq!(sim.server.sessions(), 3);
+    assert_eq!(sim.core().sessions(), 3);
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use truetick_client_sim::profile::Profile;
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_tests::faults::troubled_run;
-use truetick_tests::sim::{Sim, SimConfig};
+use truetick_tests::plan::{Plan, SimConfig};
+use truetick_tests::run::run;
+use truetick_tests::world::Sim;
 
 fn ghosts(profile: Profile) -> SimConfig {
     let mut config = SimConfig { link: profile.link().unwrap_or_default(), ..SimConfig::default() };
@@ -82,23 +83,23 @@ fn everyone_stays_and_converges_after_a_minute_of_mobile_or_awful() {
 }
 
 #[test]
-fn a_hundred_seeds_of_trouble_heal_and_repeat_exactly() {
-    for seed in 1..=100 {
-        let (first, wrong) = troubled_run(seed, 8);
-        assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
-        let (again, _) = troubled_run(seed, 8);
+fn two_hundred_seeds_of_the_standard_mix_heal_and_repeat_exactly() {
+    for seed in 1..=200 {
+        let plan = Plan::standard(seed);
+        let first = run(&plan, None);
+        assert!(first.wrong.is_empty(), "{plan}\n{:#?}", first.wrong);
+        let again = run(&plan, None);
         let differs = first.hashes.iter().zip(&again.hashes).position(|(a, b)| a != b);
         assert_eq!(differs, None, "seed {seed}: the world differs at that tick");
-        assert_eq!(first.hashes.len(), again.hashes.len(), "seed {seed}");
-        assert_eq!(first.sent_hash(), again.sent_hash(), "seed {seed}: the bytes sent differ");
+        assert_eq!(first, again, "seed {seed}");
     }
 }
 
 #[test]
 fn another_seed_is_another_world() {
-    let ((one, _), (two, _)) = (troubled_run(1, 4), troubled_run(2, 4));
+    let (one, two) = (run(&Plan::standard(1), None), run(&Plan::standard(2), None));
     assert_ne!(one.hashes.last(), two.hashes.last());
-    assert_ne!(one.sent_hash(), two.sent_hash());
+    assert_ne!(one.sent_hash, two.sent_hash);
 }
 
 #[test]
@@ -108,9 +109,9 @@ fn a_client_that_falls_silent_is_gone_after_ten_seconds_and_its_entity_with_it()
     let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
     sim.set_client_links(0, LinkConfig::cut(), LinkConfig::cut());
     sim.run(Duration::from_millis(9_500));
-    assert_eq!(sim.server.sessions(), 3);
+    assert_eq!(sim.core().sessions(), 3);
     sim.run(Duration::from_secs(1));
-    assert_eq!((sim.server.sessions(), sim.room().metrics().lost), (2, 1));
+    assert_eq!((sim.core().sessions(), sim.room().metrics().lost), (2, 1));
     assert!(sim.room().ring().entry(own.slot).is_none_or(|entry| entry.id != own));
     let seen = sim.clients[1].bot.runtime().buffer().entity(own.slot);
     assert!(seen.is_none_or(|remote| remote.id != own));
@@ -122,7 +123,7 @@ fn a_client_that_leaves_is_gone_at_once_and_counts_as_no_loss() {
     sim.run(Duration::from_secs(2));
     sim.clients[0].bot.leave();
     sim.run(Duration::from_millis(100));
-    assert_eq!((sim.server.sessions(), sim.room().metrics().lost), (2, 0));
+    assert_eq!((sim.core().sessions(), sim.room().metrics().lost), (2, 0));
 }
 
 #[test]

@@ -107,6 +107,16 @@ impl Connection {
         self.traffic
     }
 
+    /// Packets whose fate is open: at most four windows of acknowledgement.
+    pub fn in_flight(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Bytes of messages that wait to be sent or acknowledged.
+    pub fn waiting_bytes(&self) -> usize {
+        self.channels.waiting_bytes()
+    }
+
     /// When the session ends unless the peer is heard before.
     pub fn expires_at(&self) -> Timestamp {
         self.heard_at + SESSION_TIMEOUT

@@ -71,6 +71,8 @@ pub struct LinkStats {
     pub reordered: u64,
     /// Damaged.
     pub corrupted: u64,
+    /// Held up by a clog.
+    pub clogged: u64,
 }
 
 /// One direction of a path.
@@ -83,6 +85,8 @@ pub struct LinkSim {
     free_at: Timestamp,
     /// Latest delivery so far of a datagram that keeps its order.
     last_at: Timestamp,
+    /// Nothing comes out before.
+    clogged_until: Timestamp,
     order: u64,
     in_flight: BinaryHeap<Reverse<(Timestamp, u64, Vec<u8>)>>,
     stats: LinkStats,
@@ -97,6 +101,7 @@ impl LinkSim {
             bad: false,
             free_at: Timestamp::default(),
             last_at: Timestamp::default(),
+            clogged_until: Timestamp::default(),
             order: 0,
             in_flight: BinaryHeap::new(),
             stats: LinkStats::default(),
@@ -107,6 +112,11 @@ impl LinkSim {
     pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;
         self.bad = false;
+    }
+
+    /// Holds up what is put in from now on until that time; then it comes out at once.
+    pub fn clog(&mut self, until: Timestamp) {
+        self.clogged_until = until;
     }
 
     /// What became of the datagrams so far.
@@ -185,6 +195,11 @@ impl LinkSim {
         } else {
             at = at.max(self.last_at);
             self.last_at = at;
+        }
+        if at < self.clogged_until {
+            self.stats.clogged += 1;
+            at = self.clogged_until;
+            self.last_at = self.last_at.max(at);
         }
         if !bytes.is_empty() && self.chance(self.config.corrupt) {
             self.stats.corrupted += 1;

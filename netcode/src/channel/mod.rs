@@ -132,6 +132,12 @@ impl Channels {
         !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
     }
 
+    /// Bytes of messages that wait to be sent or acknowledged.
+    pub fn waiting_bytes(&self) -> usize {
+        let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
+        unreliable + self.senders.iter().map(Sender::waiting_bytes).sum::<usize>()
+    }
+
     /// Whether every reliable message was acknowledged.
     pub fn is_idle(&self) -> bool {
         self.senders.iter().all(Sender::is_empty)

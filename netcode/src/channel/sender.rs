@@ -72,6 +72,11 @@ impl Sender {
         self.messages.is_empty()
     }
 
+    /// Bytes of messages that are not acknowledged whole.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn send(&mut self, bytes: Vec<u8>) -> Result<(), Overflow> {
         if bytes.len() > MESSAGE_BYTES {
             return Err(Overflow::MessageTooLarge);

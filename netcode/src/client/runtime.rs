@@ -77,6 +77,8 @@ pub struct ClientStats {
     pub hash_mismatches: u64,
     /// Packets that were repeated, overtaken or too old.
     pub stale: u64,
+    /// Times that the client asked for everything whole.
+    pub resyncs: u64,
     /// Longest time without a newer snapshot, in microseconds.
     pub longest_gap_us: u64,
 }
@@ -452,6 +454,7 @@ impl<P: Predict> ClientRuntime<P> {
         let wait = connection.rtt().resend_after() * 2;
         if self.resync_sent_at.is_none_or(|at| now.since(at) > wait) {
             self.resync_sent_at = Some(now);
+            self.stats.resyncs += 1;
             if connection.send(SESSION_STREAM, encode(&ClientMessage::Resync)).is_err() {
                 self.ended = Some(DisconnectReason::Overflow);
             }

@@ -63,7 +63,7 @@ impl Remote {
     }
 
     /// States from oldest to newest.
-    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Held> {
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Held> + ExactSizeIterator {
         self.versions.iter()
     }
 

@@ -130,6 +130,11 @@ impl ClientView {
         self.tracked.get(usize::from(id.slot)).filter(|t| t.known && t.generation == id.generation)?.acked
     }
 
+    /// The client's own entity at the last plan.
+    pub fn own(&self) -> Option<NetId> {
+        self.own
+    }
+
     /// Whether the client leaves so many removals unacknowledged that its session must end.
     pub fn is_overwhelmed(&self) -> bool {
         self.removals.len() > REMOVALS
@@ -251,11 +256,7 @@ impl ClientView {
         self.stats.deferred += (before - self.due.len()) as u64;
         self.due.sort_unstable_by_key(|due| due.id.slot);
         slots.sort_unstable();
-        self.deferred = match slots.len() {
-            0 => Deferred::None,
-            1..=DEFERRED_PER_PACKET => Deferred::These(slots),
-            _ => Deferred::Any,
-        };
+        self.deferred = Deferred::of(slots);
     }
 
     /// Writes the next packet of the planned snapshot behind what `writer` holds. Returns whether another
@@ -305,6 +306,9 @@ impl ClientView {
         let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
+        if first {
+            self.defer_untold(told);
+        }
         SnapshotHeader {
             tick,
             index: self.next_index,
@@ -316,6 +320,22 @@ impl ClientView {
             has_own: left.first().is_some_and(|due| due.own),
             others: 0,
         }
+    }
+
+    /// The absence of what left the client's sight says nothing until the client was told so; the removals told in
+    /// this packet are the last of the queue.
+    fn defer_untold(&mut self, told: usize) {
+        let untold = self.removals.len() - told;
+        let mut slots = match std::mem::take(&mut self.deferred) {
+            _ if untold > DEFERRED_PER_PACKET => return self.deferred = Deferred::Any,
+            Deferred::Any => return self.deferred = Deferred::Any,
+            Deferred::None => Vec::new(),
+            Deferred::These(slots) => slots,
+        };
+        slots.extend(self.removals.iter().take(untold).map(|(id, _)| id.slot));
+        slots.sort_unstable();
+        slots.dedup();
+        self.deferred = Deferred::of(slots);
     }
 
     /// Writes entities into `body` until `room` bits are full; returns the hash over them.

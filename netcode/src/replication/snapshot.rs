@@ -81,6 +81,15 @@ pub enum Deferred {
 }
 
 impl Deferred {
+    /// Those in these slots, which rise.
+    pub fn of(slots: Vec<u16>) -> Self {
+        match slots.len() {
+            0 => Self::None,
+            1..=DEFERRED_PER_PACKET => Self::These(slots),
+            _ => Self::Any,
+        }
+    }
+
     /// Whether an entity's absence says nothing.
     pub fn contains(&self, slot: u16) -> bool {
         match self {

@@ -44,10 +44,20 @@ impl Entry {
         &self.versions[self.versions.len() - 1]
     }
 
+    /// The version in force at a tick, if it is still kept.
+    pub fn at(&self, tick: Tick) -> Option<&Version> {
+        // Mostly a client's baseline is a handful of versions back.
+        self.versions.iter().rev().find(|v| !v.tick.is_after(tick))
+    }
+
+    /// How many versions are kept.
+    pub fn versions(&self) -> usize {
+        self.versions.len()
+    }
+
     /// The version of exactly that tick, if it is still kept.
     pub fn version(&self, tick: Tick) -> Option<&Version> {
-        // Mostly a client's baseline is a handful of versions back.
-        self.versions.iter().rev().find(|v| !v.tick.is_after(tick)).filter(|v| v.tick == tick)
+        self.at(tick).filter(|v| v.tick == tick)
     }
 }
 

@@ -3,7 +3,6 @@
 //! What every transport promises: a datagram comes whole or not at all; it may be lost, repeated or
 //! overtaken; its sender's address may be forged. Nothing blocks but [`wait_readable`].
 
-pub mod memory;
 pub mod relay;
 pub mod udp;
 #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]

@@ -9,7 +9,7 @@ use truetick_netcode::replication::client_view::Candidate;
 const CELL_M: f32 = 16.0;
 
 /// An entity stays relevant until it is this much further away than where it became so, in metres.
-const HYSTERESIS_M: f32 = 6.0;
+pub const HYSTERESIS_M: f32 = 6.0;
 
 /// Growth per tick of a near entity's priority; that of the farthest is 1.
 const NEAR_WEIGHT: f32 = 16.0;

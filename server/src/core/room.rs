@@ -107,8 +107,8 @@ pub trait AnyRoom: Send {
     fn world_hash(&self) -> u64;
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
-    /// Since which tick an entity has been relevant to a client, if it is.
-    fn relevant_since(&self, client: ClientId, id: NetId) -> Option<Tick>;
+    /// What a client holds of the world, as far as the server knows.
+    fn view(&self, client: ClientId) -> Option<&ClientView>;
 }
 
 struct RoomClient<C> {
@@ -377,8 +377,8 @@ impl<G: Game> AnyRoom for Room<G> {
         self.simulation.ring()
     }
 
-    fn relevant_since(&self, client: ClientId, id: NetId) -> Option<Tick> {
-        self.clients.get(&client)?.view.relevant_since(id)
+    fn view(&self, client: ClientId) -> Option<&ClientView> {
+        Some(&self.clients.get(&client)?.view)
     }
 }
 

@@ -114,6 +114,11 @@ impl Server {
         self.sessions.len()
     }
 
+    /// The session of a client at that address.
+    pub fn session(&self, address: SocketAddr) -> Option<(ClientId, &Connection)> {
+        self.sessions.get(&address).map(|session| (session.client, &session.connection))
+    }
+
     /// The next client that came or went.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()

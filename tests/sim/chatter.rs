@@ -1,0 +1,88 @@
+//! A game that talks: the arena, and in it messages on every channel whose order and number a checker knows.
+//!
+//! What is said follows from the tick alone, so the world's state is that of the game below.
+
+use bevy_ecs::change_detection::{Res, ResMut};
+use bevy_ecs::world::World;
+use glam::Vec2;
+use truetick_netcode::channel::Channel;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::tick::Tick;
+use truetick_server::core::game::{CurrentTick, Game, GameEvent, Outbox};
+use truetick_server::core::registry::Registry;
+use truetick_server::core::systems::Systems;
+
+/// The channels that it talks on.
+pub const CHANNELS: [Channel; 5] =
+    [Channel::Unreliable, Channel::Reliable, Channel::Ordered(1), Channel::Ordered(2), Channel::Ordered(3)];
+
+/// Ticks between two messages on one channel.
+pub const PERIOD: u32 = 15;
+
+/// What tells its messages from the game's own, which are shorter.
+const HEAD: &[u8; 16] = b"the-simulator-01";
+
+/// Every so many messages one is large enough to be cut into slices.
+const LARGE_EVERY: u32 = 5;
+
+/// The message that a channel carries at a tick, if one is due then.
+pub fn message(channel: usize, tick: Tick) -> Option<Vec<u8>> {
+    if tick.0 % PERIOD != channel as u32 {
+        return None;
+    }
+    let mut data = [HEAD.as_slice(), &[channel as u8], &tick.0.to_le_bytes()].concat();
+    let large = CHANNELS[channel] != Channel::Unreliable && tick.0 / PERIOD % LARGE_EVERY == 0;
+    data.resize(if large { 1_300 } else { 32 }, tick.0 as u8);
+    Some(data)
+}
+
+/// The channel and the tick that a message of these bytes names, if it is one.
+pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
+    let (channel, tick) = data.strip_prefix(HEAD)?.split_first()?;
+    Some((usize::from(*channel), Tick(u32::from_le_bytes(tick.get(..4)?.try_into().ok()?))))
+}
+
+/// A game with talk added.
+pub struct Chatter<G>(pub G);
+
+fn talk(tick: Res<'_, CurrentTick>, mut outbox: ResMut<'_, Outbox>) {
+    for (i, channel) in CHANNELS.into_iter().enumerate() {
+        let data = message(i, tick.0);
+        outbox.0.extend(data.map(|data| GameEvent { to: None, channel, data }));
+    }
+}
+
+impl<G: Game> Game for Chatter<G> {
+    type Command = G::Command;
+
+    fn registry(&self) -> Result<Registry, SchemaError> {
+        self.0.registry()
+    }
+
+    fn insert_resources(&self, world: &mut World) {
+        self.0.insert_resources(world);
+    }
+
+    fn populate(&self, world: &mut World, seed: u64) {
+        self.0.populate(world, seed);
+    }
+
+    fn add_systems(&self, systems: &mut Systems) {
+        self.0.add_systems(systems);
+        systems.add("talk", talk);
+    }
+
+    fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
+        self.0.join(world, client)
+    }
+
+    fn leave(&self, world: &mut World, client: ClientId) {
+        self.0.leave(world, client);
+    }
+
+    fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2> {
+        self.0.place(kind, fields)
+    }
+}

@@ -1,0 +1,165 @@
+//! Clients' copies against the server's ring.
+
+use glam::Vec2;
+use truetick_netcode::client::snapshot_buffer::Remote;
+use truetick_netcode::limits::RING_TICKS;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::replication::state_ring::{Entry, StateRing};
+use truetick_netcode::schema::{Audience, KindInfo, Visibility};
+use truetick_netcode::tick::Tick;
+use truetick_server::arena::ArenaGame;
+use truetick_server::core::game::Game;
+use truetick_server::core::relevance::HYSTERESIS_M;
+use truetick_server::core::room::AnyRoom;
+use truetick_shared::arena::{ArenaSchema, arena_schema};
+
+use super::Pair;
+use crate::mark::{Mark, Marks};
+use crate::plan::SimConfig;
+
+/// What was seen of a copy at the last look: identity, version, and until when it is known to hold.
+type Seen = Option<(u16, Tick, Tick)>;
+
+/// See the module.
+pub struct CopyCheck {
+    game: ArenaGame,
+    kinds: ArenaSchema,
+    radius_m: Option<f32>,
+    /// Per client its life, and per slot what was seen.
+    seen: Vec<(u64, Vec<Seen>)>,
+}
+
+impl CopyCheck {
+    /// A checker for a run.
+    pub fn new(config: &SimConfig) -> Self {
+        Self {
+            game: ArenaGame::new(config.arena).expect("the arena's schema is valid"),
+            kinds: arena_schema().expect("the arena's schema is valid"),
+            radius_m: config.room.relevance_radius_m,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The server lives again: its ids begin anew.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Looks at one client.
+    pub fn check(&mut self, pair: &Pair<'_>, room: &dyn AnyRoom, marks: &mut Marks, wrong: &mut Vec<String>) {
+        self.check_baselines(pair, room, wrong);
+        let (ring, buffer) = (room.ring(), pair.client.bot.runtime().buffer());
+        let mut seen = self.take_seen(pair, ring.slots());
+        for (slot, seen) in seen.iter_mut().enumerate() {
+            let entry = ring.entry(slot as u16);
+            let Some(remote) = buffer.entity(slot as u16) else {
+                if let (Some((generation, ..)), Some(entry)) = (seen.take(), entry) {
+                    marks.add(Mark::LeftSight, u64::from(entry.id.generation == generation));
+                }
+                continue;
+            };
+            let newest = remote.newest();
+            let now = Some((remote.id.generation, newest.tick, newest.until));
+            if *seen == now {
+                continue;
+            }
+            let is_new = seen.is_none_or(|(generation, ..)| generation != remote.id.generation);
+            *seen = now;
+            let Some(entry) = entry.filter(|entry| entry.id == remote.id) else { continue };
+            let complaint = self
+                .hidden(remote)
+                .or_else(|| self.differs(remote, entry, ring))
+                .or_else(|| if is_new { self.out_of_sight(pair, remote, entry, room) } else { None });
+            wrong.extend(complaint.map(|what| format!("client {}: {} {what}", pair.at, remote.id)));
+        }
+        self.seen[pair.at].1 = seen;
+    }
+
+    fn take_seen(&mut self, pair: &Pair<'_>, slots: usize) -> Vec<Seen> {
+        let life = pair.client.life;
+        self.seen.resize_with(self.seen.len().max(pair.at + 1), Default::default);
+        let (of, seen) = &mut self.seen[pair.at];
+        if *of != life {
+            seen.clear();
+        }
+        *of = life;
+        let mut seen = std::mem::take(seen);
+        seen.resize(seen.len().max(slots), None);
+        seen
+    }
+
+    /// What the server will build on, the client must hold.
+    fn check_baselines(&self, pair: &Pair<'_>, room: &dyn AnyRoom, wrong: &mut Vec<String>) {
+        let Some(view) = room.view(pair.id) else { return };
+        let buffer = pair.client.bot.runtime().buffer();
+        for entry in room.ring().entries() {
+            // What the ring has let go of the server cannot build on either.
+            let kept = |acked: &Tick| entry.version(*acked).is_some();
+            let Some(acked) = view.acked(entry.id).filter(kept) else { continue };
+            let held = buffer.entity(entry.id.slot).filter(|remote| remote.id == entry.id);
+            if !held.is_some_and(|held| held.versions().rev().any(|version| version.tick == acked)) {
+                wrong.push(format!("client {} lacks baseline {} of {}", pair.at, acked, entry.id));
+            }
+        }
+    }
+
+    fn kind(&self, remote: &Remote) -> &KindInfo {
+        self.kinds.schema.kind(remote.kind)
+    }
+
+    fn hidden(&self, remote: &Remote) -> Option<String> {
+        let fields = &self.kind(remote).fields;
+        if fields.iter().all(|field| field.visibility == Visibility::Server) {
+            return Some("is nobody's to see".into());
+        }
+        let audience = if remote.own { Audience::Owner } else { Audience::Others };
+        let shown = fields.iter().zip(&remote.newest().fields);
+        let leak = shown.filter(|(field, value)| !audience.sees(field.visibility) && **value != 0).next();
+        leak.map(|(field, _)| format!("shows its {}", field.name))
+    }
+
+    fn differs(&self, remote: &Remote, entry: &Entry, ring: &StateRing) -> Option<String> {
+        let held = remote.newest();
+        if remote.kind != entry.kind {
+            return Some("is of another kind".into());
+        }
+        let Some(version) = entry.version(held.tick) else {
+            let kept = ring.tick().distance(held.tick) < RING_TICKS as i32;
+            return kept.then(|| format!("has a version {} that never was", held.tick));
+        };
+        let audience = if remote.own { Audience::Owner } else { Audience::Others };
+        let fields = self.kind(remote).fields.iter();
+        for (i, field) in fields.enumerate().filter(|(_, field)| audience.sees(field.visibility)) {
+            if held.fields[i] != version.fields[i] {
+                let (there, here) = (version.fields[i], held.fields[i]);
+                return Some(format!("at {} has {} {here}, not {there}", held.tick, field.name));
+            }
+        }
+        let in_force = entry.at(held.until)?;
+        (in_force.tick != held.tick).then(|| {
+            format!("is held at {} as of {}, but changed at {}", held.until, held.tick, in_force.tick)
+        })
+    }
+
+    /// A new copy must have been in sight when it was sent.
+    fn out_of_sight(
+        &self,
+        pair: &Pair<'_>,
+        remote: &Remote,
+        entry: &Entry,
+        room: &dyn AnyRoom,
+    ) -> Option<String> {
+        let sent = remote.newest().until;
+        let own = room.view(pair.id)?.own()?;
+        let from = self.place(room.ring(), own, sent)?;
+        let place = self.place(room.ring(), entry.id, sent)?;
+        let distance = from.distance(place);
+        let reach = self.radius_m? + HYSTERESIS_M;
+        (distance > reach).then(|| format!("came at {sent} from {distance:.1} m away"))
+    }
+
+    fn place(&self, ring: &StateRing, id: NetId, tick: Tick) -> Option<Vec2> {
+        let entry = ring.entry(id.slot).filter(|entry| entry.id == id)?;
+        self.game.place(entry.kind, &entry.at(tick)?.fields)
+    }
+}

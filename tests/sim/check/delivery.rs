@@ -1,0 +1,108 @@
+//! Messages: what [`crate::chatter`] says must come as its channel promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use truetick_netcode::channel::Channel;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::limits::SLICE_BYTES;
+use truetick_netcode::tick::Tick;
+
+use crate::chatter::{CHANNELS, PERIOD, message, parse};
+use crate::mark::{Mark, Marks};
+
+/// A client's place, its life, and its number in that life.
+pub type Session = (usize, u64, ClientId);
+
+#[derive(Debug)]
+struct Heard {
+    session: (u64, ClientId),
+    /// First tick whose messages are for it.
+    since: Tick,
+    /// Ticks heard, per channel.
+    ticks: [BTreeSet<u32>; CHANNELS.len()],
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct DeliveryCheck {
+    joined: BTreeMap<ClientId, Tick>,
+    heard: BTreeMap<usize, Heard>,
+}
+
+impl DeliveryCheck {
+    /// The server's numbers begin anew.
+    pub fn server_restarted(&mut self) {
+        self.joined.clear();
+    }
+
+    /// A session begins: messages from `tick` on are for it.
+    pub fn joined(&mut self, client: ClientId, tick: Tick) {
+        self.joined.insert(client, tick);
+    }
+
+    /// A client was told something. False if it is none of ours.
+    pub fn told(
+        &mut self,
+        (at, life, id): Session,
+        (tick, data): (Tick, &[u8]),
+        marks: &mut Marks,
+        wrong: &mut Vec<String>,
+    ) -> bool {
+        let Some((channel, said)) = parse(data) else { return false };
+        let heard = self.heard.entry(at).or_insert_with(|| Heard {
+            session: (life, id),
+            since: Tick(0),
+            ticks: Default::default(),
+        });
+        if heard.session != (life, id) || heard.since == Tick(0) {
+            let since = self.joined.get(&id).copied().unwrap_or(Tick(u32::MAX));
+            *heard = Heard { session: (life, id), since, ticks: Default::default() };
+        }
+        let complaint = heard.check(channel, (tick, said), data);
+        wrong.extend(
+            complaint.map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
+        );
+        heard.ticks[channel].insert(said.0);
+        marks.add(Mark::Sliced, u64::from(data.len() > SLICE_BYTES));
+        true
+    }
+
+    /// Reliable messages said until `until` that a client was not told.
+    pub fn untold(&self, (at, life, id): Session, until: Tick) -> Vec<String> {
+        let since = self.joined.get(&id).copied().unwrap_or(until);
+        let heard = self.heard.get(&at).filter(|heard| heard.session == (life, id));
+        let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
+        let lacks = |channel: usize| {
+            let mut due = due_from(channel, since)..=until.0;
+            due.by_ref()
+                .step_by(PERIOD as usize)
+                .find(|tick| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick)))
+        };
+        reliable
+            .filter_map(|channel| Some((channel, lacks(channel)?)))
+            .map(|(channel, tick)| format!("client {at}, channel {channel}: message of {tick} did not come"))
+            .collect()
+    }
+}
+
+/// The first tick from `since` on at which a channel carries something.
+fn due_from(channel: usize, since: Tick) -> u32 {
+    (since.0..since.0 + PERIOD).find(|tick| tick % PERIOD == channel as u32).unwrap_or(since.0)
+}
+
+impl Heard {
+    fn check(&self, channel: usize, (tick, said): (Tick, Tick), data: &[u8]) -> Option<String> {
+        if tick != said || message(channel, said).as_deref() != Some(data) {
+            return Some("is not what was said".into());
+        }
+        if said.0 < due_from(channel, self.since) {
+            return Some(format!("was said before the session began at {}", self.since));
+        }
+        if self.ticks[channel].contains(&said.0) {
+            return Some("came twice".into());
+        }
+        let next = self.ticks[channel].last().map_or(due_from(channel, self.since), |last| last + PERIOD);
+        let ordered = matches!(CHANNELS[channel], Channel::Ordered(_));
+        (ordered && said.0 != next).then(|| format!("came when that of {next} was next"))
+    }
+}

@@ -1,0 +1,51 @@
+//! Ids: a slot's generation rises, what is gone stays gone, kind and owner stay.
+
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::schema::KindId;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    generation: u16,
+    kind: KindId,
+    owner: Option<ClientId>,
+    lives: bool,
+    used: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct IdentityCheck {
+    slots: Vec<Known>,
+    newest_client: u32,
+}
+
+impl IdentityCheck {
+    /// Looks at the world after a tick.
+    pub fn check(&mut self, ring: &StateRing, wrong: &mut Vec<String>) {
+        self.slots.resize(self.slots.len().max(ring.slots()), Known::default());
+        for (slot, known) in self.slots.iter_mut().enumerate() {
+            let Some(entry) = ring.entry(slot as u16) else {
+                known.lives = false;
+                continue;
+            };
+            let (generation, kind, owner) = (entry.id.generation, entry.kind, entry.owner);
+            let newer = generation.wrapping_sub(known.generation) as i16 > 0;
+            let same = known.lives && generation == known.generation;
+            if same && (kind, owner) != (known.kind, known.owner) {
+                wrong.push(format!("{} became another while it lived", entry.id));
+            } else if !same && known.used && !newer {
+                wrong.push(format!("{} was used again", entry.id));
+            }
+            *known = Known { generation, kind, owner, lives: true, used: true };
+        }
+    }
+
+    /// A client got its number.
+    pub fn client_joined(&mut self, id: ClientId, wrong: &mut Vec<String>) {
+        if id.0 <= self.newest_client {
+            wrong.push(format!("client number {} was given after {}", id.0, self.newest_client));
+        }
+        self.newest_client = id.0;
+    }
+}

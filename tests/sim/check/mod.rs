@@ -1,0 +1,212 @@
+//! Invariants, checked after each tick of the server and at each packet and message.
+//!
+//! | checker | holds that |
+//! |---|---|
+//! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
+//! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
+//! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
+//! | [`repeats`] | no packet is taken twice |
+//! | [`sizes`] | windows, queues and rings stay within their limits |
+//!
+//! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's, no honest
+//! client is taken for a liar.
+
+pub mod copies;
+pub mod delivery;
+pub mod identity;
+pub mod repeats;
+pub mod sizes;
+
+use std::collections::BTreeSet;
+
+use truetick_netcode::client::prediction::Cause;
+use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::connection::{Connection, DisconnectReason};
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::tick::Tick;
+use truetick_server::core::room::AnyRoom;
+use truetick_server::core::server::{Server, SessionEvent};
+
+use crate::client_process::ClientProcess;
+use crate::mark::Marks;
+use crate::network::{Network, Way};
+use crate::plan::SimConfig;
+
+use copies::CopyCheck;
+use delivery::DeliveryCheck;
+use identity::IdentityCheck;
+use repeats::RepeatCheck;
+
+/// Violations kept; a run stops at the first anyway.
+const VIOLATIONS: usize = 16;
+
+/// All checkers of one run.
+pub struct Checks {
+    ghosts: bool,
+    /// Numbers of clients that a test plays by hand: they may lie.
+    strangers: BTreeSet<ClientId>,
+    violations: Vec<String>,
+    identity: IdentityCheck,
+    copies: CopyCheck,
+    delivery: DeliveryCheck,
+    repeats: RepeatCheck,
+}
+
+/// A client and the server's side of the very session that it is in.
+pub struct Pair<'a> {
+    /// Its place in the run.
+    pub at: usize,
+    /// The client's side.
+    pub client: &'a ClientProcess,
+    /// Its number.
+    pub id: ClientId,
+    /// The server's side.
+    pub server: &'a Connection,
+}
+
+/// The client at a place, if both sides have the same session.
+fn pair<'a>(at: usize, client: &'a ClientProcess, core: &'a Server, network: &Network) -> Option<Pair<'a>> {
+    let own = client.bot.runtime().connection().filter(|_| client.is_playing())?;
+    let (id, server) = core.session(network.address(client.path))?;
+    (server.key() == own.key()).then_some(Pair { at, client, id, server })
+}
+
+impl Checks {
+    /// Checkers for a run.
+    pub fn new(config: &SimConfig) -> Self {
+        Self {
+            ghosts: config.arena.ghosts,
+            strangers: BTreeSet::new(),
+            violations: Vec::new(),
+            identity: IdentityCheck::default(),
+            copies: CopyCheck::new(config),
+            delivery: DeliveryCheck::default(),
+            repeats: RepeatCheck::default(),
+        }
+    }
+
+    /// What was broken so far.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    fn broken(&mut self, what: Vec<String>) {
+        let room = VIOLATIONS.saturating_sub(self.violations.len());
+        self.violations.extend(what.into_iter().take(room));
+    }
+
+    /// The server lives again: its ids and numbers begin anew.
+    pub fn server_restarted(&mut self) {
+        self.identity = IdentityCheck::default();
+        self.copies.forget();
+        self.delivery.server_restarted();
+    }
+
+    /// The server ran one or more ticks.
+    pub fn after_tick(
+        &mut self,
+        core: &Server,
+        clients: &[ClientProcess],
+        network: &Network,
+        marks: &mut Marks,
+    ) {
+        let mut wrong = Vec::new();
+        let room = &*core.rooms()[0];
+        self.identity.check(room.ring(), &mut wrong);
+        sizes::check_ring(room.ring(), &mut wrong);
+        for (at, client) in clients.iter().enumerate() {
+            let Some(pair) = pair(at, client, core, network) else { continue };
+            self.copies.check(&pair, room, marks, &mut wrong);
+            sizes::check_client(&pair, &mut wrong);
+            if client.bot.runtime().stats().hash_mismatches > 0 {
+                wrong.push(format!("client {at} decoded a state that the server does not have"));
+            }
+        }
+        let liars = clients.iter().enumerate().filter(|(_, client)| {
+            client.bot.runtime().state() == ClientState::Ended(DisconnectReason::Misbehaved)
+        });
+        wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
+        self.broken(wrong);
+    }
+
+    /// A client learned that a prediction was wrong.
+    pub fn mispredicted(
+        &mut self,
+        at: usize,
+        client: &ClientProcess,
+        core: Option<&Server>,
+        network: &Network,
+    ) {
+        let Some(last) = client.wrong.last() else { return };
+        let mut wrong = Vec::new();
+        match last.cause {
+            Cause::Unexplained => {
+                wrong.push(format!("client {at}: nothing explains that tick {} differs", last.tick))
+            }
+            Cause::Interaction if self.ghosts => {
+                wrong.push(format!("client {at}: a ghost was touched at tick {}", last.tick));
+            }
+            Cause::Interaction | Cause::Command => {}
+        }
+        let counts = core
+            .and_then(|core| pair(at, client, core, network).map(|pair| (pair, core)))
+            .and_then(|(pair, core)| core.rooms()[0].command_counts(pair.id));
+        let by_command = client.wrong.iter().filter(|wrong| wrong.cause == Cause::Command).count() as u64;
+        if let Some(counts) = counts.filter(|counts| by_command > counts.missing) {
+            wrong.push(format!("client {at}: {by_command} wrong for lack of {} commands", counts.missing));
+        }
+        self.broken(wrong);
+    }
+
+    /// Someone came or went.
+    pub fn session_changed(&mut self, event: &SessionEvent, room: Option<&dyn AnyRoom>, network: &Network) {
+        let mut wrong = Vec::new();
+        match event {
+            SessionEvent::Joined(id, address) => {
+                if network.path_of(*address).is_none() {
+                    self.strangers.insert(*id);
+                }
+                self.identity.client_joined(*id, &mut wrong);
+                if let Some(room) = room {
+                    self.delivery.joined(*id, room.timeline().next());
+                }
+            }
+            SessionEvent::Ended(id, reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow))
+                if !self.strangers.contains(id) =>
+            {
+                wrong.push(format!("client number {} was sent away: {reason:?}", id.0));
+            }
+            SessionEvent::Ended(..) => {}
+        }
+        self.broken(wrong);
+    }
+
+    /// One side took a packet.
+    pub fn packet_taken(&mut self, way: (usize, Way), bytes: &[u8]) {
+        let mut wrong = Vec::new();
+        self.repeats.taken(way, bytes, &mut wrong);
+        self.broken(wrong);
+    }
+
+    /// A client was told something. False if that is the game's own affair.
+    pub fn told(
+        &mut self,
+        at: usize,
+        client: &ClientProcess,
+        event: (Tick, &[u8]),
+        marks: &mut Marks,
+    ) -> bool {
+        let mut wrong = Vec::new();
+        let Some(id) = client.bot.runtime().id() else { return false };
+        let known = self.delivery.told((at, client.life, id), event, marks, &mut wrong);
+        self.broken(wrong);
+        known
+    }
+
+    /// Reliable messages said until `until` that a client was not told.
+    pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
+        let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
+        let sessions = playing.filter_map(|(at, client)| Some((at, client.life, client.bot.runtime().id()?)));
+        sessions.flat_map(|session| self.delivery.untold(session, until)).collect()
+    }
+}

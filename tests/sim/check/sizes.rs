@@ -1,0 +1,36 @@
+//! Memory: what grows with traffic stays within its limit.
+
+use truetick_netcode::limits::{ACK_WINDOW, CHANNEL_QUEUE_BYTES, CLIENT_VERSIONS, RING_TICKS};
+use truetick_netcode::replication::state_ring::StateRing;
+
+use super::Pair;
+
+/// Reliable channels, and one more for what is unreliable.
+const CHANNELS: usize = 6;
+
+/// The server's ring keeps a bounded number of versions.
+pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
+    // The one in force, the one that it superseded, and those of the ring's ticks.
+    let most = RING_TICKS as usize + 2;
+    let large = ring.entries().filter(|entry| entry.versions() > most);
+    wrong.extend(large.map(|entry| format!("{} has {} versions in the ring", entry.id, entry.versions())));
+}
+
+/// Both sides of a session keep bounded windows, queues and copies.
+pub fn check_client(pair: &Pair<'_>, wrong: &mut Vec<String>) {
+    let own = pair.client.bot.runtime().connection();
+    for connection in own.into_iter().chain([pair.server]) {
+        if connection.in_flight() as u64 > 4 * ACK_WINDOW {
+            wrong.push(format!("client {}: {} packets in flight", pair.at, connection.in_flight()));
+        }
+        if connection.waiting_bytes() > CHANNELS * CHANNEL_QUEUE_BYTES {
+            wrong.push(format!("client {}: {} bytes wait", pair.at, connection.waiting_bytes()));
+        }
+    }
+    for remote in pair.client.bot.runtime().buffer().entities() {
+        let held = remote.versions().len();
+        if held > CLIENT_VERSIONS {
+            wrong.push(format!("client {}: {held} versions of {}", pair.at, remote.id));
+        }
+    }
+}

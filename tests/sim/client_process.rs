@@ -1,0 +1,138 @@
+//! A client's process: a bot that plays, and opens another session when its last one ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::client::prediction::{Cause, Misprediction};
+use truetick_netcode::client::runtime::{ClientState, ClientStats};
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::arena::ArenaSchema;
+
+use crate::mark::{Mark, Marks};
+use crate::process::Process;
+
+/// How long a player whose session ended takes to press the button again.
+const REJOIN_AFTER: Duration = Duration::from_millis(700);
+
+/// Receive buffer of a client's socket: the default of most systems.
+const SOCKET_BYTES: usize = 208 * 1024;
+
+/// See the module.
+pub struct ClientProcess {
+    /// The bot with its runtime: that of its last life while it is down.
+    pub bot: BotClient,
+    /// Its wrong predictions in this life.
+    pub wrong: Vec<Misprediction>,
+    /// The game events that it was told in this life.
+    pub events: Vec<(Tick, Vec<u8>)>,
+    pub(crate) process: Process,
+    /// Its present path.
+    pub(crate) path: usize,
+    /// How many lives it had before this one.
+    pub(crate) life: u64,
+    seed: u64,
+    down: bool,
+    rejoin_at: Option<Timestamp>,
+    past: ClientStats,
+}
+
+impl ClientProcess {
+    /// A client that begins to join when its clock shows `start`.
+    pub fn new(
+        kinds: &Arc<ArenaSchema>,
+        seed: u64,
+        start: Timestamp,
+        clock: crate::clock::VirtualClock,
+        path: usize,
+    ) -> Self {
+        Self {
+            bot: BotClient::new(kinds.clone(), seed, start),
+            wrong: Vec::new(),
+            events: Vec::new(),
+            process: Process::new(clock, SOCKET_BYTES),
+            path,
+            life: 0,
+            seed,
+            down: false,
+            rejoin_at: None,
+            past: ClientStats::default(),
+        }
+    }
+
+    /// Whether its process runs.
+    pub fn is_up(&self) -> bool {
+        !self.down
+    }
+
+    /// Whether it is in a room.
+    pub fn is_playing(&self) -> bool {
+        !self.down && self.bot.runtime().state() == ClientState::Playing
+    }
+
+    /// Its counts, past lives included.
+    pub fn stats(&self) -> ClientStats {
+        add(self.past, self.bot.runtime().stats())
+    }
+
+    /// Its process dies.
+    pub(crate) fn crash(&mut self) {
+        self.down = true;
+        self.process.take_held();
+    }
+
+    /// It starts a new life now: a new process, or a new session after the last one ended.
+    pub(crate) fn restart(&mut self, kinds: &Arc<ArenaSchema>, now: Timestamp) {
+        self.past = self.stats();
+        self.life += 1;
+        self.down = false;
+        self.rejoin_at = None;
+        let seed = self.seed.wrapping_add(self.life << 40);
+        self.bot = BotClient::new(kinds.clone(), seed, self.process.clock.at(now));
+        self.wrong.clear();
+        self.events.clear();
+    }
+
+    /// When it wants to run next, by its own clock. A player whose session ended for any reason but its own
+    /// will joins again after a moment.
+    pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
+        match self.bot.runtime().state() {
+            ClientState::Connecting | ClientState::Playing => self.bot.next_timeout(),
+            ClientState::Ended(truetick_netcode::connection::DisconnectReason::Left) => {
+                Timestamp::from_nanos(u64::MAX)
+            }
+            ClientState::Ended(_) | ClientState::Denied(..) => {
+                *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)
+            }
+        }
+    }
+
+    /// Whether the time to join again has come.
+    pub(crate) fn wants_to_rejoin(&self, shown: Timestamp) -> bool {
+        self.rejoin_at.is_some_and(|at| at <= shown)
+    }
+
+    pub(crate) fn note_wrong(&mut self, wrong: Misprediction, marks: &mut Marks) {
+        match wrong.cause {
+            Cause::Command => marks.hit(Mark::WrongByCommand),
+            Cause::Interaction => marks.hit(Mark::WrongByTouch),
+            Cause::Unexplained => {}
+        }
+        self.wrong.push(wrong);
+    }
+}
+
+/// Two sets of counts, summed.
+pub fn add(a: ClientStats, b: ClientStats) -> ClientStats {
+    ClientStats {
+        compared: a.compared + b.compared,
+        mispredictions: a.mispredictions + b.mispredictions,
+        snapshots: a.snapshots + b.snapshots,
+        decode_errors: a.decode_errors + b.decode_errors,
+        hash_mismatches: a.hash_mismatches + b.hash_mismatches,
+        stale: a.stale + b.stale,
+        resyncs: a.resyncs + b.resyncs,
+        longest_gap_us: a.longest_gap_us.max(b.longest_gap_us),
+    }
+}

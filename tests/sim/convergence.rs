@@ -1,0 +1,59 @@
+//! Liveness: once all is healed, everyone plays and holds the same world.
+
+use truetick_netcode::client::snapshot_buffer::Remote;
+use truetick_netcode::replication::{NetId, delta};
+use truetick_netcode::schema::Audience;
+use truetick_netcode::tick::Tick;
+
+use crate::world::Sim;
+
+/// Ticks within which what becomes relevant must have reached a client over a healed path.
+const ARRIVES_IN: i32 = 10;
+
+/// What is not converged: each relevant entity must equal the server's ring at the tick at which the client
+/// holds it, and be newer than `healed` or still current; nothing is held that is gone.
+pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if sim.playing() != sim.clients.len() {
+        wrong.push(format!("{} of {} clients play", sim.playing(), sim.clients.len()));
+    }
+    let Some(core) = sim.server.core() else {
+        return vec!["the server is down".into()];
+    };
+    let room = &*core.rooms()[0];
+    for (i, client) in sim.clients.iter().enumerate().filter(|(_, client)| client.is_playing()) {
+        let Some(view) = client.bot.runtime().id().and_then(|id| room.view(id)) else {
+            wrong.push(format!("client {i} plays in a session that the server lacks"));
+            continue;
+        };
+        for entry in room.ring().entries() {
+            let since = view.relevant_since(entry.id);
+            let relevant = since.is_some_and(|since| room.ring().tick().distance(since) > ARRIVES_IN);
+            match client.bot.runtime().buffer().entity(entry.id.slot).filter(|r| r.id == entry.id) {
+                Some(remote) => wrong.extend(difference(sim, i, remote, healed)),
+                None if relevant => wrong.push(format!("client {i} lacks {}", entry.id)),
+                None => {}
+            }
+        }
+        let held = client.bot.runtime().buffer().entities();
+        let lives = |id: NetId| room.ring().entry(id.slot).is_some_and(|entry| entry.id == id);
+        let gone = held.filter(|remote| !lives(remote.id));
+        wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
+    }
+    wrong
+}
+
+fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option<String> {
+    let entry = sim.room().ring().entry(remote.id.slot)?;
+    let held = remote.newest();
+    let Some(server) = entry.version(held.tick) else {
+        return Some(format!("client {client} holds {} at {}, which the ring lacks", remote.id, held.tick));
+    };
+    let audience = if remote.own { Audience::Owner } else { Audience::Others };
+    let kind = sim.kinds.schema.kind(remote.kind);
+    if delta::hash(kind, audience, &held.fields) != server.hashes[audience as usize] {
+        return Some(format!("client {client} holds another {} at {}", remote.id, held.tick));
+    }
+    let fresh = held.tick.is_after(healed) || held.tick == entry.current().tick;
+    (!fresh).then(|| format!("client {client} holds {} only as of {}", remote.id, held.tick))
+}

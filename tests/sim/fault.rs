@@ -1,0 +1,121 @@
+//! What can go wrong in a run, and when.
+
+use std::fmt;
+use std::time::Duration;
+
+use truetick_netcode::link_sim::LinkConfig;
+
+use crate::network::Ways;
+
+/// Something that goes wrong. Clients are named by their place in the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// A client's path behaves otherwise.
+    Links {
+        /// Whose.
+        client: usize,
+        /// To the server.
+        up: LinkConfig,
+        /// From the server.
+        down: LinkConfig,
+    },
+    /// Nothing passes a client's path.
+    Cut {
+        /// Whose.
+        client: usize,
+        /// Which directions.
+        ways: Ways,
+    },
+    /// A client's path holds everything up, then lets it all out at once.
+    Clog {
+        /// Whose.
+        client: usize,
+        /// Which directions.
+        ways: Ways,
+    },
+    /// A client's process stands still.
+    PauseClient(usize),
+    /// The server's process stands still.
+    PauseServer,
+    /// A client's process dies and starts again at the same address.
+    CrashClient(usize),
+    /// The server's process dies and starts again with an empty room.
+    CrashServer,
+    /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
+    ChangeAddress(usize),
+    /// The server's clock on the wall is set.
+    JumpWall {
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
+}
+
+impl Fault {
+    /// Whether a session ends by it, so that its client must be silent for long and join anew.
+    pub fn ends_sessions(self) -> bool {
+        matches!(self, Self::CrashServer | Self::ChangeAddress(_))
+    }
+
+    /// Whose it is, where it concerns one client.
+    pub fn client(self) -> Option<usize> {
+        match self {
+            Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => Some(client),
+            Self::PauseClient(client) | Self::CrashClient(client) | Self::ChangeAddress(client) => {
+                Some(client)
+            }
+            Self::PauseServer | Self::CrashServer | Self::JumpWall { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Links { client, up, down } => {
+                write!(out, "client {client}: up [{}], down [{}]", describe(up), describe(down))
+            }
+            Self::Cut { client, ways } => write!(out, "client {client}: cut {ways:?}"),
+            Self::Clog { client, ways } => write!(out, "client {client}: clogged {ways:?}"),
+            Self::PauseClient(client) => write!(out, "client {client}: stands still"),
+            Self::PauseServer => write!(out, "server: stands still"),
+            Self::CrashClient(client) => write!(out, "client {client}: crashes"),
+            Self::CrashServer => write!(out, "server: crashes"),
+            Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
+            Self::JumpWall { by_ms } => write!(out, "server: wall clock set by {by_ms} ms"),
+        }
+    }
+}
+
+/// A link in a few words, leaving out what is perfect.
+pub fn describe(link: &LinkConfig) -> String {
+    let mut words = vec![format!("{:.0} ms", link.latency.as_secs_f64() * 1e3)];
+    if !link.jitter.is_zero() {
+        words.push(format!("±{:.0} ms", link.jitter.as_secs_f64() * 500.0));
+    }
+    let shares =
+        [("lost", link.loss), ("double", link.duplicate), ("late", link.reorder), ("damaged", link.corrupt)];
+    words.extend(
+        shares.iter().filter(|(_, p)| *p > 0.0).map(|(name, p)| format!("{:.1} % {name}", p * 100.0)),
+    );
+    words.extend(link.bursts.map(|bursts| format!("bursts of {:.0}", 1.0 / bursts.leave)));
+    words.extend(link.rate.map(|rate| format!("{} kB/s", rate / 1_000)));
+    words.join(", ")
+}
+
+/// A fault and its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scheduled {
+    /// When it begins, from the start of the run.
+    pub at: Duration,
+    /// How long it lasts; no matter for what happens at once.
+    pub lasting: Duration,
+    /// What.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Scheduled {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, lasting) = (self.at.as_millis(), self.lasting.as_millis());
+        write!(out, "at {at:>5} ms for {lasting:>5} ms  {}", self.fault)
+    }
+}

@@ -1,0 +1,20 @@
+//! The simulator: the whole system in one thread under virtual time, from one seed. What it does, how a story is
+//! told with it, and how a new fault joins it stands in `tests/README.md`.
+
+pub mod chatter;
+pub mod check;
+pub mod client_process;
+pub mod clock;
+pub mod convergence;
+pub mod event_queue;
+pub mod fault;
+pub mod mark;
+pub mod network;
+pub mod plan;
+pub mod process;
+pub mod run;
+pub mod scenario;
+pub mod second_game;
+pub mod server_process;
+pub mod tap;
+pub mod world;

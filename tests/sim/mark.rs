@@ -1,0 +1,103 @@
+//! Marks: what a run claims to have been through. A fault that never bit proves nothing.
+
+use std::fmt;
+
+macro_rules! marks {
+    ($($name:ident: $says:literal,)*) => {
+        /// Something that a run can have been through.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mark {
+            $(#[doc = $says] $name,)*
+        }
+
+        impl Mark {
+            /// Every mark.
+            pub const ALL: &[Mark] = &[$(Mark::$name,)*];
+
+            /// What it says, for people.
+            pub fn says(self) -> &'static str {
+                match self {
+                    $(Mark::$name => $says,)*
+                }
+            }
+        }
+    };
+}
+
+marks! {
+    Lost: "a datagram was lost",
+    Doubled: "a datagram came twice",
+    Overtaken: "a datagram was overtaken",
+    Damaged: "a datagram was damaged",
+    Overflowed: "a narrow path dropped a datagram",
+    CutUp: "a datagram to the server met a one-way cut",
+    CutDown: "a datagram from the server met a one-way cut",
+    CutBoth: "a datagram met a cut of both ways",
+    Clogged: "a clogged path held a datagram up",
+    AddressChanged: "a datagram went to an address that its client had left",
+    ClientCrashed: "a client in play crashed",
+    ClientCameBack: "a client opened another session after its last one ended",
+    ClientPaused: "a datagram waited for a client that stood still",
+    ServerCrashed: "the server crashed with sessions open",
+    ServerPaused: "a datagram waited for a server that stood still",
+    SocketOverflowed: "a socket's buffer was full",
+    ClockDrifted: "a clock was off by a millisecond or more",
+    WallJumped: "a clock on the wall jumped",
+    CaughtUp: "the server ran several ticks back to back",
+    Slipped: "the time line slipped",
+    Deferred: "an entity waited for lack of budget",
+    CommandLate: "a command came too late",
+    CommandMissing: "a command was missing and the last was repeated",
+    CommandAhead: "a command was refused as too far ahead",
+    WrongByCommand: "a prediction was wrong for lack of a command",
+    WrongByTouch: "a prediction was wrong because something touched the player",
+    CopyStale: "a packet built on what its client no longer held, or came twice",
+    DamageRefused: "a damaged datagram was refused",
+    Resynced: "a client asked for everything whole",
+    TimedOut: "a session ended in silence",
+    LeftSight: "an entity left a client's sight",
+    Sliced: "a message came in slices",
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.says())
+    }
+}
+
+/// How often each mark was hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks(Vec<u64>);
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self(vec![0; Mark::ALL.len()])
+    }
+}
+
+impl Marks {
+    /// Counts a hit.
+    pub fn hit(&mut self, mark: Mark) {
+        self.add(mark, 1);
+    }
+
+    /// Counts several hits.
+    pub fn add(&mut self, mark: Mark, hits: u64) {
+        self.0[mark as usize] += hits;
+    }
+
+    /// Hits so far.
+    pub fn count(&self, mark: Mark) -> u64 {
+        self.0[mark as usize]
+    }
+
+    /// Adds another run's hits.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Those of `claimed` that were never hit.
+    pub fn missed(&self, claimed: &[Mark]) -> Vec<Mark> {
+        claimed.iter().copied().filter(|mark| self.count(*mark) == 0).collect()
+    }
+}

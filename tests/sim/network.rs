@@ -1,0 +1,184 @@
+//! The paths between clients and server: each a pair of seeded links that can be cut, clogged and changed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use truetick_netcode::link_sim::{LinkConfig, LinkSim, LinkStats};
+use truetick_netcode::time::Timestamp;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::event_queue::EventQueue;
+use crate::mark::{Mark, Marks};
+use crate::world::Event;
+
+/// A direction of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// From client to server.
+    Up,
+    /// From server to client.
+    Down,
+}
+
+/// Which directions of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    /// From client to server.
+    Up,
+    /// From server to client.
+    Down,
+    /// Both.
+    Both,
+}
+
+impl Ways {
+    /// The directions.
+    pub fn each(self) -> &'static [Way] {
+        match self {
+            Self::Up => &[Way::Up],
+            Self::Down => &[Way::Down],
+            Self::Both => &[Way::Up, Way::Down],
+        }
+    }
+}
+
+struct Link {
+    sim: LinkSim,
+    /// What a datagram that is sent now runs into.
+    cut: Option<Mark>,
+    /// When the next arrival is in the event queue.
+    announced: Option<Timestamp>,
+}
+
+/// One address of one client, and its ways to and from the server.
+struct Path {
+    client: usize,
+    address: SocketAddr,
+    links: [Link; 2],
+}
+
+/// All paths. Paths are numbered; a client that changes its address gets another.
+pub struct Network {
+    seed: u64,
+    paths: Vec<Path>,
+    by_address: BTreeMap<SocketAddr, usize>,
+    sent: Xxh3,
+}
+
+impl Network {
+    /// A network whose chances follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, paths: Vec::new(), by_address: BTreeMap::new(), sent: Xxh3::new() }
+    }
+
+    /// A path between a client at a new address and the server.
+    pub fn add_path(&mut self, client: usize, links: [LinkConfig; 2]) -> usize {
+        let number = self.paths.len();
+        let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + number as u16));
+        let link = |way: Way| {
+            let seed = self.seed ^ (2 * number as u64 + way as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            Link { sim: LinkSim::new(links[way as usize], seed), cut: None, announced: None }
+        };
+        self.paths.push(Path { client, address, links: [link(Way::Up), link(Way::Down)] });
+        self.by_address.insert(address, number);
+        number
+    }
+
+    /// Which client a path belongs to.
+    pub fn client(&self, path: usize) -> usize {
+        self.paths[path].client
+    }
+
+    /// The client's address on a path.
+    pub fn address(&self, path: usize) -> SocketAddr {
+        self.paths[path].address
+    }
+
+    /// The path of an address.
+    pub fn path_of(&self, address: SocketAddr) -> Option<usize> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// How a way behaves for what is sent from now on.
+    pub fn set(&mut self, path: usize, way: Way, config: LinkConfig) {
+        self.link(path, way).sim.set_config(config);
+    }
+
+    /// Cuts a way, or joins it again.
+    pub fn cut(&mut self, path: usize, way: Way, cut: Option<Mark>) {
+        self.link(path, way).cut = cut;
+    }
+
+    /// Holds up what is sent on a way until then.
+    pub fn clog(&mut self, path: usize, way: Way, until: Timestamp) {
+        self.link(path, way).sim.clog(until);
+    }
+
+    fn link(&mut self, path: usize, way: Way) -> &mut Link {
+        &mut self.paths[path].links[way as usize]
+    }
+
+    /// Sends a datagram.
+    pub fn send(
+        &mut self,
+        (path, way): (usize, Way),
+        bytes: &[u8],
+        now: Timestamp,
+        (events, marks): (&mut EventQueue<Event>, &mut Marks),
+    ) {
+        self.sent.update(&[path as u8, way as u8]);
+        self.sent.update(bytes);
+        let link = self.link(path, way);
+        match link.cut {
+            Some(cut) => marks.hit(cut),
+            None => link.sim.push(bytes, now),
+        }
+        self.announce(path, way, events);
+    }
+
+    /// Makes sure that the next arrival is in the event queue.
+    fn announce(&mut self, path: usize, way: Way, events: &mut EventQueue<Event>) {
+        let link = self.link(path, way);
+        if let Some(next) = link.sim.next_delivery()
+            && link.announced.is_none_or(|announced| next < announced)
+        {
+            link.announced = Some(next);
+            events.push(next, Event::Arrival(path, way));
+        }
+    }
+
+    /// The datagrams that have come out of a way by now, whose arrival was announced.
+    pub fn arrivals(
+        &mut self,
+        (path, way): (usize, Way),
+        now: Timestamp,
+        events: &mut EventQueue<Event>,
+    ) -> Vec<Vec<u8>> {
+        let link = self.link(path, way);
+        if link.announced.is_some_and(|at| at <= now) {
+            link.announced = None;
+        }
+        let came = std::iter::from_fn(|| link.sim.pop(now)).collect();
+        self.announce(path, way, events);
+        came
+    }
+
+    /// Hash of every datagram sent so far with its way, in order.
+    pub fn sent_hash(&self) -> u64 {
+        self.sent.digest()
+    }
+
+    /// What became of all datagrams so far.
+    pub fn stats(&self) -> LinkStats {
+        let links = self.paths.iter().flat_map(|path| &path.links);
+        links.map(|link| link.sim.stats()).fold(LinkStats::default(), |a, b| LinkStats {
+            sent: a.sent + b.sent,
+            lost: a.lost + b.lost,
+            overflowed: a.overflowed + b.overflowed,
+            duplicated: a.duplicated + b.duplicated,
+            reordered: a.reordered + b.reordered,
+            corrupted: a.corrupted + b.corrupted,
+            clogged: a.clogged + b.clogged,
+        })
+    }
+}

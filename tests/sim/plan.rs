@@ -1,0 +1,168 @@
+//! A run's whole course: what it is made of and what goes wrong when. The standard mix draws it from a seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::link_sim::{Bursts, LinkConfig};
+use truetick_server::arena::ArenaConfig;
+use truetick_server::core::room::RoomConfig;
+
+use crate::fault::{Fault, Scheduled, describe};
+use crate::network::Ways;
+
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct SimConfig {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Bots.
+    pub clients: u16,
+    /// The arena.
+    pub arena: ArenaConfig,
+    /// The room.
+    pub room: RoomConfig,
+    /// Every path at the start.
+    pub link: LinkConfig,
+    /// Each process's clock runs too fast or too slow by a random part of this, in millionths.
+    pub drift_ppm: i32,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            clients: 8,
+            arena: ArenaConfig { drones: 12, ..ArenaConfig::default() },
+            room: RoomConfig::default(),
+            link: LinkConfig::default(),
+            drift_ppm: 0,
+        }
+    }
+}
+
+/// What a run is made of, and what goes wrong.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it is made of.
+    pub config: SimConfig,
+    /// What goes wrong.
+    pub faults: Vec<Scheduled>,
+    /// When all is healed.
+    pub trouble: Duration,
+    /// How long everyone has from then on to play and to hold the same world.
+    pub settle: Duration,
+}
+
+/// What a healed run needs until everyone holds the same world, where no session ended.
+pub const SETTLE: Duration = Duration::from_secs(3);
+
+/// The same where sessions ended: their clients are silent for ten seconds before they join anew.
+pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
+
+/// How long the standard mix makes trouble.
+const TROUBLE: Duration = Duration::from_millis(4_500);
+
+/// Longest that a client is cut off in the standard mix: well under the time-out.
+const LONGEST_MS: u64 = 1_500;
+
+impl Plan {
+    /// A plan without trouble.
+    pub fn quiet(config: SimConfig) -> Self {
+        Self { config, faults: Vec::new(), trouble: Duration::ZERO, settle: SETTLE }
+    }
+
+    /// The standard mix's plan for a seed.
+    pub fn standard(seed: u64) -> Self {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let config = random_config(&mut chances, seed);
+        let count = chances.random_range(3..9);
+        let mut faults: Vec<Scheduled> = (0..count).map(|_| random_fault(&mut chances, &config)).collect();
+        faults.sort_by_key(|scheduled| scheduled.at);
+        Self::quiet(config).with(faults, TROUBLE)
+    }
+
+    /// The same with other faults, healed after `trouble`.
+    pub fn with(self, faults: Vec<Scheduled>, trouble: Duration) -> Self {
+        let rejoin = faults.iter().any(|scheduled| scheduled.fault.ends_sessions());
+        Self { faults, trouble, settle: if rejoin { SETTLE_REJOIN } else { SETTLE }, ..self }
+    }
+
+    /// How long the run is.
+    pub fn length(&self) -> Duration {
+        self.trouble + self.settle
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SimConfig { seed, clients, arena, room, link, drift_ppm } = &self.config;
+        writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
+        let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
+        writeln!(out, "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm", room.snapshot_bytes)?;
+        writeln!(out, "  paths: {}", describe(link))?;
+        for (i, scheduled) in self.faults.iter().enumerate() {
+            writeln!(out, "  {i}: {scheduled}")?;
+        }
+        write!(
+            out,
+            "  healed after {:.1} s, then {:.1} s",
+            self.trouble.as_secs_f64(),
+            self.settle.as_secs_f64()
+        )
+    }
+}
+
+fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
+    let tick_rate = if chances.random_bool(0.1) { [30, 128][chances.random_range(0..2)] } else { 60 };
+    let ghosts = chances.random_bool(0.4);
+    let arena = ArenaConfig { drones: 12, ghosts, tick_rate, ..ArenaConfig::default() };
+    let snapshot_bytes = if chances.random_bool(0.2) { 300 } else { RoomConfig::default().snapshot_bytes };
+    let radius = chances.random_range(12..46) as f32;
+    let room = RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
+    let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };
+    let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };
+    SimConfig { seed, arena, room, link, drift_ppm, ..SimConfig::default() }
+}
+
+/// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow rate.
+pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
+    let mut some = |most: f64| if chances.random_bool(0.5) { chances.random_range(0.0..most) } else { 0.0 };
+    let (loss, duplicate, reorder, corrupt) = (some(0.3), some(0.5), some(0.2), some(0.05));
+    let enter = some(0.02);
+    LinkConfig {
+        latency: Duration::from_micros(chances.random_range(0..120_000)),
+        jitter: Duration::from_micros(chances.random_range(0..40_000)),
+        loss,
+        bursts: (enter > 0.0).then_some(Bursts { enter, leave: 0.2, loss: 0.9 }),
+        duplicate,
+        reorder,
+        corrupt,
+        rate: chances.random_bool(0.2).then(|| chances.random_range(20_000..60_000)),
+        queue: Duration::from_millis(150),
+    }
+}
+
+fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
+    let client = chances.random_range(0..usize::from(config.clients));
+    let ways = [Ways::Up, Ways::Down, Ways::Both][chances.random_range(0..3)];
+    let mut longest = LONGEST_MS;
+    let fault = match chances.random_range(0..1_000) {
+        0..250 => Fault::Links { client, up: random_link(chances), down: random_link(chances) },
+        250..500 => Fault::Cut { client, ways },
+        500..700 => Fault::Clog { client, ways },
+        700..800 => Fault::PauseClient(client),
+        800..870 => {
+            longest = 700;
+            Fault::PauseServer
+        }
+        870..920 => Fault::CrashClient(client),
+        920..930 => Fault::CrashServer,
+        930..945 => Fault::ChangeAddress(client),
+        _ => Fault::JumpWall { by_ms: chances.random_range(-100_000..100_000) },
+    };
+    let lasting = Duration::from_millis(chances.random_range(30..longest));
+    let at = Duration::from_millis(chances.random_range(0..(TROUBLE - lasting).as_millis() as u64));
+    Scheduled { at, lasting, fault }
+}

@@ -1,0 +1,576 @@
+//! The whole system in one thread under virtual time: server, bots and network, from one seed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::client::runtime::{ClientEvent, ClientStats};
+use truetick_netcode::connection::DisconnectReason;
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_server::core::room::AnyRoom;
+use truetick_server::core::server::{Server, SessionEvent};
+use truetick_shared::arena::{ArenaSchema, arena_schema};
+
+use crate::check::Checks;
+use crate::client_process::{ClientProcess, add};
+use crate::clock::VirtualClock;
+use crate::event_queue::EventQueue;
+use crate::fault::{Fault, Scheduled};
+use crate::mark::{Mark, Marks};
+use crate::network::{Network, Way, Ways};
+use crate::plan::{Plan, SimConfig};
+use crate::server_process::ServerProcess;
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A datagram comes out of a path.
+    Arrival(usize, Way),
+    /// The server wants to run.
+    ServerWakes,
+    /// A client wants to run.
+    ClientWakes(usize),
+    /// A fault of the plan begins.
+    FaultBegins(usize),
+    /// It ends.
+    FaultEnds(usize),
+    /// Everything is mended.
+    Heal,
+}
+
+/// Called with each thing worth telling, for people who look at one run.
+pub type Trace = Box<dyn FnMut(Timestamp, &str)>;
+
+/// See the module.
+pub struct Sim {
+    /// Virtual now, the true time that no process sees.
+    pub now: Timestamp,
+    /// The server.
+    pub server: ServerProcess,
+    /// The bots.
+    pub clients: Vec<ClientProcess>,
+    /// What the run has been through.
+    pub marks: Marks,
+    /// World hash after each tick.
+    pub hashes: Vec<u64>,
+    pub(crate) kinds: Arc<ArenaSchema>,
+    pub(crate) network: Network,
+    checks: Checks,
+    events: EventQueue<Event>,
+    start: Timestamp,
+    link: LinkConfig,
+    drift_ppm: i32,
+    faults: Vec<Scheduled>,
+    chances: Xoshiro256PlusPlus,
+    trace: Option<Trace>,
+    /// What came out of the network in the last run.
+    recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+}
+
+/// Datagrams kept of a run.
+const RECENT: usize = 32;
+
+/// The server's address.
+const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
+
+/// What a server's wall shows when a run starts: 2026-01-01.
+const START_WALL_MS: i64 = 1_767_225_600_000;
+
+/// What the server sends goes into the network.
+struct Wire<'a> {
+    network: &'a mut Network,
+    events: &'a mut EventQueue<Event>,
+    marks: &'a mut Marks,
+    now: Timestamp,
+}
+
+impl DatagramSink for Wire<'_> {
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        if let Some(path) = self.network.path_of(to) {
+            self.network.send((path, Way::Down), bytes, self.now, (self.events, self.marks));
+        }
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl Sim {
+    /// A run at its start, without faults.
+    pub fn new(config: SimConfig) -> Self {
+        Self::of(&Plan::quiet(config), None)
+    }
+
+    /// A run of a plan at its start; `trace` is told what happens.
+    pub fn of(plan: &Plan, trace: Option<Trace>) -> Self {
+        let config = plan.config;
+        let now = Timestamp::from_millis(1_000);
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(!config.seed);
+        let clock = random_clock(&mut chances, config.drift_ppm, now);
+        let mut sim = Self {
+            now,
+            server: ServerProcess::new(config, clock, now),
+            clients: Vec::new(),
+            marks: Marks::default(),
+            hashes: Vec::new(),
+            kinds: Arc::new(arena_schema().expect("the arena's schema is valid")),
+            network: Network::new(config.seed),
+            checks: Checks::new(&config),
+            events: EventQueue::default(),
+            start: now,
+            link: config.link,
+            drift_ppm: config.drift_ppm,
+            faults: plan.faults.clone(),
+            chances,
+            trace,
+            recent: Vec::new(),
+        };
+        for i in 0..config.clients {
+            let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
+            sim.add_client(seed, now + Duration::from_millis(u64::from(i) * 7));
+        }
+        for (i, scheduled) in plan.faults.iter().enumerate() {
+            sim.events.push(now + scheduled.at, Event::FaultBegins(i));
+        }
+        if !plan.faults.is_empty() {
+            sim.events.push(now + plan.trouble, Event::Heal);
+        }
+        sim.schedule_server();
+        sim
+    }
+
+    /// Lets another bot join at `start`.
+    pub fn add_client(&mut self, seed: u64, start: Timestamp) {
+        let client = self.clients.len();
+        let path = self.network.add_path(client, [self.link; 2]);
+        let clock = random_clock(&mut self.chances, self.drift_ppm, self.now);
+        self.clients.push(ClientProcess::new(&self.kinds, seed, clock.at(start), clock, path));
+        self.schedule_client(client);
+    }
+
+    /// The server's core, which must be up.
+    pub fn core(&self) -> &Server {
+        self.server.core().expect("the server is up")
+    }
+
+    /// The server's core, which must be up.
+    pub fn core_mut(&mut self) -> &mut Server {
+        self.server.core_mut().expect("the server is up")
+    }
+
+    /// The only room of the server, which must be up.
+    pub fn room(&self) -> &dyn AnyRoom {
+        &*self.core().rooms()[0]
+    }
+
+    /// A client's present address.
+    pub fn address(&self, client: usize) -> SocketAddr {
+        self.network.address(self.clients[client].path)
+    }
+
+    /// What broke an invariant so far.
+    pub fn violations(&self) -> &[String] {
+        self.checks.violations()
+    }
+
+    /// Runs for a span of virtual time.
+    ///
+    /// # Panics
+    /// If an invariant breaks.
+    pub fn run(&mut self, span: Duration) {
+        self.run_until_broken(span);
+        assert!(self.violations().is_empty(), "{:#?}", self.violations());
+    }
+
+    /// Runs for a span of virtual time, or until an invariant breaks.
+    pub fn run_until_broken(&mut self, span: Duration) {
+        let end = self.now + span;
+        self.recent.clear();
+        while self.checks.violations().is_empty()
+            && let Some((at, event)) = self.events.pop(end)
+        {
+            self.now = at;
+            self.handle(event);
+        }
+        self.now = end;
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrival(path, way) => self.deliver(path, way),
+            Event::ServerWakes if self.server.process.is_woken(self.now) => self.run_server(),
+            Event::ClientWakes(client) if self.clients[client].process.is_woken(self.now) => {
+                self.run_client(client);
+            }
+            Event::ServerWakes | Event::ClientWakes(_) => {}
+            Event::FaultBegins(at) => self.begin_fault(at),
+            Event::FaultEnds(at) => self.end_fault(at),
+            Event::Heal => {
+                self.tell("healed");
+                self.heal();
+            }
+        }
+    }
+
+    fn tell(&mut self, what: &str) {
+        if let Some(trace) = &mut self.trace {
+            trace(Timestamp::from_nanos(self.now.as_nanos() - self.start.as_nanos()), what);
+        }
+    }
+
+    fn deliver(&mut self, path: usize, way: Way) {
+        for bytes in self.network.arrivals((path, way), self.now, &mut self.events) {
+            if self.recent.len() < RECENT {
+                let (server, client) = (SERVER.into(), self.network.address(path));
+                let (from, to) = if way == Way::Up { (client, server) } else { (server, client) };
+                self.recent.push((from, to, bytes.clone()));
+            }
+            match way {
+                Way::Up => self.to_server(path, bytes),
+                Way::Down => self.to_client(path, bytes),
+            }
+        }
+    }
+
+    fn to_server(&mut self, path: usize, bytes: Vec<u8>) {
+        if self.server.core().is_none() {
+            return;
+        }
+        if self.server.process.is_paused(self.now) {
+            return self.server.process.hold(path, bytes, self.now, (Mark::ServerPaused, &mut self.marks));
+        }
+        let shown = self.server.process.clock.at(self.now);
+        self.server_takes(path, &bytes, shown);
+        self.after_server();
+    }
+
+    fn server_takes(&mut self, path: usize, bytes: &[u8], arrived: Timestamp) {
+        let address = self.network.address(path);
+        let Some(core) = self.server.core_mut() else { return };
+        let taken = |core: &Server| core.session(address).map(|(id, c)| (id, c.traffic().packets_in));
+        let before = taken(core);
+        core.receive(address, bytes, arrived);
+        if before.is_some() && taken(core) > before {
+            self.checks.packet_taken((path, Way::Up), bytes);
+        }
+    }
+
+    /// What the server does at once when a datagram came: it answers handshakes, and notes who is there.
+    fn after_server(&mut self) {
+        let Some(core) = self.server.core_mut() else { return };
+        let now = self.now;
+        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
+        core.send_replies(&mut Wire { network, events, marks, now });
+        let mut told = Vec::new();
+        while let Some(event) = core.poll_event() {
+            told.push(event);
+        }
+        for event in told {
+            if let SessionEvent::Ended(_, DisconnectReason::TimedOut) = event {
+                self.marks.hit(Mark::TimedOut);
+            }
+            let room = self.server.core().map(|core| &*core.rooms()[0]);
+            self.checks.session_changed(&event, room, &self.network);
+            self.tell(&format!("server: {event:?}"));
+        }
+    }
+
+    fn run_server(&mut self) {
+        for (path, bytes, at) in self.server.process.take_held() {
+            self.server_takes(path, &bytes, at);
+        }
+        self.after_server();
+        let (now, shown) = (self.now, self.server.process.clock.at(self.now));
+        let Some(core) = self.server.core_mut() else { return };
+        let before = core.rooms()[0].timeline().next();
+        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
+        core.tick(&mut || shown, &mut Wire { network, events, marks, now });
+        let ticks = core.rooms()[0].timeline().next().distance(before);
+        self.after_server();
+        if ticks > 0 {
+            self.server.note_ticks(ticks as u32, &mut self.marks);
+            self.hashes.push(self.room().world_hash());
+            self.check();
+        }
+        self.schedule_server();
+    }
+
+    fn check(&mut self) {
+        let Some(core) = self.server.core() else { return };
+        let before = self.checks.violations().len();
+        self.checks.after_tick(core, &self.clients, &self.network, &mut self.marks);
+        for violation in self.checks.violations()[before..].to_vec() {
+            self.tell(&format!("BROKEN {violation}"));
+        }
+    }
+
+    fn schedule_server(&mut self) {
+        if let Some(at) = self.server.core().and_then(Server::next_deadline) {
+            self.server.process.wake(at, self.now, Event::ServerWakes, &mut self.events);
+        }
+    }
+
+    fn to_client(&mut self, path: usize, bytes: Vec<u8>) {
+        let at = self.network.client(path);
+        let client = &mut self.clients[at];
+        if client.path != path {
+            return self.marks.hit(Mark::AddressChanged);
+        }
+        if !client.is_up() {
+            return;
+        }
+        if client.process.is_paused(self.now) {
+            return client.process.hold(path, bytes, self.now, (Mark::ClientPaused, &mut self.marks));
+        }
+        let shown = client.process.clock.at(self.now);
+        self.client_takes(at, &bytes, shown);
+        self.after_client(at);
+    }
+
+    fn client_takes(&mut self, at: usize, bytes: &[u8], arrived: Timestamp) {
+        let client = &mut self.clients[at];
+        let taken = |client: &ClientProcess| {
+            client.bot.runtime().connection().map(|connection| connection.traffic().packets_in)
+        };
+        let before = taken(client);
+        client.bot.receive(bytes, arrived);
+        if before.is_some() && taken(client) > before {
+            self.checks.packet_taken((client.path, Way::Down), bytes);
+        }
+    }
+
+    fn run_client(&mut self, at: usize) {
+        if !self.clients[at].is_up() {
+            return;
+        }
+        for (_, bytes, arrived) in self.clients[at].process.take_held() {
+            self.client_takes(at, &bytes, arrived);
+        }
+        let client = &mut self.clients[at];
+        let shown = client.process.clock.at(self.now);
+        if client.wants_to_rejoin(shown) {
+            client.restart(&self.kinds, self.now);
+            self.marks.hit(Mark::ClientCameBack);
+            self.tell(&format!("client {at}: joins again"));
+        }
+        self.clients[at].bot.advance(shown);
+        self.after_client(at);
+    }
+
+    /// What a client sends and tells after it did something.
+    fn after_client(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        while let Some(bytes) = client.bot.poll_transmit() {
+            let to = (&mut self.events, &mut self.marks);
+            self.network.send((client.path, Way::Up), &bytes, self.now, to);
+        }
+        while let Some(event) = self.clients[at].bot.poll_event() {
+            self.note_client_event(at, event);
+        }
+        self.schedule_client(at);
+    }
+
+    fn note_client_event(&mut self, at: usize, event: ClientEvent) {
+        let client = &mut self.clients[at];
+        match event {
+            ClientEvent::Mispredicted(wrong) => {
+                client.note_wrong(wrong, &mut self.marks);
+                let said = format!("client {at}: predicted tick {} wrong: {:?}", wrong.tick, wrong.cause);
+                self.checks.mispredicted(at, &self.clients[at], self.server.core(), &self.network);
+                self.tell(&said);
+            }
+            ClientEvent::Game(tick, data) => {
+                if !self.checks.told(at, client, (tick, &data), &mut self.marks) {
+                    client.events.push((tick, data));
+                }
+            }
+            ClientEvent::Latency(_) => {}
+        }
+    }
+
+    fn schedule_client(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if client.is_up() {
+            let shown = client.process.clock.at(self.now);
+            let next = client.next_timeout(shown);
+            client.process.wake(next, self.now, Event::ClientWakes(at), &mut self.events);
+        }
+    }
+
+    fn begin_fault(&mut self, at: usize) {
+        let Scheduled { lasting, fault, .. } = self.faults[at];
+        let until = self.now + lasting;
+        self.tell(&format!("fault {at}: {fault}"));
+        match fault {
+            Fault::Links { client, up, down } => self.set_client_links(client, up, down),
+            Fault::Cut { client, ways } => {
+                let mark = match ways {
+                    Ways::Up => Mark::CutUp,
+                    Ways::Down => Mark::CutDown,
+                    Ways::Both => Mark::CutBoth,
+                };
+                self.cut(client, ways, Some(mark));
+            }
+            Fault::Clog { client, ways } => {
+                let path = self.clients[client].path;
+                ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
+            }
+            Fault::PauseClient(client) => self.clients[client].process.pause(until),
+            Fault::PauseServer => self.stall_server(lasting),
+            Fault::CrashClient(client) => {
+                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
+                self.clients[client].crash();
+            }
+            Fault::CrashServer => {
+                let open = self.server.core().map_or(0, Server::sessions);
+                self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
+                self.server.crash(&mut self.marks);
+            }
+            Fault::ChangeAddress(client) => {
+                self.clients[client].path = self.network.add_path(client, [self.link; 2]);
+            }
+            Fault::JumpWall { by_ms } => {
+                let before = self.server.process.clock.wall_ms(self.now);
+                self.server.process.clock.jump_wall(by_ms);
+                let jumped = self.server.process.clock.wall_ms(self.now) != before;
+                self.marks.add(Mark::WallJumped, u64::from(jumped));
+            }
+        }
+        self.events.push(until, Event::FaultEnds(at));
+    }
+
+    fn end_fault(&mut self, at: usize) {
+        self.tell(&format!("fault {at} ends"));
+        match self.faults[at].fault {
+            Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
+            Fault::Cut { client, ways } => self.cut(client, ways, None),
+            Fault::CrashClient(client) if !self.clients[client].is_up() => {
+                self.clients[client].restart(&self.kinds, self.now);
+                self.schedule_client(client);
+            }
+            Fault::CrashServer if self.server.core().is_none() => {
+                self.server.start(self.now);
+                self.checks.server_restarted();
+                self.schedule_server();
+            }
+            _ => {}
+        }
+    }
+
+    fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {
+        let path = self.clients[client].path;
+        ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
+    }
+
+    /// From now on every path is perfect.
+    pub fn heal(&mut self) {
+        self.set_links(LinkConfig::default());
+        for client in 0..self.clients.len() {
+            self.cut(client, Ways::Both, None);
+        }
+    }
+
+    /// Changes every path from now on, those of clients to come included.
+    pub fn set_links(&mut self, config: LinkConfig) {
+        self.link = config;
+        for client in 0..self.clients.len() {
+            self.set_client_links(client, config, config);
+        }
+    }
+
+    /// Changes one client's two ways from now on.
+    pub fn set_client_links(&mut self, client: usize, up: LinkConfig, down: LinkConfig) {
+        let path = self.clients[client].path;
+        self.network.set(path, Way::Up, up);
+        self.network.set(path, Way::Down, down);
+    }
+
+    /// The server's process stands still for a while; what comes waits in its socket.
+    pub fn stall_server(&mut self, span: Duration) {
+        self.server.process.pause(self.now + span);
+        self.schedule_server();
+    }
+
+    /// Some of what came out of the network in the last run, as (from, to, bytes).
+    pub fn recent_datagrams(&self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.recent.clone()
+    }
+
+    /// Hands over a datagram at once that nobody sent.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if to == SERVER.into() {
+            let shown = self.server.process.clock.at(self.now);
+            self.core_mut().receive(from, bytes, shown);
+        } else if let Some(path) = self.network.path_of(to) {
+            self.to_client(path, bytes.to_vec());
+        }
+    }
+
+    /// Hash of every byte sent so far on every path, in order.
+    pub fn sent_hash(&self) -> u64 {
+        self.network.sent_hash()
+    }
+
+    /// Clients that play.
+    pub fn playing(&self) -> usize {
+        self.clients.iter().filter(|client| client.is_playing()).count()
+    }
+
+    /// The clients' counts, summed.
+    pub fn stats(&self) -> ClientStats {
+        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), add)
+    }
+
+    /// The server's own time.
+    pub fn server_time(&self) -> Timestamp {
+        self.server.process.clock.at(self.now)
+    }
+
+    /// Completes the marks with what was counted elsewhere; for the end of a run.
+    pub fn final_marks(&self) -> Marks {
+        let mut marks = self.marks.clone();
+        self.server.note_figures(&mut marks);
+        let (links, clients) = (self.network.stats(), self.stats());
+        for (mark, count) in [
+            (Mark::Lost, links.lost),
+            (Mark::Doubled, links.duplicated),
+            (Mark::Overtaken, links.reordered),
+            (Mark::Damaged, links.corrupted),
+            (Mark::Overflowed, links.overflowed),
+            (Mark::Clogged, links.clogged),
+            (Mark::CopyStale, clients.stale),
+            (Mark::DamageRefused, clients.decode_errors),
+            (Mark::Resynced, clients.resyncs),
+        ] {
+            marks.add(mark, count);
+        }
+        let clocks = self.clients.iter().map(|client| client.process.clock);
+        let off = |clock: VirtualClock| {
+            let passed = |at: Timestamp| clock.at(at).as_nanos();
+            let own = passed(self.now) - passed(self.start);
+            own.abs_diff(self.now.as_nanos() - self.start.as_nanos()) >= 1_000_000
+        };
+        marks.add(Mark::ClockDrifted, clocks.filter(|clock| off(*clock)).count() as u64);
+        marks
+    }
+
+    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is now, and
+    /// was told every reliable message said until then.
+    pub fn unconverged(&self, healed: truetick_netcode::tick::Tick) -> Vec<String> {
+        let mut wrong = crate::convergence::unconverged(self, healed);
+        wrong.extend(self.checks.untold(&self.clients, healed));
+        wrong
+    }
+}
+
+fn random_clock(chances: &mut Xoshiro256PlusPlus, drift_ppm: i32, now: Timestamp) -> VirtualClock {
+    let shown = Timestamp::from_micros(chances.random_range(0..1_000_000_000_000));
+    let mut clock = VirtualClock::new(now, shown, START_WALL_MS);
+    if drift_ppm > 0 {
+        clock.set_drift_ppm(now, chances.random_range(-drift_ppm..=drift_ppm));
+    }
+    clock
+}
