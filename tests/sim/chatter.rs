@@ -33,7 +33,7 @@ pub fn message(channel: usize, tick: Tick) -> Option<Vec<u8>> {
         return None;
     }
     let mut data = [HEAD.as_slice(), &[channel as u8], &tick.0.to_le_bytes()].concat();
-    let large = CHANNELS[channel] != Channel::Unreliable && tick.0 / PERIOD % LARGE_EVERY == 0;
+    let large = CHANNELS[channel] != Channel::Unreliable && (tick.0 / PERIOD).is_multiple_of(LARGE_EVERY);
     data.resize(if large { 1_300 } else { 32 }, tick.0 as u8);
     Some(data)
 }

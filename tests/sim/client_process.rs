@@ -16,9 +16,6 @@ use crate::process::Process;
 /// How long a player whose session ended takes to press the button again.
 const REJOIN_AFTER: Duration = Duration::from_millis(700);
 
-/// Receive buffer of a client's socket: the default of most systems.
-const SOCKET_BYTES: usize = 208 * 1024;
-
 /// See the module.
 pub struct ClientProcess {
     /// The bot with its runtime: that of its last life while it is down.
@@ -44,14 +41,14 @@ impl ClientProcess {
         kinds: &Arc<ArenaSchema>,
         seed: u64,
         start: Timestamp,
-        clock: crate::clock::VirtualClock,
-        path: usize,
+        clock: crate::virtual_clock::VirtualClock,
+        (path, socket_bytes): (usize, usize),
     ) -> Self {
         Self {
             bot: BotClient::new(kinds.clone(), seed, start),
             wrong: Vec::new(),
             events: Vec::new(),
-            process: Process::new(clock, SOCKET_BYTES),
+            process: Process::new(clock, socket_bytes),
             path,
             life: 0,
             seed,

@@ -9,6 +9,7 @@ use crate::network::Ways;
 
 /// Something that goes wrong. Clients are named by their place in the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a plan holds a handful of them")]
 pub enum Fault {
     /// A client's path behaves otherwise.
     Links {

@@ -65,6 +65,16 @@ impl fmt::Display for Mark {
     }
 }
 
+/// What the standard mix cannot bring about: only stories claim it.
+const STORIES_ONLY: &[Mark] = &[Mark::Resynced];
+
+impl Mark {
+    /// What a long run of the standard mix claims.
+    pub fn standard() -> Vec<Mark> {
+        Self::ALL.iter().copied().filter(|mark| !STORIES_ONLY.contains(mark)).collect()
+    }
+}
+
 /// How often each mark was hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks(Vec<u64>);

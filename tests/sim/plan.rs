@@ -27,6 +27,8 @@ pub struct SimConfig {
     pub link: LinkConfig,
     /// Each process's clock runs too fast or too slow by a random part of this, in millionths.
     pub drift_ppm: i32,
+    /// Receive buffer of each client's socket.
+    pub socket_bytes: usize,
 }
 
 impl Default for SimConfig {
@@ -38,6 +40,8 @@ impl Default for SimConfig {
             room: RoomConfig::default(),
             link: LinkConfig::default(),
             drift_ppm: 0,
+            // The default of most systems.
+            socket_bytes: 208 * 1_024,
         }
     }
 }
@@ -97,10 +101,14 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimConfig { seed, clients, arena, room, link, drift_ppm } = &self.config;
+        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes } = &self.config;
         writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
         let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
-        writeln!(out, "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm", room.snapshot_bytes)?;
+        writeln!(
+            out,
+            "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm, {socket_bytes} bytes a socket",
+            room.snapshot_bytes
+        )?;
         writeln!(out, "  paths: {}", describe(link))?;
         for (i, scheduled) in self.faults.iter().enumerate() {
             writeln!(out, "  {i}: {scheduled}")?;
@@ -123,7 +131,8 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let room = RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
     let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };
     let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };
-    SimConfig { seed, arena, room, link, drift_ppm, ..SimConfig::default() }
+    let socket_bytes = if chances.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
+    SimConfig { seed, arena, room, link, drift_ppm, socket_bytes, ..SimConfig::default() }
 }
 
 /// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow rate.

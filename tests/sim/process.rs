@@ -2,9 +2,9 @@
 
 use truetick_netcode::time::Timestamp;
 
-use crate::clock::VirtualClock;
 use crate::event_queue::EventQueue;
 use crate::mark::{Mark, Marks};
+use crate::virtual_clock::VirtualClock;
 use crate::world::Event;
 
 /// A datagram that waits in a socket: its path, its bytes, its arrival on the process's own clock.

@@ -6,10 +6,10 @@ use truetick_server::core::room::{AnyRoom, Room, RoomConfig};
 use truetick_server::core::server::Server;
 
 use crate::chatter::Chatter;
-use crate::clock::VirtualClock;
 use crate::mark::{Mark, Marks};
 use crate::plan::SimConfig;
 use crate::process::Process;
+use crate::virtual_clock::VirtualClock;
 
 /// Receive buffer of the server's socket; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
 const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;

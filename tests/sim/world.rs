@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::client::runtime::{ClientEvent, ClientStats};
+use truetick_netcode::client::runtime::ClientEvent;
 use truetick_netcode::connection::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::time::Timestamp;
@@ -16,14 +16,14 @@ use truetick_server::core::server::{Server, SessionEvent};
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
-use crate::client_process::{ClientProcess, add};
-use crate::clock::VirtualClock;
+use crate::client_process::ClientProcess;
 use crate::event_queue::EventQueue;
-use crate::fault::{Fault, Scheduled};
+use crate::fault::Scheduled;
 use crate::mark::{Mark, Marks};
-use crate::network::{Network, Way, Ways};
+use crate::network::{Network, Way};
 use crate::plan::{Plan, SimConfig};
 use crate::server_process::ServerProcess;
+use crate::virtual_clock::VirtualClock;
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,14 @@ pub struct Sim {
     pub hashes: Vec<u64>,
     pub(crate) kinds: Arc<ArenaSchema>,
     pub(crate) network: Network,
-    checks: Checks,
-    events: EventQueue<Event>,
-    start: Timestamp,
-    link: LinkConfig,
+    pub(crate) checks: Checks,
+    pub(crate) events: EventQueue<Event>,
+    pub(crate) start: Timestamp,
+    /// How the paths of clients to come behave.
+    pub(crate) link: LinkConfig,
     drift_ppm: i32,
-    faults: Vec<Scheduled>,
+    socket_bytes: usize,
+    pub(crate) faults: Vec<Scheduled>,
     chances: Xoshiro256PlusPlus,
     trace: Option<Trace>,
     /// What came out of the network in the last run.
@@ -123,6 +125,7 @@ impl Sim {
             start: now,
             link: config.link,
             drift_ppm: config.drift_ppm,
+            socket_bytes: config.socket_bytes,
             faults: plan.faults.clone(),
             chances,
             trace,
@@ -135,7 +138,7 @@ impl Sim {
         for (i, scheduled) in plan.faults.iter().enumerate() {
             sim.events.push(now + scheduled.at, Event::FaultBegins(i));
         }
-        if !plan.faults.is_empty() {
+        if !plan.trouble.is_zero() {
             sim.events.push(now + plan.trouble, Event::Heal);
         }
         sim.schedule_server();
@@ -147,7 +150,13 @@ impl Sim {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
         let clock = random_clock(&mut self.chances, self.drift_ppm, self.now);
-        self.clients.push(ClientProcess::new(&self.kinds, seed, clock.at(start), clock, path));
+        self.clients.push(ClientProcess::new(
+            &self.kinds,
+            seed,
+            clock.at(start),
+            clock,
+            (path, self.socket_bytes),
+        ));
         self.schedule_client(client);
     }
 
@@ -215,7 +224,7 @@ impl Sim {
         }
     }
 
-    fn tell(&mut self, what: &str) {
+    pub(crate) fn tell(&mut self, what: &str) {
         if let Some(trace) = &mut self.trace {
             trace(Timestamp::from_nanos(self.now.as_nanos() - self.start.as_nanos()), what);
         }
@@ -229,13 +238,13 @@ impl Sim {
                 self.recent.push((from, to, bytes.clone()));
             }
             match way {
-                Way::Up => self.to_server(path, bytes),
-                Way::Down => self.to_client(path, bytes),
+                Way::Up => self.arrive_at_server(path, bytes),
+                Way::Down => self.arrive_at_client(path, bytes),
             }
         }
     }
 
-    fn to_server(&mut self, path: usize, bytes: Vec<u8>) {
+    fn arrive_at_server(&mut self, path: usize, bytes: Vec<u8>) {
         if self.server.core().is_none() {
             return;
         }
@@ -272,8 +281,7 @@ impl Sim {
             if let SessionEvent::Ended(_, DisconnectReason::TimedOut) = event {
                 self.marks.hit(Mark::TimedOut);
             }
-            let room = self.server.core().map(|core| &*core.rooms()[0]);
-            self.checks.session_changed(&event, room, &self.network);
+            self.checks.session_changed(&event, self.server.core(), &self.network);
             self.tell(&format!("server: {event:?}"));
         }
     }
@@ -302,18 +310,17 @@ impl Sim {
         let Some(core) = self.server.core() else { return };
         let before = self.checks.violations().len();
         self.checks.after_tick(core, &self.clients, &self.network, &mut self.marks);
-        for violation in self.checks.violations()[before..].to_vec() {
-            self.tell(&format!("BROKEN {violation}"));
-        }
+        let broken: Vec<String> = self.checks.violations()[before..].to_vec();
+        broken.iter().for_each(|violation| self.tell(&format!("BROKEN {violation}")));
     }
 
-    fn schedule_server(&mut self) {
+    pub(crate) fn schedule_server(&mut self) {
         if let Some(at) = self.server.core().and_then(Server::next_deadline) {
             self.server.process.wake(at, self.now, Event::ServerWakes, &mut self.events);
         }
     }
 
-    fn to_client(&mut self, path: usize, bytes: Vec<u8>) {
+    fn arrive_at_client(&mut self, path: usize, bytes: Vec<u8>) {
         let at = self.network.client(path);
         let client = &mut self.clients[at];
         if client.path != path {
@@ -391,107 +398,13 @@ impl Sim {
         }
     }
 
-    fn schedule_client(&mut self, at: usize) {
+    pub(crate) fn schedule_client(&mut self, at: usize) {
         let client = &mut self.clients[at];
         if client.is_up() {
             let shown = client.process.clock.at(self.now);
             let next = client.next_timeout(shown);
             client.process.wake(next, self.now, Event::ClientWakes(at), &mut self.events);
         }
-    }
-
-    fn begin_fault(&mut self, at: usize) {
-        let Scheduled { lasting, fault, .. } = self.faults[at];
-        let until = self.now + lasting;
-        self.tell(&format!("fault {at}: {fault}"));
-        match fault {
-            Fault::Links { client, up, down } => self.set_client_links(client, up, down),
-            Fault::Cut { client, ways } => {
-                let mark = match ways {
-                    Ways::Up => Mark::CutUp,
-                    Ways::Down => Mark::CutDown,
-                    Ways::Both => Mark::CutBoth,
-                };
-                self.cut(client, ways, Some(mark));
-            }
-            Fault::Clog { client, ways } => {
-                let path = self.clients[client].path;
-                ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
-            }
-            Fault::PauseClient(client) => self.clients[client].process.pause(until),
-            Fault::PauseServer => self.stall_server(lasting),
-            Fault::CrashClient(client) => {
-                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
-                self.clients[client].crash();
-            }
-            Fault::CrashServer => {
-                let open = self.server.core().map_or(0, Server::sessions);
-                self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
-                self.server.crash(&mut self.marks);
-            }
-            Fault::ChangeAddress(client) => {
-                self.clients[client].path = self.network.add_path(client, [self.link; 2]);
-            }
-            Fault::JumpWall { by_ms } => {
-                let before = self.server.process.clock.wall_ms(self.now);
-                self.server.process.clock.jump_wall(by_ms);
-                let jumped = self.server.process.clock.wall_ms(self.now) != before;
-                self.marks.add(Mark::WallJumped, u64::from(jumped));
-            }
-        }
-        self.events.push(until, Event::FaultEnds(at));
-    }
-
-    fn end_fault(&mut self, at: usize) {
-        self.tell(&format!("fault {at} ends"));
-        match self.faults[at].fault {
-            Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
-            Fault::Cut { client, ways } => self.cut(client, ways, None),
-            Fault::CrashClient(client) if !self.clients[client].is_up() => {
-                self.clients[client].restart(&self.kinds, self.now);
-                self.schedule_client(client);
-            }
-            Fault::CrashServer if self.server.core().is_none() => {
-                self.server.start(self.now);
-                self.checks.server_restarted();
-                self.schedule_server();
-            }
-            _ => {}
-        }
-    }
-
-    fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {
-        let path = self.clients[client].path;
-        ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
-    }
-
-    /// From now on every path is perfect.
-    pub fn heal(&mut self) {
-        self.set_links(LinkConfig::default());
-        for client in 0..self.clients.len() {
-            self.cut(client, Ways::Both, None);
-        }
-    }
-
-    /// Changes every path from now on, those of clients to come included.
-    pub fn set_links(&mut self, config: LinkConfig) {
-        self.link = config;
-        for client in 0..self.clients.len() {
-            self.set_client_links(client, config, config);
-        }
-    }
-
-    /// Changes one client's two ways from now on.
-    pub fn set_client_links(&mut self, client: usize, up: LinkConfig, down: LinkConfig) {
-        let path = self.clients[client].path;
-        self.network.set(path, Way::Up, up);
-        self.network.set(path, Way::Down, down);
-    }
-
-    /// The server's process stands still for a while; what comes waits in its socket.
-    pub fn stall_server(&mut self, span: Duration) {
-        self.server.process.pause(self.now + span);
-        self.schedule_server();
     }
 
     /// Some of what came out of the network in the last run, as (from, to, bytes).
@@ -505,64 +418,8 @@ impl Sim {
             let shown = self.server.process.clock.at(self.now);
             self.core_mut().receive(from, bytes, shown);
         } else if let Some(path) = self.network.path_of(to) {
-            self.to_client(path, bytes.to_vec());
+            self.arrive_at_client(path, bytes.to_vec());
         }
-    }
-
-    /// Hash of every byte sent so far on every path, in order.
-    pub fn sent_hash(&self) -> u64 {
-        self.network.sent_hash()
-    }
-
-    /// Clients that play.
-    pub fn playing(&self) -> usize {
-        self.clients.iter().filter(|client| client.is_playing()).count()
-    }
-
-    /// The clients' counts, summed.
-    pub fn stats(&self) -> ClientStats {
-        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), add)
-    }
-
-    /// The server's own time.
-    pub fn server_time(&self) -> Timestamp {
-        self.server.process.clock.at(self.now)
-    }
-
-    /// Completes the marks with what was counted elsewhere; for the end of a run.
-    pub fn final_marks(&self) -> Marks {
-        let mut marks = self.marks.clone();
-        self.server.note_figures(&mut marks);
-        let (links, clients) = (self.network.stats(), self.stats());
-        for (mark, count) in [
-            (Mark::Lost, links.lost),
-            (Mark::Doubled, links.duplicated),
-            (Mark::Overtaken, links.reordered),
-            (Mark::Damaged, links.corrupted),
-            (Mark::Overflowed, links.overflowed),
-            (Mark::Clogged, links.clogged),
-            (Mark::CopyStale, clients.stale),
-            (Mark::DamageRefused, clients.decode_errors),
-            (Mark::Resynced, clients.resyncs),
-        ] {
-            marks.add(mark, count);
-        }
-        let clocks = self.clients.iter().map(|client| client.process.clock);
-        let off = |clock: VirtualClock| {
-            let passed = |at: Timestamp| clock.at(at).as_nanos();
-            let own = passed(self.now) - passed(self.start);
-            own.abs_diff(self.now.as_nanos() - self.start.as_nanos()) >= 1_000_000
-        };
-        marks.add(Mark::ClockDrifted, clocks.filter(|clock| off(*clock)).count() as u64);
-        marks
-    }
-
-    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is now, and
-    /// was told every reliable message said until then.
-    pub fn unconverged(&self, healed: truetick_netcode::tick::Tick) -> Vec<String> {
-        let mut wrong = crate::convergence::unconverged(self, healed);
-        wrong.extend(self.checks.untold(&self.clients, healed));
-        wrong
     }
 }
 

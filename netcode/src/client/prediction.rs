@@ -80,14 +80,24 @@ struct Frame<C> {
 pub struct Prediction<C> {
     frames: VecDeque<Frame<C>>,
     compared: Option<Tick>,
-    /// The server's counts at the last comparison: a change since explains a difference.
+    /// The server's counts as told last.
     missing: u8,
     interactions: u32,
+    /// What happened since the last comparison: it explains a difference.
+    lacked: bool,
+    touched: bool,
 }
 
 impl<C: Command> Default for Prediction<C> {
     fn default() -> Self {
-        Self { frames: VecDeque::new(), compared: None, missing: 0, interactions: 0 }
+        Self {
+            frames: VecDeque::new(),
+            compared: None,
+            missing: 0,
+            interactions: 0,
+            lacked: false,
+            touched: false,
+        }
     }
 }
 
@@ -133,9 +143,9 @@ impl<C: Command> Prediction<C> {
             return Reconciled::NothingToCompare;
         }
         self.compared = Some(tick);
-        let lacked = std::mem::replace(&mut self.missing, feedback.missing) != feedback.missing;
+        self.lacked |= std::mem::replace(&mut self.missing, feedback.missing) != feedback.missing;
         let interactions = game.interactions(server);
-        let touched = std::mem::replace(&mut self.interactions, interactions) != interactions;
+        self.touched |= std::mem::replace(&mut self.interactions, interactions) != interactions;
         while self.frames.front().is_some_and(|frame| tick.is_after(frame.tick)) {
             self.frames.pop_front();
         }
@@ -145,6 +155,7 @@ impl<C: Command> Prediction<C> {
         if frame.state.is_none() && feedback.margin.is_none() {
             return Reconciled::NothingToCompare;
         }
+        let (lacked, touched) = (std::mem::take(&mut self.lacked), std::mem::take(&mut self.touched));
         let Some(predicted) = frame.state.replace(server.into()) else {
             self.replay(game, kind, server);
             return Reconciled::Started;

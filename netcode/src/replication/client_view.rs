@@ -301,14 +301,14 @@ impl ClientView {
     fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
         let first = self.next_index == 0;
         let tick = shared.ring.tick();
-        let left = &self.due[self.written..];
-        let newest = left.iter().filter_map(|due| due.base).reduce(Tick::later);
         let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
         if first {
             self.defer_untold(told);
         }
+        let left = &self.due[self.written..];
+        let newest = left.iter().filter_map(|due| due.base).reduce(Tick::later);
         SnapshotHeader {
             tick,
             index: self.next_index,

@@ -68,7 +68,8 @@ impl Feedback {
     }
 }
 
-/// Relevant entities that changed but found no room in this tick.
+/// Entities whose absence says nothing: relevant ones that changed but found no room in this tick, and those that
+/// left sight without the packet naming their removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Deferred {
     /// None: absence means unchanged.

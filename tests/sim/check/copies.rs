@@ -113,8 +113,8 @@ impl CopyCheck {
             return Some("is nobody's to see".into());
         }
         let audience = if remote.own { Audience::Owner } else { Audience::Others };
-        let shown = fields.iter().zip(&remote.newest().fields);
-        let leak = shown.filter(|(field, value)| !audience.sees(field.visibility) && **value != 0).next();
+        let mut shown = fields.iter().zip(&remote.newest().fields);
+        let leak = shown.find(|(field, value)| !audience.sees(field.visibility) && **value != 0);
         leak.map(|(field, _)| format!("shows its {}", field.name))
     }
 

@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use truetick_netcode::channel::Channel;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::SLICE_BYTES;
 use truetick_netcode::tick::Tick;
 
 use crate::chatter::{CHANNELS, PERIOD, message, parse};
 use crate::mark::{Mark, Marks};
 
-/// A client's place, its life, and its number in that life.
-pub type Session = (usize, u64, ClientId);
+/// A client's place, and the key of the session that it is in.
+pub type Session = (usize, u64);
 
 #[derive(Debug)]
 struct Heard {
-    session: (u64, ClientId),
+    key: u64,
     /// First tick whose messages are for it.
     since: Tick,
     /// Ticks heard, per channel.
@@ -25,38 +24,31 @@ struct Heard {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct DeliveryCheck {
-    joined: BTreeMap<ClientId, Tick>,
+    /// By session key.
+    joined: BTreeMap<u64, Tick>,
     heard: BTreeMap<usize, Heard>,
 }
 
 impl DeliveryCheck {
-    /// The server's numbers begin anew.
-    pub fn server_restarted(&mut self) {
-        self.joined.clear();
-    }
-
     /// A session begins: messages from `tick` on are for it.
-    pub fn joined(&mut self, client: ClientId, tick: Tick) {
-        self.joined.insert(client, tick);
+    pub fn joined(&mut self, key: u64, tick: Tick) {
+        self.joined.insert(key, tick);
     }
 
     /// A client was told something. False if it is none of ours.
     pub fn told(
         &mut self,
-        (at, life, id): Session,
+        (at, key): Session,
         (tick, data): (Tick, &[u8]),
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) -> bool {
         let Some((channel, said)) = parse(data) else { return false };
-        let heard = self.heard.entry(at).or_insert_with(|| Heard {
-            session: (life, id),
-            since: Tick(0),
-            ticks: Default::default(),
-        });
-        if heard.session != (life, id) || heard.since == Tick(0) {
-            let since = self.joined.get(&id).copied().unwrap_or(Tick(u32::MAX));
-            *heard = Heard { session: (life, id), since, ticks: Default::default() };
+        let since = self.joined.get(&key).copied().unwrap_or(Tick(u32::MAX - PERIOD));
+        let begin = || Heard { key, since, ticks: Default::default() };
+        let heard = self.heard.entry(at).or_insert_with(begin);
+        if heard.key != key {
+            *heard = begin();
         }
         let complaint = heard.check(channel, (tick, said), data);
         wrong.extend(
@@ -68,9 +60,9 @@ impl DeliveryCheck {
     }
 
     /// Reliable messages said until `until` that a client was not told.
-    pub fn untold(&self, (at, life, id): Session, until: Tick) -> Vec<String> {
-        let since = self.joined.get(&id).copied().unwrap_or(until);
-        let heard = self.heard.get(&at).filter(|heard| heard.session == (life, id));
+    pub fn untold(&self, (at, key): Session, until: Tick) -> Vec<String> {
+        let since = self.joined.get(&key).copied().unwrap_or(until);
+        let heard = self.heard.get(&at).filter(|heard| heard.key == key);
         let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
         let lacks = |channel: usize| {
             let mut due = due_from(channel, since)..=until.0;

@@ -24,7 +24,6 @@ use truetick_netcode::client::runtime::ClientState;
 use truetick_netcode::connection::{Connection, DisconnectReason};
 use truetick_netcode::handshake::ClientId;
 use truetick_netcode::tick::Tick;
-use truetick_server::core::room::AnyRoom;
 use truetick_server::core::server::{Server, SessionEvent};
 
 use crate::client_process::ClientProcess;
@@ -99,7 +98,6 @@ impl Checks {
     pub fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
         self.copies.forget();
-        self.delivery.server_restarted();
     }
 
     /// The server ran one or more ticks.
@@ -159,7 +157,7 @@ impl Checks {
     }
 
     /// Someone came or went.
-    pub fn session_changed(&mut self, event: &SessionEvent, room: Option<&dyn AnyRoom>, network: &Network) {
+    pub fn session_changed(&mut self, event: &SessionEvent, core: Option<&Server>, network: &Network) {
         let mut wrong = Vec::new();
         match event {
             SessionEvent::Joined(id, address) => {
@@ -167,8 +165,10 @@ impl Checks {
                     self.strangers.insert(*id);
                 }
                 self.identity.client_joined(*id, &mut wrong);
-                if let Some(room) = room {
-                    self.delivery.joined(*id, room.timeline().next());
+                if let Some((core, (_, session))) =
+                    core.and_then(|core| Some((core, core.session(*address)?)))
+                {
+                    self.delivery.joined(session.key(), core.rooms()[0].timeline().next());
                 }
             }
             SessionEvent::Ended(id, reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow))
@@ -197,8 +197,8 @@ impl Checks {
         marks: &mut Marks,
     ) -> bool {
         let mut wrong = Vec::new();
-        let Some(id) = client.bot.runtime().id() else { return false };
-        let known = self.delivery.told((at, client.life, id), event, marks, &mut wrong);
+        let Some(connection) = client.bot.runtime().connection() else { return false };
+        let known = self.delivery.told((at, connection.key()), event, marks, &mut wrong);
         self.broken(wrong);
         known
     }
@@ -206,7 +206,8 @@ impl Checks {
     /// Reliable messages said until `until` that a client was not told.
     pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
         let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
-        let sessions = playing.filter_map(|(at, client)| Some((at, client.life, client.bot.runtime().id()?)));
+        let sessions =
+            playing.filter_map(|(at, client)| Some((at, client.bot.runtime().connection()?.key())));
         sessions.flat_map(|session| self.delivery.untold(session, until)).collect()
     }
 }

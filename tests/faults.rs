@@ -1,0 +1,144 @@
+//! One story per fault: what goes wrong, and that everyone comes right again with every invariant kept.
+
+use std::time::Duration;
+
+use truetick_netcode::link_sim::{Bursts, LinkConfig};
+use truetick_tests::fault::Fault;
+use truetick_tests::mark::Mark;
+use truetick_tests::network::Ways;
+use truetick_tests::scenario::Scenario;
+
+const WAN: LinkConfig = LinkConfig {
+    latency: Duration::from_millis(40),
+    jitter: Duration::from_millis(6),
+    loss: 0.0,
+    bursts: None,
+    duplicate: 0.0,
+    reorder: 0.0,
+    corrupt: 0.0,
+    rate: None,
+    queue: Duration::ZERO,
+};
+
+#[test]
+fn three_of_ten_datagrams_lost() {
+    Scenario::new(1)
+        .link(LinkConfig { loss: 0.3, ..WAN })
+        .must_hit(&[Mark::Lost, Mark::CommandMissing])
+        .heals();
+}
+
+#[test]
+fn every_other_datagram_twice() {
+    let link = LinkConfig { duplicate: 0.5, ..WAN };
+    Scenario::new(2).link(link).must_hit(&[Mark::Doubled, Mark::CopyStale]).heals();
+}
+
+#[test]
+fn datagrams_overtaken_and_damaged() {
+    let link = LinkConfig { reorder: 0.2, corrupt: 0.1, ..WAN };
+    Scenario::new(3).link(link).must_hit(&[Mark::Overtaken, Mark::Damaged, Mark::DamageRefused]).heals();
+}
+
+#[test]
+fn losses_in_bursts_on_a_narrow_path() {
+    let bursts = Some(Bursts { enter: 0.02, leave: 0.1, loss: 1.0 });
+    let link = LinkConfig { bursts, rate: Some(9_000), ..WAN };
+    Scenario::new(4).link(link).must_hit(&[Mark::Lost, Mark::Overflowed]).heals();
+}
+
+#[test]
+fn a_client_that_is_not_heard() {
+    let fault = Fault::Cut { client: 0, ways: Ways::Up };
+    Scenario::new(5).fault(700, 1_200, fault).must_hit(&[Mark::CutUp, Mark::CommandMissing]).heals();
+}
+
+#[test]
+fn a_client_that_hears_nothing() {
+    let fault = Fault::Cut { client: 0, ways: Ways::Down };
+    Scenario::new(6).fault(700, 1_200, fault).must_hit(&[Mark::CutDown]).heals();
+}
+
+#[test]
+fn a_client_cut_off_both_ways_until_its_session_ends() {
+    let fault = Fault::Cut { client: 3, ways: Ways::Both };
+    let marks = [Mark::CutBoth, Mark::TimedOut, Mark::ClientCameBack];
+    Scenario::new(7).fault(1_000, 12_000, fault).must_hit(&marks).heals();
+}
+
+#[test]
+fn everyone_cut_off_at_once() {
+    let cut = |story: Scenario, client| story.fault(800, 900, Fault::Cut { client, ways: Ways::Both });
+    (0..8).fold(Scenario::new(8), cut).must_hit(&[Mark::CutBoth, Mark::CommandMissing]).heals();
+}
+
+#[test]
+fn a_clog_that_lets_all_out_at_once() {
+    let fault = Fault::Clog { client: 1, ways: Ways::Both };
+    Scenario::new(9).fault(800, 1_400, fault).must_hit(&[Mark::Clogged]).heals();
+}
+
+#[test]
+fn a_clog_longer_than_the_prediction_still_explains_what_it_hid() {
+    let fault = Fault::Clog { client: 4, ways: Ways::Down };
+    let story = Scenario::new(3_633).with(|config| config.arena.tick_rate = 128);
+    story.fault(1_572, 1_424, fault).must_hit(&[Mark::Clogged, Mark::WrongByTouch]).heals();
+}
+
+#[test]
+fn a_client_that_stands_still_behind_a_small_socket() {
+    let story = Scenario::new(10).with(|config| config.socket_bytes = 8 * 1_024);
+    let marks = [Mark::ClientPaused, Mark::SocketOverflowed];
+    story.fault(700, 900, Fault::PauseClient(2)).must_hit(&marks).heals();
+}
+
+#[test]
+fn a_server_that_stands_still() {
+    let story =
+        Scenario::new(11).link(WAN).fault(600, 60, Fault::PauseServer).fault(1_000, 400, Fault::PauseServer);
+    story.must_hit(&[Mark::ServerPaused, Mark::CaughtUp, Mark::Slipped]).heals();
+}
+
+#[test]
+fn a_client_that_crashes_and_comes_back() {
+    let story = Scenario::new(12).fault(900, 300, Fault::CrashClient(0));
+    story.must_hit(&[Mark::ClientCrashed]).heals();
+}
+
+#[test]
+fn a_server_that_crashes_and_starts_empty() {
+    let marks = [Mark::ServerCrashed, Mark::ClientCameBack];
+    Scenario::new(13).link(WAN).fault(1_500, 500, Fault::CrashServer).must_hit(&marks).heals();
+}
+
+#[test]
+fn a_client_whose_address_changes() {
+    let marks = [Mark::AddressChanged, Mark::TimedOut, Mark::ClientCameBack];
+    Scenario::new(14).link(WAN).fault(1_000, 0, Fault::ChangeAddress(5)).must_hit(&marks).heals();
+}
+
+#[test]
+fn clocks_that_run_apart_and_one_that_is_set() {
+    let story = Scenario::new(15).with(|config| config.drift_ppm = 500).trouble_ms(20_000);
+    let story = story.fault(1_000, 0, Fault::JumpWall { by_ms: -3_600_000 });
+    let outcome = story.must_hit(&[Mark::ClockDrifted, Mark::WallJumped]).heals();
+    assert_eq!(outcome.marks.count(Mark::CommandMissing), 0);
+}
+
+#[test]
+fn more_leaves_sight_at_once_than_one_packet_can_tell() {
+    let story = Scenario::new(3).clients(24).with(|config| config.arena.drones = 200);
+    story.trouble_ms(8_000).must_hit(&[Mark::LeftSight, Mark::WrongByTouch]).heals();
+}
+
+#[test]
+fn a_budget_too_small_for_the_world() {
+    let story = Scenario::new(16).with(|config| config.room.snapshot_bytes = 300);
+    story.with(|config| config.arena.drones = 80).must_hit(&[Mark::Deferred]).heals();
+}
+
+#[test]
+#[should_panic(expected = "never happened: [ServerCrashed]")]
+fn a_story_that_claims_what_never_happened_fails() {
+    Scenario::new(17).clients(1).must_hit(&[Mark::ServerCrashed]).heals();
+}

@@ -1,0 +1,68 @@
+//! What a run shows when it is looked at from outside.
+
+use truetick_netcode::client::runtime::ClientStats;
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+
+use crate::client_process::{ClientProcess, add};
+use crate::mark::{Mark, Marks};
+use crate::virtual_clock::VirtualClock;
+use crate::world::Sim;
+
+impl Sim {
+    /// Hash of every byte sent so far on every path, in order.
+    pub fn sent_hash(&self) -> u64 {
+        self.network.sent_hash()
+    }
+
+    /// Clients that play.
+    pub fn playing(&self) -> usize {
+        self.clients.iter().filter(|client| client.is_playing()).count()
+    }
+
+    /// The clients' counts, summed.
+    pub fn stats(&self) -> ClientStats {
+        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), add)
+    }
+
+    /// The server's own time.
+    pub fn server_time(&self) -> Timestamp {
+        self.server.process.clock.at(self.now)
+    }
+
+    /// Completes the marks with what was counted elsewhere; for the end of a run.
+    pub fn final_marks(&self) -> Marks {
+        let mut marks = self.marks.clone();
+        self.server.note_figures(&mut marks);
+        let (links, clients) = (self.network.stats(), self.stats());
+        for (mark, count) in [
+            (Mark::Lost, links.lost),
+            (Mark::Doubled, links.duplicated),
+            (Mark::Overtaken, links.reordered),
+            (Mark::Damaged, links.corrupted),
+            (Mark::Overflowed, links.overflowed),
+            (Mark::Clogged, links.clogged),
+            (Mark::CopyStale, clients.stale),
+            (Mark::DamageRefused, clients.decode_errors),
+            (Mark::Resynced, clients.resyncs),
+        ] {
+            marks.add(mark, count);
+        }
+        let clocks = self.clients.iter().map(|client| client.process.clock);
+        let off = |clock: VirtualClock| {
+            let passed = |at: Timestamp| clock.at(at).as_nanos();
+            let own = passed(self.now) - passed(self.start);
+            own.abs_diff(self.now.as_nanos() - self.start.as_nanos()) >= 1_000_000
+        };
+        marks.add(Mark::ClockDrifted, clocks.filter(|clock| off(*clock)).count() as u64);
+        marks
+    }
+
+    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is now, and
+    /// was told every reliable message said until then.
+    pub fn unconverged(&self, healed: Tick) -> Vec<String> {
+        let mut wrong = crate::convergence::unconverged(self, healed);
+        wrong.extend(self.checks.untold(&self.clients, healed));
+        wrong
+    }
+}

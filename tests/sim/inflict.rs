@@ -1,0 +1,107 @@
+//! How faults begin and end.
+
+use std::time::Duration;
+
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_server::core::server::Server;
+
+use crate::fault::{Fault, Scheduled};
+use crate::mark::Mark;
+use crate::network::{Way, Ways};
+use crate::world::{Event, Sim};
+
+impl Sim {
+    pub(crate) fn begin_fault(&mut self, at: usize) {
+        let Scheduled { lasting, fault, .. } = self.faults[at];
+        let until = self.now + lasting;
+        self.tell(&format!("fault {at}: {fault}"));
+        match fault {
+            Fault::Links { client, up, down } => self.set_client_links(client, up, down),
+            Fault::Cut { client, ways } => {
+                let mark = match ways {
+                    Ways::Up => Mark::CutUp,
+                    Ways::Down => Mark::CutDown,
+                    Ways::Both => Mark::CutBoth,
+                };
+                self.cut(client, ways, Some(mark));
+            }
+            Fault::Clog { client, ways } => {
+                let path = self.clients[client].path;
+                ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
+            }
+            Fault::PauseClient(client) => self.clients[client].process.pause(until),
+            Fault::PauseServer => self.stall_server(lasting),
+            Fault::CrashClient(client) => {
+                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
+                self.clients[client].crash();
+            }
+            Fault::CrashServer => {
+                let open = self.server.core().map_or(0, Server::sessions);
+                self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
+                self.server.crash(&mut self.marks);
+            }
+            Fault::ChangeAddress(client) => {
+                self.clients[client].path = self.network.add_path(client, [self.link; 2]);
+            }
+            Fault::JumpWall { by_ms } => {
+                let before = self.server.process.clock.wall_ms(self.now);
+                self.server.process.clock.jump_wall(by_ms);
+                let jumped = self.server.process.clock.wall_ms(self.now) != before;
+                self.marks.add(Mark::WallJumped, u64::from(jumped));
+            }
+        }
+        self.events.push(until, Event::FaultEnds(at));
+    }
+
+    pub(crate) fn end_fault(&mut self, at: usize) {
+        self.tell(&format!("fault {at} ends"));
+        match self.faults[at].fault {
+            Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
+            Fault::Cut { client, ways } => self.cut(client, ways, None),
+            Fault::CrashClient(client) if !self.clients[client].is_up() => {
+                self.clients[client].restart(&self.kinds, self.now);
+                self.schedule_client(client);
+            }
+            Fault::CrashServer if self.server.core().is_none() => {
+                self.server.start(self.now);
+                self.checks.server_restarted();
+                self.schedule_server();
+            }
+            _ => {}
+        }
+    }
+
+    fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {
+        let path = self.clients[client].path;
+        ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
+    }
+
+    /// From now on every path is perfect.
+    pub fn heal(&mut self) {
+        self.set_links(LinkConfig::default());
+        for client in 0..self.clients.len() {
+            self.cut(client, Ways::Both, None);
+        }
+    }
+
+    /// Changes every path from now on, those of clients to come included.
+    pub fn set_links(&mut self, config: LinkConfig) {
+        self.link = config;
+        for client in 0..self.clients.len() {
+            self.set_client_links(client, config, config);
+        }
+    }
+
+    /// Changes one client's two ways from now on.
+    pub fn set_client_links(&mut self, client: usize, up: LinkConfig, down: LinkConfig) {
+        let path = self.clients[client].path;
+        self.network.set(path, Way::Up, up);
+        self.network.set(path, Way::Down, down);
+    }
+
+    /// The server's process stands still for a while; what comes waits in its socket.
+    pub fn stall_server(&mut self, span: Duration) {
+        self.server.process.pause(self.now + span);
+        self.schedule_server();
+    }
+}
