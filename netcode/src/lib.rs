@@ -22,6 +22,7 @@ pub mod handshake;
 pub mod limits;
 pub mod link_sim;
 pub mod messages;
+pub mod mutant;
 pub mod packet;
 pub mod replication;
 pub mod rtt;

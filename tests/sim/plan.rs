@@ -125,8 +125,12 @@ impl fmt::Display for Plan {
 fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let tick_rate = if chances.random_bool(0.1) { [30, 128][chances.random_range(0..2)] } else { 60 };
     let ghosts = chances.random_bool(0.4);
-    let arena = ArenaConfig { drones: 12, ghosts, tick_rate, ..ArenaConfig::default() };
-    let snapshot_bytes = if chances.random_bool(0.2) { 300 } else { RoomConfig::default().snapshot_bytes };
+    // A budget that is too small for its world, or one that is ample.
+    let (snapshot_bytes, drones) = match chances.random_bool(0.2) {
+        true => (300, 60),
+        false => (RoomConfig::default().snapshot_bytes, 12),
+    };
+    let arena = ArenaConfig { drones, ghosts, tick_rate, ..ArenaConfig::default() };
     let radius = chances.random_range(12..46) as f32;
     let room = RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
     let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };

@@ -28,6 +28,7 @@ use crate::error::WireError;
 use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
 use crate::limits::UNUSABLE_PACKETS;
 use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
+use crate::mutant::{Mutant, is_planted};
 use crate::packet::{self, PacketKind};
 use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
@@ -348,6 +349,9 @@ impl<P: Predict> ClientRuntime<P> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => Ok(reader.finish()?),
             Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
+            Body::Snapshot if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) => {
+                Ok(())
+            }
             Body::Snapshot => {
                 let taken = self.buffer.take(&self.schema, reader)?;
                 self.stats.snapshots += 1;
@@ -356,6 +360,11 @@ impl<P: Predict> ClientRuntime<P> {
                 Ok(())
             }
         }
+    }
+
+    fn is_overtaken(&self, mut reader: BitReader<'_>) -> bool {
+        let tick = reader.read(32).map(Tick);
+        self.buffer.newest().zip(tick.ok()).is_some_and(|(newest, tick)| newest.is_after(tick))
     }
 
     fn snapshot_taken(&mut self, taken: &Taken, now: Timestamp) {

@@ -11,6 +11,7 @@
 
 use truetick_netcode::command::Command;
 use truetick_netcode::limits::{COMMAND_TICKS_AHEAD, COMMAND_TICKS_BEHIND};
+use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -94,6 +95,9 @@ impl<C: Command> CommandQueue<C> {
         match place.as_ref().filter(|(at, _)| *at == tick).map(|(_, place)| place) {
             Some(Place::Waiting(before, _) | Place::Executed(before)) if *before != command => {
                 self.counts.rejected += 1;
+            }
+            Some(Place::Executed(_)) if is_planted(Mutant::ApplyTwice) => {
+                self.places[next.0 as usize % PLACES] = Some((next, Place::Waiting(command, arrived)));
             }
             Some(Place::Waiting(..) | Place::Executed(_) | Place::Late) => self.counts.duplicate += 1,
             None | Some(Place::Missed) if ahead < 0 => {
