@@ -41,6 +41,6 @@ fn bots_play_over_ipv6() {
 
 #[test]
 fn no_host_serves_beyond_loopback() {
-    let started = Host::start(Server::new((1, 2)), "0.0.0.0:0".parse().unwrap());
+    let started = Host::start(Server::new((1, 2)), "0.0.0.0:0".parse().unwrap(), None);
     assert!(matches!(started, Err(StartError::NotLoopback(_))));
 }

@@ -59,6 +59,12 @@ pub struct DemoOptions {
     /// Exit non-zero if this share of ticks or more is missed
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     pub max_missed: f64,
+    /// Record the room, for `truetick-sim replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// With --record: hold the state that each tick changed, too
+    #[arg(long, requires = "record")]
+    pub record_state: bool,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -90,6 +96,8 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         ghosts: options.ghosts,
         max_clients: options.clients as usize + 8,
         seed: options.common.seed,
+        record: options.record.clone(),
+        record_state: options.record_state,
         ..ServerConfig::default()
     };
     config.check("command line")?;
@@ -98,6 +106,9 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let players =
         Players::start(host.address(), options.clients as usize, options.profile, options.common.seed)?;
     println!("{} bots join over real UDP; {}.", options.clients, options.profile.describe());
+    if let Some(path) = &options.record {
+        println!("The room is recorded to {}.", path.display());
+    }
     println!("Each predicts itself, reconciles, and interpolates the others. Ctrl-C ends.\n");
     let run = |seconds| RunPart {
         clients: options.clients as usize,
@@ -120,6 +131,9 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let report = Report::new(run(seconds), &figures, Some(&host.stop()?));
     table.finish(&report)?;
     save(&options.common, &report)?;
+    if let Some(path) = &options.record {
+        println!("Run it again: cargo replay {}", path.display());
+    }
     Ok(report.missed_budgets(options.max_missed))
 }
 

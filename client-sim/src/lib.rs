@@ -8,9 +8,11 @@
 pub mod bot;
 pub mod bot_client;
 pub mod demo;
+pub mod dump;
 pub mod measure;
 pub mod profile;
 pub mod relay_thread;
+pub mod replay;
 pub mod report;
 pub mod swarm;
 pub mod table;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use truetick_client_sim::demo::{self, DemoOptions, RemoteOptions};
+use truetick_client_sim::replay::{self, ReplayOptions};
 
 /// Headless clients of a Truetick server.
 #[derive(Parser)]
@@ -22,6 +23,8 @@ enum Command {
     Bots(RemoteOptions),
     /// Measure a running server's latency by stages
     Latency(RemoteOptions),
+    /// Run a recording again and check every tick, or compare two recordings
+    Replay(ReplayOptions),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,11 @@ fn main() -> ExitCode {
             Command::Demo(options) => demo::demo(options).await,
             Command::Bots(options) => demo::bots(options).await,
             Command::Latency(options) => demo::latency(options).await,
+            Command::Replay(options) => match replay::run(&options) {
+                Ok(true) => Ok(Vec::new()),
+                Ok(false) => Err("not equal".into()),
+                Err(error) => Err(error),
+            },
         }
     });
     match outcome {

@@ -299,6 +299,11 @@ impl Schema {
         &self.components[usize::from(id.0)]
     }
 
+    /// All components in the order of their numbers.
+    pub fn components(&self) -> impl ExactSizeIterator<Item = &ComponentInfo> {
+        self.components.iter()
+    }
+
     /// A kind by its number, which comes from this schema.
     pub fn kind(&self, id: KindId) -> &KindInfo {
         &self.kinds[usize::from(id.0)]

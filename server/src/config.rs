@@ -7,9 +7,10 @@ use serde::Deserialize;
 use thiserror::Error;
 use truetick_netcode::limits::SNAPSHOT_BYTES;
 
-use crate::arena::ArenaConfig;
+use crate::arena::{self, ArenaConfig};
 use crate::core::room::RoomConfig;
 use crate::files::read_text;
+use crate::recording::recorder::RecorderConfig;
 
 /// Everything a server can be told.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -33,6 +34,14 @@ pub struct ServerConfig {
     pub ghosts: bool,
     /// Seed of the world's own chances.
     pub seed: u64,
+    /// File to record the room to; older segments are kept beside it as `FILE.1`, `FILE.2` and so on.
+    pub record: Option<PathBuf>,
+    /// Whether the recording holds the state that each tick changed.
+    pub record_state: bool,
+    /// Megabytes after which a new segment begins, 1 to 1,024.
+    pub record_segment_mb: usize,
+    /// Segments kept, the one being written included, 1 to 1,000; the oldest is removed.
+    pub record_segments: usize,
 }
 
 impl Default for ServerConfig {
@@ -48,6 +57,10 @@ impl Default for ServerConfig {
             pickups: arena.pickups,
             ghosts: arena.ghosts,
             seed: room.seed,
+            record: None,
+            record_state: false,
+            record_segment_mb: 64,
+            record_segments: 8,
         }
     }
 }
@@ -109,6 +122,8 @@ impl ServerConfig {
         whole("max_clients", self.max_clients as u64, 1, 4_096)?;
         whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
         whole("drones", self.drones.into(), 0, 4_096)?;
+        whole("record_segment_mb", self.record_segment_mb as u64, 1, 1_024)?;
+        whole("record_segments", self.record_segments as u64, 1, 1_000)?;
         whole("pickups", self.pickups.into(), 0, 1_024)?;
         if !(0.0..=1_000.0).contains(&self.relevance_radius_m) {
             let allowed = "from 0 (no limit) to 1000 metres".to_string();
@@ -129,6 +144,16 @@ impl ServerConfig {
             snapshot_bytes: self.snapshot_bytes,
             relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
             seed: self.seed,
+        }
+    }
+
+    /// What the recording holds.
+    pub fn recorder(&self) -> RecorderConfig {
+        RecorderConfig {
+            game: arena::NAME.into(),
+            setup: bitcode::encode(&self.arena()),
+            with_state: self.record_state,
+            segment_bytes: self.record_segment_mb << 20,
         }
     }
 

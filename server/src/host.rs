@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +21,9 @@ use truetick_netcode::transport::{Arrived, wait_readable};
 use crate::arena::ArenaGame;
 use crate::config::ServerConfig;
 use crate::core::metrics::{Drops, RoomMetrics};
-use crate::core::room::Room;
+use crate::core::room::{AnyRoom, Room};
 use crate::core::server::{Server, SessionEvent};
+use crate::files::RecordWriter;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
@@ -39,6 +41,9 @@ pub enum StartError {
     /// Sessions are not encrypted yet: only this host may reach them.
     #[error("{0} is not a loopback address: sessions are not encrypted yet")]
     NotLoopback(SocketAddr),
+    /// The file of the recording cannot be written.
+    #[error("cannot record to {}: {_1}", _0.display())]
+    Record(PathBuf, io::Error),
     /// A game's schema is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -83,12 +88,25 @@ impl Host {
     pub fn start_arena(config: &ServerConfig) -> Result<Self, StartError> {
         let mut server = Server::new(random_secret().map_err(StartError::Random)?);
         let game = ArenaGame::new(config.arena())?;
-        server.add_room(Box::new(Room::new(game, config.room(), clock::now())?));
-        Self::start(server, config.listen)
+        let mut room = Room::new(game, config.room(), clock::now())?;
+        let recording = match &config.record {
+            None => None,
+            Some(path) => {
+                room.start_recording(config.recorder());
+                let files = RecordWriter::start(path, config.record_segments);
+                Some(files.map_err(|error| StartError::Record(path.clone(), error))?)
+            }
+        };
+        server.add_room(Box::new(room));
+        Self::start(server, config.listen, recording)
     }
 
-    /// Starts a server on a loopback address.
-    pub fn start(server: Server, listen: SocketAddr) -> Result<Self, StartError> {
+    /// Starts a server on a loopback address; `recording` takes what its first room records.
+    pub fn start(
+        server: Server,
+        listen: SocketAddr,
+        recording: Option<RecordWriter>,
+    ) -> Result<Self, StartError> {
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
@@ -98,7 +116,8 @@ impl Host {
         warn_of_small_buffer(&socket);
         let (stop, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(HostReport::default())));
         let (end, ended) = mpsc::channel();
-        let mut run = Run { server, socket, stop: stop.clone(), report: report.clone(), _end: end };
+        let mut run =
+            Run { server, socket, stop: stop.clone(), report: report.clone(), recording, _end: end };
         let thread = thread::Builder::new()
             .name("truetick-room".into())
             .spawn(move || run.run())
@@ -138,6 +157,7 @@ struct Run {
     socket: UdpTransport,
     stop: Arc<AtomicBool>,
     report: Arc<Mutex<HostReport>>,
+    recording: Option<RecordWriter>,
     /// Dropped with the thread, which tells [`Host::is_running`].
     _end: mpsc::Sender<()>,
 }
@@ -150,12 +170,14 @@ impl Run {
             self.gather_until(deadline)?;
             self.server.tick(&mut clock::now, &mut self.socket);
             self.log_sessions();
+            self.keep_recording();
             if clock::now() >= publish_at {
                 self.publish();
                 publish_at = clock::now() + Duration::from_millis(500);
             }
         }
         self.server.stop(&mut self.socket);
+        self.end_recording();
         self.publish();
         info!("stopped");
         Ok(())
@@ -203,6 +225,30 @@ impl Run {
             receive_buffer: self.socket.receive_buffer(),
         };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+
+    /// Hands what was recorded to the thread that writes files. A room never waits for a disk: where the disk is
+    /// slower or full, the recording ends and the room goes on.
+    fn keep_recording(&mut self) {
+        let (Some(files), Some(room)) = (&mut self.recording, self.server.room_mut(0)) else { return };
+        while let Some(chunk) = room.poll_recording() {
+            if let Err(error) = files.keep(chunk) {
+                warn!(%error, "the recording ends here; the room goes on");
+                self.recording = None;
+                room.stop_recording();
+                return;
+            }
+        }
+    }
+
+    fn end_recording(&mut self) {
+        if let Some(room) = self.server.room_mut(0) {
+            room.finish_recording();
+        }
+        self.keep_recording();
+        if let Some(Err(error)) = self.recording.take().map(RecordWriter::finish) {
+            warn!(%error, "the recording is not whole");
+        }
     }
 
     fn log_sessions(&mut self) {

@@ -10,3 +10,4 @@ pub mod config;
 pub mod core;
 pub mod files;
 pub mod host;
+pub mod recording;

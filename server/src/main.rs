@@ -35,6 +35,12 @@ struct Arguments {
     /// Seed of the world's chances
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Record the room to this file, for `truetick-sim replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Hold the state that each tick changed in the recording, too
+    #[arg(long)]
+    record_state: bool,
 }
 
 impl Arguments {
@@ -52,6 +58,8 @@ impl Arguments {
         config.max_clients = self.max_clients.unwrap_or(config.max_clients);
         config.drones = self.drones.unwrap_or(config.drones);
         config.seed = self.seed.unwrap_or(config.seed);
+        config.record = self.record.clone().or(config.record);
+        config.record_state |= self.record_state;
         config.check("command line")?;
         Ok(config)
     }

@@ -16,6 +16,7 @@ pub mod process;
 pub mod reduction;
 pub mod run;
 pub mod scenario;
+pub mod script;
 pub mod second_game;
 pub mod server_process;
 pub mod tap;

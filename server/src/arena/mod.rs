@@ -6,6 +6,7 @@ use bevy_ecs::change_detection::Mut;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::Commands;
 use bevy_ecs::world::World;
+use bitcode::{Decode, Encode};
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -24,7 +25,7 @@ use crate::core::registry::Registry;
 use crate::core::systems::Systems;
 
 /// How an arena is set up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ArenaConfig {
     /// Ticks per second.
     pub tick_rate: u32,
@@ -41,6 +42,9 @@ impl Default for ArenaConfig {
         Self { tick_rate: 60, drones: 64, pickups: 12, ghosts: false }
     }
 }
+
+/// The arena's name in recordings.
+pub const NAME: &str = "arena";
 
 /// What the systems need to know and clients agree on.
 #[derive(Resource, Clone, Debug)]

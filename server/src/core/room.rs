@@ -24,6 +24,7 @@ use super::metrics::{RoomMetrics, sum_counts};
 use super::relevance::RelevanceGrid;
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
+use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
 
 /// How a room runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,6 +108,14 @@ pub trait AnyRoom: Send {
     fn world_hash(&self) -> u64;
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
+    /// Records from now on, beginning with the world as it is.
+    fn start_recording(&mut self, config: RecorderConfig);
+    /// The next bytes of the recording to be kept.
+    fn poll_recording(&mut self) -> Option<Chunk>;
+    /// Ends the recording; what is left of it is still to be polled.
+    fn finish_recording(&mut self);
+    /// Records no more, and forgets what was not polled.
+    fn stop_recording(&mut self);
     /// What a client holds of the world, as far as the server knows.
     fn view(&self, client: ClientId) -> Option<&ClientView>;
 }
@@ -134,6 +143,7 @@ pub struct Room<G: Game> {
     candidates: Vec<Candidate>,
     events: Vec<(GameEvent, Vec<u8>)>,
     metrics: RoomMetrics,
+    recorder: Option<Recorder<G::Command>>,
 }
 
 impl<G: Game> Room<G> {
@@ -155,6 +165,7 @@ impl<G: Game> Room<G> {
             candidates: Vec::new(),
             events: Vec::new(),
             metrics: RoomMetrics::default(),
+            recorder: None,
         })
     }
 
@@ -298,7 +309,13 @@ impl<G: Game> AnyRoom for Room<G> {
     fn simulate(&mut self) {
         let tick = self.timeline.next();
         let input = self.drain(tick);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(tick, &input);
+        }
         self.simulation.step(input);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.outcome(&self.simulation);
+        }
         self.encode_events(tick);
         self.look_around();
         self.timeline.advance();
@@ -375,6 +392,25 @@ impl<G: Game> AnyRoom for Room<G> {
 
     fn ring(&self) -> &StateRing {
         self.simulation.ring()
+    }
+
+    fn start_recording(&mut self, config: RecorderConfig) {
+        let room = (self.config.tick_rate, self.config.seed);
+        self.recorder = Some(Recorder::begin(config, room, &self.simulation));
+    }
+
+    fn poll_recording(&mut self) -> Option<Chunk> {
+        self.recorder.as_mut()?.poll()
+    }
+
+    fn finish_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish();
+        }
+    }
+
+    fn stop_recording(&mut self) {
+        self.recorder = None;
     }
 
     fn view(&self, client: ClientId) -> Option<&ClientView> {

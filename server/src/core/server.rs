@@ -104,6 +104,11 @@ impl Server {
         &self.rooms
     }
 
+    /// A room, to act on it.
+    pub fn room_mut(&mut self, room: usize) -> Option<&mut (dyn AnyRoom + 'static)> {
+        self.rooms.get_mut(room).map(|room| &mut **room)
+    }
+
     /// Datagrams dropped so far.
     pub fn drops(&self) -> Drops {
         self.drops

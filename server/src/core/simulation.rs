@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bevy_ecs::world::World;
 use bitcode::{Decode, Encode};
 use truetick_netcode::handshake::ClientId;
+use truetick_netcode::limits::{ENTITIES, FIELDS_PER_ENTITY};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::schema::{KindId, Schema, SchemaError};
 use truetick_netcode::tick::Tick;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -56,6 +57,22 @@ pub struct KeyframeEntity {
     pub owner: Option<u32>,
     /// Every field, the server's too.
     pub fields: Vec<u32>,
+}
+
+impl Keyframe {
+    /// Whether it can be restored: kinds, slots and values are such as the schema has them.
+    pub fn is_valid(&self, schema: &Schema) -> bool {
+        self.generations.len() <= ENTITIES
+            && self.entities.is_sorted_by(|a, b| a.slot < b.slot)
+            && self.entities.iter().all(|entity| {
+                schema.find_kind(entity.kind.into()).is_some_and(|(_, kind)| {
+                    let pairs = kind.fields.iter().zip(&entity.fields);
+                    usize::from(entity.slot) < self.generations.len()
+                        && entity.fields.len() == kind.fields.len()
+                        && pairs.into_iter().all(|(field, value)| *value <= field.max())
+                })
+            })
+    }
 }
 
 /// The stage before the systems: leaves and joins.
@@ -137,6 +154,28 @@ impl<G: Game> Simulation<G> {
         let generations = self.world.resource::<EntityTable>().generations();
         let bytes: Vec<u8> = generations.iter().flat_map(|generation| generation.to_le_bytes()).collect();
         xxh3_64_with_seed(&bytes, self.ring.world_hash())
+    }
+
+    /// Hash of each component over all entities, in the order of the schema: tells in which of them two worlds
+    /// differ.
+    pub fn component_hashes(&self) -> Vec<u32> {
+        let schema = self.registry.schema();
+        let mut sums = vec![0u64; schema.components().len()];
+        let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
+        for entry in self.ring.entries() {
+            for (id, start) in &schema.kind(entry.kind).components {
+                let len = schema.component(*id).fields.len();
+                let fields = &entry.current().fields[*start..start + len];
+                fields
+                    .iter()
+                    .zip(bytes.chunks_exact_mut(4))
+                    .for_each(|(n, to)| to.copy_from_slice(&n.to_le_bytes()));
+                let identity = u64::from(entry.id.slot) << 16 | u64::from(entry.id.generation);
+                let sum = &mut sums[usize::from(id.0)];
+                *sum = sum.wrapping_add(xxh3_64_with_seed(&bytes[..len * 4], identity));
+            }
+        }
+        sums.into_iter().map(|sum| (sum ^ sum >> 32) as u32).collect()
     }
 
     /// The entity that a client owns.

@@ -1,0 +1,183 @@
+//! `truetick-sim replay`: runs a recording again, shows its world, compares two.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use truetick_netcode::clock;
+use truetick_netcode::tick::Tick;
+use truetick_server::arena::{self, ArenaConfig, ArenaGame};
+use truetick_server::core::game::Game;
+use truetick_server::files::{read_segments, write_bytes};
+use truetick_server::recording::build_hash;
+use truetick_server::recording::compare::compare;
+use truetick_server::recording::difference::Divergence;
+use truetick_server::recording::record::Header;
+use truetick_server::recording::replay::{
+    Replayed, first_difference, header, read_stages, replay, stages, write_stages,
+};
+use truetick_shared::arena::ArenaCommand;
+
+use crate::dump::dump;
+
+/// Options of the replay.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayOptions {
+    /// The recording; its older segments are found beside it
+    #[arg(value_name = "FILE", required_unless_present = "diff")]
+    pub file: Option<PathBuf>,
+    /// Stop after this tick
+    #[arg(long, value_name = "TICK")]
+    pub until: Option<u32>,
+    /// Print the world at the end
+    #[arg(long)]
+    pub dump: bool,
+    /// Write the world after each stage of the tick named by --until, for --diff
+    #[arg(long, value_name = "OUT", requires = "until")]
+    pub stages: Option<PathBuf>,
+    /// Compare two recordings, or two files of stages
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["file", "until", "dump", "stages"])]
+    pub diff: Option<Vec<PathBuf>>,
+}
+
+/// Whether all was equal.
+type Outcome = Result<bool, Box<dyn Error>>;
+
+/// Runs the command. False if something differs.
+pub fn run(options: &ReplayOptions) -> Outcome {
+    match (&options.diff, &options.file) {
+        (Some(files), _) => diff(&files[0], &files[1]),
+        (None, Some(file)) => again(file, options),
+        (None, None) => Err("a recording is needed".into()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    read_segments(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// The game that a recording was made of.
+fn game(path: &Path, header: &Header) -> Result<Arc<ArenaGame>, Box<dyn Error>> {
+    if header.game != arena::NAME {
+        return Err(
+            format!("{} is of the game `{}`, which is not known here", path.display(), header.game).into()
+        );
+    }
+    let config: ArenaConfig = bitcode::decode(&header.setup)
+        .map_err(|_| format!("{}: the game's settings cannot be read", path.display()))?;
+    Ok(Arc::new(ArenaGame::new(config)?))
+}
+
+fn again(path: &Path, options: &ReplayOptions) -> Outcome {
+    let segments = read(path)?;
+    let header = header::<ArenaCommand>(&segments).map_err(|error| format!("{}: {error}", path.display()))?;
+    let game = game(path, &header)?;
+    introduce(path, &segments, &header);
+    let until = options.until.map(Tick);
+    if let (Some(out), Some(tick)) = (&options.stages, until) {
+        let stages = stages(&game, &segments, tick)?;
+        write_bytes(out, &write_stages(&header, &stages))
+            .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
+        println!(
+            "The world after each of the {} stages of tick {tick} is in {}.",
+            stages.len(),
+            out.display()
+        );
+        return Ok(true);
+    }
+    let started = clock::now();
+    let mut told = started;
+    let replayed = replay(&game, &segments, until, |tick| {
+        if tick.0.is_multiple_of(256) && clock::now().since(told) > Duration::from_secs(1) {
+            told = clock::now();
+            println!("tick {tick}");
+        }
+    })?;
+    conclude(&replayed, &header, clock::now().since(started));
+    if let (true, Some(simulation)) = (options.dump, &replayed.simulation) {
+        print!("{}", dump(simulation));
+    }
+    Ok(replayed.divergence.is_none())
+}
+
+fn introduce(path: &Path, segments: &[Vec<u8>], header: &Header) {
+    let bytes: usize = segments.iter().map(Vec::len).sum();
+    println!(
+        "{}: {} at {} Hz, seed {}, {} segment(s), {:.1} MB",
+        path.display(),
+        header.game,
+        header.tick_rate,
+        header.seed,
+        segments.len(),
+        bytes as f64 / 1e6
+    );
+    if header.build != build_hash() {
+        println!(
+            "It was made by another build ({:016x}, this is {:016x}): where rules changed, hashes differ.",
+            header.build,
+            build_hash()
+        );
+    }
+}
+
+fn conclude<G: Game>(replayed: &Replayed<G>, header: &Header, took: Duration) {
+    let played = replayed.ticks as f64 / f64::from(header.tick_rate.max(1));
+    println!(
+        "{} ticks ({played:.1} s of play) ran again in {:.2} s, {:.0} times faster.",
+        replayed.ticks,
+        took.as_secs_f64(),
+        played / took.as_secs_f64().max(1e-9)
+    );
+    if let Some(torn) = replayed.torn {
+        println!("The recording was cut off: {torn}. All before it was run.");
+    }
+    match &replayed.divergence {
+        None => println!("Every tick's hash is equal."),
+        Some(divergence) => tell(divergence, "the recording", "this run"),
+    }
+}
+
+fn tell(divergence: &Divergence, left: &str, right: &str) {
+    println!("{divergence}\n(left: {left}, right: {right})");
+    if divergence.stage.is_none() && divergence.inputs.is_empty() {
+        println!(
+            "To find the system: run `replay FILE --until {} --stages OUT` with each build, then `replay --diff OUT OUT`.",
+            divergence.tick
+        );
+    }
+}
+
+fn diff(left: &Path, right: &Path) -> Outcome {
+    let (a, b) = (read(left)?, read(right)?);
+    let (one, other) = (header::<ArenaCommand>(&a), header::<ArenaCommand>(&b));
+    let one = one.map_err(|error| format!("{}: {error}", left.display()))?;
+    let other = other.map_err(|error| format!("{}: {error}", right.display()))?;
+    let game = game(left, &one)?;
+    let registry = game.registry()?;
+    let schema = registry.schema();
+    if one.schema != other.schema || one.schema != schema.hash() {
+        return Err("the two are of different schemas, or of another than this build's".into());
+    }
+    let divergence = match (read_stages(&a, schema)?, read_stages(&b, schema)?) {
+        (Some(a), Some(b)) => {
+            println!("{} and {} stages compared", a.len(), b.len());
+            first_difference(&a, &b, schema)
+        }
+        (None, None) => {
+            let compared = compare::<ArenaCommand>(&a, &b, schema)?;
+            println!("{} ticks compared", compared.ticks);
+            if compared.ticks == 0 {
+                return Err("the two recordings have no tick in common".into());
+            }
+            compared.divergence
+        }
+        _ => return Err("one holds stages and the other does not".into()),
+    };
+    match &divergence {
+        None => println!("They are equal."),
+        Some(divergence) => tell(divergence, &left.display().to_string(), &right.display().to_string()),
+    }
+    Ok(divergence.is_none())
+}

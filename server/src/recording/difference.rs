@@ -1,0 +1,173 @@
+//! What differs between two worlds that should be the same: which entity, component and field.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::schema::{KindId, Schema};
+use truetick_netcode::tick::Tick;
+
+use super::record::{Changed, ChangedEntity};
+use crate::core::simulation::Keyframe;
+
+/// The entities of a world by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entities(BTreeMap<u16, ChangedEntity>);
+
+impl Entities {
+    /// Those of a keyframe.
+    pub fn of(keyframe: &Keyframe) -> Self {
+        let entities = keyframe.entities.iter().map(|stored| {
+            let generation = keyframe.generations.get(usize::from(stored.slot)).copied().unwrap_or(0);
+            let (kind, owner) = (KindId(stored.kind), stored.owner.map(ClientId));
+            (stored.slot, ChangedEntity { generation, kind, owner, fields: stored.fields.clone() })
+        });
+        Self(entities.collect())
+    }
+
+    /// The same after a tick that changed these.
+    pub fn apply(&mut self, changed: &[Changed]) {
+        for Changed { slot, now } in changed {
+            match now {
+                Some(now) => drop(self.0.insert(*slot, now.clone())),
+                None => drop(self.0.remove(slot)),
+            }
+        }
+    }
+
+    /// All that differs, by rising slot. `self` is the left side.
+    pub fn differences(&self, right: &Self, schema: &Schema) -> Vec<Difference> {
+        let slots: BTreeSet<u16> = self.0.keys().chain(right.0.keys()).copied().collect();
+        slots
+            .into_iter()
+            .flat_map(|slot| entity(slot, self.0.get(&slot), right.0.get(&slot), schema))
+            .collect()
+    }
+}
+
+/// How an entity differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is on the left only.
+    OnlyLeft,
+    /// It is on the right only.
+    OnlyRight,
+    /// Its kind or its owner differs.
+    Nature,
+    /// A field differs.
+    Field {
+        /// Of which component.
+        component: &'static str,
+        /// Which.
+        field: &'static str,
+        /// Its grid value on the left.
+        left: u32,
+        /// Its grid value on the right.
+        right: u32,
+    },
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Of which entity.
+    pub id: NetId,
+    /// Name of its kind.
+    pub kind: &'static str,
+    /// How.
+    pub what: What,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: ", self.kind, self.id)?;
+        match &self.what {
+            What::OnlyLeft => write!(out, "is on the left side only"),
+            What::OnlyRight => write!(out, "is on the right side only"),
+            What::Nature => write!(out, "has another kind or owner"),
+            What::Field { component, field, left, right } => {
+                write!(out, "{component}.{field} is {left} on the left, {right} on the right")
+            }
+        }
+    }
+}
+
+fn entity(
+    slot: u16,
+    left: Option<&ChangedEntity>,
+    right: Option<&ChangedEntity>,
+    schema: &Schema,
+) -> Vec<Difference> {
+    let one = |of: &ChangedEntity, what| Difference {
+        id: NetId { slot, generation: of.generation },
+        kind: schema.kind(of.kind).name,
+        what,
+    };
+    match (left, right) {
+        (None, None) => Vec::new(),
+        (Some(left), None) => vec![one(left, What::OnlyLeft)],
+        (None, Some(right)) => vec![one(right, What::OnlyRight)],
+        (Some(left), Some(right)) if left.generation != right.generation => {
+            vec![one(left, What::OnlyLeft), one(right, What::OnlyRight)]
+        }
+        (Some(left), Some(right)) if (left.kind, left.owner) != (right.kind, right.owner) => {
+            vec![one(left, What::Nature)]
+        }
+        (Some(left), Some(right)) => fields(left, right, schema).map(|what| one(left, what)).collect(),
+    }
+}
+
+fn fields<'a>(
+    left: &'a ChangedEntity,
+    right: &'a ChangedEntity,
+    schema: &'a Schema,
+) -> impl Iterator<Item = What> + 'a {
+    schema.kind(left.kind).components.iter().flat_map(move |(id, start)| {
+        let info = schema.component(*id);
+        info.fields.iter().enumerate().filter_map(move |(i, field)| {
+            let (left, right) = (left.fields[start + i], right.fields[start + i]);
+            (left != right).then_some(What::Field { component: info.name, field: field.name, left, right })
+        })
+    })
+}
+
+/// Where two runs part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The first tick after which they differ.
+    pub tick: Tick,
+    /// After which stage of that tick they first differ, where both could be run stage by stage.
+    pub stage: Option<String>,
+    /// What went in differently, in words.
+    pub inputs: Vec<String>,
+    /// The components whose hashes differ, where entities are not known.
+    pub components: Vec<&'static str>,
+    /// What differs there, as far as it is known.
+    pub differences: Vec<Difference>,
+}
+
+/// Differences told in full; of more only the number.
+const TOLD: usize = 12;
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "first difference: tick {}", self.tick)?;
+        if let Some(stage) = &self.stage {
+            write!(out, ", after `{stage}`")?;
+        }
+        for input in &self.inputs {
+            write!(out, "\n  {input}")?;
+        }
+        if self.differences.is_empty() && !self.components.is_empty() {
+            write!(out, "\n  in component {}", self.components.join(", "))?;
+        }
+        for difference in self.differences.iter().take(TOLD) {
+            write!(out, "\n  {difference}")?;
+        }
+        match self.differences.len().saturating_sub(TOLD) {
+            0 => Ok(()),
+            more => write!(out, "\n  and {more} more"),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Recordings: everything that a room did, tick by tick, so that it can be run again and compared.
+//!
+//! ```text
+//! room -> recorder -> record (bits) -> frame (checksummed chain) -> files, rotated
+//! files -> frame -> record -> replay (runs again, compares hashes) -> difference (names what differs)
+//! ```
+//! Sans-IO but for [`crate::files`]. A recording is a row of segments; each begins with a header and a keyframe and
+//! can be replayed alone.
+
+pub mod compare;
+pub mod difference;
+pub mod frame;
+pub mod record;
+pub mod recorder;
+pub mod replay;
+
+/// Hash of the rules of this build: sources of netcode, shared and server, locked dependencies, compiler, target.
+pub const BUILD: &str = env!("TRUETICK_BUILD");
+
+/// [`BUILD`] as a number.
+pub fn build_hash() -> u64 {
+    BUILD.parse().unwrap_or(0)
+}

@@ -1,0 +1,309 @@
+//! What a frame holds: a header, a keyframe, or one tick with its input and the hashes of its outcome.
+//!
+//! ```text
+//! tick:32
+//! golomb(leaves, 0) { client:32 }   golomb(joins, 0) { client:32 }
+//! golomb(commands, 4) { golomb(gap to the client before, 0)  same-as-its-last:1 [ command ] }
+//! world hash:64   golomb(components, 3) { hash:32 }
+//! has-state:1 [ golomb(changed, 4) { slot:14 state:16+5+33 fields } ]
+//! ```
+//! "Its last" is the client's last command since the keyframe; before the first it is the default.
+
+use std::collections::BTreeMap;
+
+use bitcode::{Decode, Encode};
+use thiserror::Error;
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::command::Command;
+use truetick_netcode::error::WireError;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::limits::{COMPONENTS, ENTITIES};
+use truetick_netcode::schema::{KindId, Schema};
+use truetick_netcode::tick::Tick;
+
+use super::frame::{FrameError, FrameReader};
+use crate::core::simulation::{Keyframe, TickInput};
+
+/// Kind of a frame that holds a [`Header`].
+pub const HEADER: u8 = 1;
+/// Kind of a frame that holds a [`Keyframe`].
+pub const KEYFRAME: u8 = 2;
+/// Kind of a frame that holds a [`TickRecord`].
+pub const TICK: u8 = 3;
+
+/// Clients in one tick's record at most.
+const CLIENTS: usize = 65_536;
+
+/// First frame of a segment: what the room was, and by which rules it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Header {
+    /// Name of the game.
+    pub game: String,
+    /// The game's own settings, in its own encoding.
+    pub setup: Vec<u8>,
+    /// Ticks per second.
+    pub tick_rate: u32,
+    /// Seed of the room's chances.
+    pub seed: u64,
+    /// Hash of the schema.
+    pub schema: u64,
+    /// See [`super::build_hash`].
+    pub build: u64,
+    /// Number of the segment, from 0.
+    pub segment: u32,
+    /// Whether ticks hold the state that changed.
+    pub with_state: bool,
+}
+
+/// One entity as it was after a tick that changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its slot.
+    pub slot: u16,
+    /// What is there now; `None` if nothing is.
+    pub now: Option<ChangedEntity>,
+}
+
+/// See [`Changed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedEntity {
+    /// Generation of the slot.
+    pub generation: u16,
+    /// Its kind.
+    pub kind: KindId,
+    /// Who owns it.
+    pub owner: Option<ClientId>,
+    /// Every field.
+    pub fields: Vec<u32>,
+}
+
+/// One tick: what went in and what came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickRecord<C> {
+    /// Which.
+    pub tick: Tick,
+    /// Who left, who came, and the commands, in their order.
+    pub input: TickInput<C>,
+    /// Hash of the world after it.
+    pub world_hash: u64,
+    /// Hash of each component over all entities, in the order of the schema.
+    pub components: Vec<u32>,
+    /// The entities that it changed, by rising slot, if the recording holds state.
+    pub state: Option<Vec<Changed>>,
+}
+
+/// What a segment holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record<C> {
+    /// The world as it was.
+    Keyframe(Keyframe),
+    /// The next tick.
+    Tick(TickRecord<C>),
+}
+
+/// Why a recording cannot be read on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// The frames are not whole.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame is whole, but what it holds is not what the format says.
+    #[error("the frame at byte {at} holds no {what}")]
+    Content {
+        /// Where.
+        at: usize,
+        /// What was expected.
+        what: &'static str,
+    },
+}
+
+/// Last command of each client since the keyframe.
+pub(super) type Last<C> = BTreeMap<ClientId, C>;
+
+fn write_u64(writer: &mut BitWriter, n: u64) {
+    writer.write(n as u32, 32);
+    writer.write((n >> 32) as u32, 32);
+}
+
+fn read_u64(reader: &mut BitReader<'_>) -> Result<u64, WireError> {
+    let low = u64::from(reader.read(32)?);
+    Ok(low | u64::from(reader.read(32)?) << 32)
+}
+
+fn write_clients(writer: &mut BitWriter, clients: &[ClientId]) {
+    writer.write_golomb(clients.len() as u32, 0);
+    clients.iter().for_each(|client| writer.write(client.0, 32));
+}
+
+fn read_clients(reader: &mut BitReader<'_>) -> Result<Vec<ClientId>, WireError> {
+    let count = read_count(reader, 0, CLIENTS)?;
+    (0..count).map(|_| Ok(ClientId(reader.read(32)?))).collect()
+}
+
+fn read_count(reader: &mut BitReader<'_>, order: u32, most: usize) -> Result<usize, WireError> {
+    match reader.read_golomb(order)? as usize {
+        count if count <= most => Ok(count),
+        _ => Err(WireError::Malformed("count out of range")),
+    }
+}
+
+/// Writes a tick's input.
+pub(super) fn write_input<C: Command>(
+    writer: &mut BitWriter,
+    tick: Tick,
+    input: &TickInput<C>,
+    last: &mut Last<C>,
+) {
+    writer.write(tick.0, 32);
+    write_clients(writer, &input.leaves);
+    write_clients(writer, &input.joins);
+    writer.write_golomb(input.commands.len() as u32, 4);
+    let mut next = 0;
+    for (client, command) in &input.commands {
+        writer.write_golomb(client.0 - next, 0);
+        next = client.0 + 1;
+        let before = last.entry(*client).or_default();
+        writer.write_flag(before == command);
+        if before != command {
+            command.write(writer);
+            *before = command.clone();
+        }
+    }
+    input.leaves.iter().for_each(|client| drop(last.remove(client)));
+}
+
+fn read_input<C: Command>(
+    reader: &mut BitReader<'_>,
+    last: &mut Last<C>,
+) -> Result<(Tick, TickInput<C>), WireError> {
+    let tick = Tick(reader.read(32)?);
+    let (leaves, joins) = (read_clients(reader)?, read_clients(reader)?);
+    let count = read_count(reader, 4, CLIENTS)?;
+    let (mut commands, mut next) = (Vec::new(), 0u32);
+    for _ in 0..count {
+        let client =
+            next.checked_add(reader.read_golomb(0)?).ok_or(WireError::Malformed("client out of range"))?;
+        next = client.saturating_add(1);
+        let before = last.entry(ClientId(client)).or_default();
+        if !reader.read_flag()? {
+            *before = C::read(reader)?;
+        }
+        commands.push((ClientId(client), before.clone()));
+    }
+    leaves.iter().for_each(|client| drop(last.remove(client)));
+    Ok((tick, TickInput { leaves, joins, commands }))
+}
+
+/// Writes what came of a tick.
+pub(super) fn write_outcome(
+    writer: &mut BitWriter,
+    schema: &Schema,
+    world_hash: u64,
+    components: &[u32],
+    state: Option<&[Changed]>,
+) {
+    write_u64(writer, world_hash);
+    writer.write_golomb(components.len() as u32, 3);
+    components.iter().for_each(|hash| writer.write(*hash, 32));
+    writer.write_flag(state.is_some());
+    let Some(state) = state else { return };
+    writer.write_golomb(state.len() as u32, 4);
+    for changed in state {
+        writer.write(u32::from(changed.slot), 14);
+        writer.write_flag(changed.now.is_some());
+        let Some(now) = &changed.now else { continue };
+        writer.write(u32::from(now.generation), 16);
+        writer.write(u32::from(now.kind.0), 5);
+        writer.write_flag(now.owner.is_some());
+        now.owner.iter().for_each(|owner| writer.write(owner.0, 32));
+        for (field, value) in schema.kind(now.kind).fields.iter().zip(&now.fields) {
+            writer.write(*value, field.bits);
+        }
+    }
+}
+
+type Outcome = (u64, Vec<u32>, Option<Vec<Changed>>);
+
+fn read_outcome(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Outcome, WireError> {
+    let world_hash = read_u64(reader)?;
+    let count = read_count(reader, 3, COMPONENTS)?;
+    let components: Result<Vec<u32>, _> = (0..count).map(|_| reader.read(32)).collect();
+    let state = match reader.read_flag()? {
+        true => {
+            let count = read_count(reader, 4, ENTITIES)?;
+            Some((0..count).map(|_| read_changed(reader, schema)).collect::<Result<Vec<_>, _>>()?)
+        }
+        false => None,
+    };
+    Ok((world_hash, components?, state))
+}
+
+fn read_changed(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Changed, WireError> {
+    let slot = reader.read(14)? as u16;
+    if !reader.read_flag()? {
+        return Ok(Changed { slot, now: None });
+    }
+    let generation = reader.read(16)? as u16;
+    let (kind, info) =
+        schema.find_kind(reader.read(5)?).ok_or(WireError::Malformed("unknown entity kind"))?;
+    let owner = if reader.read_flag()? { Some(ClientId(reader.read(32)?)) } else { None };
+    let fields = info.fields.iter().map(|field| reader.read(field.bits)).collect::<Result<_, _>>()?;
+    Ok(Changed { slot, now: Some(ChangedEntity { generation, kind, owner, fields }) })
+}
+
+/// The records of one segment, in order.
+pub struct Segment<'a, C> {
+    header: Header,
+    frames: FrameReader<'a>,
+    last: Last<C>,
+}
+
+impl<'a, C: Command> Segment<'a, C> {
+    /// Opens a segment: its header must come first.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let mut frames = FrameReader::begin(bytes)?;
+        let content = RecordError::Content { at: frames.position(), what: "header" };
+        let Some((HEADER, payload)) = frames.next_frame()? else { return Err(content) };
+        let header = bitcode::decode(payload).map_err(|_| content)?;
+        Ok(Self { header, frames, last: Last::new() })
+    }
+
+    /// What the room was.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next record; `None` at the end. `schema` is that of the header's hash.
+    pub fn next_record(&mut self, schema: &Schema) -> Result<Option<Record<C>>, RecordError> {
+        let at = self.frames.position();
+        let content = |what| RecordError::Content { at, what };
+        match self.frames.next_frame()? {
+            None => Ok(None),
+            Some((KEYFRAME, payload)) => {
+                self.last.clear();
+                let keyframe: Keyframe = bitcode::decode(payload).map_err(|_| content("keyframe"))?;
+                match keyframe.is_valid(schema) {
+                    true => Ok(Some(Record::Keyframe(keyframe))),
+                    false => Err(content("valid keyframe")),
+                }
+            }
+            Some((TICK, payload)) => {
+                let tick = read_tick(payload, schema, &mut self.last).map_err(|_| content("tick"))?;
+                Ok(Some(Record::Tick(tick)))
+            }
+            Some(_) => Err(content("keyframe or tick")),
+        }
+    }
+}
+
+fn read_tick<C: Command>(
+    payload: &[u8],
+    schema: &Schema,
+    last: &mut Last<C>,
+) -> Result<TickRecord<C>, WireError> {
+    let mut reader = BitReader::new(payload);
+    let (tick, input) = read_input(&mut reader, last)?;
+    let (world_hash, components, state) = read_outcome(&mut reader, schema)?;
+    reader.finish()?;
+    Ok(TickRecord { tick, input, world_hash, components, state })
+}

@@ -1,0 +1,325 @@
+//! Runs a recording again and compares it, tick by tick and, where that differs, stage by stage.
+
+use std::sync::Arc;
+
+use bitcode::{Decode, Encode};
+use thiserror::Error;
+use truetick_netcode::command::Command;
+use truetick_netcode::schema::{Schema, SchemaError};
+use truetick_netcode::tick::Tick;
+
+use super::compare::differing;
+use super::difference::{Divergence, Entities};
+use super::frame::{FrameError, FrameReader, FrameWriter};
+use super::record::{HEADER, Header, Record, RecordError, Segment, TickRecord};
+use crate::core::game::Game;
+use crate::core::simulation::{Keyframe, Simulation, TickInput};
+
+/// Why a recording cannot be run again.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The game's own schema is not valid.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// It was made with other components, fields or kinds.
+    #[error(
+        "the recording's schema is {recorded:016x}, this build's is {own:016x}: replay it with the build that made it"
+    )]
+    OtherSchema {
+        /// That of the recording.
+        recorded: u64,
+        /// That of this build.
+        own: u64,
+    },
+    /// A tick comes without a keyframe before it, or not after the one before it.
+    #[error("tick {0} does not follow what comes before it in the recording")]
+    OutOfOrder(Tick),
+    /// The tick asked for is not in it.
+    #[error("tick {0} is not in the recording")]
+    NoSuchTick(Tick),
+}
+
+/// What came of running a recording again.
+pub struct Replayed<G: Game> {
+    /// The world at the end, or at the tick asked for; `None` if the recording holds no keyframe.
+    pub simulation: Option<Simulation<G>>,
+    /// Ticks run.
+    pub ticks: u64,
+    /// Where this run and the recording part, if they do; the recording is the left side.
+    pub divergence: Option<Divergence>,
+    /// The recording's last frame was not whole: its writer was cut off.
+    pub torn: Option<FrameError>,
+}
+
+/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `progress` is told each
+/// tick.
+pub fn replay<G: Game>(
+    game: &Arc<G>,
+    segments: &[Vec<u8>],
+    until: Option<Tick>,
+    mut progress: impl FnMut(Tick),
+) -> Result<Replayed<G>, ReplayError> {
+    let mut run = Run { game: game.clone(), simulation: None, recorded: None };
+    let mut ticks = 0;
+    let ended = walk(
+        game,
+        segments,
+        |record, with_state| {
+            match record {
+                Record::Keyframe(keyframe) => {
+                    if let Some(divergence) = run.keyframe(&keyframe, with_state)? {
+                        return Ok(Some(divergence));
+                    }
+                }
+                Record::Tick(record) => {
+                    let tick = record.tick;
+                    if let Some(divergence) = run.tick(record)? {
+                        return Ok(Some(divergence));
+                    }
+                    ticks += 1;
+                    progress(tick);
+                }
+            }
+            Ok(None)
+        },
+        until,
+    )?;
+    let (divergence, torn) = ended;
+    if let Some(until) = until.filter(|_| divergence.is_none())
+        && run.simulation.as_ref().is_none_or(|simulation| simulation.tick() != until)
+    {
+        return Err(ReplayError::NoSuchTick(until));
+    }
+    Ok(Replayed { simulation: run.simulation, ticks, divergence, torn })
+}
+
+/// The header of the first segment.
+pub fn header<C: Command>(segments: &[Vec<u8>]) -> Result<Header, RecordError> {
+    let first = segments.first().map_or(&[][..], Vec::as_slice);
+    Ok(Segment::<C>::open(first)?.header().clone())
+}
+
+type Ended<T> = (Option<T>, Option<FrameError>);
+
+/// Hands each record up to the tick `until` to `visit`, which may end the walk. A torn end of the last segment is
+/// no error.
+fn walk<G: Game, T>(
+    game: &Arc<G>,
+    segments: &[Vec<u8>],
+    mut visit: impl FnMut(Record<G::Command>, bool) -> Result<Option<T>, ReplayError>,
+    until: Option<Tick>,
+) -> Result<Ended<T>, ReplayError> {
+    let registry = game.registry()?;
+    let schema = registry.schema();
+    for bytes in segments {
+        let mut segment = Segment::<G::Command>::open(bytes)?;
+        let (recorded, own) = (segment.header().schema, schema.hash());
+        if recorded != own {
+            return Err(ReplayError::OtherSchema { recorded, own });
+        }
+        let with_state = segment.header().with_state;
+        loop {
+            let record = match segment.next_record(schema) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(RecordError::Frame(torn @ FrameError::Torn(_))) => return Ok((None, Some(torn))),
+                Err(error) => return Err(error.into()),
+            };
+            let tick = match &record {
+                Record::Keyframe(keyframe) => Tick(keyframe.tick),
+                Record::Tick(record) => record.tick,
+            };
+            if until.is_some_and(|until| tick.is_after(until)) {
+                return Ok((None, None));
+            }
+            if let Some(found) = visit(record, with_state)? {
+                return Ok((Some(found), None));
+            }
+        }
+    }
+    Ok((None, None))
+}
+
+struct Run<G: Game> {
+    game: Arc<G>,
+    simulation: Option<Simulation<G>>,
+    /// The recorded world, where the recording holds state.
+    recorded: Option<Entities>,
+}
+
+impl<G: Game> Run<G> {
+    fn keyframe(&mut self, keyframe: &Keyframe, with_state: bool) -> Result<Option<Divergence>, ReplayError> {
+        self.recorded = with_state.then(|| Entities::of(keyframe));
+        let Some(simulation) = &self.simulation else {
+            self.simulation = Some(Simulation::restore(self.game.clone(), keyframe)?);
+            return Ok(None);
+        };
+        let own = simulation.keyframe();
+        if own.tick != keyframe.tick {
+            return Err(ReplayError::OutOfOrder(Tick(keyframe.tick)));
+        }
+        let schema = simulation.registry().schema();
+        let differences = Entities::of(keyframe).differences(&Entities::of(&own), schema);
+        let tick = simulation.tick();
+        Ok((own != *keyframe).then_some(Divergence { differences, ..Divergence::at(tick) }))
+    }
+
+    fn tick(&mut self, record: TickRecord<G::Command>) -> Result<Option<Divergence>, ReplayError> {
+        let tick = record.tick;
+        let simulation = self.simulation.as_mut().ok_or(ReplayError::OutOfOrder(tick))?;
+        if simulation.tick().next() != tick {
+            return Err(ReplayError::OutOfOrder(tick));
+        }
+        simulation.step(record.input);
+        simulation.take_events();
+        if let (Some(recorded), Some(state)) = (&mut self.recorded, &record.state) {
+            recorded.apply(state);
+        }
+        if simulation.world_hash() == record.world_hash {
+            return Ok(None);
+        }
+        let schema = simulation.registry().schema();
+        let components = differing(schema, &record.components, &simulation.component_hashes());
+        let recorded = self.recorded.take();
+        let differences =
+            recorded.map(|recorded| recorded.differences(&Entities::of(&simulation.keyframe()), schema));
+        let differences = differences.unwrap_or_default();
+        Ok(Some(Divergence { components, differences, ..Divergence::at(tick) }))
+    }
+}
+
+/// A tick's world after one of its stages.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Stage {
+    /// The stage: [`crate::core::simulation::ADMIT`], a system,  or [`crate::core::simulation::CAPTURE`].
+    pub name: String,
+    /// The world, on its grid.
+    pub world: Keyframe,
+}
+
+/// Runs a recording again up to `tick` and keeps the world after each of that tick's stages.
+pub fn stages<G: Game>(game: &Arc<G>, segments: &[Vec<u8>], tick: Tick) -> Result<Vec<Stage>, ReplayError> {
+    let mut simulation = None;
+    let (found, _) = walk(
+        game,
+        segments,
+        |record, _| {
+            match record {
+                // The newest keyframe will do, and a run that differs is put right by it.
+                Record::Keyframe(keyframe) if Tick(keyframe.tick) != tick => {
+                    simulation = Some(Simulation::restore(game.clone(), &keyframe)?);
+                }
+                Record::Keyframe(_) => {}
+                Record::Tick(record) => {
+                    let simulation = simulation.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
+                    if record.tick == tick {
+                        return Ok(Some(run_by_stages(simulation, record.input)));
+                    }
+                    simulation.step(record.input);
+                    simulation.take_events();
+                }
+            }
+            Ok(None)
+        },
+        Some(tick),
+    )?;
+    found.ok_or(ReplayError::NoSuchTick(tick))
+}
+
+/// Kind of a frame that holds a [`Stage`].
+const STAGE: u8 = 4;
+
+/// A file of stages.
+pub fn write_stages(header: &Header, stages: &[Stage]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut frames = FrameWriter::begin(&mut out);
+    frames.append(HEADER, &bitcode::encode(header), &mut out);
+    stages.iter().for_each(|stage| frames.append(STAGE, &bitcode::encode(stage), &mut out));
+    out
+}
+
+/// The stages that a file holds; `None` if it is a recording.
+pub fn read_stages(segments: &[Vec<u8>], schema: &Schema) -> Result<Option<Vec<Stage>>, RecordError> {
+    let [bytes] = segments else { return Ok(None) };
+    let mut frames = FrameReader::begin(bytes)?;
+    frames.next_frame()?;
+    let mut stages = Vec::new();
+    loop {
+        let at = frames.position();
+        match frames.next_frame()? {
+            None => break,
+            Some((STAGE, payload)) => {
+                let stage =
+                    bitcode::decode(payload).ok().filter(|stage: &Stage| stage.world.is_valid(schema));
+                stages.push(stage.ok_or(RecordError::Content { at, what: "stage" })?);
+            }
+            Some(_) => return Ok(None),
+        }
+    }
+    Ok((!stages.is_empty()).then_some(stages))
+}
+
+fn run_by_stages<G: Game>(simulation: &mut Simulation<G>, input: TickInput<G::Command>) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    simulation.step_by_stages(input, |name, simulation| {
+        stages.push(Stage { name: name.into(), world: simulation.keyframe() });
+    });
+    stages
+}
+
+/// The first stage after which two runs of one tick differ, and how.
+pub fn first_difference(left: &[Stage], right: &[Stage], schema: &Schema) -> Option<Divergence> {
+    let (left, right) = left.iter().zip(right).find(|(left, right)| left != right)?;
+    let differences = Entities::of(&left.world).differences(&Entities::of(&right.world), schema);
+    let stage = match left.name == right.name {
+        true => left.name.clone(),
+        false => format!("{} / {}", left.name, right.name),
+    };
+    Some(Divergence { stage: Some(stage), differences, ..Divergence::at(Tick(left.world.tick)) })
+}
+
+/// Runs a recording's input through two games that should do the same, and finds where they part: tick, stage,
+/// entity, component and field.
+pub fn bisect<G, H>(
+    left: &Arc<G>,
+    right: &Arc<H>,
+    segments: &[Vec<u8>],
+) -> Result<Option<Divergence>, ReplayError>
+where
+    G: Game,
+    H: Game<Command = G::Command>,
+{
+    let mut worlds: Option<(Simulation<G>, Simulation<H>)> = None;
+    let (parted, _) = walk(
+        left,
+        segments,
+        |record, _| {
+            match record {
+                Record::Keyframe(keyframe) if worlds.is_none() => {
+                    let left = Simulation::restore(left.clone(), &keyframe)?;
+                    worlds = Some((left, Simulation::restore(right.clone(), &keyframe)?));
+                }
+                Record::Keyframe(_) => {}
+                Record::Tick(record) => {
+                    let (left, right) = worlds.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
+                    left.step(record.input.clone());
+                    right.step(record.input);
+                    left.take_events();
+                    right.take_events();
+                    if left.world_hash() != right.world_hash() {
+                        return Ok(Some(record.tick));
+                    }
+                }
+            }
+            Ok(None)
+        },
+        None,
+    )?;
+    let Some(tick) = parted else { return Ok(None) };
+    let (a, b) = (stages(left, segments, tick)?, stages(right, segments, tick)?);
+    let registry = left.registry()?;
+    Ok(first_difference(&a, &b, registry.schema()))
+}

@@ -1,0 +1,227 @@
+//! One flipped bit of state, somewhere, at some time: where two runs part is found exactly, a hundred times of a
+//! hundred.
+
+use std::sync::Arc;
+
+use bevy_ecs::change_detection::Mut;
+use bevy_ecs::system::{In, IntoSystem};
+use bevy_ecs::world::World;
+use glam::Vec2;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::schema::{KindId, Schema, SchemaError};
+use truetick_netcode::tick::Tick;
+use truetick_server::arena::systems::{contact, drones, players, projectiles};
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::entity_table::EntityTable;
+use truetick_server::core::game::{CurrentTick, Game};
+use truetick_server::core::registry::Registry;
+use truetick_server::core::simulation::{Keyframe, Simulation};
+use truetick_server::core::systems::Systems;
+use truetick_server::recording::difference::{Difference, What};
+use truetick_server::recording::recorder::{Recorder, RecorderConfig};
+use truetick_server::recording::replay::{bisect, replay};
+use truetick_shared::arena::ArenaCommand;
+use truetick_tests::script::script;
+
+const TICKS: usize = 300;
+
+fn arena() -> ArenaGame {
+    ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap()
+}
+
+/// A bit of an entity's state to be flipped at a tick.
+#[derive(Clone, Copy, Debug)]
+struct Plant {
+    tick: Tick,
+    slot: u16,
+    field: usize,
+    bit: u32,
+}
+
+impl Plant {
+    /// Somewhere in the world of a keyframe.
+    fn random(chances: &mut Xoshiro256PlusPlus, world: &Keyframe, schema: &Schema) -> Self {
+        let entity = &world.entities[chances.random_range(0..world.entities.len())];
+        let field = chances.random_range(0..entity.fields.len());
+        let bits = schema.kind(KindId(entity.kind)).fields[field].bits;
+        Self { tick: Tick(world.tick), slot: entity.slot, field, bit: chances.random_range(0..bits) }
+    }
+
+    fn flip(&self, fields: &mut [u32]) {
+        fields[self.field] ^= 1 << self.bit;
+    }
+}
+
+/// The arena with a defect in one of its systems.
+struct Planted {
+    arena: ArenaGame,
+    system: &'static str,
+    plant: Plant,
+}
+
+impl Planted {
+    /// What the system does beside its work, if it is the one with the defect.
+    fn defect(&self, system: &'static str) -> impl FnMut(In<()>, &mut World) + use<> {
+        let (plant, guilty) = (self.plant, self.system == system);
+        let registry = self.registry().unwrap();
+        move |_, world| {
+            if guilty && world.resource::<CurrentTick>().0 == plant.tick {
+                flip_in_world(world, &registry, plant);
+            }
+        }
+    }
+}
+
+fn flip_in_world(world: &mut World, registry: &Registry, plant: Plant) {
+    world.resource_scope(|world, table: Mut<'_, EntityTable>| {
+        let Some(row) = table.row(plant.slot) else { return };
+        let mut fields = Vec::new();
+        registry.read(world, row.entity, row.kind, &mut fields);
+        if plant.field < fields.len() {
+            plant.flip(&mut fields);
+            registry.restore(world, row.entity, row.kind, &fields);
+        }
+    });
+}
+
+impl Game for Planted {
+    type Command = ArenaCommand;
+
+    fn registry(&self) -> Result<Registry, SchemaError> {
+        self.arena.registry()
+    }
+
+    fn insert_resources(&self, world: &mut World) {
+        self.arena.insert_resources(world);
+    }
+
+    fn populate(&self, world: &mut World, seed: u64) {
+        self.arena.populate(world, seed);
+    }
+
+    fn add_systems(&self, systems: &mut Systems) {
+        systems
+            .add("move_players", players::move_players.pipe(self.defect("move_players")))
+            .add("steer_drones", drones::steer_drones.pipe(self.defect("steer_drones")))
+            .add("fly_projectiles", projectiles::fly_projectiles.pipe(self.defect("fly_projectiles")))
+            .add("hit_bodies", projectiles::hit_bodies.pipe(self.defect("hit_bodies")))
+            .add("push_apart", contact::push_apart.pipe(self.defect("push_apart")))
+            .add("take_pickups", contact::take_pickups.pipe(self.defect("take_pickups")))
+            .add("bring_back", players::bring_back.pipe(self.defect("bring_back")));
+    }
+
+    fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
+        self.arena.join(world, client)
+    }
+
+    fn leave(&self, world: &mut World, client: ClientId) {
+        self.arena.leave(world, client);
+    }
+
+    fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2> {
+        self.arena.place(kind, fields)
+    }
+}
+
+const SYSTEMS: [&str; 7] = [
+    "move_players",
+    "steer_drones",
+    "fly_projectiles",
+    "hit_bodies",
+    "push_apart",
+    "take_pickups",
+    "bring_back",
+];
+
+/// Runs a script and records it; `after` may put another world in the place of a tick's outcome.
+fn record(seed: u64, with_state: bool, mut after: impl FnMut(&mut Simulation<ArenaGame>)) -> Vec<Vec<u8>> {
+    let mut simulation = Simulation::new(Arc::new(arena()), seed).unwrap();
+    let config =
+        RecorderConfig { game: "arena".into(), setup: Vec::new(), with_state, segment_bytes: usize::MAX };
+    let mut recorder = Recorder::begin(config, (60, seed), &simulation);
+    for input in script(seed, TICKS) {
+        recorder.input(simulation.tick().next(), &input);
+        simulation.step(input);
+        after(&mut simulation);
+        recorder.outcome(&simulation);
+    }
+    recorder.finish();
+    vec![std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect()]
+}
+
+/// The world after each tick of a script.
+fn worlds(seed: u64) -> Vec<Keyframe> {
+    let mut worlds = Vec::new();
+    record(seed, false, |simulation| worlds.push(simulation.keyframe()));
+    worlds
+}
+
+/// The only difference that there may be: this field.
+fn is_exactly(differences: &[Difference], plant: Plant, kind: KindId, schema: &Schema) -> bool {
+    let info = schema.kind(kind);
+    let (id, start) = info.components.iter().rfind(|(_, start)| *start <= plant.field).unwrap();
+    let owner = schema.component(*id);
+    let [Difference { id, what: What::Field { component, field, left, right }, .. }] = differences else {
+        return false;
+    };
+    id.slot == plant.slot
+        && (*component, *field) == (owner.name, owner.fields[plant.field - start].name)
+        && left ^ right == 1 << plant.bit
+}
+
+#[test]
+fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
+    let registry = arena().registry().unwrap();
+    let schema = registry.schema();
+    let mut chances = Xoshiro256PlusPlus::seed_from_u64(1);
+    let (mut located, mut seed) = (0, 0);
+    while located < 50 {
+        seed += 1;
+        let world = worlds(seed).swap_remove(chances.random_range(0..TICKS));
+        let plant = Plant::random(&mut chances, &world, schema);
+        let mut flipped = world.clone();
+        let entity = flipped.entities.iter_mut().find(|entity| entity.slot == plant.slot).unwrap();
+        let kind = KindId(entity.kind);
+        plant.flip(&mut entity.fields);
+        // Some numbers are no state that a component can have: there is nothing to locate.
+        if Simulation::restore(Arc::new(arena()), &flipped).unwrap().keyframe() != flipped {
+            continue;
+        }
+        let segments = record(seed, true, |simulation| {
+            if simulation.tick() == plant.tick {
+                *simulation = Simulation::restore(Arc::new(arena()), &flipped).unwrap();
+            }
+        });
+        let found = replay(&Arc::new(arena()), &segments, None, |_| {}).unwrap().divergence.unwrap();
+        assert_eq!(found.tick, plant.tick, "{plant:?}\n{found}");
+        assert!(is_exactly(&found.differences, plant, kind, schema), "{plant:?}\n{found}");
+        located += 1;
+    }
+}
+
+#[test]
+fn fifty_flips_inside_a_system_are_located_by_running_it_again_stage_by_stage() {
+    let registry = arena().registry().unwrap();
+    let schema = registry.schema();
+    let mut chances = Xoshiro256PlusPlus::seed_from_u64(2);
+    let (mut located, mut named, mut seed) = (0, std::collections::BTreeSet::new(), 1_000);
+    while located < 50 {
+        seed += 1;
+        let segments = record(seed, false, |_| {});
+        let world = worlds(seed).swap_remove(chances.random_range(0..TICKS));
+        let plant = Plant::random(&mut chances, &world, schema);
+        let system = SYSTEMS[chances.random_range(0..SYSTEMS.len())];
+        let planted = Arc::new(Planted { arena: arena(), system, plant });
+        // A flip that a later system of the same tick overwrites is no divergence.
+        let Some(found) = bisect(&Arc::new(arena()), &planted, &segments).unwrap() else { continue };
+        let kind = world.entities.iter().find(|entity| entity.slot == plant.slot).unwrap().kind;
+        assert_eq!((found.tick, found.stage.as_deref()), (plant.tick, Some(system)), "{plant:?}\n{found}");
+        assert!(is_exactly(&found.differences, plant, KindId(kind), schema), "{plant:?}\n{found}");
+        named.insert(system);
+        located += 1;
+    }
+    assert_eq!(named.len(), SYSTEMS.len(), "{named:?}");
+}

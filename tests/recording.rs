@@ -1,0 +1,124 @@
+//! Recordings return what was recorded, whole or cut, and name what is wrong with them.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use truetick_netcode::tick::Tick;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::simulation::{Simulation, TickInput};
+use truetick_server::recording::frame::FrameError;
+use truetick_server::recording::record::RecordError;
+use truetick_server::recording::recorder::{Recorder, RecorderConfig};
+use truetick_server::recording::replay::{ReplayError, replay};
+use truetick_shared::arena::ArenaCommand;
+use truetick_tests::script::script;
+
+fn game() -> Arc<ArenaGame> {
+    Arc::new(ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap())
+}
+
+/// Runs a script and records it in segments of so many bytes.
+fn record(inputs: &[TickInput<ArenaCommand>], with_state: bool, segment_bytes: usize) -> (Vec<Vec<u8>>, u64) {
+    let mut simulation = Simulation::new(game(), 7).unwrap();
+    let config = RecorderConfig { game: "arena".into(), setup: Vec::new(), with_state, segment_bytes };
+    let mut recorder = Recorder::begin(config, (60, 7), &simulation);
+    for input in inputs {
+        recorder.input(simulation.tick().next(), input);
+        simulation.step(input.clone());
+        recorder.outcome(&simulation);
+    }
+    recorder.finish();
+    let mut segments = Vec::<Vec<u8>>::new();
+    while let Some(chunk) = recorder.poll() {
+        segments.resize(chunk.segment as usize + 1, Vec::new());
+        segments[chunk.segment as usize].extend(chunk.bytes);
+    }
+    (segments, simulation.world_hash())
+}
+
+#[test]
+fn a_recording_runs_again_with_equal_hashes() {
+    for with_state in [false, true] {
+        let (segments, last) = record(&script(1, 1_300), with_state, usize::MAX);
+        let again = replay(&game(), &segments, None, |_| {}).unwrap();
+        assert_eq!((again.ticks, again.divergence, again.torn), (1_300, None, None));
+        assert_eq!(again.simulation.unwrap().world_hash(), last);
+    }
+}
+
+#[test]
+fn segments_run_in_a_row_and_each_alone() {
+    let (segments, last) = record(&script(2, 900), true, 60_000);
+    assert!(segments.len() > 3, "{} segments", segments.len());
+    let again = replay(&game(), &segments, None, |_| {}).unwrap();
+    assert_eq!((again.ticks, again.divergence), (900, None));
+    for from in 0..segments.len() {
+        let again = replay(&game(), &segments[from..], None, |_| {}).unwrap();
+        assert_eq!(again.divergence, None);
+        assert_eq!(again.simulation.unwrap().world_hash(), last);
+    }
+    let gap = [segments[0].clone(), segments[2].clone()];
+    assert!(matches!(replay(&game(), &gap, None, |_| {}), Err(ReplayError::OutOfOrder(_))));
+}
+
+#[test]
+fn a_replay_stops_where_it_is_told() {
+    let (segments, _) = record(&script(3, 200), false, usize::MAX);
+    let again = replay(&game(), &segments, Some(Tick(77)), |_| {}).unwrap();
+    assert_eq!((again.ticks, again.simulation.unwrap().tick()), (77, Tick(77)));
+    let beyond = replay(&game(), &segments, Some(Tick(201)), |_| {});
+    assert!(matches!(beyond, Err(ReplayError::NoSuchTick(Tick(201)))));
+}
+
+#[test]
+fn another_game_in_the_same_clothes_is_noticed_at_its_first_tick() {
+    let (segments, _) = record(&script(4, 50), false, usize::MAX);
+    let slower = Arc::new(
+        ArenaGame::new(ArenaConfig { drones: 10, tick_rate: 30, ..ArenaConfig::default() }).unwrap(),
+    );
+    let divergence = replay(&slower, &segments, None, |_| {}).unwrap().divergence.unwrap();
+    assert_eq!(divergence.tick, Tick(1));
+    assert!(divergence.components.contains(&"body"), "{divergence:?}");
+}
+
+#[test]
+fn two_recordings_are_compared_input_by_input() {
+    use truetick_server::core::game::Game;
+    use truetick_server::recording::compare::compare;
+    let mut inputs = script(5, 120);
+    let (left, _) = record(&inputs, true, usize::MAX);
+    let registry = game().registry().unwrap();
+    let same = compare::<ArenaCommand>(&left, &left, registry.schema()).unwrap();
+    assert_eq!((same.ticks, same.divergence), (120, None));
+    inputs[99].commands[0].1.dash ^= true;
+    let (right, _) = record(&inputs, true, usize::MAX);
+    let divergence = compare::<ArenaCommand>(&left, &right, registry.schema()).unwrap().divergence.unwrap();
+    assert_eq!(divergence.tick, Tick(100));
+    assert!(divergence.inputs.len() == 1 && divergence.inputs[0].contains("dash"), "{divergence}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_cut_recording_runs_up_to_the_cut(share in 0.0f64..1.0) {
+        let (mut segments, _) = record(&script(6, 80), true, usize::MAX);
+        let cut = (segments[0].len() as f64 * share) as usize;
+        segments[0].truncate(cut);
+        match replay(&game(), &segments, None, |_| {}) {
+            Ok(again) => prop_assert!(again.divergence.is_none() && again.ticks <= 80),
+            Err(ReplayError::Record(RecordError::Frame(FrameError::NoMagic | FrameError::Torn(_)) | RecordError::Content { .. })) => {}
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+    }
+
+    #[test]
+    fn a_damaged_recording_is_refused_where_it_is_damaged(share in 0.0f64..1.0, bit in 0u32..8) {
+        let (mut segments, _) = record(&script(6, 80), true, usize::MAX);
+        let last_frame = segments[0].len() - 600;
+        let at = (last_frame as f64 * share) as usize;
+        segments[0][at] ^= 1u8 << bit;
+        let again = replay(&game(), &segments, None, |_| {});
+        prop_assert!(again.is_err_and(|error| matches!(error, ReplayError::Record(_))));
+    }
+}
