@@ -112,6 +112,25 @@ fn a_server_that_crashes_and_starts_empty() {
 }
 
 #[test]
+fn a_power_cut_that_tears_the_recording() {
+    let marks = [Mark::ServerCrashed, Mark::WriteLost, Mark::RecordingCut];
+    let story = Scenario::new(18).with(|config| config.record = true).fault(3_500, 500, Fault::PowerCut);
+    story.must_hit(&marks).heals();
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_room() {
+    let story = Scenario::new(19).with(|config| config.record = true).trouble_ms(3_000);
+    story.fault(1_500, 0, Fault::FillDisk).must_hit(&[Mark::DiskFull]).heals();
+}
+
+#[test]
+fn a_disk_that_fails_a_read_is_read_again() {
+    let story = Scenario::new(20).with(|config| config.record = true).fault(1_500, 300, Fault::FailRead);
+    story.fault(2_000, 300, Fault::CrashServer).must_hit(&[Mark::DiskUnreadable]).heals();
+}
+
+#[test]
 fn a_client_whose_address_changes() {
     let marks = [Mark::AddressChanged, Mark::TimedOut, Mark::ClientCameBack];
     Scenario::new(14).link(WAN).fault(1_000, 0, Fault::ChangeAddress(5)).must_hit(&marks).heals();

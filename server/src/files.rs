@@ -31,6 +31,9 @@ pub fn resident_bytes() -> Option<u64> {
 /// Chunks that wait for the disk; a chunk is about a second of a room.
 const CHUNKS: usize = 32;
 
+/// Chunks after which the file is synced: what a power cut may lose is about this many seconds.
+const SYNC_CHUNKS: u32 = 10;
+
 /// Segments that belong to one recording at most.
 const SEGMENTS: usize = 1_000;
 
@@ -44,7 +47,8 @@ impl RecordWriter {
     /// Begins the file anew and removes the segments of a recording that had its name.
     pub fn start(path: &Path, keep: usize) -> io::Result<Self> {
         remove_older(path)?;
-        let mut files = SegmentFiles { path: path.into(), keep, segment: 0, file: File::create(path)? };
+        let mut files =
+            SegmentFiles { path: path.into(), keep, segment: 0, unsynced: 0, file: File::create(path)? };
         let (chunks, take) = sync_channel::<Chunk>(CHUNKS);
         let thread = thread::Builder::new().name("truetick-record".into()).spawn(move || {
             take.into_iter().try_for_each(|chunk| files.append(&chunk))?;
@@ -72,6 +76,7 @@ struct SegmentFiles {
     path: PathBuf,
     keep: usize,
     segment: u32,
+    unsynced: u32,
     file: File,
 }
 
@@ -81,7 +86,13 @@ impl SegmentFiles {
             self.segment = chunk.segment;
             self.rotate()?;
         }
-        self.file.write_all(&chunk.bytes)
+        self.file.write_all(&chunk.bytes)?;
+        self.unsynced += 1;
+        if self.unsynced == SYNC_CHUNKS {
+            self.unsynced = 0;
+            self.file.sync_data()?;
+        }
+        Ok(())
     }
 
     fn rotate(&mut self) -> io::Result<()> {

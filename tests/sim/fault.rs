@@ -42,6 +42,12 @@ pub enum Fault {
     CrashClient(usize),
     /// The server's process dies and starts again with an empty room.
     CrashServer,
+    /// The server's machine loses its power, and with it what its disk had not written.
+    PowerCut,
+    /// The server's disk is full from now on.
+    FillDisk,
+    /// The next time that the server's disk is read, it cannot be.
+    FailRead,
     /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
     ChangeAddress(usize),
     /// The server's clock on the wall is set.
@@ -54,7 +60,7 @@ pub enum Fault {
 impl Fault {
     /// Whether a session ends by it, so that its client must be silent for long and join anew.
     pub fn ends_sessions(self) -> bool {
-        matches!(self, Self::CrashServer | Self::ChangeAddress(_))
+        matches!(self, Self::CrashServer | Self::PowerCut | Self::ChangeAddress(_))
     }
 
     /// Whose it is, where it concerns one client.
@@ -65,6 +71,7 @@ impl Fault {
                 Some(client)
             }
             Self::PauseServer | Self::CrashServer | Self::JumpWall { .. } => None,
+            Self::PowerCut | Self::FillDisk | Self::FailRead => None,
         }
     }
 }
@@ -81,6 +88,9 @@ impl fmt::Display for Fault {
             Self::PauseServer => write!(out, "server: stands still"),
             Self::CrashClient(client) => write!(out, "client {client}: crashes"),
             Self::CrashServer => write!(out, "server: crashes"),
+            Self::PowerCut => write!(out, "server: loses its power"),
+            Self::FillDisk => write!(out, "server: has a full disk"),
+            Self::FailRead => write!(out, "server: has a disk that fails its next read"),
             Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
             Self::JumpWall { by_ms } => write!(out, "server: wall clock set by {by_ms} ms"),
         }

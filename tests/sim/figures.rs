@@ -30,6 +30,11 @@ impl Sim {
         self.server.process.clock.at(self.now)
     }
 
+    /// What is wrong with the server's recording, as it lies on its disk.
+    pub fn check_recording(&mut self) -> Vec<String> {
+        self.server.check_recording(&mut self.marks)
+    }
+
     /// Completes the marks with what was counted elsewhere; for the end of a run.
     pub fn final_marks(&self) -> Marks {
         let mut marks = self.marks.clone();

@@ -35,11 +35,13 @@ impl Sim {
                 self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
                 self.clients[client].crash();
             }
-            Fault::CrashServer => {
+            Fault::CrashServer | Fault::PowerCut => {
                 let open = self.server.core().map_or(0, Server::sessions);
                 self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
-                self.server.crash(&mut self.marks);
+                let wrong = self.server.crash(fault == Fault::PowerCut, &mut self.marks);
+                self.checks.broken(wrong);
             }
+            Fault::FillDisk | Fault::FailRead => self.server.spoil_disk(fault == Fault::FillDisk),
             Fault::ChangeAddress(client) => {
                 self.clients[client].path = self.network.add_path(client, [self.link; 2]);
             }
@@ -62,7 +64,7 @@ impl Sim {
                 self.clients[client].restart(&self.kinds, self.now);
                 self.schedule_client(client);
             }
-            Fault::CrashServer if self.server.core().is_none() => {
+            Fault::CrashServer | Fault::PowerCut if self.server.core().is_none() => {
                 self.server.start(self.now);
                 self.checks.server_restarted();
                 self.schedule_server();

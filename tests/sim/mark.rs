@@ -57,6 +57,11 @@ marks! {
     TimedOut: "a session ended in silence",
     LeftSight: "an entity left a client's sight",
     Sliced: "a message came in slices",
+    DiskFull: "the disk was full",
+    DiskUnreadable: "the disk could not be read",
+    WriteLost: "a power cut lost a write",
+    WriteTorn: "a power cut tore a write",
+    RecordingCut: "a power cut left a recording whose end is not whole",
 }
 
 impl fmt::Display for Mark {

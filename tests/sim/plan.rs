@@ -29,6 +29,8 @@ pub struct SimConfig {
     pub drift_ppm: i32,
     /// Receive buffer of each client's socket.
     pub socket_bytes: usize,
+    /// Whether the server records its room.
+    pub record: bool,
 }
 
 impl Default for SimConfig {
@@ -42,6 +44,7 @@ impl Default for SimConfig {
             drift_ppm: 0,
             // The default of most systems.
             socket_bytes: 208 * 1_024,
+            record: false,
         }
     }
 }
@@ -101,7 +104,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes } = &self.config;
+        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes, record } = &self.config;
         writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
         let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(
@@ -109,7 +112,7 @@ impl fmt::Display for Plan {
             "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm, {socket_bytes} bytes a socket",
             room.snapshot_bytes
         )?;
-        writeln!(out, "  paths: {}", describe(link))?;
+        writeln!(out, "  paths: {}, recorded: {record}", describe(link))?;
         for (i, scheduled) in self.faults.iter().enumerate() {
             writeln!(out, "  {i}: {scheduled}")?;
         }
@@ -136,7 +139,8 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };
     let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };
     let socket_bytes = if chances.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
-    SimConfig { seed, arena, room, link, drift_ppm, socket_bytes, ..SimConfig::default() }
+    let record = chances.random_bool(0.3);
+    SimConfig { seed, arena, room, link, drift_ppm, socket_bytes, record, ..SimConfig::default() }
 }
 
 /// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow rate.
@@ -171,8 +175,11 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
             Fault::PauseServer
         }
         870..920 => Fault::CrashClient(client),
-        920..930 => Fault::CrashServer,
-        930..945 => Fault::ChangeAddress(client),
+        920..925 => Fault::CrashServer,
+        925..935 => Fault::PowerCut,
+        935..940 => Fault::FillDisk,
+        940..945 => Fault::FailRead,
+        945..960 => Fault::ChangeAddress(client),
         _ => Fault::JumpWall { by_ms: chances.random_range(-100_000..100_000) },
     };
     let lasting = Duration::from_millis(chances.random_range(30..longest));

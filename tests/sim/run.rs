@@ -32,6 +32,7 @@ pub fn run(plan: &Plan, trace: Option<Trace>) -> Outcome {
         wrong.extend_from_slice(sim.violations());
         if wrong.is_empty() {
             wrong = sim.unconverged(healed.unwrap_or_default());
+            wrong.extend(sim.check_recording());
         }
     }
     Outcome {

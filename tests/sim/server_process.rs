@@ -1,5 +1,7 @@
 //! The server's process: production's core with one arena that also talks.
 
+use std::sync::Arc;
+
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::room::{AnyRoom, Room, RoomConfig};
@@ -9,6 +11,7 @@ use crate::chatter::Chatter;
 use crate::mark::{Mark, Marks};
 use crate::plan::SimConfig;
 use crate::process::Process;
+use crate::record_keeper::RecordKeeper;
 use crate::virtual_clock::VirtualClock;
 
 /// Receive buffer of the server's socket; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
@@ -21,13 +24,15 @@ pub struct ServerProcess {
     config: SimConfig,
     life: u64,
     epoch_us: i64,
+    keeper: Option<RecordKeeper>,
 }
 
 impl ServerProcess {
     /// A server that starts now.
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
-        let mut server = Self { core: None, process, config, life: 0, epoch_us: 0 };
+        let keeper = config.record.then(|| RecordKeeper::new(config.seed));
+        let mut server = Self { core: None, process, config, life: 0, epoch_us: 0, keeper };
         server.start(now);
         server
     }
@@ -37,20 +42,54 @@ impl ServerProcess {
         let shown = self.process.clock.at(now);
         let seed = self.config.seed.wrapping_add(self.life << 32);
         let mut core = Server::new((seed, !seed));
-        let game = ArenaGame::new(self.config.arena).expect("the arena's schema is valid");
         let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
-        let room = Room::new(Chatter(game), room, shown).expect("the arena's schema is valid");
+        let mut room = Room::new(self.game(), room, shown).expect("the arena's schema is valid");
+        if let Some(keeper) = &mut self.keeper {
+            keeper.begin(&mut room);
+        }
         self.epoch_us = room.timeline().epoch_us();
         core.add_room(Box::new(room));
         self.core = Some(core);
         self.life += 1;
     }
 
-    /// Its process dies, and everything in it.
-    pub(crate) fn crash(&mut self, marks: &mut Marks) {
+    fn game(&self) -> Chatter<ArenaGame> {
+        Chatter(ArenaGame::new(self.config.arena).expect("the arena's schema is valid"))
+    }
+
+    /// Its process dies, and everything in it; with the power the disk loses what it had not written. Returns what
+    /// is wrong with the recording that is left.
+    pub(crate) fn crash(&mut self, power: bool, marks: &mut Marks) -> Vec<String> {
         self.note_figures(marks);
         self.process.take_held();
         self.core = None;
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| power) {
+            keeper.disk.power_cut(marks);
+        }
+        self.check_recording(marks)
+    }
+
+    /// What is wrong with the recording as it lies on the disk.
+    pub(crate) fn check_recording(&mut self, marks: &mut Marks) -> Vec<String> {
+        let game = Arc::new(self.game());
+        self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.check(&game, marks))
+    }
+
+    /// Keeps what the room recorded.
+    pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
+        let room = self.core.as_mut().and_then(|core| core.room_mut(0));
+        if let (Some(keeper), Some(room)) = (&mut self.keeper, room) {
+            keeper.keep(room, marks);
+        }
+    }
+
+    /// The disk is full, or fails its next read.
+    pub(crate) fn spoil_disk(&mut self, full: bool) {
+        match self.keeper.as_mut().map(|keeper| &mut keeper.disk) {
+            Some(disk) if full => disk.fill(),
+            Some(disk) => disk.fail_next_read(),
+            None => {}
+        }
     }
 
     /// The core; `None` while it is down.

@@ -300,6 +300,7 @@ impl Sim {
         self.after_server();
         if ticks > 0 {
             self.server.note_ticks(ticks as u32, &mut self.marks);
+            self.server.keep_recording(&mut self.marks);
             self.hashes.push(self.room().world_hash());
             self.check();
         }

@@ -89,7 +89,8 @@ impl Checks {
         &self.violations
     }
 
-    fn broken(&mut self, what: Vec<String>) {
+    /// Something that was found elsewhere is broken.
+    pub fn broken(&mut self, what: Vec<String>) {
         let room = VIOLATIONS.saturating_sub(self.violations.len());
         self.violations.extend(what.into_iter().take(room));
     }

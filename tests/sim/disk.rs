@@ -1,0 +1,140 @@
+//! A disk whose writes are pending until they are synced: a power cut keeps, loses or tears what is pending, sector
+//! by sector.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use thiserror::Error;
+
+use crate::mark::{Mark, Marks};
+
+/// What a disk writes at once.
+const SECTOR: usize = 512;
+
+/// Why a disk did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DiskError {
+    /// There is no room left.
+    #[error("no space left on the disk")]
+    Full,
+    /// The sectors cannot be read.
+    #[error("the disk cannot be read")]
+    Unreadable,
+}
+
+/// One file on a disk of its own.
+#[derive(Debug)]
+pub struct Disk {
+    /// What every reader sees while the machine runs.
+    written: Vec<u8>,
+    /// How much of it would survive a power cut for sure.
+    durable: usize,
+    capacity: usize,
+    unreadable: bool,
+    chances: Xoshiro256PlusPlus,
+}
+
+impl Disk {
+    /// An empty disk whose chances follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { written: Vec::new(), durable: 0, capacity: usize::MAX, unreadable: false, chances }
+    }
+
+    /// Appends bytes; they are pending until [`Self::sync`].
+    pub fn append(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<(), DiskError> {
+        let room = self.capacity.saturating_sub(self.written.len());
+        self.written.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            marks.hit(Mark::DiskFull);
+            return Err(DiskError::Full);
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable.
+    pub fn sync(&mut self) {
+        self.durable = self.written.len();
+    }
+
+    /// Reads the file.
+    pub fn read(&mut self, marks: &mut Marks) -> Result<&[u8], DiskError> {
+        if std::mem::take(&mut self.unreadable) {
+            marks.hit(Mark::DiskUnreadable);
+            return Err(DiskError::Unreadable);
+        }
+        Ok(&self.written)
+    }
+
+    /// Empties the file, durably.
+    pub fn truncate(&mut self) {
+        self.written.clear();
+        self.durable = 0;
+        self.capacity = usize::MAX;
+    }
+
+    /// No more bytes than there are now fit.
+    pub fn fill(&mut self) {
+        self.capacity = self.written.len();
+    }
+
+    /// The next read fails.
+    pub fn fail_next_read(&mut self) {
+        self.unreadable = true;
+    }
+
+    /// The power goes: up to a random point of what was pending each sector is written, lost (and reads as zeros) or
+    /// torn; what follows that point is gone.
+    pub fn power_cut(&mut self, marks: &mut Marks) {
+        let end = self.chances.random_range(self.durable..=self.written.len());
+        marks.add(Mark::WriteLost, u64::from(end < self.written.len()));
+        self.written.truncate(end);
+        let mut at = self.durable;
+        while at < end {
+            let next = ((at / SECTOR + 1) * SECTOR).min(end);
+            match self.chances.random_range(0..10) {
+                0 => {
+                    marks.hit(Mark::WriteLost);
+                    self.written[at..next].fill(0);
+                }
+                1 => {
+                    marks.hit(Mark::WriteTorn);
+                    let torn = self.chances.random_range(at..next);
+                    self.chances.fill_bytes(&mut self.written[torn..next]);
+                }
+                _ => {}
+            }
+            at = next;
+        }
+        self.durable = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_power_cut_spares_what_was_synced() {
+        for seed in 0..50 {
+            let (mut disk, mut marks) = (Disk::new(seed), Marks::default());
+            disk.append(&[1; 3_000], &mut marks).unwrap();
+            disk.sync();
+            disk.append(&[2; 3_000], &mut marks).unwrap();
+            disk.power_cut(&mut marks);
+            let left = disk.read(&mut marks).unwrap();
+            assert!(left.len() <= 6_000 && left[..3_000] == [1; 3_000]);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits_and_says_so() {
+        let (mut disk, mut marks) = (Disk::new(1), Marks::default());
+        disk.append(&[1; 10], &mut marks).unwrap();
+        disk.fill();
+        assert_eq!(disk.append(&[2; 10], &mut marks), Err(DiskError::Full));
+        assert_eq!(disk.read(&mut marks).unwrap().len(), 10);
+        disk.fail_next_read();
+        assert_eq!(disk.read(&mut marks), Err(DiskError::Unreadable));
+        assert!(disk.read(&mut marks).is_ok());
+    }
+}

@@ -1,0 +1,111 @@
+//! Keeps the server's recording on its disk as production does, and looks what is left of it after a crash.
+
+use std::sync::Arc;
+
+use truetick_server::arena::ArenaGame;
+use truetick_server::core::room::AnyRoom;
+use truetick_server::recording::frame::{FrameError, FrameReader, MAGIC};
+use truetick_server::recording::recorder::RecorderConfig;
+use truetick_server::recording::replay::replay;
+
+use crate::chatter::Chatter;
+use crate::disk::{Disk, DiskError};
+use crate::mark::{Mark, Marks};
+
+/// Chunks between two syncs.
+const SYNC_CHUNKS: u32 = 2;
+
+/// See the module.
+#[derive(Debug)]
+pub struct RecordKeeper {
+    /// The disk.
+    pub disk: Disk,
+    /// All that was handed to the disk in this life of the server, whatever became of it.
+    handed: Vec<u8>,
+    /// How much of it was synced.
+    synced: usize,
+    chunks: u32,
+    stopped: bool,
+}
+
+impl RecordKeeper {
+    /// A keeper with an empty disk.
+    pub fn new(seed: u64) -> Self {
+        Self { disk: Disk::new(seed), handed: Vec::new(), synced: 0, chunks: 0, stopped: false }
+    }
+
+    /// Begins a room's recording anew.
+    pub fn begin(&mut self, room: &mut dyn AnyRoom) {
+        self.disk.truncate();
+        self.handed.clear();
+        self.synced = 0;
+        self.chunks = 0;
+        self.stopped = false;
+        room.start_recording(RecorderConfig {
+            game: "chatter".into(),
+            setup: Vec::new(),
+            with_state: false,
+            segment_bytes: usize::MAX,
+        });
+    }
+
+    /// Keeps what the room recorded. Where the disk is full the recording ends and the room goes on.
+    pub fn keep(&mut self, room: &mut dyn AnyRoom, marks: &mut Marks) {
+        while let Some(chunk) = room.poll_recording().filter(|_| !self.stopped) {
+            self.handed.extend_from_slice(&chunk.bytes);
+            match self.disk.append(&chunk.bytes, marks) {
+                Ok(()) => {}
+                Err(DiskError::Full | DiskError::Unreadable) => {
+                    self.stopped = true;
+                    return room.stop_recording();
+                }
+            }
+            self.chunks += 1;
+            if self.chunks.is_multiple_of(SYNC_CHUNKS) {
+                self.disk.sync();
+                self.synced = self.handed.len();
+            }
+        }
+    }
+
+    /// Reads what is left: it must be what was handed over, up to a point not before what was durable, and must
+    /// run again with equal hashes. A disk that cannot be read is tried again, once.
+    pub fn check(&mut self, game: &Arc<Chatter<ArenaGame>>, marks: &mut Marks) -> Vec<String> {
+        let mut read = self.disk.read(marks).map(<[u8]>::to_vec);
+        if read.is_err() {
+            read = self.disk.read(marks).map(<[u8]>::to_vec);
+        }
+        let Ok(bytes) = read else { return vec!["the recording cannot be read".into()] };
+        let good = good_part(&bytes, marks);
+        if !self.handed.starts_with(&bytes[..good]) {
+            return vec!["the recording holds what was never recorded".into()];
+        }
+        let whole_frames = good_part(&self.handed[..self.synced], &mut Marks::default());
+        if good < whole_frames {
+            return vec![format!("{good} bytes of the recording are left, but {whole_frames} were durable")];
+        }
+        if good <= MAGIC.len() {
+            return Vec::new();
+        }
+        match replay(game, &[bytes[..good].to_vec()], None, |_| {}) {
+            Ok(again) => again.divergence.map(|parted| format!("replay: {parted}")).into_iter().collect(),
+            Err(error) => vec![format!("replay: {error}")],
+        }
+    }
+}
+
+/// Bytes up to the first frame that is not whole.
+fn good_part(bytes: &[u8], marks: &mut Marks) -> usize {
+    let Ok(mut frames) = FrameReader::begin(bytes) else { return 0 };
+    loop {
+        let at = frames.position();
+        match frames.next_frame() {
+            Ok(Some(_)) => {}
+            Ok(None) => return at,
+            Err(FrameError::Torn(_) | FrameError::Damaged(_) | FrameError::NoMagic) => {
+                marks.hit(Mark::RecordingCut);
+                return at;
+            }
+        }
+    }
+}
