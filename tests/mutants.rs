@@ -1,9 +1,20 @@
 //! The simulator finds planted defects: each within a stated number of seeds of the standard mix, none where none
 //! is planted.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::mutant::{Mutant, plant};
+use truetick_netcode::time::Timestamp;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::server::{Server, SessionEvent};
+use truetick_server::recording::difference::What;
+use truetick_shared::arena::arena_schema;
 use truetick_tests::plan::Plan;
 use truetick_tests::run::run;
+use truetick_tests::tap::Tap;
 
 /// Seeds within which each defect shows.
 const WITHIN: u64 = 40;
@@ -30,4 +41,41 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         println!("{mutant:?}: seed {seed}: {wrong:?}");
         assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?}: {wrong:?}");
     }
+}
+
+#[test]
+fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
+    let (mut server, from) = (Server::new((1, 2)), SocketAddr::from(([127, 0, 0, 1], 100)));
+    let mut now = Timestamp::from_millis(1_000);
+    let arena = ArenaGame::new(ArenaConfig::default()).unwrap();
+    server.add_room(Box::new(Room::new(arena, RoomConfig::default(), now).unwrap()));
+    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), 4, now);
+    let mut reports = Vec::new();
+    for ms in 1_000..4_000 {
+        now = Timestamp::from_millis(ms);
+        plant((2_000..2_100).contains(&ms).then_some(Mutant::RotCopy));
+        let mut tap = Tap::default();
+        server.send_replies(&mut tap);
+        server.tick(&mut || now, &mut tap);
+        tap.0.iter().for_each(|(_, bytes)| bot.receive(bytes, now));
+        bot.advance(now);
+        while let Some(bytes) = bot.poll_transmit() {
+            server.receive(from, &bytes, now);
+        }
+        let events = std::iter::from_fn(|| server.poll_event());
+        reports.extend(events.filter_map(|event| match event {
+            SessionEvent::Mismatch(_, divergence) => Some(divergence),
+            _ => None,
+        }));
+    }
+    let [report] = reports.as_slice() else { panic!("{reports:?}") };
+    assert!(!report.differences.is_empty() && (55..70).contains(&report.tick.0), "{report}");
+    for difference in &report.differences {
+        let What::Field { field, left, right, .. } = difference.what else { panic!("{report}") };
+        assert_eq!((field, left ^ right), ("x", 1), "{report}");
+    }
+    let stats = bot.runtime().stats();
+    assert!(stats.hash_mismatches > 0 && stats.resyncs > 0, "{stats:?}");
+    let newest = bot.runtime().buffer().newest().unwrap();
+    assert!(server.rooms()[0].ring().tick().distance(newest) <= 1, "the copy stands still since {newest}");
 }

@@ -145,6 +145,12 @@ pub const FIRST_LEAD_TICKS: u32 = 32;
 /// Snapshots in a row that tell nothing of a client's commands, after which its clock starts again.
 pub const UNHEARD_SNAPSHOTS: u32 = 30;
 
+/// Entities named in one report of a packet that decoded to something else than the server has.
+pub const REPORTED_ENTITIES: usize = 64;
+
+/// A client reports such a packet at most this often; the server reads no more.
+pub const REPORT_PAUSE: Duration = Duration::from_secs(5);
+
 /// Packets in a row that build on what the client does not hold, after which it asks for everything whole.
 pub const UNUSABLE_PACKETS: u32 = 32;
 

@@ -59,10 +59,34 @@ pub enum ServerMessage {
 }
 
 /// From client to server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ClientMessage {
     /// The client's copy is in doubt: send everything whole.
     Resync,
+    /// A packet decoded to something else than the server's hash says.
+    Mismatch(MismatchReport),
+}
+
+/// What a client made of a packet whose hash did not fit: enough for the server to name the field that differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct MismatchReport {
+    /// Tick of the packet.
+    pub tick: u32,
+    /// Its entities as decoded, the first [`crate::limits::REPORTED_ENTITIES`] of them.
+    pub entities: Vec<ReportedEntity>,
+}
+
+/// One entity of a [`MismatchReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ReportedEntity {
+    /// Its slot.
+    pub slot: u16,
+    /// Generation of the slot.
+    pub generation: u16,
+    /// Tick of the version.
+    pub version: u32,
+    /// Every field; invisible ones are 0.
+    pub fields: Vec<u32>,
 }
 
 /// Encodes a message.

@@ -9,11 +9,8 @@ pub enum Mutant {
     ApplyTwice,
     /// A snapshot that newer ones overtook is acknowledged without being decoded.
     AcceptUndecoded,
-}
-
-impl Mutant {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::TakeRepeats, Self::ApplyTwice, Self::AcceptUndecoded];
+    /// A bit of each foreign entity's first field flips as it is decoded.
+    RotCopy,
 }
 
 #[cfg(feature = "mutants")]

@@ -255,6 +255,9 @@ impl Run {
         while let Some(event) = self.server.poll_event() {
             match event {
                 SessionEvent::Joined(client, address) => debug!(client = client.0, %address, "joined"),
+                SessionEvent::Mismatch(client, divergence) => {
+                    warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
+                }
                 SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
             }
         }

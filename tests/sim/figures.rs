@@ -49,7 +49,6 @@ impl Sim {
             (Mark::Clogged, links.clogged),
             (Mark::CopyStale, clients.stale),
             (Mark::DamageRefused, clients.decode_errors),
-            (Mark::Resynced, clients.resyncs),
         ] {
             marks.add(mark, count);
         }

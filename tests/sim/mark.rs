@@ -53,7 +53,6 @@ marks! {
     WrongByTouch: "a prediction was wrong because something touched the player",
     CopyStale: "a packet built on what its client no longer held, or came twice",
     DamageRefused: "a damaged datagram was refused",
-    Resynced: "a client asked for everything whole",
     TimedOut: "a session ended in silence",
     LeftSight: "an entity left a client's sight",
     Sliced: "a message came in slices",
@@ -67,16 +66,6 @@ marks! {
 impl fmt::Display for Mark {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.says())
-    }
-}
-
-/// What the standard mix cannot bring about: only stories claim it.
-const STORIES_ONLY: &[Mark] = &[Mark::Resynced];
-
-impl Mark {
-    /// What a long run of the standard mix claims.
-    pub fn standard() -> Vec<Mark> {
-        Self::ALL.iter().copied().filter(|mark| !STORIES_ONLY.contains(mark)).collect()
     }
 }
 

@@ -129,12 +129,12 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let tick_rate = if chances.random_bool(0.1) { [30, 128][chances.random_range(0..2)] } else { 60 };
     let ghosts = chances.random_bool(0.4);
     // A budget that is too small for its world, or one that is ample.
-    let (snapshot_bytes, drones) = match chances.random_bool(0.2) {
-        true => (300, 60),
-        false => (RoomConfig::default().snapshot_bytes, 12),
+    let (snapshot_bytes, drones, sight) = match chances.random_bool(0.2) {
+        true => (300, 90, 30..60),
+        false => (RoomConfig::default().snapshot_bytes, 12, 12..46),
     };
     let arena = ArenaConfig { drones, ghosts, tick_rate, ..ArenaConfig::default() };
-    let radius = chances.random_range(12..46) as f32;
+    let radius = chances.random_range(sight) as f32;
     let room = RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
     let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };
     let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };

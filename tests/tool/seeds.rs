@@ -47,7 +47,7 @@ impl Report {
     /// The summary for programs.
     pub fn json(&self) -> serde_json::Value {
         let missed: Vec<String> =
-            self.marks.missed(&Mark::standard()).iter().map(|mark| format!("{mark:?}")).collect();
+            self.marks.missed(Mark::ALL).iter().map(|mark| format!("{mark:?}")).collect();
         let counts: serde_json::Map<_, _> =
             Mark::ALL.iter().map(|mark| (format!("{mark:?}"), self.marks.count(*mark).into())).collect();
         json!({

@@ -26,8 +26,8 @@ use crate::bits::{BitReader, BitWriter};
 use crate::connection::{Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect};
 use crate::error::WireError;
 use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
-use crate::limits::UNUSABLE_PACKETS;
-use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
+use crate::limits::{REPORT_PAUSE, UNUSABLE_PACKETS};
+use crate::messages::{Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::mutant::{Mutant, is_planted};
 use crate::packet::{self, PacketKind};
 use crate::replication::NetId;
@@ -124,6 +124,7 @@ pub struct ClientRuntime<P: Predict> {
     events: VecDeque<ClientEvent>,
     stats: ClientStats,
     resync_sent_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
     /// Packets in a row that built on what is not held.
     unusable: u32,
 }
@@ -153,6 +154,7 @@ impl<P: Predict> ClientRuntime<P> {
             events: VecDeque::new(),
             stats: ClientStats::default(),
             resync_sent_at: None,
+            reported_at: None,
             unusable: 0,
         }
     }
@@ -261,9 +263,10 @@ impl<P: Predict> ClientRuntime<P> {
         }
         match self.dispatch(datagram, now) {
             Ok(()) => {}
-            Err(SnapshotError::HashMismatch) => {
+            Err(SnapshotError::HashMismatch(report)) => {
                 self.stats.hash_mismatches += 1;
                 self.ask_for_resync(now);
+                self.report_mismatch(report, now);
             }
             Err(SnapshotError::Baseline) => self.note_unusable(now),
             Err(SnapshotError::Wire(WireError::Stale(_))) => self.stats.stale += 1,
@@ -465,6 +468,17 @@ impl<P: Predict> ClientRuntime<P> {
             self.resync_sent_at = Some(now);
             self.stats.resyncs += 1;
             if connection.send(SESSION_STREAM, encode(&ClientMessage::Resync)).is_err() {
+                self.ended = Some(DisconnectReason::Overflow);
+            }
+        }
+    }
+
+    /// Tells the server what was decoded, so that it can name what differs.
+    fn report_mismatch(&mut self, report: MismatchReport, now: Timestamp) {
+        let Some(connection) = &mut self.connection else { return };
+        if self.reported_at.is_none_or(|at| now.since(at) > REPORT_PAUSE) {
+            self.reported_at = Some(now);
+            if connection.send(SESSION_STREAM, encode(&ClientMessage::Mismatch(report))).is_err() {
                 self.ended = Some(DisconnectReason::Overflow);
             }
         }

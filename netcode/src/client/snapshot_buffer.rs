@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{CLIENT_VERSIONS, ENTITIES, INTERPOLATION_TICKS, RING_TICKS};
+use crate::limits::{CLIENT_VERSIONS, ENTITIES, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
+use crate::messages::{MismatchReport, ReportedEntity};
+use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
 use crate::replication::delta;
 use crate::replication::encode_cache::KIND_BITS;
@@ -17,7 +19,7 @@ use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
 
 /// Why a snapshot packet was not taken over (and must not be acknowledged).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
     /// The bytes are not what the format says.
     #[error(transparent)]
@@ -27,7 +29,7 @@ pub enum SnapshotError {
     Baseline,
     /// What was decoded is not what the server has: ask for everything whole.
     #[error("decoded state differs from the server's")]
-    HashMismatch,
+    HashMismatch(MismatchReport),
 }
 
 /// An entity's state over a span of ticks.
@@ -172,7 +174,7 @@ impl SnapshotBuffer {
         let hash = reader.read(16)?;
         reader.finish()?;
         if combine(updates.iter().map(|update| update.hash_part(schema))) != hash {
-            return Err(SnapshotError::HashMismatch);
+            return Err(SnapshotError::HashMismatch(report(header.tick, updates)));
         }
         Ok(self.apply(header, updates))
     }
@@ -201,7 +203,10 @@ impl SnapshotBuffer {
                 let base = remote.version(baseline).ok_or(SnapshotError::Baseline)?;
                 let version = header.tick.back(reader.read_golomb(0)?);
                 let kind = schema.kind(remote.kind);
-                let fields = delta::read_delta((schema, kind), audience, &base.fields, reader)?;
+                let mut fields = delta::read_delta((schema, kind), audience, &base.fields, reader)?;
+                if is_planted(Mutant::RotCopy) && !own {
+                    fields[0] ^= 1;
+                }
                 let (generation, kind) = (remote.id.generation, remote.kind);
                 Ok(Update { slot, generation, kind, version, baseline: Some(baseline), own, fields })
             }
@@ -323,6 +328,17 @@ impl SnapshotBuffer {
             }
         }
     }
+}
+
+/// What was decoded of a packet whose hash does not fit.
+fn report(tick: Tick, updates: Vec<Update>) -> MismatchReport {
+    let entities = updates.into_iter().take(REPORTED_ENTITIES).map(|update| ReportedEntity {
+        slot: update.slot,
+        generation: update.generation,
+        version: update.version.0,
+        fields: update.fields,
+    });
+    MismatchReport { tick: tick.0, entities: entities.collect() }
 }
 
 /// Whether a slot's generation comes after another, right across the wrap.

@@ -7,7 +7,7 @@ use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::handshake::ClientId;
-use truetick_netcode::messages::{ServerMessage, encode};
+use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::client_view::{Candidate, ClientView, Shared, ViewStats};
 use truetick_netcode::replication::encode_cache::EncodeCache;
@@ -24,6 +24,7 @@ use super::metrics::{RoomMetrics, sum_counts};
 use super::relevance::RelevanceGrid;
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
+use crate::recording::difference::{Divergence, explain};
 use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
 
 /// How a room runs.
@@ -108,6 +109,8 @@ pub trait AnyRoom: Send {
     fn world_hash(&self) -> u64;
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
+    /// What differs between what a client decoded and what the server has.
+    fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence;
     /// Records from now on, beginning with the world as it is.
     fn start_recording(&mut self, config: RecorderConfig);
     /// The next bytes of the recording to be kept.
@@ -392,6 +395,10 @@ impl<G: Game> AnyRoom for Room<G> {
 
     fn ring(&self) -> &StateRing {
         self.simulation.ring()
+    }
+
+    fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence {
+        explain(self.simulation.registry().schema(), self.simulation.ring(), client, report)
     }
 
     fn start_recording(&mut self, config: RecorderConfig) {

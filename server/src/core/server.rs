@@ -19,7 +19,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::handshake::{
     ClientId, Cookies, DenyReason, JoinRequest, Ticket, accepted_datagram, denied_datagram,
 };
-use truetick_netcode::limits::{CONSUMED_HANDSHAKES, COOKIE_LIFETIME, PACKETS_PER_TICK};
+use truetick_netcode::limits::{CONSUMED_HANDSHAKES, COOKIE_LIFETIME, PACKETS_PER_TICK, REPORT_PAUSE};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use truetick_netcode::packet::{self, PacketKind};
 use truetick_netcode::time::Timestamp;
@@ -27,6 +27,7 @@ use truetick_netcode::transport::DatagramSink;
 
 use super::metrics::Drops;
 use super::room::AnyRoom;
+use crate::recording::difference::Divergence;
 
 /// Packets that a client may send in one burst beyond its average.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
@@ -49,16 +50,19 @@ struct Session {
     budget: u32,
     /// Set when the session must end at the next tick.
     ending: Option<DisconnectReason>,
-    resynced_at: Timestamp,
+    resynced_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
 }
 
-/// A client that came or went, for logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happened to a session, for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// A session was opened.
     Joined(ClientId, SocketAddr),
     /// A session ended.
     Ended(ClientId, DisconnectReason),
+    /// A client decoded something else than the server has: what differs, the server's being the left side.
+    Mismatch(ClientId, Divergence),
 }
 
 /// See the module.
@@ -243,8 +247,8 @@ impl Server {
         let ending =
             connection.send(SESSION_STREAM, encode(&welcome)).err().map(|_| DisconnectReason::Overflow);
         let client = ticket.client;
-        let (budget, resynced_at) = (BURST_PACKETS, Timestamp::default());
-        let session = Session { client, room, nonce, connection, budget, ending, resynced_at };
+        let (budget, resynced_at, reported_at) = (BURST_PACKETS, None, None);
+        let session = Session { client, room, nonce, connection, budget, ending, resynced_at, reported_at };
         self.sessions.insert(from, session);
         self.rooms[room].join(client);
         self.note(SessionEvent::Joined(client, from));
@@ -270,19 +274,32 @@ impl Server {
                 room.packet_acked(session.client, sequence);
             }
         }
+        let mut reports = Vec::new();
         while let Some((channel, message)) = session.connection.receive() {
             let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
             match message.ok_or(WireError::Misbehaving("a message that no client sends"))? {
-                ClientMessage::Resync if now.since(session.resynced_at) >= RESYNC_PAUSE => {
-                    session.resynced_at = now;
+                ClientMessage::Resync
+                    if session.resynced_at.is_none_or(|at| now.since(at) >= RESYNC_PAUSE) =>
+                {
+                    session.resynced_at = Some(now);
                     room.resync(session.client);
                 }
-                ClientMessage::Resync => {}
+                ClientMessage::Mismatch(report)
+                    if session.reported_at.is_none_or(|at| now.since(at) >= REPORT_PAUSE / 2) =>
+                {
+                    session.reported_at = Some(now);
+                    reports
+                        .push(SessionEvent::Mismatch(session.client, room.explain(session.client, &report)));
+                }
+                ClientMessage::Resync | ClientMessage::Mismatch(_) => {}
             }
         }
-        read_body(&mut **room, session.client, reader, now)?;
-        session.connection.accept(sequence);
-        Ok(())
+        let body = read_body(&mut **room, session.client, reader, now);
+        if body.is_ok() {
+            session.connection.accept(sequence);
+        }
+        reports.into_iter().for_each(|report| self.note(report));
+        body
     }
 
     /// Runs every room's due ticks and sends their snapshots. `now` reads the time, again for each stamp.

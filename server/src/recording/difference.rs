@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use truetick_netcode::handshake::ClientId;
+use truetick_netcode::limits::REPORTED_ENTITIES;
+use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::NetId;
-use truetick_netcode::schema::{KindId, Schema};
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::schema::{Audience, KindId, Schema};
 use truetick_netcode::tick::Tick;
 
 use super::record::{Changed, ChangedEntity};
@@ -130,6 +133,34 @@ fn fields<'a>(
             (left != right).then_some(What::Field { component: info.name, field: field.name, left, right })
         })
     })
+}
+
+/// What differs between the entities that a client decoded and the server's versions of them, in the fields that
+/// the client sees. The server is the left side.
+pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &MismatchReport) -> Divergence {
+    let mut found = Divergence::at(Tick(report.tick));
+    for told in report.entities.iter().take(REPORTED_ENTITIES) {
+        let entry = ring.entry(told.slot).filter(|entry| entry.id.generation == told.generation);
+        let version = entry.and_then(|entry| Some((entry, entry.version(Tick(told.version))?)));
+        let Some((entry, version)) = version else { continue };
+        let audience = if entry.owner == Some(client) { Audience::Owner } else { Audience::Others };
+        let kind = schema.kind(entry.kind);
+        if told.fields.len() != kind.fields.len() {
+            continue;
+        }
+        for (id, start) in &kind.components {
+            let component = schema.component(*id);
+            for (i, field) in component.fields.iter().enumerate().filter(|(_, f)| audience.sees(f.visibility))
+            {
+                let (left, right) = (version.fields[start + i], told.fields[start + i]);
+                if left != right {
+                    let what = What::Field { component: component.name, field: field.name, left, right };
+                    found.differences.push(Difference { id: entry.id, kind: kind.name, what });
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Where two runs part.

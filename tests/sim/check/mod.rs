@@ -177,7 +177,10 @@ impl Checks {
             {
                 wrong.push(format!("client number {} was sent away: {reason:?}", id.0));
             }
-            SessionEvent::Ended(..) => {}
+            SessionEvent::Mismatch(id, divergence) if !self.strangers.contains(id) => {
+                wrong.push(format!("client number {} reports: {divergence}", id.0));
+            }
+            SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
         }
         self.broken(wrong);
     }
