@@ -48,6 +48,32 @@ fn a_short_demo_ends_cleanly_and_reports_every_key() {
 }
 
 #[test]
+fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
+    let path = report_path("demo").with_extension("rec");
+    let file = path.to_str().unwrap();
+    let recorded =
+        sim(&["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--record", file]);
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    let replay = sim(&["replay", file, "--until", "60", "--dump"]);
+    let said = String::from_utf8_lossy(&replay.stdout);
+    assert!(replay.status.success() && said.contains("Every tick's hash is equal."), "{said}");
+    assert!(said.contains("tick 60, world") && said.contains("player_body"), "{said}");
+    let stages = path.with_extension("stages");
+    let out = stages.to_str().unwrap();
+    assert!(sim(&["replay", file, "--until", "60", "--stages", out]).status.success());
+    for pair in [[file, file], [out, out]] {
+        let said = sim(&["replay", "--diff", pair[0], pair[1]]);
+        assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("They are equal."));
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[600] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let damaged = sim(&["replay", file]);
+    assert!(!damaged.status.success());
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("is damaged"));
+}
+
+#[test]
 fn a_missed_budget_makes_the_exit_code_say_so() {
     let output = sim(&["demo", "--clients", "2", "--seconds", "1", "--max-missed", "0"]);
     assert_eq!(output.status.code(), Some(2));

@@ -149,6 +149,14 @@ pub fn read_segments(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     paths.iter().map(fs::read).collect()
 }
 
+/// Reads every file of a folder, by rising name.
+pub fn read_folder(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    paths.sort();
+    paths.iter().map(fs::read).collect()
+}
+
 /// Writes a file whole.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(path, bytes)

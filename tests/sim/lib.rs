@@ -9,6 +9,7 @@ pub mod disk;
 pub mod event_queue;
 pub mod fault;
 pub mod figures;
+pub mod fuzz_targets;
 pub mod inflict;
 pub mod mark;
 pub mod network;

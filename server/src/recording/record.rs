@@ -120,16 +120,6 @@ pub enum RecordError {
 /// Last command of each client since the keyframe.
 pub(super) type Last<C> = BTreeMap<ClientId, C>;
 
-fn write_u64(writer: &mut BitWriter, n: u64) {
-    writer.write(n as u32, 32);
-    writer.write((n >> 32) as u32, 32);
-}
-
-fn read_u64(reader: &mut BitReader<'_>) -> Result<u64, WireError> {
-    let low = u64::from(reader.read(32)?);
-    Ok(low | u64::from(reader.read(32)?) << 32)
-}
-
 fn write_clients(writer: &mut BitWriter, clients: &[ClientId]) {
     writer.write_golomb(clients.len() as u32, 0);
     clients.iter().for_each(|client| writer.write(client.0, 32));
@@ -202,7 +192,7 @@ pub(super) fn write_outcome(
     components: &[u32],
     state: Option<&[Changed]>,
 ) {
-    write_u64(writer, world_hash);
+    writer.write_u64(world_hash);
     writer.write_golomb(components.len() as u32, 3);
     components.iter().for_each(|hash| writer.write(*hash, 32));
     writer.write_flag(state.is_some());
@@ -225,7 +215,7 @@ pub(super) fn write_outcome(
 type Outcome = (u64, Vec<u32>, Option<Vec<Changed>>);
 
 fn read_outcome(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Outcome, WireError> {
-    let world_hash = read_u64(reader)?;
+    let world_hash = reader.read_u64()?;
     let count = read_count(reader, 3, COMPONENTS)?;
     let components: Result<Vec<u32>, _> = (0..count).map(|_| reader.read(32)).collect();
     let state = match reader.read_flag()? {
