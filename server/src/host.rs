@@ -255,6 +255,12 @@ impl Run {
         while let Some(event) = self.server.poll_event() {
             match event {
                 SessionEvent::Joined(client, address) => debug!(client = client.0, %address, "joined"),
+                SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
+                    warn!(
+                        client = client.0,
+                        "a client reports another state, but nothing that it sent differs"
+                    );
+                }
                 SessionEvent::Mismatch(client, divergence) => {
                     warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
                 }

@@ -54,6 +54,33 @@ struct Session {
     reported_at: Option<Timestamp>,
 }
 
+impl Session {
+    /// Takes the session's own messages; returns a report of the client's that is worth telling.
+    fn take_messages(
+        &mut self,
+        room: &mut dyn AnyRoom,
+        now: Timestamp,
+    ) -> Result<Option<SessionEvent>, WireError> {
+        let mut told = None;
+        let is_due = |last: Option<Timestamp>, pause| last.is_none_or(|at| now.since(at) >= pause);
+        while let Some((channel, message)) = self.connection.receive() {
+            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
+            match message.ok_or(WireError::Misbehaving("a message that no client sends"))? {
+                ClientMessage::Resync if is_due(self.resynced_at, RESYNC_PAUSE) => {
+                    self.resynced_at = Some(now);
+                    room.resync(self.client);
+                }
+                ClientMessage::Mismatch(report) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
+                    self.reported_at = Some(now);
+                    told = Some(SessionEvent::Mismatch(self.client, room.explain(self.client, &report)));
+                }
+                ClientMessage::Resync | ClientMessage::Mismatch(_) => {}
+            }
+        }
+        Ok(told)
+    }
+}
+
 /// What happened to a session, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
@@ -274,31 +301,12 @@ impl Server {
                 room.packet_acked(session.client, sequence);
             }
         }
-        let mut reports = Vec::new();
-        while let Some((channel, message)) = session.connection.receive() {
-            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
-            match message.ok_or(WireError::Misbehaving("a message that no client sends"))? {
-                ClientMessage::Resync
-                    if session.resynced_at.is_none_or(|at| now.since(at) >= RESYNC_PAUSE) =>
-                {
-                    session.resynced_at = Some(now);
-                    room.resync(session.client);
-                }
-                ClientMessage::Mismatch(report)
-                    if session.reported_at.is_none_or(|at| now.since(at) >= REPORT_PAUSE / 2) =>
-                {
-                    session.reported_at = Some(now);
-                    reports
-                        .push(SessionEvent::Mismatch(session.client, room.explain(session.client, &report)));
-                }
-                ClientMessage::Resync | ClientMessage::Mismatch(_) => {}
-            }
-        }
+        let report = session.take_messages(&mut **room, now)?;
         let body = read_body(&mut **room, session.client, reader, now);
         if body.is_ok() {
             session.connection.accept(sequence);
         }
-        reports.into_iter().for_each(|report| self.note(report));
+        report.into_iter().for_each(|report| self.note(report));
         body
     }
 
