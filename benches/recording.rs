@@ -65,7 +65,8 @@ impl World {
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recording");
-    for (name, with_state) in [("none", None), ("input_and_hashes", Some(false)), ("with_state", Some(true))] {
+    for (name, with_state) in [("none", None), ("input_and_hashes", Some(false)), ("with_state", Some(true))]
+    {
         let mut world = World::new(with_state);
         (0..600).for_each(|_| world.tick());
         println!("recording/{name}: {:.0} bytes a tick", world.bytes as f64 / 600.0);

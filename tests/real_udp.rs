@@ -15,7 +15,7 @@ fn play(listen: &str) {
     let listen: SocketAddr = listen.parse().unwrap();
     let config = ServerConfig { listen, drones: 8, ..ServerConfig::default() };
     let host = Host::start_arena(&config).unwrap();
-    let swarm = SwarmConfig { server: host.address(), clients: 6, seed: 3 };
+    let swarm = SwarmConfig { server: host.address(), clients: 6, seed: 3, trace: None };
     let swarm = Swarm::start(&swarm, &Arc::new(arena_schema().unwrap())).unwrap();
     let deadline = clock::now() + Duration::from_secs(20);
     while swarm.figures().counts.compared < 300 && clock::now() < deadline {

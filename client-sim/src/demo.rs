@@ -36,6 +36,9 @@ pub struct Common {
     /// Write the report as JSON
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
+    /// Write down what the first bot holds, for `replay --client`
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// Options of the demo.
@@ -103,8 +106,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     config.check("command line")?;
     let host = Host::start_arena(&config)?;
     println!("An authoritative server runs at {} Hz on {}.", options.tick_rate, host.address());
-    let players =
-        Players::start(host.address(), options.clients as usize, options.profile, options.common.seed)?;
+    let players = Players::start(host.address(), options.clients as usize, options.profile, &options.common)?;
     println!("{} bots join over real UDP; {}.", options.clients, options.profile.describe());
     if let Some(path) = &options.record {
         println!("The room is recorded to {}.", path.display());
@@ -157,8 +159,7 @@ async fn play_remote(
     options: &RemoteOptions,
     mut show: impl FnMut(&Report) -> std::io::Result<()>,
 ) -> Result<Report, Box<dyn Error>> {
-    let players =
-        Players::start(options.server, options.clients as usize, options.profile, options.common.seed)?;
+    let players = Players::start(options.server, options.clients as usize, options.profile, &options.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
             clients: options.clients as usize,
@@ -192,12 +193,15 @@ impl Players {
         server: SocketAddr,
         clients: usize,
         profile: Profile,
-        seed: u64,
+        common: &Common,
     ) -> Result<Self, Box<dyn Error>> {
         let kinds = Arc::new(arena_schema()?);
-        let relay = profile.link().map(|link| RelayThread::start(server, link, seed)).transpose()?;
+        let relay = profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
         let server = relay.as_ref().map_or(server, RelayThread::address);
-        let swarm = Swarm::start(&SwarmConfig { server, clients, seed }, &kinds)?;
+        let swarm = Swarm::start(
+            &SwarmConfig { server, clients, seed: common.seed, trace: common.trace.clone() },
+            &kinds,
+        )?;
         Ok(Self { swarm, relay })
     }
 

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use clap::Args;
 use truetick_netcode::clock;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{self, ArenaConfig, ArenaGame};
 use truetick_server::core::game::Game;
+use truetick_server::core::simulation::Simulation;
 use truetick_server::files::{read_segments, write_bytes};
 use truetick_server::recording::build_hash;
+use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::compare::compare;
-use truetick_server::recording::difference::Divergence;
+use truetick_server::recording::difference::{Divergence, explain};
 use truetick_server::recording::record::Header;
 use truetick_server::recording::replay::{
     Replayed, first_difference, header, read_stages, replay, stages, write_stages,
@@ -37,8 +41,11 @@ pub struct ReplayOptions {
     /// Write the world after each stage of the tick named by --until, for --diff
     #[arg(long, value_name = "OUT", requires = "until")]
     pub stages: Option<PathBuf>,
+    /// Compare what a client held (see `bots --trace`) with the world as it was
+    #[arg(long, value_name = "TRACE")]
+    pub client: Option<PathBuf>,
     /// Compare two recordings, or two files of stages
-    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["file", "until", "dump", "stages"])]
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["file", "until", "dump", "stages", "client"])]
     pub diff: Option<Vec<PathBuf>>,
 }
 
@@ -87,19 +94,67 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
         );
         return Ok(true);
     }
+    let mut trace =
+        options.client.as_deref().map(|path| TraceCheck::read(path, header.schema)).transpose()?;
     let started = clock::now();
     let mut told = started;
-    let replayed = replay(&game, &segments, until, |tick| {
-        if tick.0.is_multiple_of(256) && clock::now().since(told) > Duration::from_secs(1) {
+    let replayed = replay(&game, &segments, until, |simulation| {
+        if let Some(trace) = &mut trace {
+            trace.compare(simulation);
+        }
+        if simulation.tick().0.is_multiple_of(256) && clock::now().since(told) > Duration::from_secs(1) {
             told = clock::now();
-            println!("tick {tick}");
+            println!("tick {}", simulation.tick());
         }
     })?;
     conclude(&replayed, &header, clock::now().since(started));
+    let held = trace.is_none_or(TraceCheck::conclude);
     if let (true, Some(simulation)) = (options.dump, &replayed.simulation) {
         print!("{}", dump(simulation));
     }
-    Ok(replayed.divergence.is_none())
+    Ok(replayed.divergence.is_none() && held)
+}
+
+/// A client's trace beside a replay.
+struct TraceCheck {
+    client: ClientId,
+    held: std::iter::Peekable<std::vec::IntoIter<MismatchReport>>,
+    compared: usize,
+    divergence: Option<Divergence>,
+}
+
+impl TraceCheck {
+    fn read(path: &Path, schema: u64) -> Result<Self, String> {
+        let bytes = read(path)?.concat();
+        let trace = ClientTrace::read(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        if trace.schema != schema {
+            return Err(format!("{} is of another schema than the recording", path.display()));
+        }
+        let held = trace.held.into_iter().peekable();
+        Ok(Self { client: trace.client, held, compared: 0, divergence: None })
+    }
+
+    /// Compares what the client held of this tick's world and before.
+    fn compare(&mut self, simulation: &Simulation<ArenaGame>) {
+        while let Some(report) = self.held.next_if(|report| !Tick(report.tick).is_after(simulation.tick())) {
+            let schema = simulation.registry().schema();
+            let found = explain(schema, simulation.ring(), self.client, &report);
+            self.compared += report.entities.len();
+            if self.divergence.is_none() && !found.differences.is_empty() {
+                self.divergence = Some(found);
+            }
+        }
+    }
+
+    /// Whether the client held what the server had.
+    fn conclude(self) -> bool {
+        println!("Client {} held {} versions of entities meanwhile.", self.client.0, self.compared);
+        match &self.divergence {
+            None => println!("Each is what the server had."),
+            Some(divergence) => println!("{divergence}\n(left: the server, right: the client)"),
+        }
+        self.divergence.is_none()
+    }
 }
 
 fn introduce(path: &Path, segments: &[Vec<u8>], header: &Header) {

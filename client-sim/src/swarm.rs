@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,6 +14,9 @@ use truetick_netcode::connection::DisconnectReason;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_netcode::transport::{DatagramSink, wait_readable};
+use truetick_server::files::RecordWriter;
+use truetick_server::recording::client_trace::TraceWriter;
+use truetick_server::recording::recorder::Chunk;
 use truetick_shared::arena::ArenaSchema;
 
 use crate::bot_client::BotClient;
@@ -34,6 +38,8 @@ pub struct SwarmConfig {
     pub clients: usize,
     /// Everything the bots do follows from it.
     pub seed: u64,
+    /// File for what the first bot holds, to be compared with a replay.
+    pub trace: Option<PathBuf>,
 }
 
 struct Member {
@@ -41,6 +47,28 @@ struct Member {
     socket: UdpTransport,
     /// When it begins.
     start: Timestamp,
+}
+
+/// The first bot's trace on its way to a file.
+struct Trace {
+    file: RecordWriter,
+    schema: u64,
+    writer: Option<TraceWriter>,
+}
+
+impl Trace {
+    /// Notes what is new; an error ends it.
+    fn note(&mut self, bot: &BotClient) {
+        let Some(client) = bot.runtime().id() else { return };
+        self.writer
+            .get_or_insert_with(|| TraceWriter::begin(client, self.schema))
+            .note(bot.runtime().buffer());
+    }
+
+    fn keep(&mut self) -> io::Result<()> {
+        let bytes = self.writer.as_mut().map(TraceWriter::take).unwrap_or_default();
+        self.file.keep(Chunk { segment: 0, bytes })
+    }
 }
 
 /// A running swarm.
@@ -70,6 +98,14 @@ impl Swarm {
             stop: stop.clone(),
             shared: figures.clone(),
             figures: ClientFigures::default(),
+            trace: match &config.trace {
+                Some(path) => Some(Trace {
+                    file: RecordWriter::start(path, 1)?,
+                    schema: kinds.schema.hash(),
+                    writer: None,
+                }),
+                None => None,
+            },
         };
         let thread = thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
         Ok(Self { stop, figures, thread })
@@ -96,6 +132,7 @@ struct Run {
     stop: Arc<AtomicBool>,
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
+    trace: Option<Trace>,
 }
 
 impl Run {
@@ -110,14 +147,22 @@ impl Run {
             self.receive(&ready)?;
             self.advance();
             self.take_events();
+            if let Some((trace, first)) = self.trace.as_mut().zip(self.members.first()) {
+                trace.note(&first.bot);
+            }
             if clock::now() >= publish_at {
                 self.publish();
+                self.trace.as_mut().map_or(Ok(()), Trace::keep)?;
                 publish_at = clock::now() + Duration::from_millis(500);
             }
             clock::sleep_until(now + ROUND);
         }
         self.publish();
         self.leave();
+        if let Some(mut trace) = self.trace.take() {
+            trace.keep()?;
+            trace.file.finish()?;
+        }
         Ok(())
     }
 

@@ -50,14 +50,29 @@ fn a_short_demo_ends_cleanly_and_reports_every_key() {
 #[test]
 fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
     let path = report_path("demo").with_extension("rec");
-    let file = path.to_str().unwrap();
-    let recorded =
-        sim(&["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--record", file]);
+    let (file, trace) = (path.to_str().unwrap(), path.with_extension("trace"));
+    let held = trace.to_str().unwrap();
+    let recorded = sim(&[
+        "demo",
+        "--clients",
+        "4",
+        "--seconds",
+        "2",
+        "--max-missed",
+        "100",
+        "--record",
+        file,
+        "--trace",
+        held,
+    ]);
     assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
     let replay = sim(&["replay", file, "--until", "60", "--dump"]);
     let said = String::from_utf8_lossy(&replay.stdout);
     assert!(replay.status.success() && said.contains("Every tick's hash is equal."), "{said}");
     assert!(said.contains("tick 60, world") && said.contains("player_body"), "{said}");
+    let replay = sim(&["replay", file, "--client", held]);
+    let said = String::from_utf8_lossy(&replay.stdout);
+    assert!(replay.status.success() && said.contains("Each is what the server had."), "{said}");
     let stages = path.with_extension("stages");
     let out = stages.to_str().unwrap();
     assert!(sim(&["replay", file, "--until", "60", "--stages", out]).status.success());

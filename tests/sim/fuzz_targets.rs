@@ -25,6 +25,7 @@ use truetick_server::core::game::Game;
 use truetick_server::core::room::{Room, RoomConfig};
 use truetick_server::core::server::Server;
 use truetick_server::core::simulation::{Keyframe, Simulation};
+use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::frame::FrameWriter;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
@@ -247,7 +248,7 @@ fn recording(input: &[u8]) {
 fn files(bytes: &[u8]) {
     let registry = arena().registry().expect("the arena's schema is valid");
     let _ = bitcode::decode::<Keyframe>(bytes).map(|keyframe| keyframe.is_valid(registry.schema()));
-    for kind in [HEADER, KEYFRAME, TICK, 4] {
+    for kind in [HEADER, KEYFRAME, TICK, 4, 16, 17] {
         let mut file = Vec::new();
         let mut writer = FrameWriter::begin(&mut file);
         let (first, header) = &recorded()[0];
@@ -256,6 +257,7 @@ fn files(bytes: &[u8]) {
         if let Ok(mut segment) = Segment::<ArenaCommand>::open(&file) {
             let _ = segment.next_record(registry.schema());
         }
+        let _ = ClientTrace::read(&file);
         let _ = read_stages(&[file], registry.schema());
     }
     let _ = Segment::<ArenaCommand>::open(bytes).is_ok();

@@ -54,13 +54,13 @@ pub struct Replayed<G: Game> {
     pub torn: Option<FrameError>,
 }
 
-/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `progress` is told each
-/// tick.
+/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `after` looks at the
+/// world after each tick that was equal.
 pub fn replay<G: Game>(
     game: &Arc<G>,
     segments: &[Vec<u8>],
     until: Option<Tick>,
-    mut progress: impl FnMut(Tick),
+    mut after: impl FnMut(&Simulation<G>),
 ) -> Result<Replayed<G>, ReplayError> {
     let mut run = Run { game: game.clone(), simulation: None, recorded: None };
     let mut ticks = 0;
@@ -75,12 +75,11 @@ pub fn replay<G: Game>(
                     }
                 }
                 Record::Tick(record) => {
-                    let tick = record.tick;
                     if let Some(divergence) = run.tick(record)? {
                         return Ok(Some(divergence));
                     }
                     ticks += 1;
-                    progress(tick);
+                    run.simulation.iter().for_each(&mut after);
                 }
             }
             Ok(None)

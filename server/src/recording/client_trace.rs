@@ -1,0 +1,105 @@
+//! What one client held, version by version, to be compared with a replay of the server's recording.
+//!
+//! A file of frames: first who it was, then reports like those that a client sends of its own accord, each with
+//! what was new in its copy.
+
+use bitcode::{Decode, Encode};
+use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::limits::REPORTED_ENTITIES;
+use truetick_netcode::messages::{MismatchReport, ReportedEntity};
+use truetick_netcode::tick::Tick;
+
+use super::frame::{FrameError, FrameReader, FrameWriter};
+use super::record::RecordError;
+
+const CLIENT: u8 = 16;
+const HELD: u8 = 17;
+
+/// First frame of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct TraceHeader {
+    client: u32,
+    schema: u64,
+}
+
+/// Writes a trace, as bytes for someone else to keep.
+#[derive(Debug)]
+pub struct TraceWriter {
+    frames: FrameWriter,
+    out: Vec<u8>,
+    /// Per slot the generation and version noted last.
+    noted: Vec<Option<(u16, Tick)>>,
+}
+
+impl TraceWriter {
+    /// Begins the trace of a client that the server gave this number; `schema` is the hash of its schema.
+    pub fn begin(client: ClientId, schema: u64) -> Self {
+        let mut out = Vec::new();
+        let mut frames = FrameWriter::begin(&mut out);
+        frames.append(CLIENT, &bitcode::encode(&TraceHeader { client: client.0, schema }), &mut out);
+        Self { frames, out, noted: Vec::new() }
+    }
+
+    /// Notes what is new in the client's copy.
+    pub fn note(&mut self, buffer: &SnapshotBuffer) {
+        let Some(tick) = buffer.newest() else { return };
+        let mut entities = Vec::new();
+        for remote in buffer.entities() {
+            let (at, newest) = (usize::from(remote.id.slot), remote.newest());
+            self.noted.resize(self.noted.len().max(at + 1), None);
+            let now = Some((remote.id.generation, newest.tick));
+            if std::mem::replace(&mut self.noted[at], now) != now {
+                entities.push(ReportedEntity {
+                    slot: remote.id.slot,
+                    generation: remote.id.generation,
+                    version: newest.tick.0,
+                    fields: newest.fields.to_vec(),
+                });
+            }
+        }
+        for entities in entities.chunks(REPORTED_ENTITIES) {
+            let report = MismatchReport { tick: tick.0, entities: entities.to_vec() };
+            self.frames.append(HELD, &bitcode::encode(&report), &mut self.out);
+        }
+    }
+
+    /// What was written since the last call.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+}
+
+/// A trace as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTrace {
+    /// The client's number.
+    pub client: ClientId,
+    /// Hash of its schema.
+    pub schema: u64,
+    /// What it held, in the order of its coming.
+    pub held: Vec<MismatchReport>,
+}
+
+impl ClientTrace {
+    /// Reads a trace; an end that is not whole is left out.
+    pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut frames = FrameReader::begin(bytes)?;
+        let content = |at, what| RecordError::Content { at, what };
+        let at = frames.position();
+        let Some((CLIENT, payload)) = frames.next_frame()? else { return Err(content(at, "client")) };
+        let header: TraceHeader = bitcode::decode(payload).map_err(|_| content(at, "client"))?;
+        let mut trace = Self { client: ClientId(header.client), schema: header.schema, held: Vec::new() };
+        loop {
+            let at = frames.position();
+            match frames.next_frame() {
+                Ok(Some((HELD, payload))) => {
+                    trace.held.push(bitcode::decode(payload).map_err(|_| content(at, "client's state"))?);
+                }
+                Ok(Some(_)) => return Err(content(at, "client's state")),
+                Ok(None) | Err(FrameError::Torn(_)) => return Ok(trace),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
