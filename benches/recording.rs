@@ -30,6 +30,7 @@ impl World {
         simulation.step(TickInput { joins, ..TickInput::default() });
         let recorder = with_state.map(|with_state| {
             let config = RecorderConfig {
+                recording: 1,
                 game: "bench".into(),
                 setup: Vec::new(),
                 with_state,

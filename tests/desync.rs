@@ -139,8 +139,13 @@ const SYSTEMS: [&str; 7] = [
 /// Runs a script and records it; `after` may put another world in the place of a tick's outcome.
 fn record(seed: u64, with_state: bool, mut after: impl FnMut(&mut Simulation<ArenaGame>)) -> Vec<Vec<u8>> {
     let mut simulation = Simulation::new(Arc::new(arena()), seed).unwrap();
-    let config =
-        RecorderConfig { game: "arena".into(), setup: Vec::new(), with_state, segment_bytes: usize::MAX };
+    let config = RecorderConfig {
+        recording: 1,
+        game: "arena".into(),
+        setup: Vec::new(),
+        with_state,
+        segment_bytes: usize::MAX,
+    };
     let mut recorder = Recorder::begin(config, (60, seed), &simulation);
     for input in script(seed, TICKS) {
         recorder.input(simulation.tick().next(), &input);

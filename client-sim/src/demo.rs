@@ -22,7 +22,8 @@ use crate::report::{Report, RunPart};
 use crate::swarm::{Swarm, SwarmConfig};
 use crate::table::{LiveTable, latency_table};
 
-type Outcome = Result<Vec<String>, Box<dyn Error>>;
+/// The budgets that were missed.
+pub type Outcome = Result<Vec<String>, Box<dyn Error>>;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -130,13 +131,19 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     .await?;
     let seconds = clock::now().since(started).as_secs_f64();
     let figures = players.stop()?;
-    let report = Report::new(run(seconds), &figures, Some(&host.stop()?));
+    let ended = host.stop()?;
+    let report = Report::new(run(seconds), &figures, Some(&ended));
     table.finish(&report)?;
     save(&options.common, &report)?;
-    if let Some(path) = &options.record {
-        println!("Run it again: cargo replay {}", path.display());
+    let mut missed = report.missed_budgets(options.max_missed);
+    match (&options.record, &ended.recording_lost) {
+        (Some(path), None) => println!("Run it again: cargo replay {}", path.display()),
+        (Some(path), Some(cause)) => {
+            missed.push(format!("the recording {} is not whole: {cause}", path.display()))
+        }
+        (None, _) => {}
     }
-    Ok(report.missed_budgets(options.max_missed))
+    Ok(missed)
 }
 
 /// Plays against a running server.

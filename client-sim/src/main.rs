@@ -31,6 +31,16 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match arguments.command {
+        Command::Demo(options) => play(demo::demo(options)),
+        Command::Bots(options) => play(demo::bots(options)),
+        Command::Latency(options) => play(demo::latency(options)),
+        Command::Replay(options) => end_replay(replay::run(&options)),
+    }
+}
+
+/// Plays until the end: 0 where all went well, 2 where a budget was missed, 1 where it could not be played.
+fn play(game: impl Future<Output = demo::Outcome>) -> ExitCode {
     let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(control) => control,
         Err(error) => {
@@ -38,19 +48,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = control.block_on(async {
-        match arguments.command {
-            Command::Demo(options) => demo::demo(options).await,
-            Command::Bots(options) => demo::bots(options).await,
-            Command::Latency(options) => demo::latency(options).await,
-            Command::Replay(options) => match replay::run(&options) {
-                Ok(true) => Ok(Vec::new()),
-                Ok(false) => Err("not equal".into()),
-                Err(error) => Err(error),
-            },
-        }
-    });
-    match outcome {
+    match control.block_on(game) {
         Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
         Ok(missed) => {
             missed.iter().for_each(|missed| eprintln!("budget missed: {missed}"));
@@ -59,6 +57,18 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// As diff(1): 0 where all is equal, 1 where something differs, 2 where that cannot be told.
+fn end_replay(outcome: replay::Outcome) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
         }
     }
 }

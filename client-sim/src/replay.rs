@@ -1,6 +1,7 @@
 //! `truetick-sim replay`: runs a recording again, shows its world, compares two.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +10,20 @@ use clap::Args;
 use truetick_netcode::clock;
 use truetick_netcode::handshake::ClientId;
 use truetick_netcode::messages::MismatchReport;
+use truetick_netcode::schema::Schema;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{self, ArenaConfig, ArenaGame};
 use truetick_server::core::game::Game;
 use truetick_server::core::simulation::Simulation;
-use truetick_server::files::{read_segments, write_bytes};
+use truetick_server::files::{read_bytes, read_segments, write_new};
 use truetick_server::recording::build_hash;
 use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::compare::compare;
 use truetick_server::recording::difference::{Divergence, explain};
-use truetick_server::recording::record::Header;
+use truetick_server::recording::record::{Header, join};
+use truetick_server::recording::records::End;
 use truetick_server::recording::replay::{
-    Replayed, first_difference, header, read_stages, replay, stages, write_stages,
+    Replayed, Stage, first_difference, header, read_stages, replay, stages, write_stages,
 };
 use truetick_shared::arena::ArenaCommand;
 
@@ -50,7 +53,7 @@ pub struct ReplayOptions {
 }
 
 /// Whether all was equal.
-type Outcome = Result<bool, Box<dyn Error>>;
+pub type Outcome = Result<bool, Box<dyn Error>>;
 
 /// Runs the command. False if something differs.
 pub fn run(options: &ReplayOptions) -> Outcome {
@@ -61,8 +64,29 @@ pub fn run(options: &ReplayOptions) -> Outcome {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
-    read_segments(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+/// Puts the file's name before what is wrong with it.
+fn named(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> String {
+    let path = path.display().to_string();
+    move |error| format!("{path}: {error}")
+}
+
+/// The segments of the recording, and its first header.
+fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
+    let name = named(path);
+    let files = read_segments(path).map_err(|error| name(&error))?;
+    let (found, segments) = (files.len(), join(files).map_err(|error| name(&error))?);
+    let header = header::<ArenaCommand>(&segments).map_err(|error| name(&error))?;
+    if segments.len() < found {
+        println!(
+            "{}: {} older or unfinished file(s) are not of this recording.",
+            path.display(),
+            found - segments.len()
+        );
+    }
+    if header.segment > 0 {
+        println!("{}: its first {} segment(s) were removed by rotation.", path.display(), header.segment);
+    }
+    Ok((segments, header))
 }
 
 /// The game that a recording was made of.
@@ -78,21 +102,25 @@ fn game(path: &Path, header: &Header) -> Result<Arc<ArenaGame>, Box<dyn Error>> 
 }
 
 fn again(path: &Path, options: &ReplayOptions) -> Outcome {
-    let segments = read(path)?;
-    let header = header::<ArenaCommand>(&segments).map_err(|error| format!("{}: {error}", path.display()))?;
+    let ((segments, header), name) = (read(path)?, named(path));
     let game = game(path, &header)?;
     introduce(path, &segments, &header);
     let until = options.until.map(Tick);
     if let (Some(out), Some(tick)) = (&options.stages, until) {
-        let stages = stages(&game, &segments, tick)?;
-        write_bytes(out, &write_stages(&header, &stages))
+        let (stages, parted) = stages(&game, &segments, tick).map_err(|error| name(&error))?;
+        write_new(out, &write_stages(&header, &stages))
             .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
         println!(
             "The world after each of the {} stages of tick {tick} is in {}.",
             stages.len(),
             out.display()
         );
-        return Ok(true);
+        if let Some(parted) = parted {
+            println!(
+                "But this run differs from the recording from tick {parted} on: ask for the stages of that tick."
+            );
+        }
+        return Ok(parted.is_none());
     }
     let mut trace =
         options.client.as_deref().map(|path| TraceCheck::read(path, header.schema)).transpose()?;
@@ -106,13 +134,14 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
             told = clock::now();
             println!("tick {}", simulation.tick());
         }
-    })?;
+    })
+    .map_err(|error| name(&error))?;
     conclude(&replayed, &header, clock::now().since(started));
     let held = trace.is_none_or(TraceCheck::conclude);
     if let (true, Some(simulation)) = (options.dump, &replayed.simulation) {
-        print!("{}", dump(simulation));
+        show(&dump(simulation))?;
     }
-    Ok(replayed.divergence.is_none() && held)
+    Ok(replayed.divergence.is_none() && !matches!(replayed.end, Some(End::Damaged(..))) && held)
 }
 
 /// A client's trace beside a replay.
@@ -125,8 +154,9 @@ struct TraceCheck {
 
 impl TraceCheck {
     fn read(path: &Path, schema: u64) -> Result<Self, String> {
-        let bytes = read(path)?.concat();
-        let trace = ClientTrace::read(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let name = named(path);
+        let bytes = read_bytes(path).map_err(|error| name(&error))?;
+        let trace = ClientTrace::read(&bytes).map_err(|error| name(&error))?;
         if trace.schema != schema {
             return Err(format!("{} is of another schema than the recording", path.display()));
         }
@@ -185,12 +215,21 @@ fn conclude<G: Game>(replayed: &Replayed<G>, header: &Header, took: Duration) {
         took.as_secs_f64(),
         played / took.as_secs_f64().max(1e-9)
     );
-    if let Some(torn) = replayed.torn {
-        println!("The recording was cut off: {torn}. All before it was run.");
+    if let Some(end) = replayed.end.as_ref().filter(|end| **end != End::Finished) {
+        println!("The recording ends there: {end}.");
     }
     match &replayed.divergence {
+        None if replayed.ticks == 0 => println!("It holds no tick that could be compared."),
         None => println!("Every tick's hash is equal."),
         Some(divergence) => tell(divergence, "the recording", "this run"),
+    }
+}
+
+/// Prints a long text; a reader that has seen enough is no error.
+fn show(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -205,34 +244,57 @@ fn tell(divergence: &Divergence, left: &str, right: &str) {
 }
 
 fn diff(left: &Path, right: &Path) -> Outcome {
-    let (a, b) = (read(left)?, read(right)?);
-    let (one, other) = (header::<ArenaCommand>(&a), header::<ArenaCommand>(&b));
-    let one = one.map_err(|error| format!("{}: {error}", left.display()))?;
-    let other = other.map_err(|error| format!("{}: {error}", right.display()))?;
-    let game = game(left, &one)?;
-    let registry = game.registry()?;
-    let schema = registry.schema();
+    let schema = ArenaGame::new(ArenaConfig::default())?.registry()?.schema().clone();
+    if let (Some(a), Some(b)) = (stages_of(left, &schema)?, stages_of(right, &schema)?) {
+        return diff_stages((left, &a), (right, &b), &schema);
+    }
+    let ((a, one), (b, other)) = (read(left)?, read(right)?);
+    game(left, &one)?;
     if one.schema != other.schema || one.schema != schema.hash() {
         return Err("the two are of different schemas, or of another than this build's".into());
     }
-    let divergence = match (read_stages(&a, schema)?, read_stages(&b, schema)?) {
-        (Some(a), Some(b)) => {
-            println!("{} and {} stages compared", a.len(), b.len());
-            first_difference(&a, &b, schema)
+    if (&one.setup, one.seed, one.tick_rate) != (&other.setup, other.seed, other.tick_rate) {
+        println!("They are of rooms with different settings or seeds ({} and {}).", one.seed, other.seed);
+    }
+    let compared = compare::<ArenaCommand>(&a, &b, &schema)?;
+    println!("{} ticks compared.", compared.ticks);
+    if compared.ticks == 0 {
+        return Err("the two recordings have no tick in common".into());
+    }
+    if let Some(divergence) = &compared.divergence {
+        tell(divergence, &left.display().to_string(), &right.display().to_string());
+        return Ok(false);
+    }
+    for ((path, only), end) in
+        [(left, compared.only_left), (right, compared.only_right)].iter().zip(&compared.ends)
+    {
+        if *only > 0 {
+            println!("Only {} holds another {only} tick(s).", path.display());
         }
-        (None, None) => {
-            let compared = compare::<ArenaCommand>(&a, &b, schema)?;
-            println!("{} ticks compared", compared.ticks);
-            if compared.ticks == 0 {
-                return Err("the two recordings have no tick in common".into());
-            }
-            compared.divergence
+        if *end != End::Finished {
+            println!("{}: {end}.", path.display());
         }
-        _ => return Err("one holds stages and the other does not".into()),
-    };
+    }
+    println!("They are equal over the ticks that both hold.");
+    Ok(compared.only_left + compared.only_right == 0)
+}
+
+fn stages_of(path: &Path, schema: &Schema) -> Result<Option<Vec<Stage>>, String> {
+    let name = named(path);
+    let bytes = read_bytes(path).map_err(|error| name(&error))?;
+    Ok(read_stages(&bytes, schema).unwrap_or(None))
+}
+
+fn diff_stages((left, a): (&Path, &[Stage]), (right, b): (&Path, &[Stage]), schema: &Schema) -> Outcome {
+    let tick = |stages: &[Stage]| stages.first().map(|stage| stage.world.tick);
+    if tick(a) != tick(b) {
+        return Err(format!("they are of different ticks: {:?} and {:?}", tick(a), tick(b)).into());
+    }
+    println!("{} and {} stages compared.", a.len(), b.len());
+    let divergence = first_difference(a, b, schema);
     match &divergence {
         None => println!("They are equal."),
         Some(divergence) => tell(divergence, &left.display().to_string(), &right.display().to_string()),
     }
-    Ok(divergence.is_none())
+    Ok(divergence.is_none() && a.len() == b.len())
 }

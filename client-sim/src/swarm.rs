@@ -67,7 +67,10 @@ impl Trace {
 
     fn keep(&mut self) -> io::Result<()> {
         let bytes = self.writer.as_mut().map(TraceWriter::take).unwrap_or_default();
-        self.file.keep(Chunk { segment: 0, bytes })
+        match self.file.keep(Chunk { segment: 0, bytes }) {
+            true => Ok(()),
+            false => Err(io::Error::other("the first bot's trace cannot be written")),
+        }
     }
 }
 

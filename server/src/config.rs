@@ -147,9 +147,10 @@ impl ServerConfig {
         }
     }
 
-    /// What the recording holds.
-    pub fn recorder(&self) -> RecorderConfig {
+    /// What the recording holds; no other has the number `recording`.
+    pub fn recorder(&self, recording: u64) -> RecorderConfig {
         RecorderConfig {
+            recording,
             game: arena::NAME.into(),
             setup: bitcode::encode(&self.arena()),
             with_state: self.record_state,

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use crate::recording::frame::MAGIC;
@@ -37,18 +37,17 @@ const SYNC_CHUNKS: u32 = 10;
 /// Segments that belong to one recording at most.
 const SEGMENTS: usize = 1_000;
 
-/// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones beside it.
+/// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones beside it. What was
+/// recorded there before counts as older: nothing is overwritten, and what is no recording is not touched.
 pub struct RecordWriter {
     chunks: SyncSender<Chunk>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl RecordWriter {
-    /// Begins the file anew and removes the segments of a recording that had its name.
+    /// Begins a new file.
     pub fn start(path: &Path, keep: usize) -> io::Result<Self> {
-        remove_older(path)?;
-        let mut files =
-            SegmentFiles { path: path.into(), keep, segment: 0, unsynced: 0, file: File::create(path)? };
+        let mut files = SegmentFiles::begin(path, keep)?;
         let (chunks, take) = sync_channel::<Chunk>(CHUNKS);
         let thread = thread::Builder::new().name("truetick-record".into()).spawn(move || {
             take.into_iter().try_for_each(|chunk| files.append(&chunk))?;
@@ -57,12 +56,9 @@ impl RecordWriter {
         Ok(Self { chunks, thread })
     }
 
-    /// Hands over some bytes; an error where the disk does not keep up or has failed.
-    pub fn keep(&mut self, chunk: Chunk) -> io::Result<()> {
-        self.chunks.try_send(chunk).map_err(|error| match error {
-            TrySendError::Full(_) => io::Error::other("the disk is too slow for the recording"),
-            TrySendError::Disconnected(_) => io::Error::other("the recording could not be written"),
-        })
+    /// Hands over some bytes. False where the disk does not keep up or has failed: [`Self::finish`] tells.
+    pub fn keep(&mut self, chunk: Chunk) -> bool {
+        self.chunks.try_send(chunk).is_ok()
     }
 
     /// Waits until all is written.
@@ -81,33 +77,60 @@ struct SegmentFiles {
 }
 
 impl SegmentFiles {
+    fn begin(path: &Path, keep: usize) -> io::Result<Self> {
+        if is_there(path)? {
+            if File::open(path)?.try_lock().is_err() {
+                return Err(io::Error::other("another process is writing it"));
+            }
+            match fs::metadata(path)?.len() {
+                0 => fs::remove_file(path)?,
+                _ => age_all(path, keep)?,
+            }
+        }
+        Ok(Self { path: path.into(), keep, segment: 0, unsynced: SYNC_CHUNKS, file: create(path)? })
+    }
+
     fn append(&mut self, chunk: &Chunk) -> io::Result<()> {
         if chunk.segment != self.segment {
-            self.segment = chunk.segment;
-            self.rotate()?;
+            self.file.sync_data()?;
+            age_all(&self.path, self.keep)?;
+            self.file = create(&self.path)?;
+            (self.segment, self.unsynced) = (chunk.segment, SYNC_CHUNKS);
         }
         self.file.write_all(&chunk.bytes)?;
         self.unsynced += 1;
-        if self.unsynced == SYNC_CHUNKS {
+        // A segment's first bytes, its header and keyframe, are synced at once.
+        if self.unsynced > SYNC_CHUNKS {
             self.unsynced = 0;
             self.file.sync_data()?;
         }
         Ok(())
     }
+}
 
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        for age in (0..self.keep).rev() {
-            let from = segment_path(&self.path, age);
-            match age + 1 == self.keep {
-                true => remove_if_there(&from)?,
-                false if from.exists() => fs::rename(&from, segment_path(&self.path, age + 1))?,
-                false => {}
-            }
-        }
-        self.file = File::create(&self.path)?;
-        Ok(())
+/// Creates a file that was not there, locks it, and makes its name durable.
+fn create(path: &Path) -> io::Result<File> {
+    let file = File::create_new(path)?;
+    file.lock()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(file)
+}
+
+/// Every segment becomes one older; the one that is too old is removed.
+fn age_all(path: &Path, keep: usize) -> io::Result<()> {
+    let mut oldest = 0;
+    while oldest + 1 < keep && is_there(&segment_path(path, oldest + 1))? {
+        oldest += 1;
     }
+    for age in (0..=oldest).rev() {
+        let from = segment_path(path, age);
+        match age + 1 == keep {
+            true => fs::remove_file(from)?,
+            false => fs::rename(from, segment_path(path, age + 1))?,
+        }
+    }
+    Ok(())
 }
 
 /// Where the segment lies that is so many segments old: `FILE`, `FILE.1`, `FILE.2` and so on.
@@ -120,33 +143,50 @@ fn segment_path(path: &Path, age: usize) -> PathBuf {
     name.into()
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Whether there is a file that may be moved or read: empty, or of frames. Anything else by that name is an error.
+fn is_there(path: &Path) -> io::Result<bool> {
+    let about = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        about => about?,
+    };
+    let mut magic = [0; MAGIC.len()];
+    let known = about.is_file()
+        && (about.len() == 0 || File::open(path)?.read_exact(&mut magic).is_ok() && magic[..7] == MAGIC[..7]);
+    match known {
+        true => Ok(true),
+        false => Err(io::Error::other(format!("{} is no recording, and is left as it is", path.display()))),
     }
 }
 
-/// Removes older segments, up to the first name that is free or no segment.
-fn remove_older(path: &Path) -> io::Result<()> {
-    for age in 1..SEGMENTS {
-        let older = segment_path(path, age);
-        let Ok(mut file) = File::open(&older) else { break };
-        let mut magic = [0; MAGIC.len()];
-        if io::Read::read_exact(&mut file, &mut magic).is_err() || magic != MAGIC {
-            break;
-        }
-        fs::remove_file(&older)?;
-    }
-    Ok(())
-}
-
-/// Reads a recording: all its segments, oldest first.
+/// Reads a recording's file and those that lie beside it as older ones, oldest first. Which of them belong together
+/// [`crate::recording::record::join`] tells.
 pub fn read_segments(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let older = (1..SEGMENTS).map(|age| segment_path(path, age)).take_while(|path| path.exists());
-    let mut paths: Vec<PathBuf> = std::iter::once(path.into()).chain(older).collect();
+    let mut paths = Vec::new();
+    for age in 0..SEGMENTS {
+        let path = segment_path(path, age);
+        match age == 0 || is_there(&path).unwrap_or(false) {
+            true => paths.push(path),
+            false => break,
+        }
+    }
+    if paths.len() > 1 && !is_there(path)? {
+        paths.remove(0);
+    }
     paths.reverse();
-    paths.iter().map(fs::read).collect()
+    paths.iter().map(|path| read_bytes(path)).collect()
+}
+
+/// Reads a file whole.
+pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::other("it is no file")),
+    }
+}
+
+/// Writes a file that was not there.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    File::create_new(path)?.write_all(bytes)
 }
 
 /// Reads every file of a folder, by rising name.
@@ -157,38 +197,70 @@ pub fn read_folder(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     paths.iter().map(fs::read).collect()
 }
 
-/// Writes a file whole.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::write(path, bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn segments_rotate_are_bounded_and_read_oldest_first() {
-        let folder = std::env::temp_dir().join(format!("truetick-segments-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("room.rec");
-        for _ in 0..2 {
-            let mut writer = RecordWriter::start(&path, 3).unwrap();
-            for segment in 0..5u32 {
-                for part in [MAGIC.to_vec(), vec![segment as u8]] {
-                    while writer.keep(Chunk { segment, bytes: part.clone() }).is_err() {
-                        thread::yield_now();
-                    }
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("truetick-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn record(path: &Path, keep: usize, segments: std::ops::Range<u8>) {
+        let mut writer = RecordWriter::start(path, keep).unwrap();
+        for (segment, content) in segments.enumerate() {
+            for bytes in [MAGIC.to_vec(), vec![content]] {
+                while !writer.keep(Chunk { segment: segment as u32, bytes: bytes.clone() }) {
+                    thread::yield_now();
                 }
             }
-            writer.finish().unwrap();
-            let last: Vec<u8> =
-                read_segments(&path).unwrap().iter().map(|bytes| bytes[MAGIC.len()]).collect();
-            assert_eq!(last, [2, 3, 4]);
         }
-        let mut writer = RecordWriter::start(&path, 3).unwrap();
-        writer.keep(Chunk { segment: 0, bytes: MAGIC.to_vec() }).unwrap();
         writer.finish().unwrap();
-        assert_eq!(read_segments(&path).unwrap(), [MAGIC]);
-        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn contents(path: &Path) -> Vec<u8> {
+        read_segments(path).unwrap().iter().map(|bytes| bytes[MAGIC.len()]).collect()
+    }
+
+    #[test]
+    fn segments_are_bounded_and_what_was_there_before_counts_as_older() {
+        let folder = Folder::new("segments");
+        let path = folder.0.join("room.rec");
+        record(&path, 3, 0..5);
+        assert_eq!(contents(&path), [2, 3, 4]);
+        record(&path, 3, 10..11);
+        assert_eq!(contents(&path), [3, 4, 10]);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(contents(&path), [3, 4]);
+    }
+
+    #[test]
+    fn what_is_no_recording_is_left_as_it_is() {
+        let folder = Folder::new("thesis");
+        let (path, older) = (folder.0.join("room.rec"), folder.0.join("room.rec.1"));
+        fs::write(&path, "a thesis").unwrap();
+        assert!(RecordWriter::start(&path, 3).is_err());
+        fs::remove_file(&path).unwrap();
+        record(&path, 3, 0..1);
+        fs::write(&older, "another").unwrap();
+        assert!(RecordWriter::start(&path, 3).is_err());
+        assert_eq!(fs::read(&older).unwrap(), b"another");
+        fs::remove_file(&older).unwrap();
+        let _first = RecordWriter::start(&path, 3).unwrap();
+        assert!(
+            RecordWriter::start(&path, 3).is_err_and(|error| error.to_string().contains("another process"))
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +72,8 @@ pub struct HostReport {
     pub cpu: Duration,
     /// Bytes that the kernel granted for datagrams not yet read.
     pub receive_buffer: usize,
+    /// Why the recording ended before the room, if it did.
+    pub recording_lost: Option<String>,
 }
 
 /// A server that runs until it is stopped.
@@ -89,23 +91,20 @@ impl Host {
         let mut server = Server::new(random_secret().map_err(StartError::Random)?);
         let game = ArenaGame::new(config.arena())?;
         let mut room = Room::new(game, config.room(), clock::now())?;
-        let recording = match &config.record {
-            None => None,
-            Some(path) => {
-                room.start_recording(config.recorder());
-                let files = RecordWriter::start(path, config.record_segments);
-                Some(files.map_err(|error| StartError::Record(path.clone(), error))?)
-            }
-        };
+        if config.record.is_some() {
+            room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
+        }
         server.add_room(Box::new(room));
-        Self::start(server, config.listen, recording)
+        let record = config.record.as_deref().map(|path| (path, config.record_segments));
+        Self::start(server, config.listen, record)
     }
 
-    /// Starts a server on a loopback address; `recording` takes what its first room records.
+    /// Starts a server on a loopback address. What its first room records goes to the file `record`, of which so
+    /// many segments are kept.
     pub fn start(
         server: Server,
         listen: SocketAddr,
-        recording: Option<RecordWriter>,
+        record: Option<(&Path, usize)>,
     ) -> Result<Self, StartError> {
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
@@ -114,10 +113,21 @@ impl Host {
         let socket = UdpTransport::bind(listen, UdpPath::Fastest).map_err(bind)?;
         let address = socket.local_address().map_err(bind)?;
         warn_of_small_buffer(&socket);
+        let start = |(path, keep)| {
+            RecordWriter::start(path, keep).map_err(|error| StartError::Record(PathBuf::from(path), error))
+        };
+        let recording = record.map(start).transpose()?;
         let (stop, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(HostReport::default())));
         let (end, ended) = mpsc::channel();
-        let mut run =
-            Run { server, socket, stop: stop.clone(), report: report.clone(), recording, _end: end };
+        let mut run = Run {
+            server,
+            socket,
+            stop: stop.clone(),
+            report: report.clone(),
+            recording,
+            lost: None,
+            _end: end,
+        };
         let thread = thread::Builder::new()
             .name("truetick-room".into())
             .spawn(move || run.run())
@@ -158,12 +168,23 @@ struct Run {
     stop: Arc<AtomicBool>,
     report: Arc<Mutex<HostReport>>,
     recording: Option<RecordWriter>,
+    /// Why the recording ended before the room.
+    lost: Option<String>,
     /// Dropped with the thread, which tells [`Host::is_running`].
     _end: mpsc::Sender<()>,
 }
 
 impl Run {
     fn run(&mut self) -> io::Result<()> {
+        let ended = self.run_until_stopped();
+        self.server.stop(&mut self.socket);
+        self.end_recording();
+        self.publish();
+        info!("stopped");
+        ended
+    }
+
+    fn run_until_stopped(&mut self) -> io::Result<()> {
         let mut publish_at = clock::now();
         while !self.stop.load(Ordering::Relaxed) {
             let Some(deadline) = self.server.next_deadline() else { break };
@@ -176,10 +197,6 @@ impl Run {
                 publish_at = clock::now() + Duration::from_millis(500);
             }
         }
-        self.server.stop(&mut self.socket);
-        self.end_recording();
-        self.publish();
-        info!("stopped");
         Ok(())
     }
 
@@ -223,6 +240,7 @@ impl Run {
             udp: self.socket.stats(),
             cpu: clock::thread_cpu(),
             receive_buffer: self.socket.receive_buffer(),
+            recording_lost: self.lost.clone(),
         };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
@@ -232,13 +250,20 @@ impl Run {
     fn keep_recording(&mut self) {
         let (Some(files), Some(room)) = (&mut self.recording, self.server.room_mut(0)) else { return };
         while let Some(chunk) = room.poll_recording() {
-            if let Err(error) = files.keep(chunk) {
-                warn!(%error, "the recording ends here; the room goes on");
-                self.recording = None;
+            if !files.keep(chunk) {
                 room.stop_recording();
-                return;
+                let cause = self.recording.take().map(RecordWriter::finish);
+                return self.recording_lost(match cause {
+                    Some(Err(error)) => error.to_string(),
+                    _ => "the disk is too slow".into(),
+                });
             }
         }
+    }
+
+    fn recording_lost(&mut self, cause: String) {
+        warn!(cause, "the recording is not whole; the room goes on");
+        self.lost = Some(cause);
     }
 
     fn end_recording(&mut self) {
@@ -247,7 +272,7 @@ impl Run {
         }
         self.keep_recording();
         if let Some(Err(error)) = self.recording.take().map(RecordWriter::finish) {
-            warn!(%error, "the recording is not whole");
+            self.recording_lost(error.to_string());
         }
     }
 
@@ -270,10 +295,12 @@ impl Run {
     }
 }
 
+fn random_u64() -> Result<u64, rand::rngs::SysError> {
+    rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
+}
+
 fn random_secret() -> Result<(u64, u64), rand::rngs::SysError> {
-    use rand::TryRng;
-    let mut random = rand::rngs::SysRng;
-    Ok((random.try_next_u64()?, random.try_next_u64()?))
+    Ok((random_u64()?, random_u64()?))
 }
 
 fn warn_of_small_buffer(socket: &UdpTransport) {

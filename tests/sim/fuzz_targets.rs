@@ -120,6 +120,7 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
     FRAMES.get_or_init(|| {
         let mut simulation = Simulation::new(Arc::new(arena()), 1).unwrap();
         let config = RecorderConfig {
+            recording: 1,
             game: "a".into(),
             setup: Vec::new(),
             with_state: true,
@@ -236,8 +237,8 @@ fn recording(input: &[u8]) {
     for (i, (kind, payload)) in recorded().iter().enumerate() {
         let mut payload = payload.clone();
         for edit in input.chunks_exact(4).filter(|edit| usize::from(edit[0]) % recorded().len() == i) {
-            let place = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % payload.len();
-            payload[place] ^= edit[3];
+            let place = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % payload.len().max(1);
+            payload.get_mut(place).into_iter().for_each(|byte| *byte ^= edit[3]);
         }
         writer.append(*kind, &payload, &mut bytes);
     }
@@ -258,7 +259,7 @@ fn files(bytes: &[u8]) {
             let _ = segment.next_record(registry.schema());
         }
         let _ = ClientTrace::read(&file);
-        let _ = read_stages(&[file], registry.schema());
+        let _ = read_stages(&file, registry.schema());
     }
     let _ = Segment::<ArenaCommand>::open(bytes).is_ok();
     let _ = std::str::from_utf8(bytes).map(toml::from_str::<ServerConfig>);

@@ -42,6 +42,7 @@ impl RecordKeeper {
         self.chunks = 0;
         self.stopped = false;
         room.start_recording(RecorderConfig {
+            recording: 1,
             game: "chatter".into(),
             setup: Vec::new(),
             with_state: false,

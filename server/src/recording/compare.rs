@@ -2,10 +2,11 @@
 
 use truetick_netcode::command::Command;
 use truetick_netcode::schema::Schema;
-use truetick_netcode::tick::Tick;
 
 use super::difference::{Divergence, Entities};
-use super::record::{Record, RecordError, Segment, TickRecord};
+use super::record::{Record, TickRecord};
+use super::records::{End, Records};
+use super::replay::ReplayError;
 use crate::core::simulation::TickInput;
 
 /// What comparing two recordings gave.
@@ -13,44 +14,40 @@ use crate::core::simulation::TickInput;
 pub struct Compared {
     /// Ticks that both hold and that were compared.
     pub ticks: u64,
+    /// Ticks that only the left one holds, as far as it was read.
+    pub only_left: u64,
+    /// Ticks that only the right one holds, as far as it was read.
+    pub only_right: u64,
     /// Where they part, if they do.
     pub divergence: Option<Divergence>,
+    /// How each ends, where they do not part.
+    pub ends: [End; 2],
 }
 
 /// The ticks of a recording, with the world after each where it holds state.
 struct Ticks<'a, C> {
-    segments: std::slice::Iter<'a, Vec<u8>>,
-    segment: Option<Segment<'a, C>>,
-    schema: &'a Schema,
+    records: Records<'a, C>,
     world: Option<Entities>,
 }
 
 impl<'a, C: Command> Ticks<'a, C> {
-    fn new(segments: &'a [Vec<u8>], schema: &'a Schema) -> Self {
-        Self { segments: segments.iter(), segment: None, schema, world: None }
+    fn open(segments: &'a [Vec<u8>], schema: &'a Schema) -> Result<Self, ReplayError> {
+        Ok(Self { records: Records::open(segments, schema)?, world: None })
     }
 
-    fn next_tick(&mut self) -> Result<Option<TickRecord<C>>, RecordError> {
+    fn next_tick(&mut self) -> Option<TickRecord<C>> {
         loop {
-            let Some(segment) = &mut self.segment else {
-                let Some(bytes) = self.segments.next() else { return Ok(None) };
-                self.segment = Some(Segment::open(bytes)?);
-                continue;
-            };
-            match segment.next_record(self.schema) {
-                Ok(None) => self.segment = None,
-                Ok(Some(Record::Keyframe(keyframe))) => {
-                    self.world = segment.header().with_state.then(|| Entities::of(&keyframe));
+            match self.records.next_record()? {
+                Record::Keyframe(keyframe) => {
+                    self.world = self.records.with_state().then(|| Entities::of(&keyframe));
                 }
-                Ok(Some(Record::Tick(tick))) => {
+                Record::Tick(tick) => {
                     if let (Some(world), Some(state)) = (&mut self.world, &tick.state) {
                         world.apply(state);
                     }
-                    return Ok(Some(tick));
+                    return Some(tick);
                 }
-                // A torn end is where the recording ends.
-                Err(RecordError::Frame(super::frame::FrameError::Torn(_))) => return Ok(None),
-                Err(error) => return Err(error),
+                Record::End => {}
             }
         }
     }
@@ -61,37 +58,50 @@ pub fn compare<C: Command>(
     left: &[Vec<u8>],
     right: &[Vec<u8>],
     schema: &Schema,
-) -> Result<Compared, RecordError> {
-    let (mut left, mut right) = (Ticks::<C>::new(left, schema), Ticks::<C>::new(right, schema));
-    let (mut a, mut b) = (left.next_tick()?, right.next_tick()?);
-    let mut ticks = 0;
-    while let (Some(one), Some(other)) = (&a, &b) {
-        if one.tick != other.tick {
-            match one.tick.is_after(other.tick) {
-                true => b = right.next_tick()?,
-                false => a = left.next_tick()?,
+) -> Result<Compared, ReplayError> {
+    let (mut left, mut right) = (Ticks::<C>::open(left, schema)?, Ticks::<C>::open(right, schema)?);
+    let (mut a, mut b) = (left.next_tick(), right.next_tick());
+    let (mut ticks, mut only_left, mut only_right) = (0, 0, 0);
+    let mut divergence = None;
+    while divergence.is_none() && (a.is_some() || b.is_some()) {
+        match (&a, &b) {
+            (Some(one), Some(other)) if one.tick == other.tick => {
+                ticks += 1;
+                divergence = differs((one, &left.world), (other, &right.world), schema);
+                (a, b) = (left.next_tick(), right.next_tick());
             }
-            continue;
-        }
-        ticks += 1;
-        if one.input != other.input || one.world_hash != other.world_hash {
-            let mut divergence = outcome(one, other, schema);
-            divergence.inputs = inputs(&one.input, &other.input);
-            if let (Some(left), Some(right)) = (&left.world, &right.world) {
-                divergence.differences = left.differences(right, schema);
+            (Some(one), Some(other)) if one.tick.is_after(other.tick) => {
+                only_right += 1;
+                b = right.next_tick();
             }
-            return Ok(Compared { ticks, divergence: Some(divergence) });
+            (None, _) => {
+                only_right += 1;
+                b = right.next_tick();
+            }
+            _ => {
+                only_left += 1;
+                a = left.next_tick();
+            }
         }
-        (a, b) = (left.next_tick()?, right.next_tick()?);
     }
-    Ok(Compared { ticks, divergence: None })
+    let ends = [left.records.into_end(), right.records.into_end()];
+    Ok(Compared { ticks, only_left, only_right, divergence, ends })
 }
 
-fn outcome<C>(left: &TickRecord<C>, right: &TickRecord<C>, schema: &Schema) -> Divergence {
-    Divergence {
-        components: differing(schema, &left.components, &right.components),
-        ..Divergence::at(left.tick)
+type Side<'a, C> = (&'a TickRecord<C>, &'a Option<Entities>);
+
+fn differs<C: Command>(left: Side<'_, C>, right: Side<'_, C>, schema: &Schema) -> Option<Divergence> {
+    let ((one, before), (other, after)) = (left, right);
+    if one.input == other.input && one.world_hash == other.world_hash {
+        return None;
     }
+    let both = before.as_ref().zip(after.as_ref());
+    Some(Divergence {
+        inputs: inputs(&one.input, &other.input),
+        components: differing(schema, &one.components, &other.components),
+        differences: both.map_or(Vec::new(), |(left, right)| left.differences(right, schema)),
+        ..Divergence::at(one.tick)
+    })
 }
 
 /// Names of the components whose hashes differ.
@@ -122,11 +132,4 @@ fn inputs<C: Command>(left: &TickInput<C>, right: &TickInput<C>) -> Vec<String> 
         }
     }
     said
-}
-
-impl Divergence {
-    /// At a tick, of which nothing more is known.
-    pub fn at(tick: Tick) -> Self {
-        Self { tick, stage: None, inputs: Vec::new(), components: Vec::new(), differences: Vec::new() }
-    }
 }

@@ -163,6 +163,13 @@ pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &Mis
     found
 }
 
+impl Divergence {
+    /// At a tick, of which nothing more is known.
+    pub fn at(tick: Tick) -> Self {
+        Self { tick, stage: None, inputs: Vec::new(), components: Vec::new(), differences: Vec::new() }
+    }
+}
+
 /// Where two runs part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
@@ -189,6 +196,9 @@ impl fmt::Display for Divergence {
         }
         for input in &self.inputs {
             write!(out, "\n  {input}")?;
+        }
+        if self.differences.is_empty() && self.inputs.is_empty() && self.components.is_empty() {
+            write!(out, "\n  in no component: ids, kinds, owners or the generations of free slots")?;
         }
         if self.differences.is_empty() && !self.components.is_empty() {
             write!(out, "\n  in component {}", self.components.join(", "))?;

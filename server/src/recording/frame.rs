@@ -2,20 +2,21 @@
 //!
 //! ```text
 //! file:   magic:8 bytes  { frame }
-//! frame:  length:u32  kind:u8  payload (length bytes)  chain:u64         little-endian
+//! frame:  length:u32  kind:u8  head:u16  payload (length bytes)  chain:u64      little-endian
+//! head:   low 16 bits of XXH3-64 over length and kind, seeded by the chain before
 //! chain:  XXH3-64 over kind and payload, seeded by the chain before (0 before the first)
 //! ```
 
 use thiserror::Error;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// First bytes of every file of frames; the last is the format's version.
-pub const MAGIC: [u8; 8] = *b"TTFRAME\x01";
+pub const MAGIC: [u8; 8] = *b"TTFRAME\x02";
 
 /// Largest payload in bytes: a keyframe of a full room has about two million.
-pub const FRAME_BYTES: usize = 16 << 20;
+pub const FRAME_BYTES: usize = 4 << 20;
 
-const HEAD: usize = 5;
+const HEAD: usize = 7;
 const CHAIN: usize = 8;
 
 /// What is wrong with a file of frames, and where.
@@ -24,8 +25,9 @@ pub enum FrameError {
     /// It does not begin with [`MAGIC`].
     #[error("this is no Truetick recording, or one of another version")]
     NoMagic,
-    /// The last frame is not whole: the writer stopped in the middle of it. All before is good.
-    #[error("the last frame, at byte {0}, is not whole")]
+    /// The last frame is not whole: the writer stopped in the middle of it, or only zeros of it reached the disk.
+    /// All before is good.
+    #[error("its last frame, at byte {0}, is not whole")]
     Torn(usize),
     /// A frame is not what was written; nothing from there on can be trusted.
     #[error("the frame at byte {0} is damaged")]
@@ -37,6 +39,10 @@ fn chain(before: u64, kind: u8, payload: &[u8]) -> u64 {
     hasher.update(&[kind]);
     hasher.update(payload);
     hasher.digest()
+}
+
+fn head_check(before: u64, head: &[u8]) -> [u8; 2] {
+    (xxh3_64_with_seed(head, before) as u16).to_le_bytes()
 }
 
 /// Writes frames.
@@ -55,9 +61,12 @@ impl FrameWriter {
     /// Appends a frame of at most [`FRAME_BYTES`].
     pub fn append(&mut self, kind: u8, payload: &[u8], out: &mut Vec<u8>) {
         assert!(payload.len() <= FRAME_BYTES, "a frame of {} bytes", payload.len());
-        self.chain = chain(self.chain, kind, payload);
+        let start = out.len();
         out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         out.push(kind);
+        let check = head_check(self.chain, &out[start..]);
+        out.extend_from_slice(&check);
+        self.chain = chain(self.chain, kind, payload);
         out.extend_from_slice(payload);
         out.extend_from_slice(&self.chain.to_le_bytes());
     }
@@ -94,15 +103,16 @@ impl<'a> FrameReader<'a> {
         let start = std::mem::replace(&mut self.at, self.bytes.len());
         let Some(head) = rest.first_chunk::<HEAD>() else { return Err(FrameError::Torn(start)) };
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if length > FRAME_BYTES {
-            return Err(FrameError::Damaged(start));
+        if head[5..] != head_check(self.chain, &head[..5]) || length > FRAME_BYTES {
+            let blank = rest.iter().all(|byte| *byte == 0);
+            return Err(if blank { FrameError::Torn(start) } else { FrameError::Damaged(start) });
         }
         let whole = HEAD + length + CHAIN;
         let Some(frame) = rest.get(..whole) else { return Err(FrameError::Torn(start)) };
         let (payload, told) = frame[HEAD..].split_at(length);
         self.chain = chain(self.chain, head[4], payload);
         if told != self.chain.to_le_bytes() {
-            // A file that grew before its data came ends in a frame of zeros or of nothing sensible.
+            // A file that grew before its data came ends in a frame of nothing sensible.
             return Err(if rest.len() == whole {
                 FrameError::Torn(start)
             } else {

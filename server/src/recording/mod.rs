@@ -13,6 +13,7 @@ pub mod difference;
 pub mod frame;
 pub mod record;
 pub mod recorder;
+pub mod records;
 pub mod replay;
 
 /// Hash of the rules of this build: sources of netcode, shared and server, locked dependencies, compiler, target.

@@ -31,12 +31,17 @@ pub const KEYFRAME: u8 = 2;
 /// Kind of a frame that holds a [`TickRecord`].
 pub const TICK: u8 = 3;
 
+/// Kind of the empty frame that ends a recording: without it its writer was killed, or still runs.
+pub const END: u8 = 5;
+
 /// Clients in one tick's record at most.
 const CLIENTS: usize = 65_536;
 
 /// First frame of a segment: what the room was, and by which rules it ran.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Header {
+    /// Which recording it is of: the segments of one have the same number.
+    pub recording: u64,
     /// Name of the game.
     pub game: String,
     /// The game's own settings, in its own encoding.
@@ -99,6 +104,8 @@ pub enum Record<C> {
     Keyframe(Keyframe),
     /// The next tick.
     Tick(TickRecord<C>),
+    /// The recording was ended properly.
+    End,
 }
 
 /// Why a recording cannot be read on.
@@ -248,13 +255,39 @@ pub struct Segment<'a, C> {
     last: Last<C>,
 }
 
+/// Of files named by one recording, oldest first, those that belong to the newest: the same recording, its segments in
+/// a row. A newest file that has not even a whole header was being begun when its writer was killed, and is left out.
+pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
+    let headless = files
+        .last()
+        .is_some_and(|newest| matches!(read_header(newest), Err(RecordError::Frame(FrameError::Torn(_)))));
+    if files.last().is_some_and(Vec::is_empty) || headless {
+        files.pop();
+    }
+    let mut next = read_header(files.last().map_or(&[], Vec::as_slice))?.0;
+    let mut first = files.len().saturating_sub(1);
+    while let Some(older) =
+        first.checked_sub(1).and_then(|at| read_header(&files[at]).ok()).map(|(header, _)| header)
+    {
+        if older.recording != next.recording || older.segment + 1 != next.segment {
+            break;
+        }
+        (next, first) = (older, first - 1);
+    }
+    Ok(files.split_off(first))
+}
+
+fn read_header(bytes: &[u8]) -> Result<(Header, FrameReader<'_>), RecordError> {
+    let mut frames = FrameReader::begin(bytes)?;
+    let content = RecordError::Content { at: frames.position(), what: "header" };
+    let Some((HEADER, payload)) = frames.next_frame()? else { return Err(content) };
+    Ok((bitcode::decode(payload).map_err(|_| content)?, frames))
+}
+
 impl<'a, C: Command> Segment<'a, C> {
     /// Opens a segment: its header must come first.
     pub fn open(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let mut frames = FrameReader::begin(bytes)?;
-        let content = RecordError::Content { at: frames.position(), what: "header" };
-        let Some((HEADER, payload)) = frames.next_frame()? else { return Err(content) };
-        let header = bitcode::decode(payload).map_err(|_| content)?;
+        let (header, frames) = read_header(bytes)?;
         Ok(Self { header, frames, last: Last::new() })
     }
 
@@ -281,6 +314,7 @@ impl<'a, C: Command> Segment<'a, C> {
                 let tick = read_tick(payload, schema, &mut self.last).map_err(|_| content("tick"))?;
                 Ok(Some(Record::Tick(tick)))
             }
+            Some((END, _)) => Ok(Some(Record::End)),
             Some(_) => Err(content("keyframe or tick")),
         }
     }

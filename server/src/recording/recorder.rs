@@ -10,7 +10,7 @@ use truetick_netcode::tick::Tick;
 
 use super::frame::FrameWriter;
 use super::record::{
-    Changed, ChangedEntity, HEADER, Header, KEYFRAME, Last, TICK, write_input, write_outcome,
+    Changed, ChangedEntity, END, HEADER, Header, KEYFRAME, Last, TICK, write_input, write_outcome,
 };
 use crate::core::game::Game;
 use crate::core::simulation::{Simulation, TickInput};
@@ -18,12 +18,14 @@ use crate::core::simulation::{Simulation, TickInput};
 /// Ticks between two keyframes: a replay that starts anywhere runs at most so many first.
 pub const KEYFRAME_TICKS: u32 = 600;
 
-/// Ticks whose frames are handed over together: what a crash loses beside the system's own buffers.
-const HAND_OVER_TICKS: u32 = 60;
+/// A segment holds so many ticks at least, however large its keyframe.
+const SEGMENT_TICKS: u32 = 60;
 
 /// What a recording is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderConfig {
+    /// A number that no other recording has.
+    pub recording: u64,
     /// Name of the game.
     pub game: String,
     /// The game's own settings, in its own encoding.
@@ -49,7 +51,6 @@ type Place = Option<(u16, Option<ClientId>)>;
 
 /// See the module.
 pub struct Recorder<C> {
-    with_state: bool,
     segment_bytes: usize,
     header: Header,
     frames: FrameWriter,
@@ -70,12 +71,12 @@ impl<C: Command> Recorder<C> {
         (tick_rate, seed): (u32, u64),
         simulation: &Simulation<G>,
     ) -> Self {
-        let RecorderConfig { game, setup, with_state, segment_bytes } = config;
+        let RecorderConfig { recording, game, setup, with_state, segment_bytes } = config;
         let schema = simulation.registry().schema().hash();
         let build = super::build_hash();
-        let header = Header { game, setup, tick_rate, seed, schema, build, segment: 0, with_state };
+        let header =
+            Header { recording, game, setup, tick_rate, seed, schema, build, segment: 0, with_state };
         let mut recorder = Self {
-            with_state,
             segment_bytes,
             header,
             frames: FrameWriter::default(),
@@ -115,7 +116,7 @@ impl<C: Command> Recorder<C> {
 
     /// It has run.
     pub fn outcome<G: Game<Command = C>>(&mut self, simulation: &Simulation<G>) {
-        let state = self.with_state.then(|| self.changed(simulation.ring()));
+        let state = self.header.with_state.then(|| self.changed(simulation.ring()));
         let schema = simulation.registry().schema();
         let components = simulation.component_hashes();
         write_outcome(&mut self.bits, schema, simulation.world_hash(), &components, state.as_deref());
@@ -123,14 +124,15 @@ impl<C: Command> Recorder<C> {
         self.frames.append(TICK, self.bits.bytes(), &mut self.out);
         self.ticks += 1;
         self.since_keyframe += 1;
-        if self.written + self.out.len() >= self.segment_bytes {
+        if self.written + self.out.len() >= self.segment_bytes && self.since_keyframe >= SEGMENT_TICKS {
             self.hand_over();
             self.header.segment += 1;
             self.begin_segment(simulation);
         } else if self.since_keyframe >= KEYFRAME_TICKS {
             self.keyframe(simulation);
         }
-        if self.ticks.is_multiple_of(HAND_OVER_TICKS) {
+        // About once a second: what a crash loses, beside what the system had not written.
+        if self.ticks.is_multiple_of(self.header.tick_rate) {
             self.hand_over();
         }
     }
@@ -160,8 +162,9 @@ impl<C: Command> Recorder<C> {
         self.ready.pop_front()
     }
 
-    /// Hands over what is left; for the end of the recording.
+    /// Ends the recording and hands over what is left.
     pub fn finish(&mut self) {
+        self.frames.append(END, &[], &mut self.out);
         self.hand_over();
     }
 }

@@ -10,8 +10,9 @@ use truetick_netcode::tick::Tick;
 
 use super::compare::differing;
 use super::difference::{Divergence, Entities};
-use super::frame::{FrameError, FrameReader, FrameWriter};
+use super::frame::{FrameReader, FrameWriter};
 use super::record::{HEADER, Header, Record, RecordError, Segment, TickRecord};
+use super::records::{End, Records};
 use crate::core::game::Game;
 use crate::core::simulation::{Keyframe, Simulation, TickInput};
 
@@ -38,8 +39,8 @@ pub enum ReplayError {
     #[error("tick {0} does not follow what comes before it in the recording")]
     OutOfOrder(Tick),
     /// The tick asked for is not in it.
-    #[error("tick {0} is not in the recording")]
-    NoSuchTick(Tick),
+    #[error("tick {0} is not in the recording; {1}")]
+    NoSuchTick(Tick, End),
 }
 
 /// What came of running a recording again.
@@ -50,8 +51,8 @@ pub struct Replayed<G: Game> {
     pub ticks: u64,
     /// Where this run and the recording part, if they do; the recording is the left side.
     pub divergence: Option<Divergence>,
-    /// The recording's last frame was not whole: its writer was cut off.
-    pub torn: Option<FrameError>,
+    /// How the recording ends, if it was read that far.
+    pub end: Option<End>,
 }
 
 /// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `after` looks at the
@@ -62,84 +63,35 @@ pub fn replay<G: Game>(
     until: Option<Tick>,
     mut after: impl FnMut(&Simulation<G>),
 ) -> Result<Replayed<G>, ReplayError> {
+    let registry = game.registry()?;
+    let mut records = Records::<G::Command>::open(segments, registry.schema())?;
     let mut run = Run { game: game.clone(), simulation: None, recorded: None };
-    let mut ticks = 0;
-    let ended = walk(
-        game,
-        segments,
-        |record, with_state| {
-            match record {
-                Record::Keyframe(keyframe) => {
-                    if let Some(divergence) = run.keyframe(&keyframe, with_state)? {
-                        return Ok(Some(divergence));
-                    }
-                }
-                Record::Tick(record) => {
-                    if let Some(divergence) = run.tick(record)? {
-                        return Ok(Some(divergence));
-                    }
-                    ticks += 1;
-                    run.simulation.iter().for_each(&mut after);
-                }
+    let (mut ticks, mut divergence, mut end) = (0, None, None);
+    while divergence.is_none() && until.is_none_or(|until| run.tick_now() != Some(until)) {
+        match records.next_record() {
+            None => {
+                end = Some(records.into_end());
+                break;
             }
-            Ok(None)
-        },
-        until,
-    )?;
-    let (divergence, torn) = ended;
-    if let Some(until) = until.filter(|_| divergence.is_none())
-        && run.simulation.as_ref().is_none_or(|simulation| simulation.tick() != until)
-    {
-        return Err(ReplayError::NoSuchTick(until));
+            Some(Record::Keyframe(keyframe)) => divergence = run.keyframe(&keyframe, records.with_state())?,
+            Some(Record::Tick(record)) => {
+                divergence = run.tick(record)?;
+                ticks += 1;
+                run.simulation.iter().filter(|_| divergence.is_none()).for_each(&mut after);
+            }
+            Some(Record::End) => {}
+        }
     }
-    Ok(Replayed { simulation: run.simulation, ticks, divergence, torn })
+    if let Some(until) = until.filter(|until| divergence.is_none() && run.tick_now() != Some(*until)) {
+        return Err(ReplayError::NoSuchTick(until, end.unwrap_or_default()));
+    }
+    Ok(Replayed { simulation: run.simulation, ticks, divergence, end })
 }
 
 /// The header of the first segment.
 pub fn header<C: Command>(segments: &[Vec<u8>]) -> Result<Header, RecordError> {
     let first = segments.first().map_or(&[][..], Vec::as_slice);
     Ok(Segment::<C>::open(first)?.header().clone())
-}
-
-type Ended<T> = (Option<T>, Option<FrameError>);
-
-/// Hands each record up to the tick `until` to `visit`, which may end the walk. A torn end of the last segment is
-/// no error.
-fn walk<G: Game, T>(
-    game: &Arc<G>,
-    segments: &[Vec<u8>],
-    mut visit: impl FnMut(Record<G::Command>, bool) -> Result<Option<T>, ReplayError>,
-    until: Option<Tick>,
-) -> Result<Ended<T>, ReplayError> {
-    let registry = game.registry()?;
-    let schema = registry.schema();
-    for bytes in segments {
-        let mut segment = Segment::<G::Command>::open(bytes)?;
-        let (recorded, own) = (segment.header().schema, schema.hash());
-        if recorded != own {
-            return Err(ReplayError::OtherSchema { recorded, own });
-        }
-        let with_state = segment.header().with_state;
-        loop {
-            let record = match segment.next_record(schema) {
-                Ok(Some(record)) => record,
-                Ok(None) => break,
-                Err(RecordError::Frame(torn @ FrameError::Torn(_))) => return Ok((None, Some(torn))),
-                Err(error) => return Err(error.into()),
-            };
-            let tick = match &record {
-                Record::Keyframe(keyframe) => Tick(keyframe.tick),
-                Record::Tick(record) => record.tick,
-            };
-            if until.is_some_and(|until| tick.is_after(until)) {
-                return Ok((None, None));
-            }
-            if let Some(found) = visit(record, with_state)? {
-                return Ok((Some(found), None));
-            }
-        }
-    }
-    Ok((None, None))
 }
 
 struct Run<G: Game> {
@@ -150,6 +102,10 @@ struct Run<G: Game> {
 }
 
 impl<G: Game> Run<G> {
+    fn tick_now(&self) -> Option<Tick> {
+        self.simulation.as_ref().map(Simulation::tick)
+    }
+
     fn keyframe(&mut self, keyframe: &Keyframe, with_state: bool) -> Result<Option<Divergence>, ReplayError> {
         self.recorded = with_state.then(|| Entities::of(keyframe));
         let Some(simulation) = &self.simulation else {
@@ -199,33 +155,37 @@ pub struct Stage {
     pub world: Keyframe,
 }
 
-/// Runs a recording again up to `tick` and keeps the world after each of that tick's stages.
-pub fn stages<G: Game>(game: &Arc<G>, segments: &[Vec<u8>], tick: Tick) -> Result<Vec<Stage>, ReplayError> {
-    let mut simulation = None;
-    let (found, _) = walk(
-        game,
-        segments,
-        |record, _| {
-            match record {
-                // The newest keyframe will do, and a run that differs is put right by it.
-                Record::Keyframe(keyframe) if Tick(keyframe.tick) != tick => {
-                    simulation = Some(Simulation::restore(game.clone(), &keyframe)?);
+/// Runs a recording again up to `tick` and keeps the world after each of that tick's stages. It runs from the first
+/// keyframe on, so that state which a game wrongly keeps outside its schema does what it did. With the first tick, up to
+/// then, after which this run and the recording differed.
+pub fn stages<G: Game>(
+    game: &Arc<G>,
+    segments: &[Vec<u8>],
+    tick: Tick,
+) -> Result<(Vec<Stage>, Option<Tick>), ReplayError> {
+    let registry = game.registry()?;
+    let mut records = Records::<G::Command>::open(segments, registry.schema())?;
+    let (mut world, mut parted) = (None, None);
+    while let Some(record) = records.next_record() {
+        match record {
+            Record::Keyframe(keyframe) if world.is_none() => {
+                world = Some(Simulation::restore(game.clone(), &keyframe)?);
+            }
+            Record::Tick(record) => {
+                let simulation = world.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
+                if record.tick == tick {
+                    return Ok((run_by_stages(simulation, record.input), parted));
                 }
-                Record::Keyframe(_) => {}
-                Record::Tick(record) => {
-                    let simulation = simulation.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
-                    if record.tick == tick {
-                        return Ok(Some(run_by_stages(simulation, record.input)));
-                    }
-                    simulation.step(record.input);
-                    simulation.take_events();
+                simulation.step(record.input);
+                simulation.take_events();
+                if parted.is_none() && simulation.world_hash() != record.world_hash {
+                    parted = Some(record.tick);
                 }
             }
-            Ok(None)
-        },
-        Some(tick),
-    )?;
-    found.ok_or(ReplayError::NoSuchTick(tick))
+            Record::Keyframe(_) | Record::End => {}
+        }
+    }
+    Err(ReplayError::NoSuchTick(tick, records.into_end()))
 }
 
 /// Kind of a frame that holds a [`Stage`].
@@ -241,8 +201,7 @@ pub fn write_stages(header: &Header, stages: &[Stage]) -> Vec<u8> {
 }
 
 /// The stages that a file holds; `None` if it is a recording.
-pub fn read_stages(segments: &[Vec<u8>], schema: &Schema) -> Result<Option<Vec<Stage>>, RecordError> {
-    let [bytes] = segments else { return Ok(None) };
+pub fn read_stages(bytes: &[u8], schema: &Schema) -> Result<Option<Vec<Stage>>, RecordError> {
     let mut frames = FrameReader::begin(bytes)?;
     frames.next_frame()?;
     let mut stages = Vec::new();
@@ -291,34 +250,30 @@ where
     G: Game,
     H: Game<Command = G::Command>,
 {
+    let registry = left.registry()?;
+    let schema = registry.schema();
+    let mut records = Records::<G::Command>::open(segments, schema)?;
     let mut worlds: Option<(Simulation<G>, Simulation<H>)> = None;
-    let (parted, _) = walk(
-        left,
-        segments,
-        |record, _| {
-            match record {
-                Record::Keyframe(keyframe) if worlds.is_none() => {
-                    let left = Simulation::restore(left.clone(), &keyframe)?;
-                    worlds = Some((left, Simulation::restore(right.clone(), &keyframe)?));
-                }
-                Record::Keyframe(_) => {}
-                Record::Tick(record) => {
-                    let (left, right) = worlds.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
-                    left.step(record.input.clone());
-                    right.step(record.input);
-                    left.take_events();
-                    right.take_events();
-                    if left.world_hash() != right.world_hash() {
-                        return Ok(Some(record.tick));
-                    }
+    while let Some(record) = records.next_record() {
+        match record {
+            Record::Keyframe(keyframe) if worlds.is_none() => {
+                let left = Simulation::restore(left.clone(), &keyframe)?;
+                worlds = Some((left, Simulation::restore(right.clone(), &keyframe)?));
+            }
+            Record::Tick(record) => {
+                let (one, other) = worlds.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
+                one.step(record.input.clone());
+                other.step(record.input);
+                one.take_events();
+                other.take_events();
+                if one.world_hash() != other.world_hash() {
+                    let (a, _) = stages(left, segments, record.tick)?;
+                    let (b, _) = stages(right, segments, record.tick)?;
+                    return Ok(first_difference(&a, &b, schema));
                 }
             }
-            Ok(None)
-        },
-        None,
-    )?;
-    let Some(tick) = parted else { return Ok(None) };
-    let (a, b) = (stages(left, segments, tick)?, stages(right, segments, tick)?);
-    let registry = left.registry()?;
-    Ok(first_difference(&a, &b, registry.schema()))
+            Record::Keyframe(_) | Record::End => {}
+        }
+    }
+    Ok(None)
 }

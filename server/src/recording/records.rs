@@ -1,0 +1,95 @@
+//! The records of a whole recording, segment after segment, and how it ends.
+
+use std::fmt;
+
+use truetick_netcode::command::Command;
+use truetick_netcode::schema::Schema;
+
+use super::frame::FrameError;
+use super::record::{Record, RecordError, Segment};
+use super::replay::ReplayError;
+
+/// How a recording ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// Properly.
+    Finished,
+    /// At a frame's border but without its end mark: its writer was killed, or still runs.
+    #[default]
+    Unfinished,
+    /// In the middle of a frame: its writer or its machine died.
+    Torn(FrameError),
+    /// Where it is damaged: in which segment, counted from the oldest, and how. What follows cannot be trusted.
+    Damaged(usize, RecordError),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => write!(out, "it was ended properly"),
+            Self::Unfinished => write!(out, "it has no end mark: its writer was killed, or still runs"),
+            Self::Torn(error) => write!(out, "it was cut off: {error}"),
+            Self::Damaged(segment, error) => {
+                write!(out, "segment {segment} of those found is damaged: {error}")
+            }
+        }
+    }
+}
+
+/// See the module.
+pub struct Records<'a, C> {
+    segments: &'a [Vec<u8>],
+    schema: &'a Schema,
+    at: usize,
+    current: Option<Segment<'a, C>>,
+    end: Option<End>,
+}
+
+impl<'a, C: Command> Records<'a, C> {
+    /// Opens the segments of one recording, oldest first, if they are of this schema.
+    pub fn open(segments: &'a [Vec<u8>], schema: &'a Schema) -> Result<Self, ReplayError> {
+        for bytes in segments {
+            let (recorded, own) = (Segment::<C>::open(bytes)?.header().schema, schema.hash());
+            if recorded != own {
+                return Err(ReplayError::OtherSchema { recorded, own });
+            }
+        }
+        Ok(Self { segments, schema, at: 0, current: None, end: None })
+    }
+
+    /// Whether the segment read last holds state.
+    pub fn with_state(&self) -> bool {
+        self.current.as_ref().is_some_and(|segment| segment.header().with_state)
+    }
+
+    /// How the recording ended, once there is no record left.
+    pub fn into_end(self) -> End {
+        self.end.unwrap_or_default()
+    }
+
+    /// The next record; `None` at the end, whatever kind of end it is.
+    pub fn next_record(&mut self) -> Option<Record<C>> {
+        while self.end.is_none() {
+            let Some(segment) = &mut self.current else {
+                match self.segments.get(self.at).map(|bytes| Segment::open(bytes)) {
+                    Some(Ok(segment)) => self.current = Some(segment),
+                    Some(Err(error)) => self.end = Some(End::Damaged(self.at, error)),
+                    None => self.end = Some(End::Unfinished),
+                }
+                continue;
+            };
+            let last = self.at + 1 == self.segments.len();
+            match segment.next_record(self.schema) {
+                Ok(Some(Record::End)) => self.end = Some(End::Finished),
+                Ok(Some(record)) => return Some(record),
+                Ok(None) if last => self.end = Some(End::Unfinished),
+                Ok(None) => (self.current, self.at) = (None, self.at + 1),
+                Err(RecordError::Frame(torn @ FrameError::Torn(_))) if last => {
+                    self.end = Some(End::Torn(torn))
+                }
+                Err(error) => self.end = Some(End::Damaged(self.at, error)),
+            }
+        }
+        None
+    }
+}
