@@ -77,7 +77,7 @@ fn everyone_stays_and_converges_after_a_minute_of_mobile_or_awful() {
         sim.set_links(LinkConfig::default());
         let healed = sim.room().ring().tick();
         sim.run(Duration::from_secs(2));
-        assert_eq!(sim.unconverged(healed), Vec::<String>::new(), "{profile:?}");
+        assert_eq!(sim.unconverged(healed, healed), Vec::<String>::new(), "{profile:?}");
         assert_eq!(sim.room().metrics().lost, 0);
     }
 }

@@ -1,9 +1,15 @@
 //! Liveness: once all is healed, everyone plays and holds the same world.
 
+use std::collections::BTreeSet;
+
 use truetick_netcode::client::snapshot_buffer::Remote;
+use truetick_netcode::handshake::ClientId;
+use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::replication::{NetId, delta};
 use truetick_netcode::schema::Audience;
 use truetick_netcode::tick::Tick;
+use truetick_server::core::game::Game;
+use truetick_server::core::room::AnyRoom;
 
 use crate::world::Sim;
 
@@ -21,6 +27,17 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
         return vec!["the server is down".into()];
     };
     let room = &*core.rooms()[0];
+    let sessions: BTreeSet<ClientId> =
+        (0..sim.clients.len()).filter_map(|i| Some(core.session(sim.address(i))?.0)).collect();
+    if core.sessions() != sessions.len() {
+        wrong.push(format!("{} sessions for {} clients", core.sessions(), sessions.len()));
+    }
+    let owners = room.ring().entries().filter_map(|entry| entry.owner);
+    wrong.extend(
+        owners
+            .filter(|owner| !sessions.contains(owner))
+            .map(|owner| format!("{owner:?} is gone, what it owned is not")),
+    );
     for (i, client) in sim.clients.iter().enumerate().filter(|(_, client)| client.is_playing()) {
         let Some(view) = client.bot.runtime().id().and_then(|id| room.view(id)) else {
             wrong.push(format!("client {i} plays in a session that the server lacks"));
@@ -35,12 +52,32 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
                 None => {}
             }
         }
+        wrong.extend(unseen(sim, i, room));
         let held = client.bot.runtime().buffer().entities();
         let lives = |id: NetId| room.ring().entry(id.slot).is_some_and(|entry| entry.id == id);
         let gone = held.filter(|remote| !lives(remote.id));
         wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
     }
     wrong
+}
+
+/// What has been well within a client's sight for a while, measured here, and is not held.
+fn unseen(sim: &Sim, i: usize, room: &dyn AnyRoom) -> Vec<String> {
+    let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
+    let Some(own) = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id()) else {
+        return vec![format!("client {i} owns nothing")];
+    };
+    let reach = room.config().relevance_radius_m.unwrap_or(f32::MAX);
+    let within = |entry: &Entry, tick: Tick| {
+        let place = |entry: &Entry| sim.game.place(entry.kind, &entry.at(tick)?.fields);
+        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= reach)
+    };
+    let ticks = || (0..=ARRIVES_IN as u32).map(|back| ring.tick().back(back));
+    let missing = ring.entries().filter(|entry| {
+        ticks().all(|tick| within(entry, tick))
+            && runtime.buffer().entity(entry.id.slot).is_none_or(|remote| remote.id != entry.id)
+    });
+    missing.map(|entry| format!("client {i} does not see {}", entry.id)).collect()
 }
 
 fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option<String> {

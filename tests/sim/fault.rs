@@ -124,6 +124,14 @@ pub struct Scheduled {
     pub fault: Fault,
 }
 
+impl Scheduled {
+    /// Whether both befall the same client, or the server, at the same time: the end of one would end the other.
+    pub fn meets(&self, other: &Self) -> bool {
+        let overlap = self.at <= other.at + other.lasting && other.at <= self.at + self.lasting;
+        overlap && self.fault.client() == other.fault.client()
+    }
+}
+
 impl fmt::Display for Scheduled {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (at, lasting) = (self.at.as_millis(), self.lasting.as_millis());

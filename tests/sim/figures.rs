@@ -1,5 +1,7 @@
 //! What a run shows when it is looked at from outside.
 
+use std::time::Duration;
+
 use truetick_netcode::client::runtime::ClientStats;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
@@ -35,6 +37,36 @@ impl Sim {
         self.server.check_recording(&mut self.marks)
     }
 
+    /// The server's newest tick, while it is up.
+    pub fn tick(&self) -> Option<Tick> {
+        self.server.core().map(|core| core.rooms()[0].ring().tick())
+    }
+
+    /// Virtual time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.now.since(self.start)
+    }
+
+    /// From now on nothing may disturb anyone.
+    pub fn calm_begins(&mut self) {
+        self.checks.calm_begins();
+    }
+
+    /// Commands late, missing or refused, resyncs, and datagrams refused so far: none of them rises while all is calm.
+    pub fn disturbances(&self) -> [u64; 6] {
+        let stats = self.stats();
+        let Some(core) = self.server.core() else { return [0; 6] };
+        let commands = core.rooms()[0].metrics().commands;
+        [
+            commands.late,
+            commands.missing,
+            commands.rejected,
+            stats.resyncs,
+            stats.decode_errors,
+            core.drops().malformed,
+        ]
+    }
+
     /// Completes the marks with what was counted elsewhere; for the end of a run.
     pub fn final_marks(&self) -> Marks {
         let mut marks = self.marks.clone();
@@ -63,10 +95,11 @@ impl Sim {
     }
 
     /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is now, and
-    /// was told every reliable message said until then.
-    pub fn unconverged(&self, healed: Tick) -> Vec<String> {
+    /// was told every reliable message said until `told`.
+    pub fn unconverged(&self, healed: Tick, told: Tick) -> Vec<String> {
         let mut wrong = crate::convergence::unconverged(self, healed);
-        wrong.extend(self.checks.untold(&self.clients, healed));
+        wrong.extend(self.checks.untold(&self.clients, told));
+        wrong.extend(self.checks.too_few_compared());
         wrong
     }
 }

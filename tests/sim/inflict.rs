@@ -29,7 +29,10 @@ impl Sim {
                 let path = self.clients[client].path;
                 ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
             }
-            Fault::PauseClient(client) => self.clients[client].process.pause(until),
+            Fault::PauseClient(client) => {
+                self.clients[client].process.pause(until);
+                self.schedule_client(client);
+            }
             Fault::PauseServer => self.stall_server(lasting),
             Fault::CrashClient(client) => {
                 self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));

@@ -48,7 +48,7 @@ marks! {
     Deferred: "an entity waited for lack of budget",
     CommandLate: "a command came too late",
     CommandMissing: "a command was missing and the last was repeated",
-    CommandAhead: "a command was refused as too far ahead",
+    CommandRefused: "a command was refused as too far ahead, or as not what it was before",
     WrongByCommand: "a prediction was wrong for lack of a command",
     WrongByTouch: "a prediction was wrong because something touched the player",
     CopyStale: "a packet built on what its client no longer held, or came twice",

@@ -85,7 +85,13 @@ impl Plan {
         let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
         let config = random_config(&mut chances, seed);
         let count = chances.random_range(3..9);
-        let mut faults: Vec<Scheduled> = (0..count).map(|_| random_fault(&mut chances, &config)).collect();
+        let mut faults: Vec<Scheduled> = Vec::new();
+        for _ in 0..count {
+            let fault = random_fault(&mut chances, &config);
+            if !faults.iter().any(|other| other.meets(&fault)) {
+                faults.push(fault);
+            }
+        }
         faults.sort_by_key(|scheduled| scheduled.at);
         Self::quiet(config).with(faults, TROUBLE)
     }

@@ -39,6 +39,19 @@ impl fmt::Display for Reduction {
 }
 
 impl Reduction {
+    /// Whether it asks for what the plan has.
+    pub fn check(&self, plan: &Plan) -> Result<(), String> {
+        if let Some(fault) = self.only.iter().flatten().find(|fault| **fault >= plan.faults.len()) {
+            return Err(format!("there is no fault {fault}: the plan has {}", plan.faults.len()));
+        }
+        match self.clients {
+            Some(clients) if clients == 0 || clients > plan.config.clients => {
+                Err(format!("the plan has 1 to {} clients, not {clients}", plan.config.clients))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The plan as reduced. The time to settle stays, so that a smaller plan is no easier to pass.
     pub fn of(&self, plan: &Plan) -> Plan {
         let mut reduced = plan.clone();

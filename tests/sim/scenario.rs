@@ -62,7 +62,12 @@ impl Scenario {
     /// Something goes wrong, so many milliseconds after the start, for so many.
     pub fn fault(mut self, at_ms: u64, lasting_ms: u64, fault: Fault) -> Self {
         let (at, lasting) = (Duration::from_millis(at_ms), Duration::from_millis(lasting_ms));
-        self.faults.push(Scheduled { at, lasting, fault });
+        let fault = Scheduled { at, lasting, fault };
+        assert!(
+            !self.faults.iter().any(|other| other.meets(&fault)),
+            "two faults of one process overlap: {fault}"
+        );
+        self.faults.push(fault);
         self.trouble = self.trouble.max(at + lasting + Duration::from_millis(1));
         self
     }

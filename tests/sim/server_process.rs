@@ -120,7 +120,7 @@ impl ServerProcess {
         let metrics = core.rooms()[0].metrics();
         marks.add(Mark::CommandLate, metrics.commands.late);
         marks.add(Mark::CommandMissing, metrics.commands.missing);
-        marks.add(Mark::CommandAhead, metrics.commands.rejected);
+        marks.add(Mark::CommandRefused, metrics.commands.rejected);
         marks.add(Mark::Deferred, metrics.deferred);
         marks.add(Mark::DamageRefused, core.drops().malformed);
     }

@@ -11,6 +11,7 @@ use truetick_netcode::connection::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
+use truetick_server::arena::ArenaGame;
 use truetick_server::core::room::AnyRoom;
 use truetick_server::core::server::{Server, SessionEvent};
 use truetick_shared::arena::{ArenaSchema, arena_schema};
@@ -58,6 +59,8 @@ pub struct Sim {
     /// World hash after each tick.
     pub hashes: Vec<u64>,
     pub(crate) kinds: Arc<ArenaSchema>,
+    /// The game, to ask it where things are.
+    pub(crate) game: ArenaGame,
     pub(crate) network: Network,
     pub(crate) checks: Checks,
     pub(crate) events: EventQueue<Event>,
@@ -72,6 +75,9 @@ pub struct Sim {
     /// What came out of the network in the last run.
     recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
+
+/// Events at one moment, after which something must be going round in circles.
+const EVENTS_AT_ONCE: u32 = 100_000;
 
 /// Datagrams kept of a run.
 const RECENT: usize = 32;
@@ -119,6 +125,7 @@ impl Sim {
             marks: Marks::default(),
             hashes: Vec::new(),
             kinds: Arc::new(arena_schema().expect("the arena's schema is valid")),
+            game: ArenaGame::new(config.arena).expect("the arena's schema is valid"),
             network: Network::new(config.seed),
             checks: Checks::new(&config),
             events: EventQueue::default(),
@@ -198,11 +205,17 @@ impl Sim {
     pub fn run_until_broken(&mut self, span: Duration) {
         let end = self.now + span;
         self.recent.clear();
-        while self.checks.violations().is_empty()
-            && let Some((at, event)) = self.events.pop(end)
-        {
+        let mut at_once = 0;
+        while let Some((at, event)) = self.events.pop(end) {
+            at_once = if at == self.now { at_once + 1 } else { 0 };
             self.now = at;
             self.handle(event);
+            if at_once == EVENTS_AT_ONCE {
+                self.checks.broken(vec![format!("time stands still: {event:?} again and again")]);
+            }
+            if !self.checks.violations().is_empty() {
+                return;
+            }
         }
         self.now = end;
     }
@@ -310,7 +323,7 @@ impl Sim {
     fn check(&mut self) {
         let Some(core) = self.server.core() else { return };
         let before = self.checks.violations().len();
-        self.checks.after_tick(core, &self.clients, &self.network, &mut self.marks);
+        self.checks.after_tick((core, &self.kinds.schema), &self.clients, &self.network, &mut self.marks);
         let broken: Vec<String> = self.checks.violations()[before..].to_vec();
         broken.iter().for_each(|violation| self.tell(&format!("BROKEN {violation}")));
     }

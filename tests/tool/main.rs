@@ -84,7 +84,9 @@ fn main() -> ExitCode {
 
 /// One seed, with everything that happens in it.
 fn show(seed: u64, arguments: &Arguments) -> Result<ExitCode, String> {
-    let plan = arguments.reduction()?.of(&Plan::standard(seed));
+    let (whole, reduction) = (Plan::standard(seed), arguments.reduction()?);
+    reduction.check(&whole)?;
+    let plan = reduction.of(&whole);
     println!("{plan}\n");
     let trace = |at: truetick_netcode::time::Timestamp, what: &str| {
         println!("{:>9.3} ms  {what}", at.as_micros() as f64 / 1e3);

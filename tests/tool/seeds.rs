@@ -97,6 +97,7 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
         drop(send);
         follow(&receive, seeds.len(), &mut report);
     });
+    report.failures.sort_unstable();
     report
 }
 

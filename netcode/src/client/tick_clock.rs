@@ -144,9 +144,12 @@ impl TickClock {
         self.jumps += 1;
     }
 
-    /// The server moved its time line by `us`: its ticks are due that much later.
+    /// The server moved its time line by `us`: its ticks are due that much later. Commands that left before are
+    /// early by as much, which says nothing of those to come.
     pub fn time_line_moved(&mut self, us: i64) {
         self.due = self.due.offset_micros(us);
+        self.margins.clear();
+        self.phases.fill(None);
     }
 
     /// Takes in what the server said of the command of `tick` and of late ones.
@@ -246,6 +249,24 @@ mod tests {
             margins.push(margin as f64 / 1e3);
         }
         margins
+    }
+
+    #[test]
+    fn commands_that_left_before_the_time_line_moved_say_nothing_of_those_to_come() {
+        let mut now = Timestamp::from_millis(1_000);
+        let mut clock = TickClock::new(60, Tick(100), Duration::from_millis(240), now);
+        let mut sent = Vec::new();
+        for _ in 0..30 {
+            now = clock.next_due();
+            sent.extend(clock.poll(now));
+        }
+        clock.time_line_moved(437_000);
+        let due = clock.next_due();
+        for tick in sent {
+            let margin = Some((440_000 / FEEDBACK_UNIT_US) as u16);
+            clock.feedback(tick, &Feedback { margin, ..Feedback::default() });
+        }
+        assert_eq!(clock.next_due(), due);
     }
 
     #[test]

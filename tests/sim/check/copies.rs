@@ -5,7 +5,7 @@ use truetick_netcode::client::snapshot_buffer::Remote;
 use truetick_netcode::limits::RING_TICKS;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
-use truetick_netcode::schema::{Audience, KindInfo, Visibility};
+use truetick_netcode::schema::{KindInfo, Visibility};
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::game::Game;
@@ -67,7 +67,7 @@ impl CopyCheck {
             *seen = now;
             let Some(entry) = entry.filter(|entry| entry.id == remote.id) else { continue };
             let complaint = self
-                .hidden(remote)
+                .hidden(remote, entry.owner == Some(pair.id))
                 .or_else(|| self.differs(remote, entry, ring))
                 .or_else(|| if is_new { self.out_of_sight(pair, remote, entry, room) } else { None });
             wrong.extend(complaint.map(|what| format!("client {}: {} {what}", pair.at, remote.id)));
@@ -107,14 +107,25 @@ impl CopyCheck {
         self.kinds.schema.kind(remote.kind)
     }
 
-    fn hidden(&self, remote: &Remote) -> Option<String> {
+    /// Whether a client may see such a field: spelled out, not asked of the code that is checked.
+    fn may_see(own: bool, visibility: Visibility) -> bool {
+        match visibility {
+            Visibility::Everyone => true,
+            Visibility::Owner => own,
+            Visibility::Server => false,
+        }
+    }
+
+    fn hidden(&self, remote: &Remote, own: bool) -> Option<String> {
         let fields = &self.kind(remote).fields;
+        if remote.own != own {
+            return Some("is taken for another's".into());
+        }
         if fields.iter().all(|field| field.visibility == Visibility::Server) {
             return Some("is nobody's to see".into());
         }
-        let audience = if remote.own { Audience::Owner } else { Audience::Others };
         let mut shown = fields.iter().zip(&remote.newest().fields);
-        let leak = shown.find(|(field, value)| !audience.sees(field.visibility) && **value != 0);
+        let leak = shown.find(|(field, value)| !Self::may_see(own, field.visibility) && **value != 0);
         leak.map(|(field, _)| format!("shows its {}", field.name))
     }
 
@@ -127,9 +138,9 @@ impl CopyCheck {
             let kept = ring.tick().distance(held.tick) < RING_TICKS as i32;
             return kept.then(|| format!("has a version {} that never was", held.tick));
         };
-        let audience = if remote.own { Audience::Owner } else { Audience::Others };
         let fields = self.kind(remote).fields.iter();
-        for (i, field) in fields.enumerate().filter(|(_, field)| audience.sees(field.visibility)) {
+        for (i, field) in fields.enumerate().filter(|(_, field)| Self::may_see(remote.own, field.visibility))
+        {
             if held.fields[i] != version.fields[i] {
                 let (there, here) = (version.fields[i], held.fields[i]);
                 return Some(format!("at {} has {} {here}, not {there}", held.tick, field.name));

@@ -61,7 +61,9 @@ impl DeliveryCheck {
 
     /// Reliable messages said until `until` that a client was not told.
     pub fn untold(&self, (at, key): Session, until: Tick) -> Vec<String> {
-        let since = self.joined.get(&key).copied().unwrap_or(until);
+        let Some(since) = self.joined.get(&key).copied() else {
+            return vec![format!("client {at} plays in a session that the server never opened")];
+        };
         let heard = self.heard.get(&at).filter(|heard| heard.key == key);
         let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
         let lacks = |channel: usize| {

@@ -5,6 +5,7 @@
 //! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
+//! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
 //! | [`repeats`] | no packet is taken twice |
 //! | [`sizes`] | windows, queues and rings stay within their limits |
 //!
@@ -13,6 +14,7 @@
 
 pub mod copies;
 pub mod delivery;
+pub mod foresight;
 pub mod identity;
 pub mod repeats;
 pub mod sizes;
@@ -23,6 +25,7 @@ use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::client::runtime::ClientState;
 use truetick_netcode::connection::{Connection, DisconnectReason};
 use truetick_netcode::handshake::ClientId;
+use truetick_netcode::schema::Schema;
 use truetick_netcode::tick::Tick;
 use truetick_server::core::server::{Server, SessionEvent};
 
@@ -33,6 +36,7 @@ use crate::plan::SimConfig;
 
 use copies::CopyCheck;
 use delivery::DeliveryCheck;
+use foresight::ForesightCheck;
 use identity::IdentityCheck;
 use repeats::RepeatCheck;
 
@@ -49,6 +53,8 @@ pub struct Checks {
     copies: CopyCheck,
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
+    foresight: ForesightCheck,
+    calm: bool,
 }
 
 /// A client and the server's side of the very session that it is in.
@@ -81,6 +87,8 @@ impl Checks {
             copies: CopyCheck::new(config),
             delivery: DeliveryCheck::default(),
             repeats: RepeatCheck::default(),
+            foresight: ForesightCheck::default(),
+            calm: false,
         }
     }
 
@@ -95,6 +103,17 @@ impl Checks {
         self.violations.extend(what.into_iter().take(room));
     }
 
+    /// From now on nothing disturbs anyone: paths are perfect, and clients have found their lead.
+    pub fn calm_begins(&mut self) {
+        self.calm = true;
+    }
+
+    /// What is missing of the comparisons that a calm second must have brought.
+    pub fn too_few_compared(&self) -> Option<String> {
+        let few = self.calm && self.ghosts && self.foresight.compared() == 0;
+        few.then(|| "nobody foresaw anything in a calm second".into())
+    }
+
     /// The server lives again: its ids and numbers begin anew.
     pub fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
@@ -104,7 +123,7 @@ impl Checks {
     /// The server ran one or more ticks.
     pub fn after_tick(
         &mut self,
-        core: &Server,
+        (core, schema): (&Server, &Schema),
         clients: &[ClientProcess],
         network: &Network,
         marks: &mut Marks,
@@ -117,6 +136,8 @@ impl Checks {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
+            let calm = self.calm && self.ghosts;
+            self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!("client {at} decoded a state that the server does not have"));
             }

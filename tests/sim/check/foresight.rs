@@ -1,0 +1,60 @@
+//! Predictions, looked at from outside: what a client foresaw for a tick is kept, and compared with the world when the
+//! server comes to that tick. Whatever the client itself makes of it.
+
+use std::collections::BTreeMap;
+
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::schema::Schema;
+
+use super::Pair;
+
+/// Ticks for which foresight is kept.
+const KEPT: u32 = 256;
+
+/// What one client foresaw in one of its lives, by tick.
+type Foreseen = BTreeMap<u32, Box<[u32]>>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct ForesightCheck {
+    foreseen: BTreeMap<(usize, u64), Foreseen>,
+    /// Comparisons made while nothing disturbed anyone.
+    compared: u64,
+}
+
+impl ForesightCheck {
+    /// Keeps what a client foresees now; compares what it foresaw for this tick, if `calm`: nothing touches anyone, and
+    /// every command comes in time.
+    pub fn check(
+        &mut self,
+        pair: &Pair<'_>,
+        (ring, schema): (&StateRing, &Schema),
+        calm: bool,
+        wrong: &mut Vec<String>,
+    ) {
+        let foreseen = self.foreseen.entry((pair.at, pair.client.life)).or_default();
+        if let Some((tick, state)) = pair.client.bot.runtime().predicted() {
+            foreseen.entry(tick.0).or_insert_with(|| state.into());
+        }
+        let now = ring.tick();
+        *foreseen = foreseen.split_off(&now.0.saturating_sub(KEPT));
+        let own = ring.entries().find(|entry| entry.owner == Some(pair.id));
+        let (Some(own), Some(state), true) = (own, foreseen.get(&now.0), calm) else { return };
+        self.compared += 1;
+        let fields = &schema.kind(own.kind).fields;
+        for (i, field) in fields.iter().enumerate().filter(|(_, field)| field.predicted) {
+            let there = own.current().fields[i];
+            if state[i] != there {
+                wrong.push(format!(
+                    "client {}: foresaw {} {} for tick {now}, but it is {there}",
+                    pair.at, field.name, state[i]
+                ));
+            }
+        }
+    }
+
+    /// Comparisons made while calm.
+    pub fn compared(&self) -> u64 {
+        self.compared
+    }
+}
