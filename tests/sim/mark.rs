@@ -45,6 +45,7 @@ marks! {
     WallJumped: "a clock on the wall jumped",
     CaughtUp: "the server ran several ticks back to back",
     Slipped: "the time line slipped",
+    SeveralPackets: "a tick's snapshot took more than one packet",
     Deferred: "an entity waited for lack of budget",
     CommandLate: "a command came too late",
     CommandMissing: "a command was missing and the last was repeated",

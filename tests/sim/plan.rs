@@ -68,6 +68,9 @@ pub const SETTLE: Duration = Duration::from_secs(3);
 /// The same where sessions ended: their clients are silent for ten seconds before they join anew.
 pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
+/// Of so many seeds one has a crowd in sight.
+const CROWD_EVERY: u64 = 64;
+
 /// How long the standard mix makes trouble.
 const TROUBLE: Duration = Duration::from_millis(4_500);
 
@@ -134,10 +137,12 @@ impl fmt::Display for Plan {
 fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let tick_rate = if chances.random_bool(0.1) { [30, 128][chances.random_range(0..2)] } else { 60 };
     let ghosts = chances.random_bool(0.4);
-    // A budget that is too small for its world, or one that is ample.
-    let (snapshot_bytes, drones, sight) = match chances.random_bool(0.2) {
-        true => (300, 90, 30..60),
-        false => (RoomConfig::default().snapshot_bytes, 12, 12..46),
+    // A budget that is too small for its world, one that is ample, or (seldom, for it costs) a crowd in sight.
+    let starved = chances.random_bool(0.2);
+    let (snapshot_bytes, drones, sight) = match () {
+        () if seed % CROWD_EVERY == CROWD_EVERY - 1 => (8_000, 150, 50..60),
+        () if starved => (300, 90, 30..60),
+        () => (RoomConfig::default().snapshot_bytes, 12, 12..46),
     };
     let arena = ArenaConfig { drones, ghosts, tick_rate, ..ArenaConfig::default() };
     let radius = chances.random_range(sight) as f32;

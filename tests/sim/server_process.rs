@@ -122,6 +122,7 @@ impl ServerProcess {
         marks.add(Mark::CommandMissing, metrics.commands.missing);
         marks.add(Mark::CommandRefused, metrics.commands.rejected);
         marks.add(Mark::Deferred, metrics.deferred);
+        marks.add(Mark::SeveralPackets, metrics.packets_out - metrics.snapshots);
         marks.add(Mark::DamageRefused, core.drops().malformed);
     }
 }
