@@ -142,7 +142,8 @@ pub const CONSUMED_HANDSHAKES: usize = 16_384;
 /// Ticks by which a client's first guess may lead the server: well within [`COMMAND_TICKS_AHEAD`].
 pub const FIRST_LEAD_TICKS: u32 = 32;
 
-/// Snapshots in a row that tell nothing of a client's commands, after which its clock starts again.
+/// Snapshots in a row that tell nothing of a client's commands, or only of late ones, after which its clock starts
+/// again.
 pub const UNHEARD_SNAPSHOTS: u32 = 30;
 
 /// Entities named in one report of a packet that decoded to something else than the server has.

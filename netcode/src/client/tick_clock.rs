@@ -65,6 +65,8 @@ pub struct TickClock {
     jumps: u32,
     /// Snapshots in a row that told nothing of our commands, though we sent some.
     unheard: u32,
+    /// Snapshots in a row whose command was missing while others came too late.
+    behind: u32,
     /// A command was due since the last feedback.
     spoke: bool,
 }
@@ -84,6 +86,7 @@ impl TickClock {
             settled: false,
             jumps: 0,
             unheard: 0,
+            behind: 0,
             spoke: false,
         }
     }
@@ -124,9 +127,10 @@ impl TickClock {
         Some(tick)
     }
 
-    /// Whether the server has not heard of our commands for so long that the clock must be set anew.
+    /// Whether the server has not heard of our commands in time for so long that the clock must be set anew: a
+    /// faster clock alone would take seconds to make up for a large error.
     pub fn is_lost(&self) -> bool {
-        self.unheard >= UNHEARD_SNAPSHOTS
+        self.unheard.max(self.behind) >= UNHEARD_SNAPSHOTS
     }
 
     /// Sets the clock anew. No tick gets a second command: where the clock is too far ahead it waits.
@@ -140,7 +144,7 @@ impl TickClock {
         self.margins.clear();
         self.phases.fill(None);
         self.settled = false;
-        self.unheard = 0;
+        (self.unheard, self.behind) = (0, 0);
         self.jumps += 1;
     }
 
@@ -157,6 +161,8 @@ impl TickClock {
         let heard = feedback.margin.is_some() || feedback.late.is_some();
         let spoke = std::mem::take(&mut self.spoke);
         self.unheard = if heard { 0 } else { self.unheard + u32::from(spoke) };
+        self.behind =
+            if feedback.margin.is_some() { 0 } else { self.behind + u32::from(feedback.late.is_some()) };
         if let Some(margin) = feedback.margin {
             self.sample(tick, (i64::from(margin) * FEEDBACK_UNIT_US) as f64);
         }
@@ -249,6 +255,22 @@ mod tests {
             margins.push(margin as f64 / 1e3);
         }
         margins
+    }
+
+    #[test]
+    fn a_clock_far_behind_is_set_anew_and_one_that_is_late_now_and_then_is_not() {
+        let now = Timestamp::from_millis(1_000);
+        let late = Feedback { margin: None, late: Some((9, 5_000)), ..Feedback::default() };
+        let in_time = Feedback { margin: Some(100), ..late };
+        let mut clock = TickClock::new(60, Tick(100), Duration::ZERO, now);
+        for tick in 100..200 {
+            clock.feedback(Tick(tick), if tick % 20 == 0 { &in_time } else { &late });
+            assert!(!clock.is_lost());
+        }
+        (200..200 + UNHEARD_SNAPSHOTS).for_each(|tick| clock.feedback(Tick(tick), &late));
+        assert!(clock.is_lost());
+        clock.restart(Tick(300), Duration::ZERO, now);
+        assert!(!clock.is_lost() && clock.poll(now).is_some_and(|tick| tick.is_after(Tick(300))));
     }
 
     #[test]

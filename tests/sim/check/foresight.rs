@@ -33,11 +33,15 @@ impl ForesightCheck {
         wrong: &mut Vec<String>,
     ) {
         let foreseen = self.foreseen.entry((pair.at, pair.client.life)).or_default();
+        let now = ring.tick();
+        // What was foreseen before the calm may have been put right since.
+        match calm {
+            true => *foreseen = foreseen.split_off(&now.0.saturating_sub(KEPT)),
+            false => foreseen.clear(),
+        }
         if let Some((tick, state)) = pair.client.bot.runtime().predicted() {
             foreseen.entry(tick.0).or_insert_with(|| state.into());
         }
-        let now = ring.tick();
-        *foreseen = foreseen.split_off(&now.0.saturating_sub(KEPT));
         let own = ring.entries().find(|entry| entry.owner == Some(pair.id));
         let (Some(own), Some(state), true) = (own, foreseen.get(&now.0), calm) else { return };
         self.compared += 1;

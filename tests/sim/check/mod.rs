@@ -40,6 +40,9 @@ use foresight::ForesightCheck;
 use identity::IdentityCheck;
 use repeats::RepeatCheck;
 
+/// Looks at a calm world after which the last corrections of what was before have come.
+const CALM_LOOKS: u32 = 10;
+
 /// Violations kept; a run stops at the first anyway.
 const VIOLATIONS: usize = 16;
 
@@ -54,7 +57,8 @@ pub struct Checks {
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
     foresight: ForesightCheck,
-    calm: bool,
+    /// Looks at the world since nothing disturbs anyone any more.
+    calm: Option<u32>,
 }
 
 /// A client and the server's side of the very session that it is in.
@@ -88,7 +92,7 @@ impl Checks {
             delivery: DeliveryCheck::default(),
             repeats: RepeatCheck::default(),
             foresight: ForesightCheck::default(),
-            calm: false,
+            calm: None,
         }
     }
 
@@ -105,12 +109,12 @@ impl Checks {
 
     /// From now on nothing disturbs anyone: paths are perfect, and clients have found their lead.
     pub fn calm_begins(&mut self) {
-        self.calm = true;
+        self.calm = Some(0);
     }
 
     /// What is missing of the comparisons that a calm second must have brought.
     pub fn too_few_compared(&self) -> Option<String> {
-        let few = self.calm && self.ghosts && self.foresight.compared() == 0;
+        let few = self.calm.is_some() && self.ghosts && self.foresight.compared() == 0;
         few.then(|| "nobody foresaw anything in a calm second".into())
     }
 
@@ -130,13 +134,14 @@ impl Checks {
     ) {
         let mut wrong = Vec::new();
         let room = &*core.rooms()[0];
+        self.calm = self.calm.map(|looks| looks + 1);
         self.identity.check(room.ring(), &mut wrong);
         sizes::check_ring(room.ring(), &mut wrong);
         for (at, client) in clients.iter().enumerate() {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
-            let calm = self.calm && self.ghosts;
+            let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!("client {at} decoded a state that the server does not have"));
