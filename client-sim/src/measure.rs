@@ -5,7 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use truetick_netcode::client::latency::Latency;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
-use truetick_netcode::client::runtime::{ClientEvent, ClientStats};
+use truetick_netcode::client::runtime::ClientEvent;
+use truetick_netcode::client::stats::ClientStats;
 use truetick_server::core::metrics::Times;
 
 use crate::bot_client::BotClient;
@@ -97,16 +98,8 @@ impl ClientFigures {
         self.counts = ClientStats::default();
         self.starved = Duration::ZERO;
         for client in clients {
-            let stats = client.runtime().stats();
+            self.counts = self.counts + client.runtime().stats();
             self.tick_rate = client.runtime().tick_rate().unwrap_or(self.tick_rate);
-            let sum = &mut self.counts;
-            sum.compared += stats.compared;
-            sum.mispredictions += stats.mispredictions;
-            sum.snapshots += stats.snapshots;
-            sum.decode_errors += stats.decode_errors;
-            sum.hash_mismatches += stats.hash_mismatches;
-            sum.stale += stats.stale;
-            sum.longest_gap_us = sum.longest_gap_us.max(stats.longest_gap_us);
             if let Some(interpolation) = client.runtime().interpolation() {
                 self.starved += interpolation.starved();
                 self.interpolation_delay.add(interpolation.delay());

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Add;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -73,6 +74,22 @@ pub struct LinkStats {
     pub corrupted: u64,
     /// Held up by a clog.
     pub clogged: u64,
+}
+
+impl Add for LinkStats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            lost: self.lost + other.lost,
+            overflowed: self.overflowed + other.overflowed,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            corrupted: self.corrupted + other.corrupted,
+            clogged: self.clogged + other.clogged,
+        }
+    }
 }
 
 /// One direction of a path.

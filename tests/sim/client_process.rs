@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
-use truetick_netcode::client::runtime::{ClientState, ClientStats};
+use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::client::stats::ClientStats;
+use truetick_netcode::connection::DisconnectReason;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
 
 use crate::mark::{Mark, Marks};
 use crate::process::Process;
+use crate::virtual_clock::VirtualClock;
 
 /// How long a player whose session ended takes to press the button again.
 const REJOIN_AFTER: Duration = Duration::from_millis(700);
@@ -41,7 +44,7 @@ impl ClientProcess {
         kinds: &Arc<ArenaSchema>,
         seed: u64,
         start: Timestamp,
-        clock: crate::virtual_clock::VirtualClock,
+        clock: VirtualClock,
         (path, socket_bytes): (usize, usize),
     ) -> Self {
         Self {
@@ -70,7 +73,7 @@ impl ClientProcess {
 
     /// Its counts, past lives included.
     pub fn stats(&self) -> ClientStats {
-        add(self.past, self.bot.runtime().stats())
+        self.past + self.bot.runtime().stats()
     }
 
     /// Its process dies.
@@ -96,9 +99,7 @@ impl ClientProcess {
     pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
         match self.bot.runtime().state() {
             ClientState::Connecting | ClientState::Playing => self.bot.next_timeout(),
-            ClientState::Ended(truetick_netcode::connection::DisconnectReason::Left) => {
-                Timestamp::from_nanos(u64::MAX)
-            }
+            ClientState::Ended(DisconnectReason::Left) => Timestamp::from_nanos(u64::MAX),
             ClientState::Ended(_) | ClientState::Denied(..) => {
                 *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)
             }
@@ -117,19 +118,5 @@ impl ClientProcess {
             Cause::Unexplained => {}
         }
         self.wrong.push(wrong);
-    }
-}
-
-/// Two sets of counts, summed.
-pub fn add(a: ClientStats, b: ClientStats) -> ClientStats {
-    ClientStats {
-        compared: a.compared + b.compared,
-        mispredictions: a.mispredictions + b.mispredictions,
-        snapshots: a.snapshots + b.snapshots,
-        decode_errors: a.decode_errors + b.decode_errors,
-        hash_mismatches: a.hash_mismatches + b.hash_mismatches,
-        stale: a.stale + b.stale,
-        resyncs: a.resyncs + b.resyncs,
-        longest_gap_us: a.longest_gap_us.max(b.longest_gap_us),
     }
 }

@@ -1,12 +1,13 @@
 //! What a run shows when it is looked at from outside.
 
+use std::ops::Add;
 use std::time::Duration;
 
-use truetick_netcode::client::runtime::ClientStats;
+use truetick_netcode::client::stats::ClientStats;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
-use crate::client_process::{ClientProcess, add};
+use crate::client_process::ClientProcess;
 use crate::mark::{Mark, Marks};
 use crate::virtual_clock::VirtualClock;
 use crate::world::Sim;
@@ -24,7 +25,7 @@ impl Sim {
 
     /// The clients' counts, summed.
     pub fn stats(&self) -> ClientStats {
-        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), add)
+        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), Add::add)
     }
 
     /// The server's own time.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Add;
 
 use truetick_netcode::link_sim::{LinkConfig, LinkSim, LinkStats};
 use truetick_netcode::time::Timestamp;
@@ -171,14 +172,6 @@ impl Network {
     /// What became of all datagrams so far.
     pub fn stats(&self) -> LinkStats {
         let links = self.paths.iter().flat_map(|path| &path.links);
-        links.map(|link| link.sim.stats()).fold(LinkStats::default(), |a, b| LinkStats {
-            sent: a.sent + b.sent,
-            lost: a.lost + b.lost,
-            overflowed: a.overflowed + b.overflowed,
-            duplicated: a.duplicated + b.duplicated,
-            reordered: a.reordered + b.reordered,
-            corrupted: a.corrupted + b.corrupted,
-            clogged: a.clogged + b.clogged,
-        })
+        links.map(|link| link.sim.stats()).fold(LinkStats::default(), Add::add)
     }
 }

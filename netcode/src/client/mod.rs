@@ -6,10 +6,12 @@
 //! ```
 
 pub mod command_history;
+pub mod doubt;
 pub mod interpolation;
 pub mod latency;
 pub mod prediction;
 pub mod runtime;
 pub mod smoothing;
 pub mod snapshot_buffer;
+pub mod stats;
 pub mod tick_clock;

@@ -16,17 +16,18 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::command_history::CommandHistory;
+use super::doubt::Doubt;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
 use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
 use super::smoothing::Smoothing;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
+use super::stats::ClientStats;
 use super::tick_clock::TickClock;
 use crate::bits::{BitReader, BitWriter};
 use crate::connection::{Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect};
 use crate::error::WireError;
 use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
-use crate::limits::{REPORT_PAUSE, UNUSABLE_PACKETS};
 use crate::messages::{Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::mutant::{Mutant, is_planted};
 use crate::packet::{self, PacketKind};
@@ -62,27 +63,6 @@ pub enum ClientEvent {
 
 /// Events kept until they are polled; the oldest makes room.
 const EVENTS: usize = 1_024;
-
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientStats {
-    /// Snapshots compared with a prediction.
-    pub compared: u64,
-    /// Comparisons that differed.
-    pub mispredictions: u64,
-    /// Snapshot packets taken over.
-    pub snapshots: u64,
-    /// Datagrams that were not what the format says.
-    pub decode_errors: u64,
-    /// Snapshot packets whose decoded state differed from the server's.
-    pub hash_mismatches: u64,
-    /// Packets that were repeated, overtaken or too old.
-    pub stale: u64,
-    /// Times that the client asked for everything whole.
-    pub resyncs: u64,
-    /// Longest time without a newer snapshot, in microseconds.
-    pub longest_gap_us: u64,
-}
 
 /// A server's clock starts within some 300 years of its tick 0.
 fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
@@ -123,10 +103,7 @@ pub struct ClientRuntime<P: Predict> {
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
     stats: ClientStats,
-    resync_sent_at: Option<Timestamp>,
-    reported_at: Option<Timestamp>,
-    /// Packets in a row that built on what is not held.
-    unusable: u32,
+    doubt: Doubt,
 }
 
 impl<P: Predict> ClientRuntime<P> {
@@ -153,9 +130,7 @@ impl<P: Predict> ClientRuntime<P> {
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             stats: ClientStats::default(),
-            resync_sent_at: None,
-            reported_at: None,
-            unusable: 0,
+            doubt: Doubt::default(),
         }
     }
 
@@ -358,7 +333,7 @@ impl<P: Predict> ClientRuntime<P> {
             Body::Snapshot => {
                 let taken = self.buffer.take(&self.schema, reader)?;
                 self.stats.snapshots += 1;
-                self.unusable = 0;
+                self.doubt.packet_taken();
                 self.snapshot_taken(&taken, now);
                 Ok(())
             }
@@ -449,38 +424,34 @@ impl<P: Predict> ClientRuntime<P> {
         self.events.push_back(event);
     }
 
-    /// A packet overtaken by newer ones builds on what is not held any more. Many in a row mean that the server
-    /// believes what is not so.
+    /// A packet built on what is not held.
     fn note_unusable(&mut self, now: Timestamp) {
         self.stats.stale += 1;
-        self.unusable += 1;
-        if self.unusable >= UNUSABLE_PACKETS {
-            self.unusable = 0;
+        if self.doubt.packet_unusable() {
             self.ask_for_resync(now);
         }
     }
 
     /// Our copy is in doubt: ask for everything whole, once per round trip or so.
     fn ask_for_resync(&mut self, now: Timestamp) {
-        let Some(connection) = &mut self.connection else { return };
-        let wait = connection.rtt().resend_after() * 2;
-        if self.resync_sent_at.is_none_or(|at| now.since(at) > wait) {
-            self.resync_sent_at = Some(now);
+        let wait = self.connection.as_ref().map(|connection| connection.rtt().resend_after() * 2);
+        if wait.is_some_and(|wait| self.doubt.may_ask(wait, now)) {
             self.stats.resyncs += 1;
-            if connection.send(SESSION_STREAM, encode(&ClientMessage::Resync)).is_err() {
-                self.ended = Some(DisconnectReason::Overflow);
-            }
+            self.tell(&ClientMessage::Resync);
         }
     }
 
     /// Tells the server what was decoded, so that it can name what differs.
     fn report_mismatch(&mut self, report: MismatchReport, now: Timestamp) {
+        if self.doubt.may_report(now) {
+            self.tell(&ClientMessage::Mismatch(report));
+        }
+    }
+
+    fn tell(&mut self, message: &ClientMessage) {
         let Some(connection) = &mut self.connection else { return };
-        if self.reported_at.is_none_or(|at| now.since(at) > REPORT_PAUSE) {
-            self.reported_at = Some(now);
-            if connection.send(SESSION_STREAM, encode(&ClientMessage::Mismatch(report))).is_err() {
-                self.ended = Some(DisconnectReason::Overflow);
-            }
+        if connection.send(SESSION_STREAM, encode(message)).is_err() {
+            self.ended = Some(DisconnectReason::Overflow);
         }
     }
 

@@ -9,6 +9,8 @@
 //! | for a tick already simulated without it | counted as late, once (beyond [`COMMAND_TICKS_BEHIND`] each copy) |
 //! | missing when its tick is simulated | the last one repeated, counted as missing |
 
+use std::ops::Add;
+
 use truetick_netcode::command::Command;
 use truetick_netcode::limits::{COMMAND_TICKS_AHEAD, COMMAND_TICKS_BEHIND};
 use truetick_netcode::mutant::{Mutant, is_planted};
@@ -31,6 +33,20 @@ pub struct CommandCounts {
     pub duplicate: u64,
     /// Too far ahead, or with another body than before.
     pub rejected: u64,
+}
+
+impl Add for CommandCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            late: self.late + other.late,
+            missing: self.missing + other.missing,
+            duplicate: self.duplicate + other.duplicate,
+            rejected: self.rejected + other.rejected,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -108,7 +108,7 @@ impl RoomMetrics {
     pub fn merge(&mut self, other: &Self) {
         self.tick_time.merge(&other.tick_time);
         self.arrival_to_sent.merge(&other.arrival_to_sent);
-        self.commands = sum_counts(self.commands, other.commands);
+        self.commands = self.commands + other.commands;
         self.encode_sharing.0 += other.encode_sharing.0;
         self.encode_sharing.1 += other.encode_sharing.1;
         for (to, from) in [
@@ -126,16 +126,5 @@ impl RoomMetrics {
         ] {
             *to += from;
         }
-    }
-}
-
-/// The sum of two clients' counts.
-pub fn sum_counts(a: CommandCounts, b: CommandCounts) -> CommandCounts {
-    CommandCounts {
-        received: a.received + b.received,
-        late: a.late + b.late,
-        missing: a.missing + b.missing,
-        duplicate: a.duplicate + b.duplicate,
-        rejected: a.rejected + b.rejected,
     }
 }

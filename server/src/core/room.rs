@@ -20,7 +20,7 @@ use truetick_netcode::time::Timestamp;
 
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
-use super::metrics::{RoomMetrics, sum_counts};
+use super::metrics::RoomMetrics;
 use super::relevance::RelevanceGrid;
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
@@ -219,7 +219,7 @@ impl<G: Game> Room<G> {
 
     fn forget(&mut self, client: ClientId) {
         if let Some(gone) = self.clients.remove(&client) {
-            self.metrics.commands = sum_counts(self.metrics.commands, gone.queue.counts());
+            self.metrics.commands = self.metrics.commands + gone.queue.counts();
             add_view(&mut self.metrics, gone.view.stats());
         }
     }
@@ -378,7 +378,7 @@ impl<G: Game> AnyRoom for Room<G> {
     fn metrics(&self) -> RoomMetrics {
         let mut metrics = self.metrics.clone();
         for client in self.clients.values() {
-            metrics.commands = sum_counts(metrics.commands, client.queue.counts());
+            metrics.commands = metrics.commands + client.queue.counts();
             add_view(&mut metrics, client.view.stats());
         }
         metrics.encode_sharing = self.cache.sharing();

@@ -8,7 +8,7 @@ use truetick_netcode::limits::REPORTED_ENTITIES;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::schema::{Audience, KindId, Schema};
+use truetick_netcode::schema::{Audience, KindId, KindInfo, Schema, Visibility};
 use truetick_netcode::tick::Tick;
 
 use super::record::{Changed, ChangedEntity};
@@ -117,22 +117,31 @@ fn entity(
         (Some(left), Some(right)) if (left.kind, left.owner) != (right.kind, right.owner) => {
             vec![one(left, What::Nature)]
         }
-        (Some(left), Some(right)) => fields(left, right, schema).map(|what| one(left, what)).collect(),
+        (Some(left), Some(right)) => {
+            let differ = fields(schema, schema.kind(left.kind), (&left.fields, &right.fields), |_| true);
+            differ.into_iter().map(|what| one(left, what)).collect()
+        }
     }
 }
 
-fn fields<'a>(
-    left: &'a ChangedEntity,
-    right: &'a ChangedEntity,
-    schema: &'a Schema,
-) -> impl Iterator<Item = What> + 'a {
-    schema.kind(left.kind).components.iter().flat_map(move |(id, start)| {
+/// The fields that differ, of those whose visibility `counts`.
+fn fields(
+    schema: &Schema,
+    kind: &KindInfo,
+    (left, right): (&[u32], &[u32]),
+    counts: impl Fn(Visibility) -> bool,
+) -> Vec<What> {
+    let mut found = Vec::new();
+    for (id, start) in &kind.components {
         let info = schema.component(*id);
-        info.fields.iter().enumerate().filter_map(move |(i, field)| {
-            let (left, right) = (left.fields[start + i], right.fields[start + i]);
-            (left != right).then_some(What::Field { component: info.name, field: field.name, left, right })
-        })
-    })
+        for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| counts(field.visibility)) {
+            let (left, right) = (left[start + i], right[start + i]);
+            if left != right {
+                found.push(What::Field { component: info.name, field: field.name, left, right });
+            }
+        }
+    }
+    found
 }
 
 /// What differs between the entities that a client decoded and the server's versions of them, in the fields that
@@ -148,26 +157,12 @@ pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &Mis
         if told.fields.len() != kind.fields.len() {
             continue;
         }
-        for (id, start) in &kind.components {
-            let component = schema.component(*id);
-            for (i, field) in component.fields.iter().enumerate().filter(|(_, f)| audience.sees(f.visibility))
-            {
-                let (left, right) = (version.fields[start + i], told.fields[start + i]);
-                if left != right {
-                    let what = What::Field { component: component.name, field: field.name, left, right };
-                    found.differences.push(Difference { id: entry.id, kind: kind.name, what });
-                }
-            }
-        }
+        let sides = (&*version.fields, &*told.fields);
+        let differ = fields(schema, kind, sides, |visibility| audience.sees(visibility));
+        let named = differ.into_iter().map(|what| Difference { id: entry.id, kind: kind.name, what });
+        found.differences.extend(named);
     }
     found
-}
-
-impl Divergence {
-    /// At a tick, of which nothing more is known.
-    pub fn at(tick: Tick) -> Self {
-        Self { tick, stage: None, inputs: Vec::new(), components: Vec::new(), differences: Vec::new() }
-    }
 }
 
 /// Where two runs part.
@@ -183,6 +178,13 @@ pub struct Divergence {
     pub components: Vec<&'static str>,
     /// What differs there, as far as it is known.
     pub differences: Vec<Difference>,
+}
+
+impl Divergence {
+    /// At a tick, of which nothing more is known.
+    pub fn at(tick: Tick) -> Self {
+        Self { tick, stage: None, inputs: Vec::new(), components: Vec::new(), differences: Vec::new() }
+    }
 }
 
 /// Differences told in full; of more only the number.

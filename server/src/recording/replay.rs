@@ -149,7 +149,7 @@ impl<G: Game> Run<G> {
 /// A tick's world after one of its stages.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Stage {
-    /// The stage: [`crate::core::simulation::ADMIT`], a system,  or [`crate::core::simulation::CAPTURE`].
+    /// The stage: [`crate::core::simulation::ADMIT`], a system, or [`crate::core::simulation::CAPTURE`].
     pub name: String,
     /// The world, on its grid.
     pub world: Keyframe,
