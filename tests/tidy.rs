@@ -76,6 +76,7 @@ fn the_cores_do_not_even_ask_the_clock_module() {
         "netcode/src/clock.rs",
         "netcode/src/transport/",
         "benches/",
+        "netcode/tests/interop.rs",
         "tests/real_udp.rs",
         "tests/tool/",
     ];

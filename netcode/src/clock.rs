@@ -7,11 +7,16 @@ use std::time::Duration;
 use rustix::thread::{NanosleepRelativeResult, clock_nanosleep_absolute};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, UnixTime};
 
 /// Now, on the machine's monotonic clock. Processes on one host share its start.
 pub fn now() -> Timestamp {
     Timestamp::from_nanos(nanos(clock_gettime(ClockId::Monotonic)))
+}
+
+/// Now, as the clock on the wall shows it.
+pub fn unix_now() -> UnixTime {
+    UnixTime::from_millis(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000)
 }
 
 /// How far the wall clock is ahead of the monotonic one, in nanoseconds: maps kernel receive timestamps,

@@ -28,6 +28,7 @@ pub mod replication;
 pub mod rtt;
 pub mod schema;
 pub mod sequence;
+pub mod session;
 pub mod tick;
 pub mod time;
 pub mod transport;

@@ -4,33 +4,75 @@
 
 use std::time::Duration;
 
-/// Largest datagram we send or take, in bytes: fits every path with an IPv6 minimum MTU of 1,280.
+/// Largest datagram we send, in bytes: fits every path with an IPv6 minimum MTU of 1,280.
 pub const DATAGRAM_BYTES: usize = 1_200;
+
+/// Largest datagram we take: the standard's longest packet.
+pub const LONGEST_DATAGRAM: usize = crate::session::packet::PACKET_BYTES;
+
+/// Largest payload that we send in a session: with prefix, number and tag it is a datagram.
+pub const PAYLOAD_BYTES: usize = DATAGRAM_BYTES - crate::session::packet::OVERHEAD_BYTES;
 
 /// How many packets back an acknowledgement reaches: at 2 packets a tick and 60 Hz, half a second of
 /// silence in the other direction.
 pub const ACK_WINDOW: u64 = 64;
 
-/// How many packets back a duplicate is recognised; older ones are dropped unread.
-pub const REPLAY_WINDOW: u64 = 128;
+/// How many packets back a repeated one is recognised; older ones are dropped unread. As the standard advises.
+pub const REPLAY_WINDOW: u64 = 256;
+
+/// The same for the numbers under which a session acknowledges, which are a session's own on every transport.
+pub const CAME_WINDOW: u64 = 128;
 
 /// A packet counts as lost once one sent this many later is acknowledged (RFC 9002, section 6.1.1).
 pub const REORDER_PACKETS: u64 = 3;
 
-/// A peer that sends nothing for this long is gone.
+/// Silence after which a session's client counts as gone, unless its token says otherwise.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Something is sent at least this often, so that silence means trouble.
-pub const KEEP_ALIVE: Duration = Duration::from_millis(250);
+/// Something is sent at least this often, so that silence means trouble: 10 Hz, as the standard advises.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
-/// A handshake step is repeated this often until it is answered.
-pub const HANDSHAKE_RETRY: Duration = Duration::from_millis(200);
+/// First pause between two requests of a client; it doubles from there, each time drawn anew below it.
+pub const REQUEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A handshake that has not finished after this long has failed.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest pause between two requests.
+pub const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A cookie is good for one to two of these spans: long enough for a slow path, too short to hoard.
-pub const COOKIE_LIFETIME: Duration = Duration::from_secs(5);
+/// Pause between two responses to a challenge: the server is known to be there.
+pub const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Copies of the packet that ends a session: one of them comes through.
+pub const DISCONNECT_PACKETS: usize = 3;
+
+/// Sessions of one server, those that are parked included.
+pub const SESSIONS: usize = 4_096;
+
+/// Attempts to open a session that a server remembers.
+pub const HALF_OPEN: usize = 8_192;
+
+/// The same for one neighbourhood: an IPv4 address or an IPv6 prefix of 64 bits.
+pub const HALF_OPEN_PER_NEIGHBOURHOOD: usize = 1_024;
+
+/// An attempt to open a session is forgotten after this long, or after its token's time-out if that is shorter.
+pub const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
+
+/// Consumed tokens that a server remembers: 2,000 joins a second for the 30 s that tokens live.
+pub const TOKEN_HISTORY: usize = 65_536;
+
+/// Tokens that a server opens a second, and at once: at about 1.5 us each a fifth of a core at the most.
+pub const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
+
+/// Neighbourhoods whose attempts to join are counted apart.
+pub const COUNTED_NEIGHBOURHOODS: usize = 16_384;
+
+/// Answers outside of sessions that wait to be sent; more are dropped.
+pub const REPLIES: usize = 1_024;
+
+/// How long a token may live beyond what a server allows, for clocks that differ.
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
+/// How long a resume ticket is good for. A new one is handed out when half of it has passed.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Bytes of one message piece inside a packet: larger messages are cut into slices of this size. Half a
 /// packet, so that state always finds room beside it.
@@ -136,9 +178,6 @@ pub const RECEIVE_BATCH: usize = 64;
 /// Batches taken from a socket in one go before the tick gets its turn, however many datagrams come.
 pub const DRAIN_BATCHES: usize = 64;
 
-/// Handshakes remembered so that a late copy opens no second session; more are refused meanwhile.
-pub const CONSUMED_HANDSHAKES: usize = 16_384;
-
 /// Ticks by which a client's first guess may lead the server: well within [`COMMAND_TICKS_AHEAD`].
 pub const FIRST_LEAD_TICKS: u32 = 32;
 
@@ -158,3 +197,12 @@ pub const UNUSABLE_PACKETS: u32 = 32;
 /// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
 /// of commands from 256 clients.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// A handshake step is repeated this often until it is answered.
+pub const HANDSHAKE_RETRY: Duration = Duration::from_millis(200);
+/// A handshake that has not finished after this long has failed.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A cookie is good for one to two of these spans.
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(5);
+/// Handshakes remembered so that a late copy opens no second session; more are refused meanwhile.
+pub const CONSUMED_HANDSHAKES: usize = 16_384;

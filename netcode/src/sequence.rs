@@ -1,6 +1,6 @@
 //! Packet sequence numbers, and which of the peer's packets have come.
 
-use crate::limits::{ACK_WINDOW, REPLAY_WINDOW};
+use crate::limits::{ACK_WINDOW, CAME_WINDOW};
 
 /// Number of a packet in its direction of a session. The wire carries the low 16 bits.
 pub type Sequence = u64;
@@ -34,7 +34,7 @@ impl ReceiveWindow {
             return true;
         }
         let age = self.next - 1 - sequence;
-        age < REPLAY_WINDOW && self.came >> age & 1 == 0
+        age < CAME_WINDOW && self.came >> age & 1 == 0
     }
 
     /// Notes that a fresh packet came.
@@ -82,7 +82,7 @@ mod tests {
             for (step, take) in steps {
                 let sequence = window.next().saturating_add_signed(step);
                 let newest = came.last().copied().unwrap_or(0).max(sequence);
-                let fresh = !came.contains(&sequence) && newest - sequence < REPLAY_WINDOW;
+                let fresh = !came.contains(&sequence) && newest - sequence < CAME_WINDOW;
                 prop_assert_eq!(window.is_fresh(sequence), fresh);
                 if fresh {
                     window.note(sequence);

@@ -1,7 +1,7 @@
 //! Points in time as plain numbers, so that production, simulation and tests share one type.
 //!
 //! A [`Timestamp`] counts nanoseconds since an arbitrary start. Only [`crate::clock`] makes one from the
-//! machine's clock; everything else receives it as an argument.
+//! machine's clock; everything else receives it as an argument. So does [`UnixTime`], which counts from 1970.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
@@ -49,6 +49,27 @@ impl Timestamp {
     /// Here moved by `us` microseconds in either direction, stopping at the start.
     pub fn offset_micros(self, us: i64) -> Self {
         Self(self.0.saturating_add_signed(us.saturating_mul(1_000)))
+    }
+}
+
+/// A time on the wall, in milliseconds since 1970. It can jump; only tokens are measured by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The time `ms` milliseconds after 1970 began.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000
     }
 }
 

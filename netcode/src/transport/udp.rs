@@ -130,7 +130,7 @@ impl DatagramSink for UdpTransport {
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::limits::DATAGRAM_BYTES;
+    use crate::limits::LONGEST_DATAGRAM;
     use crate::transport::wait_readable;
     use std::time::Duration;
 
@@ -183,9 +183,9 @@ mod tests {
     fn an_overlong_datagram_is_not_taken_for_a_whole_one() {
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
-            from.send(to.local_address().unwrap(), &[7; DATAGRAM_BYTES + 500]);
+            from.send(to.local_address().unwrap(), &[7; LONGEST_DATAGRAM + 500]);
             from.flush();
-            assert!(receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > DATAGRAM_BYTES));
+            assert!(receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM));
         }
     }
 

@@ -18,14 +18,14 @@ use super::Arrived;
 use super::udp::UdpStats;
 use super::udp_std::is_passing;
 use crate::clock;
-use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
+use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
 use crate::time::Timestamp;
 
 /// Datagrams per system call.
 const BATCH: usize = 32;
 
 /// One byte more than is allowed, so that an overlong datagram shows.
-const SLOT_BYTES: usize = DATAGRAM_BYTES + 1;
+const SLOT_BYTES: usize = LONGEST_DATAGRAM + 1;
 
 pub(super) struct LinuxPath {
     received: Vec<u8>,

@@ -7,16 +7,16 @@ use rustix::io::Errno;
 
 use super::Arrived;
 use super::udp::UdpStats;
-use crate::limits::{DATAGRAM_BYTES, RECEIVE_BATCH};
+use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
 use crate::time::Timestamp;
 
 pub(super) struct StdPath {
-    buffer: Box<[u8; DATAGRAM_BYTES + 1]>,
+    buffer: Box<[u8; LONGEST_DATAGRAM + 1]>,
 }
 
 impl StdPath {
     pub(super) fn new() -> Self {
-        Self { buffer: Box::new([0; DATAGRAM_BYTES + 1]) }
+        Self { buffer: Box::new([0; LONGEST_DATAGRAM + 1]) }
     }
 
     pub(super) fn receive(

@@ -1,0 +1,107 @@
+//! Why a datagram was dropped, and how often each.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($name:ident: $key:literal $says:literal,)*) => {
+        /// Why a datagram was dropped. Dropping is silent to the sender and changes nothing but a count.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum DropReason {
+            $(#[doc = $says] $name,)*
+        }
+
+        impl DropReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name in reports.
+            pub fn key(self) -> &'static str {
+                match self { $(Self::$name => $key,)* }
+            }
+
+            /// What it says, for people.
+            pub fn says(self) -> &'static str {
+                match self { $(Self::$name => $says,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    TooShort: "too_short" "Shorter than any packet.",
+    TooLong: "too_long" "Longer than any packet.",
+    UnknownKind: "unknown_kind" "A kind of packet that there is not.",
+    NumberLength: "number_length" "The length of its number is not 1 to 8 bytes.",
+    RequestLength: "request_length" "A request that has not 1,078 bytes.",
+    OtherVersion: "other_version" "A request of another version of the standard.",
+    OtherProtocol: "other_protocol" "A request of another protocol, or of another version of ours.",
+    Expired: "expired" "A token that has expired, or lives longer than is allowed.",
+    ForgedToken: "forged_token" "A token that was not sealed with the servers' key.",
+    MalformedToken: "malformed_token" "A genuine token whose contents are not what the standard says.",
+    OtherServer: "other_server" "A token that does not name this server.",
+    SecondAddress: "second_address" "A token that another address used first.",
+    Consumed: "consumed" "A token that has opened a session already.",
+    HistoryFull: "history_full" "Too many tokens used that have not expired.",
+    BeforeStart: "before_start" "A token issued before this server started.",
+    StaleTicket: "stale_ticket" "A ticket for a session that has ended or was resumed since.",
+    UserPresent: "user_present" "A user who is in session already.",
+    AddressPresent: "address_present" "A request from an address that is in session already.",
+    AddressLimit: "address_limit" "More sessions from one address than are allowed.",
+    RateLimited: "rate_limited" "More attempts to join than are allowed.",
+    Full: "full" "No session is free.",
+    Draining: "draining" "The server takes nobody any more.",
+    ForeignChallenge: "foreign_challenge" "A response to a challenge that was not this one's.",
+    Stranger: "stranger" "From an address that is in no session.",
+    Forged: "forged" "Not sealed with the session's key, or damaged.",
+    Repeated: "repeated" "A packet that came before, or is older than the window.",
+    Unexpected: "unexpected" "A kind of packet that this side does not take now.",
+    ContentsLength: "contents_length" "A genuine packet whose contents have not the size of its kind.",
+    Flood: "flood" "More packets than a session may send.",
+    Malformed: "malformed" "Genuine, but its contents are not what the format says.",
+    Incompatible: "incompatible" "Genuine, but of another build.",
+    Misbehaving: "misbehaving" "Genuine, and what an honest peer would not send.",
+    Stale: "stale" "Genuine, but overtaken.",
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.says())
+    }
+}
+
+/// Datagrams dropped, by reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drops([u64; DropReason::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; DropReason::ALL.len()])
+    }
+}
+
+impl Drops {
+    /// Counts one.
+    pub fn note(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// Those of one reason.
+    pub fn count(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every reason that occurred and how often.
+    pub fn counts(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
+    }
+}

@@ -1,0 +1,215 @@
+//! Those who asked for a session and have not proved their address: a capped table, the only memory that they cost.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::crypto::Key;
+use super::history::TokenTag;
+use super::token::Purpose;
+use super::{Neighbourhood, UserId};
+use crate::time::Timestamp;
+
+/// Challenges of one attempt that may still come back: a client answers one of the last.
+const CHALLENGES: usize = 8;
+
+/// What a token says of who uses it.
+#[derive(Debug)]
+pub struct Applicant {
+    /// By what the token is known again.
+    pub tag: TokenTag,
+    /// The token's expiry, in seconds since 1970.
+    pub expires: u64,
+    /// Who it is for.
+    pub user: UserId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Seconds of silence after which the session ends; negative for never.
+    pub timeout_s: i32,
+    /// Key of what the client sends.
+    pub client_key: Key,
+    /// Key of what the server sends.
+    pub server_key: Key,
+}
+
+/// An attempt to open a session.
+#[derive(Debug)]
+pub struct HalfOpen {
+    /// Whose.
+    pub applicant: Applicant,
+    /// When it is forgotten.
+    until: Timestamp,
+    challenges: [Option<u64>; CHALLENGES],
+    number: u64,
+}
+
+impl HalfOpen {
+    /// Whether a challenge of this number was made for this attempt of late.
+    pub fn was_challenged_with(&self, number: u64) -> bool {
+        self.challenges.contains(&Some(number))
+    }
+
+    fn note_challenge(&mut self, number: u64) {
+        self.challenges.rotate_right(1);
+        self.challenges[0] = Some(number);
+    }
+}
+
+/// The attempts. Where the table is full the oldest goes; one neighbourhood displaces only its own.
+#[derive(Debug)]
+pub struct HalfOpenTable {
+    capacity: usize,
+    per_neighbourhood: usize,
+    attempts: BTreeMap<SocketAddr, HalfOpen>,
+    by_tag: BTreeMap<TokenTag, SocketAddr>,
+    by_age: BTreeMap<u64, SocketAddr>,
+    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, SocketAddr>>,
+    next: u64,
+}
+
+impl HalfOpenTable {
+    /// A table of so many attempts, of which one neighbourhood may have so many.
+    pub fn new(capacity: usize, per_neighbourhood: usize) -> Self {
+        Self {
+            capacity,
+            per_neighbourhood,
+            attempts: BTreeMap::new(),
+            by_tag: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+            by_neighbourhood: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Attempts held.
+    pub fn len(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// The attempt from an address.
+    pub fn at(&self, address: SocketAddr) -> Option<&HalfOpen> {
+        self.attempts.get(&address)
+    }
+
+    /// The address that uses a token.
+    pub fn address_of(&self, tag: &TokenTag) -> Option<SocketAddr> {
+        self.by_tag.get(tag).copied()
+    }
+
+    /// Notes an attempt from an address, in place of one with another token.
+    pub fn insert(&mut self, address: SocketAddr, applicant: Applicant, until: Timestamp) {
+        self.remove(address);
+        let neighbourhood = Neighbourhood::from(address.ip());
+        let own = self.by_neighbourhood.get(&neighbourhood);
+        let displaced = match own {
+            Some(own) if own.len() >= self.per_neighbourhood => own.first_key_value(),
+            _ if self.attempts.len() >= self.capacity => self.by_age.first_key_value(),
+            _ => None,
+        };
+        if let Some((_, displaced)) = displaced {
+            self.remove(*displaced);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.by_tag.insert(applicant.tag, address);
+        self.by_age.insert(number, address);
+        self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, address);
+        let challenges = [None; CHALLENGES];
+        self.attempts.insert(address, HalfOpen { applicant, until, challenges, number });
+    }
+
+    /// Notes that a challenge was made for an attempt.
+    pub fn challenged(&mut self, address: SocketAddr, number: u64) {
+        if let Some(attempt) = self.attempts.get_mut(&address) {
+            attempt.note_challenge(number);
+        }
+    }
+
+    /// Takes an attempt out.
+    pub fn remove(&mut self, address: SocketAddr) -> Option<HalfOpen> {
+        let attempt = self.attempts.remove(&address)?;
+        self.by_tag.remove(&attempt.applicant.tag);
+        self.by_age.remove(&attempt.number);
+        let neighbourhood = Neighbourhood::from(address.ip());
+        if let Some(own) = self.by_neighbourhood.get_mut(&neighbourhood) {
+            own.remove(&attempt.number);
+            if own.is_empty() {
+                self.by_neighbourhood.remove(&neighbourhood);
+            }
+        }
+        Some(attempt)
+    }
+
+    /// Forgets what has come to nothing by now.
+    pub fn expire(&mut self, now: Timestamp) {
+        // Attempts have about the same time, so the oldest goes first or nearly so.
+        while let Some((_, address)) = self.by_age.first_key_value().map(|(age, address)| (*age, *address))
+            && self.attempts.get(&address).is_none_or(|attempt| attempt.until <= now)
+        {
+            self.remove(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, host], port))
+    }
+
+    fn applicant(tag: u8) -> Applicant {
+        Applicant {
+            tag: [tag; 16],
+            expires: 30,
+            user: UserId(u64::from(tag)),
+            purpose: Purpose::default(),
+            timeout_s: 5,
+            client_key: Key::new([tag; 32]),
+            server_key: Key::new([tag; 32]),
+        }
+    }
+
+    #[test]
+    fn a_neighbourhood_displaces_its_own_and_a_crowd_the_oldest() {
+        let mut table = HalfOpenTable::new(4, 2);
+        let until = Timestamp::from_millis(100);
+        table.insert(address(1, 1), applicant(1), until);
+        for port in 1..=3 {
+            table.insert(address(2, port), applicant(10 + port as u8), until);
+        }
+        assert_eq!(table.len(), 3);
+        assert!(table.at(address(2, 1)).is_none() && table.at(address(1, 1)).is_some());
+        assert_eq!((table.address_of(&[11; 16]), table.address_of(&[13; 16])), (None, Some(address(2, 3))));
+        table.insert(address(3, 1), applicant(20), until);
+        table.insert(address(4, 1), applicant(21), until);
+        assert!(table.len() == 4 && table.at(address(1, 1)).is_none());
+    }
+
+    #[test]
+    fn an_attempt_remembers_its_last_challenges_and_expires() {
+        let mut table = HalfOpenTable::new(4, 4);
+        table.insert(address(1, 1), applicant(1), Timestamp::from_millis(100));
+        (0..9).for_each(|number| table.challenged(address(1, 1), number));
+        let attempt = table.at(address(1, 1)).unwrap();
+        assert!(!attempt.was_challenged_with(0) && attempt.was_challenged_with(1));
+        assert!(attempt.was_challenged_with(8) && !attempt.was_challenged_with(9));
+        table.expire(Timestamp::from_millis(99));
+        assert_eq!(table.len(), 1);
+        table.expire(Timestamp::from_millis(100));
+        assert!(table.is_empty() && table.address_of(&[1; 16]).is_none());
+    }
+
+    #[test]
+    fn another_token_from_the_same_address_takes_the_place_of_the_first() {
+        let mut table = HalfOpenTable::new(4, 4);
+        table.insert(address(1, 1), applicant(1), Timestamp::default());
+        table.insert(address(1, 1), applicant(2), Timestamp::default());
+        assert_eq!((table.len(), table.address_of(&[1; 16])), (1, None));
+    }
+}

@@ -1,0 +1,62 @@
+//! Secure sessions over UDP: the netcode 1.02 standard as sans-IO state machines, with resume above it.
+//!
+//! ```text
+//! server                                          client
+//!   half_open  <- request, token ---------------    Requesting
+//!              -- challenge ------------------->    Responding
+//!   live       <- response ---------------------
+//!              -- keep-alive, payload <-------->    Connected
+//!
+//! half-open -> live -> parked (silent; its place is kept for the grace) -> gone
+//!               ^  \______________________________________________________^   left, closed
+//!               |____ parked or live: a ticket, or a newer token of the same user: epoch + 1
+//! ```
+//! Who has proved no address costs an entry of a capped table and nothing else. Every packet of a session is sealed
+//! with keys that only its token holds. `PROTOCOL.md` has the bytes in prose.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`token`], [`packet`], [`challenge`] | the standard's bytes |
+//! | [`crypto`], [`replay`], [`drops`] | ciphers, repeats, why something was dropped |
+//! | [`client`] | the client's side |
+//! | [`server`] | the server's side: who is in session |
+//! | [`half_open`], [`history`], [`rate`] | its capped tables |
+
+mod bytes;
+pub mod challenge;
+pub mod client;
+pub mod crypto;
+pub mod drops;
+pub mod half_open;
+pub mod history;
+pub mod packet;
+pub mod rate;
+pub mod replay;
+pub mod roster;
+pub mod server;
+pub mod token;
+
+use std::net::IpAddr;
+
+/// Number of a client in its server, never used twice by one server. It stays the same when a session is resumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u32);
+
+/// Who someone is, as the issuer of tokens knows them: the standard's client id. It stays the same for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub u64);
+
+/// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives
+/// away together (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Neighbourhood(u64);
+
+impl From<IpAddr> for Neighbourhood {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self(u64::from(u32::from(ip))),
+            // Global addresses begin with 2 or 3, so none is taken for an IPv4 address.
+            IpAddr::V6(ip) => Self((u128::from(ip) >> 64) as u64 | 1 << 63),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! How often something may happen: the generic cell rate algorithm (ITU-T I.371), with time as an argument and a
+//! bound on how many are counted apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Neighbourhood;
+use crate::limits::COUNTED_NEIGHBOURHOODS;
+use crate::time::Timestamp;
+
+/// So many a second on average, so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// A second, 1 or more.
+    pub per_second: u32,
+    /// At once, 1 or more.
+    pub burst: u32,
+}
+
+/// When the next is due if all so far had come evenly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meter(Timestamp);
+
+impl Meter {
+    /// Whether one more may happen now; if so it is counted.
+    pub fn allows(&mut self, rate: Rate, now: Timestamp) -> bool {
+        let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
+        let due = self.0.max(now);
+        if due.since(now) > apart * (rate.burst.max(1) - 1) {
+            return false;
+        }
+        self.0 = due + apart;
+        true
+    }
+}
+
+/// A meter for each neighbourhood, of which so many are counted at once.
+#[derive(Debug, Default)]
+pub struct Meters {
+    meters: BTreeMap<Neighbourhood, Meter>,
+}
+
+impl Meters {
+    /// Whether one more may happen now.
+    pub fn allows(&mut self, who: Neighbourhood, rate: Rate, now: Timestamp) -> bool {
+        if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_NEIGHBOURHOODS {
+            self.meters.retain(|_, meter| meter.0 > now);
+            if self.meters.len() >= COUNTED_NEIGHBOURHOODS {
+                return false;
+            }
+        }
+        self.meters.entry(who).or_default().allows(rate, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let (mut meter, mut now) = (Meter::default(), Timestamp::from_millis(5));
+        let allowed = |meter: &mut Meter, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
+        assert_eq!(allowed(&mut meter, now), 3);
+        now += Duration::from_millis(99);
+        assert_eq!(allowed(&mut meter, now), 0);
+        now += Duration::from_millis(1);
+        assert_eq!(allowed(&mut meter, now), 1);
+        now += Duration::from_secs(60);
+        assert_eq!(allowed(&mut meter, now), 3);
+    }
+
+    #[test]
+    fn no_more_are_counted_than_the_limit_and_idle_ones_make_room() {
+        let who = |i: usize| IpAddr::from(Ipv4Addr::from(i as u32)).into();
+        let (mut meters, now) = (Meters::default(), Timestamp::from_millis(5));
+        assert!((0..COUNTED_NEIGHBOURHOODS).all(|i| meters.allows(who(i), RATE, now)));
+        assert!(!meters.allows(who(COUNTED_NEIGHBOURHOODS), RATE, now));
+        assert!(meters.allows(who(0), RATE, now));
+        assert!(meters.allows(who(COUNTED_NEIGHBOURHOODS), RATE, now + Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,238 @@
+//! Who is in session, live or parked, and the rules by which someone gets in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::crypto::PacketKey;
+use super::drops::DropReason;
+use super::half_open::Applicant;
+use super::replay::ReplayWindow;
+use super::server::{Duplicates, SessionConfig};
+use super::token::Resumed;
+use super::{ClientId, Neighbourhood, UserId};
+use crate::time::{Timestamp, UnixTime};
+
+/// A session's present way to its client.
+#[derive(Debug)]
+pub struct Live {
+    /// Where the client is.
+    pub address: SocketAddr,
+    /// The standard's client index.
+    pub index: u32,
+    /// Silence after which the client counts as gone; `None` for never.
+    pub timeout: Option<Duration>,
+    /// Opens what the client sends.
+    pub opening: PacketKey,
+    /// Seals what is sent to it.
+    pub sealing: PacketKey,
+    /// Number of the next packet to it.
+    pub next: u64,
+    /// Which of its packets came.
+    pub replay: ReplayWindow,
+    /// It was heard since the session opened.
+    pub confirmed: bool,
+    /// When it was heard last.
+    pub heard_at: Timestamp,
+    /// When something was sent to it last.
+    pub sent_at: Timestamp,
+}
+
+/// Someone's place.
+#[derive(Debug)]
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// The room that the token was for.
+    pub room: u16,
+    /// How often it was resumed or taken over.
+    pub epoch: u32,
+    /// When the token was issued that opened it or took it over.
+    pub issued: Option<UnixTime>,
+    /// The way to the client; `None` while the session is parked.
+    pub live: Option<Live>,
+    /// When a parked session ends.
+    pub parked_until: Timestamp,
+}
+
+/// What someone who may come in gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A new session.
+    New,
+    /// The session that a ticket names, as it was left.
+    Resumed(ClientId),
+    /// A session of the same user, begun anew: what the old client held is not known.
+    TakenOver(ClientId),
+    /// A new session instead of one of the same user in another room.
+    Instead(ClientId),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Roster {
+    sessions: BTreeMap<ClientId, Session>,
+    by_address: BTreeMap<SocketAddr, ClientId>,
+    by_user: BTreeMap<UserId, Vec<ClientId>>,
+    /// Live sessions of each neighbourhood.
+    neighbours: BTreeMap<Neighbourhood, usize>,
+    /// Which client indices are in use.
+    indices: Vec<bool>,
+    next_client: u32,
+}
+
+impl Roster {
+    /// Sessions, parked ones included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Sessions that are not parked.
+    pub fn live(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// The client at an address.
+    pub fn at(&self, address: SocketAddr) -> Option<ClientId> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// A client's session.
+    pub fn get(&self, client: ClientId) -> Option<&Session> {
+        self.sessions.get(&client)
+    }
+
+    /// A client's session, to change it.
+    pub fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
+        self.sessions.get_mut(&client)
+    }
+
+    /// All sessions by rising client number.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut Session)> {
+        self.sessions.iter_mut().map(|(client, session)| (*client, session))
+    }
+
+    /// The place that an applicant may have, or why none.
+    pub fn place(
+        &self,
+        applicant: &Applicant,
+        from: SocketAddr,
+        config: &SessionConfig,
+        draining: bool,
+    ) -> Result<Place, DropReason> {
+        let place = match applicant.purpose.resume {
+            Some(resumed) => self.resumed(resumed, applicant.user)?,
+            None if draining => return Err(DropReason::Draining),
+            None => self.joined(applicant, config)?,
+        };
+        let replaced = match place {
+            Place::New => None,
+            Place::Resumed(client) | Place::TakenOver(client) | Place::Instead(client) => Some(client),
+        };
+        if self.at(from).is_some_and(|present| Some(present) != replaced) {
+            return Err(DropReason::AddressPresent);
+        }
+        if place == Place::New {
+            self.has_room(from, config)?;
+        }
+        Ok(place)
+    }
+
+    fn resumed(&self, resumed: Resumed, user: UserId) -> Result<Place, DropReason> {
+        let session = self.sessions.get(&resumed.client);
+        let valid = session.is_some_and(|session| session.user == user && session.epoch == resumed.epoch);
+        if valid { Ok(Place::Resumed(resumed.client)) } else { Err(DropReason::StaleTicket) }
+    }
+
+    /// A parked session of the user is always given back; a live one only to a newer token, where the rules say so.
+    fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
+        let own = || self.by_user.get(&applicant.user).into_iter().flatten().copied();
+        let session = |client: &ClientId| &self.sessions[client];
+        let take = |client: ClientId| match self.sessions[&client].room == applicant.purpose.room {
+            true => Place::TakenOver(client),
+            false => Place::Instead(client),
+        };
+        if let Some(parked) = own().find(|client| session(client).live.is_none()) {
+            return Ok(take(parked));
+        }
+        if own().count() < config.per_user {
+            return Ok(Place::New);
+        }
+        let oldest = own().min_by_key(|client| session(client).issued);
+        let newer = |client: &ClientId| applicant.purpose.issued > session(client).issued;
+        match oldest.filter(|client| config.duplicates == Duplicates::TakeOver && newer(client)) {
+            Some(client) => Ok(take(client)),
+            None => Err(DropReason::UserPresent),
+        }
+    }
+
+    fn has_room(&self, from: SocketAddr, config: &SessionConfig) -> Result<(), DropReason> {
+        let neighbours = self.neighbours.get(&from.ip().into()).copied().unwrap_or(0);
+        if self.sessions.len() >= config.sessions {
+            Err(DropReason::Full)
+        } else if neighbours >= config.per_address {
+            Err(DropReason::AddressLimit)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Opens a session for a new client.
+    pub fn open(&mut self, applicant: &Applicant) -> ClientId {
+        self.next_client += 1;
+        let client = ClientId(self.next_client);
+        let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.purpose.issued);
+        let parked_until = Timestamp::default();
+        self.sessions.insert(client, Session { user, room, epoch: 0, issued, live: None, parked_until });
+        self.by_user.entry(user).or_default().push(client);
+        client
+    }
+
+    /// Gives a session a way to its client, in place of the one that it had.
+    pub fn connect(&mut self, client: ClientId, live: Live) {
+        self.disconnect(client);
+        let Some(session) = self.sessions.get_mut(&client) else { return };
+        self.indices[live.index as usize] = true;
+        *self.neighbours.entry(live.address.ip().into()).or_default() += 1;
+        self.by_address.insert(live.address, client);
+        session.live = Some(live);
+    }
+
+    /// Takes a session's way to its client away.
+    pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
+        let live = self.sessions.get_mut(&client)?.live.take()?;
+        self.by_address.remove(&live.address);
+        self.indices[live.index as usize] = false;
+        let neighbourhood = Neighbourhood::from(live.address.ip());
+        if let Some(count) = self.neighbours.get_mut(&neighbourhood) {
+            *count -= 1;
+            if *count == 0 {
+                self.neighbours.remove(&neighbourhood);
+            }
+        }
+        Some(live)
+    }
+
+    /// Ends a session.
+    pub fn remove(&mut self, client: ClientId) -> Option<Live> {
+        let live = self.disconnect(client);
+        if let Some(session) = self.sessions.remove(&client)
+            && let Some(own) = self.by_user.get_mut(&session.user)
+        {
+            own.retain(|other| *other != client);
+            if own.is_empty() {
+                self.by_user.remove(&session.user);
+            }
+        }
+        live
+    }
+
+    /// The smallest client index that is free.
+    pub fn free_index(&mut self) -> u32 {
+        let free = self.indices.iter().position(|used| !used);
+        free.unwrap_or_else(|| {
+            self.indices.push(false);
+            self.indices.len() - 1
+        }) as u32
+    }
+}
