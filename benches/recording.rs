@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::handshake::ClientId;
+use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};

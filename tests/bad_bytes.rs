@@ -10,14 +10,18 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::runtime::ClientState;
 use truetick_netcode::connection::Connection;
-use truetick_netcode::handshake::{
-    ClientHandshake, ClientId, Cookies, HandshakeState, JoinRequest, Ticket, accepted_datagram,
-};
-use truetick_netcode::limits::DATAGRAM_BYTES;
-use truetick_netcode::messages::Body;
+use truetick_netcode::limits::PAYLOAD_BYTES;
+use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, encode};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::client::SessionClient;
+use truetick_netcode::session::crypto::PacketKey;
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::packet::{self, CHALLENGE_CONTENTS, Kind};
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
 use truetick_shared::arena::arena_schema;
+use truetick_tests::entry::{self, tokens};
 use truetick_tests::plan::SimConfig;
 use truetick_tests::tap::Tap;
 use truetick_tests::world::Sim;
@@ -61,8 +65,11 @@ fn strangers_and_damaged_copies_disturb_nobody() {
         }
         sim.run(Duration::from_millis(10));
     }
-    let (stats, drops) = (sim.stats(), sim.core().drops());
-    assert!(drops.malformed > 4_000 && stats.decode_errors > 10_000, "{drops:?} {stats:?}");
+    let (stats, drops) = (sim.stats(), *sim.core().drops());
+    let wild = [DropReason::TooShort, DropReason::TooLong, DropReason::UnknownKind, DropReason::NumberLength];
+    assert!(wild.iter().all(|reason| drops.count(*reason) > 300), "{drops:?}");
+    assert!(drops.count(DropReason::Forged) > 200 && stats.refused > 4_000, "{drops:?} {stats:?}");
+    assert_eq!((drops.count(DropReason::Malformed), stats.decode_errors), (0, 0));
     assert_eq!((sim.playing(), sim.core().sessions()), (8, 8));
     assert_eq!((stats.mispredictions, stats.hash_mismatches), (0, 0), "{stats:?}");
     assert!(stats.longest_gap_us < 17_000, "{stats:?}");
@@ -71,30 +78,49 @@ fn strangers_and_damaged_copies_disturb_nobody() {
     assert!(grown < 32 << 20, "memory grew by {grown} bytes");
 }
 
-/// Opens a genuine session from `address`, as a client that then tells lies.
-fn open_session(sim: &mut Sim, address: SocketAddr) -> Connection {
-    let now = sim.server_time();
-    let join = JoinRequest { nonce: 77, room: 0, schema: arena_schema().unwrap().schema.hash() };
-    let mut handshake = ClientHandshake::new(join, now);
-    let mut tap = Tap::default();
-    for _ in 0..2 {
-        let bytes = handshake.poll(now).unwrap();
-        sim.core_mut().receive(address, &bytes, now);
-        sim.core_mut().send_replies(&mut tap);
-        handshake.receive(&tap.0.pop().unwrap().1, now).unwrap();
-    }
-    let HandshakeState::Open(ticket) = handshake.state() else { panic!("{:?}", handshake.state()) };
-    Connection::new(ticket.key, now)
+/// A client that tells lies in a genuine session.
+struct Liar {
+    address: SocketAddr,
+    session: SessionClient,
+    connection: Connection,
 }
 
-fn lie(connection: &mut Connection, chances: &mut Xoshiro256PlusPlus, now: Timestamp, body: Body) -> Vec<u8> {
-    let mut writer = BitWriter::new();
-    connection.begin(&mut writer, now, true);
+impl Liar {
+    /// Gets into the room from `address`, with a user's token.
+    fn join(sim: &mut Sim, address: SocketAddr, user: u64) -> Self {
+        let now = sim.server_time();
+        let token = tokens(user).issue(UserId(user), 0, sim.server.wall(sim.now));
+        let mut session = SessionClient::new(token, PROTOCOL, user, now);
+        let mut tap = Tap::default();
+        for _ in 0..2 {
+            let bytes = session.poll(now).unwrap();
+            sim.core_mut().receive(address, &bytes, now);
+            sim.core_mut().send_replies(&mut tap);
+            session.receive(&tap.0.pop().unwrap().1, now).unwrap();
+        }
+        assert!(session.is_connected());
+        let mut liar = Self { address, session, connection: Connection::new(user, now) };
+        let schema = arena_schema().unwrap().schema.hash();
+        liar.connection.send(SESSION_STREAM, encode(&ClientMessage::Hello { schema })).unwrap();
+        liar.send(sim, |writer| writer.write(Body::Empty as u32, Body::BITS));
+        liar
+    }
+
+    fn send(&mut self, sim: &mut Sim, write: impl FnOnce(&mut BitWriter)) {
+        let (now, mut writer) = (sim.server_time(), BitWriter::new());
+        self.connection.begin(&mut writer, now, true);
+        write(&mut writer);
+        self.connection.finish(&mut writer, now);
+        let bytes = self.session.seal(writer.bytes(), now);
+        sim.core_mut().receive(self.address, &bytes, now);
+    }
+}
+
+/// A body of this kind with random contents.
+fn lie(writer: &mut BitWriter, chances: &mut Xoshiro256PlusPlus, body: Body) {
     writer.write(body as u32, Body::BITS);
-    let room = DATAGRAM_BYTES - 8 - writer.bit_len().div_ceil(8);
+    let room = PAYLOAD_BYTES - 8 - writer.bit_len().div_ceil(8);
     writer.write_bytes(&random_bytes(chances, room));
-    connection.finish(&mut writer, now);
-    writer.bytes().to_vec()
 }
 
 #[test]
@@ -106,22 +132,48 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
     let mut chances = Xoshiro256PlusPlus::seed_from_u64(10);
     for liar in 0..200u16 {
         let address = SocketAddr::from(([127, 0, 0, 3], 2_000 + liar));
-        let mut connection = open_session(&mut sim, address);
-        let now = sim.server_time();
+        let mut client = Liar::join(&mut sim, address, 1_000_000 + u64::from(liar));
         for _ in 0..50 {
             let body =
                 [Body::Commands, Body::Commands, Body::Empty, Body::Snapshot][chances.random_range(0..4)];
-            let bytes = lie(&mut connection, &mut chances, now, body);
-            sim.core_mut().receive(address, &bytes, now);
+            client.send(&mut sim, |writer| lie(writer, &mut chances, body));
         }
         sim.run(Duration::from_millis(20));
     }
     let stats = sim.stats();
-    assert!(sim.core().drops().malformed > 1_000 && sim.core().drops().misbehaving > 100);
+    let drops = sim.core().drops();
+    assert!(
+        drops.count(DropReason::Malformed) > 500 && drops.count(DropReason::Misbehaving) > 100,
+        "{drops:?}"
+    );
     assert_eq!((stats.mispredictions, stats.hash_mismatches, stats.decode_errors), (0, 0, 0), "{stats:?}");
     assert_eq!(sim.playing(), 8);
     sim.run(Duration::from_secs(11));
     assert_eq!(sim.core().sessions(), 8);
+}
+
+/// A server that has a client's keys and says whatever it likes.
+struct LyingServer {
+    key: PacketKey,
+    next: u64,
+    connection: Connection,
+}
+
+impl LyingServer {
+    fn say(&mut self, client: &mut BotClient, kind: Kind, contents: &[u8], now: Timestamp) {
+        let mut datagram = Vec::new();
+        packet::seal((kind, self.next), PROTOCOL, &self.key, contents, &mut datagram);
+        self.next += 1;
+        client.receive(&datagram, now);
+    }
+
+    fn pay(&mut self, client: &mut BotClient, write: impl FnOnce(&mut BitWriter), now: Timestamp) {
+        let mut writer = BitWriter::new();
+        self.connection.begin(&mut writer, now, true);
+        write(&mut writer);
+        self.connection.finish(&mut writer, now);
+        self.say(client, Kind::Payload, writer.bytes(), now);
+    }
 }
 
 #[test]
@@ -131,21 +183,25 @@ fn a_server_that_lies_cannot_make_a_client_panic_or_grow() {
     let before = resident_bytes().unwrap_or(0);
     for seed in 0..60 {
         let mut now = Timestamp::from_millis(50);
-        let mut client = BotClient::new(kinds.clone(), seed, now);
-        let (cookies, from) = (Cookies::new((1, 2)), SocketAddr::from(([127, 0, 0, 1], 5)));
+        let token = entry::token(seed, 0, now);
+        let mut client = BotClient::new(kinds.clone(), token.clone(), seed, now);
+        let mut server = LyingServer {
+            key: PacketKey::new(&token.server_key),
+            next: 0,
+            connection: Connection::new(3, now),
+        };
         client.advance(now);
-        let challenge = cookies.challenge(&client.poll_transmit().unwrap(), from, now).unwrap();
-        client.receive(&challenge, now);
+        server.say(&mut client, Kind::Challenge, &[0; CHALLENGE_CONTENTS], now);
         client.advance(now);
-        let join = cookies.check(&client.poll_transmit().unwrap(), from, now).unwrap();
-        let ticket = Ticket { key: 3, client: ClientId(1) };
-        client.receive(&accepted_datagram(join.nonce, ticket), now);
+        server.say(&mut client, Kind::KeepAlive, &[0; 8], now);
+        let welcome = ServerMessage::Welcome { client: 1, tick_rate: 60, epoch_us: 0 };
+        server.connection.send(SESSION_STREAM, encode(&welcome)).unwrap();
+        server.pay(&mut client, |writer| writer.write(Body::Empty as u32, Body::BITS), now);
         assert_eq!(client.runtime().state(), ClientState::Playing);
-        let mut connection = Connection::new(3, now);
         for _ in 0..500 {
             now += Duration::from_millis(3);
             let body = if chances.random_bool(0.9) { Body::Snapshot } else { Body::Commands };
-            client.receive(&lie(&mut connection, &mut chances, now, body), now);
+            server.pay(&mut client, |writer| lie(writer, &mut chances, body), now);
             client.advance(now);
             while client.poll_transmit().is_some() {}
         }
@@ -159,19 +215,14 @@ fn a_flood_of_commands_is_cut_to_the_budget() {
     let mut sim = Sim::new(SimConfig { clients: 2, ..SimConfig::default() });
     sim.run(Duration::from_secs(1));
     let address = SocketAddr::from(([127, 0, 0, 3], 2_000));
-    let mut connection = open_session(&mut sim, address);
-    let mut writer = BitWriter::new();
+    let mut flooder = Liar::join(&mut sim, address, 1_000_000);
     for _ in 0..200 {
-        let now = sim.server_time();
         for _ in 0..20 {
-            connection.begin(&mut writer, now, true);
-            writer.write(Body::Empty as u32, Body::BITS);
-            connection.finish(&mut writer, now);
-            sim.core_mut().receive(address, writer.bytes(), now);
+            flooder.send(&mut sim, |writer| writer.write(Body::Empty as u32, Body::BITS));
         }
         sim.run(Duration::from_micros(16_667));
     }
     let drops = sim.core().drops();
-    assert!((3_300..3_700).contains(&drops.flood), "{drops:?}");
+    assert!((3_300..3_700).contains(&drops.count(DropReason::Flood)), "{drops:?}");
     assert_eq!(sim.core().sessions(), 3);
 }

@@ -60,10 +60,18 @@ fn a_client_that_hears_nothing() {
 }
 
 #[test]
-fn a_client_cut_off_both_ways_until_its_session_ends() {
+fn a_client_cut_off_until_its_session_is_parked_comes_back_to_what_it_owns() {
     let fault = Fault::Cut { client: 3, ways: Ways::Both };
-    let marks = [Mark::CutBoth, Mark::TimedOut, Mark::ClientCameBack];
-    Scenario::new(7).fault(1_000, 12_000, fault).must_hit(&marks).heals();
+    let marks = [Mark::CutBoth, Mark::SilenceNoticed, Mark::TimedOut, Mark::Resumed];
+    let outcome = Scenario::new(7).fault(1_000, 12_000, fault).must_hit(&marks).heals();
+    assert_eq!(outcome.marks.count(Mark::ClientCameBack), 0);
+}
+
+#[test]
+fn a_client_cut_off_for_longer_than_the_grace_joins_anew() {
+    let story = Scenario::new(7).with(|config| config.grace = Duration::from_secs(2));
+    let marks = [Mark::TimedOut, Mark::GraceOver, Mark::ClientCameBack];
+    story.fault(1_000, 14_000, Fault::Cut { client: 3, ways: Ways::Both }).must_hit(&marks).heals();
 }
 
 #[test]
@@ -132,7 +140,7 @@ fn a_disk_that_fails_a_read_is_read_again() {
 
 #[test]
 fn a_client_whose_address_changes() {
-    let marks = [Mark::AddressChanged, Mark::TimedOut, Mark::ClientCameBack];
+    let marks = [Mark::AddressChanged, Mark::SilenceNoticed, Mark::Resumed];
     Scenario::new(14).link(WAN).fault(1_000, 0, Fault::ChangeAddress(5)).must_hit(&marks).heals();
 }
 

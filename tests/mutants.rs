@@ -9,9 +9,10 @@ use truetick_netcode::mutant::{Mutant, plant};
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::room::{Room, RoomConfig};
-use truetick_server::core::server::{Server, SessionEvent};
+use truetick_server::core::server::SessionEvent;
 use truetick_server::recording::difference::What;
 use truetick_shared::arena::arena_schema;
+use truetick_tests::entry;
 use truetick_tests::plan::Plan;
 use truetick_tests::run::run;
 use truetick_tests::tap::Tap;
@@ -45,11 +46,12 @@ fn every_planted_defect_is_caught_and_nothing_else() {
 
 #[test]
 fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
-    let (mut server, from) = (Server::new((1, 2)), SocketAddr::from(([127, 0, 0, 1], 100)));
+    let (mut server, from) =
+        (entry::server(Timestamp::from_millis(1_000)), SocketAddr::from(([127, 0, 0, 1], 100)));
     let mut now = Timestamp::from_millis(1_000);
     let arena = ArenaGame::new(ArenaConfig::default()).unwrap();
     server.add_room(Box::new(Room::new(arena, RoomConfig::default(), now).unwrap()));
-    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), 4, now);
+    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), entry::token(4, 0, now), 4, now);
     let mut reports = Vec::new();
     for ms in 1_000..4_000 {
         now = Timestamp::from_millis(ms);

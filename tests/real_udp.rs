@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truetick_client_sim::swarm::{Swarm, SwarmConfig};
+use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
+use truetick_netcode::session::drops::DropReason;
 use truetick_server::config::ServerConfig;
-use truetick_server::core::server::Server;
-use truetick_server::host::{Host, StartError};
+use truetick_server::host::{Host, StartError, random_key};
 use truetick_shared::arena::arena_schema;
 
 fn play(listen: &str) {
     let listen: SocketAddr = listen.parse().unwrap();
     let config = ServerConfig { listen, drones: 8, ..ServerConfig::default() };
-    let host = Host::start_arena(&config).unwrap();
-    let swarm = SwarmConfig { server: host.address(), clients: 6, seed: 3, trace: None };
-    let swarm = Swarm::start(&swarm, &Arc::new(arena_schema().unwrap())).unwrap();
+    let host = Host::start_arena(&config, random_key().unwrap()).unwrap();
+    let swarm = SwarmConfig { relay: None, clients: 6, seed: 3, trace: None };
+    let tokens = TokenSource::new(host.issuer().clone(), *random_key().unwrap().bytes());
+    let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
     let deadline = clock::now() + Duration::from_secs(20);
     while swarm.figures().counts.compared < 300 && clock::now() < deadline {
         clock::sleep(Duration::from_millis(50));
@@ -26,7 +28,10 @@ fn play(listen: &str) {
     assert!(figures.counts.compared >= 300, "{figures:?}");
     assert_eq!((figures.joined, figures.lost), (6, 0));
     assert_eq!((figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]), (0, 0, 0));
-    assert_eq!((report.rooms.joined, report.udp.send_errors, report.drops.malformed), (6, 0, 0));
+    assert_eq!(
+        (report.rooms.joined, report.udp.send_errors, report.drops.count(DropReason::Malformed)),
+        (6, 0, 0)
+    );
 }
 
 #[test]
@@ -40,7 +45,8 @@ fn bots_play_over_ipv6() {
 }
 
 #[test]
-fn no_host_serves_beyond_loopback() {
-    let started = Host::start(Server::new((1, 2)), "0.0.0.0:0".parse().unwrap(), None);
-    assert!(matches!(started, Err(StartError::NotLoopback(_))));
+fn a_host_that_listens_everywhere_must_know_where_it_is_reached() {
+    let config = ServerConfig { listen: "0.0.0.0:0".parse().unwrap(), ..ServerConfig::default() };
+    let started = Host::start_arena(&config, random_key().unwrap());
+    assert!(matches!(started, Err(StartError::NoPublicAddress(_))));
 }

@@ -1,16 +1,24 @@
 //! What the benchmarks share: a room full of clients without a network.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::Connection;
-use truetick_netcode::handshake::{ClientHandshake, HandshakeState, JoinRequest};
-use truetick_netcode::messages::Body;
+use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::client::{Received, SessionClient};
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::rate::Rate;
+use truetick_netcode::session::server::SessionConfig;
+use truetick_netcode::session::token::Issuer;
 use truetick_netcode::tick::Tick;
-use truetick_netcode::time::Timestamp;
+use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::room::{Room, RoomConfig};
@@ -35,11 +43,25 @@ impl DatagramSink for Kept {
     fn flush(&mut self) {}
 }
 
+/// A client that only opens, acknowledges and commands.
+struct Sink {
+    address: SocketAddr,
+    session: SessionClient,
+    connection: Connection,
+}
+
+/// The server's address.
+const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
+
+/// What the wall shows.
+const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
+
 /// A server with one arena, and clients that only open, acknowledge and send a command per tick: what a tick
 /// costs the server apart from system calls.
 pub struct FullRoom {
     server: Server,
-    sinks: Vec<(SocketAddr, Connection)>,
+    sinks: Vec<Sink>,
+    tokens: TokenSource,
     kept: Kept,
     chances: Xoshiro256PlusPlus,
     writer: BitWriter,
@@ -49,7 +71,19 @@ impl FullRoom {
     /// A room with so many clients and drones. `radius_m` bounds what each sees; `None` for everything.
     pub fn new(clients: u16, drones: u32, radius_m: Option<f32>) -> Self {
         let now = Timestamp::from_millis(1_000);
-        let mut server = Server::new((1, 2));
+        let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
+        let many = usize::from(clients);
+        let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
+        let issuer =
+            Issuer { key: key.clone(), protocol: PROTOCOL, servers: servers.clone(), lifetime, timeout };
+        let joins = Rate { per_second: 10_000, burst: 10_000 };
+        let sessions = SessionConfig {
+            sessions: many,
+            per_address: many,
+            joins,
+            ..SessionConfig::new(PROTOCOL, key, servers)
+        };
+        let mut server = Server::new(sessions, [1; 32], now, WALL);
         let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() }).expect("a valid schema");
         let config = RoomConfig {
             max_clients: usize::from(clients),
@@ -61,6 +95,7 @@ impl FullRoom {
         let mut room = Self {
             server,
             sinks: Vec::new(),
+            tokens: TokenSource::new(issuer, [2; 32]),
             kept: Kept::default(),
             chances: Xoshiro256PlusPlus::seed_from_u64(1),
             writer: BitWriter::new(),
@@ -74,19 +109,26 @@ impl FullRoom {
 
     fn join(&mut self, i: u16, now: Timestamp) {
         let address = SocketAddr::from(([127, 0, 0, 1], 1_000 + i));
-        let schema = arena_schema().expect("a valid schema").schema.hash();
-        let mut handshake = ClientHandshake::new(JoinRequest { nonce: u64::from(i), room: 0, schema }, now);
+        let token = self.tokens.issue(UserId(u64::from(i)), 0, WALL);
+        let mut session = SessionClient::new(token, PROTOCOL, u64::from(i), now);
         for _ in 0..2 {
-            let bytes = handshake.poll(now).expect("a step is due");
+            let bytes = session.poll(now).expect("a step is due");
             self.server.receive(address, &bytes, now);
             self.server.send_replies(&mut self.kept);
             let (_, answer) = self.kept.datagrams.pop().expect("an answer");
-            handshake.receive(&answer, now).expect("a good answer");
+            session.receive(&answer, now).expect("a good answer");
         }
-        match handshake.state() {
-            HandshakeState::Open(ticket) => self.sinks.push((address, Connection::new(ticket.key, now))),
-            other => panic!("no session: {other:?}"),
-        }
+        assert!(session.is_connected());
+        let mut connection = Connection::new(u64::from(i), now);
+        let schema = arena_schema().expect("a valid schema").schema.hash();
+        connection
+            .send(SESSION_STREAM, encode(&ClientMessage::Hello { schema }))
+            .expect("room for one message");
+        connection.begin(&mut self.writer, now, true);
+        self.writer.write(Body::Empty as u32, Body::BITS);
+        connection.finish(&mut self.writer, now);
+        self.server.receive(address, &session.seal(self.writer.bytes(), now), now);
+        self.sinks.push(Sink { address, session, connection });
     }
 
     /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes sent.
@@ -102,9 +144,9 @@ impl FullRoom {
 
     fn acknowledge(&mut self, now: Timestamp) {
         for (to, bytes) in self.kept.datagrams.drain(..) {
-            let at = usize::from(to.port() - 1_000);
-            let connection = &mut self.sinks[at].1;
-            if let Ok((sequence, _)) = connection.open(&bytes, now) {
+            let Sink { session, connection, .. } = &mut self.sinks[usize::from(to.port() - 1_000)];
+            let Ok(Received::Payload(payload)) = session.receive(&bytes, now) else { continue };
+            if let Ok((sequence, _)) = connection.open(payload, now) {
                 connection.accept(sequence);
             }
             while connection.receive().is_some() || connection.poll_fate().is_some() {}
@@ -112,7 +154,7 @@ impl FullRoom {
     }
 
     fn send_commands(&mut self, tick: Tick, now: Timestamp) {
-        for (address, connection) in &mut self.sinks {
+        for Sink { address, session, connection } in &mut self.sinks {
             let command = ArenaCommand {
                 thrust: [self.chances.random_range(-127..=127), self.chances.random_range(-127..=127)],
                 aim: self.chances.random_range(0..4_096),
@@ -123,7 +165,7 @@ impl FullRoom {
             self.writer.write(Body::Commands as u32, Body::BITS);
             write_commands(&mut self.writer, tick, [command].iter());
             connection.finish(&mut self.writer, now);
-            self.server.receive(*address, self.writer.bytes(), now);
+            self.server.receive(*address, &session.seal(self.writer.bytes(), now), now);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use glam::Vec2;
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
+use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::schema::player_fields::VITALS;
 use truetick_shared::arena::step::ArenaPredict;
@@ -32,11 +33,11 @@ pub struct BotClient {
 }
 
 impl BotClient {
-    /// A bot that begins to join now.
-    pub fn new(kinds: Arc<ArenaSchema>, seed: u64, now: Timestamp) -> Self {
+    /// A bot that begins to use its token now.
+    pub fn new(kinds: Arc<ArenaSchema>, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         let schema = Arc::new(kinds.schema.clone());
         Self {
-            runtime: ClientRuntime::new(ArenaPredict::default(), schema, 0, seed, now),
+            runtime: ClientRuntime::new(ArenaPredict::default(), schema, token, seed, now),
             kinds,
             bot: Bot::new(seed),
             view: BotView::default(),
@@ -48,6 +49,11 @@ impl BotClient {
     /// The client below the bot.
     pub fn runtime(&self) -> &ClientRuntime<ArenaPredict> {
         &self.runtime
+    }
+
+    /// The client below the bot, to set it up.
+    pub fn runtime_mut(&mut self) -> &mut ClientRuntime<ArenaPredict> {
+        &mut self.runtime
     }
 
     /// The command sent last.

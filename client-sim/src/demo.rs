@@ -9,10 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use truetick_netcode::clock;
+use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
 use truetick_server::config::ServerConfig;
 use truetick_server::files::write_text;
-use truetick_server::host::Host;
+use truetick_server::host::{Host, random_key};
+use truetick_server::keys;
 use truetick_shared::arena::arena_schema;
 
 use crate::measure::ClientFigures;
@@ -21,6 +23,7 @@ use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
 use crate::swarm::{Swarm, SwarmConfig};
 use crate::table::{LiveTable, latency_table};
+use crate::token_source::TokenSource;
 
 /// The budgets that were missed.
 pub type Outcome = Result<Vec<String>, Box<dyn Error>>;
@@ -80,6 +83,9 @@ pub struct RemoteOptions {
     /// The running server
     #[arg(long, value_name = "ADDRESS")]
     pub server: SocketAddr,
+    /// File with the server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Bots, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub clients: u64,
@@ -99,16 +105,23 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         drones: options.drones,
         ghosts: options.ghosts,
         max_clients: options.clients as usize + 8,
+        sessions_per_address: options.clients as usize + 8,
+        joins_per_address_s: 1_000,
         seed: options.common.seed,
         record: options.record.clone(),
         record_state: options.record_state,
         ..ServerConfig::default()
     };
     config.check("command line")?;
-    let host = Host::start_arena(&config)?;
+    let host = Host::start_arena(&config, random_key()?)?;
     println!("An authoritative server runs at {} Hz on {}.", options.tick_rate, host.address());
-    let players = Players::start(host.address(), options.clients as usize, options.profile, &options.common)?;
-    println!("{} bots join over real UDP; {}.", options.clients, options.profile.describe());
+    let issuer = host.issuer().clone();
+    let players = Players::start(issuer, options.clients as usize, options.profile, &options.common)?;
+    println!(
+        "{} bots join over real UDP, each with a token of its own, every packet sealed.",
+        options.clients
+    );
+    println!("The network: {}.", options.profile.describe());
     if let Some(path) = &options.record {
         println!("The room is recorded to {}.", path.display());
     }
@@ -166,7 +179,9 @@ async fn play_remote(
     options: &RemoteOptions,
     mut show: impl FnMut(&Report) -> std::io::Result<()>,
 ) -> Result<Report, Box<dyn Error>> {
-    let players = Players::start(options.server, options.clients as usize, options.profile, &options.common)?;
+    let key = keys::load(options.key_file.as_deref())?;
+    let issuer = ServerConfig::default().issuer(key, vec![options.server]);
+    let players = Players::start(issuer, options.clients as usize, options.profile, &options.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
             clients: options.clients as usize,
@@ -197,18 +212,18 @@ struct Players {
 
 impl Players {
     fn start(
-        server: SocketAddr,
+        issuer: Issuer,
         clients: usize,
         profile: Profile,
         common: &Common,
     ) -> Result<Self, Box<dyn Error>> {
         let kinds = Arc::new(arena_schema()?);
+        let server = issuer.servers[0];
         let relay = profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
-        let server = relay.as_ref().map_or(server, RelayThread::address);
-        let swarm = Swarm::start(
-            &SwarmConfig { server, clients, seed: common.seed, trace: common.trace.clone() },
-            &kinds,
-        )?;
+        let (to, trace) = (relay.as_ref().map(RelayThread::address), common.trace.clone());
+        let config = SwarmConfig { relay: to, clients, seed: common.seed, trace };
+        let tokens = TokenSource::new(issuer, *random_key()?.bytes());
+        let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })
     }
 

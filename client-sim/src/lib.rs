@@ -16,3 +16,4 @@ pub mod replay;
 pub mod report;
 pub mod swarm;
 pub mod table;
+pub mod token_source;

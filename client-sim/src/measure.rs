@@ -26,11 +26,13 @@ pub struct ClientFigures {
     pub interpolation_delay: Times,
     /// Counts, summed over clients; the gap is the longest of all.
     pub counts: ClientStats,
+    /// The same of sessions that clients have lost.
+    pub past: ClientStats,
     /// Time without anything newer to show, summed over clients.
     pub starved: Duration,
-    /// Clients that play or left by themselves.
+    /// Clients that play.
     pub joined: usize,
-    /// Clients that lost their session.
+    /// Sessions that were lost, or never came about.
     pub lost: usize,
     /// Processor time of the clients' thread.
     pub cpu: Duration,
@@ -95,7 +97,7 @@ impl ClientFigures {
 
     /// Takes the clients' present counts in place of earlier ones.
     pub fn count<'a>(&mut self, clients: impl Iterator<Item = &'a BotClient>) {
-        self.counts = ClientStats::default();
+        self.counts = self.past;
         self.starved = Duration::ZERO;
         for client in clients {
             self.counts = self.counts + client.runtime().stats();

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::Args;
 use truetick_netcode::clock;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::schema::Schema;
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{self, ArenaConfig, ArenaGame};
 use truetick_server::core::game::Game;

@@ -1,5 +1,7 @@
 //! The report of a run: one structure, its JSON keys stable and described here.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use truetick_server::core::metrics::Times;
 use truetick_server::files::resident_bytes;
@@ -91,7 +93,10 @@ pub struct ServerPart {
     pub rss_bytes: u64,
     /// Datagrams that the kernel dropped before the server read them.
     pub kernel_drops: u64,
-    /// Datagrams that the server dropped: malformed, incompatible, misbehaving, stale, strange or too many.
+    /// Datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`); reasons that did not occur are
+    /// absent.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// All of them.
     pub dropped_datagrams: u64,
 }
 
@@ -194,10 +199,16 @@ pub struct IntegrityPart {
 /// Who came and who was lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClientsPart {
-    /// Clients that joined.
+    /// Clients that play at the end.
     pub joined: usize,
-    /// Clients that lost their session, or never got one.
+    /// Sessions that were lost, and clients that do not play at the end.
     pub lost: usize,
+    /// Times that a client heard nothing of the server for 250 ms and began to resume.
+    pub silences: u64,
+    /// Times that a session was resumed.
+    pub resumes: u64,
+    /// Longest time from a resume's first request to its session.
+    pub longest_resume_ms: f64,
     /// Processor time of the bots per tick, all together.
     pub cpu_ms_per_tick: f64,
 }
@@ -243,7 +254,10 @@ impl Report {
             },
             clients: ClientsPart {
                 joined: clients.joined,
-                lost: clients.lost + (run.clients - clients.joined),
+                lost: clients.lost + run.clients.saturating_sub(clients.joined),
+                silences: counts.silences,
+                resumes: counts.resumes,
+                longest_resume_ms: counts.longest_resume_us as f64 / 1e3,
                 cpu_ms_per_tick: ratio(clients.cpu.as_secs_f64() * 1e3, ticks),
             },
             run,
@@ -289,6 +303,7 @@ fn server_part(host: &HostReport) -> ServerPart {
         packets_out_per_tick: ratio(rooms.packets_out as f64, rooms.ticks as f64),
         rss_bytes: resident_bytes().unwrap_or(0),
         kernel_drops: host.udp.kernel_drops,
+        drops: host.drops.counts().map(|(reason, count)| (reason.key(), count)).collect(),
         dropped_datagrams: host.drops.total(),
     }
 }

@@ -1,16 +1,18 @@
 //! Many bots on one thread, each with a socket of its own.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::client::runtime::{ClientState, End};
 use truetick_netcode::clock;
-use truetick_netcode::connection::DisconnectReason;
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_netcode::transport::{DatagramSink, wait_readable};
@@ -21,6 +23,7 @@ use truetick_shared::arena::ArenaSchema;
 
 use crate::bot_client::BotClient;
 use crate::measure::ClientFigures;
+use crate::token_source::TokenSource;
 
 /// Time between two bots' joining, so that their ticks spread.
 const JOIN_SPACING: Duration = Duration::from_millis(3);
@@ -32,8 +35,8 @@ const ROUND: Duration = Duration::from_micros(500);
 /// Who plays, and against whom.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
-    /// The server, or a relay to it.
-    pub server: SocketAddr,
+    /// A relay to the server; `None` to send to where the tokens say.
+    pub relay: Option<SocketAddr>,
     /// Bots.
     pub clients: usize,
     /// Everything the bots do follows from it.
@@ -43,11 +46,22 @@ pub struct SwarmConfig {
 }
 
 struct Member {
+    user: UserId,
+    seed: u64,
     bot: BotClient,
     socket: UdpTransport,
     /// When it begins.
     start: Timestamp,
+    pauses: Backoff,
+    /// When it asks for another token, its session being lost.
+    rejoin_at: Option<Timestamp>,
 }
+
+/// First pause before a bot that lost its session asks for another token.
+const REJOIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest such pause.
+const LONGEST_REJOIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// The first bot's trace on its way to a file.
 struct Trace {
@@ -82,22 +96,31 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Starts the bots.
-    pub fn start(config: &SwarmConfig, kinds: &Arc<ArenaSchema>) -> io::Result<Self> {
+    /// Starts the bots, each with a token of its own.
+    pub fn start(
+        config: &SwarmConfig,
+        mut tokens: TokenSource,
+        kinds: &Arc<ArenaSchema>,
+    ) -> io::Result<Self> {
         let begin = clock::now();
-        let local =
-            SocketAddr::new(if config.server.is_ipv4() { [127, 0, 0, 1].into() } else { LOOPBACK_V6 }, 0);
         let mut members = Vec::with_capacity(config.clients);
         for i in 0..config.clients {
             let start = begin + JOIN_SPACING * i as u32;
-            let bot = BotClient::new(kinds.clone(), config.seed.wrapping_mul(10_007) + i as u64, start);
-            members.push(Member { bot, socket: UdpTransport::bind(local, UdpPath::Fastest)?, start });
+            let seed = config.seed.wrapping_mul(10_007) + i as u64;
+            let user = UserId(seed);
+            let token = tokens.issue(user, ROOM, clock::unix_now());
+            let bot = BotClient::new(kinds.clone(), token, seed, start);
+            let socket = UdpTransport::bind(any_port(bot.runtime().server()), UdpPath::Fastest)?;
+            let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
+            members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
         }
         let (stop, figures) =
             (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(ClientFigures::default())));
         let mut run = Run {
             members,
-            server: config.server,
+            tokens,
+            kinds: kinds.clone(),
+            relay: config.relay,
             stop: stop.clone(),
             shared: figures.clone(),
             figures: ClientFigures::default(),
@@ -127,11 +150,25 @@ impl Swarm {
     }
 }
 
-const LOOPBACK_V6: std::net::IpAddr = std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+/// The room that bots play in.
+const ROOM: u16 = 0;
+
+/// Any port of this host's by which a server is reached.
+fn any_port(server: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match (server.ip().is_loopback(), server.is_ipv4()) {
+        (true, true) => Ipv4Addr::LOCALHOST.into(),
+        (true, false) => Ipv6Addr::LOCALHOST.into(),
+        (false, true) => Ipv4Addr::UNSPECIFIED.into(),
+        (false, false) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(ip, 0)
+}
 
 struct Run {
     members: Vec<Member>,
-    server: SocketAddr,
+    tokens: TokenSource,
+    kinds: Arc<ArenaSchema>,
+    relay: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
@@ -184,8 +221,20 @@ impl Run {
             if now < member.next_timeout() {
                 continue;
             }
+            if member.rejoin_at.take_if(|at| *at <= now).is_some() {
+                let token = self.tokens.issue(member.user, ROOM, clock::unix_now());
+                self.figures.past = self.figures.past + member.bot.runtime().stats();
+                member.bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
+            }
             member.bot.advance(now);
-            member.transmit(self.server);
+            member.transmit(self.relay);
+            if let ClientState::Ended(end) = member.bot.runtime().state()
+                && member.rejoin_at.is_none()
+                && end != End::Told(DisconnectReason::Left)
+            {
+                self.figures.lost += usize::from(is_loss(end));
+                member.rejoin_at = Some(now + member.pauses.pause());
+            }
         }
     }
 
@@ -198,10 +247,10 @@ impl Run {
     }
 
     fn publish(&mut self) {
-        let states = || self.members.iter().map(|member| member.bot.runtime().state());
-        self.figures.joined =
-            self.members.iter().filter(|member| member.bot.runtime().id().is_some()).count();
-        self.figures.lost = states().filter(|state| is_lost(*state)).count();
+        let playing = |member: &&Member| {
+            matches!(member.bot.runtime().state(), ClientState::Playing | ClientState::Silent)
+        };
+        self.figures.joined = self.members.iter().filter(playing).count();
         self.figures.cpu = clock::thread_cpu();
         self.figures.count(self.members.iter().map(|member| &member.bot));
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.figures.clone();
@@ -210,25 +259,24 @@ impl Run {
     fn leave(&mut self) {
         for member in &mut self.members {
             member.bot.leave();
-            member.transmit(self.server);
+            member.transmit(self.relay);
         }
     }
 }
 
-fn is_lost(state: ClientState) -> bool {
-    match state {
-        ClientState::Ended(reason) => reason != DisconnectReason::Left,
-        ClientState::Denied(..) => true,
-        ClientState::Connecting | ClientState::Playing => false,
-    }
+/// Whether a session was lost: it did not end because the server asked for it.
+fn is_loss(end: End) -> bool {
+    !matches!(end, End::Told(DisconnectReason::Left | DisconnectReason::Moved))
 }
 
 impl Member {
     fn next_timeout(&self) -> Timestamp {
-        self.bot.next_timeout().max(self.start)
+        let next = self.bot.next_timeout().max(self.start);
+        self.rejoin_at.map_or(next, |at| next.min(at))
     }
 
-    fn transmit(&mut self, server: SocketAddr) {
+    fn transmit(&mut self, relay: Option<SocketAddr>) {
+        let server = relay.unwrap_or(self.bot.runtime().server());
         while let Some(bytes) = self.bot.poll_transmit() {
             self.socket.send(server, &bytes);
         }

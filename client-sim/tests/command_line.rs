@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use truetick_server::keys::KEY_VARIABLE;
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_truetick-sim")).args(arguments).output().unwrap()
@@ -107,7 +108,12 @@ fn a_profile_goes_through_the_relay() {
 
 #[test]
 fn without_a_server_the_bots_say_that_they_were_lost() {
-    let output = sim(&["bots", "--server", "127.0.0.1:9", "--clients", "2", "--seconds", "1"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
+    command.args(["bots", "--server", "127.0.0.1:9", "--clients", "2", "--seconds", "1"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("truetick-server key"), "{said}");
+    let output = command.env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 clients lost"));
 }

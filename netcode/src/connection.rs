@@ -3,21 +3,23 @@
 //! Sans-IO: time and bytes come in as arguments, effects are polled.
 //!
 //! ```text
-//! sending:    begin (header and due messages) -> caller writes state -> finish (checksum, record)
-//! receiving:  open (checksum, repeat?, fates of ours, messages) -> caller reads state -> accept (acknowledge)
+//! sending:    begin (header and due messages) -> caller writes state -> finish (record); the session seals it
+//! receiving:  open (repeat?, fates of ours, messages) -> caller reads state -> accept (acknowledge)
 //! ```
 //! A packet that was opened but whose state could not be taken over is never accepted, so the sender learns
-//! that it cannot build on it.
+//! that it cannot build on it. A connection knows no address: when its session is resumed, it goes on as after an outage.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 use crate::bits::{BitReader, BitWriter};
 use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_messages};
 use crate::error::WireError;
-use crate::limits::{ACK_WINDOW, KEEP_ALIVE, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SESSION_TIMEOUT};
-use crate::mutant::{Mutant, is_planted};
-use crate::packet::{self, Acks, PacketKind, PayloadHeader};
+use crate::limits::{ACK_DELAY, ACK_WINDOW, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SKIP_ONE_IN};
+use crate::packet::{Acks, PayloadHeader};
 use crate::rtt::RttEstimator;
 use crate::sequence::{ReceiveWindow, Sequence};
 use crate::time::Timestamp;
@@ -45,7 +47,7 @@ struct Sent {
 pub struct Traffic {
     /// Payload packets sent.
     pub packets_out: u64,
-    /// Their bytes, without UDP and IP headers.
+    /// Their bytes, as the session carries them.
     pub bytes_out: u64,
     /// Payload packets that came and were fresh.
     pub packets_in: u64,
@@ -56,13 +58,14 @@ pub struct Traffic {
 /// One side of an open session.
 #[derive(Debug)]
 pub struct Connection {
-    key: u64,
     next: Sequence,
+    /// Numbers that were left out: whoever acknowledges one acknowledges what never came.
+    skipped: VecDeque<Sequence>,
+    chances: Xoshiro256PlusPlus,
     /// Packets whose fate is open, oldest first.
     sent: VecDeque<Sent>,
     window: ReceiveWindow,
     newest_at: Timestamp,
-    heard_at: Timestamp,
     sent_at: Timestamp,
     /// A packet was accepted since we last sent one.
     owes_ack: bool,
@@ -74,15 +77,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A session opened `now`; `key` seeds the checksums and is the same on both sides.
-    pub fn new(key: u64, now: Timestamp) -> Self {
+    /// A session opened `now`; `seed` says which numbers are left out, and should be the peer's to guess.
+    pub fn new(seed: u64, now: Timestamp) -> Self {
         Self {
-            key,
             next: 0,
+            skipped: VecDeque::new(),
+            chances: Xoshiro256PlusPlus::seed_from_u64(seed),
             sent: VecDeque::new(),
             window: ReceiveWindow::default(),
             newest_at: now,
-            heard_at: now,
             sent_at: now,
             owes_ack: false,
             rtt: RttEstimator::default(),
@@ -91,11 +94,6 @@ impl Connection {
             building: Vec::new(),
             traffic: Traffic::default(),
         }
-    }
-
-    /// The checksum key.
-    pub fn key(&self) -> u64 {
-        self.key
     }
 
     /// Round trip and loss as known so far.
@@ -118,11 +116,6 @@ impl Connection {
         self.channels.waiting_bytes()
     }
 
-    /// When the session ends unless the peer is heard before.
-    pub fn expires_at(&self) -> Timestamp {
-        self.heard_at + SESSION_TIMEOUT
-    }
-
     /// Queues a message; see [`Channels::send`].
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         self.channels.send(channel, bytes)
@@ -138,19 +131,10 @@ impl Connection {
         self.fates.pop_front()
     }
 
-    /// When [`Self::wants_packet`] at the latest becomes true.
-    pub fn next_timeout(&self) -> Timestamp {
-        self.sent_at + self.longest_silence()
-    }
-
-    fn longest_silence(&self) -> Duration {
-        if self.owes_ack { KEEP_ALIVE / 8 } else { KEEP_ALIVE }
-    }
-
-    /// Whether a packet should leave though the caller has no state to send: messages wait, or silence would
-    /// last too long.
+    /// Whether a packet should leave though the caller has no state to send: messages wait, or an acknowledgement has
+    /// for long.
     pub fn wants_packet(&self, now: Timestamp) -> bool {
-        now.since(self.sent_at) >= self.longest_silence()
+        (self.owes_ack && now.since(self.sent_at) >= ACK_DELAY)
             || self.channels.wants_to_send(now, self.send_window())
     }
 
@@ -159,11 +143,11 @@ impl Connection {
     }
 
     /// Starts the next packet in `writer`: header and due messages. The caller appends its state, up to
-    /// [`crate::limits::DATAGRAM_BYTES`] less the checksum in all, and must call [`Self::finish`]. Of several
+    /// [`crate::limits::PAYLOAD_BYTES`] in all, and must call [`Self::finish`]. Of several
     /// packets in a row the first takes the messages along: the others are begun with `messages` false.
     pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: bool) -> Sequence {
         let acks = Acks::of(&self.window, self.newest_at, now);
-        packet::begin(writer, PacketKind::Payload, acks.is_some());
+        writer.clear();
         PayloadHeader { sequence: self.next, acks }.write(writer);
         self.building.clear();
         let window = self.send_window();
@@ -172,18 +156,29 @@ impl Connection {
         self.next
     }
 
-    /// Seals the packet begun last and notes it as sent.
+    /// Ends the packet begun last and notes it as sent.
     pub fn finish(&mut self, writer: &mut BitWriter, now: Timestamp) {
-        packet::seal(writer, self.key);
+        writer.pad_to_byte();
         self.channels.sent(&self.building, self.next, now);
         let pieces = std::mem::take(&mut self.building);
         self.sent.push_back(Sent { sequence: self.next, at: now, lost: false, pieces });
         self.next += 1;
+        self.skip_now_and_then();
         self.sent_at = now;
         self.owes_ack = false;
         self.traffic.packets_out += 1;
         self.traffic.bytes_out += writer.bytes().len() as u64;
         self.forget_ancient();
+    }
+
+    fn skip_now_and_then(&mut self) {
+        while self.skipped.front().is_some_and(|skipped| skipped + ACK_WINDOW * 4 < self.next) {
+            self.skipped.pop_front();
+        }
+        if self.chances.next_u64().is_multiple_of(SKIP_ONE_IN) {
+            self.skipped.push_back(self.next);
+            self.next += 1;
+        }
     }
 
     /// Beyond this many packets no acknowledgement can name a packet any more.
@@ -207,28 +202,28 @@ impl Connection {
         self.fates.push_back(Fate::Lost(sequence));
     }
 
-    /// Opens a payload datagram: checks it, learns the fates of our packets, takes in its messages. Returns
+    /// Opens a genuine payload: checks it, learns the fates of our packets, takes in its messages. Returns
     /// its number and a reader at the caller's state.
     pub fn open<'a>(
         &mut self,
-        datagram: &'a [u8],
+        payload: &'a [u8],
         now: Timestamp,
     ) -> Result<(Sequence, BitReader<'a>), WireError> {
-        let (has_ack, mut reader) = packet::open(datagram, self.key)?;
-        let header = PayloadHeader::read(&mut reader, has_ack, self.window.next(), self.next)?;
-        let fresh = self.window.is_fresh(header.sequence);
-        if !fresh && !is_planted(Mutant::TakeRepeats) {
+        let mut reader = BitReader::new(payload);
+        let header = PayloadHeader::read(&mut reader, self.window.next(), self.next)?;
+        if !self.window.is_fresh(header.sequence) {
             return Err(WireError::Stale("repeated or too old"));
+        }
+        let claimed = |skipped| header.acks.is_some_and(|acks| acks.accepted().any(|n| n == skipped));
+        if self.skipped.iter().any(|skipped| claimed(*skipped)) {
+            return Err(WireError::Misbehaving("acknowledges a packet that was never sent"));
         }
         if header.sequence >= self.window.next() {
             self.newest_at = now;
         }
-        if fresh {
-            self.window.note(header.sequence);
-        }
-        self.heard_at = self.heard_at.max(now);
+        self.window.note(header.sequence);
         self.traffic.packets_in += 1;
-        self.traffic.bytes_in += datagram.len() as u64;
+        self.traffic.bytes_in += payload.len() as u64;
         if let Some(acks) = header.acks {
             self.learn_fates(acks, now);
         }
@@ -279,44 +274,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// A datagram that ends the session under `key`; `reason` is for people and logs.
-pub fn disconnect_datagram(key: u64, reason: DisconnectReason) -> Vec<u8> {
-    let mut writer = BitWriter::new();
-    packet::begin(&mut writer, PacketKind::Disconnect, false);
-    writer.write(reason as u32, 8);
-    packet::seal(&mut writer, key);
-    writer.bytes().to_vec()
-}
-
-/// Reads a disconnect datagram.
-pub fn read_disconnect(datagram: &[u8], key: u64) -> Result<DisconnectReason, WireError> {
-    let (_, mut reader) = packet::open(datagram, key)?;
-    let code = reader.read(8)?;
-    reader.finish()?;
-    let known = DisconnectReason::ALL.iter().copied().find(|reason| *reason as u32 == code);
-    known.ok_or(WireError::Malformed("unknown disconnect reason"))
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DisconnectReason {
-    /// The client left.
-    Left = 0,
-    /// The server is shutting down.
-    ServerStopping = 1,
-    /// Nothing was heard for [`SESSION_TIMEOUT`].
-    TimedOut = 2,
-    /// Reliable messages piled up beyond their limit.
-    Overflow = 3,
-    /// The peer broke the protocol.
-    Misbehaved = 4,
-}
-
-impl DisconnectReason {
-    const ALL: [Self; 5] =
-        [Self::Left, Self::ServerStopping, Self::TimedOut, Self::Overflow, Self::Misbehaved];
 }
 
 #[cfg(test)]
@@ -401,13 +358,12 @@ mod tests {
     fn a_packet_that_breaks_off_in_its_messages_counts_once_and_delivers_nothing() {
         let mut pair = Pair::new();
         let mut writer = BitWriter::new();
-        packet::begin(&mut writer, PacketKind::Payload, false);
         PayloadHeader { sequence: 0, acks: None }.write(&mut writer);
         for channel in [1, 7] {
             writer.write(1 | channel << 1, 4);
             writer.write(0, 16 + 1 + 10);
         }
-        packet::seal(&mut writer, 9);
+        writer.pad_to_byte();
         assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Malformed(_))));
         assert_eq!(pair.b.receive(), None);
         assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Stale(_))));
@@ -445,9 +401,32 @@ mod tests {
     }
 
     #[test]
-    fn a_disconnect_carries_its_reason() {
-        let bytes = disconnect_datagram(5, DisconnectReason::ServerStopping);
-        assert_eq!(read_disconnect(&bytes, 5), Ok(DisconnectReason::ServerStopping));
-        assert!(read_disconnect(&bytes, 6).is_err());
+    fn whoever_acknowledges_what_never_came_is_found() {
+        let mut pair = Pair::new();
+        let found = (0..20 * SKIP_ONE_IN).any(|_| {
+            Pair::packet(&mut pair.a, pair.now);
+            let newest = pair.a.next - 1;
+            let mut writer = BitWriter::new();
+            let acks = Some(Acks { newest: newest.max(1) - 1, mask: u64::MAX, held: 0 });
+            let sequence = pair.b.next;
+            pair.b.next += 1;
+            PayloadHeader { sequence, acks }.write(&mut writer);
+            writer.write(0, 8);
+            writer.pad_to_byte();
+            matches!(pair.a.open(writer.bytes(), pair.now), Err(WireError::Misbehaving(_)))
+        });
+        assert!(found);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_moves_backward_is_ignored() {
+        let mut pair = Pair::new();
+        pair.a_to_b();
+        let old = Pair::packet(&mut pair.b, pair.now);
+        pair.a_to_b();
+        pair.b_to_a();
+        assert_eq!(pair.fates_of_a().len(), 2);
+        pair.a.open(&old, pair.now).unwrap();
+        assert_eq!(pair.fates_of_a(), []);
     }
 }

@@ -5,7 +5,7 @@
 //! benchmarks. [`clock`] alone reads the machine's clock; [`transport`] alone opens sockets.
 //!
 //! ```text
-//! bits -> packet -> connection (sequence, rtt, channel) -> handshake
+//! session (netcode 1.02) -> packet -> connection (sequence, rtt, channel) -> messages, farewell
 //! schema -> replication (server: versions, baselines, packets) -> client (snapshots, prediction, interpolation)
 //! link_sim, transport: networks, imagined and real
 //! ```
@@ -18,7 +18,7 @@ pub mod clock;
 pub mod command;
 pub mod connection;
 pub mod error;
-pub mod handshake;
+pub mod farewell;
 pub mod limits;
 pub mod link_sim;
 pub mod messages;

@@ -41,6 +41,39 @@ pub const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two responses to a challenge: the server is known to be there.
 pub const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
 
+/// An acknowledgement waits at most this long for a packet to ride on.
+pub const ACK_DELAY: Duration = Duration::from_millis(30);
+
+/// Of so many packets' numbers about one is left out, to find out who acknowledges what never came.
+pub const SKIP_ONE_IN: u64 = 128;
+
+/// Silence after which a client begins to resume its session: several snapshots and keep-alives are missing.
+pub const SILENCE: Duration = Duration::from_millis(250);
+
+/// For so long a client tries to resume a session at a server that does not answer.
+pub const RESUME_TIME: Duration = Duration::from_secs(60);
+
+/// A client must say what it is within this time.
+pub const HELLO_TIME: Duration = Duration::from_secs(5);
+
+/// A farewell is said this often, in case it is lost, with [`FAREWELL_PAUSE`] between.
+pub const FAREWELLS: u32 = 3;
+
+/// Pause between two farewells: longer than most bursts of loss.
+pub const FAREWELL_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client that was told to move is told this often, with [`DRAIN_PAUSE`] between.
+pub const DRAIN_TELLINGS: u32 = 3;
+
+/// Pause between two tellings.
+pub const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Strikes after which a session ends. One is for genuine nonsense; what no honest peer sends is as many at once.
+pub const STRIKES: u32 = 8;
+
+/// A strike is forgiven after this long.
+pub const STRIKE_TIME: Duration = Duration::from_secs(10);
+
 /// Copies of the packet that ends a session: one of them comes through.
 pub const DISCONNECT_PACKETS: usize = 3;
 
@@ -197,12 +230,3 @@ pub const UNUSABLE_PACKETS: u32 = 32;
 /// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
 /// of commands from 256 clients.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
-/// A handshake step is repeated this often until it is answered.
-pub const HANDSHAKE_RETRY: Duration = Duration::from_millis(200);
-/// A handshake that has not finished after this long has failed.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A cookie is good for one to two of these spans.
-pub const COOKIE_LIFETIME: Duration = Duration::from_secs(5);
-/// Handshakes remembered so that a late copy opens no second session; more are refused meanwhile.
-pub const CONSUMED_HANDSHAKES: usize = 16_384;

@@ -14,6 +14,8 @@ pub enum Body {
     Snapshot = 1,
     /// [`crate::command`], from a client.
     Commands = 2,
+    /// [`crate::farewell`], from the server.
+    Farewell = 3,
 }
 
 impl Body {
@@ -26,6 +28,7 @@ impl Body {
             0 => Ok(Self::Empty),
             1 => Ok(Self::Snapshot),
             2 => Ok(Self::Commands),
+            3 => Ok(Self::Farewell),
             _ => Err(WireError::Malformed("unknown packet body")),
         }
     }
@@ -37,8 +40,10 @@ pub const SESSION_STREAM: Channel = Channel::Ordered(0);
 /// From server to client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ServerMessage {
-    /// First message of a session.
+    /// The client is in its room: the answer to [`ClientMessage::Hello`].
     Welcome {
+        /// The client's number.
+        client: u32,
         /// Ticks per second.
         tick_rate: u32,
         /// When tick 0 was due, in microseconds of the server's clock; later ticks follow at the rate.
@@ -56,11 +61,28 @@ pub enum ServerMessage {
         /// The game's own encoding.
         data: Vec<u8>,
     },
+    /// By this token, once, the client comes back to its session should it lose it. A newer one replaces it.
+    Ticket {
+        /// A connect token; zero bytes at its end are left out.
+        token: Vec<u8>,
+    },
+    /// The server will stop: leave at a random moment and join anew, wherever a new token leads.
+    Drain {
+        /// The same in each copy of one order.
+        id: u32,
+        /// Longest wait, in milliseconds from the first copy.
+        within_ms: u32,
+    },
 }
 
 /// From client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ClientMessage {
+    /// First message of a session: what the client was built with.
+    Hello {
+        /// Hash of its schema.
+        schema: u64,
+    },
     /// The client's copy is in doubt: send everything whole.
     Resync,
     /// A packet decoded to something else than the server's hash says.

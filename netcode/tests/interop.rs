@@ -53,7 +53,8 @@ impl OurServer {
     /// One round: what came is taken and echoed, and time is told.
     fn round(&mut self) -> Vec<Change> {
         let now = clock::now();
-        self.sessions.update(now, clock::unix_now());
+        self.sessions.set_wall(now, clock::unix_now());
+        self.sessions.update(now);
         let (sessions, mut echoes) = (&mut self.sessions, Vec::new());
         let take = |datagram: Arrived<'_>| {
             let payload = sessions.receive(datagram.from, datagram.bytes, now);

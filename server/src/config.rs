@@ -2,10 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
-use truetick_netcode::limits::SNAPSHOT_BYTES;
+use truetick_netcode::limits::{SESSION_TIMEOUT, SNAPSHOT_BYTES};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::rate::Rate;
+use truetick_netcode::session::server::{Duplicates, SessionConfig};
+use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
 
 use crate::arena::{self, ArenaConfig};
 use crate::core::room::RoomConfig;
@@ -16,8 +22,30 @@ use crate::recording::recorder::RecorderConfig;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address to serve on; loopback only until sessions are encrypted.
+    /// Address to serve on.
     pub listen: SocketAddr,
+    /// Addresses at which clients reach the server, at most 32, as tokens name them; where it listens, if empty.
+    pub public: Vec<SocketAddr>,
+    /// File with the key that tokens are sealed with: 64 hexadecimal digits.
+    pub key_file: Option<PathBuf>,
+    /// Sessions of one user at once, 1 to 64.
+    pub sessions_per_user: usize,
+    /// What a user with so many sessions gets who comes with another token.
+    pub duplicates: DuplicatePolicy,
+    /// Live sessions from one address (or IPv6 prefix of 64 bits) at once, 1 to 4,096.
+    pub sessions_per_address: usize,
+    /// Attempts to join from one address a second, 1 to 10,000, with four times as many at once.
+    pub joins_per_address_s: u32,
+    /// Seconds for which the place of a client that fell silent is kept, 0 to 3,600.
+    pub grace_s: u64,
+    /// Seconds that a token is good for at the longest, 1 to 3,600.
+    pub token_lifetime_s: u64,
+    /// Seconds of silence after which a client counts as gone, as the tokens made here say; 1 to 600.
+    pub timeout_s: u64,
+    /// Seconds within which clients leave when the server is drained, 0 to 3,600.
+    pub drain_within_s: u64,
+    /// Seconds after which a drained server stops whoever is left, 0 to 86,400.
+    pub drain_limit_s: u64,
     /// Ticks per second, 10 to 128.
     pub tick_rate: u32,
     /// Clients at once, 1 to 4,096.
@@ -44,11 +72,33 @@ pub struct ServerConfig {
     pub record_segments: usize,
 }
 
+/// See [`Duplicates`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DuplicatePolicy {
+    /// The newcomer is refused.
+    Refuse,
+    /// A newer token takes the session over.
+    #[default]
+    Takeover,
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         let (room, arena) = (RoomConfig::default(), ArenaConfig::default());
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000),
+            public: Vec::new(),
+            key_file: None,
+            sessions_per_user: 1,
+            duplicates: DuplicatePolicy::default(),
+            sessions_per_address: 64,
+            joins_per_address_s: 50,
+            grace_s: 30,
+            token_lifetime_s: 30,
+            timeout_s: SESSION_TIMEOUT.as_secs(),
+            drain_within_s: 10,
+            drain_limit_s: 30,
             tick_rate: room.tick_rate,
             max_clients: room.max_clients,
             snapshot_bytes: room.snapshot_bytes,
@@ -129,11 +179,54 @@ impl ServerConfig {
             let allowed = "from 0 (no limit) to 1000 metres".to_string();
             return Err(refuse("relevance_radius_m", self.relevance_radius_m.to_string(), allowed));
         }
-        if !self.listen.ip().is_loopback() {
-            let allowed = "a loopback address (127.0.0.1 or [::1]) until sessions are encrypted".to_string();
-            return Err(refuse("listen", self.listen.to_string(), allowed));
-        }
+        whole("public (addresses)", self.public.len() as u64, 0, TOKEN_SERVERS as u64)?;
+        whole("sessions_per_user", self.sessions_per_user as u64, 1, 64)?;
+        whole("sessions_per_address", self.sessions_per_address as u64, 1, 4_096)?;
+        whole("joins_per_address_s", self.joins_per_address_s.into(), 1, 10_000)?;
+        whole("grace_s", self.grace_s, 0, 3_600)?;
+        whole("token_lifetime_s", self.token_lifetime_s, 1, 3_600)?;
+        whole("timeout_s", self.timeout_s, 1, 600)?;
+        whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
+        whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
         Ok(())
+    }
+
+    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no address to reach.
+    pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
+        match self.public.is_empty() {
+            true => (!bound.ip().is_unspecified()).then(|| vec![bound]),
+            false => Some(self.public.clone()),
+        }
+    }
+
+    /// How sessions are kept.
+    pub fn sessions(&self, key: Key, servers: Vec<SocketAddr>) -> SessionConfig {
+        SessionConfig {
+            // A few more than the room takes, so that it can say that it is full.
+            sessions: self.max_clients + 16,
+            per_user: self.sessions_per_user,
+            duplicates: match self.duplicates {
+                DuplicatePolicy::Refuse => Duplicates::Refuse,
+                DuplicatePolicy::Takeover => Duplicates::TakeOver,
+            },
+            per_address: self.sessions_per_address,
+            joins: Rate { per_second: self.joins_per_address_s, burst: self.joins_per_address_s * 4 },
+            token_lifetime: Duration::from_secs(self.token_lifetime_s),
+            grace: Duration::from_secs(self.grace_s),
+            ..SessionConfig::new(PROTOCOL, key, servers)
+        }
+    }
+
+    /// Makes tokens for a server of this key that clients reach at these addresses.
+    pub fn issuer(&self, key: Key, servers: Vec<SocketAddr>) -> Issuer {
+        let (lifetime, timeout) =
+            (Duration::from_secs(self.token_lifetime_s), Duration::from_secs(self.timeout_s));
+        Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout }
+    }
+
+    /// Within how long clients leave when the server is drained, and when it stops those left.
+    pub fn drain(&self) -> (Duration, Duration) {
+        (Duration::from_secs(self.drain_within_s), Duration::from_secs(self.drain_limit_s))
     }
 
     /// The room's part.
@@ -183,8 +276,16 @@ mod tests {
         let config = ServerConfig { tick_rate: 500, ..ServerConfig::default() };
         let message = config.check("arena.toml").unwrap_err().to_string();
         assert_eq!(message, "arena.toml: `tick_rate` is 500, but must be from 10 to 128");
-        let config = ServerConfig { listen: ([0, 0, 0, 0], 1).into(), ..ServerConfig::default() };
-        assert!(config.check("arena.toml").unwrap_err().to_string().contains("loopback"));
+        let config = ServerConfig { grace_s: 4_000, ..ServerConfig::default() };
+        assert!(config.check("arena.toml").unwrap_err().to_string().contains("grace_s"));
+    }
+
+    #[test]
+    fn a_server_that_listens_everywhere_must_say_where_it_is_reached() {
+        let (mut config, everywhere) = (ServerConfig::default(), "0.0.0.0:40000".parse().unwrap());
+        assert_eq!(config.servers(everywhere), None);
+        config.public = vec!["203.0.113.5:40000".parse().unwrap()];
+        assert_eq!(config.servers(everywhere), Some(config.public.clone()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,11 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// Writes a text file whole.
 pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)
+}
+
+/// Whether only its owner can read a file, as far as the system tells.
+pub fn is_private(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |data| data.permissions().mode() & 0o077 == 0)
 }
 
 /// Resident memory of this process in bytes, where the system tells (Linux, proc(5)).

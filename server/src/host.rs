@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,14 +14,19 @@ use tracing::{debug, info, warn};
 use truetick_netcode::clock;
 use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
 use truetick_netcode::schema::SchemaError;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::drops::Drops;
+use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpStats, UdpTransport};
 use truetick_netcode::transport::{Arrived, wait_readable};
 
 use crate::arena::ArenaGame;
 use crate::config::ServerConfig;
-use crate::core::metrics::{Drops, RoomMetrics};
-use crate::core::room::{AnyRoom, Room};
+use crate::core::any_room::AnyRoom;
+use crate::core::drain::Drain;
+use crate::core::metrics::RoomMetrics;
+use crate::core::room::Room;
 use crate::core::server::{Server, SessionEvent};
 use crate::files::RecordWriter;
 
@@ -38,16 +43,16 @@ pub enum StartError {
     /// The address could not be bound.
     #[error("cannot serve on {0}: {1}")]
     Bind(SocketAddr, io::Error),
-    /// Sessions are not encrypted yet: only this host may reach them.
-    #[error("{0} is not a loopback address: sessions are not encrypted yet")]
-    NotLoopback(SocketAddr),
     /// The file of the recording cannot be written.
     #[error("cannot record to {}: {_1}", _0.display())]
     Record(PathBuf, io::Error),
     /// A game's schema is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The system has no random numbers for the secret.
+    /// Tokens cannot name the server.
+    #[error("clients cannot reach {0}: set `public` to the addresses at which they reach this server")]
+    NoPublicAddress(SocketAddr),
+    /// The system has no random numbers for the secrets.
     #[error("the system gives no random numbers: {0}")]
     Random(rand::rngs::SysError),
     /// The thread could not be started.
@@ -64,7 +69,7 @@ pub struct HostReport {
     pub tick_rate: u32,
     /// Datagrams dropped.
     pub drops: Drops,
-    /// Open sessions.
+    /// Sessions, parked ones included.
     pub sessions: usize,
     /// The socket.
     pub udp: UdpStats,
@@ -76,19 +81,34 @@ pub struct HostReport {
     pub recording_lost: Option<String>,
 }
 
+/// What the server's thread is to do.
+mod order {
+    pub const RUN: u8 = 0;
+    pub const DRAIN: u8 = 1;
+    pub const STOP: u8 = 2;
+}
+
 /// A server that runs until it is stopped.
 pub struct Host {
     address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    issuer: Issuer,
+    order: Arc<AtomicU8>,
     report: Arc<Mutex<HostReport>>,
     thread: JoinHandle<io::Result<()>>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Host {
-    /// Starts a server with one arena.
-    pub fn start_arena(config: &ServerConfig) -> Result<Self, StartError> {
-        let mut server = Server::new(random_secret().map_err(StartError::Random)?);
+    /// Starts a server with one arena; tokens are sealed with `key`.
+    pub fn start_arena(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
+        let bind = |error| StartError::Bind(config.listen, error);
+        let socket = UdpTransport::bind(config.listen, UdpPath::Fastest).map_err(bind)?;
+        let address = socket.local_address().map_err(bind)?;
+        warn_of_small_buffer(&socket);
+        let servers = config.servers(address).ok_or(StartError::NoPublicAddress(address))?;
+        let sessions = config.sessions(key.clone(), servers.clone());
+        let seed = random_seed().map_err(StartError::Random)?;
+        let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
         let game = ArenaGame::new(config.arena())?;
         let mut room = Room::new(game, config.room(), clock::now())?;
         if config.record.is_some() {
@@ -96,33 +116,30 @@ impl Host {
         }
         server.add_room(Box::new(room));
         let record = config.record.as_deref().map(|path| (path, config.record_segments));
-        Self::start(server, config.listen, record)
+        Self::start((server, socket), config.issuer(key, servers), record, config.drain())
     }
 
-    /// Starts a server on a loopback address. What its first room records goes to the file `record`, of which so
-    /// many segments are kept.
-    pub fn start(
-        server: Server,
-        listen: SocketAddr,
+    /// Starts a server behind a socket. What its first room records goes to the file `record`, of which so many
+    /// segments are kept. `drain` is within how long clients leave when it is drained, and when it stops those left.
+    fn start(
+        (server, socket): (Server, UdpTransport),
+        issuer: Issuer,
         record: Option<(&Path, usize)>,
+        drain: (Duration, Duration),
     ) -> Result<Self, StartError> {
-        if !listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(listen));
-        }
-        let bind = |error| StartError::Bind(listen, error);
-        let socket = UdpTransport::bind(listen, UdpPath::Fastest).map_err(bind)?;
-        let address = socket.local_address().map_err(bind)?;
-        warn_of_small_buffer(&socket);
+        let address = socket.local_address().map_err(|error| StartError::Bind(issuer.servers[0], error))?;
         let start = |(path, keep)| {
             RecordWriter::start(path, keep).map_err(|error| StartError::Record(PathBuf::from(path), error))
         };
         let recording = record.map(start).transpose()?;
-        let (stop, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(HostReport::default())));
+        let (order, report) =
+            (Arc::new(AtomicU8::new(order::RUN)), Arc::new(Mutex::new(HostReport::default())));
         let (end, ended) = mpsc::channel();
         let mut run = Run {
             server,
             socket,
-            stop: stop.clone(),
+            order: order.clone(),
+            drain,
             report: report.clone(),
             recording,
             lost: None,
@@ -133,7 +150,7 @@ impl Host {
             .spawn(move || run.run())
             .map_err(StartError::Thread)?;
         info!(%address, "serving");
-        Ok(Self { address, stop, report, thread, ended })
+        Ok(Self { address, issuer, order, report, thread, ended })
     }
 
     /// Where it serves.
@@ -141,19 +158,29 @@ impl Host {
         self.address
     }
 
+    /// Makes tokens for it.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
     /// Its figures, at most a second old.
     pub fn report(&self) -> HostReport {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it still runs; it ends by itself only on an error.
+    /// Whether it still runs; it ends by itself when it is drained, or on an error.
     pub fn is_running(&self) -> bool {
         !matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Disconnected))
     }
 
+    /// Sends its clients away, spread over a while; then it ends.
+    pub fn drain(&self) {
+        self.order.fetch_max(order::DRAIN, Ordering::Relaxed);
+    }
+
     /// Ends it: clients are told, figures are final.
     pub fn stop(self) -> io::Result<HostReport> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.order.store(order::STOP, Ordering::Relaxed);
         match self.thread.join() {
             Ok(result) => result?,
             Err(_) => return Err(io::Error::other("the server's thread panicked")),
@@ -165,7 +192,8 @@ impl Host {
 struct Run {
     server: Server,
     socket: UdpTransport,
-    stop: Arc<AtomicBool>,
+    order: Arc<AtomicU8>,
+    drain: (Duration, Duration),
     report: Arc<Mutex<HostReport>>,
     recording: Option<RecordWriter>,
     /// Why the recording ended before the room.
@@ -177,7 +205,7 @@ struct Run {
 impl Run {
     fn run(&mut self) -> io::Result<()> {
         let ended = self.run_until_stopped();
-        self.server.stop(&mut self.socket);
+        self.server.stop(clock::now(), &mut self.socket);
         self.end_recording();
         self.publish();
         info!("stopped");
@@ -185,10 +213,24 @@ impl Run {
     }
 
     fn run_until_stopped(&mut self) -> io::Result<()> {
-        let mut publish_at = clock::now();
-        while !self.stop.load(Ordering::Relaxed) {
+        let (mut publish_at, mut draining) = (clock::now(), false);
+        loop {
+            match self.order.load(Ordering::Relaxed) {
+                order::STOP => break,
+                order::DRAIN if !draining => {
+                    draining = true;
+                    let ((within, limit), now) = (self.drain, clock::now());
+                    info!(clients = self.server.sessions(), ?within, ?limit, "draining");
+                    self.server.drain(Drain::new(now.as_micros() as u32, within, limit, now));
+                }
+                _ => {}
+            }
+            if draining && self.server.is_drained(clock::now()) {
+                break;
+            }
             let Some(deadline) = self.server.next_deadline() else { break };
             self.gather_until(deadline)?;
+            self.server.set_wall(clock::now(), clock::unix_now());
             self.server.tick(&mut clock::now, &mut self.socket);
             self.log_sessions();
             self.keep_recording();
@@ -235,7 +277,7 @@ impl Run {
         let report = HostReport {
             rooms,
             tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
-            drops: self.server.drops(),
+            drops: *self.server.drops(),
             sessions: self.server.sessions(),
             udp: self.socket.stats(),
             cpu: clock::thread_cpu(),
@@ -279,7 +321,13 @@ impl Run {
     fn log_sessions(&mut self) {
         while let Some(event) = self.server.poll_event() {
             match event {
-                SessionEvent::Joined(client, address) => debug!(client = client.0, %address, "joined"),
+                SessionEvent::Joined(client, user, address) => {
+                    debug!(client = client.0, user = user.0, %address, "joined");
+                }
+                SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
+                SessionEvent::Resumed { client, address, anew } => {
+                    debug!(client = client.0, %address, anew, "came back");
+                }
                 SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
                     warn!(
                         client = client.0,
@@ -299,8 +347,15 @@ fn random_u64() -> Result<u64, rand::rngs::SysError> {
     rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
 }
 
-fn random_secret() -> Result<(u64, u64), rand::rngs::SysError> {
-    Ok((random_u64()?, random_u64()?))
+fn random_seed() -> Result<[u8; 32], rand::rngs::SysError> {
+    let mut seed = [0; 32];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)?;
+    Ok(seed)
+}
+
+/// A new key, from the system's random numbers.
+pub fn random_key() -> Result<Key, StartError> {
+    random_seed().map(Key::new).map_err(StartError::Random)
 }
 
 fn warn_of_small_buffer(socket: &UdpTransport) {

@@ -10,4 +10,5 @@ pub mod config;
 pub mod core;
 pub mod files;
 pub mod host;
+pub mod keys;
 pub mod recording;

@@ -1,4 +1,4 @@
-//! `truetick-server`: one arena on a UDP socket, until SIGINT or SIGTERM.
+//! `truetick-server`: one arena on a UDP socket. SIGTERM drains it, SIGINT ends it at once.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -6,23 +6,40 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::{Args, Parser, Subcommand};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use truetick_netcode::clock;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::token::Purpose;
 use truetick_server::config::ServerConfig;
-use truetick_server::host::Host;
+use truetick_server::host::{Host, random_key};
+use truetick_server::keys;
 
 /// An authoritative game-state server: one arena over UDP.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Configuration file (TOML); flags override its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to serve on (loopback only until sessions are encrypted)
+    /// Address to serve on
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Address at which clients reach it, if that is another; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    public: Vec<SocketAddr>,
+    /// File with the key that tokens are sealed with; or the key in TRUETICK_KEY
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// Ticks per second, 10 to 128
     #[arg(long, value_name = "HZ")]
     tick_rate: Option<u32>,
@@ -43,6 +60,36 @@ struct Arguments {
     record_state: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Print a new key
+    Key,
+    /// Print a connect token for one user, in base64
+    Token(TokenArguments),
+}
+
+#[derive(Args)]
+struct TokenArguments {
+    /// File with the servers' key; or the key in TRUETICK_KEY
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// A server's address; up to 32, which the client tries in turn
+    #[arg(long, value_name = "ADDRESS", required = true, num_args = 1..=32)]
+    server: Vec<SocketAddr>,
+    /// Who the token is for
+    #[arg(long, value_name = "N")]
+    user: u64,
+    /// The room
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    room: u16,
+    /// Seconds that it is good for
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    lifetime: u64,
+    /// Seconds of silence after which client and server give up
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+}
+
 impl Arguments {
     fn server_config(&self) -> Result<ServerConfig, truetick_server::config::ConfigError> {
         let mut config = match &self.config {
@@ -54,6 +101,10 @@ impl Arguments {
             None => ServerConfig::default(),
         };
         config.listen = self.listen.unwrap_or(config.listen);
+        if !self.public.is_empty() {
+            config.public = self.public.clone();
+        }
+        config.key_file = self.key_file.clone().or(config.key_file);
         config.tick_rate = self.tick_rate.unwrap_or(config.tick_rate);
         config.max_clients = self.max_clients.unwrap_or(config.max_clients);
         config.drones = self.drones.unwrap_or(config.drones);
@@ -68,9 +119,18 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // What a command prints goes to standard output, and nothing else does.
+    let quiet = arguments.command.is_some();
+    let writer =
+        if quiet { BoxMakeWriter::new(std::io::stderr) } else { BoxMakeWriter::new(std::io::stdout) };
     let ansi = std::io::stdout().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).init();
-    match run(&arguments) {
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(writer).init();
+    let done = match &arguments.command {
+        None => serve(&arguments),
+        Some(Command::Key) => print_key(),
+        Some(Command::Token(token)) => print_token(token),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             error!("{message}");
@@ -79,20 +139,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+fn print_key() -> Done {
+    println!("{}", random_key()?.to_hex());
+    Ok(())
+}
+
+fn print_token(arguments: &TokenArguments) -> Done {
+    let key = keys::load(arguments.key_file.as_deref())?;
+    let config = ServerConfig {
+        token_lifetime_s: arguments.lifetime,
+        timeout_s: arguments.timeout,
+        ..ServerConfig::default()
+    };
+    let issuer = config.issuer(key, arguments.server.clone());
+    let purpose = Purpose { room: arguments.room, ..Purpose::default() };
+    let mut chances = StdRng::from_seed(*random_key()?.bytes());
+    let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut chances);
+    println!("{}", BASE64_STANDARD.encode(*token.to_bytes()));
+    Ok(())
+}
+
+fn serve(arguments: &Arguments) -> Done {
     let config = arguments.server_config()?;
+    let key = keys::load(config.key_file.as_deref())?;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     control.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let host = Host::start_arena(&config)?;
-        let mut every = tokio::time::interval(Duration::from_secs(10));
-        every.tick().await;
+        let host = Host::start_arena(&config, key)?;
+        let mut every = tokio::time::interval(Duration::from_millis(100));
+        let (mut looks, mut draining) = (0, false);
         while host.is_running() {
             tokio::select! {
                 _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = every.tick() => log_figures(&host),
+                _ = terminate.recv() => match std::mem::replace(&mut draining, true) {
+                    false => host.drain(),
+                    true => break,
+                },
+                _ = every.tick() => looks += 1,
+            }
+            if looks == LOG_EVERY {
+                looks = 0;
+                log_figures(&host);
             }
         }
         let report = host.stop()?;
@@ -100,6 +190,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         Ok(())
     })
 }
+
+/// Looks at the server, ten a second, between two lines of figures.
+const LOG_EVERY: u32 = 100;
 
 fn log_figures(host: &Host) {
     let report = host.report();

@@ -1,14 +1,19 @@
 //! The server's program as its user meets it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::token::{ConnectToken, PrivateToken};
 
 use rustix::process::{Pid, Signal, kill_process};
+use truetick_server::keys::KEY_VARIABLE;
 
 fn server(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-server"));
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).env(KEY_VARIABLE, "2a".repeat(32));
     command
 }
 
@@ -38,9 +43,41 @@ fn bad_configuration_names_file_key_and_what_is_allowed() {
 }
 
 #[test]
-fn nothing_but_loopback_is_served() {
+fn a_server_that_listens_everywhere_must_say_where_it_is_reached() {
     let said = refused(&["--listen", "0.0.0.0:0"]);
-    assert!(said.contains("`listen`") && said.contains("loopback"), "{said}");
+    assert!(said.contains("`public`"), "{said}");
+}
+
+#[test]
+fn without_a_key_nothing_is_served_and_how_to_make_one_is_said() {
+    let output = server(&["--listen", "127.0.0.1:0"]).env_remove(KEY_VARIABLE).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && said.contains("truetick-server key"), "{said}");
+    let path = config_file("bad-key", "not a key");
+    let said = refused(&["--key-file", path.to_str().unwrap()]);
+    assert!(said.contains("64 hexadecimal digits") && !said.contains("not a key"), "{said}");
+}
+
+/// Runs a command to its end; returns what it prints.
+fn printed(arguments: &[&str]) -> String {
+    let output = server(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+#[test]
+fn keys_and_tokens_are_printed_alone() {
+    let key = printed(&["key"]);
+    assert!(Key::from_hex(&key).is_ok() && printed(&["key"]) != key);
+    let path = config_file("token-key", &key);
+    let token =
+        printed(&["token", "--key-file", path.to_str().unwrap(), "--server", "127.0.0.1:5", "--user", "9"]);
+    let token = ConnectToken::from_bytes(&BASE64_STANDARD.decode(token).unwrap()).unwrap();
+    assert_eq!(token.servers, ["127.0.0.1:5".parse().unwrap()]);
+    let key = Key::from_hex(&key).unwrap();
+    let private =
+        PrivateToken::open(&token.sealed, &key, token.protocol, token.expires, &token.nonce).unwrap();
+    assert_eq!((private.user.0, token.expires - token.created), (9, 30));
 }
 
 fn wait_until_serving(child: &mut Child) -> BufReader<std::process::ChildStdout> {

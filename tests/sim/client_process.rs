@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
-use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::client::runtime::{ClientState, End};
 use truetick_netcode::client::stats::ClientStats;
-use truetick_netcode::connection::DisconnectReason;
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
@@ -42,13 +44,14 @@ impl ClientProcess {
     /// A client that begins to join when its clock shows `start`.
     pub fn new(
         kinds: &Arc<ArenaSchema>,
+        token: ConnectToken,
         seed: u64,
         start: Timestamp,
         clock: VirtualClock,
         (path, socket_bytes): (usize, usize),
     ) -> Self {
         Self {
-            bot: BotClient::new(kinds.clone(), seed, start),
+            bot: BotClient::new(kinds.clone(), token, seed, start),
             wrong: Vec::new(),
             events: Vec::new(),
             process: Process::new(clock, socket_bytes),
@@ -59,6 +62,11 @@ impl ClientProcess {
             rejoin_at: None,
             past: ClientStats::default(),
         }
+    }
+
+    /// Who it is: the same in each of its lives.
+    pub fn user(&self) -> UserId {
+        UserId(self.seed)
     }
 
     /// Whether its process runs.
@@ -83,13 +91,13 @@ impl ClientProcess {
     }
 
     /// It starts a new life now: a new process, or a new session after the last one ended.
-    pub(crate) fn restart(&mut self, kinds: &Arc<ArenaSchema>, now: Timestamp) {
+    pub(crate) fn restart(&mut self, kinds: &Arc<ArenaSchema>, token: ConnectToken, now: Timestamp) {
         self.past = self.stats();
         self.life += 1;
         self.down = false;
         self.rejoin_at = None;
         let seed = self.seed.wrapping_add(self.life << 40);
-        self.bot = BotClient::new(kinds.clone(), seed, self.process.clock.at(now));
+        self.bot = BotClient::new(kinds.clone(), token, seed, self.process.clock.at(now));
         self.wrong.clear();
         self.events.clear();
     }
@@ -98,11 +106,9 @@ impl ClientProcess {
     /// will joins again after a moment.
     pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
         match self.bot.runtime().state() {
-            ClientState::Connecting | ClientState::Playing => self.bot.next_timeout(),
-            ClientState::Ended(DisconnectReason::Left) => Timestamp::from_nanos(u64::MAX),
-            ClientState::Ended(_) | ClientState::Denied(..) => {
-                *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)
-            }
+            ClientState::Connecting | ClientState::Playing | ClientState::Silent => self.bot.next_timeout(),
+            ClientState::Ended(End::Told(DisconnectReason::Left)) => Timestamp::from_nanos(u64::MAX),
+            ClientState::Ended(_) => *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER),
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use truetick_netcode::client::snapshot_buffer::Remote;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::replication::{NetId, delta};
 use truetick_netcode::schema::Audience;
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
+use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::game::Game;
-use truetick_server::core::room::AnyRoom;
 
 use crate::world::Sim;
 

@@ -58,9 +58,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether a session ends by it, so that its client must be silent for long and join anew.
+    /// Whether a session may end by it, or a client's token come to nothing, so that it must wait for long and join anew.
     pub fn ends_sessions(self) -> bool {
-        matches!(self, Self::CrashServer | Self::PowerCut | Self::ChangeAddress(_))
+        match self {
+            Self::CrashServer | Self::PowerCut | Self::ChangeAddress(_) => true,
+            // The token of a client that is just joining may have expired by it.
+            Self::JumpWall { by_ms } => by_ms > 25_000,
+            _ => false,
+        }
     }
 
     /// Whose it is, where it concerns one client.

@@ -4,6 +4,7 @@ use std::ops::Add;
 use std::time::Duration;
 
 use truetick_netcode::client::stats::ClientStats;
+use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -64,7 +65,7 @@ impl Sim {
             commands.rejected,
             stats.resyncs,
             stats.decode_errors,
-            core.drops().malformed,
+            core.drops().count(DropReason::Malformed),
         ]
     }
 
@@ -81,7 +82,8 @@ impl Sim {
             (Mark::Overflowed, links.overflowed),
             (Mark::Clogged, links.clogged),
             (Mark::CopyStale, clients.stale),
-            (Mark::DamageRefused, clients.decode_errors),
+            (Mark::DamageRefused, clients.refused),
+            (Mark::SilenceNoticed, clients.silences),
         ] {
             marks.add(mark, count);
         }

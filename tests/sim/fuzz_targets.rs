@@ -5,19 +5,24 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use crate::entry;
 use crate::script::script;
 use crate::tap::Tap;
 use truetick_client_sim::bot_client::BotClient;
-use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::bits::BitReader;
 use truetick_netcode::command::read_commands;
-use truetick_netcode::connection::{Connection, read_disconnect};
-use truetick_netcode::handshake::{ClientHandshake, Cookies, JoinRequest};
-use truetick_netcode::limits::DATAGRAM_BYTES;
+use truetick_netcode::connection::Connection;
+use truetick_netcode::farewell::Farewell;
 use truetick_netcode::messages::{ClientMessage, ServerMessage, decode};
-use truetick_netcode::packet::{self, CHECKSUM_BYTES, PROTOCOL_KEY};
+use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::replication::delta;
 use truetick_netcode::replication::snapshot::SnapshotHeader;
 use truetick_netcode::schema::Audience;
+use truetick_netcode::session::client::SessionClient;
+use truetick_netcode::session::crypto::{Key, PacketKey};
+use truetick_netcode::session::packet::{self, Kind, Outer, PAYLOAD_BYTES};
+use truetick_netcode::session::server::SessionServer;
+use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::config::ServerConfig;
@@ -52,27 +57,31 @@ fn arena() -> ArenaGame {
 }
 
 fn server() -> Server {
-    let mut server = Server::new((1, 2));
+    let mut server = entry::server(at(0));
     server.add_room(Box::new(Room::new(arena(), RoomConfig::default(), at(0)).unwrap()));
     server
 }
 
 fn client() -> BotClient {
-    BotClient::new(kinds(), 4, at(0))
+    BotClient::new(kinds(), token(), 4, at(0))
 }
 
-/// What server and client said to each other in each millisecond, and their session's key.
+/// The token of the genuine client.
+fn token() -> ConnectToken {
+    entry::token(4, 0, at(0))
+}
+
+/// What server and client said to each other in each millisecond.
 struct Talk {
     up: Vec<Vec<Vec<u8>>>,
     down: Vec<Vec<Vec<u8>>>,
-    key: u64,
 }
 
 fn talk() -> &'static Talk {
     static TALK: OnceLock<Talk> = OnceLock::new();
     TALK.get_or_init(|| {
         let (mut server, mut client) = (server(), client());
-        let mut talk = Talk { up: Vec::new(), down: Vec::new(), key: 0 };
+        let mut talk = Talk { up: Vec::new(), down: Vec::new() };
         for ms in 0..GENUINE_MS + 200 {
             let mut tap = Tap::default();
             server.send_replies(&mut tap);
@@ -85,14 +94,19 @@ fn talk() -> &'static Talk {
             talk.up.push(up);
             talk.down.push(down);
         }
-        talk.key = client.runtime().connection().unwrap().key();
         talk
     })
 }
 
-/// A genuine datagram of the session, changed as `input` says and sealed again, so that it passes for one.
-fn forge(genuine: &[u8], edits: &[u8]) -> Vec<u8> {
-    let mut body = genuine[..genuine.len() - CHECKSUM_BYTES].to_vec();
+/// A genuine payload of the session, changed as `input` says and sealed again, so that it passes for one; `None` for
+/// what is no payload.
+fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Outer::Sealed(header)) = packet::read_outer(genuine) else { return None };
+    let (key, mut genuine) = (PacketKey::new(key), genuine.to_vec());
+    let mut body = packet::open(header, PROTOCOL, &key, &mut genuine).ok()?.to_vec();
+    if header.kind != Kind::Payload {
+        return None;
+    }
     for edit in edits.chunks_exact(4) {
         let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % body.len();
         match edit[2] % 4 {
@@ -102,11 +116,16 @@ fn forge(genuine: &[u8], edits: &[u8]) -> Vec<u8> {
             _ => body.extend_from_slice(&edit[3..]),
         }
     }
-    body.truncate(DATAGRAM_BYTES - CHECKSUM_BYTES);
-    let mut writer = BitWriter::new();
-    writer.write_bytes(&body);
-    packet::seal(&mut writer, talk().key);
-    writer.bytes().to_vec()
+    body.truncate(PAYLOAD_BYTES);
+    let mut datagram = Vec::new();
+    packet::seal((Kind::Payload, header.sequence), PROTOCOL, &key, &body, &mut datagram);
+    Some(datagram)
+}
+
+/// The payloads that one side sent after the genuine part.
+fn payloads(said: &[Vec<Vec<u8>>], key: &Key) -> Vec<Vec<u8>> {
+    let later = said[GENUINE_MS as usize..].iter().flatten();
+    later.filter(|bytes| forge(bytes, key, &[]).is_some()).cloned().collect()
 }
 
 /// Splits an input into the edits of several datagrams.
@@ -163,10 +182,13 @@ fn server_session(input: &[u8]) {
         server.tick(&mut || at(ms), &mut tap);
         talk.up[ms as usize].iter().for_each(|bytes| server.receive(FROM.into(), bytes, at(ms)));
     }
-    let genuine: Vec<&Vec<u8>> = talk.up[GENUINE_MS as usize..].iter().flatten().collect();
+    assert_eq!(server.sessions(), 1);
+    let key = token().client_key.clone();
+    let genuine = payloads(&talk.up, &key);
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
-        server.receive(FROM.into(), &forge(genuine[i % genuine.len()], edits), now);
+        let forged = forge(&genuine[i % genuine.len()], &key, edits);
+        server.receive(FROM.into(), &forged.expect("a payload"), now);
         server.tick(&mut || now, &mut tap);
     }
 }
@@ -178,10 +200,13 @@ fn client_session(input: &[u8]) {
         talk.down[ms as usize].iter().for_each(|bytes| client.receive(bytes, at(ms)));
         client.advance(at(ms));
     }
-    let genuine: Vec<&Vec<u8>> = talk.down[GENUINE_MS as usize..].iter().flatten().collect();
+    assert!(client.runtime().id().is_some());
+    let key = token().server_key.clone();
+    let genuine = payloads(&talk.down, &key);
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
-        client.receive(&forge(genuine[i % genuine.len()], edits), now);
+        let forged = forge(&genuine[i % genuine.len()], &key, edits);
+        client.receive(&forged.expect("a payload"), now);
         client.advance(now);
     }
 }
@@ -192,21 +217,35 @@ fn any_datagram(bytes: &[u8]) {
     client().receive(bytes, at(0));
 }
 
-/// Every kind of packet outside of sessions, its checksum right.
+/// Every kind of sealed packet with any contents, at both sides of a session that is being opened.
 fn handshake(bytes: &[u8]) {
-    let mut writer = BitWriter::new();
-    writer.write_bytes(&bytes[..bytes.len().min(DATAGRAM_BYTES - CHECKSUM_BYTES)]);
-    packet::seal(&mut writer, PROTOCOL_KEY);
-    let sealed = writer.bytes();
-    let _ = packet::peek_kind(sealed);
-    let cookies = Cookies::new((1, 2));
-    let _ = cookies.challenge(sealed, FROM.into(), at(0));
-    let _ = cookies.check(sealed, FROM.into(), at(0));
-    let join = JoinRequest { nonce: 1, room: 0, schema: 2 };
-    let _ = ClientHandshake::new(join, at(0)).receive(sealed, at(0));
-    let _ = read_disconnect(sealed, PROTOCOL_KEY);
-    if let Ok((_, reader)) = Connection::new(PROTOCOL_KEY, at(0)).open(sealed, at(0)) {
-        let _ = reader.finish();
+    let Some((kind, contents)) = bytes.split_first() else { return };
+    let kinds =
+        [Kind::Denied, Kind::Challenge, Kind::Response, Kind::KeepAlive, Kind::Payload, Kind::Disconnect];
+    let seal = |key: &Key, sequence| {
+        let (mut datagram, kind) = (Vec::new(), kinds[usize::from(kind % 6)]);
+        let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
+        packet::seal((kind, sequence), PROTOCOL, &PacketKey::new(key), contents, &mut datagram);
+        datagram
+    };
+    let (token, mut tap) = (token(), Tap::default());
+    let mut server = SessionServer::new(entry::session_config(), [7; 32], at(0), entry::wall(at(0)));
+    let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, at(0));
+    for step in 0..4 {
+        let _ = server.receive(FROM.into(), &seal(&token.client_key, 1_000 + step), at(step));
+        let _ = client.receive(&seal(&token.server_key, 1_000 + step), at(step));
+        if let Some(sent) = client.poll(at(step)) {
+            let _ = server.receive(FROM.into(), &sent, at(step));
+        }
+        server.update(at(step));
+        server.send_replies(&mut tap);
+        for (_, sent) in tap.0.drain(..) {
+            let _ = client.receive(&sent, at(step));
+        }
+    }
+    let _ = ConnectToken::from_bytes(bytes);
+    if let Ok((_, reader)) = Connection::new(1, at(0)).open(bytes, at(0)) {
+        let _ = Farewell::read(reader);
     }
 }
 

@@ -64,7 +64,8 @@ impl Sim {
             Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
             Fault::CrashClient(client) if !self.clients[client].is_up() => {
-                self.clients[client].restart(&self.kinds, self.now);
+                let token = self.token(client);
+                self.clients[client].restart(&self.kinds, token, self.now);
                 self.schedule_client(client);
             }
             Fault::CrashServer | Fault::PowerCut if self.server.core().is_none() => {

@@ -1,11 +1,13 @@
 //! The simulator: the whole system in one thread under virtual time, from one seed. What it does, how a story is
 //! told with it, and how a new fault joins it stands in `tests/README.md`.
 
+pub mod arrivals;
 pub mod chatter;
 pub mod check;
 pub mod client_process;
 pub mod convergence;
 pub mod disk;
+pub mod entry;
 pub mod event_queue;
 pub mod fault;
 pub mod figures;

@@ -31,6 +31,10 @@ pub struct SimConfig {
     pub socket_bytes: usize,
     /// Whether the server records its room.
     pub record: bool,
+    /// How long the place of a silent client is kept.
+    pub grace: Duration,
+    /// Sessions that the server can hold.
+    pub sessions: usize,
 }
 
 impl Default for SimConfig {
@@ -45,6 +49,8 @@ impl Default for SimConfig {
             // The default of most systems.
             socket_bytes: 208 * 1_024,
             record: false,
+            grace: Duration::from_secs(30),
+            sessions: 300,
         }
     }
 }
@@ -113,7 +119,8 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes, record } = &self.config;
+        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes, record, .. } =
+            &self.config;
         writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
         let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(

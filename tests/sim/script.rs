@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::handshake::ClientId;
+use truetick_netcode::session::ClientId;
 use truetick_server::core::simulation::TickInput;
 use truetick_shared::arena::ArenaCommand;
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use truetick_netcode::time::Timestamp;
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::server::SessionConfig;
+use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::room::{AnyRoom, Room, RoomConfig};
+use truetick_server::core::any_room::AnyRoom;
+use truetick_server::core::room::{Room, RoomConfig};
 use truetick_server::core::server::Server;
 
 use crate::chatter::Chatter;
+use crate::entry::session_config;
 use crate::mark::{Mark, Marks};
 use crate::plan::SimConfig;
 use crate::process::Process;
@@ -41,7 +45,9 @@ impl ServerProcess {
     pub(crate) fn start(&mut self, now: Timestamp) {
         let shown = self.process.clock.at(now);
         let seed = self.config.seed.wrapping_add(self.life << 32);
-        let mut core = Server::new((seed, !seed));
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut core = Server::new(self.session_config(), secret, shown, self.wall(now));
         let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
         let mut room = Room::new(self.game(), room, shown).expect("the arena's schema is valid");
         if let Some(keeper) = &mut self.keeper {
@@ -51,6 +57,15 @@ impl ServerProcess {
         core.add_room(Box::new(room));
         self.core = Some(core);
         self.life += 1;
+    }
+
+    fn session_config(&self) -> SessionConfig {
+        SessionConfig { grace: self.config.grace, sessions: self.config.sessions, ..session_config() }
+    }
+
+    /// What the wall shows the server.
+    pub fn wall(&self, now: Timestamp) -> UnixTime {
+        UnixTime::from_millis(self.process.clock.wall_ms(now) as u64)
     }
 
     fn game(&self) -> Chatter<ArenaGame> {
@@ -123,6 +138,6 @@ impl ServerProcess {
         marks.add(Mark::CommandRefused, metrics.commands.rejected);
         marks.add(Mark::Deferred, metrics.deferred);
         marks.add(Mark::SeveralPackets, metrics.packets_out - metrics.snapshots);
-        marks.add(Mark::DamageRefused, core.drops().malformed);
+        marks.add(Mark::DamageRefused, core.drops().count(DropReason::Forged));
     }
 }

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::runtime::ClientEvent;
-use truetick_netcode::connection::DisconnectReason;
+use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::room::AnyRoom;
+use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::server::{Server, SessionEvent};
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
 use crate::client_process::ClientProcess;
+use crate::entry::{WALL_MS, tokens};
 use crate::event_queue::EventQueue;
 use crate::fault::Scheduled;
 use crate::mark::{Mark, Marks};
@@ -73,20 +77,15 @@ pub struct Sim {
     chances: Xoshiro256PlusPlus,
     trace: Option<Trace>,
     /// What came out of the network in the last run.
-    recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    pub(crate) recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    tokens: TokenSource,
 }
 
 /// Events at one moment, after which something must be going round in circles.
 const EVENTS_AT_ONCE: u32 = 100_000;
 
 /// Datagrams kept of a run.
-const RECENT: usize = 32;
-
-/// The server's address.
-const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
-
-/// What a server's wall shows when a run starts: 2026-01-01.
-const START_WALL_MS: i64 = 1_767_225_600_000;
+pub(crate) const RECENT: usize = 32;
 
 /// What the server sends goes into the network.
 struct Wire<'a> {
@@ -137,6 +136,7 @@ impl Sim {
             chances,
             trace,
             recent: Vec::new(),
+            tokens: tokens(config.seed),
         };
         for i in 0..config.clients {
             let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
@@ -157,14 +157,21 @@ impl Sim {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
         let clock = random_clock(&mut self.chances, self.drift_ppm, self.now);
+        let token = self.tokens.issue(UserId(seed), 0, self.server.wall(start));
         self.clients.push(ClientProcess::new(
             &self.kinds,
+            token,
             seed,
             clock.at(start),
             clock,
             (path, self.socket_bytes),
         ));
         self.schedule_client(client);
+    }
+
+    /// A new token for a client, from an issuer that has the server's clock on the wall.
+    pub(crate) fn token(&mut self, client: usize) -> ConnectToken {
+        self.tokens.issue(self.clients[client].user(), 0, self.server.wall(self.now))
     }
 
     /// The server's core, which must be up.
@@ -243,45 +250,8 @@ impl Sim {
         }
     }
 
-    fn deliver(&mut self, path: usize, way: Way) {
-        for bytes in self.network.arrivals((path, way), self.now, &mut self.events) {
-            if self.recent.len() < RECENT {
-                let (server, client) = (SERVER.into(), self.network.address(path));
-                let (from, to) = if way == Way::Up { (client, server) } else { (server, client) };
-                self.recent.push((from, to, bytes.clone()));
-            }
-            match way {
-                Way::Up => self.arrive_at_server(path, bytes),
-                Way::Down => self.arrive_at_client(path, bytes),
-            }
-        }
-    }
-
-    fn arrive_at_server(&mut self, path: usize, bytes: Vec<u8>) {
-        if self.server.core().is_none() {
-            return;
-        }
-        if self.server.process.is_paused(self.now) {
-            return self.server.process.hold(path, bytes, self.now, (Mark::ServerPaused, &mut self.marks));
-        }
-        let shown = self.server.process.clock.at(self.now);
-        self.server_takes(path, &bytes, shown);
-        self.after_server();
-    }
-
-    fn server_takes(&mut self, path: usize, bytes: &[u8], arrived: Timestamp) {
-        let address = self.network.address(path);
-        let Some(core) = self.server.core_mut() else { return };
-        let taken = |core: &Server| core.session(address).map(|(id, c)| (id, c.traffic().packets_in));
-        let before = taken(core);
-        core.receive(address, bytes, arrived);
-        if before.is_some() && taken(core) > before {
-            self.checks.packet_taken((path, Way::Up), bytes);
-        }
-    }
-
     /// What the server does at once when a datagram came: it answers handshakes, and notes who is there.
-    fn after_server(&mut self) {
+    pub(crate) fn after_server(&mut self) {
         let Some(core) = self.server.core_mut() else { return };
         let now = self.now;
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
@@ -291,8 +261,12 @@ impl Sim {
             told.push(event);
         }
         for event in told {
-            if let SessionEvent::Ended(_, DisconnectReason::TimedOut) = event {
-                self.marks.hit(Mark::TimedOut);
+            match event {
+                SessionEvent::Parked(_) => self.marks.hit(Mark::TimedOut),
+                SessionEvent::Resumed { anew: false, .. } => self.marks.hit(Mark::Resumed),
+                SessionEvent::Resumed { anew: true, .. } => self.marks.hit(Mark::TakenOver),
+                SessionEvent::Ended(_, DisconnectReason::TimedOut) => self.marks.hit(Mark::GraceOver),
+                _ => {}
             }
             self.checks.session_changed(&event, self.server.core(), &self.network);
             self.tell(&format!("server: {event:?}"));
@@ -305,7 +279,9 @@ impl Sim {
         }
         self.after_server();
         let (now, shown) = (self.now, self.server.process.clock.at(self.now));
+        let wall = self.server.wall(now);
         let Some(core) = self.server.core_mut() else { return };
+        core.set_wall(shown, wall);
         let before = core.rooms()[0].timeline().next();
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         core.tick(&mut || shown, &mut Wire { network, events, marks, now });
@@ -334,35 +310,6 @@ impl Sim {
         }
     }
 
-    fn arrive_at_client(&mut self, path: usize, bytes: Vec<u8>) {
-        let at = self.network.client(path);
-        let client = &mut self.clients[at];
-        if client.path != path {
-            return self.marks.hit(Mark::AddressChanged);
-        }
-        if !client.is_up() {
-            return;
-        }
-        if client.process.is_paused(self.now) {
-            return client.process.hold(path, bytes, self.now, (Mark::ClientPaused, &mut self.marks));
-        }
-        let shown = client.process.clock.at(self.now);
-        self.client_takes(at, &bytes, shown);
-        self.after_client(at);
-    }
-
-    fn client_takes(&mut self, at: usize, bytes: &[u8], arrived: Timestamp) {
-        let client = &mut self.clients[at];
-        let taken = |client: &ClientProcess| {
-            client.bot.runtime().connection().map(|connection| connection.traffic().packets_in)
-        };
-        let before = taken(client);
-        client.bot.receive(bytes, arrived);
-        if before.is_some() && taken(client) > before {
-            self.checks.packet_taken((client.path, Way::Down), bytes);
-        }
-    }
-
     fn run_client(&mut self, at: usize) {
         if !self.clients[at].is_up() {
             return;
@@ -373,7 +320,8 @@ impl Sim {
         let client = &mut self.clients[at];
         let shown = client.process.clock.at(self.now);
         if client.wants_to_rejoin(shown) {
-            client.restart(&self.kinds, self.now);
+            let token = self.token(at);
+            self.clients[at].restart(&self.kinds, token, self.now);
             self.marks.hit(Mark::ClientCameBack);
             self.tell(&format!("client {at}: joins again"));
         }
@@ -382,7 +330,7 @@ impl Sim {
     }
 
     /// What a client sends and tells after it did something.
-    fn after_client(&mut self, at: usize) {
+    pub(crate) fn after_client(&mut self, at: usize) {
         let client = &mut self.clients[at];
         while let Some(bytes) = client.bot.poll_transmit() {
             let to = (&mut self.events, &mut self.marks);
@@ -420,26 +368,11 @@ impl Sim {
             client.process.wake(next, self.now, Event::ClientWakes(at), &mut self.events);
         }
     }
-
-    /// Some of what came out of the network in the last run, as (from, to, bytes).
-    pub fn recent_datagrams(&self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
-        self.recent.clone()
-    }
-
-    /// Hands over a datagram at once that nobody sent.
-    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        if to == SERVER.into() {
-            let shown = self.server.process.clock.at(self.now);
-            self.core_mut().receive(from, bytes, shown);
-        } else if let Some(path) = self.network.path_of(to) {
-            self.arrive_at_client(path, bytes.to_vec());
-        }
-    }
 }
 
 fn random_clock(chances: &mut Xoshiro256PlusPlus, drift_ppm: i32, now: Timestamp) -> VirtualClock {
     let shown = Timestamp::from_micros(chances.random_range(0..1_000_000_000_000));
-    let mut clock = VirtualClock::new(now, shown, START_WALL_MS);
+    let mut clock = VirtualClock::new(now, shown, WALL_MS as i64);
     if drift_ppm > 0 {
         clock.set_drift_ppm(now, chances.random_range(-drift_ppm..=drift_ppm));
     }

@@ -1,16 +1,18 @@
-//! One client of one room: handshake, packets, clock, prediction and interpolation put together.
+//! One client of one room: session, packets, clock, prediction and interpolation put together.
 //!
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
 //! for each datagram:             receive(bytes, now)
 //! while poll_tick(now) = tick:   submit(tick, command, now)
-//! while poll_transmit() = bytes: send them
+//! while poll_transmit() = bytes: send them to server()
 //! wait for a datagram or next_timeout()
 //! ```
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -20,20 +22,25 @@ use super::doubt::Doubt;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
 use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
+use super::session_keeper::{Keeping, ResumeStats, SessionKeeper};
 use super::smoothing::Smoothing;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
 use crate::bits::{BitReader, BitWriter};
-use crate::connection::{Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect};
+use crate::connection::{Connection, Fate};
 use crate::error::WireError;
-use crate::handshake::{ClientHandshake, ClientId, DenyReason, HandshakeState, JoinRequest};
+use crate::farewell::{DisconnectReason, Farewell};
+use crate::limits::ACK_DELAY;
 use crate::messages::{Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::mutant::{Mutant, is_planted};
-use crate::packet::{self, PacketKind};
 use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, Schema};
+use crate::session::ClientId;
+use crate::session::client::{Failure, Received};
+use crate::session::drops::DropReason;
+use crate::session::token::ConnectToken;
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
@@ -44,10 +51,29 @@ pub enum ClientState {
     Connecting,
     /// In the room.
     Playing,
-    /// The server refused; with the hash of its schema.
-    Denied(DenyReason, u64),
-    /// The session ended.
-    Ended(DisconnectReason),
+    /// In the room, but the server is silent: the session is being resumed.
+    Silent,
+    /// It is over. Whoever wants to go on asks for a new token.
+    Ended(End),
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The server said why, or the client left.
+    #[error("{0}")]
+    Told(DisconnectReason),
+    /// Client and server are of different builds.
+    #[error("incompatible versions: the server's schema is {server:016x}, this client's is {client:016x}")]
+    OtherSchema {
+        /// Hash of the server's schema.
+        server: u64,
+        /// Hash of the client's.
+        client: u64,
+    },
+    /// No session came about, or it was lost.
+    #[error("{0}")]
+    Failed(Failure),
 }
 
 /// Something for the caller to know.
@@ -87,9 +113,14 @@ impl Timing {
 pub struct ClientRuntime<P: Predict> {
     game: P,
     schema: Arc<Schema>,
-    handshake: ClientHandshake,
+    keeper: SessionKeeper,
+    id: Option<ClientId>,
     connection: Option<Connection>,
-    ended: Option<DisconnectReason>,
+    ended: Option<End>,
+    /// The server's order to leave, and when that is due.
+    moving: Option<(u32, Timestamp)>,
+    /// When to look whether something is to be sent, before the clock runs.
+    look_at: Timestamp,
     buffer: SnapshotBuffer,
     timing: Option<Timing>,
     clock: Option<TickClock>,
@@ -100,23 +131,29 @@ pub struct ClientRuntime<P: Predict> {
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
     writer: BitWriter,
+    payload: Vec<u8>,
+    chances: Xoshiro256PlusPlus,
     outbox: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
+    /// What the game said before the welcome came: streams do not wait for each other.
+    early: Vec<ClientEvent>,
     stats: ClientStats,
     doubt: Doubt,
 }
 
 impl<P: Predict> ClientRuntime<P> {
-    /// A client that begins to join `room` now; `seed` makes its nonce.
-    pub fn new(game: P, schema: Arc<Schema>, room: u16, seed: u64, now: Timestamp) -> Self {
-        let nonce = Xoshiro256PlusPlus::seed_from_u64(seed).next_u64();
-        let join = JoinRequest { nonce, room, schema: schema.hash() };
+    /// A client that begins to use its token now; all that is random follows from `seed`.
+    pub fn new(game: P, schema: Arc<Schema>, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
             game,
             schema,
-            handshake: ClientHandshake::new(join, now),
+            keeper: SessionKeeper::new(token, chances.next_u64(), now),
+            id: None,
             connection: None,
             ended: None,
+            moving: None,
+            look_at: now,
             buffer: SnapshotBuffer::new(),
             timing: None,
             clock: None,
@@ -127,8 +164,11 @@ impl<P: Predict> ClientRuntime<P> {
             latency: LatencyMeter::default(),
             newest_at: None,
             writer: BitWriter::new(),
+            payload: Vec::new(),
+            chances,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
+            early: Vec::new(),
             stats: ClientStats::default(),
             doubt: Doubt::default(),
         }
@@ -136,21 +176,40 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Where the client stands.
     pub fn state(&self) -> ClientState {
-        match (self.ended, self.handshake.state()) {
-            (Some(reason), _) => ClientState::Ended(reason),
-            (None, HandshakeState::Open(_)) => ClientState::Playing,
-            (None, HandshakeState::Denied(reason, schema)) => ClientState::Denied(reason, schema),
-            (None, HandshakeState::TimedOut) => ClientState::Ended(DisconnectReason::TimedOut),
-            (None, _) => ClientState::Connecting,
+        if let Some(end) = self.ended {
+            return ClientState::Ended(end);
         }
+        match self.keeper.keeping() {
+            Keeping::Failed(failure) => ClientState::Ended(End::Failed(failure)),
+            Keeping::Disconnected => ClientState::Ended(End::Told(DisconnectReason::Closed)),
+            Keeping::Silent if self.id.is_some() => ClientState::Silent,
+            Keeping::Open if self.id.is_some() => ClientState::Playing,
+            Keeping::Opening | Keeping::Open | Keeping::Silent => ClientState::Connecting,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state(), ClientState::Ended(_))
+    }
+
+    /// The session and its resumption, to set them up.
+    pub fn keeper_mut(&mut self) -> &mut SessionKeeper {
+        &mut self.keeper
+    }
+
+    /// The session and its resumption.
+    pub fn keeper(&self) -> &SessionKeeper {
+        &self.keeper
+    }
+
+    /// The server to which datagrams go.
+    pub fn server(&self) -> SocketAddr {
+        self.keeper.server()
     }
 
     /// The number that the server gave this client.
     pub fn id(&self) -> Option<ClientId> {
-        match self.handshake.state() {
-            HandshakeState::Open(ticket) => Some(ticket.client),
-            _ => None,
-        }
+        self.id
     }
 
     /// The server's ticks per second, once it told.
@@ -160,7 +219,8 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Counts so far.
     pub fn stats(&self) -> ClientStats {
-        self.stats
+        let ResumeStats { silences, resumes, longest_resume_us } = self.keeper.stats();
+        ClientStats { silences, resumes, longest_resume_us, ..self.stats }
     }
 
     /// The session's packets, once it is open.
@@ -201,14 +261,16 @@ impl<P: Predict> ClientRuntime<P> {
     /// When to call [`Self::poll_tick`] again though nothing came.
     /// Far in the future once the session is over.
     pub fn next_timeout(&self) -> Timestamp {
-        if !matches!(self.state(), ClientState::Connecting | ClientState::Playing) {
+        if self.is_over() {
             return Timestamp::from_nanos(u64::MAX);
         }
-        match (&self.connection, &self.clock) {
-            (None, _) => self.handshake.next_timeout(),
-            (Some(connection), None) => connection.next_timeout().min(connection.expires_at()),
-            (Some(_), Some(clock)) => clock.next_due(),
-        }
+        let session = self.keeper.next_timeout();
+        let next = match (&self.connection, &self.clock) {
+            (None, _) => session,
+            (Some(_), None) => session.min(self.look_at),
+            (Some(_), Some(clock)) => session.min(clock.next_due()),
+        };
+        self.moving.map_or(next, |(_, at)| next.min(at))
     }
 
     /// Values to show now: of the own entity as predicted and smoothed, of others interpolated.
@@ -222,21 +284,48 @@ impl<P: Predict> ClientRuntime<P> {
         Some((remote.id, remote.kind, values))
     }
 
-    /// Ends the session and tells the server, three times since datagrams get lost.
+    /// Ends the session and tells the server.
     pub fn leave(&mut self) {
-        if let Some(connection) = self.connection.as_ref().filter(|_| self.ended.is_none()) {
-            let farewell = disconnect_datagram(connection.key(), DisconnectReason::Left);
-            self.outbox.extend([farewell.clone(), farewell.clone(), farewell]);
+        self.end(End::Told(DisconnectReason::Left));
+    }
+
+    fn end(&mut self, end: End) {
+        if !self.is_over() {
+            self.outbox.extend(self.keeper.disconnect());
+            self.ended = Some(end);
         }
-        self.ended.get_or_insert(DisconnectReason::Left);
     }
 
     /// Takes in a datagram from the server. Errors are counted and change nothing.
     pub fn receive(&mut self, datagram: &[u8], now: Timestamp) {
-        if self.ended.is_some() {
+        if self.is_over() {
             return;
         }
-        match self.dispatch(datagram, now) {
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        match self.keeper.receive(datagram, now) {
+            Ok(Received::Payload(received)) => payload.extend_from_slice(received),
+            Ok(Received::Step) => self.session_stepped(now),
+            Err(DropReason::Repeated | DropReason::Unexpected) => self.stats.stale += 1,
+            Err(_) => self.stats.refused += 1,
+        }
+        if !payload.is_empty() {
+            self.take_payload(&payload, now);
+        }
+        self.payload = payload;
+    }
+
+    /// Once the session is open the client says what it is.
+    fn session_stepped(&mut self, now: Timestamp) {
+        if self.connection.is_none() && self.keeper.keeping() == Keeping::Open {
+            self.connection = Some(Connection::new(self.chances.next_u64(), now));
+            self.tell(&ClientMessage::Hello { schema: self.schema.hash() });
+            self.send_packet(now);
+        }
+    }
+
+    fn take_payload(&mut self, payload: &[u8], now: Timestamp) {
+        match self.receive_payload(payload, now) {
             Ok(()) => {}
             Err(SnapshotError::HashMismatch(report)) => {
                 self.stats.hash_mismatches += 1;
@@ -249,27 +338,9 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    fn dispatch(&mut self, datagram: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
-        match packet::peek_kind(datagram)? {
-            PacketKind::Payload => self.receive_payload(datagram, now),
-            PacketKind::Disconnect => {
-                let connection = self.connection.as_ref().ok_or(WireError::Stale("no session"))?;
-                self.ended = Some(read_disconnect(datagram, connection.key())?);
-                Ok(())
-            }
-            _ => {
-                self.handshake.receive(datagram, now)?;
-                if let HandshakeState::Open(ticket) = self.handshake.state() {
-                    self.connection.get_or_insert_with(|| Connection::new(ticket.key, now));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn receive_payload(&mut self, datagram: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
+    fn receive_payload(&mut self, payload: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
         let connection = self.connection.as_mut().ok_or(WireError::Stale("no session"))?;
-        let (sequence, reader) = connection.open(datagram, now)?;
+        let (sequence, reader) = connection.open(payload, now)?;
         while let Some(fate) = connection.poll_fate() {
             if let Fate::Acked(sequence) = fate {
                 self.commands.packet_acked(sequence);
@@ -290,13 +361,30 @@ impl<P: Predict> ClientRuntime<P> {
                 return Err(WireError::Misbehaving("a session's message on another channel"));
             }
             match message {
-                ServerMessage::Welcome { tick_rate, epoch_us } => self.welcome(tick_rate, epoch_us)?,
+                ServerMessage::Welcome { client, tick_rate, epoch_us } => {
+                    self.welcome(tick_rate, epoch_us)?;
+                    self.id = Some(ClientId(client));
+                    std::mem::take(&mut self.early).into_iter().for_each(|event| self.emit(event));
+                }
                 ServerMessage::Timeline { epoch_us } => self.time_line_moved(epoch_us)?,
-                ServerMessage::Event { tick, data } => self.emit(ClientEvent::Game(Tick(tick), data)),
+                ServerMessage::Event { tick, data } => self.game_event(ClientEvent::Game(Tick(tick), data)),
+                ServerMessage::Ticket { token } => {
+                    let token = ConnectToken::from_bytes(&token);
+                    self.keeper.keep_ticket(token.map_err(|_| WireError::Malformed("a ticket is no token"))?);
+                }
+                ServerMessage::Drain { id, within_ms } => self.told_to_move(id, within_ms, now),
             }
         }
         self.start_clock(now);
         Ok(())
+    }
+
+    /// The copies of one order count once.
+    fn told_to_move(&mut self, id: u32, within_ms: u32, now: Timestamp) {
+        if self.moving.is_none_or(|(known, _)| known != id) {
+            let wait = Duration::from_millis(self.chances.next_u64() % (u64::from(within_ms) + 1));
+            self.moving = Some((id, now + wait));
+        }
     }
 
     fn time_line_moved(&mut self, epoch_us: i64) -> Result<(), WireError> {
@@ -327,6 +415,10 @@ impl<P: Predict> ClientRuntime<P> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => Ok(reader.finish()?),
             Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
+            Body::Farewell => {
+                self.farewell(Farewell::read(reader)?);
+                Ok(())
+            }
             Body::Snapshot if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) => {
                 Ok(())
             }
@@ -338,6 +430,14 @@ impl<P: Predict> ClientRuntime<P> {
                 Ok(())
             }
         }
+    }
+
+    fn farewell(&mut self, farewell: Farewell) {
+        let (server, client) = (farewell.schema, self.schema.hash());
+        self.end(match farewell.reason {
+            DisconnectReason::OtherSchema => End::OtherSchema { server, client },
+            reason => End::Told(reason),
+        });
     }
 
     fn is_overtaken(&self, mut reader: BitReader<'_>) -> bool {
@@ -377,7 +477,7 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn start_clock(&mut self, now: Timestamp) {
         if let (None, Some(timing), Some(newest), Some(round_trip)) =
-            (&self.clock, &self.timing, self.buffer.newest(), self.handshake.round_trip())
+            (&self.clock, &self.timing, self.buffer.newest(), self.keeper.round_trip())
         {
             self.clock = Some(TickClock::new(timing.tick_rate, newest, round_trip, now));
         }
@@ -417,6 +517,14 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
+    fn game_event(&mut self, event: ClientEvent) {
+        if self.id.is_some() {
+            self.emit(event);
+        } else if self.early.len() < EVENTS {
+            self.early.push(event);
+        }
+    }
+
     fn emit(&mut self, event: ClientEvent) {
         if self.events.len() == EVENTS {
             self.events.pop_front();
@@ -451,35 +559,33 @@ impl<P: Predict> ClientRuntime<P> {
     fn tell(&mut self, message: &ClientMessage) {
         let Some(connection) = &mut self.connection else { return };
         if connection.send(SESSION_STREAM, encode(message)).is_err() {
-            self.ended = Some(DisconnectReason::Overflow);
+            self.end(End::Told(DisconnectReason::Overflow));
         }
     }
 
     /// Does what time demands; returns the tick for which a command is due.
     pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
-        if self.ended.is_some() {
+        if self.moving.is_some_and(|(_, at)| now >= at) {
+            self.end(End::Told(DisconnectReason::Moved));
+        }
+        if self.is_over() {
             return None;
         }
-        let Some(connection) = &mut self.connection else {
-            self.outbox.extend(self.handshake.poll(now));
-            return None;
-        };
-        if now >= connection.expires_at() {
-            self.ended = Some(DisconnectReason::TimedOut);
-            return None;
+        while let Some(bytes) = self.keeper.poll(now) {
+            self.outbox.push_back(bytes);
         }
+        let connection = self.connection.as_ref()?;
         if let (Some(interpolation), Some(newest)) = (&mut self.interpolation, self.buffer.newest()) {
             interpolation.advance(newest, now);
         }
-        match &mut self.clock {
-            Some(clock) => clock.poll(now),
-            None => {
-                if connection.wants_packet(now) {
-                    self.send_packet(now);
-                }
-                None
-            }
+        if let Some(clock) = &mut self.clock {
+            return clock.poll(now);
         }
+        self.look_at = now + ACK_DELAY;
+        if connection.wants_packet(now) {
+            self.send_packet(now);
+        }
+        None
     }
 
     /// Predicts the command of a due tick and sends it with those that the server may lack.
@@ -501,6 +607,6 @@ impl<P: Predict> ClientRuntime<P> {
             self.writer.write(Body::Empty as u32, Body::BITS);
         }
         connection.finish(&mut self.writer, now);
-        self.outbox.push_back(self.writer.bytes().to_vec());
+        self.outbox.extend(self.keeper.seal(self.writer.bytes(), now));
     }
 }

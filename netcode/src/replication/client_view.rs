@@ -16,10 +16,9 @@ use super::snapshot::{Base, Deferred, Feedback, SLOT_BITS, SnapshotHeader, combi
 use super::state_ring::StateRing;
 use crate::bits::{BitWriter, golomb_bits};
 use crate::limits::{
-    ACK_WINDOW, DATAGRAM_BYTES, DEFERRED_PER_PACKET, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_BYTES,
+    ACK_WINDOW, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_BYTES,
     SNAPSHOT_PACKETS,
 };
-use crate::packet::CHECKSUM_BYTES;
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -272,7 +271,7 @@ impl ClientView {
         let mut sent = self.recycle(sequence, shared.ring.tick());
         let mut header = self.header(shared, feedback);
         sent.removals.extend_from_slice(&header.removals);
-        let room = ((DATAGRAM_BYTES - CHECKSUM_BYTES) * 8).saturating_sub(start + header_bits(&header));
+        let room = (PAYLOAD_BYTES * 8).saturating_sub(start + header_bits(&header));
         let hash = self.write_body(shared, &mut header, &mut sent, room);
         self.next_index += 1;
         header.last = self.written == self.due.len();

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{NetId, delta};
-use crate::handshake::ClientId;
 use crate::limits::{ENTITIES, RING_TICKS};
 use crate::schema::{Audience, KindId, Schema};
+use crate::session::ClientId;
 use crate::tick::Tick;
 
 /// An entity's state from one change to the next.

@@ -12,10 +12,10 @@ use super::snapshot::Feedback;
 use super::state_ring::StateRing;
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
-use crate::handshake::ClientId;
-use crate::limits::DATAGRAM_BYTES;
+use crate::limits::PAYLOAD_BYTES;
 use crate::schema::{Audience, KindId, Schema};
 use crate::sequence::Sequence;
+use crate::session::ClientId;
 use crate::tick::Tick;
 
 /// What one tick does to the world and to its packets.
@@ -122,7 +122,7 @@ impl World {
         for fate in step.packets.iter().cycle() {
             let mut writer = BitWriter::new();
             let more = self.view.write_packet(&mut shared, self.sequence, Feedback::default(), &mut writer);
-            assert!(writer.bit_len() <= DATAGRAM_BYTES * 8);
+            assert!(writer.bit_len() <= PAYLOAD_BYTES * 8);
             writer.pad_to_byte();
             match fate {
                 0 => {}

@@ -1,5 +1,4 @@
-//! Challenges: what a client must send back to prove that it is where it says. The server keeps nothing of them but
-//! their numbers.
+//! Challenges: what a client must send back to prove that it is where it says. The server keeps nothing of them.
 
 use super::UserId;
 use super::bytes::{Reader, Writer};
@@ -23,8 +22,8 @@ impl Challenges {
         Self { key: PacketKey::new(key), next: 0 }
     }
 
-    /// A challenge with its number.
-    pub fn make(&mut self, user: UserId, user_data: &UserData) -> (u64, Challenge) {
+    /// A challenge; they are numbered from 0.
+    pub fn make(&mut self, user: UserId, user_data: &UserData) -> Challenge {
         let number = self.next;
         self.next += 1;
         let mut contents = [0; CHALLENGE_CONTENTS];
@@ -34,16 +33,16 @@ impl Challenges {
         writer.u64(user.0);
         writer.bytes(user_data);
         tag.copy_from_slice(&self.key.seal(number, &[], message));
-        (number, contents)
+        contents
     }
 
-    /// What is in a challenge that came back: its number, and for whom it was made.
-    pub fn open(&self, contents: &[u8]) -> Option<(u64, UserId, UserData)> {
+    /// For whom a challenge was made that came back.
+    pub fn open(&self, contents: &[u8]) -> Option<(UserId, UserData)> {
         let (number, sealed) = contents.split_first_chunk::<8>()?;
         let number = u64::from_le_bytes(*number);
         let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().ok()?;
         let mut reader = Reader::new(self.key.open(number, &[], &mut sealed).ok()?);
-        Some((number, UserId(reader.u64()?), reader.array::<USER_DATA_BYTES>()?))
+        Some((UserId(reader.u64()?), reader.array::<USER_DATA_BYTES>()?))
     }
 }
 
@@ -55,9 +54,10 @@ mod tests {
     fn a_challenge_comes_back_to_its_maker_only() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
         let data = std::array::from_fn(|i| i as u8);
-        assert_eq!(maker.make(UserId(4), &data).0, 0);
-        let (number, contents) = maker.make(UserId(5), &data);
-        assert_eq!((number, maker.open(&contents)), (1, Some((1, UserId(5), data))));
+        let first = maker.make(UserId(4), &data);
+        let contents = maker.make(UserId(5), &data);
+        assert_eq!((first[0], contents[0]), (0, 1));
+        assert_eq!(maker.open(&contents), Some((UserId(5), data)));
         assert_eq!(Challenges::new(&Key::new([2; 32])).open(&contents), None);
         let mut other = contents;
         other[0] = 0;

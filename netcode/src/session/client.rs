@@ -12,9 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
+use super::backoff::Backoff;
 use super::challenge::Challenge;
 use super::crypto::PacketKey;
 use super::drops::DropReason;
@@ -93,9 +91,9 @@ pub struct SessionClient {
     heard_at: Timestamp,
     sent_at: Timestamp,
     next_send: Timestamp,
-    /// Requests sent in this step.
+    /// Datagrams sent in this step.
     sends: u32,
-    chances: Xoshiro256PlusPlus,
+    pauses: Backoff,
     round_trip: Option<Duration>,
     opened: u64,
     scratch: Vec<u8>,
@@ -123,7 +121,7 @@ impl SessionClient {
             sent_at: now,
             next_send: now,
             sends: 0,
-            chances: Xoshiro256PlusPlus::seed_from_u64(seed),
+            pauses: Backoff::new(REQUEST_PAUSE, LONGEST_REQUEST_PAUSE, seed),
             round_trip: None,
             opened: 0,
             scratch: Vec::new(),
@@ -191,7 +189,7 @@ impl SessionClient {
         self.give_up(now);
         match self.phase {
             Phase::Requesting if now >= self.next_send => {
-                let pause = self.request_pause();
+                let pause = self.pauses.pause();
                 self.note_step_sent(now, pause);
                 let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
                 Some(packet::write_request(*protocol, *expires, nonce, sealed))
@@ -216,14 +214,6 @@ impl SessionClient {
         }
         self.sends += 1;
         self.next_send = now + pause;
-    }
-
-    /// Exponential, with full jitter, so that many who were dropped at once do not come back at once; never so short
-    /// that two requests are on a short way together.
-    fn request_pause(&mut self) -> Duration {
-        let longest = REQUEST_PAUSE.saturating_mul(1 << self.sends.min(8)).min(LONGEST_REQUEST_PAUSE);
-        let drawn = self.chances.next_u64() % (longest.as_micros() as u64 + 1);
-        Duration::from_micros(drawn).max(REQUEST_PAUSE / 4)
     }
 
     /// The next server, or an end, where time is up.
@@ -259,6 +249,7 @@ impl SessionClient {
         self.step_began = now;
         self.next_send = now;
         self.sends = 0;
+        self.pauses.reset();
     }
 
     /// Takes in a datagram. What is wrong with it changes nothing.

@@ -70,12 +70,18 @@ impl fmt::Display for DropReason {
 }
 
 /// Datagrams dropped, by reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Drops([u64; DropReason::ALL.len()]);
 
 impl Default for Drops {
     fn default() -> Self {
         Self([0; DropReason::ALL.len()])
+    }
+}
+
+impl fmt::Debug for Drops {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_map().entries(self.counts().map(|(reason, count)| (reason.key(), count))).finish()
     }
 }
 

@@ -9,9 +9,6 @@ use super::token::Purpose;
 use super::{Neighbourhood, UserId};
 use crate::time::Timestamp;
 
-/// Challenges of one attempt that may still come back: a client answers one of the last.
-const CHALLENGES: usize = 8;
-
 /// What a token says of who uses it.
 #[derive(Debug)]
 pub struct Applicant {
@@ -19,6 +16,8 @@ pub struct Applicant {
     pub tag: TokenTag,
     /// The token's expiry, in seconds since 1970.
     pub expires: u64,
+    /// When it was issued, on the server's own time line: wall clocks may be set meanwhile. `None` if it does not say.
+    pub issued: Option<Timestamp>,
     /// Who it is for.
     pub user: UserId,
     /// What it is for.
@@ -38,20 +37,7 @@ pub struct HalfOpen {
     pub applicant: Applicant,
     /// When it is forgotten.
     until: Timestamp,
-    challenges: [Option<u64>; CHALLENGES],
     number: u64,
-}
-
-impl HalfOpen {
-    /// Whether a challenge of this number was made for this attempt of late.
-    pub fn was_challenged_with(&self, number: u64) -> bool {
-        self.challenges.contains(&Some(number))
-    }
-
-    fn note_challenge(&mut self, number: u64) {
-        self.challenges.rotate_right(1);
-        self.challenges[0] = Some(number);
-    }
 }
 
 /// The attempts. Where the table is full the oldest goes; one neighbourhood displaces only its own.
@@ -118,15 +104,7 @@ impl HalfOpenTable {
         self.by_tag.insert(applicant.tag, address);
         self.by_age.insert(number, address);
         self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, address);
-        let challenges = [None; CHALLENGES];
-        self.attempts.insert(address, HalfOpen { applicant, until, challenges, number });
-    }
-
-    /// Notes that a challenge was made for an attempt.
-    pub fn challenged(&mut self, address: SocketAddr, number: u64) {
-        if let Some(attempt) = self.attempts.get_mut(&address) {
-            attempt.note_challenge(number);
-        }
+        self.attempts.insert(address, HalfOpen { applicant, until, number });
     }
 
     /// Takes an attempt out.
@@ -167,6 +145,7 @@ mod tests {
         Applicant {
             tag: [tag; 16],
             expires: 30,
+            issued: None,
             user: UserId(u64::from(tag)),
             purpose: Purpose::default(),
             timeout_s: 5,
@@ -192,13 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_remembers_its_last_challenges_and_expires() {
+    fn an_attempt_expires() {
         let mut table = HalfOpenTable::new(4, 4);
         table.insert(address(1, 1), applicant(1), Timestamp::from_millis(100));
-        (0..9).for_each(|number| table.challenged(address(1, 1), number));
-        let attempt = table.at(address(1, 1)).unwrap();
-        assert!(!attempt.was_challenged_with(0) && attempt.was_challenged_with(1));
-        assert!(attempt.was_challenged_with(8) && !attempt.was_challenged_with(9));
         table.expire(Timestamp::from_millis(99));
         assert_eq!(table.len(), 1);
         table.expire(Timestamp::from_millis(100));

@@ -18,10 +18,12 @@
 //! |---|---|
 //! | [`token`], [`packet`], [`challenge`] | the standard's bytes |
 //! | [`crypto`], [`replay`], [`drops`] | ciphers, repeats, why something was dropped |
-//! | [`client`] | the client's side |
-//! | [`server`] | the server's side: who is in session |
+//! | [`client`], [`backoff`] | the client's side |
+//! | [`server`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
 //! | [`half_open`], [`history`], [`rate`] | its capped tables |
 
+pub mod admission;
+pub mod backoff;
 mod bytes;
 pub mod challenge;
 pub mod client;

@@ -183,7 +183,6 @@ pub fn seal(
     contents: &[u8],
     packet: &mut Vec<u8>,
 ) {
-    debug_assert!(kind.fits(contents.len()), "{kind:?} of {} bytes", contents.len());
     let length = (8 - sequence.leading_zeros() as usize / 8).max(1);
     let prefix = kind as u8 | (length as u8) << 4;
     packet.clear();

@@ -11,7 +11,7 @@ use super::replay::ReplayWindow;
 use super::server::{Duplicates, SessionConfig};
 use super::token::Resumed;
 use super::{ClientId, Neighbourhood, UserId};
-use crate::time::{Timestamp, UnixTime};
+use crate::time::Timestamp;
 
 /// A session's present way to its client.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Live {
     pub replay: ReplayWindow,
     /// It was heard since the session opened.
     pub confirmed: bool,
+    /// Packets of the session that came and were taken.
+    pub opened: u64,
     /// When it was heard last.
     pub heard_at: Timestamp,
     /// When something was sent to it last.
@@ -47,8 +49,8 @@ pub struct Session {
     pub room: u16,
     /// How often it was resumed or taken over.
     pub epoch: u32,
-    /// When the token was issued that opened it or took it over.
-    pub issued: Option<UnixTime>,
+    /// When the token was issued that opened it or took it over, on the server's own time line.
+    pub issued: Option<Timestamp>,
     /// The way to the client; `None` while the session is parked.
     pub live: Option<Live>,
     /// When a parked session ends.
@@ -159,7 +161,7 @@ impl Roster {
             return Ok(Place::New);
         }
         let oldest = own().min_by_key(|client| session(client).issued);
-        let newer = |client: &ClientId| applicant.purpose.issued > session(client).issued;
+        let newer = |client: &ClientId| applicant.issued > session(client).issued;
         match oldest.filter(|client| config.duplicates == Duplicates::TakeOver && newer(client)) {
             Some(client) => Ok(take(client)),
             None => Err(DropReason::UserPresent),
@@ -181,7 +183,7 @@ impl Roster {
     pub fn open(&mut self, applicant: &Applicant) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
-        let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.purpose.issued);
+        let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.issued);
         let parked_until = Timestamp::default();
         self.sessions.insert(client, Session { user, room, epoch: 0, issued, live: None, parked_until });
         self.by_user.entry(user).or_default().push(client);

@@ -5,30 +5,29 @@
 //! ```text
 //! for each datagram:  receive(from, bytes, now) -> (client, payload)
 //! always:             poll_change() -> opened, parked, resumed, closed
-//! each tick:          update(now, wall), send(client, payload) ..., send_replies(sink)
+//! each tick:          set_wall(now, wall), update(now), send(client, payload) ..., send_replies(sink)
 //! ```
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::challenge::Challenges;
-use super::crypto::{Key, PacketKey};
+use super::crypto::Key;
 use super::drops::{DropReason, Drops};
-use super::half_open::{Applicant, HalfOpenTable};
+use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
-use super::packet::{self, Header, Kind, Outer, Request};
+use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters, Rate};
-use super::replay::ReplayWindow;
-use super::roster::{Live, Place, Roster, Session};
-use super::token::{ConnectToken, Issuer, OpenError, PrivateToken, Purpose, Resumed, UserData, token_tag};
+use super::roster::{Live, Roster, Session};
+use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
 use super::{ClientId, UserId};
 use crate::limits::{
-    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, HALF_OPEN_TIME, KEEP_ALIVE,
-    REPLIES, TICKET_LIFETIME, TOKEN_HISTORY, TOKENS_OPENED,
+    DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
+    TOKEN_HISTORY,
 };
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::DatagramSink;
@@ -124,29 +123,26 @@ pub enum Change {
     Replaced(ClientId),
 }
 
-/// Numbers of packets outside of sessions have the highest bit, so that none meets a session's own.
-const OUTSIDE: u64 = 1 << 63;
-
 /// See the module.
 #[derive(Debug)]
 pub struct SessionServer {
-    config: SessionConfig,
-    chances: StdRng,
-    challenges: Challenges,
-    started: Timestamp,
+    pub(super) config: SessionConfig,
+    pub(super) chances: StdRng,
+    pub(super) challenges: Challenges,
+    pub(super) started: Timestamp,
     /// What the wall showed when.
-    wall: (Timestamp, UnixTime),
-    half_open: HalfOpenTable,
-    history: TokenHistory,
-    joins: Meters,
-    opens: Meter,
-    roster: Roster,
-    replied: u64,
-    replies: VecDeque<(SocketAddr, Vec<u8>)>,
-    changes: VecDeque<Change>,
-    drops: Drops,
-    draining: bool,
-    scratch: Vec<u8>,
+    pub(super) wall: (Timestamp, UnixTime),
+    pub(super) half_open: HalfOpenTable,
+    pub(super) history: TokenHistory,
+    pub(super) joins: Meters,
+    pub(super) opens: Meter,
+    pub(super) roster: Roster,
+    pub(super) replied: u64,
+    pub(super) replies: VecDeque<(SocketAddr, Vec<u8>)>,
+    pub(super) changes: VecDeque<Change>,
+    pub(super) drops: Drops,
+    pub(super) draining: bool,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl SessionServer {
@@ -203,13 +199,21 @@ impl SessionServer {
         self.changes.pop_front()
     }
 
+    /// A number that nobody can guess, for what needs chances of its own.
+    pub fn draw(&mut self) -> u64 {
+        self.chances.next_u64()
+    }
+
     /// From now on nobody joins; who is in session may still come back to it.
     pub fn drain(&mut self) {
         self.draining = true;
     }
 
-    fn unix(&self, now: Timestamp) -> UnixTime {
-        UnixTime::from_millis(self.wall.1.as_millis() + now.since(self.wall.0).as_millis() as u64)
+    /// What the wall shows at a time, past or to come, if it is not set meanwhile.
+    pub(super) fn unix(&self, at: Timestamp) -> UnixTime {
+        let (known, wall) = (self.wall.0, self.wall.1.as_millis());
+        let (later, earlier) = (at.since(known).as_millis() as u64, known.since(at).as_millis() as u64);
+        UnixTime::from_millis((wall + later).saturating_sub(earlier))
     }
 
     /// Takes in a datagram that arrived now; returns a session's payload. What is wrong with it is counted, and
@@ -242,232 +246,6 @@ impl SessionServer {
         }
     }
 
-    fn take_request(
-        &mut self,
-        from: SocketAddr,
-        request: Request<'_>,
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let (unix, tag) = (self.unix(now), token_tag(request.sealed));
-        if request.protocol != self.config.protocol {
-            return Err(DropReason::OtherProtocol);
-        }
-        if request.expires <= unix.as_secs() || self.history.may_have_forgotten(request.expires) {
-            return Err(DropReason::Expired);
-        }
-        if self.history.has(&tag) {
-            return Err(DropReason::Consumed);
-        }
-        if self.half_open.address_of(&tag).is_some_and(|first| first != from) {
-            return Err(DropReason::SecondAddress);
-        }
-        let (per_second, burst) = TOKENS_OPENED;
-        if !self.opens.allows(Rate { per_second, burst }, now) {
-            return Err(DropReason::RateLimited);
-        }
-        let (applicant, user_data) = self.open_token(&request)?;
-        self.check_age(&applicant, now)?;
-        if let Err(reason) = self.may_come_in(&applicant, from, unix) {
-            self.deny(from, &applicant.server_key, reason);
-            return Err(reason);
-        }
-        if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
-            if !self.joins.allows(from.ip().into(), self.config.joins, now) {
-                return Err(DropReason::RateLimited);
-            }
-            let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
-            let key = applicant.server_key.clone();
-            let user = applicant.user;
-            self.half_open.insert(from, applicant, now + time);
-            self.challenge(from, &key, (user, &user_data));
-        } else {
-            self.challenge(from, &applicant.server_key, (applicant.user, &user_data));
-        }
-        Ok(())
-    }
-
-    fn open_token(&self, request: &Request<'_>) -> Result<(Applicant, UserData), DropReason> {
-        let SessionConfig { protocol, key, .. } = &self.config;
-        let opened = PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
-        let private = opened.map_err(|error| match error {
-            OpenError::Forged => DropReason::ForgedToken,
-            OpenError::Malformed => DropReason::MalformedToken,
-        })?;
-        let purpose = Purpose::read(&private.user_data).ok_or(DropReason::MalformedToken)?;
-        if !private.servers.iter().any(|server| self.config.servers.contains(server)) {
-            return Err(DropReason::OtherServer);
-        }
-        let applicant = Applicant {
-            tag: token_tag(request.sealed),
-            expires: request.expires,
-            user: private.user,
-            purpose,
-            timeout_s: private.timeout_s,
-            client_key: private.client_key,
-            server_key: private.server_key,
-        };
-        Ok((applicant, private.user_data))
-    }
-
-    /// A token must not live too long, or its history could not be kept.
-    fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
-        let longest =
-            if applicant.purpose.resume.is_some() { TICKET_LIFETIME } else { self.config.token_lifetime };
-        let latest = self.unix(now).as_secs() + (longest + CLOCK_DIFFERENCE).as_secs();
-        if applicant.expires <= latest { Ok(()) } else { Err(DropReason::Expired) }
-    }
-
-    /// The rules, asked when a request comes and again when the address is proved.
-    fn may_come_in(
-        &self,
-        applicant: &Applicant,
-        from: SocketAddr,
-        unix: UnixTime,
-    ) -> Result<Place, DropReason> {
-        // A token from before the start may have been consumed by the server that was here then.
-        let age = self.wall.0.since(self.started).as_millis() as u64;
-        let started = self.wall.1.as_millis().saturating_sub(age);
-        let fresh = match applicant.purpose.issued {
-            Some(issued) => issued.as_millis() >= started,
-            None => applicant.expires * 1_000 >= started + self.config.token_lifetime.as_millis() as u64,
-        };
-        if !fresh {
-            return Err(DropReason::BeforeStart);
-        }
-        if !self.history.has_room(unix.as_secs()) {
-            return Err(DropReason::HistoryFull);
-        }
-        self.roster.place(applicant, from, &self.config, self.draining)
-    }
-
-    fn challenge(&mut self, to: SocketAddr, key: &Key, (user, user_data): (UserId, &UserData)) {
-        let (number, contents) = self.challenges.make(user, user_data);
-        self.half_open.challenged(to, number);
-        self.reply(to, key, Kind::Challenge, &contents);
-    }
-
-    /// Who holds a genuine token is told that it is refused; others hear nothing.
-    fn deny(&mut self, to: SocketAddr, key: &Key, reason: DropReason) {
-        if reason != DropReason::AddressPresent {
-            self.reply(to, key, Kind::Denied, &[]);
-        }
-    }
-
-    /// Answers outside of a session.
-    fn reply(&mut self, to: SocketAddr, key: &Key, kind: Kind, contents: &[u8]) {
-        if self.replies.len() < REPLIES {
-            let mut packet = Vec::new();
-            let number = OUTSIDE | self.replied;
-            self.replied += 1;
-            packet::seal((kind, number), self.config.protocol, &PacketKey::new(key), contents, &mut packet);
-            self.replies.push_back((to, packet));
-        }
-    }
-
-    fn take_response(
-        &mut self,
-        from: SocketAddr,
-        header: Header,
-        datagram: &[u8],
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let Some(attempt) = self.half_open.at(from) else {
-            let present = self.roster.at(from).is_some();
-            return Err(if present { DropReason::AddressPresent } else { DropReason::Stranger });
-        };
-        let key = PacketKey::new(&attempt.applicant.client_key);
-        self.scratch.clear();
-        self.scratch.extend_from_slice(datagram);
-        let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
-        packet::check_size(Kind::Response, contents)?;
-        let (number, user, user_data) = self.challenges.open(contents).ok_or(DropReason::ForeignChallenge)?;
-        if user != attempt.applicant.user || !attempt.was_challenged_with(number) {
-            return Err(DropReason::ForeignChallenge);
-        }
-        let Some(attempt) = self.half_open.remove(from) else { return Err(DropReason::Stranger) };
-        self.let_in(attempt.applicant, user_data, from, key, now)
-    }
-
-    fn let_in(
-        &mut self,
-        applicant: Applicant,
-        user_data: UserData,
-        from: SocketAddr,
-        opening: PacketKey,
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let unix = self.unix(now);
-        let mut place = self.may_come_in(&applicant, from, unix);
-        if place.is_ok() && !self.history.consume(applicant.tag, applicant.expires, unix.as_secs()) {
-            place = Err(DropReason::HistoryFull);
-        }
-        let place = place.inspect_err(|reason| self.deny(from, &applicant.server_key, *reason))?;
-        let client = self.take_place(place, &applicant, (from, user_data));
-        let live = Live {
-            address: from,
-            index: self.roster.free_index(),
-            timeout: timeout(applicant.timeout_s),
-            opening,
-            sealing: PacketKey::new(&applicant.server_key),
-            next: 0,
-            replay: ReplayWindow::default(),
-            confirmed: false,
-            heard_at: now,
-            sent_at: now,
-        };
-        self.roster.connect(client, live);
-        self.keep_alive(client, now);
-        Ok(())
-    }
-
-    /// Makes the place free and says what happened.
-    fn take_place(
-        &mut self,
-        place: Place,
-        applicant: &Applicant,
-        (address, user_data): (SocketAddr, UserData),
-    ) -> ClientId {
-        let (client, anew) = match place {
-            Place::Resumed(client) => (client, false),
-            Place::TakenOver(client) => (client, true),
-            Place::New | Place::Instead(_) => {
-                if let Place::Instead(old) = place {
-                    self.say_farewell(old);
-                    self.roster.remove(old);
-                    self.changes.push_back(Change::Replaced(old));
-                }
-                let client = self.roster.open(applicant);
-                let (user, purpose, user_data) = (applicant.user, applicant.purpose, Box::new(user_data));
-                self.changes.push_back(Change::Opened { client, user, address, purpose, user_data });
-                return client;
-            }
-        };
-        if anew {
-            self.say_farewell(client);
-        }
-        if let Some(session) = self.roster.get_mut(client) {
-            session.epoch += 1;
-            session.issued = if anew { applicant.purpose.issued } else { session.issued };
-        }
-        self.changes.push_back(Change::Resumed { client, address, anew });
-        client
-    }
-
-    /// Whoever held a session that goes to another is told that it is over.
-    fn say_farewell(&mut self, client: ClientId) {
-        let (protocol, replies) = (self.config.protocol, &mut self.replies);
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
-            return;
-        };
-        for _ in 0..DISCONNECT_PACKETS {
-            let mut packet = Vec::new();
-            live.seal(Kind::Disconnect, protocol, &[], &mut packet);
-            if replies.len() < REPLIES {
-                replies.push_back((live.address, packet));
-            }
-        }
-    }
-
     fn take_live(
         &mut self,
         from: SocketAddr,
@@ -488,6 +266,7 @@ impl SessionServer {
         packet::check_size(header.kind, contents)?;
         live.heard_at = live.heard_at.max(now);
         live.confirmed = true;
+        live.opened += 1;
         match header.kind {
             Kind::Payload => return Ok(Some((client, contents.len()))),
             Kind::Disconnect => {
@@ -499,10 +278,13 @@ impl SessionServer {
         Ok(None)
     }
 
-    /// Does what time demands: sessions fall silent and end, silence is broken, attempts are forgotten. `wall` is
-    /// what the clock on the wall shows.
-    pub fn update(&mut self, now: Timestamp, wall: UnixTime) {
+    /// What the clock on the wall shows now: by it tokens expire. Between two calls it goes on with the time.
+    pub fn set_wall(&mut self, now: Timestamp, wall: UnixTime) {
         self.wall = (now, wall);
+    }
+
+    /// Does what time demands: sessions fall silent and end, silence is broken, attempts are forgotten.
+    pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
         let (mut silent, mut expired, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for (client, session) in self.roster.iter_mut() {
@@ -533,7 +315,7 @@ impl SessionServer {
         }
     }
 
-    fn keep_alive(&mut self, client: ClientId, now: Timestamp) {
+    pub(super) fn keep_alive(&mut self, client: ClientId, now: Timestamp) {
         let most = self.config.sessions as u32;
         let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
             return;
@@ -547,19 +329,28 @@ impl SessionServer {
     }
 
     /// Sends a payload of 1 to 1,200 bytes to a client that is in session. One that was not heard yet is told of its
-    /// session along with it.
-    pub fn send(&mut self, client: ClientId, payload: &[u8], now: Timestamp, sink: &mut dyn DatagramSink) {
+    /// session along with it. Returns the bytes that left.
+    pub fn send(
+        &mut self,
+        client: ClientId,
+        payload: &[u8],
+        now: Timestamp,
+        sink: &mut dyn DatagramSink,
+    ) -> usize {
         let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
         let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
-            return;
+            return 0;
         };
+        let mut bytes = 0;
         if !live.confirmed {
             live.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
             sink.send(live.address, &self.scratch);
+            bytes += self.scratch.len();
         }
         live.seal(Kind::Payload, protocol, payload, &mut self.scratch);
         live.sent_at = now;
         sink.send(live.address, &self.scratch);
+        bytes + self.scratch.len()
     }
 
     /// Ends a session, live or parked, and tells its client.
@@ -598,7 +389,7 @@ impl SessionServer {
 }
 
 impl Live {
-    fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
+    pub(super) fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
         packet::seal((kind, self.next), protocol, &self.sealing, contents, packet);
         self.next += 1;
     }
@@ -614,9 +405,4 @@ impl Live {
 /// Where the contents of a sealed packet begin.
 fn header_end(datagram: &[u8]) -> usize {
     1 + usize::from(datagram[0] >> 4)
-}
-
-/// A token's time-out: never where it is negative.
-fn timeout(seconds: i32) -> Option<Duration> {
-    u64::try_from(seconds).ok().map(Duration::from_secs)
 }

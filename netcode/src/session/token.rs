@@ -3,6 +3,7 @@
 //! The layouts are those of the netcode 1.02 standard; `PROTOCOL.md` has them in prose, with what Truetick puts into a
 //! token's user data ([`Purpose`]).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -151,8 +152,8 @@ impl From<Forged> for OpenError {
     }
 }
 
-/// The whole token as the client gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The whole token as the client gets it. Whoever has it can use it, so it does not print itself whole.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConnectToken {
     /// The protocol that it is for.
     pub protocol: u64,
@@ -233,6 +234,13 @@ impl ConnectToken {
         let bytes = self.to_bytes();
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes[..end].to_vec()
+    }
+}
+
+impl fmt::Debug for ConnectToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { created, expires, timeout_s, servers, .. } = self;
+        write!(out, "ConnectToken({created} to {expires}, {timeout_s} s, {servers:?})")
     }
 }
 

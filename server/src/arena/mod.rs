@@ -10,9 +10,9 @@ use bitcode::{Decode, Encode};
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, Replicate, SchemaError};
+use truetick_netcode::session::ClientId;
 use truetick_shared::arena::components::{
     Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals,
 };

@@ -6,10 +6,10 @@ use bevy_ecs::bundle::Bundle;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::Commands;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::ENTITIES;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::KindId;
+use truetick_netcode::session::ClientId;
 
 /// A replicated entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

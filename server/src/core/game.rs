@@ -5,9 +5,9 @@ use bevy_ecs::world::World;
 use glam::Vec2;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::command::Command;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::registry::Registry;

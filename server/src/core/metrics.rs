@@ -44,30 +44,6 @@ impl Times {
     }
 }
 
-/// Datagrams dropped, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// Not what the format says.
-    pub malformed: u64,
-    /// Another protocol version.
-    pub incompatible: u64,
-    /// What an honest peer would not send.
-    pub misbehaving: u64,
-    /// Repeated, overtaken or expired.
-    pub stale: u64,
-    /// From an address without a session.
-    pub stranger: u64,
-    /// Beyond a client's budget of packets.
-    pub flood: u64,
-}
-
-impl Drops {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.malformed + self.incompatible + self.misbehaving + self.stale + self.stranger + self.flood
-    }
-}
-
 /// Figures of one room since its start.
 #[derive(Clone, Debug, Default)]
 pub struct RoomMetrics {
@@ -83,6 +59,8 @@ pub struct RoomMetrics {
     pub commands: CommandCounts,
     /// Clients that joined.
     pub joined: u64,
+    /// Times that a client came back to what it had left in silence.
+    pub resumed: u64,
     /// Clients that are gone without having left: timed out, overflowed or misbehaved.
     pub lost: u64,
     /// Snapshot packets sent.
@@ -115,6 +93,7 @@ impl RoomMetrics {
             (&mut self.ticks, other.ticks),
             (&mut self.missed_ticks, other.missed_ticks),
             (&mut self.joined, other.joined),
+            (&mut self.resumed, other.resumed),
             (&mut self.lost, other.lost),
             (&mut self.packets_out, other.packets_out),
             (&mut self.bytes_out, other.bytes_out),

@@ -1,9 +1,12 @@
 //! The server for any game: sans-IO, time and bytes as arguments.
 
+pub mod any_room;
 pub mod command_queue;
+pub mod drain;
 pub mod entity_table;
 pub mod game;
 pub mod metrics;
+pub mod peer;
 pub mod registry;
 pub mod relevance;
 pub mod room;

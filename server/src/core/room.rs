@@ -6,7 +6,6 @@ use std::sync::Arc;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::client_view::{Candidate, ClientView, Shared, ViewStats};
@@ -15,9 +14,11 @@ use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::sequence::Sequence;
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
+use super::any_room::AnyRoom;
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
 use super::metrics::RoomMetrics;
@@ -54,75 +55,6 @@ impl Default for RoomConfig {
     }
 }
 
-/// A room, whatever its game.
-pub trait AnyRoom: Send {
-    /// How it runs.
-    fn config(&self) -> &RoomConfig;
-    /// Hash of its schema.
-    fn schema_hash(&self) -> u64;
-    /// Its deadlines.
-    fn timeline(&self) -> &Timeline;
-    /// Which ticks are due; see [`Timeline::due`].
-    fn due(&mut self, now: Timestamp) -> Due;
-    /// Clients in the room, those that will join at the next tick included.
-    fn population(&self) -> usize;
-    /// A client will join at the next tick.
-    fn join(&mut self, client: ClientId);
-    /// A client will be gone at the next tick; `lost` if it did not leave by itself.
-    fn leave(&mut self, client: ClientId, lost: bool);
-    /// Takes in a packet's commands, the last that it holds.
-    fn receive_commands(
-        &mut self,
-        client: ClientId,
-        reader: BitReader<'_>,
-        arrived: Timestamp,
-    ) -> Result<(), WireError>;
-    /// The client took over what this packet carried.
-    fn packet_acked(&mut self, client: ClientId, sequence: Sequence);
-    /// The client's copy is in doubt: send everything whole.
-    fn resync(&mut self, client: ClientId);
-    /// Runs the next tick.
-    fn simulate(&mut self);
-    /// What the game tells clients since the last call, encoded.
-    fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)>;
-    /// Decides what a client's snapshot holds. False if the client is not in the world yet.
-    fn plan_snapshot(&mut self, client: ClientId) -> bool;
-    /// Whether the client acknowledges so little that its session must end.
-    fn is_overwhelmed(&self, client: ClientId) -> bool;
-    /// Writes the next packet of the planned snapshot; true if another must follow.
-    fn write_snapshot(
-        &mut self,
-        client: ClientId,
-        sequence: Sequence,
-        now: Timestamp,
-        writer: &mut BitWriter,
-    ) -> bool;
-    /// All of a client's snapshot was handed to the network.
-    fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp);
-    /// All snapshots of a tick were handed over; `drained` is when its commands were taken.
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
-    /// Figures so far.
-    fn metrics(&self) -> RoomMetrics;
-    /// Counts of one client's commands.
-    fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
-    /// Hash of everything that the world's future follows from, but for its input.
-    fn world_hash(&self) -> u64;
-    /// The world's quantised copies.
-    fn ring(&self) -> &StateRing;
-    /// What differs between what a client decoded and what the server has.
-    fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence;
-    /// Records from now on, beginning with the world as it is.
-    fn start_recording(&mut self, config: RecorderConfig);
-    /// The next bytes of the recording to be kept.
-    fn poll_recording(&mut self) -> Option<Chunk>;
-    /// Ends the recording; what is left of it is still to be polled.
-    fn finish_recording(&mut self);
-    /// Records no more, and forgets what was not polled.
-    fn stop_recording(&mut self);
-    /// What a client holds of the world, as far as the server knows.
-    fn view(&self, client: ClientId) -> Option<&ClientView>;
-}
-
 struct RoomClient<C> {
     queue: CommandQueue<C>,
     view: ClientView,
@@ -130,6 +62,8 @@ struct RoomClient<C> {
     feedback: Feedback,
     /// Arrival of the command of the tick simulated last.
     arrived: Option<Timestamp>,
+    /// Nobody plays it at present.
+    away: bool,
 }
 
 /// See the module.
@@ -191,7 +125,9 @@ impl<G: Game> Room<G> {
             let taken = client.queue.take(tick);
             client.arrived = taken.arrived;
             client.feedback = client.feedback_for(tick, deadline);
-            input.commands.push((*id, taken.command));
+            // What was held down when the player fell silent is not held down for the whole grace.
+            let idle = client.away && client.arrived.is_none();
+            input.commands.push((*id, if idle { G::Command::default() } else { taken.command }));
         }
         input
     }
@@ -219,9 +155,13 @@ impl<G: Game> Room<G> {
 
     fn forget(&mut self, client: ClientId) {
         if let Some(gone) = self.clients.remove(&client) {
-            self.metrics.commands = self.metrics.commands + gone.queue.counts();
-            add_view(&mut self.metrics, gone.view.stats());
+            self.note_gone(&gone);
         }
+    }
+
+    fn note_gone(&mut self, gone: &RoomClient<G::Command>) {
+        self.metrics.commands = self.metrics.commands + gone.queue.counts();
+        add_view(&mut self.metrics, gone.view.stats());
     }
 }
 
@@ -233,6 +173,7 @@ impl<C: Command> RoomClient<C> {
             entity: None,
             feedback: Feedback::default(),
             arrived: None,
+            away: false,
         }
     }
 
@@ -265,6 +206,26 @@ impl<G: Game> AnyRoom for Room<G> {
 
     fn population(&self) -> usize {
         self.clients.len() + self.joins.len()
+    }
+
+    fn has(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client) || self.joins.contains(&client)
+    }
+
+    fn suspend(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.away = true;
+        }
+    }
+
+    fn resume(&mut self, client: ClientId, anew: bool) {
+        self.metrics.resumed += 1;
+        let Some(present) = self.clients.get_mut(&client) else { return };
+        present.away = false;
+        if anew {
+            let old = std::mem::replace(present, RoomClient::new());
+            self.note_gone(&old);
+        }
     }
 
     fn join(&mut self, client: ClientId) {

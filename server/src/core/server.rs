@@ -4,88 +4,49 @@
 //!
 //! ```text
 //! until next_deadline(): for each datagram: receive(from, bytes, arrival)
+//! set_wall(now, wall)
 //! tick(now, sink)
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::connection::{
-    Connection, DisconnectReason, Fate, disconnect_datagram, read_disconnect,
-};
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
-use truetick_netcode::handshake::{
-    ClientId, Cookies, DenyReason, JoinRequest, Ticket, accepted_datagram, denied_datagram,
-};
-use truetick_netcode::limits::{CONSUMED_HANDSHAKES, COOKIE_LIFETIME, PACKETS_PER_TICK, REPORT_PAUSE};
-use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
-use truetick_netcode::packet::{self, PacketKind};
-use truetick_netcode::time::Timestamp;
+use truetick_netcode::farewell::{DisconnectReason, Farewell};
+use truetick_netcode::limits::{FAREWELLS, TICKET_LIFETIME};
+use truetick_netcode::messages::{Body, MismatchReport, ServerMessage};
+use truetick_netcode::session::drops::{DropReason, Drops};
+use truetick_netcode::session::server::{Change, SessionConfig, SessionServer};
+use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
 
-use super::metrics::Drops;
-use super::room::AnyRoom;
+use super::any_room::AnyRoom;
+use super::drain::Drain;
+use super::peer::{Demand, Peer, Stage};
 use crate::recording::difference::Divergence;
-
-/// Packets that a client may send in one burst beyond its average.
-const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
-
-/// A client is sent everything whole at most this often.
-const RESYNC_PAUSE: Duration = Duration::from_millis(200);
 
 /// Comings and goings that wait for the host's log; the oldest makes room.
 const EVENTS: usize = 4_096;
 
-/// Answers to handshakes that wait for the host; more are dropped.
-const REPLIES: usize = 1_024;
-
-struct Session {
-    client: ClientId,
-    room: usize,
-    nonce: u64,
-    connection: Connection,
-    /// Packets that it may still send now.
-    budget: u32,
-    /// Set when the session must end at the next tick.
-    ending: Option<DisconnectReason>,
-    resynced_at: Option<Timestamp>,
-    reported_at: Option<Timestamp>,
-}
-
-impl Session {
-    /// Takes the session's own messages; returns a report of the client's that is worth telling.
-    fn take_messages(
-        &mut self,
-        room: &mut dyn AnyRoom,
-        now: Timestamp,
-    ) -> Result<Option<SessionEvent>, WireError> {
-        let mut told = None;
-        let is_due = |last: Option<Timestamp>, pause| last.is_none_or(|at| now.since(at) >= pause);
-        while let Some((channel, message)) = self.connection.receive() {
-            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
-            match message.ok_or(WireError::Misbehaving("a message that no client sends"))? {
-                ClientMessage::Resync if is_due(self.resynced_at, RESYNC_PAUSE) => {
-                    self.resynced_at = Some(now);
-                    room.resync(self.client);
-                }
-                ClientMessage::Mismatch(report) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
-                    self.reported_at = Some(now);
-                    told = Some(SessionEvent::Mismatch(self.client, room.explain(self.client, &report)));
-                }
-                ClientMessage::Resync | ClientMessage::Mismatch(_) => {}
-            }
-        }
-        Ok(told)
-    }
-}
-
 /// What happened to a session, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
-    /// A session was opened.
-    Joined(ClientId, SocketAddr),
+    /// A client came into its room.
+    Joined(ClientId, UserId, SocketAddr),
+    /// A client fell silent; what it owns is kept for the grace.
+    Parked(ClientId),
+    /// A client is back, with a ticket or (`anew`) with a new token.
+    Resumed {
+        /// Its number.
+        client: ClientId,
+        /// Where it is now.
+        address: SocketAddr,
+        /// It holds nothing of what it was told before.
+        anew: bool,
+    },
     /// A session ended.
     Ended(ClientId, DisconnectReason),
     /// A client decoded something else than the server has: what differs, the server's being the left side.
@@ -94,37 +55,28 @@ pub enum SessionEvent {
 
 /// See the module.
 pub struct Server {
-    cookies: Cookies,
+    sessions: SessionServer,
     rooms: Vec<Box<dyn AnyRoom>>,
-    sessions: BTreeMap<SocketAddr, Session>,
-    next_client: u32,
-    /// Handshakes that opened a session of late.
-    consumed: VecDeque<(SocketAddr, u64, Timestamp)>,
-    replies: VecDeque<(SocketAddr, Vec<u8>)>,
+    peers: BTreeMap<ClientId, Peer>,
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
-    drops: Drops,
-    stopping: bool,
+    drain: Option<Drain>,
 }
 
 impl Server {
-    /// A server without rooms; `secret` makes its cookies and session keys.
-    pub fn new(secret: (u64, u64)) -> Self {
+    /// A server without rooms that starts now, when the wall shows `wall`. Its secrets follow from `seed`.
+    pub fn new(config: SessionConfig, seed: [u8; 32], now: Timestamp, wall: UnixTime) -> Self {
         Self {
-            cookies: Cookies::new(secret),
+            sessions: SessionServer::new(config, seed, now, wall),
             rooms: Vec::new(),
-            sessions: BTreeMap::new(),
-            next_client: 1,
-            consumed: VecDeque::new(),
-            replies: VecDeque::new(),
+            peers: BTreeMap::new(),
             events: VecDeque::new(),
             writer: BitWriter::new(),
-            drops: Drops::default(),
-            stopping: false,
+            drain: None,
         }
     }
 
-    /// Adds a room; clients name it by the number returned.
+    /// Adds a room; tokens name it by the number returned.
     pub fn add_room(&mut self, room: Box<dyn AnyRoom>) -> u16 {
         self.rooms.push(room);
         self.rooms.len() as u16 - 1
@@ -141,18 +93,29 @@ impl Server {
     }
 
     /// Datagrams dropped so far.
-    pub fn drops(&self) -> Drops {
-        self.drops
+    pub fn drops(&self) -> &Drops {
+        self.sessions.drops()
     }
 
-    /// Open sessions.
+    /// Who is in session.
+    pub fn session_server(&self) -> &SessionServer {
+        &self.sessions
+    }
+
+    /// Sessions, parked ones included.
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.peers.len()
+    }
+
+    /// Whether a client is there and takes part in its room.
+    pub fn is_playing(&self, client: ClientId) -> bool {
+        self.peers.get(&client).is_some_and(|peer| peer.live && peer.is_playing())
     }
 
     /// The session of a client at that address.
     pub fn session(&self, address: SocketAddr) -> Option<(ClientId, &Connection)> {
-        self.sessions.get(&address).map(|session| (session.client, &session.connection))
+        let client = self.sessions.roster().at(address)?;
+        Some((client, &self.peers.get(&client)?.connection))
     }
 
     /// The next client that came or went.
@@ -165,47 +128,87 @@ impl Server {
         self.rooms.iter().map(|room| room.timeline().next_deadline()).min()
     }
 
-    /// Takes in a datagram that arrived at that time. What is wrong with it is counted and changes nothing.
+    /// What the clock on the wall shows now; tokens are measured by it.
+    pub fn set_wall(&mut self, now: Timestamp, wall: UnixTime) {
+        self.sessions.set_wall(now, wall);
+    }
+
+    /// Takes in a datagram that arrived at that time. What is wrong with it is counted and changes nothing else.
     pub fn receive(&mut self, from: SocketAddr, bytes: &[u8], arrived: Timestamp) {
-        if let Err(error) = self.dispatch(from, bytes, arrived) {
-            let count = match error {
-                WireError::Malformed(_) => &mut self.drops.malformed,
-                WireError::Incompatible(_) => &mut self.drops.incompatible,
-                WireError::Misbehaving(_) => &mut self.drops.misbehaving,
-                WireError::Stale(_) => &mut self.drops.stale,
-            };
-            *count += 1;
-            if matches!(error, WireError::Misbehaving(_))
-                && let Some(session) = self.sessions.get_mut(&from)
-            {
-                session.ending = Some(DisconnectReason::Misbehaved);
+        let Some((client, payload)) = self.sessions.receive(from, bytes, arrived) else {
+            return self.note_changes(arrived);
+        };
+        let Some(peer) =
+            self.peers.get_mut(&client).filter(|peer| !matches!(peer.stage, Stage::Ending { .. }))
+        else {
+            return;
+        };
+        if !peer.may_send() {
+            return self.sessions.note_drop(DropReason::Flood);
+        }
+        let room = self.rooms.get_mut(peer.room).map(|room| &mut **room);
+        match peer.take(payload, room, arrived) {
+            Ok(demands) => demands.into_iter().for_each(|demand| self.meet(client, demand, arrived)),
+            Err(error) => {
+                peer.strike(error, arrived);
+                self.sessions.note_drop(match error {
+                    WireError::Malformed(_) => DropReason::Malformed,
+                    WireError::Incompatible(_) => DropReason::Incompatible,
+                    WireError::Misbehaving(_) => DropReason::Misbehaving,
+                    WireError::Stale(_) => DropReason::Stale,
+                });
             }
         }
     }
 
-    fn dispatch(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) -> Result<(), WireError> {
-        match packet::peek_kind(bytes)? {
-            PacketKind::Payload => self.receive_payload(from, bytes, now),
-            PacketKind::Request => {
-                let challenge = self.cookies.challenge(bytes, from, now)?;
-                self.reply(from, challenge);
-                Ok(())
+    fn meet(&mut self, client: ClientId, demand: Demand, now: Timestamp) {
+        match demand {
+            Demand::Hello(schema) => self.greet(client, schema, now),
+            Demand::Explain(report) => self.explain(client, &report),
+        }
+    }
+
+    fn explain(&mut self, client: ClientId, report: &MismatchReport) {
+        if let Some(room) = self.peers.get(&client).and_then(|peer| self.rooms.get(peer.room)) {
+            let divergence = room.explain(client, report);
+            self.note(SessionEvent::Mismatch(client, divergence));
+        }
+    }
+
+    /// A client says what it is: it gets into its room, or hears why not.
+    fn greet(&mut self, client: ClientId, schema: u64, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let refused = match self.rooms.get(peer.room) {
+            None => Some(DisconnectReason::NoSuchRoom),
+            Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
+            Some(room) if !room.has(client) && room.population() >= room.config().max_clients => {
+                Some(DisconnectReason::Full)
             }
-            PacketKind::Response => {
-                let join = self.cookies.check(bytes, from, now)?;
-                self.open_session(from, join, now);
-                Ok(())
-            }
-            PacketKind::Disconnect => {
-                let Some(session) = self.sessions.get_mut(&from) else {
-                    self.drops.stranger += 1;
-                    return Ok(());
-                };
-                session.ending = Some(read_disconnect(bytes, session.connection.key())?);
-                Ok(())
-            }
-            // Not authenticated, so nobody's fault: the address may be forged.
-            _ => Err(WireError::Malformed("a client does not send this")),
+            Some(_) => None,
+        };
+        if let Some(reason) = refused {
+            return self.begin_to_end(client, reason, now);
+        }
+        let room = &mut self.rooms[peer.room];
+        let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
+        peer.stage = Stage::Playing;
+        peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
+        let is_new = !room.has(client);
+        if is_new {
+            room.join(client)
+        } else {
+            room.resume(client, true)
+        }
+        if let Some(drain) = &self.drain {
+            peer.tell(&drain.order());
+        }
+        let session = self.sessions.roster().get(client);
+        let whom = session.and_then(|session| Some((session.user, session.live.as_ref()?.address)));
+        if let Some((user, address)) = whom {
+            self.note(match is_new {
+                true => SessionEvent::Joined(client, user, address),
+                false => SessionEvent::Resumed { client, address, anew: true },
+            });
         }
     }
 
@@ -216,102 +219,59 @@ impl Server {
         self.events.push_back(event);
     }
 
-    fn reply(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        if self.replies.len() < REPLIES {
-            self.replies.push_back((to, bytes));
-        }
-    }
-
-    fn open_session(&mut self, from: SocketAddr, join: JoinRequest, now: Timestamp) {
-        if let Some(session) = self.sessions.get(&from).filter(|session| session.nonce == join.nonce) {
-            let ticket = Ticket { key: session.connection.key(), client: session.client };
-            return self.reply(from, accepted_datagram(join.nonce, ticket));
-        }
-        let room = usize::from(join.room);
-        let replaced = usize::from(self.sessions.get(&from).is_some_and(|session| session.room == room));
-        let denied = match self.rooms.get(room) {
-            _ if self.stopping => Some(DenyReason::Stopping),
-            None => Some(DenyReason::NoSuchRoom),
-            Some(room) if room.schema_hash() != join.schema => Some(DenyReason::OtherSchema),
-            Some(room) if room.population() >= room.config().max_clients + replaced => Some(DenyReason::Full),
-            Some(_) => None,
-        };
-        if let Some(reason) = denied {
-            let schema = self.rooms.get(room).map_or(0, |room| room.schema_hash());
-            return self.reply(from, denied_datagram(join.nonce, reason, schema));
-        }
-        if !self.consume(from, join.nonce, now) {
-            return;
-        }
-        // The same address with a new nonce is a client that started again.
-        self.end_session(from, DisconnectReason::Left);
-        let ticket =
-            Ticket { key: self.cookies.session_key(from, join.nonce), client: ClientId(self.next_client) };
-        self.next_client += 1;
-        self.admit(from, room, (join.nonce, ticket), now);
-        self.reply(from, accepted_datagram(join.nonce, ticket));
-    }
-
-    /// Whether a handshake opens a session for the first time: a late copy of its response must not.
-    fn consume(&mut self, from: SocketAddr, nonce: u64, now: Timestamp) -> bool {
-        let expired = |(_, _, at): &(SocketAddr, u64, Timestamp)| now.since(*at) > COOKIE_LIFETIME * 2;
-        while self.consumed.front().is_some_and(expired) {
-            self.consumed.pop_front();
-        }
-        let again = self.consumed.iter().any(|(address, used, _)| *address == from && *used == nonce);
-        if again || self.consumed.len() >= CONSUMED_HANDSHAKES {
-            self.drops.stale += 1;
-            return false;
-        }
-        self.consumed.push_back((from, nonce, now));
-        true
-    }
-
-    fn admit(&mut self, from: SocketAddr, room: usize, (nonce, ticket): (u64, Ticket), now: Timestamp) {
-        let mut connection = Connection::new(ticket.key, now);
-        let timeline = self.rooms[room].timeline();
-        let welcome = ServerMessage::Welcome { tick_rate: timeline.rate(), epoch_us: timeline.epoch_us() };
-        let ending =
-            connection.send(SESSION_STREAM, encode(&welcome)).err().map(|_| DisconnectReason::Overflow);
-        let client = ticket.client;
-        let (budget, resynced_at, reported_at) = (BURST_PACKETS, None, None);
-        let session = Session { client, room, nonce, connection, budget, ending, resynced_at, reported_at };
-        self.sessions.insert(from, session);
-        self.rooms[room].join(client);
-        self.note(SessionEvent::Joined(client, from));
-    }
-
-    fn receive_payload(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) -> Result<(), WireError> {
-        let Some(session) = self.sessions.get_mut(&from) else {
-            self.drops.stranger += 1;
-            return Ok(());
-        };
-        if session.budget == 0 {
-            self.drops.flood += 1;
-            return Ok(());
-        }
-        let before = session.connection.traffic().packets_in;
-        let opened = session.connection.open(bytes, now);
-        // What proved to be the client's own counts against it, in order or not.
-        session.budget -= (session.connection.traffic().packets_in - before) as u32;
-        let (sequence, reader) = opened?;
-        let room = &mut self.rooms[session.room];
-        while let Some(fate) = session.connection.poll_fate() {
-            if let Fate::Acked(sequence) = fate {
-                room.packet_acked(session.client, sequence);
+    /// Takes over what became of sessions.
+    fn note_changes(&mut self, now: Timestamp) {
+        while let Some(change) = self.sessions.poll_change() {
+            match change {
+                Change::Opened { client, purpose, .. } => {
+                    let peer = Peer::new(client, usize::from(purpose.room), self.sessions.draw(), now);
+                    self.peers.insert(client, peer);
+                }
+                Change::Parked(client) => self.park(client),
+                Change::Resumed { client, address, anew } => self.resume(client, address, anew, now),
+                Change::Left(client) => self.end(client, DisconnectReason::Left),
+                Change::Expired(client) => self.end(client, DisconnectReason::TimedOut),
+                Change::Replaced(client) => self.end(client, DisconnectReason::Replaced),
             }
         }
-        let report = session.take_messages(&mut **room, now)?;
-        let body = read_body(&mut **room, session.client, reader, now);
-        if body.is_ok() {
-            session.connection.accept(sequence);
+    }
+
+    fn park(&mut self, client: ClientId) {
+        let Some(peer) = self.peers.get_mut(&client) else { return };
+        peer.live = false;
+        if peer.is_playing() {
+            self.rooms[peer.room].suspend(client);
+            self.note(SessionEvent::Parked(client));
         }
-        report.into_iter().for_each(|report| self.note(report));
-        body
+    }
+
+    fn resume(&mut self, client: ClientId, address: SocketAddr, anew: bool, now: Timestamp) {
+        let seed = self.sessions.draw();
+        let Some(peer) = self.peers.get_mut(&client) else { return };
+        peer.live = true;
+        peer.ticket_due = now;
+        if matches!(peer.stage, Stage::Ending { .. }) {
+            return;
+        }
+        if anew {
+            if peer.is_playing() {
+                self.rooms[peer.room].suspend(client);
+            }
+            *peer = Peer::new(client, peer.room, seed, now);
+        } else if peer.is_playing() {
+            self.rooms[peer.room].resume(client, false);
+        }
+        if !anew {
+            self.note(SessionEvent::Resumed { client, address, anew });
+        }
     }
 
     /// Runs every room's due ticks and sends their snapshots. `now` reads the time, again for each stamp.
     pub fn tick(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn DatagramSink) {
+        let begun = now();
+        self.sessions.update(begun);
+        self.note_changes(begun);
+        self.look_after_peers(begun, sink);
         self.send_replies(sink);
         for room in 0..self.rooms.len() {
             let drained = now();
@@ -322,7 +282,7 @@ impl Server {
             }
             for _ in 0..due.ticks {
                 let drained = now();
-                self.end_sessions(room, drained, sink);
+                self.end_sessions(room, drained);
                 self.rooms[room].simulate();
                 self.send_events(room);
                 self.send_snapshots(room, now, sink);
@@ -332,30 +292,52 @@ impl Server {
         }
     }
 
-    /// Sends the answers to handshakes that came since the last call.
+    /// Sends the answers to attempts to open a session that came since the last call.
     pub fn send_replies(&mut self, sink: &mut dyn DatagramSink) {
-        while let Some((to, bytes)) = self.replies.pop_front() {
-            sink.send(to, &bytes);
+        self.sessions.send_replies(sink);
+    }
+
+    /// Tickets, orders to move, farewells: what is due to clients beside their rooms' state.
+    fn look_after_peers(&mut self, now: Timestamp, sink: &mut dyn DatagramSink) {
+        let order = self.drain.as_mut().and_then(|drain| drain.poll(now));
+        let mut over = Vec::new();
+        for (client, peer) in self.peers.iter_mut() {
+            if peer.is_playing() && peer.live && now >= peer.ticket_due {
+                peer.ticket_due = now + TICKET_LIFETIME / 2;
+                if let Some(ticket) = self.sessions.ticket(*client, now) {
+                    peer.tell(&ServerMessage::Ticket { token: ticket.to_short_bytes() });
+                }
+            }
+            if let Some(order) = order.as_ref().filter(|_| peer.is_playing()) {
+                peer.tell(order);
+            }
+            self.writer.clear();
+            if !peer.say_farewell(&mut self.writer, now) {
+                over.push(*client);
+            } else if !self.writer.bytes().is_empty() {
+                self.sessions.send(*client, self.writer.bytes(), now, sink);
+            }
         }
-        sink.flush();
+        for client in over {
+            self.sessions.close(client, sink);
+            self.peers.remove(&client);
+        }
+        let ending = |peer: &Peer| (!peer.is_playing()).then(|| peer.must_end(now)).flatten();
+        let ending: Vec<_> = self.peers.iter().filter_map(|(id, peer)| Some((*id, ending(peer)?))).collect();
+        ending.into_iter().for_each(|(client, reason)| self.begin_to_end(client, reason, now));
     }
 
     fn announce_timeline(&mut self, room: usize) {
-        let message = encode(&ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() });
-        for session in self.sessions.values_mut().filter(|session| session.room == room) {
-            if session.connection.send(SESSION_STREAM, message.clone()).is_err() {
-                session.ending = Some(DisconnectReason::Overflow);
-            }
-        }
+        let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
+        let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+        whom.for_each(|peer| peer.tell(&message));
     }
 
     fn send_events(&mut self, room: usize) {
         for (event, message) in self.rooms[room].take_events() {
-            let whom = self.sessions.values_mut().filter(|session| session.room == room);
-            for session in whom.filter(|session| event.to.is_none_or(|to| to == session.client)) {
-                if session.connection.send(event.channel, message.clone()).is_err() {
-                    session.ending = Some(DisconnectReason::Overflow);
-                }
+            let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+            for peer in whom.filter(|peer| event.to.is_none_or(|to| to == peer.client)) {
+                peer.send(event.channel, message.clone());
             }
         }
     }
@@ -367,83 +349,88 @@ impl Server {
         sink: &mut dyn DatagramSink,
     ) {
         let room = &mut self.rooms[room_index];
-        for (address, session) in &mut self.sessions {
-            if session.room != room_index || !room.plan_snapshot(session.client) {
+        for (client, peer) in &mut self.peers {
+            let here = peer.room == room_index && peer.live && peer.is_playing();
+            if !here || !room.plan_snapshot(*client) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);
             while more {
                 let at = now();
-                let sequence = session.connection.begin(&mut self.writer, at, packets == 0);
+                let sequence = peer.connection.begin(&mut self.writer, at, packets == 0);
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
-                more = room.write_snapshot(session.client, sequence, at, &mut self.writer);
-                session.connection.finish(&mut self.writer, at);
-                sink.send(*address, self.writer.bytes());
+                more = room.write_snapshot(*client, sequence, at, &mut self.writer);
+                peer.connection.finish(&mut self.writer, at);
                 packets += 1;
-                bytes += self.writer.bytes().len() as u64;
+                bytes += self.sessions.send(*client, self.writer.bytes(), at, sink) as u64;
             }
-            room.snapshot_sent(session.client, packets, bytes, now());
+            room.snapshot_sent(*client, packets, bytes, now());
         }
     }
 
     /// Ends what has to end, and gives the others their budget for the tick.
-    fn end_sessions(&mut self, room: usize, now: Timestamp, sink: &mut dyn DatagramSink) {
+    fn end_sessions(&mut self, room: usize, now: Timestamp) {
         let mut over = Vec::new();
-        for (address, session) in self.sessions.iter_mut().filter(|(_, session)| session.room == room) {
-            session.budget = (session.budget + PACKETS_PER_TICK).min(BURST_PACKETS);
-            if now >= session.connection.expires_at() {
-                session.ending.get_or_insert(DisconnectReason::TimedOut);
+        for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room) {
+            peer.refill();
+            if self.rooms[room].is_overwhelmed(*client) {
+                peer.ending.get_or_insert(DisconnectReason::Overflow);
             }
-            if self.rooms[room].is_overwhelmed(session.client) {
-                session.ending.get_or_insert(DisconnectReason::Overflow);
-            }
-            if let Some(reason) = session.ending {
-                say_farewell(*address, &session.connection, reason, sink);
-                over.push((*address, reason));
-            }
+            over.extend(peer.must_end(now).map(|reason| (*client, reason)));
         }
-        for (address, reason) in over {
-            self.end_session(address, reason);
+        for (client, reason) in over {
+            self.begin_to_end(client, reason, now);
         }
     }
 
-    fn end_session(&mut self, address: SocketAddr, reason: DisconnectReason) {
-        if let Some(session) = self.sessions.remove(&address) {
-            self.rooms[session.room].leave(session.client, reason != DisconnectReason::Left);
-            self.note(SessionEvent::Ended(session.client, reason));
+    /// A client leaves its room at once, and is told why a few times.
+    fn begin_to_end(&mut self, client: ClientId, reason: DisconnectReason, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+        peer.begin_to_end(Farewell { reason, schema }, now);
+        self.leave_room(client, reason);
+    }
+
+    fn leave_room(&mut self, client: ClientId, reason: DisconnectReason) {
+        let Some(room) = self.peers.get(&client).and_then(|peer| self.rooms.get_mut(peer.room)) else {
+            return;
+        };
+        if room.has(client) {
+            room.leave(client, reason != DisconnectReason::Left);
+            self.note(SessionEvent::Ended(client, reason));
         }
+    }
+
+    /// The session is over already.
+    fn end(&mut self, client: ClientId, reason: DisconnectReason) {
+        self.leave_room(client, reason);
+        self.peers.remove(&client);
+    }
+
+    /// From now on nobody joins; who is here is told to leave at a random moment, as `drain` says.
+    pub fn drain(&mut self, drain: Drain) {
+        self.sessions.drain();
+        self.drain = Some(drain);
+    }
+
+    /// Whether everyone has left since the drain began, or its time is up.
+    pub fn is_drained(&self, now: Timestamp) -> bool {
+        let alone = self.sessions.roster().live() == 0;
+        self.drain.as_ref().is_some_and(|drain| alone || drain.is_over(now))
     }
 
     /// Takes no more clients and tells those in session that it is over.
-    pub fn stop(&mut self, sink: &mut dyn DatagramSink) {
-        self.stopping = true;
-        for (address, session) in &self.sessions {
-            say_farewell(*address, &session.connection, DisconnectReason::ServerStopping, sink);
+    pub fn stop(&mut self, now: Timestamp, sink: &mut dyn DatagramSink) {
+        self.sessions.drain();
+        let farewell = |schema| Farewell { reason: DisconnectReason::ServerStopping, schema };
+        for (client, mut peer) in std::mem::take(&mut self.peers) {
+            let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+            for _ in 0..FAREWELLS {
+                peer.write_farewell(farewell(schema), &mut self.writer, now);
+                self.sessions.send(client, self.writer.bytes(), now, sink);
+            }
+            self.sessions.close(client, sink);
         }
         sink.flush();
-    }
-}
-
-/// Three times, since datagrams get lost.
-fn say_farewell(
-    to: SocketAddr,
-    connection: &Connection,
-    reason: DisconnectReason,
-    sink: &mut dyn DatagramSink,
-) {
-    let farewell = disconnect_datagram(connection.key(), reason);
-    (0..3).for_each(|_| sink.send(to, &farewell));
-}
-
-fn read_body(
-    room: &mut dyn AnyRoom,
-    client: ClientId,
-    mut reader: BitReader<'_>,
-    now: Timestamp,
-) -> Result<(), WireError> {
-    match Body::from_tag(reader.read(Body::BITS)?)? {
-        Body::Empty => reader.finish(),
-        Body::Commands => room.receive_commands(client, reader, now),
-        Body::Snapshot => Err(WireError::Misbehaving("a client sends no snapshots")),
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bevy_ecs::world::World;
 use bitcode::{Decode, Encode};
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::{ENTITIES, FIELDS_PER_ENTITY};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;

@@ -5,9 +5,9 @@
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::REPORTED_ENTITIES;
 use truetick_netcode::messages::{MismatchReport, ReportedEntity};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::frame::{FrameError, FrameReader, FrameWriter};

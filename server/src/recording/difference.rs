@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::REPORTED_ENTITIES;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::{Audience, KindId, KindInfo, Schema, Visibility};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::record::{Changed, ChangedEntity};

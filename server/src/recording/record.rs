@@ -16,9 +16,9 @@ use thiserror::Error;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::Command;
 use truetick_netcode::error::WireError;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::limits::{COMPONENTS, ENTITIES};
 use truetick_netcode::schema::{KindId, Schema};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::frame::{FrameError, FrameReader};

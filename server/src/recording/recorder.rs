@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::command::Command;
-use truetick_netcode::handshake::ClientId;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::frame::FrameWriter;

@@ -8,9 +8,9 @@ use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::schema::{KindInfo, Visibility};
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaGame;
+use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::game::Game;
 use truetick_server::core::relevance::HYSTERESIS_M;
-use truetick_server::core::room::AnyRoom;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use super::Pair;

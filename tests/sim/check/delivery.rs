@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use truetick_netcode::channel::Channel;
 use truetick_netcode::limits::SLICE_BYTES;
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use crate::chatter::{CHANNELS, PERIOD, message, parse};
 use crate::mark::{Mark, Marks};
 
-/// A client's place, and the key of the session that it is in.
-pub type Session = (usize, u64);
+/// A client's place, its number, and which of its lives it is in.
+pub type Session = (usize, ClientId, u64);
 
 #[derive(Debug)]
 struct Heard {
-    key: u64,
+    of: (ClientId, u64),
     /// First tick whose messages are for it.
     since: Tick,
     /// Ticks heard, per channel.
@@ -24,30 +25,30 @@ struct Heard {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct DeliveryCheck {
-    /// By session key.
-    joined: BTreeMap<u64, Tick>,
+    joined: BTreeMap<ClientId, Tick>,
     heard: BTreeMap<usize, Heard>,
 }
 
 impl DeliveryCheck {
-    /// A session begins: messages from `tick` on are for it.
-    pub fn joined(&mut self, key: u64, tick: Tick) {
-        self.joined.insert(key, tick);
+    /// A client begins to be told: messages from `tick` on are for it.
+    pub fn joined(&mut self, client: ClientId, tick: Tick) {
+        self.joined.insert(client, tick);
     }
 
     /// A client was told something. False if it is none of ours.
     pub fn told(
         &mut self,
-        (at, key): Session,
+        (at, client, life): Session,
         (tick, data): (Tick, &[u8]),
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) -> bool {
         let Some((channel, said)) = parse(data) else { return false };
-        let since = self.joined.get(&key).copied().unwrap_or(Tick(u32::MAX - PERIOD));
-        let begin = || Heard { key, since, ticks: Default::default() };
+        let (since, of) =
+            (self.joined.get(&client).copied().unwrap_or(Tick(u32::MAX - PERIOD)), (client, life));
+        let begin = || Heard { of, since, ticks: Default::default() };
         let heard = self.heard.entry(at).or_insert_with(begin);
-        if heard.key != key {
+        if heard.of != of {
             *heard = begin();
         }
         let complaint = heard.check(channel, (tick, said), data);
@@ -60,11 +61,11 @@ impl DeliveryCheck {
     }
 
     /// Reliable messages said until `until` that a client was not told.
-    pub fn untold(&self, (at, key): Session, until: Tick) -> Vec<String> {
-        let Some(since) = self.joined.get(&key).copied() else {
+    pub fn untold(&self, (at, client, life): Session, until: Tick) -> Vec<String> {
+        let Some(since) = self.joined.get(&client).copied() else {
             return vec![format!("client {at} plays in a session that the server never opened")];
         };
-        let heard = self.heard.get(&at).filter(|heard| heard.key == key);
+        let heard = self.heard.get(&at).filter(|heard| heard.of == (client, life));
         let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
         let lacks = |channel: usize| {
             let mut due = due_from(channel, since)..=until.0;

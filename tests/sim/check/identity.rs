@@ -1,8 +1,10 @@
 //! Ids: a slot's generation rises, what is gone stays gone, kind and owner stay.
 
-use truetick_netcode::handshake::ClientId;
+use std::collections::BTreeSet;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::KindId;
+
+use truetick_netcode::session::ClientId;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
@@ -17,7 +19,7 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct IdentityCheck {
     slots: Vec<Known>,
-    newest_client: u32,
+    clients: BTreeSet<ClientId>,
 }
 
 impl IdentityCheck {
@@ -41,11 +43,10 @@ impl IdentityCheck {
         }
     }
 
-    /// A client got its number.
+    /// A new client got its number.
     pub fn client_joined(&mut self, id: ClientId, wrong: &mut Vec<String>) {
-        if id.0 <= self.newest_client {
-            wrong.push(format!("client number {} was given after {}", id.0, self.newest_client));
+        if !self.clients.insert(id) {
+            wrong.push(format!("client number {} was given twice", id.0));
         }
-        self.newest_client = id.0;
     }
 }

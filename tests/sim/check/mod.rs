@@ -22,10 +22,11 @@ pub mod sizes;
 use std::collections::BTreeSet;
 
 use truetick_netcode::client::prediction::Cause;
-use truetick_netcode::client::runtime::ClientState;
-use truetick_netcode::connection::{Connection, DisconnectReason};
-use truetick_netcode::handshake::ClientId;
+use truetick_netcode::client::runtime::{ClientState, End};
+use truetick_netcode::connection::Connection;
+use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::schema::Schema;
+use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_server::core::server::{Server, SessionEvent};
 
@@ -75,9 +76,10 @@ pub struct Pair<'a> {
 
 /// The client at a place, if both sides have the same session.
 fn pair<'a>(at: usize, client: &'a ClientProcess, core: &'a Server, network: &Network) -> Option<Pair<'a>> {
-    let own = client.bot.runtime().connection().filter(|_| client.is_playing())?;
+    let own = client.bot.runtime().connection().filter(|_| client.is_playing());
     let (id, server) = core.session(network.address(client.path))?;
-    (server.key() == own.key()).then_some(Pair { at, client, id, server })
+    let same = client.bot.runtime().id() == Some(id) && core.is_playing(id);
+    own.filter(|_| same).map(|_| Pair { at, client, id, server })
 }
 
 impl Checks {
@@ -148,7 +150,7 @@ impl Checks {
             }
         }
         let liars = clients.iter().enumerate().filter(|(_, client)| {
-            client.bot.runtime().state() == ClientState::Ended(DisconnectReason::Misbehaved)
+            client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
         });
         wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
         self.broken(wrong);
@@ -187,17 +189,14 @@ impl Checks {
     pub fn session_changed(&mut self, event: &SessionEvent, core: Option<&Server>, network: &Network) {
         let mut wrong = Vec::new();
         match event {
-            SessionEvent::Joined(id, address) => {
+            SessionEvent::Joined(id, _, address) => {
                 if network.path_of(*address).is_none() {
                     self.strangers.insert(*id);
                 }
                 self.identity.client_joined(*id, &mut wrong);
-                if let Some((core, (_, session))) =
-                    core.and_then(|core| Some((core, core.session(*address)?)))
-                {
-                    self.delivery.joined(session.key(), core.rooms()[0].timeline().next());
-                }
+                self.stream_begins(*id, core);
             }
+            SessionEvent::Resumed { client, anew: true, .. } => self.stream_begins(*client, core),
             SessionEvent::Ended(id, reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow))
                 if !self.strangers.contains(id) =>
             {
@@ -207,8 +206,16 @@ impl Checks {
                 wrong.push(format!("client number {} reports: {divergence}", id.0));
             }
             SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
+            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } => {}
         }
         self.broken(wrong);
+    }
+
+    /// From the next tick on all that is said is for this client.
+    fn stream_begins(&mut self, client: ClientId, core: Option<&Server>) {
+        if let Some(core) = core {
+            self.delivery.joined(client, core.rooms()[0].timeline().next());
+        }
     }
 
     /// One side took a packet.
@@ -227,8 +234,8 @@ impl Checks {
         marks: &mut Marks,
     ) -> bool {
         let mut wrong = Vec::new();
-        let Some(connection) = client.bot.runtime().connection() else { return false };
-        let known = self.delivery.told((at, connection.key()), event, marks, &mut wrong);
+        let Some(id) = client.bot.runtime().id() else { return false };
+        let known = self.delivery.told((at, id, client.life), event, marks, &mut wrong);
         self.broken(wrong);
         known
     }
@@ -236,8 +243,7 @@ impl Checks {
     /// Reliable messages said until `until` that a client was not told.
     pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
         let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
-        let sessions =
-            playing.filter_map(|(at, client)| Some((at, client.bot.runtime().connection()?.key())));
+        let sessions = playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
         sessions.flat_map(|session| self.delivery.untold(session, until)).collect()
     }
 }

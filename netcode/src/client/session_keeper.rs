@@ -1,0 +1,228 @@
+//! A client's session, and another attempt at it when the server falls silent: after a short silence the ticket that the
+//! server handed out is used, from whatever address the client now has, while the old way is still listened to.
+//!
+//! ```text
+//! open --- silent for 250 ms, has a ticket ---> attempt: request ... challenge ... in session again: the new way counts
+//!   ^_________ heard again before a challenge ____/  \____ refused: the session is gone, ask for a new token
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use crate::limits::{RESUME_TIME, SILENCE};
+use crate::packet::PROTOCOL;
+use crate::session::client::{Failure, Phase, Received, SessionClient};
+use crate::session::drops::DropReason;
+use crate::session::token::ConnectToken;
+use crate::time::Timestamp;
+
+/// How a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is being opened.
+    Opening,
+    /// It is open.
+    Open,
+    /// The server has fallen silent.
+    Silent,
+    /// It came to nothing, or was lost.
+    Failed(Failure),
+    /// One side ended it.
+    Disconnected,
+}
+
+/// What coming back took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResumeStats {
+    /// Times that the server was silent for too long.
+    pub silences: u64,
+    /// Times that the session was resumed with a ticket.
+    pub resumes: u64,
+    /// Longest time from a resume's first request to its session, in microseconds.
+    pub longest_resume_us: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SessionKeeper {
+    current: SessionClient,
+    attempt: Option<Attempt>,
+    ticket: Option<ConnectToken>,
+    silence: Duration,
+    chances: Xoshiro256PlusPlus,
+    /// Why there is nothing more to be tried.
+    over: Option<Failure>,
+    stats: ResumeStats,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    session: SessionClient,
+    /// When the first attempt of this silence began.
+    since: Timestamp,
+}
+
+impl SessionKeeper {
+    /// Begins to open a session now; all that is random follows from `seed`.
+    pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self {
+            current: SessionClient::new(token, PROTOCOL, chances.next_u64(), now),
+            attempt: None,
+            ticket: None,
+            silence: SILENCE,
+            chances,
+            over: None,
+            stats: ResumeStats::default(),
+        }
+    }
+
+    /// Silence after which another attempt begins; [`SILENCE`] by default.
+    pub fn set_silence(&mut self, silence: Duration) {
+        self.silence = silence;
+    }
+
+    /// How the session is.
+    pub fn keeping(&self) -> Keeping {
+        match self.current.phase() {
+            _ if self.over.is_some() => Keeping::Failed(self.over.unwrap_or(Failure::Denied)),
+            _ if self.attempt.is_some() => Keeping::Silent,
+            Phase::Requesting | Phase::Responding => Keeping::Opening,
+            Phase::Connected { .. } => Keeping::Open,
+            Phase::Failed(failure) => Keeping::Failed(failure),
+            Phase::Disconnected => Keeping::Disconnected,
+        }
+    }
+
+    /// What coming back took so far.
+    pub fn stats(&self) -> ResumeStats {
+        self.stats
+    }
+
+    /// The server to which what is polled goes.
+    pub fn server(&self) -> SocketAddr {
+        self.attempt.as_ref().map_or(&self.current, |attempt| &attempt.session).server()
+    }
+
+    /// How long the server took to answer, once the session was open.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.current.round_trip()
+    }
+
+    /// Packets of the present session that were taken.
+    pub fn opened(&self) -> u64 {
+        self.current.opened()
+    }
+
+    /// Keeps the newest ticket.
+    pub fn keep_ticket(&mut self, ticket: ConnectToken) {
+        self.ticket = Some(ticket);
+    }
+
+    /// When [`Self::poll`] next has something to do.
+    pub fn next_timeout(&self) -> Timestamp {
+        let current = self.current.next_timeout();
+        match &self.attempt {
+            _ if self.over.is_some() => Timestamp::from_nanos(u64::MAX),
+            Some(attempt) => current.min(attempt.session.next_timeout()),
+            None if self.ticket.is_some() && self.current.is_connected() => {
+                current.min(self.current.heard_at() + self.silence)
+            }
+            None => current,
+        }
+    }
+
+    /// The next datagram that time demands.
+    pub fn poll(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+        if self.over.is_some() {
+            return None;
+        }
+        self.notice_silence(now);
+        if let Some(bytes) = self.current.poll(now) {
+            return Some(bytes);
+        }
+        let attempt = self.attempt.as_mut()?;
+        let due = attempt.session.poll(now);
+        if let Phase::Failed(failure) = attempt.session.phase() {
+            self.attempt_failed(failure, now);
+        }
+        due
+    }
+
+    fn notice_silence(&mut self, now: Timestamp) {
+        let silent = self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
+        if silent && self.attempt.is_none() && self.ticket.is_some() {
+            self.stats.silences += 1;
+            self.begin_attempt(now, now);
+        }
+    }
+
+    fn begin_attempt(&mut self, since: Timestamp, now: Timestamp) {
+        let Some(ticket) = self.ticket.clone() else { return };
+        let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
+        self.attempt = Some(Attempt { session, since });
+    }
+
+    /// A server that does not answer is asked again; one that refuses has no such session.
+    fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let silent = matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut);
+        if silent && now.since(attempt.since) < RESUME_TIME {
+            self.begin_attempt(attempt.since, now);
+        } else {
+            self.over = Some(failure);
+        }
+    }
+
+    /// Takes in a datagram: of the present session, or of the attempt at it.
+    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) -> Result<Received<'_>, DropReason> {
+        if self.attempt.is_none() {
+            return self.current.receive(datagram, now);
+        }
+        if self.is_for_attempt(datagram, now) {
+            return Ok(Received::Step);
+        }
+        let was_heard = self.current.heard_at();
+        let taken = self.current.receive(datagram, now);
+        let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
+        if taken.is_ok() && now >= was_heard && self.attempt.as_ref().is_some_and(asking) {
+            self.attempt = None;
+        }
+        taken
+    }
+
+    fn is_for_attempt(&mut self, datagram: &[u8], now: Timestamp) -> bool {
+        let Some(attempt) = &mut self.attempt else { return false };
+        if attempt.session.receive(datagram, now).is_err() {
+            return false;
+        }
+        match attempt.session.phase() {
+            Phase::Connected { .. } => {
+                let took = now.since(attempt.since).as_micros() as u64;
+                self.stats.resumes += 1;
+                self.stats.longest_resume_us = self.stats.longest_resume_us.max(took);
+                if let Some(attempt) = self.attempt.take() {
+                    self.current = attempt.session;
+                }
+                self.ticket = None;
+            }
+            Phase::Failed(failure) => self.attempt_failed(failure, now),
+            _ => {}
+        }
+        true
+    }
+
+    /// Seals a payload for the session as it is.
+    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+        self.current.is_connected().then(|| self.current.seal(payload, now))
+    }
+
+    /// Ends the session; returns what to send so that the server knows.
+    pub fn disconnect(&mut self) -> Vec<Vec<u8>> {
+        self.attempt = None;
+        self.current.disconnect()
+    }
+}

@@ -1,0 +1,284 @@
+//! How someone gets in: request, challenge, response. What is refused before its token proves genuine hears nothing; the
+//! order of the checks is the standard's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::crypto::{Key, PacketKey};
+use super::drops::DropReason;
+use super::half_open::Applicant;
+use super::packet::{self, Header, Kind, Request};
+use super::rate::Rate;
+use super::replay::ReplayWindow;
+use super::roster::{Live, Place};
+use super::server::{Change, SessionConfig, SessionServer};
+use super::token::{OpenError, PrivateToken, Purpose, UserData, token_tag};
+use super::{ClientId, UserId};
+use crate::limits::{
+    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, REPLIES, TICKET_LIFETIME, TOKENS_OPENED,
+};
+use crate::time::{Timestamp, UnixTime};
+
+/// Numbers of packets outside of sessions have the highest bit, so that none meets a session's own.
+const OUTSIDE: u64 = 1 << 63;
+
+/// By so much two times in whole milliseconds may be off against each other.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+impl SessionServer {
+    pub(super) fn take_request(
+        &mut self,
+        from: SocketAddr,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let (unix, tag) = (self.unix(now), token_tag(request.sealed));
+        if request.protocol != self.config.protocol {
+            return Err(DropReason::OtherProtocol);
+        }
+        if request.expires <= unix.as_secs() || self.history.may_have_forgotten(request.expires) {
+            return Err(DropReason::Expired);
+        }
+        if self.history.has(&tag) {
+            return Err(DropReason::Consumed);
+        }
+        let (per_second, burst) = TOKENS_OPENED;
+        if !self.opens.allows(Rate { per_second, burst }, now) {
+            return Err(DropReason::RateLimited);
+        }
+        let (applicant, user_data) = self.open_token(&request, now)?;
+        self.check_age(&applicant, now)?;
+        self.check_address(&applicant, from)?;
+        if let Err(reason) = self.may_come_in(&applicant, from, unix) {
+            self.deny(from, &applicant.server_key, reason);
+            return Err(reason);
+        }
+        if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
+            if !self.joins.allows(from.ip().into(), self.config.joins, now) {
+                return Err(DropReason::RateLimited);
+            }
+            let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
+            let key = applicant.server_key.clone();
+            let user = applicant.user;
+            self.half_open.insert(from, applicant, now + time);
+            self.challenge(from, &key, (user, &user_data));
+        } else {
+            self.challenge(from, &applicant.server_key, (applicant.user, &user_data));
+        }
+        Ok(())
+    }
+
+    fn open_token(&self, request: &Request<'_>, now: Timestamp) -> Result<(Applicant, UserData), DropReason> {
+        let SessionConfig { protocol, key, .. } = &self.config;
+        let opened = PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
+        let private = opened.map_err(|error| match error {
+            OpenError::Forged => DropReason::ForgedToken,
+            OpenError::Malformed => DropReason::MalformedToken,
+        })?;
+        let purpose = Purpose::read(&private.user_data).ok_or(DropReason::MalformedToken)?;
+        if !private.servers.iter().any(|server| self.config.servers.contains(server)) {
+            return Err(DropReason::OtherServer);
+        }
+        let applicant = Applicant {
+            tag: token_tag(request.sealed),
+            expires: request.expires,
+            issued: purpose.issued.map(|issued| self.on_our_line(issued, now)),
+            user: private.user,
+            purpose,
+            timeout_s: private.timeout_s,
+            client_key: private.client_key,
+            server_key: private.server_key,
+        };
+        Ok((applicant, private.user_data))
+    }
+
+    /// When something happened that the wall showed as `at`.
+    fn on_our_line(&self, at: UnixTime, now: Timestamp) -> Timestamp {
+        let age = self.unix(now).as_millis().saturating_sub(at.as_millis());
+        now - Duration::from_millis(age)
+    }
+
+    /// A token belongs to the address that used it first. A ticket does not: its client comes from another address just
+    /// because its own has changed, and may do so again.
+    fn check_address(&mut self, applicant: &Applicant, from: SocketAddr) -> Result<(), DropReason> {
+        match self.half_open.address_of(&applicant.tag).filter(|first| *first != from) {
+            None => {}
+            Some(_) if applicant.purpose.resume.is_none() => return Err(DropReason::SecondAddress),
+            Some(first) => {
+                self.half_open.remove(first);
+            }
+        }
+        Ok(())
+    }
+
+    /// A token must not live too long, or its history could not be kept. One that does not say when it was issued is
+    /// measured by the wall.
+    fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
+        let longest =
+            if applicant.purpose.resume.is_some() { TICKET_LIFETIME } else { self.config.token_lifetime };
+        let latest = match applicant.purpose.issued {
+            Some(issued) => issued.as_secs() + longest.as_secs(),
+            None => self.unix(now).as_secs() + (longest + CLOCK_DIFFERENCE).as_secs(),
+        };
+        if applicant.expires <= latest { Ok(()) } else { Err(DropReason::Expired) }
+    }
+
+    /// The rules, asked when a request comes and again when the address is proved.
+    fn may_come_in(
+        &self,
+        applicant: &Applicant,
+        from: SocketAddr,
+        unix: UnixTime,
+    ) -> Result<Place, DropReason> {
+        // A token from before the start may have been consumed by the server that was here then.
+        let fresh = match applicant.issued {
+            Some(issued) => issued + ROUNDING >= self.started,
+            None => {
+                applicant.expires
+                    >= (self.unix(self.started)).as_secs() + self.config.token_lifetime.as_secs()
+            }
+        };
+        if !fresh {
+            return Err(DropReason::BeforeStart);
+        }
+        if !self.history.has_room(unix.as_secs()) {
+            return Err(DropReason::HistoryFull);
+        }
+        self.roster.place(applicant, from, &self.config, self.draining)
+    }
+
+    fn challenge(&mut self, to: SocketAddr, key: &Key, (user, user_data): (UserId, &UserData)) {
+        let contents = self.challenges.make(user, user_data);
+        self.reply(to, key, Kind::Challenge, &contents);
+    }
+
+    /// Who holds a genuine token is told that it is refused; others hear nothing.
+    fn deny(&mut self, to: SocketAddr, key: &Key, reason: DropReason) {
+        if reason != DropReason::AddressPresent {
+            self.reply(to, key, Kind::Denied, &[]);
+        }
+    }
+
+    /// Answers outside of a session.
+    fn reply(&mut self, to: SocketAddr, key: &Key, kind: Kind, contents: &[u8]) {
+        if self.replies.len() < REPLIES {
+            let mut packet = Vec::new();
+            let number = OUTSIDE | self.replied;
+            self.replied += 1;
+            packet::seal((kind, number), self.config.protocol, &PacketKey::new(key), contents, &mut packet);
+            self.replies.push_back((to, packet));
+        }
+    }
+
+    pub(super) fn take_response(
+        &mut self,
+        from: SocketAddr,
+        header: Header,
+        datagram: &[u8],
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let Some(attempt) = self.half_open.at(from) else {
+            let present = self.roster.at(from).is_some();
+            return Err(if present { DropReason::AddressPresent } else { DropReason::Stranger });
+        };
+        let key = PacketKey::new(&attempt.applicant.client_key);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(datagram);
+        let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
+        packet::check_size(Kind::Response, contents)?;
+        let (user, user_data) = self.challenges.open(contents).ok_or(DropReason::ForeignChallenge)?;
+        // The purpose holds when the token was issued, and for which session: it is as good as the token itself.
+        let purpose = Purpose::read(&user_data);
+        if user != attempt.applicant.user || purpose != Some(attempt.applicant.purpose) {
+            return Err(DropReason::ForeignChallenge);
+        }
+        let Some(attempt) = self.half_open.remove(from) else { return Err(DropReason::Stranger) };
+        self.let_in(attempt.applicant, user_data, from, key, now)
+    }
+
+    fn let_in(
+        &mut self,
+        applicant: Applicant,
+        user_data: UserData,
+        from: SocketAddr,
+        opening: PacketKey,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let unix = self.unix(now);
+        let mut place = self.may_come_in(&applicant, from, unix);
+        if place.is_ok() && !self.history.consume(applicant.tag, applicant.expires, unix.as_secs()) {
+            place = Err(DropReason::HistoryFull);
+        }
+        let place = place.inspect_err(|reason| self.deny(from, &applicant.server_key, *reason))?;
+        let client = self.take_place(place, &applicant, (from, user_data));
+        let live = Live {
+            address: from,
+            index: self.roster.free_index(),
+            timeout: timeout(applicant.timeout_s),
+            opening,
+            sealing: PacketKey::new(&applicant.server_key),
+            next: 0,
+            replay: ReplayWindow::default(),
+            confirmed: false,
+            opened: 0,
+            heard_at: now,
+            sent_at: now,
+        };
+        self.roster.connect(client, live);
+        self.keep_alive(client, now);
+        Ok(())
+    }
+
+    /// Makes the place free and says what happened.
+    fn take_place(
+        &mut self,
+        place: Place,
+        applicant: &Applicant,
+        (address, user_data): (SocketAddr, UserData),
+    ) -> ClientId {
+        let (client, anew) = match place {
+            Place::Resumed(client) => (client, false),
+            Place::TakenOver(client) => (client, true),
+            Place::New | Place::Instead(_) => {
+                if let Place::Instead(old) = place {
+                    self.say_farewell(old);
+                    self.roster.remove(old);
+                    self.changes.push_back(Change::Replaced(old));
+                }
+                let client = self.roster.open(applicant);
+                let (user, purpose, user_data) = (applicant.user, applicant.purpose, Box::new(user_data));
+                self.changes.push_back(Change::Opened { client, user, address, purpose, user_data });
+                return client;
+            }
+        };
+        if anew {
+            self.say_farewell(client);
+        }
+        if let Some(session) = self.roster.get_mut(client) {
+            session.epoch += 1;
+            session.issued = if anew { applicant.issued } else { session.issued };
+        }
+        self.changes.push_back(Change::Resumed { client, address, anew });
+        client
+    }
+
+    /// Whoever held a session that goes to another is told that it is over.
+    fn say_farewell(&mut self, client: ClientId) {
+        let (protocol, replies) = (self.config.protocol, &mut self.replies);
+        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
+            return;
+        };
+        for _ in 0..DISCONNECT_PACKETS {
+            let mut packet = Vec::new();
+            live.seal(Kind::Disconnect, protocol, &[], &mut packet);
+            if replies.len() < REPLIES {
+                replies.push_back((live.address, packet));
+            }
+        }
+    }
+}
+
+/// A token's time-out: never where it is negative.
+fn timeout(seconds: i32) -> Option<Duration> {
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}

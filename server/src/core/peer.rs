@@ -1,0 +1,255 @@
+//! One client's session as the rooms see it: what it may send, what it owes, and how it ends.
+//!
+//! ```text
+//! greeting -- hello, of the room's schema --> playing -- farewells, then closed
+//!     \______ another schema, room full ... ____________/
+//! ```
+
+use std::time::Duration;
+
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::channel::Channel;
+use truetick_netcode::connection::{Connection, Fate};
+use truetick_netcode::error::WireError;
+use truetick_netcode::farewell::{DisconnectReason, Farewell};
+use truetick_netcode::limits::{
+    FAREWELL_PAUSE, FAREWELLS, HELLO_TIME, PACKETS_PER_TICK, REPORT_PAUSE, STRIKE_TIME, STRIKES,
+};
+use truetick_netcode::messages::{
+    Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode,
+};
+use truetick_netcode::session::ClientId;
+use truetick_netcode::time::Timestamp;
+
+use super::any_room::AnyRoom;
+
+/// Packets that a client may send in one burst beyond its average.
+const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
+
+/// A client is sent everything whole at most this often.
+const RESYNC_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has not said what it is.
+    Greeting {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is in its room.
+    Playing,
+    /// It is told that it is over.
+    Ending {
+        /// What it is told.
+        farewell: Farewell,
+        /// How often it was told.
+        told: u32,
+        /// When it is told again, or closed.
+        next: Timestamp,
+    },
+}
+
+/// What a packet demands beyond its room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// The client says what it is: the hash of its schema.
+    Hello(u64),
+    /// It decoded something else than was sent.
+    Explain(MismatchReport),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its number.
+    pub client: ClientId,
+    /// Its room.
+    pub room: usize,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Whether it is there: a parked session is kept, but nothing reaches it.
+    pub live: bool,
+    /// Its packets.
+    pub connection: Connection,
+    /// When it is handed another ticket.
+    pub ticket_due: Timestamp,
+    /// Why it must end at the next tick.
+    pub ending: Option<DisconnectReason>,
+    budget: u32,
+    strikes: u32,
+    forgiven_at: Timestamp,
+    resynced_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
+}
+
+impl Peer {
+    /// A client that has just come; `seed` is for its connection.
+    pub fn new(client: ClientId, room: usize, seed: u64, now: Timestamp) -> Self {
+        Self {
+            client,
+            room,
+            stage: Stage::Greeting { since: now },
+            live: true,
+            connection: Connection::new(seed, now),
+            ticket_due: now,
+            ending: None,
+            budget: BURST_PACKETS,
+            strikes: 0,
+            forgiven_at: now,
+            resynced_at: None,
+            reported_at: None,
+        }
+    }
+
+    /// Whether it takes part in its room.
+    pub fn is_playing(&self) -> bool {
+        self.stage == Stage::Playing
+    }
+
+    /// Whether one more packet is within its budget.
+    pub fn may_send(&mut self) -> bool {
+        let left = self.budget.checked_sub(1);
+        self.budget = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Its budget for another tick.
+    pub fn refill(&mut self) {
+        self.budget = (self.budget + PACKETS_PER_TICK).min(BURST_PACKETS);
+    }
+
+    /// Takes in a genuine payload.
+    pub fn take(
+        &mut self,
+        payload: &[u8],
+        room: Option<&mut (dyn AnyRoom + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<Demand>, WireError> {
+        let (sequence, reader) = self.connection.open(payload, now)?;
+        let mut room = room.filter(|_| self.stage == Stage::Playing);
+        while let Some(fate) = self.connection.poll_fate() {
+            if let (Fate::Acked(sequence), Some(room)) = (fate, &mut room) {
+                room.packet_acked(self.client, sequence);
+            }
+        }
+        let mut demands = Vec::new();
+        while let Some((channel, message)) = self.connection.receive() {
+            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
+            let message = message.ok_or(WireError::Misbehaving("a message that no client sends"))?;
+            demands.extend(self.take_message(message, room.as_deref_mut(), now)?);
+        }
+        let body = self.read_body(reader, room, now);
+        if body.is_ok() {
+            self.connection.accept(sequence);
+        }
+        body.map(|()| demands)
+    }
+
+    fn take_message(
+        &mut self,
+        message: ClientMessage,
+        room: Option<&mut (dyn AnyRoom + 'static)>,
+        now: Timestamp,
+    ) -> Result<Option<Demand>, WireError> {
+        let is_due = |last: Option<Timestamp>, pause| last.is_none_or(|at| now.since(at) >= pause);
+        match (message, room) {
+            (ClientMessage::Hello { schema }, None) => return Ok(Some(Demand::Hello(schema))),
+            (ClientMessage::Hello { .. }, Some(_)) => {
+                return Err(WireError::Misbehaving("a second hello"));
+            }
+            (ClientMessage::Resync, Some(room)) if is_due(self.resynced_at, RESYNC_PAUSE) => {
+                self.resynced_at = Some(now);
+                room.resync(self.client);
+            }
+            (ClientMessage::Mismatch(report), Some(_)) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
+                self.reported_at = Some(now);
+                return Ok(Some(Demand::Explain(report)));
+            }
+            (ClientMessage::Resync | ClientMessage::Mismatch(_), _) => {}
+        }
+        Ok(None)
+    }
+
+    fn read_body(
+        &self,
+        mut reader: BitReader<'_>,
+        room: Option<&mut (dyn AnyRoom + 'static)>,
+        now: Timestamp,
+    ) -> Result<(), WireError> {
+        match (Body::from_tag(reader.read(Body::BITS)?)?, room) {
+            (Body::Empty, _) => reader.finish(),
+            (Body::Commands, Some(room)) => room.receive_commands(self.client, reader, now),
+            (Body::Commands, None) => Err(WireError::Stale("commands before the room")),
+            (Body::Snapshot | Body::Farewell, _) => {
+                Err(WireError::Misbehaving("a client sends no snapshots and no farewells"))
+            }
+        }
+    }
+
+    /// Counts against the client what it sent; too much of it ends the session.
+    pub fn strike(&mut self, error: WireError, now: Timestamp) {
+        let forgiven = now.since(self.forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
+        if forgiven > 0 {
+            self.strikes = self.strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
+            self.forgiven_at = now;
+        }
+        self.strikes += match error {
+            WireError::Stale(_) => 0,
+            WireError::Malformed(_) | WireError::Incompatible(_) => 1,
+            WireError::Misbehaving(_) => STRIKES,
+        };
+        if self.strikes >= STRIKES {
+            self.ending = Some(DisconnectReason::Misbehaved);
+        }
+    }
+
+    /// Queues a message of the session's own. More than can wait ends the session.
+    pub fn tell(&mut self, message: &ServerMessage) {
+        self.send(SESSION_STREAM, encode(message));
+    }
+
+    /// Queues a message. More than can wait ends the session.
+    pub fn send(&mut self, channel: Channel, message: Vec<u8>) {
+        if self.connection.send(channel, message).is_err() {
+            self.ending.get_or_insert(DisconnectReason::Overflow);
+        }
+    }
+
+    /// Why it must end now, if it must.
+    pub fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
+        match self.stage {
+            Stage::Greeting { since } if now.since(since) >= HELLO_TIME => Some(DisconnectReason::NoHello),
+            Stage::Ending { .. } => None,
+            _ => self.ending,
+        }
+    }
+
+    /// Begins to say farewell.
+    pub fn begin_to_end(&mut self, farewell: Farewell, now: Timestamp) {
+        self.stage = Stage::Ending { farewell, told: 0, next: now };
+    }
+
+    /// Writes the next farewell if it is due; `false` once it was said often enough.
+    pub fn say_farewell(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
+        let Stage::Ending { farewell, told, next } = self.stage else { return true };
+        writer.clear();
+        if now < next {
+            return true;
+        }
+        if told == FAREWELLS {
+            return false;
+        }
+        self.write_farewell(farewell, writer, now);
+        self.stage = Stage::Ending { farewell, told: told + 1, next: now + FAREWELL_PAUSE };
+        true
+    }
+
+    /// Writes a packet with a farewell.
+    pub fn write_farewell(&mut self, farewell: Farewell, writer: &mut BitWriter, now: Timestamp) {
+        self.connection.begin(writer, now, false);
+        writer.write(Body::Farewell as u32, Body::BITS);
+        farewell.write(writer);
+        self.connection.finish(writer, now);
+    }
+}
