@@ -298,7 +298,20 @@ mod tests {
     }
 
     #[test]
-    fn non_zero_padding_is_refused() {
+    fn line_30_numbers_and_lengths_beyond_their_bounds_are_refused_before_anything_is_made() {
+        for k in 0..=31 {
+            let mut longest = BitWriter::new();
+            longest.write_golomb(u32::MAX, k);
+            longest.pad_to_byte();
+            assert_eq!(BitReader::new(longest.bytes()).read_golomb(k), Ok(u32::MAX));
+            assert!(BitReader::new(&[0; 16]).read_golomb(k).is_err());
+            assert!(BitReader::new(&[0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]).read_golomb(k.max(1)).is_err());
+        }
+        assert!(BitReader::new(&[1, 2, 3]).read_bytes(4).is_err());
+    }
+
+    #[test]
+    fn line_32_non_zero_padding_is_refused() {
         assert!(BitReader::new(&[0b1000_0000]).finish().is_err());
         let mut reader = BitReader::new(&[0b1000_0001]);
         reader.read(1).unwrap();

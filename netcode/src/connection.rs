@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_of_a_packet_never_sent_is_misbehaviour() {
+    fn line_44_an_ack_of_a_packet_never_sent_is_misbehaviour() {
         let mut pair = Pair::new();
         pair.a_to_b();
         let reply = Pair::packet(&mut pair.b, pair.now);
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_acknowledges_what_never_came_is_found() {
+    fn line_47_whoever_acknowledges_what_never_came_is_found() {
         let mut pair = Pair::new();
         let found = (0..20 * SKIP_ONE_IN).any(|_| {
             Pair::packet(&mut pair.a, pair.now);
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_that_moves_backward_is_ignored() {
+    fn line_46_an_acknowledgement_that_moves_backward_is_ignored() {
         let mut pair = Pair::new();
         pair.a_to_b();
         let old = Pair::packet(&mut pair.b, pair.now);

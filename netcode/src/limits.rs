@@ -123,6 +123,9 @@ pub const CHANNEL_WINDOW: u16 = 64;
 /// Bytes of messages in flight per reliable channel: bounds what a receiver may have to buffer.
 pub const CHANNEL_WINDOW_BYTES: usize = 128 * 1024;
 
+/// Sliced messages of one reliable channel that are on their way at once; a receiver puts no more together.
+pub const ASSEMBLIES: usize = 4;
+
 /// Messages that wait for the window of one reliable channel; one more ends the session.
 pub const CHANNEL_QUEUE: usize = 1_024;
 

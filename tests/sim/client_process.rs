@@ -33,7 +33,7 @@ pub struct ClientProcess {
     /// Its present path.
     pub(crate) path: usize,
     /// How many lives it had before this one.
-    pub(crate) life: u64,
+    pub life: u64,
     seed: u64,
     down: bool,
     rejoin_at: Option<Timestamp>,

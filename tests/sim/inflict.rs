@@ -45,9 +45,7 @@ impl Sim {
                 self.checks.broken(wrong);
             }
             Fault::FillDisk | Fault::FailRead => self.server.spoil_disk(fault == Fault::FillDisk),
-            Fault::ChangeAddress(client) => {
-                self.clients[client].path = self.network.add_path(client, [self.link; 2]);
-            }
+            Fault::ChangeAddress(client) => self.change_address(client),
             Fault::JumpWall { by_ms } => {
                 let before = self.server.process.clock.wall_ms(self.now);
                 self.server.process.clock.jump_wall(by_ms);
@@ -80,6 +78,11 @@ impl Sim {
     fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {
         let path = self.clients[client].path;
         ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
+    }
+
+    /// A client's datagrams come from another address from now on; what goes to the old one is lost.
+    pub fn change_address(&mut self, client: usize) {
+        self.clients[client].path = self.network.add_path(client, [self.link; 2]);
     }
 
     /// From now on every path is perfect.

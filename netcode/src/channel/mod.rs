@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_says_so() {
+    fn line_48_a_full_queue_says_so() {
         let mut channels = Channels::default();
         for _ in 0..crate::limits::CHANNEL_QUEUE {
             assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Ok(()));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::error::WireError;
-use crate::limits::{CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, SLICE_BYTES};
+use crate::limits::{ASSEMBLIES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, SLICE_BYTES};
 use crate::sequence::expand;
 
 #[derive(Debug, Default)]
@@ -54,8 +54,16 @@ impl Receiver {
         if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !self.window[at].has(slice) {
             return Err(WireError::Misbehaving("more bytes than the channel's window"));
         }
+        let begins = slices > 1 && matches!(self.window[at], Incoming::Nothing);
+        if begins && self.assemblies() == ASSEMBLIES {
+            return Err(WireError::Misbehaving("more sliced messages than are put together at once"));
+        }
         self.held += self.window[at].add((slice, slices), bytes)?;
         Ok(())
+    }
+
+    fn assemblies(&self) -> usize {
+        self.window.iter().filter(|incoming| matches!(incoming, Incoming::Partial { .. })).count()
     }
 
     /// The next message that may be delivered.
@@ -105,5 +113,42 @@ impl Incoming {
             *self = Self::Whole(held.iter_mut().filter_map(Option::take).flatten().collect());
         }
         Ok(grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(receiver: &mut Receiver, id: u16, of: (usize, usize), bytes: usize) -> Result<(), WireError> {
+        receiver.take(id, of, vec![7; bytes])
+    }
+
+    #[test]
+    fn line_28_a_slice_out_of_its_message_or_of_another_count_is_refused() {
+        let mut receiver = Receiver::new(true);
+        for (place, count) in [(3, 3), (4, 3), (0, 0)] {
+            assert!(matches!(
+                slice(&mut receiver, 0, (place, count), SLICE_BYTES),
+                Err(WireError::Malformed(_))
+            ));
+        }
+        slice(&mut receiver, 0, (0, 3), SLICE_BYTES).unwrap();
+        assert!(matches!(slice(&mut receiver, 0, (1, 4), SLICE_BYTES), Err(WireError::Malformed(_))));
+        assert!(matches!(slice(&mut receiver, 0, (1, 3), SLICE_BYTES - 1), Err(WireError::Malformed(_))));
+        slice(&mut receiver, 0, (1, 3), SLICE_BYTES).unwrap();
+        slice(&mut receiver, 0, (2, 3), 1).unwrap();
+        assert_eq!(receiver.pop().map(|message| message.len()), Some(2 * SLICE_BYTES + 1));
+    }
+
+    #[test]
+    fn line_29_no_more_than_four_messages_are_put_together_at_once() {
+        let mut receiver = Receiver::new(false);
+        for id in 0..ASSEMBLIES as u16 {
+            slice(&mut receiver, id, (0, 2), SLICE_BYTES).unwrap();
+        }
+        assert!(matches!(slice(&mut receiver, 9, (0, 2), SLICE_BYTES), Err(WireError::Misbehaving(_))));
+        slice(&mut receiver, 2, (1, 2), 5).unwrap();
+        slice(&mut receiver, 9, (0, 2), SLICE_BYTES).unwrap();
     }
 }

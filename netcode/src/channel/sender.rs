@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::{LENGTH_BITS, SLICE_INDEX_BITS};
 use crate::bits::BitWriter;
 use crate::limits::{
-    CHANNEL_QUEUE, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES, SLICE_BYTES,
+    ASSEMBLIES, CHANNEL_QUEUE, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES,
+    SLICE_BYTES,
 };
 use crate::sequence::Sequence;
 use crate::time::Timestamp;
@@ -95,10 +96,12 @@ impl Sender {
     }
 
     fn in_window(&self) -> impl Iterator<Item = (usize, &Outgoing)> {
-        let mut bytes = 0;
+        let (mut bytes, mut assemblies) = (0, 0);
         self.messages.iter().take(usize::from(CHANNEL_WINDOW)).enumerate().take_while(move |(_, message)| {
             bytes += message.bytes.len();
-            bytes <= CHANNEL_WINDOW_BYTES
+            let open = message.pieces.len() > 1 && message.pieces.iter().any(|piece| *piece != Piece::Done);
+            assemblies += usize::from(open);
+            bytes <= CHANNEL_WINDOW_BYTES && assemblies <= ASSEMBLIES
         })
     }
 

@@ -54,7 +54,9 @@ impl SessionServer {
             return Err(reason);
         }
         if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
-            if !self.joins.allows(from.ip().into(), self.config.joins, now) {
+            // Those who come back have a place already: many behind one address may lose their sessions at once.
+            let joins = applicant.purpose.resume.is_none();
+            if joins && !self.joins.allows(from.ip().into(), self.config.joins, now) {
                 return Err(DropReason::RateLimited);
             }
             let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);

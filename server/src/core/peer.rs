@@ -253,3 +253,47 @@ impl Peer {
         self.connection.finish(writer, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use truetick_netcode::limits::CHANNEL_QUEUE;
+
+    #[test]
+    fn line_48_more_messages_than_can_wait_end_the_session_with_a_reason() {
+        let mut now = Timestamp::from_millis(5);
+        let mut peer = Peer::new(ClientId(1), 0, 1, now);
+        peer.stage = Stage::Playing;
+        (0..CHANNEL_QUEUE).for_each(|_| peer.send(Channel::Reliable, vec![1]));
+        assert_eq!(peer.must_end(now), None);
+        peer.send(Channel::Reliable, vec![1]);
+        assert_eq!(peer.must_end(now), Some(DisconnectReason::Overflow));
+        let farewell = Farewell { reason: DisconnectReason::Overflow, schema: 3 };
+        peer.begin_to_end(farewell, now);
+        let (mut client, mut writer, mut heard) = (Connection::new(2, now), BitWriter::new(), 0);
+        while peer.say_farewell(&mut writer, now) {
+            now += FAREWELL_PAUSE / 2;
+            if writer.bytes().is_empty() {
+                continue;
+            }
+            let (_, mut reader) = client.open(writer.bytes(), now).unwrap();
+            assert_eq!(reader.read(Body::BITS), Ok(Body::Farewell as u32));
+            assert_eq!(Farewell::read(reader), Ok(farewell));
+            heard += 1;
+        }
+        assert_eq!(heard, FAREWELLS);
+    }
+
+    #[test]
+    fn strikes_are_forgiven_in_time() {
+        let mut now = Timestamp::from_millis(5);
+        let mut peer = Peer::new(ClientId(1), 0, 1, now);
+        for _ in 0..STRIKES * 3 {
+            peer.strike(WireError::Malformed("nonsense"), now);
+            now += STRIKE_TIME;
+        }
+        assert_eq!(peer.ending, None);
+        (0..STRIKES).for_each(|_| peer.strike(WireError::Malformed("nonsense"), now));
+        assert_eq!(peer.ending, Some(DisconnectReason::Misbehaved));
+    }
+}

@@ -1,0 +1,47 @@
+//! Which lines of the catalogue of bad input have a test: each test that `BAD_INPUT.md` names must be there.
+
+use std::path::Path;
+
+use truetick_server::files::read_text;
+
+const CATALOGUE: &str = include_str!("BAD_INPUT.md");
+
+/// Lines that are covered: those of secure sessions.
+const COVERED: [std::ops::RangeInclusive<u32>; 4] = [1..=23, 28..=30, 32..=32, 46..=50];
+
+/// The catalogue's rows as (line, claims), a claim being a file and the beginning of a test's name.
+fn rows() -> Vec<(u32, Vec<(String, String)>)> {
+    let cells = CATALOGUE.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let rows = cells.filter_map(|cells| Some((cells.get(1)?.parse().ok()?, cells.get(4)?.to_string())));
+    let claims = |cell: String| {
+        let each = cell.split(", ").filter_map(|claim| claim.strip_prefix('`')?.split_once("` "));
+        each.map(|(file, test)| (file.to_string(), test.to_string())).collect()
+    };
+    rows.map(|(line, cell)| (line, claims(cell))).collect()
+}
+
+#[test]
+fn the_catalogue_is_whole() {
+    let lines: Vec<u32> = rows().iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, (1..=56).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_test_that_the_catalogue_names_is_there() {
+    let mut without = Vec::new();
+    for (line, claims) in rows() {
+        if claims.is_empty() {
+            without.push(line);
+        }
+        for (file, test) in claims {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&file);
+            let text = read_text(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let named = text.contains(&format!("#[test]\n    fn {test}_"))
+                || text.contains(&format!("#[test]\nfn {test}_"));
+            assert!(named && test == format!("line_{line:02}"), "{file} has no test {test} for line {line}");
+        }
+    }
+    println!("lines without a test yet: {without:?}");
+    let missing: Vec<_> = COVERED.into_iter().flatten().filter(|line| without.contains(line)).collect();
+    assert_eq!(missing, Vec::<u32>::new(), "lines that are claimed to be covered");
+}

@@ -1,0 +1,304 @@
+//! Sessions of whole systems: coming back, moving on, and what ends a session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::client::runtime::{ClientState, End};
+use truetick_netcode::client::session_keeper::Keeping;
+use truetick_netcode::connection::Connection;
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::limits::STRIKES;
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
+use truetick_netcode::packet::{Acks, PROTOCOL, PayloadHeader};
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::client::SessionClient;
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::time::Timestamp;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::drain::Drain;
+use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::server::{Server, SessionEvent};
+use truetick_shared::arena::arena_schema;
+use truetick_tests::entry::{self, tokens};
+use truetick_tests::plan::SimConfig;
+use truetick_tests::tap::Tap;
+use truetick_tests::world::Sim;
+
+const START: Timestamp = Timestamp::from_millis(1_000);
+
+fn address(i: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 20_000 + i))
+}
+
+/// A server with one small arena, and a client that a test plays by hand.
+struct ByHand {
+    server: Server,
+    session: SessionClient,
+    connection: Connection,
+    now: Timestamp,
+    events: Vec<SessionEvent>,
+}
+
+impl ByHand {
+    fn joined() -> Self {
+        let mut server = entry::server(START);
+        let arena = ArenaGame::new(ArenaConfig { drones: 2, pickups: 2, ..ArenaConfig::default() }).unwrap();
+        server.add_room(Box::new(Room::new(arena, RoomConfig::default(), START).unwrap()));
+        let session = SessionClient::new(entry::token(1, 0, START), PROTOCOL, 1, START);
+        let connection = Connection::new(1, START);
+        let mut hand = Self { server, session, connection, now: START, events: Vec::new() };
+        while !hand.session.is_connected() {
+            hand.pass();
+        }
+        let schema = arena_schema().unwrap().schema.hash();
+        hand.connection.send(SESSION_STREAM, encode(&ClientMessage::Hello { schema })).unwrap();
+        hand.send(|writer| writer.write(Body::Empty as u32, Body::BITS));
+        hand.pass();
+        assert!(hand.server.is_playing(hand.server.session(address(0)).unwrap().0));
+        hand
+    }
+
+    /// A tick passes; what the server says is heard and never acknowledged.
+    fn pass(&mut self) {
+        self.now += Duration::from_millis(17);
+        let now = self.now;
+        while let Some(bytes) = self.session.poll(now) {
+            self.server.receive(address(0), &bytes, now);
+        }
+        let mut tap = Tap::default();
+        self.server.tick(&mut || now, &mut tap);
+        for (_, bytes) in tap.0 {
+            let _ = self.session.receive(&bytes, now);
+        }
+        self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
+    }
+
+    fn send(&mut self, write: impl FnOnce(&mut BitWriter)) {
+        let mut writer = BitWriter::new();
+        self.connection.begin(&mut writer, self.now, true);
+        write(&mut writer);
+        self.connection.finish(&mut writer, self.now);
+        let bytes = self.session.seal(writer.bytes(), self.now);
+        self.server.receive(address(0), &bytes, self.now);
+    }
+
+    fn ends_with(&mut self, reason: DisconnectReason) {
+        for _ in 0..60 {
+            self.pass();
+        }
+        let ended = |event: &SessionEvent| matches!(event, SessionEvent::Ended(_, why) if *why == reason);
+        assert!(self.events.iter().any(ended), "{:?}", self.events);
+        assert_eq!(self.server.sessions(), 0);
+    }
+}
+
+#[test]
+fn line_32_trailing_bits_count_a_strike_and_strikes_end_the_session() {
+    let mut hand = ByHand::joined();
+    let nonsense = |writer: &mut BitWriter| {
+        writer.write(Body::Empty as u32, Body::BITS);
+        writer.write_bytes(&[1, 2, 3]);
+    };
+    (1..STRIKES).for_each(|_| hand.send(nonsense));
+    hand.pass();
+    assert_eq!(hand.server.drops().count(DropReason::Malformed), u64::from(STRIKES) - 1);
+    assert_eq!(hand.server.sessions(), 1);
+    hand.send(nonsense);
+    hand.ends_with(DisconnectReason::Misbehaved);
+}
+
+#[test]
+fn line_47_a_client_that_acknowledges_everything_is_found() {
+    let mut hand = ByHand::joined();
+    for sequence in 10..3_000u64 {
+        hand.pass();
+        if hand.server.sessions() == 0 {
+            break;
+        }
+        let sent =
+            hand.server.session(address(0)).map_or(0, |(_, connection)| connection.traffic().packets_out);
+        let mut writer = BitWriter::new();
+        let acks = Some(Acks { newest: sent.saturating_sub(1), mask: u64::MAX, held: 0 });
+        PayloadHeader { sequence, acks }.write(&mut writer);
+        writer.write(0, 1);
+        writer.write(Body::Empty as u32, Body::BITS);
+        writer.pad_to_byte();
+        let bytes = hand.session.seal(writer.bytes(), hand.now);
+        hand.server.receive(address(0), &bytes, hand.now);
+    }
+    hand.ends_with(DisconnectReason::Misbehaved);
+}
+
+/// Many bots and a server, without a network between them that loses anything.
+struct Crowd {
+    server: Server,
+    bots: Vec<(SocketAddr, BotClient)>,
+    now: Timestamp,
+    events: Vec<SessionEvent>,
+    /// Whose datagrams are lost, both ways.
+    cut: fn(usize) -> bool,
+}
+
+impl Crowd {
+    fn new(clients: u16) -> Self {
+        let mut config = entry::session_config();
+        (config.sessions, config.per_address) = (usize::from(clients) + 8, usize::from(clients) + 8);
+        let mut server = Server::new(config, [7; 32], START, entry::wall(START));
+        let arena =
+            ArenaGame::new(ArenaConfig { drones: 0, pickups: 0, ghosts: true, ..ArenaConfig::default() });
+        let room = RoomConfig {
+            max_clients: usize::from(clients),
+            relevance_radius_m: Some(2.0),
+            snapshot_bytes: 400,
+            ..RoomConfig::default()
+        };
+        server.add_room(Box::new(Room::new(arena.unwrap(), room, START).unwrap()));
+        let (kinds, mut tokens) = (Arc::new(arena_schema().unwrap()), tokens(3));
+        let bots = (0..clients).map(|i| {
+            let user = UserId(u64::from(i));
+            let token = tokens.issue(user, 0, entry::wall(START));
+            (address(i), BotClient::new(kinds.clone(), token, u64::from(i), START))
+        });
+        Self { server, bots: bots.collect(), now: START, events: Vec::new(), cut: |_| false }
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.now += Duration::from_millis(4);
+            let now = self.now;
+            for (i, (from, bot)) in self.bots.iter_mut().enumerate() {
+                bot.advance(now);
+                while let Some(bytes) = bot.poll_transmit() {
+                    if !(self.cut)(i) {
+                        self.server.receive(*from, &bytes, now);
+                    }
+                }
+                while bot.poll_event().is_some() {}
+            }
+            let mut tap = Tap::default();
+            self.server.tick(&mut || now, &mut tap);
+            for (to, bytes) in tap.0 {
+                let i = usize::from(to.port() - 20_000) % self.bots.len();
+                if !(self.cut)(i) && self.bots[i].0 == to {
+                    self.bots[i].1.receive(&bytes, now);
+                }
+            }
+            self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
+        }
+    }
+
+    fn playing(&self) -> usize {
+        self.bots.iter().filter(|(_, bot)| bot.runtime().state() == ClientState::Playing).count()
+    }
+}
+
+#[test]
+fn a_thousand_clients_dropped_at_once_are_back_within_five_seconds_and_no_tick_is_missed() {
+    let mut crowd = Crowd::new(1_000);
+    crowd.pass(Duration::from_secs(3));
+    assert_eq!(crowd.playing(), 1_000);
+    // Every client's address changes in the same moment, as when a NAT in front of them starts again.
+    let places = crowd.bots.len() as u16;
+    crowd.bots.iter_mut().for_each(|(at, _)| at.set_port(at.port() + places));
+    let dropped = crowd.now;
+    while crowd.playing() < 1_000 || crowd.bots.iter().any(|(_, bot)| bot.runtime().stats().resumes == 0) {
+        crowd.pass(Duration::from_millis(20));
+        assert!(crowd.now.since(dropped) < Duration::from_secs(5), "{} play", crowd.playing());
+    }
+    let took = crowd.now.since(dropped).as_millis();
+    let longest = crowd.bots.iter().map(|(_, bot)| bot.runtime().stats().longest_resume_us).max().unwrap();
+    println!("all are back after {took} ms, the longest resume took {longest} us from its first request");
+    let metrics = crowd.server.rooms()[0].metrics();
+    assert_eq!((metrics.missed_ticks, metrics.lost, crowd.server.sessions()), (0, 0, 1_000));
+    assert!(longest < 100_000, "{longest} us");
+    // Nobody lost what he owns.
+    let resumed =
+        crowd.events.iter().filter(|event| matches!(event, SessionEvent::Resumed { anew: false, .. }));
+    assert_eq!(resumed.count(), 1_000);
+    assert_eq!(metrics.joined, 1_000);
+}
+
+#[test]
+fn a_changed_address_is_noticed_after_250_ms_and_recovered_within_two_round_trips_and_100_ms() {
+    for rtt_ms in [20, 80, 200] {
+        let latency = Duration::from_millis(rtt_ms / 2);
+        let mut sim = Sim::new(SimConfig {
+            clients: 2,
+            link: LinkConfig { latency, ..LinkConfig::default() },
+            ..SimConfig::default()
+        });
+        sim.run(Duration::from_secs(3));
+        let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
+        sim.change_address(0);
+        sim.run(Duration::from_millis(200));
+        assert_eq!(sim.clients[0].bot.runtime().state(), ClientState::Playing);
+        sim.run(Duration::from_millis(1_000));
+        let stats = sim.clients[0].bot.runtime().stats();
+        let most = 2 * rtt_ms * 1_000 + 100_000;
+        println!("{rtt_ms} ms round trip: resumed {} us after the first request", stats.longest_resume_us);
+        assert_eq!((stats.silences, stats.resumes), (1, 1), "{rtt_ms} ms");
+        assert!(stats.longest_resume_us < most, "{} us of {most}", stats.longest_resume_us);
+        assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
+        assert_eq!((sim.playing(), sim.core().sessions()), (2, 2));
+    }
+}
+
+#[test]
+fn a_silent_clients_entity_stands_still_and_is_its_own_again() {
+    let mut sim = Sim::new(SimConfig { clients: 2, ..SimConfig::default() });
+    sim.run(Duration::from_secs(2));
+    let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
+    let place =
+        |sim: &Sim| sim.room().ring().entry(own.slot).map(|entry| entry.current().fields[..2].to_vec());
+    sim.set_client_links(0, LinkConfig::cut(), LinkConfig::cut());
+    sim.run(Duration::from_secs(15));
+    assert_eq!(sim.clients[0].bot.runtime().state(), ClientState::Silent);
+    let before = place(&sim);
+    sim.run(Duration::from_secs(1));
+    assert_eq!((place(&sim), before.is_some()), (before, true));
+    sim.set_client_links(0, LinkConfig::default(), LinkConfig::default());
+    sim.run(Duration::from_secs(3));
+    assert_eq!((sim.playing(), sim.clients[0].life), (2, 0));
+    assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
+    assert_eq!(sim.clients[0].bot.runtime().keeper().keeping(), Keeping::Open);
+}
+
+#[test]
+fn a_drained_server_sends_everyone_away_spread_over_a_while_and_is_done() {
+    let mut crowd = Crowd::new(60);
+    crowd.pass(Duration::from_secs(2));
+    let (within, limit) = (Duration::from_secs(4), Duration::from_secs(8));
+    crowd.server.drain(Drain::new(1, within, limit, crowd.now));
+    let began = crowd.now;
+    let mut left = Vec::new();
+    while !crowd.server.is_drained(crowd.now) {
+        crowd.pass(Duration::from_millis(500));
+        left.push(60 - crowd.server.sessions());
+    }
+    assert!(crowd.now.since(began) <= within + Duration::from_secs(1), "{left:?}");
+    assert!(left[1] > 5 && left[3] < 55, "not spread: {left:?}");
+    let moved = ClientState::Ended(End::Told(DisconnectReason::Moved));
+    assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == moved));
+}
+
+#[test]
+fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
+    let mut crowd = Crowd::new(4);
+    crowd.pass(Duration::from_secs(1));
+    crowd.server.drain(Drain::new(1, Duration::from_secs(3_600), Duration::from_secs(2), crowd.now));
+    crowd.pass(Duration::from_secs(2));
+    assert!(crowd.server.is_drained(crowd.now));
+    let (now, mut tap) = (crowd.now, Tap::default());
+    crowd.server.stop(now, &mut tap);
+    for (to, bytes) in tap.0 {
+        let (_, bot) = crowd.bots.iter_mut().find(|(at, _)| *at == to).unwrap();
+        bot.receive(&bytes, now);
+    }
+    let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
+    assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == stopped));
+}
