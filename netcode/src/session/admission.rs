@@ -136,8 +136,8 @@ impl SessionServer {
         let fresh = match applicant.issued {
             Some(issued) => issued + ROUNDING >= self.started,
             None => {
-                applicant.expires
-                    >= (self.unix(self.started)).as_secs() + self.config.token_lifetime.as_secs()
+                let first = self.unix(self.started + self.config.token_lifetime);
+                applicant.expires.saturating_mul(1_000) >= first.as_millis()
             }
         };
         if !fresh {
