@@ -95,8 +95,8 @@ pub const TOKEN_HISTORY: usize = 65_536;
 /// Tokens that a server opens a second, and at once: at about 1.5 us each a fifth of a core at the most.
 pub const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
 
-/// Neighbourhoods whose attempts to join are counted apart.
-pub const COUNTED_NEIGHBOURHOODS: usize = 16_384;
+/// Neighbourhoods, or users, whose attempts are counted apart; more are refused until some have been idle.
+pub const COUNTED_APART: usize = 16_384;
 
 /// Answers outside of sessions that wait to be sent; more are dropped.
 pub const REPLIES: usize = 1_024;

@@ -28,6 +28,10 @@ pub struct ServerConfig {
     pub public: Vec<SocketAddr>,
     /// File with the key that tokens are sealed with: 64 hexadecimal digits.
     pub key_file: Option<PathBuf>,
+    /// Address of the HTTP service that makes tokens; none by default. On loopback, if the backend is on this host.
+    pub token_service: Option<SocketAddr>,
+    /// File with the secret that the backend shows it, 32 bytes or longer.
+    pub token_secret_file: Option<PathBuf>,
     /// Sessions of one user at once, 1 to 64.
     pub sessions_per_user: usize,
     /// What a user with so many sessions gets who comes with another token.
@@ -90,6 +94,8 @@ impl Default for ServerConfig {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000),
             public: Vec::new(),
             key_file: None,
+            token_service: None,
+            token_secret_file: None,
             sessions_per_user: 1,
             duplicates: DuplicatePolicy::default(),
             sessions_per_address: 64,

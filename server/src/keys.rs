@@ -7,11 +7,15 @@ use tracing::warn;
 use truetick_netcode::session::crypto::{Key, KeyError};
 
 use crate::files::{is_private, read_text};
+use crate::token_service::SECRET_BYTES;
 
 /// The environment's variable for the key.
 pub const KEY_VARIABLE: &str = "TRUETICK_KEY";
 
-/// Why there is no key.
+/// The environment's variable for the token service's secret.
+pub const SECRET_VARIABLE: &str = "TRUETICK_TOKEN_SECRET";
+
+/// Why there is no key or secret.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// Nobody said which.
@@ -19,8 +23,19 @@ pub enum LoadError {
         "no key: make one with `truetick-server key > FILE` and name it with --key-file FILE, or put it into {KEY_VARIABLE}"
     )]
     Missing,
+    /// The token service has no secret.
+    #[error(
+        "no secret for the token service: put {SECRET_BYTES} random bytes or more into a file and name it with --token-secret-file FILE, or put them into {SECRET_VARIABLE}"
+    )]
+    MissingSecret,
+    /// The secret can be guessed.
+    #[error("{origin}: a secret has {SECRET_BYTES} bytes or more")]
+    ShortSecret {
+        /// File or variable.
+        origin: String,
+    },
     /// Its file cannot be read.
-    #[error("cannot read the key in {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -37,18 +52,30 @@ pub enum LoadError {
     },
 }
 
+/// The secret in a file, or else in [`SECRET_VARIABLE`], that a backend shows the token service.
+pub fn load_secret(file: Option<&Path>) -> Result<String, LoadError> {
+    let (origin, text) = read(file, SECRET_VARIABLE).ok_or(LoadError::MissingSecret)??;
+    let secret = text.trim().to_string();
+    match secret.len() >= SECRET_BYTES {
+        true => Ok(secret),
+        false => Err(LoadError::ShortSecret { origin }),
+    }
+}
+
 /// The key in a file, or else in [`KEY_VARIABLE`].
 pub fn load(file: Option<&Path>) -> Result<Key, LoadError> {
-    let (origin, text) = match file {
-        Some(path) => {
-            let text = read_text(path);
-            let text = text.map_err(|source| LoadError::Unreadable { path: path.into(), source })?;
-            if !is_private(path) {
-                warn!(file = %path.display(), "others on this host can read the key: chmod 600");
-            }
-            (path.display().to_string(), text)
-        }
-        None => (KEY_VARIABLE.into(), std::env::var(KEY_VARIABLE).map_err(|_| LoadError::Missing)?),
-    };
+    let (origin, text) = read(file, KEY_VARIABLE).ok_or(LoadError::Missing)??;
     Key::from_hex(&text).map_err(|source| LoadError::Invalid { origin, source })
+}
+
+/// Where a secret comes from, and its text.
+fn read(file: Option<&Path>, variable: &str) -> Option<Result<(String, String), LoadError>> {
+    let Some(path) = file else {
+        return std::env::var(variable).ok().map(|text| Ok((variable.into(), text)));
+    };
+    let text = read_text(path).map_err(|source| LoadError::Unreadable { path: path.into(), source });
+    if !is_private(path) {
+        warn!(file = %path.display(), "others on this host can read it: chmod 600");
+    }
+    Some(text.map(|text| (path.display().to_string(), text)))
 }

@@ -12,3 +12,4 @@ pub mod files;
 pub mod host;
 pub mod keys;
 pub mod recording;
+pub mod token_service;

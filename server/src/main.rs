@@ -12,15 +12,15 @@ use clap::{Args, Parser, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
-use truetick_netcode::session::token::Purpose;
+use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_key};
-use truetick_server::keys;
+use truetick_server::{keys, token_service};
 
 /// An authoritative game-state server: one arena over UDP.
 #[derive(Parser)]
@@ -40,6 +40,12 @@ struct Arguments {
     /// File with the key that tokens are sealed with; or the key in TRUETICK_KEY
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Address of the HTTP service that makes tokens (POST /v1/connect)
+    #[arg(long, value_name = "ADDRESS")]
+    token_service: Option<SocketAddr>,
+    /// File with the secret that a backend shows that service; or the secret in TRUETICK_TOKEN_SECRET
+    #[arg(long, value_name = "FILE")]
+    token_secret_file: Option<PathBuf>,
     /// Ticks per second, 10 to 128
     #[arg(long, value_name = "HZ")]
     tick_rate: Option<u32>,
@@ -104,6 +110,8 @@ impl Arguments {
         if !self.public.is_empty() {
             config.public = self.public.clone();
         }
+        config.token_service = self.token_service.or(config.token_service);
+        config.token_secret_file = self.token_secret_file.clone().or(config.token_secret_file);
         config.key_file = self.key_file.clone().or(config.key_file);
         config.tick_rate = self.tick_rate.unwrap_or(config.tick_rate);
         config.max_clients = self.max_clients.unwrap_or(config.max_clients);
@@ -169,6 +177,9 @@ fn serve(arguments: &Arguments) -> Done {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let host = Host::start_arena(&config, key)?;
+        if let Some(address) = config.token_service {
+            serve_tokens(address, &config, host.issuer().clone()).await?;
+        }
         let mut every = tokio::time::interval(Duration::from_millis(100));
         let (mut looks, mut draining) = (0, false);
         while host.is_running() {
@@ -189,6 +200,25 @@ fn serve(arguments: &Arguments) -> Done {
         info!(ticks = report.rooms.ticks, missed = report.rooms.missed_ticks, "final figures");
         Ok(())
     })
+}
+
+/// Makes tokens over HTTP, beside the room's thread.
+async fn serve_tokens(address: SocketAddr, config: &ServerConfig, issuer: Issuer) -> Done {
+    let secret = keys::load_secret(config.token_secret_file.as_deref())?;
+    if !address.ip().is_loopback() {
+        warn!(%address, "tokens travel unencrypted: put a proxy with TLS before the token service");
+    }
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot serve tokens on {address}: {error}"))?;
+    info!(address = %listener.local_addr()?, "making tokens: POST /v1/connect");
+    let routes = token_service::routes(issuer, secret, *random_key()?.bytes());
+    tokio::spawn(async move {
+        if let Err(error) = token_service::serve(listener, routes).await {
+            error!("the token service ended: {error}");
+        }
+    });
+    Ok(())
 }
 
 /// Looks at the server, ten a second, between two lines of figures.

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Neighbourhood;
-use crate::limits::COUNTED_NEIGHBOURHOODS;
+use crate::limits::COUNTED_APART;
 use crate::time::Timestamp;
 
 /// So many a second on average, so many at once.
@@ -34,18 +33,24 @@ impl Meter {
     }
 }
 
-/// A meter for each neighbourhood, of which so many are counted at once.
-#[derive(Debug, Default)]
-pub struct Meters {
-    meters: BTreeMap<Neighbourhood, Meter>,
+/// A meter for each of many, of which so many are counted at once.
+#[derive(Debug)]
+pub struct Meters<K> {
+    meters: BTreeMap<K, Meter>,
 }
 
-impl Meters {
+impl<K> Default for Meters<K> {
+    fn default() -> Self {
+        Self { meters: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Meters<K> {
     /// Whether one more may happen now.
-    pub fn allows(&mut self, who: Neighbourhood, rate: Rate, now: Timestamp) -> bool {
-        if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_NEIGHBOURHOODS {
+    pub fn allows(&mut self, who: K, rate: Rate, now: Timestamp) -> bool {
+        if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_APART {
             self.meters.retain(|_, meter| meter.0 > now);
-            if self.meters.len() >= COUNTED_NEIGHBOURHOODS {
+            if self.meters.len() >= COUNTED_APART {
                 return false;
             }
         }
@@ -56,7 +61,6 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
 
     const RATE: Rate = Rate { per_second: 10, burst: 3 };
 
@@ -75,11 +79,11 @@ mod tests {
 
     #[test]
     fn no_more_are_counted_than_the_limit_and_idle_ones_make_room() {
-        let who = |i: usize| IpAddr::from(Ipv4Addr::from(i as u32)).into();
+        let who = |i: usize| i;
         let (mut meters, now) = (Meters::default(), Timestamp::from_millis(5));
-        assert!((0..COUNTED_NEIGHBOURHOODS).all(|i| meters.allows(who(i), RATE, now)));
-        assert!(!meters.allows(who(COUNTED_NEIGHBOURHOODS), RATE, now));
+        assert!((0..COUNTED_APART).all(|i| meters.allows(who(i), RATE, now)));
+        assert!(!meters.allows(who(COUNTED_APART), RATE, now));
         assert!(meters.allows(who(0), RATE, now));
-        assert!(meters.allows(who(COUNTED_NEIGHBOURHOODS), RATE, now + Duration::from_secs(1)));
+        assert!(meters.allows(who(COUNTED_APART), RATE, now + Duration::from_secs(1)));
     }
 }

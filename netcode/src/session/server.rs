@@ -24,7 +24,7 @@ use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters, Rate};
 use super::roster::{Live, Roster, Session};
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
-use super::{ClientId, UserId};
+use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::{
     DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
     TOKEN_HISTORY,
@@ -134,7 +134,7 @@ pub struct SessionServer {
     pub(super) wall: (Timestamp, UnixTime),
     pub(super) half_open: HalfOpenTable,
     pub(super) history: TokenHistory,
-    pub(super) joins: Meters,
+    pub(super) joins: Meters<Neighbourhood>,
     pub(super) opens: Meter,
     pub(super) roster: Roster,
     pub(super) replied: u64,

@@ -1,7 +1,5 @@
 //! Bad input to sessions, one test per line of the catalogue (`BAD_INPUT.md`): what is tried, and what it gets.
 
-mod world;
-
 use std::time::Duration;
 
 use truetick_netcode::limits::{HALF_OPEN, REPLAY_WINDOW};
@@ -12,7 +10,7 @@ use truetick_netcode::session::packet::{Kind, PACKET_BYTES, REQUEST_BYTES};
 use truetick_netcode::session::server::{Change, Duplicates};
 use truetick_netcode::session::token::{Purpose, USER_DATA_BYTES};
 
-use world::{Player, World, address};
+use crate::world::{Player, World, address};
 
 #[test]
 fn line_01_an_empty_datagram_is_dropped() {

@@ -1,0 +1,6 @@
+//! Tests of sessions without sockets: bad input line by line, and fuzz targets with their corpus.
+
+mod bad_input;
+mod fuzz;
+mod fuzz_targets;
+mod world;

@@ -1,0 +1,145 @@
+//! An HTTP service that makes connect tokens, for a backend that knows who its users are.
+//!
+//! ```text
+//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 2}
+//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40000"], "wire": 2}
+//! 401 no or another secret   426 another wire version   429 too often   400, 413, 415, 422 not such a request
+//! ```
+//! `room` (0) and `wire` (unchecked) may be left out. Whoever has the secret can let anyone in: it belongs to the backend, never
+//! to players, and the service listens on loopback unless it is told otherwise.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use truetick_netcode::clock;
+use truetick_netcode::packet::WIRE_VERSION;
+use truetick_netcode::session::rate::{Meters, Rate};
+use truetick_netcode::session::token::{Issuer, Purpose};
+use truetick_netcode::session::{Neighbourhood, UserId};
+
+/// Tokens that one user is given: enough to reconnect again and again, too few to be handed on.
+const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
+
+/// Requests with a wrong secret from one address.
+const WRONG_SECRETS: Rate = Rate { per_second: 1, burst: 20 };
+
+/// Largest request, in bytes.
+const REQUEST_BYTES: usize = 4 * 1_024;
+
+/// Shortest secret, in bytes: 128 bits in hexadecimal.
+pub const SECRET_BYTES: usize = 32;
+
+/// What is asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    user: u64,
+    #[serde(default)]
+    room: u16,
+    wire: Option<u8>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Answer {
+    token: String,
+    expires_in_s: u64,
+    servers: Vec<SocketAddr>,
+    wire: u8,
+}
+
+struct Service {
+    issuer: Issuer,
+    secret: String,
+    chances: Mutex<StdRng>,
+    users: Mutex<Meters<UserId>>,
+    strangers: Mutex<Meters<Neighbourhood>>,
+}
+
+/// The service's routes: tokens of `issuer` for whoever knows `secret`. The keys in the tokens follow from `seed`, which must be
+/// random.
+pub fn routes(issuer: Issuer, secret: String, seed: [u8; 32]) -> Router {
+    let service = Service {
+        issuer,
+        secret,
+        chances: Mutex::new(StdRng::from_seed(seed)),
+        users: Mutex::default(),
+        strangers: Mutex::default(),
+    };
+    let connect = post(connect).layer(DefaultBodyLimit::max(REQUEST_BYTES));
+    Router::new().route("/v1/connect", connect).with_state(Arc::new(service))
+}
+
+/// Serves until the listener fails.
+pub async fn serve(listener: tokio::net::TcpListener, routes: Router) -> std::io::Result<()> {
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+async fn connect(
+    State(service): State<Arc<Service>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Json(ask): Json<Ask>,
+) -> Response {
+    if !service.is_authorised(&headers) {
+        return service.refuse_stranger(from.ip());
+    }
+    if let Some(wire) = ask.wire.filter(|wire| *wire != WIRE_VERSION) {
+        let what = format!("the client speaks wire version {wire}, the server {WIRE_VERSION}");
+        return refusal(StatusCode::UPGRADE_REQUIRED, &what);
+    }
+    let now = clock::now();
+    if !lock(&service.users).allows(UserId(ask.user), PER_USER, now) {
+        return too_often();
+    }
+    let purpose = Purpose { room: ask.room, ..Purpose::default() };
+    let token =
+        service.issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.chances));
+    let answer = Answer {
+        token: BASE64_STANDARD.encode(*token.to_bytes()),
+        expires_in_s: token.expires - token.created,
+        servers: token.servers,
+        wire: WIRE_VERSION,
+    };
+    Json(answer).into_response()
+}
+
+impl Service {
+    /// Compares in constant time, so that the secret cannot be found out byte by byte.
+    fn is_authorised(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        given.len() == self.secret.len() && bool::from(given.as_bytes().ct_eq(self.secret.as_bytes()))
+    }
+
+    fn refuse_stranger(&self, from: IpAddr) -> Response {
+        match lock(&self.strangers).allows(from.into(), WRONG_SECRETS, clock::now()) {
+            true => refusal(StatusCode::UNAUTHORIZED, "this needs the header Authorization: Bearer SECRET"),
+            false => too_often(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn too_often() -> Response {
+    let refused = refusal(StatusCode::TOO_MANY_REQUESTS, "too often: try again in a second");
+    ([(RETRY_AFTER, "1")], refused).into_response()
+}
+
+fn refusal(status: StatusCode, error: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
+}

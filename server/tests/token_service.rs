@@ -1,0 +1,98 @@
+//! The token service over HTTP, as a backend meets it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use truetick_netcode::clock;
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
+use truetick_server::token_service::{routes, serve};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A service on a thread of its own, which ends with the process.
+fn service() -> SocketAddr {
+    let issuer = Issuer {
+        key: Key::new([3; 32]),
+        protocol: PROTOCOL,
+        servers: vec!["203.0.113.5:40000".parse().unwrap()],
+        lifetime: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+    };
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        control.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            say.send(listener.local_addr().unwrap()).unwrap();
+            serve(listener, routes(issuer, SECRET.into(), [4; 32])).await.unwrap();
+        });
+    });
+    hear.recv().unwrap()
+}
+
+/// Sends a request; returns the status and the body.
+fn ask(service: SocketAddr, secret: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(service).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request = format!(
+        "POST /v1/connect HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {secret}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.into())
+}
+
+#[test]
+fn a_backend_gets_a_short_lived_token_for_its_user() {
+    let service = service();
+    let (status, body) = ask(service, SECRET, r#"{"user": 7, "room": 3, "wire": 2}"#);
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&answer["expires_in_s"], &answer["servers"][0]), (&30.into(), &"203.0.113.5:40000".into()));
+    let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
+    let token = ConnectToken::from_bytes(&token).unwrap();
+    assert!(token.created.abs_diff(clock::unix_now().as_secs()) < 5);
+    let private =
+        PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+    let private = private.unwrap();
+    assert_eq!((private.user.0, Purpose::read(&private.user_data).unwrap().room), (7, 3));
+}
+
+#[test]
+fn strangers_other_versions_and_nonsense_are_refused_with_a_reason() {
+    let service = service();
+    let good = r#"{"user": 7}"#;
+    assert_eq!(ask(service, SECRET, good).0, 200);
+    for secret in ["", "wrong", &SECRET[1..], &SECRET.replace('0', "1")] {
+        let (status, body) = ask(service, secret, good);
+        assert!(status == 401 && body.contains("Authorization"), "{status} {body}");
+    }
+    let (status, body) = ask(service, SECRET, r#"{"user": 7, "wire": 1}"#);
+    assert!(status == 426 && body.contains("wire version 1") && body.contains("server 2"), "{status} {body}");
+    for nonsense in ["", "{", r#"{"user": -1}"#, r#"{"user": 1, "admin": true}"#, &"x".repeat(10_000)] {
+        assert!((400..500).contains(&ask(service, SECRET, nonsense).0));
+    }
+}
+
+#[test]
+fn one_user_and_one_stranger_are_limited_and_others_are_not() {
+    let service = service();
+    let statuses = |secret: &str, user: u64| -> Vec<u16> {
+        (0..30).map(|_| ask(service, secret, &format!("{{\"user\": {user}}}")).0).collect()
+    };
+    let own = statuses(SECRET, 7);
+    assert!(own[..10].iter().all(|status| *status == 200) && own.contains(&429), "{own:?}");
+    assert_eq!(ask(service, SECRET, r#"{"user": 8}"#).0, 200);
+    assert!(statuses("wrong", 9).contains(&429));
+    assert_eq!(ask(service, SECRET, r#"{"user": 10}"#).0, 200);
+}
