@@ -145,6 +145,36 @@ fn a_client_whose_address_changes() {
 }
 
 #[test]
+fn everyones_address_changes_at_once() {
+    let marks = [Mark::AddressChanged, Mark::SilenceNoticed, Mark::Resumed];
+    let story = Scenario::new(21).link(WAN).fault(1_500, 0, Fault::ChangeAllAddresses).must_hit(&marks);
+    assert_eq!(story.heals().marks.count(Mark::Resumed), 8);
+}
+
+#[test]
+fn a_client_that_starts_again_somewhere_else_takes_its_session_over() {
+    let marks = [Mark::ClientCrashed, Mark::TakenOver];
+    Scenario::new(22).link(WAN).fault(1_500, 400, Fault::MoveClient(2)).must_hit(&marks).heals();
+}
+
+#[test]
+fn a_server_that_is_drained_and_starts_anew() {
+    let marks = [Mark::Moved, Mark::ClientCameBack];
+    Scenario::new(23).link(WAN).fault(1_500, 1_200, Fault::Drain).must_hit(&marks).heals();
+}
+
+#[test]
+fn a_flood_of_forged_requests() {
+    Scenario::new(24).link(WAN).fault(1_500, 100, Fault::Flood).must_hit(&[Mark::Flooded]).heals();
+}
+
+#[test]
+fn a_wall_clock_set_back_while_a_client_starts_again() {
+    let story = Scenario::new(25).fault(1_000, 1_000, Fault::CrashClient(1));
+    story.fault(1_500, 0, Fault::JumpWall { by_ms: -90_000 }).must_hit(&[Mark::TakenOver]).heals();
+}
+
+#[test]
 fn clocks_that_run_apart_and_one_that_is_set() {
     let story = Scenario::new(15).with(|config| config.drift_ppm = 500).trouble_ms(20_000);
     let story = story.fault(1_000, 0, Fault::JumpWall { by_ms: -3_600_000 });

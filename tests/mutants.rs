@@ -59,9 +59,9 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
         let mut tap = Tap::default();
         server.send_replies(&mut tap);
         server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| bot.receive(bytes, now));
+        tap.0.iter().for_each(|(_, bytes)| bot.receive(entry::SERVER.into(), bytes, now));
         bot.advance(now);
-        while let Some(bytes) = bot.poll_transmit() {
+        while let Some((_, bytes)) = bot.poll_transmit() {
             server.receive(from, &bytes, now);
         }
         let events = std::iter::from_fn(|| server.poll_event());

@@ -14,7 +14,7 @@ use truetick_server::core::game::Game;
 use truetick_server::core::room::{Room, RoomConfig};
 use truetick_server::core::server::Server;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry::{server, token};
+use truetick_tests::entry::{SERVER, server, token};
 use truetick_tests::second_game::{Push, Race};
 use truetick_tests::tap::Tap;
 
@@ -49,16 +49,20 @@ fn two_games_run_side_by_side_in_one_server() {
         server.send_replies(&mut tap);
         server.tick(&mut || now, &mut tap);
         for (to, bytes) in tap.0 {
-            if to == address(0) { bot.receive(&bytes, now) } else { runner.receive(&bytes, now) }
+            if to == address(0) {
+                bot.receive(SERVER.into(), &bytes, now)
+            } else {
+                runner.receive(SERVER.into(), &bytes, now)
+            }
         }
         bot.advance(now);
         while let Some(tick) = runner.poll_tick(now) {
             runner.submit(tick, Push(if tick.0 % 50 < 30 { 1 } else { -1 }), now);
         }
-        while let Some(bytes) = bot.poll_transmit() {
+        while let Some((_, bytes)) = bot.poll_transmit() {
             server.receive(address(0), &bytes, now);
         }
-        while let Some(bytes) = runner.poll_transmit() {
+        while let Some((_, bytes)) = runner.poll_transmit() {
             server.receive(address(1), &bytes, now);
         }
     }
@@ -81,12 +85,12 @@ fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAdd
     for ms in 0..1_000 {
         let (now, mut tap) = (NOW + Duration::from_millis(ms), Tap::default());
         client.poll_tick(now);
-        while let Some(bytes) = client.poll_transmit() {
+        while let Some((_, bytes)) = client.poll_transmit() {
             server.receive(from, &bytes, now);
         }
         server.tick(&mut || now, &mut tap);
         let own = tap.0.into_iter().filter(|(to, _)| *to == from);
-        own.for_each(|(_, bytes)| client.receive(&bytes, now));
+        own.for_each(|(_, bytes)| client.receive(SERVER.into(), &bytes, now));
         if !matches!(client.state(), ClientState::Connecting) {
             break;
         }
@@ -137,16 +141,16 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
     for ms in 0..100 {
         let (now, mut tap) = (NOW + Duration::from_millis(ms), Tap::default());
         client.poll_tick(now);
-        let sent: Vec<_> = std::iter::from_fn(|| client.poll_transmit()).collect();
+        let sent: Vec<_> = std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
         sent.iter().for_each(|bytes| server.receive(address(1), bytes, now));
         said.extend(sent);
         server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| client.receive(bytes, now));
+        tap.0.iter().for_each(|(_, bytes)| client.receive(SERVER.into(), bytes, now));
     }
     assert_eq!(server.sessions(), 1);
     client.leave();
     let later = NOW + Duration::from_millis(200);
-    while let Some(bytes) = client.poll_transmit() {
+    while let Some((_, bytes)) = client.poll_transmit() {
         server.receive(address(1), &bytes, later);
     }
     assert_eq!(server.sessions(), 0);

@@ -72,7 +72,7 @@ impl ByHand {
         let mut tap = Tap::default();
         self.server.tick(&mut || now, &mut tap);
         for (_, bytes) in tap.0 {
-            let _ = self.session.receive(&bytes, now);
+            let _ = self.session.receive(entry::SERVER.into(), &bytes, now);
         }
         self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
     }
@@ -173,7 +173,7 @@ impl Crowd {
             let now = self.now;
             for (i, (from, bot)) in self.bots.iter_mut().enumerate() {
                 bot.advance(now);
-                while let Some(bytes) = bot.poll_transmit() {
+                while let Some((_, bytes)) = bot.poll_transmit() {
                     if !(self.cut)(i) {
                         self.server.receive(*from, &bytes, now);
                     }
@@ -185,7 +185,7 @@ impl Crowd {
             for (to, bytes) in tap.0 {
                 let i = usize::from(to.port() - 20_000) % self.bots.len();
                 if !(self.cut)(i) && self.bots[i].0 == to {
-                    self.bots[i].1.receive(&bytes, now);
+                    self.bots[i].1.receive(entry::SERVER.into(), &bytes, now);
                 }
             }
             self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
@@ -297,7 +297,7 @@ fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
     crowd.server.stop(now, &mut tap);
     for (to, bytes) in tap.0 {
         let (_, bot) = crowd.bots.iter_mut().find(|(at, _)| *at == to).unwrap();
-        bot.receive(&bytes, now);
+        bot.receive(entry::SERVER.into(), &bytes, now);
     }
     let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
     assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == stopped));

@@ -9,14 +9,15 @@ use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::Connection;
+use truetick_netcode::limits::SESSIONS;
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Received, SessionClient};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::server::SessionConfig;
-use truetick_netcode::session::token::Issuer;
+use truetick_netcode::session::server::{SessionConfig, SessionServer};
+use truetick_netcode::session::token::{ConnectToken, Issuer};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
@@ -51,10 +52,10 @@ struct Sink {
 }
 
 /// The server's address.
-const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
+pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
 /// What the wall shows.
-const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
+pub const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 
 /// A server with one arena, and clients that only open, acknowledge and send a command per tick: what a tick
 /// costs the server apart from system calls.
@@ -78,15 +79,15 @@ impl FullRoom {
             Issuer { key: key.clone(), protocol: PROTOCOL, servers: servers.clone(), lifetime, timeout };
         let joins = Rate { per_second: 10_000, burst: 10_000 };
         let sessions = SessionConfig {
-            sessions: many,
-            per_address: many,
+            sessions: many + 64,
+            per_address: many + 64,
             joins,
             ..SessionConfig::new(PROTOCOL, key, servers)
         };
         let mut server = Server::new(sessions, [1; 32], now, WALL);
         let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() }).expect("a valid schema");
         let config = RoomConfig {
-            max_clients: usize::from(clients),
+            max_clients: usize::from(clients) + 64,
             relevance_radius_m: radius_m,
             snapshot_bytes: 8_000,
             ..RoomConfig::default()
@@ -116,7 +117,7 @@ impl FullRoom {
             self.server.receive(address, &bytes, now);
             self.server.send_replies(&mut self.kept);
             let (_, answer) = self.kept.datagrams.pop().expect("an answer");
-            session.receive(&answer, now).expect("a good answer");
+            session.receive(SERVER.into(), &answer, now).expect("a good answer");
         }
         assert!(session.is_connected());
         let mut connection = Connection::new(u64::from(i), now);
@@ -144,12 +145,15 @@ impl FullRoom {
 
     fn acknowledge(&mut self, now: Timestamp) {
         for (to, bytes) in self.kept.datagrams.drain(..) {
-            let Sink { session, connection, .. } = &mut self.sinks[usize::from(to.port() - 1_000)];
-            let Ok(Received::Payload(payload)) = session.receive(&bytes, now) else { continue };
+            let at = usize::from(to.port().wrapping_sub(1_000));
+            let Some(Sink { session, connection, .. }) = self.sinks.get_mut(at) else { continue };
+            let Ok(Received::Payload(payload)) = session.receive(SERVER.into(), &bytes, now) else {
+                continue;
+            };
             if let Ok((sequence, _)) = connection.open(payload, now) {
                 connection.accept(sequence);
             }
-            while connection.receive().is_some() || connection.poll_fate().is_some() {}
+            while connection.receive().is_some() || connection.poll_acked().is_some() {}
         }
     }
 
@@ -169,8 +173,101 @@ impl FullRoom {
         }
     }
 
+    /// The server below, to do something to it between ticks.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// A genuine token for a user.
+    pub fn token(&mut self, user: u64) -> ConnectToken {
+        self.tokens.issue(UserId(user), 0, WALL)
+    }
+
+    /// What the server sent in the last tick.
+    pub fn sent(&self) -> &[(SocketAddr, Vec<u8>)] {
+        &self.kept.datagrams
+    }
+
     /// Clients that the server has.
     pub fn clients(&self) -> usize {
         self.server.sessions()
+    }
+}
+
+/// A server's sessions alone, with the upper layer that each has, and clients that only open theirs.
+pub struct Crowd {
+    server: SessionServer,
+    tokens: TokenSource,
+    now: Timestamp,
+    /// What the server keeps of each session above it.
+    connections: Vec<Connection>,
+    replies: Kept,
+}
+
+impl Crowd {
+    /// Nobody yet.
+    pub fn new(now: Timestamp) -> Self {
+        let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
+        let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(30));
+        let issuer =
+            Issuer { key: key.clone(), protocol: PROTOCOL, servers: servers.clone(), lifetime, timeout };
+        let config = SessionConfig {
+            sessions: SESSIONS,
+            per_address: SESSIONS,
+            joins: Rate { per_second: 1_000_000, burst: 1_000_000 },
+            ..SessionConfig::new(PROTOCOL, key, servers)
+        };
+        Self {
+            server: SessionServer::new(config, [1; 32], now, WALL),
+            tokens: TokenSource::new(issuer, [2; 32]),
+            now,
+            connections: Vec::new(),
+            replies: Kept::default(),
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &SessionServer {
+        &self.server
+    }
+
+    /// A token.
+    pub fn token(&mut self, user: u64) -> ConnectToken {
+        self.tokens.issue(UserId(user), 0, WALL)
+    }
+
+    /// A client that has not begun: its address and its token.
+    pub fn client(&mut self, user: u64) -> (SocketAddr, ConnectToken) {
+        (SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)), self.token(user))
+    }
+
+    /// Hands the server a datagram.
+    pub fn give(&mut self, from: SocketAddr, bytes: &[u8]) {
+        // A request in 7 us: as fast as they are opened at most.
+        self.now += Duration::from_micros(7);
+        let _ = self.server.receive(from, bytes, self.now);
+        self.replies.datagrams.clear();
+        self.server.send_replies(&mut self.replies);
+    }
+
+    /// Opens a client's session.
+    pub fn open(&mut self, (from, token): &(SocketAddr, ConnectToken)) {
+        let mut session = SessionClient::new(token.clone(), PROTOCOL, 1, self.now);
+        while !session.is_connected() {
+            let bytes = session.poll(self.now).expect("a step is due");
+            self.give(*from, &bytes);
+            let (_, answer) = self.replies.datagrams.pop().expect("an answer");
+            session.receive(SERVER.into(), &answer, self.now).expect("a good answer");
+        }
+        while self.server.poll_change().is_some() {}
+        self.connections.push(Connection::new(1, self.now));
+    }
+
+    /// A sixtieth of a second passes.
+    pub fn pass(&mut self) {
+        self.now += Duration::from_micros(16_667);
+        self.server.update(self.now);
+        self.replies.datagrams.clear();
+        self.server.send_replies(&mut self.replies);
     }
 }

@@ -1,5 +1,6 @@
 //! A bot with the full client runtime: datagrams in, datagrams out, time as an argument.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use glam::Vec2;
@@ -61,13 +62,13 @@ impl BotClient {
         self.last
     }
 
-    /// Takes in a datagram.
-    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) {
-        self.runtime.receive(datagram, now);
+    /// Takes in a datagram from an address.
+    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        self.runtime.receive(from, datagram, now);
     }
 
-    /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+    /// The next datagram to send, and to whom.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.runtime.poll_transmit()
     }
 

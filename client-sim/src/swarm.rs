@@ -15,7 +15,7 @@ use truetick_netcode::session::UserId;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{DatagramSink, wait_readable};
+use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
 use truetick_server::files::RecordWriter;
 use truetick_server::recording::client_trace::TraceWriter;
 use truetick_server::recording::recorder::Chunk;
@@ -210,7 +210,12 @@ impl Run {
         for place in ready {
             let Member { bot, socket, .. } = &mut self.members[*place];
             let now = clock::now();
-            socket.receive(now, |datagram| bot.receive(datagram.bytes, datagram.at.min(now)))?;
+            // A relay stands for the server.
+            let relayed = self.relay.map(|_| bot.runtime().server());
+            let take = |datagram: Arrived<'_>| {
+                bot.receive(relayed.unwrap_or(datagram.from), datagram.bytes, datagram.at.min(now));
+            };
+            socket.receive(now, take)?;
         }
         Ok(())
     }
@@ -276,9 +281,8 @@ impl Member {
     }
 
     fn transmit(&mut self, relay: Option<SocketAddr>) {
-        let server = relay.unwrap_or(self.bot.runtime().server());
-        while let Some(bytes) = self.bot.poll_transmit() {
-            self.socket.send(server, &bytes);
+        while let Some((to, bytes)) = self.bot.poll_transmit() {
+            self.socket.send(relay.unwrap_or(to), &bytes);
         }
         self.socket.flush();
     }

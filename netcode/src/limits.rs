@@ -53,6 +53,9 @@ pub const SILENCE: Duration = Duration::from_millis(250);
 /// For so long a client tries to resume a session at a server that does not answer.
 pub const RESUME_TIME: Duration = Duration::from_secs(60);
 
+/// A client whose ticket was refused waits so long whether it hears its server again after all.
+pub const REFUSED_TIME: Duration = Duration::from_millis(250);
+
 /// A client must say what it is within this time.
 pub const HELLO_TIME: Duration = Duration::from_secs(5);
 
@@ -103,6 +106,9 @@ pub const REPLIES: usize = 1_024;
 
 /// How long a token may live beyond what a server allows, for clocks that differ.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
+/// How often a session may be resumed: a second, and at once.
+pub const RESUMES: (u32, u32) = (1, 8);
 
 /// How long a resume ticket is good for. A new one is handed out when half of it has passed.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);

@@ -71,8 +71,8 @@ fn the_standards_bytes_are_as_documented() {
         server_key: private.server_key.clone(),
     };
     let mut challenges = Challenges::new(&Key::new(rising(32)));
-    challenges.make(private.user, &private.user_data);
-    let challenge = challenges.make(private.user, &private.user_data);
+    challenges.make(private.servers[0], private.user, &private.user_data);
+    let challenge = challenges.make(private.servers[0], private.user, &private.user_data);
     let packet_key = PacketKey::new(&Key::new(rising(17)));
     let sealed_packet = |kind, sequence, contents: &[u8]| {
         let mut packet = Vec::new();

@@ -238,7 +238,7 @@ impl OurClient {
         let now = clock::now();
         let (session, mut payloads) = (&mut self.session, Vec::new());
         let take = |datagram: Arrived<'_>| {
-            if let Ok(Received::Payload(payload)) = session.receive(datagram.bytes, now) {
+            if let Ok(Received::Payload(payload)) = session.receive(datagram.from, datagram.bytes, now) {
                 payloads.push(payload.to_vec());
             }
         };

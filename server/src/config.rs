@@ -194,6 +194,7 @@ impl ServerConfig {
         whole("timeout_s", self.timeout_s, 1, 600)?;
         whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
         whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
+        whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
         Ok(())
     }
 

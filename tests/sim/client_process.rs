@@ -37,6 +37,8 @@ pub struct ClientProcess {
     seed: u64,
     down: bool,
     rejoin_at: Option<Timestamp>,
+    /// It left because the server asked it to.
+    pub(crate) moved: bool,
     past: ClientStats,
 }
 
@@ -60,6 +62,7 @@ impl ClientProcess {
             seed,
             down: false,
             rejoin_at: None,
+            moved: false,
             past: ClientStats::default(),
         }
     }
@@ -108,7 +111,10 @@ impl ClientProcess {
         match self.bot.runtime().state() {
             ClientState::Connecting | ClientState::Playing | ClientState::Silent => self.bot.next_timeout(),
             ClientState::Ended(End::Told(DisconnectReason::Left)) => Timestamp::from_nanos(u64::MAX),
-            ClientState::Ended(_) => *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER),
+            ClientState::Ended(end) => {
+                self.moved |= end == End::Told(DisconnectReason::Moved);
+                *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)
+            }
         }
     }
 

@@ -43,12 +43,17 @@ pub fn server(now: Timestamp) -> Server {
     Server::new(session_config(), [7; 32], now, wall(now))
 }
 
-/// Tokens for such a server; their keys follow from `seed`.
+/// Tokens for such a server, with a time-out of 10 s; their keys follow from `seed`.
 pub fn tokens(seed: u64) -> TokenSource {
+    tokens_with(seed, Duration::from_secs(10))
+}
+
+/// The same with another time-out, in whole seconds.
+pub fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
     // Never the seed of a server: both draw keys from theirs.
     let mut bytes = [0x55; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
+    let lifetime = Duration::from_secs(30);
     let issuer = Issuer { key: key(), protocol: PROTOCOL, servers: vec![SERVER.into()], lifetime, timeout };
     TokenSource::new(issuer, bytes)
 }

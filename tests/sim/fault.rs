@@ -50,6 +50,14 @@ pub enum Fault {
     FailRead,
     /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
     ChangeAddress(usize),
+    /// Every client's datagrams come from another address from now on, as when a NAT before them all starts again.
+    ChangeAllAddresses,
+    /// A client's process dies and starts again somewhere else.
+    MoveClient(usize),
+    /// The server is drained: its clients leave at random moments, then it starts anew.
+    Drain,
+    /// Strangers flood the server with requests: forged ones, and copies of what clients sent.
+    Flood,
     /// The server's clock on the wall is set.
     JumpWall {
         /// By how much, in milliseconds.
@@ -61,9 +69,11 @@ impl Fault {
     /// Whether a session may end by it, or a client's token come to nothing, so that it must wait for long and join anew.
     pub fn ends_sessions(self) -> bool {
         match self {
-            Self::CrashServer | Self::PowerCut | Self::ChangeAddress(_) => true,
+            Self::CrashServer | Self::PowerCut | Self::Drain => true,
+            // A token belongs to the address that its client had when it began to join.
+            Self::ChangeAddress(_) | Self::ChangeAllAddresses | Self::MoveClient(_) => true,
             // The token of a client that is just joining may have expired by it.
-            Self::JumpWall { by_ms } => by_ms > 25_000,
+            Self::JumpWall { by_ms } => by_ms.abs() > 5_000,
             _ => false,
         }
     }
@@ -72,10 +82,10 @@ impl Fault {
     pub fn client(self) -> Option<usize> {
         match self {
             Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => Some(client),
-            Self::PauseClient(client) | Self::CrashClient(client) | Self::ChangeAddress(client) => {
-                Some(client)
-            }
+            Self::PauseClient(client) | Self::CrashClient(client) => Some(client),
+            Self::ChangeAddress(client) | Self::MoveClient(client) => Some(client),
             Self::PauseServer | Self::CrashServer | Self::JumpWall { .. } => None,
+            Self::ChangeAllAddresses | Self::Drain | Self::Flood => None,
             Self::PowerCut | Self::FillDisk | Self::FailRead => None,
         }
     }
@@ -97,6 +107,10 @@ impl fmt::Display for Fault {
             Self::FillDisk => write!(out, "server: has a full disk"),
             Self::FailRead => write!(out, "server: has a disk that fails its next read"),
             Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
+            Self::ChangeAllAddresses => write!(out, "everyone has another address"),
+            Self::MoveClient(client) => write!(out, "client {client}: crashes, and starts somewhere else"),
+            Self::Drain => write!(out, "server: is drained and starts anew"),
+            Self::Flood => write!(out, "server: is flooded with requests"),
             Self::JumpWall { by_ms } => write!(out, "server: wall clock set by {by_ms} ms"),
         }
     }

@@ -84,6 +84,7 @@ impl Sim {
             (Mark::CopyStale, clients.stale),
             (Mark::DamageRefused, clients.refused),
             (Mark::SilenceNoticed, clients.silences),
+            (Mark::Moved, self.clients.iter().filter(|client| client.moved).count() as u64),
         ] {
             marks.add(mark, count);
         }

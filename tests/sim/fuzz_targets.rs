@@ -87,9 +87,10 @@ fn talk() -> &'static Talk {
             server.send_replies(&mut tap);
             server.tick(&mut || at(ms), &mut tap);
             let down: Vec<Vec<u8>> = tap.0.into_iter().map(|(_, bytes)| bytes).collect();
-            down.iter().for_each(|bytes| client.receive(bytes, at(ms)));
+            down.iter().for_each(|bytes| client.receive(entry::SERVER.into(), bytes, at(ms)));
             client.advance(at(ms));
-            let up: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit()).collect();
+            let up: Vec<Vec<u8>> =
+                std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
             up.iter().for_each(|bytes| server.receive(FROM.into(), bytes, at(ms)));
             talk.up.push(up);
             talk.down.push(down);
@@ -197,7 +198,7 @@ fn server_session(input: &[u8]) {
 fn client_session(input: &[u8]) {
     let (mut client, talk) = (client(), talk());
     for ms in 0..GENUINE_MS {
-        talk.down[ms as usize].iter().for_each(|bytes| client.receive(bytes, at(ms)));
+        talk.down[ms as usize].iter().for_each(|bytes| client.receive(entry::SERVER.into(), bytes, at(ms)));
         client.advance(at(ms));
     }
     assert!(client.runtime().id().is_some());
@@ -206,7 +207,7 @@ fn client_session(input: &[u8]) {
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
-        client.receive(&forged.expect("a payload"), now);
+        client.receive(entry::SERVER.into(), &forged.expect("a payload"), now);
         client.advance(now);
     }
 }
@@ -214,7 +215,7 @@ fn client_session(input: &[u8]) {
 /// Both sides take any datagram before a session.
 fn any_datagram(bytes: &[u8]) {
     server().receive(SocketAddr::from(FROM), bytes, at(0));
-    client().receive(bytes, at(0));
+    client().receive(entry::SERVER.into(), bytes, at(0));
 }
 
 /// Every kind of sealed packet with any contents, at both sides of a session that is being opened.
@@ -233,14 +234,14 @@ fn handshake(bytes: &[u8]) {
     let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, at(0));
     for step in 0..4 {
         let _ = server.receive(FROM.into(), &seal(&token.client_key, 1_000 + step), at(step));
-        let _ = client.receive(&seal(&token.server_key, 1_000 + step), at(step));
+        let _ = client.receive(entry::SERVER.into(), &seal(&token.server_key, 1_000 + step), at(step));
         if let Some(sent) = client.poll(at(step)) {
             let _ = server.receive(FROM.into(), &sent, at(step));
         }
         server.update(at(step));
         server.send_replies(&mut tap);
         for (_, sent) in tap.0.drain(..) {
-            let _ = client.receive(&sent, at(step));
+            let _ = client.receive(entry::SERVER.into(), &sent, at(step));
         }
     }
     let _ = ConnectToken::from_bytes(bytes);

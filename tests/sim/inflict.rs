@@ -1,14 +1,24 @@
 //! How faults begin and end.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::packet::write_request;
+use truetick_server::core::drain::Drain;
 use truetick_server::core::server::Server;
 
 use crate::fault::{Fault, Scheduled};
 use crate::mark::Mark;
 use crate::network::{Way, Ways};
 use crate::world::{Event, Sim};
+
+/// Strangers in a flood.
+const FLOOD: usize = 300;
 
 impl Sim {
     pub(crate) fn begin_fault(&mut self, at: usize) {
@@ -46,6 +56,21 @@ impl Sim {
             }
             Fault::FillDisk | Fault::FailRead => self.server.spoil_disk(fault == Fault::FillDisk),
             Fault::ChangeAddress(client) => self.change_address(client),
+            Fault::ChangeAllAddresses => {
+                (0..self.clients.len()).for_each(|client| self.change_address(client))
+            }
+            Fault::MoveClient(client) => {
+                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
+                self.clients[client].crash();
+                self.change_address(client);
+            }
+            Fault::Drain => {
+                let now = self.server.process.clock.at(self.now);
+                if let Some(core) = self.server.core_mut() {
+                    core.drain(Drain::new(at as u32, lasting / 2, lasting, now));
+                }
+            }
+            Fault::Flood => self.flood(at),
             Fault::JumpWall { by_ms } => {
                 let before = self.server.process.clock.wall_ms(self.now);
                 self.server.process.clock.jump_wall(by_ms);
@@ -61,7 +86,7 @@ impl Sim {
         match self.faults[at].fault {
             Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
-            Fault::CrashClient(client) if !self.clients[client].is_up() => {
+            Fault::CrashClient(client) | Fault::MoveClient(client) if !self.clients[client].is_up() => {
                 let token = self.token(client);
                 self.clients[client].restart(&self.kinds, token, self.now);
                 self.schedule_client(client);
@@ -71,8 +96,37 @@ impl Sim {
                 self.checks.server_restarted();
                 self.schedule_server();
             }
+            Fault::Drain if self.server.core().is_some() => {
+                self.stop_server();
+                let wrong = self.server.crash(false, &mut self.marks);
+                self.checks.broken(wrong);
+                self.server.start(self.now);
+                self.checks.server_restarted();
+                self.schedule_server();
+            }
             _ => {}
         }
+    }
+
+    /// Strangers send what costs a server the most: requests that are right but for their seal, and copies of genuine
+    /// datagrams from other addresses.
+    fn flood(&mut self, seed: usize) {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed as u64 ^ self.now.as_nanos());
+        let (copies, wall) = (self.recent_datagrams(), self.server.wall(self.now));
+        let shown = self.server.process.clock.at(self.now);
+        let Some(core) = self.server.core_mut() else { return };
+        for i in 0..FLOOD {
+            let from = SocketAddr::from(([10, 0, (i >> 8) as u8, i as u8], 1_024));
+            let (mut nonce, mut sealed) = ([0; 24], [0; 1_024]);
+            chances.fill_bytes(&mut nonce);
+            chances.fill_bytes(&mut sealed);
+            let request = write_request(PROTOCOL, wall.as_secs() + 10, &nonce, &sealed);
+            core.receive(from, &request, shown);
+            if let Some((.., bytes)) = copies.get(i % copies.len().max(1)) {
+                core.receive(from, bytes, shown);
+            }
+        }
+        self.marks.add(Mark::Flooded, core.drops().count(DropReason::ForgedToken));
     }
 
     fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {

@@ -58,6 +58,8 @@ marks! {
     Resumed: "a session was resumed with a ticket",
     TakenOver: "a session was taken over with a new token",
     GraceOver: "a parked session was given up",
+    Moved: "a client left because the server asked it to",
+    Flooded: "a stranger's forged request was refused",
     SilenceNoticed: "a client noticed that its server was silent",
     LeftSight: "an entity left a client's sight",
     Sliced: "a message came in slices",

@@ -31,6 +31,8 @@ pub struct SimConfig {
     pub socket_bytes: usize,
     /// Whether the server records its room.
     pub record: bool,
+    /// Silence after which client and server give up, in whole seconds.
+    pub timeout: Duration,
     /// How long the place of a silent client is kept.
     pub grace: Duration,
     /// Sessions that the server can hold.
@@ -49,6 +51,7 @@ impl Default for SimConfig {
             // The default of most systems.
             socket_bytes: 208 * 1_024,
             record: false,
+            timeout: Duration::from_secs(10),
             grace: Duration::from_secs(30),
             sessions: 300,
         }
@@ -71,7 +74,7 @@ pub struct Plan {
 /// What a healed run needs until everyone holds the same world, where no session ended.
 pub const SETTLE: Duration = Duration::from_secs(3);
 
-/// The same where sessions ended: their clients are silent for ten seconds before they join anew.
+/// The same where sessions ended: their clients may have to wait for ten seconds before they join anew.
 pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
 /// Of so many seeds one has a crowd in sight.
@@ -121,6 +124,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes, record, .. } =
             &self.config;
+        let (timeout, grace) = (self.config.timeout.as_secs(), self.config.grace.as_millis());
         writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
         let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(
@@ -128,7 +132,11 @@ impl fmt::Display for Plan {
             "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm, {socket_bytes} bytes a socket",
             room.snapshot_bytes
         )?;
-        writeln!(out, "  paths: {}, recorded: {record}", describe(link))?;
+        writeln!(
+            out,
+            "  paths: {}, recorded: {record}, silent after {timeout} s, kept {grace} ms",
+            describe(link)
+        )?;
         for (i, scheduled) in self.faults.iter().enumerate() {
             writeln!(out, "  {i}: {scheduled}")?;
         }
@@ -158,7 +166,21 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };
     let socket_bytes = if chances.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
     let record = chances.random_bool(0.3);
-    SimConfig { seed, arena, room, link, drift_ppm, socket_bytes, record, ..SimConfig::default() }
+    let timeout = Duration::from_secs(if chances.random_bool(0.3) { 2 } else { 10 });
+    let grace_ms = if chances.random_bool(0.3) { chances.random_range(100..2_000) } else { 30_000 };
+    let grace = Duration::from_millis(grace_ms);
+    SimConfig {
+        seed,
+        arena,
+        room,
+        link,
+        drift_ppm,
+        socket_bytes,
+        record,
+        timeout,
+        grace,
+        ..SimConfig::default()
+    }
 }
 
 /// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow rate.
@@ -198,9 +220,17 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
         935..940 => Fault::FillDisk,
         940..945 => Fault::FailRead,
         945..960 => Fault::ChangeAddress(client),
+        960..965 => Fault::ChangeAllAddresses,
+        965..975 => Fault::MoveClient(client),
+        975..980 => {
+            longest = 1_500;
+            Fault::Drain
+        }
+        980..990 => Fault::Flood,
         _ => Fault::JumpWall { by_ms: chances.random_range(-100_000..100_000) },
     };
-    let lasting = Duration::from_millis(chances.random_range(30..longest));
+    let shortest = if fault == Fault::Drain { 600 } else { 30 };
+    let lasting = Duration::from_millis(chances.random_range(shortest..longest));
     let at = Duration::from_millis(chances.random_range(0..(TROUBLE - lasting).as_millis() as u64));
     Scheduled { at, lasting, fault }
 }

@@ -21,7 +21,7 @@ use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
 use crate::client_process::ClientProcess;
-use crate::entry::{WALL_MS, tokens};
+use crate::entry::{WALL_MS, tokens_with};
 use crate::event_queue::EventQueue;
 use crate::fault::Scheduled;
 use crate::mark::{Mark, Marks};
@@ -136,7 +136,7 @@ impl Sim {
             chances,
             trace,
             recent: Vec::new(),
-            tokens: tokens(config.seed),
+            tokens: tokens_with(config.seed, config.timeout),
         };
         for i in 0..config.clients {
             let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
@@ -268,7 +268,8 @@ impl Sim {
                 SessionEvent::Ended(_, DisconnectReason::TimedOut) => self.marks.hit(Mark::GraceOver),
                 _ => {}
             }
-            self.checks.session_changed(&event, self.server.core(), &self.network);
+            let shown = self.server.process.clock.at(self.now);
+            self.checks.session_changed(&event, self.server.core(), &self.network, shown);
             self.tell(&format!("server: {event:?}"));
         }
     }
@@ -332,7 +333,7 @@ impl Sim {
     /// What a client sends and tells after it did something.
     pub(crate) fn after_client(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        while let Some(bytes) = client.bot.poll_transmit() {
+        while let Some((_, bytes)) = client.bot.poll_transmit() {
             let to = (&mut self.events, &mut self.marks);
             self.network.send((client.path, Way::Up), &bytes, self.now, to);
         }
@@ -340,6 +341,15 @@ impl Sim {
             self.note_client_event(at, event);
         }
         self.schedule_client(at);
+    }
+
+    /// The server gives up its clients and its process ends, having told them.
+    pub(crate) fn stop_server(&mut self) {
+        let (now, shown) = (self.now, self.server.process.clock.at(self.now));
+        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
+        if let Some(core) = self.server.core_mut() {
+            core.stop(shown, &mut Wire { network, events, marks, now });
+        }
     }
 
     fn note_client_event(&mut self, at: usize, event: ClientEvent) {

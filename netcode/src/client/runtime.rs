@@ -3,9 +3,9 @@
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
-//! for each datagram:             receive(bytes, now)
+//! for each datagram:             receive(from, bytes, now)
 //! while poll_tick(now) = tick:   submit(tick, command, now)
-//! while poll_transmit() = bytes: send them to server()
+//! while poll_transmit() = (to, bytes): send them
 //! wait for a datagram or next_timeout()
 //! ```
 
@@ -28,7 +28,7 @@ use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
 use crate::bits::{BitReader, BitWriter};
-use crate::connection::{Connection, Fate};
+use crate::connection::Connection;
 use crate::error::WireError;
 use crate::farewell::{DisconnectReason, Farewell};
 use crate::limits::ACK_DELAY;
@@ -133,7 +133,7 @@ pub struct ClientRuntime<P: Predict> {
     writer: BitWriter,
     payload: Vec<u8>,
     chances: Xoshiro256PlusPlus,
-    outbox: VecDeque<Vec<u8>>,
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<ClientEvent>,
     /// What the game said before the welcome came: streams do not wait for each other.
     early: Vec<ClientEvent>,
@@ -202,7 +202,7 @@ impl<P: Predict> ClientRuntime<P> {
         &self.keeper
     }
 
-    /// The server to which datagrams go.
+    /// The server that it is, or wants to be, in session with.
     pub fn server(&self) -> SocketAddr {
         self.keeper.server()
     }
@@ -253,8 +253,8 @@ impl<P: Predict> ClientRuntime<P> {
         self.events.pop_front()
     }
 
-    /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+    /// The next datagram to send, and to whom.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
     }
 
@@ -296,14 +296,14 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// Takes in a datagram from the server. Errors are counted and change nothing.
-    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) {
+    /// Takes in a datagram from an address. Errors are counted and change nothing.
+    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
         if self.is_over() {
             return;
         }
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
-        match self.keeper.receive(datagram, now) {
+        match self.keeper.receive(from, datagram, now) {
             Ok(Received::Payload(received)) => payload.extend_from_slice(received),
             Ok(Received::Step) => self.session_stepped(now),
             Err(DropReason::Repeated | DropReason::Unexpected) => self.stats.stale += 1,
@@ -341,10 +341,8 @@ impl<P: Predict> ClientRuntime<P> {
     fn receive_payload(&mut self, payload: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
         let connection = self.connection.as_mut().ok_or(WireError::Stale("no session"))?;
         let (sequence, reader) = connection.open(payload, now)?;
-        while let Some(fate) = connection.poll_fate() {
-            if let Fate::Acked(sequence) = fate {
-                self.commands.packet_acked(sequence);
-            }
+        while let Some(sequence) = connection.poll_acked() {
+            self.commands.packet_acked(sequence);
         }
         self.receive_messages(now)?;
         self.receive_body(reader, now)?;
@@ -571,8 +569,8 @@ impl<P: Predict> ClientRuntime<P> {
         if self.is_over() {
             return None;
         }
-        while let Some(bytes) = self.keeper.poll(now) {
-            self.outbox.push_back(bytes);
+        while let Some(due) = self.keeper.poll(now) {
+            self.outbox.push_back(due);
         }
         let connection = self.connection.as_ref()?;
         if let (Some(interpolation), Some(newest)) = (&mut self.interpolation, self.buffer.newest()) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::limits::{RESUME_TIME, SILENCE};
+use crate::limits::{REFUSED_TIME, RESUME_TIME, SILENCE};
 use crate::packet::PROTOCOL;
 use crate::session::client::{Failure, Phase, Received, SessionClient};
 use crate::session::drops::DropReason;
@@ -53,6 +53,8 @@ pub struct SessionKeeper {
     ticket: Option<ConnectToken>,
     silence: Duration,
     chances: Xoshiro256PlusPlus,
+    /// The server refused the ticket, and when: unless it is heard again at once, the session is gone.
+    refused: Option<(Failure, Timestamp)>,
     /// Why there is nothing more to be tried.
     over: Option<Failure>,
     stats: ResumeStats,
@@ -75,6 +77,7 @@ impl SessionKeeper {
             ticket: None,
             silence: SILENCE,
             chances,
+            refused: None,
             over: None,
             stats: ResumeStats::default(),
         }
@@ -89,7 +92,7 @@ impl SessionKeeper {
     pub fn keeping(&self) -> Keeping {
         match self.current.phase() {
             _ if self.over.is_some() => Keeping::Failed(self.over.unwrap_or(Failure::Denied)),
-            _ if self.attempt.is_some() => Keeping::Silent,
+            _ if self.attempt.is_some() || self.refused.is_some() => Keeping::Silent,
             Phase::Requesting | Phase::Responding => Keeping::Opening,
             Phase::Connected { .. } => Keeping::Open,
             Phase::Failed(failure) => Keeping::Failed(failure),
@@ -102,9 +105,9 @@ impl SessionKeeper {
         self.stats
     }
 
-    /// The server to which what is polled goes.
+    /// The server of the present session.
     pub fn server(&self) -> SocketAddr {
-        self.attempt.as_ref().map_or(&self.current, |attempt| &attempt.session).server()
+        self.current.server()
     }
 
     /// How long the server took to answer, once the session was open.
@@ -127,7 +130,10 @@ impl SessionKeeper {
         let current = self.current.next_timeout();
         match &self.attempt {
             _ if self.over.is_some() => Timestamp::from_nanos(u64::MAX),
-            Some(attempt) => current.min(attempt.session.next_timeout()),
+            Some(attempt) => current.min(attempt.session.next_timeout()).min(attempt.since + RESUME_TIME),
+            None if self.refused.is_some() => {
+                self.refused.map_or(current, |(_, at)| current.min(at + REFUSED_TIME))
+            }
             None if self.ticket.is_some() && self.current.is_connected() => {
                 current.min(self.current.heard_at() + self.silence)
             }
@@ -135,26 +141,38 @@ impl SessionKeeper {
         }
     }
 
-    /// The next datagram that time demands.
-    pub fn poll(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+    /// The next datagram that time demands, and to whom.
+    pub fn poll(&mut self, now: Timestamp) -> Option<(SocketAddr, Vec<u8>)> {
+        self.give_up(now);
         if self.over.is_some() {
             return None;
         }
         self.notice_silence(now);
         if let Some(bytes) = self.current.poll(now) {
-            return Some(bytes);
+            return Some((self.current.server(), bytes));
         }
         let attempt = self.attempt.as_mut()?;
-        let due = attempt.session.poll(now);
+        let to = attempt.session.server();
+        let due = attempt.session.poll(now).map(|bytes| (to, bytes));
         if let Phase::Failed(failure) = attempt.session.phase() {
             self.attempt_failed(failure, now);
         }
         due
     }
 
+    fn give_up(&mut self, now: Timestamp) {
+        if let Some((failure, _)) = self.refused.filter(|(_, at)| now.since(*at) >= REFUSED_TIME) {
+            self.over = Some(failure);
+        }
+        if self.attempt.as_ref().is_some_and(|attempt| now.since(attempt.since) >= RESUME_TIME) {
+            self.over = Some(Failure::TimedOut);
+        }
+    }
+
     fn notice_silence(&mut self, now: Timestamp) {
         let silent = self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
-        if silent && self.attempt.is_none() && self.ticket.is_some() {
+        let idle = self.attempt.is_none() && self.refused.is_none();
+        if silent && idle && self.ticket.is_some() {
             self.stats.silences += 1;
             self.begin_attempt(now, now);
         }
@@ -163,40 +181,41 @@ impl SessionKeeper {
     fn begin_attempt(&mut self, since: Timestamp, now: Timestamp) {
         let Some(ticket) = self.ticket.clone() else { return };
         let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
-        self.attempt = Some(Attempt { session, since });
+        self.attempt = Some(Attempt { session: session.beginning_at(self.current.server()), since });
     }
 
-    /// A server that does not answer is asked again; one that refuses has no such session.
+    /// A server that does not answer is asked again; one that refuses has no such session, or had a moment's trouble.
     fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
         let Some(attempt) = self.attempt.take() else { return };
-        let silent = matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut);
-        if silent && now.since(attempt.since) < RESUME_TIME {
+        if matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut) {
             self.begin_attempt(attempt.since, now);
         } else {
-            self.over = Some(failure);
+            self.refused = Some((failure, now));
         }
     }
 
     /// Takes in a datagram: of the present session, or of the attempt at it.
-    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) -> Result<Received<'_>, DropReason> {
-        if self.attempt.is_none() {
-            return self.current.receive(datagram, now);
-        }
-        if self.is_for_attempt(datagram, now) {
+    pub fn receive(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Timestamp,
+    ) -> Result<Received<'_>, DropReason> {
+        if self.is_for_attempt(from, datagram, now) {
             return Ok(Received::Step);
         }
-        let was_heard = self.current.heard_at();
-        let taken = self.current.receive(datagram, now);
-        let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
-        if taken.is_ok() && now >= was_heard && self.attempt.as_ref().is_some_and(asking) {
-            self.attempt = None;
+        let taken = self.current.receive(from, datagram, now);
+        if taken.is_ok() {
+            self.refused = None;
+            // What was asked for may be granted already, once a challenge was answered: then the new way counts.
+            self.attempt.take_if(|attempt| attempt.session.phase() == Phase::Requesting);
         }
         taken
     }
 
-    fn is_for_attempt(&mut self, datagram: &[u8], now: Timestamp) -> bool {
+    fn is_for_attempt(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) -> bool {
         let Some(attempt) = &mut self.attempt else { return false };
-        if attempt.session.receive(datagram, now).is_err() {
+        if attempt.session.receive(from, datagram, now).is_err() {
             return false;
         }
         match attempt.session.phase() {
@@ -216,13 +235,14 @@ impl SessionKeeper {
     }
 
     /// Seals a payload for the session as it is.
-    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<Vec<u8>> {
-        self.current.is_connected().then(|| self.current.seal(payload, now))
+    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<(SocketAddr, Vec<u8>)> {
+        self.current.is_connected().then(|| (self.current.server(), self.current.seal(payload, now)))
     }
 
     /// Ends the session; returns what to send so that the server knows.
-    pub fn disconnect(&mut self) -> Vec<Vec<u8>> {
+    pub fn disconnect(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         self.attempt = None;
-        self.current.disconnect()
+        let to = self.current.server();
+        self.current.disconnect().into_iter().map(|bytes| (to, bytes)).collect()
     }
 }

@@ -15,7 +15,7 @@ use super::server::{Change, SessionConfig, SessionServer};
 use super::token::{OpenError, PrivateToken, Purpose, UserData, token_tag};
 use super::{ClientId, UserId};
 use crate::limits::{
-    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, REPLIES, TICKET_LIFETIME, TOKENS_OPENED,
+    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, REPLIES, RESUMES, TICKET_LIFETIME, TOKENS_OPENED,
 };
 use crate::time::{Timestamp, UnixTime};
 
@@ -50,7 +50,7 @@ impl SessionServer {
         self.check_age(&applicant, now)?;
         self.check_address(&applicant, from)?;
         if let Err(reason) = self.may_come_in(&applicant, from, unix) {
-            self.deny(from, &applicant.server_key, reason);
+            self.deny(from, &applicant.server_key);
             return Err(reason);
         }
         if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
@@ -101,24 +101,21 @@ impl SessionServer {
     }
 
     /// A token belongs to the address that used it first. A ticket does not: its client comes from another address just
-    /// because its own has changed, and may do so again.
-    fn check_address(&mut self, applicant: &Applicant, from: SocketAddr) -> Result<(), DropReason> {
-        match self.half_open.address_of(&applicant.tag).filter(|first| *first != from) {
-            None => {}
-            Some(_) if applicant.purpose.resume.is_none() => return Err(DropReason::SecondAddress),
-            Some(first) => {
-                self.half_open.remove(first);
-            }
-        }
-        Ok(())
+    /// because its own has changed, and may do so again; whoever proves an address first gets the session.
+    fn check_address(&self, applicant: &Applicant, from: SocketAddr) -> Result<(), DropReason> {
+        let first = self.half_open.address_of(&applicant.tag);
+        if first.is_some_and(|first| first != from) { Err(DropReason::SecondAddress) } else { Ok(()) }
     }
 
     /// A token must not live too long, or its history could not be kept. One that does not say when it was issued is
     /// measured by the wall.
     fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
-        let longest =
-            if applicant.purpose.resume.is_some() { TICKET_LIFETIME } else { self.config.token_lifetime };
+        let resumes = applicant.purpose.resume.is_some();
+        let longest = if resumes { TICKET_LIFETIME } else { self.config.token_lifetime };
         let latest = match applicant.purpose.issued {
+            // One that is not issued yet could be from before a restart, the wall having been set back. A ticket could not:
+            // each start has epochs of its own.
+            Some(issued) if !resumes && issued > self.unix(now + CLOCK_DIFFERENCE) => 0,
             Some(issued) => issued.as_secs() + longest.as_secs(),
             None => self.unix(now).as_secs() + (longest + CLOCK_DIFFERENCE).as_secs(),
         };
@@ -143,20 +140,21 @@ impl SessionServer {
         if !fresh {
             return Err(DropReason::BeforeStart);
         }
-        if !self.history.has_room(unix.as_secs()) {
+        if applicant.purpose.resume.is_none() && !self.history.has_room(unix.as_secs()) {
             return Err(DropReason::HistoryFull);
         }
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
     fn challenge(&mut self, to: SocketAddr, key: &Key, (user, user_data): (UserId, &UserData)) {
-        let contents = self.challenges.make(user, user_data);
+        let contents = self.challenges.make(to, user, user_data);
         self.reply(to, key, Kind::Challenge, &contents);
     }
 
     /// Who holds a genuine token is told that it is refused; others hear nothing.
-    fn deny(&mut self, to: SocketAddr, key: &Key, reason: DropReason) {
-        if reason != DropReason::AddressPresent {
+    fn deny(&mut self, to: SocketAddr, key: &Key) {
+        // A late copy of a request must not disturb the session that it has led to.
+        if self.roster.at(to).is_none() {
             self.reply(to, key, Kind::Denied, &[]);
         }
     }
@@ -188,7 +186,7 @@ impl SessionServer {
         self.scratch.extend_from_slice(datagram);
         let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
         packet::check_size(Kind::Response, contents)?;
-        let (user, user_data) = self.challenges.open(contents).ok_or(DropReason::ForeignChallenge)?;
+        let (user, user_data) = self.challenges.open(from, contents).ok_or(DropReason::ForeignChallenge)?;
         // The purpose holds when the token was issued, and for which session: it is as good as the token itself.
         let purpose = Purpose::read(&user_data);
         if user != attempt.applicant.user || purpose != Some(attempt.applicant.purpose) {
@@ -208,11 +206,22 @@ impl SessionServer {
     ) -> Result<(), DropReason> {
         let unix = self.unix(now);
         let mut place = self.may_come_in(&applicant, from, unix);
-        if place.is_ok() && !self.history.consume(applicant.tag, applicant.expires, unix.as_secs()) {
+        // A ticket serves once because the session's epoch rises.
+        let remembered = applicant.purpose.resume.is_some()
+            || self.history.consume(applicant.tag, applicant.expires, unix.as_secs());
+        if place.is_ok() && !remembered {
             place = Err(DropReason::HistoryFull);
         }
-        let place = place.inspect_err(|reason| self.deny(from, &applicant.server_key, *reason))?;
+        if let Ok(Place::Resumed(client)) = place {
+            let (per_second, burst) = RESUMES;
+            let session = self.roster.get_mut(client);
+            if session.is_some_and(|session| !session.resumes.allows(Rate { per_second, burst }, now)) {
+                return Err(DropReason::RateLimited);
+            }
+        }
+        let place = place.inspect_err(|_| self.deny(from, &applicant.server_key))?;
         let client = self.take_place(place, &applicant, (from, user_data));
+        self.roster.disconnect(client);
         let live = Live {
             address: from,
             index: self.roster.free_index(),
@@ -280,7 +289,7 @@ impl SessionServer {
     }
 }
 
-/// A token's time-out: never where it is negative.
+/// A token's time-out: never where it is not positive.
 fn timeout(seconds: i32) -> Option<Duration> {
-    u64::try_from(seconds).ok().map(Duration::from_secs)
+    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }

@@ -1,4 +1,8 @@
 //! Challenges: what a client must send back to prove that it is where it says. The server keeps nothing of them.
+//!
+//! The standard leaves 20 bytes of a challenge token empty; ours hold the address that it was sent to, so that it proves no other.
+
+use std::net::{IpAddr, SocketAddr};
 
 use super::UserId;
 use super::bytes::{Reader, Writer};
@@ -23,7 +27,7 @@ impl Challenges {
     }
 
     /// A challenge; they are numbered from 0.
-    pub fn make(&mut self, user: UserId, user_data: &UserData) -> Challenge {
+    pub fn make(&mut self, to: SocketAddr, user: UserId, user_data: &UserData) -> Challenge {
         let number = self.next;
         self.next += 1;
         let mut contents = [0; CHALLENGE_CONTENTS];
@@ -32,18 +36,32 @@ impl Challenges {
         let mut writer = Writer::new(message);
         writer.u64(user.0);
         writer.bytes(user_data);
+        writer.bytes(&place(to));
         tag.copy_from_slice(&self.key.seal(number, &[], message));
         contents
     }
 
-    /// For whom a challenge was made that came back.
-    pub fn open(&self, contents: &[u8]) -> Option<(UserId, UserData)> {
+    /// For whom a challenge was made that came back from where it was sent to.
+    pub fn open(&self, from: SocketAddr, contents: &[u8]) -> Option<(UserId, UserData)> {
         let (number, sealed) = contents.split_first_chunk::<8>()?;
         let number = u64::from_le_bytes(*number);
         let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().ok()?;
         let mut reader = Reader::new(self.key.open(number, &[], &mut sealed).ok()?);
-        Some((UserId(reader.u64()?), reader.array::<USER_DATA_BYTES>()?))
+        let (user, user_data) = (UserId(reader.u64()?), reader.array::<USER_DATA_BYTES>()?);
+        (reader.array() == Some(place(from))).then_some((user, user_data))
     }
+}
+
+/// An address in 18 bytes.
+fn place(address: SocketAddr) -> [u8; 18] {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut place = [0; 18];
+    place[..16].copy_from_slice(&ip.octets());
+    place[16..].copy_from_slice(&address.port().to_le_bytes());
+    place
 }
 
 #[cfg(test)]
@@ -51,17 +69,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_comes_back_to_its_maker_only() {
+    fn a_challenge_comes_back_to_its_maker_from_its_address_only() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
         let data = std::array::from_fn(|i| i as u8);
-        let first = maker.make(UserId(4), &data);
-        let contents = maker.make(UserId(5), &data);
+        let (here, there) = (SocketAddr::from(([10, 0, 0, 1], 5)), SocketAddr::from(([10, 0, 0, 1], 6)));
+        let first = maker.make(here, UserId(4), &data);
+        let contents = maker.make(here, UserId(5), &data);
         assert_eq!((first[0], contents[0]), (0, 1));
-        assert_eq!(maker.open(&contents), Some((UserId(5), data)));
-        assert_eq!(Challenges::new(&Key::new([2; 32])).open(&contents), None);
+        assert_eq!(maker.open(here, &contents), Some((UserId(5), data)));
+        assert_eq!(maker.open(there, &contents), None);
+        assert_eq!(Challenges::new(&Key::new([2; 32])).open(here, &contents), None);
         let mut other = contents;
         other[0] = 0;
-        assert_eq!(maker.open(&other), None);
-        assert_eq!(maker.open(&contents[1..]), None);
+        assert_eq!(maker.open(here, &other), None);
+        assert_eq!(maker.open(here, &contents[1..]), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
-//! for each datagram:             receive(bytes, now) -> payload
+//! for each datagram:             receive(from, bytes, now) -> payload
 //! while poll(now) = bytes:       send them to server()
 //! once connected:                seal(payload, now) -> bytes to send
 //! wait for a datagram or next_timeout()
@@ -21,6 +21,9 @@ use super::replay::ReplayWindow;
 use super::token::{ConnectToken, TokenError};
 use crate::limits::{DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, REQUEST_PAUSE, RESPONSE_PAUSE};
 use crate::time::Timestamp;
+
+/// Of so many responses one is a request again.
+const RESPONSES_PER_REQUEST: u32 = 10;
 
 /// Why no session came about, or why it ended other than by a disconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +131,12 @@ impl SessionClient {
         }
     }
 
+    /// Begins with this server, if the token names it.
+    pub fn beginning_at(mut self, server: SocketAddr) -> Self {
+        self.server = self.token.servers.iter().position(|named| *named == server).unwrap_or(0);
+        self
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase
@@ -173,7 +182,7 @@ impl SessionClient {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        u64::try_from(self.token.timeout_s).ok().map(Duration::from_secs)
+        u64::try_from(self.token.timeout_s).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 
     fn token_lifetime(&self) -> Duration {
@@ -191,11 +200,14 @@ impl SessionClient {
             Phase::Requesting if now >= self.next_send => {
                 let pause = self.pauses.pause();
                 self.note_step_sent(now, pause);
-                let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
-                Some(packet::write_request(*protocol, *expires, nonce, sealed))
+                Some(self.request())
             }
             Phase::Responding if now >= self.next_send => {
                 self.note_step_sent(now, RESPONSE_PAUSE);
+                // The server may have forgotten the attempt, or know another address for it: ask again now and then.
+                if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
+                    return Some(self.request());
+                }
                 let challenge = self.challenge.clone()?;
                 Some(self.seal_packet(Kind::Response, &*challenge))
             }
@@ -206,6 +218,11 @@ impl SessionClient {
             }
             _ => None,
         }
+    }
+
+    fn request(&self) -> Vec<u8> {
+        let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
+        packet::write_request(*protocol, *expires, nonce, sealed)
     }
 
     fn note_step_sent(&mut self, now: Timestamp, pause: Duration) {
@@ -252,8 +269,16 @@ impl SessionClient {
         self.pauses.reset();
     }
 
-    /// Takes in a datagram. What is wrong with it changes nothing.
-    pub fn receive(&mut self, datagram: &[u8], now: Timestamp) -> Result<Received<'_>, DropReason> {
+    /// Takes in a datagram. What is wrong with it changes nothing, nor does what comes from another than [`Self::server`].
+    pub fn receive(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Timestamp,
+    ) -> Result<Received<'_>, DropReason> {
+        if from != self.server() {
+            return Err(DropReason::Stranger);
+        }
         let header = match packet::read_outer(datagram)? {
             Outer::Request(_) => return Err(DropReason::Unexpected),
             Outer::Sealed(header) => header,
@@ -281,7 +306,7 @@ impl SessionClient {
         let expected = matches!(
             (self.phase, header.kind),
             (Phase::Requesting, Kind::Challenge | Kind::Denied)
-                | (Phase::Responding, Kind::KeepAlive | Kind::Denied)
+                | (Phase::Responding, Kind::Challenge | Kind::KeepAlive | Kind::Denied)
                 | (Phase::Connected { .. }, Kind::KeepAlive | Kind::Payload | Kind::Disconnect)
         );
         if !expected {
@@ -298,6 +323,9 @@ impl SessionClient {
                 self.challenge = contents.first_chunk().map(|challenge| Box::new(*challenge));
                 self.phase = Phase::Responding;
                 self.begin_step(now);
+            }
+            (Phase::Responding, Kind::Challenge) => {
+                self.challenge = contents.first_chunk().map(|challenge| Box::new(*challenge));
             }
             (Phase::Responding, Kind::KeepAlive) => {
                 let number =

@@ -81,7 +81,7 @@ impl HalfOpenTable {
         self.attempts.get(&address)
     }
 
-    /// The address that uses a token.
+    /// The address that uses a token; none for a ticket.
     pub fn address_of(&self, tag: &TokenTag) -> Option<SocketAddr> {
         self.by_tag.get(tag).copied()
     }
@@ -101,7 +101,10 @@ impl HalfOpenTable {
         }
         let number = self.next;
         self.next += 1;
-        self.by_tag.insert(applicant.tag, address);
+        // A ticket may be tried from several addresses.
+        if applicant.purpose.resume.is_none() {
+            self.by_tag.insert(applicant.tag, address);
+        }
         self.by_age.insert(number, address);
         self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, address);
         self.attempts.insert(address, HalfOpen { applicant, until, number });
@@ -110,7 +113,9 @@ impl HalfOpenTable {
     /// Takes an attempt out.
     pub fn remove(&mut self, address: SocketAddr) -> Option<HalfOpen> {
         let attempt = self.attempts.remove(&address)?;
-        self.by_tag.remove(&attempt.applicant.tag);
+        if attempt.applicant.purpose.resume.is_none() {
+            self.by_tag.remove(&attempt.applicant.tag);
+        }
         self.by_age.remove(&attempt.number);
         let neighbourhood = Neighbourhood::from(address.ip());
         if let Some(own) = self.by_neighbourhood.get_mut(&neighbourhood) {

@@ -37,11 +37,16 @@ impl Meter {
 #[derive(Debug)]
 pub struct Meters<K> {
     meters: BTreeMap<K, Meter>,
+    /// When idle ones were looked for last.
+    swept: Timestamp,
 }
+
+/// Idle meters are looked for at most this often.
+const SWEEP: Duration = Duration::from_millis(100);
 
 impl<K> Default for Meters<K> {
     fn default() -> Self {
-        Self { meters: BTreeMap::new() }
+        Self { meters: BTreeMap::new(), swept: Timestamp::default() }
     }
 }
 
@@ -49,7 +54,10 @@ impl<K: Ord> Meters<K> {
     /// Whether one more may happen now.
     pub fn allows(&mut self, who: K, rate: Rate, now: Timestamp) -> bool {
         if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_APART {
-            self.meters.retain(|_, meter| meter.0 > now);
+            if now.since(self.swept) >= SWEEP {
+                self.swept = now;
+                self.meters.retain(|_, meter| meter.0 > now);
+            }
             if self.meters.len() >= COUNTED_APART {
                 return false;
             }

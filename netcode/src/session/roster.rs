@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::crypto::PacketKey;
 use super::drops::DropReason;
 use super::half_open::Applicant;
+use super::rate::Meter;
 use super::replay::ReplayWindow;
 use super::server::{Duplicates, SessionConfig};
 use super::token::Resumed;
@@ -55,6 +56,8 @@ pub struct Session {
     pub live: Option<Live>,
     /// When a parked session ends.
     pub parked_until: Timestamp,
+    /// How often it was resumed of late.
+    pub resumes: Meter,
 }
 
 /// What someone who may come in gets.
@@ -81,9 +84,15 @@ pub struct Roster {
     /// Which client indices are in use.
     indices: Vec<bool>,
     next_client: u32,
+    first_epoch: u32,
 }
 
 impl Roster {
+    /// Nobody yet; sessions begin with this epoch.
+    pub fn new(first_epoch: u32) -> Self {
+        Self { first_epoch, ..Self::default() }
+    }
+
     /// Sessions, parked ones included.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
@@ -134,8 +143,12 @@ impl Roster {
         if self.at(from).is_some_and(|present| Some(present) != replaced) {
             return Err(DropReason::AddressPresent);
         }
-        if place == Place::New {
-            self.has_room(from, config)?;
+        if place == Place::New && self.sessions.len() >= config.sessions {
+            return Err(DropReason::Full);
+        }
+        let moved = replaced.is_none_or(|client| !self.is_near(client, from));
+        if moved && self.neighbours(from) >= config.per_address {
+            return Err(DropReason::AddressLimit);
         }
         Ok(place)
     }
@@ -154,11 +167,15 @@ impl Roster {
             true => Place::TakenOver(client),
             false => Place::Instead(client),
         };
-        if let Some(parked) = own().find(|client| session(client).live.is_none()) {
-            return Ok(take(parked));
-        }
-        if own().count() < config.per_user {
-            return Ok(Place::New);
+        let mut parked: Vec<ClientId> = own().filter(|client| session(client).live.is_none()).collect();
+        parked.sort_by_key(|client| session(client).room != applicant.purpose.room);
+        let may_have_another = own().count() < config.per_user;
+        match parked.first() {
+            Some(first) if !may_have_another || session(first).room == applicant.purpose.room => {
+                return Ok(take(*first));
+            }
+            _ if may_have_another => return Ok(Place::New),
+            _ => {}
         }
         let oldest = own().min_by_key(|client| session(client).issued);
         let newer = |client: &ClientId| applicant.issued > session(client).issued;
@@ -168,15 +185,15 @@ impl Roster {
         }
     }
 
-    fn has_room(&self, from: SocketAddr, config: &SessionConfig) -> Result<(), DropReason> {
-        let neighbours = self.neighbours.get(&from.ip().into()).copied().unwrap_or(0);
-        if self.sessions.len() >= config.sessions {
-            Err(DropReason::Full)
-        } else if neighbours >= config.per_address {
-            Err(DropReason::AddressLimit)
-        } else {
-            Ok(())
-        }
+    /// Live sessions of an address's neighbourhood.
+    fn neighbours(&self, address: SocketAddr) -> usize {
+        self.neighbours.get(&address.ip().into()).copied().unwrap_or(0)
+    }
+
+    /// Whether a client is live in an address's neighbourhood.
+    fn is_near(&self, client: ClientId, address: SocketAddr) -> bool {
+        let live = self.sessions.get(&client).and_then(|session| session.live.as_ref());
+        live.is_some_and(|live| Neighbourhood::from(live.address.ip()) == address.ip().into())
     }
 
     /// Opens a session for a new client.
@@ -185,7 +202,10 @@ impl Roster {
         let client = ClientId(self.next_client);
         let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.issued);
         let parked_until = Timestamp::default();
-        self.sessions.insert(client, Session { user, room, epoch: 0, issued, live: None, parked_until });
+        let epoch = self.first_epoch;
+        let resumes = Meter::default();
+        self.sessions
+            .insert(client, Session { user, room, epoch, issued, live: None, parked_until, resumes });
         self.by_user.entry(user).or_default().push(client);
         client
     }

@@ -151,6 +151,9 @@ impl SessionServer {
         let mut chances = StdRng::from_seed(seed);
         Self {
             challenges: Challenges::new(&Key::generate(&mut chances)),
+            // Random, so that no number and no ticket of an earlier start is met again.
+            replied: chances.next_u64() >> 2,
+            roster: Roster::new((chances.next_u64() >> 34) as u32),
             chances,
             started: now,
             wall: (now, wall),
@@ -158,8 +161,6 @@ impl SessionServer {
             history: TokenHistory::new(config.history),
             joins: Meters::default(),
             opens: Meter::default(),
-            roster: Roster::default(),
-            replied: 0,
             replies: VecDeque::new(),
             changes: VecDeque::new(),
             drops: Drops::default(),
@@ -210,7 +211,7 @@ impl SessionServer {
     }
 
     /// What the wall shows at a time, past or to come, if it is not set meanwhile.
-    pub(super) fn unix(&self, at: Timestamp) -> UnixTime {
+    pub fn unix(&self, at: Timestamp) -> UnixTime {
         let (known, wall) = (self.wall.0, self.wall.1.as_millis());
         let (later, earlier) = (at.since(known).as_millis() as u64, known.since(at).as_millis() as u64);
         UnixTime::from_millis((wall + later).saturating_sub(earlier))

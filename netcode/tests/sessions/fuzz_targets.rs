@@ -97,11 +97,11 @@ pub fn client_packet(input: &[u8]) {
     let mut player = world.player(1);
     for (what, which, contents) in steps(input) {
         match what % 6 {
-            0 => drop(player.session.receive(contents, world.now).is_ok()),
+            0 => drop(player.session.receive(address(1, 1), contents, world.now).is_ok()),
             1 => world.step(&mut player),
             2 => {
                 let bytes = sealed(&player.token.server_key, which, contents);
-                let _ = player.session.receive(&bytes, world.now);
+                let _ = player.session.receive(address(1, 1), &bytes, world.now);
             }
             3 => world.pass(Duration::from_millis(u64::from(which) * 100)),
             4 if player.session.is_connected() && !contents.is_empty() => {
@@ -161,7 +161,7 @@ pub fn payload(input: &[u8]) {
             }
             connection.accept(sequence);
         }
-        while connection.poll_fate().is_some() {}
+        while connection.poll_acked().is_some() {}
     }
     let _ = Farewell::read(BitReader::new(input));
 }

@@ -1,6 +1,7 @@
 //! Tests of sessions without sockets: bad input line by line, and fuzz targets with their corpus.
 
 mod bad_input;
+mod bad_tokens;
 mod fuzz;
 mod fuzz_targets;
 mod world;

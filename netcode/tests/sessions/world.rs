@@ -241,7 +241,7 @@ impl World {
     /// Hands a client what was sent to it.
     pub fn hand_over(&mut self, player: &mut Player) {
         for bytes in self.sent.remove(&player.address).unwrap_or_default() {
-            let _ = player.session.receive(&bytes, self.now);
+            let _ = player.session.receive(player.session.server(), &bytes, self.now);
             player.came.push(bytes);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::channel::Channel;
-use truetick_netcode::connection::{Connection, Fate};
+use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{
@@ -128,8 +128,8 @@ impl Peer {
     ) -> Result<Vec<Demand>, WireError> {
         let (sequence, reader) = self.connection.open(payload, now)?;
         let mut room = room.filter(|_| self.stage == Stage::Playing);
-        while let Some(fate) = self.connection.poll_fate() {
-            if let (Fate::Acked(sequence), Some(room)) = (fate, &mut room) {
+        while let Some(sequence) = self.connection.poll_acked() {
+            if let Some(room) = &mut room {
                 room.packet_acked(self.client, sequence);
             }
         }

@@ -15,7 +15,7 @@ use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
-use truetick_netcode::limits::{FAREWELLS, TICKET_LIFETIME};
+use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
 use truetick_netcode::messages::{Body, MismatchReport, ServerMessage};
 use truetick_netcode::session::drops::{DropReason, Drops};
 use truetick_netcode::session::server::{Change, SessionConfig, SessionServer};
@@ -130,6 +130,11 @@ impl Server {
 
     /// What the clock on the wall shows now; tokens are measured by it.
     pub fn set_wall(&mut self, now: Timestamp, wall: UnixTime) {
+        let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
+        if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
+            // The tickets that clients hold may have expired by it.
+            self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
+        }
         self.sessions.set_wall(now, wall);
     }
 
@@ -177,7 +182,8 @@ impl Server {
 
     /// A client says what it is: it gets into its room, or hears why not.
     fn greet(&mut self, client: ClientId, schema: u64, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let greets = |peer: &&mut Peer| matches!(peer.stage, Stage::Greeting { .. });
+        let Some(peer) = self.peers.get_mut(&client).filter(greets) else { return };
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
@@ -250,7 +256,7 @@ impl Server {
         let Some(peer) = self.peers.get_mut(&client) else { return };
         peer.live = true;
         peer.ticket_due = now;
-        if matches!(peer.stage, Stage::Ending { .. }) {
+        if matches!(peer.stage, Stage::Ending { .. }) && !anew {
             return;
         }
         if anew {

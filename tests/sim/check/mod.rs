@@ -7,6 +7,7 @@
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
 //! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
 //! | [`repeats`] | no packet is taken twice |
+//! | [`sessions`] | each session is its user's; who falls silent keeps what he owns for the grace |
 //! | [`sizes`] | windows, queues and rings stay within their limits |
 //!
 //! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's, no honest
@@ -17,6 +18,7 @@ pub mod delivery;
 pub mod foresight;
 pub mod identity;
 pub mod repeats;
+pub mod sessions;
 pub mod sizes;
 
 use std::collections::BTreeSet;
@@ -28,6 +30,7 @@ use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
 use truetick_server::core::server::{Server, SessionEvent};
 
 use crate::client_process::ClientProcess;
@@ -40,6 +43,7 @@ use delivery::DeliveryCheck;
 use foresight::ForesightCheck;
 use identity::IdentityCheck;
 use repeats::RepeatCheck;
+use sessions::SessionCheck;
 
 /// Looks at a calm world after which the last corrections of what was before have come.
 const CALM_LOOKS: u32 = 10;
@@ -58,6 +62,7 @@ pub struct Checks {
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
     foresight: ForesightCheck,
+    sessions: SessionCheck,
     /// Looks at the world since nothing disturbs anyone any more.
     calm: Option<u32>,
 }
@@ -94,6 +99,7 @@ impl Checks {
             delivery: DeliveryCheck::default(),
             repeats: RepeatCheck::default(),
             foresight: ForesightCheck::default(),
+            sessions: SessionCheck::new(config.grace),
             calm: None,
         }
     }
@@ -124,6 +130,7 @@ impl Checks {
     pub fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
         self.copies.forget();
+        self.sessions.forget();
     }
 
     /// The server ran one or more ticks.
@@ -139,6 +146,7 @@ impl Checks {
         self.calm = self.calm.map(|looks| looks + 1);
         self.identity.check(room.ring(), &mut wrong);
         sizes::check_ring(room.ring(), &mut wrong);
+        self.sessions.check(core, clients, network, &mut wrong);
         for (at, client) in clients.iter().enumerate() {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
@@ -186,8 +194,15 @@ impl Checks {
     }
 
     /// Someone came or went.
-    pub fn session_changed(&mut self, event: &SessionEvent, core: Option<&Server>, network: &Network) {
+    pub fn session_changed(
+        &mut self,
+        event: &SessionEvent,
+        core: Option<&Server>,
+        network: &Network,
+        now: Timestamp,
+    ) {
         let mut wrong = Vec::new();
+        self.sessions.changed(event, core, now, &mut wrong);
         match event {
             SessionEvent::Joined(id, _, address) => {
                 if network.path_of(*address).is_none() {

@@ -1,0 +1,68 @@
+//! Many sessions in one server: what each costs in memory and, idle, in time. `cargo run --release -p truetick-benches --bin sessions`
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use serde_json::json;
+use truetick_benches::{Crowd, WALL};
+use truetick_netcode::clock;
+use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
+use truetick_netcode::session::packet::write_request;
+use truetick_netcode::time::Timestamp;
+use truetick_server::files::{resident_bytes, write_text};
+
+/// Many sessions in one server.
+#[derive(Parser)]
+struct Arguments {
+    /// Write the report as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let start = Timestamp::from_millis(1_000);
+    let mut crowd = Crowd::new(start);
+    let clients: Vec<_> = (0..SESSIONS as u64).map(|user| crowd.client(user)).collect();
+    let before = resident_bytes().ok_or("this system does not tell its memory")?;
+    let began = clock::thread_cpu();
+    for client in &clients {
+        crowd.open(client);
+    }
+    let opening = clock::thread_cpu() - began;
+    let opened = resident_bytes().unwrap_or(before);
+    assert_eq!(crowd.server().roster().live(), SESSIONS);
+    let began = clock::thread_cpu();
+    for _ in 0..100 {
+        crowd.pass();
+    }
+    let idle = (clock::thread_cpu() - began).as_secs_f64() * 1e6 / 100.0 / SESSIONS as f64;
+
+    let mut strangers = Crowd::new(start);
+    let requests: Vec<_> = (0..100_000u64).map(|user| strangers.token(user)).collect();
+    let empty = resident_bytes().unwrap_or(0);
+    for (i, token) in requests.iter().enumerate() {
+        let from = SocketAddr::from(([10, (i >> 12) as u8, (i >> 6) as u8 & 63, i as u8 & 63], 5_000));
+        let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
+        strangers.give(from, &request);
+    }
+    let full = resident_bytes().unwrap_or(0);
+    assert_eq!(strangers.server().half_open(), HALF_OPEN);
+    let report = json!({
+        "sessions": SESSIONS,
+        "bytes_per_session": opened.saturating_sub(before) as f64 / SESSIONS as f64,
+        "opening_us_per_session": opening.as_secs_f64() * 1e6 / SESSIONS as f64,
+        "idle_us_per_session_and_tick": idle,
+        "half_open_of_100000": strangers.server().half_open(),
+        "half_open_table_bytes": full.saturating_sub(empty),
+        "wall": WALL.as_secs(),
+    });
+    let text = serde_json::to_string_pretty(&report)?;
+    println!("{text}");
+    if let Some(path) = &arguments.json {
+        write_text(path, &text)?;
+    }
+    Ok(())
+}

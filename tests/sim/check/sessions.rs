@@ -1,0 +1,109 @@
+//! Sessions: each is its user's, one at an address; who falls silent keeps what he owns for the whole grace, and is the same
+//! client when he comes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::time::Timestamp;
+use truetick_server::core::server::{Server, SessionEvent};
+
+use crate::client_process::ClientProcess;
+use crate::network::Network;
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    user: UserId,
+    parked_at: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SessionCheck {
+    grace: Duration,
+    known: BTreeMap<ClientId, Known>,
+}
+
+impl SessionCheck {
+    /// A checker of sessions that are kept so long.
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, known: BTreeMap::new() }
+    }
+
+    /// The server lives again: nobody is known.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    /// Someone came or went, when the server's clock shows `now`.
+    pub fn changed(
+        &mut self,
+        event: &SessionEvent,
+        core: Option<&Server>,
+        now: Timestamp,
+        wrong: &mut Vec<String>,
+    ) {
+        match event {
+            SessionEvent::Joined(client, user, _) => {
+                self.known.insert(*client, Known { user: *user, parked_at: None });
+            }
+            SessionEvent::Parked(client) => {
+                let Some(known) = self.known.get_mut(client) else { return };
+                known.parked_at = Some(now);
+            }
+            SessionEvent::Resumed { client, .. } => {
+                let Some(known) = self.known.get_mut(client) else {
+                    return wrong.push(format!("{client:?} came back and never was here"));
+                };
+                known.parked_at = None;
+                let user = core.and_then(|core| core.session_server().roster().get(*client));
+                if user.is_some_and(|session| session.user != known.user) {
+                    wrong.push(format!("{client:?} came back as another user"));
+                }
+                if core.is_some_and(|core| !core.rooms()[0].has(*client)) {
+                    wrong.push(format!("{client:?} came back to a room that does not know it"));
+                }
+            }
+            SessionEvent::Ended(client, reason) => {
+                let Some(known) = self.known.remove(client) else { return };
+                let kept = known.parked_at.map(|at| now.since(at));
+                let in_silence = *reason == DisconnectReason::TimedOut;
+                if in_silence && kept.is_none_or(|kept| kept < self.grace) {
+                    wrong.push(format!("{client:?} was given up after {kept:?}"));
+                }
+            }
+            SessionEvent::Mismatch(..) => {}
+        }
+    }
+
+    /// Looks at all sessions after a tick.
+    pub fn check(
+        &self,
+        core: &Server,
+        clients: &[ClientProcess],
+        network: &Network,
+        wrong: &mut Vec<String>,
+    ) {
+        let (config, roster) = (core.session_server().config(), core.session_server().roster());
+        if roster.sessions() > config.sessions || roster.live() > roster.sessions() {
+            wrong.push(format!("{} sessions, {} of them live", roster.sessions(), roster.live()));
+        }
+        for (at, client) in clients.iter().enumerate() {
+            let Some(id) = roster.at(network.address(client.path)) else { continue };
+            let Some(session) = roster.get(id) else {
+                wrong.push(format!("client {at} is at an address whose session there is not"));
+                continue;
+            };
+            if session.user != client.user() {
+                wrong.push(format!("client {at} has the session of {:?}", session.user));
+            }
+        }
+        for known in self.known.values() {
+            let sessions = self.known.values().filter(|other| other.user == known.user).count();
+            if sessions > config.per_user {
+                wrong.push(format!("{:?} has {sessions} sessions", known.user));
+            }
+        }
+    }
+}
