@@ -223,6 +223,10 @@ impl Run {
     fn advance(&mut self) {
         for member in &mut self.members {
             let now = clock::now();
+            if let Some(end) = member.newly_ended() {
+                self.figures.lost += usize::from(is_loss(end));
+                member.rejoin_at = Some(now + member.pauses.pause());
+            }
             if now < member.next_timeout() {
                 continue;
             }
@@ -233,13 +237,6 @@ impl Run {
             }
             member.bot.advance(now);
             member.transmit(self.relay);
-            if let ClientState::Ended(end) = member.bot.runtime().state()
-                && member.rejoin_at.is_none()
-                && end != End::Told(DisconnectReason::Left)
-            {
-                self.figures.lost += usize::from(is_loss(end));
-                member.rejoin_at = Some(now + member.pauses.pause());
-            }
         }
     }
 
@@ -275,6 +272,17 @@ fn is_loss(end: End) -> bool {
 }
 
 impl Member {
+    /// Why its session is over, if it is and nobody has noticed.
+    fn newly_ended(&mut self) -> Option<End> {
+        match self.bot.runtime().state() {
+            ClientState::Playing => self.pauses.reset(),
+            ClientState::Ended(End::Told(DisconnectReason::Left)) => {}
+            ClientState::Ended(end) if self.rejoin_at.is_none() => return Some(end),
+            _ => {}
+        }
+        None
+    }
+
     fn next_timeout(&self) -> Timestamp {
         let next = self.bot.next_timeout().max(self.start);
         self.rejoin_at.map_or(next, |at| next.min(at))

@@ -232,7 +232,7 @@ fn log_figures(host: &Host) {
         missed = report.rooms.missed_ticks,
         tick_p99_ms = report.rooms.tick_time.quantile_ms(0.99),
         kernel_drops = report.udp.kernel_drops,
-        dropped = report.drops.total(),
+        dropped = ?report.drops,
         "running"
     );
 }

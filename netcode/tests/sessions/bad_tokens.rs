@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use truetick_netcode::limits::HALF_OPEN;
+use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Failure, Phase};
 use truetick_netcode::session::drops::DropReason;
@@ -349,4 +349,20 @@ fn a_wall_clock_that_is_set_neither_revives_a_token_nor_locks_anyone_out() {
     assert!(world.joined(3).session.is_connected());
     world.pass(Duration::from_millis(20));
     assert!(world.joined(3).session.is_connected());
+}
+
+#[test]
+fn a_server_holds_4096_sessions_and_is_full_with_the_next() {
+    let mut world = World::with(|config| config.sessions = SESSIONS);
+    world.issuer.timeout = Duration::from_secs(600);
+    for user in 0..SESSIONS as u64 {
+        let mut player = world.player(user);
+        player.address = address((user >> 4) as u8, 1_000 + user as u16);
+        world.finish_joining(&mut player);
+    }
+    assert_eq!(world.server.roster().live(), SESSIONS);
+    let mut late = world.player(SESSIONS as u64);
+    world.finish_joining(&mut late);
+    assert_eq!(late.session.phase(), Phase::Failed(Failure::Denied));
+    assert!(world.server.drops().count(DropReason::Full) > 0);
 }
