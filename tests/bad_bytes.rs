@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::client::runtime::ClientState;
+use truetick_netcode::client::state::ClientState;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, encode};

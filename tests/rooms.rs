@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
-use truetick_netcode::client::runtime::{ClientRuntime, ClientState, End};
+use truetick_netcode::client::runtime::ClientRuntime;
+use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::game::Game;
-use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::entry::{SERVER, server, token};

@@ -7,22 +7,25 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
+use truetick_netcode::clock;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::limits::SESSIONS;
-use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
+use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Received, SessionClient};
+use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::server::{SessionConfig, SessionServer};
+use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::session::token::{ConnectToken, Issuer};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_shared::arena::{ArenaCommand, arena_schema};
 
@@ -49,7 +52,11 @@ struct Sink {
     address: SocketAddr,
     session: SessionClient,
     connection: Connection,
+    ticket: Option<ConnectToken>,
 }
+
+/// What the ports of clients that moved differ by from their first.
+const FIRST_MOVED: usize = 20_000;
 
 /// The server's address.
 pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
@@ -129,7 +136,7 @@ impl FullRoom {
         self.writer.write(Body::Empty as u32, Body::BITS);
         connection.finish(&mut self.writer, now);
         self.server.receive(address, &session.seal(self.writer.bytes(), now), now);
-        self.sinks.push(Sink { address, session, connection });
+        self.sinks.push(Sink { address, session, connection, ticket: None });
     }
 
     /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes sent.
@@ -145,20 +152,26 @@ impl FullRoom {
 
     fn acknowledge(&mut self, now: Timestamp) {
         for (to, bytes) in self.kept.datagrams.drain(..) {
-            let at = usize::from(to.port().wrapping_sub(1_000));
-            let Some(Sink { session, connection, .. }) = self.sinks.get_mut(at) else { continue };
+            let at = usize::from(to.port().wrapping_sub(1_000)) % FIRST_MOVED;
+            let Some(sink) = self.sinks.get_mut(at).filter(|sink| sink.address == to) else { continue };
+            let Sink { session, connection, ticket, .. } = sink;
             let Ok(Received::Payload(payload)) = session.receive(SERVER.into(), &bytes, now) else {
                 continue;
             };
             if let Ok((sequence, _)) = connection.open(payload, now) {
                 connection.accept(sequence);
             }
-            while connection.receive().is_some() || connection.poll_acked().is_some() {}
+            while let Some((_, message)) = connection.receive() {
+                if let Ok(ServerMessage::Ticket { token }) = decode(&message) {
+                    *ticket = ConnectToken::from_bytes(&token).ok();
+                }
+            }
+            while connection.poll_acked().is_some() {}
         }
     }
 
     fn send_commands(&mut self, tick: Tick, now: Timestamp) {
-        for Sink { address, session, connection } in &mut self.sinks {
+        for Sink { address, session, connection, .. } in &mut self.sinks {
             let command = ArenaCommand {
                 thrust: [self.chances.random_range(-127..=127), self.chances.random_range(-127..=127)],
                 aim: self.chances.random_range(0..4_096),
@@ -171,6 +184,43 @@ impl FullRoom {
             connection.finish(&mut self.writer, now);
             self.server.receive(*address, &session.seal(self.writer.bytes(), now), now);
         }
+    }
+
+    /// Everyone's address changes at once, and everyone resumes. Returns the processor time in ms that the server took for all
+    /// requests, all responses, and the tick after them.
+    pub fn resume_all(&mut self) -> [f64; 3] {
+        let now = self.server.next_deadline().expect("a room") - Duration::from_millis(5);
+        for sink in &mut self.sinks {
+            let ticket = sink.ticket.take().expect("a ticket came");
+            sink.address.set_port(sink.address.port() + FIRST_MOVED as u16);
+            sink.session = SessionClient::new(ticket, PROTOCOL, 1, now);
+        }
+        self.kept.datagrams.clear();
+        let mut took = [0.0; 3];
+        for step in &mut took[..2] {
+            let due =
+                self.sinks.iter_mut().map(|sink| (sink.address, sink.session.poll(now).expect("a step")));
+            let due: Vec<_> = due.collect();
+            let began = clock::thread_cpu();
+            for (from, bytes) in &due {
+                self.server.receive(*from, bytes, now);
+                self.server.send_replies(&mut self.kept);
+            }
+            *step = (clock::thread_cpu() - began).as_secs_f64() * 1e3;
+            let answers = std::mem::take(&mut self.kept.datagrams);
+            for (to, bytes) in answers {
+                let at = usize::from(to.port() - 1_000) % FIRST_MOVED;
+                let sink = &mut self.sinks[at];
+                let taken = sink.session.receive(SERVER.into(), &bytes, now);
+                assert!(sink.address != to || taken.is_ok(), "{taken:?}");
+            }
+        }
+        assert!(self.sinks.iter().all(|sink| sink.session.is_connected()));
+        let began = clock::thread_cpu();
+        let now = self.server.next_deadline().expect("a room");
+        self.server.tick(&mut || now, &mut self.kept);
+        took[2] = (clock::thread_cpu() - began).as_secs_f64() * 1e3;
+        took
     }
 
     /// The server below, to do something to it between ticks.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use truetick_netcode::client::runtime::{ClientState, End};
+use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::UserId;

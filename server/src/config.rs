@@ -8,13 +8,13 @@ use serde::Deserialize;
 use thiserror::Error;
 use truetick_netcode::limits::{SESSION_TIMEOUT, SNAPSHOT_BYTES};
 use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::config::{Duplicates, SessionConfig};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::server::{Duplicates, SessionConfig};
 use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
 
 use crate::arena::{self, ArenaConfig};
-use crate::core::room::RoomConfig;
+use crate::core::any_room::RoomConfig;
 use crate::files::read_text;
 use crate::recording::recorder::RecorderConfig;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
-use truetick_netcode::client::runtime::{ClientState, End};
+use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::client::stats::ClientStats;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::UserId;

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_server::arena::ArenaConfig;
-use truetick_server::core::room::RoomConfig;
+use truetick_server::core::any_room::RoomConfig;
 
 use crate::fault::{Fault, Scheduled, describe};
 use crate::network::Ways;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::DropReason;
-use truetick_netcode::session::server::SessionConfig;
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::any_room::AnyRoom;
-use truetick_server::core::room::{Room, RoomConfig};
+use truetick_server::core::any_room::{AnyRoom, RoomConfig};
+use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 
 use crate::chatter::Chatter;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use serde_json::json;
-use truetick_benches::{Crowd, WALL};
+use truetick_benches::{Crowd, FullRoom, WALL};
 use truetick_netcode::clock;
 use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
 use truetick_netcode::session::packet::write_request;
@@ -50,7 +50,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let full = resident_bytes().unwrap_or(0);
     assert_eq!(strangers.server().half_open(), HALF_OPEN);
+    let mut room = FullRoom::new(1_000, 0, Some(8.0));
+    let mut tick_ms: Vec<f64> = (0..60)
+        .map(|_| {
+            let began = clock::thread_cpu();
+            room.tick();
+            (clock::thread_cpu() - began).as_secs_f64() * 1e3
+        })
+        .collect();
+    tick_ms.sort_by(f64::total_cmp);
+    let [requests, responses, tick] = room.resume_all();
     let report = json!({
+        "resume_1000": {
+            "requests_ms": requests,
+            "responses_ms": responses,
+            "tick_after_ms": tick,
+            "tick_before_with_clients_ms": tick_ms[30],
+        },
         "sessions": SESSIONS,
         "bytes_per_session": opened.saturating_sub(before) as f64 / SESSIONS as f64,
         "opening_us_per_session": opening.as_secs_f64() * 1e6 / SESSIONS as f64,

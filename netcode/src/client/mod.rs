@@ -14,5 +14,6 @@ pub mod runtime;
 pub mod session_keeper;
 pub mod smoothing;
 pub mod snapshot_buffer;
+pub mod state;
 pub mod stats;
 pub mod tick_clock;

@@ -25,6 +25,7 @@ use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
 use super::session_keeper::{Keeping, ResumeStats, SessionKeeper};
 use super::smoothing::Smoothing;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
+use super::state::{ClientState, End};
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
 use crate::bits::{BitReader, BitWriter};
@@ -38,43 +39,11 @@ use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, Schema};
 use crate::session::ClientId;
-use crate::session::client::{Failure, Received};
+use crate::session::client::Received;
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::tick::Tick;
 use crate::time::Timestamp;
-
-/// Where a client stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// Opening the session.
-    Connecting,
-    /// In the room.
-    Playing,
-    /// In the room, but the server is silent: the session is being resumed.
-    Silent,
-    /// It is over. Whoever wants to go on asks for a new token.
-    Ended(End),
-}
-
-/// Why it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum End {
-    /// The server said why, or the client left.
-    #[error("{0}")]
-    Told(DisconnectReason),
-    /// Client and server are of different builds.
-    #[error("incompatible versions: the server's schema is {server:016x}, this client's is {client:016x}")]
-    OtherSchema {
-        /// Hash of the server's schema.
-        server: u64,
-        /// Hash of the client's.
-        client: u64,
-    },
-    /// No session came about, or it was lost.
-    #[error("{0}")]
-    Failed(Failure),
-}
 
 /// Something for the caller to know.
 #[derive(Clone, Debug, PartialEq)]

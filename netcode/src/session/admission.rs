@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::config::SessionConfig;
 use super::crypto::{Key, PacketKey};
 use super::drops::DropReason;
 use super::half_open::Applicant;
@@ -11,7 +12,7 @@ use super::packet::{self, Header, Kind, Request};
 use super::rate::Rate;
 use super::replay::ReplayWindow;
 use super::roster::{Live, Place};
-use super::server::{Change, SessionConfig, SessionServer};
+use super::server::{Change, SessionServer};
 use super::token::{OpenError, PrivateToken, Purpose, UserData, token_tag};
 use super::{ClientId, UserId};
 use crate::limits::{

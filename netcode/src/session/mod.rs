@@ -19,7 +19,7 @@
 //! | [`token`], [`packet`], [`challenge`] | the standard's bytes |
 //! | [`crypto`], [`replay`], [`drops`] | ciphers, repeats, why something was dropped |
 //! | [`client`], [`backoff`] | the client's side |
-//! | [`server`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
+//! | [`server`], [`config`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
 //! | [`half_open`], [`history`], [`rate`] | its capped tables |
 
 pub mod admission;
@@ -27,6 +27,7 @@ pub mod backoff;
 mod bytes;
 pub mod challenge;
 pub mod client;
+pub mod config;
 pub mod crypto;
 pub mod drops;
 pub mod half_open;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::config::{Duplicates, SessionConfig};
 use super::crypto::PacketKey;
 use super::drops::DropReason;
 use super::half_open::Applicant;
 use super::rate::Meter;
 use super::replay::ReplayWindow;
-use super::server::{Duplicates, SessionConfig};
 use super::token::Resumed;
 use super::{ClientId, Neighbourhood, UserId};
 use crate::time::Timestamp;

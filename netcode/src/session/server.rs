@@ -16,77 +16,21 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::challenge::Challenges;
+use super::config::SessionConfig;
 use super::crypto::Key;
 use super::drops::{DropReason, Drops};
 use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
-use super::rate::{Meter, Meters, Rate};
+use super::rate::{Meter, Meters};
 use super::roster::{Live, Roster, Session};
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
 use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::{
     DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
-    TOKEN_HISTORY,
 };
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::DatagramSink;
-
-/// What happens when a user who is in session as often as allowed comes with another token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Duplicates {
-    /// The newcomer is refused.
-    Refuse,
-    /// A newer token takes the session over.
-    #[default]
-    TakeOver,
-}
-
-/// How sessions are kept.
-#[derive(Clone, Debug)]
-pub struct SessionConfig {
-    /// The protocol that is spoken.
-    pub protocol: u64,
-    /// The key that tokens are sealed with.
-    pub key: Key,
-    /// The addresses by which tokens may name this server.
-    pub servers: Vec<SocketAddr>,
-    /// Sessions at once, parked ones included.
-    pub sessions: usize,
-    /// Sessions of one user at once, 1 or more.
-    pub per_user: usize,
-    /// See [`Duplicates`].
-    pub duplicates: Duplicates,
-    /// Live sessions from one address (or IPv6 prefix of 64 bits) at once.
-    pub per_address: usize,
-    /// Attempts to join from one address.
-    pub joins: Rate,
-    /// Longest life of a token, in whole seconds.
-    pub token_lifetime: Duration,
-    /// How long a session is kept whose client has fallen silent.
-    pub grace: Duration,
-    /// Consumed tokens that are remembered.
-    pub history: usize,
-}
-
-impl SessionConfig {
-    /// The defaults for a server of this key at these addresses.
-    pub fn new(protocol: u64, key: Key, servers: Vec<SocketAddr>) -> Self {
-        Self {
-            protocol,
-            key,
-            servers,
-            sessions: 256,
-            per_user: 1,
-            duplicates: Duplicates::default(),
-            per_address: 64,
-            joins: Rate { per_second: 50, burst: 200 },
-            token_lifetime: Duration::from_secs(30),
-            grace: Duration::from_secs(30),
-            history: TOKEN_HISTORY,
-        }
-    }
-}
 
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Failure, Phase};
+use truetick_netcode::session::config::Duplicates;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::{Kind, REQUEST_BYTES};
-use truetick_netcode::session::server::{Change, Duplicates};
+use truetick_netcode::session::server::Change;
 use truetick_netcode::session::token::{Purpose, USER_DATA_BYTES};
 
 use crate::world::{Player, World, address};

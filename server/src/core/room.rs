@@ -18,7 +18,7 @@ use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
-use super::any_room::AnyRoom;
+use super::any_room::{AnyRoom, RoomConfig};
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
 use super::metrics::RoomMetrics;
@@ -27,33 +27,6 @@ use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
 use crate::recording::difference::{Divergence, explain};
 use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
-
-/// How a room runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RoomConfig {
-    /// Ticks per second, 10 to 128.
-    pub tick_rate: u32,
-    /// Clients at once.
-    pub max_clients: usize,
-    /// Bytes of state per client and tick; what does not fit waits by priority.
-    pub snapshot_bytes: usize,
-    /// Entities further away than this are not sent; `None` for no limit.
-    pub relevance_radius_m: Option<f32>,
-    /// Seed of the world's own chances.
-    pub seed: u64,
-}
-
-impl Default for RoomConfig {
-    fn default() -> Self {
-        Self {
-            tick_rate: 60,
-            max_clients: 256,
-            snapshot_bytes: 2_400,
-            relevance_radius_m: Some(45.0),
-            seed: 1,
-        }
-    }
-}
 
 struct RoomClient<C> {
     queue: CommandQueue<C>,

@@ -24,7 +24,7 @@ pub mod sizes;
 use std::collections::BTreeSet;
 
 use truetick_netcode::client::prediction::Cause;
-use truetick_netcode::client::runtime::{ClientState, End};
+use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::connection::Connection;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::schema::Schema;

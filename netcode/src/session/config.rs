@@ -1,0 +1,64 @@
+//! How a server keeps its sessions.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::crypto::Key;
+use super::rate::Rate;
+use crate::limits::TOKEN_HISTORY;
+
+/// What happens when a user who is in session as often as allowed comes with another token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The newcomer is refused.
+    Refuse,
+    /// A newer token takes the session over.
+    #[default]
+    TakeOver,
+}
+
+/// How sessions are kept.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// The protocol that is spoken.
+    pub protocol: u64,
+    /// The key that tokens are sealed with.
+    pub key: Key,
+    /// The addresses by which tokens may name this server.
+    pub servers: Vec<SocketAddr>,
+    /// Sessions at once, parked ones included.
+    pub sessions: usize,
+    /// Sessions of one user at once, 1 or more.
+    pub per_user: usize,
+    /// See [`Duplicates`].
+    pub duplicates: Duplicates,
+    /// Live sessions from one address (or IPv6 prefix of 64 bits) at once.
+    pub per_address: usize,
+    /// Attempts to join from one address.
+    pub joins: Rate,
+    /// Longest life of a token, in whole seconds.
+    pub token_lifetime: Duration,
+    /// How long a session is kept whose client has fallen silent.
+    pub grace: Duration,
+    /// Consumed tokens that are remembered.
+    pub history: usize,
+}
+
+impl SessionConfig {
+    /// The defaults for a server of this key at these addresses.
+    pub fn new(protocol: u64, key: Key, servers: Vec<SocketAddr>) -> Self {
+        Self {
+            protocol,
+            key,
+            servers,
+            sessions: 256,
+            per_user: 1,
+            duplicates: Duplicates::default(),
+            per_address: 64,
+            joins: Rate { per_second: 50, burst: 200 },
+            token_lifetime: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            history: TOKEN_HISTORY,
+        }
+    }
+}
