@@ -45,6 +45,30 @@ fn bots_play_over_ipv6() {
 }
 
 #[test]
+fn a_drained_host_ends_by_itself_once_everyone_has_left() {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = ServerConfig { listen, drain_within_s: 1, drain_limit_s: 20, ..ServerConfig::default() };
+    let host = Host::start_arena(&config, random_key().unwrap()).unwrap();
+    let swarm = SwarmConfig { relay: None, clients: 6, seed: 4, trace: None };
+    let tokens = TokenSource::new(host.issuer().clone(), *random_key().unwrap().bytes());
+    let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
+    let until = |done: &dyn Fn() -> bool| {
+        let deadline = clock::now() + Duration::from_secs(15);
+        while !done() && clock::now() < deadline {
+            clock::sleep(Duration::from_millis(50));
+        }
+        assert!(done());
+    };
+    until(&|| swarm.figures().joined == 6);
+    host.drain();
+    until(&|| !host.is_running());
+    let figures = swarm.stop().unwrap();
+    let report = host.stop().unwrap();
+    // They ask for new tokens, and there is nobody to use them at.
+    assert_eq!((figures.joined, report.sessions, report.rooms.lost), (0, 0, 0), "{figures:?}");
+}
+
+#[test]
 fn a_host_that_listens_everywhere_must_know_where_it_is_reached() {
     let config = ServerConfig { listen: "0.0.0.0:0".parse().unwrap(), ..ServerConfig::default() };
     let started = Host::start_arena(&config, random_key().unwrap());

@@ -127,6 +127,15 @@ fn full(report: &Report, colour: bool) -> String {
             clients.joined, clients.lost
         ),
     );
+    if clients.silences > 0 {
+        rows.row(
+            "sessions",
+            &format!(
+                "{} times silent for 250 ms, {} resumed, in {:.0} ms at most",
+                clients.silences, clients.resumes, clients.longest_resume_ms
+            ),
+        );
+    }
     rows.text
 }
 
