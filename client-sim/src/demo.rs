@@ -221,7 +221,9 @@ impl Players {
         let server = issuer.servers[0];
         let relay = profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
         let (to, trace) = (relay.as_ref().map(RelayThread::address), common.trace.clone());
-        let config = SwarmConfig { relay: to, clients, seed: common.seed, trace };
+        let secret = *random_key()?.bytes();
+        let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
+        let config = SwarmConfig { relay: to, clients, seed: common.seed, first_user, trace };
         let tokens = TokenSource::new(issuer, *random_key()?.bytes());
         let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })

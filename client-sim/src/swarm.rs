@@ -41,6 +41,8 @@ pub struct SwarmConfig {
     pub clients: usize,
     /// Everything the bots do follows from it.
     pub seed: u64,
+    /// The first bot's user id; the others follow. Two swarms with the same users would take each other's sessions over.
+    pub first_user: u64,
     /// File for what the first bot holds, to be compared with a replay.
     pub trace: Option<PathBuf>,
 }
@@ -107,7 +109,7 @@ impl Swarm {
         for i in 0..config.clients {
             let start = begin + JOIN_SPACING * i as u32;
             let seed = config.seed.wrapping_mul(10_007) + i as u64;
-            let user = UserId(seed);
+            let user = UserId(config.first_user.wrapping_add(i as u64));
             let token = tokens.issue(user, ROOM, clock::unix_now());
             let bot = BotClient::new(kinds.clone(), token, seed, start);
             let socket = UdpTransport::bind(any_port(bot.runtime().server()), UdpPath::Fastest)?;
@@ -224,7 +226,7 @@ impl Run {
         for member in &mut self.members {
             let now = clock::now();
             if let Some(end) = member.newly_ended() {
-                self.figures.lost += usize::from(is_loss(end));
+                self.figures.lost += usize::from(is_loss(end) && member.bot.runtime().id().is_some());
                 member.rejoin_at = Some(now + member.pauses.pause());
             }
             if now < member.next_timeout() {
@@ -276,7 +278,8 @@ impl Member {
     fn newly_ended(&mut self) -> Option<End> {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),
-            ClientState::Ended(End::Told(DisconnectReason::Left)) => {}
+            // Whoever takes a session over wants to keep it.
+            ClientState::Ended(End::Told(DisconnectReason::Left | DisconnectReason::Closed)) => {}
             ClientState::Ended(end) if self.rejoin_at.is_none() => return Some(end),
             _ => {}
         }

@@ -89,6 +89,9 @@ pub const HALF_OPEN: usize = 8_192;
 /// The same for one neighbourhood: an IPv4 address or an IPv6 prefix of 64 bits.
 pub const HALF_OPEN_PER_NEIGHBOURHOOD: usize = 1_024;
 
+/// Attempts to resume one session: more displace the oldest of them.
+pub const ATTEMPTS_TO_RESUME: usize = 8;
+
 /// An attempt to open a session is forgotten after this long, or after its token's time-out if that is shorter.
 pub const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
 
@@ -104,7 +107,7 @@ pub const COUNTED_APART: usize = 16_384;
 /// Answers outside of sessions that wait to be sent; more are dropped.
 pub const REPLIES: usize = 1_024;
 
-/// How long a token may live beyond what a server allows, for clocks that differ.
+/// By so much clocks on walls may differ: for tokens that are measured by them, and until a wall counts as set.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// How often a session may be resumed: a second, and at once.

@@ -25,7 +25,7 @@ pub enum LoadError {
     Missing,
     /// The token service has no secret.
     #[error(
-        "no secret for the token service: put {SECRET_BYTES} random bytes or more into a file and name it with --token-secret-file FILE, or put them into {SECRET_VARIABLE}"
+        "no secret for the token service: put {SECRET_BYTES} random letters and digits or more into a file and name it with --token-secret-file FILE, or put them into {SECRET_VARIABLE}"
     )]
     MissingSecret,
     /// The secret can be guessed.

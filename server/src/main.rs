@@ -88,7 +88,7 @@ struct TokenArguments {
     /// The room
     #[arg(long, value_name = "N", default_value_t = 0)]
     room: u16,
-    /// Seconds that it is good for
+    /// Seconds that it is good for; a server takes no more than its token_lifetime_s, 30 by default
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     lifetime: u64,
     /// Seconds of silence after which client and server give up

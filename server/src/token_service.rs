@@ -11,6 +11,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
@@ -90,11 +91,15 @@ async fn connect(
     State(service): State<Arc<Service>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Json(ask): Json<Ask>,
+    ask: Result<Json<Ask>, JsonRejection>,
 ) -> Response {
     if !service.is_authorised(&headers) {
         return service.refuse_stranger(from.ip());
     }
+    let Json(ask) = match ask {
+        Ok(ask) => ask,
+        Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
+    };
     if let Some(wire) = ask.wire.filter(|wire| *wire != WIRE_VERSION) {
         let what = format!("the client speaks wire version {wire}, the server {WIRE_VERSION}");
         return refusal(StatusCode::UPGRADE_REQUIRED, &what);

@@ -77,6 +77,7 @@ fn strangers_other_versions_and_nonsense_are_refused_with_a_reason() {
         let (status, body) = ask(service, secret, good);
         assert!(status == 401 && body.contains("Authorization"), "{status} {body}");
     }
+    assert_eq!(ask(service, "wrong", "{").0, 401);
     let (status, body) = ask(service, SECRET, r#"{"user": 7, "wire": 1}"#);
     assert!(status == 426 && body.contains("wire version 1") && body.contains("server 2"), "{status} {body}");
     for nonsense in ["", "{", r#"{"user": -1}"#, r#"{"user": 1, "admin": true}"#, &"x".repeat(10_000)] {

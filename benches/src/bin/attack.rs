@@ -153,7 +153,11 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let kinds = Arc::new(arena_schema()?);
     let start = |clients, seed| -> Result<Swarm, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
-        Ok(Swarm::start(&SwarmConfig { relay: None, clients, seed, trace: None }, tokens, &kinds)?)
+        Ok(Swarm::start(
+            &SwarmConfig { relay: None, clients, seed, first_user: seed * 1_000, trace: None },
+            tokens,
+            &kinds,
+        )?)
     };
     let players = start(64, 1)?;
     clock::sleep(Duration::from_secs(3));

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! open --- silent for 250 ms, has a ticket ---> attempt: request ... challenge ... in session again: the new way counts
-//!   ^_________ heard again before a challenge ____/  \____ refused: the session is gone, ask for a new token
+//!   ^_________ heard again before a challenge ____/  \____ refused: unless it is heard again at once, the session is gone
 //! ```
 
 use std::net::SocketAddr;
@@ -50,7 +50,8 @@ pub struct ResumeStats {
 pub struct SessionKeeper {
     current: SessionClient,
     attempt: Option<Attempt>,
-    ticket: Option<ConnectToken>,
+    /// The newest ticket, and the number from which packets under its key go on: attempts share it.
+    ticket: Option<(ConnectToken, u64)>,
     silence: Duration,
     chances: Xoshiro256PlusPlus,
     /// The server refused the ticket, and when: unless it is heard again at once, the session is gone.
@@ -91,12 +92,12 @@ impl SessionKeeper {
     /// How the session is.
     pub fn keeping(&self) -> Keeping {
         match self.current.phase() {
+            Phase::Disconnected => Keeping::Disconnected,
             _ if self.over.is_some() => Keeping::Failed(self.over.unwrap_or(Failure::Denied)),
             _ if self.attempt.is_some() || self.refused.is_some() => Keeping::Silent,
             Phase::Requesting | Phase::Responding => Keeping::Opening,
             Phase::Connected { .. } => Keeping::Open,
             Phase::Failed(failure) => Keeping::Failed(failure),
-            Phase::Disconnected => Keeping::Disconnected,
         }
     }
 
@@ -122,7 +123,7 @@ impl SessionKeeper {
 
     /// Keeps the newest ticket.
     pub fn keep_ticket(&mut self, ticket: ConnectToken) {
-        self.ticket = Some(ticket);
+        self.ticket = Some((ticket, 0));
     }
 
     /// When [`Self::poll`] next has something to do.
@@ -179,14 +180,15 @@ impl SessionKeeper {
     }
 
     fn begin_attempt(&mut self, since: Timestamp, now: Timestamp) {
-        let Some(ticket) = self.ticket.clone() else { return };
+        let Some((ticket, next)) = self.ticket.clone() else { return };
         let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
-        self.attempt = Some(Attempt { session: session.beginning_at(self.current.server()), since });
+        let session = session.numbered_from(next).beginning_at(self.current.server());
+        self.attempt = Some(Attempt { session, since });
     }
 
     /// A server that does not answer is asked again; one that refuses has no such session, or had a moment's trouble.
     fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
-        let Some(attempt) = self.attempt.take() else { return };
+        let Some(attempt) = end_attempt(&mut self.attempt, &mut self.ticket) else { return };
         if matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut) {
             self.begin_attempt(attempt.since, now);
         } else {
@@ -208,7 +210,10 @@ impl SessionKeeper {
         if taken.is_ok() {
             self.refused = None;
             // What was asked for may be granted already, once a challenge was answered: then the new way counts.
-            self.attempt.take_if(|attempt| attempt.session.phase() == Phase::Requesting);
+            let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
+            if self.attempt.as_ref().is_some_and(asking) {
+                end_attempt(&mut self.attempt, &mut self.ticket);
+            }
         }
         taken
     }
@@ -245,4 +250,13 @@ impl SessionKeeper {
         let to = self.current.server();
         self.current.disconnect().into_iter().map(|bytes| (to, bytes)).collect()
     }
+}
+
+/// Gives an attempt up; the next with the same ticket goes on numbering where it ended.
+fn end_attempt(attempt: &mut Option<Attempt>, ticket: &mut Option<(ConnectToken, u64)>) -> Option<Attempt> {
+    let attempt = attempt.take()?;
+    if let Some((_, next)) = ticket {
+        *next = attempt.session.next_number();
+    }
+    Some(attempt)
 }

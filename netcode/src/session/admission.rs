@@ -138,7 +138,8 @@ impl SessionServer {
                 applicant.expires.saturating_mul(1_000) >= first.as_millis()
             }
         };
-        if !fresh {
+        // Tickets need no such check: each start has epochs of its own.
+        if !fresh && applicant.purpose.resume.is_none() {
             return Err(DropReason::BeforeStart);
         }
         if applicant.purpose.resume.is_none() && !self.history.has_room(unix.as_secs()) {
@@ -221,7 +222,11 @@ impl SessionServer {
             }
         }
         let place = place.inspect_err(|_| self.deny(from, &applicant.server_key))?;
+        if let Place::Moved(client) = place {
+            return self.move_on(client, from, now);
+        }
         let client = self.take_place(place, &applicant, (from, user_data));
+        // First, so that its client index is free again.
         self.roster.disconnect(client);
         let live = Live {
             address: from,
@@ -241,6 +246,15 @@ impl SessionServer {
         Ok(())
     }
 
+    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
+    fn move_on(&mut self, client: ClientId, from: SocketAddr, now: Timestamp) -> Result<(), DropReason> {
+        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
+        self.roster.connect(client, Live { address: from, heard_at: now, ..live });
+        self.changes.push_back(Change::Resumed { client, address: from, anew: false });
+        self.keep_alive(client, now);
+        Ok(())
+    }
+
     /// Makes the place free and says what happened.
     fn take_place(
         &mut self,
@@ -250,6 +264,7 @@ impl SessionServer {
     ) -> ClientId {
         let (client, anew) = match place {
             Place::Resumed(client) => (client, false),
+            Place::Moved(client) => (client, false),
             Place::TakenOver(client) => (client, true),
             Place::New | Place::Instead(_) => {
                 if let Place::Instead(old) = place {
@@ -267,7 +282,8 @@ impl SessionServer {
             self.say_farewell(client);
         }
         if let Some(session) = self.roster.get_mut(client) {
-            session.epoch += 1;
+            session.epoch = session.epoch.wrapping_add(1);
+            session.resumed_by = applicant.purpose.resume.map(|_| applicant.tag);
             session.issued = if anew { applicant.issued } else { session.issued };
         }
         self.changes.push_back(Change::Resumed { client, address, anew });

@@ -137,6 +137,17 @@ impl SessionClient {
         self
     }
 
+    /// Numbers its packets from `next` on, where an earlier client has used the same token: no number may be sealed twice.
+    pub fn numbered_from(mut self, next: u64) -> Self {
+        self.next = next;
+        self
+    }
+
+    /// The number of its next packet.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase

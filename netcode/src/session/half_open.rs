@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use super::crypto::Key;
 use super::history::TokenTag;
 use super::token::Purpose;
-use super::{Neighbourhood, UserId};
+use super::{ClientId, Neighbourhood, UserId};
+use crate::limits::ATTEMPTS_TO_RESUME;
 use crate::time::Timestamp;
 
 /// What a token says of who uses it.
@@ -49,6 +50,8 @@ pub struct HalfOpenTable {
     by_tag: BTreeMap<TokenTag, SocketAddr>,
     by_age: BTreeMap<u64, SocketAddr>,
     by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, SocketAddr>>,
+    /// Attempts to resume, which may come from several addresses.
+    by_client: BTreeMap<ClientId, BTreeMap<u64, SocketAddr>>,
     next: u64,
 }
 
@@ -62,6 +65,7 @@ impl HalfOpenTable {
             by_tag: BTreeMap::new(),
             by_age: BTreeMap::new(),
             by_neighbourhood: BTreeMap::new(),
+            by_client: BTreeMap::new(),
             next: 0,
         }
     }
@@ -90,8 +94,13 @@ impl HalfOpenTable {
     pub fn insert(&mut self, address: SocketAddr, applicant: Applicant, until: Timestamp) {
         self.remove(address);
         let neighbourhood = Neighbourhood::from(address.ip());
+        let resumes = applicant.purpose.resume.map(|resumed| resumed.client);
         let own = self.by_neighbourhood.get(&neighbourhood);
+        let same = resumes.and_then(|client| self.by_client.get(&client));
         let displaced = match own {
+            _ if same.is_some_and(|same| same.len() >= ATTEMPTS_TO_RESUME) => {
+                same.and_then(BTreeMap::first_key_value)
+            }
             Some(own) if own.len() >= self.per_neighbourhood => own.first_key_value(),
             _ if self.attempts.len() >= self.capacity => self.by_age.first_key_value(),
             _ => None,
@@ -107,6 +116,9 @@ impl HalfOpenTable {
         }
         self.by_age.insert(number, address);
         self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, address);
+        if let Some(client) = resumes {
+            self.by_client.entry(client).or_default().insert(number, address);
+        }
         self.attempts.insert(address, HalfOpen { applicant, until, number });
     }
 
@@ -117,12 +129,9 @@ impl HalfOpenTable {
             self.by_tag.remove(&attempt.applicant.tag);
         }
         self.by_age.remove(&attempt.number);
-        let neighbourhood = Neighbourhood::from(address.ip());
-        if let Some(own) = self.by_neighbourhood.get_mut(&neighbourhood) {
-            own.remove(&attempt.number);
-            if own.is_empty() {
-                self.by_neighbourhood.remove(&neighbourhood);
-            }
+        take_out(&mut self.by_neighbourhood, address.ip().into(), attempt.number);
+        if let Some(resumed) = attempt.applicant.purpose.resume {
+            take_out(&mut self.by_client, resumed.client, attempt.number);
         }
         Some(attempt)
     }
@@ -134,6 +143,16 @@ impl HalfOpenTable {
             && self.attempts.get(&address).is_none_or(|attempt| attempt.until <= now)
         {
             self.remove(address);
+        }
+    }
+}
+
+/// Takes an attempt out of its group, and the group with its last.
+fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, SocketAddr>>, group: K, number: u64) {
+    if let Some(own) = groups.get_mut(&group) {
+        own.remove(&number);
+        if own.is_empty() {
+            groups.remove(&group);
         }
     }
 }

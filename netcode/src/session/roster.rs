@@ -8,6 +8,7 @@ use super::config::{Duplicates, SessionConfig};
 use super::crypto::PacketKey;
 use super::drops::DropReason;
 use super::half_open::Applicant;
+use super::history::TokenTag;
 use super::rate::Meter;
 use super::replay::ReplayWindow;
 use super::token::Resumed;
@@ -58,6 +59,8 @@ pub struct Session {
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
     pub resumes: Meter,
+    /// The ticket that resumed it last.
+    pub resumed_by: Option<TokenTag>,
 }
 
 /// What someone who may come in gets.
@@ -67,6 +70,8 @@ pub enum Place {
     New,
     /// The session that a ticket names, as it was left.
     Resumed(ClientId),
+    /// The session that this very ticket has resumed, whose client has not heard of it yet: it goes on from where it asks now.
+    Moved(ClientId),
     /// A session of the same user, begun anew: what the old client held is not known.
     TakenOver(ClientId),
     /// A new session instead of one of the same user in another room.
@@ -132,13 +137,14 @@ impl Roster {
         draining: bool,
     ) -> Result<Place, DropReason> {
         let place = match applicant.purpose.resume {
-            Some(resumed) => self.resumed(resumed, applicant.user)?,
+            Some(resumed) => self.resumed(resumed, applicant)?,
             None if draining => return Err(DropReason::Draining),
             None => self.joined(applicant, config)?,
         };
         let replaced = match place {
             Place::New => None,
-            Place::Resumed(client) | Place::TakenOver(client) | Place::Instead(client) => Some(client),
+            Place::Resumed(client) | Place::Moved(client) => Some(client),
+            Place::TakenOver(client) | Place::Instead(client) => Some(client),
         };
         if self.at(from).is_some_and(|present| Some(present) != replaced) {
             return Err(DropReason::AddressPresent);
@@ -146,17 +152,24 @@ impl Roster {
         if place == Place::New && self.sessions.len() >= config.sessions {
             return Err(DropReason::Full);
         }
-        let moved = replaced.is_none_or(|client| !self.is_near(client, from));
-        if moved && self.neighbours(from) >= config.per_address {
+        // Whoever has a place keeps it, wherever he comes from.
+        if place == Place::New && self.neighbours(from) >= config.per_address {
             return Err(DropReason::AddressLimit);
         }
         Ok(place)
     }
 
-    fn resumed(&self, resumed: Resumed, user: UserId) -> Result<Place, DropReason> {
-        let session = self.sessions.get(&resumed.client);
-        let valid = session.is_some_and(|session| session.user == user && session.epoch == resumed.epoch);
-        if valid { Ok(Place::Resumed(resumed.client)) } else { Err(DropReason::StaleTicket) }
+    fn resumed(&self, resumed: Resumed, applicant: &Applicant) -> Result<Place, DropReason> {
+        let session = self.sessions.get(&resumed.client).filter(|session| session.user == applicant.user);
+        let session = session.ok_or(DropReason::StaleTicket)?;
+        let unheard = session.live.as_ref().is_some_and(|live| !live.confirmed);
+        if session.epoch == resumed.epoch {
+            Ok(Place::Resumed(resumed.client))
+        } else if unheard && session.resumed_by == Some(applicant.tag) {
+            Ok(Place::Moved(resumed.client))
+        } else {
+            Err(DropReason::StaleTicket)
+        }
     }
 
     /// A parked session of the user is always given back; a live one only to a newer token, where the rules say so.
@@ -190,12 +203,6 @@ impl Roster {
         self.neighbours.get(&address.ip().into()).copied().unwrap_or(0)
     }
 
-    /// Whether a client is live in an address's neighbourhood.
-    fn is_near(&self, client: ClientId, address: SocketAddr) -> bool {
-        let live = self.sessions.get(&client).and_then(|session| session.live.as_ref());
-        live.is_some_and(|live| Neighbourhood::from(live.address.ip()) == address.ip().into())
-    }
-
     /// Opens a session for a new client.
     pub fn open(&mut self, applicant: &Applicant) -> ClientId {
         self.next_client += 1;
@@ -203,9 +210,11 @@ impl Roster {
         let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.issued);
         let parked_until = Timestamp::default();
         let epoch = self.first_epoch;
-        let resumes = Meter::default();
-        self.sessions
-            .insert(client, Session { user, room, epoch, issued, live: None, parked_until, resumes });
+        let (resumes, resumed_by) = (Meter::default(), None);
+        self.sessions.insert(
+            client,
+            Session { user, room, epoch, issued, live: None, parked_until, resumes, resumed_by },
+        );
         self.by_user.entry(user).or_default().push(client);
         client
     }

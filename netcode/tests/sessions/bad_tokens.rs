@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
+use truetick_netcode::limits::{ATTEMPTS_TO_RESUME, HALF_OPEN, SESSIONS};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Failure, Phase};
 use truetick_netcode::session::config::Duplicates;
@@ -203,6 +203,8 @@ fn line_49_a_resume_ticket_serves_once() {
     assert!(moved.session.is_connected());
     assert!(world.changes.contains(&Change::Resumed { client, address: moved.address, anew: false }));
     assert_eq!(world.server.roster().at(player.address), None);
+    let heard = moved.session.seal(&[1], world.now);
+    assert_eq!(world.takes(moved.address, &heard), Some(vec![1]));
     // A late copy of its own request disturbs nobody; another's is refused.
     world.drops_from(moved.address, &moved.request(), DropReason::StaleTicket);
     let mut again = world.player_of(ticket, 1);
@@ -366,4 +368,61 @@ fn a_server_holds_4096_sessions_and_is_full_with_the_next() {
     world.finish_joining(&mut late);
     assert_eq!(late.session.phase(), Phase::Failed(Failure::Denied));
     assert!(world.server.drops().count(DropReason::Full) > 0);
+}
+
+#[test]
+fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
+    let mut world = World::new();
+    let client = world.joined(1).client.unwrap();
+    let ticket = world.server.ticket(client, world.now).unwrap();
+    let mut first = world.player_of(ticket.clone(), 1);
+    world.step(&mut first);
+    let response = first.session.poll(world.now).unwrap();
+    world.give(first.address, &response);
+    assert_eq!(world.server.roster().at(first.address), Some(client));
+    let sent = world.server.roster().get(client).unwrap().live.as_ref().unwrap().next;
+    // The keep-alive is lost, and the address has changed again; no number is sealed twice by either side.
+    let mut second = world.player_of(ticket.clone(), 1);
+    second.session = second.session.numbered_from(first.session.next_number());
+    world.finish_joining(&mut second);
+    assert!(second.session.is_connected());
+    assert_eq!((world.server.roster().at(first.address), second.client), (None, Some(client)));
+    let session = world.server.roster().get(client).unwrap();
+    assert!(session.live.as_ref().unwrap().next > sent && second.session.next_number() > 1);
+    // Once the client was heard, the ticket is spent.
+    let heard = second.session.seal(&[1], world.now);
+    assert_eq!(world.takes(second.address, &heard), Some(vec![1]));
+    let mut third = world.player_of(ticket, 1);
+    world.finish_joining(&mut third);
+    assert_eq!(third.session.phase(), Phase::Failed(Failure::Denied));
+}
+
+#[test]
+fn a_parked_owner_comes_back_though_his_neighbourhood_is_full() {
+    let mut world = World::with(|config| config.per_address = 1);
+    let at = |world: &mut World, mut player: Player, port| {
+        player.address = address(7, port);
+        world.finish_joining(&mut player);
+        player
+    };
+    let owner = world.player(1);
+    let owner = at(&mut world, owner, 1);
+    let ticket = world.server.ticket(owner.client.unwrap(), world.now).unwrap();
+    world.server.park(owner.client.unwrap(), world.now);
+    let newcomer = world.player(2);
+    assert!(at(&mut world, newcomer, 2).session.is_connected());
+    let back = world.player_of(ticket, 1);
+    assert!(at(&mut world, back, 3).session.is_connected());
+    let third = world.player(3);
+    assert_eq!(at(&mut world, third, 4).session.phase(), Phase::Failed(Failure::Denied));
+}
+
+#[test]
+fn one_ticket_fills_no_table() {
+    let mut world = World::new();
+    let player = world.joined(1);
+    let ticket = world.server.ticket(player.client.unwrap(), world.now).unwrap();
+    let request = world.player_of(ticket, 1).request();
+    (0..200).for_each(|host| world.give(address(host, 5), &request));
+    assert_eq!(world.server.half_open(), ATTEMPTS_TO_RESUME);
 }

@@ -420,7 +420,7 @@ impl Server {
         self.drain = Some(drain);
     }
 
-    /// Whether everyone has left since the drain began, or its time is up.
+    /// Whether nobody is there any more since the drain began, or its time is up. Those who fell silent are not waited for.
     pub fn is_drained(&self, now: Timestamp) -> bool {
         let alone = self.sessions.roster().live() == 0;
         self.drain.as_ref().is_some_and(|drain| alone || drain.is_over(now))
