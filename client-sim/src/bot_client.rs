@@ -52,11 +52,6 @@ impl BotClient {
         &self.runtime
     }
 
-    /// The client below the bot, to set it up.
-    pub fn runtime_mut(&mut self) -> &mut ClientRuntime<ArenaPredict> {
-        &mut self.runtime
-    }
-
     /// The command sent last.
     pub fn last_command(&self) -> ArenaCommand {
         self.last

@@ -99,6 +99,17 @@ fn our_token(server: SocketAddr, lifetime: u64, timeout: u64) -> ConnectToken {
     )
 }
 
+fn until_disconnected(client: &mut Client, server: &mut OurServer) {
+    for _ in 0..ROUNDS {
+        client.update(seconds());
+        server.round();
+        if client.state().is_disconnected() {
+            break;
+        }
+        wait();
+    }
+}
+
 #[test]
 fn their_client_connects_talks_and_leaves_on_our_server() {
     let mut server = OurServer::new();
@@ -164,24 +175,10 @@ fn their_client_is_told_when_our_server_ends_its_session_or_is_full() {
     server.sessions.close(id.unwrap(), &mut server.socket);
     server.socket.flush();
     server.sessions.drain();
-    for _ in 0..ROUNDS {
-        client.update(seconds());
-        server.round();
-        if client.state().is_disconnected() {
-            break;
-        }
-        wait();
-    }
+    until_disconnected(&mut client, &mut server);
     assert_eq!(client.state(), ClientState::Disconnected);
     client.connect(&their_token(server.address(), 30, 5, 9)).unwrap();
-    for _ in 0..ROUNDS {
-        client.update(seconds());
-        server.round();
-        if client.state().is_disconnected() {
-            break;
-        }
-        wait();
-    }
+    until_disconnected(&mut client, &mut server);
     assert_eq!(client.state(), ClientState::ConnectionDenied);
 }
 

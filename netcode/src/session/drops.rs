@@ -105,9 +105,4 @@ impl Drops {
     pub fn counts(&self) -> impl Iterator<Item = (DropReason, u64)> {
         DropReason::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
     }
-
-    /// Adds another's.
-    pub fn merge(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
-    }
 }
