@@ -12,7 +12,7 @@ const FILE_LINES: usize = 450;
 
 /// Longer ones, and why.
 const LONG_FILES: [(&str, &str); 1] =
-    [("netcode/src/client/runtime.rs", "one client on one page: handshake, packets, clock, prediction")];
+    [("netcode/src/client/runtime.rs", "one client on one page: session, packets, clock, prediction")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::ClientId;
 use super::config::SessionConfig;
 use super::crypto::{Key, PacketKey};
 use super::drops::DropReason;
@@ -14,7 +15,6 @@ use super::replay::ReplayWindow;
 use super::roster::{Live, Place};
 use super::server::{Change, SessionServer};
 use super::token::{OpenError, PrivateToken, Purpose, UserData, token_tag};
-use super::{ClientId, UserId};
 use crate::limits::{
     CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, REPLIES, RESUMES, TICKET_LIFETIME, TOKENS_OPENED,
 };
@@ -54,6 +54,7 @@ impl SessionServer {
             self.deny(from, &applicant.server_key);
             return Err(reason);
         }
+        let (user, key) = (applicant.user, applicant.server_key.clone());
         if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
             // Those who come back have a place already: many behind one address may lose their sessions at once.
             let joins = applicant.purpose.resume.is_none();
@@ -61,13 +62,10 @@ impl SessionServer {
                 return Err(DropReason::RateLimited);
             }
             let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
-            let key = applicant.server_key.clone();
-            let user = applicant.user;
             self.half_open.insert(from, applicant, now + time);
-            self.challenge(from, &key, (user, &user_data));
-        } else {
-            self.challenge(from, &applicant.server_key, (applicant.user, &user_data));
         }
+        let challenge = self.challenges.make(from, user, &user_data);
+        self.reply(from, &key, Kind::Challenge, &challenge);
         Ok(())
     }
 
@@ -148,11 +146,6 @@ impl SessionServer {
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
-    fn challenge(&mut self, to: SocketAddr, key: &Key, (user, user_data): (UserId, &UserData)) {
-        let contents = self.challenges.make(to, user, user_data);
-        self.reply(to, key, Kind::Challenge, &contents);
-    }
-
     /// Who holds a genuine token is told that it is refused; others hear nothing.
     fn deny(&mut self, to: SocketAddr, key: &Key) {
         // A late copy of a request must not disturb the session that it has led to.
@@ -206,26 +199,18 @@ impl SessionServer {
         opening: PacketKey,
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let unix = self.unix(now);
-        let mut place = self.may_come_in(&applicant, from, unix);
-        // A ticket serves once because the session's epoch rises.
-        let remembered = applicant.purpose.resume.is_some()
-            || self.history.consume(applicant.tag, applicant.expires, unix.as_secs());
-        if place.is_ok() && !remembered {
-            place = Err(DropReason::HistoryFull);
-        }
-        if let Ok(Place::Resumed(client)) = place {
-            let (per_second, burst) = RESUMES;
-            let session = self.roster.get_mut(client);
-            if session.is_some_and(|session| !session.resumes.allows(Rate { per_second, burst }, now)) {
-                return Err(DropReason::RateLimited);
+        let client = match self.grant(&applicant, from, now)? {
+            Place::Moved(client) => return self.move_on(client, from, now),
+            Place::Resumed(client) => self.give_back(client, &applicant, from, false),
+            Place::TakenOver(client) => self.give_back(client, &applicant, from, true),
+            Place::New => self.open(&applicant, from, user_data),
+            Place::Instead(old) => {
+                self.say_farewell(old);
+                self.roster.remove(old);
+                self.changes.push_back(Change::Replaced(old));
+                self.open(&applicant, from, user_data)
             }
-        }
-        let place = place.inspect_err(|_| self.deny(from, &applicant.server_key))?;
-        if let Place::Moved(client) = place {
-            return self.move_on(client, from, now);
-        }
-        let client = self.take_place(place, &applicant, (from, user_data));
+        };
         // First, so that its client index is free again.
         self.roster.disconnect(client);
         let live = Live {
@@ -246,38 +231,48 @@ impl SessionServer {
         Ok(())
     }
 
-    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
-    fn move_on(&mut self, client: ClientId, from: SocketAddr, now: Timestamp) -> Result<(), DropReason> {
-        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
-        self.roster.connect(client, Live { address: from, heard_at: now, ..live });
-        self.changes.push_back(Change::Resumed { client, address: from, anew: false });
-        self.keep_alive(client, now);
-        Ok(())
+    /// The place of an applicant whose address is proved. It spends the token; one that is refused is not spent.
+    fn grant(
+        &mut self,
+        applicant: &Applicant,
+        from: SocketAddr,
+        now: Timestamp,
+    ) -> Result<Place, DropReason> {
+        let unix = self.unix(now);
+        let place = self.may_come_in(applicant, from, unix);
+        let place = place.inspect_err(|_| self.deny(from, &applicant.server_key))?;
+        if let Place::Resumed(client) = place {
+            let (per_second, burst) = RESUMES;
+            let session = self.roster.get_mut(client);
+            if session.is_some_and(|session| !session.resumes.allows(Rate { per_second, burst }, now)) {
+                return Err(DropReason::RateLimited);
+            }
+        }
+        // A ticket serves once because the session's epoch rises.
+        let remembered = applicant.purpose.resume.is_some()
+            || self.history.consume(applicant.tag, applicant.expires, unix.as_secs());
+        if !remembered {
+            self.deny(from, &applicant.server_key);
+            return Err(DropReason::HistoryFull);
+        }
+        Ok(place)
     }
 
-    /// Makes the place free and says what happened.
-    fn take_place(
+    fn open(&mut self, applicant: &Applicant, address: SocketAddr, user_data: UserData) -> ClientId {
+        let client = self.roster.open(applicant);
+        let (user, purpose, user_data) = (applicant.user, applicant.purpose, Box::new(user_data));
+        self.changes.push_back(Change::Opened { client, user, address, purpose, user_data });
+        client
+    }
+
+    /// A session goes on under new keys: with its own client, or anew with another of the same user.
+    fn give_back(
         &mut self,
-        place: Place,
+        client: ClientId,
         applicant: &Applicant,
-        (address, user_data): (SocketAddr, UserData),
+        address: SocketAddr,
+        anew: bool,
     ) -> ClientId {
-        let (client, anew) = match place {
-            Place::Resumed(client) => (client, false),
-            Place::Moved(client) => (client, false),
-            Place::TakenOver(client) => (client, true),
-            Place::New | Place::Instead(_) => {
-                if let Place::Instead(old) = place {
-                    self.say_farewell(old);
-                    self.roster.remove(old);
-                    self.changes.push_back(Change::Replaced(old));
-                }
-                let client = self.roster.open(applicant);
-                let (user, purpose, user_data) = (applicant.user, applicant.purpose, Box::new(user_data));
-                self.changes.push_back(Change::Opened { client, user, address, purpose, user_data });
-                return client;
-            }
-        };
         if anew {
             self.say_farewell(client);
         }
@@ -288,6 +283,15 @@ impl SessionServer {
         }
         self.changes.push_back(Change::Resumed { client, address, anew });
         client
+    }
+
+    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
+    fn move_on(&mut self, client: ClientId, from: SocketAddr, now: Timestamp) -> Result<(), DropReason> {
+        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
+        self.roster.connect(client, Live { address: from, heard_at: now, ..live });
+        self.changes.push_back(Change::Resumed { client, address: from, anew: false });
+        self.keep_alive(client, now);
+        Ok(())
     }
 
     /// Whoever held a session that goes to another is told that it is over.

@@ -76,6 +76,20 @@ fn line_18_where_the_history_is_full_a_new_token_is_refused_and_no_live_entry_go
 }
 
 #[test]
+fn a_token_that_is_refused_at_the_last_moment_is_not_spent() {
+    let mut world = World::with(|config| config.sessions = 1);
+    let mut late = world.player(1);
+    world.step(&mut late);
+    let first = world.joined(2);
+    world.finish_joining(&mut late);
+    assert_eq!(world.server.drops().count(DropReason::Full), 1);
+    world.leave(first);
+    let mut again = world.token_of(1);
+    world.finish_joining(&mut again);
+    assert!(again.session.is_connected());
+}
+
+#[test]
 fn line_19_a_token_from_before_a_restart_is_refused() {
     let mut world = World::new();
     let mut player = world.player(1);
