@@ -1,4 +1,4 @@
-//! Encoding and decoding one player: whole, and as a change against a baseline two ticks old.
+//! Encoding and decoding one player with either coder: whole, and as a change against states two and four ticks old.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 
@@ -7,21 +7,25 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use players::moving_players;
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::replication::delta::{hash, read_delta, read_whole, write_delta, write_whole};
-use truetick_netcode::schema::Audience;
+use truetick_netcode::coding::Coder;
+use truetick_netcode::coding::prefix::{PrefixDecoder, PrefixEncoder};
+use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
+use truetick_netcode::replication::entity::{Past, code_change, code_whole, hash};
+use truetick_netcode::schema::{Audience, KindInfo, class_of};
 use truetick_shared::arena::arena_schema;
 
-/// Players under thrust, before and after two steps.
+/// Players under thrust, at three ticks.
 mod players {
     use truetick_netcode::schema::Replicate;
     use truetick_shared::arena::components::PlayerBody;
     use truetick_shared::arena::{ArenaCommand, PlayerState, StepConfig, step_player};
 
-    pub fn moving_players(count: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
+    /// States of each, two ticks apart, oldest first.
+    pub fn moving_players(count: usize) -> Vec<[Vec<u32>; 3]> {
         (0..count).map(moving_player).collect()
     }
 
-    fn moving_player(i: usize) -> (Vec<u32>, Vec<u32>) {
+    fn moving_player(i: usize) -> [Vec<u32>; 3] {
         let thrust = [(i * 37 % 255) as i16 - 127, (i * 91 % 255) as i16 - 127].map(|axis| axis as i8);
         let command = ArenaCommand { thrust, ..ArenaCommand::default() };
         let mut state = PlayerState { body: start(i), ..PlayerState::default() };
@@ -31,7 +35,7 @@ mod players {
             }
             fields(&state)
         };
-        (run(20), run(2))
+        [run(20), run(2), run(2)]
     }
 
     fn start(i: usize) -> PlayerBody {
@@ -53,43 +57,73 @@ mod players {
 
 const COUNT: usize = 256;
 
+/// Codes everyone; `fields` holds what is sent or what is received.
+fn code<C: Coder>(
+    coder: &mut C,
+    kind: &KindInfo,
+    crowd: &[[Vec<u32>; 3]],
+    whole: bool,
+    fields: &mut Vec<u32>,
+) {
+    coder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+    for [older, base, now] in crowd {
+        fields.clone_from(if C::DECODES { base } else { now });
+        let coded = match whole {
+            true => code_whole(coder, kind, Audience::Others, fields),
+            false => {
+                let past = Past { age: 2, base, older: Some((older, 2)) };
+                code_change(coder, kind, Audience::Others, &past, fields)
+            }
+        };
+        assert!(coded.is_ok());
+    }
+}
+
 fn bench(criterion: &mut Criterion) {
     let arena = arena_schema().expect("a valid schema");
-    let (schema, kind) = (&arena.schema, arena.schema.kind(arena.player));
+    let kind = arena.schema.kind(arena.player);
     let crowd = moving_players(COUNT);
-    let audience = Audience::Others;
-    let encode = |writer: &mut BitWriter, whole: bool| {
-        writer.clear();
-        for (before, after) in &crowd {
-            match whole {
-                true => write_whole(kind, audience, after, writer),
-                false => write_delta((schema, kind), audience, (before, after), writer),
-            }
-        }
-        writer.pad_to_byte();
-    };
+    let (mut contexts, mut fields) = (Contexts::default(), Vec::new());
     let mut group = criterion.benchmark_group("entity");
     group.throughput(Throughput::Elements(COUNT as u64));
-    for (name, whole) in [("whole", true), ("delta", false)] {
+    for (name, whole) in [("whole", true), ("change", false)] {
+        let tables = arena.schema.tables(if whole { 0 } else { class_of(2, true) });
+        let mut bytes = Vec::new();
+        group.bench_function(format!("range_encode_{name}"), |bencher| {
+            bencher.iter(|| {
+                bytes.clear();
+                let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
+                code(&mut encoder, kind, &crowd, whole, &mut fields);
+                encoder.finish();
+            });
+        });
+        println!("entity/range {name}: {:.2} bytes each", bytes.len() as f64 / COUNT as f64);
+        group.bench_function(format!("range_decode_{name}"), |bencher| {
+            bencher.iter(|| {
+                code(&mut RangeDecoder::new(&bytes, &mut contexts, tables), kind, &crowd, whole, &mut fields);
+                black_box(&fields);
+            });
+        });
         let mut writer = BitWriter::new();
-        group.bench_function(format!("encode_{name}"), |bencher| bencher.iter(|| encode(&mut writer, whole)));
-        println!("entity/{name}: {:.1} bytes each", writer.bytes().len() as f64 / COUNT as f64);
-        group.bench_function(format!("decode_{name}"), |bencher| {
+        group.bench_function(format!("prefix_encode_{name}"), |bencher| {
+            bencher.iter(|| {
+                writer.clear();
+                code(&mut PrefixEncoder::new(&mut writer, tables), kind, &crowd, whole, &mut fields);
+                writer.pad_to_byte();
+            });
+        });
+        println!("entity/prefix {name}: {:.2} bytes each", writer.bytes().len() as f64 / COUNT as f64);
+        group.bench_function(format!("prefix_decode_{name}"), |bencher| {
             bencher.iter(|| {
                 let mut reader = BitReader::new(writer.bytes());
-                for (before, _) in &crowd {
-                    let fields = match whole {
-                        true => read_whole(kind, audience, &mut reader),
-                        false => read_delta((schema, kind), audience, before, &mut reader),
-                    };
-                    let _ = black_box(fields);
-                }
+                code(&mut PrefixDecoder::new(&mut reader, tables), kind, &crowd, whole, &mut fields);
+                black_box(&fields);
             });
         });
     }
     group.bench_function("hash", |bencher| {
-        bencher
-            .iter(|| crowd.iter().map(|(_, after)| hash(kind, audience, after)).fold(0, u64::wrapping_add));
+        let audience = Audience::Others;
+        bencher.iter(|| crowd.iter().map(|[.., now]| hash(kind, audience, now)).fold(0, u64::wrapping_add));
     });
     group.finish();
 }

@@ -37,7 +37,8 @@ fn every_planted_defect_is_caught_and_nothing_else() {
     for (mutant, says) in [
         (Mutant::TakeRepeats, "taken twice"),
         (Mutant::ApplyTwice, "nothing explains"),
-        (Mutant::AcceptUndecoded, "lacks baseline"),
+        (Mutant::AcceptUndecoded, "decoded a state that the server does not have"),
+        (Mutant::TrustUnacknowledged, "lacks baseline"),
     ] {
         let (seed, wrong) = first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");

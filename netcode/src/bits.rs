@@ -75,6 +75,10 @@ impl BitWriter {
 
     /// Writes whole bytes at any bit position.
     pub fn write_bytes(&mut self, bytes: &[u8]) {
+        if self.pending_bits == 0 {
+            self.bytes.extend_from_slice(bytes);
+            return;
+        }
         for &byte in bytes {
             self.write(u32::from(byte), 8);
         }
@@ -208,6 +212,26 @@ impl<'a> BitReader<'a> {
             return Err(TRUNCATED);
         }
         (0..len).map(|_| self.read(8).map(|byte| byte as u8)).collect()
+    }
+
+    /// Skips the zeros up to the next whole byte.
+    pub fn align(&mut self) -> Result<(), WireError> {
+        let padding = (8 - self.at % 8) % 8;
+        match self.read(padding as u32)? {
+            0 => Ok(()),
+            _ => Err(WireError::Malformed("padding is not zero")),
+        }
+    }
+
+    /// The next `len` bytes as they are; [`Self::align`] comes first.
+    pub fn read_slice(&mut self, len: usize) -> Result<&'a [u8], WireError> {
+        debug_assert_eq!(self.at % 8, 0, "align comes first");
+        let start = self.at / 8;
+        if self.remaining() / 8 < len {
+            return Err(TRUNCATED);
+        }
+        self.at += len * 8;
+        Ok(&self.bytes[start..start + len])
     }
 
     /// Checks that nothing but zero padding to the byte is left.

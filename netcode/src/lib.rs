@@ -15,6 +15,7 @@ pub mod bits;
 pub mod channel;
 pub mod client;
 pub mod clock;
+pub mod coding;
 pub mod command;
 pub mod connection;
 pub mod error;

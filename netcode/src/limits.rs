@@ -157,6 +157,12 @@ pub const MESSAGES_PER_PACKET: usize = 32;
 /// Entities alive at once in a room: an id's slot has 14 bits on the wire.
 pub const ENTITIES: usize = 1 << 14;
 
+/// Blocks of 64 slots.
+pub const BLOCKS: usize = ENTITIES / crate::replication::unit::BLOCK;
+
+/// Most bytes of a block unit: a unit that would be longer is cut in two.
+pub const UNIT_BYTES: usize = 1_000;
+
 /// Fields of one entity, all components together: bounds its size on the wire.
 pub const FIELDS_PER_ENTITY: usize = 40;
 
@@ -166,8 +172,8 @@ pub const COMPONENTS: usize = 64;
 /// Entity kinds in a schema: a kind has 5 bits on the wire.
 pub const KINDS: usize = 32;
 
-/// Largest encoded entity in bytes: fits beside messages, header and feedback.
-pub const ENTITY_BYTES: usize = 440;
+/// Largest encoded entity in bytes, in the least likely case: fits into a packet beside its header.
+pub const ENTITY_BYTES: usize = 800;
 
 /// Ticks for which a superseded version stays a possible baseline: about two seconds at 60 Hz, which
 /// covers the longest round trip worth playing on.

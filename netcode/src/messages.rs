@@ -105,8 +105,10 @@ pub struct ReportedEntity {
     pub slot: u16,
     /// Generation of the slot.
     pub generation: u16,
-    /// Tick of the version.
-    pub version: u32,
+    /// Whether it is the owner's copy.
+    pub own: bool,
+    /// Tick of the state.
+    pub tick: u32,
     /// Every field; invisible ones are 0.
     pub fields: Vec<u32>,
 }

@@ -9,6 +9,8 @@ pub enum Mutant {
     ApplyTwice,
     /// A snapshot that newer ones overtook is acknowledged without being decoded.
     AcceptUndecoded,
+    /// A state that was sent is built upon before it was acknowledged.
+    TrustUnacknowledged,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
 }

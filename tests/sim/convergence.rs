@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use truetick_netcode::client::snapshot_buffer::Remote;
 use truetick_netcode::replication::state_ring::Entry;
-use truetick_netcode::replication::{NetId, delta};
-use truetick_netcode::schema::Audience;
+use truetick_netcode::replication::unit::block_of;
+use truetick_netcode::replication::{NetId, entity};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_server::core::any_room::AnyRoom;
@@ -39,17 +39,16 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
             .map(|owner| format!("{owner:?} is gone, what it owned is not")),
     );
     for (i, client) in sim.clients.iter().enumerate().filter(|(_, client)| client.is_playing()) {
-        let Some(view) = client.bot.runtime().id().and_then(|id| room.view(id)) else {
+        if client.bot.runtime().id().and_then(|id| room.view(id)).is_none() {
             wrong.push(format!("client {i} plays in a session that the server lacks"));
             continue;
-        };
+        }
+        let buffer = client.bot.runtime().buffer();
         for entry in room.ring().entries() {
-            let since = view.relevant_since(entry.id);
-            let relevant = since.is_some_and(|since| room.ring().tick().distance(since) > ARRIVES_IN);
-            match client.bot.runtime().buffer().entity(entry.id.slot).filter(|r| r.id == entry.id) {
-                Some(remote) => wrong.extend(difference(sim, i, remote, healed)),
-                None if relevant => wrong.push(format!("client {i} lacks {}", entry.id)),
-                None => {}
+            for remote in [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)].into_iter().flatten() {
+                if remote.id == entry.id {
+                    wrong.extend(difference(sim, i, remote, healed));
+                }
             }
         }
         wrong.extend(unseen(sim, i, room));
@@ -83,14 +82,17 @@ fn unseen(sim: &Sim, i: usize, room: &dyn AnyRoom) -> Vec<String> {
 fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option<String> {
     let entry = sim.room().ring().entry(remote.id.slot)?;
     let held = remote.newest();
-    let Some(server) = entry.version(held.tick) else {
+    let audience = remote.audience;
+    let changed = sim.room().ring().blocks()[block_of(entry.id.slot)].changed(entry.id.slot, audience);
+    // What the client sees may be the same for longer than the ring keeps what it does not see.
+    let current = (!changed.is_after(held.tick)).then(|| entry.current());
+    let Some(server) = current.or_else(|| entry.at(held.tick)) else {
         return Some(format!("client {client} holds {} at {}, which the ring lacks", remote.id, held.tick));
     };
-    let audience = if remote.own { Audience::Owner } else { Audience::Others };
     let kind = sim.kinds.schema.kind(remote.kind);
-    if delta::hash(kind, audience, &held.fields) != server.hashes[audience as usize] {
+    if entity::hash(kind, audience, &held.fields) != server.hashes[audience as usize] {
         return Some(format!("client {client} holds another {} at {}", remote.id, held.tick));
     }
-    let fresh = held.tick.is_after(healed) || held.tick == entry.current().tick;
+    let fresh = held.tick.is_after(healed) || current.is_some();
     (!fresh).then(|| format!("client {client} holds {} only as of {}", remote.id, held.tick))
 }

@@ -10,12 +10,16 @@ use crate::script::script;
 use crate::tap::Tap;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitReader;
+use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
+use truetick_netcode::coding::Coder;
+use truetick_netcode::coding::prefix::PrefixDecoder;
+use truetick_netcode::coding::range::{Contexts, RangeDecoder};
 use truetick_netcode::command::read_commands;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::farewell::Farewell;
 use truetick_netcode::messages::{ClientMessage, ServerMessage, decode};
 use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::replication::delta;
+use truetick_netcode::replication::entity::{Past, code_change, code_whole};
 use truetick_netcode::replication::snapshot::SnapshotHeader;
 use truetick_netcode::schema::Audience;
 use truetick_netcode::session::client::SessionClient;
@@ -258,15 +262,28 @@ fn messages(bytes: &[u8]) {
     let _ = read_commands::<ArenaCommand>(&mut BitReader::new(bytes));
 }
 
-/// Snapshot headers and entities.
+/// Snapshot packets, and entities in both coders.
 fn snapshot(bytes: &[u8]) {
     let (kinds, mut reader) = (kinds(), BitReader::new(bytes));
     let _ = SnapshotHeader::read(&mut reader);
+    let _ = SnapshotBuffer::new().take(&kinds.schema, BitReader::new(bytes));
+    let mut contexts = Contexts::default();
     for (_, kind) in kinds.schema.kinds() {
-        for audience in [Audience::Others, Audience::Owner, Audience::Server] {
-            let zeros = vec![0; kind.fields.len()];
-            let _ = delta::read_whole(kind, audience, &mut BitReader::new(bytes));
-            let _ = delta::read_delta((&kinds.schema, kind), audience, &zeros, &mut BitReader::new(bytes));
+        for (class, audience) in [Audience::Others, Audience::Owner, Audience::Server].into_iter().enumerate()
+        {
+            let (zeros, mut fields) = (vec![0; kind.fields.len()], vec![0; kind.fields.len()]);
+            let past =
+                Past { age: 1 + class as u32, base: &zeros, older: (class > 0).then_some((&zeros, 2)) };
+            let tables = kinds.schema.tables(class * 3);
+            let mut decoder = RangeDecoder::new(bytes, &mut contexts, tables);
+            decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+            let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
+            let _ = code_whole(&mut decoder, kind, audience, &mut fields);
+            fields.fill(0);
+            let mut reader = BitReader::new(bytes);
+            let mut decoder = PrefixDecoder::new(&mut reader, tables);
+            let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
+            let _ = code_whole(&mut decoder, kind, audience, &mut fields);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod command_history;
+mod decode;
 pub mod doubt;
 pub mod interpolation;
 pub mod latency;

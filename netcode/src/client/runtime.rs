@@ -246,7 +246,7 @@ impl<P: Predict> ClientRuntime<P> {
     pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
         let remote = self.buffer.entity(slot)?;
         let fields = &self.schema.kind(remote.kind).fields;
-        let values = match self.prediction.state().filter(|_| remote.own) {
+        let values = match self.prediction.state().filter(|_| remote.is_own()) {
             Some((_, state)) => self.smoothing.apply(fields, state, now),
             None => self.interpolation.as_ref()?.sample(remote, fields),
         };
@@ -452,7 +452,7 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn reconcile(&mut self, tick: Tick, feedback: &Feedback, own: NetId, now: Timestamp) {
         let Some(remote) = self.buffer.entity(own.slot) else { return };
-        let Some(held) = remote.versions().rev().find(|held| !held.tick.is_after(tick)) else { return };
+        let Some(held) = remote.at(tick) else { return };
         let info = self.schema.kind(remote.kind);
         let before = self.prediction.state().map(|(_, state)| state.to_vec());
         let server = (tick, &*held.fields);

@@ -6,15 +6,14 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use super::decode::{Decoder, Update};
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{CLIENT_VERSIONS, ENTITIES, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
+use crate::limits::{CLIENT_VERSIONS, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
 use crate::messages::{MismatchReport, ReportedEntity};
-use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
-use crate::replication::delta;
-use crate::replication::encode_cache::KIND_BITS;
-use crate::replication::snapshot::{Base, Deferred, Feedback, SLOT_BITS, SnapshotHeader, combine, hash_part};
+use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
+use crate::replication::unit::GAP;
 use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
 
@@ -35,7 +34,7 @@ pub enum SnapshotError {
 /// An entity's state over a span of ticks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Tick of the change that made it.
+    /// Tick of the packet that told it: the first at which it is known to have been in force.
     pub tick: Tick,
     /// Last tick at which it is known to have been in force.
     pub until: Tick,
@@ -50,8 +49,8 @@ pub struct Remote {
     pub id: NetId,
     /// Its kind.
     pub kind: KindId,
-    /// Whether the client owns it.
-    pub own: bool,
+    /// Whose copy it is.
+    pub audience: Audience,
     /// Newest tick of a packet that held it.
     seen: Tick,
     /// Oldest first, never empty.
@@ -69,19 +68,15 @@ impl Remote {
         self.versions.iter()
     }
 
-    fn version(&self, tick: Tick) -> Option<&Held> {
-        self.versions.iter().rev().find(|held| held.tick == tick)
+    /// Whether the client owns it.
+    pub fn is_own(&self) -> bool {
+        self.audience == Audience::Owner
     }
-}
 
-struct Update {
-    slot: u16,
-    generation: u16,
-    kind: KindId,
-    version: Tick,
-    baseline: Option<Tick>,
-    own: bool,
-    fields: Vec<u32>,
+    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    pub fn at(&self, tick: Tick) -> Option<&Held> {
+        self.versions.iter().rev().find(|held| !held.tick.is_after(tick))
+    }
 }
 
 /// What a packet brought, beyond the state itself.
@@ -118,14 +113,17 @@ const ARRIVALS: usize = 16;
 /// The client's copy of the world.
 #[derive(Debug, Default)]
 pub struct SnapshotBuffer {
+    /// What others see too; of the own entity as well.
     slots: Vec<Option<Remote>>,
+    /// The own entity as its owner sees it.
+    own: Option<Remote>,
+    decoder: Decoder,
     /// Per slot the generation that was removed last and the newest tick that said so: what overtaken packets
     /// tell of it does not bring it back.
     removed: Vec<Option<(u16, Tick)>>,
     newest: Option<Tick>,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
-    own: Option<NetId>,
 }
 
 impl SnapshotBuffer {
@@ -139,77 +137,43 @@ impl SnapshotBuffer {
         self.newest
     }
 
-    /// The entities held, by slot.
+    /// The entities held, by slot; the own one as its owner sees it, where that is known.
     pub fn entities(&self) -> impl Iterator<Item = &Remote> {
-        self.slots.iter().flatten()
+        let own = self.own.as_ref();
+        let missing = own.filter(|own| self.public(own.id.slot).is_none());
+        let shown = self
+            .slots
+            .iter()
+            .flatten()
+            .map(move |remote| own.filter(|o| o.id == remote.id).unwrap_or(remote));
+        shown.chain(missing)
     }
 
-    /// The entity in a slot.
+    /// The entity in a slot; the own one as its owner sees it, where that is known.
     pub fn entity(&self, slot: u16) -> Option<&Remote> {
+        self.own().filter(|own| own.id.slot == slot).or_else(|| self.public(slot))
+    }
+
+    /// The entity in a slot as those who do not own it see it.
+    pub fn public(&self, slot: u16) -> Option<&Remote> {
         self.slots.get(usize::from(slot))?.as_ref()
     }
 
     /// The client's own entity.
     pub fn own(&self) -> Option<&Remote> {
-        self.entity(self.own?.slot).filter(|remote| Some(remote.id) == self.own)
+        self.own.as_ref()
     }
 
     /// Decodes a packet's state, verifies it and takes it over.
     pub fn take(&mut self, schema: &Schema, mut reader: BitReader<'_>) -> Result<Taken, SnapshotError> {
         let header = SnapshotHeader::read(&mut reader)?;
-        let mut updates = Vec::new();
-        if header.has_own {
-            let slot = reader.read(SLOT_BITS)? as u16;
-            updates.push(self.read_update(schema, &header, (slot, true), &mut reader)?);
-        }
-        let mut next_slot = 0u32;
-        for _ in 0..header.others {
-            let slot = next_slot.saturating_add(reader.read_golomb(0)?);
-            if slot as usize >= ENTITIES {
-                return Err(WireError::Malformed("entity slot out of range").into());
-            }
-            next_slot = slot + 1;
-            updates.push(self.read_update(schema, &header, (slot as u16, false), &mut reader)?);
-        }
-        let hash = reader.read(16)?;
-        reader.finish()?;
-        if combine(updates.iter().map(|update| update.hash_part(schema))) != hash {
-            return Err(SnapshotError::HashMismatch(report(header.tick, updates)));
-        }
-        Ok(self.apply(header, updates))
-    }
-
-    fn read_update(
-        &self,
-        schema: &Schema,
-        header: &SnapshotHeader,
-        (slot, own): (u16, bool),
-        reader: &mut BitReader<'_>,
-    ) -> Result<Update, SnapshotError> {
-        let audience = if own { Audience::Owner } else { Audience::Others };
-        match Base::read(reader, (header.tick, header.common_baseline))? {
-            Base::Whole => {
-                let generation = reader.read(16)? as u16;
-                let (kind, info) = schema
-                    .find_kind(reader.read(KIND_BITS)?)
-                    .ok_or(WireError::Malformed("unknown entity kind"))?;
-                let version = header.tick.back(reader.read_golomb(0)?);
-                let fields = delta::read_whole(info, audience, reader)?;
-                Ok(Update { slot, generation, kind, version, baseline: None, own, fields })
-            }
-            Base::Version(baseline) => {
-                let remote =
-                    self.entity(slot).filter(|remote| remote.own == own).ok_or(SnapshotError::Baseline)?;
-                let base = remote.version(baseline).ok_or(SnapshotError::Baseline)?;
-                let version = header.tick.back(reader.read_golomb(0)?);
-                let kind = schema.kind(remote.kind);
-                let mut fields = delta::read_delta((schema, kind), audience, &base.fields, reader)?;
-                if is_planted(Mutant::RotCopy) && !own {
-                    fields[0] ^= 1;
-                }
-                let (generation, kind) = (remote.id.generation, remote.kind);
-                Ok(Update { slot, generation, kind, version, baseline: Some(baseline), own, fields })
-            }
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let decoded = decoder.decode(self, schema, &header, reader);
+        self.decoder = decoder;
+        let (updates, verified) = decoded?;
+        match verified {
+            true => Ok(self.apply(header, updates)),
+            false => Err(SnapshotError::HashMismatch(report(header.tick, updates))),
         }
     }
 
@@ -232,7 +196,7 @@ impl SnapshotBuffer {
             tick,
             feedback: first.then_some(header.feedback),
             newest,
-            own: self.own.filter(|_| own_known),
+            own: self.own().map(|own| own.id).filter(|_| own_known),
         }
     }
 
@@ -252,6 +216,7 @@ impl SnapshotBuffer {
             *removed = Some((id.generation, tick));
         }
         self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen));
+        self.own.take_if(|remote| remote.id == id && tick.is_after(remote.seen));
     }
 
     fn make_room(&mut self, slot: u16) -> usize {
@@ -280,15 +245,17 @@ impl SnapshotBuffer {
         if self.is_overtaken(id, tick) {
             return;
         }
-        let slot = &mut self.slots[at];
-        if update.own {
-            self.own = Some(id);
+        let own = update.audience == Audience::Owner;
+        let place = if own { &mut self.own } else { &mut self.slots[at] };
+        let other = |remote: &Remote| remote.id != id || remote.audience != update.audience;
+        if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
+            return;
         }
-        if slot.as_ref().is_none_or(|remote| remote.id != id || remote.own != update.own) {
-            let (kind, own) = (update.kind, update.own);
-            *slot = Some(Remote { id, kind, own, seen: tick, versions: VecDeque::new() });
+        if place.as_ref().is_none_or(other) {
+            let (kind, audience) = (update.kind, update.audience);
+            *place = Some(Remote { id, kind, audience, seen: tick, versions: VecDeque::new() });
         }
-        if let Some(remote) = slot {
+        if let Some(remote) = place {
             remote.put(update, tick, newest);
         }
     }
@@ -319,7 +286,7 @@ impl SnapshotBuffer {
 
     /// All of a tick's packets came: what was in none of them is unchanged.
     fn confirm(&mut self, tick: Tick, deferred: &Deferred) {
-        for remote in self.slots.iter_mut().flatten() {
+        for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
             if !deferred.contains(remote.id.slot)
                 && let Some(newest) = remote.versions.back_mut()
                 && !newest.tick.is_after(tick)
@@ -335,7 +302,8 @@ fn report(tick: Tick, updates: Vec<Update>) -> MismatchReport {
     let entities = updates.into_iter().take(REPORTED_ENTITIES).map(|update| ReportedEntity {
         slot: update.slot,
         generation: update.generation,
-        version: update.version.0,
+        own: update.audience == Audience::Owner,
+        tick: tick.0,
         fields: update.fields,
     });
     MismatchReport { tick: tick.0, entities: entities.collect() }
@@ -346,43 +314,30 @@ fn is_newer(generation: u16, other: u16) -> bool {
     generation.wrapping_sub(other) as i16 > 0
 }
 
-impl Update {
-    fn hash_part(&self, schema: &Schema) -> u32 {
-        let audience = if self.own { Audience::Owner } else { Audience::Others };
-        let fields = delta::hash(schema.kind(self.kind), audience, &self.fields);
-        hash_part(fields, self.slot, self.version)
-    }
-}
-
 impl Remote {
-    /// Takes over a version told by a packet of `tick`; forgets what the server cannot refer to any more.
+    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to any more.
     fn put(&mut self, update: Update, tick: Tick, newest: bool) {
         if !self.seen.is_after(tick) {
             self.seen = tick;
         }
         if newest && let Some(baseline) = update.baseline {
+            // The older of two baselines may be of so many ticks before.
+            let kept = baseline.back(GAP);
             let shown = tick.back(INTERPOLATION_TICKS);
             while self
                 .versions
                 .get(1)
-                .is_some_and(|next| !next.tick.is_after(baseline) && shown.is_after(next.tick))
+                .is_some_and(|next| !next.tick.is_after(kept) && shown.is_after(next.tick))
             {
                 self.versions.pop_front();
             }
         }
-        let place = self.versions.iter().rposition(|held| !held.tick.is_after(update.version));
+        let place = self.versions.iter().rposition(|held| !held.tick.is_after(tick));
         let place = place.map_or(0, |at| at + 1);
-        match place.checked_sub(1).map(|at| &mut self.versions[at]).filter(|held| held.tick == update.version)
-        {
-            Some(held) => {
-                held.until = held.until.later(tick);
-                // Verified anew, which mends a copy that was wrong and not noticed.
-                held.fields = update.fields.into();
-            }
-            None => {
-                let held = Held { tick: update.version, until: tick, fields: update.fields.into() };
-                self.versions.insert(place, held);
-            }
+        match place.checked_sub(1).map(|at| &mut self.versions[at]).filter(|held| held.tick == tick) {
+            // Verified anew, which mends a copy that was wrong and not noticed.
+            Some(held) => held.fields = update.fields.into(),
+            None => self.versions.insert(place, Held { tick, until: tick, fields: update.fields.into() }),
         }
         if self.versions.len() > CLIENT_VERSIONS {
             self.versions.pop_front();

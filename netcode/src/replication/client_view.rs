@@ -1,24 +1,23 @@
 //! What one client holds of the world, as far as the server knows, and what to send it next.
 //!
-//! Per entity: the version it acknowledged, and a priority that grows each tick until the entity is sent.
-//! Per packet in flight: which versions it carried. Beside that only which removals are not acknowledged.
+//! Per block of 64 slots: which the client holds as of which ticks ([`BlockView`]). Per packet in flight: which slots of
+//! which blocks it carried. Beside that only which removals are not acknowledged. So a client costs by the block, not by
+//! the entity.
 //!
 //! ```text
 //! plan (who is due, who fits the budget) -> write_packet, once per datagram -> acked
 //! ```
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use super::NetId;
-use super::encode_cache::{BitRange, EncodeCache};
-use super::snapshot::{Base, Deferred, Feedback, SLOT_BITS, SnapshotHeader, combine, hash_part};
-use super::state_ring::StateRing;
-use crate::bits::{BitWriter, golomb_bits};
-use crate::limits::{
-    ACK_WINDOW, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_BYTES,
-    SNAPSHOT_PACKETS,
-};
+use super::block_view::BlockView;
+use super::budget::{self, Choice};
+use super::snapshot::{Deferred, UnitHeader};
+use super::state_ring::{Block, StateRing};
+use super::unit::{Base, Place, bit_of, block_of, slots_of};
+use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
+use crate::limits::{REMOVALS, RING_TICKS, SNAPSHOT_BYTES, UNIT_BYTES};
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -29,50 +28,46 @@ pub struct Shared<'a> {
     pub schema: &'a Schema,
     /// The world's copies, the newest being the tick to send.
     pub ring: &'a StateRing,
-    /// The bits encoded so far in this tick.
-    pub cache: &'a mut EncodeCache,
+    /// The units encoded so far in this tick.
+    pub cache: &'a mut UnitCache,
 }
 
-/// A relevant entity and how fast its priority grows per tick (1 or more).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its slot.
-    pub slot: u16,
-    /// Growth of its priority per tick.
-    pub weight: u32,
+/// What a client may see in this tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Its own entity.
+    pub own: Option<NetId>,
+    /// Its team; 0 for none.
+    pub team: u8,
+    /// Per block the slots that are relevant to it.
+    pub masks: &'a [u64],
+    /// By slot how fast its priority grows per tick (1 or more); `None` where all are alike, which lets clients share.
+    pub weights: Option<&'a [u32]>,
+    /// Most bytes of the tick's snapshot.
+    pub budget: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Tracked {
-    generation: u16,
-    /// The client may hold the entity: something of it was sent, and no removal acknowledged since.
-    known: bool,
-    /// Tick at which it last became relevant: what was acknowledged before does not count.
-    entered: Tick,
-    acked: Option<Tick>,
-    priority: u32,
-    /// Tick at which it was relevant last.
-    relevant_at: Option<Tick>,
+/// A block unit that is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DueUnit {
+    pub key: UnitKey,
+    pub unit: Unit,
+}
+
+/// Own copy: as of which ticks the client holds it, newest first, and which of them may still be built upon.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnView {
+    pub id: Option<NetId>,
+    pub acked: VecDeque<Tick>,
 }
 
 #[derive(Debug, Default)]
-struct SentState {
-    sequence: Sequence,
-    tick: Tick,
-    versions: Vec<(NetId, Tick)>,
-    removals: Vec<NetId>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    id: NetId,
-    priority: u32,
-    base: Option<Tick>,
-    version: Tick,
-    /// Hash of the fields that the client sees.
-    hash: u64,
-    bits: BitRange,
-    own: bool,
+pub(super) struct SentState {
+    pub sequence: Sequence,
+    pub tick: Tick,
+    pub own: bool,
+    pub parts: Vec<(u16, u64)>,
+    pub removals: Vec<NetId>,
 }
 
 /// Sizes of the snapshots written so far.
@@ -90,21 +85,29 @@ pub struct ViewStats {
     pub bits: u64,
 }
 
+/// Fewer entities of one block that are due than this go into the loose stream, where clients see different things.
+const SHARED_FROM: u32 = 8;
+
 /// One client's view of the world.
 #[derive(Debug, Default)]
 pub struct ClientView {
-    tracked: Vec<Tracked>,
-    in_flight: VecDeque<SentState>,
+    pub(super) blocks: Vec<BlockView>,
+    pub(super) in_flight: VecDeque<SentState>,
     /// Entities that the client must be told are gone, and since when; told in turn until acknowledged.
-    removals: VecDeque<(NetId, Tick)>,
-    own: Option<NetId>,
-    due: Vec<Due>,
-    /// Of `due`, how many are written.
-    written: usize,
-    next_index: u8,
-    deferred: Deferred,
-    body: BitWriter,
-    stats: ViewStats,
+    pub(super) removals: VecDeque<(NetId, Tick)>,
+    pub(super) own: OwnView,
+    /// Whether this client's units are likely to be some other's too.
+    pub(super) shares: bool,
+    pub(super) units: Vec<DueUnit>,
+    pub(super) loose: Vec<LooseItem>,
+    pub(super) choice: Choice,
+    /// Of `units` and `loose`, how many are written.
+    pub(super) written: (usize, usize),
+    pub(super) next_index: u8,
+    pub(super) deferred: Deferred,
+    pub(super) stream: Vec<u8>,
+    pub(super) headers: Vec<UnitHeader>,
+    pub(super) stats: ViewStats,
 }
 
 impl ClientView {
@@ -121,17 +124,23 @@ impl ClientView {
     /// Forgets all acknowledgements: everything is sent whole, because the client's copy is in doubt.
     pub fn reset(&mut self) {
         self.in_flight.clear();
-        self.tracked.iter_mut().for_each(|tracked| tracked.acked = None);
+        self.blocks.iter_mut().for_each(|block| block.unacknowledge(u64::MAX));
+        self.own.acked.clear();
     }
 
-    /// The version of an entity that the client acknowledged.
+    /// The newest tick as of which the client holds an entity as others do.
     pub fn acked(&self, id: NetId) -> Option<Tick> {
-        self.tracked.get(usize::from(id.slot)).filter(|t| t.known && t.generation == id.generation)?.acked
+        self.blocks.get(block_of(id.slot))?.acked(bit_of(id.slot))
+    }
+
+    /// The newest tick as of which the client holds its own entity as its owner.
+    pub fn own_acked(&self) -> Option<Tick> {
+        self.own.acked.front().copied()
     }
 
     /// The client's own entity at the last plan.
     pub fn own(&self) -> Option<NetId> {
-        self.own
+        self.own.id
     }
 
     /// Whether the client leaves so many removals unacknowledged that its session must end.
@@ -141,268 +150,202 @@ impl ClientView {
 
     /// Whether the entity in a slot was relevant at the last plan.
     pub fn was_relevant(&self, slot: u16) -> bool {
-        self.tracked.get(usize::from(slot)).is_some_and(|tracked| tracked.relevant_at.is_some())
+        self.blocks.get(block_of(slot)).is_some_and(|block| block.relevant & bit_of(slot) != 0)
     }
 
-    /// Since which tick an entity has been relevant, if it was at the last plan.
-    pub fn relevant_since(&self, id: NetId) -> Option<Tick> {
-        let tracked = self.tracked.get(usize::from(id.slot))?;
-        (tracked.relevant_at.is_some() && tracked.generation == id.generation).then_some(tracked.entered)
+    /// Takes note of entities that are gone; to be called in every tick in which some are.
+    pub fn note_gone(&mut self, gone: &[NetId], now: Tick) {
+        for id in gone {
+            let bit = bit_of(id.slot);
+            if let Some(block) = self.blocks.get_mut(block_of(id.slot)) {
+                if block.known & bit != 0 {
+                    self.removals.push_back((*id, now));
+                }
+                block.forget(bit);
+            }
+            forget_in_flight(&mut self.in_flight, block_of(id.slot), bit);
+            if self.own.id == Some(*id) {
+                self.change_own(None);
+            }
+        }
     }
 
-    /// Decides what this tick's snapshot holds: each of `relevant` (by rising slot) that differs from what the
-    /// client acknowledged, the client's `own` first, then by priority, up to `budget` bytes.
-    pub fn plan(
-        &mut self,
-        shared: &mut Shared<'_>,
-        relevant: &[Candidate],
-        own: Option<NetId>,
-        budget: usize,
-    ) {
-        self.tracked.resize(self.tracked.len().max(shared.ring.slots()), Tracked::default());
-        self.change_own(own);
-        self.due.clear();
-        self.written = 0;
-        self.next_index = 0;
-        for candidate in relevant {
-            self.consider(shared, *candidate, own);
+    /// Decides what this tick's snapshot holds: what is relevant and differs from what the client acknowledged, its own
+    /// entity first, then by priority, up to the budget.
+    pub fn plan(&mut self, shared: &mut Shared<'_>, sight: &Sight<'_>) {
+        self.blocks.resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockView::default);
+        self.units.clear();
+        self.loose.clear();
+        (self.written, self.next_index) = ((0, 0), 0);
+        self.shares = sight.weights.is_none();
+        self.change_own(sight.own);
+        self.consider_own(shared);
+        for (at, block) in shared.ring.blocks().iter().enumerate() {
+            let relevant = sight.masks.get(at).copied().unwrap_or(0) & block.live;
+            if relevant != self.blocks[at].relevant {
+                self.change_sight(shared.ring, at, relevant);
+            }
+            if relevant != 0 {
+                self.consider(shared, (at, block), sight);
+            }
         }
-        self.drop_irrelevant(shared.ring.tick());
-        self.fit(budget.min(SNAPSHOT_BYTES) * 8);
-        if let Some(own) = self.due.iter().position(|due| due.own) {
-            self.due[..=own].rotate_right(1);
-        }
+        self.fit(shared, sight);
         self.stats.ticks += 1;
-        self.stats.relevant += relevant.len() as u64;
     }
 
-    /// What the client held as a stranger's it cannot build upon as its own, nor the other way round.
     fn change_own(&mut self, own: Option<NetId>) {
-        if self.own == own {
-            return;
+        if self.own.id != own {
+            self.own = OwnView { id: own, acked: VecDeque::new() };
+            self.in_flight.iter_mut().for_each(|sent| sent.own = false);
         }
-        for id in self.own.into_iter().chain(own) {
-            if let Some(tracked) = self.tracked.get_mut(usize::from(id.slot)) {
-                tracked.acked = None;
-            }
-        }
-        self.in_flight.clear();
-        self.own = own;
     }
 
-    fn consider(&mut self, shared: &mut Shared<'_>, candidate: Candidate, own: Option<NetId>) {
-        let Some(entry) = shared.ring.entry(candidate.slot) else { return };
-        let tracked = &mut self.tracked[usize::from(candidate.slot)];
-        let now = shared.ring.tick();
-        if tracked.relevant_at.is_none() || tracked.generation != entry.id.generation {
-            if tracked.known {
-                let old = NetId { slot: candidate.slot, generation: tracked.generation };
-                self.removals.push_back((old, now));
+    fn consider_own(&mut self, shared: &Shared<'_>) {
+        let Some(entry) = self.own.id.and_then(|id| shared.ring.entry(id.slot)) else { return };
+        let slot = entry.id.slot;
+        let changed = shared.ring.blocks()[block_of(slot)].changed(slot, Audience::Owner);
+        let acked = self.own.acked.front().copied();
+        if acked.is_some_and(|acked| !changed.is_after(acked)) {
+            return;
+        }
+        let base = acked.filter(|tick| entry.at(*tick).is_some()).map(|tick| {
+            let gap = |older: &&Tick| (2..=super::unit::GAP as i32).contains(&tick.distance(**older));
+            let older = self.own.acked.iter().find(gap).copied();
+            Base { tick, older: older.filter(|older| entry.at(*older).is_some()) }
+        });
+        let place = Place { slot, base };
+        self.loose.push(LooseItem { place, audience: Audience::Owner });
+    }
+
+    /// What comes into sight is sent whole, what leaves it is to be removed.
+    fn change_sight(&mut self, ring: &StateRing, at: usize, relevant: u64) {
+        let (now, block) = (ring.tick(), &mut self.blocks[at]);
+        let left = block.relevant & !relevant;
+        for slot in slots_of(at, left & block.known) {
+            if let Some(entry) = ring.entry(slot) {
+                self.removals.push_back((entry.id, now));
             }
+        }
+        block.forget(left);
+        if left != 0 {
+            forget_in_flight(&mut self.in_flight, at, left);
+        }
+        for slot in slots_of(at, relevant & !block.relevant) {
             // Back before its removal was acknowledged: the client may hold it still.
-            let known = self.removals.iter().any(|(id, _)| *id == entry.id);
+            let Some(entry) = ring.entry(slot) else { continue };
+            let before = self.removals.len();
             self.removals.retain(|(id, _)| *id != entry.id);
-            *tracked = Tracked { generation: entry.id.generation, entered: now, known, ..Tracked::default() };
+            if self.removals.len() != before {
+                block.known |= bit_of(slot);
+            }
         }
-        tracked.relevant_at = Some(now);
-        if tracked.acked == Some(entry.current().tick) {
-            tracked.priority = 0;
-            return;
-        }
-        tracked.priority = tracked.priority.saturating_add(candidate.weight);
-        let own = own == Some(entry.id);
-        let audience = if own { Audience::Owner } else { Audience::Others };
-        let (bits, base) = shared.cache.encode(shared.schema, shared.ring, entry, tracked.acked, audience);
-        let (version, hash) = (entry.current().tick, entry.current().hashes[audience as usize]);
-        let priority = tracked.priority;
-        self.due.push(Due { id: entry.id, priority, base, version, hash, bits, own });
+        block.relevant = relevant;
     }
 
-    /// What was relevant before and is not any more leaves the client's world.
-    fn drop_irrelevant(&mut self, now: Tick) {
-        for (slot, tracked) in self.tracked.iter_mut().enumerate() {
-            if tracked.relevant_at.is_none_or(|at| at == now) {
+    /// What of a block is due, and on which baselines.
+    fn consider(&mut self, shared: &mut Shared<'_>, (at, block): (usize, &Block), sight: &Sight<'_>) {
+        let now = shared.ring.tick();
+        let view = &mut self.blocks[at];
+        self.stats.relevant += u64::from(view.relevant.count_ones());
+        let team = if shared.schema.has_teams() { block.of_team(sight.team) } else { 0 };
+        let turned = (view.team ^ team) & view.relevant;
+        if turned != 0 {
+            // A copy for others is no baseline for the team's, nor the other way round.
+            view.unacknowledge(turned);
+            forget_in_flight(&mut self.in_flight, at, turned);
+        }
+        view.team = team;
+        let (mut left, mut unchanged) = (view.relevant, 0);
+        let mut due = [(None, 0u64); 12];
+        let mut count = 0;
+        for (lane, held) in view.lanes().iter().enumerate() {
+            let taken = left & held.mask;
+            if taken == 0 {
                 continue;
             }
-            if tracked.known {
-                self.removals.push_back((NetId { slot: slot as u16, generation: tracked.generation }, now));
+            left &= !taken;
+            let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
+            unchanged |= taken & !changed;
+            if now.distance(held.tick) > RING_TICKS as i32 {
+                let kept = |slot: &u16| shared.ring.entry(*slot).is_some_and(|e| e.at(held.tick).is_some());
+                let lost = slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
+                changed &= !lost;
+                left |= lost;
             }
-            *tracked = Tracked::default();
+            if changed != 0 {
+                due[count] = (Some(view.base(lane, changed, now)), changed);
+                count += 1;
+            }
+        }
+        if unchanged != 0 {
+            view.promote(unchanged);
+        }
+        for (base, mask) in due[..count].iter().copied().chain((left != 0).then_some((None, left))) {
+            self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
         }
     }
 
-    /// Keeps what fits into `budget` bits, by priority; the rest is deferred.
-    fn fit(&mut self, budget: usize) {
-        self.deferred = Deferred::None;
-        let need: usize = self.due.iter().map(Due::cost).sum();
-        if need <= budget {
+    fn add(&mut self, shared: &mut Shared<'_>, key: UnitKey) {
+        if !self.shares && key.mask.count_ones() < SHARED_FROM {
+            return self.add_loose(key);
+        }
+        let unit = shared.cache.unit(shared.schema, shared.ring, &key);
+        if unit.len as usize > UNIT_BYTES && key.mask.count_ones() > 1 {
+            let half = lower_half(key.mask);
+            for mask in [half, key.mask & !half] {
+                self.add(shared, UnitKey { mask, team: key.team & mask, ..key });
+            }
             return;
         }
-        self.due.sort_unstable_by_key(|due| (!due.own, Reverse(due.priority), due.id.slot));
-        let (tracked, mut slots, mut left, mut others) = (&self.tracked, Vec::new(), budget, 0);
-        let before = self.due.len();
-        self.due.retain(|due| {
-            // The most urgent goes even where it alone is more than the budget: nothing waits for ever.
-            others += usize::from(!due.own);
-            let fits = due.own || others == 1 || due.cost() <= left;
-            if fits {
-                left = left.saturating_sub(due.cost());
-            } else if tracked[usize::from(due.id.slot)].known {
-                slots.push(due.id.slot);
-            }
-            fits
-        });
-        self.stats.deferred += (before - self.due.len()) as u64;
-        self.due.sort_unstable_by_key(|due| due.id.slot);
-        slots.sort_unstable();
+        self.units.push(DueUnit { key, unit });
+    }
+
+    fn add_loose(&mut self, key: UnitKey) {
+        let audience = |slot| if key.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others };
+        let items = slots_of(usize::from(key.block), key.mask)
+            .map(|slot| LooseItem { place: Place { slot, base: key.base }, audience: audience(slot) });
+        self.loose.extend(items);
+    }
+
+    /// Keeps what fits into the budget, by priority; the rest is deferred.
+    fn fit(&mut self, shared: &Shared<'_>, sight: &Sight<'_>) {
+        let budget = sight.budget.min(SNAPSHOT_BYTES);
+        self.deferred = Deferred::None;
+        if budget::need(&self.units, &self.loose, &self.choice) <= budget {
+            return self.order_loose();
+        }
+        let mut choice = std::mem::take(&mut self.choice);
+        choice.choose((&mut self.units, &mut self.loose), &mut self.blocks, shared, sight, budget);
+        let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
+        let slots: Vec<u16> = choice.deferred().filter(known).collect();
+        self.stats.deferred += choice.deferred().count() as u64;
         self.deferred = Deferred::of(slots);
+        self.choice = choice;
+        self.order_loose();
     }
 
-    /// Writes the next packet of the planned snapshot behind what `writer` holds. Returns whether another
-    /// must follow.
-    pub fn write_packet(
-        &mut self,
-        shared: &mut Shared<'_>,
-        sequence: Sequence,
-        feedback: Feedback,
-        writer: &mut BitWriter,
-    ) -> bool {
-        let start = writer.bit_len();
-        let mut sent = self.recycle(sequence, shared.ring.tick());
-        let mut header = self.header(shared, feedback);
-        sent.removals.extend_from_slice(&header.removals);
-        let room = (PAYLOAD_BYTES * 8).saturating_sub(start + header_bits(&header));
-        let hash = self.write_body(shared, &mut header, &mut sent, room);
-        self.next_index += 1;
-        header.last = self.written == self.due.len();
-        header.write(writer);
-        let bits = self.body.bit_len();
-        self.body.pad_to_byte();
-        writer.append(self.body.bytes(), 0, bits);
-        writer.write(hash, 16);
-        self.stats.updates += sent.versions.len() as u64;
-        self.stats.bits += (writer.bit_len() - start) as u64;
-        self.in_flight.push_back(sent);
-        !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
-    }
-
-    /// A record for the next packet, with the memory of one whose fate is long known.
-    fn recycle(&mut self, sequence: Sequence, tick: Tick) -> SentState {
-        let mut sent = SentState::default();
-        while self.in_flight.front().is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence) {
-            sent = self.in_flight.pop_front().unwrap_or_default();
+    /// The own entity, then the others by rising slot.
+    fn order_loose(&mut self) {
+        let own = self.loose.first().is_some_and(|item| item.audience == Audience::Owner);
+        let others = &mut self.loose[usize::from(own)..];
+        if !others.is_sorted_by_key(|item| item.place.slot) {
+            others.sort_unstable_by_key(|item| item.place.slot);
         }
-        sent.versions.clear();
-        sent.removals.clear();
-        SentState { sequence, tick, ..sent }
-    }
-
-    fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
-        let first = self.next_index == 0;
-        let tick = shared.ring.tick();
-        let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
-        let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
-        self.removals.rotate_left(told);
-        if first {
-            self.defer_untold(told);
-        }
-        let left = &self.due[self.written..];
-        let newest = left.iter().filter_map(|due| due.base).reduce(Tick::later);
-        SnapshotHeader {
-            tick,
-            index: self.next_index,
-            last: false,
-            feedback,
-            removals,
-            deferred: if first { std::mem::take(&mut self.deferred) } else { Deferred::None },
-            common_baseline: newest.unwrap_or(tick),
-            has_own: left.first().is_some_and(|due| due.own),
-            others: 0,
-        }
-    }
-
-    /// The absence of what left the client's sight says nothing until the client was told so; the removals told in
-    /// this packet are the last of the queue.
-    fn defer_untold(&mut self, told: usize) {
-        let untold = self.removals.len() - told;
-        let mut slots = match std::mem::take(&mut self.deferred) {
-            _ if untold > DEFERRED_PER_PACKET => return self.deferred = Deferred::Any,
-            Deferred::Any => return self.deferred = Deferred::Any,
-            Deferred::None => Vec::new(),
-            Deferred::These(slots) => slots,
-        };
-        slots.extend(self.removals.iter().take(untold).map(|(id, _)| id.slot));
-        slots.sort_unstable();
-        slots.dedup();
-        self.deferred = Deferred::of(slots);
-    }
-
-    /// Writes entities into `body` until `room` bits are full; returns the hash over them.
-    fn write_body(
-        &mut self,
-        shared: &Shared<'_>,
-        header: &mut SnapshotHeader,
-        sent: &mut SentState,
-        room: usize,
-    ) -> u32 {
-        self.body.clear();
-        let (ticks, mut next_slot, mut parts) = ((header.tick, header.common_baseline), 0u16, 0u32);
-        while let Some(due) = self.due.get(self.written).copied() {
-            let base = due.base.map_or(Base::Whole, Base::Version);
-            let place = if due.own { SLOT_BITS } else { golomb_bits(u32::from(due.id.slot - next_slot), 0) };
-            if self.body.bit_len() + due.bits.len + (place + base.bits(ticks)) as usize > room {
-                header.has_own &= !due.own;
-                break;
-            }
-            if due.own {
-                self.body.write(u32::from(due.id.slot), SLOT_BITS);
-            } else {
-                self.body.write_golomb(u32::from(due.id.slot - next_slot), 0);
-                next_slot = due.id.slot + 1;
-                header.others += 1;
-            }
-            base.write(&mut self.body, ticks);
-            self.body.append(shared.cache.bytes(), due.bits.start, due.bits.len);
-            parts = parts.wrapping_add(self.note_sent(&due, sent));
-            self.written += 1;
-        }
-        combine([parts].into_iter())
-    }
-
-    fn note_sent(&mut self, due: &Due, sent: &mut SentState) -> u32 {
-        let tracked = &mut self.tracked[usize::from(due.id.slot)];
-        tracked.known = true;
-        tracked.priority = 0;
-        sent.versions.push((due.id, due.version));
-        hash_part(due.hash, due.id.slot, due.version)
-    }
-
-    /// The client took over all that this packet carried.
-    pub fn packet_acked(&mut self, sequence: Sequence) {
-        let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else { return };
-        let sent = &mut self.in_flight[at];
-        for (id, version) in sent.versions.drain(..) {
-            let tracked = &mut self.tracked[usize::from(id.slot)];
-            let current = tracked.generation == id.generation && !tracked.entered.is_after(sent.tick);
-            if current && tracked.known {
-                tracked.acked = Some(tracked.acked.map_or(version, |acked| acked.later(version)));
-            }
-        }
-        let (tick, removals) = (sent.tick, std::mem::take(&mut sent.removals));
-        self.removals.retain(|(id, since)| since.is_after(tick) || !removals.contains(id));
     }
 }
 
-impl Due {
-    /// About the bits that the entity takes in a packet, with its place and baseline.
-    fn cost(&self) -> usize {
-        self.bits.len + if self.own { SLOT_BITS as usize + 2 } else { 4 }
-    }
+/// What packets carried of these slots says nothing any more when it is acknowledged.
+fn forget_in_flight(in_flight: &mut VecDeque<SentState>, block: usize, mask: u64) {
+    let parts = in_flight.iter_mut().flat_map(|sent| &mut sent.parts);
+    parts.filter(|part| usize::from(part.0) == block).for_each(|part| part.1 &= !mask);
 }
 
-/// Bits of a header once its count of entities is known (at most 24 more than for none), and of the hash.
-fn header_bits(header: &SnapshotHeader) -> usize {
-    let mut writer = BitWriter::new();
-    header.write(&mut writer);
-    writer.bit_len() + 24 + 16
+/// The lower half of the bits that are set.
+fn lower_half(mask: u64) -> u64 {
+    let (mut half, mut left) = (0, mask);
+    for _ in 0..mask.count_ones() / 2 {
+        half |= left & left.wrapping_neg();
+        left &= left - 1;
+    }
+    half
 }

@@ -1,16 +1,22 @@
 //! State replication, server side: one ring of quantised world copies, shared encoding, a view per client.
 //!
 //! ```text
-//! capture -> state_ring (versions) -> client_view (what is due, baselines) -> encode_cache (bits, once)
-//!         -> snapshot (packet layout)
+//! capture -> state_ring (versions) -> client_view, block_view (what is due, on which baselines)
+//!         -> unit_cache (bytes, once) <- unit (streams) <- entity (foresight, residuals)
+//!         -> view_packets -> snapshot (packet layout)
 //! ```
 //! The client's half is [`crate::client::snapshot_buffer`].
 
+pub mod block_view;
+mod budget;
 pub mod client_view;
-pub mod delta;
-pub mod encode_cache;
+pub mod entity;
+pub mod quaternion;
 pub mod snapshot;
 pub mod state_ring;
+pub mod unit;
+pub mod unit_cache;
+mod view_packets;
 
 use std::fmt;
 
@@ -21,6 +27,21 @@ pub struct NetId {
     pub slot: u16,
     /// Counts the entities that had this place; wraps.
     pub generation: u16,
+}
+
+impl NetId {
+    /// Bits of [`Self::to_bits`].
+    pub const BITS: u32 = 30;
+
+    /// As a number, for fields that refer to entities: the slot in the low 14 bits, the generation above.
+    pub fn to_bits(self) -> u32 {
+        u32::from(self.slot) | u32::from(self.generation) << 14
+    }
+
+    /// The inverse of [`Self::to_bits`].
+    pub fn from_bits(bits: u32) -> Self {
+        Self { slot: (bits & 0x3fff) as u16, generation: (bits >> 14) as u16 }
+    }
 }
 
 impl fmt::Display for NetId {

@@ -4,18 +4,19 @@
 //! tick:32  index:4  last:1  [ feedback ]                     feedback in the packet of index 0
 //! removals: golomb(count, 0) { slot:14 generation:16 }
 //! deferred: mode:2 [ count:7 { slot:14 } ]                   0 none, 1 these, 2 any
-//! golomb(tick - common baseline, 4)
-//! has-own:1  golomb(others, 5)
-//! [ own: slot:14 entity ]  { golomb(gap, 0) entity }         others by rising slot
-//! entity: 0 | 10 golomb(tick - baseline, 4) | 11, then its bits (common baseline | another | whole)
-//! hash:16                                                    over the entities' visible fields
+//! loose: golomb(entities, 2) [ has-own:1  golomb(bytes, 6) ]
+//! units: golomb(count, 2) { golomb(block - the last one's, 0)  golomb(age, 1)  [ golomb(gap, 0) ]  golomb(bytes, 6) }
+//! zeros to the byte, the bytes of the loose stream, those of the units; hash:16
 //! ```
-//! Absence from all packets of a tick means "as you acknowledged it", unless the entity is named as deferred.
+//! The ages are of a unit's baseline, 0 where its entities are whole; `gap` is by how much the second one is older, 0
+//! for none. [`super::unit`] has the streams. The hash is over all entities' visible fields. Absence from all packets of
+//! a tick means "as you acknowledged it", unless the entity is named as deferred.
 
 use super::NetId;
+use super::unit::{Base, GAP, ages, base_of};
 use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
-use crate::limits::{DEFERRED_PER_PACKET, REMOVALS_PER_PACKET};
+use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
 use crate::tick::Tick;
 
 /// Bits of a slot on the wire.
@@ -116,12 +117,62 @@ pub struct SnapshotHeader {
     pub removals: Vec<NetId>,
     /// Which absences say nothing, by rising slot; in the packet of index 0.
     pub deferred: Deferred,
-    /// The baseline that most entities of the packet share.
-    pub common_baseline: Tick,
-    /// Whether the receiver's own entity comes first.
+    /// Entities of the loose stream.
+    pub loose: u32,
+    /// Whether its first is the receiver's own.
     pub has_own: bool,
-    /// How many others follow.
-    pub others: u32,
+    /// Bytes of the loose stream.
+    pub loose_bytes: u32,
+    /// The block units, by rising block.
+    pub units: Vec<UnitHeader>,
+}
+
+/// Where a block unit stands in a packet, and what it builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitHeader {
+    /// Its block.
+    pub block: u16,
+    /// What it builds on.
+    pub base: Option<Base>,
+    /// Its bytes.
+    pub bytes: u32,
+}
+
+impl UnitHeader {
+    /// Bits that it takes after a unit of block `before`.
+    pub fn bits(&self, now: Tick, before: u16) -> usize {
+        let mut bits = golomb_bits(u32::from(self.block - before), 0) + golomb_bits(self.bytes, 6);
+        let (age, gap) = self.base.map_or((0, 0), |base| ages(now, base));
+        bits += golomb_bits(age, 1);
+        if age > 0 {
+            bits += golomb_bits(gap, 0);
+        }
+        bits as usize
+    }
+
+    fn write(&self, writer: &mut BitWriter, now: Tick, before: u16) {
+        writer.write_golomb(u32::from(self.block - before), 0);
+        let (age, gap) = self.base.map_or((0, 0), |base| ages(now, base));
+        writer.write_golomb(age, 1);
+        if age > 0 {
+            writer.write_golomb(gap, 0);
+        }
+        writer.write_golomb(self.bytes, 6);
+    }
+
+    fn read(reader: &mut BitReader<'_>, now: Tick, before: u16) -> Result<Self, WireError> {
+        let block = u32::from(before).saturating_add(reader.read_golomb(0)?);
+        if block >= BLOCKS as u32 {
+            return Err(WireError::Malformed("block out of range"));
+        }
+        let age = reader.read_golomb(1)?;
+        let gap = if age > 0 { reader.read_golomb(0)? } else { 0 };
+        if age > i32::MAX as u32 / 2 || gap > GAP {
+            return Err(WireError::Malformed("baseline out of range"));
+        }
+        let base = (age > 0).then(|| base_of(now, age, gap));
+        Ok(Self { block: block as u16, base, bytes: reader.read_golomb(6)? })
+    }
 }
 
 impl SnapshotHeader {
@@ -139,9 +190,17 @@ impl SnapshotHeader {
             writer.write(u32::from(id.generation), 16);
         }
         self.write_deferred(writer);
-        writer.write_golomb(self.tick.distance(self.common_baseline) as u32, 4);
-        writer.write_flag(self.has_own);
-        writer.write_golomb(self.others, 5);
+        writer.write_golomb(self.loose, 2);
+        if self.loose > 0 {
+            writer.write_flag(self.has_own);
+            writer.write_golomb(self.loose_bytes, 6);
+        }
+        writer.write_golomb(self.units.len() as u32, 2);
+        let mut before = 0;
+        for unit in &self.units {
+            unit.write(writer, self.tick, before);
+            before = unit.block;
+        }
     }
 
     fn write_deferred(&self, writer: &mut BitWriter) {
@@ -164,11 +223,29 @@ impl SnapshotHeader {
         let feedback = if index == 0 { Feedback::read(reader)? } else { Feedback::default() };
         let removals = read_removals(reader)?;
         let deferred = read_deferred(reader)?;
-        let common_baseline = tick.back(reader.read_golomb(4)?);
-        let has_own = reader.read_flag()?;
-        let others = reader.read_golomb(5)?;
-        Ok(Self { tick, index, last, feedback, removals, deferred, common_baseline, has_own, others })
+        let loose = reader.read_golomb(2)?;
+        let (has_own, loose_bytes) = match loose {
+            0 => (false, 0),
+            _ => (reader.read_flag()?, reader.read_golomb(6)?),
+        };
+        let units = read_units(reader, tick)?;
+        Ok(Self { tick, index, last, feedback, removals, deferred, loose, has_own, loose_bytes, units })
     }
+}
+
+fn read_units(reader: &mut BitReader<'_>, now: Tick) -> Result<Vec<UnitHeader>, WireError> {
+    let count = reader.read_golomb(2)? as usize;
+    // Each takes several bits of the packet.
+    if count > PAYLOAD_BYTES {
+        return Err(WireError::Malformed("too many units"));
+    }
+    let (mut units, mut before) = (Vec::new(), 0);
+    for _ in 0..count {
+        let unit = UnitHeader::read(reader, now, before)?;
+        before = unit.block;
+        units.push(unit);
+    }
+    Ok(units)
 }
 
 fn read_removals(reader: &mut BitReader<'_>) -> Result<Vec<NetId>, WireError> {
@@ -201,61 +278,16 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
     }
 }
 
-/// Which state an entity's bits build on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
-    /// The version of this tick.
-    Version(Tick),
-    /// None: the bits are whole.
-    Whole,
-}
-
-impl Base {
-    /// Bits that the choice takes.
-    pub fn bits(self, (tick, common): (Tick, Tick)) -> u32 {
-        match self {
-            Self::Version(version) if version == common => 1,
-            Self::Version(version) => 2 + golomb_bits(tick.distance(version) as u32, 4),
-            Self::Whole => 2,
-        }
-    }
-
-    /// Writes the choice.
-    pub fn write(self, writer: &mut BitWriter, header: (Tick, Tick)) {
-        let (tick, common) = header;
-        match self {
-            Self::Version(version) if version == common => writer.write_flag(false),
-            Self::Version(version) => {
-                writer.write(0b01, 2);
-                writer.write_golomb(tick.distance(version) as u32, 4);
-            }
-            Self::Whole => writer.write(0b11, 2),
-        }
-    }
-
-    /// Reads the choice.
-    pub fn read(reader: &mut BitReader<'_>, header: (Tick, Tick)) -> Result<Self, WireError> {
-        let (tick, common) = header;
-        if !reader.read_flag()? {
-            return Ok(Self::Version(common));
-        }
-        match reader.read_flag()? {
-            false => Ok(Self::Version(tick.back(reader.read_golomb(4)?))),
-            true => Ok(Self::Whole),
-        }
-    }
-}
-
-/// The part of one entity in a packet's hash: its visible fields, where it stands and which version it is.
-pub fn hash_part(fields: u64, slot: u16, version: Tick) -> u32 {
-    let place = u64::from(slot) << 32 | u64::from(version.0);
+/// The part of one entity in a packet's hash: its visible fields, and which entity it is.
+pub fn hash_part(fields: u64, id: NetId) -> u32 {
+    let place = u64::from(id.slot) << 32 | u64::from(id.generation);
     let mixed = (fields ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     (mixed >> 48) as u32
 }
 
-/// The 16 bits that the parts of all of a packet's entities add up to.
-pub fn combine(parts: impl Iterator<Item = u32>) -> u32 {
-    parts.fold(0u32, u32::wrapping_add) & 0xffff
+/// The 16 bits of a packet's hash, from the sum of its entities' parts.
+pub fn fold(parts: u32) -> u32 {
+    parts & 0xffff
 }
 
 #[cfg(test)]
@@ -271,9 +303,18 @@ mod tests {
             feedback: Feedback { margin: Some(70), late: Some((3, 9)), missing: 200, processing: 4 },
             removals: vec![NetId { slot: 16_383, generation: 65_535 }],
             deferred: Deferred::These(vec![1, 5, 900]),
-            common_baseline: Tick(993),
+            loose: 3,
             has_own: true,
-            others: 77,
+            loose_bytes: 77,
+            units: vec![
+                UnitHeader { block: 0, base: None, bytes: 1_000 },
+                UnitHeader {
+                    block: 9,
+                    base: Some(Base { tick: Tick(997), older: Some(Tick(995)) }),
+                    bytes: 90,
+                },
+                UnitHeader { block: 9, base: Some(Base { tick: Tick(3), older: None }), bytes: 0 },
+            ],
         };
         let mut writer = BitWriter::new();
         header.write(&mut writer);
@@ -284,14 +325,12 @@ mod tests {
     }
 
     #[test]
-    fn every_base_returns() {
-        let header = (Tick(100), Tick(95));
-        for base in [Base::Version(Tick(95)), Base::Version(Tick(2)), Base::Whole] {
-            let mut writer = BitWriter::new();
-            base.write(&mut writer, header);
-            assert_eq!(writer.bit_len(), base.bits(header) as usize);
-            writer.pad_to_byte();
-            assert_eq!(Base::read(&mut BitReader::new(writer.bytes()), header), Ok(base));
+    fn a_units_header_takes_the_bits_that_it_says() {
+        for (age, gap, bytes) in [(0, 0, 5), (1, 0, 63), (1, 2, 64), (40, 15, 900)] {
+            let base = (age > 0).then(|| base_of(Tick(100), age, gap));
+            let (unit, mut writer) = (UnitHeader { block: 7, base, bytes }, BitWriter::new());
+            unit.write(&mut writer, Tick(100), 4);
+            assert_eq!(writer.bit_len(), unit.bits(Tick(100), 4));
         }
     }
 }

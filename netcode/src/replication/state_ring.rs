@@ -2,15 +2,17 @@
 //!
 //! One store for delta baselines, state hashes and keyframes. A *version* is an entity's
 //! state named by the tick of its last change. It stays while it is current, whatever its age, and for
-//! [`RING_TICKS`] after it was superseded.
+//! [`RING_TICKS`] after it was superseded. Entities are kept in blocks of 64 slots, which know when each of theirs last
+//! changed for whom.
 
 use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{NetId, delta};
+use super::unit::{BLOCK, bit_of, block_of};
+use super::{NetId, entity};
 use crate::limits::{ENTITIES, RING_TICKS};
-use crate::schema::{Audience, KindId, Schema};
+use crate::schema::{Audience, KindId, KindInfo, Schema, Visibility};
 use crate::session::ClientId;
 use crate::tick::Tick;
 
@@ -22,7 +24,20 @@ pub struct Version {
     /// Quantised fields in the order of the kind.
     pub fields: Box<[u32]>,
     /// Hash of the fields that each [`Audience`] sees.
-    pub hashes: [u64; 3],
+    pub hashes: [u64; 4],
+}
+
+/// What an entity is, beside its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// Its identity.
+    pub id: NetId,
+    /// Its kind.
+    pub kind: KindId,
+    /// Who owns it.
+    pub owner: Option<ClientId>,
+    /// The team whose clients see its team's fields; 0 for none.
+    pub team: u8,
 }
 
 /// A live entity and its versions.
@@ -54,10 +69,40 @@ impl Entry {
     pub fn versions(&self) -> usize {
         self.versions.len()
     }
+}
 
-    /// The version of exactly that tick, if it is still kept.
-    pub fn version(&self, tick: Tick) -> Option<&Version> {
-        self.at(tick).filter(|v| v.tick == tick)
+/// Audiences that clients belong to: all but the server's.
+const CLIENTS: usize = 3;
+
+/// What is known of 64 slots at once.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Which slots have an entity that clients may see anything of.
+    pub live: u64,
+    /// Tick of the last change of anything that each audience sees.
+    changed: [[Tick; BLOCK]; CLIENTS],
+    teams: [u8; BLOCK],
+}
+
+impl Block {
+    fn new() -> Self {
+        Self { live: 0, changed: [[Tick(0); BLOCK]; CLIENTS], teams: [0; BLOCK] }
+    }
+
+    /// Which slots changed after a tick in what an audience of clients sees; says nothing of slots that are not live.
+    pub fn changed_after(&self, tick: Tick, audience: Audience) -> u64 {
+        let changed = &self.changed[audience as usize];
+        (0..BLOCK).fold(0, |mask, i| mask | u64::from(changed[i].is_after(tick)) << i)
+    }
+
+    /// When a slot last changed in what an audience of clients sees.
+    pub fn changed(&self, slot: u16, audience: Audience) -> Tick {
+        self.changed[audience as usize][usize::from(slot) % BLOCK]
+    }
+
+    /// Which slots have an entity of a team, that is not 0.
+    pub fn of_team(&self, team: u8) -> u64 {
+        (0..BLOCK).fold(0, |mask, i| mask | u64::from(team != 0 && self.teams[i] == team) << i) & self.live
     }
 }
 
@@ -65,13 +110,15 @@ impl Entry {
 #[derive(Debug)]
 pub struct StateRing {
     slots: Vec<Option<Entry>>,
+    blocks: Vec<Block>,
+    gone: Vec<NetId>,
     tick: Tick,
 }
 
 impl StateRing {
     /// An empty ring.
     pub fn new() -> Self {
-        Self { slots: Vec::new(), tick: Tick(0) }
+        Self { slots: Vec::new(), blocks: Vec::new(), gone: Vec::new(), tick: Tick(0) }
     }
 
     /// The tick recorded last.
@@ -84,41 +131,56 @@ impl StateRing {
         self.slots.len()
     }
 
+    /// What is known of the slots, 64 at a time.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Entities that went since the tick began.
+    pub fn gone(&self) -> &[NetId] {
+        &self.gone
+    }
+
     /// Starts recording `tick`.
     pub fn begin_tick(&mut self, tick: Tick) {
         self.tick = tick;
+        self.gone.clear();
+    }
+
+    /// Whether an entity's state was recorded, and was this at the last tick: then nothing is to be recorded.
+    pub fn is_known(&self, id: NetId) -> bool {
+        self.entry(id.slot).is_some_and(|entry| entry.id == id)
     }
 
     /// Records an entity's state at the current tick; a new version only if something changed.
-    pub fn record(
-        &mut self,
-        schema: &Schema,
-        (id, kind, owner): (NetId, KindId, Option<ClientId>),
-        fields: &[u32],
-    ) {
+    pub fn record(&mut self, schema: &Schema, nature: Nature, fields: &[u32]) {
+        let Nature { id, kind, owner, team } = nature;
         let at = usize::from(id.slot);
         assert!(at < ENTITIES, "entity slot {at} of {ENTITIES}");
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
-        }
-        let tick = self.tick;
-        let slot = &mut self.slots[at];
-        if slot.as_ref().is_none_or(|entry| entry.id != id) {
-            *slot = Some(Entry { id, kind, owner, versions: VecDeque::new() });
-        }
-        let Some(entry) = slot else { return };
-        entry.owner = owner;
-        if entry.versions.back().is_some_and(|v| *v.fields == *fields) {
-            return;
+            self.blocks.resize_with(block_of(id.slot) + 1, Block::new);
         }
         let info = schema.kind(kind);
-        let hash = |audience| delta::hash(info, audience, fields);
-        let hashes = [hash(Audience::Others), hash(Audience::Owner), hash(Audience::Server)];
-        let mut version = entry.retire(tick).unwrap_or(Version { tick, fields: fields.into(), hashes });
-        version.tick = tick;
-        version.fields.copy_from_slice(fields);
-        version.hashes = hashes;
-        entry.versions.push_back(version);
+        if !self.is_known(id) {
+            if let Some(before) = &self.slots[at] {
+                let before = before.id;
+                self.remove(before);
+            }
+            self.slots[at] = Some(Entry { id, kind, owner, versions: VecDeque::new() });
+            if info.is_visible() {
+                self.blocks[block_of(id.slot)].live |= bit_of(id.slot);
+            }
+        }
+        let (tick, block) = (self.tick, &mut self.blocks[block_of(id.slot)]);
+        block.teams[at % BLOCK] = team;
+        let Some(entry) = &mut self.slots[at] else { return };
+        entry.owner = owner;
+        if let Some(least) = entry.change(info, fields, tick) {
+            for audience in (0..CLIENTS).filter(|audience| least as usize <= *audience) {
+                block.changed[audience][at % BLOCK] = tick;
+            }
+        }
     }
 
     /// Forgets an entity.
@@ -127,6 +189,8 @@ impl StateRing {
             && slot.as_ref().is_some_and(|entry| entry.id == id)
         {
             *slot = None;
+            self.blocks[block_of(id.slot)].live &= !bit_of(id.slot);
+            self.gone.push(id);
         }
     }
 
@@ -161,6 +225,39 @@ impl Default for StateRing {
 }
 
 impl Entry {
+    /// Makes a new version if something changed; returns the most visible of what did.
+    fn change(&mut self, info: &KindInfo, fields: &[u32], tick: Tick) -> Option<Visibility> {
+        let least = match self.versions.back() {
+            None => Visibility::Everyone,
+            Some(before) => {
+                let pairs = before.fields.iter().zip(fields).zip(&info.fields);
+                pairs.filter(|((a, b), _)| a != b).map(|(_, field)| field.visibility).min()?
+            }
+        };
+        let hashes = self.hashes(info, fields, least);
+        let mut version =
+            self.retire(tick).unwrap_or_else(|| Version { tick, fields: fields.into(), hashes });
+        version.tick = tick;
+        version.fields.copy_from_slice(fields);
+        version.hashes = hashes;
+        self.versions.push_back(version);
+        Some(least)
+    }
+
+    /// The hashes of a new version, of which `least` is the most visible that changed: those who do not see it keep
+    /// theirs, and those who see no more than the audience before have the same.
+    fn hashes(&self, info: &KindInfo, fields: &[u32], least: Visibility) -> [u64; 4] {
+        let mut hashes = self.versions.back().map_or([0; 4], |before| before.hashes);
+        let least = least as usize;
+        for audience in &Audience::ALL[least..] {
+            let at = *audience as usize;
+            let sees_more = info.fields.iter().any(|field| field.visibility as usize == at);
+            hashes[at] =
+                if at == least || sees_more { entity::hash(info, *audience, fields) } else { hashes[at - 1] };
+        }
+        hashes
+    }
+
     /// Drops versions that were superseded more than [`RING_TICKS`] ago; returns one for its memory.
     fn retire(&mut self, now: Tick) -> Option<Version> {
         let mut retired = None;
@@ -177,46 +274,72 @@ mod tests {
 
     const ID: NetId = NetId { slot: 3, generation: 1 };
 
+    fn nature(id: NetId) -> Nature {
+        Nature { id, kind: KindId(0), owner: None, team: 0 }
+    }
+
+    fn state(x: u32, dice: u32) -> Vec<u32> {
+        let mut numbers = [0; entity::tests::FIELDS];
+        (numbers[0], numbers[4]) = (x, dice);
+        entity::tests::fitted(&numbers)
+    }
+
     fn record(ring: &mut StateRing, schema: &Schema, tick: u32, x: u32) {
         ring.begin_tick(Tick(tick));
-        ring.record(schema, (ID, KindId(0), None), &[x, 0, 0, 0, 0]);
+        ring.record(schema, nature(ID), &state(x, 0));
+    }
+
+    fn in_force(ring: &StateRing, tick: u32) -> Option<u32> {
+        Some(ring.entry(3)?.at(Tick(tick))?.tick.0)
     }
 
     #[test]
     fn a_version_is_named_by_its_change_and_kept_while_current() {
-        let (schema, mut ring) = (delta::tests::schema(), StateRing::new());
+        let (schema, mut ring) = (entity::tests::schema(), StateRing::new());
         record(&mut ring, &schema, 10, 1);
         for tick in 11..5_000 {
             record(&mut ring, &schema, tick, 1);
         }
-        let entry = ring.entry(3).unwrap();
-        assert_eq!(entry.current().tick, Tick(10));
-        assert!(entry.version(Tick(4_000)).is_none());
+        assert_eq!(ring.entry(3).unwrap().current().tick, Tick(10));
+        assert_eq!((in_force(&ring, 4_000), in_force(&ring, 9)), (Some(10), None));
     }
 
     #[test]
     fn a_superseded_version_stays_for_the_ring_and_then_goes() {
-        let (schema, mut ring) = (delta::tests::schema(), StateRing::new());
+        let (schema, mut ring) = (entity::tests::schema(), StateRing::new());
         record(&mut ring, &schema, 10, 1);
         for tick in 0..=RING_TICKS {
             record(&mut ring, &schema, 1_000 + tick, 2 + tick);
         }
-        assert!(ring.entry(3).unwrap().version(Tick(10)).is_some());
+        assert_eq!(in_force(&ring, 900), Some(10));
         record(&mut ring, &schema, 1_001 + RING_TICKS, 9_000);
-        assert!(ring.entry(3).unwrap().version(Tick(10)).is_none());
-        assert!(ring.entry(3).unwrap().version(Tick(1_000)).is_some());
+        assert_eq!((in_force(&ring, 900), in_force(&ring, 1_000)), (None, Some(1_000)));
     }
 
     #[test]
     fn the_hash_sees_server_fields_and_identity() {
-        let (schema, mut ring) = (delta::tests::schema(), StateRing::new());
+        let (schema, mut ring) = (entity::tests::schema(), StateRing::new());
         record(&mut ring, &schema, 10, 1);
         let before = ring.world_hash();
         ring.begin_tick(Tick(11));
-        ring.record(&schema, (ID, KindId(0), None), &[1, 0, 0, 7, 0]);
+        ring.record(&schema, nature(ID), &state(1, 7));
         assert_ne!(ring.world_hash(), before);
         ring.remove(ID);
-        ring.record(&schema, (NetId { generation: 2, ..ID }, KindId(0), None), &[1, 0, 0, 0, 0]);
+        ring.record(&schema, nature(NetId { generation: 2, ..ID }), &state(1, 0));
         assert_ne!(ring.world_hash(), before);
+        assert_eq!(ring.gone(), [ID]);
+    }
+
+    #[test]
+    fn what_only_the_server_sees_changes_nothing_for_clients() {
+        let (schema, mut ring) = (entity::tests::schema(), StateRing::new());
+        record(&mut ring, &schema, 10, 1);
+        ring.begin_tick(Tick(11));
+        ring.record(&schema, nature(ID), &state(1, 7));
+        assert_eq!(ring.entry(3).unwrap().current().tick, Tick(11));
+        for audience in [Audience::Others, Audience::Team, Audience::Owner] {
+            assert_eq!(ring.blocks()[0].changed(ID.slot, audience), Tick(10));
+        }
+        assert_eq!(ring.blocks()[0].changed_after(Tick(10), Audience::Others) & ring.blocks()[0].live, 0);
     }
 }

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::NetId;
-use super::client_view::{Candidate, ClientView, Shared};
-use super::delta;
-use super::encode_cache::EncodeCache;
+use super::client_view::{ClientView, Shared, Sight};
+use super::entity::tests::{FIELDS, fitted, schema};
 use super::snapshot::Feedback;
-use super::state_ring::StateRing;
+use super::state_ring::{Nature, StateRing};
+use super::unit::bit_of;
+use super::unit_cache::UnitCache;
+use super::{NetId, entity};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
+use crate::coding::Coding;
 use crate::limits::PAYLOAD_BYTES;
 use crate::schema::{Audience, KindId, Schema};
 use crate::sequence::Sequence;
@@ -25,6 +27,8 @@ struct Step {
     despawn: Option<u16>,
     change: Vec<(u16, u8, u32)>,
     hide: u16,
+    /// Of the client.
+    team: u8,
     /// Per packet: 0 lost, 1 to 3 delivered that many ticks later, else at once.
     packets: Vec<u8>,
     ack_lost: bool,
@@ -34,16 +38,18 @@ fn step() -> impl Strategy<Value = Step> {
     (
         any::<bool>(),
         proptest::option::weighted(0.3, 0u16..12),
-        proptest::collection::vec((0u16..12, 0u8..5, any::<u32>()), 0..8),
+        proptest::collection::vec((0u16..12, 0u8..FIELDS as u8, any::<u32>()), 0..8),
         0u16..12,
+        prop_oneof![3 => Just(1u8), 1 => Just(2)],
         proptest::collection::vec(0u8..8, 4),
         proptest::bool::weighted(0.2),
     )
-        .prop_map(|(spawn, despawn, change, hide, packets, ack_lost)| Step {
+        .prop_map(|(spawn, despawn, change, hide, team, packets, ack_lost)| Step {
             spawn,
             despawn,
             change,
             hide,
+            team,
             packets,
             ack_lost,
         })
@@ -53,7 +59,7 @@ struct World {
     schema: Schema,
     ring: StateRing,
     view: ClientView,
-    cache: EncodeCache,
+    cache: UnitCache,
     buffer: SnapshotBuffer,
     live: BTreeMap<u16, (NetId, Vec<u32>)>,
     generations: [u16; 12],
@@ -62,17 +68,23 @@ struct World {
     in_flight: VecDeque<(Tick, Sequence, Vec<u8>)>,
     acks: Vec<Sequence>,
     budget: usize,
+    weights: Option<Vec<u32>>,
 }
 
 const OWNER: ClientId = ClientId(7);
 
 impl World {
     fn new(budget: usize) -> Self {
+        Self::with(budget, Coding::Range, false)
+    }
+
+    fn with(budget: usize, coding: Coding, weighted: bool) -> Self {
         Self {
-            schema: delta::tests::schema(),
+            schema: schema().with_coding(coding),
+            weights: weighted.then(|| (1..13).collect()),
             ring: StateRing::new(),
             view: ClientView::new(),
-            cache: EncodeCache::default(),
+            cache: UnitCache::default(),
             buffer: SnapshotBuffer::new(),
             live: BTreeMap::new(),
             generations: [0; 12],
@@ -85,6 +97,8 @@ impl World {
     }
 
     fn change(&mut self, step: &Step) {
+        self.tick = self.tick.next();
+        self.ring.begin_tick(self.tick);
         if let Some((id, _)) = step.despawn.and_then(|slot| self.live.remove(&slot)) {
             self.generations[usize::from(id.slot)] += 1;
             self.ring.remove(id);
@@ -92,20 +106,21 @@ impl World {
         let free = (0..12).find(|slot| !self.live.contains_key(slot));
         if let Some(slot) = free.filter(|_| step.spawn) {
             let id = NetId { slot, generation: self.generations[usize::from(slot)] };
-            self.live.insert(slot, (id, vec![5; 5]));
+            self.live.insert(slot, (id, fitted(&[5; FIELDS])));
         }
         let kind = self.schema.kind(KindId(0)).clone();
         for (slot, field, value) in &step.change {
             if let Some((_, fields)) = self.live.get_mut(slot) {
-                fields[usize::from(*field)] = value & kind.fields[usize::from(*field)].max();
+                let max = kind.fields[usize::from(*field)].max();
+                fields[usize::from(*field)] = if *value <= max { *value } else { value % (max + 1) };
             }
         }
-        self.tick = self.tick.next();
-        self.ring.begin_tick(self.tick);
         for (id, fields) in self.live.values() {
             let owner = (id.slot == 3).then_some(OWNER);
-            self.ring.record(&self.schema, (*id, KindId(0), owner), fields);
+            let nature = Nature { id: *id, kind: KindId(0), owner, team: 1 + (id.slot % 2) as u8 };
+            self.ring.record(&self.schema, nature, fields);
         }
+        self.view.note_gone(self.ring.gone(), self.tick);
     }
 
     fn own(&self) -> Option<NetId> {
@@ -113,12 +128,13 @@ impl World {
     }
 
     fn send(&mut self, step: &Step) {
-        self.cache.begin_tick(self.ring.slots());
+        self.cache.begin_tick(&self.ring);
         let visible = self.live.keys().filter(|slot| **slot != step.hide);
-        let relevant: Vec<Candidate> = visible.map(|slot| Candidate { slot: *slot, weight: 1 }).collect();
-        let own = self.own();
+        let masks = [visible.fold(0, |mask, slot| mask | bit_of(*slot))];
+        let (own, team, budget) = (self.own().filter(|own| own.slot != step.hide), step.team, self.budget);
         let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
-        self.view.plan(&mut shared, &relevant, own, self.budget);
+        let sight = Sight { own, team, masks: &masks, weights: self.weights.as_deref(), budget };
+        self.view.plan(&mut shared, &sight);
         for fate in step.packets.iter().cycle() {
             let mut writer = BitWriter::new();
             let more = self.view.write_packet(&mut shared, self.sequence, Feedback::default(), &mut writer);
@@ -159,22 +175,32 @@ impl World {
     fn check_acked(&self) {
         for (id, _) in self.live.values() {
             let Some(acked) = self.view.acked(*id) else { continue };
-            let held = self.buffer.entity(id.slot).filter(|remote| remote.id == *id);
-            let held = held.and_then(|remote| remote.versions().find(|held| held.tick == acked));
-            assert!(held.is_some(), "{id} at {acked} was acknowledged and is not held");
+            let held = self.buffer.public(id.slot).filter(|remote| remote.id == *id);
+            let held = held.and_then(|remote| Some((remote.audience, remote.at(acked)?)));
+            let Some((audience, held)) = held else {
+                panic!("{id} at {acked} was acknowledged and is not held")
+            };
+            let Some(version) = self.ring.entry(id.slot).unwrap().at(acked) else { continue };
+            let hash = entity::hash(self.schema.kind(KindId(0)), audience, &held.fields);
+            assert_eq!(hash, version.hashes[audience as usize], "{id} at {acked}");
         }
     }
 
-    fn check_converged(&self, hidden: u16) {
+    fn check_converged(&self, hidden: u16, team: u8) {
         let expected: Vec<u16> = self.live.keys().copied().filter(|slot| *slot != hidden).collect();
         let held: Vec<u16> = self.buffer.entities().map(|remote| remote.id.slot).collect();
         assert_eq!(held, expected);
         for remote in self.buffer.entities() {
             let (id, fields) = &self.live[&remote.id.slot];
             assert_eq!(remote.id, *id);
-            let audience = if Some(*id) == self.own() { Audience::Owner } else { Audience::Others };
+            let audience = match 1 + (id.slot % 2) as u8 {
+                _ if Some(*id) == self.own() => Audience::Owner,
+                same if same == team => Audience::Team,
+                _ => Audience::Others,
+            };
+            assert_eq!(remote.audience, audience);
             let kind = self.schema.kind(KindId(0));
-            let hash = |fields| delta::hash(kind, audience, fields);
+            let hash = |fields| entity::hash(kind, audience, fields);
             assert_eq!(hash(&remote.newest().fields), hash(fields), "{id}");
         }
     }
@@ -186,8 +212,10 @@ proptest! {
     fn decoded_equals_sent_whatever_is_lost(
         steps in proptest::collection::vec(step(), 1..120),
         budget in prop_oneof![Just(40usize), Just(2_000)],
+        weighted in any::<bool>(),
+        coding in prop_oneof![Just(Coding::Range), Just(Coding::Prefix)],
     ) {
-        let mut world = World::new(budget);
+        let mut world = World::with(budget, coding, weighted);
         for step in &steps {
             world.change(step);
             world.send(step);
@@ -195,21 +223,28 @@ proptest! {
             world.check_acked();
         }
         let calm =
-            Step { spawn: false, despawn: None, change: vec![], hide: 5, packets: vec![9], ack_lost: false };
+            Step { spawn: false, despawn: None, change: vec![], hide: 5, team: 1, packets: vec![9], ack_lost: false };
         for _ in 0..40 {
             world.change(&calm);
             world.send(&calm);
             world.receive(&calm);
         }
-        world.check_converged(5);
+        world.check_converged(5, 1);
     }
 }
 
 #[test]
 fn the_tick_that_ends_an_entity_can_begin_the_next_in_its_slot() {
     let mut world = World::new(2_000);
-    let calm =
-        Step { spawn: false, despawn: None, change: vec![], hide: 11, packets: vec![9], ack_lost: false };
+    let calm = Step {
+        spawn: false,
+        despawn: None,
+        change: vec![],
+        hide: 11,
+        team: 1,
+        packets: vec![9],
+        ack_lost: false,
+    };
     let spawn = Step { spawn: true, ..calm.clone() };
     let replace = Step { despawn: Some(0), ..spawn.clone() };
     for step in [&spawn, &calm, &replace, &calm] {
@@ -217,72 +252,145 @@ fn the_tick_that_ends_an_entity_can_begin_the_next_in_its_slot() {
         world.send(step);
         world.receive(step);
     }
-    world.check_converged(11);
+    world.check_converged(11, 1);
     assert_eq!(world.buffer.entity(0).unwrap().id.generation, 1);
+}
+
+/// A world of some entities that move, without a network between the ring and its views.
+struct Crowd {
+    schema: Schema,
+    ring: StateRing,
+    cache: UnitCache,
+    tick: Tick,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        Self { schema: schema(), ring: StateRing::new(), cache: UnitCache::default(), tick: Tick(1_000) }
+    }
+
+    /// One tick with entities in these slots.
+    fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
+        self.tick = self.tick.next();
+        self.ring.begin_tick(self.tick);
+        let gone: Vec<NetId> =
+            self.ring.entries().map(|entry| entry.id).filter(|id| !slots.contains(&id.slot)).collect();
+        gone.into_iter().for_each(|id| self.ring.remove(id));
+        for slot in slots {
+            let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner: None, team: 0 };
+            let x = if moving { 1_000 + self.tick.0 * 3 + u32::from(slot) } else { 7 };
+            self.ring.record(&self.schema, nature, &fitted(&[x; FIELDS]));
+        }
+        self.cache.begin_tick(&self.ring);
+    }
+
+    fn masks(&self) -> Vec<u64> {
+        self.ring.blocks().iter().map(|block| block.live).collect()
+    }
+
+    /// One client's packets of this tick.
+    fn send(
+        &mut self,
+        view: &mut ClientView,
+        sight: &Sight<'_>,
+        first: Sequence,
+    ) -> Vec<(Sequence, Vec<u8>)> {
+        view.note_gone(self.ring.gone(), self.tick);
+        let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
+        view.plan(&mut shared, sight);
+        let mut packets = Vec::new();
+        loop {
+            let (mut writer, sequence) = (BitWriter::new(), first + packets.len() as Sequence);
+            let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
+            writer.pad_to_byte();
+            assert!(writer.bytes().len() <= PAYLOAD_BYTES);
+            packets.push((sequence, writer.bytes().to_vec()));
+            if !more {
+                return packets;
+            }
+        }
+    }
+}
+
+fn sight(masks: &[u64]) -> Sight<'_> {
+    Sight { own: None, team: 0, masks, weights: None, budget: 8_000 }
 }
 
 #[test]
 fn clients_with_the_same_baseline_share_the_encoding() {
-    let mut world = World::new(2_000);
-    let step = Step {
-        spawn: true,
-        despawn: None,
-        change: (0..12).map(|slot| (slot, 0, 77)).collect(),
-        hide: 11,
-        packets: vec![9],
-        ack_lost: false,
-    };
-    for _ in 0..12 {
-        world.change(&step);
-        world.send(&step);
-        world.receive(&step);
-    }
-    let mut shared = Shared { schema: &world.schema, ring: &world.ring, cache: &mut world.cache };
-    shared.cache.begin_tick(world.ring.slots());
-    let relevant: Vec<Candidate> =
-        world.live.keys().map(|slot| Candidate { slot: *slot, weight: 1 }).collect();
-    let (_, before) = shared.cache.sharing();
+    let mut crowd = Crowd::new();
+    crowd.step(0..200, true);
+    let masks = crowd.masks();
     for _ in 0..50 {
-        ClientView::new().plan(&mut shared, &relevant, None, 8_000);
+        crowd.send(&mut ClientView::new(), &sight(&masks), 0);
     }
-    assert_eq!(shared.cache.sharing().1 - before, relevant.len() as u64);
+    let (lookups, encodes) = crowd.cache.sharing();
+    assert_eq!(lookups, encodes * 50);
+}
+
+#[test]
+fn what_does_not_change_is_not_sent_again() {
+    let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
+    let mut sizes = Vec::new();
+    for tick in 0..400u64 {
+        crowd.step(0..200, tick < 100);
+        let masks = crowd.masks();
+        let packets = crowd.send(&mut view, &sight(&masks), tick * 20);
+        sizes.push(packets.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+        packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+    }
+    assert!(sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20), "{:?}", &sizes[98..110]);
 }
 
 #[test]
 fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
     const ROUND_TRIP: u64 = 12;
-    let (schema, mut ring, mut cache) = (delta::tests::schema(), StateRing::new(), EncodeCache::default());
-    let (mut view, mut buffer) = (ClientView::new(), SnapshotBuffer::new());
+    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
     let mut acks = VecDeque::new();
     for tick in 0..120u64 {
-        ring.begin_tick(Tick(tick as u32));
-        let slots = if tick < 60 { 0..400u16 } else { 0..0 };
-        for slot in slots.clone() {
-            ring.record(&schema, (NetId { slot, generation: 0 }, KindId(0), None), &[1; 5]);
-        }
-        if tick == 60 {
-            (0..400).for_each(|slot| ring.remove(NetId { slot, generation: 0 }));
-        }
-        cache.begin_tick(ring.slots());
-        let relevant: Vec<Candidate> = slots.map(|slot| Candidate { slot, weight: 1 }).collect();
-        let mut shared = Shared { schema: &schema, ring: &ring, cache: &mut cache };
-        view.plan(&mut shared, &relevant, None, 8_000);
-        let mut sequence = tick * 20;
-        loop {
-            let mut writer = BitWriter::new();
-            let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
-            writer.pad_to_byte();
-            buffer.take(&schema, BitReader::new(writer.bytes())).unwrap();
+        crowd.step(if tick < 60 { 0..400 } else { 0..0 }, false);
+        let masks = crowd.masks();
+        for (sequence, bytes) in crowd.send(&mut view, &sight(&masks), tick * 20) {
+            buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
             acks.push_back((tick + ROUND_TRIP, sequence));
-            sequence += 1;
-            if !more {
-                break;
-            }
         }
         while acks.front().is_some_and(|(at, _)| *at <= tick) {
             view.packet_acked(acks.pop_front().unwrap().1);
         }
         let expected = if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
         assert_eq!(buffer.entities().count(), expected, "tick {tick}");
+    }
+}
+
+/// With room for a tenth of what is due, everything is sent again within a bound that its weight gives.
+#[test]
+fn nothing_waits_for_ever() {
+    for weighted in [false, true] {
+        let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
+        let (slots, budget) = (512u16, if weighted { 400 } else { 1_600 });
+        let weights: Vec<u32> = (0..slots).map(|slot| 1 + u32::from(slot) % 16).collect();
+        let mut sent = vec![0u64; usize::from(slots)];
+        let mut longest = vec![0u64; usize::from(slots)];
+        for tick in 0..1_500u64 {
+            crowd.step(0..slots, true);
+            let masks = crowd.masks();
+            let sight = Sight { weights: weighted.then_some(&*weights), budget, ..sight(&masks) };
+            let packets = crowd.send(&mut view, &sight, tick * 20);
+            packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+            for slot in 0..slots {
+                let at = usize::from(slot);
+                let id = NetId { slot, generation: 0 };
+                if view.acked(id) == Some(crowd.tick) {
+                    longest[at] = longest[at].max(tick - sent[at]);
+                    sent[at] = tick;
+                }
+                assert!(tick - sent[at] < 900, "slot {slot} waits since {}", sent[at]);
+            }
+        }
+        let most = |class: u64| {
+            (0..slots).filter(|s| u64::from(*s) % 16 == class).map(|s| longest[usize::from(s)]).max()
+        };
+        println!("weighted {weighted}: longest wait {:?} (least weight) and {:?} (most)", most(0), most(15));
+        assert!(!weighted || most(15) < most(0));
     }
 }

@@ -44,6 +44,16 @@ pub trait Game: Send + Sync + 'static {
 
     /// Where an entity is, in metres, for relevance; `None` for what concerns everyone.
     fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2>;
+
+    /// The team whose clients see an entity's team fields, 1 to 255; 0 for none. A client is of its entity's team.
+    fn team(&self, _kind: KindId, _fields: &[u32]) -> u8 {
+        0
+    }
+
+    /// How much an entity matters where not everything fits, 1 to 16.
+    fn importance(&self, _kind: KindId) -> u32 {
+        1
+    }
 }
 
 /// The tick that is being simulated.

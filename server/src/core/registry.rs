@@ -4,7 +4,7 @@ use bevy_ecs::change_detection::DetectChangesMut;
 use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
-use truetick_netcode::schema::{ComponentId, KindId, Replicate, Schema, SchemaError, Visibility};
+use truetick_netcode::schema::{ComponentId, KindId, Replicate, Schema, SchemaError};
 
 /// What the ECS does with one component.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +45,6 @@ impl Registry {
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema
-    }
-
-    /// Whether clients may see anything of such entities.
-    pub fn is_visible(&self, kind: KindId) -> bool {
-        self.schema.kind(kind).fields.iter().any(|field| field.visibility != Visibility::Server)
     }
 
     /// Writes an entity's fields to `out` and snaps its components to their grid.

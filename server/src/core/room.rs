@@ -8,10 +8,10 @@ use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
 use truetick_netcode::replication::NetId;
-use truetick_netcode::replication::client_view::{Candidate, ClientView, Shared, ViewStats};
-use truetick_netcode::replication::encode_cache::EncodeCache;
+use truetick_netcode::replication::client_view::{ClientView, Shared, Sight, ViewStats};
 use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
-use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::replication::state_ring::{Entry, StateRing};
+use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::sequence::Sequence;
 use truetick_netcode::session::ClientId;
@@ -22,7 +22,7 @@ use super::any_room::{AnyRoom, RoomConfig};
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
 use super::metrics::RoomMetrics;
-use super::relevance::RelevanceGrid;
+use super::relevance::{Placed, RelevanceGrid, Seen};
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
 use crate::recording::difference::{Divergence, explain};
@@ -48,9 +48,11 @@ pub struct Room<G: Game> {
     clients: BTreeMap<ClientId, RoomClient<G::Command>>,
     joins: Vec<ClientId>,
     leaves: Vec<ClientId>,
-    cache: EncodeCache,
+    cache: UnitCache,
+    /// What there is to see, for those who see everything.
+    all: Vec<u64>,
     grid: RelevanceGrid,
-    candidates: Vec<Candidate>,
+    seen: Seen,
     events: Vec<(GameEvent, Vec<u8>)>,
     metrics: RoomMetrics,
     recorder: Option<Recorder<G::Command>>,
@@ -70,9 +72,10 @@ impl<G: Game> Room<G> {
             clients: BTreeMap::new(),
             joins: Vec::new(),
             leaves: Vec::new(),
-            cache: EncodeCache::default(),
+            cache: UnitCache::default(),
+            all: Vec::new(),
             grid: RelevanceGrid::default(),
-            candidates: Vec::new(),
+            seen: Seen::default(),
             events: Vec::new(),
             metrics: RoomMetrics::default(),
             recorder: None,
@@ -107,16 +110,24 @@ impl<G: Game> Room<G> {
 
     /// Finds each new client's entity, and where everything is.
     fn look_around(&mut self) {
+        let ring = self.simulation.ring();
         for (id, client) in &mut self.clients {
-            let ring = self.simulation.ring();
             let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
             client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(*id));
+            if !ring.gone().is_empty() {
+                client.view.note_gone(ring.gone(), ring.tick());
+            }
         }
-        self.cache.begin_tick(self.simulation.ring().slots());
-        let (game, registry) = (&self.game, self.simulation.registry());
-        let visible = self.simulation.ring().entries().filter(|entry| registry.is_visible(entry.kind));
-        let places = visible.map(|entry| (entry.id.slot, game.place(entry.kind, &entry.current().fields)));
-        self.grid.rebuild(places);
+        self.cache.begin_tick(ring);
+        self.all.clear();
+        self.all.extend(ring.blocks().iter().map(|block| block.live));
+        if self.config.relevance_radius_m.is_some() {
+            let (game, schema, rate) =
+                (&*self.game, self.simulation.registry().schema(), self.config.tick_rate);
+            let visible = ring.entries().filter(|entry| schema.kind(entry.kind).is_visible());
+            let placed = visible.map(|entry| placed(game, entry, ring.tick(), rate));
+            self.grid.rebuild(ring.blocks().len(), placed);
+        }
     }
 
     fn encode_events(&mut self, tick: Tick) {
@@ -267,11 +278,20 @@ impl<G: Game> AnyRoom for Room<G> {
         let Some(client) = self.clients.get_mut(&client) else { return false };
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
+        let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));
         let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
-        let was_relevant = |slot| client.view.was_relevant(slot);
-        self.grid.relevant(center, self.config.relevance_radius_m, was_relevant, &mut self.candidates);
+        // Before it has a place, it sees everything.
+        let (masks, weights) = match center.zip(self.config.relevance_radius_m) {
+            None => (&self.all, None),
+            Some((center, radius)) => {
+                let was_relevant = |slot| client.view.was_relevant(slot);
+                self.grid.see(center, radius, was_relevant, &mut self.seen);
+                (&self.seen.masks, Some(&*self.seen.weights))
+            }
+        };
+        let sight = Sight { own: client.entity, team, masks, weights, budget: self.config.snapshot_bytes };
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
-        client.view.plan(&mut shared, &self.candidates, client.entity, self.config.snapshot_bytes);
+        client.view.plan(&mut shared, &sight);
         true
     }
 
@@ -357,6 +377,14 @@ impl<G: Game> AnyRoom for Room<G> {
     fn view(&self, client: ClientId) -> Option<&ClientView> {
         Some(&self.clients.get(&client)?.view)
     }
+}
+
+/// Where an entity is, and how fast it went there from where it was a tick ago.
+fn placed<G: Game>(game: &G, entry: &Entry, now: Tick, rate: u32) -> Placed {
+    let place = game.place(entry.kind, &entry.current().fields);
+    let before = entry.at(now.back(1)).and_then(|version| game.place(entry.kind, &version.fields));
+    let speed = place.zip(before).map_or(0.0, |(now, before)| now.distance(before) * rate as f32);
+    Placed { slot: entry.id.slot, place, speed, importance: game.importance(entry.kind).clamp(1, 16) }
 }
 
 fn add_view(metrics: &mut RoomMetrics, view: ViewStats) {

@@ -6,7 +6,7 @@ use bevy_ecs::world::World;
 use bitcode::{Decode, Encode};
 use truetick_netcode::limits::{ENTITIES, FIELDS_PER_ENTITY};
 use truetick_netcode::replication::NetId;
-use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::replication::state_ring::{Nature, StateRing};
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
@@ -239,7 +239,9 @@ impl<G: Game> Simulation<G> {
         gone.into_iter().for_each(|id| self.ring.remove(id));
         for row in rows {
             self.registry.capture(&mut self.world, row.entity, row.kind, &mut self.fields);
-            self.ring.record(self.registry.schema(), (row.id, row.kind, row.owner), &self.fields);
+            let (id, kind, owner) = (row.id, row.kind, row.owner);
+            let nature = Nature { id, kind, owner, team: self.game.team(kind, &self.fields) };
+            self.ring.record(self.registry.schema(), nature, &self.fields);
         }
     }
 

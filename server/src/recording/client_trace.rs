@@ -53,7 +53,8 @@ impl TraceWriter {
                 entities.push(ReportedEntity {
                     slot: remote.id.slot,
                     generation: remote.id.generation,
-                    version: newest.tick.0,
+                    own: remote.is_own(),
+                    tick: newest.tick.0,
                     fields: newest.fields.to_vec(),
                 });
             }

@@ -150,9 +150,12 @@ pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &Mis
     let mut found = Divergence::at(Tick(report.tick));
     for told in report.entities.iter().take(REPORTED_ENTITIES) {
         let entry = ring.entry(told.slot).filter(|entry| entry.id.generation == told.generation);
-        let version = entry.and_then(|entry| Some((entry, entry.version(Tick(told.version))?)));
+        let version = entry.and_then(|entry| Some((entry, entry.at(Tick(told.tick))?)));
         let Some((entry, version)) = version else { continue };
-        let audience = if entry.owner == Some(client) { Audience::Owner } else { Audience::Others };
+        if told.own && entry.owner != Some(client) {
+            continue;
+        }
+        let audience = if told.own { Audience::Owner } else { Audience::Others };
         let kind = schema.kind(entry.kind);
         if told.fields.len() != kind.fields.len() {
             continue;

@@ -4,10 +4,13 @@ use bevy_ecs::component::Component;
 use glam::Vec2;
 use truetick_netcode::schema::{Field, Replicate};
 
-const X: Field = Field::linear("x", -64.0, 64.0, 1.0 / 2048.0).delta(8);
+const X: Field = Field::linear("x", -64.0, 64.0, 1.0 / 2048.0);
 const Y: Field = Field { name: "y", ..X };
-const VX: Field = Field::linear("vx", -32.0, 32.0, 1.0 / 1024.0).delta(5);
+const VX: Field = Field::linear("vx", -32.0, 32.0, 1.0 / 1024.0).extrapolated();
 const VY: Field = Field { name: "vy", ..VX };
+
+/// A place that moves by its velocity, then the velocity.
+const MOTION: [Field; 4] = [X.moved_by(2), Y.moved_by(3), VX, VY];
 
 /// Place and velocity of a player: predicted by its owner. The grid is so fine that 0.1 m/s is several
 /// steps per tick, and friction can bring a body to rest without sticking.
@@ -21,7 +24,8 @@ pub struct PlayerBody {
 
 impl Replicate for PlayerBody {
     const NAME: &'static str = "player_body";
-    const FIELDS: &'static [Field] = &[X.predicted(), Y.predicted(), VX.predicted(), VY.predicted()];
+    const FIELDS: &'static [Field] =
+        &[MOTION[0].predicted(), MOTION[1].predicted(), VX.predicted(), VY.predicted()];
 
     fn quantise(&self, out: &mut [u32]) {
         quantise_motion(self.position, self.velocity, out);
@@ -44,7 +48,7 @@ pub struct Body {
 
 impl Replicate for Body {
     const NAME: &'static str = "body";
-    const FIELDS: &'static [Field] = &[X, Y, VX, VY];
+    const FIELDS: &'static [Field] = &MOTION;
 
     fn quantise(&self, out: &mut [u32]) {
         quantise_motion(self.position, self.velocity, out);

@@ -92,13 +92,21 @@ impl CopyCheck {
     fn check_baselines(&self, pair: &Pair<'_>, room: &dyn AnyRoom, wrong: &mut Vec<String>) {
         let Some(view) = room.view(pair.id) else { return };
         let buffer = pair.client.bot.runtime().buffer();
-        for entry in room.ring().entries() {
+        let lacks = |copy: Option<&Remote>, entry: &Entry, acked: Option<Tick>| {
             // What the ring has let go of the server cannot build on either.
-            let kept = |acked: &Tick| entry.version(*acked).is_some();
-            let Some(acked) = view.acked(entry.id).filter(kept) else { continue };
-            let held = buffer.entity(entry.id.slot).filter(|remote| remote.id == entry.id);
-            if !held.is_some_and(|held| held.versions().rev().any(|version| version.tick == acked)) {
-                wrong.push(format!("client {} lacks baseline {} of {}", pair.at, acked, entry.id));
+            let (acked, kept) = acked.and_then(|acked| Some((acked, entry.at(acked)?)))?;
+            let held = copy.filter(|remote| remote.id == entry.id).and_then(|remote| {
+                let fields = self.kind(remote).fields.iter().zip(&remote.at(acked)?.fields).zip(&kept.fields);
+                let mut seen =
+                    fields.filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
+                Some(seen.all(|((_, here), there)| here == there))
+            });
+            (held != Some(true)).then(|| format!("client {} lacks baseline {acked} of {}", pair.at, entry.id))
+        };
+        for entry in room.ring().entries() {
+            wrong.extend(lacks(buffer.public(entry.id.slot), entry, view.acked(entry.id)));
+            if view.own() == Some(entry.id) {
+                wrong.extend(lacks(buffer.own(), entry, view.own_acked()));
             }
         }
     }
@@ -111,14 +119,15 @@ impl CopyCheck {
     fn may_see(own: bool, visibility: Visibility) -> bool {
         match visibility {
             Visibility::Everyone => true,
+            // The arena knows no teams.
             Visibility::Owner => own,
-            Visibility::Server => false,
+            Visibility::Team | Visibility::Server => false,
         }
     }
 
     fn hidden(&self, remote: &Remote, own: bool) -> Option<String> {
         let fields = &self.kind(remote).fields;
-        if remote.own != own {
+        if remote.is_own() && !own {
             return Some("is taken for another's".into());
         }
         if fields.iter().all(|field| field.visibility == Visibility::Server) {
@@ -134,22 +143,23 @@ impl CopyCheck {
         if remote.kind != entry.kind {
             return Some("is of another kind".into());
         }
-        let Some(version) = entry.version(held.tick) else {
+        let Some(version) = entry.at(held.tick) else {
             let kept = ring.tick().distance(held.tick) < RING_TICKS as i32;
             return kept.then(|| format!("has a version {} that never was", held.tick));
         };
-        let fields = self.kind(remote).fields.iter();
-        for (i, field) in fields.enumerate().filter(|(_, field)| Self::may_see(remote.own, field.visibility))
-        {
-            if held.fields[i] != version.fields[i] {
-                let (there, here) = (version.fields[i], held.fields[i]);
-                return Some(format!("at {} has {} {here}, not {there}", held.tick, field.name));
+        let fields = self.kind(remote).fields.iter().enumerate();
+        let seen = fields.filter(|(_, field)| Self::may_see(remote.is_own(), field.visibility));
+        let until = entry.at(held.until)?;
+        for (i, field) in seen {
+            let here = held.fields[i];
+            for (tick, there) in [(held.tick, version.fields[i]), (held.until, until.fields[i])] {
+                if here != there {
+                    let name = field.name;
+                    return Some(format!("of {} as of {tick} has {name} {here}, not {there}", held.tick));
+                }
             }
         }
-        let in_force = entry.at(held.until)?;
-        (in_force.tick != held.tick).then(|| {
-            format!("is held at {} as of {}, but changed at {}", held.until, held.tick, in_force.tick)
-        })
+        None
     }
 
     /// A new copy must have been in sight when it was sent.

@@ -2,174 +2,22 @@
 //! interpolation all derive.
 //!
 //! A component implements [`Replicate`]; a [`Schema`] numbers the components and lists the entity kinds made
-//! of them. An entity's state is then a flat slice of quantised fields, in the order of its kind.
+//! of them. An entity's state is then a flat slice of quantised fields, in the order of its kind. How a field is foreseen
+//! from what its receiver acknowledged is its [`Model`]; what is expected of the rest are the schema's [`Priors`].
 
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::coding::prior::{Node, Prior, Tables, node};
+use crate::coding::{CONTEXTS, Coding};
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
-/// Who may see a field. What a client may not see is never sent to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Visibility {
-    /// Everyone to whom the entity is relevant.
-    Everyone,
-    /// Only the client that owns the entity.
-    Owner,
-    /// Nobody: kept for hashes, recordings and restoring.
-    Server,
-}
+mod field;
+mod plan;
 
-/// Whose copy of an entity is meant: selects the fields that it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Any client but the owner.
-    Others = 0,
-    /// The owner.
-    Owner = 1,
-    /// The server itself: every field.
-    Server = 2,
-}
-
-impl Audience {
-    /// Whether this audience holds fields of that visibility.
-    pub fn sees(self, visibility: Visibility) -> bool {
-        visibility as u8 <= self as u8
-    }
-}
-
-/// How a field's number is to be read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scale {
-    /// A plain unsigned number; shown as is, never interpolated.
-    Count,
-    /// `min + step * n`.
-    Linear {
-        /// Value of 0.
-        min: f32,
-        /// Distance between neighbours; a power of two, of which `min` is a multiple, so that every value
-        /// on the grid is exact in `f32`.
-        step: f32,
-    },
-    /// A direction: 0 to 2^bits - 1 is one turn.
-    Turn,
-}
-
-/// One field of a component.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Field {
-    /// Name, unique in its component.
-    pub name: &'static str,
-    /// How its number is to be read.
-    pub scale: Scale,
-    /// Bits of an absolute value, 1 to 32.
-    pub bits: u32,
-    /// Order of the exponential Golomb code of its change: about the bits of a typical change.
-    pub delta_order: u32,
-    /// Who may see it.
-    pub visibility: Visibility,
-    /// Whether clients predict it, so that reconciliation compares it.
-    pub predicted: bool,
-}
-
-impl Field {
-    const fn new(name: &'static str, scale: Scale, bits: u32, delta_order: u32) -> Self {
-        Self { name, scale, bits, delta_order, visibility: Visibility::Everyone, predicted: false }
-    }
-
-    /// A number from `min` to `max` (exclusive) in units of `step`, a power of two that divides both.
-    pub const fn linear(name: &'static str, min: f32, max: f32, step: f32) -> Self {
-        let count = ((max - min) / step) as u64;
-        assert!(count > 1 && count <= 1 << 24, "a linear field has 2 to 2^24 values");
-        assert!((min / step) as i64 as f32 * step == min, "min is a multiple of step");
-        let bits = 64 - (count - 1).leading_zeros();
-        Self::new(name, Scale::Linear { min, step }, bits, 4)
-    }
-
-    /// An unsigned number of so many bits.
-    pub const fn count(name: &'static str, bits: u32) -> Self {
-        assert!(bits >= 1 && bits <= 32, "a field has 1 to 32 bits");
-        Self::new(name, Scale::Count, bits, 0)
-    }
-
-    /// A direction of so many bits to the turn.
-    pub const fn turn(name: &'static str, bits: u32) -> Self {
-        assert!(bits >= 1 && bits <= 16, "a turn has 1 to 16 bits");
-        Self::new(name, Scale::Turn, bits, 4)
-    }
-
-    /// The same with another [`Field::delta_order`].
-    pub const fn delta(mut self, order: u32) -> Self {
-        assert!(order < self.bits, "a change has fewer bits than the field");
-        self.delta_order = order;
-        self
-    }
-
-    /// The same, seen by the owner only.
-    pub const fn owner(mut self) -> Self {
-        self.visibility = Visibility::Owner;
-        self
-    }
-
-    /// The same, seen by nobody.
-    pub const fn server(mut self) -> Self {
-        self.visibility = Visibility::Server;
-        self
-    }
-
-    /// The same, predicted by its owner.
-    pub const fn predicted(mut self) -> Self {
-        self.predicted = true;
-        self
-    }
-
-    /// Largest quantised value.
-    pub const fn max(&self) -> u32 {
-        u32::MAX >> (32 - self.bits)
-    }
-
-    /// The nearest grid value of `value` (radians for a turn); out of range goes to the nearest end, and
-    /// what is no number to 0.
-    pub fn quantise(&self, value: f32) -> u32 {
-        match self.scale {
-            Scale::Count => (value as u32).min(self.max()),
-            Scale::Linear { min, step } => (((value - min) / step).round() as u32).min(self.max()),
-            Scale::Turn => {
-                let turns = f64::from(value) / std::f64::consts::TAU;
-                ((turns - turns.floor()) * f64::from(1u32 << self.bits)).round() as u32 & self.max()
-            }
-        }
-    }
-
-    /// The value at grid point `n`, in radians (0 to 2 pi) for a turn.
-    pub fn value(&self, n: u32) -> f32 {
-        match self.scale {
-            Scale::Count => n as f32,
-            Scale::Linear { min, step } => min + n as f32 * step,
-            Scale::Turn => (f64::from(n) * std::f64::consts::TAU / f64::from(1u32 << self.bits)) as f32,
-        }
-    }
-
-    /// Signed change from `from` to `to`, the short way round for a turn. Wraps for 32-bit counts.
-    #[inline]
-    pub fn difference(&self, from: u32, to: u32) -> i32 {
-        let plain = to.wrapping_sub(from) as i32;
-        match self.scale {
-            Scale::Turn => plain << (32 - self.bits) >> (32 - self.bits),
-            _ => plain,
-        }
-    }
-
-    /// The inverse of [`Self::difference`], `None` where that leaves the field's range.
-    #[inline]
-    pub fn apply(&self, from: u32, difference: i32) -> Option<u32> {
-        let to = from.wrapping_add_signed(difference);
-        match self.scale {
-            Scale::Turn => Some(to & self.max()),
-            _ => (to <= self.max()).then_some(to),
-        }
-    }
-}
+pub use field::{Audience, Field, Model, Scale, Visibility};
+use plan::plan_component;
+pub use plan::{CodedComponent, CodedField, Contexts, Foresight};
 
 /// A component that takes part in replication.
 pub trait Replicate: Sized {
@@ -211,6 +59,10 @@ pub struct KindInfo {
     pub components: Vec<(ComponentId, usize)>,
     /// All fields, component by component.
     pub fields: Vec<Field>,
+    /// How its changes are coded.
+    pub plan: Vec<CodedComponent>,
+    /// Where its contexts start among those of numbers, and of flags; and how many there are.
+    pub contexts: Contexts,
 }
 
 impl KindInfo {
@@ -223,11 +75,17 @@ impl KindInfo {
         })
     }
 
-    /// Most bits that an encoded entity of this kind can take, for its owner, without its id.
-    fn max_bits(&self) -> usize {
-        let flags = self.components.len() + self.fields.len();
-        let values: usize = self.fields.iter().map(|f| (2 * (f.bits + 2)) as usize).sum();
-        flags + values + 64
+    /// Whether clients may see anything of such entities.
+    pub fn is_visible(&self) -> bool {
+        self.fields.iter().any(|field| field.visibility != Visibility::Server)
+    }
+
+    /// Most bytes that an encoded entity of this kind can take, whatever the coder, for its owner.
+    pub fn max_bytes(&self) -> usize {
+        // The least likely outcome of a decision takes 7 bits; see `coding::range`.
+        const FRAME_BITS: usize = 4 * (13 * 7 + 37);
+        let flags = self.components.len() * 7;
+        (FRAME_BITS + flags + self.fields.len() * (13 * 7 + 37)).div_ceil(8)
     }
 }
 
@@ -243,19 +101,67 @@ pub enum SchemaError {
     /// Two components or kinds share a name.
     #[error("`{0}` is registered twice")]
     Twice(&'static str),
+    /// A field's model names a field that is not there, or not of the right sort.
+    #[error("field `{0}`: its model does not fit its component")]
+    Model(&'static str),
+}
+
+/// Classes of what a change is foreseen from: one state or two, and how long ago it was.
+pub const CLASSES: usize = 10;
+
+/// The class of a baseline `age` ticks old (1 or more), with or without an older one.
+#[inline]
+pub fn class_of(age: u32, has_older: bool) -> usize {
+    let age = match age {
+        0..=3 => age.saturating_sub(1),
+        4..=6 => 3,
+        _ => 4,
+    };
+    age as usize + if has_older { 5 } else { 0 }
+}
+
+/// What is expected of one field's residuals, by class and context.
+pub type FieldPriors = [[(u8, u8); CONTEXTS]; CLASSES];
+
+/// What is expected of a schema's residuals, by component and field; `""` for whether a component changes otherwise
+/// than foreseen. Generated from recorded play by `cargo run -p truetick-benches --bin train`.
+pub type Priors = &'static [(&'static str, &'static str, FieldPriors)];
+
+/// Contexts that every stream has: see [`crate::replication::unit`].
+pub mod frame {
+    /// Numbers: distance to the slot before, age of a baseline, distance of the older one, generation, kind.
+    pub const NUMBERS: usize = 5;
+    /// Flags: whether a slot is in the block (after one that is not, and one that is), whether all are, whether an
+    /// entity is whole (after one that is not, and one that is), whether it is the team's.
+    pub const FLAGS: usize = 6;
 }
 
 /// The table of components and kinds; the same on both sides, which its hash proves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Schema {
     components: Vec<ComponentInfo>,
     kinds: Vec<KindInfo>,
+    has_teams: bool,
+    coding: Coding,
+    priors: Priors,
+    /// By class of baseline.
+    tables: Vec<Tables>,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Schema {
     /// An empty schema.
     pub fn new() -> Self {
-        Self::default()
+        let (coding, priors) = (Coding::default(), &[] as Priors);
+        let (components, kinds, tables) = (Vec::new(), Vec::new(), Vec::new());
+        let mut schema = Self { components, kinds, has_teams: false, coding, priors, tables };
+        schema.make_tables();
+        schema
     }
 
     /// Registers a component.
@@ -266,6 +172,7 @@ impl Schema {
         if self.components.iter().any(|c| c.name == T::NAME) {
             return Err(SchemaError::Twice(T::NAME));
         }
+        plan_component(T::FIELDS, 0, &mut Contexts::default())?;
         self.components.push(ComponentInfo { name: T::NAME, fields: T::FIELDS });
         Ok(ComponentId(self.components.len() as u8 - 1))
     }
@@ -278,20 +185,90 @@ impl Schema {
         if self.kinds.iter().any(|k| k.name == name) {
             return Err(SchemaError::Twice(name));
         }
-        let mut kind = KindInfo { name, components: Vec::new(), fields: Vec::new() };
+        let start = self
+            .kinds
+            .last()
+            .map_or(Contexts { numbers: 0..frame::NUMBERS, flags: 0..frame::FLAGS }, |before| {
+                before.contexts.clone()
+            });
+        let mut contexts = Contexts {
+            numbers: start.numbers.end..start.numbers.end,
+            flags: start.flags.end..start.flags.end,
+        };
+        let (mut components, mut fields, mut plan) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
-            kind.components.push((*part, kind.fields.len()));
-            kind.fields.extend_from_slice(self.component(*part).fields);
+            components.push((*part, fields.len()));
+            plan.push(plan_component(self.component(*part).fields, fields.len(), &mut contexts)?);
+            fields.extend_from_slice(self.component(*part).fields);
         }
-        if kind.fields.len() > FIELDS_PER_ENTITY {
+        if fields.len() > FIELDS_PER_ENTITY {
             return Err(SchemaError::TooMany("fields in a kind", FIELDS_PER_ENTITY));
         }
-        let bytes = kind.max_bits().div_ceil(8);
+        let kind = KindInfo { name, components, fields, plan, contexts };
+        let bytes = kind.max_bytes();
         if bytes > ENTITY_BYTES {
             return Err(SchemaError::TooLarge(name, bytes));
         }
+        self.has_teams |= kind.fields.iter().any(|field| field.visibility == Visibility::Team);
         self.kinds.push(kind);
+        self.make_tables();
         Ok(KindId(self.kinds.len() as u8 - 1))
+    }
+
+    /// The same with what is expected of its residuals.
+    pub fn with_priors(mut self, priors: Priors) -> Self {
+        self.priors = priors;
+        self.make_tables();
+        self
+    }
+
+    /// The same with another coder.
+    pub fn with_coding(mut self, coding: Coding) -> Self {
+        self.coding = coding;
+        self
+    }
+
+    /// The coder of its snapshots.
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Whether any field is seen by teams alone.
+    pub fn has_teams(&self) -> bool {
+        self.has_teams
+    }
+
+    /// Where all contexts start, for a class of baselines below [`CLASSES`].
+    pub fn tables(&self, class: usize) -> &Tables {
+        &self.tables[class]
+    }
+
+    fn make_tables(&mut self) {
+        self.tables = (0..CLASSES).map(|class| self.tables_of(class)).collect();
+    }
+
+    fn tables_of(&self, class: usize) -> Tables {
+        let mut tables = Tables { flags: frame_flags(), ..Tables::default() };
+        let frame =
+            [(200, 0), (100, 8), (200, 2), (230, 4), (200, 8)].map(|(zero, spread)| Prior { zero, spread });
+        frame.into_iter().for_each(|prior| tables.push(Some(prior)));
+        let expected = |component, field| {
+            let found = self.priors.iter().find(|(c, f, _)| (*c, *f) == (component, field))?;
+            Some(found.2[class].map(|(zero, spread)| Prior { zero, spread }))
+        };
+        for kind in &self.kinds {
+            for (coded, (id, start)) in kind.plan.iter().zip(&kind.components) {
+                let component = self.component(*id);
+                let changes =
+                    expected(component.name, "").map(|priors| 1.0 - f64::from(priors[0].zero) / 256.0);
+                tables.flags.push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
+                for field in &coded.fields {
+                    let priors = expected(component.name, component.fields[field.at - start].name);
+                    (0..CONTEXTS).for_each(|context| tables.push(priors.map(|priors| priors[context])));
+                }
+            }
+        }
+        tables
     }
 
     /// A component by its number, which comes from this schema.
@@ -328,8 +305,13 @@ impl Schema {
         for kind in &self.kinds {
             hasher.update(format!("{} {:?}", kind.name, kind.components).as_bytes());
         }
+        hasher.update(format!("{:?} {:?}", self.coding, self.priors).as_bytes());
         hasher.digest()
     }
+}
+
+fn frame_flags() -> Vec<Node> {
+    [(0.2, 2), (0.95, 4), (0.8, 4), (0.1, 2), (0.8, 2), (0.3, 2)].map(|(p, uses)| node(p, uses)).to_vec()
 }
 
 #[cfg(test)]

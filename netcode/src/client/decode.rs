@@ -1,0 +1,194 @@
+//! A snapshot packet's streams, decoded against what the client holds. Nothing is kept here but memory.
+
+use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
+use crate::bits::BitReader;
+use crate::coding::prefix::PrefixDecoder;
+use crate::coding::range::{Contexts, RangeDecoder};
+use crate::coding::{Coder, Coding};
+use crate::error::WireError;
+use crate::limits::PAYLOAD_BYTES;
+use crate::mutant::{Mutant, is_planted};
+use crate::replication::NetId;
+use crate::replication::entity::{self, Past};
+use crate::replication::snapshot::{SnapshotHeader, UnitHeader, fold, hash_part};
+use crate::replication::unit::{
+    Base, Item, Place, ages, begin, code_identity, code_mask, code_place, code_state, slots_of,
+};
+use crate::replication::unit_cache::{LOOSE_CLASS, class_of_base};
+use crate::schema::{Audience, KindId, Schema};
+use crate::tick::Tick;
+
+/// An entity's state as a packet tells it.
+#[derive(Clone, Debug)]
+pub(super) struct Update {
+    pub slot: u16,
+    pub generation: u16,
+    pub kind: KindId,
+    pub audience: Audience,
+    pub baseline: Option<Tick>,
+    pub fields: Vec<u32>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    contexts: Contexts,
+}
+
+impl Decoder {
+    /// The updates of a packet whose header is read, and whether its hash proves them right.
+    pub fn decode(
+        &mut self,
+        buffer: &SnapshotBuffer,
+        schema: &Schema,
+        header: &SnapshotHeader,
+        mut reader: BitReader<'_>,
+    ) -> Result<(Vec<Update>, bool), SnapshotError> {
+        reader.align()?;
+        let mut updates = Updates { buffer, schema, now: header.tick, updates: Vec::new(), hash: 0 };
+        if header.loose > 0 {
+            self.decode_loose(&mut updates, header, reader.read_slice(header.loose_bytes as usize)?)?;
+        }
+        for unit in &header.units {
+            self.decode_unit(&mut updates, unit, reader.read_slice(unit.bytes as usize)?)?;
+        }
+        let hash = reader.read(16)?;
+        reader.finish()?;
+        let verified = fold(updates.hash) == hash;
+        Ok((updates.updates, verified))
+    }
+
+    fn decode_loose(
+        &mut self,
+        updates: &mut Updates<'_>,
+        header: &SnapshotHeader,
+        bytes: &[u8],
+    ) -> Result<(), SnapshotError> {
+        let tables = updates.schema.tables(LOOSE_CLASS);
+        match updates.schema.coding() {
+            Coding::Range => {
+                let mut decoder = RangeDecoder::new(bytes, &mut self.contexts, tables);
+                loose(&mut decoder, updates, header)?;
+                Ok(decoder.finish()?)
+            }
+            Coding::Prefix => {
+                let mut reader = BitReader::new(bytes);
+                loose(&mut PrefixDecoder::new(&mut reader, tables), updates, header)?;
+                Ok(reader.finish()?)
+            }
+        }
+    }
+
+    fn decode_unit(
+        &mut self,
+        updates: &mut Updates<'_>,
+        unit: &UnitHeader,
+        bytes: &[u8],
+    ) -> Result<(), SnapshotError> {
+        let tables = updates.schema.tables(class_of_base(updates.now, unit.base));
+        match updates.schema.coding() {
+            Coding::Range => {
+                let mut decoder = RangeDecoder::new(bytes, &mut self.contexts, tables);
+                block(&mut decoder, updates, unit)?;
+                Ok(decoder.finish()?)
+            }
+            Coding::Prefix => {
+                let mut reader = BitReader::new(bytes);
+                block(&mut PrefixDecoder::new(&mut reader, tables), updates, unit)?;
+                Ok(reader.finish()?)
+            }
+        }
+    }
+}
+
+fn loose<C: Coder>(
+    coder: &mut C,
+    updates: &mut Updates<'_>,
+    header: &SnapshotHeader,
+) -> Result<(), SnapshotError> {
+    begin(coder);
+    let (mut next, mut was_whole) = (0u16, false);
+    for at in 0..header.loose {
+        let own = at == 0 && header.has_own;
+        let Place { slot, base } =
+            code_place(coder, updates.now, (next, was_whole), Place { slot: 0, base: None })?;
+        (next, was_whole) = (slot + 1, base.is_none());
+        updates.read(coder, (slot, own), base)?;
+    }
+    Ok(())
+}
+
+fn block<C: Coder>(coder: &mut C, updates: &mut Updates<'_>, unit: &UnitHeader) -> Result<(), SnapshotError> {
+    begin(coder);
+    let mask = code_mask(coder, 0)?;
+    for slot in slots_of(usize::from(unit.block), mask) {
+        updates.read(coder, (slot, false), unit.base)?;
+    }
+    Ok(())
+}
+
+/// What a packet has told so far.
+struct Updates<'a> {
+    buffer: &'a SnapshotBuffer,
+    schema: &'a Schema,
+    now: Tick,
+    updates: Vec<Update>,
+    hash: u32,
+}
+
+impl Updates<'_> {
+    fn read<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        (slot, own): (u16, bool),
+        base: Option<Base>,
+    ) -> Result<(), SnapshotError> {
+        // No entity takes less than a sixteenth of a byte for long; what claims more is no packet of ours.
+        if self.updates.len() > 16 * PAYLOAD_BYTES {
+            return Err(WireError::Malformed("too many entities").into());
+        }
+        let update = match base {
+            None => self.read_whole(coder, slot, own)?,
+            Some(base) => self.read_change(coder, (slot, own), base)?,
+        };
+        let id = NetId { slot, generation: update.generation };
+        let fields = entity::hash(self.schema.kind(update.kind), update.audience, &update.fields);
+        self.hash = self.hash.wrapping_add(hash_part(fields, id));
+        self.updates.push(update);
+        Ok(())
+    }
+
+    fn read_whole<C: Coder>(&self, coder: &mut C, slot: u16, own: bool) -> Result<Update, SnapshotError> {
+        let audience = if own { Audience::Owner } else { Audience::Others };
+        let identity = code_identity(coder, self.schema, (audience, 0, KindId(0)))?;
+        let (audience, generation, kind) = identity;
+        let mut fields = vec![0; self.schema.kind(kind).fields.len()];
+        code_state(coder, self.schema, &Item { kind, audience, past: None }, &mut fields)?;
+        Ok(Update { slot, generation, kind, audience, baseline: None, fields })
+    }
+
+    fn read_change<C: Coder>(
+        &self,
+        coder: &mut C,
+        (slot, own): (u16, bool),
+        base: Base,
+    ) -> Result<Update, SnapshotError> {
+        let remote = if own { self.buffer.own() } else { self.buffer.public(slot) };
+        let remote = remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
+        let (age, gap) = ages(self.now, base);
+        let before = &remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
+        let older = match base.older {
+            Some(tick) => Some((&*remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, gap)),
+            None => None,
+        };
+        let past = Past { age, base: before, older };
+        let (kind, audience) = (remote.kind, remote.audience);
+        let mut fields = before.to_vec();
+        code_state(coder, self.schema, &Item { kind, audience, past: Some(past) }, &mut fields)?;
+        if is_planted(Mutant::RotCopy) && !own {
+            fields[0] ^= 1;
+        }
+        let generation = remote.id.generation;
+        Ok(Update { slot, generation, kind, audience, baseline: Some(base.tick), fields })
+    }
+}

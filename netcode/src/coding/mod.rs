@@ -1,0 +1,65 @@
+//! How numbers become bits: two coders behind one trait, and the tables that both start from.
+//!
+//! * [`range`]: an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts each stream from the
+//!   schema's priors and learns within it, so that it needs no state between packets. Fewest bytes.
+//! * [`prefix`]: static exponential Golomb codes whose order follows from the same priors. Least work.
+//!
+//! What is coded is written once, in [`crate::replication::entity`], for both coders and both directions.
+
+pub mod prefix;
+pub mod prior;
+pub mod range;
+
+use std::ops::Range;
+
+use crate::error::WireError;
+
+/// Which coder a room uses; one bit in each snapshot packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// [`range`].
+    #[default]
+    Range,
+    /// [`prefix`].
+    Prefix,
+}
+
+/// Contexts of one number: which of them depends on what was coded before it in the same entity.
+pub const CONTEXTS: usize = 4;
+
+/// The context that follows from the residual before: 0, about 1, a few, more.
+#[inline]
+pub fn context_after(residual: i32) -> usize {
+    match residual.unsigned_abs() {
+        0 => 0,
+        1 => 1,
+        2..=5 => 2,
+        _ => 3,
+    }
+}
+
+/// One direction of one coder. An encoder writes what it is given and gives it back; a decoder ignores what it is given
+/// and returns what it reads.
+pub trait Coder {
+    /// Whether this is a decoder.
+    const DECODES: bool;
+
+    /// A yes or no, in the context `at` of [`prior::Tables::flags`].
+    fn flag(&mut self, at: usize, flag: bool) -> Result<bool, WireError>;
+
+    /// A signed number, mostly small, in the context `at` of [`prior::Tables::numbers`].
+    fn number(&mut self, at: usize, number: i32) -> Result<i32, WireError>;
+
+    /// The low `bits` (0 to 32) of a number of which nothing is known.
+    fn raw(&mut self, value: u32, bits: u32) -> Result<u32, WireError>;
+
+    /// Makes a part of the contexts ready, if it is not in this stream: the `part`th of 64, which has these numbers and
+    /// flags.
+    fn prepare(&mut self, part: usize, numbers: &Range<usize>, flags: &Range<usize>);
+}
+
+/// A coder that writes.
+pub trait Encoder: Coder {
+    /// Bytes of the stream so far; its end may add four.
+    fn bytes(&self) -> usize;
+}

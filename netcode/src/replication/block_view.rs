@@ -1,0 +1,179 @@
+//! What one client holds of one block, as far as the server knows: which slots, as of which ticks.
+//!
+//! A client that acknowledges a packet of tick T holds the packet's entities as of T. So per block a handful of *lanes* says
+//! all there is to know: a tick, and the slots that are held as of it. What did not change since an older lane is held as of
+//! a newer one too.
+
+use super::unit::{BLOCK, Base, GAP};
+use crate::limits::RING_TICKS;
+use crate::tick::Tick;
+
+/// Slots that a client acknowledged as of a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lane {
+    /// The tick.
+    pub tick: Tick,
+    /// The slots.
+    pub mask: u64,
+}
+
+/// Lanes of a block: the newest ones to foresee from, and older ones of what is sent seldom.
+const LANES: usize = 12;
+
+/// Of these newest lanes each may serve as the older of two baselines, though newer ones hold all its slots.
+const FORESIGHT_LANES: usize = 5;
+
+/// The older of two baselines is at least so many ticks older, where there is a choice.
+const LEAST_GAP: i32 = 2;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct BlockView {
+    /// What was relevant at the last plan.
+    pub relevant: u64,
+    /// What the client may hold: it was sent, and no removal acknowledged since.
+    pub known: u64,
+    /// What it holds, if it does, as its team's copy.
+    pub team: u64,
+    lanes: [Lane; LANES],
+    count: usize,
+    /// When anything of it was sent last.
+    pub sent: Tick,
+    /// When each slot was sent last, where slots are chosen one by one.
+    pub slots_sent: Option<Box<[Tick; BLOCK]>>,
+}
+
+impl BlockView {
+    /// The lanes, newest first.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes[..self.count]
+    }
+
+    /// The newest tick as of which the client holds a slot.
+    pub fn acked(&self, bit: u64) -> Option<Tick> {
+        self.lanes().iter().find(|lane| lane.mask & bit != 0).map(|lane| lane.tick)
+    }
+
+    /// The client took over these slots as of a tick.
+    pub fn ack(&mut self, tick: Tick, mask: u64) {
+        let mask = mask & self.known;
+        if mask == 0 {
+            return;
+        }
+        let at = self.lanes().iter().position(|lane| !lane.tick.is_after(tick)).unwrap_or(self.count);
+        if at < self.count && self.lanes[at].tick == tick {
+            self.lanes[at].mask |= mask;
+            return;
+        }
+        if self.count == LANES {
+            let dropped = self.dispensable();
+            self.lanes.copy_within(dropped + 1.., dropped);
+            self.count -= 1;
+            return self.ack(tick, mask);
+        }
+        self.lanes.copy_within(at..self.count, at + 1);
+        self.lanes[at] = Lane { tick, mask };
+        self.count += 1;
+    }
+
+    /// The oldest lane whose slots newer ones hold too, else the oldest: what it held is then sent whole.
+    fn dispensable(&self) -> usize {
+        let mut newer = 0;
+        let mut found = self.count - 1;
+        for (at, lane) in self.lanes().iter().enumerate() {
+            if at >= FORESIGHT_LANES && lane.mask & !newer == 0 {
+                found = at;
+            }
+            newer |= lane.mask;
+        }
+        found
+    }
+
+    /// What is held as of an older lane and did not change since is held as of the newest, too.
+    pub fn promote(&mut self, unchanged: u64) {
+        self.lanes[0].mask |= unchanged;
+    }
+
+    /// The baseline that a lane is, with an older one for all of `mask` where there is one.
+    pub fn base(&self, at: usize, mask: u64, now: Tick) -> Base {
+        let tick = self.lanes[at].tick;
+        let older = self.lanes()[at + 1..].iter().find(|older| {
+            let gap = tick.distance(older.tick);
+            mask & !older.mask == 0 && (LEAST_GAP..=GAP as i32).contains(&gap)
+        });
+        let older = older.map(|older| older.tick).filter(|older| now.distance(*older) < RING_TICKS as i32);
+        Base { tick, older }
+    }
+
+    /// Forgets all that is known of these slots.
+    pub fn forget(&mut self, mask: u64) {
+        self.relevant &= !mask;
+        self.known &= !mask;
+        self.unacknowledge(mask);
+    }
+
+    /// Forgets that these slots were acknowledged.
+    pub fn unacknowledge(&mut self, mask: u64) {
+        self.lanes[..self.count].iter_mut().for_each(|lane| lane.mask &= !mask);
+    }
+
+    /// Notes that these slots were sent.
+    pub fn note_sent(&mut self, tick: Tick, mask: u64) {
+        self.known |= mask;
+        self.sent = tick;
+        if let Some(sent) = &mut self.slots_sent {
+            (0..BLOCK).filter(|i| mask >> i & 1 == 1).for_each(|i| sent[i] = tick);
+        }
+    }
+
+    /// When a slot was sent last.
+    pub fn slot_sent(&mut self, slot: u16) -> Tick {
+        let sent = self.sent;
+        self.slots_sent.get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(lanes: &[(u32, u64)]) -> BlockView {
+        let mut view = BlockView { known: u64::MAX, ..BlockView::default() };
+        lanes.iter().for_each(|(tick, mask)| view.ack(Tick(*tick), *mask));
+        view
+    }
+
+    #[test]
+    fn lanes_stand_newest_first_whatever_the_order_of_acknowledgements() {
+        let view = view(&[(5, 1), (9, 2), (7, 4), (9, 1)]);
+        let ticks: Vec<_> = view.lanes().iter().map(|lane| (lane.tick.0, lane.mask)).collect();
+        assert_eq!(ticks, [(9, 3), (7, 4), (5, 1)]);
+        assert_eq!((view.acked(4), view.acked(8)), (Some(Tick(7)), None));
+    }
+
+    #[test]
+    fn a_slot_that_is_sent_seldom_keeps_its_lane() {
+        let mut view = view(&[(1, 1 << 40)]);
+        for tick in 2..200 {
+            view.ack(Tick(tick), 1);
+        }
+        assert_eq!(view.acked(1 << 40), Some(Tick(1)));
+    }
+
+    #[test]
+    fn the_older_baseline_holds_all_that_is_foreseen_from_it() {
+        let view = view(&[(10, 7), (9, 7), (8, 3), (7, 7)]);
+        assert_eq!(view.base(0, 7, Tick(12)), Base { tick: Tick(10), older: Some(Tick(7)) });
+        assert_eq!(view.base(0, 3, Tick(12)), Base { tick: Tick(10), older: Some(Tick(8)) });
+        assert_eq!(view.base(3, 3, Tick(12)).older, None);
+    }
+
+    #[test]
+    fn what_left_sight_is_not_acknowledged_any_more() {
+        let mut view = view(&[(10, 7)]);
+        view.forget(2);
+        assert_eq!((view.acked(2), view.acked(4)), (None, Some(Tick(10))));
+        view.ack(Tick(11), 2);
+        assert_eq!(view.acked(2), None);
+    }
+}

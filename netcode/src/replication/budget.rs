@@ -1,0 +1,160 @@
+//! Who goes first where not everything fits: by weight times the ticks since it was sent.
+//!
+//! A priority grows with every tick in which its entity is due and not sent, so that nothing waits for ever: what weighs
+//! least goes when it has waited so many times longer as others weigh more.
+
+use std::cmp::Reverse;
+
+use super::block_view::BlockView;
+use super::client_view::{DueUnit, Shared, Sight};
+use super::unit::{Place, bit_of, block_of, slots_of};
+use super::unit_cache::LooseItem;
+use crate::schema::Audience;
+use crate::tick::Tick;
+
+/// Bytes of a unit's header.
+const UNIT_HEADER: usize = 3;
+
+/// Below this budget entities are chosen one by one, in bytes: units are too coarse for it.
+const FINE_BELOW: usize = 1_500;
+
+/// Chooses what is sent; see the module.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// Mean bits of an entity in loose streams.
+    loose_bits: usize,
+    deferred: Vec<u16>,
+    ranked: Vec<(Reverse<u64>, usize)>,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self { loose_bits: 80, deferred: Vec::new(), ranked: Vec::new() }
+    }
+}
+
+/// Bytes that all that is due takes, about.
+pub(super) fn need(units: &[DueUnit], loose: &[LooseItem], choice: &Choice) -> usize {
+    let units: usize = units.iter().map(|due| due.unit.len as usize + UNIT_HEADER).sum();
+    units + loose.len() * choice.loose_bits / 8
+}
+
+impl Choice {
+    /// Takes note of how long a loose stream became.
+    pub fn learn(&mut self, bytes: usize, entities: usize) {
+        let bits = bytes * 8 / entities;
+        self.loose_bits = (self.loose_bits * 15 + bits).div_ceil(16);
+    }
+
+    /// The slots that must wait.
+    pub fn deferred(&self) -> impl Iterator<Item = u16> {
+        self.deferred.iter().copied()
+    }
+
+    /// Leaves of what is due as much as fits into `budget` bytes.
+    pub fn choose(
+        &mut self,
+        (units, loose): (&mut Vec<DueUnit>, &mut Vec<LooseItem>),
+        views: &mut [BlockView],
+        shared: &Shared<'_>,
+        sight: &Sight<'_>,
+        budget: usize,
+    ) {
+        self.deferred.clear();
+        if sight.weights.is_some() || budget < FINE_BELOW {
+            scatter(units, loose);
+            self.choose_entities(loose, views, shared, sight, budget);
+        } else {
+            self.choose_units((units, loose), views, shared.ring.tick(), budget);
+        }
+        self.deferred.sort_unstable();
+    }
+
+    fn choose_units(
+        &mut self,
+        (units, loose): (&mut Vec<DueUnit>, &[LooseItem]),
+        views: &[BlockView],
+        now: Tick,
+        budget: usize,
+    ) {
+        let mut left = budget.saturating_sub(loose.len() * self.loose_bits / 8);
+        let waited = |due: &DueUnit| now.distance(views[usize::from(due.key.block)].sent) as u64;
+        self.ranked.clear();
+        self.ranked.extend(units.iter().enumerate().map(|(at, due)| (Reverse(waited(due)), at)));
+        self.ranked.sort_unstable();
+        for (rank, (_, at)) in self.ranked.iter().enumerate() {
+            let due = &mut units[*at];
+            let cost = due.unit.len as usize + UNIT_HEADER;
+            // The most urgent goes even where it alone is more than the budget.
+            if rank == 0 || cost <= left {
+                left = left.saturating_sub(cost);
+            } else {
+                self.deferred.extend(slots_of(usize::from(due.key.block), due.key.mask));
+                due.key.mask = 0;
+            }
+        }
+        units.retain(|due| due.key.mask != 0);
+    }
+
+    fn choose_entities(
+        &mut self,
+        loose: &mut Vec<LooseItem>,
+        views: &mut [BlockView],
+        shared: &Shared<'_>,
+        sight: &Sight<'_>,
+        budget: usize,
+    ) {
+        let now = shared.ring.tick();
+        self.ranked.clear();
+        for (at, LooseItem { place, audience }) in loose.iter().enumerate() {
+            let weight = sight.weights.and_then(|weights| weights.get(usize::from(place.slot)));
+            let view = &mut views[block_of(place.slot)];
+            let waited = match view.known & bit_of(place.slot) {
+                0 => now.distance(view.slot_sent(place.slot)).max(8),
+                _ => now.distance(view.slot_sent(place.slot)).max(1),
+            };
+            let priority = u64::from(weight.copied().unwrap_or(1)) * waited as u64;
+            let rank = if *audience == Audience::Owner { u64::MAX } else { priority };
+            self.ranked.push((Reverse(rank), at));
+        }
+        self.ranked.sort_unstable();
+        let (mut left, mut others) = (budget * 8, 0);
+        for (rank, at) in &self.ranked {
+            let place = &loose[*at].place;
+            let cost = self.cost(place, shared);
+            let own = rank.0 == u64::MAX;
+            others += usize::from(!own);
+            if own || others == 1 || cost <= left {
+                left = left.saturating_sub(cost);
+            } else {
+                self.deferred.push(place.slot);
+            }
+        }
+        self.deferred.sort_unstable();
+        loose.retain(|item| {
+            item.audience == Audience::Owner || self.deferred.binary_search(&item.place.slot).is_err()
+        });
+    }
+
+    /// Bits of an entity, about.
+    fn cost(&self, place: &Place, shared: &Shared<'_>) -> usize {
+        match (place.base, shared.ring.entry(place.slot)) {
+            (None, Some(entry)) => {
+                let fields = &shared.schema.kind(entry.kind).fields;
+                let seen = fields.iter().filter(|field| Audience::Others.sees(field.visibility));
+                24 + seen.map(|field| field.bits as usize).sum::<usize>()
+            }
+            _ => self.loose_bits,
+        }
+    }
+}
+
+/// Makes loose items of units.
+fn scatter(units: &mut Vec<DueUnit>, loose: &mut Vec<LooseItem>) {
+    for DueUnit { key, .. } in units.drain(..) {
+        let audience = |slot| if key.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others };
+        let items = slots_of(usize::from(key.block), key.mask)
+            .map(|slot| LooseItem { place: Place { slot, base: key.base }, audience: audience(slot) });
+        loose.extend(items);
+    }
+}

@@ -1,0 +1,361 @@
+//! One entity's state in the coder's terms: whole, or as what differs from the foreseen.
+//!
+//! ```text
+//! whole:   each visible field, absolute
+//! change:  per component with visible fields: other than foreseen:flag [ per visible field: number(residual) ]
+//! ```
+//! Which fields are visible depends on the audience; invisible ones are 0 in a client's copy. One function codes in both
+//! directions: the encoder's and the decoder's foresight cannot differ.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::quaternion;
+use crate::coding::{Coder, context_after};
+use crate::error::WireError;
+use crate::limits::FIELDS_PER_ENTITY;
+use crate::schema::{Audience, CodedComponent, CodedField, Foresight, KindInfo};
+
+const OUT_OF_RANGE: WireError = WireError::Malformed("field out of range");
+
+/// What an entity's state is foreseen from.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// Ticks since the baseline, 1 or more.
+    pub age: u32,
+    /// The baseline's fields.
+    pub base: &'a [u32],
+    /// An older state, and by how many ticks it is older than the baseline (1 or more).
+    pub older: Option<(&'a [u32], u32)>,
+}
+
+/// Codes every visible field; invisible ones become 0 where this decodes.
+pub fn code_whole<C: Coder>(
+    coder: &mut C,
+    kind: &KindInfo,
+    audience: Audience,
+    fields: &mut [u32],
+) -> Result<(), WireError> {
+    for (field, value) in kind.fields.iter().zip(fields) {
+        if audience.sees(field.visibility) {
+            *value = coder.raw(*value, field.bits)?;
+            if C::DECODES && *value > field.max {
+                return Err(OUT_OF_RANGE);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Codes the visible fields against the past. Where this decodes, `fields` begins as a copy of the baseline.
+pub fn code_change<C: Coder>(
+    coder: &mut C,
+    kind: &KindInfo,
+    audience: Audience,
+    past: &Past<'_>,
+    fields: &mut [u32],
+) -> Result<(), WireError> {
+    let mut residuals = [0i32; FIELDS_PER_ENTITY];
+    for component in &kind.plan {
+        if audience.sees(component.visibility) {
+            code_component(coder, component, audience, past, (fields, &mut residuals))?;
+        }
+    }
+    Ok(())
+}
+
+fn code_component<C: Coder>(
+    coder: &mut C,
+    component: &CodedComponent,
+    audience: Audience,
+    past: &Past<'_>,
+    (fields, residuals): (&mut [u32], &mut [i32; FIELDS_PER_ENTITY]),
+) -> Result<(), WireError> {
+    let mut unforeseen = false;
+    if !C::DECODES {
+        for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
+            let residual = coded.field.difference(foresee(coded, past, fields), fields[coded.at]);
+            residuals[coded.at] = residual;
+            unforeseen |= residual != 0;
+        }
+    }
+    unforeseen = coder.flag(component.flag, unforeseen)?;
+    if !unforeseen && !C::DECODES {
+        return Ok(());
+    }
+    for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
+        if unforeseen {
+            let context = coded.after.map_or(0, |after| context_after(residuals[after]));
+            residuals[coded.at] = coder.number(coded.context + context, residuals[coded.at])?;
+        }
+        if C::DECODES {
+            let foreseen = foresee(coded, past, fields);
+            fields[coded.at] = coded.field.apply(foreseen, residuals[coded.at]).ok_or(OUT_OF_RANGE)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a field is expected to be. `fields` holds those that were coded before it.
+#[inline]
+fn foresee(coded: &CodedField, past: &Past<'_>, fields: &[u32]) -> u32 {
+    let (base, at) = (past.base, coded.at);
+    match coded.foresight {
+        Foresight::Constant => base[at],
+        Foresight::Linear => match past.older {
+            Some((older, gap)) => {
+                let went = coded.field.difference(older[at], base[at]);
+                keep_in_range(coded, base[at], scaled(went, past.age, gap))
+            }
+            None => base[at],
+        },
+        Foresight::Moved { velocity, rest, gain } => {
+            let (before, now) = (base[velocity] as i32 - rest, fields[velocity] as i32 - rest);
+            // A velocity that changes evenly, each tick's place moved by that tick's velocity.
+            let twice = i64::from(past.age) * (i64::from(before) + i64::from(now)) + i64::from(now - before);
+            keep_in_range(coded, base[at], ((twice * gain + (1 << 20)) >> 21) as i32)
+        }
+        Foresight::Quaternion { start, part, grid } => {
+            foresee_turning(coded, past, fields, (start, part, grid))
+        }
+    }
+}
+
+/// `went` times `age` over `gap`, to the nearest.
+#[inline]
+fn scaled(went: i32, age: u32, gap: u32) -> i32 {
+    let product = i64::from(went) * i64::from(age);
+    match gap {
+        1 => product as i32,
+        2 => ((product + 1) >> 1) as i32,
+        _ => ((product + i64::from(gap / 2)).div_euclid(i64::from(gap))) as i32,
+    }
+}
+
+#[inline]
+fn keep_in_range(coded: &CodedField, base: u32, moved: i32) -> u32 {
+    coded.field.apply(base, moved).unwrap_or(if moved < 0 { 0 } else { coded.field.max })
+}
+
+/// The quaternion goes on turning as it did. Its components are foreseen with that one left out which really is.
+fn foresee_turning(
+    coded: &CodedField,
+    past: &Past<'_>,
+    fields: &[u32],
+    (start, part, grid): (usize, usize, u32),
+) -> u32 {
+    let four = |from: &[u32]| [from[start], from[start + 1], from[start + 2], from[start + 3]];
+    let base = four(past.base);
+    let older = past.older.map(|(older, gap)| (four(older), gap)).filter(|(older, _)| *older != base);
+    if older.is_none() && (part == 0 || fields[start] == base[0]) {
+        return past.base[coded.at];
+    }
+    let rotation = quaternion::restore(base, grid);
+    let turned = older.map_or(rotation, |(older, gap)| {
+        quaternion::turned_on(quaternion::restore(older, grid), rotation, past.age as f32 / gap as f32)
+    });
+    match part {
+        0 => quaternion::largest(turned) as u32,
+        _ => quaternion::in_frame_of(turned, (fields[start] & 3) as usize, grid)[part - 1],
+    }
+}
+
+/// Hash of the visible fields (XXH3, seeded by the number of the kind's fields), the same on both sides.
+pub fn hash(kind: &KindInfo, audience: Audience, fields: &[u32]) -> u64 {
+    let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
+    let mut len = 0;
+    for (field, value) in kind.fields.iter().zip(fields) {
+        if audience.sees(field.visibility) {
+            bytes[len..len + 4].copy_from_slice(&value.to_le_bytes());
+            len += 4;
+        }
+    }
+    xxh3_64_with_seed(&bytes[..len], kind.fields.len() as u64)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::bits::{BitReader, BitWriter};
+    use crate::coding::prefix::{PrefixDecoder, PrefixEncoder};
+    use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
+    use crate::schema::{CLASSES, Field, Replicate, Schema, class_of};
+    use proptest::prelude::*;
+
+    const TURNED: [Field; 4] = Field::quaternion(["largest", "a", "b", "c"], 9);
+
+    pub(crate) struct Body;
+    impl Replicate for Body {
+        const NAME: &'static str = "body";
+        const FIELDS: &'static [Field] = &[
+            Field::linear("x", -64.0, 64.0, 1.0 / 256.0).moved_by(1).predicted(),
+            Field::linear("vx", -16.0, 16.0, 1.0 / 128.0).extrapolated(),
+            Field::turn("heading", 12).extrapolated(),
+            Field::count("fuel", 7).owner(),
+        ];
+        fn quantise(&self, _: &mut [u32]) {}
+        fn restore(_: &[u32]) -> Self {
+            Self
+        }
+    }
+
+    pub(crate) struct Mind;
+    impl Replicate for Mind {
+        const NAME: &'static str = "mind";
+        const FIELDS: &'static [Field] = &[
+            Field::count("dice", 32).server(),
+            Field::count("score", 32),
+            Field::up_to("mood", 4).team(),
+            TURNED[0],
+            TURNED[1],
+            TURNED[2],
+            TURNED[3],
+        ];
+        fn quantise(&self, _: &mut [u32]) {}
+        fn restore(_: &[u32]) -> Self {
+            Self
+        }
+    }
+
+    /// Fields of the test kind.
+    pub(crate) const FIELDS: usize = 11;
+
+    pub(crate) fn schema() -> Schema {
+        let mut schema = Schema::new();
+        let parts = [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
+        schema.add_kind("thing", &parts).unwrap();
+        schema
+    }
+
+    /// Any state, from any numbers.
+    pub(crate) fn fitted(numbers: &[u32]) -> Vec<u32> {
+        Body::FIELDS
+            .iter()
+            .chain(Mind::FIELDS)
+            .zip(numbers)
+            .map(|(f, n)| if *n <= f.max { *n } else { n % (f.max + 1) })
+            .collect()
+    }
+
+    fn state() -> impl Strategy<Value = Vec<u32>> {
+        proptest::collection::vec(any::<u32>(), FIELDS).prop_map(|numbers| fitted(&numbers))
+    }
+
+    fn seen(audience: Audience, state: &[u32]) -> Vec<u32> {
+        let schema = schema();
+        let fields = schema.kinds().next().unwrap().1.fields.clone();
+        fields.iter().zip(state).map(|(f, v)| if audience.sees(f.visibility) { *v } else { 0 }).collect()
+    }
+
+    fn mix(before: &[u32], after: &[u32], keep: u32) -> Vec<u32> {
+        (0..FIELDS).map(|i| if keep >> i & 1 == 1 { before[i] } else { after[i] }).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn decoded_equals_sent(
+            states in (state(), state(), state()),
+            keep in (any::<u32>(), any::<u32>()),
+            (age, gap) in (1u32..200, 0u32..20),
+            audience in 0usize..3,
+        ) {
+            let (schema, audience) = (schema(), Audience::ALL[audience]);
+            let kind = schema.kinds().next().unwrap().1;
+            let (older, base) = (seen(audience, &states.0), seen(audience, &mix(&states.0, &states.1, keep.0)));
+            let now = mix(&base, &states.2, keep.1);
+            let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+            let tables = schema.tables(class_of(age, gap > 0));
+            let (mut contexts, mut bytes, mut whole) = (Contexts::default(), Vec::new(), vec![0; FIELDS]);
+            let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
+            encoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+            code_whole(&mut encoder, kind, audience, &mut now.clone()).unwrap();
+            code_change(&mut encoder, kind, audience, &past, &mut now.clone()).unwrap();
+            encoder.finish();
+            let mut decoder = RangeDecoder::new(&bytes, &mut contexts, tables);
+            decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+            code_whole(&mut decoder, kind, audience, &mut whole).unwrap();
+            prop_assert_eq!(&whole, &seen(audience, &now));
+            let mut change = base.clone();
+            code_change(&mut decoder, kind, audience, &past, &mut change).unwrap();
+            decoder.finish().unwrap();
+            prop_assert_eq!(&change, &whole);
+            prop_assert_eq!(hash(kind, audience, &change), hash(kind, audience, &now));
+
+            let mut writer = BitWriter::new();
+            code_change(&mut PrefixEncoder::new(&mut writer, tables), kind, audience, &past, &mut now.clone()).unwrap();
+            writer.pad_to_byte();
+            let mut change = base.clone();
+            let mut reader = BitReader::new(writer.bytes());
+            code_change(&mut PrefixDecoder::new(&mut reader, tables), kind, audience, &past, &mut change).unwrap();
+            prop_assert_eq!(&change, &whole);
+            prop_assert!(bytes.len() * 8 <= kind.max_bytes() * 16);
+        }
+
+        #[test]
+        fn line_34_random_bits_decode_in_range_or_fail(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            states in (state(), state()),
+            class in 0..CLASSES,
+        ) {
+            let schema = schema();
+            let kind = schema.kinds().next().unwrap().1;
+            let past = Past { age: 3, base: &states.0, older: Some((&states.1, 2)) };
+            let mut contexts = Contexts::default();
+            let mut fields = states.0.clone();
+            let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(class));
+            decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+            if code_change(&mut decoder, kind, Audience::Owner, &past, &mut fields).is_ok() {
+                prop_assert!(kind.fields.iter().zip(&fields).all(|(f, v)| *v <= f.max()));
+            }
+            let mut fields = states.0.clone();
+            let mut reader = BitReader::new(&bytes);
+            let mut decoder = PrefixDecoder::new(&mut reader, schema.tables(class));
+            if code_whole(&mut decoder, kind, Audience::Owner, &mut fields).is_ok() {
+                prop_assert!(kind.fields.iter().zip(&fields).all(|(f, v)| *v <= f.max()));
+            }
+        }
+    }
+
+    #[test]
+    fn line_34_values_out_of_range_are_refused() {
+        let schema = schema();
+        let kind = schema.kinds().next().unwrap().1;
+        let mut fields = fitted(&[0; FIELDS]);
+        fields[6] = 5;
+        let mut writer = BitWriter::new();
+        code_whole(
+            &mut PrefixEncoder::new(&mut writer, schema.tables(0)),
+            kind,
+            Audience::Owner,
+            &mut fields,
+        )
+        .unwrap();
+        writer.pad_to_byte();
+        let mut reader = BitReader::new(writer.bytes());
+        let mut decoder = PrefixDecoder::new(&mut reader, schema.tables(0));
+        assert_eq!(code_whole(&mut decoder, kind, Audience::Owner, &mut [0; FIELDS]), Err(OUT_OF_RANGE));
+    }
+
+    #[test]
+    fn what_goes_on_as_it_went_costs_a_flag_per_component() {
+        let schema = schema();
+        let kind = schema.kinds().next().unwrap().1;
+        // At 1 m/s the place moves by 256/60 steps a tick, the heading by 5.
+        let at = |tick: u32| {
+            let mut fields = fitted(&[0; FIELDS]);
+            (fields[0], fields[1], fields[2]) = (10_000 + (tick * 256 + 30) / 60, 2_048 + 128, 5 * tick);
+            fields
+        };
+        let (older, base) = (at(0), at(2));
+        let past = Past { age: 4, base: &base, older: Some((&older, 2)) };
+        let mut writer = BitWriter::new();
+        code_change(
+            &mut PrefixEncoder::new(&mut writer, schema.tables(8)),
+            kind,
+            Audience::Others,
+            &past,
+            &mut at(6),
+        )
+        .unwrap();
+        assert_eq!(writer.bit_len(), 2);
+    }
+}

@@ -1,0 +1,241 @@
+//! Encode once: a block unit's bytes are the same for all clients that hold its entities as of the same ticks.
+
+use super::entity::Past;
+use super::snapshot::hash_part;
+use super::state_ring::{Block, Entry, StateRing};
+use super::unit::{
+    Base, Item, Place, ages, begin, code_identity, code_mask, code_place, code_state, slots_of,
+};
+use crate::bits::BitWriter;
+use crate::coding::prefix::PrefixEncoder;
+use crate::coding::range::{Contexts, RangeEncoder};
+use crate::coding::{Coder, Coding, Encoder};
+use crate::limits::FIELDS_PER_ENTITY;
+use crate::schema::{Audience, Schema, class_of};
+use crate::tick::Tick;
+
+/// What a block unit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitKey {
+    /// The block.
+    pub block: u16,
+    /// Which of its slots.
+    pub mask: u64,
+    /// Which of them as their team's copy.
+    pub team: u64,
+    /// What they build on; `None` where they are whole.
+    pub base: Option<Base>,
+}
+
+/// A block unit's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    start: u32,
+    /// How many bytes.
+    pub len: u32,
+    /// The sum of its entities' parts of a packet's hash.
+    pub hash: u32,
+}
+
+/// Of a block's units, how many are looked through for one that is known: more differ only where each client sees
+/// something else.
+const LOOKED_THROUGH: usize = 24;
+
+/// Which of a block's slots changed after a tick, for others than their owner or team, and for their team.
+type Changed = (Tick, u64, u64);
+
+/// The units encoded so far in this tick.
+#[derive(Debug, Default)]
+pub struct UnitCache {
+    bytes: Vec<u8>,
+    units: Vec<Vec<(UnitKey, Unit)>>,
+    changed: Vec<Vec<Changed>>,
+    contexts: Contexts,
+    writer: BitWriter,
+    lookups: u64,
+    encodes: u64,
+}
+
+/// An entity of a loose stream.
+#[derive(Clone, Copy, Debug)]
+pub struct LooseItem {
+    /// Where it stands and what it builds on.
+    pub place: Place,
+    /// Whose copy it is.
+    pub audience: Audience,
+}
+
+impl UnitCache {
+    /// Forgets the tick before.
+    pub fn begin_tick(&mut self, ring: &StateRing) {
+        self.bytes.clear();
+        self.units.iter_mut().for_each(Vec::clear);
+        self.changed.iter_mut().for_each(Vec::clear);
+        let blocks = ring.blocks().len();
+        if self.units.len() < blocks {
+            self.units.resize_with(blocks, Vec::new);
+            self.changed.resize_with(blocks, Vec::new);
+        }
+    }
+
+    /// Which of a block's slots changed after a tick; those of `team` as their team sees them.
+    pub fn changed_after(&mut self, block: (usize, &Block), tick: Tick, team: u64) -> u64 {
+        let known = &mut self.changed[block.0];
+        let found = known.iter().find(|(after, ..)| *after == tick).copied();
+        let (_, others, teams) = found.unwrap_or_else(|| {
+            let others = block.1.changed_after(tick, Audience::Others);
+            let made = (tick, others, block.1.changed_after(tick, Audience::Team));
+            if known.len() < LOOKED_THROUGH {
+                known.push(made);
+            }
+            made
+        });
+        others & !team | teams & team
+    }
+
+    /// A unit's bytes. The ring holds what it builds on.
+    pub fn unit(&mut self, schema: &Schema, ring: &StateRing, key: &UnitKey) -> Unit {
+        self.lookups += 1;
+        let known = &self.units[usize::from(key.block)];
+        let recent = known.iter().rev().take(LOOKED_THROUGH);
+        if let Some((_, unit)) = recent.into_iter().find(|(other, _)| other == key) {
+            return *unit;
+        }
+        self.encodes += 1;
+        let unit = self.encode(schema, ring, key);
+        self.units[usize::from(key.block)].push((*key, unit));
+        unit
+    }
+
+    fn encode(&mut self, schema: &Schema, ring: &StateRing, key: &UnitKey) -> Unit {
+        let start = self.bytes.len();
+        let tables = schema.tables(class_of_base(ring.tick(), key.base));
+        let hash = match schema.coding() {
+            Coding::Range => {
+                let mut encoder = RangeEncoder::new(&mut self.bytes, &mut self.contexts, tables);
+                let hash = encode_block(&mut encoder, schema, ring, key);
+                encoder.finish();
+                hash
+            }
+            Coding::Prefix => {
+                self.writer.clear();
+                let mut encoder = PrefixEncoder::new(&mut self.writer, tables);
+                let hash = encode_block(&mut encoder, schema, ring, key);
+                self.writer.pad_to_byte();
+                self.bytes.extend_from_slice(self.writer.bytes());
+                hash
+            }
+        };
+        Unit { start: start as u32, len: (self.bytes.len() - start) as u32, hash }
+    }
+
+    /// Encodes entities for one client, in their order, as long as the stream is sure to stay within `room` bytes.
+    /// Returns how many, and the sum of their parts of a packet's hash.
+    pub fn encode_loose(
+        &mut self,
+        schema: &Schema,
+        ring: &StateRing,
+        items: &[LooseItem],
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> (usize, u32) {
+        out.clear();
+        let tables = schema.tables(LOOSE_CLASS);
+        match schema.coding() {
+            Coding::Range => {
+                let mut encoder = RangeEncoder::new(out, &mut self.contexts, tables);
+                let coded = encode_loose(&mut encoder, schema, ring, items, room);
+                encoder.finish();
+                coded
+            }
+            Coding::Prefix => {
+                self.writer.clear();
+                let mut encoder = PrefixEncoder::new(&mut self.writer, tables);
+                let coded = encode_loose(&mut encoder, schema, ring, items, room);
+                self.writer.pad_to_byte();
+                out.extend_from_slice(self.writer.bytes());
+                coded
+            }
+        }
+    }
+
+    /// A unit's bytes.
+    pub fn bytes(&self, unit: Unit) -> &[u8] {
+        &self.bytes[unit.start as usize..(unit.start + unit.len) as usize]
+    }
+
+    /// How many units were asked for and how many of them had to be encoded, since the start.
+    pub fn sharing(&self) -> (u64, u64) {
+        (self.lookups, self.encodes)
+    }
+}
+
+/// The class of the contexts that a loose stream starts from: most of it builds on two states some ticks old.
+pub const LOOSE_CLASS: usize = 7;
+
+/// The class of the contexts that a unit starts from.
+pub fn class_of_base(now: Tick, base: Option<Base>) -> usize {
+    base.map_or(0, |base| class_of(ages(now, base).0, base.older.is_some()))
+}
+
+fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key: &UnitKey) -> u32 {
+    begin(coder);
+    let mut hash = 0u32;
+    let _ = code_mask(coder, key.mask);
+    for slot in slots_of(usize::from(key.block), key.mask) {
+        let Some(entry) = ring.entry(slot) else { continue };
+        let is_teams = key.team & super::unit::bit_of(slot) != 0;
+        let audience = if is_teams { Audience::Team } else { Audience::Others };
+        if key.base.is_none() {
+            let _ = code_identity(coder, schema, (audience, entry.id.generation, entry.kind));
+        }
+        hash = hash.wrapping_add(encode_state(coder, schema, ring.tick(), entry, key.base, audience));
+    }
+    hash
+}
+
+fn encode_loose<C: Encoder>(
+    coder: &mut C,
+    schema: &Schema,
+    ring: &StateRing,
+    items: &[LooseItem],
+    room: usize,
+) -> (usize, u32) {
+    begin(coder);
+    let (mut next, mut was_whole, mut hash) = (0u16, false, 0u32);
+    for (coded, LooseItem { place, audience }) in items.iter().enumerate() {
+        let Some(entry) = ring.entry(place.slot) else { continue };
+        if coder.bytes() + 4 + schema.kind(entry.kind).max_bytes() > room {
+            return (coded, hash);
+        }
+        let _ = code_place(coder, ring.tick(), (next, was_whole), *place);
+        (next, was_whole) = (place.slot + 1, place.base.is_none());
+        if was_whole {
+            let _ = code_identity(coder, schema, (*audience, entry.id.generation, entry.kind));
+        }
+        hash = hash.wrapping_add(encode_state(coder, schema, ring.tick(), entry, place.base, *audience));
+    }
+    (items.len(), hash)
+}
+
+/// Encodes an entity's state; returns its part of the packet's hash. An encoder cannot fail: it gives back what it is given.
+fn encode_state<C: Coder>(
+    coder: &mut C,
+    schema: &Schema,
+    now: Tick,
+    entry: &Entry,
+    base: Option<Base>,
+    audience: Audience,
+) -> u32 {
+    let current = entry.current();
+    let mut scratch = [0u32; FIELDS_PER_ENTITY];
+    let fields = &mut scratch[..current.fields.len()];
+    fields.copy_from_slice(&current.fields);
+    let past = base.and_then(|base| {
+        let (age, gap) = ages(now, base);
+        let older = base.older.and_then(|tick| entry.at(tick)).map(|version| (&*version.fields, gap));
+        Some(Past { age, base: &entry.at(base.tick)?.fields, older })
+    });
+    let _ = code_state(coder, schema, &Item { kind: entry.kind, audience, past }, fields);
+    hash_part(current.hashes[audience as usize], entry.id)
+}

@@ -1,0 +1,204 @@
+//! The packets of a client's snapshot, written from its plan, and their acknowledgement.
+
+use super::client_view::{ClientView, DueUnit, SentState, Shared};
+use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
+use super::unit::{bit_of, block_of};
+use super::unit_cache::LooseItem;
+use crate::bits::BitWriter;
+use crate::limits::{ACK_WINDOW, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
+use crate::mutant::{Mutant, is_planted};
+use crate::schema::Audience;
+use crate::sequence::Sequence;
+use crate::tick::Tick;
+
+/// Ticks of the own copy that are remembered.
+const OWN_ACKED: usize = 8;
+
+impl ClientView {
+    /// Writes the next packet of the planned snapshot behind what `writer` holds. Returns whether another
+    /// must follow.
+    pub fn write_packet(
+        &mut self,
+        shared: &mut Shared<'_>,
+        sequence: Sequence,
+        feedback: Feedback,
+        writer: &mut BitWriter,
+    ) -> bool {
+        let start = writer.bit_len();
+        let mut sent = self.recycle(sequence, shared.ring.tick());
+        let mut header = self.header(shared, feedback);
+        sent.removals.extend_from_slice(&header.removals);
+        let spare = (PAYLOAD_BYTES * 8).saturating_sub(start + header_bits(&header));
+        let first = self.written;
+        let mut hash = self.take_loose(shared, &mut header, &mut sent, spare / 8);
+        hash = hash.wrapping_add(self.take_units(
+            shared.ring.tick(),
+            &mut header,
+            &mut sent,
+            spare - self.stream.len() * 8,
+        ));
+        self.next_index += 1;
+        header.last = self.written == (self.units.len(), self.loose.len());
+        header.write(writer);
+        writer.pad_to_byte();
+        writer.write_bytes(&self.stream);
+        for due in &self.units[first.0..self.written.0] {
+            writer.write_bytes(shared.cache.bytes(due.unit));
+        }
+        writer.write(fold(hash), 16);
+        self.stats.bits += (writer.bit_len() - start) as u64;
+        if is_planted(Mutant::TrustUnacknowledged) {
+            sent.parts.iter().for_each(|(at, mask)| self.blocks[usize::from(*at)].ack(sent.tick, *mask));
+        }
+        self.in_flight.push_back(sent);
+        self.headers = header.units;
+        !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
+    }
+
+    /// A record for the next packet, with the memory of one whose fate is long known.
+    fn recycle(&mut self, sequence: Sequence, tick: Tick) -> SentState {
+        let mut sent = SentState::default();
+        while self.in_flight.front().is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence) {
+            sent = self.in_flight.pop_front().unwrap_or_default();
+        }
+        sent.parts.clear();
+        sent.removals.clear();
+        SentState { sequence, tick, own: false, ..sent }
+    }
+
+    fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
+        let first = self.next_index == 0;
+        let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
+        let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
+        self.removals.rotate_left(told);
+        if first {
+            self.defer_untold(told);
+        }
+        let mut units = std::mem::take(&mut self.headers);
+        units.clear();
+        SnapshotHeader {
+            tick: shared.ring.tick(),
+            index: self.next_index,
+            last: false,
+            feedback,
+            removals,
+            deferred: if first { std::mem::take(&mut self.deferred) } else { Deferred::None },
+            loose: 0,
+            has_own: false,
+            loose_bytes: 0,
+            units,
+        }
+    }
+
+    /// The absence of what left the client's sight says nothing until the client was told so; the removals told in
+    /// this packet are the last of the queue.
+    fn defer_untold(&mut self, told: usize) {
+        let untold = self.removals.len() - told;
+        if untold == 0 {
+            return;
+        }
+        let mut slots = match std::mem::take(&mut self.deferred) {
+            _ if untold > DEFERRED_PER_PACKET => return self.deferred = Deferred::Any,
+            Deferred::Any => return self.deferred = Deferred::Any,
+            Deferred::None => Vec::new(),
+            Deferred::These(slots) => slots,
+        };
+        slots.extend(self.removals.iter().take(untold).map(|(id, _)| id.slot));
+        slots.sort_unstable();
+        slots.dedup();
+        self.deferred = Deferred::of(slots);
+    }
+
+    /// Makes the packet's loose stream of as many entities as fit into `room` bytes; returns their hash.
+    fn take_loose(
+        &mut self,
+        shared: &mut Shared<'_>,
+        header: &mut SnapshotHeader,
+        sent: &mut SentState,
+        room: usize,
+    ) -> u32 {
+        self.stream.clear();
+        let items = &self.loose[self.written.1..];
+        if items.is_empty() {
+            return 0;
+        }
+        let (count, hash) =
+            shared.cache.encode_loose(shared.schema, shared.ring, items, room, &mut self.stream);
+        self.written.1 += count;
+        if count == 0 {
+            self.stream.clear();
+            return 0;
+        }
+        let items = &items[..count];
+        header.has_own = items[0].audience == Audience::Owner;
+        (header.loose, header.loose_bytes) = (count as u32, self.stream.len() as u32);
+        self.choice.learn(self.stream.len(), count);
+        sent.own = header.has_own;
+        self.stats.updates += count as u64;
+        for LooseItem { place, audience } in items {
+            let block = block_of(place.slot);
+            if *audience == Audience::Owner {
+                self.blocks[block].known |= bit_of(place.slot);
+                continue;
+            }
+            match sent.parts.last_mut().filter(|part| usize::from(part.0) == block) {
+                Some(part) => part.1 |= bit_of(place.slot),
+                None => sent.parts.push((block as u16, bit_of(place.slot))),
+            }
+            self.blocks[block].note_sent(sent.tick, bit_of(place.slot));
+        }
+        hash
+    }
+
+    /// Takes as many units into the packet as fit into `room` bits; returns their hash.
+    fn take_units(
+        &mut self,
+        now: Tick,
+        header: &mut SnapshotHeader,
+        sent: &mut SentState,
+        room: usize,
+    ) -> u32 {
+        let (mut hash, mut left, mut before) = (0u32, room, 0);
+        while let Some(DueUnit { key, unit }) = self.units.get(self.written.0) {
+            let next = UnitHeader { block: key.block, base: key.base, bytes: unit.len };
+            let need = next.bits(now, before) + unit.len as usize * 8;
+            if need > left {
+                break;
+            }
+            (left, before) = (left - need, key.block);
+            header.units.push(next);
+            sent.parts.push((key.block, key.mask));
+            self.blocks[usize::from(key.block)].note_sent(sent.tick, key.mask);
+            self.stats.updates += u64::from(key.mask.count_ones());
+            hash = hash.wrapping_add(unit.hash);
+            self.written.0 += 1;
+        }
+        hash
+    }
+
+    /// The client took over all that this packet carried.
+    pub fn packet_acked(&mut self, sequence: Sequence) {
+        let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else { return };
+        let sent = &mut self.in_flight[at];
+        for (block, mask) in sent.parts.drain(..) {
+            self.blocks[usize::from(block)].ack(sent.tick, mask);
+        }
+        if std::mem::take(&mut sent.own) {
+            let place = self.own.acked.iter().position(|tick| !tick.is_after(sent.tick));
+            self.own.acked.insert(place.unwrap_or(self.own.acked.len()), sent.tick);
+            self.own.acked.truncate(OWN_ACKED);
+        }
+        if !sent.removals.is_empty() {
+            let (tick, removals) = (sent.tick, std::mem::take(&mut sent.removals));
+            self.removals.retain(|(id, since)| since.is_after(tick) || !removals.contains(id));
+        }
+    }
+}
+
+/// Bits of a header without units and of what surrounds the streams: counts, padding, hash.
+fn header_bits(header: &SnapshotHeader) -> usize {
+    const LATER: usize = 17 + 20 + 17 + 7 + 16;
+    let mut writer = BitWriter::new();
+    header.write(&mut writer);
+    writer.bit_len() + LATER
+}
