@@ -1,5 +1,9 @@
 //! What the benchmarks share: a room full of clients without a network.
 
+pub mod sinks;
+mod walker_priors;
+pub mod walkers;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

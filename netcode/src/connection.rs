@@ -204,8 +204,7 @@ impl Connection {
         if !self.window.is_fresh(header.sequence) {
             return Err(WireError::Stale("repeated or too old"));
         }
-        let claimed = |skipped| header.acks.is_some_and(|acks| acks.accepted().any(|n| n == skipped));
-        if self.skipped.iter().any(|skipped| claimed(*skipped)) {
+        if self.skipped.iter().any(|skipped| header.acks.is_some_and(|acks| acks.accepts(*skipped))) {
             return Err(WireError::Misbehaving("acknowledges a packet that was never sent"));
         }
         if header.sequence >= self.window.next() {
@@ -230,9 +229,14 @@ impl Connection {
     }
 
     fn learn_fates(&mut self, acks: Acks, now: Timestamp) {
-        for sequence in acks.accepted() {
-            let Ok(at) = self.sent.binary_search_by_key(&sequence, |sent| sent.sequence) else { continue };
-            let Some(sent) = self.sent.remove(at) else { continue };
+        // Few are open: most of what the mask names is known already.
+        let mut at = 0;
+        while at < self.sent.len() && self.sent[at].sequence <= acks.newest {
+            let sequence = self.sent[at].sequence;
+            let Some(sent) = acks.accepts(sequence).then(|| self.sent.remove(at)).flatten() else {
+                at += 1;
+                continue;
+            };
             if sequence == acks.newest {
                 let held = Duration::from_micros(u64::from(acks.held) * 128);
                 self.rtt.sample(now.since(sent.at).saturating_sub(held));

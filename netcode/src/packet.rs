@@ -42,10 +42,11 @@ impl Acks {
         Some(Self { newest, mask, held })
     }
 
-    /// The acknowledged sequences, newest first.
-    pub fn accepted(&self) -> impl Iterator<Item = Sequence> {
-        let (newest, mask) = (self.newest, self.mask);
-        (0..ACK_WINDOW).filter(move |age| mask >> age & 1 == 1 && *age <= newest).map(move |age| newest - age)
+    /// Whether a sequence is acknowledged.
+    #[inline]
+    pub fn accepts(&self, sequence: Sequence) -> bool {
+        let age = self.newest.wrapping_sub(sequence);
+        age < ACK_WINDOW && self.mask >> age & 1 == 1
     }
 }
 

@@ -32,7 +32,7 @@ use crate::files::RecordWriter;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
-const GATHER: Duration = Duration::from_micros(1_000);
+const GATHER: Duration = Duration::from_micros(3_000);
 
 /// The last gathering before a deadline ends this much ahead of it, so that the last drain is short.
 const DRAIN_AHEAD: Duration = Duration::from_micros(300);
@@ -101,6 +101,16 @@ pub struct Host {
 impl Host {
     /// Starts a server with one arena; tokens are sealed with `key`.
     pub fn start_arena(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
+        let game = ArenaGame::new(config.arena())?;
+        let mut room = Room::new(game, config.room(), clock::now())?;
+        if config.record.is_some() {
+            room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
+        }
+        Self::start_room(config, key, Box::new(room))
+    }
+
+    /// Starts a server with one room of any game; tokens are sealed with `key`.
+    pub fn start_room(config: &ServerConfig, key: Key, room: Box<dyn AnyRoom>) -> Result<Self, StartError> {
         let bind = |error| StartError::Bind(config.listen, error);
         let socket = UdpTransport::bind(config.listen, UdpPath::Fastest).map_err(bind)?;
         let address = socket.local_address().map_err(bind)?;
@@ -109,12 +119,7 @@ impl Host {
         let sessions = config.sessions(key.clone(), servers.clone());
         let seed = random_seed().map_err(StartError::Random)?;
         let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
-        let game = ArenaGame::new(config.arena())?;
-        let mut room = Room::new(game, config.room(), clock::now())?;
-        if config.record.is_some() {
-            room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
-        }
-        server.add_room(Box::new(room));
+        server.add_room(room);
         let record = config.record.as_deref().map(|path| (path, config.record_segments));
         Self::start((server, socket), config.issuer(key, servers), record, config.drain())
     }

@@ -92,7 +92,10 @@ const SHARED_FROM: u32 = 8;
 #[derive(Debug, Default)]
 pub struct ClientView {
     pub(super) blocks: Vec<BlockView>,
+    /// Packets whose fate is open, oldest first.
     pub(super) in_flight: VecDeque<SentState>,
+    /// Memory for more of them.
+    pub(super) spare: Vec<SentState>,
     /// Entities that the client must be told are gone, and since when; told in turn until acknowledged.
     pub(super) removals: VecDeque<(NetId, Tick)>,
     pub(super) own: OwnView,

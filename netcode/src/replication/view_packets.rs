@@ -55,12 +55,12 @@ impl ClientView {
         !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
     }
 
-    /// A record for the next packet, with the memory of one whose fate is long known.
+    /// A record for the next packet, with the memory of one whose fate is known.
     fn recycle(&mut self, sequence: Sequence, tick: Tick) -> SentState {
-        let mut sent = SentState::default();
         while self.in_flight.front().is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence) {
-            sent = self.in_flight.pop_front().unwrap_or_default();
+            self.spare.extend(self.in_flight.pop_front());
         }
+        let mut sent = self.spare.pop().unwrap_or_default();
         sent.parts.clear();
         sent.removals.clear();
         SentState { sequence, tick, own: false, ..sent }
@@ -179,19 +179,19 @@ impl ClientView {
     /// The client took over all that this packet carried.
     pub fn packet_acked(&mut self, sequence: Sequence) {
         let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else { return };
-        let sent = &mut self.in_flight[at];
-        for (block, mask) in sent.parts.drain(..) {
-            self.blocks[usize::from(block)].ack(sent.tick, mask);
+        let Some(sent) = self.in_flight.remove(at) else { return };
+        for (block, mask) in &sent.parts {
+            self.blocks[usize::from(*block)].ack(sent.tick, *mask);
         }
-        if std::mem::take(&mut sent.own) {
+        if sent.own {
             let place = self.own.acked.iter().position(|tick| !tick.is_after(sent.tick));
             self.own.acked.insert(place.unwrap_or(self.own.acked.len()), sent.tick);
             self.own.acked.truncate(OWN_ACKED);
         }
         if !sent.removals.is_empty() {
-            let (tick, removals) = (sent.tick, std::mem::take(&mut sent.removals));
-            self.removals.retain(|(id, since)| since.is_after(tick) || !removals.contains(id));
+            self.removals.retain(|(id, since)| since.is_after(sent.tick) || !sent.removals.contains(id));
         }
+        self.spare.push(sent);
     }
 }
 

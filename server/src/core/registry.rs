@@ -4,7 +4,8 @@ use bevy_ecs::change_detection::DetectChangesMut;
 use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
-use truetick_netcode::schema::{ComponentId, KindId, Replicate, Schema, SchemaError};
+use truetick_netcode::coding::Coding;
+use truetick_netcode::schema::{ComponentId, KindId, Priors, Replicate, Schema, SchemaError};
 
 /// What the ECS does with one component.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,18 @@ impl Registry {
     /// Registers an entity kind.
     pub fn add_kind(&mut self, name: &'static str, parts: &[ComponentId]) -> Result<KindId, SchemaError> {
         self.schema.add_kind(name, parts)
+    }
+
+    /// The same with what is expected of its residuals.
+    pub fn with_priors(mut self, priors: Priors) -> Self {
+        self.schema = self.schema.with_priors(priors);
+        self
+    }
+
+    /// The same with another coder.
+    pub fn with_coding(mut self, coding: Coding) -> Self {
+        self.schema = self.schema.with_coding(coding);
+        self
     }
 
     /// The schema.

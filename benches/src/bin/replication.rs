@@ -1,0 +1,274 @@
+//! The workload W(N, M) over real UDP with sealed sessions: what a tick costs the server, and what each client is sent.
+//!
+//! `cargo run --release -p truetick-benches --bin replication -- --clients 64 --json PATH`; the keys are described in
+//! benches/README.md. The clients live in a process of their own.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use serde_json::{Value, json};
+use truetick_benches::sinks::{self, Floor};
+use truetick_benches::walkers::{Motion, Walkers};
+use truetick_netcode::clock;
+use truetick_netcode::coding::Coding;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
+use truetick_server::config::ServerConfig;
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::room::Room;
+use truetick_server::files::{resident_bytes, write_text};
+use truetick_server::host::{Host, HostReport, random_key};
+
+/// W(N, M): N clients and M drones, all in everyone's sight
+#[derive(Parser)]
+struct Arguments {
+    /// Clients
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Entities that nobody owns
+    #[arg(long, default_value_t = 0)]
+    drones: u32,
+    /// Ticks that are measured
+    #[arg(long, default_value_t = 600)]
+    ticks: u64,
+    /// How everything moves
+    #[arg(long, value_enum, default_value = "random")]
+    motion: MotionArgument,
+    /// How snapshots are coded
+    #[arg(long, value_enum, default_value = "range")]
+    coding: CodingArgument,
+    /// Most bytes of state per client and tick
+    #[arg(long, default_value_t = 8_000)]
+    budget: usize,
+    /// Write the report as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Be the clients of the server at this address; the key comes on standard input
+    #[arg(long, hide = true)]
+    sinks_of: Option<SocketAddr>,
+    /// Be clients that only send to this address and read what comes
+    #[arg(long, hide = true)]
+    floor_of: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MotionArgument {
+    Random,
+    Circles,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CodingArgument {
+    Range,
+    Prefix,
+}
+
+impl Arguments {
+    fn coding(&self) -> Coding {
+        match self.coding {
+            CodingArgument::Range => Coding::Range,
+            CodingArgument::Prefix => Coding::Prefix,
+        }
+    }
+
+    fn walkers(&self) -> Walkers {
+        let motion = match self.motion {
+            MotionArgument::Random => Motion::Random,
+            MotionArgument::Circles => Motion::Circles,
+        };
+        Walkers { drones: self.drones, motion, coding: self.coding() }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    if let Some(server) = arguments.sinks_of {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        return sinks::run(server, Key::from_hex(&line)?, arguments.clients, arguments.coding());
+    }
+    if let Some(server) = arguments.floor_of {
+        return sinks::run_floor(server, arguments.clients);
+    }
+    let report = measure(&arguments)?;
+    let text = serde_json::to_string_pretty(&report)?;
+    println!("{text}");
+    if let Some(path) = &arguments.json {
+        write_text(path, &text)?;
+    }
+    Ok(())
+}
+
+/// A process of the clients, which ends when its standard input does.
+struct Clients {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Clients {
+    fn start(
+        role: &str,
+        server: SocketAddr,
+        arguments: &Arguments,
+        first_line: &str,
+    ) -> std::io::Result<Self> {
+        let coding = match arguments.coding {
+            CodingArgument::Range => "range",
+            CodingArgument::Prefix => "prefix",
+        };
+        let clients = arguments.clients.to_string();
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([role, &server.to_string(), "--clients", &clients, "--coding", coding])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        if let Some(stdin) = &mut child.stdin {
+            writeln!(stdin, "{first_line}")?;
+        }
+        let stdout = child.stdout.take().ok_or_else(|| std::io::Error::other("no standard output"))?;
+        Ok(Self { child, lines: BufReader::new(stdout) })
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line)?;
+        Ok(line.trim().to_string())
+    }
+
+    /// Ends it; its last line is its report.
+    fn end(mut self) -> Result<Value, Box<dyn Error>> {
+        drop(self.child.stdin.take());
+        let line = self.line()?;
+        self.child.wait()?;
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
+    let key = random_key()?;
+    let config = ServerConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_clients: arguments.clients,
+        sessions_per_address: arguments.clients + 16,
+        joins_per_address_s: 10_000,
+        ..ServerConfig::default()
+    };
+    let room = RoomConfig {
+        max_clients: arguments.clients,
+        snapshot_bytes: arguments.budget,
+        relevance_radius_m: None,
+        ..RoomConfig::default()
+    };
+    let room = Room::new(arguments.walkers(), room, clock::now())?;
+    let before = resident_bytes().unwrap_or(0);
+    let host = Host::start_room(&config, key.clone(), Box::new(room))?;
+    let mut clients = Clients::start("--sinks-of", host.address(), arguments, &key.to_hex())?;
+    let playing = clients.line()?;
+    if playing != "playing" {
+        return Err(format!("the clients could not join: {playing}").into());
+    }
+    clock::sleep(Duration::from_secs(4));
+    let from = host.report();
+    clock::sleep(Duration::from_secs_f64(arguments.ticks as f64 / 60.0));
+    let to = host.report();
+    let grown = resident_bytes().unwrap_or(0).saturating_sub(before);
+    let verified = clients.end()?;
+    host.stop()?;
+    let floor = measure_floor(arguments, &from, &to)?;
+    Ok(report(arguments, (&from, &to), floor, verified, grown))
+}
+
+fn report(
+    arguments: &Arguments,
+    (from, to): (&HostReport, &HostReport),
+    floor: Floor,
+    verified: Value,
+    grown: u64,
+) -> Value {
+    let ticks = (to.rooms.ticks - from.rooms.ticks) as f64;
+    let per_tick = |a: u64, b: u64| (b - a) as f64 / ticks;
+    let bytes = per_tick(from.rooms.bytes_out, to.rooms.bytes_out);
+    let updates = per_tick(from.rooms.updates, to.rooms.updates);
+    let cpu = (to.cpu - from.cpu).as_secs_f64() * 1e3 / ticks;
+    let (lookups, encodes) = (to.rooms.encode_sharing, from.rooms.encode_sharing);
+    json!({
+        "clients": arguments.clients,
+        "drones": arguments.drones,
+        "ticks": ticks,
+        "missed_ticks": to.rooms.missed_ticks - from.rooms.missed_ticks,
+        "server_cpu_ms_per_tick": cpu,
+        "floor_cpu_ms_per_tick": floor.cpu_ms_per_tick,
+        "ratio_to_floor": cpu / floor.cpu_ms_per_tick,
+        "bytes_per_client_s": bytes * 60.0 / arguments.clients as f64,
+        "bytes_per_entity_update": bytes / updates,
+        "state_bytes_per_entity_update": per_tick(from.rooms.state_bits, to.rooms.state_bits) / 8.0 / updates,
+        "updates_per_client_tick": updates / arguments.clients as f64,
+        "deferred_per_client_tick": per_tick(from.rooms.deferred, to.rooms.deferred) / arguments.clients as f64,
+        "packets_out_per_tick": per_tick(from.rooms.packets_out, to.rooms.packets_out),
+        "units_asked_for_per_tick": per_tick(encodes.0, lookups.0),
+        "units_encoded_per_tick": per_tick(encodes.1, lookups.1),
+        "commands_missing_per_tick": per_tick(from.rooms.commands.missing, to.rooms.commands.missing),
+        "tick_ms_p50": to.rooms.tick_time.quantile_ms(0.5),
+        "tick_ms_p99": to.rooms.tick_time.quantile_ms(0.99),
+        "rss_bytes": grown,
+        "verified": verified,
+    })
+}
+
+/// The same packets sent and received bare: no sessions, no state.
+fn measure_floor(arguments: &Arguments, from: &HostReport, to: &HostReport) -> Result<Floor, Box<dyn Error>> {
+    let sent = (to.rooms.packets_out - from.rooms.packets_out) as f64;
+    let per_client = sent / (to.rooms.ticks - from.rooms.ticks) as f64 / arguments.clients as f64;
+    let size = ((to.rooms.bytes_out - from.rooms.bytes_out) as f64 / sent) as usize;
+    let mut socket = UdpTransport::bind(SocketAddr::from(([127, 0, 0, 1], 0)), UdpPath::Fastest)?;
+    let clients = Clients::start("--floor-of", socket.local_address()?, arguments, "")?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let (mut next, mut spent, mut ticks, mut owed) = (clock::now(), Duration::ZERO, 0u64, 0.0);
+    let packet = vec![7u8; size];
+    let last = 120 + arguments.ticks.min(600);
+    for tick in 0..last {
+        next += Duration::from_micros(16_667);
+        clock::sleep_until(next);
+        let began = clock::thread_cpu();
+        receive(&mut socket, clock::now(), &mut addresses, tick < 120)?;
+        if tick < 120 {
+            continue;
+        }
+        for to in &addresses {
+            owed += per_client;
+            while owed >= 1.0 {
+                socket.send(*to, &packet);
+                owed -= 1.0;
+            }
+        }
+        socket.flush();
+        spent += clock::thread_cpu() - began;
+        ticks += 1;
+    }
+    clients.end()?;
+    Ok(Floor { cpu_ms_per_tick: spent.as_secs_f64() * 1e3 / ticks as f64 })
+}
+
+fn receive(
+    socket: &mut UdpTransport,
+    now: Timestamp,
+    addresses: &mut Vec<SocketAddr>,
+    new: bool,
+) -> std::io::Result<()> {
+    let mut came = 1;
+    while came > 0 {
+        came = socket.receive(now, |datagram| {
+            if new && !addresses.contains(&datagram.from) {
+                addresses.push(datagram.from);
+            }
+        })?;
+    }
+    Ok(())
+}
