@@ -12,7 +12,7 @@ use crate::replication::NetId;
 use crate::replication::entity::{self, Past};
 use crate::replication::snapshot::{SnapshotHeader, UnitHeader, fold, hash_part};
 use crate::replication::unit::{
-    Base, Item, Place, ages, begin, code_identity, code_mask, code_place, code_state, slots_of,
+    Base, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of,
 };
 use crate::replication::unit_cache::{LOOSE_CLASS, class_of_base};
 use crate::schema::{Audience, KindId, Schema};
@@ -175,13 +175,12 @@ impl Updates<'_> {
     ) -> Result<Update, SnapshotError> {
         let remote = if own { self.buffer.own() } else { self.buffer.public(slot) };
         let remote = remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
-        let (age, gap) = ages(self.now, base);
         let before = &remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
-        let older = match base.older {
-            Some(tick) => Some((&*remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, gap)),
+        let older = match base.older() {
+            Some(tick) => Some((&*remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, base.gap)),
             None => None,
         };
-        let past = Past { age, base: before, older };
+        let past = Past { age: base.age(self.now), base: before, older };
         let (kind, audience) = (remote.kind, remote.audience);
         let mut fields = before.to_vec();
         code_state(coder, self.schema, &Item { kind, audience, past: Some(past) }, &mut fields)?;

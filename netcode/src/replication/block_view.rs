@@ -18,10 +18,10 @@ pub struct Lane {
 }
 
 /// Lanes of a block: the newest ones to foresee from, and older ones of what is sent seldom.
-const LANES: usize = 12;
+pub const LANES: usize = 12;
 
 /// Of these newest lanes each may serve as the older of two baselines, though newer ones hold all its slots.
-const FORESIGHT_LANES: usize = 5;
+const FORESIGHT_LANES: usize = 4;
 
 /// The older of two baselines is at least so many ticks older, where there is a choice.
 const LEAST_GAP: i32 = 2;
@@ -35,10 +35,10 @@ pub struct BlockView {
     pub known: u64,
     /// What it holds, if it does, as its team's copy.
     pub team: u64,
-    lanes: [Lane; LANES],
-    count: usize,
     /// When anything of it was sent last.
     pub sent: Tick,
+    count: u32,
+    lanes: [Lane; LANES],
     /// When each slot was sent last, where slots are chosen one by one.
     pub slots_sent: Option<Box<[Tick; BLOCK]>>,
 }
@@ -46,7 +46,7 @@ pub struct BlockView {
 impl BlockView {
     /// The lanes, newest first.
     pub fn lanes(&self) -> &[Lane] {
-        &self.lanes[..self.count]
+        &self.lanes[..self.count as usize]
     }
 
     /// The newest tick as of which the client holds a slot.
@@ -56,30 +56,33 @@ impl BlockView {
 
     /// The client took over these slots as of a tick.
     pub fn ack(&mut self, tick: Tick, mask: u64) {
-        let mask = mask & self.known;
+        let (mask, mut count) = (mask & self.known, self.count as usize);
         if mask == 0 {
             return;
         }
-        let at = self.lanes().iter().position(|lane| !lane.tick.is_after(tick)).unwrap_or(self.count);
-        if at < self.count && self.lanes[at].tick == tick {
+        let at = self.lanes().iter().position(|lane| !lane.tick.is_after(tick)).unwrap_or(count);
+        if at < count && self.lanes[at].tick == tick {
             self.lanes[at].mask |= mask;
             return;
         }
-        if self.count == LANES {
+        if at == 0 && mask == self.relevant {
+            // All is held as of the newest: older lanes are there for foresight alone.
+            count = count.min(FORESIGHT_LANES - 1);
+        } else if count == LANES {
             let dropped = self.dispensable();
             self.lanes.copy_within(dropped + 1.., dropped);
             self.count -= 1;
             return self.ack(tick, mask);
         }
-        self.lanes.copy_within(at..self.count, at + 1);
+        self.lanes.copy_within(at..count, at + 1);
         self.lanes[at] = Lane { tick, mask };
-        self.count += 1;
+        self.count = count as u32 + 1;
     }
 
     /// The oldest lane whose slots newer ones hold too, else the oldest: what it held is then sent whole.
     fn dispensable(&self) -> usize {
         let mut newer = 0;
-        let mut found = self.count - 1;
+        let mut found = self.lanes().len() - 1;
         for (at, lane) in self.lanes().iter().enumerate() {
             if at >= FORESIGHT_LANES && lane.mask & !newer == 0 {
                 found = at;
@@ -101,8 +104,8 @@ impl BlockView {
             let gap = tick.distance(older.tick);
             mask & !older.mask == 0 && (LEAST_GAP..=GAP as i32).contains(&gap)
         });
-        let older = older.map(|older| older.tick).filter(|older| now.distance(*older) < RING_TICKS as i32);
-        Base { tick, older }
+        let older = older.filter(|older| now.distance(older.tick) < RING_TICKS as i32);
+        Base { tick, gap: older.map_or(0, |older| tick.distance(older.tick) as u32) }
     }
 
     /// Forgets all that is known of these slots.
@@ -114,7 +117,7 @@ impl BlockView {
 
     /// Forgets that these slots were acknowledged.
     pub fn unacknowledge(&mut self, mask: u64) {
-        self.lanes[..self.count].iter_mut().for_each(|lane| lane.mask &= !mask);
+        self.lanes[..self.count as usize].iter_mut().for_each(|lane| lane.mask &= !mask);
     }
 
     /// Notes that these slots were sent.
@@ -163,9 +166,9 @@ mod tests {
     #[test]
     fn the_older_baseline_holds_all_that_is_foreseen_from_it() {
         let view = view(&[(10, 7), (9, 7), (8, 3), (7, 7)]);
-        assert_eq!(view.base(0, 7, Tick(12)), Base { tick: Tick(10), older: Some(Tick(7)) });
-        assert_eq!(view.base(0, 3, Tick(12)), Base { tick: Tick(10), older: Some(Tick(8)) });
-        assert_eq!(view.base(3, 3, Tick(12)).older, None);
+        assert_eq!(view.base(0, 7, Tick(12)), Base { tick: Tick(10), gap: 3 });
+        assert_eq!(view.base(0, 3, Tick(12)), Base { tick: Tick(10), gap: 2 });
+        assert_eq!(view.base(3, 3, Tick(12)).gap, 0);
     }
 
     #[test]

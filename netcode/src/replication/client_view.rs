@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::NetId;
-use super::block_view::BlockView;
+use super::block_view::{BlockView, LANES};
 use super::budget::{self, Choice};
 use super::snapshot::{Deferred, UnitHeader};
 use super::state_ring::{Block, StateRing};
@@ -213,8 +213,8 @@ impl ClientView {
         }
         let base = acked.filter(|tick| entry.at(*tick).is_some()).map(|tick| {
             let gap = |older: &&Tick| (2..=super::unit::GAP as i32).contains(&tick.distance(**older));
-            let older = self.own.acked.iter().find(gap).copied();
-            Base { tick, older: older.filter(|older| entry.at(*older).is_some()) }
+            let older = self.own.acked.iter().find(gap).filter(|older| entry.at(**older).is_some());
+            Base { tick, gap: older.map_or(0, |older| tick.distance(*older) as u32) }
         });
         let place = Place { slot, base };
         self.loose.push(LooseItem { place, audience: Audience::Owner });
@@ -258,8 +258,19 @@ impl ClientView {
             forget_in_flight(&mut self.in_flight, at, turned);
         }
         view.team = team;
+        // Mostly all of it is held as of one tick.
+        if let Some(lane) = view.lanes().first().filter(|lane| view.relevant & !lane.mask == 0)
+            && now.distance(lane.tick) < RING_TICKS as i32
+        {
+            let mask = view.relevant & shared.cache.changed_after((at, block), lane.tick, team);
+            if mask != 0 {
+                let base = Some(view.base(0, mask, now));
+                self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
+            }
+            return;
+        }
         let (mut left, mut unchanged) = (view.relevant, 0);
-        let mut due = [(None, 0u64); 12];
+        let mut due = [(None, 0u64); LANES];
         let mut count = 0;
         for (lane, held) in view.lanes().iter().enumerate() {
             let taken = left & held.mask;

@@ -13,7 +13,7 @@
 //! a tick means "as you acknowledged it", unless the entity is named as deferred.
 
 use super::NetId;
-use super::unit::{Base, GAP, ages, base_of};
+use super::unit::{Base, GAP};
 use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
 use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
@@ -52,6 +52,10 @@ impl Feedback {
         }
         writer.write(u32::from(self.missing), 8);
         writer.write(u32::from(self.processing), 8);
+    }
+
+    fn bits(&self) -> usize {
+        16 + 1 + if self.late.is_some() { 24 } else { 0 } + 8 + 8
     }
 
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
@@ -142,7 +146,7 @@ impl UnitHeader {
     /// Bits that it takes after a unit of block `before`.
     pub fn bits(&self, now: Tick, before: u16) -> usize {
         let mut bits = golomb_bits(u32::from(self.block - before), 0) + golomb_bits(self.bytes, 6);
-        let (age, gap) = self.base.map_or((0, 0), |base| ages(now, base));
+        let (age, gap) = self.base.map_or((0, 0), |base| (base.age(now), base.gap));
         bits += golomb_bits(age, 1);
         if age > 0 {
             bits += golomb_bits(gap, 0);
@@ -152,7 +156,7 @@ impl UnitHeader {
 
     fn write(&self, writer: &mut BitWriter, now: Tick, before: u16) {
         writer.write_golomb(u32::from(self.block - before), 0);
-        let (age, gap) = self.base.map_or((0, 0), |base| ages(now, base));
+        let (age, gap) = self.base.map_or((0, 0), |base| (base.age(now), base.gap));
         writer.write_golomb(age, 1);
         if age > 0 {
             writer.write_golomb(gap, 0);
@@ -170,7 +174,7 @@ impl UnitHeader {
         if age > i32::MAX as u32 / 2 || gap > GAP {
             return Err(WireError::Malformed("baseline out of range"));
         }
-        let base = (age > 0).then(|| base_of(now, age, gap));
+        let base = (age > 0).then(|| Base { tick: now.back(age), gap });
         Ok(Self { block: block as u16, base, bytes: reader.read_golomb(6)? })
     }
 }
@@ -201,6 +205,17 @@ impl SnapshotHeader {
             unit.write(writer, self.tick, before);
             before = unit.block;
         }
+    }
+
+    /// Bits of all but the counts of streams and the units.
+    pub fn bits(&self) -> usize {
+        let feedback = if self.index == 0 { self.feedback.bits() } else { 0 };
+        let removals = golomb_bits(self.removals.len() as u32, 0) as usize + self.removals.len() * (14 + 16);
+        let deferred = match &self.deferred {
+            Deferred::These(slots) => 7 + slots.len() * SLOT_BITS as usize,
+            Deferred::None | Deferred::Any => 0,
+        };
+        32 + 4 + 1 + feedback + removals + 2 + deferred
     }
 
     fn write_deferred(&self, writer: &mut BitWriter) {
@@ -308,26 +323,25 @@ mod tests {
             loose_bytes: 77,
             units: vec![
                 UnitHeader { block: 0, base: None, bytes: 1_000 },
-                UnitHeader {
-                    block: 9,
-                    base: Some(Base { tick: Tick(997), older: Some(Tick(995)) }),
-                    bytes: 90,
-                },
-                UnitHeader { block: 9, base: Some(Base { tick: Tick(3), older: None }), bytes: 0 },
+                UnitHeader { block: 9, base: Some(Base { tick: Tick(997), gap: 2 }), bytes: 90 },
+                UnitHeader { block: 9, base: Some(Base { tick: Tick(3), gap: 0 }), bytes: 0 },
             ],
         };
         let mut writer = BitWriter::new();
         header.write(&mut writer);
         writer.pad_to_byte();
         let mut reader = BitReader::new(writer.bytes());
-        assert_eq!(SnapshotHeader::read(&mut reader), Ok(header));
+        assert_eq!(SnapshotHeader::read(&mut reader).as_ref(), Ok(&header));
         reader.finish().unwrap();
+        let (empty, mut writer) = (SnapshotHeader { loose: 0, units: vec![], ..header }, BitWriter::new());
+        empty.write(&mut writer);
+        assert_eq!(writer.bit_len(), empty.bits() + 2 * golomb_bits(0, 2) as usize);
     }
 
     #[test]
     fn a_units_header_takes_the_bits_that_it_says() {
         for (age, gap, bytes) in [(0, 0, 5), (1, 0, 63), (1, 2, 64), (40, 15, 900)] {
-            let base = (age > 0).then(|| base_of(Tick(100), age, gap));
+            let base = (age > 0).then(|| Base { tick: Tick(100).back(age), gap });
             let (unit, mut writer) = (UnitHeader { block: 7, base, bytes }, BitWriter::new());
             unit.write(&mut writer, Tick(100), 4);
             assert_eq!(writer.bit_len(), unit.bits(Tick(100), 4));

@@ -42,13 +42,25 @@ pub fn slots_of(block: usize, mask: u64) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Which states an entity's bits build on, as ticks.
+/// Which states an entity's bits build on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Base {
-    /// The baseline.
+    /// Tick of the baseline.
     pub tick: Tick,
-    /// An older acknowledged state.
-    pub older: Option<Tick>,
+    /// By how many ticks the second one is older, up to [`GAP`]; 0 where there is none.
+    pub gap: u32,
+}
+
+impl Base {
+    /// Ticks from the baseline to now.
+    pub fn age(self, now: Tick) -> u32 {
+        now.distance(self.tick) as u32
+    }
+
+    /// Tick of the older baseline.
+    pub fn older(self) -> Option<Tick> {
+        (self.gap > 0).then(|| self.tick.back(self.gap))
+    }
 }
 
 /// Longest distance between the two baselines.
@@ -125,25 +137,13 @@ pub fn code_place<C: Coder>(
     if coder.flag(context::WHOLE + usize::from(was_whole), place.base.is_none())? {
         return Ok(Place { slot, base: None });
     }
-    let (age, gap) = place.base.map_or((1, 0), |base| ages(now, base));
+    let (age, gap) = place.base.map_or((1, 0), |base| (base.age(now), base.gap));
     let age = coder.number(context::AGE, age as i32 - 1)?;
     let gap = coder.number(context::GAP, gap as i32)?;
     if !(0..i32::MAX / 2).contains(&age) || !(0..=GAP as i32).contains(&gap) {
         return Err(WireError::Malformed("baseline out of range"));
     }
-    Ok(Place { slot, base: Some(base_of(now, age as u32 + 1, gap as u32)) })
-}
-
-/// Age of a baseline, and by how much the older one is older, 0 for none.
-pub fn ages(now: Tick, base: Base) -> (u32, u32) {
-    let age = now.distance(base.tick) as u32;
-    (age, base.older.map_or(0, |older| base.tick.distance(older) as u32))
-}
-
-/// The inverse of [`ages`].
-pub fn base_of(now: Tick, age: u32, gap: u32) -> Base {
-    let tick = now.back(age);
-    Base { tick, older: (gap > 0).then(|| tick.back(gap)) }
+    Ok(Place { slot, base: Some(Base { tick: now.back(age as u32 + 1), gap: gap as u32 }) })
 }
 
 /// Codes who an entity is that is whole: its audience where the schema tells teams apart, generation and kind. A stream

@@ -3,9 +3,7 @@
 use super::entity::Past;
 use super::snapshot::hash_part;
 use super::state_ring::{Block, Entry, StateRing};
-use super::unit::{
-    Base, Item, Place, ages, begin, code_identity, code_mask, code_place, code_state, slots_of,
-};
+use super::unit::{Base, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of};
 use crate::bits::BitWriter;
 use crate::coding::prefix::PrefixEncoder;
 use crate::coding::range::{Contexts, RangeEncoder};
@@ -175,7 +173,7 @@ pub const LOOSE_CLASS: usize = 7;
 
 /// The class of the contexts that a unit starts from.
 pub fn class_of_base(now: Tick, base: Option<Base>) -> usize {
-    base.map_or(0, |base| class_of(ages(now, base).0, base.older.is_some()))
+    base.map_or(0, |base| class_of(base.age(now), base.gap > 0))
 }
 
 fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key: &UnitKey) -> u32 {
@@ -232,9 +230,8 @@ fn encode_state<C: Coder>(
     let fields = &mut scratch[..current.fields.len()];
     fields.copy_from_slice(&current.fields);
     let past = base.and_then(|base| {
-        let (age, gap) = ages(now, base);
-        let older = base.older.and_then(|tick| entry.at(tick)).map(|version| (&*version.fields, gap));
-        Some(Past { age, base: &entry.at(base.tick)?.fields, older })
+        let older = base.older().and_then(|tick| entry.at(tick)).map(|version| (&*version.fields, base.gap));
+        Some(Past { age: base.age(now), base: &entry.at(base.tick)?.fields, older })
     });
     let _ = code_state(coder, schema, &Item { kind: entry.kind, audience, past }, fields);
     hash_part(current.hashes[audience as usize], entry.id)

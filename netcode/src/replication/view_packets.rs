@@ -198,7 +198,5 @@ impl ClientView {
 /// Bits of a header without units and of what surrounds the streams: counts, padding, hash.
 fn header_bits(header: &SnapshotHeader) -> usize {
     const LATER: usize = 17 + 20 + 17 + 7 + 16;
-    let mut writer = BitWriter::new();
-    header.write(&mut writer);
-    writer.bit_len() + LATER
+    header.bits() + LATER
 }

@@ -180,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_to_one_place_that_leave_together_arrive_apart() {
+        let (mut from, mut to) = pair("127.0.0.1", UdpPath::Fastest);
+        let mut third = pair("127.0.0.1", UdpPath::Fastest).0;
+        let (a, b) = (to.local_address().unwrap(), third.local_address().unwrap());
+        let lengths = [900, 900, 400, 1_200, 1_200, 1_200, 5, 5, 7, 1];
+        for (i, length) in lengths.iter().enumerate() {
+            from.send(a, &vec![i as u8; *length]);
+        }
+        from.send(b, &[1; 100]);
+        from.send(b, &[2; 100]);
+        from.flush();
+        let came: Vec<_> =
+            receive_all(&mut to, lengths.len()).into_iter().map(|(_, bytes, _)| bytes).collect();
+        let sent: Vec<_> = lengths.iter().enumerate().map(|(i, n)| vec![i as u8; *n]).collect();
+        assert_eq!(came, sent);
+        assert_eq!(receive_all(&mut third, 2).len(), 2);
+        assert_eq!((from.stats().sent, from.stats().send_errors), (12, 0));
+    }
+
+    #[test]
     fn an_overlong_datagram_is_not_taken_for_a_whole_one() {
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);

@@ -2,13 +2,15 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, setsockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmsg,
+    setsockopt,
 };
 use nix::sys::time::TimeSpec;
 use rustix::net::addr::SocketAddrArg;
@@ -24,6 +26,9 @@ use crate::time::Timestamp;
 /// Datagrams per system call.
 const BATCH: usize = 32;
 
+/// Datagrams in one buffer: 16 of ours are well below the 64 and the 64 KiB that the kernel allows.
+const MOST_SEGMENTS: usize = 16;
+
 /// One byte more than is allowed, so that an overlong datagram shows.
 const SLOT_BYTES: usize = LONGEST_DATAGRAM + 1;
 
@@ -31,7 +36,9 @@ pub(super) struct LinuxPath {
     received: Vec<u8>,
     queued: Vec<u8>,
     /// Where each queued datagram ends in `queued`, and for whom it is.
-    ends: Vec<(SocketAddrAny, usize)>,
+    ends: Vec<(SocketAddrAny, usize, SocketAddr)>,
+    /// Whether the kernel cuts buffers into datagrams.
+    segments: bool,
     drops: u32,
 }
 
@@ -39,7 +46,13 @@ impl LinuxPath {
     pub(super) fn new(socket: &UdpSocket) -> io::Result<Self> {
         setsockopt(socket, ReceiveTimestampns, &true)?;
         setsockopt(socket, RxqOvfl, &1)?;
-        Ok(Self { received: vec![0; BATCH * SLOT_BYTES], queued: Vec::new(), ends: Vec::new(), drops: 0 })
+        Ok(Self {
+            received: vec![0; BATCH * SLOT_BYTES],
+            queued: Vec::new(),
+            ends: Vec::new(),
+            segments: true,
+            drops: 0,
+        })
     }
 
     pub(super) fn receive(
@@ -95,21 +108,81 @@ impl LinuxPath {
 
     pub(super) fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], stats: &mut UdpStats) {
         self.queued.extend_from_slice(bytes);
-        self.ends.push((to.as_any(), self.queued.len()));
+        self.ends.push((to.as_any(), self.queued.len(), to));
         if self.ends.len() == BATCH {
             self.flush(socket, stats);
         }
     }
 
     pub(super) fn flush(&mut self, socket: &UdpSocket, stats: &mut UdpStats) {
-        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
-        let parts = starts.zip(&self.ends).map(|(start, (_, end))| [IoSlice::new(&self.queued[start..*end])]);
+        let mut at = 0;
+        while at < self.ends.len() {
+            let run = self.run(at);
+            let sent_as_one = run > 1 && self.send_segments(socket, at, run, stats);
+            if !sent_as_one {
+                let singles =
+                    (at..self.ends.len()).take_while(|next| *next < at + run || self.run(*next) == 1);
+                let count = singles.count();
+                self.send_singles(socket, at..at + count, stats);
+                at += count;
+                continue;
+            }
+            at += run;
+        }
+        self.queued.clear();
+        self.ends.clear();
+    }
+
+    fn start(&self, at: usize) -> usize {
+        at.checked_sub(1).map_or(0, |before| self.ends[before].1)
+    }
+
+    /// How many datagrams from here on can leave as one: to the same place, of one length, but that the last may be shorter.
+    fn run(&self, at: usize) -> usize {
+        if !self.segments {
+            return 1;
+        }
+        let (to, first) = (&self.ends[at].0, self.ends[at].1 - self.start(at));
+        let (mut count, mut equal) = (1, true);
+        while let Some((next, end, _)) = self.ends.get(at + count).filter(|_| equal && count < MOST_SEGMENTS)
+        {
+            let length = end - self.start(at + count);
+            if next != to || length > first {
+                break;
+            }
+            equal = length == first;
+            count += 1;
+        }
+        count
+    }
+
+    /// Hands over several datagrams as one buffer that the kernel cuts (UDP_SEGMENT); false where it cannot.
+    fn send_segments(&mut self, socket: &UdpSocket, at: usize, run: usize, stats: &mut UdpStats) -> bool {
+        let (from, size) = (self.start(at), (self.ends[at].1 - self.start(at)) as u16);
+        let bytes = [IoSlice::new(&self.queued[from..self.ends[at + run - 1].1])];
+        let control = [ControlMessage::UdpGsoSegments(&size)];
+        let to = SockaddrStorage::from(self.ends[at].2);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match sendmsg(socket.as_raw_fd(), &bytes, &control, flags, Some(&to)) {
+            Ok(_) => stats.sent += run as u64,
+            // No such path: never tried again.
+            Err(Errno::EIO | Errno::EINVAL | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP) => {
+                self.segments = false;
+                return false;
+            }
+            Err(_) => stats.send_errors += run as u64,
+        }
+        true
+    }
+
+    fn send_singles(&mut self, socket: &UdpSocket, which: Range<usize>, stats: &mut UdpStats) {
+        let parts = which.clone().map(|at| [IoSlice::new(&self.queued[self.start(at)..self.ends[at].1])]);
         let slices: Vec<[IoSlice<'_>; 1]> = parts.collect();
         let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
             slices.iter().map(|_| SendAncillaryBuffer::default()).collect();
-        let whom = self.ends.iter().zip(&slices).zip(&mut controls);
+        let whom = self.ends[which].iter().zip(&slices).zip(&mut controls);
         let mut messages: Vec<MMsgHdr<'_>> =
-            whom.map(|(((to, _), slice), control)| MMsgHdr::new_with_addr(to, slice, control)).collect();
+            whom.map(|(((to, ..), slice), control)| MMsgHdr::new_with_addr(to, slice, control)).collect();
         let mut at = 0;
         while at < messages.len() {
             match sendmmsg(socket, &mut messages[at..], SendFlags::DONTWAIT) {
@@ -125,8 +198,6 @@ impl LinuxPath {
                 }
             }
         }
-        self.queued.clear();
-        self.ends.clear();
     }
 }
 
