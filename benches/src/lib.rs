@@ -1,6 +1,9 @@
 //! What the benchmarks share: a room full of clients without a network.
 
+pub mod halo;
+mod halo_priors;
 pub mod sinks;
+pub mod training;
 mod walker_priors;
 pub mod walkers;
 

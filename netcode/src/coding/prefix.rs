@@ -123,7 +123,7 @@ mod tests {
 
     fn tables() -> Tables {
         let mut tables = Tables::default();
-        for prior in [None, Some(Prior { zero: 200, spread: 30 }), Some(Prior { zero: 3, spread: 2 })] {
+        for prior in [None, Some(Prior([250, 9, 9, 9, 9, 200, 9, 9, 9, 9])), Some(Prior([3; 10]))] {
             tables.push(prior);
         }
         tables.flags = vec![super::super::prior::node(0.5, 0), super::super::prior::node(0.99, 15)];

@@ -1,4 +1,4 @@
-//! What is expected of numbers before any was seen: two bytes for each context.
+//! What is expected of numbers before any was seen: ten bytes for each context.
 //!
 //! The bytes come from recorded play (`cargo run -p truetick-benches --bin train`), and both sides hold the same. From
 //! them follow the probabilities that the range coder starts from, and the codes of the prefix coder. Only additions
@@ -15,55 +15,59 @@ pub const fn second_bit(length: usize) -> usize {
     UNARY + length - 1
 }
 
-/// Expectation of one number in one context.
+/// Lengths whose going on has a byte of its own in a [`Prior`].
+pub const LENGTHS: usize = 8;
+
+/// Expectation of one number in one context, of 256 each: that it is zero; that its magnitude's length, being at least 1 (2,
+/// 3, ... 8) bits, is longer; that the second bit of a magnitude is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prior {
-    /// How often it is zero, of 256.
-    pub zero: u8,
-    /// Mean of its magnitude where it is not zero, as eighths of a binary order: 0 is 1, 8 is 2, 16 is 4.
-    pub spread: u8,
-}
+pub struct Prior(pub [u8; LENGTHS + 2]);
 
 impl Prior {
     /// Nothing is known: zero every other time, else some units.
-    pub const UNKNOWN: Self = Self { zero: 128, spread: 12 };
+    pub const UNKNOWN: Self = Self([128, 128, 128, 128, 128, 128, 128, 128, 128, 112]);
 
-    /// The prior of so many zeros among `count` numbers, the others' magnitudes having this sum.
-    pub fn of(count: u64, zeros: u64, sum: u64) -> Self {
-        if count == 0 {
+    /// The prior of numbers that were seen: by length of the magnitude (0 to 32) how many, and of those with a second bit in
+    /// how many it was set.
+    pub fn of(lengths: &[u64; 33], seconds: u64) -> Self {
+        let total: u64 = lengths.iter().sum();
+        if total == 0 {
             return Self::UNKNOWN;
         }
-        let zero = ((zeros * 256 + count / 2) / count).clamp(1, 255) as u8;
-        let others = count - zeros;
-        let spread = match others {
-            0 => 0,
-            _ => (0..=200u8).find(|spread| mean(*spread) * others as f64 >= sum as f64).unwrap_or(200),
-        };
-        Self { zero, spread }
+        let mut bytes = [0; LENGTHS + 2];
+        bytes[0] = share(lengths[0], total);
+        for at in 1..=LENGTHS {
+            bytes[at] = share(lengths[at + 1..].iter().sum(), lengths[at..].iter().sum());
+        }
+        bytes[LENGTHS + 1] = share(seconds, lengths[2..].iter().sum());
+        Self(bytes)
+    }
+
+    /// Probability that the magnitude's length is each of 0 to 32 bits.
+    fn lengths(self) -> [f64; 33] {
+        let p = |byte: u8| f64::from(byte) / 256.0;
+        let mut lengths = [0.0; 33];
+        lengths[0] = p(self.0[0]);
+        let mut left = 1.0 - lengths[0];
+        for (length, share) in lengths.iter_mut().enumerate().skip(1) {
+            let longer = p(self.0[length.min(LENGTHS)]);
+            *share = left * (1.0 - longer);
+            left *= longer;
+        }
+        lengths
     }
 }
 
-/// The mean that a spread stands for.
-fn mean(spread: u8) -> f64 {
-    // 2^(0/8) to 2^(7/8), correctly rounded.
-    const EIGHTHS: [f64; 8] = [
-        1.0,
-        1.090_507_732_665_257_7,
-        1.189_207_115_002_721,
-        1.296_839_554_651_009_6,
-        std::f64::consts::SQRT_2,
-        1.542_210_825_407_940_7,
-        1.681_792_830_507_429,
-        1.834_008_086_409_342_4,
-    ];
-    EIGHTHS[usize::from(spread & 7)] * (1u64 << (spread >> 3)) as f64
+/// A part of a whole, of 256, with half a chance added for what was not seen.
+fn share(part: u64, whole: u64) -> u8 {
+    ((2 * part + 1) * 256 / (2 * whole + 2)).clamp(1, 255) as u8
 }
 
 /// A probability of 12 bits above a count of 4: how often the node was used, up to 15.
 pub type Node = u16;
 
-/// How well known a trained node counts at the start.
-const TRAINED: u16 = 6;
+/// How often a trained node counts as used at the start.
+const TRAINED: u16 = 9;
 
 /// A node of this probability.
 pub fn node(probability: f64, uses: u16) -> Node {
@@ -101,50 +105,60 @@ impl Tables {
     }
 }
 
-/// Probabilities of a number whose magnitude falls off geometrically.
 fn nodes(prior: Prior, uses: u16) -> [Node; NODES] {
-    let mean = mean(prior.spread);
-    // One more goes on with this probability.
-    let more = 1.0 - 1.0 / mean.max(1.02);
-    let mut nodes = [node(0.5, uses); NODES];
-    nodes[0] = node(f64::from(prior.zero) / 256.0, uses);
-    let mut goes_on = more;
-    for (length, place) in (1..UNARY).enumerate() {
-        nodes[place] = node(goes_on, uses);
-        if length >= 1 {
-            let half = goes_on.sqrt();
-            nodes[second_bit(length + 1)] = node(half / (1.0 + half), uses);
-        }
-        goes_on *= goes_on;
+    let p = |byte: u8| node(f64::from(byte) / 256.0, uses);
+    let mut nodes = [p(prior.0[0]); NODES];
+    for (length, node) in nodes.iter_mut().enumerate().take(UNARY).skip(1) {
+        *node = p(prior.0[length.min(LENGTHS)]);
+    }
+    for length in 2..UNARY {
+        nodes[second_bit(length)] = p(prior.0[LENGTHS + 1]);
     }
     nodes
 }
 
+/// The code that takes the fewest bits of those that there are.
 fn golomb(prior: Prior) -> Golomb {
-    let flagged = prior.zero > 154;
-    let zero = f64::from(prior.zero) / 256.0;
-    let typical = if flagged { mean(prior.spread) } else { mean(prior.spread) * (1.0 - zero) * 2.0 };
-    let order = (0..20u8).find(|order| f64::from(1u32 << order) >= typical * 0.7).unwrap_or(20);
-    Golomb { flagged, order }
+    let lengths = prior.lengths();
+    // A magnitude of so many bits, its sign behind it, in an exponential Golomb code: twice what is above the order.
+    let bits = |length: usize, order: u8| {
+        1 + u32::from(order) + 2 * (length as u32 + 1).saturating_sub(order.into())
+    };
+    let cost = |flagged: bool, order: u8| -> f64 {
+        let rest = if flagged { 1 } else { 0 };
+        let each = lengths.iter().enumerate().skip(rest);
+        each.map(|(length, share)| share * f64::from(bits(length, order))).sum::<f64>()
+            + f64::from(rest as u8)
+    };
+    let choices = (0..20u8).flat_map(|order| [false, true].map(|flagged| Golomb { flagged, order }));
+    let dearer = |a: &Golomb, b: &Golomb| cost(a.flagged, a.order).total_cmp(&cost(b.flagged, b.order));
+    choices.min_by(dearer).unwrap_or(Golomb { flagged: false, order: 0 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_prior_finds_back_what_it_was_made_of() {
-        assert_eq!(Prior::of(100, 50, 100).spread, 8);
-        assert_eq!(Prior::of(100, 0, 100), Prior { zero: 1, spread: 0 });
-        assert_eq!(Prior::of(0, 0, 0), Prior::UNKNOWN);
+    fn seen(lengths: &[u64]) -> Prior {
+        let mut all = [0; 33];
+        all[..lengths.len()].copy_from_slice(lengths);
+        Prior::of(&all, 0)
     }
 
     #[test]
-    fn wide_numbers_are_expected_to_be_long() {
-        let p = |nodes: [Node; NODES], at: usize| nodes[at] >> 4;
-        let (narrow, wide) =
-            (nodes(Prior { zero: 10, spread: 4 }, 0), nodes(Prior { zero: 10, spread: 56 }, 0));
-        assert!(p(narrow, 1) < p(wide, 1) && p(narrow, 4) < p(wide, 4));
-        assert!(golomb(Prior { zero: 10, spread: 56 }).order > golomb(Prior { zero: 10, spread: 4 }).order);
+    fn a_prior_says_what_was_seen() {
+        let prior = seen(&[500, 250, 125, 125]);
+        assert!(
+            prior.0[0].abs_diff(128) <= 1 && prior.0[1].abs_diff(128) <= 1 && prior.0[2].abs_diff(128) <= 1
+        );
+        assert!(prior.0[3] <= 1);
+        assert!((prior.lengths().iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert_eq!(seen(&[]), Prior::UNKNOWN);
+    }
+
+    #[test]
+    fn the_code_fits_the_numbers() {
+        assert_eq!(golomb(seen(&[990, 5, 5])), Golomb { flagged: true, order: 0 });
+        assert_eq!(golomb(seen(&[1, 1, 2, 4, 8, 16, 900, 30])).order, 6);
     }
 }

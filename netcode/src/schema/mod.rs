@@ -8,7 +8,7 @@
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::coding::prior::{Node, Prior, Tables, node};
+use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
 use crate::coding::{CONTEXTS, Coding};
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
@@ -121,11 +121,11 @@ pub fn class_of(age: u32, has_older: bool) -> usize {
 }
 
 /// What is expected of one field's residuals, by class and context.
-pub type FieldPriors = [[(u8, u8); CONTEXTS]; CLASSES];
+pub type FieldPriors = [[[u8; LENGTHS + 2]; CONTEXTS]; CLASSES];
 
-/// What is expected of a schema's residuals, by component and field; `""` for whether a component changes otherwise
+/// What is expected of a schema's residuals, by kind, component and field; `""` for whether a component changes otherwise
 /// than foreseen. Generated from recorded play by `cargo run -p truetick-benches --bin train`.
-pub type Priors = &'static [(&'static str, &'static str, FieldPriors)];
+pub type Priors = &'static [(&'static str, &'static str, &'static str, FieldPriors)];
 
 /// Contexts that every stream has: see [`crate::replication::unit`].
 pub mod frame {
@@ -249,21 +249,19 @@ impl Schema {
 
     fn tables_of(&self, class: usize) -> Tables {
         let mut tables = Tables { flags: frame_flags(), ..Tables::default() };
-        let frame =
-            [(200, 0), (100, 8), (200, 2), (230, 4), (200, 8)].map(|(zero, spread)| Prior { zero, spread });
-        frame.into_iter().for_each(|prior| tables.push(Some(prior)));
-        let expected = |component, field| {
-            let found = self.priors.iter().find(|(c, f, _)| (*c, *f) == (component, field))?;
-            Some(found.2[class].map(|(zero, spread)| Prior { zero, spread }))
+        FRAME_PRIORS.iter().for_each(|prior| tables.push(Some(*prior)));
+        let expected = |kind, component, field| {
+            let found = self.priors.iter().find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
+            Some(found.3[class].map(Prior))
         };
         for kind in &self.kinds {
             for (coded, (id, start)) in kind.plan.iter().zip(&kind.components) {
                 let component = self.component(*id);
-                let changes =
-                    expected(component.name, "").map(|priors| 1.0 - f64::from(priors[0].zero) / 256.0);
+                let changes = expected(kind.name, component.name, "")
+                    .map(|priors| 1.0 - f64::from(priors[0].0[0]) / 256.0);
                 tables.flags.push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
                 for field in &coded.fields {
-                    let priors = expected(component.name, component.fields[field.at - start].name);
+                    let priors = expected(kind.name, component.name, component.fields[field.at - start].name);
                     (0..CONTEXTS).for_each(|context| tables.push(priors.map(|priors| priors[context])));
                 }
             }
@@ -309,6 +307,15 @@ impl Schema {
         hasher.digest()
     }
 }
+
+/// In the order of [`frame::NUMBERS`]: mostly neighbours, baselines some ticks old, the second two ticks older.
+const FRAME_PRIORS: [Prior; frame::NUMBERS] = [
+    Prior([190, 90, 128, 128, 128, 128, 128, 128, 128, 112]),
+    Prior([60, 200, 128, 60, 60, 90, 128, 128, 128, 112]),
+    Prior([60, 230, 20, 20, 20, 20, 20, 20, 20, 40]),
+    Prior([220, 128, 128, 128, 128, 128, 128, 128, 128, 112]),
+    Prior([128, 128, 128, 60, 20, 20, 20, 20, 20, 112]),
+];
 
 fn frame_flags() -> Vec<Node> {
     [(0.2, 2), (0.95, 4), (0.8, 4), (0.1, 2), (0.8, 2), (0.3, 2)].map(|(p, uses)| node(p, uses)).to_vec()

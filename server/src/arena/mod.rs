@@ -17,6 +17,7 @@ use truetick_shared::arena::components::{
     Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals,
 };
 use truetick_shared::arena::map::{HALF_SIZE, PILLARS, is_solid};
+use truetick_shared::arena::priors::PRIORS;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema, StepConfig, arena_schema};
 
 use crate::core::entity_table::EntityTable;
@@ -90,6 +91,7 @@ impl Game for ArenaGame {
         registry.add_kind("projectile", &[body, projectile])?;
         registry.add_kind("pickup", &[place, pickup])?;
         registry.add_kind("room", &[dice])?;
+        let registry = registry.with_priors(PRIORS);
         debug_assert_eq!(registry.schema().hash(), self.kinds.schema.hash());
         Ok(registry)
     }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod components;
 pub mod event;
 pub mod map;
+pub mod priors;
 pub mod schema;
 pub mod step;
 

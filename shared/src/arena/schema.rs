@@ -3,6 +3,7 @@
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
 
 use super::components::{Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals};
+use super::priors::PRIORS;
 
 /// The arena's schema and the numbers of its kinds.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub fn arena_schema() -> Result<ArenaSchema, SchemaError> {
         projectile: schema.add_kind("projectile", &[body, projectile])?,
         pickup: schema.add_kind("pickup", &[place, pickup])?,
         room: schema.add_kind("room", &[dice])?,
-        schema,
+        schema: schema.with_priors(PRIORS),
     })
 }
 

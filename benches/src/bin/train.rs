@@ -1,0 +1,107 @@
+//! Makes the priors of the schemas of this repository, on standard output:
+//!
+//! ```text
+//! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
+//! cargo run --release -p truetick-benches --bin train -- halo > benches/src/halo_priors.rs
+//! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
+//! ```
+//! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end with "other schema": the
+//! priors are a part of it.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use truetick_benches::halo::{Halo, halo_schema};
+use truetick_benches::training::Training;
+use truetick_benches::walkers::{Motion, Walkers};
+use truetick_netcode::coding::Coding;
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::session::ClientId;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::simulation::{Simulation, TickInput};
+use truetick_server::files::read_segments;
+use truetick_server::recording::replay::replay;
+use truetick_shared::arena::arena_schema;
+
+/// Makes priors from play, on standard output
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Of the workload W(N, M)
+    Walkers,
+    /// Of the halo scene
+    Halo,
+    /// Of the arena, from a recording
+    Arena {
+        /// A recording of the same build
+        recording: PathBuf,
+    },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let command = "cargo run --release -p truetick-benches --bin train --";
+    let source = match Arguments::parse().what {
+        What::Walkers => walkers()?.to_source_of(&format!("{command} walkers")),
+        What::Halo => halo()?.to_source_of(&format!("{command} halo")),
+        What::Arena { recording } => arena(&recording)?.to_source_of(&format!("{command} arena FILE")),
+    };
+    print!("{source}");
+    Ok(())
+}
+
+/// What was counted, and of which schema.
+struct Trained(Training, truetick_netcode::schema::Schema);
+
+impl Trained {
+    fn to_source_of(&self, made_by: &str) -> String {
+        self.0.to_source(&self.1, made_by)
+    }
+}
+
+const TICKS: u32 = 1_200;
+
+fn walkers() -> Result<Trained, Box<dyn Error>> {
+    let game = Walkers { drones: 200, motion: Motion::Random, coding: Coding::Range };
+    let mut simulation = Simulation::new(Arc::new(game), 777)?;
+    let schema = simulation.registry().schema().clone();
+    let mut training = Training::default();
+    for tick in 0..TICKS {
+        let joins = if tick == 0 { vec![ClientId(1)] } else { Vec::new() };
+        simulation.step(TickInput { joins, ..TickInput::default() });
+        if tick >= 20 {
+            training.look(&schema, simulation.ring());
+        }
+    }
+    Ok(Trained(training, schema))
+}
+
+fn halo() -> Result<Trained, Box<dyn Error>> {
+    let (schema, mut ring) = (halo_schema()?, StateRing::new());
+    let (mut halo, mut training) = (Halo::new(777), Training::default());
+    for tick in 0..TICKS * 3 {
+        halo.step(&schema, &mut ring);
+        if tick >= 20 {
+            training.look(&schema, &ring);
+        }
+    }
+    Ok(Trained(training, schema))
+}
+
+fn arena(recording: &std::path::Path) -> Result<Trained, Box<dyn Error>> {
+    let schema = arena_schema()?.schema;
+    let mut training = Training::default();
+    let game = Arc::new(ArenaGame::new(ArenaConfig::default())?);
+    replay(&game, &read_segments(recording)?, None, |simulation| {
+        if simulation.tick().0 > 300 {
+            training.look(&schema, simulation.ring());
+        }
+    })?;
+    Ok(Trained(training, schema))
+}
