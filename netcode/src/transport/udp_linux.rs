@@ -1,5 +1,6 @@
 //! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop counter.
 
+use std::array;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::ops::Range;
@@ -176,13 +177,20 @@ impl LinuxPath {
     }
 
     fn send_singles(&mut self, socket: &UdpSocket, which: Range<usize>, stats: &mut UdpStats) {
-        let parts = which.clone().map(|at| [IoSlice::new(&self.queued[self.start(at)..self.ends[at].1])]);
-        let slices: Vec<[IoSlice<'_>; 1]> = parts.collect();
-        let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
-            slices.iter().map(|_| SendAncillaryBuffer::default()).collect();
-        let whom = self.ends[which].iter().zip(&slices).zip(&mut controls);
-        let mut messages: Vec<MMsgHdr<'_>> =
-            whom.map(|(((to, ..), slice), control)| MMsgHdr::new_with_addr(to, slice, control)).collect();
+        if which.is_empty() {
+            return;
+        }
+        // Beyond the last one the arrays repeat it, unsent.
+        let at = |i: usize| (which.start + i).min(which.end - 1);
+        let slices: [[IoSlice<'_>; 1]; BATCH] =
+            array::from_fn(|i| [IoSlice::new(&self.queued[self.start(at(i))..self.ends[at(i)].1])]);
+        let mut controls: [SendAncillaryBuffer<'_, '_, '_>; BATCH] = array::from_fn(|_| Default::default());
+        let mut next = 0..;
+        let mut messages = controls.each_mut().map(|control| {
+            let i = next.next().unwrap_or(0);
+            MMsgHdr::new_with_addr(&self.ends[at(i)].0, &slices[i], control)
+        });
+        let messages = &mut messages[..which.len()];
         let mut at = 0;
         while at < messages.len() {
             match sendmmsg(socket, &mut messages[at..], SendFlags::DONTWAIT) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bevy_ecs::change_detection::Mut;
 use bevy_ecs::world::World;
 use bitcode::{Decode, Encode};
 use truetick_netcode::limits::{ENTITIES, FIELDS_PER_ENTITY};
@@ -90,6 +91,7 @@ pub struct Simulation<G: Game> {
     ring: StateRing,
     tick: Tick,
     fields: Vec<u32>,
+    gone: Vec<NetId>,
 }
 
 impl<G: Game> Simulation<G> {
@@ -130,7 +132,8 @@ impl<G: Game> Simulation<G> {
         let mut systems = Systems::default();
         game.add_systems(&mut systems);
         systems.initialize(&mut world);
-        Ok(Self { game, registry, world, systems, ring: StateRing::new(), tick, fields: Vec::new() })
+        let (ring, fields, gone) = (StateRing::new(), Vec::new(), Vec::new());
+        Ok(Self { game, registry, world, systems, ring, tick, fields, gone })
     }
 
     /// The tick simulated last.
@@ -229,20 +232,18 @@ impl<G: Game> Simulation<G> {
 
     /// Snaps every entity to its grid and records what changed.
     fn capture(&mut self) {
-        self.ring.begin_tick(self.tick);
-        let rows: Vec<Row> = self.world.resource::<EntityTable>().rows().copied().collect();
-        let gone: Vec<NetId> = {
-            let table = self.world.resource::<EntityTable>();
+        let Self { game, registry, world, ring, fields, gone, tick, .. } = self;
+        ring.begin_tick(*tick);
+        world.resource_scope(|world, table: Mut<'_, EntityTable>| {
             let is_gone = |id: &NetId| table.row(id.slot).is_none_or(|row| row.id != *id);
-            self.ring.entries().map(|entry| entry.id).filter(is_gone).collect()
-        };
-        gone.into_iter().for_each(|id| self.ring.remove(id));
-        for row in rows {
-            self.registry.capture(&mut self.world, row.entity, row.kind, &mut self.fields);
-            let (id, kind, owner) = (row.id, row.kind, row.owner);
-            let nature = Nature { id, kind, owner, team: self.game.team(kind, &self.fields) };
-            self.ring.record(self.registry.schema(), nature, &self.fields);
-        }
+            gone.extend(ring.entries().map(|entry| entry.id).filter(is_gone));
+            gone.drain(..).for_each(|id| ring.remove(id));
+            for Row { id, kind, owner, entity } in table.rows().copied() {
+                registry.capture(world, entity, kind, fields);
+                let nature = Nature { id, kind, owner, team: game.team(kind, fields) };
+                ring.record(registry.schema(), nature, fields);
+            }
+        });
     }
 
     /// The world as it is now; between the stages of a tick as it would be on its grid.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::client_view::{ClientView, Shared, Sight};
-use super::entity::tests::{FIELDS, fitted, schema};
-use super::snapshot::Feedback;
-use super::state_ring::{Nature, StateRing};
-use super::unit::bit_of;
-use super::unit_cache::UnitCache;
-use super::{NetId, entity};
+use super::super::client_view::{ClientView, Shared, Sight};
+use super::super::entity::tests::{FIELDS, fitted, schema};
+use super::super::snapshot::Feedback;
+use super::super::state_ring::{Nature, StateRing};
+use super::super::unit::bit_of;
+use super::super::unit_cache::UnitCache;
+use super::super::{NetId, entity};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::coding::Coding;
@@ -254,143 +254,4 @@ fn the_tick_that_ends_an_entity_can_begin_the_next_in_its_slot() {
     }
     world.check_converged(11, 1);
     assert_eq!(world.buffer.entity(0).unwrap().id.generation, 1);
-}
-
-/// A world of some entities that move, without a network between the ring and its views.
-struct Crowd {
-    schema: Schema,
-    ring: StateRing,
-    cache: UnitCache,
-    tick: Tick,
-}
-
-impl Crowd {
-    fn new() -> Self {
-        Self { schema: schema(), ring: StateRing::new(), cache: UnitCache::default(), tick: Tick(1_000) }
-    }
-
-    /// One tick with entities in these slots.
-    fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
-        self.tick = self.tick.next();
-        self.ring.begin_tick(self.tick);
-        let gone: Vec<NetId> =
-            self.ring.entries().map(|entry| entry.id).filter(|id| !slots.contains(&id.slot)).collect();
-        gone.into_iter().for_each(|id| self.ring.remove(id));
-        for slot in slots {
-            let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner: None, team: 0 };
-            let x = if moving { 1_000 + self.tick.0 * 3 + u32::from(slot) } else { 7 };
-            self.ring.record(&self.schema, nature, &fitted(&[x; FIELDS]));
-        }
-        self.cache.begin_tick(&self.ring);
-    }
-
-    fn masks(&self) -> Vec<u64> {
-        self.ring.blocks().iter().map(|block| block.live).collect()
-    }
-
-    /// One client's packets of this tick.
-    fn send(
-        &mut self,
-        view: &mut ClientView,
-        sight: &Sight<'_>,
-        first: Sequence,
-    ) -> Vec<(Sequence, Vec<u8>)> {
-        view.note_gone(self.ring.gone(), self.tick);
-        let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
-        view.plan(&mut shared, sight);
-        let mut packets = Vec::new();
-        loop {
-            let (mut writer, sequence) = (BitWriter::new(), first + packets.len() as Sequence);
-            let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
-            writer.pad_to_byte();
-            assert!(writer.bytes().len() <= PAYLOAD_BYTES);
-            packets.push((sequence, writer.bytes().to_vec()));
-            if !more {
-                return packets;
-            }
-        }
-    }
-}
-
-fn sight(masks: &[u64]) -> Sight<'_> {
-    Sight { own: None, team: 0, masks, weights: None, budget: 8_000 }
-}
-
-#[test]
-fn clients_with_the_same_baseline_share_the_encoding() {
-    let mut crowd = Crowd::new();
-    crowd.step(0..200, true);
-    let masks = crowd.masks();
-    for _ in 0..50 {
-        crowd.send(&mut ClientView::new(), &sight(&masks), 0);
-    }
-    let (lookups, encodes) = crowd.cache.sharing();
-    assert_eq!(lookups, encodes * 50);
-}
-
-#[test]
-fn what_does_not_change_is_not_sent_again() {
-    let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
-    let mut sizes = Vec::new();
-    for tick in 0..400u64 {
-        crowd.step(0..200, tick < 100);
-        let masks = crowd.masks();
-        let packets = crowd.send(&mut view, &sight(&masks), tick * 20);
-        sizes.push(packets.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
-        packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
-    }
-    assert!(sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20), "{:?}", &sizes[98..110]);
-}
-
-#[test]
-fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
-    const ROUND_TRIP: u64 = 12;
-    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
-    let mut acks = VecDeque::new();
-    for tick in 0..120u64 {
-        crowd.step(if tick < 60 { 0..400 } else { 0..0 }, false);
-        let masks = crowd.masks();
-        for (sequence, bytes) in crowd.send(&mut view, &sight(&masks), tick * 20) {
-            buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
-            acks.push_back((tick + ROUND_TRIP, sequence));
-        }
-        while acks.front().is_some_and(|(at, _)| *at <= tick) {
-            view.packet_acked(acks.pop_front().unwrap().1);
-        }
-        let expected = if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
-        assert_eq!(buffer.entities().count(), expected, "tick {tick}");
-    }
-}
-
-/// With room for a tenth of what is due, everything is sent again within a bound that its weight gives.
-#[test]
-fn nothing_waits_for_ever() {
-    for weighted in [false, true] {
-        let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
-        let (slots, budget) = (512u16, if weighted { 400 } else { 1_600 });
-        let weights: Vec<u32> = (0..slots).map(|slot| 1 + u32::from(slot) % 16).collect();
-        let mut sent = vec![0u64; usize::from(slots)];
-        let mut longest = vec![0u64; usize::from(slots)];
-        for tick in 0..1_500u64 {
-            crowd.step(0..slots, true);
-            let masks = crowd.masks();
-            let sight = Sight { weights: weighted.then_some(&*weights), budget, ..sight(&masks) };
-            let packets = crowd.send(&mut view, &sight, tick * 20);
-            packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
-            for slot in 0..slots {
-                let at = usize::from(slot);
-                let id = NetId { slot, generation: 0 };
-                if view.acked(id) == Some(crowd.tick) {
-                    longest[at] = longest[at].max(tick - sent[at]);
-                    sent[at] = tick;
-                }
-                assert!(tick - sent[at] < 900, "slot {slot} waits since {}", sent[at]);
-            }
-        }
-        let most = |class: u64| {
-            (0..slots).filter(|s| u64::from(*s) % 16 == class).map(|s| longest[usize::from(s)]).max()
-        };
-        println!("weighted {weighted}: longest wait {:?} (least weight) and {:?} (most)", most(0), most(15));
-        assert!(!weighted || most(15) < most(0));
-    }
 }

@@ -1,0 +1,4 @@
+//! The server's half against the client's.
+
+mod crowd;
+mod lossy;
