@@ -89,7 +89,8 @@ impl<G: Game> Room<G> {
 
     /// Leaves, joins and one command of each client, in their order.
     fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
-        let mut input = TickInput { leaves: std::mem::take(&mut self.leaves), ..TickInput::default() };
+        let commands = self.simulation.take_input_memory();
+        let mut input = TickInput { leaves: std::mem::take(&mut self.leaves), joins: Vec::new(), commands };
         input.leaves.sort_unstable();
         for client in std::mem::take(&mut self.joins) {
             self.clients.insert(client, RoomClient::new());

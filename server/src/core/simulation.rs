@@ -225,6 +225,13 @@ impl<G: Game> Simulation<G> {
         self.world.flush();
     }
 
+    /// The memory of the last step's commands, to hold the next one's.
+    pub fn take_input_memory(&mut self) -> Vec<(ClientId, G::Command)> {
+        let mut commands = std::mem::take(&mut self.world.resource_mut::<Inputs<G::Command>>().0);
+        commands.clear();
+        commands
+    }
+
     /// What the game told clients in the last step.
     pub fn take_events(&mut self) -> Vec<GameEvent> {
         std::mem::take(&mut self.world.resource_mut::<Outbox>().0)

@@ -1,0 +1,84 @@
+//! After warm-up a tick allocates nothing: not in the step, the capture, the encoding, nor in sealing and sending.
+
+use std::alloc::System;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use truetick_netcode::client::runtime::ClientRuntime;
+use truetick_netcode::client::state::ClientState;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::game::Game;
+use truetick_server::core::room::Room;
+use truetick_tests::entry::{SERVER, server, token};
+use truetick_tests::second_game::{Push, Race};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Keeps what is sent in memory that it has already.
+struct Kept {
+    bytes: Vec<u8>,
+    ends: Vec<(SocketAddr, usize)>,
+}
+
+impl DatagramSink for Kept {
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push((to, self.bytes.len()));
+    }
+
+    fn flush(&mut self) {}
+}
+
+const CLIENTS: u64 = 8;
+
+fn address(client: u64) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 100 + client as u16))
+}
+
+#[test]
+fn a_tick_allocates_nothing_after_warm_up() {
+    let mut now = Timestamp::from_millis(1_000);
+    let mut server = server(now);
+    let room = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
+    server.add_room(Box::new(Room::new(Race, room, now).unwrap()));
+    let schema = Arc::new(Race.registry().unwrap().schema().clone());
+    let client = |i| ClientRuntime::new(Race, schema.clone(), token(i, 0, now), i, now);
+    let mut clients: Vec<ClientRuntime<Race>> = (0..CLIENTS).map(client).collect();
+    let mut sink = Kept { bytes: Vec::with_capacity(1 << 20), ends: Vec::with_capacity(1 << 10) };
+    let (mut allocated, mut worst) = (Vec::new(), 0);
+    for ms in 1_000..11_000u64 {
+        now = Timestamp::from_millis(ms);
+        for (i, client) in clients.iter_mut().enumerate() {
+            while let Some(tick) = client.poll_tick(now) {
+                client.submit(tick, Push(if (tick.0 + i as u32) % 50 < 30 { 1 } else { -1 }), now);
+            }
+            while let Some((_, bytes)) = client.poll_transmit() {
+                server.receive(address(i as u64), &bytes, now);
+            }
+        }
+        let due = server.next_deadline().is_some_and(|deadline| deadline <= now);
+        let region = Region::new(ALLOCATOR);
+        server.send_replies(&mut sink);
+        server.tick(&mut || now, &mut sink);
+        let change = region.change();
+        if due && ms > 8_000 {
+            allocated.push(change.allocations + change.reallocations);
+            worst = worst.max(change.bytes_allocated);
+        }
+        let mut start = 0;
+        for (to, end) in sink.ends.drain(..) {
+            let at = usize::from(to.port()) - 100;
+            clients[at].receive(SERVER.into(), &sink.bytes[start..end], now);
+            start = end;
+        }
+        sink.bytes.clear();
+    }
+    assert!(clients.iter().all(|client| client.state() == ClientState::Playing));
+    assert!(allocated.len() > 170, "{} ticks", allocated.len());
+    let with = allocated.iter().filter(|count| **count > 0).count();
+    assert_eq!(with, 0, "{with} of {} ticks allocate, up to {worst} bytes: {allocated:?}", allocated.len());
+}
