@@ -17,6 +17,7 @@ pub mod client;
 pub mod clock;
 pub mod coding;
 pub mod command;
+pub mod congestion;
 pub mod connection;
 pub mod error;
 pub mod farewell;

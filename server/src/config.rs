@@ -54,8 +54,10 @@ pub struct ServerConfig {
     pub tick_rate: u32,
     /// Clients at once, 1 to 4,096.
     pub max_clients: usize,
-    /// Bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`].
+    /// Most bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`].
     pub snapshot_bytes: usize,
+    /// As many are sent over a path that is full, too: 100 to `snapshot_bytes`.
+    pub snapshot_floor_bytes: usize,
     /// Metres beyond which entities are not sent; 0 for no limit.
     pub relevance_radius_m: f32,
     /// Drones, 0 to 4,096.
@@ -108,6 +110,7 @@ impl Default for ServerConfig {
             tick_rate: room.tick_rate,
             max_clients: room.max_clients,
             snapshot_bytes: room.snapshot_bytes,
+            snapshot_floor_bytes: room.snapshot_floor_bytes,
             relevance_radius_m: room.relevance_radius_m.unwrap_or(0.0),
             drones: arena.drones,
             pickups: arena.pickups,
@@ -177,6 +180,8 @@ impl ServerConfig {
         whole("tick_rate", self.tick_rate.into(), 10, 128)?;
         whole("max_clients", self.max_clients as u64, 1, 4_096)?;
         whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
+        let (floor, most) = (self.snapshot_floor_bytes as u64, self.snapshot_bytes as u64);
+        whole("snapshot_floor_bytes", floor.min(most), 100, most)?;
         whole("drones", self.drones.into(), 0, 4_096)?;
         whole("record_segment_mb", self.record_segment_mb as u64, 1, 1_024)?;
         whole("record_segments", self.record_segments as u64, 1, 1_000)?;
@@ -242,6 +247,7 @@ impl ServerConfig {
             tick_rate: self.tick_rate,
             max_clients: self.max_clients,
             snapshot_bytes: self.snapshot_bytes,
+            snapshot_floor_bytes: self.snapshot_floor_bytes,
             relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
             seed: self.seed,
         }

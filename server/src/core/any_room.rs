@@ -23,8 +23,10 @@ pub struct RoomConfig {
     pub tick_rate: u32,
     /// Clients at once.
     pub max_clients: usize,
-    /// Bytes of state per client and tick; what does not fit waits by priority.
+    /// Most bytes of state per client and tick; what does not fit waits by priority.
     pub snapshot_bytes: usize,
+    /// As many are sent over a path that is full, too.
+    pub snapshot_floor_bytes: usize,
     /// Entities further away than this are not sent; `None` for no limit.
     pub relevance_radius_m: Option<f32>,
     /// Seed of the world's own chances.
@@ -37,6 +39,7 @@ impl Default for RoomConfig {
             tick_rate: 60,
             max_clients: 256,
             snapshot_bytes: 2_400,
+            snapshot_floor_bytes: 400,
             relevance_radius_m: Some(45.0),
             seed: 1,
         }
@@ -80,8 +83,8 @@ pub trait AnyRoom: Send {
     fn simulate(&mut self);
     /// What the game tells clients since the last call, encoded.
     fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)>;
-    /// Decides what a client's snapshot holds. False if the client is not in the world yet.
-    fn plan_snapshot(&mut self, client: ClientId) -> bool;
+    /// Decides what a client's snapshot of up to `budget` bytes holds. False if the client is not in the world yet.
+    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool;
     /// Whether the client acknowledges so little that its session must end.
     fn is_overwhelmed(&self, client: ClientId) -> bool;
     /// Writes the next packet of the planned snapshot; true if another must follow.

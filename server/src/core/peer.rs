@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::channel::Channel;
+use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
@@ -72,6 +73,8 @@ pub struct Peer {
     pub live: bool,
     /// Its packets.
     pub connection: Connection,
+    /// What its path carries, while it plays.
+    pub congestion: Option<Congestion>,
     /// When it is handed another ticket.
     pub ticket_due: Timestamp,
     /// Why it must end at the next tick.
@@ -92,6 +95,7 @@ impl Peer {
             stage: Stage::Greeting { since: now },
             live: true,
             connection: Connection::new(seed, now),
+            congestion: None,
             ticket_due: now,
             ending: None,
             budget: BURST_PACKETS,
@@ -105,6 +109,11 @@ impl Peer {
     /// Whether it takes part in its room.
     pub fn is_playing(&self) -> bool {
         self.stage == Stage::Playing
+    }
+
+    /// Bytes that the next snapshot may take.
+    pub fn snapshot_budget(&mut self, now: Timestamp) -> usize {
+        self.congestion.as_mut().map_or(0, |congestion| congestion.budget(self.connection.rtt(), now))
     }
 
     /// Whether one more packet is within its budget.

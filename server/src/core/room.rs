@@ -275,7 +275,7 @@ impl<G: Game> AnyRoom for Room<G> {
         std::mem::take(&mut self.events)
     }
 
-    fn plan_snapshot(&mut self, client: ClientId) -> bool {
+    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool {
         let Some(client) = self.clients.get_mut(&client) else { return false };
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
@@ -290,7 +290,7 @@ impl<G: Game> AnyRoom for Room<G> {
                 (&self.seen.masks, Some(&*self.seen.weights))
             }
         };
-        let sight = Sight { own: client.entity, team, masks, weights, budget: self.config.snapshot_bytes };
+        let sight = Sight { own: client.entity, team, masks, weights, budget };
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
         client.view.plan(&mut shared, &sight);
         true

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use truetick_netcode::bits::BitWriter;
+use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
@@ -24,7 +25,7 @@ use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
 
-use super::any_room::AnyRoom;
+use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
 use super::peer::{Demand, Peer, Stage};
 use crate::recording::difference::Divergence;
@@ -199,6 +200,8 @@ impl Server {
         let room = &mut self.rooms[peer.room];
         let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
         peer.stage = Stage::Playing;
+        let RoomConfig { snapshot_floor_bytes, snapshot_bytes, .. } = *room.config();
+        peer.congestion = Some(Congestion::new(snapshot_floor_bytes, snapshot_bytes, now));
         peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
         let is_new = !room.has(client);
         if is_new {
@@ -358,7 +361,8 @@ impl Server {
         let room = &mut self.rooms[room_index];
         for (client, peer) in &mut self.peers {
             let here = peer.room == room_index && peer.live && peer.is_playing();
-            if !here || !room.plan_snapshot(*client) {
+            let budget = peer.snapshot_budget(now());
+            if !here || !room.plan_snapshot(*client, budget) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);

@@ -1,0 +1,131 @@
+//! How much a path carries: a byte budget per tick, from the growth of the round trip and from loss.
+//!
+//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817); then the budget falls by a
+//! part, else it rises in steps. Loss alone counts only where it is heavy: radio links lose packets without being full.
+
+use std::time::Duration;
+
+use crate::rtt::RttEstimator;
+use crate::time::Timestamp;
+
+/// The least round trip is that of so long, and of as long before.
+const LEAST_OVER: Duration = Duration::from_secs(10);
+
+/// A round trip longer than the least by this much, and by a quarter of it, says that a queue fills.
+const QUEUE: Duration = Duration::from_millis(15);
+
+/// A share of lost packets that says that the path is full, whatever the round trip.
+const HEAVY_LOSS: f64 = 0.15;
+
+/// Pause between two steps, where the round trip is shorter.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is left of the budget after a step down.
+const DOWN: f64 = 0.8;
+
+/// Steps from nothing to the ceiling.
+const STEPS_UP: f64 = 64.0;
+
+/// One path's budget.
+#[derive(Clone, Debug)]
+pub struct Congestion {
+    floor: f64,
+    ceiling: f64,
+    budget: f64,
+    /// Least round trip of the present and of the last span.
+    least: [Duration; 2],
+    span_ends: Timestamp,
+    step_at: Timestamp,
+}
+
+impl Congestion {
+    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes a tick. The budget never falls below
+    /// `floor`.
+    pub fn new(floor: usize, ceiling: usize, now: Timestamp) -> Self {
+        let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
+        let least = [Duration::MAX; 2];
+        Self { floor, ceiling, budget: ceiling, least, span_ends: now + LEAST_OVER, step_at: now }
+    }
+
+    /// Bytes that this tick may take.
+    pub fn budget(&mut self, rtt: &RttEstimator, now: Timestamp) -> usize {
+        if now >= self.step_at {
+            self.step_at = now + rtt.rtt().max(LEAST_PAUSE);
+            self.step(rtt, now);
+        }
+        self.budget as usize
+    }
+
+    fn step(&mut self, rtt: &RttEstimator, now: Timestamp) {
+        if now >= self.span_ends {
+            self.span_ends = now + LEAST_OVER;
+            self.least = [Duration::MAX, self.least[0]];
+        }
+        let round_trip = rtt.rtt();
+        self.least[0] = self.least[0].min(round_trip);
+        let least = self.least[0].min(self.least[1]);
+        let is_full = round_trip > least + least / 4 + QUEUE || rtt.loss() > HEAVY_LOSS;
+        let budget = if is_full { self.budget * DOWN } else { self.budget + self.ceiling / STEPS_UP };
+        self.budget = budget.clamp(self.floor, self.ceiling);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A minute over a path of 40 ms that carries so many bytes a second, before which up to 64 KiB wait. Returns the bytes a
+    /// second that came through and the longest wait, in the last half.
+    fn a_minute_over(bytes_per_s: f64, ceiling: usize) -> (f64, Duration) {
+        let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
+        let mut congestion = Congestion::new(300, ceiling, now);
+        let (mut queue, mut through, mut longest) = (0f64, 0f64, Duration::ZERO);
+        for tick in 0..3_600 {
+            now += Duration::from_micros(16_667);
+            let sent = congestion.budget(&rtt, now) as f64;
+            let lost = queue + sent > 65_536.0;
+            queue = (queue + if lost { 0.0 } else { sent } - bytes_per_s / 60.0).max(0.0);
+            let wait = Duration::from_secs_f64(queue / bytes_per_s);
+            rtt.fate(lost);
+            if !lost {
+                rtt.sample(Duration::from_millis(40) + wait);
+            }
+            if tick >= 1_800 {
+                longest = longest.max(wait);
+                through += if lost { 0.0 } else { sent };
+            }
+        }
+        (through / 30.0, longest)
+    }
+
+    #[test]
+    fn a_wide_path_is_given_all() {
+        let (through, longest) = a_minute_over(1e7, 2_400);
+        assert!(through > 2_399.0 * 60.0 && longest < Duration::from_millis(1), "{through} {longest:?}");
+    }
+
+    #[test]
+    fn a_narrow_path_is_filled_and_its_queue_kept_short() {
+        for bytes_per_s in [30_000.0, 60_000.0, 120_000.0] {
+            let (through, longest) = a_minute_over(bytes_per_s, 2_400);
+            println!("{bytes_per_s}: {through:.0} B/s, {longest:?}");
+            assert!(through > bytes_per_s * 0.75, "{through} of {bytes_per_s}");
+            assert!(longest < Duration::from_millis(250), "{longest:?} at {bytes_per_s}");
+        }
+    }
+
+    #[test]
+    fn lost_packets_alone_are_no_sign_until_they_are_many() {
+        for (one_in, is_full) in [(20, false), (4, true)] {
+            let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
+            let mut congestion = Congestion::new(300, 2_400, now);
+            for tick in 0..1_200 {
+                now += Duration::from_micros(16_667);
+                rtt.sample(Duration::from_millis(50));
+                rtt.fate(tick % one_in == 0);
+                congestion.budget(&rtt, now);
+            }
+            assert_eq!(congestion.budget(&rtt, now) < 2_400, is_full, "one in {one_in}");
+        }
+    }
+}
