@@ -131,7 +131,7 @@ fn golomb(prior: Prior) -> Golomb {
         each.map(|(length, share)| share * f64::from(bits(length, order))).sum::<f64>()
             + f64::from(rest as u8)
     };
-    let choices = (0..20u8).flat_map(|order| [false, true].map(|flagged| Golomb { flagged, order }));
+    let choices = (0..13u8).flat_map(|order| [false, true].map(|flagged| Golomb { flagged, order }));
     let dearer = |a: &Golomb, b: &Golomb| cost(a.flagged, a.order).total_cmp(&cost(b.flagged, b.order));
     choices.min_by(dearer).unwrap_or(Golomb { flagged: false, order: 0 })
 }

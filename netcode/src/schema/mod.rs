@@ -5,6 +5,8 @@
 //! of them. An entity's state is then a flat slice of quantised fields, in the order of its kind. How a field is foreseen
 //! from what its receiver acknowledged is its [`Model`]; what is expected of the rest are the schema's [`Priors`].
 
+use std::sync::{Arc, OnceLock};
+
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -144,8 +146,8 @@ pub struct Schema {
     has_teams: bool,
     coding: Coding,
     priors: Priors,
-    /// By class of baseline.
-    tables: Vec<Tables>,
+    /// By class of baseline; made when first asked for.
+    tables: OnceLock<Arc<Vec<Tables>>>,
 }
 
 impl Default for Schema {
@@ -157,11 +159,14 @@ impl Default for Schema {
 impl Schema {
     /// An empty schema.
     pub fn new() -> Self {
-        let (coding, priors) = (Coding::default(), &[] as Priors);
-        let (components, kinds, tables) = (Vec::new(), Vec::new(), Vec::new());
-        let mut schema = Self { components, kinds, has_teams: false, coding, priors, tables };
-        schema.make_tables();
-        schema
+        Self {
+            components: Vec::new(),
+            kinds: Vec::new(),
+            has_teams: false,
+            coding: Coding::default(),
+            priors: &[],
+            tables: OnceLock::new(),
+        }
     }
 
     /// Registers a component.
@@ -211,14 +216,14 @@ impl Schema {
         }
         self.has_teams |= kind.fields.iter().any(|field| field.visibility == Visibility::Team);
         self.kinds.push(kind);
-        self.make_tables();
+        self.tables = OnceLock::new();
         Ok(KindId(self.kinds.len() as u8 - 1))
     }
 
     /// The same with what is expected of its residuals.
     pub fn with_priors(mut self, priors: Priors) -> Self {
         self.priors = priors;
-        self.make_tables();
+        self.tables = OnceLock::new();
         self
     }
 
@@ -240,11 +245,8 @@ impl Schema {
 
     /// Where all contexts start, for a class of baselines below [`CLASSES`].
     pub fn tables(&self, class: usize) -> &Tables {
-        &self.tables[class]
-    }
-
-    fn make_tables(&mut self) {
-        self.tables = (0..CLASSES).map(|class| self.tables_of(class)).collect();
+        let make = || Arc::new((0..CLASSES).map(|class| self.tables_of(class)).collect());
+        &self.tables.get_or_init(make)[class]
     }
 
     fn tables_of(&self, class: usize) -> Tables {
