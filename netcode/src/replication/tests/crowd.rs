@@ -16,20 +16,20 @@ use crate::sequence::Sequence;
 use crate::tick::Tick;
 
 /// A world of some entities that move, without a network between the ring and its views.
-struct Crowd {
-    schema: Schema,
-    ring: StateRing,
-    cache: UnitCache,
-    tick: Tick,
+pub(super) struct Crowd {
+    pub schema: Schema,
+    pub ring: StateRing,
+    pub cache: UnitCache,
+    pub tick: Tick,
 }
 
 impl Crowd {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { schema: schema(), ring: StateRing::new(), cache: UnitCache::default(), tick: Tick(1_000) }
     }
 
     /// One tick with entities in these slots.
-    fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
+    pub fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
         self.tick = self.tick.next();
         self.ring.begin_tick(self.tick);
         let gone: Vec<NetId> =
@@ -43,12 +43,12 @@ impl Crowd {
         self.cache.begin_tick(&self.ring);
     }
 
-    fn masks(&self) -> Vec<u64> {
+    pub fn masks(&self) -> Vec<u64> {
         self.ring.blocks().iter().map(|block| block.live).collect()
     }
 
     /// One client's packets of this tick.
-    fn send(
+    pub fn send(
         &mut self,
         view: &mut ClientView,
         sight: &Sight<'_>,
@@ -71,7 +71,7 @@ impl Crowd {
     }
 }
 
-fn sight(masks: &[u64]) -> Sight<'_> {
+pub(super) fn sight(masks: &[u64]) -> Sight<'_> {
     Sight { own: None, team: 0, masks, weights: None, budget: 8_000 }
 }
 

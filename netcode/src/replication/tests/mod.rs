@@ -1,4 +1,5 @@
 //! The server's half against the client's.
 
+mod bad_input;
 mod crowd;
 mod lossy;
