@@ -1,0 +1,106 @@
+//! What encoding and copying cost for one client, and for 200 who share its baselines: 256 entities, all moving.
+//!
+//! `cargo run --release -p truetick-benches --bin sharing -- --json PATH`; the keys are described in benches/README.md.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use serde_json::json;
+use truetick_benches::walkers::{Motion, Walkers};
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::clock;
+use truetick_netcode::coding::Coding;
+use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::snapshot::Feedback;
+use truetick_netcode::replication::unit_cache::UnitCache;
+use truetick_server::core::simulation::{Simulation, TickInput};
+use truetick_server::files::write_text;
+
+/// One client beside 200 that share its baselines
+#[derive(Parser)]
+struct Arguments {
+    /// Clients who share
+    #[arg(long, default_value_t = 200)]
+    clients: usize,
+    /// Write the report as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+const ENTITIES: u32 = 256;
+const TICKS: u64 = 600;
+const ROUND_TRIP: usize = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    // In turns, the medians of five: the machine is never quiet.
+    let mut times: Vec<[f64; 2]> = Vec::new();
+    for _ in 0..5 {
+        times.push([microseconds_per_tick(1)?, microseconds_per_tick(arguments.clients)?]);
+    }
+    let median = |which: usize| {
+        let mut all: Vec<f64> = times.iter().map(|pair| pair[which]).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let (one, many) = (median(0), median(1));
+    let report = json!({
+        "clients": arguments.clients,
+        "one_us_per_tick": one,
+        "many_us_per_tick": many,
+        "ratio": many / one,
+        "us_per_further_client": (many - one) / (arguments.clients as f64 - 1.0),
+    });
+    let text = serde_json::to_string_pretty(&report)?;
+    println!("{text}");
+    if let Some(path) = &arguments.json {
+        write_text(path, &text)?;
+    }
+    Ok(())
+}
+
+/// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not counted.
+fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
+    let game = Walkers { drones: ENTITIES, motion: Motion::Random, coding: Coding::Range };
+    let mut simulation = Simulation::new(Arc::new(game), 1)?;
+    let (mut cache, mut writer) = (UnitCache::default(), BitWriter::new());
+    let mut views: Vec<ClientView> = (0..clients).map(|_| ClientView::new()).collect();
+    let (mut acks, mut spent) = (VecDeque::new(), 0.0);
+    for tick in 0..TICKS {
+        simulation.step(TickInput::default());
+        let (schema, ring) = (simulation.registry().schema(), simulation.ring());
+        let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
+        let began = clock::thread_cpu();
+        cache.begin_tick(ring);
+        let mut shared = Shared { schema, ring, cache: &mut cache };
+        let mut packets = 0;
+        for view in &mut views {
+            let sight = Sight { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
+            view.plan(&mut shared, &sight);
+            packets = 0;
+            loop {
+                writer.clear();
+                let sequence = tick * 16 + packets;
+                packets += 1;
+                if !view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer) {
+                    break;
+                }
+            }
+        }
+        if tick >= 60 {
+            spent += (clock::thread_cpu() - began).as_secs_f64() * 1e6;
+        }
+        acks.push_back((tick, packets));
+        if acks.len() >= ROUND_TRIP
+            && let Some((of, packets)) = acks.pop_front()
+        {
+            for view in &mut views {
+                (0..packets).for_each(|packet| view.packet_acked(of * 16 + packet));
+            }
+        }
+    }
+    Ok(spent / (TICKS - 60) as f64)
+}
