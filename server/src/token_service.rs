@@ -1,8 +1,8 @@
 //! An HTTP service that makes connect tokens, for a backend that knows who its users are.
 //!
 //! ```text
-//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 2}
-//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40000"], "wire": 2}
+//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 3}
+//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40000"], "wire": 3}
 //! 401 no or another secret   426 another wire version   429 too often   400, 413, 415, 422 not such a request
 //! ```
 //! `room` (0) and `wire` (unchecked) may be left out. Whoever has the secret can let anyone in: it belongs to the backend, never

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use truetick_netcode::clock;
-use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::packet::{PROTOCOL, WIRE_VERSION};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
 use truetick_server::token_service::{routes, serve};
@@ -55,7 +55,8 @@ fn ask(service: SocketAddr, secret: &str, body: &str) -> (u16, String) {
 #[test]
 fn a_backend_gets_a_short_lived_token_for_its_user() {
     let service = service();
-    let (status, body) = ask(service, SECRET, r#"{"user": 7, "room": 3, "wire": 2}"#);
+    let (status, body) =
+        ask(service, SECRET, &format!(r#"{{"user": 7, "room": 3, "wire": {WIRE_VERSION}}}"#));
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&answer["expires_in_s"], &answer["servers"][0]), (&30.into(), &"203.0.113.5:40000".into()));
@@ -79,7 +80,8 @@ fn strangers_other_versions_and_nonsense_are_refused_with_a_reason() {
     }
     assert_eq!(ask(service, "wrong", "{").0, 401);
     let (status, body) = ask(service, SECRET, r#"{"user": 7, "wire": 1}"#);
-    assert!(status == 426 && body.contains("wire version 1") && body.contains("server 2"), "{status} {body}");
+    let ours = format!("server {WIRE_VERSION}");
+    assert!(status == 426 && body.contains("wire version 1") && body.contains(&ours), "{status} {body}");
     for nonsense in ["", "{", r#"{"user": -1}"#, r#"{"user": 1, "admin": true}"#, &"x".repeat(10_000)] {
         assert!((400..500).contains(&ask(service, SECRET, nonsense).0));
     }

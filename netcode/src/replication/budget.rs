@@ -62,7 +62,7 @@ impl Choice {
     ) {
         self.deferred.clear();
         if sight.weights.is_some() || budget < FINE_BELOW {
-            scatter(units, loose);
+            loose.extend(units.drain(..).flat_map(|due| due.key.items()));
             self.choose_entities(loose, views, shared, sight, budget);
         } else {
             self.choose_units((units, loose), views, shared.ring.tick(), budget);
@@ -146,15 +146,5 @@ impl Choice {
             }
             _ => self.loose_bits,
         }
-    }
-}
-
-/// Makes loose items of units.
-fn scatter(units: &mut Vec<DueUnit>, loose: &mut Vec<LooseItem>) {
-    for DueUnit { key, .. } in units.drain(..) {
-        let audience = |slot| if key.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others };
-        let items = slots_of(usize::from(key.block), key.mask)
-            .map(|slot| LooseItem { place: Place { slot, base: key.base }, audience: audience(slot) });
-        loose.extend(items);
     }
 }

@@ -301,7 +301,7 @@ impl ClientView {
 
     fn add(&mut self, shared: &mut Shared<'_>, key: UnitKey) {
         if !self.shares && key.mask.count_ones() < SHARED_FROM {
-            return self.add_loose(key);
+            return self.loose.extend(key.items());
         }
         let unit = shared.cache.unit(shared.schema, shared.ring, &key);
         if unit.len as usize > UNIT_BYTES && key.mask.count_ones() > 1 {
@@ -312,13 +312,6 @@ impl ClientView {
             return;
         }
         self.units.push(DueUnit { key, unit });
-    }
-
-    fn add_loose(&mut self, key: UnitKey) {
-        let audience = |slot| if key.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others };
-        let items = slots_of(usize::from(key.block), key.mask)
-            .map(|slot| LooseItem { place: Place { slot, base: key.base }, audience: audience(slot) });
-        self.loose.extend(items);
     }
 
     /// Keeps what fits into the budget, by priority; the rest is deferred.

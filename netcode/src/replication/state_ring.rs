@@ -147,7 +147,7 @@ impl StateRing {
         self.gone.clear();
     }
 
-    /// Whether an entity's state was recorded, and was this at the last tick: then nothing is to be recorded.
+    /// Whether an entity was recorded before, and is not gone.
     pub fn is_known(&self, id: NetId) -> bool {
         self.entry(id.slot).is_some_and(|entry| entry.id == id)
     }

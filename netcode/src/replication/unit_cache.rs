@@ -3,7 +3,9 @@
 use super::entity::Past;
 use super::snapshot::hash_part;
 use super::state_ring::{Block, Entry, StateRing};
-use super::unit::{Base, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of};
+use super::unit::{
+    Base, Item, Place, begin, bit_of, code_identity, code_mask, code_place, code_state, slots_of,
+};
 use crate::bits::BitWriter;
 use crate::coding::prefix::PrefixEncoder;
 use crate::coding::range::{Contexts, RangeEncoder};
@@ -23,6 +25,21 @@ pub struct UnitKey {
     pub team: u64,
     /// What they build on; `None` where they are whole.
     pub base: Option<Base>,
+}
+
+impl UnitKey {
+    /// Whose copy of a slot it holds.
+    pub fn audience(&self, slot: u16) -> Audience {
+        if self.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others }
+    }
+
+    /// Its entities, one by one.
+    pub fn items(self) -> impl Iterator<Item = LooseItem> {
+        slots_of(usize::from(self.block), self.mask).map(move |slot| LooseItem {
+            place: Place { slot, base: self.base },
+            audience: self.audience(slot),
+        })
+    }
 }
 
 /// A block unit's bytes.
@@ -182,8 +199,7 @@ fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key:
     let _ = code_mask(coder, key.mask);
     for slot in slots_of(usize::from(key.block), key.mask) {
         let Some(entry) = ring.entry(slot) else { continue };
-        let is_teams = key.team & super::unit::bit_of(slot) != 0;
-        let audience = if is_teams { Audience::Team } else { Audience::Others };
+        let audience = key.audience(slot);
         if key.base.is_none() {
             let _ = code_identity(coder, schema, (audience, entry.id.generation, entry.kind));
         }

@@ -1,6 +1,6 @@
 //! Joins the ECS to the schema: how each component is captured, snapped to its grid and restored.
 
-use bevy_ecs::change_detection::DetectChangesMut;
+use bevy_ecs::change_detection::{DetectChanges, DetectChangesMut};
 use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
@@ -11,6 +11,7 @@ use truetick_netcode::schema::{ComponentId, KindId, Priors, Replicate, Schema, S
 #[derive(Clone, Copy, Debug)]
 struct Access {
     capture: fn(&mut World, Entity, &mut [u32]),
+    is_changed: fn(&World, Entity) -> bool,
     read: fn(&World, Entity, &mut [u32]),
     restore: fn(&mut World, Entity, &[u32]),
 }
@@ -34,7 +35,12 @@ impl Registry {
         T: Component<Mutability = Mutable> + Replicate + PartialEq,
     {
         let id = self.schema.add_component::<T>()?;
-        self.components.push(Access { capture: capture::<T>, read: read::<T>, restore: restore::<T> });
+        self.components.push(Access {
+            capture: capture::<T>,
+            is_changed: is_changed::<T>,
+            read: read::<T>,
+            restore: restore::<T>,
+        });
         Ok(id)
     }
 
@@ -63,6 +69,12 @@ impl Registry {
     /// Writes an entity's fields to `out` and snaps its components to their grid.
     pub fn capture(&self, world: &mut World, entity: Entity, kind: KindId, out: &mut Vec<u32>) {
         self.for_each_component(kind, out, |access, out| (access.capture)(world, entity, out));
+    }
+
+    /// Whether any of an entity's components was written since the world's trackers were cleared.
+    pub fn is_changed(&self, world: &World, entity: Entity, kind: KindId) -> bool {
+        let mut parts = self.schema.kind(kind).components.iter();
+        parts.any(|(id, _)| (self.components[usize::from(id.0)].is_changed)(world, entity))
     }
 
     /// Writes an entity's fields to `out` and leaves its components as they are.
@@ -102,6 +114,14 @@ where
         component.quantise(out);
         component.set_if_neq(T::restore(out));
     }
+}
+
+fn is_changed<T: Component>(world: &World, entity: Entity) -> bool {
+    world
+        .get_entity(entity)
+        .ok()
+        .and_then(|entity| entity.get_ref::<T>())
+        .is_some_and(|part| part.is_changed())
 }
 
 fn read<T>(world: &World, entity: Entity, out: &mut [u32])

@@ -210,8 +210,8 @@ impl<G: Game> Simulation<G> {
             after(system.name, self);
         }
         self.systems = systems;
-        self.world.clear_trackers();
         self.capture();
+        self.world.clear_trackers();
         after(CAPTURE, self);
     }
 
@@ -237,7 +237,7 @@ impl<G: Game> Simulation<G> {
         std::mem::take(&mut self.world.resource_mut::<Outbox>().0)
     }
 
-    /// Snaps every entity to its grid and records what changed.
+    /// Snaps what was written in this step to its grid and records what changed.
     fn capture(&mut self) {
         let Self { game, registry, world, ring, fields, gone, tick, .. } = self;
         ring.begin_tick(*tick);
@@ -246,6 +246,10 @@ impl<G: Game> Simulation<G> {
             gone.extend(ring.entries().map(|entry| entry.id).filter(is_gone));
             gone.drain(..).for_each(|id| ring.remove(id));
             for Row { id, kind, owner, entity } in table.rows().copied() {
+                let same_owner = ring.entry(id.slot).is_some_and(|entry| entry.owner == owner);
+                if same_owner && ring.is_known(id) && !registry.is_changed(world, entity, kind) {
+                    continue;
+                }
                 registry.capture(world, entity, kind, fields);
                 let nature = Nature { id, kind, owner, team: game.team(kind, fields) };
                 ring.record(registry.schema(), nature, fields);
