@@ -61,7 +61,7 @@ impl Congestion {
             self.span_ends = now + LEAST_OVER;
             self.least = [Duration::MAX, self.least[0]];
         }
-        let round_trip = rtt.rtt();
+        let Some(round_trip) = rtt.measured() else { return };
         self.least[0] = self.least[0].min(round_trip);
         let least = self.least[0].min(self.least[1]);
         let is_full = round_trip > least + least / 4 + QUEUE || rtt.loss() > HEAVY_LOSS;
@@ -96,6 +96,19 @@ mod tests {
             }
         }
         (through / 30.0, longest)
+    }
+
+    #[test]
+    fn a_long_path_is_not_taken_for_a_full_one() {
+        let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
+        let mut congestion = Congestion::new(300, 2_400, now);
+        for tick in 0..600 {
+            if tick >= 15 {
+                rtt.sample(Duration::from_millis(250));
+            }
+            assert_eq!(congestion.budget(&rtt, now), 2_400);
+            now += Duration::from_micros(16_667);
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl RttEstimator {
         Duration::from_micros(self.smoothed_us.unwrap_or(100_000.0) as u64)
     }
 
+    /// Smoothed round trip, if one was measured.
+    pub fn measured(&self) -> Option<Duration> {
+        self.smoothed_us.map(|us| Duration::from_micros(us as u64))
+    }
+
     /// Share of packets lost of late, 0 to 1.
     pub fn loss(&self) -> f64 {
         self.loss

@@ -10,7 +10,6 @@ use super::client_view::{DueUnit, Shared, Sight};
 use super::unit::{Place, bit_of, block_of, slots_of};
 use super::unit_cache::LooseItem;
 use crate::schema::Audience;
-use crate::tick::Tick;
 
 /// Bytes of a unit's header.
 const UNIT_HEADER: usize = 3;
@@ -33,13 +32,13 @@ impl Default for Choice {
     }
 }
 
-/// Bytes that all that is due takes, about.
-pub(super) fn need(units: &[DueUnit], loose: &[LooseItem], choice: &Choice) -> usize {
-    let units: usize = units.iter().map(|due| due.unit.len as usize + UNIT_HEADER).sum();
-    units + loose.len() * choice.loose_bits / 8
-}
-
 impl Choice {
+    /// Bytes that all that is due takes, about.
+    pub fn need(&self, units: &[DueUnit], loose: &[LooseItem], shared: &Shared<'_>) -> usize {
+        let units: usize = units.iter().map(|due| due.unit.len as usize + UNIT_HEADER).sum();
+        units + loose.iter().map(|item| self.cost(&item.place, shared)).sum::<usize>() / 8
+    }
+
     /// Takes note of how long a loose stream became.
     pub fn learn(&mut self, bytes: usize, entities: usize) {
         let bits = bytes * 8 / entities;
@@ -65,7 +64,7 @@ impl Choice {
             loose.extend(units.drain(..).flat_map(|due| due.key.items()));
             self.choose_entities(loose, views, shared, sight, budget);
         } else {
-            self.choose_units((units, loose), views, shared.ring.tick(), budget);
+            self.choose_units((units, loose), views, shared, budget);
         }
         self.deferred.sort_unstable();
     }
@@ -73,12 +72,18 @@ impl Choice {
     fn choose_units(
         &mut self,
         (units, loose): (&mut Vec<DueUnit>, &[LooseItem]),
-        views: &[BlockView],
-        now: Tick,
+        views: &mut [BlockView],
+        shared: &Shared<'_>,
         budget: usize,
     ) {
-        let mut left = budget.saturating_sub(loose.len() * self.loose_bits / 8);
-        let waited = |due: &DueUnit| now.distance(views[usize::from(due.key.block)].sent) as u64;
+        let now = shared.ring.tick();
+        let mut left = budget.saturating_sub(self.need(&[], loose, shared));
+        // A unit has waited as long as that of its entities which has waited longest.
+        let mut waited = |due: &DueUnit| {
+            let (block, view) = (usize::from(due.key.block), &mut views[usize::from(due.key.block)]);
+            let each = slots_of(block, due.key.mask).map(|slot| now.distance(view.slot_sent(slot)).max(0));
+            each.max().unwrap_or(0) as u64
+        };
         self.ranked.clear();
         self.ranked.extend(units.iter().enumerate().map(|(at, due)| (Reverse(waited(due)), at)));
         self.ranked.sort_unstable();

@@ -12,12 +12,12 @@ use std::collections::VecDeque;
 
 use super::NetId;
 use super::block_view::{BlockView, LANES};
-use super::budget::{self, Choice};
+use super::budget::Choice;
 use super::snapshot::{Deferred, UnitHeader};
 use super::state_ring::{Block, StateRing};
 use super::unit::{Base, Place, bit_of, block_of, slots_of};
 use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
-use crate::limits::{REMOVALS, RING_TICKS, SNAPSHOT_BYTES, UNIT_BYTES};
+use crate::limits::{PAYLOAD_BYTES, REMOVALS, RING_TICKS, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES};
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -84,6 +84,9 @@ pub struct ViewStats {
     /// Bits of snapshot bodies sent.
     pub bits: u64,
 }
+
+/// Bytes of a packet's header, about, where it does not name many entities.
+const PACKET_HEADER: usize = 64;
 
 /// Fewer entities of one block that are due than this go into the loose stream, where clients see different things.
 const SHARED_FROM: u32 = 8;
@@ -211,9 +214,11 @@ impl ClientView {
         if acked.is_some_and(|acked| !changed.is_after(acked)) {
             return;
         }
-        let base = acked.filter(|tick| entry.at(*tick).is_some()).map(|tick| {
+        let now = shared.ring.tick();
+        let base = acked.filter(|tick| entry.baseline(*tick, now).is_some()).map(|tick| {
             let gap = |older: &&Tick| (2..=super::unit::GAP as i32).contains(&tick.distance(**older));
-            let older = self.own.acked.iter().find(gap).filter(|older| entry.at(**older).is_some());
+            let older =
+                self.own.acked.iter().find(gap).filter(|older| entry.baseline(**older, now).is_some());
             Base { tick, gap: older.map_or(0, |older| tick.distance(*older) as u32) }
         });
         let place = Place { slot, base };
@@ -281,7 +286,8 @@ impl ClientView {
             let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
             unchanged |= taken & !changed;
             if now.distance(held.tick) > RING_TICKS as i32 {
-                let kept = |slot: &u16| shared.ring.entry(*slot).is_some_and(|e| e.at(held.tick).is_some());
+                let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
+                let kept = |slot: &u16| baseline(*slot).is_some();
                 let lost = slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
                 changed &= !lost;
                 left |= lost;
@@ -316,9 +322,12 @@ impl ClientView {
 
     /// Keeps what fits into the budget, by priority; the rest is deferred.
     fn fit(&mut self, shared: &Shared<'_>, sight: &Sight<'_>) {
-        let budget = sight.budget.min(SNAPSHOT_BYTES);
+        // So much fits into the packets of a tick, though each may end early for want of room for one more entity.
+        let largest = shared.schema.kinds().map(|(_, kind)| kind.max_bytes()).max().unwrap_or(0);
+        let most = SNAPSHOT_PACKETS * PAYLOAD_BYTES.saturating_sub(PACKET_HEADER + largest);
+        let budget = sight.budget.min(SNAPSHOT_BYTES).min(most);
         self.deferred = Deferred::None;
-        if budget::need(&self.units, &self.loose, &self.choice) <= budget {
+        if self.choice.need(&self.units, &self.loose, shared) <= budget {
             return self.order_loose();
         }
         let mut choice = std::mem::take(&mut self.choice);

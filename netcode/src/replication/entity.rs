@@ -112,7 +112,8 @@ fn foresee(coded: &CodedField, past: &Past<'_>, fields: &[u32]) -> u32 {
             let (before, now) = (base[velocity] as i32 - rest, fields[velocity] as i32 - rest);
             // A velocity that changes evenly, each tick's place moved by that tick's velocity.
             let twice = i64::from(past.age) * (i64::from(before) + i64::from(now)) + i64::from(now - before);
-            keep_in_range(coded, base[at], ((twice * gain + (1 << 20)) >> 21) as i32)
+            let moved = twice.saturating_mul(gain).saturating_add(1 << 20) >> 21;
+            keep_in_range(coded, base[at], moved as i32)
         }
         Foresight::Quaternion { start, part, grid } => {
             foresee_turning(coded, past, fields, (start, part, grid))

@@ -65,6 +65,14 @@ impl Entry {
         self.versions.iter().rev().find(|v| !v.tick.is_after(tick))
     }
 
+    /// The version in force at a tick, if a client may still build on it: it is current, or was superseded at most
+    /// [`RING_TICKS`] before `now`. A client holds no more.
+    pub fn baseline(&self, tick: Tick, now: Tick) -> Option<&Version> {
+        let at = self.versions.iter().rposition(|version| !version.tick.is_after(tick))?;
+        let is_recent = |next: &Version| now.distance(next.tick) <= RING_TICKS as i32;
+        self.versions.get(at + 1).is_none_or(is_recent).then(|| &self.versions[at])
+    }
+
     /// How many versions are kept.
     pub fn versions(&self) -> usize {
         self.versions.len()

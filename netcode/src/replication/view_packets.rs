@@ -31,6 +31,9 @@ impl ClientView {
         let spare = (PAYLOAD_BYTES * 8).saturating_sub(start + header_bits(&header));
         let first = self.written;
         let mut hash = self.take_loose(shared, &mut header, &mut sent, spare / 8);
+        if self.next_index == 0 && !header.has_own {
+            self.defer_own(&mut header);
+        }
         hash = hash.wrapping_add(self.take_units(
             shared.ring.tick(),
             &mut header,
@@ -107,6 +110,21 @@ impl ClientView {
         slots.sort_unstable();
         slots.dedup();
         self.deferred = Deferred::of(slots);
+    }
+
+    /// The own entity did not fit into the tick's first packet, which tells of it by its absence.
+    fn defer_own(&self, header: &mut SnapshotHeader) {
+        let own = self.loose.first().filter(|item| item.audience == Audience::Owner);
+        let Some(slot) = own.map(|item| item.place.slot) else { return };
+        let mut slots = match std::mem::take(&mut header.deferred) {
+            Deferred::Any => return header.deferred = Deferred::Any,
+            Deferred::These(slots) => slots,
+            Deferred::None => Vec::new(),
+        };
+        slots.push(slot);
+        slots.sort_unstable();
+        slots.dedup();
+        header.deferred = Deferred::of(slots);
     }
 
     /// Makes the packet's loose stream of as many entities as fit into `room` bytes; returns their hash.
@@ -197,6 +215,8 @@ impl ClientView {
 
 /// Bits of a header without units and of what surrounds the streams: counts, padding, hash.
 fn header_bits(header: &SnapshotHeader) -> usize {
-    const LATER: usize = 17 + 20 + 17 + 7 + 16;
+    const LATER: usize = 17 + 20 + 17 + 7 + 16 + OWN_DEFERRED;
+    // The own entity's slot among the deferred.
+    const OWN_DEFERRED: usize = 7 + 14;
     header.bits() + LATER
 }

@@ -166,8 +166,10 @@ impl LinuxPath {
         let flags = MsgFlags::MSG_DONTWAIT;
         match sendmsg(socket.as_raw_fd(), &bytes, &control, flags, Some(&to)) {
             Ok(_) => stats.sent += run as u64,
-            // No such path: never tried again.
-            Err(Errno::EIO | Errno::EINVAL | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP) => {
+            // This path does not take segments of this size.
+            Err(Errno::EINVAL | Errno::EMSGSIZE) => return false,
+            // None does: never tried again.
+            Err(Errno::EIO | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP) => {
                 self.segments = false;
                 return false;
             }

@@ -67,10 +67,18 @@ impl RelevanceGrid {
         }
     }
 
-    /// What is relevant from `center`. `was_relevant` tells what was a tick ago.
-    pub fn see(&self, center: Vec2, radius: f32, was_relevant: impl Fn(u16) -> bool, seen: &mut Seen) {
+    /// What is relevant from `center`; what concerns everyone to whoever has no place. `was_relevant` tells what was a
+    /// tick ago.
+    pub fn see(
+        &self,
+        center: Option<Vec2>,
+        radius: f32,
+        was_relevant: impl Fn(u16) -> bool,
+        seen: &mut Seen,
+    ) {
         seen.masks.clone_from(&self.everywhere);
         seen.weights.clone_from(&self.importances);
+        let Some(center) = center else { return };
         let reach = radius + HYSTERESIS_M;
         let (low, high) = (cell(center - reach), cell(center + reach));
         for x in low.0..=high.0 {
@@ -101,7 +109,7 @@ mod tests {
 
     fn relevant(grid: &RelevanceGrid, center: Vec2, radius: f32, was: &[u16]) -> Vec<u16> {
         let mut seen = Seen::default();
-        grid.see(center, radius, |slot| was.contains(&slot), &mut seen);
+        grid.see(Some(center), radius, |slot| was.contains(&slot), &mut seen);
         seen.masks.iter().enumerate().flat_map(|(block, mask)| slots_of(block, *mask)).collect()
     }
 

@@ -281,10 +281,9 @@ impl<G: Game> AnyRoom for Room<G> {
         let own = client.entity.and_then(|id| ring.entry(id.slot));
         let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));
         let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
-        // Before it has a place, it sees everything.
-        let (masks, weights) = match center.zip(self.config.relevance_radius_m) {
+        let (masks, weights) = match self.config.relevance_radius_m {
             None => (&self.all, None),
-            Some((center, radius)) => {
+            Some(radius) => {
                 let was_relevant = |slot| client.view.was_relevant(slot);
                 self.grid.see(center, radius, was_relevant, &mut self.seen);
                 (&self.seen.masks, Some(&*self.seen.weights))

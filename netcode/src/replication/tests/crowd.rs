@@ -154,6 +154,25 @@ fn nothing_waits_for_ever() {
     }
 }
 
+/// Units of a block that go in every tick do not hold back what came into it late.
+#[test]
+fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
+    let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
+    let mut acked = vec![false; 192];
+    for tick in 0..600u64 {
+        // The last 60 come when all others move already.
+        crowd.step(0..if tick < 100 { 132 } else { 192 }, true);
+        let masks = crowd.masks();
+        let sight = Sight { budget: 1_500, ..sight(&masks) };
+        let packets = crowd.send(&mut view, &sight, tick * 20);
+        packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+        (0..192u16).for_each(|slot| {
+            acked[usize::from(slot)] |= view.acked(NetId { slot, generation: 0 }).is_some();
+        });
+    }
+    assert!(acked.iter().all(|acked| *acked), "{acked:?}");
+}
+
 /// A client that takes all that it is sent at once.
 #[derive(Default)]
 struct Witness {
