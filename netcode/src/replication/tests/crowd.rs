@@ -166,7 +166,8 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
         for slot in 0..if tick < 100 { 132 } else { 192u16 } {
             let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner: None, team: 0 };
             let mut numbers = [1_000; FIELDS];
-            numbers[5] = (tick as u32 * 192 + u32::from(slot)).wrapping_mul(0x9e37_79b9);
+            let chance = (tick as u32 * 192 + u32::from(slot)).wrapping_mul(0x9e37_79b9);
+            (numbers[0], numbers[2], numbers[5]) = (chance >> 17, chance >> 20, chance);
             crowd.ring.record(&crowd.schema, nature, &fitted(&numbers));
         }
         crowd.cache.begin_tick(&crowd.ring);
