@@ -32,7 +32,7 @@ use crate::files::RecordWriter;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
-const GATHER: Duration = Duration::from_micros(3_000);
+const GATHER: Duration = Duration::from_micros(1_000);
 
 /// The last gathering before a deadline ends this much ahead of it, so that the last drain is short.
 const DRAIN_AHEAD: Duration = Duration::from_micros(300);

@@ -96,6 +96,19 @@ impl Deferred {
         }
     }
 
+    /// The same and those in these slots.
+    pub fn and(self, more: impl Iterator<Item = u16>) -> Self {
+        let mut slots = match self {
+            Self::Any => return Self::Any,
+            Self::These(slots) => slots,
+            Self::None => Vec::new(),
+        };
+        slots.extend(more);
+        slots.sort_unstable();
+        slots.dedup();
+        Self::of(slots)
+    }
+
     /// Whether an entity's absence says nothing.
     pub fn contains(&self, slot: u16) -> bool {
         match self {

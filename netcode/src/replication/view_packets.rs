@@ -5,7 +5,7 @@ use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
 use super::unit::{bit_of, block_of};
 use super::unit_cache::LooseItem;
 use crate::bits::BitWriter;
-use crate::limits::{ACK_WINDOW, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
+use crate::limits::{ACK_WINDOW, PAYLOAD_BYTES, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
 use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 use crate::sequence::Sequence;
@@ -97,34 +97,17 @@ impl ClientView {
     /// this packet are the last of the queue.
     fn defer_untold(&mut self, told: usize) {
         let untold = self.removals.len() - told;
-        if untold == 0 {
-            return;
+        if untold > 0 {
+            let slots = self.removals.iter().take(untold).map(|(id, _)| id.slot);
+            self.deferred = std::mem::take(&mut self.deferred).and(slots);
         }
-        let mut slots = match std::mem::take(&mut self.deferred) {
-            _ if untold > DEFERRED_PER_PACKET => return self.deferred = Deferred::Any,
-            Deferred::Any => return self.deferred = Deferred::Any,
-            Deferred::None => Vec::new(),
-            Deferred::These(slots) => slots,
-        };
-        slots.extend(self.removals.iter().take(untold).map(|(id, _)| id.slot));
-        slots.sort_unstable();
-        slots.dedup();
-        self.deferred = Deferred::of(slots);
     }
 
     /// The own entity did not fit into the tick's first packet, which tells of it by its absence.
     fn defer_own(&self, header: &mut SnapshotHeader) {
         let own = self.loose.first().filter(|item| item.audience == Audience::Owner);
-        let Some(slot) = own.map(|item| item.place.slot) else { return };
-        let mut slots = match std::mem::take(&mut header.deferred) {
-            Deferred::Any => return header.deferred = Deferred::Any,
-            Deferred::These(slots) => slots,
-            Deferred::None => Vec::new(),
-        };
-        slots.push(slot);
-        slots.sort_unstable();
-        slots.dedup();
-        header.deferred = Deferred::of(slots);
+        let slot = own.map(|item| item.place.slot);
+        header.deferred = std::mem::take(&mut header.deferred).and(slot.into_iter());
     }
 
     /// Makes the packet's loose stream of as many entities as fit into `room` bytes; returns their hash.
