@@ -12,6 +12,7 @@
 //! `PROTOCOL.md` beside this crate has every byte in prose.
 
 pub mod bits;
+pub mod bodies;
 pub mod channel;
 pub mod client;
 pub mod clock;

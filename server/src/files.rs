@@ -16,6 +16,11 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+/// Writes a file whole.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)
+}
+
 /// Writes a text file whole.
 pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)

@@ -4,6 +4,10 @@
 //! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
 //! cargo run --release -p truetick-benches --bin train -- halo > benches/src/halo_priors.rs
 //! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
+//! for model in "fast 16 0 40" "dense 64 32 60"; do set -- $model
+//!     cargo run --release -p truetick-benches --bin train -- bodies --first $2 --second $3 --rounds $4 \
+//!         --out netcode/src/bodies/$1.model ../shared/data/cubes_train*.bin.zst
+//! done
 //! ```
 //! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end with "other schema": the
 //! priors are a part of it.
@@ -13,15 +17,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use truetick_benches::bodies_training;
 use truetick_benches::halo::{Halo, halo_schema};
+use truetick_benches::traces::{FLOORS, read_trace};
 use truetick_benches::training::Training;
 use truetick_benches::walkers::{Motion, Walkers};
+use truetick_netcode::bodies::Shape;
 use truetick_netcode::coding::Coding;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::simulation::{Simulation, TickInput};
-use truetick_server::files::read_segments;
+use truetick_server::files::{read_segments, write_bytes};
 use truetick_server::recording::replay::replay;
 use truetick_shared::arena::arena_schema;
 
@@ -43,6 +50,24 @@ enum What {
         /// A recording of the same build
         recording: PathBuf,
     },
+    /// A model of rigid bodies, from traces of cubes
+    Bodies {
+        /// Where the model goes
+        #[arg(long)]
+        out: PathBuf,
+        /// Width of the first hidden layer
+        #[arg(long)]
+        first: u8,
+        /// Width of the second, or 0
+        #[arg(long)]
+        second: u8,
+        /// How often to go through the samples
+        #[arg(long)]
+        rounds: usize,
+        /// Traces (.bin or .zst)
+        #[arg(required = true)]
+        traces: Vec<PathBuf>,
+    },
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -50,6 +75,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let source = match Arguments::parse().what {
         What::Walkers => walkers()?.to_source_of(&format!("{command} walkers")),
         What::Halo => halo()?.to_source_of(&format!("{command} halo")),
+        What::Bodies { out, first, second, rounds, traces } => {
+            let traces = traces.iter().map(|trace| read_trace(trace)).collect::<Result<Vec<_>, _>>()?;
+            let shape = Shape { first: first.into(), second: second.into() };
+            let model = bodies_training::train(&traces, FLOORS, shape, rounds, |line| eprintln!("{line}"))?;
+            return Ok(write_bytes(&out, &model)?);
+        }
         What::Arena { recording } => arena(&recording)?.to_source_of(&format!("{command} arena FILE")),
     };
     print!("{source}");

@@ -2,6 +2,7 @@
 //!
 //! * [`range`]: an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts each stream from the
 //!   schema's priors and learns within it, so that it needs no state between packets. Fewest bytes.
+//!   With [`symbols`] it takes whole symbols of static frequencies instead.
 //! * [`prefix`]: static exponential Golomb codes whose order follows from the same priors. Least work.
 //!
 //! What is coded is written once, in [`crate::replication::entity`], for both coders and both directions.
@@ -9,6 +10,7 @@
 pub mod prefix;
 pub mod prior;
 pub mod range;
+pub mod symbols;
 
 use std::ops::Range;
 

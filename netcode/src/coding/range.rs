@@ -5,11 +5,9 @@
 use std::ops::Range;
 
 use super::prior::{NODES, Node, Tables, UNARY, second_bit};
+use super::symbols::{SymbolTables, TOTAL_BITS};
 use super::{Coder, Encoder};
 use crate::error::WireError;
-
-/// Below this the range is widened by a byte.
-const NARROW: u32 = 1 << 24;
 
 /// By what part of the way a node moves, as a shift, by how often it was used.
 const RATE: [u16; 16] = [1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5];
@@ -77,11 +75,12 @@ impl<'a> RangeEncoder<'a> {
 
     #[inline]
     fn widen(&mut self) {
-        while self.range < NARROW {
-            self.out.push((self.low >> 24) as u8);
-            self.low <<= 8;
-            self.range <<= 8;
-        }
+        // Without a branch: how many bytes are due is hard to foresee.
+        let due = self.range.leading_zeros() & !7;
+        self.out.extend_from_slice(&self.low.to_be_bytes());
+        self.out.truncate(self.out.len() - 4 + due as usize / 8);
+        self.low <<= due;
+        self.range <<= due;
     }
 
     #[inline]
@@ -93,6 +92,21 @@ impl<'a> RangeEncoder<'a> {
             self.add(bound);
             self.range -= bound;
         }
+        self.widen();
+    }
+
+    /// A symbol of static frequencies, in a context of its tables.
+    #[inline]
+    pub fn symbol(&mut self, tables: &SymbolTables, context: usize, symbol: usize) {
+        let sums = tables.sums(context);
+        let unit = self.range >> TOTAL_BITS;
+        let below = unit * u32::from(sums[symbol]);
+        if symbol > 0 {
+            self.add(below);
+        }
+        // What the division left over belongs to the last symbol.
+        let last = symbol + 2 == sums.len();
+        self.range = if last { self.range - below } else { unit * u32::from(sums[symbol + 1]) - below };
         self.widen();
     }
 
@@ -223,9 +237,8 @@ impl<'a> RangeDecoder<'a> {
     pub fn new(bytes: &'a [u8], contexts: &'a mut Contexts, tables: &'a Tables) -> Self {
         contexts.begin(tables);
         let mut decoder = Self { bytes, at: 0, code: 0, range: u32::MAX, contexts, tables };
-        for _ in 0..4 {
-            decoder.code = decoder.code << 8 | u32::from(decoder.next());
-        }
+        decoder.code = decoder.next_four();
+        decoder.at = 4;
         decoder
     }
 
@@ -238,19 +251,28 @@ impl<'a> RangeDecoder<'a> {
         }
     }
 
+    /// The next four bytes, zeros past the end.
     #[inline]
-    fn next(&mut self) -> u8 {
-        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
-        self.at += 1;
-        byte
+    fn next_four(&self) -> u32 {
+        match self.bytes.get(self.at..self.at + 4) {
+            Some(four) => u32::from_be_bytes([four[0], four[1], four[2], four[3]]),
+            None => self.last_bytes(),
+        }
+    }
+
+    #[cold]
+    fn last_bytes(&self) -> u32 {
+        let byte = |at: usize| self.bytes.get(self.at + at).copied().unwrap_or(0);
+        u32::from_be_bytes([byte(0), byte(1), byte(2), byte(3)])
     }
 
     #[inline]
     fn widen(&mut self) {
-        while self.range < NARROW {
-            self.code = self.code << 8 | u32::from(self.next());
-            self.range <<= 8;
-        }
+        let due = self.range.leading_zeros() & !7;
+        let next = u64::from(self.next_four()) << due >> 32;
+        self.code = self.code << due | next as u32;
+        self.range <<= due;
+        self.at += due as usize / 8;
     }
 
     #[inline]
@@ -265,6 +287,26 @@ impl<'a> RangeDecoder<'a> {
         }
         self.widen();
         one
+    }
+
+    /// A symbol of static frequencies, in a context of its tables.
+    #[inline]
+    pub fn symbol(&mut self, tables: &SymbolTables, context: usize) -> usize {
+        let sums = tables.sums(context);
+        let unit = self.range >> TOTAL_BITS;
+        let first = unit * u32::from(sums[1]);
+        if self.code < first {
+            self.range = first;
+            self.widen();
+            return 0;
+        }
+        let symbol = tables.find(context, self.code / unit);
+        let below = unit * u32::from(sums[symbol]);
+        let last = symbol + 2 == sums.len();
+        self.code -= below;
+        self.range = if last { self.range - below } else { unit * u32::from(sums[symbol + 1]) - below };
+        self.widen();
+        symbol
     }
 
     #[inline]

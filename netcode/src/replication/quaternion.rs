@@ -17,16 +17,20 @@ pub fn quantise(q: Quaternion, max: u32) -> [u32; 4] {
 }
 
 /// The rotation of four grid values.
+#[inline]
 pub fn restore(fields: [u32; 4], max: u32) -> Quaternion {
-    let value = |n: u32| (n as f32 / max as f32 * 2.0 - 1.0) * MOST;
+    let step = 2.0 / max as f32;
+    let value = |n: u32| (n as f32 * step - 1.0) * MOST;
     let (a, b, c) = (value(fields[1]), value(fields[2]), value(fields[3]));
     let left = (1.0 - a * a - b * b - c * c).max(0.0).sqrt();
-    match fields[0] {
-        0 => [left, a, b, c],
-        1 => [a, left, b, c],
-        2 => [a, b, left, c],
-        _ => [a, b, c, left],
-    }
+    // Chosen one by one: which is the largest is hard to foresee, and a branch on it slow.
+    let largest = fields[0];
+    let x = if largest == 0 { left } else { a };
+    let w = if largest < 3 { c } else { left };
+    let (before, after) = (if largest == 0 { a } else { b }, if largest < 2 { b } else { c });
+    let y = if largest == 1 { left } else { before };
+    let z = if largest == 2 { left } else { after };
+    [x, y, z, w]
 }
 
 /// Which component is the largest.
@@ -36,11 +40,16 @@ pub fn largest(q: Quaternion) -> usize {
 
 /// Grid values of the components but one, which is taken to be positive.
 pub fn in_frame_of(q: Quaternion, left_out: usize, max: u32) -> [u32; 3] {
+    grid_of(q, left_out, max).map(|part| ((part + 0.5).floor().max(0.0) as u32).min(max))
+}
+
+/// The same between grid values, and outside the grid where the component is not the largest.
+#[inline]
+pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
     let sign = if q[left_out] < 0.0 { -1.0 } else { 1.0 };
-    let grid = |v: f32| (((v * sign / MOST + 1.0) * 0.5 * max as f32 + 0.5).floor().max(0.0) as u32).min(max);
-    let mut parts = [0; 3];
+    let mut parts = [0.0; 3];
     for (part, i) in parts.iter_mut().zip((0..4).filter(|i| *i != left_out)) {
-        *part = grid(q[i]);
+        *part = (q[i] * sign / MOST + 1.0) * 0.5 * max as f32;
     }
     parts
 }

@@ -1,0 +1,137 @@
+//! Frames of bodies over a lossy path: each is built upon what was acknowledged, and checked at the other end.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::time::Duration;
+
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::bodies::model::Model;
+use truetick_netcode::bodies::{Acknowledged, Bodies, Body, PastTicks, Pasts};
+use truetick_netcode::connection::Connection;
+use truetick_netcode::link_sim::{LinkConfig, LinkSim};
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+
+use crate::bodies_training::pasts;
+use crate::traces::FLOORS;
+
+/// Frames before this one are what both sides begin with.
+pub const FIRST: usize = 6;
+
+/// How far back frames are kept: twice the longest age and gap.
+const KEPT: usize = 64;
+
+/// One way takes so long that a frame is acknowledged six ticks after it was sent.
+const ONE_WAY: Duration = Duration::from_micros(48_000);
+
+const TICK: Duration = Duration::from_micros(16_667);
+
+/// What a lossy path came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Bytes of all frames.
+    pub bytes: usize,
+    /// Frames sent.
+    pub frames: usize,
+    /// Frames that came through; each was equal to what was sent.
+    pub decoded: usize,
+    /// Frames whose past was not whole.
+    pub gapped: usize,
+    /// Sum of the ages of all baselines, in ticks.
+    pub ages: u64,
+}
+
+/// The end that receives: it keeps what it decoded.
+struct Client {
+    connection: Connection,
+    bodies: Bodies,
+    held: VecDeque<(usize, Vec<Body>)>,
+}
+
+impl Client {
+    fn take(&mut self, bytes: &[u8], trace: &[Vec<Body>], now: Timestamp) -> Result<(), Box<dyn Error>> {
+        let (sequence, mut reader) = self.connection.open(bytes, now)?;
+        let frame = reader.read(32)? as usize;
+        let block = reader.read_bytes(reader.remaining() / 8)?;
+        let held = &self.held;
+        let decoded = self.bodies.decode(&block, |ticks| past_of(held, frame, ticks))?;
+        if decoded != trace[frame] {
+            return Err(format!("frame {frame} came out as another").into());
+        }
+        self.held.push_back((frame, decoded.to_vec()));
+        if self.held.len() > KEPT {
+            self.held.pop_front();
+        }
+        self.connection.accept(sequence);
+        Ok(())
+    }
+}
+
+fn past_of(held: &VecDeque<(usize, Vec<Body>)>, frame: usize, ticks: PastTicks) -> Option<Pasts<'_>> {
+    let find = |tick: usize| held.iter().find(|(at, _)| *at == tick).map(|(_, bodies)| bodies.as_slice());
+    let base_tick = frame.checked_sub(ticks.age as usize)?;
+    let base = find(base_tick)?;
+    let mut older = [base; 4];
+    for (older, gap) in older.iter_mut().zip(ticks.gaps) {
+        *older = find(base_tick.checked_sub(gap as usize)?)?;
+    }
+    Some(Pasts { base, older, ticks })
+}
+
+/// Sends a trace with such a loss both ways.
+///
+/// # Errors
+/// A frame came out as another, or nothing was acknowledged for too long.
+pub fn send_over(
+    trace: &[Vec<Body>],
+    model: &'static Model,
+    loss: f64,
+    seed: u64,
+) -> Result<Outcome, Box<dyn Error>> {
+    let config = LinkConfig { latency: ONE_WAY, loss, ..LinkConfig::default() };
+    let (mut down, mut up) = (LinkSim::new(config, seed), LinkSim::new(config, seed + 1));
+    let mut now = Timestamp::from_millis(1_000);
+    let (mut bodies, mut acknowledged) = (Bodies::new(model, FLOORS), Acknowledged::default());
+    let held = trace.iter().take(FIRST).cloned().enumerate().collect();
+    let mut client = Client { connection: Connection::new(2, now), bodies: Bodies::new(model, FLOORS), held };
+    let mut server = Connection::new(1, now);
+    (0..FIRST).for_each(|tick| acknowledged.note(Tick(tick as u32)));
+    let (mut writer, mut block, mut sent) = (BitWriter::new(), Vec::new(), VecDeque::new());
+    let mut outcome = Outcome::default();
+    for frame in FIRST..trace.len() {
+        now += TICK;
+        while let Some(bytes) = down.pop(now) {
+            client.take(&bytes, trace, now)?;
+        }
+        client.connection.begin(&mut writer, now, false);
+        client.connection.finish(&mut writer, now);
+        up.push(writer.bytes(), now);
+        while let Some(bytes) = up.pop(now) {
+            server.open(&bytes, now)?;
+            while let Some(sequence) = server.poll_acked() {
+                let of = sent.iter().find(|(other, _)| *other == sequence);
+                of.iter().for_each(|(_, frame)| acknowledged.note(Tick(*frame as u32)));
+            }
+        }
+        let ticks =
+            acknowledged.choose(Tick(frame as u32)).ok_or("nothing was acknowledged for half a second")?;
+        block.clear();
+        bodies.encode(&pasts(trace, frame, ticks), &trace[frame], &mut block)?;
+        let sequence = server.begin(&mut writer, now, false);
+        writer.write(frame as u32, 32);
+        writer.write_bytes(&block);
+        server.finish(&mut writer, now);
+        down.push(writer.bytes(), now);
+        sent.push_back((sequence, frame));
+        if sent.len() > KEPT {
+            sent.pop_front();
+        }
+        outcome.frames += 1;
+        outcome.bytes += block.len();
+        outcome.gapped += usize::from(ticks != PastTicks::whole(ticks.age));
+        outcome.ages += u64::from(ticks.age);
+    }
+    outcome.decoded =
+        client.held.back().map_or(0, |_| down.stats().sent as usize - down.stats().lost as usize);
+    Ok(outcome)
+}
