@@ -171,14 +171,18 @@ impl Schema {
 
     /// Registers a component.
     pub fn add_component<T: Replicate>(&mut self) -> Result<ComponentId, SchemaError> {
+        self.add_info(ComponentInfo { name: T::NAME, fields: T::FIELDS })
+    }
+
+    pub(crate) fn add_info(&mut self, component: ComponentInfo) -> Result<ComponentId, SchemaError> {
         if self.components.len() == COMPONENTS {
             return Err(SchemaError::TooMany("components", COMPONENTS));
         }
-        if self.components.iter().any(|c| c.name == T::NAME) {
-            return Err(SchemaError::Twice(T::NAME));
+        if self.components.iter().any(|c| c.name == component.name) {
+            return Err(SchemaError::Twice(component.name));
         }
-        plan_component(T::FIELDS, 0, &mut Contexts::default())?;
-        self.components.push(ComponentInfo { name: T::NAME, fields: T::FIELDS });
+        plan_component(component.fields, 0, &mut Contexts::default())?;
+        self.components.push(component);
         Ok(ComponentId(self.components.len() as u8 - 1))
     }
 
