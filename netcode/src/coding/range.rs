@@ -100,13 +100,11 @@ impl<'a> RangeEncoder<'a> {
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize, symbol: usize) {
         let sums = tables.sums(context);
         let unit = self.range >> TOTAL_BITS;
-        let below = unit * u32::from(sums[symbol]);
-        if symbol > 0 {
-            self.add(below);
-        }
+        let below = unit * sums[symbol] as u32;
+        self.add(below);
         // What the division left over belongs to the last symbol.
-        let last = symbol + 2 == sums.len();
-        self.range = if last { self.range - below } else { unit * u32::from(sums[symbol + 1]) - below };
+        let last = symbol + 1 == tables.symbols();
+        self.range = if last { self.range } else { unit * sums[symbol + 1] as u32 } - below;
         self.widen();
     }
 
@@ -230,6 +228,9 @@ pub struct RangeDecoder<'a> {
     tables: &'a Tables,
 }
 
+/// Of so few symbols the first is mostly the one.
+const FEW: usize = 4;
+
 const OUT_OF_RANGE: WireError = WireError::Malformed("a code that no encoder makes");
 
 impl<'a> RangeDecoder<'a> {
@@ -294,17 +295,17 @@ impl<'a> RangeDecoder<'a> {
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize) -> usize {
         let sums = tables.sums(context);
         let unit = self.range >> TOTAL_BITS;
-        let first = unit * u32::from(sums[1]);
-        if self.code < first {
+        let first = unit * sums[1] as u32;
+        if tables.symbols() <= FEW && self.code < first {
             self.range = first;
             self.widen();
             return 0;
         }
-        let symbol = tables.find(context, self.code / unit);
-        let below = unit * u32::from(sums[symbol]);
-        let last = symbol + 2 == sums.len();
+        let symbol = SymbolTables::find(sums, self.code / unit);
+        let below = unit * sums[symbol] as u32;
+        let last = symbol + 1 == tables.symbols();
         self.code -= below;
-        self.range = if last { self.range - below } else { unit * u32::from(sums[symbol + 1]) - below };
+        self.range = if last { self.range } else { unit * sums[symbol + 1] as u32 } - below;
         self.widen();
         symbol
     }

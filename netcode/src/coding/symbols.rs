@@ -5,17 +5,15 @@ pub const TOTAL_BITS: u32 = 14;
 
 const TOTAL: u32 = 1 << TOTAL_BITS;
 
-/// Parts of the total for which the first symbol is looked up.
-const PARTS_BITS: u32 = 6;
+/// Sums that are compared side by side.
+const LANES: usize = 8;
 
 /// Frequencies of some contexts with the same symbols.
 #[derive(Clone, Debug)]
 pub struct SymbolTables {
     symbols: usize,
-    /// For each context the sums of the frequencies before each symbol, and of all.
-    sums: Vec<u16>,
-    /// For each context and part of the total the first symbol that reaches into it.
-    first: Vec<u8>,
+    /// For each context the sums of the frequencies before each symbol, and of all; filled up to whole lanes with more.
+    sums: Vec<i16>,
 }
 
 impl SymbolTables {
@@ -23,7 +21,7 @@ impl SymbolTables {
     /// symbol is impossible, whatever its weight.
     pub fn new(symbols: usize, weights: &[u16]) -> Self {
         debug_assert!((2..256).contains(&symbols) && weights.len().is_multiple_of(symbols));
-        let mut tables = Self { symbols, sums: Vec::new(), first: Vec::new() };
+        let mut tables = Self { symbols, sums: Vec::new() };
         for context in weights.chunks_exact(symbols) {
             tables.push(context);
         }
@@ -33,35 +31,40 @@ impl SymbolTables {
     fn push(&mut self, weights: &[u16]) {
         let all: u64 = weights.iter().map(|weight| u64::from(*weight)).sum::<u64>().max(1);
         let free = u64::from(TOTAL) - self.symbols as u64;
-        let start = self.sums.len();
         let mut before = 0u64;
         for (symbol, weight) in weights.iter().enumerate() {
-            self.sums.push((symbol as u64 + before * free / all) as u16);
+            self.sums.push((symbol as u64 + before * free / all) as i16);
             before += u64::from(*weight);
         }
-        self.sums.push(TOTAL as u16);
-        let sums = &self.sums[start..];
-        for part in 0..1u16 << PARTS_BITS {
-            let value = part << (TOTAL_BITS - PARTS_BITS);
-            let first = sums[1..self.symbols].iter().take_while(|sum| **sum <= value).count();
-            self.first.push(first as u8);
-        }
+        self.sums.push(TOTAL as i16);
+        self.sums.resize(self.sums.len().next_multiple_of(LANES), i16::MAX);
+    }
+
+    /// How many symbols there are.
+    #[inline]
+    pub(super) fn symbols(&self) -> usize {
+        self.symbols
     }
 
     /// The sums of a context.
     #[inline]
-    pub(super) fn sums(&self, context: usize) -> &[u16] {
-        &self.sums[context * (self.symbols + 1)..][..self.symbols + 1]
+    pub(super) fn sums(&self, context: usize) -> &[i16] {
+        let stride = (self.symbols + 1).next_multiple_of(LANES);
+        &self.sums[context * stride..][..stride]
     }
 
-    /// The symbol of a context that a value below the total belongs to.
+    /// The symbol that a value belongs to. All sums are compared: where to stop could not be foreseen, and a wrong guess
+    /// costs more.
     #[inline]
-    pub(super) fn find(&self, context: usize, value: u32) -> usize {
-        let part = value.min(TOTAL - 1) >> (TOTAL_BITS - PARTS_BITS);
-        let first = usize::from(self.first[(context << PARTS_BITS) + part as usize]);
-        let sums = &self.sums(context)[..self.symbols];
-        let above = sums[first + 1..].iter().take_while(|sum| u32::from(**sum) <= value).count();
-        first + above
+    pub(super) fn find(sums: &[i16], value: u32) -> usize {
+        let value = value.min(TOTAL - 1) as i16;
+        let mut reached = [0i16; LANES];
+        for sums in sums.chunks_exact(LANES) {
+            for lane in 0..LANES {
+                reached[lane] += i16::from(sums[lane] <= value);
+            }
+        }
+        reached.iter().sum::<i16>() as usize - 1
     }
 }
 
