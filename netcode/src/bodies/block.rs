@@ -172,23 +172,24 @@ fn code_bodies<C: SymbolCoder>(
     now: &mut [Body],
 ) -> Result<(), WireError> {
     scratch.changed.clear();
-    let Some((player, _)) = now.split_first() else {
+    let Some((player, _)) = pasts.base.split_first() else {
         return Ok(());
     };
     let mut frame = Frame::new(*pasts, floors);
-    // The player comes first: all others' contexts follow from where it is.
     scratch.presence.clear();
-    scratch.presence.push(presence(&frame, pasts.base[0], pasts.older[0][0], pasts.older[OLDER - 1][0]));
-    now[0] = code_body(coder, model, &frame, 0, *player, scratch)?;
-    frame.set_player(now[0]);
-    presences(&frame, &mut scratch.presence);
-    let mut index = 1;
+    scratch.presence.push(presence(&frame, *player, pasts.older[0][0], pasts.older[OLDER - 1][0]));
+    let mut index = 0;
     while index < now.len() {
         if at_rest(&scratch.presence, index) && code_rest(coder, &pasts.base[index..], &mut now[index..]) {
             index += AT_REST;
             continue;
         }
         now[index] = code_body(coder, model, &frame, index, now[index], scratch)?;
+        if index == 0 {
+            // All others' contexts follow from where the player is.
+            frame.set_player(now[0]);
+            presences(&frame, &mut scratch.presence);
+        }
         index += 1;
     }
     Ok(())

@@ -105,7 +105,7 @@ pub struct Reader<'a> {
 impl SymbolCoder for Writer<'_> {
     const DECODES: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn symbol(&mut self, part: Part, context: usize, symbol: usize) -> usize {
         self.coder.symbol(&self.tables.0[part as usize], context, symbol);
         symbol
@@ -120,7 +120,7 @@ impl SymbolCoder for Writer<'_> {
 impl SymbolCoder for Reader<'_> {
     const DECODES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn symbol(&mut self, part: Part, context: usize, _: usize) -> usize {
         self.coder.symbol(&self.tables.0[part as usize], context)
     }

@@ -96,7 +96,7 @@ impl<'a> RangeEncoder<'a> {
     }
 
     /// A symbol of static frequencies, in a context of its tables.
-    #[inline]
+    #[inline(always)]
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize, symbol: usize) {
         let sums = tables.sums(context);
         let unit = self.range >> TOTAL_BITS;
@@ -291,7 +291,7 @@ impl<'a> RangeDecoder<'a> {
     }
 
     /// A symbol of static frequencies, in a context of its tables.
-    #[inline]
+    #[inline(always)]
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize) -> usize {
         let sums = tables.sums(context);
         let unit = self.range >> TOTAL_BITS;

@@ -55,7 +55,7 @@ impl SymbolTables {
 
     /// The symbol that a value belongs to. All sums are compared: where to stop could not be foreseen, and a wrong guess
     /// costs more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(sums: &[i16], value: u32) -> usize {
         let value = value.min(TOTAL - 1) as i16;
         let mut reached = [0i16; LANES];
