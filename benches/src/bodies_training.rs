@@ -3,16 +3,15 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::bodies::model::Model;
-use truetick_netcode::bodies::symbols::{
-    DEGREES, FINE, PARTS, Part, RESIDUAL_SYMBOLS, SURPRISES, SymbolCoder,
-};
+use truetick_netcode::bodies::symbols::{DEGREES, FINE, PARTS, Part, SURPRISES, SymbolCoder};
 use truetick_netcode::bodies::{
-    Acknowledged, Body, Floors, Inputs, Network, PastTicks, Pasts, Shape, turn_between, visit,
+    Acknowledged, Body, Floors, Inputs, Network, PastTicks, Shape, turn_between, visit,
 };
 use truetick_netcode::error::WireError;
 use truetick_netcode::tick::Tick;
 
 use crate::gradient::{Sample, Trainee};
+use crate::traces::pasts;
 
 /// Frames before these have no full past.
 const FIRST: usize = 13;
@@ -20,26 +19,26 @@ const FIRST: usize = 13;
 /// One frame in so many is seen once more from a past with gaps, as losses leave it.
 const GAPPED: usize = 3;
 
-/// The past of a frame.
-pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> Pasts<'_> {
-    let base = frame.saturating_sub(ticks.age as usize);
-    let older = ticks.gaps.map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());
-    Pasts { base: &trace[base], older, ticks }
-}
-
-/// Calls with each frame and each of its pasts.
-fn for_each(traces: &[Vec<Vec<Body>>], mut call: impl FnMut(&Pasts, &[Body])) {
+/// Passes each frame with each of its pasts through a coder.
+fn visit_all<C: SymbolCoder>(
+    traces: &[Vec<Vec<Body>>],
+    coder: &mut C,
+    model: &Model,
+    floors: Floors,
+) -> Result<(), WireError> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(60);
     for trace in traces {
         for frame in FIRST..trace.len() {
-            call(&pasts(trace, frame, PastTicks::whole(6)), &trace[frame]);
+            let whole = PastTicks::whole(6);
+            visit(coder, model, &pasts(trace, frame, whole), floors, &mut trace[frame].clone())?;
             if frame.is_multiple_of(GAPPED)
                 && let Some(ticks) = gapped(frame, &mut rng)
             {
-                call(&pasts(trace, frame, ticks), &trace[frame]);
+                visit(coder, model, &pasts(trace, frame, ticks), floors, &mut trace[frame].clone())?;
             }
         }
     }
+    Ok(())
 }
 
 /// A past as losses and other round trips leave it.
@@ -56,20 +55,12 @@ fn gapped(frame: usize, rng: &mut Xoshiro256PlusPlus) -> Option<PastTicks> {
 }
 
 /// Keeps what it sees.
-struct Looking {
-    floors: Floors,
-    samples: Vec<Sample>,
-    first: bool,
-}
+struct Looking(Vec<Sample>);
 
 impl SymbolCoder for Looking {
     const DECODES: bool = false;
 
-    fn symbol(&mut self, part: Part, _: usize, symbol: usize) -> usize {
-        self.first |= part == Part::Past;
-        if part == Part::Presence && symbol & 1 == 0 {
-            self.first = false;
-        }
+    fn symbol(&mut self, _: Part, _: usize, symbol: usize) -> usize {
         symbol
     }
 
@@ -77,12 +68,10 @@ impl SymbolCoder for Looking {
         Ok(value)
     }
 
-    fn look(&mut self, inputs: &Inputs, before: Body, now: Body) {
-        let floor = if self.first { self.floors.player } else { self.floors.others };
-        self.first = false;
+    fn look(&mut self, inputs: &Inputs, floor: i32, before: Body, now: Body) {
         let step = std::array::from_fn(|k| (now.position[k] - before.position[k]) as f32);
         let lowest = (floor - before.position[2]) as f32;
-        self.samples.push(Sample { inputs: *inputs, step, lowest, turn: turn_between(before, now) });
+        self.0.push(Sample { inputs: *inputs, step, lowest, turn: turn_between(before, now) });
     }
 }
 
@@ -113,32 +102,22 @@ pub fn train(
     rounds: usize,
     mut say: impl FnMut(String),
 ) -> Result<Vec<u8>, WireError> {
+    let odd = WireError::Malformed("a network of odd widths");
     let empty = PARTS.map(|part| vec![0; part.size().0 * part.size().1]);
-    let untrained = vec![0.0; shape.weights()];
-    let none = Network::new(shape, &untrained).ok_or(WireError::Malformed("a network of odd widths"))?;
-    let blind = Model::new(none, &empty);
-    let mut looking = Looking { floors, samples: Vec::new(), first: false };
-    let mut failed = Ok(());
-    for_each(traces, |pasts, now| {
-        let seen = visit(&mut looking, &blind, pasts, floors, &mut now.to_vec());
-        failed = failed.and(seen);
-    });
-    failed?;
-    say(format!("{} samples", looking.samples.len()));
+    let blind = Network::new(shape, &vec![0.0; shape.weights()]).ok_or(odd)?;
+    let mut looking = Looking(Vec::new());
+    visit_all(traces, &mut looking, &Model::new(blind, &empty), floors)?;
+    let samples = looking.0;
+    say(format!("{} samples", samples.len()));
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(901);
-    let mut trainee = Trainee::new(shape, &looking.samples, &mut rng);
-    trainee.train(&looking.samples, rounds, &mut rng, |round, bits| {
+    let mut trainee = Trainee::new(shape, &samples, &mut rng);
+    trainee.train(&samples, rounds, &mut rng, |round, bits| {
         say(format!("round {}: {bits:.3} bits a sample", round + 1));
     });
     let weights = trainee.weights();
-    let network = Network::new(shape, &weights).ok_or(WireError::Malformed("a network of odd widths"))?;
-    let seeing = Model::new(network, &empty);
+    let network = Network::new(shape, &weights).ok_or(odd)?;
     let mut counting = Counting(PARTS.map(|part| vec![0; part.size().0 * part.size().1]));
-    let mut failed = Ok(());
-    for_each(traces, |pasts, now| {
-        failed = failed.and(visit(&mut counting, &seeing, pasts, floors, &mut now.to_vec()));
-    });
-    failed?;
+    visit_all(traces, &mut counting, &Model::new(network, &empty), floors)?;
     Ok(Model::to_bytes(shape, &weights, &frequencies(&counting.0)))
 }
 
@@ -167,13 +146,13 @@ fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
     })
 }
 
-fn smoothed(counts: &[u64], like: &[u64]) -> impl Iterator<Item = u16> {
+fn smoothed(counts: &[u64], like: &[u64]) -> Vec<u16> {
     const LEAN: f64 = 8.0;
     const MOST: f64 = 16_000.0;
-    debug_assert!(counts.len() <= RESIDUAL_SYMBOLS);
     let (all, all_like) = (counts.iter().sum::<u64>() as f64, like.iter().sum::<u64>().max(1) as f64);
-    let expected = |at: usize| like[at] as f64 / all_like;
-    let weight = move |at: usize, count: u64| (count as f64 + LEAN * expected(at)) / (all + LEAN) * MOST;
-    let weights: Vec<u16> = counts.iter().enumerate().map(|(at, count)| weight(at, *count) as u16).collect();
-    weights.into_iter()
+    let weight = |(count, like): (&u64, &u64)| {
+        let expected = *like as f64 / all_like;
+        ((*count as f64 + LEAN * expected) / (all + LEAN) * MOST) as u16
+    };
+    counts.iter().zip(like).map(weight).collect()
 }

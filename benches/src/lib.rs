@@ -5,6 +5,7 @@ pub mod bodies_training;
 pub mod gradient;
 pub mod halo;
 mod halo_priors;
+pub mod report;
 pub mod sinks;
 pub mod traces;
 pub mod training;

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Read;
 use std::path::Path;
 
-use truetick_netcode::bodies::{Body, Floors};
+use truetick_netcode::bodies::{Body, Floors, PastTicks, Pasts};
 use truetick_server::files::read_bytes;
 
 /// Cubes of a frame.
@@ -44,4 +44,11 @@ fn cube(bytes: &[u8]) -> Body {
     let n = |at: usize| i32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[at * 4 + byte]));
     let part = |at: usize| n(at).unsigned_abs();
     Body::new([n(4), n(5), n(6)], [part(0), part(1), part(2), part(3)], n(7) != 0)
+}
+
+/// The past of a frame. What is before the first frame was as that one.
+pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> Pasts<'_> {
+    let base = frame.saturating_sub(ticks.age as usize);
+    let older = ticks.gaps.map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());
+    Pasts { base: &trace[base], older, ticks }
 }

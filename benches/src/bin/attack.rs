@@ -13,6 +13,7 @@ use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
+use truetick_benches::report::give;
 use truetick_benches::{FullRoom, Kept, SERVER, WALL};
 use truetick_client_sim::swarm::{Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
@@ -24,7 +25,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
-use truetick_server::files::{resident_bytes, write_text};
+use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, random_key};
 use truetick_shared::arena::arena_schema;
 
@@ -50,12 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "virtual_time": in_virtual_time(&arguments),
         "loopback": over_loopback(&arguments)?,
     });
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }
 
 /// A request that costs the server the most that one without a key can cost: everything is right but the seal.

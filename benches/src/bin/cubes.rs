@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use clap::Parser;
 use serde_json::{Value, json};
 use truetick_benches::bodies_link::{FIRST, send_over};
-use truetick_benches::bodies_training::pasts;
-use truetick_benches::traces::{CUBES, FLOORS, read_trace};
+use truetick_benches::report::give;
+use truetick_benches::traces::{CUBES, FLOORS, pasts, read_trace};
 use truetick_netcode::bodies::model::Model;
 use truetick_netcode::bodies::{Bodies, Body, PastTicks};
 use truetick_netcode::clock;
-use truetick_server::files::write_text;
 
 /// Bytes and time of 901 cubes in contact
 #[derive(Parser)]
@@ -38,12 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut report = point(&trace, Model::fast(), arguments.repeats)?;
     report["dense"] = point(&trace, Model::dense(), arguments.repeats)?;
     report["frames"] = (trace.len() - FIRST).into();
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }
 
 /// Mean bytes per frame at 60 Hz, in kilobits per second.
@@ -92,10 +86,10 @@ fn loss_row(trace: &[Vec<Body>], model: &'static Model, loss: f64) -> Result<Val
         "loss": loss,
         "kbps": kbps(outcome.bytes, outcome.frames),
         "frames_decoded": outcome.decoded,
-        "frames_lost": outcome.frames - outcome.decoded,
+        "frames_lost": outcome.lost,
         "mean_baseline_age": outcome.ages as f64 / outcome.frames as f64,
         "pasts_with_gaps": outcome.gapped as f64 / outcome.frames as f64,
-        "round_trip_ok": true,
+        "round_trip_ok": outcome.wrong == 0 && outcome.decoded + outcome.lost == outcome.frames,
     }))
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::json;
 use truetick_benches::halo::{COUNTS, Halo, halo_schema};
+use truetick_benches::report::give;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
 use truetick_netcode::connection::Connection;
@@ -19,7 +20,6 @@ use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::session::packet::OVERHEAD_BYTES;
 use truetick_netcode::time::Timestamp;
-use truetick_server::files::write_text;
 
 /// 32 players, 50 projectiles and 8 vehicles, all changing in every tick
 #[derive(Parser)]
@@ -90,10 +90,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         "ticks": arguments.ticks,
         "round_trip_ticks": arguments.round_trip,
     });
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
+use truetick_benches::report::give;
 use truetick_benches::sinks::{self, Floor};
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::clock;
@@ -23,7 +24,7 @@ use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::room::Room;
-use truetick_server::files::{resident_bytes, write_text};
+use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, HostReport, random_key};
 
 /// W(N, M): N clients and M drones, all in everyone's sight
@@ -98,12 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return sinks::run_floor(server, arguments.clients);
     }
     let report = measure(&arguments)?;
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }
 
 /// A process of the clients, which ends when its standard input does.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use serde_json::json;
+use truetick_benches::report::give;
 use truetick_benches::{Crowd, FullRoom, WALL};
 use truetick_netcode::clock;
 use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
 use truetick_netcode::session::packet::write_request;
 use truetick_netcode::time::Timestamp;
-use truetick_server::files::{resident_bytes, write_text};
+use truetick_server::files::resident_bytes;
 
 /// Many sessions in one server.
 #[derive(Parser)]
@@ -75,10 +76,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         "half_open_table_bytes": full.saturating_sub(empty),
         "wall": WALL.as_secs(),
     });
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }

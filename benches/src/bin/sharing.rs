@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use serde_json::json;
+use truetick_benches::report::give;
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
@@ -17,7 +18,6 @@ use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_server::core::simulation::{Simulation, TickInput};
-use truetick_server::files::write_text;
 
 /// One client beside 200 that share its baselines
 #[derive(Parser)]
@@ -54,12 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "ratio": many / one,
         "us_per_further_client": (many - one) / (arguments.clients as f64 - 1.0),
     });
-    let text = serde_json::to_string_pretty(&report)?;
-    println!("{text}");
-    if let Some(path) = &arguments.json {
-        write_text(path, &text)?;
-    }
-    Ok(())
+    give(&report, arguments.json.as_deref())
 }
 
 /// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not counted.

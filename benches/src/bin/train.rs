@@ -1,4 +1,4 @@
-//! Makes the priors of the schemas of this repository, on standard output:
+//! Makes the priors of the schemas of this repository, on standard output, and the models of bodies:
 //!
 //! ```text
 //! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
@@ -6,7 +6,7 @@
 //! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
 //! for model in "fast 16 0 40" "dense 64 32 60"; do set -- $model
 //!     cargo run --release -p truetick-benches --bin train -- bodies --first $2 --second $3 --rounds $4 \
-//!         --out netcode/src/bodies/$1.model ../shared/data/cubes_train*.bin.zst
+//!         --out netcode/src/bodies/$1.model cubes_train.bin.zst cubes_train2.bin.zst
 //! done
 //! ```
 //! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end with "other schema": the

@@ -2,6 +2,7 @@
 
 use fearless_simd::{Level, Simd, dispatch};
 
+use super::certainty::{degree, surprise};
 use super::frame::{Floors, Frame, Pasts, less, vector};
 use super::history::{OLDER, PastTicks};
 use super::inputs::Inputs;
@@ -9,9 +10,7 @@ use super::model::Model;
 use super::neighbours::{Changed, Neighbour};
 use super::network::Expectation;
 use super::rotation::{of_vector, product};
-use super::symbols::{
-    DEGREES, DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SURPRISES, SymbolCoder, Writer, code_residual,
-};
+use super::symbols::{DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SymbolCoder, Writer, code_residual};
 use super::{Body, POSITION_LIMIT, ROTATION_MAX};
 use crate::coding::prior;
 use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
@@ -234,10 +233,10 @@ fn code_body<C: SymbolCoder>(
         return Ok(before.marked(mark));
     }
     let inputs = Inputs::of(frame, index, scratch.changed.nearest(before));
-    coder.look(&inputs, before, wanted);
+    let floor = frame.floors.of(index);
+    coder.look(&inputs, floor, before, wanted);
     let expected = model.network.expect(&inputs);
-    let floor = if index == 0 { frame.floors.player } else { frame.floors.others };
-    let body = code_move(coder, model, &expected, floor, (before, wanted))?.marked(mark);
+    let body = code_move(coder, &expected, floor, (before, wanted))?.marked(mark);
     if index > 0 {
         scratch.changed.push(Neighbour { index, now: body }, before);
     }
@@ -265,48 +264,10 @@ fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
     (lately | u8::from(base.mark())) * DISTANCES as u8 + distance
 }
 
-/// The degree of certainty, from the logarithm of the size of what is left over.
-#[inline(always)]
-fn degree(size: f32) -> usize {
-    ((size + 1.5) * 4.0).clamp(0.0, (DEGREES - 1) as f32) as usize
-}
-
-/// How wrong an expectation was for its degree of certainty.
-#[inline(always)]
-fn surprise(model: &Model, degree: usize, expected: f32, actual: i32) -> usize {
-    let off = (actual as f32 - expected).abs() + 0.35;
-    let mut surprise = 0;
-    for bound in &model.bounds[degree] {
-        surprise += usize::from(off >= *bound);
-    }
-    surprise
-}
-
-/// Bounds between surprises, filled up to whole lanes with what is never reached.
-pub(super) const BOUNDS: usize = 8;
-
-/// Where each surprise but the least begins, by degree: a factor of 2 to the 0.8 apart, around the size that was expected.
-pub(super) fn surprise_bounds() -> [[f32; BOUNDS]; DEGREES] {
-    /// e to a quarter.
-    const STEP: f32 = 1.284_025_4;
-    /// 2 to 0.8.
-    const WIDER: f32 = 1.741_101_1;
-    let mut size = 0.25; // e to minus 1.5, and half a step
-    std::array::from_fn(|_| {
-        let mut bound = (size + 0.3) * 0.25;
-        size *= STEP;
-        std::array::from_fn(|at| {
-            bound *= WIDER;
-            if at < SURPRISES - 1 { bound } else { f32::INFINITY }
-        })
-    })
-}
-
 /// A body that moved: its height, where it stands, how it is turned; each surprise makes the next residual less certain.
 #[inline(always)]
 fn code_move<C: SymbolCoder>(
     coder: &mut C,
-    model: &Model,
     expected: &Expectation,
     floor: i32,
     (before, wanted): (Body, Body),
@@ -321,19 +282,18 @@ fn code_move<C: SymbolCoder>(
         let there = (before.position[k] as f32 + expected.step[k]).clamp(-FARTHEST, FARTHEST);
         let there = if k == 2 { there.max(floor as f32) } else { there };
         position[k] = code_residual(coder, (set, degree, surprised), there, wanted.position[k])?;
-        surprised = surprised.max(surprise(model, degree, there, position[k]));
+        surprised = surprised.max(surprise(degree, there, position[k]));
     }
     if C::DECODES && !within_limits(position) {
         return Err(WireError::Malformed("a body too far away"));
     }
-    let rotation = code_rotation(coder, model, expected, (before, wanted), surprised)?;
+    let rotation = code_rotation(coder, expected, (before, wanted), surprised)?;
     Ok(Body::new(position, rotation, before.mark()))
 }
 
 #[inline(always)]
 fn code_rotation<C: SymbolCoder>(
     coder: &mut C,
-    model: &Model,
     expected: &Expectation,
     (before, wanted): (Body, Body),
     surprised: usize,
@@ -352,7 +312,7 @@ fn code_rotation<C: SymbolCoder>(
         let set = if k == 0 { 2 } else { 3 };
         let expected = there[k].clamp(0.0, ROTATION_MAX as f32);
         let part = code_residual(coder, (set, degree, surprises), expected, wanted[k + 1] as i32)?;
-        let seen = surprise(model, degree, expected, part);
+        let seen = surprise(degree, expected, part);
         surprises = if k == 0 { seen } else { surprises.max(seen) };
         rotation[k + 1] = match u32::try_from(part) {
             Ok(part) if part <= ROTATION_MAX => part,

@@ -25,6 +25,14 @@ pub struct Floors {
     pub others: i32,
 }
 
+impl Floors {
+    /// Of a body of the frame.
+    #[inline(always)]
+    pub fn of(self, index: usize) -> i32 {
+        if index == 0 { self.player } else { self.others }
+    }
+}
+
 /// What is the same for all bodies of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {

@@ -35,7 +35,7 @@ const CARRIED: f32 = 24.0;
 /// What is known of one body before it is coded.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
-    /// Logarithms of lengths, cosines, flags.
+    /// Logarithms of lengths and of what has a sign, flags.
     pub scalars: [f32; SCALARS],
     /// Vectors a position may move by, in grid steps.
     pub moves: [Vector; MOVES],
@@ -101,8 +101,8 @@ fn aside(v: Vector) -> Vector {
 
 /// Velocities and spins over each of the older states.
 struct Motions {
-    moves: [Vector; 4],
-    turns: [Vector; 4],
+    moves: [Vector; OLDER],
+    turns: [Vector; OLDER],
 }
 
 #[inline(always)]
@@ -110,7 +110,7 @@ fn motions(frame: &Frame, index: usize) -> Motions {
     let base = frame.pasts.base[index];
     let [a, b, c, d] = frame.pasts.older;
     let older = [a[index], b[index], c[index], d[index]];
-    if !older[0].moved_from(base) && !older[3].moved_from(base) {
+    if !older[0].moved_from(base) && !older[OLDER - 1].moved_from(base) {
         return Motions { moves: [NONE; OLDER], turns: [NONE; OLDER] };
     }
     let ratios = Lanes(frame.ratios);
@@ -152,7 +152,7 @@ fn near(frame: &Frame, index: usize, here: Vector, offset: Vector) -> Near {
     if index == 0 || dot(offset, offset) >= NEAR * NEAR {
         return far;
     }
-    let oldest = vector(frame.pasts.older[frame.pasts.older.len() - 1][index]);
+    let oldest = vector(frame.pasts.older[OLDER - 1][index]);
     let astray = frame.astray(oldest, here);
     Near {
         near: true,
@@ -193,7 +193,7 @@ fn beside(frame: &Frame, here: Vector, neighbour: Option<Neighbour>) -> Beside {
         offset: less(there, here),
         step: less(vector(now), there),
         velocity: velocity(0),
-        velocity_longer: velocity(3),
+        velocity_longer: velocity(OLDER - 1),
         turn: to_vector(turn(base.quaternion(), now.quaternion())),
     }
 }
@@ -211,12 +211,11 @@ impl Inputs {
             beside: beside(frame, here, neighbour),
             offset,
             player_step: less(frame.player[2], frame.player[1]),
-            player_past: scaled(less(frame.player[1], frame.player[0]), frame.ratios[3]),
+            player_past: scaled(less(frame.player[1], frame.player[0]), frame.ratios[OLDER - 1]),
             fall: frame.fall,
         };
-        let floor = if index == 0 { frame.floors.player } else { frame.floors.others };
         Self {
-            scalars: seen.scalars(body, index, here[2] - floor as f32),
+            scalars: seen.scalars(body, index, here[2] - frame.floors.of(index) as f32),
             moves: seen.moves(),
             turns: seen.turns(),
         }

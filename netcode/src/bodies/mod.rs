@@ -7,7 +7,7 @@
 //! that is. What is left over goes through static tables, one for each degree of certainty.
 //!
 //! ```text
-//! History (what is acknowledged) -> Frame -> inputs -> network -> block (one path for both directions) -> bytes
+//! history (what is acknowledged) -> frame -> inputs -> network -> block (one path for both directions) -> bytes
 //! ```
 //! Nothing adapts between packets: a block is decoded from the states it names and nothing else, so that loss costs no more
 //! than an older state. Only IEEE additions, multiplications, divisions and square roots are used, in a fixed order:
@@ -17,6 +17,7 @@
 //! components with 9 bits each ([`crate::replication::quaternion`]).
 
 mod block;
+mod certainty;
 mod frame;
 mod history;
 mod inputs;

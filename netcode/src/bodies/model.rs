@@ -5,9 +5,8 @@
 
 use std::sync::OnceLock;
 
-use super::block::{BOUNDS, surprise_bounds};
 use super::network::{Network, Shape};
-use super::symbols::{DEGREES, PARTS, Tables};
+use super::symbols::{PARTS, Tables};
 use crate::coding::symbols::SymbolTables;
 
 /// First bytes of a model, with the version of its format.
@@ -20,7 +19,6 @@ pub struct Model {
     pub network: Network,
     /// Of what is left over.
     pub tables: Tables,
-    pub(super) bounds: [[f32; BOUNDS]; DEGREES],
 }
 
 impl Model {
@@ -45,7 +43,7 @@ impl Model {
     /// A model of a network, and of the weights of all symbols of all contexts by [`PARTS`].
     pub fn new(network: Network, weights: &[Vec<u16>; PARTS.len()]) -> Self {
         let tables = PARTS.map(|part| SymbolTables::new(part.size().1, &weights[part as usize]));
-        Self { network, tables: Tables(tables), bounds: surprise_bounds() }
+        Self { network, tables: Tables(tables) }
     }
 
     /// The model that bytes hold. None: they hold none of this version.

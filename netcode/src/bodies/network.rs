@@ -36,6 +36,10 @@ impl Shape {
     }
 }
 
+/// Rows that are added side by side; every layer's inputs are a multiple of it.
+const ROWS: usize = 4;
+const _: () = assert!(SCALARS.is_multiple_of(ROWS) && LANES.is_multiple_of(ROWS));
+
 /// One layer: for each [`LANES`] outputs their biases, then their weights for each input.
 #[derive(Clone, Debug)]
 struct Layer {
@@ -47,10 +51,11 @@ impl Layer {
     #[inline(always)]
     fn run(&self, inputs: &[f32], outputs: &mut [[f32; LANES]]) {
         for (group, out) in self.weights.chunks_exact(self.inputs + 1).zip(outputs) {
-            // Four sums, lest each addition wait for the one before.
-            let mut sums = [group[0], [0.0; LANES], [0.0; LANES], [0.0; LANES]];
-            for (weights, inputs) in group[1..].chunks_exact(4).zip(inputs.chunks_exact(4)) {
-                for row in 0..4 {
+            // More sums than one, lest each addition wait for the one before.
+            let mut sums = [[0.0; LANES]; ROWS];
+            sums[0] = group[0];
+            for (weights, inputs) in group[1..].chunks_exact(ROWS).zip(inputs.chunks_exact(ROWS)) {
+                for row in 0..ROWS {
                     for lane in 0..LANES {
                         sums[row][lane] += weights[row][lane] * inputs[row];
                     }

@@ -78,8 +78,8 @@ pub trait SymbolCoder {
     /// The low `bits` of a number of which nothing is known.
     fn raw(&mut self, value: u32, bits: u32) -> Result<u32, WireError>;
 
-    /// A body that changed will come next. Trainers look, others have no use for it.
-    fn look(&mut self, _inputs: &Inputs, _before: Body, _now: Body) {}
+    /// A body that changed will come next, which can be no lower than `floor`. Trainers look, others have no use for it.
+    fn look(&mut self, _inputs: &Inputs, _floor: i32, _before: Body, _now: Body) {}
 }
 
 /// The tables of all kinds.

@@ -2,12 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::bits::{BitReader, BitWriter};
-use crate::coding::Coder;
-use crate::coding::prefix::{PrefixDecoder, PrefixEncoder};
-use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
-use crate::replication::entity::{Past, code_change, code_whole, hash};
-use crate::schema::{Audience, ComponentInfo, Field, KindInfo, Model, Schema, Visibility, class_of};
+use crate::replication::entity::Past;
+use crate::replication::entity::tests::assert_returns;
+use crate::schema::{Audience, ComponentInfo, Field, KindInfo, Model, Schema, Visibility};
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
@@ -95,33 +92,6 @@ proptest! {
         let later = numbers.iter().rev().zip(&base).map(|(n, from)| step(n, *from));
         let now = seen(kind, audience, later);
         let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
-        let tables = schema.tables(class_of(age, gap > 0));
-
-        let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
-        let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
-        encoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
-        code_whole(&mut encoder, kind, audience, &mut now.clone()).unwrap();
-        code_change(&mut encoder, kind, audience, &past, &mut now.clone()).unwrap();
-        encoder.finish();
-        let mut decoder = RangeDecoder::new(&bytes, &mut contexts, tables);
-        decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
-        let (mut whole, mut change) = (vec![0; now.len()], base.clone());
-        code_whole(&mut decoder, kind, audience, &mut whole).unwrap();
-        code_change(&mut decoder, kind, audience, &past, &mut change).unwrap();
-        decoder.finish().unwrap();
-        prop_assert_eq!((&whole, &change), (&now, &now));
-        prop_assert_eq!(hash(kind, audience, &change), hash(kind, audience, &now));
-
-        let mut writer = BitWriter::new();
-        let mut encoder = PrefixEncoder::new(&mut writer, tables);
-        code_whole(&mut encoder, kind, audience, &mut now.clone()).unwrap();
-        code_change(&mut encoder, kind, audience, &past, &mut now.clone()).unwrap();
-        writer.pad_to_byte();
-        let mut reader = BitReader::new(writer.bytes());
-        let mut decoder = PrefixDecoder::new(&mut reader, tables);
-        let (mut whole, mut change) = (vec![0; now.len()], base.clone());
-        code_whole(&mut decoder, kind, audience, &mut whole).unwrap();
-        code_change(&mut decoder, kind, audience, &past, &mut change).unwrap();
-        prop_assert_eq!((&whole, &change), (&now, &now));
+        assert_returns(&schema, audience, &past, &now)?;
     }
 }
