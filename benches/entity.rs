@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use players::moving_players;
-use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::bits::BitWriter;
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::prefix::{PrefixDecoder, PrefixEncoder};
 use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
@@ -115,8 +115,7 @@ fn bench(criterion: &mut Criterion) {
         println!("entity/prefix {name}: {:.2} bytes each", writer.bytes().len() as f64 / COUNT as f64);
         group.bench_function(format!("prefix_decode_{name}"), |bencher| {
             bencher.iter(|| {
-                let mut reader = BitReader::new(writer.bytes());
-                code(&mut PrefixDecoder::new(&mut reader, tables), kind, &crowd, whole, &mut fields);
+                code(&mut PrefixDecoder::new(writer.bytes(), tables), kind, &crowd, whole, &mut fields);
                 black_box(&fields);
             });
         });

@@ -10,7 +10,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::room::Room;
-use truetick_server::core::server::SessionEvent;
+use truetick_server::core::session_event::SessionEvent;
 use truetick_server::recording::difference::What;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::entry;

@@ -43,6 +43,9 @@ pub struct Common {
     /// Write down what the first bot holds, for `replay --client`
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Capture the packets that come to the bots, for `inspect`
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
 }
 
 /// Options of the demo.
@@ -220,10 +223,11 @@ impl Players {
         let kinds = Arc::new(arena_schema()?);
         let server = issuer.servers[0];
         let relay = profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
-        let (to, trace) = (relay.as_ref().map(RelayThread::address), common.trace.clone());
+        let to = relay.as_ref().map(RelayThread::address);
+        let (trace, capture) = (common.trace.clone(), common.capture.clone());
         let secret = *random_key()?.bytes();
         let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-        let config = SwarmConfig { relay: to, clients, seed: common.seed, first_user, trace };
+        let config = SwarmConfig { relay: to, clients, seed: common.seed, first_user, trace, capture };
         let tokens = TokenSource::new(issuer, *random_key()?.bytes());
         let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use truetick_client_sim::demo::{self, DemoOptions, RemoteOptions};
+use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
 
 /// Headless clients of a Truetick server.
@@ -25,6 +26,8 @@ enum Command {
     Latency(RemoteOptions),
     /// Run a recording again and check every tick, or compare two recordings
     Replay(ReplayOptions),
+    /// Take captured packets apart: bits per packet, entity and field, and where the bytes go
+    Inspect(InspectOptions),
 }
 
 fn main() -> ExitCode {
@@ -35,7 +38,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => play(demo::demo(options)),
         Command::Bots(options) => play(demo::bots(options)),
         Command::Latency(options) => play(demo::latency(options)),
-        Command::Replay(options) => end_replay(replay::run(&options)),
+        Command::Replay(options) => end_check(replay::run(&options)),
+        Command::Inspect(options) => end_check(inspect::run(&options)),
     }
 }
 
@@ -62,7 +66,7 @@ fn play(game: impl Future<Output = demo::Outcome>) -> ExitCode {
 }
 
 /// As diff(1): 0 where all is equal, 1 where something differs, 2 where that cannot be told.
-fn end_replay(outcome: replay::Outcome) -> ExitCode {
+fn end_check(outcome: replay::Outcome) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -226,7 +226,7 @@ fn conclude<G: Game>(replayed: &Replayed<G>, header: &Header, took: Duration) {
 }
 
 /// Prints a long text; a reader that has seen enough is no error.
-fn show(text: &str) -> std::io::Result<()> {
+pub fn show(text: &str) -> std::io::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

@@ -17,6 +17,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
 use truetick_server::files::RecordWriter;
+use truetick_server::recording::capture::CaptureWriter;
 use truetick_server::recording::client_trace::TraceWriter;
 use truetick_server::recording::recorder::Chunk;
 use truetick_shared::arena::ArenaSchema;
@@ -45,6 +46,8 @@ pub struct SwarmConfig {
     pub first_user: u64,
     /// File for what the first bot holds, to be compared with a replay.
     pub trace: Option<PathBuf>,
+    /// File for the packets that come.
+    pub capture: Option<PathBuf>,
 }
 
 struct Member {
@@ -86,6 +89,21 @@ impl Trace {
         match self.file.keep(Chunk { segment: 0, bytes }) {
             true => Ok(()),
             false => Err(io::Error::other("the first bot's trace cannot be written")),
+        }
+    }
+}
+
+/// Packets on their way to a file.
+struct Capture {
+    file: RecordWriter,
+    writer: CaptureWriter,
+}
+
+impl Capture {
+    fn keep(&mut self) -> io::Result<()> {
+        match self.file.keep(Chunk { segment: 0, bytes: self.writer.take() }) {
+            true => Ok(()),
+            false => Err(io::Error::other("the capture cannot be written")),
         }
     }
 }
@@ -134,6 +152,13 @@ impl Swarm {
                 }),
                 None => None,
             },
+            capture: match &config.capture {
+                Some(path) => Some(Capture {
+                    file: RecordWriter::start(path, 1)?,
+                    writer: CaptureWriter::begin(kinds.schema.hash()),
+                }),
+                None => None,
+            },
         };
         let thread = thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
         Ok(Self { stop, figures, thread })
@@ -175,6 +200,7 @@ struct Run {
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
     trace: Option<Trace>,
+    capture: Option<Capture>,
 }
 
 impl Run {
@@ -195,6 +221,7 @@ impl Run {
             if clock::now() >= publish_at {
                 self.publish();
                 self.trace.as_mut().map_or(Ok(()), Trace::keep)?;
+                self.capture.as_mut().map_or(Ok(()), Capture::keep)?;
                 publish_at = clock::now() + Duration::from_millis(500);
             }
             clock::sleep_until(now + ROUND);
@@ -204,6 +231,10 @@ impl Run {
         if let Some(mut trace) = self.trace.take() {
             trace.keep()?;
             trace.file.finish()?;
+        }
+        if let Some(mut capture) = self.capture.take() {
+            capture.keep()?;
+            capture.file.finish()?;
         }
         Ok(())
     }
@@ -216,6 +247,10 @@ impl Run {
             let relayed = self.relay.map(|_| bot.runtime().server());
             let take = |datagram: Arrived<'_>| {
                 bot.receive(relayed.unwrap_or(datagram.from), datagram.bytes, datagram.at.min(now));
+                let payload = bot.runtime().payload();
+                if let Some(capture) = self.capture.as_mut().filter(|_| !payload.is_empty()) {
+                    capture.writer.packet(*place as u32, now, payload);
+                }
             };
             socket.receive(now, take)?;
         }
@@ -223,7 +258,7 @@ impl Run {
     }
 
     fn advance(&mut self) {
-        for member in &mut self.members {
+        for (place, member) in self.members.iter_mut().enumerate() {
             let now = clock::now();
             if let Some(end) = member.newly_ended() {
                 self.figures.lost += usize::from(is_loss(end) && member.bot.runtime().id().is_some());
@@ -236,6 +271,9 @@ impl Run {
                 let token = self.tokens.issue(member.user, ROOM, clock::unix_now());
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
                 member.bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
+                if let Some(capture) = &mut self.capture {
+                    capture.writer.session(place as u32, now);
+                }
             }
             member.bot.advance(now);
             member.transmit(self.relay);

@@ -91,6 +91,25 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
 }
 
 #[test]
+fn captured_packets_are_taken_apart_to_the_field() {
+    let path = report_path("demo").with_extension("cap");
+    let file = path.to_str().unwrap();
+    let run = ["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--capture", file];
+    assert!(sim(&run).status.success());
+    let said = sim(&["inspect", file, "--client", "2", "--until", "100"]);
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && !text.contains("could not be taken apart"), "{text}");
+    assert!(text.contains("(own), on tick") && text.contains("player_body.vx"), "{text}");
+    assert!(text.contains("where the bytes go") && text.contains("packets of 1 client(s)"), "{text}");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[600] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let damaged = sim(&["inspect", file]);
+    assert_eq!(damaged.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("is damaged"));
+}
+
+#[test]
 fn a_missed_budget_makes_the_exit_code_say_so() {
     let output = sim(&["demo", "--clients", "2", "--seconds", "1", "--max-missed", "0"]);
     assert_eq!(output.status.code(), Some(2));

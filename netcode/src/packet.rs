@@ -68,6 +68,19 @@ impl PayloadHeader {
 
     /// Reads the header; `expected` and `sent` are the next sequences in either direction.
     pub fn read(reader: &mut BitReader<'_>, expected: Sequence, sent: Sequence) -> Result<Self, WireError> {
+        let header = Self::read_any(reader, expected, sent)?;
+        match header.acks.is_some_and(|acks| acks.newest >= sent) {
+            true => Err(WireError::Misbehaving("acknowledges a packet that was never sent")),
+            false => Ok(header),
+        }
+    }
+
+    /// The same for who does not know what was sent: numbers are those nearest to the two given.
+    pub fn read_any(
+        reader: &mut BitReader<'_>,
+        expected: Sequence,
+        sent: Sequence,
+    ) -> Result<Self, WireError> {
         let sequence = expand(reader.read(16)? as u16, expected);
         if !reader.read_flag()? {
             return Ok(Self { sequence, acks: None });
@@ -79,9 +92,6 @@ impl PayloadHeader {
             if reader.read_flag()? {
                 *byte = reader.read(8)? as u8;
             }
-        }
-        if newest >= sent {
-            return Err(WireError::Misbehaving("acknowledges a packet that was never sent"));
         }
         Ok(Self { sequence, acks: Some(Acks { newest, mask: u64::from_le_bytes(mask), held }) })
     }

@@ -76,6 +76,8 @@ pub struct ServerConfig {
     pub record_segment_mb: usize,
     /// Segments kept, the one being written included, 1 to 1,000; the oldest is removed.
     pub record_segments: usize,
+    /// File to capture the packets of state to, with tickets and all; up to a gigabyte.
+    pub capture: Option<PathBuf>,
 }
 
 /// See [`Duplicates`].
@@ -120,6 +122,7 @@ impl Default for ServerConfig {
             record_state: false,
             record_segment_mb: 64,
             record_segments: 8,
+            capture: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,10 @@ use crate::core::any_room::AnyRoom;
 use crate::core::drain::Drain;
 use crate::core::metrics::RoomMetrics;
 use crate::core::room::Room;
-use crate::core::server::{Server, SessionEvent};
+use crate::core::server::Server;
+use crate::core::session_event::SessionEvent;
 use crate::files::RecordWriter;
+use crate::recording::recorder::Chunk;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
@@ -120,23 +122,25 @@ impl Host {
         let seed = random_seed().map_err(StartError::Random)?;
         let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
         server.add_room(room);
-        let record = config.record.as_deref().map(|path| (path, config.record_segments));
-        Self::start((server, socket), config.issuer(key, servers), record, config.drain())
+        Self::start((server, socket), config.issuer(key, servers), config)
     }
 
-    /// Starts a server behind a socket. What its first room records goes to the file `record`, of which so many
-    /// segments are kept. `drain` is within how long clients leave when it is drained, and when it stops those left.
+    /// Starts a server behind a socket.
     fn start(
-        (server, socket): (Server, UdpTransport),
+        (mut server, socket): (Server, UdpTransport),
         issuer: Issuer,
-        record: Option<(&Path, usize)>,
-        drain: (Duration, Duration),
+        config: &ServerConfig,
     ) -> Result<Self, StartError> {
         let address = socket.local_address().map_err(|error| StartError::Bind(issuer.servers[0], error))?;
-        let start = |(path, keep)| {
-            RecordWriter::start(path, keep).map_err(|error| StartError::Record(PathBuf::from(path), error))
+        let start = |path: &Option<PathBuf>, keep| {
+            let writer = path.as_ref().map(|path| RecordWriter::start(path, keep).map_err(|e| (path, e)));
+            writer.transpose().map_err(|(path, error)| StartError::Record(path.clone(), error))
         };
-        let recording = record.map(start).transpose()?;
+        let recording = start(&config.record, config.record_segments)?;
+        let capture = start(&config.capture, 1)?;
+        if capture.is_some() {
+            server.start_capture();
+        }
         let (order, report) =
             (Arc::new(AtomicU8::new(order::RUN)), Arc::new(Mutex::new(HostReport::default())));
         let (end, ended) = mpsc::channel();
@@ -144,9 +148,10 @@ impl Host {
             server,
             socket,
             order: order.clone(),
-            drain,
+            drain: config.drain(),
             report: report.clone(),
             recording,
+            capture,
             lost: None,
             _end: end,
         };
@@ -198,9 +203,11 @@ struct Run {
     server: Server,
     socket: UdpTransport,
     order: Arc<AtomicU8>,
+    /// Within how long clients leave when it is drained, and when it stops those left.
     drain: (Duration, Duration),
     report: Arc<Mutex<HostReport>>,
     recording: Option<RecordWriter>,
+    capture: Option<RecordWriter>,
     /// Why the recording ended before the room.
     lost: Option<String>,
     /// Dropped with the thread, which tells [`Host::is_running`].
@@ -212,6 +219,8 @@ impl Run {
         let ended = self.run_until_stopped();
         self.server.stop(clock::now(), &mut self.socket);
         self.end_recording();
+        self.keep_capture();
+        self.end_capture();
         self.publish();
         info!("stopped");
         ended
@@ -241,6 +250,7 @@ impl Run {
             self.keep_recording();
             if clock::now() >= publish_at {
                 self.publish();
+                self.keep_capture();
                 publish_at = clock::now() + Duration::from_millis(500);
             }
         }
@@ -320,6 +330,22 @@ impl Run {
         self.keep_recording();
         if let Some(Err(error)) = self.recording.take().map(RecordWriter::finish) {
             self.recording_lost(error.to_string());
+        }
+    }
+
+    fn keep_capture(&mut self) {
+        let (Some(file), Some(capture)) = (&mut self.capture, self.server.capture_mut()) else { return };
+        let full = capture.is_full();
+        if !file.keep(Chunk { segment: 0, bytes: capture.take() }) || full {
+            self.end_capture();
+            warn!(full, "the capture ends here; the room goes on");
+        }
+    }
+
+    fn end_capture(&mut self) {
+        *self.server.capture_mut() = None;
+        if let Some(Err(error)) = self.capture.take().map(RecordWriter::finish) {
+            warn!(%error, "the capture is not whole");
         }
     }
 

@@ -64,6 +64,9 @@ struct Arguments {
     /// Hold the state that each tick changed in the recording, too
     #[arg(long)]
     record_state: bool,
+    /// Capture the packets of state to this file, for `truetick-sim inspect`
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -119,6 +122,7 @@ impl Arguments {
         config.seed = self.seed.unwrap_or(config.seed);
         config.record = self.record.clone().or(config.record);
         config.record_state |= self.record_state;
+        config.capture = self.capture.clone().or(config.capture);
         config.check("command line")?;
         Ok(config)
     }

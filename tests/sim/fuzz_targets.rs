@@ -10,6 +10,7 @@ use crate::script::script;
 use crate::tap::Tap;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitReader;
+use truetick_netcode::client::inspect::Inspector;
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::prefix::PrefixDecoder;
@@ -35,6 +36,7 @@ use truetick_server::core::game::Game;
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_server::core::simulation::{Keyframe, Simulation};
+use truetick_server::recording::capture::Capture;
 use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::frame::FrameWriter;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
@@ -267,6 +269,7 @@ fn snapshot(bytes: &[u8]) {
     let (kinds, mut reader) = (kinds(), BitReader::new(bytes));
     let _ = SnapshotHeader::read(&mut reader);
     let _ = SnapshotBuffer::new().take(&kinds.schema, BitReader::new(bytes));
+    let _ = Inspector::default().take(&kinds.schema, bytes);
     let mut contexts = Contexts::default();
     for (_, kind) in kinds.schema.kinds() {
         for (class, audience) in [Audience::Others, Audience::Owner, Audience::Server].into_iter().enumerate()
@@ -280,8 +283,7 @@ fn snapshot(bytes: &[u8]) {
             let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
             let _ = code_whole(&mut decoder, kind, audience, &mut fields);
             fields.fill(0);
-            let mut reader = BitReader::new(bytes);
-            let mut decoder = PrefixDecoder::new(&mut reader, tables);
+            let mut decoder = PrefixDecoder::new(bytes, tables);
             let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
             let _ = code_whole(&mut decoder, kind, audience, &mut fields);
         }
@@ -307,7 +309,7 @@ fn recording(input: &[u8]) {
 fn files(bytes: &[u8]) {
     let registry = arena().registry().expect("the arena's schema is valid");
     let _ = bitcode::decode::<Keyframe>(bytes).map(|keyframe| keyframe.is_valid(registry.schema()));
-    for kind in [HEADER, KEYFRAME, TICK, 4, 16, 17] {
+    for kind in [HEADER, KEYFRAME, TICK, 4, 16, 17, 24, 25] {
         let mut file = Vec::new();
         let mut writer = FrameWriter::begin(&mut file);
         let (first, header) = &recorded()[0];
@@ -317,6 +319,7 @@ fn files(bytes: &[u8]) {
             let _ = segment.next_record(registry.schema());
         }
         let _ = ClientTrace::read(&file);
+        let _ = Capture::read(&file);
         let _ = read_stages(&file, registry.schema());
     }
     let _ = Segment::<ArenaCommand>::open(bytes).is_ok();

@@ -16,7 +16,8 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::any_room::AnyRoom;
-use truetick_server::core::server::{Server, SessionEvent};
+use truetick_server::core::server::Server;
+use truetick_server::core::session_event::SessionEvent;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;

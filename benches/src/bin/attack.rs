@@ -150,7 +150,7 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let start = |clients, seed| -> Result<Swarm, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
         Ok(Swarm::start(
-            &SwarmConfig { relay: None, clients, seed, first_user: seed * 1_000, trace: None },
+            &SwarmConfig { relay: None, clients, seed, first_user: seed * 1_000, trace: None, capture: None },
             tokens,
             &kinds,
         )?)

@@ -12,6 +12,7 @@ use super::network::Expectation;
 use super::rotation::{of_vector, product};
 use super::symbols::{DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SymbolCoder, Writer, code_residual};
 use super::{Body, POSITION_LIMIT, ROTATION_MAX};
+use crate::coding::Decoder;
 use crate::coding::prior;
 use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 use crate::error::WireError;

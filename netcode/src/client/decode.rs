@@ -1,10 +1,11 @@
 //! A snapshot packet's streams, decoded against what the client holds. Nothing is kept here but memory.
 
+use super::meter::{Ledger, Metered, MeteredEntity};
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::bits::BitReader;
 use crate::coding::prefix::PrefixDecoder;
 use crate::coding::range::{Contexts, RangeDecoder};
-use crate::coding::{Coder, Coding};
+use crate::coding::{Coder, Coding, Decoder, Part};
 use crate::error::WireError;
 use crate::limits::PAYLOAD_BYTES;
 use crate::mutant::{Mutant, is_planted};
@@ -29,28 +30,39 @@ pub(super) struct Update {
     pub fields: Vec<u32>,
 }
 
+impl Update {
+    pub fn metered(&self) -> MeteredEntity {
+        let Self { slot, generation, kind, audience, baseline, .. } = *self;
+        MeteredEntity { id: NetId { slot, generation }, kind, audience, baseline }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(super) struct PacketDecoder {
     contexts: Contexts,
 }
 
-impl Decoder {
-    /// The updates of a packet whose header is read, and whether its hash proves them right.
+impl PacketDecoder {
+    /// The updates of a packet whose header is read, and whether its hash proves them right. The ledger learns what
+    /// the bits of the streams are for.
     pub fn decode(
         &mut self,
         buffer: &SnapshotBuffer,
         schema: &Schema,
         header: &SnapshotHeader,
         mut reader: BitReader<'_>,
+        mut ledger: Option<&mut Ledger>,
     ) -> Result<(Vec<Update>, bool), SnapshotError> {
         reader.align()?;
         let mut updates = Updates { buffer, schema, now: header.tick, updates: Vec::new(), hash: 0 };
         if header.loose > 0 {
-            self.decode_loose(&mut updates, header, reader.read_slice(header.loose_bytes as usize)?)?;
+            let bytes = reader.read_slice(header.loose_bytes as usize)?;
+            self.decode_stream(&mut updates, Stream::Loose(header), bytes, ledger.as_deref_mut())?;
         }
         for unit in &header.units {
-            self.decode_unit(&mut updates, unit, reader.read_slice(unit.bytes as usize)?)?;
+            let bytes = reader.read_slice(unit.bytes as usize)?;
+            self.decode_stream(&mut updates, Stream::Block(unit), bytes, ledger.as_deref_mut())?;
         }
         let hash = reader.read(16)?;
         reader.finish()?;
@@ -58,55 +70,63 @@ impl Decoder {
         Ok((updates.updates, verified))
     }
 
-    fn decode_loose(
+    fn decode_stream(
         &mut self,
         updates: &mut Updates<'_>,
-        header: &SnapshotHeader,
+        stream: Stream<'_>,
         bytes: &[u8],
+        ledger: Option<&mut Ledger>,
     ) -> Result<(), SnapshotError> {
-        let tables = updates.schema.tables(LOOSE_CLASS);
+        let tables = updates.schema.tables(match stream {
+            Stream::Loose(_) => LOOSE_CLASS,
+            Stream::Block(unit) => class_of_base(updates.now, unit.base),
+        });
         match updates.schema.coding() {
             Coding::Range => {
-                let mut decoder = RangeDecoder::new(bytes, &mut self.contexts, tables);
-                loose(&mut decoder, updates, header)?;
-                Ok(decoder.finish()?)
+                stream.read_all(RangeDecoder::new(bytes, &mut self.contexts, tables), updates, ledger)
             }
-            Coding::Prefix => {
-                let mut reader = BitReader::new(bytes);
-                loose(&mut PrefixDecoder::new(&mut reader, tables), updates, header)?;
-                Ok(reader.finish()?)
-            }
-        }
-    }
-
-    fn decode_unit(
-        &mut self,
-        updates: &mut Updates<'_>,
-        unit: &UnitHeader,
-        bytes: &[u8],
-    ) -> Result<(), SnapshotError> {
-        let tables = updates.schema.tables(class_of_base(updates.now, unit.base));
-        match updates.schema.coding() {
-            Coding::Range => {
-                let mut decoder = RangeDecoder::new(bytes, &mut self.contexts, tables);
-                block(&mut decoder, updates, unit)?;
-                Ok(decoder.finish()?)
-            }
-            Coding::Prefix => {
-                let mut reader = BitReader::new(bytes);
-                block(&mut PrefixDecoder::new(&mut reader, tables), updates, unit)?;
-                Ok(reader.finish()?)
-            }
+            Coding::Prefix => stream.read_all(PrefixDecoder::new(bytes, tables), updates, ledger),
         }
     }
 }
 
-fn loose<C: Coder>(
+/// A stream of a packet; see [`crate::replication::unit`].
+#[derive(Clone, Copy)]
+enum Stream<'a> {
+    Loose(&'a SnapshotHeader),
+    Block(&'a UnitHeader),
+}
+
+impl Stream<'_> {
+    fn read_all<D: Decoder>(
+        self,
+        mut decoder: D,
+        updates: &mut Updates<'_>,
+        ledger: Option<&mut Ledger>,
+    ) -> Result<(), SnapshotError> {
+        if let Some(ledger) = ledger {
+            let mut metered = Metered::new(decoder, ledger);
+            self.read(&mut metered, updates)?;
+            return Ok(metered.finish()?);
+        }
+        self.read(&mut decoder, updates)?;
+        Ok(decoder.finish()?)
+    }
+
+    fn read<C: Coder>(self, coder: &mut C, updates: &mut Updates<'_>) -> Result<(), SnapshotError> {
+        begin(coder);
+        match self {
+            Self::Loose(header) => read_loose(coder, updates, header),
+            Self::Block(unit) => read_block(coder, updates, unit),
+        }
+    }
+}
+
+fn read_loose<C: Coder>(
     coder: &mut C,
     updates: &mut Updates<'_>,
     header: &SnapshotHeader,
 ) -> Result<(), SnapshotError> {
-    begin(coder);
     let (mut next, mut was_whole) = (0u16, false);
     for at in 0..header.loose {
         let own = at == 0 && header.has_own;
@@ -118,10 +138,14 @@ fn loose<C: Coder>(
     Ok(())
 }
 
-fn block<C: Coder>(coder: &mut C, updates: &mut Updates<'_>, unit: &UnitHeader) -> Result<(), SnapshotError> {
-    begin(coder);
+fn read_block<C: Coder>(
+    coder: &mut C,
+    updates: &mut Updates<'_>,
+    unit: &UnitHeader,
+) -> Result<(), SnapshotError> {
     let mask = code_mask(coder, 0)?;
     for slot in slots_of(usize::from(unit.block), mask) {
+        coder.note(Part::Entity);
         updates.read(coder, (slot, false), unit.base)?;
     }
     Ok(())

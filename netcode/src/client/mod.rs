@@ -8,8 +8,10 @@
 pub mod command_history;
 mod decode;
 pub mod doubt;
+pub mod inspect;
 pub mod interpolation;
 pub mod latency;
+pub mod meter;
 pub mod prediction;
 pub mod runtime;
 pub mod session_keeper;

@@ -253,6 +253,11 @@ impl<P: Predict> ClientRuntime<P> {
         Some((remote.id, remote.kind, values))
     }
 
+    /// The payload of the datagram received last; empty if it had none.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Ends the session and tells the server.
     pub fn leave(&mut self) {
         self.end(End::Told(DisconnectReason::Left));
@@ -267,11 +272,11 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Takes in a datagram from an address. Errors are counted and change nothing.
     pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
         if self.is_over() {
             return;
         }
-        let mut payload = std::mem::take(&mut self.payload);
-        payload.clear();
         match self.keeper.receive(from, datagram, now) {
             Ok(Received::Payload(received)) => payload.extend_from_slice(received),
             Ok(Received::Step) => self.session_stepped(now),

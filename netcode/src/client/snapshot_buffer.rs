@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use super::decode::{Decoder, Update};
+use super::decode::{PacketDecoder, Update};
+use super::meter::Ledger;
 use crate::bits::BitReader;
 use crate::error::WireError;
 use crate::limits::{CLIENT_VERSIONS, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
@@ -117,7 +118,7 @@ pub struct SnapshotBuffer {
     slots: Vec<Option<Remote>>,
     /// The own entity as its owner sees it.
     own: Option<Remote>,
-    decoder: Decoder,
+    decoder: PacketDecoder,
     /// Per slot the generation that was removed last and the newest tick that said so: what overtaken packets
     /// tell of it does not bring it back.
     removed: Vec<Option<(u16, Tick)>>,
@@ -165,12 +166,25 @@ impl SnapshotBuffer {
     }
 
     /// Decodes a packet's state, verifies it and takes it over.
-    pub fn take(&mut self, schema: &Schema, mut reader: BitReader<'_>) -> Result<Taken, SnapshotError> {
+    pub fn take(&mut self, schema: &Schema, reader: BitReader<'_>) -> Result<Taken, SnapshotError> {
+        self.take_metered(schema, reader, None)
+    }
+
+    /// The same; the ledger learns what the bits of its streams are for.
+    pub fn take_metered(
+        &mut self,
+        schema: &Schema,
+        mut reader: BitReader<'_>,
+        mut ledger: Option<&mut Ledger>,
+    ) -> Result<Taken, SnapshotError> {
         let header = SnapshotHeader::read(&mut reader)?;
         let mut decoder = std::mem::take(&mut self.decoder);
-        let decoded = decoder.decode(self, schema, &header, reader);
+        let decoded = decoder.decode(self, schema, &header, reader, ledger.as_deref_mut());
         self.decoder = decoder;
         let (updates, verified) = decoded?;
+        if let Some(ledger) = ledger {
+            ledger.entities.extend(updates.iter().map(Update::metered));
+        }
         match verified {
             true => Ok(self.apply(header, updates)),
             false => Err(SnapshotError::HashMismatch(report(header.tick, updates))),

@@ -55,9 +55,39 @@ pub trait Coder {
     /// The low `bits` (0 to 32) of a number of which nothing is known.
     fn raw(&mut self, value: u32, bits: u32) -> Result<u32, WireError>;
 
+    /// Says what the bits from here on are for. Only who counts them listens.
+    #[inline]
+    fn note(&mut self, _part: Part) {}
+
     /// Makes a part of the contexts ready, if it is not in this stream: the `part`th of 64, which has these numbers and
     /// flags.
     fn prepare(&mut self, part: usize, numbers: &Range<usize>, flags: &Range<usize>);
+}
+
+/// What bits of a stream are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Which slots of a block there are.
+    Mask,
+    /// An entity of a loose stream begins: its slot and what it builds on.
+    Place,
+    /// An entity of a block begins.
+    Entity,
+    /// Who an entity is that is whole.
+    Identity,
+    /// Whether a component is otherwise than foreseen: the one whose first field has this place in the kind.
+    Change(usize),
+    /// A field, by its place in the kind.
+    Field(usize),
+}
+
+/// A coder that reads.
+pub trait Decoder: Coder {
+    /// Bits read so far: their information, which need not be whole.
+    fn spent(&self) -> f64;
+
+    /// Checks that the stream ends here.
+    fn finish(self) -> Result<(), WireError>;
 }
 
 /// A coder that writes.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::prior::{Golomb, Tables};
-use super::{Coder, Encoder};
+use super::{Coder, Decoder, Encoder};
 use crate::bits::{BitReader, BitWriter, unzigzag, zigzag};
 use crate::error::WireError;
 
@@ -59,19 +59,31 @@ impl Encoder for PrefixEncoder<'_> {
 }
 
 /// Reads bits.
-pub struct PrefixDecoder<'a, 'b> {
-    reader: &'a mut BitReader<'b>,
+pub struct PrefixDecoder<'a> {
+    reader: BitReader<'a>,
+    start: usize,
     tables: &'a Tables,
 }
 
-impl<'a, 'b> PrefixDecoder<'a, 'b> {
-    /// Reads on where `reader` stands.
-    pub fn new(reader: &'a mut BitReader<'b>, tables: &'a Tables) -> Self {
-        Self { reader, tables }
+impl<'a> PrefixDecoder<'a> {
+    /// Reads the stream that `bytes` is.
+    pub fn new(bytes: &'a [u8], tables: &'a Tables) -> Self {
+        let reader = BitReader::new(bytes);
+        Self { start: reader.remaining(), reader, tables }
     }
 }
 
-impl Coder for PrefixDecoder<'_, '_> {
+impl Decoder for PrefixDecoder<'_> {
+    fn spent(&self) -> f64 {
+        (self.start - self.reader.remaining()) as f64
+    }
+
+    fn finish(self) -> Result<(), WireError> {
+        self.reader.finish()
+    }
+}
+
+impl Coder for PrefixDecoder<'_> {
     const DECODES: bool = true;
 
     #[inline]
@@ -158,9 +170,9 @@ mod tests {
             let mut writer = BitWriter::new();
             code(&mut PrefixEncoder::new(&mut writer, &tables), &items).unwrap();
             writer.pad_to_byte();
-            let mut reader = BitReader::new(writer.bytes());
-            prop_assert_eq!(&code(&mut PrefixDecoder::new(&mut reader, &tables), &items).unwrap(), &sent);
-            reader.finish().unwrap();
+            let mut decoder = PrefixDecoder::new(writer.bytes(), &tables);
+            prop_assert_eq!(&code(&mut decoder, &items).unwrap(), &sent);
+            decoder.finish().unwrap();
         }
 
         #[test]
@@ -170,7 +182,7 @@ mod tests {
         ) {
             let (tables, mut contexts) = (tables(), Contexts::default());
             let _ = code(&mut RangeDecoder::new(&bytes, &mut contexts, &tables), &items);
-            let _ = code(&mut PrefixDecoder::new(&mut BitReader::new(&bytes), &tables), &items);
+            let _ = code(&mut PrefixDecoder::new(&bytes, &tables), &items);
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::prior::{NODES, Node, Tables, UNARY, second_bit};
 use super::symbols::{SymbolTables, TOTAL_BITS};
-use super::{Coder, Encoder};
+use super::{Coder, Decoder, Encoder};
 use crate::error::WireError;
 
 /// By what part of the way a node moves, as a shift, by how often it was used.
@@ -243,15 +243,6 @@ impl<'a> RangeDecoder<'a> {
         decoder
     }
 
-    /// Checks that the stream ends here.
-    pub fn finish(self) -> Result<(), WireError> {
-        let canonical = self.bytes.last() != Some(&0);
-        match canonical && self.at >= self.bytes.len() {
-            true => Ok(()),
-            false => Err(WireError::Malformed("trailing bytes")),
-        }
-    }
-
     /// The next four bytes, zeros past the end.
     #[inline]
     fn next_four(&self) -> u32 {
@@ -375,5 +366,19 @@ impl Coder for RangeDecoder<'_> {
     #[inline]
     fn prepare(&mut self, part: usize, numbers: &Range<usize>, flags: &Range<usize>) {
         self.contexts.prepare(self.tables, part, numbers, flags);
+    }
+}
+
+impl Decoder for RangeDecoder<'_> {
+    fn spent(&self) -> f64 {
+        8.0 * self.at as f64 - f64::from(self.range).log2()
+    }
+
+    fn finish(self) -> Result<(), WireError> {
+        let canonical = self.bytes.last() != Some(&0);
+        match canonical && self.at >= self.bytes.len() {
+            true => Ok(()),
+            false => Err(WireError::Malformed("trailing bytes")),
+        }
     }
 }

@@ -73,6 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::coding::Decoder;
     use crate::coding::prior::Tables;
     use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 

@@ -10,7 +10,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::quaternion;
-use crate::coding::{Coder, context_after};
+use crate::coding::{Coder, Part, context_after};
 use crate::error::WireError;
 use crate::limits::FIELDS_PER_ENTITY;
 use crate::schema::{Audience, CodedComponent, CodedField, Foresight, KindInfo};
@@ -35,8 +35,9 @@ pub fn code_whole<C: Coder>(
     audience: Audience,
     fields: &mut [u32],
 ) -> Result<(), WireError> {
-    for (field, value) in kind.fields.iter().zip(fields) {
+    for (at, (field, value)) in kind.fields.iter().zip(fields).enumerate() {
         if audience.sees(field.visibility) {
+            coder.note(Part::Field(at));
             *value = coder.raw(*value, field.bits)?;
             if C::DECODES && *value > field.max {
                 return Err(OUT_OF_RANGE);
@@ -78,12 +79,14 @@ fn code_component<C: Coder>(
             unforeseen |= residual != 0;
         }
     }
+    coder.note(Part::Change(component.fields[0].at));
     unforeseen = coder.flag(component.flag, unforeseen)?;
     if !unforeseen && !C::DECODES {
         return Ok(());
     }
     for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
         if unforeseen {
+            coder.note(Part::Field(coded.at));
             let context = coded.after.map_or(0, |after| context_after(residuals[after]));
             residuals[coded.at] = coder.number(coded.context + context, residuals[coded.at])?;
         }
@@ -176,7 +179,8 @@ pub fn hash(kind: &KindInfo, audience: Audience, fields: &[u32]) -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::bits::{BitReader, BitWriter};
+    use crate::bits::BitWriter;
+    use crate::coding::Decoder;
     use crate::coding::prefix::{PrefixDecoder, PrefixEncoder};
     use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
     use crate::schema::{CLASSES, Field, Replicate, Schema, class_of};
@@ -285,8 +289,7 @@ pub(crate) mod tests {
         code_whole(&mut encoder, kind, audience, &mut now.to_vec()).unwrap();
         code_change(&mut encoder, kind, audience, past, &mut now.to_vec()).unwrap();
         writer.pad_to_byte();
-        let mut reader = BitReader::new(writer.bytes());
-        let mut decoder = PrefixDecoder::new(&mut reader, tables);
+        let mut decoder = PrefixDecoder::new(writer.bytes(), tables);
         let (mut whole, mut change) = (vec![0; now.len()], past.base.to_vec());
         code_whole(&mut decoder, kind, audience, &mut whole).unwrap();
         code_change(&mut decoder, kind, audience, past, &mut change).unwrap();
@@ -327,8 +330,7 @@ pub(crate) mod tests {
                 prop_assert!(kind.fields.iter().zip(&fields).all(|(f, v)| *v <= f.max()));
             }
             let mut fields = states.0.clone();
-            let mut reader = BitReader::new(&bytes);
-            let mut decoder = PrefixDecoder::new(&mut reader, schema.tables(class));
+            let mut decoder = PrefixDecoder::new(&bytes, schema.tables(class));
             if code_whole(&mut decoder, kind, Audience::Owner, &mut fields).is_ok() {
                 prop_assert!(kind.fields.iter().zip(&fields).all(|(f, v)| *v <= f.max()));
             }
@@ -350,8 +352,7 @@ pub(crate) mod tests {
         )
         .unwrap();
         writer.pad_to_byte();
-        let mut reader = BitReader::new(writer.bytes());
-        let mut decoder = PrefixDecoder::new(&mut reader, schema.tables(0));
+        let mut decoder = PrefixDecoder::new(writer.bytes(), schema.tables(0));
         assert_eq!(code_whole(&mut decoder, kind, Audience::Owner, &mut [0; FIELDS]), Err(OUT_OF_RANGE));
     }
 

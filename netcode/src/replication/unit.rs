@@ -13,7 +13,7 @@
 //! `gap` is by how many ticks the second baseline is older than the first, 0 where there is none.
 
 use super::entity::{self, Past};
-use crate::coding::Coder;
+use crate::coding::{Coder, Part};
 use crate::error::WireError;
 use crate::limits::ENTITIES;
 use crate::schema::{Audience, KindId, Schema, frame};
@@ -100,6 +100,7 @@ pub fn begin<C: Coder>(coder: &mut C) {
 
 /// Codes which slots of a block a unit holds.
 pub fn code_mask<C: Coder>(coder: &mut C, mask: u64) -> Result<u64, WireError> {
+    coder.note(Part::Mask);
     if coder.flag(context::ALL, mask == u64::MAX)? {
         return Ok(u64::MAX);
     }
@@ -128,6 +129,7 @@ pub fn code_place<C: Coder>(
     (next, was_whole): (u16, bool),
     place: Place,
 ) -> Result<Place, WireError> {
+    coder.note(Part::Place);
     let gap = i32::from(place.slot) - i32::from(next);
     let slot = i32::from(next).wrapping_add(coder.number(context::SLOT, gap)?);
     if !(0..ENTITIES as i32).contains(&slot) {
@@ -153,6 +155,7 @@ pub fn code_identity<C: Coder>(
     schema: &Schema,
     (audience, generation, kind): (Audience, u16, KindId),
 ) -> Result<(Audience, u16, KindId), WireError> {
+    coder.note(Part::Identity);
     let audience = match audience {
         Audience::Owner | Audience::Server => audience,
         _ if !schema.has_teams() => Audience::Others,

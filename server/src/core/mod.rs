@@ -11,6 +11,7 @@ pub mod registry;
 pub mod relevance;
 pub mod room;
 pub mod server;
+pub mod session_event;
 pub mod simulation;
 pub mod systems;
 pub mod timeline;

@@ -18,42 +18,21 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
 use truetick_netcode::messages::{Body, MismatchReport, ServerMessage};
+use truetick_netcode::session::ClientId;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::{DropReason, Drops};
 use truetick_netcode::session::server::{Change, SessionServer};
-use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::DatagramSink;
 
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
 use super::peer::{Demand, Peer, Stage};
-use crate::recording::difference::Divergence;
+use super::session_event::SessionEvent;
+use crate::recording::capture::CaptureWriter;
 
 /// Comings and goings that wait for the host's log; the oldest makes room.
 const EVENTS: usize = 4_096;
-
-/// What happened to a session, for logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// A client came into its room.
-    Joined(ClientId, UserId, SocketAddr),
-    /// A client fell silent; what it owns is kept for the grace.
-    Parked(ClientId),
-    /// A client is back, with a ticket or (`anew`) with a new token.
-    Resumed {
-        /// Its number.
-        client: ClientId,
-        /// Where it is now.
-        address: SocketAddr,
-        /// It holds nothing of what it was told before.
-        anew: bool,
-    },
-    /// A session ended.
-    Ended(ClientId, DisconnectReason),
-    /// A client decoded something else than the server has: what differs, the server's being the left side.
-    Mismatch(ClientId, Divergence),
-}
 
 /// See the module.
 pub struct Server {
@@ -63,6 +42,8 @@ pub struct Server {
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
     drain: Option<Drain>,
+    /// Of the packets of the first room.
+    capture: Option<CaptureWriter>,
 }
 
 impl Server {
@@ -75,6 +56,7 @@ impl Server {
             events: VecDeque::new(),
             writer: BitWriter::new(),
             drain: None,
+            capture: None,
         }
     }
 
@@ -123,6 +105,16 @@ impl Server {
     /// The next client that came or went.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
+    }
+
+    /// Captures the packets of state of the first room, whose sessions have not begun.
+    pub fn start_capture(&mut self) {
+        self.capture = self.rooms.first().map(|room| CaptureWriter::begin(room.schema_hash()));
+    }
+
+    /// The capture, to take what is to be kept; `None` to end it.
+    pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
+        &mut self.capture
     }
 
     /// When the next tick of any room is due.
@@ -201,6 +193,9 @@ impl Server {
         let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
         peer.stage = Stage::Playing;
         let RoomConfig { snapshot_floor_bytes, snapshot_bytes, .. } = *room.config();
+        if let Some(capture) = self.capture.as_mut().filter(|_| peer.room == 0) {
+            capture.session(client.0, now);
+        }
         peer.congestion = Some(Congestion::new(snapshot_floor_bytes, snapshot_bytes, now));
         peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
         let is_new = !room.has(client);
@@ -372,6 +367,9 @@ impl Server {
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
                 more = room.write_snapshot(*client, sequence, at, &mut self.writer);
                 peer.connection.finish(&mut self.writer, at);
+                if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
+                    capture.packet(client.0, at, self.writer.bytes());
+                }
                 packets += 1;
                 bytes += self.sessions.send(*client, self.writer.bytes(), at, sink) as u64;
             }

@@ -7,6 +7,7 @@
 //! Sans-IO but for [`crate::files`]. A recording is a row of segments; each begins with a header and a keyframe and
 //! can be replayed alone.
 
+pub mod capture;
 pub mod client_trace;
 pub mod compare;
 pub mod difference;

@@ -31,7 +31,8 @@ use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::server::{Server, SessionEvent};
+use truetick_server::core::server::Server;
+use truetick_server::core::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::mark::Marks;

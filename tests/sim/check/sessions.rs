@@ -7,7 +7,8 @@ use std::time::Duration;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::server::{Server, SessionEvent};
+use truetick_server::core::server::Server;
+use truetick_server::core::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::network::Network;

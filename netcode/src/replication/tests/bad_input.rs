@@ -52,8 +52,7 @@ fn line_33_an_unknown_kind_is_refused() {
     // An encoder asked for a kind that is not there fails after it has written it.
     let _ = code_identity(&mut encoder, &schema, (Audience::Others, 3, KindId(7)));
     writer.pad_to_byte();
-    let mut reader = BitReader::new(writer.bytes());
-    let mut decoder = PrefixDecoder::new(&mut reader, schema.tables(0));
+    let mut decoder = PrefixDecoder::new(writer.bytes(), schema.tables(0));
     let read = code_identity(&mut decoder, &schema, (Audience::Others, 0, KindId(0)));
     assert_eq!(read, Err(WireError::Malformed("unknown entity kind")));
 }

@@ -54,12 +54,24 @@ impl Crowd {
         sight: &Sight<'_>,
         first: Sequence,
     ) -> Vec<(Sequence, Vec<u8>)> {
+        self.send_behind(view, sight, first, |_| {})
+    }
+
+    /// The same, behind what `begin` writes.
+    pub fn send_behind(
+        &mut self,
+        view: &mut ClientView,
+        sight: &Sight<'_>,
+        first: Sequence,
+        mut begin: impl FnMut(&mut BitWriter),
+    ) -> Vec<(Sequence, Vec<u8>)> {
         view.note_gone(self.ring.gone(), self.tick);
         let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
         view.plan(&mut shared, sight);
         let mut packets = Vec::new();
         loop {
             let (mut writer, sequence) = (BitWriter::new(), first + packets.len() as Sequence);
+            begin(&mut writer);
             let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
             writer.pad_to_byte();
             assert!(writer.bytes().len() <= PAYLOAD_BYTES);

@@ -3,6 +3,7 @@
 mod bad_input;
 mod crowd;
 mod lossy;
+mod meter;
 mod schemas;
 
 use super::NetId;

@@ -1,0 +1,162 @@
+//! `truetick-sim inspect`: takes a capture's packets apart and says where the bytes go.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use truetick_netcode::client::inspect::{Anatomy, Inspector, SnapshotAnatomy};
+use truetick_netcode::client::meter::{Charge, MeteredEntity};
+use truetick_netcode::coding::Part;
+use truetick_netcode::messages::Body;
+use truetick_netcode::schema::{Audience, KindInfo, Schema};
+use truetick_server::files::read_bytes;
+use truetick_server::recording::capture::{Capture, Captured};
+use truetick_shared::arena::arena_schema;
+
+use crate::replay::show;
+use crate::where_bytes_go::Totals;
+
+/// Options of the inspection.
+#[derive(Args, Clone, Debug)]
+pub struct InspectOptions {
+    /// The capture: of `truetick-server --capture`, or of `bots`, `demo` and `latency` with the same flag
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// This client's packets alone
+    #[arg(long, value_name = "N")]
+    pub client: Option<u32>,
+    /// Print the packets from this tick on
+    #[arg(long, value_name = "TICK")]
+    pub from: Option<u32>,
+    /// Print the packets up to this tick
+    #[arg(long, value_name = "TICK")]
+    pub until: Option<u32>,
+    /// Print no packets, only the table of where the bytes go
+    #[arg(long, conflicts_with_all = ["from", "until"])]
+    pub summary: bool,
+}
+
+/// Whether every packet could be taken apart.
+pub type Outcome = Result<bool, Box<dyn Error>>;
+
+/// Runs the command.
+pub fn run(options: &InspectOptions) -> Outcome {
+    let name = options.file.display();
+    let bytes = read_bytes(&options.file).map_err(|error| format!("{name}: {error}"))?;
+    let capture = Capture::read(&bytes).map_err(|error| format!("{name}: {error}"))?;
+    let schema = arena_schema()?.schema;
+    if capture.schema != schema.hash() {
+        return Err(format!("{name} is of another schema than this build's").into());
+    }
+    let mut sessions: BTreeMap<u32, Inspector> = BTreeMap::new();
+    let mut totals = Totals::default();
+    let wanted = |packet: &&Captured| options.client.is_none_or(|client| packet.client == client);
+    let begin = capture.packets.first().map_or(0, |packet| packet.at_us);
+    for packet in capture.packets.iter().filter(wanted) {
+        if packet.payload.is_empty() {
+            sessions.remove(&packet.client);
+            continue;
+        }
+        let inspector = sessions.entry(packet.client).or_default();
+        let anatomy = inspector.take(&schema, &packet.payload);
+        totals.count(packet, anatomy.as_ref().ok());
+        if options.wants(anatomy.as_ref().ok()) {
+            let at = packet.at_us.saturating_sub(begin);
+            let mut text = format!("client {} at {:.4} s, ", packet.client, at as f64 / 1e6);
+            match &anatomy {
+                Ok(anatomy) => describe(&schema, &packet.payload, anatomy, &mut text)?,
+                Err(error) => writeln!(text, "{} bytes: {error}", packet.payload.len())?,
+            }
+            show(&text)?;
+        }
+    }
+    show(&totals.table(&schema))?;
+    Ok(totals.failed() == 0)
+}
+
+impl InspectOptions {
+    fn wants(&self, anatomy: Option<&Anatomy>) -> bool {
+        let tick = anatomy.and_then(|anatomy| Some(anatomy.snapshot.as_ref()?.header.tick.0));
+        let inside = |tick: u32| {
+            self.from.is_none_or(|from| tick >= from) && self.until.is_none_or(|until| tick <= until)
+        };
+        let all = self.from.is_none() && self.until.is_none();
+        !self.summary && tick.map_or(all, inside)
+    }
+}
+
+fn describe(
+    schema: &Schema,
+    payload: &[u8],
+    anatomy: &Anatomy,
+    text: &mut String,
+) -> Result<(), std::fmt::Error> {
+    write!(text, "packet {}, {} bytes: ", anatomy.number, payload.len())?;
+    let carries = match anatomy.body {
+        Body::Empty => "no body",
+        Body::Snapshot => "state",
+        Body::Commands => "commands",
+        Body::Farewell => "a farewell",
+    };
+    write!(text, "{carries}; number and acknowledgements {} bits", anatomy.header_bits)?;
+    writeln!(text, ", {} message(s) {}", anatomy.messages, anatomy.message_bits)?;
+    match &anatomy.snapshot {
+        Some(snapshot) => describe_snapshot(schema, snapshot, text),
+        None => Ok(()),
+    }
+}
+
+fn describe_snapshot(
+    schema: &Schema,
+    snapshot: &SnapshotAnatomy,
+    text: &mut String,
+) -> Result<(), std::fmt::Error> {
+    let SnapshotAnatomy { header, header_bits, units_bits, ledger, failed } = snapshot;
+    write!(text, "  tick {}, its packet {}", header.tick, header.index)?;
+    writeln!(text, "{}", if header.last { ", the last" } else { "" })?;
+    write!(text, "  header {header_bits}, {} block(s) {units_bits}", header.units.len())?;
+    writeln!(text, ", {} removal(s), {} loose", header.removals.len(), header.loose)?;
+    if let Some(error) = failed {
+        return writeln!(text, "  not taken over: {error}");
+    }
+    let masks: f64 = ledger.charges.iter().filter(|c| c.entity.is_none()).map(|c| c.bits).sum();
+    writeln!(text, "  which entities: {masks:.1}")?;
+    for (at, entity) in ledger.entities.iter().enumerate() {
+        let charges = ledger.charges.iter().filter(|charge| charge.entity == Some(at));
+        describe_entity(schema, entity, charges, text)?;
+    }
+    Ok(())
+}
+
+fn describe_entity<'a>(
+    schema: &Schema,
+    entity: &MeteredEntity,
+    charges: impl Iterator<Item = &'a Charge> + Clone,
+    text: &mut String,
+) -> Result<(), std::fmt::Error> {
+    let kind = schema.kind(entity.kind);
+    let own = if entity.audience == Audience::Owner { " (own)" } else { "" };
+    let base = entity.baseline.map_or("whole".into(), |tick| format!("on tick {tick}"));
+    let bits: f64 = charges.clone().map(|charge| charge.bits).sum();
+    write!(text, "  {bits:6.1}  {} {}{own}, {base}:", kind.name, entity.id)?;
+    for charge in charges {
+        write!(text, "  {} {:.1}", part_name(schema, kind, charge.part), charge.bits)?;
+    }
+    writeln!(text)
+}
+
+/// A part in words; fields by their component, too.
+pub fn part_name(schema: &Schema, kind: &KindInfo, part: Part) -> String {
+    let component = |at: usize| {
+        let found = kind.components.iter().rev().find(|(_, start)| *start <= at);
+        found.map_or("", |(id, _)| schema.component(*id).name)
+    };
+    match part {
+        Part::Mask | Part::Place => "place".into(),
+        Part::Entity | Part::Identity => "identity".into(),
+        Part::Change(at) => format!("{} changed?", component(at)),
+        Part::Field(at) => format!("{}.{}", component(at), kind.fields[at].name),
+    }
+}

@@ -1,0 +1,30 @@
+//! What becomes of sessions, for the host's log.
+
+use std::net::SocketAddr;
+
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::session::{ClientId, UserId};
+
+use crate::recording::difference::Divergence;
+
+/// What happened to a session, for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A client came into its room.
+    Joined(ClientId, UserId, SocketAddr),
+    /// A client fell silent; what it owns is kept for the grace.
+    Parked(ClientId),
+    /// A client is back, with a ticket or (`anew`) with a new token.
+    Resumed {
+        /// Its number.
+        client: ClientId,
+        /// Where it is now.
+        address: SocketAddr,
+        /// It holds nothing of what it was told before.
+        anew: bool,
+    },
+    /// A session ended.
+    Ended(ClientId, DisconnectReason),
+    /// A client decoded something else than the server has: what differs, the server's being the left side.
+    Mismatch(ClientId, Divergence),
+}
