@@ -6,6 +6,7 @@ use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_tests::fault::Fault;
 use truetick_tests::mark::Mark;
 use truetick_tests::network::Ways;
+use truetick_tests::plan::SimConfig;
 use truetick_tests::scenario::Scenario;
 
 const WAN: LinkConfig = LinkConfig {
@@ -45,6 +46,27 @@ fn losses_in_bursts_on_a_narrow_path() {
     let bursts = Some(Bursts { enter: 0.02, leave: 0.1, loss: 1.0 });
     let link = LinkConfig { bursts, rate: Some(9_000), ..WAN };
     Scenario::new(4).link(link).must_hit(&[Mark::Lost, Mark::Overflowed]).heals();
+}
+
+#[test]
+fn a_path_that_carries_a_tenth_of_what_is_to_be_seen() {
+    let fault = Fault::Narrow { client: 0, bytes_per_s: 9_000 };
+    let crowd = |config: &mut SimConfig| {
+        config.arena.drones = 120;
+        config.room.relevance_radius_m = Some(60.0);
+    };
+    let marks = [Mark::BudgetFell, Mark::BudgetAtFloor, Mark::Deferred];
+    Scenario::new(31).with(crowd).link(WAN).fault(500, 6_000, fault).must_hit(&marks).heals();
+}
+
+#[test]
+fn sight_that_shrinks_and_grows_under_loss() {
+    let lossy = LinkConfig { loss: 0.2, reorder: 0.1, ..WAN };
+    let (near, far) = (Fault::Sight(5), Fault::Sight(58));
+    let story =
+        Scenario::new(32).link(lossy).fault(600, 150, near).fault(900, 100, far).fault(1_200, 60, near);
+    let story = story.fault(1_400, 200, far).fault(1_700, 30, near).fault(1_760, 30, far);
+    story.must_hit(&[Mark::SightChanged, Mark::LeftSight, Mark::BackInSight]).heals();
 }
 
 #[test]

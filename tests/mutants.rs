@@ -39,6 +39,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         (Mutant::ApplyTwice, "nothing explains"),
         (Mutant::AcceptUndecoded, "decoded a state that the server does not have"),
         (Mutant::TrustUnacknowledged, "lacks baseline"),
+        (Mutant::NeverUrgent, "is left out of"),
     ] {
         let (seed, wrong) = first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");

@@ -56,6 +56,11 @@ impl Congestion {
         self.budget as usize
     }
 
+    /// Bytes that the last tick might take.
+    pub fn bytes(&self) -> usize {
+        self.budget as usize
+    }
+
     fn step(&mut self, rtt: &RttEstimator, now: Timestamp) {
         if now >= self.span_ends {
             self.span_ends = now + LEAST_OVER;

@@ -11,6 +11,8 @@ pub enum Mutant {
     AcceptUndecoded,
     /// A state that was sent is built upon before it was acknowledged.
     TrustUnacknowledged,
+    /// What waits for lack of budget does not grow more urgent.
+    NeverUrgent,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
 }

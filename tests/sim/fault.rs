@@ -34,6 +34,15 @@ pub enum Fault {
         /// Which directions.
         ways: Ways,
     },
+    /// A client's path from the server carries so many bytes a second, and holds up to half a second of them.
+    Narrow {
+        /// Whose.
+        client: usize,
+        /// How many.
+        bytes_per_s: u32,
+    },
+    /// Every client sees so far and no further, in metres.
+    Sight(u32),
     /// A client's process stands still.
     PauseClient(usize),
     /// The server's process stands still.
@@ -82,11 +91,12 @@ impl Fault {
     pub fn client(self) -> Option<usize> {
         match self {
             Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => Some(client),
+            Self::Narrow { client, .. } => Some(client),
             Self::PauseClient(client) | Self::CrashClient(client) => Some(client),
             Self::ChangeAddress(client) | Self::MoveClient(client) => Some(client),
             Self::PauseServer | Self::CrashServer | Self::JumpWall { .. } => None,
             Self::ChangeAllAddresses | Self::Drain | Self::Flood => None,
-            Self::PowerCut | Self::FillDisk | Self::FailRead => None,
+            Self::PowerCut | Self::FillDisk | Self::FailRead | Self::Sight(_) => None,
         }
     }
 }
@@ -99,6 +109,10 @@ impl fmt::Display for Fault {
             }
             Self::Cut { client, ways } => write!(out, "client {client}: cut {ways:?}"),
             Self::Clog { client, ways } => write!(out, "client {client}: clogged {ways:?}"),
+            Self::Narrow { client, bytes_per_s } => {
+                write!(out, "client {client}: its path carries {} kB/s", bytes_per_s / 1_000)
+            }
+            Self::Sight(metres) => write!(out, "everyone sees {metres} m"),
             Self::PauseClient(client) => write!(out, "client {client}: stands still"),
             Self::PauseServer => write!(out, "server: stands still"),
             Self::CrashClient(client) => write!(out, "client {client}: crashes"),

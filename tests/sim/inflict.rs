@@ -39,6 +39,12 @@ impl Sim {
                 let path = self.clients[client].path;
                 ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
             }
+            Fault::Narrow { client, bytes_per_s } => {
+                let (path, queue) = (self.clients[client].path, Duration::from_millis(500));
+                let narrow = LinkConfig { rate: Some(bytes_per_s), queue, ..self.link };
+                self.network.set(path, Way::Down, narrow);
+            }
+            Fault::Sight(metres) => self.set_sight(Some(metres as f32)),
             Fault::PauseClient(client) => {
                 self.clients[client].process.pause(until);
                 self.schedule_client(client);
@@ -84,7 +90,10 @@ impl Sim {
     pub(crate) fn end_fault(&mut self, at: usize) {
         self.tell(&format!("fault {at} ends"));
         match self.faults[at].fault {
-            Fault::Links { client, .. } => self.set_client_links(client, self.link, self.link),
+            Fault::Links { client, .. } | Fault::Narrow { client, .. } => {
+                self.set_client_links(client, self.link, self.link);
+            }
+            Fault::Sight(_) => self.set_sight(self.server.config.room.relevance_radius_m),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
             Fault::CrashClient(client) | Fault::MoveClient(client) if !self.clients[client].is_up() => {
                 let token = self.token(client);
@@ -127,6 +136,16 @@ impl Sim {
             }
         }
         self.marks.add(Mark::Flooded, core.drops().count(DropReason::ForgedToken));
+    }
+
+    fn set_sight(&mut self, radius_m: Option<f32>) {
+        let Some(core) = self.server.core_mut() else { return };
+        let playing = core.sessions() > 0;
+        if let Some(room) = core.room_mut(0) {
+            room.set_relevance_radius(radius_m);
+        }
+        self.marks.add(Mark::SightChanged, u64::from(playing));
+        self.checks.sight_changes(radius_m);
     }
 
     fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {

@@ -206,7 +206,9 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
     let ways = [Ways::Up, Ways::Down, Ways::Both][chances.random_range(0..3)];
     let mut longest = LONGEST_MS;
     let fault = match chances.random_range(0..1_000) {
-        0..250 => Fault::Links { client, up: random_link(chances), down: random_link(chances) },
+        0..190 => Fault::Links { client, up: random_link(chances), down: random_link(chances) },
+        190..230 => Fault::Narrow { client, bytes_per_s: chances.random_range(6_000..30_000) },
+        230..250 => Fault::Sight(chances.random_range(4..60)),
         250..500 => Fault::Cut { client, ways },
         500..700 => Fault::Clog { client, ways },
         700..800 => Fault::PauseClient(client),

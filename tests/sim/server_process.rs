@@ -25,7 +25,8 @@ const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;
 pub struct ServerProcess {
     core: Option<Server>,
     pub(crate) process: Process,
-    config: SimConfig,
+    /// What it was started with.
+    pub(crate) config: SimConfig,
     life: u64,
     epoch_us: i64,
     keeper: Option<RecordKeeper>,

@@ -9,6 +9,7 @@ use super::block_view::BlockView;
 use super::client_view::{DueUnit, Shared, Sight};
 use super::unit::{Place, bit_of, block_of, slots_of};
 use super::unit_cache::LooseItem;
+use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 
 /// Bytes of a unit's header.
@@ -118,6 +119,7 @@ impl Choice {
                 0 => now.distance(view.slot_sent(place.slot)).max(8),
                 _ => now.distance(view.slot_sent(place.slot)).max(1),
             };
+            let waited = if is_planted(Mutant::NeverUrgent) { 1 } else { waited };
             let priority = u64::from(weight.copied().unwrap_or(1)) * waited as u64;
             let rank = if *audience == Audience::Owner { u64::MAX } else { priority };
             self.ranked.push((Reverse(rank), at));

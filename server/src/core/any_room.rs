@@ -105,6 +105,8 @@ pub trait AnyRoom: Send {
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
     /// Hash of everything that the world's future follows from, but for its input.
     fn world_hash(&self) -> u64;
+    /// From the next tick on clients see so far, in metres; `None` for no limit.
+    fn set_relevance_radius(&mut self, radius_m: Option<f32>);
     /// The world's quantised copies.
     fn ring(&self) -> &StateRing;
     /// What differs between what a client decoded and what the server has.

@@ -347,6 +347,10 @@ impl<G: Game> AnyRoom for Room<G> {
         self.simulation.world_hash()
     }
 
+    fn set_relevance_radius(&mut self, radius_m: Option<f32>) {
+        self.config.relevance_radius_m = radius_m;
+    }
+
     fn ring(&self) -> &StateRing {
         self.simulation.ring()
     }

@@ -96,6 +96,11 @@ impl Server {
         self.peers.get(&client).is_some_and(|peer| peer.live && peer.is_playing())
     }
 
+    /// Bytes of state that a client's path carries in a tick, as far as is known.
+    pub fn snapshot_budget(&self, client: ClientId) -> Option<usize> {
+        Some(self.peers.get(&client)?.congestion.as_ref()?.bytes())
+    }
+
     /// The session of a client at that address.
     pub fn session(&self, address: SocketAddr) -> Option<(ClientId, &Connection)> {
         let client = self.sessions.roster().at(address)?;

@@ -1,5 +1,7 @@
 //! Clients' copies against the server's ring.
 
+use std::collections::BTreeSet;
+
 use glam::Vec2;
 use truetick_netcode::client::snapshot_buffer::Remote;
 use truetick_netcode::limits::RING_TICKS;
@@ -24,9 +26,12 @@ type Seen = Option<(u16, Tick, Tick)>;
 pub struct CopyCheck {
     game: ArenaGame,
     kinds: ArenaSchema,
+    /// The largest so far: what comes now may have been sent under it.
     radius_m: Option<f32>,
     /// Per client its life, and per slot what was seen.
     seen: Vec<(u64, Vec<Seen>)>,
+    /// Which entities, by client, slot and generation, left its sight.
+    left: BTreeSet<(usize, u16, u16)>,
 }
 
 impl CopyCheck {
@@ -37,12 +42,19 @@ impl CopyCheck {
             kinds: arena_schema().expect("the arena's schema is valid"),
             radius_m: config.room.relevance_radius_m,
             seen: Vec::new(),
+            left: BTreeSet::new(),
         }
+    }
+
+    /// From the next tick on everyone sees so far.
+    pub fn sight_changes(&mut self, radius_m: Option<f32>) {
+        self.radius_m = self.radius_m.zip(radius_m).map(|(before, now)| before.max(now));
     }
 
     /// The server lives again: its ids begin anew.
     pub fn forget(&mut self) {
         self.seen.clear();
+        self.left.clear();
     }
 
     /// Looks at one client.
@@ -53,8 +65,10 @@ impl CopyCheck {
         for (slot, seen) in seen.iter_mut().enumerate() {
             let entry = ring.entry(slot as u16);
             let Some(remote) = buffer.entity(slot as u16) else {
-                if let (Some((generation, ..)), Some(entry)) = (seen.take(), entry) {
-                    marks.add(Mark::LeftSight, u64::from(entry.id.generation == generation));
+                let was = seen.take().map(|(generation, ..)| generation);
+                if was.is_some() && was == entry.map(|entry| entry.id.generation) {
+                    marks.hit(Mark::LeftSight);
+                    self.left.extend(was.map(|generation| (pair.at, slot as u16, generation)));
                 }
                 continue;
             };
@@ -65,6 +79,8 @@ impl CopyCheck {
             }
             let is_new = seen.is_none_or(|(generation, ..)| generation != remote.id.generation);
             *seen = now;
+            let came = is_new && self.left.remove(&(pair.at, slot as u16, remote.id.generation));
+            marks.add(Mark::BackInSight, u64::from(came));
             let Some(entry) = entry.filter(|entry| entry.id == remote.id) else { continue };
             let complaint = self
                 .hidden(remote, entry.owner == Some(pair.id))

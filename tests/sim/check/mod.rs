@@ -3,6 +3,7 @@
 //! | checker | holds that |
 //! |---|---|
 //! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
+//! | [`budget`] | a path's budget stays within its limits, a tick's state within the budget; nothing that is due is left out for long |
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
 //! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
@@ -13,6 +14,7 @@
 //! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's, no honest
 //! client is taken for a liar.
 
+pub mod budget;
 pub mod copies;
 pub mod delivery;
 pub mod foresight;
@@ -39,6 +41,7 @@ use crate::mark::Marks;
 use crate::network::{Network, Way};
 use crate::plan::SimConfig;
 
+use budget::BudgetCheck;
 use copies::CopyCheck;
 use delivery::DeliveryCheck;
 use foresight::ForesightCheck;
@@ -59,6 +62,7 @@ pub struct Checks {
     strangers: BTreeSet<ClientId>,
     violations: Vec<String>,
     identity: IdentityCheck,
+    budgets: BudgetCheck,
     copies: CopyCheck,
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
@@ -96,6 +100,7 @@ impl Checks {
             strangers: BTreeSet::new(),
             violations: Vec::new(),
             identity: IdentityCheck::default(),
+            budgets: BudgetCheck::new(config.room.snapshot_floor_bytes, config.room.snapshot_bytes),
             copies: CopyCheck::new(config),
             delivery: DeliveryCheck::default(),
             repeats: RepeatCheck::default(),
@@ -121,6 +126,11 @@ impl Checks {
         self.calm = Some(0);
     }
 
+    /// From the next tick on everyone sees so far.
+    pub fn sight_changes(&mut self, radius_m: Option<f32>) {
+        self.copies.sight_changes(radius_m);
+    }
+
     /// What is missing of the comparisons that a calm second must have brought.
     pub fn too_few_compared(&self) -> Option<String> {
         let few = self.calm.is_some() && self.ghosts && self.foresight.compared() == 0;
@@ -130,6 +140,7 @@ impl Checks {
     /// The server lives again: its ids and numbers begin anew.
     pub fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
+        self.budgets.forget();
         self.copies.forget();
         self.sessions.forget();
     }
@@ -151,6 +162,7 @@ impl Checks {
         for (at, client) in clients.iter().enumerate() {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
+            self.budgets.check(&pair, core, marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);

@@ -1,0 +1,108 @@
+//! Paths' budgets: within their limits, kept by what is sent, and nothing starves under them.
+
+use truetick_netcode::replication::client_view::ClientView;
+use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::replication::unit::{bit_of, block_of, slots_of};
+use truetick_netcode::schema::Audience;
+use truetick_netcode::tick::Tick;
+use truetick_server::core::server::Server;
+
+use super::Pair;
+use crate::mark::{Mark, Marks};
+
+/// By so many bytes a tick may pass its budget: the own entity and one more go in any case, headers and removals come on
+/// top, and what an entity takes is known only when it is encoded.
+const SLACK: usize = 200;
+
+/// Snapshots in which an entity that is due may be left out, one after the other: two seconds' worth, where the most that
+/// a thousand seeds saw was well under half of it.
+const LONGEST_WAIT: u64 = 120;
+
+/// What was seen of one client at the last look.
+#[derive(Default)]
+struct Seen {
+    life: u64,
+    budget: usize,
+    bits: u64,
+    snapshots: u64,
+    tick: Tick,
+    /// Per slot since which snapshot it is due and left out.
+    due_since: Vec<Option<u64>>,
+}
+
+/// See the module.
+pub struct BudgetCheck {
+    floor: usize,
+    ceiling: usize,
+    seen: Vec<Seen>,
+}
+
+impl BudgetCheck {
+    /// A checker of budgets between two limits, in bytes a tick.
+    pub fn new(floor: usize, ceiling: usize) -> Self {
+        Self { floor: floor.min(ceiling), ceiling, seen: Vec::new() }
+    }
+
+    /// The server lives again.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Looks at one client after a tick.
+    pub fn check(&mut self, pair: &Pair<'_>, core: &Server, marks: &mut Marks, wrong: &mut Vec<String>) {
+        let room = &*core.rooms()[0];
+        let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else { return };
+        self.seen.resize_with(self.seen.len().max(pair.at + 1), Seen::default);
+        let (floor, ceiling) = (self.floor, self.ceiling);
+        let seen = &mut self.seen[pair.at];
+        let (stats, tick) = (view.stats(), room.ring().tick());
+        if seen.life != pair.client.life || stats.ticks < seen.snapshots {
+            *seen = Seen { life: pair.client.life, budget: ceiling, ..Seen::default() };
+        }
+        let snapshots = stats.ticks - std::mem::replace(&mut seen.snapshots, stats.ticks);
+        let bytes = (stats.bits - std::mem::replace(&mut seen.bits, stats.bits)) as usize / 8;
+        if !(floor..=ceiling).contains(&budget) {
+            wrong.push(format!("client {}: a budget of {budget} bytes", pair.at));
+        }
+        if snapshots == 1 && bytes > budget + SLACK {
+            wrong.push(format!("client {}: {bytes} bytes in a tick of {budget}", pair.at));
+        }
+        marks.add(Mark::BudgetFell, u64::from(budget < seen.budget));
+        marks.add(Mark::BudgetAtFloor, u64::from(budget == floor && seen.budget > floor));
+        marks.add(Mark::BudgetRose, u64::from(budget == ceiling && seen.budget < ceiling));
+        seen.budget = budget;
+        if snapshots > 0 {
+            let starved = seen.starved(view, room.ring());
+            wrong.extend(starved.map(|(slot, since)| {
+                format!("client {}: slot {slot} is left out of {} snapshots", pair.at, stats.ticks - since)
+            }));
+        }
+        seen.tick = tick;
+    }
+}
+
+impl Seen {
+    /// Takes note of what is due and was left out again; returns what has waited for too long.
+    fn starved(&mut self, view: &ClientView, ring: &StateRing) -> Option<(u16, u64)> {
+        self.due_since.resize(ring.slots(), None);
+        let mut carried = vec![0u64; ring.blocks().len()];
+        view.carried_since(self.tick).for_each(|(block, mask)| carried[usize::from(block)] |= mask);
+        let mut longest = None;
+        for (at, block) in ring.blocks().iter().enumerate() {
+            for slot in slots_of(at, u64::MAX).take_while(|slot| usize::from(*slot) < ring.slots()) {
+                let is_due = view.was_relevant(slot)
+                    && carried[block_of(slot)] & bit_of(slot) == 0
+                    && ring.entry(slot).is_some_and(|entry| {
+                        let changed = block.changed(slot, Audience::Others);
+                        view.acked(entry.id).is_none_or(|acked| changed.is_after(acked))
+                    });
+                let since = &mut self.due_since[usize::from(slot)];
+                *since = is_due.then(|| since.unwrap_or(self.snapshots));
+                if since.is_some_and(|since| self.snapshots - since > LONGEST_WAIT) {
+                    longest = since.map(|since| (slot, since));
+                }
+            }
+        }
+        longest
+    }
+}
