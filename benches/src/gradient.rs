@@ -257,27 +257,27 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     let axes = [(0, 0, sizes + 1), (1, 0, sizes + 1), (2, MOVES, sizes)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + MOVES];
-        let step: f32 = weights.iter().zip(&sample.inputs.moves).map(|(weight, v)| weight * v[k]).sum();
+        let step: f32 = weights.iter().zip(&sample.inputs.moves[k]).map(|(weight, part)| weight * part).sum();
         let on_ground = k == 2 && step < sample.lowest;
         let expected = if on_ground { sample.lowest } else { step };
         let (cost, by_error, by_size) = cost(sample.step[k] - expected, outputs[size]);
         bits += cost;
         by[size] += by_size;
         if !on_ground {
-            for (by, v) in by[start..start + MOVES].iter_mut().zip(&sample.inputs.moves) {
-                *by -= by_error * v[k];
+            for (by, part) in by[start..start + MOVES].iter_mut().zip(&sample.inputs.moves[k]) {
+                *by -= by_error * part;
             }
         }
     }
     let axes = [(0, turns, sizes + 2), (1, turns, sizes + 2), (2, turns + TURNS, sizes + 3)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + TURNS];
-        let turn: f32 = weights.iter().zip(&sample.inputs.turns).map(|(weight, v)| weight * v[k]).sum();
+        let turn: f32 = weights.iter().zip(&sample.inputs.turns[k]).map(|(weight, part)| weight * part).sum();
         let (cost, by_error, by_size) = cost(sample.turn[k] - turn, outputs[size]);
         bits += cost;
         by[size] += by_size;
-        for (by, v) in by[start..start + TURNS].iter_mut().zip(&sample.inputs.turns) {
-            *by -= by_error * v[k];
+        for (by, part) in by[start..start + TURNS].iter_mut().zip(&sample.inputs.turns[k]) {
+            *by -= by_error * part;
         }
     }
     (bits, by)
@@ -311,11 +311,10 @@ mod tests {
     fn the_gradient_is_what_the_bits_change_by() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
         let mut number = || rng.random_range(-3.0f32..3.0);
-        let vector = |number: &mut dyn FnMut() -> f32| [number(), number(), number()];
         let inputs = Inputs {
             scalars: std::array::from_fn(|_| number()),
-            moves: std::array::from_fn(|_| vector(&mut number)),
-            turns: std::array::from_fn(|_| vector(&mut number)),
+            moves: std::array::from_fn(|_| std::array::from_fn(|_| number())),
+            turns: std::array::from_fn(|_| std::array::from_fn(|_| number())),
         };
         let samples = [Sample { inputs, step: [4.0, -2.0, 1.0], lowest: -50.0, turn: [1.0, 0.0, -3.0] }];
         let mut trainee = Trainee::new(Shape { first: 32, second: 32 }, &samples, &mut rng);

@@ -3,14 +3,17 @@
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::certainty::{degree, surprise};
-use super::frame::{Floors, Frame, Pasts, less, vector};
+use super::frame::{Floors, Frame, Pasts};
 use super::history::{OLDER, PastTicks};
 use super::inputs::Inputs;
+use super::lanes::BATCH;
 use super::model::Model;
 use super::neighbours::{Changed, Neighbour};
-use super::network::Expectation;
+use super::network::{Begun, Expectation};
+use super::own;
 use super::rotation::{of_vector, product};
 use super::symbols::{DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SymbolCoder, Writer, code_residual};
+use super::vector::{less, place};
 use super::{Body, POSITION_LIMIT, ROTATION_MAX};
 use crate::coding::Decoder;
 use crate::coding::prior;
@@ -78,7 +81,7 @@ impl Bodies {
         let (coder, now) = (&mut writer, &mut self.now);
         let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
         dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
-            code_bodies(coder, model, pasts, floors, scratch, now)
+            code_bodies((simd, coder), model, pasts, floors, scratch, now)
         }))?;
         writer.coder.finish();
         Ok(())
@@ -103,7 +106,7 @@ impl Bodies {
         let (coder, now) = (&mut reader, &mut self.now);
         let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
         dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
-            code_bodies(coder, model, &pasts, floors, scratch, now)
+            code_bodies((simd, coder), model, &pasts, floors, scratch, now)
         }))?;
         reader.coder.finish()?;
         Ok(&self.now)
@@ -122,7 +125,8 @@ pub fn visit<C: SymbolCoder>(
     now: &mut [Body],
 ) -> Result<(), WireError> {
     code_past(coder, pasts.ticks)?;
-    code_bodies(coder, model, pasts, floors, &mut Scratch::default(), now)
+    let (scratch, level) = (&mut Scratch::default(), Level::new());
+    dispatch!(level, simd => code_bodies((simd, coder), model, pasts, floors, scratch, now))
 }
 
 fn check(pasts: &Pasts) -> Result<(), WireError> {
@@ -157,14 +161,19 @@ fn code_past<C: SymbolCoder>(coder: &mut C, ticks: PastTicks) -> Result<PastTick
 /// Memory that is used again.
 #[derive(Debug, Default)]
 struct Scratch {
-    changed: Changed,
     /// Contexts of presence, by body.
     presence: Vec<u8>,
+    /// Bodies that changed.
+    moved: Vec<u16>,
+    changed: Changed,
+    inputs: [Inputs; BATCH],
+    begun: [Begun; BATCH],
 }
 
+/// The player; whether each other moved; then how those did that did.
 #[inline(always)]
-fn code_bodies<C: SymbolCoder>(
-    coder: &mut C,
+fn code_bodies<S: Simd, C: SymbolCoder>(
+    (simd, coder): (S, &mut C),
     model: &Model,
     pasts: &Pasts,
     floors: Floors,
@@ -172,27 +181,32 @@ fn code_bodies<C: SymbolCoder>(
     now: &mut [Body],
 ) -> Result<(), WireError> {
     scratch.changed.clear();
+    scratch.moved.clear();
     let Some((player, _)) = pasts.base.split_first() else {
         return Ok(());
     };
     let mut frame = Frame::new(*pasts, floors);
-    scratch.presence.clear();
-    scratch.presence.push(presence(&frame, *player, pasts.older[0][0], pasts.older[OLDER - 1][0]));
-    let mut index = 0;
+    let context = presence(&frame, *player, pasts.older[0][0], pasts.older[OLDER - 1][0]);
+    if code_presence(coder, context, *player, &mut now[0]) {
+        scratch.moved.push(0);
+        code_moves((simd, coder), model, &frame, scratch, now)?;
+        scratch.moved.clear();
+    }
+    // All others' contexts follow from where the player is.
+    frame.set_player(now[0]);
+    presences(&frame, &mut scratch.presence);
+    let mut index = 1;
     while index < now.len() {
         if at_rest(&scratch.presence, index) && code_rest(coder, &pasts.base[index..], &mut now[index..]) {
             index += AT_REST;
             continue;
         }
-        now[index] = code_body(coder, model, &frame, index, now[index], scratch)?;
-        if index == 0 {
-            // All others' contexts follow from where the player is.
-            frame.set_player(now[0]);
-            presences(&frame, &mut scratch.presence);
+        if code_presence(coder, scratch.presence[index], pasts.base[index], &mut now[index]) {
+            scratch.moved.push(index as u16);
         }
         index += 1;
     }
-    Ok(())
+    code_moves((simd, coder), model, &frame, scratch, now)
 }
 
 /// So many bodies in a row that are at rest, far from the player, take one symbol.
@@ -216,32 +230,49 @@ fn code_rest<C: SymbolCoder>(coder: &mut C, base: &[Body], now: &mut [Body]) -> 
     wakes == 0
 }
 
-/// One body: whether it moved, its mark, and how it moved.
+/// Whether a body moved, and its mark. One that did keeps what it is to become; where this decodes, its mark alone is right.
 #[inline(always)]
-fn code_body<C: SymbolCoder>(
-    coder: &mut C,
+fn code_presence<C: SymbolCoder>(coder: &mut C, context: u8, before: Body, now: &mut Body) -> bool {
+    let symbol = usize::from(now.mark()) << 1 | usize::from(now.moved_from(before));
+    let symbol = coder.symbol(Part::Presence, context.into(), symbol);
+    let moved = symbol & 1 == 1;
+    if C::DECODES || !moved {
+        *now = before.marked(symbol >> 1 == 1);
+    }
+    moved
+}
+
+/// How those moved that did, a batch of them at a time.
+#[inline(always)]
+fn code_moves<S: Simd, C: SymbolCoder>(
+    (simd, coder): (S, &mut C),
     model: &Model,
     frame: &Frame,
-    index: usize,
-    wanted: Body,
     scratch: &mut Scratch,
-) -> Result<Body, WireError> {
-    let before = frame.pasts.base[index];
-    let symbol = usize::from(wanted.mark()) << 1 | usize::from(wanted.moved_from(before));
-    let symbol = coder.symbol(Part::Presence, scratch.presence[index].into(), symbol);
-    let mark = symbol >> 1 == 1;
-    if symbol & 1 == 0 {
-        return Ok(before.marked(mark));
+    now: &mut [Body],
+) -> Result<(), WireError> {
+    let Scratch { moved, changed, inputs, begun, .. } = scratch;
+    for batch in moved.chunks(BATCH) {
+        let mut indices = [batch[0]; BATCH];
+        indices[..batch.len()].copy_from_slice(batch);
+        own::look(simd, frame, &indices, inputs);
+        for lane in 0..batch.len() {
+            model.network.begin(simd, &inputs[lane], &mut begun[lane]);
+        }
+        for lane in 0..batch.len() {
+            let index = usize::from(batch[lane]);
+            let (before, wanted, inputs) = (frame.pasts.base[index], now[index], &mut inputs[lane]);
+            inputs.look_beside(simd, frame, index, changed.nearest(before));
+            let floor = frame.floors.of(index);
+            coder.look(inputs, floor, before, wanted);
+            let expected = model.network.expect(simd, &begun[lane], inputs);
+            now[index] = code_move(coder, &expected, floor, (before, wanted))?.marked(wanted.mark());
+            if index > 0 {
+                changed.push(Neighbour { index, now: now[index] }, before);
+            }
+        }
     }
-    let inputs = Inputs::of(frame, index, scratch.changed.nearest(before));
-    let floor = frame.floors.of(index);
-    coder.look(&inputs, floor, before, wanted);
-    let expected = model.network.expect(&inputs);
-    let body = code_move(coder, &expected, floor, (before, wanted))?.marked(mark);
-    if index > 0 {
-        scratch.changed.push(Neighbour { index, now: body }, before);
-    }
-    Ok(body)
+    Ok(())
 }
 
 /// The contexts of presence: whether a body moved lately, its mark, how far it is from the player.
@@ -259,7 +290,7 @@ fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
     /// Grid steps from one distance to the next.
     const STEP: f32 = 160.0;
     let lately = u8::from(base.moved_from(newer)) << 2 | u8::from(base.moved_from(oldest)) << 1;
-    let [dx, dy, dz] = less(vector(base), frame.player[2]);
+    let [dx, dy, dz] = less(place(base), frame.player[2]);
     let distance = (dx * dx + dy * dy + dz * dz).sqrt() * (1.0 / STEP);
     let distance = distance.min((DISTANCES - 1) as f32) as i32 as u8;
     (lately | u8::from(base.mark())) * DISTANCES as u8 + distance

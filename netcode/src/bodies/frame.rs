@@ -2,7 +2,8 @@
 
 use super::Body;
 use super::history::{OLDER, PastTicks};
-use super::rotation::{Vector, rotate, turn};
+use super::rotation::turn;
+use super::vector::{Vector, place};
 use crate::replication::quaternion::Quaternion;
 
 /// The states that a block builds upon: equally long, body by body.
@@ -64,7 +65,7 @@ impl<'a> Frame<'a> {
             turns: [[0.0, 0.0, 0.0, 1.0]; 2],
         };
         if let (Some(oldest), Some(base)) = (pasts.older[OLDER - 1].first(), pasts.base.first()) {
-            frame.player = [vector(*oldest), vector(*base), vector(*base)];
+            frame.player = [place(*oldest), place(*base), place(*base)];
             frame.turns[0] = turn(oldest.quaternion(), base.quaternion());
         }
         frame
@@ -73,35 +74,7 @@ impl<'a> Frame<'a> {
     /// The player is coded: it is this now.
     #[inline(always)]
     pub fn set_player(&mut self, now: Body) {
-        self.player[2] = vector(now);
+        self.player[2] = place(now);
         self.turns[1] = turn(self.pasts.base[0].quaternion(), now.quaternion());
     }
-
-    /// Where a body at `offset` from the player as of the baseline would be if the player had carried it, from there.
-    #[inline(always)]
-    pub fn carried(&self, offset: Vector) -> Vector {
-        let turned = rotate(self.turns[1], offset);
-        less(less(self.player[2], self.player[1]), less(offset, turned))
-    }
-
-    /// How far a body, at `offset` from the player as of the oldest state, would be from where it came to be, if the player had
-    /// carried it.
-    #[inline(always)]
-    pub fn astray(&self, oldest: Vector, base: Vector) -> Vector {
-        let turned = rotate(self.turns[0], less(oldest, self.player[0]));
-        less(turned, less(base, self.player[1]))
-    }
-}
-
-/// The position of a body.
-#[inline(always)]
-pub fn vector(body: Body) -> Vector {
-    let [x, y, z] = body.position;
-    [x as f32, y as f32, z as f32]
-}
-
-/// A difference.
-#[inline(always)]
-pub fn less(a: Vector, b: Vector) -> Vector {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }

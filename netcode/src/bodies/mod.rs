@@ -7,11 +7,12 @@
 //! that is. What is left over goes through static tables, one for each degree of certainty.
 //!
 //! ```text
-//! history (what is acknowledged) -> frame -> inputs -> network -> block (one path for both directions) -> bytes
+//! history (what is acknowledged) -> frame -> own (eight bodies side by side) -> inputs (with the neighbour's)
+//!         -> network -> block (one path for both directions) -> bytes
 //! ```
 //! Nothing adapts between packets: a block is decoded from the states it names and nothing else, so that loss costs no more
-//! than an older state. Only IEEE additions, multiplications, divisions and square roots are used, in a fixed order:
-//! every machine foresees the same.
+//! than an older state. Only what IEEE 754 rounds alike everywhere is used, in a fixed order (sums, products, products added with one
+//! rounding, quotients, square roots): every machine foresees the same.
 //!
 //! Lengths are in steps of a grid that the game chooses (the models were trained with 1/512 m), rotations are their smallest three
 //! components with 9 bits each ([`crate::replication::quaternion`]).
@@ -25,10 +26,12 @@ mod lanes;
 pub mod model;
 mod neighbours;
 mod network;
+mod own;
 mod rotation;
 pub mod symbols;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 pub use block::{Bodies, MAX_BODIES, visit};
 pub use frame::{Floors, Pasts};

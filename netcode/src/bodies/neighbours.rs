@@ -1,7 +1,7 @@
 //! The bodies of a frame that changed and are coded already, and which of them is nearest to the next.
 
 use super::Body;
-use super::frame::vector;
+use super::vector::place;
 
 /// A body of the frame that was coded already, and changed.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl Changed {
         }
         self.bodies.push(neighbour);
         let last = self.places.len() - 1;
-        for (k, part) in vector(base).into_iter().enumerate() {
+        for (k, part) in place(base).into_iter().enumerate() {
             self.places[last][k][lane] = part;
         }
     }
@@ -50,7 +50,7 @@ impl Changed {
     /// The one nearest to what was `base`, if one is within reach.
     #[inline(always)]
     pub fn nearest(&self, base: Body) -> Option<Neighbour> {
-        let [x, y, z] = vector(base);
+        let [x, y, z] = place(base);
         let mut best = [REACH * REACH; LANES];
         let mut of = [u32::MAX; LANES];
         for (group, [xs, ys, zs]) in self.places.iter().enumerate() {

@@ -1,7 +1,10 @@
 //! A small network: from what is known of a body to how it will move, and how sure that is.
 
-use super::inputs::{Inputs, MOVES, SCALARS, TURNS};
-use super::rotation::Vector;
+use fearless_simd::f32x16;
+use fearless_simd::prelude::*;
+
+use super::inputs::{Inputs, MOVES, OWN_SCALARS, SCALARS, TURNS};
+use super::vector::Vector;
 
 /// Outputs: weights of each move (across, up) and turn (across, up), and the four sizes of what is left over.
 pub const OUTPUTS: usize = 2 * MOVES + 2 * TURNS + SIZES;
@@ -39,6 +42,7 @@ impl Shape {
 /// Rows that are added side by side; every layer's inputs are a multiple of it.
 const ROWS: usize = 4;
 const _: () = assert!(SCALARS.is_multiple_of(ROWS) && LANES.is_multiple_of(ROWS));
+const _: () = assert!(OWN_SCALARS.is_multiple_of(ROWS));
 
 /// One layer: for each [`LANES`] outputs their biases, then their weights for each input.
 #[derive(Clone, Debug)]
@@ -47,26 +51,36 @@ struct Layer {
     weights: Vec<[f32; LANES]>,
 }
 
+/// A group of outputs, side by side.
+#[inline(always)]
+fn summed<S: Simd>(simd: S, bias: &[f32; LANES], weights: &[[f32; LANES]], inputs: &[f32]) -> [f32; LANES] {
+    // More sums than one, lest each addition wait for the one before.
+    let mut sums = [f32x16::splat(simd, 0.0); ROWS];
+    sums[0] = f32x16::simd_from(simd, *bias);
+    for (weights, inputs) in weights.chunks_exact(ROWS).zip(inputs.chunks_exact(ROWS)) {
+        for row in 0..ROWS {
+            sums[row] = f32x16::simd_from(simd, weights[row]).mul_add_precise(inputs[row], sums[row]);
+        }
+    }
+    ((sums[0] + sums[1]) + (sums[2] + sums[3])).to_array()
+}
+
 impl Layer {
     #[inline(always)]
-    fn run(&self, inputs: &[f32], outputs: &mut [[f32; LANES]]) {
-        for (group, out) in self.weights.chunks_exact(self.inputs + 1).zip(outputs) {
-            // More sums than one, lest each addition wait for the one before.
-            let mut sums = [[0.0; LANES]; ROWS];
-            sums[0] = group[0];
-            for (weights, inputs) in group[1..].chunks_exact(ROWS).zip(inputs.chunks_exact(ROWS)) {
-                for row in 0..ROWS {
-                    for lane in 0..LANES {
-                        sums[row][lane] += weights[row][lane] * inputs[row];
-                    }
-                }
-            }
-            for lane in 0..LANES {
-                out[lane] = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
-            }
+    fn groups(&self) -> impl Iterator<Item = &[[f32; LANES]]> {
+        self.weights.chunks_exact(self.inputs + 1)
+    }
+
+    #[inline(always)]
+    fn run<S: Simd>(&self, simd: S, inputs: &[f32], outputs: &mut [[f32; LANES]]) {
+        for (group, out) in self.groups().zip(outputs) {
+            *out = summed(simd, &group[0], &group[1..], inputs);
         }
     }
 }
+
+/// What the first layer makes of a body's own numbers.
+pub type Begun = [[f32; LANES]; WIDEST];
 
 /// How a body is expected to move.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,7 +101,7 @@ pub struct Network {
 }
 
 /// Widest layer, in lanes.
-const WIDEST: usize = 8;
+pub const WIDEST: usize = 8;
 
 impl Network {
     /// A network of these weights: layer by layer, for each output its bias and then its weights, where outputs go in groups
@@ -107,49 +121,65 @@ impl Network {
         Some(Self { layers: layers.collect() })
     }
 
-    /// What is to be expected.
+    /// What the first layer makes of a body's own numbers: the part that waits for no neighbour.
     #[inline(always)]
-    pub fn expect(&self, inputs: &Inputs) -> Expectation {
+    pub fn begin<S: Simd>(&self, simd: S, inputs: &Inputs, begun: &mut Begun) {
+        for (group, out) in self.layers[0].groups().zip(begun) {
+            *out = summed(simd, &group[0], &group[1..=OWN_SCALARS], &inputs.scalars[..OWN_SCALARS]);
+        }
+    }
+
+    /// What is to be expected of a body whose inputs are whole.
+    #[inline(always)]
+    pub fn expect<S: Simd>(&self, simd: S, begun: &Begun, inputs: &Inputs) -> Expectation {
         let mut values = [[0.0; LANES]; WIDEST];
         let mut before = [[0.0; LANES]; WIDEST];
-        for (at, layer) in self.layers.iter().enumerate() {
-            match at {
-                0 => layer.run(&inputs.scalars, &mut values),
-                _ => {
-                    for (out, value) in before.as_flattened_mut().iter_mut().zip(values.as_flattened()) {
-                        *out = value.max(0.0);
-                    }
-                    layer.run(before.as_flattened(), &mut values);
-                }
+        for ((group, begun), out) in self.layers[0].groups().zip(begun).zip(&mut values) {
+            *out = summed(simd, begun, &group[1 + OWN_SCALARS..], &inputs.scalars[OWN_SCALARS..]);
+        }
+        for layer in &self.layers[1..] {
+            for (out, value) in before.as_flattened_mut().iter_mut().zip(values.as_flattened()) {
+                *out = value.max(0.0);
             }
+            layer.run(simd, before.as_flattened(), &mut values);
         }
         let outputs = values.as_flattened();
-        let mut expectation = Expectation::default();
-        let (across, rest) = outputs.split_at(MOVES);
-        let (up, rest) = rest.split_at(MOVES);
-        expectation.step = weighed(&inputs.moves, across, up);
-        let (across, rest) = rest.split_at(TURNS);
-        let (up, rest) = rest.split_at(TURNS);
-        expectation.turn = weighed(&inputs.turns, across, up);
-        expectation.sizes.copy_from_slice(&rest[..SIZES]);
-        expectation
+        let (turns, mut sizes) = (2 * MOVES, [0.0; SIZES]);
+        sizes.copy_from_slice(&outputs[turns + 2 * TURNS..][..SIZES]);
+        Expectation {
+            step: weighed(simd, &inputs.moves, outputs, &outputs[MOVES..]),
+            turn: weighed(simd, &inputs.turns, &outputs[turns..], &outputs[turns + TURNS..]),
+            sizes,
+        }
     }
 }
 
-/// The sum of vectors, each so many times: x and y with one set of weights, z with another.
+/// The sum of vectors, each so many times: x and y with one set of weights, z with another. After the last vector there are
+/// zeros, so that it does not matter which weights stand there.
 #[inline(always)]
-fn weighed(vectors: &[Vector], across: &[f32], up: &[f32]) -> Vector {
-    let mut sum = [0.0; 3];
-    for ((vector, across), up) in vectors.iter().zip(across).zip(up) {
-        sum[0] += vector[0] * across;
-        sum[1] += vector[1] * across;
-        sum[2] += vector[2] * up;
-    }
-    sum
+fn weighed<S: Simd>(simd: S, vectors: &[[f32; LANES]; 3], across: &[f32], up: &[f32]) -> Vector {
+    let across = f32x16::from_slice(simd, &across[..LANES]);
+    let up = f32x16::from_slice(simd, &up[..LANES]);
+    [
+        total(f32x16::simd_from(simd, vectors[0]) * across),
+        total(f32x16::simd_from(simd, vectors[1]) * across),
+        total(f32x16::simd_from(simd, vectors[2]) * up),
+    ]
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+fn total<S: Simd>(numbers: f32x16<S>) -> f32 {
+    let (a, b) = numbers.split();
+    let (a, b) = (a + b).split();
+    let [a, b, c, d] = (a + b).to_array();
+    (a + b) + (c + d)
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
+
     use super::*;
 
     #[test]
@@ -161,14 +191,21 @@ mod tests {
         let outputs = (SCALARS + 1) * LANES;
         weights[outputs + 1] = 1.0;
         weights[outputs + LANES + 1] = 3.0;
-        let mut inputs =
-            Inputs { scalars: [0.0; SCALARS], moves: [[0.0; 3]; MOVES], turns: [[0.0; 3]; TURNS] };
+        let mut inputs = Inputs::default();
         inputs.scalars[3] = 0.5;
-        inputs.moves[1] = [10.0, 20.0, 30.0];
+        for (k, part) in [10.0, 20.0, 30.0].into_iter().enumerate() {
+            inputs.moves[k][1] = part;
+        }
         let network = Network::new(shape, &weights).unwrap();
-        assert_eq!(network.expect(&inputs).step, [40.0, 80.0, 0.0]);
+        let step = |inputs: &Inputs| {
+            let mut begun = Begun::default();
+            let level = Level::new();
+            dispatch!(level, simd => network.begin(simd, inputs, &mut begun));
+            dispatch!(level, simd => network.expect(simd, &begun, inputs)).step
+        };
+        assert_eq!(step(&inputs), [40.0, 80.0, 0.0]);
         inputs.scalars[3] = -0.5;
-        assert_eq!(network.expect(&inputs).step, [10.0, 20.0, 0.0]);
+        assert_eq!(step(&inputs), [10.0, 20.0, 0.0]);
         assert!(Network::new(Shape { first: LANES, second: LANES }, &weights).is_none());
     }
 }

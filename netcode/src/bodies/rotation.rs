@@ -1,10 +1,8 @@
 //! Turns as vectors: the axis, as long as the angle.
 
 use super::lanes::Number;
+use super::vector::Vector;
 use crate::replication::quaternion::Quaternion;
-
-/// A vector in space.
-pub type Vector = [f32; 3];
 
 /// Turn vectors are counted in this many parts of a radian: about the steps of a rotation's grid (its components grow by half
 /// the angle, in steps of root 2 in 511).
@@ -24,22 +22,21 @@ pub fn product<N: Number>(a: [N; 4], b: [N; 4]) -> [N; 4] {
 /// The turn that leads from one rotation to another.
 #[inline(always)]
 pub fn turn<N: Number>(from: [N; 4], to: [N; 4]) -> [N; 4] {
-    let none = N::all(0.0);
+    let none = from[0].same(0.0);
     product(to, [none - from[0], none - from[1], none - from[2], from[3]])
 }
 
 /// The vector of a turn, exact within a thousandth up to a right angle.
 #[inline(always)]
 pub fn to_vector<N: Number>(turn: [N; 4]) -> [N; 3] {
-    let n = N::all;
     let sine2 = turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2];
     // The series of the arc sine.
-    let series = n(1.0) + sine2 * (n(1.0 / 6.0) + sine2 * (n(0.075) + sine2 * n(0.06)));
-    let signed = (n(2.0 * TURN_STEPS) * series).signed_by(turn[3]);
+    let series = sine2 * (sine2 * (sine2 * 0.06 + 0.075) + 1.0 / 6.0) + 1.0;
+    let signed = (series * (2.0 * TURN_STEPS)).signed_by(turn[3]);
     [turn[0] * signed, turn[1] * signed, turn[2] * signed]
 }
 
-/// The turn of a vector, of length 1.
+/// The turn of a vector, of length 1 within a thousandth.
 #[inline(always)]
 pub fn of_vector(vector: Vector) -> Quaternion {
     let half = 0.5 / TURN_STEPS;
@@ -47,17 +44,14 @@ pub fn of_vector(vector: Vector) -> Quaternion {
     let angle2 = (x * x + y * y + z * z).min(2.0);
     let sine = 1.0 - angle2 * (1.0 / 6.0 - angle2 * (1.0 / 120.0));
     let cosine = 1.0 - angle2 * (0.5 - angle2 * (1.0 / 24.0 - angle2 * (1.0 / 720.0)));
-    let q = [x * sine, y * sine, z * sine, cosine];
-    let norm = (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]).sqrt();
-    let scale = 1.0 / norm;
-    [q[0] * scale, q[1] * scale, q[2] * scale, q[3] * scale]
+    [x * sine, y * sine, z * sine, cosine]
 }
 
 /// A vector after a turn.
 #[inline(always)]
-pub fn rotate(turn: Quaternion, v: Vector) -> Vector {
+pub fn rotate<N: Number>(turn: [N; 4], v: [N; 3]) -> [N; 3] {
     let [x, y, z, w] = turn;
-    let (a, b, c) = (2.0 * (y * v[2] - z * v[1]), 2.0 * (z * v[0] - x * v[2]), 2.0 * (x * v[1] - y * v[0]));
+    let (a, b, c) = ((y * v[2] - z * v[1]) * 2.0, (z * v[0] - x * v[2]) * 2.0, (x * v[1] - y * v[0]) * 2.0);
     [v[0] + w * a + (y * c - z * b), v[1] + w * b + (z * a - x * c), v[2] + w * c + (x * b - y * a)]
 }
 

@@ -3,7 +3,7 @@
 //! Only IEEE additions, multiplications, divisions and square roots, which every machine computes alike.
 
 /// The largest that a component beside the largest can be: 1 over the root of 2.
-const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
+pub(crate) const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 /// A rotation: x, y, z, w.
 pub type Quaternion = [f32; 4];
@@ -43,15 +43,16 @@ pub fn in_frame_of(q: Quaternion, left_out: usize, max: u32) -> [u32; 3] {
     grid_of(q, left_out, max).map(|part| ((part + 0.5).floor().max(0.0) as u32).min(max))
 }
 
+/// The components beside each.
+const OTHERS: [[usize; 3]; 4] = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]];
+
 /// The same between grid values, and outside the grid where the component is not the largest.
 #[inline]
 pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
     let sign = if q[left_out] < 0.0 { -1.0 } else { 1.0 };
-    let mut parts = [0.0; 3];
-    for (part, i) in parts.iter_mut().zip((0..4).filter(|i| *i != left_out)) {
-        *part = (q[i] * sign / MOST + 1.0) * 0.5 * max as f32;
-    }
-    parts
+    let [a, b, c] = OTHERS[left_out & 3];
+    let part = |i: usize| (q[i] * sign / MOST + 1.0) * 0.5 * max as f32;
+    [part(a), part(b), part(c)]
 }
 
 /// The rotation after one more turn by `ratio` times the turn from `older` to `base`: along the chord, which for what
