@@ -34,7 +34,7 @@ use crate::recording::recorder::Chunk;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
-const GATHER: Duration = Duration::from_micros(1_000);
+const GATHER: Duration = Duration::from_millis(2);
 
 /// The last gathering before a deadline ends this much ahead of it, so that the last drain is short.
 const DRAIN_AHEAD: Duration = Duration::from_micros(300);

@@ -152,6 +152,9 @@ impl Channels {
         (now, window): (Timestamp, SendWindow),
         pieces: &mut Vec<PieceRef>,
     ) {
+        if self.unreliable.is_empty() && self.is_idle() {
+            return writer.write_flag(false);
+        }
         let end = writer.bit_len() + budget - 1;
         let mut room = MESSAGES_PER_PACKET;
         let at = (now, window);

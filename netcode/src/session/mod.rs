@@ -27,6 +27,7 @@ pub mod backoff;
 mod bytes;
 pub mod challenge;
 pub mod client;
+pub mod client_table;
 pub mod config;
 pub mod crypto;
 pub mod drops;

@@ -1,9 +1,10 @@
 //! Who is in session, live or parked, and the rules by which someone gets in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::client_table::ClientTable;
 use super::config::{Duplicates, SessionConfig};
 use super::crypto::PacketKey;
 use super::drops::DropReason;
@@ -81,8 +82,9 @@ pub enum Place {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Roster {
-    sessions: BTreeMap<ClientId, Session>,
-    by_address: BTreeMap<SocketAddr, ClientId>,
+    sessions: ClientTable<Session>,
+    /// Asked for each datagram, and never looked through: the order would be a matter of chance.
+    by_address: HashMap<SocketAddr, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
     /// Live sessions of each neighbourhood.
     neighbours: BTreeMap<Neighbourhood, usize>,
@@ -115,17 +117,17 @@ impl Roster {
 
     /// A client's session.
     pub fn get(&self, client: ClientId) -> Option<&Session> {
-        self.sessions.get(&client)
+        self.sessions.get(client)
     }
 
     /// A client's session, to change it.
     pub fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
-        self.sessions.get_mut(&client)
+        self.sessions.get_mut(client)
     }
 
     /// All sessions by rising client number.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut Session)> {
-        self.sessions.iter_mut().map(|(client, session)| (*client, session))
+        self.sessions.iter_mut()
     }
 
     /// The place that an applicant may have, or why none.
@@ -160,7 +162,7 @@ impl Roster {
     }
 
     fn resumed(&self, resumed: Resumed, applicant: &Applicant) -> Result<Place, DropReason> {
-        let session = self.sessions.get(&resumed.client).filter(|session| session.user == applicant.user);
+        let session = self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
         let session = session.ok_or(DropReason::StaleTicket)?;
         let unheard = session.live.as_ref().is_some_and(|live| !live.confirmed);
         if session.epoch == resumed.epoch {
@@ -174,26 +176,25 @@ impl Roster {
 
     /// A parked session of the user is always given back; a live one only to a newer token, where the rules say so.
     fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
-        let own = || self.by_user.get(&applicant.user).into_iter().flatten().copied();
-        let session = |client: &ClientId| &self.sessions[client];
-        let take = |client: ClientId| match self.sessions[&client].room == applicant.purpose.room {
+        let clients = || self.by_user.get(&applicant.user).into_iter().flatten();
+        let own = || clients().filter_map(|client| Some((*client, self.sessions.get(*client)?)));
+        let is_here = |session: &Session| session.room == applicant.purpose.room;
+        let take = |(client, session): (ClientId, &Session)| match is_here(session) {
             true => Place::TakenOver(client),
             false => Place::Instead(client),
         };
-        let mut parked: Vec<ClientId> = own().filter(|client| session(client).live.is_none()).collect();
-        parked.sort_by_key(|client| session(client).room != applicant.purpose.room);
+        let parked = || own().filter(|(_, session)| session.live.is_none());
+        let parked = parked().find(|(_, session)| is_here(session)).or_else(|| parked().next());
         let may_have_another = own().count() < config.per_user;
-        match parked.first() {
-            Some(first) if !may_have_another || session(first).room == applicant.purpose.room => {
-                return Ok(take(*first));
-            }
+        match parked {
+            Some(first) if !may_have_another || is_here(first.1) => return Ok(take(first)),
             _ if may_have_another => return Ok(Place::New),
             _ => {}
         }
-        let oldest = own().min_by_key(|client| session(client).issued);
-        let newer = |client: &ClientId| applicant.issued > session(client).issued;
-        match oldest.filter(|client| config.duplicates == Duplicates::TakeOver && newer(client)) {
-            Some(client) => Ok(take(client)),
+        let oldest = own().min_by_key(|(_, session)| session.issued);
+        let newer = |session: &Session| applicant.issued > session.issued;
+        match oldest.filter(|(_, session)| config.duplicates == Duplicates::TakeOver && newer(session)) {
+            Some(oldest) => Ok(take(oldest)),
             None => Err(DropReason::UserPresent),
         }
     }
@@ -222,7 +223,7 @@ impl Roster {
     /// Gives a session a way to its client, in place of the one that it had.
     pub fn connect(&mut self, client: ClientId, live: Live) {
         self.disconnect(client);
-        let Some(session) = self.sessions.get_mut(&client) else { return };
+        let Some(session) = self.sessions.get_mut(client) else { return };
         self.indices[live.index as usize] = true;
         *self.neighbours.entry(live.address.ip().into()).or_default() += 1;
         self.by_address.insert(live.address, client);
@@ -231,7 +232,7 @@ impl Roster {
 
     /// Takes a session's way to its client away.
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
-        let live = self.sessions.get_mut(&client)?.live.take()?;
+        let live = self.sessions.get_mut(client)?.live.take()?;
         self.by_address.remove(&live.address);
         self.indices[live.index as usize] = false;
         let neighbourhood = Neighbourhood::from(live.address.ip());
@@ -247,7 +248,7 @@ impl Roster {
     /// Ends a session.
     pub fn remove(&mut self, client: ClientId) -> Option<Live> {
         let live = self.disconnect(client);
-        if let Some(session) = self.sessions.remove(&client)
+        if let Some(session) = self.sessions.remove(client)
             && let Some(own) = self.by_user.get_mut(&session.user)
         {
             own.retain(|other| *other != client);

@@ -103,6 +103,11 @@ impl EntityTable {
         self.rows.iter().flatten()
     }
 
+    /// The rows from a slot on, in the order of their slots.
+    pub fn rows_from(&self, slot: u16) -> impl Iterator<Item = &Row> {
+        self.rows[usize::from(slot).min(self.rows.len())..].iter().flatten()
+    }
+
     /// The rows of one kind in the order of their slots.
     pub fn of_kind(&self, kind: KindId) -> impl Iterator<Item = &Row> {
         self.rows().filter(move |row| row.kind == kind)

@@ -1,6 +1,5 @@
 //! A room: one world, its clients' commands and views. The tick, on one page, is [`Room::simulate`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
@@ -15,6 +14,7 @@ use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::sequence::Sequence;
 use truetick_netcode::session::ClientId;
+use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -45,7 +45,7 @@ pub struct Room<G: Game> {
     config: RoomConfig,
     simulation: Simulation<G>,
     timeline: Timeline,
-    clients: BTreeMap<ClientId, RoomClient<G::Command>>,
+    clients: ClientTable<RoomClient<G::Command>>,
     joins: Vec<ClientId>,
     leaves: Vec<ClientId>,
     cache: UnitCache,
@@ -69,7 +69,7 @@ impl<G: Game> Room<G> {
             config,
             simulation,
             timeline,
-            clients: BTreeMap::new(),
+            clients: ClientTable::default(),
             joins: Vec::new(),
             leaves: Vec::new(),
             cache: UnitCache::default(),
@@ -98,13 +98,13 @@ impl<G: Game> Room<G> {
         }
         input.joins.sort_unstable();
         let deadline = |tick| self.timeline.deadline(tick);
-        for (id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             let taken = client.queue.take(tick);
             client.arrived = taken.arrived;
             client.feedback = client.feedback_for(tick, deadline);
             // What was held down when the player fell silent is not held down for the whole grace.
             let idle = client.away && client.arrived.is_none();
-            input.commands.push((*id, if idle { G::Command::default() } else { taken.command }));
+            input.commands.push((id, if idle { G::Command::default() } else { taken.command }));
         }
         input
     }
@@ -112,9 +112,9 @@ impl<G: Game> Room<G> {
     /// Finds each new client's entity, and where everything is.
     fn look_around(&mut self) {
         let ring = self.simulation.ring();
-        for (id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
-            client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(*id));
+            client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(id));
             if !ring.gone().is_empty() {
                 client.view.note_gone(ring.gone(), ring.tick());
             }
@@ -139,7 +139,7 @@ impl<G: Game> Room<G> {
     }
 
     fn forget(&mut self, client: ClientId) {
-        if let Some(gone) = self.clients.remove(&client) {
+        if let Some(gone) = self.clients.remove(client) {
             self.note_gone(&gone);
         }
     }
@@ -194,18 +194,18 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn has(&self, client: ClientId) -> bool {
-        self.clients.contains_key(&client) || self.joins.contains(&client)
+        self.clients.contains(client) || self.joins.contains(&client)
     }
 
     fn suspend(&mut self, client: ClientId) {
-        if let Some(client) = self.clients.get_mut(&client) {
+        if let Some(client) = self.clients.get_mut(client) {
             client.away = true;
         }
     }
 
     fn resume(&mut self, client: ClientId, anew: bool) {
         self.metrics.resumed += 1;
-        let Some(present) = self.clients.get_mut(&client) else { return };
+        let Some(present) = self.clients.get_mut(client) else { return };
         present.away = false;
         if anew {
             let old = std::mem::replace(present, RoomClient::new());
@@ -221,7 +221,7 @@ impl<G: Game> AnyRoom for Room<G> {
     fn leave(&mut self, client: ClientId, lost: bool) {
         self.metrics.lost += u64::from(lost);
         self.joins.retain(|joining| *joining != client);
-        if self.clients.contains_key(&client) {
+        if self.clients.contains(client) {
             self.forget(client);
             self.leaves.push(client);
         }
@@ -235,7 +235,7 @@ impl<G: Game> AnyRoom for Room<G> {
     ) -> Result<(), WireError> {
         let commands = read_commands::<G::Command>(&mut reader)?;
         reader.finish()?;
-        let Some(client) = self.clients.get_mut(&client) else { return Ok(()) };
+        let Some(client) = self.clients.get_mut(client) else { return Ok(()) };
         for (tick, command) in commands {
             client.queue.push(tick, command, arrived, self.timeline.next());
         }
@@ -243,13 +243,13 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn packet_acked(&mut self, client: ClientId, sequence: Sequence) {
-        if let Some(client) = self.clients.get_mut(&client) {
+        if let Some(client) = self.clients.get_mut(client) {
             client.view.packet_acked(sequence);
         }
     }
 
     fn resync(&mut self, client: ClientId) {
-        if let Some(client) = self.clients.get_mut(&client) {
+        if let Some(client) = self.clients.get_mut(client) {
             client.view.reset();
         }
     }
@@ -276,7 +276,7 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool {
-        let Some(client) = self.clients.get_mut(&client) else { return false };
+        let Some(client) = self.clients.get_mut(client) else { return false };
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
         let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));
@@ -296,7 +296,7 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.view.is_overwhelmed())
+        self.clients.get(client).is_some_and(|client| client.view.is_overwhelmed())
     }
 
     fn write_snapshot(
@@ -306,7 +306,7 @@ impl<G: Game> AnyRoom for Room<G> {
         now: Timestamp,
         writer: &mut BitWriter,
     ) -> bool {
-        let Some(client) = self.clients.get_mut(&client) else { return false };
+        let Some(client) = self.clients.get_mut(client) else { return false };
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let since = now.since(self.timeline.deadline(ring.tick())).as_micros() / 64;
         let feedback = Feedback { processing: since.min(255) as u8, ..client.feedback };
@@ -318,7 +318,7 @@ impl<G: Game> AnyRoom for Room<G> {
         self.metrics.snapshots += 1;
         self.metrics.packets_out += packets;
         self.metrics.bytes_out += bytes;
-        if let Some(arrived) = self.clients.get(&client).and_then(|client| client.arrived) {
+        if let Some(arrived) = self.clients.get(client).and_then(|client| client.arrived) {
             self.metrics.arrival_to_sent.add(now.since(arrived));
         }
     }
@@ -331,7 +331,7 @@ impl<G: Game> AnyRoom for Room<G> {
 
     fn metrics(&self) -> RoomMetrics {
         let mut metrics = self.metrics.clone();
-        for client in self.clients.values() {
+        for (_, client) in self.clients.iter() {
             metrics.commands = metrics.commands + client.queue.counts();
             add_view(&mut metrics, client.view.stats());
         }
@@ -340,7 +340,7 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {
-        Some(self.clients.get(&client)?.queue.counts())
+        Some(self.clients.get(client)?.queue.counts())
     }
 
     fn world_hash(&self) -> u64 {
@@ -379,7 +379,7 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn view(&self, client: ClientId) -> Option<&ClientView> {
-        Some(&self.clients.get(&client)?.view)
+        Some(&self.clients.get(client)?.view)
     }
 }
 

@@ -8,7 +8,7 @@
 //! tick(now, sink)
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use truetick_netcode::bits::BitWriter;
@@ -19,6 +19,7 @@ use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
 use truetick_netcode::messages::{Body, MismatchReport, ServerMessage};
 use truetick_netcode::session::ClientId;
+use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::{DropReason, Drops};
 use truetick_netcode::session::server::{Change, SessionServer};
@@ -38,7 +39,7 @@ const EVENTS: usize = 4_096;
 pub struct Server {
     sessions: SessionServer,
     rooms: Vec<Box<dyn AnyRoom>>,
-    peers: BTreeMap<ClientId, Peer>,
+    peers: ClientTable<Peer>,
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
     drain: Option<Drain>,
@@ -52,7 +53,7 @@ impl Server {
         Self {
             sessions: SessionServer::new(config, seed, now, wall),
             rooms: Vec::new(),
-            peers: BTreeMap::new(),
+            peers: ClientTable::default(),
             events: VecDeque::new(),
             writer: BitWriter::new(),
             drain: None,
@@ -93,18 +94,18 @@ impl Server {
 
     /// Whether a client is there and takes part in its room.
     pub fn is_playing(&self, client: ClientId) -> bool {
-        self.peers.get(&client).is_some_and(|peer| peer.live && peer.is_playing())
+        self.peers.get(client).is_some_and(|peer| peer.live && peer.is_playing())
     }
 
     /// Bytes of state that a client's path carries in a tick, as far as is known.
     pub fn snapshot_budget(&self, client: ClientId) -> Option<usize> {
-        Some(self.peers.get(&client)?.congestion.as_ref()?.bytes())
+        Some(self.peers.get(client)?.congestion.as_ref()?.bytes())
     }
 
     /// The session of a client at that address.
     pub fn session(&self, address: SocketAddr) -> Option<(ClientId, &Connection)> {
         let client = self.sessions.roster().at(address)?;
-        Some((client, &self.peers.get(&client)?.connection))
+        Some((client, &self.peers.get(client)?.connection))
     }
 
     /// The next client that came or went.
@@ -132,7 +133,7 @@ impl Server {
         let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
         if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
             // The tickets that clients hold may have expired by it.
-            self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
+            self.peers.iter_mut().for_each(|(_, peer)| peer.ticket_due = now);
         }
         self.sessions.set_wall(now, wall);
     }
@@ -143,7 +144,7 @@ impl Server {
             return self.note_changes(arrived);
         };
         let Some(peer) =
-            self.peers.get_mut(&client).filter(|peer| !matches!(peer.stage, Stage::Ending { .. }))
+            self.peers.get_mut(client).filter(|peer| !matches!(peer.stage, Stage::Ending { .. }))
         else {
             return;
         };
@@ -173,7 +174,7 @@ impl Server {
     }
 
     fn explain(&mut self, client: ClientId, report: &MismatchReport) {
-        if let Some(room) = self.peers.get(&client).and_then(|peer| self.rooms.get(peer.room)) {
+        if let Some(room) = self.peers.get(client).and_then(|peer| self.rooms.get(peer.room)) {
             let divergence = room.explain(client, report);
             self.note(SessionEvent::Mismatch(client, divergence));
         }
@@ -182,7 +183,7 @@ impl Server {
     /// A client says what it is: it gets into its room, or hears why not.
     fn greet(&mut self, client: ClientId, schema: u64, now: Timestamp) {
         let greets = |peer: &&mut Peer| matches!(peer.stage, Stage::Greeting { .. });
-        let Some(peer) = self.peers.get_mut(&client).filter(greets) else { return };
+        let Some(peer) = self.peers.get_mut(client).filter(greets) else { return };
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
@@ -247,7 +248,7 @@ impl Server {
     }
 
     fn park(&mut self, client: ClientId) {
-        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let Some(peer) = self.peers.get_mut(client) else { return };
         peer.live = false;
         if peer.is_playing() {
             self.rooms[peer.room].suspend(client);
@@ -257,7 +258,7 @@ impl Server {
 
     fn resume(&mut self, client: ClientId, address: SocketAddr, anew: bool, now: Timestamp) {
         let seed = self.sessions.draw();
-        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let Some(peer) = self.peers.get_mut(client) else { return };
         peer.live = true;
         peer.ticket_due = now;
         if matches!(peer.stage, Stage::Ending { .. }) && !anew {
@@ -314,7 +315,7 @@ impl Server {
         for (client, peer) in self.peers.iter_mut() {
             if peer.is_playing() && peer.live && now >= peer.ticket_due {
                 peer.ticket_due = now + TICKET_LIFETIME / 2;
-                if let Some(ticket) = self.sessions.ticket(*client, now) {
+                if let Some(ticket) = self.sessions.ticket(client, now) {
                     peer.tell(&ServerMessage::Ticket { token: ticket.to_short_bytes() });
                 }
             }
@@ -323,29 +324,34 @@ impl Server {
             }
             self.writer.clear();
             if !peer.say_farewell(&mut self.writer, now) {
-                over.push(*client);
+                over.push(client);
             } else if !self.writer.bytes().is_empty() {
-                self.sessions.send(*client, self.writer.bytes(), now, sink);
+                self.sessions.send(client, self.writer.bytes(), now, sink);
             }
         }
         for client in over {
             self.sessions.close(client, sink);
-            self.peers.remove(&client);
+            self.peers.remove(client);
         }
         let ending = |peer: &Peer| (!peer.is_playing()).then(|| peer.must_end(now)).flatten();
-        let ending: Vec<_> = self.peers.iter().filter_map(|(id, peer)| Some((*id, ending(peer)?))).collect();
+        let ending: Vec<_> = self.peers.iter().filter_map(|(id, peer)| Some((id, ending(peer)?))).collect();
         ending.into_iter().for_each(|(client, reason)| self.begin_to_end(client, reason, now));
     }
 
     fn announce_timeline(&mut self, room: usize) {
         let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
-        let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+        let whom =
+            self.peers.iter_mut().map(|(_, peer)| peer).filter(|peer| peer.room == room && peer.is_playing());
         whom.for_each(|peer| peer.tell(&message));
     }
 
     fn send_events(&mut self, room: usize) {
         for (event, message) in self.rooms[room].take_events() {
-            let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+            let whom = self
+                .peers
+                .iter_mut()
+                .map(|(_, peer)| peer)
+                .filter(|peer| peer.room == room && peer.is_playing());
             for peer in whom.filter(|peer| event.to.is_none_or(|to| to == peer.client)) {
                 peer.send(event.channel, message.clone());
             }
@@ -359,10 +365,10 @@ impl Server {
         sink: &mut dyn DatagramSink,
     ) {
         let room = &mut self.rooms[room_index];
-        for (client, peer) in &mut self.peers {
+        for (client, peer) in self.peers.iter_mut() {
             let here = peer.room == room_index && peer.live && peer.is_playing();
             let budget = peer.snapshot_budget(now());
-            if !here || !room.plan_snapshot(*client, budget) {
+            if !here || !room.plan_snapshot(client, budget) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);
@@ -370,15 +376,15 @@ impl Server {
                 let at = now();
                 let sequence = peer.connection.begin(&mut self.writer, at, packets == 0);
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
-                more = room.write_snapshot(*client, sequence, at, &mut self.writer);
+                more = room.write_snapshot(client, sequence, at, &mut self.writer);
                 peer.connection.finish(&mut self.writer, at);
                 if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
                     capture.packet(client.0, at, self.writer.bytes());
                 }
                 packets += 1;
-                bytes += self.sessions.send(*client, self.writer.bytes(), at, sink) as u64;
+                bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
             }
-            room.snapshot_sent(*client, packets, bytes, now());
+            room.snapshot_sent(client, packets, bytes, now());
         }
     }
 
@@ -387,10 +393,10 @@ impl Server {
         let mut over = Vec::new();
         for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room) {
             peer.refill();
-            if self.rooms[room].is_overwhelmed(*client) {
+            if self.rooms[room].is_overwhelmed(client) {
                 peer.ending.get_or_insert(DisconnectReason::Overflow);
             }
-            over.extend(peer.must_end(now).map(|reason| (*client, reason)));
+            over.extend(peer.must_end(now).map(|reason| (client, reason)));
         }
         for (client, reason) in over {
             self.begin_to_end(client, reason, now);
@@ -399,14 +405,14 @@ impl Server {
 
     /// A client leaves its room at once, and is told why a few times.
     fn begin_to_end(&mut self, client: ClientId, reason: DisconnectReason, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(&client) else { return };
+        let Some(peer) = self.peers.get_mut(client) else { return };
         let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
         peer.begin_to_end(Farewell { reason, schema }, now);
         self.leave_room(client, reason);
     }
 
     fn leave_room(&mut self, client: ClientId, reason: DisconnectReason) {
-        let Some(room) = self.peers.get(&client).and_then(|peer| self.rooms.get_mut(peer.room)) else {
+        let Some(room) = self.peers.get(client).and_then(|peer| self.rooms.get_mut(peer.room)) else {
             return;
         };
         if room.has(client) {
@@ -418,7 +424,7 @@ impl Server {
     /// The session is over already.
     fn end(&mut self, client: ClientId, reason: DisconnectReason) {
         self.leave_room(client, reason);
-        self.peers.remove(&client);
+        self.peers.remove(client);
     }
 
     /// From now on nobody joins; who is here is told to leave at a random moment, as `drain` says.
@@ -437,7 +443,7 @@ impl Server {
     pub fn stop(&mut self, now: Timestamp, sink: &mut dyn DatagramSink) {
         self.sessions.drain();
         let farewell = |schema| Farewell { reason: DisconnectReason::ServerStopping, schema };
-        for (client, mut peer) in std::mem::take(&mut self.peers) {
+        for (client, peer) in std::mem::take(&mut self.peers).iter_mut() {
             let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
             for _ in 0..FAREWELLS {
                 peer.write_farewell(farewell(schema), &mut self.writer, now);

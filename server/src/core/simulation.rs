@@ -76,6 +76,9 @@ impl Keyframe {
     }
 }
 
+/// Entities whose recorded states are looked up together.
+const AHEAD: usize = 32;
+
 /// The stage before the systems: leaves and joins.
 pub const ADMIT: &str = "admit";
 
@@ -245,7 +248,10 @@ impl<G: Game> Simulation<G> {
             let is_gone = |id: &NetId| table.row(id.slot).is_none_or(|row| row.id != *id);
             gone.extend(ring.entries().map(|entry| entry.id).filter(is_gone));
             gone.drain(..).for_each(|id| ring.remove(id));
-            for Row { id, kind, owner, entity } in table.rows().copied() {
+            for (at, Row { id, kind, owner, entity }) in table.rows().copied().enumerate() {
+                if at.is_multiple_of(AHEAD) {
+                    ring.look_ahead(table.rows_from(id.slot).take(AHEAD).map(|row| row.id.slot));
+                }
                 let same_owner = ring.entry(id.slot).is_some_and(|entry| entry.owner == owner);
                 if same_owner && ring.is_known(id) && !registry.is_changed(world, entity, kind) {
                     continue;
