@@ -30,6 +30,7 @@ use crate::core::room::Room;
 use crate::core::server::Server;
 use crate::core::session_event::SessionEvent;
 use crate::files::RecordWriter;
+use crate::recording::capture::CaptureWriter;
 use crate::recording::recorder::Chunk;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
@@ -138,9 +139,8 @@ impl Host {
         };
         let recording = start(&config.record, config.record_segments)?;
         let capture = start(&config.capture, 1)?;
-        if capture.is_some() {
-            server.start_capture();
-        }
+        let schema = server.rooms().first().map(|room| room.schema_hash());
+        *server.capture_mut() = schema.filter(|_| capture.is_some()).map(CaptureWriter::begin);
         let (order, report) =
             (Arc::new(AtomicU8::new(order::RUN)), Arc::new(Mutex::new(HostReport::default())));
         let (end, ended) = mpsc::channel();

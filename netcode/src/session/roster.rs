@@ -1,6 +1,6 @@
 //! Who is in session, live or parked, and the rules by which someone gets in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -79,12 +79,22 @@ pub enum Place {
     Instead(ClientId),
 }
 
+/// An address as two numbers: it is compared several times for each datagram.
+type AddressKey = (u128, u64);
+
+fn address_key(address: SocketAddr) -> AddressKey {
+    let port = u64::from(address.port());
+    match address {
+        SocketAddr::V4(v4) => (v4.ip().to_bits().into(), port),
+        SocketAddr::V6(v6) => (v6.ip().to_bits(), 1 << 63 | u64::from(v6.scope_id()) << 16 | port),
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Roster {
     sessions: ClientTable<Session>,
-    /// Asked for each datagram, and never looked through: the order would be a matter of chance.
-    by_address: HashMap<SocketAddr, ClientId>,
+    by_address: BTreeMap<AddressKey, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
     /// Live sessions of each neighbourhood.
     neighbours: BTreeMap<Neighbourhood, usize>,
@@ -112,7 +122,7 @@ impl Roster {
 
     /// The client at an address.
     pub fn at(&self, address: SocketAddr) -> Option<ClientId> {
-        self.by_address.get(&address).copied()
+        self.by_address.get(&address_key(address)).copied()
     }
 
     /// A client's session.
@@ -226,14 +236,14 @@ impl Roster {
         let Some(session) = self.sessions.get_mut(client) else { return };
         self.indices[live.index as usize] = true;
         *self.neighbours.entry(live.address.ip().into()).or_default() += 1;
-        self.by_address.insert(live.address, client);
+        self.by_address.insert(address_key(live.address), client);
         session.live = Some(live);
     }
 
     /// Takes a session's way to its client away.
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
         let live = self.sessions.get_mut(client)?.live.take()?;
-        self.by_address.remove(&live.address);
+        self.by_address.remove(&address_key(live.address));
         self.indices[live.index as usize] = false;
         let neighbourhood = Neighbourhood::from(live.address.ip());
         if let Some(count) = self.neighbours.get_mut(&neighbourhood) {

@@ -29,11 +29,8 @@ use truetick_netcode::transport::DatagramSink;
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
 use super::peer::{Demand, Peer, Stage};
-use super::session_event::SessionEvent;
+use super::session_event::{EVENTS, SessionEvent};
 use crate::recording::capture::CaptureWriter;
-
-/// Comings and goings that wait for the host's log; the oldest makes room.
-const EVENTS: usize = 4_096;
 
 /// See the module.
 pub struct Server {
@@ -113,12 +110,8 @@ impl Server {
         self.events.pop_front()
     }
 
-    /// Captures the packets of state of the first room, whose sessions have not begun.
-    pub fn start_capture(&mut self) {
-        self.capture = self.rooms.first().map(|room| CaptureWriter::begin(room.schema_hash()));
-    }
-
-    /// The capture, to take what is to be kept; `None` to end it.
+    /// The capture of the first room's packets of state: to begin it before any session does, to take what is to be kept, to
+    /// end it.
     pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
         &mut self.capture
     }

@@ -7,6 +7,9 @@ use truetick_netcode::session::{ClientId, UserId};
 
 use crate::recording::difference::Divergence;
 
+/// Comings and goings that wait for the host's log; the oldest makes room.
+pub const EVENTS: usize = 4_096;
+
 /// What happened to a session, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
