@@ -165,8 +165,19 @@ impl StateRing {
     pub fn look_ahead(&self, slots: impl Iterator<Item = u16>) {
         let first = |slot| {
             let versions = &self.entry(slot)?.versions;
-            let newest = versions.back()?.fields.first().copied()?;
-            Some(newest ^ versions.get(1)?.tick.0)
+            let newest = versions.back()?;
+            let read = newest.fields.first()? ^ newest.hashes[Audience::Server as usize] as u32;
+            Some(read ^ versions.get(1)?.tick.0)
+        };
+        std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
+    }
+
+    /// The same for the states of these entities as of a tick and maybe another, before they are built upon.
+    pub fn look_back(&self, slots: impl Iterator<Item = u16>, (tick, older): (Tick, Option<Tick>)) {
+        let first = |slot| {
+            let entry = self.entry(slot)?;
+            let read = |tick| entry.at(tick).and_then(|version| version.fields.first().copied());
+            Some(read(tick)? ^ older.and_then(read).unwrap_or(0))
         };
         std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
     }

@@ -124,6 +124,9 @@ impl UnitCache {
 
     fn encode(&mut self, schema: &Schema, ring: &StateRing, key: &UnitKey) -> Unit {
         let start = self.bytes.len();
+        if let Some(base) = key.base {
+            ring.look_back(slots_of(usize::from(key.block), key.mask), (base.tick, base.older()));
+        }
         let tables = schema.tables(class_of_base(ring.tick(), key.base));
         let hash = match schema.coding() {
             Coding::Range => {
