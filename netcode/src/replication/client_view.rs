@@ -159,7 +159,7 @@ impl ClientView {
         self.blocks.get(block_of(slot)).is_some_and(|block| block.relevant & bit_of(slot) != 0)
     }
 
-    /// What was sent after a tick and is not acknowledged: blocks and their slots. Whole packets, the own copy left out.
+    /// What was sent after a tick and is not acknowledged, by block and slots; the own copy is left out.
     pub fn carried_since(&self, tick: Tick) -> impl Iterator<Item = (u16, u64)> {
         let sent = self.in_flight.iter().filter(move |sent| sent.tick.is_after(tick));
         sent.flat_map(|sent| sent.parts.iter().copied())
