@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
 use crate::limits::COMMANDS_PER_PACKET;
+use crate::replication::NetId;
 use crate::tick::Tick;
 
 /// A player's input for one tick.
@@ -20,6 +21,12 @@ pub trait Command: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
 
     /// Reads it and checks every range: what this lets through, the game executes.
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError>;
+
+    /// The entities that it names, if it names any. Before a room executes a command, what its client does not see becomes
+    /// `None`: whoever guesses at what is hidden learns no more than by naming what does not exist.
+    fn targets(&mut self) -> &mut [Option<NetId>] {
+        &mut []
+    }
 }
 
 /// Writes consecutive commands, oldest first, the last being for `newest`.

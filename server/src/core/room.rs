@@ -97,14 +97,20 @@ impl<G: Game> Room<G> {
             input.joins.push(client);
         }
         input.joins.sort_unstable();
-        let deadline = |tick| self.timeline.deadline(tick);
+        let (ring, deadline) = (self.simulation.ring(), |tick| self.timeline.deadline(tick));
         for (id, client) in self.clients.iter_mut() {
             let taken = client.queue.take(tick);
             client.arrived = taken.arrived;
             client.feedback = client.feedback_for(tick, deadline);
             // What was held down when the player fell silent is not held down for the whole grace.
             let idle = client.away && client.arrived.is_none();
-            input.commands.push((id, if idle { G::Command::default() } else { taken.command }));
+            let mut command = if idle { G::Command::default() } else { taken.command };
+            let sees = |id: &NetId| {
+                let lives = ring.entry(id.slot).is_some_and(|entry| entry.id == *id);
+                lives && client.view.was_relevant(id.slot)
+            };
+            command.targets().iter_mut().for_each(|target| *target = target.filter(sees));
+            input.commands.push((id, command));
         }
         input
     }
