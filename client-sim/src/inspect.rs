@@ -1,7 +1,6 @@
 //! `truetick-sim inspect`: takes a capture's packets apart and says where the bytes go.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -15,7 +14,7 @@ use truetick_server::files::read_bytes;
 use truetick_server::recording::capture::{Capture, Captured};
 use truetick_shared::arena::arena_schema;
 
-use crate::replay::show;
+use crate::replay::{Outcome, show};
 use crate::where_bytes_go::Totals;
 
 /// Options of the inspection.
@@ -38,10 +37,7 @@ pub struct InspectOptions {
     pub summary: bool,
 }
 
-/// Whether every packet could be taken apart.
-pub type Outcome = Result<bool, Box<dyn Error>>;
-
-/// Runs the command.
+/// Runs the command. False if a packet could not be taken apart.
 pub fn run(options: &InspectOptions) -> Outcome {
     let name = options.file.display();
     let bytes = read_bytes(&options.file).map_err(|error| format!("{name}: {error}"))?;

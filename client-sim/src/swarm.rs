@@ -86,10 +86,7 @@ impl Trace {
 
     fn keep(&mut self) -> io::Result<()> {
         let bytes = self.writer.as_mut().map(TraceWriter::take).unwrap_or_default();
-        match self.file.keep(Chunk { segment: 0, bytes }) {
-            true => Ok(()),
-            false => Err(io::Error::other("the first bot's trace cannot be written")),
-        }
+        keep(&mut self.file, bytes, "the first bot's trace cannot be written")
     }
 }
 
@@ -101,10 +98,14 @@ struct Capture {
 
 impl Capture {
     fn keep(&mut self) -> io::Result<()> {
-        match self.file.keep(Chunk { segment: 0, bytes: self.writer.take() }) {
-            true => Ok(()),
-            false => Err(io::Error::other("the capture cannot be written")),
-        }
+        keep(&mut self.file, self.writer.take(), "the capture cannot be written")
+    }
+}
+
+fn keep(file: &mut RecordWriter, bytes: Vec<u8>, complaint: &'static str) -> io::Result<()> {
+    match file.keep(Chunk { segment: 0, bytes }) {
+        true => Ok(()),
+        false => Err(io::Error::other(complaint)),
     }
 }
 

@@ -20,3 +20,4 @@ pub mod snapshot_buffer;
 pub mod state;
 pub mod stats;
 pub mod tick_clock;
+pub mod time_line;

@@ -28,6 +28,7 @@ use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
 use super::state::{ClientState, End};
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
+use super::time_line::{TimeLine, check_epoch};
 use crate::bits::{BitReader, BitWriter};
 use crate::connection::Connection;
 use crate::error::WireError;
@@ -59,25 +60,6 @@ pub enum ClientEvent {
 /// Events kept until they are polled; the oldest makes room.
 const EVENTS: usize = 1_024;
 
-/// A server's clock starts within some 300 years of its tick 0.
-fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
-    match epoch_us.unsigned_abs() < 1 << 53 {
-        true => Ok(epoch_us),
-        false => Err(WireError::Malformed("time line out of range")),
-    }
-}
-
-struct Timing {
-    epoch_us: i64,
-    tick_rate: u32,
-}
-
-impl Timing {
-    fn tick_at_us(&self, tick: Tick) -> i64 {
-        self.epoch_us + i64::from(tick.0) * 1_000_000 / i64::from(self.tick_rate)
-    }
-}
-
 /// See the module.
 pub struct ClientRuntime<P: Predict> {
     game: P,
@@ -91,7 +73,7 @@ pub struct ClientRuntime<P: Predict> {
     /// When to look whether something is to be sent, before the clock runs.
     look_at: Timestamp,
     buffer: SnapshotBuffer,
-    timing: Option<Timing>,
+    time_line: Option<TimeLine>,
     clock: Option<TickClock>,
     commands: CommandHistory<P::Command>,
     prediction: Prediction<P::Command>,
@@ -124,7 +106,7 @@ impl<P: Predict> ClientRuntime<P> {
             moving: None,
             look_at: now,
             buffer: SnapshotBuffer::new(),
-            timing: None,
+            time_line: None,
             clock: None,
             commands: CommandHistory::default(),
             prediction: Prediction::default(),
@@ -183,7 +165,7 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// The server's ticks per second, once it told.
     pub fn tick_rate(&self) -> Option<u32> {
-        self.timing.as_ref().map(|timing| timing.tick_rate)
+        self.time_line.as_ref().map(TimeLine::tick_rate)
     }
 
     /// Counts so far.
@@ -360,9 +342,9 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn time_line_moved(&mut self, epoch_us: i64) -> Result<(), WireError> {
-        let epoch_us = check_epoch(epoch_us)?;
-        let Some(timing) = &mut self.timing else { return Ok(()) };
-        let moved = epoch_us - std::mem::replace(&mut timing.epoch_us, epoch_us);
+        check_epoch(epoch_us)?;
+        let Some(time_line) = &mut self.time_line else { return Ok(()) };
+        let moved = time_line.move_to(epoch_us)?;
         if let Some(clock) = &mut self.clock {
             clock.time_line_moved(moved);
         }
@@ -373,12 +355,8 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn welcome(&mut self, tick_rate: u32, epoch_us: i64) -> Result<(), WireError> {
-        if !(1..=1_000).contains(&tick_rate) {
-            return Err(WireError::Malformed("tick rate out of range"));
-        }
-        let epoch_us = check_epoch(epoch_us)?;
+        self.time_line = Some(TimeLine::new(tick_rate, epoch_us)?);
         self.game.welcomed(tick_rate);
-        self.timing = Some(Timing { epoch_us, tick_rate });
         self.interpolation = Some(Interpolation::new(tick_rate));
         Ok(())
     }
@@ -448,10 +426,10 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn start_clock(&mut self, now: Timestamp) {
-        if let (None, Some(timing), Some(newest), Some(round_trip)) =
-            (&self.clock, &self.timing, self.buffer.newest(), self.keeper.round_trip())
+        if let (None, Some(time_line), Some(newest), Some(round_trip)) =
+            (&self.clock, &self.time_line, self.buffer.newest(), self.keeper.round_trip())
         {
-            self.clock = Some(TickClock::new(timing.tick_rate, newest, round_trip, now));
+            self.clock = Some(TickClock::new(time_line.tick_rate(), newest, round_trip, now));
         }
     }
 
@@ -477,8 +455,8 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
-        let Some(timing) = &self.timing else { return };
-        for latency in self.latency.shown(taken, timing.tick_at_us(taken.tick), now) {
+        let Some(time_line) = &self.time_line else { return };
+        for latency in self.latency.shown(taken, time_line.tick_at_us(taken.tick), now) {
             self.emit(ClientEvent::Latency(latency));
         }
     }

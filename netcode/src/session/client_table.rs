@@ -77,6 +77,11 @@ impl<T> ClientTable<T> {
         self.clients.iter().copied().zip(self.values.iter().map(|value| &**value))
     }
 
+    /// The entries, by rising number.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
+        self.values.iter_mut().map(|value| &mut **value)
+    }
+
     /// All, by rising number.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (ClientId, &mut T)> {
         self.clients.iter().copied().zip(self.values.iter_mut().map(|value| &mut **value))

@@ -126,7 +126,7 @@ impl Server {
         let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
         if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
             // The tickets that clients hold may have expired by it.
-            self.peers.iter_mut().for_each(|(_, peer)| peer.ticket_due = now);
+            self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
         }
         self.sessions.set_wall(now, wall);
     }
@@ -333,18 +333,13 @@ impl Server {
 
     fn announce_timeline(&mut self, room: usize) {
         let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
-        let whom =
-            self.peers.iter_mut().map(|(_, peer)| peer).filter(|peer| peer.room == room && peer.is_playing());
+        let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
         whom.for_each(|peer| peer.tell(&message));
     }
 
     fn send_events(&mut self, room: usize) {
         for (event, message) in self.rooms[room].take_events() {
-            let whom = self
-                .peers
-                .iter_mut()
-                .map(|(_, peer)| peer)
-                .filter(|peer| peer.room == room && peer.is_playing());
+            let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
             for peer in whom.filter(|peer| event.to.is_none_or(|to| to == peer.client)) {
                 peer.send(event.channel, message.clone());
             }

@@ -7,8 +7,9 @@
 use bitcode::{Decode, Encode};
 use truetick_netcode::time::Timestamp;
 
-use super::frame::{FrameError, FrameReader, FrameWriter};
+use super::frame::FrameWriter;
 use super::record::RecordError;
+use super::rows::read_rows;
 
 const CAPTURE: u8 = 24;
 const PACKETS: u8 = 25;
@@ -100,23 +101,8 @@ pub struct Capture {
 impl Capture {
     /// Reads a capture; an end that is not whole is left out.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        let mut frames = FrameReader::begin(bytes)?;
-        let content = |at, what| RecordError::Content { at, what };
-        let at = frames.position();
-        let Some((CAPTURE, payload)) = frames.next_frame()? else { return Err(content(at, "capture")) };
-        let schema = bitcode::decode(payload).map_err(|_| content(at, "capture"))?;
-        let mut packets = Vec::new();
-        loop {
-            let at = frames.position();
-            match frames.next_frame() {
-                Ok(Some((PACKETS, payload))) => {
-                    let batch: Vec<_> = bitcode::decode(payload).map_err(|_| content(at, "packets"))?;
-                    packets.extend(batch);
-                }
-                Ok(Some(_)) => return Err(content(at, "packets")),
-                Ok(None) | Err(FrameError::Torn(_)) => return Ok(Self { schema, packets }),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let (schema, batches): (_, Vec<Vec<Captured>>) =
+            read_rows(bytes, (CAPTURE, "capture"), (PACKETS, "packets"))?;
+        Ok(Self { schema, packets: batches.into_iter().flatten().collect() })
     }
 }

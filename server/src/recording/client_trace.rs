@@ -10,8 +10,9 @@ use truetick_netcode::messages::{MismatchReport, ReportedEntity};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use super::frame::{FrameError, FrameReader, FrameWriter};
+use super::frame::FrameWriter;
 use super::record::RecordError;
+use super::rows::read_rows;
 
 const CLIENT: u8 = 16;
 const HELD: u8 = 17;
@@ -85,22 +86,8 @@ pub struct ClientTrace {
 impl ClientTrace {
     /// Reads a trace; an end that is not whole is left out.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        let mut frames = FrameReader::begin(bytes)?;
-        let content = |at, what| RecordError::Content { at, what };
-        let at = frames.position();
-        let Some((CLIENT, payload)) = frames.next_frame()? else { return Err(content(at, "client")) };
-        let header: TraceHeader = bitcode::decode(payload).map_err(|_| content(at, "client"))?;
-        let mut trace = Self { client: ClientId(header.client), schema: header.schema, held: Vec::new() };
-        loop {
-            let at = frames.position();
-            match frames.next_frame() {
-                Ok(Some((HELD, payload))) => {
-                    trace.held.push(bitcode::decode(payload).map_err(|_| content(at, "client's state"))?);
-                }
-                Ok(Some(_)) => return Err(content(at, "client's state")),
-                Ok(None) | Err(FrameError::Torn(_)) => return Ok(trace),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let (header, held): (TraceHeader, _) =
+            read_rows(bytes, (CLIENT, "client"), (HELD, "client's state"))?;
+        Ok(Self { client: ClientId(header.client), schema: header.schema, held })
     }
 }

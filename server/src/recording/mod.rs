@@ -16,6 +16,7 @@ pub mod record;
 pub mod recorder;
 pub mod records;
 pub mod replay;
+pub mod rows;
 
 /// Hash of the rules of this build: sources of netcode, shared and server, locked dependencies, compiler, target.
 pub const BUILD: &str = env!("TRUETICK_BUILD");
