@@ -3,3 +3,4 @@
 //! Knows no socket, no clock and no file.
 
 pub mod arena;
+pub mod auction;

@@ -42,12 +42,14 @@ pub mod token;
 
 use std::net::IpAddr;
 
+use bitcode::{Decode, Encode};
+
 /// Number of a client in its server, never used twice by one server. It stays the same when a session is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 
 /// Who someone is, as the issuer of tokens knows them: the standard's client id. It stays the same for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct UserId(pub u64);
 
 /// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives

@@ -1,0 +1,72 @@
+//! How a lot ends.
+
+use super::{House, Output};
+use crate::auction::event::{Ending, Happening};
+use crate::auction::ledger::AccountIndex;
+use crate::auction::lot::Lot;
+use crate::auction::money::Amount;
+use crate::auction::terms::{LotId, Pricing, Sale};
+
+impl House {
+    pub(super) fn close_due(&mut self, out: &mut Output) {
+        while let Some((_, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= self.tick) {
+            let sold = self.lots.get(&id).and_then(best);
+            self.end(id, sold, out);
+        }
+    }
+
+    /// Ends a lot: pays for it if it is sold, gives back whatever else is held for it.
+    fn end(&mut self, id: LotId, sold: Option<(AccountIndex, Amount)>, out: &mut Output) {
+        for (account, held) in self.holds(id) {
+            match sold.filter(|(winner, _)| *winner == account) {
+                Some((_, price)) => self.ledger.settle(account, held, price),
+                None => self.ledger.release(account, held),
+            }
+        }
+        let ending = match sold {
+            Some((winner, price)) => Ending::Sold { winner: self.lot_mut(id).alias(winner), price },
+            None => Ending::Unsold,
+        };
+        self.finish(id, ending, out);
+    }
+
+    /// What is held for a lot, of whom.
+    pub(super) fn holds(&self, id: LotId) -> Vec<(AccountIndex, Amount)> {
+        let Some(lot) = self.lots.get(&id) else { return Vec::new() };
+        let sealed = lot.sealed.iter().map(|(account, bid)| (*account, bid.amount));
+        let leading = lot.english.leader.map(|leader| (leader.account, leader.maximum));
+        sealed.chain(leading).collect()
+    }
+
+    /// Writes down how a lot ended, and when it is to be forgotten.
+    pub(super) fn finish(&mut self, id: LotId, ending: Ending, out: &mut Output) {
+        let (tick, retention) = (self.tick, self.rules.retention);
+        let lot = self.lot_mut(id);
+        let closes = lot.closes;
+        lot.ending = Some(ending.clone());
+        lot.note([1, tick, 0, 0]);
+        let revealed = if ending == Ending::Cancelled { Vec::new() } else { lot.revealed() };
+        self.deadlines.remove(&(closes, id));
+        self.retiring.insert((tick + retention, id));
+        self.tell(id, Happening::Ended { ending, revealed }, out);
+    }
+}
+
+/// The best bid, if it is enough, and what it pays.
+fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
+    let Sale::Sealed { minimum, reserve, pricing } = &lot.terms.sale else {
+        let leader = lot.english.leader.filter(|_| lot.reserve_met())?;
+        return Some((leader.account, lot.english.price?));
+    };
+    let ranked = lot.ranked();
+    let (winner, first) = *ranked.first()?;
+    if reserve.is_some_and(|reserve| first.amount < reserve) {
+        return None;
+    }
+    let second = ranked.get(1).map_or(Amount::ZERO, |(_, bid)| bid.amount);
+    let price = match pricing {
+        Pricing::First => first.amount,
+        Pricing::Second => second.max(reserve.unwrap_or_default()).max(*minimum),
+    };
+    Some((winner, price))
+}

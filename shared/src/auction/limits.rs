@@ -1,0 +1,28 @@
+//! Every maximum of an auction house in one place: name, value, reason.
+
+/// Bytes of a lot's title.
+pub const TITLE_BYTES: usize = 80;
+
+/// Steps of a lot's increments.
+pub const INCREMENT_STEPS: usize = 32;
+
+/// Ticks for which a lot may be open: a year at 60 Hz.
+pub const LONGEST_LOT: u64 = 366 * 24 * 3_600 * 60;
+
+/// Lots that a house holds, those included whose receipts are still kept.
+pub const LOTS: usize = 65_536;
+
+/// Users of whom a house has heard.
+pub const ACCOUNTS: usize = 1 << 20;
+
+/// Receipts kept for one user. More commands are refused until some have been forgotten.
+pub const RECEIPTS_PER_USER: usize = 1 << 18;
+
+/// Bidders of one sealed lot: all of them are revealed in one message.
+pub const SEALED_BIDDERS: usize = 1_024;
+
+/// Users who may run a house.
+pub const ADMINS: usize = 64;
+
+/// Orders that one tick takes; more wait for the next. At 60 Hz half a million a second.
+pub const ORDERS_PER_TICK: usize = 8_192;

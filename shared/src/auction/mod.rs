@@ -1,0 +1,20 @@
+//! The auction house: lots, bids, money. One pure state machine, [`house::House`], steps by ticks and ordered commands.
+//!
+//! ```text
+//! order -> house (accounts, lots) -> answer, to whoever asked
+//!                                 -> event, to everyone -> public_lot (server and clients keep the same copy)
+//! ```
+
+pub mod english;
+pub mod event;
+pub mod house;
+pub mod ledger;
+pub mod limits;
+pub mod lot;
+pub mod money;
+pub mod order;
+pub mod public_lot;
+pub mod terms;
+
+#[cfg(test)]
+mod tests;

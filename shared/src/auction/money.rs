@@ -1,0 +1,50 @@
+//! Money: whole minor units of one currency, checked.
+
+use std::fmt;
+
+use bitcode::{Decode, Encode};
+
+/// An amount in minor units (cents), 0 to [`Amount::MOST`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Amount(pub u64);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// The largest amount that a command may name: sums of thousands of them are far from overflowing.
+    pub const MOST: Self = Self(1_000_000_000_000_000);
+
+    /// The sum. Amounts that got in are bounded, so a sum past 64 bits is a defect of ours.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.checked_add(other.0).expect("a sum of bounded amounts"))
+    }
+
+    /// The difference. Whoever takes away has looked before whether it is there.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0.checked_sub(other.0).expect("no more is taken than is there"))
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
+/// Code of a currency (ISO 4217), such as `EUR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Currency(pub [u8; 3]);
+
+impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(*b"EUR");
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", String::from_utf8_lossy(&self.0))
+    }
+}

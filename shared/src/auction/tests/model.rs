@@ -1,0 +1,323 @@
+//! The rules once more, slowly: nothing is kept but who offered what; leaders, prices and holds are found anew each time.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::auction::terms::{Extend, Pricing, SoftClose};
+
+#[derive(Clone, Debug)]
+pub struct ModelLot {
+    pub terms: Terms,
+    opened: u64,
+    pub closes: u64,
+    scheduled: u64,
+    /// Who offered how much, in the order of the offers; the last of each user counts.
+    offers: Vec<(u64, u64)>,
+    /// The price, as it was last found. A leader's raise leaves it, unless it reaches the reserve.
+    shown: Option<u64>,
+    /// Winner and price, or nobody.
+    pub ended: Option<Option<(u64, u64)>>,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub money: BTreeMap<u64, u64>,
+    pub denied: BTreeMap<u64, bool>,
+    pub lots: BTreeMap<u32, ModelLot>,
+    answers: BTreeMap<(u64, u64), (String, Outcome)>,
+    tick: u64,
+    stopped: u64,
+    stops_at: Option<u64>,
+}
+
+impl ModelLot {
+    /// The last offer of each, best first, the earlier first among equals.
+    fn ranked(&self) -> Vec<(u64, u64)> {
+        let mut last: Vec<(u64, u64)> = Vec::new();
+        for offer in &self.offers {
+            last.retain(|(user, _)| user != &offer.0);
+            last.push(*offer);
+        }
+        last.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
+        last
+    }
+
+    pub fn leader(&self) -> Option<(u64, u64)> {
+        self.ranked().first().copied().filter(|_| matches!(self.terms.sale, Sale::English { .. }))
+    }
+
+    pub fn price(&self) -> Option<u64> {
+        self.shown
+    }
+
+    fn found_anew(&self) -> Option<u64> {
+        let Sale::English { start, increments, reserve, .. } = &self.terms.sale else { return None };
+        let ranked = self.ranked();
+        let best = ranked.first()?.1;
+        let mut price = match ranked.get(1) {
+            None => start.0,
+            Some((_, second)) => best.min(second + increments.at(Amount(*second)).0),
+        };
+        if let Some(reserve) = reserve.filter(|reserve| best >= reserve.0) {
+            price = price.max(reserve.0);
+        }
+        Some(price)
+    }
+
+    fn least(&self) -> u64 {
+        match (&self.terms.sale, self.price()) {
+            (Sale::English { increments, .. }, Some(price)) => price + increments.at(Amount(price)).0,
+            (Sale::English { start, .. }, None) => start.0,
+            (Sale::Sealed { minimum, .. }, _) => minimum.0,
+            _ => 0,
+        }
+    }
+
+    /// What is held of whom.
+    pub fn holds(&self) -> Vec<(u64, u64)> {
+        match (&self.ended, &self.terms.sale) {
+            (Some(_), _) => vec![],
+            (None, Sale::English { .. }) => self.leader().into_iter().collect(),
+            (None, _) => self.ranked(),
+        }
+    }
+
+    fn extend(&mut self, now: u64) {
+        let Some(SoftClose { window, extension, mode, most, hard_end }) = self.terms.soft_close else {
+            return;
+        };
+        if self.closes >= now + u64::from(window) {
+            return;
+        }
+        let mut closes = match mode {
+            Extend::Add => self.closes + u64::from(extension),
+            Extend::Reset => now + u64::from(extension),
+        };
+        closes = closes.min(self.scheduled + u64::from(most));
+        if let Some(end) = hard_end {
+            closes = closes.min(self.opened + end);
+        }
+        self.closes = self.closes.max(closes);
+    }
+}
+
+impl Model {
+    fn now(&self) -> u64 {
+        self.stops_at.unwrap_or(self.tick) - self.stopped
+    }
+
+    pub fn held(&self, user: u64) -> u64 {
+        let holds = self.lots.values().flat_map(ModelLot::holds);
+        holds.filter(|(whose, _)| *whose == user).map(|(_, amount)| amount).sum()
+    }
+
+    pub fn paid(&self, user: u64) -> u64 {
+        let sold = self.lots.values().filter_map(|lot| lot.ended.flatten());
+        sold.filter(|(winner, _)| *winner == user).map(|(_, price)| price).sum()
+    }
+
+    pub fn available(&self, user: u64) -> u64 {
+        self.money.get(&user).copied().unwrap_or(0) - self.held(user) - self.paid(user)
+    }
+
+    /// When a lot closes on the line of ticks.
+    pub fn closes_at(&self, lot: u32) -> u64 {
+        self.lots[&lot].closes + self.stopped
+    }
+
+    pub fn step(&mut self, tick: u64, clock: Option<ClockOrder>) {
+        self.tick = tick;
+        match clock {
+            Some(ClockOrder::Pause) => self.stops_at = self.stops_at.or(Some(tick)),
+            Some(ClockOrder::Resume) => self.stopped += self.stops_at.take().map_or(0, |since| tick - since),
+            None => {}
+        }
+        let (now, running) = (self.now(), self.stops_at.is_none());
+        for lot in self.lots.values_mut().filter(|lot| running && lot.ended.is_none() && lot.closes <= now) {
+            lot.ended = Some(winner(lot));
+        }
+    }
+
+    pub fn take(&mut self, order: &Order) -> Answer {
+        let (key, body) = ((order.user.0, order.id.0), format!("{:?}", order.command));
+        if let Some((before, outcome)) = self.answers.get(&key) {
+            let receipt = crate::auction::order::Receipt { order: 0, tick: 0, outcome: *outcome };
+            return if *before == body { Answer::Receipt(receipt) } else { Answer::Conflict };
+        }
+        let outcome = match &order.command {
+            Command::Bid(bid) => self.bid(order.user.0, bid),
+            Command::Admin(admin) => self.administer(admin),
+        };
+        let outcome = match outcome {
+            Ok(stands) => Outcome::Accepted { stands, alias: 0 },
+            Err(reject) => Outcome::Rejected(reject),
+        };
+        self.answers.insert(key, (body, outcome));
+        Answer::Receipt(crate::auction::order::Receipt { order: 0, tick: 0, outcome })
+    }
+
+    fn administer(&mut self, admin: &Admin) -> Result<Stands, Reject> {
+        match admin {
+            Admin::Deposit { user, amount } => *self.money.entry(user.0).or_default() += amount.0,
+            Admin::Withdraw { user, amount } => {
+                if !self.money.contains_key(&user.0) {
+                    return Err(Reject::NotRegistered);
+                }
+                if self.available(user.0) < amount.0 {
+                    return Err(Reject::Funds);
+                }
+                *self.money.entry(user.0).or_default() -= amount.0;
+            }
+            Admin::Deny { user, denied } => {
+                self.denied.insert(user.0, *denied);
+            }
+            Admin::Open { lot, terms } => {
+                if self.lots.contains_key(&lot.0) {
+                    return Err(Reject::LotExists);
+                }
+                let (now, closes) = (self.now(), self.now() + terms.duration);
+                let (terms, offers) = (terms.clone(), vec![]);
+                let lot_now = ModelLot {
+                    terms,
+                    opened: now,
+                    closes,
+                    scheduled: closes,
+                    offers,
+                    shown: None,
+                    ended: None,
+                };
+                self.lots.insert(lot.0, lot_now);
+            }
+            Admin::Cancel { lot } => {
+                let lot = self.lots.get_mut(&lot.0).ok_or(Reject::UnknownLot)?;
+                if lot.ended.is_some() {
+                    return Err(Reject::Closed);
+                }
+                lot.ended = Some(None);
+            }
+            Admin::Retract { lot: id, user } => {
+                let lot = self.lots.get_mut(&id.0).ok_or(Reject::UnknownLot)?;
+                if lot.ended.is_some() {
+                    return Err(Reject::Closed);
+                }
+                if !lot.offers.iter().any(|(whose, _)| *whose == user.0) {
+                    return Err(Reject::NoBid);
+                }
+                lot.offers.retain(|(whose, _)| *whose != user.0);
+                // Whoever would lead without having the money is passed over.
+                while let Some((leader, maximum)) = self.lots[&id.0].leader() {
+                    let spendable = self.money[&leader] - self.paid(leader);
+                    if spendable + maximum >= self.held(leader) + maximum {
+                        break;
+                    }
+                    let lot = self.lots.get_mut(&id.0).unwrap();
+                    lot.offers.retain(|(whose, _)| *whose != leader);
+                }
+                let lot = self.lots.get_mut(&id.0).unwrap();
+                lot.shown = lot.found_anew();
+            }
+        }
+        Ok(Stands::Done)
+    }
+
+    fn bid(&mut self, user: u64, bid: &Bid) -> Result<Stands, Reject> {
+        if let Action::UpTo(Amount(0)) | Action::Take(Amount(0)) = bid.action {
+            return Err(Reject::NotPositive);
+        }
+        let now = self.now();
+        let available = if self.money.contains_key(&user) { Some(self.available(user)) } else { None };
+        let lot = self.lots.get_mut(&bid.lot.0).ok_or(Reject::UnknownLot)?;
+        if lot.ended.is_some() {
+            return Err(Reject::Closed);
+        }
+        let available = available.ok_or(Reject::NotRegistered)?;
+        if self.denied.get(&user) == Some(&true) {
+            return Err(Reject::Denied);
+        }
+        if lot.terms.seller.0 == user {
+            return Err(Reject::Seller);
+        }
+        let own = lot.ranked().iter().find(|(whose, _)| *whose == user).map_or(0, |(_, amount)| *amount);
+        match (lot.terms.sale.clone(), bid.action) {
+            (Sale::English { reserve, .. }, Action::UpTo(Amount(maximum))) => {
+                let leads = lot.leader().is_some_and(|(leader, _)| leader == user);
+                if leads && maximum <= own {
+                    return Err(Reject::NotRaised(Amount(own)));
+                }
+                if !leads && maximum < lot.least() {
+                    return Err(Reject::BelowMinimum(Amount(lot.least())));
+                }
+                if available + if leads { own } else { 0 } < maximum {
+                    return Err(Reject::Funds);
+                }
+                let before = (lot.price(), lot.leader().map(|leader| leader.0));
+                lot.offers.push((user, maximum));
+                lot.shown = match (leads, reserve.filter(|reserve| maximum >= reserve.0)) {
+                    (false, _) => lot.found_anew().max(lot.shown),
+                    (true, Some(reserve)) => lot.shown.max(Some(reserve.0)),
+                    (true, None) => lot.shown,
+                };
+                let after = (lot.price(), lot.leader().map(|leader| leader.0));
+                if before != after || !leads {
+                    lot.extend(now);
+                }
+                Ok(if after.1 == Some(user) { Stands::Leads } else { Stands::Outbid })
+            }
+            (Sale::English { buy_now, .. }, Action::BuyNow) => {
+                match buy_now.filter(|_| lot.offers.is_empty()) {
+                    None => Err(Reject::NoBuyNow),
+                    Some(price) if price.0 > available => Err(Reject::Funds),
+                    Some(price) => {
+                        lot.ended = Some(Some((user, price.0)));
+                        Ok(Stands::Won)
+                    }
+                }
+            }
+            (Sale::Dutch { start, floor, step, every }, Action::Take(Amount(limit))) => {
+                let mut price = start.0;
+                (0..(now - lot.opened) / u64::from(every)).for_each(|_| price = price.saturating_sub(step.0));
+                let price = price.max(floor.0);
+                if price > limit {
+                    return Err(Reject::AboveLimit(Amount(price)));
+                }
+                if price > available {
+                    return Err(Reject::Funds);
+                }
+                lot.ended = Some(Some((user, price)));
+                Ok(Stands::Won)
+            }
+            (Sale::Sealed { .. }, Action::UpTo(Amount(amount))) => {
+                if amount < lot.least() {
+                    return Err(Reject::BelowMinimum(Amount(lot.least())));
+                }
+                if amount <= own {
+                    return Err(Reject::NotRaised(Amount(own)));
+                }
+                if available + own < amount {
+                    return Err(Reject::Funds);
+                }
+                lot.offers.push((user, amount));
+                Ok(Stands::Sealed)
+            }
+            _ => Err(Reject::WrongSale),
+        }
+    }
+}
+
+fn winner(lot: &ModelLot) -> Option<(u64, u64)> {
+    let ranked = lot.ranked();
+    match &lot.terms.sale {
+        Sale::English { reserve, .. } => {
+            let price = lot.price()?;
+            reserve.is_none_or(|reserve| price >= reserve.0).then_some((lot.leader()?.0, price))
+        }
+        Sale::Sealed { minimum, reserve, pricing } => {
+            let (user, best) = *ranked.first()?;
+            let least = reserve.map_or(0, |reserve| reserve.0).max(minimum.0);
+            let second = ranked.get(1).map_or(0, |(_, amount)| *amount);
+            let price = if *pricing == Pricing::First { best } else { second.max(least) };
+            (best >= reserve.map_or(0, |reserve| reserve.0)).then_some((user, price))
+        }
+        Sale::Dutch { .. } => None,
+    }
+}
