@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::simulation::{Simulation, TickInput};
-use truetick_server::recording::frame::FrameError;
+use truetick_server::frame::FrameError;
 use truetick_server::recording::record::{RecordError, join};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::records::End;

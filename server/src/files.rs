@@ -1,5 +1,7 @@
 //! The one module that reads and writes files.
 
+pub mod folder;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use crate::recording::frame::MAGIC;
+use crate::frame::MAGIC;
 use crate::recording::recorder::Chunk;
 
 /// Reads a text file whole.

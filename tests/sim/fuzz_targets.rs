@@ -36,9 +36,9 @@ use truetick_server::core::game::Game;
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_server::core::simulation::{Keyframe, Simulation};
+use truetick_server::frame::FrameWriter;
 use truetick_server::recording::capture::Capture;
 use truetick_server::recording::client_trace::ClientTrace;
-use truetick_server::recording::frame::FrameWriter;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{read_stages, replay};
@@ -161,7 +161,7 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
         }
         recorder.finish();
         let bytes: Vec<u8> = std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect();
-        let mut frames = truetick_server::recording::frame::FrameReader::begin(&bytes).unwrap();
+        let mut frames = truetick_server::frame::FrameReader::begin(&bytes).unwrap();
         std::iter::from_fn(|| frames.next_frame().unwrap())
             .map(|(kind, payload)| (kind, payload.to_vec()))
             .collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::any_room::AnyRoom;
-use truetick_server::recording::frame::{FrameError, FrameReader, MAGIC};
+use truetick_server::frame::{FrameError, FrameReader, MAGIC};
 use truetick_server::recording::recorder::RecorderConfig;
 use truetick_server::recording::replay::replay;
 

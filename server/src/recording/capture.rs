@@ -7,9 +7,9 @@
 use bitcode::{Decode, Encode};
 use truetick_netcode::time::Timestamp;
 
-use super::frame::FrameWriter;
 use super::record::RecordError;
 use super::rows::read_rows;
+use crate::frame::FrameWriter;
 
 const CAPTURE: u8 = 24;
 const PACKETS: u8 = 25;

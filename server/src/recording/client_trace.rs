@@ -10,9 +10,9 @@ use truetick_netcode::messages::{MismatchReport, ReportedEntity};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use super::frame::FrameWriter;
 use super::record::RecordError;
 use super::rows::read_rows;
+use crate::frame::FrameWriter;
 
 const CLIENT: u8 = 16;
 const HELD: u8 = 17;

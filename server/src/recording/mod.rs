@@ -11,7 +11,6 @@ pub mod capture;
 pub mod client_trace;
 pub mod compare;
 pub mod difference;
-pub mod frame;
 pub mod record;
 pub mod recorder;
 pub mod records;

@@ -21,8 +21,8 @@ use truetick_netcode::schema::{KindId, Schema};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use super::frame::{FrameError, FrameReader};
 use crate::core::simulation::{Keyframe, TickInput};
+use crate::frame::{FrameError, FrameReader};
 
 /// Kind of a frame that holds a [`Header`].
 pub const HEADER: u8 = 1;

@@ -8,12 +8,12 @@ use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use super::frame::FrameWriter;
 use super::record::{
     Changed, ChangedEntity, END, HEADER, Header, KEYFRAME, Last, TICK, write_input, write_outcome,
 };
 use crate::core::game::Game;
 use crate::core::simulation::{Simulation, TickInput};
+use crate::frame::FrameWriter;
 
 /// Ticks between two keyframes: a replay that starts anywhere runs at most so many first.
 pub const KEYFRAME_TICKS: u32 = 600;

@@ -5,9 +5,9 @@ use std::fmt;
 use truetick_netcode::command::Command;
 use truetick_netcode::schema::Schema;
 
-use super::frame::FrameError;
 use super::record::{Record, RecordError, Segment};
 use super::replay::ReplayError;
+use crate::frame::FrameError;
 
 /// How a recording ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use truetick_netcode::tick::Tick;
 
 use super::compare::differing;
 use super::difference::{Divergence, Entities};
-use super::frame::{FrameReader, FrameWriter};
 use super::record::{HEADER, Header, Record, RecordError, Segment, TickRecord};
 use super::records::{End, Records};
 use crate::core::game::Game;
 use crate::core::simulation::{Keyframe, Simulation, TickInput};
+use crate::frame::{FrameReader, FrameWriter};
 
 /// Why a recording cannot be run again.
 #[derive(Debug, Error)]

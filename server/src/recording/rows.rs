@@ -2,8 +2,8 @@
 
 use bitcode::DecodeOwned;
 
-use super::frame::{FrameError, FrameReader};
 use super::record::RecordError;
+use crate::frame::{FrameError, FrameReader};
 
 /// The kind of a frame, and what it holds, in words.
 pub type Kind = (u8, &'static str);

@@ -16,8 +16,11 @@ pub const MAGIC: [u8; 8] = *b"TTFRAME\x02";
 /// Largest payload in bytes: a keyframe of a full room has about two million.
 pub const FRAME_BYTES: usize = 4 << 20;
 
-const HEAD: usize = 7;
-const CHAIN: usize = 8;
+/// Bytes before a frame's payload.
+pub const HEAD: usize = 7;
+
+/// Bytes after it.
+pub const CHAIN: usize = 8;
 
 /// What is wrong with a file of frames, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -58,6 +61,16 @@ impl FrameWriter {
         Self::default()
     }
 
+    /// Goes on after a frame that ended in this chain.
+    pub fn after(chain: u64) -> Self {
+        Self { chain }
+    }
+
+    /// The chain so far: the last eight bytes written.
+    pub fn chain(&self) -> u64 {
+        self.chain
+    }
+
     /// Appends a frame of at most [`FRAME_BYTES`].
     pub fn append(&mut self, kind: u8, payload: &[u8], out: &mut Vec<u8>) {
         assert!(payload.len() <= FRAME_BYTES, "a frame of {} bytes", payload.len());
@@ -87,6 +100,16 @@ impl<'a> FrameReader<'a> {
             true => Ok(Self { bytes, at: MAGIC.len(), chain: 0 }),
             false => Err(FrameError::NoMagic),
         }
+    }
+
+    /// Goes on at a byte in the middle, after a frame that ended in this chain.
+    pub fn at(bytes: &'a [u8], at: usize, chain: u64) -> Self {
+        Self { bytes, at: at.min(bytes.len()), chain }
+    }
+
+    /// The chain so far.
+    pub fn chain(&self) -> u64 {
+        self.chain
     }
 
     /// Where the next frame begins.
@@ -122,6 +145,18 @@ impl<'a> FrameReader<'a> {
         self.at = start + whole;
         Ok(Some((head[4], payload)))
     }
+}
+
+/// The whole frames that begin anywhere from a byte on, taking the eight bytes before each for its chain: what stands behind
+/// damage.
+pub fn whole_frames(bytes: &[u8], from: usize) -> impl Iterator<Item = (u8, &[u8])> {
+    (from.max(CHAIN)..bytes.len()).filter_map(|at| {
+        let before = bytes[at - CHAIN..].first_chunk().map(|chain| u64::from_le_bytes(*chain))?;
+        let head = bytes[at..].first_chunk::<HEAD>()?;
+        // Where all is zero there is nothing, and most of it is.
+        (head[5..] == head_check(before, &head[..5])).then_some(())?;
+        FrameReader::at(bytes, at, before).next_frame().ok().flatten()
+    })
 }
 
 #[cfg(test)]

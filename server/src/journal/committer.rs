@@ -1,0 +1,169 @@
+//! Commits on a thread of its own, so that whoever makes entries never waits for a disk: what comes while a commit is under way
+//! goes into the next one together. A second thread does the chores.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::error::JournalError;
+use super::writer::{Chore, Journal};
+use super::{Commits, Replica};
+
+/// Entries that wait for a commit: at one a tick, a quarter of a minute.
+const WAITING: usize = 1_024;
+
+/// Entries of one commit.
+const TOGETHER: usize = 256;
+
+/// A chore that failed, because the disk is full say, is tried again after this long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct State {
+    durable: AtomicU64,
+    failure: OnceLock<String>,
+}
+
+/// See the module. When it is dropped, what was taken is still committed.
+pub struct Committer<E> {
+    entries: Option<SyncSender<E>>,
+    state: Arc<State>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// How entries become bytes, and the state of before the first.
+pub struct Kind<E> {
+    /// An entry's bytes.
+    pub encode: fn(&E) -> Vec<u8>,
+    /// For snapshots.
+    pub fresh: fn() -> Box<dyn Replica>,
+}
+
+impl<E: Send + 'static> Committer<E> {
+    /// Goes on with a journal. `disk` is the same as the journal's, for chores.
+    pub fn start<D: Disk + 'static>(journal: Journal<D>, disk: D, kind: Kind<E>) -> io::Result<Self> {
+        let (entries, take) = sync_channel(WAITING);
+        let state = Arc::new(State::default());
+        state.durable.store(journal.durable(), Ordering::Release);
+        let (chores, todo) = channel();
+        let (tell, prepared) = channel();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(format!("truetick-{name}")).spawn(run)
+        };
+        let mut commits = Commit { journal, state: state.clone(), chores, prepared, encode: kind.encode };
+        let threads = vec![
+            spawn("commit", Box::new(move || commits.run(&take)))?,
+            spawn("chores", Box::new(move || do_chores(&todo, &tell, disk, kind.fresh)))?,
+        ];
+        Ok(Self { entries: Some(entries), state, threads })
+    }
+}
+
+impl<E: Send> Commits<E> for Committer<E> {
+    fn submit(&mut self, entry: E) -> bool {
+        self.failure().is_none()
+            && self.entries.as_ref().is_some_and(|entries| entries.try_send(entry).is_ok())
+    }
+
+    fn durable(&self) -> u64 {
+        self.state.durable.load(Ordering::Acquire)
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.state.failure.get().map(String::as_str)
+    }
+}
+
+impl<E> Drop for Committer<E> {
+    fn drop(&mut self) {
+        self.entries = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so; there is nobody to tell it to.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Commit<D, E> {
+    journal: Journal<D>,
+    state: Arc<State>,
+    chores: Sender<Chore>,
+    prepared: Receiver<u64>,
+    encode: fn(&E) -> Vec<u8>,
+}
+
+impl<D: Disk, E> Commit<D, E> {
+    fn run(&mut self, take: &Receiver<E>) {
+        self.hand_out_chores();
+        while let Ok(first) = take.recv() {
+            let entries: Vec<Vec<u8>> = std::iter::once(first)
+                .chain(take.try_iter().take(TOGETHER - 1))
+                .map(|entry| (self.encode)(&entry))
+                .collect();
+            self.note_prepared();
+            if let Err(error) = self.journal.commit(entries.iter().map(Vec::as_slice)) {
+                tracing::error!(%error, "the journal has failed; nothing more is accepted");
+                let _ = self.state.failure.set(error.to_string());
+                return;
+            }
+            self.state.durable.store(self.journal.durable(), Ordering::Release);
+            self.hand_out_chores();
+        }
+    }
+
+    fn note_prepared(&mut self) {
+        while let Ok(segment) = self.prepared.try_recv() {
+            if segment == self.journal.end().0 + 1 {
+                self.journal.next_is_ready();
+            }
+        }
+    }
+
+    fn hand_out_chores(&mut self) {
+        for chore in self.journal.take_chores() {
+            // Without the other thread segments are made when they are needed, and snapshots are not.
+            let _ = self.chores.send(chore);
+        }
+    }
+}
+
+fn do_chores<D: Disk>(
+    todo: &Receiver<Chore>,
+    prepared: &Sender<u64>,
+    mut disk: D,
+    fresh: fn() -> Box<dyn Replica>,
+) {
+    let (mut queue, mut pause) = (VecDeque::new(), Duration::ZERO);
+    loop {
+        let next = match queue.is_empty() {
+            true => todo.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => todo.recv_timeout(pause),
+        };
+        match next {
+            Ok(chore) => queue.push_back(chore),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let Some(chore) = queue.pop_front() else { continue };
+        pause = Duration::ZERO;
+        match (chore.perform(&mut disk, &mut *fresh()), chore) {
+            (Ok(()), Chore::Prepare { segment, .. }) => {
+                // If nobody listens any more, the journal has ended.
+                let _ = prepared.send(segment);
+            }
+            (Ok(()), Chore::Compact { .. }) => {}
+            (Err(JournalError::Disk { error, .. }), _) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            (Err(error @ JournalError::Disk { .. }), _) => {
+                tracing::warn!(%error, "a chore of the journal failed; it is tried again");
+                queue.push_front(chore);
+                pause = PAUSE;
+            }
+            (Err(error), _) => tracing::error!(%error, "a chore of the journal is given up"),
+        }
+    }
+}

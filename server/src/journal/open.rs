@@ -1,0 +1,137 @@
+//! Finds out where a journal stands; makes it ready to go on.
+
+use super::disk::Disk;
+use super::error::{JournalError, What};
+use super::segment::{self, End, FRAMES, Mark};
+use super::snapshot::{self, Snapshot};
+use super::writer::Journal;
+use super::{Entries, JournalConfig, Place, Replica};
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Which journal.
+    pub journal: u64,
+    /// The segment that is being written.
+    pub segment: u64,
+    /// The byte at which its next frame goes.
+    pub end: usize,
+    /// Up to where it is marked as durable.
+    pub durable: usize,
+    /// Marks written to it.
+    pub marks: u64,
+    /// After which entry.
+    pub place: Place,
+    /// Whether something stands at its end that never counted.
+    pub torn: bool,
+    /// Whether the next segment lies ready.
+    pub next_is_ready: bool,
+    /// Its bytes from `durable` on.
+    rest: Vec<u8>,
+}
+
+/// Reads a whole journal and changes nothing. `None` where there is none.
+pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
+    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
+    numbers.sort_unstable();
+    let snapshot = snapshot::newest(disk, &names, u64::MAX)?;
+    if numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
+        return Ok(None);
+    }
+    let mut place = Place::default();
+    if let Some(Snapshot { place: at, state, .. }) = &snapshot {
+        place = *at;
+        replica.restore(state).map_err(|why| JournalError::Replay { sequence: at.sequence, why })?;
+    }
+    let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
+    if snapshot.is_none() && numbers.first().is_none_or(|number| *number > 1) {
+        return Err(JournalError::NoSnapshot(segment::name(numbers.first().copied().unwrap_or(1))));
+    }
+    let load = |number: u64| {
+        let name = segment::name(number);
+        if !numbers.contains(&number) {
+            return Err(JournalError::Segment { name, what: What::Missing });
+        }
+        disk.read(&name).map_err(JournalError::disk("read", &name))
+    };
+    let head = load(first)?;
+    let journal = match snapshot {
+        Some(snapshot) => snapshot.journal,
+        None => segment::journal_of(&head, first)
+            .ok_or(JournalError::Segment { name: segment::name(first), what: What::Header })?,
+    };
+    let (mut number, mut bytes) = (first, head);
+    loop {
+        let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
+        let End::Open { at, torn } = found.end else {
+            number += 1;
+            bytes = load(number)?;
+            continue;
+        };
+        let next_is_ready = is_blank_after(number, &numbers, journal, load)?;
+        let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
+        let rest = bytes.split_off(durable.min(bytes.len()));
+        let tail =
+            Tail { journal, segment: number, end: at, durable, marks, place, torn, next_is_ready, rest };
+        return Ok(Some(tail));
+    }
+}
+
+/// Whether the segment after the last one lies ready. If it has entries, or others follow, the last one is not whole.
+fn is_blank_after(
+    last: u64,
+    numbers: &[u64],
+    journal: u64,
+    load: impl Fn(u64) -> Result<Vec<u8>, JournalError>,
+) -> Result<bool, JournalError> {
+    let unsealed = || JournalError::Segment { name: segment::name(last), what: What::Unsealed };
+    if numbers.iter().any(|number| *number > last + 1) {
+        return Err(unsealed());
+    }
+    if !numbers.contains(&(last + 1)) {
+        return Ok(false);
+    }
+    let bytes = load(last + 1)?;
+    let of = (journal, last + 1);
+    let has_frames = bytes.get(FRAMES..).is_some_and(|frames| frames.iter().any(|byte| *byte != 0));
+    match Mark::newest(&bytes, of).is_some_and(|mark| mark.count > 0) || has_frames {
+        true => Err(unsealed()),
+        false => Ok(segment::journal_of(&bytes, last + 1) == Some(journal)),
+    }
+}
+
+/// Opens a journal, or begins one under the number `journal`. `replica` is brought to where it stands.
+pub fn open<D: Disk>(
+    mut disk: D,
+    config: JournalConfig,
+    journal: u64,
+    replica: &mut dyn Replica,
+) -> Result<Journal<D>, JournalError> {
+    let Some(tail) = read(&disk, replica)? else {
+        let (name, place) = (segment::name(1), Place::default());
+        let header = segment::header(journal, 1);
+        disk.create(&name, &header, config.segment_bytes).map_err(JournalError::disk("create", &name))?;
+        return Ok(Journal::at(disk, config, journal, (1, Mark::none(&place)), place));
+    };
+    let name = segment::name(tail.segment);
+    if tail.torn {
+        let (byte, entry) = (tail.end, tail.place.sequence);
+        tracing::warn!(name, byte, entry, "the journal's end is torn; cut after its last whole entry");
+    }
+    // Whole frames past the mark are written once more; what follows them becomes zeros.
+    let length = config.segment_bytes.max(tail.durable + tail.rest.len());
+    let mut rest = tail.rest;
+    rest.truncate(tail.end - tail.durable);
+    rest.resize(length - tail.durable, 0);
+    disk.write(&name, tail.durable, &rest).map_err(JournalError::disk("write", &name))?;
+    disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+    let mark =
+        Mark { count: tail.marks, sequence: tail.place.sequence, end: tail.end, chain: tail.place.chain };
+    let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
+    opened.mark()?;
+    if tail.next_is_ready {
+        opened.next_is_ready();
+    }
+    Ok(opened)
+}

@@ -1,0 +1,133 @@
+//! Snapshots: the state after a whole segment, so that what came before need not be replayed, nor kept.
+//!
+//! ```text
+//! magic (crate::frame), frame: journal, segment, sequence, chain, parts; frames: the state in parts
+//! ```
+//! A snapshot is made from files alone: the one before it and the segments since. Who writes the journal is not asked.
+
+use bitcode::{Decode, Encode};
+
+use super::disk::Disk;
+use super::error::JournalError;
+use super::segment::{self, End};
+use super::{Entries, Place, Replica};
+use crate::frame::{FRAME_BYTES, FrameReader, FrameWriter};
+
+const HEAD: u8 = 1;
+const PART: u8 = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Head {
+    journal: u64,
+    segment: u64,
+    sequence: u64,
+    chain: u64,
+    parts: u32,
+}
+
+/// The state after a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Which journal.
+    pub journal: u64,
+    /// After which segment.
+    pub segment: u64,
+    /// Where that ended.
+    pub place: Place,
+    /// The state.
+    pub state: Vec<u8>,
+}
+
+/// Name of a snapshot's file.
+pub fn name(segment: u64) -> String {
+    format!("snapshot-{segment:08}.snap")
+}
+
+/// The number of a snapshot's file.
+pub fn number(name: &str) -> Option<u64> {
+    name.strip_prefix("snapshot-")?.strip_suffix(".snap")?.parse().ok()
+}
+
+impl Snapshot {
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let parts: Vec<_> = self.state.chunks(FRAME_BYTES).collect();
+        let Place { sequence, chain } = self.place;
+        let (journal, segment) = (self.journal, self.segment);
+        let head = Head { journal, segment, sequence, chain, parts: parts.len() as u32 };
+        let mut out = Vec::new();
+        let mut frames = FrameWriter::begin(&mut out);
+        frames.append(HEAD, &bitcode::encode(&head), &mut out);
+        parts.iter().for_each(|part| frames.append(PART, part, &mut out));
+        out
+    }
+
+    /// Reads it; `None` unless every byte is as it was written.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut frames = FrameReader::begin(bytes).ok()?;
+        let (HEAD, head) = frames.next_frame().ok()?? else { return None };
+        let head: Head = bitcode::decode(head).ok()?;
+        let mut state = Vec::new();
+        for _ in 0..head.parts {
+            let (PART, part) = frames.next_frame().ok()?? else { return None };
+            state.extend_from_slice(part);
+        }
+        let place = Place { sequence: head.sequence, chain: head.chain };
+        let whole = frames.next_frame() == Ok(None);
+        whole.then_some(Self { journal: head.journal, segment: head.segment, place, state })
+    }
+}
+
+/// The newest whole snapshot after a segment up to `most`.
+pub fn newest(disk: &dyn Disk, names: &[String], most: u64) -> Result<Option<Snapshot>, JournalError> {
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number(name)).filter(|n| *n <= most).collect();
+    numbers.sort_unstable();
+    for number in numbers.into_iter().rev() {
+        let name = name(number);
+        let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
+        match Snapshot::read(&bytes).filter(|snapshot| snapshot.segment == number) {
+            Some(snapshot) => return Ok(Some(snapshot)),
+            None => tracing::warn!(name, "the snapshot is damaged; an older one is used"),
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the snapshot after a sealed segment, and removes what it and the one before make needless: of the segments before
+/// it, `keep` stay.
+pub fn compact(
+    disk: &mut dyn Disk,
+    (journal, through): (u64, u64),
+    keep: u64,
+    replica: &mut dyn Replica,
+) -> Result<(), JournalError> {
+    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let before = newest(disk, &names, through)?.filter(|snapshot| snapshot.journal == journal);
+    let mut place = before.as_ref().map_or(Place::default(), |before| before.place);
+    if let Some(before) = &before {
+        let why = replica.restore(&before.state);
+        why.map_err(|why| JournalError::Replay { sequence: before.place.sequence, why })?;
+    }
+    let first = before.map_or(1, |before| before.segment + 1);
+    for number in first..=through {
+        let name = segment::name(number);
+        let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
+        let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
+        if found.end != End::Sealed {
+            return Ok(());
+        }
+    }
+    if first <= through {
+        let snapshot = Snapshot { journal, segment: through, place, state: replica.snapshot() };
+        let (name, bytes) = (name(through), snapshot.bytes());
+        disk.create(&name, &bytes, bytes.len()).map_err(JournalError::disk("create", &name))?;
+    }
+    for old in &names {
+        let needless = segment::number(old).is_some_and(|number| number + 1 + keep < through)
+            || number(old).is_some_and(|number| number + 1 < through);
+        if needless {
+            disk.remove(old).map_err(JournalError::disk("remove", old))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Appends entries and makes them durable.
+
+use std::io::ErrorKind;
+
+use super::disk::Disk;
+use super::error::JournalError;
+use super::segment::{self, ENTRY, ENVELOPE, FRAME_OVERHEAD, FRAMES, MARKS, Mark, SEALED};
+use super::{JournalConfig, Place, Replica, snapshot};
+use crate::frame::{CHAIN, FrameWriter, HEAD};
+
+/// Bytes of the frame that ends a segment.
+const SEAL: usize = HEAD + CHAIN;
+
+/// What is to be done beside committing, at leisure and by anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Makes the next segment.
+    Prepare {
+        /// Which journal.
+        journal: u64,
+        /// Which segment.
+        segment: u64,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// Makes the snapshot after a segment.
+    Compact {
+        /// Which journal.
+        journal: u64,
+        /// Which segment.
+        segment: u64,
+        /// Segments that stay.
+        keep: u64,
+    },
+}
+
+impl Chore {
+    /// Does it. `replica` is a state of before the first entry.
+    pub fn perform(self, disk: &mut dyn Disk, replica: &mut dyn Replica) -> Result<(), JournalError> {
+        match self {
+            Self::Prepare { journal, segment, bytes } => {
+                let (name, header) = (segment::name(segment), segment::header(journal, segment));
+                disk.create(&name, &header, bytes).map_err(JournalError::disk("create", &name))
+            }
+            Self::Compact { journal, segment, keep } => {
+                snapshot::compact(disk, (journal, segment), keep, replica)
+            }
+        }
+    }
+}
+
+/// A journal that is being written.
+pub struct Journal<D> {
+    disk: D,
+    config: JournalConfig,
+    journal: u64,
+    segment: u64,
+    mark: Mark,
+    /// After the last entry that was appended.
+    place: Place,
+    next_is_ready: bool,
+    chores: Vec<Chore>,
+    buffer: Vec<u8>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// A journal whose segment's frames up to the mark are durable.
+    pub(super) fn at(
+        disk: D,
+        config: JournalConfig,
+        journal: u64,
+        (segment, mark): (u64, Mark),
+        place: Place,
+    ) -> Self {
+        let (next_is_ready, buffer) = (false, Vec::new());
+        let prepare = Chore::Prepare { journal, segment: segment + 1, bytes: config.segment_bytes };
+        let chores = match segment {
+            1 => vec![prepare],
+            _ => vec![prepare, Chore::Compact { journal, segment: segment - 1, keep: config.keep }],
+        };
+        Self { disk, config, journal, segment, mark, place, next_is_ready, chores, buffer }
+    }
+
+    /// The last durable entry.
+    pub fn durable(&self) -> u64 {
+        self.mark.sequence
+    }
+
+    /// The segment that is being written, and the byte up to which it is durable.
+    pub fn end(&self) -> (u64, usize) {
+        (self.segment, self.mark.end)
+    }
+
+    /// The disk.
+    pub fn disk(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    /// What is to be done at leisure.
+    pub fn take_chores(&mut self) -> Vec<Chore> {
+        std::mem::take(&mut self.chores)
+    }
+
+    /// The next segment was made.
+    pub fn next_is_ready(&mut self) {
+        self.next_is_ready = true;
+        self.chores.retain(|chore| !matches!(chore, Chore::Prepare { .. }));
+    }
+
+    /// Appends entries and makes them durable. After an error nothing more may be committed.
+    pub fn commit<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<(), JournalError> {
+        let mut payload = Vec::new();
+        for entry in entries {
+            let bytes = entry.len() + FRAME_OVERHEAD + SEAL;
+            if FRAMES + bytes > self.config.segment_bytes {
+                return Err(JournalError::TooLong(entry.len()));
+            }
+            if self.mark.end + self.buffer.len() + bytes > self.config.segment_bytes {
+                self.append(SEALED, &[]);
+                self.flush()?;
+                self.next_segment()?;
+            }
+            self.place.sequence += 1;
+            payload.clear();
+            payload.extend_from_slice(&self.mark.sequence.to_le_bytes());
+            payload.extend_from_slice(&self.place.sequence.to_le_bytes());
+            debug_assert_eq!(payload.len(), ENVELOPE);
+            payload.extend_from_slice(entry);
+            self.append(ENTRY, &payload);
+        }
+        self.flush()
+    }
+
+    fn append(&mut self, kind: u8, payload: &[u8]) {
+        let mut frames = FrameWriter::after(self.place.chain);
+        frames.append(kind, payload, &mut self.buffer);
+        self.place.chain = frames.chain();
+    }
+
+    fn flush(&mut self) -> Result<(), JournalError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let name = segment::name(self.segment);
+        let written = self.disk.write(&name, self.mark.end, &self.buffer);
+        written.map_err(JournalError::disk("write", &name))?;
+        self.disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+        self.mark.end += self.buffer.len();
+        self.mark.sequence = self.place.sequence;
+        self.mark.chain = self.place.chain;
+        self.buffer.clear();
+        self.mark()
+    }
+
+    /// Marks what is durable. The next sync makes the mark durable, too.
+    pub(super) fn mark(&mut self) -> Result<(), JournalError> {
+        self.mark.count += 1;
+        let (name, at) = (segment::name(self.segment), MARKS[(self.mark.count % 2) as usize]);
+        let bytes = self.mark.bytes((self.journal, self.segment));
+        self.disk.write(&name, at, &bytes).map_err(JournalError::disk("write", &name))
+    }
+
+    fn next_segment(&mut self) -> Result<(), JournalError> {
+        let (journal, bytes, keep) = (self.journal, self.config.segment_bytes, self.config.keep);
+        self.segment += 1;
+        if !std::mem::take(&mut self.next_is_ready) {
+            let (name, header) = (segment::name(self.segment), segment::header(journal, self.segment));
+            match self.disk.create(&name, &header, bytes) {
+                // Whoever does the chores was just about to say so.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                created => created.map_err(JournalError::disk("create", &name))?,
+            }
+        }
+        self.mark = Mark::none(&self.place);
+        self.chores = vec![
+            Chore::Prepare { journal, segment: self.segment + 1, bytes },
+            Chore::Compact { journal, segment: self.segment - 1, keep },
+        ];
+        Ok(())
+    }
+}
