@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::state::ClientState;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, encode};
 use truetick_netcode::packet::PROTOCOL;
@@ -108,7 +108,7 @@ impl Liar {
 
     fn send(&mut self, sim: &mut Sim, write: impl FnOnce(&mut BitWriter)) {
         let (now, mut writer) = (sim.server_time(), BitWriter::new());
-        self.connection.begin(&mut writer, now, true);
+        self.connection.begin(&mut writer, now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, now);
         let bytes = self.session.seal(writer.bytes(), now);
@@ -169,7 +169,7 @@ impl LyingServer {
 
     fn pay(&mut self, client: &mut BotClient, write: impl FnOnce(&mut BitWriter), now: Timestamp) {
         let mut writer = BitWriter::new();
-        self.connection.begin(&mut writer, now, true);
+        self.connection.begin(&mut writer, now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, now);
         self.say(client, Kind::Payload, writer.bytes(), now);

@@ -10,7 +10,7 @@ use truetick_netcode::command::{Command, write_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
-use truetick_netcode::session::ClientId;
+use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_server::core::any_room::{AnyRoom, RoomConfig};
@@ -19,6 +19,7 @@ use truetick_server::core::game::{Game, Inputs};
 use truetick_server::core::registry::Registry;
 use truetick_server::core::room::Room;
 use truetick_server::core::systems::Systems;
+use truetick_server::core::world_room::WorldRoom;
 
 /// Points at an entity, which takes note of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,14 +110,14 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
     let config = RoomConfig { relevance_radius_m: Some(sight_m), ..RoomConfig::default() };
     let mut room = Room::new(Line, config, now).unwrap();
     let me = ClientId(1);
-    (1..=2).for_each(|client| room.join(ClientId(client)));
+    (1..=2).for_each(|client| room.join(ClientId(client), UserId(u64::from(client))));
     let mut packet = BitWriter::new();
     for tick in 1..=3 {
         let mut writer = BitWriter::new();
         write_commands(&mut writer, Tick(tick), [Point([at])].iter());
         writer.pad_to_byte();
         room.receive_commands(me, BitReader::new(writer.bytes()), now).unwrap();
-        room.simulate();
+        room.simulate(Timestamp::default());
         assert!(room.plan_snapshot(me, 1_000));
         packet.clear();
         room.write_snapshot(me, u64::from(tick), now, &mut packet);

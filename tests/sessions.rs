@@ -8,7 +8,7 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::session_keeper::Keeping;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::limits::STRIKES;
 use truetick_netcode::link_sim::LinkConfig;
@@ -81,7 +81,7 @@ impl ByHand {
 
     fn send(&mut self, write: impl FnOnce(&mut BitWriter)) {
         let mut writer = BitWriter::new();
-        self.connection.begin(&mut writer, self.now, true);
+        self.connection.begin(&mut writer, self.now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, self.now);
         let bytes = self.session.seal(writer.bytes(), self.now);

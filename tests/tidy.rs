@@ -10,10 +10,6 @@ const CRATES: [&str; 6] = ["netcode", "shared", "server", "client-sim", "benches
 /// Files may have this many lines.
 const FILE_LINES: usize = 450;
 
-/// Longer ones, and why.
-const LONG_FILES: [(&str, &str); 1] =
-    [("netcode/src/client/runtime.rs", "one client on one page: session, packets, clock, prediction")];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
@@ -143,8 +139,7 @@ fn every_crate_forbids_unsafe_code_and_shares_the_lints() {
 fn files_have_a_readable_length() {
     for (name, text) in sources() {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let excused = LONG_FILES.iter().any(|(long, _)| *long == name);
         let lines = code.lines().count();
-        assert!(lines <= FILE_LINES || excused, "{name} has {lines} lines: is it still one idea?");
+        assert!(lines <= FILE_LINES, "{name} has {lines} lines: is it still one idea?");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::bodies::model::Model;
 use truetick_netcode::bodies::{Acknowledged, Bodies, Body, OLDER, PastTicks, Pasts};
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
@@ -113,7 +113,7 @@ pub fn send_over(
         while let Some(bytes) = down.pop(now) {
             client.take(&bytes, trace, now)?;
         }
-        client.connection.begin(&mut writer, now, false);
+        client.connection.begin(&mut writer, now, Messages::None);
         client.connection.finish(&mut writer, now);
         up.push(writer.bytes(), now);
         while let Some(bytes) = up.pop(now) {
@@ -127,7 +127,7 @@ pub fn send_over(
             acknowledged.choose(Tick(frame as u32)).ok_or("nothing was acknowledged for half a second")?;
         block.clear();
         bodies.encode(&pasts(trace, frame, ticks), &trace[frame], &mut block)?;
-        let sequence = server.begin(&mut writer, now, false);
+        let sequence = server.begin(&mut writer, now, Messages::None);
         writer.write(frame as u32, 32);
         writer.write_bytes(&block);
         server.finish(&mut writer, now);

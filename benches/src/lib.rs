@@ -21,7 +21,7 @@ use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
 use truetick_netcode::command::write_commands;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::limits::SESSIONS;
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use truetick_netcode::packet::PROTOCOL;
@@ -144,7 +144,7 @@ impl FullRoom {
         connection
             .send(SESSION_STREAM, encode(&ClientMessage::Hello { schema }))
             .expect("room for one message");
-        connection.begin(&mut self.writer, now, true);
+        connection.begin(&mut self.writer, now, Messages::BesideState);
         self.writer.write(Body::Empty as u32, Body::BITS);
         connection.finish(&mut self.writer, now);
         self.server.receive(address, &session.seal(self.writer.bytes(), now), now);
@@ -190,7 +190,7 @@ impl FullRoom {
                 dash: false,
                 fire: self.chances.random_bool(0.1),
             };
-            connection.begin(&mut self.writer, now, true);
+            connection.begin(&mut self.writer, now, Messages::BesideState);
             self.writer.write(Body::Commands as u32, Body::BITS);
             write_commands(&mut self.writer, tick, [command].iter());
             connection.finish(&mut self.writer, now);

@@ -14,7 +14,7 @@ use truetick_netcode::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use truetick_netcode::clock;
 use truetick_netcode::coding::Coding;
 use truetick_netcode::command::write_commands;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::schema::Schema;
@@ -97,7 +97,7 @@ impl Sink {
                 let _ = connection.send(SESSION_STREAM, hello);
                 connection
             });
-            connection.begin(writer, now, true);
+            connection.begin(writer, now, Messages::BesideState);
             if self.newest == Tick(0) {
                 writer.write(Body::Empty as u32, Body::BITS);
             } else {

@@ -18,7 +18,9 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use crate::bits::{BitReader, BitWriter};
 use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_messages};
 use crate::error::WireError;
-use crate::limits::{ACK_DELAY, ACK_WINDOW, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SKIP_ONE_IN};
+use crate::limits::{
+    ACK_DELAY, ACK_WINDOW, MESSAGE_BYTES_ALONE, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SKIP_ONE_IN,
+};
 use crate::packet::{Acks, PayloadHeader};
 use crate::rtt::RttEstimator;
 use crate::sequence::{ReceiveWindow, Sequence};
@@ -43,6 +45,17 @@ pub struct Traffic {
     pub packets_in: u64,
     /// Their bytes.
     pub bytes_in: u64,
+}
+
+/// How much of a packet its messages may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// Nothing.
+    None,
+    /// A half: state follows.
+    BesideState,
+    /// All of it.
+    Alone,
 }
 
 /// One side of an open session.
@@ -135,15 +148,19 @@ impl Connection {
 
     /// Starts the next packet in `writer`: header and due messages. The caller appends its state, up to
     /// [`crate::limits::PAYLOAD_BYTES`] in all, and must call [`Self::finish`]. Of several
-    /// packets in a row the first takes the messages along: the others are begun with `messages` false.
-    pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: bool) -> Sequence {
+    /// packets of one state the first takes the messages along.
+    pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: Messages) -> Sequence {
         let acks = Acks::of(&self.window, self.newest_at, now);
         writer.clear();
         PayloadHeader { sequence: self.next, acks }.write(writer);
         self.building.clear();
         let window = self.send_window();
-        let budget = if messages { MESSAGE_BYTES_PER_PACKET * 8 } else { 1 };
-        self.channels.write(writer, budget, (now, window), &mut self.building);
+        let bits = match messages {
+            Messages::None => 1,
+            Messages::BesideState => MESSAGE_BYTES_PER_PACKET * 8,
+            Messages::Alone => MESSAGE_BYTES_ALONE * 8,
+        };
+        self.channels.write(writer, bits, (now, window), &mut self.building);
         self.next
     }
 
@@ -289,7 +306,7 @@ mod tests {
 
         fn packet(from: &mut Connection, now: Timestamp) -> Vec<u8> {
             let mut writer = BitWriter::new();
-            from.begin(&mut writer, now, true);
+            from.begin(&mut writer, now, Messages::BesideState);
             from.finish(&mut writer, now);
             writer.bytes().to_vec()
         }

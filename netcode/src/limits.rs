@@ -151,6 +151,9 @@ pub const UNRELIABLE_QUEUE: usize = 32;
 /// Bytes of messages that one packet carries beside state.
 pub const MESSAGE_BYTES_PER_PACKET: usize = 560;
 
+/// The same where there is no state: leaves room for the header and the body's tag.
+pub const MESSAGE_BYTES_ALONE: usize = PAYLOAD_BYTES - 32;
+
 /// Messages that one packet carries.
 pub const MESSAGES_PER_PACKET: usize = 32;
 

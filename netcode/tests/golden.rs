@@ -1,7 +1,7 @@
 //! Holds `PROTOCOL.md`'s golden vectors against the code.
 
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::messages::Body;
 use truetick_netcode::session::challenge::Challenges;
@@ -98,12 +98,12 @@ fn our_own_bytes_are_as_documented() {
     Purpose { room: 3, issued: Some(UnixTime::from_millis(1_767_225_600_000)), resume }.write(&mut user_data);
     let mut writer = BitWriter::new();
     let mut connection = Connection::new(1, Timestamp::default());
-    connection.begin(&mut writer, Timestamp::default(), true);
+    connection.begin(&mut writer, Timestamp::default(), Messages::BesideState);
     writer.write(Body::Empty as u32, Body::BITS);
     connection.finish(&mut writer, Timestamp::default());
     let empty = writer.bytes().to_vec();
     let mut connection = Connection::new(1, Timestamp::default());
-    connection.begin(&mut writer, Timestamp::default(), false);
+    connection.begin(&mut writer, Timestamp::default(), Messages::None);
     writer.write(Body::Farewell as u32, Body::BITS);
     Farewell { reason: DisconnectReason::OtherSchema, schema: 4 }.write(&mut writer);
     connection.finish(&mut writer, Timestamp::default());

@@ -29,6 +29,7 @@ use crate::core::metrics::RoomMetrics;
 use crate::core::room::Room;
 use crate::core::server::Server;
 use crate::core::session_event::SessionEvent;
+use crate::core::world_room::WorldRoom;
 use crate::files::RecordWriter;
 use crate::recording::capture::CaptureWriter;
 use crate::recording::recorder::Chunk;
@@ -109,11 +110,15 @@ impl Host {
         if config.record.is_some() {
             room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
         }
-        Self::start_room(config, key, Box::new(room))
+        Self::start_rooms(config, key, vec![Box::new(room)])
     }
 
-    /// Starts a server with one room of any game; tokens are sealed with `key`.
-    pub fn start_room(config: &ServerConfig, key: Key, room: Box<dyn AnyRoom>) -> Result<Self, StartError> {
+    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`.
+    pub fn start_rooms(
+        config: &ServerConfig,
+        key: Key,
+        rooms: Vec<Box<dyn AnyRoom>>,
+    ) -> Result<Self, StartError> {
         let bind = |error| StartError::Bind(config.listen, error);
         let socket = UdpTransport::bind(config.listen, UdpPath::Fastest).map_err(bind)?;
         let address = socket.local_address().map_err(bind)?;
@@ -122,7 +127,9 @@ impl Host {
         let sessions = config.sessions(key.clone(), servers.clone());
         let seed = random_seed().map_err(StartError::Random)?;
         let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
-        server.add_room(room);
+        for room in rooms {
+            server.add_room(room);
+        }
         Self::start((server, socket), config.issuer(key, servers), config)
     }
 
@@ -266,7 +273,9 @@ impl Run {
             }
             self.drain(now)?;
             self.server.send_replies(&mut self.socket);
+            self.server.send_news(&mut clock::now, &mut self.socket);
             let idle = (deadline - DRAIN_AHEAD).since(now);
+            let idle = if self.server.awaits_news() { idle.min(GATHER) } else { idle };
             wait_readable([&self.socket].into_iter(), idle, &mut Vec::new())?;
             clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
         }
@@ -305,7 +314,8 @@ impl Run {
     /// Hands what was recorded to the thread that writes files. A room never waits for a disk: where the disk is
     /// slower or full, the recording ends and the room goes on.
     fn keep_recording(&mut self) {
-        let (Some(files), Some(room)) = (&mut self.recording, self.server.room_mut(0)) else { return };
+        let world = self.server.room_mut(0).and_then(|room| room.world_mut());
+        let (Some(files), Some(room)) = (&mut self.recording, world) else { return };
         while let Some(chunk) = room.poll_recording() {
             if !files.keep(chunk) {
                 room.stop_recording();
@@ -324,7 +334,7 @@ impl Run {
     }
 
     fn end_recording(&mut self) {
-        if let Some(room) = self.server.room_mut(0) {
+        if let Some(room) = self.server.room_mut(0).and_then(|room| room.world_mut()) {
             room.finish_recording();
         }
         self.keep_recording();

@@ -8,9 +8,10 @@ use truetick_netcode::replication::unit::block_of;
 use truetick_netcode::replication::{NetId, entity};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
-use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::game::Game;
+use truetick_server::core::world_room::WorldRoom;
 
+use crate::server_process::world_of;
 use crate::world::Sim;
 
 /// Ticks within which what becomes relevant must have reached a client over a healed path.
@@ -26,7 +27,7 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
     let Some(core) = sim.server.core() else {
         return vec!["the server is down".into()];
     };
-    let room = &*core.rooms()[0];
+    let room = world_of(core);
     let sessions: BTreeSet<ClientId> =
         (0..sim.clients.len()).filter_map(|i| Some(core.session(sim.address(i))?.0)).collect();
     if core.sessions() != sessions.len() {
@@ -61,7 +62,7 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
 }
 
 /// What has been well within a client's sight for a while, measured here, and is not held.
-fn unseen(sim: &Sim, i: usize, room: &dyn AnyRoom) -> Vec<String> {
+fn unseen(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
     let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
     let Some(own) = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id()) else {
         return vec![format!("client {i} owns nothing")];

@@ -10,6 +10,7 @@ use truetick_netcode::time::Timestamp;
 
 use crate::client_process::ClientProcess;
 use crate::mark::{Mark, Marks};
+use crate::server_process::world_of;
 use crate::virtual_clock::VirtualClock;
 use crate::world::Sim;
 
@@ -41,7 +42,7 @@ impl Sim {
 
     /// The server's newest tick, while it is up.
     pub fn tick(&self) -> Option<Tick> {
-        self.server.core().map(|core| core.rooms()[0].ring().tick())
+        self.server.core().map(|core| world_of(core).ring().tick())
     }
 
     /// Virtual time since the start.
@@ -58,7 +59,7 @@ impl Sim {
     pub fn disturbances(&self) -> [u64; 6] {
         let stats = self.stats();
         let Some(core) = self.server.core() else { return [0; 6] };
-        let commands = core.rooms()[0].metrics().commands;
+        let commands = world_of(core).metrics().commands;
         [
             commands.late,
             commands.missing,

@@ -141,7 +141,7 @@ impl Sim {
     fn set_sight(&mut self, radius_m: Option<f32>) {
         let Some(core) = self.server.core_mut() else { return };
         let playing = core.sessions() > 0;
-        if let Some(room) = core.room_mut(0) {
+        if let Some(room) = core.room_mut(0).and_then(|room| room.world_mut()) {
             room.set_relevance_radius(radius_m);
         }
         self.marks.add(Mark::SightChanged, u64::from(playing));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::any_room::AnyRoom;
+use truetick_server::core::world_room::WorldRoom;
 use truetick_server::frame::{FrameError, FrameReader, MAGIC};
 use truetick_server::recording::recorder::RecorderConfig;
 use truetick_server::recording::replay::replay;
@@ -35,7 +35,7 @@ impl RecordKeeper {
     }
 
     /// Begins a room's recording anew.
-    pub fn begin(&mut self, room: &mut dyn AnyRoom) {
+    pub fn begin(&mut self, room: &mut dyn WorldRoom) {
         self.disk.truncate();
         self.handed.clear();
         self.synced = 0;
@@ -51,7 +51,7 @@ impl RecordKeeper {
     }
 
     /// Keeps what the room recorded. Where the disk is full the recording ends and the room goes on.
-    pub fn keep(&mut self, room: &mut dyn AnyRoom, marks: &mut Marks) {
+    pub fn keep(&mut self, room: &mut dyn WorldRoom, marks: &mut Marks) {
         while let Some(chunk) = room.poll_recording().filter(|_| !self.stopped) {
             self.handed.extend_from_slice(&chunk.bytes);
             match self.disk.append(&chunk.bytes, marks) {

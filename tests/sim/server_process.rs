@@ -9,6 +9,7 @@ use truetick_server::arena::ArenaGame;
 use truetick_server::core::any_room::{AnyRoom, RoomConfig};
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
+use truetick_server::core::world_room::WorldRoom;
 
 use crate::chatter::Chatter;
 use crate::entry::session_config;
@@ -20,6 +21,11 @@ use crate::virtual_clock::VirtualClock;
 
 /// Receive buffer of the server's socket; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
 const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;
+
+/// The world of the server's only room.
+pub fn world_of(core: &Server) -> &dyn WorldRoom {
+    core.rooms()[0].world().expect("a room with a world")
+}
 
 /// See the module.
 pub struct ServerProcess {
@@ -93,7 +99,7 @@ impl ServerProcess {
 
     /// Keeps what the room recorded.
     pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
-        let room = self.core.as_mut().and_then(|core| core.room_mut(0));
+        let room = self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
         if let (Some(keeper), Some(room)) = (&mut self.keeper, room) {
             keeper.keep(room, marks);
         }
@@ -120,7 +126,7 @@ impl ServerProcess {
 
     /// Notes what a tick showed: several at once, a time line that slipped.
     pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) {
-        let Some(room) = self.core.as_ref().map(|core| &core.rooms()[0]) else { return };
+        let Some(room) = self.core.as_ref().map(world_of) else { return };
         if ticks > 1 {
             marks.hit(Mark::CaughtUp);
         }
@@ -133,7 +139,7 @@ impl ServerProcess {
     /// Notes what the server counted in this life.
     pub(crate) fn note_figures(&self, marks: &mut Marks) {
         let Some(core) = &self.core else { return };
-        let metrics = core.rooms()[0].metrics();
+        let metrics = world_of(core).metrics();
         marks.add(Mark::CommandLate, metrics.commands.late);
         marks.add(Mark::CommandMissing, metrics.commands.missing);
         marks.add(Mark::CommandRefused, metrics.commands.rejected);

@@ -15,9 +15,9 @@ use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::server::Server;
 use truetick_server::core::session_event::SessionEvent;
+use truetick_server::core::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
@@ -29,6 +29,7 @@ use crate::mark::{Mark, Marks};
 use crate::network::{Network, Way};
 use crate::plan::{Plan, SimConfig};
 use crate::server_process::ServerProcess;
+use crate::server_process::world_of;
 use crate::virtual_clock::VirtualClock;
 
 /// What can happen next.
@@ -186,8 +187,8 @@ impl Sim {
     }
 
     /// The only room of the server, which must be up.
-    pub fn room(&self) -> &dyn AnyRoom {
-        &*self.core().rooms()[0]
+    pub fn room(&self) -> &dyn WorldRoom {
+        world_of(self.core())
     }
 
     /// A client's present address.
@@ -284,10 +285,10 @@ impl Sim {
         let wall = self.server.wall(now);
         let Some(core) = self.server.core_mut() else { return };
         core.set_wall(shown, wall);
-        let before = core.rooms()[0].timeline().next();
+        let before = world_of(core).timeline().next();
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         core.tick(&mut || shown, &mut Wire { network, events, marks, now });
-        let ticks = core.rooms()[0].timeline().next().distance(before);
+        let ticks = world_of(core).timeline().next().distance(before);
         self.after_server();
         if ticks > 0 {
             self.server.note_ticks(ticks as u32, &mut self.marks);

@@ -13,7 +13,7 @@ use truetick_benches::halo::{COUNTS, Halo, halo_schema};
 use truetick_benches::report::give;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::state_ring::StateRing;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         view.plan(&mut shared, &sight);
         let mut more = true;
         while more {
-            let sequence = server.begin(&mut writer, now, false);
+            let sequence = server.begin(&mut writer, now, Messages::None);
             more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
             server.finish(&mut writer, now);
             if tick >= warm_up {
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             buffer.take(&schema, reader)?;
             client.accept(sequence);
         }
-        client.begin(&mut writer, now, false);
+        client.begin(&mut writer, now, Messages::None);
         client.finish(&mut writer, now);
         acks.push_back(writer.bytes().to_vec());
         if acks.len() as u32 >= arguments.round_trip {

@@ -1,7 +1,7 @@
 //! The client's half, usable by any client of any game.
 //!
 //! ```text
-//! runtime:  session_keeper -> packets -> snapshot_buffer -> prediction (reconcile) -> interpolation -> view
+//! runtime:  link (session_keeper, packets, messages) -> snapshot_buffer -> prediction (reconcile) -> interpolation -> view
 //!           tick_clock says when the next command is due; command_history keeps it until it was simulated
 //! ```
 
@@ -11,6 +11,7 @@ pub mod doubt;
 pub mod inspect;
 pub mod interpolation;
 pub mod latency;
+pub mod link;
 pub mod meter;
 pub mod prediction;
 pub mod runtime;

@@ -12,35 +12,29 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::command_history::CommandHistory;
 use super::doubt::Doubt;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
+use super::link::{Link, LinkEvent};
 use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
-use super::session_keeper::{Keeping, ResumeStats, SessionKeeper};
+use super::session_keeper::{ResumeStats, SessionKeeper};
 use super::smoothing::Smoothing;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
-use super::state::{ClientState, End};
+use super::state::ClientState;
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
-use super::time_line::{TimeLine, check_epoch};
-use crate::bits::{BitReader, BitWriter};
-use crate::connection::Connection;
+use super::time_line::TimeLine;
+use crate::bits::BitReader;
+use crate::connection::{Connection, Messages};
 use crate::error::WireError;
-use crate::farewell::{DisconnectReason, Farewell};
-use crate::limits::ACK_DELAY;
-use crate::messages::{Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode};
+use crate::messages::{Body, ClientMessage, MismatchReport};
 use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, Schema};
 use crate::session::ClientId;
-use crate::session::client::Received;
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::tick::Tick;
@@ -64,16 +58,8 @@ const EVENTS: usize = 1_024;
 pub struct ClientRuntime<P: Predict> {
     game: P,
     schema: Arc<Schema>,
-    keeper: SessionKeeper,
-    id: Option<ClientId>,
-    connection: Option<Connection>,
-    ended: Option<End>,
-    /// The server's order to leave, and when that is due.
-    moving: Option<(u32, Timestamp)>,
-    /// When to look whether something is to be sent, before the clock runs.
-    look_at: Timestamp,
+    link: Link,
     buffer: SnapshotBuffer,
-    time_line: Option<TimeLine>,
     clock: Option<TickClock>,
     commands: CommandHistory<P::Command>,
     prediction: Prediction<P::Command>,
@@ -81,13 +67,8 @@ pub struct ClientRuntime<P: Predict> {
     interpolation: Option<Interpolation>,
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
-    writer: BitWriter,
     payload: Vec<u8>,
-    chances: Xoshiro256PlusPlus,
-    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<ClientEvent>,
-    /// What the game said before the welcome came: streams do not wait for each other.
-    early: Vec<ClientEvent>,
     stats: ClientStats,
     doubt: Doubt,
 }
@@ -95,18 +76,12 @@ pub struct ClientRuntime<P: Predict> {
 impl<P: Predict> ClientRuntime<P> {
     /// A client that begins to use its token now; all that is random follows from `seed`.
     pub fn new(game: P, schema: Arc<Schema>, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let link = Link::new(schema.hash(), token, seed, now);
         Self {
             game,
             schema,
-            keeper: SessionKeeper::new(token, chances.next_u64(), now),
-            id: None,
-            connection: None,
-            ended: None,
-            moving: None,
-            look_at: now,
+            link,
             buffer: SnapshotBuffer::new(),
-            time_line: None,
             clock: None,
             commands: CommandHistory::default(),
             prediction: Prediction::default(),
@@ -114,12 +89,8 @@ impl<P: Predict> ClientRuntime<P> {
             interpolation: None,
             latency: LatencyMeter::default(),
             newest_at: None,
-            writer: BitWriter::new(),
             payload: Vec::new(),
-            chances,
-            outbox: VecDeque::new(),
             events: VecDeque::new(),
-            early: Vec::new(),
             stats: ClientStats::default(),
             doubt: Doubt::default(),
         }
@@ -127,56 +98,43 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Where the client stands.
     pub fn state(&self) -> ClientState {
-        if let Some(end) = self.ended {
-            return ClientState::Ended(end);
-        }
-        match self.keeper.keeping() {
-            Keeping::Failed(failure) => ClientState::Ended(End::Failed(failure)),
-            Keeping::Disconnected => ClientState::Ended(End::Told(DisconnectReason::Closed)),
-            Keeping::Silent if self.id.is_some() => ClientState::Silent,
-            Keeping::Open if self.id.is_some() => ClientState::Playing,
-            Keeping::Opening | Keeping::Open | Keeping::Silent => ClientState::Connecting,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state(), ClientState::Ended(_))
+        self.link.state()
     }
 
     /// The session and its resumption, to set them up.
     pub fn keeper_mut(&mut self) -> &mut SessionKeeper {
-        &mut self.keeper
+        self.link.keeper_mut()
     }
 
     /// The session and its resumption.
     pub fn keeper(&self) -> &SessionKeeper {
-        &self.keeper
+        self.link.keeper()
     }
 
     /// The server that it is, or wants to be, in session with.
     pub fn server(&self) -> SocketAddr {
-        self.keeper.server()
+        self.link.keeper().server()
     }
 
     /// The number that the server gave this client.
     pub fn id(&self) -> Option<ClientId> {
-        self.id
+        self.link.id()
     }
 
     /// The server's ticks per second, once it told.
     pub fn tick_rate(&self) -> Option<u32> {
-        self.time_line.as_ref().map(TimeLine::tick_rate)
+        self.link.time_line().map(TimeLine::tick_rate)
     }
 
     /// Counts so far.
     pub fn stats(&self) -> ClientStats {
-        let ResumeStats { silences, resumes, longest_resume_us } = self.keeper.stats();
+        let ResumeStats { silences, resumes, longest_resume_us } = self.link.keeper().stats();
         ClientStats { silences, resumes, longest_resume_us, ..self.stats }
     }
 
     /// The session's packets, once it is open.
     pub fn connection(&self) -> Option<&Connection> {
-        self.connection.as_ref()
+        self.link.connection()
     }
 
     /// The client's copy of the world.
@@ -206,22 +164,13 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// The next datagram to send, and to whom.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
-        self.outbox.pop_front()
+        self.link.poll_transmit()
     }
 
     /// When to call [`Self::poll_tick`] again though nothing came.
     /// Far in the future once the session is over.
     pub fn next_timeout(&self) -> Timestamp {
-        if self.is_over() {
-            return Timestamp::from_nanos(u64::MAX);
-        }
-        let session = self.keeper.next_timeout();
-        let next = match (&self.connection, &self.clock) {
-            (None, _) => session,
-            (Some(_), None) => session.min(self.look_at),
-            (Some(_), Some(clock)) => session.min(clock.next_due()),
-        };
-        self.moving.map_or(next, |(_, at)| next.min(at))
+        self.link.next_timeout(self.clock.as_ref().map(TickClock::next_due))
     }
 
     /// Values to show now: of the own entity as predicted and smoothed, of others interpolated.
@@ -242,26 +191,14 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Ends the session and tells the server.
     pub fn leave(&mut self) {
-        self.end(End::Told(DisconnectReason::Left));
-    }
-
-    fn end(&mut self, end: End) {
-        if !self.is_over() {
-            self.outbox.extend(self.keeper.disconnect());
-            self.ended = Some(end);
-        }
+        self.link.leave();
     }
 
     /// Takes in a datagram from an address. Errors are counted and change nothing.
     pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
         let mut payload = std::mem::take(&mut self.payload);
-        payload.clear();
-        if self.is_over() {
-            return;
-        }
-        match self.keeper.receive(from, datagram, now) {
-            Ok(Received::Payload(received)) => payload.extend_from_slice(received),
-            Ok(Received::Step) => self.session_stepped(now),
+        match self.link.receive(from, datagram, &mut payload, now) {
+            Ok(()) => {}
             Err(DropReason::Repeated | DropReason::Unexpected) => self.stats.stale += 1,
             Err(_) => self.stats.refused += 1,
         }
@@ -269,15 +206,6 @@ impl<P: Predict> ClientRuntime<P> {
             self.take_payload(&payload, now);
         }
         self.payload = payload;
-    }
-
-    /// Once the session is open the client says what it is.
-    fn session_stepped(&mut self, now: Timestamp) {
-        if self.connection.is_none() && self.keeper.keeping() == Keeping::Open {
-            self.connection = Some(Connection::new(self.chances.next_u64(), now));
-            self.tell(&ClientMessage::Hello { schema: self.schema.hash() });
-            self.send_packet(now);
-        }
     }
 
     fn take_payload(&mut self, payload: &[u8], now: Timestamp) {
@@ -295,80 +223,42 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn receive_payload(&mut self, payload: &[u8], now: Timestamp) -> Result<(), SnapshotError> {
-        let connection = self.connection.as_mut().ok_or(WireError::Stale("no session"))?;
-        let (sequence, reader) = connection.open(payload, now)?;
-        while let Some(sequence) = connection.poll_acked() {
+        let (sequence, reader) = self.link.open(payload, now)?;
+        while let Some(sequence) = self.link.poll_acked() {
             self.commands.packet_acked(sequence);
         }
-        self.receive_messages(now)?;
-        self.receive_body(reader, now)?;
-        if let Some(connection) = &mut self.connection {
-            connection.accept(sequence);
-        }
-        Ok(())
-    }
-
-    fn receive_messages(&mut self, now: Timestamp) -> Result<(), WireError> {
-        while let Some((channel, bytes)) = self.connection.as_mut().and_then(Connection::receive) {
-            let message = decode(&bytes)?;
-            if channel != SESSION_STREAM && !matches!(message, ServerMessage::Event { .. }) {
-                return Err(WireError::Misbehaving("a session's message on another channel"));
-            }
-            match message {
-                ServerMessage::Welcome { client, tick_rate, epoch_us } => {
-                    self.welcome(tick_rate, epoch_us)?;
-                    self.id = Some(ClientId(client));
-                    std::mem::take(&mut self.early).into_iter().for_each(|event| self.emit(event));
-                }
-                ServerMessage::Timeline { epoch_us } => self.time_line_moved(epoch_us)?,
-                ServerMessage::Event { tick, data } => self.game_event(ClientEvent::Game(Tick(tick), data)),
-                ServerMessage::Ticket { token } => {
-                    let token = ConnectToken::from_bytes(&token);
-                    self.keeper.keep_ticket(token.map_err(|_| WireError::Malformed("a ticket is no token"))?);
-                }
-                ServerMessage::Drain { id, within_ms } => self.told_to_move(id, within_ms, now),
-            }
+        while let Some(event) = self.link.next_event(now)? {
+            self.take_event(event);
         }
         self.start_clock(now);
+        self.receive_body(reader, now)?;
+        self.link.accept(sequence);
         Ok(())
     }
 
-    /// The copies of one order count once.
-    fn told_to_move(&mut self, id: u32, within_ms: u32, now: Timestamp) {
-        if self.moving.is_none_or(|(known, _)| known != id) {
-            let wait = Duration::from_millis(self.chances.next_u64() % (u64::from(within_ms) + 1));
-            self.moving = Some((id, now + wait));
+    fn take_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Welcomed { tick_rate } => {
+                self.game.welcomed(tick_rate);
+                self.interpolation = Some(Interpolation::new(tick_rate));
+            }
+            LinkEvent::TimeLineMoved(moved) => {
+                if let Some(clock) = &mut self.clock {
+                    clock.time_line_moved(moved);
+                }
+                if let Some(interpolation) = &mut self.interpolation {
+                    interpolation.time_line_moved(moved);
+                }
+            }
+            LinkEvent::Game(tick, data) => self.emit(ClientEvent::Game(tick, data)),
         }
-    }
-
-    fn time_line_moved(&mut self, epoch_us: i64) -> Result<(), WireError> {
-        check_epoch(epoch_us)?;
-        let Some(time_line) = &mut self.time_line else { return Ok(()) };
-        let moved = time_line.move_to(epoch_us)?;
-        if let Some(clock) = &mut self.clock {
-            clock.time_line_moved(moved);
-        }
-        if let Some(interpolation) = &mut self.interpolation {
-            interpolation.time_line_moved(moved);
-        }
-        Ok(())
-    }
-
-    fn welcome(&mut self, tick_rate: u32, epoch_us: i64) -> Result<(), WireError> {
-        self.time_line = Some(TimeLine::new(tick_rate, epoch_us)?);
-        self.game.welcomed(tick_rate);
-        self.interpolation = Some(Interpolation::new(tick_rate));
-        Ok(())
     }
 
     fn receive_body(&mut self, mut reader: BitReader<'_>, now: Timestamp) -> Result<(), SnapshotError> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => Ok(reader.finish()?),
             Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
-            Body::Farewell => {
-                self.farewell(Farewell::read(reader)?);
-                Ok(())
-            }
+            Body::Farewell => Ok(self.link.take_farewell(reader)?),
             Body::Snapshot if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) => {
                 Ok(())
             }
@@ -380,14 +270,6 @@ impl<P: Predict> ClientRuntime<P> {
                 Ok(())
             }
         }
-    }
-
-    fn farewell(&mut self, farewell: Farewell) {
-        let (server, client) = (farewell.schema, self.schema.hash());
-        self.end(match farewell.reason {
-            DisconnectReason::OtherSchema => End::OtherSchema { server, client },
-            reason => End::Told(reason),
-        });
     }
 
     fn is_overtaken(&self, mut reader: BitReader<'_>) -> bool {
@@ -419,7 +301,7 @@ impl<P: Predict> ClientRuntime<P> {
     /// The server hears nothing of our commands: they come far too early or too late for it to tell.
     fn restart_clock(&mut self, now: Timestamp) {
         if let (Some(clock), Some(newest), Some(connection)) =
-            (&mut self.clock, self.buffer.newest(), &self.connection)
+            (&mut self.clock, self.buffer.newest(), self.link.connection())
         {
             clock.restart(newest, connection.rtt().rtt(), now);
         }
@@ -427,7 +309,7 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn start_clock(&mut self, now: Timestamp) {
         if let (None, Some(time_line), Some(newest), Some(round_trip)) =
-            (&self.clock, &self.time_line, self.buffer.newest(), self.keeper.round_trip())
+            (&self.clock, self.link.time_line(), self.buffer.newest(), self.link.keeper().round_trip())
         {
             self.clock = Some(TickClock::new(time_line.tick_rate(), newest, round_trip, now));
         }
@@ -455,7 +337,7 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
-        let Some(time_line) = &self.time_line else { return };
+        let Some(time_line) = self.link.time_line() else { return };
         for latency in self.latency.shown(taken, time_line.tick_at_us(taken.tick), now) {
             self.emit(ClientEvent::Latency(latency));
         }
@@ -464,14 +346,6 @@ impl<P: Predict> ClientRuntime<P> {
     fn note_gap(&mut self, now: Timestamp) {
         if let Some(before) = self.newest_at.replace(now) {
             self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
-        }
-    }
-
-    fn game_event(&mut self, event: ClientEvent) {
-        if self.id.is_some() {
-            self.emit(event);
-        } else if self.early.len() < EVENTS {
-            self.early.push(event);
         }
     }
 
@@ -492,49 +366,32 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Our copy is in doubt: ask for everything whole, once per round trip or so.
     fn ask_for_resync(&mut self, now: Timestamp) {
-        let wait = self.connection.as_ref().map(|connection| connection.rtt().resend_after() * 2);
+        let wait = self.link.connection().map(|connection| connection.rtt().resend_after() * 2);
         if wait.is_some_and(|wait| self.doubt.may_ask(wait, now)) {
             self.stats.resyncs += 1;
-            self.tell(&ClientMessage::Resync);
+            self.link.tell(&ClientMessage::Resync);
         }
     }
 
     /// Tells the server what was decoded, so that it can name what differs.
     fn report_mismatch(&mut self, report: MismatchReport, now: Timestamp) {
         if self.doubt.may_report(now) {
-            self.tell(&ClientMessage::Mismatch(report));
-        }
-    }
-
-    fn tell(&mut self, message: &ClientMessage) {
-        let Some(connection) = &mut self.connection else { return };
-        if connection.send(SESSION_STREAM, encode(message)).is_err() {
-            self.end(End::Told(DisconnectReason::Overflow));
+            self.link.tell(&ClientMessage::Mismatch(report));
         }
     }
 
     /// Does what time demands; returns the tick for which a command is due.
     pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
-        if self.moving.is_some_and(|(_, at)| now >= at) {
-            self.end(End::Told(DisconnectReason::Moved));
-        }
-        if self.is_over() {
+        if !self.link.poll(now) {
             return None;
         }
-        while let Some(due) = self.keeper.poll(now) {
-            self.outbox.push_back(due);
-        }
-        let connection = self.connection.as_ref()?;
         if let (Some(interpolation), Some(newest)) = (&mut self.interpolation, self.buffer.newest()) {
             interpolation.advance(newest, now);
         }
         if let Some(clock) = &mut self.clock {
             return clock.poll(now);
         }
-        self.look_at = now + ACK_DELAY;
-        if connection.wants_packet(now) {
-            self.send_packet(now);
-        }
+        self.link.send_due(Messages::BesideState, now);
         None
     }
 
@@ -544,19 +401,10 @@ impl<P: Predict> ClientRuntime<P> {
         self.prediction.advance(&self.game, kind, tick, command.clone());
         self.commands.push(tick, command);
         self.latency.sent(tick, now);
-        self.send_packet(now);
-    }
-
-    fn send_packet(&mut self, now: Timestamp) {
-        let Some(connection) = &mut self.connection else { return };
-        let sequence = connection.begin(&mut self.writer, now, true);
-        if self.clock.is_some() {
-            self.writer.write(Body::Commands as u32, Body::BITS);
-            self.commands.write(&mut self.writer, sequence);
-        } else {
-            self.writer.write(Body::Empty as u32, Body::BITS);
-        }
-        connection.finish(&mut self.writer, now);
-        self.outbox.extend(self.keeper.seal(self.writer.bytes(), now));
+        let commands = &mut self.commands;
+        self.link.send_packet(now, Messages::BesideState, |writer, sequence| {
+            writer.write(Body::Commands as u32, Body::BITS);
+            commands.write(writer, sequence);
+        });
     }
 }

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::farewell::Farewell;
 use truetick_netcode::limits::HALF_OPEN;
 use truetick_netcode::messages::{Body, ClientMessage, ServerMessage, decode};
@@ -148,7 +148,7 @@ pub fn payload(input: &[u8]) {
     for (i, (what, _, contents)) in steps(input).enumerate() {
         let now = Timestamp::from_millis(i as u64 * 20);
         if what % 4 == 0 {
-            connection.begin(&mut writer, now, true);
+            connection.begin(&mut writer, now, Messages::BesideState);
             connection.finish(&mut writer, now);
         }
         if let Ok((sequence, mut reader)) = connection.open(contents, now) {

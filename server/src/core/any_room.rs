@@ -1,20 +1,14 @@
-//! What a server asks of a room, whatever its game.
+//! What a server asks of a room, whatever happens in it.
 
-use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::bits::BitReader;
+use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
-use truetick_netcode::messages::MismatchReport;
-use truetick_netcode::replication::client_view::ClientView;
-use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::sequence::Sequence;
-use truetick_netcode::session::ClientId;
+use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::Timestamp;
 
-use super::command_queue::CommandCounts;
-use super::game::GameEvent;
 use super::metrics::RoomMetrics;
 use super::timeline::{Due, Timeline};
-use crate::recording::difference::Divergence;
-use crate::recording::recorder::{Chunk, RecorderConfig};
+use super::world_room::WorldRoom;
 
 /// How a room runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,11 +40,11 @@ impl Default for RoomConfig {
     }
 }
 
-/// A room, whatever its game.
+/// A room, whatever happens in it.
 pub trait AnyRoom: Send {
     /// How it runs.
     fn config(&self) -> &RoomConfig;
-    /// Hash of its schema.
+    /// Hash of what clients must be built with to understand it.
     fn schema_hash(&self) -> u64;
     /// Its deadlines.
     fn timeline(&self) -> &Timeline;
@@ -65,60 +59,52 @@ pub trait AnyRoom: Send {
     /// A client is back. `anew` if it holds nothing of what it was told before and begins its commands anew.
     fn resume(&mut self, client: ClientId, anew: bool);
     /// A client will join at the next tick.
-    fn join(&mut self, client: ClientId);
+    fn join(&mut self, client: ClientId, user: UserId);
     /// A client will be gone at the next tick; `lost` if it did not leave by itself.
     fn leave(&mut self, client: ClientId, lost: bool);
     /// Takes in a packet's commands, the last that it holds.
     fn receive_commands(
         &mut self,
-        client: ClientId,
-        reader: BitReader<'_>,
-        arrived: Timestamp,
-    ) -> Result<(), WireError>;
-    /// The client took over what this packet carried.
-    fn packet_acked(&mut self, client: ClientId, sequence: Sequence);
-    /// The client's copy is in doubt: send everything whole.
-    fn resync(&mut self, client: ClientId);
-    /// Runs the next tick.
-    fn simulate(&mut self);
-    /// What the game tells clients since the last call, encoded.
-    fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)>;
-    /// Decides what a client's snapshot of up to `budget` bytes holds. False if the client is not in the world yet.
-    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool;
-    /// Whether the client acknowledges so little that its session must end.
-    fn is_overwhelmed(&self, client: ClientId) -> bool;
-    /// Writes the next packet of the planned snapshot; true if another must follow.
-    fn write_snapshot(
+        _client: ClientId,
+        _reader: BitReader<'_>,
+        _arrived: Timestamp,
+    ) -> Result<(), WireError> {
+        Err(WireError::Misbehaving("commands to a room that takes none"))
+    }
+    /// Takes in a message on a channel that is not the session's own.
+    fn receive_message(
         &mut self,
-        client: ClientId,
-        sequence: Sequence,
-        now: Timestamp,
-        writer: &mut BitWriter,
-    ) -> bool;
-    /// All of a client's snapshot was handed to the network.
-    fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp);
-    /// All snapshots of a tick were handed over; `drained` is when its commands were taken.
+        _client: ClientId,
+        _channel: Channel,
+        _message: &[u8],
+        _arrived: Timestamp,
+    ) -> Result<(), WireError> {
+        Err(WireError::Misbehaving("a message to a room that takes none"))
+    }
+    /// Runs the next tick; `now` is when its commands were drained.
+    fn simulate(&mut self, now: Timestamp);
+    /// Between two ticks: whether there is something to tell that need not wait for the next.
+    fn has_news(&mut self) -> bool {
+        false
+    }
+    /// Whether there will be such soon.
+    fn awaits_news(&self) -> bool {
+        false
+    }
+    /// Hands out what a client is to be told now, given how many bytes of messages still wait on their way to it.
+    fn messages(&mut self, client: ClientId, waiting: usize, tell: &mut dyn FnMut(Channel, Vec<u8>));
+    /// All of a tick's packets were handed over; `drained` is when its commands were taken.
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
+    /// Whether a client must be sent away because it takes too little of what it is told.
+    fn is_overwhelmed(&self, client: ClientId) -> bool;
     /// Figures so far.
     fn metrics(&self) -> RoomMetrics;
-    /// Counts of one client's commands.
-    fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
-    /// Hash of everything that the world's future follows from, but for its input.
-    fn world_hash(&self) -> u64;
-    /// From the next tick on clients see so far, in metres; `None` for no limit.
-    fn set_relevance_radius(&mut self, radius_m: Option<f32>);
-    /// The world's quantised copies.
-    fn ring(&self) -> &StateRing;
-    /// What differs between what a client decoded and what the server has.
-    fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence;
-    /// Records from now on, beginning with the world as it is.
-    fn start_recording(&mut self, config: RecorderConfig);
-    /// The next bytes of the recording to be kept.
-    fn poll_recording(&mut self) -> Option<Chunk>;
-    /// Ends the recording; what is left of it is still to be polled.
-    fn finish_recording(&mut self);
-    /// Records no more, and forgets what was not polled.
-    fn stop_recording(&mut self);
-    /// What a client holds of the world, as far as the server knows.
-    fn view(&self, client: ClientId) -> Option<&ClientView>;
+    /// The world in it, if there is one.
+    fn world(&self) -> Option<&dyn WorldRoom> {
+        None
+    }
+    /// The world in it, if there is one.
+    fn world_mut(&mut self) -> Option<&mut dyn WorldRoom> {
+        None
+    }
 }

@@ -15,3 +15,4 @@ pub mod session_event;
 pub mod simulation;
 pub mod systems;
 pub mod timeline;
+pub mod world_room;

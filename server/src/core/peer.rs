@@ -10,7 +10,7 @@ use std::time::Duration;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::channel::Channel;
 use truetick_netcode::congestion::Congestion;
-use truetick_netcode::connection::Connection;
+use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{
@@ -138,15 +138,22 @@ impl Peer {
         let (sequence, reader) = self.connection.open(payload, now)?;
         let mut room = room.filter(|_| self.stage == Stage::Playing);
         while let Some(sequence) = self.connection.poll_acked() {
-            if let Some(room) = &mut room {
-                room.packet_acked(self.client, sequence);
+            if let Some(world) = room.as_mut().and_then(|room| room.world_mut()) {
+                world.packet_acked(self.client, sequence);
             }
         }
         let mut demands = Vec::new();
         while let Some((channel, message)) = self.connection.receive() {
-            let message = decode(&message).ok().filter(|_| channel == SESSION_STREAM);
-            let message = message.ok_or(WireError::Misbehaving("a message that no client sends"))?;
-            demands.extend(self.take_message(message, room.as_deref_mut(), now)?);
+            match (&mut room, channel) {
+                (_, SESSION_STREAM) => {
+                    let unknown = WireError::Misbehaving("a message that no client sends");
+                    let message = decode(&message).map_err(|_| unknown)?;
+                    demands.extend(self.take_message(message, room.as_deref_mut(), now)?);
+                }
+                (Some(room), channel) => room.receive_message(self.client, channel, &message, now)?,
+                // It is in no room, or in none any more.
+                (None, _) => {}
+            }
         }
         let body = self.read_body(reader, room, now);
         if body.is_ok() {
@@ -169,7 +176,7 @@ impl Peer {
             }
             (ClientMessage::Resync, Some(room)) if is_due(self.resynced_at, RESYNC_PAUSE) => {
                 self.resynced_at = Some(now);
-                room.resync(self.client);
+                room.world_mut().into_iter().for_each(|world| world.resync(self.client));
             }
             (ClientMessage::Mismatch(report), Some(_)) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
                 self.reported_at = Some(now);
@@ -256,7 +263,7 @@ impl Peer {
 
     /// Writes a packet with a farewell.
     pub fn write_farewell(&mut self, farewell: Farewell, writer: &mut BitWriter, now: Timestamp) {
-        self.connection.begin(writer, now, false);
+        self.connection.begin(writer, now, Messages::None);
         writer.write(Body::Farewell as u32, Body::BITS);
         farewell.write(writer);
         self.connection.finish(writer, now);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::channel::Channel;
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
@@ -13,8 +14,8 @@ use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::sequence::Sequence;
-use truetick_netcode::session::ClientId;
 use truetick_netcode::session::client_table::ClientTable;
+use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -25,6 +26,7 @@ use super::metrics::RoomMetrics;
 use super::relevance::{Placed, RelevanceGrid, Seen};
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
+use super::world_room::WorldRoom;
 use crate::recording::difference::{Divergence, explain};
 use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
 
@@ -219,7 +221,7 @@ impl<G: Game> AnyRoom for Room<G> {
         }
     }
 
-    fn join(&mut self, client: ClientId) {
+    fn join(&mut self, client: ClientId, _user: UserId) {
         self.metrics.joined += 1;
         self.joins.push(client);
     }
@@ -248,20 +250,9 @@ impl<G: Game> AnyRoom for Room<G> {
         Ok(())
     }
 
-    fn packet_acked(&mut self, client: ClientId, sequence: Sequence) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.view.packet_acked(sequence);
-        }
-    }
-
-    fn resync(&mut self, client: ClientId) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.view.reset();
-        }
-    }
-
     /// The tick.
-    fn simulate(&mut self) {
+    fn simulate(&mut self, _now: Timestamp) {
+        self.events.clear();
         let tick = self.timeline.next();
         let input = self.drain(tick);
         if let Some(recorder) = &mut self.recorder {
@@ -277,8 +268,54 @@ impl<G: Game> AnyRoom for Room<G> {
         self.metrics.ticks += 1;
     }
 
-    fn take_events(&mut self) -> Vec<(GameEvent, Vec<u8>)> {
-        std::mem::take(&mut self.events)
+    fn messages(&mut self, client: ClientId, _waiting: usize, tell: &mut dyn FnMut(Channel, Vec<u8>)) {
+        for (event, message) in &self.events {
+            if event.to.is_none_or(|to| to == client) {
+                tell(event.channel, message.clone());
+            }
+        }
+    }
+
+    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
+        self.metrics.tick_time.add(now.since(drained));
+        let missed = slipped || now > self.timeline.next_deadline();
+        self.metrics.missed_ticks += u64::from(missed);
+    }
+
+    fn is_overwhelmed(&self, client: ClientId) -> bool {
+        self.clients.get(client).is_some_and(|client| client.view.is_overwhelmed())
+    }
+
+    fn metrics(&self) -> RoomMetrics {
+        let mut metrics = self.metrics.clone();
+        for (_, client) in self.clients.iter() {
+            metrics.commands = metrics.commands + client.queue.counts();
+            add_view(&mut metrics, client.view.stats());
+        }
+        metrics.encode_sharing = self.cache.sharing();
+        metrics
+    }
+
+    fn world(&self) -> Option<&dyn WorldRoom> {
+        Some(self)
+    }
+
+    fn world_mut(&mut self) -> Option<&mut dyn WorldRoom> {
+        Some(self)
+    }
+}
+
+impl<G: Game> WorldRoom for Room<G> {
+    fn packet_acked(&mut self, client: ClientId, sequence: Sequence) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.view.packet_acked(sequence);
+        }
+    }
+
+    fn resync(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.view.reset();
+        }
     }
 
     fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool {
@@ -299,10 +336,6 @@ impl<G: Game> AnyRoom for Room<G> {
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
         client.view.plan(&mut shared, &sight);
         true
-    }
-
-    fn is_overwhelmed(&self, client: ClientId) -> bool {
-        self.clients.get(client).is_some_and(|client| client.view.is_overwhelmed())
     }
 
     fn write_snapshot(
@@ -327,22 +360,6 @@ impl<G: Game> AnyRoom for Room<G> {
         if let Some(arrived) = self.clients.get(client).and_then(|client| client.arrived) {
             self.metrics.arrival_to_sent.add(now.since(arrived));
         }
-    }
-
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.metrics.tick_time.add(now.since(drained));
-        let missed = slipped || now > self.timeline.next_deadline();
-        self.metrics.missed_ticks += u64::from(missed);
-    }
-
-    fn metrics(&self) -> RoomMetrics {
-        let mut metrics = self.metrics.clone();
-        for (_, client) in self.clients.iter() {
-            metrics.commands = metrics.commands + client.queue.counts();
-            add_view(&mut metrics, client.view.stats());
-        }
-        metrics.encode_sharing = self.cache.sharing();
-        metrics
     }
 
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {

@@ -8,6 +8,8 @@
 //! tick(now, sink)
 //! ```
 
+mod egress;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -17,7 +19,7 @@ use truetick_netcode::connection::Connection;
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
-use truetick_netcode::messages::{Body, MismatchReport, ServerMessage};
+use truetick_netcode::messages::{MismatchReport, ServerMessage};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::config::SessionConfig;
@@ -116,6 +118,11 @@ impl Server {
         &mut self.capture
     }
 
+    /// Whether any room will have news before long; see [`AnyRoom::has_news`].
+    pub fn awaits_news(&self) -> bool {
+        self.rooms.iter().any(|room| room.awaits_news())
+    }
+
     /// When the next tick of any room is due.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.rooms.iter().map(|room| room.timeline().next_deadline()).min()
@@ -167,8 +174,9 @@ impl Server {
     }
 
     fn explain(&mut self, client: ClientId, report: &MismatchReport) {
-        if let Some(room) = self.peers.get(client).and_then(|peer| self.rooms.get(peer.room)) {
-            let divergence = room.explain(client, report);
+        let room = self.peers.get(client).and_then(|peer| self.rooms.get(peer.room));
+        if let Some(world) = room.and_then(|room| room.world()) {
+            let divergence = world.explain(client, report);
             self.note(SessionEvent::Mismatch(client, divergence));
         }
     }
@@ -177,6 +185,8 @@ impl Server {
     fn greet(&mut self, client: ClientId, schema: u64, now: Timestamp) {
         let greets = |peer: &&mut Peer| matches!(peer.stage, Stage::Greeting { .. });
         let Some(peer) = self.peers.get_mut(client).filter(greets) else { return };
+        let Some(session) = self.sessions.roster().get(client) else { return };
+        let (user, address) = (session.user, session.live.as_ref().map(|live| live.address));
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
@@ -199,16 +209,14 @@ impl Server {
         peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
         let is_new = !room.has(client);
         if is_new {
-            room.join(client)
+            room.join(client, user)
         } else {
             room.resume(client, true)
         }
         if let Some(drain) = &self.drain {
             peer.tell(&drain.order());
         }
-        let session = self.sessions.roster().get(client);
-        let whom = session.and_then(|session| Some((session.user, session.live.as_ref()?.address)));
-        if let Some((user, address)) = whom {
+        if let Some(address) = address {
             self.note(match is_new {
                 true => SessionEvent::Joined(client, user, address),
                 false => SessionEvent::Resumed { client, address, anew: true },
@@ -287,9 +295,8 @@ impl Server {
             for _ in 0..due.ticks {
                 let drained = now();
                 self.end_sessions(room, drained);
-                self.rooms[room].simulate();
-                self.send_events(room);
-                self.send_snapshots(room, now, sink);
+                self.rooms[room].simulate(drained);
+                self.send_room(room, now, sink);
                 sink.flush();
                 self.rooms[room].tick_sent(drained, slipped, now());
             }
@@ -335,45 +342,6 @@ impl Server {
         let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
         let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
         whom.for_each(|peer| peer.tell(&message));
-    }
-
-    fn send_events(&mut self, room: usize) {
-        for (event, message) in self.rooms[room].take_events() {
-            let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
-            for peer in whom.filter(|peer| event.to.is_none_or(|to| to == peer.client)) {
-                peer.send(event.channel, message.clone());
-            }
-        }
-    }
-
-    fn send_snapshots(
-        &mut self,
-        room_index: usize,
-        now: &mut dyn FnMut() -> Timestamp,
-        sink: &mut dyn DatagramSink,
-    ) {
-        let room = &mut self.rooms[room_index];
-        for (client, peer) in self.peers.iter_mut() {
-            let here = peer.room == room_index && peer.live && peer.is_playing();
-            let budget = peer.snapshot_budget(now());
-            if !here || !room.plan_snapshot(client, budget) {
-                continue;
-            }
-            let (mut packets, mut bytes, mut more) = (0, 0, true);
-            while more {
-                let at = now();
-                let sequence = peer.connection.begin(&mut self.writer, at, packets == 0);
-                self.writer.write(Body::Snapshot as u32, Body::BITS);
-                more = room.write_snapshot(client, sequence, at, &mut self.writer);
-                peer.connection.finish(&mut self.writer, at);
-                if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
-                    capture.packet(client.0, at, self.writer.bytes());
-                }
-                packets += 1;
-                bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
-            }
-            room.snapshot_sent(client, packets, bytes, now());
-        }
     }
 
     /// Ends what has to end, and gives the others their budget for the tick.

@@ -9,6 +9,7 @@ use truetick_server::core::server::Server;
 
 use super::Pair;
 use crate::mark::{Mark, Marks};
+use crate::server_process::world_of;
 
 /// By so many bytes a tick may pass its budget: the own entity and one more go in any case, headers and removals come on
 /// top, and what an entity takes is known only when it is encoded.
@@ -50,7 +51,7 @@ impl BudgetCheck {
 
     /// Looks at one client after a tick.
     pub fn check(&mut self, pair: &Pair<'_>, core: &Server, marks: &mut Marks, wrong: &mut Vec<String>) {
-        let room = &*core.rooms()[0];
+        let room = world_of(core);
         let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else { return };
         self.seen.resize_with(self.seen.len().max(pair.at + 1), Seen::default);
         let (floor, ceiling) = (self.floor, self.ceiling);

@@ -10,9 +10,9 @@ use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::schema::{KindInfo, Visibility};
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::any_room::AnyRoom;
 use truetick_server::core::game::Game;
 use truetick_server::core::relevance::HYSTERESIS_M;
+use truetick_server::core::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use super::Pair;
@@ -58,7 +58,13 @@ impl CopyCheck {
     }
 
     /// Looks at one client.
-    pub fn check(&mut self, pair: &Pair<'_>, room: &dyn AnyRoom, marks: &mut Marks, wrong: &mut Vec<String>) {
+    pub fn check(
+        &mut self,
+        pair: &Pair<'_>,
+        room: &dyn WorldRoom,
+        marks: &mut Marks,
+        wrong: &mut Vec<String>,
+    ) {
         self.check_baselines(pair, room, wrong);
         let (ring, buffer) = (room.ring(), pair.client.bot.runtime().buffer());
         let mut seen = self.take_seen(pair, ring.slots());
@@ -105,7 +111,7 @@ impl CopyCheck {
     }
 
     /// What the server will build on, the client must hold.
-    fn check_baselines(&self, pair: &Pair<'_>, room: &dyn AnyRoom, wrong: &mut Vec<String>) {
+    fn check_baselines(&self, pair: &Pair<'_>, room: &dyn WorldRoom, wrong: &mut Vec<String>) {
         let Some(view) = room.view(pair.id) else { return };
         let buffer = pair.client.bot.runtime().buffer();
         let lacks = |copy: Option<&Remote>, entry: &Entry, acked: Option<Tick>| {
@@ -184,7 +190,7 @@ impl CopyCheck {
         pair: &Pair<'_>,
         remote: &Remote,
         entry: &Entry,
-        room: &dyn AnyRoom,
+        room: &dyn WorldRoom,
     ) -> Option<String> {
         let sent = remote.newest().until;
         let own = room.view(pair.id)?.own()?;

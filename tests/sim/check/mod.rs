@@ -40,6 +40,7 @@ use crate::client_process::ClientProcess;
 use crate::mark::Marks;
 use crate::network::{Network, Way};
 use crate::plan::SimConfig;
+use crate::server_process::world_of;
 
 use budget::BudgetCheck;
 use copies::CopyCheck;
@@ -154,7 +155,7 @@ impl Checks {
         marks: &mut Marks,
     ) {
         let mut wrong = Vec::new();
-        let room = &*core.rooms()[0];
+        let room = world_of(core);
         self.calm = self.calm.map(|looks| looks + 1);
         self.identity.check(room.ring(), &mut wrong);
         sizes::check_ring(room.ring(), &mut wrong);
@@ -198,7 +199,7 @@ impl Checks {
         }
         let counts = core
             .and_then(|core| pair(at, client, core, network).map(|pair| (pair, core)))
-            .and_then(|(pair, core)| core.rooms()[0].command_counts(pair.id));
+            .and_then(|(pair, core)| world_of(core).command_counts(pair.id));
         let by_command = client.wrong.iter().filter(|wrong| wrong.cause == Cause::Command).count() as u64;
         if let Some(counts) = counts.filter(|counts| by_command > counts.missing) {
             wrong.push(format!("client {at}: {by_command} wrong for lack of {} commands", counts.missing));
@@ -242,7 +243,7 @@ impl Checks {
     /// From the next tick on all that is said is for this client.
     fn stream_begins(&mut self, client: ClientId, core: Option<&Server>) {
         if let Some(core) = core {
-            self.delivery.joined(client, core.rooms()[0].timeline().next());
+            self.delivery.joined(client, world_of(core).timeline().next());
         }
     }
 

@@ -12,6 +12,7 @@ use truetick_server::core::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::network::Network;
+use crate::server_process::world_of;
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -62,7 +63,7 @@ impl SessionCheck {
                 if user.is_some_and(|session| session.user != known.user) {
                     wrong.push(format!("{client:?} came back as another user"));
                 }
-                if core.is_some_and(|core| !core.rooms()[0].has(*client)) {
+                if core.is_some_and(|core| !world_of(core).has(*client)) {
                     wrong.push(format!("{client:?} came back to a room that does not know it"));
                 }
             }

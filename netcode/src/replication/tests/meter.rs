@@ -5,7 +5,7 @@ use super::crowd::{Crowd, sight};
 use crate::bits::BitWriter;
 use crate::client::inspect::Inspector;
 use crate::coding::{Coding, Part};
-use crate::connection::Connection;
+use crate::connection::{Connection, Messages};
 use crate::messages::Body;
 use crate::time::Timestamp;
 
@@ -21,7 +21,7 @@ fn the_bits_of_all_parts_make_the_packet() {
             crowd.step(if tick < 30 { 0..200 } else { 0..150 }, true);
             let masks = crowd.masks();
             let begin = |writer: &mut BitWriter| {
-                connection.begin(writer, now, true);
+                connection.begin(writer, now, Messages::BesideState);
                 writer.write(Body::Snapshot as u32, Body::BITS);
             };
             for (sequence, payload) in crowd.send_behind(&mut view, &sight(&masks), tick * 20, begin) {

@@ -1,0 +1,332 @@
+//! A client's session with its messages: what every client has, whatever happens in its room.
+//!
+//! Sans-IO. For each datagram: [`Link::receive`], and if it had a payload [`Link::open`], [`Link::poll_acked`],
+//! [`Link::next_event`] until there is none, the body, [`Link::accept`].
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::session_keeper::{Keeping, SessionKeeper};
+use super::state::{ClientState, End};
+use super::time_line::{TimeLine, check_epoch};
+use crate::bits::{BitReader, BitWriter};
+use crate::channel::Channel;
+use crate::connection::{Connection, Messages};
+use crate::error::WireError;
+use crate::farewell::{DisconnectReason, Farewell};
+use crate::limits::ACK_DELAY;
+use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
+use crate::sequence::Sequence;
+use crate::session::ClientId;
+use crate::session::client::Received;
+use crate::session::drops::DropReason;
+use crate::session::token::ConnectToken;
+use crate::tick::Tick;
+use crate::time::Timestamp;
+
+/// Something for whoever holds the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// The client is in its room. If it was there before, it begins anew.
+    Welcomed {
+        /// The server's ticks per second.
+        tick_rate: u32,
+    },
+    /// The server moved its time line, by so many microseconds.
+    TimeLineMoved(i64),
+    /// A message from the room, and its tick.
+    Game(Tick, Vec<u8>),
+}
+
+/// What rooms say before the welcome comes: streams do not wait for each other.
+const EARLY: usize = 1_024;
+
+/// See the module.
+pub struct Link {
+    schema: u64,
+    keeper: SessionKeeper,
+    id: Option<ClientId>,
+    connection: Option<Connection>,
+    ended: Option<End>,
+    /// The server's order to leave, and when that is due.
+    moving: Option<(u32, Timestamp)>,
+    /// When to look whether something is to be sent.
+    look_at: Timestamp,
+    time_line: Option<TimeLine>,
+    writer: BitWriter,
+    chances: Xoshiro256PlusPlus,
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    early: Vec<LinkEvent>,
+    ready: VecDeque<LinkEvent>,
+}
+
+impl Link {
+    /// A client of this schema that begins to use its token now; all that is random follows from `seed`.
+    pub fn new(schema: u64, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self {
+            schema,
+            keeper: SessionKeeper::new(token, chances.next_u64(), now),
+            id: None,
+            connection: None,
+            ended: None,
+            moving: None,
+            look_at: now,
+            time_line: None,
+            writer: BitWriter::new(),
+            chances,
+            outbox: VecDeque::new(),
+            early: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Where the client stands.
+    pub fn state(&self) -> ClientState {
+        if let Some(end) = self.ended {
+            return ClientState::Ended(end);
+        }
+        match self.keeper.keeping() {
+            Keeping::Failed(failure) => ClientState::Ended(End::Failed(failure)),
+            Keeping::Disconnected => ClientState::Ended(End::Told(DisconnectReason::Closed)),
+            Keeping::Silent if self.id.is_some() => ClientState::Silent,
+            Keeping::Open if self.id.is_some() => ClientState::Playing,
+            Keeping::Opening | Keeping::Open | Keeping::Silent => ClientState::Connecting,
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state(), ClientState::Ended(_))
+    }
+
+    /// The session and its resumption, to set them up.
+    pub fn keeper_mut(&mut self) -> &mut SessionKeeper {
+        &mut self.keeper
+    }
+
+    /// The session and its resumption.
+    pub fn keeper(&self) -> &SessionKeeper {
+        &self.keeper
+    }
+
+    /// The number that the server gave this client.
+    pub fn id(&self) -> Option<ClientId> {
+        self.id
+    }
+
+    /// When the server's ticks are due, once it told.
+    pub fn time_line(&self) -> Option<&TimeLine> {
+        self.time_line.as_ref()
+    }
+
+    /// The session's packets, once it is open.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
+    /// The next datagram to send, and to whom.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.outbox.pop_front()
+    }
+
+    /// When to call [`Self::poll`] again though nothing came, if whoever holds the link sends by itself at `clock`. Far in the
+    /// future once the session is over.
+    pub fn next_timeout(&self, clock: Option<Timestamp>) -> Timestamp {
+        if self.is_over() {
+            return Timestamp::from_nanos(u64::MAX);
+        }
+        let session = self.keeper.next_timeout();
+        let next = match &self.connection {
+            None => session,
+            Some(_) => session.min(clock.unwrap_or(self.look_at)),
+        };
+        self.moving.map_or(next, |(_, at)| next.min(at))
+    }
+
+    /// Ends the session and tells the server.
+    pub fn leave(&mut self) {
+        self.end(End::Told(DisconnectReason::Left));
+    }
+
+    fn end(&mut self, end: End) {
+        if !self.is_over() {
+            self.outbox.extend(self.keeper.disconnect());
+            self.ended = Some(end);
+        }
+    }
+
+    /// Takes in a datagram from an address; `payload` holds what it carried, or nothing.
+    pub fn receive(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        payload: &mut Vec<u8>,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        payload.clear();
+        if self.is_over() {
+            return Ok(());
+        }
+        match self.keeper.receive(from, datagram, now)? {
+            Received::Payload(received) => payload.extend_from_slice(received),
+            Received::Step => self.session_stepped(now),
+        }
+        Ok(())
+    }
+
+    /// Once the session is open the client says what it is.
+    fn session_stepped(&mut self, now: Timestamp) {
+        if self.connection.is_none() && self.keeper.keeping() == Keeping::Open {
+            self.connection = Some(Connection::new(self.chances.next_u64(), now));
+            self.tell(&ClientMessage::Hello { schema: self.schema });
+            self.send_packet(now, Messages::BesideState, write_nothing);
+        }
+    }
+
+    /// Opens a genuine payload; see [`Connection::open`].
+    pub fn open<'a>(
+        &mut self,
+        payload: &'a [u8],
+        now: Timestamp,
+    ) -> Result<(Sequence, BitReader<'a>), WireError> {
+        self.connection.as_mut().ok_or(WireError::Stale("no session"))?.open(payload, now)
+    }
+
+    /// The next packet of ours that the server took over; to be asked for after each [`Self::open`].
+    pub fn poll_acked(&mut self) -> Option<Sequence> {
+        self.connection.as_mut()?.poll_acked()
+    }
+
+    /// Acknowledges a packet whose contents were taken over whole.
+    pub fn accept(&mut self, sequence: Sequence) {
+        if let Some(connection) = &mut self.connection {
+            connection.accept(sequence);
+        }
+    }
+
+    /// The next thing that messages say. What concerns the session alone is seen to here.
+    pub fn next_event(&mut self, now: Timestamp) -> Result<Option<LinkEvent>, WireError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            let Some((channel, bytes)) = self.connection.as_mut().and_then(Connection::receive) else {
+                return Ok(None);
+            };
+            let message = decode(&bytes)?;
+            if channel != SESSION_STREAM && !matches!(message, ServerMessage::Event { .. }) {
+                return Err(WireError::Misbehaving("a session's message on another channel"));
+            }
+            self.take_message(message, now)?;
+        }
+    }
+
+    fn take_message(&mut self, message: ServerMessage, now: Timestamp) -> Result<(), WireError> {
+        match message {
+            ServerMessage::Welcome { client, tick_rate, epoch_us } => {
+                self.time_line = Some(TimeLine::new(tick_rate, epoch_us)?);
+                self.id = Some(ClientId(client));
+                self.ready.push_back(LinkEvent::Welcomed { tick_rate });
+                self.ready.extend(self.early.drain(..));
+            }
+            ServerMessage::Timeline { epoch_us } => {
+                check_epoch(epoch_us)?;
+                if let Some(time_line) = &mut self.time_line {
+                    self.ready.push_back(LinkEvent::TimeLineMoved(time_line.move_to(epoch_us)?));
+                }
+            }
+            ServerMessage::Event { tick, data } => {
+                let event = LinkEvent::Game(Tick(tick), data);
+                match self.id {
+                    Some(_) => self.ready.push_back(event),
+                    None if self.early.len() < EARLY => self.early.push(event),
+                    None => {}
+                }
+            }
+            ServerMessage::Ticket { token } => {
+                let token = ConnectToken::from_bytes(&token);
+                self.keeper.keep_ticket(token.map_err(|_| WireError::Malformed("a ticket is no token"))?);
+            }
+            ServerMessage::Drain { id, within_ms } => self.told_to_move(id, within_ms, now),
+        }
+        Ok(())
+    }
+
+    /// The copies of one order count once.
+    fn told_to_move(&mut self, id: u32, within_ms: u32, now: Timestamp) {
+        if self.moving.is_none_or(|(known, _)| known != id) {
+            let wait = Duration::from_millis(self.chances.next_u64() % (u64::from(within_ms) + 1));
+            self.moving = Some((id, now + wait));
+        }
+    }
+
+    /// Takes in the body of a packet that says why it is over.
+    pub fn take_farewell(&mut self, reader: BitReader<'_>) -> Result<(), WireError> {
+        let farewell = Farewell::read(reader)?;
+        let (server, client) = (farewell.schema, self.schema);
+        self.end(match farewell.reason {
+            DisconnectReason::OtherSchema => End::OtherSchema { server, client },
+            reason => End::Told(reason),
+        });
+        Ok(())
+    }
+
+    /// Queues a message of the session's own.
+    pub fn tell(&mut self, message: &ClientMessage) {
+        self.send(SESSION_STREAM, encode(message));
+    }
+
+    /// Queues a message for the room; it waits until the session is open. More than can wait ends the session.
+    pub fn send(&mut self, channel: Channel, message: Vec<u8>) {
+        let Some(connection) = &mut self.connection else { return };
+        if connection.send(channel, message).is_err() {
+            self.end(End::Told(DisconnectReason::Overflow));
+        }
+    }
+
+    /// Does what time demands of the session. False if there is none, or it is over.
+    pub fn poll(&mut self, now: Timestamp) -> bool {
+        if self.moving.is_some_and(|(_, at)| now >= at) {
+            self.end(End::Told(DisconnectReason::Moved));
+        }
+        if self.is_over() {
+            return false;
+        }
+        while let Some(due) = self.keeper.poll(now) {
+            self.outbox.push_back(due);
+        }
+        self.connection.is_some()
+    }
+
+    /// Sends messages and acknowledgements that are due, for whoever does not send by itself.
+    pub fn send_due(&mut self, messages: Messages, now: Timestamp) {
+        self.look_at = now + ACK_DELAY;
+        if self.connection.as_ref().is_some_and(|connection| connection.wants_packet(now)) {
+            self.send_packet(now, messages, write_nothing);
+        }
+    }
+
+    /// Sends a packet with a body.
+    pub fn send_packet(
+        &mut self,
+        now: Timestamp,
+        messages: Messages,
+        body: impl FnOnce(&mut BitWriter, Sequence),
+    ) {
+        let Some(connection) = &mut self.connection else { return };
+        let sequence = connection.begin(&mut self.writer, now, messages);
+        body(&mut self.writer, sequence);
+        connection.finish(&mut self.writer, now);
+        self.outbox.extend(self.keeper.seal(self.writer.bytes(), now));
+    }
+}
+
+/// The body of a packet without state or commands.
+fn write_nothing(writer: &mut BitWriter, _: Sequence) {
+    writer.write(Body::Empty as u32, Body::BITS);
+}

@@ -1,0 +1,100 @@
+//! What leaves: messages, snapshots, and packets that only acknowledge.
+
+use truetick_netcode::connection::Messages;
+use truetick_netcode::messages::Body;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+
+use super::Server;
+
+/// Packets of messages that one client is sent at once where no snapshot carries them.
+const PACKETS_AT_ONCE: usize = 8;
+
+impl Server {
+    /// Between two ticks: sends what rooms have to tell that need not wait for the next.
+    pub fn send_news(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn DatagramSink) {
+        for room in 0..self.rooms.len() {
+            if self.rooms[room].has_news() {
+                self.send_room(room, now, sink);
+                sink.flush();
+            }
+        }
+    }
+
+    /// Sends each client of a room what it is to know now.
+    pub(super) fn send_room(
+        &mut self,
+        room: usize,
+        now: &mut dyn FnMut() -> Timestamp,
+        sink: &mut dyn DatagramSink,
+    ) {
+        self.queue_messages(room);
+        self.send_snapshots(room, now, sink);
+        self.send_messages(room, now, sink);
+    }
+
+    fn queue_messages(&mut self, room_index: usize) {
+        let room = &mut self.rooms[room_index];
+        for (client, peer) in self.peers.iter_mut() {
+            if peer.room == room_index && peer.is_playing() {
+                let waiting = peer.connection.waiting_bytes();
+                room.messages(client, waiting, &mut |channel, message| peer.send(channel, message));
+            }
+        }
+    }
+
+    fn send_snapshots(
+        &mut self,
+        room_index: usize,
+        now: &mut dyn FnMut() -> Timestamp,
+        sink: &mut dyn DatagramSink,
+    ) {
+        let Some(world) = self.rooms[room_index].world_mut() else { return };
+        for (client, peer) in self.peers.iter_mut() {
+            let here = peer.room == room_index && peer.live && peer.is_playing();
+            let budget = peer.snapshot_budget(now());
+            if !here || !world.plan_snapshot(client, budget) {
+                continue;
+            }
+            let (mut packets, mut bytes, mut more) = (0, 0, true);
+            while more {
+                let at = now();
+                let messages = if packets == 0 { Messages::BesideState } else { Messages::None };
+                let sequence = peer.connection.begin(&mut self.writer, at, messages);
+                self.writer.write(Body::Snapshot as u32, Body::BITS);
+                more = world.write_snapshot(client, sequence, at, &mut self.writer);
+                peer.connection.finish(&mut self.writer, at);
+                if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
+                    capture.packet(client.0, at, self.writer.bytes());
+                }
+                packets += 1;
+                bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
+            }
+            world.snapshot_sent(client, packets, bytes, now());
+        }
+    }
+
+    /// Whoever got no snapshot gets messages, and is acknowledged, in packets of their own.
+    fn send_messages(
+        &mut self,
+        room: usize,
+        now: &mut dyn FnMut() -> Timestamp,
+        sink: &mut dyn DatagramSink,
+    ) {
+        if self.rooms[room].world().is_some() {
+            return;
+        }
+        let at = now();
+        for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live) {
+            for _ in 0..PACKETS_AT_ONCE {
+                if !peer.is_playing() || !peer.connection.wants_packet(at) {
+                    break;
+                }
+                peer.connection.begin(&mut self.writer, at, Messages::Alone);
+                self.writer.write(Body::Empty as u32, Body::BITS);
+                peer.connection.finish(&mut self.writer, at);
+                self.sessions.send(client, self.writer.bytes(), at, sink);
+            }
+        }
+    }
+}
