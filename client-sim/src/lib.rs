@@ -5,6 +5,7 @@
 //! ```
 //! [`demo`] starts a server in this process and plays against it; [`profile`] has the networks.
 
+pub mod auction;
 pub mod bot;
 pub mod bot_client;
 pub mod demo;

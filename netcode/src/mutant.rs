@@ -13,6 +13,8 @@ pub enum Mutant {
     TrustUnacknowledged,
     /// What waits for lack of budget does not grow more urgent.
     NeverUrgent,
+    /// What an entry says is told before the entry is durable.
+    AcceptBeforeDurable,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
 }

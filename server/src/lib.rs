@@ -6,6 +6,7 @@
 //! [`core`] knows no game; [`arena`] is one.
 
 pub mod arena;
+pub mod auction;
 pub mod config;
 pub mod core;
 pub mod files;

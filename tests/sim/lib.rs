@@ -2,6 +2,7 @@
 //! told with it, and how a new fault joins it stands in `tests/README.md`.
 
 pub mod arrivals;
+pub mod auction;
 pub mod chatter;
 pub mod check;
 pub mod client_process;

@@ -23,12 +23,17 @@ pub struct Meter(Timestamp);
 impl Meter {
     /// Whether one more may happen now; if so it is counted.
     pub fn allows(&mut self, rate: Rate, now: Timestamp) -> bool {
+        self.allows_worth(1, rate, now)
+    }
+
+    /// The same for something that counts as so many.
+    pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
         let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
         let due = self.0.max(now);
         if due.since(now) > apart * (rate.burst.max(1) - 1) {
             return false;
         }
-        self.0 = due + apart;
+        self.0 = due + apart * weight;
         true
     }
 }

@@ -84,7 +84,7 @@ pub trait AnyRoom: Send {
     /// Runs the next tick; `now` is when its commands were drained.
     fn simulate(&mut self, now: Timestamp);
     /// Between two ticks: whether there is something to tell that need not wait for the next.
-    fn has_news(&mut self) -> bool {
+    fn has_news(&mut self, _now: Timestamp) -> bool {
         false
     }
     /// Whether there will be such soon.
@@ -92,7 +92,13 @@ pub trait AnyRoom: Send {
         false
     }
     /// Hands out what a client is to be told now, given how many bytes of messages still wait on their way to it.
-    fn messages(&mut self, client: ClientId, waiting: usize, tell: &mut dyn FnMut(Channel, Vec<u8>));
+    fn messages(
+        &mut self,
+        client: ClientId,
+        waiting: usize,
+        now: Timestamp,
+        tell: &mut dyn FnMut(Channel, Vec<u8>),
+    );
     /// All of a tick's packets were handed over; `drained` is when its commands were taken.
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
     /// Whether a client must be sent away because it takes too little of what it is told.

@@ -63,6 +63,12 @@ pub struct RoomMetrics {
     pub resumed: u64,
     /// Clients that are gone without having left: timed out, overflowed or misbehaved.
     pub lost: u64,
+    /// Orders that were put down for a journal.
+    pub orders: u64,
+    /// Commands that were refused before they got into an order.
+    pub refused: u64,
+    /// From a tick to its being durable, and said.
+    pub commit: Times,
     /// Snapshot packets sent.
     pub packets_out: u64,
     /// Their bytes.
@@ -86,6 +92,7 @@ impl RoomMetrics {
     pub fn merge(&mut self, other: &Self) {
         self.tick_time.merge(&other.tick_time);
         self.arrival_to_sent.merge(&other.arrival_to_sent);
+        self.commit.merge(&other.commit);
         self.commands = self.commands + other.commands;
         self.encode_sharing.0 += other.encode_sharing.0;
         self.encode_sharing.1 += other.encode_sharing.1;
@@ -95,6 +102,8 @@ impl RoomMetrics {
             (&mut self.joined, other.joined),
             (&mut self.resumed, other.resumed),
             (&mut self.lost, other.lost),
+            (&mut self.orders, other.orders),
+            (&mut self.refused, other.refused),
             (&mut self.packets_out, other.packets_out),
             (&mut self.bytes_out, other.bytes_out),
             (&mut self.snapshots, other.snapshots),

@@ -268,7 +268,13 @@ impl<G: Game> AnyRoom for Room<G> {
         self.metrics.ticks += 1;
     }
 
-    fn messages(&mut self, client: ClientId, _waiting: usize, tell: &mut dyn FnMut(Channel, Vec<u8>)) {
+    fn messages(
+        &mut self,
+        client: ClientId,
+        _waiting: usize,
+        _now: Timestamp,
+        tell: &mut dyn FnMut(Channel, Vec<u8>),
+    ) {
         for (event, message) in &self.events {
             if event.to.is_none_or(|to| to == client) {
                 tell(event.channel, message.clone());

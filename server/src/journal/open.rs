@@ -30,12 +30,27 @@ pub struct Tail {
     rest: Vec<u8>,
 }
 
-/// Reads a whole journal and changes nothing. `None` where there is none.
+/// Reads a journal from its newest snapshot on, and changes nothing. `None` where there is none.
 pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
     let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let snapshot = snapshot::newest(disk, &names, u64::MAX)?;
+    read_after(disk, &names, snapshot, replica)
+}
+
+/// Reads a journal from its first entry on, if that is still there.
+pub fn read_all(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
+    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    read_after(disk, &names, None, replica)
+}
+
+fn read_after(
+    disk: &dyn Disk,
+    names: &[String],
+    snapshot: Option<Snapshot>,
+    replica: &mut dyn Replica,
+) -> Result<Option<Tail>, JournalError> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
-    let snapshot = snapshot::newest(disk, &names, u64::MAX)?;
     if numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
         return Ok(None);
     }

@@ -5,6 +5,8 @@
 //!                                 -> event, to everyone -> public_lot (server and clients keep the same copy)
 //! ```
 
+pub mod board;
+pub mod client;
 pub mod english;
 pub mod event;
 pub mod house;
@@ -15,6 +17,8 @@ pub mod money;
 pub mod order;
 pub mod public_lot;
 pub mod terms;
+pub mod time_sync;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ impl Server {
     /// Between two ticks: sends what rooms have to tell that need not wait for the next.
     pub fn send_news(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn DatagramSink) {
         for room in 0..self.rooms.len() {
-            if self.rooms[room].has_news() {
+            if self.rooms[room].has_news(now()) {
                 self.send_room(room, now, sink);
                 sink.flush();
             }
@@ -28,17 +28,17 @@ impl Server {
         now: &mut dyn FnMut() -> Timestamp,
         sink: &mut dyn DatagramSink,
     ) {
-        self.queue_messages(room);
+        self.queue_messages(room, now());
         self.send_snapshots(room, now, sink);
         self.send_messages(room, now, sink);
     }
 
-    fn queue_messages(&mut self, room_index: usize) {
+    fn queue_messages(&mut self, room_index: usize, now: Timestamp) {
         let room = &mut self.rooms[room_index];
         for (client, peer) in self.peers.iter_mut() {
             if peer.room == room_index && peer.is_playing() {
                 let waiting = peer.connection.waiting_bytes();
-                room.messages(client, waiting, &mut |channel, message| peer.send(channel, message));
+                room.messages(client, waiting, now, &mut |channel, message| peer.send(channel, message));
             }
         }
     }

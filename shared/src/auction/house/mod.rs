@@ -48,6 +48,8 @@ pub struct Output {
     pub answers: Vec<Answered>,
     /// What happened to lots.
     pub events: Vec<LotEvent>,
+    /// Lots that are forgotten from now on.
+    pub forgotten: Vec<LotId>,
     /// Whether anything but the tick is another than before.
     pub changed: bool,
 }
@@ -123,9 +125,9 @@ impl House {
         self.paused
     }
 
-    /// Whether time alone can change anything.
-    pub fn is_idle(&self) -> bool {
-        self.deadlines.is_empty() && self.retiring.is_empty() && self.expiring.is_empty()
+    /// Whether any lot is open.
+    pub fn has_open_lots(&self) -> bool {
+        !self.deadlines.is_empty()
     }
 
     /// The tick that counts: it stands still while the clock does.
@@ -197,6 +199,7 @@ impl House {
             if let Some(lot) = self.lots.remove(&id) {
                 self.touched.remove(&id);
                 self.sum = self.sum.wrapping_sub(lot.part);
+                out.forgotten.push(id);
                 lot.answered.iter().for_each(|(account, command)| self.ledger.forget(*account, *command));
             }
             out.changed = true;

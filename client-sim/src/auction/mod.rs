@@ -1,0 +1,8 @@
+//! Visitors of an auction house: bidders of several manners, watchers, whoever runs the house.
+//!
+//! ```text
+//! manner (what it does next) -> visitor (sans-IO: client, memory of what was answered, figures) -> crowd (sockets, a thread)
+//! ```
+
+pub mod manner;
+pub mod visitor;

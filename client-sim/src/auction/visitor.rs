@@ -1,0 +1,298 @@
+//! One visitor: a client, its manner, its memory and its figures. Sans-IO.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::client::state::ClientState;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::client::{AuctionClient, AuctionEvent};
+use truetick_shared::auction::event::LotEvent;
+use truetick_shared::auction::order::{Admin, Answer, Command, CommandId, Outcome, Receipt, Stands};
+use truetick_shared::auction::public_lot::PublicLot;
+use truetick_shared::auction::terms::LotId;
+
+use super::manner::{self, House, Manner};
+
+/// The catalogue is asked for this often.
+const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Commands without an answer at once; who has that many waits.
+const OPEN: usize = 64;
+
+/// What a visitor has seen and done.
+#[derive(Clone, Debug, Default)]
+pub struct VisitorFigures {
+    /// Commands said, repeats not counted.
+    pub said: u64,
+    /// Answered: they count.
+    pub accepted: u64,
+    /// Answered: they had no effect.
+    pub rejected: u64,
+    /// Not taken.
+    pub refused: u64,
+    /// Events of lots.
+    pub events: u64,
+    /// Lots as they were, instead of events.
+    pub shown: u64,
+    /// Answers that were others than before, events that did not follow: what must never be.
+    pub wrong: Vec<String>,
+    /// From a command's first saying to its answer, in microseconds.
+    pub answer_us: Vec<u64>,
+}
+
+/// See the module.
+pub struct Visitor {
+    user: UserId,
+    manner: Manner,
+    house: Option<House>,
+    client: AuctionClient,
+    chances: Xoshiro256PlusPlus,
+    pace: f64,
+    next_id: u64,
+    think_at: Timestamp,
+    catalogue_at: Timestamp,
+    lots: Vec<LotId>,
+    aliases: BTreeMap<LotId, u32>,
+    /// Everything that it ever said, and when first.
+    said: BTreeMap<CommandId, (Command, Timestamp)>,
+    /// Every answer that it got: what it may rely on.
+    receipts: BTreeMap<CommandId, Receipt>,
+    funded: BTreeSet<UserId>,
+    opened: u32,
+    /// It only watches from now on.
+    still: bool,
+    /// It has forgotten all and wants to come in anew.
+    forgot: bool,
+    /// Events that it saw, if they are to be kept.
+    seen: Option<Vec<LotEvent>>,
+    figures: VisitorFigures,
+}
+
+impl Visitor {
+    /// A visitor that begins to use its token now; everything that it does follows from `seed`. `pace` divides the pauses of
+    /// its manner.
+    pub fn new(
+        (user, token): (UserId, ConnectToken),
+        manner: Manner,
+        house: Option<House>,
+        (seed, pace): (u64, f64),
+        now: Timestamp,
+    ) -> Self {
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self {
+            user,
+            manner,
+            house,
+            client: AuctionClient::new(token, chances.random(), now),
+            chances,
+            pace,
+            next_id: 1,
+            think_at: now,
+            catalogue_at: now,
+            lots: Vec::new(),
+            aliases: BTreeMap::new(),
+            said: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            funded: BTreeSet::new(),
+            opened: 0,
+            still: false,
+            forgot: false,
+            seen: None,
+            figures: VisitorFigures::default(),
+        }
+    }
+
+    /// From now on it says nothing new.
+    pub fn be_still(&mut self) {
+        self.still = true;
+    }
+
+    /// Keeps every event that it sees.
+    pub fn keep_events(&mut self) {
+        self.seen = Some(Vec::new());
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// How it behaves.
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// Its client.
+    pub fn client(&self) -> &AuctionClient {
+        &self.client
+    }
+
+    /// What it has seen and done.
+    pub fn figures(&self) -> &VisitorFigures {
+        &self.figures
+    }
+
+    /// Every answer that it got.
+    pub fn receipts(&self) -> &BTreeMap<CommandId, Receipt> {
+        &self.receipts
+    }
+
+    /// The events that it saw.
+    pub fn seen(&self) -> &[LotEvent] {
+        self.seen.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it needs a token to go on.
+    pub fn wants_token(&self) -> bool {
+        self.forgot || matches!(self.client.state(), ClientState::Ended(_))
+    }
+
+    /// Comes in anew. Who forgot everything says all that it ever said once more.
+    pub fn rejoin(&mut self, token: ConnectToken, now: Timestamp) {
+        let seed = self.chances.random();
+        if !std::mem::take(&mut self.forgot) {
+            return self.client.rejoin(token, seed, now);
+        }
+        self.client = AuctionClient::new(token, seed, now);
+        self.lots.clear();
+        let recent = self.said.iter().rev().take(OPEN).map(|(id, (command, _))| (*id, command.clone()));
+        for (id, command) in recent.collect::<Vec<_>>() {
+            self.client.command(id, command);
+        }
+    }
+
+    /// Takes in a datagram from an address.
+    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        self.client.receive(from, datagram, now);
+        while let Some(event) = self.client.poll_event() {
+            self.take(event, now);
+        }
+    }
+
+    fn take(&mut self, event: AuctionEvent, now: Timestamp) {
+        match event {
+            AuctionEvent::Answered(id, Answer::Receipt(receipt)) => self.answered(id, receipt, now),
+            AuctionEvent::Answered(id, Answer::Conflict) => {
+                self.figures.wrong.push(format!("{:?}: {id:?} is said to be another's name", self.user));
+            }
+            AuctionEvent::Refused(id, _) => {
+                self.figures.refused += 1;
+                self.said.remove(&id);
+            }
+            AuctionEvent::Happened(event) => {
+                self.figures.events += 1;
+                self.seen.iter_mut().for_each(|seen| seen.push(event.clone()));
+            }
+            AuctionEvent::Shown(_) => self.figures.shown += 1,
+            AuctionEvent::Gone(lot) => self.lots.retain(|known| *known != lot),
+            AuctionEvent::Catalogue(lots) => {
+                for lot in lots {
+                    if !self.lots.contains(&lot) {
+                        self.lots.push(lot);
+                        self.client.watch(lot);
+                    }
+                }
+            }
+            AuctionEvent::Account(_) | AuctionEvent::House(_) => {}
+        }
+    }
+
+    fn answered(&mut self, id: CommandId, receipt: Receipt, now: Timestamp) {
+        if let Some(before) = self.receipts.insert(id, receipt) {
+            if before != receipt {
+                self.figures
+                    .wrong
+                    .push(format!("{:?}: {id:?} got {before:?} and then {receipt:?}", self.user));
+            }
+            return;
+        }
+        let Some((command, first)) = self.said.get(&id) else { return };
+        self.figures.answer_us.push(now.since(*first).as_micros() as u64);
+        match receipt.outcome {
+            Outcome::Rejected(_) => self.figures.rejected += 1,
+            Outcome::Accepted { stands, alias } => {
+                self.figures.accepted += 1;
+                match command {
+                    Command::Bid(bid) if stands != Stands::Done => drop(self.aliases.insert(bid.lot, alias)),
+                    Command::Admin(Admin::Deposit { user, .. }) => drop(self.funded.insert(*user)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Does what time demands.
+    pub fn advance(&mut self, now: Timestamp) {
+        if self.client.state() == ClientState::Playing && !self.forgot {
+            if now >= self.catalogue_at {
+                self.catalogue_at = now + CATALOGUE_PAUSE;
+                self.client.ask_catalogue();
+            }
+            if now >= self.think_at {
+                let share = self.chances.random_range(0.5..1.5) / self.pace;
+                self.think_at = now + self.manner.pause().mul_f64(share);
+                self.think(now);
+            }
+        }
+        self.client.advance(now);
+    }
+
+    fn think(&mut self, now: Timestamp) {
+        if self.still || self.client.unanswered() >= OPEN {
+            return;
+        }
+        let commands = match (self.manner, &self.house) {
+            (Manner::Watcher, _) => return,
+            (Manner::Keeper, Some(house)) if self.client.unanswered() == 0 => {
+                let is_open = |lot: &&LotId| self.client.lot(**lot).is_none_or(|lot| lot.ending.is_none());
+                let open = self.lots.iter().filter(is_open).count();
+                let commands =
+                    manner::keep(house, (self.opened, open), self.funded.len() as u64, &mut self.chances);
+                let opens = |command: &&Command| matches!(command, Command::Admin(Admin::Open { .. }));
+                self.opened += commands.iter().filter(opens).count() as u32;
+                commands
+            }
+            (Manner::Keeper, _) => return,
+            _ => {
+                let aliases = &self.aliases;
+                let leads =
+                    |lot: &PublicLot| lot.leader.is_some() && aliases.get(&lot.lot).copied() == lot.leader;
+                manner::think(self.manner, &self.client, &self.lots, leads, (now, &mut self.chances))
+            }
+        };
+        for command in commands {
+            self.figures.said += 1;
+            let id = CommandId(self.next_id);
+            self.next_id += 1;
+            self.said.insert(id, (command.clone(), now));
+            self.client.command(id, command);
+        }
+        if self.manner == Manner::Forgetful && self.chances.random_bool(0.15) {
+            self.forgot = true;
+        }
+    }
+
+    /// The next datagram to send, and to whom.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.client.poll_transmit()
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    pub fn next_timeout(&self) -> Timestamp {
+        let client = self.client.next_timeout();
+        match self.client.state() {
+            ClientState::Playing => client.min(self.think_at).min(self.catalogue_at),
+            _ => client,
+        }
+    }
+
+    /// Ends the session.
+    pub fn leave(&mut self) {
+        self.client.leave();
+    }
+}

@@ -1,0 +1,173 @@
+//! Goes through a journal, entry by entry, and checks everything that must hold of a house and its money.
+
+use std::collections::BTreeMap;
+
+use truetick_netcode::session::UserId;
+use truetick_shared::auction::event::{Ending, Happening, LotEvent};
+use truetick_shared::auction::house::House;
+use truetick_shared::auction::money::Amount;
+use truetick_shared::auction::order::{Answer, CommandId, Receipt};
+use truetick_shared::auction::terms::LotId;
+
+use super::entry::{Entry, HouseReplica};
+use crate::journal::{Entries, Replica};
+
+/// Findings that are told; more are counted.
+const FINDINGS: usize = 100;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    replica: HouseReplica,
+    /// Entries read.
+    pub entries: u64,
+    /// Commands, repeats included.
+    pub commands: u64,
+    /// Times that a server began to run the house.
+    pub openings: u32,
+    /// All events of all lots.
+    pub events: BTreeMap<LotId, Vec<LotEvent>>,
+    /// The receipt of each command.
+    pub receipts: BTreeMap<(UserId, CommandId), Receipt>,
+    /// What was paid for lots.
+    pub sold: u128,
+    /// What is wrong.
+    pub findings: Vec<String>,
+    /// Whether it began at the first entry.
+    from_snapshot: bool,
+    place: (u64, u64),
+    decided: u64,
+}
+
+impl Audit {
+    /// The house as it stands at the end.
+    pub fn house(&self) -> Option<&House> {
+        self.replica.house()
+    }
+
+    fn find(&mut self, finding: String) {
+        if self.findings.len() < FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+
+    fn look_at(&mut self, entry: &Entry) {
+        let Entry::Tick(record) = entry else { return };
+        self.commands += record.orders.len() as u64;
+        for order in &record.orders {
+            if (order.at_ms, 0) < self.place {
+                self.find(format!("tick {}: an order of {} ms comes late", record.tick, order.at_ms));
+            }
+            self.place = (order.at_ms, 0);
+        }
+        let ordered = record.orders.windows(2).all(|pair| pair[0].place() <= pair[1].place());
+        if !ordered {
+            self.find(format!("tick {}: its orders are out of order", record.tick));
+        }
+        let out = self.replica.last_output().clone();
+        for answered in out.answers {
+            let Answer::Receipt(receipt) = answered.answer else { continue };
+            self.look_at_receipt((answered.user, answered.id), receipt, record.tick);
+        }
+        out.events.into_iter().for_each(|event| self.look_at_event(event));
+        self.check_money(record.tick);
+    }
+
+    /// A command is decided once; decisions are numbered without a gap.
+    fn look_at_receipt(&mut self, key: (UserId, CommandId), receipt: Receipt, tick: u64) {
+        let retention = self.house().map_or(0, |house| house.rules().retention);
+        if receipt.tick == tick && receipt.order > self.decided {
+            if receipt.order != self.decided + 1 && !(self.from_snapshot && self.decided == 0) {
+                self.find(format!("decision {} follows decision {}", receipt.order, self.decided));
+            }
+            self.decided = receipt.order;
+            if let Some(before) = self.receipts.insert(key, receipt)
+                && tick <= before.tick + retention
+            {
+                self.find(format!("{key:?} was decided twice: {before:?}, {receipt:?}"));
+            }
+        } else if self.receipts.get(&key).is_some_and(|before| *before != receipt) {
+            self.find(format!("{key:?} was told something else than before: {receipt:?}"));
+        }
+    }
+
+    fn look_at_event(&mut self, event: LotEvent) {
+        let events = self.events.entry(event.lot).or_default();
+        let expected = events.last().map_or(1, |last| last.sequence + 1);
+        let over = events.iter().any(|event| matches!(event.what, Happening::Ended { .. }));
+        if let Happening::Ended { ending: Ending::Sold { price, .. }, .. } = &event.what {
+            self.sold += u128::from(price.0);
+        }
+        let gap = event.sequence != expected && !(self.from_snapshot && events.is_empty());
+        let (lot, sequence) = (event.lot, event.sequence);
+        events.push(event);
+        if gap {
+            self.find(format!("{lot:?}: event {sequence} comes where {expected} is due"));
+        }
+        if over {
+            self.find(format!("{lot:?}: event {sequence} comes after its end"));
+        }
+    }
+
+    /// Nothing comes from nowhere, nothing gets lost, and what is held stands behind bids.
+    fn check_money(&mut self, tick: u64) {
+        let Some(house) = self.replica.house() else { return };
+        let unbalanced = house.ledger().accounts().iter().find(|account| !account.is_balanced());
+        if let Some(user) = unbalanced.map(|account| account.user) {
+            self.find(format!("tick {tick}: the account of {user:?} does not balance"));
+        }
+    }
+
+    /// What holds at the end.
+    pub fn finish(&mut self) {
+        let Some(house) = self.replica.house() else { return };
+        let mut findings = Vec::new();
+        let mut held = vec![0; house.ledger().accounts().len()];
+        let mut hold = |index: usize, amount: Amount| held[index] += u128::from(amount.0);
+        for lot in house.lots().values().filter(|lot| lot.ending.is_none()) {
+            lot.sealed.iter().for_each(|(account, bid)| hold(account.0 as usize, bid.amount));
+            lot.english.leader.iter().for_each(|leader| hold(leader.account.0 as usize, leader.maximum));
+        }
+        let mut paid = 0;
+        for (account, held) in house.ledger().accounts().iter().zip(held) {
+            paid += u128::from(account.paid.0);
+            if u128::from(account.held.0) != held {
+                findings.push(format!(
+                    "{:?}: {} is held, but {held} stands behind bids",
+                    account.user, account.held.0
+                ));
+            }
+        }
+        if !self.from_snapshot && paid != self.sold {
+            findings.push(format!("{paid} was paid, but lots were sold for {}", self.sold));
+        }
+        for lot in self.replica.board().lots() {
+            if house.public(lot.lot).as_ref() != Some(lot) {
+                findings.push(format!("{:?}: what its events say is not how it stands", lot.lot));
+            }
+        }
+        findings.into_iter().for_each(|finding| self.find(finding));
+    }
+}
+
+impl Entries for Audit {
+    fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
+        let entry = bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
+        self.replica.apply(&entry)?;
+        self.entries += 1;
+        self.openings = self.replica.epoch();
+        self.look_at(&entry);
+        Ok(())
+    }
+}
+
+impl Replica for Audit {
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        self.from_snapshot = true;
+        self.replica.restore(state)
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        self.replica.snapshot()
+    }
+}

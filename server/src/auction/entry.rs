@@ -1,0 +1,179 @@
+//! What the journal of a house holds, and the state that follows from it.
+
+use bitcode::{Decode, Encode};
+use truetick_shared::auction::board::Board;
+use truetick_shared::auction::house::{House, HouseRules, Output};
+use truetick_shared::auction::order::{ClockOrder, Order};
+
+use crate::journal::{Entries, Replica};
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Entry {
+    /// The first: the house is founded.
+    Founded {
+        /// What it goes by.
+        rules: HouseRules,
+        /// Ticks per second.
+        tick_rate: u32,
+    },
+    /// A server has begun to run it.
+    Opened {
+        /// The how manieth time.
+        epoch: u32,
+    },
+    /// A tick. Ticks in which nothing happened may be left out.
+    Tick(TickRecord),
+}
+
+/// A tick with all that decided it, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TickRecord {
+    /// Which.
+    pub tick: u64,
+    /// What was done to the clock.
+    pub clock: Option<ClockOrder>,
+    /// The orders, in their order.
+    pub orders: Vec<Order>,
+    /// Commands decided so far.
+    pub decided: u64,
+    /// Hash of the house after it.
+    pub hash: u64,
+}
+
+impl Entry {
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        bitcode::encode(self)
+    }
+}
+
+#[derive(Clone, Debug, Encode, Decode)]
+struct State {
+    tick_rate: u32,
+    epoch: u32,
+    last_ms: u64,
+    house: House,
+}
+
+/// A house as its journal tells it.
+#[derive(Clone, Debug, Default)]
+pub struct HouseReplica {
+    state: Option<State>,
+    board: Board,
+    out: Output,
+}
+
+impl HouseReplica {
+    /// One of before the first entry, for the making of snapshots.
+    pub fn fresh() -> Box<dyn Replica> {
+        Box::new(Self::default())
+    }
+
+    /// The house, once it is founded.
+    pub fn house(&self) -> Option<&House> {
+        self.state.as_ref().map(|state| &state.house)
+    }
+
+    /// How often it was opened.
+    pub fn epoch(&self) -> u32 {
+        self.state.as_ref().map_or(0, |state| state.epoch)
+    }
+
+    /// Ticks per second, once it is founded.
+    pub fn tick_rate(&self) -> Option<u32> {
+        self.state.as_ref().map(|state| state.tick_rate)
+    }
+
+    /// The last order's time.
+    pub fn last_ms(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.last_ms)
+    }
+
+    /// What everyone may know.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// What the last entry led to.
+    pub fn last_output(&self) -> &Output {
+        &self.out
+    }
+
+    /// The house and its board.
+    pub fn into_parts(self) -> Option<(House, Board)> {
+        Some((self.state?.house, self.board))
+    }
+
+    /// Takes the next entry.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), String> {
+        self.out = Output::default();
+        match (entry, &mut self.state) {
+            (Entry::Founded { rules, tick_rate }, None) => {
+                let house = House::new(rules.clone());
+                self.state = Some(State { tick_rate: *tick_rate, epoch: 0, last_ms: 0, house });
+                Ok(())
+            }
+            (Entry::Founded { .. }, Some(_)) => Err("it is founded twice".into()),
+            (_, None) => Err("it was never founded".into()),
+            (Entry::Opened { epoch }, Some(state)) if *epoch == state.epoch + 1 => {
+                state.epoch = *epoch;
+                Ok(())
+            }
+            (Entry::Opened { epoch }, Some(state)) => {
+                Err(format!("opening {epoch} follows opening {}", state.epoch))
+            }
+            (Entry::Tick(record), Some(state)) => {
+                take_tick(state, record, &mut self.out)?;
+                self.out.events.iter().for_each(|event| self.board.apply(event.clone()));
+                self.out.forgotten.iter().for_each(|lot| self.board.forget(*lot));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn take_tick(state: &mut State, record: &TickRecord, out: &mut Output) -> Result<(), String> {
+    let TickRecord { tick, clock, orders, decided, hash } = record;
+    let house = &mut state.house;
+    if *tick <= house.tick() {
+        return Err(format!("tick {tick} follows tick {}", house.tick()));
+    }
+    for order in orders {
+        if order.at_ms < state.last_ms {
+            return Err(format!("an order of {} ms follows one of {} ms", order.at_ms, state.last_ms));
+        }
+        state.last_ms = order.at_ms;
+    }
+    house.step(*tick, *clock, orders, out);
+    match (house.hash(), house.decided()) {
+        (now, count) if now == *hash && count == *decided => Ok(()),
+        (now, count) => Err(format!(
+            "tick {tick} leads to state {now:016x} with {count} commands decided, but led to {hash:016x} with {decided}: \
+             another build wrote it, or the state was damaged in memory"
+        )),
+    }
+}
+
+impl Entries for HouseReplica {
+    fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
+        let entry = bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
+        self.apply(&entry)
+    }
+}
+
+impl Replica for HouseReplica {
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let mut state: State = bitcode::decode(state).map_err(|_| "the snapshot is of another version")?;
+        if state.house.hash() != state.house.hash_anew() {
+            return Err("the snapshot's state does not match its own hash".into());
+        }
+        self.board = Board::of(&state.house);
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        bitcode::encode(&self.state)
+    }
+}

@@ -1,0 +1,55 @@
+//! One client of the house, and what it is still to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use truetick_netcode::channel::Channel;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::rate::Meter;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::terms::LotId;
+
+/// Lots that one client watches at the most.
+pub const WATCHED: usize = 1_024;
+
+/// One client.
+#[derive(Debug)]
+pub struct Guest {
+    /// Who it is.
+    pub user: UserId,
+    /// Commands that it sent in this session.
+    pub sequence: u64,
+    /// Time of its last command, in milliseconds.
+    pub last_ms: u64,
+    /// What it asks for, weighed.
+    pub meter: Meter,
+    /// Messages for it alone.
+    pub outbox: Vec<(Channel, Vec<u8>)>,
+    /// Lots that it watches, and the last event of each that it was told; `None` if it was told nothing.
+    pub watching: BTreeMap<LotId, Option<u64>>,
+    /// Those of which there is more to tell.
+    pub due: BTreeSet<LotId>,
+    /// It asked for the time: its clock, and when that came.
+    pub asked_time: Vec<(u64, Timestamp)>,
+    /// Since when it takes less than there is to tell.
+    pub slow_since: Option<Timestamp>,
+    /// Until then it is told prices, no single events.
+    pub calm_at: Timestamp,
+}
+
+impl Guest {
+    /// A client that has just come.
+    pub fn new(user: UserId) -> Self {
+        Self {
+            user,
+            sequence: 0,
+            last_ms: 0,
+            meter: Meter::default(),
+            outbox: Vec::new(),
+            watching: BTreeMap::new(),
+            due: BTreeSet::new(),
+            asked_time: Vec::new(),
+            slow_since: None,
+            calm_at: Timestamp::default(),
+        }
+    }
+}

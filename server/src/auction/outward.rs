@@ -1,0 +1,117 @@
+//! What leaves the house: from the durable prefix, at each watcher's pace.
+//!
+//! A watcher is told all events, in messages that are encoded once for all. Who falls behind is told nothing until it has caught up
+//! with what is on its way, and then the lot as it is, for a while; who does not catch up is sent away. Nobody waits for anybody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use truetick_netcode::messages::{ServerMessage, encode};
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::board::Board;
+use truetick_shared::auction::terms::LotId;
+use truetick_shared::auction::wire::Reply;
+
+use super::guest::Guest;
+
+/// Bytes on their way to a client past which it counts as slow.
+pub const SLOW_BYTES: usize = 8_192;
+
+/// Events in one message at the most; who missed more gets the lot as it is.
+pub const EVENTS_TOGETHER: usize = 64;
+
+/// Who was slow is told prices alone for this long.
+pub const CALM_AFTER: Duration = Duration::from_secs(2);
+
+/// Who is slow for this long is sent away.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How watchers were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Messages with events.
+    pub events: u64,
+    /// Lots as they were.
+    pub lots: u64,
+    /// Times that someone was told nothing, being slow.
+    pub held_back: u64,
+    /// Messages that had to be encoded.
+    pub encoded: u64,
+}
+
+/// Messages of this moment, by the lot and the event that they go on from.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    messages: BTreeMap<(LotId, Option<u64>), Vec<u8>>,
+}
+
+impl Encoded {
+    /// Something new has become durable.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+    }
+}
+
+/// A reply as a message, said in that tick of the room.
+pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
+    encode(&ServerMessage::Event { tick, data: encode(reply) })
+}
+
+/// Tells a watcher what is due of its lots, given how many bytes are still on their way to it.
+pub fn tell_lots(
+    guest: &mut Guest,
+    (board, encoded): (&Board, &mut Encoded),
+    (tick, waiting, now): (u32, usize, Timestamp),
+    told: &mut Told,
+    tell: &mut dyn FnMut(Vec<u8>),
+) {
+    if guest.due.is_empty() {
+        guest.slow_since = guest.slow_since.filter(|_| waiting > SLOW_BYTES);
+        return;
+    }
+    if waiting > SLOW_BYTES {
+        told.held_back += 1;
+        guest.slow_since.get_or_insert(now);
+        guest.calm_at = now + CALM_AFTER;
+        return;
+    }
+    guest.slow_since = None;
+    let mut bytes = waiting;
+    while let Some(id) = guest.due.pop_first() {
+        let Some(sent) = guest.watching.get_mut(&id) else { continue };
+        let Some(lot) = board.lot(id) else {
+            guest.watching.remove(&id);
+            tell(message(tick, &Reply::NoLot(id)));
+            continue;
+        };
+        if *sent == Some(lot.sequence) {
+            continue;
+        }
+        // Who was slow a moment ago gets the price, and nothing that it would have to catch up with.
+        let from = sent.filter(|from| {
+            *from <= lot.sequence && (lot.sequence - from) as usize <= EVENTS_TOGETHER && now >= guest.calm_at
+        });
+        let from = from.filter(|from| board.events_after(id, *from).is_some());
+        let message = encoded.messages.entry((id, from)).or_insert_with(|| {
+            told.encoded += 1;
+            let events = from.and_then(|from| board.events_after(id, from));
+            message(
+                tick,
+                &events.map_or_else(
+                    || Reply::Lot(lot.clone()),
+                    |events| Reply::Events(events.cloned().collect()),
+                ),
+            )
+        });
+        match from {
+            Some(_) => told.events += 1,
+            None => told.lots += 1,
+        }
+        *sent = Some(lot.sequence);
+        bytes += message.len();
+        tell(message.clone());
+        if bytes > SLOW_BYTES {
+            break;
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The house's room. Its tick, on one page, is [`AuctionRoom::step`].
+
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use truetick_netcode::channel::Channel;
+use truetick_netcode::error::WireError;
+use truetick_netcode::messages::decode;
+use truetick_netcode::session::client_table::ClientTable;
+use truetick_netcode::session::rate::Rate;
+use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::board::Board;
+use truetick_shared::auction::event::LotEvent;
+use truetick_shared::auction::house::{House, HouseRules, Output};
+use truetick_shared::auction::order::{ClockOrder, CommandId};
+use truetick_shared::auction::terms::LotId;
+use truetick_shared::auction::wire::{COMMANDS, HouseState, LOTS, REQUEST_BYTES, Refusal, Reply, WIRE};
+
+use super::desk::Desk;
+use super::entry::{Entry, HouseReplica, TickRecord};
+use super::guest::Guest;
+use super::outward::{Encoded, PATIENCE, Told, message, tell_lots};
+use crate::core::any_room::{AnyRoom, RoomConfig};
+use crate::core::metrics::RoomMetrics;
+use crate::core::timeline::{Due, Timeline};
+use crate::journal::Commits;
+
+/// If nothing becomes durable for so long, the auction's clock stops.
+pub const STALL: Duration = Duration::from_millis(250);
+
+/// Nothing that is this old waits any more when it runs again.
+const RECOVERED: Duration = Duration::from_millis(100);
+
+/// If nothing becomes durable for so long, no more commands are taken.
+pub const BUSY: Duration = Duration::from_secs(5);
+
+/// A tick in which nothing happened is written down this often while a lot is open: by so much a crash may lengthen it.
+const HEARTBEAT: u64 = 6;
+
+/// How a house's room runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuctionConfig {
+    /// Ticks, clients.
+    pub room: RoomConfig,
+    /// What a new house goes by; an old one goes by what it was founded on.
+    pub rules: HouseRules,
+    /// What a client may ask for, weighed by how many it makes work for.
+    pub rate: Rate,
+}
+
+/// What a tick says, until it may be said.
+struct Pending {
+    /// The entry that must be durable.
+    sequence: u64,
+    since: Timestamp,
+    replies: Vec<(ClientId, Reply)>,
+    events: Vec<LotEvent>,
+    forgotten: Vec<LotId>,
+}
+
+/// See the module.
+pub struct AuctionRoom {
+    config: AuctionConfig,
+    house: House,
+    board: Board,
+    journal: Box<dyn Commits<Entry>>,
+    timeline: Timeline,
+    /// The auction's tick 0 in ticks of the room, which begin anew with each server.
+    before: u64,
+    /// The server's time, in milliseconds after the last order of the journal.
+    start: (Timestamp, u64),
+    desk: Desk,
+    guests: ClientTable<Guest>,
+    watchers: BTreeMap<LotId, BTreeSet<ClientId>>,
+    /// Entries handed to the journal.
+    submitted: u64,
+    pending: VecDeque<Pending>,
+    /// Who wants to know what is in an account.
+    queries: Vec<ClientId>,
+    state: HouseState,
+    encoded: Encoded,
+    told: Told,
+    metrics: RoomMetrics,
+}
+
+impl AuctionRoom {
+    /// Goes on with a house as its journal tells it, or founds one.
+    pub fn open(
+        config: AuctionConfig,
+        replica: HouseReplica,
+        journal: Box<dyn Commits<Entry>>,
+        now: Timestamp,
+    ) -> Self {
+        let (epoch, last_ms, is_new) = (replica.epoch() + 1, replica.last_ms(), replica.house().is_none());
+        let (house, board) =
+            replica.into_parts().unwrap_or_else(|| (House::new(config.rules.clone()), Board::default()));
+        let timeline = Timeline::new(config.room.tick_rate, Tick(1), now);
+        let (before, submitted) = (house.tick(), journal.durable());
+        let mut room = Self {
+            config,
+            house,
+            board,
+            journal,
+            timeline,
+            before,
+            start: (now, last_ms),
+            desk: Desk::after(last_ms),
+            guests: ClientTable::default(),
+            watchers: BTreeMap::new(),
+            submitted,
+            pending: VecDeque::new(),
+            queries: Vec::new(),
+            state: HouseState::Running,
+            encoded: Encoded::default(),
+            told: Told::default(),
+            metrics: RoomMetrics::default(),
+        };
+        if is_new {
+            let (rules, tick_rate) = (room.config.rules.clone(), room.config.room.tick_rate);
+            room.submit(Entry::Founded { rules, tick_rate }, Vec::new(), Output::default(), now);
+        }
+        room.submit(Entry::Opened { epoch }, Vec::new(), Output::default(), now);
+        room
+    }
+
+    /// What everyone may know: all of it is durable.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// The house as it is in memory, ahead of what is durable: for checks.
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// How watchers were told.
+    pub fn told(&self) -> Told {
+        self.told
+    }
+
+    /// Whether it runs.
+    pub fn state(&self) -> HouseState {
+        self.state
+    }
+
+    fn ms(&self, at: Timestamp) -> u64 {
+        let (start, last_ms) = self.start;
+        last_ms + 1 + at.since(start).as_millis() as u64
+    }
+
+    fn tick(&self) -> u64 {
+        self.before + u64::from(self.timeline.next().0)
+    }
+
+    /// The tick: what came in finished milliseconds, in its order, goes through the house, and what that says waits
+    /// for the journal.
+    fn step(&mut self, now: Timestamp) {
+        let (tick, clock) = (self.tick(), self.clock_order(now));
+        let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(self.ms(now)).into_iter().unzip();
+        let mut out = Output::default();
+        self.house.step(tick, clock, &orders, &mut out);
+        let queries = std::mem::take(&mut self.queries).into_iter().filter_map(|client| self.account(client));
+        let mut replies: Vec<_> = queries.collect();
+        let answers = out.answers.iter().zip(clients);
+        replies.extend(
+            answers.map(|(told, client)| (client, Reply::Answer { id: told.id, answer: told.answer })),
+        );
+        let beats = self.house.has_open_lots() && tick.is_multiple_of(HEARTBEAT);
+        if out.changed || !out.events.is_empty() || beats {
+            self.metrics.orders += orders.len() as u64;
+            let (decided, hash) = (self.house.decided(), self.house.hash());
+            self.submit(Entry::Tick(TickRecord { tick, clock, orders, decided, hash }), replies, out, now);
+        } else if !replies.is_empty() {
+            self.wait_for_last(replies, now);
+        }
+    }
+
+    /// The clock stops while the disk does, and runs again when it has caught up.
+    fn clock_order(&mut self, now: Timestamp) -> Option<ClockOrder> {
+        let lag = self.pending.front().map_or(Duration::ZERO, |oldest| now.since(oldest.since));
+        match self.house.paused() {
+            None if lag > STALL => {
+                self.announce(HouseState::Stalled);
+                Some(ClockOrder::Pause)
+            }
+            Some(_) if lag < RECOVERED => {
+                self.announce(HouseState::Running);
+                Some(ClockOrder::Resume)
+            }
+            _ => None,
+        }
+    }
+
+    /// Hands an entry to the journal; what the tick says waits for it.
+    fn submit(&mut self, entry: Entry, replies: Vec<(ClientId, Reply)>, out: Output, now: Timestamp) {
+        if !self.journal.submit(entry) {
+            return self.stop();
+        }
+        self.submitted += 1;
+        let Output { events, forgotten, .. } = out;
+        self.pending.push_back(Pending { sequence: self.submitted, since: now, replies, events, forgotten });
+    }
+
+    /// What follows from no entry of its own waits for the last one: it may tell of its effects.
+    fn wait_for_last(&mut self, replies: Vec<(ClientId, Reply)>, now: Timestamp) {
+        let sequence = self.submitted;
+        let (events, forgotten) = (Vec::new(), Vec::new());
+        self.pending.push_back(Pending { sequence, since: now, replies, events, forgotten });
+    }
+
+    /// Says what has become durable.
+    fn release(&mut self, now: Timestamp) -> bool {
+        let durable = self.journal.durable();
+        if self.journal.failure().is_some() {
+            self.stop();
+        }
+        let mut any = false;
+        while let Some(done) = self.pending.pop_front_if(|pending| pending.sequence <= durable) {
+            any = true;
+            self.metrics.commit.add(now.since(done.since));
+            for (client, reply) in done.replies {
+                self.say(client, COMMANDS, &reply);
+            }
+            for event in done.events {
+                self.mark_due(event.lot);
+                self.board.apply(event);
+            }
+            for lot in done.forgotten {
+                self.mark_due(lot);
+                self.board.forget(lot);
+            }
+        }
+        if any {
+            self.encoded.clear();
+        }
+        any
+    }
+
+    fn mark_due(&mut self, lot: LotId) {
+        for client in self.watchers.get(&lot).into_iter().flatten() {
+            if let Some(guest) = self.guests.get_mut(*client) {
+                guest.due.insert(lot);
+            }
+        }
+    }
+
+    fn say(&mut self, client: ClientId, channel: Channel, reply: &Reply) {
+        let tick = self.timeline.next().0;
+        if let Some(guest) = self.guests.get_mut(client) {
+            guest.outbox.push((channel, message(tick, reply)));
+        }
+    }
+
+    fn announce(&mut self, state: HouseState) {
+        self.state = state;
+        let message = message(self.timeline.next().0, &Reply::House(state));
+        for guest in self.guests.values_mut() {
+            guest.outbox.push((COMMANDS, message.clone()));
+        }
+    }
+
+    /// Nothing can be made durable any more: nothing more is taken, and nothing that waits is ever said.
+    fn stop(&mut self) {
+        if self.state != HouseState::Stopped {
+            self.announce(HouseState::Stopped);
+            self.pending.clear();
+            for (order, client) in self.desk.clear() {
+                self.refuse(client, order.id, Refusal::Stopped);
+            }
+        }
+    }
+
+    fn refuse(&mut self, client: ClientId, id: CommandId, why: Refusal) {
+        self.metrics.refused += 1;
+        self.say(client, COMMANDS, &Reply::Refused { id, why });
+    }
+
+    fn account(&self, client: ClientId) -> Option<(ClientId, Reply)> {
+        let guest = self.guests.get(client)?;
+        let ledger = self.house.ledger();
+        let account = ledger.find(guest.user).map(|index| ledger.account(index));
+        let [available, held, paid] =
+            account.map_or_else(Default::default, |account| [account.available, account.held, account.paid]);
+        Some((client, Reply::Account { available, held, paid }))
+    }
+}
+
+impl AnyRoom for AuctionRoom {
+    fn config(&self) -> &RoomConfig {
+        &self.config.room
+    }
+
+    fn schema_hash(&self) -> u64 {
+        WIRE
+    }
+
+    fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    fn due(&mut self, now: Timestamp) -> Due {
+        self.timeline.due(now)
+    }
+
+    fn population(&self) -> usize {
+        self.guests.len()
+    }
+
+    fn has(&self, client: ClientId) -> bool {
+        self.guests.contains(client)
+    }
+
+    fn suspend(&mut self, _client: ClientId) {}
+
+    fn resume(&mut self, client: ClientId, anew: bool) {
+        self.metrics.resumed += 1;
+        if let Some(user) = self.guests.get(client).filter(|_| anew).map(|guest| guest.user) {
+            self.leave(client, false);
+            self.join(client, user);
+        }
+    }
+
+    fn join(&mut self, client: ClientId, user: UserId) {
+        self.metrics.joined += 1;
+        self.guests.insert(client, Guest::new(user));
+        if self.state != HouseState::Running {
+            self.say(client, COMMANDS, &Reply::House(self.state));
+        }
+    }
+
+    fn leave(&mut self, client: ClientId, lost: bool) {
+        self.metrics.lost += u64::from(lost);
+        if let Some(guest) = self.guests.remove(client) {
+            guest.watching.keys().for_each(|lot| self.unwatch(client, *lot));
+        }
+    }
+
+    fn receive_message(
+        &mut self,
+        client: ClientId,
+        _channel: Channel,
+        message: &[u8],
+        arrived: Timestamp,
+    ) -> Result<(), WireError> {
+        if message.len() > REQUEST_BYTES {
+            return Err(WireError::Malformed("a request that is too long"));
+        }
+        let request = decode(message)?;
+        self.take_request(client, request, arrived);
+        Ok(())
+    }
+
+    fn simulate(&mut self, now: Timestamp) {
+        self.release(now);
+        if self.state != HouseState::Stopped {
+            self.step(now);
+        }
+        self.timeline.advance();
+        self.metrics.ticks += 1;
+    }
+
+    fn has_news(&mut self, now: Timestamp) -> bool {
+        self.state != HouseState::Stopped && self.release(now)
+    }
+
+    fn awaits_news(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    fn messages(
+        &mut self,
+        client: ClientId,
+        waiting: usize,
+        now: Timestamp,
+        tell: &mut dyn FnMut(Channel, Vec<u8>),
+    ) {
+        let tick = self.timeline.next().0;
+        let epoch_us = self.timeline.epoch_us()
+            - (i128::from(self.before) * 1_000_000 / i128::from(self.timeline.rate())) as i64;
+        let Some(guest) = self.guests.get_mut(client) else { return };
+        guest.outbox.drain(..).for_each(|(channel, message)| tell(channel, message));
+        for (client_us, arrived) in guest.asked_time.drain(..) {
+            let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());
+            tell(COMMANDS, message(tick, &Reply::Time { client_us, arrived_us, sent_us, epoch_us }));
+        }
+        let shown = (&self.board, &mut self.encoded);
+        tell_lots(guest, shown, (tick, waiting, now), &mut self.told, &mut |message| {
+            tell(LOTS, message);
+        });
+    }
+
+    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
+        self.metrics.tick_time.add(now.since(drained));
+        let missed = slipped || now > self.timeline.next_deadline();
+        self.metrics.missed_ticks += u64::from(missed);
+    }
+
+    fn is_overwhelmed(&self, client: ClientId) -> bool {
+        let now = self.timeline.next_deadline();
+        let slow = self.guests.get(client).and_then(|guest| guest.slow_since);
+        slow.is_some_and(|since| now.since(since) > PATIENCE)
+    }
+
+    fn metrics(&self) -> RoomMetrics {
+        self.metrics.clone()
+    }
+}

@@ -1,0 +1,98 @@
+//! What clients ask for.
+
+use std::collections::BTreeSet;
+
+use truetick_netcode::session::ClientId;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::order::{Command, CommandId};
+use truetick_shared::auction::terms::LotId;
+use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
+
+use super::{AuctionRoom, BUSY};
+use crate::auction::guest::{Guest, WATCHED};
+
+/// So many watchers of its lot make a bid weigh one more.
+const WATCHERS_A_WEIGHT: usize = 250;
+
+/// Questions of a client that wait for the tick.
+const QUESTIONS: usize = 16;
+
+impl AuctionRoom {
+    pub(super) fn take_request(&mut self, client: ClientId, request: Request, arrived: Timestamp) {
+        match request {
+            Request::Command { id, command } => self.take_command(client, (id, command), arrived),
+            Request::Watch { lot, after } => self.watch(client, lot, after),
+            Request::Unwatch { lot } => {
+                self.unwatch(client, lot);
+                if let Some(guest) = self.guests.get_mut(client) {
+                    guest.watching.remove(&lot);
+                }
+            }
+            Request::Catalogue => {
+                let lots = self.board.lots().map(|lot| lot.lot).collect();
+                self.say(client, LOTS, &Reply::Catalogue(lots));
+            }
+            Request::Account if self.queries.iter().filter(|of| **of == client).count() < QUESTIONS => {
+                self.queries.push(client);
+            }
+            Request::Account => {}
+            Request::Time { client_us } => {
+                let may_ask = |guest: &&mut Guest| guest.asked_time.len() < QUESTIONS;
+                if let Some(guest) = self.guests.get_mut(client).filter(may_ask) {
+                    guest.asked_time.push((client_us, arrived));
+                }
+            }
+        }
+    }
+
+    fn take_command(&mut self, client: ClientId, (id, command): (CommandId, Command), arrived: Timestamp) {
+        let lot = match &command {
+            Command::Bid(bid) => Some(bid.lot),
+            Command::Admin(_) => None,
+        };
+        let watched = lot.and_then(|lot| self.watchers.get(&lot)).map_or(0, BTreeSet::len);
+        let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
+        let at_ms = self.ms(arrived);
+        let stalled = self.pending.front().is_some_and(|oldest| arrived.since(oldest.since) > BUSY);
+        let Some(guest) = self.guests.get_mut(client) else { return };
+        let why = match self.state {
+            HouseState::Stopped => Some(Refusal::Stopped),
+            _ if stalled => Some(Refusal::Busy),
+            _ if !guest.meter.allows_worth(weight, self.config.rate, arrived) => Some(Refusal::TooFast),
+            _ => {
+                guest.sequence += 1;
+                let who = (client, guest.user, guest.sequence);
+                match self.desk.put(who, (id, command), (at_ms, guest.last_ms)) {
+                    Some(ms) => {
+                        guest.last_ms = ms;
+                        None
+                    }
+                    None => Some(Refusal::Busy),
+                }
+            }
+        };
+        if let Some(why) = why {
+            self.refuse(client, id, why);
+        }
+    }
+
+    fn watch(&mut self, client: ClientId, lot: LotId, after: Option<u64>) {
+        let Some(guest) = self.guests.get_mut(client) else { return };
+        let full = guest.watching.len() == WATCHED && !guest.watching.contains_key(&lot);
+        if full || self.board.lot(lot).is_none() {
+            return self.say(client, LOTS, &Reply::NoLot(lot));
+        }
+        guest.watching.insert(lot, after);
+        guest.due.insert(lot);
+        self.watchers.entry(lot).or_default().insert(client);
+    }
+
+    pub(super) fn unwatch(&mut self, client: ClientId, lot: LotId) {
+        if let Some(watchers) = self.watchers.get_mut(&lot) {
+            watchers.remove(&client);
+            if watchers.is_empty() {
+                self.watchers.remove(&lot);
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! One client of an auction house: its session, its commands until they are answered, the lots that it watches, the time.
+//!
+//! Sans-IO; see [`truetick_netcode::client::runtime`] for the caller's loop. Commands and lots outlive a session: with
+//! [`AuctionClient::rejoin`] the client goes on where it was, and nothing happens twice.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use truetick_netcode::bits::BitReader;
+use truetick_netcode::client::link::{Link, LinkEvent};
+use truetick_netcode::client::state::ClientState;
+use truetick_netcode::connection::Messages;
+use truetick_netcode::error::WireError;
+use truetick_netcode::messages::{Body, decode, encode};
+use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::time::Timestamp;
+
+use super::event::LotEvent;
+use super::money::Amount;
+use super::order::{Answer, Command, CommandId};
+use super::public_lot::PublicLot;
+use super::terms::LotId;
+use super::time_sync::{Exchange, TimeSync};
+use super::wire::{COMMANDS, HouseState, LOTS, Refusal, Reply, Request, WIRE};
+
+/// The time is asked for this often.
+const TIME_PAUSE: Duration = Duration::from_secs(2);
+
+/// Events kept until they are polled; the oldest makes room.
+const EVENTS: usize = 4_096;
+
+/// Something for the caller to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuctionEvent {
+    /// A command was answered; the answer is durable.
+    Answered(CommandId, Answer),
+    /// A command was not taken. It is not tried again by itself.
+    Refused(CommandId, Refusal),
+    /// Something happened to a lot that is watched.
+    Happened(LotEvent),
+    /// A lot that is watched, as it is, instead of single events.
+    Shown(LotId),
+    /// A lot is not there, or no more.
+    Gone(LotId),
+    /// The lots that are there.
+    Catalogue(Vec<LotId>),
+    /// Available, held and paid.
+    Account([Amount; 3]),
+    /// The house stopped, or goes on.
+    House(HouseState),
+}
+
+/// How long a lot still has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Countdown {
+    /// Until it closes, as well as the client knows.
+    pub left: Duration,
+    /// What is sent within this time comes before the close for sure, if the way is no longer than it was.
+    pub send_within: Duration,
+    /// By how much both may be wrong.
+    pub uncertainty: Duration,
+    /// Whether the auction's clock stands still.
+    pub paused: bool,
+}
+
+/// See the module.
+pub struct AuctionClient {
+    link: Link,
+    /// Commands without an answer.
+    open: BTreeMap<CommandId, Command>,
+    /// Lots that are watched, as they are known.
+    watched: BTreeMap<LotId, Option<PublicLot>>,
+    time: TimeSync,
+    epoch_us: i64,
+    ask_time_at: Option<Timestamp>,
+    payload: Vec<u8>,
+    house: HouseState,
+    events: VecDeque<AuctionEvent>,
+    errors: u64,
+}
+
+impl AuctionClient {
+    /// A client that begins to use its token now; all that is random follows from `seed`.
+    pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
+        Self {
+            link: Link::new(WIRE, token, seed, now),
+            open: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            time: TimeSync::default(),
+            epoch_us: 0,
+            ask_time_at: None,
+            payload: Vec::new(),
+            house: HouseState::Running,
+            events: VecDeque::new(),
+            errors: 0,
+        }
+    }
+
+    /// Begins another session with a new token: what is not answered is said again, lots are watched from where they were.
+    pub fn rejoin(&mut self, token: ConnectToken, seed: u64, now: Timestamp) {
+        self.link = Link::new(WIRE, token, seed, now);
+        self.ask_time_at = None;
+    }
+
+    /// Where the client stands.
+    pub fn state(&self) -> ClientState {
+        self.link.state()
+    }
+
+    /// Its session.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Genuine packets that were not what the format says.
+    pub fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    /// A lot that is watched.
+    pub fn lot(&self, id: LotId) -> Option<&PublicLot> {
+        self.watched.get(&id)?.as_ref()
+    }
+
+    /// Commands that have no answer yet.
+    pub fn unanswered(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<AuctionEvent> {
+        self.events.pop_front()
+    }
+
+    /// Says a command under a name that this user has not used before, or says one again.
+    pub fn command(&mut self, id: CommandId, command: Command) {
+        self.open.insert(id, command.clone());
+        self.ask(&Request::Command { id, command });
+    }
+
+    /// Watches a lot.
+    pub fn watch(&mut self, lot: LotId) {
+        self.watched.entry(lot).or_insert(None);
+        self.ask(&Request::Watch { lot, after: None });
+    }
+
+    /// Watches it no more.
+    pub fn unwatch(&mut self, lot: LotId) {
+        self.watched.remove(&lot);
+        self.ask(&Request::Unwatch { lot });
+    }
+
+    /// Asks which lots there are.
+    pub fn ask_catalogue(&mut self) {
+        self.ask(&Request::Catalogue);
+    }
+
+    /// Asks what is in the account.
+    pub fn ask_account(&mut self) {
+        self.ask(&Request::Account);
+    }
+
+    fn is_welcome(&self) -> bool {
+        self.link.id().is_some()
+    }
+
+    /// Before the welcome nobody is there to hear; what matters is said again then.
+    fn ask(&mut self, request: &Request) {
+        if self.is_welcome() {
+            let channel = match request {
+                Request::Watch { .. } | Request::Unwatch { .. } | Request::Catalogue => LOTS,
+                _ => COMMANDS,
+            };
+            self.link.send(channel, encode(request));
+        }
+    }
+
+    /// The auction's tick now, by the client's idea of the server's clock.
+    pub fn tick(&self, now: Timestamp) -> Option<u64> {
+        let rate = i64::from(self.link.time_line()?.tick_rate());
+        let since = self.time.server_us(now)?.checked_sub(self.epoch_us)?;
+        u64::try_from(i128::from(since) * i128::from(rate) / 1_000_000).ok()
+    }
+
+    /// How long a lot that is watched still has.
+    pub fn countdown(&self, lot: LotId, now: Timestamp) -> Option<Countdown> {
+        let (lot, line) = (self.lot(lot)?, self.link.time_line()?);
+        let at_us =
+            |tick: u64| self.epoch_us as i128 + i128::from(tick) * 1_000_000 / i128::from(line.tick_rate());
+        let from_us = match lot.paused {
+            Some(since) => at_us(since),
+            None => i128::from(self.time.server_us(now)?),
+        };
+        let left_us = u64::try_from((at_us(lot.closes) - from_us).max(0)).ok()?;
+        let (left, uncertainty) = (Duration::from_micros(left_us), self.time.uncertainty()?);
+        // One way there, and what the clock may be wrong by.
+        let send_within = left.saturating_sub(self.time.round_trip()?);
+        let paused = lot.paused.is_some() || self.house != HouseState::Running;
+        Some(Countdown { left, send_within, uncertainty, paused })
+    }
+
+    /// Takes in a datagram from an address. What is wrong with it changes nothing.
+    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        let mut payload = std::mem::take(&mut self.payload);
+        if self.link.receive(from, datagram, &mut payload, now).is_ok() && !payload.is_empty() {
+            match self.take_payload(&payload, now) {
+                Ok(()) | Err(WireError::Stale(_)) => {}
+                Err(_) => self.errors += 1,
+            }
+        }
+        self.payload = payload;
+    }
+
+    fn take_payload(&mut self, payload: &[u8], now: Timestamp) -> Result<(), WireError> {
+        let (sequence, reader) = self.link.open(payload, now)?;
+        while self.link.poll_acked().is_some() {}
+        while let Some(event) = self.link.next_event(now)? {
+            match event {
+                LinkEvent::Welcomed { .. } => self.welcomed(),
+                LinkEvent::TimeLineMoved(moved) => self.epoch_us = self.epoch_us.saturating_add(moved),
+                LinkEvent::Game(_, data) => self.take_reply(decode(&data)?, now),
+            }
+        }
+        self.take_body(reader)?;
+        self.link.accept(sequence);
+        Ok(())
+    }
+
+    fn take_body(&mut self, mut reader: BitReader<'_>) -> Result<(), WireError> {
+        match Body::from_tag(reader.read(Body::BITS)?)? {
+            Body::Empty => reader.finish(),
+            Body::Farewell => self.link.take_farewell(reader),
+            Body::Snapshot | Body::Commands => Err(WireError::Misbehaving("a house sends no snapshots")),
+        }
+    }
+
+    /// In the room, for the first time or anew: everything that is open is said.
+    fn welcomed(&mut self) {
+        self.house = HouseState::Running;
+        self.ask_time_at = Some(Timestamp::default());
+        for (id, command) in self.open.clone() {
+            self.ask(&Request::Command { id, command });
+        }
+        for (lot, known) in &self.watched {
+            let after = known.as_ref().map(|known| known.sequence);
+            self.link.send(LOTS, encode(&Request::Watch { lot: *lot, after }));
+        }
+    }
+
+    fn take_reply(&mut self, reply: Reply, now: Timestamp) {
+        match reply {
+            Reply::Answer { id, answer } => {
+                self.open.remove(&id);
+                self.emit(AuctionEvent::Answered(id, answer));
+            }
+            Reply::Refused { id, why } => {
+                self.open.remove(&id);
+                self.emit(AuctionEvent::Refused(id, why));
+            }
+            Reply::Catalogue(lots) => self.emit(AuctionEvent::Catalogue(lots)),
+            Reply::Lot(lot) => {
+                let id = lot.lot;
+                if let Some(known) = self.watched.get_mut(&id) {
+                    if known.as_ref().is_none_or(|known| known.sequence <= lot.sequence) {
+                        *known = Some(lot);
+                    }
+                    self.emit(AuctionEvent::Shown(id));
+                }
+            }
+            Reply::Events(events) => events.into_iter().for_each(|event| self.take_event(event)),
+            Reply::NoLot(lot) => {
+                self.watched.remove(&lot);
+                self.emit(AuctionEvent::Gone(lot));
+            }
+            Reply::Account { available, held, paid } => {
+                self.emit(AuctionEvent::Account([available, held, paid]));
+            }
+            Reply::House(house) => {
+                self.house = house;
+                self.emit(AuctionEvent::House(house));
+            }
+            Reply::Time { client_us, arrived_us, sent_us, epoch_us } => {
+                let heard_us = now.as_micros();
+                self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us });
+                self.epoch_us = epoch_us;
+            }
+        }
+    }
+
+    /// Events of a lot come once each and in their order; one that is known already is one too many.
+    fn take_event(&mut self, event: LotEvent) {
+        let Some(known) = self.watched.get_mut(&event.lot) else { return };
+        let applied = match known {
+            Some(lot) => lot.apply(&event),
+            None => PublicLot::opened(&event).map(|lot| *known = Some(lot)).is_some(),
+        };
+        match applied {
+            true => self.emit(AuctionEvent::Happened(event)),
+            false => self.errors += 1,
+        }
+    }
+
+    fn emit(&mut self, event: AuctionEvent) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Does what time demands; then [`Self::poll_transmit`] has what is to be sent.
+    pub fn advance(&mut self, now: Timestamp) {
+        if !self.link.poll(now) {
+            return;
+        }
+        if self.ask_time_at.is_some_and(|at| now >= at) {
+            self.ask_time_at = Some(now + TIME_PAUSE);
+            self.ask(&Request::Time { client_us: now.as_micros() });
+        }
+        self.link.send_due(Messages::Alone, now);
+    }
+
+    /// The next datagram to send, and to whom.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.link.poll_transmit()
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    pub fn next_timeout(&self) -> Timestamp {
+        let next = self.link.next_timeout(None);
+        self.ask_time_at.filter(|_| !self.link.is_over()).map_or(next, |at| next.min(at))
+    }
+
+    /// Ends the session.
+    pub fn leave(&mut self) {
+        self.link.leave();
+    }
+}

@@ -1,0 +1,109 @@
+//! A journal's commits in virtual time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use truetick_netcode::mutant::{Mutant, is_planted};
+use truetick_netcode::time::Timestamp;
+use truetick_server::auction::entry::{Entry, HouseReplica};
+use truetick_server::journal::Commits;
+use truetick_server::journal::writer::{Chore, Journal};
+
+use super::folder::SimFolder;
+
+struct Inner {
+    journal: Option<Journal<SimFolder>>,
+    folder: SimFolder,
+    queue: Vec<Vec<u8>>,
+    flying: Option<(Timestamp, Vec<Vec<u8>>)>,
+    submitted: u64,
+    durable: u64,
+}
+
+/// The room's end.
+pub struct SimCommits(Arc<Mutex<Inner>>);
+
+/// The world's end, which moves time on.
+#[derive(Clone)]
+pub struct SimDriver(Arc<Mutex<Inner>>);
+
+/// Both ends of a journal's commits.
+pub fn commits(journal: Journal<SimFolder>, folder: SimFolder) -> (SimCommits, SimDriver) {
+    let durable = journal.durable();
+    let journal = Some(journal);
+    let inner = Inner { journal, folder, queue: Vec::new(), flying: None, submitted: durable, durable };
+    let inner = Arc::new(Mutex::new(inner));
+    (SimCommits(inner.clone()), SimDriver(inner))
+}
+
+impl SimCommits {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Commits<Entry> for SimCommits {
+    fn submit(&mut self, entry: Entry) -> bool {
+        let mut inner = self.inner();
+        inner.queue.push(entry.bytes());
+        inner.submitted += 1;
+        inner.journal.is_some()
+    }
+
+    fn durable(&self) -> u64 {
+        let inner = self.inner();
+        if is_planted(Mutant::AcceptBeforeDurable) { inner.submitted } else { inner.durable }
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.inner().journal.is_none().then_some("the journal has failed")
+    }
+}
+
+impl SimDriver {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the commit that is due, begins the next, which will take `latency`. `chores` says whether they are done now.
+    pub fn advance(&self, now: Timestamp, latency: Duration, chores: bool) {
+        let inner = &mut *self.inner();
+        if let Some((_, entries)) = inner.flying.take_if(|(until, _)| *until <= now) {
+            inner.commit(&entries, chores);
+        }
+        if inner.flying.is_none() && !inner.queue.is_empty() && inner.journal.is_some() {
+            inner.flying = Some((now + latency, std::mem::take(&mut inner.queue)));
+        }
+    }
+
+    /// Everything dies. What was being committed may have been written, but was not synced.
+    pub fn crash(&self, was_written: bool) {
+        let inner = &mut *self.inner();
+        if let Some((_, entries)) = inner.flying.take().filter(|_| was_written) {
+            inner.folder.set_failing(true);
+            inner.commit(&entries, false);
+            inner.folder.set_failing(false);
+        }
+        inner.journal = None;
+    }
+}
+
+impl Inner {
+    fn commit(&mut self, entries: &[Vec<u8>], chores: bool) {
+        let Some(journal) = &mut self.journal else { return };
+        if journal.commit(entries.iter().map(Vec::as_slice)).is_err() {
+            self.journal = None;
+            return;
+        }
+        self.durable = journal.durable();
+        if !chores {
+            return;
+        }
+        for chore in journal.take_chores() {
+            let done = chore.perform(&mut self.folder, &mut *HouseReplica::fresh());
+            if done.is_ok() && matches!(chore, Chore::Prepare { .. }) {
+                journal.next_is_ready();
+            }
+        }
+    }
+}

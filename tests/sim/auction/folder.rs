@@ -1,0 +1,140 @@
+//! A folder on a disk that loses power, fills up and fails.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_server::journal::disk::Disk;
+
+/// What a disk writes at once.
+const SECTOR: usize = 512;
+
+/// One file.
+#[derive(Clone, Debug, Default)]
+struct File {
+    /// What every reader sees while the machine runs.
+    written: Vec<u8>,
+    /// What a power cut leaves for sure.
+    durable: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    files: BTreeMap<String, File>,
+    full: bool,
+    failing: bool,
+    torn: u64,
+    lost: u64,
+    chances: Xoshiro256PlusPlus,
+}
+
+/// See the module. Copies are the same folder.
+#[derive(Clone, Debug)]
+pub struct SimFolder(Arc<Mutex<Inner>>);
+
+impl SimFolder {
+    /// An empty folder whose chances follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let (files, chances) = (BTreeMap::new(), Xoshiro256PlusPlus::seed_from_u64(seed));
+        Self(Arc::new(Mutex::new(Inner { files, full: false, failing: false, torn: 0, lost: 0, chances })))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No new file fits, or they do again.
+    pub fn set_full(&self, full: bool) {
+        self.inner().full = full;
+    }
+
+    /// Syncs fail, or work again.
+    pub fn set_failing(&self, failing: bool) {
+        self.inner().failing = failing;
+    }
+
+    /// Sectors that a power cut tore, and that it lost.
+    pub fn damage(&self) -> (u64, u64) {
+        let inner = self.inner();
+        (inner.torn, inner.lost)
+    }
+
+    /// The power goes: each sector that was not synced is as it was written, as it was before, or torn.
+    pub fn power_cut(&self) {
+        let inner = &mut *self.inner();
+        for file in inner.files.values_mut() {
+            file.durable.resize(file.written.len(), 0);
+            for at in (0..file.written.len()).step_by(SECTOR) {
+                let sector = at..(at + SECTOR).min(file.written.len());
+                if file.written[sector.clone()] == file.durable[sector.clone()] {
+                    continue;
+                }
+                match inner.chances.random_range(0..10) {
+                    0..5 => {}
+                    5..9 => {
+                        inner.lost += 1;
+                        file.written[sector.clone()].copy_from_slice(&file.durable[sector]);
+                    }
+                    _ => {
+                        inner.torn += 1;
+                        let from = inner.chances.random_range(sector.clone());
+                        match inner.chances.random_bool(0.5) {
+                            true => file.written[from..sector.end]
+                                .copy_from_slice(&file.durable[from..sector.end]),
+                            false => inner.chances.fill_bytes(&mut file.written[from..sector.end]),
+                        }
+                    }
+                }
+            }
+            file.durable.clone_from(&file.written);
+        }
+    }
+}
+
+impl Disk for SimFolder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.inner().files.keys().cloned().collect())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.inner().files.get(name).map(|file| file.written.clone()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if inner.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let mut written = bytes.to_vec();
+        written.resize(length.max(bytes.len()), 0);
+        inner.files.insert(name.into(), File { durable: written.clone(), written });
+        Ok(())
+    }
+
+    fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        file.written.resize(file.written.len().max(at + bytes.len()), 0);
+        file.written[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.failing {
+            return Err(io::Error::other("the disk reports an error"));
+        }
+        let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        file.durable.clone_from(&file.written);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.inner().files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+}

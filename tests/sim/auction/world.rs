@@ -1,0 +1,323 @@
+//! Runs a plan, a millisecond at a time.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_client_sim::auction::manner::{House, Manner};
+use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::token_source::TokenSource;
+use truetick_netcode::link_sim::{LinkConfig, LinkSim};
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::rate::Rate;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::DatagramSink;
+use truetick_server::auction::entry::HouseReplica;
+use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::server::Server;
+use truetick_server::journal::JournalConfig;
+use truetick_server::journal::open::open;
+use truetick_shared::auction::house::HouseRules;
+use truetick_shared::auction::money::{Amount, Currency};
+
+use super::commits::{SimDriver, commits};
+use super::folder::SimFolder;
+use super::plan::{AuctionPlan, Trouble};
+use crate::entry::{SERVER, session_config, tokens, wall};
+
+/// Who runs the house.
+pub const KEEPER: UserId = UserId(1 << 41);
+
+/// Ticks per second.
+pub const RATE: u32 = 60;
+
+/// A step.
+const STEP: Duration = Duration::from_millis(1);
+
+/// After the last trouble everyone has this long to get all answers.
+const CALM: Duration = Duration::from_secs(45);
+
+/// One visitor with its ways.
+pub struct Member {
+    /// The visitor.
+    pub visitor: Visitor,
+    address: SocketAddr,
+    up: LinkSim,
+    down: LinkSim,
+    rejoin_at: Option<Timestamp>,
+}
+
+/// See the module.
+pub struct AuctionWorld {
+    /// The plan.
+    pub plan: AuctionPlan,
+    /// The time.
+    pub now: Timestamp,
+    /// The disk.
+    pub folder: SimFolder,
+    /// Everyone.
+    pub members: Vec<Member>,
+    /// What happened, for people.
+    pub trace: Vec<String>,
+    /// What is wrong.
+    pub wrong: Vec<String>,
+    server: Option<(Server, SimDriver)>,
+    /// When the server is started (again).
+    start_at: Option<Timestamp>,
+    /// When trouble that lasts ends.
+    stall_until: Timestamp,
+    outage_until: Timestamp,
+    heal_disk_at: Option<Timestamp>,
+    lives: u64,
+    tokens: TokenSource,
+    chances: Xoshiro256PlusPlus,
+}
+
+/// The rules of every simulated house.
+pub fn rules() -> HouseRules {
+    HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: 1 << 30 }
+}
+
+struct Outbox(Vec<(SocketAddr, Vec<u8>)>);
+
+impl DatagramSink for Outbox {
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        self.0.push((to, bytes.to_vec()));
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl AuctionWorld {
+    /// A world at its beginning.
+    pub fn new(plan: AuctionPlan) -> Self {
+        let now = Timestamp::from_millis(1_000);
+        let mut chances = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
+        let mut tokens = tokens(plan.seed);
+        let house = House {
+            accounts: plan.bidders as u64,
+            deposit: Amount(5_000_000),
+            lots: plan.lots,
+            duration: 120,
+            rate: RATE,
+        };
+        let keeper = (KEEPER, Manner::Keeper, Some(house));
+        let bidders = (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Manner::of(place), None));
+        let watchers = (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Manner::Watcher, None));
+        let members = std::iter::once(keeper).chain(bidders).chain(watchers).enumerate();
+        let members = members.map(|(place, (user, manner, house))| {
+            let token = tokens.issue(user, 0, wall(now));
+            let mut visitor = Visitor::new((user, token), manner, house, (chances.random(), plan.pace), now);
+            visitor.keep_events();
+            let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + place as u16));
+            let (up, down) =
+                (LinkSim::new(plan.link, chances.random()), LinkSim::new(plan.link, chances.random()));
+            Member { visitor, address, up, down, rejoin_at: None }
+        });
+        let members = members.collect();
+        let folder = SimFolder::new(plan.seed ^ 0xd15c);
+        Self {
+            now,
+            folder,
+            members,
+            trace: Vec::new(),
+            wrong: Vec::new(),
+            server: None,
+            start_at: Some(now),
+            stall_until: now,
+            outage_until: now,
+            heal_disk_at: None,
+            lives: 0,
+            tokens,
+            chances,
+            plan,
+        }
+    }
+
+    /// The server; `None` while it is down.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref().map(|(server, _)| server)
+    }
+
+    fn note(&mut self, what: impl AsRef<str>) {
+        self.trace.push(format!("{:7.3} s  {}", self.now.as_micros() as f64 / 1e6, what.as_ref()));
+    }
+
+    fn start(&mut self) {
+        self.lives += 1;
+        let mut replica = HouseReplica::default();
+        let config = JournalConfig { segment_bytes: self.plan.segment_bytes, keep: 1_000_000 };
+        let journal = match open(self.folder.clone(), config, self.plan.seed, &mut replica) {
+            Ok(journal) => journal,
+            Err(error) => {
+                self.wrong.push(format!("the journal does not open: {error}"));
+                return;
+            }
+        };
+        self.note(format!("start {}: entry {}", self.lives, journal.durable()));
+        let (port, driver) = commits(journal, self.folder.clone());
+        let room = RoomConfig { tick_rate: RATE, max_clients: 200, ..RoomConfig::default() };
+        let rate = Rate { per_second: 2_000, burst: 2_000 };
+        let config = AuctionConfig { room, rules: rules(), rate };
+        let room = AuctionRoom::open(config, replica, Box::new(port), self.now);
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&(self.plan.seed ^ self.lives << 48).to_le_bytes());
+        let mut server = Server::new(session_config(), secret, self.now, wall(self.now));
+        server.add_room(Box::new(room));
+        self.server = Some((server, driver));
+    }
+
+    fn crash(&mut self, power: bool) {
+        let Some((_, driver)) = self.server.take() else { return };
+        driver.crash(self.chances.random_bool(0.7));
+        if power {
+            self.folder.power_cut();
+        }
+        self.start_at = Some(self.now + Duration::from_millis(self.chances.random_range(50..800)));
+        self.note(if power { "the power is cut" } else { "the server is killed" });
+    }
+
+    /// Something goes wrong.
+    pub fn inflict(&mut self, trouble: Trouble) {
+        let lasting = Duration::from_millis(self.chances.random_range(400..2_000));
+        self.note(format!("{trouble:?}"));
+        match trouble {
+            Trouble::Crash => self.crash(false),
+            Trouble::PowerCut => self.crash(true),
+            Trouble::Stall => self.stall_until = self.now + lasting,
+            Trouble::Outage => self.outage_until = self.now + lasting,
+            Trouble::Full => {
+                self.folder.set_full(true);
+                self.heal_disk_at = Some(self.now + lasting);
+            }
+            Trouble::Failing => {
+                self.folder.set_failing(true);
+                self.heal_disk_at = Some(self.now + lasting);
+            }
+        }
+    }
+
+    /// A disk that is well again, under a house that has stopped for it: whoever runs it starts it again.
+    fn heal_disk(&mut self) {
+        if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
+            self.folder.set_full(false);
+            self.folder.set_failing(false);
+            self.crash(false);
+        }
+    }
+
+    /// One millisecond.
+    pub fn step(&mut self) {
+        self.now += STEP;
+        self.heal_disk();
+        if self.start_at.take_if(|at| *at <= self.now).is_some() {
+            self.start();
+        }
+        let passes = self.now >= self.outage_until;
+        self.serve(passes);
+        let (now, lives) = (self.now, self.lives);
+        for member in &mut self.members {
+            while let Some(bytes) = member.down.pop(now) {
+                member.visitor.receive(SERVER.into(), &bytes, now);
+            }
+            if member.visitor.wants_token() {
+                let at = *member.rejoin_at.get_or_insert(now + Duration::from_millis(200));
+                if at <= now {
+                    member.rejoin_at = None;
+                    let token = self.tokens.issue(member.visitor.user(), 0, wall(now));
+                    member.visitor.rejoin(token, now);
+                }
+            }
+            if now >= member.visitor.next_timeout() {
+                member.visitor.advance(now);
+            }
+            while let Some((_, bytes)) = member.visitor.poll_transmit() {
+                if passes && lives > 0 {
+                    member.up.push(&bytes, now);
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, passes: bool) {
+        let now = self.now;
+        let mut out = Outbox(Vec::new());
+        for member in &mut self.members {
+            while let Some(bytes) = member.up.pop(now) {
+                if let Some((server, _)) = &mut self.server {
+                    server.receive(member.address, &bytes, now);
+                }
+            }
+        }
+        let Some((server, driver)) = &mut self.server else { return };
+        let latency = match now < self.stall_until {
+            true => Duration::from_millis(self.chances.random_range(400..900)),
+            false => Duration::from_micros(self.chances.random_range(300..6_000)),
+        };
+        driver.advance(now, latency, self.chances.random_bool(0.7));
+        server.send_replies(&mut out);
+        let mut time = || now;
+        if server.next_deadline().is_some_and(|deadline| deadline <= now) {
+            server.set_wall(now, wall(now));
+            server.tick(&mut time, &mut out);
+        } else {
+            server.send_news(&mut time, &mut out);
+        }
+        for (to, bytes) in out.0 {
+            let member = self.members.get_mut(usize::from(to.port()) - 50_000);
+            if let Some(member) = member.filter(|_| passes) {
+                member.down.push(&bytes, now);
+            }
+        }
+    }
+
+    /// Runs on for a while.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end && self.wrong.is_empty() {
+            self.step();
+        }
+    }
+
+    /// Runs until that is so; false if it is not within `time`.
+    pub fn run_until(&mut self, time: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        while self.now < end && self.wrong.is_empty() {
+            self.step();
+            if done(self) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Runs the plan, then on until everyone has all answers; then checks everything.
+    pub fn run(&mut self) {
+        let begin = self.now;
+        for (at, trouble) in self.plan.troubles.clone() {
+            let until = begin + Duration::from_millis(at);
+            self.run_for(until.since(self.now));
+            self.inflict(trouble);
+        }
+        let end = begin + self.plan.length;
+        self.run_for(end.since(self.now));
+        let (clean, all) = (LinkConfig { latency: self.plan.link.latency, ..LinkConfig::default() }, CALM);
+        for member in &mut self.members {
+            member.up.set_config(clean);
+            member.down.set_config(clean);
+            member.visitor.be_still();
+        }
+        self.note("calm");
+        let answered = self.run_until(all, |world| {
+            let is_done = |member: &Member| member.visitor.client().unanswered() == 0;
+            world.server.is_some() && world.heal_disk_at.is_none() && world.members.iter().all(is_done)
+        });
+        self.run_for(Duration::from_secs(2));
+        if !answered && self.wrong.is_empty() {
+            self.wrong.push("not everyone has all answers".into());
+        }
+        self.check();
+    }
+}
