@@ -57,6 +57,7 @@ pub struct Visitor {
     think_at: Timestamp,
     catalogue_at: Timestamp,
     lots: Vec<LotId>,
+    gone: BTreeSet<LotId>,
     aliases: BTreeMap<LotId, u32>,
     /// Everything that it ever said, and when first.
     said: BTreeMap<CommandId, (Command, Timestamp)>,
@@ -95,6 +96,7 @@ impl Visitor {
             think_at: now,
             catalogue_at: now,
             lots: Vec::new(),
+            gone: BTreeSet::new(),
             aliases: BTreeMap::new(),
             said: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -189,7 +191,10 @@ impl Visitor {
                 self.seen.iter_mut().for_each(|seen| seen.push(event.clone()));
             }
             AuctionEvent::Shown(_) => self.figures.shown += 1,
-            AuctionEvent::Gone(lot) => self.lots.retain(|known| *known != lot),
+            AuctionEvent::Gone(lot) => {
+                self.lots.retain(|known| *known != lot);
+                self.gone.insert(lot);
+            }
             AuctionEvent::Catalogue(lots) => {
                 for lot in lots {
                     if !self.lots.contains(&lot) {
@@ -249,8 +254,11 @@ impl Visitor {
         let commands = match (self.manner, &self.house) {
             (Manner::Watcher, _) => return,
             (Manner::Keeper, Some(house)) if self.client.unanswered() == 0 => {
-                let is_open = |lot: &&LotId| self.client.lot(**lot).is_none_or(|lot| lot.ending.is_none());
-                let open = self.lots.iter().filter(is_open).count();
+                let is_open = |lot: &u32| {
+                    let known = self.client.lot(LotId(*lot));
+                    known.map_or(!self.gone.contains(&LotId(*lot)), |lot| lot.ending.is_none())
+                };
+                let open = (0..self.opened).filter(is_open).count();
                 let commands =
                     manner::keep(house, (self.opened, open), self.funded.len() as u64, &mut self.chances);
                 let opens = |command: &&Command| matches!(command, Command::Admin(Admin::Open { .. }));

@@ -5,7 +5,7 @@
 //! 4096    mark: count:u64  sequence:u64  end:u64  chain:u64  check:u64          one of two, written in turn
 //! 8192    mark
 //! 12288   frames (crate::frame), then zeros to the end
-//! frame's payload:  durable:u64  sequence:u64  entry
+//! frame's payload:  durable:u64  sequence:u64  entry; each commit ends with a frame that fills its last sector
 //! ```
 //! The file is as long as it will ever be, and zeros, before the first frame is written: `fdatasync` then has no length and
 //! no blocks to write down, only data.
@@ -34,6 +34,13 @@ pub const ENTRY: u8 = 1;
 
 /// Kind of a segment's last frame: the next segment goes on.
 pub const SEALED: u8 = 2;
+
+/// Kind of the frames that fill up a sector.
+pub const PAD: u8 = 3;
+
+/// What disks write as a whole: a write that is torn may spoil all of a sector, so what is durable never shares one with what
+/// comes after it.
+pub const SECTOR: usize = 512;
 
 /// What a frame's payload begins with.
 pub const ENVELOPE: usize = 16;
@@ -169,6 +176,7 @@ pub fn read(
                 place.chain = frames.chain();
                 return Ok(Found { end: End::Sealed, mark });
             }
+            Ok(Some((PAD, _))) => place.chain = frames.chain(),
             Ok(Some((ENTRY, payload))) if word(payload, 8) == Some(place.sequence + 1) => {
                 place.sequence += 1;
                 place.chain = frames.chain();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::disk::Disk;
@@ -10,12 +11,12 @@ use super::open::{open, read};
 use super::writer::{Chore, Journal};
 use super::{Entries, JournalConfig, Replica};
 
-const CONFIG: JournalConfig = JournalConfig { segment_bytes: 14_500, keep: 0 };
+const CONFIG: JournalConfig = JournalConfig { segment_bytes: 12_288 + 16 * 512, keep: 0 };
 const NUMBER: u64 = 77;
 
 /// A folder in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>);
 
 impl Memory {
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
@@ -23,7 +24,11 @@ impl Memory {
     }
 
     fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.with(|files| files.clone()))))
+        Self(Arc::new(Mutex::new(self.with(|files| files.clone()))), Arc::default())
+    }
+
+    fn set_full(&self, full: bool) {
+        self.1.store(full, Ordering::Relaxed);
     }
 }
 
@@ -37,6 +42,9 @@ impl Disk for Memory {
     }
 
     fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut bytes = bytes.to_vec();
         bytes.resize(length.max(bytes.len()), 0);
         self.with(|files| files.insert(name.into(), bytes));
@@ -119,7 +127,7 @@ fn what(error: JournalError) -> What {
 #[test]
 fn what_was_committed_is_there_again_and_goes_on() {
     let disk = Memory::default();
-    for round in 0..20 {
+    for round in 0..40 {
         let (mut journal, found) = begin(&disk);
         assert_eq!(found, words(round * 3));
         let entries: Vec<_> = (round * 3..round * 3 + 3).map(word).collect();
@@ -233,7 +241,7 @@ fn a_later_frame_tells_that_an_earlier_one_was_durable() {
     disk.with(|files| {
         let file = files.get_mut(&name).unwrap();
         file[4_096..12_288].fill(0);
-        file[12_288 + 200] ^= 1;
+        file[12_288 + 3 * 512 + 20] ^= 1;
     });
     assert!(matches!(what(reopen(&disk).unwrap_err()), What::Damaged { .. }));
 }
@@ -263,6 +271,19 @@ fn a_missing_a_foreign_and_an_unsealed_segment_are_told_apart() {
         first[4_096..12_288].fill(0);
     });
     assert_eq!(what(reopen(&unsealed).unwrap_err()), What::Unsealed);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_a_journal_that_opens() {
+    let disk = Memory::default();
+    let (mut journal, _) = begin(&disk);
+    disk.set_full(true);
+    let committed = (0..).take_while(|i| journal.commit([&*word(*i)]).is_ok()).count() as u64;
+    assert!(committed > 5);
+    disk.set_full(false);
+    let (mut journal, found) = begin(&disk);
+    assert_eq!(found, words(committed));
+    journal.commit([&*word(committed)]).unwrap();
 }
 
 #[test]

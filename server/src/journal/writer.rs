@@ -4,12 +4,15 @@ use std::io::ErrorKind;
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::segment::{self, ENTRY, ENVELOPE, FRAME_OVERHEAD, FRAMES, MARKS, Mark, SEALED};
+use super::segment::{self, ENTRY, ENVELOPE, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR};
 use super::{JournalConfig, Place, Replica, snapshot};
 use crate::frame::{CHAIN, FrameWriter, HEAD};
 
-/// Bytes of the frame that ends a segment.
-const SEAL: usize = HEAD + CHAIN;
+/// Bytes of a frame without payload: the last of a segment is one.
+const BARE: usize = HEAD + CHAIN;
+
+/// Bytes at a segment's end that entries leave: for its last frame, and for what fills the sector.
+const SPARE: usize = 2 * BARE + SECTOR;
 
 /// What is to be done beside committing, at leisure and by anyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +114,11 @@ impl<D: Disk> Journal<D> {
     pub fn commit<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<(), JournalError> {
         let mut payload = Vec::new();
         for entry in entries {
-            let bytes = entry.len() + FRAME_OVERHEAD + SEAL;
+            let bytes = entry.len() + FRAME_OVERHEAD + SPARE;
             if FRAMES + bytes > self.config.segment_bytes {
                 return Err(JournalError::TooLong(entry.len()));
             }
             if self.mark.end + self.buffer.len() + bytes > self.config.segment_bytes {
-                self.append(SEALED, &[]);
-                self.flush()?;
                 self.next_segment()?;
             }
             self.place.sequence += 1;
@@ -137,10 +138,25 @@ impl<D: Disk> Journal<D> {
         self.place.chain = frames.chain();
     }
 
+    fn fill_sector(&mut self) {
+        let beyond = (self.mark.end + self.buffer.len()) % SECTOR;
+        if beyond > 0 {
+            let left = SECTOR - beyond;
+            let left = if left < BARE { left + SECTOR } else { left };
+            self.append(PAD, &[0; SECTOR + BARE][..left - BARE]);
+        }
+    }
+
     fn flush(&mut self) -> Result<(), JournalError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.fill_sector();
+        self.write()
+    }
+
+    /// Writes what was appended, and makes it durable.
+    fn write(&mut self) -> Result<(), JournalError> {
         let name = segment::name(self.segment);
         let written = self.disk.write(&name, self.mark.end, &self.buffer);
         written.map_err(JournalError::disk("write", &name))?;
@@ -160,21 +176,25 @@ impl<D: Disk> Journal<D> {
         self.disk.write(&name, at, &bytes).map_err(JournalError::disk("write", &name))
     }
 
+    /// A segment is sealed only when the next one is there, so that none that is sealed lacks one.
     fn next_segment(&mut self) -> Result<(), JournalError> {
         let (journal, bytes, keep) = (self.journal, self.config.segment_bytes, self.config.keep);
-        self.segment += 1;
+        let next = self.segment + 1;
         if !std::mem::take(&mut self.next_is_ready) {
-            let (name, header) = (segment::name(self.segment), segment::header(journal, self.segment));
+            let (name, header) = (segment::name(next), segment::header(journal, next));
             match self.disk.create(&name, &header, bytes) {
                 // Whoever does the chores was just about to say so.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 created => created.map_err(JournalError::disk("create", &name))?,
             }
         }
+        self.append(SEALED, &[]);
+        self.write()?;
+        self.segment = next;
         self.mark = Mark::none(&self.place);
         self.chores = vec![
-            Chore::Prepare { journal, segment: self.segment + 1, bytes },
-            Chore::Compact { journal, segment: self.segment - 1, keep },
+            Chore::Prepare { journal, segment: next + 1, bytes },
+            Chore::Compact { journal, segment: next - 1, keep },
         ];
         Ok(())
     }

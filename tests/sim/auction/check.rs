@@ -2,9 +2,14 @@
 
 use truetick_server::auction::audit::Audit;
 use truetick_server::journal::open::read_all;
+use truetick_shared::auction::event::LotEvent;
 use truetick_shared::auction::order::CommandId;
+use truetick_shared::auction::public_lot::PublicLot;
 
 use super::world::AuctionWorld;
+
+/// Ticks that news may be under way at the end.
+const UNDERWAY: u64 = 60;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,11 +69,16 @@ impl AuctionWorld {
         }
         let Some(house) = audit.house() else { return figures };
         for member in &self.members {
-            for id in house.lots().keys() {
-                let (known, is) = (member.visitor.client().lot(*id), house.public(*id));
-                if known.is_some() && known != is.as_ref() {
-                    let user = member.visitor.user();
-                    wrong.push(format!("{user:?} holds {known:?} at the end, but it is {is:?}"));
+            for (id, events) in &audit.events {
+                let Some(known) = member.visitor.client().lot(*id) else { continue };
+                let user = member.visitor.user();
+                let told = as_told(events, known.sequence);
+                if told.as_ref() != Some(known) {
+                    wrong.push(format!("{user:?} holds {known:?}, but was told {told:?}"));
+                }
+                let due = events.iter().rev().find(|event| event.tick + UNDERWAY < house.tick());
+                if due.is_some_and(|due| due.sequence > known.sequence) {
+                    wrong.push(format!("{user:?} knows of {known:?} only, though {due:?} happened long ago"));
                 }
             }
         }
@@ -77,4 +87,11 @@ impl AuctionWorld {
         self.wrong.extend(wrong);
         figures
     }
+}
+
+/// A lot as its first events tell it.
+fn as_told(events: &[LotEvent], sequence: u64) -> Option<PublicLot> {
+    let mut lot = PublicLot::opened(events.first()?)?;
+    let follows = |event: &LotEvent| lot.apply(event);
+    events.get(1..sequence as usize)?.iter().all(follows).then_some(lot)
 }

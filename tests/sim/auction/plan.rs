@@ -58,7 +58,7 @@ impl AuctionPlan {
             link: LinkConfig { latency: Duration::from_millis(15), ..LinkConfig::default() },
             troubles: Vec::new(),
             length: Duration::from_secs(10),
-            segment_bytes: 48 << 10,
+            segment_bytes: 32 << 10,
         }
     }
 
@@ -88,7 +88,7 @@ impl AuctionPlan {
             ..LinkConfig::default()
         };
         let (bidders, lots) = (chances.random_range(4..12), chances.random_range(1..6));
-        let (pace, segment_bytes) = (chances.random_range(2.0..8.0), chances.random_range(20..80) << 10);
+        let (pace, segment_bytes) = (chances.random_range(2.0..8.0), chances.random_range(15..60) << 10);
         Self { bidders, lots, pace, link, troubles, segment_bytes, ..Self::quiet(seed) }
     }
 }

@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::auction::manner::{House, Manner};
 use truetick_client_sim::auction::visitor::Visitor;
 use truetick_client_sim::token_source::TokenSource;
+use truetick_netcode::client::state::ClientState;
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::Rate;
@@ -38,6 +39,9 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// After the last trouble everyone has this long to get all answers.
 const CALM: Duration = Duration::from_secs(45);
+
+/// Then whoever lost the server before it got a ticket notices that, and comes back: longer than a session's time-out.
+const AFTERWARDS: Duration = Duration::from_secs(14);
 
 /// One visitor with its ways.
 pub struct Member {
@@ -151,6 +155,11 @@ impl AuctionWorld {
         let config = JournalConfig { segment_bytes: self.plan.segment_bytes, keep: 1_000_000 };
         let journal = match open(self.folder.clone(), config, self.plan.seed, &mut replica) {
             Ok(journal) => journal,
+            // Whoever runs it tries again.
+            Err(error) if self.heal_disk_at.is_some() => {
+                self.start_at = Some(self.now + Duration::from_millis(300));
+                return self.note(format!("start {}: {error}", self.lives));
+            }
             Err(error) => {
                 self.wrong.push(format!("the journal does not open: {error}"));
                 return;
@@ -311,10 +320,13 @@ impl AuctionWorld {
         }
         self.note("calm");
         let answered = self.run_until(all, |world| {
-            let is_done = |member: &Member| member.visitor.client().unanswered() == 0;
+            let is_done = |member: &Member| {
+                let client = member.visitor.client();
+                client.unanswered() == 0 && client.state() == ClientState::Playing
+            };
             world.server.is_some() && world.heal_disk_at.is_none() && world.members.iter().all(is_done)
         });
-        self.run_for(Duration::from_secs(2));
+        self.run_for(AFTERWARDS);
         if !answered && self.wrong.is_empty() {
             self.wrong.push("not everyone has all answers".into());
         }
