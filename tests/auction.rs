@@ -1,28 +1,129 @@
 //! The auction house, told as stories in virtual time.
 
-use truetick_tests::auction::plan::AuctionPlan;
+use std::time::Duration;
+
+use truetick_client_sim::auction::manner::Manner;
+use truetick_netcode::link_sim::LinkConfig;
+use truetick_shared::auction::event::Happening;
+use truetick_shared::auction::terms::LotId;
+use truetick_tests::auction::check::AuctionFigures;
+use truetick_tests::auction::plan::{AuctionPlan, Trouble};
 use truetick_tests::auction::world::AuctionWorld;
 
-fn run(plan: AuctionPlan) -> AuctionWorld {
+/// Seeds in this test; thousands are `cargo sim --auction`'s.
+const SEEDS: u64 = 100;
+
+fn run(plan: AuctionPlan) -> (AuctionWorld, AuctionFigures) {
     let mut world = AuctionWorld::new(plan);
-    world.run();
+    let figures = world.run();
     let (trace, wrong) = (world.trace.join("\n"), world.wrong.iter().take(5).cloned().collect::<Vec<_>>());
     assert!(wrong.is_empty(), "seed {}\n{trace}\n{}", world.plan.seed, wrong.join("\n"));
-    world
+    (world, figures)
+}
+
+fn with(troubles: Vec<(u64, Trouble)>) -> AuctionPlan {
+    AuctionPlan { troubles, ..AuctionPlan::quiet(7) }
 }
 
 #[test]
 fn on_a_quiet_day_everyone_gets_answers_and_all_see_the_same() {
-    let mut world = run(AuctionPlan::quiet(1));
-    let figures = world.check();
-    println!("{figures:?}");
+    let (_, figures) = run(AuctionPlan::quiet(1));
     assert!(figures.answered > 60 && figures.seen > 100 && figures.ended > 3, "{figures:?}");
 }
 
 #[test]
 fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_happens_twice() {
-    for seed in 1..=1000 {
-        let mut world = run(AuctionPlan::standard(seed));
-        world.check();
+    let mut torn = 0;
+    for seed in 1..=SEEDS {
+        torn += run(AuctionPlan::standard(seed)).1.damage.0;
     }
+    assert!(torn > 0, "no sector was torn");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let runs = [3, 3].map(|seed| {
+        let (world, figures) = run(AuctionPlan::standard(seed));
+        (world.trace, figures)
+    });
+    assert_eq!(runs[0], runs[1]);
+}
+
+#[test]
+fn while_the_disk_stalls_the_clock_stands_still_and_every_close_moves() {
+    let (world, _) = run(with(vec![(4_000, Trouble::Stall)]));
+    let watcher = world.members.iter().find(|member| member.visitor.manner() == Manner::Watcher).unwrap();
+    let seen = watcher.visitor.seen();
+    let paused = seen.iter().find_map(|event| match event.what {
+        Happening::Paused { since } => Some((event.lot, since)),
+        _ => None,
+    });
+    let (lot, since) = paused.expect("the clock stopped");
+    let resumed =
+        seen.iter().find(|event| event.lot == lot && matches!(event.what, Happening::Resumed { .. }));
+    let resumed = resumed.expect("and ran again");
+    assert!((10..240).contains(&(resumed.tick - since)), "{since} {resumed:?}");
+    let closed =
+        seen.iter().find(|event| matches!(event.what, Happening::Ended { .. }) && event.tick > since);
+    assert!(closed.is_none_or(|closed| closed.tick >= resumed.tick), "{closed:?}");
+}
+
+#[test]
+fn a_failed_sync_stops_the_house_and_a_restart_goes_on() {
+    let (world, figures) = run(with(vec![(4_000, Trouble::Failing)]));
+    assert_eq!(figures.openings, 2, "{}", world.trace.join("\n"));
+    let refused: u64 = world.members.iter().map(|member| member.visitor.figures().refused).sum();
+    assert!(refused > 0, "nobody was told");
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_soft_close_keeps_the_time_that_is_left() {
+    let mut world = AuctionWorld::new(AuctionPlan { lots: 1, pace: 6.0, ..AuctionPlan::quiet(5) });
+    let extended = |world: &AuctionWorld| {
+        let lot = world.members[0].visitor.client().lot(LotId(0));
+        lot.is_some_and(|lot| lot.ending.is_none() && lot.closes > lot.opened + 120 && lot.bids > 3)
+    };
+    assert!(world.run_until(Duration::from_secs(8), extended), "no soft close");
+    let client = world.members[0].visitor.client();
+    let (before, left) =
+        (client.lot(LotId(0)).unwrap().clone(), client.countdown(LotId(0), world.now).unwrap());
+    world.inflict(Trouble::PowerCut);
+    assert!(world.run_until(Duration::from_secs(5), |world| world.server().is_some()));
+    let restarted = world.now;
+    let told = |world: &AuctionWorld| {
+        let client = world.members[0].visitor.client();
+        client.link().id().is_some() && client.countdown(LotId(0), world.now).is_some_and(|left| !left.paused)
+    };
+    world.run_for(Duration::from_millis(1_500));
+    assert!(world.run_until(Duration::from_secs(12), told), "nobody came back");
+    let client = world.members[0].visitor.client();
+    let after = client.lot(LotId(0)).unwrap();
+    if after.closes == before.closes && after.ending.is_none() {
+        let now = client.countdown(LotId(0), world.now).unwrap();
+        // What the last heartbeat had not written down comes on top: a tenth of a second at most.
+        let gone = world.now.since(restarted);
+        let expected = left.left.saturating_sub(gone);
+        assert!(now.left.abs_diff(expected) < Duration::from_millis(250), "{now:?} for {expected:?}");
+    }
+    assert!(after.sequence >= before.sequence);
+    world.run_for(Duration::from_secs(20));
+    world.check();
+    assert_eq!(world.wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_slow_watcher_gets_the_price_and_holds_nobody_up() {
+    let mut world = AuctionWorld::new(AuctionPlan { pace: 40.0, lots: 8, ..AuctionPlan::quiet(9) });
+    let slow = world.members.len() - 1;
+    let thin = LinkConfig { rate: Some(1_500), latency: Duration::from_millis(15), ..LinkConfig::default() };
+    world.members[slow].throttle(thin);
+    world.run_for(Duration::from_secs(8));
+    let figures = |world: &AuctionWorld, place: usize| world.members[place].visitor.figures().clone();
+    let (quick, dull) = (figures(&world, slow - 1), figures(&world, slow));
+    assert!(quick.events > 100 && quick.shown < 40, "{} {}", quick.events, quick.shown);
+    assert!(dull.events < quick.events / 2, "{} of {}", dull.events, quick.events);
+    world.members[slow].throttle(LinkConfig { latency: Duration::from_millis(15), ..LinkConfig::default() });
+    world.run_for(Duration::from_secs(20));
+    world.check();
+    assert_eq!(world.wrong, Vec::<String>::new());
 }

@@ -13,6 +13,8 @@ use truetick_server::core::room::Room;
 use truetick_server::core::session_event::SessionEvent;
 use truetick_server::recording::difference::What;
 use truetick_shared::arena::arena_schema;
+use truetick_tests::auction::plan::AuctionPlan;
+use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::entry;
 use truetick_tests::plan::Plan;
 use truetick_tests::run::run;
@@ -45,6 +47,24 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         println!("{mutant:?}: seed {seed}: {wrong:?}");
         assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?}: {wrong:?}");
     }
+}
+
+#[test]
+fn a_house_that_accepts_before_it_has_written_is_caught() {
+    let caught = |mutant| {
+        plant(mutant);
+        let caught = (1..=WITHIN).find_map(|seed| {
+            let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
+            world.run();
+            (!world.wrong.is_empty()).then_some((seed, world.wrong))
+        });
+        plant(None);
+        caught
+    };
+    assert_eq!(caught(None), None);
+    let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
+    println!("seed {seed}: {:?}", wrong.first());
+    assert!(wrong.iter().any(|wrong| wrong.contains("but the journal says")), "{wrong:?}");
 }
 
 #[test]

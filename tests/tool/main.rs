@@ -1,5 +1,6 @@
 //! `cargo sim`: many seeds of the simulator's standard mix, one seed with its trace, or one made smaller.
 
+mod auction;
 mod seeds;
 
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ struct Arguments {
     /// Write the summary as JSON
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Run the auction house on a disk that fails instead of the arena
+    #[arg(long, conflicts_with_all = ["minimise", "only", "clients", "perfect_links", "true_clocks"])]
+    auction: bool,
     /// Run one seed and tell what happens
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "start", "json"])]
     seed: Option<u64>,
@@ -72,6 +76,10 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.seed, arguments.minimise) {
+        (Some(seed), _) if arguments.auction => match auction::show(seed) {
+            true => Ok(ExitCode::SUCCESS),
+            false => Ok(ExitCode::FAILURE),
+        },
         (Some(seed), _) => show(seed, &arguments),
         (_, Some(seed)) => shrink(seed),
         _ => many(&arguments),
@@ -146,14 +154,21 @@ fn many(arguments: &Arguments) -> Result<ExitCode, String> {
         threads => threads,
     };
     let started = clock::now();
-    let report = seeds::run_all(arguments.start, arguments.seeds, threads);
-    let seconds = clock::now().since(started).as_secs_f64();
-    println!("{}", report.summary(seconds));
+    let seconds = || clock::now().since(started).as_secs_f64();
+    let (summary, json, code) = if arguments.auction {
+        let report = auction::run_all(arguments.start, arguments.seeds, threads);
+        let code = if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        (report.summary(seconds()), report.json(), code)
+    } else {
+        let report = seeds::run_all(arguments.start, arguments.seeds, threads);
+        (report.summary(seconds()), report.json(), exit_code(&report))
+    };
+    println!("{summary}");
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report.json()).map_err(|error| error.to_string())?;
+        let text = serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?;
         write_text(path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    Ok(exit_code(&report))
+    Ok(code)
 }
 
 fn exit_code(report: &Report) -> ExitCode {

@@ -23,6 +23,12 @@ pub enum Trouble {
     Outage,
 }
 
+impl Trouble {
+    /// All there are, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Crash, Self::PowerCut, Self::Stall, Self::Full, Self::Failing, Self::Outage];
+}
+
 /// A plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuctionPlan {

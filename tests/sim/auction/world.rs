@@ -23,6 +23,7 @@ use truetick_server::journal::open::open;
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::{Amount, Currency};
 
+use super::check::AuctionFigures;
 use super::commits::{SimDriver, commits};
 use super::folder::SimFolder;
 use super::plan::{AuctionPlan, Trouble};
@@ -51,6 +52,13 @@ pub struct Member {
     up: LinkSim,
     down: LinkSim,
     rejoin_at: Option<Timestamp>,
+}
+
+impl Member {
+    /// What its way from the server is like from now on.
+    pub fn throttle(&mut self, link: LinkConfig) {
+        self.down.set_config(link);
+    }
 }
 
 /// See the module.
@@ -303,7 +311,7 @@ impl AuctionWorld {
     }
 
     /// Runs the plan, then on until everyone has all answers; then checks everything.
-    pub fn run(&mut self) {
+    pub fn run(&mut self) -> AuctionFigures {
         let begin = self.now;
         for (at, trouble) in self.plan.troubles.clone() {
             let until = begin + Duration::from_millis(at);
@@ -330,6 +338,6 @@ impl AuctionWorld {
         if !answered && self.wrong.is_empty() {
             self.wrong.push("not everyone has all answers".into());
         }
-        self.check();
+        self.check()
     }
 }
