@@ -17,12 +17,13 @@ use truetick_server::host::{Host, random_key};
 use truetick_server::keys;
 use truetick_shared::arena::arena_schema;
 
+use crate::live_text::LiveText;
 use crate::measure::ClientFigures;
 use crate::profile::Profile;
 use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
 use crate::swarm::{Swarm, SwarmConfig};
-use crate::table::{LiveTable, latency_table};
+use crate::table::{self, latency_table};
 use crate::token_source::TokenSource;
 
 /// The budgets that were missed.
@@ -116,7 +117,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         ..ServerConfig::default()
     };
     config.check("command line")?;
-    let host = Host::start_arena(&config, random_key()?)?;
+    let host = Host::start_configured(&config, random_key()?)?;
     println!("An authoritative server runs at {} Hz on {}.", options.tick_rate, host.address());
     let issuer = host.issuer().clone();
     let players = Players::start(issuer, options.clients as usize, options.profile, &options.common)?;
@@ -138,10 +139,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         seconds,
     };
     let started = clock::now();
-    let mut table = LiveTable::default();
+    let mut live = LiveText::default();
     watch(&options.common, started, |seconds| {
         let report = Report::new(run(seconds), &players.swarm.figures(), Some(&host.report()));
-        table.show(&report)?;
+        live.show(&table::line(&report), |rows| table::full(rows, &report))?;
         Ok(host.is_running())
     })
     .await?;
@@ -149,7 +150,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let figures = players.stop()?;
     let ended = host.stop()?;
     let report = Report::new(run(seconds), &figures, Some(&ended));
-    table.finish(&report)?;
+    live.finish(|rows| table::full(rows, &report))?;
     save(&options.common, &report)?;
     let mut missed = report.missed_budgets(options.max_missed);
     match (&options.record, &ended.recording_lost) {
@@ -164,9 +165,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
 
 /// Plays against a running server.
 pub async fn bots(options: RemoteOptions) -> Outcome {
-    let mut table = LiveTable::default();
-    let report = play_remote(&options, |report| table.show(report)).await?;
-    table.finish(&report)?;
+    let mut live = LiveText::default();
+    let show = |report: &Report| live.show(&table::line(report), |rows| table::full(rows, report));
+    let report = play_remote(&options, show).await?;
+    live.finish(|rows| table::full(rows, &report))?;
     Ok(report.missed_budgets(100.0))
 }
 
@@ -245,7 +247,7 @@ impl Players {
 }
 
 /// Calls `show` each second until the time is up, a signal comes or `show` says that it is over.
-async fn watch(
+pub(crate) async fn watch(
     common: &Common,
     started: Timestamp,
     mut show: impl FnMut(f64) -> Result<bool, Box<dyn Error>>,

@@ -1,4 +1,4 @@
-//! Headless clients of the arena.
+//! Headless clients of the arena and of the auction house.
 //!
 //! ```text
 //! bot (decides) -> bot_client (sans-IO) -> swarm (sockets, threads) -> report (figures) -> table (terminal)
@@ -11,6 +11,7 @@ pub mod bot_client;
 pub mod demo;
 pub mod dump;
 pub mod inspect;
+pub mod live_text;
 pub mod measure;
 pub mod profile;
 pub mod relay_thread;

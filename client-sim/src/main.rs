@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use truetick_client_sim::auction::run::{self, AuctionOptions};
 use truetick_client_sim::demo::{self, DemoOptions, RemoteOptions};
 use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
@@ -24,6 +25,8 @@ enum Command {
     Bots(RemoteOptions),
     /// Measure a running server's latency by stages
     Latency(RemoteOptions),
+    /// Start an auction house in this process and let a crowd visit it
+    Auction(AuctionOptions),
     /// Run a recording again and check every tick, or compare two recordings
     Replay(ReplayOptions),
     /// Take captured packets apart: bits per packet, entity and field, and where the bytes go
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => play(demo::demo(options)),
         Command::Bots(options) => play(demo::bots(options)),
         Command::Latency(options) => play(demo::latency(options)),
+        Command::Auction(options) => play(run::auction(options)),
         Command::Replay(options) => end_check(replay::run(&options)),
         Command::Inspect(options) => end_check(inspect::run(&options)),
     }

@@ -223,7 +223,7 @@ impl Report {
             server: host.map(server_part),
             latency: LatencyPart {
                 command_to_snapshot_ms: (&clients.command_to_snapshot).into(),
-                arrival_to_sent_ms: host.map(|host| (&host.rooms.arrival_to_sent).into()),
+                arrival_to_sent_ms: host.map(|host| (&host.room.arrival_to_sent).into()),
                 stages_ms: StagesPart {
                     client_to_server: to_server.into(),
                     wait_for_tick: wait.into(),
@@ -292,7 +292,7 @@ fn ratio(a: f64, b: f64) -> f64 {
 }
 
 fn server_part(host: &HostReport) -> ServerPart {
-    let rooms = &host.rooms;
+    let rooms = &host.room;
     ServerPart {
         ticks: rooms.ticks,
         missed_ticks: rooms.missed_ticks,
@@ -309,7 +309,7 @@ fn server_part(host: &HostReport) -> ServerPart {
 }
 
 fn commands_part(host: &HostReport) -> CommandsPart {
-    let counts = host.rooms.commands;
+    let counts = host.room.commands;
     CommandsPart {
         received: counts.received,
         late: counts.late,
@@ -320,7 +320,7 @@ fn commands_part(host: &HostReport) -> CommandsPart {
 }
 
 fn snapshot_part(host: &HostReport) -> SnapshotPart {
-    let rooms = &host.rooms;
+    let rooms = &host.room;
     let (asked, encoded) = rooms.encode_sharing;
     SnapshotPart {
         entities_per_client_mean: ratio(rooms.relevant as f64, rooms.snapshots as f64),

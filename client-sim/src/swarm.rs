@@ -182,7 +182,7 @@ impl Swarm {
 const ROOM: u16 = 0;
 
 /// Any port of this host's by which a server is reached.
-fn any_port(server: SocketAddr) -> SocketAddr {
+pub(crate) fn any_port(server: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match (server.ip().is_loopback(), server.is_ipv4()) {
         (true, true) => Ipv4Addr::LOCALHOST.into(),
         (true, false) => Ipv6Addr::LOCALHOST.into(),

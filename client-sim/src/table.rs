@@ -1,48 +1,12 @@
-//! The report as a person reads it: a live table on a terminal, plain lines elsewhere.
+//! The report as a person reads it.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
 
+use crate::live_text::Rows;
 use crate::report::{Percentiles, Report};
 
-/// Shows reports as they come.
-pub struct LiveTable {
-    terminal: bool,
-    lines: usize,
-}
-
-impl Default for LiveTable {
-    fn default() -> Self {
-        Self { terminal: io::stdout().is_terminal(), lines: 0 }
-    }
-}
-
-impl LiveTable {
-    /// Shows a report in place of the last one.
-    pub fn show(&mut self, report: &Report) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if !self.terminal {
-            return writeln!(out, "{}", one_line(report));
-        }
-        let text = full(report, true);
-        if self.lines > 0 {
-            write!(out, "\x1b[{}F\x1b[0J", self.lines)?;
-        }
-        self.lines = text.lines().count();
-        write!(out, "{text}")?;
-        out.flush()
-    }
-
-    /// Shows the last report.
-    pub fn finish(&mut self, report: &Report) -> io::Result<()> {
-        if self.terminal {
-            return self.show(report);
-        }
-        write!(io::stdout().lock(), "\n{}", full(report, false))
-    }
-}
-
-fn one_line(report: &Report) -> String {
+/// A report on one line.
+pub fn line(report: &Report) -> String {
     let mut line = format!("{:4.0} s  {} clients", report.run.seconds, report.clients.joined);
     if let Some(server) = &report.server {
         let _ = write!(
@@ -64,52 +28,16 @@ fn one_line(report: &Report) -> String {
     line
 }
 
-struct Rows {
-    text: String,
-    colour: bool,
-    /// Longer lines are cut: one that wraps would spoil the redrawing.
-    columns: usize,
-}
-
-impl Rows {
-    fn title(&mut self, title: &str) {
-        let title = cut(title, self.columns);
-        let _ = match self.colour {
-            true => writeln!(self.text, "\x1b[1m{title}\x1b[0m"),
-            false => writeln!(self.text, "{title}"),
-        };
-    }
-
-    fn row(&mut self, name: &str, value: &str) {
-        let value = cut(value, self.columns.saturating_sub(14));
-        let _ = match self.colour {
-            true => writeln!(self.text, "  \x1b[36m{name:<11}\x1b[0m {value}"),
-            false => writeln!(self.text, "  {name:<11} {value}"),
-        };
-    }
-}
-
-fn cut(text: &str, columns: usize) -> String {
-    text.chars().take(columns).collect()
-}
-
-/// Columns of the terminal on standard output, if there is one.
-fn terminal_columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 20)
-}
-
-fn full(report: &Report, colour: bool) -> String {
-    let columns = if colour { terminal_columns() } else { None };
-    let mut rows = Rows { text: String::new(), colour, columns: columns.unwrap_or(usize::MAX) };
+/// A report in full.
+pub fn full(rows: &mut Rows, report: &Report) {
     let run = &report.run;
     let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
     rows.title(&format!(
         "Truetick  {} clients,{drones} {} Hz, {}, seed {}  {:.0} s",
         run.clients, run.tick_rate, run.profile, run.seed, run.seconds
     ));
-    server_rows(&mut rows, report);
-    feel_rows(&mut rows, report);
+    server_rows(rows, report);
+    feel_rows(rows, report);
     let integrity = &report.integrity;
     rows.row(
         "integrity",
@@ -136,7 +64,6 @@ fn full(report: &Report, colour: bool) -> String {
             ),
         );
     }
-    rows.text
 }
 
 fn server_rows(rows: &mut Rows, report: &Report) {
@@ -225,11 +152,13 @@ fn feel_rows(rows: &mut Rows, report: &Report) {
     );
 }
 
-fn percentiles(times: &Percentiles) -> String {
+/// A distribution on one line.
+pub fn percentiles(times: &Percentiles) -> String {
     format!("p50 {:.2}, p99 {:.2}, max {:.1} ms", times.p50, times.p99, times.max)
 }
 
-fn grouped(number: u64) -> String {
+/// A number with its thousands apart.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

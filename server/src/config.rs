@@ -14,6 +14,7 @@ use truetick_netcode::session::rate::Rate;
 use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
 
 use crate::arena::{self, ArenaConfig};
+use crate::auction::settings::AuctionSettings;
 use crate::core::any_room::RoomConfig;
 use crate::files::read_text;
 use crate::recording::recorder::RecorderConfig;
@@ -78,6 +79,8 @@ pub struct ServerConfig {
     pub record_segments: usize,
     /// File to capture the packets of state to, with tickets and all; up to a gigabyte.
     pub capture: Option<PathBuf>,
+    /// An auction house beside the arena, as room 1.
+    pub auction: Option<AuctionSettings>,
 }
 
 /// See [`Duplicates`].
@@ -123,6 +126,7 @@ impl Default for ServerConfig {
             record_segment_mb: 64,
             record_segments: 8,
             capture: None,
+            auction: None,
         }
     }
 }
@@ -202,6 +206,9 @@ impl ServerConfig {
         whole("timeout_s", self.timeout_s, 1, 600)?;
         whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
         whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
+        if let Some((key, value, allowed)) = self.auction.as_ref().and_then(AuctionSettings::wrong) {
+            return Err(refuse(key, value, allowed));
+        }
         whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
         Ok(())
     }
@@ -217,8 +224,8 @@ impl ServerConfig {
     /// How sessions are kept.
     pub fn sessions(&self, key: Key, servers: Vec<SocketAddr>) -> SessionConfig {
         SessionConfig {
-            // A few more than the room takes, so that it can say that it is full.
-            sessions: self.max_clients + 16,
+            // A few more than the rooms take, so that they can say that they are full.
+            sessions: self.max_clients + self.auction.as_ref().map_or(0, |auction| auction.max_clients) + 16,
             per_user: self.sessions_per_user,
             duplicates: match self.duplicates {
                 DuplicatePolicy::Refuse => Duplicates::Refuse,

@@ -202,6 +202,31 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::create_new(path)?.write_all(bytes)
 }
 
+/// A new folder that is removed with everything in it when this is dropped.
+#[derive(Debug)]
+pub struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    /// Makes one where the system keeps what is temporary.
+    pub fn new(name: &str) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to clean up: it lies among what is temporary.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Reads every file of a folder, by rising name.
 pub fn read_folder(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut paths: Vec<PathBuf> =

@@ -22,6 +22,7 @@ use truetick_netcode::transport::udp::{UdpPath, UdpStats, UdpTransport};
 use truetick_netcode::transport::{Arrived, wait_readable};
 
 use crate::arena::ArenaGame;
+use crate::auction::settings::OpenError;
 use crate::config::ServerConfig;
 use crate::core::any_room::AnyRoom;
 use crate::core::drain::Drain;
@@ -53,6 +54,9 @@ pub enum StartError {
     /// A game's schema is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// The auction's folder cannot be gone on with.
+    #[error(transparent)]
+    Auction(#[from] OpenError),
     /// Tokens cannot name the server.
     #[error("clients cannot reach {0}: set `public` to the addresses at which they reach this server")]
     NoPublicAddress(SocketAddr),
@@ -67,8 +71,10 @@ pub enum StartError {
 /// Figures of a running server.
 #[derive(Clone, Debug, Default)]
 pub struct HostReport {
-    /// Of all its rooms.
-    pub rooms: RoomMetrics,
+    /// Of its first room.
+    pub room: RoomMetrics,
+    /// Of the others.
+    pub other_rooms: Vec<RoomMetrics>,
     /// Ticks per second of the first room.
     pub tick_rate: u32,
     /// Datagrams dropped.
@@ -83,6 +89,15 @@ pub struct HostReport {
     pub receive_buffer: usize,
     /// Why the recording ended before the room, if it did.
     pub recording_lost: Option<String>,
+}
+
+impl HostReport {
+    /// The figures of all rooms together.
+    pub fn all_rooms(&self) -> RoomMetrics {
+        let mut all = self.room.clone();
+        self.other_rooms.iter().for_each(|room| all.merge(room));
+        all
+    }
 }
 
 /// What the server's thread is to do.
@@ -103,14 +118,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a server with one arena; tokens are sealed with `key`.
-    pub fn start_arena(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
+    /// Starts a server with an arena and, if that is configured, an auction house; tokens are sealed with `key`.
+    pub fn start_configured(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
         let game = ArenaGame::new(config.arena())?;
         let mut room = Room::new(game, config.room(), clock::now())?;
         if config.record.is_some() {
             room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
         }
-        Self::start_rooms(config, key, vec![Box::new(room)])
+        let mut rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(room)];
+        if let Some(auction) = &config.auction {
+            let number = random_u64().map_err(StartError::Random)?;
+            rooms.push(Box::new(auction.open(config.tick_rate, number, clock::now())?));
+        }
+        Self::start_rooms(config, key, rooms)
     }
 
     /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`.
@@ -296,10 +316,10 @@ impl Run {
     }
 
     fn publish(&self) {
-        let mut rooms = RoomMetrics::default();
-        self.server.rooms().iter().for_each(|room| rooms.merge(&room.metrics()));
+        let mut rooms = self.server.rooms().iter().map(|room| room.metrics());
         let report = HostReport {
-            rooms,
+            room: rooms.next().unwrap_or_default(),
+            other_rooms: rooms.collect(),
             tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
@@ -384,7 +404,8 @@ impl Run {
     }
 }
 
-fn random_u64() -> Result<u64, rand::rngs::SysError> {
+/// A number, from the system's random numbers.
+pub fn random_u64() -> Result<u64, rand::rngs::SysError> {
     rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
 }
 

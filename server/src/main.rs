@@ -18,6 +18,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::{Issuer, Purpose};
+use truetick_server::auction::offline;
+use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_key};
 use truetick_server::{keys, token_service};
@@ -67,6 +69,12 @@ struct Arguments {
     /// Capture the packets of state to this file, for `truetick-sim inspect`
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    /// Run an auction house beside the arena, as room 1, with its journal in this folder
+    #[arg(long, value_name = "DIR")]
+    auction: Option<PathBuf>,
+    /// A user who runs the house, if it is to be founded; may be given several times
+    #[arg(long, value_name = "N", requires = "auction")]
+    auction_admin: Vec<u64>,
 }
 
 #[derive(Subcommand)]
@@ -75,6 +83,33 @@ enum Command {
     Key,
     /// Print a connect token for one user, in base64
     Token(TokenArguments),
+    /// Read an auction's journal
+    #[command(subcommand)]
+    Auction(AuctionCommand),
+}
+
+#[derive(Subcommand)]
+enum AuctionCommand {
+    /// List the lots: how they stand, or ended
+    Lots(DataArgument),
+    /// List the accounts, or tell one user's statement
+    Accounts {
+        /// Where the journal is
+        #[command(flatten)]
+        data: DataArgument,
+        /// One user's statement
+        #[arg(long, value_name = "N")]
+        user: Option<u64>,
+    },
+    /// Check everything that must hold, entry by entry; exits non-zero if anything does not
+    Audit(DataArgument),
+}
+
+#[derive(Args)]
+struct DataArgument {
+    /// Folder of the journal
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
 }
 
 #[derive(Args)]
@@ -123,6 +158,12 @@ impl Arguments {
         config.record = self.record.clone().or(config.record);
         config.record_state |= self.record_state;
         config.capture = self.capture.clone().or(config.capture);
+        if let Some(data) = &self.auction {
+            config.auction.get_or_insert_with(|| AuctionSettings::new(data.clone())).data = data.clone();
+        }
+        if let Some(auction) = config.auction.as_mut().filter(|_| !self.auction_admin.is_empty()) {
+            auction.admins = self.auction_admin.clone();
+        }
         config.check("command line")?;
         Ok(config)
     }
@@ -141,6 +182,7 @@ fn main() -> ExitCode {
         None => serve(&arguments),
         Some(Command::Key) => print_key(),
         Some(Command::Token(token)) => print_token(token),
+        Some(Command::Auction(command)) => read_auction(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +215,21 @@ fn print_token(arguments: &TokenArguments) -> Done {
     Ok(())
 }
 
+fn read_auction(command: &AuctionCommand) -> Done {
+    match command {
+        AuctionCommand::Lots(at) => print!("{}", offline::lots(&at.data)?),
+        AuctionCommand::Accounts { data, user } => print!("{}", offline::accounts(&data.data, *user)?),
+        AuctionCommand::Audit(at) => {
+            let (text, good) = offline::audit(&at.data)?;
+            print!("{text}");
+            if !good {
+                return Err("the audit found something wrong".into());
+            }
+        }
+    }
+    Ok(())
+}
+
 fn serve(arguments: &Arguments) -> Done {
     let config = arguments.server_config()?;
     let key = keys::load(config.key_file.as_deref())?;
@@ -180,7 +237,7 @@ fn serve(arguments: &Arguments) -> Done {
     control.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let host = Host::start_arena(&config, key)?;
+        let host = Host::start_configured(&config, key)?;
         if let Some(address) = config.token_service {
             serve_tokens(address, &config, host.issuer().clone()).await?;
         }
@@ -201,7 +258,8 @@ fn serve(arguments: &Arguments) -> Done {
             }
         }
         let report = host.stop()?;
-        info!(ticks = report.rooms.ticks, missed = report.rooms.missed_ticks, "final figures");
+        let rooms = report.all_rooms();
+        info!(ticks = rooms.ticks, missed = rooms.missed_ticks, "final figures");
         Ok(())
     })
 }
@@ -230,11 +288,12 @@ const LOG_EVERY: u32 = 100;
 
 fn log_figures(host: &Host) {
     let report = host.report();
+    let rooms = report.all_rooms();
     info!(
         clients = report.sessions,
-        ticks = report.rooms.ticks,
-        missed = report.rooms.missed_ticks,
-        tick_p99_ms = report.rooms.tick_time.quantile_ms(0.99),
+        ticks = rooms.ticks,
+        missed = rooms.missed_ticks,
+        tick_p99_ms = rooms.tick_time.quantile_ms(0.99),
         kernel_drops = report.udp.kernel_drops,
         dropped = ?report.drops,
         "running"

@@ -145,7 +145,7 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         joins_per_address_s: 1_000,
         ..ServerConfig::default()
     };
-    let host = Host::start_arena(&config, random_key()?)?;
+    let host = Host::start_configured(&config, random_key()?)?;
     let kinds = Arc::new(arena_schema()?);
     let start = |clients, seed| -> Result<Swarm, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
@@ -180,21 +180,21 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let figures = players.stop()?;
     host.stop()?;
     let requests = sent.load(Ordering::Relaxed);
-    let ticks = attacked.rooms.ticks - calm.rooms.ticks;
+    let ticks = attacked.room.ticks - calm.room.ticks;
     Ok(json!({
         "requests": requests,
         "requests_per_s": requests as f64 / (ticks as f64 / 60.0),
         "ticks": ticks,
-        "missed_ticks": attacked.rooms.missed_ticks - calm.rooms.missed_ticks,
+        "missed_ticks": attacked.room.missed_ticks - calm.room.missed_ticks,
         "cpu_ms_per_tick": (attacked.cpu - calm.cpu).as_secs_f64() * 1e3 / ticks as f64,
-        "cpu_ms_per_tick_before": calm.cpu.as_secs_f64() * 1e3 / calm.rooms.ticks as f64,
+        "cpu_ms_per_tick_before": calm.cpu.as_secs_f64() * 1e3 / calm.room.ticks as f64,
         "honest_join_ms_at_most": joined_ms,
         "memory_growth_bytes": grown,
         "datagrams_back": back,
         "kernel_drops": attacked.udp.kernel_drops - calm.udp.kernel_drops,
         "players_lost": figures.lost,
         "players_silences": figures.counts.silences,
-        "commands_missing": attacked.rooms.commands.missing - calm.rooms.commands.missing,
+        "commands_missing": attacked.room.commands.missing - calm.room.commands.missing,
     }))
 }
 

@@ -188,31 +188,31 @@ fn report(
     verified: Value,
     grown: u64,
 ) -> Value {
-    let ticks = (to.rooms.ticks - from.rooms.ticks) as f64;
+    let ticks = (to.room.ticks - from.room.ticks) as f64;
     let per_tick = |a: u64, b: u64| (b - a) as f64 / ticks;
-    let bytes = per_tick(from.rooms.bytes_out, to.rooms.bytes_out);
-    let updates = per_tick(from.rooms.updates, to.rooms.updates);
+    let bytes = per_tick(from.room.bytes_out, to.room.bytes_out);
+    let updates = per_tick(from.room.updates, to.room.updates);
     let cpu = (to.cpu - from.cpu).as_secs_f64() * 1e3 / ticks;
-    let (lookups, encodes) = (to.rooms.encode_sharing, from.rooms.encode_sharing);
+    let (lookups, encodes) = (to.room.encode_sharing, from.room.encode_sharing);
     json!({
         "clients": arguments.clients,
         "drones": arguments.drones,
         "ticks": ticks,
-        "missed_ticks": to.rooms.missed_ticks - from.rooms.missed_ticks,
+        "missed_ticks": to.room.missed_ticks - from.room.missed_ticks,
         "server_cpu_ms_per_tick": cpu,
         "floor_cpu_ms_per_tick": floor.cpu_ms_per_tick,
         "ratio_to_floor": cpu / floor.cpu_ms_per_tick,
         "bytes_per_client_s": bytes * 60.0 / arguments.clients as f64,
         "bytes_per_entity_update": bytes / updates,
-        "state_bytes_per_entity_update": per_tick(from.rooms.state_bits, to.rooms.state_bits) / 8.0 / updates,
+        "state_bytes_per_entity_update": per_tick(from.room.state_bits, to.room.state_bits) / 8.0 / updates,
         "updates_per_client_tick": updates / arguments.clients as f64,
-        "deferred_per_client_tick": per_tick(from.rooms.deferred, to.rooms.deferred) / arguments.clients as f64,
-        "packets_out_per_tick": per_tick(from.rooms.packets_out, to.rooms.packets_out),
+        "deferred_per_client_tick": per_tick(from.room.deferred, to.room.deferred) / arguments.clients as f64,
+        "packets_out_per_tick": per_tick(from.room.packets_out, to.room.packets_out),
         "units_asked_for_per_tick": per_tick(encodes.0, lookups.0),
         "units_encoded_per_tick": per_tick(encodes.1, lookups.1),
-        "commands_missing_per_tick": per_tick(from.rooms.commands.missing, to.rooms.commands.missing),
-        "tick_ms_p50": to.rooms.tick_time.quantile_ms(0.5),
-        "tick_ms_p99": to.rooms.tick_time.quantile_ms(0.99),
+        "commands_missing_per_tick": per_tick(from.room.commands.missing, to.room.commands.missing),
+        "tick_ms_p50": to.room.tick_time.quantile_ms(0.5),
+        "tick_ms_p99": to.room.tick_time.quantile_ms(0.99),
         "rss_bytes": grown,
         "verified": verified,
     })
@@ -220,9 +220,9 @@ fn report(
 
 /// The same packets sent and received bare: no sessions, no state.
 fn measure_floor(arguments: &Arguments, from: &HostReport, to: &HostReport) -> Result<Floor, Box<dyn Error>> {
-    let sent = (to.rooms.packets_out - from.rooms.packets_out) as f64;
-    let per_client = sent / (to.rooms.ticks - from.rooms.ticks) as f64 / arguments.clients as f64;
-    let size = ((to.rooms.bytes_out - from.rooms.bytes_out) as f64 / sent) as usize;
+    let sent = (to.room.packets_out - from.room.packets_out) as f64;
+    let per_client = sent / (to.room.ticks - from.room.ticks) as f64 / arguments.clients as f64;
+    let size = ((to.room.bytes_out - from.room.bytes_out) as f64 / sent) as usize;
     let mut socket = UdpTransport::bind(SocketAddr::from(([127, 0, 0, 1], 0)), UdpPath::Fastest)?;
     let clients = Clients::start("--floor-of", socket.local_address()?, arguments, "")?;
     let mut addresses: Vec<SocketAddr> = Vec::new();

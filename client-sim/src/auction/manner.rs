@@ -13,7 +13,7 @@ use truetick_shared::auction::public_lot::{PublicLot, PublicSale};
 use truetick_shared::auction::terms::{Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 
 /// How a visitor behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manner {
     /// Only watches.
     Watcher,
@@ -27,6 +27,8 @@ pub enum Manner {
     Fool,
     /// Forgets everything but its own commands now and then, and says them all again.
     Forgetful,
+    /// Only raises the price, evenly.
+    Raiser,
     /// Runs the house: opens accounts and lots.
     Keeper,
 }
@@ -55,6 +57,7 @@ impl Manner {
             Self::Burst => 5_000,
             Self::Fool => 2_500,
             Self::Keeper => 500,
+            Self::Raiser => 1_000,
         })
     }
 }
@@ -72,6 +75,8 @@ pub struct House {
     pub duration: u64,
     /// Ticks per second.
     pub rate: u32,
+    /// All lots are sold in the English way, without a reserve.
+    pub only_english: bool,
 }
 
 /// Who sells everything; a keeper's bidders are numbered from 1.
@@ -98,7 +103,7 @@ pub fn terms(number: u32, house: &House, chances: &mut Xoshiro256PlusPlus) -> Te
     let price = |chances: &mut Xoshiro256PlusPlus, range: std::ops::Range<u64>| {
         Amount(chances.random_range(range) * 100)
     };
-    let sale = match chances.random_range(0..10) {
+    let sale = match chances.random_range(0..if house.only_english { 7 } else { 10 }) {
         0..7 => Sale::English {
             start: price(chances, 5..50),
             increments: Increments(vec![
@@ -106,8 +111,8 @@ pub fn terms(number: u32, house: &House, chances: &mut Xoshiro256PlusPlus) -> Te
                 (Amount(10_000), Amount(500)),
                 (Amount(50_000), Amount(2_500)),
             ]),
-            reserve: chances.random_bool(0.3).then(|| price(chances, 50..150)),
-            buy_now: chances.random_bool(0.1).then(|| price(chances, 300..600)),
+            reserve: (!house.only_english && chances.random_bool(0.3)).then(|| price(chances, 50..150)),
+            buy_now: (!house.only_english && chances.random_bool(0.1)).then(|| price(chances, 300..600)),
         },
         7 => Sale::Dutch {
             start: price(chances, 300..600),
@@ -121,7 +126,7 @@ pub fn terms(number: u32, house: &House, chances: &mut Xoshiro256PlusPlus) -> Te
             pricing: if pricing == 8 { Pricing::First } else { Pricing::Second },
         },
     };
-    let duration = chances.random_range(house.duration..2 * house.duration);
+    let duration = chances.random_range(house.duration..=2 * house.duration);
     let rate = house.rate;
     let soft_close = SoftClose {
         window: 3 * rate,
@@ -187,6 +192,10 @@ pub fn think(
         return vec![foolish(any, now, chances)];
     }
     let Some(lot) = client.lot(any).filter(|lot| lot.ending.is_none()) else { return Vec::new() };
+    if manner == Manner::Raiser {
+        let above = Amount(lot.next_bid(tick).0 + chances.random_range(0..1_000) * 100);
+        return vec![bid(any, Action::UpTo(above), now)];
+    }
     let late = client.countdown(any, now).is_some_and(|left| left.left < Duration::from_millis(1_500));
     let Some(action) = sensible(lot, tick, leads(lot), chances) else { return Vec::new() };
     match manner {

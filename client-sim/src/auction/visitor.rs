@@ -10,8 +10,9 @@ use truetick_netcode::client::state::ClientState;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
+use truetick_server::core::metrics::Times;
 use truetick_shared::auction::client::{AuctionClient, AuctionEvent};
-use truetick_shared::auction::event::LotEvent;
+use truetick_shared::auction::event::{Happening, LotEvent};
 use truetick_shared::auction::order::{Admin, Answer, Command, CommandId, Outcome, Receipt, Stands};
 use truetick_shared::auction::public_lot::PublicLot;
 use truetick_shared::auction::terms::LotId;
@@ -41,8 +42,8 @@ pub struct VisitorFigures {
     pub shown: u64,
     /// Answers that were others than before, events that did not follow: what must never be.
     pub wrong: Vec<String>,
-    /// From a command's first saying to its answer, in microseconds.
-    pub answer_us: Vec<u64>,
+    /// From a command's first saying to its answer.
+    pub answer: Times,
 }
 
 /// See the module.
@@ -58,6 +59,8 @@ pub struct Visitor {
     catalogue_at: Timestamp,
     lots: Vec<LotId>,
     gone: BTreeSet<LotId>,
+    closes: BTreeMap<LotId, u64>,
+    extended: BTreeSet<LotId>,
     aliases: BTreeMap<LotId, u32>,
     /// Everything that it ever said, and when first.
     said: BTreeMap<CommandId, (Command, Timestamp)>,
@@ -71,6 +74,10 @@ pub struct Visitor {
     forgot: bool,
     /// Events that it saw, if they are to be kept.
     seen: Option<Vec<LotEvent>>,
+    /// When it first knew of an event or a later one, by lot.
+    sightings: BTreeMap<LotId, Vec<(u64, Timestamp)>>,
+    /// Accepted bids: on which lot, in which tick, and when they were said.
+    bids: Vec<(LotId, u64, Timestamp)>,
     figures: VisitorFigures,
 }
 
@@ -97,6 +104,8 @@ impl Visitor {
             catalogue_at: now,
             lots: Vec::new(),
             gone: BTreeSet::new(),
+            closes: BTreeMap::new(),
+            extended: BTreeSet::new(),
             aliases: BTreeMap::new(),
             said: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -105,6 +114,8 @@ impl Visitor {
             still: false,
             forgot: false,
             seen: None,
+            sightings: BTreeMap::new(),
+            bids: Vec::new(),
             figures: VisitorFigures::default(),
         }
     }
@@ -137,6 +148,27 @@ impl Visitor {
     /// What it has seen and done.
     pub fn figures(&self) -> &VisitorFigures {
         &self.figures
+    }
+
+    /// The lots that it knows.
+    pub fn lots(&self) -> &[LotId] {
+        &self.lots
+    }
+
+    /// Whether it saw a late bid move a lot's close.
+    pub fn was_extended(&self, lot: LotId) -> bool {
+        self.extended.contains(&lot)
+    }
+
+    /// When it knew of an event of a lot, or of a later one.
+    pub fn sighting(&self, lot: LotId, sequence: u64) -> Option<Timestamp> {
+        let sightings = self.sightings.get(&lot)?;
+        sightings.get(sightings.partition_point(|(seen, _)| *seen < sequence)).map(|(_, at)| *at)
+    }
+
+    /// Its accepted bids that others see: on which lot, in which tick, and when they were said.
+    pub fn bids(&self) -> &[(LotId, u64, Timestamp)] {
+        &self.bids
     }
 
     /// Every answer that it got.
@@ -188,9 +220,16 @@ impl Visitor {
             }
             AuctionEvent::Happened(event) => {
                 self.figures.events += 1;
+                self.sightings.entry(event.lot).or_default().push((event.sequence, now));
+                self.note_close(&event);
                 self.seen.iter_mut().for_each(|seen| seen.push(event.clone()));
             }
-            AuctionEvent::Shown(_) => self.figures.shown += 1,
+            AuctionEvent::Shown(lot) => {
+                self.figures.shown += 1;
+                if let Some(known) = self.client.lot(lot) {
+                    self.sightings.entry(lot).or_default().push((known.sequence, now));
+                }
+            }
             AuctionEvent::Gone(lot) => {
                 self.lots.retain(|known| *known != lot);
                 self.gone.insert(lot);
@@ -207,6 +246,20 @@ impl Visitor {
         }
     }
 
+    fn note_close(&mut self, event: &LotEvent) {
+        let closes = match event.what {
+            Happening::Opened { closes, .. } | Happening::Resumed { closes, .. } => {
+                self.closes.insert(event.lot, closes);
+                return;
+            }
+            Happening::Bid { closes, .. } => closes,
+            _ => return,
+        };
+        if self.closes.insert(event.lot, closes).is_some_and(|before| before != closes) {
+            self.extended.insert(event.lot);
+        }
+    }
+
     fn answered(&mut self, id: CommandId, receipt: Receipt, now: Timestamp) {
         if let Some(before) = self.receipts.insert(id, receipt) {
             if before != receipt {
@@ -217,13 +270,18 @@ impl Visitor {
             return;
         }
         let Some((command, first)) = self.said.get(&id) else { return };
-        self.figures.answer_us.push(now.since(*first).as_micros() as u64);
+        self.figures.answer.add(now.since(*first));
         match receipt.outcome {
             Outcome::Rejected(_) => self.figures.rejected += 1,
             Outcome::Accepted { stands, alias } => {
                 self.figures.accepted += 1;
                 match command {
-                    Command::Bid(bid) if stands != Stands::Done => drop(self.aliases.insert(bid.lot, alias)),
+                    Command::Bid(bid) => {
+                        self.aliases.insert(bid.lot, alias);
+                        if stands != Stands::Sealed {
+                            self.bids.push((bid.lot, receipt.tick, *first));
+                        }
+                    }
                     Command::Admin(Admin::Deposit { user, .. }) => drop(self.funded.insert(*user)),
                     _ => {}
                 }

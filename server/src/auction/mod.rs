@@ -11,5 +11,7 @@ pub mod audit;
 pub mod desk;
 pub mod entry;
 pub mod guest;
+pub mod offline;
 pub mod outward;
 pub mod room;
+pub mod settings;

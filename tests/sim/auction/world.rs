@@ -114,6 +114,7 @@ impl AuctionWorld {
             lots: plan.lots,
             duration: 120,
             rate: RATE,
+            only_english: false,
         };
         let keeper = (KEEPER, Manner::Keeper, Some(house));
         let bidders = (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Manner::of(place), None));

@@ -1,0 +1,203 @@
+//! Many visitors on one thread, each with a socket of its own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use truetick_netcode::client::state::ClientState;
+use truetick_netcode::clock;
+use truetick_netcode::session::UserId;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
+use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
+
+use super::figures::CrowdFigures;
+use super::manner::{House, Manner};
+use super::visitor::Visitor;
+use crate::swarm::any_port;
+use crate::token_source::TokenSource;
+
+/// Time between two visitors' joining.
+const JOIN_SPACING: Duration = Duration::from_millis(2);
+
+/// Visitors are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a round later costs
+/// nothing.
+const ROUND: Duration = Duration::from_micros(500);
+
+/// A pause before a visitor whose session is over asks for another token.
+const REJOIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Who comes.
+#[derive(Clone, Debug)]
+pub struct CrowdConfig {
+    /// The auction's room.
+    pub room: u16,
+    /// A relay to the server; `None` to send to where the tokens say.
+    pub relay: Option<SocketAddr>,
+    /// Everyone, with a user id each.
+    pub visitors: Vec<(UserId, Manner)>,
+    /// What the keeper among them does.
+    pub house: House,
+    /// Divides the pauses of all manners.
+    pub pace: f64,
+    /// Everything that they do follows from it.
+    pub seed: u64,
+}
+
+/// A running crowd.
+pub struct Crowd {
+    stop: Arc<AtomicBool>,
+    figures: Arc<Mutex<CrowdFigures>>,
+    thread: JoinHandle<io::Result<Vec<Visitor>>>,
+}
+
+struct Member {
+    visitor: Visitor,
+    socket: UdpTransport,
+    start: Timestamp,
+    rejoin_at: Option<Timestamp>,
+}
+
+struct Run {
+    members: Vec<Member>,
+    tokens: TokenSource,
+    room: u16,
+    relay: Option<SocketAddr>,
+    stop: Arc<AtomicBool>,
+    shared: Arc<Mutex<CrowdFigures>>,
+}
+
+impl Crowd {
+    /// Starts everyone, each with a token.
+    pub fn start(config: &CrowdConfig, mut tokens: TokenSource) -> io::Result<Self> {
+        let begin = clock::now();
+        let mut members = Vec::with_capacity(config.visitors.len());
+        for (place, (user, manner)) in config.visitors.iter().enumerate() {
+            let start = begin + JOIN_SPACING * place as u32;
+            let token = tokens.issue(*user, config.room, clock::unix_now());
+            let house = (*manner == Manner::Keeper).then_some(config.house);
+            let seed = config.seed.wrapping_mul(10_007) + place as u64;
+            let server = token.servers[0];
+            let mut visitor = Visitor::new((*user, token), *manner, house, (seed, config.pace), start);
+            if *manner == Manner::Keeper {
+                visitor.keep_events();
+            }
+            let socket = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;
+            members.push(Member { visitor, socket, start, rejoin_at: None });
+        }
+        let (stop, figures) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(CrowdFigures::default())));
+        let (relay, room) = (config.relay, config.room);
+        let mut run = Run { members, tokens, room, relay, stop: stop.clone(), shared: figures.clone() };
+        let thread = thread::Builder::new().name("truetick-crowd".into()).spawn(move || {
+            run.run()?;
+            Ok(run.members.into_iter().map(|member| member.visitor).collect())
+        })?;
+        Ok(Self { stop, figures, thread })
+    }
+
+    /// Everyone's figures, at most half a second old.
+    pub fn figures(&self) -> CrowdFigures {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets everyone leave, and hands them over.
+    pub fn stop(self) -> io::Result<(CrowdFigures, Vec<Visitor>)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let joined = self.thread.join();
+        let visitors = joined.unwrap_or_else(|_| Err(io::Error::other("the crowd's thread panicked")))?;
+        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((figures, visitors))
+    }
+}
+
+impl Run {
+    fn run(&mut self) -> io::Result<()> {
+        let (mut publish_at, mut ready) = (clock::now(), Vec::new());
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = clock::now();
+            let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
+            let span = next.min(publish_at).since(now);
+            wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            self.receive(&ready)?;
+            self.advance();
+            if clock::now() >= publish_at {
+                self.publish();
+                publish_at = clock::now() + Duration::from_millis(500);
+            }
+            clock::sleep_until(now + ROUND);
+        }
+        self.publish();
+        for member in &mut self.members {
+            member.visitor.leave();
+            member.transmit(self.relay);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, ready: &[usize]) -> io::Result<()> {
+        for place in ready {
+            let Member { visitor, socket, .. } = &mut self.members[*place];
+            let now = clock::now();
+            // A relay stands for the server.
+            let relayed = self.relay.map(|_| visitor.client().link().keeper().server());
+            socket.receive(now, |datagram: Arrived<'_>| {
+                visitor.receive(relayed.unwrap_or(datagram.from), datagram.bytes, datagram.at.min(now));
+            })?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) {
+        for member in &mut self.members {
+            let now = clock::now();
+            if member.visitor.wants_token() && now >= member.start {
+                let at = *member.rejoin_at.get_or_insert(now + REJOIN_PAUSE);
+                if at <= now {
+                    member.rejoin_at = None;
+                    let token = self.tokens.issue(member.visitor.user(), self.room, clock::unix_now());
+                    member.visitor.rejoin(token, now);
+                }
+            }
+            if now >= member.next_timeout() {
+                member.visitor.advance(now);
+                member.transmit(self.relay);
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let playing = |member: &&Member| member.visitor.client().state() == ClientState::Playing;
+        let mut figures = CrowdFigures {
+            joined: self.members.iter().filter(playing).count(),
+            cpu: clock::thread_cpu(),
+            ..CrowdFigures::default()
+        };
+        let mut manners: BTreeMap<Manner, usize> = BTreeMap::new();
+        for Member { visitor, .. } in &self.members {
+            *manners.entry(visitor.manner()).or_default() += 1;
+            figures.add(visitor);
+        }
+        figures.manners = manners;
+        figures.look_at_lots(self.members.first().map(|member| &member.visitor), clock::now());
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    }
+}
+
+impl Member {
+    fn next_timeout(&self) -> Timestamp {
+        let next = self.visitor.next_timeout().max(self.start);
+        self.rejoin_at.map_or(next, |at| next.min(at))
+    }
+
+    fn transmit(&mut self, relay: Option<SocketAddr>) {
+        while let Some((to, bytes)) = self.visitor.poll_transmit() {
+            self.socket.send(relay.unwrap_or(to), &bytes);
+        }
+        self.socket.flush();
+    }
+}

@@ -1,0 +1,187 @@
+//! The report of a crowd's run: its JSON keys are stable.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use truetick_netcode::time::Timestamp;
+use truetick_server::core::metrics::{RoomMetrics, Times};
+use truetick_shared::auction::terms::LotId;
+
+use super::figures::CrowdFigures;
+use super::manner::Manner;
+use super::visitor::Visitor;
+use crate::live_text::Rows;
+use crate::report::Percentiles;
+use crate::table::{grouped, percentiles};
+
+/// Everything a run showed.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuctionReport {
+    /// How long.
+    pub seconds: f64,
+    /// Visitors by manner.
+    pub visitors: BTreeMap<String, usize>,
+    /// Commands said.
+    pub said: u64,
+    /// Said a second.
+    pub said_per_s: f64,
+    /// Answered: they count.
+    pub accepted: u64,
+    /// Answered: they had no effect.
+    pub rejected: u64,
+    /// Not taken.
+    pub refused: u64,
+    /// From a command's saying to its answer, which is durable.
+    pub answer_ms: Percentiles,
+    /// From an accepted bid's saying until the last watcher had seen it.
+    pub seen_by_all_ms: Option<Percentiles>,
+    /// From a tick to its being durable and said.
+    pub commit_ms: Option<Percentiles>,
+    /// From a tick's drain to the handing over of its last packet.
+    pub tick_ms: Option<Percentiles>,
+    /// Ticks missed.
+    pub missed_ticks: Option<u64>,
+    /// Orders written down.
+    pub orders: Option<u64>,
+    /// Processor time of the server's thread, in milliseconds a second.
+    pub server_cpu_ms_per_s: Option<f64>,
+    /// Processor time of the crowd's thread, in milliseconds a second.
+    pub crowd_cpu_ms_per_s: f64,
+    /// Events seen by all together.
+    pub events: u64,
+    /// Lots seen as they were, instead of events.
+    pub shown: u64,
+    /// What must never be.
+    pub wrong: Vec<String>,
+}
+
+impl AuctionReport {
+    /// The report of a run so far.
+    pub fn new(seconds: f64, crowd: &CrowdFigures, server: Option<(&RoomMetrics, Duration)>) -> Self {
+        let per_s = |time: Duration| time.as_secs_f64() * 1e3 / seconds.max(1e-9);
+        Self {
+            seconds,
+            visitors: crowd.manners.iter().map(|(manner, count)| (format!("{manner:?}"), *count)).collect(),
+            said: crowd.said,
+            said_per_s: crowd.said as f64 / seconds.max(1e-9),
+            accepted: crowd.accepted,
+            rejected: crowd.rejected,
+            refused: crowd.refused,
+            answer_ms: (&crowd.answer).into(),
+            seen_by_all_ms: None,
+            commit_ms: server.map(|(room, _)| (&room.commit).into()),
+            tick_ms: server.map(|(room, _)| (&room.tick_time).into()),
+            missed_ticks: server.map(|(room, _)| room.missed_ticks),
+            orders: server.map(|(room, _)| room.orders),
+            server_cpu_ms_per_s: server.map(|(_, cpu)| per_s(cpu)),
+            crowd_cpu_ms_per_s: per_s(crowd.cpu),
+            events: crowd.events,
+            shown: crowd.shown,
+            wrong: crowd.wrong.clone(),
+        }
+    }
+
+    /// What went wrong, in words.
+    pub fn failures(&self) -> Vec<String> {
+        self.wrong.iter().map(|wrong| format!("wrong: {wrong}")).collect()
+    }
+}
+
+/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later one.
+pub fn seen_by_all(visitors: &[Visitor]) -> Times {
+    let mut times = Times::default();
+    let Some(keeper) = visitors.iter().find(|visitor| visitor.manner() == Manner::Keeper) else {
+        return times;
+    };
+    let mut ticks: BTreeMap<LotId, Vec<(u64, u64)>> = BTreeMap::new();
+    for event in keeper.seen() {
+        ticks.entry(event.lot).or_default().push((event.tick, event.sequence));
+    }
+    let watchers: Vec<_> = visitors.iter().filter(|visitor| visitor.manner() == Manner::Watcher).collect();
+    let bids = visitors.iter().flat_map(|visitor| visitor.bids());
+    let mut last: BTreeMap<(LotId, u64), Option<Timestamp>> = BTreeMap::new();
+    for (lot, tick, said) in bids {
+        let seen = *last.entry((*lot, *tick)).or_insert_with(|| {
+            let of_tick = ticks.get(lot)?.iter().rfind(|(at, _)| at == tick)?;
+            watchers.iter().map(|watcher| watcher.sighting(*lot, of_tick.1)).max().flatten()
+        });
+        if let Some(seen) = seen {
+            times.add(seen.since(*said));
+        }
+    }
+    times
+}
+
+/// The crowd on one line.
+pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
+    format!(
+        "{:4.0} s  {} in the house  {} commands, {} accepted, {} rejected, {} refused  answer p50 {:.1} ms p99 {:.1} ms",
+        report.seconds,
+        crowd.joined,
+        grouped(report.said),
+        grouped(report.accepted),
+        grouped(report.rejected),
+        grouped(report.refused),
+        report.answer_ms.p50,
+        report.answer_ms.p99
+    )
+}
+
+/// The crowd in full.
+pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
+    let manners: Vec<String> = report
+        .visitors
+        .iter()
+        .filter(|(manner, _)| *manner != "Keeper")
+        .map(|(manner, count)| format!("{count} {}", manner.to_lowercase()))
+        .collect();
+    rows.title(&format!("Auction  {} in the house: {}", crowd.joined, manners.join(", ")));
+    rows.row(
+        "commands",
+        &format!(
+            "{} said, {} accepted, {} rejected, {} refused",
+            grouped(report.said),
+            grouped(report.accepted),
+            grouped(report.rejected),
+            grouped(report.refused)
+        ),
+    );
+    rows.row("answers", &format!("said to answered, durably {}", percentiles(&report.answer_ms)));
+    if let Some(commit) = &report.commit_ms {
+        rows.row("journal", &format!("tick to durable {}", percentiles(commit)));
+    }
+    if let Some(seen) = &report.seen_by_all_ms {
+        rows.row("watchers", &format!("said to seen by the last {}", percentiles(seen)));
+    }
+    rows.row(
+        "events",
+        &format!(
+            "{} seen, {} lots shown whole, {} lots closed",
+            grouped(report.events),
+            grouped(report.shown),
+            crowd.ended
+        ),
+    );
+    for (place, lot) in crowd.lots.iter().enumerate() {
+        let left = match (lot.paused, lot.extended) {
+            (true, _) => "clock stopped".to_string(),
+            (false, extended) => {
+                format!("{:5.1} s left{}", lot.left.as_secs_f64(), if extended { ", extended" } else { "" })
+            }
+        };
+        let leader = lot.leader.map_or(String::new(), |leader| format!("bidder {leader} leads"));
+        rows.row(
+            if place == 0 { "lots" } else { "" },
+            &format!(
+                "{:>3} {:<28} {:<8} {:>9} {:>4} bids  {leader:<16} {left}",
+                lot.lot,
+                lot.title,
+                lot.sale,
+                lot.price.to_string(),
+                lot.bids
+            ),
+        );
+    }
+    report.wrong.iter().take(5).for_each(|wrong| rows.row("WRONG", wrong));
+}

@@ -1,0 +1,219 @@
+//! What `truetick-sim auction` runs, and the auction's part of the demo.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use truetick_netcode::clock;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::token::Issuer;
+use truetick_server::auction::settings::AuctionSettings;
+use truetick_server::config::ServerConfig;
+use truetick_server::core::any_room::AnyRoom;
+use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::host::{Host, HostReport, random_key, random_u64};
+use truetick_shared::auction::money::Amount;
+
+use super::crowd::{Crowd, CrowdConfig};
+use super::figures::CrowdFigures;
+use super::manner::{House, Manner};
+use super::report::{self, AuctionReport, seen_by_all};
+use crate::demo::{Common, Outcome, watch};
+use crate::live_text::{LiveText, Rows};
+use crate::profile::Profile;
+use crate::relay_thread::RelayThread;
+use crate::token_source::TokenSource;
+
+/// Who runs the house.
+const KEEPER: UserId = UserId(1 << 41);
+
+/// The first watcher's user id.
+const WATCHERS: u64 = 1 << 42;
+
+/// Options of the auction.
+#[derive(Args, Clone, Debug)]
+pub struct AuctionOptions {
+    /// Bidders of all manners, 1 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub bidders: u64,
+    /// Visitors who only watch, 0 to 3,000
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=3_000))]
+    pub watchers: u64,
+    /// Lots open at once, 1 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub lots: u64,
+    /// Divides the pauses of all bidders
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub pace: f64,
+    /// All bidders only raise the price, together by so many bids a second
+    #[arg(long, value_name = "N")]
+    pub bids_per_second: Option<u64>,
+    /// Seconds for which a lot is open, at least
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    pub lot_seconds: u64,
+    /// Folder for the journal; by default one that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Network between visitors and server
+    #[arg(long, value_enum, default_value_t = Profile::Clean)]
+    pub profile: Profile,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// An auction's crowd.
+pub struct AuctionPart {
+    crowd: Crowd,
+    relay: Option<RelayThread>,
+}
+
+/// The folder of a house's journal: the given one, or one that goes with what is returned beside.
+pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<TemporaryFolder>)> {
+    match data {
+        Some(data) => Ok((data, None)),
+        None => {
+            let folder = TemporaryFolder::new("truetick-auction")?;
+            Ok((folder.path().into(), Some(folder)))
+        }
+    }
+}
+
+/// How the demo's and the harness's houses are set up.
+pub fn settings(data: PathBuf, visitors: usize) -> AuctionSettings {
+    AuctionSettings {
+        admins: vec![KEEPER.0],
+        commands_per_s: 1_000_000,
+        burst: 1_000_000,
+        max_clients: (visitors + 8).min(4_096),
+        ..AuctionSettings::new(data)
+    }
+}
+
+fn visitors(options: &AuctionOptions) -> Vec<(UserId, Manner)> {
+    let manner = |place| if options.bids_per_second.is_some() { Manner::Raiser } else { Manner::of(place) };
+    let bidders = (0..options.bidders).map(|place| (UserId(place + 1), manner(place as usize)));
+    let watchers = (0..options.watchers).map(|place| (UserId(WATCHERS + place), Manner::Watcher));
+    std::iter::once((KEEPER, Manner::Keeper)).chain(bidders).chain(watchers).collect()
+}
+
+impl AuctionPart {
+    /// Sends a crowd into a server's auction room.
+    pub fn start(
+        options: &AuctionOptions,
+        (issuer, room): (Issuer, u16),
+        tick_rate: u32,
+    ) -> Result<Self, Box<dyn Error>> {
+        let house = House {
+            accounts: options.bidders,
+            deposit: Amount(if options.bids_per_second.is_some() {
+                Amount::MOST.0 / 1_000
+            } else {
+                2_000_000
+            }),
+            lots: options.lots as usize,
+            duration: options.lot_seconds * u64::from(tick_rate),
+            rate: tick_rate,
+            only_english: options.bids_per_second.is_some(),
+        };
+        let pace = match options.bids_per_second {
+            Some(all) => Manner::Raiser.pause().as_secs_f64() * all as f64 / options.bidders as f64,
+            None => options.pace,
+        };
+        let server = issuer.servers[0];
+        let relay = options.profile.link().map(|link| RelayThread::start(server, link, options.common.seed));
+        let relay = relay.transpose()?;
+        let (to, seed) = (relay.as_ref().map(RelayThread::address), options.common.seed);
+        let config = CrowdConfig { room, relay: to, visitors: visitors(options), house, pace, seed };
+        let crowd = Crowd::start(&config, TokenSource::new(issuer, *random_key()?.bytes()))?;
+        Ok(Self { crowd, relay })
+    }
+
+    /// The crowd's figures.
+    pub fn figures(&self) -> CrowdFigures {
+        self.crowd.figures()
+    }
+
+    /// Ends it; the report is final.
+    pub fn stop(
+        self,
+        seconds: f64,
+        server: &HostReport,
+        room: usize,
+    ) -> Result<(AuctionReport, CrowdFigures), Box<dyn Error>> {
+        let (figures, visitors) = self.crowd.stop()?;
+        if let Some(relay) = self.relay {
+            relay.stop()?;
+        }
+        let metrics = room_metrics(server, room);
+        let mut report = AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+        let seen = seen_by_all(&visitors);
+        report.seen_by_all_ms = (seen.count() > 0).then(|| (&seen).into());
+        Ok((report, figures))
+    }
+}
+
+fn room_metrics(server: &HostReport, room: usize) -> Option<&truetick_server::core::metrics::RoomMetrics> {
+    match room {
+        0 => Some(&server.room),
+        other => server.other_rooms.get(other - 1),
+    }
+}
+
+/// The auction's rows in a table.
+pub fn rows(rows: &mut Rows, part: &AuctionPart, server: &HostReport, (room, seconds): (usize, f64)) {
+    let figures = part.figures();
+    let metrics = room_metrics(server, room);
+    let report = AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+    report::full(rows, &report, &figures);
+}
+
+/// Starts an auction house in this process, and a crowd that visits it.
+pub async fn auction(options: AuctionOptions) -> Outcome {
+    let count = (options.bidders + options.watchers) as usize + 8;
+    let config = ServerConfig {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_clients: count,
+        sessions_per_address: count.min(4_096),
+        joins_per_address_s: 2_000,
+        seed: options.common.seed,
+        ..ServerConfig::default()
+    };
+    // Removed at the end, when nobody writes there any more.
+    let (data, _folder) = folder(options.data.clone())?;
+    let house = settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;
+    let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(house)];
+    let host = Host::start_rooms(&config, random_key()?, rooms)?;
+    println!(
+        "An auction house runs at {} Hz on {}; its journal is in {}.",
+        config.tick_rate,
+        host.address(),
+        data.display()
+    );
+    println!(
+        "{} bidders and {} watchers come over real UDP; every answer is on disk before it is said. Ctrl-C ends.\n",
+        options.bidders, options.watchers
+    );
+    let part = AuctionPart::start(&options, (host.issuer().clone(), 0), config.tick_rate)?;
+    let (started, mut live) = (clock::now(), LiveText::default());
+    watch(&options.common, started, |seconds| {
+        let (figures, server) = (part.figures(), host.report());
+        let report = AuctionReport::new(seconds, &figures, Some((&server.room, server.cpu)));
+        live.show(&report::line(&report, &figures), |rows| report::full(rows, &report, &figures))?;
+        Ok(host.is_running())
+    })
+    .await?;
+    let seconds = clock::now().since(started).as_secs_f64();
+    let server = host.report();
+    let (report, figures) = part.stop(seconds, &server, 0)?;
+    host.stop()?;
+    live.finish(|rows| report::full(rows, &report, &figures))?;
+    if options.data.is_some() {
+        println!("Look at it: truetick-server auction lots --data {}", data.display());
+    }
+    if let Some(path) = &options.common.json {
+        write_text(path, &serde_json::to_string_pretty(&report)?)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(report.failures())
+}

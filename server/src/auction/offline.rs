@@ -1,0 +1,180 @@
+//! Reads a house's journal while no server runs it (or beside one), for people.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use truetick_netcode::session::UserId;
+use truetick_shared::auction::event::Ending;
+use truetick_shared::auction::house::House;
+use truetick_shared::auction::ledger::AccountIndex;
+use truetick_shared::auction::lot::Lot;
+use truetick_shared::auction::order::{Outcome, Stands};
+use truetick_shared::auction::terms::{LotId, Pricing, Sale};
+
+use super::audit::Audit;
+use super::entry::HouseReplica;
+use super::settings::OpenError;
+use crate::files::folder::FolderDisk;
+use crate::journal::open::{Tail, read, read_all};
+use crate::journal::{Replica, segment};
+
+type Read<T> = Result<(T, Tail), Box<dyn std::error::Error>>;
+
+fn disk(data: &Path) -> Result<FolderDisk, OpenError> {
+    FolderDisk::look(data).map_err(|error| OpenError::Folder(data.into(), error))
+}
+
+fn load<R: Replica + Default>(data: &Path, all: bool) -> Read<R> {
+    let (disk, mut replica) = (disk(data)?, R::default());
+    let begins = all && disk_has_first(&disk)?;
+    let tail = if begins { read_all(&disk, &mut replica) } else { read(&disk, &mut replica) };
+    let tail = tail.map_err(|error| OpenError::Journal(data.into(), error))?;
+    let tail = tail.ok_or_else(|| format!("there is no journal in {}", data.display()))?;
+    Ok((replica, tail))
+}
+
+fn disk_has_first(disk: &FolderDisk) -> std::io::Result<bool> {
+    use crate::journal::disk::Disk;
+    Ok(disk.list()?.contains(&segment::name(1)))
+}
+
+fn house(data: &Path) -> Result<House, Box<dyn std::error::Error>> {
+    let (replica, _) = load::<HouseReplica>(data, false)?;
+    Ok(replica.into_parts().ok_or("the house was never founded")?.0)
+}
+
+fn sale(lot: &Lot) -> &'static str {
+    match &lot.terms.sale {
+        Sale::English { .. } => "English",
+        Sale::Dutch { .. } => "Dutch",
+        Sale::Sealed { pricing: Pricing::First, .. } => "sealed",
+        Sale::Sealed { pricing: Pricing::Second, .. } => "Vickrey",
+    }
+}
+
+fn name(house: &House, lot: &Lot, alias: u32) -> String {
+    let of = |(account, known): (&AccountIndex, &u32)| (*known == alias).then_some(*account);
+    let account = lot.aliases.iter().find_map(of);
+    account.map_or("?".into(), |account| format!("user {}", house.ledger().account(account).user.0))
+}
+
+/// All lots: how they stand, or ended.
+pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    let house = house(data)?;
+    let mut out =
+        format!("{:>6}  {:<8} {:>12} {:>6}  {:<34} {}\n", "lot", "sale", "price", "bids", "stands", "title");
+    for (id, lot) in house.lots() {
+        let (price, stands) = match &lot.ending {
+            Some(Ending::Sold { winner, price }) => {
+                (Some(*price), format!("sold to {}", name(&house, lot, *winner)))
+            }
+            Some(Ending::Unsold) => (lot.english.price, "not sold".into()),
+            Some(Ending::Cancelled) => (None, "cancelled".into()),
+            None => {
+                let leader = lot.leader_alias().map(|alias| format!("{} leads, ", name(&house, lot, alias)));
+                let left = lot.closes.saturating_sub(house.paused().unwrap_or(house.tick()));
+                (lot.english.price, format!("{}{left} ticks left", leader.unwrap_or_default()))
+            }
+        };
+        let price = price.map_or("-".into(), |price| price.to_string());
+        let bids = lot.bids.len() + lot.sealed.len();
+        writeln!(
+            out,
+            "{:>6}  {:<8} {price:>12} {bids:>6}  {stands:<34} {}",
+            id.0,
+            sale(lot),
+            lot.terms.title
+        )?;
+    }
+    Ok(out)
+}
+
+/// All accounts, or the statement of one user's.
+pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::error::Error>> {
+    let house = house(data)?;
+    let mut out = format!(
+        "{:>20} {:>14} {:>14} {:>14} {:>14}  {}\n",
+        "user", "deposited", "available", "held", "paid", ""
+    );
+    let wanted = |whose: UserId| user.is_none_or(|user| user == whose.0);
+    for account in house.ledger().accounts().iter().filter(|account| wanted(account.user)) {
+        let note = if account.denied {
+            "may not bid"
+        } else if account.registered {
+            ""
+        } else {
+            "not registered"
+        };
+        let money = [account.deposited, account.available, account.held, account.paid]
+            .map(|amount| amount.to_string());
+        let [deposited, available, held, paid] = money;
+        writeln!(
+            out,
+            "{:>20} {deposited:>14} {available:>14} {held:>14} {paid:>14}  {note}",
+            account.user.0
+        )?;
+    }
+    let Some(user) = user else { return Ok(out) };
+    let (audit, _) = load::<Audit>(data, true)?;
+    writeln!(out, "\n{:>10} {:>10} {:>12}  {}", "order", "tick", "command", "outcome")?;
+    for ((_, id), receipt) in audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user) {
+        let outcome = match receipt.outcome {
+            Outcome::Accepted { stands: Stands::Done, .. } => "done".into(),
+            Outcome::Accepted { stands, alias } => format!("accepted as bidder {alias}: {stands:?}"),
+            Outcome::Rejected(reject) => format!("rejected: {reject:?}"),
+        };
+        writeln!(out, "{:>10} {:>10} {:>12}  {outcome}", receipt.order, receipt.tick, id.0)?;
+    }
+    for (id, lot) in house.lots() {
+        if let Some(Ending::Sold { winner, price }) = &lot.ending
+            && name(&house, lot, *winner) == format!("user {user}")
+        {
+            writeln!(out, "won lot {} for {price}: {}", id.0, lot.terms.title)?;
+        }
+        if lot.terms.seller.0 == user {
+            writeln!(out, "sells lot {}: {}", id.0, lot.terms.title)?;
+        }
+    }
+    Ok(out)
+}
+
+/// Checks everything that must hold of a LotId-numbered house; what is found, and whether nothing is wrong.
+pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> {
+    let (mut audit, tail) = load::<Audit>(data, true)?;
+    audit.finish();
+    let (events, lots): (usize, Vec<&LotId>) =
+        (audit.events.values().map(Vec::len).sum(), audit.events.keys().collect());
+    let mut out = String::new();
+    writeln!(
+        out,
+        "{} entries, {} openings, {} commands, {} lots, {events} events; durable up to byte {} of {}",
+        audit.entries,
+        audit.openings,
+        audit.commands,
+        lots.len(),
+        tail.end,
+        segment::name(tail.segment)
+    )?;
+    if tail.torn {
+        writeln!(out, "the end is torn: what follows was never acknowledged and is cut when it is opened")?;
+    }
+    if let Some(house) = audit.house() {
+        let sum = |of: fn(&truetick_shared::auction::ledger::Account) -> u64| -> u128 {
+            house.ledger().accounts().iter().map(|account| u128::from(of(account))).sum()
+        };
+        let [deposited, available, held, paid] =
+            [sum(|a| a.deposited.0), sum(|a| a.available.0), sum(|a| a.held.0), sum(|a| a.paid.0)];
+        writeln!(out, "deposited {deposited} = available {available} + held {held} + paid {paid}")?;
+        writeln!(
+            out,
+            "tick {}, {} commands decided, state {:016x}",
+            house.tick(),
+            house.decided(),
+            house.hash_anew()
+        )?;
+    }
+    audit.findings.iter().try_for_each(|finding| writeln!(out, "WRONG {finding}"))?;
+    let good = audit.findings.is_empty();
+    writeln!(out, "{}", if good { "All is well." } else { "Something is wrong." })?;
+    Ok((out, good))
+}

@@ -1,0 +1,161 @@
+//! How an auction house is set up: the configuration's part, and the opening of its folder.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use thiserror::Error;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::rate::Rate;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::house::HouseRules;
+use truetick_shared::auction::limits::ADMINS;
+use truetick_shared::auction::money::Currency;
+
+use super::entry::{Entry, HouseReplica};
+use super::room::{AuctionConfig, AuctionRoom};
+use crate::core::any_room::RoomConfig;
+use crate::files::folder::FolderDisk;
+use crate::journal::JournalConfig;
+use crate::journal::committer::{Committer, Kind};
+use crate::journal::error::JournalError;
+use crate::journal::open::open;
+
+/// The configuration's part.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuctionSettings {
+    /// Folder of the journal; made if it is not there.
+    pub data: PathBuf,
+    /// Users who run the house; decided when it is founded.
+    #[serde(default)]
+    pub admins: Vec<u64>,
+    /// What it trades in: a code of three letters (ISO 4217); decided when it is founded.
+    #[serde(default = "euro")]
+    pub currency: String,
+    /// Seconds after a lot's close for which receipts are kept, 1 to 31,536,000; decided when it is founded.
+    #[serde(default = "a_day")]
+    pub retention_s: u64,
+    /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers counts as 1 + N / 250.
+    #[serde(default = "fifty")]
+    pub commands_per_s: u32,
+    /// The same at once, 1 to 1,000,000.
+    #[serde(default = "two_hundred")]
+    pub burst: u32,
+    /// Clients at once, 1 to 4,096.
+    #[serde(default = "a_thousand")]
+    pub max_clients: usize,
+    /// Megabytes of a journal's segment, 1 to 1,024.
+    #[serde(default = "sixteen")]
+    pub segment_mb: usize,
+    /// Segments that are kept though snapshots stand for them.
+    #[serde(default = "sixty_four")]
+    pub keep_segments: u64,
+}
+
+fn euro() -> String {
+    Currency::EUR.to_string()
+}
+
+fn a_day() -> u64 {
+    24 * 3_600
+}
+
+fn fifty() -> u32 {
+    50
+}
+
+fn two_hundred() -> u32 {
+    200
+}
+
+fn a_thousand() -> usize {
+    1_024
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+fn sixty_four() -> u64 {
+    64
+}
+
+/// Why a house cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Its folder cannot be used.
+    #[error("cannot use the folder {}: {_1}", _0.display())]
+    Folder(PathBuf, std::io::Error),
+    /// Its journal is not what it must be.
+    #[error("cannot open the auction in {}: {_1}", _0.display())]
+    Journal(PathBuf, JournalError),
+    /// It was founded at another rate of ticks.
+    #[error("the auction in {} runs at {_1} ticks a second, not {_2}: set tick_rate", _0.display())]
+    Rate(PathBuf, u32, u32),
+    /// A thread could not be started.
+    #[error("cannot start the journal's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl AuctionSettings {
+    /// A house in a folder, everything else as usual.
+    pub fn new(data: PathBuf) -> Self {
+        Self {
+            data,
+            admins: Vec::new(),
+            currency: euro(),
+            retention_s: a_day(),
+            commands_per_s: fifty(),
+            burst: two_hundred(),
+            max_clients: a_thousand(),
+            segment_mb: sixteen(),
+            keep_segments: sixty_four(),
+        }
+    }
+
+    /// What is out of range: the key, its value, what it may be.
+    pub fn wrong(&self) -> Option<(&'static str, String, String)> {
+        let whole = |key, value: u64, low: u64, high: u64| {
+            let fits = (low..=high).contains(&value);
+            (!fits).then(|| (key, value.to_string(), format!("from {low} to {high}")))
+        };
+        let letters =
+            self.currency.len() == 3 && self.currency.bytes().all(|letter| letter.is_ascii_uppercase());
+        let currency =
+            (!letters).then(|| ("auction.currency", self.currency.clone(), "three capital letters".into()));
+        currency
+            .or(whole("auction.admins (users)", self.admins.len() as u64, 0, ADMINS as u64))
+            .or(whole("auction.retention_s", self.retention_s, 1, 31_536_000))
+            .or(whole("auction.commands_per_s", self.commands_per_s.into(), 1, 1_000_000))
+            .or(whole("auction.burst", self.burst.into(), 1, 1_000_000))
+            .or(whole("auction.max_clients", self.max_clients as u64, 1, 4_096))
+            .or(whole("auction.segment_mb", self.segment_mb as u64, 1, 1_024))
+    }
+
+    fn rules(&self, tick_rate: u32) -> HouseRules {
+        let currency = self.currency.as_bytes().first_chunk().map_or(Currency::EUR, |code| Currency(*code));
+        let admins = self.admins.iter().copied().map(UserId).collect();
+        HouseRules { currency, admins, retention: self.retention_s * u64::from(tick_rate) }
+    }
+
+    /// Opens the house, or founds it: reads its journal, and goes on. `number` is a number that no other journal has.
+    pub fn open(&self, tick_rate: u32, number: u64, now: Timestamp) -> Result<AuctionRoom, OpenError> {
+        let folder = |error| OpenError::Folder(self.data.clone(), error);
+        let disk = FolderDisk::open(&self.data).map_err(folder)?;
+        let mut replica = HouseReplica::default();
+        let config = JournalConfig { segment_bytes: self.segment_mb << 20, keep: self.keep_segments };
+        let journal = open(disk.share(), config, number, &mut replica)
+            .map_err(|error| OpenError::Journal(self.data.clone(), error))?;
+        if let Some(rate) = replica.tick_rate().filter(|rate| *rate != tick_rate) {
+            return Err(OpenError::Rate(self.data.clone(), rate, tick_rate));
+        }
+        let (entry, tick) = (journal.durable(), replica.house().map_or(0, |house| house.tick()));
+        tracing::info!(data = %self.data.display(), entry, tick, "the auction's journal is read");
+        let kind = Kind { encode: Entry::bytes, fresh: HouseReplica::fresh };
+        let committer = Committer::start(journal, disk, kind).map_err(OpenError::Thread)?;
+        let room = RoomConfig { tick_rate, max_clients: self.max_clients, ..RoomConfig::default() };
+        let rate = Rate { per_second: self.commands_per_s, burst: self.burst };
+        let config = AuctionConfig { room, rules: self.rules(tick_rate), rate };
+        Ok(AuctionRoom::open(config, replica, Box::new(committer), now))
+    }
+}
