@@ -46,6 +46,8 @@ pub struct CrowdConfig {
     pub pace: f64,
     /// Everything that they do follows from it.
     pub seed: u64,
+    /// Whether all of them keep every event that they see; else only the keeper does.
+    pub keep_events: bool,
 }
 
 /// A running crowd.
@@ -83,7 +85,7 @@ impl Crowd {
             let seed = config.seed.wrapping_mul(10_007) + place as u64;
             let server = token.servers[0];
             let mut visitor = Visitor::new((*user, token), *manner, house, (seed, config.pace), start);
-            if *manner == Manner::Keeper {
+            if *manner == Manner::Keeper || config.keep_events {
                 visitor.keep_events();
             }
             let socket = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;

@@ -124,7 +124,15 @@ impl AuctionPart {
         let relay = options.profile.link().map(|link| RelayThread::start(server, link, options.common.seed));
         let relay = relay.transpose()?;
         let (to, seed) = (relay.as_ref().map(RelayThread::address), options.common.seed);
-        let config = CrowdConfig { room, relay: to, visitors: visitors(options), house, pace, seed };
+        let config = CrowdConfig {
+            room,
+            relay: to,
+            visitors: visitors(options),
+            house,
+            pace,
+            seed,
+            keep_events: false,
+        };
         let crowd = Crowd::start(&config, TokenSource::new(issuer, *random_key()?.bytes()))?;
         Ok(Self { crowd, relay })
     }

@@ -140,6 +140,16 @@ impl AuctionSettings {
 
     /// Opens the house, or founds it: reads its journal, and goes on. `number` is a number that no other journal has.
     pub fn open(&self, tick_rate: u32, number: u64, now: Timestamp) -> Result<AuctionRoom, OpenError> {
+        let (config, replica, committer) = self.prepare(tick_rate, number)?;
+        Ok(AuctionRoom::open(config, replica, Box::new(committer), now))
+    }
+
+    /// What the room is opened with.
+    pub fn prepare(
+        &self,
+        tick_rate: u32,
+        number: u64,
+    ) -> Result<(AuctionConfig, HouseReplica, Committer<Entry>), OpenError> {
         let folder = |error| OpenError::Folder(self.data.clone(), error);
         let disk = FolderDisk::open(&self.data).map_err(folder)?;
         let mut replica = HouseReplica::default();
@@ -156,6 +166,6 @@ impl AuctionSettings {
         let room = RoomConfig { tick_rate, max_clients: self.max_clients, ..RoomConfig::default() };
         let rate = Rate { per_second: self.commands_per_s, burst: self.burst };
         let config = AuctionConfig { room, rules: self.rules(tick_rate), rate };
-        Ok(AuctionRoom::open(config, replica, Box::new(committer), now))
+        Ok((config, replica, committer))
     }
 }

@@ -6,6 +6,18 @@ use super::segment::{self, End, FRAMES, Mark};
 use super::snapshot::{self, Snapshot};
 use super::writer::Journal;
 use super::{Entries, JournalConfig, Place, Replica};
+use crate::frame::whole_frames;
+
+/// What is after the segment that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Missing,
+    /// A segment that nothing was written to.
+    Ready,
+    /// A segment without a single whole frame, but not as it was made.
+    Spoiled,
+}
 
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +36,8 @@ pub struct Tail {
     pub place: Place,
     /// Whether something stands at its end that never counted.
     pub torn: bool,
-    /// Whether the next segment lies ready.
-    pub next_is_ready: bool,
+    /// What is after the segment that is being written.
+    pub next: Next,
     /// Its bytes from `durable` on.
     rest: Vec<u8>,
 }
@@ -84,36 +96,37 @@ fn read_after(
             bytes = load(number)?;
             continue;
         };
-        let next_is_ready = is_blank_after(number, &numbers, journal, load)?;
+        let next = after_last(number, &numbers, journal, load)?;
         let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
         let rest = bytes.split_off(durable.min(bytes.len()));
-        let tail =
-            Tail { journal, segment: number, end: at, durable, marks, place, torn, next_is_ready, rest };
+        let tail = Tail { journal, segment: number, end: at, durable, marks, place, torn, next, rest };
         return Ok(Some(tail));
     }
 }
 
-/// Whether the segment after the last one lies ready. If it has entries, or others follow, the last one is not whole.
-fn is_blank_after(
+/// What is after the last segment. If there are entries, or other segments follow, the last one is not whole.
+fn after_last(
     last: u64,
     numbers: &[u64],
     journal: u64,
     load: impl Fn(u64) -> Result<Vec<u8>, JournalError>,
-) -> Result<bool, JournalError> {
+) -> Result<Next, JournalError> {
     let unsealed = || JournalError::Segment { name: segment::name(last), what: What::Unsealed };
     if numbers.iter().any(|number| *number > last + 1) {
         return Err(unsealed());
     }
     if !numbers.contains(&(last + 1)) {
-        return Ok(false);
+        return Ok(Next::Missing);
     }
     let bytes = load(last + 1)?;
-    let of = (journal, last + 1);
-    let has_frames = bytes.get(FRAMES..).is_some_and(|frames| frames.iter().any(|byte| *byte != 0));
-    match Mark::newest(&bytes, of).is_some_and(|mark| mark.count > 0) || has_frames {
-        true => Err(unsealed()),
-        false => Ok(segment::journal_of(&bytes, last + 1) == Some(journal)),
+    let has_mark = Mark::newest(&bytes, (journal, last + 1)).is_some();
+    if has_mark || whole_frames(&bytes, FRAMES).next().is_some() {
+        return Err(unsealed());
     }
+    let header = segment::header(journal, last + 1);
+    let rest = bytes.strip_prefix(header.as_slice());
+    let is_blank = rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    Ok(if is_blank { Next::Ready } else { Next::Spoiled })
 }
 
 /// Opens a journal, or begins one under the number `journal`. `replica` is brought to where it stands.
@@ -145,8 +158,14 @@ pub fn open<D: Disk>(
         Mark { count: tail.marks, sequence: tail.place.sequence, end: tail.end, chain: tail.place.chain };
     let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
     opened.mark()?;
-    if tail.next_is_ready {
-        opened.next_is_ready();
+    match tail.next {
+        Next::Missing => {}
+        Next::Ready => opened.next_is_ready(),
+        Next::Spoiled => {
+            let name = segment::name(tail.segment + 1);
+            tracing::warn!(name, "the next segment is not as it was made; it is made anew");
+            opened.disk().remove(&name).map_err(JournalError::disk("remove", &name))?;
+        }
     }
     Ok(opened)
 }

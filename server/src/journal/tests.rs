@@ -274,6 +274,22 @@ fn a_missing_a_foreign_and_an_unsealed_segment_are_told_apart() {
 }
 
 #[test]
+fn a_next_segment_that_is_spoiled_is_made_anew() {
+    let disk = Memory::default();
+    let (mut journal, _) = begin(&disk);
+    for chore in journal.take_chores() {
+        chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
+    }
+    journal.commit([&*word(0)]).unwrap();
+    let next = super::segment::name(2);
+    disk.with(|files| files.get_mut(&next).unwrap()[13_000..13_100].fill(0xa5));
+    let (mut journal, found) = begin(&disk);
+    assert_eq!(found, words(1));
+    (1..40).for_each(|i| journal.commit([&*word(i)]).unwrap());
+    assert_eq!(reopen(&disk).unwrap(), words(40));
+}
+
+#[test]
 fn a_disk_that_fills_up_leaves_a_journal_that_opens() {
     let disk = Memory::default();
     let (mut journal, _) = begin(&disk);

@@ -1,9 +1,9 @@
 //! What must hold at the end of a run, told from what clients were told and from the journal alone.
 
+use truetick_client_sim::auction::visitor::Visitor;
 use truetick_server::auction::audit::Audit;
 use truetick_server::journal::open::read_all;
 use truetick_shared::auction::event::LotEvent;
-use truetick_shared::auction::order::CommandId;
 use truetick_shared::auction::public_lot::PublicLot;
 
 use super::world::AuctionWorld;
@@ -28,6 +28,75 @@ pub struct AuctionFigures {
     pub hash: u64,
 }
 
+/// How many of what clients were told the journal does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Answers that visitors got.
+    pub answered: u64,
+    /// Of those the journal knows nothing.
+    pub lost: u64,
+    /// Of those it says something else, or they were not the same twice.
+    pub changed: u64,
+    /// Events that visitors saw.
+    pub seen: u64,
+    /// What is wrong, in words.
+    pub wrong: Vec<String>,
+}
+
+/// Compares what visitors were told with a journal.
+pub fn compare<'a>(audit: &Audit, visitors: impl Iterator<Item = &'a Visitor>) -> Compared {
+    let mut compared = Compared::default();
+    for visitor in visitors {
+        let user = visitor.user();
+        compared.changed += visitor.figures().wrong.len() as u64;
+        compared.wrong.extend(visitor.figures().wrong.iter().cloned());
+        if visitor.client().errors() > 0 {
+            compared
+                .wrong
+                .push(format!("{user:?}: {} packets or events made no sense", visitor.client().errors()));
+        }
+        for (id, receipt) in visitor.receipts() {
+            compared.answered += 1;
+            let kept = audit.receipts.get(&(user, *id));
+            if kept != Some(receipt) {
+                compared.lost += u64::from(kept.is_none());
+                compared.changed += u64::from(kept.is_some());
+                compared
+                    .wrong
+                    .push(format!("{user:?} was told {receipt:?} of {id:?}, but the journal says {kept:?}"));
+            }
+        }
+        for event in visitor.seen() {
+            compared.seen += 1;
+            let events = audit.events.get(&event.lot);
+            let kept = events.and_then(|events| events.get(event.sequence as usize - 1));
+            if kept != Some(event) {
+                compared.wrong.push(format!("{user:?} saw {event:?}, but the journal says {kept:?}"));
+            }
+        }
+        compared.wrong.extend(copies(audit, visitor));
+    }
+    compared
+}
+
+/// What is wrong with a visitor's copies of lots.
+fn copies(audit: &Audit, visitor: &Visitor) -> Vec<String> {
+    let (mut wrong, user) = (Vec::new(), visitor.user());
+    let now = audit.house().map_or(0, |house| house.tick());
+    for (id, events) in &audit.events {
+        let Some(known) = visitor.client().lot(*id) else { continue };
+        let told = as_told(events, known.sequence);
+        if told.as_ref() != Some(known) {
+            wrong.push(format!("{user:?} holds {known:?}, but was told {told:?}"));
+        }
+        let due = events.iter().rev().find(|event| event.tick + UNDERWAY < now);
+        if due.is_some_and(|due| due.sequence > known.sequence) {
+            wrong.push(format!("{user:?} knows of {known:?} only, though {due:?} happened long ago"));
+        }
+    }
+    wrong
+}
+
 impl AuctionWorld {
     /// Reads the journal and compares it with what everyone was told.
     pub fn check(&mut self) -> AuctionFigures {
@@ -38,54 +107,17 @@ impl AuctionWorld {
         }
         audit.finish();
         self.wrong.extend(audit.findings.iter().map(|finding| format!("audit: {finding}")));
-        let mut figures =
-            AuctionFigures { openings: audit.openings, damage: self.folder.damage(), ..Default::default() };
-        let mut wrong = Vec::new();
-        for member in &self.members {
-            let visitor = &member.visitor;
-            let user = visitor.user();
-            wrong.extend(visitor.figures().wrong.iter().cloned());
-            if visitor.client().errors() > 0 {
-                wrong
-                    .push(format!("{user:?}: {} packets or events made no sense", visitor.client().errors()));
-            }
-            for (id, receipt) in visitor.receipts() {
-                figures.answered += 1;
-                let kept = audit.receipts.get(&(user, CommandId(id.0)));
-                if kept != Some(receipt) {
-                    wrong.push(format!(
-                        "{user:?} was told {receipt:?} of {id:?}, but the journal says {kept:?}"
-                    ));
-                }
-            }
-            for event in visitor.seen() {
-                figures.seen += 1;
-                let events = audit.events.get(&event.lot);
-                let kept = events.and_then(|events| events.get(event.sequence as usize - 1));
-                if kept != Some(event) {
-                    wrong.push(format!("{user:?} saw {event:?}, but the journal says {kept:?}"));
-                }
-            }
+        let compared = compare(&audit, self.members.iter().map(|member| &member.visitor));
+        self.wrong.extend(compared.wrong);
+        let lots = audit.house().map(|house| house.lots());
+        AuctionFigures {
+            answered: compared.answered,
+            seen: compared.seen,
+            openings: audit.openings,
+            ended: lots.map_or(0, |lots| lots.values().filter(|lot| lot.ending.is_some()).count() as u64),
+            damage: self.folder.damage(),
+            hash: audit.house().map_or(0, |house| house.hash_anew()),
         }
-        let Some(house) = audit.house() else { return figures };
-        for member in &self.members {
-            for (id, events) in &audit.events {
-                let Some(known) = member.visitor.client().lot(*id) else { continue };
-                let user = member.visitor.user();
-                let told = as_told(events, known.sequence);
-                if told.as_ref() != Some(known) {
-                    wrong.push(format!("{user:?} holds {known:?}, but was told {told:?}"));
-                }
-                let due = events.iter().rev().find(|event| event.tick + UNDERWAY < house.tick());
-                if due.is_some_and(|due| due.sequence > known.sequence) {
-                    wrong.push(format!("{user:?} knows of {known:?} only, though {due:?} happened long ago"));
-                }
-            }
-        }
-        figures.ended = house.lots().values().filter(|lot| lot.ending.is_some()).count() as u64;
-        figures.hash = house.hash_anew();
-        self.wrong.extend(wrong);
-        figures
     }
 }
 

@@ -1,0 +1,201 @@
+//! `crash`: a real server, killed again and again under load, its journal's loose end damaged; then everything that clients
+//! were told is held against the journal.
+
+mod house;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde_json::json;
+use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
+use truetick_client_sim::auction::manner::{House, Manner};
+use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::token_source::TokenSource;
+use truetick_netcode::clock;
+use truetick_netcode::session::UserId;
+use truetick_server::auction::audit::Audit;
+use truetick_server::auction::entry::HouseReplica;
+use truetick_server::files::folder::FolderDisk;
+use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::journal::disk::Disk;
+use truetick_server::journal::open::{read, read_all};
+use truetick_server::journal::segment::{self, FRAMES, Mark};
+use truetick_shared::auction::money::Amount;
+use truetick_tests::auction::check::{Compared, compare};
+
+use house::{HouseProcess, KEEPER, key};
+
+/// Kill an auction's server again and again and see whether anything that it acknowledged is lost
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    kills: u64,
+    /// When, and what everyone does
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Write what came of it as JSON
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+    /// Let the server say `accepted` before it writes: the defect that must be found
+    #[arg(long)]
+    hasty: bool,
+    /// What the killed process runs
+    #[arg(long, hide = true, value_name = "DIR")]
+    serve: Option<PathBuf>,
+    /// Where it serves
+    #[arg(long, hide = true, value_name = "ADDRESS", requires = "serve")]
+    listen: Option<SocketAddr>,
+}
+
+type Done<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match (&arguments.serve, arguments.listen) {
+        (Some(data), Some(listen)) => house::serve(data, listen, arguments.hasty).map(|()| true),
+        _ => crash(&arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Who comes: bidders of all manners, watchers, the keeper.
+fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
+    let bidders = (0..24).map(|place| (UserId(place + 1), Manner::of(place as usize)));
+    let watchers = (0..6).map(|place| (UserId((1 << 42) + place), Manner::Watcher));
+    let visitors = std::iter::once((KEEPER, Manner::Keeper)).chain(bidders).chain(watchers).collect();
+    let house = House {
+        accounts: 24,
+        deposit: Amount(50_000_000),
+        lots: 8,
+        duration: 240,
+        rate: 60,
+        only_english: false,
+    };
+    let config = CrowdConfig { room: 0, relay: None, visitors, house, pace: 10.0, seed, keep_events: true };
+    let mut secret = [0; 32];
+    secret[..8].copy_from_slice(&clock::unix_now().as_millis().to_le_bytes());
+    let issuer = house::config(listen).issuer(key(), vec![listen]);
+    Ok(Crowd::start(&config, TokenSource::new(issuer, secret))?)
+}
+
+fn crash(arguments: &Arguments) -> Done<bool> {
+    let folder = TemporaryFolder::new("truetick-crash")?;
+    let data = folder.path().join("auction");
+    let mut chances = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
+    let listen = house::free_address()?;
+    let mut server = HouseProcess::start(&data, listen, arguments.hasty)?;
+    let crowd = crowd(arguments.seed, listen)?;
+    clock::sleep(Duration::from_secs(2));
+    let (mut damaged, mut unmarked) = (0u64, 0u64);
+    for kill in 1..=arguments.kills {
+        clock::sleep(Duration::from_micros(chances.random_range(700_000..1_800_000)));
+        server.kill()?;
+        let (was_damaged, was_written) = damage(&data, &mut chances)?;
+        damaged += u64::from(was_damaged);
+        unmarked += u64::from(was_written);
+        server = HouseProcess::start(&data, listen, arguments.hasty)?;
+        if kill % 10 == 0 {
+            let figures = crowd.figures();
+            println!(
+                "{kill} kills, {} answers, {} in the house",
+                figures.accepted + figures.rejected,
+                figures.joined
+            );
+        }
+    }
+    println!("calm");
+    clock::sleep(Duration::from_secs(16));
+    let (figures, visitors) = crowd.stop()?;
+    clock::sleep(Duration::from_millis(500));
+    server.kill()?;
+    let (audit, compared, hash_equal) = inspect(&data, &visitors)?;
+    let wrong: Vec<&String> = audit.findings.iter().chain(&compared.wrong).collect();
+    wrong.iter().take(10).for_each(|wrong| println!("WRONG {wrong}"));
+    let twice = audit.findings.iter().filter(|finding| finding.contains("decided twice")).count() as u64;
+    let money = ["balance", "was paid", "stands behind"];
+    let conserved = !audit.findings.iter().any(|finding| money.iter().any(|word| finding.contains(word)));
+    let result = json!({
+        "kills": arguments.kills,
+        "acked": compared.answered,
+        "lost": compared.lost,
+        "duplicated": twice + compared.changed,
+        "conserved": conserved,
+        "hash_equal": hash_equal,
+        "seen": compared.seen,
+        "unanswered": figures.unanswered,
+        "openings": audit.openings,
+        "ends_damaged": damaged,
+        "ends_written_but_not_marked": unmarked,
+        "wrong": wrong.len(),
+    });
+    println!("{}", serde_json::to_string_pretty(&result)?);
+    if let Some(path) = &arguments.json {
+        write_text(path, &serde_json::to_string_pretty(&result)?)?;
+    }
+    Ok(wrong.is_empty() && hash_equal && figures.unanswered == 0)
+}
+
+/// Reads the journal twice, from its beginning and from its newest snapshot, and compares.
+fn inspect(data: &Path, visitors: &[Visitor]) -> Done<(Audit, Compared, bool)> {
+    let disk = FolderDisk::look(data)?;
+    let (mut audit, mut replica) = (Audit::default(), HouseReplica::default());
+    read_all(&disk, &mut audit)?.ok_or("there is no journal")?;
+    audit.finish();
+    read(&disk, &mut replica)?.ok_or("there is no journal")?;
+    let hashes = [audit.house(), replica.house()].map(|house| house.map(|house| house.hash_anew()));
+    let compared = compare(&audit, visitors.iter());
+    Ok((audit, compared, hashes[0].is_some() && hashes[0] == hashes[1]))
+}
+
+/// Damages what lies past the last durable byte, mostly. Returns whether it did, and whether something had been written there.
+fn damage(data: &Path, chances: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
+    let mut disk = FolderDisk::open(data)?;
+    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| segment::number(name)).collect();
+    numbers.sort_unstable();
+    let (mut was_damaged, mut was_written) = (false, false);
+    for number in numbers.iter().rev().take(2) {
+        let name = segment::name(*number);
+        let bytes = disk.read(&name)?;
+        let Some(journal) = segment::journal_of(&bytes, *number) else { continue };
+        let end = Mark::newest(&bytes, (journal, *number)).map_or(FRAMES, |mark| mark.end);
+        // A segment before the newest that was marked is sealed past its mark: that is durable, too.
+        if *number + 1 == numbers[numbers.len() - 1] && is_marked(&disk, numbers[numbers.len() - 1])? {
+            break;
+        }
+        was_written |= bytes[end..].iter().any(|byte| *byte != 0);
+        let mut spoil = vec![0; chances.random_range(1..3_000).min(bytes.len() - end)];
+        chances.fill_bytes(&mut spoil);
+        let at = end + chances.random_range(0..200).min(bytes.len() - end - spoil.len());
+        let how = chances.random_range(0..3);
+        was_damaged |= how > 0;
+        match how {
+            0 => {}
+            1 => disk.write(&name, at, &spoil)?,
+            _ => {
+                let flipped = bytes.get(at).map_or(1, |byte| byte ^ 1 << chances.random_range(0..8));
+                disk.write(&name, at, &[flipped])?;
+            }
+        }
+    }
+    Ok((was_damaged, was_written))
+}
+
+fn is_marked(disk: &FolderDisk, number: u64) -> Done<bool> {
+    let bytes = disk.read(&segment::name(number))?;
+    let journal = segment::journal_of(&bytes, number).ok_or("a segment without a header")?;
+    Ok(Mark::newest(&bytes, (journal, number)).is_some())
+}
