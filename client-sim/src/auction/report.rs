@@ -99,7 +99,11 @@ pub fn seen_by_all(visitors: &[Visitor]) -> Times {
         ticks.entry(event.lot).or_default().push((event.tick, event.sequence));
     }
     let watchers: Vec<_> = visitors.iter().filter(|visitor| visitor.manner() == Manner::Watcher).collect();
-    let bids = visitors.iter().flat_map(|visitor| visitor.bids());
+    // Who came later than a bid cannot have seen it in time.
+    let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max() else {
+        return times;
+    };
+    let bids = visitors.iter().flat_map(|visitor| visitor.bids()).filter(|(_, _, said)| *said > all_here);
     let mut last: BTreeMap<(LotId, u64), Option<Timestamp>> = BTreeMap::new();
     for (lot, tick, said) in bids {
         let seen = *last.entry((*lot, *tick)).or_insert_with(|| {

@@ -166,6 +166,11 @@ impl Visitor {
         sightings.get(sightings.partition_point(|(seen, _)| *seen < sequence)).map(|(_, at)| *at)
     }
 
+    /// When it first knew anything of a lot.
+    pub fn first_sighting(&self) -> Option<Timestamp> {
+        self.sightings.values().filter_map(|seen| seen.first()).map(|(_, at)| *at).min()
+    }
+
     /// Its accepted bids that others see: on which lot, in which tick, and when they were said.
     pub fn bids(&self) -> &[(LotId, u64, Timestamp)] {
         &self.bids
