@@ -288,3 +288,39 @@ fn what_is_no_request_counts_against_its_sender() {
         assert!(matches!(result, Err(WireError::Malformed(_))), "{bytes:?}");
     }
 }
+
+#[test]
+fn who_falls_silent_is_told_when_it_is_back_what_happened() {
+    let mut house = House::with(2, 1_000, english(None));
+    house.ask(2, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+    house.hear(2);
+    house.room.suspend(ClientId(2));
+    house.bid(1, 50);
+    house.tick();
+    assert_eq!(house.hear(2), []);
+    house.room.resume(ClientId(2), false);
+    let [Reply::Events(events)] = &house.hear(2)[..] else { panic!("no events") };
+    assert!(matches!(events[0].what, Happening::Bid { price: Amount(10), .. }));
+}
+
+#[test]
+fn a_long_catalogue_comes_in_parts() {
+    let mut house = House::with(1, 100_000, english(None));
+    for lot in 2..=1_100 {
+        let (title, seller) = ("a bell".into(), UserId(900));
+        let terms = Terms { title, seller, sale: english(None), duration: 3_600, soft_close: None };
+        house.command(0, Command::Admin(Admin::Open { lot: LotId(lot), terms }));
+    }
+    house.tick();
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        house.ask(1, &Request::Catalogue { after }).unwrap();
+        let [Reply::Catalogue { lots, more }] = &house.hear(1)[..] else { panic!("no catalogue") };
+        all.extend(lots.iter().map(|lot| lot.0));
+        after = lots.last().copied();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(all, (1..=1_100).collect::<Vec<_>>());
+}

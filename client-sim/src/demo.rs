@@ -17,6 +17,8 @@ use truetick_server::host::{Host, random_key};
 use truetick_server::keys;
 use truetick_shared::arena::arena_schema;
 
+use crate::auction::report;
+use crate::auction::run::{self, AuctionOptions, AuctionPart};
 use crate::live_text::LiveText;
 use crate::measure::ClientFigures;
 use crate::profile::Profile;
@@ -25,6 +27,9 @@ use crate::report::{Report, RunPart};
 use crate::swarm::{Swarm, SwarmConfig};
 use crate::table::{self, latency_table};
 use crate::token_source::TokenSource;
+
+/// The auction's room in the demo: the arena is room 0.
+const AUCTION: u16 = 1;
 
 /// The budgets that were missed.
 pub type Outcome = Result<Vec<String>, Box<dyn Error>>;
@@ -76,6 +81,12 @@ pub struct DemoOptions {
     /// With --record: hold the state that each tick changed, too
     #[arg(long, requires = "record")]
     pub record_state: bool,
+    /// Run no auction beside the arena
+    #[arg(long)]
+    pub no_auction: bool,
+    /// Keep the auction's journal in this folder; by default it is removed at the end
+    #[arg(long, value_name = "DIR", conflicts_with = "no_auction")]
+    pub auction: Option<PathBuf>,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -103,13 +114,19 @@ pub struct RemoteOptions {
 
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
 pub async fn demo(options: DemoOptions) -> Outcome {
+    let house = AuctionOptions::beside(&options);
+    // Removed at the end, when nobody writes there any more.
+    let (data, _folder) = run::folder(options.auction.clone())?;
     let config = ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tick_rate: options.tick_rate,
         drones: options.drones,
         ghosts: options.ghosts,
         max_clients: options.clients as usize + 8,
-        sessions_per_address: options.clients as usize + 8,
+        auction: house.as_ref().map(|house| run::settings(data.clone(), house.visitors())),
+        sessions_per_address: options.clients as usize
+            + house.as_ref().map_or(0, AuctionOptions::visitors)
+            + 8,
         joins_per_address_s: 1_000,
         seed: options.common.seed,
         record: options.record.clone(),
@@ -129,8 +146,17 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     if let Some(path) = &options.record {
         println!("The room is recorded to {}.", path.display());
     }
-    println!("Each predicts itself, reconciles, and interpolates the others. Ctrl-C ends.\n");
-    let run = |seconds| RunPart {
+    println!("Each predicts itself, reconciles, and interpolates the others.");
+    let crowd =
+        house.map(|house| AuctionPart::start(&house, (host.issuer().clone(), AUCTION), options.tick_rate));
+    let crowd = crowd.transpose()?;
+    if crowd.is_some() {
+        println!(
+            "An auction house runs beside it, in the same process: no answer leaves before it is on disk."
+        );
+    }
+    println!("Ctrl-C ends.\n");
+    let part = |seconds| RunPart {
         clients: options.clients as usize,
         drones: Some(options.drones),
         tick_rate: options.tick_rate,
@@ -141,18 +167,31 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let started = clock::now();
     let mut live = LiveText::default();
     watch(&options.common, started, |seconds| {
-        let report = Report::new(run(seconds), &players.swarm.figures(), Some(&host.report()));
-        live.show(&table::line(&report), |rows| table::full(rows, &report))?;
+        let report = Report::new(part(seconds), &players.swarm.figures(), Some(&host.report()));
+        let server = host.report();
+        live.show(&table::line(&report), |rows| {
+            table::full(rows, &report);
+            crowd.iter().for_each(|crowd| run::rows(rows, crowd, &server, (usize::from(AUCTION), seconds)));
+        })?;
         Ok(host.is_running())
     })
     .await?;
     let seconds = clock::now().since(started).as_secs_f64();
     let figures = players.stop()?;
+    let server = host.report();
+    let auction = crowd.map(|crowd| crowd.stop(seconds, &server, usize::from(AUCTION))).transpose()?;
     let ended = host.stop()?;
-    let report = Report::new(run(seconds), &figures, Some(&ended));
-    live.finish(|rows| table::full(rows, &report))?;
+    let report = Report::new(part(seconds), &figures, Some(&ended));
+    live.finish(|rows| {
+        table::full(rows, &report);
+        auction.iter().for_each(|(auction, crowd)| report::full(rows, auction, crowd));
+    })?;
     save(&options.common, &report)?;
     let mut missed = report.missed_budgets(options.max_missed);
+    missed.extend(auction.iter().flat_map(|(auction, _)| auction.failures()));
+    if let Some(data) = &options.auction {
+        println!("Look at the auction: truetick-server auction lots --data {}", data.display());
+    }
     match (&options.record, &ended.recording_lost) {
         (Some(path), None) => println!("Run it again: cargo replay {}", path.display()),
         (Some(path), Some(cause)) => {

@@ -71,6 +71,8 @@ struct Run {
     relay: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
     shared: Arc<Mutex<CrowdFigures>>,
+    /// Everyone was there once.
+    measures: bool,
 }
 
 impl Crowd {
@@ -94,7 +96,15 @@ impl Crowd {
         let (stop, figures) =
             (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(CrowdFigures::default())));
         let (relay, room) = (config.relay, config.room);
-        let mut run = Run { members, tokens, room, relay, stop: stop.clone(), shared: figures.clone() };
+        let mut run = Run {
+            members,
+            tokens,
+            room,
+            relay,
+            stop: stop.clone(),
+            shared: figures.clone(),
+            measures: false,
+        };
         let thread = thread::Builder::new().name("truetick-crowd".into()).spawn(move || {
             run.run()?;
             Ok(run.members.into_iter().map(|member| member.visitor).collect())
@@ -128,6 +138,7 @@ impl Run {
             self.receive(&ready)?;
             self.advance();
             if clock::now() >= publish_at {
+                self.measure_once_all_are_there();
                 self.publish();
                 publish_at = clock::now() + Duration::from_millis(500);
             }
@@ -172,10 +183,17 @@ impl Run {
         }
     }
 
+    /// What a crowd that is still coming in gets says little of how it is served.
+    fn measure_once_all_are_there(&mut self) {
+        if !self.measures && self.members.iter().all(Member::is_playing) {
+            self.measures = true;
+            self.members.iter_mut().for_each(|member| member.visitor.begin_to_measure());
+        }
+    }
+
     fn publish(&self) {
-        let playing = |member: &&Member| member.visitor.client().state() == ClientState::Playing;
         let mut figures = CrowdFigures {
-            joined: self.members.iter().filter(playing).count(),
+            joined: self.members.iter().filter(|member| member.is_playing()).count(),
             cpu: clock::thread_cpu(),
             ..CrowdFigures::default()
         };
@@ -191,6 +209,10 @@ impl Run {
 }
 
 impl Member {
+    fn is_playing(&self) -> bool {
+        self.visitor.client().state() == ClientState::Playing
+    }
+
     fn next_timeout(&self) -> Timestamp {
         let next = self.visitor.next_timeout().max(self.start);
         self.rejoin_at.map_or(next, |at| next.min(at))

@@ -18,7 +18,7 @@ use super::crowd::{Crowd, CrowdConfig};
 use super::figures::CrowdFigures;
 use super::manner::{House, Manner};
 use super::report::{self, AuctionReport, seen_by_all};
-use crate::demo::{Common, Outcome, watch};
+use crate::demo::{Common, DemoOptions, Outcome, watch};
 use crate::live_text::{LiveText, Rows};
 use crate::profile::Profile;
 use crate::relay_thread::RelayThread;
@@ -60,6 +60,28 @@ pub struct AuctionOptions {
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
+}
+
+impl AuctionOptions {
+    /// The house beside a demo's arena: a small one.
+    pub fn beside(demo: &DemoOptions) -> Option<Self> {
+        (!demo.no_auction).then(|| Self {
+            bidders: 16,
+            watchers: 8,
+            lots: 5,
+            pace: 1.0,
+            bids_per_second: None,
+            lot_seconds: 12,
+            data: demo.auction.clone(),
+            profile: demo.profile,
+            common: Common { json: None, trace: None, capture: None, ..demo.common.clone() },
+        })
+    }
+
+    /// Everyone who comes.
+    pub fn visitors(&self) -> usize {
+        (self.bidders + self.watchers) as usize + 1
+    }
 }
 
 /// An auction's crowd.

@@ -22,6 +22,9 @@ use super::manner::{self, House, Manner};
 /// The catalogue is asked for this often.
 const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
 
+/// Thoughts that came due longer ago are not made up for.
+const MISSED: Duration = Duration::from_millis(20);
+
 /// Commands without an answer at once; who has that many waits.
 const OPEN: usize = 64;
 
@@ -123,6 +126,11 @@ impl Visitor {
     /// From now on it says nothing new.
     pub fn be_still(&mut self) {
         self.still = true;
+    }
+
+    /// Forgets how long answers took so far: the measuring begins.
+    pub fn begin_to_measure(&mut self) {
+        self.figures.answer = Times::default();
     }
 
     /// Keeps every event that it sees.
@@ -301,9 +309,10 @@ impl Visitor {
                 self.catalogue_at = now + CATALOGUE_PAUSE;
                 self.client.ask_catalogue();
             }
-            if now >= self.think_at {
+            self.think_at = self.think_at.max(now - MISSED);
+            while now >= self.think_at {
                 let share = self.chances.random_range(0.5..1.5) / self.pace;
-                self.think_at = now + self.manner.pause().mul_f64(share);
+                self.think_at += self.manner.pause().mul_f64(share);
                 self.think(now);
             }
         }

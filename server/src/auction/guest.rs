@@ -16,6 +16,8 @@ pub const WATCHED: usize = 1_024;
 pub struct Guest {
     /// Who it is.
     pub user: UserId,
+    /// It has fallen silent: what it is to be told waits.
+    pub away: bool,
     /// Commands that it sent in this session.
     pub sequence: u64,
     /// Time of its last command, in milliseconds.
@@ -41,6 +43,7 @@ impl Guest {
     pub fn new(user: UserId) -> Self {
         Self {
             user,
+            away: false,
             sequence: 0,
             last_ms: 0,
             meter: Meter::default(),

@@ -214,10 +214,7 @@ impl AuctionRoom {
 
     /// Says what has become durable.
     fn release(&mut self, now: Timestamp) -> bool {
-        let durable = self.journal.durable();
-        if self.journal.failure().is_some() {
-            self.stop();
-        }
+        let (durable, failed) = (self.journal.durable(), self.journal.failure().is_some());
         let mut any = false;
         while let Some(done) = self.pending.pop_front_if(|pending| pending.sequence <= durable) {
             any = true;
@@ -236,6 +233,9 @@ impl AuctionRoom {
         }
         if any {
             self.encoded.clear();
+        }
+        if failed {
+            self.stop();
         }
         any
     }
@@ -314,10 +314,17 @@ impl AnyRoom for AuctionRoom {
         self.guests.contains(client)
     }
 
-    fn suspend(&mut self, _client: ClientId) {}
+    fn suspend(&mut self, client: ClientId) {
+        if let Some(guest) = self.guests.get_mut(client) {
+            guest.away = true;
+        }
+    }
 
     fn resume(&mut self, client: ClientId, anew: bool) {
         self.metrics.resumed += 1;
+        if let Some(guest) = self.guests.get_mut(client) {
+            guest.away = false;
+        }
         if let Some(user) = self.guests.get(client).filter(|_| anew).map(|guest| guest.user) {
             self.leave(client, false);
             self.join(client, user);
@@ -381,7 +388,7 @@ impl AnyRoom for AuctionRoom {
         let tick = self.timeline.next().0;
         let epoch_us = self.timeline.epoch_us()
             - (i128::from(self.before) * 1_000_000 / i128::from(self.timeline.rate())) as i64;
-        let Some(guest) = self.guests.get_mut(client) else { return };
+        let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.away) else { return };
         guest.outbox.drain(..).for_each(|(channel, message)| tell(channel, message));
         for (client_us, arrived) in guest.asked_time.drain(..) {
             let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());

@@ -8,7 +8,7 @@ use super::public_lot::PublicLot;
 use super::terms::LotId;
 
 /// Events of a lot that are kept: who missed more gets the lot as it is.
-pub const EVENTS: usize = 256;
+pub const EVENTS: usize = 64;
 
 #[derive(Clone, Debug)]
 struct Shown {

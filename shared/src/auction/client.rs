@@ -43,7 +43,7 @@ pub enum AuctionEvent {
     Shown(LotId),
     /// A lot is not there, or no more.
     Gone(LotId),
-    /// The lots that are there.
+    /// Lots that are there; if there are many, more such events follow.
     Catalogue(Vec<LotId>),
     /// Available, held and paid.
     Account([Amount; 3]),
@@ -153,7 +153,7 @@ impl AuctionClient {
 
     /// Asks which lots there are.
     pub fn ask_catalogue(&mut self) {
-        self.ask(&Request::Catalogue);
+        self.ask(&Request::Catalogue { after: None });
     }
 
     /// Asks what is in the account.
@@ -169,7 +169,7 @@ impl AuctionClient {
     fn ask(&mut self, request: &Request) {
         if self.is_welcome() {
             let channel = match request {
-                Request::Watch { .. } | Request::Unwatch { .. } | Request::Catalogue => LOTS,
+                Request::Watch { .. } | Request::Unwatch { .. } | Request::Catalogue { .. } => LOTS,
                 _ => COMMANDS,
             };
             self.link.send(channel, encode(request));
@@ -258,7 +258,13 @@ impl AuctionClient {
                 self.open.remove(&id);
                 self.emit(AuctionEvent::Refused(id, why));
             }
-            Reply::Catalogue(lots) => self.emit(AuctionEvent::Catalogue(lots)),
+            Reply::Catalogue { lots, more } => {
+                let after = lots.last().copied().filter(|_| more);
+                self.emit(AuctionEvent::Catalogue(lots));
+                if after.is_some() {
+                    self.ask(&Request::Catalogue { after });
+                }
+            }
             Reply::Lot(lot) => {
                 let id = lot.lot;
                 if let Some(known) = self.watched.get_mut(&id) {

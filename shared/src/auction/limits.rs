@@ -10,7 +10,7 @@ pub const INCREMENT_STEPS: usize = 32;
 pub const LONGEST_LOT: u64 = 366 * 24 * 3_600 * 60;
 
 /// Lots that a house holds, those included whose receipts are still kept.
-pub const LOTS: usize = 65_536;
+pub const LOTS: usize = 16_384;
 
 /// Users of whom a house has heard.
 pub const ACCOUNTS: usize = 1 << 20;

@@ -24,6 +24,9 @@ pub const WIRE: u64 = u64::from_le_bytes(*b"auction1");
 /// Bytes of a request at the most: the longest is a lot's opening.
 pub const REQUEST_BYTES: usize = 4_096;
 
+/// Lots in one reply.
+pub const CATALOGUE: usize = 1_024;
+
 /// From a client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
@@ -35,7 +38,10 @@ pub enum Request {
         command: Command,
     },
     /// Which lots are there?
-    Catalogue,
+    Catalogue {
+        /// Only those of higher numbers.
+        after: Option<LotId>,
+    },
     /// Tell me what happens to a lot.
     Watch {
         /// Which.
@@ -96,8 +102,13 @@ pub enum Reply {
         /// Why.
         why: Refusal,
     },
-    /// The lots that are there.
-    Catalogue(Vec<LotId>),
+    /// The lots that are there, by rising numbers.
+    Catalogue {
+        /// The next of them, up to [`CATALOGUE`].
+        lots: Vec<LotId>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// A lot as it is: instead of its events so far.
     Lot(PublicLot),
     /// The next events of a lot that is being watched.

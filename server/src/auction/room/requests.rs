@@ -6,7 +6,7 @@ use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::order::{Command, CommandId};
 use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
+use truetick_shared::auction::wire::{CATALOGUE, HouseState, LOTS, Refusal, Reply, Request};
 
 use super::{AuctionRoom, BUSY};
 use crate::auction::guest::{Guest, WATCHED};
@@ -28,9 +28,12 @@ impl AuctionRoom {
                     guest.watching.remove(&lot);
                 }
             }
-            Request::Catalogue => {
-                let lots = self.board.lots().map(|lot| lot.lot).collect();
-                self.say(client, LOTS, &Reply::Catalogue(lots));
+            Request::Catalogue { after } => {
+                let later = |lot: &LotId| after.is_none_or(|after| *lot > after);
+                let mut lots: Vec<_> = self.board.lots().map(|lot| lot.lot).filter(later).collect();
+                let more = lots.len() > CATALOGUE;
+                lots.truncate(CATALOGUE);
+                self.say(client, LOTS, &Reply::Catalogue { lots, more });
             }
             Request::Account if self.queries.iter().filter(|of| **of == client).count() < QUESTIONS => {
                 self.queries.push(client);
