@@ -195,19 +195,28 @@ fn nothing_leaves_before_it_is_durable() {
     assert!(matches!(events[0].what, Happening::Bid { price: Amount(10), .. }));
 }
 
+fn say_again(house: &mut House, amount: u64, client_time_ms: u64) -> Vec<Reply> {
+    let (action, currency) = (Action::UpTo(Amount(amount)), Currency::EUR);
+    let command = Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms });
+    house.ask(1, &Request::Command { id: CommandId(9), command }).unwrap();
+    house.tick();
+    house.hear(1)
+}
+
 #[test]
-fn line_51_and_52_a_repeat_gets_the_first_answer_and_another_body_a_conflict() {
+fn line_51_a_repeat_gets_the_first_answer() {
     let mut house = House::with(2, 1_000, english(None));
-    let say = |house: &mut House, amount, client_time_ms| {
-        let (action, currency) = (Action::UpTo(Amount(amount)), Currency::EUR);
-        let command = Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms });
-        house.ask(1, &Request::Command { id: CommandId(9), command }).unwrap();
-        house.tick();
-        house.hear(1)
-    };
-    let first = say(&mut house, 50, 0);
-    assert_eq!(say(&mut house, 50, u64::MAX), first);
-    assert_eq!(say(&mut house, 60, 0), [Reply::Answer { id: CommandId(9), answer: Answer::Conflict }]);
+    let first = say_again(&mut house, 50, 0);
+    house.bid(2, 80);
+    house.tick();
+    assert_eq!(say_again(&mut house, 50, u64::MAX), first);
+}
+
+#[test]
+fn line_52_another_body_under_the_same_name_is_a_conflict() {
+    let mut house = House::with(2, 1_000, english(None));
+    say_again(&mut house, 50, 0);
+    assert_eq!(say_again(&mut house, 60, 0), [Reply::Answer { id: CommandId(9), answer: Answer::Conflict }]);
 }
 
 #[test]

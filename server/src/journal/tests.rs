@@ -16,7 +16,7 @@ const NUMBER: u64 = 77;
 
 /// A folder in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>);
+struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>, Arc<AtomicBool>);
 
 impl Memory {
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
@@ -24,7 +24,7 @@ impl Memory {
     }
 
     fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.with(|files| files.clone()))), Arc::default())
+        Self(Arc::new(Mutex::new(self.with(|files| files.clone()))), Arc::default(), Arc::default())
     }
 
     fn set_full(&self, full: bool) {
@@ -52,6 +52,9 @@ impl Disk for Memory {
     }
 
     fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()> {
+        if self.1.load(Ordering::Relaxed) && self.2.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         self.with(|files| {
             let file = files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
             file.resize(file.len().max(at + bytes.len()), 0);
@@ -287,6 +290,16 @@ fn a_next_segment_that_is_spoiled_is_made_anew() {
     assert_eq!(found, words(1));
     (1..40).for_each(|i| journal.commit([&*word(i)]).unwrap());
     assert_eq!(reopen(&disk).unwrap(), words(40));
+}
+
+#[test]
+fn line_55_what_cannot_be_written_is_not_opened_and_says_why() {
+    let disk = journal(5);
+    disk.set_full(true);
+    disk.2.store(true, Ordering::Relaxed);
+    let error = reopen(&disk).unwrap_err().to_string();
+    assert!(error.starts_with("cannot write journal-00000001.seg"), "{error}");
+    assert!(reopen(&Memory::default()).is_ok());
 }
 
 #[test]

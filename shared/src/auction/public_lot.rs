@@ -152,7 +152,9 @@ impl PublicLot {
     /// What a bid must be at least.
     pub fn next_bid(&self, tick: u64) -> Amount {
         match (&self.terms.sale, self.price) {
-            (PublicSale::English { increments, .. }, Some(price)) => price.plus(increments.at(price)),
+            (PublicSale::English { increments, .. }, Some(price)) => {
+                Amount(price.0.saturating_add(increments.at(price).0))
+            }
             _ => self.asks(tick),
         }
     }

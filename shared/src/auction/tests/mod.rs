@@ -3,6 +3,7 @@
 mod model;
 mod rules;
 mod stories;
+mod wire;
 
 use truetick_netcode::session::UserId;
 
