@@ -116,7 +116,7 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     }
     let Some(user) = user else { return Ok(out) };
     let (audit, _) = load::<Audit>(data, true)?;
-    writeln!(out, "\n{:>10} {:>10} {:>12}  {}", "order", "tick", "command", "outcome")?;
+    writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "order", "tick", "command")?;
     for ((_, id), receipt) in audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user) {
         let outcome = match receipt.outcome {
             Outcome::Accepted { stands: Stands::Done, .. } => "done".into(),
@@ -138,7 +138,7 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     Ok(out)
 }
 
-/// Checks everything that must hold of a LotId-numbered house; what is found, and whether nothing is wrong.
+/// Checks everything that must hold, entry by entry: what is found, and whether nothing is wrong.
 pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> {
     let (mut audit, tail) = load::<Audit>(data, true)?;
     audit.finish();

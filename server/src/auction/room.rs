@@ -1,4 +1,4 @@
-//! The house's room. Its tick, on one page, is [`AuctionRoom::step`].
+//! The house's room. Its tick, on one page, is `AuctionRoom::step`.
 
 mod requests;
 
