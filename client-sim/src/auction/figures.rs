@@ -102,7 +102,7 @@ impl CrowdFigures {
             };
             let sale = match &lot.terms.sale {
                 PublicSale::English { .. } => "English",
-                PublicSale::Dutch { .. } => "Dutch",
+                PublicSale::Dutch(_) => "Dutch",
                 PublicSale::Sealed { pricing: Pricing::First, .. } => "sealed",
                 PublicSale::Sealed { pricing: Pricing::Second, .. } => "Vickrey",
             };

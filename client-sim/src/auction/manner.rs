@@ -10,7 +10,7 @@ use truetick_shared::auction::client::AuctionClient;
 use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{Action, Admin, Bid, Command};
 use truetick_shared::auction::public_lot::{PublicLot, PublicSale};
-use truetick_shared::auction::terms::{Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms};
+use truetick_shared::auction::terms::{Dutch, Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 
 /// How a visitor behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,12 +114,12 @@ pub fn terms(number: u32, house: &House, chances: &mut Xoshiro256PlusPlus) -> Te
             reserve: (!house.only_english && chances.random_bool(0.3)).then(|| price(chances, 50..150)),
             buy_now: (!house.only_english && chances.random_bool(0.1)).then(|| price(chances, 300..600)),
         },
-        7 => Sale::Dutch {
+        7 => Sale::Dutch(Dutch {
             start: price(chances, 300..600),
             floor: price(chances, 10..30),
             step: Amount(500),
             every: house.rate / 4,
-        },
+        }),
         pricing => Sale::Sealed {
             minimum: price(chances, 5..50),
             reserve: None,
@@ -152,7 +152,7 @@ fn sensible(lot: &PublicLot, tick: u64, leads: bool, chances: &mut Xoshiro256Plu
         }
         PublicSale::English { .. } if leads => None,
         PublicSale::English { .. } => Some(Action::UpTo(Amount(asks.0 + chances.random_range(0..4_000)))),
-        PublicSale::Dutch { .. } => chances.random_bool(0.02).then_some(Action::Take(asks)),
+        PublicSale::Dutch(_) => chances.random_bool(0.02).then_some(Action::Take(asks)),
         PublicSale::Sealed { .. } => {
             chances.random_bool(0.1).then(|| Action::UpTo(Amount(asks.0 + chances.random_range(0..20_000))))
         }

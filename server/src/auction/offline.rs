@@ -46,7 +46,7 @@ fn house(data: &Path) -> Result<House, Box<dyn std::error::Error>> {
 fn sale(lot: &Lot) -> &'static str {
     match &lot.terms.sale {
         Sale::English { .. } => "English",
-        Sale::Dutch { .. } => "Dutch",
+        Sale::Dutch(_) => "Dutch",
         Sale::Sealed { pricing: Pricing::First, .. } => "sealed",
         Sale::Sealed { pricing: Pricing::Second, .. } => "Vickrey",
     }

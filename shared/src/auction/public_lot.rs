@@ -4,7 +4,7 @@ use bitcode::{Decode, Encode};
 
 use super::event::{Ending, Happening, LotEvent};
 use super::money::Amount;
-use super::terms::{Increments, LotId, Pricing, Sale, SoftClose, Terms, dutch_price};
+use super::terms::{Dutch, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 
 /// A way of sale without what is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -21,16 +21,7 @@ pub enum PublicSale {
         buy_now: Option<Amount>,
     },
     /// See [`Sale::Dutch`].
-    Dutch {
-        /// The price at the opening.
-        start: Amount,
-        /// It falls no further than this.
-        floor: Amount,
-        /// By so much it falls.
-        step: Amount,
-        /// Every so many ticks.
-        every: u32,
-    },
+    Dutch(Dutch),
     /// See [`Sale::Sealed`].
     Sealed {
         /// The least bid.
@@ -58,7 +49,7 @@ impl PublicTerms {
             Sale::English { start, increments, reserve, buy_now } => {
                 PublicSale::English { start, increments, reserve: reserve.is_some(), buy_now }
             }
-            Sale::Dutch { start, floor, step, every } => PublicSale::Dutch { start, floor, step, every },
+            Sale::Dutch(dutch) => PublicSale::Dutch(dutch),
             Sale::Sealed { minimum, pricing, .. } => PublicSale::Sealed { minimum, pricing },
         };
         Self { title: terms.title.clone(), sale, soft_close: terms.soft_close }
@@ -142,9 +133,7 @@ impl PublicLot {
         let tick = self.paused.unwrap_or(tick);
         match &self.terms.sale {
             PublicSale::English { start, .. } => self.price.unwrap_or(*start),
-            PublicSale::Dutch { start, floor, step, every } => {
-                dutch_price((*start, *floor), (*step, *every), tick.saturating_sub(self.opened))
-            }
+            PublicSale::Dutch(dutch) => dutch.price(tick.saturating_sub(self.opened)),
             PublicSale::Sealed { minimum, .. } => *minimum,
         }
     }

@@ -43,6 +43,27 @@ pub enum Pricing {
     Second,
 }
 
+/// How the price of a Dutch sale falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Dutch {
+    /// The price at the opening.
+    pub start: Amount,
+    /// It falls no further than this.
+    pub floor: Amount,
+    /// By so much it falls.
+    pub step: Amount,
+    /// Every so many ticks.
+    pub every: u32,
+}
+
+impl Dutch {
+    /// The price so many ticks after the opening.
+    pub fn price(&self, elapsed: u64) -> Amount {
+        let fallen = self.step.0.saturating_mul(elapsed / u64::from(self.every.max(1)));
+        Amount(self.start.0.saturating_sub(fallen)).max(self.floor)
+    }
+}
+
 /// A way of sale.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Sale {
@@ -58,16 +79,7 @@ pub enum Sale {
         buy_now: Option<Amount>,
     },
     /// The price falls until someone takes it.
-    Dutch {
-        /// The price at the opening.
-        start: Amount,
-        /// It falls no further than this.
-        floor: Amount,
-        /// By so much it falls.
-        step: Amount,
-        /// Every so many ticks.
-        every: u32,
-    },
+    Dutch(Dutch),
     /// Nobody sees the others' bids until the close.
     Sealed {
         /// The least bid.
@@ -140,7 +152,7 @@ impl Terms {
             Sale::English { start, increments, reserve, buy_now } => {
                 price(start) && increments.is_valid() && perhaps(reserve) && perhaps(buy_now)
             }
-            Sale::Dutch { start, floor, step, every } => {
+            Sale::Dutch(Dutch { start, floor, step, every }) => {
                 price(start) && price(floor) && floor <= start && price(step) && *every > 0
             }
             Sale::Sealed { minimum, reserve, .. } => price(minimum) && perhaps(reserve),
@@ -151,12 +163,6 @@ impl Terms {
             && hard_end.is_none_or(|end| (self.duration..=2 * LONGEST_LOT).contains(&end));
         sale && title && ends
     }
-}
-
-/// The price of a Dutch sale so many ticks after it opened.
-pub fn dutch_price((start, floor): (Amount, Amount), (step, every): (Amount, u32), elapsed: u64) -> Amount {
-    let fallen = step.0.saturating_mul(elapsed / u64::from(every.max(1)));
-    Amount(start.0.saturating_sub(fallen)).max(floor)
 }
 
 #[cfg(test)]
@@ -173,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_dutch_price_falls_in_steps_down_to_its_floor() {
-        let price = |elapsed| dutch_price((Amount(100), Amount(25)), (Amount(30), 10), elapsed).0;
+        let dutch = Dutch { start: Amount(100), floor: Amount(25), step: Amount(30), every: 10 };
+        let price = |elapsed| dutch.price(elapsed).0;
         assert_eq!([0, 9, 10, 20, 30, u64::MAX].map(price), [100, 100, 70, 40, 25, 25]);
     }
 }

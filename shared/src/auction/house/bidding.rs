@@ -7,7 +7,7 @@ use crate::auction::limits::SEALED_BIDDERS;
 use crate::auction::lot::{LotBid, SealedBid};
 use crate::auction::money::Amount;
 use crate::auction::order::{Action, Bid, Reject, Stands};
-use crate::auction::terms::{LotId, Sale, dutch_price};
+use crate::auction::terms::{LotId, Sale};
 
 impl House {
     pub(super) fn bid(&mut self, account: AccountIndex, bid: &Bid, out: &mut Output) -> Done {
@@ -35,9 +35,8 @@ impl House {
                 let price = buy_now.filter(|_| lot.english.leader.is_none()).ok_or(Reject::NoBuyNow)?;
                 self.buy(account, id, price, out)
             }
-            (Sale::Dutch { start, floor, step, every }, Action::Take(limit)) => {
-                let elapsed = self.now().saturating_sub(lot.opened);
-                let price = dutch_price((*start, *floor), (*step, *every), elapsed);
+            (Sale::Dutch(dutch), Action::Take(limit)) => {
+                let price = dutch.price(self.now().saturating_sub(lot.opened));
                 if price > limit { Err(Reject::AboveLimit(price)) } else { self.buy(account, id, price, out) }
             }
             (Sale::Sealed { minimum, .. }, Action::UpTo(amount)) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::auction::terms::{Extend, Pricing, SoftClose};
+use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
 pub struct ModelLot {
@@ -273,7 +273,7 @@ impl Model {
                     }
                 }
             }
-            (Sale::Dutch { start, floor, step, every }, Action::Take(Amount(limit))) => {
+            (Sale::Dutch(Dutch { start, floor, step, every }), Action::Take(Amount(limit))) => {
                 let mut price = start.0;
                 (0..(now - lot.opened) / u64::from(every)).for_each(|_| price = price.saturating_sub(step.0));
                 let price = price.max(floor.0);
@@ -318,6 +318,6 @@ fn winner(lot: &ModelLot) -> Option<(u64, u64)> {
             let price = if *pricing == Pricing::First { best } else { second.max(least) };
             (best >= reserve.map_or(0, |reserve| reserve.0)).then_some((user, price))
         }
-        Sale::Dutch { .. } => None,
+        Sale::Dutch(_) => None,
     }
 }

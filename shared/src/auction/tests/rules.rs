@@ -6,7 +6,7 @@ use super::model::Model;
 use super::*;
 use crate::auction::event::Ending;
 use crate::auction::public_lot::PublicLot;
-use crate::auction::terms::{Extend, Pricing, SoftClose};
+use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -28,12 +28,12 @@ fn sale() -> impl Strategy<Value = Sale> {
         4 => (1u64..15, increments, perhaps(5..50), perhaps(10..60)).prop_map(
             |(start, increments, reserve, buy_now)| Sale::English { start: Amount(start), increments, reserve, buy_now }
         ),
-        1 => (20u64..60, 1u64..20, 1u64..9, 1u32..20).prop_map(|(start, floor, step, every)| Sale::Dutch {
+        1 => (20u64..60, 1u64..20, 1u64..9, 1u32..20).prop_map(|(start, floor, step, every)| Sale::Dutch(Dutch {
             start: Amount(start),
             floor: Amount(floor),
             step: Amount(step),
             every
-        }),
+        })),
         2 => (1u64..15, perhaps(5..50), pricing)
             .prop_map(|(minimum, reserve, pricing)| Sale::Sealed { minimum: Amount(minimum), reserve, pricing }),
     ]

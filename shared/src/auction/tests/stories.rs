@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auction::event::{Ending, Happening};
-use crate::auction::terms::{Extend, Pricing, SoftClose};
+use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
 
 #[test]
 fn the_house_bids_for_each_as_little_as_it_takes() {
@@ -81,7 +81,7 @@ fn it_can_be_bought_at_once_until_someone_bids() {
 
 #[test]
 fn a_dutch_lot_goes_to_the_first_who_takes_it() {
-    let sale = Sale::Dutch { start: Amount(100), floor: Amount(40), step: Amount(10), every: 10 };
+    let sale = Sale::Dutch(Dutch { start: Amount(100), floor: Amount(40), step: Amount(10), every: 10 });
     let mut room = Room::with(&[(1, 500), (2, 500)], terms(sale));
     assert_eq!(room.act(1, Action::Take(Amount(80))), rejected(Reject::AboveLimit(Amount(100))));
     room.step(room.tick + 25, None, &[]);
