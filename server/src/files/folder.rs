@@ -6,11 +6,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::journal::disk::Disk;
 
 /// Bytes that are written at once where there are only zeros.
 const PIECE: usize = 1 << 20;
+
+/// How the name of a file ends that is being made.
+const UNFINISHED: &str = ".unfinished";
 
 /// Files in use at once: the segment being written, and the one after it.
 const OPEN: usize = 2;
@@ -21,6 +25,8 @@ pub struct FolderDisk {
     path: PathBuf,
     open: BTreeMap<String, File>,
     lock: Option<Arc<File>>,
+    /// Which of those who share the folder this is.
+    number: u64,
 }
 
 impl FolderDisk {
@@ -31,20 +37,26 @@ impl FolderDisk {
         if lock.try_lock().is_err() {
             return Err(io::Error::other("another process is using it"));
         }
-        Ok(Self { path: path.into(), open: BTreeMap::new(), lock: Some(Arc::new(lock)) })
+        let disk = Self { path: path.into(), open: BTreeMap::new(), lock: Some(Arc::new(lock)), number: 0 };
+        for name in disk.list()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            fs::remove_file(path.join(name))?;
+        }
+        Ok(disk)
     }
 
     /// Looks at a folder that may be in use, to read it.
     pub fn look(path: &Path) -> io::Result<Self> {
         match fs::metadata(path)?.is_dir() {
-            true => Ok(Self { path: path.into(), open: BTreeMap::new(), lock: None }),
+            true => Ok(Self { path: path.into(), open: BTreeMap::new(), lock: None, number: 0 }),
             false => Err(io::Error::other("it is no folder")),
         }
     }
 
     /// The same folder, for another thread.
     pub fn share(&self) -> Self {
-        Self { path: self.path.clone(), open: BTreeMap::new(), lock: self.lock.clone() }
+        static SHARES: AtomicU64 = AtomicU64::new(1);
+        let number = SHARES.fetch_add(1, Ordering::Relaxed);
+        Self { path: self.path.clone(), open: BTreeMap::new(), lock: self.lock.clone(), number }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&File> {
@@ -78,7 +90,8 @@ impl Disk for FolderDisk {
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let unfinished = self.path.join(format!("{name}.unfinished"));
+        // Another thread may be making the same file: each has its own, and the first to name it wins.
+        let unfinished = self.path.join(format!("{name}.{}{UNFINISHED}", self.number));
         let write = || {
             let mut file = File::create(&unfinished)?;
             file.write_all(bytes)?;
@@ -91,11 +104,9 @@ impl Disk for FolderDisk {
             }
             file.sync_all()
         };
-        if let Err(error) = write() {
-            let _ = fs::remove_file(&unfinished);
-            return Err(error);
-        }
-        fs::rename(&unfinished, &path)?;
+        let made = write().and_then(|()| fs::hard_link(&unfinished, &path));
+        let _ = fs::remove_file(&unfinished);
+        made?;
         self.sync_names()
     }
 
@@ -132,10 +143,20 @@ mod tests {
         disk.remove("a").unwrap();
         assert_eq!(disk.list().unwrap(), ["lock"]);
         let second = disk.share();
+        let makers: Vec<_> = (0..4).map(|maker| (maker, disk.share())).collect();
+        let made = std::thread::scope(|scope| {
+            let make = |(maker, mut disk): (u8, FolderDisk)| {
+                scope.spawn(move || disk.create("b", &[maker; 9], 2 * PIECE).is_ok().then_some(maker))
+            };
+            let threads: Vec<_> = makers.into_iter().map(make).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!((made.len(), &disk.read("b").unwrap()[..9]), (1, &[made[0]; 9][..]));
+        fs::write(path.join("c.7.unfinished"), "left over").unwrap();
         drop(disk);
         assert!(FolderDisk::open(&path).is_err());
         drop(second);
-        assert!(FolderDisk::open(&path).is_ok());
+        assert_eq!(FolderDisk::open(&path).unwrap().list().unwrap().len(), 2);
         fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -158,6 +158,7 @@ pub fn open<D: Disk>(
         Mark { count: tail.marks, sequence: tail.place.sequence, end: tail.end, chain: tail.place.chain };
     let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
     opened.mark()?;
+    opened.begin_sector()?;
     match tail.next {
         Next::Missing => {}
         Next::Ready => opened.next_is_ready(),

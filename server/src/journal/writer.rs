@@ -138,6 +138,12 @@ impl<D: Disk> Journal<D> {
         self.place.chain = frames.chain();
     }
 
+    /// Ends a sector that holds what is durable: nothing else goes into it.
+    pub(super) fn begin_sector(&mut self) -> Result<(), JournalError> {
+        self.fill_sector();
+        if self.buffer.is_empty() { Ok(()) } else { self.write() }
+    }
+
     fn fill_sector(&mut self) {
         let beyond = (self.mark.end + self.buffer.len()) % SECTOR;
         if beyond > 0 {

@@ -11,6 +11,9 @@ use super::money::Amount;
 use super::order::CommandId;
 use super::terms::{Extend, LotId, Sale, Terms};
 
+/// What bidders on a sealed lot are called: one of so many numbers.
+const SEALED_ALIASES: u64 = 1_000_000;
+
 /// An offer under seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SealedBid {
@@ -103,6 +106,23 @@ impl Lot {
     pub fn alias(&mut self, account: AccountIndex) -> u32 {
         let next = self.aliases.len() as u32 + 1;
         *self.aliases.entry(account).or_insert(next)
+    }
+
+    /// The same on a sealed lot: a number that says nothing of how many have bid.
+    pub fn sealed_alias(&mut self, account: AccountIndex) -> u32 {
+        if let Some(known) = self.aliases.get(&account) {
+            return *known;
+        }
+        let mut chance = self.history;
+        let alias = loop {
+            chance = hash_words(&[chance, u64::from(account.0)]);
+            let alias = (chance % SEALED_ALIASES) as u32 + 1;
+            if !self.aliases.values().any(|taken| *taken == alias) {
+                break alias;
+            }
+        };
+        self.aliases.insert(account, alias);
+        alias
     }
 
     /// What the leader is called.

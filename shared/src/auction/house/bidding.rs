@@ -108,7 +108,7 @@ impl House {
         let lot = self.lot_mut(id);
         lot.sealed.insert(account, SealedBid { amount, order });
         lot.note([3, order, u64::from(account.0), amount.0]);
-        Ok((Stands::Sealed, lot.alias(account)))
+        Ok((Stands::Sealed, lot.sealed_alias(account)))
     }
 
     /// Sold at once, at a price that everyone knew.
