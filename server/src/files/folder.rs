@@ -32,7 +32,11 @@ pub struct FolderDisk {
 impl FolderDisk {
     /// Takes a folder, and makes it if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        if !path.try_exists()? {
+            fs::create_dir_all(path)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let lock = File::create(path.join("lock"))?;
         if lock.try_lock().is_err() {
             return Err(io::Error::other("another process is using it"));
@@ -116,6 +120,11 @@ impl Disk for FolderDisk {
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.file(name)?.sync_data()
+    }
+
+    fn secure(&mut self, name: &str) -> io::Result<()> {
+        self.file(name)?.sync_all()?;
+        self.sync_names()
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {

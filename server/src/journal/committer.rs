@@ -29,6 +29,17 @@ struct State {
     failure: OnceLock<String>,
 }
 
+/// Says that nothing is committed any more if the thread that does it panics.
+struct OnPanic(Arc<State>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.failure.set("the journal's thread panicked".into());
+        }
+    }
+}
+
 /// See the module. When it is dropped, what was taken is still committed.
 pub struct Committer<E> {
     entries: Option<SyncSender<E>>,
@@ -55,9 +66,16 @@ impl<E: Send + 'static> Committer<E> {
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(format!("truetick-{name}")).spawn(run)
         };
+        let on_panic = OnPanic(state.clone());
         let mut commits = Commit { journal, state: state.clone(), chores, prepared, encode: kind.encode };
         let threads = vec![
-            spawn("commit", Box::new(move || commits.run(&take)))?,
+            spawn(
+                "commit",
+                Box::new(move || {
+                    let _on_panic = on_panic;
+                    commits.run(&take);
+                }),
+            )?,
             spawn("chores", Box::new(move || do_chores(&todo, &tell, disk, kind.fresh)))?,
         ];
         Ok(Self { entries: Some(entries), state, threads })
@@ -160,7 +178,7 @@ fn do_chores<D: Disk>(
             (Err(JournalError::Disk { error, .. }), _) if error.kind() == io::ErrorKind::AlreadyExists => {}
             (Err(error @ JournalError::Disk { .. }), _) => {
                 tracing::warn!(%error, "a chore of the journal failed; it is tried again");
-                queue.push_front(chore);
+                queue.push_back(chore);
                 pause = PAUSE;
             }
             (Err(error), _) => tracing::error!(%error, "a chore of the journal is given up"),

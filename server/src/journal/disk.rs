@@ -20,6 +20,9 @@ pub trait Disk: Send {
     /// nothing either.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
+    /// Makes a file that is there durable, its name included.
+    fn secure(&mut self, name: &str) -> io::Result<()>;
+
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 }

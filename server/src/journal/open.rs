@@ -40,6 +40,8 @@ pub struct Tail {
     pub next: Next,
     /// Its bytes from `durable` on.
     rest: Vec<u8>,
+    /// Frames at the end of the segment before that are whole, but not marked: its number, where, and they.
+    unmarked: Option<(u64, usize, Vec<u8>)>,
 }
 
 /// Reads a journal from its newest snapshot on, and changes nothing. `None` where there is none.
@@ -88,18 +90,23 @@ fn read_after(
         None => segment::journal_of(&head, first)
             .ok_or(JournalError::Segment { name: segment::name(first), what: What::Header })?,
     };
-    let (mut number, mut bytes) = (first, head);
+    let (mut number, mut bytes, mut unmarked) = (first, head, None);
     loop {
         let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
-        let End::Open { at, torn } = found.end else {
-            number += 1;
-            bytes = load(number)?;
-            continue;
+        let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
+        let (at, torn) = match found.end {
+            End::Open { at, torn } => (at, torn),
+            End::Sealed { at } => {
+                unmarked = (durable < at).then(|| (number, durable, bytes[durable..at].to_vec()));
+                number += 1;
+                bytes = load(number)?;
+                continue;
+            }
         };
         let next = after_last(number, &numbers, journal, load)?;
-        let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
         let rest = bytes.split_off(durable.min(bytes.len()));
-        let tail = Tail { journal, segment: number, end: at, durable, marks, place, torn, next, rest };
+        let tail =
+            Tail { journal, segment: number, end: at, durable, marks, place, torn, next, rest, unmarked };
         return Ok(Some(tail));
     }
 }
@@ -147,6 +154,11 @@ pub fn open<D: Disk>(
         let (byte, entry) = (tail.end, tail.place.sequence);
         tracing::warn!(name, byte, entry, "the journal's end is torn; cut after its last whole entry");
     }
+    if let Some((number, at, frames)) = &tail.unmarked {
+        let name = segment::name(*number);
+        disk.write(&name, *at, frames).map_err(JournalError::disk("write", &name))?;
+        disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+    }
     // Whole frames past the mark are written once more; what follows them becomes zeros.
     let length = config.segment_bytes.max(tail.durable + tail.rest.len());
     let mut rest = tail.rest;
@@ -161,7 +173,11 @@ pub fn open<D: Disk>(
     opened.begin_sector()?;
     match tail.next {
         Next::Missing => {}
-        Next::Ready => opened.next_is_ready(),
+        Next::Ready => {
+            let name = segment::name(tail.segment + 1);
+            opened.disk().secure(&name).map_err(JournalError::disk("sync", &name))?;
+            opened.next_is_ready();
+        }
         Next::Spoiled => {
             let name = segment::name(tail.segment + 1);
             tracing::warn!(name, "the next segment is not as it was made; it is made anew");

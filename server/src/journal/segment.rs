@@ -5,7 +5,7 @@
 //! 4096    mark: count:u64  sequence:u64  end:u64  chain:u64  check:u64          one of two, written in turn
 //! 8192    mark
 //! 12288   frames (crate::frame), then zeros to the end
-//! frame's payload:  durable:u64  sequence:u64  entry; each commit ends with a frame that fills its last sector
+//! frame's payload:  durable:u64  sequence:u64  check:u64  entry; each commit ends with a frame that fills its last sector
 //! ```
 //! The file is as long as it will ever be, and zeros, before the first frame is written: `fdatasync` then has no length and
 //! no blocks to write down, only data.
@@ -42,8 +42,8 @@ pub const PAD: u8 = 3;
 /// comes after it.
 pub const SECTOR: usize = 512;
 
-/// What a frame's payload begins with.
-pub const ENVELOPE: usize = 16;
+/// Bytes that a frame's payload begins with.
+pub const ENVELOPE: usize = 24;
 
 /// Bytes of a frame beside its entry.
 pub const FRAME_OVERHEAD: usize = HEAD + ENVELOPE + CHAIN;
@@ -64,6 +64,21 @@ fn words<const N: usize>(words: [u64; N]) -> Vec<u8> {
 
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// What an entry's frame begins with: which entry was durable when it was made, and its own number. Its check depends on the
+/// journal's number, which nobody outside knows: what looks like a frame inside of an entry is none.
+pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
+    let mut bytes = words([durable, sequence]);
+    let check = xxh3_64_with_seed(&bytes, journal);
+    bytes.extend(check.to_le_bytes());
+    bytes
+}
+
+/// Durable entry and number of an entry's frame, if it is one of this journal.
+fn opened(journal: u64, payload: &[u8]) -> Option<(u64, u64)> {
+    let (durable, sequence) = (word(payload, 0)?, word(payload, 8)?);
+    payload.starts_with(&envelope(journal, durable, sequence)).then_some((durable, sequence))
 }
 
 /// A segment's header.
@@ -125,7 +140,10 @@ impl Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The next one goes on.
-    Sealed,
+    Sealed {
+        /// The byte after its last frame.
+        at: usize,
+    },
     /// Frames may follow from this byte on.
     Open {
         /// Where.
@@ -174,10 +192,12 @@ pub fn read(
         match frames.next_frame() {
             Ok(Some((SEALED, _))) => {
                 place.chain = frames.chain();
-                return Ok(Found { end: End::Sealed, mark });
+                return Ok(Found { end: End::Sealed { at: frames.position() }, mark });
             }
             Ok(Some((PAD, _))) => place.chain = frames.chain(),
-            Ok(Some((ENTRY, payload))) if word(payload, 8) == Some(place.sequence + 1) => {
+            Ok(Some((ENTRY, payload)))
+                if opened(journal, payload).is_some_and(|(_, sequence)| sequence == place.sequence + 1) =>
+            {
                 place.sequence += 1;
                 place.chain = frames.chain();
                 let why = entries.entry(&payload[ENVELOPE..]);
@@ -188,7 +208,9 @@ pub fn read(
             Err(_) if at < durable => return Err(wrong(What::Damaged { at, durable })),
             Err(_) if bytes[at..].iter().all(|byte| *byte == 0) => return end(false),
             Err(_) => {
-                let was_durable = |(_, payload): (u8, &[u8])| word(payload, 0) > Some(place.sequence);
+                let was_durable = |(_, payload): (u8, &[u8])| {
+                    opened(journal, payload).is_some_and(|(durable, _)| durable > place.sequence)
+                };
                 if whole_frames(bytes, at + 1).any(was_durable) {
                     return Err(wrong(What::Damaged { at, durable: bytes.len() }));
                 }

@@ -113,7 +113,7 @@ pub fn compact(
         let name = segment::name(number);
         let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
         let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
-        if found.end != End::Sealed {
+        if !matches!(found.end, End::Sealed { .. }) {
             return Ok(());
         }
     }
@@ -122,9 +122,13 @@ pub fn compact(
         let (name, bytes) = (name(through), snapshot.bytes());
         disk.create(&name, &bytes, bytes.len()).map_err(JournalError::disk("create", &name))?;
     }
+    // The newest two stay, and the segments after the older of them.
+    let Some(second) = names.iter().filter_map(|name| number(name)).filter(|at| *at < through).max() else {
+        return Ok(());
+    };
     for old in &names {
-        let needless = segment::number(old).is_some_and(|number| number + 1 + keep < through)
-            || number(old).is_some_and(|number| number + 1 < through);
+        let needless = segment::number(old).is_some_and(|number| number + keep <= second)
+            || number(old).is_some_and(|number| number < second);
         if needless {
             disk.remove(old).map_err(JournalError::disk("remove", old))?;
         }

@@ -67,6 +67,10 @@ impl Disk for Memory {
         Ok(())
     }
 
+    fn secure(&mut self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.with(|files| files.remove(name)).map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
@@ -328,9 +332,9 @@ fn reading_changes_nothing() {
 #[test]
 fn the_frames_of_a_journal_are_pinned() {
     let file = journal(1).read(&super::segment::name(1)).unwrap();
-    let frame: String = file[12_288..12_288 + 51].iter().map(|byte| format!("{byte:02x}")).collect();
+    let frame: String = file[12_288..12_288 + 59].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         frame,
-        "24000000013952000000000000000001000000000000000101010101010101010101010101010101010101bc9c7f852d32d904"
+        "2c00000001241900000000000000000100000000000000ab47e51b7551313c01010101010101010101010101010101010101013c6c6c53411459e0"
     );
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::segment::{self, ENTRY, ENVELOPE, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR};
+use super::segment::{self, ENTRY, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR};
 use super::{JournalConfig, Place, Replica, snapshot};
 use crate::frame::{CHAIN, FrameWriter, HEAD};
 
@@ -123,9 +123,8 @@ impl<D: Disk> Journal<D> {
             }
             self.place.sequence += 1;
             payload.clear();
-            payload.extend_from_slice(&self.mark.sequence.to_le_bytes());
-            payload.extend_from_slice(&self.place.sequence.to_le_bytes());
-            debug_assert_eq!(payload.len(), ENVELOPE);
+            let envelope = segment::envelope(self.journal, self.mark.sequence, self.place.sequence);
+            payload.extend_from_slice(&envelope);
             payload.extend_from_slice(entry);
             self.append(ENTRY, &payload);
         }
@@ -189,8 +188,10 @@ impl<D: Disk> Journal<D> {
         if !std::mem::take(&mut self.next_is_ready) {
             let (name, header) = (segment::name(next), segment::header(journal, next));
             match self.disk.create(&name, &header, bytes) {
-                // Whoever does the chores was just about to say so.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                // Whoever does the chores has just made it, and may not have made sure that it stays.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    self.disk.secure(&name).map_err(JournalError::disk("sync", &name))?;
+                }
                 created => created.map_err(JournalError::disk("create", &name))?,
             }
         }
@@ -198,10 +199,10 @@ impl<D: Disk> Journal<D> {
         self.write()?;
         self.segment = next;
         self.mark = Mark::none(&self.place);
-        self.chores = vec![
+        self.chores.extend([
             Chore::Prepare { journal, segment: next + 1, bytes },
             Chore::Compact { journal, segment: next - 1, keep },
-        ];
+        ]);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A folder on a disk that loses power, fills up and fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +18,18 @@ struct File {
     written: Vec<u8>,
     /// What a power cut leaves for sure.
     durable: Vec<u8>,
+    /// Sectors that the next sync writes. One that fails forgets them, as systems do.
+    dirty: BTreeSet<usize>,
+}
+
+impl File {
+    fn sectors(&self) -> usize {
+        self.written.len().div_ceil(SECTOR)
+    }
+
+    fn sector(&self, number: usize) -> std::ops::Range<usize> {
+        number * SECTOR..((number + 1) * SECTOR).min(self.written.len())
+    }
 }
 
 #[derive(Debug)]
@@ -66,8 +78,8 @@ impl SimFolder {
         let inner = &mut *self.inner();
         for file in inner.files.values_mut() {
             file.durable.resize(file.written.len(), 0);
-            for at in (0..file.written.len()).step_by(SECTOR) {
-                let sector = at..(at + SECTOR).min(file.written.len());
+            for number in 0..file.sectors() {
+                let sector = file.sector(number);
                 if file.written[sector.clone()] == file.durable[sector.clone()] {
                     continue;
                 }
@@ -89,6 +101,7 @@ impl SimFolder {
                 }
             }
             file.durable.clone_from(&file.written);
+            file.dirty.clear();
         }
     }
 }
@@ -112,7 +125,7 @@ impl Disk for SimFolder {
         }
         let mut written = bytes.to_vec();
         written.resize(length.max(bytes.len()), 0);
-        inner.files.insert(name.into(), File { durable: written.clone(), written });
+        inner.files.insert(name.into(), File { durable: written.clone(), written, dirty: BTreeSet::new() });
         Ok(())
     }
 
@@ -121,17 +134,28 @@ impl Disk for SimFolder {
         let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
         file.written.resize(file.written.len().max(at + bytes.len()), 0);
         file.written[at..at + bytes.len()].copy_from_slice(bytes);
+        file.dirty.extend(at / SECTOR..(at + bytes.len()).div_ceil(SECTOR));
         Ok(())
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.failing {
+        let failing = inner.failing;
+        let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        let dirty = std::mem::take(&mut file.dirty);
+        if failing {
             return Err(io::Error::other("the disk reports an error"));
         }
-        let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        file.durable.clone_from(&file.written);
+        file.durable.resize(file.written.len(), 0);
+        for number in dirty {
+            let sector = file.sector(number);
+            file.durable[sector.clone()].copy_from_slice(&file.written[sector]);
+        }
         Ok(())
+    }
+
+    fn secure(&mut self, name: &str) -> io::Result<()> {
+        self.sync(name)
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
