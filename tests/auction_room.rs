@@ -333,3 +333,29 @@ fn a_long_catalogue_comes_in_parts() {
     }
     assert_eq!(all, (1..=1_100).collect::<Vec<_>>());
 }
+
+#[test]
+fn an_event_is_encoded_once_for_all_who_watch() {
+    let mut house = House::with(1, 1_000, english(None));
+    for client in 100..600 {
+        house.room.join(ClientId(client), UserId(u64::from(client)));
+        house.ask(client, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+        house.hear(client);
+    }
+    let before = house.room.told();
+    house.bid(1, 50);
+    house.tick();
+    (100..600).for_each(|client| assert_eq!(house.hear(client).len(), 1));
+    let told = house.room.told();
+    assert_eq!((told.events - before.events, told.encoded - before.encoded), (500, 1));
+}
+
+#[test]
+fn only_those_who_run_the_house_are_even_written_down() {
+    let mut house = House::with(1, 1_000, english(None));
+    let id = house.command(1, Command::Admin(Admin::Cancel { lot: LotId(1) }));
+    assert_eq!(house.hear(1), [Reply::Refused { id, why: Refusal::NotAllowed }]);
+    let entries = house.disk.lock().unwrap().entries.len();
+    house.tick();
+    assert!(house.disk.lock().unwrap().entries.len() <= entries + 1);
+}

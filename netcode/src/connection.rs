@@ -115,6 +115,11 @@ impl Connection {
         self.sent.len()
     }
 
+    /// Messages of a channel that wait to be sent or acknowledged.
+    pub fn waiting(&self, channel: Channel) -> usize {
+        self.channels.waiting(channel)
+    }
+
     /// Bytes of messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         self.channels.waiting_bytes()

@@ -36,6 +36,8 @@ pub struct AuctionReport {
     pub answer_ms: Percentiles,
     /// From an accepted bid's saying until the last watcher had seen it.
     pub seen_by_all_ms: Option<Percentiles>,
+    /// Accepted bids that some watcher had not seen by the end.
+    pub unseen: u64,
     /// From a tick to its being durable and said.
     pub commit_ms: Option<Percentiles>,
     /// From a tick's drain to the handing over of its last packet.
@@ -70,6 +72,7 @@ impl AuctionReport {
             refused: crowd.refused,
             answer_ms: (&crowd.answer).into(),
             seen_by_all_ms: None,
+            unseen: 0,
             commit_ms: server.map(|(room, _)| (&room.commit).into()),
             tick_ms: server.map(|(room, _)| (&room.tick_time).into()),
             missed_ticks: server.map(|(room, _)| room.missed_ticks),
@@ -88,11 +91,12 @@ impl AuctionReport {
     }
 }
 
-/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later one.
-pub fn seen_by_all(visitors: &[Visitor]) -> Times {
-    let mut times = Times::default();
+/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later one; and how many bids some
+/// watcher has not seen by the end.
+pub fn seen_by_all(visitors: &[Visitor]) -> (Times, u64) {
+    let (mut times, mut unseen) = (Times::default(), 0);
     let Some(keeper) = visitors.iter().find(|visitor| visitor.manner() == Manner::Keeper) else {
-        return times;
+        return (times, unseen);
     };
     let mut ticks: BTreeMap<LotId, Vec<(u64, u64)>> = BTreeMap::new();
     for event in keeper.seen() {
@@ -101,20 +105,22 @@ pub fn seen_by_all(visitors: &[Visitor]) -> Times {
     let watchers: Vec<_> = visitors.iter().filter(|visitor| visitor.manner() == Manner::Watcher).collect();
     // Who came later than a bid cannot have seen it in time.
     let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max() else {
-        return times;
+        return (times, unseen);
     };
     let bids = visitors.iter().flat_map(|visitor| visitor.bids()).filter(|(_, _, said)| *said > all_here);
     let mut last: BTreeMap<(LotId, u64), Option<Timestamp>> = BTreeMap::new();
     for (lot, tick, said) in bids {
         let seen = *last.entry((*lot, *tick)).or_insert_with(|| {
             let of_tick = ticks.get(lot)?.iter().rfind(|(at, _)| at == tick)?;
-            watchers.iter().map(|watcher| watcher.sighting(*lot, of_tick.1)).max().flatten()
+            let sightings = watchers.iter().map(|watcher| watcher.sighting(*lot, of_tick.1));
+            sightings.collect::<Option<Vec<_>>>()?.into_iter().max()
         });
-        if let Some(seen) = seen {
-            times.add(seen.since(*said));
+        match seen {
+            Some(seen) => times.add(seen.since(*said)),
+            None => unseen += 1,
         }
     }
-    times
+    (times, unseen)
 }
 
 /// The crowd on one line.

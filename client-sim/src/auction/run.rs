@@ -177,7 +177,8 @@ impl AuctionPart {
         }
         let metrics = room_metrics(server, room);
         let mut report = AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
-        let seen = seen_by_all(&visitors);
+        let (seen, unseen) = seen_by_all(&visitors);
+        report.unseen = unseen;
         report.seen_by_all_ms = (seen.count() > 0).then(|| (&seen).into());
         Ok((report, figures))
     }

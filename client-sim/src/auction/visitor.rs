@@ -67,6 +67,8 @@ pub struct Visitor {
     aliases: BTreeMap<LotId, u32>,
     /// Everything that it ever said, and when first.
     said: BTreeMap<CommandId, (Command, Timestamp)>,
+    /// What it was told that it was not taken.
+    refused: BTreeSet<CommandId>,
     /// Every answer that it got: what it may rely on.
     receipts: BTreeMap<CommandId, Receipt>,
     funded: BTreeSet<UserId>,
@@ -111,6 +113,7 @@ impl Visitor {
             extended: BTreeSet::new(),
             aliases: BTreeMap::new(),
             said: BTreeMap::new(),
+            refused: BTreeSet::new(),
             receipts: BTreeMap::new(),
             funded: BTreeSet::new(),
             opened: 0,
@@ -189,6 +192,11 @@ impl Visitor {
         &self.receipts
     }
 
+    /// Its commands that it was told were not taken.
+    pub fn refused(&self) -> &BTreeSet<CommandId> {
+        &self.refused
+    }
+
     /// The events that it saw.
     pub fn seen(&self) -> &[LotEvent] {
         self.seen.as_deref().unwrap_or_default()
@@ -209,7 +217,7 @@ impl Visitor {
         self.lots.clear();
         let recent = self.said.iter().rev().take(OPEN).map(|(id, (command, _))| (*id, command.clone()));
         for (id, command) in recent.collect::<Vec<_>>() {
-            self.client.command(id, command);
+            self.client.command_again(id, command);
         }
     }
 
@@ -230,6 +238,7 @@ impl Visitor {
             AuctionEvent::Refused(id, _) => {
                 self.figures.refused += 1;
                 self.said.remove(&id);
+                self.refused.insert(id);
             }
             AuctionEvent::Happened(event) => {
                 self.figures.events += 1;

@@ -132,6 +132,14 @@ impl Channels {
         !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
     }
 
+    /// Messages of a channel that wait to be sent or acknowledged.
+    pub fn waiting(&self, channel: Channel) -> usize {
+        match channel.index() {
+            0 => self.unreliable.len(),
+            index => self.senders[index - 1].waiting(),
+        }
+    }
+
     /// Bytes of messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();

@@ -73,6 +73,11 @@ impl Sender {
         self.messages.is_empty()
     }
 
+    /// Messages that are not acknowledged whole.
+    pub(super) fn waiting(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Bytes of messages that are not acknowledged whole.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.bytes

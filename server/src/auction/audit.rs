@@ -33,10 +33,10 @@ pub struct Audit {
     pub sold: u128,
     /// What is wrong.
     pub findings: Vec<String>,
-    /// Whether it began at the first entry.
+    /// Whether it began at a snapshot, and knows nothing of what was before.
     from_snapshot: bool,
-    place: (u64, u64),
-    decided: u64,
+    last_ms: u64,
+    decided: BTreeMap<UserId, u64>,
 }
 
 impl Audit {
@@ -55,10 +55,10 @@ impl Audit {
         let Entry::Tick(record) = entry else { return };
         self.commands += record.orders.len() as u64;
         for order in &record.orders {
-            if (order.at_ms, 0) < self.place {
+            if order.at_ms < self.last_ms {
                 self.find(format!("tick {}: an order of {} ms comes late", record.tick, order.at_ms));
             }
-            self.place = (order.at_ms, 0);
+            self.last_ms = order.at_ms;
         }
         let ordered = record.orders.windows(2).all(|pair| pair[0].place() <= pair[1].place());
         if !ordered {
@@ -73,20 +73,21 @@ impl Audit {
         self.check_money(record.tick);
     }
 
-    /// A command is decided once; decisions are numbered without a gap.
+    /// A command is decided once; each user's decisions are numbered without a gap.
     fn look_at_receipt(&mut self, key: (UserId, CommandId), receipt: Receipt, tick: u64) {
         let retention = self.house().map_or(0, |house| house.rules().retention);
-        if receipt.tick == tick && receipt.order > self.decided {
-            if receipt.order != self.decided + 1 && !(self.from_snapshot && self.decided == 0) {
-                self.find(format!("decision {} follows decision {}", receipt.order, self.decided));
+        let last = self.decided.get(&key.0).copied();
+        if receipt.tick == tick && receipt.number > last.unwrap_or(0) {
+            if last.is_some_and(|last| receipt.number != last + 1) {
+                self.find(format!("{:?}: decision {} follows decision {last:?}", key.0, receipt.number));
             }
-            self.decided = receipt.order;
+            self.decided.insert(key.0, receipt.number);
             if let Some(before) = self.receipts.insert(key, receipt)
                 && tick <= before.tick + retention
             {
                 self.find(format!("{key:?} was decided twice: {before:?}, {receipt:?}"));
             }
-        } else if self.receipts.get(&key).is_some_and(|before| *before != receipt) {
+        } else if receipt.number > 0 && self.receipts.get(&key).is_some_and(|before| *before != receipt) {
             self.find(format!("{key:?} was told something else than before: {receipt:?}"));
         }
     }

@@ -2,7 +2,7 @@
 //! that what arrives in the same millisecond is compared with each other even across a tick's border.
 
 use truetick_netcode::session::{ClientId, UserId};
-use truetick_shared::auction::limits::ORDERS_PER_TICK;
+use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK};
 use truetick_shared::auction::order::{Command, CommandId, Order};
 
 /// Commands that wait; more are refused for the moment.
@@ -12,6 +12,8 @@ pub const WAITING: usize = 1 << 18;
 #[derive(Debug, Default)]
 pub struct Desk {
     waiting: Vec<(Order, ClientId)>,
+    /// Commands so far: their sequence, so that each client's stay in their order.
+    arrivals: u64,
     /// Milliseconds before this were handed out.
     floor_ms: u64,
 }
@@ -19,19 +21,14 @@ pub struct Desk {
 impl Desk {
     /// A desk that goes on after orders of this time.
     pub fn after(last_ms: u64) -> Self {
-        Self { waiting: Vec::new(), floor_ms: last_ms }
-    }
-
-    /// Commands that wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        Self { waiting: Vec::new(), arrivals: 0, floor_ms: last_ms }
     }
 
     /// Takes a command that was released at that time. Its time is moved up to what was handed out already, and to
     /// `no_earlier_ms`, its client's last; returned is what it became. `None` if no more fit.
     pub fn put(
         &mut self,
-        (client, user, sequence): (ClientId, UserId, u64),
+        (client, user): (ClientId, UserId),
         (id, command): (CommandId, Command),
         (at_ms, no_earlier_ms): (u64, u64),
     ) -> Option<u64> {
@@ -39,6 +36,8 @@ impl Desk {
             return None;
         }
         let at_ms = at_ms.max(no_earlier_ms).max(self.floor_ms);
+        self.arrivals += 1;
+        let sequence = self.arrivals;
         self.waiting.push((Order { at_ms, user, sequence, id, command }, client));
         Some(at_ms)
     }
@@ -48,7 +47,13 @@ impl Desk {
         self.floor_ms = self.floor_ms.max(now_ms);
         self.waiting.sort_unstable_by_key(|(order, _)| order.place());
         let finished = self.waiting.partition_point(|(order, _)| order.at_ms < now_ms);
-        let rest = self.waiting.split_off(finished.min(ORDERS_PER_TICK));
+        let mut bytes = 0;
+        let fits = self.waiting[..finished.min(ORDERS_PER_TICK)].iter().take_while(|(order, _)| {
+            bytes += order.command.weight();
+            bytes <= ORDER_BYTES_PER_TICK
+        });
+        let fits = fits.count();
+        let rest = self.waiting.split_off(fits);
         std::mem::replace(&mut self.waiting, rest)
     }
 
@@ -68,7 +73,7 @@ mod tests {
     fn put(desk: &mut Desk, user: u64, at_ms: u64) -> u64 {
         let (action, currency) = (Action::UpTo(Amount(5)), Currency::EUR);
         let command = Command::Bid(Bid { lot: LotId(0), action, currency, client_time_ms: 0 });
-        let who = (ClientId(user as u32), UserId(user), 0);
+        let who = (ClientId(user as u32), UserId(user));
         desk.put(who, (CommandId(0), command), (at_ms, 0)).unwrap()
     }
 

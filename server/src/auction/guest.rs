@@ -18,8 +18,6 @@ pub struct Guest {
     pub user: UserId,
     /// It has fallen silent: what it is to be told waits.
     pub away: bool,
-    /// Commands that it sent in this session.
-    pub sequence: u64,
     /// Time of its last command, in milliseconds.
     pub last_ms: u64,
     /// What it asks for, weighed.
@@ -30,6 +28,8 @@ pub struct Guest {
     pub watching: BTreeMap<LotId, Option<u64>>,
     /// Those of which there is more to tell.
     pub due: BTreeSet<LotId>,
+    /// It wants to know what is in its account.
+    pub asked_account: bool,
     /// It asked for the time: its clock, and when that came.
     pub asked_time: Vec<(u64, Timestamp)>,
     /// Since when it takes less than there is to tell.
@@ -44,12 +44,12 @@ impl Guest {
         Self {
             user,
             away: false,
-            sequence: 0,
             last_ms: 0,
             meter: Meter::default(),
             outbox: Vec::new(),
             watching: BTreeMap::new(),
             due: BTreeSet::new(),
+            asked_account: false,
             asked_time: Vec::new(),
             slow_since: None,
             calm_at: Timestamp::default(),

@@ -116,14 +116,16 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     }
     let Some(user) = user else { return Ok(out) };
     let (audit, _) = load::<Audit>(data, true)?;
-    writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "order", "tick", "command")?;
-    for ((_, id), receipt) in audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user) {
+    writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "number", "tick", "command")?;
+    let mut receipts: Vec<_> = audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user).collect();
+    receipts.sort_by_key(|(_, receipt)| receipt.number);
+    for ((_, id), receipt) in receipts {
         let outcome = match receipt.outcome {
             Outcome::Accepted { stands: Stands::Done, .. } => "done".into(),
             Outcome::Accepted { stands, alias } => format!("accepted as bidder {alias}: {stands:?}"),
             Outcome::Rejected(reject) => format!("rejected: {reject:?}"),
         };
-        writeln!(out, "{:>10} {:>10} {:>12}  {outcome}", receipt.order, receipt.tick, id.0)?;
+        writeln!(out, "{:>10} {:>10} {:>12}  {outcome}", receipt.number, receipt.tick, id.0)?;
     }
     for (id, lot) in house.lots() {
         if let Some(Ending::Sold { winner, price }) = &lot.ending

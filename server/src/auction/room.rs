@@ -160,16 +160,19 @@ impl AuctionRoom {
     /// for the journal.
     fn step(&mut self, now: Timestamp) {
         let (tick, clock) = (self.tick(), self.clock_order(now));
-        let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(self.ms(now)).into_iter().unzip();
+        // Of what came after its deadline a late tick knows more than one in time would: that is for the next.
+        let until = self.ms(now.min(self.timeline.next_deadline()));
+        let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(until).into_iter().unzip();
         let mut out = Output::default();
         self.house.step(tick, clock, &orders, &mut out);
-        let queries = std::mem::take(&mut self.queries).into_iter().filter_map(|client| self.account(client));
-        let mut replies: Vec<_> = queries.collect();
+        let queries = std::mem::take(&mut self.queries);
+        let mut replies: Vec<_> = queries.into_iter().filter_map(|client| self.account(client)).collect();
         let answers = out.answers.iter().zip(clients);
         replies.extend(
             answers.map(|(told, client)| (client, Reply::Answer { id: told.id, answer: told.answer })),
         );
-        let beats = self.house.has_open_lots() && tick.is_multiple_of(HEARTBEAT);
+        let runs = self.house.has_open_lots() && self.house.paused().is_none();
+        let beats = runs && tick.is_multiple_of(HEARTBEAT);
         if out.changed || !out.events.is_empty() || beats {
             self.metrics.orders += orders.len() as u64;
             let (decided, hash) = (self.house.decided(), self.house.hash());
@@ -228,6 +231,7 @@ impl AuctionRoom {
             }
             for lot in done.forgotten {
                 self.mark_due(lot);
+                self.watchers.remove(&lot);
                 self.board.forget(lot);
             }
         }
@@ -266,6 +270,8 @@ impl AuctionRoom {
     /// Nothing can be made durable any more: nothing more is taken, and nothing that waits is ever said.
     fn stop(&mut self) {
         if self.state != HouseState::Stopped {
+            let cause = self.journal.failure().unwrap_or("the disk does not keep up");
+            tracing::error!(cause, "the auction house stops; other rooms go on");
             self.announce(HouseState::Stopped);
             self.pending.clear();
             for (order, client) in self.desk.clear() {
@@ -279,8 +285,9 @@ impl AuctionRoom {
         self.say(client, COMMANDS, &Reply::Refused { id, why });
     }
 
-    fn account(&self, client: ClientId) -> Option<(ClientId, Reply)> {
-        let guest = self.guests.get(client)?;
+    fn account(&mut self, client: ClientId) -> Option<(ClientId, Reply)> {
+        let guest = self.guests.get_mut(client)?;
+        guest.asked_account = false;
         let ledger = self.house.ledger();
         let account = ledger.find(guest.user).map(|index| ledger.account(index));
         let [available, held, paid] =
@@ -317,6 +324,7 @@ impl AnyRoom for AuctionRoom {
     fn suspend(&mut self, client: ClientId) {
         if let Some(guest) = self.guests.get_mut(client) {
             guest.away = true;
+            guest.slow_since = None;
         }
     }
 
@@ -362,6 +370,7 @@ impl AnyRoom for AuctionRoom {
     }
 
     fn simulate(&mut self, now: Timestamp) {
+        self.encoded.clear();
         self.release(now);
         if self.state != HouseState::Stopped {
             self.step(now);

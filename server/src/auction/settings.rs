@@ -32,7 +32,7 @@ pub struct AuctionSettings {
     /// What it trades in: a code of three letters (ISO 4217); decided when it is founded.
     #[serde(default = "euro")]
     pub currency: String,
-    /// Seconds after a lot's close for which receipts are kept, 1 to 31,536,000; decided when it is founded.
+    /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; decided when it is founded.
     #[serde(default = "a_day")]
     pub retention_s: u64,
     /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers counts as 1 + N / 250.
@@ -125,7 +125,7 @@ impl AuctionSettings {
             (!letters).then(|| ("auction.currency", self.currency.clone(), "three capital letters".into()));
         currency
             .or(whole("auction.admins (users)", self.admins.len() as u64, 0, ADMINS as u64))
-            .or(whole("auction.retention_s", self.retention_s, 1, 31_536_000))
+            .or(whole("auction.retention_s", self.retention_s, 60, 31_536_000))
             .or(whole("auction.commands_per_s", self.commands_per_s.into(), 1, 1_000_000))
             .or(whole("auction.burst", self.burst.into(), 1, 1_000_000))
             .or(whole("auction.max_clients", self.max_clients as u64, 1, 4_096))

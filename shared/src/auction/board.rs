@@ -1,6 +1,7 @@
 //! The lots as everyone may know them, and their last events: what a server tells, and nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use super::event::LotEvent;
 use super::house::House;
@@ -34,6 +35,12 @@ impl Board {
     /// The lots on it.
     pub fn lots(&self) -> impl Iterator<Item = &PublicLot> {
         self.lots.values().map(|shown| &shown.lot)
+    }
+
+    /// Numbers of the lots after one.
+    pub fn lots_after(&self, after: Option<LotId>) -> impl Iterator<Item = LotId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.lots.range((from, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     /// A lot.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use truetick_netcode::bits::BitReader;
+use truetick_netcode::channel::Channel;
 use truetick_netcode::client::link::{Link, LinkEvent};
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::connection::Messages;
@@ -27,6 +28,12 @@ use super::wire::{COMMANDS, HouseState, LOTS, Refusal, Reply, Request, WIRE};
 /// The time is asked for this often.
 const TIME_PAUSE: Duration = Duration::from_secs(2);
 
+/// A command whose fate is open is said again this often.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Messages that are handed to the session's stream at once; the others wait here.
+const FEED: usize = 256;
+
 /// Events kept until they are polled; the oldest makes room.
 const EVENTS: usize = 4_096;
 
@@ -35,7 +42,8 @@ const EVENTS: usize = 4_096;
 pub enum AuctionEvent {
     /// A command was answered; the answer is durable.
     Answered(CommandId, Answer),
-    /// A command was not taken. It is not tried again by itself.
+    /// A command was not taken, and is not tried again by itself. (What was said before in vain is tried until it is answered: nobody
+    /// knows what became of it.)
     Refused(CommandId, Refusal),
     /// Something happened to a lot that is watched.
     Happened(LotEvent),
@@ -54,7 +62,7 @@ pub enum AuctionEvent {
 /// How long a lot still has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Countdown {
-    /// Until it closes, as well as the client knows.
+    /// Until the last moment at which a bid may arrive, as well as the client knows; nothing for a lot that has ended.
     pub left: Duration,
     /// What is sent within this time comes before the close for sure, if the way is no longer than it was.
     pub send_within: Duration,
@@ -64,11 +72,23 @@ pub struct Countdown {
     pub paused: bool,
 }
 
+/// A command without an answer.
+#[derive(Clone, Debug)]
+struct Open {
+    command: Command,
+    /// How often it was said.
+    said: u32,
+    /// When it is said again, having been refused though it may have been taken before.
+    again_at: Option<Timestamp>,
+}
+
 /// See the module.
 pub struct AuctionClient {
     link: Link,
     /// Commands without an answer.
-    open: BTreeMap<CommandId, Command>,
+    open: BTreeMap<CommandId, Open>,
+    /// What the session's streams are still to be handed.
+    queue: VecDeque<(Channel, Vec<u8>)>,
     /// Lots that are watched, as they are known.
     watched: BTreeMap<LotId, Option<PublicLot>>,
     time: TimeSync,
@@ -86,6 +106,7 @@ impl AuctionClient {
         Self {
             link: Link::new(WIRE, token, seed, now),
             open: BTreeMap::new(),
+            queue: VecDeque::new(),
             watched: BTreeMap::new(),
             time: TimeSync::default(),
             epoch_us: 0,
@@ -101,6 +122,9 @@ impl AuctionClient {
     pub fn rejoin(&mut self, token: ConnectToken, seed: u64, now: Timestamp) {
         self.link = Link::new(WIRE, token, seed, now);
         self.ask_time_at = None;
+        // Another server, or another life of it, may have another clock.
+        self.time = TimeSync::default();
+        self.queue.clear();
     }
 
     /// Where the client stands.
@@ -133,10 +157,26 @@ impl AuctionClient {
         self.events.pop_front()
     }
 
-    /// Says a command under a name that this user has not used before, or says one again.
+    /// Says a command under a name that this user has not used before.
     pub fn command(&mut self, id: CommandId, command: Command) {
-        self.open.insert(id, command.clone());
-        self.ask(&Request::Command { id, command });
+        self.open.insert(id, Open { command, said: 0, again_at: None });
+        self.say(id);
+    }
+
+    /// Says a command that may have been said before, by a client that is gone: its answer is the first one, if there was one.
+    pub fn command_again(&mut self, id: CommandId, command: Command) {
+        self.open.insert(id, Open { command, said: 1, again_at: None });
+        self.say(id);
+    }
+
+    fn say(&mut self, id: CommandId) {
+        let is_welcome = self.is_welcome();
+        if let Some(open) = self.open.get_mut(&id).filter(|_| is_welcome) {
+            open.said += 1;
+            open.again_at = None;
+            let command = open.command.clone();
+            self.ask(&Request::Command { id, command });
+        }
     }
 
     /// Watches a lot.
@@ -172,7 +212,7 @@ impl AuctionClient {
                 Request::Watch { .. } | Request::Unwatch { .. } | Request::Catalogue { .. } => LOTS,
                 _ => COMMANDS,
             };
-            self.link.send(channel, encode(request));
+            self.queue.push_back((channel, encode(request)));
         }
     }
 
@@ -192,7 +232,10 @@ impl AuctionClient {
             Some(since) => at_us(since),
             None => i128::from(self.time.server_us(now)?),
         };
-        let left_us = u64::try_from((at_us(lot.closes) - from_us).max(0)).ok()?;
+        // The last tick before the close takes what came in milliseconds that were over when it was due.
+        let last_us = at_us(lot.closes.saturating_sub(1)) - 1_000;
+        let left_us =
+            if lot.ending.is_some() { 0 } else { u64::try_from((last_us - from_us).max(0)).ok()? };
         let (left, uncertainty) = (Duration::from_micros(left_us), self.time.uncertainty()?);
         // One way there, and what the clock may be wrong by.
         let send_within = left.saturating_sub(self.time.round_trip()?);
@@ -239,13 +282,19 @@ impl AuctionClient {
     fn welcomed(&mut self) {
         self.house = HouseState::Running;
         self.ask_time_at = Some(Timestamp::default());
-        for (id, command) in self.open.clone() {
-            self.ask(&Request::Command { id, command });
+        self.queue.clear();
+        for id in self.open.keys().copied().collect::<Vec<_>>() {
+            self.say(id);
         }
-        for (lot, known) in &self.watched {
-            let after = known.as_ref().map(|known| known.sequence);
-            self.link.send(LOTS, encode(&Request::Watch { lot: *lot, after }));
+        for lot in self.watched.keys().copied().collect::<Vec<_>>() {
+            self.ask_from_here(lot);
         }
+    }
+
+    /// Watches a lot from the last event that is known on.
+    fn ask_from_here(&mut self, lot: LotId) {
+        let after = self.lot(lot).map(|known| known.sequence);
+        self.ask(&Request::Watch { lot, after });
     }
 
     fn take_reply(&mut self, reply: Reply, now: Timestamp) {
@@ -254,10 +303,14 @@ impl AuctionClient {
                 self.open.remove(&id);
                 self.emit(AuctionEvent::Answered(id, answer));
             }
-            Reply::Refused { id, why } => {
-                self.open.remove(&id);
-                self.emit(AuctionEvent::Refused(id, why));
-            }
+            Reply::Refused { id, why } => match self.open.get_mut(&id) {
+                Some(open) if open.said > 1 => open.again_at = Some(now + AGAIN),
+                Some(_) => {
+                    self.open.remove(&id);
+                    self.emit(AuctionEvent::Refused(id, why));
+                }
+                None => {}
+            },
             Reply::Catalogue { lots, more } => {
                 let after = lots.last().copied().filter(|_| more);
                 self.emit(AuctionEvent::Catalogue(lots));
@@ -294,7 +347,7 @@ impl AuctionClient {
         }
     }
 
-    /// Events of a lot come once each and in their order; one that is known already is one too many.
+    /// Events of a lot come once each and in their order. Should they not, that is counted, and asked for once more.
     fn take_event(&mut self, event: LotEvent) {
         let Some(known) = self.watched.get_mut(&event.lot) else { return };
         let applied = match known {
@@ -303,7 +356,10 @@ impl AuctionClient {
         };
         match applied {
             true => self.emit(AuctionEvent::Happened(event)),
-            false => self.errors += 1,
+            false => {
+                self.errors += 1;
+                self.ask_from_here(event.lot);
+            }
         }
     }
 
@@ -323,7 +379,23 @@ impl AuctionClient {
             self.ask_time_at = Some(now + TIME_PAUSE);
             self.ask(&Request::Time { client_us: now.as_micros() });
         }
+        let due = self.open.iter().filter(|(_, open)| open.again_at.is_some_and(|at| now >= at));
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.say(id);
+        }
+        self.feed();
         self.link.send_due(Messages::Alone, now);
+    }
+
+    /// A stream takes so many messages and no more.
+    fn feed(&mut self) {
+        while let Some((channel, _)) = self.queue.front() {
+            let waiting = self.link.connection().map_or(FEED, |connection| connection.waiting(*channel));
+            let Some((channel, message)) = (waiting < FEED).then(|| self.queue.pop_front()).flatten() else {
+                return;
+            };
+            self.link.send(channel, message);
+        }
     }
 
     /// The next datagram to send, and to whom.
@@ -334,7 +406,11 @@ impl AuctionClient {
     /// When [`Self::advance`] next has something to do.
     pub fn next_timeout(&self) -> Timestamp {
         let next = self.link.next_timeout(None);
-        self.ask_time_at.filter(|_| !self.link.is_over()).map_or(next, |at| next.min(at))
+        if self.link.is_over() {
+            return next;
+        }
+        let again = self.open.values().filter_map(|open| open.again_at);
+        again.chain(self.ask_time_at).fold(next, Timestamp::min)
     }
 
     /// Ends the session.

@@ -7,7 +7,7 @@ use bitcode::{Decode, Encode};
 use truetick_netcode::session::UserId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::limits::{ACCOUNTS, RECEIPTS_PER_USER};
+use super::limits::{ACCOUNTS, RECEIPTS_PER_STRANGER, RECEIPTS_PER_USER};
 use super::money::Amount;
 use super::order::{CommandId, Receipt, Reject};
 
@@ -41,6 +41,8 @@ pub struct Account {
     pub paid: Amount,
     /// What came in, less what went out.
     pub deposited: Amount,
+    /// Commands of its user that were decided.
+    decided: u64,
     receipts: BTreeMap<CommandId, Kept>,
     touched: bool,
     /// Its part of the ledger's hash.
@@ -57,6 +59,7 @@ impl Account {
             held: Amount::ZERO,
             paid: Amount::ZERO,
             deposited: Amount::ZERO,
+            decided: 0,
             receipts: BTreeMap::new(),
             touched: false,
             part: 0,
@@ -76,7 +79,9 @@ impl Account {
     fn hash(&self, index: AccountIndex) -> u64 {
         let flags = u64::from(self.registered) | u64::from(self.denied) << 1;
         let moneys = [self.available, self.held, self.paid, self.deposited].map(|amount| amount.0);
-        hash_words(&[u64::from(index.0), self.user.0, flags, moneys[0], moneys[1], moneys[2], moneys[3]])
+        let [available, held, paid, deposited] = moneys;
+        let whose = [u64::from(index.0), self.user.0, flags, self.decided];
+        hash_words(&[whose[0], whose[1], whose[2], whose[3], available, held, paid, deposited])
     }
 }
 
@@ -199,7 +204,15 @@ impl Ledger {
 
     /// Whether one more receipt fits.
     pub fn has_room(&self, index: AccountIndex) -> bool {
-        self.account(index).receipts.len() < RECEIPTS_PER_USER
+        let account = self.account(index);
+        account.receipts.len() < if account.registered { RECEIPTS_PER_USER } else { RECEIPTS_PER_STRANGER }
+    }
+
+    /// The number of a user's next command.
+    pub fn next_number(&mut self, index: AccountIndex) -> u64 {
+        let account = self.touch(index);
+        account.decided += 1;
+        account.decided
     }
 
     /// Keeps an answer.

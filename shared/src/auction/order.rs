@@ -5,7 +5,7 @@ use truetick_netcode::session::UserId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::money::{Amount, Currency};
-use super::terms::{LotId, Terms};
+use super::terms::{LotId, Sale, Terms};
 
 /// What its user calls a command: the second half of the key under which the house does it once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -120,6 +120,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Bytes that it takes in a journal, at the most and about.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Admin(Admin::Open { terms, .. }) => {
+                let steps = match &terms.sale {
+                    Sale::English { increments, .. } => increments.0.len(),
+                    _ => 0,
+                };
+                256 + terms.title.len() + 16 * steps
+            }
+            _ => 128,
+        }
+    }
+}
+
 /// A command in its place: orders of one tick are sorted by (`at_ms`, `user`, `sequence`).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Order {
@@ -127,7 +143,7 @@ pub struct Order {
     pub at_ms: u64,
     /// Who, by the token; the same for ever.
     pub user: UserId,
-    /// The how manieth of the session's commands.
+    /// The how manieth that came to this server: keeps each client's in their order.
     pub sequence: u64,
     /// The user's name for it.
     pub id: CommandId,
@@ -177,7 +193,7 @@ pub enum Reject {
     Full,
     /// Only those who run the house can do that.
     NotAdmin,
-    /// There is a lot of that number already.
+    /// A lot of that number, or of a higher one, was opened before: numbers rise.
     LotExists,
     /// Nothing can be sold under such terms.
     BadTerms,
@@ -217,8 +233,9 @@ pub enum Outcome {
 /// The one answer to a command; whoever repeats the command gets it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Receipt {
-    /// Its place in the order of all commands, from 1.
-    pub order: u64,
+    /// The how manieth of its user's commands it was, from 1; 0 for a user who got no account. (How many all users' are is nobody's
+    /// business: hidden bids would show.)
+    pub number: u64,
     /// Tick in which it was decided.
     pub tick: u64,
     /// What became of it.

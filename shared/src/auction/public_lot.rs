@@ -105,7 +105,7 @@ impl PublicLot {
 
     /// Takes over the next event. False, and nothing changes, if it is not the next one.
     pub fn apply(&mut self, event: &LotEvent) -> bool {
-        if event.lot != self.lot || event.sequence != self.sequence + 1 {
+        if event.lot != self.lot || Some(event.sequence) != self.sequence.checked_add(1) {
             return false;
         }
         self.sequence = event.sequence;
@@ -114,7 +114,7 @@ impl PublicLot {
             Happening::Bid { leader, price, reserve_met, closes, .. } => {
                 (self.leader, self.price, self.reserve_met) = (Some(*leader), Some(*price), *reserve_met);
                 self.closes = *closes;
-                self.bids += 1;
+                self.bids = self.bids.saturating_add(1);
             }
             Happening::Corrected { leader, price, reserve_met } => {
                 (self.leader, self.price, self.reserve_met) = (*leader, *price, *reserve_met);

@@ -75,7 +75,7 @@ pub enum Sale {
         increments: Increments,
         /// Below this it is not sold; nobody is told it. A maximum at or above it raises the price to it.
         reserve: Option<Amount>,
-        /// As long as nobody has bid, it is sold at once at this price.
+        /// As long as nobody has bid, it is sold at once at this price, no lower than start and reserve.
         buy_now: Option<Amount>,
     },
     /// The price falls until someone takes it.
@@ -150,7 +150,9 @@ impl Terms {
         let perhaps = |amount: &Option<Amount>| amount.as_ref().is_none_or(price);
         let sale = match &self.sale {
             Sale::English { start, increments, reserve, buy_now } => {
-                price(start) && increments.is_valid() && perhaps(reserve) && perhaps(buy_now)
+                let enough =
+                    buy_now.is_none_or(|buy_now| buy_now >= (*start).max(reserve.unwrap_or_default()));
+                price(start) && increments.is_valid() && perhaps(reserve) && perhaps(buy_now) && enough
             }
             Sale::Dutch(Dutch { start, floor, step, every }) => {
                 price(start) && price(floor) && floor <= start && price(step) && *every > 0

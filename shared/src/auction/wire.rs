@@ -63,7 +63,8 @@ pub enum Request {
     },
 }
 
-/// Why a command was not even put in order. Nothing is remembered of it: it may be said again.
+/// Why a command was not put in order this time. Nothing is remembered of that: it may be said again. Who said it before, and heard
+/// nothing, does not know by this what became of it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Refusal {
     /// The client asks for too much; later it may go on.
@@ -72,6 +73,8 @@ pub enum Refusal {
     Busy,
     /// The house cannot make anything durable and takes nothing more.
     Stopped,
+    /// Only those who run the house say such a thing.
+    NotAllowed,
 }
 
 /// How the house is.

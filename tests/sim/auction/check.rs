@@ -66,6 +66,11 @@ pub fn compare<'a>(audit: &Audit, visitors: impl Iterator<Item = &'a Visitor>) -
                     .push(format!("{user:?} was told {receipt:?} of {id:?}, but the journal says {kept:?}"));
             }
         }
+        for id in visitor.refused() {
+            if let Some(kept) = audit.receipts.get(&(user, *id)) {
+                compared.wrong.push(format!("{user:?} was told that {id:?} was not taken, but {kept:?}"));
+            }
+        }
         for event in visitor.seen() {
             compared.seen += 1;
             let events = audit.events.get(&event.lot);

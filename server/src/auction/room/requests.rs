@@ -29,16 +29,17 @@ impl AuctionRoom {
                 }
             }
             Request::Catalogue { after } => {
-                let later = |lot: &LotId| after.is_none_or(|after| *lot > after);
-                let mut lots: Vec<_> = self.board.lots().map(|lot| lot.lot).filter(later).collect();
+                let mut lots: Vec<_> = self.board.lots_after(after).take(CATALOGUE + 1).collect();
                 let more = lots.len() > CATALOGUE;
                 lots.truncate(CATALOGUE);
                 self.say(client, LOTS, &Reply::Catalogue { lots, more });
             }
-            Request::Account if self.queries.iter().filter(|of| **of == client).count() < QUESTIONS => {
-                self.queries.push(client);
+            Request::Account => {
+                if let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.asked_account) {
+                    guest.asked_account = true;
+                    self.queries.push(client);
+                }
             }
-            Request::Account => {}
             Request::Time { client_us } => {
                 let may_ask = |guest: &&mut Guest| guest.asked_time.len() < QUESTIONS;
                 if let Some(guest) = self.guests.get_mut(client).filter(may_ask) {
@@ -58,21 +59,20 @@ impl AuctionRoom {
         let at_ms = self.ms(arrived);
         let stalled = self.pending.front().is_some_and(|oldest| arrived.since(oldest.since) > BUSY);
         let Some(guest) = self.guests.get_mut(client) else { return };
+        // What a stranger would do to the house is not even written down.
+        let may_say = lot.is_some() || self.house.rules().admins.contains(&guest.user);
         let why = match self.state {
             HouseState::Stopped => Some(Refusal::Stopped),
             _ if stalled => Some(Refusal::Busy),
+            _ if !may_say => Some(Refusal::NotAllowed),
             _ if !guest.meter.allows_worth(weight, self.config.rate, arrived) => Some(Refusal::TooFast),
-            _ => {
-                guest.sequence += 1;
-                let who = (client, guest.user, guest.sequence);
-                match self.desk.put(who, (id, command), (at_ms, guest.last_ms)) {
-                    Some(ms) => {
-                        guest.last_ms = ms;
-                        None
-                    }
-                    None => Some(Refusal::Busy),
+            _ => match self.desk.put((client, guest.user), (id, command), (at_ms, guest.last_ms)) {
+                Some(ms) => {
+                    guest.last_ms = ms;
+                    None
                 }
-            }
+                None => Some(Refusal::Busy),
+            },
         };
         if let Some(why) = why {
             self.refuse(client, id, why);

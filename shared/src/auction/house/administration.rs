@@ -45,13 +45,14 @@ impl House {
 
     fn open(&mut self, id: LotId, terms: &Terms, out: &mut Output) -> Result<(), Reject> {
         match () {
-            () if self.lots.contains_key(&id) => return Err(Reject::LotExists),
+            () if self.newest.is_some_and(|newest| id <= newest) => return Err(Reject::LotExists),
             () if self.lots.len() == LOTS => return Err(Reject::Full),
             () if !terms.are_valid() => return Err(Reject::BadTerms),
             () => {}
         }
         let lot = Lot::new(terms.clone(), self.now());
         let (opened, closes, terms) = (lot.opened, lot.closes, PublicTerms::of(terms));
+        self.newest = Some(id);
         self.lots.insert(id, lot);
         self.deadlines.insert((closes, id));
         self.tell(id, Happening::Opened { terms, opened, closes }, out);

@@ -127,21 +127,22 @@ impl Model {
 
     pub fn step(&mut self, tick: u64, clock: Option<ClockOrder>) {
         self.tick = tick;
-        match clock {
-            Some(ClockOrder::Pause) => self.stops_at = self.stops_at.or(Some(tick)),
-            Some(ClockOrder::Resume) => self.stopped += self.stops_at.take().map_or(0, |since| tick - since),
-            None => {}
+        if clock == Some(ClockOrder::Resume) {
+            self.stopped += self.stops_at.take().map_or(0, |since| tick - since);
         }
         let (now, running) = (self.now(), self.stops_at.is_none());
         for lot in self.lots.values_mut().filter(|lot| running && lot.ended.is_none() && lot.closes <= now) {
             lot.ended = Some(winner(lot));
+        }
+        if clock == Some(ClockOrder::Pause) {
+            self.stops_at = self.stops_at.or(Some(tick));
         }
     }
 
     pub fn take(&mut self, order: &Order) -> Answer {
         let (key, body) = ((order.user.0, order.id.0), format!("{:?}", order.command));
         if let Some((before, outcome)) = self.answers.get(&key) {
-            let receipt = crate::auction::order::Receipt { order: 0, tick: 0, outcome: *outcome };
+            let receipt = crate::auction::order::Receipt { number: 0, tick: 0, outcome: *outcome };
             return if *before == body { Answer::Receipt(receipt) } else { Answer::Conflict };
         }
         let outcome = match &order.command {
@@ -153,7 +154,7 @@ impl Model {
             Err(reject) => Outcome::Rejected(reject),
         };
         self.answers.insert(key, (body, outcome));
-        Answer::Receipt(crate::auction::order::Receipt { order: 0, tick: 0, outcome })
+        Answer::Receipt(crate::auction::order::Receipt { number: 0, tick: 0, outcome })
     }
 
     fn administer(&mut self, admin: &Admin) -> Result<Stands, Reject> {
@@ -172,8 +173,11 @@ impl Model {
                 self.denied.insert(user.0, *denied);
             }
             Admin::Open { lot, terms } => {
-                if self.lots.contains_key(&lot.0) {
+                if self.lots.keys().any(|known| *known >= lot.0) {
                     return Err(Reject::LotExists);
+                }
+                if !terms.are_valid() {
+                    return Err(Reject::BadTerms);
                 }
                 let (now, closes) = (self.now(), self.now() + terms.duration);
                 let (terms, offers) = (terms.clone(), vec![]);

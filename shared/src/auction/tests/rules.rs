@@ -48,7 +48,7 @@ fn soft_close() -> impl Strategy<Value = SoftClose> {
 
 fn admin() -> impl Strategy<Value = Admin> {
     let user = || (1u64..6).prop_map(UserId);
-    let lot = || (0u32..3).prop_map(LotId);
+    let lot = || (0u32..6).prop_map(LotId);
     let terms =
         (sale(), 30u64..100, proptest::option::of(soft_close())).prop_map(|(sale, duration, soft_close)| {
             Terms { title: "a vase".into(), seller: UserId(5), sale, duration, soft_close }
@@ -69,7 +69,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => Just(Action::BuyNow),
         1 => (0u64..70).prop_map(|amount| Action::Take(Amount(amount))),
     ];
-    let bids = (1u64..6, 0u64..60, 0u32..3, action).prop_map(|(user, id, lot, action)| Move::Command {
+    let bids = (1u64..6, 0u64..60, 0u32..6, action).prop_map(|(user, id, lot, action)| Move::Command {
         user,
         id,
         command: bid(lot, action),
@@ -123,7 +123,7 @@ fn compare(model: &Model, room: &Room) {
 
 fn plain(answer: Answer) -> Answer {
     let Answer::Receipt(mut receipt) = answer else { return answer };
-    (receipt.order, receipt.tick) = (0, 0);
+    (receipt.number, receipt.tick) = (0, 0);
     if let Outcome::Accepted { alias, .. } = &mut receipt.outcome {
         *alias = 0;
     }

@@ -15,7 +15,7 @@ fn hex(bytes: &[u8]) -> String {
 fn bytes_are_pinned() {
     assert_eq!(WIRE, u64::from_le_bytes(*b"auction1"));
     let command = bid(7, Action::UpTo(Amount(12_345)));
-    let receipt = Receipt { order: 9, tick: 600, outcome: accepted(Stands::Leads, 3) };
+    let receipt = Receipt { number: 9, tick: 600, outcome: accepted(Stands::Leads, 3) };
     let happening =
         Happening::Bid { bidder: 3, leader: 3, price: Amount(500), reserve_met: true, closes: 900 };
     let event = LotEvent { lot: LotId(7), sequence: 4, tick: 600, what: happening };
