@@ -118,6 +118,8 @@ fn crash(arguments: &Arguments) -> Done<bool> {
         }
     }
     println!("calm");
+    crowd.be_still();
+    // Longer than a session's time-out: whoever lost the server before it got a ticket comes back, too.
     clock::sleep(Duration::from_secs(16));
     let (figures, visitors) = crowd.stop()?;
     clock::sleep(Duration::from_millis(500));

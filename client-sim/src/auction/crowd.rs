@@ -53,6 +53,7 @@ pub struct CrowdConfig {
 /// A running crowd.
 pub struct Crowd {
     stop: Arc<AtomicBool>,
+    still: Arc<AtomicBool>,
     figures: Arc<Mutex<CrowdFigures>>,
     thread: JoinHandle<io::Result<Vec<Visitor>>>,
 }
@@ -70,6 +71,7 @@ struct Run {
     room: u16,
     relay: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
+    still: Arc<AtomicBool>,
     shared: Arc<Mutex<CrowdFigures>>,
     /// Everyone was there once.
     measures: bool,
@@ -93,8 +95,8 @@ impl Crowd {
             let socket = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;
             members.push(Member { visitor, socket, start, rejoin_at: None });
         }
-        let (stop, figures) =
-            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(CrowdFigures::default())));
+        let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
+        let figures = Arc::new(Mutex::new(CrowdFigures::default()));
         let (relay, room) = (config.relay, config.room);
         let mut run = Run {
             members,
@@ -102,6 +104,7 @@ impl Crowd {
             room,
             relay,
             stop: stop.clone(),
+            still: still.clone(),
             shared: figures.clone(),
             measures: false,
         };
@@ -109,12 +112,17 @@ impl Crowd {
             run.run()?;
             Ok(run.members.into_iter().map(|member| member.visitor).collect())
         })?;
-        Ok(Self { stop, figures, thread })
+        Ok(Self { stop, still, figures, thread })
     }
 
     /// Everyone's figures, at most half a second old.
     pub fn figures(&self) -> CrowdFigures {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on nobody says anything new.
+    pub fn be_still(&self) {
+        self.still.store(true, Ordering::Relaxed);
     }
 
     /// Lets everyone leave, and hands them over.
@@ -135,6 +143,9 @@ impl Run {
             let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
             wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            if self.still.load(Ordering::Relaxed) {
+                self.members.iter_mut().for_each(|member| member.visitor.be_still());
+            }
             self.receive(&ready)?;
             self.advance();
             if clock::now() >= publish_at {

@@ -300,8 +300,10 @@ impl AuctionClient {
     fn take_reply(&mut self, reply: Reply, now: Timestamp) {
         match reply {
             Reply::Answer { id, answer } => {
-                self.open.remove(&id);
-                self.emit(AuctionEvent::Answered(id, answer));
+                // What was said twice is answered twice, alike.
+                if self.open.remove(&id).is_some() {
+                    self.emit(AuctionEvent::Answered(id, answer));
+                }
             }
             Reply::Refused { id, why } => match self.open.get_mut(&id) {
                 Some(open) if open.said > 1 => open.again_at = Some(now + AGAIN),
