@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::rate::Rate;
@@ -13,16 +14,17 @@ use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
+use truetick_server::core::any_room::{AnyRoom, Outbox, RoomConfig};
 use truetick_server::journal::Commits;
 use truetick_shared::auction::event::Happening;
 use truetick_shared::auction::house::HouseRules;
+use truetick_shared::auction::limits::REQUEST_BYTES;
 use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{
     Action, Admin, Answer, Bid, Command, CommandId, Outcome, Reject, Stands,
 };
 use truetick_shared::auction::terms::{Increments, LotId, Pricing, Sale, Terms};
-use truetick_shared::auction::wire::{COMMANDS, HouseState, REQUEST_BYTES, Refusal, Reply, Request};
+use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, Request};
 
 const BOSS: UserId = UserId(1_000);
 
@@ -53,6 +55,19 @@ impl Commits<Entry> for Port {
 
     fn failure(&self) -> Option<&str> {
         self.0.lock().unwrap().failed.then_some("no disk")
+    }
+}
+
+#[derive(Default)]
+struct Heard(Vec<Vec<u8>>);
+
+impl Outbox for Heard {
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
+
+    fn send(&mut self, _channel: Channel, message: Vec<u8>) {
+        self.0.push(message);
     }
 }
 
@@ -110,12 +125,13 @@ impl House {
     }
 
     fn hear(&mut self, client: u32) -> Vec<Reply> {
-        let mut replies = Vec::new();
-        self.room.messages(ClientId(client), 0, self.now, &mut |_, message| {
+        let mut heard = Heard::default();
+        self.room.messages(ClientId(client), self.now, &mut heard);
+        let reply = |message: Vec<u8>| {
             let ServerMessage::Event { data, .. } = decode(&message).unwrap() else { panic!("no event") };
-            replies.push(decode(&data).unwrap());
-        });
-        replies
+            decode(&data).unwrap()
+        };
+        heard.0.into_iter().map(reply).collect()
     }
 
     fn outcome(&mut self, client: u32, id: CommandId) -> Option<Outcome> {
@@ -242,13 +258,13 @@ fn what_is_secret_changes_no_byte_that_others_get() {
     let heard = |sale: Sale, maximum| {
         let mut house = House::with(3, 1_000, sale);
         house.ask(3, &Request::Watch { lot: LotId(1), after: None }).unwrap();
-        let mut heard = Vec::new();
+        let mut heard = Heard::default();
         for (client, amount) in [(1, 40), (1, maximum), (2, 30)] {
             house.bid(client, amount);
             house.tick();
-            house.room.messages(ClientId(3), 0, house.now, &mut |_, message| heard.push(message));
+            house.room.messages(ClientId(3), house.now, &mut heard);
         }
-        heard
+        heard.0
     };
     assert_eq!(heard(english(Some(900)), 60), heard(english(Some(901)), 899));
     assert_eq!(heard(vickrey(20), 60), heard(vickrey(700), 500));

@@ -154,6 +154,9 @@ pub const MESSAGE_BYTES_PER_PACKET: usize = 560;
 /// The same where there is no state: leaves room for the header and the body's tag.
 pub const MESSAGE_BYTES_ALONE: usize = PAYLOAD_BYTES - 32;
 
+/// Packets of messages that one client is sent at once where there is no state.
+pub const MESSAGE_PACKETS: usize = 8;
+
 /// Messages that one packet carries.
 pub const MESSAGES_PER_PACKET: usize = 32;
 

@@ -19,7 +19,6 @@ use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_server::auction::offline;
-use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_key};
 use truetick_server::{keys, token_service};
@@ -159,7 +158,7 @@ impl Arguments {
         config.record_state |= self.record_state;
         config.capture = self.capture.clone().or(config.capture);
         if let Some(data) = &self.auction {
-            config.auction.get_or_insert_with(|| AuctionSettings::new(data.clone())).data = data.clone();
+            config.auction.get_or_insert_default().data = data.clone();
         }
         if let Some(auction) = config.auction.as_mut().filter(|_| !self.auction_admin.is_empty()) {
             auction.admins = self.auction_admin.clone();

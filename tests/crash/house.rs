@@ -42,7 +42,8 @@ fn settings(data: &Path) -> AuctionSettings {
         burst: 10_000,
         segment_mb: 1,
         keep_segments: 1_000_000,
-        ..AuctionSettings::new(data.into())
+        data: data.into(),
+        ..AuctionSettings::default()
     }
 }
 

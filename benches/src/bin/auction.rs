@@ -10,6 +10,7 @@ use clap::Parser;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
+use truetick_netcode::channel::Channel;
 use truetick_netcode::clock;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::{ClientId, UserId};
@@ -17,7 +18,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::auction::offline;
 use truetick_server::auction::room::AuctionRoom;
 use truetick_server::auction::settings::AuctionSettings;
-use truetick_server::core::any_room::AnyRoom;
+use truetick_server::core::any_room::{AnyRoom, Outbox};
 use truetick_server::core::metrics::Times;
 use truetick_server::files::{TemporaryFolder, write_text};
 use truetick_shared::auction::money::{Amount, Currency};
@@ -51,8 +52,23 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
+/// What all clients hear.
+#[derive(Default)]
+struct Heard(Vec<Vec<u8>>);
+
+impl Outbox for Heard {
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
+
+    fn send(&mut self, _channel: Channel, message: Vec<u8>) {
+        self.0.push(message);
+    }
+}
+
 struct Bench {
     room: AuctionRoom,
+    heard: Heard,
     bidders: u32,
     /// When each bid arrived, by its number.
     arrived: Vec<Timestamp>,
@@ -73,7 +89,8 @@ impl Bench {
             commands_per_s: 1_000_000,
             burst: 1_000_000,
             max_clients: 4_096,
-            ..AuctionSettings::new(data)
+            data,
+            ..AuctionSettings::default()
         };
         let mut room = settings.open(RATE, 1, clock::now())?;
         (0..=arguments.bidders).for_each(|client| {
@@ -82,6 +99,7 @@ impl Bench {
         });
         let mut bench = Self {
             room,
+            heard: Heard::default(),
             bidders: arguments.bidders,
             arrived: Vec::new(),
             answers: Times::default(),
@@ -134,19 +152,17 @@ impl Bench {
 
     fn take_answers(&mut self) {
         let now = clock::now();
-        let (answers, arrived) = (&mut self.answers, &self.arrived);
         for client in 0..=self.bidders {
-            self.room.messages(ClientId(client), 0, now, &mut |_, message| {
-                let Ok(ServerMessage::Event { data, .. }) = decode(&message) else { return };
-                let Ok(Reply::Answer { id, answer: Answer::Receipt(receipt) }) = decode(&data) else {
-                    return;
-                };
-                if let Some(at) = arrived.get(id.0 as usize) {
-                    answers.add(now.since(*at));
-                    self.answered += 1;
-                    self.accepted += u64::from(matches!(receipt.outcome, Outcome::Accepted { .. }));
-                }
-            });
+            self.room.messages(ClientId(client), now, &mut self.heard);
+        }
+        for message in self.heard.0.drain(..) {
+            let Ok(ServerMessage::Event { data, .. }) = decode(&message) else { continue };
+            let Ok(Reply::Answer { id, answer: Answer::Receipt(receipt) }) = decode(&data) else { continue };
+            if let Some(at) = self.arrived.get(id.0 as usize) {
+                self.answers.add(now.since(*at));
+                self.answered += 1;
+                self.accepted += u64::from(matches!(receipt.outcome, Outcome::Accepted { .. }));
+            }
         }
     }
 

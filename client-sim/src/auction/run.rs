@@ -108,11 +108,12 @@ pub fn settings(data: PathBuf, visitors: usize) -> AuctionSettings {
         commands_per_s: 1_000_000,
         burst: 1_000_000,
         max_clients: (visitors + 8).min(4_096),
-        ..AuctionSettings::new(data)
+        data,
+        ..AuctionSettings::default()
     }
 }
 
-fn visitors(options: &AuctionOptions) -> Vec<(UserId, Manner)> {
+fn everyone(options: &AuctionOptions) -> Vec<(UserId, Manner)> {
     let manner = |place| if options.bids_per_second.is_some() { Manner::Raiser } else { Manner::of(place) };
     let bidders = (0..options.bidders).map(|place| (UserId(place + 1), manner(place as usize)));
     let watchers = (0..options.watchers).map(|place| (UserId(WATCHERS + place), Manner::Watcher));
@@ -149,7 +150,7 @@ impl AuctionPart {
         let config = CrowdConfig {
             room,
             relay: to,
-            visitors: visitors(options),
+            visitors: everyone(options),
             house,
             pace,
             seed,

@@ -95,7 +95,7 @@ impl Audit {
     fn look_at_event(&mut self, event: LotEvent) {
         let events = self.events.entry(event.lot).or_default();
         let expected = events.last().map_or(1, |last| last.sequence + 1);
-        let over = events.iter().any(|event| matches!(event.what, Happening::Ended { .. }));
+        let over = events.last().is_some_and(|last| matches!(last.what, Happening::Ended { .. }));
         if let Happening::Ended { ending: Ending::Sold { price, .. }, .. } = &event.what {
             self.sold += u128::from(price.0);
         }

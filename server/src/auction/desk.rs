@@ -2,11 +2,8 @@
 //! that what arrives in the same millisecond is compared with each other even across a tick's border.
 
 use truetick_netcode::session::{ClientId, UserId};
-use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK};
+use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
 use truetick_shared::auction::order::{Command, CommandId, Order};
-
-/// Commands that wait; more are refused for the moment.
-pub const WAITING: usize = 1 << 18;
 
 /// See the module.
 #[derive(Debug, Default)]

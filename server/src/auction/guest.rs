@@ -8,9 +8,6 @@ use truetick_netcode::session::rate::Meter;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::terms::LotId;
 
-/// Lots that one client watches at the most.
-pub const WATCHED: usize = 1_024;
-
 /// One client.
 #[derive(Debug)]
 pub struct Guest {

@@ -6,40 +6,33 @@ use std::path::Path;
 use truetick_netcode::session::UserId;
 use truetick_shared::auction::event::Ending;
 use truetick_shared::auction::house::House;
-use truetick_shared::auction::ledger::AccountIndex;
+use truetick_shared::auction::ledger::Account;
 use truetick_shared::auction::lot::Lot;
 use truetick_shared::auction::order::{Outcome, Stands};
-use truetick_shared::auction::terms::{LotId, Pricing, Sale};
+use truetick_shared::auction::terms::{Pricing, Sale};
 
 use super::audit::Audit;
 use super::entry::HouseReplica;
 use super::settings::OpenError;
 use crate::files::folder::FolderDisk;
+use crate::journal::disk::Disk;
+use crate::journal::error::JournalError;
 use crate::journal::open::{Tail, read, read_all};
 use crate::journal::{Replica, segment};
 
+type Reader = fn(&dyn Disk, &mut dyn Replica) -> Result<Option<Tail>, JournalError>;
 type Read<T> = Result<(T, Tail), Box<dyn std::error::Error>>;
 
-fn disk(data: &Path) -> Result<FolderDisk, OpenError> {
-    FolderDisk::look(data).map_err(|error| OpenError::Folder(data.into(), error))
-}
-
-fn load<R: Replica + Default>(data: &Path, all: bool) -> Read<R> {
-    let (disk, mut replica) = (disk(data)?, R::default());
-    let begins = all && disk_has_first(&disk)?;
-    let tail = if begins { read_all(&disk, &mut replica) } else { read(&disk, &mut replica) };
-    let tail = tail.map_err(|error| OpenError::Journal(data.into(), error))?;
+fn load<R: Replica + Default>(data: &Path, read: Reader) -> Read<R> {
+    let disk = FolderDisk::look(data).map_err(|error| OpenError::Folder(data.into(), error))?;
+    let mut replica = R::default();
+    let tail = read(&disk, &mut replica).map_err(|error| OpenError::Journal(data.into(), error))?;
     let tail = tail.ok_or_else(|| format!("there is no journal in {}", data.display()))?;
     Ok((replica, tail))
 }
 
-fn disk_has_first(disk: &FolderDisk) -> std::io::Result<bool> {
-    use crate::journal::disk::Disk;
-    Ok(disk.list()?.contains(&segment::name(1)))
-}
-
 fn house(data: &Path) -> Result<House, Box<dyn std::error::Error>> {
-    let (replica, _) = load::<HouseReplica>(data, false)?;
+    let (replica, _) = load::<HouseReplica>(data, read)?;
     Ok(replica.into_parts().ok_or("the house was never founded")?.0)
 }
 
@@ -52,10 +45,13 @@ fn sale(lot: &Lot) -> &'static str {
     }
 }
 
+fn user(house: &House, lot: &Lot, alias: u32) -> Option<u64> {
+    let (account, _) = lot.aliases.iter().find(|(_, known)| **known == alias)?;
+    Some(house.ledger().account(*account).user.0)
+}
+
 fn name(house: &House, lot: &Lot, alias: u32) -> String {
-    let of = |(account, known): (&AccountIndex, &u32)| (*known == alias).then_some(*account);
-    let account = lot.aliases.iter().find_map(of);
-    account.map_or("?".into(), |account| format!("user {}", house.ledger().account(account).user.0))
+    user(house, lot, alias).map_or("?".into(), |user| format!("user {user}"))
 }
 
 /// All lots: how they stand, or ended.
@@ -115,7 +111,7 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
         )?;
     }
     let Some(user) = user else { return Ok(out) };
-    let (audit, _) = load::<Audit>(data, true)?;
+    let (audit, _) = load::<Audit>(data, read_all)?;
     writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "number", "tick", "command")?;
     let mut receipts: Vec<_> = audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user).collect();
     receipts.sort_by_key(|(_, receipt)| receipt.number);
@@ -129,7 +125,7 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     }
     for (id, lot) in house.lots() {
         if let Some(Ending::Sold { winner, price }) = &lot.ending
-            && name(&house, lot, *winner) == format!("user {user}")
+            && self::user(&house, lot, *winner) == Some(user)
         {
             writeln!(out, "won lot {} for {price}: {}", id.0, lot.terms.title)?;
         }
@@ -142,10 +138,9 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
 
 /// Checks everything that must hold, entry by entry: what is found, and whether nothing is wrong.
 pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> {
-    let (mut audit, tail) = load::<Audit>(data, true)?;
+    let (mut audit, tail) = load::<Audit>(data, read_all)?;
     audit.finish();
-    let (events, lots): (usize, Vec<&LotId>) =
-        (audit.events.values().map(Vec::len).sum(), audit.events.keys().collect());
+    let events: usize = audit.events.values().map(Vec::len).sum();
     let mut out = String::new();
     writeln!(
         out,
@@ -153,7 +148,7 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
         audit.entries,
         audit.openings,
         audit.commands,
-        lots.len(),
+        audit.events.len(),
         tail.end,
         segment::name(tail.segment)
     )?;
@@ -161,7 +156,7 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
         writeln!(out, "the end is torn: what follows was never acknowledged and is cut when it is opened")?;
     }
     if let Some(house) = audit.house() {
-        let sum = |of: fn(&truetick_shared::auction::ledger::Account) -> u64| -> u128 {
+        let sum = |of: fn(&Account) -> u64| -> u128 {
             house.ledger().accounts().iter().map(|account| u128::from(of(account))).sum()
         };
         let [deposited, available, held, paid] =

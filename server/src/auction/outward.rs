@@ -9,16 +9,12 @@ use std::time::Duration;
 use truetick_netcode::messages::{ServerMessage, encode};
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::board::Board;
+use truetick_shared::auction::limits::SLOW_BYTES;
 use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::Reply;
+use truetick_shared::auction::wire::{LOTS, Reply};
 
 use super::guest::Guest;
-
-/// Bytes on their way to a client past which it counts as slow.
-pub const SLOW_BYTES: usize = 8_192;
-
-/// Events in one message at the most; who missed more gets the lot as it is.
-pub const EVENTS_TOGETHER: usize = 64;
+use crate::core::any_room::Outbox;
 
 /// Who was slow is told prices alone for this long.
 pub const CALM_AFTER: Duration = Duration::from_secs(2);
@@ -57,14 +53,18 @@ pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
     encode(&ServerMessage::Event { tick, data: encode(reply) })
 }
 
-/// Tells a watcher what is due of its lots, given how many bytes are still on their way to it.
+/// Tells a watcher what is due of its lots, as much as it can take.
 pub fn tell_lots(
     guest: &mut Guest,
     (board, encoded): (&Board, &mut Encoded),
-    (tick, waiting, now): (u32, usize, Timestamp),
+    (tick, now): (u32, Timestamp),
     told: &mut Told,
-    tell: &mut dyn FnMut(Vec<u8>),
+    outbox: &mut dyn Outbox,
 ) {
+    if guest.due.is_empty() && guest.slow_since.is_none() {
+        return;
+    }
+    let waiting = outbox.waiting_bytes();
     if guest.due.is_empty() {
         guest.slow_since = guest.slow_since.filter(|_| waiting > SLOW_BYTES);
         return;
@@ -81,17 +81,15 @@ pub fn tell_lots(
         let Some(sent) = guest.watching.get_mut(&id) else { continue };
         let Some(lot) = board.lot(id) else {
             guest.watching.remove(&id);
-            tell(message(tick, &Reply::NoLot(id)));
+            outbox.send(LOTS, message(tick, &Reply::NoLot(id)));
             continue;
         };
         if *sent == Some(lot.sequence) {
             continue;
         }
         // Who was slow a moment ago gets the price, and nothing that it would have to catch up with.
-        let from = sent.filter(|from| {
-            *from <= lot.sequence && (lot.sequence - from) as usize <= EVENTS_TOGETHER && now >= guest.calm_at
-        });
-        let from = from.filter(|from| board.events_after(id, *from).is_some());
+        let may_follow = |from: &u64| now >= guest.calm_at && board.events_after(id, *from).is_some();
+        let from = sent.filter(may_follow);
         let message = encoded.messages.entry((id, from)).or_insert_with(|| {
             told.encoded += 1;
             let events = from.and_then(|from| board.events_after(id, from));
@@ -109,7 +107,7 @@ pub fn tell_lots(
         }
         *sent = Some(lot.sequence);
         bytes += message.len();
-        tell(message.clone());
+        outbox.send(LOTS, message.clone());
         if bytes > SLOW_BYTES {
             break;
         }

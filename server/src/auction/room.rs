@@ -16,15 +16,16 @@ use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::board::Board;
 use truetick_shared::auction::event::LotEvent;
 use truetick_shared::auction::house::{House, HouseRules, Output};
+use truetick_shared::auction::limits::REQUEST_BYTES;
 use truetick_shared::auction::order::{ClockOrder, CommandId};
 use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{COMMANDS, HouseState, LOTS, REQUEST_BYTES, Refusal, Reply, WIRE};
+use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
 use super::desk::Desk;
 use super::entry::{Entry, HouseReplica, TickRecord};
 use super::guest::Guest;
 use super::outward::{Encoded, PATIENCE, Told, message, tell_lots};
-use crate::core::any_room::{AnyRoom, RoomConfig};
+use crate::core::any_room::{AnyRoom, Outbox, RoomConfig};
 use crate::core::metrics::RoomMetrics;
 use crate::core::timeline::{Due, Timeline};
 use crate::journal::Commits;
@@ -69,7 +70,7 @@ pub struct AuctionRoom {
     board: Board,
     journal: Box<dyn Commits<Entry>>,
     timeline: Timeline,
-    /// The auction's tick 0 in ticks of the room, which begin anew with each server.
+    /// Ticks of the auction before tick 0 of the room, which counts anew with each server.
     before: u64,
     /// The server's time, in milliseconds after the last order of the journal.
     start: (Timestamp, u64),
@@ -154,6 +155,12 @@ impl AuctionRoom {
 
     fn tick(&self) -> u64 {
         self.before + u64::from(self.timeline.next().0)
+    }
+
+    /// When the auction's tick 0 was due, in microseconds.
+    fn epoch_us(&self) -> i64 {
+        let before = self.before * 1_000_000 / u64::from(self.timeline.rate());
+        self.timeline.epoch_us() - before as i64
     }
 
     /// The tick: what came in finished milliseconds, in its order, goes through the house, and what that says waits
@@ -285,6 +292,19 @@ impl AuctionRoom {
         self.say(client, COMMANDS, &Reply::Refused { id, why });
     }
 
+    fn see_in(&mut self, client: ClientId, user: UserId) {
+        self.guests.insert(client, Guest::new(user));
+        if self.state != HouseState::Running {
+            self.say(client, COMMANDS, &Reply::House(self.state));
+        }
+    }
+
+    fn see_out(&mut self, client: ClientId) {
+        if let Some(guest) = self.guests.remove(client) {
+            guest.watching.keys().for_each(|lot| self.unwatch(client, *lot));
+        }
+    }
+
     fn account(&mut self, client: ClientId) -> Option<(ClientId, Reply)> {
         let guest = self.guests.get_mut(client)?;
         guest.asked_account = false;
@@ -330,28 +350,23 @@ impl AnyRoom for AuctionRoom {
 
     fn resume(&mut self, client: ClientId, anew: bool) {
         self.metrics.resumed += 1;
-        if let Some(guest) = self.guests.get_mut(client) {
-            guest.away = false;
-        }
-        if let Some(user) = self.guests.get(client).filter(|_| anew).map(|guest| guest.user) {
-            self.leave(client, false);
-            self.join(client, user);
+        let Some(guest) = self.guests.get_mut(client) else { return };
+        guest.away = false;
+        if anew {
+            let user = guest.user;
+            self.see_out(client);
+            self.see_in(client, user);
         }
     }
 
     fn join(&mut self, client: ClientId, user: UserId) {
         self.metrics.joined += 1;
-        self.guests.insert(client, Guest::new(user));
-        if self.state != HouseState::Running {
-            self.say(client, COMMANDS, &Reply::House(self.state));
-        }
+        self.see_in(client, user);
     }
 
     fn leave(&mut self, client: ClientId, lost: bool) {
         self.metrics.lost += u64::from(lost);
-        if let Some(guest) = self.guests.remove(client) {
-            guest.watching.keys().for_each(|lot| self.unwatch(client, *lot));
-        }
+        self.see_out(client);
     }
 
     fn receive_message(
@@ -387,32 +402,20 @@ impl AnyRoom for AuctionRoom {
         !self.pending.is_empty()
     }
 
-    fn messages(
-        &mut self,
-        client: ClientId,
-        waiting: usize,
-        now: Timestamp,
-        tell: &mut dyn FnMut(Channel, Vec<u8>),
-    ) {
-        let tick = self.timeline.next().0;
-        let epoch_us = self.timeline.epoch_us()
-            - (i128::from(self.before) * 1_000_000 / i128::from(self.timeline.rate())) as i64;
+    fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox) {
+        let (tick, epoch_us) = (self.timeline.next().0, self.epoch_us());
         let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.away) else { return };
-        guest.outbox.drain(..).for_each(|(channel, message)| tell(channel, message));
+        guest.outbox.drain(..).for_each(|(channel, message)| outbox.send(channel, message));
         for (client_us, arrived) in guest.asked_time.drain(..) {
             let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());
-            tell(COMMANDS, message(tick, &Reply::Time { client_us, arrived_us, sent_us, epoch_us }));
+            let time = Reply::Time { client_us, arrived_us, sent_us, epoch_us };
+            outbox.send(COMMANDS, message(tick, &time));
         }
-        let shown = (&self.board, &mut self.encoded);
-        tell_lots(guest, shown, (tick, waiting, now), &mut self.told, &mut |message| {
-            tell(LOTS, message);
-        });
+        tell_lots(guest, (&self.board, &mut self.encoded), (tick, now), &mut self.told, outbox);
     }
 
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.metrics.tick_time.add(now.since(drained));
-        let missed = slipped || now > self.timeline.next_deadline();
-        self.metrics.missed_ticks += u64::from(missed);
+        self.metrics.tick_sent(drained, now, slipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {

@@ -22,62 +22,42 @@ use crate::journal::open::open;
 
 /// The configuration's part.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct AuctionSettings {
     /// Folder of the journal; made if it is not there.
     pub data: PathBuf,
     /// Users who run the house; decided when it is founded.
-    #[serde(default)]
     pub admins: Vec<u64>,
     /// What it trades in: a code of three letters (ISO 4217); decided when it is founded.
-    #[serde(default = "euro")]
     pub currency: String,
     /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; decided when it is founded.
-    #[serde(default = "a_day")]
     pub retention_s: u64,
     /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers counts as 1 + N / 250.
-    #[serde(default = "fifty")]
     pub commands_per_s: u32,
     /// The same at once, 1 to 1,000,000.
-    #[serde(default = "two_hundred")]
     pub burst: u32,
     /// Clients at once, 1 to 4,096.
-    #[serde(default = "a_thousand")]
     pub max_clients: usize,
     /// Megabytes of a journal's segment, 1 to 1,024.
-    #[serde(default = "sixteen")]
     pub segment_mb: usize,
     /// Segments that are kept though snapshots stand for them.
-    #[serde(default = "sixty_four")]
     pub keep_segments: u64,
 }
 
-fn euro() -> String {
-    Currency::EUR.to_string()
-}
-
-fn a_day() -> u64 {
-    24 * 3_600
-}
-
-fn fifty() -> u32 {
-    50
-}
-
-fn two_hundred() -> u32 {
-    200
-}
-
-fn a_thousand() -> usize {
-    1_024
-}
-
-fn sixteen() -> usize {
-    16
-}
-
-fn sixty_four() -> u64 {
-    64
+impl Default for AuctionSettings {
+    fn default() -> Self {
+        Self {
+            data: "auction".into(),
+            admins: Vec::new(),
+            currency: Currency::EUR.to_string(),
+            retention_s: 24 * 3_600,
+            commands_per_s: 50,
+            burst: 200,
+            max_clients: 1_024,
+            segment_mb: 16,
+            keep_segments: 64,
+        }
+    }
 }
 
 /// Why a house cannot be opened.
@@ -98,21 +78,6 @@ pub enum OpenError {
 }
 
 impl AuctionSettings {
-    /// A house in a folder, everything else as usual.
-    pub fn new(data: PathBuf) -> Self {
-        Self {
-            data,
-            admins: Vec::new(),
-            currency: euro(),
-            retention_s: a_day(),
-            commands_per_s: fifty(),
-            burst: two_hundred(),
-            max_clients: a_thousand(),
-            segment_mb: sixteen(),
-            keep_segments: sixty_four(),
-        }
-    }
-
     /// What is out of range: the key, its value, what it may be.
     pub fn wrong(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: u64, low: u64, high: u64| {

@@ -40,6 +40,14 @@ impl Default for RoomConfig {
     }
 }
 
+/// The way of a client's messages.
+pub trait Outbox {
+    /// Bytes of messages that still wait to be sent or acknowledged.
+    fn waiting_bytes(&self) -> usize;
+    /// Queues a message.
+    fn send(&mut self, channel: Channel, message: Vec<u8>);
+}
+
 /// A room, whatever happens in it.
 pub trait AnyRoom: Send {
     /// How it runs.
@@ -91,14 +99,8 @@ pub trait AnyRoom: Send {
     fn awaits_news(&self) -> bool {
         false
     }
-    /// Hands out what a client is to be told now, given how many bytes of messages still wait on their way to it.
-    fn messages(
-        &mut self,
-        client: ClientId,
-        waiting: usize,
-        now: Timestamp,
-        tell: &mut dyn FnMut(Channel, Vec<u8>),
-    );
+    /// Hands out what a client is to be told now.
+    fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox);
     /// All of a tick's packets were handed over; `drained` is when its commands were taken.
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
     /// Whether a client must be sent away because it takes too little of what it is told.

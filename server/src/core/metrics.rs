@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use truetick_netcode::time::Timestamp;
 
 use super::command_queue::CommandCounts;
 
@@ -88,6 +89,12 @@ pub struct RoomMetrics {
 }
 
 impl RoomMetrics {
+    /// A tick that was drained then has been sent; `missed` if it ended too late.
+    pub fn tick_sent(&mut self, drained: Timestamp, now: Timestamp, missed: bool) {
+        self.tick_time.add(now.since(drained));
+        self.missed_ticks += u64::from(missed);
+    }
+
     /// Adds another room's figures.
     pub fn merge(&mut self, other: &Self) {
         self.tick_time.merge(&other.tick_time);

@@ -22,7 +22,7 @@ use truetick_netcode::messages::{
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
 
-use super::any_room::AnyRoom;
+use super::any_room::{AnyRoom, Outbox};
 
 /// Packets that a client may send in one burst beyond its average.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
@@ -225,13 +225,6 @@ impl Peer {
         self.send(SESSION_STREAM, encode(message));
     }
 
-    /// Queues a message. More than can wait ends the session.
-    pub fn send(&mut self, channel: Channel, message: Vec<u8>) {
-        if self.connection.send(channel, message).is_err() {
-            self.ending.get_or_insert(DisconnectReason::Overflow);
-        }
-    }
-
     /// Why it must end now, if it must.
     pub fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
         match self.stage {
@@ -267,6 +260,19 @@ impl Peer {
         writer.write(Body::Farewell as u32, Body::BITS);
         farewell.write(writer);
         self.connection.finish(writer, now);
+    }
+}
+
+impl Outbox for Peer {
+    fn waiting_bytes(&self) -> usize {
+        self.connection.waiting_bytes()
+    }
+
+    /// More than can wait ends the session.
+    fn send(&mut self, channel: Channel, message: Vec<u8>) {
+        if self.connection.send(channel, message).is_err() {
+            self.ending.get_or_insert(DisconnectReason::Overflow);
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::channel::Channel;
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
@@ -19,7 +18,7 @@ use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
-use super::any_room::{AnyRoom, RoomConfig};
+use super::any_room::{AnyRoom, Outbox, RoomConfig};
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
 use super::metrics::RoomMetrics;
@@ -268,24 +267,16 @@ impl<G: Game> AnyRoom for Room<G> {
         self.metrics.ticks += 1;
     }
 
-    fn messages(
-        &mut self,
-        client: ClientId,
-        _waiting: usize,
-        _now: Timestamp,
-        tell: &mut dyn FnMut(Channel, Vec<u8>),
-    ) {
+    fn messages(&mut self, client: ClientId, _now: Timestamp, outbox: &mut dyn Outbox) {
         for (event, message) in &self.events {
             if event.to.is_none_or(|to| to == client) {
-                tell(event.channel, message.clone());
+                outbox.send(event.channel, message.clone());
             }
         }
     }
 
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.metrics.tick_time.add(now.since(drained));
-        let missed = slipped || now > self.timeline.next_deadline();
-        self.metrics.missed_ticks += u64::from(missed);
+        self.metrics.tick_sent(drained, now, slipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {

@@ -51,10 +51,13 @@ pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, 
     read_after(disk, &names, snapshot, replica)
 }
 
-/// Reads a journal from its first entry on, if that is still there.
+/// Reads a journal from its first entry on or, if that is not kept any more, as [`read`] does.
 pub fn read_all(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
     let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
-    read_after(disk, &names, None, replica)
+    match names.contains(&segment::name(1)) {
+        true => read_after(disk, &names, None, replica),
+        false => read(disk, replica),
+    }
 }
 
 fn read_after(

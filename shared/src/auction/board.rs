@@ -5,11 +5,9 @@ use std::ops::Bound;
 
 use super::event::LotEvent;
 use super::house::House;
+use super::limits::EVENTS;
 use super::public_lot::PublicLot;
 use super::terms::LotId;
-
-/// Events of a lot that are kept: who missed more gets the lot as it is.
-pub const EVENTS: usize = 64;
 
 #[derive(Clone, Debug)]
 struct Shown {

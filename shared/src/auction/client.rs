@@ -18,6 +18,7 @@ use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 
 use super::event::LotEvent;
+use super::limits::{CLIENT_EVENTS, REQUESTS_AT_ONCE};
 use super::money::Amount;
 use super::order::{Answer, Command, CommandId};
 use super::public_lot::PublicLot;
@@ -30,12 +31,6 @@ const TIME_PAUSE: Duration = Duration::from_secs(2);
 
 /// A command whose fate is open is said again this often.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Messages that are handed to the session's stream at once; the others wait here.
-const FEED: usize = 256;
-
-/// Events kept until they are polled; the oldest makes room.
-const EVENTS: usize = 4_096;
 
 /// Something for the caller to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -366,7 +361,7 @@ impl AuctionClient {
     }
 
     fn emit(&mut self, event: AuctionEvent) {
-        if self.events.len() == EVENTS {
+        if self.events.len() == CLIENT_EVENTS {
             self.events.pop_front();
         }
         self.events.push_back(event);
@@ -392,8 +387,11 @@ impl AuctionClient {
     /// A stream takes so many messages and no more.
     fn feed(&mut self) {
         while let Some((channel, _)) = self.queue.front() {
-            let waiting = self.link.connection().map_or(FEED, |connection| connection.waiting(*channel));
-            let Some((channel, message)) = (waiting < FEED).then(|| self.queue.pop_front()).flatten() else {
+            let waiting =
+                self.link.connection().map_or(REQUESTS_AT_ONCE, |connection| connection.waiting(*channel));
+            let Some((channel, message)) =
+                (waiting < REQUESTS_AT_ONCE).then(|| self.queue.pop_front()).flatten()
+            else {
                 return;
             };
             self.link.send(channel, message);

@@ -30,5 +30,32 @@ pub const ADMINS: usize = 64;
 /// Bytes of orders that one tick takes, about: a journal's entry stays far below its frame's and segment's bounds.
 pub const ORDER_BYTES_PER_TICK: usize = 1 << 20;
 
+/// Bytes of a request at the most: the longest is a lot's opening.
+pub const REQUEST_BYTES: usize = 4_096;
+
+/// Commands that wait for their tick; more are refused for the moment.
+pub const WAITING: usize = 1 << 18;
+
+/// Lots that one client watches.
+pub const WATCHED: usize = 1_024;
+
+/// Questions for the time of one client that wait for their answers.
+pub const QUESTIONS: usize = 16;
+
+/// Lots in one reply to who asks for the catalogue.
+pub const CATALOGUE: usize = 1_024;
+
+/// Events of a lot that are kept, hence in one message: who missed more gets the lot as it is.
+pub const EVENTS: usize = 64;
+
+/// Bytes on their way to a client past which it counts as slow.
+pub const SLOW_BYTES: usize = 8_192;
+
+/// Events that a client keeps until they are polled; the oldest makes room.
+pub const CLIENT_EVENTS: usize = 4_096;
+
+/// Requests that a client hands to a stream at once; the others wait with it: far fewer than a stream takes.
+pub const REQUESTS_AT_ONCE: usize = 256;
+
 /// Orders that one tick takes; more wait for the next. At 60 Hz half a million a second.
 pub const ORDERS_PER_TICK: usize = 8_192;

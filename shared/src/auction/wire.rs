@@ -21,12 +21,6 @@ pub const LOTS: Channel = Channel::Ordered(2);
 /// Number of this format: who was built with another is refused by name.
 pub const WIRE: u64 = u64::from_le_bytes(*b"auction1");
 
-/// Bytes of a request at the most: the longest is a lot's opening.
-pub const REQUEST_BYTES: usize = 4_096;
-
-/// Lots in one reply.
-pub const CATALOGUE: usize = 1_024;
-
 /// From a client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
@@ -107,7 +101,7 @@ pub enum Reply {
     },
     /// The lots that are there, by rising numbers.
     Catalogue {
-        /// The next of them, up to [`CATALOGUE`].
+        /// The next of them, up to [`super::limits::CATALOGUE`].
         lots: Vec<LotId>,
         /// Whether there are more.
         more: bool,

@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::limits::{CATALOGUE, QUESTIONS, WATCHED};
 use truetick_shared::auction::order::{Command, CommandId};
 use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{CATALOGUE, HouseState, LOTS, Refusal, Reply, Request};
+use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::{AuctionRoom, BUSY};
-use crate::auction::guest::{Guest, WATCHED};
+use crate::auction::guest::Guest;
 
 /// So many watchers of its lot make a bid weigh one more.
 const WATCHERS_A_WEIGHT: usize = 250;
-
-/// Questions of a client that wait for the tick.
-const QUESTIONS: usize = 16;
 
 impl AuctionRoom {
     pub(super) fn take_request(&mut self, client: ClientId, request: Request, arrived: Timestamp) {

@@ -1,14 +1,12 @@
 //! What leaves: messages, snapshots, and packets that only acknowledge.
 
 use truetick_netcode::connection::Messages;
+use truetick_netcode::limits::MESSAGE_PACKETS;
 use truetick_netcode::messages::Body;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::DatagramSink;
 
 use super::Server;
-
-/// Packets of messages that one client is sent at once where no snapshot carries them.
-const PACKETS_AT_ONCE: usize = 8;
 
 impl Server {
     /// Between two ticks: sends what rooms have to tell that need not wait for the next.
@@ -37,8 +35,7 @@ impl Server {
         let room = &mut self.rooms[room_index];
         for (client, peer) in self.peers.iter_mut() {
             if peer.room == room_index && peer.is_playing() {
-                let waiting = peer.connection.waiting_bytes();
-                room.messages(client, waiting, now, &mut |channel, message| peer.send(channel, message));
+                room.messages(client, now, peer);
             }
         }
     }
@@ -86,7 +83,7 @@ impl Server {
         }
         let at = now();
         for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live) {
-            for _ in 0..PACKETS_AT_ONCE {
+            for _ in 0..MESSAGE_PACKETS {
                 if !peer.is_playing() || !peer.connection.wants_packet(at) {
                     break;
                 }
