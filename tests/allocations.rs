@@ -8,7 +8,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Route, Transport};
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::game::Game;
 use truetick_server::core::room::Room;
@@ -24,10 +24,10 @@ struct Kept {
     ends: Vec<(SocketAddr, usize)>,
 }
 
-impl DatagramSink for Kept {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+impl Transport for Kept {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.ends.push((to, self.bytes.len()));
+        self.ends.push((to.address, self.bytes.len()));
     }
 
     fn flush(&mut self) {}
@@ -72,7 +72,7 @@ fn a_tick_allocates_nothing_after_warm_up() {
         let mut start = 0;
         for (to, end) in sink.ends.drain(..) {
             let at = usize::from(to.port()) - 100;
-            clients[at].receive(SERVER.into(), &sink.bytes[start..end], now);
+            clients[at].receive(SocketAddr::from(SERVER), &sink.bytes[start..end], now);
             start = end;
         }
         sink.bytes.clear();

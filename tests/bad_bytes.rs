@@ -96,7 +96,7 @@ impl Liar {
             let bytes = session.poll(now).unwrap();
             sim.core_mut().receive(address, &bytes, now);
             sim.core_mut().send_replies(&mut tap);
-            session.receive(entry::SERVER.into(), &tap.0.pop().unwrap().1, now).unwrap();
+            session.receive(SocketAddr::from(entry::SERVER), &tap.0.pop().unwrap().1, now).unwrap();
         }
         assert!(session.is_connected());
         let mut liar = Self { address, session, connection: Connection::new(user, now) };
@@ -164,7 +164,7 @@ impl LyingServer {
         let mut datagram = Vec::new();
         packet::seal((kind, self.next), PROTOCOL, &self.key, contents, &mut datagram);
         self.next += 1;
-        client.receive(entry::SERVER.into(), &datagram, now);
+        client.receive(SocketAddr::from(entry::SERVER), &datagram, now);
     }
 
     fn pay(&mut self, client: &mut BotClient, write: impl FnOnce(&mut BitWriter), now: Timestamp) {

@@ -82,7 +82,7 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
         let mut tap = Tap::default();
         server.send_replies(&mut tap);
         server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| bot.receive(entry::SERVER.into(), bytes, now));
+        tap.0.iter().for_each(|(_, bytes)| bot.receive(SocketAddr::from(entry::SERVER), bytes, now));
         bot.advance(now);
         while let Some((_, bytes)) = bot.poll_transmit() {
             server.receive(from, &bytes, now);

@@ -8,6 +8,7 @@ use glam::Vec2;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::{Command, write_commands};
 use truetick_netcode::error::WireError;
+use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_netcode::session::{ClientId, UserId};
@@ -120,7 +121,7 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
         room.simulate(Timestamp::default());
         assert!(room.plan_snapshot(me, 1_000));
         packet.clear();
-        room.write_snapshot(me, u64::from(tick), now, &mut packet);
+        room.write_snapshot(me, (u64::from(tick), PAYLOAD_BYTES), now, &mut packet);
         packet.pad_to_byte();
     }
     (room.world_hash(), packet.bytes().to_vec())

@@ -52,9 +52,9 @@ fn two_games_run_side_by_side_in_one_server() {
         server.tick(&mut || now, &mut tap);
         for (to, bytes) in tap.0 {
             if to == address(0) {
-                bot.receive(SERVER.into(), &bytes, now)
+                bot.receive(SocketAddr::from(SERVER), &bytes, now)
             } else {
-                runner.receive(SERVER.into(), &bytes, now)
+                runner.receive(SocketAddr::from(SERVER), &bytes, now)
             }
         }
         bot.advance(now);
@@ -92,7 +92,7 @@ fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAdd
         }
         server.tick(&mut || now, &mut tap);
         let own = tap.0.into_iter().filter(|(to, _)| *to == from);
-        own.for_each(|(_, bytes)| client.receive(SERVER.into(), &bytes, now));
+        own.for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), &bytes, now));
         if !matches!(client.state(), ClientState::Connecting) {
             break;
         }
@@ -147,7 +147,7 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
         sent.iter().for_each(|bytes| server.receive(address(1), bytes, now));
         said.extend(sent);
         server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| client.receive(SERVER.into(), bytes, now));
+        tap.0.iter().for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), bytes, now));
     }
     assert_eq!(server.sessions(), 1);
     client.leave();

@@ -74,7 +74,7 @@ impl ByHand {
         let mut tap = Tap::default();
         self.server.tick(&mut || now, &mut tap);
         for (_, bytes) in tap.0 {
-            let _ = self.session.receive(entry::SERVER.into(), &bytes, now);
+            let _ = self.session.receive(SocketAddr::from(entry::SERVER), &bytes, now);
         }
         self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
     }
@@ -187,7 +187,7 @@ impl Crowd {
             for (to, bytes) in tap.0 {
                 let i = usize::from(to.port() - 20_000) % self.bots.len();
                 if !(self.cut)(i) && self.bots[i].0 == to {
-                    self.bots[i].1.receive(entry::SERVER.into(), &bytes, now);
+                    self.bots[i].1.receive(SocketAddr::from(entry::SERVER), &bytes, now);
                 }
             }
             self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
@@ -299,7 +299,7 @@ fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
     crowd.server.stop(now, &mut tap);
     for (to, bytes) in tap.0 {
         let (_, bot) = crowd.bots.iter_mut().find(|(at, _)| *at == to).unwrap();
-        bot.receive(entry::SERVER.into(), &bytes, now);
+        bot.receive(SocketAddr::from(entry::SERVER), &bytes, now);
     }
     let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
     assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == stopped));

@@ -34,7 +34,7 @@ use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::session::token::{ConnectToken, Issuer};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Route, Transport};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::room::Room;
@@ -50,10 +50,10 @@ pub struct Kept {
     pub bytes: u64,
 }
 
-impl DatagramSink for Kept {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+impl Transport for Kept {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        self.datagrams.push((to, bytes.to_vec()));
+        self.datagrams.push((to.address, bytes.to_vec()));
     }
 
     fn flush(&mut self) {}
@@ -136,7 +136,7 @@ impl FullRoom {
             self.server.receive(address, &bytes, now);
             self.server.send_replies(&mut self.kept);
             let (_, answer) = self.kept.datagrams.pop().expect("an answer");
-            session.receive(SERVER.into(), &answer, now).expect("a good answer");
+            session.receive(SocketAddr::from(SERVER), &answer, now).expect("a good answer");
         }
         assert!(session.is_connected());
         let mut connection = Connection::new(u64::from(i), now);
@@ -167,7 +167,8 @@ impl FullRoom {
             let at = usize::from(to.port().wrapping_sub(1_000)) % FIRST_MOVED;
             let Some(sink) = self.sinks.get_mut(at).filter(|sink| sink.address == to) else { continue };
             let Sink { session, connection, ticket, .. } = sink;
-            let Ok(Received::Payload(payload)) = session.receive(SERVER.into(), &bytes, now) else {
+            let Ok(Received::Payload(payload)) = session.receive(SocketAddr::from(SERVER), &bytes, now)
+            else {
                 continue;
             };
             if let Ok((sequence, _)) = connection.open(payload, now) {
@@ -223,7 +224,7 @@ impl FullRoom {
             for (to, bytes) in answers {
                 let at = usize::from(to.port() - 1_000) % FIRST_MOVED;
                 let sink = &mut self.sinks[at];
-                let taken = sink.session.receive(SERVER.into(), &bytes, now);
+                let taken = sink.session.receive(SocketAddr::from(SERVER), &bytes, now);
                 assert!(sink.address != to || taken.is_ok(), "{taken:?}");
             }
         }
@@ -317,9 +318,9 @@ impl Crowd {
         let mut session = SessionClient::new(token.clone(), PROTOCOL, 1, self.now);
         while !session.is_connected() {
             let bytes = session.poll(self.now).expect("a step is due");
-            self.give(*from, &bytes);
+            self.give(*from, &bytes.into_bytes());
             let (_, answer) = self.replies.datagrams.pop().expect("an answer");
-            session.receive(SERVER.into(), &answer, self.now).expect("a good answer");
+            session.receive(SocketAddr::from(SERVER), &answer, self.now).expect("a good answer");
         }
         while self.server.poll_change().is_some() {}
         self.connections.push(Connection::new(1, self.now));

@@ -25,7 +25,7 @@ use truetick_netcode::session::token::Issuer;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
+use truetick_netcode::transport::{Arrived, Transport, wait_readable};
 
 use crate::walkers::{Nothing, walker_schema};
 
@@ -88,7 +88,7 @@ impl Sink {
         }
         self.next = (self.next + TICK).max(now);
         while let Some(step) = self.session.poll(now) {
-            self.socket.send(self.server, &step);
+            step.send(self.server.into(), &mut self.socket);
         }
         if self.session.is_connected() {
             let connection = self.connection.get_or_insert_with(|| {
@@ -105,7 +105,7 @@ impl Sink {
                 write_commands(writer, self.newest + 3, [Nothing].iter());
             }
             connection.finish(writer, now);
-            self.socket.send(self.server, &self.session.seal(writer.bytes(), now));
+            self.session.seal(writer.bytes(), now).send(self.server.into(), &mut self.socket);
         }
         self.socket.flush();
     }
@@ -192,7 +192,7 @@ pub fn run_floor(server: SocketAddr, count: usize) -> Result<(), Box<dyn Error>>
         }
         for (socket, next) in sockets.iter_mut().filter(|(_, next)| *next <= now) {
             *next = (*next + TICK).max(now);
-            socket.send(server, &[7; 48]);
+            socket.send(server.into(), &[7; 48]);
             socket.flush();
         }
         clock::sleep_until(now + Duration::from_millis(1));

@@ -1,12 +1,12 @@
 //! A bot with the full client runtime: datagrams in, datagrams out, time as an argument.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use glam::Vec2;
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::{Event, Over, Parcel, Route};
 use truetick_shared::arena::schema::player_fields::VITALS;
 use truetick_shared::arena::step::ArenaPredict;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema};
@@ -47,6 +47,11 @@ impl BotClient {
         }
     }
 
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(self, over: Over) -> Self {
+        Self { runtime: self.runtime.over(over), ..self }
+    }
+
     /// The client below the bot.
     pub fn runtime(&self) -> &ClientRuntime<ArenaPredict> {
         &self.runtime
@@ -57,13 +62,13 @@ impl BotClient {
         self.last
     }
 
-    /// Takes in a datagram from an address.
-    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
-        self.runtime.receive(from, datagram, now);
+    /// Takes in what came.
+    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+        self.runtime.receive(from, event, now);
     }
 
-    /// The next datagram to send, and to whom.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel to send, and by which way.
+    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
         self.runtime.poll_transmit()
     }
 

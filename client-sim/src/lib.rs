@@ -8,6 +8,7 @@
 pub mod auction;
 pub mod bot;
 pub mod bot_client;
+pub mod client_socket;
 pub mod demo;
 pub mod dump;
 pub mod inspect;

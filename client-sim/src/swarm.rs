@@ -1,7 +1,7 @@
 //! Many bots on one thread, each with a socket of its own.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,7 @@ use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
+use truetick_netcode::transport::wait_readable;
 use truetick_server::files::RecordWriter;
 use truetick_server::recording::capture::CaptureWriter;
 use truetick_server::recording::client_trace::TraceWriter;
@@ -23,6 +22,7 @@ use truetick_server::recording::recorder::Chunk;
 use truetick_shared::arena::ArenaSchema;
 
 use crate::bot_client::BotClient;
+use crate::client_socket::ClientSocket;
 use crate::measure::ClientFigures;
 use crate::token_source::TokenSource;
 
@@ -54,7 +54,7 @@ struct Member {
     user: UserId,
     seed: u64,
     bot: BotClient,
-    socket: UdpTransport,
+    socket: ClientSocket,
     /// When it begins.
     start: Timestamp,
     pauses: Backoff,
@@ -131,7 +131,7 @@ impl Swarm {
             let user = UserId(config.first_user.wrapping_add(i as u64));
             let token = tokens.issue(user, ROOM, clock::unix_now());
             let bot = BotClient::new(kinds.clone(), token, seed, start);
-            let socket = UdpTransport::bind(any_port(bot.runtime().server()), UdpPath::Fastest)?;
+            let socket = ClientSocket::open(bot.runtime().route().address, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
             members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
         }
@@ -141,7 +141,6 @@ impl Swarm {
             members,
             tokens,
             kinds: kinds.clone(),
-            relay: config.relay,
             stop: stop.clone(),
             shared: figures.clone(),
             figures: ClientFigures::default(),
@@ -181,22 +180,10 @@ impl Swarm {
 /// The room that bots play in.
 const ROOM: u16 = 0;
 
-/// Any port of this host's by which a server is reached.
-pub(crate) fn any_port(server: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = match (server.ip().is_loopback(), server.is_ipv4()) {
-        (true, true) => Ipv4Addr::LOCALHOST.into(),
-        (true, false) => Ipv6Addr::LOCALHOST.into(),
-        (false, true) => Ipv4Addr::UNSPECIFIED.into(),
-        (false, false) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    SocketAddr::new(ip, 0)
-}
-
 struct Run {
     members: Vec<Member>,
     tokens: TokenSource,
     kinds: Arc<ArenaSchema>,
-    relay: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
@@ -244,16 +231,13 @@ impl Run {
         for place in ready {
             let Member { bot, socket, .. } = &mut self.members[*place];
             let now = clock::now();
-            // A relay stands for the server.
-            let relayed = self.relay.map(|_| bot.runtime().server());
-            let take = |datagram: Arrived<'_>| {
-                bot.receive(relayed.unwrap_or(datagram.from), datagram.bytes, datagram.at.min(now));
+            socket.receive(now, |from, event, at| {
+                bot.receive(from, event, at);
                 let payload = bot.runtime().payload();
                 if let Some(capture) = self.capture.as_mut().filter(|_| !payload.is_empty()) {
                     capture.writer.packet(*place as u32, now, payload);
                 }
-            };
-            socket.receive(now, take)?;
+            })?;
         }
         Ok(())
     }
@@ -277,7 +261,7 @@ impl Run {
                 }
             }
             member.bot.advance(now);
-            member.transmit(self.relay);
+            member.transmit();
         }
     }
 
@@ -302,7 +286,7 @@ impl Run {
     fn leave(&mut self) {
         for member in &mut self.members {
             member.bot.leave();
-            member.transmit(self.relay);
+            member.transmit();
         }
     }
 }
@@ -330,9 +314,9 @@ impl Member {
         self.rejoin_at.map_or(next, |at| next.min(at))
     }
 
-    fn transmit(&mut self, relay: Option<SocketAddr>) {
-        while let Some((to, bytes)) = self.bot.poll_transmit() {
-            self.socket.send(relay.unwrap_or(to), &bytes);
+    fn transmit(&mut self) {
+        while let Some((to, parcel)) = self.bot.poll_transmit() {
+            self.socket.send(to, &parcel);
         }
         self.socket.flush();
     }

@@ -16,10 +16,12 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::bits::{BitReader, BitWriter};
+use crate::channel::stream::MessageStream;
 use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_messages};
 use crate::error::WireError;
 use crate::limits::{
-    ACK_DELAY, ACK_WINDOW, MESSAGE_BYTES_ALONE, MESSAGE_BYTES_PER_PACKET, REORDER_PACKETS, SKIP_ONE_IN,
+    ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES, REORDER_PACKETS,
+    SKIP_ONE_IN,
 };
 use crate::packet::{Acks, PayloadHeader};
 use crate::rtt::RttEstimator;
@@ -74,6 +76,10 @@ pub struct Connection {
     owes_ack: bool,
     rtt: RttEstimator,
     channels: Channels,
+    /// Carries reliable messages where the transport has frames.
+    stream: Option<MessageStream>,
+    /// Bytes that a packet may have.
+    room: usize,
     /// Acknowledged packets that the caller has not asked for: of one packet that came, at most.
     acked: VecDeque<Sequence>,
     building: Vec<PieceRef>,
@@ -81,7 +87,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A session opened `now`; `seed` says which numbers are left out, and should be the peer's to guess.
+    /// A session opened `now`; `seed` says which numbers are left out, and should not be the peer's to guess.
     pub fn new(seed: u64, now: Timestamp) -> Self {
         Self {
             next: 0,
@@ -94,10 +100,27 @@ impl Connection {
             owes_ack: false,
             rtt: RttEstimator::default(),
             channels: Channels::default(),
+            stream: None,
+            room: PAYLOAD_BYTES,
             acked: VecDeque::new(),
             building: Vec::new(),
             traffic: Traffic::default(),
         }
+    }
+
+    /// The same where the transport has frames: reliable messages travel in them.
+    pub fn with_frames(seed: u64, now: Timestamp) -> Self {
+        Self { stream: Some(MessageStream::default()), ..Self::new(seed, now) }
+    }
+
+    /// Bytes that a packet may have, as the transport says.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// From now on packets may have so many bytes.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
     }
 
     /// Round trip and loss as known so far.
@@ -117,22 +140,45 @@ impl Connection {
 
     /// Messages of a channel that wait to be sent or acknowledged.
     pub fn waiting(&self, channel: Channel) -> usize {
-        self.channels.waiting(channel)
+        match &self.stream {
+            Some(stream) if channel != Channel::Unreliable => stream.waiting(channel),
+            _ => self.channels.waiting(channel),
+        }
     }
 
     /// Bytes of messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
-        self.channels.waiting_bytes()
+        self.channels.waiting_bytes() + self.stream.as_ref().map_or(0, MessageStream::waiting_bytes)
     }
 
     /// Queues a message; see [`Channels::send`].
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
-        self.channels.send(channel, bytes)
+        match &mut self.stream {
+            Some(stream) if channel != Channel::Unreliable => stream.send(channel, bytes),
+            _ => self.channels.send(channel, bytes),
+        }
     }
 
     /// The next message from the peer.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
-        self.channels.receive()
+        self.channels.receive().or_else(|| self.stream.as_mut()?.receive())
+    }
+
+    /// The next frame that is to leave now.
+    pub fn poll_frame(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+        self.stream.as_mut()?.poll(now)
+    }
+
+    /// Takes in a frame.
+    pub fn take_frame(&mut self, frame: &[u8], now: Timestamp) -> Result<(), WireError> {
+        self.stream.as_mut().ok_or(WireError::Misbehaving("a frame where there are none"))?.take(frame, now)
+    }
+
+    /// The session goes on by another connection, whose frames begin anew.
+    pub fn begin_stream_again(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.begin_again();
+        }
     }
 
     /// The next packet of ours that the peer took over whole; to be asked for after each [`Self::open`].
@@ -152,7 +198,7 @@ impl Connection {
     }
 
     /// Starts the next packet in `writer`: header and due messages. The caller appends its state, up to
-    /// [`crate::limits::PAYLOAD_BYTES`] in all, and must call [`Self::finish`]. Of several
+    /// [`Self::room`] in all, and must call [`Self::finish`]. Of several
     /// packets of one state the first takes the messages along.
     pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: Messages) -> Sequence {
         let acks = Acks::of(&self.window, self.newest_at, now);
@@ -163,7 +209,7 @@ impl Connection {
         let bits = match messages {
             Messages::None => 1,
             Messages::BesideState => MESSAGE_BYTES_PER_PACKET * 8,
-            Messages::Alone => MESSAGE_BYTES_ALONE * 8,
+            Messages::Alone => (self.room - BESIDE_MESSAGES) * 8,
         };
         self.channels.write(writer, bits, (now, window), &mut self.building);
         self.next
@@ -294,156 +340,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Pair {
-        a: Connection,
-        b: Connection,
-        now: Timestamp,
-    }
-
-    impl Pair {
-        fn new() -> Self {
-            let now = Timestamp::from_millis(1);
-            Self { a: Connection::new(9, now), b: Connection::new(9, now), now }
-        }
-
-        fn packet(from: &mut Connection, now: Timestamp) -> Vec<u8> {
-            let mut writer = BitWriter::new();
-            from.begin(&mut writer, now, Messages::BesideState);
-            from.finish(&mut writer, now);
-            writer.bytes().to_vec()
-        }
-
-        fn a_to_b(&mut self) {
-            let bytes = Self::packet(&mut self.a, self.now);
-            self.now += Duration::from_millis(20);
-            let (sequence, _) = self.b.open(&bytes, self.now).unwrap();
-            self.b.accept(sequence);
-        }
-
-        fn b_to_a(&mut self) {
-            let bytes = Self::packet(&mut self.b, self.now);
-            self.now += Duration::from_millis(20);
-            let (sequence, _) = self.a.open(&bytes, self.now).unwrap();
-            self.a.accept(sequence);
-        }
-
-        fn lose_from_a(&mut self) {
-            Self::packet(&mut self.a, self.now);
-        }
-
-        fn acked_of_a(&mut self) -> Vec<Sequence> {
-            std::iter::from_fn(|| self.a.poll_acked()).collect()
-        }
-    }
-
-    #[test]
-    fn the_fate_of_every_packet_is_known() {
-        let mut pair = Pair::new();
-        pair.a_to_b();
-        pair.lose_from_a();
-        for _ in 0..3 {
-            pair.a_to_b();
-        }
-        pair.b_to_a();
-        let acked = pair.acked_of_a();
-        assert!(acked.len() == 4 && !acked.contains(&1), "{acked:?}");
-        assert!(pair.a.rtt().loss() > 0.0);
-    }
-
-    #[test]
-    fn held_acknowledgements_do_not_lengthen_the_round_trip() {
-        let mut pair = Pair::new();
-        pair.a_to_b();
-        pair.now += Duration::from_millis(15);
-        pair.b_to_a();
-        assert_eq!(pair.a.rtt().rtt().as_millis(), 40);
-    }
-
-    #[test]
-    fn a_packet_that_was_not_accepted_is_not_acknowledged() {
-        let mut pair = Pair::new();
-        let bytes = Pair::packet(&mut pair.a, pair.now);
-        pair.b.open(&bytes, pair.now).unwrap();
-        pair.b_to_a();
-        assert_eq!(pair.acked_of_a(), []);
-    }
-
-    #[test]
-    fn a_packet_that_breaks_off_in_its_messages_counts_once_and_delivers_nothing() {
-        let mut pair = Pair::new();
-        let mut writer = BitWriter::new();
-        PayloadHeader { sequence: 0, acks: None }.write(&mut writer);
-        for channel in [1, 7] {
-            writer.write(1 | channel << 1, 4);
-            writer.write(0, 16 + 1 + 10);
-        }
-        writer.pad_to_byte();
-        assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Malformed(_))));
-        assert_eq!(pair.b.receive(), None);
-        assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Stale(_))));
-    }
-
-    #[test]
-    fn a_repeated_packet_is_stale() {
-        let mut pair = Pair::new();
-        let bytes = Pair::packet(&mut pair.a, pair.now);
-        pair.b.open(&bytes, pair.now).unwrap();
-        assert!(matches!(pair.b.open(&bytes, pair.now), Err(WireError::Stale(_))));
-    }
-
-    #[test]
-    fn line_44_an_ack_of_a_packet_never_sent_is_misbehaviour() {
-        let mut pair = Pair::new();
-        pair.a_to_b();
-        let reply = Pair::packet(&mut pair.b, pair.now);
-        let mut stranger = Connection::new(9, pair.now);
-        assert!(matches!(stranger.open(&reply, pair.now), Err(WireError::Misbehaving(_))));
-    }
-
-    #[test]
-    fn a_lone_lost_message_is_sent_again() {
-        let mut pair = Pair::new();
-        pair.a.send(Channel::Ordered(0), b"once".to_vec()).unwrap();
-        pair.lose_from_a();
-        assert!(!pair.a.wants_packet(pair.now));
-        pair.now += pair.a.rtt().resend_after();
-        assert!(pair.a.wants_packet(pair.now));
-        pair.a_to_b();
-        assert_eq!(pair.b.receive(), Some((Channel::Ordered(0), b"once".to_vec())));
-        pair.b_to_a();
-        assert!(pair.a.channels.is_idle());
-    }
-
-    #[test]
-    fn line_47_whoever_acknowledges_what_never_came_is_found() {
-        let mut pair = Pair::new();
-        let found = (0..20 * SKIP_ONE_IN).any(|_| {
-            Pair::packet(&mut pair.a, pair.now);
-            let newest = pair.a.next - 1;
-            let mut writer = BitWriter::new();
-            let acks = Some(Acks { newest: newest.max(1) - 1, mask: u64::MAX, held: 0 });
-            let sequence = pair.b.next;
-            pair.b.next += 1;
-            PayloadHeader { sequence, acks }.write(&mut writer);
-            writer.write(0, 8);
-            writer.pad_to_byte();
-            matches!(pair.a.open(writer.bytes(), pair.now), Err(WireError::Misbehaving(_)))
-        });
-        assert!(found);
-    }
-
-    #[test]
-    fn line_46_an_acknowledgement_that_moves_backward_is_ignored() {
-        let mut pair = Pair::new();
-        pair.a_to_b();
-        let old = Pair::packet(&mut pair.b, pair.now);
-        pair.a_to_b();
-        pair.b_to_a();
-        assert_eq!(pair.acked_of_a().len(), 2);
-        pair.a.open(&old, pair.now).unwrap();
-        assert_eq!(pair.acked_of_a(), []);
-    }
-}
+mod tests;

@@ -13,6 +13,9 @@ pub const LONGEST_DATAGRAM: usize = crate::session::packet::PACKET_BYTES;
 /// Largest payload that we send in a session: with prefix, number and tag it is a datagram.
 pub const PAYLOAD_BYTES: usize = DATAGRAM_BYTES - crate::session::packet::OVERHEAD_BYTES;
 
+/// A connection that carries only smaller payloads is of no use: a packet of state holds a unit with its headers.
+pub const SMALLEST_PAYLOAD: usize = 1_100;
+
 /// How many packets back an acknowledgement reaches: at 2 packets a tick and 60 Hz, half a second of
 /// silence in the other direction.
 pub const ACK_WINDOW: u64 = 64;
@@ -89,6 +92,9 @@ pub const HALF_OPEN: usize = 8_192;
 /// The same for one neighbourhood: an IPv4 address or an IPv6 prefix of 64 bits.
 pub const HALF_OPEN_PER_NEIGHBOURHOOD: usize = 1_024;
 
+/// Connections that carry no session yet; one more is closed.
+pub const WAITING_CONNECTIONS: usize = 4_096;
+
 /// Attempts to resume one session: more displace the oldest of them.
 pub const ATTEMPTS_TO_RESUME: usize = 8;
 
@@ -126,6 +132,9 @@ pub const MESSAGE_SLICES: usize = 64;
 /// Largest message on a reliable channel, in bytes.
 pub const MESSAGE_BYTES: usize = SLICE_BYTES * MESSAGE_SLICES;
 
+/// Largest frame on a connection: a message with its kind and channel.
+pub const FRAME_BYTES: usize = MESSAGE_BYTES + 2;
+
 /// Messages in flight per reliable channel: the receiver buffers no more.
 pub const CHANNEL_WINDOW: u16 = 64;
 
@@ -151,8 +160,8 @@ pub const UNRELIABLE_QUEUE: usize = 32;
 /// Bytes of messages that one packet carries beside state.
 pub const MESSAGE_BYTES_PER_PACKET: usize = 560;
 
-/// The same where there is no state: leaves room for the header and the body's tag.
-pub const MESSAGE_BYTES_ALONE: usize = PAYLOAD_BYTES - 32;
+/// Where there is no state messages have all of a packet but this, for the header and the body's tag.
+pub const BESIDE_MESSAGES: usize = 32;
 
 /// Packets of messages that one client is sent at once where there is no state.
 pub const MESSAGE_PACKETS: usize = 8;

@@ -16,7 +16,7 @@ use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::session::token::{ConnectToken, Issuer, USER_DATA_BYTES};
 use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
+use truetick_netcode::transport::{Arrived, Transport, wait_readable};
 
 const PROTOCOL: u64 = 0x1122_3344_5566_7788;
 const KEY: [u8; 32] = [7; 32];
@@ -59,7 +59,7 @@ impl OurServer {
         let (sessions, mut echoes) = (&mut self.sessions, Vec::new());
         let take = |datagram: Arrived<'_>| {
             let payload = sessions.receive(datagram.from, datagram.bytes, now);
-            echoes.extend(payload.map(|(client, payload)| (client, payload.to_vec())));
+            echoes.extend(payload.and_then(|(client, came)| Some((client, came.payload()?.to_vec()))));
         };
         self.socket.receive(now, take).unwrap();
         for (client, payload) in echoes {
@@ -241,9 +241,8 @@ impl OurClient {
             }
         };
         self.socket.receive(now, take).unwrap();
-        while let Some(bytes) = self.session.poll(now) {
-            let to = self.session.server();
-            self.socket.send(to, &bytes);
+        while let Some(parcel) = self.session.poll(now) {
+            parcel.send(self.session.route(), &mut self.socket);
         }
         self.socket.flush();
         wait_readable([&self.socket].into_iter(), Duration::from_millis(1), &mut Vec::new()).unwrap();
@@ -251,9 +250,8 @@ impl OurClient {
     }
 
     fn send(&mut self, payload: &[u8]) {
-        let bytes = self.session.seal(payload, clock::now());
-        let to = self.session.server();
-        self.socket.send(to, &bytes);
+        let parcel = self.session.seal(payload, clock::now());
+        parcel.send(self.session.route(), &mut self.socket);
     }
 }
 
@@ -306,8 +304,8 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
     }
     assert!(ours > 50 && theirs > 50);
     while server.next_event().is_some() {}
-    for bytes in client.session.disconnect() {
-        client.socket.send(address, &bytes);
+    for parcel in client.session.disconnect() {
+        parcel.send(address.into(), &mut client.socket);
     }
     client.socket.flush();
     let left = |server: &mut Server, _: &OurClient| {

@@ -382,12 +382,12 @@ impl Run {
     fn log_sessions(&mut self) {
         while let Some(event) = self.server.poll_event() {
             match event {
-                SessionEvent::Joined(client, user, address) => {
-                    debug!(client = client.0, user = user.0, %address, "joined");
+                SessionEvent::Joined(client, user, route) => {
+                    debug!(client = client.0, user = user.0, %route, "joined");
                 }
                 SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
-                SessionEvent::Resumed { client, address, anew } => {
-                    debug!(client = client.0, %address, anew, "came back");
+                SessionEvent::Resumed { client, route, anew } => {
+                    debug!(client = client.0, %route, anew, "came back");
                 }
                 SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
                     warn!(

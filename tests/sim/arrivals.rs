@@ -77,7 +77,7 @@ impl Sim {
             (keeper.stats().resumes, keeper.opened())
         };
         let before = taken(client);
-        client.bot.receive(SERVER.into(), bytes, arrived);
+        client.bot.receive(SocketAddr::from(SERVER), bytes, arrived);
         if client.is_playing() && taken(client) > before {
             self.checks.packet_taken((client.path, Way::Down), bytes);
         }

@@ -94,11 +94,12 @@ fn talk() -> &'static Talk {
             server.send_replies(&mut tap);
             server.tick(&mut || at(ms), &mut tap);
             let down: Vec<Vec<u8>> = tap.0.into_iter().map(|(_, bytes)| bytes).collect();
-            down.iter().for_each(|bytes| client.receive(entry::SERVER.into(), bytes, at(ms)));
+            down.iter().for_each(|bytes| client.receive(SocketAddr::from(entry::SERVER), bytes, at(ms)));
             client.advance(at(ms));
-            let up: Vec<Vec<u8>> =
-                std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
-            up.iter().for_each(|bytes| server.receive(FROM.into(), bytes, at(ms)));
+            let up: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit())
+                .map(|(_, parcel)| parcel.into_bytes())
+                .collect();
+            up.iter().for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
             talk.up.push(up);
             talk.down.push(down);
         }
@@ -188,7 +189,7 @@ fn server_session(input: &[u8]) {
     let (mut server, talk, mut tap) = (server(), talk(), Tap::default());
     for ms in 0..GENUINE_MS {
         server.tick(&mut || at(ms), &mut tap);
-        talk.up[ms as usize].iter().for_each(|bytes| server.receive(FROM.into(), bytes, at(ms)));
+        talk.up[ms as usize].iter().for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
     }
     assert_eq!(server.sessions(), 1);
     let key = token().client_key.clone();
@@ -196,7 +197,7 @@ fn server_session(input: &[u8]) {
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
-        server.receive(FROM.into(), &forged.expect("a payload"), now);
+        server.receive(SocketAddr::from(FROM), &forged.expect("a payload"), now);
         server.tick(&mut || now, &mut tap);
     }
 }
@@ -205,7 +206,9 @@ fn server_session(input: &[u8]) {
 fn client_session(input: &[u8]) {
     let (mut client, talk) = (client(), talk());
     for ms in 0..GENUINE_MS {
-        talk.down[ms as usize].iter().for_each(|bytes| client.receive(entry::SERVER.into(), bytes, at(ms)));
+        talk.down[ms as usize]
+            .iter()
+            .for_each(|bytes| client.receive(SocketAddr::from(entry::SERVER), bytes, at(ms)));
         client.advance(at(ms));
     }
     assert!(client.runtime().id().is_some());
@@ -214,7 +217,7 @@ fn client_session(input: &[u8]) {
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
-        client.receive(entry::SERVER.into(), &forged.expect("a payload"), now);
+        client.receive(SocketAddr::from(entry::SERVER), &forged.expect("a payload"), now);
         client.advance(now);
     }
 }
@@ -222,7 +225,7 @@ fn client_session(input: &[u8]) {
 /// Both sides take any datagram before a session.
 fn any_datagram(bytes: &[u8]) {
     server().receive(SocketAddr::from(FROM), bytes, at(0));
-    client().receive(entry::SERVER.into(), bytes, at(0));
+    client().receive(SocketAddr::from(entry::SERVER), bytes, at(0));
 }
 
 /// Every kind of sealed packet with any contents, at both sides of a session that is being opened.
@@ -240,15 +243,16 @@ fn handshake(bytes: &[u8]) {
     let mut server = SessionServer::new(entry::session_config(), [7; 32], at(0), entry::wall(at(0)));
     let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, at(0));
     for step in 0..4 {
-        let _ = server.receive(FROM.into(), &seal(&token.client_key, 1_000 + step), at(step));
-        let _ = client.receive(entry::SERVER.into(), &seal(&token.server_key, 1_000 + step), at(step));
+        let _ = server.receive(SocketAddr::from(FROM), &seal(&token.client_key, 1_000 + step), at(step));
+        let _ =
+            client.receive(SocketAddr::from(entry::SERVER), &seal(&token.server_key, 1_000 + step), at(step));
         if let Some(sent) = client.poll(at(step)) {
-            let _ = server.receive(FROM.into(), &sent, at(step));
+            let _ = server.receive(SocketAddr::from(FROM), &sent, at(step));
         }
         server.update(at(step));
         server.send_replies(&mut tap);
         for (_, sent) in tap.0.drain(..) {
-            let _ = client.receive(entry::SERVER.into(), &sent, at(step));
+            let _ = client.receive(SocketAddr::from(entry::SERVER), &sent, at(step));
         }
     }
     let _ = ConnectToken::from_bytes(bytes);

@@ -13,7 +13,7 @@ use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Route, Transport};
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::server::Server;
 use truetick_server::core::session_event::SessionEvent;
@@ -97,9 +97,9 @@ struct Wire<'a> {
     now: Timestamp,
 }
 
-impl DatagramSink for Wire<'_> {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        if let Some(path) = self.network.path_of(to) {
+impl Transport for Wire<'_> {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
+        if let Some(path) = self.network.path_of(to.address) {
             self.network.send((path, Way::Down), bytes, self.now, (self.events, self.marks));
         }
     }
@@ -337,7 +337,7 @@ impl Sim {
         let client = &mut self.clients[at];
         while let Some((_, bytes)) = client.bot.poll_transmit() {
             let to = (&mut self.events, &mut self.marks);
-            self.network.send((client.path, Way::Up), &bytes, self.now, to);
+            self.network.send((client.path, Way::Up), &bytes.into_bytes(), self.now, to);
         }
         while let Some(event) = self.clients[at].bot.poll_event() {
             self.note_client_event(at, event);

@@ -22,7 +22,7 @@ use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::packet::write_request;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::Transport;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::files::resident_bytes;
@@ -131,7 +131,7 @@ fn join(room: &mut FullRoom, user: u64, now: Timestamp) -> f64 {
         }
         room.server_mut().send_replies(&mut kept);
         for (_, bytes) in kept.datagrams {
-            let _ = session.receive(SERVER.into(), &bytes, at);
+            let _ = session.receive(SocketAddr::from(SERVER), &bytes, at);
         }
         at += Duration::from_millis(1);
     }
@@ -213,7 +213,7 @@ fn attack(to: SocketAddr, rate: u64, stop: &AtomicBool, sent: &AtomicU64) -> std
         while count < due {
             let at = count as usize % sockets.len();
             for request in requests.iter().cycle().skip(count as usize % 256).take(32) {
-                sockets[at].send(to, request);
+                sockets[at].send(to.into(), request);
             }
             sockets[at].flush();
             count += 32;

@@ -14,6 +14,7 @@ use truetick_benches::report::give;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
 use truetick_netcode::connection::{Connection, Messages};
+use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::state_ring::StateRing;
@@ -60,7 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut more = true;
         while more {
             let sequence = server.begin(&mut writer, now, Messages::None);
-            more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
+            more =
+                view.write_packet(&mut shared, (sequence, PAYLOAD_BYTES), Feedback::default(), &mut writer);
             server.finish(&mut writer, now);
             if tick >= warm_up {
                 bytes += writer.bytes().len() + OVERHEAD_BYTES;

@@ -19,7 +19,7 @@ use truetick_netcode::clock;
 use truetick_netcode::coding::Coding;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::Transport;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::core::any_room::RoomConfig;
@@ -240,7 +240,7 @@ fn measure_floor(arguments: &Arguments, from: &HostReport, to: &HostReport) -> R
         for to in &addresses {
             owed += per_client;
             while owed >= 1.0 {
-                socket.send(*to, &packet);
+                socket.send((*to).into(), &packet);
                 owed -= 1.0;
             }
         }

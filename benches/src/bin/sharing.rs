@@ -14,6 +14,7 @@ use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
 use truetick_netcode::coding::Coding;
+use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::unit_cache::UnitCache;
@@ -80,7 +81,12 @@ fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
                 writer.clear();
                 let sequence = tick * 16 + packets;
                 packets += 1;
-                if !view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer) {
+                if !view.write_packet(
+                    &mut shared,
+                    (sequence, PAYLOAD_BYTES),
+                    Feedback::default(),
+                    &mut writer,
+                ) {
                     break;
                 }
             }

@@ -12,13 +12,12 @@ use truetick_netcode::client::state::ClientState;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, DatagramSink, wait_readable};
+use truetick_netcode::transport::wait_readable;
 
 use super::figures::CrowdFigures;
 use super::manner::{House, Manner};
 use super::visitor::Visitor;
-use crate::swarm::any_port;
+use crate::client_socket::ClientSocket;
 use crate::token_source::TokenSource;
 
 /// Time between two visitors' joining.
@@ -60,7 +59,7 @@ pub struct Crowd {
 
 struct Member {
     visitor: Visitor,
-    socket: UdpTransport,
+    socket: ClientSocket,
     start: Timestamp,
     rejoin_at: Option<Timestamp>,
 }
@@ -69,7 +68,6 @@ struct Run {
     members: Vec<Member>,
     tokens: TokenSource,
     room: u16,
-    relay: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
     still: Arc<AtomicBool>,
     shared: Arc<Mutex<CrowdFigures>>,
@@ -92,17 +90,16 @@ impl Crowd {
             if *manner == Manner::Keeper || config.keep_events {
                 visitor.keep_events();
             }
-            let socket = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;
+            let socket = ClientSocket::open(server, config.relay)?;
             members.push(Member { visitor, socket, start, rejoin_at: None });
         }
         let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(CrowdFigures::default()));
-        let (relay, room) = (config.relay, config.room);
+        let room = config.room;
         let mut run = Run {
             members,
             tokens,
             room,
-            relay,
             stop: stop.clone(),
             still: still.clone(),
             shared: figures.clone(),
@@ -158,7 +155,7 @@ impl Run {
         self.publish();
         for member in &mut self.members {
             member.visitor.leave();
-            member.transmit(self.relay);
+            member.transmit();
         }
         Ok(())
     }
@@ -167,11 +164,7 @@ impl Run {
         for place in ready {
             let Member { visitor, socket, .. } = &mut self.members[*place];
             let now = clock::now();
-            // A relay stands for the server.
-            let relayed = self.relay.map(|_| visitor.client().link().keeper().server());
-            socket.receive(now, |datagram: Arrived<'_>| {
-                visitor.receive(relayed.unwrap_or(datagram.from), datagram.bytes, datagram.at.min(now));
-            })?;
+            socket.receive(now, |from, event, at| visitor.receive(from, event, at))?;
         }
         Ok(())
     }
@@ -189,7 +182,7 @@ impl Run {
             }
             if now >= member.next_timeout() {
                 member.visitor.advance(now);
-                member.transmit(self.relay);
+                member.transmit();
             }
         }
     }
@@ -229,9 +222,9 @@ impl Member {
         self.rejoin_at.map_or(next, |at| next.min(at))
     }
 
-    fn transmit(&mut self, relay: Option<SocketAddr>) {
-        while let Some((to, bytes)) = self.visitor.poll_transmit() {
-            self.socket.send(relay.unwrap_or(to), &bytes);
+    fn transmit(&mut self) {
+        while let Some((to, parcel)) = self.visitor.poll_transmit() {
+            self.socket.send(to, &parcel);
         }
         self.socket.flush();
     }

@@ -1,7 +1,6 @@
 //! One visitor: a client, its manner, its memory and its figures. Sans-IO.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -10,6 +9,7 @@ use truetick_netcode::client::state::ClientState;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::{Event, Over, Parcel, Route};
 use truetick_server::core::metrics::Times;
 use truetick_shared::auction::client::{AuctionClient, AuctionEvent};
 use truetick_shared::auction::event::{Happening, LotEvent};
@@ -213,7 +213,7 @@ impl Visitor {
         if !std::mem::take(&mut self.forgot) {
             return self.client.rejoin(token, seed, now);
         }
-        self.client = AuctionClient::new(token, seed, now);
+        self.client = AuctionClient::new(token, seed, now).over(self.client.link().keeper().route().over);
         self.lots.clear();
         let recent = self.said.iter().rev().take(OPEN).map(|(id, (command, _))| (*id, command.clone()));
         for (id, command) in recent.collect::<Vec<_>>() {
@@ -221,9 +221,14 @@ impl Visitor {
         }
     }
 
-    /// Takes in a datagram from an address.
-    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
-        self.client.receive(from, datagram, now);
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(self, over: Over) -> Self {
+        Self { client: self.client.over(over), ..self }
+    }
+
+    /// Takes in what came.
+    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+        self.client.receive(from, event, now);
         while let Some(event) = self.client.poll_event() {
             self.take(event, now);
         }
@@ -366,8 +371,8 @@ impl Visitor {
         }
     }
 
-    /// The next datagram to send, and to whom.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel to send, and by which way.
+    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
         self.client.poll_transmit()
     }
 

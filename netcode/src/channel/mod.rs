@@ -9,6 +9,7 @@
 
 mod receiver;
 mod sender;
+pub mod stream;
 
 use std::collections::VecDeque;
 

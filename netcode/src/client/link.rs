@@ -1,10 +1,9 @@
 //! A client's session with its messages: what every client has, whatever happens in its room.
 //!
-//! Sans-IO. For each datagram: [`Link::receive`], and if it had a payload [`Link::open`], [`Link::poll_acked`],
-//! [`Link::next_event`] until there is none, the body, [`Link::accept`].
+//! Sans-IO. For each event: [`Link::receive`]; if it had a payload [`Link::open`], [`Link::poll_acked`]; [`Link::next_event`]
+//! until there is none; after a payload the body, [`Link::accept`].
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -27,6 +26,7 @@ use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::tick::Tick;
 use crate::time::Timestamp;
+use crate::transport::{Event, Over, Parcel, Route};
 
 /// Something for whoever holds the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Link {
     time_line: Option<TimeLine>,
     writer: BitWriter,
     chances: Xoshiro256PlusPlus,
-    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    outbox: VecDeque<(Route, Parcel)>,
     early: Vec<LinkEvent>,
     ready: VecDeque<LinkEvent>,
 }
@@ -83,6 +83,12 @@ impl Link {
             early: Vec::new(),
             ready: VecDeque::new(),
         }
+    }
+
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(mut self, over: Over) -> Self {
+        self.keeper = self.keeper.over(over);
+        self
     }
 
     /// Where the client stands.
@@ -129,8 +135,8 @@ impl Link {
         self.connection.as_ref()
     }
 
-    /// The next datagram to send, and to whom.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel to send, and by which way.
+    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
         self.outbox.pop_front()
     }
 
@@ -160,11 +166,11 @@ impl Link {
         }
     }
 
-    /// Takes in a datagram from an address; `payload` holds what it carried, or nothing.
+    /// Takes in what came; `payload` holds what a datagram carried, or nothing.
     pub fn receive(
         &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
+        from: Route,
+        event: Event<'_>,
         payload: &mut Vec<u8>,
         now: Timestamp,
     ) -> Result<(), DropReason> {
@@ -172,17 +178,29 @@ impl Link {
         if self.is_over() {
             return Ok(());
         }
-        match self.keeper.receive(from, datagram, now)? {
+        let route = self.keeper.route();
+        match self.keeper.receive(from, event, now)? {
             Received::Payload(received) => payload.extend_from_slice(received),
-            Received::Step => self.session_stepped(now),
+            Received::Frame(frame) => {
+                let connection = self.connection.as_mut().ok_or(DropReason::Unexpected)?;
+                connection.take_frame(frame, now).map_err(DropReason::from)?;
+            }
+            Received::Step => self.session_stepped(route, now),
         }
         Ok(())
     }
 
-    /// Once the session is open the client says what it is.
-    fn session_stepped(&mut self, now: Timestamp) {
+    /// Once the session is open the client says what it is. Resumed on another connection, messages begin where they were.
+    fn session_stepped(&mut self, before: Route, now: Timestamp) {
+        if let Some(connection) = self.connection.as_mut().filter(|_| self.keeper.route() != before) {
+            connection.begin_stream_again();
+        }
         if self.connection.is_none() && self.keeper.keeping() == Keeping::Open {
-            self.connection = Some(Connection::new(self.chances.next_u64(), now));
+            let seed = self.chances.next_u64();
+            self.connection = Some(match self.keeper.route().is_secured() {
+                true => Connection::with_frames(seed, now),
+                false => Connection::new(seed, now),
+            });
             self.tell(&ClientMessage::Hello { schema: self.schema });
             self.send_packet(now, Messages::BesideState, write_nothing);
         }
@@ -300,12 +318,26 @@ impl Link {
         while let Some(due) = self.keeper.poll(now) {
             self.outbox.push_back(due);
         }
+        self.send_frames(now);
         self.connection.is_some()
+    }
+
+    /// Sends messages that travel in frames.
+    fn send_frames(&mut self, now: Timestamp) {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.keeper.keeping() == Keeping::Open)
+        else {
+            return;
+        };
+        let to = self.keeper.route();
+        while let Some(frame) = connection.poll_frame(now) {
+            self.outbox.push_back((to, Parcel::Frame(frame)));
+        }
     }
 
     /// Sends messages and acknowledgements that are due, for whoever does not send by itself.
     pub fn send_due(&mut self, messages: Messages, now: Timestamp) {
         self.look_at = now + ACK_DELAY;
+        self.send_frames(now);
         if self.connection.as_ref().is_some_and(|connection| connection.wants_packet(now)) {
             self.send_packet(now, messages, write_nothing);
         }
@@ -319,10 +351,12 @@ impl Link {
         body: impl FnOnce(&mut BitWriter, Sequence),
     ) {
         let Some(connection) = &mut self.connection else { return };
+        connection.set_room(self.keeper.room());
         let sequence = connection.begin(&mut self.writer, now, messages);
         body(&mut self.writer, sequence);
         connection.finish(&mut self.writer, now);
         self.outbox.extend(self.keeper.seal(self.writer.bytes(), now));
+        self.send_frames(now);
     }
 }
 

@@ -3,14 +3,13 @@
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
-//! for each datagram:             receive(from, bytes, now)
+//! for each event:                receive(from, event, now)
 //! while poll_tick(now) = tick:   submit(tick, command, now)
-//! while poll_transmit() = (to, bytes): send them
-//! wait for a datagram or next_timeout()
+//! while poll_transmit() = (to, parcel): send it
+//! wait for an event or next_timeout()
 //! ```
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::command_history::CommandHistory;
@@ -39,6 +38,7 @@ use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::tick::Tick;
 use crate::time::Timestamp;
+use crate::transport::{Event, Over, Parcel, Route};
 
 /// Something for the caller to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,12 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(mut self, over: Over) -> Self {
+        self.link = self.link.over(over);
+        self
+    }
+
     /// Where the client stands.
     pub fn state(&self) -> ClientState {
         self.link.state()
@@ -111,9 +117,9 @@ impl<P: Predict> ClientRuntime<P> {
         self.link.keeper()
     }
 
-    /// The server that it is, or wants to be, in session with.
-    pub fn server(&self) -> SocketAddr {
-        self.link.keeper().server()
+    /// The way to the server that it is, or wants to be, in session with.
+    pub fn route(&self) -> Route {
+        self.link.keeper().route()
     }
 
     /// The number that the server gave this client.
@@ -162,8 +168,8 @@ impl<P: Predict> ClientRuntime<P> {
         self.events.pop_front()
     }
 
-    /// The next datagram to send, and to whom.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel to send, and by which way.
+    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
         self.link.poll_transmit()
     }
 
@@ -194,10 +200,11 @@ impl<P: Predict> ClientRuntime<P> {
         self.link.leave();
     }
 
-    /// Takes in a datagram from an address. Errors are counted and change nothing.
-    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+    /// Takes in what came. Errors are counted and change nothing.
+    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+        let event = event.into();
         let mut payload = std::mem::take(&mut self.payload);
-        match self.link.receive(from, datagram, &mut payload, now) {
+        match self.link.receive(from.into(), event, &mut payload, now) {
             Ok(()) => {}
             Err(DropReason::Repeated | DropReason::Unexpected) => self.stats.stale += 1,
             Err(_) => self.stats.refused += 1,
@@ -206,6 +213,18 @@ impl<P: Predict> ClientRuntime<P> {
             self.take_payload(&payload, now);
         }
         self.payload = payload;
+        // Messages come in frames, too.
+        if matches!(event, Event::Frame(_)) && self.take_messages(now).is_err() {
+            self.stats.decode_errors += 1;
+        }
+    }
+
+    fn take_messages(&mut self, now: Timestamp) -> Result<(), WireError> {
+        while let Some(event) = self.link.next_event(now)? {
+            self.take_event(event);
+        }
+        self.start_clock(now);
+        Ok(())
     }
 
     fn take_payload(&mut self, payload: &[u8], now: Timestamp) {
@@ -227,10 +246,7 @@ impl<P: Predict> ClientRuntime<P> {
         while let Some(sequence) = self.link.poll_acked() {
             self.commands.packet_acked(sequence);
         }
-        while let Some(event) = self.link.next_event(now)? {
-            self.take_event(event);
-        }
-        self.start_clock(now);
+        self.take_messages(now)?;
         self.receive_body(reader, now)?;
         self.link.accept(sequence);
         Ok(())

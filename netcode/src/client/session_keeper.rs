@@ -6,6 +6,7 @@
 //!   ^_________ heard again before a challenge ____/  \____ refused: unless it is heard again at once, the session is gone
 //! ```
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::session::client::{Failure, Phase, Received, SessionClient};
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::time::Timestamp;
+use crate::transport::{Event, Over, Parcel, Route};
+
+/// An attempt has so many numbers for its connections.
+const CONNECTIONS_BITS: u32 = 16;
 
 /// How a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +53,13 @@ pub struct ResumeStats {
 /// See the module.
 #[derive(Debug)]
 pub struct SessionKeeper {
+    over: Over,
     current: SessionClient,
     attempt: Option<Attempt>,
+    /// Attempts so far: each has connections of its own.
+    attempts: u64,
+    /// Connections that serve nothing any more.
+    idle: VecDeque<Route>,
     /// The newest ticket, and the number from which packets under its key go on: attempts share it.
     ticket: Option<(ConnectToken, u64)>,
     silence: Duration,
@@ -57,7 +67,7 @@ pub struct SessionKeeper {
     /// The server refused the ticket, and when: unless it is heard again at once, the session is gone.
     refused: Option<(Failure, Timestamp)>,
     /// Why there is nothing more to be tried.
-    over: Option<Failure>,
+    given_up: Option<Failure>,
     stats: ResumeStats,
 }
 
@@ -73,15 +83,25 @@ impl SessionKeeper {
     pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
+            over: Over::Udp,
             current: SessionClient::new(token, PROTOCOL, chances.next_u64(), now),
             attempt: None,
+            attempts: 0,
+            idle: VecDeque::new(),
             ticket: None,
             silence: SILENCE,
             chances,
             refused: None,
-            over: None,
+            given_up: None,
             stats: ResumeStats::default(),
         }
+    }
+
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(mut self, over: Over) -> Self {
+        self.over = over;
+        self.current = self.current.over(over, 1);
+        self
     }
 
     /// Silence after which another attempt begins; [`SILENCE`] by default.
@@ -93,12 +113,18 @@ impl SessionKeeper {
     pub fn keeping(&self) -> Keeping {
         match self.current.phase() {
             Phase::Disconnected => Keeping::Disconnected,
-            _ if self.over.is_some() => Keeping::Failed(self.over.unwrap_or(Failure::Denied)),
+            _ if self.given_up.is_some() => Keeping::Failed(self.given_up.unwrap_or(Failure::Denied)),
             _ if self.attempt.is_some() || self.refused.is_some() => Keeping::Silent,
             Phase::Requesting | Phase::Responding => Keeping::Opening,
             Phase::Connected { .. } => Keeping::Open,
+            Phase::Failed(_) if self.has_lost() => Keeping::Silent,
             Phase::Failed(failure) => Keeping::Failed(failure),
         }
+    }
+
+    /// The connection was lost, and there is a ticket to come back with.
+    fn has_lost(&self) -> bool {
+        self.ticket.is_some() && self.current.phase() == Phase::Failed(Failure::ConnectionLost)
     }
 
     /// What coming back took so far.
@@ -109,6 +135,16 @@ impl SessionKeeper {
     /// The server of the present session.
     pub fn server(&self) -> SocketAddr {
         self.current.server()
+    }
+
+    /// The way to it.
+    pub fn route(&self) -> Route {
+        self.current.route()
+    }
+
+    /// Bytes that a payload may have.
+    pub fn room(&self) -> usize {
+        self.current.room()
     }
 
     /// How long the server took to answer, once the session was open.
@@ -130,11 +166,12 @@ impl SessionKeeper {
     pub fn next_timeout(&self) -> Timestamp {
         let current = self.current.next_timeout();
         match &self.attempt {
-            _ if self.over.is_some() => Timestamp::from_nanos(u64::MAX),
+            _ if self.given_up.is_some() => Timestamp::from_nanos(u64::MAX),
             Some(attempt) => current.min(attempt.session.next_timeout()).min(attempt.since + RESUME_TIME),
             None if self.refused.is_some() => {
                 self.refused.map_or(current, |(_, at)| current.min(at + REFUSED_TIME))
             }
+            None if self.has_lost() => self.current.heard_at(),
             None if self.ticket.is_some() && self.current.is_connected() => {
                 current.min(self.current.heard_at() + self.silence)
             }
@@ -142,19 +179,21 @@ impl SessionKeeper {
         }
     }
 
-    /// The next datagram that time demands, and to whom.
-    pub fn poll(&mut self, now: Timestamp) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel that time demands, and by which way.
+    pub fn poll(&mut self, now: Timestamp) -> Option<(Route, Parcel)> {
+        if let Some(idle) = self.idle.pop_front() {
+            return Some((idle, Parcel::Close));
+        }
         self.give_up(now);
-        if self.over.is_some() {
+        if self.given_up.is_some() {
             return None;
         }
         self.notice_silence(now);
-        if let Some(bytes) = self.current.poll(now) {
-            return Some((self.current.server(), bytes));
+        if let Some(parcel) = self.current.poll(now) {
+            return Some((self.current.route(), parcel));
         }
         let attempt = self.attempt.as_mut()?;
-        let to = attempt.session.server();
-        let due = attempt.session.poll(now).map(|bytes| (to, bytes));
+        let due = attempt.session.poll(now).map(|parcel| (attempt.session.route(), parcel));
         if let Phase::Failed(failure) = attempt.session.phase() {
             self.attempt_failed(failure, now);
         }
@@ -163,15 +202,16 @@ impl SessionKeeper {
 
     fn give_up(&mut self, now: Timestamp) {
         if let Some((failure, _)) = self.refused.filter(|(_, at)| now.since(*at) >= REFUSED_TIME) {
-            self.over = Some(failure);
+            self.given_up = Some(failure);
         }
         if self.attempt.as_ref().is_some_and(|attempt| now.since(attempt.since) >= RESUME_TIME) {
-            self.over = Some(Failure::TimedOut);
+            self.given_up = Some(Failure::TimedOut);
         }
     }
 
     fn notice_silence(&mut self, now: Timestamp) {
-        let silent = self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
+        let silent = self.has_lost()
+            || self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
         let idle = self.attempt.is_none() && self.refused.is_none();
         if silent && idle && self.ticket.is_some() {
             self.stats.silences += 1;
@@ -182,13 +222,16 @@ impl SessionKeeper {
     fn begin_attempt(&mut self, since: Timestamp, now: Timestamp) {
         let Some((ticket, next)) = self.ticket.clone() else { return };
         let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
-        let session = session.numbered_from(next).beginning_at(self.current.server());
+        self.attempts += 1;
+        let session = session.numbered_from(next).over(self.over, self.attempts << CONNECTIONS_BITS | 1);
+        let session = session.beginning_at(self.current.server());
         self.attempt = Some(Attempt { session, since });
     }
 
     /// A server that does not answer is asked again; one that refuses has no such session, or had a moment's trouble.
     fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
-        let Some(attempt) = end_attempt(&mut self.attempt, &mut self.ticket) else { return };
+        let attempt = end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
+        let Some(attempt) = attempt else { return };
         if matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut) {
             self.begin_attempt(attempt.since, now);
         } else {
@@ -196,31 +239,37 @@ impl SessionKeeper {
         }
     }
 
-    /// Takes in a datagram: of the present session, or of the attempt at it.
+    /// Takes in what came: of the present session, or of the attempt at it.
     pub fn receive(
         &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
+        from: Route,
+        event: Event<'_>,
         now: Timestamp,
     ) -> Result<Received<'_>, DropReason> {
-        if self.is_for_attempt(from, datagram, now) {
+        if self.is_for_attempt(from, event, now) {
             return Ok(Received::Step);
         }
-        let taken = self.current.receive(from, datagram, now);
-        if taken.is_ok() {
+        // The server ends the old connection when it has given the session to the new one: what comes of that decides.
+        let event = match event {
+            Event::Closed { .. } if self.attempt.is_some() => Event::Closed { told: false },
+            event => event,
+        };
+        let taken = self.current.receive(from, event, now);
+        if taken.is_ok() && !matches!(event, Event::Closed { .. }) {
             self.refused = None;
-            // What was asked for may be granted already, once a challenge was answered: then the new way counts.
+            // What was asked for may be granted already, once a challenge was answered: then the new way counts. A
+            // connection asks only once, so the new way counts as soon as it is there.
             let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
-            if self.attempt.as_ref().is_some_and(asking) {
-                end_attempt(&mut self.attempt, &mut self.ticket);
+            if !self.over.is_secured() && self.attempt.as_ref().is_some_and(asking) {
+                end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
             }
         }
         taken
     }
 
-    fn is_for_attempt(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) -> bool {
+    fn is_for_attempt(&mut self, from: Route, event: Event<'_>, now: Timestamp) -> bool {
         let Some(attempt) = &mut self.attempt else { return false };
-        if attempt.session.receive(from, datagram, now).is_err() {
+        if attempt.session.receive(from, event, now).is_err() {
             return false;
         }
         match attempt.session.phase() {
@@ -229,6 +278,7 @@ impl SessionKeeper {
                 self.stats.resumes += 1;
                 self.stats.longest_resume_us = self.stats.longest_resume_us.max(took);
                 if let Some(attempt) = self.attempt.take() {
+                    leave_behind(&mut self.idle, self.current.route());
                     self.current = attempt.session;
                 }
                 self.ticket = None;
@@ -240,23 +290,35 @@ impl SessionKeeper {
     }
 
     /// Seals a payload for the session as it is.
-    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<(SocketAddr, Vec<u8>)> {
-        self.current.is_connected().then(|| (self.current.server(), self.current.seal(payload, now)))
+    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<(Route, Parcel)> {
+        self.current.is_connected().then(|| (self.current.route(), self.current.seal(payload, now)))
     }
 
     /// Ends the session; returns what to send so that the server knows.
-    pub fn disconnect(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
-        self.attempt = None;
-        let to = self.current.server();
-        self.current.disconnect().into_iter().map(|bytes| (to, bytes)).collect()
+    pub fn disconnect(&mut self) -> Vec<(Route, Parcel)> {
+        end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
+        let to = self.current.route();
+        let idle = self.idle.drain(..).map(|idle| (idle, Parcel::Close));
+        idle.chain(self.current.disconnect().into_iter().map(|parcel| (to, parcel))).collect()
     }
 }
 
 /// Gives an attempt up; the next with the same ticket goes on numbering where it ended.
-fn end_attempt(attempt: &mut Option<Attempt>, ticket: &mut Option<(ConnectToken, u64)>) -> Option<Attempt> {
+fn end_attempt(
+    attempt: &mut Option<Attempt>,
+    ticket: &mut Option<(ConnectToken, u64)>,
+    idle: &mut VecDeque<Route>,
+) -> Option<Attempt> {
     let attempt = attempt.take()?;
     if let Some((_, next)) = ticket {
         *next = attempt.session.next_number();
     }
+    leave_behind(idle, attempt.session.route());
     Some(attempt)
+}
+
+fn leave_behind(idle: &mut VecDeque<Route>, route: Route) {
+    if route.is_secured() {
+        idle.push_back(route);
+    }
 }

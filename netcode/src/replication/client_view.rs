@@ -17,7 +17,7 @@ use super::snapshot::{Deferred, UnitHeader};
 use super::state_ring::{Block, StateRing};
 use super::unit::{Base, Place, bit_of, block_of, slots_of};
 use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
-use crate::limits::{PAYLOAD_BYTES, REMOVALS, RING_TICKS, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES};
+use crate::limits::{REMOVALS, RING_TICKS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES};
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -330,7 +330,7 @@ impl ClientView {
     fn fit(&mut self, shared: &Shared<'_>, sight: &Sight<'_>) {
         // So much fits into the packets of a tick, though each may end early for want of room for one more entity.
         let largest = shared.schema.kinds().map(|(_, kind)| kind.max_bytes()).max().unwrap_or(0);
-        let most = SNAPSHOT_PACKETS * PAYLOAD_BYTES.saturating_sub(PACKET_HEADER + largest);
+        let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
         let budget = sight.budget.min(SNAPSHOT_BYTES).min(most);
         self.deferred = Deferred::None;
         if self.choice.need(&self.units, &self.loose, shared) <= budget {

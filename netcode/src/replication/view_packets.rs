@@ -5,7 +5,7 @@ use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
 use super::unit::{bit_of, block_of};
 use super::unit_cache::LooseItem;
 use crate::bits::BitWriter;
-use crate::limits::{ACK_WINDOW, PAYLOAD_BYTES, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
+use crate::limits::{ACK_WINDOW, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
 use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 use crate::sequence::Sequence;
@@ -15,12 +15,12 @@ use crate::tick::Tick;
 const OWN_ACKED: usize = 8;
 
 impl ClientView {
-    /// Writes the next packet of the planned snapshot behind what `writer` holds. Returns whether another
-    /// must follow.
+    /// Writes the next packet of the planned snapshot behind what `writer` holds, to `room` bytes in all. Returns whether
+    /// another must follow.
     pub fn write_packet(
         &mut self,
         shared: &mut Shared<'_>,
-        sequence: Sequence,
+        (sequence, room): (Sequence, usize),
         feedback: Feedback,
         writer: &mut BitWriter,
     ) -> bool {
@@ -28,7 +28,7 @@ impl ClientView {
         let mut sent = self.recycle(sequence, shared.ring.tick());
         let mut header = self.header(shared, feedback);
         sent.removals.extend_from_slice(&header.removals);
-        let spare = (PAYLOAD_BYTES * 8).saturating_sub(start + header_bits(&header));
+        let spare = (room * 8).saturating_sub(start + header_bits(&header));
         let first = self.written;
         let mut hash = self.take_loose(shared, &mut header, &mut sent, spare / 8);
         if self.next_index == 0 && !header.has_own {

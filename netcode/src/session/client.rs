@@ -3,11 +3,16 @@
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
-//! for each datagram:             receive(from, bytes, now) -> payload
-//! while poll(now) = bytes:       send them to server()
-//! once connected:                seal(payload, now) -> bytes to send
-//! wait for a datagram or next_timeout()
+//! for each event:                receive(from, event, now) -> payload or frame
+//! while poll(now) = parcel:      send it by route()
+//! once connected:                seal(payload, now) -> parcel to send
+//! wait for an event or next_timeout()
 //! ```
+//! Over datagrams it speaks the netcode standard. On a connection that is secret already it asks once, with a proof that it knows its
+//! token's keys, and what follows travels as it is.
+
+mod by_connection;
+mod by_datagrams;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,11 +21,16 @@ use super::backoff::Backoff;
 use super::challenge::Challenge;
 use super::crypto::PacketKey;
 use super::drops::DropReason;
-use super::packet::{self, Header, Kind, Outer};
+use super::packet::{self, Kind};
 use super::replay::ReplayWindow;
+use super::secured;
 use super::token::{ConnectToken, TokenError};
-use crate::limits::{DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, REQUEST_PAUSE, RESPONSE_PAUSE};
+use crate::limits::{
+    DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE, RESPONSE_PAUSE,
+    SMALLEST_PAYLOAD,
+};
 use crate::time::Timestamp;
+use crate::transport::{Event, Over, Parcel, Route};
 
 /// Of so many responses one is a request again.
 const RESPONSES_PER_REQUEST: u32 = 10;
@@ -46,6 +56,9 @@ pub enum Failure {
     /// The server fell silent.
     #[error("the server fell silent")]
     TimedOut,
+    /// The connection broke, and no way back to the session is left.
+    #[error("the connection to the server was lost")]
+    ConnectionLost,
 }
 
 /// How far a session is.
@@ -68,19 +81,36 @@ pub enum Phase {
     Disconnected,
 }
 
-/// What a datagram was.
+/// What came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// A step of the session itself.
     Step,
     /// A payload.
     Payload(&'a [u8]),
+    /// A frame of the session's messages.
+    Frame(&'a [u8]),
+}
+
+impl<'a> Received<'a> {
+    /// The payload, if it is one.
+    pub fn payload(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Payload(payload) => Some(payload),
+            Self::Step | Self::Frame(_) => None,
+        }
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct SessionClient {
     token: ConnectToken,
+    over: Over,
+    /// Number of its connection, where there are any.
+    connection: u64,
+    /// Bytes that a payload may have.
+    room: usize,
     /// Which of the token's servers it tries.
     server: usize,
     phase: Phase,
@@ -113,6 +143,9 @@ impl SessionClient {
             opening: PacketKey::new(&token.server_key),
             sealing: PacketKey::new(&token.client_key),
             token,
+            over: Over::Udp,
+            connection: 0,
+            room: PAYLOAD_BYTES,
             server: 0,
             phase,
             next: 0,
@@ -129,6 +162,12 @@ impl SessionClient {
             opened: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// Goes over another transport. Connections are numbered from `first` on: one for each time that it asks.
+    pub fn over(mut self, over: Over, first: u64) -> Self {
+        (self.over, self.connection) = (over, if over.is_secured() { first } else { 0 });
+        self
     }
 
     /// Begins with this server, if the token names it.
@@ -161,6 +200,16 @@ impl SessionClient {
     /// The server that it talks to.
     pub fn server(&self) -> SocketAddr {
         self.token.servers[self.server]
+    }
+
+    /// The way to that server.
+    pub fn route(&self) -> Route {
+        Route { over: self.over, connection: self.connection, address: self.server() }
+    }
+
+    /// Bytes that a payload may have.
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// When the server was heard last.
@@ -204,20 +253,25 @@ impl SessionClient {
         if self.is_connected() { self.heard_at } else { self.step_began }
     }
 
-    /// The next datagram that time demands.
-    pub fn poll(&mut self, now: Timestamp) -> Option<Vec<u8>> {
+    /// The next parcel that time demands.
+    pub fn poll(&mut self, now: Timestamp) -> Option<Parcel> {
         self.give_up(now);
         match self.phase {
+            Phase::Requesting if now >= self.next_send && self.over.is_secured() => {
+                // A connection sees to it that it comes.
+                self.note_step_sent(now, self.token_lifetime());
+                Some(Parcel::Frame(secured::write_join(&self.request(), &self.token.client_key)))
+            }
             Phase::Requesting if now >= self.next_send => {
                 let pause = self.pauses.pause();
                 self.note_step_sent(now, pause);
-                Some(self.request())
+                Some(Parcel::Datagram(self.request()))
             }
             Phase::Responding if now >= self.next_send => {
                 self.note_step_sent(now, RESPONSE_PAUSE);
                 // The server may have forgotten the attempt, or know another address for it: ask again now and then.
                 if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
-                    return Some(self.request());
+                    return Some(Parcel::Datagram(self.request()));
                 }
                 let challenge = self.challenge.clone()?;
                 Some(self.seal_packet(Kind::Response, &*challenge))
@@ -269,6 +323,7 @@ impl SessionClient {
         };
         if self.phase == Phase::Requesting {
             self.server += 1;
+            self.connection += u64::from(self.over.is_secured());
             self.begin_step(now);
         }
     }
@@ -280,93 +335,63 @@ impl SessionClient {
         self.pauses.reset();
     }
 
-    /// Takes in a datagram. What is wrong with it changes nothing, nor does what comes from another than [`Self::server`].
-    pub fn receive(
+    /// Takes in what came. What is wrong with it changes nothing, nor does what comes by another way than [`Self::route`].
+    pub fn receive<'a>(
         &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
+        from: impl Into<Route>,
+        event: impl Into<Event<'a>>,
         now: Timestamp,
     ) -> Result<Received<'_>, DropReason> {
-        if from != self.server() {
+        if from.into() != self.route() {
             return Err(DropReason::Stranger);
         }
-        let header = match packet::read_outer(datagram)? {
-            Outer::Request(_) => return Err(DropReason::Unexpected),
-            Outer::Sealed(header) => header,
-        };
-        self.check_expected(header)?;
-        self.scratch.clear();
-        self.scratch.extend_from_slice(datagram);
-        let contents = packet::open(header, self.token.protocol, &self.opening, &mut self.scratch)?;
-        if header.kind.is_replay_protected() {
-            self.replay.note(header.sequence);
+        match event.into() {
+            Event::Datagram(datagram) if self.over.is_secured() => self.receive_plain(datagram, now),
+            Event::Datagram(datagram) => self.receive_sealed(datagram, now),
+            Event::Frame(frame) => self.receive_frame(frame, now),
+            Event::DatagramBytes(bytes) => {
+                self.room = bytes.clamp(SMALLEST_PAYLOAD, PAYLOAD_BYTES);
+                Ok(Received::Step)
+            }
+            Event::Closed { told } => {
+                self.connection_ended(told, now);
+                Ok(Received::Step)
+            }
         }
-        packet::check_size(header.kind, contents)?;
+    }
+
+    fn note_heard(&mut self, now: Timestamp) {
         self.heard_at = self.heard_at.max(now);
         self.opened += 1;
-        let length = contents.len();
-        let start = datagram.len() - super::crypto::TAG_BYTES - length;
-        if header.kind == Kind::Payload {
-            return Ok(Received::Payload(&self.scratch[start..start + length]));
-        }
-        self.step(header.kind, start, now);
-        Ok(Received::Step)
-    }
-
-    fn check_expected(&self, header: Header) -> Result<(), DropReason> {
-        let expected = matches!(
-            (self.phase, header.kind),
-            (Phase::Requesting, Kind::Challenge | Kind::Denied)
-                | (Phase::Responding, Kind::Challenge | Kind::KeepAlive | Kind::Denied)
-                | (Phase::Connected { .. }, Kind::KeepAlive | Kind::Payload | Kind::Disconnect)
-        );
-        if !expected {
-            return Err(DropReason::Unexpected);
-        }
-        let repeated = header.kind.is_replay_protected() && !self.replay.is_fresh(header.sequence);
-        if repeated { Err(DropReason::Repeated) } else { Ok(()) }
-    }
-
-    fn step(&mut self, kind: Kind, start: usize, now: Timestamp) {
-        let contents = &self.scratch[start..];
-        match (self.phase, kind) {
-            (Phase::Requesting, Kind::Challenge) => {
-                self.challenge = contents.first_chunk().map(|challenge| Box::new(*challenge));
-                self.phase = Phase::Responding;
-                self.begin_step(now);
-            }
-            (Phase::Responding, Kind::Challenge) => {
-                self.challenge = contents.first_chunk().map(|challenge| Box::new(*challenge));
-            }
-            (Phase::Responding, Kind::KeepAlive) => {
-                let number =
-                    |at: usize| contents[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-                self.phase = Phase::Connected { index: number(0), most: number(4) };
-                self.round_trip = Some(now.since(self.sent_at));
-            }
-            (_, Kind::Denied) => self.try_next(Failure::Denied, now),
-            (_, Kind::Disconnect) => self.phase = Phase::Disconnected,
-            _ => {}
-        }
     }
 
     /// Seals a payload of 1 to 1,200 bytes; the session must be open.
-    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Vec<u8> {
+    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Parcel {
         self.sent_at = now;
         self.seal_packet(Kind::Payload, payload)
     }
 
-    fn seal_packet(&mut self, kind: Kind, contents: &[u8]) -> Vec<u8> {
+    fn seal_packet(&mut self, kind: Kind, contents: &[u8]) -> Parcel {
+        if self.over.is_secured() {
+            return match kind {
+                Kind::Payload => Parcel::Datagram(contents.to_vec()),
+                Kind::Disconnect => Parcel::Close,
+                _ => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
+            };
+        }
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
         packet::seal((kind, self.next), self.token.protocol, &self.sealing, contents, &mut packet);
         self.next += 1;
-        packet
+        Parcel::Datagram(packet)
     }
 
     /// Ends the session; returns what to send so that the server knows.
-    pub fn disconnect(&mut self) -> Vec<Vec<u8>> {
+    pub fn disconnect(&mut self) -> Vec<Parcel> {
         let connected = self.is_connected();
         self.phase = Phase::Disconnected;
+        if self.over.is_secured() {
+            return vec![Parcel::Close];
+        }
         let copies = if connected { DISCONNECT_PACKETS } else { 0 };
         (0..copies).map(|_| self.seal_packet(Kind::Disconnect, &[])).collect()
     }

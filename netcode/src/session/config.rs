@@ -1,11 +1,13 @@
 //! How a server keeps its sessions.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::crypto::Key;
 use super::rate::Rate;
 use crate::limits::TOKEN_HISTORY;
+use crate::transport::Over;
 
 /// What happens when a user who is in session as often as allowed comes with another token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,39 @@ pub enum Duplicates {
     TakeOver,
 }
 
+/// The addresses at which a server is reached, by transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers(BTreeMap<Over, Vec<SocketAddr>>);
+
+impl Servers {
+    /// Adds addresses of a transport.
+    pub fn with(mut self, over: Over, addresses: Vec<SocketAddr>) -> Self {
+        self.0.entry(over).or_default().extend(addresses);
+        self
+    }
+
+    /// Those of a transport.
+    pub fn of(&self, over: Over) -> &[SocketAddr] {
+        self.0.get(&over).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an address is among them.
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        self.0.values().flatten().any(|known| *known == address)
+    }
+
+    /// The transports that have any.
+    pub fn transports(&self) -> impl Iterator<Item = Over> {
+        self.0.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(over, _)| *over)
+    }
+}
+
+impl From<Vec<SocketAddr>> for Servers {
+    fn from(addresses: Vec<SocketAddr>) -> Self {
+        Self::default().with(Over::Udp, addresses)
+    }
+}
+
 /// How sessions are kept.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -25,7 +60,7 @@ pub struct SessionConfig {
     /// The key that tokens are sealed with.
     pub key: Key,
     /// The addresses by which tokens may name this server.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Servers,
     /// Sessions at once, parked ones included.
     pub sessions: usize,
     /// Sessions of one user at once, 1 or more.
@@ -46,11 +81,11 @@ pub struct SessionConfig {
 
 impl SessionConfig {
     /// The defaults for a server of this key at these addresses.
-    pub fn new(protocol: u64, key: Key, servers: Vec<SocketAddr>) -> Self {
+    pub fn new(protocol: u64, key: Key, servers: impl Into<Servers>) -> Self {
         Self {
             protocol,
             key,
-            servers,
+            servers: servers.into(),
             sessions: 256,
             per_user: 1,
             duplicates: Duplicates::default(),

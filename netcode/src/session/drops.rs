@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::WireError;
+
 macro_rules! reasons {
     ($($name:ident: $key:literal $says:literal,)*) => {
         /// Why a datagram was dropped. Dropping is silent to the sender and changes nothing but a count.
@@ -55,6 +57,8 @@ reasons! {
     Forged: "forged" "Not sealed with the session's key, or damaged.",
     Repeated: "repeated" "A packet that came before, or is older than the window.",
     Unexpected: "unexpected" "A kind of packet that this side does not take now.",
+    OtherTransport: "other_transport" "A ticket for a session on another kind of transport.",
+    NarrowPath: "narrow_path" "A connection that carries too small datagrams.",
     ContentsLength: "contents_length" "A genuine packet whose contents have not the size of its kind.",
     Flood: "flood" "More packets than a session may send.",
     Malformed: "malformed" "Genuine, but its contents are not what the format says.",
@@ -66,6 +70,17 @@ reasons! {
 impl fmt::Display for DropReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.says())
+    }
+}
+
+impl From<WireError> for DropReason {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Malformed(_) => Self::Malformed,
+            WireError::Incompatible(_) => Self::Incompatible,
+            WireError::Misbehaving(_) => Self::Misbehaving,
+            WireError::Stale(_) => Self::Stale,
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Those who asked for a session and have not proved their address: a capped table, the only memory that they cost.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::crypto::Key;
 use super::history::TokenTag;
@@ -9,6 +8,7 @@ use super::token::Purpose;
 use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::ATTEMPTS_TO_RESUME;
 use crate::time::Timestamp;
+use crate::transport::Route;
 
 /// What a token says of who uses it.
 #[derive(Debug)]
@@ -46,12 +46,12 @@ pub struct HalfOpen {
 pub struct HalfOpenTable {
     capacity: usize,
     per_neighbourhood: usize,
-    attempts: BTreeMap<SocketAddr, HalfOpen>,
-    by_tag: BTreeMap<TokenTag, SocketAddr>,
-    by_age: BTreeMap<u64, SocketAddr>,
-    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, SocketAddr>>,
+    attempts: BTreeMap<Route, HalfOpen>,
+    by_tag: BTreeMap<TokenTag, Route>,
+    by_age: BTreeMap<u64, Route>,
+    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, Route>>,
     /// Attempts to resume, which may come from several addresses.
-    by_client: BTreeMap<ClientId, BTreeMap<u64, SocketAddr>>,
+    by_client: BTreeMap<ClientId, BTreeMap<u64, Route>>,
     next: u64,
 }
 
@@ -80,20 +80,20 @@ impl HalfOpenTable {
         self.attempts.is_empty()
     }
 
-    /// The attempt from an address.
-    pub fn at(&self, address: SocketAddr) -> Option<&HalfOpen> {
-        self.attempts.get(&address)
+    /// The attempt by a route.
+    pub fn at(&self, route: Route) -> Option<&HalfOpen> {
+        self.attempts.get(&route)
     }
 
-    /// The address that uses a token; none for a ticket.
-    pub fn address_of(&self, tag: &TokenTag) -> Option<SocketAddr> {
+    /// The route by which a token is used; none for a ticket.
+    pub fn route_of(&self, tag: &TokenTag) -> Option<Route> {
         self.by_tag.get(tag).copied()
     }
 
-    /// Notes an attempt from an address, in place of one with another token.
-    pub fn insert(&mut self, address: SocketAddr, applicant: Applicant, until: Timestamp) {
-        self.remove(address);
-        let neighbourhood = Neighbourhood::from(address.ip());
+    /// Notes an attempt by a route, in place of one with another token.
+    pub fn insert(&mut self, route: Route, applicant: Applicant, until: Timestamp) {
+        self.remove(route);
+        let neighbourhood = Neighbourhood::from(route.address.ip());
         let resumes = applicant.purpose.resume.map(|resumed| resumed.client);
         let own = self.by_neighbourhood.get(&neighbourhood);
         let same = resumes.and_then(|client| self.by_client.get(&client));
@@ -112,24 +112,24 @@ impl HalfOpenTable {
         self.next += 1;
         // A ticket may be tried from several addresses.
         if applicant.purpose.resume.is_none() {
-            self.by_tag.insert(applicant.tag, address);
+            self.by_tag.insert(applicant.tag, route);
         }
-        self.by_age.insert(number, address);
-        self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, address);
+        self.by_age.insert(number, route);
+        self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, route);
         if let Some(client) = resumes {
-            self.by_client.entry(client).or_default().insert(number, address);
+            self.by_client.entry(client).or_default().insert(number, route);
         }
-        self.attempts.insert(address, HalfOpen { applicant, until, number });
+        self.attempts.insert(route, HalfOpen { applicant, until, number });
     }
 
     /// Takes an attempt out.
-    pub fn remove(&mut self, address: SocketAddr) -> Option<HalfOpen> {
-        let attempt = self.attempts.remove(&address)?;
+    pub fn remove(&mut self, route: Route) -> Option<HalfOpen> {
+        let attempt = self.attempts.remove(&route)?;
         if attempt.applicant.purpose.resume.is_none() {
             self.by_tag.remove(&attempt.applicant.tag);
         }
         self.by_age.remove(&attempt.number);
-        take_out(&mut self.by_neighbourhood, address.ip().into(), attempt.number);
+        take_out(&mut self.by_neighbourhood, route.address.ip().into(), attempt.number);
         if let Some(resumed) = attempt.applicant.purpose.resume {
             take_out(&mut self.by_client, resumed.client, attempt.number);
         }
@@ -139,16 +139,16 @@ impl HalfOpenTable {
     /// Forgets what has come to nothing by now.
     pub fn expire(&mut self, now: Timestamp) {
         // Attempts have about the same time, so the oldest goes first or nearly so.
-        while let Some((_, address)) = self.by_age.first_key_value().map(|(age, address)| (*age, *address))
-            && self.attempts.get(&address).is_none_or(|attempt| attempt.until <= now)
+        while let Some((_, route)) = self.by_age.first_key_value().map(|(age, route)| (*age, *route))
+            && self.attempts.get(&route).is_none_or(|attempt| attempt.until <= now)
         {
-            self.remove(address);
+            self.remove(route);
         }
     }
 }
 
 /// Takes an attempt out of its group, and the group with its last.
-fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, SocketAddr>>, group: K, number: u64) {
+fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, Route>>, group: K, number: u64) {
     if let Some(own) = groups.get_mut(&group) {
         own.remove(&number);
         if own.is_empty() {
@@ -160,9 +160,10 @@ fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, SocketAddr>>, group: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
-    fn address(host: u8, port: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, host], port))
+    fn address(host: u8, port: u16) -> Route {
+        SocketAddr::from(([10, 0, 0, host], port)).into()
     }
 
     fn applicant(tag: u8) -> Applicant {
@@ -188,7 +189,7 @@ mod tests {
         }
         assert_eq!(table.len(), 3);
         assert!(table.at(address(2, 1)).is_none() && table.at(address(1, 1)).is_some());
-        assert_eq!((table.address_of(&[11; 16]), table.address_of(&[13; 16])), (None, Some(address(2, 3))));
+        assert_eq!((table.route_of(&[11; 16]), table.route_of(&[13; 16])), (None, Some(address(2, 3))));
         table.insert(address(3, 1), applicant(20), until);
         table.insert(address(4, 1), applicant(21), until);
         assert!(table.len() == 4 && table.at(address(1, 1)).is_none());
@@ -201,7 +202,7 @@ mod tests {
         table.expire(Timestamp::from_millis(99));
         assert_eq!(table.len(), 1);
         table.expire(Timestamp::from_millis(100));
-        assert!(table.is_empty() && table.address_of(&[1; 16]).is_none());
+        assert!(table.is_empty() && table.route_of(&[1; 16]).is_none());
     }
 
     #[test]
@@ -209,6 +210,6 @@ mod tests {
         let mut table = HalfOpenTable::new(4, 4);
         table.insert(address(1, 1), applicant(1), Timestamp::default());
         table.insert(address(1, 1), applicant(2), Timestamp::default());
-        assert_eq!((table.len(), table.address_of(&[1; 16])), (1, None));
+        assert_eq!((table.len(), table.route_of(&[1; 16])), (1, None));
     }
 }

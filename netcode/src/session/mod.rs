@@ -37,8 +37,10 @@ pub mod packet;
 pub mod rate;
 pub mod replay;
 pub mod roster;
+pub mod secured;
 pub mod server;
 pub mod token;
+mod waiting;
 
 use std::net::IpAddr;
 

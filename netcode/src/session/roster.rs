@@ -15,12 +15,15 @@ use super::replay::ReplayWindow;
 use super::token::Resumed;
 use super::{ClientId, Neighbourhood, UserId};
 use crate::time::Timestamp;
+use crate::transport::{Over, Route};
 
 /// A session's present way to its client.
 #[derive(Debug)]
 pub struct Live {
-    /// Where the client is.
-    pub address: SocketAddr,
+    /// The way to it.
+    pub route: Route,
+    /// Bytes that a payload to it may have.
+    pub room: usize,
     /// The standard's client index.
     pub index: u32,
     /// Silence after which the client counts as gone; `None` for never.
@@ -50,6 +53,8 @@ pub struct Session {
     pub user: UserId,
     /// The room that the token was for.
     pub room: u16,
+    /// Whether it goes over connections that keep it secret.
+    pub secured: bool,
     /// How often it was resumed or taken over.
     pub epoch: u32,
     /// When the token was issued that opened it or took it over, on the server's own time line.
@@ -79,22 +84,29 @@ pub enum Place {
     Instead(ClientId),
 }
 
-/// An address as two numbers: it is compared several times for each datagram.
-type AddressKey = (u128, u64);
+/// A route as two numbers: it is compared several times for each datagram.
+type RouteKey = (u128, u64);
 
-fn address_key(address: SocketAddr) -> AddressKey {
-    let port = u64::from(address.port());
-    match address {
-        SocketAddr::V4(v4) => (v4.ip().to_bits().into(), port),
-        SocketAddr::V6(v6) => (v6.ip().to_bits(), 1 << 63 | u64::from(v6.scope_id()) << 16 | port),
+fn route_key(route: Route) -> RouteKey {
+    let port = u64::from(route.address.port());
+    match (route.over, route.address) {
+        (Over::Quic, _) => (route.connection.into(), 1 << 61),
+        (over, SocketAddr::V4(v4)) => (v4.ip().to_bits().into(), by(over) | port),
+        (over, SocketAddr::V6(v6)) => {
+            (v6.ip().to_bits(), 1 << 63 | by(over) | u64::from(v6.scope_id()) << 16 | port)
+        }
     }
+}
+
+fn by(over: Over) -> u64 {
+    if over == Over::Laminar { 1 << 62 } else { 0 }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Roster {
     sessions: ClientTable<Session>,
-    by_address: BTreeMap<AddressKey, ClientId>,
+    by_route: BTreeMap<RouteKey, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
     /// Live sessions of each neighbourhood.
     neighbours: BTreeMap<Neighbourhood, usize>,
@@ -117,12 +129,12 @@ impl Roster {
 
     /// Sessions that are not parked.
     pub fn live(&self) -> usize {
-        self.by_address.len()
+        self.by_route.len()
     }
 
-    /// The client at an address.
-    pub fn at(&self, address: SocketAddr) -> Option<ClientId> {
-        self.by_address.get(&address_key(address)).copied()
+    /// The client that a route leads to.
+    pub fn at(&self, route: impl Into<Route>) -> Option<ClientId> {
+        self.by_route.get(&route_key(route.into())).copied()
     }
 
     /// A client's session.
@@ -144,12 +156,12 @@ impl Roster {
     pub fn place(
         &self,
         applicant: &Applicant,
-        from: SocketAddr,
+        from: Route,
         config: &SessionConfig,
         draining: bool,
     ) -> Result<Place, DropReason> {
         let place = match applicant.purpose.resume {
-            Some(resumed) => self.resumed(resumed, applicant)?,
+            Some(resumed) => self.resumed(resumed, applicant, from)?,
             None if draining => return Err(DropReason::Draining),
             None => self.joined(applicant, config)?,
         };
@@ -171,9 +183,13 @@ impl Roster {
         Ok(place)
     }
 
-    fn resumed(&self, resumed: Resumed, applicant: &Applicant) -> Result<Place, DropReason> {
+    fn resumed(&self, resumed: Resumed, applicant: &Applicant, from: Route) -> Result<Place, DropReason> {
         let session = self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
         let session = session.ok_or(DropReason::StaleTicket)?;
+        // Messages travel otherwise where there are frames: what was on its way could not go on.
+        if session.secured != from.is_secured() {
+            return Err(DropReason::OtherTransport);
+        }
         let unheard = session.live.as_ref().is_some_and(|live| !live.confirmed);
         if session.epoch == resumed.epoch {
             Ok(Place::Resumed(resumed.client))
@@ -209,13 +225,13 @@ impl Roster {
         }
     }
 
-    /// Live sessions of an address's neighbourhood.
-    fn neighbours(&self, address: SocketAddr) -> usize {
-        self.neighbours.get(&address.ip().into()).copied().unwrap_or(0)
+    /// Live sessions of a route's neighbourhood.
+    fn neighbours(&self, route: Route) -> usize {
+        self.neighbours.get(&route.address.ip().into()).copied().unwrap_or(0)
     }
 
     /// Opens a session for a new client.
-    pub fn open(&mut self, applicant: &Applicant) -> ClientId {
+    pub fn open(&mut self, applicant: &Applicant, secured: bool) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
         let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.issued);
@@ -224,7 +240,7 @@ impl Roster {
         let (resumes, resumed_by) = (Meter::default(), None);
         self.sessions.insert(
             client,
-            Session { user, room, epoch, issued, live: None, parked_until, resumes, resumed_by },
+            Session { user, room, secured, epoch, issued, live: None, parked_until, resumes, resumed_by },
         );
         self.by_user.entry(user).or_default().push(client);
         client
@@ -235,17 +251,17 @@ impl Roster {
         self.disconnect(client);
         let Some(session) = self.sessions.get_mut(client) else { return };
         self.indices[live.index as usize] = true;
-        *self.neighbours.entry(live.address.ip().into()).or_default() += 1;
-        self.by_address.insert(address_key(live.address), client);
+        *self.neighbours.entry(live.route.address.ip().into()).or_default() += 1;
+        self.by_route.insert(route_key(live.route), client);
         session.live = Some(live);
     }
 
     /// Takes a session's way to its client away.
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
         let live = self.sessions.get_mut(client)?.live.take()?;
-        self.by_address.remove(&address_key(live.address));
+        self.by_route.remove(&route_key(live.route));
         self.indices[live.index as usize] = false;
-        let neighbourhood = Neighbourhood::from(live.address.ip());
+        let neighbourhood = Neighbourhood::from(live.route.address.ip());
         if let Some(count) = self.neighbours.get_mut(&neighbourhood) {
             *count -= 1;
             if *count == 0 {

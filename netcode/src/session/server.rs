@@ -3,19 +3,19 @@
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
-//! for each datagram:  receive(from, bytes, now) -> (client, payload)
+//! for each event:     receive(from, event, now) -> (client, payload or frame)
 //! always:             poll_change() -> opened, parked, resumed, closed
 //! each tick:          set_wall(now, wall), update(now), send(client, payload) ..., send_replies(sink)
 //! ```
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::challenge::Challenges;
+use super::client::Received;
 use super::config::SessionConfig;
 use super::crypto::Key;
 use super::drops::{DropReason, Drops};
@@ -24,13 +24,15 @@ use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters};
 use super::roster::{Live, Roster, Session};
+use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
+use super::waiting::Waiting;
 use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::{
     DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
 };
 use crate::time::{Timestamp, UnixTime};
-use crate::transport::DatagramSink;
+use crate::transport::{Event, Parcel, Route, Transport};
 
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +43,8 @@ pub enum Change {
         client: ClientId,
         /// Who it is.
         user: UserId,
-        /// Where it is.
-        address: SocketAddr,
+        /// The way to it.
+        route: Route,
         /// What its token is for.
         purpose: Purpose,
         /// What the issuer gave along; the first [`super::token::PURPOSE_BYTES`] are the purpose.
@@ -54,8 +56,8 @@ pub enum Change {
     Resumed {
         /// Its number.
         client: ClientId,
-        /// Where it is now.
-        address: SocketAddr,
+        /// The way to it now.
+        route: Route,
         /// It came with a new token and holds nothing of what it was told before.
         anew: bool,
     },
@@ -82,7 +84,8 @@ pub struct SessionServer {
     pub(super) opens: Meter,
     pub(super) roster: Roster,
     pub(super) replied: u64,
-    pub(super) replies: VecDeque<(SocketAddr, Vec<u8>)>,
+    pub(super) replies: VecDeque<(Route, Parcel)>,
+    pub(super) waiting: Waiting,
     pub(super) changes: VecDeque<Change>,
     pub(super) drops: Drops,
     pub(super) draining: bool,
@@ -106,6 +109,7 @@ impl SessionServer {
             joins: Meters::default(),
             opens: Meter::default(),
             replies: VecDeque::new(),
+            waiting: Waiting::default(),
             changes: VecDeque::new(),
             drops: Drops::default(),
             draining: false,
@@ -161,14 +165,19 @@ impl SessionServer {
         UnixTime::from_millis((wall + later).saturating_sub(earlier))
     }
 
-    /// Takes in a datagram that arrived now; returns a session's payload. What is wrong with it is counted, and
-    /// changes nothing else.
-    pub fn receive(
+    /// Takes in what came now; returns a session's payload or frame. What is wrong with it is counted, and changes nothing
+    /// else but for the connection by which it came.
+    pub fn receive<'a>(
         &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
+        from: impl Into<Route>,
+        event: impl Into<Event<'a>>,
         now: Timestamp,
-    ) -> Option<(ClientId, &[u8])> {
+    ) -> Option<(ClientId, Received<'_>)> {
+        let (from, event) = (from.into(), event.into());
+        let Event::Datagram(datagram) = event else { return self.receive_secured(from, event, now) };
+        if from.is_secured() {
+            return self.receive_secured(from, event, now);
+        }
         let taken = match packet::read_outer(datagram) {
             Err(reason) => Err(reason),
             Ok(Outer::Request(request)) => self.take_request(from, request, now).map(|()| None),
@@ -182,7 +191,9 @@ impl SessionServer {
         };
         match taken {
             Ok(payload) => {
-                payload.map(|(client, length)| (client, &self.scratch[header_end(datagram)..][..length]))
+                let payload = payload?;
+                let contents = &self.scratch[header_end(datagram)..][..payload.1];
+                Some((payload.0, Received::Payload(contents)))
             }
             Err(reason) => {
                 self.drops.note(reason);
@@ -193,7 +204,7 @@ impl SessionServer {
 
     fn take_live(
         &mut self,
-        from: SocketAddr,
+        from: Route,
         header: Header,
         datagram: &[u8],
         now: Timestamp,
@@ -231,6 +242,7 @@ impl SessionServer {
     /// Does what time demands: sessions fall silent and end, silence is broken, attempts are forgotten.
     pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
+        self.close_idle(now);
         let (mut silent, mut expired, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for (client, session) in self.roster.iter_mut() {
             match &session.live {
@@ -252,9 +264,9 @@ impl SessionServer {
 
     /// Parks a session: its client counts as silent from now on.
     pub fn park(&mut self, client: ClientId, now: Timestamp) {
-        if self.roster.disconnect(client).is_some()
-            && let Some(session) = self.roster.get_mut(client)
-        {
+        let Some(live) = self.roster.disconnect(client) else { return };
+        self.hang_up(live.route);
+        if let Some(session) = self.roster.get_mut(client) {
             session.parked_until = now + self.config.grace;
             self.changes.push_back(Change::Parked(client));
         }
@@ -265,12 +277,38 @@ impl SessionServer {
         let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
             return;
         };
-        let mut packet = Vec::new();
-        live.seal(Kind::KeepAlive, self.config.protocol, &live.keep_alive(most), &mut packet);
         live.sent_at = now;
-        if self.replies.len() < REPLIES {
-            self.replies.push_back((live.address, packet));
+        let (route, parcel) =
+            (live.route, live.pack(Kind::KeepAlive, self.config.protocol, &live.keep_alive(most)));
+        self.answer(route, parcel);
+    }
+
+    /// Queues what is said outside of the tick; more than can wait is dropped, but for what ends connections.
+    pub(super) fn answer(&mut self, to: Route, parcel: Parcel) {
+        if self.replies.len() < REPLIES || parcel == Parcel::Close {
+            self.replies.push_back((to, parcel));
         }
+    }
+
+    /// Bytes that a payload to a client may have; 0 while it is not in session.
+    pub fn room(&self, client: ClientId) -> usize {
+        self.roster.get(client).and_then(|session| session.live.as_ref()).map_or(0, |live| live.room)
+    }
+
+    /// Sends a frame to a client that is in session on a connection. Returns the bytes that left.
+    pub fn send_frame(
+        &mut self,
+        client: ClientId,
+        frame: &[u8],
+        now: Timestamp,
+        sink: &mut dyn Transport,
+    ) -> usize {
+        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
+            return 0;
+        };
+        live.sent_at = now;
+        sink.send_frame(live.route, frame);
+        frame.len()
     }
 
     /// Sends a payload of 1 to 1,200 bytes to a client that is in session. One that was not heard yet is told of its
@@ -280,51 +318,64 @@ impl SessionServer {
         client: ClientId,
         payload: &[u8],
         now: Timestamp,
-        sink: &mut dyn DatagramSink,
+        sink: &mut dyn Transport,
     ) -> usize {
         let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
         let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
             return 0;
         };
         let mut bytes = 0;
+        if live.route.is_secured() {
+            live.sent_at = now;
+            sink.send(live.route, payload);
+            return payload.len();
+        }
         if !live.confirmed {
             live.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
-            sink.send(live.address, &self.scratch);
+            sink.send(live.route, &self.scratch);
             bytes += self.scratch.len();
         }
         live.seal(Kind::Payload, protocol, payload, &mut self.scratch);
         live.sent_at = now;
-        sink.send(live.address, &self.scratch);
+        sink.send(live.route, &self.scratch);
         bytes + self.scratch.len()
     }
 
     /// Ends a session, live or parked, and tells its client.
-    pub fn close(&mut self, client: ClientId, sink: &mut dyn DatagramSink) {
+    pub fn close(&mut self, client: ClientId, sink: &mut dyn Transport) {
         let Some(mut live) = self.roster.remove(client) else { return };
+        if live.route.is_secured() {
+            return sink.close(live.route);
+        }
         for _ in 0..DISCONNECT_PACKETS {
             live.seal(Kind::Disconnect, self.config.protocol, &[], &mut self.scratch);
-            sink.send(live.address, &self.scratch);
+            sink.send(live.route, &self.scratch);
         }
     }
 
     /// Sends what was said outside of sessions since the last call.
-    pub fn send_replies(&mut self, sink: &mut dyn DatagramSink) {
-        while let Some((to, packet)) = self.replies.pop_front() {
-            sink.send(to, &packet);
+    pub fn send_replies(&mut self, sink: &mut dyn Transport) {
+        while let Some((to, parcel)) = self.replies.pop_front() {
+            parcel.send(to, sink);
         }
         sink.flush();
     }
 
-    /// A ticket by which a client comes back to its session, once, for as long as it was not resumed otherwise.
+    /// A ticket by which a client comes back to its session, once, for as long as it was not resumed otherwise. None where no
+    /// address is known by which it could.
     pub fn ticket(&mut self, client: ClientId, now: Timestamp) -> Option<ConnectToken> {
         let unix = self.unix(now);
         let Session { user, room, epoch, live, .. } = self.roster.get(client)?;
         let resume = Some(Resumed { client, epoch: *epoch });
         let purpose = Purpose { room: *room, resume, issued: None };
+        let servers = self.config.servers.of(live.as_ref()?.route.over).to_vec();
+        if servers.is_empty() {
+            return None;
+        }
         let issuer = Issuer {
             key: self.config.key.clone(),
             protocol: self.config.protocol,
-            servers: self.config.servers.clone(),
+            servers,
             lifetime: TICKET_LIFETIME,
             timeout: live.as_ref()?.timeout.unwrap_or(Duration::from_secs(i32::MAX as u64)),
         };
@@ -337,6 +388,19 @@ impl Live {
     pub(super) fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
         packet::seal((kind, self.next), protocol, &self.sealing, contents, packet);
         self.next += 1;
+    }
+
+    /// A packet with these contents, as its transport wants it.
+    pub(super) fn pack(&mut self, kind: Kind, protocol: u64, contents: &[u8]) -> Parcel {
+        if self.route.is_secured() {
+            return match kind {
+                Kind::Disconnect => Parcel::Close,
+                _ => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
+            };
+        }
+        let mut packet = Vec::new();
+        self.seal(kind, protocol, contents, &mut packet);
+        Parcel::Datagram(packet)
     }
 
     fn keep_alive(&self, sessions: u32) -> [u8; 8] {

@@ -1,9 +1,24 @@
-//! How datagrams travel. The one folder that opens sockets; the `tidy` test holds that rule.
+//! How sessions travel. The one folder that opens sockets; the `tidy` test holds that rule.
 //!
-//! What every transport promises: a datagram comes whole or not at all; it may be lost, repeated or
-//! overtaken; its sender's address may be forged. Nothing blocks but [`wait_readable`].
+//! # The contract
+//!
+//! Whatever carries a session keeps this, and `tests/transports.rs` tries each on it:
+//!
+//! | | datagrams without connections ([`udp`], laminar) | connections (QUIC, WebTransport) |
+//! |---|---|---|
+//! | a datagram | comes whole or not at all; may be lost, repeated, overtaken, forged | the same, but neither repeated nor forged |
+//! | its size | up to [`crate::limits::DATAGRAM_BYTES`] | up to what [`Event::DatagramBytes`] said last |
+//! | a frame | there are none | up to [`crate::limits::FRAME_BYTES`]; comes whole, once and in order while the connection lives |
+//! | the peer's address | what the datagram claims | proved; may change without notice |
+//! | too much to send | what does not fit into the kernel's buffer is dropped | old datagrams make room for new ones; frames wait, and whoever sends them bounds how many |
+//! | the end | there is none: the session tells | [`Transport::close`] tells the peer; silence and faults close it, too |
+//!
+//! Nothing blocks but [`wait_readable`]. Who may open a session, acknowledgements of datagrams, and resumption are the
+//! session's affair on every transport.
 
+pub mod carrier;
 pub mod relay;
+mod route;
 pub mod udp;
 #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
 mod udp_linux;
@@ -11,13 +26,14 @@ mod udp_std;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::time::Timestamp;
-use udp::UdpTransport;
+pub use route::{Event, Over, Parcel, Route};
 
 /// A datagram that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +46,16 @@ pub struct Arrived<'a> {
     pub at: Timestamp,
 }
 
-/// Takes datagrams that are to be sent.
-pub trait DatagramSink {
-    /// Sends `bytes` to `to`, or queues them until [`Self::flush`]. A full buffer drops.
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]);
+/// Takes what is to be sent.
+pub trait Transport {
+    /// Sends a datagram, or queues it until [`Self::flush`]. A full buffer drops.
+    fn send(&mut self, to: Route, datagram: &[u8]);
+
+    /// Sends a frame. Only connections carry any.
+    fn send_frame(&mut self, _: Route, _: &[u8]) {}
+
+    /// Ends a connection; the peer is told, if it can be reached.
+    fn close(&mut self, _: Route) {}
 
     /// Hands everything queued to the network.
     fn flush(&mut self);
@@ -42,12 +64,11 @@ pub trait DatagramSink {
 /// Waits until one of the sockets has something to read or `span` has passed; `ready` then holds the places
 /// of those that have.
 pub fn wait_readable<'a>(
-    sockets: impl Iterator<Item = &'a UdpTransport>,
+    sockets: impl Iterator<Item = &'a (impl AsFd + 'a)>,
     span: Duration,
     ready: &mut Vec<usize>,
 ) -> io::Result<()> {
-    let mut fds: Vec<PollFd<'_>> =
-        sockets.map(|socket| PollFd::new(socket.socket(), PollFlags::IN)).collect();
+    let mut fds: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
     let span = Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
     ready.clear();
     match poll(&mut fds, Some(&span)) {

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::udp::{UdpPath, UdpTransport};
-use super::{DatagramSink, wait_readable};
+use super::{Transport, wait_readable};
 use crate::link_sim::{LinkConfig, LinkSim};
 use crate::time::Timestamp;
 
@@ -66,11 +66,11 @@ impl UdpRelay {
             let Path { socket, up, down } = path;
             socket.receive(now, |datagram| down.push(datagram.bytes, now))?;
             while let Some(bytes) = up.pop(now) {
-                socket.send(self.server, &bytes);
+                socket.send(self.server.into(), &bytes);
             }
             socket.flush();
             while let Some(bytes) = down.pop(now) {
-                self.front.send(*client, &bytes);
+                self.front.send((*client).into(), &bytes);
             }
         }
         self.front.flush();

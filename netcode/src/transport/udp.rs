@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::udp_std::StdPath;
-use super::{Arrived, DatagramSink};
+use super::{Arrived, Route, Transport};
 use crate::limits::SOCKET_BUFFER_BYTES;
 use crate::time::Timestamp;
 
@@ -90,9 +91,11 @@ impl UdpTransport {
         self.stats.received += count as u64;
         Ok(count)
     }
+}
 
-    pub(super) fn socket(&self) -> &UdpSocket {
-        &self.socket
+impl AsFd for UdpTransport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -108,8 +111,9 @@ impl Path {
     }
 }
 
-impl DatagramSink for UdpTransport {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+impl Transport for UdpTransport {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
+        let to = to.address;
         match &mut self.path {
             Path::Std(path) => path.send(&self.socket, to, bytes, &mut self.stats),
             #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
@@ -162,7 +166,7 @@ mod tests {
                 let (source, target) = (from.local_address().unwrap(), to.local_address().unwrap());
                 let before = clock::now();
                 for i in 0..150u32 {
-                    from.send(target, &vec![i as u8; 1 + i as usize * 7]);
+                    from.send(target.into(), &vec![i as u8; 1 + i as usize * 7]);
                 }
                 from.flush();
                 let came = receive_all(&mut to, 150);
@@ -186,10 +190,10 @@ mod tests {
         let (a, b) = (to.local_address().unwrap(), third.local_address().unwrap());
         let lengths = [900, 900, 400, 1_200, 1_200, 1_200, 5, 5, 7, 1];
         for (i, length) in lengths.iter().enumerate() {
-            from.send(a, &vec![i as u8; *length]);
+            from.send(a.into(), &vec![i as u8; *length]);
         }
-        from.send(b, &[1; 100]);
-        from.send(b, &[2; 100]);
+        from.send(b.into(), &[1; 100]);
+        from.send(b.into(), &[2; 100]);
         from.flush();
         let came: Vec<_> =
             receive_all(&mut to, lengths.len()).into_iter().map(|(_, bytes, _)| bytes).collect();
@@ -203,7 +207,7 @@ mod tests {
     fn an_overlong_datagram_is_not_taken_for_a_whole_one() {
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
-            from.send(to.local_address().unwrap(), &[7; LONGEST_DATAGRAM + 500]);
+            from.send(to.local_address().unwrap().into(), &[7; LONGEST_DATAGRAM + 500]);
             from.flush();
             assert!(receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM));
         }
@@ -216,11 +220,11 @@ mod tests {
         let target = to.local_address().unwrap();
         let flood = to.receive_buffer() / 1_000;
         for _ in 0..flood {
-            from.send(target, &[1; 1_000]);
+            from.send(target.into(), &[1; 1_000]);
         }
         from.flush();
         while receive_all(&mut to, 1).len() > 1 {}
-        from.send(target, &[1]);
+        from.send(target.into(), &[1]);
         from.flush();
         receive_all(&mut to, 1);
         let stats = to.stats();

@@ -130,7 +130,7 @@ fn line_20_or_takes_the_session_over_with_a_new_epoch_if_it_is_newer() {
     let epoch = world.server.roster().get(client).unwrap().epoch;
     let newer = world.joined(1);
     assert_eq!(newer.client, Some(client));
-    assert!(world.changes.contains(&Change::Resumed { client, address: newer.address, anew: true }));
+    assert!(world.changes.contains(&Change::Resumed { client, route: newer.address.into(), anew: true }));
     let session = world.server.roster().get(client).unwrap();
     assert_eq!((session.epoch, world.server.roster().sessions()), (epoch + 1, 1));
     world.hand_over(&mut first);
@@ -154,7 +154,7 @@ fn line_21_a_response_from_another_address_is_dropped() {
     let mut player = world.player(1);
     world.step(&mut player);
     assert_eq!(player.session.phase(), Phase::Responding);
-    let response = player.session.poll(world.now).unwrap();
+    let response = player.session.poll(world.now).unwrap().into_bytes();
     world.drops_from(address(66, 6), &response, DropReason::Stranger);
     assert_eq!(world.server.roster().sessions(), 0);
 }
@@ -215,9 +215,9 @@ fn line_49_a_resume_ticket_serves_once() {
     let mut moved = world.player_of(ticket.clone(), 1);
     world.finish_joining(&mut moved);
     assert!(moved.session.is_connected());
-    assert!(world.changes.contains(&Change::Resumed { client, address: moved.address, anew: false }));
+    assert!(world.changes.contains(&Change::Resumed { client, route: moved.address.into(), anew: false }));
     assert_eq!(world.server.roster().at(player.address), None);
-    let heard = moved.session.seal(&[1], world.now);
+    let heard = moved.session.seal(&[1], world.now).into_bytes();
     assert_eq!(world.takes(moved.address, &heard), Some(vec![1]));
     // A late copy of its own request disturbs nobody; another's is refused.
     world.drops_from(moved.address, &moved.request(), DropReason::StaleTicket);
@@ -391,7 +391,7 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     let ticket = world.server.ticket(client, world.now).unwrap();
     let mut first = world.player_of(ticket.clone(), 1);
     world.step(&mut first);
-    let response = first.session.poll(world.now).unwrap();
+    let response = first.session.poll(world.now).unwrap().into_bytes();
     world.give(first.address, &response);
     assert_eq!(world.server.roster().at(first.address), Some(client));
     let sent = world.server.roster().get(client).unwrap().live.as_ref().unwrap().next;
@@ -404,7 +404,7 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     let session = world.server.roster().get(client).unwrap();
     assert!(session.live.as_ref().unwrap().next > sent && second.session.next_number() > 1);
     // Once the client was heard, the ticket is spent.
-    let heard = second.session.seal(&[1], world.now);
+    let heard = second.session.seal(&[1], world.now).into_bytes();
     assert_eq!(world.takes(second.address, &heard), Some(vec![1]));
     let mut third = world.player_of(ticket, 1);
     world.finish_joining(&mut third);

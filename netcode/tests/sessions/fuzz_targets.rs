@@ -105,7 +105,7 @@ pub fn client_packet(input: &[u8]) {
             }
             3 => world.pass(Duration::from_millis(u64::from(which) * 100)),
             4 if player.session.is_connected() && !contents.is_empty() => {
-                let bytes = player.session.seal(contents, world.now);
+                let bytes = player.session.seal(contents, world.now).into_bytes();
                 world.give(player.address, &bytes);
             }
             _ => drop(player.session.next_timeout()),

@@ -4,4 +4,5 @@ mod bad_input;
 mod bad_tokens;
 mod fuzz;
 mod fuzz_targets;
+mod secured;
 mod world;

@@ -16,7 +16,7 @@ use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::session::token::{ConnectToken, Issuer, Purpose, UserData};
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Over, Route, Transport};
 
 pub const PROTOCOL: u64 = 77;
 
@@ -29,9 +29,9 @@ pub fn address(host: u8, port: u16) -> SocketAddr {
 #[derive(Default)]
 pub struct Sent(pub Vec<(SocketAddr, Vec<u8>)>);
 
-impl DatagramSink for Sent {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        self.0.push((to, bytes.to_vec()));
+impl Transport for Sent {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
+        self.0.push((to.address, bytes.to_vec()));
     }
 
     fn flush(&mut self) {}
@@ -107,6 +107,7 @@ impl World {
         let (key, servers) = (Key::new([9; 32]), vec![address(1, 1)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
         let mut config = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());
+        config.servers = config.servers.with(Over::Quic, vec![address(1, 2)]);
         config.joins = Rate { per_second: 10_000, burst: 10_000 };
         change(&mut config);
         let now = Timestamp::from_millis(1_000);
@@ -202,7 +203,8 @@ impl World {
 
     /// The payload that the server takes from a datagram.
     pub fn takes(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
-        let payload = self.server.receive(from, datagram, self.now).map(|(_, payload)| payload.to_vec());
+        let came = self.server.receive(from, datagram, self.now);
+        let payload = came.and_then(|(_, came)| Some(came.payload()?.to_vec()));
         self.note();
         payload
     }
@@ -249,8 +251,8 @@ impl World {
 
     /// A client says what is due and hears what is answered.
     pub fn step(&mut self, player: &mut Player) {
-        while let Some(bytes) = player.session.poll(self.now) {
-            self.give(player.address, &bytes);
+        while let Some(parcel) = player.session.poll(self.now) {
+            self.give(player.address, &parcel.into_bytes());
         }
         self.hand_over(player);
     }
@@ -277,8 +279,8 @@ impl World {
 
     /// A client leaves.
     pub fn leave(&mut self, mut player: Player) {
-        for bytes in player.session.disconnect() {
-            self.give(player.address, &bytes);
+        for parcel in player.session.disconnect() {
+            self.give(player.address, &parcel.into_bytes());
         }
         assert!(self.changes.contains(&Change::Left(player.client.expect("in session"))));
     }

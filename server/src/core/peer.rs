@@ -87,14 +87,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A client that has just come; `seed` is for its connection.
-    pub fn new(client: ClientId, room: usize, seed: u64, now: Timestamp) -> Self {
+    /// A client that has just come; `seed` is for its connection, whose messages travel in frames where it is `secured`.
+    pub fn new(client: ClientId, room: usize, (seed, secured): (u64, bool), now: Timestamp) -> Self {
         Self {
             client,
             room,
             stage: Stage::Greeting { since: now },
             live: true,
-            connection: Connection::new(seed, now),
+            connection: match secured {
+                true => Connection::with_frames(seed, now),
+                false => Connection::new(seed, now),
+            },
             congestion: None,
             ticket_due: now,
             ending: None,
@@ -142,6 +145,31 @@ impl Peer {
                 world.packet_acked(self.client, sequence);
             }
         }
+        let demands = self.take_messages(room.as_deref_mut(), now)?;
+        let body = self.read_body(reader, room, now);
+        if body.is_ok() {
+            self.connection.accept(sequence);
+        }
+        body.map(|()| demands)
+    }
+
+    /// Takes in a frame.
+    pub fn take_frame(
+        &mut self,
+        frame: &[u8],
+        room: Option<&mut (dyn AnyRoom + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<Demand>, WireError> {
+        self.connection.take_frame(frame, now)?;
+        let room = room.filter(|_| self.stage == Stage::Playing);
+        self.take_messages(room, now)
+    }
+
+    fn take_messages(
+        &mut self,
+        mut room: Option<&mut (dyn AnyRoom + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<Demand>, WireError> {
         let mut demands = Vec::new();
         while let Some((channel, message)) = self.connection.receive() {
             match (&mut room, channel) {
@@ -155,11 +183,7 @@ impl Peer {
                 (None, _) => {}
             }
         }
-        let body = self.read_body(reader, room, now);
-        if body.is_ok() {
-            self.connection.accept(sequence);
-        }
-        body.map(|()| demands)
+        Ok(demands)
     }
 
     fn take_message(
@@ -284,7 +308,7 @@ mod tests {
     #[test]
     fn line_48_more_messages_than_can_wait_end_the_session_with_a_reason() {
         let mut now = Timestamp::from_millis(5);
-        let mut peer = Peer::new(ClientId(1), 0, 1, now);
+        let mut peer = Peer::new(ClientId(1), 0, (1, false), now);
         peer.stage = Stage::Playing;
         (0..CHANNEL_QUEUE).for_each(|_| peer.send(Channel::Reliable, vec![1]));
         assert_eq!(peer.must_end(now), None);
@@ -309,7 +333,7 @@ mod tests {
     #[test]
     fn strikes_are_forgiven_in_time() {
         let mut now = Timestamp::from_millis(5);
-        let mut peer = Peer::new(ClientId(1), 0, 1, now);
+        let mut peer = Peer::new(ClientId(1), 0, (1, false), now);
         for _ in 0..STRIKES * 3 {
             peer.strike(WireError::Malformed("nonsense"), now);
             now += STRIKE_TIME;

@@ -338,7 +338,7 @@ impl<G: Game> WorldRoom for Room<G> {
     fn write_snapshot(
         &mut self,
         client: ClientId,
-        sequence: Sequence,
+        packet: (Sequence, usize),
         now: Timestamp,
         writer: &mut BitWriter,
     ) -> bool {
@@ -347,7 +347,7 @@ impl<G: Game> WorldRoom for Room<G> {
         let since = now.since(self.timeline.deadline(ring.tick())).as_micros() / 64;
         let feedback = Feedback { processing: since.min(255) as u8, ..client.feedback };
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
-        client.view.write_packet(&mut shared, sequence, feedback, writer)
+        client.view.write_packet(&mut shared, packet, feedback, writer)
     }
 
     fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp) {

@@ -3,7 +3,7 @@
 //! Sans-IO. The host's loop:
 //!
 //! ```text
-//! until next_deadline(): for each datagram: receive(from, bytes, arrival)
+//! until next_deadline(): for each event: receive(from, event, arrival)
 //! set_wall(now, wall)
 //! tick(now, sink)
 //! ```
@@ -11,22 +11,20 @@
 mod egress;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::Connection;
-use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
 use truetick_netcode::messages::{MismatchReport, ServerMessage};
 use truetick_netcode::session::ClientId;
+use truetick_netcode::session::client::Received;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::{DropReason, Drops};
 use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Event, Route, Transport};
 
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
@@ -101,9 +99,9 @@ impl Server {
         Some(self.peers.get(client)?.congestion.as_ref()?.bytes())
     }
 
-    /// The session of a client at that address.
-    pub fn session(&self, address: SocketAddr) -> Option<(ClientId, &Connection)> {
-        let client = self.sessions.roster().at(address)?;
+    /// The session of the client that a route leads to.
+    pub fn session(&self, route: impl Into<Route>) -> Option<(ClientId, &Connection)> {
+        let client = self.sessions.roster().at(route)?;
         Some((client, &self.peers.get(client)?.connection))
     }
 
@@ -138,9 +136,9 @@ impl Server {
         self.sessions.set_wall(now, wall);
     }
 
-    /// Takes in a datagram that arrived at that time. What is wrong with it is counted and changes nothing else.
-    pub fn receive(&mut self, from: SocketAddr, bytes: &[u8], arrived: Timestamp) {
-        let Some((client, payload)) = self.sessions.receive(from, bytes, arrived) else {
+    /// Takes in what came at that time. What is wrong with it is counted and changes nothing else.
+    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, arrived: Timestamp) {
+        let Some((client, received)) = self.sessions.receive(from, event, arrived) else {
             return self.note_changes(arrived);
         };
         let Some(peer) =
@@ -148,20 +146,18 @@ impl Server {
         else {
             return;
         };
-        if !peer.may_send() {
-            return self.sessions.note_drop(DropReason::Flood);
-        }
         let room = self.rooms.get_mut(peer.room).map(|room| &mut **room);
-        match peer.take(payload, room, arrived) {
+        let taken = match received {
+            Received::Payload(_) if !peer.may_send() => return self.sessions.note_drop(DropReason::Flood),
+            Received::Payload(payload) => peer.take(payload, room, arrived),
+            Received::Frame(frame) => peer.take_frame(frame, room, arrived),
+            Received::Step => return,
+        };
+        match taken {
             Ok(demands) => demands.into_iter().for_each(|demand| self.meet(client, demand, arrived)),
             Err(error) => {
                 peer.strike(error, arrived);
-                self.sessions.note_drop(match error {
-                    WireError::Malformed(_) => DropReason::Malformed,
-                    WireError::Incompatible(_) => DropReason::Incompatible,
-                    WireError::Misbehaving(_) => DropReason::Misbehaving,
-                    WireError::Stale(_) => DropReason::Stale,
-                });
+                self.sessions.note_drop(error.into());
             }
         }
     }
@@ -186,7 +182,7 @@ impl Server {
         let greets = |peer: &&mut Peer| matches!(peer.stage, Stage::Greeting { .. });
         let Some(peer) = self.peers.get_mut(client).filter(greets) else { return };
         let Some(session) = self.sessions.roster().get(client) else { return };
-        let (user, address) = (session.user, session.live.as_ref().map(|live| live.address));
+        let (user, route) = (session.user, session.live.as_ref().map(|live| live.route));
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
@@ -216,10 +212,10 @@ impl Server {
         if let Some(drain) = &self.drain {
             peer.tell(&drain.order());
         }
-        if let Some(address) = address {
+        if let Some(route) = route {
             self.note(match is_new {
-                true => SessionEvent::Joined(client, user, address),
-                false => SessionEvent::Resumed { client, address, anew: true },
+                true => SessionEvent::Joined(client, user, route),
+                false => SessionEvent::Resumed { client, route, anew: true },
             });
         }
     }
@@ -235,12 +231,13 @@ impl Server {
     fn note_changes(&mut self, now: Timestamp) {
         while let Some(change) = self.sessions.poll_change() {
             match change {
-                Change::Opened { client, purpose, .. } => {
-                    let peer = Peer::new(client, usize::from(purpose.room), self.sessions.draw(), now);
+                Change::Opened { client, purpose, route, .. } => {
+                    let seed = self.sessions.draw();
+                    let peer = Peer::new(client, usize::from(purpose.room), (seed, route.is_secured()), now);
                     self.peers.insert(client, peer);
                 }
                 Change::Parked(client) => self.park(client),
-                Change::Resumed { client, address, anew } => self.resume(client, address, anew, now),
+                Change::Resumed { client, route, anew } => self.resume(client, route, anew, now),
                 Change::Left(client) => self.end(client, DisconnectReason::Left),
                 Change::Expired(client) => self.end(client, DisconnectReason::TimedOut),
                 Change::Replaced(client) => self.end(client, DisconnectReason::Replaced),
@@ -257,11 +254,12 @@ impl Server {
         }
     }
 
-    fn resume(&mut self, client: ClientId, address: SocketAddr, anew: bool, now: Timestamp) {
+    fn resume(&mut self, client: ClientId, route: Route, anew: bool, now: Timestamp) {
         let seed = self.sessions.draw();
         let Some(peer) = self.peers.get_mut(client) else { return };
         peer.live = true;
         peer.ticket_due = now;
+        peer.connection.begin_stream_again();
         if matches!(peer.stage, Stage::Ending { .. }) && !anew {
             return;
         }
@@ -269,17 +267,17 @@ impl Server {
             if peer.is_playing() {
                 self.rooms[peer.room].suspend(client);
             }
-            *peer = Peer::new(client, peer.room, seed, now);
+            *peer = Peer::new(client, peer.room, (seed, route.is_secured()), now);
         } else if peer.is_playing() {
             self.rooms[peer.room].resume(client, false);
         }
         if !anew {
-            self.note(SessionEvent::Resumed { client, address, anew });
+            self.note(SessionEvent::Resumed { client, route, anew });
         }
     }
 
     /// Runs every room's due ticks and sends their snapshots. `now` reads the time, again for each stamp.
-    pub fn tick(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn DatagramSink) {
+    pub fn tick(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
         let begun = now();
         self.sessions.update(begun);
         self.note_changes(begun);
@@ -304,12 +302,12 @@ impl Server {
     }
 
     /// Sends the answers to attempts to open a session that came since the last call.
-    pub fn send_replies(&mut self, sink: &mut dyn DatagramSink) {
+    pub fn send_replies(&mut self, sink: &mut dyn Transport) {
         self.sessions.send_replies(sink);
     }
 
     /// Tickets, orders to move, farewells: what is due to clients beside their rooms' state.
-    fn look_after_peers(&mut self, now: Timestamp, sink: &mut dyn DatagramSink) {
+    fn look_after_peers(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         let order = self.drain.as_mut().and_then(|drain| drain.poll(now));
         let mut over = Vec::new();
         for (client, peer) in self.peers.iter_mut() {
@@ -396,7 +394,7 @@ impl Server {
     }
 
     /// Takes no more clients and tells those in session that it is over.
-    pub fn stop(&mut self, now: Timestamp, sink: &mut dyn DatagramSink) {
+    pub fn stop(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         self.sessions.drain();
         let farewell = |schema| Farewell { reason: DisconnectReason::ServerStopping, schema };
         for (client, peer) in std::mem::take(&mut self.peers).iter_mut() {

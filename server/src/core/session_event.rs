@@ -1,9 +1,8 @@
 //! What becomes of sessions, for the host's log.
 
-use std::net::SocketAddr;
-
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::transport::Route;
 
 use crate::recording::difference::Divergence;
 
@@ -14,15 +13,15 @@ pub const EVENTS: usize = 4_096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// A client came into its room.
-    Joined(ClientId, UserId, SocketAddr),
+    Joined(ClientId, UserId, Route),
     /// A client fell silent; what it owns is kept for the grace.
     Parked(ClientId),
     /// A client is back, with a ticket or (`anew`) with a new token.
     Resumed {
         /// Its number.
         client: ClientId,
-        /// Where it is now.
-        address: SocketAddr,
+        /// The way to it now.
+        route: Route,
         /// It holds nothing of what it was told before.
         anew: bool,
     },

@@ -21,11 +21,11 @@ pub trait WorldRoom: AnyRoom {
     fn resync(&mut self, client: ClientId);
     /// Decides what a client's snapshot of up to `budget` bytes holds. False if the client is not in the world yet.
     fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool;
-    /// Writes the next packet of the planned snapshot; true if another must follow.
+    /// Writes the next packet of the planned snapshot, numbered and of so many bytes at most; true if another must follow.
     fn write_snapshot(
         &mut self,
         client: ClientId,
-        sequence: Sequence,
+        packet: (Sequence, usize),
         now: Timestamp,
         writer: &mut BitWriter,
     ) -> bool;

@@ -4,7 +4,6 @@
 //! [`AuctionClient::rejoin`] the client goes on where it was, and nothing happens twice.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use truetick_netcode::bits::BitReader;
@@ -16,6 +15,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{Body, decode, encode};
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::{Event, Over, Parcel, Route};
 
 use super::event::LotEvent;
 use super::limits::{CLIENT_EVENTS, REQUESTS_AT_ONCE};
@@ -113,9 +113,15 @@ impl AuctionClient {
         }
     }
 
+    /// Goes over another transport; to be said before anything is sent.
+    pub fn over(mut self, over: Over) -> Self {
+        self.link = self.link.over(over);
+        self
+    }
+
     /// Begins another session with a new token: what is not answered is said again, lots are watched from where they were.
     pub fn rejoin(&mut self, token: ConnectToken, seed: u64, now: Timestamp) {
-        self.link = Link::new(WIRE, token, seed, now);
+        self.link = Link::new(WIRE, token, seed, now).over(self.link.keeper().route().over);
         self.ask_time_at = None;
         // Another server, or another life of it, may have another clock.
         self.time = TimeSync::default();
@@ -238,14 +244,17 @@ impl AuctionClient {
         Some(Countdown { left, send_within, uncertainty, paused })
     }
 
-    /// Takes in a datagram from an address. What is wrong with it changes nothing.
-    pub fn receive(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+    /// Takes in what came. What is wrong with it changes nothing.
+    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+        let event = event.into();
         let mut payload = std::mem::take(&mut self.payload);
-        if self.link.receive(from, datagram, &mut payload, now).is_ok() && !payload.is_empty() {
-            match self.take_payload(&payload, now) {
-                Ok(()) | Err(WireError::Stale(_)) => {}
-                Err(_) => self.errors += 1,
-            }
+        let taken = match self.link.receive(from.into(), event, &mut payload, now) {
+            Ok(()) if matches!(event, Event::Frame(_)) => self.take_messages(now),
+            Ok(()) if !payload.is_empty() => self.take_payload(&payload, now),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        if !matches!(taken, Ok(()) | Err(WireError::Stale(_))) {
+            self.errors += 1;
         }
         self.payload = payload;
     }
@@ -253,6 +262,13 @@ impl AuctionClient {
     fn take_payload(&mut self, payload: &[u8], now: Timestamp) -> Result<(), WireError> {
         let (sequence, reader) = self.link.open(payload, now)?;
         while self.link.poll_acked().is_some() {}
+        self.take_messages(now)?;
+        self.take_body(reader)?;
+        self.link.accept(sequence);
+        Ok(())
+    }
+
+    fn take_messages(&mut self, now: Timestamp) -> Result<(), WireError> {
         while let Some(event) = self.link.next_event(now)? {
             match event {
                 LinkEvent::Welcomed { .. } => self.welcomed(),
@@ -260,8 +276,6 @@ impl AuctionClient {
                 LinkEvent::Game(_, data) => self.take_reply(decode(&data)?, now),
             }
         }
-        self.take_body(reader)?;
-        self.link.accept(sequence);
         Ok(())
     }
 
@@ -398,8 +412,8 @@ impl AuctionClient {
         }
     }
 
-    /// The next datagram to send, and to whom.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The next parcel to send, and by which way.
+    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
         self.link.poll_transmit()
     }
 

@@ -13,7 +13,7 @@ use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::Rate;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::{Route, Transport};
 use truetick_server::auction::entry::HouseReplica;
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
 use truetick_server::core::any_room::RoomConfig;
@@ -94,9 +94,9 @@ pub fn rules() -> HouseRules {
 
 struct Outbox(Vec<(SocketAddr, Vec<u8>)>);
 
-impl DatagramSink for Outbox {
-    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        self.0.push((to, bytes.to_vec()));
+impl Transport for Outbox {
+    fn send(&mut self, to: Route, bytes: &[u8]) {
+        self.0.push((to.address, bytes.to_vec()));
     }
 
     fn flush(&mut self) {}
@@ -238,7 +238,7 @@ impl AuctionWorld {
         let (now, lives) = (self.now, self.lives);
         for member in &mut self.members {
             while let Some(bytes) = member.down.pop(now) {
-                member.visitor.receive(SERVER.into(), &bytes, now);
+                member.visitor.receive(SocketAddr::from(SERVER), &bytes, now);
             }
             if member.visitor.wants_token() {
                 let at = *member.rejoin_at.get_or_insert(now + Duration::from_millis(200));
@@ -253,7 +253,7 @@ impl AuctionWorld {
             }
             while let Some((_, bytes)) = member.visitor.poll_transmit() {
                 if passes && lives > 0 {
-                    member.up.push(&bytes, now);
+                    member.up.push(&bytes.into_bytes(), now);
                 }
             }
         }

@@ -218,8 +218,8 @@ impl Checks {
         let mut wrong = Vec::new();
         self.sessions.changed(event, core, now, &mut wrong);
         match event {
-            SessionEvent::Joined(id, _, address) => {
-                if network.path_of(*address).is_none() {
+            SessionEvent::Joined(id, _, route) => {
+                if network.path_of(route.address).is_none() {
                     self.strangers.insert(*id);
                 }
                 self.identity.client_joined(*id, &mut wrong);

@@ -72,7 +72,8 @@ impl Crowd {
         loop {
             let (mut writer, sequence) = (BitWriter::new(), first + packets.len() as Sequence);
             begin(&mut writer);
-            let more = view.write_packet(&mut shared, sequence, Feedback::default(), &mut writer);
+            let more =
+                view.write_packet(&mut shared, (sequence, PAYLOAD_BYTES), Feedback::default(), &mut writer);
             writer.pad_to_byte();
             assert!(writer.bytes().len() <= PAYLOAD_BYTES);
             packets.push((sequence, writer.bytes().to_vec()));

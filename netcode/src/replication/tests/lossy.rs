@@ -137,7 +137,12 @@ impl World {
         self.view.plan(&mut shared, &sight);
         for fate in step.packets.iter().cycle() {
             let mut writer = BitWriter::new();
-            let more = self.view.write_packet(&mut shared, self.sequence, Feedback::default(), &mut writer);
+            let more = self.view.write_packet(
+                &mut shared,
+                (self.sequence, PAYLOAD_BYTES),
+                Feedback::default(),
+                &mut writer,
+            );
             assert!(writer.bit_len() <= PAYLOAD_BYTES * 8);
             writer.pad_to_byte();
             match fate {

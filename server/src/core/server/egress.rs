@@ -4,13 +4,13 @@ use truetick_netcode::connection::Messages;
 use truetick_netcode::limits::MESSAGE_PACKETS;
 use truetick_netcode::messages::Body;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::DatagramSink;
+use truetick_netcode::transport::Transport;
 
 use super::Server;
 
 impl Server {
     /// Between two ticks: sends what rooms have to tell that need not wait for the next.
-    pub fn send_news(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn DatagramSink) {
+    pub fn send_news(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
         for room in 0..self.rooms.len() {
             if self.rooms[room].has_news(now()) {
                 self.send_room(room, now, sink);
@@ -24,11 +24,21 @@ impl Server {
         &mut self,
         room: usize,
         now: &mut dyn FnMut() -> Timestamp,
-        sink: &mut dyn DatagramSink,
+        sink: &mut dyn Transport,
     ) {
         self.queue_messages(room, now());
         self.send_snapshots(room, now, sink);
         self.send_messages(room, now, sink);
+        self.send_frames(room, now(), sink);
+    }
+
+    /// Messages of those whose transport has frames for them.
+    fn send_frames(&mut self, room: usize, now: Timestamp, sink: &mut dyn Transport) {
+        for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live) {
+            while let Some(frame) = peer.connection.poll_frame(now) {
+                self.sessions.send_frame(client, &frame, now, sink);
+            }
+        }
     }
 
     fn queue_messages(&mut self, room_index: usize, now: Timestamp) {
@@ -44,7 +54,7 @@ impl Server {
         &mut self,
         room_index: usize,
         now: &mut dyn FnMut() -> Timestamp,
-        sink: &mut dyn DatagramSink,
+        sink: &mut dyn Transport,
     ) {
         let Some(world) = self.rooms[room_index].world_mut() else { return };
         for (client, peer) in self.peers.iter_mut() {
@@ -57,9 +67,11 @@ impl Server {
             while more {
                 let at = now();
                 let messages = if packets == 0 { Messages::BesideState } else { Messages::None };
+                peer.connection.set_room(self.sessions.room(client));
                 let sequence = peer.connection.begin(&mut self.writer, at, messages);
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
-                more = world.write_snapshot(client, sequence, at, &mut self.writer);
+                let packet = (sequence, peer.connection.room());
+                more = world.write_snapshot(client, packet, at, &mut self.writer);
                 peer.connection.finish(&mut self.writer, at);
                 if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
                     capture.packet(client.0, at, self.writer.bytes());
@@ -72,12 +84,7 @@ impl Server {
     }
 
     /// Whoever got no snapshot gets messages, and is acknowledged, in packets of their own.
-    fn send_messages(
-        &mut self,
-        room: usize,
-        now: &mut dyn FnMut() -> Timestamp,
-        sink: &mut dyn DatagramSink,
-    ) {
+    fn send_messages(&mut self, room: usize, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
         if self.rooms[room].world().is_some() {
             return;
         }

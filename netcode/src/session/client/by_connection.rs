@@ -1,0 +1,59 @@
+//! A client's session on a connection that is secret already: datagrams are payloads as they are, frames open the session and carry its
+//! messages.
+
+use super::{Failure, Phase, Received, SessionClient};
+use crate::session::drops::DropReason;
+use crate::session::secured::{self, FrameKind};
+use crate::time::Timestamp;
+
+impl SessionClient {
+    pub(super) fn receive_plain(
+        &mut self,
+        datagram: &[u8],
+        now: Timestamp,
+    ) -> Result<Received<'_>, DropReason> {
+        if !self.is_connected() {
+            return Err(DropReason::Unexpected);
+        }
+        self.note_heard(now);
+        if datagram == secured::KEEP_ALIVE {
+            return Ok(Received::Step);
+        }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(datagram);
+        Ok(Received::Payload(&self.scratch))
+    }
+
+    pub(super) fn receive_frame(&mut self, frame: &[u8], now: Timestamp) -> Result<Received<'_>, DropReason> {
+        match (FrameKind::of(frame)?, self.phase) {
+            (FrameKind::Accepted, Phase::Requesting) => {
+                let (index, most) = secured::read_accepted(frame).ok_or(DropReason::ContentsLength)?;
+                self.phase = Phase::Connected { index, most };
+                self.round_trip = Some(now.since(self.sent_at));
+                self.note_heard(now);
+                Ok(Received::Step)
+            }
+            (FrameKind::Message | FrameKind::Received, Phase::Connected { .. }) => {
+                self.note_heard(now);
+                self.scratch.clear();
+                self.scratch.extend_from_slice(frame);
+                Ok(Received::Frame(&self.scratch))
+            }
+            _ => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// A connection that the server ends is a refusal or the session's end; one that is lost is a reason to ask again.
+    pub(super) fn connection_ended(&mut self, told: bool, now: Timestamp) {
+        match self.phase {
+            Phase::Connected { .. } if told => self.phase = Phase::Disconnected,
+            Phase::Connected { .. } => self.phase = Phase::Failed(Failure::ConnectionLost),
+            Phase::Requesting if told => self.try_next(Failure::Denied, now),
+            Phase::Requesting => {
+                self.connection += 1;
+                self.next_send = now + self.pauses.pause();
+            }
+            Phase::Responding | Phase::Failed(_) | Phase::Disconnected => {}
+        }
+    }
+}

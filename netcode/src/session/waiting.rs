@@ -1,0 +1,164 @@
+//! The server's side of sessions on connections that are secret already: who may open one there, and what it carries.
+
+use std::collections::BTreeMap;
+
+use super::ClientId;
+use super::client::Received;
+use super::crypto::PacketKey;
+use super::drops::DropReason;
+use super::secured::{self, FrameKind, Join};
+use super::server::{Change, SessionServer};
+use crate::limits::{HELLO_TIME, PAYLOAD_BYTES, SMALLEST_PAYLOAD, WAITING_CONNECTIONS};
+use crate::time::Timestamp;
+use crate::transport::{Event, Parcel, Route};
+
+/// Connections that carry no session: since when, and how large a datagram they carry.
+pub(super) type Waiting = BTreeMap<Route, (Timestamp, usize)>;
+
+impl SessionServer {
+    pub(super) fn receive_secured(
+        &mut self,
+        from: Route,
+        event: Event<'_>,
+        now: Timestamp,
+    ) -> Option<(ClientId, Received<'_>)> {
+        let taken = match event {
+            Event::DatagramBytes(bytes) => self.note_room(from, bytes, now).map(|()| None),
+            Event::Closed { told } => {
+                self.connection_ended(from, told, now);
+                Ok(None)
+            }
+            Event::Frame(frame) if self.roster.at(from).is_none() => {
+                self.take_join(from, frame, now).map(|()| None)
+            }
+            Event::Frame(frame) => self.take_frame(from, frame, now).map(Some),
+            Event::Datagram(datagram) => self.take_plain(from, datagram, now),
+        };
+        match taken {
+            Ok(None) => None,
+            Ok(Some((client, true))) => Some((client, Received::Frame(&self.scratch))),
+            Ok(Some((client, false))) => Some((client, Received::Payload(&self.scratch))),
+            Err(reason) => {
+                self.drops.note(reason);
+                None
+            }
+        }
+    }
+
+    fn note_room(&mut self, from: Route, bytes: usize, now: Timestamp) -> Result<(), DropReason> {
+        if bytes < SMALLEST_PAYLOAD {
+            self.connection_ended(from, false, now);
+            self.hang_up(from);
+            return Err(DropReason::NarrowPath);
+        }
+        let room = bytes.min(PAYLOAD_BYTES);
+        let session = self.roster.at(from).and_then(|client| self.roster.get_mut(client));
+        match session.and_then(|session| session.live.as_mut()) {
+            Some(live) => live.room = room,
+            None if self.waiting.len() < WAITING_CONNECTIONS => {
+                self.waiting.insert(from, (now, room));
+            }
+            None => {
+                self.hang_up(from);
+                return Err(DropReason::Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// A client that ends its connection leaves; one that lost it may come back.
+    fn connection_ended(&mut self, route: Route, told: bool, now: Timestamp) {
+        self.waiting.remove(&route);
+        let Some(client) = self.roster.at(route) else { return };
+        if told {
+            self.roster.remove(client);
+            self.changes.push_back(Change::Left(client));
+        } else {
+            self.park(client, now);
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, route: Route) {
+        if route.is_secured() {
+            self.waiting.remove(&route);
+            self.answer(route, Parcel::Close);
+        }
+    }
+
+    /// Closes connections on which nobody asked for a session in time.
+    pub(super) fn close_idle(&mut self, now: Timestamp) {
+        let late: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, (since, _))| now.since(*since) >= HELLO_TIME)
+            .map(|(r, _)| *r)
+            .collect();
+        late.into_iter().for_each(|route| self.hang_up(route));
+    }
+
+    /// Whoever is refused sees the connection closed.
+    fn take_join(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
+        let (_, room) = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
+        self.let_join(from, frame, room, now).inspect_err(|_| self.hang_up(from))
+    }
+
+    fn let_join(&mut self, from: Route, frame: &[u8], room: usize, now: Timestamp) -> Result<(), DropReason> {
+        let join = Join::read(frame)?;
+        let (applicant, user_data) = self.check_token(&join.request, now)?;
+        if !join.is_proved(&applicant.client_key) {
+            return Err(DropReason::ForgedToken);
+        }
+        let joins = applicant.purpose.resume.is_none();
+        if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
+            return Err(DropReason::RateLimited);
+        }
+        let key = PacketKey::new(&applicant.client_key);
+        self.let_in(applicant, user_data, (from, room), key, now)
+    }
+
+    fn take_frame(
+        &mut self,
+        from: Route,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Result<(ClientId, bool), DropReason> {
+        let client = self.note_heard(from, now)?;
+        match FrameKind::of(frame)? {
+            FrameKind::Message | FrameKind::Received => {
+                self.scratch.clear();
+                self.scratch.extend_from_slice(frame);
+                Ok((client, true))
+            }
+            FrameKind::Join | FrameKind::Accepted => Err(DropReason::Unexpected),
+        }
+    }
+
+    fn take_plain(
+        &mut self,
+        from: Route,
+        datagram: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<(ClientId, bool)>, DropReason> {
+        let client = self.note_heard(from, now)?;
+        match datagram.len() {
+            0 => Err(DropReason::TooShort),
+            length if length > PAYLOAD_BYTES => Err(DropReason::TooLong),
+            _ if datagram == secured::KEEP_ALIVE => Ok(None),
+            _ => {
+                self.scratch.clear();
+                self.scratch.extend_from_slice(datagram);
+                Ok(Some((client, false)))
+            }
+        }
+    }
+
+    fn note_heard(&mut self, from: Route, now: Timestamp) -> Result<ClientId, DropReason> {
+        let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
+        let session = self.roster.get_mut(client).and_then(|session| session.live.as_mut());
+        let live = session.ok_or(DropReason::Stranger)?;
+        live.heard_at = live.heard_at.max(now);
+        live.confirmed = true;
+        live.opened += 1;
+        Ok(client)
+    }
+}

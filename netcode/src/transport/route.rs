@@ -1,0 +1,150 @@
+//! Where something comes from or goes to, and what travels there.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::Transport;
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Over {
+    /// Datagrams that the session seals itself, as the netcode standard says.
+    #[default]
+    Udp,
+    /// The same, wrapped by laminar: for trusted networks.
+    Laminar,
+    /// Connections that keep what they carry secret by themselves: QUIC, WebTransport.
+    Quic,
+}
+
+impl Over {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Laminar, Self::Quic];
+
+    /// Whether it opens connections, proves addresses and seals what it carries.
+    pub fn is_secured(self) -> bool {
+        self == Self::Quic
+    }
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Udp => "udp",
+            Self::Laminar => "laminar",
+            Self::Quic => "quic",
+        })
+    }
+}
+
+/// The way to a peer. Where there are no connections its address is all there is to it, and may be forged. A connection
+/// has a number, never used twice by one end, and stays the same when its peer's address changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// What carries it.
+    pub over: Over,
+    /// The connection; 0 where there are none.
+    pub connection: u64,
+    /// Where the peer is, or was when the connection began.
+    pub address: SocketAddr,
+}
+
+impl Route {
+    /// The way to an address by datagrams.
+    pub fn datagrams(over: Over, address: SocketAddr) -> Self {
+        Self { over, connection: 0, address }
+    }
+
+    /// A connection.
+    pub fn connection(connection: u64, address: SocketAddr) -> Self {
+        Self { over: Over::Quic, connection, address }
+    }
+
+    /// See [`Over::is_secured`].
+    pub fn is_secured(&self) -> bool {
+        self.over.is_secured()
+    }
+}
+
+impl From<SocketAddr> for Route {
+    fn from(address: SocketAddr) -> Self {
+        Self::datagrams(Over::Udp, address)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.over {
+            Over::Udp => write!(out, "{}", self.address),
+            over => write!(out, "{} ({over})", self.address),
+        }
+    }
+}
+
+/// Something that came by a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A datagram.
+    Datagram(&'a [u8]),
+    /// A frame. Only on connections.
+    Frame(&'a [u8]),
+    /// The largest datagram that the connection carries from now on. The first event of each connection.
+    DatagramBytes(usize),
+    /// The connection is over, and nothing follows. `told`: the peer ended it, otherwise it was lost or never came about.
+    Closed {
+        /// See above.
+        told: bool,
+    },
+}
+
+impl<'a> From<&'a [u8]> for Event<'a> {
+    fn from(datagram: &'a [u8]) -> Self {
+        Self::Datagram(datagram)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Event<'a> {
+    fn from(datagram: &'a Vec<u8>) -> Self {
+        Self::Datagram(datagram)
+    }
+}
+
+/// Something that is to leave by a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parcel {
+    /// A datagram.
+    Datagram(Vec<u8>),
+    /// A frame. A client's first one opens the connection.
+    Frame(Vec<u8>),
+    /// The end of the connection.
+    Close,
+}
+
+impl Parcel {
+    /// Hands it to a transport.
+    pub fn send(&self, to: Route, transport: &mut dyn Transport) {
+        match self {
+            Self::Datagram(bytes) => transport.send(to, bytes),
+            Self::Frame(bytes) => transport.send_frame(to, bytes),
+            Self::Close => transport.close(to),
+        }
+    }
+
+    /// Bytes that it carries.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Datagram(bytes) | Self::Frame(bytes) => bytes,
+            Self::Close => Vec::new(),
+        }
+    }
+}
+
+impl<'a> From<&'a Parcel> for Event<'a> {
+    fn from(parcel: &'a Parcel) -> Self {
+        match parcel {
+            Parcel::Datagram(bytes) => Self::Datagram(bytes),
+            Parcel::Frame(bytes) => Self::Frame(bytes),
+            Parcel::Close => Self::Closed { told: true },
+        }
+    }
+}

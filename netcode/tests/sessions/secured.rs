@@ -1,0 +1,239 @@
+//! Sessions on connections that are secret already: the same tokens, the same rules, no seals.
+
+use std::time::Duration;
+
+use truetick_netcode::limits::{HELLO_TIME, PAYLOAD_BYTES, SMALLEST_PAYLOAD};
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::client::{Failure, Phase, Received, SessionClient};
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::packet::write_request;
+use truetick_netcode::session::secured::write_join;
+use truetick_netcode::session::server::Change;
+use truetick_netcode::session::token::{ConnectToken, Purpose};
+use truetick_netcode::transport::{Event, Over, Parcel, Route, Transport};
+
+use crate::world::{PROTOCOL, World, address};
+
+/// What the server says on connections.
+#[derive(Default)]
+struct Said(Vec<(Route, Parcel)>);
+
+impl Transport for Said {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
+        self.0.push((to, Parcel::Datagram(datagram.to_vec())));
+    }
+
+    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+        self.0.push((to, Parcel::Frame(frame.to_vec())));
+    }
+
+    fn close(&mut self, to: Route) {
+        self.0.push((to, Parcel::Close));
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// A client whose connections the server sees under the number `at`.
+struct Visitor {
+    session: SessionClient,
+    at: u64,
+}
+
+impl Visitor {
+    fn new(world: &World, token: ConnectToken, at: u64) -> Self {
+        Self { session: SessionClient::new(token, PROTOCOL, at, world.now).over(Over::Quic, 1), at }
+    }
+
+    fn route(&self) -> Route {
+        Route::connection(self.at, address(2, self.at as u16))
+    }
+
+    /// Its connection is made, it asks, and hears the answer.
+    fn join(&mut self, world: &mut World, room: usize) {
+        world.server.receive(self.route(), Event::DatagramBytes(room), world.now);
+        let now = world.now;
+        assert!(self.session.receive(self.session.route(), Event::DatagramBytes(room), now).is_ok());
+        while let Some(parcel) = self.session.poll(world.now) {
+            world.server.receive(self.route(), &parcel, world.now);
+        }
+        self.hear(world);
+    }
+
+    fn hear(&mut self, world: &mut World) -> Vec<(Route, Parcel)> {
+        let mut said = Said::default();
+        world.server.send_replies(&mut said);
+        let (own, others) = said.0.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.route());
+        for (_, parcel) in own {
+            let _ = self.session.receive(self.session.route(), &parcel, world.now);
+        }
+        others
+    }
+}
+
+fn changes(world: &mut World) -> Vec<Change> {
+    std::iter::from_fn(|| world.server.poll_change()).collect()
+}
+
+fn token(world: &mut World) -> ConnectToken {
+    world.issue(UserId(7), Purpose::default())
+}
+
+#[test]
+fn a_client_joins_talks_and_leaves() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    visitor.join(&mut world, 1_162);
+    assert!(visitor.session.is_connected());
+    assert!(matches!(changes(&mut world)[..], [Change::Opened { user: UserId(7), .. }]));
+    let client = world.server.roster().at(visitor.route()).unwrap();
+    assert_eq!((world.server.room(client), visitor.session.room()), (1_162, 1_162));
+    let payload = visitor.session.seal(&[1, 2, 3], world.now);
+    assert_eq!(payload, Parcel::Datagram(vec![1, 2, 3]));
+    let came = world.server.receive(visitor.route(), &payload, world.now);
+    assert_eq!(came, Some((client, Received::Payload(&[1, 2, 3]))));
+    let frame = [2, 1, 9];
+    let came = world.server.receive(visitor.route(), Event::Frame(&frame), world.now);
+    assert_eq!(came, Some((client, Received::Frame(&frame))));
+    let mut said = Said::default();
+    world.server.send(client, &[4, 5], world.now, &mut said);
+    assert_eq!(said.0, [(visitor.route(), Parcel::Datagram(vec![4, 5]))]);
+    world.server.receive(visitor.route(), Event::DatagramBytes(9_000), world.now);
+    assert_eq!(world.server.room(client), PAYLOAD_BYTES);
+    for parcel in visitor.session.disconnect() {
+        world.server.receive(visitor.route(), &parcel, world.now);
+    }
+    assert_eq!(changes(&mut world), [Change::Left(client)]);
+}
+
+#[test]
+fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let thief = Route::connection(9, address(3, 3));
+    world.server.receive(thief, Event::DatagramBytes(1_200), world.now);
+    let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
+    let stolen = write_join(&request, &Key::new([1; 32]));
+    world.server.receive(thief, Event::Frame(&stolen), world.now);
+    assert_eq!(world.server.drops().count(DropReason::ForgedToken), 1);
+    let mut said = Said::default();
+    world.server.send_replies(&mut said);
+    assert_eq!(said.0, [(thief, Parcel::Close)]);
+    // Its owner is not harmed.
+    let mut owner = Visitor::new(&world, token, 5);
+    owner.join(&mut world, 1_200);
+    assert!(owner.session.is_connected());
+}
+
+#[test]
+fn a_token_serves_once_whatever_carries_it() {
+    let mut world = World::new();
+    let first = world.joined(1);
+    let mut second = Visitor::new(&world, first.token.clone(), 5);
+    second.join(&mut world, 1_200);
+    assert_eq!(second.session.phase(), Phase::Failed(Failure::Denied));
+    assert_eq!(world.server.drops().count(DropReason::Consumed), 1);
+}
+
+#[test]
+fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    visitor.join(&mut world, 1_200);
+    let client = world.server.roster().at(visitor.route()).unwrap();
+    changes(&mut world);
+    let ticket = world.server.ticket(client, world.now).unwrap();
+    let lost = Event::Closed { told: false };
+    assert!(visitor.session.receive(visitor.session.route(), lost, world.now).is_ok());
+    assert_eq!(visitor.session.phase(), Phase::Failed(Failure::ConnectionLost));
+    // The server has not noticed.
+    let mut again = Visitor::new(&world, ticket.clone(), 6);
+    world.server.receive(again.route(), Event::DatagramBytes(1_200), world.now);
+    let ask = again.session.poll(world.now).unwrap();
+    world.server.receive(again.route(), &ask, world.now);
+    assert_eq!(again.hear(&mut world), [(visitor.route(), Parcel::Close)]);
+    assert!(again.session.is_connected());
+    let resumed = Change::Resumed { client, route: again.route(), anew: false };
+    assert_eq!(changes(&mut world), [resumed]);
+    // A ticket is for the kind of transport that it was handed out on.
+    let ticket = world.server.ticket(client, world.now).unwrap();
+    let mut other = world.player_of(ticket, 1);
+    world.finish_joining(&mut other);
+    assert_eq!(world.server.drops().count(DropReason::OtherTransport), 1);
+}
+
+#[test]
+fn a_client_whose_connection_breaks_keeps_its_place_for_the_grace() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    visitor.join(&mut world, 1_200);
+    let client = world.server.roster().at(visitor.route()).unwrap();
+    changes(&mut world);
+    world.server.receive(visitor.route(), Event::Closed { told: false }, world.now);
+    assert_eq!(changes(&mut world), [Change::Parked(client)]);
+    world.pass(Duration::from_secs(31));
+    assert!(world.changes.contains(&Change::Expired(client)));
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    let mut asked = 0;
+    for _ in 0..500 {
+        while visitor.session.poll(world.now).is_some() {
+            asked += 1;
+            let route = visitor.session.route();
+            assert!(visitor.session.receive(route, Event::Closed { told: false }, world.now).is_ok());
+            assert_ne!(visitor.session.route(), route);
+        }
+        world.pass(Duration::from_millis(10));
+    }
+    assert!((4..50).contains(&asked), "{asked}");
+    world.pass(Duration::from_secs(6));
+    assert_eq!(visitor.session.poll(world.now), None);
+    assert_eq!(visitor.session.phase(), Phase::Failed(Failure::RequestTimedOut));
+}
+
+#[test]
+fn connections_that_are_silent_or_too_narrow_are_closed() {
+    let mut world = World::new();
+    let (silent, narrow) = (Route::connection(1, address(2, 1)), Route::connection(2, address(2, 2)));
+    world.server.receive(silent, Event::DatagramBytes(1_200), world.now);
+    world.server.receive(narrow, Event::DatagramBytes(SMALLEST_PAYLOAD - 1), world.now);
+    assert_eq!(world.server.drops().count(DropReason::NarrowPath), 1);
+    world.now += HELLO_TIME;
+    world.server.update(world.now);
+    let mut said = Said::default();
+    world.server.send_replies(&mut said);
+    assert_eq!(said.0, [(narrow, Parcel::Close), (silent, Parcel::Close)]);
+}
+
+#[test]
+fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
+    let mut world = World::new();
+    let stranger = Route::connection(1, address(2, 1));
+    for frame in [&[][..], &[1], &[2, 1, 1], &[9; 40], &[0; 1_111]] {
+        world.server.receive(stranger, Event::DatagramBytes(1_200), world.now);
+        let before = world.server.drops().total();
+        world.server.receive(stranger, Event::Frame(frame), world.now);
+        assert_eq!(world.server.drops().total(), before + 1);
+        let mut said = Said::default();
+        world.server.send_replies(&mut said);
+        assert_eq!(said.0, [(stranger, Parcel::Close)]);
+    }
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    visitor.join(&mut world, 1_200);
+    for event in [Event::Datagram(&[]), Event::Datagram(&[7; 1_300]), Event::Frame(&[0; 1_111])] {
+        let before = world.server.drops().total();
+        assert_eq!(world.server.receive(visitor.route(), event, world.now), None);
+        assert_eq!(world.server.drops().total(), before + 1);
+    }
+    assert_eq!(world.server.roster().live(), 1);
+}
