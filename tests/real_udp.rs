@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_client_sim::reach::Reach;
 use truetick_client_sim::swarm::{Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
@@ -16,7 +17,15 @@ fn play(listen: &str) {
     let listen: SocketAddr = listen.parse().unwrap();
     let config = ServerConfig { listen, drones: 8, ..ServerConfig::default() };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
-    let swarm = SwarmConfig { relay: None, clients: 6, seed: 3, first_user: 1, trace: None, capture: None };
+    let swarm = SwarmConfig {
+        reach: Reach::Udp,
+        relay: None,
+        clients: 6,
+        seed: 3,
+        first_user: 1,
+        trace: None,
+        capture: None,
+    };
     let tokens = TokenSource::new(host.issuer().clone(), *random_key().unwrap().bytes());
     let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
     let deadline = clock::now() + Duration::from_secs(20);
@@ -49,7 +58,15 @@ fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let config = ServerConfig { listen, drain_within_s: 1, drain_limit_s: 20, ..ServerConfig::default() };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
-    let swarm = SwarmConfig { relay: None, clients: 6, seed: 4, first_user: 1, trace: None, capture: None };
+    let swarm = SwarmConfig {
+        reach: Reach::Udp,
+        relay: None,
+        clients: 6,
+        seed: 4,
+        first_user: 1,
+        trace: None,
+        capture: None,
+    };
     let tokens = TokenSource::new(host.issuer().clone(), *random_key().unwrap().bytes());
     let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
     let until = |done: &dyn Fn() -> bool| {

@@ -78,6 +78,7 @@ fn the_cores_do_not_even_ask_the_clock_module() {
         "tests/real_udp.rs",
         "tests/tool/",
         "tests/crash/",
+        "tests/transports/",
     ];
     let hosts = |name: &str| hosts.iter().any(|host| name.starts_with(host));
     assert_eq!(

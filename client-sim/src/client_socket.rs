@@ -3,24 +3,27 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::carrier::Carrier;
-use truetick_netcode::transport::{Event, Parcel, Route, Transport};
+use truetick_netcode::transport::{Event, Parcel, Route, Transport, wait_readable};
+
+use crate::reach::Reach;
 
 /// See the module.
 pub struct ClientSocket {
     carrier: Carrier,
-    /// Stands for whatever server is talked to.
+    /// Stands for whatever server is talked to; connections know of it by themselves.
     relay: Option<SocketAddr>,
     server: SocketAddr,
 }
 
 impl ClientSocket {
     /// An end by which `server` is reached, directly or through a relay.
-    pub fn open(server: SocketAddr, relay: Option<SocketAddr>) -> io::Result<Self> {
-        let carrier = Carrier::udp(any_port(relay.unwrap_or(server)))?;
-        Ok(Self { carrier, relay, server })
+    pub fn open(reach: &Reach, server: SocketAddr, relay: Option<SocketAddr>) -> io::Result<Self> {
+        let carrier = reach.open(any_port(relay.unwrap_or(server)), relay)?;
+        Ok(Self { carrier, relay: relay.filter(|_| !reach.over().is_secured()), server })
     }
 
     /// Sends what a client wants to send.
@@ -47,6 +50,21 @@ impl ClientSocket {
         })?;
         Ok(())
     }
+}
+
+/// Waits until something came to one of them or a span is over; `ready` then holds the places of those to which something
+/// did.
+pub fn wait<'a>(
+    sockets: impl Iterator<Item = &'a ClientSocket> + Clone,
+    span: Duration,
+    ready: &mut Vec<usize>,
+) -> io::Result<()> {
+    let waiting = sockets.clone().enumerate().filter(|(_, socket)| socket.carrier.has_waiting());
+    let waiting: Vec<_> = waiting.map(|(place, _)| place).collect();
+    let span = if waiting.is_empty() { span } else { Duration::ZERO };
+    wait_readable(sockets, span, ready)?;
+    ready.extend(waiting);
+    Ok(())
 }
 
 impl AsFd for ClientSocket {

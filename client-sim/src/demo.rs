@@ -11,10 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use truetick_netcode::clock;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::Over;
 use truetick_server::config::ServerConfig;
 use truetick_server::files::write_text;
 use truetick_server::host::{Host, random_key};
 use truetick_server::keys;
+use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
 use crate::auction::report;
@@ -22,6 +24,7 @@ use crate::auction::run::{self, AuctionOptions, AuctionPart};
 use crate::live_text::LiveText;
 use crate::measure::ClientFigures;
 use crate::profile::Profile;
+use crate::reach::{ORIGIN, Reach, ReachOptions};
 use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
 use crate::swarm::{Swarm, SwarmConfig};
@@ -87,6 +90,9 @@ pub struct DemoOptions {
     /// Keep the auction's journal in this folder; by default it is removed at the end
     #[arg(long, value_name = "DIR", conflicts_with = "no_auction")]
     pub auction: Option<PathBuf>,
+    /// By what the bots reach the server
+    #[command(flatten)]
+    pub reach: ReachOptions,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -107,9 +113,24 @@ pub struct RemoteOptions {
     /// Network between bots and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
+    /// By what the bots reach the server
+    #[command(flatten)]
+    pub reach: ReachOptions,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
+}
+
+/// A server on loopback that is reached by a transport.
+pub(crate) fn serving(reach: &ReachOptions) -> ServerConfig {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let quic = QuicSettings { listen: any, origins: vec![ORIGIN.into()], ..QuicSettings::default() };
+    ServerConfig {
+        listen: any,
+        quic: (reach.transport.over() == Over::Quic).then_some(quic),
+        laminar: (reach.transport.over() == Over::Laminar).then_some(any),
+        ..ServerConfig::default()
+    }
 }
 
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
@@ -118,7 +139,6 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     // Removed at the end, when nobody writes there any more.
     let (data, _folder) = run::folder(options.auction.clone())?;
     let config = ServerConfig {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tick_rate: options.tick_rate,
         drones: options.drones,
         ghosts: options.ghosts,
@@ -131,24 +151,29 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         seed: options.common.seed,
         record: options.record.clone(),
         record_state: options.record_state,
-        ..ServerConfig::default()
+        ..serving(&options.reach)
     };
     config.check("command line")?;
     let host = Host::start_configured(&config, random_key()?)?;
-    println!("An authoritative server runs at {} Hz on {}.", options.tick_rate, host.address());
-    let issuer = host.issuer().clone();
-    let players = Players::start(issuer, options.clients as usize, options.profile, &options.common)?;
+    let over = options.reach.transport.over();
     println!(
-        "{} bots join over real UDP, each with a token of its own, every packet sealed.",
-        options.clients
+        "An authoritative server runs at {} Hz on {}.",
+        options.tick_rate,
+        host.doors().addresses[&over]
+    );
+    let reach = options.reach.reach(host.doors().fingerprint)?;
+    let (issuer, clients) = (host.doors().issuers[&over].clone(), options.clients as usize);
+    let players = Players::start(issuer, clients, reach, options.profile, &options.common)?;
+    println!(
+        "{clients} bots join over {}, each with a token of its own, every packet sealed.",
+        options.reach.transport
     );
     println!("The network: {}.", options.profile.describe());
     if let Some(path) = &options.record {
         println!("The room is recorded to {}.", path.display());
     }
     println!("Each predicts itself, reconciles, and interpolates the others.");
-    let crowd =
-        house.map(|house| AuctionPart::start(&house, (host.issuer().clone(), AUCTION), options.tick_rate));
+    let crowd = house.map(|house| AuctionPart::start(&house, (host.doors(), AUCTION), options.tick_rate));
     let crowd = crowd.transpose()?;
     if crowd.is_some() {
         println!(
@@ -225,7 +250,8 @@ async fn play_remote(
 ) -> Result<Report, Box<dyn Error>> {
     let key = keys::load(options.key_file.as_deref())?;
     let issuer = ServerConfig::default().issuer(key, vec![options.server]);
-    let players = Players::start(issuer, options.clients as usize, options.profile, &options.common)?;
+    let reach = options.reach.reach(None)?;
+    let players = Players::start(issuer, options.clients as usize, reach, options.profile, &options.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
             clients: options.clients as usize,
@@ -258,6 +284,7 @@ impl Players {
     fn start(
         issuer: Issuer,
         clients: usize,
+        reach: Reach,
         profile: Profile,
         common: &Common,
     ) -> Result<Self, Box<dyn Error>> {
@@ -268,7 +295,7 @@ impl Players {
         let (trace, capture) = (common.trace.clone(), common.capture.clone());
         let secret = *random_key()?.bytes();
         let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-        let config = SwarmConfig { relay: to, clients, seed: common.seed, first_user, trace, capture };
+        let config = SwarmConfig { reach, relay: to, clients, seed: common.seed, first_user, trace, capture };
         let tokens = TokenSource::new(issuer, *random_key()?.bytes());
         let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })

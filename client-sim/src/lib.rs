@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod live_text;
 pub mod measure;
 pub mod profile;
+pub mod reach;
 pub mod relay_thread;
 pub mod replay;
 pub mod report;

@@ -14,7 +14,6 @@ use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::wait_readable;
 use truetick_server::files::RecordWriter;
 use truetick_server::recording::capture::CaptureWriter;
 use truetick_server::recording::client_trace::TraceWriter;
@@ -22,8 +21,9 @@ use truetick_server::recording::recorder::Chunk;
 use truetick_shared::arena::ArenaSchema;
 
 use crate::bot_client::BotClient;
-use crate::client_socket::ClientSocket;
+use crate::client_socket::{self, ClientSocket};
 use crate::measure::ClientFigures;
+use crate::reach::Reach;
 use crate::token_source::TokenSource;
 
 /// Time between two bots' joining, so that their ticks spread.
@@ -36,6 +36,8 @@ const ROUND: Duration = Duration::from_micros(500);
 /// Who plays, and against whom.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
+    /// By what they reach the server.
+    pub reach: Reach,
     /// A relay to the server; `None` to send to where the tokens say.
     pub relay: Option<SocketAddr>,
     /// Bots.
@@ -130,8 +132,8 @@ impl Swarm {
             let seed = config.seed.wrapping_mul(10_007) + i as u64;
             let user = UserId(config.first_user.wrapping_add(i as u64));
             let token = tokens.issue(user, ROOM, clock::unix_now());
-            let bot = BotClient::new(kinds.clone(), token, seed, start);
-            let socket = ClientSocket::open(bot.runtime().route().address, config.relay)?;
+            let bot = BotClient::new(kinds.clone(), token, seed, start).over(config.reach.over());
+            let socket = ClientSocket::open(&config.reach, bot.runtime().route().address, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
             members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
         }
@@ -199,7 +201,7 @@ impl Run {
             let now = clock::now();
             let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
-            wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            client_socket::wait(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
             self.receive(&ready)?;
             self.advance();
             self.take_events();
@@ -255,7 +257,8 @@ impl Run {
             if member.rejoin_at.take_if(|at| *at <= now).is_some() {
                 let token = self.tokens.issue(member.user, ROOM, clock::unix_now());
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
-                member.bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
+                let over = member.bot.runtime().route().over;
+                member.bot = BotClient::new(self.kinds.clone(), token, member.seed, now).over(over);
                 if let Some(capture) = &mut self.capture {
                     capture.writer.session(place as u32, now);
                 }

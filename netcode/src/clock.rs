@@ -3,6 +3,8 @@
 //! Everything else takes a [`Timestamp`] as an argument and so runs the same under virtual time.
 
 use std::time::Duration;
+/// What libraries call a time, for those that want to be told.
+pub use std::time::Instant;
 
 use rustix::thread::{NanosleepRelativeResult, clock_nanosleep_absolute};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -23,6 +25,11 @@ pub fn unix_now() -> UnixTime {
 /// which are wall time, onto [`now`]'s line.
 pub fn wall_offset_nanos() -> u64 {
     nanos(clock_gettime(ClockId::Realtime)).saturating_sub(nanos(clock_gettime(ClockId::Monotonic)))
+}
+
+/// The same for libraries.
+pub fn instant() -> Instant {
+    Instant::now()
 }
 
 /// Processor time that the calling thread has used so far.

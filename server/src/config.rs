@@ -8,7 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use truetick_netcode::limits::{SESSION_TIMEOUT, SNAPSHOT_BYTES};
 use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::session::config::{Duplicates, SessionConfig};
+use truetick_netcode::session::config::{Duplicates, Servers, SessionConfig};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::rate::Rate;
 use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
@@ -17,6 +17,7 @@ use crate::arena::{self, ArenaConfig};
 use crate::auction::settings::AuctionSettings;
 use crate::core::any_room::RoomConfig;
 use crate::files::read_text;
+use crate::quic_settings::{QuicSettings, reached_at};
 use crate::recording::recorder::RecorderConfig;
 
 /// Everything a server can be told.
@@ -81,6 +82,10 @@ pub struct ServerConfig {
     pub capture: Option<PathBuf>,
     /// An auction house beside the arena, as room 1.
     pub auction: Option<AuctionSettings>,
+    /// QUIC and WebTransport beside UDP.
+    pub quic: Option<QuicSettings>,
+    /// Address to serve on by laminar, loopback or private; none by default. Only in builds with the feature `laminar`.
+    pub laminar: Option<SocketAddr>,
 }
 
 /// See [`Duplicates`].
@@ -127,6 +132,8 @@ impl Default for ServerConfig {
             record_segments: 8,
             capture: None,
             auction: None,
+            quic: None,
+            laminar: None,
         }
     }
 }
@@ -206,7 +213,10 @@ impl ServerConfig {
         whole("timeout_s", self.timeout_s, 1, 600)?;
         whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
         whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
-        if let Some((key, value, allowed)) = self.auction.as_ref().and_then(AuctionSettings::wrong) {
+        let auction = self.auction.as_ref().and_then(AuctionSettings::wrong);
+        if let Some((key, value, allowed)) =
+            auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::wrong))
+        {
             return Err(refuse(key, value, allowed));
         }
         whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
@@ -215,14 +225,11 @@ impl ServerConfig {
 
     /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no address to reach.
     pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
-        match self.public.is_empty() {
-            true => (!bound.ip().is_unspecified()).then(|| vec![bound]),
-            false => Some(self.public.clone()),
-        }
+        reached_at(&self.public, bound)
     }
 
     /// How sessions are kept.
-    pub fn sessions(&self, key: Key, servers: Vec<SocketAddr>) -> SessionConfig {
+    pub fn sessions(&self, key: Key, servers: Servers) -> SessionConfig {
         SessionConfig {
             // A few more than the rooms take, so that they can say that they are full.
             sessions: self.max_clients + self.auction.as_ref().map_or(0, |auction| auction.max_clients) + 16,

@@ -12,17 +12,18 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{debug, info, warn};
 use truetick_netcode::clock;
-use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::Drops;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::udp::{UdpPath, UdpStats, UdpTransport};
-use truetick_netcode::transport::{Arrived, wait_readable};
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::udp::UdpStats;
 
 use crate::arena::ArenaGame;
 use crate::auction::settings::OpenError;
+use crate::carriers::Carriers;
 use crate::config::ServerConfig;
 use crate::core::any_room::AnyRoom;
 use crate::core::drain::Drain;
@@ -31,7 +32,9 @@ use crate::core::room::Room;
 use crate::core::server::Server;
 use crate::core::session_event::SessionEvent;
 use crate::core::world_room::WorldRoom;
+use crate::doors::Doors;
 use crate::files::RecordWriter;
+use crate::quic_settings::QuicStartError;
 use crate::recording::capture::CaptureWriter;
 use crate::recording::recorder::Chunk;
 
@@ -48,6 +51,12 @@ pub enum StartError {
     /// The address could not be bound.
     #[error("cannot serve on {0}: {1}")]
     Bind(SocketAddr, io::Error),
+    /// laminar cannot be served.
+    #[error("cannot serve laminar: {0}")]
+    Laminar(io::Error),
+    /// QUIC cannot be served.
+    #[error(transparent)]
+    Quic(#[from] QuicStartError),
     /// The file of the recording cannot be written.
     #[error("cannot record to {}: {_1}", _0.display())]
     Record(PathBuf, io::Error),
@@ -109,8 +118,7 @@ mod order {
 
 /// A server that runs until it is stopped.
 pub struct Host {
-    address: SocketAddr,
-    issuer: Issuer,
+    doors: Doors,
     order: Arc<AtomicU8>,
     report: Arc<Mutex<HostReport>>,
     thread: JoinHandle<io::Result<()>>,
@@ -130,36 +138,33 @@ impl Host {
             let number = random_u64().map_err(StartError::Random)?;
             rooms.push(Box::new(auction.open(config.tick_rate, number, clock::now())?));
         }
-        Self::start_rooms(config, key, rooms)
+        Self::start_rooms(config, key, rooms, Vec::new())
     }
 
-    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`.
+    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`. It is reached by `others`, too,
+    /// beside what is configured.
     pub fn start_rooms(
         config: &ServerConfig,
         key: Key,
         rooms: Vec<Box<dyn AnyRoom>>,
+        others: Vec<Carrier>,
     ) -> Result<Self, StartError> {
-        let bind = |error| StartError::Bind(config.listen, error);
-        let socket = UdpTransport::bind(config.listen, UdpPath::Fastest).map_err(bind)?;
-        let address = socket.local_address().map_err(bind)?;
-        warn_of_small_buffer(&socket);
-        let servers = config.servers(address).ok_or(StartError::NoPublicAddress(address))?;
-        let sessions = config.sessions(key.clone(), servers.clone());
+        let (carriers, doors, servers) = Doors::open(config, &key, others)?;
+        let sessions = config.sessions(key, servers);
         let seed = random_seed().map_err(StartError::Random)?;
         let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
         for room in rooms {
             server.add_room(room);
         }
-        Self::start((server, socket), config.issuer(key, servers), config)
+        Self::start((server, carriers), doors, config)
     }
 
-    /// Starts a server behind a socket.
+    /// Starts a server behind its ends.
     fn start(
-        (mut server, socket): (Server, UdpTransport),
-        issuer: Issuer,
+        (mut server, carriers): (Server, Carriers),
+        doors: Doors,
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
-        let address = socket.local_address().map_err(|error| StartError::Bind(issuer.servers[0], error))?;
         let start = |path: &Option<PathBuf>, keep| {
             let writer = path.as_ref().map(|path| RecordWriter::start(path, keep).map_err(|e| (path, e)));
             writer.transpose().map_err(|(path, error)| StartError::Record(path.clone(), error))
@@ -173,7 +178,7 @@ impl Host {
         let (end, ended) = mpsc::channel();
         let mut run = Run {
             server,
-            socket,
+            carriers,
             order: order.clone(),
             drain: config.drain(),
             report: report.clone(),
@@ -186,18 +191,23 @@ impl Host {
             .name("truetick-room".into())
             .spawn(move || run.run())
             .map_err(StartError::Thread)?;
-        info!(%address, "serving");
-        Ok(Self { address, issuer, order, report, thread, ended })
+        doors.announce();
+        Ok(Self { doors, order, report, thread, ended })
     }
 
-    /// Where it serves.
+    /// Where it serves by UDP.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.doors.addresses[&Over::Udp]
     }
 
-    /// Makes tokens for it.
+    /// Makes tokens for those who come by UDP.
     pub fn issuer(&self) -> &Issuer {
-        &self.issuer
+        &self.doors.issuers[&Over::Udp]
+    }
+
+    /// By which transports it is reached, where, and by what it is known.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// Its figures, at most a second old.
@@ -228,7 +238,7 @@ impl Host {
 
 struct Run {
     server: Server,
-    socket: UdpTransport,
+    carriers: Carriers,
     order: Arc<AtomicU8>,
     /// Within how long clients leave when it is drained, and when it stops those left.
     drain: (Duration, Duration),
@@ -244,7 +254,7 @@ struct Run {
 impl Run {
     fn run(&mut self) -> io::Result<()> {
         let ended = self.run_until_stopped();
-        self.server.stop(clock::now(), &mut self.socket);
+        self.server.stop(clock::now(), &mut self.carriers);
         self.end_recording();
         self.keep_capture();
         self.end_capture();
@@ -272,7 +282,7 @@ impl Run {
             let Some(deadline) = self.server.next_deadline() else { break };
             self.gather_until(deadline)?;
             self.server.set_wall(clock::now(), clock::unix_now());
-            self.server.tick(&mut clock::now, &mut self.socket);
+            self.server.tick(&mut clock::now, &mut self.carriers);
             self.log_sessions();
             self.keep_recording();
             if clock::now() >= publish_at {
@@ -292,11 +302,11 @@ impl Run {
                 break;
             }
             self.drain(now)?;
-            self.server.send_replies(&mut self.socket);
-            self.server.send_news(&mut clock::now, &mut self.socket);
+            self.server.send_replies(&mut self.carriers);
+            self.server.send_news(&mut clock::now, &mut self.carriers);
             let idle = (deadline - DRAIN_AHEAD).since(now);
             let idle = if self.server.awaits_news() { idle.min(GATHER) } else { idle };
-            wait_readable([&self.socket].into_iter(), idle, &mut Vec::new())?;
+            self.carriers.wait(idle)?;
             clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
         }
         clock::sleep_until(deadline);
@@ -305,14 +315,7 @@ impl Run {
 
     fn drain(&mut self, now: Timestamp) -> io::Result<()> {
         let server = &mut self.server;
-        for _ in 0..DRAIN_BATCHES {
-            let take =
-                |datagram: Arrived<'_>| server.receive(datagram.from, datagram.bytes, datagram.at.min(now));
-            if self.socket.receive(now, take)? < RECEIVE_BATCH {
-                break;
-            }
-        }
-        Ok(())
+        self.carriers.receive(now, |from, event, at| server.receive(from, event, at))
     }
 
     fn publish(&self) {
@@ -323,9 +326,9 @@ impl Run {
             tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
-            udp: self.socket.stats(),
-            cpu: clock::thread_cpu(),
-            receive_buffer: self.socket.receive_buffer(),
+            udp: self.carriers.udp(),
+            cpu: clock::thread_cpu() + self.carriers.cpu(),
+            receive_buffer: self.carriers.receive_buffer(),
             recording_lost: self.lost.clone(),
         };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
@@ -418,14 +421,4 @@ fn random_seed() -> Result<[u8; 32], rand::rngs::SysError> {
 /// A new key, from the system's random numbers.
 pub fn random_key() -> Result<Key, StartError> {
     random_seed().map(Key::new).map_err(StartError::Random)
-}
-
-fn warn_of_small_buffer(socket: &UdpTransport) {
-    // The default of many systems holds some 256 small datagrams.
-    if socket.receive_buffer() < 512 * 1024 {
-        warn!(
-            bytes = socket.receive_buffer(),
-            "the kernel grants a small receive buffer; raise net.core.rmem_max for many clients"
-        );
-    }
 }

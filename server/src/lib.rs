@@ -7,12 +7,15 @@
 
 pub mod arena;
 pub mod auction;
+pub mod carriers;
 pub mod config;
 pub mod core;
+pub mod doors;
 pub mod files;
 pub mod frame;
 pub mod host;
 pub mod journal;
 pub mod keys;
+pub mod quic_settings;
 pub mod recording;
 pub mod token_service;

@@ -1,4 +1,4 @@
-//! `truetick-server`: one arena on a UDP socket. SIGTERM drains it, SIGINT ends it at once.
+//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport. SIGTERM drains it, SIGINT ends it at once.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -38,6 +38,21 @@ struct Arguments {
     /// Address at which clients reach it, if that is another; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     public: Vec<SocketAddr>,
+    /// Serve QUIC at this address, too; its fingerprint is printed
+    #[arg(long, value_name = "ADDRESS")]
+    quic: Option<SocketAddr>,
+    /// For QUIC: file with the certificate chain (PEM); without one a new one is made
+    #[arg(long, value_name = "FILE", requires = "quic")]
+    certificate: Option<PathBuf>,
+    /// For QUIC: file with the certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "quic")]
+    certificate_key: Option<PathBuf>,
+    /// For WebTransport: origin of a page that may connect, as https://game.example; may be given several times
+    #[arg(long, value_name = "ORIGIN", requires = "quic")]
+    origin: Vec<String>,
+    /// Serve laminar at this address, too: loopback or private; only in builds with the feature `laminar`
+    #[arg(long, value_name = "ADDRESS")]
+    laminar: Option<SocketAddr>,
     /// File with the key that tokens are sealed with; or the key in TRUETICK_KEY
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -147,6 +162,14 @@ impl Arguments {
         if !self.public.is_empty() {
             config.public = self.public.clone();
         }
+        if let Some(listen) = self.quic {
+            let quic = config.quic.get_or_insert_default();
+            quic.listen = listen;
+            quic.certificate = self.certificate.clone().or(quic.certificate.take());
+            quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());
+            quic.origins.extend(self.origin.clone());
+        }
+        config.laminar = self.laminar.or(config.laminar);
         config.token_service = self.token_service.or(config.token_service);
         config.token_secret_file = self.token_secret_file.clone().or(config.token_secret_file);
         config.key_file = self.key_file.clone().or(config.key_file);
@@ -170,7 +193,8 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,web_transport_quinn=error"));
     // What a command prints goes to standard output, and nothing else does.
     let quiet = arguments.command.is_some();
     let writer =

@@ -64,7 +64,7 @@ pub fn serve(data: &Path, listen: SocketAddr, hasty: bool) -> Done<()> {
         }
     };
     let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(room)];
-    let host = Host::start_rooms(&config, key(), rooms)?;
+    let host = Host::start_rooms(&config, key(), rooms, Vec::new())?;
     println!("serving");
     while host.is_running() {
         clock::sleep(std::time::Duration::from_millis(100));

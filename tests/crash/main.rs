@@ -15,6 +15,7 @@ use serde_json::json;
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::manner::{House, Manner};
 use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::reach::Reach;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
@@ -85,7 +86,16 @@ fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
         rate: 60,
         only_english: false,
     };
-    let config = CrowdConfig { room: 0, relay: None, visitors, house, pace: 10.0, seed, keep_events: true };
+    let config = CrowdConfig {
+        reach: Reach::Udp,
+        room: 0,
+        relay: None,
+        visitors,
+        house,
+        pace: 10.0,
+        seed,
+        keep_events: true,
+    };
     let mut secret = [0; 32];
     secret[..8].copy_from_slice(&clock::unix_now().as_millis().to_le_bytes());
     let issuer = house::config(listen).issuer(key(), vec![listen]);

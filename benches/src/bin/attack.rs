@@ -15,6 +15,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
 use truetick_benches::report::give;
 use truetick_benches::{FullRoom, Kept, SERVER, WALL};
+use truetick_client_sim::reach::Reach;
 use truetick_client_sim::swarm::{Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
@@ -150,7 +151,15 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let start = |clients, seed| -> Result<Swarm, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
         Ok(Swarm::start(
-            &SwarmConfig { relay: None, clients, seed, first_user: seed * 1_000, trace: None, capture: None },
+            &SwarmConfig {
+                reach: Reach::Udp,
+                relay: None,
+                clients,
+                seed,
+                first_user: seed * 1_000,
+                trace: None,
+                capture: None,
+            },
             tokens,
             &kinds,
         )?)

@@ -164,7 +164,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     };
     let room = Room::new(arguments.walkers(), room, clock::now())?;
     let before = resident_bytes().unwrap_or(0);
-    let host = Host::start_rooms(&config, key.clone(), vec![Box::new(room)])?;
+    let host = Host::start_rooms(&config, key.clone(), vec![Box::new(room)], Vec::new())?;
     let mut clients = Clients::start("--sinks-of", host.address(), arguments, &key.to_hex())?;
     let playing = clients.line()?;
     if playing != "playing" {

@@ -12,12 +12,12 @@ use truetick_netcode::client::state::ClientState;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::wait_readable;
 
 use super::figures::CrowdFigures;
 use super::manner::{House, Manner};
 use super::visitor::Visitor;
-use crate::client_socket::ClientSocket;
+use crate::client_socket::{self, ClientSocket};
+use crate::reach::Reach;
 use crate::token_source::TokenSource;
 
 /// Time between two visitors' joining.
@@ -33,6 +33,8 @@ const REJOIN_PAUSE: Duration = Duration::from_millis(200);
 /// Who comes.
 #[derive(Clone, Debug)]
 pub struct CrowdConfig {
+    /// By what they reach the server.
+    pub reach: Reach,
     /// The auction's room.
     pub room: u16,
     /// A relay to the server; `None` to send to where the tokens say.
@@ -86,11 +88,12 @@ impl Crowd {
             let house = (*manner == Manner::Keeper).then_some(config.house);
             let seed = config.seed.wrapping_mul(10_007) + place as u64;
             let server = token.servers[0];
-            let mut visitor = Visitor::new((*user, token), *manner, house, (seed, config.pace), start);
+            let visitor = Visitor::new((*user, token), *manner, house, (seed, config.pace), start);
+            let mut visitor = visitor.over(config.reach.over());
             if *manner == Manner::Keeper || config.keep_events {
                 visitor.keep_events();
             }
-            let socket = ClientSocket::open(server, config.relay)?;
+            let socket = ClientSocket::open(&config.reach, server, config.relay)?;
             members.push(Member { visitor, socket, start, rejoin_at: None });
         }
         let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
@@ -139,7 +142,7 @@ impl Run {
             let now = clock::now();
             let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
-            wait_readable(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            client_socket::wait(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
             if self.still.load(Ordering::Relaxed) {
                 self.members.iter_mut().for_each(|member| member.visitor.be_still());
             }

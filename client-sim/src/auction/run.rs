@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
-use truetick_netcode::session::token::Issuer;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
 use truetick_server::core::any_room::AnyRoom;
+use truetick_server::doors::Doors;
 use truetick_server::files::{TemporaryFolder, write_text};
 use truetick_server::host::{Host, HostReport, random_key, random_u64};
 use truetick_shared::auction::money::Amount;
@@ -18,9 +18,10 @@ use super::crowd::{Crowd, CrowdConfig};
 use super::figures::CrowdFigures;
 use super::manner::{House, Manner};
 use super::report::{self, AuctionReport, seen_by_all};
-use crate::demo::{Common, DemoOptions, Outcome, watch};
+use crate::demo::{Common, DemoOptions, Outcome, serving, watch};
 use crate::live_text::{LiveText, Rows};
 use crate::profile::Profile;
+use crate::reach::ReachOptions;
 use crate::relay_thread::RelayThread;
 use crate::token_source::TokenSource;
 
@@ -57,6 +58,9 @@ pub struct AuctionOptions {
     /// Network between visitors and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
+    /// By what they reach the server
+    #[command(flatten)]
+    pub reach: ReachOptions,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -74,6 +78,7 @@ impl AuctionOptions {
             lot_seconds: 12,
             data: demo.auction.clone(),
             profile: demo.profile,
+            reach: demo.reach.clone(),
             common: Common { json: None, trace: None, capture: None, ..demo.common.clone() },
         })
     }
@@ -124,7 +129,7 @@ impl AuctionPart {
     /// Sends a crowd into a server's auction room.
     pub fn start(
         options: &AuctionOptions,
-        (issuer, room): (Issuer, u16),
+        (doors, room): (&Doors, u16),
         tick_rate: u32,
     ) -> Result<Self, Box<dyn Error>> {
         let house = House {
@@ -143,11 +148,14 @@ impl AuctionPart {
             Some(all) => Manner::Raiser.pause().as_secs_f64() * all as f64 / options.bidders as f64,
             None => options.pace,
         };
+        let issuer = doors.issuers[&options.reach.transport.over()].clone();
+        let reach = options.reach.reach(doors.fingerprint)?;
         let server = issuer.servers[0];
         let relay = options.profile.link().map(|link| RelayThread::start(server, link, options.common.seed));
         let relay = relay.transpose()?;
         let (to, seed) = (relay.as_ref().map(RelayThread::address), options.common.seed);
         let config = CrowdConfig {
+            reach,
             room,
             relay: to,
             visitors: everyone(options),
@@ -209,13 +217,13 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         sessions_per_address: count.min(4_096),
         joins_per_address_s: 2_000,
         seed: options.common.seed,
-        ..ServerConfig::default()
+        ..serving(&options.reach)
     };
     // Removed at the end, when nobody writes there any more.
     let (data, _folder) = folder(options.data.clone())?;
     let house = settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;
     let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(house)];
-    let host = Host::start_rooms(&config, random_key()?, rooms)?;
+    let host = Host::start_rooms(&config, random_key()?, rooms, Vec::new())?;
     println!(
         "An auction house runs at {} Hz on {}; its journal is in {}.",
         config.tick_rate,
@@ -223,10 +231,10 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         data.display()
     );
     println!(
-        "{} bidders and {} watchers come over real UDP; every answer is on disk before it is said. Ctrl-C ends.\n",
-        options.bidders, options.watchers
+        "{} bidders and {} watchers come over {}; every answer is on disk before it is said. Ctrl-C ends.\n",
+        options.bidders, options.watchers, options.reach.transport
     );
-    let part = AuctionPart::start(&options, (host.issuer().clone(), 0), config.tick_rate)?;
+    let part = AuctionPart::start(&options, (host.doors(), 0), config.tick_rate)?;
     let (started, mut live) = (clock::now(), LiveText::default());
     watch(&options.common, started, |seconds| {
         let (figures, server) = (part.figures(), host.report());

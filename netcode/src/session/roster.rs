@@ -91,6 +91,7 @@ fn route_key(route: Route) -> RouteKey {
     let port = u64::from(route.address.port());
     match (route.over, route.address) {
         (Over::Quic, _) => (route.connection.into(), 1 << 61),
+        (Over::Memory, _) => (route.connection.into(), 1 << 60),
         (over, SocketAddr::V4(v4)) => (v4.ip().to_bits().into(), by(over) | port),
         (over, SocketAddr::V6(v6)) => {
             (v6.ip().to_bits(), 1 << 63 | by(over) | u64::from(v6.scope_id()) << 16 | port)

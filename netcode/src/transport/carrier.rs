@@ -4,6 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+#[cfg(feature = "laminar")]
+use super::laminar::LaminarTransport;
+use super::memory::MemoryTransport;
+#[cfg(feature = "quic")]
+use super::quic::QuicTransport;
 use super::udp::{UdpPath, UdpTransport};
 use super::{Event, Over, Route, Transport};
 use crate::time::Timestamp;
@@ -12,6 +17,14 @@ use crate::time::Timestamp;
 pub enum Carrier {
     /// A UDP socket.
     Udp(UdpTransport),
+    /// A laminar socket.
+    #[cfg(feature = "laminar")]
+    Laminar(LaminarTransport),
+    /// An end within this process.
+    Memory(MemoryTransport),
+    /// An end of QUIC connections.
+    #[cfg(feature = "quic")]
+    Quic(QuicTransport),
 }
 
 impl Carrier {
@@ -20,10 +33,27 @@ impl Carrier {
         UdpTransport::bind(address, UdpPath::Fastest).map(Self::Udp)
     }
 
+    /// A laminar socket at an address (port 0 for any) that is trusted. An error, too, where this build has no laminar.
+    pub fn laminar(address: SocketAddr) -> io::Result<Self> {
+        #[cfg(feature = "laminar")]
+        return LaminarTransport::bind(address).map(Self::Laminar);
+        #[cfg(not(feature = "laminar"))]
+        {
+            let why =
+                format!("not on {address}: this build has no laminar; build it with `--features laminar`");
+            Err(io::Error::new(io::ErrorKind::Unsupported, why))
+        }
+    }
+
     /// What it is.
     pub fn over(&self) -> Over {
         match self {
             Self::Udp(_) => Over::Udp,
+            Self::Memory(_) => Over::Memory,
+            #[cfg(feature = "laminar")]
+            Self::Laminar(_) => Over::Laminar,
+            #[cfg(feature = "quic")]
+            Self::Quic(_) => Over::Quic,
         }
     }
 
@@ -31,6 +61,20 @@ impl Carrier {
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Udp(socket) => socket.local_address(),
+            Self::Memory(end) => Ok(end.local_address()),
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => socket.local_address(),
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => Ok(end.local_address()),
+        }
+    }
+
+    /// Whether something waits of which the descriptor does not tell.
+    pub fn has_waiting(&self) -> bool {
+        match self {
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => socket.has_waiting(),
+            _ => false,
         }
     }
 
@@ -44,21 +88,41 @@ impl Carrier {
             Self::Udp(socket) => socket.receive(now, |datagram| {
                 take(datagram.from.into(), Event::Datagram(datagram.bytes), datagram.at.min(now));
             }),
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => Ok(socket.receive(now, take)),
+            Self::Memory(end) => end.receive(now, take),
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => end.receive(now, take),
+        }
+    }
+
+    fn inner(&mut self) -> &mut dyn Transport {
+        match self {
+            Self::Udp(socket) => socket,
+            Self::Memory(end) => end,
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => socket,
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => end,
         }
     }
 }
 
 impl Transport for Carrier {
     fn send(&mut self, to: Route, datagram: &[u8]) {
-        match self {
-            Self::Udp(socket) => socket.send(to, datagram),
-        }
+        self.inner().send(to, datagram);
+    }
+
+    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+        self.inner().send_frame(to, frame);
+    }
+
+    fn close(&mut self, to: Route) {
+        self.inner().close(to);
     }
 
     fn flush(&mut self) {
-        match self {
-            Self::Udp(socket) => socket.flush(),
-        }
+        self.inner().flush();
     }
 }
 
@@ -66,6 +130,11 @@ impl AsFd for Carrier {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Udp(socket) => socket.as_fd(),
+            Self::Memory(end) => end.as_fd(),
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => socket.as_fd(),
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => end.as_fd(),
         }
     }
 }

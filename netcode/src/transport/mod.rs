@@ -17,6 +17,12 @@
 //! session's affair on every transport.
 
 pub mod carrier;
+mod inbox;
+#[cfg(feature = "laminar")]
+pub mod laminar;
+pub mod memory;
+#[cfg(feature = "quic")]
+pub mod quic;
 pub mod relay;
 mod route;
 pub mod udp;

@@ -15,15 +15,17 @@ pub enum Over {
     Laminar,
     /// Connections that keep what they carry secret by themselves: QUIC, WebTransport.
     Quic,
+    /// Connections within one process.
+    Memory,
 }
 
 impl Over {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Udp, Self::Laminar, Self::Quic];
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Laminar, Self::Quic, Self::Memory];
 
     /// Whether it opens connections, proves addresses and seals what it carries.
     pub fn is_secured(self) -> bool {
-        self == Self::Quic
+        matches!(self, Self::Quic | Self::Memory)
     }
 }
 
@@ -33,6 +35,7 @@ impl fmt::Display for Over {
             Self::Udp => "udp",
             Self::Laminar => "laminar",
             Self::Quic => "quic",
+            Self::Memory => "memory",
         })
     }
 }
@@ -55,8 +58,8 @@ impl Route {
         Self { over, connection: 0, address }
     }
 
-    /// A connection.
-    pub fn connection(connection: u64, address: SocketAddr) -> Self {
+    /// A QUIC connection.
+    pub fn quic(connection: u64, address: SocketAddr) -> Self {
         Self { over: Over::Quic, connection, address }
     }
 

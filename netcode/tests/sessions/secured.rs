@@ -47,7 +47,7 @@ impl Visitor {
     }
 
     fn route(&self) -> Route {
-        Route::connection(self.at, address(2, self.at as u16))
+        Route::quic(self.at, address(2, self.at as u16))
     }
 
     /// Its connection is made, it asks, and hears the answer.
@@ -112,7 +112,7 @@ fn a_client_joins_talks_and_leaves() {
 fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
     let mut world = World::new();
     let token = token(&mut world);
-    let thief = Route::connection(9, address(3, 3));
+    let thief = Route::quic(9, address(3, 3));
     world.server.receive(thief, Event::DatagramBytes(1_200), world.now);
     let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
     let stolen = write_join(&request, &Key::new([1; 32]));
@@ -203,7 +203,7 @@ fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
 #[test]
 fn connections_that_are_silent_or_too_narrow_are_closed() {
     let mut world = World::new();
-    let (silent, narrow) = (Route::connection(1, address(2, 1)), Route::connection(2, address(2, 2)));
+    let (silent, narrow) = (Route::quic(1, address(2, 1)), Route::quic(2, address(2, 2)));
     world.server.receive(silent, Event::DatagramBytes(1_200), world.now);
     world.server.receive(narrow, Event::DatagramBytes(SMALLEST_PAYLOAD - 1), world.now);
     assert_eq!(world.server.drops().count(DropReason::NarrowPath), 1);
@@ -217,7 +217,7 @@ fn connections_that_are_silent_or_too_narrow_are_closed() {
 #[test]
 fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     let mut world = World::new();
-    let stranger = Route::connection(1, address(2, 1));
+    let stranger = Route::quic(1, address(2, 1));
     for frame in [&[][..], &[1], &[2, 1, 1], &[9; 40], &[0; 1_111]] {
         world.server.receive(stranger, Event::DatagramBytes(1_200), world.now);
         let before = world.server.drops().total();

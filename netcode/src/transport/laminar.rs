@@ -1,0 +1,158 @@
+//! laminar 0.5 as a carrier, for trusted networks and for comparison.
+//!
+//! Only its unreliable packets are used, up to [`crate::limits::DATAGRAM_BYTES`] each: sessions, seals, acknowledgements and
+//! reliability are ours. Its other means are not for this: it delivers an unknown sender's datagrams without a handshake, its
+//! fragments come out damaged when they overtake each other, a lone lost reliable packet is never sent again, and its
+//! acknowledgements ride on reliable packets only. It also keeps some 1.5 MB for each peer, and seals nothing. So it stays
+//! among loopback and private addresses: others are refused, and what they send is dropped.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use laminar::{Config, ConnectionManager, DatagramSocket, Packet, SocketEvent, VirtualConnection};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Event, Over, Route, Transport};
+use crate::clock;
+use crate::limits::{DATAGRAM_BYTES, SESSIONS, SOCKET_BUFFER_BYTES};
+use crate::time::Timestamp;
+
+/// Silence after which laminar forgets a peer. Sessions notice far earlier.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Whether an address is one that laminar may be used with: loopback, private (RFC 1918, RFC 4193) or link-local.
+pub fn is_trusted(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// One end.
+pub struct LaminarTransport {
+    manager: ConnectionManager<LanSocket, VirtualConnection>,
+    socket: UdpSocket,
+}
+
+impl LaminarTransport {
+    /// Binds an address that is trusted; every address of a host is not.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        if !is_trusted(address.ip()) {
+            let why = format!(
+                "laminar neither encrypts nor knows who sends: it serves loopback and private addresses only, not {address}"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        let config = Config {
+            idle_connection_timeout: IDLE,
+            max_packets_in_flight: u16::MAX,
+            max_unestablished_connections: SESSIONS as u16,
+            fragment_size: DATAGRAM_BYTES as u16,
+            ..Config::default()
+        };
+        let manager = ConnectionManager::new(LanSocket(socket.try_clone()?), config);
+        Ok(Self { manager, socket })
+    }
+
+    /// Where it is.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether something came in when something was sent, and waits.
+    pub fn has_waiting(&self) -> bool {
+        !self.manager.event_receiver().is_empty()
+    }
+
+    /// Hands over what has come; returns how much.
+    pub fn receive(&mut self, now: Timestamp, mut take: impl FnMut(Route, Event<'_>, Timestamp)) -> usize {
+        self.manager.manual_poll(clock::instant());
+        let mut count = 0;
+        while let Ok(event) = self.manager.event_receiver().try_recv() {
+            if let SocketEvent::Packet(packet) = event {
+                take(Route::datagrams(Over::Laminar, packet.addr()), Event::Datagram(packet.payload()), now);
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+impl Transport for LaminarTransport {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
+        if is_trusted(to.address.ip()) {
+            let _ = self.manager.event_sender().send(Packet::unreliable(to.address, datagram.to_vec()));
+        }
+    }
+
+    fn flush(&mut self) {
+        self.manager.manual_poll(clock::instant());
+    }
+}
+
+impl AsFd for LaminarTransport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A socket that hears trusted addresses only.
+#[derive(Debug)]
+struct LanSocket(UdpSocket);
+
+impl DatagramSocket for LanSocket {
+    fn send_packet(&mut self, to: &SocketAddr, payload: &[u8]) -> io::Result<usize> {
+        self.0.send_to(payload, to)
+    }
+
+    fn receive_packet<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<(&'a [u8], SocketAddr)> {
+        loop {
+            let (length, from) = self.0.recv_from(buffer)?;
+            if is_trusted(from.ip()) {
+                return Ok((&buffer[..length], from));
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn is_blocking_mode(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_private_addresses_are_trusted() {
+        for good in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.9",
+            "169.254.1.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_trusted(good.parse().unwrap()), "{good}");
+        }
+        for bad in ["0.0.0.0", "::", "203.0.113.5", "2001:db8::1", "::ffff:203.0.113.5", "100.64.0.1"] {
+            assert!(!is_trusted(bad.parse().unwrap()), "{bad}");
+            let refused = LaminarTransport::bind(SocketAddr::new(bad.parse().unwrap(), 0));
+            assert!(refused.is_err_and(|error| error.to_string().contains("neither encrypts")), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A transport within one process: for a game that brings its server along, and for tests. Connections without a network; nothing
+//! is lost but what is sent to nobody.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::inbox::{Came, Inbox, Outlet, inbox};
+use super::{Event, Over, Route, Transport};
+use crate::limits::DATAGRAM_BYTES;
+use crate::time::Timestamp;
+
+/// Where ends find each other. Addresses are names and nothing else.
+#[derive(Clone, Default)]
+pub struct MemoryHub(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    ends: BTreeMap<SocketAddr, Inbox>,
+    /// For an end and its route: whose inbox is there, and what the route is called there.
+    lines: BTreeMap<(SocketAddr, Route), (Inbox, SocketAddr, Route)>,
+    connections: u64,
+    named: u32,
+}
+
+impl MemoryHub {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client's end, under an address of its own.
+    pub fn dial(&self) -> io::Result<MemoryTransport> {
+        let mut lines = self.lock();
+        lines.named += 1;
+        let [.., b, c, d] = lines.named.to_be_bytes();
+        drop(lines);
+        self.end(SocketAddr::from(([127, b, c, d], 1)), true)
+    }
+
+    /// A server's end, under an address that no other has.
+    pub fn listen(&self, address: SocketAddr) -> io::Result<MemoryTransport> {
+        self.end(address, false)
+    }
+
+    fn end(&self, address: SocketAddr, dials: bool) -> io::Result<MemoryTransport> {
+        let (inbox, outlet) = inbox()?;
+        match self.lock().ends.entry(address) {
+            std::collections::btree_map::Entry::Occupied(_) => Err(io::ErrorKind::AddrInUse.into()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(inbox);
+                Ok(MemoryTransport { hub: self.clone(), address, dials, outlet })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MemoryHub {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "MemoryHub({} ends)", self.lock().ends.len())
+    }
+}
+
+/// One end.
+pub struct MemoryTransport {
+    hub: MemoryHub,
+    address: SocketAddr,
+    /// Its first frame on a route opens a connection.
+    dials: bool,
+    outlet: Outlet,
+}
+
+impl MemoryTransport {
+    /// Its address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands over what has come; returns how much.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+    ) -> io::Result<usize> {
+        self.outlet.take(|route, event, at| take(route, event, at.min(now)))
+    }
+}
+
+impl Lines {
+    fn put(&self, from: SocketAddr, by: Route, came: Came) -> bool {
+        let line = self.lines.get(&(from, by));
+        line.inspect(|(inbox, _, there)| inbox.put(*there, came)).is_some()
+    }
+
+    fn open(&mut self, from: SocketAddr, by: Route) {
+        let Some(own) = self.ends.get(&from).cloned() else { return };
+        let Some(other) = self.ends.get(&by.address).cloned() else {
+            return own.put(by, Came::Closed { told: false });
+        };
+        self.connections += 1;
+        let there = Route { over: Over::Memory, connection: self.connections, address: from };
+        own.put(by, Came::DatagramBytes(DATAGRAM_BYTES));
+        other.put(there, Came::DatagramBytes(DATAGRAM_BYTES));
+        self.lines.insert((by.address, there), (own, from, by));
+        self.lines.insert((from, by), (other, by.address, there));
+    }
+
+    fn close(&mut self, from: SocketAddr, by: Route) {
+        if let Some((inbox, other, there)) = self.lines.remove(&(from, by)) {
+            self.lines.remove(&(other, there));
+            inbox.put(there, Came::Closed { told: true });
+        }
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
+        if datagram.len() <= DATAGRAM_BYTES {
+            self.hub.lock().put(self.address, to, Came::Datagram(Box::new(datagram.to_vec())));
+        }
+    }
+
+    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+        let mut lines = self.hub.lock();
+        let is_open = lines.lines.contains_key(&(self.address, to));
+        if !is_open && self.dials {
+            lines.open(self.address, to);
+        }
+        lines.put(self.address, to, Came::Frame(frame.to_vec(), None));
+    }
+
+    fn close(&mut self, to: Route) {
+        self.hub.lock().close(self.address, to);
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl AsFd for MemoryTransport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.outlet.as_fd()
+    }
+}
+
+impl Drop for MemoryTransport {
+    fn drop(&mut self) {
+        let mut lines = self.hub.lock();
+        lines.ends.remove(&self.address);
+        let own: Vec<_> = lines.lines.keys().filter(|(end, _)| *end == self.address).copied().collect();
+        own.into_iter().for_each(|(end, route)| lines.close(end, route));
+    }
+}

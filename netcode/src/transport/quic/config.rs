@@ -1,0 +1,177 @@
+//! How both ends of QUIC are set, for the sockets as well as for the simulator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use quinn_proto::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use rustls::RootCertStore;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use thiserror::Error;
+
+use super::certificate::{Certificate, Fingerprint};
+use super::congestion::FloorFactory;
+use crate::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES};
+
+/// The protocol that connections of native clients agree on (ALPN, RFC 7301).
+pub const ALPN: &[u8] = b"truetick/1";
+
+/// That of WebTransport over HTTP/3 (RFC 9114).
+pub const ALPN_WEB: &[u8] = b"h3";
+
+/// Silence after which QUIC itself gives a connection up. Sessions notice far earlier.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// Bytes of datagrams that wait to be sent: one tick's snapshot. More makes the oldest go: what is late is of no use.
+const SEND_BYTES: usize = 2 * SNAPSHOT_BYTES;
+
+/// Bytes of datagrams that came and wait to be taken.
+const RECEIVE_BYTES: usize = 256 * 1024;
+
+/// Whom a client trusts.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Servers with one of these certificates.
+    Pinned(Vec<Fingerprint>),
+    /// A server of this name with a certificate that one of these authorities (PEM) vouches for.
+    Authorities {
+        /// The authorities.
+        pem: String,
+        /// The server's name.
+        name: String,
+    },
+}
+
+/// Why QUIC could not be set up.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Certificate and key do not go together, or are of a kind that is not known.
+    #[error("the certificate cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The authorities cannot be read.
+    #[error("no authority can be read: {0}")]
+    Authorities(rustls::pki_types::pem::Error),
+    /// The cipher that begins each connection is missing.
+    #[error(transparent)]
+    Cipher(#[from] NoInitialCipherSuite),
+}
+
+/// The transport's parameters, the same at both ends.
+pub fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let stream = VarInt::from_u32((CHANNEL_WINDOW_BYTES + 4 * FRAME_BYTES) as u32);
+    transport
+        .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
+        // One of the session's, and what HTTP/3 asks for beside it.
+        .max_concurrent_bidi_streams(VarInt::from_u32(4))
+        .max_concurrent_uni_streams(VarInt::from_u32(8))
+        // What is sent ahead of being read, gaps included, is bounded by these.
+        .stream_receive_window(stream)
+        .receive_window(VarInt::from_u32(2 * stream.into_inner() as u32))
+        .send_window(2 * stream.into_inner())
+        .datagram_send_buffer_size(SEND_BYTES)
+        .datagram_receive_buffer_size(Some(RECEIVE_BYTES))
+        .congestion_controller_factory(Arc::new(FloorFactory));
+    transport
+}
+
+/// A server's parameters; it speaks both protocols.
+pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, ConfigError> {
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(certificate.chain, certificate.key)?;
+    tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport())).migration(true);
+    Ok(config)
+}
+
+/// A client's parameters.
+pub fn client(trust: &Trust, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
+    let builder = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let mut tls = match trust {
+        Trust::Pinned(fingerprints) => {
+            let algorithms = provider().signature_verification_algorithms;
+            let pinned = Pinned { fingerprints: fingerprints.clone(), algorithms };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth()
+        }
+        Trust::Authorities { pem, .. } => {
+            let mut roots = RootCertStore::empty();
+            for authority in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                roots.add(authority.map_err(ConfigError::Authorities)?)?;
+            }
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+    };
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport()));
+    Ok(config)
+}
+
+impl Trust {
+    /// The name that a client asks for.
+    pub fn server_name(&self) -> &str {
+        match self {
+            Self::Pinned(_) => "localhost",
+            Self::Authorities { name, .. } => name,
+        }
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Takes the certificates that it knows, whatever they say of names and times.
+#[derive(Debug)]
+struct Pinned {
+    fingerprints: Vec<Fingerprint>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.fingerprints.contains(&Fingerprint::of(certificate)) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,184 @@
+//! A server's end: who may open a connection, and as what.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ring::hkdf;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::time::timeout;
+use tracing::debug;
+use web_transport_quinn::quinn::crypto::rustls::HandshakeData;
+use web_transport_quinn::quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig};
+use web_transport_quinn::{RecvStream, Request, SendStream, Session, http};
+
+use super::certificate::Certificate;
+use super::config::{self, ALPN, ALPN_WEB, ConfigError};
+use super::connection::carry;
+use super::post::Order;
+use crate::limits::HELLO_TIME;
+use crate::transport::Route;
+use crate::transport::inbox::Inbox;
+
+/// The path that WebTransport clients ask for.
+pub const PATH: &str = "/truetick";
+
+/// For so long a browser that is refused may take to hang up.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+/// Which pages may connect from a browser, by their origin (RFC 6454), as `https://game.example`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+impl Origins {
+    /// Whether a page of this origin may. Who names none is no browser and may not, either.
+    fn allows(&self, origin: Option<&str>) -> bool {
+        origin.is_some_and(|origin| self.0.iter().any(|known| known == origin))
+    }
+}
+
+/// How a server listens.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// By what it is known.
+    pub certificate: Certificate,
+    /// Pages that may connect; without any there is no WebTransport.
+    pub origins: Origins,
+    /// Connections at once.
+    pub connections: usize,
+    /// With more handshakes under way than this, an address must be proved before the next one begins (Retry).
+    pub handshakes: usize,
+    /// Secret from which connection ids and resets follow, so that a server that starts again can tell clients of the one
+    /// before that their connection is gone (stateless reset, RFC 9000, section 10.3).
+    pub secret: [u8; 32],
+}
+
+impl ListenConfig {
+    /// The defaults.
+    pub fn new(certificate: Certificate, secret: [u8; 32]) -> Self {
+        Self { certificate, origins: Origins::default(), connections: 4_096, handshakes: 64, secret }
+    }
+
+    pub(super) fn quinn(&self) -> Result<(EndpointConfig, ServerConfig), ConfigError> {
+        let protocols: &[&[u8]] = if self.origins.0.is_empty() { &[ALPN] } else { &[ALPN, ALPN_WEB] };
+        Ok((endpoint(&self.secret), config::server(self.certificate.clone(), protocols)?))
+    }
+}
+
+/// Connection ids and stateless resets under keys that follow from a secret.
+fn endpoint(secret: &[u8; 32]) -> EndpointConfig {
+    let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"truetick quic").extract(secret);
+    let mut bytes = [0; 40];
+    let filled = derived.expand(&[b"reset and ids"], Bytes(bytes.len())).and_then(|key| key.fill(&mut bytes));
+    debug_assert!(filled.is_ok(), "40 bytes are within what HKDF gives");
+    let (reset, ids) = bytes.split_at(32);
+    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset)));
+    let ids = ids.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    config.cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)));
+    config
+}
+
+struct Bytes(usize);
+
+impl hkdf::KeyType for Bytes {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// One more of something while this lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes connections until the end is closed.
+pub(super) async fn listen(
+    endpoint: Endpoint,
+    config: ListenConfig,
+    inbox: Inbox,
+    orders: UnboundedSender<Order>,
+) {
+    let [connections, handshakes] = [0; 2].map(|none| Arc::new(AtomicUsize::new(none)));
+    let origins = Arc::new(config.origins);
+    let mut number = 0;
+    while let Some(incoming) = endpoint.accept().await {
+        if connections.load(Ordering::Relaxed) >= config.connections {
+            incoming.refuse();
+            continue;
+        }
+        let busy = handshakes.load(Ordering::Relaxed) >= config.handshakes;
+        if busy && !incoming.remote_address_validated() {
+            let _ = incoming.retry();
+            continue;
+        }
+        number += 1;
+        let route = Route::quic(number, incoming.remote_address());
+        let counted = (Counted::new(&connections), Counted::new(&handshakes));
+        let serve = serve(incoming, (route, inbox.clone()), origins.clone(), orders.clone(), counted);
+        tokio::spawn(serve);
+    }
+}
+
+async fn serve(
+    incoming: Incoming,
+    (route, inbox): (Route, Inbox),
+    origins: Arc<Origins>,
+    orders: UnboundedSender<Order>,
+    (_connection, handshake): (Counted, Counted),
+) {
+    let opened = timeout(HELLO_TIME, open(incoming, &origins)).await;
+    drop(handshake);
+    let (session, streams) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(why)) => return debug!(%route, why, "no connection"),
+        Err(_) => return debug!(%route, "no connection: too slow"),
+    };
+    let (frames, taken) = mpsc::unbounded_channel();
+    // Before anything that came: whoever answers it finds the connection.
+    let _ = orders.send(Order::Opened(route, Box::new(session.clone()), Some(frames)));
+    carry(session, streams, taken, (route, &inbox)).await;
+    let _ = orders.send(Order::Ended(route));
+}
+
+async fn open(incoming: Incoming, origins: &Origins) -> Result<(Session, (SendStream, RecvStream)), String> {
+    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let session = match is_web(&connection) {
+        true => welcome(connection, origins).await?,
+        false => Session::raw(connection),
+    };
+    let streams = session.accept_bi().await.map_err(|error| error.to_string())?;
+    Ok((session, streams))
+}
+
+fn is_web(connection: &Connection) -> bool {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.and_then(|data| data.protocol).is_some_and(|protocol| protocol == ALPN_WEB)
+}
+
+/// A browser says which page it is; pages that are not known are refused.
+async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, String> {
+    let request = Request::accept(connection).await.map_err(|error| error.to_string())?;
+    let origin = request.headers.get("origin").and_then(|origin| origin.to_str().ok());
+    let refusal = match (origins.allows(origin), request.url.path()) {
+        (true, PATH) => return request.ok().await.map_err(|error| error.to_string()),
+        (true, _) => http::StatusCode::NOT_FOUND,
+        (false, _) => http::StatusCode::FORBIDDEN,
+    };
+    let connection = request.conn().clone();
+    let why = format!("refused a page of {origin:?} that asks for {}: {refusal}", request.url.path());
+    let _ = request.reject(refusal).await;
+    // The answer is on its way; the browser hangs up when it has it.
+    let _ = timeout(REFUSAL, connection.closed()).await;
+    Err(why)
+}

@@ -1,0 +1,99 @@
+//! The ends by which a server is reached, one for each transport, as one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::udp::{UdpStats, UdpTransport};
+use truetick_netcode::transport::{Event, Over, Route, Transport, wait_readable};
+
+/// See the module.
+#[derive(Default)]
+pub struct Carriers(BTreeMap<Over, Carrier>);
+
+impl Carriers {
+    /// Adds an end, in place of another of its kind.
+    pub fn add(&mut self, carrier: Carrier) {
+        self.0.insert(carrier.over(), carrier);
+    }
+
+    /// Where each is.
+    pub fn addresses(&self) -> io::Result<BTreeMap<Over, SocketAddr>> {
+        self.0.iter().map(|(over, carrier)| Ok((*over, carrier.local_address()?))).collect()
+    }
+
+    /// Takes in what has come on any, up to a bound, so that others get their turn.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+    ) -> io::Result<()> {
+        for carrier in self.0.values_mut() {
+            for _ in 0..DRAIN_BATCHES {
+                if carrier.receive(now, &mut take)? < RECEIVE_BATCH {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something came on any, or a span is over.
+    pub fn wait(&self, span: Duration) -> io::Result<()> {
+        let span = if self.0.values().any(Carrier::has_waiting) { Duration::ZERO } else { span };
+        wait_readable(self.0.values(), span, &mut Vec::new())
+    }
+
+    /// What happened on the UDP socket so far.
+    pub fn udp(&self) -> UdpStats {
+        self.udp_socket().map(UdpTransport::stats).unwrap_or_default()
+    }
+
+    /// Bytes that the kernel granted for datagrams not yet read from the UDP socket.
+    pub fn receive_buffer(&self) -> usize {
+        self.udp_socket().map_or(0, UdpTransport::receive_buffer)
+    }
+
+    fn udp_socket(&self) -> Option<&UdpTransport> {
+        match self.0.get(&Over::Udp) {
+            Some(Carrier::Udp(socket)) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Processor time of threads that ends run on.
+    pub fn cpu(&self) -> Duration {
+        match self.0.get(&Over::Quic) {
+            Some(Carrier::Quic(end)) => end.cpu(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl Transport for Carriers {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
+        if let Some(carrier) = self.0.get_mut(&to.over) {
+            carrier.send(to, datagram);
+        }
+    }
+
+    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+        if let Some(carrier) = self.0.get_mut(&to.over) {
+            carrier.send_frame(to, frame);
+        }
+    }
+
+    fn close(&mut self, to: Route) {
+        if let Some(carrier) = self.0.get_mut(&to.over) {
+            carrier.close(to);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.0.values_mut().for_each(Transport::flush);
+    }
+}

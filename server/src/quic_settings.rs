@@ -1,0 +1,156 @@
+//! The `[quic]` part of the configuration: QUIC and WebTransport beside UDP, on a port of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use thiserror::Error;
+use truetick_netcode::time::UnixTime;
+use truetick_netcode::transport::quic::certificate::{Certificate, CertificateError, Fingerprint};
+use truetick_netcode::transport::quic::{ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport};
+
+use crate::files::read_text;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuicSettings {
+    /// Address to serve on; `[::]` serves IPv4, too.
+    pub listen: SocketAddr,
+    /// Addresses at which clients reach it, as tokens name them; where it listens, if empty.
+    pub public: Vec<SocketAddr>,
+    /// File with the certificate chain (PEM), the server's own first; without one a new one is made at each start, which only
+    /// its fingerprint vouches for.
+    pub certificate: Option<PathBuf>,
+    /// File with its private key (PEM).
+    pub certificate_key: Option<PathBuf>,
+    /// Origins of the pages that may connect by WebTransport, as `https://game.example`; none without any.
+    pub origins: Vec<String>,
+    /// With more handshakes under way than this, clients must prove their addresses first (Retry).
+    pub handshakes: usize,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+impl Default for QuicSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_001),
+            public: Vec::new(),
+            certificate: None,
+            certificate_key: None,
+            origins: Vec::new(),
+            handshakes: 64,
+            connections: 4_096,
+        }
+    }
+}
+
+/// Why QUIC could not be served.
+#[derive(Debug, Error)]
+pub enum QuicStartError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {_1}", _0.display())]
+    Unreadable(PathBuf, std::io::Error),
+    /// The one is of no use without the other.
+    #[error(
+        "a certificate needs its key, and a key its certificate: set both `certificate` and `certificate_key`"
+    )]
+    Half,
+    /// It is none.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// It cannot be served.
+    #[error("cannot serve QUIC on {0}: {1}")]
+    Serve(SocketAddr, QuicError),
+}
+
+impl QuicSettings {
+    /// What is wrong with it: key, value, and what is allowed.
+    pub fn wrong(&self) -> Option<(&'static str, String, String)> {
+        let whole = |key, value: usize, low: usize, high: usize| {
+            let allowed = format!("from {low} to {high}");
+            (!(low..=high).contains(&value)).then(|| (key, value.to_string(), allowed))
+        };
+        let is_origin = |origin: &&String| {
+            let host = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
+            host.is_none_or(|host| host.is_empty() || host.contains('/'))
+        };
+        let origin = self.origins.iter().find(is_origin).map(|origin| {
+            let allowed = "scheme and host, as `https://game.example`, without a path".to_string();
+            ("quic.origins", origin.clone(), allowed)
+        });
+        whole("quic.handshakes", self.handshakes, 0, 65_536)
+            .or_else(|| whole("quic.connections", self.connections, 1, 65_536))
+            .or(origin)
+    }
+
+    /// Begins to serve. Connection ids and resets follow from `secret`, so that a server that starts again with the same one
+    /// can tell clients that their connection is gone.
+    pub fn open(
+        &self,
+        secret: [u8; 32],
+        wall: UnixTime,
+    ) -> Result<(QuicTransport, Fingerprint), QuicStartError> {
+        let certificate = self.certificate(wall)?;
+        let fingerprint = certificate.fingerprint();
+        let config = ListenConfig {
+            origins: Origins(self.origins.clone()),
+            connections: self.connections,
+            handshakes: self.handshakes,
+            ..ListenConfig::new(certificate, secret)
+        };
+        let serve = |error| QuicStartError::Serve(self.listen, error);
+        let runtime = QuicRuntime::start().map_err(|error| serve(error.into()))?;
+        Ok((QuicTransport::listen(runtime, self.listen, config).map_err(serve)?, fingerprint))
+    }
+
+    fn certificate(&self, wall: UnixTime) -> Result<Certificate, QuicStartError> {
+        let read =
+            |path: &PathBuf| read_text(path).map_err(|error| QuicStartError::Unreadable(path.clone(), error));
+        match (&self.certificate, &self.certificate_key) {
+            (Some(chain), Some(key)) => Ok(Certificate::from_pem(&read(chain)?, &read(key)?)?),
+            (None, None) => {
+                let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
+                names.extend(self.public.iter().map(|address| address.ip().to_string()));
+                Ok(Certificate::self_signed(&names, wall)?)
+            }
+            _ => Err(QuicStartError::Half),
+        }
+    }
+
+    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no address to reach.
+    pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
+        reached_at(&self.public, bound)
+    }
+}
+
+/// Public addresses, or the one that is listened on if that can be reached.
+pub fn reached_at(public: &[SocketAddr], bound: SocketAddr) -> Option<Vec<SocketAddr>> {
+    match public.is_empty() {
+        true => (!bound.ip().is_unspecified()).then(|| vec![bound]),
+        false => Some(public.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_no_addresses_of_pages() {
+        let with = |origin: &str| QuicSettings { origins: vec![origin.into()], ..QuicSettings::default() };
+        assert_eq!(with("https://game.example").wrong(), None);
+        assert_eq!(with("http://127.0.0.1:8080").wrong(), None);
+        for wrong in ["game.example", "https://game.example/", "https://", "*"] {
+            assert_eq!(with(wrong).wrong().map(|(key, ..)| key), Some("quic.origins"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn half_a_certificate_is_refused() {
+        let half = QuicSettings { certificate: Some("chain.pem".into()), ..QuicSettings::default() };
+        let refused = half.open([0; 32], UnixTime::from_millis(0)).map(|_| ());
+        assert!(matches!(refused, Err(QuicStartError::Half)));
+    }
+}

@@ -1,0 +1,10 @@
+//! One suite over every transport: memory, secure UDP, QUIC, WebTransport (with a native client), laminar.
+//!
+//! | | |
+//! |---|---|
+//! | [`contract`] | what `netcode/src/transport/mod.rs` promises of datagrams, frames and ends |
+//! | [`play`] | whole systems: an arena, an auction, coming back, being told |
+
+mod contract;
+mod play;
+mod ways;

@@ -1,0 +1,246 @@
+//! Whole systems over each transport.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
+use truetick_client_sim::auction::manner::{House, Manner};
+use truetick_client_sim::auction::run::settings;
+use truetick_client_sim::bot_client::BotClient;
+use truetick_client_sim::client_socket::{self, ClientSocket};
+use truetick_client_sim::reach::Reach;
+use truetick_client_sim::swarm::{Swarm, SwarmConfig};
+use truetick_client_sim::token_source::TokenSource;
+use truetick_netcode::client::state::{ClientState, End};
+use truetick_netcode::clock;
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::client::Failure;
+use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::memory::MemoryHub;
+use truetick_server::arena::ArenaGame;
+use truetick_server::config::ServerConfig;
+use truetick_server::core::any_room::AnyRoom;
+use truetick_server::core::room::Room;
+use truetick_server::files::TemporaryFolder;
+use truetick_server::host::{Host, random_key};
+use truetick_shared::arena::arena_schema;
+use truetick_shared::auction::money::Amount;
+
+use crate::ways::{Way, any, on_every_way};
+
+on_every_way! {
+    an_arena_is_played
+    an_auction_is_held
+    a_client_that_lost_its_way_comes_back_to_its_session
+    a_server_that_stops_says_so
+    who_leaves_is_gone_at_once
+    a_token_serves_once
+}
+
+/// A server with an arena and an auction, reached by one way beside UDP.
+struct Scene {
+    host: Host,
+    reach: Reach,
+    over: Over,
+    tokens: TokenSource,
+    _folder: TemporaryFolder,
+}
+
+/// Scenes so far: each has a folder of its own.
+static SCENES: AtomicUsize = AtomicUsize::new(0);
+
+const KEEPER: UserId = UserId(1 << 41);
+
+impl Scene {
+    fn new(way: Way) -> Self {
+        let name = format!("truetick-transports-{}", SCENES.fetch_add(1, Ordering::Relaxed));
+        let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
+        let config = way.configure(ServerConfig { drones: 8, ..ServerConfig::default() });
+        let arena = Room::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now()).unwrap();
+        let mut house = settings(folder.path().join("auction"), 64);
+        house.admins = vec![KEEPER.0];
+        let house = house.open(config.tick_rate, 1, clock::now()).unwrap();
+        let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(arena), Box::new(house)];
+        let others = match way {
+            Way::Memory => vec![Carrier::Memory(hub.listen(any()).unwrap())],
+            _ => Vec::new(),
+        };
+        let host = Host::start_rooms(&config, random_key().unwrap(), rooms, others).unwrap();
+        let reach = way.reach(host.doors().fingerprint, &hub);
+        let over = reach.over();
+        let tokens = TokenSource::new(host.doors().issuers[&over].clone(), *random_key().unwrap().bytes());
+        Self { host, reach, over, tokens, _folder: folder }
+    }
+
+    fn player(&mut self, user: u64) -> Player {
+        let token = self.tokens.issue(UserId(user), 0, clock::unix_now());
+        self.player_with(token, user)
+    }
+
+    fn player_with(&self, token: ConnectToken, user: u64) -> Player {
+        let kinds = Arc::new(arena_schema().unwrap());
+        let bot = BotClient::new(kinds, token.clone(), user, clock::now()).over(self.over);
+        Player { bot, socket: self.socket(), token }
+    }
+
+    fn socket(&self) -> ClientSocket {
+        ClientSocket::open(&self.reach, self.host.doors().addresses[&self.over], None).unwrap()
+    }
+}
+
+/// One bot that a test moves along.
+struct Player {
+    bot: BotClient,
+    socket: ClientSocket,
+    token: ConnectToken,
+}
+
+impl Player {
+    fn go(&mut self) {
+        let span = self.bot.next_timeout().since(clock::now()).min(Duration::from_millis(20));
+        client_socket::wait([&self.socket].into_iter(), span, &mut Vec::new()).unwrap();
+        self.socket.receive(clock::now(), |from, event, at| self.bot.receive(from, event, at)).unwrap();
+        self.bot.advance(clock::now());
+        while let Some((to, parcel)) = self.bot.poll_transmit() {
+            self.socket.send(to, &parcel);
+        }
+        self.socket.flush();
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&BotClient) -> bool) {
+        let deadline = clock::now() + Duration::from_secs(15);
+        while !done(&self.bot) {
+            assert!(clock::now() < deadline, "not {what}: {:?}", self.bot.runtime().state());
+            self.go();
+        }
+    }
+
+    fn until_it_plays(&mut self) {
+        self.until("playing", |bot| bot.runtime().stats().compared > 20);
+    }
+}
+
+fn an_arena_is_played(way: Way) {
+    let scene = Scene::new(way);
+    let swarm = SwarmConfig {
+        reach: scene.reach,
+        relay: None,
+        clients: 6,
+        seed: 3,
+        first_user: 1,
+        trace: None,
+        capture: None,
+    };
+    let swarm = Swarm::start(&swarm, scene.tokens, &Arc::new(arena_schema().unwrap())).unwrap();
+    let deadline = clock::now() + Duration::from_secs(20);
+    while swarm.figures().counts.compared < 300 && clock::now() < deadline {
+        clock::sleep(Duration::from_millis(50));
+    }
+    let figures = swarm.stop().unwrap();
+    let report = scene.host.stop().unwrap();
+    assert!(figures.counts.compared >= 300, "{figures:?}");
+    assert_eq!((figures.joined, figures.lost, report.room.joined), (6, 0, 6));
+    assert_eq!((figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]), (0, 0, 0));
+}
+
+fn an_auction_is_held(way: Way) {
+    let scene = Scene::new(way);
+    let bidders = (1..=8).map(|user| (UserId(user), Manner::of(user as usize)));
+    let visitors =
+        [(KEEPER, Manner::Keeper), (UserId(99), Manner::Watcher)].into_iter().chain(bidders).collect();
+    let house = House {
+        accounts: 8,
+        deposit: Amount(5_000_000),
+        lots: 4,
+        duration: 240,
+        rate: 60,
+        only_english: true,
+    };
+    let crowd = CrowdConfig {
+        reach: scene.reach,
+        room: 1,
+        relay: None,
+        visitors,
+        house,
+        pace: 10.0,
+        seed: 5,
+        keep_events: true,
+    };
+    let crowd = Crowd::start(&crowd, scene.tokens).unwrap();
+    let deadline = clock::now() + Duration::from_secs(20);
+    while crowd.figures().accepted < 40 && clock::now() < deadline {
+        clock::sleep(Duration::from_millis(50));
+    }
+    let (figures, visitors) = crowd.stop().unwrap();
+    scene.host.stop().unwrap();
+    assert!(figures.accepted >= 40, "{figures:?}");
+    assert_eq!(visitors.iter().map(|visitor| visitor.client().errors()).sum::<u64>(), 0);
+    assert!(
+        visitors.iter().map(|visitor| visitor.seen().len()).sum::<usize>() > 40,
+        "nobody saw what happened"
+    );
+}
+
+fn a_client_that_lost_its_way_comes_back_to_its_session(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut player = scene.player(7);
+    player.until_it_plays();
+    let (id, compared) = (player.bot.runtime().id(), player.bot.runtime().stats().compared);
+    let own = player.bot.runtime().buffer().own().map(|own| own.id);
+    // The old way is there still, but nothing goes by it any more.
+    let old = std::mem::replace(&mut player.socket, scene.socket());
+    player.until("back", |bot| {
+        let stats = bot.runtime().stats();
+        stats.resumes == 1 && stats.compared > compared + 20 && bot.runtime().state() == ClientState::Playing
+    });
+    assert_eq!(player.bot.runtime().id(), id);
+    assert_eq!(player.bot.runtime().buffer().own().map(|own| own.id), own);
+    assert_eq!(
+        (player.bot.runtime().stats().decode_errors, player.bot.runtime().stats().hash_mismatches),
+        (0, 0)
+    );
+    drop(old);
+    assert_eq!(scene.host.stop().unwrap().room.joined, 1);
+}
+
+fn a_server_that_stops_says_so(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut player = scene.player(7);
+    player.until_it_plays();
+    scene.host.stop().unwrap();
+    let told = |reason| ClientState::Ended(End::Told(reason));
+    player.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    let state = player.bot.runtime().state();
+    assert_eq!(state, told(DisconnectReason::ServerStopping), "{way:?}");
+}
+
+fn who_leaves_is_gone_at_once(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut player = scene.player(7);
+    player.until_it_plays();
+    player.bot.leave();
+    player.go();
+    let deadline = clock::now() + Duration::from_secs(5);
+    while scene.host.report().sessions > 0 {
+        assert!(clock::now() < deadline, "{:?}", scene.host.report());
+        clock::sleep(Duration::from_millis(50));
+    }
+}
+
+fn a_token_serves_once(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut player = scene.player(7);
+    player.until_it_plays();
+    let mut copy = scene.player_with(player.token.clone(), 8);
+    copy.until("refused", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    // A token whose session is open is taken for a late copy, and not answered, where requests can be copies.
+    let refused =
+        [Failure::Denied, Failure::RequestTimedOut].map(|failure| ClientState::Ended(End::Failed(failure)));
+    assert!(refused.contains(&copy.bot.runtime().state()), "{way:?}: {:?}", copy.bot.runtime().state());
+    let compared = player.bot.runtime().stats().compared;
+    player.until("unharmed", |bot| bot.runtime().stats().compared > compared + 20);
+}

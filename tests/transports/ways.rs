@@ -1,0 +1,126 @@
+//! Every transport, by name.
+
+use std::net::SocketAddr;
+
+use truetick_client_sim::reach::{ORIGIN, Reach, ReachOptions, TransportChoice};
+use truetick_netcode::clock;
+use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::memory::MemoryHub;
+use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_netcode::transport::quic::{QuicRuntime, QuicTransport};
+use truetick_server::config::ServerConfig;
+use truetick_server::quic_settings::QuicSettings;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Memory,
+    Udp,
+    Quic,
+    WebTransport,
+    Laminar,
+}
+
+/// Makes one test of a story for each way.
+macro_rules! on_every_way {
+    ($($story:ident)*) => {
+        $(mod $story {
+            use crate::ways::Way;
+
+            #[test]
+            fn over_memory() {
+                super::$story(Way::Memory);
+            }
+
+            #[test]
+            fn over_udp() {
+                super::$story(Way::Udp);
+            }
+
+            #[test]
+            fn over_quic() {
+                super::$story(Way::Quic);
+            }
+
+            #[test]
+            fn over_webtransport() {
+                super::$story(Way::WebTransport);
+            }
+
+            #[test]
+            fn over_laminar() {
+                super::$story(Way::Laminar);
+            }
+        })*
+    };
+}
+
+pub(crate) use on_every_way;
+
+/// Any port on loopback.
+pub fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn quic() -> QuicSettings {
+    QuicSettings { listen: any(), origins: vec![ORIGIN.into()], ..QuicSettings::default() }
+}
+
+impl Way {
+    /// Whether it has connections and frames.
+    pub fn is_secured(self) -> bool {
+        !matches!(self, Self::Udp | Self::Laminar)
+    }
+
+    fn choice(self) -> TransportChoice {
+        match self {
+            Self::Memory | Self::Udp => TransportChoice::Udp,
+            Self::Quic => TransportChoice::Quic,
+            Self::WebTransport => TransportChoice::Webtransport,
+            Self::Laminar => TransportChoice::Laminar,
+        }
+    }
+
+    /// How a server's own part of it is configured.
+    pub fn configure(self, config: ServerConfig) -> ServerConfig {
+        ServerConfig {
+            listen: any(),
+            quic: matches!(self, Self::Quic | Self::WebTransport).then(quic),
+            laminar: (self == Self::Laminar).then(any),
+            ..config
+        }
+    }
+
+    /// How its clients reach a server, known by a fingerprint or in a hub.
+    pub fn reach(self, fingerprint: Option<Fingerprint>, hub: &MemoryHub) -> Reach {
+        let options = ReachOptions { transport: self.choice(), fingerprint };
+        match self {
+            Self::Memory => Reach::Memory(hub.clone()),
+            _ => options.reach(None).unwrap(),
+        }
+    }
+
+    /// A server's end and a client's.
+    pub fn pair(self) -> (Carrier, Carrier) {
+        let hub = MemoryHub::default();
+        let (server, fingerprint) = match self {
+            Self::Memory => (Carrier::Memory(hub.listen(any()).unwrap()), None),
+            Self::Udp => (Carrier::udp(any()).unwrap(), None),
+            Self::Laminar => (Carrier::laminar(any()).unwrap(), None),
+            Self::Quic | Self::WebTransport => {
+                let (end, fingerprint) = quic().open([7; 32], clock::unix_now()).unwrap();
+                (Carrier::Quic(end), Some(fingerprint))
+            }
+        };
+        let client = self.reach(fingerprint, &hub).open(any(), None).unwrap();
+        (server, client)
+    }
+}
+
+/// A client's end of QUIC that goes on under a thread of its own.
+pub fn dial(fingerprint: Fingerprint, relay: Option<SocketAddr>) -> QuicTransport {
+    let options = ReachOptions { transport: TransportChoice::Quic, fingerprint: Some(fingerprint) };
+    let Ok(Reach::Quic(_, dial)) = options.reach(None) else { unreachable!("it is QUIC") };
+    let dial = truetick_netcode::transport::quic::Dial { relay, ..dial };
+    QuicTransport::dial(QuicRuntime::start().unwrap(), any(), dial).unwrap()
+}
