@@ -13,6 +13,7 @@ use crate::reach::Reach;
 
 /// See the module.
 pub struct ClientSocket {
+    reach: Reach,
     carrier: Carrier,
     /// Stands for whatever server is talked to; connections know of it by themselves.
     relay: Option<SocketAddr>,
@@ -23,7 +24,24 @@ impl ClientSocket {
     /// An end by which `server` is reached, directly or through a relay.
     pub fn open(reach: &Reach, server: SocketAddr, relay: Option<SocketAddr>) -> io::Result<Self> {
         let carrier = reach.open(any_port(relay.unwrap_or(server)), relay)?;
-        Ok(Self { carrier, relay: relay.filter(|_| !reach.over().is_secured()), server })
+        Ok(Self {
+            reach: reach.clone(),
+            carrier,
+            relay: relay.filter(|_| !reach.over().is_secured()),
+            server,
+        })
+    }
+
+    /// Goes over to another port of this host, as when a network changes under a client. Connections go along.
+    pub fn move_to_another_port(&mut self) -> io::Result<()> {
+        match &mut self.carrier {
+            Carrier::Quic(end) => end.move_to_another_port(),
+            other => {
+                let any = SocketAddr::new(other.local_address()?.ip(), 0);
+                *other = self.reach.open(any, self.relay)?;
+                Ok(())
+            }
+        }
     }
 
     /// Sends what a client wants to send.

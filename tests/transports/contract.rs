@@ -91,7 +91,7 @@ impl Ends {
         Self { way, server, client, there, back, room }
     }
 
-    fn to_server(&mut self, datagram: &[u8]) {
+    fn send_up(&mut self, datagram: &[u8]) {
         self.client.send(self.there, datagram);
     }
 
@@ -107,7 +107,7 @@ impl Ends {
     fn insist(&mut self, datagram: &[u8]) {
         let deadline = clock::now() + PATIENCE;
         loop {
-            self.to_server(datagram);
+            self.send_up(datagram);
             self.client.flush();
             if take(&mut self.server).contains(&(self.back, Came::Datagram(datagram.to_vec()))) {
                 return;
@@ -123,7 +123,7 @@ fn datagrams_come_whole_and_as_they_were(way: Way) {
     for round in 0..5 {
         for i in (0..40).filter(|i| i % 5 == round) {
             let bytes = datagram(i, ends.room);
-            ends.to_server(&bytes);
+            ends.send_up(&bytes);
             ends.server.send(ends.back, &bytes);
         }
         let (up, down) = (ends.at_server(8), ends.at_client(8));
@@ -139,7 +139,7 @@ fn datagrams_come_whole_and_as_they_were(way: Way) {
 
 fn a_datagram_that_is_too_large_does_no_harm(way: Way) {
     let mut ends = Ends::meet(way);
-    ends.to_server(&vec![9; 9_000]);
+    ends.send_up(&vec![9; 9_000]);
     ends.insist(&[1, 2, 3]);
     let whole = |came: &(Route, Came)| matches!(&came.1, Came::Datagram(bytes) if bytes.len() == 9_000);
     // Over plain datagrams the session drops it unread; connections never carry it.
@@ -149,7 +149,7 @@ fn a_datagram_that_is_too_large_does_no_harm(way: Way) {
 fn a_flood_blocks_nobody_and_ends(way: Way) {
     let mut ends = Ends::meet(way);
     for _ in 0..50 {
-        (0..200).for_each(|_| ends.to_server(&[0; 1_000]));
+        (0..200).for_each(|_| ends.send_up(&[0; 1_000]));
         ends.client.flush();
     }
     while !take(&mut ends.server).is_empty() {}

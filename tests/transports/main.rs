@@ -4,7 +4,12 @@
 //! |---|---|
 //! | [`contract`] | what `netcode/src/transport/mod.rs` promises of datagrams, frames and ends |
 //! | [`play`] | whole systems: an arena, an auction, coming back, being told |
+//! | [`migration`] | a client's address changes |
+//! | [`hostile`] | what QUIC gets that breaks its rules |
 
 mod contract;
+mod hostile;
+mod migration;
 mod play;
+mod tamper;
 mod ways;

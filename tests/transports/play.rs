@@ -1,5 +1,6 @@
 //! Whole systems over each transport.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -42,8 +43,8 @@ on_every_way! {
 }
 
 /// A server with an arena and an auction, reached by one way beside UDP.
-struct Scene {
-    host: Host,
+pub struct Scene {
+    pub host: Host,
     reach: Reach,
     over: Over,
     tokens: TokenSource,
@@ -56,7 +57,7 @@ static SCENES: AtomicUsize = AtomicUsize::new(0);
 const KEEPER: UserId = UserId(1 << 41);
 
 impl Scene {
-    fn new(way: Way) -> Self {
+    pub fn new(way: Way) -> Self {
         let name = format!("truetick-transports-{}", SCENES.fetch_add(1, Ordering::Relaxed));
         let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
         let config = way.configure(ServerConfig { drones: 8, ..ServerConfig::default() });
@@ -87,20 +88,33 @@ impl Scene {
         Player { bot, socket: self.socket(), token }
     }
 
+    /// Where the server is.
+    pub fn address(&self) -> SocketAddr {
+        self.host.doors().addresses[&self.over]
+    }
+
     fn socket(&self) -> ClientSocket {
-        ClientSocket::open(&self.reach, self.host.doors().addresses[&self.over], None).unwrap()
+        ClientSocket::open(&self.reach, self.address(), None).unwrap()
+    }
+
+    /// A player who goes through a relay.
+    pub fn player_through(&mut self, user: u64, relay: SocketAddr) -> Player {
+        let player = self.player(user);
+        let socket = ClientSocket::open(&self.reach, self.address(), Some(relay)).unwrap();
+        Player { socket, ..player }
     }
 }
 
 /// One bot that a test moves along.
-struct Player {
-    bot: BotClient,
-    socket: ClientSocket,
+pub struct Player {
+    pub bot: BotClient,
+    pub socket: ClientSocket,
     token: ConnectToken,
 }
 
 impl Player {
-    fn go(&mut self) {
+    /// It goes on until something came, or it has something to do.
+    pub fn go(&mut self) {
         let span = self.bot.next_timeout().since(clock::now()).min(Duration::from_millis(20));
         client_socket::wait([&self.socket].into_iter(), span, &mut Vec::new()).unwrap();
         self.socket.receive(clock::now(), |from, event, at| self.bot.receive(from, event, at)).unwrap();
@@ -119,7 +133,12 @@ impl Player {
         }
     }
 
-    fn until_it_plays(&mut self) {
+    /// Snapshots that came.
+    pub fn snapshots(&self) -> u64 {
+        self.bot.runtime().stats().snapshots
+    }
+
+    pub fn until_it_plays(&mut self) {
         self.until("playing", |bot| bot.runtime().stats().compared > 20);
     }
 }

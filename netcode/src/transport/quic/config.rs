@@ -95,6 +95,13 @@ pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, 
 
 /// A client's parameters.
 pub fn client(trust: &Trust, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
+    let mut config = ClientConfig::new(client_tls(trust, alpn)?);
+    config.transport_config(Arc::new(transport()));
+    Ok(config)
+}
+
+/// A client's cryptography.
+pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, ConfigError> {
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?;
     let mut tls = match trust {
@@ -112,9 +119,7 @@ pub fn client(trust: &Trust, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
         }
     };
     tls.alpn_protocols = vec![alpn.to_vec()];
-    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport()));
-    Ok(config)
+    Ok(Arc::new(QuicClientConfig::try_from(tls)?))
 }
 
 impl Trust {
