@@ -44,6 +44,10 @@ pub const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two responses to a challenge: the server is known to be there.
 pub const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
 
+/// A connection that has not led to a session in this time is given up for another: its client's address may have changed before
+/// the handshake was confirmed, and QUIC takes that only later (RFC 9000, section 9).
+pub const CONNECT_TIME: Duration = Duration::from_secs(3);
+
 /// An acknowledgement waits at most this long for a packet to ride on.
 pub const ACK_DELAY: Duration = Duration::from_millis(30);
 

@@ -3,6 +3,7 @@
 //! What is said follows from the tick alone, so the world's state is that of the game below.
 
 use bevy_ecs::change_detection::{Res, ResMut};
+use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use glam::Vec2;
 use truetick_netcode::channel::Channel;
@@ -45,9 +46,24 @@ pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
 }
 
 /// A game with talk added.
-pub struct Chatter<G>(pub G);
+pub struct Chatter<G> {
+    /// The game.
+    pub game: G,
+    /// Bytes that everyone is told each tick on a reliable stream, beside the talk.
+    pub bulk: u32,
+}
 
-fn talk(tick: Res<'_, CurrentTick>, mut outbox: ResMut<'_, Outbox>) {
+/// See [`Chatter::bulk`].
+#[derive(Resource)]
+struct Bulk(u32);
+
+/// The stream that bulk goes on.
+pub const BULK: Channel = Channel::Ordered(3);
+
+fn talk(tick: Res<'_, CurrentTick>, bulk: Res<'_, Bulk>, mut outbox: ResMut<'_, Outbox>) {
+    if bulk.0 > 0 {
+        outbox.0.push(GameEvent { to: None, channel: BULK, data: vec![tick.0.0 as u8; bulk.0 as usize] });
+    }
     for (i, channel) in CHANNELS.into_iter().enumerate() {
         let data = message(i, tick.0);
         outbox.0.extend(data.map(|data| GameEvent { to: None, channel, data }));
@@ -58,31 +74,32 @@ impl<G: Game> Game for Chatter<G> {
     type Command = G::Command;
 
     fn registry(&self) -> Result<Registry, SchemaError> {
-        self.0.registry()
+        self.game.registry()
     }
 
     fn insert_resources(&self, world: &mut World) {
-        self.0.insert_resources(world);
+        world.insert_resource(Bulk(self.bulk));
+        self.game.insert_resources(world);
     }
 
     fn populate(&self, world: &mut World, seed: u64) {
-        self.0.populate(world, seed);
+        self.game.populate(world, seed);
     }
 
     fn add_systems(&self, systems: &mut Systems) {
-        self.0.add_systems(systems);
+        self.game.add_systems(systems);
         systems.add("talk", talk);
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
-        self.0.join(world, client)
+        self.game.join(world, client)
     }
 
     fn leave(&self, world: &mut World, client: ClientId) {
-        self.0.leave(world, client);
+        self.game.leave(world, client);
     }
 
     fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2> {
-        self.0.place(kind, fields)
+        self.game.place(kind, fields)
     }
 }

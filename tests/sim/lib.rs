@@ -18,6 +18,7 @@ pub mod mark;
 pub mod network;
 pub mod plan;
 pub mod process;
+pub mod quic;
 pub mod record_keeper;
 pub mod reduction;
 pub mod run;

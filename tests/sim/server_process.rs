@@ -76,7 +76,7 @@ impl ServerProcess {
     }
 
     fn game(&self) -> Chatter<ArenaGame> {
-        Chatter(ArenaGame::new(self.config.arena).expect("the arena's schema is valid"))
+        Chatter { game: ArenaGame::new(self.config.arena).expect("the arena's schema is valid"), bulk: 0 }
     }
 
     /// Its process dies, and everything in it; with the power the disk loses what it had not written. Returns what

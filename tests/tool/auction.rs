@@ -1,13 +1,11 @@
 //! Many seeds of the auction house on a disk that fails.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread;
-
 use serde_json::json;
 use truetick_tests::auction::check::AuctionFigures;
 use truetick_tests::auction::plan::{AuctionPlan, Trouble};
 use truetick_tests::auction::world::AuctionWorld;
+
+use crate::seeds::each;
 
 /// What came of all runs.
 #[derive(Default)]
@@ -80,28 +78,14 @@ pub fn show(seed: u64) -> bool {
 
 /// Runs `count` seeds from `start` on; failures are told as they come.
 pub fn run_all(start: u64, count: u64, threads: usize) -> AuctionReport {
-    let (next, (send, receive)) = (AtomicU64::new(start), mpsc::channel());
+    let seeds: Vec<u64> = (start..start.saturating_add(count)).collect();
     let mut report = AuctionReport::default();
-    thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= start.saturating_add(count) {
-                        break;
-                    }
-                    let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
-                    let figures = world.run();
-                    if send.send((seed, figures, world.wrong)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        receive.into_iter().for_each(|result| report.add(result));
-    });
+    let one = |seed| {
+        let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
+        let figures = world.run();
+        (seed, figures, world.wrong)
+    };
+    each(&seeds, threads, one, |results| results.iter().for_each(|result| report.add(result)));
     report.failures.sort_unstable();
     report
 }

@@ -1,6 +1,7 @@
 //! `cargo sim`: many seeds of the simulator's standard mix, one seed with its trace, or one made smaller.
 
 mod auction;
+mod quic;
 mod seeds;
 
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ struct Arguments {
     /// Run the auction house on a disk that fails instead of the arena
     #[arg(long, conflicts_with_all = ["minimise", "only", "clients", "perfect_links", "true_clocks"])]
     auction: bool,
+    /// Run QUIC in virtual time instead of the arena over UDP; each seed twice
+    #[arg(long, conflicts_with_all = ["auction", "minimise", "only", "clients", "perfect_links", "true_clocks"])]
+    quic: bool,
     /// Run one seed and tell what happens
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "start", "json"])]
     seed: Option<u64>,
@@ -76,10 +80,8 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.seed, arguments.minimise) {
-        (Some(seed), _) if arguments.auction => match auction::show(seed) {
-            true => Ok(ExitCode::SUCCESS),
-            false => Ok(ExitCode::FAILURE),
-        },
+        (Some(seed), _) if arguments.auction => Ok(all_or_nothing(auction::show(seed))),
+        (Some(seed), _) if arguments.quic => Ok(all_or_nothing(quic::show(seed))),
         (Some(seed), _) => show(seed, &arguments),
         (_, Some(seed)) => shrink(seed),
         _ => many(&arguments),
@@ -88,6 +90,10 @@ fn main() -> ExitCode {
         eprintln!("{message}");
         ExitCode::FAILURE
     })
+}
+
+fn all_or_nothing(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One seed, with everything that happens in it.
@@ -157,8 +163,10 @@ fn many(arguments: &Arguments) -> Result<ExitCode, String> {
     let seconds = || clock::now().since(started).as_secs_f64();
     let (summary, json, code) = if arguments.auction {
         let report = auction::run_all(arguments.start, arguments.seeds, threads);
-        let code = if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        (report.summary(seconds()), report.json(), code)
+        (report.summary(seconds()), report.json(), all_or_nothing(report.failures.is_empty()))
+    } else if arguments.quic {
+        let report = quic::run_all(arguments.start, arguments.seeds, threads);
+        (report.summary(seconds()), report.json(), all_or_nothing(report.failures.is_empty()))
     } else {
         let report = seeds::run_all(arguments.start, arguments.seeds, threads);
         (report.summary(seconds()), report.json(), exit_code(&report))

@@ -79,26 +79,39 @@ fn regressions() -> impl Iterator<Item = u64> {
 /// Runs the regression seeds and `count` seeds from `start` on; failures are told as they come.
 pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     let seeds: Vec<u64> = regressions().chain(start..start.saturating_add(count)).collect();
-    let (next, (send, receive)) = (AtomicUsize::new(0), mpsc::channel());
     let mut report = Report::default();
+    let one = |seed| {
+        let before = clock::thread_cpu();
+        let outcome = run(&Plan::standard(seed), None);
+        (seed, outcome, clock::thread_cpu() - before)
+    };
+    each(&seeds, threads, one, |results| follow(results, seeds.len(), &mut report));
+    report.failures.sort_unstable();
+    report
+}
+
+/// Runs each seed, several at a time; `follow` takes the results as they come.
+pub fn each<T: Send>(
+    seeds: &[u64],
+    threads: usize,
+    run: impl Fn(u64) -> T + Sync,
+    follow: impl FnOnce(&mpsc::Receiver<T>),
+) {
+    let (next, (send, receive)) = (AtomicUsize::new(0), mpsc::channel());
     thread::scope(|scope| {
         for _ in 0..threads.max(1) {
-            let (send, seeds, next) = (send.clone(), &seeds, &next);
+            let (send, next, run) = (send.clone(), &next, &run);
             scope.spawn(move || {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let before = clock::thread_cpu();
-                    let outcome = run(&Plan::standard(*seed), None);
-                    if send.send((*seed, outcome, clock::thread_cpu() - before)).is_err() {
+                    if send.send(run(*seed)).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(send);
-        follow(&receive, seeds.len(), &mut report);
+        follow(&receive);
     });
-    report.failures.sort_unstable();
-    report
 }
 
 fn follow(results: &mpsc::Receiver<(u64, Outcome, Duration)>, total: usize, report: &mut Report) {

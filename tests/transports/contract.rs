@@ -77,7 +77,7 @@ impl Ends {
         let (mut room, mut back) =
             (DATAGRAM_BYTES, Route { address: client.local_address().unwrap(), ..there });
         if way.is_secured() {
-            client.send_frame(there, b"hello");
+            client.open(there, b"hello");
             client.flush();
             let came = take_some(&mut server, &mut client, 2);
             let (first, Came::DatagramBytes(bytes)) = came[0] else { panic!("{came:?}") };
@@ -205,7 +205,7 @@ fn one_end_serves_many_and_tells_them_apart() {
     for way in [Way::Memory, Way::Quic, Way::WebTransport] {
         let mut ends = Ends::meet(way);
         let others: Vec<Route> = (2..8).map(|connection| Route { connection, ..ends.there }).collect();
-        others.iter().for_each(|other| ends.client.send_frame(*other, &[other.connection as u8]));
+        others.iter().for_each(|other| ends.client.open(*other, &[other.connection as u8]));
         let came = ends.at_server(12);
         for (from, came) in came {
             if let Came::Frame(frame) = came {

@@ -62,7 +62,7 @@ impl Tried {
     fn serves_the_honest(&mut self) {
         let mut honest = dial(self.fingerprint, None);
         let before = self.opened;
-        honest.send_frame(Route::quic(1, self.address()), b"hello");
+        honest.open(Route::quic(1, self.address()), b"hello");
         honest.flush();
         let deadline = clock::now() + Duration::from_secs(1);
         while self.opened == before {
@@ -103,7 +103,7 @@ impl Raw {
     /// The first datagram of a genuine client that takes this for its server.
     fn initial(&mut self, tried: &Tried) -> Vec<u8> {
         let mut client = dial(tried.fingerprint, None);
-        client.send_frame(Route::quic(1, self.0.local_address().unwrap()), b"hello");
+        client.open(Route::quic(1, self.0.local_address().unwrap()), b"hello");
         client.flush();
         let first = self.hear(None, 1, PATIENCE).remove(0);
         // It takes a moment to give up; its repeats are of no interest.
@@ -245,7 +245,7 @@ fn line_25_a_reused_or_foreign_retry_token_opens_no_connection() {
 fn others_go_on(tried: &mut Tried, provoke: impl FnOnce(&mut Tried)) {
     let mut honest = dial(tried.fingerprint, None);
     let route = Route::quic(1, tried.address());
-    honest.send_frame(route, b"hello");
+    honest.open(route, b"hello");
     honest.flush();
     while tried.opened == 0 {
         tried.look();
@@ -353,7 +353,7 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     let (address, fingerprint) = (tried.address(), tried.fingerprint);
     let mut client = dial(fingerprint, None);
     let route = Route::quic(1, address);
-    client.send_frame(route, b"hello");
+    client.open(route, b"hello");
     client.flush();
     let mut tried = tried;
     while tried.opened == 0 {
@@ -389,7 +389,7 @@ fn a_page_whose_origin_is_not_on_the_list_is_refused() {
         let (mut server, fingerprint) = settings.open([7; 32], clock::unix_now()).unwrap();
         let hub = MemoryHub::default();
         let mut client = Way::WebTransport.reach(Some(fingerprint), &hub).open(any(), None).unwrap();
-        client.send_frame(Route::quic(1, server.local_address()), b"hello");
+        client.open(Route::quic(1, server.local_address()), b"hello");
         client.flush();
         let (deadline, mut at_server, mut at_client) = (clock::now() + PATIENCE, 0, None);
         while at_client.is_none() {

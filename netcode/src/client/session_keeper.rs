@@ -56,6 +56,8 @@ pub struct SessionKeeper {
     over: Over,
     current: SessionClient,
     attempt: Option<Attempt>,
+    /// The server was heard on the old way since the attempt began.
+    heard_again: bool,
     /// Attempts so far: each has connections of its own.
     attempts: u64,
     /// Connections that serve nothing any more.
@@ -86,6 +88,7 @@ impl SessionKeeper {
             over: Over::Udp,
             current: SessionClient::new(token, PROTOCOL, chances.next_u64(), now),
             attempt: None,
+            heard_again: false,
             attempts: 0,
             idle: VecDeque::new(),
             ticket: None,
@@ -100,8 +103,18 @@ impl SessionKeeper {
     /// Goes over another transport; to be said before anything is sent.
     pub fn over(mut self, over: Over) -> Self {
         self.over = over;
-        self.current = self.current.over(over, 1);
+        if over.is_secured() {
+            // Another client of the same end may come after this one: none of its numbers is met again.
+            self.attempts = self.chances.next_u64() >> CONNECTIONS_BITS;
+        }
+        let first = self.first_connection();
+        self.current = self.current.over(over, first);
         self
+    }
+
+    /// Number of an attempt's first connection.
+    fn first_connection(&self) -> u64 {
+        self.attempts << CONNECTIONS_BITS | 1
     }
 
     /// Silence after which another attempt begins; [`SILENCE`] by default.
@@ -114,7 +127,8 @@ impl SessionKeeper {
         match self.current.phase() {
             Phase::Disconnected => Keeping::Disconnected,
             _ if self.given_up.is_some() => Keeping::Failed(self.given_up.unwrap_or(Failure::Denied)),
-            _ if self.attempt.is_some() || self.refused.is_some() => Keeping::Silent,
+            _ if self.refused.is_some() => Keeping::Silent,
+            _ if self.attempt.is_some() && !self.heard_again => Keeping::Silent,
             Phase::Requesting | Phase::Responding => Keeping::Opening,
             Phase::Connected { .. } => Keeping::Open,
             Phase::Failed(_) if self.has_lost() => Keeping::Silent,
@@ -189,11 +203,14 @@ impl SessionKeeper {
             return None;
         }
         self.notice_silence(now);
-        if let Some(parcel) = self.current.poll(now) {
+        let parcel = self.current.poll(now);
+        self.idle.extend(self.current.take_idle());
+        if let Some(parcel) = parcel {
             return Some((self.current.route(), parcel));
         }
         let attempt = self.attempt.as_mut()?;
         let due = attempt.session.poll(now).map(|parcel| (attempt.session.route(), parcel));
+        self.idle.extend(attempt.session.take_idle());
         if let Phase::Failed(failure) = attempt.session.phase() {
             self.attempt_failed(failure, now);
         }
@@ -212,6 +229,7 @@ impl SessionKeeper {
     fn notice_silence(&mut self, now: Timestamp) {
         let silent = self.has_lost()
             || self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
+        self.heard_again &= !silent;
         let idle = self.attempt.is_none() && self.refused.is_none();
         if silent && idle && self.ticket.is_some() {
             self.stats.silences += 1;
@@ -223,7 +241,8 @@ impl SessionKeeper {
         let Some((ticket, next)) = self.ticket.clone() else { return };
         let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
         self.attempts += 1;
-        let session = session.numbered_from(next).over(self.over, self.attempts << CONNECTIONS_BITS | 1);
+        self.heard_again = false;
+        let session = session.numbered_from(next).over(self.over, self.first_connection());
         let session = session.beginning_at(self.current.server());
         self.attempt = Some(Attempt { session, since });
     }
@@ -257,8 +276,9 @@ impl SessionKeeper {
         let taken = self.current.receive(from, event, now);
         if taken.is_ok() && !matches!(event, Event::Closed { .. }) {
             self.refused = None;
-            // What was asked for may be granted already, once a challenge was answered: then the new way counts. A
-            // connection asks only once, so the new way counts as soon as it is there.
+            self.heard_again = true;
+            // What was asked for may be granted already, once a challenge was answered: then the new way counts. On a
+            // connection it may be as soon as it was asked for: the old way serves until the new one is there.
             let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
             if !self.over.is_secured() && self.attempt.as_ref().is_some_and(asking) {
                 end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);

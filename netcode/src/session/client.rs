@@ -26,8 +26,8 @@ use super::replay::ReplayWindow;
 use super::secured;
 use super::token::{ConnectToken, TokenError};
 use crate::limits::{
-    DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE, RESPONSE_PAUSE,
-    SMALLEST_PAYLOAD,
+    CONNECT_TIME, DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE,
+    RESPONSE_PAUSE, SMALLEST_PAYLOAD,
 };
 use crate::time::Timestamp;
 use crate::transport::{Event, Over, Parcel, Route};
@@ -111,6 +111,8 @@ pub struct SessionClient {
     connection: u64,
     /// Bytes that a payload may have.
     room: usize,
+    /// A connection that serves nothing any more.
+    idle: Option<Route>,
     /// Which of the token's servers it tries.
     server: usize,
     phase: Phase,
@@ -146,6 +148,7 @@ impl SessionClient {
             over: Over::Udp,
             connection: 0,
             room: PAYLOAD_BYTES,
+            idle: None,
             server: 0,
             phase,
             next: 0,
@@ -258,9 +261,11 @@ impl SessionClient {
         self.give_up(now);
         match self.phase {
             Phase::Requesting if now >= self.next_send && self.over.is_secured() => {
-                // A connection sees to it that it comes.
-                self.note_step_sent(now, self.token_lifetime());
-                Some(Parcel::Frame(secured::write_join(&self.request(), &self.token.client_key)))
+                if self.sends > 0 {
+                    self.leave_connection();
+                }
+                self.note_step_sent(now, CONNECT_TIME);
+                Some(Parcel::Open(secured::write_join(&self.request(), &self.token.client_key)))
             }
             Phase::Requesting if now >= self.next_send => {
                 let pause = self.pauses.pause();
@@ -323,7 +328,7 @@ impl SessionClient {
         };
         if self.phase == Phase::Requesting {
             self.server += 1;
-            self.connection += u64::from(self.over.is_secured());
+            self.leave_connection();
             self.begin_step(now);
         }
     }

@@ -113,6 +113,10 @@ impl Transport for Carrier {
         self.inner().send(to, datagram);
     }
 
+    fn open(&mut self, to: Route, frame: &[u8]) {
+        self.inner().open(to, frame);
+    }
+
     fn send_frame(&mut self, to: Route, frame: &[u8]) {
         self.inner().send_frame(to, frame);
     }

@@ -37,21 +37,17 @@ impl MemoryHub {
         lines.named += 1;
         let [.., b, c, d] = lines.named.to_be_bytes();
         drop(lines);
-        self.end(SocketAddr::from(([127, b, c, d], 1)), true)
+        self.listen(SocketAddr::from(([127, b, c, d], 1)))
     }
 
     /// A server's end, under an address that no other has.
     pub fn listen(&self, address: SocketAddr) -> io::Result<MemoryTransport> {
-        self.end(address, false)
-    }
-
-    fn end(&self, address: SocketAddr, dials: bool) -> io::Result<MemoryTransport> {
         let (inbox, outlet) = inbox()?;
         match self.lock().ends.entry(address) {
             std::collections::btree_map::Entry::Occupied(_) => Err(io::ErrorKind::AddrInUse.into()),
             std::collections::btree_map::Entry::Vacant(free) => {
                 free.insert(inbox);
-                Ok(MemoryTransport { hub: self.clone(), address, dials, outlet })
+                Ok(MemoryTransport { hub: self.clone(), address, outlet })
             }
         }
     }
@@ -67,8 +63,6 @@ impl fmt::Debug for MemoryHub {
 pub struct MemoryTransport {
     hub: MemoryHub,
     address: SocketAddr,
-    /// Its first frame on a route opens a connection.
-    dials: bool,
     outlet: Outlet,
 }
 
@@ -122,13 +116,13 @@ impl Transport for MemoryTransport {
         }
     }
 
+    fn open(&mut self, to: Route, frame: &[u8]) {
+        self.hub.lock().open(self.address, to);
+        self.send_frame(to, frame);
+    }
+
     fn send_frame(&mut self, to: Route, frame: &[u8]) {
-        let mut lines = self.hub.lock();
-        let is_open = lines.lines.contains_key(&(self.address, to));
-        if !is_open && self.dials {
-            lines.open(self.address, to);
-        }
-        lines.put(self.address, to, Came::Frame(frame.to_vec(), None));
+        self.hub.lock().put(self.address, to, Came::Frame(frame.to_vec(), None));
     }
 
     fn close(&mut self, to: Route) {

@@ -57,6 +57,9 @@ pub trait Transport {
     /// Sends a datagram, or queues it until [`Self::flush`]. A full buffer drops.
     fn send(&mut self, to: Route, datagram: &[u8]);
 
+    /// Opens a connection, whose first frame this is. Only clients do.
+    fn open(&mut self, _: Route, _: &[u8]) {}
+
     /// Sends a frame. Only connections carry any.
     fn send_frame(&mut self, _: Route, _: &[u8]) {}
 

@@ -117,7 +117,9 @@ impl<'a> From<&'a Vec<u8>> for Event<'a> {
 pub enum Parcel {
     /// A datagram.
     Datagram(Vec<u8>),
-    /// A frame. A client's first one opens the connection.
+    /// A frame that opens a connection and is its first.
+    Open(Vec<u8>),
+    /// A frame.
     Frame(Vec<u8>),
     /// The end of the connection.
     Close,
@@ -128,6 +130,7 @@ impl Parcel {
     pub fn send(&self, to: Route, transport: &mut dyn Transport) {
         match self {
             Self::Datagram(bytes) => transport.send(to, bytes),
+            Self::Open(bytes) => transport.open(to, bytes),
             Self::Frame(bytes) => transport.send_frame(to, bytes),
             Self::Close => transport.close(to),
         }
@@ -136,7 +139,7 @@ impl Parcel {
     /// Bytes that it carries.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
-            Self::Datagram(bytes) | Self::Frame(bytes) => bytes,
+            Self::Datagram(bytes) | Self::Open(bytes) | Self::Frame(bytes) => bytes,
             Self::Close => Vec::new(),
         }
     }
@@ -146,7 +149,7 @@ impl<'a> From<&'a Parcel> for Event<'a> {
     fn from(parcel: &'a Parcel) -> Self {
         match parcel {
             Parcel::Datagram(bytes) => Self::Datagram(bytes),
-            Parcel::Frame(bytes) => Self::Frame(bytes),
+            Parcel::Open(bytes) | Parcel::Frame(bytes) => Self::Frame(bytes),
             Parcel::Close => Self::Closed { told: true },
         }
     }

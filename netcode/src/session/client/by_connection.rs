@@ -5,6 +5,7 @@ use super::{Failure, Phase, Received, SessionClient};
 use crate::session::drops::DropReason;
 use crate::session::secured::{self, FrameKind};
 use crate::time::Timestamp;
+use crate::transport::Route;
 
 impl SessionClient {
     pub(super) fn receive_plain(
@@ -43,6 +44,19 @@ impl SessionClient {
         }
     }
 
+    /// Leaves its connection for another, where there are any.
+    pub(super) fn leave_connection(&mut self) {
+        if self.over.is_secured() {
+            self.idle = Some(self.route());
+            self.connection += 1;
+        }
+    }
+
+    /// The connection that it has left last, to be closed.
+    pub fn take_idle(&mut self) -> Option<Route> {
+        self.idle.take()
+    }
+
     /// A connection that the server ends is a refusal or the session's end; one that is lost is a reason to ask again.
     pub(super) fn connection_ended(&mut self, told: bool, now: Timestamp) {
         match self.phase {
@@ -51,6 +65,7 @@ impl SessionClient {
             Phase::Requesting if told => self.try_next(Failure::Denied, now),
             Phase::Requesting => {
                 self.connection += 1;
+                self.sends = 0;
                 self.next_send = now + self.pauses.pause();
             }
             Phase::Responding | Phase::Failed(_) | Phase::Disconnected => {}

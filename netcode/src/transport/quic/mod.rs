@@ -132,6 +132,10 @@ impl Transport for QuicTransport {
         self.batch.push((to, Parcel::Datagram(datagram.to_vec())));
     }
 
+    fn open(&mut self, to: Route, frame: &[u8]) {
+        self.batch.push((to, Parcel::Open(frame.to_vec())));
+    }
+
     fn send_frame(&mut self, to: Route, frame: &[u8]) {
         self.batch.push((to, Parcel::Frame(frame.to_vec())));
     }

@@ -94,6 +94,7 @@ impl Post {
     fn send(&mut self, to: Route, parcel: Parcel) {
         match parcel {
             Parcel::Datagram(bytes) => self.send_datagram(to, bytes),
+            Parcel::Open(frame) => self.open(to, frame),
             Parcel::Frame(frame) => self.send_frame(to, frame),
             Parcel::Close => self.close(to),
         }
@@ -118,8 +119,10 @@ impl Post {
     fn send_frame(&mut self, to: Route, frame: Vec<u8>) {
         if let Some(line) = self.lines.get(&to) {
             let _ = line.frames.send(frame);
-            return;
         }
+    }
+
+    fn open(&mut self, to: Route, frame: Vec<u8>) {
         let Some(dial) = self.dial.clone() else { return };
         let (frames, taken) = mpsc::unbounded_channel();
         let _ = frames.send(frame);

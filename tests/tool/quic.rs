@@ -1,0 +1,86 @@
+//! Many seeds of QUIC in virtual time, each run twice: the second must be the first again.
+
+use serde_json::json;
+use truetick_tests::quic::plan::QuicPlan;
+use truetick_tests::quic::world::{QuicFigures, QuicWorld};
+
+use crate::seeds::each;
+
+/// What came of all runs.
+#[derive(Default)]
+pub struct QuicReport {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Those that failed.
+    pub failures: Vec<u64>,
+    resumes: u64,
+    rejoins: u64,
+    messages: u64,
+    datagrams: u64,
+}
+
+impl QuicReport {
+    /// The last words.
+    pub fn summary(&self, seconds: f64) -> String {
+        let Self { seeds, failures, resumes, rejoins, messages, datagrams } = self;
+        format!(
+            "{seeds} seeds in {seconds:.1} s, each twice: {} failed; {datagrams} datagrams, {messages} messages, \
+             {resumes} sessions resumed, {rejoins} begun anew",
+            failures.len()
+        )
+    }
+
+    /// The summary for programs.
+    pub fn json(&self) -> serde_json::Value {
+        json!({
+            "seeds": self.seeds,
+            "failures": self.failures.len(),
+            "failed_seeds": self.failures,
+            "datagrams": self.datagrams,
+            "messages": self.messages,
+            "resumes": self.resumes,
+            "rejoins": self.rejoins,
+        })
+    }
+
+    fn add(&mut self, (seed, figures, wrong): (u64, QuicFigures, Vec<String>)) {
+        self.seeds += 1;
+        self.resumes += figures.resumes;
+        self.rejoins += figures.rejoins;
+        self.messages += figures.messages;
+        self.datagrams += figures.datagrams;
+        if let Some(first) = wrong.first() {
+            println!("FAILED seed {seed}: {first}");
+            println!("  rerun: cargo sim --quic --seed {seed}");
+            self.failures.push(seed);
+        }
+    }
+}
+
+/// Runs one seed and tells what came of it.
+pub fn show(seed: u64) -> bool {
+    println!("{:#?}\n", QuicPlan::standard(seed));
+    let (_, figures, wrong) = twice(seed);
+    println!("{figures:?}");
+    wrong.iter().for_each(|wrong| println!("WRONG {wrong}"));
+    wrong.is_empty()
+}
+
+fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
+    let mut world = QuicWorld::new(QuicPlan::standard(seed));
+    let figures = world.run();
+    let again = QuicWorld::new(QuicPlan::standard(seed)).run();
+    if again != figures {
+        world.wrong.push(format!("not the same again: {figures:?} {again:?}"));
+    }
+    (seed, figures, world.wrong)
+}
+
+/// Runs `count` seeds from `start` on; failures are told as they come.
+pub fn run_all(start: u64, count: u64, threads: usize) -> QuicReport {
+    let seeds: Vec<u64> = (start..start.saturating_add(count)).collect();
+    let mut report = QuicReport::default();
+    each(&seeds, threads, twice, |results| results.iter().for_each(|result| report.add(result)));
+    report.failures.sort_unstable();
+    report
+}
