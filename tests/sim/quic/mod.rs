@@ -7,6 +7,7 @@
 //! | [`plan`] | what a run is made of, and what goes wrong |
 //! | [`world`] | runs a plan and looks whether all is well |
 
+mod check;
 pub mod end;
 pub mod plan;
 pub mod secrets;

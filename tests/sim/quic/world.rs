@@ -1,6 +1,5 @@
 //! Runs a plan, a millisecond at a time.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,19 +9,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::runtime::ClientEvent;
-use truetick_netcode::client::state::{ClientState, End};
+use truetick_netcode::client::state::ClientState;
 use truetick_netcode::clock::{self, Instant};
-use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
-use truetick_netcode::replication::entity;
-use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::session::UserId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, Over, Parcel, Route, Transport};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::Game;
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
@@ -31,14 +26,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::end::{Came, QuicEnd};
 use super::plan::{QuicPlan, QuicTrouble};
 use super::secrets::{self, SimTime};
-use crate::chatter::{self, CHANNELS, Chatter, PERIOD};
+use crate::chatter::{self, Chatter};
 use crate::entry::{SERVER, session_config, tokens, wall};
 use crate::server_process::world_of;
 
 const STEP: Duration = Duration::from_millis(1);
-
-/// Ticks within which everyone holds what is new, once all is healed.
-const ARRIVES_IN: u32 = 40;
 
 /// How long a player whose session ended takes to press the button again.
 const REJOIN: Duration = Duration::from_millis(700);
@@ -55,7 +47,7 @@ pub struct Member {
     rejoin_at: Option<Timestamp>,
     lives: u64,
     /// Messages of this life: channel and tick, as they came.
-    told: Vec<(usize, Tick)>,
+    pub(super) told: Vec<(usize, Tick)>,
     newest: Option<Tick>,
     heard_at: Timestamp,
     /// From a tick's deadline until the client held a snapshot of it or of a later one.
@@ -91,9 +83,9 @@ pub struct QuicWorld {
     pub members: Vec<Member>,
     /// What is wrong.
     pub wrong: Vec<String>,
-    server: Server,
+    pub(super) server: Server,
     end: Option<QuicEnd>,
-    kinds: Arc<ArenaSchema>,
+    pub(super) kinds: Arc<ArenaSchema>,
     tokens: TokenSource,
     chances: Xoshiro256PlusPlus,
     time: SimTime,
@@ -404,75 +396,9 @@ impl QuicWorld {
             self.members[place].down.push(&bytes, now);
         }
     }
-
-    /// Looks whether everyone plays, holds the world as it is, and was told everything once and in order.
-    fn look(&mut self, healed: Tick) {
-        let mut wrong = Vec::new();
-        let room = world_of(&self.server);
-        for (place, member) in self.members.iter().enumerate() {
-            let runtime = member.bot.runtime();
-            let stats = runtime.stats();
-            if runtime.state() != ClientState::Playing {
-                wrong.push(format!("client {place} does not play: {:?}", runtime.state()));
-                continue;
-            }
-            if stats.decode_errors + stats.hash_mismatches > 0 {
-                wrong.push(format!("client {place} decoded wrongly: {stats:?}"));
-            }
-            // What is younger may still be on its way.
-            let long_ago = room.ring().tick().back(ARRIVES_IN);
-            let game = arena();
-            let is_seen = |entry: &&Entry| {
-                entry.at(long_ago).is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
-            };
-            for entry in room.ring().entries().filter(is_seen) {
-                let Some(held) = runtime.buffer().entity(entry.id.slot).filter(|held| held.id == entry.id)
-                else {
-                    wrong.push(format!("client {place} lacks {}", entry.id));
-                    continue;
-                };
-                let (kind, audience) = (self.kinds.schema.kind(held.kind), held.audience as usize);
-                let as_of = entry.at(held.newest().tick).unwrap_or(entry.current());
-                if entity::hash(kind, held.audience, &held.newest().fields) != as_of.hashes[audience] {
-                    wrong.push(format!("client {place} holds another {}", entry.id));
-                }
-            }
-            if runtime.buffer().newest().is_none_or(|newest| !newest.is_after(healed)) {
-                wrong.push(format!("client {place} has heard nothing since all is healed"));
-            }
-        }
-        self.wrong.extend(wrong);
-        (0..self.members.len()).for_each(|place| self.look_at_messages(place));
-        for (place, member) in self.members.iter().enumerate() {
-            if let ClientState::Ended(End::Told(DisconnectReason::Misbehaved | DisconnectReason::Overflow)) =
-                member.bot.runtime().state()
-            {
-                self.wrong.push(format!("client {place} was sent away: {:?}", member.bot.runtime().state()));
-            }
-        }
-    }
-
-    /// What is reliable comes once, what is ordered in order, and nothing is left out between two that came.
-    fn look_at_messages(&mut self, place: usize) {
-        let mut by_channel: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for (channel, tick) in &self.members[place].told {
-            by_channel.entry(*channel).or_default().push(tick.0);
-        }
-        for (channel, mut ticks) in by_channel.into_iter().filter(|(channel, _)| *channel > 0) {
-            let ordered = channel > 1;
-            // The newest may still be overtaken where there is no order.
-            if !ordered {
-                ticks.sort_unstable();
-            }
-            if let Some(pair) = ticks.windows(2).find(|pair| pair[1] != pair[0] + PERIOD) {
-                let name = CHANNELS[channel];
-                self.wrong.push(format!("client {place} on {name:?}: tick {} follows {}", pair[1], pair[0]));
-            }
-        }
-    }
 }
 
-fn arena() -> ArenaGame {
+pub(super) fn arena() -> ArenaGame {
     ArenaGame::new(ArenaConfig { drones: 12, ..ArenaConfig::default() }).expect("the arena's schema is valid")
 }
 
