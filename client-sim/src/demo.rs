@@ -21,6 +21,7 @@ use truetick_shared::arena::arena_schema;
 
 use crate::auction::report;
 use crate::auction::run::{self, AuctionOptions, AuctionPart};
+use crate::compare::{CompareOptions, compare};
 use crate::live_text::LiveText;
 use crate::measure::ClientFigures;
 use crate::profile::Profile;
@@ -236,8 +237,37 @@ pub async fn bots(options: RemoteOptions) -> Outcome {
     Ok(report.missed_budgets(100.0))
 }
 
-/// Measures a running server's latency by stages.
-pub async fn latency(options: RemoteOptions) -> Outcome {
+/// Options of the latency harness.
+#[derive(Args, Clone, Debug)]
+pub struct LatencyOptions {
+    /// The running server; without one transports are compared, each on a server in this process
+    #[arg(long, value_name = "ADDRESS")]
+    pub server: Option<SocketAddr>,
+    /// File with that server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub key_file: Option<PathBuf>,
+    /// Bots, 1 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub clients: u64,
+    /// With --server: network between bots and server
+    #[arg(long, value_enum, default_value_t = Profile::Clean)]
+    pub profile: Profile,
+    /// By what the bots reach the running server
+    #[command(flatten)]
+    pub reach: ReachOptions,
+    /// What is compared
+    #[command(flatten)]
+    pub compared: CompareOptions,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Measures a running server's latency by stages, or compares transports.
+pub async fn latency(options: LatencyOptions) -> Outcome {
+    let LatencyOptions { server, key_file, clients, profile, reach, compared, common } = options;
+    let Some(server) = server else { return compare(clients as usize, &compared, &common).await };
+    let options = RemoteOptions { server, key_file, clients, profile, reach, common };
     println!("Measuring; the stages hold where this host is the server's.");
     let report = play_remote(&options, |_| Ok(())).await?;
     print!("{}", latency_table(&report));
@@ -275,13 +305,14 @@ async fn play_remote(
     Ok(report)
 }
 
-struct Players {
-    swarm: Swarm,
+/// Bots, and the relay before them if there is one.
+pub(crate) struct Players {
+    pub(crate) swarm: Swarm,
     relay: Option<RelayThread>,
 }
 
 impl Players {
-    fn start(
+    pub(crate) fn start(
         issuer: Issuer,
         clients: usize,
         reach: Reach,
@@ -301,7 +332,7 @@ impl Players {
         Ok(Self { swarm, relay })
     }
 
-    fn stop(self) -> std::io::Result<ClientFigures> {
+    pub(crate) fn stop(self) -> std::io::Result<ClientFigures> {
         let figures = self.swarm.stop()?;
         if let Some(relay) = self.relay {
             // The farewells are still on their way.

@@ -9,6 +9,7 @@ pub mod auction;
 pub mod bot;
 pub mod bot_client;
 pub mod client_socket;
+pub mod compare;
 pub mod demo;
 pub mod dump;
 pub mod inspect;

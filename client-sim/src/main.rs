@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use truetick_client_sim::auction::run::{self, AuctionOptions};
-use truetick_client_sim::demo::{self, DemoOptions, RemoteOptions};
+use truetick_client_sim::demo::{self, DemoOptions, LatencyOptions, RemoteOptions};
 use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
 
@@ -23,8 +23,8 @@ enum Command {
     Demo(DemoOptions),
     /// Let bots play on a running server
     Bots(RemoteOptions),
-    /// Measure a running server's latency by stages
-    Latency(RemoteOptions),
+    /// Measure a running server's latency by stages, or compare transports
+    Latency(LatencyOptions),
     /// Start an auction house in this process and let a crowd visit it
     Auction(AuctionOptions),
     /// Run a recording again and check every tick, or compare two recordings

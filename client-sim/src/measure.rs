@@ -73,6 +73,13 @@ impl ClientFigures {
         }
     }
 
+    /// Begins to measure times anew.
+    pub fn forget_times(&mut self) {
+        self.command_to_snapshot = Times::default();
+        self.stages = Default::default();
+        self.interpolation_delay = Times::default();
+    }
+
     fn latency(&mut self, latency: &Latency) {
         let time = |us: i64| Duration::from_micros(us.max(0) as u64);
         self.command_to_snapshot.add(time(latency.total_us));

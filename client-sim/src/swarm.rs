@@ -114,6 +114,7 @@ fn keep(file: &mut RecordWriter, bytes: Vec<u8>, complaint: &'static str) -> io:
 /// A running swarm.
 pub struct Swarm {
     stop: Arc<AtomicBool>,
+    anew: Arc<AtomicBool>,
     figures: Arc<Mutex<ClientFigures>>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -137,13 +138,14 @@ impl Swarm {
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
             members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
         }
-        let (stop, figures) =
-            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(ClientFigures::default())));
+        let [stop, anew] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
+        let figures = Arc::new(Mutex::new(ClientFigures::default()));
         let mut run = Run {
             members,
             tokens,
             kinds: kinds.clone(),
             stop: stop.clone(),
+            anew: anew.clone(),
             shared: figures.clone(),
             figures: ClientFigures::default(),
             trace: match &config.trace {
@@ -163,12 +165,17 @@ impl Swarm {
             },
         };
         let thread = thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
-        Ok(Self { stop, figures, thread })
+        Ok(Self { stop, anew, figures, thread })
     }
 
     /// The clients' figures, at most half a second old.
     pub fn figures(&self) -> ClientFigures {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Times are those from now on: what joining took counts no more.
+    pub fn measure_from_now(&self) {
+        self.anew.store(true, Ordering::Relaxed);
     }
 
     /// Lets all bots leave; the figures are final.
@@ -187,6 +194,7 @@ struct Run {
     tokens: TokenSource,
     kinds: Arc<ArenaSchema>,
     stop: Arc<AtomicBool>,
+    anew: Arc<AtomicBool>,
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
     trace: Option<Trace>,
@@ -205,6 +213,9 @@ impl Run {
             self.receive(&ready)?;
             self.advance();
             self.take_events();
+            if self.anew.swap(false, Ordering::Relaxed) {
+                self.figures.forget_times();
+            }
             if let Some((trace, first)) = self.trace.as_mut().zip(self.members.first()) {
                 trace.note(&first.bot);
             }

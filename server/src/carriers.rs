@@ -65,6 +65,11 @@ impl Carriers {
         }
     }
 
+    /// Bytes of UDP payload that each has sent so far.
+    pub fn bytes_sent(&self) -> BTreeMap<Over, u64> {
+        self.0.iter().map(|(over, carrier)| (*over, carrier.bytes_sent())).collect()
+    }
+
     /// Processor time of threads that ends run on.
     pub fn cpu(&self) -> Duration {
         match self.0.get(&Over::Quic) {

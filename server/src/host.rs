@@ -1,5 +1,6 @@
 //! A server on a thread of its own: socket, clock and core put together.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -90,8 +91,10 @@ pub struct HostReport {
     pub drops: Drops,
     /// Sessions, parked ones included.
     pub sessions: usize,
-    /// The socket.
+    /// The UDP socket.
     pub udp: UdpStats,
+    /// Bytes of UDP payload sent, by transport, everything included.
+    pub wire: BTreeMap<Over, u64>,
     /// Processor time of the server's thread since it started.
     pub cpu: Duration,
     /// Bytes that the kernel granted for datagrams not yet read.
@@ -327,6 +330,7 @@ impl Run {
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
             udp: self.carriers.udp(),
+            wire: self.carriers.bytes_sent(),
             cpu: clock::thread_cpu() + self.carriers.cpu(),
             receive_buffer: self.carriers.receive_buffer(),
             recording_lost: self.lost.clone(),

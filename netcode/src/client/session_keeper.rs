@@ -277,10 +277,10 @@ impl SessionKeeper {
         if taken.is_ok() && !matches!(event, Event::Closed { .. }) {
             self.refused = None;
             self.heard_again = true;
-            // What was asked for may be granted already, once a challenge was answered: then the new way counts. On a
-            // connection it may be as soon as it was asked for: the old way serves until the new one is there.
-            let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
-            if !self.over.is_secured() && self.attempt.as_ref().is_some_and(asking) {
+            // What was asked for may be granted already, once a challenge was answered or a connection was there: then the
+            // new way counts, and the old one serves until then.
+            let no_harm = |attempt: &Attempt| !attempt.session.has_asked();
+            if self.attempt.as_ref().is_some_and(no_harm) {
                 end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
             }
         }

@@ -69,6 +69,18 @@ impl Carrier {
         }
     }
 
+    /// Bytes of UDP payload sent so far.
+    pub fn bytes_sent(&self) -> u64 {
+        match self {
+            Self::Udp(socket) => socket.stats().bytes,
+            #[cfg(feature = "laminar")]
+            Self::Laminar(socket) => socket.bytes_sent(),
+            Self::Memory(_) => 0,
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => end.bytes_sent(),
+        }
+    }
+
     /// Whether something waits of which the descriptor does not tell.
     pub fn has_waiting(&self) -> bool {
         match self {

@@ -9,6 +9,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use laminar::{Config, ConnectionManager, DatagramSocket, Packet, SocketEvent, VirtualConnection};
@@ -34,6 +36,7 @@ pub fn is_trusted(address: IpAddr) -> bool {
 pub struct LaminarTransport {
     manager: ConnectionManager<LanSocket, VirtualConnection>,
     socket: UdpSocket,
+    bytes: Arc<AtomicU64>,
 }
 
 impl LaminarTransport {
@@ -58,13 +61,19 @@ impl LaminarTransport {
             fragment_size: DATAGRAM_BYTES as u16,
             ..Config::default()
         };
-        let manager = ConnectionManager::new(LanSocket(socket.try_clone()?), config);
-        Ok(Self { manager, socket })
+        let bytes = Arc::new(AtomicU64::new(0));
+        let lan = LanSocket { socket: socket.try_clone()?, bytes: bytes.clone() };
+        Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes })
     }
 
     /// Where it is.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Bytes of UDP payload sent so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether something came in when something was sent, and waits.
@@ -106,16 +115,20 @@ impl AsFd for LaminarTransport {
 
 /// A socket that hears trusted addresses only.
 #[derive(Debug)]
-struct LanSocket(UdpSocket);
+struct LanSocket {
+    socket: UdpSocket,
+    bytes: Arc<AtomicU64>,
+}
 
 impl DatagramSocket for LanSocket {
     fn send_packet(&mut self, to: &SocketAddr, payload: &[u8]) -> io::Result<usize> {
-        self.0.send_to(payload, to)
+        self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        self.socket.send_to(payload, to)
     }
 
     fn receive_packet<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<(&'a [u8], SocketAddr)> {
         loop {
-            let (length, from) = self.0.recv_from(buffer)?;
+            let (length, from) = self.socket.recv_from(buffer)?;
             if is_trusted(from.ip()) {
                 return Ok((&buffer[..length], from));
             }
@@ -123,7 +136,7 @@ impl DatagramSocket for LanSocket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     fn is_blocking_mode(&self) -> bool {

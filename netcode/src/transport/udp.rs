@@ -28,6 +28,8 @@ pub struct UdpStats {
     pub received: u64,
     /// Datagrams handed to the kernel.
     pub sent: u64,
+    /// Bytes in what was to be sent.
+    pub bytes: u64,
     /// Datagrams that the kernel would not take.
     pub send_errors: u64,
     /// Datagrams that the kernel dropped because the receive buffer was full, where it tells.
@@ -114,6 +116,7 @@ impl Path {
 impl Transport for UdpTransport {
     fn send(&mut self, to: Route, bytes: &[u8]) {
         let to = to.address;
+        self.stats.bytes += bytes.len() as u64;
         match &mut self.path {
             Path::Std(path) => path.send(&self.socket, to, bytes, &mut self.stats),
             #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn_proto::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn_proto::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt};
 use rustls::RootCertStore;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -89,7 +89,10 @@ pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, 
         .with_single_cert(certificate.chain, certificate.key)?;
     tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport())).migration(true);
+    // Addresses are proved by Retry where there is need; no tokens are handed out for a next time.
+    let mut no_tokens = ValidationTokenConfig::default();
+    no_tokens.sent(0);
+    config.transport_config(Arc::new(transport())).migration(true).validation_token_config(no_tokens);
     Ok(config)
 }
 

@@ -22,6 +22,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -61,6 +62,7 @@ pub struct QuicTransport {
     batch: Vec<(Route, Parcel)>,
     outlet: Outlet,
     address: SocketAddr,
+    bytes: Arc<AtomicU64>,
 }
 
 impl QuicTransport {
@@ -94,14 +96,20 @@ impl QuicTransport {
     ) -> Result<(Self, Inbox), QuicError> {
         let (inbox, outlet) = inbox()?;
         let (orders, taken) = mpsc::unbounded_channel();
-        let post = post::Post::new(endpoint.clone(), dial.map(Arc::new), inbox.clone(), orders.clone());
+        let (post, bytes) =
+            post::Post::new(endpoint.clone(), dial.map(Arc::new), inbox.clone(), orders.clone());
         runtime.handle().spawn(post.run(taken));
-        Ok((Self { runtime, orders, batch: Vec::new(), outlet, address }, inbox))
+        Ok((Self { runtime, orders, batch: Vec::new(), outlet, address, bytes }, inbox))
     }
 
     /// Where it is.
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Bytes of UDP payload sent so far, up to a fraction of a second ago.
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Processor time of the thread that it runs on, which it may share with others.

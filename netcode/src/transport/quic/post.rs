@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
-use web_transport_quinn::quinn::{Endpoint, SendDatagramError, VarInt};
+use web_transport_quinn::quinn::{Connection, Endpoint, SendDatagramError, VarInt};
 use web_transport_quinn::{Session, SessionError};
 
 use super::connection::OVER;
@@ -23,6 +24,9 @@ const LAST_LOOKS: u32 = 50;
 
 /// See [`LAST_LOOKS`].
 const LAST_PAUSE: Duration = Duration::from_millis(2);
+
+/// Batches between two counts of bytes.
+const COUNT_EVERY: u32 = 16;
 
 /// What the post is told.
 pub(super) enum Order {
@@ -57,6 +61,10 @@ pub(super) struct Post {
     inbox: Inbox,
     orders: UnboundedSender<Order>,
     lines: BTreeMap<Route, Line>,
+    batches: u32,
+    /// Bytes that connections sent which have ended, and all together.
+    past: u64,
+    bytes: Arc<AtomicU64>,
 }
 
 impl Post {
@@ -65,16 +73,21 @@ impl Post {
         dial: Option<Arc<Ready>>,
         inbox: Inbox,
         orders: UnboundedSender<Order>,
-    ) -> Self {
-        Self { endpoint, dial, inbox, orders, lines: BTreeMap::new() }
+    ) -> (Self, Arc<AtomicU64>) {
+        let bytes = Arc::new(AtomicU64::new(0));
+        let (lines, batches, past) = (BTreeMap::new(), 0, 0);
+        (Self { endpoint, dial, inbox, orders, lines, batches, past, bytes: bytes.clone() }, bytes)
     }
 
     pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Send(batch) => batch.into_iter().for_each(|(to, parcel)| self.send(to, parcel)),
+                Order::Send(batch) => {
+                    batch.into_iter().for_each(|(to, parcel)| self.send(to, parcel));
+                    self.count();
+                }
                 Order::Opened(route, session, frames) => self.opened(route, session, frames),
-                Order::Ended(route) => drop(self.lines.remove(&route)),
+                Order::Ended(route) => drop(self.forget(route)),
                 Order::Rebind(socket) => drop(self.endpoint.rebind(socket)),
                 Order::End(told) => {
                     let closing =
@@ -145,14 +158,33 @@ impl Post {
         }
     }
 
+    fn forget(&mut self, route: Route) -> Option<Line> {
+        let line = self.lines.remove(&route)?;
+        self.past += line.bytes();
+        Some(line)
+    }
+
+    fn count(&mut self) {
+        self.batches = self.batches.wrapping_add(1);
+        if self.batches.is_multiple_of(COUNT_EVERY) {
+            let present: u64 = self.lines.values().map(Line::bytes).sum();
+            self.bytes.store(self.past + present, Ordering::Relaxed);
+        }
+    }
+
     fn close(&mut self, route: Route) {
-        if let Some(line) = self.lines.remove(&route) {
+        if let Some(line) = self.forget(route) {
             tokio::spawn(line.close());
         }
     }
 }
 
 impl Line {
+    /// Bytes that it has sent, all of QUIC's included.
+    fn bytes(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| Connection::stats(session).udp_tx.bytes)
+    }
+
     /// The last datagrams say why it is over: they leave first, if they can.
     async fn close(self) {
         if let Some(opening) = self.opening.filter(|_| self.session.is_none()) {

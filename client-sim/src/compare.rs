@@ -1,0 +1,129 @@
+//! The same game over one transport after the other, in this process: what each adds to the latency, and what it costs.
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::time::sleep;
+use truetick_server::config::ServerConfig;
+use truetick_server::files::write_text;
+use truetick_server::host::{Host, HostReport, random_key};
+
+use crate::demo::{Common, Outcome, Players, serving};
+use crate::profile::Profile;
+use crate::reach::{ReachOptions, TransportChoice};
+use crate::report::Percentiles;
+
+/// Everyone joins and finds its pace in this time; what is measured is measured from then on.
+const SETTLE: Duration = Duration::from_secs(8);
+
+/// Options of the comparison.
+#[derive(Args, Clone, Debug)]
+pub struct CompareOptions {
+    /// Without --server: transports to compare, each on a server in this process
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [TransportChoice::Udp, TransportChoice::Quic])]
+    pub transports: Vec<TransportChoice>,
+    /// Without --server: networks to compare them on
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Profile::Clean, Profile::Mobile])]
+    pub profiles: Vec<Profile>,
+}
+
+/// One transport on one network.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// The transport.
+    pub transport: String,
+    /// The network.
+    pub profile: String,
+    /// A command's sending to the first snapshot with its effect, at the client.
+    pub command_to_snapshot_ms: Percentiles,
+    /// Processor time of the server's threads per client and tick, in microseconds.
+    pub server_cpu_us: f64,
+    /// Bytes of UDP payload that the server sent per client and second, everything included.
+    pub bytes_per_client_s: f64,
+    /// Sessions that were lost or resumed.
+    pub lost_or_resumed: u64,
+}
+
+/// Runs all combinations and prints a table.
+pub async fn compare(clients: usize, options: &CompareOptions, common: &Common) -> Outcome {
+    println!(
+        "{clients} bots, 64 drones, 60 Hz; {} s for each row after {} s of settling.\n",
+        seconds(common),
+        SETTLE.as_secs()
+    );
+    println!("network  transport       command to snapshot   server CPU     on the wire");
+    println!("                         p50       p99         a client, tick  a client, s");
+    let mut rows = Vec::new();
+    for profile in &options.profiles {
+        for transport in &options.transports {
+            let row = one(clients, *transport, *profile, common).await?;
+            println!(
+                "{:8} {:14} {:6.1} ms {:6.1} ms     {:6.1} us      {:5.1} kB{}",
+                row.profile,
+                row.transport,
+                row.command_to_snapshot_ms.p50,
+                row.command_to_snapshot_ms.p99,
+                row.server_cpu_us,
+                row.bytes_per_client_s / 1e3,
+                match row.lost_or_resumed {
+                    0 => String::new(),
+                    count => format!("   {count} sessions lost or resumed"),
+                }
+            );
+            rows.push(row);
+        }
+    }
+    if let Some(path) = &common.json {
+        write_text(path, &serde_json::to_string_pretty(&rows)?)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(Vec::new())
+}
+
+fn seconds(common: &Common) -> u64 {
+    if common.seconds == 0 { 20 } else { common.seconds }
+}
+
+async fn one(
+    clients: usize,
+    transport: TransportChoice,
+    profile: Profile,
+    common: &Common,
+) -> Result<Compared, Box<dyn Error>> {
+    let reach = ReachOptions { transport, fingerprint: None };
+    let over = transport.over();
+    let config = ServerConfig {
+        max_clients: clients + 8,
+        sessions_per_address: clients + 8,
+        joins_per_address_s: 1_000,
+        drones: 64,
+        seed: common.seed,
+        ..serving(&reach)
+    };
+    let host = Host::start_configured(&config, random_key()?)?;
+    let issuer = host.doors().issuers[&over].clone();
+    let reach = reach.reach(host.doors().fingerprint)?;
+    let players = Players::start(issuer, clients, reach, profile, common)?;
+    sleep(SETTLE).await;
+    players.swarm.measure_from_now();
+    let before = host.report();
+    sleep(Duration::from_secs(seconds(common))).await;
+    let after = host.report();
+    let figures = players.stop()?;
+    host.stop()?;
+    let per_client = |value: f64| value / clients as f64;
+    let ticks = (after.room.ticks - before.room.ticks).max(1);
+    let bytes = |report: &HostReport| report.wire.get(&over).copied().unwrap_or_default();
+    Ok(Compared {
+        transport: transport.to_string(),
+        profile: profile.describe().split(':').next().unwrap_or_default().into(),
+        command_to_snapshot_ms: (&figures.command_to_snapshot).into(),
+        server_cpu_us: per_client((after.cpu - before.cpu).as_secs_f64() * 1e6 / ticks as f64),
+        bytes_per_client_s: per_client(
+            (bytes(&after) - bytes(&before)) as f64 / ticks as f64 * f64::from(after.tick_rate),
+        ),
+        lost_or_resumed: figures.lost as u64 + figures.counts.resumes,
+    })
+}
