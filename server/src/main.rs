@@ -17,9 +17,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
-use truetick_netcode::session::token::{Issuer, Purpose};
+use truetick_netcode::session::token::Purpose;
 use truetick_server::auction::offline;
 use truetick_server::config::ServerConfig;
+use truetick_server::doors::Doors;
 use truetick_server::host::{Host, random_key};
 use truetick_server::{keys, token_service};
 
@@ -262,7 +263,7 @@ fn serve(arguments: &Arguments) -> Done {
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let host = Host::start_configured(&config, key)?;
         if let Some(address) = config.token_service {
-            serve_tokens(address, &config, host.issuer().clone()).await?;
+            serve_tokens(address, &config, host.doors()).await?;
         }
         let mut every = tokio::time::interval(Duration::from_millis(100));
         let (mut looks, mut draining) = (0, false);
@@ -288,7 +289,7 @@ fn serve(arguments: &Arguments) -> Done {
 }
 
 /// Makes tokens over HTTP, beside the room's thread.
-async fn serve_tokens(address: SocketAddr, config: &ServerConfig, issuer: Issuer) -> Done {
+async fn serve_tokens(address: SocketAddr, config: &ServerConfig, doors: &Doors) -> Done {
     let secret = keys::load_secret(config.token_secret_file.as_deref())?;
     if !address.ip().is_loopback() {
         warn!(%address, "tokens travel unencrypted: put a proxy with TLS before the token service");
@@ -297,7 +298,7 @@ async fn serve_tokens(address: SocketAddr, config: &ServerConfig, issuer: Issuer
         .await
         .map_err(|error| format!("cannot serve tokens on {address}: {error}"))?;
     info!(address = %listener.local_addr()?, "making tokens: POST /v1/connect");
-    let routes = token_service::routes(issuer, secret, *random_key()?.bytes());
+    let routes = token_service::routes(doors, secret, *random_key()?.bytes());
     tokio::spawn(async move {
         if let Err(error) = token_service::serve(listener, routes).await {
             error!("the token service ended: {error}");

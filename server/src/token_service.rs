@@ -1,13 +1,16 @@
 //! An HTTP service that makes connect tokens, for a backend that knows who its users are.
 //!
 //! ```text
-//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 3}
-//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40000"], "wire": 3}
-//! 401 no or another secret   426 another wire version   429 too often   400, 413, 415, 422 not such a request
+//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 3, "transport": "quic"}
+//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3, "fingerprint": HEX}
+//! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often
+//! 400, 413, 415, 422 not such a request
 //! ```
-//! `room` (0) and `wire` (unchecked) may be left out. Whoever has the secret can let anyone in: it belongs to the backend, never
+//! `room` (0), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
+//! clients that pin it. Whoever has the secret can let anyone in: it belongs to the backend, never
 //! to players, and the service listens on loopback unless it is told otherwise.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,6 +32,10 @@ use truetick_netcode::packet::WIRE_VERSION;
 use truetick_netcode::session::rate::{Meters, Rate};
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{Neighbourhood, UserId};
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::quic::certificate::Fingerprint;
+
+use crate::doors::Doors;
 
 /// Tokens that one user is given: enough to reconnect again and again, too few to be handed on.
 const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
@@ -50,6 +57,28 @@ struct Ask {
     #[serde(default)]
     room: u16,
     wire: Option<u8>,
+    #[serde(default)]
+    transport: Way,
+}
+
+/// By what a client comes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    #[default]
+    Udp,
+    Quic,
+    Laminar,
+}
+
+impl From<Way> for Over {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Udp => Self::Udp,
+            Way::Quic => Self::Quic,
+            Way::Laminar => Self::Laminar,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -58,21 +87,25 @@ struct Answer {
     expires_in_s: u64,
     servers: Vec<SocketAddr>,
     wire: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
 }
 
 struct Service {
-    issuer: Issuer,
+    issuers: BTreeMap<Over, Issuer>,
+    fingerprint: Option<Fingerprint>,
     secret: String,
     chances: Mutex<StdRng>,
     users: Mutex<Meters<UserId>>,
     strangers: Mutex<Meters<Neighbourhood>>,
 }
 
-/// The service's routes: tokens of `issuer` for whoever knows `secret`. The keys in the tokens follow from `seed`, which must be
-/// random.
-pub fn routes(issuer: Issuer, secret: String, seed: [u8; 32]) -> Router {
+/// The service's routes: tokens for a server's transports for whoever knows `secret`. The keys in the tokens follow from `seed`,
+/// which must be random.
+pub fn routes(doors: &Doors, secret: String, seed: [u8; 32]) -> Router {
     let service = Service {
-        issuer,
+        issuers: doors.issuers.clone(),
+        fingerprint: doors.fingerprint,
         secret,
         chances: Mutex::new(StdRng::from_seed(seed)),
         users: Mutex::default(),
@@ -104,18 +137,22 @@ async fn connect(
         let what = format!("the client speaks wire version {wire}, the server {WIRE_VERSION}");
         return refusal(StatusCode::UPGRADE_REQUIRED, &what);
     }
+    let over = Over::from(ask.transport);
+    let Some(issuer) = service.issuers.get(&over) else {
+        return refusal(StatusCode::NOT_FOUND, &format!("this server does not serve {over}"));
+    };
     let now = clock::now();
     if !lock(&service.users).allows(UserId(ask.user), PER_USER, now) {
         return too_often();
     }
     let purpose = Purpose { room: ask.room, ..Purpose::default() };
-    let token =
-        service.issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.chances));
+    let token = issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.chances));
     let answer = Answer {
         token: BASE64_STANDARD.encode(*token.to_bytes()),
         expires_in_s: token.expires - token.created,
         servers: token.servers,
         wire: WIRE_VERSION,
+        fingerprint: service.fingerprint.filter(|_| over == Over::Quic).map(|known| known.to_string()),
     };
     Json(answer).into_response()
 }

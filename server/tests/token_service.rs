@@ -1,5 +1,6 @@
 //! The token service over HTTP, as a backend meets it.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -11,18 +12,27 @@ use truetick_netcode::clock;
 use truetick_netcode::packet::{PROTOCOL, WIRE_VERSION};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_server::doors::Doors;
 use truetick_server::token_service::{routes, serve};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A service on a thread of its own, which ends with the process.
 fn service() -> SocketAddr {
-    let issuer = Issuer {
+    let issuer = |server: &str| Issuer {
         key: Key::new([3; 32]),
         protocol: PROTOCOL,
-        servers: vec!["203.0.113.5:40000".parse().unwrap()],
+        servers: vec![server.parse().unwrap()],
         lifetime: Duration::from_secs(30),
         timeout: Duration::from_secs(10),
+    };
+    let issuers = [(Over::Udp, issuer("203.0.113.5:40000")), (Over::Quic, issuer("203.0.113.5:40001"))];
+    let doors = Doors {
+        issuers: issuers.into_iter().collect(),
+        addresses: BTreeMap::new(),
+        fingerprint: Some(Fingerprint([0xab; 32])),
     };
     let (say, hear) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -30,7 +40,7 @@ fn service() -> SocketAddr {
         control.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             say.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener, routes(issuer, SECRET.into(), [4; 32])).await.unwrap();
+            serve(listener, routes(&doors, SECRET.into(), [4; 32])).await.unwrap();
         });
     });
     hear.recv().unwrap()
@@ -67,6 +77,19 @@ fn a_backend_gets_a_short_lived_token_for_its_user() {
         PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
     let private = private.unwrap();
     assert_eq!((private.user.0, Purpose::read(&private.user_data).unwrap().room), (7, 3));
+}
+
+#[test]
+fn a_client_that_comes_by_quic_learns_where_and_by_what_it_knows_the_server() {
+    let service = service();
+    let (status, body) = ask(service, SECRET, r#"{"user": 7, "transport": "quic"}"#);
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer["servers"][0], "203.0.113.5:40001");
+    assert_eq!(answer["fingerprint"], "ab".repeat(32));
+    let (status, body) = ask(service, SECRET, r#"{"user": 7, "transport": "laminar"}"#);
+    assert!(status == 404 && body.contains("does not serve laminar"), "{status} {body}");
+    assert!(!ask(service, SECRET, r#"{"user": 7}"#).1.contains("fingerprint"));
 }
 
 #[test]
