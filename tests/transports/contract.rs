@@ -45,7 +45,8 @@ fn take(carrier: &mut Carrier) -> Vec<(Route, Came)> {
             from,
             match event {
                 Event::Datagram(bytes) => Came::Datagram(bytes.to_vec()),
-                Event::Frame(bytes) => Came::Frame(bytes.to_vec()),
+                Event::Frame(bytes) | Event::Early(bytes) => Came::Frame(bytes.to_vec()),
+                Event::Confirmed => return,
                 Event::DatagramBytes(bytes) => Came::DatagramBytes(bytes),
                 Event::Closed { told } => Came::Closed { told },
             },

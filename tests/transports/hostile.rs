@@ -405,3 +405,78 @@ fn a_page_whose_origin_is_not_on_the_list_is_refused() {
         assert!(allowed || at_server == 0, "{origins:?}");
     }
 }
+
+/// Between a client and a server: passes everything on, and keeps what the client said.
+struct Between {
+    front: Raw,
+    back: Raw,
+    client: Option<SocketAddr>,
+    said: Vec<Vec<u8>>,
+}
+
+impl Between {
+    fn pass(&mut self, server: SocketAddr) {
+        let (front, back) = (&mut self.front.0, &mut self.back.0);
+        let (client, said) = (&mut self.client, &mut self.said);
+        let up = |datagram: Arrived<'_>| {
+            *client = Some(datagram.from);
+            said.push(datagram.bytes.to_vec());
+            back.send(server.into(), datagram.bytes);
+        };
+        front.receive(clock::now(), up).unwrap();
+        back.flush();
+        let down = |datagram: Arrived<'_>| {
+            if let Some(client) = *client {
+                front.send(client.into(), datagram.bytes);
+            }
+        };
+        back.receive(clock::now(), down).unwrap();
+        front.flush();
+    }
+}
+
+#[test]
+fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_all() {
+    let mut tried = Tried::new(64);
+    let server = tried.address();
+    let mut between = Between { front: Raw::new(), back: Raw::new(), client: None, said: Vec::new() };
+    let mut client = dial(tried.fingerprint, None);
+    let to = |connection| Route::quic(connection, between.front.0.local_address().unwrap());
+    let (first, second) = (to(1), to(2));
+    // The first acquaintance; the server's TLS hands out a session for a next time.
+    client.open(first, b"hello");
+    client.flush();
+    let mut early = 0;
+    let mut look = |tried: &mut Tried, between: &mut Between, until: fn(&Event<'_>) -> bool| {
+        let (deadline, mut found) = (clock::now() + PATIENCE, false);
+        while !found && clock::now() < deadline {
+            between.pass(server);
+            wait_readable([&tried.end].into_iter(), Duration::from_millis(2), &mut Vec::new()).unwrap();
+            let note = |_, event: Event<'_>, _| {
+                early += usize::from(event == Event::Early(b"again"));
+                found |= until(&event);
+            };
+            tried.end.receive(clock::now(), note).unwrap();
+        }
+        (found, early)
+    };
+    assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
+    for _ in 0..20 {
+        between.pass(server);
+        clock::sleep(Duration::from_millis(2));
+    }
+    between.said.clear();
+    client.open(second, b"again");
+    client.flush();
+    assert!(look(&mut tried, &mut between, |event| *event == Event::Early(b"again")).0, "it came early");
+    let flight = between.said.clone();
+    assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
+    // The same packets again, from elsewhere: each TLS session serves once.
+    let mut thief = Raw::new();
+    flight.iter().for_each(|datagram| thief.say(server, datagram));
+    thief.hear(Some(server), 1, Duration::from_millis(300));
+    for _ in 0..20 {
+        tried.end.receive(clock::now(), |_, event, _| assert_ne!(event, Event::Early(b"again"))).unwrap();
+        clock::sleep(Duration::from_millis(5));
+    }
+}

@@ -362,6 +362,7 @@ impl SessionClient {
             Event::Datagram(datagram) if self.over.is_secured() => self.receive_plain(datagram, now),
             Event::Datagram(datagram) => self.receive_sealed(datagram, now),
             Event::Frame(frame) => self.receive_frame(frame, now),
+            Event::Early(_) | Event::Confirmed => Err(DropReason::Unexpected),
             Event::DatagramBytes(bytes) => {
                 self.room = bytes.clamp(SMALLEST_PAYLOAD, PAYLOAD_BYTES);
                 self.connected = true;

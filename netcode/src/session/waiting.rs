@@ -12,8 +12,18 @@ use crate::limits::{HELLO_TIME, PAYLOAD_BYTES, SMALLEST_PAYLOAD, WAITING_CONNECT
 use crate::time::Timestamp;
 use crate::transport::{Event, Parcel, Route};
 
-/// Connections that carry no session: since when, and how large a datagram they carry.
-pub(super) type Waiting = BTreeMap<Route, (Timestamp, usize)>;
+/// Connections that carry no session.
+pub(super) type Waiting = BTreeMap<Route, Wait>;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Wait {
+    since: Timestamp,
+    /// How large a datagram it carries.
+    room: usize,
+    /// A wish for a session that came early, and must be the peer's own before it is granted.
+    held: Option<Vec<u8>>,
+}
 
 impl SessionServer {
     pub(super) fn receive_secured(
@@ -28,6 +38,8 @@ impl SessionServer {
                 self.connection_ended(from, told, now);
                 Ok(None)
             }
+            Event::Early(frame) => self.take_early(from, frame, now).map(|()| None),
+            Event::Confirmed => self.take_held(from, now).map(|()| None),
             Event::Frame(frame) if self.roster.at(from).is_none() => {
                 self.take_join(from, frame, now).map(|()| None)
             }
@@ -56,7 +68,7 @@ impl SessionServer {
         match session.and_then(|session| session.live.as_mut()) {
             Some(live) => live.room = room,
             None if self.waiting.len() < WAITING_CONNECTIONS => {
-                self.waiting.insert(from, (now, room));
+                self.waiting.insert(from, Wait { since: now, room, held: None });
             }
             None => {
                 self.hang_up(from);
@@ -87,18 +99,44 @@ impl SessionServer {
 
     /// Closes connections on which nobody asked for a session in time.
     pub(super) fn close_idle(&mut self, now: Timestamp) {
-        let late: Vec<_> = self
-            .waiting
-            .iter()
-            .filter(|(_, (since, _))| now.since(*since) >= HELLO_TIME)
-            .map(|(r, _)| *r)
-            .collect();
+        let is_late = |wait: &Wait| now.since(wait.since) >= HELLO_TIME;
+        let late = self.waiting.iter().filter(|(_, wait)| is_late(wait)).map(|(route, _)| *route);
+        let late: Vec<_> = late.collect();
         late.into_iter().for_each(|route| self.hang_up(route));
+    }
+
+    /// A ticket is granted at once: a copy of it comes too late, or, where it comes first, is no more than one address of several from
+    /// which a ticket is tried; whoever is heard has the session (see [`super::roster::Place::Moved`]). What would begin something waits until
+    /// it is known to be no copy.
+    fn take_early(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
+        let resumes = Join::read(frame).and_then(|join| {
+            let (applicant, _) = self.check_token(&join.request, now)?;
+            Ok(applicant.purpose.resume.is_some())
+        });
+        match (resumes, self.waiting.get_mut(&from)) {
+            (Ok(false), Some(wait)) => {
+                wait.held = Some(frame.to_vec());
+                Ok(())
+            }
+            (Ok(true), Some(_)) => self.take_join(from, frame, now),
+            (Err(reason), _) => {
+                self.hang_up(from);
+                Err(reason)
+            }
+            (Ok(_), None) => Err(DropReason::Stranger),
+        }
+    }
+
+    fn take_held(&mut self, from: Route, now: Timestamp) -> Result<(), DropReason> {
+        match self.waiting.get_mut(&from).and_then(|wait| wait.held.take()) {
+            Some(frame) => self.take_join(from, &frame, now),
+            None => Ok(()),
+        }
     }
 
     /// Whoever is refused sees the connection closed.
     fn take_join(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
-        let (_, room) = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
+        let Wait { room, .. } = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
         self.let_join(from, frame, room, now).inspect_err(|_| self.hang_up(from))
     }
 

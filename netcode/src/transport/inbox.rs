@@ -18,6 +18,8 @@ pub(super) enum Came {
     Datagram(Box<dyn AsRef<[u8]> + Send>),
     /// What is beside a frame is dropped when it is taken.
     Frame(Vec<u8>, #[expect(dead_code, reason = "it tells by being dropped")] Option<Box<dyn Any + Send>>),
+    Early(Vec<u8>),
+    Confirmed,
     DatagramBytes(usize),
     Closed {
         told: bool,
@@ -81,6 +83,8 @@ impl Outlet {
             match &came {
                 Came::Datagram(bytes) => take(route, Event::Datagram((**bytes).as_ref()), at),
                 Came::Frame(bytes, _) => take(route, Event::Frame(bytes), at),
+                Came::Early(bytes) => take(route, Event::Early(bytes), at),
+                Came::Confirmed => take(route, Event::Confirmed, at),
                 Came::DatagramBytes(bytes) => take(route, Event::DatagramBytes(*bytes), at),
                 Came::Closed { told } => take(route, Event::Closed { told: *told }, at),
             }

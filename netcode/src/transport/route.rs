@@ -91,6 +91,10 @@ pub enum Event<'a> {
     Datagram(&'a [u8]),
     /// A frame. Only on connections.
     Frame(&'a [u8]),
+    /// A frame that came before the handshake was done (0-RTT, RFC 9001, section 9.2): whoever has seen it can have sent it again.
+    Early(&'a [u8]),
+    /// The handshake is done: it was the peer of this connection that sent what came early.
+    Confirmed,
     /// The largest datagram that the connection carries from now on. The first event of each connection.
     DatagramBytes(usize),
     /// The connection is over, and nothing follows. `told`: the peer ended it, otherwise it was lost or never came about.

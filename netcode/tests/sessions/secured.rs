@@ -237,3 +237,59 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     }
     assert_eq!(world.server.roster().live(), 1);
 }
+
+/// Its connection is there and its wish came early, as a copy of it may.
+fn early(world: &mut World, by: Route, wish: &Parcel) {
+    let Parcel::Open(wish) = wish else { panic!("{wish:?}") };
+    world.server.receive(by, Event::DatagramBytes(1_200), world.now);
+    world.server.receive(by, Event::Early(wish), world.now);
+}
+
+#[test]
+fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_copy() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    let wish = visitor.session.poll(world.now).unwrap();
+    early(&mut world, visitor.route(), &wish);
+    assert_eq!(changes(&mut world), []);
+    world.server.receive(visitor.route(), Event::Confirmed, world.now);
+    visitor.hear(&mut world);
+    assert!(visitor.session.is_connected());
+    let client = world.server.roster().at(visitor.route()).unwrap();
+    changes(&mut world);
+    let ticket = world.server.ticket(client, world.now).unwrap();
+    let mut again = Visitor::new(&world, ticket, 6);
+    let wish = again.session.poll(world.now).unwrap();
+    early(&mut world, again.route(), &wish);
+    assert_eq!(changes(&mut world), [Change::Resumed { client, route: again.route(), anew: false }]);
+    again.hear(&mut world);
+    assert!(again.session.is_connected());
+}
+
+#[test]
+fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
+    let mut world = World::new();
+    let token = token(&mut world);
+    let mut visitor = Visitor::new(&world, token, 5);
+    visitor.join(&mut world, 1_200);
+    let client = world.server.roster().at(visitor.route()).unwrap();
+    let ticket = world.server.ticket(client, world.now).unwrap();
+    let mut own = Visitor::new(&world, ticket, 6);
+    let wish = own.session.poll(world.now).unwrap();
+    // The copy is first: it opens a connection on which nobody can say anything.
+    let thief = Route::quic(66, address(66, 6));
+    early(&mut world, thief, &wish);
+    assert_eq!(world.server.roster().at(thief), Some(client));
+    early(&mut world, own.route(), &wish);
+    own.hear(&mut world);
+    assert!(own.session.is_connected());
+    assert_eq!(world.server.roster().at(own.route()), Some(client));
+    // Once its owner was heard, the ticket is spent.
+    let heard = own.session.seal(&[1], world.now);
+    assert!(world.server.receive(own.route(), &heard, world.now).is_some());
+    let late = Route::quic(67, address(66, 7));
+    early(&mut world, late, &wish);
+    assert_eq!(world.server.drops().count(DropReason::StaleTicket), 1);
+    assert_eq!(world.server.roster().at(own.route()), Some(client));
+}

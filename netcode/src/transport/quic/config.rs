@@ -88,6 +88,8 @@ pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, 
         .with_no_client_auth()
         .with_single_cert(certificate.chain, certificate.key)?;
     tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    // What comes early is marked, and each TLS session serves once (rustls keeps them itself).
+    tls.max_early_data_size = u32::MAX;
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     // Addresses are proved by Retry where there is need; no tokens are handed out for a next time.
     let mut no_tokens = ValidationTokenConfig::default();
@@ -122,6 +124,7 @@ pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, C
         }
     };
     tls.alpn_protocols = vec![alpn.to_vec()];
+    tls.enable_early_data = true;
     Ok(Arc::new(QuicClientConfig::try_from(tls)?))
 }
 

@@ -5,10 +5,11 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
-use web_transport_quinn::quinn::ConnectionError;
+use web_transport_quinn::quinn::{ConnectionError, ZeroRttAccepted};
 use web_transport_quinn::{RecvStream, SendStream, Session, SessionError};
 
 use crate::limits::FRAME_BYTES;
@@ -30,13 +31,16 @@ pub(super) async fn carry(
     (mut send, mut receive): (SendStream, RecvStream),
     mut frames: UnboundedReceiver<Vec<u8>>,
     (route, inbox): (Route, &Inbox),
+    established: Option<ZeroRttAccepted>,
 ) {
+    let early = AtomicBool::new(established.is_some());
     inbox.put(route, Came::DatagramBytes(session.max_datagram_size()));
     tokio::select! {
         // In this order, so that what came before the end is taken before it.
         biased;
         () = take_datagrams(&session, route, inbox) => {}
-        () = take_frames(&mut receive, route, inbox) => {}
+        () = note_established(established, &early, route, inbox) => {}
+        () = take_frames(&mut receive, &early, route, inbox) => {}
         () = send_frames(&mut send, &mut frames) => {}
     }
     // Whose fault it was is known where the peer has closed; a stream that ends by itself is the peer's.
@@ -60,7 +64,22 @@ async fn take_datagrams(session: &Session, route: Route, inbox: &Inbox) {
     }
 }
 
-async fn take_frames(receive: &mut RecvStream, route: Route, inbox: &Inbox) {
+/// Tells when the handshake is done, where that is not known yet.
+async fn note_established(
+    established: Option<ZeroRttAccepted>,
+    early: &AtomicBool,
+    route: Route,
+    inbox: &Inbox,
+) {
+    if let Some(established) = established {
+        established.await;
+        early.store(false, Ordering::Relaxed);
+        inbox.put(route, Came::Confirmed);
+    }
+    std::future::pending().await
+}
+
+async fn take_frames(receive: &mut RecvStream, early: &AtomicBool, route: Route, inbox: &Inbox) {
     let places = Arc::new(Semaphore::new(FRAMES));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -76,7 +95,13 @@ async fn take_frames(receive: &mut RecvStream, route: Route, inbox: &Inbox) {
         if receive.read_exact(&mut frame).await.is_err() {
             return;
         }
-        inbox.put(route, Came::Frame(frame, Some(Box::new(place))));
+        inbox.put(
+            route,
+            match early.load(Ordering::Relaxed) {
+                true => Came::Early(frame),
+                false => Came::Frame(frame, Some(Box::new(place))),
+            },
+        );
     }
 }
 

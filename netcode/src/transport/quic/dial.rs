@@ -56,7 +56,7 @@ pub(super) async fn open(
     match connect(&endpoint, &ready, route).await {
         Ok((session, streams)) => {
             let _ = orders.send(Order::Opened(route, Box::new(session.clone()), None));
-            carry(session, streams, frames, (route, &inbox)).await;
+            carry(session, streams, frames, (route, &inbox), None).await;
         }
         Err(told) => inbox.put(route, Came::Closed { told }),
     }
@@ -70,7 +70,15 @@ async fn connect(endpoint: &Endpoint, ready: &Ready, route: Route) -> Result<Ope
     let address = ready.dial.relay.unwrap_or(route.address);
     let name = ready.dial.trust.server_name();
     let connecting = endpoint.connect_with(ready.config.clone(), address, name).map_err(|_| false)?;
-    let connection = connecting.await.map_err(|error| is_told(&error.into()))?;
+    // Where the server is known already, the first frame goes along with the first packet.
+    let connection = match connecting.into_0rtt() {
+        Ok((connection, _)) if ready.dial.web_origin.is_none() => connection,
+        Ok((connection, established)) => {
+            established.await;
+            connection
+        }
+        Err(connecting) => connecting.await.map_err(|error| is_told(&error.into()))?,
+    };
     let session = match &ready.dial.web_origin {
         None => Session::raw(connection),
         Some(origin) => {

@@ -9,7 +9,9 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::timeout;
 use tracing::debug;
 use web_transport_quinn::quinn::crypto::rustls::HandshakeData;
-use web_transport_quinn::quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig};
+use web_transport_quinn::quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, ZeroRttAccepted,
+};
 use web_transport_quinn::{RecvStream, Request, SendStream, Session, http};
 
 use super::certificate::Certificate;
@@ -139,7 +141,7 @@ async fn serve(
 ) {
     let opened = timeout(HELLO_TIME, open(incoming, &origins)).await;
     drop(handshake);
-    let (session, streams) = match opened {
+    let (session, streams, established) = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(why)) => return debug!(%route, why, "no connection"),
         Err(_) => return debug!(%route, "no connection: too slow"),
@@ -147,23 +149,28 @@ async fn serve(
     let (frames, taken) = mpsc::unbounded_channel();
     // Before anything that came: whoever answers it finds the connection.
     let _ = orders.send(Order::Opened(route, Box::new(session.clone()), Some(frames)));
-    carry(session, streams, taken, (route, &inbox)).await;
+    carry(session, streams, taken, (route, &inbox), established).await;
     let _ = orders.send(Order::Ended(route));
 }
 
-async fn open(incoming: Incoming, origins: &Origins) -> Result<(Session, (SendStream, RecvStream)), String> {
-    let connection = incoming.await.map_err(|error| error.to_string())?;
-    let session = match is_web(&connection) {
-        true => welcome(connection, origins).await?,
-        false => Session::raw(connection),
+type Opened = (Session, (SendStream, RecvStream), Option<ZeroRttAccepted>);
+
+async fn open(incoming: Incoming, origins: &Origins) -> Result<Opened, String> {
+    let mut connecting = incoming.accept().map_err(|error| error.to_string())?;
+    let data = connecting.handshake_data().await.map_err(|error| error.to_string())?;
+    let protocol = data.downcast::<HandshakeData>().ok().and_then(|data| data.protocol);
+    let is_web = protocol.is_some_and(|protocol| protocol == ALPN_WEB);
+    let (session, established) = if is_web {
+        let connection = connecting.await.map_err(|error| error.to_string())?;
+        (welcome(connection, origins).await?, None)
+    } else {
+        match connecting.into_0rtt() {
+            Ok((connection, established)) => (Session::raw(connection), Some(established)),
+            Err(connecting) => (Session::raw(connecting.await.map_err(|error| error.to_string())?), None),
+        }
     };
     let streams = session.accept_bi().await.map_err(|error| error.to_string())?;
-    Ok((session, streams))
-}
-
-fn is_web(connection: &Connection) -> bool {
-    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    data.and_then(|data| data.protocol).is_some_and(|protocol| protocol == ALPN_WEB)
+    Ok((session, streams, established))
 }
 
 /// A browser says which page it is; pages that are not known are refused.
