@@ -42,8 +42,10 @@ pub struct Compared {
     pub server_cpu_us: f64,
     /// Bytes of UDP payload that the server sent per client and second, everything included.
     pub bytes_per_client_s: f64,
-    /// Sessions that were lost or resumed.
-    pub lost_or_resumed: u64,
+    /// Sessions that were resumed after a silence.
+    pub resumed: u64,
+    /// Sessions that were lost.
+    pub lost: usize,
 }
 
 /// Runs all combinations and prints a table.
@@ -67,9 +69,9 @@ pub async fn compare(clients: usize, options: &CompareOptions, common: &Common) 
                 row.command_to_snapshot_ms.p99,
                 row.server_cpu_us,
                 row.bytes_per_client_s / 1e3,
-                match row.lost_or_resumed {
-                    0 => String::new(),
-                    count => format!("   {count} sessions lost or resumed"),
+                match (row.resumed, row.lost) {
+                    (0, 0) => String::new(),
+                    (resumed, lost) => format!("   {resumed} sessions resumed, {lost} lost"),
                 }
             );
             rows.push(row);
@@ -124,6 +126,7 @@ async fn one(
         bytes_per_client_s: per_client(
             (bytes(&after) - bytes(&before)) as f64 / ticks as f64 * f64::from(after.tick_rate),
         ),
-        lost_or_resumed: figures.lost as u64 + figures.counts.resumes,
+        resumed: figures.counts.resumes,
+        lost: figures.lost,
     })
 }

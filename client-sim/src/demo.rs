@@ -125,7 +125,12 @@ pub struct RemoteOptions {
 /// A server on loopback that is reached by a transport.
 pub(crate) fn serving(reach: &ReachOptions) -> ServerConfig {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let quic = QuicSettings { listen: any, origins: vec![ORIGIN.into()], ..QuicSettings::default() };
+    let quic = QuicSettings {
+        listen: any,
+        origins: vec![ORIGIN.into()],
+        connections_per_address: 4_096,
+        ..QuicSettings::default()
+    };
     ServerConfig {
         listen: any,
         quic: (reach.transport.over() == Over::Quic).then_some(quic),

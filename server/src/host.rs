@@ -95,7 +95,7 @@ pub struct HostReport {
     pub udp: UdpStats,
     /// Bytes of UDP payload sent, by transport, everything included.
     pub wire: BTreeMap<Over, u64>,
-    /// Processor time of the server's thread since it started.
+    /// Processor time of the server's threads since it started: the rooms' and QUIC's.
     pub cpu: Duration,
     /// Bytes that the kernel granted for datagrams not yet read.
     pub receive_buffer: usize,

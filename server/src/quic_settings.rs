@@ -30,6 +30,8 @@ pub struct QuicSettings {
     pub handshakes: usize,
     /// Connections at once.
     pub connections: usize,
+    /// Those of one address, or IPv6 prefix of 64 bits.
+    pub connections_per_address: usize,
 }
 
 impl Default for QuicSettings {
@@ -42,6 +44,7 @@ impl Default for QuicSettings {
             origins: Vec::new(),
             handshakes: 64,
             connections: 4_096,
+            connections_per_address: 128,
         }
     }
 }
@@ -82,6 +85,7 @@ impl QuicSettings {
         });
         whole("quic.handshakes", self.handshakes, 0, 65_536)
             .or_else(|| whole("quic.connections", self.connections, 1, 65_536))
+            .or_else(|| whole("quic.connections_per_address", self.connections_per_address, 1, 65_536))
             .or(origin)
     }
 
@@ -97,6 +101,7 @@ impl QuicSettings {
         let config = ListenConfig {
             origins: Origins(self.origins.clone()),
             connections: self.connections,
+            per_address: self.connections_per_address,
             handshakes: self.handshakes,
             ..ListenConfig::new(certificate, secret)
         };

@@ -274,13 +274,13 @@ impl SessionKeeper {
             event => event,
         };
         let taken = self.current.receive(from, event, now);
-        if taken.is_ok() && !matches!(event, Event::Closed { .. }) {
+        if taken.is_ok() && matches!(event, Event::Datagram(_) | Event::Frame(_)) {
             self.refused = None;
             self.heard_again = true;
-            // What was asked for may be granted already, once a challenge was answered or a connection was there: then the
-            // new way counts, and the old one serves until then.
-            let no_harm = |attempt: &Attempt| !attempt.session.has_asked();
-            if self.attempt.as_ref().is_some_and(no_harm) {
+            // What was asked for may be granted already, once a challenge was answered: then the new way counts. On a
+            // connection it may be as soon as it was asked for, so the old way only serves until the new one is there.
+            let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
+            if !self.over.is_secured() && self.attempt.as_ref().is_some_and(asking) {
                 end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
             }
         }

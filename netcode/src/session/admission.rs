@@ -157,7 +157,7 @@ impl SessionServer {
     /// Who holds a genuine token is told that it is refused; others hear nothing.
     fn deny(&mut self, to: Route, key: &Key) {
         // A late copy of a request must not disturb the session that it has led to.
-        if self.roster.at(to).is_none() {
+        if self.roster.at(to).is_none() && !to.is_secured() {
             self.reply(to, key, Kind::Denied, &[]);
         }
     }
@@ -292,6 +292,7 @@ impl SessionServer {
             session.epoch = session.epoch.wrapping_add(1);
             session.resumed_by = applicant.purpose.resume.map(|_| applicant.tag);
             session.issued = if anew { applicant.issued } else { session.issued };
+            session.heard = false;
             session.secured = route.is_secured();
         }
         self.changes.push_back(Change::Resumed { client, route, anew });

@@ -111,8 +111,6 @@ pub struct SessionClient {
     connection: u64,
     /// Bytes that a payload may have.
     room: usize,
-    /// Its connection is there.
-    connected: bool,
     /// A connection that serves nothing any more.
     idle: Option<Route>,
     /// Which of the token's servers it tries.
@@ -150,7 +148,6 @@ impl SessionClient {
             over: Over::Udp,
             connection: 0,
             room: PAYLOAD_BYTES,
-            connected: false,
             idle: None,
             server: 0,
             phase,
@@ -211,11 +208,6 @@ impl SessionClient {
     /// The way to that server.
     pub fn route(&self) -> Route {
         Route { over: self.over, connection: self.connection, address: self.server() }
-    }
-
-    /// Whether what it asked may be known to the server.
-    pub fn has_asked(&self) -> bool {
-        self.phase != Phase::Requesting || (self.connected && self.over.is_secured())
     }
 
     /// Bytes that a payload may have.
@@ -365,7 +357,6 @@ impl SessionClient {
             Event::Early(_) | Event::Confirmed => Err(DropReason::Unexpected),
             Event::DatagramBytes(bytes) => {
                 self.room = bytes.clamp(SMALLEST_PAYLOAD, PAYLOAD_BYTES);
-                self.connected = true;
                 Ok(Received::Step)
             }
             Event::Closed { told } => {

@@ -67,6 +67,8 @@ pub struct Session {
     pub resumes: Meter,
     /// The ticket that resumed it last.
     pub resumed_by: Option<TokenTag>,
+    /// Its client was heard since it was opened or resumed.
+    pub heard: bool,
 }
 
 /// What someone who may come in gets.
@@ -191,13 +193,13 @@ impl Roster {
         if session.secured != from.is_secured() {
             return Err(DropReason::OtherTransport);
         }
-        let unheard = session.live.as_ref().is_some_and(|live| !live.confirmed);
-        if session.epoch == resumed.epoch {
-            Ok(Place::Resumed(resumed.client))
-        } else if unheard && session.resumed_by == Some(applicant.tag) {
-            Ok(Place::Moved(resumed.client))
-        } else {
-            Err(DropReason::StaleTicket)
+        let again = !session.heard && session.resumed_by == Some(applicant.tag);
+        match session.live {
+            _ if session.epoch == resumed.epoch => Ok(Place::Resumed(resumed.client)),
+            Some(_) if again => Ok(Place::Moved(resumed.client)),
+            // The way that it was resumed by is gone before anything came of it.
+            None if again => Ok(Place::Resumed(resumed.client)),
+            _ => Err(DropReason::StaleTicket),
         }
     }
 
@@ -241,7 +243,18 @@ impl Roster {
         let (resumes, resumed_by) = (Meter::default(), None);
         self.sessions.insert(
             client,
-            Session { user, room, secured, epoch, issued, live: None, parked_until, resumes, resumed_by },
+            Session {
+                user,
+                room,
+                secured,
+                epoch,
+                issued,
+                live: None,
+                parked_until,
+                resumes,
+                resumed_by,
+                heard: false,
+            },
         );
         self.by_user.entry(user).or_default().push(client);
         client

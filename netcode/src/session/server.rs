@@ -223,6 +223,9 @@ impl SessionServer {
         live.heard_at = live.heard_at.max(now);
         live.confirmed = true;
         live.opened += 1;
+        if let Some(session) = self.roster.get_mut(client) {
+            session.heard = true;
+        }
         match header.kind {
             Kind::Payload => return Ok(Some((client, contents.len()))),
             Kind::Disconnect => {
@@ -283,9 +286,9 @@ impl SessionServer {
         self.answer(route, parcel);
     }
 
-    /// Queues what is said outside of the tick; more than can wait is dropped, but for what ends connections.
+    /// Queues what is said outside of the tick; more datagrams than can wait are dropped.
     pub(super) fn answer(&mut self, to: Route, parcel: Parcel) {
-        if self.replies.len() < REPLIES || parcel == Parcel::Close {
+        if self.replies.len() < REPLIES || !matches!(parcel, Parcel::Datagram(_)) {
             self.replies.push_back((to, parcel));
         }
     }

@@ -82,7 +82,9 @@ impl SessionServer {
     fn connection_ended(&mut self, route: Route, told: bool, now: Timestamp) {
         self.waiting.remove(&route);
         let Some(client) = self.roster.at(route) else { return };
-        if told {
+        // Who was never heard has not left: it may have given this connection up for another, on which it asks again.
+        let heard = self.roster.get(client).is_some_and(|session| session.heard);
+        if told && heard {
             self.roster.remove(client);
             self.changes.push_back(Change::Left(client));
         } else {
@@ -109,6 +111,11 @@ impl SessionServer {
     /// which a ticket is tried; whoever is heard has the session (see [`super::roster::Place::Moved`]). What would begin something waits until
     /// it is known to be no copy.
     fn take_early(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
+        let is_first = self.waiting.get(&from).is_some_and(|wait| wait.held.is_none());
+        if !is_first {
+            self.hang_up(from);
+            return Err(DropReason::Unexpected);
+        }
         let resumes = Join::read(frame).and_then(|join| {
             let (applicant, _) = self.check_token(&join.request, now)?;
             Ok(applicant.purpose.resume.is_some())
@@ -197,6 +204,9 @@ impl SessionServer {
         live.heard_at = live.heard_at.max(now);
         live.confirmed = true;
         live.opened += 1;
+        if let Some(session) = self.roster.get_mut(client) {
+            session.heard = true;
+        }
         Ok(client)
     }
 }

@@ -86,7 +86,10 @@ impl Carrier {
         match self {
             #[cfg(feature = "laminar")]
             Self::Laminar(socket) => socket.has_waiting(),
-            _ => false,
+            Self::Memory(end) => end.has_waiting(),
+            #[cfg(feature = "quic")]
+            Self::Quic(end) => end.has_waiting(),
+            Self::Udp(_) => false,
         }
     }
 

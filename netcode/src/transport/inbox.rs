@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock;
+use crate::limits::RECEIVE_BATCH;
 use crate::time::Timestamp;
 use crate::transport::{Event, Route};
 
@@ -68,9 +69,14 @@ impl Inbox {
 }
 
 impl Outlet {
-    /// Hands over what is there; returns how much.
+    /// Whether something waits of which the bell has told already.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
+    /// Hands over what is there, up to a batch; returns how much.
     pub(super) fn take(&mut self, mut take: impl FnMut(Route, Event<'_>, Timestamp)) -> io::Result<usize> {
-        {
+        if self.taken.is_empty() {
             let mut queue = self.inbox.lock();
             if queue.came.is_empty() {
                 return Ok(0);
@@ -78,8 +84,8 @@ impl Outlet {
             std::mem::swap(&mut queue.came, &mut self.taken);
             let _ = self.bell.read(&mut [0])?;
         }
-        let count = self.taken.len();
-        for (route, came, at) in self.taken.drain(..) {
+        let count = self.taken.len().min(RECEIVE_BATCH);
+        for (route, came, at) in self.taken.drain(..count) {
             match &came {
                 Came::Datagram(bytes) => take(route, Event::Datagram((**bytes).as_ref()), at),
                 Came::Frame(bytes, _) => take(route, Event::Frame(bytes), at),

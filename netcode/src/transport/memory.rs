@@ -72,7 +72,12 @@ impl MemoryTransport {
         self.address
     }
 
-    /// Hands over what has come; returns how much.
+    /// Whether something waits of which the descriptor does not tell.
+    pub fn has_waiting(&self) -> bool {
+        self.outlet.has_waiting()
+    }
+
+    /// Hands over what has come, up to a batch; returns how much.
     pub fn receive(
         &mut self,
         now: Timestamp,

@@ -293,3 +293,28 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     assert_eq!(world.server.drops().count(DropReason::StaleTicket), 1);
     assert_eq!(world.server.roster().at(own.route()), Some(client));
 }
+
+#[test]
+fn a_resume_whose_answer_was_lost_with_its_connection_is_asked_for_again() {
+    for told in [false, true] {
+        let mut world = World::new();
+        let token = token(&mut world);
+        let mut visitor = Visitor::new(&world, token, 5);
+        visitor.join(&mut world, 1_200);
+        let client = world.server.roster().at(visitor.route()).unwrap();
+        let heard = visitor.session.seal(&[1], world.now);
+        world.server.receive(visitor.route(), &heard, world.now);
+        let ticket = world.server.ticket(client, world.now).unwrap();
+        let mut first = Visitor::new(&world, ticket.clone(), 6);
+        let wish = first.session.poll(world.now).unwrap();
+        world.server.receive(first.route(), Event::DatagramBytes(1_200), world.now);
+        world.server.receive(first.route(), &wish, world.now);
+        // Nobody was heard on it: its end says nothing of the session's.
+        world.server.receive(first.route(), Event::Closed { told }, world.now);
+        assert_eq!(world.server.roster().sessions(), 1);
+        let mut second = Visitor::new(&world, ticket, 7);
+        second.join(&mut world, 1_200);
+        assert!(second.session.is_connected(), "{:?}", world.server.drops());
+        assert_eq!(world.server.roster().at(second.route()), Some(client));
+    }
+}

@@ -14,7 +14,8 @@ use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{
-    FAREWELL_PAUSE, FAREWELLS, HELLO_TIME, PACKETS_PER_TICK, REPORT_PAUSE, STRIKE_TIME, STRIKES,
+    FAREWELL_PAUSE, FAREWELLS, HELLO_TIME, MESSAGES_PER_PACKET, PACKETS_PER_TICK, REPORT_PAUSE, STRIKE_TIME,
+    STRIKES,
 };
 use truetick_netcode::messages::{
     Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode,
@@ -26,6 +27,12 @@ use super::any_room::{AnyRoom, Outbox};
 
 /// Packets that a client may send in one burst beyond its average.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
+
+/// As many messages as its packets could hold.
+const FRAMES_PER_TICK: u32 = PACKETS_PER_TICK * MESSAGES_PER_PACKET as u32;
+
+/// Frames in one burst beyond that.
+const BURST_FRAMES: u32 = 32 * FRAMES_PER_TICK;
 
 /// A client is sent everything whole at most this often.
 const RESYNC_PAUSE: Duration = Duration::from_millis(200);
@@ -80,6 +87,8 @@ pub struct Peer {
     /// Why it must end at the next tick.
     pub ending: Option<DisconnectReason>,
     budget: u32,
+    /// Frames that it may send.
+    frames: u32,
     strikes: u32,
     forgiven_at: Timestamp,
     resynced_at: Option<Timestamp>,
@@ -102,6 +111,7 @@ impl Peer {
             ticket_due: now,
             ending: None,
             budget: BURST_PACKETS,
+            frames: BURST_FRAMES,
             strikes: 0,
             forgiven_at: now,
             resynced_at: None,
@@ -126,8 +136,19 @@ impl Peer {
         left.is_some()
     }
 
+    /// The same of frames. Messages in order cannot be dropped: more than is allowed ends the session.
+    pub fn may_send_frame(&mut self) -> bool {
+        let left = self.frames.checked_sub(1);
+        if left.is_none() {
+            self.ending.get_or_insert(DisconnectReason::Misbehaved);
+        }
+        self.frames = left.unwrap_or(0);
+        left.is_some()
+    }
+
     /// Its budget for another tick.
     pub fn refill(&mut self) {
+        self.frames = (self.frames + FRAMES_PER_TICK).min(BURST_FRAMES);
         self.budget = (self.budget + PACKETS_PER_TICK).min(BURST_PACKETS);
     }
 
@@ -328,6 +349,19 @@ mod tests {
             heard += 1;
         }
         assert_eq!(heard, FAREWELLS);
+    }
+
+    #[test]
+    fn more_frames_than_packets_could_hold_end_the_session() {
+        let now = Timestamp::from_millis(5);
+        let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
+        peer.stage = Stage::Playing;
+        assert!((0..BURST_FRAMES).all(|_| peer.may_send_frame()));
+        assert_eq!(peer.must_end(now), None);
+        assert!(!peer.may_send_frame());
+        assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
+        peer.refill();
+        assert!((0..FRAMES_PER_TICK).all(|_| peer.may_send_frame()));
     }
 
     #[test]

@@ -150,6 +150,9 @@ impl Server {
         let taken = match received {
             Received::Payload(_) if !peer.may_send() => return self.sessions.note_drop(DropReason::Flood),
             Received::Payload(payload) => peer.take(payload, room, arrived),
+            Received::Frame(_) if !peer.may_send_frame() => {
+                return self.sessions.note_drop(DropReason::Flood);
+            }
             Received::Frame(frame) => peer.take_frame(frame, room, arrived),
             Received::Step => return,
         };

@@ -49,7 +49,6 @@ impl SessionClient {
         if self.over.is_secured() {
             self.idle = Some(self.route());
             self.connection += 1;
-            self.connected = false;
         }
     }
 
@@ -66,7 +65,6 @@ impl SessionClient {
             Phase::Requesting if told => self.try_next(Failure::Denied, now),
             Phase::Requesting => {
                 self.connection += 1;
-                self.connected = false;
                 self.sends = 0;
                 self.next_send = now + self.pauses.pause();
             }

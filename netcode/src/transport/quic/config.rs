@@ -28,7 +28,7 @@ pub const ALPN_WEB: &[u8] = b"h3";
 /// Silence after which QUIC itself gives a connection up. Sessions notice far earlier.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// Bytes of datagrams that wait to be sent: one tick's snapshot. More makes the oldest go: what is late is of no use.
+/// Bytes of datagrams that wait to be sent: two ticks' largest snapshots. More makes the oldest go: what is late is of no use.
 const SEND_BYTES: usize = 2 * SNAPSHOT_BYTES;
 
 /// Bytes of datagrams that came and wait to be taken.

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Notify, Semaphore};
 use web_transport_quinn::quinn::{ConnectionError, ZeroRttAccepted};
 use web_transport_quinn::{RecvStream, SendStream, Session, SessionError};
 
-use crate::limits::FRAME_BYTES;
+use crate::limits::{CHANNEL_QUEUE, FRAME_BYTES};
 use crate::transport::Route;
 use crate::transport::inbox::{Came, Inbox};
 
@@ -25,21 +25,24 @@ pub(super) const BROKEN: u32 = 1;
 /// Frames of one connection that wait to be taken. The peer waits beyond that.
 const FRAMES: usize = 64;
 
+/// Frames that wait to be sent on one connection: more than all that a session may have on its way.
+pub(super) const FRAMES_UNSENT: usize = 2 * CHANNEL_QUEUE * 5;
+
 /// Carries a connection to its end and tells how it came.
 pub(super) async fn carry(
     session: Session,
     (mut send, mut receive): (SendStream, RecvStream),
-    mut frames: UnboundedReceiver<Vec<u8>>,
+    mut frames: Receiver<Vec<u8>>,
     (route, inbox): (Route, &Inbox),
     established: Option<ZeroRttAccepted>,
 ) {
-    let early = AtomicBool::new(established.is_some());
+    let early = Early { is: AtomicBool::new(established.is_some()), over: Notify::new() };
     inbox.put(route, Came::DatagramBytes(session.max_datagram_size()));
     tokio::select! {
         // In this order, so that what came before the end is taken before it.
         biased;
         () = take_datagrams(&session, route, inbox) => {}
-        () = note_established(established, &early, route, inbox) => {}
+        () = note_established(established, &early, &session, (route, inbox)) => {}
         () = take_frames(&mut receive, &early, route, inbox) => {}
         () = send_frames(&mut send, &mut frames) => {}
     }
@@ -64,22 +67,32 @@ async fn take_datagrams(session: &Session, route: Route, inbox: &Inbox) {
     }
 }
 
+/// Whether what comes may be a copy still.
+struct Early {
+    is: AtomicBool,
+    over: Notify,
+}
+
 /// Tells when the handshake is done, where that is not known yet.
 async fn note_established(
     established: Option<ZeroRttAccepted>,
-    early: &AtomicBool,
-    route: Route,
-    inbox: &Inbox,
+    early: &Early,
+    session: &Session,
+    (route, inbox): (Route, &Inbox),
 ) {
     if let Some(established) = established {
         established.await;
-        early.store(false, Ordering::Relaxed);
-        inbox.put(route, Came::Confirmed);
+        // A handshake that failed ends the waiting, too, and confirms nothing.
+        if session.close_reason().is_none() {
+            early.is.store(false, Ordering::Relaxed);
+            inbox.put(route, Came::Confirmed);
+            early.over.notify_one();
+        }
     }
     std::future::pending().await
 }
 
-async fn take_frames(receive: &mut RecvStream, early: &AtomicBool, route: Route, inbox: &Inbox) {
+async fn take_frames(receive: &mut RecvStream, early: &Early, route: Route, inbox: &Inbox) {
     let places = Arc::new(Semaphore::new(FRAMES));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -95,17 +108,17 @@ async fn take_frames(receive: &mut RecvStream, early: &AtomicBool, route: Route,
         if receive.read_exact(&mut frame).await.is_err() {
             return;
         }
-        inbox.put(
-            route,
-            match early.load(Ordering::Relaxed) {
-                true => Came::Early(frame),
-                false => Came::Frame(frame, Some(Box::new(place))),
-            },
-        );
+        if early.is.load(Ordering::Relaxed) {
+            // One, and no more until it is known who sent it.
+            inbox.put(route, Came::Early(frame));
+            early.over.notified().await;
+        } else {
+            inbox.put(route, Came::Frame(frame, Some(Box::new(place))));
+        }
     }
 }
 
-async fn send_frames(send: &mut SendStream, frames: &mut UnboundedReceiver<Vec<u8>>) {
+async fn send_frames(send: &mut SendStream, frames: &mut Receiver<Vec<u8>>) {
     let mut bytes = Vec::new();
     while let Some(frame) = frames.recv().await {
         bytes.clear();

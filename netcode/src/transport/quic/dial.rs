@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tracing::{debug, warn};
 use url::Url;
-use web_transport_quinn::Session;
 use web_transport_quinn::proto::ConnectRequest;
-use web_transport_quinn::quinn::{ClientConfig, Endpoint};
+use web_transport_quinn::quinn::{ClientConfig, ConnectionError, Endpoint};
+use web_transport_quinn::{ClientError, ConnectError as WebError, Session, SessionError};
 
 use super::config::{self, ALPN, ALPN_WEB, ConfigError, Trust};
 use super::connection::{carry, is_told};
@@ -49,7 +50,7 @@ impl Dial {
 pub(super) async fn open(
     endpoint: Endpoint,
     ready: Arc<Ready>,
-    frames: UnboundedReceiver<Vec<u8>>,
+    frames: Receiver<Vec<u8>>,
     (route, inbox): (Route, Inbox),
     orders: UnboundedSender<Order>,
 ) {
@@ -58,18 +59,44 @@ pub(super) async fn open(
             let _ = orders.send(Order::Opened(route, Box::new(session.clone()), None));
             carry(session, streams, frames, (route, &inbox), None).await;
         }
-        Err(told) => inbox.put(route, Came::Closed { told }),
+        Err(Failed { told, why }) => {
+            debug!(%route, why, "no connection");
+            inbox.put(route, Came::Closed { told });
+        }
     }
     let _ = orders.send(Order::Ended(route));
 }
 
 type Opened = (Session, (web_transport_quinn::SendStream, web_transport_quinn::RecvStream));
 
-/// An error says whether the server has refused.
-async fn connect(endpoint: &Endpoint, ready: &Ready, route: Route) -> Result<Opened, bool> {
+/// Why there is no connection, and whether the server has refused it.
+struct Failed {
+    told: bool,
+    why: String,
+}
+
+impl From<SessionError> for Failed {
+    fn from(error: SessionError) -> Self {
+        if let SessionError::ConnectionError(ConnectionError::TransportError(error)) = &error {
+            // Most often the server's certificate is not the one that is trusted: nothing else would tell.
+            warn!("QUIC: {error}");
+        }
+        Self { told: is_told(&error), why: error.to_string() }
+    }
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        let told = matches!(error, ClientError::HttpError(WebError::ErrorStatus(_)));
+        Self { told, why: error.to_string() }
+    }
+}
+
+async fn connect(endpoint: &Endpoint, ready: &Ready, route: Route) -> Result<Opened, Failed> {
     let address = ready.dial.relay.unwrap_or(route.address);
     let name = ready.dial.trust.server_name();
-    let connecting = endpoint.connect_with(ready.config.clone(), address, name).map_err(|_| false)?;
+    let connecting = endpoint.connect_with(ready.config.clone(), address, name);
+    let connecting = connecting.map_err(|error| Failed { told: false, why: error.to_string() })?;
     // Where the server is known already, the first frame goes along with the first packet.
     let connection = match connecting.into_0rtt() {
         Ok((connection, _)) if ready.dial.web_origin.is_none() => connection,
@@ -77,15 +104,17 @@ async fn connect(endpoint: &Endpoint, ready: &Ready, route: Route) -> Result<Ope
             established.await;
             connection
         }
-        Err(connecting) => connecting.await.map_err(|error| is_told(&error.into()))?,
+        Err(connecting) => connecting.await.map_err(SessionError::from)?,
     };
     let session = match &ready.dial.web_origin {
         None => Session::raw(connection),
         Some(origin) => {
-            Session::connect(connection, request(origin, route).ok_or(true)?).await.map_err(|_| true)?
+            let why = format!("`{origin}` is no origin");
+            let request = request(origin, route).ok_or(Failed { told: true, why })?;
+            Session::connect(connection, request).await?
         }
     };
-    let streams = session.open_bi().await.map_err(|error| is_told(&error))?;
+    let streams = session.open_bi().await?;
     Ok((session, streams))
 }
 

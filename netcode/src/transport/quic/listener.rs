@@ -1,7 +1,8 @@
 //! A server's end: who may open a connection, and as what.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ring::hkdf;
@@ -16,9 +17,10 @@ use web_transport_quinn::{RecvStream, Request, SendStream, Session, http};
 
 use super::certificate::Certificate;
 use super::config::{self, ALPN, ALPN_WEB, ConfigError};
-use super::connection::carry;
+use super::connection::{BROKEN, FRAMES_UNSENT, carry};
 use super::post::Order;
 use crate::limits::HELLO_TIME;
+use crate::session::Neighbourhood;
 use crate::transport::Route;
 use crate::transport::inbox::Inbox;
 
@@ -48,6 +50,8 @@ pub struct ListenConfig {
     pub origins: Origins,
     /// Connections at once.
     pub connections: usize,
+    /// Those of one address, or IPv6 prefix of 64 bits.
+    pub per_address: usize,
     /// With more handshakes under way than this, an address must be proved before the next one begins (Retry).
     pub handshakes: usize,
     /// Secret from which connection ids and resets follow, so that a server that starts again can tell clients of the one
@@ -58,7 +62,14 @@ pub struct ListenConfig {
 impl ListenConfig {
     /// The defaults.
     pub fn new(certificate: Certificate, secret: [u8; 32]) -> Self {
-        Self { certificate, origins: Origins::default(), connections: 4_096, handshakes: 64, secret }
+        Self {
+            certificate,
+            origins: Origins::default(),
+            connections: 4_096,
+            per_address: 128,
+            handshakes: 64,
+            secret,
+        }
     }
 
     pub(super) fn quinn(&self) -> Result<(EndpointConfig, ServerConfig), ConfigError> {
@@ -104,6 +115,42 @@ impl Drop for Counted {
     }
 }
 
+/// Who is connected, from where.
+#[derive(Default)]
+struct Crowd {
+    all: usize,
+    by_neighbourhood: BTreeMap<Neighbourhood, usize>,
+}
+
+/// One of them, while it lives.
+struct Place(Arc<Mutex<Crowd>>, Neighbourhood);
+
+impl Place {
+    fn take(crowd: &Arc<Mutex<Crowd>>, from: Neighbourhood, config: &ListenConfig) -> Option<Self> {
+        let mut inside = crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = inside.by_neighbourhood.get(&from).copied().unwrap_or(0);
+        if inside.all >= config.connections || own >= config.per_address {
+            return None;
+        }
+        inside.all += 1;
+        inside.by_neighbourhood.insert(from, own + 1);
+        Some(Self(crowd.clone(), from))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.all -= 1;
+        if let Some(own) = inside.by_neighbourhood.get_mut(&self.1) {
+            *own -= 1;
+            if *own == 0 {
+                inside.by_neighbourhood.remove(&self.1);
+            }
+        }
+    }
+}
+
 /// Takes connections until the end is closed.
 pub(super) async fn listen(
     endpoint: Endpoint,
@@ -111,22 +158,22 @@ pub(super) async fn listen(
     inbox: Inbox,
     orders: UnboundedSender<Order>,
 ) {
-    let [connections, handshakes] = [0; 2].map(|none| Arc::new(AtomicUsize::new(none)));
-    let origins = Arc::new(config.origins);
+    let (crowd, handshakes) = (Arc::new(Mutex::new(Crowd::default())), Arc::new(AtomicUsize::new(0)));
+    let origins = Arc::new(config.origins.clone());
     let mut number = 0;
     while let Some(incoming) = endpoint.accept().await {
-        if connections.load(Ordering::Relaxed) >= config.connections {
-            incoming.refuse();
-            continue;
-        }
         let busy = handshakes.load(Ordering::Relaxed) >= config.handshakes;
         if busy && !incoming.remote_address_validated() {
             let _ = incoming.retry();
             continue;
         }
+        let Some(place) = Place::take(&crowd, incoming.remote_address().ip().into(), &config) else {
+            incoming.refuse();
+            continue;
+        };
         number += 1;
         let route = Route::quic(number, incoming.remote_address());
-        let counted = (Counted::new(&connections), Counted::new(&handshakes));
+        let counted = (place, Counted::new(&handshakes));
         let serve = serve(incoming, (route, inbox.clone()), origins.clone(), orders.clone(), counted);
         tokio::spawn(serve);
     }
@@ -137,16 +184,29 @@ async fn serve(
     (route, inbox): (Route, Inbox),
     origins: Arc<Origins>,
     orders: UnboundedSender<Order>,
-    (_connection, handshake): (Counted, Counted),
+    (_place, handshake): (Place, Counted),
 ) {
-    let opened = timeout(HELLO_TIME, open(incoming, &origins)).await;
+    let made = OnceLock::new();
+    let opened = timeout(HELLO_TIME, open(incoming, &origins, &made)).await;
     drop(handshake);
-    let (session, streams, established) = match opened {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(why)) => return debug!(%route, why, "no connection"),
-        Err(_) => return debug!(%route, "no connection: too slow"),
+    let why = match opened {
+        Ok(Ok(opened)) => return serve_opened(opened, (route, inbox), orders).await,
+        Ok(Err(why)) => why,
+        Err(_) => "too slow".into(),
     };
-    let (frames, taken) = mpsc::unbounded_channel();
+    debug!(%route, why, "no connection");
+    // Others may hold it, too: it ends only when it is told to.
+    made.into_inner()
+        .into_iter()
+        .for_each(|connection: Connection| connection.close(BROKEN.into(), b"no session"));
+}
+
+async fn serve_opened(
+    (session, streams, established): Opened,
+    (route, inbox): (Route, Inbox),
+    orders: UnboundedSender<Order>,
+) {
+    let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
     // Before anything that came: whoever answers it finds the connection.
     let _ = orders.send(Order::Opened(route, Box::new(session.clone()), Some(frames)));
     carry(session, streams, taken, (route, &inbox), established).await;
@@ -155,13 +215,14 @@ async fn serve(
 
 type Opened = (Session, (SendStream, RecvStream), Option<ZeroRttAccepted>);
 
-async fn open(incoming: Incoming, origins: &Origins) -> Result<Opened, String> {
+async fn open(incoming: Incoming, origins: &Origins, made: &OnceLock<Connection>) -> Result<Opened, String> {
     let mut connecting = incoming.accept().map_err(|error| error.to_string())?;
     let data = connecting.handshake_data().await.map_err(|error| error.to_string())?;
     let protocol = data.downcast::<HandshakeData>().ok().and_then(|data| data.protocol);
     let is_web = protocol.is_some_and(|protocol| protocol == ALPN_WEB);
     let (session, established) = if is_web {
         let connection = connecting.await.map_err(|error| error.to_string())?;
+        let _ = made.set(connection.clone());
         (welcome(connection, origins).await?, None)
     } else {
         match connecting.into_0rtt() {

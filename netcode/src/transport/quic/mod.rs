@@ -125,7 +125,12 @@ impl QuicTransport {
         Ok(())
     }
 
-    /// Hands over what has come; returns how much.
+    /// Whether something waits of which the descriptor does not tell.
+    pub fn has_waiting(&self) -> bool {
+        self.outlet.has_waiting()
+    }
+
+    /// Hands over what has come, up to a batch; returns how much.
     pub fn receive(
         &mut self,
         now: Timestamp,

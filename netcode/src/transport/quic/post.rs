@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 use web_transport_quinn::quinn::{Connection, Endpoint, SendDatagramError, VarInt};
 use web_transport_quinn::{Session, SessionError};
 
-use super::connection::OVER;
+use super::connection::{BROKEN, FRAMES_UNSENT, OVER};
 use super::dial::{self, Ready};
 use crate::transport::inbox::{Came, Inbox};
 use crate::transport::{Parcel, Route};
@@ -33,7 +33,7 @@ pub(super) enum Order {
     /// Send these.
     Send(Vec<(Route, Parcel)>),
     /// A connection is ready.
-    Opened(Route, Box<Session>, Option<UnboundedSender<Vec<u8>>>),
+    Opened(Route, Box<Session>, Option<Sender<Vec<u8>>>),
     /// A connection has ended.
     Ended(Route),
     /// Use this socket from now on.
@@ -43,7 +43,7 @@ pub(super) enum Order {
 }
 
 struct Line {
-    frames: UnboundedSender<Vec<u8>>,
+    frames: Sender<Vec<u8>>,
     /// Nothing while it is being opened.
     session: Option<Box<Session>>,
     opening: Option<AbortHandle>,
@@ -131,21 +131,26 @@ impl Post {
 
     fn send_frame(&mut self, to: Route, frame: Vec<u8>) {
         if let Some(line) = self.lines.get(&to) {
-            let _ = line.frames.send(frame);
+            // Whoever reads nothing and makes us say more and more has broken the protocol.
+            if line.frames.try_send(frame).is_err()
+                && let Some(session) = &line.session
+            {
+                session.close(BROKEN, b"frames are not taken");
+            }
         }
     }
 
     fn open(&mut self, to: Route, frame: Vec<u8>) {
         let Some(dial) = self.dial.clone() else { return };
-        let (frames, taken) = mpsc::unbounded_channel();
-        let _ = frames.send(frame);
+        let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
+        let _ = frames.try_send(frame);
         let opening =
             dial::open(self.endpoint.clone(), dial, taken, (to, self.inbox.clone()), self.orders.clone());
         let opening = Some(tokio::spawn(opening).abort_handle());
         self.lines.insert(to, Line { frames, session: None, opening, sent: 0, room: 0, space: 0 });
     }
 
-    fn opened(&mut self, route: Route, session: Box<Session>, frames: Option<UnboundedSender<Vec<u8>>>) {
+    fn opened(&mut self, route: Route, session: Box<Session>, frames: Option<Sender<Vec<u8>>>) {
         let (room, space) = (session.max_datagram_size(), session.datagram_send_buffer_space());
         match (self.lines.get_mut(&route), frames) {
             (Some(line), _) => (line.session, line.room, line.space) = (Some(session), room, space),

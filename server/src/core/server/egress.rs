@@ -94,6 +94,7 @@ impl Server {
                 if !peer.is_playing() || !peer.connection.wants_packet(at) {
                     break;
                 }
+                peer.connection.set_room(self.sessions.room(client));
                 peer.connection.begin(&mut self.writer, at, Messages::Alone);
                 self.writer.write(Body::Empty as u32, Body::BITS);
                 peer.connection.finish(&mut self.writer, at);
