@@ -37,7 +37,7 @@ fn a_short_demo_ends_cleanly_and_reports_every_key() {
     let output = sim(&run);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("8 bots join over real UDP") && said.contains("8 joined, 0 lost"), "{said}");
+    assert!(said.contains("8 bots join over secure UDP") && said.contains("8 joined, 0 lost"), "{said}");
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     for key in KEYS.split_whitespace() {
         let found = key.split('.').fold(&report, |value, part| &value[part]);

@@ -2,16 +2,16 @@
 //!
 //! # The contract
 //!
-//! Whatever carries a session keeps this, and `tests/transports.rs` tries each on it:
+//! Whatever carries a session keeps this, and the suite in `tests/transports` tries each on it:
 //!
-//! | | datagrams without connections ([`udp`], laminar) | connections (QUIC, WebTransport) |
+//! | | datagrams without connections ([`udp`], laminar) | connections (QUIC, WebTransport, [`memory`]) |
 //! |---|---|---|
 //! | a datagram | comes whole or not at all; may be lost, repeated, overtaken, forged | the same, but neither repeated nor forged |
 //! | its size | up to [`crate::limits::DATAGRAM_BYTES`] | up to what [`Event::DatagramBytes`] said last |
 //! | a frame | there are none | up to [`crate::limits::FRAME_BYTES`]; comes whole, once and in order while the connection lives |
 //! | the peer's address | what the datagram claims | proved; may change without notice |
 //! | too much to send | what does not fit into the kernel's buffer is dropped | old datagrams make room for new ones; frames wait, and whoever sends them bounds how many |
-//! | the end | there is none: the session tells | [`Transport::close`] tells the peer; silence and faults close it, too |
+//! | the end | there is none: the session tells | [`Transport::close`] tells the peer; silence and faults close it, too; who closed it may be told that it is closed |
 //!
 //! Nothing blocks but [`wait_readable`]. Who may open a session, acknowledgements of datagrams, and resumption are the
 //! session's affair on every transport.
