@@ -19,7 +19,9 @@ pub(super) enum Came {
     Datagram(Box<dyn AsRef<[u8]> + Send>),
     /// What is beside a frame is dropped when it is taken.
     Frame(Vec<u8>, #[expect(dead_code, reason = "it tells by being dropped")] Option<Box<dyn Any + Send>>),
+    #[cfg(feature = "quic")]
     Early(Vec<u8>),
+    #[cfg(feature = "quic")]
     Confirmed,
     DatagramBytes(usize),
     Closed {
@@ -89,7 +91,9 @@ impl Outlet {
             match &came {
                 Came::Datagram(bytes) => take(route, Event::Datagram((**bytes).as_ref()), at),
                 Came::Frame(bytes, _) => take(route, Event::Frame(bytes), at),
+                #[cfg(feature = "quic")]
                 Came::Early(bytes) => take(route, Event::Early(bytes), at),
+                #[cfg(feature = "quic")]
                 Came::Confirmed => take(route, Event::Confirmed, at),
                 Came::DatagramBytes(bytes) => take(route, Event::DatagramBytes(*bytes), at),
                 Came::Closed { told } => take(route, Event::Closed { told: *told }, at),
