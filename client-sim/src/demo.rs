@@ -99,13 +99,21 @@ pub struct DemoOptions {
     pub common: Common,
 }
 
-/// Options of bots and latency harness.
+/// Options of bots on a running server.
 #[derive(Args, Clone, Debug)]
 pub struct RemoteOptions {
     /// The running server
     #[arg(long, value_name = "ADDRESS")]
     pub server: SocketAddr,
-    /// File with the server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
+    /// The bots
+    #[command(flatten)]
+    pub bots: BotOptions,
+}
+
+/// Options of whoever sends bots to a running server.
+#[derive(Args, Clone, Debug)]
+pub struct BotOptions {
+    /// File with the running server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Bots, 1 to 1,000
@@ -248,31 +256,24 @@ pub struct LatencyOptions {
     /// The running server; without one transports are compared, each on a server in this process
     #[arg(long, value_name = "ADDRESS")]
     pub server: Option<SocketAddr>,
-    /// File with that server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
-    #[arg(long, value_name = "FILE", requires = "server")]
-    pub key_file: Option<PathBuf>,
-    /// Bots, 1 to 1,000
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    pub clients: u64,
-    /// With --server: network between bots and server
-    #[arg(long, value_enum, default_value_t = Profile::Clean)]
-    pub profile: Profile,
-    /// By what the bots reach the running server
+    /// The bots
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub bots: BotOptions,
     /// What is compared
     #[command(flatten)]
     pub compared: CompareOptions,
-    /// Options of every command
-    #[command(flatten)]
-    pub common: Common,
 }
 
 /// Measures a running server's latency by stages, or compares transports.
 pub async fn latency(options: LatencyOptions) -> Outcome {
-    let LatencyOptions { server, key_file, clients, profile, reach, compared, common } = options;
-    let Some(server) = server else { return compare(clients as usize, &compared, &common).await };
-    let options = RemoteOptions { server, key_file, clients, profile, reach, common };
+    let LatencyOptions { server, bots, compared } = options;
+    let Some(server) = server else {
+        if bots.key_file.is_some() {
+            return Err("--key-file names a running server's key: say which with --server".into());
+        }
+        return compare(bots.clients as usize, &compared, &bots.common).await;
+    };
+    let options = RemoteOptions { server, bots };
     println!("Measuring; the stages hold where this host is the server's.");
     let report = play_remote(&options, |_| Ok(())).await?;
     print!("{}", latency_table(&report));
@@ -283,30 +284,31 @@ async fn play_remote(
     options: &RemoteOptions,
     mut show: impl FnMut(&Report) -> std::io::Result<()>,
 ) -> Result<Report, Box<dyn Error>> {
-    let key = keys::load(options.key_file.as_deref())?;
-    let issuer = ServerConfig::default().issuer(key, vec![options.server]);
-    let reach = options.reach.reach(None)?;
-    let players = Players::start(issuer, options.clients as usize, reach, options.profile, &options.common)?;
+    let RemoteOptions { server, bots } = options;
+    let key = keys::load(bots.key_file.as_deref())?;
+    let issuer = ServerConfig::default().issuer(key, vec![*server]);
+    let reach = bots.reach.reach(None)?;
+    let players = Players::start(issuer, bots.clients as usize, reach, bots.profile, &bots.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
-            clients: options.clients as usize,
+            clients: bots.clients as usize,
             drones: None,
             tick_rate: figures.tick_rate,
-            profile: options.profile.describe().into(),
-            seed: options.common.seed,
+            profile: bots.profile.describe().into(),
+            seed: bots.common.seed,
             seconds,
         };
         Report::new(run, figures, None)
     };
     let started = clock::now();
-    watch(&options.common, started, |seconds| {
+    watch(&bots.common, started, |seconds| {
         show(&report(seconds, &players.swarm.figures()))?;
         Ok(true)
     })
     .await?;
     let seconds = clock::now().since(started).as_secs_f64();
     let report = report(seconds, &players.stop()?);
-    save(&options.common, &report)?;
+    save(&bots.common, &report)?;
     Ok(report)
 }
 

@@ -55,9 +55,7 @@ impl Doors {
     pub(crate) fn announce(&self) {
         for (over, address) in &self.addresses {
             match (over, &self.fingerprint) {
-                (Over::Quic, Some(fingerprint)) => {
-                    info!(%address, %over, %fingerprint, "serving; a certificate made at this start is good for 13 days")
-                }
+                (Over::Quic, Some(fingerprint)) => info!(%address, %over, %fingerprint, "serving"),
                 (Over::Laminar, _) => info!(
                     %address, %over,
                     "serving; laminar neither encrypts nor knows who sends, so only loopback and private addresses are heard"

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
+use tracing::info;
 use truetick_netcode::time::UnixTime;
-use truetick_netcode::transport::quic::certificate::{Certificate, CertificateError, Fingerprint};
+use truetick_netcode::transport::quic::certificate::{
+    Certificate, CertificateError, Fingerprint, SELF_SIGNED_DAYS,
+};
 use truetick_netcode::transport::quic::{ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport};
 
 use crate::files::read_text;
@@ -118,6 +121,7 @@ impl QuicSettings {
             (None, None) => {
                 let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
                 names.extend(self.public.iter().map(|address| address.ip().to_string()));
+                info!(days = SELF_SIGNED_DAYS, "making a certificate; browsers take it for so long");
                 Ok(Certificate::self_signed(&names, wall)?)
             }
             _ => Err(QuicStartError::Half),

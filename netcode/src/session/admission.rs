@@ -233,7 +233,6 @@ impl SessionServer {
             sealing: PacketKey::new(&applicant.server_key),
             next: 0,
             replay: ReplayWindow::default(),
-            confirmed: false,
             opened: 0,
             heard_at: now,
             sent_at: now,

@@ -1,4 +1,5 @@
-//! Secure sessions over UDP: the netcode 1.02 standard as sans-IO state machines, with resume above it.
+//! Secure sessions: over datagrams the netcode 1.02 standard as sans-IO state machines, with resume above it; on connections that
+//! are secret already the same tokens, places and rules without its seals.
 //!
 //! ```text
 //! server                                          client
@@ -12,7 +13,7 @@
 //!               |____ parked or live: a ticket, or a newer token of the same user: epoch + 1
 //! ```
 //! Who has proved no address costs an entry of a capped table and nothing else. Every packet of a session is sealed
-//! with keys that only its token holds. `PROTOCOL.md` has the bytes in prose.
+//! with keys that only its token holds, or by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
 //!
 //! | file | is |
 //! |---|---|
@@ -21,9 +22,11 @@
 //! | [`client`], [`backoff`] | the client's side |
 //! | [`server`], [`config`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
 //! | [`half_open`], [`history`], [`rate`] | its capped tables |
+//! | [`secured`], `by_connection` (one on each side) | what differs on connections: what is said, and what is done |
 
 pub mod admission;
 pub mod backoff;
+mod by_connection;
 mod bytes;
 pub mod challenge;
 pub mod client;
@@ -40,7 +43,6 @@ pub mod roster;
 pub mod secured;
 pub mod server;
 pub mod token;
-mod waiting;
 
 use std::net::IpAddr;
 

@@ -36,8 +36,6 @@ pub struct Live {
     pub next: u64,
     /// Which of its packets came.
     pub replay: ReplayWindow,
-    /// It was heard since the session opened.
-    pub confirmed: bool,
     /// Packets of the session that came and were taken.
     pub opened: u64,
     /// When it was heard last.
@@ -69,6 +67,17 @@ pub struct Session {
     pub resumed_by: Option<TokenTag>,
     /// Its client was heard since it was opened or resumed.
     pub heard: bool,
+}
+
+impl Session {
+    /// Something of its client's has come, by the way that it has.
+    pub(super) fn note_heard(&mut self, now: Timestamp) {
+        self.heard = true;
+        if let Some(live) = &mut self.live {
+            live.heard_at = live.heard_at.max(now);
+            live.opened += 1;
+        }
+    }
 }
 
 /// What someone who may come in gets.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::by_connection::Waiting;
 use super::challenge::Challenges;
 use super::client::Received;
 use super::config::SessionConfig;
@@ -26,7 +27,6 @@ use super::rate::{Meter, Meters};
 use super::roster::{Live, Roster, Session};
 use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
-use super::waiting::Waiting;
 use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::{
     DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
@@ -220,11 +220,8 @@ impl SessionServer {
         let contents = packet::open(header, self.config.protocol, &live.opening, &mut self.scratch)?;
         live.replay.note(header.sequence);
         packet::check_size(header.kind, contents)?;
-        live.heard_at = live.heard_at.max(now);
-        live.confirmed = true;
-        live.opened += 1;
         if let Some(session) = self.roster.get_mut(client) {
-            session.heard = true;
+            session.note_heard(now);
         }
         match header.kind {
             Kind::Payload => return Ok(Some((client, contents.len()))),
@@ -324,16 +321,15 @@ impl SessionServer {
         sink: &mut dyn Transport,
     ) -> usize {
         let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
-            return 0;
-        };
+        let Some(session) = self.roster.get_mut(client) else { return 0 };
+        let Some(live) = session.live.as_mut() else { return 0 };
         let mut bytes = 0;
         if live.route.is_secured() {
             live.sent_at = now;
             sink.send(live.route, payload);
             return payload.len();
         }
-        if !live.confirmed {
+        if !session.heard {
             live.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
             sink.send(live.route, &self.scratch);
             bytes += self.scratch.len();

@@ -20,9 +20,6 @@ pub enum Over {
 }
 
 impl Over {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Udp, Self::Laminar, Self::Quic, Self::Memory];
-
     /// Whether it opens connections, proves addresses and seals what it carries.
     pub fn is_secured(self) -> bool {
         matches!(self, Self::Quic | Self::Memory)
@@ -147,6 +144,27 @@ impl Parcel {
             Self::Close => Vec::new(),
         }
     }
+}
+
+/// What is to be sent, kept in order: for whoever carries it further, and for tests.
+impl Transport for Vec<(Route, Parcel)> {
+    fn send(&mut self, to: Route, datagram: &[u8]) {
+        self.push((to, Parcel::Datagram(datagram.to_vec())));
+    }
+
+    fn open(&mut self, to: Route, frame: &[u8]) {
+        self.push((to, Parcel::Open(frame.to_vec())));
+    }
+
+    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+        self.push((to, Parcel::Frame(frame.to_vec())));
+    }
+
+    fn close(&mut self, to: Route) {
+        self.push((to, Parcel::Close));
+    }
+
+    fn flush(&mut self) {}
 }
 
 impl<'a> From<&'a Parcel> for Event<'a> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use truetick_netcode::limits::{HELLO_TIME, PAYLOAD_BYTES, SMALLEST_PAYLOAD};
-use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Failure, Phase, Received, SessionClient};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::DropReason;
@@ -11,28 +10,16 @@ use truetick_netcode::session::packet::write_request;
 use truetick_netcode::session::secured::write_join;
 use truetick_netcode::session::server::Change;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
-use truetick_netcode::transport::{Event, Over, Parcel, Route, Transport};
+use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::transport::{Event, Over, Parcel, Route};
 
 use crate::world::{PROTOCOL, World, address};
 
-/// What the server says on connections.
-#[derive(Default)]
-struct Said(Vec<(Route, Parcel)>);
-
-impl Transport for Said {
-    fn send(&mut self, to: Route, datagram: &[u8]) {
-        self.0.push((to, Parcel::Datagram(datagram.to_vec())));
-    }
-
-    fn send_frame(&mut self, to: Route, frame: &[u8]) {
-        self.0.push((to, Parcel::Frame(frame.to_vec())));
-    }
-
-    fn close(&mut self, to: Route) {
-        self.0.push((to, Parcel::Close));
-    }
-
-    fn flush(&mut self) {}
+/// What the server says outside of the tick since it was asked last.
+fn said(world: &mut World) -> Vec<(Route, Parcel)> {
+    let mut said = Vec::new();
+    world.server.send_replies(&mut said);
+    said
 }
 
 /// A client whose connections the server sees under the number `at`.
@@ -62,14 +49,23 @@ impl Visitor {
     }
 
     fn hear(&mut self, world: &mut World) -> Vec<(Route, Parcel)> {
-        let mut said = Said::default();
-        world.server.send_replies(&mut said);
-        let (own, others) = said.0.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.route());
+        let said = said(world);
+        let (own, others) = said.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.route());
         for (_, parcel) in own {
             let _ = self.session.receive(self.session.route(), &parcel, world.now);
         }
         others
     }
+}
+
+/// A client in session, and its number.
+fn joined(world: &mut World) -> (Visitor, ClientId) {
+    let token = token(world);
+    let mut visitor = Visitor::new(world, token, 5);
+    visitor.join(world, 1_200);
+    let client = world.server.roster().at(visitor.route()).expect("in session");
+    changes(world);
+    (visitor, client)
 }
 
 fn changes(world: &mut World) -> Vec<Change> {
@@ -97,9 +93,9 @@ fn a_client_joins_talks_and_leaves() {
     let frame = [2, 1, 9];
     let came = world.server.receive(visitor.route(), Event::Frame(&frame), world.now);
     assert_eq!(came, Some((client, Received::Frame(&frame))));
-    let mut said = Said::default();
+    let mut said: Vec<(Route, Parcel)> = Vec::new();
     world.server.send(client, &[4, 5], world.now, &mut said);
-    assert_eq!(said.0, [(visitor.route(), Parcel::Datagram(vec![4, 5]))]);
+    assert_eq!(said, [(visitor.route(), Parcel::Datagram(vec![4, 5]))]);
     world.server.receive(visitor.route(), Event::DatagramBytes(9_000), world.now);
     assert_eq!(world.server.room(client), PAYLOAD_BYTES);
     for parcel in visitor.session.disconnect() {
@@ -118,9 +114,8 @@ fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
     let stolen = write_join(&request, &Key::new([1; 32]));
     world.server.receive(thief, Event::Frame(&stolen), world.now);
     assert_eq!(world.server.drops().count(DropReason::ForgedToken), 1);
-    let mut said = Said::default();
-    world.server.send_replies(&mut said);
-    assert_eq!(said.0, [(thief, Parcel::Close)]);
+    let said = said(&mut world);
+    assert_eq!(said, [(thief, Parcel::Close)]);
     // Its owner is not harmed.
     let mut owner = Visitor::new(&world, token, 5);
     owner.join(&mut world, 1_200);
@@ -140,11 +135,7 @@ fn a_token_serves_once_whatever_carries_it() {
 #[test]
 fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
     let mut world = World::new();
-    let token = token(&mut world);
-    let mut visitor = Visitor::new(&world, token, 5);
-    visitor.join(&mut world, 1_200);
-    let client = world.server.roster().at(visitor.route()).unwrap();
-    changes(&mut world);
+    let (mut visitor, client) = joined(&mut world);
     let ticket = world.server.ticket(client, world.now).unwrap();
     let lost = Event::Closed { told: false };
     assert!(visitor.session.receive(visitor.session.route(), lost, world.now).is_ok());
@@ -168,11 +159,7 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
 #[test]
 fn a_client_whose_connection_breaks_keeps_its_place_for_the_grace() {
     let mut world = World::new();
-    let token = token(&mut world);
-    let mut visitor = Visitor::new(&world, token, 5);
-    visitor.join(&mut world, 1_200);
-    let client = world.server.roster().at(visitor.route()).unwrap();
-    changes(&mut world);
+    let (visitor, client) = joined(&mut world);
     world.server.receive(visitor.route(), Event::Closed { told: false }, world.now);
     assert_eq!(changes(&mut world), [Change::Parked(client)]);
     world.pass(Duration::from_secs(31));
@@ -209,9 +196,8 @@ fn connections_that_are_silent_or_too_narrow_are_closed() {
     assert_eq!(world.server.drops().count(DropReason::NarrowPath), 1);
     world.now += HELLO_TIME;
     world.server.update(world.now);
-    let mut said = Said::default();
-    world.server.send_replies(&mut said);
-    assert_eq!(said.0, [(narrow, Parcel::Close), (silent, Parcel::Close)]);
+    let said = said(&mut world);
+    assert_eq!(said, [(narrow, Parcel::Close), (silent, Parcel::Close)]);
 }
 
 #[test]
@@ -223,9 +209,8 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
         let before = world.server.drops().total();
         world.server.receive(stranger, Event::Frame(frame), world.now);
         assert_eq!(world.server.drops().total(), before + 1);
-        let mut said = Said::default();
-        world.server.send_replies(&mut said);
-        assert_eq!(said.0, [(stranger, Parcel::Close)]);
+        let said = said(&mut world);
+        assert_eq!(said, [(stranger, Parcel::Close)]);
     }
     let token = token(&mut world);
     let mut visitor = Visitor::new(&world, token, 5);
@@ -270,10 +255,7 @@ fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_cop
 #[test]
 fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     let mut world = World::new();
-    let token = token(&mut world);
-    let mut visitor = Visitor::new(&world, token, 5);
-    visitor.join(&mut world, 1_200);
-    let client = world.server.roster().at(visitor.route()).unwrap();
+    let (_visitor, client) = joined(&mut world);
     let ticket = world.server.ticket(client, world.now).unwrap();
     let mut own = Visitor::new(&world, ticket, 6);
     let wish = own.session.poll(world.now).unwrap();
@@ -298,10 +280,7 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
 fn a_resume_whose_answer_was_lost_with_its_connection_is_asked_for_again() {
     for told in [false, true] {
         let mut world = World::new();
-        let token = token(&mut world);
-        let mut visitor = Visitor::new(&world, token, 5);
-        visitor.join(&mut world, 1_200);
-        let client = world.server.roster().at(visitor.route()).unwrap();
+        let (mut visitor, client) = joined(&mut world);
         let heard = visitor.session.seal(&[1], world.now);
         world.server.receive(visitor.route(), &heard, world.now);
         let ticket = world.server.ticket(client, world.now).unwrap();

@@ -15,7 +15,7 @@ use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Event, Over, Parcel, Route, Transport};
+use truetick_netcode::transport::{Event, Over, Parcel, Route};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::room::Room;
@@ -94,24 +94,6 @@ pub struct QuicWorld {
     moved: u16,
     hash: Xxh3,
     figures: QuicFigures,
-}
-
-struct Outbox(Vec<(Route, Parcel)>);
-
-impl Transport for Outbox {
-    fn send(&mut self, to: Route, datagram: &[u8]) {
-        self.0.push((to, Parcel::Datagram(datagram.to_vec())));
-    }
-
-    fn send_frame(&mut self, to: Route, frame: &[u8]) {
-        self.0.push((to, Parcel::Frame(frame.to_vec())));
-    }
-
-    fn close(&mut self, to: Route) {
-        self.0.push((to, Parcel::Close));
-    }
-
-    fn flush(&mut self) {}
 }
 
 fn as_event(came: &Came) -> Event<'_> {
@@ -373,7 +355,7 @@ impl QuicWorld {
                 self.server.receive(route, as_event(&came), now);
             }
         }
-        let mut out = Outbox(Vec::new());
+        let mut out: Vec<(Route, Parcel)> = Vec::new();
         self.server.send_replies(&mut out);
         if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.server.set_wall(now, wall(now));
@@ -381,7 +363,7 @@ impl QuicWorld {
             self.hash.update(&world_of(&self.server).world_hash().to_le_bytes());
         }
         let mut packets = Vec::new();
-        for (to, parcel) in out.0 {
+        for (to, parcel) in out {
             match &mut self.end {
                 Some(end) => end.send(to, parcel, now),
                 None => packets.push((to.address, parcel.into_bytes())),

@@ -14,7 +14,7 @@ use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
 use crate::clock::Instant;
 
 /// Bytes in flight that are always allowed: the largest snapshot at 60 Hz for a round trip of 130 ms.
-pub const FLOOR_BYTES: u64 = 64 * 1024;
+const FLOOR_BYTES: u64 = 64 * 1024;
 
 /// Makes controllers with a floor.
 #[derive(Debug, Default)]

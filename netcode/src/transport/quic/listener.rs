@@ -123,9 +123,9 @@ struct Crowd {
 }
 
 /// One of them, while it lives.
-struct Place(Arc<Mutex<Crowd>>, Neighbourhood);
+struct Seat(Arc<Mutex<Crowd>>, Neighbourhood);
 
-impl Place {
+impl Seat {
     fn take(crowd: &Arc<Mutex<Crowd>>, from: Neighbourhood, config: &ListenConfig) -> Option<Self> {
         let mut inside = crowd.lock().unwrap_or_else(PoisonError::into_inner);
         let own = inside.by_neighbourhood.get(&from).copied().unwrap_or(0);
@@ -138,7 +138,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inside.all -= 1;
@@ -167,13 +167,13 @@ pub(super) async fn listen(
             let _ = incoming.retry();
             continue;
         }
-        let Some(place) = Place::take(&crowd, incoming.remote_address().ip().into(), &config) else {
+        let Some(seat) = Seat::take(&crowd, incoming.remote_address().ip().into(), &config) else {
             incoming.refuse();
             continue;
         };
         number += 1;
         let route = Route::quic(number, incoming.remote_address());
-        let counted = (place, Counted::new(&handshakes));
+        let counted = (seat, Counted::new(&handshakes));
         let serve = serve(incoming, (route, inbox.clone()), origins.clone(), orders.clone(), counted);
         tokio::spawn(serve);
     }
@@ -184,7 +184,7 @@ async fn serve(
     (route, inbox): (Route, Inbox),
     origins: Arc<Origins>,
     orders: UnboundedSender<Order>,
-    (_place, handshake): (Place, Counted),
+    (_seat, handshake): (Seat, Counted),
 ) {
     let made = OnceLock::new();
     let opened = timeout(HELLO_TIME, open(incoming, &origins, &made)).await;

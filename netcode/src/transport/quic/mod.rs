@@ -29,7 +29,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use web_transport_quinn::quinn::{self, Endpoint, EndpointConfig, TokioRuntime};
 
-pub use congestion::FLOOR_BYTES;
 pub use dial::Dial;
 pub use listener::{ListenConfig, Origins};
 pub use runtime::QuicRuntime;
@@ -142,19 +141,19 @@ impl QuicTransport {
 
 impl Transport for QuicTransport {
     fn send(&mut self, to: Route, datagram: &[u8]) {
-        self.batch.push((to, Parcel::Datagram(datagram.to_vec())));
+        self.batch.send(to, datagram);
     }
 
     fn open(&mut self, to: Route, frame: &[u8]) {
-        self.batch.push((to, Parcel::Open(frame.to_vec())));
+        self.batch.open(to, frame);
     }
 
     fn send_frame(&mut self, to: Route, frame: &[u8]) {
-        self.batch.push((to, Parcel::Frame(frame.to_vec())));
+        self.batch.send_frame(to, frame);
     }
 
     fn close(&mut self, to: Route) {
-        self.batch.push((to, Parcel::Close));
+        self.batch.close(to);
     }
 
     fn flush(&mut self) {

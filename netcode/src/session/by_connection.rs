@@ -199,14 +199,8 @@ impl SessionServer {
 
     fn note_heard(&mut self, from: Route, now: Timestamp) -> Result<ClientId, DropReason> {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
-        let session = self.roster.get_mut(client).and_then(|session| session.live.as_mut());
-        let live = session.ok_or(DropReason::Stranger)?;
-        live.heard_at = live.heard_at.max(now);
-        live.confirmed = true;
-        live.opened += 1;
-        if let Some(session) = self.roster.get_mut(client) {
-            session.heard = true;
-        }
+        let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
+        session.note_heard(now);
         Ok(client)
     }
 }
