@@ -10,7 +10,7 @@ use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
@@ -88,9 +88,9 @@ impl House {
         let port = Box::new(Port(disk.clone()));
         let mut house =
             Self { room: AuctionRoom::open(config, HouseReplica::default(), port, now), disk, now, said: 0 };
-        house.room.join(ClientId(0), BOSS);
+        house.room.join(ClientId(0), BOSS, Role::Player);
         for user in 1..=users {
-            house.room.join(ClientId(user as u32), UserId(user));
+            house.room.join(ClientId(user as u32), UserId(user), Role::Player);
             house.command(0, Command::Admin(Admin::Deposit { user: UserId(user), amount: Amount(10_000) }));
         }
         let (title, seller) = ("a bell".into(), UserId(900));
@@ -292,7 +292,7 @@ fn a_bid_on_a_lot_that_many_watch_weighs_more() {
     let taken = |watchers: u32| {
         let mut house = House::with(1, 100, english(None));
         for client in 100..100 + watchers {
-            house.room.join(ClientId(client), UserId(u64::from(client)));
+            house.room.join(ClientId(client), UserId(u64::from(client)), Role::Player);
             house.ask(client, &Request::Watch { lot: LotId(1), after: None }).unwrap();
         }
         house.now += Duration::from_secs(5);
@@ -354,7 +354,7 @@ fn a_long_catalogue_comes_in_parts() {
 fn an_event_is_encoded_once_for_all_who_watch() {
     let mut house = House::with(1, 1_000, english(None));
     for client in 100..600 {
-        house.room.join(ClientId(client), UserId(u64::from(client)));
+        house.room.join(ClientId(client), UserId(u64::from(client)), Role::Player);
         house.ask(client, &Request::Watch { lot: LotId(1), after: None }).unwrap();
         house.hear(client);
     }

@@ -11,7 +11,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_server::core::any_room::{AnyRoom, RoomConfig};
@@ -111,7 +111,7 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
     let config = RoomConfig { relevance_radius_m: Some(sight_m), ..RoomConfig::default() };
     let mut room = Room::new(Line, config, now).unwrap();
     let me = ClientId(1);
-    (1..=2).for_each(|client| room.join(ClientId(client), UserId(u64::from(client))));
+    (1..=2).for_each(|client| room.join(ClientId(client), UserId(u64::from(client)), Role::Player));
     let mut packet = BitWriter::new();
     for tick in 1..=3 {
         let mut writer = BitWriter::new();

@@ -1,7 +1,7 @@
 //! The demo and the harnesses: what `truetick-sim`'s commands run.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use truetick_server::config::ServerConfig;
 use truetick_server::files::write_text;
 use truetick_server::host::{Host, random_key};
 use truetick_server::keys;
+use truetick_server::page::PageListener;
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
@@ -91,6 +92,12 @@ pub struct DemoOptions {
     /// Keep the auction's journal in this folder; by default it is removed at the end
     #[arg(long, value_name = "DIR", conflicts_with = "no_auction")]
     pub auction: Option<PathBuf>,
+    /// Address of loopback for the page that shows the arena in a browser; any free port by default
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub page: SocketAddr,
+    /// Serve no page
+    #[arg(long, conflicts_with = "page")]
+    pub no_page: bool,
     /// By what the bots reach the server
     #[command(flatten)]
     pub reach: ReachOptions,
@@ -130,21 +137,22 @@ pub struct BotOptions {
     pub common: Common,
 }
 
+/// Any port of loopback.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// A server on loopback that is reached by a transport.
 pub(crate) fn serving(reach: &ReachOptions) -> ServerConfig {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let quic = QuicSettings {
-        listen: any,
-        origins: vec![ORIGIN.into()],
-        connections_per_address: 4_096,
-        ..QuicSettings::default()
-    };
     ServerConfig {
-        listen: any,
-        quic: (reach.transport.over() == Over::Quic).then_some(quic),
-        laminar: (reach.transport.over() == Over::Laminar).then_some(any),
+        listen: ANY,
+        quic: (reach.transport.over() == Over::Quic).then(serving_quic),
+        laminar: (reach.transport.over() == Over::Laminar).then_some(ANY),
         ..ServerConfig::default()
     }
+}
+
+fn serving_quic() -> QuicSettings {
+    let (origins, connections_per_address) = (vec![ORIGIN.into()], 4_096);
+    QuicSettings { listen: ANY, origins, connections_per_address, ..QuicSettings::default() }
 }
 
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
@@ -152,7 +160,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let house = AuctionOptions::beside(&options);
     // Removed at the end, when nobody writes there any more.
     let (data, _folder) = run::folder(options.auction.clone())?;
-    let config = ServerConfig {
+    let mut config = ServerConfig {
         tick_rate: options.tick_rate,
         drones: options.drones,
         ghosts: options.ghosts,
@@ -167,6 +175,13 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         record_state: options.record_state,
         ..serving(&options.reach)
     };
+    let page = match options.no_page {
+        true => None,
+        false => Some(PageListener::bind(options.page).await?),
+    };
+    if let Some(page) = &page {
+        config.quic.get_or_insert_with(serving_quic).origins.extend(page.origins());
+    }
     config.check("command line")?;
     let host = Host::start_configured(&config, random_key()?)?;
     let over = options.reach.transport.over();
@@ -193,6 +208,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         println!(
             "An auction house runs beside it, in the same process: no answer leaves before it is on disk."
         );
+    }
+    if let Some(page) = page {
+        println!("Watch the arena in Chromium, Chrome or Edge: http://{}/", page.address());
+        page.serve(host.doors(), options.tick_rate, *random_key()?.bytes())?;
     }
     println!("Ctrl-C ends.\n");
     let part = |seconds| RunPart {

@@ -21,7 +21,11 @@ impl TokenSource {
 
     /// A token for a user to join a room.
     pub fn issue(&mut self, user: UserId, room: u16, wall: UnixTime) -> ConnectToken {
-        let purpose = Purpose { room, ..Purpose::default() };
+        self.issue_for(user, Purpose { room, ..Purpose::default() }, wall)
+    }
+
+    /// A token for whatever a user is to do.
+    pub fn issue_for(&mut self, user: UserId, purpose: Purpose, wall: UnixTime) -> ConnectToken {
         self.issuer.issue(user, purpose, wall, &mut self.chances)
     }
 }

@@ -42,10 +42,14 @@ pub enum DisconnectReason {
     /// The server ended the session and did not say why.
     #[error("the server ended the session")]
     Closed = 11,
+    /// The room takes no spectators.
+    #[error("the room takes no spectators")]
+    NoSpectators = 12,
 }
 
 impl DisconnectReason {
-    const ALL: [Self; 12] = [
+    /// All of them, by their codes.
+    pub const ALL: [Self; 13] = [
         Self::Left,
         Self::ServerStopping,
         Self::TimedOut,
@@ -58,6 +62,7 @@ impl DisconnectReason {
         Self::Replaced,
         Self::Moved,
         Self::Closed,
+        Self::NoSpectators,
     ];
 }
 
@@ -102,6 +107,6 @@ mod tests {
             assert_eq!(Farewell::read(BitReader::new(writer.bytes())), Ok(farewell));
             assert!(Farewell::read(BitReader::new(&writer.bytes()[1..])).is_err());
         }
-        assert!(Farewell::read(BitReader::new(&[12, 0, 0, 0, 0, 0, 0, 0, 0])).is_err());
+        assert!(Farewell::read(BitReader::new(&[13, 0, 0, 0, 0, 0, 0, 0, 0])).is_err());
     }
 }

@@ -95,7 +95,8 @@ fn the_standards_bytes_are_as_documented() {
 fn our_own_bytes_are_as_documented() {
     let mut user_data = [0; 256];
     let resume = Some(Resumed { client: ClientId(7), epoch: 2 });
-    Purpose { room: 3, issued: Some(UnixTime::from_millis(1_767_225_600_000)), resume }.write(&mut user_data);
+    Purpose { room: 3, issued: Some(UnixTime::from_millis(1_767_225_600_000)), resume, ..Purpose::default() }
+        .write(&mut user_data);
     let mut writer = BitWriter::new();
     let mut connection = Connection::new(1, Timestamp::default());
     connection.begin(&mut writer, Timestamp::default(), Messages::BesideState);

@@ -84,6 +84,8 @@ pub struct ServerConfig {
     pub auction: Option<AuctionSettings>,
     /// QUIC and WebTransport beside UDP.
     pub quic: Option<QuicSettings>,
+    /// Loopback address of the page that shows the arena in a browser, to whoever opens it; none by default. It needs `quic`.
+    pub page: Option<SocketAddr>,
     /// Address to serve on by laminar, loopback or private; none by default. Only in builds with the feature `laminar`.
     pub laminar: Option<SocketAddr>,
 }
@@ -133,6 +135,7 @@ impl Default for ServerConfig {
             capture: None,
             auction: None,
             quic: None,
+            page: None,
             laminar: None,
         }
     }
@@ -218,6 +221,10 @@ impl ServerConfig {
             auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::wrong))
         {
             return Err(refuse(key, value, allowed));
+        }
+        if let Some(page) = self.page.filter(|page| !page.ip().is_loopback() || self.quic.is_none()) {
+            let allowed = "on loopback, as 127.0.0.1:8080, and beside QUIC".to_string();
+            return Err(refuse("page", page.to_string(), allowed));
         }
         whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
         Ok(())

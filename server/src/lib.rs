@@ -16,6 +16,7 @@ pub mod frame;
 pub mod host;
 pub mod journal;
 pub mod keys;
+pub mod page;
 pub mod quic_settings;
 pub mod recording;
 pub mod token_service;

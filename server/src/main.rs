@@ -16,12 +16,13 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use truetick_netcode::clock;
-use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::Purpose;
+use truetick_netcode::session::{Role, UserId};
 use truetick_server::auction::offline;
 use truetick_server::config::ServerConfig;
 use truetick_server::doors::Doors;
 use truetick_server::host::{Host, random_key};
+use truetick_server::page::PageListener;
 use truetick_server::{keys, token_service};
 
 /// An authoritative game-state server: one arena over UDP.
@@ -51,6 +52,9 @@ struct Arguments {
     /// For WebTransport: origin of a page that may connect, as https://game.example; may be given several times
     #[arg(long, value_name = "ORIGIN", requires = "quic")]
     origin: Vec<String>,
+    /// Serve a page that shows the arena in a browser, at this address of loopback; whoever opens it may watch
+    #[arg(long, value_name = "ADDRESS", requires = "quic")]
+    page: Option<SocketAddr>,
     /// Serve laminar at this address, too: loopback or private; only in builds with the feature `laminar`
     #[arg(long, value_name = "ADDRESS")]
     laminar: Option<SocketAddr>,
@@ -141,6 +145,9 @@ struct TokenArguments {
     /// The room
     #[arg(long, value_name = "N", default_value_t = 0)]
     room: u16,
+    /// It lets its user watch and not play
+    #[arg(long)]
+    spectator: bool,
     /// Seconds that it is good for; a server takes no more than its token_lifetime_s, 30 by default
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     lifetime: u64,
@@ -170,6 +177,7 @@ impl Arguments {
             quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());
             quic.origins.extend(self.origin.clone());
         }
+        config.page = self.page.or(config.page);
         config.laminar = self.laminar.or(config.laminar);
         config.token_service = self.token_service.or(config.token_service);
         config.token_secret_file = self.token_secret_file.clone().or(config.token_secret_file);
@@ -232,7 +240,8 @@ fn print_token(arguments: &TokenArguments) -> Done {
         ..ServerConfig::default()
     };
     let issuer = config.issuer(key, arguments.server.clone());
-    let purpose = Purpose { room: arguments.room, ..Purpose::default() };
+    let role = if arguments.spectator { Role::Spectator } else { Role::Player };
+    let purpose = Purpose { room: arguments.room, role, ..Purpose::default() };
     let mut chances = StdRng::from_seed(*random_key()?.bytes());
     let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut chances);
     println!("{}", BASE64_STANDARD.encode(*token.to_bytes()));
@@ -255,13 +264,24 @@ fn read_auction(command: &AuctionCommand) -> Done {
 }
 
 fn serve(arguments: &Arguments) -> Done {
-    let config = arguments.server_config()?;
+    let mut config = arguments.server_config()?;
     let key = keys::load(config.key_file.as_deref())?;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     control.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let page = match config.page {
+            Some(address) => Some(PageListener::bind(address).await?),
+            None => None,
+        };
+        if let (Some(page), Some(quic)) = (&page, &mut config.quic) {
+            quic.origins.extend(page.origins());
+        }
         let host = Host::start_configured(&config, key)?;
+        if let Some(page) = page {
+            info!("watch the arena at http://{}/", page.address());
+            page.serve(host.doors(), config.tick_rate, *random_key()?.bytes())?;
+        }
         if let Some(address) = config.token_service {
             serve_tokens(address, &config, host.doors()).await?;
         }

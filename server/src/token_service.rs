@@ -1,12 +1,12 @@
 //! An HTTP service that makes connect tokens, for a backend that knows who its users are.
 //!
 //! ```text
-//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "wire": 3, "transport": "quic"}
+//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "role": "player", "wire": 3, "transport": "quic"}
 //! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3, "fingerprint": HEX}
 //! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often
 //! 400, 413, 415, 422 not such a request
 //! ```
-//! `room` (0), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
+//! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
 //! clients that pin it. Whoever has the secret can let anyone in: it belongs to the backend, never
 //! to players, and the service listens on loopback unless it is told otherwise.
 
@@ -31,7 +31,7 @@ use truetick_netcode::clock;
 use truetick_netcode::packet::WIRE_VERSION;
 use truetick_netcode::session::rate::{Meters, Rate};
 use truetick_netcode::session::token::{Issuer, Purpose};
-use truetick_netcode::session::{Neighbourhood, UserId};
+use truetick_netcode::session::{Neighbourhood, Role, UserId};
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 
@@ -56,9 +56,29 @@ struct Ask {
     user: u64,
     #[serde(default)]
     room: u16,
+    #[serde(default)]
+    role: AskedRole,
     wire: Option<u8>,
     #[serde(default)]
     transport: Way,
+}
+
+/// What a client will do.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AskedRole {
+    #[default]
+    Player,
+    Spectator,
+}
+
+impl From<AskedRole> for Role {
+    fn from(role: AskedRole) -> Self {
+        match role {
+            AskedRole::Player => Self::Player,
+            AskedRole::Spectator => Self::Spectator,
+        }
+    }
 }
 
 /// By what a client comes.
@@ -145,7 +165,7 @@ async fn connect(
     if !lock(&service.users).allows(UserId(ask.user), PER_USER, now) {
         return too_often();
     }
-    let purpose = Purpose { room: ask.room, ..Purpose::default() };
+    let purpose = Purpose { room: ask.room, role: ask.role.into(), ..Purpose::default() };
     let token = issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.chances));
     let answer = Answer {
         token: BASE64_STANDARD.encode(*token.to_bytes()),

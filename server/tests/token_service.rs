@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use truetick_netcode::clock;
 use truetick_netcode::packet::{PROTOCOL, WIRE_VERSION};
+use truetick_netcode::session::Role;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
 use truetick_netcode::transport::Over;
@@ -77,6 +78,22 @@ fn a_backend_gets_a_short_lived_token_for_its_user() {
         PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
     let private = private.unwrap();
     assert_eq!((private.user.0, Purpose::read(&private.user_data).unwrap().room), (7, 3));
+}
+
+#[test]
+fn a_user_may_be_let_in_to_watch_only() {
+    let service = service();
+    for (role, expected) in [("", Role::Player), (r#", "role": "spectator""#, Role::Spectator)] {
+        let (status, body) = ask(service, SECRET, &format!(r#"{{"user": 7{role}}}"#));
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
+        let token = ConnectToken::from_bytes(&token).unwrap();
+        let private =
+            PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+        assert_eq!(Purpose::read(&private.unwrap().user_data).unwrap().role, expected);
+    }
+    assert_eq!(ask(service, SECRET, r#"{"user": 7, "role": "god"}"#).0, 422);
 }
 
 #[test]

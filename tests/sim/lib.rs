@@ -16,6 +16,7 @@ pub mod fuzz_targets;
 pub mod inflict;
 pub mod mark;
 pub mod network;
+pub mod onlooker;
 pub mod plan;
 pub mod process;
 pub mod quic;

@@ -13,7 +13,7 @@ use serde_json::json;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::clock;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::offline;
 use truetick_server::auction::room::AuctionRoom;
@@ -95,7 +95,7 @@ impl Bench {
         let mut room = settings.open(RATE, 1, clock::now())?;
         (0..=arguments.bidders).for_each(|client| {
             let user = if client == 0 { BOSS } else { u64::from(client) };
-            room.join(ClientId(client), UserId(user));
+            room.join(ClientId(client), UserId(user), Role::Player);
         });
         let mut bench = Self {
             room,

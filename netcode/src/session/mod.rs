@@ -56,6 +56,16 @@ pub struct ClientId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct UserId(pub u64);
 
+/// What a client does in its room, as its token says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// It plays: it owns an entity and sends commands.
+    #[default]
+    Player,
+    /// It watches: it owns nothing, sends no commands, and sees what everyone may see, wherever it is.
+    Spectator,
+}
+
 /// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives
 /// away together (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,8 +12,8 @@ use super::half_open::Applicant;
 use super::history::TokenTag;
 use super::rate::Meter;
 use super::replay::ReplayWindow;
-use super::token::Resumed;
-use super::{ClientId, Neighbourhood, UserId};
+use super::token::{Purpose, Resumed};
+use super::{ClientId, Neighbourhood, Role, UserId};
 use crate::time::Timestamp;
 use crate::transport::{Over, Route};
 
@@ -51,6 +51,8 @@ pub struct Session {
     pub user: UserId,
     /// The room that the token was for.
     pub room: u16,
+    /// What the client does there.
+    pub role: Role,
     /// Whether it goes over connections that keep it secret.
     pub secured: bool,
     /// How often it was resumed or taken over.
@@ -91,7 +93,7 @@ pub enum Place {
     Moved(ClientId),
     /// A session of the same user, begun anew: what the old client held is not known.
     TakenOver(ClientId),
-    /// A new session instead of one of the same user in another room.
+    /// A new session instead of one of the same user in another room, or another role.
     Instead(ClientId),
 }
 
@@ -216,7 +218,8 @@ impl Roster {
     fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
         let clients = || self.by_user.get(&applicant.user).into_iter().flatten();
         let own = || clients().filter_map(|client| Some((*client, self.sessions.get(*client)?)));
-        let is_here = |session: &Session| session.room == applicant.purpose.room;
+        let purpose = &applicant.purpose;
+        let is_here = |session: &Session| (session.room, session.role) == (purpose.room, purpose.role);
         let take = |(client, session): (ClientId, &Session)| match is_here(session) {
             true => Place::TakenOver(client),
             false => Place::Instead(client),
@@ -246,7 +249,8 @@ impl Roster {
     pub fn open(&mut self, applicant: &Applicant, secured: bool) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
-        let (user, room, issued) = (applicant.user, applicant.purpose.room, applicant.issued);
+        let (user, issued) = (applicant.user, applicant.issued);
+        let Purpose { room, role, .. } = applicant.purpose;
         let parked_until = Timestamp::default();
         let epoch = self.first_epoch;
         let (resumes, resumed_by) = (Meter::default(), None);
@@ -255,6 +259,7 @@ impl Roster {
             Session {
                 user,
                 room,
+                role,
                 secured,
                 epoch,
                 issued,

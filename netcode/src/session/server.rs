@@ -364,9 +364,9 @@ impl SessionServer {
     /// address is known by which it could.
     pub fn ticket(&mut self, client: ClientId, now: Timestamp) -> Option<ConnectToken> {
         let unix = self.unix(now);
-        let Session { user, room, epoch, live, .. } = self.roster.get(client)?;
+        let Session { user, room, role, epoch, live, .. } = self.roster.get(client)?;
         let resume = Some(Resumed { client, epoch: *epoch });
-        let purpose = Purpose { room: *room, resume, issued: None };
+        let purpose = Purpose { room: *room, role: *role, resume, issued: None };
         let servers = self.config.servers.of(live.as_ref()?.route.over).to_vec();
         if servers.is_empty() {
             return None;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::bytes::{Reader, Writer};
 use super::crypto::{Forged, KEY_BYTES, Key, TAG_BYTES, TOKEN_NONCE_BYTES, open_token, seal_token};
-use super::{ClientId, UserId};
+use super::{ClientId, Role, UserId};
 use crate::time::UnixTime;
 
 /// Every packet that is not encrypted, every token and all that is sealed names this.
@@ -290,6 +290,8 @@ fn read_servers(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
 pub struct Purpose {
     /// The room.
     pub room: u16,
+    /// What its user does there.
+    pub role: Role,
     /// When it was issued; `None` for another issuer's token.
     pub issued: Option<UnixTime>,
     /// The session that it resumes; `None` to join anew.
@@ -315,7 +317,7 @@ impl Purpose {
     /// Puts it before what the game gives along.
     pub fn write(&self, user_data: &mut UserData) {
         let mut writer = Writer::new(user_data);
-        let kind = u8::from(self.resume.is_some());
+        let kind = u8::from(self.resume.is_some()) | u8::from(self.role == Role::Spectator) << 1;
         writer.bytes(&[PURPOSE, kind]);
         writer.u16(self.room);
         writer.u64(self.issued.unwrap_or_default().as_millis());
@@ -334,12 +336,9 @@ impl Purpose {
         let room = reader.u16()?;
         let issued = Some(UnixTime::from_millis(reader.u64()?));
         let resumed = Resumed { client: ClientId(reader.u32()?), epoch: reader.u32()? };
-        let resume = match kind {
-            0 => None,
-            1 => Some(resumed),
-            _ => return None,
-        };
-        (mark == PURPOSE).then_some(Self { room, issued, resume })
+        let resume = (kind & 1 != 0).then_some(resumed);
+        let role = if kind & 2 != 0 { Role::Spectator } else { Role::Player };
+        (mark == PURPOSE && kind < 4).then_some(Self { room, role, issued, resume })
     }
 }
 
@@ -440,10 +439,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_returns(servers in addresses(), user in any::<u64>(), room in any::<u16>(), seed in any::<u64>()) {
+        fn a_token_returns(servers in addresses(), user in any::<u64>(), (room, watches) in any::<(u16, bool)>(), seed in any::<u64>()) {
             let (issuer, mut chances) = (issuer(servers), StdRng::seed_from_u64(seed));
             let now = UnixTime::from_millis(1_700_000_000_123);
-            let purpose = Purpose { room, ..Purpose::default() };
+            let role = if watches { Role::Spectator } else { Role::Player };
+            let purpose = Purpose { room, role, ..Purpose::default() };
             let token = issuer.issue(UserId(user), purpose, now, &mut chances);
             prop_assert_eq!(&ConnectToken::from_bytes(&*token.to_bytes()).unwrap(), &token);
             prop_assert_eq!(&ConnectToken::from_bytes(&token.to_short_bytes()).unwrap(), &token);

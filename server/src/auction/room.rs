@@ -10,7 +10,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::messages::decode;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::board::Board;
@@ -359,7 +359,7 @@ impl AnyRoom for AuctionRoom {
         }
     }
 
-    fn join(&mut self, client: ClientId, user: UserId) {
+    fn join(&mut self, client: ClientId, user: UserId, _role: Role) {
         self.metrics.joined += 1;
         self.see_in(client, user);
     }

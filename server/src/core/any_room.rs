@@ -3,7 +3,7 @@
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 
 use super::metrics::RoomMetrics;
@@ -66,8 +66,12 @@ pub trait AnyRoom: Send {
     fn suspend(&mut self, client: ClientId);
     /// A client is back. `anew` if it holds nothing of what it was told before and begins its commands anew.
     fn resume(&mut self, client: ClientId, anew: bool);
+    /// Whether clients may come to watch.
+    fn takes_spectators(&self) -> bool {
+        false
+    }
     /// A client will join at the next tick.
-    fn join(&mut self, client: ClientId, user: UserId);
+    fn join(&mut self, client: ClientId, user: UserId, role: Role);
     /// A client will be gone at the next tick; `lost` if it did not leave by itself.
     fn leave(&mut self, client: ClientId, lost: bool);
     /// Takes in a packet's commands, the last that it holds.

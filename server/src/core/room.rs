@@ -14,7 +14,7 @@ use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::sequence::Sequence;
 use truetick_netcode::session::client_table::ClientTable;
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -30,6 +30,7 @@ use crate::recording::difference::{Divergence, explain};
 use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
 
 struct RoomClient<C> {
+    role: Role,
     queue: CommandQueue<C>,
     view: ClientView,
     entity: Option<NetId>,
@@ -47,7 +48,7 @@ pub struct Room<G: Game> {
     simulation: Simulation<G>,
     timeline: Timeline,
     clients: ClientTable<RoomClient<G::Command>>,
-    joins: Vec<ClientId>,
+    joins: Vec<(ClientId, Role)>,
     leaves: Vec<ClientId>,
     cache: UnitCache,
     /// What there is to see, for those who see everything.
@@ -88,18 +89,20 @@ impl<G: Game> Room<G> {
         &self.simulation
     }
 
-    /// Leaves, joins and one command of each client, in their order.
+    /// Players' leaves, joins and one command of each, in their order: the world knows of no spectators.
     fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
         let commands = self.simulation.take_input_memory();
         let mut input = TickInput { leaves: std::mem::take(&mut self.leaves), joins: Vec::new(), commands };
         input.leaves.sort_unstable();
-        for client in std::mem::take(&mut self.joins) {
-            self.clients.insert(client, RoomClient::new());
-            input.joins.push(client);
+        for (client, role) in std::mem::take(&mut self.joins) {
+            self.clients.insert(client, RoomClient::new(role));
+            if role == Role::Player {
+                input.joins.push(client);
+            }
         }
         input.joins.sort_unstable();
         let (ring, deadline) = (self.simulation.ring(), |tick| self.timeline.deadline(tick));
-        for (id, client) in self.clients.iter_mut() {
+        for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.role == Role::Player) {
             let taken = client.queue.take(tick);
             client.arrived = taken.arrived;
             client.feedback = client.feedback_for(tick, deadline);
@@ -121,7 +124,9 @@ impl<G: Game> Room<G> {
         let ring = self.simulation.ring();
         for (id, client) in self.clients.iter_mut() {
             let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
-            client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(id));
+            if client.role == Role::Player {
+                client.entity = client.entity.filter(lives).or_else(|| self.simulation.owned_by(id));
+            }
             if !ring.gone().is_empty() {
                 client.view.note_gone(ring.gone(), ring.tick());
             }
@@ -145,10 +150,10 @@ impl<G: Game> Room<G> {
         }
     }
 
-    fn forget(&mut self, client: ClientId) {
-        if let Some(gone) = self.clients.remove(client) {
-            self.note_gone(&gone);
-        }
+    fn forget(&mut self, client: ClientId) -> Option<Role> {
+        let gone = self.clients.remove(client)?;
+        self.note_gone(&gone);
+        Some(gone.role)
     }
 
     fn note_gone(&mut self, gone: &RoomClient<G::Command>) {
@@ -158,8 +163,9 @@ impl<G: Game> Room<G> {
 }
 
 impl<C: Command> RoomClient<C> {
-    fn new() -> Self {
+    fn new(role: Role) -> Self {
         Self {
+            role,
             queue: CommandQueue::default(),
             view: ClientView::new(),
             entity: None,
@@ -201,7 +207,7 @@ impl<G: Game> AnyRoom for Room<G> {
     }
 
     fn has(&self, client: ClientId) -> bool {
-        self.clients.contains(client) || self.joins.contains(&client)
+        self.clients.contains(client) || self.joins.iter().any(|(joining, _)| *joining == client)
     }
 
     fn suspend(&mut self, client: ClientId) {
@@ -215,21 +221,24 @@ impl<G: Game> AnyRoom for Room<G> {
         let Some(present) = self.clients.get_mut(client) else { return };
         present.away = false;
         if anew {
-            let old = std::mem::replace(present, RoomClient::new());
+            let old = std::mem::replace(present, RoomClient::new(present.role));
             self.note_gone(&old);
         }
     }
 
-    fn join(&mut self, client: ClientId, _user: UserId) {
+    fn takes_spectators(&self) -> bool {
+        true
+    }
+
+    fn join(&mut self, client: ClientId, _user: UserId, role: Role) {
         self.metrics.joined += 1;
-        self.joins.push(client);
+        self.joins.push((client, role));
     }
 
     fn leave(&mut self, client: ClientId, lost: bool) {
         self.metrics.lost += u64::from(lost);
-        self.joins.retain(|joining| *joining != client);
-        if self.clients.contains(client) {
-            self.forget(client);
+        self.joins.retain(|(joining, _)| *joining != client);
+        if self.forget(client) == Some(Role::Player) {
             self.leaves.push(client);
         }
     }
@@ -243,6 +252,9 @@ impl<G: Game> AnyRoom for Room<G> {
         let commands = read_commands::<G::Command>(&mut reader)?;
         reader.finish()?;
         let Some(client) = self.clients.get_mut(client) else { return Ok(()) };
+        if client.role == Role::Spectator {
+            return Err(WireError::Misbehaving("a spectator sends no commands"));
+        }
         for (tick, command) in commands {
             client.queue.push(tick, command, arrived, self.timeline.next());
         }
@@ -321,9 +333,9 @@ impl<G: Game> WorldRoom for Room<G> {
         let own = client.entity.and_then(|id| ring.entry(id.slot));
         let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));
         let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
-        let (masks, weights) = match self.config.relevance_radius_m {
-            None => (&self.all, None),
-            Some(radius) => {
+        let (masks, weights) = match (client.role, self.config.relevance_radius_m) {
+            (Role::Spectator, _) | (_, None) => (&self.all, None),
+            (Role::Player, Some(radius)) => {
                 let was_relevant = |slot| client.view.was_relevant(slot);
                 self.grid.see(center, radius, was_relevant, &mut self.seen);
                 (&self.seen.masks, Some(&*self.seen.weights))

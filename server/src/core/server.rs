@@ -17,12 +17,12 @@ use truetick_netcode::connection::Connection;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
 use truetick_netcode::messages::{MismatchReport, ServerMessage};
-use truetick_netcode::session::ClientId;
 use truetick_netcode::session::client::Received;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::{DropReason, Drops};
 use truetick_netcode::session::server::{Change, SessionServer};
+use truetick_netcode::session::{ClientId, Role};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_netcode::transport::{Event, Route, Transport};
 
@@ -185,10 +185,14 @@ impl Server {
         let greets = |peer: &&mut Peer| matches!(peer.stage, Stage::Greeting { .. });
         let Some(peer) = self.peers.get_mut(client).filter(greets) else { return };
         let Some(session) = self.sessions.roster().get(client) else { return };
-        let (user, route) = (session.user, session.live.as_ref().map(|live| live.route));
+        let (user, role) = (session.user, session.role);
+        let route = session.live.as_ref().map(|live| live.route);
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
+            Some(room) if role == Role::Spectator && !room.takes_spectators() => {
+                Some(DisconnectReason::NoSpectators)
+            }
             Some(room) if !room.has(client) && room.population() >= room.config().max_clients => {
                 Some(DisconnectReason::Full)
             }
@@ -208,7 +212,7 @@ impl Server {
         peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
         let is_new = !room.has(client);
         if is_new {
-            room.join(client, user)
+            room.join(client, user, role)
         } else {
             room.resume(client, true)
         }

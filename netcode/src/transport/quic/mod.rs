@@ -30,7 +30,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use web_transport_quinn::quinn::{self, Endpoint, EndpointConfig, TokioRuntime};
 
 pub use dial::Dial;
-pub use listener::{ListenConfig, Origins};
+pub use listener::{ListenConfig, Origins, PATH};
 pub use runtime::QuicRuntime;
 
 use self::config::ConfigError;

@@ -1,0 +1,204 @@
+//! A page that shows the arena in a browser: its files, what it must know, and a token for whoever opens it.
+//!
+//! ```text
+//! GET  /              the page, and the files that it asks for
+//! GET  /arena.json    { schema: see describe, hello: BASE64, resync: BASE64, farewells: [TEXT], tick_rate, map }
+//! POST /connect       { url: "https://127.0.0.1:40001/truetick", fingerprint: HEX, token: BASE64 }
+//! ```
+//! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on loopback only, to requests that
+//! name it so (another site's name that leads here is refused). A game's own page is served by the game's own site, which gets
+//! tokens from [`crate::token_service`].
+
+pub mod describe;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tracing::error;
+use truetick_netcode::clock;
+use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::messages::{ClientMessage, encode};
+use truetick_netcode::session::token::{Issuer, Purpose};
+use truetick_netcode::session::{Role, UserId};
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::quic::PATH;
+use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_shared::arena::arena_schema;
+use truetick_shared::arena::map::{HALF_SIZE, PILLARS};
+
+use self::describe::describe;
+use crate::doors::Doors;
+
+/// The page's files, by path, and what they are.
+const FILES: [(&str, &str, &str); 16] = [
+    ("/", "text/html; charset=utf-8", include_str!("../../page/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
+    ("/main.js", SCRIPT, include_str!("../../page/main.js")),
+    ("/arena.js", SCRIPT, include_str!("../../page/arena.js")),
+    ("/figures.js", SCRIPT, include_str!("../../page/figures.js")),
+    ("/timeline.js", SCRIPT, include_str!("../../page/timeline.js")),
+    ("/netcode/bits.js", SCRIPT, include_str!("../../page/netcode/bits.js")),
+    ("/netcode/connection.js", SCRIPT, include_str!("../../page/netcode/connection.js")),
+    ("/netcode/join.js", SCRIPT, include_str!("../../page/netcode/join.js")),
+    ("/netcode/payload.js", SCRIPT, include_str!("../../page/netcode/payload.js")),
+    ("/netcode/range.js", SCRIPT, include_str!("../../page/netcode/range.js")),
+    ("/netcode/schema.js", SCRIPT, include_str!("../../page/netcode/schema.js")),
+    ("/netcode/session.js", SCRIPT, include_str!("../../page/netcode/session.js")),
+    ("/netcode/snapshot.js", SCRIPT, include_str!("../../page/netcode/snapshot.js")),
+    ("/netcode/world.js", SCRIPT, include_str!("../../page/netcode/world.js")),
+    ("/netcode/xxh3.js", SCRIPT, include_str!("../../page/netcode/xxh3.js")),
+];
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Why the page could not be served.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// Whoever reached it could watch.
+    #[error("the page lets whoever opens it watch: serve it on loopback, as 127.0.0.1:{}, not on {_0}", _0.port())]
+    NotLoopback(SocketAddr),
+    /// The address is taken, or not here.
+    #[error("cannot serve the page on {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
+    /// Browsers come by WebTransport.
+    #[error("the page reaches the server by WebTransport: serve QUIC, too")]
+    NoQuic,
+    /// The arena's schema cannot be built.
+    #[error(transparent)]
+    Schema(#[from] truetick_netcode::schema::SchemaError),
+}
+
+/// The page's address, taken and not yet served: the server must know its origin before it starts.
+pub struct PageListener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl PageListener {
+    /// Takes the address.
+    pub async fn bind(address: SocketAddr) -> Result<Self, PageError> {
+        if !address.ip().is_loopback() {
+            return Err(PageError::NotLoopback(address));
+        }
+        let wrong = |error| PageError::Bind(address, error);
+        let listener = TcpListener::bind(address).await.map_err(wrong)?;
+        let address = listener.local_addr().map_err(wrong)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The names by which a browser may ask for it.
+    fn hosts(&self) -> [String; 2] {
+        [self.address.to_string(), format!("localhost:{}", self.address.port())]
+    }
+
+    /// The page's origins, for WebTransport's list of those that may connect.
+    pub fn origins(&self) -> [String; 2] {
+        self.hosts().map(|host| format!("http://{host}"))
+    }
+
+    /// Begins to serve it: to watch room 0, an arena of this rate, through these doors. Tokens' keys follow from `seed`, which must be
+    /// random.
+    pub fn serve(self, doors: &Doors, tick_rate: u32, seed: [u8; 32]) -> Result<(), PageError> {
+        let routes = self.routes(doors, tick_rate, seed)?;
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(self.listener, routes).await {
+                error!("the page is not served any more: {error}");
+            }
+        });
+        Ok(())
+    }
+
+    fn routes(&self, doors: &Doors, tick_rate: u32, seed: [u8; 32]) -> Result<Router, PageError> {
+        let known = doors.issuers.get(&Over::Quic).zip(doors.fingerprint);
+        let (issuer, fingerprint) = known.ok_or(PageError::NoQuic)?;
+        let gate = Gate {
+            issuer: issuer.clone(),
+            fingerprint,
+            chances: Mutex::new(StdRng::from_seed(seed)),
+            arena: arena(tick_rate)?,
+        };
+        let mut routes = Router::new();
+        for (path, sort, text) in FILES {
+            routes = routes.route(path, get(([(CONTENT_TYPE, sort)], text)));
+        }
+        let routes = routes.route("/arena.json", get(tell)).route("/connect", post(connect));
+        let hosts = Arc::new(self.hosts());
+        Ok(routes.layer(from_fn_with_state(hosts, check_host)).with_state(Arc::new(gate)))
+    }
+}
+
+struct Gate {
+    issuer: Issuer,
+    fingerprint: Fingerprint,
+    chances: Mutex<StdRng>,
+    arena: Value,
+}
+
+/// What the page must know to understand the arena and to draw it.
+fn arena(tick_rate: u32) -> Result<Value, PageError> {
+    let schema = arena_schema()?.schema;
+    let message = |message: ClientMessage| BASE64_STANDARD.encode(encode(&message));
+    let pillars = PILLARS.iter().map(|(middle, radius)| [middle.x, middle.y, *radius]);
+    Ok(json!({
+        "hello": message(ClientMessage::Hello { schema: schema.hash() }),
+        "resync": message(ClientMessage::Resync),
+        "farewells": DisconnectReason::ALL.map(|reason| reason.to_string()),
+        "tick_rate": tick_rate,
+        "map": { "half_size": HALF_SIZE, "pillars": pillars.collect::<Vec<_>>() },
+        "schema": describe(&schema),
+    }))
+}
+
+/// A site whose name was made to lead here is not this page.
+async fn check_host(
+    State(hosts): State<Arc<[String; 2]>>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !hosts.iter().any(|host| host == asked) {
+        return (StatusCode::MISDIRECTED_REQUEST, format!("open http://{}/", hosts[0])).into_response();
+    }
+    let mut answer = next.run(request).await;
+    // Files are as new as the server.
+    answer.headers_mut().insert(CACHE_CONTROL, axum::http::HeaderValue::from_static("no-cache"));
+    answer
+}
+
+async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
+    Json(gate.arena.clone())
+}
+
+/// Each who asks is another user: one may watch in several windows.
+async fn connect(State(gate): State<Arc<Gate>>) -> Json<Value> {
+    let mut chances = gate.chances.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = UserId(chances.random());
+    let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
+    let token = gate.issuer.issue(user, purpose, clock::unix_now(), &mut *chances);
+    let server = token.servers[0];
+    Json(json!({
+        "url": format!("https://{server}{PATH}"),
+        "fingerprint": gate.fingerprint.to_string(),
+        "token": BASE64_STANDARD.encode(*token.to_bytes()),
+    }))
+}

@@ -1,0 +1,158 @@
+//! The page over HTTP, as a browser meets it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use truetick_netcode::messages::{ClientMessage, decode};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::Role;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
+use truetick_netcode::transport::Over;
+use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_server::doors::Doors;
+use truetick_server::page::{PageError, PageListener};
+use truetick_shared::arena::arena_schema;
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn doors() -> Doors {
+    let issuer = Issuer {
+        key: Key::new([3; 32]),
+        protocol: PROTOCOL,
+        servers: vec!["127.0.0.1:40001".parse().unwrap()],
+        lifetime: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+    };
+    let issuers = [(Over::Quic, issuer)].into_iter().collect();
+    Doors { issuers, addresses: BTreeMap::new(), fingerprint: Some(Fingerprint([0xab; 32])) }
+}
+
+/// A page on a thread of its own, which ends with the process.
+fn page() -> SocketAddr {
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        control.block_on(async {
+            let page = PageListener::bind(ANY).await.unwrap();
+            say.send(page.address()).unwrap();
+            page.serve(&doors(), 60, [4; 32]).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    hear.recv().unwrap()
+}
+
+/// Asks for a path under a name; returns the status, the head and the body.
+fn ask(page: SocketAddr, method: &str, path: &str, host: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(page).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, head.to_lowercase(), body.into())
+}
+
+fn get(page: SocketAddr, path: &str) -> String {
+    let (status, _, body) = ask(page, "GET", path, &page.to_string());
+    assert_eq!(status, 200, "{path}: {body}");
+    body
+}
+
+/// What a file asks for: paths in quotes after `from`, `src=` and `href=`.
+fn asked_for(text: &str) -> impl Iterator<Item = &str> {
+    ["from \"", "src=\"", "href=\""].into_iter().flat_map(move |before| {
+        let quoted = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+        quoted.filter(|path| !path.starts_with("data:"))
+    })
+}
+
+#[test]
+fn whatever_the_page_asks_for_is_served() {
+    let page = page();
+    let (mut left, mut seen) = (vec!["/".to_string()], Vec::new());
+    while let Some(path) = left.pop() {
+        let text = get(page, &path);
+        let folder = &path[..=path.rfind('/').unwrap()];
+        left.extend(asked_for(&text).map(|name| match name.strip_prefix("./") {
+            Some(beside) => format!("{folder}{beside}"),
+            None => format!("/{}", name.trim_start_matches("../")),
+        }));
+        left.retain(|path| !seen.contains(path));
+        seen.push(path);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 16, "{seen:?}");
+    let (_, head, _) = ask(page, "GET", "/netcode/xxh3.js", &page.to_string());
+    assert!(
+        head.contains("content-type: text/javascript") && head.contains("cache-control: no-cache"),
+        "{head}"
+    );
+}
+
+#[test]
+fn whoever_opens_the_page_is_given_a_token_to_watch_with() {
+    let page = page();
+    let tokens = [0, 1].map(|_| {
+        let (status, _, body) = ask(page, "POST", "/connect", &page.to_string());
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["url"], "https://127.0.0.1:40001/truetick");
+        assert_eq!(answer["fingerprint"], "ab".repeat(32));
+        let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
+        let token = ConnectToken::from_bytes(&token).unwrap();
+        let open =
+            PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+        open.unwrap()
+    });
+    assert_ne!(tokens[0].user, tokens[1].user);
+    for token in tokens {
+        let purpose = Purpose::read(&token.user_data).unwrap();
+        assert_eq!((purpose.role, purpose.room, purpose.resume), (Role::Spectator, 0, None));
+    }
+}
+
+#[test]
+fn the_page_is_told_what_it_must_know_of_the_arena() {
+    let arena: Value = serde_json::from_str(&get(page(), "/arena.json")).unwrap();
+    let schema = arena_schema().unwrap().schema;
+    assert_eq!(arena["schema"]["hash"], format!("{:016x}", schema.hash()));
+    assert_eq!(arena["schema"]["kinds"].as_array().unwrap().len(), schema.kinds().count());
+    assert_eq!(arena["tick_rate"], 60);
+    let message = |name: &str| BASE64_STANDARD.decode(arena[name].as_str().unwrap()).unwrap();
+    assert_eq!(decode(&message("hello")), Ok(ClientMessage::Hello { schema: schema.hash() }));
+    assert_eq!(decode(&message("resync")), Ok(ClientMessage::Resync));
+    assert_eq!(arena["farewells"][12], "the room takes no spectators");
+}
+
+#[test]
+fn another_sites_name_that_leads_here_is_refused() {
+    let page = page();
+    for host in ["evil.example".to_string(), format!("evil.example:{}", page.port()), String::new()] {
+        let (status, _, body) = ask(page, "POST", "/connect", &host);
+        assert!(status >= 400 && !body.contains("token"), "{host}: {status} {body}");
+    }
+    assert_eq!(ask(page, "GET", "/", &format!("localhost:{}", page.port())).0, 200);
+}
+
+#[test]
+fn a_page_for_everyone_or_without_a_way_to_the_server_is_refused() {
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    control.block_on(async {
+        let refused = PageListener::bind("0.0.0.0:0".parse().unwrap()).await.map(|_| ());
+        assert!(matches!(refused, Err(PageError::NotLoopback(_))));
+        let page = PageListener::bind(ANY).await.unwrap();
+        let nowhere = Doors { issuers: BTreeMap::new(), ..doors() };
+        assert!(matches!(page.serve(&nowhere, 60, [4; 32]), Err(PageError::NoQuic)));
+    });
+}

@@ -1,0 +1,226 @@
+//! `vectors FILE`: golden vectors for decoders in other languages, as JSON. What a room sends to a client over a network that loses,
+//! delays and reorders, what the client answers, and what it then holds; hashes; streams of the range coder.
+//!
+//! ```text
+//! { joins: [{ token: BASE64, join: BASE64 }],
+//!   hashes: [{ bytes: BASE64, seed, hash: HEX }],
+//!   streams: [{ tables, bytes: BASE64, coded: [{ flag | number | raw, context | bits }] }],
+//!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, entities } | { answer: BASE64, sequence }] }] }
+//! ```
+//! `held` is whether the packet builds on what the client has; `entities` is, now and then, all that is held, by rising slot:
+//! `[slot, generation, kind, own, ...fields]`.
+
+mod medley;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use medley::Melee;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde_json::{Value, json};
+use truetick_client_sim::token_source::TokenSource;
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::client::snapshot_buffer::SnapshotError;
+use truetick_netcode::coding::Coder;
+use truetick_netcode::coding::range::{Contexts, RangeEncoder};
+use truetick_netcode::command::write_commands;
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::schema::Schema;
+use truetick_netcode::session::client::SessionClient;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::token::Issuer;
+use truetick_netcode::session::{ClientId, Role, UserId};
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::{Over, Parcel};
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::any_room::{AnyRoom, RoomConfig};
+use truetick_server::core::game::Game;
+use truetick_server::core::room::Room;
+use truetick_server::files::write_text;
+use truetick_server::page::describe::describe;
+use truetick_shared::arena::ArenaCommand;
+use truetick_tests::entry::wall;
+use truetick_tests::onlooker::Onlooker;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Ticks of each play.
+const TICKS: u32 = 240;
+
+/// What is held is told each so many steps.
+const TOLD_EACH: usize = 25;
+
+fn main() -> ExitCode {
+    let Some(path) = std::env::args().nth(1) else {
+        eprintln!("usage: vectors FILE");
+        return ExitCode::FAILURE;
+    };
+    match write_text(path.as_ref(), &vectors().to_string()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write {path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn vectors() -> Value {
+    let chances = &mut Xoshiro256PlusPlus::seed_from_u64(0x7472_7565);
+    let config = ArenaConfig { drones: 24, ..ArenaConfig::default() };
+    let arena = || ArenaGame::new(config).expect("a valid schema");
+    json!({
+        "joins": (1..=3).map(join).collect::<Vec<_>>(),
+        "hashes": (0..=60).map(|words| hash(words * 4, chances)).collect::<Vec<_>>(),
+        "streams": (0..40).map(|_| stream(chances)).collect::<Vec<_>>(),
+        "plays": [
+            play("a spectator of the arena", arena(), Role::Spectator, steer, chances),
+            play("a player in the arena", arena(), Role::Player, steer, chances),
+            play("a spectator of every sort of field", Melee, Role::Spectator, |_, _| Default::default(), chances),
+            play("a player among every sort of field", Melee, Role::Player, |_, _| Default::default(), chances),
+        ],
+    })
+}
+
+/// A token for so many servers, and the frame by which its client joins over a connection.
+fn join(servers: u64) -> Value {
+    let now = Timestamp::from_millis(1_000);
+    let addresses = [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 2))];
+    let issuer = Issuer {
+        key: Key::new([5; 32]),
+        protocol: PROTOCOL,
+        servers: addresses.into_iter().cycle().take(servers as usize).collect(),
+        lifetime: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+    };
+    let token = TokenSource::new(issuer, [6; 32]).issue(UserId(servers), 0, wall(now));
+    let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, now).over(Over::Quic, 1);
+    let Some(Parcel::Open(join)) = client.poll(now) else { panic!("a client joins first") };
+    json!({ "token": BASE64_STANDARD.encode(*token.to_bytes()), "join": BASE64_STANDARD.encode(join) })
+}
+
+fn hash(length: usize, chances: &mut impl Rng) -> Value {
+    let (mut bytes, seed) = (vec![0; length], chances.random_range(0..u64::from(u32::MAX)));
+    chances.fill_bytes(&mut bytes);
+    let hash = format!("{:016x}", xxh3_64_with_seed(&bytes, seed));
+    json!({ "bytes": BASE64_STANDARD.encode(bytes), "seed": seed, "hash": hash })
+}
+
+/// Flags, numbers and raw bits of all sizes in the contexts that the medley's schema starts from.
+fn stream(chances: &mut impl Rng) -> Value {
+    let registry = Melee.registry().expect("a valid schema");
+    let schema = registry.schema();
+    let (mut contexts, mut bytes, mut coded) = (Contexts::default(), Vec::new(), Vec::new());
+    let class = chances.random_range(0..10usize);
+    let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(class));
+    encoder.prepare(0, &(0..5), &(0..6));
+    for _ in 0..chances.random_range(0..200) {
+        let context = chances.random_range(0..5usize);
+        let size = chances.random_range(0..=32);
+        let value = (u64::from(chances.random::<u32>()) & ((1 << size) - 1)) as u32;
+        coded.push(match chances.random_range(0..4) {
+            0 => {
+                let flag = encoder.flag(context, value & 1 == 1).expect("room");
+                json!({ "flag": flag, "context": context })
+            }
+            1 => {
+                let raw = encoder.raw(value, size).expect("room");
+                json!({ "raw": raw, "bits": size })
+            }
+            _ => {
+                let number = encoder.number(context, value as i32).expect("room");
+                json!({ "number": number, "context": context })
+            }
+        });
+    }
+    encoder.finish();
+    let tables = &describe(schema)["tables"][class];
+    json!({ "tables": tables, "bytes": BASE64_STANDARD.encode(bytes), "coded": coded })
+}
+
+/// What a player of the arena does in a tick.
+fn steer(client: u32, tick: u32) -> ArenaCommand {
+    let turn = (tick / 20 + client) as f32;
+    ArenaCommand::new(glam::Vec2::from_angle(turn), turn, tick.is_multiple_of(50), tick.is_multiple_of(9))
+}
+
+/// One client's session with a room where eight others play.
+fn play<G: Game>(
+    name: &str,
+    game: G,
+    role: Role,
+    command: impl Fn(u32, u32) -> G::Command,
+    chances: &mut impl Rng,
+) -> Value {
+    let mut now = Timestamp::from_millis(1_000);
+    let config = RoomConfig { relevance_radius_m: Some(25.0), ..RoomConfig::default() };
+    let mut room = Room::new(game, config, now).expect("a valid schema");
+    let schema = room.simulation().registry().schema().clone();
+    let players: Vec<_> = (1..=8).map(|client| Onlooker::join(&mut room, client, Role::Player)).collect();
+    let mut client = Onlooker::join(&mut room, 99, role);
+    let (mut steps, mut coming) = (Vec::new(), BTreeMap::<(u32, u32), Vec<u8>>::new());
+    for tick in 1..=TICKS {
+        for player in &players {
+            let command = command(player.client().0, tick);
+            send_command(&mut room, player.client(), Tick(tick), &command, now);
+        }
+        room.simulate(now);
+        for payload in client.payloads(&mut room, now) {
+            // One in eight is lost, some overtake others.
+            if !chances.random_bool(0.125) {
+                coming.insert((tick + chances.random_range(3..6), chances.random()), payload);
+            }
+        }
+        let later = coming.split_off(&(tick + 1, 0));
+        for payload in std::mem::replace(&mut coming, later).into_values() {
+            steps.push(take(&mut client, &schema, &payload, now, steps.len().is_multiple_of(TOLD_EACH)));
+        }
+        let answer = client.answer(&mut room, now);
+        let sequence = BitReader::new(&answer).read(16).expect("a number");
+        steps.push(json!({ "answer": BASE64_STANDARD.encode(answer), "sequence": sequence }));
+        now += Duration::from_micros(16_667);
+    }
+    json!({ "name": name, "schema": describe(&schema), "steps": steps })
+}
+
+fn send_command<G: Game>(
+    room: &mut Room<G>,
+    client: ClientId,
+    tick: Tick,
+    command: &G::Command,
+    now: Timestamp,
+) {
+    let mut writer = BitWriter::new();
+    write_commands(&mut writer, tick, [command].into_iter());
+    writer.pad_to_byte();
+    room.receive_commands(client, BitReader::new(writer.bytes()), now).expect("a genuine command");
+}
+
+fn take(client: &mut Onlooker, schema: &Schema, payload: &[u8], now: Timestamp, tell: bool) -> Value {
+    let held = match client.take(schema, payload, now) {
+        Ok(_) => true,
+        Err(SnapshotError::Baseline) => false,
+        Err(error) => panic!("{error}"),
+    };
+    let mut step = json!({ "take": BASE64_STANDARD.encode(payload), "held": held });
+    if tell {
+        step["entities"] = entities(client);
+    }
+    step
+}
+
+/// What is held: all entities as others see them, then the own one as its owner does.
+fn entities(client: &Onlooker) -> Value {
+    let held = client.held();
+    let public = (0..=u16::from(u8::MAX)).filter_map(|slot| held.public(slot));
+    let numbers = public.chain(held.own()).map(|entity| {
+        let identity = [entity.id.slot.into(), entity.id.generation.into(), entity.kind.0.into()];
+        let own = u32::from(entity.is_own());
+        identity.into_iter().chain([own]).chain(entity.newest().fields.iter().copied()).collect::<Vec<u32>>()
+    });
+    json!(numbers.collect::<Vec<_>>())
+}
