@@ -29,7 +29,11 @@ use truetick_shared::arena::{ArenaCommand, arena_schema};
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::Currency;
 use truetick_tests::entry::{SERVER, server, tokens, wall};
+use truetick_tests::fault::Fault;
+use truetick_tests::mark::Mark;
+use truetick_tests::network::Ways;
 use truetick_tests::onlooker::Onlooker;
+use truetick_tests::scenario::Scenario;
 use truetick_tests::tap::Tap;
 
 /// An arena of eight players who see some metres far, and who else is there.
@@ -197,4 +201,20 @@ fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
     let (mut auction, mut another) = (serving(Box::new(room()), now), serving(Box::new(room()), now));
     assert_eq!(farewell_to(Role::Spectator, &mut auction, now), Some(DisconnectReason::NoSpectators));
     assert_eq!(farewell_to(Role::Player, &mut another, now), None);
+}
+
+#[test]
+fn a_spectator_goes_on_watching_through_whatever_befalls_it() {
+    Scenario::new(11)
+        .clients(5)
+        .with(|config| {
+            config.spectators = 2;
+            config.timeout = Duration::from_secs(1);
+        })
+        .fault(600, 100, Fault::ChangeAddress(4))
+        .fault(1_500, 2_000, Fault::Cut { client: 3, ways: Ways::Both })
+        .fault(4_000, 300, Fault::CrashClient(4))
+        .fault(5_000, 900, Fault::Clog { client: 4, ways: Ways::Down })
+        .must_hit(&[Mark::Watched, Mark::Resumed, Mark::TimedOut, Mark::TakenOver])
+        .heals();
 }

@@ -52,6 +52,11 @@ impl BotClient {
         Self { runtime: self.runtime.over(over), ..self }
     }
 
+    /// It watches and does not play, as its token says; to be said before anything is sent.
+    pub fn watching(self) -> Self {
+        Self { runtime: self.runtime.watching(), ..self }
+    }
+
     /// The client below the bot.
     pub fn runtime(&self) -> &ClientRuntime<ArenaPredict> {
         &self.runtime

@@ -8,8 +8,8 @@ use truetick_netcode::client::prediction::{Cause, Misprediction};
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::client::stats::ClientStats;
 use truetick_netcode::farewell::DisconnectReason;
-use truetick_netcode::session::UserId;
-use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::session::token::{ConnectToken, Purpose};
+use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
@@ -34,6 +34,7 @@ pub struct ClientProcess {
     pub(crate) path: usize,
     /// How many lives it had before this one.
     pub life: u64,
+    role: Role,
     seed: u64,
     down: bool,
     rejoin_at: Option<Timestamp>,
@@ -43,28 +44,39 @@ pub struct ClientProcess {
 }
 
 impl ClientProcess {
-    /// A client that begins to join when its clock shows `start`.
+    /// A client that begins to join when its clock shows `start`, with a token for its role.
     pub fn new(
         kinds: &Arc<ArenaSchema>,
-        token: ConnectToken,
+        (token, role): (ConnectToken, Role),
         seed: u64,
         start: Timestamp,
         clock: VirtualClock,
         (path, socket_bytes): (usize, usize),
     ) -> Self {
         Self {
-            bot: BotClient::new(kinds.clone(), token, seed, start),
+            bot: bot(kinds, (token, role), seed, start),
             wrong: Vec::new(),
             events: Vec::new(),
             process: Process::new(clock, socket_bytes),
             path,
             life: 0,
+            role,
             seed,
             down: false,
             rejoin_at: None,
             moved: false,
             past: ClientStats::default(),
         }
+    }
+
+    /// What its tokens are for.
+    pub fn purpose(&self) -> Purpose {
+        Purpose { role: self.role, ..Purpose::default() }
+    }
+
+    /// Whether it plays or watches.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Who it is: the same in each of its lives.
@@ -100,7 +112,7 @@ impl ClientProcess {
         self.down = false;
         self.rejoin_at = None;
         let seed = self.seed.wrapping_add(self.life << 40);
-        self.bot = BotClient::new(kinds.clone(), token, seed, self.process.clock.at(now));
+        self.bot = bot(kinds, (token, self.role), seed, self.process.clock.at(now));
         self.wrong.clear();
         self.events.clear();
     }
@@ -131,4 +143,14 @@ impl ClientProcess {
         }
         self.wrong.push(wrong);
     }
+}
+
+fn bot(
+    kinds: &Arc<ArenaSchema>,
+    (token, role): (ConnectToken, Role),
+    seed: u64,
+    start: Timestamp,
+) -> BotClient {
+    let bot = BotClient::new(kinds.clone(), token, seed, start);
+    if role == Role::Spectator { bot.watching() } else { bot }
 }

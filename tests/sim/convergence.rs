@@ -6,7 +6,7 @@ use truetick_netcode::client::snapshot_buffer::Remote;
 use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::replication::unit::block_of;
 use truetick_netcode::replication::{NetId, entity};
-use truetick_netcode::session::ClientId;
+use truetick_netcode::session::{ClientId, Role};
 use truetick_netcode::tick::Tick;
 use truetick_server::core::game::Game;
 use truetick_server::core::world_room::WorldRoom;
@@ -64,8 +64,12 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
 /// What has been well within a client's sight for a while, measured here, and is not held.
 fn unseen(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
     let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
-    let Some(own) = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id()) else {
-        return vec![format!("client {i} owns nothing")];
+    let own = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id());
+    let own = match (own, runtime.role()) {
+        (Some(own), Role::Player) => own,
+        (None, Role::Spectator) => return unseen_by_spectator(sim, i, room),
+        (Some(_), Role::Spectator) => return vec![format!("client {i} watches and owns something")],
+        (None, Role::Player) => return vec![format!("client {i} owns nothing")],
     };
     let reach = room.config().relevance_radius_m.unwrap_or(f32::MAX);
     let within = |entry: &Entry, tick: Tick| {
@@ -78,6 +82,18 @@ fn unseen(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
             && runtime.buffer().entity(entry.id.slot).is_none_or(|remote| remote.id != entry.id)
     });
     missing.map(|entry| format!("client {i} does not see {}", entry.id)).collect()
+}
+
+/// What anyone may see has been there for a while and is not held by a client that sees everything.
+fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
+    let (buffer, ring) = (sim.clients[i].bot.runtime().buffer(), room.ring());
+    let since = ring.tick().back(ARRIVES_IN as u32);
+    let missing = ring.entries().filter(|entry| {
+        sim.kinds.schema.kind(entry.kind).is_visible()
+            && entry.at(since).is_some()
+            && buffer.entity(entry.id.slot).is_none_or(|remote| remote.id != entry.id)
+    });
+    missing.map(|entry| format!("client {i} watches and does not see {}", entry.id)).collect()
 }
 
 fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option<String> {

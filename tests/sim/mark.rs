@@ -67,6 +67,7 @@ marks! {
     SilenceNoticed: "a client noticed that its server was silent",
     LeftSight: "an entity left a client's sight",
     BackInSight: "an entity that left a client's sight came back into it",
+    Watched: "a spectator saw an entity",
     Sliced: "a message came in slices",
     DiskFull: "the disk was full",
     DiskUnreadable: "the disk could not be read",

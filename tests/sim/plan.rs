@@ -19,6 +19,8 @@ pub struct SimConfig {
     pub seed: u64,
     /// Bots.
     pub clients: u16,
+    /// So many of them, the last ones, watch and do not play.
+    pub spectators: u16,
     /// The arena.
     pub arena: ArenaConfig,
     /// The room.
@@ -44,6 +46,7 @@ impl Default for SimConfig {
         Self {
             seed: 1,
             clients: 8,
+            spectators: 0,
             arena: ArenaConfig { drones: 12, ..ArenaConfig::default() },
             room: RoomConfig::default(),
             link: LinkConfig::default(),
@@ -79,6 +82,9 @@ pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
 /// Of so many seeds one has a crowd in sight.
 const CROWD_EVERY: u64 = 64;
+
+/// Of so many seeds one has a spectator among its clients.
+const SPECTATOR_EVERY: u64 = 4;
 
 /// How long the standard mix makes trouble.
 const TROUBLE: Duration = Duration::from_millis(4_500);
@@ -122,10 +128,12 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimConfig { seed, clients, arena, room, link, drift_ppm, socket_bytes, record, .. } =
-            &self.config;
+        let SimConfig {
+            seed, clients, spectators, arena, room, link, drift_ppm, socket_bytes, record, ..
+        } = &self.config;
         let (timeout, grace) = (self.config.timeout.as_secs(), self.config.grace.as_millis());
-        writeln!(out, "seed {seed}: {clients} clients at {} Hz, ghosts: {}", arena.tick_rate, arena.ghosts)?;
+        let (rate, ghosts) = (arena.tick_rate, arena.ghosts);
+        writeln!(out, "seed {seed}: {clients} clients ({spectators} watch) at {rate} Hz, ghosts: {ghosts}")?;
         let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(
             out,
@@ -169,8 +177,11 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let timeout = Duration::from_secs(if chances.random_bool(0.3) { 2 } else { 10 });
     let grace_ms = if chances.random_bool(0.3) { chances.random_range(100..2_000) } else { 30_000 };
     let grace = Duration::from_millis(grace_ms);
+    // Not drawn, so that what is drawn for a seed stays as it was.
+    let spectators = u16::from(seed.is_multiple_of(SPECTATOR_EVERY));
     SimConfig {
         seed,
+        spectators,
         arena,
         room,
         link,

@@ -10,8 +10,8 @@ use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::runtime::ClientEvent;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::session::UserId;
-use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::session::token::{ConnectToken, Purpose};
+use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Route, Transport};
 use truetick_server::arena::ArenaGame;
@@ -142,7 +142,9 @@ impl Sim {
         };
         for i in 0..config.clients {
             let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
-            sim.add_client(seed, now + Duration::from_millis(u64::from(i) * 7));
+            let watches = i + config.spectators >= config.clients;
+            let role = if watches { Role::Spectator } else { Role::Player };
+            sim.add(role, seed, now + Duration::from_millis(u64::from(i) * 7));
         }
         for (i, scheduled) in plan.faults.iter().enumerate() {
             sim.events.push(now + scheduled.at, Event::FaultBegins(i));
@@ -156,13 +158,18 @@ impl Sim {
 
     /// Lets another bot join at `start`.
     pub fn add_client(&mut self, seed: u64, start: Timestamp) {
+        self.add(Role::Player, seed, start);
+    }
+
+    fn add(&mut self, role: Role, seed: u64, start: Timestamp) {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
         let clock = random_clock(&mut self.chances, self.drift_ppm, self.now);
-        let token = self.tokens.issue(UserId(seed), 0, self.server.wall(start));
+        let purpose = Purpose { role, ..Purpose::default() };
+        let token = self.tokens.issue_for(UserId(seed), purpose, self.server.wall(start));
         self.clients.push(ClientProcess::new(
             &self.kinds,
-            token,
+            (token, role),
             seed,
             clock.at(start),
             clock,
@@ -173,7 +180,8 @@ impl Sim {
 
     /// A new token for a client, from an issuer that has the server's clock on the wall.
     pub(crate) fn token(&mut self, client: usize) -> ConnectToken {
-        self.tokens.issue(self.clients[client].user(), 0, self.server.wall(self.now))
+        let (user, purpose) = (self.clients[client].user(), self.clients[client].purpose());
+        self.tokens.issue_for(user, purpose, self.server.wall(self.now))
     }
 
     /// The server's core, which must be up.

@@ -33,9 +33,9 @@ use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, Schema};
-use crate::session::ClientId;
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
+use crate::session::{ClientId, Role};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 use crate::transport::{Event, Over, Parcel, Route};
@@ -57,6 +57,7 @@ const EVENTS: usize = 1_024;
 /// See the module.
 pub struct ClientRuntime<P: Predict> {
     game: P,
+    role: Role,
     schema: Arc<Schema>,
     link: Link,
     buffer: SnapshotBuffer,
@@ -79,6 +80,7 @@ impl<P: Predict> ClientRuntime<P> {
         let link = Link::new(schema.hash(), token, seed, now);
         Self {
             game,
+            role: Role::Player,
             schema,
             link,
             buffer: SnapshotBuffer::new(),
@@ -100,6 +102,17 @@ impl<P: Predict> ClientRuntime<P> {
     pub fn over(mut self, over: Over) -> Self {
         self.link = self.link.over(over);
         self
+    }
+
+    /// It watches, as its token says: no command is ever due, and whatever is seen is interpolated. To be said before anything
+    /// is sent.
+    pub fn watching(self) -> Self {
+        Self { role: Role::Spectator, ..self }
+    }
+
+    /// Whether it plays or watches.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Where the client stands.
@@ -325,7 +338,11 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
+    /// Who watches needs none: it leads nobody.
     fn start_clock(&mut self, now: Timestamp) {
+        if self.role == Role::Spectator {
+            return;
+        }
         if let (None, Some(time_line), Some(newest), Some(round_trip)) =
             (&self.clock, self.link.time_line(), self.buffer.newest(), self.link.keeper().round_trip())
         {

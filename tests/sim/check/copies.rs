@@ -8,6 +8,7 @@ use truetick_netcode::limits::RING_TICKS;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::schema::{KindInfo, Visibility};
+use truetick_netcode::session::Role;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaGame;
 use truetick_server::core::game::Game;
@@ -87,6 +88,8 @@ impl CopyCheck {
             *seen = now;
             let came = is_new && self.left.remove(&(pair.at, slot as u16, remote.id.generation));
             marks.add(Mark::BackInSight, u64::from(came));
+            let watches = pair.client.role() == Role::Spectator;
+            marks.add(Mark::Watched, u64::from(is_new && watches));
             let Some(entry) = entry.filter(|entry| entry.id == remote.id) else { continue };
             let complaint = self
                 .hidden(remote, entry.owner == Some(pair.id))
