@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truetick_client_sim::reach::Reach;
-use truetick_client_sim::swarm::{Swarm, SwarmConfig};
+use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
 use truetick_netcode::session::drops::DropReason;
@@ -20,7 +20,7 @@ fn play(listen: &str) {
     let swarm = SwarmConfig {
         reach: Reach::Udp,
         relay: None,
-        clients: 6,
+        crew: Crew { players: 6, spectators: 0 },
         seed: 3,
         first_user: 1,
         trace: None,
@@ -61,7 +61,7 @@ fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     let swarm = SwarmConfig {
         reach: Reach::Udp,
         relay: None,
-        clients: 6,
+        crew: Crew { players: 6, spectators: 0 },
         seed: 4,
         first_user: 1,
         trace: None,

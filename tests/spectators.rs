@@ -1,6 +1,6 @@
 //! Clients that watch: they see everything that everyone may see, and the world knows nothing of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
@@ -21,6 +21,7 @@ use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
 use truetick_server::core::any_room::{AnyRoom, RoomConfig};
+use truetick_server::core::drain::Drain;
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
 use truetick_server::core::world_room::WorldRoom;
@@ -130,10 +131,16 @@ fn spectators_share_what_is_encoded_for_them() {
 fn a_spectator_that_sends_commands_breaks_the_protocol() {
     let mut watched = Watched::new(1);
     watched.run(2);
-    let (before, tick) = (watched.room.world_hash(), watched.room.timeline().next());
-    let refused = watched.command(ClientId(100), tick);
-    assert_eq!(refused, Err(WireError::Misbehaving("a spectator sends no commands")));
-    assert_eq!(watched.room.world_hash(), before);
+    let mut unwatched = Watched::new(0);
+    unwatched.run(2);
+    for _ in 0..5 {
+        let tick = watched.room.timeline().next();
+        let refused = watched.command(ClientId(100), tick);
+        assert_eq!(refused, Err(WireError::Misbehaving("a spectator sends no commands")));
+        watched.run(1);
+        unwatched.run(1);
+    }
+    assert_eq!(watched.room.world_hash(), unwatched.room.world_hash());
 }
 
 /// A journal of which nothing is asked.
@@ -153,54 +160,118 @@ impl Commits<Entry> for NoJournal {
     }
 }
 
-/// A server of one room.
-fn serving(room: Box<dyn AnyRoom>, now: Timestamp) -> Server {
-    let mut server = server(now);
-    server.add_room(room);
+/// Someone in session with a server.
+struct Newcomer {
+    session: SessionClient,
+    connection: Connection,
+    now: Timestamp,
+}
+
+impl Newcomer {
+    /// Opens a session and says what it is.
+    fn join(server: &mut Server, role: Role) -> Self {
+        let mut tap = Tap::default();
+        let token = tokens(9).issue_for(UserId(7), Purpose { role, ..Purpose::default() }, wall(NOW));
+        let mut session = SessionClient::new(token, PROTOCOL, 7, NOW);
+        for _ in 0..2 {
+            server.receive(ADDRESS, &session.poll(NOW).unwrap(), NOW);
+            server.send_replies(&mut tap);
+            session.receive(SocketAddr::from(SERVER), &tap.0.pop().unwrap().1, NOW).unwrap();
+        }
+        assert!(session.is_connected());
+        let mut newcomer = Self { session, connection: Connection::new(7, NOW), now: NOW };
+        let hello = ClientMessage::Hello { schema: server.rooms()[0].schema_hash() };
+        newcomer.connection.send(SESSION_STREAM, encode(&hello)).unwrap();
+        newcomer.send(server, |writer| writer.write(Body::Empty as u32, Body::BITS));
+        newcomer
+    }
+
+    fn send(&mut self, server: &mut Server, write: impl FnOnce(&mut BitWriter)) {
+        let mut writer = BitWriter::new();
+        self.connection.begin(&mut writer, self.now, Messages::BesideState);
+        write(&mut writer);
+        self.connection.finish(&mut writer, self.now);
+        server.receive(ADDRESS, &self.session.seal(writer.bytes(), self.now), self.now);
+    }
+
+    /// Two ticks later: the farewell that it heard, if any.
+    fn farewell(&mut self, server: &mut Server) -> Option<DisconnectReason> {
+        let mut heard = None;
+        for _ in 0..2 {
+            let mut tap = Tap::default();
+            self.now = server.next_deadline().unwrap();
+            server.tick(&mut || self.now, &mut tap);
+            for (_, datagram) in tap.0 {
+                let received = self.session.receive(SocketAddr::from(SERVER), &datagram, self.now).unwrap();
+                let Some(payload) = received.payload().map(<[u8]>::to_vec) else { continue };
+                let (_, mut reader) = self.connection.open(&payload, self.now).unwrap();
+                if reader.read(Body::BITS) == Ok(Body::Farewell as u32) {
+                    heard = Some(Farewell::read(reader).unwrap().reason);
+                }
+            }
+        }
+        heard
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+/// Where the newcomer is.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 100);
+
+fn serving(room: impl AnyRoom + 'static) -> Server {
+    let mut server = server(NOW);
+    server.add_room(Box::new(room));
     server
 }
 
-/// The farewell that a newcomer hears who says what it is; `None` where it is let in.
-fn farewell_to(role: Role, server: &mut Server, now: Timestamp) -> Option<DisconnectReason> {
-    let (address, mut tap) = (SocketAddr::from(([127, 0, 0, 1], 100)), Tap::default());
-    let token = tokens(9).issue_for(UserId(7), Purpose { role, ..Purpose::default() }, wall(now));
-    let mut session = SessionClient::new(token, PROTOCOL, 7, now);
-    for _ in 0..2 {
-        server.receive(address, &session.poll(now)?, now);
-        server.send_replies(&mut tap);
-        session.receive(SocketAddr::from(SERVER), &tap.0.pop()?.1, now).ok()?;
-    }
-    let (mut connection, mut writer) = (Connection::new(7, now), BitWriter::new());
-    let schema = server.rooms()[0].schema_hash();
-    connection.send(SESSION_STREAM, encode(&ClientMessage::Hello { schema })).ok()?;
-    connection.begin(&mut writer, now, Messages::BesideState);
-    writer.write(Body::Empty as u32, Body::BITS);
-    connection.finish(&mut writer, now);
-    server.receive(address, &session.seal(writer.bytes(), now), now);
-    server.tick(&mut || now, &mut tap);
-    tap.0.iter().find_map(|(_, datagram)| {
-        let payload = session.receive(SocketAddr::from(SERVER), datagram, now).ok()?.payload()?.to_vec();
-        let (_, mut reader) = connection.open(&payload, now).ok()?;
-        let told = reader.read(Body::BITS) == Ok(Body::Farewell as u32);
-        told.then(|| Farewell::read(reader).ok())?.map(|farewell| farewell.reason)
-    })
+fn arena() -> Server {
+    let game = ArenaGame::new(ArenaConfig::default()).unwrap();
+    serving(Room::new(game, RoomConfig::default(), NOW).unwrap())
+}
+
+fn auction() -> Server {
+    let rules = HouseRules { currency: Currency::EUR, admins: Vec::new(), retention: 1_000 };
+    let rate = Rate { per_second: 1, burst: 1 };
+    let config = AuctionConfig { room: RoomConfig::default(), rules, rate };
+    serving(AuctionRoom::open(config, HouseReplica::default(), Box::new(NoJournal), NOW))
 }
 
 #[test]
 fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
-    let now = Timestamp::from_millis(1_000);
-    let room =
-        Room::new(ArenaGame::new(ArenaConfig::default()).unwrap(), RoomConfig::default(), now).unwrap();
-    let mut arena = serving(Box::new(room), now);
-    assert_eq!(farewell_to(Role::Spectator, &mut arena, now), None);
-    assert_eq!(arena.rooms()[0].population(), 1);
+    let told = |role, mut server: Server| {
+        let reason = Newcomer::join(&mut server, role).farewell(&mut server);
+        (reason, server.rooms()[0].population())
+    };
+    assert_eq!(told(Role::Spectator, arena()), (None, 1));
+    assert_eq!(told(Role::Player, auction()), (None, 1));
+    assert_eq!(told(Role::Spectator, auction()), (Some(DisconnectReason::NoSpectators), 0));
+}
 
-    let rules = HouseRules { currency: Currency::EUR, admins: Vec::new(), retention: 1_000 };
-    let config = AuctionConfig { room: RoomConfig::default(), rules, rate: Rate { per_second: 1, burst: 1 } };
-    let room = || AuctionRoom::open(config.clone(), HouseReplica::default(), Box::new(NoJournal), now);
-    let (mut auction, mut another) = (serving(Box::new(room()), now), serving(Box::new(room()), now));
-    assert_eq!(farewell_to(Role::Spectator, &mut auction, now), Some(DisconnectReason::NoSpectators));
-    assert_eq!(farewell_to(Role::Player, &mut another, now), None);
+#[test]
+fn commands_end_a_spectators_session() {
+    for (role, expected) in [(Role::Player, None), (Role::Spectator, Some(DisconnectReason::Misbehaved))] {
+        let mut server = arena();
+        let mut client = Newcomer::join(&mut server, role);
+        assert_eq!(client.farewell(&mut server), None);
+        client.send(&mut server, |writer| {
+            writer.write(Body::Commands as u32, Body::BITS);
+            write_commands(writer, Tick(9), [ArenaCommand::default()].iter());
+        });
+        assert_eq!(client.farewell(&mut server), expected);
+    }
+}
+
+#[test]
+fn a_server_that_is_drained_does_not_wait_for_those_who_watch() {
+    for (role, waits) in [(Role::Player, true), (Role::Spectator, false)] {
+        let mut server = arena();
+        let mut client = Newcomer::join(&mut server, role);
+        assert_eq!(client.farewell(&mut server), None);
+        let (within, limit) = (Duration::from_secs(10), Duration::from_secs(30));
+        server.drain(Drain::new(1, within, limit, client.now));
+        assert_eq!(server.is_drained(client.now), !waits);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use glam::Vec2;
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
+use truetick_netcode::session::Role;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, Over, Parcel, Route};
@@ -52,9 +53,9 @@ impl BotClient {
         Self { runtime: self.runtime.over(over), ..self }
     }
 
-    /// It watches and does not play, as its token says; to be said before anything is sent.
-    pub fn watching(self) -> Self {
-        Self { runtime: self.runtime.watching(), ..self }
+    /// It plays or watches, as its token says; to be said before anything is sent.
+    pub fn as_role(self, role: Role) -> Self {
+        Self { runtime: self.runtime.as_role(role), ..self }
     }
 
     /// The client below the bot.

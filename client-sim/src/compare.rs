@@ -14,6 +14,7 @@ use crate::demo::{Common, Outcome, Players, serving};
 use crate::profile::Profile;
 use crate::reach::{ReachOptions, TransportChoice};
 use crate::report::Percentiles;
+use crate::swarm::Crew;
 
 /// Everyone joins and finds its pace in this time; what is measured is measured from then on.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -49,9 +50,11 @@ pub struct Compared {
 }
 
 /// Runs all combinations and prints a table.
-pub async fn compare(clients: usize, options: &CompareOptions, common: &Common) -> Outcome {
+pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> Outcome {
     println!(
-        "{clients} bots, 64 drones, 60 Hz; {} s for each row after {} s of settling.\n",
+        "{} bots, {} of them watching, 64 drones, 60 Hz; {} s for each row after {} s of settling.\n",
+        crew.all(),
+        crew.spectators,
         seconds(common),
         SETTLE.as_secs()
     );
@@ -60,7 +63,7 @@ pub async fn compare(clients: usize, options: &CompareOptions, common: &Common) 
     let mut rows = Vec::new();
     for profile in &options.profiles {
         for transport in &options.transports {
-            let row = one(clients, *transport, *profile, common).await?;
+            let row = one(crew, *transport, *profile, common).await?;
             println!(
                 "{:8} {:14} {:6.1} ms {:6.1} ms     {:6.1} us      {:5.1} kB{}",
                 row.profile,
@@ -89,7 +92,7 @@ fn seconds(common: &Common) -> u64 {
 }
 
 async fn one(
-    clients: usize,
+    crew: Crew,
     transport: TransportChoice,
     profile: Profile,
     common: &Common,
@@ -97,8 +100,8 @@ async fn one(
     let reach = ReachOptions { transport, fingerprint: None };
     let over = transport.over();
     let config = ServerConfig {
-        max_clients: clients + 8,
-        sessions_per_address: clients + 8,
+        max_clients: crew.all() + 8,
+        sessions_per_address: crew.all() + 8,
         joins_per_address_s: 1_000,
         drones: 64,
         seed: common.seed,
@@ -107,7 +110,7 @@ async fn one(
     let host = Host::start_configured(&config, random_key()?)?;
     let issuer = host.doors().issuers[&over].clone();
     let reach = reach.reach(host.doors().fingerprint)?;
-    let players = Players::start(issuer, clients, reach, profile, common)?;
+    let players = Players::start(issuer, crew, reach, profile, common)?;
     sleep(SETTLE).await;
     players.swarm.measure_from_now();
     let before = host.report();
@@ -115,7 +118,7 @@ async fn one(
     let after = host.report();
     let figures = players.stop()?;
     host.stop()?;
-    let per_client = |value: f64| value / clients as f64;
+    let per_client = |value: f64| value / crew.all() as f64;
     let ticks = (after.room.ticks - before.room.ticks).max(1);
     let bytes = |report: &HostReport| report.wire.get(&over).copied().unwrap_or_default();
     Ok(Compared {

@@ -29,7 +29,7 @@ use crate::profile::Profile;
 use crate::reach::{ORIGIN, Reach, ReachOptions};
 use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
-use crate::swarm::{Swarm, SwarmConfig};
+use crate::swarm::{Crew, Swarm, SwarmConfig};
 use crate::table::{self, latency_table};
 use crate::token_source::TokenSource;
 
@@ -65,6 +65,9 @@ pub struct DemoOptions {
     /// Bots, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub clients: u64,
+    /// So many more that watch and do not play, 0 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    pub spectators: u64,
     /// Drones, moved by the server
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub drones: u32,
@@ -126,6 +129,9 @@ pub struct BotOptions {
     /// Bots, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub clients: u64,
+    /// So many more that watch and do not play, 0 to 1,000
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    pub spectators: u64,
     /// Network between bots and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
@@ -135,6 +141,18 @@ pub struct BotOptions {
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
+}
+
+impl DemoOptions {
+    fn crew(&self) -> Crew {
+        Crew { players: self.clients as usize, spectators: self.spectators as usize }
+    }
+}
+
+impl BotOptions {
+    fn crew(&self) -> Crew {
+        Crew { players: self.clients as usize, spectators: self.spectators as usize }
+    }
 }
 
 /// Any port of loopback.
@@ -164,11 +182,9 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         tick_rate: options.tick_rate,
         drones: options.drones,
         ghosts: options.ghosts,
-        max_clients: options.clients as usize + 8,
+        max_clients: options.crew().all() + 8,
         auction: house.as_ref().map(|house| run::settings(data.clone(), house.visitors())),
-        sessions_per_address: options.clients as usize
-            + house.as_ref().map_or(0, AuctionOptions::visitors)
-            + 8,
+        sessions_per_address: options.crew().all() + house.as_ref().map_or(0, AuctionOptions::visitors) + 8,
         joins_per_address_s: 1_000,
         seed: options.common.seed,
         record: options.record.clone(),
@@ -191,12 +207,15 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         host.doors().addresses[&over]
     );
     let reach = options.reach.reach(host.doors().fingerprint)?;
-    let (issuer, clients) = (host.doors().issuers[&over].clone(), options.clients as usize);
-    let players = Players::start(issuer, clients, reach, options.profile, &options.common)?;
+    let (issuer, crew) = (host.doors().issuers[&over].clone(), options.crew());
+    let players = Players::start(issuer, crew, reach, options.profile, &options.common)?;
     println!(
-        "{clients} bots join over {}, each with a token of its own, every packet sealed.",
-        options.reach.transport
+        "{} bots join over {}, each with a token of its own, every packet sealed.",
+        crew.players, options.reach.transport
     );
+    if crew.spectators > 0 {
+        println!("{} more watch them: they own nothing, and see everything.", crew.spectators);
+    }
     println!("The network: {}.", options.profile.describe());
     if let Some(path) = &options.record {
         println!("The room is recorded to {}.", path.display());
@@ -215,7 +234,8 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     }
     println!("Ctrl-C ends.\n");
     let part = |seconds| RunPart {
-        clients: options.clients as usize,
+        clients: crew.players,
+        spectators: crew.spectators,
         drones: Some(options.drones),
         tick_rate: options.tick_rate,
         profile: options.profile.describe().into(),
@@ -290,7 +310,7 @@ pub async fn latency(options: LatencyOptions) -> Outcome {
         if bots.key_file.is_some() {
             return Err("--key-file names a running server's key: say which with --server".into());
         }
-        return compare(bots.clients as usize, &compared, &bots.common).await;
+        return compare(bots.crew(), &compared, &bots.common).await;
     };
     let options = RemoteOptions { server, bots };
     println!("Measuring; the stages hold where this host is the server's.");
@@ -307,10 +327,12 @@ async fn play_remote(
     let key = keys::load(bots.key_file.as_deref())?;
     let issuer = ServerConfig::default().issuer(key, vec![*server]);
     let reach = bots.reach.reach(None)?;
-    let players = Players::start(issuer, bots.clients as usize, reach, bots.profile, &bots.common)?;
+    let crew = bots.crew();
+    let players = Players::start(issuer, crew, reach, bots.profile, &bots.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
-            clients: bots.clients as usize,
+            clients: crew.players,
+            spectators: crew.spectators,
             drones: None,
             tick_rate: figures.tick_rate,
             profile: bots.profile.describe().into(),
@@ -340,7 +362,7 @@ pub(crate) struct Players {
 impl Players {
     pub(crate) fn start(
         issuer: Issuer,
-        clients: usize,
+        crew: Crew,
         reach: Reach,
         profile: Profile,
         common: &Common,
@@ -352,7 +374,7 @@ impl Players {
         let (trace, capture) = (common.trace.clone(), common.capture.clone());
         let secret = *random_key()?.bytes();
         let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-        let config = SwarmConfig { reach, relay: to, clients, seed: common.seed, first_user, trace, capture };
+        let config = SwarmConfig { reach, relay: to, crew, seed: common.seed, first_user, trace, capture };
         let tokens = TokenSource::new(issuer, *random_key()?.bytes());
         let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })

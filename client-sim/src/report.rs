@@ -60,8 +60,10 @@ pub struct Report {
 /// What was run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunPart {
-    /// Bots.
+    /// Bots that play.
     pub clients: usize,
+    /// Bots that watch.
+    pub spectators: usize,
     /// Drones, where the run started the server.
     pub drones: Option<u32>,
     /// Ticks per second.
@@ -254,7 +256,7 @@ impl Report {
             },
             clients: ClientsPart {
                 joined: clients.joined,
-                lost: clients.lost + run.clients.saturating_sub(clients.joined),
+                lost: clients.lost + (run.clients + run.spectators).saturating_sub(clients.joined),
                 silences: counts.silences,
                 resumes: counts.resumes,
                 longest_resume_ms: counts.longest_resume_us as f64 / 1e3,

@@ -11,8 +11,9 @@ use std::time::Duration;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
 use truetick_netcode::farewell::DisconnectReason;
-use truetick_netcode::session::UserId;
 use truetick_netcode::session::backoff::Backoff;
+use truetick_netcode::session::token::{ConnectToken, Purpose};
+use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::RecordWriter;
 use truetick_server::recording::capture::CaptureWriter;
@@ -33,6 +34,22 @@ const JOIN_SPACING: Duration = Duration::from_millis(3);
 /// later costs nothing.
 const ROUND: Duration = Duration::from_micros(500);
 
+/// How many bots there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Crew {
+    /// Those that play.
+    pub players: usize,
+    /// Those that watch.
+    pub spectators: usize,
+}
+
+impl Crew {
+    /// All of them.
+    pub fn all(self) -> usize {
+        self.players + self.spectators
+    }
+}
+
 /// Who plays, and against whom.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
@@ -40,8 +57,8 @@ pub struct SwarmConfig {
     pub reach: Reach,
     /// A relay to the server; `None` to send to where the tokens say.
     pub relay: Option<SocketAddr>,
-    /// Bots.
-    pub clients: usize,
+    /// Bots; those that watch come last.
+    pub crew: Crew,
     /// Everything the bots do follows from it.
     pub seed: u64,
     /// The first bot's user id; the others follow. Two swarms with the same users would take each other's sessions over.
@@ -54,6 +71,7 @@ pub struct SwarmConfig {
 
 struct Member {
     user: UserId,
+    role: Role,
     seed: u64,
     bot: BotClient,
     socket: ClientSocket,
@@ -127,16 +145,18 @@ impl Swarm {
         kinds: &Arc<ArenaSchema>,
     ) -> io::Result<Self> {
         let begin = clock::now();
-        let mut members = Vec::with_capacity(config.clients);
-        for i in 0..config.clients {
+        let mut members = Vec::with_capacity(config.crew.all());
+        for i in 0..config.crew.all() {
+            let role = if i < config.crew.players { Role::Player } else { Role::Spectator };
             let start = begin + JOIN_SPACING * i as u32;
             let seed = config.seed.wrapping_mul(10_007) + i as u64;
             let user = UserId(config.first_user.wrapping_add(i as u64));
-            let token = tokens.issue(user, ROOM, clock::unix_now());
-            let bot = BotClient::new(kinds.clone(), token, seed, start).over(config.reach.over());
+            let token = token(&mut tokens, user, role);
+            let bot = BotClient::new(kinds.clone(), token, seed, start).as_role(role);
+            let bot = bot.over(config.reach.over());
             let socket = ClientSocket::open(&config.reach, bot.runtime().route().address, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
-            members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
+            members.push(Member { user, role, seed, bot, socket, start, pauses, rejoin_at: None });
         }
         let [stop, anew] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(ClientFigures::default()));
@@ -266,10 +286,11 @@ impl Run {
                 continue;
             }
             if member.rejoin_at.take_if(|at| *at <= now).is_some() {
-                let token = self.tokens.issue(member.user, ROOM, clock::unix_now());
+                let token = token(&mut self.tokens, member.user, member.role);
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
                 let over = member.bot.runtime().route().over;
-                member.bot = BotClient::new(self.kinds.clone(), token, member.seed, now).over(over);
+                let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
+                member.bot = bot.as_role(member.role).over(over);
                 if let Some(capture) = &mut self.capture {
                     capture.writer.session(place as u32, now);
                 }
@@ -303,6 +324,11 @@ impl Run {
             member.transmit();
         }
     }
+}
+
+fn token(tokens: &mut TokenSource, user: UserId, role: Role) -> ConnectToken {
+    let purpose = Purpose { room: ROOM, role, ..Purpose::default() };
+    tokens.issue_for(user, purpose, clock::unix_now())
 }
 
 /// Whether a session was lost: it did not end because the server asked for it.

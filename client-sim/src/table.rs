@@ -32,8 +32,9 @@ pub fn line(report: &Report) -> String {
 pub fn full(rows: &mut Rows, report: &Report) {
     let run = &report.run;
     let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
+    let watching = if run.spectators > 0 { format!(" {} watching,", run.spectators) } else { String::new() };
     rows.title(&format!(
-        "Truetick  {} clients,{drones} {} Hz, {}, seed {}  {:.0} s",
+        "Truetick  {} clients,{watching}{drones} {} Hz, {}, seed {}  {:.0} s",
         run.clients, run.tick_rate, run.profile, run.seed, run.seconds
     ));
     server_rows(rows, report);

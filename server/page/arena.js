@@ -3,8 +3,8 @@
 import { valueOf } from "./netcode/schema.js";
 import { between } from "./timeline.js";
 
-/** Further than this in a tick nothing moves but who comes back elsewhere: metres. */
-const JUMP_M = 4;
+/** Nothing but who comes back elsewhere is faster than this, in metres per second. */
+const FASTEST = 120;
 
 const COLOURS = {
   ground: "#10151c",
@@ -23,6 +23,7 @@ export class Arena {
   constructor(canvas, description) {
     this.canvas = canvas;
     this.map = description.map;
+    this.mostPerTick = FASTEST / description.tick_rate;
     this.places = new Map(description.schema.kinds.map((kind) => [kind.name, placesOf(kind)]));
   }
 
@@ -79,11 +80,11 @@ export class Arena {
   /** An entity's fields by name, at a tick; undefined before its first state. */
   shown(remote, tick) {
     const places = this.places.get(remote.kind.name);
-    let fields = between(remote, tick, (at) => places.has(at));
+    const metres = (from, to, at) => Math.abs(to.fields[at] - from.fields[at]) * remote.kind.fields[at].step;
+    const most = (from, to) => this.mostPerTick * (to.tick - from.tick);
+    const jumps = (from, to) => [...places].some((at) => metres(from, to, at) > most(from, to));
+    const fields = between(remote, tick, (at) => places.has(at), jumps);
     if (!fields) return undefined;
-    const newest = remote.newest().fields;
-    const far = [...places].some((at) => Math.abs(newest[at] - fields[at]) * remote.kind.fields[at].step > JUMP_M);
-    if (far) fields = newest;
     const named = remote.kind.fields.map((field, at) => [field.name.split(".")[1], valueOf(field, fields[at])]);
     return { slot: remote.slot, ...Object.fromEntries(named) };
   }

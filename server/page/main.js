@@ -44,13 +44,16 @@ async function play(description) {
 }
 
 async function playOn() {
-  let arena;
+  let shown;
   for (;;) {
     say("joining …");
     let why;
     try {
       const description = await fetchJson("arena.json");
-      arena ??= show(description);
+      if (!shown) show(description);
+      // Another server than before: begin with nothing of the old one.
+      else if (!isSame(shown, description)) return location.reload();
+      shown = description;
       why = await play(description);
     } catch (error) {
       why = error.message;
@@ -59,6 +62,10 @@ async function playOn() {
     say(`not connected: ${why}. Joining again …`);
     await new Promise((done) => setTimeout(done, PAUSE));
   }
+}
+
+function isSame(one, other) {
+  return one.schema.hash === other.schema.hash && one.tick_rate === other.tick_rate;
 }
 
 /** Draws from now on, each time the screen is. */
@@ -76,16 +83,15 @@ function show(description) {
   };
   requestAnimationFrame(frame);
   setInterval(() => tell(description), 1000);
-  return arena;
 }
 
 /** The figures beside the arena, once a second. */
 function tell(description) {
   const { session, figures, seen } = watch;
-  if (!session?.joined) return;
+  if (session?.world.newest === undefined) return;
   figures.note(session, performance.now());
   const { counts, rtt, world } = session;
-  say(`watching, tick ${world.newest?.toLocaleString("en")} at ${description.tick_rate} Hz`);
+  say(`watching, tick ${world.newest.toLocaleString("en")} at ${description.tick_rate} Hz`);
   const texts = {
     rtt: rtt === undefined ? "–" : `${rtt.toFixed(1)} ms`,
     bytes: `${(figures.rates.bytes / 1000).toFixed(1)} kB/s`,

@@ -222,9 +222,11 @@ impl ServerConfig {
         {
             return Err(refuse(key, value, allowed));
         }
-        if let Some(page) = self.page.filter(|page| !page.ip().is_loopback() || self.quic.is_none()) {
-            let allowed = "on loopback, as 127.0.0.1:8080, and beside QUIC".to_string();
-            return Err(refuse("page", page.to_string(), allowed));
+        let self_made = self.quic.as_ref().is_some_and(|quic| quic.certificate.is_none());
+        if let Some(page) = self.page.filter(|page| !page.ip().is_loopback() || !self_made) {
+            let allowed =
+                "on loopback, as 127.0.0.1:8080, beside QUIC with a certificate that the server makes";
+            return Err(refuse("page", page.to_string(), allowed.into()));
         }
         whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
         Ok(())
@@ -323,6 +325,26 @@ mod tests {
         assert_eq!(config.servers(everywhere), None);
         config.public = vec!["203.0.113.5:40000".parse().unwrap()];
         assert_eq!(config.servers(everywhere), Some(config.public.clone()));
+    }
+
+    #[test]
+    fn a_page_is_for_this_host_and_wants_a_certificate_that_browsers_take_by_its_hash() {
+        let at = |page: &str| ServerConfig {
+            page: Some(page.parse().unwrap()),
+            quic: Some(QuicSettings::default()),
+            ..ServerConfig::default()
+        };
+        at("127.0.0.1:8080").check("arena.toml").unwrap();
+        let certificate = Some("chain.pem".into());
+        let with_authority = QuicSettings { certificate, ..QuicSettings::default() };
+        for wrong in [
+            at("0.0.0.0:8080"),
+            ServerConfig { quic: None, ..at("127.0.0.1:8080") },
+            ServerConfig { quic: Some(with_authority), ..at("127.0.0.1:8080") },
+        ] {
+            let message = wrong.check("arena.toml").unwrap_err().to_string();
+            assert!(message.contains("`page`") && message.contains("on loopback"), "{message}");
+        }
     }
 
     #[test]

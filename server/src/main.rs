@@ -19,7 +19,7 @@ use truetick_netcode::clock;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
 use truetick_server::auction::offline;
-use truetick_server::config::ServerConfig;
+use truetick_server::config::{ConfigError, ServerConfig};
 use truetick_server::doors::Doors;
 use truetick_server::host::{Host, random_key};
 use truetick_server::page::PageListener;
@@ -44,16 +44,16 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     quic: Option<SocketAddr>,
     /// For QUIC: file with the certificate chain (PEM); without one a new one is made
-    #[arg(long, value_name = "FILE", requires = "quic")]
+    #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// For QUIC: file with the certificate's key (PEM)
-    #[arg(long, value_name = "FILE", requires = "quic")]
+    #[arg(long, value_name = "FILE")]
     certificate_key: Option<PathBuf>,
     /// For WebTransport: origin of a page that may connect, as https://game.example; may be given several times
-    #[arg(long, value_name = "ORIGIN", requires = "quic")]
+    #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
     /// Serve a page that shows the arena in a browser, at this address of loopback; whoever opens it may watch
-    #[arg(long, value_name = "ADDRESS", requires = "quic")]
+    #[arg(long, value_name = "ADDRESS")]
     page: Option<SocketAddr>,
     /// Serve laminar at this address, too: loopback or private; only in builds with the feature `laminar`
     #[arg(long, value_name = "ADDRESS")]
@@ -157,7 +157,7 @@ struct TokenArguments {
 }
 
 impl Arguments {
-    fn server_config(&self) -> Result<ServerConfig, truetick_server::config::ConfigError> {
+    fn server_config(&self) -> Result<ServerConfig, ConfigError> {
         let mut config = match &self.config {
             Some(path) => {
                 let config = ServerConfig::read(path)?;
@@ -170,13 +170,7 @@ impl Arguments {
         if !self.public.is_empty() {
             config.public = self.public.clone();
         }
-        if let Some(listen) = self.quic {
-            let quic = config.quic.get_or_insert_default();
-            quic.listen = listen;
-            quic.certificate = self.certificate.clone().or(quic.certificate.take());
-            quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());
-            quic.origins.extend(self.origin.clone());
-        }
+        self.override_quic(&mut config)?;
         config.page = self.page.or(config.page);
         config.laminar = self.laminar.or(config.laminar);
         config.token_service = self.token_service.or(config.token_service);
@@ -197,6 +191,29 @@ impl Arguments {
         }
         config.check("command line")?;
         Ok(config)
+    }
+
+    fn override_quic(&self, config: &mut ServerConfig) -> Result<(), ConfigError> {
+        if let Some(listen) = self.quic {
+            config.quic.get_or_insert_default().listen = listen;
+        }
+        let Some(quic) = &mut config.quic else {
+            let given =
+                self.certificate.is_some() || self.certificate_key.is_some() || !self.origin.is_empty();
+            return match given {
+                false => Ok(()),
+                true => Err(ConfigError::OutOfRange {
+                    origin: "command line".into(),
+                    key: "--certificate, --certificate-key, --origin",
+                    value: "given".into(),
+                    allowed: "beside --quic, or [quic] in the configuration file".into(),
+                }),
+            };
+        };
+        quic.certificate = self.certificate.clone().or(quic.certificate.take());
+        quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());
+        quic.origins.extend(self.origin.clone());
+        Ok(())
     }
 }
 

@@ -50,10 +50,15 @@ fn page() -> SocketAddr {
 
 /// Asks for a path under a name; returns the status, the head and the body.
 fn ask(page: SocketAddr, method: &str, path: &str, host: &str) -> (u16, String, String) {
+    ask_with(page, method, path, &format!("Host: {host}\r\n"))
+}
+
+/// The same with these headers.
+fn ask_with(page: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -98,6 +103,7 @@ fn whatever_the_page_asks_for_is_served() {
         head.contains("content-type: text/javascript") && head.contains("cache-control: no-cache"),
         "{head}"
     );
+    assert!(head.contains("frame-ancestors 'none'"), "{head}");
 }
 
 #[test]
@@ -143,6 +149,17 @@ fn another_sites_name_that_leads_here_is_refused() {
         assert!(status >= 400 && !body.contains("token"), "{host}: {status} {body}");
     }
     assert_eq!(ask(page, "GET", "/", &format!("localhost:{}", page.port())).0, 200);
+}
+
+#[test]
+fn another_site_cannot_ask_in_the_pages_name() {
+    let page = page();
+    let from =
+        |origin: &str| ask_with(page, "POST", "/connect", &format!("Host: {page}\r\nOrigin: {origin}\r\n")).0;
+    assert_eq!(from(&format!("http://{page}")), 200);
+    for other in ["https://evil.example", "null", "http://127.0.0.1", &format!("https://{page}")] {
+        assert_eq!(from(other), 421, "{other}");
+    }
 }
 
 #[test]

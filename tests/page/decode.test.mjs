@@ -8,7 +8,7 @@ import { BitReader, WireError } from "../../server/page/netcode/bits.js";
 import { Body, ReceiveWindow, readPayload, writeAnswer } from "../../server/page/netcode/payload.js";
 import { RangeDecoder } from "../../server/page/netcode/range.js";
 import { Schema } from "../../server/page/netcode/schema.js";
-import { BaselineError, HashError, decodeEntities, readHeader } from "../../server/page/netcode/snapshot.js";
+import { BaselineError, HashError, decodeEntities, readFields, readHeader } from "../../server/page/netcode/snapshot.js";
 import { World } from "../../server/page/netcode/world.js";
 import { xxh3 } from "../../server/page/netcode/xxh3.js";
 
@@ -34,6 +34,18 @@ test("streams of the range coder return", () => {
       else assert.equal(coder.raw(bits), raw);
     }
     coder.finish();
+  }
+});
+
+test("changes against states of any age return", () => {
+  for (const { kind, changes, schema } of vectors.ages) {
+    const made = new Schema(schema);
+    for (const { age, gap, base, older, now, audience, bytes } of changes) {
+      const coder = new RangeDecoder(bytesOf(bytes), made.tablesOf(age, gap));
+      const past = { age, gap, base, older: gap > 0 ? older : undefined };
+      assert.deepEqual(readFields(coder, made.kinds[kind], audience, past), now, `age ${age}, gap ${gap}`);
+      coder.finish();
+    }
   }
 });
 
@@ -75,11 +87,28 @@ class Client {
     }
   }
 
+  /** Takes a packet that it cannot take. */
+  takeDamaged(bytes) {
+    this.world.take(readPayload(bytes, this.window.next, 0).reader);
+  }
+
   /** As the vectors have them. */
-  entities() {
-    const numbers = ({ slot, generation, kind, states }, own) => [slot, generation, kind.id, own, ...states.at(-1).fields];
-    const all = [...this.world.entities()].sort((a, b) => a.slot - b.slot).map((remote) => numbers(remote, 0));
-    return this.world.ownRemote ? [...all, numbers(this.world.ownRemote, 1)] : all;
+  entities(states) {
+    const own = this.world.ownRemote;
+    const remotes = [...this.world.entities()].sort((a, b) => a.slot - b.slot);
+    return [...remotes, own].filter(Boolean).flatMap((remote) =>
+      states(remote).map(({ tick, until, fields }) => {
+        const { slot, generation, kind } = remote;
+        return [slot, generation, kind.id, remote === own ? 1 : 0, tick, until, ...fields];
+      }),
+    );
+  }
+
+  /** Compares all that is held with what a step says of it, if it does. */
+  compare({ newest, states }) {
+    if (newest) assert.deepEqual(this.entities((remote) => [remote.newest()]), newest);
+    if (states) assert.deepEqual(this.entities((remote) => remote.states), states);
+    return newest || states ? 1 : 0;
   }
 }
 
@@ -110,6 +139,10 @@ for (const { name, schema, steps } of vectors.plays) {
         assert.deepEqual(writeAnswer(step.sequence, client.window, heldMs(answer)), answer);
         continue;
       }
+      if (step.states) {
+        told += client.compare(step);
+        continue;
+      }
       if (step.held) {
         client.take(bytesOf(step.take));
         taken++;
@@ -117,13 +150,10 @@ for (const { name, schema, steps } of vectors.plays) {
         assert.throws(() => client.take(bytesOf(step.take)), BaselineError);
         refused++;
       }
-      if (step.entities) {
-        assert.deepEqual(client.entities(), step.entities);
-        told++;
-      }
+      told += client.compare(step);
     }
     console.log(`${name}: ${taken} packets taken, ${refused} refused, all compared ${told} times`);
-    assert.ok(taken > 150 && told > 5);
+    assert.ok(taken > 150 && refused > 1 && told > 5);
   });
 
   test(`${name} refuses what is damaged, and nothing else happens`, () => {
@@ -132,9 +162,15 @@ for (const { name, schema, steps } of vectors.plays) {
     let refused = 0;
     for (const step of steps.filter((step) => step.take && step.held)) {
       const genuine = bytesOf(step.take);
-      for (let copy = 0; copy < 3; copy++) refused += client.refuses(damaged(genuine, chance)) ? 1 : 0;
+      for (let copies = 0; copies < 3; copies++) {
+        const copy = damaged(genuine, chance);
+        // A bit that no hash covers, as that of a command's margin, may be taken for what it is not.
+        if (!client.refuses(copy)) continue;
+        assert.throws(() => client.takeDamaged(copy));
+        refused++;
+      }
       client.take(genuine);
-      if (step.entities) assert.deepEqual(client.entities(), step.entities);
+      client.compare(step);
     }
     assert.ok(refused > 400, `${refused} refused`);
   });

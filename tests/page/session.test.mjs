@@ -1,6 +1,7 @@
 // A page's session by itself: times are numbers, what is to be sent is polled.
 
 import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
@@ -11,6 +12,9 @@ import { Schema } from "../../server/page/netcode/schema.js";
 import { Session } from "../../server/page/netcode/session.js";
 import { Remote } from "../../server/page/netcode/world.js";
 import { Timeline, between } from "../../server/page/timeline.js";
+
+// As every browser has it, and Node.js from version 20 on.
+globalThis.crypto ??= webcrypto;
 
 const vectors = JSON.parse(readFileSync(process.env.VECTORS, "utf8"));
 const bytesOf = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
@@ -63,6 +67,7 @@ test("each snapshot is acknowledged, at no more than the server's own rate", () 
     assert.equal(repeated, undefined, "nothing new to say");
     const acks = readPayload(answer, answers - 1, session.window.next).acks;
     assert.equal(acks.newest, session.window.next - 1);
+    assert.ok(session.window.isAccepted(acks.newest), "it may be built upon");
   });
   assert.equal(answers, taken.length);
   assert.equal(session.counts.snapshots, taken.length);
@@ -86,8 +91,13 @@ test("repeats change nothing, damage is counted and not acknowledged", () => {
   const damaged = taken[1].slice();
   damaged[damaged.length - 1] ^= 0x80;
   session.takeDatagram(damaged, 1_020);
-  assert.deepEqual([session.counts.errors, session.window.isAccepted(session.window.next - 1)], [1, false]);
+  const { sequence } = readPayload(damaged, session.window.next, 0);
+  assert.deepEqual([session.counts.errors, session.window.isAccepted(sequence)], [1, false]);
   assert.deepEqual(session.pollFrame(), Uint8Array.of(2, 1, 3), "it asks for everything whole");
+  const another = taken[2].slice();
+  another[another.length - 1] ^= 0x80;
+  session.takeDatagram(another, 1_040);
+  assert.deepEqual([session.counts.errors, session.pollFrame()], [2, undefined], "once for what is on its way");
 });
 
 test("packets that build on what is not held make it ask for everything whole", () => {
@@ -97,6 +107,13 @@ test("packets that build on what is not held make it ask for everything whole", 
   assert.equal(session.counts.overtaken, late.length);
   assert.deepEqual(session.pollFrame(), Uint8Array.of(2, 1, 3));
   assert.equal(session.pollFrame(), undefined, "once");
+});
+
+test("a server that says nothing for seconds is gone", () => {
+  const session = joined();
+  assert.ok(!session.isSilent(1_000) && !session.isSilent(5_900));
+  session.takeDatagram(Uint8Array.of(0), 6_000);
+  assert.ok(!session.isSilent(10_900) && session.isSilent(11_100));
 });
 
 test("messages are counted back, a farewell is heard", () => {
@@ -117,6 +134,13 @@ test("what is shown is a little behind the newest, whatever came late", () => {
   assert.ok(shown > 196.8 && shown <= 197, `${shown}`);
 });
 
+test("a server whose ticks come late from now on is followed within seconds", () => {
+  const timeline = new Timeline(50);
+  for (let tick = 0; tick < 400; tick++) timeline.note(tick, tick * 20 + (tick < 200 ? 0 : 5_000));
+  const shown = timeline.shown(400 * 20 + 5_000);
+  assert.equal(shown, 397);
+});
+
 test("between two states an entity moves, after it has stood for as long as is known", () => {
   const remote = new Remote({ slot: 1, generation: 0, kind: play.schema.kinds[0], audience: 0 }, 10);
   remote.put({ fields: [100, 5] }, 10, true);
@@ -124,4 +148,6 @@ test("between two states an entity moves, after it has stood for as long as is k
   remote.states[0].until = 18;
   const at = (tick) => between(remote, tick, (field) => field === 0);
   assert.deepEqual([at(9), at(15), at(19), at(20), at(30)], [undefined, [100, 5], [150, 5], [200, 9], [200, 9]]);
+  const jumped = between(remote, 19, (field) => field === 0, () => true);
+  assert.deepEqual(jumped, [100, 5], "who comes back elsewhere was never between");
 });

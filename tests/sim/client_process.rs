@@ -54,7 +54,7 @@ impl ClientProcess {
         (path, socket_bytes): (usize, usize),
     ) -> Self {
         Self {
-            bot: bot(kinds, (token, role), seed, start),
+            bot: BotClient::new(kinds.clone(), token, seed, start).as_role(role),
             wrong: Vec::new(),
             events: Vec::new(),
             process: Process::new(clock, socket_bytes),
@@ -112,7 +112,8 @@ impl ClientProcess {
         self.down = false;
         self.rejoin_at = None;
         let seed = self.seed.wrapping_add(self.life << 40);
-        self.bot = bot(kinds, (token, self.role), seed, self.process.clock.at(now));
+        let start = self.process.clock.at(now);
+        self.bot = BotClient::new(kinds.clone(), token, seed, start).as_role(self.role);
         self.wrong.clear();
         self.events.clear();
     }
@@ -143,14 +144,4 @@ impl ClientProcess {
         }
         self.wrong.push(wrong);
     }
-}
-
-fn bot(
-    kinds: &Arc<ArenaSchema>,
-    (token, role): (ConnectToken, Role),
-    seed: u64,
-    start: Timestamp,
-) -> BotClient {
-    let bot = BotClient::new(kinds.clone(), token, seed, start);
-    if role == Role::Spectator { bot.watching() } else { bot }
 }

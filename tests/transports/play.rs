@@ -11,7 +11,7 @@ use truetick_client_sim::auction::run::settings;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::client_socket::{self, ClientSocket};
 use truetick_client_sim::reach::Reach;
-use truetick_client_sim::swarm::{Swarm, SwarmConfig};
+use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
@@ -148,7 +148,7 @@ fn an_arena_is_played(way: Way) {
     let swarm = SwarmConfig {
         reach: scene.reach,
         relay: None,
-        clients: 6,
+        crew: Crew { players: 6, spectators: 1 },
         seed: 3,
         first_user: 1,
         trace: None,
@@ -162,7 +162,7 @@ fn an_arena_is_played(way: Way) {
     let figures = swarm.stop().unwrap();
     let report = scene.host.stop().unwrap();
     assert!(figures.counts.compared >= 300, "{figures:?}");
-    assert_eq!((figures.joined, figures.lost, report.room.joined), (6, 0, 6));
+    assert_eq!((figures.joined, figures.lost, report.room.joined), (7, 0, 7));
     assert_eq!((figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]), (0, 0, 0));
 }
 

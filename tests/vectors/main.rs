@@ -5,10 +5,12 @@
 //! { joins: [{ token: BASE64, join: BASE64 }],
 //!   hashes: [{ bytes: BASE64, seed, hash: HEX }],
 //!   streams: [{ tables, bytes: BASE64, coded: [{ flag | number | raw, context | bits }] }],
-//!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, entities } | { answer: BASE64, sequence }] }] }
+//!   ages: [{ schema, kind, changes: [{ age, gap, base, older, now, audience, bytes: BASE64 }] }],
+//!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, newest } | { answer: BASE64, sequence } |
+//!     { states }] }] }
 //! ```
-//! `held` is whether the packet builds on what the client has; `entities` is, now and then, all that is held, by rising slot:
-//! `[slot, generation, kind, own, ...fields]`.
+//! `held` is whether the packet builds on what the client has; `newest` is, now and then, all that is held, by rising slot, the own copy
+//! last: `[slot, generation, kind, own, tick, until, ...fields]`; `states` the same of all states.
 
 mod medley;
 
@@ -25,12 +27,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::client::snapshot_buffer::SnapshotError;
+use truetick_netcode::client::snapshot_buffer::{Held, Remote, SnapshotError};
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeEncoder};
 use truetick_netcode::command::write_commands;
 use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::schema::Schema;
+use truetick_netcode::replication::entity::{Past, code_change};
+use truetick_netcode::schema::{Audience, KindId, Schema, class_of};
 use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::Issuer;
@@ -77,6 +80,7 @@ fn vectors() -> Value {
         "joins": (1..=3).map(join).collect::<Vec<_>>(),
         "hashes": (0..=60).map(|words| hash(words * 4, chances)).collect::<Vec<_>>(),
         "streams": (0..40).map(|_| stream(chances)).collect::<Vec<_>>(),
+        "ages": [ages(chances)],
         "plays": [
             play("a spectator of the arena", arena(), Role::Spectator, steer, chances),
             play("a player in the arena", arena(), Role::Player, steer, chances),
@@ -142,6 +146,38 @@ fn stream(chances: &mut impl Rng) -> Value {
     json!({ "tables": tables, "bytes": BASE64_STANDARD.encode(bytes), "coded": coded })
 }
 
+/// Changes against states of all ages, those included that no play reaches.
+fn ages(chances: &mut impl Rng) -> Value {
+    let registry = Melee.registry().expect("a valid schema");
+    let (schema, kind) = (registry.schema(), registry.schema().kind(KindId(0)));
+    let mut contexts = Contexts::default();
+    let mut change = || {
+        let audience = Audience::ALL[chances.random_range(0..3)];
+        let mut any = || {
+            let numbers = kind.fields.iter().map(|field| match audience.sees(field.visibility) {
+                true => chances.random_range(0..=field.max),
+                false => 0,
+            });
+            numbers.collect::<Vec<_>>()
+        };
+        let (base, older, mut now) = (any(), any(), any());
+        let (age, gap) = (1 << chances.random_range(0..30), chances.random_range(0..=15));
+        let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+        let mut bytes = Vec::new();
+        let tables = schema.tables(class_of(age, gap > 0));
+        let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
+        encoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
+        code_change(&mut encoder, kind, audience, &past, &mut now).expect("values in range");
+        encoder.finish();
+        let (audience, bytes) = (audience as u8, BASE64_STANDARD.encode(bytes));
+        json!({
+            "age": age, "gap": gap, "base": base, "older": older, "now": now, "audience": audience, "bytes": bytes,
+        })
+    };
+    let changes: Vec<_> = (0..400).map(|_| change()).collect();
+    json!({ "schema": describe(schema), "kind": 0, "changes": changes })
+}
+
 /// What a player of the arena does in a tick.
 fn steer(client: u32, tick: u32) -> ArenaCommand {
     let turn = (tick / 20 + client) as f32;
@@ -184,6 +220,7 @@ fn play<G: Game>(
         steps.push(json!({ "answer": BASE64_STANDARD.encode(answer), "sequence": sequence }));
         now += Duration::from_micros(16_667);
     }
+    steps.push(json!({ "states": entities(&client, |remote| remote.versions().collect()) }));
     json!({ "name": name, "schema": describe(&schema), "steps": steps })
 }
 
@@ -208,19 +245,22 @@ fn take(client: &mut Onlooker, schema: &Schema, payload: &[u8], now: Timestamp, 
     };
     let mut step = json!({ "take": BASE64_STANDARD.encode(payload), "held": held });
     if tell {
-        step["entities"] = entities(client);
+        step["newest"] = entities(client, |remote| vec![remote.newest()]);
     }
     step
 }
 
 /// What is held: all entities as others see them, then the own one as its owner does.
-fn entities(client: &Onlooker) -> Value {
+fn entities<'a>(client: &'a Onlooker, states: impl Fn(&'a Remote) -> Vec<&'a Held>) -> Value {
     let held = client.held();
     let public = (0..=u16::from(u8::MAX)).filter_map(|slot| held.public(slot));
-    let numbers = public.chain(held.own()).map(|entity| {
+    let numbers = public.chain(held.own()).flat_map(|entity| {
         let identity = [entity.id.slot.into(), entity.id.generation.into(), entity.kind.0.into()];
         let own = u32::from(entity.is_own());
-        identity.into_iter().chain([own]).chain(entity.newest().fields.iter().copied()).collect::<Vec<u32>>()
+        states(entity).into_iter().map(move |state| {
+            let ticks = [own, state.tick.0, state.until.0];
+            identity.into_iter().chain(ticks).chain(state.fields.iter().copied()).collect::<Vec<u32>>()
+        })
     });
     json!(numbers.collect::<Vec<_>>())
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use truetick_benches::report::give;
 use truetick_benches::{FullRoom, Kept, SERVER, WALL};
 use truetick_client_sim::reach::Reach;
-use truetick_client_sim::swarm::{Swarm, SwarmConfig};
+use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
 use truetick_netcode::packet::PROTOCOL;
@@ -148,13 +148,13 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     };
     let host = Host::start_configured(&config, random_key()?)?;
     let kinds = Arc::new(arena_schema()?);
-    let start = |clients, seed| -> Result<Swarm, Box<dyn Error>> {
+    let start = |players, seed| -> Result<Swarm, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
         Ok(Swarm::start(
             &SwarmConfig {
                 reach: Reach::Udp,
                 relay: None,
-                clients,
+                crew: Crew { players, spectators: 0 },
                 seed,
                 first_user: seed * 1_000,
                 trace: None,

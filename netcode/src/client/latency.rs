@@ -92,7 +92,7 @@ mod tests {
 
     fn snapshot(tick: u32, margin: Option<u16>, missing: u8) -> Taken {
         let feedback = Some(Feedback { margin, missing, ..Feedback::default() });
-        Taken { tick: Tick(tick), feedback, newest: true, own: None }
+        Taken { tick: Tick(tick), feedback, newest: true, last: true, own: None }
     }
 
     fn totals_ms(meter: &mut LatencyMeter, taken: &Taken, now_ms: u64) -> Vec<i64> {

@@ -202,7 +202,7 @@ impl Link {
                 false => Connection::new(seed, now),
             });
             self.tell(&ClientMessage::Hello { schema: self.schema });
-            self.send_packet(now, Messages::BesideState, write_nothing);
+            self.send_empty(now);
         }
     }
 
@@ -341,6 +341,11 @@ impl Link {
         if self.connection.as_ref().is_some_and(|connection| connection.wants_packet(now)) {
             self.send_packet(now, messages, write_nothing);
         }
+    }
+
+    /// Sends a packet that acknowledges, with messages that are due and nothing else.
+    pub fn send_empty(&mut self, now: Timestamp) {
+        self.send_packet(now, Messages::BesideState, write_nothing);
     }
 
     /// Sends a packet with a body.

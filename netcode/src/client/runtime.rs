@@ -68,6 +68,8 @@ pub struct ClientRuntime<P: Predict> {
     interpolation: Option<Interpolation>,
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
+    /// A spectator answers each tick, as a player does with commands: what it was sent last is what the next is best built upon.
+    owes_answer: bool,
     payload: Vec<u8>,
     events: VecDeque<ClientEvent>,
     stats: ClientStats,
@@ -91,6 +93,7 @@ impl<P: Predict> ClientRuntime<P> {
             interpolation: None,
             latency: LatencyMeter::default(),
             newest_at: None,
+            owes_answer: false,
             payload: Vec::new(),
             events: VecDeque::new(),
             stats: ClientStats::default(),
@@ -104,10 +107,9 @@ impl<P: Predict> ClientRuntime<P> {
         self
     }
 
-    /// It watches, as its token says: no command is ever due, and whatever is seen is interpolated. To be said before anything
-    /// is sent.
-    pub fn watching(self) -> Self {
-        Self { role: Role::Spectator, ..self }
+    /// It plays, or watches, so that no command is ever due: as its token says. To be said before anything is sent.
+    pub fn as_role(self, role: Role) -> Self {
+        Self { role, ..self }
     }
 
     /// Whether it plays or watches.
@@ -316,6 +318,7 @@ impl<P: Predict> ClientRuntime<P> {
             }
             self.commands.settled(taken.tick);
         }
+        self.owes_answer |= taken.last && self.role == Role::Spectator;
         self.note_latency(taken, now);
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(taken.tick, feedback);
@@ -340,11 +343,10 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Who watches needs none: it leads nobody.
     fn start_clock(&mut self, now: Timestamp) {
-        if self.role == Role::Spectator {
-            return;
-        }
-        if let (None, Some(time_line), Some(newest), Some(round_trip)) =
-            (&self.clock, self.link.time_line(), self.buffer.newest(), self.link.keeper().round_trip())
+        let known =
+            (&self.clock, self.link.time_line(), self.buffer.newest(), self.link.keeper().round_trip());
+        if let (None, Some(time_line), Some(newest), Some(round_trip)) = known
+            && self.role == Role::Player
         {
             self.clock = Some(TickClock::new(time_line.tick_rate(), newest, round_trip, now));
         }
@@ -426,7 +428,10 @@ impl<P: Predict> ClientRuntime<P> {
         if let Some(clock) = &mut self.clock {
             return clock.poll(now);
         }
-        self.link.send_due(Messages::BesideState, now);
+        match std::mem::take(&mut self.owes_answer) {
+            true => self.link.send_empty(now),
+            false => self.link.send_due(Messages::BesideState, now),
+        }
         None
     }
 

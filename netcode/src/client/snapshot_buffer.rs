@@ -89,6 +89,8 @@ pub struct Taken {
     pub feedback: Option<Feedback>,
     /// Whether this is the newest tick so far.
     pub newest: bool,
+    /// Whether it is the last of its tick's packets.
+    pub last: bool,
     /// The client's own entity at that tick, as far as this packet tells.
     pub own: Option<NetId>,
 }
@@ -210,6 +212,7 @@ impl SnapshotBuffer {
             tick,
             feedback: first.then_some(header.feedback),
             newest,
+            last: header.last,
             own: self.own().map(|own| own.id).filter(|_| own_known),
         }
     }

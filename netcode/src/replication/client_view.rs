@@ -101,6 +101,8 @@ pub struct ClientView {
     pub(super) spare: Vec<SentState>,
     /// Entities that the client must be told are gone, and since when; told in turn until acknowledged.
     pub(super) removals: VecDeque<(NetId, Tick)>,
+    /// How many of them, the last ones, were told in this tick.
+    pub(super) removals_told: usize,
     pub(super) own: OwnView,
     /// Whether this client's units are likely to be some other's too.
     pub(super) shares: bool,
@@ -188,7 +190,7 @@ impl ClientView {
         self.blocks.resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockView::default);
         self.units.clear();
         self.loose.clear();
-        (self.written, self.next_index) = ((0, 0), 0);
+        (self.written, self.next_index, self.removals_told) = ((0, 0), 0, 0);
         self.shares = sight.weights.is_none();
         self.change_own(sight.own);
         self.consider_own(shared);

@@ -5,11 +5,17 @@ use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
 use super::unit::{bit_of, block_of};
 use super::unit_cache::LooseItem;
 use crate::bits::BitWriter;
-use crate::limits::{ACK_WINDOW, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
+use crate::limits::{ACK_WINDOW, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
 use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 use crate::sequence::Sequence;
 use crate::tick::Tick;
+
+/// So many removals are a burst, and told one packet's worth a tick; more are too many.
+const MANY_REMOVALS: usize = REMOVALS / 8;
+
+/// Packets of a tick that name removals while there are too many.
+const REMOVAL_PACKETS: u8 = 4;
 
 /// Ticks of the own copy that are remembered.
 const OWN_ACKED: usize = 8;
@@ -41,7 +47,7 @@ impl ClientView {
             spare - self.stream.len() * 8,
         ));
         self.next_index += 1;
-        header.last = self.written == (self.units.len(), self.loose.len());
+        header.last = self.written == (self.units.len(), self.loose.len()) && !self.has_more_removals();
         header.write(writer);
         writer.pad_to_byte();
         writer.write_bytes(&self.stream);
@@ -71,9 +77,12 @@ impl ClientView {
 
     fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
         let first = self.next_index == 0;
-        let told = if first { self.removals.len().min(REMOVALS_PER_PACKET) } else { 0 };
+        let untold =
+            if first || self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
+        let told = untold.min(REMOVALS_PER_PACKET);
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
+        self.removals_told += told;
         if first {
             self.defer_untold(told);
         }
@@ -91,6 +100,14 @@ impl ClientView {
             loose_bytes: 0,
             units,
         }
+    }
+
+    /// Mostly the few that a tick's first packet names are enough. Where more are gone in each tick than that, several packets
+    /// name some, or they would pile up until the session ends.
+    fn has_more_removals(&self) -> bool {
+        self.removals.len() > MANY_REMOVALS
+            && self.removals_told < self.removals.len()
+            && self.next_index < REMOVAL_PACKETS
     }
 
     /// The absence of what left the client's sight says nothing until the client was told so; the removals told in

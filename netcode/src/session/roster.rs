@@ -146,6 +146,12 @@ impl Roster {
         self.by_route.len()
     }
 
+    /// Of these, the sessions of players.
+    pub fn live_players(&self) -> usize {
+        let plays = |session: &Session| session.live.is_some() && session.role == Role::Player;
+        self.sessions.iter().filter(|(_, session)| plays(session)).count()
+    }
+
     /// The client that a route leads to.
     pub fn at(&self, route: impl Into<Route>) -> Option<ClientId> {
         self.by_route.get(&route_key(route.into())).copied()

@@ -65,7 +65,7 @@ pub enum Change {
     Left(ClientId),
     /// A parked session was kept for as long as the grace is.
     Expired(ClientId),
-    /// A session ended because its user opened one in another room.
+    /// A session ended because its user opened one in another room, or another role.
     Replaced(ClientId),
 }
 

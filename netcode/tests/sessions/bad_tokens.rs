@@ -8,8 +8,7 @@ use truetick_netcode::session::config::Duplicates;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::{Kind, REQUEST_BYTES};
 use truetick_netcode::session::server::Change;
-use truetick_netcode::session::token::{Purpose, USER_DATA_BYTES};
-use truetick_netcode::session::{Role, UserId};
+use truetick_netcode::session::token::USER_DATA_BYTES;
 
 use crate::world::{Player, World, address};
 
@@ -326,24 +325,6 @@ fn a_full_server_says_so_and_a_parked_place_is_kept_for_its_owner() {
     assert!(world.server.drops().count(DropReason::Full) > 0);
     world.pass(Duration::from_millis(20));
     assert_eq!(world.joined(1).client, one.client);
-}
-
-#[test]
-fn a_user_who_comes_for_another_room_or_to_watch_leaves_the_first() {
-    let another_room = Purpose { room: 1, ..Purpose::default() };
-    let to_watch = Purpose { role: Role::Spectator, ..Purpose::default() };
-    for purpose in [another_room, to_watch] {
-        let mut world = World::new();
-        let one = world.joined(1);
-        world.pass(Duration::from_millis(20));
-        let token = world.issue(UserId(1), purpose);
-        let mut other = world.player_of(token, 1);
-        world.finish_joining(&mut other);
-        assert!(world.changes.contains(&Change::Replaced(one.client.unwrap())));
-        assert_eq!(world.server.roster().sessions(), 1);
-        let session = world.server.roster().get(other.client.unwrap()).unwrap();
-        assert_eq!((session.room, session.role), (purpose.room, purpose.role));
-    }
 }
 
 #[test]

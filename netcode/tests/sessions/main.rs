@@ -4,5 +4,6 @@ mod bad_input;
 mod bad_tokens;
 mod fuzz;
 mod fuzz_targets;
+mod purposes;
 mod secured;
 mod world;

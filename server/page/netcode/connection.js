@@ -14,40 +14,45 @@ export async function run(session, { url, fingerprint, token }) {
     serverCertificateHashes: [{ algorithm: "sha-256", value: fingerprint }],
     congestionControl: "low-latency",
   });
-  const closed = transport.closed;
   // Whoever awaits it hears of it; that nobody may is no error.
-  closed.catch(() => {});
-  await transport.ready;
-  const stream = await transport.createBidirectionalStream();
-  const frames = stream.writable.getWriter();
-  const datagrams = transport.datagrams.writable.getWriter();
-  const send = () => {
-    for (let frame; (frame = session.pollFrame()); ) quietly(frames.write(withLength(frame)));
-    for (let datagram; (datagram = session.pollDatagram(performance.now())); ) quietly(datagrams.write(datagram));
-  };
-  quietly(frames.write(withLength(await joinFrame(token))));
-  const looking = setInterval(send, LOOK_EACH);
-  const both = Promise.race([
-    readFrames(stream.readable, (frame) => (session.takeFrame(frame), send())),
-    readDatagrams(transport.datagrams.readable, (bytes) => (session.takeDatagram(bytes, performance.now()), send())),
-    closed,
-  ]);
+  quietly(transport.closed);
+  const after = [() => transport.close()];
   try {
-    await both;
+    await transport.ready;
+    const stream = await transport.createBidirectionalStream();
+    const send = sender(session, stream.writable.getWriter(), transport.datagrams.writable.getWriter());
+    send.frame(await joinFrame(token));
+    const silence = new Promise((_, fail) => {
+      const looking = setInterval(() => {
+        if (session.isSilent(performance.now())) fail(new Error("the server is silent"));
+        send.due();
+      }, LOOK_EACH);
+      after.push(() => clearInterval(looking));
+    });
+    await Promise.race([
+      readFrames(stream.readable, (frame) => (session.takeFrame(frame), send.due())),
+      readDatagrams(transport.datagrams.readable, (bytes) => (session.takeDatagram(bytes, performance.now()), send.due())),
+      transport.closed,
+      silence,
+    ]);
   } finally {
-    clearInterval(looking);
-    transport.close();
+    after.forEach((end) => end());
   }
+}
+
+/** Sends what a session has to send. */
+function sender(session, frames, datagrams) {
+  const frame = (bytes) => quietly(frames.write(concat(Uint8Array.of(bytes.length & 0xff, bytes.length >> 8), bytes)));
+  const due = () => {
+    for (let bytes; (bytes = session.pollFrame()); ) frame(bytes);
+    for (let bytes; (bytes = session.pollDatagram(performance.now())); ) quietly(datagrams.write(bytes));
+  };
+  return { frame, due };
 }
 
 /** What cannot be sent any more is not missed: that the connection has ended is heard elsewhere. */
 function quietly(promise) {
   promise.catch(() => {});
-}
-
-/** A frame behind its length. */
-function withLength(frame) {
-  return concat(Uint8Array.of(frame.length & 0xff, frame.length >> 8), frame);
 }
 
 async function readDatagrams(readable, take) {
@@ -59,6 +64,7 @@ async function readDatagrams(readable, take) {
   }
 }
 
+/** Each frame stands behind its length of two bytes. */
 async function readFrames(readable, take) {
   const reader = readable.getReader();
   let held = new Uint8Array(0);

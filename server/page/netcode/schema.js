@@ -1,7 +1,5 @@
 // The table of what is replicated, as the server tells it, made ready for decoding.
 
-import { WireError } from "./bits.js";
-
 /** Whose copy of an entity is meant: it holds the fields whose visibility is no higher. */
 export const Audience = { OTHERS: 0, TEAM: 1, OWNER: 2 };
 
@@ -14,7 +12,12 @@ const LOOSE_CLASS = 7;
 /** Reads the description that `describe.rs` writes. */
 export class Schema {
   constructor(described) {
-    if (described.coding !== "range") throw new WireError("only the range coder is understood here");
+    if (described.coding !== "range") throw new Error("this decoder understands the range coder only");
+    const known = ["constant", "linear", "moved"];
+    const coded = described.kinds.flatMap(({ plan }) => plan.flatMap(({ fields }) => fields));
+    const unknown = coded.find(({ foresight }) => !known.includes(foresight.by));
+    if (unknown) throw new Error(`this decoder does not understand fields that are foreseen by ${unknown.foresight.by}`);
+    this.hash = described.hash;
     this.hasTeams = described.teams;
     this.kinds = described.kinds.map((kind, id) => ({ ...kind, id }));
     this.tables = described.tables.map(({ numbers, flags }) => ({

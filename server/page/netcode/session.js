@@ -15,6 +15,12 @@ const SESSION_CHANNEL = 1;
 /** So many packets in a row that build on what is not held, and everything is asked for whole. */
 const MOST_UNUSABLE = 32;
 
+/** Time between two such wishes at least, in milliseconds. */
+const ASK_PAUSE = 500;
+
+/** A server that says nothing for so long is gone: it speaks ten times a second. In milliseconds. */
+const SILENCE = 5000;
+
 /** Packets of ours whose time of sending is remembered. */
 const MOST_SENT = 256;
 
@@ -34,6 +40,7 @@ export class Session {
     this.farewell = undefined;
     /** Smoothed round trip in milliseconds. */
     this.rtt = undefined;
+    /** Of `snapshots` there is one for each tick, in one packet of state or several. */
     this.counts = { packets: 0, bytes: 0, snapshots: 0, messages: 0, overtaken: 0, errors: 0 };
     this.sent = new Map();
     this.next = 0;
@@ -41,6 +48,8 @@ export class Session {
     this.sentAt = 0;
     this.owesAnswer = false;
     this.unusable = 0;
+    this.askedAt = -Infinity;
+    this.heardAt = undefined;
     this.frames = [];
   }
 
@@ -58,8 +67,15 @@ export class Session {
     }
   }
 
+  /** Whether nothing has come for so long that nothing will. */
+  isSilent(now) {
+    this.heardAt ??= now;
+    return now - this.heardAt > SILENCE;
+  }
+
   /** Takes in a datagram. What is wrong with it is counted, and it is not acknowledged. */
   takeDatagram(datagram, now) {
+    this.heardAt = now;
     this.counts.bytes += datagram.length;
     // A single byte says no more than that the server is there.
     if (datagram.length === 1) return;
@@ -67,7 +83,7 @@ export class Session {
     try {
       this.takePayload(datagram, now);
     } catch (error) {
-      if (!this.note(error)) throw error;
+      if (!this.note(error, now)) throw error;
     }
   }
 
@@ -81,10 +97,12 @@ export class Session {
     if (body === Body.FAREWELL) {
       this.farewell = reader.read(8);
     } else if (body === Body.SNAPSHOT) {
-      this.world.take(reader);
+      const { last } = this.world.take(reader);
       this.unusable = 0;
-      this.counts.snapshots++;
-    } else if (body !== Body.EMPTY) {
+      if (last) this.counts.snapshots++;
+    } else if (body === Body.EMPTY) {
+      reader.finish();
+    } else {
       throw new WireError("a body that no server sends");
     }
     this.window.accept(sequence);
@@ -99,16 +117,23 @@ export class Session {
   }
 
   /** Counts an error of decoding; false if it is another. */
-  note(error) {
+  note(error, now) {
     if (error instanceof BaselineError) {
       this.counts.overtaken++;
-      if (++this.unusable % MOST_UNUSABLE === 0) this.tell(this.messages.resync);
+      if (++this.unusable % MOST_UNUSABLE === 0) this.askForAll(now);
       return true;
     }
     if (!(error instanceof WireError || error instanceof HashError)) return false;
     this.counts.errors++;
-    if (error instanceof HashError) this.tell(this.messages.resync);
+    if (error instanceof HashError) this.askForAll(now);
     return true;
+  }
+
+  /** What is held is in doubt: everything is to be sent whole, once for what is on its way meanwhile. */
+  askForAll(now) {
+    if (now - this.askedAt < ASK_PAUSE) return;
+    this.askedAt = now;
+    this.tell(this.messages.resync);
   }
 
   tell(message) {

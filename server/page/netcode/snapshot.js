@@ -12,8 +12,8 @@ const MOST_REMOVALS = 16;
 const MOST_DEFERRED = 32;
 
 /** A packet holds no more units and no more entities than this, whatever it claims. */
-const MOST_UNITS = 1200;
-const MOST_ENTITIES = 16 * 1200;
+const MOST_UNITS = 1175;
+const MOST_ENTITIES = 16 * 1175;
 
 /** A baseline is no further back than this. */
 const MOST_AGE = 2 ** 30;
@@ -65,10 +65,12 @@ function readDeferred(reader) {
   const mode = reader.read(2);
   if (mode === 0) return () => false;
   if (mode === 2) return () => true;
-  const count = mode === 1 ? reader.read(7) : Infinity;
-  if (count > MOST_DEFERRED) throw new WireError("deferred entities");
-  const slots = new Set(Array.from({ length: count }, () => reader.read(SLOT_BITS)));
-  return (slot) => slots.has(slot);
+  if (mode === 3) throw new WireError("unknown mode of deferral");
+  const count = reader.read(7);
+  if (count > MOST_DEFERRED) throw new WireError("too many deferred entities");
+  const slots = Array.from({ length: count }, () => reader.read(SLOT_BITS));
+  if (slots.some((slot, at) => slot < slots[at - 1])) throw new WireError("deferred entities out of order");
+  return (slot) => slots.includes(slot);
 }
 
 function readUnits(reader) {
@@ -170,7 +172,8 @@ function readChange({ held, now }, coder, slot, { age, gap }, own) {
   return { generation, kind, audience, baseline, fields: readFields(coder, kind, audience, past) };
 }
 
-function readFields(coder, kind, audience, past) {
+/** An entity's fields, that are coded against the past: `age` ticks after `base`, which is `gap` ticks after `older`. */
+export function readFields(coder, kind, audience, past) {
   const fields = past.base.slice();
   const residuals = new Array(fields.length).fill(0);
   for (const component of kind.plan) {
@@ -211,12 +214,14 @@ function foresee(field, at, foresight, { age, gap, base, older }, fields) {
       return keepInRange(field, base[at], Math.floor((twice * foresight.gain + 2 ** 20) / 2 ** 21));
     }
     default:
-      throw new WireError(`foresight by ${foresight.by} is not understood here`);
+      throw new Error(`the schema was not checked: foresight by ${foresight.by}`);
   }
 }
 
+/** It stays where the field ends. Numbers are of 32 bits, as the server's are, and wrap as they do. */
 function keepInRange(field, base, moved) {
-  return apply(field, base, moved | 0) ?? (moved < 0 ? 0 : field.max);
+  const step = moved | 0;
+  return apply(field, base, step) ?? (step < 0 ? 0 : field.max);
 }
 
 const hashed = new DataView(new ArrayBuffer(240));

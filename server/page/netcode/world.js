@@ -82,7 +82,7 @@ export class World {
     return this.ownRemote?.slot === slot ? this.ownRemote : undefined;
   }
 
-  /** Takes over a snapshot packet, whole or not at all. */
+  /** Takes over a snapshot packet, whole or not at all; returns its header. */
   take(reader) {
     const header = readHeader(reader);
     const entities = decodeEntities(this.schema, this, header, reader);
@@ -91,6 +91,7 @@ export class World {
     header.removals.forEach((id) => this.remove(id, tick));
     entities.forEach((entity) => this.put(entity, tick));
     this.noteArrival(header);
+    return header;
   }
 
   remove({ slot, generation }, tick) {
@@ -143,7 +144,7 @@ export class World {
     const isLater = this.complete === undefined || ticksFrom(this.complete, tick) > 0;
     if (arrival.came !== arrival.all || !isLater) return;
     this.complete = tick;
-    for (const remote of this.remotes.values()) {
+    for (const remote of [...this.remotes.values(), this.ownRemote].filter(Boolean)) {
       const state = remote.newest();
       const holds = !arrival.deferred(remote.slot) && ticksFrom(state.tick, tick) >= 0;
       if (holds && ticksFrom(state.until, tick) > 0) state.until = tick;

@@ -394,9 +394,9 @@ impl Server {
         self.drain = Some(drain);
     }
 
-    /// Whether nobody is there any more since the drain began, or its time is up. Those who fell silent are not waited for.
+    /// Whether nobody plays any more since the drain began, or its time is up. Those who fell silent or watch are not waited for.
     pub fn is_drained(&self, now: Timestamp) -> bool {
-        let alone = self.sessions.roster().live() == 0;
+        let alone = self.sessions.roster().live_players() == 0;
         self.drain.as_ref().is_some_and(|drain| alone || drain.is_over(now))
     }
 

@@ -6,16 +6,18 @@
 //! POST /connect       { url: "https://127.0.0.1:40001/truetick", fingerprint: HEX, token: BASE64 }
 //! ```
 //! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on loopback only, to requests that
-//! name it so (another site's name that leads here is refused). A game's own page is served by the game's own site, which gets
+//! name it so (another site's name that leads here is refused), and no other site can show it in a frame of its own or ask in its
+//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks. A game's own page is served by the game's own site, which gets
 //! tokens from [`crate::token_service`].
 
 pub mod describe;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -34,9 +36,10 @@ use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::messages::{ClientMessage, encode};
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{Role, UserId};
+use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::quic::PATH;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_netcode::transport::quic::certificate::{Fingerprint, SELF_SIGNED_DAYS};
 use truetick_shared::arena::arena_schema;
 use truetick_shared::arena::map::{HALF_SIZE, PILLARS};
 
@@ -105,14 +108,9 @@ impl PageListener {
         self.address
     }
 
-    /// The names by which a browser may ask for it.
-    fn hosts(&self) -> [String; 2] {
-        [self.address.to_string(), format!("localhost:{}", self.address.port())]
-    }
-
     /// The page's origins, for WebTransport's list of those that may connect.
     pub fn origins(&self) -> [String; 2] {
-        self.hosts().map(|host| format!("http://{host}"))
+        hosts(self.address).map(|host| format!("http://{host}"))
     }
 
     /// Begins to serve it: to watch room 0, an arena of this rate, through these doors. Tokens' keys follow from `seed`, which must be
@@ -133,6 +131,7 @@ impl PageListener {
         let gate = Gate {
             issuer: issuer.clone(),
             fingerprint,
+            since: clock::unix_now(),
             chances: Mutex::new(StdRng::from_seed(seed)),
             arena: arena(tick_rate)?,
         };
@@ -141,14 +140,28 @@ impl PageListener {
             routes = routes.route(path, get(([(CONTENT_TYPE, sort)], text)));
         }
         let routes = routes.route("/arena.json", get(tell)).route("/connect", post(connect));
-        let hosts = Arc::new(self.hosts());
-        Ok(routes.layer(from_fn_with_state(hosts, check_host)).with_state(Arc::new(gate)))
+        let hosts = Arc::new(hosts(self.address));
+        Ok(routes.layer(from_fn_with_state(hosts, guard)).with_state(Arc::new(gate)))
     }
+}
+
+/// The names by which a browser may ask for a page. Browsers leave out the port that http has anyway.
+fn hosts(address: SocketAddr) -> [String; 2] {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    [ip, "localhost".into()].map(|name| match address.port() {
+        80 => name,
+        port => format!("{name}:{port}"),
+    })
 }
 
 struct Gate {
     issuer: Issuer,
     fingerprint: Fingerprint,
+    /// When it began to serve: its server's certificate is about as old.
+    since: UnixTime,
     chances: Mutex<StdRng>,
     arena: Value,
 }
@@ -168,21 +181,24 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
     }))
 }
 
-/// A site whose name was made to lead here is not this page.
-async fn check_host(
-    State(hosts): State<Arc<[String; 2]>>,
-    headers: HeaderMap,
-    request: Request,
-    next: Next,
-) -> Response {
-    let asked = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !hosts.iter().any(|host| host == asked) {
+/// What the page may load and who may show it. `https:` is the way to the server.
+const POLICY: &str = "default-src 'self'; img-src data:; connect-src 'self' https:; frame-ancestors 'none'";
+
+async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Next) -> Response {
+    if !is_asked_for(&hosts, request.headers()) {
         return (StatusCode::MISDIRECTED_REQUEST, format!("open http://{}/", hosts[0])).into_response();
     }
-    let mut answer = next.run(request).await;
     // Files are as new as the server.
-    answer.headers_mut().insert(CACHE_CONTROL, axum::http::HeaderValue::from_static("no-cache"));
-    answer
+    let headers = [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, next.run(request).await).into_response()
+}
+
+/// A site whose name was made to lead here is not this page, and none may ask in its name.
+fn is_asked_for(hosts: &[String; 2], headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_ours = |name: &str| hosts.iter().any(|host| host == name);
+    let origin = header(ORIGIN).map(|origin| origin.strip_prefix("http://").unwrap_or_default());
+    header(HOST).is_some_and(is_ours) && origin.is_none_or(is_ours)
 }
 
 async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
@@ -190,15 +206,33 @@ async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
 }
 
 /// Each who asks is another user: one may watch in several windows.
-async fn connect(State(gate): State<Arc<Gate>>) -> Json<Value> {
+async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCode, &'static str)> {
+    let age = Duration::from_millis(clock::unix_now().as_millis().saturating_sub(gate.since.as_millis()));
+    if age.as_secs() as i64 >= SELF_SIGNED_DAYS * 24 * 3_600 {
+        let why = "the server's certificate is older than browsers take: start the server again";
+        return Err((StatusCode::SERVICE_UNAVAILABLE, why));
+    }
     let mut chances = gate.chances.lock().unwrap_or_else(PoisonError::into_inner);
     let user = UserId(chances.random());
     let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
     let token = gate.issuer.issue(user, purpose, clock::unix_now(), &mut *chances);
     let server = token.servers[0];
-    Json(json!({
+    Ok(Json(json!({
         "url": format!("https://{server}{PATH}"),
         "fingerprint": gate.fingerprint.to_string(),
         "token": BASE64_STANDARD.encode(*token.to_bytes()),
-    }))
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_as_browsers_write_them() {
+        let of = |address: &str| hosts(address.parse().unwrap());
+        assert_eq!(of("127.0.0.1:8080"), ["127.0.0.1:8080", "localhost:8080"]);
+        assert_eq!(of("127.0.0.1:80"), ["127.0.0.1", "localhost"]);
+        assert_eq!(of("[::1]:8080"), ["[::1]:8080", "localhost:8080"]);
+    }
 }

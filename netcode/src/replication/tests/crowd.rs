@@ -134,6 +134,27 @@ fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
     }
 }
 
+#[test]
+fn removals_do_not_pile_up_though_more_are_gone_in_each_tick_than_a_packet_names() {
+    const ROUND_TRIP: u64 = 12;
+    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
+    let mut acks = VecDeque::new();
+    for tick in 0..300u64 {
+        let first = 40 * tick as u16;
+        crowd.step(first..first + 200, false);
+        let masks = crowd.masks();
+        for (sequence, bytes) in crowd.send(&mut view, &sight(&masks), tick * 20) {
+            buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
+            acks.push_back((tick + ROUND_TRIP, sequence));
+        }
+        while acks.front().is_some_and(|(at, _)| *at <= tick) {
+            view.packet_acked(acks.pop_front().unwrap().1);
+        }
+        assert!(!view.is_overwhelmed(), "tick {tick}");
+        assert!(buffer.entities().count() < 200 + 1_000, "tick {tick}: {}", buffer.entities().count());
+    }
+}
+
 /// With room for a tenth of what is due, everything is sent again within a bound that its weight gives.
 #[test]
 fn nothing_waits_for_ever() {

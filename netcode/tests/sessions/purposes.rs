@@ -1,0 +1,33 @@
+//! What a token is for: a room, and what its user does there.
+
+use std::time::Duration;
+
+use truetick_netcode::session::server::Change;
+use truetick_netcode::session::token::{PrivateToken, Purpose};
+use truetick_netcode::session::{Role, UserId};
+
+use crate::world::{PROTOCOL, World};
+
+#[test]
+fn a_user_who_comes_for_another_room_or_to_watch_leaves_the_first() {
+    let another_room = Purpose { room: 1, ..Purpose::default() };
+    let to_watch = Purpose { role: Role::Spectator, ..Purpose::default() };
+    for purpose in [another_room, to_watch] {
+        let mut world = World::new();
+        let one = world.joined(1);
+        world.pass(Duration::from_millis(20));
+        let token = world.issue(UserId(1), purpose);
+        let mut other = world.player_of(token, 1);
+        world.finish_joining(&mut other);
+        assert!(world.changes.contains(&Change::Replaced(one.client.unwrap())));
+        assert_eq!(world.server.roster().sessions(), 1);
+        let session = world.server.roster().get(other.client.unwrap()).unwrap();
+        assert_eq!((session.room, session.role), (purpose.room, purpose.role));
+        let ticket = world.server.ticket(other.client.unwrap(), world.now).unwrap();
+        let key = &world.issuer.key;
+        let opened =
+            PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce).unwrap();
+        let told = Purpose::read(&opened.user_data).unwrap();
+        assert_eq!((told.room, told.role), (purpose.room, purpose.role));
+    }
+}
