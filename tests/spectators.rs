@@ -92,7 +92,7 @@ fn a_spectator_sees_everything_as_everyone_may_see_it() {
     assert!(held.own().is_none() && held.entities().all(|entity| !entity.is_own()));
     for entry in ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()) {
         let (told, fields) = (held.entity(entry.id.slot).unwrap(), &watched.schema.kind(entry.kind).fields);
-        for ((field, told), is) in fields.iter().zip(&told.newest().fields).zip(&entry.current().fields) {
+        for ((field, told), is) in fields.iter().zip(told.newest().fields).zip(&entry.current().fields) {
             let may_know = |field: &Field| field.visibility == Visibility::Everyone;
             let expected = if may_know(field) { *is } else { 0 };
             assert_eq!(*told, expected, "{} of {:?}", field.name, entry.id);

@@ -107,7 +107,7 @@ fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option
         return Some(format!("client {client} holds {} at {}, which the ring lacks", remote.id, held.tick));
     };
     let kind = sim.kinds.schema.kind(remote.kind);
-    if entity::hash(kind, audience, &held.fields) != server.hashes[audience as usize] {
+    if entity::hash(kind, audience, held.fields) != server.hashes[audience as usize] {
         return Some(format!("client {client} holds another {} at {}", remote.id, held.tick));
     }
     let fresh = held.tick.is_after(healed) || current.is_some();

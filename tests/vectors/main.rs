@@ -7,10 +7,10 @@
 //!   streams: [{ tables, bytes: BASE64, coded: [{ flag | number | raw, context | bits }] }],
 //!   ages: [{ schema, kind, changes: [{ age, gap, base, older, now, audience, bytes: BASE64 }] }],
 //!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, newest } | { answer: BASE64, sequence } |
-//!     { states }] }] }
+//!     { since, states }] }] }
 //! ```
 //! `held` is whether the packet builds on what the client has; `newest` is, now and then, all that is held, by rising slot, the own copy
-//! last: `[slot, generation, kind, own, tick, until, ...fields]`; `states` the same of all states.
+//! last: `[slot, generation, kind, own, tick, until, ...fields]`; `states` the same of all states told after the tick `since`.
 
 mod medley;
 
@@ -31,6 +31,7 @@ use truetick_netcode::client::snapshot_buffer::{Held, Remote, SnapshotError};
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeEncoder};
 use truetick_netcode::command::write_commands;
+use truetick_netcode::limits::INTERPOLATION_TICKS;
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::replication::entity::{Past, code_change};
 use truetick_netcode::schema::{Audience, KindId, Schema, class_of};
@@ -220,7 +221,10 @@ fn play<G: Game>(
         steps.push(json!({ "answer": BASE64_STANDARD.encode(answer), "sequence": sequence }));
         now += Duration::from_micros(16_667);
     }
-    steps.push(json!({ "states": entities(&client, |remote| remote.versions().collect()) }));
+    let since = client.held().newest().map_or(Tick(0), |newest| newest.back(INTERPOLATION_TICKS));
+    let states =
+        entities(&client, |remote| remote.versions().filter(|held| held.tick.is_after(since)).collect());
+    steps.push(json!({ "since": since.0, "states": states }));
     json!({ "name": name, "schema": describe(&schema), "steps": steps })
 }
 
@@ -251,7 +255,7 @@ fn take(client: &mut Onlooker, schema: &Schema, payload: &[u8], now: Timestamp, 
 }
 
 /// What is held: all entities as others see them, then the own one as its owner does.
-fn entities<'a>(client: &'a Onlooker, states: impl Fn(&'a Remote) -> Vec<&'a Held>) -> Value {
+fn entities<'a>(client: &'a Onlooker, states: impl Fn(&'a Remote) -> Vec<Held<'a>>) -> Value {
     let held = client.held();
     let public = (0..=u16::from(u8::MAX)).filter_map(|slot| held.public(slot));
     let numbers = public.chain(held.own()).flat_map(|entity| {

@@ -1,4 +1,6 @@
-//! A snapshot packet's streams, decoded against what the client holds. Nothing is kept here but memory.
+//! A snapshot packet's streams, decoded against what the client holds. What is kept from one to the next is memory alone.
+
+use std::ops::Range;
 
 use super::meter::{Ledger, Metered, MeteredEntity};
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
@@ -27,7 +29,8 @@ pub(super) struct Update {
     pub kind: KindId,
     pub audience: Audience,
     pub baseline: Option<Tick>,
-    pub fields: Vec<u32>,
+    /// Where its fields are among those of the packet.
+    fields: Range<usize>,
 }
 
 impl Update {
@@ -41,11 +44,19 @@ impl Update {
 #[derive(Debug, Default)]
 pub(super) struct PacketDecoder {
     contexts: Contexts,
+    updates: Vec<Update>,
+    /// Of all updates, one after the other.
+    fields: Vec<u32>,
 }
 
 impl PacketDecoder {
-    /// The updates of a packet whose header is read, and whether its hash proves them right. The ledger learns what
-    /// the bits of the streams are for.
+    /// What the packet decoded last tells.
+    pub fn updates(&self) -> impl Iterator<Item = (&Update, &[u32])> {
+        self.updates.iter().map(|update| (update, &self.fields[update.fields.clone()]))
+    }
+
+    /// Decodes a packet whose header is read; says whether its hash proves it right. The ledger learns what the bits of the
+    /// streams are for.
     pub fn decode(
         &mut self,
         buffer: &SnapshotBuffer,
@@ -53,40 +64,23 @@ impl PacketDecoder {
         header: &SnapshotHeader,
         mut reader: BitReader<'_>,
         mut ledger: Option<&mut Ledger>,
-    ) -> Result<(Vec<Update>, bool), SnapshotError> {
+    ) -> Result<bool, SnapshotError> {
         reader.align()?;
-        let mut updates = Updates { buffer, schema, now: header.tick, updates: Vec::new(), hash: 0 };
+        let Self { contexts, updates, fields } = self;
+        updates.clear();
+        fields.clear();
+        let mut updates = Updates { buffer, schema, now: header.tick, updates, fields, hash: 0 };
         if header.loose > 0 {
             let bytes = reader.read_slice(header.loose_bytes as usize)?;
-            self.decode_stream(&mut updates, Stream::Loose(header), bytes, ledger.as_deref_mut())?;
+            Stream::Loose(header).decode(contexts, &mut updates, bytes, ledger.as_deref_mut())?;
         }
         for unit in &header.units {
             let bytes = reader.read_slice(unit.bytes as usize)?;
-            self.decode_stream(&mut updates, Stream::Block(unit), bytes, ledger.as_deref_mut())?;
+            Stream::Block(unit).decode(contexts, &mut updates, bytes, ledger.as_deref_mut())?;
         }
         let hash = reader.read(16)?;
         reader.finish()?;
-        let verified = fold(updates.hash) == hash;
-        Ok((updates.updates, verified))
-    }
-
-    fn decode_stream(
-        &mut self,
-        updates: &mut Updates<'_>,
-        stream: Stream<'_>,
-        bytes: &[u8],
-        ledger: Option<&mut Ledger>,
-    ) -> Result<(), SnapshotError> {
-        let tables = updates.schema.tables(match stream {
-            Stream::Loose(_) => LOOSE_CLASS,
-            Stream::Block(unit) => class_of_base(updates.now, unit.base),
-        });
-        match updates.schema.coding() {
-            Coding::Range => {
-                stream.read_all(RangeDecoder::new(bytes, &mut self.contexts, tables), updates, ledger)
-            }
-            Coding::Prefix => stream.read_all(PrefixDecoder::new(bytes, tables), updates, ledger),
-        }
+        Ok(fold(updates.hash) == hash)
     }
 }
 
@@ -98,6 +92,23 @@ enum Stream<'a> {
 }
 
 impl Stream<'_> {
+    fn decode(
+        self,
+        contexts: &mut Contexts,
+        updates: &mut Updates<'_>,
+        bytes: &[u8],
+        ledger: Option<&mut Ledger>,
+    ) -> Result<(), SnapshotError> {
+        let tables = updates.schema.tables(match self {
+            Self::Loose(_) => LOOSE_CLASS,
+            Self::Block(unit) => class_of_base(updates.now, unit.base),
+        });
+        match updates.schema.coding() {
+            Coding::Range => self.read_all(RangeDecoder::new(bytes, contexts, tables), updates, ledger),
+            Coding::Prefix => self.read_all(PrefixDecoder::new(bytes, tables), updates, ledger),
+        }
+    }
+
     fn read_all<D: Decoder>(
         self,
         mut decoder: D,
@@ -156,7 +167,8 @@ struct Updates<'a> {
     buffer: &'a SnapshotBuffer,
     schema: &'a Schema,
     now: Tick,
-    updates: Vec<Update>,
+    updates: &'a mut Vec<Update>,
+    fields: &'a mut Vec<u32>,
     hash: u32,
 }
 
@@ -176,42 +188,46 @@ impl Updates<'_> {
             Some(base) => self.read_change(coder, (slot, own), base)?,
         };
         let id = NetId { slot, generation: update.generation };
-        let fields = entity::hash(self.schema.kind(update.kind), update.audience, &update.fields);
-        self.hash = self.hash.wrapping_add(hash_part(fields, id));
+        let fields = &self.fields[update.fields.clone()];
+        let hash = entity::hash(self.schema.kind(update.kind), update.audience, fields);
+        self.hash = self.hash.wrapping_add(hash_part(hash, id));
         self.updates.push(update);
         Ok(())
     }
 
-    fn read_whole<C: Coder>(&self, coder: &mut C, slot: u16, own: bool) -> Result<Update, SnapshotError> {
+    fn read_whole<C: Coder>(&mut self, coder: &mut C, slot: u16, own: bool) -> Result<Update, SnapshotError> {
         let audience = if own { Audience::Owner } else { Audience::Others };
         let identity = code_identity(coder, self.schema, (audience, 0, KindId(0)))?;
         let (audience, generation, kind) = identity;
-        let mut fields = vec![0; self.schema.kind(kind).fields.len()];
-        code_state(coder, self.schema, &Item { kind, audience, past: None }, &mut fields)?;
-        Ok(Update { slot, generation, kind, audience, baseline: None, fields })
+        let start = self.fields.len();
+        self.fields.resize(start + self.schema.kind(kind).fields.len(), 0);
+        code_state(coder, self.schema, &Item { kind, audience, past: None }, &mut self.fields[start..])?;
+        Ok(Update { slot, generation, kind, audience, baseline: None, fields: start..self.fields.len() })
     }
 
     fn read_change<C: Coder>(
-        &self,
+        &mut self,
         coder: &mut C,
         (slot, own): (u16, bool),
         base: Base,
     ) -> Result<Update, SnapshotError> {
         let remote = if own { self.buffer.own() } else { self.buffer.public(slot) };
         let remote = remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
-        let before = &remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
+        let before = remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
         let older = match base.older() {
-            Some(tick) => Some((&*remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, base.gap)),
+            Some(tick) => Some((remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, base.gap)),
             None => None,
         };
         let past = Past { age: base.age(self.now), base: before, older };
         let (kind, audience) = (remote.kind, remote.audience);
-        let mut fields = before.to_vec();
-        code_state(coder, self.schema, &Item { kind, audience, past: Some(past) }, &mut fields)?;
+        let start = self.fields.len();
+        self.fields.extend_from_slice(before);
+        let fields = &mut self.fields[start..];
+        code_state(coder, self.schema, &Item { kind, audience, past: Some(past) }, fields)?;
         if is_planted(Mutant::RotCopy) && !own {
             fields[0] ^= 1;
         }
-        let generation = remote.id.generation;
+        let (generation, fields) = (remote.id.generation, start..self.fields.len());
         Ok(Update { slot, generation, kind, audience, baseline: Some(base.tick), fields })
     }
 }

@@ -115,8 +115,8 @@ impl Interpolation {
         let later = remote.versions().position(|held| self.ticks(held.tick) > self.shown);
         let values = |n: &[u32]| fields.iter().zip(n).map(|(f, n)| f.value(*n)).collect();
         let (before, after) = match later {
-            None => return values(&remote.newest().fields),
-            Some(0) => return remote.versions().next().map_or_else(Vec::new, |held| values(&held.fields)),
+            None => return values(remote.newest().fields),
+            Some(0) => return remote.versions().next().map_or_else(Vec::new, |held| values(held.fields)),
             Some(at) => (remote.versions().nth(at - 1), remote.versions().nth(at)),
         };
         let (Some(before), Some(after)) = (before, after) else { return Vec::new() };

@@ -22,3 +22,4 @@ pub mod state;
 pub mod stats;
 pub mod tick_clock;
 pub mod time_line;
+mod versions;

@@ -357,7 +357,7 @@ impl<P: Predict> ClientRuntime<P> {
         let Some(held) = remote.at(tick) else { return };
         let info = self.schema.kind(remote.kind);
         let before = self.prediction.state().map(|(_, state)| state.to_vec());
-        let server = (tick, &*held.fields);
+        let server = (tick, held.fields);
         let result = self.prediction.reconcile(&self.game, (remote.kind, info), server, feedback);
         match result {
             Reconciled::Right => self.stats.compared += 1,

@@ -8,9 +8,11 @@ use thiserror::Error;
 
 use super::decode::{PacketDecoder, Update};
 use super::meter::Ledger;
+pub use super::versions::Held;
+use super::versions::Versions;
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{CLIENT_VERSIONS, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
+use crate::limits::{INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
 use crate::messages::{MismatchReport, ReportedEntity};
 use crate::replication::NetId;
 use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
@@ -32,17 +34,6 @@ pub enum SnapshotError {
     HashMismatch(MismatchReport),
 }
 
-/// An entity's state over a span of ticks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Tick of the packet that told it: the first at which it is known to have been in force.
-    pub tick: Tick,
-    /// Last tick at which it is known to have been in force.
-    pub until: Tick,
-    /// Quantised fields; invisible ones are 0.
-    pub fields: Box<[u32]>,
-}
-
 /// An entity as the client holds it.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -54,18 +45,17 @@ pub struct Remote {
     pub audience: Audience,
     /// Newest tick of a packet that held it.
     seen: Tick,
-    /// Oldest first, never empty.
-    versions: VecDeque<Held>,
+    versions: Versions,
 }
 
 impl Remote {
     /// The newest state.
-    pub fn newest(&self) -> &Held {
-        &self.versions[self.versions.len() - 1]
+    pub fn newest(&self) -> Held<'_> {
+        self.versions.newest()
     }
 
     /// States from oldest to newest.
-    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Held> + ExactSizeIterator {
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = Held<'_>> + ExactSizeIterator {
         self.versions.iter()
     }
 
@@ -75,8 +65,8 @@ impl Remote {
     }
 
     /// The state in force at a tick: the newest that was told for it or for a tick before.
-    pub fn at(&self, tick: Tick) -> Option<&Held> {
-        self.versions.iter().rev().find(|held| !held.tick.is_after(tick))
+    pub fn at(&self, tick: Tick) -> Option<Held<'_>> {
+        self.versions.at(tick)
     }
 }
 
@@ -182,18 +172,20 @@ impl SnapshotBuffer {
         let header = SnapshotHeader::read(&mut reader)?;
         let mut decoder = std::mem::take(&mut self.decoder);
         let decoded = decoder.decode(self, schema, &header, reader, ledger.as_deref_mut());
+        let taken = decoded.and_then(|verified| {
+            if let Some(ledger) = ledger {
+                ledger.entities.extend(decoder.updates().map(|(update, _)| update.metered()));
+            }
+            match verified {
+                true => Ok(self.apply(header, &decoder)),
+                false => Err(SnapshotError::HashMismatch(report(header.tick, &decoder))),
+            }
+        });
         self.decoder = decoder;
-        let (updates, verified) = decoded?;
-        if let Some(ledger) = ledger {
-            ledger.entities.extend(updates.iter().map(Update::metered));
-        }
-        match verified {
-            true => Ok(self.apply(header, updates)),
-            false => Err(SnapshotError::HashMismatch(report(header.tick, updates))),
-        }
+        taken
     }
 
-    fn apply(&mut self, header: SnapshotHeader, updates: Vec<Update>) -> Taken {
+    fn apply(&mut self, header: SnapshotHeader, decoder: &PacketDecoder) -> Taken {
         let tick = header.tick;
         let newest = self.newest.is_none_or(|newest| tick.is_after(newest));
         if newest {
@@ -202,8 +194,8 @@ impl SnapshotBuffer {
         for id in &header.removals {
             self.remove(*id, tick);
         }
-        for update in updates {
-            self.put(update, tick, self.newest == Some(tick));
+        for (update, fields) in decoder.updates() {
+            self.put(update, fields, tick);
         }
         self.note_arrival(&header);
         let first = header.index == 0;
@@ -256,7 +248,7 @@ impl SnapshotBuffer {
         gone || self.slots[at].as_ref().is_some_and(|remote| is_newer(remote.id.generation, id.generation))
     }
 
-    fn put(&mut self, update: Update, tick: Tick, newest: bool) {
+    fn put(&mut self, update: &Update, fields: &[u32], tick: Tick) {
         let at = self.make_room(update.slot);
         let id = NetId { slot: update.slot, generation: update.generation };
         if self.is_overtaken(id, tick) {
@@ -268,12 +260,14 @@ impl SnapshotBuffer {
         if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
             return;
         }
-        if place.as_ref().is_none_or(other) {
-            let (kind, audience) = (update.kind, update.audience);
-            *place = Some(Remote { id, kind, audience, seen: tick, versions: VecDeque::new() });
-        }
-        if let Some(remote) = place {
-            remote.put(update, tick, newest);
+        let newest = self.newest == Some(tick);
+        match place.as_mut().filter(|remote| !other(remote)) {
+            Some(remote) => remote.put(update.baseline, fields, tick, newest),
+            None => {
+                let (kind, audience) = (update.kind, update.audience);
+                *place =
+                    Some(Remote { id, kind, audience, seen: tick, versions: Versions::new(tick, fields) });
+            }
         }
     }
 
@@ -304,24 +298,21 @@ impl SnapshotBuffer {
     /// All of a tick's packets came: what was in none of them is unchanged.
     fn confirm(&mut self, tick: Tick, deferred: &Deferred) {
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
-            if !deferred.contains(remote.id.slot)
-                && let Some(newest) = remote.versions.back_mut()
-                && !newest.tick.is_after(tick)
-            {
-                newest.until = newest.until.later(tick);
+            if !deferred.contains(remote.id.slot) {
+                remote.versions.confirm(tick);
             }
         }
     }
 }
 
 /// What was decoded of a packet whose hash does not fit.
-fn report(tick: Tick, updates: Vec<Update>) -> MismatchReport {
-    let entities = updates.into_iter().take(REPORTED_ENTITIES).map(|update| ReportedEntity {
+fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
+    let entities = decoder.updates().take(REPORTED_ENTITIES).map(|(update, fields)| ReportedEntity {
         slot: update.slot,
         generation: update.generation,
         own: update.audience == Audience::Owner,
         tick: tick.0,
-        fields: update.fields,
+        fields: fields.to_vec(),
     });
     MismatchReport { tick: tick.0, entities: entities.collect() }
 }
@@ -333,31 +324,14 @@ fn is_newer(generation: u16, other: u16) -> bool {
 
 impl Remote {
     /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to any more.
-    fn put(&mut self, update: Update, tick: Tick, newest: bool) {
+    fn put(&mut self, baseline: Option<Tick>, fields: &[u32], tick: Tick, newest: bool) {
         if !self.seen.is_after(tick) {
             self.seen = tick;
         }
-        if newest && let Some(baseline) = update.baseline {
-            // The older of two baselines may be of so many ticks before.
-            let kept = baseline.back(GAP);
-            let shown = tick.back(INTERPOLATION_TICKS);
-            while self
-                .versions
-                .get(1)
-                .is_some_and(|next| !next.tick.is_after(kept) && shown.is_after(next.tick))
-            {
-                self.versions.pop_front();
-            }
-        }
-        let place = self.versions.iter().rposition(|held| !held.tick.is_after(tick));
-        let place = place.map_or(0, |at| at + 1);
-        match place.checked_sub(1).map(|at| &mut self.versions[at]).filter(|held| held.tick == tick) {
-            // Verified anew, which mends a copy that was wrong and not noticed.
-            Some(held) => held.fields = update.fields.into(),
-            None => self.versions.insert(place, Held { tick, until: tick, fields: update.fields.into() }),
-        }
-        if self.versions.len() > CLIENT_VERSIONS {
-            self.versions.pop_front();
-        }
+        // The older of two baselines may be of so many ticks before the other.
+        let kept = baseline.filter(|_| newest).map(|baseline| baseline.back(GAP));
+        let shown = tick.back(INTERPOLATION_TICKS);
+        let is_old = |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
+        self.versions.put(tick, fields, is_old);
     }
 }

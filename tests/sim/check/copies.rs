@@ -121,7 +121,7 @@ impl CopyCheck {
             // What the ring has let go of the server cannot build on either.
             let (acked, kept) = acked.and_then(|acked| Some((acked, entry.at(acked)?)))?;
             let held = copy.filter(|remote| remote.id == entry.id).and_then(|remote| {
-                let fields = self.kind(remote).fields.iter().zip(&remote.at(acked)?.fields).zip(&kept.fields);
+                let fields = self.kind(remote).fields.iter().zip(remote.at(acked)?.fields).zip(&kept.fields);
                 let mut seen =
                     fields.filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
                 Some(seen.all(|((_, here), there)| here == there))
@@ -158,7 +158,7 @@ impl CopyCheck {
         if fields.iter().all(|field| field.visibility == Visibility::Server) {
             return Some("is nobody's to see".into());
         }
-        let mut shown = fields.iter().zip(&remote.newest().fields);
+        let mut shown = fields.iter().zip(remote.newest().fields);
         let leak = shown.find(|(field, value)| !Self::may_see(own, field.visibility) && **value != 0);
         leak.map(|(field, _)| format!("shows its {}", field.name))
     }

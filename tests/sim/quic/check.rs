@@ -45,7 +45,7 @@ impl QuicWorld {
                 };
                 let (kind, audience) = (self.kinds.schema.kind(held.kind), held.audience as usize);
                 let as_of = entry.at(held.newest().tick).unwrap_or(entry.current());
-                if entity::hash(kind, held.audience, &held.newest().fields) != as_of.hashes[audience] {
+                if entity::hash(kind, held.audience, held.newest().fields) != as_of.hashes[audience] {
                     wrong.push(format!("client {place} holds another {}", entry.id));
                 }
             }

@@ -186,7 +186,7 @@ impl World {
                 panic!("{id} at {acked} was acknowledged and is not held")
             };
             let Some(version) = self.ring.entry(id.slot).unwrap().at(acked) else { continue };
-            let hash = entity::hash(self.schema.kind(KindId(0)), audience, &held.fields);
+            let hash = entity::hash(self.schema.kind(KindId(0)), audience, held.fields);
             assert_eq!(hash, version.hashes[audience as usize], "{id} at {acked}");
         }
     }
@@ -206,7 +206,7 @@ impl World {
             assert_eq!(remote.audience, audience);
             let kind = self.schema.kind(KindId(0));
             let hash = |fields| entity::hash(kind, audience, fields);
-            assert_eq!(hash(&remote.newest().fields), hash(fields), "{id}");
+            assert_eq!(hash(remote.newest().fields), hash(fields), "{id}");
         }
     }
 }

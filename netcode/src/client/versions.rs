@@ -1,0 +1,153 @@
+//! One entity's states, side by side in memory: in each tick a client reads some of every entity's.
+
+use crate::limits::CLIENT_VERSIONS;
+use crate::tick::Tick;
+
+/// An entity's state over a span of ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// Tick of the packet that told it: the first at which it is known to have been in force.
+    pub tick: Tick,
+    /// Last tick at which it is known to have been in force.
+    pub until: Tick,
+    /// Quantised fields; invisible ones are 0.
+    pub fields: &'a [u32],
+}
+
+/// So many states are kept in any case: tidying up less often than in each tick is cheaper.
+const FEW: usize = 16;
+
+/// The states, oldest first, never empty. Each has as many fields as the first.
+#[derive(Clone, Debug)]
+pub(super) struct Versions {
+    width: usize,
+    /// From when until when each is known to have been in force.
+    spans: Vec<(Tick, Tick)>,
+    fields: Vec<u32>,
+    /// With so many it is time to forget those that are of no use any more.
+    room: usize,
+}
+
+impl Versions {
+    /// With one state.
+    pub fn new(tick: Tick, fields: &[u32]) -> Self {
+        Self { width: fields.len(), spans: vec![(tick, tick)], fields: fields.to_vec(), room: FEW }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn held(&self, place: usize) -> Held<'_> {
+        let (tick, until) = self.spans[place];
+        Held { tick, until, fields: &self.fields[place * self.width..][..self.width] }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Held<'_>> + ExactSizeIterator {
+        (0..self.len()).map(|place| self.held(place))
+    }
+
+    /// The newest.
+    pub fn newest(&self) -> Held<'_> {
+        self.held(self.len() - 1)
+    }
+
+    /// Where the newest is that was told for a tick or for one before.
+    fn place(&self, tick: Tick) -> Option<usize> {
+        self.spans.iter().rposition(|(told, _)| !told.is_after(tick))
+    }
+
+    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    pub fn at(&self, tick: Tick) -> Option<Held<'_>> {
+        Some(self.held(self.place(tick)?))
+    }
+
+    /// Takes in a state that was told for a tick. What was told for that tick before is replaced: it may have been wrong and not
+    /// noticed. What was superseded at a tick that `is_old` may be forgotten.
+    pub fn put(&mut self, tick: Tick, fields: &[u32], is_old: impl Fn(Tick) -> bool) {
+        let before = self.place(tick);
+        if let Some(place) = before.filter(|place| self.spans[*place].0 == tick) {
+            self.fields[place * self.width..][..self.width].copy_from_slice(fields);
+            return;
+        }
+        let place = before.map_or(0, |place| place + 1);
+        let at = place * self.width;
+        self.spans.insert(place, (tick, tick));
+        match at == self.fields.len() {
+            true => self.fields.extend_from_slice(fields),
+            false => drop(self.fields.splice(at..at, fields.iter().copied())),
+        }
+        if self.len() >= self.room {
+            self.tidy_up(is_old);
+        }
+    }
+
+    fn tidy_up(&mut self, is_old: impl Fn(Tick) -> bool) {
+        let superseded = self.spans[1..].iter().take_while(|(told, _)| is_old(*told)).count();
+        let forgotten = superseded.max(self.len().saturating_sub(CLIENT_VERSIONS));
+        self.spans.drain(..forgotten);
+        self.fields.drain(..forgotten * self.width);
+        self.room = (self.len() * 3 / 2).clamp(FEW, CLIENT_VERSIONS + 1);
+    }
+
+    /// The newest is known to be in force at a tick, if it was told for that or for one before.
+    pub fn confirm(&mut self, tick: Tick) {
+        if let Some((_, until)) = self.spans.last_mut().filter(|(told, _)| !told.is_after(tick)) {
+            *until = until.later(tick);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn what_is_not_old_is_as_in_a_map(
+            steps in proptest::collection::vec((0u32..6, any::<[u32; 3]>()), 1..400),
+            kept in 0u32..100,
+        ) {
+            let mut now = 1_000;
+            let mut versions = Versions::new(Tick(now), &[7; 3]);
+            let mut map = BTreeMap::from([(now, [7; 3])]);
+            for (step, fields) in steps {
+                // Mostly the next tick, now and then one that was overtaken.
+                now += u32::from(step < 4);
+                let tick = if step < 4 { now } else { now - step };
+                let old = now - kept;
+                versions.put(Tick(tick), &fields, |tick| tick.0 <= old);
+                map.insert(tick, fields);
+                prop_assert!(versions.iter().is_sorted_by(|a, b| b.tick.is_after(a.tick)));
+                prop_assert!(versions.len() <= (kept as usize + 8) * 3 / 2 + FEW);
+                for tick in old..now + 2 {
+                    let at = versions.at(Tick(tick)).map(|held| held.fields.to_vec());
+                    prop_assert_eq!(at, map.range(..=tick).next_back().map(|(_, fields)| fields.to_vec()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_are_kept_than_a_server_refers_to() {
+        let mut versions = Versions::new(Tick(0), &[0]);
+        (1..1_000).for_each(|tick| versions.put(Tick(tick), &[tick], |_| false));
+        assert!(versions.len() <= CLIENT_VERSIONS);
+        assert!(versions.len() > CLIENT_VERSIONS / 2 && versions.newest().fields == [999]);
+    }
+
+    #[test]
+    fn the_newest_is_confirmed_and_no_other() {
+        let mut versions = Versions::new(Tick(5), &[1]);
+        versions.put(Tick(8), &[2], |_| false);
+        versions.confirm(Tick(7));
+        versions.confirm(Tick(10));
+        versions.confirm(Tick(9));
+        let spans: Vec<_> = versions.iter().map(|held| (held.tick.0, held.until.0)).collect();
+        assert_eq!(spans, [(5, 5), (8, 10)]);
+    }
+}
