@@ -32,18 +32,20 @@ const KEYS: &str = "
 fn a_short_demo_ends_cleanly_and_reports_every_key() {
     let path = report_path("demo");
     let json = path.to_str().unwrap();
-    let run =
-        ["demo", "--clients", "8", "--drones", "8", "--seconds", "3", "--max-missed", "100", "--json", json];
+    let mut run = vec!["demo", "--clients", "8", "--spectators", "2", "--drones", "8", "--seconds", "3"];
+    run.extend(["--max-missed", "100", "--json", json]);
     let output = sim(&run);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("8 bots join over secure UDP") && said.contains("8 joined, 0 lost"), "{said}");
+    assert!(said.contains("8 bots join over secure UDP") && said.contains("2 more watch them"), "{said}");
+    assert!(said.contains("Watch the arena in Chromium, Chrome or Edge: http://127.0.0.1:"), "{said}");
+    assert!(said.contains("10 joined, 0 lost"), "{said}");
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     for key in KEYS.split_whitespace() {
         let found = key.split('.').fold(&report, |value, part| &value[part]);
         assert!(found.is_number(), "{key} is {found}");
     }
-    assert_eq!(report["clients"]["joined"], 8);
+    assert_eq!(report["clients"]["joined"], 10);
     assert_eq!(report["integrity"]["hash_mismatches"], 0);
     assert!(report["prediction"]["ticks"].as_u64().unwrap() > 500, "{}", report["prediction"]);
 }

@@ -114,44 +114,51 @@ fn what_does_not_change_is_not_sent_again() {
     assert!(sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20), "{:?}", &sizes[98..110]);
 }
 
+/// A client a round trip of some ticks away, on a path that loses nothing.
+#[derive(Default)]
+struct Distant {
+    view: ClientView,
+    buffer: SnapshotBuffer,
+    acks: VecDeque<(u64, Sequence)>,
+}
+
+impl Distant {
+    const ROUND_TRIP: u64 = 12;
+
+    /// It takes what the `tick`th tick tells; the view hears of what came a round trip ago.
+    fn hear(&mut self, crowd: &mut Crowd, tick: u64) {
+        let masks = crowd.masks();
+        for (sequence, bytes) in crowd.send(&mut self.view, &sight(&masks), tick * 20) {
+            self.buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
+            self.acks.push_back((tick + Self::ROUND_TRIP, sequence));
+        }
+        while let Some((_, sequence)) = self.acks.pop_front_if(|(at, _)| *at <= tick) {
+            self.view.packet_acked(sequence);
+        }
+    }
+}
+
 #[test]
 fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
-    const ROUND_TRIP: u64 = 12;
-    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
-    let mut acks = VecDeque::new();
+    let (mut crowd, mut client) = (Crowd::new(), Distant::default());
     for tick in 0..120u64 {
         crowd.step(if tick < 60 { 0..400 } else { 0..0 }, false);
-        let masks = crowd.masks();
-        for (sequence, bytes) in crowd.send(&mut view, &sight(&masks), tick * 20) {
-            buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
-            acks.push_back((tick + ROUND_TRIP, sequence));
-        }
-        while acks.front().is_some_and(|(at, _)| *at <= tick) {
-            view.packet_acked(acks.pop_front().unwrap().1);
-        }
+        client.hear(&mut crowd, tick);
         let expected = if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
-        assert_eq!(buffer.entities().count(), expected, "tick {tick}");
+        assert_eq!(client.buffer.entities().count(), expected, "tick {tick}");
     }
 }
 
 #[test]
 fn removals_do_not_pile_up_though_more_are_gone_in_each_tick_than_a_packet_names() {
-    const ROUND_TRIP: u64 = 12;
-    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
-    let mut acks = VecDeque::new();
+    let (mut crowd, mut client) = (Crowd::new(), Distant::default());
     for tick in 0..300u64 {
         let first = 40 * tick as u16;
         crowd.step(first..first + 200, false);
-        let masks = crowd.masks();
-        for (sequence, bytes) in crowd.send(&mut view, &sight(&masks), tick * 20) {
-            buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
-            acks.push_back((tick + ROUND_TRIP, sequence));
-        }
-        while acks.front().is_some_and(|(at, _)| *at <= tick) {
-            view.packet_acked(acks.pop_front().unwrap().1);
-        }
-        assert!(!view.is_overwhelmed(), "tick {tick}");
-        assert!(buffer.entities().count() < 200 + 1_000, "tick {tick}: {}", buffer.entities().count());
+        client.hear(&mut crowd, tick);
+        assert!(!client.view.is_overwhelmed(), "tick {tick}");
+        let held = client.buffer.entities().count();
+        assert!(held < 200 + 1_000, "tick {tick}: {held}");
     }
 }
 
