@@ -1,9 +1,12 @@
 //! Clients that watch: they see everything that everyone may see, and the world knows nothing of them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::client::state::ClientState;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::error::WireError;
@@ -249,6 +252,30 @@ fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
 }
 
 #[test]
+fn a_spectator_answers_each_tick_though_it_runs_only_when_it_is_due() {
+    let mut server = arena();
+    let token =
+        tokens(9).issue_for(UserId(7), Purpose { role: Role::Spectator, ..Purpose::default() }, wall(NOW));
+    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), token, 4, NOW).as_role(Role::Spectator);
+    for ms in 1_000..4_000 {
+        let (now, mut tap) = (Timestamp::from_millis(ms), Tap::default());
+        server.send_replies(&mut tap);
+        server.tick(&mut || now, &mut tap);
+        tap.0.iter().for_each(|(_, bytes)| bot.receive(SocketAddr::from(SERVER), &bytes[..], now));
+        if bot.next_timeout() <= now {
+            bot.advance(now);
+        }
+        while let Some((_, bytes)) = bot.poll_transmit() {
+            server.receive(ADDRESS, &bytes, now);
+        }
+    }
+    let (_, connection) = server.session(ADDRESS).unwrap();
+    let (ticks, answers) = (server.rooms()[0].metrics().ticks, connection.traffic().packets_in);
+    assert!(ticks > 170 && answers.abs_diff(ticks) < 12, "{answers} answers in {ticks} ticks");
+    assert_eq!(bot.runtime().state(), ClientState::Playing);
+}
+
+#[test]
 fn commands_end_a_spectators_session() {
     for (role, expected) in [(Role::Player, None), (Role::Spectator, Some(DisconnectReason::Misbehaved))] {
         let mut server = arena();
@@ -263,14 +290,15 @@ fn commands_end_a_spectators_session() {
 }
 
 #[test]
-fn a_server_that_is_drained_does_not_wait_for_those_who_watch() {
+fn a_drained_server_waits_for_those_who_watch_only_as_long_as_they_have_to_leave() {
     for (role, waits) in [(Role::Player, true), (Role::Spectator, false)] {
         let mut server = arena();
         let mut client = Newcomer::join(&mut server, role);
         assert_eq!(client.farewell(&mut server), None);
         let (within, limit) = (Duration::from_secs(10), Duration::from_secs(30));
         server.drain(Drain::new(1, within, limit, client.now));
-        assert_eq!(server.is_drained(client.now), !waits);
+        assert!(!server.is_drained(client.now) && !server.is_drained(client.now + within / 2));
+        assert_eq!(server.is_drained(client.now + within), !waits);
     }
 }
 

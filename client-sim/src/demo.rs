@@ -143,18 +143,6 @@ pub struct BotOptions {
     pub common: Common,
 }
 
-impl DemoOptions {
-    fn crew(&self) -> Crew {
-        Crew { players: self.clients as usize, spectators: self.spectators as usize }
-    }
-}
-
-impl BotOptions {
-    fn crew(&self) -> Crew {
-        Crew { players: self.clients as usize, spectators: self.spectators as usize }
-    }
-}
-
 /// Any port of loopback.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -176,15 +164,16 @@ fn serving_quic() -> QuicSettings {
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
 pub async fn demo(options: DemoOptions) -> Outcome {
     let house = AuctionOptions::beside(&options);
+    let crew = Crew::of(options.clients, options.spectators);
     // Removed at the end, when nobody writes there any more.
     let (data, _folder) = run::folder(options.auction.clone())?;
     let mut config = ServerConfig {
         tick_rate: options.tick_rate,
         drones: options.drones,
         ghosts: options.ghosts,
-        max_clients: options.crew().all() + 8,
+        max_clients: crew.all() + 8,
         auction: house.as_ref().map(|house| run::settings(data.clone(), house.visitors())),
-        sessions_per_address: options.crew().all() + house.as_ref().map_or(0, AuctionOptions::visitors) + 8,
+        sessions_per_address: crew.all() + house.as_ref().map_or(0, AuctionOptions::visitors) + 8,
         joins_per_address_s: 1_000,
         seed: options.common.seed,
         record: options.record.clone(),
@@ -207,7 +196,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         host.doors().addresses[&over]
     );
     let reach = options.reach.reach(host.doors().fingerprint)?;
-    let (issuer, crew) = (host.doors().issuers[&over].clone(), options.crew());
+    let issuer = host.doors().issuers[&over].clone();
     let players = Players::start(issuer, crew, reach, options.profile, &options.common)?;
     println!(
         "{} bots join over {}, each with a token of its own, every packet sealed.",
@@ -310,7 +299,7 @@ pub async fn latency(options: LatencyOptions) -> Outcome {
         if bots.key_file.is_some() {
             return Err("--key-file names a running server's key: say which with --server".into());
         }
-        return compare(bots.crew(), &compared, &bots.common).await;
+        return compare(Crew::of(bots.clients, bots.spectators), &compared, &bots.common).await;
     };
     let options = RemoteOptions { server, bots };
     println!("Measuring; the stages hold where this host is the server's.");
@@ -327,7 +316,7 @@ async fn play_remote(
     let key = keys::load(bots.key_file.as_deref())?;
     let issuer = ServerConfig::default().issuer(key, vec![*server]);
     let reach = bots.reach.reach(None)?;
-    let crew = bots.crew();
+    let crew = Crew::of(bots.clients, bots.spectators);
     let players = Players::start(issuer, crew, reach, bots.profile, &bots.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {

@@ -44,6 +44,11 @@ pub struct Crew {
 }
 
 impl Crew {
+    /// So many that play, and so many more that watch.
+    pub fn of(players: u64, spectators: u64) -> Self {
+        Self { players: players as usize, spectators: spectators as usize }
+    }
+
     /// All of them.
     pub fn all(self) -> usize {
         self.players + self.spectators

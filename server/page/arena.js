@@ -81,8 +81,7 @@ export class Arena {
   shown(remote, tick) {
     const places = this.places.get(remote.kind.name);
     const metres = (from, to, at) => Math.abs(to.fields[at] - from.fields[at]) * remote.kind.fields[at].step;
-    const most = (from, to) => this.mostPerTick * (to.tick - from.tick);
-    const jumps = (from, to) => [...places].some((at) => metres(from, to, at) > most(from, to));
+    const jumps = (from, to, ticks) => [...places].some((at) => metres(from, to, at) > this.mostPerTick * ticks);
     const fields = between(remote, tick, (at) => places.has(at), jumps);
     if (!fields) return undefined;
     const named = remote.kind.fields.map((field, at) => [field.name.split(".")[1], valueOf(field, fields[at])]);

@@ -40,7 +40,7 @@ async function play(description) {
     // A farewell says more than that the connection is closed.
     if (session.farewell === undefined) throw error;
   }
-  return session.farewell === undefined ? "the connection has ended" : description.farewells[session.farewell];
+  return description.farewells[session.farewell] ?? "the connection has ended";
 }
 
 async function playOn() {
@@ -52,20 +52,16 @@ async function playOn() {
       const description = await fetchJson("arena.json");
       if (!shown) show(description);
       // Another server than before: begin with nothing of the old one.
-      else if (!isSame(shown, description)) return location.reload();
+      else if (JSON.stringify(shown) !== JSON.stringify(description)) return location.reload();
       shown = description;
       why = await play(description);
     } catch (error) {
       why = error.message;
     }
     watch.session = undefined;
-    say(`not connected: ${why.replace(/\.$/, "")}. Joining again …`);
+    say(`not connected: ${`${why}`.replace(/\.$/, "")}. Joining again …`);
     await new Promise((done) => setTimeout(done, PAUSE));
   }
-}
-
-function isSame(one, other) {
-  return one.schema.hash === other.schema.hash && one.tick_rate === other.tick_rate;
 }
 
 /** Draws from now on, each time the screen is. */

@@ -198,17 +198,17 @@ impl Arguments {
             config.quic.get_or_insert_default().listen = listen;
         }
         let Some(quic) = &mut config.quic else {
-            let given =
-                self.certificate.is_some() || self.certificate_key.is_some() || !self.origin.is_empty();
-            return match given {
-                false => Ok(()),
-                true => Err(ConfigError::OutOfRange {
-                    origin: "command line".into(),
-                    key: "--certificate, --certificate-key, --origin",
-                    value: "given".into(),
-                    allowed: "beside --quic, or [quic] in the configuration file".into(),
-                }),
-            };
+            let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+            let given = [
+                ("--certificate", path(&self.certificate)),
+                ("--certificate-key", path(&self.certificate_key)),
+                ("--origin", self.origin.first().cloned()),
+            ];
+            let given = given.into_iter().find_map(|(key, value)| Some((key, value?)));
+            return given.map_or(Ok(()), |(key, value)| {
+                let allowed = "beside --quic, or [quic] in the configuration file".into();
+                Err(ConfigError::OutOfRange { origin: "command line".into(), key, value, allowed })
+            });
         };
         quic.certificate = self.certificate.clone().or(quic.certificate.take());
         quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());

@@ -158,7 +158,7 @@ fn another_site_cannot_ask_in_the_pages_name() {
         |origin: &str| ask_with(page, "POST", "/connect", &format!("Host: {page}\r\nOrigin: {origin}\r\n")).0;
     assert_eq!(from(&format!("http://{page}")), 200);
     for other in ["https://evil.example", "null", "http://127.0.0.1", &format!("https://{page}")] {
-        assert_eq!(from(other), 421, "{other}");
+        assert_eq!(from(other), 403, "{other}");
     }
 }
 

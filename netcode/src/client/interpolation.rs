@@ -112,14 +112,20 @@ impl Interpolation {
 
     /// An entity's values at the time shown. Past its newest state it stands still.
     pub fn sample(&self, remote: &Remote, fields: &[Field]) -> Vec<f32> {
-        let later = remote.versions().position(|held| self.ticks(held.tick) > self.shown);
         let values = |n: &[u32]| fields.iter().zip(n).map(|(f, n)| f.value(*n)).collect();
-        let (before, after) = match later {
-            None => return values(remote.newest().fields),
-            Some(0) => return remote.versions().next().map_or_else(Vec::new, |held| values(held.fields)),
-            Some(at) => (remote.versions().nth(at - 1), remote.versions().nth(at)),
-        };
-        let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
+        let mut after = remote.newest();
+        if self.ticks(after.tick) <= self.shown {
+            return values(after.fields);
+        }
+        let mut before = None;
+        for held in remote.versions().rev().skip(1) {
+            if self.ticks(held.tick) <= self.shown {
+                before = Some(held);
+                break;
+            }
+            after = held;
+        }
+        let Some(before) = before else { return values(after.fields) };
         let (from, to) = (self.ticks(before.until).min(self.ticks(after.tick) - 1.0), self.ticks(after.tick));
         let part = ((self.shown - from) / (to - from)).clamp(0.0, 1.0) as f32;
         let pairs = before.fields.iter().zip(after.fields.iter());

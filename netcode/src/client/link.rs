@@ -56,6 +56,7 @@ pub struct Link {
     moving: Option<(u32, Timestamp)>,
     /// When to look whether something is to be sent.
     look_at: Timestamp,
+    owes_answer: bool,
     time_line: Option<TimeLine>,
     writer: BitWriter,
     chances: Xoshiro256PlusPlus,
@@ -76,6 +77,7 @@ impl Link {
             ended: None,
             moving: None,
             look_at: now,
+            owes_answer: false,
             time_line: None,
             writer: BitWriter::new(),
             chances,
@@ -202,7 +204,7 @@ impl Link {
                 false => Connection::new(seed, now),
             });
             self.tell(&ClientMessage::Hello { schema: self.schema });
-            self.send_empty(now);
+            self.send_packet(now, Messages::BesideState, write_nothing);
         }
     }
 
@@ -334,18 +336,19 @@ impl Link {
         }
     }
 
+    /// The server is to be answered at once: what it sent last is what the next is best built upon.
+    pub fn owe_answer(&mut self, now: Timestamp) {
+        (self.owes_answer, self.look_at) = (true, now);
+    }
+
     /// Sends messages and acknowledgements that are due, for whoever does not send by itself.
     pub fn send_due(&mut self, messages: Messages, now: Timestamp) {
         self.look_at = now + ACK_DELAY;
         self.send_frames(now);
-        if self.connection.as_ref().is_some_and(|connection| connection.wants_packet(now)) {
+        let owes = std::mem::take(&mut self.owes_answer);
+        if self.connection.as_ref().is_some_and(|connection| owes || connection.wants_packet(now)) {
             self.send_packet(now, messages, write_nothing);
         }
-    }
-
-    /// Sends a packet that acknowledges, with messages that are due and nothing else.
-    pub fn send_empty(&mut self, now: Timestamp) {
-        self.send_packet(now, Messages::BesideState, write_nothing);
     }
 
     /// Sends a packet with a body.

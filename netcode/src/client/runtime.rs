@@ -68,8 +68,6 @@ pub struct ClientRuntime<P: Predict> {
     interpolation: Option<Interpolation>,
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
-    /// A spectator answers each tick, as a player does with commands: what it was sent last is what the next is best built upon.
-    owes_answer: bool,
     payload: Vec<u8>,
     events: VecDeque<ClientEvent>,
     stats: ClientStats,
@@ -93,7 +91,6 @@ impl<P: Predict> ClientRuntime<P> {
             interpolation: None,
             latency: LatencyMeter::default(),
             newest_at: None,
-            owes_answer: false,
             payload: Vec::new(),
             events: VecDeque::new(),
             stats: ClientStats::default(),
@@ -107,7 +104,7 @@ impl<P: Predict> ClientRuntime<P> {
         self
     }
 
-    /// It plays, or watches, so that no command is ever due: as its token says. To be said before anything is sent.
+    /// It plays, or watches, so that no command is ever due: as its token says, or the session ends. To be said first.
     pub fn as_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
@@ -318,7 +315,10 @@ impl<P: Predict> ClientRuntime<P> {
             }
             self.commands.settled(taken.tick);
         }
-        self.owes_answer |= taken.last && self.role == Role::Spectator;
+        // As often as a player does by its commands.
+        if taken.last && self.role == Role::Spectator {
+            self.link.owe_answer(now);
+        }
         self.note_latency(taken, now);
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(taken.tick, feedback);
@@ -428,10 +428,7 @@ impl<P: Predict> ClientRuntime<P> {
         if let Some(clock) = &mut self.clock {
             return clock.poll(now);
         }
-        match std::mem::take(&mut self.owes_answer) {
-            true => self.link.send_empty(now),
-            false => self.link.send_due(Messages::BesideState, now),
-        }
+        self.link.send_due(Messages::BesideState, now);
         None
     }
 

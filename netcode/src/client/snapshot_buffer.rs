@@ -256,7 +256,8 @@ impl SnapshotBuffer {
         }
         let own = update.audience == Audience::Owner;
         let place = if own { &mut self.own } else { &mut self.slots[at] };
-        let other = |remote: &Remote| remote.id != id || remote.audience != update.audience;
+        let whose = (id, update.kind, update.audience);
+        let other = |remote: &Remote| (remote.id, remote.kind, remote.audience) != whose;
         if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
             return;
         }

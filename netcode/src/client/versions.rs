@@ -24,7 +24,7 @@ pub(super) struct Versions {
     /// From when until when each is known to have been in force.
     spans: Vec<(Tick, Tick)>,
     fields: Vec<u32>,
-    /// With so many it is time to forget those that are of no use any more.
+    /// With so many it is time to look for those that are of no use any more.
     room: usize,
 }
 
@@ -67,6 +67,7 @@ impl Versions {
     /// Takes in a state that was told for a tick. What was told for that tick before is replaced: it may have been wrong and not
     /// noticed. What was superseded at a tick that `is_old` may be forgotten.
     pub fn put(&mut self, tick: Tick, fields: &[u32], is_old: impl Fn(Tick) -> bool) {
+        debug_assert_eq!(fields.len(), self.width, "an entity's kind stays");
         let before = self.place(tick);
         if let Some(place) = before.filter(|place| self.spans[*place].0 == tick) {
             self.fields[place * self.width..][..self.width].copy_from_slice(fields);
@@ -112,20 +113,21 @@ mod tests {
             steps in proptest::collection::vec((0u32..6, any::<[u32; 3]>()), 1..400),
             kept in 0u32..100,
         ) {
-            let mut now = 1_000;
-            let mut versions = Versions::new(Tick(now), &[7; 3]);
+            // Ticks wrap on the way.
+            let mut now = u64::from(u32::MAX) - 100;
+            let mut versions = Versions::new(Tick(now as u32), &[7; 3]);
             let mut map = BTreeMap::from([(now, [7; 3])]);
             for (step, fields) in steps {
                 // Mostly the next tick, now and then one that was overtaken.
-                now += u32::from(step < 4);
-                let tick = if step < 4 { now } else { now - step };
-                let old = now - kept;
-                versions.put(Tick(tick), &fields, |tick| tick.0 <= old);
+                now += u64::from(step < 4);
+                let tick = if step < 4 { now } else { now - u64::from(step) };
+                let old = now - u64::from(kept);
+                versions.put(Tick(tick as u32), &fields, |tick| !tick.is_after(Tick(old as u32)));
                 map.insert(tick, fields);
                 prop_assert!(versions.iter().is_sorted_by(|a, b| b.tick.is_after(a.tick)));
                 prop_assert!(versions.len() <= (kept as usize + 8) * 3 / 2 + FEW);
                 for tick in old..now + 2 {
-                    let at = versions.at(Tick(tick)).map(|held| held.fields.to_vec());
+                    let at = versions.at(Tick(tick as u32)).map(|held| held.fields.to_vec());
                     prop_assert_eq!(at, map.range(..=tick).next_back().map(|(_, fields)| fields.to_vec()));
                 }
             }

@@ -88,6 +88,22 @@ pub struct ViewStats {
 /// Bytes of a packet's header, about, where it does not name many entities.
 const PACKET_HEADER: usize = 64;
 
+/// So many removals are a burst, and told one packet's worth a tick; more are too many.
+#[derive(Debug)]
+pub(super) struct ManyRemovals(pub usize);
+
+impl Default for ManyRemovals {
+    fn default() -> Self {
+        Self(REMOVALS / 8)
+    }
+}
+
+/// Bytes of a packet that names removals and nothing else, about, sealed.
+const REMOVAL_PACKET_BYTES: usize = 100;
+
+/// Packets of a tick, beside the first, that name removals while there are too many.
+const MORE_REMOVAL_PACKETS: usize = 3;
+
 /// Fewer entities of one block that are due than this go into the loose stream, where clients see different things.
 const SHARED_FROM: u32 = 8;
 
@@ -103,6 +119,9 @@ pub struct ClientView {
     pub(super) removals: VecDeque<(NetId, Tick)>,
     /// How many of them, the last ones, were told in this tick.
     pub(super) removals_told: usize,
+    /// Packets of this tick that may name removals.
+    pub(super) removal_packets: u8,
+    pub(super) many_removals: ManyRemovals,
     pub(super) own: OwnView,
     /// Whether this client's units are likely to be some other's too.
     pub(super) shares: bool,
@@ -335,7 +354,9 @@ impl ClientView {
         let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
         let budget = sight.budget.min(SNAPSHOT_BYTES).min(most);
         self.deferred = Deferred::None;
-        if self.choice.need(&self.units, &self.loose, shared) <= budget {
+        let need = self.choice.need(&self.units, &self.loose, shared);
+        self.removal_packets = self.removal_packets(budget.saturating_sub(need));
+        if need <= budget {
             return self.order_loose();
         }
         let mut choice = std::mem::take(&mut self.choice);
@@ -346,6 +367,15 @@ impl ClientView {
         self.deferred = Deferred::of(slots);
         self.choice = choice;
         self.order_loose();
+    }
+
+    /// Mostly the few removals that a tick's first packet names are enough. Where more are gone in each tick than that, several
+    /// packets name some, as far as there is room, or they would pile up until the session ends.
+    fn removal_packets(&self, spare: usize) -> u8 {
+        match self.removals.len() > self.many_removals.0 {
+            true => 1 + (spare / REMOVAL_PACKET_BYTES).min(MORE_REMOVAL_PACKETS) as u8,
+            false => 1,
+        }
     }
 
     /// The own entity, then the others by rising slot.

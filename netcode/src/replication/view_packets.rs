@@ -5,17 +5,11 @@ use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
 use super::unit::{bit_of, block_of};
 use super::unit_cache::LooseItem;
 use crate::bits::BitWriter;
-use crate::limits::{ACK_WINDOW, REMOVALS, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
+use crate::limits::{ACK_WINDOW, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
 use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 use crate::sequence::Sequence;
 use crate::tick::Tick;
-
-/// So many removals are a burst, and told one packet's worth a tick; more are too many.
-const MANY_REMOVALS: usize = REMOVALS / 8;
-
-/// Packets of a tick that name removals while there are too many.
-const REMOVAL_PACKETS: u8 = 4;
 
 /// Ticks of the own copy that are remembered.
 const OWN_ACKED: usize = 8;
@@ -77,8 +71,7 @@ impl ClientView {
 
     fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
         let first = self.next_index == 0;
-        let untold =
-            if first || self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
+        let untold = if self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
         let told = untold.min(REMOVALS_PER_PACKET);
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
@@ -102,12 +95,9 @@ impl ClientView {
         }
     }
 
-    /// Mostly the few that a tick's first packet names are enough. Where more are gone in each tick than that, several packets
-    /// name some, or they would pile up until the session ends.
+    /// Whether the next packet names removals.
     fn has_more_removals(&self) -> bool {
-        self.removals.len() > MANY_REMOVALS
-            && self.removals_told < self.removals.len()
-            && self.next_index < REMOVAL_PACKETS
+        self.removals_told < self.removals.len() && self.next_index < self.removal_packets
     }
 
     /// The absence of what left the client's sight says nothing until the client was told so; the removals told in

@@ -17,7 +17,6 @@ export class Schema {
     const coded = described.kinds.flatMap(({ plan }) => plan.flatMap(({ fields }) => fields));
     const unknown = coded.find(({ foresight }) => !known.includes(foresight.by));
     if (unknown) throw new Error(`this decoder does not understand fields that are foreseen by ${unknown.foresight.by}`);
-    this.hash = described.hash;
     this.hasTeams = described.teams;
     this.kinds = described.kinds.map((kind, id) => ({ ...kind, id }));
     this.tables = described.tables.map(({ numbers, flags }) => ({

@@ -131,7 +131,7 @@ export class Session {
 
   /** What is held is in doubt: everything is to be sent whole, once for what is on its way meanwhile. */
   askForAll(now) {
-    if (now - this.askedAt < ASK_PAUSE) return;
+    if (now - this.askedAt < Math.max(ASK_PAUSE, 2 * (this.rtt ?? 0))) return;
     this.askedAt = now;
     this.tell(this.messages.resync);
   }

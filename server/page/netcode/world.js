@@ -35,8 +35,8 @@ export class Remote {
   }
 
   /** Whether it is this very entity, as the same audience sees it. */
-  is({ slot, generation, audience }) {
-    return this.slot === slot && this.generation === generation && this.audience === audience;
+  is({ slot, generation, kind, audience }) {
+    return this.slot === slot && this.generation === generation && this.kind === kind && this.audience === audience;
   }
 
   put({ baseline, fields }, tick, isNewest) {

@@ -11,6 +11,8 @@ use truetick_netcode::time::Timestamp;
 pub struct Drain {
     id: u32,
     within: Duration,
+    /// When everyone has left who does as is told.
+    left: Timestamp,
     until: Timestamp,
     told: u32,
     next: Timestamp,
@@ -20,7 +22,7 @@ impl Drain {
     /// An order that begins now: everyone leaves at a random moment within `within`; after `limit` the server stops
     /// whoever is left. Two orders of one server differ in their `id`.
     pub fn new(id: u32, within: Duration, limit: Duration, now: Timestamp) -> Self {
-        Self { id, within, until: now + limit, told: 0, next: now }
+        Self { id, within, left: now + within, until: now + limit, told: 0, next: now }
     }
 
     /// The message.
@@ -39,6 +41,11 @@ impl Drain {
         self.told += 1;
         self.next = now + DRAIN_PAUSE;
         Some(self.order())
+    }
+
+    /// Whether the time to leave is over.
+    pub fn is_left(&self, now: Timestamp) -> bool {
+        now >= self.left
     }
 
     /// Whether its time is up.

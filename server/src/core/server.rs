@@ -394,10 +394,12 @@ impl Server {
         self.drain = Some(drain);
     }
 
-    /// Whether nobody plays any more since the drain began, or its time is up. Those who fell silent or watch are not waited for.
+    /// Whether nobody is there any more since the drain began, or its time is up. Those who fell silent are not waited for, nor
+    /// those who watch once the time to leave is over: a page may know of no order.
     pub fn is_drained(&self, now: Timestamp) -> bool {
-        let alone = self.sessions.roster().live_players() == 0;
-        self.drain.as_ref().is_some_and(|drain| alone || drain.is_over(now))
+        let (live, players) = (self.sessions.roster().live(), self.sessions.roster().live_players());
+        let alone = |drain: &Drain| live == 0 || (players == 0 && drain.is_left(now));
+        self.drain.as_ref().is_some_and(|drain| alone(drain) || drain.is_over(now))
     }
 
     /// Takes no more clients and tells those in session that it is over.

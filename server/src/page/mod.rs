@@ -7,14 +7,13 @@
 //! ```
 //! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on loopback only, to requests that
 //! name it so (another site's name that leads here is refused), and no other site can show it in a frame of its own or ask in its
-//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks. A game's own page is served by the game's own site, which gets
+//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks at most. A game's own page is served by the game's own site, which gets
 //! tokens from [`crate::token_service`].
 
 pub mod describe;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN};
@@ -185,8 +184,8 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
 const POLICY: &str = "default-src 'self'; img-src data:; connect-src 'self' https:; frame-ancestors 'none'";
 
 async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Next) -> Response {
-    if !is_asked_for(&hosts, request.headers()) {
-        return (StatusCode::MISDIRECTED_REQUEST, format!("open http://{}/", hosts[0])).into_response();
+    if let Some(refusal) = refusal(&hosts, request.headers()) {
+        return refusal.into_response();
     }
     // Files are as new as the server.
     let headers = [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
@@ -194,21 +193,30 @@ async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Ne
 }
 
 /// A site whose name was made to lead here is not this page, and none may ask in its name.
-fn is_asked_for(hosts: &[String; 2], headers: &HeaderMap) -> bool {
+fn refusal(hosts: &[String; 2], headers: &HeaderMap) -> Option<(StatusCode, String)> {
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_ours = |name: &str| hosts.iter().any(|host| host == name);
+    if !header(HOST).is_some_and(is_ours) {
+        return Some((StatusCode::MISDIRECTED_REQUEST, format!("open http://{}/", hosts[0])));
+    }
     let origin = header(ORIGIN).map(|origin| origin.strip_prefix("http://").unwrap_or_default());
-    header(HOST).is_some_and(is_ours) && origin.is_none_or(is_ours)
+    let is_foreign = !origin.is_none_or(is_ours);
+    is_foreign.then(|| (StatusCode::FORBIDDEN, "the page answers no other site".into()))
 }
 
 async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
     Json(gate.arena.clone())
 }
 
+/// Whether browsers take a certificate no longer that was made then.
+fn is_expired(made: UnixTime, now: UnixTime) -> bool {
+    let days = now.as_secs().saturating_sub(made.as_secs()) / (24 * 3_600);
+    i64::try_from(days).is_ok_and(|days| days >= SELF_SIGNED_DAYS)
+}
+
 /// Each who asks is another user: one may watch in several windows.
 async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCode, &'static str)> {
-    let age = Duration::from_millis(clock::unix_now().as_millis().saturating_sub(gate.since.as_millis()));
-    if age.as_secs() as i64 >= SELF_SIGNED_DAYS * 24 * 3_600 {
+    if is_expired(gate.since, clock::unix_now()) {
         let why = "the server's certificate is older than browsers take: start the server again";
         return Err((StatusCode::SERVICE_UNAVAILABLE, why));
     }
@@ -227,6 +235,14 @@ async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_serves_for_thirteen_days() {
+        let (made, day) = (UnixTime::from_millis(1_700_000_000_000), 24 * 3_600 * 1_000);
+        let after = |ms: u64| UnixTime::from_millis(made.as_millis() + ms);
+        assert!(!is_expired(made, made) && !is_expired(after(1), made));
+        assert!(!is_expired(made, after(13 * day - 1_000)) && is_expired(made, after(13 * day)));
+    }
 
     #[test]
     fn hosts_are_as_browsers_write_them() {

@@ -2,7 +2,7 @@
 
 use super::super::NetId;
 use super::super::client_view::ClientView;
-use super::super::entity::tests::{FIELDS, fitted, schema};
+use super::super::entity::tests::{Body, FIELDS, Mind, fitted, schema};
 use super::super::snapshot::{Deferred, Feedback, SnapshotHeader};
 use super::super::state_ring::Nature;
 use super::super::unit::{begin, code_identity};
@@ -11,7 +11,7 @@ use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::coding::prefix::{PrefixDecoder, PrefixEncoder};
 use crate::error::WireError;
-use crate::schema::{Audience, KindId};
+use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
 
 #[test]
@@ -74,6 +74,33 @@ fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
         buffer.take(&crowd.schema, BitReader::new(&sent[at].1)).unwrap();
         let generation = u16::from(at != 0 || buffer.newest() != Some(Tick(1_001)));
         assert_eq!(buffer.entity(3).unwrap().id.generation, generation, "packet {at}");
+    }
+}
+
+/// No honest server does it: the same entity, first of one kind, then of another that has more fields, or fewer.
+#[test]
+fn an_entity_whose_kind_changes_is_another() {
+    let mut schema = Schema::new();
+    let parts = [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
+    schema.add_kind("body", &parts[..1]).unwrap();
+    schema.add_kind("thing", &parts).unwrap();
+    for kinds in [[0, 1], [1, 0]] {
+        for later in [0, 1] {
+            let mut buffer = SnapshotBuffer::new();
+            for (kind, tick) in kinds.into_iter().zip([1_001, 1_001 + later]) {
+                let mut crowd = Crowd { schema: schema.clone(), tick: Tick(tick), ..Crowd::new() };
+                crowd.ring.begin_tick(crowd.tick);
+                let id = NetId { slot: 3, generation: 0 };
+                let fields = &fitted(&[9; FIELDS])[..schema.kind(KindId(kind)).fields.len()];
+                crowd.ring.record(&schema, Nature { id, kind: KindId(kind), owner: None, team: 0 }, fields);
+                crowd.cache.begin_tick(&crowd.ring);
+                let masks = crowd.masks();
+                let sent = crowd.send(&mut ClientView::new(), &sight(&masks), 0);
+                buffer.take(&schema, BitReader::new(&sent[0].1)).unwrap();
+                let held = buffer.entity(3).unwrap();
+                assert_eq!((held.kind, held.newest().fields.len()), (KindId(kind), fields.len()));
+            }
+        }
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::collections::VecDeque;
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use super::super::NetId;
-use super::super::client_view::{ClientView, Shared, Sight};
+use super::super::client_view::{ClientView, ManyRemovals, Shared, Sight};
 use super::super::entity::tests::{FIELDS, fitted, schema};
 use super::super::snapshot::Feedback;
 use super::super::state_ring::{Nature, StateRing};
+use super::super::unit::{bit_of, block_of};
 use super::super::unit_cache::UnitCache;
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::SnapshotBuffer;
@@ -160,6 +164,42 @@ fn removals_do_not_pile_up_though_more_are_gone_in_each_tick_than_a_packet_names
         let held = client.buffer.entities().count();
         assert!(held < 200 + 1_000, "tick {tick}: {held}");
     }
+}
+
+/// What leaves sight in crowds, and comes back while that is being told, over a path that loses a packet in five.
+#[test]
+fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
+    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
+    view.many_removals = ManyRemovals(30);
+    let mut chances = Xoshiro256PlusPlus::seed_from_u64(5);
+    let (mut acks, mut most) = (VecDeque::new(), 0);
+    let mut masks = vec![u64::MAX; 8];
+    for tick in 0..400u64 {
+        let calm = tick >= 340;
+        crowd.step(0..512, tick % 3 == 0);
+        if !calm && chances.random_bool(0.5) {
+            masks[chances.random_range(0..8usize)] = chances.random();
+        }
+        let packets = crowd.send(&mut view, &sight(&masks), tick * 20);
+        most = most.max(packets.len());
+        for (sequence, bytes) in packets {
+            if calm || chances.random_bool(0.8) {
+                buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
+                acks.push_back((tick + chances.random_range(1..6), sequence));
+            }
+        }
+        acks.retain(|(at, sequence)| {
+            let is_due = *at <= tick;
+            if is_due {
+                view.packet_acked(*sequence);
+            }
+            !is_due
+        });
+    }
+    assert!(most > 2, "{most} packets in a tick");
+    let held: Vec<u16> = buffer.entities().map(|remote| remote.id.slot).collect();
+    let seen: Vec<u16> = (0..512).filter(|slot| masks[block_of(*slot)] & bit_of(*slot) != 0).collect();
+    assert_eq!(held, seen);
 }
 
 /// With room for a tenth of what is due, everything is sent again within a bound that its weight gives.
