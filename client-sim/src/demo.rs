@@ -178,16 +178,14 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         seed: options.common.seed,
         record: options.record.clone(),
         record_state: options.record_state,
+        page: (!options.no_page).then_some(options.page),
         ..serving(&options.reach)
     };
-    let page = match options.no_page {
-        true => None,
-        false => Some(PageListener::bind(options.page).await?),
-    };
-    if let Some(page) = &page {
-        config.quic.get_or_insert_with(serving_quic).origins.extend(page.origins());
+    if config.page.is_some() {
+        config.quic.get_or_insert_with(serving_quic);
     }
     config.check("command line")?;
+    let page = PageListener::of(&mut config).await?;
     let host = Host::start_configured(&config, random_key()?)?;
     let over = options.reach.transport.over();
     println!(

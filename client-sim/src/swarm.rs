@@ -76,7 +76,6 @@ pub struct SwarmConfig {
 
 struct Member {
     user: UserId,
-    role: Role,
     seed: u64,
     bot: BotClient,
     socket: ClientSocket,
@@ -161,7 +160,7 @@ impl Swarm {
             let bot = bot.over(config.reach.over());
             let socket = ClientSocket::open(&config.reach, bot.runtime().route().address, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
-            members.push(Member { user, role, seed, bot, socket, start, pauses, rejoin_at: None });
+            members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
         }
         let [stop, anew] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(ClientFigures::default()));
@@ -291,11 +290,12 @@ impl Run {
                 continue;
             }
             if member.rejoin_at.take_if(|at| *at <= now).is_some() {
-                let token = token(&mut self.tokens, member.user, member.role);
+                let role = member.bot.runtime().role();
+                let token = token(&mut self.tokens, member.user, role);
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
                 let over = member.bot.runtime().route().over;
                 let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
-                member.bot = bot.as_role(member.role).over(over);
+                member.bot = bot.as_role(role).over(over);
                 if let Some(capture) = &mut self.capture {
                     capture.writer.session(place as u32, now);
                 }

@@ -16,7 +16,8 @@ const COLOURS = {
   pickup: "#4fd18b",
 };
 
-const SIZE_M = { player: 0.5, drone: 0.5, pickup: 0.6 };
+/** Half their sizes as drawn, in metres: larger than they are, to be seen. */
+const SIZE = { player: 0.75, ring: 1.1, dead: 0.5, drone: 0.65, pickup: 0.6 };
 
 /** Draws what a client holds of the arena. */
 export class Arena {
@@ -120,20 +121,20 @@ const DRAW = {
     if (health === 0) {
       paint.globalAlpha = 0.25;
       paint.fillStyle = colour;
-      circle(paint, x, y, SIZE_M.player);
+      circle(paint, x, y, SIZE.dead);
       paint.fill();
       paint.globalAlpha = 1;
       return;
     }
     trail(paint, player, 0.12, `hsl(${hue(slot)} 75% 62% / 35%)`, 0.7);
     paint.fillStyle = colour;
-    circle(paint, x, y, SIZE_M.player * 1.5);
+    circle(paint, x, y, SIZE.player);
     paint.fill();
     // What is left of the player's health, as a ring.
     paint.strokeStyle = "#e9eef4";
     paint.lineWidth = 0.2;
     paint.beginPath();
-    paint.arc(x, y, SIZE_M.player * 2.2, Math.PI / 2, Math.PI / 2 + (health / 100) * 2 * Math.PI);
+    paint.arc(x, y, SIZE.ring, Math.PI / 2, Math.PI / 2 + (health / 100) * 2 * Math.PI);
     paint.stroke();
   },
 
@@ -141,7 +142,7 @@ const DRAW = {
     paint.fillStyle = COLOURS.drone;
     paint.beginPath();
     for (const [dx, dy] of [[0, 1], [1, 0], [0, -1], [-1, 0]]) {
-      paint.lineTo(x + dx * SIZE_M.drone * 1.3, y + dy * SIZE_M.drone * 1.3);
+      paint.lineTo(x + dx * SIZE.drone, y + dy * SIZE.drone);
     }
     paint.fill();
   },
@@ -155,10 +156,10 @@ const DRAW = {
     paint.lineWidth = 0.5;
     paint.globalAlpha = present ? 1 : 0.2;
     paint.beginPath();
-    paint.moveTo(x - SIZE_M.pickup, y);
-    paint.lineTo(x + SIZE_M.pickup, y);
-    paint.moveTo(x, y - SIZE_M.pickup);
-    paint.lineTo(x, y + SIZE_M.pickup);
+    paint.moveTo(x - SIZE.pickup, y);
+    paint.lineTo(x + SIZE.pickup, y);
+    paint.moveTo(x, y - SIZE.pickup);
+    paint.lineTo(x, y + SIZE.pickup);
     paint.stroke();
     paint.globalAlpha = 1;
   },

@@ -59,7 +59,7 @@ async function playOn() {
       why = error.message;
     }
     watch.session = undefined;
-    say(`not connected: ${`${why}`.replace(/\.$/, "")}. Joining again …`);
+    say(`not connected: ${String(why).replace(/\.$/, "")}. Joining again …`);
     await new Promise((done) => setTimeout(done, PAUSE));
   }
 }

@@ -287,13 +287,7 @@ fn serve(arguments: &Arguments) -> Done {
     control.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let page = match config.page {
-            Some(address) => Some(PageListener::bind(address).await?),
-            None => None,
-        };
-        if let (Some(page), Some(quic)) = (&page, &mut config.quic) {
-            quic.origins.extend(page.origins());
-        }
+        let page = PageListener::of(&mut config).await?;
         let host = Host::start_configured(&config, key)?;
         if let Some(page) = page {
             info!("watch the arena at http://{}/", page.address());

@@ -15,8 +15,10 @@ use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_server::config::ServerConfig;
 use truetick_server::doors::Doors;
 use truetick_server::page::{PageError, PageListener};
+use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -160,6 +162,19 @@ fn another_site_cannot_ask_in_the_pages_name() {
     for other in ["https://evil.example", "null", "http://127.0.0.1", &format!("https://{page}")] {
         assert_eq!(from(other), 403, "{other}");
     }
+}
+
+#[test]
+fn a_server_that_has_a_page_lets_it_connect() {
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let quic = QuicSettings { origins: vec!["https://game.example".into()], ..QuicSettings::default() };
+    let mut config = ServerConfig { quic: Some(quic), ..ServerConfig::default() };
+    assert!(control.block_on(PageListener::of(&mut config)).unwrap().is_none());
+    config.page = Some(ANY);
+    let page = control.block_on(PageListener::of(&mut config)).unwrap().unwrap();
+    let port = page.address().port();
+    let own = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{port}"));
+    assert_eq!(config.quic.unwrap().origins, [&["https://game.example".into()], &own[..]].concat());
 }
 
 #[test]

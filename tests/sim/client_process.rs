@@ -34,7 +34,6 @@ pub struct ClientProcess {
     pub(crate) path: usize,
     /// How many lives it had before this one.
     pub life: u64,
-    role: Role,
     seed: u64,
     down: bool,
     rejoin_at: Option<Timestamp>,
@@ -60,7 +59,6 @@ impl ClientProcess {
             process: Process::new(clock, socket_bytes),
             path,
             life: 0,
-            role,
             seed,
             down: false,
             rejoin_at: None,
@@ -71,12 +69,12 @@ impl ClientProcess {
 
     /// What its tokens are for.
     pub fn purpose(&self) -> Purpose {
-        Purpose { role: self.role, ..Purpose::default() }
+        Purpose { role: self.role(), ..Purpose::default() }
     }
 
     /// Whether it plays or watches.
     pub fn role(&self) -> Role {
-        self.role
+        self.bot.runtime().role()
     }
 
     /// Who it is: the same in each of its lives.
@@ -113,7 +111,7 @@ impl ClientProcess {
         self.rejoin_at = None;
         let seed = self.seed.wrapping_add(self.life << 40);
         let start = self.process.clock.at(now);
-        self.bot = BotClient::new(kinds.clone(), token, seed, start).as_role(self.role);
+        self.bot = BotClient::new(kinds.clone(), token, seed, start).as_role(self.role());
         self.wrong.clear();
         self.events.clear();
     }

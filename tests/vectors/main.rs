@@ -1,4 +1,4 @@
-//! `vectors FILE`: golden vectors for decoders in other languages, as JSON. What a room sends to a client over a network that loses,
+//! `vectors FILE`: what a decoder in another language must make of a room's packets, as JSON. What a room sends to a client over a network that loses,
 //! delays and reorders, what the client answers, and what it then holds; hashes; streams of the range coder.
 //!
 //! ```text

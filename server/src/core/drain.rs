@@ -12,7 +12,7 @@ pub struct Drain {
     id: u32,
     within: Duration,
     /// When everyone has left who does as is told.
-    left: Timestamp,
+    leave_by: Timestamp,
     until: Timestamp,
     told: u32,
     next: Timestamp,
@@ -22,7 +22,7 @@ impl Drain {
     /// An order that begins now: everyone leaves at a random moment within `within`; after `limit` the server stops
     /// whoever is left. Two orders of one server differ in their `id`.
     pub fn new(id: u32, within: Duration, limit: Duration, now: Timestamp) -> Self {
-        Self { id, within, left: now + within, until: now + limit, told: 0, next: now }
+        Self { id, within, leave_by: now + within, until: now + limit, told: 0, next: now }
     }
 
     /// The message.
@@ -43,9 +43,9 @@ impl Drain {
         Some(self.order())
     }
 
-    /// Whether the time to leave is over.
-    pub fn is_left(&self, now: Timestamp) -> bool {
-        now >= self.left
+    /// Whether everyone has left who does as is told.
+    pub fn obeyed(&self, now: Timestamp) -> bool {
+        now >= self.leave_by
     }
 
     /// Whether its time is up.

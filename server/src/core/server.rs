@@ -398,7 +398,7 @@ impl Server {
     /// those who watch once the time to leave is over: a page may know of no order.
     pub fn is_drained(&self, now: Timestamp) -> bool {
         let (live, players) = (self.sessions.roster().live(), self.sessions.roster().live_players());
-        let alone = |drain: &Drain| live == 0 || (players == 0 && drain.is_left(now));
+        let alone = |drain: &Drain| live == 0 || (players == 0 && drain.obeyed(now));
         self.drain.as_ref().is_some_and(|drain| alone(drain) || drain.is_over(now))
     }
 

@@ -7,8 +7,8 @@
 //! ```
 //! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on loopback only, to requests that
 //! name it so (another site's name that leads here is refused), and no other site can show it in a frame of its own or ask in its
-//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks at most. A game's own page is served by the game's own site, which gets
-//! tokens from [`crate::token_service`].
+//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks at most. A game's own page is
+//! served by the game's own site, which gets tokens from [`crate::token_service`].
 
 pub mod describe;
 
@@ -43,6 +43,7 @@ use truetick_shared::arena::arena_schema;
 use truetick_shared::arena::map::{HALF_SIZE, PILLARS};
 
 use self::describe::describe;
+use crate::config::ServerConfig;
 use crate::doors::Doors;
 
 /// The page's files, by path, and what they are.
@@ -91,7 +92,15 @@ pub struct PageListener {
 }
 
 impl PageListener {
-    /// Takes the address.
+    /// Takes the address that a server is configured to have its page at, if it is, and lists the page among those that may connect.
+    pub async fn of(config: &mut ServerConfig) -> Result<Option<Self>, PageError> {
+        let Some(address) = config.page else { return Ok(None) };
+        let page = Self::bind(address).await?;
+        config.quic.as_mut().ok_or(PageError::NoQuic)?.origins.extend(page.origins());
+        Ok(Some(page))
+    }
+
+    /// Takes an address.
     pub async fn bind(address: SocketAddr) -> Result<Self, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
@@ -107,8 +116,8 @@ impl PageListener {
         self.address
     }
 
-    /// The page's origins, for WebTransport's list of those that may connect.
-    pub fn origins(&self) -> [String; 2] {
+    /// The page's origins, as browsers name them to the server.
+    fn origins(&self) -> [String; 2] {
         hosts(self.address).map(|host| format!("http://{host}"))
     }
 
