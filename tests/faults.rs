@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
-use truetick_tests::fault::Fault;
+use truetick_netcode::session::drops::DropReason;
+use truetick_tests::fault::{Fault, Scheduled};
 use truetick_tests::mark::Mark;
 use truetick_tests::network::Ways;
-use truetick_tests::plan::SimConfig;
+use truetick_tests::plan::{Plan, SimConfig};
 use truetick_tests::scenario::Scenario;
+use truetick_tests::world::Sim;
 
 const WAN: LinkConfig = LinkConfig {
     latency: Duration::from_millis(40),
@@ -127,6 +129,30 @@ fn a_server_that_stands_still() {
     let story =
         Scenario::new(11).link(WAN).fault(600, 60, Fault::PauseServer).fault(1_000, 400, Fault::PauseServer);
     story.must_hit(&[Mark::ServerPaused, Mark::CaughtUp, Mark::Slipped]).heals();
+}
+
+/// Full rate within a second after the server has its processor again; nobody is taken for a flood, and no client ends.
+#[test]
+fn a_server_that_is_starved() {
+    for (stolen_ms, starved_ms) in [(60, 3_000), (250, 3_000), (700, 12_000)] {
+        let config = SimConfig { seed: 40, clients: 12, link: WAN, ..SimConfig::default() };
+        let fault = Fault::StarveServer { stolen_ms };
+        let (at, lasting) = (Duration::from_secs(2), Duration::from_millis(starved_ms));
+        let faults = vec![Scheduled { at, lasting, fault }];
+        let mut sim = Sim::of(&Plan::quiet(config).with(faults, at + lasting), None);
+        sim.run(at + lasting);
+        let must_hit = [Mark::ServerStarved, Mark::CaughtUp, Mark::ServerPaused, Mark::Slipped];
+        let claimed = if stolen_ms > 100 { &must_hit[..] } else { &must_hit[..3] };
+        assert_eq!(sim.marks.missed(claimed), []);
+        sim.run(Duration::from_secs(1));
+        let before = sim.room().metrics();
+        sim.run(Duration::from_secs(1));
+        let after = sim.room().metrics();
+        let snapshots = (after.snapshots - before.snapshots) / 12;
+        assert!(snapshots >= 58 && after.ticks - before.ticks >= 58, "{snapshots} snapshots a client");
+        assert_eq!(sim.core().drops().count(DropReason::Flood), 0);
+        assert_eq!((sim.playing(), after.joined, after.resumed, after.lost), (12, 12, 0, 0));
+    }
 }
 
 #[test]

@@ -5,19 +5,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::mutant::{Mutant, plant};
+use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::snapshot::Feedback;
+use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::room::Room;
 use truetick_server::core::session_event::SessionEvent;
+use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::recording::difference::What;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::entry;
+use truetick_tests::fault::Fault;
 use truetick_tests::plan::Plan;
 use truetick_tests::run::run;
+use truetick_tests::scenario::Scenario;
 use truetick_tests::tap::Tap;
 
 /// Seeds within which each defect shows.
@@ -47,6 +55,74 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         println!("{mutant:?}: seed {seed}: {wrong:?}");
         assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?}: {wrong:?}");
     }
+}
+
+/// A late server has stories of its own: the standard mix comes by them too seldom.
+#[test]
+fn what_a_late_server_must_not_do_is_caught() {
+    let starved = Fault::StarveServer { stolen_ms: 250 };
+    for (mutant, fault, lasting_ms, says) in [
+        (Mutant::SendEveryTick, Fault::PauseServer, 60, "was sent more than one of"),
+        (Mutant::BlamePaths, starved, 3_000, "is blamed for a late server"),
+        (Mutant::CountWhenRun, Fault::PauseServer, 900, "taken for a flood"),
+    ] {
+        let story = Scenario::new(40).with(|config| config.arena.tick_rate = 128);
+        let plan = story.fault(1_500, lasting_ms, fault).plan();
+        assert_eq!(run(&plan, None).wrong, Vec::<String>::new());
+        plant(Some(mutant));
+        let wrong = run(&plan, None).wrong;
+        plant(None);
+        println!("{mutant:?}: {wrong:?}");
+        assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?} got away: {wrong:?}");
+    }
+}
+
+/// Most block units that are encoded in a tick, per block, for 100 clients that see the same and whose acknowledgements
+/// come 1 to 20 ticks later.
+fn most_encoded(mutant: Option<Mutant>) -> usize {
+    let arena = ArenaConfig { drones: 100, ..ArenaConfig::default() };
+    let mut simulation = Simulation::new(Arc::new(ArenaGame::new(arena).unwrap()), 1).unwrap();
+    let mut clients: Vec<_> = (0..100).map(|_| (ClientView::new(), 0, Vec::new())).collect();
+    let (mut cache, mut most) = (UnitCache::default(), 0);
+    plant(mutant);
+    for tick in 0..60 {
+        simulation.step(TickInput::default());
+        let (schema, ring) = (simulation.registry().schema(), simulation.ring());
+        cache.begin_tick(ring);
+        let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
+        let before = cache.sharing().1;
+        for (at, (view, next, acks)) in clients.iter_mut().enumerate() {
+            let mut shared = Shared { schema, ring, cache: &mut cache };
+            view.plan(
+                &mut shared,
+                &Sight { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 },
+            );
+            let mut more = true;
+            while more {
+                let packet = (*next, PAYLOAD_BYTES);
+                more = view.write_packet(&mut shared, packet, Feedback::default(), &mut BitWriter::new());
+                let late = 1 + (at as u64 * 7 + *next * 13 + *next / 5) % 20;
+                acks.push((tick + late, *next));
+                *next += 1;
+            }
+            acks.iter()
+                .filter(|(due, _)| *due == tick)
+                .for_each(|(_, sequence)| view.packet_acked(*sequence));
+        }
+        let encoded = (cache.sharing().1 - before) as usize;
+        most = if tick < 30 { 0 } else { most.max(encoded / masks.len()) };
+    }
+    plant(None);
+    most
+}
+
+#[test]
+fn an_encoding_for_each_client_is_caught() {
+    // On twelve baselines, of each what did not exist then, and the whole block.
+    let bound = 12 + 12 + 1;
+    let (kept, broken) = (most_encoded(None), most_encoded(Some(Mutant::EncodeForEach)));
+    println!("{kept} units a block, {broken} with the defect");
+    assert!(kept <= bound && broken > bound, "{kept} {broken}");
 }
 
 #[test]

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
+use truetick_netcode::command::write_commands;
 use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, SnapshotHeader};
 use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::{ClientId, Role, UserId};
+use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::any_room::{AnyRoom, RoomConfig};
 use truetick_server::core::game::Game;
 use truetick_server::core::room::Room;
 use truetick_server::core::server::Server;
+use truetick_server::core::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
 use truetick_tests::entry::{SERVER, server, token};
 use truetick_tests::second_game::{Push, Race};
@@ -159,4 +165,46 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
     said.iter().for_each(|bytes| server.receive(address(1), bytes, later));
     assert_eq!((server.sessions(), server.session_server().half_open()), (0, 0));
     assert!(server.drops().count(DropReason::Consumed) > 0, "{:?}", server.drops());
+}
+
+/// Of ticks that are due at once only the last is sent: what is to be told of late commands waits for it.
+#[test]
+fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
+    let config = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
+    let (mut room, client) = (Room::new(Race, config, NOW).unwrap(), ClientId(1));
+    room.join(client, UserId(1), Role::Player);
+    let mut now = NOW;
+    let mut sequence = 0;
+    for (tick, is_sent, late_us) in
+        [(1, true, None), (2, false, None), (3, false, None), (4, true, Some(9_000)), (5, true, None)]
+    {
+        now = room.timeline().deadline(Tick(tick));
+        if tick == 2 {
+            // The command of tick 1 comes 9 ms after its tick's deadline.
+            let arrived = room.timeline().deadline(Tick(1)) + Duration::from_millis(9);
+            let mut writer = BitWriter::new();
+            write_commands(&mut writer, Tick(1), [Push(1)].iter());
+            writer.pad_to_byte();
+            room.receive_commands(client, BitReader::new(writer.bytes()), arrived).unwrap();
+        }
+        assert_eq!(room.timeline().next(), Tick(tick));
+        room.simulate(now);
+        if !is_sent {
+            continue;
+        }
+        assert!(room.plan_snapshot(client, 8_000));
+        let mut writer = BitWriter::new();
+        room.write_snapshot(client, (sequence, 1_000), now, &mut writer);
+        sequence += 1;
+        room.snapshot_sent(client, 1, 100, now);
+        let header = SnapshotHeader::read(&mut BitReader::new(writer.bytes())).unwrap();
+        let told = header.feedback.late.map(|(back, late)| (back, u32::from(late) * FEEDBACK_UNIT_US as u32));
+        let expected = late_us.map(|us| ((tick - 1) as u8, us));
+        assert_eq!(
+            told.map(|(back, us)| (back, us / 100)),
+            expected.map(|(back, us)| (back, us / 100)),
+            "tick {tick}"
+        );
+    }
+    assert!(now > NOW);
 }

@@ -185,6 +185,10 @@ pub struct SnapshotPart {
     pub deferred: u64,
     /// Share of encoded entities that another client's encoding served, 0 to 1.
     pub encode_shared: f64,
+    /// Block units that were encoded per tick, each for all clients that share it.
+    pub units_encoded_per_tick: f64,
+    /// Entities that were encoded per tick for one client each.
+    pub entities_encoded_individually_per_tick: f64,
 }
 
 /// Whether clients hold what the server sent.
@@ -330,5 +334,7 @@ fn snapshot_part(host: &HostReport) -> SnapshotPart {
         bytes_per_client_tick: ratio(rooms.bytes_out as f64, rooms.snapshots as f64),
         deferred: rooms.deferred,
         encode_shared: ratio((asked - encoded) as f64, asked as f64),
+        units_encoded_per_tick: ratio(encoded as f64, rooms.ticks as f64),
+        entities_encoded_individually_per_tick: ratio(rooms.encoded_individually as f64, rooms.ticks as f64),
     }
 }

@@ -13,6 +13,14 @@ pub enum Mutant {
     TrustUnacknowledged,
     /// What waits for lack of budget does not grow more urgent.
     NeverUrgent,
+    /// A path's budget falls for what a late server did to its round trips.
+    BlamePaths,
+    /// Each client's deltas build on its own newest baselines, however many are encoded.
+    EncodeForEach,
+    /// Each of several ticks that are due at once is sent.
+    SendEveryTick,
+    /// A client's packets are limited by when the server ran last, not by when they came.
+    CountWhenRun,
     /// What an entry says is told before the entry is durable.
     AcceptBeforeDurable,
     /// A bit of each foreign entity's first field flips as it is decoded.

@@ -33,6 +33,13 @@ impl Tick {
     pub fn next(self) -> Self {
         self + 1
     }
+
+    /// A place below `count` (1 or more) to begin a round at, for rounds of which each tick is to begin elsewhere: in
+    /// successive ticks the places lie far apart, and over many each is as frequent (multiples of the golden ratio).
+    pub fn first_of_round(self, count: usize) -> usize {
+        let turn = u64::from(self.0.wrapping_mul(0x9e37_79b9));
+        (turn * count as u64 >> 32) as usize
+    }
 }
 
 impl Add<u32> for Tick {
@@ -52,6 +59,15 @@ impl fmt::Display for Tick {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounds_begin_at_each_place_about_as_often() {
+        for count in [1, 2, 5, 12, 16, 157, 1_000] {
+            let mut began = vec![0; count];
+            (0..count as u32 * 10).for_each(|tick| began[Tick(tick).first_of_round(count)] += 1);
+            assert!(began.iter().all(|times| (8..=12).contains(times)), "{count}: {began:?}");
+        }
+    }
 
     #[test]
     fn order_holds_across_the_wrap() {

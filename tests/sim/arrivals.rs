@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
 use truetick_server::core::server::Server;
 
@@ -9,6 +10,7 @@ use crate::client_process::ClientProcess;
 use crate::entry::SERVER;
 use crate::mark::Mark;
 use crate::network::Way;
+use crate::server_process::world_of;
 use crate::world::{RECENT, Sim};
 
 impl Sim {
@@ -47,7 +49,10 @@ impl Sim {
             Some((session.epoch, session.live.as_ref()?.opened))
         };
         let before = taken(core);
+        let (rate, floods) = (world_of(core).timeline().rate(), core.drops().count(DropReason::Flood));
         core.receive(address, bytes, arrived);
+        let dropped = core.drops().count(DropReason::Flood) > floods;
+        self.checks.packet_counted(path, (rate, arrived), dropped);
         if before.is_some() && taken(core) > before {
             self.checks.packet_taken((path, Way::Up), bytes);
         }

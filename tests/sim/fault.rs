@@ -47,6 +47,12 @@ pub enum Fault {
     PauseClient(usize),
     /// The server's process stands still.
     PauseServer,
+    /// The server's process gets the processor only now and then: whenever it has run it loses it for up to so many
+    /// milliseconds, and what it sent leaves when it has it again.
+    StarveServer {
+        /// The most that it loses at once.
+        stolen_ms: u32,
+    },
     /// A client's process dies and starts again at the same address.
     CrashClient(usize),
     /// The server's process dies and starts again with an empty room.
@@ -94,7 +100,8 @@ impl Fault {
             Self::Narrow { client, .. } => Some(client),
             Self::PauseClient(client) | Self::CrashClient(client) => Some(client),
             Self::ChangeAddress(client) | Self::MoveClient(client) => Some(client),
-            Self::PauseServer | Self::CrashServer | Self::JumpWall { .. } => None,
+            Self::PauseServer | Self::StarveServer { .. } | Self::CrashServer => None,
+            Self::JumpWall { .. } => None,
             Self::ChangeAllAddresses | Self::Drain | Self::Flood => None,
             Self::PowerCut | Self::FillDisk | Self::FailRead | Self::Sight(_) => None,
         }
@@ -115,6 +122,9 @@ impl fmt::Display for Fault {
             Self::Sight(metres) => write!(out, "everyone sees {metres} m"),
             Self::PauseClient(client) => write!(out, "client {client}: stands still"),
             Self::PauseServer => write!(out, "server: stands still"),
+            Self::StarveServer { stolen_ms } => {
+                write!(out, "server: loses the processor for up to {stolen_ms} ms at a time")
+            }
             Self::CrashClient(client) => write!(out, "client {client}: crashes"),
             Self::CrashServer => write!(out, "server: crashes"),
             Self::PowerCut => write!(out, "server: loses its power"),

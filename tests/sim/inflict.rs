@@ -50,6 +50,7 @@ impl Sim {
                 self.schedule_client(client);
             }
             Fault::PauseServer => self.stall_server(lasting),
+            Fault::StarveServer { stolen_ms } => self.server.stolen_ms = stolen_ms,
             Fault::CrashClient(client) => {
                 self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
                 self.clients[client].crash();
@@ -93,6 +94,7 @@ impl Sim {
             Fault::Links { client, .. } | Fault::Narrow { client, .. } => {
                 self.set_client_links(client, self.link, self.link);
             }
+            Fault::StarveServer { .. } => self.server.stolen_ms = 0,
             Fault::Sight(_) => self.set_sight(self.server.config.room.relevance_radius_m),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
             Fault::CrashClient(client) | Fault::MoveClient(client) if !self.clients[client].is_up() => {

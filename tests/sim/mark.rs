@@ -40,6 +40,7 @@ marks! {
     ClientPaused: "a datagram waited for a client that stood still",
     ServerCrashed: "the server crashed with sessions open",
     ServerPaused: "a datagram waited for a server that stood still",
+    ServerStarved: "a server that lost its processor ran its ticks late",
     SocketOverflowed: "a socket's buffer was full",
     ClockDrifted: "a clock was off by a millisecond or more",
     WallJumped: "a clock on the wall jumped",

@@ -223,10 +223,11 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
         250..500 => Fault::Cut { client, ways },
         500..700 => Fault::Clog { client, ways },
         700..800 => Fault::PauseClient(client),
-        800..870 => {
+        800..850 => {
             longest = 700;
             Fault::PauseServer
         }
+        850..870 => Fault::StarveServer { stolen_ms: chances.random_range(20..200) },
         870..920 => Fault::CrashClient(client),
         920..925 => Fault::CrashServer,
         925..935 => Fault::PowerCut,

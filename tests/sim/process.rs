@@ -45,6 +45,11 @@ impl Process {
         now < self.paused_until
     }
 
+    /// When what it sends leaves: now, or when it runs again, if it lost its processor in the middle of its work.
+    pub fn sends_at(&self, now: Timestamp) -> Timestamp {
+        now.max(self.paused_until)
+    }
+
     /// A datagram comes while it stands still.
     pub fn hold(&mut self, path: usize, bytes: Vec<u8>, now: Timestamp, (pause, marks): (Mark, &mut Marks)) {
         if self.held_bytes + bytes.len() > self.socket_bytes {

@@ -1,7 +1,10 @@
 //! The server's process: production's core with one arena that also talks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::{Timestamp, UnixTime};
@@ -35,6 +38,8 @@ pub struct ServerProcess {
     pub(crate) config: SimConfig,
     life: u64,
     epoch_us: i64,
+    /// Milliseconds for which it loses its processor at most whenever it has run.
+    pub(crate) stolen_ms: u32,
     keeper: Option<RecordKeeper>,
 }
 
@@ -43,7 +48,7 @@ impl ServerProcess {
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
         let keeper = config.record.then(|| RecordKeeper::new(config.seed));
-        let mut server = Self { core: None, process, config, life: 0, epoch_us: 0, keeper };
+        let mut server = Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, keeper };
         server.start(now);
         server
     }
@@ -124,16 +129,25 @@ impl ServerProcess {
         self.core.as_mut()
     }
 
-    /// Notes what a tick showed: several at once, a time line that slipped.
-    pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) {
-        let Some(room) = self.core.as_ref().map(world_of) else { return };
-        if ticks > 1 {
-            marks.hit(Mark::CaughtUp);
+    /// Whoever else runs on its machine takes the processor away for a while, if that is so at present.
+    pub(crate) fn lose_processor(&mut self, now: Timestamp) {
+        if self.stolen_ms > 0 {
+            let mut chances = Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ now.as_nanos());
+            let stolen = chances.random_range(0..=u64::from(self.stolen_ms));
+            self.process.pause(now + Duration::from_millis(stolen));
         }
+    }
+
+    /// Notes what a tick showed: several at once, a time line that slipped. Returns whether either was so.
+    pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) -> bool {
+        let Some(room) = self.core.as_ref().map(world_of) else { return false };
         let epoch_us = room.timeline().epoch_us();
-        if std::mem::replace(&mut self.epoch_us, epoch_us) != epoch_us {
-            marks.hit(Mark::Slipped);
-        }
+        let slipped = std::mem::replace(&mut self.epoch_us, epoch_us) != epoch_us;
+        marks.add(Mark::CaughtUp, u64::from(ticks > 1));
+        marks.add(Mark::Slipped, u64::from(slipped));
+        let is_late = ticks > 1 || slipped;
+        marks.add(Mark::ServerStarved, u64::from(is_late && self.stolen_ms > 0));
+        is_late
     }
 
     /// Notes what the server counted in this life.

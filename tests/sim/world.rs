@@ -11,7 +11,7 @@ use truetick_netcode::client::runtime::ClientEvent;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
-use truetick_netcode::session::{Role, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Route, Transport};
 use truetick_server::arena::ArenaGame;
@@ -262,8 +262,8 @@ impl Sim {
 
     /// What the server does at once when a datagram came: it answers handshakes, and notes who is there.
     pub(crate) fn after_server(&mut self) {
+        let now = self.server.process.sends_at(self.now);
         let Some(core) = self.server.core_mut() else { return };
-        let now = self.now;
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         core.send_replies(&mut Wire { network, events, marks, now });
         let mut told = Vec::new();
@@ -289,8 +289,11 @@ impl Sim {
             self.server_takes(path, &bytes, at);
         }
         self.after_server();
-        let (now, shown) = (self.now, self.server.process.clock.at(self.now));
-        let wall = self.server.wall(now);
+        let shown = self.server.process.clock.at(self.now);
+        let wall = self.server.wall(self.now);
+        self.server.lose_processor(self.now);
+        let now = self.server.process.sends_at(self.now);
+        let snapshots = self.snapshots();
         let Some(core) = self.server.core_mut() else { return };
         core.set_wall(shown, wall);
         let before = world_of(core).timeline().next();
@@ -299,7 +302,8 @@ impl Sim {
         let ticks = world_of(core).timeline().next().distance(before);
         self.after_server();
         if ticks > 0 {
-            self.server.note_ticks(ticks as u32, &mut self.marks);
+            let is_late = self.server.note_ticks(ticks as u32, &mut self.marks);
+            self.checks.server_ran((ticks as u32, is_late), snapshots, self.snapshots(), shown);
             self.server.keep_recording(&mut self.marks);
             self.hashes.push(self.room().world_hash());
             self.check();
@@ -307,10 +311,23 @@ impl Sim {
         self.schedule_server();
     }
 
+    /// Snapshots that the server made so far for each client that it has.
+    fn snapshots(&self) -> Vec<(ClientId, u64)> {
+        let Some(core) = self.server.core() else { return Vec::new() };
+        let ids = (0..self.clients.len()).filter_map(|at| Some(core.session(self.address(at))?.0));
+        ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks))).collect()
+    }
+
     fn check(&mut self) {
         let Some(core) = self.server.core() else { return };
         let before = self.checks.violations().len();
-        self.checks.after_tick((core, &self.kinds.schema), &self.clients, &self.network, &mut self.marks);
+        let shown = self.server.process.clock.at(self.now);
+        self.checks.after_tick(
+            (core, &self.kinds.schema, shown),
+            &self.clients,
+            &self.network,
+            &mut self.marks,
+        );
         let broken: Vec<String> = self.checks.violations()[before..].to_vec();
         broken.iter().for_each(|violation| self.tell(&format!("BROKEN {violation}")));
     }

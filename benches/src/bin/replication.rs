@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -18,6 +19,7 @@ use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::clock;
 use truetick_netcode::coding::Coding;
 use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Transport;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
@@ -51,6 +53,18 @@ struct Arguments {
     /// Write the report as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Print one line for each half second to standard error
+    #[arg(long)]
+    series: bool,
+    /// Starve the server: busy threads take processor time, beginning so many seconds after the clients play
+    #[arg(long)]
+    starve_at: Option<f64>,
+    /// Length of the starvation in seconds
+    #[arg(long, default_value_t = 3.0)]
+    starve_for: f64,
+    /// Number of busy threads
+    #[arg(long, default_value_t = 3)]
+    starve_by: usize,
     /// Be the clients of the server at this address; the key comes on standard input
     #[arg(long, hide = true)]
     sinks_of: Option<SocketAddr>,
@@ -170,15 +184,70 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     if playing != "playing" {
         return Err(format!("the clients could not join: {playing}").into());
     }
-    clock::sleep(Duration::from_secs(4));
+    let busy = starve(arguments);
+    let began = clock::now();
+    watch(&host, arguments, began, Duration::from_secs(4));
     let from = host.report();
-    clock::sleep(Duration::from_secs_f64(arguments.ticks as f64 / 60.0));
+    watch(&host, arguments, began, Duration::from_secs_f64(arguments.ticks as f64 / 60.0));
     let to = host.report();
+    busy.into_iter().for_each(|thread| thread.join().unwrap_or(()));
     let grown = resident_bytes().unwrap_or(0).saturating_sub(before);
     let verified = clients.end()?;
     host.stop()?;
     let floor = measure_floor(arguments, &from, &to)?;
     Ok(report(arguments, (&from, &to), floor, verified, grown))
+}
+
+/// Starts the threads that take processor time from the server, if they are wanted; they end by themselves.
+fn starve(arguments: &Arguments) -> Vec<JoinHandle<()>> {
+    let Some(at) = arguments.starve_at else { return Vec::new() };
+    let from = clock::now() + Duration::from_secs_f64(at);
+    let until = from + Duration::from_secs_f64(arguments.starve_for);
+    let busy = move || {
+        clock::sleep_until(from);
+        let mut number = 1u64;
+        while clock::now() < until {
+            (0..10_000).for_each(|_| number = std::hint::black_box(number.wrapping_mul(3)));
+        }
+    };
+    (0..arguments.starve_by).map(|_| std::thread::spawn(busy)).collect()
+}
+
+/// Waits for `span`; prints a line for each half second meanwhile, if that is wanted.
+fn watch(host: &Host, arguments: &Arguments, began: Timestamp, span: Duration) {
+    let end = clock::now() + span;
+    let mut last = host.report();
+    while clock::now() < end {
+        clock::sleep_until((clock::now() + Duration::from_millis(500)).min(end));
+        let report = host.report();
+        if arguments.series && report.room.ticks > last.room.ticks {
+            eprintln!("{}", series_line(&last, &report, arguments.clients, clock::now().since(began)));
+            last = report;
+        }
+    }
+}
+
+/// What the ticks between two reports cost.
+fn series_line(from: &HostReport, to: &HostReport, clients: usize, at: Duration) -> String {
+    let ticks = (to.room.ticks - from.room.ticks) as f64;
+    let per_tick = |a: u64, b: u64| (b - a) as f64 / ticks;
+    let (a, b) = (&from.room, &to.room);
+    format!(
+        "{:5.1} s: {ticks:3} ticks, {:6.2} ms cpu, {:7.1} units encoded, {:7.0} asked for, {:8.0} entities \
+         individually, {:5.0} packets, {:6.1} deferred a client, {:3} missed, {} floods, {} kernel drops, {:.0} \
+         commands missing",
+        at.as_secs_f64(),
+        (to.cpu - from.cpu).as_secs_f64() * 1e3 / ticks,
+        per_tick(a.encode_sharing.1, b.encode_sharing.1),
+        per_tick(a.encode_sharing.0, b.encode_sharing.0),
+        per_tick(a.encoded_individually, b.encoded_individually),
+        per_tick(a.packets_out, b.packets_out),
+        per_tick(a.deferred, b.deferred) / clients as f64,
+        b.missed_ticks - a.missed_ticks,
+        to.drops.count(DropReason::Flood) - from.drops.count(DropReason::Flood),
+        to.udp.kernel_drops - from.udp.kernel_drops,
+        per_tick(a.commands.missing, b.commands.missing),
+    )
 }
 
 fn report(
@@ -210,6 +279,9 @@ fn report(
         "packets_out_per_tick": per_tick(from.room.packets_out, to.room.packets_out),
         "units_asked_for_per_tick": per_tick(encodes.0, lookups.0),
         "units_encoded_per_tick": per_tick(encodes.1, lookups.1),
+        "entities_encoded_individually_per_tick":
+            per_tick(from.room.encoded_individually, to.room.encoded_individually),
+        "dropped_as_flood": to.drops.count(DropReason::Flood) - from.drops.count(DropReason::Flood),
         "commands_missing_per_tick": per_tick(from.room.commands.missing, to.room.commands.missing),
         "tick_ms_p50": to.room.tick_time.quantile_ms(0.5),
         "tick_ms_p99": to.room.tick_time.quantile_ms(0.99),

@@ -20,6 +20,10 @@ pub struct Lane {
 /// Lanes of a block: the newest ones to foresee from, and older ones of what is sent seldom.
 pub const LANES: usize = 12;
 
+/// Most lanes that are kept of a block that is held whole as of the newest: the older ones to foresee from, and to agree with
+/// other clients on what is built upon.
+const KEPT_LANES: usize = 8;
+
 /// Of these newest lanes each may serve as the older of two baselines, though newer ones hold all its slots.
 const FORESIGHT_LANES: usize = 4;
 
@@ -65,9 +69,9 @@ impl BlockView {
             self.lanes[at].mask |= mask;
             return;
         }
-        if at == 0 && mask == self.relevant {
-            // All is held as of the newest: older lanes are there for foresight alone.
-            count = count.min(FORESIGHT_LANES - 1);
+        if at == 0 && mask == self.relevant && count >= KEPT_LANES {
+            // All is held as of the newest.
+            count = KEPT_LANES - 1;
         } else if count == LANES {
             let dropped = self.dispensable();
             self.lanes.copy_within(dropped + 1.., dropped);
@@ -77,6 +81,26 @@ impl BlockView {
         self.lanes.copy_within(at..count, at + 1);
         self.lanes[at] = Lane { tick, mask };
         self.count = count as u32 + 1;
+    }
+
+    /// The newest lane as of whose tick the client holds all that is relevant and existed then; `born_after` tells which
+    /// slots' entities did not exist at a tick.
+    pub fn whole_lane(&self, born_after: impl Fn(Tick) -> u64) -> Option<usize> {
+        self.lanes().iter().position(|lane| {
+            let missing = self.relevant & !lane.mask;
+            missing == 0 || missing & !born_after(lane.tick) == 0
+        })
+    }
+
+    /// Whether the client holds `slots` as of the newer tick of a base, and `changed` as of the older, if there is one.
+    pub fn holds(&self, base: Base, slots: u64, changed: u64) -> bool {
+        let mut lanes = self.lanes().iter().skip_while(|lane| lane.tick.is_after(base.tick));
+        let mut holds = |tick, wanted| {
+            lanes
+                .find(|lane| !lane.tick.is_after(tick))
+                .is_some_and(|lane| lane.tick == tick && wanted & !lane.mask == 0)
+        };
+        holds(base.tick, slots) && base.older().is_none_or(|older| holds(older, changed))
     }
 
     /// The oldest lane whose slots newer ones hold too, else the oldest: what it held is then sent whole.
@@ -172,6 +196,26 @@ mod tests {
         assert_eq!(view.base(0, 7, Tick(12)), Base { tick: Tick(10), gap: 3 });
         assert_eq!(view.base(0, 3, Tick(12)), Base { tick: Tick(10), gap: 2 });
         assert_eq!(view.base(3, 3, Tick(12)).gap, 0);
+    }
+
+    #[test]
+    fn a_base_is_held_where_both_its_ticks_are() {
+        let view = view(&[(10, 7), (9, 1), (8, 3), (6, 7)]);
+        let holds = |tick, gap, changed| view.holds(Base { tick: Tick(tick), gap }, 7, changed);
+        assert!(holds(10, 0, 7) && holds(6, 0, 7) && holds(10, 4, 7) && holds(10, 2, 3));
+        assert!(
+            !holds(10, 2, 7) && !holds(8, 0, 3) && !holds(7, 0, 7) && !holds(6, 1, 7) && !holds(11, 1, 7)
+        );
+    }
+
+    #[test]
+    fn what_did_not_exist_need_not_be_held() {
+        let mut view = view(&[(10, 3), (9, 7)]);
+        view.relevant = 7;
+        assert_eq!(view.whole_lane(|_| 0), Some(1));
+        assert_eq!(view.whole_lane(|tick| if tick == Tick(10) { 4 } else { 0 }), Some(0));
+        view.relevant = 15;
+        assert_eq!(view.whole_lane(|_| 0), None);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 //!
 //! A priority grows with every tick in which its entity is due and not sent, so that nothing waits for ever: what weighs
 //! least goes when it has waited so many times longer as others weigh more.
+//!
+//! Where all see the same, whole units are chosen, and clients with short budgets leave out the same blocks. A choice of
+//! entities would share no unit with other clients, neither now nor later, when the client has acknowledged what no other
+//! client holds.
 
 use std::cmp::Reverse;
 
@@ -15,8 +19,11 @@ use crate::schema::Audience;
 /// Bytes of a unit's header.
 const UNIT_HEADER: usize = 3;
 
-/// Below this budget entities are chosen one by one, in bytes: units are too coarse for it.
-const FINE_BELOW: usize = 1_500;
+/// Units that a budget has room for at least, where all see the same: longer units are cut.
+pub(super) const MIN_UNITS_OF_BUDGET: usize = 2;
+
+/// Rounds over all blocks after which a unit that was left out goes before those that have their turn.
+const MAX_ROUNDS: u64 = 2;
 
 /// Chooses what is sent; see the module.
 #[derive(Debug)]
@@ -61,7 +68,7 @@ impl Choice {
         budget: usize,
     ) {
         self.deferred.clear();
-        if sight.weights.is_some() || budget < FINE_BELOW {
+        if sight.weights.is_some() {
             loose.extend(units.drain(..).flat_map(|due| due.key.items()));
             self.choose_entities(loose, views, shared, sight, budget);
         } else {
@@ -77,8 +84,11 @@ impl Choice {
         shared: &Shared<'_>,
         budget: usize,
     ) {
-        let now = shared.ring.tick();
+        let (now, blocks) = (shared.ring.tick(), shared.ring.blocks().len().max(1));
         let mut left = budget.saturating_sub(self.need(&[], loose, shared));
+        // In each tick another block goes first, the same for all clients.
+        let first = now.first_of_round(blocks);
+        let turn = |due: &DueUnit| blocks - (usize::from(due.key.block) + blocks - first) % blocks;
         // A unit has waited as long as that of its entities which has waited longest.
         let mut waited = |due: &DueUnit| {
             let (block, view) = (usize::from(due.key.block), &mut views[usize::from(due.key.block)]);
@@ -86,7 +96,10 @@ impl Choice {
             each.max().unwrap_or(0) as u64
         };
         self.ranked.clear();
-        self.ranked.extend(units.iter().enumerate().map(|(at, due)| (Reverse(waited(due)), at)));
+        self.ranked.extend(units.iter().enumerate().map(|(at, due)| {
+            let long = waited(due).saturating_sub(MAX_ROUNDS * blocks as u64);
+            (Reverse(if long > 0 { long + blocks as u64 } else { turn(due) as u64 }), at)
+        }));
         self.ranked.sort_unstable();
         for (rank, (_, at)) in self.ranked.iter().enumerate() {
             let due = &mut units[*at];
@@ -124,7 +137,16 @@ impl Choice {
             let rank = if *audience == Audience::Owner { u64::MAX } else { priority };
             self.ranked.push((Reverse(rank), at));
         }
-        self.ranked.sort_unstable();
+        // No more than so many can fit: the order of the others does not matter.
+        let fitting = (budget * 8).div_ceil(self.loose_bits.max(1)) + 2;
+        let mut beyond = self.ranked.len();
+        if fitting < beyond {
+            self.ranked.select_nth_unstable(fitting);
+            beyond = fitting;
+        }
+        self.ranked[..beyond].sort_unstable();
+        self.deferred.extend(self.ranked[beyond..].iter().map(|(_, at)| loose[*at].place.slot));
+        self.ranked.truncate(beyond);
         let (mut left, mut others) = (budget * 8, 0);
         for (rank, at) in &self.ranked {
             let place = &loose[*at].place;

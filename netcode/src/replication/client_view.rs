@@ -11,13 +11,15 @@
 use std::collections::VecDeque;
 
 use super::NetId;
-use super::block_view::{BlockView, LANES};
-use super::budget::Choice;
+use super::block_view::BlockView;
+use super::budget::{Choice, MIN_UNITS_OF_BUDGET};
 use super::snapshot::{Deferred, UnitHeader};
-use super::state_ring::{Block, StateRing};
+use super::state_ring::StateRing;
 use super::unit::{Base, Place, bit_of, block_of, slots_of};
 use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
-use crate::limits::{REMOVALS, RING_TICKS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES};
+use crate::limits::{
+    DEFERRED_PER_PACKET, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES,
+};
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -104,8 +106,8 @@ const REMOVAL_PACKET_BYTES: usize = 100;
 /// Packets of a tick, beside the first, that name removals while there are too many.
 const MORE_REMOVAL_PACKETS: usize = 3;
 
-/// Fewer entities of one block that are due than this go into the loose stream, where clients see different things.
-const SHARED_FROM: u32 = 8;
+/// Units as short as this are not cut, however short the budget, in bytes.
+pub(super) const MIN_UNIT_BYTES: usize = 150;
 
 /// One client's view of the world.
 #[derive(Debug, Default)]
@@ -125,8 +127,12 @@ pub struct ClientView {
     pub(super) own: OwnView,
     /// Whether this client's units are likely to be some other's too.
     pub(super) shares: bool,
+    /// Longer units are cut in two, in bytes.
+    pub(super) longest_unit: usize,
     pub(super) units: Vec<DueUnit>,
     pub(super) loose: Vec<LooseItem>,
+    /// Blocks that wait in this tick, and which of their slots are due.
+    pub(super) waiting: Vec<(usize, u64)>,
     pub(super) choice: Choice,
     /// Of `units` and `loose`, how many are written.
     pub(super) written: (usize, usize),
@@ -209,8 +215,13 @@ impl ClientView {
         self.blocks.resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockView::default);
         self.units.clear();
         self.loose.clear();
+        self.waiting.clear();
         (self.written, self.next_index, self.removals_told) = ((0, 0), 0, 0);
         self.shares = sight.weights.is_none();
+        self.longest_unit = match self.shares {
+            true => (sight.budget / MIN_UNITS_OF_BUDGET).clamp(MIN_UNIT_BYTES, UNIT_BYTES),
+            false => UNIT_BYTES,
+        };
         self.change_own(sight.own);
         self.consider_own(shared);
         for (at, block) in shared.ring.blocks().iter().enumerate() {
@@ -277,76 +288,6 @@ impl ClientView {
         block.relevant = relevant;
     }
 
-    /// What of a block is due, and on which baselines.
-    fn consider(&mut self, shared: &mut Shared<'_>, (at, block): (usize, &Block), sight: &Sight<'_>) {
-        let now = shared.ring.tick();
-        let view = &mut self.blocks[at];
-        self.stats.relevant += u64::from(view.relevant.count_ones());
-        let team = if shared.schema.has_teams() { block.of_team(sight.team) } else { 0 };
-        let turned = (view.team ^ team) & view.relevant;
-        if turned != 0 {
-            // A copy for others is no baseline for the team's, nor the other way round.
-            view.unacknowledge(turned);
-            forget_in_flight(&mut self.in_flight, at, turned);
-        }
-        view.team = team;
-        // Mostly all of it is held as of one tick.
-        if let Some(lane) = view.lanes().first().filter(|lane| view.relevant & !lane.mask == 0)
-            && now.distance(lane.tick) < RING_TICKS as i32
-        {
-            let mask = view.relevant & shared.cache.changed_after((at, block), lane.tick, team);
-            if mask != 0 {
-                let base = Some(view.base(0, mask, now));
-                self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
-            }
-            return;
-        }
-        let (mut left, mut unchanged) = (view.relevant, 0);
-        let mut due = [(None, 0u64); LANES];
-        let mut count = 0;
-        for (lane, held) in view.lanes().iter().enumerate() {
-            let taken = left & held.mask;
-            if taken == 0 {
-                continue;
-            }
-            left &= !taken;
-            let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
-            unchanged |= taken & !changed;
-            if now.distance(held.tick) > RING_TICKS as i32 {
-                let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
-                let kept = |slot: &u16| baseline(*slot).is_some();
-                let lost = slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
-                changed &= !lost;
-                left |= lost;
-            }
-            if changed != 0 {
-                due[count] = (Some(view.base(lane, changed, now)), changed);
-                count += 1;
-            }
-        }
-        if unchanged != 0 {
-            view.promote(unchanged);
-        }
-        for (base, mask) in due[..count].iter().copied().chain((left != 0).then_some((None, left))) {
-            self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
-        }
-    }
-
-    fn add(&mut self, shared: &mut Shared<'_>, key: UnitKey) {
-        if !self.shares && key.mask.count_ones() < SHARED_FROM {
-            return self.loose.extend(key.items());
-        }
-        let unit = shared.cache.unit(shared.schema, shared.ring, &key);
-        if unit.len as usize > UNIT_BYTES && key.mask.count_ones() > 1 {
-            let half = lower_half(key.mask);
-            for mask in [half, key.mask & !half] {
-                self.add(shared, UnitKey { mask, team: key.team & mask, ..key });
-            }
-            return;
-        }
-        self.units.push(DueUnit { key, unit });
-    }
-
     /// Keeps what fits into the budget, by priority; the rest is deferred.
     fn fit(&mut self, shared: &Shared<'_>, sight: &Sight<'_>) {
         // So much fits into the packets of a tick, though each may end early for want of room for one more entity.
@@ -357,16 +298,33 @@ impl ClientView {
         let need = self.choice.need(&self.units, &self.loose, shared);
         self.removal_packets = self.removal_packets(budget.saturating_sub(need));
         if need <= budget {
+            self.defer_waiting();
             return self.order_loose();
         }
         let mut choice = std::mem::take(&mut self.choice);
         choice.choose((&mut self.units, &mut self.loose), &mut self.blocks, shared, sight, budget);
         let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
-        let slots: Vec<u16> = choice.deferred().filter(known).collect();
+        // One more than can be named says enough.
+        let slots: Vec<u16> = choice.deferred().filter(known).take(DEFERRED_PER_PACKET + 1).collect();
         self.stats.deferred += choice.deferred().count() as u64;
         self.deferred = Deferred::of(slots);
         self.choice = choice;
+        self.defer_waiting();
         self.order_loose();
+    }
+
+    /// The absence of blocks that wait for a baseline says nothing.
+    fn defer_waiting(&mut self) {
+        let count: usize = self.waiting.iter().map(|(_, slots)| slots.count_ones() as usize).sum();
+        if count == 0 {
+            return;
+        }
+        self.stats.deferred += count as u64;
+        let slots = self.waiting.iter().flat_map(|(at, slots)| slots_of(*at, *slots));
+        self.deferred = match count > DEFERRED_PER_PACKET {
+            true => Deferred::Any,
+            false => std::mem::take(&mut self.deferred).and(slots),
+        };
     }
 
     /// Mostly the few removals that a tick's first packet names are enough. Where more are gone in each tick than that, several
@@ -389,17 +347,7 @@ impl ClientView {
 }
 
 /// What packets carried of these slots says nothing any more when it is acknowledged.
-fn forget_in_flight(in_flight: &mut VecDeque<SentState>, block: usize, mask: u64) {
+pub(super) fn forget_in_flight(in_flight: &mut VecDeque<SentState>, block: usize, mask: u64) {
     let parts = in_flight.iter_mut().flat_map(|sent| &mut sent.parts);
     parts.filter(|part| usize::from(part.0) == block).for_each(|part| part.1 &= !mask);
-}
-
-/// The lower half of the bits that are set.
-fn lower_half(mask: u64) -> u64 {
-    let (mut half, mut left) = (0, mask);
-    for _ in 0..mask.count_ones() / 2 {
-        half |= left & left.wrapping_neg();
-        left &= left - 1;
-    }
-    half
 }

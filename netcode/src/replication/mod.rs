@@ -1,15 +1,17 @@
 //! State replication, server side: one ring of quantised world copies, shared encoding, a view per client.
 //!
 //! ```text
-//! capture -> state_ring (versions) -> client_view, block_view (what is due, on which baselines)
+//! capture -> state_ring (versions) -> client_view, block_view, due, agreement (what is due, on which baselines)
 //!         -> unit_cache (bytes, once) <- unit (streams) <- entity (foresight, residuals)
 //!         -> view_packets -> snapshot (packet layout)
 //! ```
 //! The client's half is [`crate::client::snapshot_buffer`].
 
+mod agreement;
 pub mod block_view;
 mod budget;
 pub mod client_view;
+mod due;
 pub mod entity;
 pub mod quaternion;
 pub mod snapshot;

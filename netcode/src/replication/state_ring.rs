@@ -89,18 +89,37 @@ pub struct Block {
     pub live: u64,
     /// Tick of the last change of anything that each audience sees.
     changed: [[Tick; BLOCK]; CLIENTS],
+    /// Tick in which each slot's entity was recorded first.
+    born: [Tick; BLOCK],
+    /// The latest of them.
+    last_born: Tick,
     teams: [u8; BLOCK],
 }
 
 impl Block {
     fn new() -> Self {
-        Self { live: 0, changed: [[Tick(0); BLOCK]; CLIENTS], teams: [0; BLOCK] }
+        Self {
+            live: 0,
+            changed: [[Tick(0); BLOCK]; CLIENTS],
+            born: [Tick(0); BLOCK],
+            last_born: Tick(0),
+            teams: [0; BLOCK],
+        }
     }
 
     /// Which slots changed after a tick in what an audience of clients sees; says nothing of slots that are not live.
     pub fn changed_after(&self, tick: Tick, audience: Audience) -> u64 {
         let changed = &self.changed[audience as usize];
         (0..BLOCK).fold(0, |mask, i| mask | u64::from(changed[i].is_after(tick)) << i)
+    }
+
+    /// Which slots have an entity that was recorded first after a tick: nobody holds it as of that tick. Says nothing of
+    /// slots that are not live.
+    pub fn born_after(&self, tick: Tick) -> u64 {
+        if !self.last_born.is_after(tick) {
+            return 0;
+        }
+        (0..BLOCK).fold(0, |mask, i| mask | u64::from(self.born[i].is_after(tick)) << i)
     }
 
     /// When a slot last changed in what an audience of clients sees.
@@ -198,8 +217,10 @@ impl StateRing {
                 self.remove(before);
             }
             self.slots[at] = Some(Entry { id, kind, owner, versions: VecDeque::new() });
+            let block = &mut self.blocks[block_of(id.slot)];
+            (block.born[at % BLOCK], block.last_born) = (self.tick, self.tick);
             if info.is_visible() {
-                self.blocks[block_of(id.slot)].live |= bit_of(id.slot);
+                block.live |= bit_of(id.slot);
             }
         }
         let (tick, block) = (self.tick, &mut self.blocks[block_of(id.slot)]);

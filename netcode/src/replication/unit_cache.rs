@@ -1,5 +1,6 @@
 //! Encode once: a block unit's bytes are the same for all clients that hold its entities as of the same ticks.
 
+use super::agreement::{Group, MAX_GROUPS};
 use super::entity::Past;
 use super::snapshot::hash_part;
 use super::state_ring::{Block, Entry, StateRing};
@@ -54,7 +55,10 @@ pub struct Unit {
 
 /// Of a block's units, how many are looked through for one that is known: more differ only where each client sees
 /// something else.
-const LOOKED_THROUGH: usize = 24;
+const LOOKED_THROUGH: usize = 32;
+
+/// The same for clients that see the same, whose units are few for each group of clients.
+const LOOKED_THROUGH_ALIKE: usize = 512;
 
 /// Which of a block's slots changed after a tick, for others than their owner or team, and for their team.
 type Changed = (Tick, u64, u64);
@@ -67,8 +71,11 @@ pub struct UnitCache {
     changed: Vec<Vec<Changed>>,
     contexts: Contexts,
     writer: BitWriter,
+    /// By block, what clients that see the same agreed on.
+    groups: Vec<Vec<Group>>,
     lookups: u64,
     encodes: u64,
+    individual: u64,
 }
 
 /// An entity of a loose stream.
@@ -86,10 +93,12 @@ impl UnitCache {
         self.bytes.clear();
         self.units.iter_mut().for_each(Vec::clear);
         self.changed.iter_mut().for_each(Vec::clear);
+        self.groups.iter_mut().for_each(Vec::clear);
         let blocks = ring.blocks().len();
         if self.units.len() < blocks {
             self.units.resize_with(blocks, Vec::new);
             self.changed.resize_with(blocks, Vec::new);
+            self.groups.resize_with(blocks, Vec::new);
         }
     }
 
@@ -108,13 +117,55 @@ impl UnitCache {
         others & !team | teams & team
     }
 
-    /// A unit's bytes. The ring holds what it builds on.
-    pub fn unit(&mut self, schema: &Schema, ring: &StateRing, key: &UnitKey) -> Unit {
+    /// The place, among a block's, of the group of clients that see `relevant` of it, of which `team` as their team's
+    /// copy. `None` if there are too many groups for another.
+    pub(super) fn group(&mut self, block: usize, relevant: u64, team: u64) -> Option<usize> {
+        let groups = &mut self.groups[block];
+        groups.iter().position(|group| group.is_of(relevant, team)).or_else(|| {
+            (groups.len() < MAX_GROUPS).then(|| {
+                groups.push(Group::new(relevant, team));
+                groups.len() - 1
+            })
+        })
+    }
+
+    /// A group that [`Self::group`] found.
+    pub(super) fn group_mut(&mut self, block: usize, group: usize) -> &mut Group {
+        &mut self.groups[block][group]
+    }
+
+    /// Whether a unit is encoded already for clients that see the same.
+    pub(super) fn is_known(&self, key: &UnitKey) -> bool {
+        self.known(key, LOOKED_THROUGH_ALIKE).is_some()
+    }
+
+    /// Counts units that were taken from a group.
+    pub(super) fn note_taken(&mut self, units: usize) {
+        self.lookups += units as u64;
+    }
+
+    fn known(&self, key: &UnitKey, looked_through: usize) -> Option<Unit> {
+        let recent = self.units[usize::from(key.block)].iter().rev().take(looked_through);
+        recent.into_iter().find(|(other, _)| other == key).map(|(_, unit)| *unit)
+    }
+
+    /// A unit's bytes; `seen_alike` where other clients see the same. The ring holds what it builds on.
+    pub fn unit(&mut self, schema: &Schema, ring: &StateRing, key: &UnitKey, seen_alike: bool) -> Unit {
         self.lookups += 1;
-        let known = &self.units[usize::from(key.block)];
-        let recent = known.iter().rev().take(LOOKED_THROUGH);
-        if let Some((_, unit)) = recent.into_iter().find(|(other, _)| other == key) {
-            return *unit;
+        self.known_or_encoded(schema, ring, key, seen_alike)
+    }
+
+    /// The same for a group of clients, each of which counts what it takes; see [`Self::note_taken`].
+    pub(super) fn known_or_encoded(
+        &mut self,
+        schema: &Schema,
+        ring: &StateRing,
+        key: &UnitKey,
+        seen_alike: bool,
+    ) -> Unit {
+        let looked_through = if seen_alike { LOOKED_THROUGH_ALIKE } else { LOOKED_THROUGH };
+        if let Some(unit) = self.known(key, looked_through) {
+            return unit;
         }
         self.encodes += 1;
         let unit = self.encode(schema, ring, key);
@@ -159,7 +210,7 @@ impl UnitCache {
     ) -> (usize, u32) {
         out.clear();
         let tables = schema.tables(LOOSE_CLASS);
-        match schema.coding() {
+        let coded = match schema.coding() {
             Coding::Range => {
                 let mut encoder = RangeEncoder::new(out, &mut self.contexts, tables);
                 let coded = encode_loose(&mut encoder, schema, ring, items, room);
@@ -174,7 +225,9 @@ impl UnitCache {
                 out.extend_from_slice(self.writer.bytes());
                 coded
             }
-        }
+        };
+        self.individual += coded.0 as u64;
+        coded
     }
 
     /// A unit's bytes.
@@ -185,6 +238,17 @@ impl UnitCache {
     /// How many units were asked for and how many of them had to be encoded, since the start.
     pub fn sharing(&self) -> (u64, u64) {
         (self.lookups, self.encodes)
+    }
+
+    /// Bytes of the longest unit of this tick.
+    #[cfg(test)]
+    pub(super) fn longest_unit(&self) -> usize {
+        self.units.iter().flatten().map(|(_, unit)| unit.len as usize).max().unwrap_or(0)
+    }
+
+    /// Number of entities that were encoded for one client each, since the start.
+    pub fn individual(&self) -> u64 {
+        self.individual
     }
 }
 

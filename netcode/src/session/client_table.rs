@@ -82,6 +82,15 @@ impl<T> ClientTable<T> {
         self.values.iter_mut().map(|value| &mut **value)
     }
 
+    /// All, by rising number from the one at `place` on (counted from 0), and then those before it.
+    pub fn iter_mut_from(&mut self, place: usize) -> impl Iterator<Item = (ClientId, &mut T)> {
+        let place = place.min(self.clients.len());
+        let (before, after) = self.values.split_at_mut(place);
+        let (first, then) =
+            (self.clients[place..].iter().zip(after), self.clients[..place].iter().zip(before));
+        first.chain(then).map(|(client, value)| (*client, &mut **value))
+    }
+
     /// All, by rising number.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (ClientId, &mut T)> {
         self.clients.iter().copied().zip(self.values.iter_mut().map(|value| &mut **value))

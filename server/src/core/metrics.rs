@@ -86,6 +86,8 @@ pub struct RoomMetrics {
     pub state_bits: u64,
     /// Encoded entities asked for, and those of them that had to be encoded.
     pub encode_sharing: (u64, u64),
+    /// Entities that were encoded for one client each, beside those of [`Self::encode_sharing`].
+    pub encoded_individually: u64,
 }
 
 impl RoomMetrics {
@@ -118,6 +120,7 @@ impl RoomMetrics {
             (&mut self.updates, other.updates),
             (&mut self.deferred, other.deferred),
             (&mut self.state_bits, other.state_bits),
+            (&mut self.encoded_individually, other.encoded_individually),
         ] {
             *to += from;
         }

@@ -1,6 +1,7 @@
 //! The server for any game: sans-IO, time and bytes as arguments.
 
 pub mod any_room;
+mod command_feedback;
 pub mod command_queue;
 pub mod drain;
 pub mod entity_table;

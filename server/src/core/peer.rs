@@ -21,6 +21,7 @@ use truetick_netcode::messages::{
     Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode,
 };
 use truetick_netcode::session::ClientId;
+use truetick_netcode::session::rate::{Meter, Rate};
 use truetick_netcode::time::Timestamp;
 
 use super::any_room::{AnyRoom, Outbox};
@@ -86,9 +87,10 @@ pub struct Peer {
     pub ticket_due: Timestamp,
     /// Why it must end at the next tick.
     pub ending: Option<DisconnectReason>,
-    budget: u32,
-    /// Frames that it may send.
-    frames: u32,
+    /// Packets that it sent.
+    packets: Meter,
+    /// Frames that it sent.
+    frames: Meter,
     strikes: u32,
     forgiven_at: Timestamp,
     resynced_at: Option<Timestamp>,
@@ -110,8 +112,8 @@ impl Peer {
             congestion: None,
             ticket_due: now,
             ending: None,
-            budget: BURST_PACKETS,
-            frames: BURST_FRAMES,
+            packets: Meter::default(),
+            frames: Meter::default(),
             strikes: 0,
             forgiven_at: now,
             resynced_at: None,
@@ -124,32 +126,27 @@ impl Peer {
         self.stage == Stage::Playing
     }
 
-    /// Bytes that the next snapshot may take.
-    pub fn snapshot_budget(&mut self, now: Timestamp) -> usize {
-        self.congestion.as_mut().map_or(0, |congestion| congestion.budget(self.connection.rtt(), now))
+    /// Bytes that the next snapshot may take; `late_since` is when the server began to run behind its ticks, if it does.
+    pub fn snapshot_budget(&mut self, late_since: Option<Timestamp>, now: Timestamp) -> usize {
+        let rtt = self.connection.rtt();
+        self.congestion.as_mut().map_or(0, |congestion| congestion.budget(rtt, late_since, now))
     }
 
-    /// Whether one more packet is within its budget.
-    pub fn may_send(&mut self) -> bool {
-        let left = self.budget.checked_sub(1);
-        self.budget = left.unwrap_or(0);
-        left.is_some()
+    /// Whether a packet that came then is within its rate, in a room of so many ticks a second. The rate is of time, not
+    /// of ticks run: a client that sends as it should floods nobody when ticks are late.
+    pub fn may_send(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
+        let per_second = PACKETS_PER_TICK.saturating_mul(tick_rate);
+        self.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
     }
 
     /// The same of frames. Messages in order cannot be dropped: more than is allowed ends the session.
-    pub fn may_send_frame(&mut self) -> bool {
-        let left = self.frames.checked_sub(1);
-        if left.is_none() {
+    pub fn may_send_frame(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
+        let per_second = FRAMES_PER_TICK.saturating_mul(tick_rate);
+        let is_allowed = self.frames.allows(Rate { per_second, burst: BURST_FRAMES }, arrived);
+        if !is_allowed {
             self.ending.get_or_insert(DisconnectReason::Misbehaved);
         }
-        self.frames = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    /// Its budget for another tick.
-    pub fn refill(&mut self) {
-        self.frames = (self.frames + FRAMES_PER_TICK).min(BURST_FRAMES);
-        self.budget = (self.budget + PACKETS_PER_TICK).min(BURST_PACKETS);
+        is_allowed
     }
 
     /// Takes in a genuine payload.
@@ -356,12 +353,29 @@ mod tests {
         let now = Timestamp::from_millis(5);
         let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
         peer.stage = Stage::Playing;
-        assert!((0..BURST_FRAMES).all(|_| peer.may_send_frame()));
+        assert!((0..BURST_FRAMES).all(|_| peer.may_send_frame(60, now)));
         assert_eq!(peer.must_end(now), None);
-        assert!(!peer.may_send_frame());
+        assert!(!peer.may_send_frame(60, now));
         assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
-        peer.refill();
-        assert!((0..FRAMES_PER_TICK).all(|_| peer.may_send_frame()));
+        let later = now + Duration::from_micros(16_667);
+        assert!((0..FRAMES_PER_TICK).all(|_| peer.may_send_frame(60, later)));
+    }
+
+    #[test]
+    fn a_client_that_sends_in_time_is_no_flood_however_late_its_packets_are_read() {
+        for tick_rate in [10, 60, 128] {
+            let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
+            // Two packets a tick for ten seconds, all read after one stop, by when they came.
+            let came =
+                |i: u64| Timestamp::from_nanos(5_000_000 + i * 1_000_000_000 / u64::from(2 * tick_rate));
+            assert!((0..20 * u64::from(tick_rate)).all(|i| peer.may_send(tick_rate, came(i))));
+            // Three times as many are a flood, a third of which passes once the burst is used up.
+            let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
+            let passed =
+                (0..60 * u64::from(tick_rate)).filter(|i| peer.may_send(tick_rate, came(i / 3))).count();
+            let most = 20 * tick_rate as usize + BURST_PACKETS as usize;
+            assert!((most - 8..=most).contains(&passed), "{passed} of {most}");
+        }
     }
 
     #[test]

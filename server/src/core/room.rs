@@ -8,7 +8,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight, ViewStats};
-use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
+use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::schema::SchemaError;
@@ -19,6 +19,7 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
 use super::any_room::{AnyRoom, Outbox, RoomConfig};
+use super::command_feedback::CommandArrivals;
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
 use super::metrics::RoomMetrics;
@@ -35,8 +36,7 @@ struct RoomClient<C> {
     view: ClientView,
     entity: Option<NetId>,
     feedback: Feedback,
-    /// Arrival of the command of the tick simulated last.
-    arrived: Option<Timestamp>,
+    arrivals: CommandArrivals,
     /// Nobody plays it at present.
     away: bool,
 }
@@ -101,13 +101,12 @@ impl<G: Game> Room<G> {
             }
         }
         input.joins.sort_unstable();
-        let (ring, deadline) = (self.simulation.ring(), |tick| self.timeline.deadline(tick));
+        let ring = self.simulation.ring();
         for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.role == Role::Player) {
             let taken = client.queue.take(tick);
-            client.arrived = taken.arrived;
-            client.feedback = client.feedback_for(tick, deadline);
+            client.arrivals.note(taken.arrived);
             // What was held down when the player fell silent is not held down for the whole grace.
-            let idle = client.away && client.arrived.is_none();
+            let idle = client.away && taken.arrived.is_none();
             let mut command = if idle { G::Command::default() } else { taken.command };
             let sees = |id: &NetId| {
                 let lives = ring.entry(id.slot).is_some_and(|entry| entry.id == *id);
@@ -170,18 +169,9 @@ impl<C: Command> RoomClient<C> {
             view: ClientView::new(),
             entity: None,
             feedback: Feedback::default(),
-            arrived: None,
+            arrivals: CommandArrivals::default(),
             away: false,
         }
-    }
-
-    fn feedback_for(&mut self, tick: Tick, deadline: impl Fn(Tick) -> Timestamp) -> Feedback {
-        let units = |us: i64| (us / FEEDBACK_UNIT_US).clamp(0, 0xfffe) as u16;
-        let margin = self.arrived.map(|arrived| units(deadline(tick).micros_from(arrived)));
-        let late = self.queue.take_latest().map(|(late, arrived)| {
-            (tick.distance(late).clamp(0, 255) as u8, units(arrived.micros_from(deadline(late))))
-        });
-        Feedback { margin, late, missing: self.queue.counts().missing as u8, processing: 0 }
     }
 }
 
@@ -213,6 +203,7 @@ impl<G: Game> AnyRoom for Room<G> {
     fn suspend(&mut self, client: ClientId) {
         if let Some(client) = self.clients.get_mut(client) {
             client.away = true;
+            client.arrivals = CommandArrivals::default();
         }
     }
 
@@ -302,6 +293,7 @@ impl<G: Game> AnyRoom for Room<G> {
             add_view(&mut metrics, client.view.stats());
         }
         metrics.encode_sharing = self.cache.sharing();
+        metrics.encoded_individually = self.cache.individual();
         metrics
     }
 
@@ -341,6 +333,7 @@ impl<G: Game> WorldRoom for Room<G> {
                 (&self.seen.masks, Some(&*self.seen.weights))
             }
         };
+        client.feedback = client.arrivals.feedback(&mut client.queue, ring.tick(), &self.timeline);
         let sight = Sight { own: client.entity, team, masks, weights, budget };
         let mut shared = Shared { schema, ring, cache: &mut self.cache };
         client.view.plan(&mut shared, &sight);
@@ -366,9 +359,8 @@ impl<G: Game> WorldRoom for Room<G> {
         self.metrics.snapshots += 1;
         self.metrics.packets_out += packets;
         self.metrics.bytes_out += bytes;
-        if let Some(arrived) = self.clients.get(client).and_then(|client| client.arrived) {
-            self.metrics.arrival_to_sent.add(now.since(arrived));
-        }
+        let Some(client) = self.clients.get_mut(client) else { return };
+        client.arrivals.take().for_each(|arrived| self.metrics.arrival_to_sent.add(now.since(arrived)));
     }
 
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {

@@ -9,6 +9,7 @@
 //! ```
 
 mod egress;
+mod lateness;
 
 use std::collections::VecDeque;
 use truetick_netcode::bits::BitWriter;
@@ -31,6 +32,7 @@ use super::drain::Drain;
 use super::peer::{Demand, Peer, Stage};
 use super::session_event::{EVENTS, SessionEvent};
 use crate::recording::capture::CaptureWriter;
+use lateness::Lateness;
 
 /// See the module.
 pub struct Server {
@@ -39,6 +41,7 @@ pub struct Server {
     peers: ClientTable<Peer>,
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
+    lateness: Lateness,
     drain: Option<Drain>,
     /// Of the packets of the first room.
     capture: Option<CaptureWriter>,
@@ -53,6 +56,7 @@ impl Server {
             peers: ClientTable::default(),
             events: VecDeque::new(),
             writer: BitWriter::new(),
+            lateness: Lateness::default(),
             drain: None,
             capture: None,
         }
@@ -147,10 +151,14 @@ impl Server {
             return;
         };
         let room = self.rooms.get_mut(peer.room).map(|room| &mut **room);
+        let (tick_rate, at) =
+            (room.as_ref().map_or(60, |room| room.timeline().rate()), self.lateness.counted_at(arrived));
         let taken = match received {
-            Received::Payload(_) if !peer.may_send() => return self.sessions.note_drop(DropReason::Flood),
+            Received::Payload(_) if !peer.may_send(tick_rate, at) => {
+                return self.sessions.note_drop(DropReason::Flood);
+            }
             Received::Payload(payload) => peer.take(payload, room, arrived),
-            Received::Frame(_) if !peer.may_send_frame() => {
+            Received::Frame(_) if !peer.may_send_frame(tick_rate, at) => {
                 return self.sessions.note_drop(DropReason::Flood);
             }
             Received::Frame(frame) => peer.take_frame(frame, room, arrived),
@@ -297,11 +305,15 @@ impl Server {
             if slipped {
                 self.announce_timeline(room);
             }
-            for _ in 0..due.ticks {
+            self.lateness.note(due, drained);
+            for left in (0..due.ticks).rev() {
                 let drained = now();
                 self.end_sessions(room, drained);
                 self.rooms[room].simulate(drained);
-                self.send_room(room, now, sink);
+                match self.rooms[room].world().is_none() || self.lateness.is_sent(left) {
+                    true => self.send_room(room, now, sink),
+                    false => self.queue_messages(room, drained),
+                }
                 sink.flush();
                 self.rooms[room].tick_sent(drained, slipped, now());
             }
@@ -349,11 +361,10 @@ impl Server {
         whom.for_each(|peer| peer.tell(&message));
     }
 
-    /// Ends what has to end, and gives the others their budget for the tick.
+    /// Ends what has to end.
     fn end_sessions(&mut self, room: usize, now: Timestamp) {
         let mut over = Vec::new();
         for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room) {
-            peer.refill();
             if self.rooms[room].is_overwhelmed(client) {
                 peer.ending.get_or_insert(DisconnectReason::Overflow);
             }

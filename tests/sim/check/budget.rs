@@ -1,10 +1,13 @@
-//! Paths' budgets: within their limits, kept by what is sent, and nothing starves under them.
+//! Paths' budgets: within their limits, kept by what is sent, not made to fall by a late server, and nothing starves under
+//! them.
 
+use truetick_netcode::congestion::LATE_PAUSE;
 use truetick_netcode::replication::client_view::ClientView;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::replication::unit::{bit_of, block_of, slots_of};
 use truetick_netcode::schema::Audience;
 use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
 use truetick_server::core::server::Server;
 
 use super::Pair;
@@ -24,6 +27,7 @@ const LONGEST_WAIT: u64 = 120;
 struct Seen {
     life: u64,
     budget: usize,
+    fell_at: Timestamp,
     bits: u64,
     snapshots: u64,
     tick: Tick,
@@ -49,8 +53,15 @@ impl BudgetCheck {
         self.seen.clear();
     }
 
-    /// Looks at one client after a tick.
-    pub fn check(&mut self, pair: &Pair<'_>, core: &Server, marks: &mut Marks, wrong: &mut Vec<String>) {
+    /// Looks at one client after a tick; `late` is since when the server is late, if it is, and the time.
+    pub fn check(
+        &mut self,
+        pair: &Pair<'_>,
+        core: &Server,
+        late: (Option<Timestamp>, Timestamp),
+        marks: &mut Marks,
+        wrong: &mut Vec<String>,
+    ) {
         let room = world_of(core);
         let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else { return };
         self.seen.resize_with(self.seen.len().max(pair.at + 1), Seen::default);
@@ -68,7 +79,14 @@ impl BudgetCheck {
         if snapshots == 1 && bytes > budget + SLACK {
             wrong.push(format!("client {}: {bytes} bytes in a tick of {budget}", pair.at));
         }
-        marks.add(Mark::BudgetFell, u64::from(budget < seen.budget));
+        if budget < seen.budget {
+            marks.hit(Mark::BudgetFell);
+            let doubtful = |since: Timestamp| late.1.since(since.max(seen.fell_at)) < LATE_PAUSE;
+            if late.0.is_some_and(doubtful) {
+                wrong.push(format!("client {}: its path is blamed for a late server", pair.at));
+            }
+            seen.fell_at = late.1;
+        }
         marks.add(Mark::BudgetAtFloor, u64::from(budget == floor && seen.budget > floor));
         marks.add(Mark::BudgetRose, u64::from(budget == ceiling && seen.budget < ceiling));
         seen.budget = budget;

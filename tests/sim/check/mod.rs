@@ -2,6 +2,7 @@
 //!
 //! | checker | holds that |
 //! |---|---|
+//! | [`lateness`] | of several ticks that are due at once one is sent; a client that sends in time is no flood, however late the server reads |
 //! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
 //! | [`budget`] | a path's budget stays within its limits, a tick's state within the budget; nothing that is due is left out for long |
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
@@ -19,6 +20,7 @@ pub mod copies;
 pub mod delivery;
 pub mod foresight;
 pub mod identity;
+pub mod lateness;
 pub mod repeats;
 pub mod sessions;
 pub mod sizes;
@@ -47,6 +49,7 @@ use copies::CopyCheck;
 use delivery::DeliveryCheck;
 use foresight::ForesightCheck;
 use identity::IdentityCheck;
+use lateness::LatenessCheck;
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
 
@@ -69,6 +72,7 @@ pub struct Checks {
     repeats: RepeatCheck,
     foresight: ForesightCheck,
     sessions: SessionCheck,
+    lateness: LatenessCheck,
     /// Looks at the world since nothing disturbs anyone any more.
     calm: Option<u32>,
 }
@@ -107,6 +111,7 @@ impl Checks {
             repeats: RepeatCheck::default(),
             foresight: ForesightCheck::default(),
             sessions: SessionCheck::new(config.grace),
+            lateness: LatenessCheck::default(),
             calm: None,
         }
     }
@@ -144,12 +149,13 @@ impl Checks {
         self.budgets.forget();
         self.copies.forget();
         self.sessions.forget();
+        self.lateness = LatenessCheck::default();
     }
 
     /// The server ran one or more ticks.
     pub fn after_tick(
         &mut self,
-        (core, schema): (&Server, &Schema),
+        (core, schema, now): (&Server, &Schema, Timestamp),
         clients: &[ClientProcess],
         network: &Network,
         marks: &mut Marks,
@@ -163,7 +169,7 @@ impl Checks {
         for (at, client) in clients.iter().enumerate() {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
-            self.budgets.check(&pair, core, marks, &mut wrong);
+            self.budgets.check(&pair, core, (self.lateness.since(now), now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);
@@ -245,6 +251,27 @@ impl Checks {
         if let Some(core) = core {
             self.delivery.joined(client, world_of(core).timeline().next());
         }
+    }
+
+    /// The server ran so many ticks, late or not; what it had sent before and has after, by client.
+    pub fn server_ran(
+        &mut self,
+        ran: (u32, bool),
+        before: Vec<(ClientId, u64)>,
+        after: Vec<(ClientId, u64)>,
+        now: Timestamp,
+    ) {
+        let mut wrong = Vec::new();
+        self.lateness.ran(ran, (&before, &after), now, &mut wrong);
+        self.broken(wrong);
+    }
+
+    /// A packet came at the server on a path at that time, in a room of so many ticks a second, and was taken for a
+    /// flood's or not.
+    pub fn packet_counted(&mut self, path: usize, (rate, arrived): (u32, Timestamp), dropped: bool) {
+        let mut wrong = Vec::new();
+        self.lateness.came(path, (rate, arrived), dropped, &mut wrong);
+        self.broken(wrong);
     }
 
     /// One side took a packet.

@@ -41,7 +41,7 @@ impl Server {
         }
     }
 
-    fn queue_messages(&mut self, room_index: usize, now: Timestamp) {
+    pub(super) fn queue_messages(&mut self, room_index: usize, now: Timestamp) {
         let room = &mut self.rooms[room_index];
         for (client, peer) in self.peers.iter_mut() {
             if peer.room == room_index && peer.is_playing() {
@@ -56,11 +56,16 @@ impl Server {
         now: &mut dyn FnMut() -> Timestamp,
         sink: &mut dyn Transport,
     ) {
+        let late_since = self.lateness.since(now());
         let Some(world) = self.rooms[room_index].world_mut() else { return };
-        for (client, peer) in self.peers.iter_mut() {
-            let here = peer.room == room_index && peer.live && peer.is_playing();
-            let budget = peer.snapshot_budget(now());
-            if !here || !world.plan_snapshot(client, budget) {
+        // The first clients choose the baselines that others take, too: in each tick others are the first.
+        let first = world.ring().tick().first_of_round(self.peers.len().max(1));
+        for (client, peer) in self.peers.iter_mut_from(first) {
+            if peer.room != room_index || !peer.live || !peer.is_playing() {
+                continue;
+            }
+            let budget = peer.snapshot_budget(late_since, now());
+            if !world.plan_snapshot(client, budget) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);

@@ -1,0 +1,239 @@
+//! What of a block is due to a client, and on which baselines it is sent.
+//!
+//! By itself a client would get each slot on the newest tick as of which it holds it. Where clients see the same, that is
+//! one baseline for the whole block in most cases, and in the others they agree on one; see [`super::agreement`].
+
+use super::agreement::{MAX_WAIT_TICKS, SharedDelta};
+use super::block_view::{BlockView, LANES};
+use super::client_view::{ClientView, DueUnit, Shared, Sight, forget_in_flight};
+use super::state_ring::Block;
+use super::unit::{Base, bit_of, slots_of};
+use super::unit_cache::{Unit, UnitKey};
+use crate::limits::RING_TICKS;
+use crate::mutant::{Mutant, is_planted};
+
+/// Where clients see different things, fewer entities of one block that are due go into the individual stream.
+const SHARED_FROM: u32 = 8;
+
+/// Slots of a block that are due, by what they build on.
+#[derive(Default)]
+struct Parts {
+    parts: [(Option<Base>, u64); LANES + 1],
+    count: usize,
+}
+
+impl Parts {
+    fn push(&mut self, base: Option<Base>, slots: u64) {
+        if slots != 0 {
+            self.parts[self.count] = (base, slots);
+            self.count += 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Option<Base>, u64)> {
+        self.parts[..self.count].iter().copied()
+    }
+
+    fn slots(&self) -> u64 {
+        self.iter().fold(0, |all, (_, slots)| all | slots)
+    }
+}
+
+impl Shared<'_> {
+    /// A unit that clients of a group take.
+    fn group_unit(&mut self, key: &UnitKey) -> Unit {
+        self.cache.known_or_encoded(self.schema, self.ring, key, true)
+    }
+}
+
+impl ClientView {
+    /// Adds what of a block is due.
+    pub(super) fn consider(
+        &mut self,
+        shared: &mut Shared<'_>,
+        (at, block): (usize, &Block),
+        sight: &Sight<'_>,
+    ) {
+        let view = &mut self.blocks[at];
+        self.stats.relevant += u64::from(view.relevant.count_ones());
+        let team = if shared.schema.has_teams() { block.of_team(sight.team) } else { 0 };
+        let turned = (view.team ^ team) & view.relevant;
+        if turned != 0 {
+            // A copy for others is no baseline for the team's, nor the other way round.
+            view.unacknowledge(turned);
+            forget_in_flight(&mut self.in_flight, at, turned);
+        }
+        view.team = team;
+        let parts = parts(view, shared, (at, block));
+        if parts.count == 0 {
+            return;
+        }
+        let (relevant, team) = (view.relevant, team & view.relevant);
+        let agrees = self.shares && !is_planted(Mutant::EncodeForEach);
+        match agrees.then(|| shared.cache.group(at, relevant, team)).flatten() {
+            Some(group) => self.add_agreed(shared, (at, block), group, &parts),
+            None => self.add_parts(shared, at, &parts),
+        }
+    }
+
+    fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
+        let team = self.blocks[at].team;
+        for (base, mask) in parts.iter() {
+            self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
+        }
+    }
+
+    /// Adds what is due of a block that the clients of a group see alike.
+    fn add_agreed(
+        &mut self,
+        shared: &mut Shared<'_>,
+        (at, block): (usize, &Block),
+        group: usize,
+        parts: &Parts,
+    ) {
+        let (view, now) = (&self.blocks[at], shared.ring.tick());
+        let holds_nothing = parts.count == 1 && parts.parts[0] == (None, view.relevant);
+        let own = view.whole_lane(|tick| block.born_after(tick));
+        let own = own.filter(|lane| now.distance(view.lanes()[*lane].tick) < RING_TICKS as i32);
+        let taken = own.and_then(|lane| {
+            let tick = view.lanes()[lane].tick;
+            shared.cache.group_mut(at, group).newest_for(view, tick, self.longest_unit)
+        });
+        if taken.is_none() && own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts)
+        {
+            let before = shared.cache.sharing().1;
+            self.add_parts(shared, at, parts);
+            let encoded = shared.cache.sharing().1 - before;
+            return shared.cache.group_mut(at, group).add_parts(encoded as usize);
+        }
+        let delta = taken.or_else(|| {
+            let lane = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1))?;
+            let delta = delta_on(&self.blocks[at], lane, shared, (at, block));
+            Some(shared.cache.group_mut(at, group).add(delta))
+        });
+        let agreed = shared.cache.group_mut(at, group);
+        if let Some(delta) = delta.and_then(|delta| agreed.take(delta, self.longest_unit)) {
+            self.add_unit(shared, at, Some(delta.base), delta.changed);
+            self.add_unit(shared, at, None, delta.born);
+        } else if holds_nothing || now.distance(self.blocks[at].sent) >= MAX_WAIT_TICKS {
+            self.add_whole(shared, at, group);
+        } else {
+            self.waiting.push((at, parts.slots()));
+        }
+    }
+
+    /// Whether all parts of a block are encoded already, or the others may be.
+    fn may_add_parts(&self, shared: &mut Shared<'_>, at: usize, group: usize, parts: &Parts) -> bool {
+        let team = self.blocks[at].team;
+        let key = |(base, mask)| UnitKey { block: at as u16, mask, team: team & mask, base };
+        let new = parts.iter().filter(|part| !shared.cache.is_known(&key(*part))).count();
+        shared.cache.group_mut(at, group).has_room_for(new)
+    }
+
+    fn add_whole(&mut self, shared: &mut Shared<'_>, at: usize, group: usize) {
+        let view = &self.blocks[at];
+        let (block, mask, team) = (at as u16, view.relevant, view.team & view.relevant);
+        let unit = shared.cache.group_mut(at, group).whole;
+        let unit = unit.unwrap_or_else(|| shared.group_unit(&UnitKey { block, mask, team, base: None }));
+        shared.cache.group_mut(at, group).whole = Some(unit);
+        self.add_unit(shared, at, None, Some((mask, unit)));
+    }
+
+    /// Adds a unit that is encoded, or its parts where it is too long for this client's budget.
+    fn add_unit(
+        &mut self,
+        shared: &mut Shared<'_>,
+        at: usize,
+        base: Option<Base>,
+        unit: Option<(u64, Unit)>,
+    ) {
+        let Some((mask, unit)) = unit else { return };
+        let key = UnitKey { block: at as u16, mask, team: self.blocks[at].team & mask, base };
+        match unit.len as usize > self.longest_unit {
+            true => self.add(shared, key),
+            false => {
+                shared.cache.note_taken(1);
+                self.units.push(DueUnit { key, unit });
+            }
+        }
+    }
+
+    fn add(&mut self, shared: &mut Shared<'_>, key: UnitKey) {
+        if !self.shares && key.mask.count_ones() < SHARED_FROM {
+            return self.loose.extend(key.items());
+        }
+        let unit = shared.cache.unit(shared.schema, shared.ring, &key, self.shares);
+        if unit.len as usize > self.longest_unit && key.mask.count_ones() > 1 {
+            let half = lower_half(key.mask);
+            for mask in [half, key.mask & !half] {
+                self.add(shared, UnitKey { mask, team: key.team & mask, ..key });
+            }
+            return;
+        }
+        self.units.push(DueUnit { key, unit });
+    }
+}
+
+/// What is due, each slot on the newest tick as of which the client holds it.
+fn parts(view: &mut BlockView, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
+    let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
+    // Mostly all of it is held as of one tick.
+    if let Some(lane) = view.lanes().first().filter(|lane| view.relevant & !lane.mask == 0)
+        && now.distance(lane.tick) < RING_TICKS as i32
+    {
+        let mask = view.relevant & shared.cache.changed_after((at, block), lane.tick, team);
+        parts.push(Some(view.base(0, mask, now)), mask);
+        return parts;
+    }
+    let (mut left, mut unchanged) = (view.relevant, 0);
+    for (lane, held) in view.lanes().iter().enumerate() {
+        let taken = left & held.mask;
+        if taken == 0 {
+            continue;
+        }
+        left &= !taken;
+        let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
+        unchanged |= taken & !changed;
+        if now.distance(held.tick) > RING_TICKS as i32 {
+            let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
+            let kept = |slot: &u16| baseline(*slot).is_some();
+            let lost = slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
+            changed &= !lost;
+            left |= lost;
+        }
+        parts.push(Some(view.base(lane, changed, now)), changed);
+    }
+    if unchanged != 0 {
+        view.promote(unchanged);
+    }
+    parts.push(None, left);
+    parts
+}
+
+/// Encodes what changed after a lane's tick, and whole what did not exist at that tick.
+fn delta_on(
+    view: &BlockView,
+    lane: usize,
+    shared: &mut Shared<'_>,
+    (at, block): (usize, &Block),
+) -> SharedDelta {
+    let (now, tick) = (shared.ring.tick(), view.lanes()[lane].tick);
+    let born = view.relevant & block.born_after(tick);
+    let changed = view.relevant & !born & shared.cache.changed_after((at, block), tick, view.team);
+    let base = view.base(lane, changed, now);
+    let mut unit = |base, mask: u64| {
+        let key = UnitKey { block: at as u16, mask, team: view.team & mask, base };
+        (mask != 0).then(|| (mask, shared.group_unit(&key)))
+    };
+    SharedDelta { base, changed: unit(Some(base), changed), born: unit(None, born), is_cut: false }
+}
+
+/// The lower half of the bits that are set.
+fn lower_half(mask: u64) -> u64 {
+    let (mut half, mut left) = (0, mask);
+    for _ in 0..mask.count_ones() / 2 {
+        half |= left & left.wrapping_neg();
+        left &= left - 1;
+    }
+    half
+}
