@@ -69,6 +69,19 @@ fn while_the_disk_stalls_the_clock_stands_still_and_every_close_moves() {
 }
 
 #[test]
+fn a_disk_that_is_full_for_a_while_stops_no_house() {
+    let mut waits = 0;
+    for seed in 1..=8 {
+        let troubles = vec![(2_500, Trouble::Full), (5_500, Trouble::Full), (8_500, Trouble::Full)];
+        let plan = AuctionPlan { troubles, pace: 8.0, segment_bytes: 15 << 10, ..AuctionPlan::quiet(seed) };
+        let (world, figures) = run(plan);
+        assert_eq!(figures.openings, 1, "seed {seed}: {}", world.trace.join("\n"));
+        waits += world.waits();
+    }
+    assert!(waits > 0, "no commit ever lacked space");
+}
+
+#[test]
 fn a_failed_sync_stops_the_house_and_a_restart_goes_on() {
     let (world, figures) = run(with(vec![(4_000, Trouble::Failing)]));
     assert_eq!(figures.openings, 2, "{}", world.trace.join("\n"));

@@ -50,6 +50,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         (Mutant::AcceptUndecoded, "decoded a state that the server does not have"),
         (Mutant::TrustUnacknowledged, "lacks baseline"),
         (Mutant::NeverUrgent, "is left out of"),
+        (Mutant::PanicInTick, "room 0 panicked: a planted panic"),
     ] {
         let (seed, wrong) = first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");

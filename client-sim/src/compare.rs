@@ -47,24 +47,26 @@ pub struct Compared {
     pub resumed: u64,
     /// Sessions that were lost.
     pub lost: usize,
+    /// Why the row counts for little: clients lost, or clients that did not truly play.
+    pub failures: Vec<String>,
 }
 
 /// Runs all combinations and prints a table.
 pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> Outcome {
-    println!(
+    crate::say!(
         "{} bots, {} of them watching, 64 drones, 60 Hz; {} s for each row after {} s of settling.\n",
         crew.all(),
         crew.spectators,
         seconds(common),
         SETTLE.as_secs()
     );
-    println!("network  transport       command to snapshot   server CPU     on the wire");
-    println!("                         p50       p99         a client, tick  a client, s");
-    let mut rows = Vec::new();
+    crate::say!("network  transport       command to snapshot   server CPU     on the wire");
+    crate::say!("                         p50       p99         a client, tick  a client, s");
+    let (mut rows, mut missed) = (Vec::new(), Vec::new());
     for profile in &options.profiles {
         for transport in &options.transports {
             let row = one(crew, *transport, *profile, common).await?;
-            println!(
+            crate::say!(
                 "{:8} {:14} {:6.1} ms {:6.1} ms     {:6.1} us      {:5.1} kB{}",
                 row.profile,
                 row.transport,
@@ -77,6 +79,7 @@ pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> O
                     (resumed, lost) => format!("   {resumed} sessions resumed, {lost} lost"),
                 }
             );
+            missed.extend(row.failures.iter().map(|why| format!("{} {}: {why}", row.profile, row.transport)));
             rows.push(row);
         }
     }
@@ -84,7 +87,7 @@ pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> O
         write_text(path, &serde_json::to_string_pretty(&rows)?)
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    Ok(Vec::new())
+    Ok(missed)
 }
 
 fn seconds(common: &Common) -> u64 {
@@ -118,6 +121,9 @@ async fn one(
     let after = host.report();
     let figures = players.stop()?;
     host.stop()?;
+    let lost = figures.lost + crew.all().saturating_sub(figures.joined);
+    let mut failures = figures.play.failures((SETTLE.as_secs() + seconds(common)) as f64);
+    failures.extend((lost > 0).then(|| format!("{lost} clients lost, should be 0")));
     let per_client = |value: f64| value / crew.all() as f64;
     let ticks = (after.room.ticks - before.room.ticks).max(1);
     let bytes = |report: &HostReport| report.wire.get(&over).copied().unwrap_or_default();
@@ -130,6 +136,7 @@ async fn one(
             (bytes(&after) - bytes(&before)) as f64 / ticks as f64 * f64::from(after.tick_rate),
         ),
         resumed: figures.counts.resumes,
-        lost: figures.lost,
+        lost,
+        failures,
     })
 }

@@ -51,10 +51,10 @@ pub struct Common {
     /// Write the report as JSON
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
-    /// Write down what the first bot holds, for `replay --client`
+    /// Write down what the first bot holds, for `replay --client`; an earlier file becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Capture the packets that come to the bots, for `inspect`
+    /// Capture the packets that come to the bots, for `inspect`; an earlier file becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
 }
@@ -188,7 +188,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let page = PageListener::of(&mut config).await?;
     let host = Host::start_configured(&config, random_key()?)?;
     let over = options.reach.transport.over();
-    println!(
+    crate::say!(
         "An authoritative server runs at {} Hz on {}.",
         options.tick_rate,
         host.doors().addresses[&over]
@@ -196,30 +196,31 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let reach = options.reach.reach(host.doors().fingerprint)?;
     let issuer = host.doors().issuers[&over].clone();
     let players = Players::start(issuer, crew, reach, options.profile, &options.common)?;
-    println!(
+    crate::say!(
         "{} bots join over {}, each with a token of its own, every packet sealed.",
-        crew.players, options.reach.transport
+        crew.players,
+        options.reach.transport
     );
     if crew.spectators > 0 {
-        println!("{} more watch them: they own nothing, and see everything.", crew.spectators);
+        crate::say!("{} more watch them: they own nothing, and see everything.", crew.spectators);
     }
-    println!("The network: {}.", options.profile.describe());
+    crate::say!("The network: {}.", options.profile.describe());
     if let Some(path) = &options.record {
-        println!("The room is recorded to {}.", path.display());
+        crate::say!("The room is recorded to {}.", path.display());
     }
-    println!("Each predicts itself, reconciles, and interpolates the others.");
+    crate::say!("Each predicts itself, reconciles, and interpolates the others.");
     let crowd = house.map(|house| AuctionPart::start(&house, (host.doors(), AUCTION), options.tick_rate));
     let crowd = crowd.transpose()?;
     if crowd.is_some() {
-        println!(
+        crate::say!(
             "An auction house runs beside it, in the same process: no answer leaves before it is on disk."
         );
     }
     if let Some(page) = page {
-        println!("Watch the arena in Chromium, Chrome or Edge: http://{}/", page.address());
+        crate::say!("Watch the arena in Chromium, Chrome or Edge: http://{}/", page.address());
         page.serve(host.doors(), options.tick_rate, *random_key()?.bytes())?;
     }
-    println!("Ctrl-C ends.\n");
+    crate::say!("Ctrl-C ends.\n");
     let part = |seconds| RunPart {
         clients: crew.players,
         spectators: crew.spectators,
@@ -255,10 +256,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let mut missed = report.missed_budgets(options.max_missed);
     missed.extend(auction.iter().flat_map(|(auction, _)| auction.failures()));
     if let Some(data) = &options.auction {
-        println!("Look at the auction: truetick-server auction lots --data {}", data.display());
+        crate::say!("Look at the auction: truetick-server auction lots --data {}", data.display());
     }
     match (&options.record, &ended.recording_lost) {
-        (Some(path), None) => println!("Run it again: cargo replay {}", path.display()),
+        (Some(path), None) => crate::say!("Run it again: cargo replay {}", path.display()),
         (Some(path), Some(cause)) => {
             missed.push(format!("the recording {} is not whole: {cause}", path.display()))
         }
@@ -300,9 +301,9 @@ pub async fn latency(options: LatencyOptions) -> Outcome {
         return compare(Crew::of(bots.clients, bots.spectators), &compared, &bots.common).await;
     };
     let options = RemoteOptions { server, bots };
-    println!("Measuring; the stages hold where this host is the server's.");
+    crate::say!("Measuring; the stages hold where this host is the server's.");
     let report = play_remote(&options, |_| Ok(())).await?;
-    print!("{}", latency_table(&report));
+    crate::say!("{}", latency_table(&report).trim_end());
     Ok(report.missed_budgets(100.0))
 }
 

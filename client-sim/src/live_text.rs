@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use crate::say;
+
 /// Shows texts as they come, each in place of the last one.
 pub struct LiveText {
     terminal: bool,
@@ -18,18 +20,17 @@ impl Default for LiveText {
 impl LiveText {
     /// Shows rows or, where there is no terminal, a line.
     pub fn show(&mut self, line: &str, full: impl FnOnce(&mut Rows)) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = say::out();
         if !self.terminal {
-            return writeln!(out, "{line}");
+            return out.write_all(format!("{line}\n").as_bytes());
         }
         let mut rows = Rows::new(true);
         full(&mut rows);
         if self.lines > 0 {
-            write!(out, "\x1b[{}F\x1b[0J", self.lines)?;
+            rows.text.insert_str(0, &format!("\x1b[{}F\x1b[0J", self.lines));
         }
         self.lines = rows.text.lines().count();
-        write!(out, "{}", rows.text)?;
-        out.flush()
+        out.write_all(rows.text.as_bytes())
     }
 
     /// Shows the last rows.
@@ -39,7 +40,7 @@ impl LiveText {
         }
         let mut rows = Rows::new(false);
         full(&mut rows);
-        write!(io::stdout().lock(), "\n{}", rows.text)
+        say::out().write_all(format!("\n{}", rows.text).as_bytes())
     }
 }
 

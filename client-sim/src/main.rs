@@ -1,5 +1,6 @@
 //! `truetick-sim`: headless clients of a Truetick server.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -8,10 +9,23 @@ use truetick_client_sim::auction::run::{self, AuctionOptions};
 use truetick_client_sim::demo::{self, DemoOptions, LatencyOptions, RemoteOptions};
 use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
+use truetick_client_sim::say;
+use truetick_server::descriptors;
+use truetick_server::log::{self, BackgroundWriter};
+
+/// What `--help` says of exit codes.
+const EXIT_CODES: &str = "\
+Exit codes of demo, bots, latency and auction:
+  0  everyone played, and every budget was kept
+  1  it could not be played: no server, no key, wrong options
+  2  a budget was missed: clients lost, states that differ, ticks missed, a recording that is not whole,
+     clients that got snapshots of fewer than one tick in ten, or of whose commands fewer than one in ten were in time,
+     an auction that does not answer
+Of replay and inspect, as of diff(1): 0 all is equal, 1 something differs, 2 that cannot be told.";
 
 /// Headless clients of a Truetick server.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -37,46 +51,56 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,web_transport_quinn=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match arguments.command {
-        Command::Demo(options) => play(demo::demo(options)),
-        Command::Bots(options) => play(demo::bots(options)),
-        Command::Latency(options) => play(demo::latency(options)),
-        Command::Auction(options) => play(run::auction(options)),
-        Command::Replay(options) => end_check(replay::run(&options)),
-        Command::Inspect(options) => end_check(inspect::run(&options)),
-    }
+    let Ok(errors) = BackgroundWriter::stderr() else { return ExitCode::FAILURE };
+    log::install(&errors, filter, std::io::stderr().is_terminal());
+    descriptors::raise_limit();
+    let complain = |text: String| {
+        // Such a writer never fails.
+        let _ = errors.clone().write_all(format!("{text}\n").as_bytes());
+    };
+    let code = match arguments.command {
+        Command::Demo(options) => play(demo::demo(options), complain),
+        Command::Bots(options) => play(demo::bots(options), complain),
+        Command::Latency(options) => play(demo::latency(options), complain),
+        Command::Auction(options) => play(run::auction(options), complain),
+        Command::Replay(options) => end_check(replay::run(&options), complain),
+        Command::Inspect(options) => end_check(inspect::run(&options), complain),
+    };
+    say::finish();
+    errors.finish();
+    code
 }
 
-/// Plays until the end: 0 where all went well, 2 where a budget was missed, 1 where it could not be played.
-fn play(game: impl Future<Output = demo::Outcome>) -> ExitCode {
+/// Plays until the end: 0 where all went well, 2 where a budget was missed or a client did not truly play, 1 where it could not be
+/// played.
+fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) -> ExitCode {
     let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(control) => control,
         Err(error) => {
-            eprintln!("cannot start: {error}");
+            complain(format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match control.block_on(game) {
         Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
         Ok(missed) => {
-            missed.iter().for_each(|missed| eprintln!("budget missed: {missed}"));
+            missed.iter().for_each(|missed| complain(format!("budget missed: {missed}")));
             ExitCode::from(2)
         }
         Err(error) => {
-            eprintln!("{error}");
+            complain(error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
 /// As diff(1): 0 where all is equal, 1 where something differs, 2 where that cannot be told.
-fn end_check(outcome: replay::Outcome) -> ExitCode {
+fn end_check(outcome: replay::Outcome, complain: impl Fn(String)) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{error}");
+            complain(error.to_string());
             ExitCode::from(2)
         }
     }

@@ -10,6 +10,7 @@ use truetick_netcode::client::stats::ClientStats;
 use truetick_server::core::metrics::Times;
 
 use crate::bot_client::BotClient;
+use crate::play::PlayFigures;
 
 /// Figures of many clients together.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct ClientFigures {
     pub past: ClientStats,
     /// Time without anything newer to show, summed over clients.
     pub starved: Duration,
+    /// Whether they truly play.
+    pub play: PlayFigures,
     /// Clients that play.
     pub joined: usize,
     /// Sessions that were lost, or never came about.

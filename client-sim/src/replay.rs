@@ -77,14 +77,14 @@ fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
     let (found, segments) = (files.len(), join(files).map_err(|error| name(&error))?);
     let header = header::<ArenaCommand>(&segments).map_err(|error| name(&error))?;
     if segments.len() < found {
-        println!(
+        crate::tell!(
             "{}: {} older or unfinished file(s) are not of this recording.",
             path.display(),
             found - segments.len()
         );
     }
     if header.segment > 0 {
-        println!("{}: its first {} segment(s) were removed by rotation.", path.display(), header.segment);
+        crate::tell!("{}: its first {} segment(s) were removed by rotation.", path.display(), header.segment);
     }
     Ok((segments, header))
 }
@@ -110,13 +110,13 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
         let (stages, parted) = stages(&game, &segments, tick).map_err(|error| name(&error))?;
         write_new(out, &write_stages(&header, &stages))
             .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
-        println!(
+        crate::tell!(
             "The world after each of the {} stages of tick {tick} is in {}.",
             stages.len(),
             out.display()
         );
         if let Some(parted) = parted {
-            println!(
+            crate::tell!(
                 "But this run differs from the recording from tick {parted} on: ask for the stages of that tick."
             );
         }
@@ -132,7 +132,7 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
         }
         if simulation.tick().0.is_multiple_of(256) && clock::now().since(told) > Duration::from_secs(1) {
             told = clock::now();
-            println!("tick {}", simulation.tick());
+            crate::tell!("tick {}", simulation.tick());
         }
     })
     .map_err(|error| name(&error))?;
@@ -178,10 +178,10 @@ impl TraceCheck {
 
     /// Whether the client held what the server had.
     fn conclude(self) -> bool {
-        println!("Client {} held {} versions of entities meanwhile.", self.client.0, self.compared);
+        crate::tell!("Client {} held {} versions of entities meanwhile.", self.client.0, self.compared);
         match &self.divergence {
-            None => println!("Each is what the server had."),
-            Some(divergence) => println!("{divergence}\n(left: the server, right: the client)"),
+            None => crate::tell!("Each is what the server had."),
+            Some(divergence) => crate::tell!("{divergence}\n(left: the server, right: the client)"),
         }
         self.divergence.is_none()
     }
@@ -189,7 +189,7 @@ impl TraceCheck {
 
 fn introduce(path: &Path, segments: &[Vec<u8>], header: &Header) {
     let bytes: usize = segments.iter().map(Vec::len).sum();
-    println!(
+    crate::tell!(
         "{}: {} at {} Hz, seed {}, {} segment(s), {:.1} MB",
         path.display(),
         header.game,
@@ -199,7 +199,7 @@ fn introduce(path: &Path, segments: &[Vec<u8>], header: &Header) {
         bytes as f64 / 1e6
     );
     if header.build != build_hash() {
-        println!(
+        crate::tell!(
             "It was made by another build ({:016x}, this is {:016x}): where rules changed, hashes differ.",
             header.build,
             build_hash()
@@ -209,18 +209,18 @@ fn introduce(path: &Path, segments: &[Vec<u8>], header: &Header) {
 
 fn conclude<G: Game>(replayed: &Replayed<G>, header: &Header, took: Duration) {
     let played = replayed.ticks as f64 / f64::from(header.tick_rate.max(1));
-    println!(
+    crate::tell!(
         "{} ticks ({played:.1} s of play) ran again in {:.2} s, {:.0} times faster.",
         replayed.ticks,
         took.as_secs_f64(),
         played / took.as_secs_f64().max(1e-9)
     );
     if let Some(end) = replayed.end.as_ref().filter(|end| **end != End::Finished) {
-        println!("The recording ends there: {end}.");
+        crate::tell!("The recording ends there: {end}.");
     }
     match &replayed.divergence {
-        None if replayed.ticks == 0 => println!("It holds no tick that could be compared."),
-        None => println!("Every tick's hash is equal."),
+        None if replayed.ticks == 0 => crate::tell!("It holds no tick that could be compared."),
+        None => crate::tell!("Every tick's hash is equal."),
         Some(divergence) => tell(divergence, "the recording", "this run"),
     }
 }
@@ -234,9 +234,9 @@ pub fn show(text: &str) -> std::io::Result<()> {
 }
 
 fn tell(divergence: &Divergence, left: &str, right: &str) {
-    println!("{divergence}\n(left: {left}, right: {right})");
+    crate::tell!("{divergence}\n(left: {left}, right: {right})");
     if divergence.stage.is_none() && divergence.inputs.is_empty() {
-        println!(
+        crate::tell!(
             "To find the system: run `replay FILE --until {} --stages OUT` with each build, then `replay --diff OUT OUT`.",
             divergence.tick
         );
@@ -254,10 +254,10 @@ fn diff(left: &Path, right: &Path) -> Outcome {
         return Err("the two are of different schemas, or of another than this build's".into());
     }
     if (&one.setup, one.seed, one.tick_rate) != (&other.setup, other.seed, other.tick_rate) {
-        println!("They are of rooms with different settings or seeds ({} and {}).", one.seed, other.seed);
+        crate::tell!("They are of rooms with different settings or seeds ({} and {}).", one.seed, other.seed);
     }
     let compared = compare::<ArenaCommand>(&a, &b, &schema)?;
-    println!("{} ticks compared.", compared.ticks);
+    crate::tell!("{} ticks compared.", compared.ticks);
     if compared.ticks == 0 {
         return Err("the two recordings have no tick in common".into());
     }
@@ -269,13 +269,13 @@ fn diff(left: &Path, right: &Path) -> Outcome {
         [(left, compared.only_left), (right, compared.only_right)].iter().zip(&compared.ends)
     {
         if *only > 0 {
-            println!("Only {} holds another {only} tick(s).", path.display());
+            crate::tell!("Only {} holds another {only} tick(s).", path.display());
         }
         if *end != End::Finished {
-            println!("{}: {end}.", path.display());
+            crate::tell!("{}: {end}.", path.display());
         }
     }
-    println!("They are equal over the ticks that both hold.");
+    crate::tell!("They are equal over the ticks that both hold.");
     Ok(compared.only_left + compared.only_right == 0)
 }
 
@@ -290,10 +290,10 @@ fn diff_stages((left, a): (&Path, &[Stage]), (right, b): (&Path, &[Stage]), sche
     if tick(a) != tick(b) {
         return Err(format!("they are of different ticks: {:?} and {:?}", tick(a), tick(b)).into());
     }
-    println!("{} and {} stages compared.", a.len(), b.len());
+    crate::tell!("{} and {} stages compared.", a.len(), b.len());
     let divergence = first_difference(a, b, schema);
     match &divergence {
-        None => println!("They are equal."),
+        None => crate::tell!("They are equal."),
         Some(divergence) => tell(divergence, &left.display().to_string(), &right.display().to_string()),
     }
     Ok(divergence.is_none() && a.len() == b.len())

@@ -8,6 +8,7 @@ use truetick_server::files::resident_bytes;
 use truetick_server::host::HostReport;
 
 use crate::measure::ClientFigures;
+use crate::play::PlayFigures;
 
 /// A time's distribution in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -53,6 +54,8 @@ pub struct Report {
     pub snapshot: Option<SnapshotPart>,
     /// Whether clients hold what the server sent.
     pub integrity: IntegrityPart,
+    /// Whether clients truly play: snapshots reach them, and their commands count.
+    pub play: PlayFigures,
     /// Who came and who was lost.
     pub clients: ClientsPart,
 }
@@ -100,6 +103,8 @@ pub struct ServerPart {
     pub drops: BTreeMap<&'static str, u64>,
     /// All of them.
     pub dropped_datagrams: u64,
+    /// Panics that ended rooms.
+    pub failed_rooms: Vec<String>,
 }
 
 /// How long things take.
@@ -258,6 +263,7 @@ impl Report {
                 decode_errors: counts.decode_errors,
                 stale: counts.stale,
             },
+            play: clients.play,
             clients: ClientsPart {
                 joined: clients.joined,
                 lost: clients.lost + (run.clients + run.spectators).saturating_sub(clients.joined),
@@ -282,7 +288,9 @@ impl Report {
         none("hash mismatches", self.integrity.hash_mismatches);
         none("decode errors", self.integrity.decode_errors);
         none("unexplained mispredictions", self.prediction.unexplained);
+        missed.extend(self.play.failures(self.run.seconds));
         if let Some(server) = &self.server {
+            missed.extend(server.failed_rooms.iter().map(|room| format!("a room has ended: {room}")));
             let percent = ratio(100.0 * server.missed_ticks as f64, server.ticks as f64);
             if percent >= max_missed_percent {
                 missed
@@ -311,6 +319,7 @@ fn server_part(host: &HostReport) -> ServerPart {
         kernel_drops: host.udp.kernel_drops,
         drops: host.drops.counts().map(|(reason, count)| (reason.key(), count)).collect(),
         dropped_datagrams: host.drops.total(),
+        failed_rooms: host.failed_rooms.iter().map(|(room, cause)| format!("room {room}: {cause}")).collect(),
     }
 }
 

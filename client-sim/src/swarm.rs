@@ -24,6 +24,7 @@ use truetick_shared::arena::ArenaSchema;
 use crate::bot_client::BotClient;
 use crate::client_socket::{self, ClientSocket};
 use crate::measure::ClientFigures;
+use crate::play::PlayFigures;
 use crate::reach::Reach;
 use crate::token_source::TokenSource;
 
@@ -82,6 +83,8 @@ struct Member {
     /// When it begins.
     start: Timestamp,
     pauses: Backoff,
+    /// Since when it is in its room, in its present session.
+    here_since: Option<Timestamp>,
     /// When it asks for another token, its session being lost.
     rejoin_at: Option<Timestamp>,
 }
@@ -160,7 +163,16 @@ impl Swarm {
             let bot = bot.over(config.reach.over());
             let socket = ClientSocket::open(&config.reach, bot.runtime().route().address, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
-            members.push(Member { user, seed, bot, socket, start, pauses, rejoin_at: None });
+            members.push(Member {
+                user,
+                seed,
+                bot,
+                socket,
+                start,
+                pauses,
+                here_since: None,
+                rejoin_at: None,
+            });
         }
         let [stop, anew] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(ClientFigures::default()));
@@ -174,7 +186,7 @@ impl Swarm {
             figures: ClientFigures::default(),
             trace: match &config.trace {
                 Some(path) => Some(Trace {
-                    file: RecordWriter::start(path, 1)?,
+                    file: RecordWriter::start_whole(path)?,
                     schema: kinds.schema.hash(),
                     writer: None,
                 }),
@@ -182,7 +194,7 @@ impl Swarm {
             },
             capture: match &config.capture {
                 Some(path) => Some(Capture {
-                    file: RecordWriter::start(path, 1)?,
+                    file: RecordWriter::start_whole(path)?,
                     writer: CaptureWriter::begin(kinds.schema.hash()),
                 }),
                 None => None,
@@ -296,11 +308,15 @@ impl Run {
                 let over = member.bot.runtime().route().over;
                 let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
                 member.bot = bot.as_role(role).over(over);
+                member.here_since = None;
                 if let Some(capture) = &mut self.capture {
                     capture.writer.session(place as u32, now);
                 }
             }
             member.bot.advance(now);
+            if member.bot.runtime().state() == ClientState::Playing {
+                member.here_since.get_or_insert(now);
+            }
             member.transmit();
         }
     }
@@ -318,9 +334,21 @@ impl Run {
             matches!(member.bot.runtime().state(), ClientState::Playing | ClientState::Silent)
         };
         self.figures.joined = self.members.iter().filter(playing).count();
+        self.figures.play = self.play(clock::now());
         self.figures.cpu = clock::thread_cpu();
         self.figures.count(self.members.iter().map(|member| &member.bot));
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.figures.clone();
+    }
+
+    fn play(&self, now: Timestamp) -> PlayFigures {
+        let mut figures = PlayFigures::default();
+        for Member { bot, here_since, .. } in &self.members {
+            let runtime = bot.runtime();
+            if let Some((since, tick_rate)) = here_since.zip(runtime.tick_rate()) {
+                figures.add(runtime.role(), &runtime.stats(), tick_rate, now.since(since));
+            }
+        }
+        figures
     }
 
     fn leave(&mut self) {

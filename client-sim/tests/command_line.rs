@@ -1,9 +1,27 @@
 //! `truetick-sim` as its user meets it: real sockets on loopback, a few seconds each.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use bevy_ecs::world::World;
+use glam::Vec2;
 use serde_json::Value;
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::clock;
+use truetick_netcode::command::Command as GameCommand;
+use truetick_netcode::error::WireError;
+use truetick_netcode::replication::NetId;
+use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::session::ClientId;
+use truetick_netcode::session::crypto::Key;
+use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::config::ServerConfig;
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::game::Game;
+use truetick_server::core::registry::Registry;
+use truetick_server::core::room::Room;
+use truetick_server::core::systems::Systems;
+use truetick_server::host::Host;
 use truetick_server::keys::KEY_VARIABLE;
 
 fn sim(arguments: &[&str]) -> Output {
@@ -26,7 +44,9 @@ const KEYS: &str = "
     interpolation.delay_ms_p50 interpolation.starved_ms
     commands.received commands.late commands.missing commands.duplicate commands.rejected
     snapshot.entities_per_client_mean snapshot.bytes_per_entity snapshot.bytes_per_client_tick
-    integrity.hash_mismatches integrity.decode_errors clients.joined clients.lost";
+    integrity.hash_mismatches integrity.decode_errors clients.joined clients.lost
+    play.judged play.without_snapshots play.without_commands play.commands play.commands_judged play.commands_in_time
+    play.lowest_in_time_share play.lowest_seen_share";
 
 #[test]
 fn a_short_demo_ends_cleanly_and_reports_every_key() {
@@ -137,4 +157,95 @@ fn without_a_server_the_bots_say_that_they_were_lost() {
     let output = command.env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 clients lost"));
+}
+
+/// A command that no server understands, though it is one of the client's.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Unheard;
+
+impl GameCommand for Unheard {
+    fn write(&self, _: &mut BitWriter) {}
+
+    fn read(_: &mut BitReader<'_>) -> Result<Self, WireError> {
+        Err(WireError::Stale("a command that nobody hears"))
+    }
+}
+
+/// The arena, in which nothing happens and nobody's command counts.
+struct Deaf(ArenaGame);
+
+impl Game for Deaf {
+    type Command = Unheard;
+
+    fn registry(&self) -> Result<Registry, SchemaError> {
+        self.0.registry()
+    }
+
+    fn insert_resources(&self, world: &mut World) {
+        self.0.insert_resources(world);
+    }
+
+    fn populate(&self, _: &mut World, _: u64) {}
+
+    fn add_systems(&self, _: &mut Systems) {}
+
+    fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
+        self.0.join(world, client)
+    }
+
+    fn leave(&self, world: &mut World, client: ClientId) {
+        self.0.leave(world, client);
+    }
+
+    fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2> {
+        self.0.place(kind, fields)
+    }
+}
+
+#[test]
+fn bots_whose_commands_do_not_count_are_no_success() {
+    let game = Deaf(ArenaGame::new(ArenaConfig::default()).unwrap());
+    let room = Room::new(game, RoomConfig::default(), clock::now()).unwrap();
+    let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
+    let host = Host::start_rooms(&config, Key::new([0x2a; 32]), vec![Box::new(room)], Vec::new()).unwrap();
+    let (server, path) = (host.address().to_string(), report_path("deaf"));
+    let json = path.to_str().unwrap();
+    for command in ["bots", "latency"] {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
+        run.args([command, "--server", &server, "--clients", "3", "--spectators", "1", "--seconds", "3"]);
+        let output = run.args(["--json", json]).env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(
+            said.contains("3 of 4 clients had fewer than one command in ten in time"),
+            "{command}: {said}"
+        );
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let play = &report["play"];
+        assert_eq!((&play["judged"], &play["without_commands"]), (&4.into(), &3.into()), "{play}");
+        assert!(play["commands"].as_u64().unwrap() > 200 && play["commands_in_time"] == 0, "{play}");
+        assert_eq!((&report["clients"]["joined"], &report["clients"]["lost"]), (&4.into(), &0.into()));
+    }
+    host.stop().unwrap();
+}
+
+#[test]
+fn a_demo_whose_output_nobody_reads_plays_to_its_end() {
+    for close in [false, true] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
+        command.args(["demo", "--clients", "2", "--seconds", "2", "--max-missed", "101", "--no-auction"]);
+        let mut child =
+            command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if close {
+            drop((child.stdout.take(), child.stderr.take()));
+        }
+        let ended = (0..300).find_map(|_| {
+            clock::sleep(std::time::Duration::from_millis(100));
+            child.try_wait().unwrap()
+        });
+        if ended.is_none() {
+            child.kill().unwrap();
+        }
+        assert!(ended.expect("it stands still").success(), "closed: {close}");
+    }
 }

@@ -262,8 +262,29 @@ pub const REPORTED_ENTITIES: usize = 64;
 /// A client reports such a packet at most this often; the server reads no more.
 pub const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
+/// Reports of such packets that a server looks into, of all clients together: a second, and at once. Others are counted.
+pub const REPORTS_EXPLAINED: (u32, u32) = (1, 8);
+
 /// Packets in a row that build on what the client does not hold, after which it asks for everything whole.
 pub const UNUSABLE_PACKETS: u32 = 32;
+
+/// HTTP connections of one listener at once; see also the process's limit of open files.
+pub const HTTP_CONNECTIONS: usize = 512;
+
+/// Those from one address (or IPv6 prefix of 64 bits): enough for a backend's pool.
+pub const HTTP_CONNECTIONS_PER_ADDRESS: usize = 128;
+
+/// An HTTP request's head must have come in this time after the connection began, or after the answer before.
+pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// An HTTP request's body must have come, and its answer been made, in this time.
+pub const HTTP_REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// An HTTP connection is closed after this long, whatever it does.
+pub const HTTP_CONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes that an HTTP connection buffers each way: the least that hyper takes, enough for any head that is asked for.
+pub const HTTP_BUFFER_BYTES: usize = 8 * 1_024;
 
 /// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
 /// of commands from 256 clients.

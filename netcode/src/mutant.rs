@@ -23,6 +23,8 @@ pub enum Mutant {
     CountWhenRun,
     /// What an entry says is told before the entry is durable.
     AcceptBeforeDurable,
+    /// A world's room panics in its tick 200.
+    PanicInTick,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
 }

@@ -78,7 +78,8 @@ pub struct ServerConfig {
     pub record_segment_mb: usize,
     /// Segments kept, the one being written included, 1 to 1,000; the oldest is removed.
     pub record_segments: usize,
-    /// File to capture the packets of state to, with tickets and all; up to a gigabyte.
+    /// File to capture the packets of state to, with tickets and all; up to a gigabyte. Earlier captures are kept beside it as
+    /// `FILE.1`, `FILE.2` and so on; none is removed.
     pub capture: Option<PathBuf>,
     /// An auction house beside the arena, as room 1.
     pub auction: Option<AuctionSettings>,

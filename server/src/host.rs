@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use thiserror::Error;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use truetick_netcode::clock;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::session::crypto::Key;
@@ -31,13 +32,13 @@ use crate::core::drain::Drain;
 use crate::core::metrics::RoomMetrics;
 use crate::core::room::Room;
 use crate::core::server::Server;
-use crate::core::session_event::SessionEvent;
 use crate::core::world_room::WorldRoom;
 use crate::doors::Doors;
 use crate::files::RecordWriter;
 use crate::quic_settings::QuicStartError;
 use crate::recording::capture::CaptureWriter;
 use crate::recording::recorder::Chunk;
+use crate::session_log;
 
 /// Datagrams are collected for this long before they are read together: their arrival is stamped by the
 /// kernel, so nothing is lost but wake-ups.
@@ -101,6 +102,10 @@ pub struct HostReport {
     pub receive_buffer: usize,
     /// Why the recording ended before the room, if it did.
     pub recording_lost: Option<String>,
+    /// Rooms that ended by a panic: their numbers, and the panics' messages.
+    pub failed_rooms: Vec<(usize, String)>,
+    /// Clients' reports of another state that were counted and not looked into, since too many came.
+    pub unexplained_reports: u64,
 }
 
 impl HostReport {
@@ -168,12 +173,13 @@ impl Host {
         doors: Doors,
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
-        let start = |path: &Option<PathBuf>, keep| {
-            let writer = path.as_ref().map(|path| RecordWriter::start(path, keep).map_err(|e| (path, e)));
+        type Start<'a> = &'a dyn Fn(&Path) -> io::Result<RecordWriter>;
+        let start = |path: &Option<PathBuf>, start: Start<'_>| {
+            let writer = path.as_ref().map(|path| start(path).map_err(|error| (path, error)));
             writer.transpose().map_err(|(path, error)| StartError::Record(path.clone(), error))
         };
-        let recording = start(&config.record, config.record_segments)?;
-        let capture = start(&config.capture, 1)?;
+        let recording = start(&config.record, &|path| RecordWriter::start(path, config.record_segments))?;
+        let capture = start(&config.capture, &RecordWriter::start_whole)?;
         let schema = server.rooms().first().map(|room| room.schema_hash());
         *server.capture_mut() = schema.filter(|_| capture.is_some()).map(CaptureWriter::begin);
         let (order, report) =
@@ -256,7 +262,10 @@ struct Run {
 
 impl Run {
     fn run(&mut self) -> io::Result<()> {
-        let ended = self.run_until_stopped();
+        // A defect outside of the rooms ends the server, but not without a word to clients and whole files.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped()))
+            .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
+        session_log::log(&mut self.server);
         self.server.stop(clock::now(), &mut self.carriers);
         self.end_recording();
         self.keep_capture();
@@ -282,11 +291,14 @@ impl Run {
             if draining && self.server.is_drained(clock::now()) {
                 break;
             }
+            if self.server.has_failed() {
+                return Err(io::Error::other("every room has ended by a panic"));
+            }
             let Some(deadline) = self.server.next_deadline() else { break };
             self.gather_until(deadline)?;
             self.server.set_wall(clock::now(), clock::unix_now());
             self.server.tick(&mut clock::now, &mut self.carriers);
-            self.log_sessions();
+            session_log::log(&mut self.server);
             self.keep_recording();
             if clock::now() >= publish_at {
                 self.publish();
@@ -334,6 +346,8 @@ impl Run {
             cpu: clock::thread_cpu() + self.carriers.cpu(),
             receive_buffer: self.carriers.receive_buffer(),
             recording_lost: self.lost.clone(),
+            failed_rooms: self.server.failed_rooms(),
+            unexplained_reports: self.server.unexplained_reports(),
         };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
@@ -346,11 +360,8 @@ impl Run {
         while let Some(chunk) = room.poll_recording() {
             if !files.keep(chunk) {
                 room.stop_recording();
-                let cause = self.recording.take().map(RecordWriter::finish);
-                return self.recording_lost(match cause {
-                    Some(Err(error)) => error.to_string(),
-                    _ => "the disk is too slow".into(),
-                });
+                let cause = self.recording.take().map(RecordWriter::give_up);
+                return self.recording_lost(cause.unwrap_or_default());
             }
         }
     }
@@ -373,9 +384,11 @@ impl Run {
     fn keep_capture(&mut self) {
         let (Some(file), Some(capture)) = (&mut self.capture, self.server.capture_mut()) else { return };
         let full = capture.is_full();
-        if !file.keep(Chunk { segment: 0, bytes: capture.take() }) || full {
-            self.end_capture();
-            warn!(full, "the capture ends here; the room goes on");
+        let kept = file.keep(Chunk { segment: 0, bytes: capture.take() });
+        if !kept || full {
+            *self.server.capture_mut() = None;
+            let cause = self.capture.take().map(RecordWriter::give_up).filter(|_| !kept);
+            warn!(full, cause, "the capture ends here; the room goes on");
         }
     }
 
@@ -383,30 +396,6 @@ impl Run {
         *self.server.capture_mut() = None;
         if let Some(Err(error)) = self.capture.take().map(RecordWriter::finish) {
             warn!(%error, "the capture is not whole");
-        }
-    }
-
-    fn log_sessions(&mut self) {
-        while let Some(event) = self.server.poll_event() {
-            match event {
-                SessionEvent::Joined(client, user, route) => {
-                    debug!(client = client.0, user = user.0, %route, "joined");
-                }
-                SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
-                SessionEvent::Resumed { client, route, anew } => {
-                    debug!(client = client.0, %route, anew, "came back");
-                }
-                SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
-                    warn!(
-                        client = client.0,
-                        "a client reports another state, but nothing that it sent differs"
-                    );
-                }
-                SessionEvent::Mismatch(client, divergence) => {
-                    warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
-                }
-                SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
-            }
         }
     }
 }

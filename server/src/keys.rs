@@ -74,8 +74,13 @@ fn read(file: Option<&Path>, variable: &str) -> Option<Result<(String, String), 
         return std::env::var(variable).ok().map(|text| Ok((variable.into(), text)));
     };
     let text = read_text(path).map_err(|source| LoadError::Unreadable { path: path.into(), source });
+    warn_if_readable(path);
+    Some(text.map(|text| (path.display().to_string(), text)))
+}
+
+/// Warns of a file with a secret that others on this host can read.
+pub fn warn_if_readable(path: &Path) {
     if !is_private(path) {
         warn!(file = %path.display(), "others on this host can read it: chmod 600");
     }
-    Some(text.map(|text| (path.display().to_string(), text)))
 }

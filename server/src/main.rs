@@ -1,6 +1,7 @@
-//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport. SIGTERM drains it, SIGINT ends it at once.
+//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport. SIGTERM drains it, SIGINT ends it at once,
+//! SIGHUP changes nothing.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,6 @@ use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use truetick_netcode::clock;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
@@ -22,8 +22,9 @@ use truetick_server::auction::offline;
 use truetick_server::config::{ConfigError, ServerConfig};
 use truetick_server::doors::Doors;
 use truetick_server::host::{Host, random_key};
+use truetick_server::log::{self, BackgroundWriter};
 use truetick_server::page::PageListener;
-use truetick_server::{keys, token_service};
+use truetick_server::{descriptors, keys, token_service};
 
 /// An authoritative game-state server: one arena over UDP.
 #[derive(Parser)]
@@ -85,7 +86,7 @@ struct Arguments {
     /// Hold the state that each tick changed in the recording, too
     #[arg(long)]
     record_state: bool,
-    /// Capture the packets of state to this file, for `truetick-sim inspect`
+    /// Capture the packets of state to this file, for `truetick-sim inspect`; an earlier one becomes FILE.1
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
     /// Run an auction house beside the arena, as room 1, with its journal in this folder
@@ -223,30 +224,36 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("info,web_transport_quinn=error"));
     // What a command prints goes to standard output, and nothing else does.
     let quiet = arguments.command.is_some();
-    let writer =
-        if quiet { BoxMakeWriter::new(std::io::stderr) } else { BoxMakeWriter::new(std::io::stdout) };
-    let ansi = std::io::stdout().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(writer).init();
+    let writer = if quiet { BackgroundWriter::stderr() } else { BackgroundWriter::stdout() };
+    let Ok(writer) = writer else { return ExitCode::FAILURE };
+    log::install(&writer, filter, std::io::stdout().is_terminal());
     let done = match &arguments.command {
-        None => serve(&arguments),
+        None => serve(&arguments, &writer),
         Some(Command::Key) => print_key(),
         Some(Command::Token(token)) => print_token(token),
         Some(Command::Auction(command)) => read_auction(command),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             error!("{message}");
             ExitCode::FAILURE
         }
-    }
+    };
+    writer.finish();
+    code
+}
+
+/// Prints a command's result. A reader that has gone is an error like any other.
+fn print(text: &str) -> Done {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(std::io::stdout().flush()?)
 }
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
 fn print_key() -> Done {
-    println!("{}", random_key()?.to_hex());
-    Ok(())
+    print(&format!("{}\n", random_key()?.to_hex()))
 }
 
 fn print_token(arguments: &TokenArguments) -> Done {
@@ -261,32 +268,30 @@ fn print_token(arguments: &TokenArguments) -> Done {
     let purpose = Purpose { room: arguments.room, role, ..Purpose::default() };
     let mut chances = StdRng::from_seed(*random_key()?.bytes());
     let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut chances);
-    println!("{}", BASE64_STANDARD.encode(*token.to_bytes()));
-    Ok(())
+    print(&format!("{}\n", BASE64_STANDARD.encode(*token.to_bytes())))
 }
 
 fn read_auction(command: &AuctionCommand) -> Done {
     match command {
-        AuctionCommand::Lots(at) => print!("{}", offline::lots(&at.data)?),
-        AuctionCommand::Accounts { data, user } => print!("{}", offline::accounts(&data.data, *user)?),
+        AuctionCommand::Lots(at) => print(&offline::lots(&at.data)?),
+        AuctionCommand::Accounts { data, user } => print(&offline::accounts(&data.data, *user)?),
         AuctionCommand::Audit(at) => {
             let (text, good) = offline::audit(&at.data)?;
-            print!("{text}");
-            if !good {
-                return Err("the audit found something wrong".into());
-            }
+            print(&text)?;
+            if good { Ok(()) } else { Err("the audit found something wrong".into()) }
         }
     }
-    Ok(())
 }
 
-fn serve(arguments: &Arguments) -> Done {
+fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
     let mut config = arguments.server_config()?;
     let key = keys::load(config.key_file.as_deref())?;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     control.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hangup = signal(SignalKind::hangup())?;
+        descriptors::raise_limit();
         let page = PageListener::of(&mut config).await?;
         let host = Host::start_configured(&config, key)?;
         if let Some(page) = page {
@@ -305,11 +310,13 @@ fn serve(arguments: &Arguments) -> Done {
                     false => host.drain(),
                     true => break,
                 },
+                // A terminal that closes takes no server with it, and there is nothing to be read again.
+                _ = hangup.recv() => info!("hangup: it goes on"),
                 _ = every.tick() => looks += 1,
             }
             if looks == LOG_EVERY {
                 looks = 0;
-                log_figures(&host);
+                log_figures(&host, log);
             }
         }
         let report = host.stop()?;
@@ -341,7 +348,7 @@ async fn serve_tokens(address: SocketAddr, config: &ServerConfig, doors: &Doors)
 /// Looks at the server, ten a second, between two lines of figures.
 const LOG_EVERY: u32 = 100;
 
-fn log_figures(host: &Host) {
+fn log_figures(host: &Host, log: &BackgroundWriter) {
     let report = host.report();
     let rooms = report.all_rooms();
     info!(
@@ -351,6 +358,8 @@ fn log_figures(host: &Host) {
         tick_p99_ms = rooms.tick_time.quantile_ms(0.99),
         kernel_drops = report.udp.kernel_drops,
         dropped = ?report.drops,
+        unexplained_reports = report.unexplained_reports,
+        log_lines_lost = log.lost_lines(),
         "running"
     );
 }

@@ -13,6 +13,7 @@ use truetick_netcode::transport::quic::certificate::{
 use truetick_netcode::transport::quic::{ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport};
 
 use crate::files::read_text;
+use crate::keys::warn_if_readable;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -117,7 +118,10 @@ impl QuicSettings {
         let read =
             |path: &PathBuf| read_text(path).map_err(|error| QuicStartError::Unreadable(path.clone(), error));
         match (&self.certificate, &self.certificate_key) {
-            (Some(chain), Some(key)) => Ok(Certificate::from_pem(&read(chain)?, &read(key)?)?),
+            (Some(chain), Some(key)) => {
+                warn_if_readable(key);
+                Ok(Certificate::from_pem(&read(chain)?, &read(key)?)?)
+            }
             (None, None) => {
                 let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
                 names.extend(self.public.iter().map(|address| address.ip().to_string()));

@@ -4,7 +4,7 @@
 //! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "role": "player", "wire": 3, "transport": "quic"}
 //! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3, "fingerprint": HEX}
 //! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often
-//! 400, 413, 415, 422 not such a request
+//! 400, 413, 415, 422 not such a request   408 a body that does not come
 //! ```
 //! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
 //! clients that pin it. Whoever has the secret can let anyone in: it belongs to the backend, never
@@ -14,8 +14,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -36,6 +35,7 @@ use truetick_netcode::transport::Over;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 
 use crate::doors::Doors;
+use crate::http;
 
 /// Tokens that one user is given: enough to reconnect again and again, too few to be handed on.
 const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
@@ -135,21 +135,21 @@ pub fn routes(doors: &Doors, secret: String, seed: [u8; 32]) -> Router {
     Router::new().route("/v1/connect", connect).with_state(Arc::new(service))
 }
 
-/// Serves until the listener fails.
+/// Serves within the bounds of [`crate::http`], until the process ends.
 pub async fn serve(listener: tokio::net::TcpListener, routes: Router) -> std::io::Result<()> {
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await
+    match http::serve(listener, routes).await {}
 }
 
 async fn connect(
     State(service): State<Arc<Service>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    ask: Result<Json<Ask>, JsonRejection>,
+    request: Request,
 ) -> Response {
-    if !service.is_authorised(&headers) {
+    // Of a stranger's request only the head is read.
+    if !service.is_authorised(request.headers()) {
         return service.refuse_stranger(from.ip());
     }
-    let Json(ask) = match ask {
+    let Json(ask): Json<Ask> = match Json::from_request(request, &()).await {
         Ok(ask) => ask,
         Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };

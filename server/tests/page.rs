@@ -109,6 +109,25 @@ fn whatever_the_page_asks_for_is_served() {
 }
 
 #[test]
+fn no_answer_of_the_page_may_be_guessed_at_or_used_by_another_site() {
+    let page = page();
+    let own = page.to_string();
+    for (method, path, host) in [
+        ("GET", "/", &*own),
+        ("GET", "/arena.json", &own),
+        ("POST", "/connect", &own),
+        ("GET", "/nothing", &own),
+        ("DELETE", "/", &own),
+        ("GET", "/", "evil.example"),
+    ] {
+        let (_, head, _) = ask(page, method, path, host);
+        for header in ["x-content-type-options: nosniff", "cross-origin-resource-policy: same-origin"] {
+            assert!(head.contains(header), "{method} {path} of {host}: {head}");
+        }
+    }
+}
+
+#[test]
 fn whoever_opens_the_page_is_given_a_token_to_watch_with() {
     let page = page();
     let tokens = [0, 1].map(|_| {

@@ -128,6 +128,18 @@ fn strangers_other_versions_and_nonsense_are_refused_with_a_reason() {
 }
 
 #[test]
+fn of_a_stranger_only_the_head_is_read() {
+    let mut stream = TcpStream::connect(service()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    let head = "POST /v1/connect HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+                Authorization: Bearer wrong\r\nContent-Length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+}
+
+#[test]
 fn one_user_and_one_stranger_are_limited_and_others_are_not() {
     let service = service();
     let statuses = |secret: &str, user: u64| -> Vec<u16> {

@@ -43,6 +43,12 @@ pub fn server(now: Timestamp) -> Server {
     Server::new(session_config(), [7; 32], now, wall(now))
 }
 
+/// A panic in a room ends that room alone, so a test that is to notice one asks for it.
+pub fn expect_rooms(server: &Server) {
+    let failed = server.failed_rooms();
+    assert!(failed.is_empty(), "rooms panicked: {failed:?}");
+}
+
 /// Tokens for such a server, with a time-out of 10 s; their keys follow from `seed`.
 pub fn tokens(seed: u64) -> TokenSource {
     tokens_with(seed, Duration::from_secs(10))

@@ -93,6 +93,7 @@ fn talk() -> &'static Talk {
             let mut tap = Tap::default();
             server.send_replies(&mut tap);
             server.tick(&mut || at(ms), &mut tap);
+            entry::expect_rooms(&server);
             let down: Vec<Vec<u8>> = tap.0.into_iter().map(|(_, bytes)| bytes).collect();
             down.iter().for_each(|bytes| client.receive(SocketAddr::from(entry::SERVER), bytes, at(ms)));
             client.advance(at(ms));
@@ -199,6 +200,7 @@ fn server_session(input: &[u8]) {
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
         server.receive(SocketAddr::from(FROM), &forged.expect("a payload"), now);
         server.tick(&mut || now, &mut tap);
+        entry::expect_rooms(&server);
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod arrivals;
 pub mod auction;
+pub mod brittle;
 pub mod chatter;
 pub mod check;
 pub mod client_process;

@@ -200,7 +200,7 @@ impl Run {
 
     fn publish(&self) {
         let mut figures = CrowdFigures {
-            joined: self.members.iter().filter(|member| member.is_playing()).count(),
+            joined: self.members.iter().filter(|member| member.is_here()).count(),
             cpu: clock::thread_cpu(),
             ..CrowdFigures::default()
         };
@@ -218,6 +218,10 @@ impl Run {
 impl Member {
     fn is_playing(&self) -> bool {
         self.visitor.client().state() == ClientState::Playing
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.visitor.client().state(), ClientState::Playing | ClientState::Silent)
     }
 
     fn next_timeout(&self) -> Timestamp {

@@ -15,6 +15,12 @@ use crate::live_text::Rows;
 use crate::report::Percentiles;
 use crate::table::{grouped, percentiles};
 
+/// Shorter runs are not judged by who is there and by what is answered.
+const JUDGED_AFTER_S: f64 = 3.0;
+
+/// Fewer commands say nothing of whether the house answers.
+const ENOUGH_SAID: u64 = 10;
+
 /// Everything a run showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuctionReport {
@@ -56,6 +62,8 @@ pub struct AuctionReport {
     pub shown: u64,
     /// What must never be.
     pub wrong: Vec<String>,
+    /// Visitors in the house.
+    pub joined: usize,
 }
 
 impl AuctionReport {
@@ -82,12 +90,24 @@ impl AuctionReport {
             events: crowd.events,
             shown: crowd.shown,
             wrong: crowd.wrong.clone(),
+            joined: crowd.joined,
         }
     }
 
-    /// What went wrong, in words.
+    /// What went wrong, in words: what must never be and, in a run of 3 s or more, visitors who are not in the house, and commands
+    /// that the house does not answer.
     pub fn failures(&self) -> Vec<String> {
-        self.wrong.iter().map(|wrong| format!("wrong: {wrong}")).collect()
+        let wrong = self.wrong.iter().map(|wrong| format!("wrong: {wrong}"));
+        if self.seconds < JUDGED_AFTER_S {
+            return wrong.collect();
+        }
+        let all: usize = self.visitors.values().sum();
+        let outside = all.saturating_sub(self.joined);
+        let outside = (outside > 0).then(|| format!("{outside} of {all} visitors are not in the house"));
+        let answered = self.accepted + self.rejected;
+        let unheard = (self.said >= ENOUGH_SAID && answered * 10 < self.said)
+            .then(|| format!("of {} commands {answered} were answered", self.said));
+        wrong.chain(outside).chain(unheard).collect()
     }
 }
 

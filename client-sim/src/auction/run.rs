@@ -224,15 +224,17 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
     let house = settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;
     let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(house)];
     let host = Host::start_rooms(&config, random_key()?, rooms, Vec::new())?;
-    println!(
+    crate::say!(
         "An auction house runs at {} Hz on {}; its journal is in {}.",
         config.tick_rate,
         host.address(),
         data.display()
     );
-    println!(
+    crate::say!(
         "{} bidders and {} watchers come over {}; every answer is on disk before it is said. Ctrl-C ends.\n",
-        options.bidders, options.watchers, options.reach.transport
+        options.bidders,
+        options.watchers,
+        options.reach.transport
     );
     let part = AuctionPart::start(&options, (host.doors(), 0), config.tick_rate)?;
     let (started, mut live) = (clock::now(), LiveText::default());
@@ -249,7 +251,7 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
     host.stop()?;
     live.finish(|rows| report::full(rows, &report, &figures))?;
     if options.data.is_some() {
-        println!("Look at it: truetick-server auction lots --data {}", data.display());
+        crate::say!("Look at it: truetick-server auction lots --data {}", data.display());
     }
     if let Some(path) = &options.common.json {
         write_text(path, &serde_json::to_string_pretty(&report)?)

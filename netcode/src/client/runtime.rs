@@ -320,6 +320,7 @@ impl<P: Predict> ClientRuntime<P> {
             self.link.owe_answer(now);
         }
         self.note_latency(taken, now);
+        taken.feedback.iter().for_each(|feedback| self.stats.note_feedback(feedback.margin.is_some()));
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(taken.tick, feedback);
             if clock.is_lost() {
@@ -437,6 +438,7 @@ impl<P: Predict> ClientRuntime<P> {
         let kind = self.buffer.own().map(|own| own.kind);
         self.prediction.advance(&self.game, kind, tick, command.clone());
         self.commands.push(tick, command);
+        self.stats.commands += 1;
         self.latency.sent(tick, now);
         let commands = &mut self.commands;
         self.link.send_packet(now, Messages::BesideState, |writer, sequence| {

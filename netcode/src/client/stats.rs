@@ -29,6 +29,25 @@ pub struct ClientStats {
     pub resyncs: u64,
     /// Longest time without a newer snapshot, in microseconds.
     pub longest_gap_us: u64,
+    /// Ticks of which a snapshot's first packet came.
+    pub ticks_seen: u64,
+    /// Commands submitted.
+    pub commands: u64,
+    /// Ticks seen since the first command was submitted: each says what the server had of this client's commands.
+    pub commands_judged: u64,
+    /// Those of them whose command the server had in time.
+    pub commands_in_time: u64,
+}
+
+impl ClientStats {
+    /// A tick's snapshot came, which says whether the client's command for it was in time.
+    pub(super) fn note_feedback(&mut self, in_time: bool) {
+        self.ticks_seen += 1;
+        if self.commands > 0 {
+            self.commands_judged += 1;
+            self.commands_in_time += u64::from(in_time);
+        }
+    }
 }
 
 impl Add for ClientStats {
@@ -49,6 +68,10 @@ impl Add for ClientStats {
             longest_resume_us: self.longest_resume_us.max(other.longest_resume_us),
             resyncs: self.resyncs + other.resyncs,
             longest_gap_us: self.longest_gap_us.max(other.longest_gap_us),
+            ticks_seen: self.ticks_seen + other.ticks_seen,
+            commands: self.commands + other.commands,
+            commands_judged: self.commands_judged + other.commands_judged,
+            commands_in_time: self.commands_in_time + other.commands_in_time,
         }
     }
 }

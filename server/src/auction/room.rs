@@ -172,7 +172,8 @@ impl AuctionRoom {
         let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(until).into_iter().unzip();
         let mut out = Output::default();
         self.house.step(tick, clock, &orders, &mut out);
-        let queries = std::mem::take(&mut self.queries);
+        // While nothing becomes durable no question is answered either: answers would pile up.
+        let queries = if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
         let mut replies: Vec<_> = queries.into_iter().filter_map(|client| self.account(client)).collect();
         let answers = out.answers.iter().zip(clients);
         replies.extend(
@@ -187,6 +188,11 @@ impl AuctionRoom {
         } else if !replies.is_empty() {
             self.wait_for_last(replies, now);
         }
+    }
+
+    /// Whether nothing has become durable for so long that nothing more is taken.
+    fn is_busy(&self, now: Timestamp) -> bool {
+        self.pending.front().is_some_and(|oldest| now.since(oldest.since) > BUSY)
     }
 
     /// The clock stops while the disk does, and runs again when it has caught up.
@@ -426,5 +432,10 @@ impl AnyRoom for AuctionRoom {
 
     fn metrics(&self) -> RoomMetrics {
         self.metrics.clone()
+    }
+
+    /// What was submitted still becomes durable; nothing more is submitted.
+    fn abandon(&mut self) {
+        self.journal.close();
     }
 }

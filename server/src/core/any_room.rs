@@ -111,6 +111,14 @@ pub trait AnyRoom: Send {
     fn is_overwhelmed(&self, client: ClientId) -> bool;
     /// Figures so far.
     fn metrics(&self) -> RoomMetrics;
+    /// Why the room has ended: the message of the panic that ended it. `None` while it runs. Only
+    /// [`GuardedRoom`](super::guarded_room::GuardedRoom), which the server puts around every room, knows of an end.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+    /// Closes what the room writes to, after one of its methods has panicked. It is the last call before figures and recording
+    /// are taken; it must not wait.
+    fn abandon(&mut self) {}
     /// The world in it, if there is one.
     fn world(&self) -> Option<&dyn WorldRoom> {
         None

@@ -6,6 +6,7 @@ use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
+use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight, ViewStats};
 use truetick_netcode::replication::snapshot::Feedback;
@@ -256,6 +257,7 @@ impl<G: Game> AnyRoom for Room<G> {
     fn simulate(&mut self, _now: Timestamp) {
         self.events.clear();
         let tick = self.timeline.next();
+        assert!(!is_planted(Mutant::PanicInTick) || tick.0 != 200, "a planted panic");
         let input = self.drain(tick);
         if let Some(recorder) = &mut self.recorder {
             recorder.input(tick, &input);
@@ -295,6 +297,10 @@ impl<G: Game> AnyRoom for Room<G> {
         metrics.encode_sharing = self.cache.sharing();
         metrics.encoded_individually = self.cache.individual();
         metrics
+    }
+
+    fn abandon(&mut self) {
+        self.finish_recording();
     }
 
     fn world(&self) -> Option<&dyn WorldRoom> {

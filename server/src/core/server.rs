@@ -9,19 +9,21 @@
 //! ```
 
 mod egress;
+mod failed_rooms;
 mod lateness;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
-use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, TICKET_LIFETIME};
+use truetick_netcode::limits::{CLOCK_DIFFERENCE, FAREWELLS, REPORTS_EXPLAINED, TICKET_LIFETIME};
 use truetick_netcode::messages::{MismatchReport, ServerMessage};
 use truetick_netcode::session::client::Received;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::{DropReason, Drops};
+use truetick_netcode::session::rate::{Meter, Rate};
 use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::session::{ClientId, Role};
 use truetick_netcode::time::{Timestamp, UnixTime};
@@ -29,10 +31,14 @@ use truetick_netcode::transport::{Event, Route, Transport};
 
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
+use super::guarded_room::GuardedRoom;
 use super::peer::{Demand, Peer, Stage};
 use super::session_event::{EVENTS, SessionEvent};
 use crate::recording::capture::CaptureWriter;
 use lateness::Lateness;
+
+/// Reports of another state that are looked into, of all clients together.
+const EXPLAINED: Rate = Rate { per_second: REPORTS_EXPLAINED.0, burst: REPORTS_EXPLAINED.1 };
 
 /// See the module.
 pub struct Server {
@@ -43,6 +49,10 @@ pub struct Server {
     writer: BitWriter,
     lateness: Lateness,
     drain: Option<Drain>,
+    /// Rooms that have ended by a panic, whose clients were told.
+    failed: BTreeSet<usize>,
+    explained: Meter,
+    unexplained: u64,
     /// Of the packets of the first room.
     capture: Option<CaptureWriter>,
 }
@@ -58,13 +68,16 @@ impl Server {
             writer: BitWriter::new(),
             lateness: Lateness::default(),
             drain: None,
+            failed: BTreeSet::new(),
+            explained: Meter::default(),
+            unexplained: 0,
             capture: None,
         }
     }
 
-    /// Adds a room; tokens name it by the number returned.
+    /// Adds a room; tokens name it by the number returned. A panic in it ends that room alone.
     pub fn add_room(&mut self, room: Box<dyn AnyRoom>) -> u16 {
-        self.rooms.push(room);
+        self.rooms.push(Box::new(GuardedRoom::new(room)));
         self.rooms.len() as u16 - 1
     }
 
@@ -81,6 +94,11 @@ impl Server {
     /// Datagrams dropped so far.
     pub fn drops(&self) -> &Drops {
         self.sessions.drops()
+    }
+
+    /// Reports of another state that were counted and not looked into: more came than [`REPORTS_EXPLAINED`] allows.
+    pub fn unexplained_reports(&self) -> u64 {
+        self.unexplained
     }
 
     /// Who is in session.
@@ -176,7 +194,10 @@ impl Server {
     fn meet(&mut self, client: ClientId, demand: Demand, now: Timestamp) {
         match demand {
             Demand::Hello(schema) => self.greet(client, schema, now),
-            Demand::Explain(report) => self.explain(client, &report),
+            Demand::Explain(report) if self.explained.allows(EXPLAINED, now) => {
+                self.explain(client, &report);
+            }
+            Demand::Explain(_) => self.unexplained += 1,
         }
     }
 
@@ -197,6 +218,7 @@ impl Server {
         let route = session.live.as_ref().map(|live| live.route);
         let refused = match self.rooms.get(peer.room) {
             None => Some(DisconnectReason::NoSuchRoom),
+            Some(room) if room.failure().is_some() => Some(DisconnectReason::RoomFailed),
             Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
             Some(room) if role == Role::Spectator && !room.takes_spectators() => {
                 Some(DisconnectReason::NoSpectators)
@@ -296,6 +318,7 @@ impl Server {
         let begun = now();
         self.sessions.update(begun);
         self.note_changes(begun);
+        self.end_failed_rooms(begun);
         self.look_after_peers(begun, sink);
         self.send_replies(sink);
         for room in 0..self.rooms.len() {
@@ -416,6 +439,7 @@ impl Server {
     /// Takes no more clients and tells those in session that it is over.
     pub fn stop(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         self.sessions.drain();
+        self.end_failed_rooms(now);
         let farewell = |schema| Farewell { reason: DisconnectReason::ServerStopping, schema };
         for (client, peer) in std::mem::take(&mut self.peers).iter_mut() {
             let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());

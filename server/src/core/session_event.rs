@@ -27,6 +27,13 @@ pub enum SessionEvent {
     },
     /// A session ended.
     Ended(ClientId, DisconnectReason),
+    /// A room has ended by a panic; its clients are told.
+    RoomEnded {
+        /// The room's number.
+        room: u16,
+        /// The panic's message.
+        cause: String,
+    },
     /// A client decoded something else than the server has: what differs, the server's being the left side.
     Mismatch(ClientId, Divergence),
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::{PRIVATE_FOLDER, existing, is_private, private};
 use crate::journal::disk::Disk;
 
 /// Bytes that are written at once where there are only zeros.
@@ -23,6 +24,8 @@ const OPEN: usize = 2;
 #[derive(Debug)]
 pub struct FolderDisk {
     path: PathBuf,
+    /// The folder itself, open so that making names durable needs no descriptor.
+    folder: Arc<File>,
     open: BTreeMap<String, File>,
     lock: Option<Arc<File>>,
     /// Which of those who share the folder this is.
@@ -30,18 +33,27 @@ pub struct FolderDisk {
 }
 
 impl FolderDisk {
-    /// Takes a folder, and makes it if it is not there.
+    /// Takes a folder, and makes it, for its owner alone, if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.try_exists()? {
-            fs::create_dir_all(path)?;
+            fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        let lock = File::create(path.join("lock"))?;
+        if !is_private(path) {
+            tracing::warn!(folder = %path.display(), "others on this host can look into it: chmod 700");
+        }
+        // A lock that is there is opened as it is: whatever it is, it is neither followed nor cut.
+        let lock = private().read(true).create(true).truncate(false).open(path.join("lock"));
+        let lock =
+            lock.map_err(|error| io::Error::new(error.kind(), format!("cannot open its lock: {error}")))?;
+        if !lock.metadata()?.is_file() {
+            return Err(io::Error::other("its lock is not a regular file"));
+        }
         if lock.try_lock().is_err() {
             return Err(io::Error::other("another process is using it"));
         }
-        let disk = Self { path: path.into(), open: BTreeMap::new(), lock: Some(Arc::new(lock)), number: 0 };
+        let disk = Self { lock: Some(Arc::new(lock)), ..Self::look(path)? };
         for name in disk.list()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             fs::remove_file(path.join(name))?;
         }
@@ -51,7 +63,13 @@ impl FolderDisk {
     /// Looks at a folder that may be in use, to read it.
     pub fn look(path: &Path) -> io::Result<Self> {
         match fs::metadata(path)?.is_dir() {
-            true => Ok(Self { path: path.into(), open: BTreeMap::new(), lock: None, number: 0 }),
+            true => Ok(Self {
+                path: path.into(),
+                folder: Arc::new(File::open(path)?),
+                open: BTreeMap::new(),
+                lock: None,
+                number: 0,
+            }),
             false => Err(io::Error::other("it is no folder")),
         }
     }
@@ -60,22 +78,23 @@ impl FolderDisk {
     pub fn share(&self) -> Self {
         static SHARES: AtomicU64 = AtomicU64::new(1);
         let number = SHARES.fetch_add(1, Ordering::Relaxed);
-        Self { path: self.path.clone(), open: BTreeMap::new(), lock: self.lock.clone(), number }
+        let (path, folder, lock) = (self.path.clone(), self.folder.clone(), self.lock.clone());
+        Self { path, folder, open: BTreeMap::new(), lock, number }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&File> {
         if !self.open.contains_key(name) {
+            let file = existing().write(true).open(self.path.join(name))?;
             if self.open.len() == OPEN {
                 self.open.pop_first();
             }
-            let file = File::options().read(true).write(true).open(self.path.join(name))?;
             self.open.insert(name.into(), file);
         }
         self.open.get(name).ok_or_else(|| io::Error::other("a file that was just opened"))
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        self.folder.sync_all()
     }
 }
 
@@ -86,7 +105,9 @@ impl Disk for FolderDisk {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join(name))
+        let mut bytes = Vec::new();
+        existing().open(self.path.join(name))?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
@@ -97,7 +118,13 @@ impl Disk for FolderDisk {
         // Another thread may be making the same file: each has its own, and the first to name it wins.
         let unfinished = self.path.join(format!("{name}.{}{UNFINISHED}", self.number));
         let write = || {
-            let mut file = File::create(&unfinished)?;
+            // What an attempt left that failed is in the way.
+            let _ = fs::remove_file(&unfinished);
+            let file = private().create_new(true).open(&unfinished);
+            let mut file = file.map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::other("what an attempt left cannot be removed"),
+                _ => error,
+            })?;
             file.write_all(bytes)?;
             let zeros = vec![0; PIECE];
             let mut left = length.saturating_sub(bytes.len());
@@ -111,7 +138,14 @@ impl Disk for FolderDisk {
         let made = write().and_then(|()| fs::hard_link(&unfinished, &path));
         let _ = fs::remove_file(&unfinished);
         made?;
-        self.sync_names()
+        // A name that may not last is taken back: whoever tries again makes the whole file again.
+        self.sync_names().inspect_err(|_| {
+            let _ = fs::remove_file(&path);
+        })
+    }
+
+    fn open(&mut self, name: &str) -> io::Result<()> {
+        self.file(name).map(drop)
     }
 
     fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()> {
@@ -136,6 +170,44 @@ impl Disk for FolderDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_journal_is_its_owners_alone_and_no_link_is_followed() {
+        let path = std::env::temp_dir().join(format!("truetick-private-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        let data = path.join("inner");
+        let mut disk = FolderDisk::open(&data).unwrap();
+        disk.create("journal-1", b"head", 100).unwrap();
+        assert_eq!([&data, &path].map(|folder| mode(folder)), [0o700; 2]);
+        assert_eq!(["lock", "journal-1"].map(|name| mode(&data.join(name))), [0o600; 2]);
+        drop(disk);
+        // A lock that is there is not cut, one that leads elsewhere is not followed.
+        fs::write(data.join("lock"), "a word").unwrap();
+        drop(FolderDisk::open(&data).unwrap());
+        assert_eq!(fs::read(data.join("lock")).unwrap(), b"a word");
+        let target = path.join("target");
+        fs::write(&target, "a thesis").unwrap();
+        for leads_to in [&target, &path.join("nowhere")] {
+            fs::remove_file(data.join("lock")).unwrap();
+            symlink(leads_to, data.join("lock")).unwrap();
+            assert!(FolderDisk::open(&data).is_err_and(|error| error.to_string().contains("lock")));
+        }
+        assert_eq!(
+            (fs::read(&target).unwrap(), path.join("nowhere").exists()),
+            (b"a thesis".to_vec(), false)
+        );
+        fs::remove_file(data.join("lock")).unwrap();
+        let mut disk = FolderDisk::open(&data).unwrap();
+        symlink(&target, data.join("journal-2")).unwrap();
+        assert!(disk.read("journal-2").is_err() && disk.write("journal-2", 0, b"x").is_err());
+        assert_eq!(fs::read(&target).unwrap(), b"a thesis");
+        fs::remove_dir_all(&path).unwrap();
+    }
 
     #[test]
     fn a_folder_is_one_process_own_and_files_are_whole_or_not_there() {

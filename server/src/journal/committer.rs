@@ -23,6 +23,9 @@ const TOGETHER: usize = 256;
 /// A chore that failed, because the disk is full say, is tried again after this long.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A commit that the system refused for lack of space or descriptors is tried again after this long.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
+
 #[derive(Debug, Default)]
 struct State {
     durable: AtomicU64,
@@ -43,6 +46,8 @@ impl Drop for OnPanic {
 /// See the module. When it is dropped, what was taken is still committed.
 pub struct Committer<E> {
     entries: Option<SyncSender<E>>,
+    /// Dropped before the threads are waited for: whatever waits for better times gives up.
+    patience: Option<Sender<()>>,
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -67,7 +72,9 @@ impl<E: Send + 'static> Committer<E> {
             thread::Builder::new().name(format!("truetick-{name}")).spawn(run)
         };
         let on_panic = OnPanic(state.clone());
-        let mut commits = Commit { journal, state: state.clone(), chores, prepared, encode: kind.encode };
+        let (patience, ending) = channel();
+        let encode = kind.encode;
+        let mut commits = Commit { journal, state: state.clone(), chores, prepared, ending, encode };
         let threads = vec![
             spawn(
                 "commit",
@@ -78,7 +85,7 @@ impl<E: Send + 'static> Committer<E> {
             )?,
             spawn("chores", Box::new(move || do_chores(&todo, &tell, disk, kind.fresh)))?,
         ];
-        Ok(Self { entries: Some(entries), state, threads })
+        Ok(Self { entries: Some(entries), patience: Some(patience), state, threads })
     }
 }
 
@@ -95,11 +102,15 @@ impl<E: Send> Commits<E> for Committer<E> {
     fn failure(&self) -> Option<&str> {
         self.state.failure.get().map(String::as_str)
     }
+
+    fn close(&mut self) {
+        (self.entries, self.patience) = (None, None);
+    }
 }
 
 impl<E> Drop for Committer<E> {
     fn drop(&mut self) {
-        self.entries = None;
+        (self.entries, self.patience) = (None, None);
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so; there is nobody to tell it to.
             let _ = thread.join();
@@ -112,6 +123,8 @@ struct Commit<D, E> {
     state: Arc<State>,
     chores: Sender<Chore>,
     prepared: Receiver<u64>,
+    /// Closed when the committer is.
+    ending: Receiver<()>,
     encode: fn(&E) -> Vec<u8>,
 }
 
@@ -123,14 +136,40 @@ impl<D: Disk, E> Commit<D, E> {
                 .chain(take.try_iter().take(TOGETHER - 1))
                 .map(|entry| (self.encode)(&entry))
                 .collect();
-            self.note_prepared();
-            if let Err(error) = self.journal.commit(entries.iter().map(Vec::as_slice)) {
+            if let Err(error) = self.commit(&entries) {
                 tracing::error!(%error, "the journal has failed; nothing more is accepted");
                 let _ = self.state.failure.set(error.to_string());
                 return;
             }
+        }
+    }
+
+    /// Commits entries, however long the system lacks what that takes. Ends with an error if the journal can never go on, or if
+    /// it is to end meanwhile.
+    fn commit(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
+        let (begun, mut tries) = (self.journal.taken(), 0u64);
+        loop {
+            self.note_prepared();
+            let left = &entries[(self.journal.taken() - begun) as usize..];
+            let done = self.journal.commit(left.iter().map(Vec::as_slice));
             self.state.durable.store(self.journal.durable(), Ordering::Release);
             self.hand_out_chores();
+            let error = match done {
+                Ok(()) if tries > 0 => {
+                    tracing::info!(tries, "the journal goes on");
+                    return Ok(());
+                }
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_passing() => error,
+                Err(error) => return Err(error),
+            };
+            if tries == 0 {
+                tracing::warn!(%error, "the journal waits until the system can give what it needs");
+            }
+            tries += 1;
+            if self.ending.recv_timeout(COMMIT_PAUSE) != Err(RecvTimeoutError::Timeout) {
+                return Err(error);
+            }
         }
     }
 
@@ -156,7 +195,7 @@ fn do_chores<D: Disk>(
     mut disk: D,
     fresh: fn() -> Box<dyn Replica>,
 ) {
-    let (mut queue, mut pause) = (VecDeque::new(), Duration::ZERO);
+    let (mut queue, mut pause, mut failed) = (VecDeque::new(), Duration::ZERO, 0u64);
     loop {
         let next = match queue.is_empty() {
             true => todo.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -173,15 +212,26 @@ fn do_chores<D: Disk>(
             (Ok(()), Chore::Prepare { segment, .. }) => {
                 // If nobody listens any more, the journal has ended.
                 let _ = prepared.send(segment);
+                note_success(&mut failed);
             }
-            (Ok(()), Chore::Compact { .. }) => {}
+            (Ok(()), Chore::Compact { .. }) => note_success(&mut failed),
             (Err(JournalError::Disk { error, .. }), _) if error.kind() == io::ErrorKind::AlreadyExists => {}
             (Err(error @ JournalError::Disk { .. }), _) => {
-                tracing::warn!(%error, "a chore of the journal failed; it is tried again");
+                if failed == 0 {
+                    tracing::warn!(%error, "a chore of the journal failed; it is tried again until it succeeds");
+                }
+                failed += 1;
                 queue.push_back(chore);
                 pause = PAUSE;
             }
             (Err(error), _) => tracing::error!(%error, "a chore of the journal is given up"),
         }
+    }
+}
+
+/// What failed is told once, and how often when it succeeds.
+fn note_success(failed: &mut u64) {
+    if std::mem::take(failed) > 0 {
+        tracing::info!("the chores of the journal succeed again");
     }
 }

@@ -4,6 +4,9 @@ use std::io;
 
 use thiserror::Error;
 
+/// What a disk did not do when it could not make something durable.
+pub(super) const SYNC: &str = "sync";
+
 /// What is wrong with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum What {
@@ -74,7 +77,22 @@ pub enum JournalError {
     TooLong(usize),
 }
 
+/// Whether the system refused for lack of something that it may have again later: descriptors, space, memory.
+pub fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let lacks =
+        [Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
+    let by_number = Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error));
+    by_number || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl JournalError {
+    /// Whether the same may succeed later. What a sync could not do is never tried again: after its failure nobody knows what
+    /// the disk holds.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Disk { verb, error, .. } if *verb != SYNC && is_passing(error))
+    }
+
     /// What the disk did not do.
     pub(super) fn disk(verb: &'static str, name: &str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Disk { verb, name: name.into(), error }

@@ -57,6 +57,9 @@ pub trait Commits<E>: Send {
 
     /// Why nothing will become durable any more, if it has failed.
     fn failure(&self) -> Option<&str>;
+
+    /// Takes no more entries. Those taken before are still committed; this does not wait for them.
+    fn close(&mut self) {}
 }
 
 /// How a journal lies on its disk.

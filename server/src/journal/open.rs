@@ -1,7 +1,7 @@
 //! Finds out where a journal stands; makes it ready to go on.
 
 use super::disk::Disk;
-use super::error::{JournalError, What};
+use super::error::{JournalError, SYNC, What};
 use super::segment::{self, End, FRAMES, Mark};
 use super::snapshot::{self, Snapshot};
 use super::writer::Journal;
@@ -160,7 +160,7 @@ pub fn open<D: Disk>(
     if let Some((number, at, frames)) = &tail.unmarked {
         let name = segment::name(*number);
         disk.write(&name, *at, frames).map_err(JournalError::disk("write", &name))?;
-        disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+        disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
     }
     // Whole frames past the mark are written once more; what follows them becomes zeros.
     let length = config.segment_bytes.max(tail.durable + tail.rest.len());
@@ -168,7 +168,7 @@ pub fn open<D: Disk>(
     rest.truncate(tail.end - tail.durable);
     rest.resize(length - tail.durable, 0);
     disk.write(&name, tail.durable, &rest).map_err(JournalError::disk("write", &name))?;
-    disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+    disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
     let mark =
         Mark { count: tail.marks, sequence: tail.place.sequence, end: tail.end, chain: tail.place.chain };
     let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
@@ -178,7 +178,7 @@ pub fn open<D: Disk>(
         Next::Missing => {}
         Next::Ready => {
             let name = segment::name(tail.segment + 1);
-            opened.disk().secure(&name).map_err(JournalError::disk("sync", &name))?;
+            opened.disk().secure(&name).map_err(JournalError::disk(SYNC, &name))?;
             opened.next_is_ready();
         }
         Next::Spoiled => {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::disk::Disk;
-use super::error::JournalError;
+use super::error::{JournalError, SYNC};
 use super::segment::{self, ENTRY, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR};
 use super::{JournalConfig, Place, Replica, snapshot};
 use crate::frame::{CHAIN, FrameWriter, HEAD};
@@ -62,6 +62,12 @@ pub struct Journal<D> {
     /// After the last entry that was appended.
     place: Place,
     next_is_ready: bool,
+    /// The next segment's file is open.
+    next_is_open: bool,
+    /// The buffer ends with the segment's last frame: once it is written, the next segment goes on.
+    sealing: bool,
+    /// What is durable was not marked yet.
+    mark_is_due: bool,
     chores: Vec<Chore>,
     buffer: Vec<u8>,
 }
@@ -75,18 +81,36 @@ impl<D: Disk> Journal<D> {
         (segment, mark): (u64, Mark),
         place: Place,
     ) -> Self {
-        let (next_is_ready, buffer) = (false, Vec::new());
+        let buffer = Vec::new();
         let prepare = Chore::Prepare { journal, segment: segment + 1, bytes: config.segment_bytes };
         let chores = match segment {
             1 => vec![prepare],
             _ => vec![prepare, Chore::Compact { journal, segment: segment - 1, keep: config.keep }],
         };
-        Self { disk, config, journal, segment, mark, place, next_is_ready, chores, buffer }
+        Self {
+            disk,
+            config,
+            journal,
+            segment,
+            mark,
+            place,
+            next_is_ready: false,
+            next_is_open: false,
+            sealing: false,
+            mark_is_due: false,
+            chores,
+            buffer,
+        }
     }
 
     /// The last durable entry.
     pub fn durable(&self) -> u64 {
         self.mark.sequence
+    }
+
+    /// The last entry that was taken, whether it is durable yet or not.
+    pub fn taken(&self) -> u64 {
+        self.place.sequence
     }
 
     /// The segment that is being written, and the byte up to which it is durable.
@@ -104,14 +128,26 @@ impl<D: Disk> Journal<D> {
         std::mem::take(&mut self.chores)
     }
 
-    /// The next segment was made.
+    /// The next segment was made. Its file is opened now, so that no lack of descriptors is met when it is needed.
     pub fn next_is_ready(&mut self) {
         self.next_is_ready = true;
         self.chores.retain(|chore| !matches!(chore, Chore::Prepare { .. }));
+        self.open_next();
     }
 
-    /// Appends entries and makes them durable. After an error nothing more may be committed.
+    /// Opens the next segment's file if it is there; what fails here is tried again with each commit.
+    fn open_next(&mut self) {
+        if self.next_is_ready && !self.next_is_open {
+            self.next_is_open = self.disk.open(&segment::name(self.segment + 1)).is_ok();
+        }
+    }
+
+    /// Appends entries and makes them durable.
+    ///
+    /// After an error that is passing ([`JournalError::is_passing`]) the entries up to [`Self::taken`] are kept, and another
+    /// commit, of those that follow, goes on where this one stopped. After any other error nothing more may be committed.
     pub fn commit<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<(), JournalError> {
+        self.go_on()?;
         let mut payload = Vec::new();
         for entry in entries {
             let bytes = entry.len() + FRAME_OVERHEAD + SPARE;
@@ -165,43 +201,70 @@ impl<D: Disk> Journal<D> {
         let name = segment::name(self.segment);
         let written = self.disk.write(&name, self.mark.end, &self.buffer);
         written.map_err(JournalError::disk("write", &name))?;
-        self.disk.sync(&name).map_err(JournalError::disk("sync", &name))?;
+        self.disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
         self.mark.end += self.buffer.len();
         self.mark.sequence = self.place.sequence;
         self.mark.chain = self.place.chain;
         self.buffer.clear();
+        self.mark_is_due = true;
         self.mark()
     }
 
     /// Marks what is durable. The next sync makes the mark durable, too.
     pub(super) fn mark(&mut self) -> Result<(), JournalError> {
-        self.mark.count += 1;
-        let (name, at) = (segment::name(self.segment), MARKS[(self.mark.count % 2) as usize]);
-        let bytes = self.mark.bytes((self.journal, self.segment));
-        self.disk.write(&name, at, &bytes).map_err(JournalError::disk("write", &name))
+        let mark = Mark { count: self.mark.count + 1, ..self.mark };
+        let (name, at) = (segment::name(self.segment), MARKS[(mark.count % 2) as usize]);
+        let bytes = mark.bytes((self.journal, self.segment));
+        self.disk.write(&name, at, &bytes).map_err(JournalError::disk("write", &name))?;
+        (self.mark, self.mark_is_due) = (mark, false);
+        Ok(())
     }
 
-    /// A segment is sealed only when the next one is there, so that none that is sealed lacks one.
+    /// Does what a commit left undone that a passing error interrupted.
+    fn go_on(&mut self) -> Result<(), JournalError> {
+        self.open_next();
+        if self.mark_is_due {
+            self.mark()?;
+        }
+        if self.sealing { self.seal() } else { Ok(()) }
+    }
+
+    /// A segment is sealed only when the next one is there and open, so that none that is sealed lacks one.
     fn next_segment(&mut self) -> Result<(), JournalError> {
-        let (journal, bytes, keep) = (self.journal, self.config.segment_bytes, self.config.keep);
         let next = self.segment + 1;
-        if !std::mem::take(&mut self.next_is_ready) {
-            let (name, header) = (segment::name(next), segment::header(journal, next));
-            match self.disk.create(&name, &header, bytes) {
+        let (name, header) = (segment::name(next), segment::header(self.journal, next));
+        if !self.next_is_ready {
+            match self.disk.create(&name, &header, self.config.segment_bytes) {
                 // Whoever does the chores has just made it, and may not have made sure that it stays.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    self.disk.secure(&name).map_err(JournalError::disk("sync", &name))?;
+                    self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
+                    self.disk.secure(&name).map_err(JournalError::disk(SYNC, &name))?;
                 }
                 created => created.map_err(JournalError::disk("create", &name))?,
             }
+            self.next_is_ready = true;
+        }
+        if !self.next_is_open {
+            self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
+            self.next_is_open = true;
         }
         self.append(SEALED, &[]);
-        self.write()?;
-        self.segment = next;
+        self.sealing = true;
+        self.seal()
+    }
+
+    /// Writes the segment's last frames and goes on in the next one.
+    fn seal(&mut self) -> Result<(), JournalError> {
+        if !self.buffer.is_empty() {
+            self.write()?;
+        }
+        let (journal, bytes, keep) = (self.journal, self.config.segment_bytes, self.config.keep);
+        (self.sealing, self.next_is_ready, self.next_is_open) = (false, false, false);
+        self.segment += 1;
         self.mark = Mark::none(&self.place);
         self.chores.extend([
-            Chore::Prepare { journal, segment: next + 1, bytes },
-            Chore::Compact { journal, segment: next - 1, keep },
+            Chore::Prepare { journal, segment: self.segment + 1, bytes },
+            Chore::Compact { journal, segment: self.segment - 1, keep },
         ]);
         Ok(())
     }

@@ -29,7 +29,6 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tracing::error;
 use truetick_netcode::clock;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::messages::{ClientMessage, encode};
@@ -45,6 +44,7 @@ use truetick_shared::arena::map::{HALF_SIZE, PILLARS};
 use self::describe::describe;
 use crate::config::ServerConfig;
 use crate::doors::Doors;
+use crate::http;
 
 /// The page's files, by path, and what they are.
 const FILES: [(&str, &str, &str); 16] = [
@@ -125,11 +125,7 @@ impl PageListener {
     /// random.
     pub fn serve(self, doors: &Doors, tick_rate: u32, seed: [u8; 32]) -> Result<(), PageError> {
         let routes = self.routes(doors, tick_rate, seed)?;
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(self.listener, routes).await {
-                error!("the page is not served any more: {error}");
-            }
-        });
+        tokio::spawn(async move { match http::serve(self.listener, routes).await {} });
         Ok(())
     }
 

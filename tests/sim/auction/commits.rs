@@ -11,11 +11,16 @@ use truetick_server::journal::writer::{Chore, Journal};
 
 use super::folder::SimFolder;
 
+/// A commit that lacked space is tried again after this long.
+const RETRY: Duration = Duration::from_millis(20);
+
 struct Inner {
     journal: Option<Journal<SimFolder>>,
     folder: SimFolder,
     queue: Vec<Vec<u8>>,
     flying: Option<(Timestamp, Vec<Vec<u8>>)>,
+    /// Commits that lacked space, and were tried again.
+    waits: u64,
     submitted: u64,
     durable: u64,
 }
@@ -31,7 +36,8 @@ pub struct SimDriver(Arc<Mutex<Inner>>);
 pub fn commits(journal: Journal<SimFolder>, folder: SimFolder) -> (SimCommits, SimDriver) {
     let durable = journal.durable();
     let journal = Some(journal);
-    let inner = Inner { journal, folder, queue: Vec::new(), flying: None, submitted: durable, durable };
+    let inner =
+        Inner { journal, folder, queue: Vec::new(), flying: None, waits: 0, submitted: durable, durable };
     let inner = Arc::new(Mutex::new(inner));
     (SimCommits(inner.clone()), SimDriver(inner))
 }
@@ -69,11 +75,22 @@ impl SimDriver {
     pub fn advance(&self, now: Timestamp, latency: Duration, chores: bool) {
         let inner = &mut *self.inner();
         if let Some((_, entries)) = inner.flying.take_if(|(until, _)| *until <= now) {
-            inner.commit(&entries, chores);
+            let left = inner.commit(&entries, chores);
+            inner.flying = left.map(|left| (now + RETRY, left));
         }
         if inner.flying.is_none() && !inner.queue.is_empty() && inner.journal.is_some() {
             inner.flying = Some((now + latency, std::mem::take(&mut inner.queue)));
         }
+    }
+
+    /// Whether nothing becomes durable any more.
+    pub fn has_failed(&self) -> bool {
+        self.inner().journal.is_none()
+    }
+
+    /// How often a commit lacked space and was put off.
+    pub fn waits(&self) -> u64 {
+        self.inner().waits
     }
 
     /// Everything dies. What was being committed may have been written, but was not synced.
@@ -89,15 +106,22 @@ impl SimDriver {
 }
 
 impl Inner {
-    fn commit(&mut self, entries: &[Vec<u8>], chores: bool) {
-        let Some(journal) = &mut self.journal else { return };
-        if journal.commit(entries.iter().map(Vec::as_slice)).is_err() {
-            self.journal = None;
-            return;
-        }
+    /// Commits entries; returns those that are left where the disk lacks space for them.
+    fn commit(&mut self, entries: &[Vec<u8>], chores: bool) -> Option<Vec<Vec<u8>>> {
+        let journal = self.journal.as_mut()?;
+        let begun = journal.taken();
+        let done = journal.commit(entries.iter().map(Vec::as_slice));
         self.durable = journal.durable();
+        if let Err(error) = done {
+            if error.is_passing() {
+                self.waits += 1;
+                return Some(entries[(journal.taken() - begun) as usize..].to_vec());
+            }
+            self.journal = None;
+            return None;
+        }
         if !chores {
-            return;
+            return None;
         }
         for chore in journal.take_chores() {
             let done = chore.perform(&mut self.folder, &mut *HouseReplica::fresh());
@@ -105,5 +129,6 @@ impl Inner {
                 journal.next_is_ready();
             }
         }
+        None
     }
 }

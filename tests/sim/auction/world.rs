@@ -27,7 +27,7 @@ use super::check::AuctionFigures;
 use super::commits::{SimDriver, commits};
 use super::folder::SimFolder;
 use super::plan::{AuctionPlan, Trouble};
-use crate::entry::{SERVER, session_config, tokens, wall};
+use crate::entry::{SERVER, expect_rooms, session_config, tokens, wall};
 
 /// Who runs the house.
 pub const KEEPER: UserId = UserId(1 << 41);
@@ -154,6 +154,11 @@ impl AuctionWorld {
         self.server.as_ref().map(|(server, _)| server)
     }
 
+    /// How often a commit of the present house lacked space and was put off.
+    pub fn waits(&self) -> u64 {
+        self.server.as_ref().map_or(0, |(_, driver)| driver.waits())
+    }
+
     fn note(&mut self, what: impl AsRef<str>) {
         self.trace.push(format!("{:7.3} s  {}", self.now.as_micros() as f64 / 1e6, what.as_ref()));
     }
@@ -217,12 +222,15 @@ impl AuctionWorld {
         }
     }
 
-    /// A disk that is well again, under a house that has stopped for it: whoever runs it starts it again.
+    /// A disk that is well again. Whoever runs a house that has stopped for it starts it again; one that only lacked space goes
+    /// on by itself.
     fn heal_disk(&mut self) {
         if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
             self.folder.set_full(false);
             self.folder.set_failing(false);
-            self.crash(false);
+            if self.server.as_ref().is_some_and(|(_, driver)| driver.has_failed()) {
+                self.crash(false);
+            }
         }
     }
 
@@ -280,6 +288,7 @@ impl AuctionWorld {
         if server.next_deadline().is_some_and(|deadline| deadline <= now) {
             server.set_wall(now, wall(now));
             server.tick(&mut time, &mut out);
+            expect_rooms(server);
         } else {
             server.send_news(&mut time, &mut out);
         }

@@ -240,6 +240,7 @@ impl Checks {
             SessionEvent::Mismatch(id, divergence) if !self.strangers.contains(id) => {
                 wrong.push(format!("client number {} reports: {divergence}", id.0));
             }
+            SessionEvent::RoomEnded { room, cause } => wrong.push(format!("room {room} panicked: {cause}")),
             SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
             SessionEvent::Parked(_) | SessionEvent::Resumed { .. } => {}
         }

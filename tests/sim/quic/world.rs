@@ -27,7 +27,7 @@ use super::end::{Came, QuicEnd};
 use super::plan::{QuicPlan, QuicTrouble};
 use super::secrets::{self, SimTime};
 use crate::chatter::{self, Chatter};
-use crate::entry::{SERVER, session_config, tokens, wall};
+use crate::entry::{SERVER, expect_rooms, session_config, tokens, wall};
 use crate::server_process::world_of;
 
 const STEP: Duration = Duration::from_millis(1);
@@ -360,6 +360,7 @@ impl QuicWorld {
         if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.server.set_wall(now, wall(now));
             self.server.tick(&mut || now, &mut out);
+            expect_rooms(&self.server);
             self.hash.update(&world_of(&self.server).world_hash().to_le_bytes());
         }
         let mut packets = Vec::new();

@@ -9,7 +9,7 @@ use truetick_shared::auction::order::{Command, CommandId};
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
-use super::{AuctionRoom, BUSY};
+use super::AuctionRoom;
 use crate::auction::guest::Guest;
 
 /// So many watchers of its lot make a bid weigh one more.
@@ -35,7 +35,9 @@ impl AuctionRoom {
             Request::Account => {
                 if let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.asked_account) {
                     guest.asked_account = true;
-                    self.queries.push(client);
+                    if !self.queries.contains(&client) {
+                        self.queries.push(client);
+                    }
                 }
             }
             Request::Time { client_us } => {
@@ -55,7 +57,7 @@ impl AuctionRoom {
         let watched = lot.and_then(|lot| self.watchers.get(&lot)).map_or(0, BTreeSet::len);
         let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
         let at_ms = self.ms(arrived);
-        let stalled = self.pending.front().is_some_and(|oldest| arrived.since(oldest.since) > BUSY);
+        let stalled = self.is_busy(arrived);
         let Some(guest) = self.guests.get_mut(client) else { return };
         // What a stranger would do to the house is not even written down.
         let may_say = lot.is_some() || self.house.rules().admins.contains(&guest.user);

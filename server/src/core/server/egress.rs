@@ -77,6 +77,9 @@ impl Server {
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
                 let packet = (sequence, peer.connection.room());
                 more = world.write_snapshot(client, packet, at, &mut self.writer);
+                if world.failure().is_some() {
+                    return;
+                }
                 peer.connection.finish(&mut self.writer, at);
                 if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
                     capture.packet(client.0, at, self.writer.bytes());

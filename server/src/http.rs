@@ -1,0 +1,242 @@
+//! HTTP within bounds: so many connections, each with so much time and memory, whatever strangers do.
+//!
+//! | what | bound |
+//! |---|---|
+//! | connections, of all and of one address | [`HTTP_CONNECTIONS`], [`HTTP_CONNECTIONS_PER_ADDRESS`] |
+//! | a request's head, and the pause before it | [`HTTP_HEAD_TIME`] |
+//! | a request's body and its answer's making | [`HTTP_REQUEST_TIME`], then status 408 |
+//! | a connection | [`HTTP_CONNECTION_TIME`] |
+//! | bytes buffered for a connection | [`HTTP_BUFFER_BYTES`] |
+//!
+//! A connection beyond a bound takes the place of another: of the one that has waited longest without having had an answer, at its
+//! own address if that has too many, else at the address that has most. So a crowd of silent connections keeps nobody out, who
+//! comes from the same address included. A failing `accept` is logged at a limited rate, and tried again after a pause.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::header::{CONNECTION, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+use truetick_netcode::clock;
+use truetick_netcode::limits::{
+    HTTP_BUFFER_BYTES, HTTP_CONNECTION_TIME, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_ADDRESS, HTTP_HEAD_TIME,
+    HTTP_REQUEST_TIME,
+};
+use truetick_netcode::session::Neighbourhood;
+use truetick_netcode::session::rate::{Meter, Rate};
+
+use crate::descriptors::share_for_http;
+
+/// After a failing `accept` the next is tried after this long: the lack of descriptors that it met may pass.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Lines about failing `accept`s.
+const ACCEPT_LINES: Rate = Rate { per_second: 1, burst: 1 };
+
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Serves routes at a listener, which it does until the process ends. Handlers find the peer's address as
+/// `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
+    let most = share_for_http(HTTP_CONNECTIONS);
+    let places = Arc::new(Mutex::new(Places::new(most, HTTP_CONNECTIONS_PER_ADDRESS.min(most))));
+    let (mut lines, mut failures) = (Meter::default(), 0u64);
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_peer(&error) => continue,
+            Err(error) => {
+                failures += 1;
+                if lines.allows(ACCEPT_LINES, clock::now()) {
+                    warn!(%error, failures, "cannot accept HTTP connections; trying on");
+                }
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let number = lock(&places).reserve(Neighbourhood::from(from.ip()));
+        let place = Place { number, places: places.clone() };
+        let task = tokio::spawn(serve_connection(stream, from, routes.clone(), place));
+        lock(&places).seat(number, task.abort_handle());
+        // Connections that lost their places are closed before the next is taken.
+        yield_now().await;
+    }
+}
+
+/// Whether an `accept` failed for the sake of the connection alone that it would have taken.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, place: Place) {
+    let routes = TowerToHyperService::new(routes);
+    let place = &place;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        let answer = timeout(HTTP_REQUEST_TIME, routes.call(request));
+        async move {
+            let mut response = match answer.await {
+                Ok(Ok(response)) => response,
+                Err(_) => too_slow(),
+            };
+            let headers = response.headers_mut();
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(CORP, HeaderValue::from_static("same-origin"));
+            place.note_answer(response.status());
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut settings = http1::Builder::new();
+    settings.timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD_TIME).max_buf_size(HTTP_BUFFER_BYTES);
+    let mut connection = std::pin::pin!(settings.serve_connection(TokioIo::new(stream), service));
+    // What ends a connection is its peer's affair.
+    if timeout(HTTP_CONNECTION_TIME, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(HTTP_REQUEST_TIME, connection).await;
+    }
+}
+
+fn too_slow() -> Response {
+    (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")], "the request took too long\n").into_response()
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The open connections of one listener.
+struct Places {
+    most: usize,
+    most_per_address: usize,
+    next: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+struct Open {
+    from: Neighbourhood,
+    /// It had an answer that was no refusal.
+    served: bool,
+    /// Rises with each connection and each answer: the lowest has waited longest.
+    last: u64,
+    task: Option<AbortHandle>,
+}
+
+impl Places {
+    fn new(most: usize, most_per_address: usize) -> Self {
+        Self { most, most_per_address, next: 0, open: BTreeMap::new() }
+    }
+
+    fn count(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// A place for a connection; whoever has to give way for it is ended.
+    fn reserve(&mut self, from: Neighbourhood) -> u64 {
+        let mut counts: BTreeMap<Neighbourhood, usize> = BTreeMap::new();
+        self.open.values().for_each(|open| *counts.entry(open.from).or_default() += 1);
+        let crowded = match counts.get(&from) {
+            Some(own) if *own >= self.most_per_address => Some(from),
+            _ if self.open.len() < self.most => None,
+            _ => counts.into_iter().max_by_key(|(_, count)| *count).map(|(address, _)| address),
+        };
+        let there = self.open.iter().filter(|(_, open)| Some(open.from) == crowded);
+        if let Some(number) =
+            there.min_by_key(|(_, open)| (open.served, open.last)).map(|(number, _)| *number)
+            && let Some(task) = self.open.remove(&number).and_then(|open| open.task)
+        {
+            task.abort();
+        }
+        let number = self.count();
+        self.open.insert(number, Open { from, served: false, last: number, task: None });
+        number
+    }
+
+    fn seat(&mut self, number: u64, task: AbortHandle) {
+        if let Some(open) = self.open.get_mut(&number) {
+            open.task = Some(task);
+        }
+    }
+}
+
+/// A connection's place, which it leaves when it ends.
+struct Place {
+    number: u64,
+    places: Arc<Mutex<Places>>,
+}
+
+impl Place {
+    fn note_answer(&self, status: StatusCode) {
+        let mut places = lock(&self.places);
+        let last = places.count();
+        if let Some(open) = places.open.get_mut(&self.number) {
+            open.last = last;
+            open.served |= status.is_success();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.places).open.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> Neighbourhood {
+        std::net::IpAddr::from([10, 0, 0, last]).into()
+    }
+
+    fn open(places: &Places) -> Vec<u64> {
+        places.open.keys().copied().collect()
+    }
+
+    #[test]
+    fn a_crowd_at_one_address_displaces_its_own_oldest() {
+        let mut places = Places::new(10, 3);
+        let other = places.reserve(address(2));
+        let crowd: Vec<_> = (0..5).map(|_| places.reserve(address(1))).collect();
+        assert_eq!(open(&places), [&[other], &crowd[2..]].concat());
+    }
+
+    #[test]
+    fn where_all_is_full_the_address_with_most_gives_way() {
+        let mut places = Places::new(4, 3);
+        let few = places.reserve(address(2));
+        let many: Vec<_> = (0..3).map(|_| places.reserve(address(1))).collect();
+        let newest = places.reserve(address(3));
+        assert_eq!(open(&places), [few, many[1], many[2], newest]);
+    }
+
+    #[test]
+    fn whoever_was_answered_gives_way_last() {
+        let places = Arc::new(Mutex::new(Places::new(10, 2)));
+        let first = lock(&places).reserve(address(1));
+        let place = Place { number: first, places: places.clone() };
+        place.note_answer(StatusCode::OK);
+        let silent: Vec<_> = (0..4).map(|_| lock(&places).reserve(address(1))).collect();
+        assert_eq!(open(&lock(&places)), [first, silent[3]]);
+        drop(place);
+        assert_eq!(open(&lock(&places)), [silent[3]]);
+    }
+}

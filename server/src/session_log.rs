@@ -1,0 +1,31 @@
+//! What becomes of sessions and rooms, in the log.
+
+use tracing::{debug, error, warn};
+
+use crate::core::server::Server;
+use crate::core::session_event::SessionEvent;
+
+/// Logs what has happened since the last call.
+pub fn log(server: &mut Server) {
+    while let Some(event) = server.poll_event() {
+        match event {
+            SessionEvent::Joined(client, user, route) => {
+                debug!(client = client.0, user = user.0, %route, "joined");
+            }
+            SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
+            SessionEvent::Resumed { client, route, anew } => {
+                debug!(client = client.0, %route, anew, "came back");
+            }
+            SessionEvent::RoomEnded { room, cause } => {
+                error!(room, cause, "a room panicked and has ended; the others go on");
+            }
+            SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
+                warn!(client = client.0, "a client reports another state, but nothing that it sent differs");
+            }
+            SessionEvent::Mismatch(client, divergence) => {
+                warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
+            }
+            SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
+        }
+    }
+}
