@@ -120,6 +120,15 @@ impl Group {
         Some(*delta)
     }
 
+    /// Takes the delta on the newest tick as of which a client holds anything, if it holds all as of it and there is one.
+    pub fn same_for(&mut self, view: &BlockView, longest: usize) -> Option<SharedDelta> {
+        let lane = view.lanes().first().filter(|lane| self.relevant & !lane.mask == 0)?;
+        let place = self.deltas[..self.count].iter().flatten().position(|delta| {
+            delta.base.tick == lane.tick && view.holds(delta.base, self.relevant, delta.changed_slots())
+        })?;
+        self.take(place, longest)
+    }
+
     /// The place of the delta on the newest baseline that a client can take whose own newest tick is `own`, and whose
     /// units have at most `longest` bytes: the client holds the baseline, which is not much older than its own, and
     /// [`Self::take`] gives it.

@@ -64,13 +64,18 @@ impl ClientView {
             forget_in_flight(&mut self.in_flight, at, turned);
         }
         view.team = team;
-        let parts = parts(view, shared, (at, block));
-        if parts.count == 0 {
-            return;
-        }
-        let (relevant, team) = (view.relevant, team & view.relevant);
+        let (relevant, of_team) = (view.relevant, team & view.relevant);
         let agrees = self.shares && !is_planted(Mutant::EncodeForEach);
-        match agrees.then(|| shared.cache.group(at, relevant, team)).flatten() {
+        let group = agrees.then(|| shared.cache.group(at, relevant, of_team)).flatten();
+        // Mostly another client took the very same before.
+        let same =
+            group.and_then(|group| shared.cache.group_mut(at, group).same_for(view, self.longest_unit));
+        if let Some(delta) = same {
+            return self.add_delta(shared, at, &delta);
+        }
+        let parts = parts(view, shared, (at, block));
+        match group {
+            _ if parts.count == 0 => {}
             Some(group) => self.add_agreed(shared, (at, block), group, &parts),
             None => self.add_parts(shared, at, &parts),
         }
@@ -113,8 +118,7 @@ impl ClientView {
         });
         let agreed = shared.cache.group_mut(at, group);
         if let Some(delta) = delta.and_then(|delta| agreed.take(delta, self.longest_unit)) {
-            self.add_unit(shared, at, Some(delta.base), delta.changed);
-            self.add_unit(shared, at, None, delta.born);
+            self.add_delta(shared, at, &delta);
         } else if holds_nothing || now.distance(self.blocks[at].sent) >= MAX_WAIT_TICKS {
             self.add_whole(shared, at, group);
         } else {
@@ -128,6 +132,11 @@ impl ClientView {
         let key = |(base, mask)| UnitKey { block: at as u16, mask, team: team & mask, base };
         let new = parts.iter().filter(|part| !shared.cache.is_known(&key(*part))).count();
         shared.cache.group_mut(at, group).has_room_for(new)
+    }
+
+    fn add_delta(&mut self, shared: &mut Shared<'_>, at: usize, delta: &SharedDelta) {
+        self.add_unit(shared, at, Some(delta.base), delta.changed);
+        self.add_unit(shared, at, None, delta.born);
     }
 
     fn add_whole(&mut self, shared: &mut Shared<'_>, at: usize, group: usize) {

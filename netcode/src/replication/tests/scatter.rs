@@ -176,15 +176,15 @@ impl Case {
     /// module `agreement`.
     fn bound(&self, longest: usize) -> usize {
         let shortest = (self.short.0.start / 2).max(MIN_UNIT_BYTES);
-        // Halves, quarters and so on, down to units that are short enough; halves may differ by a third.
+        // Halves, quarters and so on, down to units that are short enough; one half may be a tenth longer.
         let mut pieces = 0;
         let (mut length, mut count) = (longest, 1);
         while self.short.1 > 0 && length > shortest {
-            (length, count) = (length * 2 / 3, count * 2);
+            (length, count) = (length * 11 / 20, count * 2);
             pieces += count;
         }
         let born = if self.born > 0 { MAX_BASELINES } else { 0 };
-        // Of the clients for which parts of a block were encoded, the last may have had them cut.
+        // The whole block may be cut, too, and so may the parts that were encoded for one client.
         MAX_BASELINES + born + 1 + (MAX_CUT_BASELINES + 2) * pieces
     }
 
