@@ -1,7 +1,9 @@
 //! One flipped bit of state, somewhere, at some time: where two runs part is found exactly, a hundred times of a
 //! hundred.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bevy_ecs::change_detection::Mut;
 use bevy_ecs::system::{In, IntoSystem};
@@ -9,22 +11,33 @@ use bevy_ecs::world::World;
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::client::link::Link;
+use truetick_netcode::connection::Messages;
+use truetick_netcode::limits::REPORTS_EXPLAINED;
+use truetick_netcode::messages::{ClientMessage, MismatchReport};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
 use truetick_server::arena::systems::{contact, drones, players, projectiles};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::entity_table::EntityTable;
 use truetick_server::core::game::{CurrentTick, Game};
 use truetick_server::core::registry::Registry;
+use truetick_server::core::room::Room;
+use truetick_server::core::session_event::SessionEvent;
 use truetick_server::core::simulation::{Keyframe, Simulation};
 use truetick_server::core::systems::Systems;
 use truetick_server::recording::difference::{Difference, What};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{bisect, replay};
 use truetick_shared::arena::ArenaCommand;
+use truetick_shared::arena::arena_schema;
+use truetick_tests::entry;
 use truetick_tests::script::script;
+use truetick_tests::tap::Tap;
 
 const TICKS: usize = 300;
 
@@ -229,4 +242,45 @@ fn fifty_flips_inside_a_system_are_located_by_running_it_again_stage_by_stage() 
         located += 1;
     }
     assert_eq!(named.len(), SYSTEMS.len(), "{named:?}");
+}
+
+#[test]
+fn however_many_clients_report_few_reports_are_looked_into_and_all_are_counted() {
+    const CLIENTS: u64 = 100;
+    let start = Timestamp::from_millis(1_000);
+    let mut server = entry::server(start);
+    server.add_room(Box::new(Room::new(arena(), RoomConfig::default(), start).unwrap()));
+    let schema = arena_schema().unwrap().schema.hash();
+    let link = |user| Link::new(schema, entry::token(user, 0, start), user, start);
+    let mut links: Vec<_> = (0..CLIENTS).map(link).collect();
+    let (mut explained, mut payload) = (0, Vec::new());
+    for ms in 0..4_000 {
+        let (now, mut tap) = (start + Duration::from_millis(ms), Tap::default());
+        if ms == 1_500 {
+            let report = ClientMessage::Mismatch(MismatchReport { tick: 60, entities: Vec::new() });
+            links.iter_mut().for_each(|link| link.tell(&report));
+        }
+        server.send_replies(&mut tap);
+        server.tick(&mut || now, &mut tap);
+        for (to, bytes) in tap.0 {
+            let link = &mut links[usize::from(to.port()) - 100];
+            let from = SocketAddr::from(entry::SERVER).into();
+            let _ = link.receive(from, bytes.as_slice().into(), &mut payload, now);
+            let Ok((sequence, _)) = link.open(&payload, now) else { continue };
+            while let Ok(Some(_)) = link.next_event(now) {}
+            link.accept(sequence);
+        }
+        for (place, link) in links.iter_mut().enumerate() {
+            link.poll(now);
+            link.send_due(Messages::BesideState, now);
+            while let Some((_, bytes)) = link.poll_transmit() {
+                server.receive(SocketAddr::from(([127, 0, 0, 1], 100 + place as u16)), &bytes, now);
+            }
+        }
+        let events = std::iter::from_fn(|| server.poll_event());
+        explained += events.filter(|event| matches!(event, SessionEvent::Mismatch(..))).count() as u64;
+    }
+    let (per_second, burst) = REPORTS_EXPLAINED;
+    assert!((u64::from(burst)..=u64::from(burst + 3 * per_second)).contains(&explained), "{explained}");
+    assert_eq!(explained + server.unexplained_reports(), CLIENTS);
 }

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Parser, Subcommand};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -291,6 +292,8 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut hangup = signal(SignalKind::hangup())?;
+        // With a handler a limit of file sizes fails the write that meets it, and does not kill.
+        let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         descriptors::raise_limit();
         let page = PageListener::of(&mut config).await?;
         let host = Host::start_configured(&config, key)?;

@@ -45,15 +45,19 @@ fn field<T: std::str::FromStr>(line: &str, name: &str) -> Option<T> {
 impl Server {
     /// Starts one, after some words of the shell, and reads its log until it serves.
     fn start(shell: &str, filter: &str) -> (Self, String) {
+        Self::start_with(shell, filter, &[])
+    }
+
+    fn start_with(shell: &str, filter: &str, more: &[&str]) -> (Self, String) {
         let any = "127.0.0.1:0";
-        let arguments = ["--listen", any, "--quic", any, "--token-service", any];
+        let arguments = [&["--listen", any, "--quic", any, "--token-service", any], more].concat();
         let mut child = command(shell, &arguments).env("RUST_LOG", filter).spawn().unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap());
         let (mut said, mut quic, mut tokens) = (String::new(), None, None);
         while tokens.is_none() {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended: {said}");
-            if line.contains("serving") && line.contains("QUIC") {
+            if line.contains("serving") && line.contains("over=quic") {
                 quic = field(&line, "address=");
             }
             if line.contains("making tokens") {
@@ -161,6 +165,22 @@ fn silent_connections_take_no_descriptors_from_anything_else() {
     assert!(open < 60, "{open} of 100 descriptors are in use");
     assert!(server.end().expect("it stands still").success());
     drop(crowd);
+}
+
+/// A limit of file sizes is a disk that is full for this process alone.
+#[test]
+fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
+    let path = std::env::temp_dir().join(format!("truetick-{}-full.rec", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let (mut server, _) = Server::start_with("ulimit -f 2;", "info", &["--record", path.to_str().unwrap()]);
+    clock::sleep(Duration::from_secs(4));
+    assert_eq!(server.ask(), "HTTP/1.1 200 OK");
+    assert!(server.end().expect("it stands still").success());
+    let mut log = String::new();
+    server.log.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(log.matches("cannot write for now").count(), 1, "{log}");
+    assert!(log.contains("the recording is not whole") && log.contains("stopped"), "{log}");
+    let _ = std::fs::remove_file(&path);
 }
 
 #[test]

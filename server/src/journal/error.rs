@@ -80,8 +80,16 @@ pub enum JournalError {
 /// Whether the system refused for lack of something that it may have again later: descriptors, space, memory.
 pub fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let lacks =
-        [Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
+    let lacks = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::FBIG,
+        Errno::NOMEM,
+        Errno::AGAIN,
+        Errno::INTR,
+    ];
     let by_number = Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error));
     by_number || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -17,6 +17,8 @@ pub mod committer;
 pub mod disk;
 pub mod error;
 pub mod open;
+#[cfg(test)]
+mod passing_tests;
 pub mod segment;
 pub mod snapshot;
 #[cfg(test)]

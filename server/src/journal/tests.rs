@@ -11,12 +11,12 @@ use super::open::{open, read};
 use super::writer::{Chore, Journal};
 use super::{Entries, JournalConfig, Replica};
 
-const CONFIG: JournalConfig = JournalConfig { segment_bytes: 12_288 + 16 * 512, keep: 0 };
-const NUMBER: u64 = 77;
+pub const CONFIG: JournalConfig = JournalConfig { segment_bytes: 12_288 + 16 * 512, keep: 0 };
+pub const NUMBER: u64 = 77;
 
 /// A folder in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>, Arc<AtomicBool>);
+pub struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>, Arc<AtomicBool>);
 
 impl Memory {
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
@@ -78,7 +78,7 @@ impl Disk for Memory {
 
 /// Remembers every entry.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Words(Vec<Vec<u8>>);
+pub struct Words(pub Vec<Vec<u8>>);
 
 impl Entries for Words {
     fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
@@ -98,11 +98,11 @@ impl Replica for Words {
     }
 }
 
-fn word(i: u64) -> Vec<u8> {
+pub fn word(i: u64) -> Vec<u8> {
     vec![i as u8 + 1; 20 + (i * 7 % 60) as usize]
 }
 
-fn words(count: u64) -> Words {
+pub fn words(count: u64) -> Words {
     Words((0..count).map(word).collect())
 }
 
@@ -119,7 +119,7 @@ fn journal(entries: u64) -> Memory {
     disk
 }
 
-fn reopen(disk: &Memory) -> Result<Words, JournalError> {
+pub fn reopen(disk: &Memory) -> Result<Words, JournalError> {
     let mut found = Words::default();
     open(disk.clone(), CONFIG, NUMBER, &mut found).map(|_| found)
 }
@@ -337,166 +337,4 @@ fn the_frames_of_a_journal_are_pinned() {
         frame,
         "2c00000001241900000000000000000100000000000000ab47e51b7551313c01010101010101010101010101010101010101013c6c6c53411459e0"
     );
-}
-
-/// A disk that refuses what a test says, so many times, with this error of the system's.
-#[derive(Clone)]
-struct Refusing(Memory, Arc<Mutex<(&'static str, u32, i32)>>);
-
-impl Refusing {
-    fn new(disk: &Memory) -> Self {
-        Self(disk.clone(), Arc::new(Mutex::new(("nothing", 0, 0))))
-    }
-
-    fn refuse(&self, verb: &'static str, times: u32, errno: rustix::io::Errno) {
-        *self.1.lock().unwrap() = (verb, times, errno.raw_os_error());
-    }
-
-    fn pass(&self, verb: &str) -> io::Result<()> {
-        let (refused, times, errno) = &mut *self.1.lock().unwrap();
-        match *refused == verb && *times > 0 {
-            true => {
-                *times -= 1;
-                Err(io::Error::from_raw_os_error(*errno))
-            }
-            false => Ok(()),
-        }
-    }
-}
-
-impl Disk for Refusing {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.0.read(name)
-    }
-
-    fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
-        self.pass("create")?;
-        self.0.create(name, bytes, length)
-    }
-
-    fn open(&mut self, _name: &str) -> io::Result<()> {
-        self.pass("open")
-    }
-
-    fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()> {
-        self.pass("write")?;
-        self.0.write(name, at, bytes)
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.pass("sync")?;
-        self.0.sync(name)
-    }
-
-    fn secure(&mut self, name: &str) -> io::Result<()> {
-        self.0.secure(name)
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
-    }
-}
-
-#[test]
-fn what_the_system_lacks_for_a_while_puts_a_commit_off_and_loses_nothing() {
-    use rustix::io::Errno;
-    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT] {
-        for verb in ["create", "open", "write"] {
-            for at in 0..30 {
-                let memory = Memory::default();
-                let disk = Refusing::new(&memory);
-                let mut found = Words::default();
-                let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut found).unwrap();
-                let entries: Vec<_> = (0..60).map(word).collect();
-                let mut refused = 0;
-                for (place, three) in entries.chunks(3).enumerate() {
-                    if place == at {
-                        disk.refuse(verb, 3, errno);
-                    }
-                    let begun = journal.taken();
-                    while let Err(error) = {
-                        let left = &three[(journal.taken() - begun) as usize..];
-                        journal.commit(left.iter().map(Vec::as_slice))
-                    } {
-                        assert!(error.is_passing(), "{error}");
-                        refused += 1;
-                    }
-                    assert_eq!((journal.taken(), journal.durable()), (begun + 3, begun + 3));
-                }
-                assert!(
-                    refused <= 3 && (refused > 0 || verb != "write" || at >= 20),
-                    "{verb} at {at}: {refused}"
-                );
-                drop(journal);
-                assert_eq!(reopen(&memory).unwrap(), words(60), "{verb} at {at}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_failed_sync_is_no_passing_thing_whatever_the_error() {
-    use rustix::io::Errno;
-    for errno in [Errno::NOSPC, Errno::MFILE, Errno::IO] {
-        let disk = Refusing::new(&Memory::default());
-        let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-        disk.refuse("sync", 1, errno);
-        assert!(!journal.commit([&*word(0)]).unwrap_err().is_passing());
-    }
-    let disk = Refusing::new(&Memory::default());
-    let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-    disk.refuse("write", 1, Errno::IO);
-    assert!(!journal.commit([&*word(0)]).unwrap_err().is_passing());
-}
-
-#[test]
-fn the_next_segment_is_open_before_it_is_needed() {
-    let disk = Refusing::new(&Memory::default());
-    let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-    for chore in journal.take_chores() {
-        chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
-    }
-    journal.next_is_ready();
-    disk.refuse("open", u32::MAX, rustix::io::Errno::MFILE);
-    let before = journal.end().0;
-    let mut count = 0;
-    while journal.end().0 == before {
-        journal.commit([&*word(count)]).unwrap();
-        count += 1;
-    }
-}
-
-#[test]
-fn a_committer_goes_on_when_space_is_there_again_and_ends_without_it() {
-    use super::Commits;
-    use super::committer::{Committer, Kind};
-    let start = |disk: &Refusing| {
-        let journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-        let kind = Kind { encode: |entry: &Vec<u8>| entry.clone(), fresh: || Box::new(Words::default()) };
-        Committer::start(journal, disk.clone(), kind).unwrap()
-    };
-    let memory = Memory::default();
-    let disk = Refusing::new(&memory);
-    let mut committer = start(&disk);
-    disk.refuse("write", 4, rustix::io::Errno::NOSPC);
-    (0..10).for_each(|i| assert!(committer.submit(word(i))));
-    while committer.durable() < 10 {
-        assert_eq!(committer.failure(), None);
-        std::thread::yield_now();
-    }
-    drop(committer);
-    assert_eq!(reopen(&memory).unwrap(), words(10));
-    let mut committer = start(&disk);
-    disk.refuse("write", u32::MAX, rustix::io::Errno::NOSPC);
-    assert!(committer.submit(word(10)));
-    committer.close();
-    assert!(!committer.submit(word(11)));
-    drop(committer);
-    disk.refuse("nothing", 0, rustix::io::Errno::IO);
-    let found = reopen(&memory).unwrap();
-    assert_eq!(found, words(10));
 }

@@ -10,7 +10,7 @@ use crate::core::session_event::SessionEvent;
 impl Server {
     /// Whether every room has ended by a panic, and every client has been told.
     pub fn has_failed(&self) -> bool {
-        !self.rooms.is_empty() && self.failed.len() == self.rooms.len() && self.peers.len() == 0
+        !self.rooms.is_empty() && self.failed.len() == self.rooms.len() && self.peers.is_empty()
     }
 
     /// Rooms that have ended by a panic: their numbers, and the panics' messages.
