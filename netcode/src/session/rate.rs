@@ -26,6 +26,12 @@ impl Meter {
         self.allows_worth(1, rate, now)
     }
 
+    /// Whether one more could happen now; nothing is counted.
+    pub fn may(&self, rate: Rate, now: Timestamp) -> bool {
+        let mut copy = *self;
+        copy.allows(rate, now)
+    }
+
     /// The same for something that counts as so many.
     pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
         let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
@@ -56,6 +62,11 @@ impl<K> Default for Meters<K> {
 }
 
 impl<K: Ord> Meters<K> {
+    /// Whether one more could happen now; nothing is counted.
+    pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
+        self.meters.get(who).is_none_or(|meter| meter.may(rate, now))
+    }
+
     /// Whether one more may happen now.
     pub fn allows(&mut self, who: K, rate: Rate, now: Timestamp) -> bool {
         if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_APART {
@@ -82,6 +93,7 @@ mod tests {
         let (mut meter, mut now) = (Meter::default(), Timestamp::from_millis(5));
         let allowed = |meter: &mut Meter, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
         assert_eq!(allowed(&mut meter, now), 3);
+        assert!(!meter.may(RATE, now) && meter.may(RATE, now + Duration::from_millis(100)));
         now += Duration::from_millis(99);
         assert_eq!(allowed(&mut meter, now), 0);
         now += Duration::from_millis(1);

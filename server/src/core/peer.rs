@@ -86,8 +86,13 @@ pub struct Peer {
     pub ticket_due: Timestamp,
     /// Why it must end at the next tick.
     pub ending: Option<DisconnectReason>,
-    budget: u32,
-    /// Frames that it may send.
+    allowance: Allowance,
+}
+
+/// What a client may still send. It is the session's: whoever takes a session over goes on with what is left.
+#[derive(Clone, Debug)]
+struct Allowance {
+    packets: u32,
     frames: u32,
     strikes: u32,
     forgiven_at: Timestamp,
@@ -110,13 +115,23 @@ impl Peer {
             congestion: None,
             ticket_due: now,
             ending: None,
-            budget: BURST_PACKETS,
-            frames: BURST_FRAMES,
-            strikes: 0,
-            forgiven_at: now,
-            resynced_at: None,
-            reported_at: None,
+            allowance: Allowance {
+                packets: BURST_PACKETS,
+                frames: BURST_FRAMES,
+                strikes: 0,
+                forgiven_at: now,
+                resynced_at: None,
+                reported_at: None,
+            },
         }
+    }
+
+    /// Another client of the same user that takes the session over, with what the first may still send.
+    pub fn successor(&self, seed: u64, secured: bool, now: Timestamp) -> Self {
+        let mut allowance = self.allowance.clone();
+        // Too many frames end a session: one that begins may at least say what it is.
+        allowance.frames = allowance.frames.max(FRAMES_PER_TICK);
+        Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
     }
 
     /// Whether it takes part in its room.
@@ -131,25 +146,26 @@ impl Peer {
 
     /// Whether one more packet is within its budget.
     pub fn may_send(&mut self) -> bool {
-        let left = self.budget.checked_sub(1);
-        self.budget = left.unwrap_or(0);
+        let left = self.allowance.packets.checked_sub(1);
+        self.allowance.packets = left.unwrap_or(0);
         left.is_some()
     }
 
     /// The same of frames. Messages in order cannot be dropped: more than is allowed ends the session.
     pub fn may_send_frame(&mut self) -> bool {
-        let left = self.frames.checked_sub(1);
+        let left = self.allowance.frames.checked_sub(1);
         if left.is_none() {
             self.ending.get_or_insert(DisconnectReason::Misbehaved);
         }
-        self.frames = left.unwrap_or(0);
+        self.allowance.frames = left.unwrap_or(0);
         left.is_some()
     }
 
     /// Its budget for another tick.
     pub fn refill(&mut self) {
-        self.frames = (self.frames + FRAMES_PER_TICK).min(BURST_FRAMES);
-        self.budget = (self.budget + PACKETS_PER_TICK).min(BURST_PACKETS);
+        let Allowance { packets, frames, .. } = &mut self.allowance;
+        *frames = (*frames + FRAMES_PER_TICK).min(BURST_FRAMES);
+        *packets = (*packets + PACKETS_PER_TICK).min(BURST_PACKETS);
     }
 
     /// Takes in a genuine payload.
@@ -219,12 +235,14 @@ impl Peer {
             (ClientMessage::Hello { .. }, Some(_)) => {
                 return Err(WireError::Misbehaving("a second hello"));
             }
-            (ClientMessage::Resync, Some(room)) if is_due(self.resynced_at, RESYNC_PAUSE) => {
-                self.resynced_at = Some(now);
+            (ClientMessage::Resync, Some(room)) if is_due(self.allowance.resynced_at, RESYNC_PAUSE) => {
+                self.allowance.resynced_at = Some(now);
                 room.world_mut().into_iter().for_each(|world| world.resync(self.client));
             }
-            (ClientMessage::Mismatch(report), Some(_)) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
-                self.reported_at = Some(now);
+            (ClientMessage::Mismatch(report), Some(_))
+                if is_due(self.allowance.reported_at, REPORT_PAUSE / 2) =>
+            {
+                self.allowance.reported_at = Some(now);
                 return Ok(Some(Demand::Explain(report)));
             }
             (ClientMessage::Resync | ClientMessage::Mismatch(_), _) => {}
@@ -250,17 +268,18 @@ impl Peer {
 
     /// Counts against the client what it sent; too much of it ends the session.
     pub fn strike(&mut self, error: WireError, now: Timestamp) {
-        let forgiven = now.since(self.forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
+        let Allowance { strikes, forgiven_at, .. } = &mut self.allowance;
+        let forgiven = now.since(*forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
         if forgiven > 0 {
-            self.strikes = self.strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
-            self.forgiven_at = now;
+            *strikes = strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
+            *forgiven_at = now;
         }
-        self.strikes += match error {
+        *strikes += match error {
             WireError::Stale(_) => 0,
             WireError::Malformed(_) | WireError::Incompatible(_) => 1,
             WireError::Misbehaving(_) => STRIKES,
         };
-        if self.strikes >= STRIKES {
+        if *strikes >= STRIKES {
             self.ending = Some(DisconnectReason::Misbehaved);
         }
     }

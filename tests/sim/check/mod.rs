@@ -7,6 +7,7 @@
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
 //! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
+//! | [`numbers`] | no packet is sealed under a number that its key has used before, on either side |
 //! | [`repeats`] | no packet is taken twice |
 //! | [`sessions`] | each session is its user's; who falls silent keeps what he owns for the grace |
 //! | [`sizes`] | windows, queues and rings stay within their limits |
@@ -19,6 +20,7 @@ pub mod copies;
 pub mod delivery;
 pub mod foresight;
 pub mod identity;
+pub mod numbers;
 pub mod repeats;
 pub mod sessions;
 pub mod sizes;
@@ -175,6 +177,10 @@ impl Checks {
             client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
         });
         wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
+        let replaced = clients.iter().enumerate().filter(|(_, client)| {
+            client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Replaced))
+        });
+        wrong.extend(replaced.map(|(at, _)| format!("client {at} was told that its only user is elsewhere")));
         self.broken(wrong);
     }
 
@@ -235,7 +241,7 @@ impl Checks {
                 wrong.push(format!("client number {} reports: {divergence}", id.0));
             }
             SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
-            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } => {}
+            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } | SessionEvent::Displaced(_) => {}
         }
         self.broken(wrong);
     }
