@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_netcode::session::drops::DropReason;
-use truetick_tests::fault::{Fault, Scheduled};
+use truetick_tests::fault::{Fault, Scheduled, Step};
 use truetick_tests::mark::Mark;
 use truetick_tests::network::Ways;
 use truetick_tests::plan::{Plan, SimConfig};
@@ -197,6 +197,41 @@ fn everyones_address_changes_at_once() {
     let marks = [Mark::AddressChanged, Mark::SilenceNoticed, Mark::Resumed];
     let story = Scenario::new(21).link(WAN).fault(1_500, 0, Fault::ChangeAllAddresses).must_hit(&marks);
     assert_eq!(story.heals().marks.count(Mark::Resumed), 8);
+}
+
+#[test]
+fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_resume() {
+    for (seed, after) in (40..).zip(Step::ALL) {
+        let story = Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
+        let story = story.fault(1_500, 3_500, Fault::Outage { client: 2, after });
+        let outcome = story.must_hit(&[after.mark(), Mark::TimedOut, Mark::Resumed]).heals();
+        // Once the keep-alive has come the ticket is spent, and the next one is lost.
+        let joins_again = u64::from(after == Step::KeepAlive);
+        assert_eq!(outcome.marks.count(Mark::ClientCameBack), joins_again, "{after:?}");
+    }
+}
+
+#[test]
+fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_join() {
+    for (seed, after) in (50..).zip(Step::ALL) {
+        let story = Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
+        story.fault(1, 3_500, Fault::Outage { client: 2, after }).must_hit(&[after.mark()]).heals();
+    }
+}
+
+#[test]
+fn an_address_that_a_nat_gives_to_another_client() {
+    let fault = Fault::HandOn { from: 1, to: 6 };
+    let marks = [Mark::AddressHandedOn, Mark::SilenceNoticed, Mark::TimedOut, Mark::Resumed];
+    let outcome = Scenario::new(60).link(WAN).fault(1_500, 0, fault).must_hit(&marks).heals();
+    assert_eq!(outcome.marks.count(Mark::ClientCameBack), 0);
+}
+
+#[test]
+fn two_clients_whose_addresses_are_swapped() {
+    let marks = [Mark::AddressHandedOn, Mark::SilenceNoticed, Mark::Resumed];
+    let outcome = Scenario::new(61).link(WAN).fault(1_500, 0, Fault::Swap(1, 6)).must_hit(&marks).heals();
+    assert_eq!((outcome.marks.count(Mark::ClientCameBack), outcome.marks.count(Mark::Resumed)), (0, 2));
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
     assert_eq!(first_caught(None), None);
     for (mutant, says) in [
         (Mutant::TakeRepeats, "taken twice"),
+        (Mutant::ForgetNumbers, "used twice under one key"),
         (Mutant::ApplyTwice, "nothing explains"),
         (Mutant::AcceptUndecoded, "decoded a state that the server does not have"),
         (Mutant::TrustUnacknowledged, "lacks baseline"),

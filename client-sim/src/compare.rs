@@ -104,6 +104,7 @@ async fn one(
     let over = transport.over();
     let config = ServerConfig {
         max_clients: crew.all() + 8,
+        max_spectators: crew.all() + 8,
         sessions_per_address: crew.all() + 8,
         joins_per_address_s: 1_000,
         drones: 64,

@@ -172,6 +172,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         drones: options.drones,
         ghosts: options.ghosts,
         max_clients: crew.all() + 8,
+        max_spectators: crew.all() + 8,
         auction: house.as_ref().map(|house| run::settings(data.clone(), house.visitors())),
         sessions_per_address: crew.all() + house.as_ref().map_or(0, AuctionOptions::visitors) + 8,
         joins_per_address_s: 1_000,

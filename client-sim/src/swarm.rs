@@ -375,7 +375,9 @@ impl Member {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),
             // Whoever takes a session over wants to keep it.
-            ClientState::Ended(End::Told(DisconnectReason::Left | DisconnectReason::Closed)) => {}
+            ClientState::Ended(End::Told(
+                DisconnectReason::Left | DisconnectReason::Closed | DisconnectReason::Replaced,
+            )) => {}
             ClientState::Ended(end) if self.rejoin_at.is_none() => return Some(end),
             _ => {}
         }

@@ -33,7 +33,7 @@ pub enum DisconnectReason {
     /// The client did not say what it is.
     #[error("the client did not say what it is")]
     NoHello = 8,
-    /// The user has another session now.
+    /// The user has another session now. A client does not come back by itself: it would take the session over again.
     #[error("the user has another session now")]
     Replaced = 9,
     /// The server asked its clients to go elsewhere, and this one does.

@@ -99,8 +99,27 @@ pub const HALF_OPEN_PER_NEIGHBOURHOOD: usize = 1_024;
 /// Connections that carry no session yet; one more is closed.
 pub const WAITING_CONNECTIONS: usize = 4_096;
 
-/// Attempts to resume one session: more displace the oldest of them.
+/// Tickets with which one session is being resumed at once: more displace the oldest. Copies of one ticket count once.
 pub const ATTEMPTS_TO_RESUME: usize = 8;
+
+/// An attempt to open a session is displaced by others only when it is as old as this: longer than most round trips.
+pub const ATTEMPT_AGE: Duration = Duration::from_secs(1);
+
+/// For so long a token that joins is answered only at the address that used it first. Then others are answered, too: whoever copied the
+/// request and sent it first must not keep its owner out.
+pub const TOKEN_BINDING: Duration = Duration::from_millis(100);
+
+/// A challenge is taken for so long: several of the longest round trips. A client asks for another once a second.
+pub const CHALLENGE_TIME: Duration = Duration::from_secs(5);
+
+/// Clients that lost their session to another of their user and are being told; one more is disconnected without a reason.
+pub const DEPARTING: usize = 1_024;
+
+/// A client that lost its session to another of its user is disconnected after this long: it was told by then.
+pub const DEPARTING_TIME: Duration = Duration::from_secs(1);
+
+/// A connection whose request was refused is closed after this long, if its client does not close it.
+pub const REFUSED_CONNECTION_TIME: Duration = Duration::from_secs(1);
 
 /// An attempt to open a session is forgotten after this long, or after its token's time-out if that is shorter.
 pub const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
@@ -114,8 +133,9 @@ pub const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
 /// Neighbourhoods, or users, whose attempts are counted apart; more are refused until some have been idle.
 pub const COUNTED_APART: usize = 16_384;
 
-/// Answers outside of sessions that wait to be sent; more are dropped.
-pub const REPLIES: usize = 1_024;
+/// Answers outside of sessions that wait to be sent; more are dropped. As many as datagrams are taken before answers leave, so that a
+/// flood of requests takes nobody's answer away.
+pub const REPLIES: usize = RECEIVE_BATCH * DRAIN_BATCHES;
 
 /// By so much clocks on walls may differ: for tokens that are measured by them, and until a wall counts as set.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);

@@ -5,6 +5,8 @@
 pub enum Mutant {
     /// A packet that comes again is taken again.
     TakeRepeats,
+    /// A session that the same ticket resumes again numbers its packets from 0 again.
+    ForgetNumbers,
     /// A command that comes again after its tick is executed again.
     ApplyTwice,
     /// A snapshot that newer ones overtook is acknowledged without being decoded.

@@ -6,8 +6,9 @@ use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::messages::Body;
 use truetick_netcode::session::challenge::Challenges;
 use truetick_netcode::session::crypto::{Key, PacketKey};
+use truetick_netcode::session::keys::SessionKeys;
 use truetick_netcode::session::packet::{Kind, seal, write_request};
-use truetick_netcode::session::token::{ConnectToken, PrivateToken, Purpose, Resumed, UserData};
+use truetick_netcode::session::token::{ConnectToken, PrivateToken, Purpose, Resumed, UserData, token_tag};
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use xxhash_rust::xxh3::xxh3_64;
@@ -71,8 +72,13 @@ fn the_standards_bytes_are_as_documented() {
         server_key: private.server_key.clone(),
     };
     let mut challenges = Challenges::new(&Key::new(rising(32)));
-    challenges.make(private.servers[0], private.user, &private.user_data);
-    let challenge = challenges.make(private.servers[0], private.user, &private.user_data);
+    let (tag, made) = (token_tag(&sealed), Timestamp::from_millis(5_000));
+    let mut challenge =
+        || challenges.make(private.servers[0], &tag, (private.user, &private.user_data), made);
+    challenge();
+    let challenge = challenge();
+    let mut keys = SessionKeys::new(rising(0), &Key::new(rising(1)), &Key::new(rising(17)));
+    let response = keys.seal_response(PROTOCOL, &challenge).unwrap();
     let packet_key = PacketKey::new(&Key::new(rising(17)));
     let sealed_packet = |kind, sequence, contents: &[u8]| {
         let mut packet = Vec::new();
@@ -84,7 +90,9 @@ fn the_standards_bytes_are_as_documented() {
         ("connect token", &*token.to_bytes()),
         ("request", &request),
         ("challenge 1, its number and token", &challenge),
+        ("response 0 of tag 0 1 2 3 4 ...", &response),
         ("denied, number 2^63", &sealed_packet(Kind::Denied, 1 << 63, &[])),
+        ("denied, number 1, clock ahead", &sealed_packet(Kind::Denied, 1 << 63 | 6 << 55 | 1, &[])),
         ("keep-alive 0, index 3 of 256", &sealed_packet(Kind::KeepAlive, 0, &[3, 0, 0, 0, 0, 1, 0, 0])),
         ("payload 1000, bytes 1 2 3", &sealed_packet(Kind::Payload, 1_000, &[1, 2, 3])),
         ("disconnect 255", &sealed_packet(Kind::Disconnect, 255, &[])),

@@ -1,4 +1,4 @@
-// Joins the arena as a spectator and shows it; joins again whenever the connection ends.
+// Joins the arena as a spectator and shows it; joins again whenever the connection ends, unless the same user watches elsewhere.
 
 import { Arena } from "./arena.js";
 import { Figures, chart } from "./figures.js";
@@ -25,7 +25,10 @@ async function fetchJson(path, options) {
 const watch = { session: undefined, timeline: undefined, figures: new Figures(), seen: {}, joins: 0 };
 globalThis.truetick = watch;
 
-/** One session, from its token to its end. Says why it ended. */
+/** Farewell to a client whose user has another session now: it would only take that over again. */
+const REPLACED = 9;
+
+/** One session, from its token to its end. Says why it ended, and whether to join again. */
 async function play(description) {
   const { url, fingerprint, token } = await fetchJson("connect", { method: "POST" });
   const messages = { hello: bytesOf(description.hello), resync: bytesOf(description.resync) };
@@ -40,25 +43,28 @@ async function play(description) {
     // A farewell says more than that the connection is closed.
     if (session.farewell === undefined) throw error;
   }
-  return description.farewells[session.farewell] ?? "the connection has ended";
+  const refused = session.denial === undefined ? undefined : description.denials[session.denial];
+  const why = description.farewells[session.farewell] ?? refused ?? "the connection has ended";
+  return { why, again: session.farewell !== REPLACED };
 }
 
 async function playOn() {
   let shown;
   for (;;) {
     say("joining …");
-    let why;
+    let [why, again] = ["", true];
     try {
       const description = await fetchJson("arena.json");
       if (!shown) show(description);
       // Another server than before: begin with nothing of the old one.
       else if (JSON.stringify(shown) !== JSON.stringify(description)) return location.reload();
       shown = description;
-      why = await play(description);
+      ({ why, again } = await play(description));
     } catch (error) {
       why = error.message;
     }
     watch.session = undefined;
+    if (!again) return say(`not connected: ${why}. Load the page again to watch here.`);
     say(`not connected: ${String(why).replace(/\.$/, "")}. Joining again …`);
     await new Promise((done) => setTimeout(done, PAUSE));
   }

@@ -34,11 +34,11 @@ pub struct ServerConfig {
     pub token_service: Option<SocketAddr>,
     /// File with the secret that the backend shows it, 32 bytes or longer.
     pub token_secret_file: Option<PathBuf>,
-    /// Sessions of one user at once, 1 to 64.
+    /// Sessions of one user at once in each room and role, 1 to 64.
     pub sessions_per_user: usize,
     /// What a user with so many sessions gets who comes with another token.
     pub duplicates: DuplicatePolicy,
-    /// Live sessions from one address (or IPv6 prefix of 64 bits) at once, 1 to 4,096.
+    /// Live sessions of each role from one address (or IPv6 prefix of 64 bits) at once, 1 to 4,096.
     pub sessions_per_address: usize,
     /// Attempts to join from one address a second, 1 to 10,000, with four times as many at once.
     pub joins_per_address_s: u32,
@@ -54,8 +54,10 @@ pub struct ServerConfig {
     pub drain_limit_s: u64,
     /// Ticks per second, 10 to 128.
     pub tick_rate: u32,
-    /// Clients at once, 1 to 4,096.
+    /// Players at once, 1 to 4,096.
     pub max_clients: usize,
+    /// Spectators at once beside them, 0 to 4,096; 256 by default.
+    pub max_spectators: usize,
     /// Most bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`].
     pub snapshot_bytes: usize,
     /// As many are sent over a path that is full, too: 100 to `snapshot_bytes`.
@@ -122,6 +124,7 @@ impl Default for ServerConfig {
             drain_limit_s: 30,
             tick_rate: room.tick_rate,
             max_clients: room.max_clients,
+            max_spectators: room.max_spectators,
             snapshot_bytes: room.snapshot_bytes,
             snapshot_floor_bytes: room.snapshot_floor_bytes,
             relevance_radius_m: room.relevance_radius_m.unwrap_or(0.0),
@@ -197,6 +200,7 @@ impl ServerConfig {
         };
         whole("tick_rate", self.tick_rate.into(), 10, 128)?;
         whole("max_clients", self.max_clients as u64, 1, 4_096)?;
+        whole("max_spectators", self.max_spectators as u64, 0, 4_096)?;
         whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
         let (floor, most) = (self.snapshot_floor_bytes as u64, self.snapshot_bytes as u64);
         whole("snapshot_floor_bytes", floor.min(most), 100, most)?;
@@ -243,6 +247,7 @@ impl ServerConfig {
         SessionConfig {
             // A few more than the rooms take, so that they can say that they are full.
             sessions: self.max_clients + self.auction.as_ref().map_or(0, |auction| auction.max_clients) + 16,
+            spectators: self.max_spectators + 16,
             per_user: self.sessions_per_user,
             duplicates: match self.duplicates {
                 DuplicatePolicy::Refuse => Duplicates::Refuse,
@@ -273,6 +278,7 @@ impl ServerConfig {
         RoomConfig {
             tick_rate: self.tick_rate,
             max_clients: self.max_clients,
+            max_spectators: self.max_spectators,
             snapshot_bytes: self.snapshot_bytes,
             snapshot_floor_bytes: self.snapshot_floor_bytes,
             relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),

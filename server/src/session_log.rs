@@ -25,6 +25,9 @@ pub fn log(server: &mut Server) {
             SessionEvent::Mismatch(client, divergence) => {
                 warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
             }
+            SessionEvent::Displaced(client) => {
+                debug!(client = client.0, "another client of its user takes the session over");
+            }
             SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
         }
     }

@@ -3,16 +3,21 @@
 //! ```text
 //! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "role": "player", "wire": 3, "transport": "quic"}
 //! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3, "fingerprint": HEX}
-//! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often
+//! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often, or too many wrong secrets
 //! 400, 413, 415, 422 not such a request   408 a body that does not come
 //! ```
 //! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
 //! clients that pin it. Whoever has the secret can let anyone in: it belongs to the backend, never
 //! to players, and the service listens on loopback unless it is told otherwise.
+//!
+//! An address that sent too many wrong secrets is refused whatever it sends, for as long as that takes to be forgiven, so that nobody
+//! finds the secret by trying. An address that has shown the right one within the last hour is exempt: a stranger behind the same
+//! address, as behind a proxy, must not lock the backend out.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
@@ -31,6 +36,7 @@ use truetick_netcode::packet::WIRE_VERSION;
 use truetick_netcode::session::rate::{Meters, Rate};
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{Neighbourhood, Role, UserId};
+use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 
@@ -42,6 +48,12 @@ const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
 
 /// Requests with a wrong secret from one address.
 const WRONG_SECRETS: Rate = Rate { per_second: 1, burst: 20 };
+
+/// For so long an address that has shown the right secret is not locked out by wrong ones.
+const TRUSTED_FOR: Duration = Duration::from_secs(3_600);
+
+/// Addresses that are trusted at once; the one that showed the secret longest ago makes room.
+const TRUSTED: usize = 1_024;
 
 /// Largest request, in bytes.
 const REQUEST_BYTES: usize = 4 * 1_024;
@@ -117,7 +129,35 @@ struct Service {
     secret: String,
     chances: Mutex<StdRng>,
     users: Mutex<Meters<UserId>>,
-    strangers: Mutex<Meters<Neighbourhood>>,
+    strangers: Mutex<Strangers>,
+}
+
+/// Who has shown wrong secrets, and who the right one.
+#[derive(Default)]
+struct Strangers {
+    wrong: Meters<Neighbourhood>,
+    /// When an address has shown the right secret last.
+    trusted: BTreeMap<Neighbourhood, Timestamp>,
+}
+
+impl Strangers {
+    /// Whether a secret from this address is looked at, and what comes of it: whether it is right, or `None` where too many were wrong.
+    fn judge(&mut self, from: Neighbourhood, is_right: bool, now: Timestamp) -> Option<bool> {
+        let trusted = self.trusted.get(&from).is_some_and(|last| now.since(*last) < TRUSTED_FOR);
+        let may_try = self.wrong.may(&from, WRONG_SECRETS, now);
+        if !trusted && !may_try {
+            return None;
+        }
+        if !is_right {
+            return self.wrong.allows(from, WRONG_SECRETS, now).then_some(false);
+        }
+        if !trusted && self.trusted.len() >= TRUSTED {
+            let oldest = self.trusted.iter().min_by_key(|(_, last)| **last).map(|(from, _)| *from);
+            oldest.into_iter().for_each(|oldest| _ = self.trusted.remove(&oldest));
+        }
+        self.trusted.insert(from, now);
+        Some(true)
+    }
 }
 
 /// The service's routes: tokens for a server's transports for whoever knows `secret`. The keys in the tokens follow from `seed`,
@@ -145,9 +185,14 @@ async fn connect(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    // Of a stranger's request only the head is read.
-    if !service.is_authorised(request.headers()) {
-        return service.refuse_stranger(from.ip());
+    // Of a stranger's request only the head is read. The secret is compared in any case, so that the time says nothing.
+    let is_right = service.is_authorised(request.headers());
+    match lock(&service.strangers).judge(from.ip().into(), is_right, clock::now()) {
+        None => return too_often(),
+        Some(false) => {
+            return refusal(StatusCode::UNAUTHORIZED, "this needs the header Authorization: Bearer SECRET");
+        }
+        Some(true) => {}
     }
     let Json(ask): Json<Ask> = match Json::from_request(request, &()).await {
         Ok(ask) => ask,
@@ -183,13 +228,6 @@ impl Service {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         given.len() == self.secret.len() && bool::from(given.as_bytes().ct_eq(self.secret.as_bytes()))
-    }
-
-    fn refuse_stranger(&self, from: IpAddr) -> Response {
-        match lock(&self.strangers).allows(from.into(), WRONG_SECRETS, clock::now()) {
-            true => refusal(StatusCode::UNAUTHORIZED, "this needs the header Authorization: Bearer SECRET"),
-            false => too_often(),
-        }
     }
 }
 

@@ -151,3 +151,17 @@ fn one_user_and_one_stranger_are_limited_and_others_are_not() {
     assert!(statuses("wrong", 9).contains(&429));
     assert_eq!(ask(service, SECRET, r#"{"user": 10}"#).0, 200);
 }
+
+#[test]
+fn who_tried_too_many_secrets_learns_nothing_of_the_right_one_for_a_while() {
+    let service = service();
+    let good = r#"{"user": 7}"#;
+    let statuses: Vec<u16> = (0..30).map(|_| ask(service, "wrong", good).0).collect();
+    assert!(statuses[..20].iter().all(|status| *status == 401) && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(ask(service, SECRET, good).0, 429);
+    // It is forgiven in a second.
+    assert!((0..100_000).any(|_| ask(service, SECRET, good).0 == 200));
+    // From now on the backend is not locked out by a stranger behind the same address.
+    (0..30).for_each(|_| _ = ask(service, "wrong", good));
+    assert_eq!(ask(service, SECRET, good).0, 200);
+}

@@ -127,6 +127,13 @@ test("messages are counted back, a farewell is heard", () => {
   assert.throws(() => session.takeFrame(Uint8Array.of(7)));
 });
 
+test("a refusal says why", () => {
+  const session = joined();
+  session.takeFrame(Uint8Array.of(4, 10));
+  assert.equal(session.denial, 10);
+  assert.throws(() => session.takeFrame(Uint8Array.of(4)));
+});
+
 test("what is shown is a little behind the newest, whatever came late", () => {
   const timeline = new Timeline(50);
   for (let tick = 100; tick < 200; tick++) timeline.note(tick, tick * 20 + (tick % 3) * 10);

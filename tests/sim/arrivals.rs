@@ -21,11 +21,26 @@ impl Sim {
                 let (from, to) = if way == Way::Up { (client, server) } else { (server, client) };
                 self.recent.push((from, to, bytes.clone()));
             }
+            if self.is_swallowed(path, way, &bytes) {
+                continue;
+            }
             match way {
                 Way::Up => self.arrive_at_server(path, bytes),
                 Way::Down => self.arrive_at_client(path, bytes),
             }
         }
+    }
+
+    /// Whether an outage takes a datagram; notes when one begins: after a datagram that still comes through.
+    fn is_swallowed(&mut self, path: usize, way: Way, datagram: &[u8]) -> bool {
+        let client = self.network.client(path);
+        let Some(outage) = self.outages.get_mut(&client) else { return false };
+        if outage.begun {
+            self.marks.hit(outage.after.mark());
+            return true;
+        }
+        outage.begun = path == self.clients[client].path && outage.after.is_ended_by(way, datagram);
+        false
     }
 
     pub(crate) fn arrive_at_server(&mut self, path: usize, bytes: Vec<u8>) {
@@ -48,6 +63,10 @@ impl Sim {
             let session = roster.get(roster.at(address)?)?;
             Some((session.epoch, session.live.as_ref()?.opened))
         };
+        let sender = self.clients[self.network.client(path)].user();
+        let roster = core.session_server().roster();
+        let present = roster.at(address).and_then(|client| roster.get(client));
+        self.marks.add(Mark::AddressHandedOn, u64::from(present.is_some_and(|here| here.user != sender)));
         let before = taken(core);
         let (rate, floods) = (world_of(core).timeline().rate(), core.drops().count(DropReason::Flood));
         core.receive(address, bytes, arrived);

@@ -5,7 +5,47 @@ use std::time::Duration;
 
 use truetick_netcode::link_sim::LinkConfig;
 
-use crate::network::Ways;
+use crate::mark::Mark;
+use crate::network::{Way, Ways};
+
+/// A step of a handshake, by the packet that ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The client has asked.
+    Request,
+    /// The server has asked for a proof.
+    Challenge,
+    /// The client has given it.
+    Response,
+    /// The server has told that the session is open.
+    KeepAlive,
+}
+
+impl Step {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Request, Self::Challenge, Self::Response, Self::KeepAlive];
+
+    /// What the outage after it hits.
+    pub fn mark(self) -> Mark {
+        match self {
+            Self::Request => Mark::OutageAfterRequest,
+            Self::Challenge => Mark::OutageAfterChallenge,
+            Self::Response => Mark::OutageAfterResponse,
+            Self::KeepAlive => Mark::OutageAfterKeepAlive,
+        }
+    }
+
+    /// Whether a datagram in this direction ends the step.
+    pub fn is_ended_by(self, way: Way, datagram: &[u8]) -> bool {
+        let (from, kind) = match self {
+            Self::Request => (Way::Up, 0),
+            Self::Challenge => (Way::Down, 2),
+            Self::Response => (Way::Up, 3),
+            Self::KeepAlive => (Way::Down, 4),
+        };
+        way == from && datagram.first().is_some_and(|prefix| prefix & 0x0f == kind)
+    }
+}
 
 /// Something that goes wrong. Clients are named by their place in the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +105,23 @@ pub enum Fault {
     FailRead,
     /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
     ChangeAddress(usize),
+    /// A client opens its session, or (if it plays) resumes it from another address, and right after a step of that nothing passes its
+    /// path any more.
+    Outage {
+        /// Whose.
+        client: usize,
+        /// After which step.
+        after: Step,
+    },
+    /// A NAT gives one client's address to another; the first has a new one.
+    HandOn {
+        /// Whose address.
+        from: usize,
+        /// Who has it from now on.
+        to: usize,
+    },
+    /// A NAT swaps the addresses of two clients.
+    Swap(usize, usize),
     /// Every client's datagrams come from another address from now on, as when a NAT before them all starts again.
     ChangeAllAddresses,
     /// A client's process dies and starts again somewhere else.
@@ -87,6 +144,7 @@ impl Fault {
             Self::CrashServer | Self::PowerCut | Self::Drain => true,
             // A token belongs to the address that its client had when it began to join.
             Self::ChangeAddress(_) | Self::ChangeAllAddresses | Self::MoveClient(_) => true,
+            Self::Outage { .. } | Self::HandOn { .. } | Self::Swap(..) => true,
             // The token of a client that is just joining may have expired by it.
             Self::JumpWall { by_ms } => by_ms.abs() > 5_000,
             _ => false,
@@ -100,6 +158,8 @@ impl Fault {
             Self::Narrow { client, .. } => Some(client),
             Self::PauseClient(client) | Self::CrashClient(client) => Some(client),
             Self::ChangeAddress(client) | Self::MoveClient(client) => Some(client),
+            Self::Outage { client, .. } | Self::HandOn { to: client, .. } => Some(client),
+            Self::Swap(client, _) => Some(client),
             Self::PauseServer | Self::StarveServer { .. } | Self::CrashServer => None,
             Self::JumpWall { .. } => None,
             Self::ChangeAllAddresses | Self::Drain | Self::Flood => None,
@@ -131,6 +191,9 @@ impl fmt::Display for Fault {
             Self::FillDisk => write!(out, "server: has a full disk"),
             Self::FailRead => write!(out, "server: has a disk that fails its next read"),
             Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
+            Self::Outage { client, after } => write!(out, "client {client}: cut off after its {after:?}"),
+            Self::HandOn { from, to } => write!(out, "client {to}: has the address of client {from}"),
+            Self::Swap(one, other) => write!(out, "clients {one} and {other}: have each other's address"),
             Self::ChangeAllAddresses => write!(out, "everyone has another address"),
             Self::MoveClient(client) => write!(out, "client {client}: crashes, and starts somewhere else"),
             Self::Drain => write!(out, "server: is drained and starts anew"),

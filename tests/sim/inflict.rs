@@ -15,7 +15,7 @@ use truetick_server::core::server::Server;
 use crate::fault::{Fault, Scheduled};
 use crate::mark::Mark;
 use crate::network::{Way, Ways};
-use crate::world::{Event, Sim};
+use crate::world::{Event, Outage, Sim};
 
 /// Strangers in a flood.
 const FLOOD: usize = 300;
@@ -63,6 +63,19 @@ impl Sim {
             }
             Fault::FillDisk | Fault::FailRead => self.server.spoil_disk(fault == Fault::FillDisk),
             Fault::ChangeAddress(client) => self.change_address(client),
+            Fault::Outage { client, after } => {
+                if self.clients[client].is_playing() {
+                    self.change_address(client);
+                }
+                self.outages.insert(client, Outage { after, begun: false });
+            }
+            Fault::HandOn { from, to } => {
+                let path = self.clients[from].path;
+                self.change_address(from);
+                self.network.hand_on(path, to);
+                self.clients[to].path = path;
+            }
+            Fault::Swap(one, other) => self.swap_addresses(one, other),
             Fault::ChangeAllAddresses => {
                 (0..self.clients.len()).for_each(|client| self.change_address(client))
             }
@@ -97,6 +110,7 @@ impl Sim {
             Fault::StarveServer { .. } => self.server.stolen_ms = 0,
             Fault::Sight(_) => self.set_sight(self.server.config.room.relevance_radius_m),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
+            Fault::Outage { client, .. } => _ = self.outages.remove(&client),
             Fault::CrashClient(client) | Fault::MoveClient(client) if !self.clients[client].is_up() => {
                 let token = self.token(client);
                 self.clients[client].restart(&self.kinds, token, self.now);
@@ -158,6 +172,14 @@ impl Sim {
     /// A client's datagrams come from another address from now on; what goes to the old one is lost.
     pub fn change_address(&mut self, client: usize) {
         self.clients[client].path = self.network.add_path(client, [self.link; 2]);
+    }
+
+    /// Two clients have each other's address from now on.
+    pub fn swap_addresses(&mut self, one: usize, other: usize) {
+        let (first, second) = (self.clients[one].path, self.clients[other].path);
+        (self.clients[one].path, self.clients[other].path) = (second, first);
+        self.network.hand_on(first, other);
+        self.network.hand_on(second, one);
     }
 
     /// From now on every path is perfect.

@@ -8,6 +8,7 @@ use truetick_netcode::link_sim::{LinkConfig, LinkSim, LinkStats};
 use truetick_netcode::time::Timestamp;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::check::numbers::NumberCheck;
 use crate::event_queue::EventQueue;
 use crate::mark::{Mark, Marks};
 use crate::world::Event;
@@ -54,6 +55,8 @@ struct Link {
 /// One address of one client, and its ways to and from the server.
 struct Path {
     client: usize,
+    /// Who had it before.
+    before: Vec<usize>,
     address: SocketAddr,
     links: [Link; 2],
 }
@@ -64,12 +67,20 @@ pub struct Network {
     paths: Vec<Path>,
     by_address: BTreeMap<SocketAddr, usize>,
     sent: Xxh3,
+    /// Looks at the numbers of all that is sent.
+    pub numbers: NumberCheck,
 }
 
 impl Network {
     /// A network whose chances follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { seed, paths: Vec::new(), by_address: BTreeMap::new(), sent: Xxh3::new() }
+        Self {
+            seed,
+            paths: Vec::new(),
+            by_address: BTreeMap::new(),
+            sent: Xxh3::new(),
+            numbers: NumberCheck::default(),
+        }
     }
 
     /// A path between a client at a new address and the server.
@@ -80,7 +91,12 @@ impl Network {
             let seed = self.seed ^ (2 * number as u64 + way as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             Link { sim: LinkSim::new(links[way as usize], seed), cut: None, announced: None }
         };
-        self.paths.push(Path { client, address, links: [link(Way::Up), link(Way::Down)] });
+        self.paths.push(Path {
+            client,
+            before: Vec::new(),
+            address,
+            links: [link(Way::Up), link(Way::Down)],
+        });
         self.by_address.insert(address, number);
         number
     }
@@ -88,6 +104,17 @@ impl Network {
     /// Which client a path belongs to.
     pub fn client(&self, path: usize) -> usize {
         self.paths[path].client
+    }
+
+    /// Gives a path, and its address, to another client.
+    pub fn hand_on(&mut self, path: usize, client: usize) {
+        let path = &mut self.paths[path];
+        path.before.push(std::mem::replace(&mut path.client, client));
+    }
+
+    /// Clients that had a path before.
+    pub fn before(&self, path: usize) -> &[usize] {
+        &self.paths[path].before
     }
 
     /// The client's address on a path.
@@ -129,6 +156,7 @@ impl Network {
     ) {
         self.sent.update(&[path as u8, way as u8]);
         self.sent.update(bytes);
+        self.numbers.sent(path, way, bytes);
         let link = self.link(path, way);
         match link.cut {
             Some(cut) => marks.hit(cut),

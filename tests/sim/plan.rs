@@ -9,7 +9,7 @@ use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_server::arena::ArenaConfig;
 use truetick_server::core::any_room::RoomConfig;
 
-use crate::fault::{Fault, Scheduled, describe};
+use crate::fault::{Fault, Scheduled, Step, describe};
 use crate::network::Ways;
 
 /// What a run is made of.
@@ -110,8 +110,14 @@ impl Plan {
                 faults.push(fault);
             }
         }
+        let mut trouble = TROUBLE;
+        if let Some(extra) = handshake_fault(seed, &config) {
+            faults.retain(|other| !other.meets(&extra));
+            trouble = trouble.max(extra.at + extra.lasting + Duration::from_millis(1));
+            faults.push(extra);
+        }
         faults.sort_by_key(|scheduled| scheduled.at);
-        Self::quiet(config).with(faults, TROUBLE)
+        Self::quiet(config).with(faults, trouble)
     }
 
     /// The same with other faults, healed after `trouble`.
@@ -210,6 +216,27 @@ pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
         rate: chances.random_bool(0.2).then(|| chances.random_range(20_000..60_000)),
         queue: Duration::from_millis(150),
     }
+}
+
+/// What befalls a client while it opens or resumes its session, or its address, in three of sixteen seeds. Not drawn, so that what is
+/// drawn for a seed stays as it was.
+fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
+    let (turn, clients) = (seed / 16, usize::from(config.clients));
+    let client = (turn / 8) as usize % clients;
+    let other = (client + 1 + turn as usize % (clients - 1)) % clients;
+    let later = Duration::from_millis(800 + turn * 37 % 1_000);
+    let (at, lasting, fault) = match seed % 16 {
+        5 => {
+            // Every other time it has not joined yet.
+            let at = if turn / 4 % 2 == 0 { later } else { Duration::from_millis(1) };
+            let after = Step::ALL[turn as usize % 4];
+            (at, config.timeout + Duration::from_millis(1_500), Fault::Outage { client, after })
+        }
+        9 => (later, Duration::ZERO, Fault::Swap(client, other)),
+        13 => (later, Duration::ZERO, Fault::HandOn { from: other, to: client }),
+        _ => return None,
+    };
+    Some(Scheduled { at, lasting, fault })
 }
 
 fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {

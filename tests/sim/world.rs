@@ -1,5 +1,6 @@
 //! The whole system in one thread under virtual time: server, bots and network, from one seed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::check::Checks;
 use crate::client_process::ClientProcess;
 use crate::entry::{WALL_MS, tokens_with};
 use crate::event_queue::EventQueue;
-use crate::fault::Scheduled;
+use crate::fault::{Scheduled, Step};
 use crate::mark::{Mark, Marks};
 use crate::network::{Network, Way};
 use crate::plan::{Plan, SimConfig};
@@ -47,6 +48,13 @@ pub enum Event {
     FaultEnds(usize),
     /// Everything is mended.
     Heal,
+}
+
+/// Nothing passes a client's path from the end of a handshake's step on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) after: Step,
+    pub(crate) begun: bool,
 }
 
 /// Called with each thing worth telling, for people who look at one run.
@@ -76,6 +84,8 @@ pub struct Sim {
     drift_ppm: i32,
     socket_bytes: usize,
     pub(crate) faults: Vec<Scheduled>,
+    /// By client.
+    pub(crate) outages: BTreeMap<usize, Outage>,
     chances: Xoshiro256PlusPlus,
     trace: Option<Trace>,
     /// What came out of the network in the last run.
@@ -135,6 +145,7 @@ impl Sim {
             drift_ppm: config.drift_ppm,
             socket_bytes: config.socket_bytes,
             faults: plan.faults.clone(),
+            outages: BTreeMap::new(),
             chances,
             trace,
             recent: Vec::new(),
@@ -319,6 +330,7 @@ impl Sim {
     }
 
     fn check(&mut self) {
+        self.checks.broken(self.network.numbers.take_wrong());
         let Some(core) = self.server.core() else { return };
         let before = self.checks.violations().len();
         let shown = self.server.process.clock.at(self.now);

@@ -16,9 +16,9 @@ use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
 use truetick_netcode::farewell::DisconnectReason;
-use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::Failure;
-use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::session::token::{ConnectToken, Purpose};
+use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::carrier::Carrier;
 use truetick_netcode::transport::memory::MemoryHub;
@@ -40,6 +40,8 @@ on_every_way! {
     a_server_that_stops_says_so
     who_leaves_is_gone_at_once
     a_token_serves_once
+    who_loses_its_session_to_another_hears_why
+    a_user_plays_and_watches_at_once
 }
 
 /// A server with an arena and an auction, reached by one way beside UDP.
@@ -262,4 +264,36 @@ fn a_token_serves_once(way: Way) {
     assert!(refused.contains(&copy.bot.runtime().state()), "{way:?}: {:?}", copy.bot.runtime().state());
     let compared = player.bot.runtime().stats().compared;
     player.until("unharmed", |bot| bot.runtime().stats().compared > compared + 20);
+}
+
+fn who_loses_its_session_to_another_hears_why(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut first = scene.player(7);
+    first.until_it_plays();
+    let (id, own) = (first.bot.runtime().id(), first.bot.runtime().buffer().own().map(|own| own.id));
+    let mut second = scene.player(7);
+    second.until_it_plays();
+    first.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
+    assert_eq!(first.bot.runtime().state(), replaced, "{way:?}");
+    // The other has what it owned, and keeps it.
+    let compared = second.bot.runtime().stats().compared;
+    second.until("plays on", |bot| bot.runtime().stats().compared > compared + 20);
+    assert_eq!((second.bot.runtime().id(), scene.host.report().sessions), (id, 1));
+    assert_eq!(second.bot.runtime().buffer().own().map(|own| own.id), own);
+}
+
+fn a_user_plays_and_watches_at_once(way: Way) {
+    let mut scene = Scene::new(way);
+    let mut player = scene.player(7);
+    player.until_it_plays();
+    let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
+    let token = scene.tokens.issue_for(UserId(7), purpose, clock::unix_now());
+    let mut spectator = scene.player_with(token, 8);
+    spectator.bot = spectator.bot.as_role(Role::Spectator);
+    spectator.until("watches", |bot| bot.runtime().stats().snapshots > 20);
+    let compared = player.bot.runtime().stats().compared;
+    player.until("plays on", |bot| bot.runtime().stats().compared > compared + 20);
+    assert_eq!(player.bot.runtime().state(), ClientState::Playing, "{way:?}");
+    assert_eq!(scene.host.report().sessions, 2);
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::client::state::ClientState;
+use truetick_netcode::client::state::{ClientState, End};
+use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
@@ -202,9 +203,11 @@ impl Visitor {
         self.seen.as_deref().unwrap_or_default()
     }
 
-    /// Whether it needs a token to go on.
+    /// Whether it needs a token to go on. Not where its user has another session now: it would take that over.
     pub fn wants_token(&self) -> bool {
-        self.forgot || matches!(self.client.state(), ClientState::Ended(_))
+        let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
+        let state = self.client.state();
+        self.forgot || matches!(state, ClientState::Ended(_)) && state != replaced
     }
 
     /// Comes in anew. Who forgot everything says all that it ever said once more.

@@ -21,7 +21,8 @@ use crate::limits::ACK_DELAY;
 use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::sequence::Sequence;
 use crate::session::ClientId;
-use crate::session::client::Received;
+use crate::session::client::{Failure, Received};
+use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::tick::Tick;
@@ -99,11 +100,21 @@ impl Link {
             return ClientState::Ended(end);
         }
         match self.keeper.keeping() {
+            Keeping::Failed(Failure::Denied) => ClientState::Ended(self.refused()),
             Keeping::Failed(failure) => ClientState::Ended(End::Failed(failure)),
             Keeping::Disconnected => ClientState::Ended(End::Told(DisconnectReason::Closed)),
             Keeping::Silent if self.id.is_some() => ClientState::Silent,
             Keeping::Open if self.id.is_some() => ClientState::Playing,
             Keeping::Opening | Keeping::Open | Keeping::Silent => ClientState::Connecting,
+        }
+    }
+
+    /// What the server said when it refused the token or the ticket.
+    fn refused(&self) -> End {
+        match self.keeper.denial() {
+            Some(Denial::Replaced) => End::Told(DisconnectReason::Replaced),
+            None | Some(Denial::Unspecified) => End::Failed(Failure::Denied),
+            Some(denial) => End::Failed(Failure::Refused(denial)),
         }
     }
 

@@ -16,8 +16,10 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use crate::limits::{REFUSED_TIME, RESUME_TIME, SILENCE};
 use crate::packet::PROTOCOL;
 use crate::session::client::{Failure, Phase, Received, SessionClient};
+use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
-use crate::session::token::ConnectToken;
+use crate::session::keys::SessionKeys;
+use crate::session::token::{ConnectToken, token_tag};
 use crate::time::Timestamp;
 use crate::transport::{Event, Over, Parcel, Route};
 
@@ -62,8 +64,10 @@ pub struct SessionKeeper {
     attempts: u64,
     /// Connections that serve nothing any more.
     idle: VecDeque<Route>,
-    /// The newest ticket, and the number from which packets under its key go on: attempts share it.
-    ticket: Option<(ConnectToken, u64)>,
+    /// The newest ticket, and its keys once an attempt has used them: all attempts with it number their packets on.
+    ticket: Option<(ConnectToken, Option<SessionKeys>)>,
+    /// Why the server refused a token last.
+    denial: Option<Denial>,
     silence: Duration,
     chances: Xoshiro256PlusPlus,
     /// The server refused the ticket, and when: unless it is heard again at once, the session is gone.
@@ -92,6 +96,7 @@ impl SessionKeeper {
             attempts: 0,
             idle: VecDeque::new(),
             ticket: None,
+            denial: None,
             silence: SILENCE,
             chances,
             refused: None,
@@ -173,7 +178,7 @@ impl SessionKeeper {
 
     /// Keeps the newest ticket.
     pub fn keep_ticket(&mut self, ticket: ConnectToken) {
-        self.ticket = Some((ticket, 0));
+        self.ticket = Some((ticket, None));
     }
 
     /// When [`Self::poll`] next has something to do.
@@ -238,24 +243,33 @@ impl SessionKeeper {
     }
 
     fn begin_attempt(&mut self, since: Timestamp, now: Timestamp) {
-        let Some((ticket, next)) = self.ticket.clone() else { return };
-        let session = SessionClient::new(ticket, PROTOCOL, self.chances.next_u64(), now);
+        let Some((ticket, keys)) = &mut self.ticket else { return };
+        let mut session = SessionClient::new(ticket.clone(), PROTOCOL, self.chances.next_u64(), now);
+        if let Some(keys) = keys.take() {
+            session = session.with_keys(keys);
+        }
         self.attempts += 1;
         self.heard_again = false;
-        let session = session.numbered_from(next).over(self.over, self.first_connection());
+        let session = session.over(self.over, self.first_connection());
         let session = session.beginning_at(self.current.server());
         self.attempt = Some(Attempt { session, since });
     }
 
     /// A server that does not answer is asked again; one that refuses has no such session, or had a moment's trouble.
     fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
-        let attempt = end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
-        let Some(attempt) = attempt else { return };
+        let Some(Attempt { session, since }) = self.attempt.take() else { return };
+        self.denial = session.denial();
+        end_attempt(session, &mut self.ticket, &mut self.idle);
         if matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut) {
-            self.begin_attempt(attempt.since, now);
+            self.begin_attempt(since, now);
         } else {
             self.refused = Some((failure, now));
         }
+    }
+
+    /// Why the server refused a token of this session last, if it did.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial.or(self.current.denial())
     }
 
     /// Takes in what came: of the present session, or of the attempt at it.
@@ -280,8 +294,10 @@ impl SessionKeeper {
             // What was asked for may be granted already, once a challenge was answered: then the new way counts. On a
             // connection it may be as soon as it was asked for, so the old way only serves until the new one is there.
             let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
-            if !self.over.is_secured() && self.attempt.as_ref().is_some_and(asking) {
-                end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
+            if !self.over.is_secured()
+                && let Some(attempt) = self.attempt.take_if(|attempt| asking(attempt))
+            {
+                end_attempt(attempt.session, &mut self.ticket, &mut self.idle);
             }
         }
         taken
@@ -316,25 +332,28 @@ impl SessionKeeper {
 
     /// Ends the session; returns what to send so that the server knows.
     pub fn disconnect(&mut self) -> Vec<(Route, Parcel)> {
-        end_attempt(&mut self.attempt, &mut self.ticket, &mut self.idle);
+        if let Some(attempt) = self.attempt.take() {
+            end_attempt(attempt.session, &mut self.ticket, &mut self.idle);
+        }
         let to = self.current.route();
         let idle = self.idle.drain(..).map(|idle| (idle, Parcel::Close));
         idle.chain(self.current.disconnect().into_iter().map(|parcel| (to, parcel))).collect()
     }
 }
 
-/// Gives an attempt up; the next with the same ticket goes on numbering where it ended.
+/// Gives an attempt up; the next with the same ticket goes on with its keys.
 fn end_attempt(
-    attempt: &mut Option<Attempt>,
-    ticket: &mut Option<(ConnectToken, u64)>,
+    attempt: SessionClient,
+    ticket: &mut Option<(ConnectToken, Option<SessionKeys>)>,
     idle: &mut VecDeque<Route>,
-) -> Option<Attempt> {
-    let attempt = attempt.take()?;
-    if let Some((_, next)) = ticket {
-        *next = attempt.session.next_number();
+) {
+    leave_behind(idle, attempt.route());
+    let used = attempt.into_keys();
+    if let Some((ticket, keys)) = ticket
+        && token_tag(&ticket.sealed) == *used.tag()
+    {
+        *keys = Some(used);
     }
-    leave_behind(idle, attempt.session.route());
-    Some(attempt)
 }
 
 fn leave_behind(idle: &mut VecDeque<Route>, route: Route) {

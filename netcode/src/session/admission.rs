@@ -1,32 +1,39 @@
 //! How someone gets in: request, challenge, response. What is refused before its token proves genuine hears nothing; the
 //! order of the checks is the standard's.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rand::Rng;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::ClientId;
 use super::config::SessionConfig;
-use super::crypto::{Key, PacketKey};
+use super::crypto::PacketKey;
+use super::denial::Denial;
 use super::drops::DropReason;
 use super::half_open::Applicant;
+use super::keys::SessionKeys;
 use super::packet::{self, Header, Kind, Request};
 use super::rate::Rate;
-use super::replay::ReplayWindow;
 use super::roster::{Live, Place};
 use super::secured;
 use super::server::{Change, SessionServer};
-use super::token::{OpenError, PrivateToken, Purpose, UserData, token_tag};
+use super::token::{OpenError, PrivateToken, Purpose, token_tag};
 use crate::limits::{
-    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, TICKET_LIFETIME,
-    TOKENS_OPENED,
+    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, SESSION_TIMEOUT,
+    TICKET_LIFETIME, TOKEN_BINDING, TOKENS_OPENED,
 };
+use crate::mutant::{Mutant, is_planted};
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Parcel, Route};
 
-/// Numbers of packets outside of sessions have the highest bit, so that none meets a session's own.
-const OUTSIDE: u64 = 1 << 63;
-
 /// By so much two times in whole milliseconds may be off against each other.
 const ROUNDING: Duration = Duration::from_millis(2);
+
+/// A token that was issued so much later than now may be from before the start: its issuer's clock is ahead.
+const AHEAD: Duration = Duration::from_secs(1);
 
 impl SessionServer {
     pub(super) fn take_request(
@@ -35,34 +42,39 @@ impl SessionServer {
         request: Request<'_>,
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let (applicant, user_data) = self.check_token(&request, now)?;
-        let tag = applicant.tag;
-        self.check_address(&applicant, from)?;
-        if let Err(reason) = self.may_come_in(&applicant, from, self.unix(now)) {
-            self.deny(from, &applicant.server_key);
+        let digest = digest(&request);
+        let applicant = self.check_token(&request, digest, now)?;
+        self.check_address(&applicant, from, now)?;
+        if let Err(reason) = self.may_come_in(&applicant, from, now) {
+            self.deny(from, &applicant, reason, now);
             return Err(reason);
         }
-        let (user, key) = (applicant.user, applicant.server_key.clone());
-        if self.half_open.at(from).is_none_or(|attempt| attempt.applicant.tag != tag) {
+        let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
+        if self.half_open.get(&applicant.tag).is_some() {
+            self.half_open.refresh(from, &applicant.tag, now, now + time);
+        } else {
             // Those who come back have a place already: many behind one address may lose their sessions at once.
             let joins = applicant.purpose.resume.is_none();
             if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
                 return Err(DropReason::RateLimited);
             }
-            let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
-            self.half_open.insert(from, applicant, now + time);
+            if !self.half_open.insert(from, (applicant.clone(), digest), now, now + time) {
+                return Err(DropReason::RateLimited);
+            }
         }
-        let challenge = self.challenges.make(from.address, user, &user_data);
-        self.reply(from, &key, Kind::Challenge, &challenge);
+        let Applicant { user, user_data, tag, .. } = &*applicant;
+        let challenge = self.challenges.make(from.address, tag, (*user, user_data), now);
+        self.reply(from, &applicant, (Kind::Challenge, Denial::Unspecified), &challenge);
         Ok(())
     }
 
-    /// Opens a token and looks whether it can be used at all.
+    /// Opens a token, unless it is pending already: copies of a request cost no more than to be recognised.
     pub(super) fn check_token(
         &mut self,
         request: &Request<'_>,
+        digest: u64,
         now: Timestamp,
-    ) -> Result<(Applicant, UserData), DropReason> {
+    ) -> Result<Arc<Applicant>, DropReason> {
         let (unix, tag) = (self.unix(now), token_tag(request.sealed));
         if request.protocol != self.config.protocol {
             return Err(DropReason::OtherProtocol);
@@ -73,16 +85,17 @@ impl SessionServer {
         if self.history.has(&tag) {
             return Err(DropReason::Consumed);
         }
+        if let Some(pending) = self.half_open.of_copy(&tag, digest) {
+            return Ok(pending.applicant.clone());
+        }
         let (per_second, burst) = TOKENS_OPENED;
         if !self.opens.allows(Rate { per_second, burst }, now) {
             return Err(DropReason::RateLimited);
         }
-        let opened = self.open_token(request, now)?;
-        self.check_age(&opened.0, now)?;
-        Ok(opened)
+        self.open_token(request, now).map(Arc::new)
     }
 
-    fn open_token(&self, request: &Request<'_>, now: Timestamp) -> Result<(Applicant, UserData), DropReason> {
+    fn open_token(&self, request: &Request<'_>, now: Timestamp) -> Result<Applicant, DropReason> {
         let SessionConfig { protocol, key, .. } = &self.config;
         let opened = PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
         let private = opened.map_err(|error| match error {
@@ -90,10 +103,15 @@ impl SessionServer {
             OpenError::Malformed => DropReason::MalformedToken,
         })?;
         let purpose = Purpose::read(&private.user_data).ok_or(DropReason::MalformedToken)?;
-        if !private.servers.iter().any(|server| self.config.servers.contains(*server)) {
+        let is_own = |server: &SocketAddr| self.config.servers.contains(*server);
+        if !private.servers.iter().any(is_own) {
             return Err(DropReason::OtherServer);
         }
-        let applicant = Applicant {
+        let is_ahead = match purpose.issued {
+            Some(issued) => issued > self.unix(now + AHEAD),
+            None => !self.is_foreign_fresh(request.expires, CLOCK_DIFFERENCE),
+        };
+        Ok(Applicant {
             tag: token_tag(request.sealed),
             expires: request.expires,
             issued: purpose.issued.map(|issued| self.on_our_line(issued, now)),
@@ -102,8 +120,15 @@ impl SessionServer {
             timeout_s: private.timeout_s,
             client_key: private.client_key,
             server_key: private.server_key,
-        };
-        Ok((applicant, private.user_data))
+            user_data: private.user_data,
+            is_shared: purpose.resume.is_none() && (is_ahead || !private.servers.iter().all(is_own)),
+        })
+    }
+
+    /// Whether a token that does not say when it was issued is from after the start, as its expiry shows, by so much at least.
+    fn is_foreign_fresh(&self, expires: u64, by: Duration) -> bool {
+        let first = self.unix(self.started + self.config.token_lifetime + by);
+        expires.saturating_mul(1_000) >= first.as_millis()
     }
 
     /// When something happened that the wall showed as `at`.
@@ -112,11 +137,17 @@ impl SessionServer {
         now - Duration::from_millis(age)
     }
 
-    /// A token belongs to the address that used it first. A ticket does not: its client comes from another address just
-    /// because its own has changed, and may do so again; whoever proves an address first gets the session.
-    fn check_address(&self, applicant: &Applicant, from: Route) -> Result<(), DropReason> {
-        let first = self.half_open.route_of(&applicant.tag);
-        if first.is_some_and(|first| first != from) { Err(DropReason::SecondAddress) } else { Ok(()) }
+    /// A token that joins is for the address that used it first, but for its owner's sake not for long: someone who saw the request may have
+    /// sent it first. A ticket's client comes from another address just because its own has changed. Whoever proves an address first gets the
+    /// session.
+    fn check_address(&self, applicant: &Applicant, from: Route, now: Timestamp) -> Result<(), DropReason> {
+        let pending = self.half_open.get(&applicant.tag);
+        let bound = pending.filter(|pending| {
+            applicant.purpose.resume.is_none()
+                && pending.first != from
+                && now.since(pending.since) < TOKEN_BINDING
+        });
+        if bound.is_some() { Err(DropReason::SecondAddress) } else { Ok(()) }
     }
 
     /// A token must not live too long, or its history could not be kept. One that does not say when it was issued is
@@ -127,47 +158,52 @@ impl SessionServer {
         let latest = match applicant.purpose.issued {
             // One that is not issued yet could be from before a restart, the wall having been set back. A ticket could not:
             // each start has epochs of its own.
-            Some(issued) if !resumes && issued > self.unix(now + CLOCK_DIFFERENCE) => 0,
-            Some(issued) => issued.as_secs() + longest.as_secs(),
+            Some(issued) if !resumes && issued > self.unix(now + CLOCK_DIFFERENCE) => {
+                return Err(DropReason::ClockAhead);
+            }
+            Some(issued) => issued.as_secs().saturating_add(longest.as_secs()),
             None => self.unix(now).as_secs() + (longest + CLOCK_DIFFERENCE).as_secs(),
         };
-        if applicant.expires <= latest { Ok(()) } else { Err(DropReason::Expired) }
+        if applicant.expires <= latest { Ok(()) } else { Err(DropReason::LongLived) }
     }
 
     /// The rules, asked when a request comes and again when the address is proved.
-    fn may_come_in(&self, applicant: &Applicant, from: Route, unix: UnixTime) -> Result<Place, DropReason> {
+    fn may_come_in(&self, applicant: &Applicant, from: Route, now: Timestamp) -> Result<Place, DropReason> {
+        self.check_age(applicant, now)?;
         // A token from before the start may have been consumed by the server that was here then.
         let fresh = match applicant.issued {
             Some(issued) => issued + ROUNDING >= self.started,
-            None => {
-                let first = self.unix(self.started + self.config.token_lifetime);
-                applicant.expires.saturating_mul(1_000) >= first.as_millis()
-            }
+            None => self.is_foreign_fresh(applicant.expires, Duration::ZERO),
         };
         // Tickets need no such check: each start has epochs of its own.
         if !fresh && applicant.purpose.resume.is_none() {
             return Err(DropReason::BeforeStart);
         }
-        if applicant.purpose.resume.is_none() && !self.history.has_room(unix.as_secs()) {
+        if applicant.purpose.resume.is_none() && !self.history.has_room(self.unix(now).as_secs()) {
             return Err(DropReason::HistoryFull);
         }
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
-    /// Who holds a genuine token is told that it is refused; others hear nothing.
-    fn deny(&mut self, to: Route, key: &Key) {
+    /// Who holds a genuine token is told that it is refused, and why; others hear nothing.
+    pub(super) fn deny(&mut self, to: Route, applicant: &Applicant, reason: DropReason, now: Timestamp) {
         // A late copy of a request must not disturb the session that it has led to.
-        if self.roster.at(to).is_none() && !to.is_secured() {
-            self.reply(to, key, Kind::Denied, &[]);
+        let present = self.roster.at(to).and_then(|client| self.roster.get(client));
+        if present.is_some_and(|session| session.is_of(applicant)) {
+            return;
+        }
+        match to.is_secured() {
+            true => self.refuse_connection(to, reason.into(), now),
+            false => self.reply(to, applicant, (Kind::Denied, reason.into()), &[]),
         }
     }
 
     /// Answers outside of a session.
-    fn reply(&mut self, to: Route, key: &Key, kind: Kind, contents: &[u8]) {
+    fn reply(&mut self, to: Route, applicant: &Applicant, (kind, denial): (Kind, Denial), contents: &[u8]) {
         if self.replies.len() < REPLIES {
-            let mut packet = Vec::new();
-            let number = OUTSIDE | self.replied;
+            let (number, key) = (denial.number(self.replied), &applicant.server_key);
             self.replied += 1;
+            let mut packet = Vec::new();
             packet::seal((kind, number), self.config.protocol, &PacketKey::new(key), contents, &mut packet);
             self.answer(to, Parcel::Datagram(packet));
         }
@@ -180,46 +216,55 @@ impl SessionServer {
         datagram: &[u8],
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let Some(attempt) = self.half_open.at(from) else {
+        let Some(attempt) = self.half_open.of_response(from, header.sequence) else {
             let present = self.roster.at(from).is_some();
             return Err(if present { DropReason::AddressPresent } else { DropReason::Stranger });
         };
-        let key = PacketKey::new(&attempt.applicant.client_key);
+        let (applicant, first) = (attempt.applicant.clone(), attempt.first);
+        let key = PacketKey::new(&applicant.client_key);
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
         packet::check_size(Kind::Response, contents)?;
-        let (user, user_data) =
-            self.challenges.open(from.address, contents).ok_or(DropReason::ForeignChallenge)?;
+        let opened = self.challenges.open(from.address, &applicant.tag, contents, now);
+        let (user, user_data) = opened.map_err(|reason| match reason {
+            // Nobody was asked there with this token.
+            DropReason::ForeignChallenge if applicant.purpose.resume.is_none() && from != first => {
+                DropReason::Stranger
+            }
+            reason => reason,
+        })?;
         // The purpose holds when the token was issued, and for which session: it is as good as the token itself.
-        let purpose = Purpose::read(&user_data);
-        if user != attempt.applicant.user || purpose != Some(attempt.applicant.purpose) {
+        if user != applicant.user || Purpose::read(&user_data) != Some(applicant.purpose) {
             return Err(DropReason::ForeignChallenge);
         }
-        let Some(attempt) = self.half_open.remove(from) else { return Err(DropReason::Stranger) };
-        self.let_in(attempt.applicant, user_data, (from, PAYLOAD_BYTES), key, now)
+        self.let_in(&applicant, (from, PAYLOAD_BYTES), header.sequence, now)
     }
 
+    /// An applicant whose address is proved gets its place; `response` is the number of the packet that proved it.
     pub(super) fn let_in(
         &mut self,
-        applicant: Applicant,
-        user_data: UserData,
+        applicant: &Applicant,
         (from, room): (Route, usize),
-        opening: PacketKey,
+        response: u64,
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let client = match self.grant(&applicant, from, now)? {
-            Place::Moved(client) => return self.move_on(client, (from, room), now),
-            Place::Resumed(client) => self.give_back(client, &applicant, from, false),
-            Place::TakenOver(client) => self.give_back(client, &applicant, from, true),
-            Place::New => self.open(&applicant, from, user_data),
-            Place::Instead(old) => {
-                self.say_farewell(old);
-                self.roster.remove(old);
-                self.changes.push_back(Change::Replaced(old));
-                self.open(&applicant, from, user_data)
+        let place = self.grant(applicant, from, response, now)?;
+        self.half_open.remove(&applicant.tag);
+        // Someone else's client was there: that way to it is gone, for this one answered from its end.
+        if let Some(other) = self.roster.at(from).filter(|present| Some(*present) != place.client()) {
+            self.displace(other, now);
+        }
+        let client = match place {
+            Place::Moved(client) => {
+                self.note_response(client, response);
+                return self.move_on(client, (from, room), now);
             }
+            Place::Resumed(client) => self.give_back(client, applicant, from),
+            Place::TakenOver(client) => self.take_over(client, applicant, from, now),
+            Place::New => self.open(applicant, from),
         };
+        self.note_response(client, response);
         // First, so that its client index is free again.
         if let Some(old) = self.roster.disconnect(client) {
             self.hang_up(old.route);
@@ -229,10 +274,6 @@ impl SessionServer {
             room,
             index: self.roster.free_index(),
             timeout: timeout(applicant.timeout_s),
-            opening,
-            sealing: PacketKey::new(&applicant.server_key),
-            next: 0,
-            replay: ReplayWindow::default(),
             opened: 0,
             heard_at: now,
             sent_at: now,
@@ -240,6 +281,12 @@ impl SessionServer {
         self.roster.connect(client, live);
         self.welcome(client, now);
         Ok(())
+    }
+
+    fn note_response(&mut self, client: ClientId, response: u64) {
+        if let Some(session) = self.roster.get_mut(client) {
+            session.response = response;
+        }
     }
 
     /// Tells a client that its session is open.
@@ -254,47 +301,85 @@ impl SessionServer {
     }
 
     /// The place of an applicant whose address is proved. It spends the token; one that is refused is not spent.
-    fn grant(&mut self, applicant: &Applicant, from: Route, now: Timestamp) -> Result<Place, DropReason> {
-        let unix = self.unix(now);
-        let place = self.may_come_in(applicant, from, unix);
-        let place = place.inspect_err(|_| self.deny(from, &applicant.server_key))?;
-        if let Place::Resumed(client) = place {
+    fn grant(
+        &mut self,
+        applicant: &Applicant,
+        from: Route,
+        response: u64,
+        now: Timestamp,
+    ) -> Result<Place, DropReason> {
+        let place = self.may_come_in(applicant, from, now);
+        let place = place.inspect_err(|reason| self.deny(from, applicant, *reason, now))?;
+        if let Some(session) = place.client().and_then(|client| self.roster.get_mut(client)) {
+            // A response that was recorded proves nothing once more.
+            if !from.is_secured() && session.is_of(applicant) && response <= session.response {
+                return Err(DropReason::Repeated);
+            }
             let (per_second, burst) = RESUMES;
-            let session = self.roster.get_mut(client);
-            if session.is_some_and(|session| !session.resumes.allows(Rate { per_second, burst }, now)) {
+            let resumes = matches!(place, Place::Resumed(_));
+            if resumes && !session.resumes.allows(Rate { per_second, burst }, now) {
                 return Err(DropReason::RateLimited);
             }
         }
         // A ticket serves once because the session's epoch rises.
         let remembered = applicant.purpose.resume.is_some()
-            || self.history.consume(applicant.tag, applicant.expires, unix.as_secs());
+            || self.history.consume(applicant.tag, applicant.expires, self.unix(now).as_secs());
         if !remembered {
-            self.deny(from, &applicant.server_key);
+            self.deny(from, applicant, DropReason::HistoryFull, now);
             return Err(DropReason::HistoryFull);
         }
         Ok(place)
     }
 
-    fn open(&mut self, applicant: &Applicant, route: Route, user_data: UserData) -> ClientId {
-        let client = self.roster.open(applicant, route.is_secured());
-        let (user, purpose, user_data) = (applicant.user, applicant.purpose, Box::new(user_data));
+    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did before the start, has its packets
+    /// numbered from a random number on: under one key no two servers may use the same.
+    fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
+        applicant.keys(if applicant.is_shared { self.chances.next_u64() >> 2 } else { 0 })
+    }
+
+    fn open(&mut self, applicant: &Applicant, route: Route) -> ClientId {
+        let keys = self.new_keys(applicant);
+        let client = self.roster.open(applicant, route.is_secured(), keys);
+        let Applicant { user, purpose, user_data, .. } = *applicant;
+        let user_data = Box::new(user_data);
         self.changes.push_back(Change::Opened { client, user, route, purpose, user_data });
         client
     }
 
-    /// A session goes on under new keys: with its own client, or anew with another of the same user.
-    fn give_back(&mut self, client: ClientId, applicant: &Applicant, route: Route, anew: bool) -> ClientId {
-        if anew {
-            self.say_farewell(client);
+    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers and replay window go on, too.
+    fn give_back(&mut self, client: ClientId, applicant: &Applicant, route: Route) -> ClientId {
+        let goes_on = |keys: &SessionKeys| *keys.tag() == applicant.tag && !is_planted(Mutant::ForgetNumbers);
+        if let Some(session) = self.roster.get_mut(client) {
+            session.epoch = session.epoch.wrapping_add(1);
+            if !goes_on(&session.keys) {
+                session.keys = applicant.keys(0);
+            }
+            session.heard = false;
+        }
+        self.changes.push_back(Change::Resumed { client, route, anew: false });
+        client
+    }
+
+    /// A session goes on with another client of the same user. The one that had it is told.
+    fn take_over(
+        &mut self,
+        client: ClientId,
+        applicant: &Applicant,
+        route: Route,
+        now: Timestamp,
+    ) -> ClientId {
+        let keys = self.new_keys(applicant);
+        if let Some(departing) = self.roster.depart(client, keys, now) {
+            self.changes.push_back(Change::Displaced { client, departing });
         }
         if let Some(session) = self.roster.get_mut(client) {
             session.epoch = session.epoch.wrapping_add(1);
-            session.resumed_by = applicant.purpose.resume.map(|_| applicant.tag);
-            session.issued = if anew { applicant.issued } else { session.issued };
+            session.taken_over = Some(session.epoch);
+            session.issued = applicant.issued;
             session.heard = false;
             session.secured = route.is_secured();
         }
-        self.changes.push_back(Change::Resumed { client, route, anew });
+        self.changes.push_back(Change::Resumed { client, route, anew: true });
         client
     }
 
@@ -313,17 +398,35 @@ impl SessionServer {
         Ok(())
     }
 
-    /// Whoever held a session that goes to another is told that it is over.
-    fn say_farewell(&mut self, client: ClientId) {
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
-            return;
-        };
-        let (route, protocol) = (live.route, self.config.protocol);
-        let copies = if route.is_secured() { 0 } else { DISCONNECT_PACKETS };
-        let farewells: Vec<_> = (0..copies).map(|_| live.pack(Kind::Disconnect, protocol, &[])).collect();
-        farewells.into_iter().for_each(|farewell| self.answer(route, farewell));
-        self.hang_up(route);
+    /// Parks a session whose way another client has now. It is kept for as long as if its client had fallen silent: it knows of nothing yet.
+    fn displace(&mut self, client: ClientId, now: Timestamp) {
+        let live = self.roster.get(client).and_then(|session| session.live.as_ref());
+        let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
+        self.park(client, now);
+        if let Some((session, silent_at)) = self.roster.get_mut(client).zip(silent_at) {
+            session.parked_until = session.parked_until.max(silent_at + self.config.grace);
+        }
     }
+
+    /// Disconnects clients whose sessions others have, once they were told.
+    pub(super) fn end_departed(&mut self, before: Timestamp) {
+        for client in self.roster.departed(before) {
+            let Some((Some(live), mut keys)) = self.roster.remove(client) else { continue };
+            let copies = if live.route.is_secured() { 0 } else { DISCONNECT_PACKETS };
+            for _ in 0..copies {
+                let mut packet = Vec::new();
+                keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut packet);
+                self.answer(live.route, Parcel::Datagram(packet));
+            }
+            self.hang_up(live.route);
+        }
+    }
+}
+
+/// By what copies of a request are known. It need not withstand anyone: a request that is taken for a copy gets what the copy gets.
+pub(super) fn digest(request: &Request<'_>) -> u64 {
+    let seed = xxh3_64_with_seed(request.nonce, request.expires);
+    xxh3_64_with_seed(request.sealed, seed)
 }
 
 /// A token's time-out: never where it is not positive.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::ClientId;
+use super::admission::digest;
 use super::client::Received;
-use super::crypto::PacketKey;
+use super::denial::Denial;
 use super::drops::DropReason;
 use super::secured::{self, FrameKind, Join};
 use super::server::{Change, SessionServer};
-use crate::limits::{HELLO_TIME, PAYLOAD_BYTES, SMALLEST_PAYLOAD, WAITING_CONNECTIONS};
+use crate::limits::{
+    HELLO_TIME, PAYLOAD_BYTES, REFUSED_CONNECTION_TIME, SMALLEST_PAYLOAD, WAITING_CONNECTIONS,
+};
 use crate::time::Timestamp;
 use crate::transport::{Event, Parcel, Route};
 
@@ -23,6 +26,8 @@ pub(super) struct Wait {
     room: usize,
     /// A wish for a session that came early, and must be the peer's own before it is granted.
     held: Option<Vec<u8>>,
+    /// Its client was told that it is refused.
+    refused: bool,
 }
 
 impl SessionServer {
@@ -32,6 +37,9 @@ impl SessionServer {
         event: Event<'_>,
         now: Timestamp,
     ) -> Option<(ClientId, Received<'_>)> {
+        if self.roster.at(from).is_none() && self.leads_nowhere(from, event) {
+            return None;
+        }
         let taken = match event {
             Event::DatagramBytes(bytes) => self.note_room(from, bytes, now).map(|()| None),
             Event::Closed { told } => {
@@ -57,6 +65,29 @@ impl SessionServer {
         }
     }
 
+    /// Whether a connection is that of a client that lost its session to another, or was refused: nothing that comes by it matters any
+    /// more but its end.
+    fn leads_nowhere(&mut self, from: Route, event: Event<'_>) -> bool {
+        let ended = matches!(event, Event::Closed { .. });
+        if let Some(departing) = self.roster.departing_by(from) {
+            if ended {
+                self.roster.remove(departing);
+            }
+            return true;
+        }
+        let refused = self.waiting.get(&from).is_some_and(|wait| wait.refused);
+        if refused && ended {
+            self.waiting.remove(&from);
+        }
+        refused
+    }
+
+    /// Tells a client that it is refused. Its connection stays for a while, so that it hears it.
+    pub(super) fn refuse_connection(&mut self, to: Route, denial: Denial, now: Timestamp) {
+        self.answer(to, Parcel::Frame(secured::write_refused(denial)));
+        self.waiting.insert(to, Wait { since: now, room: 0, held: None, refused: true });
+    }
+
     fn note_room(&mut self, from: Route, bytes: usize, now: Timestamp) -> Result<(), DropReason> {
         if bytes < SMALLEST_PAYLOAD {
             self.connection_ended(from, false, now);
@@ -68,7 +99,7 @@ impl SessionServer {
         match session.and_then(|session| session.live.as_mut()) {
             Some(live) => live.room = room,
             None if self.waiting.len() < WAITING_CONNECTIONS => {
-                self.waiting.insert(from, Wait { since: now, room, held: None });
+                self.waiting.insert(from, Wait { since: now, room, held: None, refused: false });
             }
             None => {
                 self.hang_up(from);
@@ -101,7 +132,10 @@ impl SessionServer {
 
     /// Closes connections on which nobody asked for a session in time.
     pub(super) fn close_idle(&mut self, now: Timestamp) {
-        let is_late = |wait: &Wait| now.since(wait.since) >= HELLO_TIME;
+        let is_late = |wait: &Wait| {
+            let longest = if wait.refused { REFUSED_CONNECTION_TIME } else { HELLO_TIME };
+            now.since(wait.since) >= longest
+        };
         let late = self.waiting.iter().filter(|(_, wait)| is_late(wait)).map(|(route, _)| *route);
         let late: Vec<_> = late.collect();
         late.into_iter().for_each(|route| self.hang_up(route));
@@ -117,7 +151,7 @@ impl SessionServer {
             return Err(DropReason::Unexpected);
         }
         let resumes = Join::read(frame).and_then(|join| {
-            let (applicant, _) = self.check_token(&join.request, now)?;
+            let applicant = self.check_token(&join.request, digest(&join.request), now)?;
             Ok(applicant.purpose.resume.is_some())
         });
         match (resumes, self.waiting.get_mut(&from)) {
@@ -141,15 +175,19 @@ impl SessionServer {
         }
     }
 
-    /// Whoever is refused sees the connection closed.
+    /// Who holds a genuine token and is refused is told why; whoever else is refused sees the connection closed.
     fn take_join(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
         let Wait { room, .. } = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
-        self.let_join(from, frame, room, now).inspect_err(|_| self.hang_up(from))
+        self.let_join(from, frame, room, now).inspect_err(|_| {
+            if !self.waiting.contains_key(&from) {
+                self.hang_up(from);
+            }
+        })
     }
 
     fn let_join(&mut self, from: Route, frame: &[u8], room: usize, now: Timestamp) -> Result<(), DropReason> {
         let join = Join::read(frame)?;
-        let (applicant, user_data) = self.check_token(&join.request, now)?;
+        let applicant = self.check_token(&join.request, digest(&join.request), now)?;
         if !join.is_proved(&applicant.client_key) {
             return Err(DropReason::ForgedToken);
         }
@@ -157,8 +195,7 @@ impl SessionServer {
         if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
             return Err(DropReason::RateLimited);
         }
-        let key = PacketKey::new(&applicant.client_key);
-        self.let_in(applicant, user_data, (from, room), key, now)
+        self.let_in(&applicant, (from, room), 0, now)
     }
 
     fn take_frame(
@@ -174,7 +211,7 @@ impl SessionServer {
                 self.scratch.extend_from_slice(frame);
                 Ok((client, true))
             }
-            FrameKind::Join | FrameKind::Accepted => Err(DropReason::Unexpected),
+            FrameKind::Join | FrameKind::Accepted | FrameKind::Refused => Err(DropReason::Unexpected),
         }
     }
 

@@ -1,17 +1,26 @@
 //! Challenges: what a client must send back to prove that it is where it says. The server keeps nothing of them.
 //!
-//! The standard leaves 20 bytes of a challenge token empty; ours hold the address that it was sent to, so that it proves no other.
+//! A challenge is sealed together with the address that it was sent to and the tag of the token that asked for it, so that it proves
+//! no other. The standard leaves 20 bytes of a challenge token empty; eight of ours hold when it was made, so that one that was
+//! recorded serves for [`CHALLENGE_TIME`] only.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::UserId;
 use super::bytes::{Reader, Writer};
 use super::crypto::{Key, PacketKey, TAG_BYTES};
+use super::drops::DropReason;
+use super::history::TokenTag;
 use super::packet::{CHALLENGE_BYTES, CHALLENGE_CONTENTS};
 use super::token::{USER_DATA_BYTES, UserData};
+use crate::limits::CHALLENGE_TIME;
+use crate::time::Timestamp;
 
 /// A challenge as it travels: its number and its sealed token.
 pub type Challenge = [u8; CHALLENGE_CONTENTS];
+
+/// What a challenge proves: that its bearer is at the address, and used the token.
+type Subject = [u8; 18 + TAG_BYTES];
 
 /// Makes challenges, and knows its own again.
 #[derive(Debug)]
@@ -26,62 +35,97 @@ impl Challenges {
         Self { key: PacketKey::new(key), next: 0 }
     }
 
-    /// A challenge; they are numbered from 0.
-    pub fn make(&mut self, to: SocketAddr, user: UserId, user_data: &UserData) -> Challenge {
+    /// A challenge made now for the user of the token with this tag; they are numbered from 0.
+    pub fn make(
+        &mut self,
+        to: SocketAddr,
+        tag: &TokenTag,
+        (user, user_data): (UserId, &UserData),
+        now: Timestamp,
+    ) -> Challenge {
         let number = self.next;
         self.next += 1;
         let mut contents = [0; CHALLENGE_CONTENTS];
         contents[..8].copy_from_slice(&number.to_le_bytes());
-        let (message, tag) = contents[8..].split_at_mut(CHALLENGE_BYTES - TAG_BYTES);
+        let (message, sealed_tag) = contents[8..].split_at_mut(CHALLENGE_BYTES - TAG_BYTES);
         let mut writer = Writer::new(message);
         writer.u64(user.0);
         writer.bytes(user_data);
-        writer.bytes(&place(to));
-        tag.copy_from_slice(&self.key.seal(number, &[], message));
+        writer.u64(now.as_nanos());
+        sealed_tag.copy_from_slice(&self.key.seal(number, &subject(to, tag), message));
         contents
     }
 
-    /// For whom a challenge was made that came back from where it was sent to.
-    pub fn open(&self, from: SocketAddr, contents: &[u8]) -> Option<(UserId, UserData)> {
-        let (number, sealed) = contents.split_first_chunk::<8>()?;
+    /// For whom a challenge was made that came back from where it was sent to, in time and for the same token.
+    pub fn open(
+        &self,
+        from: SocketAddr,
+        tag: &TokenTag,
+        contents: &[u8],
+        now: Timestamp,
+    ) -> Result<(UserId, UserData), DropReason> {
+        let foreign = DropReason::ForeignChallenge;
+        let (number, sealed) = contents.split_first_chunk::<8>().ok_or(foreign)?;
         let number = u64::from_le_bytes(*number);
-        let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().ok()?;
-        let mut reader = Reader::new(self.key.open(number, &[], &mut sealed).ok()?);
-        let (user, user_data) = (UserId(reader.u64()?), reader.array::<USER_DATA_BYTES>()?);
-        (reader.array() == Some(place(from))).then_some((user, user_data))
+        let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().map_err(|_| foreign)?;
+        let opened = self.key.open(number, &subject(from, tag), &mut sealed).map_err(|_| foreign)?;
+        let mut reader = Reader::new(opened);
+        let user = UserId(reader.u64().ok_or(foreign)?);
+        let user_data = reader.array::<USER_DATA_BYTES>().ok_or(foreign)?;
+        let made = Timestamp::from_nanos(reader.u64().ok_or(foreign)?);
+        if now.since(made) > CHALLENGE_TIME {
+            return Err(DropReason::OldChallenge);
+        }
+        Ok((user, user_data))
     }
 }
 
-/// An address in 18 bytes.
-fn place(address: SocketAddr) -> [u8; 18] {
+fn subject(address: SocketAddr, tag: &TokenTag) -> Subject {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    let mut place = [0; 18];
-    place[..16].copy_from_slice(&ip.octets());
-    place[16..].copy_from_slice(&address.port().to_le_bytes());
-    place
+    let mut subject = [0; 18 + TAG_BYTES];
+    subject[..16].copy_from_slice(&ip.octets());
+    subject[16..18].copy_from_slice(&address.port().to_le_bytes());
+    subject[18..].copy_from_slice(tag);
+    subject
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    const TAG: TokenTag = [3; TAG_BYTES];
 
     #[test]
-    fn a_challenge_comes_back_to_its_maker_from_its_address_only() {
+    fn a_challenge_comes_back_to_its_maker_from_its_address_with_its_token_only() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
-        let data = std::array::from_fn(|i| i as u8);
+        let (data, now) = (std::array::from_fn(|i| i as u8), Timestamp::from_millis(5));
         let (here, there) = (SocketAddr::from(([10, 0, 0, 1], 5)), SocketAddr::from(([10, 0, 0, 1], 6)));
-        let first = maker.make(here, UserId(4), &data);
-        let contents = maker.make(here, UserId(5), &data);
+        let foreign = Err(DropReason::ForeignChallenge);
+        let first = maker.make(here, &TAG, (UserId(4), &data), now);
+        let contents = maker.make(here, &TAG, (UserId(5), &data), now);
         assert_eq!((first[0], contents[0]), (0, 1));
-        assert_eq!(maker.open(here, &contents), Some((UserId(5), data)));
-        assert_eq!(maker.open(there, &contents), None);
-        assert_eq!(Challenges::new(&Key::new([2; 32])).open(here, &contents), None);
+        assert_eq!(maker.open(here, &TAG, &contents, now), Ok((UserId(5), data)));
+        assert_eq!(maker.open(there, &TAG, &contents, now), foreign);
+        assert_eq!(maker.open(here, &[4; TAG_BYTES], &contents, now), foreign);
+        assert_eq!(Challenges::new(&Key::new([2; 32])).open(here, &TAG, &contents, now), foreign);
         let mut other = contents;
         other[0] = 0;
-        assert_eq!(maker.open(here, &other), None);
-        assert_eq!(maker.open(here, &contents[1..]), None);
+        assert_eq!(maker.open(here, &TAG, &other, now), foreign);
+        assert_eq!(maker.open(here, &TAG, &contents[1..], now), foreign);
+    }
+
+    #[test]
+    fn a_challenge_grows_old() {
+        let mut maker = Challenges::new(&Key::new([1; 32]));
+        let (here, made) = (SocketAddr::from(([10, 0, 0, 1], 5)), Timestamp::from_millis(5));
+        let contents = maker.make(here, &TAG, (UserId(4), &[0; 256]), made);
+        let last = made + CHALLENGE_TIME;
+        assert!(maker.open(here, &TAG, &contents, last).is_ok());
+        let late = maker.open(here, &TAG, &contents, last + Duration::from_nanos(1));
+        assert_eq!(late, Err(DropReason::OldChallenge));
     }
 }

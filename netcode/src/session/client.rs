@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::challenge::Challenge;
-use super::crypto::PacketKey;
+use super::denial::Denial;
 use super::drops::DropReason;
+use super::keys::SessionKeys;
 use super::packet::{self, Kind};
-use super::replay::ReplayWindow;
 use super::secured;
-use super::token::{ConnectToken, TokenError};
+use super::token::{ConnectToken, TokenError, token_tag};
 use crate::limits::{
     CONNECT_TIME, DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE,
     RESPONSE_PAUSE, SMALLEST_PAYLOAD,
@@ -53,6 +53,9 @@ pub enum Failure {
     /// The server refused the token: it is full, stops, or has taken the token or the user already.
     #[error("the server refused the token: it is full or stopping, or has the token or the user already")]
     Denied,
+    /// The server refused the token and said why.
+    #[error("{0}")]
+    Refused(Denial),
     /// The server fell silent.
     #[error("the server fell silent")]
     TimedOut,
@@ -116,10 +119,9 @@ pub struct SessionClient {
     /// Which of the token's servers it tries.
     server: usize,
     phase: Phase,
-    opening: PacketKey,
-    sealing: PacketKey,
-    next: u64,
-    replay: ReplayWindow,
+    keys: SessionKeys,
+    /// What the last denial said.
+    denial: Option<Denial>,
     challenge: Option<Box<Challenge>>,
     began: Timestamp,
     step_began: Timestamp,
@@ -142,8 +144,8 @@ impl SessionClient {
             false => Phase::Failed(TokenError::other_protocol(token.protocol, protocol).into()),
         };
         Self {
-            opening: PacketKey::new(&token.server_key),
-            sealing: PacketKey::new(&token.client_key),
+            keys: SessionKeys::new(token_tag(&token.sealed), &token.server_key, &token.client_key),
+            denial: None,
             token,
             over: Over::Udp,
             connection: 0,
@@ -151,8 +153,6 @@ impl SessionClient {
             idle: None,
             server: 0,
             phase,
-            next: 0,
-            replay: ReplayWindow::default(),
             challenge: None,
             began: now,
             step_began: now,
@@ -181,13 +181,32 @@ impl SessionClient {
 
     /// Numbers its packets from `next` on, where an earlier client has used the same token: no number may be sealed twice.
     pub fn numbered_from(mut self, next: u64) -> Self {
-        self.next = next;
+        self.keys = self.keys.numbered_from(next);
         self
+    }
+
+    /// Goes on with the keys of an earlier client that has used the same token, their numbers and replay window; keys of another
+    /// token are ignored.
+    pub fn with_keys(mut self, keys: SessionKeys) -> Self {
+        if keys.tag() == self.keys.tag() {
+            self.keys = keys;
+        }
+        self
+    }
+
+    /// Its keys, for another client with the same token.
+    pub fn into_keys(self) -> SessionKeys {
+        self.keys
     }
 
     /// The number of its next packet.
     pub fn next_number(&self) -> u64 {
-        self.next
+        self.keys.next()
+    }
+
+    /// Why a server refused its token last, if one did: [`Denial::Unspecified`] if it did not say.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial
     }
 
     /// How far it is.
@@ -278,8 +297,8 @@ impl SessionClient {
                 if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
                     return Some(Parcel::Datagram(self.request()));
                 }
-                let challenge = self.challenge.clone()?;
-                Some(self.seal_packet(Kind::Response, &*challenge))
+                let challenge = self.challenge.as_deref()?;
+                self.keys.seal_response(self.token.protocol, challenge).map(Parcel::Datagram)
             }
             Phase::Connected { index, most } if now.since(self.sent_at) >= KEEP_ALIVE => {
                 self.sent_at = now;
@@ -386,8 +405,7 @@ impl SessionClient {
             };
         }
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
-        packet::seal((kind, self.next), self.token.protocol, &self.sealing, contents, &mut packet);
-        self.next += 1;
+        self.keys.seal(kind, self.token.protocol, contents, &mut packet);
         Parcel::Datagram(packet)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Role;
 use super::crypto::Key;
 use super::rate::Rate;
 use crate::limits::TOKEN_HISTORY;
@@ -61,13 +62,15 @@ pub struct SessionConfig {
     pub key: Key,
     /// The addresses by which tokens may name this server.
     pub servers: Servers,
-    /// Sessions at once, parked ones included.
+    /// Sessions of players at once, parked ones included.
     pub sessions: usize,
-    /// Sessions of one user at once, 1 or more.
+    /// Sessions of spectators at once beside them, parked ones included.
+    pub spectators: usize,
+    /// Sessions of one user at once in each room and role, 1 or more.
     pub per_user: usize,
     /// See [`Duplicates`].
     pub duplicates: Duplicates,
-    /// Live sessions from one address (or IPv6 prefix of 64 bits) at once.
+    /// Live sessions of each role from one address (or IPv6 prefix of 64 bits) at once.
     pub per_address: usize,
     /// Attempts to join from one address.
     pub joins: Rate,
@@ -87,6 +90,7 @@ impl SessionConfig {
             key,
             servers: servers.into(),
             sessions: 256,
+            spectators: 256,
             per_user: 1,
             duplicates: Duplicates::default(),
             per_address: 64,
@@ -94,6 +98,14 @@ impl SessionConfig {
             token_lifetime: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             history: TOKEN_HISTORY,
+        }
+    }
+
+    /// Places for a role.
+    pub fn places(&self, role: Role) -> usize {
+        match role {
+            Role::Player => self.sessions,
+            Role::Spectator => self.spectators,
         }
     }
 }

@@ -1,12 +1,18 @@
-//! Those who asked for a session and have not proved their address: a capped table, the only memory that they cost.
+//! Tokens that someone asked with who has not proved an address: capped tables, the only memory that strangers cost.
+//!
+//! An attempt belongs to a *token*, not to an address: copies of a request, from however many addresses, share the one attempt of
+//! their token. Its response finds it by the hint in its number (see `keys`), or, from a client of another implementation, by the
+//! address that used the token first. Tokens that join are counted by neighbourhood; tickets by the session that they are for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::crypto::Key;
 use super::history::TokenTag;
-use super::token::Purpose;
+use super::keys::{SessionKeys, hint, hint_of_response};
+use super::token::{Purpose, UserData};
 use super::{ClientId, Neighbourhood, UserId};
-use crate::limits::ATTEMPTS_TO_RESUME;
+use crate::limits::{ATTEMPT_AGE, ATTEMPTS_TO_RESUME};
 use crate::time::Timestamp;
 use crate::transport::Route;
 
@@ -29,43 +35,68 @@ pub struct Applicant {
     pub client_key: Key,
     /// Key of what the server sends.
     pub server_key: Key,
+    /// What the issuer gave along.
+    pub user_data: UserData,
+    /// Another server may take the same token, or an earlier life of this one may have.
+    pub is_shared: bool,
+}
+
+impl Applicant {
+    /// The keys of its session at the server; packets are numbered from `first`.
+    pub fn keys(&self, first: u64) -> SessionKeys {
+        SessionKeys::new(self.tag, &self.client_key, &self.server_key).numbered_from(first)
+    }
 }
 
 /// An attempt to open a session.
 #[derive(Debug)]
 pub struct HalfOpen {
     /// Whose.
-    pub applicant: Applicant,
+    pub applicant: Arc<Applicant>,
+    /// The address that used the token first.
+    pub first: Route,
+    /// Since when.
+    pub since: Timestamp,
+    /// The address that a response without a hint comes from: that of the first request, or of a ticket's last.
+    bound: Route,
+    /// Hash of the request, by which its copies are known without being opened.
+    digest: u64,
     /// When it is forgotten.
     until: Timestamp,
     number: u64,
 }
 
-/// The attempts. Where the table is full the oldest goes; one neighbourhood displaces only its own.
+/// The attempts. Where a table is full the oldest makes room, if it is older than [`ATTEMPT_AGE`]; one neighbourhood, or one session's
+/// tickets, displace only their own.
 #[derive(Debug)]
 pub struct HalfOpenTable {
     capacity: usize,
     per_neighbourhood: usize,
-    attempts: BTreeMap<Route, HalfOpen>,
-    by_tag: BTreeMap<TokenTag, Route>,
-    by_age: BTreeMap<u64, Route>,
-    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, Route>>,
-    /// Attempts to resume, which may come from several addresses.
-    by_client: BTreeMap<ClientId, BTreeMap<u64, Route>>,
+    attempts: BTreeMap<TokenTag, HalfOpen>,
+    by_hint: BTreeMap<u64, TokenTag>,
+    by_route: BTreeMap<Route, TokenTag>,
+    /// Attempts to join, by age.
+    joins: BTreeMap<u64, TokenTag>,
+    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, TokenTag>>,
+    /// Attempts to resume, by age.
+    by_client: BTreeMap<ClientId, BTreeMap<u64, TokenTag>>,
+    by_expiry: BTreeSet<(Timestamp, TokenTag)>,
     next: u64,
 }
 
 impl HalfOpenTable {
-    /// A table of so many attempts, of which one neighbourhood may have so many.
+    /// A table of so many attempts to join, of which one neighbourhood may have so many.
     pub fn new(capacity: usize, per_neighbourhood: usize) -> Self {
         Self {
             capacity,
             per_neighbourhood,
             attempts: BTreeMap::new(),
-            by_tag: BTreeMap::new(),
-            by_age: BTreeMap::new(),
+            by_hint: BTreeMap::new(),
+            by_route: BTreeMap::new(),
+            joins: BTreeMap::new(),
             by_neighbourhood: BTreeMap::new(),
             by_client: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
             next: 0,
         }
     }
@@ -80,75 +111,137 @@ impl HalfOpenTable {
         self.attempts.is_empty()
     }
 
-    /// The attempt by a route.
-    pub fn at(&self, route: Route) -> Option<&HalfOpen> {
-        self.attempts.get(&route)
+    /// The attempt with a token.
+    pub fn get(&self, tag: &TokenTag) -> Option<&HalfOpen> {
+        self.attempts.get(tag)
     }
 
-    /// The route by which a token is used; none for a ticket.
-    pub fn route_of(&self, tag: &TokenTag) -> Option<Route> {
-        self.by_tag.get(tag).copied()
+    /// The attempt of which a request with this hash is a copy.
+    pub fn of_copy(&self, tag: &TokenTag, digest: u64) -> Option<&HalfOpen> {
+        self.attempts.get(tag).filter(|attempt| attempt.digest == digest)
     }
 
-    /// Notes an attempt by a route, in place of one with another token.
-    pub fn insert(&mut self, route: Route, applicant: Applicant, until: Timestamp) {
-        self.remove(route);
+    /// The attempt that a response of this number belongs to, which came by `route`.
+    pub fn of_response(&self, route: Route, sequence: u64) -> Option<&HalfOpen> {
+        let hinted = hint_of_response(sequence).and_then(|hint| self.by_hint.get(&hint));
+        hinted.or_else(|| self.by_route.get(&route)).and_then(|tag| self.attempts.get(tag))
+    }
+
+    /// Notes an attempt with a token by a route. False, and nothing changes, if all that would make room is too young.
+    #[must_use]
+    pub fn insert(
+        &mut self,
+        route: Route,
+        (applicant, digest): (Arc<Applicant>, u64),
+        now: Timestamp,
+        until: Timestamp,
+    ) -> bool {
+        let tag = applicant.tag;
+        self.remove(&tag);
         let neighbourhood = Neighbourhood::from(route.address.ip());
         let resumes = applicant.purpose.resume.map(|resumed| resumed.client);
-        let own = self.by_neighbourhood.get(&neighbourhood);
-        let same = resumes.and_then(|client| self.by_client.get(&client));
-        let displaced = match own {
-            _ if same.is_some_and(|same| same.len() >= ATTEMPTS_TO_RESUME) => {
-                same.and_then(BTreeMap::first_key_value)
-            }
-            Some(own) if own.len() >= self.per_neighbourhood => own.first_key_value(),
-            _ if self.attempts.len() >= self.capacity => self.by_age.first_key_value(),
-            _ => None,
-        };
-        if let Some((_, displaced)) = displaced {
-            self.remove(*displaced);
+        if !self.make_room(resumes, neighbourhood, now) {
+            return false;
         }
         let number = self.next;
         self.next += 1;
-        // A ticket may be tried from several addresses.
-        if applicant.purpose.resume.is_none() {
-            self.by_tag.insert(applicant.tag, route);
+        match resumes {
+            Some(client) => _ = self.by_client.entry(client).or_default().insert(number, tag),
+            None => {
+                self.joins.insert(number, tag);
+                self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, tag);
+            }
         }
-        self.by_age.insert(number, route);
-        self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, route);
-        if let Some(client) = resumes {
-            self.by_client.entry(client).or_default().insert(number, route);
+        self.by_expiry.insert((until, tag));
+        self.by_hint.insert(hint(&tag), tag);
+        self.attempts.insert(
+            tag,
+            HalfOpen { applicant, first: route, since: now, bound: route, digest, until, number },
+        );
+        self.bind(route, &tag, now);
+        true
+    }
+
+    /// Lets the route lead to the attempt of a token, unless it leads to another that is young.
+    fn bind(&mut self, route: Route, tag: &TokenTag, now: Timestamp) {
+        let known = self.by_route.get(&route).and_then(|tag| self.attempts.get(tag));
+        if known.is_none_or(|known| now.since(known.since) >= ATTEMPT_AGE) {
+            self.by_route.insert(route, *tag);
         }
-        self.attempts.insert(route, HalfOpen { applicant, until, number });
+    }
+
+    /// The token was used again, by a route. The attempt of a ticket goes on until then; that of a token that joins ends when it would have, so
+    /// that copies of a request bind no token to their address for longer.
+    pub fn refresh(&mut self, route: Route, tag: &TokenTag, now: Timestamp, until: Timestamp) {
+        let Some(attempt) = self.attempts.get_mut(tag) else { return };
+        let left = attempt.bound;
+        if attempt.applicant.purpose.resume.is_some() {
+            attempt.bound = route;
+            self.by_expiry.remove(&(attempt.until, *tag));
+            attempt.until = attempt.until.max(until);
+            self.by_expiry.insert((attempt.until, *tag));
+        }
+        let bound = attempt.bound;
+        if left != bound {
+            self.unbind(left, tag);
+        }
+        self.bind(bound, tag, now);
+    }
+
+    fn unbind(&mut self, route: Route, tag: &TokenTag) {
+        if self.by_route.get(&route) == Some(tag) {
+            self.by_route.remove(&route);
+        }
+    }
+
+    fn make_room(&mut self, resumes: Option<ClientId>, neighbourhood: Neighbourhood, now: Timestamp) -> bool {
+        let own = self.by_neighbourhood.get(&neighbourhood);
+        let displaced = match resumes.map(|client| self.by_client.get(&client)) {
+            Some(same) => same.filter(|same| same.len() >= ATTEMPTS_TO_RESUME),
+            None => match own {
+                Some(own) if own.len() >= self.per_neighbourhood => Some(own),
+                _ => Some(&self.joins).filter(|joins| joins.len() >= self.capacity),
+            },
+        };
+        let Some(oldest) = displaced.and_then(BTreeMap::first_key_value).map(|(_, tag)| *tag) else {
+            return true;
+        };
+        let is_old = self.attempts.get(&oldest).is_none_or(|old| now.since(old.since) >= ATTEMPT_AGE);
+        if is_old {
+            self.remove(&oldest);
+        }
+        is_old
     }
 
     /// Takes an attempt out.
-    pub fn remove(&mut self, route: Route) -> Option<HalfOpen> {
-        let attempt = self.attempts.remove(&route)?;
-        if attempt.applicant.purpose.resume.is_none() {
-            self.by_tag.remove(&attempt.applicant.tag);
+    pub fn remove(&mut self, tag: &TokenTag) -> Option<HalfOpen> {
+        let attempt = self.attempts.remove(tag)?;
+        let number = attempt.number;
+        match attempt.applicant.purpose.resume {
+            Some(resumed) => take_out(&mut self.by_client, resumed.client, number),
+            None => {
+                self.joins.remove(&number);
+                take_out(&mut self.by_neighbourhood, attempt.first.address.ip().into(), number);
+            }
         }
-        self.by_age.remove(&attempt.number);
-        take_out(&mut self.by_neighbourhood, route.address.ip().into(), attempt.number);
-        if let Some(resumed) = attempt.applicant.purpose.resume {
-            take_out(&mut self.by_client, resumed.client, attempt.number);
+        self.by_expiry.remove(&(attempt.until, *tag));
+        if self.by_hint.get(&hint(tag)) == Some(tag) {
+            self.by_hint.remove(&hint(tag));
         }
+        self.unbind(attempt.bound, tag);
         Some(attempt)
     }
 
     /// Forgets what has come to nothing by now.
     pub fn expire(&mut self, now: Timestamp) {
-        // Attempts have about the same time, so the oldest goes first or nearly so.
-        while let Some((_, route)) = self.by_age.first_key_value().map(|(age, route)| (*age, *route))
-            && self.attempts.get(&route).is_none_or(|attempt| attempt.until <= now)
-        {
-            self.remove(route);
+        while let Some((_, tag)) = self.by_expiry.first().copied().filter(|(until, _)| *until <= now) {
+            self.remove(&tag);
         }
     }
 }
 
 /// Takes an attempt out of its group, and the group with its last.
-fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, Route>>, group: K, number: u64) {
+fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, TokenTag>>, group: K, number: u64) {
     if let Some(own) = groups.get_mut(&group) {
         own.remove(&number);
         if own.is_empty() {
@@ -159,6 +252,7 @@ fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, Route>>, group: K, nu
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::{Resumed, USER_DATA_BYTES};
     use super::*;
     use std::net::SocketAddr;
 
@@ -166,50 +260,103 @@ mod tests {
         SocketAddr::from(([10, 0, 0, host], port)).into()
     }
 
-    fn applicant(tag: u8) -> Applicant {
-        Applicant {
+    fn applicant(tag: u8, resume: Option<Resumed>) -> (Arc<Applicant>, u64) {
+        let applicant = Applicant {
             tag: [tag; 16],
             expires: 30,
             issued: None,
             user: UserId(u64::from(tag)),
-            purpose: Purpose::default(),
+            purpose: Purpose { resume, ..Purpose::default() },
             timeout_s: 5,
             client_key: Key::new([tag; 32]),
             server_key: Key::new([tag; 32]),
-        }
+            user_data: [0; USER_DATA_BYTES],
+            is_shared: false,
+        };
+        (Arc::new(applicant), u64::from(tag))
+    }
+
+    fn join(table: &mut HalfOpenTable, at: Route, tag: u8, second: u64) -> bool {
+        let now = Timestamp::from_millis(second * 1_000);
+        table.insert(at, applicant(tag, None), now, Timestamp::from_millis(100_000))
+    }
+
+    fn by_route(table: &HalfOpenTable, route: Route) -> Option<u64> {
+        table.of_response(route, 0).map(|attempt| attempt.applicant.user.0)
     }
 
     #[test]
     fn a_neighbourhood_displaces_its_own_and_a_crowd_the_oldest() {
         let mut table = HalfOpenTable::new(4, 2);
-        let until = Timestamp::from_millis(100);
-        table.insert(address(1, 1), applicant(1), until);
-        for port in 1..=3 {
-            table.insert(address(2, port), applicant(10 + port as u8), until);
-        }
+        assert!(join(&mut table, address(1, 1), 1, 0));
+        (1..=3).for_each(|port| assert!(join(&mut table, address(2, port), 10 + port as u8, port.into())));
         assert_eq!(table.len(), 3);
-        assert!(table.at(address(2, 1)).is_none() && table.at(address(1, 1)).is_some());
-        assert_eq!((table.route_of(&[11; 16]), table.route_of(&[13; 16])), (None, Some(address(2, 3))));
-        table.insert(address(3, 1), applicant(20), until);
-        table.insert(address(4, 1), applicant(21), until);
-        assert!(table.len() == 4 && table.at(address(1, 1)).is_none());
+        assert!(table.get(&[11; 16]).is_none() && table.get(&[1; 16]).is_some());
+        assert_eq!((by_route(&table, address(2, 1)), by_route(&table, address(2, 3))), (None, Some(13)));
+        assert!(join(&mut table, address(3, 1), 20, 4) && join(&mut table, address(4, 1), 21, 5));
+        assert!(table.len() == 4 && table.get(&[1; 16]).is_none());
     }
 
     #[test]
-    fn an_attempt_expires() {
-        let mut table = HalfOpenTable::new(4, 4);
-        table.insert(address(1, 1), applicant(1), Timestamp::from_millis(100));
-        table.expire(Timestamp::from_millis(99));
-        assert_eq!(table.len(), 1);
-        table.expire(Timestamp::from_millis(100));
-        assert!(table.is_empty() && table.route_of(&[1; 16]).is_none());
+    fn nothing_younger_than_a_second_is_displaced() {
+        let mut table = HalfOpenTable::new(2, 2);
+        assert!(join(&mut table, address(1, 1), 1, 0) && join(&mut table, address(2, 1), 2, 0));
+        assert!(!join(&mut table, address(1, 2), 3, 0) && !join(&mut table, address(3, 1), 3, 0));
+        assert!(table.get(&[1; 16]).is_some() && table.get(&[2; 16]).is_some());
+        assert!(join(&mut table, address(3, 1), 3, 1));
+        assert!(table.get(&[1; 16]).is_none() && table.len() == 2);
     }
 
     #[test]
-    fn another_token_from_the_same_address_takes_the_place_of_the_first() {
+    fn tickets_fill_no_place_of_those_who_join_and_those_of_a_session_are_bounded() {
+        let mut table = HalfOpenTable::new(1, 1);
+        let resume = Some(Resumed { client: ClientId(3), epoch: 1 });
+        let mut claim = |tag: usize, now| {
+            let until = Timestamp::from_millis(100_000);
+            table.insert(address(1, tag as u16), applicant(tag as u8, resume), now, until)
+        };
+        assert!((1..=ATTEMPTS_TO_RESUME).all(|tag| claim(tag, Timestamp::default())));
+        assert!(!claim(99, Timestamp::default()) && claim(99, Timestamp::default() + ATTEMPT_AGE));
+        assert_eq!(table.len(), ATTEMPTS_TO_RESUME);
+        assert!(join(&mut table, address(1, 1), 100, 0) && table.get(&[100; 16]).is_some());
+    }
+
+    #[test]
+    fn an_attempt_expires_but_for_a_ticket_that_is_used_again() {
         let mut table = HalfOpenTable::new(4, 4);
-        table.insert(address(1, 1), applicant(1), Timestamp::default());
-        table.insert(address(1, 1), applicant(2), Timestamp::default());
-        assert_eq!((table.len(), table.route_of(&[1; 16])), (1, None));
+        let at = Timestamp::from_millis;
+        let resume = Some(Resumed { client: ClientId(3), epoch: 1 });
+        assert!(table.insert(address(1, 1), applicant(1, resume), at(0), at(100)));
+        assert!(table.insert(address(1, 2), applicant(2, None), at(0), at(100)));
+        [1, 2].iter().for_each(|tag| table.refresh(address(1, 1), &[*tag; 16], at(50), at(150)));
+        table.expire(at(99));
+        assert_eq!(table.len(), 2);
+        table.expire(at(100));
+        assert!(table.get(&[2; 16]).is_none() && table.get(&[1; 16]).is_some());
+        table.expire(at(150));
+        assert!(table.is_empty() && by_route(&table, address(1, 1)).is_none());
+    }
+
+    #[test]
+    fn a_response_finds_its_attempt_by_its_hint_from_anywhere_and_without_one_by_the_first_address() {
+        let mut table = HalfOpenTable::new(4, 4);
+        assert!(join(&mut table, address(1, 1), 1, 0) && join(&mut table, address(1, 1), 2, 0));
+        let hinted = |tag: u8| (1 << 63) | hint(&[tag; 16]) << 23 | 5;
+        for (from, sequence, expected) in [
+            (address(9, 9), hinted(1), Some(1)),
+            (address(9, 9), hinted(2), Some(2)),
+            (address(9, 9), hinted(3), None),
+            (address(9, 9), 0, None),
+            // The first keeps the address while it is young.
+            (address(1, 1), 0, Some(1)),
+        ] {
+            let found = table.of_response(from, sequence).map(|attempt| attempt.applicant.user.0);
+            assert_eq!(found, expected, "{sequence:x}");
+        }
+        let later = Timestamp::default() + ATTEMPT_AGE;
+        table.refresh(address(9, 9), &[2; 16], later, Timestamp::from_millis(200_000));
+        assert_eq!(by_route(&table, address(1, 1)), Some(2));
+        // A copy of a request is known by its hash.
+        assert!(table.of_copy(&[1; 16], 1).is_some() && table.of_copy(&[1; 16], 2).is_none());
     }
 }

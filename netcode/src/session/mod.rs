@@ -12,13 +12,14 @@
 //!               ^  \______________________________________________________^   left, closed
 //!               |____ parked or live: a ticket, or a newer token of the same user: epoch + 1
 //! ```
-//! Who has proved no address costs an entry of a capped table and nothing else. Every packet of a session is sealed
+//! Who has proved no address costs an entry of a capped table and nothing else, and that once for each genuine token. Every packet of a session is sealed
 //! with keys that only its token holds, or by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
 //!
 //! | file | is |
 //! |---|---|
 //! | [`token`], [`packet`], [`challenge`] | the standard's bytes |
-//! | [`crypto`], [`replay`], [`drops`] | ciphers, repeats, why something was dropped |
+//! | [`crypto`], [`replay`], [`keys`] | ciphers, repeats, a token's keys with their numbers |
+//! | [`drops`], [`denial`] | why something was dropped, why a token was refused |
 //! | [`client`], [`backoff`] | the client's side |
 //! | [`server`], [`config`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
 //! | [`half_open`], [`history`], [`rate`] | its capped tables |
@@ -33,9 +34,11 @@ pub mod client;
 pub mod client_table;
 pub mod config;
 pub mod crypto;
+pub mod denial;
 pub mod drops;
 pub mod half_open;
 pub mod history;
+pub mod keys;
 pub mod packet;
 pub mod rate;
 pub mod replay;

@@ -26,6 +26,18 @@ impl Meter {
         self.allows_worth(1, rate, now)
     }
 
+    /// Whether one more could happen now; nothing is counted.
+    pub fn may(&self, rate: Rate, now: Timestamp) -> bool {
+        let mut copy = *self;
+        copy.allows(rate, now)
+    }
+
+    /// Forgives as much as it takes for `count` more, at most the burst, to be allowed now.
+    pub fn leave_room_for(&mut self, count: u32, rate: Rate, now: Timestamp) {
+        let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
+        self.0 = self.0.min(now + apart * rate.burst.saturating_sub(count));
+    }
+
     /// The same for something that counts as so many.
     pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
         let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
@@ -56,6 +68,11 @@ impl<K> Default for Meters<K> {
 }
 
 impl<K: Ord> Meters<K> {
+    /// Whether one more could happen now; nothing is counted.
+    pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
+        self.meters.get(who).is_none_or(|meter| meter.may(rate, now))
+    }
+
     /// Whether one more may happen now.
     pub fn allows(&mut self, who: K, rate: Rate, now: Timestamp) -> bool {
         if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_APART {
@@ -75,6 +92,18 @@ impl<K: Ord> Meters<K> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_exhausted_meter_leaves_room_for_what_is_asked_and_no_more() {
+        let (rate, now) = (Rate { per_second: 100, burst: 10 }, Timestamp::from_millis(1_000));
+        let mut meter = Meter::default();
+        assert_eq!((0..20).filter(|_| meter.allows(rate, now)).count(), 10);
+        meter.leave_room_for(4, rate, now);
+        assert_eq!((0..20).filter(|_| meter.allows(rate, now)).count(), 4);
+        let mut fresh = Meter::default();
+        fresh.leave_room_for(4, rate, now);
+        assert_eq!((0..20).filter(|_| fresh.allows(rate, now)).count(), 10);
+    }
+
     const RATE: Rate = Rate { per_second: 10, burst: 3 };
 
     #[test]
@@ -82,6 +111,7 @@ mod tests {
         let (mut meter, mut now) = (Meter::default(), Timestamp::from_millis(5));
         let allowed = |meter: &mut Meter, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
         assert_eq!(allowed(&mut meter, now), 3);
+        assert!(!meter.may(RATE, now) && meter.may(RATE, now + Duration::from_millis(100)));
         now += Duration::from_millis(99);
         assert_eq!(allowed(&mut meter, now), 0);
         now += Duration::from_millis(1);

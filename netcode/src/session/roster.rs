@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use super::client_table::ClientTable;
 use super::config::{Duplicates, SessionConfig};
-use super::crypto::PacketKey;
 use super::drops::DropReason;
 use super::half_open::Applicant;
-use super::history::TokenTag;
+use super::keys::SessionKeys;
 use super::rate::Meter;
-use super::replay::ReplayWindow;
 use super::token::{Purpose, Resumed};
 use super::{ClientId, Neighbourhood, Role, UserId};
+use crate::limits::DEPARTING;
 use crate::time::Timestamp;
 use crate::transport::{Over, Route};
 
@@ -28,20 +27,22 @@ pub struct Live {
     pub index: u32,
     /// Silence after which the client counts as gone; `None` for never.
     pub timeout: Option<Duration>,
-    /// Opens what the client sends.
-    pub opening: PacketKey,
-    /// Seals what is sent to it.
-    pub sealing: PacketKey,
-    /// Number of the next packet to it.
-    pub next: u64,
-    /// Which of its packets came.
-    pub replay: ReplayWindow,
     /// Packets of the session that came and were taken.
     pub opened: u64,
     /// When it was heard last.
     pub heard_at: Timestamp,
     /// When something was sent to it last.
     pub sent_at: Timestamp,
+}
+
+impl Live {
+    /// Contents of a keep-alive, where a server has so many sessions.
+    pub(super) fn keep_alive(&self, sessions: u32) -> [u8; 8] {
+        let mut contents = [0; 8];
+        contents[..4].copy_from_slice(&self.index.to_le_bytes());
+        contents[4..].copy_from_slice(&sessions.to_le_bytes());
+        contents
+    }
 }
 
 /// Someone's place.
@@ -65,13 +66,27 @@ pub struct Session {
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
     pub resumes: Meter,
-    /// The ticket that resumed it last.
-    pub resumed_by: Option<TokenTag>,
+    /// The keys of the token that opened it, resumed it or took it over last. They stay while it is parked.
+    pub keys: SessionKeys,
+    /// Number of the response that it was opened or resumed with last: the same keys resume it again with a later one only.
+    pub response: u64,
+    /// Its epoch since a newer token took it over last: tickets of earlier ones are those of a client that was displaced.
+    pub taken_over: Option<u32>,
     /// Its client was heard since it was opened or resumed.
     pub heard: bool,
 }
 
 impl Session {
+    /// Whether its keys are those of an applicant's token.
+    pub fn is_of(&self, applicant: &Applicant) -> bool {
+        *self.keys.tag() == applicant.tag
+    }
+
+    /// Whether a newer token took it over after a ticket of this epoch was handed out.
+    fn was_taken_over_since(&self, epoch: u32) -> bool {
+        self.taken_over.is_some_and(|taken_over| (epoch.wrapping_sub(taken_over) as i32) < 0)
+    }
+
     /// Something of its client's has come, by the way that it has.
     pub(super) fn note_heard(&mut self, now: Timestamp) {
         self.heard = true;
@@ -93,8 +108,16 @@ pub enum Place {
     Moved(ClientId),
     /// A session of the same user, begun anew: what the old client held is not known.
     TakenOver(ClientId),
-    /// A new session instead of one of the same user in another room, or another role.
-    Instead(ClientId),
+}
+
+impl Place {
+    /// The client whose session it is; none for a new one.
+    pub fn client(self) -> Option<ClientId> {
+        match self {
+            Self::New => None,
+            Self::Resumed(client) | Self::Moved(client) | Self::TakenOver(client) => Some(client),
+        }
+    }
 }
 
 /// A route as two numbers: it is compared several times for each datagram.
@@ -122,8 +145,12 @@ pub struct Roster {
     sessions: ClientTable<Session>,
     by_route: BTreeMap<RouteKey, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
-    /// Live sessions of each neighbourhood.
-    neighbours: BTreeMap<Neighbourhood, usize>,
+    /// Live sessions of each neighbourhood, by role.
+    neighbours: BTreeMap<(Neighbourhood, Role), usize>,
+    /// Sessions of spectators, parked ones included.
+    spectators: usize,
+    /// Clients whose sessions others of their users have taken over, until they were told. They have no place.
+    departing: ClientTable<(Session, Timestamp)>,
     /// Which client indices are in use.
     indices: Vec<bool>,
     next_client: u32,
@@ -139,6 +166,14 @@ impl Roster {
     /// Sessions, parked ones included.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Sessions of a role, parked ones included.
+    pub fn sessions_of(&self, role: Role) -> usize {
+        match role {
+            Role::Spectator => self.spectators,
+            Role::Player => self.sessions.len() - self.spectators,
+        }
     }
 
     /// Sessions that are not parked.
@@ -157,14 +192,17 @@ impl Roster {
         self.by_route.get(&route_key(route.into())).copied()
     }
 
-    /// A client's session.
+    /// A client's session, or what is left of it while it departs.
     pub fn get(&self, client: ClientId) -> Option<&Session> {
-        self.sessions.get(client)
+        self.sessions.get(client).or_else(|| self.departing.get(client).map(|(session, _)| session))
     }
 
-    /// A client's session, to change it.
+    /// A client's session, or what is left of it while it departs, to change it.
     pub fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
-        self.sessions.get_mut(client)
+        match self.departing.get_mut(client) {
+            Some((session, _)) => Some(session),
+            None => self.sessions.get_mut(client),
+        }
     }
 
     /// All sessions by rising client number.
@@ -180,24 +218,17 @@ impl Roster {
         config: &SessionConfig,
         draining: bool,
     ) -> Result<Place, DropReason> {
+        let role = applicant.purpose.role;
         let place = match applicant.purpose.resume {
             Some(resumed) => self.resumed(resumed, applicant, from)?,
             None if draining => return Err(DropReason::Draining),
             None => self.joined(applicant, config)?,
         };
-        let replaced = match place {
-            Place::New => None,
-            Place::Resumed(client) | Place::Moved(client) => Some(client),
-            Place::TakenOver(client) | Place::Instead(client) => Some(client),
-        };
-        if self.at(from).is_some_and(|present| Some(present) != replaced) {
-            return Err(DropReason::AddressPresent);
-        }
-        if place == Place::New && self.sessions.len() >= config.sessions {
+        if place == Place::New && self.sessions_of(role) >= config.places(role) {
             return Err(DropReason::Full);
         }
         // Whoever has a place keeps it, wherever he comes from.
-        if place == Place::New && self.neighbours(from) >= config.per_address {
+        if place == Place::New && self.neighbours(from, role) >= config.per_address {
             return Err(DropReason::AddressLimit);
         }
         Ok(place)
@@ -210,74 +241,114 @@ impl Roster {
         if session.secured != from.is_secured() {
             return Err(DropReason::OtherTransport);
         }
-        let again = !session.heard && session.resumed_by == Some(applicant.tag);
+        let again = !session.heard && session.is_of(applicant);
         match session.live {
             _ if session.epoch == resumed.epoch => Ok(Place::Resumed(resumed.client)),
             Some(_) if again => Ok(Place::Moved(resumed.client)),
             // The way that it was resumed by is gone before anything came of it.
             None if again => Ok(Place::Resumed(resumed.client)),
+            _ if session.was_taken_over_since(resumed.epoch) => Err(DropReason::Replaced),
             _ => Err(DropReason::StaleTicket),
         }
     }
 
-    /// A parked session of the user is always given back; a live one only to a newer token, where the rules say so.
+    /// What a user has in another room or role is no affair of the token's. A parked session is always given back; a live one only to
+    /// a newer token, where the rules say so.
     fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
-        let clients = || self.by_user.get(&applicant.user).into_iter().flatten();
-        let own = || clients().filter_map(|client| Some((*client, self.sessions.get(*client)?)));
         let purpose = &applicant.purpose;
         let is_here = |session: &Session| (session.room, session.role) == (purpose.room, purpose.role);
-        let take = |(client, session): (ClientId, &Session)| match is_here(session) {
-            true => Place::TakenOver(client),
-            false => Place::Instead(client),
-        };
-        let parked = || own().filter(|(_, session)| session.live.is_none());
-        let parked = parked().find(|(_, session)| is_here(session)).or_else(|| parked().next());
-        let may_have_another = own().count() < config.per_user;
-        match parked {
-            Some(first) if !may_have_another || is_here(first.1) => return Ok(take(first)),
-            _ if may_have_another => return Ok(Place::New),
-            _ => {}
+        let clients = || self.by_user.get(&applicant.user).into_iter().flatten();
+        let own = || clients().filter_map(|client| Some((*client, self.sessions.get(*client)?)));
+        let here = || own().filter(|(_, session)| is_here(session));
+        if let Some((parked, _)) = here().find(|(_, session)| session.live.is_none()) {
+            return Ok(Place::TakenOver(parked));
         }
-        let oldest = own().min_by_key(|(_, session)| session.issued);
+        if here().count() < config.per_user {
+            return Ok(Place::New);
+        }
+        let oldest = here().min_by_key(|(_, session)| session.issued);
         let newer = |session: &Session| applicant.issued > session.issued;
         match oldest.filter(|(_, session)| config.duplicates == Duplicates::TakeOver && newer(session)) {
-            Some(oldest) => Ok(take(oldest)),
+            Some((oldest, _)) => Ok(Place::TakenOver(oldest)),
             None => Err(DropReason::UserPresent),
         }
     }
 
-    /// Live sessions of a route's neighbourhood.
-    fn neighbours(&self, route: Route) -> usize {
-        self.neighbours.get(&route.address.ip().into()).copied().unwrap_or(0)
+    /// Live sessions of a role in a route's neighbourhood, but for one that leads there: it gives way.
+    fn neighbours(&self, route: Route, role: Role) -> usize {
+        let all = self.neighbours.get(&(route.address.ip().into(), role)).copied().unwrap_or(0);
+        let gives_way = self.at(route).and_then(|present| self.get(present));
+        all - usize::from(gives_way.is_some_and(|session| session.role == role))
     }
 
     /// Opens a session for a new client.
-    pub fn open(&mut self, applicant: &Applicant, secured: bool) -> ClientId {
+    pub fn open(&mut self, applicant: &Applicant, secured: bool, keys: SessionKeys) -> ClientId {
         self.next_client += 1;
         let client = ClientId(self.next_client);
         let (user, issued) = (applicant.user, applicant.issued);
         let Purpose { room, role, .. } = applicant.purpose;
-        let parked_until = Timestamp::default();
-        let epoch = self.first_epoch;
-        let (resumes, resumed_by) = (Meter::default(), None);
-        self.sessions.insert(
-            client,
-            Session {
-                user,
-                room,
-                role,
-                secured,
-                epoch,
-                issued,
-                live: None,
-                parked_until,
-                resumes,
-                resumed_by,
-                heard: false,
-            },
-        );
+        let session = Session {
+            user,
+            room,
+            role,
+            secured,
+            epoch: self.first_epoch,
+            issued,
+            live: None,
+            parked_until: Timestamp::default(),
+            resumes: Meter::default(),
+            keys,
+            response: 0,
+            taken_over: None,
+            heard: false,
+        };
+        self.sessions.insert(client, session);
+        self.spectators += usize::from(role == Role::Spectator);
         self.by_user.entry(user).or_default().push(client);
         client
+    }
+
+    /// Gives a live session other keys and leaves its client, with the old ones, under another number until it was told why. `None` where there
+    /// is no way to tell it.
+    pub fn depart(&mut self, client: ClientId, keys: SessionKeys, now: Timestamp) -> Option<ClientId> {
+        let live = self.disconnect(client);
+        let session = self.sessions.get_mut(client)?;
+        let old = std::mem::replace(&mut session.keys, keys);
+        let live = live.filter(|_| self.departing.len() < DEPARTING)?;
+        self.indices[live.index as usize] = true;
+        self.next_client += 1;
+        let departing = ClientId(self.next_client);
+        let (user, room, role) = (session.user, session.room, session.role);
+        let (secured, epoch, issued) = (session.secured, session.epoch, session.issued);
+        let session = Session {
+            user,
+            room,
+            role,
+            secured,
+            epoch,
+            issued,
+            live: Some(live),
+            parked_until: now,
+            resumes: Meter::default(),
+            keys: old,
+            response: 0,
+            taken_over: None,
+            heard: true,
+        };
+        self.departing.insert(departing, (session, now));
+        Some(departing)
+    }
+
+    /// Clients that have departed for so long that they were told.
+    pub fn departed(&self, before: Timestamp) -> Vec<ClientId> {
+        let late = self.departing.iter().filter(|(_, (_, since))| *since <= before);
+        late.map(|(client, _)| client).collect()
+    }
+
+    /// The client that departs by a connection.
+    pub fn departing_by(&self, route: Route) -> Option<ClientId> {
+        let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.route == route);
+        self.departing.iter().find(|(_, (session, _))| is_by(session)).map(|(client, _)| client)
     }
 
     /// Gives a session a way to its client, in place of the one that it had.
@@ -285,38 +356,45 @@ impl Roster {
         self.disconnect(client);
         let Some(session) = self.sessions.get_mut(client) else { return };
         self.indices[live.index as usize] = true;
-        *self.neighbours.entry(live.route.address.ip().into()).or_default() += 1;
+        *self.neighbours.entry((live.route.address.ip().into(), session.role)).or_default() += 1;
         self.by_route.insert(route_key(live.route), client);
         session.live = Some(live);
     }
 
     /// Takes a session's way to its client away.
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
-        let live = self.sessions.get_mut(client)?.live.take()?;
+        let session = self.sessions.get_mut(client)?;
+        let live = session.live.take()?;
         self.by_route.remove(&route_key(live.route));
         self.indices[live.index as usize] = false;
-        let neighbourhood = Neighbourhood::from(live.route.address.ip());
-        if let Some(count) = self.neighbours.get_mut(&neighbourhood) {
+        let neighbours = (Neighbourhood::from(live.route.address.ip()), session.role);
+        if let Some(count) = self.neighbours.get_mut(&neighbours) {
             *count -= 1;
             if *count == 0 {
-                self.neighbours.remove(&neighbourhood);
+                self.neighbours.remove(&neighbours);
             }
         }
         Some(live)
     }
 
     /// Ends a session.
-    pub fn remove(&mut self, client: ClientId) -> Option<Live> {
+    pub fn remove(&mut self, client: ClientId) -> Option<(Option<Live>, SessionKeys)> {
+        if let Some((session, _)) = self.departing.remove(client) {
+            if let Some(live) = &session.live {
+                self.indices[live.index as usize] = false;
+            }
+            return Some((session.live, session.keys));
+        }
         let live = self.disconnect(client);
-        if let Some(session) = self.sessions.remove(client)
-            && let Some(own) = self.by_user.get_mut(&session.user)
-        {
+        let session = self.sessions.remove(client)?;
+        self.spectators -= usize::from(session.role == Role::Spectator);
+        if let Some(own) = self.by_user.get_mut(&session.user) {
             own.retain(|other| *other != client);
             if own.is_empty() {
                 self.by_user.remove(&session.user);
             }
         }
-        live
+        Some((live, session.keys))
     }
 
     /// The smallest client index that is free.

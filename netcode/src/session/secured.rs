@@ -3,9 +3,10 @@
 //! ```text
 //! frame      kind:8
 //!   join       0  request:1,078 B  proof:32 B     the client's first: the standard's request, and that its token's keys are known
-//!   accepted   1  index:32 most:32                the server's answer; a refusal closes the connection
+//!   accepted   1  index:32 most:32                the server's answer
 //!   message    2  ...                             see `channel::stream`
 //!   received   3  ...
+//!   refused    4  denial:8                        the other answer, to who holds a genuine token; the connection is closed after it
 //! datagram   0:8: the sender is there; anything longer is a payload
 //! ```
 //! The proof is HMAC-SHA-256 (RFC 2104) under the key of what the client sends: whoever has seen a request travel in the clear,
@@ -15,6 +16,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::crypto::Key;
+use super::denial::Denial;
 use super::drops::DropReason;
 use super::packet::{self, Outer, REQUEST_BYTES, Request};
 
@@ -36,6 +38,8 @@ pub enum FrameKind {
     Message = 2,
     /// How many messages came.
     Received = 3,
+    /// It gets none.
+    Refused = 4,
 }
 
 impl FrameKind {
@@ -46,6 +50,7 @@ impl FrameKind {
             Some(1) => Ok(Self::Accepted),
             Some(2) => Ok(Self::Message),
             Some(3) => Ok(Self::Received),
+            Some(4) => Ok(Self::Refused),
             Some(_) => Err(DropReason::UnknownKind),
             None => Err(DropReason::TooShort),
         }
@@ -106,4 +111,17 @@ pub fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
     let numbers: &[u8; 8] = frame.get(1..)?.try_into().ok()?;
     let (index, most) = numbers.split_first_chunk()?;
     Some((u32::from_le_bytes(*index), u32::from_le_bytes(most.try_into().ok()?)))
+}
+
+/// The answer to a client whose token is refused.
+pub fn write_refused(denial: Denial) -> Vec<u8> {
+    vec![FrameKind::Refused as u8, denial as u8]
+}
+
+/// Reads that answer.
+pub fn read_refused(frame: &[u8]) -> Option<Denial> {
+    match frame {
+        [_, code] => Some(Denial::from_code(*code)),
+        _ => None,
+    }
 }

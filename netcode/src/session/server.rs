@@ -24,12 +24,13 @@ use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters};
-use super::roster::{Live, Roster, Session};
+use super::roster::{Roster, Session};
 use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
 use super::{ClientId, Neighbourhood, UserId};
 use crate::limits::{
-    DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES, TICKET_LIFETIME,
+    DEPARTING_TIME, DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES,
+    TICKET_LIFETIME,
 };
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Event, Parcel, Route, Transport};
@@ -65,8 +66,14 @@ pub enum Change {
     Left(ClientId),
     /// A parked session was kept for as long as the grace is.
     Expired(ClientId),
-    /// A session ended because its user opened one in another room, or another role.
-    Replaced(ClientId),
+    /// Another client of the user takes a session over; the one that had it can still be sent to under another number, until
+    /// [`SessionServer::close`] or for [`DEPARTING_TIME`].
+    Displaced {
+        /// The session's number.
+        client: ClientId,
+        /// The number of the client that had it.
+        departing: ClientId,
+    },
 }
 
 /// See the module.
@@ -99,7 +106,7 @@ impl SessionServer {
         Self {
             challenges: Challenges::new(&Key::generate(&mut chances)),
             // Random, so that no number and no ticket of an earlier start is met again.
-            replied: chances.next_u64() >> 2,
+            replied: chances.next_u64() >> 10,
             roster: Roster::new((chances.next_u64() >> 34) as u32),
             chances,
             started: now,
@@ -210,21 +217,14 @@ impl SessionServer {
         now: Timestamp,
     ) -> Result<Option<(ClientId, usize)>, DropReason> {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
-        let session = self.roster.get_mut(client).and_then(|session| session.live.as_mut());
-        let live = session.ok_or(DropReason::Stranger)?;
-        if !live.replay.is_fresh(header.sequence) {
-            return Err(DropReason::Repeated);
-        }
+        let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
+        session.keys.check_fresh(header)?;
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let contents = packet::open(header, self.config.protocol, &live.opening, &mut self.scratch)?;
-        live.replay.note(header.sequence);
-        packet::check_size(header.kind, contents)?;
-        if let Some(session) = self.roster.get_mut(client) {
-            session.note_heard(now);
-        }
+        let length = session.keys.open(header, self.config.protocol, &mut self.scratch)?.len();
+        session.note_heard(now);
         match header.kind {
-            Kind::Payload => return Ok(Some((client, contents.len()))),
+            Kind::Payload => return Ok(Some((client, length))),
             Kind::Disconnect => {
                 self.roster.remove(client);
                 self.changes.push_back(Change::Left(client));
@@ -243,6 +243,7 @@ impl SessionServer {
     pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
         self.close_idle(now);
+        self.end_departed(now - DEPARTING_TIME);
         let (mut silent, mut expired, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for (client, session) in self.roster.iter_mut() {
             match &session.live {
@@ -273,13 +274,19 @@ impl SessionServer {
     }
 
     pub(super) fn keep_alive(&mut self, client: ClientId, now: Timestamp) {
-        let most = self.config.sessions as u32;
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
-            return;
-        };
+        let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
+        let Some(session) = self.roster.get_mut(client) else { return };
+        let Some(live) = &mut session.live else { return };
         live.sent_at = now;
-        let (route, parcel) =
-            (live.route, live.pack(Kind::KeepAlive, self.config.protocol, &live.keep_alive(most)));
+        let (route, contents) = (live.route, live.keep_alive(most));
+        let parcel = match route.is_secured() {
+            true => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
+            false => {
+                let mut packet = Vec::new();
+                session.keys.seal(Kind::KeepAlive, protocol, &contents, &mut packet);
+                Parcel::Datagram(packet)
+            }
+        };
         self.answer(route, parcel);
     }
 
@@ -330,11 +337,11 @@ impl SessionServer {
             return payload.len();
         }
         if !session.heard {
-            live.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
+            session.keys.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
             sink.send(live.route, &self.scratch);
             bytes += self.scratch.len();
         }
-        live.seal(Kind::Payload, protocol, payload, &mut self.scratch);
+        session.keys.seal(Kind::Payload, protocol, payload, &mut self.scratch);
         live.sent_at = now;
         sink.send(live.route, &self.scratch);
         bytes + self.scratch.len()
@@ -342,12 +349,12 @@ impl SessionServer {
 
     /// Ends a session, live or parked, and tells its client.
     pub fn close(&mut self, client: ClientId, sink: &mut dyn Transport) {
-        let Some(mut live) = self.roster.remove(client) else { return };
+        let Some((Some(live), mut keys)) = self.roster.remove(client) else { return };
         if live.route.is_secured() {
             return sink.close(live.route);
         }
         for _ in 0..DISCONNECT_PACKETS {
-            live.seal(Kind::Disconnect, self.config.protocol, &[], &mut self.scratch);
+            keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut self.scratch);
             sink.send(live.route, &self.scratch);
         }
     }
@@ -380,33 +387,6 @@ impl SessionServer {
         };
         let user = *user;
         Some(issuer.issue(user, purpose, unix, &mut self.chances))
-    }
-}
-
-impl Live {
-    pub(super) fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
-        packet::seal((kind, self.next), protocol, &self.sealing, contents, packet);
-        self.next += 1;
-    }
-
-    /// A packet with these contents, as its transport wants it.
-    pub(super) fn pack(&mut self, kind: Kind, protocol: u64, contents: &[u8]) -> Parcel {
-        if self.route.is_secured() {
-            return match kind {
-                Kind::Disconnect => Parcel::Close,
-                _ => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
-            };
-        }
-        let mut packet = Vec::new();
-        self.seal(kind, protocol, contents, &mut packet);
-        Parcel::Datagram(packet)
-    }
-
-    fn keep_alive(&self, sessions: u32) -> [u8; 8] {
-        let mut contents = [0; 8];
-        contents[..4].copy_from_slice(&self.index.to_le_bytes());
-        contents[4..].copy_from_slice(&sessions.to_le_bytes());
-        contents
     }
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_tokens;
 mod fuzz;
 mod fuzz_targets;
+mod keys;
 mod purposes;
 mod secured;
 mod world;

@@ -9,7 +9,7 @@ use truetick_netcode::session::{Role, UserId};
 use crate::world::{PROTOCOL, World};
 
 #[test]
-fn a_user_who_comes_for_another_room_or_to_watch_leaves_the_first() {
+fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
     let another_room = Purpose { room: 1, ..Purpose::default() };
     let to_watch = Purpose { role: Role::Spectator, ..Purpose::default() };
     for purpose in [another_room, to_watch] {
@@ -19,8 +19,9 @@ fn a_user_who_comes_for_another_room_or_to_watch_leaves_the_first() {
         let token = world.issue(UserId(1), purpose);
         let mut other = world.player_of(token, 1);
         world.finish_joining(&mut other);
-        assert!(world.changes.contains(&Change::Replaced(one.client.unwrap())));
-        assert_eq!(world.server.roster().sessions(), 1);
+        assert!(!world.changes.iter().any(|change| matches!(change, Change::Displaced { .. })));
+        assert_eq!(world.server.roster().sessions(), 2);
+        assert_eq!(world.server.roster().at(one.address), one.client);
         let session = world.server.roster().get(other.client.unwrap()).unwrap();
         assert_eq!((session.room, session.role), (purpose.room, purpose.role));
         let ticket = world.server.ticket(other.client.unwrap(), world.now).unwrap();
@@ -29,5 +30,11 @@ fn a_user_who_comes_for_another_room_or_to_watch_leaves_the_first() {
             PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce).unwrap();
         let told = Purpose::read(&opened.user_data).unwrap();
         assert_eq!((told.room, told.role), (purpose.room, purpose.role));
+        // In the same room and role the limit counts.
+        world.pass(Duration::from_millis(20));
+        let token = world.issue(UserId(1), purpose);
+        let mut again = world.player_of(token, 2);
+        world.finish_joining(&mut again);
+        assert_eq!((again.client, world.server.roster().sessions()), (other.client, 2));
     }
 }

@@ -30,7 +30,11 @@ export async function run(session, { url, fingerprint, token }) {
       after.push(() => clearInterval(looking));
     });
     await Promise.race([
-      readFrames(stream.readable, (frame) => (session.takeFrame(frame), send.due())),
+      readFrames(stream.readable, (frame) => {
+        session.takeFrame(frame);
+        send.due();
+        return session.denial !== undefined;
+      }),
       readDatagrams(transport.datagrams.readable, (bytes) => (session.takeDatagram(bytes, performance.now()), send.due())),
       transport.closed,
       silence,
@@ -64,7 +68,7 @@ async function readDatagrams(readable, take) {
   }
 }
 
-/** Each frame stands behind its length of two bytes. */
+/** Each frame stands behind its length of two bytes. Ends when `take` says that no more are wanted. */
 async function readFrames(readable, take) {
   const reader = readable.getReader();
   let held = new Uint8Array(0);
@@ -74,7 +78,7 @@ async function readFrames(readable, take) {
     held = concat(held, value);
     for (let length; held.length >= 2 && held.length >= 2 + (length = held[0] | (held[1] << 8)); ) {
       if (length > MOST_FRAME_BYTES) throw new Error("a frame that is too long");
-      take(held.slice(2, 2 + length));
+      if (take(held.slice(2, 2 + length))) return;
       held = held.slice(2 + length);
     }
   }

@@ -7,7 +7,7 @@ import { BaselineError, HashError } from "./snapshot.js";
 import { World } from "./world.js";
 
 /** What a frame is. */
-const Frame = { ACCEPTED: 1, MESSAGE: 2, RECEIVED: 3 };
+const Frame = { ACCEPTED: 1, MESSAGE: 2, RECEIVED: 3, REFUSED: 4 };
 
 /** The stream that the session's own messages take: ordered stream 0. */
 const SESSION_CHANNEL = 1;
@@ -38,6 +38,8 @@ export class Session {
     this.joined = false;
     /** Code of the farewell that ended the session. */
     this.farewell = undefined;
+    /** Code of the denial by which the server refused the token. */
+    this.denial = undefined;
     /** Smoothed round trip in milliseconds. */
     this.rtt = undefined;
     /** Of `snapshots` there is one for each tick, in one packet of state or several. */
@@ -62,6 +64,8 @@ export class Session {
     } else if (frame[0] === Frame.MESSAGE) {
       this.counts.messages++;
       this.frames.push(receivedFrame(this.counts.messages));
+    } else if (frame[0] === Frame.REFUSED && frame.length === 2) {
+      this.denial = frame[1];
     } else if (frame[0] !== Frame.RECEIVED) {
       throw new WireError("a frame that no server sends");
     }

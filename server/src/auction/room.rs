@@ -359,9 +359,13 @@ impl AnyRoom for AuctionRoom {
         let Some(guest) = self.guests.get_mut(client) else { return };
         guest.away = false;
         if anew {
-            let user = guest.user;
+            let (user, meter) = (guest.user, guest.meter);
             self.see_out(client);
             self.see_in(client, user);
+            // What it may ask for is the session's, whoever has it now.
+            if let Some(guest) = self.guests.get_mut(client) {
+                guest.meter = meter;
+            }
         }
     }
 

@@ -15,8 +15,10 @@ use super::world_room::WorldRoom;
 pub struct RoomConfig {
     /// Ticks per second, 10 to 128.
     pub tick_rate: u32,
-    /// Clients at once.
+    /// Players at once.
     pub max_clients: usize,
+    /// Spectators at once beside them.
+    pub max_spectators: usize,
     /// Most bytes of state per client and tick; what does not fit waits by priority.
     pub snapshot_bytes: usize,
     /// As many are sent over a path that is full, too.
@@ -32,6 +34,7 @@ impl Default for RoomConfig {
         Self {
             tick_rate: 60,
             max_clients: 256,
+            max_spectators: 256,
             snapshot_bytes: 2_400,
             snapshot_floor_bytes: 400,
             relevance_radius_m: Some(45.0),
@@ -60,6 +63,17 @@ pub trait AnyRoom: Send {
     fn due(&mut self, now: Timestamp) -> Due;
     /// Clients in the room, those that will join at the next tick included.
     fn population(&self) -> usize;
+    /// Of them, those that watch.
+    fn spectators(&self) -> usize {
+        0
+    }
+    /// Whether no place is left for a role.
+    fn is_full(&self, role: Role) -> bool {
+        match role {
+            Role::Player => self.population() - self.spectators() >= self.config().max_clients,
+            Role::Spectator => self.spectators() >= self.config().max_spectators,
+        }
+    }
     /// Whether a client is in the room, or will be at the next tick.
     fn has(&self, client: ClientId) -> bool;
     /// A client has fallen silent: what it owns stays, and stands still.

@@ -87,6 +87,12 @@ pub struct Peer {
     pub ticket_due: Timestamp,
     /// Why it must end at the next tick.
     pub ending: Option<DisconnectReason>,
+    allowance: Allowance,
+}
+
+/// What a client may still send. It is the session's: whoever takes a session over goes on with what is left.
+#[derive(Clone, Debug)]
+struct Allowance {
     /// Packets that it sent.
     packets: Meter,
     /// Frames that it sent.
@@ -112,13 +118,23 @@ impl Peer {
             congestion: None,
             ticket_due: now,
             ending: None,
-            packets: Meter::default(),
-            frames: Meter::default(),
-            strikes: 0,
-            forgiven_at: now,
-            resynced_at: None,
-            reported_at: None,
+            allowance: Allowance {
+                packets: Meter::default(),
+                frames: Meter::default(),
+                strikes: 0,
+                forgiven_at: now,
+                resynced_at: None,
+                reported_at: None,
+            },
         }
+    }
+
+    /// Another client of the same user that takes the session over, with what the first may still send.
+    pub fn successor(&self, seed: u64, secured: bool, tick_rate: u32, now: Timestamp) -> Self {
+        let mut allowance = self.allowance.clone();
+        // Too many frames end a session: one that begins may at least say what it is.
+        allowance.frames.leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
+        Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
     }
 
     /// Whether it takes part in its room.
@@ -136,13 +152,12 @@ impl Peer {
     /// of ticks run: a client that sends as it should floods nobody when ticks are late.
     pub fn may_send(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
         let per_second = PACKETS_PER_TICK.saturating_mul(tick_rate);
-        self.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
+        self.allowance.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
     }
 
     /// The same of frames. Messages in order cannot be dropped: more than is allowed ends the session.
     pub fn may_send_frame(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
-        let per_second = FRAMES_PER_TICK.saturating_mul(tick_rate);
-        let is_allowed = self.frames.allows(Rate { per_second, burst: BURST_FRAMES }, arrived);
+        let is_allowed = self.allowance.frames.allows(frame_rate(tick_rate), arrived);
         if !is_allowed {
             self.ending.get_or_insert(DisconnectReason::Misbehaved);
         }
@@ -216,12 +231,14 @@ impl Peer {
             (ClientMessage::Hello { .. }, Some(_)) => {
                 return Err(WireError::Misbehaving("a second hello"));
             }
-            (ClientMessage::Resync, Some(room)) if is_due(self.resynced_at, RESYNC_PAUSE) => {
-                self.resynced_at = Some(now);
+            (ClientMessage::Resync, Some(room)) if is_due(self.allowance.resynced_at, RESYNC_PAUSE) => {
+                self.allowance.resynced_at = Some(now);
                 room.world_mut().into_iter().for_each(|world| world.resync(self.client));
             }
-            (ClientMessage::Mismatch(report), Some(_)) if is_due(self.reported_at, REPORT_PAUSE / 2) => {
-                self.reported_at = Some(now);
+            (ClientMessage::Mismatch(report), Some(_))
+                if is_due(self.allowance.reported_at, REPORT_PAUSE / 2) =>
+            {
+                self.allowance.reported_at = Some(now);
                 return Ok(Some(Demand::Explain(report)));
             }
             (ClientMessage::Resync | ClientMessage::Mismatch(_), _) => {}
@@ -247,17 +264,18 @@ impl Peer {
 
     /// Counts against the client what it sent; too much of it ends the session.
     pub fn strike(&mut self, error: WireError, now: Timestamp) {
-        let forgiven = now.since(self.forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
+        let Allowance { strikes, forgiven_at, .. } = &mut self.allowance;
+        let forgiven = now.since(*forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
         if forgiven > 0 {
-            self.strikes = self.strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
-            self.forgiven_at = now;
+            *strikes = strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
+            *forgiven_at = now;
         }
-        self.strikes += match error {
+        *strikes += match error {
             WireError::Stale(_) => 0,
             WireError::Malformed(_) | WireError::Incompatible(_) => 1,
             WireError::Misbehaving(_) => STRIKES,
         };
-        if self.strikes >= STRIKES {
+        if *strikes >= STRIKES {
             self.ending = Some(DisconnectReason::Misbehaved);
         }
     }
@@ -316,6 +334,11 @@ impl Outbox for Peer {
             self.ending.get_or_insert(DisconnectReason::Overflow);
         }
     }
+}
+
+/// How often a client may send a frame, in a room of so many ticks a second.
+fn frame_rate(tick_rate: u32) -> Rate {
+    Rate { per_second: FRAMES_PER_TICK.saturating_mul(tick_rate), burst: BURST_FRAMES }
 }
 
 #[cfg(test)]

@@ -197,6 +197,11 @@ impl<G: Game> AnyRoom for Room<G> {
         self.clients.len() + self.joins.len()
     }
 
+    fn spectators(&self) -> usize {
+        let watching = self.clients.iter().filter(|(_, client)| client.role == Role::Spectator).count();
+        watching + self.joins.iter().filter(|(_, role)| *role == Role::Spectator).count()
+    }
+
     fn has(&self, client: ClientId) -> bool {
         self.clients.contains(client) || self.joins.iter().any(|(joining, _)| *joining == client)
     }

@@ -223,9 +223,7 @@ impl Server {
             Some(room) if role == Role::Spectator && !room.takes_spectators() => {
                 Some(DisconnectReason::NoSpectators)
             }
-            Some(room) if !room.has(client) && room.population() >= room.config().max_clients => {
-                Some(DisconnectReason::Full)
-            }
+            Some(room) if !room.has(client) && room.is_full(role) => Some(DisconnectReason::Full),
             Some(_) => None,
         };
         if let Some(reason) = refused {
@@ -277,9 +275,28 @@ impl Server {
                 Change::Resumed { client, route, anew } => self.resume(client, route, anew, now),
                 Change::Left(client) => self.end(client, DisconnectReason::Left),
                 Change::Expired(client) => self.end(client, DisconnectReason::TimedOut),
-                Change::Replaced(client) => self.end(client, DisconnectReason::Replaced),
+                Change::Displaced { client, departing } => self.displace(client, departing, now),
             }
         }
+    }
+
+    /// Another client of the same user has the session from now on; the one that had it is told so under the number `departing`.
+    fn displace(&mut self, client: ClientId, departing: ClientId, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(client) else { return };
+        let tick_rate = self.rooms.get(peer.room).map_or(0, |room| room.timeline().rate());
+        let successor = peer.successor(0, false, tick_rate, now);
+        let was_playing = peer.is_playing();
+        let mut old = std::mem::replace(peer, successor);
+        peer.stage = old.stage;
+        if !matches!(old.stage, Stage::Ending { .. }) {
+            let schema = self.rooms.get(old.room).map_or(0, |room| room.schema_hash());
+            old.begin_to_end(Farewell { reason: DisconnectReason::Replaced, schema }, now);
+        }
+        old.client = departing;
+        if was_playing {
+            self.note(SessionEvent::Displaced(client));
+        }
+        self.peers.insert(departing, old);
     }
 
     fn park(&mut self, client: ClientId) {
@@ -304,7 +321,8 @@ impl Server {
             if peer.is_playing() {
                 self.rooms[peer.room].suspend(client);
             }
-            *peer = Peer::new(client, peer.room, (seed, route.is_secured()), now);
+            let tick_rate = self.rooms.get(peer.room).map_or(0, |room| room.timeline().rate());
+            *peer = peer.successor(seed, route.is_secured(), tick_rate, now);
         } else if peer.is_playing() {
             self.rooms[peer.room].resume(client, false);
         }

@@ -25,6 +25,8 @@ pub enum SessionEvent {
         /// It holds nothing of what it was told before.
         anew: bool,
     },
+    /// Another client of the user takes a session over; the one that had it is told.
+    Displaced(ClientId),
     /// A session ended.
     Ended(ClientId, DisconnectReason),
     /// A room has ended by a panic; its clients are told.

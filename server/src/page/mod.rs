@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 use truetick_netcode::clock;
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::messages::{ClientMessage, encode};
+use truetick_netcode::session::denial::Denial;
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::UnixTime;
@@ -179,6 +180,7 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
         "hello": message(ClientMessage::Hello { schema: schema.hash() }),
         "resync": message(ClientMessage::Resync),
         "farewells": DisconnectReason::ALL.map(|reason| reason.to_string()),
+        "denials": Denial::ALL.map(|denial| denial.to_string()),
         "tick_rate": tick_rate,
         "map": { "half_size": HALF_SIZE, "pillars": pillars.collect::<Vec<_>>() },
         "schema": describe(&schema),

@@ -8,6 +8,7 @@
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
 //! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
+//! | [`numbers`] | no packet is sealed under a number that its key has used before, on either side |
 //! | [`repeats`] | no packet is taken twice |
 //! | [`sessions`] | each session is its user's; who falls silent keeps what he owns for the grace |
 //! | [`sizes`] | windows, queues and rings stay within their limits |
@@ -21,6 +22,7 @@ pub mod delivery;
 pub mod foresight;
 pub mod identity;
 pub mod lateness;
+pub mod numbers;
 pub mod repeats;
 pub mod sessions;
 pub mod sizes;
@@ -181,6 +183,10 @@ impl Checks {
             client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
         });
         wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
+        let replaced = clients.iter().enumerate().filter(|(_, client)| {
+            client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Replaced))
+        });
+        wrong.extend(replaced.map(|(at, _)| format!("client {at} was told that its only user is elsewhere")));
         self.broken(wrong);
     }
 
@@ -242,7 +248,7 @@ impl Checks {
             }
             SessionEvent::RoomEnded { room, cause } => wrong.push(format!("room {room} panicked: {cause}")),
             SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
-            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } => {}
+            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } | SessionEvent::Displaced(_) => {}
         }
         self.broken(wrong);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truetick_netcode::farewell::DisconnectReason;
-use truetick_netcode::session::{ClientId, UserId};
+use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::core::server::Server;
 use truetick_server::core::session_event::SessionEvent;
@@ -75,7 +75,7 @@ impl SessionCheck {
                     wrong.push(format!("{client:?} was given up after {kept:?}"));
                 }
             }
-            SessionEvent::Mismatch(..) | SessionEvent::RoomEnded { .. } => {}
+            SessionEvent::Mismatch(..) | SessionEvent::Displaced(_) | SessionEvent::RoomEnded { .. } => {}
         }
     }
 
@@ -88,7 +88,9 @@ impl SessionCheck {
         wrong: &mut Vec<String>,
     ) {
         let (config, roster) = (core.session_server().config(), core.session_server().roster());
-        if roster.sessions() > config.sessions || roster.live() > roster.sessions() {
+        let too_many = |role| roster.sessions_of(role) > config.places(role);
+        let crowded = too_many(Role::Player) || too_many(Role::Spectator);
+        if crowded || roster.live() > roster.sessions() {
             wrong.push(format!("{} sessions, {} of them live", roster.sessions(), roster.live()));
         }
         for (at, client) in clients.iter().enumerate() {
@@ -97,7 +99,9 @@ impl SessionCheck {
                 wrong.push(format!("client {at} is at an address whose session there is not"));
                 continue;
             };
-            if session.user != client.user() {
+            // Someone who had the address before, and does not know yet that it has another.
+            let mut before = network.before(client.path).iter().map(|before| clients[*before].user());
+            if session.user != client.user() && before.all(|user| user != session.user) {
                 wrong.push(format!("client {at} has the session of {:?}", session.user));
             }
         }

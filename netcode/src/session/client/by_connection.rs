@@ -2,6 +2,7 @@
 //! messages.
 
 use super::{Failure, Phase, Received, SessionClient};
+use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
 use crate::session::secured::{self, FrameKind};
 use crate::time::Timestamp;
@@ -34,6 +35,13 @@ impl SessionClient {
                 self.note_heard(now);
                 Ok(Received::Step)
             }
+            (FrameKind::Refused, Phase::Requesting) => {
+                let denial = secured::read_refused(frame).ok_or(DropReason::ContentsLength)?;
+                self.denial = Some(denial);
+                self.idle = Some(self.route());
+                self.try_next(Failure::Denied, now);
+                Ok(Received::Step)
+            }
             (FrameKind::Message | FrameKind::Received, Phase::Connected { .. }) => {
                 self.note_heard(now);
                 self.scratch.clear();
@@ -62,7 +70,10 @@ impl SessionClient {
         match self.phase {
             Phase::Connected { .. } if told => self.phase = Phase::Disconnected,
             Phase::Connected { .. } => self.phase = Phase::Failed(Failure::ConnectionLost),
-            Phase::Requesting if told => self.try_next(Failure::Denied, now),
+            Phase::Requesting if told => {
+                self.denial = Some(Denial::Unspecified);
+                self.try_next(Failure::Denied, now);
+            }
             Phase::Requesting => {
                 self.connection += 1;
                 self.sends = 0;

@@ -2,6 +2,7 @@
 
 use super::{Failure, Phase, Received, SessionClient};
 use crate::session::crypto::TAG_BYTES;
+use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
 use crate::session::packet::{self, Header, Kind, Outer};
 use crate::time::Timestamp;
@@ -19,16 +20,14 @@ impl SessionClient {
         self.check_expected(header)?;
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let contents = packet::open(header, self.token.protocol, &self.opening, &mut self.scratch)?;
-        if header.kind.is_replay_protected() {
-            self.replay.note(header.sequence);
-        }
-        packet::check_size(header.kind, contents)?;
-        let length = contents.len();
+        let length = self.keys.open(header, self.token.protocol, &mut self.scratch)?.len();
         self.note_heard(now);
         let start = datagram.len() - TAG_BYTES - length;
         if header.kind == Kind::Payload {
             return Ok(Received::Payload(&self.scratch[start..start + length]));
+        }
+        if header.kind == Kind::Denied {
+            self.denial = Some(Denial::of_number(header.sequence));
         }
         self.step(header.kind, start, now);
         Ok(Received::Step)
@@ -44,8 +43,7 @@ impl SessionClient {
         if !expected {
             return Err(DropReason::Unexpected);
         }
-        let repeated = header.kind.is_replay_protected() && !self.replay.is_fresh(header.sequence);
-        if repeated { Err(DropReason::Repeated) } else { Ok(()) }
+        self.keys.check_fresh(header)
     }
 
     fn step(&mut self, kind: Kind, start: usize, now: Timestamp) {
