@@ -207,7 +207,7 @@ impl SessionClient {
 
     /// The way to that server.
     pub fn route(&self) -> Route {
-        Route { over: self.over, connection: self.connection, address: self.server() }
+        Route { over: self.over, connection: self.connection, address: self.server(), local: None }
     }
 
     /// Bytes that a payload may have.
