@@ -280,7 +280,7 @@ pub const QUIC_PARCEL_BYTES: usize = 128;
 
 /// Bytes of frames that wait to be sent on one QUIC connection; more ends the connection. A session has one window of
 /// [`CHANNEL_WINDOW_BYTES`] on its way at the most, unless its client confirms what it never received.
-pub const UNSENT_FRAME_BYTES: usize = CHANNEL_QUEUE_BYTES;
+pub const UNSENT_FRAME_BYTES: usize = 4 * CHANNEL_QUEUE_BYTES;
 
 /// Bytes of frames that wait to be sent on all connections of one end together. Beyond that a connection that has more than one
 /// window waiting and gets another frame ends.

@@ -44,8 +44,11 @@ pub enum Failure {
     /// The token expired before a server took it.
     #[error("the token expired before a server took it: ask for a new one")]
     TokenExpired,
-    /// No server answered a request.
-    #[error("no server answered")]
+    /// No server answered a request. A path that carries too little looks the same: a request has 1,078 bytes over UDP, and QUIC begins
+    /// with 1,200.
+    #[error(
+        "no server answered: nobody serves there, a firewall is in between, or the path carries no datagrams of 1,078 bytes (QUIC: 1,200)"
+    )]
     RequestTimedOut,
     /// The server did not answer the response to its challenge.
     #[error("the server asked for a proof of the address and then fell silent")]
@@ -53,8 +56,14 @@ pub enum Failure {
     /// The server refused the token: it is full, stops, or has taken the token or the user already.
     #[error("the server refused the token: it is full or stopping, or has the token or the user already")]
     Denied,
+    /// The path to the server carries too little in a datagram, or the server takes none.
+    #[error("the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed")]
+    NarrowPath {
+        /// What it carries.
+        bytes: usize,
+    },
     /// The server fell silent.
-    #[error("the server fell silent")]
+    #[error("the server fell silent, or the path carries no datagrams of 1,200 bytes")]
     TimedOut,
     /// The connection broke, and no way back to the session is left.
     #[error("the connection to the server was lost")]
@@ -356,7 +365,7 @@ impl SessionClient {
             Event::Frame(frame) => self.receive_frame(frame, now),
             Event::Early(_) | Event::Confirmed => Err(DropReason::Unexpected),
             Event::DatagramBytes(bytes) => {
-                self.room = bytes.clamp(SMALLEST_PAYLOAD, PAYLOAD_BYTES);
+                self.note_room(bytes, now);
                 Ok(Received::Step)
             }
             Event::Closed { told } => {

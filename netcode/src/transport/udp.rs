@@ -253,7 +253,9 @@ mod tests {
 
     #[test]
     fn icmp_is_not_believed_about_a_paths_mtu() {
-        use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover};
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
+        };
         for host in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
             let (socket, _) = pair(host, UdpPath::Fastest);
             assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::OMIT, "{host}");
@@ -274,8 +276,15 @@ mod tests {
             let (mut server, _) = pair(everywhere, UdpPath::Fastest);
             let port = server.local_address().unwrap().port();
             // More than one batch, in turn, so that neighbours in the queue leave by different addresses.
-            let mut clients: Vec<_> = asked.iter().map(|ip| (SocketAddr::new(ip.parse().unwrap(), port), pair(
-                if ip.contains(':') { "::1" } else { "127.0.0.1" }, UdpPath::Std).0)).collect();
+            let mut clients: Vec<_> = asked
+                .iter()
+                .map(|ip| {
+                    (
+                        SocketAddr::new(ip.parse().unwrap(), port),
+                        pair(if ip.contains(':') { "::1" } else { "127.0.0.1" }, UdpPath::Std).0,
+                    )
+                })
+                .collect();
             for (to, client) in &mut clients {
                 client.send((*to).into(), b"who are you?");
             }
@@ -306,7 +315,8 @@ mod tests {
         use rustix::io::Errno;
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
-            let passing = [Errno::NETDOWN, Errno::IO, Errno::NOBUFS, Errno::PERM, Errno::CONNREFUSED, Errno::NOMEM];
+            let passing =
+                [Errno::NETDOWN, Errno::IO, Errno::NOBUFS, Errno::PERM, Errno::CONNREFUSED, Errno::NOMEM];
             to.inject_receive_errors(passing.map(Errno::raw_os_error));
             for _ in passing {
                 assert_eq!(to.receive(clock::now(), |_| panic!("nothing came")).unwrap(), 0);

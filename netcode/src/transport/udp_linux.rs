@@ -86,8 +86,10 @@ impl LinuxPath {
         kernel_drops: &mut u64,
     ) -> io::Result<usize> {
         // The headers hold lengths that the call overwrites, so each call has new ones.
-        let mut headers =
-            MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(TimeSpec, u32, in6_pktinfo)));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            BATCH,
+            Some(cmsg_space!(TimeSpec, u32, in6_pktinfo)),
+        );
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
         let wall_offset = clock::wall_offset_nanos();
@@ -263,7 +265,11 @@ impl Source {
         match (by, to) {
             (IpAddr::V4(by), SocketAddr::V4(_)) => {
                 let spec_dst = in_addr { s_addr: u32::from_ne_bytes(by.octets()) };
-                Self::V4(in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: spec_dst, ipi_addr: in_addr { s_addr: 0 } })
+                Self::V4(in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: spec_dst,
+                    ipi_addr: in_addr { s_addr: 0 },
+                })
             }
             (by, to) => {
                 let by = match by {
