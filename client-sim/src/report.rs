@@ -98,6 +98,14 @@ pub struct ServerPart {
     pub rss_bytes: u64,
     /// Datagrams that the kernel dropped before the server read them.
     pub kernel_drops: u64,
+    /// Errors of the UDP socket, none of which ended it: of receiving, and datagrams that the kernel would not take.
+    pub socket_errors: u64,
+    /// Batches for QUIC's thread that were dropped whole because it was behind.
+    pub quic_batches_dropped: u64,
+    /// QUIC connections that were closed since no session came of them, or to make room for others.
+    pub quic_strangers_closed: u64,
+    /// QUIC connections that were ended since frames for them could not be kept.
+    pub quic_ended_unsent: u64,
     /// Datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`); reasons that did not occur are
     /// absent.
     pub drops: BTreeMap<&'static str, u64>,
@@ -317,6 +325,10 @@ fn server_part(host: &HostReport) -> ServerPart {
         packets_out_per_tick: ratio(rooms.packets_out as f64, rooms.ticks as f64),
         rss_bytes: resident_bytes().unwrap_or(0),
         kernel_drops: host.udp.kernel_drops,
+        socket_errors: host.udp.receive_errors + host.udp.send_errors,
+        quic_batches_dropped: host.quic.batches_dropped,
+        quic_strangers_closed: host.quic.seats.expired + host.quic.seats.displaced,
+        quic_ended_unsent: host.quic.ended_unsent,
         drops: host.drops.counts().map(|(reason, count)| (reason.key(), count)).collect(),
         dropped_datagrams: host.drops.total(),
         failed_rooms: host.failed_rooms.iter().map(|(room, cause)| format!("room {room}: {cause}")).collect(),

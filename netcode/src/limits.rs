@@ -309,3 +309,30 @@ pub const HTTP_BUFFER_BYTES: usize = 8 * 1_024;
 /// Receive buffer asked of the kernel, in bytes: the default holds some 256 small datagrams, one burst
 /// of commands from 256 clients.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Errors of one socket are logged at most once in this time; all are counted.
+pub const SOCKET_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Bytes of whole batches that wait for QUIC's thread, with [`QUIC_PARCEL_BYTES`] for each parcel. A batch that does not fit is
+/// dropped. Half a second of 1,000 clients at 1 kB a tick.
+pub const QUIC_QUEUE_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a parcel in that queue costs beside its contents.
+pub const QUIC_PARCEL_BYTES: usize = 128;
+
+/// Bytes of frames that wait to be sent on one QUIC connection; more ends the connection. A session has one window of
+/// [`CHANNEL_WINDOW_BYTES`] on its way at the most, unless its client confirms what it never received.
+pub const UNSENT_FRAME_BYTES: usize = 4 * CHANNEL_QUEUE_BYTES;
+
+/// Bytes of frames that wait to be sent on all connections of one end together. Beyond that a connection that has more than one
+/// window waiting and gets another frame ends.
+pub const ALL_UNSENT_FRAME_BYTES: usize = 256 * 1024 * 1024;
+
+/// Bytes of frames that were received on one QUIC connection and wait for the room. The peer waits beyond that.
+pub const UNREAD_FRAME_BYTES: usize = CHANNEL_WINDOW_BYTES;
+
+/// TLS sessions that one QUIC connection may leave for a next time: rustls hands out two.
+pub const TLS_SESSIONS_PER_CONNECTION: usize = 2;
+
+/// Longest TLS session that is kept, in bytes. Ours have about 200.
+pub const TLS_SESSION_BYTES: usize = 2_048;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::quic::QuicStats;
 use truetick_netcode::transport::udp::{UdpStats, UdpTransport};
 use truetick_netcode::transport::{Event, Over, Route, Transport, wait_readable};
 
@@ -51,6 +52,14 @@ impl Carriers {
     /// What happened on the UDP socket so far.
     pub fn udp(&self) -> UdpStats {
         self.udp_socket().map(UdpTransport::stats).unwrap_or_default()
+    }
+
+    /// What happened at the end of QUIC so far.
+    pub fn quic(&self) -> QuicStats {
+        match self.0.get(&Over::Quic) {
+            Some(Carrier::Quic(end)) => end.stats(),
+            _ => QuicStats::default(),
+        }
     }
 
     /// Bytes that the kernel granted for datagrams not yet read from the UDP socket.

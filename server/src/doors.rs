@@ -11,6 +11,7 @@ use truetick_netcode::session::token::Issuer;
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::carrier::Carrier;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_netcode::transport::udp::tells_local_address;
 
 use crate::carriers::Carriers;
 use crate::config::ServerConfig;
@@ -34,6 +35,9 @@ impl Doors {
         key: &Key,
         others: Vec<Carrier>,
     ) -> Result<(Carriers, Self, Servers), StartError> {
+        if let Some(address) = link_local(config) {
+            return Err(StartError::LinkLocal(address));
+        }
         let (mut carriers, fingerprint) = open(config, key)?;
         others.into_iter().for_each(|other| carriers.add(other));
         let mut servers = Servers::default();
@@ -72,6 +76,9 @@ fn open(config: &ServerConfig, key: &Key) -> Result<(Carriers, Option<Fingerprin
     let mut carriers = Carriers::default();
     carriers.add(Carrier::udp(config.listen).map_err(bind)?);
     warn_of_small_buffer(carriers.receive_buffer());
+    if config.listen.ip().is_unspecified() && !tells_local_address() {
+        warn!("answers may leave by another address of this host than was asked: name one in `listen`");
+    }
     if let Some(address) = config.laminar {
         carriers.add(Carrier::laminar(address).map_err(StartError::Laminar)?);
     }
@@ -81,9 +88,53 @@ fn open(config: &ServerConfig, key: &Key) -> Result<(Carriers, Option<Fingerprin
     Ok((carriers, Some(fingerprint)))
 }
 
+/// An address that clients would be told and cannot reach by: an IPv6 address that means something on one link only (RFC 4007).
+fn link_local(config: &ServerConfig) -> Option<SocketAddr> {
+    let reached =
+        |public: &[SocketAddr], listen| if public.is_empty() { vec![listen] } else { public.to_vec() };
+    let udp = reached(&config.public, config.listen);
+    let quic = config.quic.iter().flat_map(|quic| reached(&quic.public, quic.listen));
+    let is_link_local =
+        |address: &SocketAddr| matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
+    udp.into_iter().chain(quic).chain(config.laminar).find(is_link_local)
+}
+
 fn warn_of_small_buffer(bytes: usize) {
     // The default of many systems holds some 256 small datagrams.
     if bytes < 512 * 1024 {
         warn!(bytes, "the kernel grants a small receive buffer; raise net.core.rmem_max for many clients");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quic_settings::QuicSettings;
+
+    #[test]
+    fn a_link_local_address_is_refused_before_anything_is_bound() {
+        let at = |address: &str| address.parse::<SocketAddr>().unwrap();
+        let start = |config: &ServerConfig| Doors::open(config, &Key::new([1; 32]), Vec::new()).map(|_| ());
+        let by_udp = |listen, public| ServerConfig { listen, public, ..ServerConfig::default() };
+        let by_quic = |listen, public| ServerConfig {
+            listen: at("127.0.0.1:0"),
+            quic: Some(QuicSettings { listen, public, ..QuicSettings::default() }),
+            ..ServerConfig::default()
+        };
+        for address in ["[fe80::1]:0", "[fe80::1%1]:0", "[febf::9%7]:40000"].map(at) {
+            for config in [
+                by_udp(address, Vec::new()),
+                by_udp(at("[::]:0"), vec![at("[2001:db8::1]:1"), address]),
+                by_quic(address, Vec::new()),
+                by_quic(at("[::]:0"), vec![address]),
+                ServerConfig { laminar: Some(address), ..by_udp(at("127.0.0.1:0"), Vec::new()) },
+            ] {
+                let refused = start(&config).unwrap_err();
+                assert!(matches!(refused, StartError::LinkLocal(named) if named == address), "{refused}");
+                assert!(refused.to_string().contains("link-local"), "{refused}");
+            }
+        }
+        start(&by_udp(at("[::1]:0"), Vec::new())).unwrap();
+        start(&by_udp(at("[::]:0"), vec![at("[fd00::1]:40000")])).unwrap();
     }
 }

@@ -21,6 +21,7 @@ use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Over;
 use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::quic::QuicStats;
 use truetick_netcode::transport::udp::UdpStats;
 
 use crate::arena::ArenaGame;
@@ -71,6 +72,11 @@ pub enum StartError {
     /// Tokens cannot name the server.
     #[error("clients cannot reach {0}: set `public` to the addresses at which they reach this server")]
     NoPublicAddress(SocketAddr),
+    /// Tokens cannot name the interface that an address belongs to.
+    #[error(
+        "clients cannot reach {0}: it is a link-local address, and tokens cannot name its interface; serve on a global, unique local (fd00::/8) or IPv4 address, and name that in `public`"
+    )]
+    LinkLocal(SocketAddr),
     /// The system has no random numbers for the secrets.
     #[error("the system gives no random numbers: {0}")]
     Random(rand::rngs::SysError),
@@ -94,6 +100,8 @@ pub struct HostReport {
     pub sessions: usize,
     /// The UDP socket.
     pub udp: UdpStats,
+    /// QUIC: what was dropped, and which connections were closed.
+    pub quic: QuicStats,
     /// Bytes of UDP payload sent, by transport, everything included.
     pub wire: BTreeMap<Over, u64>,
     /// Processor time of the server's threads since it started: the rooms' and QUIC's.
@@ -342,6 +350,7 @@ impl Run {
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
             udp: self.carriers.udp(),
+            quic: self.carriers.quic(),
             wire: self.carriers.bytes_sent(),
             cpu: clock::thread_cpu() + self.carriers.cpu(),
             receive_buffer: self.carriers.receive_buffer(),

@@ -360,6 +360,8 @@ fn log_figures(host: &Host, log: &BackgroundWriter) {
         missed = rooms.missed_ticks,
         tick_p99_ms = rooms.tick_time.quantile_ms(0.99),
         kernel_drops = report.udp.kernel_drops,
+        socket_errors = report.udp.receive_errors + report.udp.send_errors,
+        quic_batches_dropped = report.quic.batches_dropped,
         dropped = ?report.drops,
         unexplained_reports = report.unexplained_reports,
         log_lines_lost = log.lost_lines(),

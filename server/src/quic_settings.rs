@@ -30,11 +30,12 @@ pub struct QuicSettings {
     pub certificate_key: Option<PathBuf>,
     /// Origins of the pages that may connect by WebTransport, as `https://game.example`; none without any.
     pub origins: Vec<String>,
-    /// With more handshakes under way than this, clients must prove their addresses first (Retry).
+    /// With more handshakes under way than this, clients must prove their addresses first (Retry). At most
+    /// `connections_per_address`.
     pub handshakes: usize,
-    /// Connections at once.
+    /// Connections with a session at once; as many again may be on their way to one, for three seconds each.
     pub connections: usize,
-    /// Those of one address, or IPv6 prefix of 64 bits.
+    /// The same for one address, or IPv6 prefix of 64 bits.
     pub connections_per_address: usize,
 }
 
@@ -90,6 +91,15 @@ impl QuicSettings {
         whole("quic.handshakes", self.handshakes, 0, 65_536)
             .or_else(|| whole("quic.connections", self.connections, 1, 65_536))
             .or_else(|| whole("quic.connections_per_address", self.connections_per_address, 1, 65_536))
+            .or_else(|| {
+                let most = self.connections_per_address;
+                (self.handshakes > most).then(|| {
+                    let allowed = format!(
+                        "at most `quic.connections_per_address`, which is {most}: or who forges an address could keep it out"
+                    );
+                    ("quic.handshakes", self.handshakes.to_string(), allowed)
+                })
+            })
             .or(origin)
     }
 
@@ -157,6 +167,30 @@ mod tests {
         assert_eq!(with("http://127.0.0.1:8080").wrong(), None);
         for wrong in ["game.example", "https://game.example/", "https://", "*"] {
             assert_eq!(with(wrong).wrong().map(|(key, ..)| key), Some("quic.origins"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn handshakes_that_could_keep_an_address_out_are_refused_and_both_settings_named() {
+        let with = |handshakes, connections_per_address| QuicSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            handshakes,
+            connections_per_address,
+            ..QuicSettings::default()
+        };
+        for (handshakes, per_address) in [(64, 128), (0, 1), (1, 1), (128, 128)] {
+            assert_eq!(with(handshakes, per_address).wrong(), None);
+        }
+        for (handshakes, per_address) in [(129, 128), (64, 63), (2, 1), (65_536, 128)] {
+            let settings = with(handshakes, per_address);
+            let (key, value, allowed) = settings.wrong().expect("it is refused");
+            assert_eq!((key, value), ("quic.handshakes", handshakes.to_string()));
+            assert!(
+                allowed.contains("quic.connections_per_address")
+                    && allowed.contains(&per_address.to_string())
+            );
+            let refused = settings.open([0; 32], UnixTime::from_millis(0)).map(|_| ()).unwrap_err();
+            assert!(refused.to_string().contains("connections_per_address"), "{refused}");
         }
     }
 

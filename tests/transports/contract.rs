@@ -74,6 +74,7 @@ impl Ends {
             over: client.over(),
             connection: u64::from(way.is_secured()),
             address: server.local_address().unwrap(),
+            local: None,
         };
         let (mut room, mut back) =
             (DATAGRAM_BYTES, Route { address: client.local_address().unwrap(), ..there });

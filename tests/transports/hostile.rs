@@ -164,7 +164,7 @@ fn line_24_a_flood_of_initials_is_answered_with_retry() {
 }
 
 /// A client with the standard's means and none of ours.
-struct Stranger {
+pub struct Stranger {
     runtime: Runtime,
     config: ClientConfig,
 }
@@ -182,9 +182,14 @@ impl TokenStore for Reused {
 
 impl Stranger {
     fn new(tried: &Tried) -> Self {
+        Self::trusting(tried.fingerprint)
+    }
+
+    /// A client of the server with this fingerprint.
+    pub fn trusting(fingerprint: Fingerprint) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let trust = Trust::Pinned(vec![tried.fingerprint]);
+        let trust = Trust::Pinned(vec![fingerprint]);
         Self { runtime, config: config::client(&trust, ALPN).unwrap() }
     }
 
@@ -197,7 +202,7 @@ impl Stranger {
         Self { config, ..plain }
     }
 
-    fn connect(&self, to: SocketAddr) -> Result<(Endpoint, Connection), ConnectionError> {
+    pub fn connect(&self, to: SocketAddr) -> Result<(Endpoint, Connection), ConnectionError> {
         self.runtime.block_on(async {
             let endpoint = Endpoint::client(any()).unwrap();
             let connecting = endpoint.connect_with(self.config.clone(), to, "localhost").unwrap();

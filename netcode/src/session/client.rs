@@ -44,8 +44,11 @@ pub enum Failure {
     /// The token expired before a server took it.
     #[error("the token expired before a server took it: ask for a new one")]
     TokenExpired,
-    /// No server answered a request.
-    #[error("no server answered")]
+    /// No server answered a request. A path that carries too little looks the same: a request has 1,078 bytes over UDP, and QUIC begins
+    /// with 1,200.
+    #[error(
+        "no server answered: nobody serves there, a firewall is in between, or the path carries no datagrams of 1,078 bytes (QUIC: 1,200)"
+    )]
     RequestTimedOut,
     /// The server did not answer the response to its challenge.
     #[error("the server asked for a proof of the address and then fell silent")]
@@ -56,8 +59,14 @@ pub enum Failure {
     /// The server refused the token and said why.
     #[error("{0}")]
     Refused(Denial),
+    /// The path to the server carries too little in a datagram, or the server takes none.
+    #[error("the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed")]
+    NarrowPath {
+        /// What it carries.
+        bytes: usize,
+    },
     /// The server fell silent.
-    #[error("the server fell silent")]
+    #[error("the server fell silent, or the path carries no datagrams of 1,200 bytes")]
     TimedOut,
     /// The connection broke, and no way back to the session is left.
     #[error("the connection to the server was lost")]
@@ -226,7 +235,7 @@ impl SessionClient {
 
     /// The way to that server.
     pub fn route(&self) -> Route {
-        Route { over: self.over, connection: self.connection, address: self.server() }
+        Route { over: self.over, connection: self.connection, address: self.server(), local: None }
     }
 
     /// Bytes that a payload may have.
@@ -375,7 +384,7 @@ impl SessionClient {
             Event::Frame(frame) => self.receive_frame(frame, now),
             Event::Early(_) | Event::Confirmed => Err(DropReason::Unexpected),
             Event::DatagramBytes(bytes) => {
-                self.room = bytes.clamp(SMALLEST_PAYLOAD, PAYLOAD_BYTES);
+                self.note_room(bytes, now);
                 Ok(Received::Step)
             }
             Event::Closed { told } => {

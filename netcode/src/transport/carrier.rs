@@ -101,10 +101,10 @@ impl Carrier {
     ) -> io::Result<usize> {
         match self {
             Self::Udp(socket) => socket.receive(now, |datagram| {
-                take(datagram.from.into(), Event::Datagram(datagram.bytes), datagram.at.min(now));
+                take(datagram.route(), Event::Datagram(datagram.bytes), datagram.at.min(now));
             }),
             #[cfg(feature = "laminar")]
-            Self::Laminar(socket) => Ok(socket.receive(now, take)),
+            Self::Laminar(socket) => socket.receive(now, take),
             Self::Memory(end) => end.receive(now, take),
             #[cfg(feature = "quic")]
             Self::Quic(end) => end.receive(now, take),

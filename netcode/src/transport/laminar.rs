@@ -9,16 +9,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use laminar::{Config, ConnectionManager, DatagramSocket, Packet, SocketEvent, VirtualConnection};
-use socket2::{Domain, Protocol, Socket, Type};
 
+use super::socket_errors::{SocketErrors, is_idle};
+use super::socket_options::bind_udp;
 use super::{Event, Over, Route, Transport};
 use crate::clock;
-use crate::limits::{DATAGRAM_BYTES, SESSIONS, SOCKET_BUFFER_BYTES};
+use crate::limits::{DATAGRAM_BYTES, SESSIONS};
 use crate::time::Timestamp;
 
 /// Silence after which laminar forgets a peer. Sessions notice far earlier.
@@ -37,6 +38,7 @@ pub struct LaminarTransport {
     manager: ConnectionManager<LanSocket, VirtualConnection>,
     socket: UdpSocket,
     bytes: Arc<AtomicU64>,
+    faults: Faults,
 }
 
 impl LaminarTransport {
@@ -48,12 +50,7 @@ impl LaminarTransport {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
+        let socket = UdpSocket::from(bind_udp(address)?);
         let config = Config {
             idle_connection_timeout: IDLE,
             max_packets_in_flight: u16::MAX,
@@ -62,8 +59,9 @@ impl LaminarTransport {
             ..Config::default()
         };
         let bytes = Arc::new(AtomicU64::new(0));
-        let lan = LanSocket { socket: socket.try_clone()?, bytes: bytes.clone() };
-        Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes })
+        let faults = Faults::default();
+        let lan = LanSocket { socket: socket.try_clone()?, bytes: bytes.clone(), faults: faults.clone() };
+        Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes, faults })
     }
 
     /// Where it is.
@@ -81,8 +79,17 @@ impl LaminarTransport {
         !self.manager.event_receiver().is_empty()
     }
 
-    /// Hands over what has come; returns how much.
-    pub fn receive(&mut self, now: Timestamp, mut take: impl FnMut(Route, Event<'_>, Timestamp)) -> usize {
+    /// Errors of its socket so far; none of them ended it.
+    pub fn errors(&self) -> u64 {
+        self.faults.lock(|faults| faults.errors.count())
+    }
+
+    /// Hands over what has come; returns how much. An error if the socket is closed.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+    ) -> io::Result<usize> {
         self.manager.manual_poll(clock::instant());
         let mut count = 0;
         while let Ok(event) = self.manager.event_receiver().try_recv() {
@@ -91,7 +98,7 @@ impl LaminarTransport {
                 count += 1;
             }
         }
-        count
+        self.faults.lock(|faults| faults.end.take()).map_or(Ok(count), Err)
     }
 }
 
@@ -113,22 +120,59 @@ impl AsFd for LaminarTransport {
     }
 }
 
+/// What went wrong with a socket: laminar would log each error and tell none.
+#[derive(Clone, Debug, Default)]
+struct Faults(Arc<Mutex<FaultsInside>>);
+
+#[derive(Debug)]
+struct FaultsInside {
+    errors: SocketErrors,
+    /// The error that says that the socket is closed.
+    end: Option<io::Error>,
+}
+
+impl Default for FaultsInside {
+    fn default() -> Self {
+        Self { errors: SocketErrors::new("use laminar's socket"), end: None }
+    }
+}
+
+impl Faults {
+    fn lock<T>(&self, look: impl FnOnce(&mut FaultsInside) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes an error down; to laminar it is as if there was nothing to do.
+    fn note(&self, error: io::Error) -> io::Error {
+        if !is_idle(&error) {
+            self.lock(|faults| {
+                if let Err(end) = faults.errors.note(error, clock::now()) {
+                    faults.end = Some(end);
+                }
+            });
+        }
+        io::ErrorKind::WouldBlock.into()
+    }
+}
+
 /// A socket that hears trusted addresses only.
 #[derive(Debug)]
 struct LanSocket {
     socket: UdpSocket,
     bytes: Arc<AtomicU64>,
+    faults: Faults,
 }
 
 impl DatagramSocket for LanSocket {
     fn send_packet(&mut self, to: &SocketAddr, payload: &[u8]) -> io::Result<usize> {
         self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
-        self.socket.send_to(payload, to)
+        self.socket.send_to(payload, to).map_err(|error| self.faults.note(error))
     }
 
     fn receive_packet<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<(&'a [u8], SocketAddr)> {
         loop {
-            let (length, from) = self.socket.recv_from(buffer)?;
+            let received = self.socket.recv_from(buffer).map_err(|error| self.faults.note(error));
+            let (length, from) = received?;
             if is_trusted(from.ip()) {
                 return Ok((&buffer[..length], from));
             }
@@ -147,6 +191,19 @@ impl DatagramSocket for LanSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_socket_are_counted_and_only_a_closed_one_is_an_end() {
+        let mut end = LaminarTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        for code in [rustix::io::Errno::NETDOWN, rustix::io::Errno::IO] {
+            let told = end.faults.note(io::Error::from_raw_os_error(code.raw_os_error()));
+            assert_eq!(told.kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(end.receive(clock::now(), |_, _, _| {}).unwrap(), 0);
+        }
+        assert_eq!(end.errors(), 2);
+        end.faults.note(io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()));
+        assert!(end.receive(clock::now(), |_, _, _| {}).is_err());
+    }
 
     #[test]
     fn only_loopback_and_private_addresses_are_trusted() {

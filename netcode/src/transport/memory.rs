@@ -99,7 +99,7 @@ impl Lines {
             return own.put(by, Came::Closed { told: false });
         };
         self.connections += 1;
-        let there = Route { over: Over::Memory, connection: self.connections, address: from };
+        let there = Route { over: Over::Memory, connection: self.connections, address: from, local: None };
         own.put(by, Came::DatagramBytes(DATAGRAM_BYTES));
         other.put(there, Came::DatagramBytes(DATAGRAM_BYTES));
         self.lines.insert((by.address, there), (own, from, by));

@@ -10,6 +10,8 @@
 //! | its size | up to [`crate::limits::DATAGRAM_BYTES`] | up to what [`Event::DatagramBytes`] said last |
 //! | a frame | there are none | up to [`crate::limits::FRAME_BYTES`]; comes whole, once and in order while the connection lives |
 //! | the peer's address | what the datagram claims | proved; may change without notice |
+//! | an error of a socket | is counted and logged; only a closed descriptor ends it ([`socket_errors`]) | the same |
+//! | the address that answers leave from | the one that was asked, where a socket is bound to all ([`Route::local`]) | the same |
 //! | too much to send | what does not fit into the kernel's buffer is dropped | old datagrams make room for new ones; frames wait, and whoever sends them bounds how many |
 //! | the end | there is none: the session tells | [`Transport::close`] tells the peer; silence and faults close it, too; who closed it may be told that it is closed |
 //!
@@ -25,18 +27,19 @@ pub mod memory;
 pub mod quic;
 pub mod relay;
 mod route;
+pub mod socket_errors;
+mod socket_options;
 pub mod udp;
 #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
 mod udp_linux;
 mod udp_std;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use crate::time::Timestamp;
 pub use route::{Event, Over, Parcel, Route};
@@ -46,10 +49,19 @@ pub use route::{Event, Over, Parcel, Route};
 pub struct Arrived<'a> {
     /// Who claims to have sent it.
     pub from: SocketAddr,
+    /// The address of this host that it was sent to, where the socket is bound to all of them.
+    pub to: Option<IpAddr>,
     /// Its contents.
     pub bytes: &'a [u8],
     /// When it reached this host: the kernel's time stamp where there is one.
     pub at: Timestamp,
+}
+
+impl Arrived<'_> {
+    /// The way back to the sender by the address that was asked.
+    pub fn route(&self) -> Route {
+        Route { local: self.to, ..self.from.into() }
+    }
 }
 
 /// Takes what is to be sent.
@@ -86,7 +98,11 @@ pub fn wait_readable<'a>(
             ready.extend(came.map(|(place, _)| place));
             Ok(())
         }
-        Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) if socket_errors::is_closed(&error.into()) => Err(error.into()),
+        // Which of them have something is not known: each is looked at.
+        Err(_) => {
+            ready.extend(0..fds.len());
+            Ok(())
+        }
     }
 }

@@ -81,8 +81,10 @@ impl UdpRelay {
         let mut came: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
         self.front.receive(now, |datagram| came.push((datagram.from, datagram.bytes.to_vec())))?;
         for (from, bytes) in came {
-            if !self.paths.contains_key(&from) && self.paths.len() < CLIENTS {
-                let path = self.new_path()?;
+            if !self.paths.contains_key(&from)
+                && self.paths.len() < CLIENTS
+                && let Ok(path) = self.new_path()
+            {
                 self.paths.insert(from, path);
             }
             if let Some(path) = self.paths.get_mut(&from) {

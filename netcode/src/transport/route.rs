@@ -1,7 +1,9 @@
 //! Where something comes from or goes to, and what travels there.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 
 use super::Transport;
 
@@ -39,7 +41,9 @@ impl fmt::Display for Over {
 
 /// The way to a peer. Where there are no connections its address is all there is to it, and may be forged. A connection
 /// has a number, never used twice by one end, and stays the same when its peer's address changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Two routes are equal if they lead to the same peer, by whatever address of this host.
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// What carries it.
     pub over: Over,
@@ -47,22 +51,55 @@ pub struct Route {
     pub connection: u64,
     /// Where the peer is, or was when the connection began.
     pub address: SocketAddr,
+    /// The address of this host that the peer talks to, and that answers leave from. `None` where the socket is bound to one
+    /// address, or the system chooses. Only plain datagrams have it; QUIC keeps its own.
+    pub local: Option<IpAddr>,
 }
 
 impl Route {
     /// The way to an address by datagrams.
     pub fn datagrams(over: Over, address: SocketAddr) -> Self {
-        Self { over, connection: 0, address }
+        Self { over, connection: 0, address, local: None }
     }
 
     /// A QUIC connection.
     pub fn quic(connection: u64, address: SocketAddr) -> Self {
-        Self { over: Over::Quic, connection, address }
+        Self { over: Over::Quic, connection, address, local: None }
     }
 
     /// See [`Over::is_secured`].
     pub fn is_secured(&self) -> bool {
         self.over.is_secured()
+    }
+
+    fn identity(&self) -> (Over, u64, SocketAddr) {
+        (self.over, self.connection, self.address)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Route {}
+
+impl PartialOrd for Route {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Route {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 
@@ -134,6 +171,15 @@ impl Parcel {
             Self::Open(bytes) => transport.open(to, bytes),
             Self::Frame(bytes) => transport.send_frame(to, bytes),
             Self::Close => transport.close(to),
+        }
+    }
+
+    /// How many bytes it carries.
+    #[expect(clippy::len_without_is_empty, reason = "none is empty but that which closes")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Datagram(bytes) | Self::Open(bytes) | Self::Frame(bytes) => bytes.len(),
+            Self::Close => 0,
         }
     }
 

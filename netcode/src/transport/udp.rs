@@ -1,14 +1,15 @@
 //! UDP over IPv4 or IPv6: batched system calls on Linux, plain std calls elsewhere or on request.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::{Domain, Protocol, Socket, Type};
-
+use super::socket_errors::{SocketErrors, is_idle};
+use super::socket_options::bind_udp;
 use super::udp_std::StdPath;
 use super::{Arrived, Route, Transport};
-use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::clock;
 use crate::time::Timestamp;
 
 /// Which system calls a socket uses.
@@ -32,6 +33,8 @@ pub struct UdpStats {
     pub bytes: u64,
     /// Datagrams that the kernel would not take.
     pub send_errors: u64,
+    /// Times that receiving failed, other than because nothing was there.
+    pub receive_errors: u64,
     /// Datagrams that the kernel dropped because the receive buffer was full, where it tells.
     pub kernel_drops: u64,
 }
@@ -47,25 +50,53 @@ pub struct UdpTransport {
     socket: UdpSocket,
     path: Path,
     receive_buffer: usize,
-    stats: UdpStats,
+    tally: Tally,
+    errors: SocketErrors,
+    /// Errors that [`Self::receive`] meets before it asks the socket.
+    injected: VecDeque<io::Error>,
+}
+
+/// What paths count.
+pub(super) struct Tally {
+    pub stats: UdpStats,
+    unsent: SocketErrors,
+}
+
+impl Tally {
+    /// So many datagrams were refused: each is lost, as the network may lose any. A full buffer is no news.
+    pub(super) fn refused(&mut self, datagrams: usize, error: io::Error) {
+        self.stats.send_errors += datagrams as u64;
+        if !is_idle(&error) {
+            // A closed descriptor shows when the socket is read next.
+            let _ = self.unsent.note(error, clock::now());
+        }
+    }
 }
 
 impl UdpTransport {
-    /// Binds `address` (port 0 for any) and asks for a receive buffer of [`SOCKET_BUFFER_BYTES`].
+    /// Binds `address` (port 0 for any) and asks for a receive buffer of [`crate::limits::SOCKET_BUFFER_BYTES`].
+    ///
+    /// The kernel does not believe what ICMP says of a path's MTU. Bound to all addresses of this host, the socket tells by which
+    /// of them each datagram came ([`Arrived::to`]) and sends by the one that a route names, where this build can
+    /// ([`tells_local_address`]).
     pub fn bind(address: SocketAddr, path: UdpPath) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        // The kernel may grant less; what it granted is read back for the caller to judge.
-        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
-        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        let socket = bind_udp(address)?;
+        // The kernel may have granted less than was asked for; the caller is to judge.
         let receive_buffer = socket.recv_buffer_size()?;
         let socket = UdpSocket::from(socket);
         let path = match path {
             UdpPath::Std => Path::Std(StdPath::new()),
             UdpPath::Fastest => Path::fastest(&socket)?,
         };
-        Ok(Self { socket, path, receive_buffer, stats: UdpStats::default() })
+        let tally = Tally { stats: UdpStats::default(), unsent: SocketErrors::new("send a datagram") };
+        let errors = SocketErrors::new("receive datagrams");
+        Ok(Self { socket, path, receive_buffer, tally, errors, injected: VecDeque::new() })
+    }
+
+    /// Lets the next calls of [`Self::receive`] meet these errors (numbers as in `errno.h`), one each, before the socket is asked:
+    /// for tests of what errors do.
+    pub fn inject_receive_errors(&mut self, codes: impl IntoIterator<Item = i32>) {
+        self.injected.extend(codes.into_iter().map(io::Error::from_raw_os_error));
     }
 
     /// The bound address.
@@ -80,19 +111,34 @@ impl UdpTransport {
 
     /// What happened so far.
     pub fn stats(&self) -> UdpStats {
-        self.stats
+        UdpStats { receive_errors: self.errors.count(), ..self.tally.stats }
     }
 
-    /// Hands over what has come, up to [`crate::limits::RECEIVE_BATCH`] datagrams, and returns how many.
+    /// Hands over what has come, up to [`crate::limits::RECEIVE_BATCH`] datagrams, and returns how many. An error ends the call and
+    /// is counted; it is returned only if the socket is closed.
     pub fn receive(&mut self, now: Timestamp, mut take: impl FnMut(Arrived<'_>)) -> io::Result<usize> {
-        let count = match &mut self.path {
-            Path::Std(path) => path.receive(&self.socket, now, &mut take)?,
-            #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
-            Path::Linux(path) => path.receive(&self.socket, &mut take, &mut self.stats.kernel_drops)?,
+        let mut count = 0;
+        let mut take = |datagram: Arrived<'_>| {
+            count += 1;
+            take(datagram);
         };
-        self.stats.received += count as u64;
+        let ended = match (self.injected.pop_front(), &mut self.path) {
+            (Some(error), _) => Err(error),
+            (None, Path::Std(path)) => path.receive(&self.socket, now, &mut take),
+            #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
+            (None, Path::Linux(path)) => {
+                path.receive(&self.socket, &mut take, &mut self.tally.stats.kernel_drops)
+            }
+        };
+        self.tally.stats.received += count as u64;
+        ended.or_else(|error| self.errors.note(error, now))?;
         Ok(count)
     }
+}
+
+/// Whether a socket of [`UdpPath::Fastest`] that is bound to all addresses answers by the one that was asked.
+pub fn tells_local_address() -> bool {
+    cfg!(all(target_os = "linux", feature = "linux-fast-path"))
 }
 
 impl AsFd for UdpTransport {
@@ -115,12 +161,11 @@ impl Path {
 
 impl Transport for UdpTransport {
     fn send(&mut self, to: Route, bytes: &[u8]) {
-        let to = to.address;
-        self.stats.bytes += bytes.len() as u64;
+        self.tally.stats.bytes += bytes.len() as u64;
         match &mut self.path {
-            Path::Std(path) => path.send(&self.socket, to, bytes, &mut self.stats),
+            Path::Std(path) => path.send(&self.socket, to.address, bytes, &mut self.tally),
             #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
-            Path::Linux(path) => path.send(&self.socket, to, bytes, &mut self.stats),
+            Path::Linux(path) => path.send(&self.socket, to, bytes, &mut self.tally),
         }
     }
 
@@ -128,7 +173,7 @@ impl Transport for UdpTransport {
         match &mut self.path {
             Path::Std(_) => {}
             #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
-            Path::Linux(path) => path.flush(&self.socket, &mut self.stats),
+            Path::Linux(path) => path.flush(&self.socket, &mut self.tally),
         }
     }
 }
@@ -204,6 +249,103 @@ mod tests {
         assert_eq!(came, sent);
         assert_eq!(receive_all(&mut third, 2).len(), 2);
         assert_eq!((from.stats().sent, from.stats().send_errors), (12, 0));
+    }
+
+    #[test]
+    fn icmp_is_not_believed_about_a_paths_mtu() {
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
+        };
+        for host in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
+            let (socket, _) = pair(host, UdpPath::Fastest);
+            assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::OMIT, "{host}");
+            if host.contains(':') {
+                assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::OMIT, "{host}");
+            }
+        }
+    }
+
+    /// Asks a socket that is bound to all addresses at several of them, and looks where answers come from.
+    #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
+    #[test]
+    fn answers_leave_by_the_address_that_was_asked() {
+        for (everywhere, asked) in [
+            ("0.0.0.0", &["127.0.0.1", "127.0.0.2", "127.3.2.1"][..]),
+            ("::", &["127.0.0.2", "127.0.0.9", "::1"]),
+        ] {
+            let (mut server, _) = pair(everywhere, UdpPath::Fastest);
+            let port = server.local_address().unwrap().port();
+            // More than one batch, in turn, so that neighbours in the queue leave by different addresses.
+            let mut clients: Vec<_> = asked
+                .iter()
+                .map(|ip| {
+                    (
+                        SocketAddr::new(ip.parse().unwrap(), port),
+                        pair(if ip.contains(':') { "::1" } else { "127.0.0.1" }, UdpPath::Std).0,
+                    )
+                })
+                .collect();
+            for (to, client) in &mut clients {
+                client.send((*to).into(), b"who are you?");
+            }
+            let mut routes = Vec::new();
+            while routes.len() < asked.len() {
+                wait_readable([&server].into_iter(), Duration::from_secs(5), &mut Vec::new()).unwrap();
+                let count = server.receive(clock::now(), |datagram| routes.push(datagram.route())).unwrap();
+                assert!(count > 0, "{everywhere}: nothing came");
+            }
+            for i in 0..40u8 {
+                for route in &routes {
+                    // Runs of equal lengths leave as one buffer, others one by one.
+                    (0..3).for_each(|_| server.send(*route, &vec![i; 100 + usize::from(i % 2) * 30]));
+                }
+            }
+            server.flush();
+            assert_eq!(server.stats().send_errors, 0, "{everywhere}");
+            for (to, client) in &mut clients {
+                let came = receive_all(client, 120);
+                assert_eq!(came.len(), 120, "{everywhere} {to}");
+                assert!(came.iter().all(|(from, ..)| from == to), "{everywhere} {to}: {:?}", came[0].0);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_pass_and_are_counted_and_a_closed_descriptor_is_the_end() {
+        use rustix::io::Errno;
+        for path in [UdpPath::Fastest, UdpPath::Std] {
+            let (mut from, mut to) = pair("127.0.0.1", path);
+            let passing =
+                [Errno::NETDOWN, Errno::IO, Errno::NOBUFS, Errno::PERM, Errno::CONNREFUSED, Errno::NOMEM];
+            to.inject_receive_errors(passing.map(Errno::raw_os_error));
+            for _ in passing {
+                assert_eq!(to.receive(clock::now(), |_| panic!("nothing came")).unwrap(), 0);
+            }
+            from.send(to.local_address().unwrap().into(), b"still here");
+            from.flush();
+            assert_eq!(receive_all(&mut to, 1).len(), 1);
+            assert_eq!(to.stats().receive_errors, 6);
+            for end in [Errno::BADF, Errno::NOTSOCK] {
+                to.inject_receive_errors([end.raw_os_error()]);
+                assert!(to.receive(clock::now(), |_| {}).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_counted_and_the_rest_leaves() {
+        for path in [UdpPath::Fastest, UdpPath::Std] {
+            let (mut from, mut to) = pair("127.0.0.1", path);
+            let target = to.local_address().unwrap();
+            // No route to IPv6 from a socket of IPv4.
+            let nowhere: SocketAddr = "[2001:db8::1]:9".parse().unwrap();
+            for to in [target, nowhere, nowhere, target] {
+                from.send(to.into(), &[1; 50]);
+            }
+            from.flush();
+            assert_eq!(receive_all(&mut to, 2).len(), 2, "{path:?}");
+            assert_eq!((from.stats().sent, from.stats().send_errors), (2, 2), "{path:?}");
+        }
     }
 
     #[test]

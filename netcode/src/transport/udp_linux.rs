@@ -1,25 +1,26 @@
 //! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop counter.
 
 use std::array;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl};
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, sendmsg,
-    setsockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
+    sendmmsg as sendmmsg_with, sendmsg, setsockopt,
 };
 use nix::sys::time::TimeSpec;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
-use super::Arrived;
-use super::udp::UdpStats;
-use super::udp_std::is_passing;
+use super::socket_errors::is_idle;
+use super::udp::Tally;
+use super::{Arrived, Route};
 use crate::clock;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
 use crate::time::Timestamp;
@@ -36,8 +37,8 @@ const SLOT_BYTES: usize = LONGEST_DATAGRAM + 1;
 pub(super) struct LinuxPath {
     received: Vec<u8>,
     queued: Vec<u8>,
-    /// Where each queued datagram ends in `queued`, and for whom it is.
-    ends: Vec<(SocketAddrAny, usize, SocketAddr)>,
+    /// Where each queued datagram ends in `queued`, for whom it is, and by which of our addresses it leaves.
+    ends: Vec<(SocketAddrAny, usize, SocketAddr, Option<IpAddr>)>,
     /// Whether the kernel cuts buffers into datagrams.
     segments: bool,
     drops: u32,
@@ -47,6 +48,11 @@ impl LinuxPath {
     pub(super) fn new(socket: &UdpSocket) -> io::Result<Self> {
         setsockopt(socket, ReceiveTimestampns, &true)?;
         setsockopt(socket, RxqOvfl, &1)?;
+        match socket.local_addr()? {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => setsockopt(socket, Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => setsockopt(socket, Ipv6RecvPacketInfo, &true)?,
+            _ => {}
+        }
         Ok(Self {
             received: vec![0; BATCH * SLOT_BYTES],
             queued: Vec::new(),
@@ -61,22 +67,16 @@ impl LinuxPath {
         socket: &UdpSocket,
         take: &mut dyn FnMut(Arrived<'_>),
         kernel_drops: &mut u64,
-    ) -> io::Result<usize> {
-        let mut count = 0;
-        while count < RECEIVE_BATCH {
+    ) -> io::Result<()> {
+        for _ in 0..RECEIVE_BATCH / BATCH {
             match self.receive_batch(socket, take, kernel_drops) {
-                Ok(n) => {
-                    count += n;
-                    if n < BATCH {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if is_passing(&error) => break,
+                Ok(BATCH) => {}
+                Ok(_) => break,
+                Err(error) if is_idle(&error) => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(count)
+        Ok(())
     }
 
     fn receive_batch(
@@ -86,8 +86,10 @@ impl LinuxPath {
         kernel_drops: &mut u64,
     ) -> io::Result<usize> {
         // The headers hold lengths that the call overwrites, so each call has new ones.
-        let mut headers =
-            MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(TimeSpec, u32)));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            BATCH,
+            Some(cmsg_space!(TimeSpec, u32, in6_pktinfo)),
+        );
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
         let wall_offset = clock::wall_offset_nanos();
@@ -96,35 +98,39 @@ impl LinuxPath {
         let mut count = 0;
         for message in messages {
             count += 1;
-            let (at, drops) = read_control(&message, wall_offset)?;
+            let Control { at, drops, to } = Control::read(&message, wall_offset);
             if let Some(drops) = drops {
                 *kernel_drops += u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
             }
             let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else { continue };
             let at = at.unwrap_or_else(clock::now);
-            take(Arrived { from, bytes: &slot[..message.bytes.min(slot.len())], at });
+            take(Arrived { from, to, bytes: &slot[..message.bytes.min(slot.len())], at });
         }
         Ok(count)
     }
 
-    pub(super) fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], stats: &mut UdpStats) {
+    pub(super) fn send(&mut self, socket: &UdpSocket, to: Route, bytes: &[u8], tally: &mut Tally) {
         self.queued.extend_from_slice(bytes);
-        self.ends.push((to.as_any(), self.queued.len(), to));
+        self.ends.push((to.address.as_any(), self.queued.len(), to.address, to.local));
         if self.ends.len() == BATCH {
-            self.flush(socket, stats);
+            self.flush(socket, tally);
         }
     }
 
-    pub(super) fn flush(&mut self, socket: &UdpSocket, stats: &mut UdpStats) {
+    pub(super) fn flush(&mut self, socket: &UdpSocket, tally: &mut Tally) {
         let mut at = 0;
         while at < self.ends.len() {
             let run = self.run(at);
-            let sent_as_one = run > 1 && self.send_segments(socket, at, run, stats);
+            let sent_as_one = run > 1 && self.send_segments(socket, at, run, tally);
             if !sent_as_one {
-                let singles =
-                    (at..self.ends.len()).take_while(|next| *next < at + run || self.run(*next) == 1);
-                let count = singles.count();
-                self.send_singles(socket, at..at + count, stats);
+                let leaves_alone = |next: &usize| *next < at + run || self.run(*next) == 1;
+                let by = self.ends[at].3;
+                let singles = (at..self.ends.len()).take_while(leaves_alone);
+                let count = singles.take_while(|next| self.ends[*next].3 == by).count();
+                match by {
+                    None => self.send_singles(socket, at..at + count, tally),
+                    Some(by) => self.send_singles_by(by, socket, at..at + count, tally),
+                }
                 at += count;
                 continue;
             }
@@ -138,17 +144,19 @@ impl LinuxPath {
         at.checked_sub(1).map_or(0, |before| self.ends[before].1)
     }
 
-    /// How many datagrams from here on can leave as one: to the same place, of one length, but that the last may be shorter.
+    /// How many datagrams from here on can leave as one: to the same place by the same of our addresses, of one length, but that
+    /// the last may be shorter.
     fn run(&self, at: usize) -> usize {
         if !self.segments {
             return 1;
         }
-        let (to, first) = (&self.ends[at].0, self.ends[at].1 - self.start(at));
+        let (to, by, first) = (&self.ends[at].0, self.ends[at].3, self.ends[at].1 - self.start(at));
         let (mut count, mut equal) = (1, true);
-        while let Some((next, end, _)) = self.ends.get(at + count).filter(|_| equal && count < MOST_SEGMENTS)
+        while let Some((next, end, _, next_by)) =
+            self.ends.get(at + count).filter(|_| equal && count < MOST_SEGMENTS)
         {
             let length = end - self.start(at + count);
-            if next != to || length > first {
+            if next != to || *next_by != by || length > first {
                 break;
             }
             equal = length == first;
@@ -158,14 +166,17 @@ impl LinuxPath {
     }
 
     /// Hands over several datagrams as one buffer that the kernel cuts (UDP_SEGMENT); false where it cannot.
-    fn send_segments(&mut self, socket: &UdpSocket, at: usize, run: usize, stats: &mut UdpStats) -> bool {
+    fn send_segments(&mut self, socket: &UdpSocket, at: usize, run: usize, tally: &mut Tally) -> bool {
         let (from, size) = (self.start(at), (self.ends[at].1 - self.start(at)) as u16);
         let bytes = [IoSlice::new(&self.queued[from..self.ends[at + run - 1].1])];
-        let control = [ControlMessage::UdpGsoSegments(&size)];
+        let by = self.ends[at].3.map(|by| Source::new(by, self.ends[at].2));
+        let segments = ControlMessage::UdpGsoSegments(&size);
+        let with_source = by.as_ref().map(|by| [segments, by.control()]);
+        let control = with_source.as_ref().map_or(std::slice::from_ref(&segments), |both| &both[..]);
         let to = SockaddrStorage::from(self.ends[at].2);
         let flags = MsgFlags::MSG_DONTWAIT;
-        match sendmsg(socket.as_raw_fd(), &bytes, &control, flags, Some(&to)) {
-            Ok(_) => stats.sent += run as u64,
+        match sendmsg(socket.as_raw_fd(), &bytes, control, flags, Some(&to)) {
+            Ok(_) => tally.stats.sent += run as u64,
             // This path does not take segments of this size.
             Err(Errno::EINVAL | Errno::EMSGSIZE) => return false,
             // None does: never tried again.
@@ -173,12 +184,12 @@ impl LinuxPath {
                 self.segments = false;
                 return false;
             }
-            Err(_) => stats.send_errors += run as u64,
+            Err(error) => tally.refused(run, error.into()),
         }
         true
     }
 
-    fn send_singles(&mut self, socket: &UdpSocket, which: Range<usize>, stats: &mut UdpStats) {
+    fn send_singles(&mut self, socket: &UdpSocket, which: Range<usize>, tally: &mut Tally) {
         if which.is_empty() {
             return;
         }
@@ -197,13 +208,44 @@ impl LinuxPath {
         while at < messages.len() {
             match sendmmsg(socket, &mut messages[at..], SendFlags::DONTWAIT) {
                 Ok(sent) => {
-                    stats.sent += sent as u64;
+                    tally.stats.sent += sent as u64;
                     at += sent.max(1);
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 // The first of them was refused: it is lost, as the network may lose any.
-                Err(_) => {
-                    stats.send_errors += 1;
+                Err(error) => {
+                    tally.refused(1, error.into());
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Like [`Self::send_singles`], by one of our addresses.
+    fn send_singles_by(&mut self, by: IpAddr, socket: &UdpSocket, which: Range<usize>, tally: &mut Tally) {
+        let mut at = which.start;
+        while at < which.end {
+            let part = at..which.end;
+            let slices: Vec<[IoSlice<'_>; 1]> =
+                part.clone().map(|i| [IoSlice::new(&self.queued[self.start(i)..self.ends[i].1])]).collect();
+            let to: Vec<_> = part.map(|i| Some(SockaddrStorage::from(self.ends[i].2))).collect();
+            // A link of its own is named for those on it only: one source serves for all of a run.
+            let source = Source::new(by, self.ends[at].2);
+            let space = match &source {
+                Source::V4(_) => cmsg_space!(in_pktinfo),
+                Source::V6(_) => cmsg_space!(in6_pktinfo),
+            };
+            let mut headers = MultiHeaders::preallocate(slices.len(), Some(space));
+            let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+            match sendmmsg_with(fd, &mut headers, &slices, &to, [source.control()], flags) {
+                Ok(sent) => {
+                    let sent = sent.count();
+                    tally.stats.sent += sent as u64;
+                    at += sent.max(1);
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    tally.refused(1, error.into());
                     at += 1;
                 }
             }
@@ -211,23 +253,81 @@ impl LinuxPath {
     }
 }
 
-/// The kernel's time stamp on our line, and its count of dropped datagrams.
-fn read_control(
-    message: &RecvMsg<'_, '_, SockaddrStorage>,
-    wall_offset: u64,
-) -> Result<(Option<Timestamp>, Option<u32>), Errno> {
-    let (mut at, mut drops) = (None, None);
-    for control in message.cmsgs()? {
-        match control {
-            ControlMessageOwned::ScmTimestampns(time) => {
-                let nanos = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
-                at = Some(Timestamp::from_nanos(nanos.saturating_sub(wall_offset)));
+/// One of our addresses, as the kernel wants it named.
+enum Source {
+    V4(in_pktinfo),
+    V6(in6_pktinfo),
+}
+
+impl Source {
+    /// The address `by`, for what goes to `to`. A socket of IPv6 names IPv4 addresses in their mapped form.
+    fn new(by: IpAddr, to: SocketAddr) -> Self {
+        match (by, to) {
+            (IpAddr::V4(by), SocketAddr::V4(_)) => {
+                let spec_dst = in_addr { s_addr: u32::from_ne_bytes(by.octets()) };
+                Self::V4(in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: spec_dst,
+                    ipi_addr: in_addr { s_addr: 0 },
+                })
             }
-            ControlMessageOwned::RxqOvfl(count) => drops = Some(count),
-            _ => {}
+            (by, to) => {
+                let by = match by {
+                    IpAddr::V4(by) => by.to_ipv6_mapped(),
+                    IpAddr::V6(by) => by,
+                };
+                let link = match to {
+                    SocketAddr::V6(to) if by.is_unicast_link_local() => to.scope_id(),
+                    _ => 0,
+                };
+                let address = in6_addr { s6_addr: by.octets() };
+                Self::V6(in6_pktinfo { ipi6_addr: address, ipi6_ifindex: link })
+            }
         }
     }
-    Ok((at, drops))
+
+    fn control(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
+}
+
+/// What the kernel says beside a datagram.
+#[derive(Default)]
+struct Control {
+    /// Its time stamp on our line.
+    at: Option<Timestamp>,
+    /// How many datagrams were dropped so far.
+    drops: Option<u32>,
+    /// By which of our addresses it came; none of a group's.
+    to: Option<IpAddr>,
+}
+
+impl Control {
+    /// Nothing where the kernel had more to say than there was room for: the datagram itself is whole.
+    fn read(message: &RecvMsg<'_, '_, SockaddrStorage>, wall_offset: u64) -> Self {
+        let mut this = Self::default();
+        for control in message.cmsgs().into_iter().flatten() {
+            match control {
+                ControlMessageOwned::ScmTimestampns(time) => {
+                    let nanos = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
+                    this.at = Some(Timestamp::from_nanos(nanos.saturating_sub(wall_offset)));
+                }
+                ControlMessageOwned::RxqOvfl(count) => this.drops = Some(count),
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    this.to = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    this.to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                }
+                _ => {}
+            }
+        }
+        this.to = this.to.filter(|to| !to.is_multicast() && !to.is_unspecified());
+        this
+    }
 }
 
 fn address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {

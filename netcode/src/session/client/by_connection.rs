@@ -2,6 +2,7 @@
 //! messages.
 
 use super::{Failure, Phase, Received, SessionClient};
+use crate::limits::{PAYLOAD_BYTES, SMALLEST_PAYLOAD};
 use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
 use crate::session::secured::{self, FrameKind};
@@ -49,6 +50,23 @@ impl SessionClient {
                 Ok(Received::Frame(&self.scratch))
             }
             _ => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// A path that is too narrow ends what the connection was for; a session may still be resumed by another.
+    pub(super) fn note_room(&mut self, bytes: usize, now: Timestamp) {
+        if bytes >= SMALLEST_PAYLOAD {
+            self.room = bytes.min(PAYLOAD_BYTES);
+            return;
+        }
+        let failure = Failure::NarrowPath { bytes };
+        match self.phase {
+            Phase::Requesting | Phase::Responding => {
+                self.leave_connection();
+                self.try_next(failure, now);
+            }
+            Phase::Connected { .. } => self.phase = Phase::Failed(failure),
+            Phase::Failed(_) | Phase::Disconnected => {}
         }
     }
 

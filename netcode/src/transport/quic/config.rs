@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::certificate::{Certificate, Fingerprint};
 use super::congestion::FloorFactory;
-use crate::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES};
+use crate::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES, TLS_SESSIONS_PER_CONNECTION};
 
 /// The protocol that connections of native clients agree on (ALPN, RFC 7301).
 pub const ALPN: &[u8] = b"truetick/1";
@@ -57,6 +57,11 @@ pub enum ConfigError {
     /// The authorities cannot be read.
     #[error("no authority can be read: {0}")]
     Authorities(rustls::pki_types::pem::Error),
+    /// More handshakes than one address has connections.
+    #[error(
+        "`handshakes` is {0}, but must be at most `connections_per_address`, which is {1}: who forges an address could keep it out"
+    )]
+    Handshakes(usize, usize),
     /// The cipher that begins each connection is missing.
     #[error(transparent)]
     Cipher(#[from] NoInitialCipherSuite),
@@ -81,15 +86,29 @@ pub fn transport() -> TransportConfig {
     transport
 }
 
-/// A server's parameters; it speaks both protocols.
+/// A server's parameters; it speaks both protocols. Its TLS sessions are kept by rustls, up to 256 of all connections.
 pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, ConfigError> {
+    server_with(server_tls(certificate, alpn)?)
+}
+
+/// A server's cryptography.
+pub(super) fn server_tls(
+    certificate: Certificate,
+    alpn: &[&[u8]],
+) -> Result<rustls::ServerConfig, ConfigError> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(certificate.chain, certificate.key)?;
     tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    // What comes early is marked, and each TLS session serves once (rustls keeps them itself).
+    // What comes early is marked, and each TLS session serves once (the store takes it out).
     tls.max_early_data_size = u32::MAX;
+    tls.send_tls13_tickets = TLS_SESSIONS_PER_CONNECTION;
+    Ok(tls)
+}
+
+/// A server's parameters with this cryptography.
+pub(super) fn server_with(tls: rustls::ServerConfig) -> Result<ServerConfig, ConfigError> {
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     // Addresses are proved by Retry where there is need; no tokens are handed out for a next time.
     let mut no_tokens = ValidationTokenConfig::default();

@@ -7,37 +7,53 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore};
-use web_transport_quinn::quinn::{ConnectionError, ZeroRttAccepted};
-use web_transport_quinn::{RecvStream, SendStream, Session, SessionError};
+use tracing::{debug, warn};
+use web_transport_quinn::quinn::ZeroRttAccepted;
 
-use crate::limits::{CHANNEL_QUEUE, FRAME_BYTES};
+use super::post::Order;
+use super::session::{BROKEN, Ended, ReceiveHalf, SendHalf, Session, Streams};
+use super::unsent::UnsentFrame;
+use crate::limits::{FRAME_BYTES, QUIC_PARCEL_BYTES, SMALLEST_PAYLOAD, UNREAD_FRAME_BYTES};
 use crate::transport::Route;
 use crate::transport::inbox::{Came, Inbox};
 
-/// What either end says when it closes a connection whose session is over.
-pub(super) const OVER: u32 = 0;
+/// Bytes of frames that are written together.
+const WRITE_BYTES: usize = 64 * 1024;
 
-/// What it says when the other one breaks the protocol.
-pub(super) const BROKEN: u32 = 1;
+/// Tells that a connection is over when the task that carries it ends, even where that panics.
+pub(super) struct EndNotice {
+    route: Route,
+    inbox: Inbox,
+    orders: UnboundedSender<Order>,
+    /// Whether the peer ended it on purpose.
+    pub told: bool,
+}
 
-/// Frames of one connection that wait to be taken. The peer waits beyond that.
-const FRAMES: usize = 64;
+impl EndNotice {
+    pub(super) fn new(route: Route, inbox: &Inbox, orders: &UnboundedSender<Order>) -> Self {
+        Self { route, inbox: inbox.clone(), orders: orders.clone(), told: false }
+    }
+}
 
-/// Frames that wait to be sent on one connection: more than all that a session may have on its way.
-pub(super) const FRAMES_UNSENT: usize = 2 * CHANNEL_QUEUE * 5;
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        self.inbox.put(self.route, Came::Closed { told: self.told });
+        let _ = self.orders.send(Order::Ended(self.route));
+    }
+}
 
-/// Carries a connection to its end and tells how it came.
+/// Carries a connection to its end.
 pub(super) async fn carry(
     session: Session,
-    (mut send, mut receive): (SendStream, RecvStream),
-    mut frames: Receiver<Vec<u8>>,
+    (mut send, mut receive): Streams,
+    mut frames: Receiver<UnsentFrame>,
     (route, inbox): (Route, &Inbox),
     established: Option<ZeroRttAccepted>,
-) {
+) -> Ended {
     let early = Early { is: AtomicBool::new(established.is_some()), over: Notify::new() };
-    inbox.put(route, Came::DatagramBytes(session.max_datagram_size()));
+    note_path(session.max_datagram_size(), (route, inbox));
     tokio::select! {
         // In this order, so that what came before the end is taken before it.
         biased;
@@ -48,21 +64,21 @@ pub(super) async fn carry(
     }
     // Whose fault it was is known where the peer has closed; a stream that ends by itself is the peer's.
     session.close(BROKEN, b"the stream ended");
-    let told = is_told(&session.closed().await);
-    inbox.put(route, Came::Closed { told });
+    let ended = session.closed().await;
+    debug!(%route, why = ended.why, "the connection is over");
+    ended
 }
 
-/// Whether the peer ended the connection on purpose.
-pub(super) fn is_told(error: &SessionError) -> bool {
-    matches!(
-        error,
-        SessionError::WebTransportError(_)
-            | SessionError::ConnectionError(ConnectionError::ApplicationClosed(_))
-    )
+/// Tells how large a datagram the path carries.
+pub(super) fn note_path(bytes: usize, (route, inbox): (Route, &Inbox)) {
+    if bytes < SMALLEST_PAYLOAD {
+        warn!(%route, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
+    }
+    inbox.put(route, Came::DatagramBytes(bytes));
 }
 
 async fn take_datagrams(session: &Session, route: Route, inbox: &Inbox) {
-    while let Ok(datagram) = session.read_datagram().await {
+    while let Some(datagram) = session.read_datagram().await {
         inbox.put(route, Came::Datagram(Box::new(datagram)));
     }
 }
@@ -83,7 +99,7 @@ async fn note_established(
     if let Some(established) = established {
         established.await;
         // A handshake that failed ends the waiting, too, and confirms nothing.
-        if session.close_reason().is_none() {
+        if !session.is_closed() {
             early.is.store(false, Ordering::Relaxed);
             inbox.put(route, Came::Confirmed);
             early.over.notify_one();
@@ -92,20 +108,21 @@ async fn note_established(
     std::future::pending().await
 }
 
-async fn take_frames(receive: &mut RecvStream, early: &Early, route: Route, inbox: &Inbox) {
-    let places = Arc::new(Semaphore::new(FRAMES));
+async fn take_frames(receive: &mut ReceiveHalf, early: &Early, route: Route, inbox: &Inbox) {
+    let room = Arc::new(Semaphore::new(UNREAD_FRAME_BYTES));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let mut length = [0; 2];
-        if receive.read_exact(&mut length).await.is_err() {
+        if receive.read_exact(&mut length).await.is_none() {
             return;
         }
         let length = usize::from(u16::from_le_bytes(length));
         if length == 0 || length > FRAME_BYTES {
             return;
         }
+        let cost = (length + QUIC_PARCEL_BYTES) as u32;
+        let Ok(place) = room.clone().acquire_many_owned(cost).await else { return };
         let mut frame = vec![0; length];
-        if receive.read_exact(&mut frame).await.is_err() {
+        if receive.read_exact(&mut frame).await.is_none() {
             return;
         }
         if early.is.load(Ordering::Relaxed) {
@@ -118,24 +135,60 @@ async fn take_frames(receive: &mut RecvStream, early: &Early, route: Route, inbo
     }
 }
 
-async fn send_frames(send: &mut SendStream, frames: &mut Receiver<Vec<u8>>) {
-    let mut bytes = Vec::new();
+async fn send_frames(send: &mut SendHalf, frames: &mut Receiver<UnsentFrame>) {
+    let (mut bytes, mut written) = (Vec::new(), Vec::new());
     while let Some(frame) = frames.recv().await {
         bytes.clear();
-        add_frame(&mut bytes, &frame);
+        add_frame(&mut bytes, &frame.bytes);
+        // Frames count as waiting until they are written.
+        written.push(frame);
         // What waits already goes along.
-        while let Ok(frame) = frames.try_recv() {
-            add_frame(&mut bytes, &frame);
+        while bytes.len() < WRITE_BYTES
+            && let Ok(frame) = frames.try_recv()
+        {
+            add_frame(&mut bytes, &frame.bytes);
+            written.push(frame);
         }
-        if send.write_all(&bytes).await.is_err() {
+        if send.write_all(&bytes).await.is_none() {
             return;
         }
+        written.clear();
     }
     // Nobody can send any more: the connection is about to be closed by who held the other end.
     std::future::pending().await
 }
 
-fn add_frame(bytes: &mut Vec<u8>, frame: &[u8]) {
+/// Adds a frame as it stands in the stream.
+pub(super) fn add_frame(bytes: &mut Vec<u8>, frame: &[u8]) {
     bytes.extend_from_slice(&(frame.len() as u16).to_le_bytes());
     bytes.extend_from_slice(frame);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Event;
+    use crate::transport::inbox::inbox;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    #[test]
+    fn the_end_of_a_task_that_panics_is_told() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ((inbox, mut outlet), (orders, mut taken)) = (inbox().unwrap(), mpsc::unbounded_channel());
+        let route = Route::quic(1, "127.0.0.1:1".parse().unwrap());
+        runtime.block_on(async {
+            let notice = EndNotice::new(route, &inbox, &orders);
+            let panics = tokio::spawn(async move {
+                let _notice = notice;
+                panic!("as if there was a defect");
+            });
+            assert!(panics.await.is_err());
+        });
+        crate::transport::wait_readable([&outlet].into_iter(), Duration::ZERO, &mut Vec::new()).unwrap();
+        let mut ends = Vec::new();
+        outlet.take(|from, event, _| ends.push((from, event == Event::Closed { told: false }))).unwrap();
+        assert_eq!(ends, [(route, true)]);
+        assert!(matches!(taken.try_recv(), Ok(Order::Ended(ended)) if ended == route));
+    }
 }

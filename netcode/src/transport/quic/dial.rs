@@ -2,20 +2,29 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 use url::Url;
+use web_transport_quinn as web;
 use web_transport_quinn::proto::ConnectRequest;
-use web_transport_quinn::quinn::{ClientConfig, ConnectionError, Endpoint};
-use web_transport_quinn::{ClientError, ConnectError as WebError, Session, SessionError};
+use web_transport_quinn::quinn::{self, ClientConfig, ConnectionError, Endpoint, ZeroRttAccepted};
 
 use super::config::{self, ALPN, ALPN_WEB, ConfigError, Trust};
-use super::connection::{carry, is_told};
+use super::connection::{EndNotice, add_frame, carry};
 use super::listener::PATH;
 use super::post::Order;
+use super::session::{Ended, Session, Streams};
+use super::unsent::UnsentFrame;
+use crate::limits::DATAGRAM_BYTES;
 use crate::transport::Route;
-use crate::transport::inbox::{Came, Inbox};
+use crate::transport::inbox::Inbox;
+
+/// A handshake that takes longer is mentioned in the log, once for each end.
+const SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How a client reaches servers.
 #[derive(Clone, Debug)]
@@ -32,6 +41,8 @@ pub struct Dial {
 pub(super) struct Ready {
     dial: Dial,
     config: ClientConfig,
+    /// Whether the log mentions a handshake that nobody answers.
+    has_warned: AtomicBool,
 }
 
 impl Dial {
@@ -42,7 +53,8 @@ impl Dial {
 
     pub(super) fn quinn(self) -> Result<Ready, ConfigError> {
         let alpn = if self.web_origin.is_some() { ALPN_WEB } else { ALPN };
-        Ok(Ready { config: config::client(&self.trust, alpn)?, dial: self })
+        let config = config::client(&self.trust, alpn)?;
+        Ok(Ready { config, dial: self, has_warned: AtomicBool::new(false) })
     }
 }
 
@@ -50,72 +62,100 @@ impl Dial {
 pub(super) async fn open(
     endpoint: Endpoint,
     ready: Arc<Ready>,
-    frames: Receiver<Vec<u8>>,
+    mut frames: Receiver<UnsentFrame>,
     (route, inbox): (Route, Inbox),
     orders: UnboundedSender<Order>,
 ) {
-    match connect(&endpoint, &ready, route).await {
-        Ok((session, streams)) => {
-            let _ = orders.send(Order::Opened(route, Box::new(session.clone()), None));
-            carry(session, streams, frames, (route, &inbox), None).await;
+    let mut notice = EndNotice::new(route, &inbox, &orders);
+    let ended = match connect(&endpoint, &ready, route).await {
+        Ok((session, early)) => {
+            let opened = Order::Opened(route, Box::new(session.clone()), None);
+            let _ = orders.send(opened);
+            match begin(&session, early, &mut frames).await {
+                Ok(streams) => carry(session, streams, frames, (route, &inbox), None).await,
+                Err(ended) => ended,
+            }
         }
-        Err(Failed { told, why }) => {
-            debug!(%route, why, "no connection");
-            inbox.put(route, Came::Closed { told });
-        }
-    }
-    let _ = orders.send(Order::Ended(route));
+        Err(ended) => ended,
+    };
+    debug!(%route, ended.why, ended.told, "no connection any more");
+    notice.told = ended.told;
 }
 
-type Opened = (Session, (web_transport_quinn::SendStream, web_transport_quinn::RecvStream));
-
-/// Why there is no connection, and whether the server has refused it.
-struct Failed {
-    told: bool,
-    why: String,
-}
-
-impl From<SessionError> for Failed {
-    fn from(error: SessionError) -> Self {
-        if let SessionError::ConnectionError(ConnectionError::TransportError(error)) = &error {
-            // Most often the server's certificate is not the one that is trusted: nothing else would tell.
-            warn!("QUIC: {error}");
-        }
-        Self { told: is_told(&error), why: error.to_string() }
-    }
-}
-
-impl From<ClientError> for Failed {
-    fn from(error: ClientError) -> Self {
-        let told = matches!(error, ClientError::HttpError(WebError::ErrorStatus(_)));
-        Self { told, why: error.to_string() }
-    }
-}
-
-async fn connect(endpoint: &Endpoint, ready: &Ready, route: Route) -> Result<Opened, Failed> {
+/// Where the server is known already, a connection serves before its handshake is done.
+async fn connect(
+    endpoint: &Endpoint,
+    ready: &Ready,
+    route: Route,
+) -> Result<(Session, Option<ZeroRttAccepted>), Ended> {
     let address = ready.dial.relay.unwrap_or(route.address);
     let name = ready.dial.trust.server_name();
     let connecting = endpoint.connect_with(ready.config.clone(), address, name);
-    let connecting = connecting.map_err(|error| Failed { told: false, why: error.to_string() })?;
-    // Where the server is known already, the first frame goes along with the first packet.
-    let connection = match connecting.into_0rtt() {
-        Ok((connection, _)) if ready.dial.web_origin.is_none() => connection,
-        Ok((connection, established)) => {
-            established.await;
-            connection
-        }
-        Err(connecting) => connecting.await.map_err(SessionError::from)?,
+    let connecting = connecting.map_err(|error| Ended { told: false, why: error.to_string() })?;
+    let Some(origin) = &ready.dial.web_origin else {
+        return match connecting.into_0rtt() {
+            Ok((connection, early)) => Ok((Session::Native(connection), Some(early))),
+            Err(connecting) => Ok((Session::Native(ready.establish(connecting, route).await?), None)),
+        };
     };
-    let session = match &ready.dial.web_origin {
-        None => Session::raw(connection),
-        Some(origin) => {
-            let why = format!("`{origin}` is no origin");
-            let request = request(origin, route).ok_or(Failed { told: true, why })?;
-            Session::connect(connection, request).await?
-        }
-    };
-    let streams = session.open_bi().await?;
-    Ok((session, streams))
+    let connection = ready.establish(connecting, route).await?;
+    let why = format!("`{origin}` is no origin");
+    let request = request(origin, route).ok_or(Ended { told: true, why })?;
+    Ok((Session::Web(Box::new(web::Session::connect(connection, request).await?)), None))
+}
+
+/// Opens the stream. The first frame goes along with the first packet, where it can; a server that refuses what came early is told it
+/// again once the handshake is done, on a stream of its own, since it forgets whatever was opened before.
+async fn begin(
+    session: &Session,
+    early: Option<ZeroRttAccepted>,
+    frames: &mut Receiver<UnsentFrame>,
+) -> Result<Streams, Ended> {
+    let mut streams = session.open_streams().await?;
+    let Some(early) = early else { return Ok(streams) };
+    let mut bytes = Vec::new();
+    let first = frames.recv().await;
+    first.iter().for_each(|frame| add_frame(&mut bytes, &frame.bytes));
+    // It fails where early data is refused: then it is said again.
+    let _ = streams.0.write_all(&bytes).await;
+    if early.await {
+        return Ok(streams);
+    }
+    let mut streams = session.open_streams().await?;
+    debug!("early data was refused; it is sent again");
+    match streams.0.write_all(&bytes).await {
+        Some(()) => Ok(streams),
+        None => Err(session.closed().await),
+    }
+}
+
+impl Ready {
+    async fn establish(
+        &self,
+        connecting: quinn::Connecting,
+        route: Route,
+    ) -> Result<quinn::Connection, Ended> {
+        let mut connecting = std::pin::pin!(connecting);
+        let made = match timeout(SLOW_HANDSHAKE, connecting.as_mut()).await {
+            Ok(made) => made,
+            Err(_) => {
+                if !self.has_warned.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        %route,
+                        "no answer by QUIC yet: nobody serves there, a firewall is in between, or the path carries no datagrams of {DATAGRAM_BYTES} bytes"
+                    );
+                }
+                connecting.await
+            }
+        };
+        made.map_err(|error| {
+            if let ConnectionError::TransportError(error) = &error {
+                // Most often the server's certificate is not the one that is trusted: nothing else would tell.
+                warn!(%route, "QUIC: {error}");
+            }
+            error.into()
+        })
+    }
 }
 
 fn request(origin: &str, route: Route) -> Option<ConnectRequest> {

@@ -1,26 +1,29 @@
 //! A server's end: who may open a connection, and as what.
 
-use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ring::hkdf;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, error};
 use web_transport_quinn::quinn::crypto::rustls::HandshakeData;
 use web_transport_quinn::quinn::{
     Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, ZeroRttAccepted,
 };
-use web_transport_quinn::{RecvStream, Request, SendStream, Session, http};
+use web_transport_quinn::{Request, http};
 
 use super::certificate::Certificate;
 use super::config::{self, ALPN, ALPN_WEB, ConfigError};
-use super::connection::{BROKEN, FRAMES_UNSENT, carry};
+use super::connection::{EndNotice, carry};
 use super::post::Order;
-use crate::limits::HELLO_TIME;
-use crate::session::Neighbourhood;
+use super::seats::{Seat, Seats};
+use super::session::{BROKEN, Ended, Session, Streams};
+use super::tickets::{ConnectionTickets, TlsSessions};
+use super::unsent::UnsentFrames;
 use crate::transport::Route;
 use crate::transport::inbox::Inbox;
 
@@ -48,11 +51,11 @@ pub struct ListenConfig {
     pub certificate: Certificate,
     /// Pages that may connect; without any there is no WebTransport.
     pub origins: Origins,
-    /// Connections at once.
+    /// Connections with a session at once, and as many again that have none yet.
     pub connections: usize,
-    /// Those of one address, or IPv6 prefix of 64 bits.
+    /// Those of one address, or IPv6 prefix of 64 bits, by the same measure.
     pub per_address: usize,
-    /// With more handshakes under way than this, an address must be proved before the next one begins (Retry).
+    /// At most [`Self::per_address`]: who forges an address could keep it out by handshakes that never end otherwise. With more handshakes under way than this, an address must be proved before the next one begins (Retry).
     pub handshakes: usize,
     /// Secret from which connection ids and resets follow, so that a server that starts again can tell clients of the one
     /// before that their connection is gone (stateless reset, RFC 9000, section 10.3).
@@ -72,9 +75,13 @@ impl ListenConfig {
         }
     }
 
-    pub(super) fn quinn(&self) -> Result<(EndpointConfig, ServerConfig), ConfigError> {
+    pub(super) fn quinn(&self) -> Result<(EndpointConfig, ServerConfig, rustls::ServerConfig), ConfigError> {
+        if self.handshakes > self.per_address {
+            return Err(ConfigError::Handshakes(self.handshakes, self.per_address));
+        }
         let protocols: &[&[u8]] = if self.origins.0.is_empty() { &[ALPN] } else { &[ALPN, ALPN_WEB] };
-        Ok((endpoint(&self.secret), config::server(self.certificate.clone(), protocols)?))
+        let tls = config::server_tls(self.certificate.clone(), protocols)?;
+        Ok((endpoint(&self.secret), config::server_with(tls.clone())?, tls))
     }
 }
 
@@ -115,84 +122,81 @@ impl Drop for Counted {
     }
 }
 
-/// Who is connected, from where.
-#[derive(Default)]
-struct Crowd {
-    all: usize,
-    by_neighbourhood: BTreeMap<Neighbourhood, usize>,
+/// What a server's connection gets as soon as it carries a session.
+pub(super) struct Admission {
+    seat: Seat,
+    tickets: Arc<ConnectionTickets>,
 }
 
-/// One of them, while it lives.
-struct Seat(Arc<Mutex<Crowd>>, Neighbourhood);
-
-impl Seat {
-    fn take(crowd: &Arc<Mutex<Crowd>>, from: Neighbourhood, config: &ListenConfig) -> Option<Self> {
-        let mut inside = crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = inside.by_neighbourhood.get(&from).copied().unwrap_or(0);
-        if inside.all >= config.connections || own >= config.per_address {
-            return None;
-        }
-        inside.all += 1;
-        inside.by_neighbourhood.insert(from, own + 1);
-        Some(Self(crowd.clone(), from))
+impl Admission {
+    pub(super) fn grant(&self) {
+        self.seat.take();
+        self.tickets.grant();
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.all -= 1;
-        if let Some(own) = inside.by_neighbourhood.get_mut(&self.1) {
-            *own -= 1;
-            if *own == 0 {
-                inside.by_neighbourhood.remove(&self.1);
-            }
-        }
-    }
+/// What all connections of a server share.
+pub(super) struct Listener {
+    pub config: ListenConfig,
+    pub tls: rustls::ServerConfig,
+    pub seats: Arc<Seats>,
+    pub inbox: Inbox,
+    pub orders: UnboundedSender<Order>,
+    /// Bytes of frames that wait to be sent on all connections.
+    pub unsent: Arc<AtomicUsize>,
 }
 
 /// Takes connections until the end is closed.
-pub(super) async fn listen(
-    endpoint: Endpoint,
-    config: ListenConfig,
-    inbox: Inbox,
-    orders: UnboundedSender<Order>,
-) {
-    let (crowd, handshakes) = (Arc::new(Mutex::new(Crowd::default())), Arc::new(AtomicUsize::new(0)));
-    let origins = Arc::new(config.origins.clone());
+pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
+    let handshakes = Arc::new(AtomicUsize::new(0));
+    let sessions = TlsSessions::new(listener.config.connections);
+    let listener = Arc::new(listener);
     let mut number = 0;
     while let Some(incoming) = endpoint.accept().await {
-        let busy = handshakes.load(Ordering::Relaxed) >= config.handshakes;
-        if busy && !incoming.remote_address_validated() {
+        let is_proved = incoming.remote_address_validated();
+        let busy = handshakes.load(Ordering::Relaxed) >= listener.config.handshakes;
+        if busy && !is_proved {
             let _ = incoming.retry();
             continue;
         }
-        let Some(seat) = Seat::take(&crowd, incoming.remote_address().ip().into(), &config) else {
-            incoming.refuse();
-            continue;
+        let tickets = sessions.of_connection();
+        let mut tls = listener.tls.clone();
+        tls.session_storage = tickets.clone();
+        let config = match config::server_with(tls) {
+            Ok(config) => Arc::new(config),
+            Err(error) => {
+                error!(%error, "QUIC: cannot take a connection");
+                incoming.refuse();
+                continue;
+            }
         };
         number += 1;
         let route = Route::quic(number, incoming.remote_address());
-        let counted = (seat, Counted::new(&handshakes));
-        let serve = serve(incoming, (route, inbox.clone()), origins.clone(), orders.clone(), counted);
-        tokio::spawn(serve);
+        let seat = listener.seats.wait(incoming.remote_address().ip().into(), is_proved);
+        let admission = Arc::new(Admission { seat, tickets });
+        let handshake = Counted::new(&handshakes);
+        tokio::spawn(serve((incoming, config), route, listener.clone(), admission, handshake));
     }
 }
 
+/// Opens a connection and carries it, as long as it may stay.
 async fn serve(
-    incoming: Incoming,
-    (route, inbox): (Route, Inbox),
-    origins: Arc<Origins>,
-    orders: UnboundedSender<Order>,
-    (_seat, handshake): (Seat, Counted),
+    incoming: (Incoming, Arc<ServerConfig>),
+    route: Route,
+    listener: Arc<Listener>,
+    admission: Arc<Admission>,
+    handshake: Counted,
 ) {
     let made = OnceLock::new();
-    let opened = timeout(HELLO_TIME, open(incoming, &origins, &made)).await;
+    let mut lost = Box::pin(admission.seat.lost());
+    let opened = tokio::select! {
+        opened = open(incoming, &listener.config.origins, &made, &admission) => opened,
+        why = &mut lost => Err(why.into()),
+    };
     drop(handshake);
     let why = match opened {
-        Ok(Ok(opened)) => return serve_opened(opened, (route, inbox), orders).await,
-        Ok(Err(why)) => why,
-        Err(_) => "too slow".into(),
+        Ok(opened) => return serve_opened(opened, route, &listener, &admission, lost).await,
+        Err(why) => why,
     };
     debug!(%route, why, "no connection");
     // Others may hold it, too: it ends only when it is told to.
@@ -203,34 +207,55 @@ async fn serve(
 
 async fn serve_opened(
     (session, streams, established): Opened,
-    (route, inbox): (Route, Inbox),
-    orders: UnboundedSender<Order>,
+    route: Route,
+    listener: &Listener,
+    admission: &Arc<Admission>,
+    lost: Pin<Box<impl Future<Output = &'static str>>>,
 ) {
-    let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
+    let (frames, taken) = UnsentFrames::new(&listener.unsent);
     // Before anything that came: whoever answers it finds the connection.
-    let _ = orders.send(Order::Opened(route, Box::new(session.clone()), Some(frames)));
-    carry(session, streams, taken, (route, &inbox), established).await;
-    let _ = orders.send(Order::Ended(route));
+    let opened = Order::Opened(route, Box::new(session.clone()), Some((frames, admission.clone())));
+    let _ = listener.orders.send(opened);
+    let mut notice = EndNotice::new(route, &listener.inbox, &listener.orders);
+    let closing = async {
+        let why = lost.await;
+        debug!(%route, why, "the connection has to go");
+        session.close(BROKEN, b"no session");
+        std::future::pending::<Ended>().await
+    };
+    let ended = tokio::select! {
+        ended = carry(session.clone(), streams, taken, (route, &listener.inbox), established) => ended,
+        ended = closing => ended,
+    };
+    notice.told = ended.told;
 }
 
-type Opened = (Session, (SendStream, RecvStream), Option<ZeroRttAccepted>);
+type Opened = (Session, Streams, Option<ZeroRttAccepted>);
 
-async fn open(incoming: Incoming, origins: &Origins, made: &OnceLock<Connection>) -> Result<Opened, String> {
-    let mut connecting = incoming.accept().map_err(|error| error.to_string())?;
+async fn open(
+    (incoming, config): (Incoming, Arc<ServerConfig>),
+    origins: &Origins,
+    made: &OnceLock<Connection>,
+    admission: &Admission,
+) -> Result<Opened, String> {
+    let mut connecting = incoming.accept_with(config).map_err(|error| error.to_string())?;
     let data = connecting.handshake_data().await.map_err(|error| error.to_string())?;
     let protocol = data.downcast::<HandshakeData>().ok().and_then(|data| data.protocol);
     let is_web = protocol.is_some_and(|protocol| protocol == ALPN_WEB);
     let (session, established) = if is_web {
         let connection = connecting.await.map_err(|error| error.to_string())?;
         let _ = made.set(connection.clone());
+        admission.seat.prove();
         (welcome(connection, origins).await?, None)
     } else {
-        match connecting.into_0rtt() {
-            Ok((connection, established)) => (Session::raw(connection), Some(established)),
-            Err(connecting) => (Session::raw(connecting.await.map_err(|error| error.to_string())?), None),
-        }
+        let (connection, established) = match connecting.into_0rtt() {
+            Ok((connection, established)) => (connection, Some(established)),
+            Err(connecting) => (connecting.await.map_err(|error| error.to_string())?, None),
+        };
+        let _ = made.set(connection.clone());
+        (Session::Native(connection), established)
     };
-    let streams = session.accept_bi().await.map_err(|error| error.to_string())?;
+    let streams = session.accept_streams().await.map_err(|ended| ended.why)?;
     Ok((session, streams, established))
 }
 
@@ -239,7 +264,10 @@ async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, S
     let request = Request::accept(connection).await.map_err(|error| error.to_string())?;
     let origin = request.headers.get("origin").and_then(|origin| origin.to_str().ok());
     let refusal = match (origins.allows(origin), request.url.path()) {
-        (true, PATH) => return request.ok().await.map_err(|error| error.to_string()),
+        (true, PATH) => {
+            let session = request.ok().await.map_err(|error| error.to_string())?;
+            return Ok(Session::Web(Box::new(session)));
+        }
         (true, _) => http::StatusCode::NOT_FOUND,
         (false, _) => http::StatusCode::FORBIDDEN,
     };

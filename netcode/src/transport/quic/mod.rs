@@ -17,27 +17,33 @@ mod dial;
 mod listener;
 mod post;
 mod runtime;
+mod seats;
+mod session;
+mod tickets;
+mod unsent;
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc;
 use web_transport_quinn::quinn::{self, Endpoint, EndpointConfig, TokioRuntime};
 
 pub use dial::Dial;
 pub use listener::{ListenConfig, Origins, PATH};
 pub use runtime::QuicRuntime;
+pub use seats::SeatStats;
 
 use self::config::ConfigError;
-use self::post::Order;
+use self::listener::Listener;
+use self::post::{Counts, Order, Outgoing};
+use self::seats::Seats;
 use super::inbox::{Inbox, Outlet, inbox};
+use super::socket_options::bind_udp;
 use super::{Event, Parcel, Route, Transport};
-use crate::limits::SOCKET_BUFFER_BYTES;
 use crate::time::Timestamp;
 
 /// For so long an end that is dropped tries to tell its peers.
@@ -54,14 +60,28 @@ pub enum QuicError {
     Config(#[from] ConfigError),
 }
 
+/// What happened at an end so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuicStats {
+    /// Batches that were dropped whole since QUIC's thread was behind by [`crate::limits::QUIC_QUEUE_BYTES`].
+    pub batches_dropped: u64,
+    /// Bytes in those.
+    pub bytes_dropped: u64,
+    /// Connections that were ended because frames for them could not be kept.
+    pub ended_unsent: u64,
+    /// Connections of a server that were closed for want of a session.
+    pub seats: SeatStats,
+}
+
 /// One end of any number of connections, behind one socket.
 pub struct QuicTransport {
     runtime: QuicRuntime,
-    orders: UnboundedSender<Order>,
+    outgoing: Outgoing,
     batch: Vec<(Route, Parcel)>,
     outlet: Outlet,
     address: SocketAddr,
-    bytes: Arc<AtomicU64>,
+    /// Only a server has any.
+    seats: Option<Arc<Seats>>,
 }
 
 impl QuicTransport {
@@ -71,20 +91,24 @@ impl QuicTransport {
         address: SocketAddr,
         config: ListenConfig,
     ) -> Result<Self, QuicError> {
-        let (endpoint_config, server_config) = config.quinn()?;
+        let (endpoint_config, server_config, tls) = config.quinn()?;
         let end = |socket| quinn_endpoint(&runtime, endpoint_config, Some(server_config), socket);
         let (endpoint, address) = end(bind(address)?)?;
-        let this = Self::start(runtime, &endpoint, address, None)?;
-        let listening = listener::listen(endpoint, config, this.1, this.0.orders.clone());
-        this.0.runtime.handle().spawn(listening);
-        Ok(this.0)
+        let seats = Seats::new(config.connections, config.per_address);
+        let unsent = Arc::new(AtomicUsize::new(0));
+        let (mut this, inbox) = Self::start(runtime, &endpoint, address, None, &unsent)?;
+        this.seats = Some(seats.clone());
+        let orders = this.outgoing.orders.clone();
+        let listener = Listener { config, tls, seats, inbox, orders, unsent };
+        this.runtime.handle().spawn(listener::listen(endpoint, listener));
+        Ok(this)
     }
 
     /// A client's end; each connection begins as `dial` says.
     pub fn dial(runtime: QuicRuntime, address: SocketAddr, dial: Dial) -> Result<Self, QuicError> {
         let dial = dial.quinn()?;
         let (endpoint, address) = quinn_endpoint(&runtime, EndpointConfig::default(), None, bind(address)?)?;
-        Ok(Self::start(runtime, &endpoint, address, Some(dial))?.0)
+        Ok(Self::start(runtime, &endpoint, address, Some(dial), &Arc::default())?.0)
     }
 
     fn start(
@@ -92,13 +116,17 @@ impl QuicTransport {
         endpoint: &Endpoint,
         address: SocketAddr,
         dial: Option<dial::Ready>,
+        unsent: &Arc<AtomicUsize>,
     ) -> Result<(Self, Inbox), QuicError> {
         let (inbox, outlet) = inbox()?;
         let (orders, taken) = mpsc::unbounded_channel();
-        let (post, bytes) =
-            post::Post::new(endpoint.clone(), dial.map(Arc::new), inbox.clone(), orders.clone());
+        let counts = Arc::new(Counts::default());
+        let dial = dial.map(Arc::new);
+        let counted = (counts.clone(), unsent.clone());
+        let post = post::Post::new(endpoint.clone(), dial, inbox.clone(), orders.clone(), counted);
         runtime.handle().spawn(post.run(taken));
-        Ok((Self { runtime, orders, batch: Vec::new(), outlet, address, bytes }, inbox))
+        let outgoing = Outgoing::new(orders, counts, inbox.clone());
+        Ok((Self { runtime, outgoing, batch: Vec::new(), outlet, address, seats: None }, inbox))
     }
 
     /// Where it is.
@@ -108,7 +136,18 @@ impl QuicTransport {
 
     /// Bytes of UDP payload sent so far, up to a fraction of a second ago.
     pub fn bytes_sent(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.outgoing.counts.sent.load(Ordering::Relaxed)
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> QuicStats {
+        let counts = &self.outgoing.counts;
+        QuicStats {
+            batches_dropped: counts.batches_dropped.load(Ordering::Relaxed),
+            bytes_dropped: counts.bytes_dropped.load(Ordering::Relaxed),
+            ended_unsent: counts.ended_unsent.load(Ordering::Relaxed),
+            seats: self.seats.as_ref().map(|seats| seats.stats()).unwrap_or_default(),
+        }
     }
 
     /// Processor time of the thread that it runs on, which it may share with others.
@@ -120,7 +159,7 @@ impl QuicTransport {
     pub fn move_to_another_port(&mut self) -> io::Result<()> {
         let socket = bind(SocketAddr::new(self.address.ip(), 0))?;
         self.address = socket.local_addr()?;
-        let _ = self.orders.send(Order::Rebind(socket));
+        let _ = self.outgoing.orders.send(Order::Rebind(socket));
         Ok(())
     }
 
@@ -158,7 +197,7 @@ impl Transport for QuicTransport {
 
     fn flush(&mut self) {
         if !self.batch.is_empty() {
-            let _ = self.orders.send(Order::Send(std::mem::take(&mut self.batch)));
+            self.outgoing.send(std::mem::take(&mut self.batch));
         }
     }
 }
@@ -174,22 +213,16 @@ impl Drop for QuicTransport {
     fn drop(&mut self) {
         self.flush();
         let (told, waits) = std::sync::mpsc::channel();
-        if self.orders.send(Order::End(told)).is_ok() {
+        if self.outgoing.orders.send(Order::End(told)).is_ok() {
             let _ = waits.recv_timeout(FAREWELL);
         }
     }
 }
 
-/// A socket; one that is bound to `[::]` serves IPv4, too.
+/// A socket; one that is bound to `[::]` serves IPv4, too. quinn sets what it does not: it ignores ICMP about a path's MTU as
+/// well, and answers by the address that was asked.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-    if address.ip() == Ipv6Addr::UNSPECIFIED {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    bind_udp(address).map(UdpSocket::from)
 }
 
 fn quinn_endpoint(
@@ -201,4 +234,70 @@ fn quinn_endpoint(
     let _inside = runtime.handle().enter();
     let address = socket.local_addr()?;
     Ok((Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::certificate::Certificate;
+    use super::config::Trust;
+    use super::*;
+    use crate::clock;
+    use crate::limits::QUIC_QUEUE_BYTES;
+    use crate::transport::wait_readable;
+
+    /// The next event at an end that is one of those looked for.
+    fn until(end: &mut QuicTransport, found: impl Fn(&Event<'_>) -> bool) -> Route {
+        let (deadline, mut route) = (clock::now() + Duration::from_secs(5), None);
+        while route.is_none() {
+            assert!(clock::now() < deadline, "nothing like that comes");
+            wait_readable([&*end].into_iter(), Duration::from_millis(20), &mut Vec::new()).unwrap();
+            let look = |from, event: Event<'_>, _| route = found(&event).then_some(from).or(route);
+            end.receive(clock::now(), look).unwrap();
+        }
+        route.expect("it was found")
+    }
+
+    #[test]
+    fn what_waits_for_a_thread_that_is_behind_is_bounded_and_batches_are_dropped_whole() {
+        let certificate = Certificate::self_signed(&["localhost".into()], clock::unix_now()).unwrap();
+        let trust = Trust::Pinned(vec![certificate.fingerprint()]);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = ListenConfig::new(certificate, [1; 32]);
+        let mut server = QuicTransport::listen(QuicRuntime::start().unwrap(), any, config).unwrap();
+        let mut client = QuicTransport::dial(QuicRuntime::start().unwrap(), any, Dial::new(trust)).unwrap();
+        let there = Route::quic(1, server.local_address());
+        client.open(there, b"hello");
+        client.flush();
+        let back = until(&mut server, |event| matches!(event, Event::Early(_) | Event::Frame(_)));
+        server.send_frame(back, b"welcome");
+        server.flush();
+        until(&mut client, |event| *event == Event::Frame(b"welcome"));
+        // The thread stands still while the room goes on for 100 MB.
+        server.runtime.handle().spawn(async { clock::sleep(Duration::from_millis(1_500)) });
+        let (batches, datagrams) = (1_000, 100);
+        for _ in 0..batches {
+            (0..datagrams).for_each(|_| server.send(back, &[0; 1_000]));
+            server.flush();
+            assert!(server.outgoing.waiting() <= QUIC_QUEUE_BYTES);
+        }
+        let stats = server.stats();
+        let most = QUIC_QUEUE_BYTES / (datagrams * 1_000);
+        assert!(stats.batches_dropped as usize > batches - most && stats.ended_unsent == 0, "{stats:?}");
+        assert!(stats.bytes_dropped > stats.batches_dropped * 100_000, "{stats:?}");
+        // A frame that is dropped leaves a gap: its connection is lost, so that the session goes on by another.
+        server.send_frame(back, b"dropped");
+        (0..200).for_each(|_| server.send(back, &[0; 1_000]));
+        server.flush();
+        until(&mut client, |event| *event == Event::Closed { told: false });
+        assert_eq!(server.stats().ended_unsent, 1);
+        // The thread has caught up: another connection is served.
+        client.open(Route::quic(2, server.local_address()), b"again");
+        client.flush();
+        let back =
+            until(&mut server, |event| matches!(event, Event::Early(b"again") | Event::Frame(b"again")));
+        server.send_frame(back, b"welcome");
+        server.flush();
+        until(&mut client, |event| *event == Event::Frame(b"welcome"));
+        assert_eq!(server.outgoing.waiting(), 0);
+    }
 }

@@ -1,18 +1,21 @@
 //! Hands what is to be sent to the connections that carry it, opens those that are not there, and forgets those that ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
-use web_transport_quinn::quinn::{Connection, Endpoint, SendDatagramError, VarInt};
-use web_transport_quinn::{Session, SessionError};
+use web_transport_quinn::quinn::{Endpoint, VarInt};
 
-use super::connection::{BROKEN, FRAMES_UNSENT, OVER};
+use super::connection::note_path;
 use super::dial::{self, Ready};
+use super::listener::Admission;
+use super::session::{BROKEN, OVER, Session, UNSENT};
+use super::unsent::UnsentFrames;
+use crate::limits::{QUIC_PARCEL_BYTES, QUIC_QUEUE_BYTES};
 use crate::transport::inbox::{Came, Inbox};
 use crate::transport::{Parcel, Route};
 
@@ -30,10 +33,10 @@ const COUNT_EVERY: u32 = 16;
 
 /// What the post is told.
 pub(super) enum Order {
-    /// Send these.
-    Send(Vec<(Route, Parcel)>),
-    /// A connection is ready.
-    Opened(Route, Box<Session>, Option<Sender<Vec<u8>>>),
+    /// Send these. The frames of the other routes could not be kept: their connections are to be ended.
+    Send { batch: Vec<(Route, Parcel)>, bytes: usize, unsent: BTreeSet<Route> },
+    /// A connection is ready; a server's has frames to come and is not let in yet.
+    Opened(Route, Box<Session>, Option<(UnsentFrames, Arc<Admission>)>),
     /// A connection has ended.
     Ended(Route),
     /// Use this socket from now on.
@@ -42,11 +45,75 @@ pub(super) enum Order {
     End(std::sync::mpsc::Sender<()>),
 }
 
+/// What is counted on both sides of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Bytes of UDP payload sent.
+    pub sent: AtomicU64,
+    /// Bytes of batches that wait.
+    queued: AtomicUsize,
+    pub batches_dropped: AtomicU64,
+    pub bytes_dropped: AtomicU64,
+    /// Connections that were ended since their frames could not be kept.
+    pub ended_unsent: AtomicU64,
+}
+
+/// Where a room puts what is to be sent.
+pub(super) struct Outgoing {
+    pub orders: UnboundedSender<Order>,
+    pub counts: Arc<Counts>,
+    inbox: Inbox,
+}
+
+impl Outgoing {
+    pub(super) fn new(orders: UnboundedSender<Order>, counts: Arc<Counts>, inbox: Inbox) -> Self {
+        Self { orders, counts, inbox }
+    }
+
+    /// Bytes that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.counts.queued.load(Ordering::Relaxed)
+    }
+
+    /// Hands a batch over, or drops it where too much waits already. What opens and closes connections is always kept: there is
+    /// no more of it than there are connections.
+    pub(super) fn send(&self, batch: Vec<(Route, Parcel)>) {
+        let bytes = batch.iter().map(|(_, parcel)| parcel.len() + QUIC_PARCEL_BYTES).sum();
+        let counts = &self.counts;
+        let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
+        let order = if fits {
+            Order::Send { batch, bytes, unsent: BTreeSet::new() }
+        } else {
+            counts.batches_dropped.fetch_add(1, Ordering::Relaxed);
+            counts.bytes_dropped.fetch_add(bytes as u64, Ordering::Relaxed);
+            let is_frame = |parcel: &Parcel| matches!(parcel, Parcel::Frame(_));
+            let unsent = batch.iter().filter(|(_, parcel)| is_frame(parcel)).map(|(to, _)| *to).collect();
+            let kept = |parcel: &Parcel| matches!(parcel, Parcel::Open(_) | Parcel::Close);
+            let batch: Vec<_> = batch.into_iter().filter(|(_, parcel)| kept(parcel)).collect();
+            let bytes = batch.iter().map(|(_, parcel)| parcel.len() + QUIC_PARCEL_BYTES).sum();
+            Order::Send { batch, bytes, unsent }
+        };
+        if let Order::Send { bytes, .. } = &order {
+            counts.queued.fetch_add(*bytes, Ordering::Relaxed);
+        }
+        // Nobody is there any more to open anything.
+        if let Err(unsent) = self.orders.send(order)
+            && let Order::Send { batch, .. } = unsent.0
+        {
+            let opens = batch.into_iter().filter(|(_, parcel)| matches!(parcel, Parcel::Open(_)));
+            opens.for_each(|(to, _)| self.inbox.put(to, Came::Closed { told: false }));
+        }
+    }
+}
+
 struct Line {
-    frames: Sender<Vec<u8>>,
+    frames: UnsentFrames,
     /// Nothing while it is being opened.
     session: Option<Box<Session>>,
     opening: Option<AbortHandle>,
+    /// A server's connection that carries no session yet, as far as is known here.
+    admission: Option<Arc<Admission>>,
     sent: u32,
     room: usize,
     /// Bytes that the empty buffer of datagrams holds.
@@ -62,9 +129,11 @@ pub(super) struct Post {
     orders: UnboundedSender<Order>,
     lines: BTreeMap<Route, Line>,
     batches: u32,
-    /// Bytes that connections sent which have ended, and all together.
+    /// Bytes that connections sent which have ended.
     past: u64,
-    bytes: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+    /// Bytes of frames that wait on all connections.
+    unsent: Arc<AtomicUsize>,
 }
 
 impl Post {
@@ -73,20 +142,21 @@ impl Post {
         dial: Option<Arc<Ready>>,
         inbox: Inbox,
         orders: UnboundedSender<Order>,
-    ) -> (Self, Arc<AtomicU64>) {
-        let bytes = Arc::new(AtomicU64::new(0));
-        let (lines, batches, past) = (BTreeMap::new(), 0, 0);
-        (Self { endpoint, dial, inbox, orders, lines, batches, past, bytes: bytes.clone() }, bytes)
+        (counts, unsent): (Arc<Counts>, Arc<AtomicUsize>),
+    ) -> Self {
+        Self { endpoint, dial, inbox, orders, lines: BTreeMap::new(), batches: 0, past: 0, counts, unsent }
     }
 
     pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Send(batch) => {
+                Order::Send { batch, bytes, unsent } => {
+                    unsent.into_iter().for_each(|route| self.end_unsent(route, UNSENT));
                     batch.into_iter().for_each(|(to, parcel)| self.send(to, parcel));
+                    self.counts.queued.fetch_sub(bytes, Ordering::Relaxed);
                     self.count();
                 }
-                Order::Opened(route, session, frames) => self.opened(route, session, frames),
+                Order::Opened(route, session, server) => self.opened(route, session, server),
                 Order::Ended(route) => drop(self.forget(route)),
                 Order::Rebind(socket) => drop(self.endpoint.rebind(socket)),
                 Order::End(told) => {
@@ -115,47 +185,59 @@ impl Post {
 
     fn send_datagram(&mut self, to: Route, bytes: Vec<u8>) {
         let Some(line) = self.lines.get_mut(&to) else { return };
+        line.let_in();
         let Some(session) = &line.session else { return };
-        let too_large = matches!(
-            session.send_datagram(bytes.into()),
-            Err(SessionError::SendDatagramError(SendDatagramError::TooLarge))
-        );
+        let too_large = !session.send_datagram(bytes.into());
         line.sent = line.sent.wrapping_add(1);
         if too_large || line.sent.is_multiple_of(ROOM_EVERY) {
             let room = session.max_datagram_size();
             if room != std::mem::replace(&mut line.room, room) {
-                self.inbox.put(to, Came::DatagramBytes(room));
+                note_path(room, (to, &self.inbox));
             }
         }
     }
 
     fn send_frame(&mut self, to: Route, frame: Vec<u8>) {
-        if let Some(line) = self.lines.get(&to) {
+        let Some(line) = self.lines.get_mut(&to) else { return };
+        line.let_in();
+        if !line.frames.put(frame) {
             // Whoever reads nothing and makes us say more and more has broken the protocol.
-            if line.frames.try_send(frame).is_err()
-                && let Some(session) = &line.session
-            {
-                session.close(BROKEN, b"frames are not taken");
-            }
+            self.end_unsent(to, BROKEN);
+        }
+    }
+
+    /// Ends a connection whose next frame is lost: what would follow could not be told in order.
+    fn end_unsent(&mut self, route: Route, code: u32) {
+        let session = self.lines.get(&route).and_then(|line| line.session.as_ref());
+        if let Some(session) = session.filter(|session| !session.is_closed()) {
+            self.counts.ended_unsent.fetch_add(1, Ordering::Relaxed);
+            session.close(code, b"frames are not taken");
         }
     }
 
     fn open(&mut self, to: Route, frame: Vec<u8>) {
         let Some(dial) = self.dial.clone() else { return };
-        let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
-        let _ = frames.try_send(frame);
+        let (frames, taken) = UnsentFrames::new(&self.unsent);
+        frames.put(frame);
         let opening =
             dial::open(self.endpoint.clone(), dial, taken, (to, self.inbox.clone()), self.orders.clone());
         let opening = Some(tokio::spawn(opening).abort_handle());
-        self.lines.insert(to, Line { frames, session: None, opening, sent: 0, room: 0, space: 0 });
+        let line = Line { frames, session: None, opening, admission: None, sent: 0, room: 0, space: 0 };
+        self.lines.insert(to, line);
     }
 
-    fn opened(&mut self, route: Route, session: Box<Session>, frames: Option<Sender<Vec<u8>>>) {
+    fn opened(
+        &mut self,
+        route: Route,
+        session: Box<Session>,
+        server: Option<(UnsentFrames, Arc<Admission>)>,
+    ) {
         let (room, space) = (session.max_datagram_size(), session.datagram_send_buffer_space());
-        match (self.lines.get_mut(&route), frames) {
+        match (self.lines.get_mut(&route), server) {
             (Some(line), _) => (line.session, line.room, line.space) = (Some(session), room, space),
-            (None, Some(frames)) => {
-                let line = Line { frames, session: Some(session), opening: None, sent: 0, room, space };
+            (None, Some((frames, admission))) => {
+                let (session, admission) = (Some(session), Some(admission));
+                let line = Line { frames, session, opening: None, admission, sent: 0, room, space };
                 self.lines.insert(route, line);
             }
             // It was closed while it was being opened.
@@ -173,7 +255,7 @@ impl Post {
         self.batches = self.batches.wrapping_add(1);
         if self.batches.is_multiple_of(COUNT_EVERY) {
             let present: u64 = self.lines.values().map(Line::bytes).sum();
-            self.bytes.store(self.past + present, Ordering::Relaxed);
+            self.counts.sent.store(self.past + present, Ordering::Relaxed);
         }
     }
 
@@ -184,10 +266,26 @@ impl Post {
     }
 }
 
+/// Whoever uses an end whose driver is gone, even by a panic, hears that its connections are over.
+impl Drop for Post {
+    fn drop(&mut self) {
+        for route in self.lines.keys() {
+            self.inbox.put(*route, Came::Closed { told: false });
+        }
+    }
+}
+
 impl Line {
+    /// A room talks only to those who have a session: whoever is sent something is no stranger.
+    fn let_in(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            admission.grant();
+        }
+    }
+
     /// Bytes that it has sent, all of QUIC's included.
     fn bytes(&self) -> u64 {
-        self.session.as_ref().map_or(0, |session| Connection::stats(session).udp_tx.bytes)
+        self.session.as_ref().map_or(0, |session| session.bytes_sent())
     }
 
     /// The last datagrams say why it is over: they leave first, if they can.

@@ -1,0 +1,271 @@
+//! Who may hold a connection. One that carries a session has a seat of its own and loses it to nobody without one. One that carries
+//! none yet waits, for [`CONNECT_TIME`] at the most; where too many wait, the oldest of the same address gives way, and first one
+//! whose address is not proved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::limits::CONNECT_TIME;
+use crate::session::Neighbourhood;
+
+/// Counts of a server's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeatStats {
+    /// Connections that were closed because no session came of them in time.
+    pub expired: u64,
+    /// Connections without a session that gave way to others.
+    pub displaced: u64,
+    /// Connections that were closed because their session was one too many, by the limits of connections.
+    pub over_limit: u64,
+}
+
+/// All seats of a server.
+#[derive(Debug)]
+pub(super) struct Seats {
+    table: Mutex<Table>,
+    /// Seats in all, and for one address (or IPv6 prefix of 64 bits): for connections with a session, and as many again for
+    /// those that wait.
+    most: usize,
+    per_address: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    seated: usize,
+    waiting: BTreeMap<u64, Waiting>,
+    by_neighbourhood: BTreeMap<Neighbourhood, Own>,
+    stats: SeatStats,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    seated: usize,
+    waiting: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    neighbourhood: Neighbourhood,
+    /// Whether the address is proved.
+    proved: bool,
+    state: Arc<SeatState>,
+}
+
+#[derive(Debug, Default)]
+struct SeatState {
+    stage: Mutex<Stage>,
+    changed: Notify,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Waiting,
+    Seated,
+    Displaced,
+}
+
+impl SeatState {
+    fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, stage: Stage) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.changed.notify_one();
+    }
+}
+
+impl Seats {
+    pub(super) fn new(most: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { table: Mutex::default(), most, per_address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stats(&self) -> SeatStats {
+        self.lock().stats
+    }
+
+    /// A place to wait, for a connection from there whose address is proved, or not yet.
+    pub(super) fn wait(self: &Arc<Self>, from: Neighbourhood, proved: bool) -> Seat {
+        let mut table = self.lock();
+        let own = table.by_neighbourhood.get(&from).map_or(0, |own| own.waiting.len());
+        if own >= self.per_address {
+            table.displace(Some(from));
+        } else if table.waiting.len() >= self.most {
+            table.displace((own > 0).then_some(from));
+        }
+        let (number, state) = (table.next, Arc::new(SeatState::default()));
+        table.next += 1;
+        table.waiting.insert(number, Waiting { neighbourhood: from, proved, state: state.clone() });
+        table.by_neighbourhood.entry(from).or_default().waiting.insert(number);
+        Seat { seats: self.clone(), number, neighbourhood: from, state }
+    }
+}
+
+impl Table {
+    /// Takes the place of one that waits, of a neighbourhood or of all.
+    fn displace(&mut self, of: Option<Neighbourhood>) {
+        let own = of.and_then(|of| self.by_neighbourhood.get(&of));
+        let unproved = |number: &&u64| self.waiting.get(number).is_some_and(|waiting| !waiting.proved);
+        let number = match own {
+            Some(own) => own.waiting.iter().find(unproved).or(own.waiting.first()),
+            None => self.waiting.keys().next(),
+        };
+        if let Some(waiting) = number.copied().and_then(|number| self.stop_waiting(number)) {
+            self.stats.displaced += 1;
+            waiting.state.set(Stage::Displaced);
+        }
+    }
+
+    fn stop_waiting(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&number)?;
+        if let Some(own) = self.by_neighbourhood.get_mut(&waiting.neighbourhood) {
+            own.waiting.remove(&number);
+        }
+        self.forget_empty(waiting.neighbourhood);
+        Some(waiting)
+    }
+
+    fn forget_empty(&mut self, neighbourhood: Neighbourhood) {
+        let is_empty = |own: &Own| own.seated == 0 && own.waiting.is_empty();
+        if self.by_neighbourhood.get(&neighbourhood).is_some_and(is_empty) {
+            self.by_neighbourhood.remove(&neighbourhood);
+        }
+    }
+}
+
+/// One connection's place while it lives.
+#[derive(Debug)]
+pub(super) struct Seat {
+    seats: Arc<Seats>,
+    number: u64,
+    neighbourhood: Neighbourhood,
+    state: Arc<SeatState>,
+}
+
+impl Seat {
+    /// The handshake is done, which proves the address.
+    pub(super) fn prove(&self) {
+        if let Some(waiting) = self.seats.lock().waiting.get_mut(&self.number) {
+            waiting.proved = true;
+        }
+    }
+
+    /// The connection carries a session from now on.
+    pub(super) fn take(&self) {
+        let mut table = self.seats.lock();
+        if table.stop_waiting(self.number).is_some() {
+            table.seated += 1;
+            table.by_neighbourhood.entry(self.neighbourhood).or_default().seated += 1;
+            self.state.set(Stage::Seated);
+        }
+    }
+
+    /// Whether more have seats than there are.
+    fn is_over_limit(&self) -> bool {
+        let table = self.seats.lock();
+        let own = table.by_neighbourhood.get(&self.neighbourhood).map_or(0, |own| own.seated);
+        table.seated > self.seats.most || own > self.seats.per_address
+    }
+
+    /// Ends when the connection has to go, and says why. A session that is resumed holds two connections for a moment, so limits are
+    /// looked at only after that.
+    pub(super) async fn lost(&self) -> &'static str {
+        let settled = async {
+            while self.state.stage() == Stage::Waiting {
+                self.state.changed.notified().await;
+            }
+            self.state.stage()
+        };
+        match timeout(CONNECT_TIME, settled).await {
+            Err(_) => {
+                self.seats.lock().stats.expired += 1;
+                "no session in time"
+            }
+            Ok(Stage::Displaced) => "gave way to others",
+            Ok(_) => {
+                if self.is_over_limit() {
+                    sleep(CONNECT_TIME).await;
+                    if self.is_over_limit() {
+                        self.seats.lock().stats.over_limit += 1;
+                        return "too many connections";
+                    }
+                }
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.seats.lock();
+        if self.state.stage() == Stage::Seated {
+            table.seated -= 1;
+            if let Some(own) = table.by_neighbourhood.get_mut(&self.neighbourhood) {
+                own.seated -= 1;
+            }
+            table.forget_empty(self.neighbourhood);
+        } else {
+            table.stop_waiting(self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn from(host: u8) -> Neighbourhood {
+        IpAddr::from(Ipv4Addr::new(10, 0, 0, host)).into()
+    }
+
+    fn waits(seat: &Seat) -> bool {
+        seat.state.stage() == Stage::Waiting
+    }
+
+    #[test]
+    fn strangers_give_way_to_newcomers_and_take_no_seat_from_sessions() {
+        let seats = Seats::new(8, 4);
+        let players: Vec<_> = (0..4).map(|_| seats.wait(from(1), true)).collect();
+        players.iter().for_each(Seat::take);
+        // Strangers from the same address fill what there is for those that wait, and no more.
+        let strangers: Vec<_> = (0..10).map(|_| seats.wait(from(1), true)).collect();
+        assert_eq!(strangers.iter().filter(|seat| waits(seat)).count(), 4);
+        assert!(players.iter().all(|seat| seat.state.stage() == Stage::Seated));
+        // A player comes back: it waits, and gets its seat whatever the strangers do.
+        let back = seats.wait(from(1), true);
+        assert!(waits(&back));
+        back.take();
+        assert_eq!((back.state.stage(), seats.stats().displaced), (Stage::Seated, 7));
+        assert!(back.is_over_limit(), "until the old connection is gone");
+        drop(players);
+        assert!(!back.is_over_limit());
+        drop((strangers, back));
+        let table = seats.lock();
+        assert_eq!((table.seated, table.waiting.len(), table.by_neighbourhood.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn forged_addresses_give_way_first_and_crowds_to_their_own() {
+        let seats = Seats::new(6, 4);
+        let honest = seats.wait(from(1), true);
+        let forged: Vec<_> = (0..20).map(|_| seats.wait(from(1), false)).collect();
+        assert!(waits(&honest) && forged.iter().filter(|seat| waits(seat)).count() == 3);
+        let other = seats.wait(from(2), true);
+        let crowd: Vec<_> = (0..20).map(|_| seats.wait(from(3), true)).collect();
+        assert!(waits(&crowd[19]));
+        assert!(waits(&other) || !waits(&honest), "of all the oldest goes");
+        drop((honest, forged, other, crowd));
+        assert!(seats.lock().by_neighbourhood.is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! Frames that wait to be sent on a connection, bounded by bytes: what a session has on its way is one window, but a client that
+//! confirms what it never received makes the session send more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use crate::limits::{ALL_UNSENT_FRAME_BYTES, CHANNEL_QUEUE, CHANNEL_WINDOW_BYTES, UNSENT_FRAME_BYTES};
+
+/// Frames of one connection that wait to be sent: more than all that a session may have on its way.
+const FRAMES_UNSENT: usize = 2 * CHANNEL_QUEUE * 5;
+
+/// The end that frames are put into.
+pub(super) struct UnsentFrames {
+    frames: Sender<UnsentFrame>,
+    own: Arc<AtomicUsize>,
+    all: Arc<AtomicUsize>,
+}
+
+/// A frame that waits; it counts until it is dropped.
+pub(super) struct UnsentFrame {
+    pub bytes: Vec<u8>,
+    counted: [Arc<AtomicUsize>; 2],
+}
+
+impl Drop for UnsentFrame {
+    fn drop(&mut self) {
+        for counter in &self.counted {
+            counter.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl UnsentFrames {
+    /// An empty queue; `all` counts the bytes of all connections of an end.
+    pub(super) fn new(all: &Arc<AtomicUsize>) -> (Self, Receiver<UnsentFrame>) {
+        let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
+        (Self { frames, own: Arc::default(), all: all.clone() }, taken)
+    }
+
+    /// Queues a frame. False if there is no room for it.
+    pub(super) fn put(&self, bytes: Vec<u8>) -> bool {
+        let own = self.own.load(Ordering::Relaxed) + bytes.len();
+        let all = self.all.load(Ordering::Relaxed) + bytes.len();
+        let too_much = own > UNSENT_FRAME_BYTES;
+        if too_much || (all > ALL_UNSENT_FRAME_BYTES && own > CHANNEL_WINDOW_BYTES) {
+            return false;
+        }
+        let counted = [self.own.clone(), self.all.clone()];
+        for counter in &counted {
+            counter.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+        self.frames.try_send(UnsentFrame { bytes, counted }).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::FRAME_BYTES;
+
+    #[test]
+    fn frames_that_wait_are_bounded_by_bytes_on_each_connection_and_on_all() {
+        let all = Arc::default();
+        let (first, mut taken) = UnsentFrames::new(&all);
+        let most = UNSENT_FRAME_BYTES / FRAME_BYTES;
+        assert_eq!((0..10_000).take_while(|_| first.put(vec![0; FRAME_BYTES])).count(), most);
+        // What is taken makes room.
+        drop(taken.try_recv());
+        assert!(first.put(vec![0; FRAME_BYTES]) && !first.put(vec![0; FRAME_BYTES]));
+        let mut others = vec![(first, taken)];
+        while all.load(Ordering::Relaxed) + UNSENT_FRAME_BYTES <= ALL_UNSENT_FRAME_BYTES {
+            let (other, taken) = UnsentFrames::new(&all);
+            while other.put(vec![0; FRAME_BYTES]) {}
+            others.push((other, taken));
+        }
+        let (late, _taken) = UnsentFrames::new(&all);
+        let count = (0..10_000).take_while(|_| late.put(vec![0; FRAME_BYTES])).count();
+        assert!(count < most, "all together are bounded");
+        assert!(all.load(Ordering::Relaxed) <= ALL_UNSENT_FRAME_BYTES + CHANNEL_WINDOW_BYTES);
+        // Whoever has less than one window waiting still gets its frames.
+        let (small, _taken) = UnsentFrames::new(&all);
+        assert!(small.put(vec![0; FRAME_BYTES]));
+        drop((others, late, small, _taken));
+        assert_eq!(all.load(Ordering::Relaxed), 0, "nothing is counted that is gone");
+    }
+}

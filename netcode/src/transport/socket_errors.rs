@@ -1,0 +1,94 @@
+//! Which errors of a socket end it, and how the others are told: counted each, logged rarely.
+
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+use tracing::warn;
+
+use crate::limits::SOCKET_ERROR_LOG_INTERVAL;
+use crate::time::Timestamp;
+
+/// Whether an error means that the descriptor is no open socket any more. Every other error passes: an interface that is down
+/// comes up again, memory is freed, a filter is changed, and what an ICMP message said concerns one peer.
+pub fn is_closed(error: &io::Error) -> bool {
+    let ends = [Errno::BADF, Errno::NOTSOCK].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| ends.contains(&code))
+}
+
+/// Whether an error only says that there is nothing to do now.
+pub(super) fn is_idle(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Errors of one socket in one direction.
+#[derive(Debug)]
+pub(super) struct SocketErrors {
+    doing: &'static str,
+    count: u64,
+    /// How many there were when one was logged last, and when that was.
+    logged: Option<(u64, Timestamp)>,
+}
+
+impl SocketErrors {
+    /// None yet; `doing` says in the log what failed.
+    pub(super) fn new(doing: &'static str) -> Self {
+        Self { doing, count: 0, logged: None }
+    }
+
+    /// Errors so far. What only says that there is nothing to do is not among them.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Counts an error, and logs it unless one was logged less than [`SOCKET_ERROR_LOG_INTERVAL`] ago. Returns it if the socket
+    /// is closed.
+    pub(super) fn note(&mut self, error: io::Error, now: Timestamp) -> io::Result<()> {
+        if is_idle(&error) {
+            return Ok(());
+        }
+        self.count += 1;
+        if is_closed(&error) {
+            return Err(error);
+        }
+        let (before, at) = self.logged.unwrap_or_default();
+        if self.logged.is_none() || now.since(at) >= SOCKET_ERROR_LOG_INTERVAL {
+            warn!(%error, errors = self.count - before, "cannot {}; going on", self.doing);
+            self.logged = Some((self.count, now));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn of_all_errors_only_a_closed_descriptor_is_an_end() {
+        for code in 1..=133 {
+            let error = io::Error::from_raw_os_error(code);
+            let ends = code == Errno::BADF.raw_os_error() || code == Errno::NOTSOCK.raw_os_error();
+            assert_eq!(is_closed(&error), ends, "{error}");
+            let mut errors = SocketErrors::new("receive");
+            assert_eq!(errors.note(error, Timestamp::default()).is_err(), ends);
+        }
+        assert!(!is_closed(&io::Error::other("no errno")));
+    }
+
+    #[test]
+    fn each_error_is_counted_and_few_are_logged() {
+        let mut errors = SocketErrors::new("receive");
+        let mut logged = 0;
+        for ms in 0..30_000 {
+            let now = Timestamp::from_millis(ms);
+            let before = errors.logged;
+            errors.note(io::Error::from_raw_os_error(Errno::NETDOWN.raw_os_error()), now).unwrap();
+            logged += usize::from(errors.logged != before);
+        }
+        let allowed = Duration::from_secs(30).as_secs() / SOCKET_ERROR_LOG_INTERVAL.as_secs();
+        assert_eq!((errors.count(), logged as u64), (30_000, allowed));
+        errors.note(ErrorKind::WouldBlock.into(), Timestamp::from_millis(30_000)).unwrap();
+        assert_eq!(errors.count(), 30_000, "an empty queue is no error");
+    }
+}
