@@ -25,6 +25,7 @@ pub mod memory;
 pub mod quic;
 pub mod relay;
 mod route;
+pub mod stamps;
 pub mod udp;
 #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
 mod udp_linux;

@@ -18,11 +18,11 @@ use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
 use super::Arrived;
+use super::stamps::ReceiveStamps;
 use super::udp::UdpStats;
 use super::udp_std::is_passing;
 use crate::clock;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
-use crate::time::Timestamp;
 
 /// Datagrams per system call.
 const BATCH: usize = 32;
@@ -41,6 +41,7 @@ pub(super) struct LinuxPath {
     /// Whether the kernel cuts buffers into datagrams.
     segments: bool,
     drops: u32,
+    stamps: ReceiveStamps,
 }
 
 impl LinuxPath {
@@ -53,6 +54,7 @@ impl LinuxPath {
             ends: Vec::new(),
             segments: true,
             drops: 0,
+            stamps: ReceiveStamps::new(clock::now(), clock::wall_offset_nanos()),
         })
     }
 
@@ -68,10 +70,14 @@ impl LinuxPath {
                 Ok(n) => {
                     count += n;
                     if n < BATCH {
+                        self.stamps.end();
                         break;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stamps.end();
+                    break;
+                }
                 Err(error) if is_passing(&error) => break,
                 Err(error) => return Err(error),
             }
@@ -90,18 +96,19 @@ impl LinuxPath {
             MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(cmsg_space!(TimeSpec, u32)));
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
-        let wall_offset = clock::wall_offset_nanos();
+        self.stamps.begin(clock::now(), clock::wall_offset_nanos());
         let fd = socket.as_raw_fd();
         let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let now = clock::now();
         let mut count = 0;
         for message in messages {
             count += 1;
-            let (at, drops) = read_control(&message, wall_offset)?;
+            let (stamp, drops) = read_control(&message)?;
             if let Some(drops) = drops {
                 *kernel_drops += u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
             }
             let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else { continue };
-            let at = at.unwrap_or_else(clock::now);
+            let at = stamp.map_or(now, |stamp| self.stamps.place(stamp, now));
             take(Arrived { from, bytes: &slot[..message.bytes.min(slot.len())], at });
         }
         Ok(count)
@@ -211,23 +218,20 @@ impl LinuxPath {
     }
 }
 
-/// The kernel's time stamp on our line, and its count of dropped datagrams.
-fn read_control(
-    message: &RecvMsg<'_, '_, SockaddrStorage>,
-    wall_offset: u64,
-) -> Result<(Option<Timestamp>, Option<u32>), Errno> {
-    let (mut at, mut drops) = (None, None);
+/// The kernel's time stamp, in nanoseconds since 1970, and its count of dropped datagrams.
+fn read_control(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Result<(Option<u64>, Option<u32>), Errno> {
+    let (mut stamp, mut drops) = (None, None);
     for control in message.cmsgs()? {
         match control {
             ControlMessageOwned::ScmTimestampns(time) => {
-                let nanos = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
-                at = Some(Timestamp::from_nanos(nanos.saturating_sub(wall_offset)));
+                let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+                stamp = Some(seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec() as u64));
             }
             ControlMessageOwned::RxqOvfl(count) => drops = Some(count),
             _ => {}
         }
     }
-    Ok((at, drops))
+    Ok((stamp, drops))
 }
 
 fn address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
