@@ -8,7 +8,7 @@ use truetick_shared::auction::event::Happening;
 use truetick_shared::auction::terms::LotId;
 use truetick_tests::auction::check::AuctionFigures;
 use truetick_tests::auction::plan::{AuctionPlan, Trouble};
-use truetick_tests::auction::world::AuctionWorld;
+use truetick_tests::auction::world::{AuctionWorld, Member};
 
 /// Seeds in this test; thousands are `cargo sim --auction`'s.
 const SEEDS: u64 = 100;
@@ -38,6 +38,19 @@ fn whatever_goes_wrong_nothing_acknowledged_is_lost_and_nothing_happens_twice() 
         torn += run(AuctionPlan::standard(seed)).1.damage.0;
     }
     assert!(torn > 0, "no sector was torn");
+}
+
+#[test]
+fn a_machine_that_slept_says_nothing_wrong_of_the_time() {
+    for slept in [100, 1_000, 20_000].map(Duration::from_millis) {
+        let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
+        world.run_for(Duration::from_secs(6));
+        (1..5).for_each(|member| world.sleep(member, slept));
+        world.run_for(slept + Duration::from_secs(12));
+        assert_eq!(world.wrong, Vec::<String>::new(), "slept {slept:?}");
+        let knows = |member: &Member| member.visitor.client().server_time(world.now - slept).is_some();
+        assert!(world.members[1..5].iter().all(knows), "slept {slept:?}");
+    }
 }
 
 #[test]

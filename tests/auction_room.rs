@@ -83,8 +83,12 @@ impl House {
         let (disk, now) = (Arc::new(Mutex::new(Disk::default())), Timestamp::from_millis(5_000));
         let rules = HouseRules { currency: Currency::EUR, admins: vec![BOSS], retention: 1_000 };
         let rate = Rate { per_second: rate, burst: rate };
-        let config =
-            AuctionConfig { room: RoomConfig { max_clients: 4_000, ..RoomConfig::default() }, rules, rate };
+        let config = AuctionConfig {
+            room: RoomConfig { max_clients: 4_000, ..RoomConfig::default() },
+            rules,
+            rate,
+            receipts: 1 << 20,
+        };
         let port = Box::new(Port(disk.clone()));
         let mut house =
             Self { room: AuctionRoom::open(config, HouseReplica::default(), port, now), disk, now, said: 0 };

@@ -254,7 +254,7 @@ fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
     let (state, breaks) = (Arc::new(Mutex::new((0, false))), Arc::new(AtomicU8::new(0)));
     let rate = truetick_netcode::session::rate::Rate { per_second: 100, burst: 100 };
     let room = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
-    let config = AuctionConfig { room, rules: rules(), rate };
+    let config = AuctionConfig { room, rules: rules(), rate, receipts: 1 << 20 };
     let journal = Box::new(Breaking(state.clone(), breaks.clone()));
     let house = AuctionRoom::open(config, HouseReplica::default(), journal, START);
     let (story, visitor) = visit(Box::new(house), || breaks.store(1, Ordering::Relaxed));

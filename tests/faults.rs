@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::tick::Tick;
 use truetick_tests::fault::{Fault, Scheduled, Step};
 use truetick_tests::mark::Mark;
 use truetick_tests::network::Ways;
@@ -255,6 +256,29 @@ fn a_flood_of_forged_requests() {
 fn a_wall_clock_set_back_while_a_client_starts_again() {
     let story = Scenario::new(25).fault(1_000, 1_000, Fault::CrashClient(1));
     story.fault(1_500, 0, Fault::JumpWall { by_ms: -90_000 }).must_hit(&[Mark::TakenOver]).heals();
+}
+
+/// 1 s, 60 s, 1 h, 10 years, in milliseconds.
+const STEPS_MS: [i64; 4] = [1_000, 60_000, 3_600_000, 315_576_000_000];
+
+#[test]
+fn a_wall_clock_that_is_set_while_datagrams_wait_moves_no_receive_time() {
+    for by_ms in STEPS_MS.iter().flat_map(|step| [*step, -*step]) {
+        for at in [300, 1_300] {
+            let story = Scenario::new(26).fault(at - 200, 600, Fault::PauseServer);
+            let story = story.fault(at, 0, Fault::JumpWall { by_ms });
+            story.must_hit(&[Mark::ServerPaused, Mark::WallJumped]).heals();
+        }
+    }
+}
+
+#[test]
+fn ticks_that_pass_the_middle_of_their_range_and_its_end() {
+    for start in [(1 << 31) - 100, u32::MAX - 99] {
+        let story = Scenario::new(27).link(WAN).with(|config| config.start_tick = Tick(start));
+        let story = story.with(|config| config.spectators = 1).trouble_ms(4_000);
+        story.fault(1_000, 300, Fault::PauseServer).must_hit(&[Mark::Slipped]).heals();
+    }
 }
 
 #[test]

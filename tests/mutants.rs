@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
@@ -11,6 +12,7 @@ use truetick_netcode::mutant::{Mutant, plant};
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::unit_cache::UnitCache;
+use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::core::any_room::RoomConfig;
@@ -19,6 +21,10 @@ use truetick_server::core::session_event::SessionEvent;
 use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::recording::difference::What;
 use truetick_shared::arena::arena_schema;
+use truetick_shared::auction::money::Amount;
+use truetick_shared::auction::order::{Action, Admin, Command, CommandId};
+use truetick_shared::auction::terms::{Increments, Sale};
+use truetick_tests::auction::audited::{AuditedRoom, RETENTION};
 use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::entry;
@@ -128,6 +134,17 @@ fn an_encoding_for_each_client_is_caught() {
 }
 
 #[test]
+fn a_stamp_of_a_clock_that_was_set_is_caught_where_it_is_believed() {
+    let story = Scenario::new(26).fault(1_100, 600, Fault::PauseServer);
+    let plan = story.fault(1_300, 0, Fault::JumpWall { by_ms: -60_000 }).plan();
+    assert_eq!(run(&plan, None).wrong, Vec::<String>::new());
+    plant(Some(Mutant::TrustStamps));
+    let wrong = run(&plan, None).wrong;
+    plant(None);
+    assert!(wrong.iter().any(|wrong| wrong.contains("at a time that cannot be")), "{wrong:?}");
+}
+
+#[test]
 fn a_house_that_accepts_before_it_has_written_is_caught() {
     let caught = |mutant| {
         plant(mutant);
@@ -143,6 +160,53 @@ fn a_house_that_accepts_before_it_has_written_is_caught() {
     let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
     println!("seed {seed}: {:?}", wrong.first());
     assert!(wrong.iter().any(|wrong| wrong.contains("but the journal says")), "{wrong:?}");
+}
+
+#[test]
+fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
+    plant(Some(Mutant::TrustShortest));
+    let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
+    world.run_for(Duration::from_secs(6));
+    world.sleep(1, Duration::from_secs(20));
+    world.run_for(Duration::from_secs(25));
+    plant(None);
+    assert!(
+        world.wrong.iter().any(|wrong| wrong.contains("says its clock is wrong by")),
+        "{:?}",
+        world.wrong
+    );
+}
+
+#[test]
+fn an_audit_finds_an_auction_that_breaks_its_rules() {
+    let run = |mutant| {
+        plant(mutant);
+        let mut house = AuditedRoom::new(2, 1 << 20);
+        let increments = Increments::flat(Amount(1));
+        let sale = Sale::English { start: Amount(1), increments, reserve: None, buy_now: None };
+        house.open(1, sale, 1_000);
+        house.tick();
+        house.bid(1, 1, Action::UpTo(Amount(50)));
+        (0..9_000).for_each(|_| drop(house.bid(2, 1, Action::BuyNow)));
+        let deposit = Command::Admin(Admin::Deposit { user: UserId(1), amount: Amount(100) });
+        house.say(0, CommandId(u64::MAX), deposit.clone());
+        house.admin(Admin::Deny { user: UserId(1), denied: true });
+        (0..RETENTION + 5).for_each(|_| house.tick());
+        house.say(0, CommandId(u64::MAX), deposit);
+        (0..3).for_each(|_| house.tick());
+        let found = house.audit();
+        plant(None);
+        found
+    };
+    assert_eq!(run(None), Vec::<String>::new());
+    for (mutant, says) in [
+        (Mutant::CloseBeforeBacklog, "belongs to another tick"),
+        (Mutant::ForgetMoney, "was decided twice"),
+        (Mutant::DeniedLeads, "is led by a user who may not bid"),
+    ] {
+        let found = run(Some(mutant));
+        assert!(found.iter().any(|finding| finding.contains(says)), "{mutant:?}: {found:?}");
+    }
 }
 
 #[test]

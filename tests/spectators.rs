@@ -236,7 +236,7 @@ fn arena() -> Server {
 fn auction() -> Server {
     let rules = HouseRules { currency: Currency::EUR, admins: Vec::new(), retention: 1_000 };
     let rate = Rate { per_second: 1, burst: 1 };
-    let config = AuctionConfig { room: RoomConfig::default(), rules, rate };
+    let config = AuctionConfig { room: RoomConfig::default(), rules, rate, receipts: 1 << 20 };
     serving(AuctionRoom::open(config, HouseReplica::default(), Box::new(NoJournal), NOW))
 }
 

@@ -21,10 +21,11 @@ pub fn unix_now() -> UnixTime {
     UnixTime::from_millis(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000)
 }
 
-/// How far the wall clock is ahead of the monotonic one, in nanoseconds: maps kernel receive timestamps,
-/// which are wall time, onto [`now`]'s line.
-pub fn wall_offset_nanos() -> u64 {
-    nanos(clock_gettime(ClockId::Realtime)).saturating_sub(nanos(clock_gettime(ClockId::Monotonic)))
+/// How far the wall clock is ahead of the monotonic one (below zero: behind), in nanoseconds. It changes whenever the wall clock
+/// is set; [`crate::transport::stamps`] bounds what follows from it.
+pub fn wall_offset_nanos() -> i64 {
+    let [wall, own] = [ClockId::Realtime, ClockId::Monotonic].map(|id| nanos(clock_gettime(id)));
+    wall.wrapping_sub(own) as i64
 }
 
 /// The same for libraries.
@@ -52,7 +53,7 @@ pub fn sleep(span: Duration) {
 }
 
 fn nanos(at: Timespec) -> u64 {
-    at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64
+    (at.tv_sec.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(at.tv_nsec as u64)
 }
 
 fn timespec(at: Timestamp) -> Timespec {

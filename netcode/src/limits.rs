@@ -218,6 +218,10 @@ pub const ENTITY_BYTES: usize = 800;
 /// covers the longest round trip worth playing on.
 pub const RING_TICKS: u32 = 128;
 
+/// What rests is renewed at least this often, in ticks (2.3 hours at 128 Hz): a server refers to no baseline that is older than four
+/// times this, so that the signed distance of two ticks which are compared is right however long a world runs.
+pub const BASELINE_TICKS: u32 = 1 << 20;
+
 /// Versions of one entity that a client keeps: every one the server may still refer to
 /// ([`RING_TICKS`] and the one in force before them), and some for reordering.
 pub const CLIENT_VERSIONS: usize = RING_TICKS as usize + 32;

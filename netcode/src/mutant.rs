@@ -29,6 +29,16 @@ pub enum Mutant {
     PanicInTick,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
+    /// A kernel's receive stamp is believed wherever the wall clock was set.
+    TrustStamps,
+    /// The shortest exchange of a client's clock is believed though later ones contradict it.
+    TrustShortest,
+    /// A tick of the auction goes on though orders of the tick before still wait.
+    CloseBeforeBacklog,
+    /// A command that moves money is forgotten like any other.
+    ForgetMoney,
+    /// A user who is denied keeps leading.
+    DeniedLeads,
 }
 
 #[cfg(feature = "mutants")]

@@ -19,6 +19,18 @@ impl Tick {
         self.distance(other) > 0
     }
 
+    /// Ticks from `earlier` to here, 0 to 2^32 - 1, where it is known which of them is the earlier.
+    pub fn since(self, earlier: Self) -> u32 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    /// This tick at `now`, `passed` ticks after `before`, up to which it is no later than that; kept no older than `oldest`. So what
+    /// rests stays comparable: call it before the distance to `now` exceeds 2^31.
+    pub fn renewed(self, (before, passed): (Self, u32), now: Self, oldest: u32) -> Self {
+        let age = u64::from(before.distance(self).max(0).unsigned_abs()) + u64::from(passed);
+        if age > u64::from(oldest) { now.back(oldest) } else { self }
+    }
+
     /// The later of two ticks.
     pub fn later(self, other: Self) -> Self {
         if self.is_after(other) { self } else { other }
@@ -66,6 +78,20 @@ mod tests {
             let mut began = vec![0; count];
             (0..count as u32 * 10).for_each(|tick| began[Tick(tick).first_of_round(count)] += 1);
             assert!(began.iter().all(|times| (8..=12).contains(times)), "{count}: {began:?}");
+        }
+    }
+
+    #[test]
+    fn what_rests_stays_comparable_however_far_time_jumps() {
+        for start in [10, (1 << 31) - 100, u32::MAX - 50] {
+            for passed in [1, 100, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 31) + 77, u32::MAX] {
+                let (before, now) = (Tick(start), Tick(start) + passed);
+                for age in [0, 5, 500] {
+                    let renewed = before.back(age).renewed((before, passed), now, 1_000);
+                    let expected = (u64::from(age) + u64::from(passed)).min(1_000);
+                    assert_eq!(now.distance(renewed), expected as i32, "{start} + {passed}");
+                }
+            }
         }
     }
 

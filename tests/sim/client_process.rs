@@ -100,7 +100,7 @@ impl ClientProcess {
     /// Its process dies.
     pub(crate) fn crash(&mut self) {
         self.down = true;
-        self.process.take_held();
+        self.process.forget_held();
     }
 
     /// It starts a new life now: a new process, or a new session after the last one ended.

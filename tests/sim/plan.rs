@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
+use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaConfig;
 use truetick_server::core::any_room::RoomConfig;
 
@@ -21,6 +22,8 @@ pub struct SimConfig {
     pub clients: u16,
     /// So many of them, the last ones, watch and do not play.
     pub spectators: u16,
+    /// The server's first tick comes after this one.
+    pub start_tick: Tick,
     /// The arena.
     pub arena: ArenaConfig,
     /// The room.
@@ -47,6 +50,7 @@ impl Default for SimConfig {
             seed: 1,
             clients: 8,
             spectators: 0,
+            start_tick: Tick(0),
             arena: ArenaConfig { drones: 12, ..ArenaConfig::default() },
             room: RoomConfig::default(),
             link: LinkConfig::default(),
@@ -239,6 +243,12 @@ fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     Some(Scheduled { at, lasting, fault })
 }
 
+/// By how much a clock is set: mostly up to 100 s, now and then an hour or ten years.
+fn random_step_ms(chances: &mut Xoshiro256PlusPlus) -> i64 {
+    let most = [100_000, 100_000, 3_600_000, 315_576_000_000][chances.random_range(0..4)];
+    chances.random_range(-most..most)
+}
+
 fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
     let client = chances.random_range(0..usize::from(config.clients));
     let ways = [Ways::Up, Ways::Down, Ways::Both][chances.random_range(0..3)];
@@ -268,7 +278,7 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
             Fault::Drain
         }
         980..990 => Fault::Flood,
-        _ => Fault::JumpWall { by_ms: chances.random_range(-100_000..100_000) },
+        _ => Fault::JumpWall { by_ms: random_step_ms(chances) },
     };
     let shortest = if fault == Fault::Drain { 600 } else { 30 };
     let lasting = Duration::from_millis(chances.random_range(shortest..longest));

@@ -1,14 +1,23 @@
 //! What every process has: its clocks, a socket whose buffer is finite, and a moment to wake up.
 
 use truetick_netcode::time::Timestamp;
+use truetick_netcode::transport::stamps::ReceiveStamps;
 
 use crate::event_queue::EventQueue;
 use crate::mark::{Mark, Marks};
 use crate::virtual_clock::VirtualClock;
 use crate::world::Event;
 
-/// A datagram that waits in a socket: its path, its bytes, its arrival on the process's own clock.
+/// A datagram that waited in a socket: its path, its bytes, its arrival on the process's own clock.
 pub type Waiting = (usize, Vec<u8>, Timestamp);
+
+/// A datagram in a socket, with the kernel's stamp of its arrival.
+#[derive(Debug)]
+struct Held {
+    path: usize,
+    bytes: Vec<u8>,
+    stamp_ns: u64,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -16,7 +25,10 @@ pub struct Process {
     /// Its clocks.
     pub clock: VirtualClock,
     paused_until: Timestamp,
-    socket: Vec<Waiting>,
+    socket: Vec<Held>,
+    stamps: ReceiveStamps,
+    /// When the socket was read last.
+    read_at: Timestamp,
     held_bytes: usize,
     socket_bytes: usize,
     wake_at: Option<Timestamp>,
@@ -29,6 +41,8 @@ impl Process {
             clock,
             paused_until: Timestamp::default(),
             socket: Vec::new(),
+            stamps: ReceiveStamps::new(Timestamp::default(), clock.wall_offset_ns()),
+            read_at: Timestamp::default(),
             held_bytes: 0,
             socket_bytes,
             wake_at: None,
@@ -58,13 +72,29 @@ impl Process {
         }
         marks.hit(pause);
         self.held_bytes += bytes.len();
-        self.socket.push((path, bytes, self.clock.at(now)));
+        let stamp_ns = self.clock.wall_ns(now);
+        self.socket.push(Held { path, bytes, stamp_ns });
     }
 
-    /// What waited in its socket.
-    pub fn take_held(&mut self) -> Vec<Waiting> {
+    /// Reads what waited in its socket, with receive times from the kernel's stamps; and how many of those cannot be: they are
+    /// later than now, or earlier than the last read.
+    pub fn take_held(&mut self, now: Timestamp) -> (Vec<Waiting>, usize) {
+        let shown = self.clock.at(now);
+        self.stamps.begin(shown, self.clock.wall_offset_ns());
         self.held_bytes = 0;
-        std::mem::take(&mut self.socket)
+        let held = std::mem::take(&mut self.socket).into_iter();
+        let taken: Vec<_> =
+            held.map(|held| (held.path, held.bytes, self.stamps.place(held.stamp_ns, shown))).collect();
+        self.stamps.end();
+        let before = std::mem::replace(&mut self.read_at, shown);
+        let wrong = taken.iter().filter(|(_, _, at)| !(before..=shown).contains(at)).count();
+        (taken, wrong)
+    }
+
+    /// What waited in its socket is lost.
+    pub fn forget_held(&mut self) {
+        self.held_bytes = 0;
+        self.socket.clear();
     }
 
     /// It wants to run when its clock shows that time, or when it may run again.

@@ -61,7 +61,8 @@ impl ServerProcess {
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         let mut core = Server::new(self.session_config(), secret, shown, self.wall(now));
         let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
-        let mut room = Room::new(self.game(), room, shown).expect("the arena's schema is valid");
+        let mut room = Room::starting_after(self.config.start_tick, self.game(), room, shown)
+            .expect("the arena's schema is valid");
         if let Some(keeper) = &mut self.keeper {
             keeper.begin(&mut room);
         }
@@ -88,7 +89,7 @@ impl ServerProcess {
     /// is wrong with the recording that is left.
     pub(crate) fn crash(&mut self, power: bool, marks: &mut Marks) -> Vec<String> {
         self.note_figures(marks);
-        self.process.take_held();
+        self.process.forget_held();
         self.core = None;
         if let Some(keeper) = self.keeper.as_mut().filter(|_| power) {
             keeper.disk.power_cut(marks);

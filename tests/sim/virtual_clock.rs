@@ -49,6 +49,16 @@ impl VirtualClock {
         (self.at(now).as_micros() / 1_000) as i64 + self.wall_offset_ms
     }
 
+    /// By how much the clock on the wall is ahead of its own, in nanoseconds.
+    pub fn wall_offset_ns(&self) -> i64 {
+        self.wall_offset_ms * 1_000_000
+    }
+
+    /// Nanoseconds since 1970 as the wall shows them: what a kernel stamps datagrams with.
+    pub fn wall_ns(&self, now: Timestamp) -> u64 {
+        self.at(now).as_nanos().saturating_add_signed(self.wall_offset_ns())
+    }
+
     /// Someone sets the clock on the wall.
     pub fn jump_wall(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;

@@ -296,7 +296,9 @@ impl Sim {
     }
 
     fn run_server(&mut self) {
-        for (path, bytes, at) in self.server.process.take_held() {
+        let (held, wrong) = self.server.process.take_held(self.now);
+        self.check_stamps("the server", wrong);
+        for (path, bytes, at) in held {
             self.server_takes(path, &bytes, at);
         }
         self.after_server();
@@ -329,6 +331,13 @@ impl Sim {
         ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks))).collect()
     }
 
+    /// A datagram that waited in a socket came between two reads, wherever the clock on the wall was set meanwhile.
+    fn check_stamps(&mut self, whose: &str, wrong: usize) {
+        if wrong > 0 {
+            self.checks.broken(vec![format!("{wrong} datagrams came to {whose} at a time that cannot be")]);
+        }
+    }
+
     fn check(&mut self) {
         self.checks.broken(self.network.numbers.take_wrong());
         let Some(core) = self.server.core() else { return };
@@ -354,7 +363,9 @@ impl Sim {
         if !self.clients[at].is_up() {
             return;
         }
-        for (_, bytes, arrived) in self.clients[at].process.take_held() {
+        let (held, wrong) = self.clients[at].process.take_held(self.now);
+        self.check_stamps("a client", wrong);
+        for (_, bytes, arrived) in held {
             self.client_takes(at, &bytes, arrived);
         }
         let client = &mut self.clients[at];

@@ -18,6 +18,9 @@ const WINDOW: usize = 128;
 /// Share of arrivals that must come before they are to be shown.
 const COVERED: f64 = 0.98;
 
+/// Distances are taken from a tick that is no further away: ticks wrap.
+const NEAR_TICKS: i32 = 1 << 20;
+
 /// Part of the way to a larger or smaller delay that each snapshot goes.
 const GROW: f64 = 0.25;
 const SHRINK: f64 = 0.01;
@@ -29,7 +32,8 @@ const SPARE_US: f64 = 1_000.0;
 #[derive(Clone, Debug)]
 pub struct Interpolation {
     dt_us: f64,
-    first: Option<Tick>,
+    /// A tick not long ago, and how many ticks it is after the first.
+    first: Option<(Tick, f64)>,
     /// For each recent snapshot: arrival less tick time, in microseconds.
     offsets: VecDeque<f64>,
     /// The smallest of them: a snapshot that was not held up.
@@ -68,12 +72,15 @@ impl Interpolation {
 
     /// Ticks since the first snapshot, as a real number.
     fn ticks(&self, tick: Tick) -> f64 {
-        f64::from(tick.distance(self.first.unwrap_or(tick)))
+        self.first.map_or(0.0, |(near, ticks)| ticks + f64::from(tick.distance(near)))
     }
 
     /// The first packet of a newer snapshot came.
     pub fn snapshot(&mut self, tick: Tick, now: Timestamp) {
-        self.first.get_or_insert(tick);
+        let near = self.first.get_or_insert((tick, 0.0)).0;
+        if tick.distance(near) > NEAR_TICKS {
+            self.first = Some((tick, self.ticks(tick)));
+        }
         if self.offsets.len() == WINDOW {
             self.offsets.pop_front();
         }

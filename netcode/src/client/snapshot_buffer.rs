@@ -12,7 +12,7 @@ pub use super::versions::Held;
 use super::versions::Versions;
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
+use crate::limits::{BASELINE_TICKS, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
 use crate::messages::{MismatchReport, ReportedEntity};
 use crate::replication::NetId;
 use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
@@ -100,6 +100,9 @@ impl Arrival {
     }
 }
 
+/// A state that was told longer ago counts as told so many ticks ago: before every baseline of the server.
+const OLDEST: u32 = 8 * BASELINE_TICKS;
+
 /// Ticks whose completeness is tracked at once.
 const ARRIVALS: usize = 16;
 
@@ -117,6 +120,8 @@ pub struct SnapshotBuffer {
     newest: Option<Tick>,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
+    /// When what rests was renewed last.
+    renewed: Option<Tick>,
 }
 
 impl SnapshotBuffer {
@@ -185,8 +190,38 @@ impl SnapshotBuffer {
         taken
     }
 
+    /// A packet of this tick was verified: what rests is renewed, now and then, and whenever many ticks have passed, so that no two ticks
+    /// that are compared are far apart.
+    fn renew(&mut self, tick: Tick) {
+        let Some(newest) = self.newest else { return };
+        let passed = tick.since(newest);
+        // Up to so far back a packet was overtaken; all else is later.
+        if passed > u32::MAX - BASELINE_TICKS {
+            return;
+        }
+        let jumped = passed > BASELINE_TICKS;
+        if !jumped && tick.since(*self.renewed.get_or_insert(newest)) <= BASELINE_TICKS {
+            return;
+        }
+        self.renewed = Some(tick);
+        let renewed = |old: Tick| old.renewed((newest, passed), tick, OLDEST);
+        for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
+            remote.seen = renewed(remote.seen);
+            remote.versions.renew(renewed);
+        }
+        for removed in &mut self.removed {
+            removed.take_if(|(_, at)| tick.distance(renewed(*at)) > 2 * RING_TICKS as i32);
+        }
+        if jumped {
+            self.arrivals.clear();
+            self.newest = Some(tick.back(1));
+            self.complete = self.complete.map(|_| tick.back(1));
+        }
+    }
+
     fn apply(&mut self, header: SnapshotHeader, decoder: &PacketDecoder) -> Taken {
         let tick = header.tick;
+        self.renew(tick);
         let newest = self.newest.is_none_or(|newest| tick.is_after(newest));
         if newest {
             self.newest = Some(tick);

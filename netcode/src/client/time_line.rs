@@ -34,8 +34,12 @@ impl TimeLine {
 
     /// The server fell behind and moved it; returns by how many microseconds.
     pub fn move_to(&mut self, epoch_us: i64) -> Result<i64, WireError> {
-        let before = std::mem::replace(&mut self.epoch_us, check_epoch(epoch_us)?);
-        Ok(epoch_us - before)
+        let (moved, lap_us) =
+            (check_epoch(epoch_us)? - self.epoch_us, (1_000_000 << 32) / i64::from(self.tick_rate));
+        // A server whose ticks have wrapped tells of its last tick 0.
+        let laps = (moved + lap_us / 2).div_euclid(lap_us);
+        self.epoch_us = epoch_us;
+        Ok(moved - laps * lap_us)
     }
 
     /// When a tick is due.
@@ -54,6 +58,17 @@ mod tests {
         assert_eq!((line.tick_at_us(Tick(0)), line.tick_at_us(Tick(120))), (5_000, 2_005_000));
         assert_eq!(line.move_to(45_000), Ok(40_000));
         assert_eq!(line.tick_at_us(Tick(120)), 2_045_000);
+    }
+
+    #[test]
+    fn a_move_is_told_from_a_wrap() {
+        for rate in [10, 60, 128, 1_000] {
+            let lap_us = (1_000_000 << 32) / i64::from(rate);
+            let mut line = TimeLine::new(rate, 5_000).unwrap();
+            assert_eq!(line.move_to(5_000 + lap_us + 40_000), Ok(40_000));
+            assert_eq!(line.move_to(5_000 + lap_us + 30_000), Ok(-10_000));
+            assert_eq!(line.tick_at_us(Tick(0)), 35_000 + lap_us);
+        }
     }
 
     #[test]

@@ -93,6 +93,14 @@ impl Versions {
         self.room = (self.len() * 3 / 2).clamp(FEW, CLIENT_VERSIONS + 1);
     }
 
+    /// Renews all ticks; of states that then were told for the same tick the newest stays.
+    pub fn renew(&mut self, renewed: impl Fn(Tick) -> Tick) {
+        self.spans.iter_mut().for_each(|(told, until)| (*told, *until) = (renewed(*told), renewed(*until)));
+        let same = self.spans.windows(2).take_while(|pair| pair[0].0 == pair[1].0).count();
+        self.spans.drain(..same);
+        self.fields.drain(..same * self.width);
+    }
+
     /// The newest is known to be in force at a tick, if it was told for that or for one before.
     pub fn confirm(&mut self, tick: Tick) {
         if let Some((_, until)) = self.spans.last_mut().filter(|(told, _)| !told.is_after(tick)) {

@@ -5,7 +5,7 @@
 //! a newer one too.
 
 use super::unit::{BLOCK, Base, GAP};
-use crate::limits::RING_TICKS;
+use crate::limits::{BASELINE_TICKS, RING_TICKS};
 use crate::tick::Tick;
 
 /// Slots that a client acknowledged as of a tick.
@@ -121,6 +121,33 @@ impl BlockView {
         self.lanes[0].mask |= unchanged;
     }
 
+    /// Whether a lane is so old that it must be renewed.
+    pub fn has_old(&self, now: Tick) -> bool {
+        self.lanes().iter().any(|lane| is_old(lane.tick, now))
+    }
+
+    /// What old lanes hold and did not change since is held as of a newer tick from now on; they themselves are forgotten.
+    pub fn renew(&mut self, now: Tick, mut changed_after: impl FnMut(Tick) -> u64) {
+        let (mut count, mut held) = (0, 0);
+        for at in 0..self.count as usize {
+            let lane = self.lanes[at];
+            if is_old(lane.tick, now) {
+                held |= lane.mask & !changed_after(lane.tick);
+            } else {
+                self.lanes[count] = lane;
+                count += 1;
+            }
+        }
+        self.count = count as u32;
+        self.ack(now.back(RING_TICKS), held);
+    }
+
+    /// When things were sent is as long ago as matters at the most.
+    pub fn renew_sent(&mut self, now: Tick) {
+        let sent = self.slots_sent.iter_mut().flat_map(|sent| sent.iter_mut()).chain([&mut self.sent]);
+        sent.filter(|tick| is_old(**tick, now)).for_each(|tick| *tick = now.back(BASELINE_TICKS));
+    }
+
     /// The baseline that a lane is, with an older one for all of `mask` where there is one.
     pub fn base(&self, at: usize, mask: u64, now: Tick) -> Base {
         let tick = self.lanes[at].tick;
@@ -161,6 +188,11 @@ impl BlockView {
         let sent = self.sent;
         self.slots_sent.get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]
     }
+}
+
+/// Whether a tick is so long ago that it is not to be compared for much longer.
+fn is_old(tick: Tick, now: Tick) -> bool {
+    !(0..=BASELINE_TICKS as i32).contains(&now.distance(tick))
 }
 
 #[cfg(test)]
@@ -216,6 +248,19 @@ mod tests {
         assert_eq!(view.whole_lane(|tick| if tick == Tick(10) { 4 } else { 0 }), Some(0));
         view.relevant = 15;
         assert_eq!(view.whole_lane(|_| 0), None);
+    }
+
+    #[test]
+    fn what_rests_is_held_as_of_a_newer_tick() {
+        let mut view = view(&[(10, 0b0111), (11, 0b1000)]);
+        let now = Tick(11 + BASELINE_TICKS);
+        assert!(view.has_old(now) && !view.has_old(now.back(1)));
+        view.ack(now.back(3), 0b10000);
+        view.renew(now, |tick| if tick == Tick(10) { 0b0010 } else { 0 });
+        let ticks: Vec<_> = view.lanes().iter().map(|lane| (now.distance(lane.tick), lane.mask)).collect();
+        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101)]);
+        let now = Tick(11 + BASELINE_TICKS + 1);
+        assert!(!view.has_old(now));
     }
 
     #[test]

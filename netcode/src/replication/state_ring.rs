@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::unit::{BLOCK, bit_of, block_of};
 use super::{NetId, entity};
-use crate::limits::{ENTITIES, RING_TICKS};
+use crate::limits::{BASELINE_TICKS, ENTITIES, RING_TICKS};
 use crate::schema::{Audience, KindId, KindInfo, Schema, Visibility};
 use crate::session::ClientId;
 use crate::tick::Tick;
@@ -78,6 +78,9 @@ impl Entry {
         self.versions.len()
     }
 }
+
+/// A version or a change that is older than this counts as of so many ticks ago: older than any baseline of a client.
+const OLDEST: u32 = 4 * BASELINE_TICKS;
 
 /// Audiences that clients belong to: all but the server's.
 const CLIENTS: usize = 3;
@@ -168,10 +171,33 @@ impl StateRing {
         &self.gone
     }
 
-    /// Starts recording `tick`.
+    /// Starts recording `tick`, which is later than the last. What rests is renewed, so much of it in each tick, and all of it where
+    /// ticks are left out.
     pub fn begin_tick(&mut self, tick: Tick) {
+        let passed = tick.since(self.tick);
+        let blocks = match passed {
+            0 => 0..0,
+            1 => {
+                let due = (tick.0 % BASELINE_TICKS) as usize;
+                due..(due + 1).min(self.blocks.len()).max(due)
+            }
+            _ => 0..self.blocks.len(),
+        };
+        blocks.for_each(|block| self.renew(block, passed, tick));
         self.tick = tick;
         self.gone.clear();
+    }
+
+    /// Nothing in a block is older than [`OLDEST`] after this, at `now`, which is `passed` ticks after the last tick.
+    fn renew(&mut self, block: usize, passed: u32, now: Tick) {
+        let before = (self.tick, passed);
+        let renew = |tick: &mut Tick| *tick = tick.renewed(before, now, OLDEST);
+        self.blocks[block].changed.iter_mut().flatten().for_each(renew);
+        let slots = self.slots.iter_mut().skip(block * BLOCK).take(BLOCK);
+        for entry in slots.flatten() {
+            entry.versions.iter_mut().for_each(|version| renew(&mut version.tick));
+            entry.retire(now);
+        }
     }
 
     /// Whether an entity was recorded before, and is not gone.

@@ -29,6 +29,7 @@ pub mod relay;
 mod route;
 pub mod socket_errors;
 mod socket_options;
+pub mod stamps;
 pub mod udp;
 #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
 mod udp_linux;

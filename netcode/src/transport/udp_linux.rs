@@ -19,11 +19,11 @@ use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
 use super::socket_errors::is_idle;
+use super::stamps::ReceiveStamps;
 use super::udp::Tally;
 use super::{Arrived, Route};
 use crate::clock;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
-use crate::time::Timestamp;
 
 /// Datagrams per system call.
 const BATCH: usize = 32;
@@ -42,6 +42,7 @@ pub(super) struct LinuxPath {
     /// Whether the kernel cuts buffers into datagrams.
     segments: bool,
     drops: u32,
+    stamps: ReceiveStamps,
 }
 
 impl LinuxPath {
@@ -59,6 +60,7 @@ impl LinuxPath {
             ends: Vec::new(),
             segments: true,
             drops: 0,
+            stamps: ReceiveStamps::new(clock::now(), clock::wall_offset_nanos()),
         })
     }
 
@@ -71,7 +73,14 @@ impl LinuxPath {
         for _ in 0..RECEIVE_BATCH / BATCH {
             match self.receive_batch(socket, take, kernel_drops) {
                 Ok(BATCH) => {}
-                Ok(_) => break,
+                Ok(_) => {
+                    self.stamps.end();
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stamps.end();
+                    break;
+                }
                 Err(error) if is_idle(&error) => break,
                 Err(error) => return Err(error),
             }
@@ -92,18 +101,19 @@ impl LinuxPath {
         );
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
-        let wall_offset = clock::wall_offset_nanos();
+        self.stamps.begin(clock::now(), clock::wall_offset_nanos());
         let fd = socket.as_raw_fd();
         let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let now = clock::now();
         let mut count = 0;
         for message in messages {
             count += 1;
-            let Control { at, drops, to } = Control::read(&message, wall_offset);
+            let Control { stamp, drops, to } = Control::read(&message);
             if let Some(drops) = drops {
                 *kernel_drops += u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
             }
             let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else { continue };
-            let at = at.unwrap_or_else(clock::now);
+            let at = stamp.map_or(now, |stamp| self.stamps.place(stamp, now));
             take(Arrived { from, to, bytes: &slot[..message.bytes.min(slot.len())], at });
         }
         Ok(count)
@@ -297,8 +307,8 @@ impl Source {
 /// What the kernel says beside a datagram.
 #[derive(Default)]
 struct Control {
-    /// Its time stamp on our line.
-    at: Option<Timestamp>,
+    /// The kernel's time stamp, in nanoseconds since 1970.
+    stamp: Option<u64>,
     /// How many datagrams were dropped so far.
     drops: Option<u32>,
     /// By which of our addresses it came; none of a group's.
@@ -307,13 +317,14 @@ struct Control {
 
 impl Control {
     /// Nothing where the kernel had more to say than there was room for: the datagram itself is whole.
-    fn read(message: &RecvMsg<'_, '_, SockaddrStorage>, wall_offset: u64) -> Self {
+    fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut this = Self::default();
         for control in message.cmsgs().into_iter().flatten() {
             match control {
                 ControlMessageOwned::ScmTimestampns(time) => {
-                    let nanos = time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
-                    this.at = Some(Timestamp::from_nanos(nanos.saturating_sub(wall_offset)));
+                    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+                    this.stamp =
+                        Some(seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec() as u64));
                 }
                 ControlMessageOwned::RxqOvfl(count) => this.drops = Some(count),
                 ControlMessageOwned::Ipv4PacketInfo(info) => {

@@ -12,6 +12,12 @@ const SHOWN_TICKS = 40;
 /** For so many ticks packets that were overtaken by a removal are told from a new entity. */
 const REMOVAL_TICKS = 256;
 
+/** After so many ticks what rests is renewed: ticks that are compared must not be far apart. */
+const RENEWED_TICKS = 2 ** 20;
+
+/** What was told longer ago counts as told so many ticks ago: before every baseline of the server. */
+const OLDEST_TICKS = 8 * RENEWED_TICKS;
+
 /** Ticks of which it is known at once which packets came. */
 const ARRIVALS = 16;
 
@@ -46,6 +52,13 @@ export class Remote {
     if (this.states[place]?.tick === tick) this.states[place].fields = fields;
     else this.states.splice(place + 1, 0, { tick, until: tick, fields });
     if (this.states.length > STATES) this.states.shift();
+  }
+
+  /** Renews all ticks; of states that then were told for the same tick the newest stays. */
+  renew(renewed) {
+    this.seen = renewed(this.seen);
+    for (const state of this.states) Object.assign(state, { tick: renewed(state.tick), until: renewed(state.until) });
+    while (this.states.length > 1 && this.states[0].tick === this.states[1].tick) this.states.shift();
   }
 
   /** The server builds on nothing older, and nothing older is shown. */
@@ -87,11 +100,34 @@ export class World {
     const header = readHeader(reader);
     const entities = decodeEntities(this.schema, this, header, reader);
     const { tick } = header;
+    this.renew(tick);
     if (this.newest === undefined || ticksFrom(this.newest, tick) > 0) this.newest = tick;
     header.removals.forEach((id) => this.remove(id, tick));
     entities.forEach((entity) => this.put(entity, tick));
     this.noteArrival(header);
     return header;
+  }
+
+  /** A packet of this tick was verified: what rests is renewed, now and then, and whenever many ticks have passed. */
+  renew(tick) {
+    if (this.newest === undefined) return;
+    const { newest } = this;
+    const passed = (tick - newest) >>> 0;
+    // Up to so far back a packet was overtaken; all else is later.
+    if (passed > 0xffff_ffff - RENEWED_TICKS) return;
+    this.renewed ??= newest;
+    const jumped = passed > RENEWED_TICKS;
+    if (!jumped && (tick - this.renewed) >>> 0 <= RENEWED_TICKS) return;
+    this.renewed = tick;
+    const age = (old) => Math.max(ticksFrom(old, newest), 0) + passed;
+    const renewed = (old) => (age(old) > OLDEST_TICKS ? tickBack(tick, OLDEST_TICKS) : old);
+    for (const remote of this.remotes.values()) remote.renew(renewed);
+    this.ownRemote?.renew(renewed);
+    for (const [slot, gone] of this.removed) if (age(gone.tick) > REMOVAL_TICKS) this.removed.delete(slot);
+    if (!jumped) return;
+    this.arrivals = [];
+    this.newest = tickBack(tick, 1);
+    if (this.complete !== undefined) this.complete = tickBack(tick, 1);
   }
 
   remove({ slot, generation }, tick) {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use truetick_netcode::session::UserId;
 use truetick_shared::auction::event::{Ending, Happening, LotEvent};
 use truetick_shared::auction::house::House;
+use truetick_shared::auction::ledger::AccountIndex;
 use truetick_shared::auction::money::Amount;
-use truetick_shared::auction::order::{Answer, CommandId, Receipt};
+use truetick_shared::auction::order::{Answer, Command, CommandId, Receipt};
 use truetick_shared::auction::terms::LotId;
 
-use super::entry::{Entry, HouseReplica};
+use super::entry::{Entry, HouseReplica, TickRecord};
 use crate::journal::{Entries, Replica};
 
 /// Findings that are told; more are counted.
@@ -36,6 +37,8 @@ pub struct Audit {
     /// Whether it began at a snapshot, and knows nothing of what was before.
     from_snapshot: bool,
     last_ms: u64,
+    /// The last tick, and the milliseconds before which it decided orders.
+    closed: (u64, u64),
     decided: BTreeMap<UserId, u64>,
 }
 
@@ -54,6 +57,7 @@ impl Audit {
     fn look_at(&mut self, entry: &Entry) {
         let Entry::Tick(record) = entry else { return };
         self.commands += record.orders.len() as u64;
+        self.check_ticks_orders(record);
         for order in &record.orders {
             if order.at_ms < self.last_ms {
                 self.find(format!("tick {}: an order of {} ms comes late", record.tick, order.at_ms));
@@ -65,16 +69,48 @@ impl Audit {
             self.find(format!("tick {}: its orders are out of order", record.tick));
         }
         let out = self.replica.last_output().clone();
-        for answered in out.answers {
+        for (answered, order) in out.answers.into_iter().zip(&record.orders) {
             let Answer::Receipt(receipt) = answered.answer else { continue };
-            self.look_at_receipt((answered.user, answered.id), receipt, record.tick);
+            let administers = matches!(order.command, Command::Admin(_));
+            self.look_at_receipt((answered.user, answered.id), receipt, (record.tick, administers));
         }
         out.events.into_iter().for_each(|event| self.look_at_event(event));
         self.check_money(record.tick);
+        self.check_denied(record.tick);
     }
 
-    /// A command is decided once; each user's decisions are numbered without a gap.
-    fn look_at_receipt(&mut self, key: (UserId, CommandId), receipt: Receipt, tick: u64) {
+    /// A tick decides the orders of its own milliseconds and of no others, so that what came before a close is decided before it.
+    fn check_ticks_orders(&mut self, record: &TickRecord) {
+        let (tick, before_ms) = self.closed;
+        let from_ms = if tick == record.tick { 0 } else { before_ms };
+        let foreign = record.orders.iter().find(|order| !(from_ms..record.before_ms).contains(&order.at_ms));
+        if let Some(order) = foreign {
+            let (at_ms, now) = (order.at_ms, record.tick);
+            self.find(format!("tick {now}: an order of {at_ms} ms belongs to another tick"));
+        }
+        self.closed = (record.tick, record.before_ms);
+    }
+
+    /// Who may not bid leads no open lot.
+    fn check_denied(&mut self, tick: u64) {
+        let Some(house) = self.replica.house() else { return };
+        let is_denied = |account: AccountIndex| house.ledger().account(account).denied;
+        let mut open = house.lots().iter().filter(|(_, lot)| lot.ending.is_none());
+        let led = open.find(|(_, lot)| lot.english.leader.is_some_and(|leader| is_denied(leader.account)));
+        if let Some(lot) = led.map(|(id, _)| *id) {
+            self.find(format!("tick {tick}: {lot:?} is led by a user who may not bid"));
+        }
+    }
+
+    /// A command is decided once, that of who runs the house for ever; each user's decisions are numbered without a gap.
+    fn look_at_receipt(
+        &mut self,
+        key: (UserId, CommandId),
+        receipt: Receipt,
+        (tick, administers): (u64, bool),
+    ) {
+        let runs = |house: &House| house.rules().admins.contains(&key.0);
+        let lasts = administers && self.house().is_some_and(runs);
         let retention = self.house().map_or(0, |house| house.rules().retention);
         let last = self.decided.get(&key.0).copied();
         if receipt.tick == tick && receipt.number > last.unwrap_or(0) {
@@ -83,7 +119,7 @@ impl Audit {
             }
             self.decided.insert(key.0, receipt.number);
             if let Some(before) = self.receipts.insert(key, receipt)
-                && tick <= before.tick + retention
+                && (lasts || tick <= before.tick.saturating_add(retention))
             {
                 self.find(format!("{key:?} was decided twice: {before:?}, {receipt:?}"));
             }
@@ -126,8 +162,14 @@ impl Audit {
         let mut held = vec![0; house.ledger().accounts().len()];
         let mut hold = |index: usize, amount: Amount| held[index] += u128::from(amount.0);
         for lot in house.lots().values().filter(|lot| lot.ending.is_none()) {
-            lot.sealed.iter().for_each(|(account, bid)| hold(account.0 as usize, bid.amount));
-            lot.english.leader.iter().for_each(|leader| hold(leader.account.0 as usize, leader.maximum));
+            lot.holds().for_each(|(account, amount)| hold(account.0 as usize, amount));
+            let mut offers = lot.offers.iter().map(|(account, _)| house.ledger().account(account));
+            if let Some(account) = offers.find(|account| account.denied) {
+                findings.push(format!(
+                    "{:?} may not bid, but an open lot has an offer of that user",
+                    account.user
+                ));
+            }
         }
         let mut paid = 0;
         for (account, held) in house.ledger().accounts().iter().zip(held) {

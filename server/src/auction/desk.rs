@@ -1,6 +1,8 @@
 //! Puts commands in order: by (receive time in milliseconds, user, sequence). A tick gets those of finished milliseconds only, so
 //! that what arrives in the same millisecond is compared with each other even across a tick's border.
 
+use std::collections::BTreeMap;
+
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
 use truetick_shared::auction::order::{Command, CommandId, Order};
@@ -8,20 +10,26 @@ use truetick_shared::auction::order::{Command, CommandId, Order};
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Desk {
-    waiting: Vec<(Order, ClientId)>,
+    /// By (receive time, user, sequence): the order in which they are handed out.
+    waiting: BTreeMap<(u64, UserId, u64), (CommandId, Command, ClientId)>,
     /// Commands so far: their sequence, so that each client's stay in their order.
     arrivals: u64,
-    /// Milliseconds before this were handed out.
+    /// No new command belongs to a millisecond before this.
     floor_ms: u64,
 }
 
 impl Desk {
     /// A desk that goes on after orders of this time.
     pub fn after(last_ms: u64) -> Self {
-        Self { waiting: Vec::new(), arrivals: 0, floor_ms: last_ms }
+        Self { floor_ms: last_ms, ..Self::default() }
     }
 
-    /// Takes a command that was released at that time. Its time is moved up to what was handed out already, and to
+    /// Commands that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes a command that was released at that time. Its time is moved up to what was closed already, and to
     /// `no_earlier_ms`, its client's last; returned is what it became. `None` if no more fit.
     pub fn put(
         &mut self,
@@ -34,29 +42,51 @@ impl Desk {
         }
         let at_ms = at_ms.max(no_earlier_ms).max(self.floor_ms);
         self.arrivals += 1;
-        let sequence = self.arrivals;
-        self.waiting.push((Order { at_ms, user, sequence, id, command }, client));
+        self.waiting.insert((at_ms, user, self.arrivals), (id, command, client));
         Some(at_ms)
     }
 
-    /// Hands out what came in milliseconds before `now_ms`, in order, up to what a tick takes.
-    pub fn cut(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
+    /// Nothing came later than now: a command whose time is later counts as come now.
+    pub fn hold_to(&mut self, now_ms: u64) {
+        while let Some(last) = self.waiting.last_entry()
+            && last.key().0 > now_ms
+        {
+            let ((_, user, sequence), command) = last.remove_entry();
+            self.waiting.insert((now_ms, user, sequence), command);
+        }
+    }
+
+    /// The milliseconds before `now_ms` are over: what comes from now on belongs to later ones.
+    pub fn close_before(&mut self, now_ms: u64) {
         self.floor_ms = self.floor_ms.max(now_ms);
-        self.waiting.sort_unstable_by_key(|(order, _)| order.place());
-        let finished = self.waiting.partition_point(|(order, _)| order.at_ms < now_ms);
-        let mut bytes = 0;
-        let fits = self.waiting[..finished.min(ORDERS_PER_TICK)].iter().take_while(|(order, _)| {
-            bytes += order.command.weight();
-            bytes <= ORDER_BYTES_PER_TICK
-        });
-        let fits = fits.count();
-        let rest = self.waiting.split_off(fits);
-        std::mem::replace(&mut self.waiting, rest)
+    }
+
+    /// Whether a command of a millisecond before that waits.
+    pub fn has_before(&self, before_ms: u64) -> bool {
+        self.waiting.first_key_value().is_some_and(|((at_ms, ..), _)| *at_ms < before_ms)
+    }
+
+    /// Hands out what came in milliseconds before `now_ms`, in order, up to what a slice of a tick takes.
+    pub fn cut(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
+        self.close_before(now_ms);
+        let (mut orders, mut bytes) = (Vec::new(), 0);
+        while orders.len() < ORDERS_PER_TICK
+            && let Some(first) = self.waiting.first_entry()
+            && first.key().0 < now_ms
+        {
+            bytes += first.get().1.weight();
+            if bytes > ORDER_BYTES_PER_TICK {
+                break;
+            }
+            let ((at_ms, user, sequence), (id, command, client)) = first.remove_entry();
+            orders.push((Order { at_ms, user, sequence, id, command }, client));
+        }
+        orders
     }
 
     /// Hands out everything, to be refused.
-    pub fn clear(&mut self) -> Vec<(Order, ClientId)> {
-        std::mem::take(&mut self.waiting)
+    pub fn clear(&mut self) -> Vec<(CommandId, ClientId)> {
+        std::mem::take(&mut self.waiting).into_values().map(|(id, _, client)| (id, client)).collect()
     }
 }
 
@@ -86,6 +116,16 @@ mod tests {
         assert_eq!(users(desk.cut(16)), [9]);
         put(&mut desk, 3, 16);
         assert_eq!(users(desk.cut(33)), [3, 7]);
+    }
+
+    #[test]
+    fn a_time_to_come_is_now() {
+        let mut desk = Desk::default();
+        (0..3).for_each(|user| _ = put(&mut desk, user, 60_000 - user));
+        put(&mut desk, 9, 15);
+        desk.hold_to(20);
+        assert_eq!(users(desk.cut(20)), [9]);
+        assert_eq!(users(desk.cut(21)), [0, 1, 2]);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
             }
         };
         let price = price.map_or("-".into(), |price| price.to_string());
-        let bids = lot.bids.len() + lot.sealed.len();
+        let bids = if lot.is_sealed() { lot.offers.len() as u64 } else { lot.offers.taken() };
         writeln!(
             out,
             "{:>6}  {:<8} {price:>12} {bids:>6}  {stands:<34} {}",

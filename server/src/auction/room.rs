@@ -1,6 +1,7 @@
-//! The house's room. Its tick, on one page, is `AuctionRoom::step`.
+//! The house's room. Its tick, on one page, is `AuctionRoom::take_due` in `slices`.
 
 mod requests;
+mod slices;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,14 +16,15 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::board::Board;
 use truetick_shared::auction::event::LotEvent;
-use truetick_shared::auction::house::{House, HouseRules, Output};
-use truetick_shared::auction::limits::REQUEST_BYTES;
+use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
+use truetick_shared::auction::limits::{RELEASED_AT_ONCE, REQUEST_BYTES};
 use truetick_shared::auction::order::{ClockOrder, CommandId};
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
+use self::slices::Slice;
 use super::desk::Desk;
-use super::entry::{Entry, HouseReplica, TickRecord};
+use super::entry::{Entry, HouseReplica};
 use super::guest::Guest;
 use super::outward::{Encoded, PATIENCE, Told, message, tell_lots};
 use crate::core::any_room::{AnyRoom, Outbox, RoomConfig};
@@ -39,9 +41,6 @@ const RECOVERED: Duration = Duration::from_millis(100);
 /// If nothing becomes durable for so long, no more commands are taken.
 pub const BUSY: Duration = Duration::from_secs(5);
 
-/// A tick in which nothing happened is written down this often while a lot is open: by so much a crash may lengthen it.
-const HEARTBEAT: u64 = 6;
-
 /// How a house's room runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuctionConfig {
@@ -51,6 +50,20 @@ pub struct AuctionConfig {
     pub rules: HouseRules,
     /// What a client may ask for, weighed by how many it makes work for.
     pub rate: Rate,
+    /// Receipts that the house keeps, of all users; more bids are refused as [`Refusal::Busy`] until some have been forgotten. The
+    /// last sixteenth is for those who run the house. See [`truetick_shared::auction::limits::RECEIPT_BYTES`].
+    pub receipts: u64,
+}
+
+/// How much of the house's work a room has done at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The most in one tick; see [`truetick_shared::auction::limits::WORK_PER_TICK`].
+    pub most: usize,
+    /// Ticks that left work for the next.
+    pub left_over: u64,
+    /// The most answers, events and forgotten lots that were handed out at once.
+    pub most_released: usize,
 }
 
 /// What a tick says, until it may be said.
@@ -75,6 +88,13 @@ pub struct AuctionRoom {
     /// The server's time, in milliseconds after the last order of the journal.
     start: (Timestamp, u64),
     desk: Desk,
+    /// Ticks that are due and not over: their numbers, and the milliseconds before which orders belong to them.
+    due: VecDeque<(u64, u64)>,
+    /// A slice of the first of them that is on its way through the house.
+    slice: Option<Slice>,
+    /// The first of them has begun: what is left of it are orders.
+    begun: bool,
+    work: Work,
     guests: ClientTable<Guest>,
     watchers: BTreeMap<LotId, BTreeSet<ClientId>>,
     /// Entries handed to the journal.
@@ -110,6 +130,10 @@ impl AuctionRoom {
             before,
             start: (now, last_ms),
             desk: Desk::after(last_ms),
+            due: VecDeque::new(),
+            slice: None,
+            begun: false,
+            work: Work::default(),
             guests: ClientTable::default(),
             watchers: BTreeMap::new(),
             submitted,
@@ -122,7 +146,8 @@ impl AuctionRoom {
         };
         if is_new {
             let (rules, tick_rate) = (room.config.rules.clone(), room.config.room.tick_rate);
-            room.submit(Entry::Founded { rules, tick_rate }, Vec::new(), Output::default(), now);
+            let founded = Entry::Founded { version: RULES, rules, tick_rate };
+            room.submit(founded, Vec::new(), Output::default(), now);
         }
         room.submit(Entry::Opened { epoch }, Vec::new(), Output::default(), now);
         room
@@ -143,6 +168,11 @@ impl AuctionRoom {
         self.told
     }
 
+    /// How much it did at once.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
     /// Whether it runs.
     pub fn state(&self) -> HouseState {
         self.state
@@ -154,40 +184,13 @@ impl AuctionRoom {
     }
 
     fn tick(&self) -> u64 {
-        self.before + u64::from(self.timeline.next().0)
+        self.before + self.timeline.number()
     }
 
     /// When the auction's tick 0 was due, in microseconds.
     fn epoch_us(&self) -> i64 {
         let before = self.before * 1_000_000 / u64::from(self.timeline.rate());
-        self.timeline.epoch_us() - before as i64
-    }
-
-    /// The tick: what came in finished milliseconds, in its order, goes through the house, and what that says waits
-    /// for the journal.
-    fn step(&mut self, now: Timestamp) {
-        let (tick, clock) = (self.tick(), self.clock_order(now));
-        // Of what came after its deadline a late tick knows more than one in time would: that is for the next.
-        let until = self.ms(now.min(self.timeline.next_deadline()));
-        let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(until).into_iter().unzip();
-        let mut out = Output::default();
-        self.house.step(tick, clock, &orders, &mut out);
-        // While nothing becomes durable no question is answered either: answers would pile up.
-        let queries = if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
-        let mut replies: Vec<_> = queries.into_iter().filter_map(|client| self.account(client)).collect();
-        let answers = out.answers.iter().zip(clients);
-        replies.extend(
-            answers.map(|(told, client)| (client, Reply::Answer { id: told.id, answer: told.answer })),
-        );
-        let runs = self.house.has_open_lots() && self.house.paused().is_none();
-        let beats = runs && tick.is_multiple_of(HEARTBEAT);
-        if out.changed || !out.events.is_empty() || beats {
-            self.metrics.orders += orders.len() as u64;
-            let (decided, hash) = (self.house.decided(), self.house.hash());
-            self.submit(Entry::Tick(TickRecord { tick, clock, orders, decided, hash }), replies, out, now);
-        } else if !replies.is_empty() {
-            self.wait_for_last(replies, now);
-        }
+        self.timeline.first_epoch_us() - before as i64
     }
 
     /// Whether nothing has become durable for so long that nothing more is taken.
@@ -231,9 +234,12 @@ impl AuctionRoom {
     /// Says what has become durable.
     fn release(&mut self, now: Timestamp) -> bool {
         let (durable, failed) = (self.journal.durable(), self.journal.failure().is_some());
-        let mut any = false;
-        while let Some(done) = self.pending.pop_front_if(|pending| pending.sequence <= durable) {
+        let (mut any, mut released) = (false, 0);
+        while released < RELEASED_AT_ONCE
+            && let Some(done) = self.pending.pop_front_if(|pending| pending.sequence <= durable)
+        {
             any = true;
+            released += done.replies.len() + done.events.len() + done.forgotten.len();
             self.metrics.commit.add(now.since(done.since));
             for (client, reply) in done.replies {
                 self.say(client, COMMANDS, &reply);
@@ -248,6 +254,7 @@ impl AuctionRoom {
                 self.board.forget(lot);
             }
         }
+        self.work.most_released = self.work.most_released.max(released);
         if any {
             self.encoded.clear();
         }
@@ -287,8 +294,10 @@ impl AuctionRoom {
             tracing::error!(cause, "the auction house stops; other rooms go on");
             self.announce(HouseState::Stopped);
             self.pending.clear();
-            for (order, client) in self.desk.clear() {
-                self.refuse(client, order.id, Refusal::Stopped);
+            (self.slice, self.begun) = (None, false);
+            self.due.clear();
+            for (id, client) in self.desk.clear() {
+                self.refuse(client, id, Refusal::Stopped);
             }
         }
     }
@@ -398,7 +407,7 @@ impl AnyRoom for AuctionRoom {
         self.encoded.clear();
         self.release(now);
         if self.state != HouseState::Stopped {
-            self.step(now);
+            self.take_due(now);
         }
         self.timeline.advance();
         self.metrics.ticks += 1;

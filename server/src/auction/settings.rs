@@ -8,7 +8,7 @@ use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::Rate;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::house::HouseRules;
-use truetick_shared::auction::limits::ADMINS;
+use truetick_shared::auction::limits::{ADMINS, RECEIPT_BYTES};
 use truetick_shared::auction::money::Currency;
 
 use super::entry::{Entry, HouseReplica};
@@ -38,6 +38,8 @@ pub struct AuctionSettings {
     pub burst: u32,
     /// Clients at once, 1 to 4,096.
     pub max_clients: usize,
+    /// Megabytes of memory for the receipts of all users, about, 1 to 65,536; more bids are refused until some are forgotten.
+    pub receipts_mb: u64,
     /// Megabytes of a journal's segment, 1 to 1,024.
     pub segment_mb: usize,
     /// Segments that are kept though snapshots stand for them.
@@ -54,6 +56,7 @@ impl Default for AuctionSettings {
             commands_per_s: 50,
             burst: 200,
             max_clients: 1_024,
+            receipts_mb: 1_024,
             segment_mb: 16,
             keep_segments: 64,
         }
@@ -94,6 +97,7 @@ impl AuctionSettings {
             .or(whole("auction.commands_per_s", self.commands_per_s.into(), 1, 1_000_000))
             .or(whole("auction.burst", self.burst.into(), 1, 1_000_000))
             .or(whole("auction.max_clients", self.max_clients as u64, 1, 4_096))
+            .or(whole("auction.receipts_mb", self.receipts_mb, 1, 65_536))
             .or(whole("auction.segment_mb", self.segment_mb as u64, 1, 1_024))
     }
 
@@ -130,7 +134,8 @@ impl AuctionSettings {
         let committer = Committer::start(journal, disk, kind).map_err(OpenError::Thread)?;
         let room = RoomConfig { tick_rate, max_clients: self.max_clients, ..RoomConfig::default() };
         let rate = Rate { per_second: self.commands_per_s, burst: self.burst };
-        let config = AuctionConfig { room, rules: self.rules(tick_rate), rate };
+        let receipts = (self.receipts_mb << 20) / RECEIPT_BYTES;
+        let config = AuctionConfig { room, rules: self.rules(tick_rate), rate, receipts };
         Ok((config, replica, committer))
     }
 }

@@ -73,6 +73,8 @@ pub struct CommandQueue<C> {
     last: C,
     /// The tick of the first command that came: from then on absence counts as missing.
     first: Option<Tick>,
+    /// A tick after that was simulated: ticks wrap, so this is asked once.
+    counts_missing: bool,
     /// Latest command that came too late since it was asked for.
     latest: Option<(Tick, Timestamp)>,
     counts: CommandCounts,
@@ -84,6 +86,7 @@ impl<C: Command> Default for CommandQueue<C> {
             places: vec![None; PLACES],
             last: C::default(),
             first: None,
+            counts_missing: false,
             latest: None,
             counts: CommandCounts::default(),
         }
@@ -142,7 +145,10 @@ impl<C: Command> CommandQueue<C> {
             }
             _ => {
                 *place = Some((tick, Place::Missed));
-                self.counts.missing += u64::from(self.first.is_some_and(|first| tick.is_after(first)));
+                if self.first.is_some_and(|first| tick.is_after(first)) {
+                    self.counts_missing = true;
+                }
+                self.counts.missing += u64::from(self.counts_missing);
                 Taken { command: self.last.clone(), arrived: None }
             }
         }

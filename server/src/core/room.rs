@@ -64,8 +64,18 @@ pub struct Room<G: Game> {
 impl<G: Game> Room<G> {
     /// A new room whose first tick is due one tick from `now`.
     pub fn new(game: G, config: RoomConfig, now: Timestamp) -> Result<Self, SchemaError> {
+        Self::starting_after(Tick(0), game, config, now)
+    }
+
+    /// A new room whose first tick comes after `tick`, and is due one tick from `now`: to try how ticks wrap.
+    pub fn starting_after(
+        tick: Tick,
+        game: G,
+        config: RoomConfig,
+        now: Timestamp,
+    ) -> Result<Self, SchemaError> {
         let game = Arc::new(game);
-        let simulation = Simulation::new(game.clone(), config.seed)?;
+        let simulation = Simulation::starting_after(tick, game.clone(), config.seed)?;
         let timeline = Timeline::new(config.tick_rate, simulation.tick().next(), now);
         Ok(Self {
             game,

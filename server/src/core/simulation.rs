@@ -100,7 +100,12 @@ pub struct Simulation<G: Game> {
 impl<G: Game> Simulation<G> {
     /// A new world before its first tick.
     pub fn new(game: Arc<G>, seed: u64) -> Result<Self, SchemaError> {
-        let mut simulation = Self::empty(game, EntityTable::default(), Tick(0))?;
+        Self::starting_after(Tick(0), game, seed)
+    }
+
+    /// A new world whose first tick comes after `tick`.
+    pub fn starting_after(tick: Tick, game: Arc<G>, seed: u64) -> Result<Self, SchemaError> {
+        let mut simulation = Self::empty(game, EntityTable::default(), tick)?;
         simulation.game.populate(&mut simulation.world, seed);
         simulation.world.flush();
         simulation.capture();

@@ -10,9 +10,11 @@ use truetick_netcode::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
     rate: u32,
-    /// When tick 0 was due, in nanoseconds; below zero where the clock began later.
+    /// When tick 0 was due, in nanoseconds; below zero where the clock began later. Ticks wrap: it is the last tick 0.
     epoch_ns: i64,
     next: Tick,
+    /// How often ticks have wrapped.
+    laps: u64,
 }
 
 /// What is to be done now.
@@ -27,8 +29,8 @@ pub struct Due {
 impl Timeline {
     /// A time line of `rate` ticks per second whose first tick, `next`, is due one tick from `now`.
     pub fn new(rate: u32, next: Tick, now: Timestamp) -> Self {
-        let mut timeline = Self { rate, epoch_ns: 0, next };
-        timeline.epoch_ns = now.as_nanos() as i64 - timeline.offset_ns(Tick(next.0.wrapping_sub(1)));
+        let mut timeline = Self { rate, epoch_ns: 0, next, laps: 0 };
+        timeline.epoch_ns = now.as_nanos() as i64 - timeline.offset_ns(i64::from(next.0) - 1);
         timeline
     }
 
@@ -42,18 +44,30 @@ impl Timeline {
         Duration::from_nanos(1_000_000_000 / u64::from(self.rate))
     }
 
-    /// When tick 0 was due, in microseconds.
+    /// When tick 0 was due, in microseconds; the last one, if ticks have wrapped.
     pub fn epoch_us(&self) -> i64 {
         self.epoch_ns / 1_000
     }
 
-    fn offset_ns(&self, tick: Tick) -> i64 {
-        (i128::from(tick.0) * 1_000_000_000 / i128::from(self.rate)) as i64
+    /// When the first tick 0 was due, in microseconds: what [`Self::number`] counts from.
+    pub fn first_epoch_us(&self) -> i64 {
+        let laps = self.offset_ns(i64::try_from(self.laps << 32).unwrap_or(i64::MAX));
+        self.epoch_ns.saturating_sub(laps) / 1_000
     }
 
-    /// When a tick is due.
+    /// The number of the tick to run next, which does not wrap.
+    pub fn number(&self) -> u64 {
+        self.laps << 32 | u64::from(self.next.0)
+    }
+
+    fn offset_ns(&self, ticks: i64) -> i64 {
+        (i128::from(ticks) * 1_000_000_000).div_euclid(i128::from(self.rate)) as i64
+    }
+
+    /// When a tick is due, that is not further from the next than half of the ticks before they wrap.
     pub fn deadline(&self, tick: Tick) -> Timestamp {
-        Timestamp::from_nanos(self.epoch_ns.saturating_add(self.offset_ns(tick)).max(0) as u64)
+        let ticks = i64::from(self.next.0) + i64::from(tick.distance(self.next));
+        Timestamp::from_nanos(self.epoch_ns.saturating_add(self.offset_ns(ticks)).max(0) as u64)
     }
 
     /// The tick to run next.
@@ -84,6 +98,10 @@ impl Timeline {
     /// The next tick has run.
     pub fn advance(&mut self) {
         self.next = self.next.next();
+        if self.next == Tick(0) {
+            self.laps += 1;
+            self.epoch_ns = self.epoch_ns.saturating_add(self.offset_ns(1 << 32));
+        }
     }
 }
 
@@ -108,6 +126,24 @@ mod tests {
         let deadline = timeline.next_deadline();
         assert_eq!(timeline.due(deadline - Duration::from_nanos(1)).ticks, 0);
         assert_eq!(timeline.due(deadline).ticks, 1);
+    }
+
+    #[test]
+    fn deadlines_go_on_where_ticks_wrap() {
+        for rate in [10, 60, 64, 128] {
+            let now = Timestamp::from_millis(5_000);
+            let mut timeline = Timeline::new(rate, Tick(u32::MAX - 99), now);
+            for count in 1..=300u64 {
+                let due = Duration::from_nanos(count * 1_000_000_000 / u64::from(rate));
+                let error = timeline.next_deadline().as_nanos().abs_diff((now + due).as_nanos());
+                assert!(error <= 2, "{rate} Hz, tick {count}: {error} ns");
+                assert_eq!(timeline.number(), u64::from(u32::MAX) - 99 + count - 1);
+                assert_eq!(timeline.due(timeline.next_deadline()).ticks, 1);
+                timeline.advance();
+            }
+            assert!(timeline.deadline(Tick(u32::MAX)) < timeline.deadline(Tick(0)));
+            assert!(timeline.epoch_us() > 0 && timeline.first_epoch_us() < 0);
+        }
     }
 
     #[test]

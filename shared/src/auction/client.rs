@@ -14,9 +14,11 @@ use truetick_netcode::connection::Messages;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{Body, decode, encode};
 use truetick_netcode::session::token::ConnectToken;
+use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, Over, Parcel, Route};
 
+pub use super::countdown::Countdown;
 use super::event::LotEvent;
 use super::limits::{CLIENT_EVENTS, REQUESTS_AT_ONCE};
 use super::money::Amount;
@@ -28,6 +30,9 @@ use super::wire::{COMMANDS, HouseState, LOTS, Refusal, Reply, Request, WIRE};
 
 /// The time is asked for this often.
 const TIME_PAUSE: Duration = Duration::from_secs(2);
+
+/// The same until a few answers are known, and after one that contradicts those before.
+const SOON: Duration = Duration::from_millis(250);
 
 /// A command whose fate is open is said again this often.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -54,19 +59,6 @@ pub enum AuctionEvent {
     House(HouseState),
 }
 
-/// How long a lot still has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Countdown {
-    /// Until the last moment at which a bid may arrive, as well as the client knows; nothing for a lot that has ended.
-    pub left: Duration,
-    /// What is sent within this time comes before the close for sure, if the way is no longer than it was.
-    pub send_within: Duration,
-    /// By how much both may be wrong.
-    pub uncertainty: Duration,
-    /// Whether the auction's clock stands still.
-    pub paused: bool,
-}
-
 /// A command without an answer.
 #[derive(Clone, Debug)]
 struct Open {
@@ -89,6 +81,7 @@ pub struct AuctionClient {
     time: TimeSync,
     epoch_us: i64,
     ask_time_at: Option<Timestamp>,
+    was_silent: bool,
     payload: Vec<u8>,
     house: HouseState,
     events: VecDeque<AuctionEvent>,
@@ -106,6 +99,7 @@ impl AuctionClient {
             time: TimeSync::default(),
             epoch_us: 0,
             ask_time_at: None,
+            was_silent: false,
             payload: Vec::new(),
             house: HouseState::Running,
             events: VecDeque::new(),
@@ -224,24 +218,17 @@ impl AuctionClient {
         u64::try_from(i128::from(since) * i128::from(rate) / 1_000_000).ok()
     }
 
-    /// How long a lot that is watched still has.
+    /// What the server's clock shows, in microseconds, and by how much that may be wrong; `None` while the client does not know.
+    pub fn server_time(&self, now: Timestamp) -> Option<(i64, Duration)> {
+        self.time.server_us(now).zip(self.time.uncertainty_at(now))
+    }
+
+    /// How long a lot that is watched still has; `None` while the client does not know the server's clock.
     pub fn countdown(&self, lot: LotId, now: Timestamp) -> Option<Countdown> {
-        let (lot, line) = (self.lot(lot)?, self.link.time_line()?);
-        let at_us =
-            |tick: u64| self.epoch_us as i128 + i128::from(tick) * 1_000_000 / i128::from(line.tick_rate());
-        let from_us = match lot.paused {
-            Some(since) => at_us(since),
-            None => i128::from(self.time.server_us(now)?),
-        };
-        // The last tick before the close takes what came in milliseconds that were over when it was due.
-        let last_us = at_us(lot.closes.saturating_sub(1)) - 1_000;
-        let left_us =
-            if lot.ending.is_some() { 0 } else { u64::try_from((last_us - from_us).max(0)).ok()? };
-        let (left, uncertainty) = (Duration::from_micros(left_us), self.time.uncertainty()?);
-        // One way there, and what the clock may be wrong by.
-        let send_within = left.saturating_sub(self.time.round_trip()?);
-        let paused = lot.paused.is_some() || self.house != HouseState::Running;
-        Some(Countdown { left, send_within, uncertainty, paused })
+        let (lot, tick_rate) = (self.lot(lot)?, self.link.time_line()?.tick_rate());
+        let mut countdown = Countdown::of(lot, &self.time, (self.epoch_us, tick_rate), now)?;
+        countdown.paused |= self.house != HouseState::Running;
+        Some(countdown)
     }
 
     /// Takes in what came. What is wrong with it changes nothing.
@@ -273,10 +260,23 @@ impl AuctionClient {
             match event {
                 LinkEvent::Welcomed { .. } => self.welcomed(),
                 LinkEvent::TimeLineMoved(moved) => self.epoch_us = self.epoch_us.saturating_add(moved),
-                LinkEvent::Game(_, data) => self.take_reply(decode(&data)?, now),
+                LinkEvent::Game(tick, data) => {
+                    self.note_tick(tick, now);
+                    self.take_reply(decode(&data)?, now);
+                }
             }
         }
         Ok(())
+    }
+
+    /// A message of a tick left the server after the tick before it was due.
+    fn note_tick(&mut self, tick: Tick, now: Timestamp) {
+        // Before tick 0 ticks have wrapped.
+        let line = self.link.time_line().filter(|_| tick != Tick(0));
+        let due_us = line.map(|line| line.tick_at_us(tick.back(1)));
+        if due_us.is_some_and(|due_us| !self.time.not_before(due_us, now)) {
+            self.ask_time_at = Some(now);
+        }
     }
 
     fn take_body(&mut self, mut reader: BitReader<'_>) -> Result<(), WireError> {
@@ -352,7 +352,9 @@ impl AuctionClient {
             }
             Reply::Time { client_us, arrived_us, sent_us, epoch_us } => {
                 let heard_us = now.as_micros();
-                self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us });
+                if !self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us }) {
+                    self.ask_time_at = Some(now);
+                }
                 self.epoch_us = epoch_us;
             }
         }
@@ -386,8 +388,13 @@ impl AuctionClient {
         if !self.link.poll(now) {
             return;
         }
+        let is_silent = self.link.state() == ClientState::Silent;
+        if std::mem::replace(&mut self.was_silent, is_silent) && !is_silent {
+            // Whoever heard nothing for a while may have slept.
+            self.ask_time_at = self.ask_time_at.map(|_| now);
+        }
         if self.ask_time_at.is_some_and(|at| now >= at) {
-            self.ask_time_at = Some(now + TIME_PAUSE);
+            self.ask_time_at = Some(now + if self.time.is_young() { SOON } else { TIME_PAUSE });
             self.ask(&Request::Time { client_us: now.as_micros() });
         }
         let due = self.open.iter().filter(|(_, open)| open.again_at.is_some_and(|at| now >= at));

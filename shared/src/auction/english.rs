@@ -95,12 +95,9 @@ impl English {
         Ok(Raised { standing: Self { leader: Some(winner), price: Some(price) }, visible: true })
     }
 
-    /// The standing that these bidders' highest maxima come to, in the order in which they were offered.
-    pub fn of(terms: EnglishTerms<'_>, maxima: &[Leader]) -> Self {
-        let Some(best) = maxima.iter().map(|bid| bid.maximum).max() else { return Self::default() };
-        let at = maxima.iter().position(|bid| bid.maximum == best).unwrap_or_default();
-        let others = maxima.iter().enumerate().filter(|(place, _)| *place != at);
-        let second = others.map(|(_, bid)| bid.maximum).max();
-        Self { leader: Some(maxima[at]), price: Some(terms.price(best, second)) }
+    /// The standing that the best offer and the second best come to.
+    pub fn of(terms: EnglishTerms<'_>, best: Option<(Leader, Option<Amount>)>) -> Self {
+        let Some((leader, second)) = best else { return Self::default() };
+        Self { leader: Some(leader), price: Some(terms.price(leader.maximum, second)) }
     }
 }

@@ -1,15 +1,16 @@
 //! Accounts: what is available, held and paid. Money moves between the three and leaves or enters by deposit and
 //! withdrawal only, so of each account `available + held + paid = deposited`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::session::UserId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::limits::{ACCOUNTS, RECEIPTS_PER_STRANGER, RECEIPTS_PER_USER};
+use super::limits::{ACCOUNTS, LASTING_RECEIPTS, RECEIPTS_PER_STRANGER, RECEIPTS_PER_USER};
 use super::money::Amount;
 use super::order::{CommandId, Receipt, Reject};
+use super::terms::LotId;
 
 /// Place of an account in its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -44,6 +45,8 @@ pub struct Account {
     /// Commands of its user that were decided.
     decided: u64,
     receipts: BTreeMap<CommandId, Kept>,
+    /// Lots on which its user has an offer, and some on which its user had one.
+    lots: BTreeSet<LotId>,
     touched: bool,
     /// Its part of the ledger's hash.
     part: u64,
@@ -61,6 +64,7 @@ impl Account {
             deposited: Amount::ZERO,
             decided: 0,
             receipts: BTreeMap::new(),
+            lots: BTreeSet::new(),
             touched: false,
             part: 0,
         }
@@ -69,6 +73,11 @@ impl Account {
     /// Receipts kept, by the user's names for the commands.
     pub fn receipts(&self) -> impl Iterator<Item = (CommandId, &Kept)> {
         self.receipts.iter().map(|(id, kept)| (*id, kept))
+    }
+
+    /// Lots on which its user has an offer, and some on which its user had one.
+    pub fn lots(&self) -> &BTreeSet<LotId> {
+        &self.lots
     }
 
     /// Whether nothing came from nowhere and nothing got lost.
@@ -106,6 +115,9 @@ pub struct Ledger {
     touched: Vec<AccountIndex>,
     /// Sum of the hashes of all accounts and receipts: what changes is taken out and put back in.
     sum: u64,
+    /// Receipts kept, of all users; and how many of them are kept for ever.
+    kept: u64,
+    lasting: u64,
 }
 
 impl Ledger {
@@ -215,8 +227,35 @@ impl Ledger {
         account.decided
     }
 
+    /// Receipts kept, of all users.
+    pub fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    /// Whether one more receipt fits that is kept for ever.
+    pub fn has_room_for_ever(&self) -> bool {
+        self.lasting < LASTING_RECEIPTS
+    }
+
+    /// Keeps an answer for ever.
+    pub fn keep_for_ever(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
+        self.lasting += 1;
+        self.keep(index, id, kept);
+    }
+
+    /// The user has an offer on a lot.
+    pub fn note_lot(&mut self, index: AccountIndex, lot: LotId) {
+        self.accounts[index.0 as usize].lots.insert(lot);
+    }
+
+    /// The lot is forgotten, or the user's offer was taken back.
+    pub fn forget_lot(&mut self, index: AccountIndex, lot: LotId) {
+        self.accounts[index.0 as usize].lots.remove(&lot);
+    }
+
     /// Keeps an answer.
     pub fn keep(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
+        self.kept += 1;
         self.sum = self.sum.wrapping_add(kept_hash(index, id, &kept));
         self.accounts[index.0 as usize].receipts.insert(id, kept);
     }
@@ -224,6 +263,7 @@ impl Ledger {
     /// Forgets an answer.
     pub fn forget(&mut self, index: AccountIndex, id: CommandId) {
         if let Some(kept) = self.accounts[index.0 as usize].receipts.remove(&id) {
+            self.kept -= 1;
             self.sum = self.sum.wrapping_sub(kept_hash(index, id, &kept));
         }
     }

@@ -21,8 +21,31 @@ pub const RECEIPTS_PER_USER: usize = 1 << 18;
 /// The same for one who has no account.
 pub const RECEIPTS_PER_STRANGER: usize = 256;
 
-/// Bidders of one sealed lot: all of them are revealed in one message.
+/// Bidders of one sealed lot whose offers are kept: the best. A better one displaces the lowest; all of them are revealed in one
+/// message.
 pub const SEALED_BIDDERS: usize = 1_024;
+
+/// Ranges of lot numbers that were used: numbers that stand alone count each, numbers in a row count once.
+pub const LOT_RANGES: usize = 65_536;
+
+/// Receipts of those who run the house, which are kept for ever: what moved money must not move it again. More of their commands
+/// are rejected. At a thousand a day eleven years.
+pub const LASTING_RECEIPTS: u64 = 1 << 22;
+
+/// Bytes of memory that a receipt takes, about, with its places in the lists of what is to be forgotten when.
+pub const RECEIPT_BYTES: u64 = 128;
+
+/// Receipts that a step of the house forgets at the most, with the offers of the lots that are forgotten; the others follow in the
+/// next steps.
+pub const FORGOTTEN_PER_STEP: usize = 4_096;
+
+/// Work that a house's room does in a tick: an order, a lot that closes or whose clock stops, an offer that is given back, each
+/// counts as one. What is left goes on in the next tick.
+pub const WORK_PER_TICK: usize = 10_240;
+
+/// Answers, events and forgotten lots that a room hands out at once after they became durable; the others follow at once, but after
+/// the server's other rooms.
+pub const RELEASED_AT_ONCE: usize = 16_384;
 
 /// Users who may run a house.
 pub const ADMINS: usize = 64;

@@ -1,36 +1,19 @@
 //! A lot with all that is secret of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcode::{Decode, Encode};
 
-use super::english::{English, EnglishTerms, Leader};
+use super::english::{English, EnglishTerms};
 use super::event::Ending;
 use super::ledger::{AccountIndex, hash_words};
 use super::money::Amount;
+use super::offers::{Offer, Offers};
 use super::order::CommandId;
 use super::terms::{Extend, LotId, Sale, Terms};
 
-/// What bidders on a sealed lot are called: one of so many numbers.
-const SEALED_ALIASES: u64 = 1_000_000;
-
-/// An offer under seal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct SealedBid {
-    /// How much.
-    pub amount: Amount,
-    /// Its place in the order of all commands: of equal offers the earlier wins.
-    pub order: u64,
-}
-
-/// An accepted bid, as the lot remembers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct LotBid {
-    /// Whose.
-    pub account: AccountIndex,
-    /// Up to what.
-    pub maximum: Amount,
-}
+/// What bidders on a sealed lot are called: one of so many numbers, far more than there are users.
+const SEALED_ALIASES: u64 = 1 << 31;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -49,12 +32,12 @@ pub struct Lot {
     pub shown: u64,
     /// An English sale's standing.
     pub english: English,
-    /// Offers under seal, by account.
-    pub sealed: BTreeMap<AccountIndex, SealedBid>,
+    /// Each bidder's offer: the maximum, or what is under seal.
+    pub offers: Offers,
     /// What bidders are called here.
     pub aliases: BTreeMap<AccountIndex, u32>,
-    /// Accepted bids in their order.
-    pub bids: Vec<LotBid>,
+    /// Those names on a sealed lot, where they do not follow from how many there are.
+    taken: BTreeSet<u32>,
     /// How it ended.
     pub ending: Option<Ending>,
     /// Commands about this lot whose receipts are kept until the lot is forgotten.
@@ -77,9 +60,9 @@ impl Lot {
             events: 0,
             shown: 0,
             english: English::default(),
-            sealed: BTreeMap::new(),
+            offers: Offers::default(),
             aliases: BTreeMap::new(),
-            bids: Vec::new(),
+            taken: BTreeSet::new(),
             ending: None,
             answered: Vec::new(),
             history,
@@ -117,12 +100,17 @@ impl Lot {
         let alias = loop {
             chance = hash_words(&[chance, u64::from(account.0)]);
             let alias = (chance % SEALED_ALIASES) as u32 + 1;
-            if !self.aliases.values().any(|taken| *taken == alias) {
+            if self.taken.insert(alias) {
                 break alias;
             }
         };
         self.aliases.insert(account, alias);
         alias
+    }
+
+    /// Forgets what one of its bidders was called; false if none is left.
+    pub(super) fn forget_name(&mut self) -> bool {
+        self.aliases.pop_first().is_some() | self.taken.pop_first().is_some()
     }
 
     /// What the leader is called.
@@ -152,32 +140,24 @@ impl Lot {
         self.history = hash_words(&[self.history, words[0], words[1], words[2], words[3]]);
     }
 
-    /// The highest maximum of each bidder who is not left out, in the order in which those were offered.
-    pub fn maxima(&self, left_out: &[AccountIndex]) -> Vec<Leader> {
-        let mut highest: BTreeMap<AccountIndex, (Amount, usize)> = BTreeMap::new();
-        for (place, bid) in self.bids.iter().enumerate().filter(|(_, bid)| !left_out.contains(&bid.account)) {
-            let entry = highest.entry(bid.account).or_insert((Amount::ZERO, place));
-            if bid.maximum > entry.0 {
-                *entry = (bid.maximum, place);
-            }
-        }
-        let mut maxima: Vec<_> = highest.into_iter().collect();
-        maxima.sort_unstable_by_key(|(_, (_, place))| *place);
-        maxima.into_iter().map(|(account, (maximum, _))| Leader { account, maximum }).collect()
+    /// Whether offers are kept under seal.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.terms.sale, Sale::Sealed { .. })
     }
 
-    /// Offers under seal, the best first: higher, then earlier.
-    pub fn ranked(&self) -> Vec<(AccountIndex, SealedBid)> {
-        let mut ranked: Vec<_> = self.sealed.iter().map(|(account, bid)| (*account, *bid)).collect();
-        ranked.sort_unstable_by_key(|(_, bid)| (std::cmp::Reverse(bid.amount), bid.order));
-        ranked
+    /// What is held for it, of whom: every offer under seal, or the leader's maximum.
+    pub fn holds(&self) -> impl Iterator<Item = (AccountIndex, Amount)> {
+        let sealed = self.offers.iter().filter(|_| self.is_sealed());
+        let leading = self.english.leader.map(|leader| (leader.account, leader.maximum));
+        sealed.map(|(account, offer)| (account, offer.amount)).chain(leading)
     }
 
     /// Offers under seal by what their bidders are called.
     pub fn revealed(&self) -> Vec<(u32, Amount)> {
+        let sealed = self.offers.iter().filter(|_| self.is_sealed());
         let offer =
-            |(account, alias): (&AccountIndex, &u32)| Some((*alias, self.sealed.get(account)?.amount));
-        let mut revealed: Vec<_> = self.aliases.iter().filter_map(offer).collect();
+            |(account, offer): (AccountIndex, Offer)| Some((*self.aliases.get(&account)?, offer.amount));
+        let mut revealed: Vec<_> = sealed.filter_map(offer).collect();
         revealed.sort_unstable();
         revealed
     }
@@ -195,8 +175,8 @@ impl Lot {
             leader.map_or(u64::MAX, |leader| u64::from(leader.account.0)),
             leader.map_or(0, |leader| leader.maximum.0),
             self.english.price.unwrap_or_default().0,
-            self.bids.len() as u64,
-            self.sealed.len() as u64,
+            self.offers.taken(),
+            self.offers.len() as u64,
             self.answered.len() as u64,
             u64::from(self.ending.is_some()),
         ])

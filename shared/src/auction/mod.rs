@@ -7,13 +7,16 @@
 
 pub mod board;
 pub mod client;
+pub mod countdown;
 pub mod english;
 pub mod event;
 pub mod house;
 pub mod ledger;
 pub mod limits;
 pub mod lot;
+pub mod lot_numbers;
 pub mod money;
+pub mod offers;
 pub mod order;
 pub mod public_lot;
 pub mod terms;

@@ -52,7 +52,8 @@ pub enum Admin {
         /// How much.
         amount: Amount,
     },
-    /// Puts a user on the list of those who may not bid, or takes them off it.
+    /// Puts a user on the list of those who may not bid, or takes them off it. All that a user who is put on it bid on open lots is
+    /// taken back, as by [`Self::Retract`]; what the user bought stays bought.
     Deny {
         /// Whom.
         user: UserId,
@@ -189,11 +190,11 @@ pub enum Reject {
     Denied,
     /// The user has no account.
     NotRegistered,
-    /// No more bidders, users, lots or receipts fit.
+    /// No more users, lots or receipts fit, or of a sealed lot's offers this would be the lowest, and no more are kept.
     Full,
     /// Only those who run the house can do that.
     NotAdmin,
-    /// A lot of that number, or of a higher one, was opened before: numbers rise.
+    /// A lot of that number was opened before: no number is used twice.
     LotExists,
     /// Nothing can be sold under such terms.
     BadTerms,

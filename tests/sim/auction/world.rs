@@ -44,6 +44,9 @@ const CALM: Duration = Duration::from_secs(45);
 /// Then whoever lost the server before it got a ticket notices that, and comes back: longer than a session's time-out.
 const AFTERWARDS: Duration = Duration::from_secs(14);
 
+/// So long after a sleep a visitor has heard of the server.
+const AWAKE: Duration = Duration::from_millis(1_500);
+
 /// One visitor with its ways.
 pub struct Member {
     /// The visitor.
@@ -52,9 +55,27 @@ pub struct Member {
     up: LinkSim,
     down: LinkSim,
     rejoin_at: Option<Timestamp>,
+    /// It sleeps until then, and its clock stands still.
+    wakes_at: Timestamp,
+    slept: Duration,
 }
 
 impl Member {
+    /// What its clock shows.
+    fn shown(&self, now: Timestamp) -> Timestamp {
+        now - self.slept
+    }
+
+    /// What is wrong with what it says of the server's clock. Of a sleep it cannot know before it hears of the server.
+    fn wrong_clock(&self, now: Timestamp) -> Option<String> {
+        let (server_us, doubt) = self.visitor.client().server_time(self.shown(now))?;
+        let wrong = server_us.abs_diff(now.as_micros() as i64);
+        let is_wrong = now >= self.wakes_at + AWAKE && u128::from(wrong) > doubt.as_micros() + 1;
+        is_wrong.then(|| {
+            format!("{:?} says its clock is wrong by {doubt:?}, but it is by {wrong} us", self.visitor.user())
+        })
+    }
+
     /// What its way from the server is like from now on.
     pub fn throttle(&mut self, link: LinkConfig) {
         self.down.set_config(link);
@@ -127,7 +148,15 @@ impl AuctionWorld {
             let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + place as u16));
             let (up, down) =
                 (LinkSim::new(plan.link, chances.random()), LinkSim::new(plan.link, chances.random()));
-            Member { visitor, address, up, down, rejoin_at: None }
+            Member {
+                visitor,
+                address,
+                up,
+                down,
+                rejoin_at: None,
+                wakes_at: Timestamp::default(),
+                slept: Duration::ZERO,
+            }
         });
         let members = members.collect();
         let folder = SimFolder::new(plan.seed ^ 0xd15c);
@@ -183,7 +212,7 @@ impl AuctionWorld {
         let (port, driver) = commits(journal, self.folder.clone());
         let room = RoomConfig { tick_rate: RATE, max_clients: 200, ..RoomConfig::default() };
         let rate = Rate { per_second: 2_000, burst: 2_000 };
-        let config = AuctionConfig { room, rules: rules(), rate };
+        let config = AuctionConfig { room, rules: rules(), rate, receipts: 1 << 20 };
         let room = AuctionRoom::open(config, replica, Box::new(port), self.now);
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&(self.plan.seed ^ self.lives << 48).to_le_bytes());
@@ -200,6 +229,13 @@ impl AuctionWorld {
         }
         self.start_at = Some(self.now + Duration::from_millis(self.chances.random_range(50..800)));
         self.note(if power { "the power is cut" } else { "the server is killed" });
+    }
+
+    /// A member's machine sleeps for a while: nothing runs on it, and its clock stands still.
+    pub fn sleep(&mut self, member: usize, time: Duration) {
+        self.note(format!("member {member} sleeps"));
+        let member = &mut self.members[member];
+        (member.wakes_at, member.slept) = (self.now + time, member.slept + time);
     }
 
     /// Something goes wrong.
@@ -243,16 +279,17 @@ impl AuctionWorld {
         }
         let passes = self.now >= self.outage_until;
         self.serve(passes);
-        let (now, lives) = (self.now, self.lives);
-        for member in &mut self.members {
-            while let Some(bytes) = member.down.pop(now) {
+        let (true_now, lives) = (self.now, self.lives);
+        for member in self.members.iter_mut().filter(|member| true_now >= member.wakes_at) {
+            let now = member.shown(true_now);
+            while let Some(bytes) = member.down.pop(true_now) {
                 member.visitor.receive(SocketAddr::from(SERVER), &bytes, now);
             }
             if member.visitor.wants_token() {
-                let at = *member.rejoin_at.get_or_insert(now + Duration::from_millis(200));
-                if at <= now {
+                let at = *member.rejoin_at.get_or_insert(true_now + Duration::from_millis(200));
+                if at <= true_now {
                     member.rejoin_at = None;
-                    let token = self.tokens.issue(member.visitor.user(), 0, wall(now));
+                    let token = self.tokens.issue(member.visitor.user(), 0, wall(true_now));
                     member.visitor.rejoin(token, now);
                 }
             }
@@ -261,10 +298,12 @@ impl AuctionWorld {
             }
             while let Some((_, bytes)) = member.visitor.poll_transmit() {
                 if passes && lives > 0 {
-                    member.up.push(&bytes.into_bytes(), now);
+                    member.up.push(&bytes.into_bytes(), true_now);
                 }
             }
         }
+        let wrong = self.members.iter().find_map(|member| member.wrong_clock(true_now));
+        self.wrong.extend(wrong);
     }
 
     fn serve(&mut self, passes: bool) {

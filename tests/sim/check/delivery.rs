@@ -16,10 +16,15 @@ pub type Session = (usize, ClientId, u64);
 #[derive(Debug)]
 struct Heard {
     of: (ClientId, u64),
-    /// First tick whose messages are for it.
-    since: Tick,
-    /// Ticks heard, per channel.
-    ticks: [BTreeSet<u32>; CHANNELS.len()],
+    /// First tick whose messages are for it, if it was joined.
+    since: Option<Tick>,
+    /// Ticks heard, per channel; counted on where ticks wrap.
+    ticks: [BTreeSet<u64>; CHANNELS.len()],
+}
+
+/// A tick counted on from `since` where ticks wrap; `None` if it is before that.
+fn counted(tick: Tick, since: Tick) -> Option<u64> {
+    (!since.is_after(tick)).then(|| u64::from(since.0) + u64::from(tick.since(since)))
 }
 
 /// See the module.
@@ -44,8 +49,7 @@ impl DeliveryCheck {
         wrong: &mut Vec<String>,
     ) -> bool {
         let Some((channel, said)) = parse(data) else { return false };
-        let (since, of) =
-            (self.joined.get(&client).copied().unwrap_or(Tick(u32::MAX - PERIOD)), (client, life));
+        let (since, of) = (self.joined.get(&client).copied(), (client, life));
         let begin = || Heard { of, since, ticks: Default::default() };
         let heard = self.heard.entry(at).or_insert_with(begin);
         if heard.of != of {
@@ -55,7 +59,7 @@ impl DeliveryCheck {
         wrong.extend(
             complaint.map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
         );
-        heard.ticks[channel].insert(said.0);
+        heard.ticks[channel].extend(heard.since.and_then(|since| counted(said, since)));
         marks.add(Mark::Sliced, u64::from(data.len() > SLICE_BYTES));
         true
     }
@@ -67,11 +71,11 @@ impl DeliveryCheck {
         };
         let heard = self.heard.get(&at).filter(|heard| heard.of == (client, life));
         let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
+        let until = counted(until, since).unwrap_or(0);
         let lacks = |channel: usize| {
-            let mut due = due_from(channel, since)..=until.0;
-            due.by_ref()
-                .step_by(PERIOD as usize)
-                .find(|tick| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick)))
+            let due = |tick: &u64| is_due(channel, *tick);
+            let is_lacking = |tick: &u64| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick));
+            (u64::from(since.0)..=until).filter(due).find(is_lacking)
         };
         reliable
             .filter_map(|channel| Some((channel, lacks(channel)?)))
@@ -80,9 +84,9 @@ impl DeliveryCheck {
     }
 }
 
-/// The first tick from `since` on at which a channel carries something.
-fn due_from(channel: usize, since: Tick) -> u32 {
-    (since.0..since.0 + PERIOD).find(|tick| tick % PERIOD == channel as u32).unwrap_or(since.0)
+/// Whether a channel carries something at a tick, which is counted on where ticks wrap.
+fn is_due(channel: usize, tick: u64) -> bool {
+    tick as u32 % PERIOD == channel as u32
 }
 
 impl Heard {
@@ -90,14 +94,16 @@ impl Heard {
         if tick != said || message(channel, said).as_deref() != Some(data) {
             return Some("is not what was said".into());
         }
-        if said.0 < due_from(channel, self.since) {
-            return Some(format!("was said before the session began at {}", self.since));
-        }
-        if self.ticks[channel].contains(&said.0) {
+        let since = self.since.unwrap_or(said.next());
+        let Some(at) = counted(said, since) else {
+            return Some(format!("was said before the session began at {since}"));
+        };
+        if self.ticks[channel].contains(&at) {
             return Some("came twice".into());
         }
-        let next = self.ticks[channel].last().map_or(due_from(channel, self.since), |last| last + PERIOD);
+        let after = self.ticks[channel].last().map_or(u64::from(since.0), |last| last + 1);
+        let next = (after..).find(|tick| is_due(channel, *tick)).unwrap_or(after);
         let ordered = matches!(CHANNELS[channel], Channel::Ordered(_));
-        (ordered && said.0 != next).then(|| format!("came when that of {next} was next"))
+        (ordered && at != next).then(|| format!("came when that of {next} was next"))
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod crowd;
 mod lossy;
 mod meter;
+mod rest;
 mod scatter;
 mod schemas;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use truetick_netcode::session::ClientId;
+use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::limits::{CATALOGUE, QUESTIONS, WATCHED};
 use truetick_shared::auction::order::{Command, CommandId};
@@ -58,12 +58,14 @@ impl AuctionRoom {
         let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
         let at_ms = self.ms(arrived);
         let stalled = self.is_busy(arrived);
+        let Some(user) = self.guests.get(client).map(|guest| guest.user) else { return };
+        let full = self.is_full(user) && !self.house.knows(user, id);
         let Some(guest) = self.guests.get_mut(client) else { return };
         // What a stranger would do to the house is not even written down.
         let may_say = lot.is_some() || self.house.rules().admins.contains(&guest.user);
         let why = match self.state {
             HouseState::Stopped => Some(Refusal::Stopped),
-            _ if stalled => Some(Refusal::Busy),
+            _ if stalled || full => Some(Refusal::Busy),
             _ if !may_say => Some(Refusal::NotAllowed),
             _ if !guest.meter.allows_worth(weight, self.config.rate, arrived) => Some(Refusal::TooFast),
             _ => match self.desk.put((client, guest.user), (id, command), (at_ms, guest.last_ms)) {
@@ -77,6 +79,14 @@ impl AuctionRoom {
         if let Some(why) = why {
             self.refuse(client, id, why);
         }
+    }
+
+    /// Whether no more receipts fit; the last ones are for those who run the house.
+    fn is_full(&self, user: UserId) -> bool {
+        let most = self.config.receipts;
+        let runs = self.house.rules().admins.contains(&user);
+        let kept = self.house.ledger().kept() + self.desk.waiting() as u64;
+        kept >= if runs { most } else { most - most / 16 }
     }
 
     fn watch(&mut self, client: ClientId, lot: LotId, after: Option<u64>) {

@@ -1,7 +1,11 @@
 //! What those who run the house do.
 
+use std::collections::VecDeque;
+
+use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::session::UserId;
 
+use super::step::Chore;
 use super::{Done, House, Output};
 use crate::auction::english::English;
 use crate::auction::event::{Ending, Happening};
@@ -14,7 +18,14 @@ use crate::auction::public_lot::PublicTerms;
 use crate::auction::terms::{LotId, Terms};
 
 impl House {
-    pub(super) fn administer(&mut self, user: UserId, admin: &Admin, out: &mut Output) -> Done {
+    /// Does what an order of those who run the house says, but for its chores, which come right after.
+    pub(super) fn administer(
+        &mut self,
+        user: UserId,
+        admin: &Admin,
+        chores: &mut VecDeque<Chore>,
+        out: &mut Output,
+    ) -> Done {
         if !self.rules.admins.contains(&user) {
             return Err(Reject::NotAdmin);
         }
@@ -35,24 +46,33 @@ impl House {
             Admin::Deny { user, denied } => {
                 let account = self.ledger.meet(*user).ok_or(Reject::Full)?;
                 self.ledger.deny(account, *denied);
+                if *denied && !is_planted(Mutant::DeniedLeads) {
+                    let lots = self.ledger.account(account).lots().iter();
+                    chores.extend(lots.map(|lot| Chore::Retract(*lot, account)));
+                }
             }
             Admin::Open { lot, terms } => self.open(*lot, terms, out)?,
             Admin::Cancel { lot } => self.cancel(*lot, out)?,
-            Admin::Retract { lot, user } => self.retract(*lot, *user, out)?,
+            Admin::Retract { lot, user } => {
+                self.is_open(*lot)?;
+                let account = self.ledger.find(*user).ok_or(Reject::NoBid)?;
+                self.lots[lot].offers.get(account).ok_or(Reject::NoBid)?;
+                chores.push_back(Chore::Retract(*lot, account));
+            }
         }
         Ok((Stands::Done, 0))
     }
 
     fn open(&mut self, id: LotId, terms: &Terms, out: &mut Output) -> Result<(), Reject> {
         match () {
-            () if self.newest.is_some_and(|newest| id <= newest) => return Err(Reject::LotExists),
+            () if self.numbers.check(id) == Err(Reject::LotExists) => return Err(Reject::LotExists),
             () if self.lots.len() == LOTS => return Err(Reject::Full),
             () if !terms.are_valid() => return Err(Reject::BadTerms),
-            () => {}
+            () => self.numbers.check(id)?,
         }
         let lot = Lot::new(terms.clone(), self.now());
         let (opened, closes, terms) = (lot.opened, lot.closes, PublicTerms::of(terms));
-        self.newest = Some(id);
+        self.numbers.take(id);
         self.lots.insert(id, lot);
         self.deadlines.insert((closes, id));
         self.tell(id, Happening::Opened { terms, opened, closes }, out);
@@ -77,49 +97,53 @@ impl House {
         Ok(())
     }
 
-    /// The sale stands as if the user had never bid. Whoever leads then must have the money for it: who has not is passed over.
-    fn retract(&mut self, id: LotId, user: UserId, out: &mut Output) -> Result<(), Reject> {
-        self.is_open(id)?;
-        let account = self.ledger.find(user).ok_or(Reject::NoBid)?;
+    /// Does a chore; returns how much work it was.
+    pub(super) fn perform(&mut self, chore: Chore, chores: &mut VecDeque<Chore>, out: &mut Output) -> usize {
+        match chore {
+            Chore::Retract(lot, account) => self.retract(lot, account, chores),
+            Chore::Settle(lot) if self.settle(lot, out) => {}
+            Chore::Settle(lot) => chores.push_front(Chore::Settle(lot)),
+        }
+        1
+    }
+
+    /// Takes an account's offer from an open lot: the sale stands as if the user had never bid.
+    fn retract(&mut self, id: LotId, account: AccountIndex, chores: &mut VecDeque<Chore>) {
+        self.ledger.forget_lot(account, id);
         let decided = self.decided;
+        if self.is_open(id).is_err() {
+            return;
+        }
         let lot = self.lot_mut(id);
-        if let Some(bid) = lot.sealed.remove(&account) {
-            lot.note([5, decided, u64::from(account.0), 0]);
-            self.ledger.release(account, bid.amount);
-            return Ok(());
-        }
-        if !lot.bids.iter().any(|bid| bid.account == account) {
-            return Err(Reject::NoBid);
-        }
+        let Some(offer) = lot.offers.remove(account) else { return };
         lot.note([5, decided, u64::from(account.0), 0]);
-        lot.bids.retain(|bid| bid.account != account);
+        if lot.is_sealed() {
+            return self.ledger.release(account, offer.amount);
+        }
         if let Some(leader) = lot.english.leader.take() {
             self.ledger.release(leader.account, leader.maximum);
         }
-        let (standing, left_out) = self.standing(id)?;
+        chores.push_front(Chore::Settle(id));
+    }
+
+    /// Finds who leads in an English sale from which an offer was taken. Whoever leads must have the money for it: who has not is
+    /// passed over. False if someone was, and the next must be looked at.
+    fn settle(&mut self, id: LotId, out: &mut Output) -> bool {
+        let Some(lot) = self.lots.get(&id) else { return true };
+        let Some(terms) = lot.english_terms() else { return true };
+        let standing = English::of(terms, lot.offers.best());
         if let Some(leader) = standing.leader {
+            if self.ledger.require(leader.account, leader.maximum).is_err() {
+                self.lot_mut(id).offers.remove(leader.account);
+                self.ledger.forget_lot(leader.account, id);
+                return false;
+            }
             self.ledger.hold(leader.account, leader.maximum);
         }
         let lot = self.lot_mut(id);
-        lot.bids.retain(|bid| !left_out.contains(&bid.account));
         lot.english = standing;
         let (leader, price, reserve_met) = (lot.leader_alias(), lot.english.price, lot.reserve_met());
         self.tell(id, Happening::Corrected { leader, price, reserve_met }, out);
-        Ok(())
-    }
-
-    /// How a sale stands by its bids, and who has not the money for theirs any more.
-    fn standing(&self, id: LotId) -> Result<(English, Vec<AccountIndex>), Reject> {
-        let lot = self.lots.get(&id).ok_or(Reject::UnknownLot)?;
-        let (terms, mut left_out) = (lot.english_terms().ok_or(Reject::WrongSale)?, Vec::new());
-        loop {
-            let standing = English::of(terms, &lot.maxima(&left_out));
-            match standing.leader {
-                Some(leader) if self.ledger.require(leader.account, leader.maximum).is_err() => {
-                    left_out.push(leader.account);
-                }
-                _ => return Ok((standing, left_out)),
-            }
-        }
+        true
     }
 }

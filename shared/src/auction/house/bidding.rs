@@ -4,8 +4,8 @@ use super::{Done, House, Output};
 use crate::auction::event::{Ending, Happening};
 use crate::auction::ledger::AccountIndex;
 use crate::auction::limits::SEALED_BIDDERS;
-use crate::auction::lot::{LotBid, SealedBid};
 use crate::auction::money::Amount;
+use crate::auction::offers::Offer;
 use crate::auction::order::{Action, Bid, Reject, Stands};
 use crate::auction::terms::{LotId, Sale};
 
@@ -64,9 +64,10 @@ impl House {
         }
         let lot = self.lot_mut(id);
         lot.english = raised.standing;
-        lot.bids.push(LotBid { account, maximum });
+        lot.offers.put(account, Offer { amount: maximum, order: decided });
         lot.note([2, decided, u64::from(account.0), maximum.0]);
         let alias = lot.alias(account);
+        self.ledger.note_lot(account, id);
         if raised.visible {
             self.show_bid(id, alias, now, out);
         }
@@ -96,19 +97,31 @@ impl House {
         if amount < minimum {
             return Err(Reject::BelowMinimum(minimum));
         }
-        let before = lot.sealed.get(&account).map_or(Amount::ZERO, |bid| bid.amount);
+        let before = lot.offers.get(account).map_or(Amount::ZERO, |offer| offer.amount);
         if amount <= before {
             return Err(Reject::NotRaised(before));
         }
-        if before == Amount::ZERO && lot.sealed.len() == SEALED_BIDDERS {
+        // The best offers are kept; an equal one came earlier.
+        let is_full = before == Amount::ZERO && lot.offers.len() == SEALED_BIDDERS;
+        let displaced = lot.offers.worst().filter(|_| is_full);
+        if displaced.is_some_and(|(_, worst)| amount <= worst) {
             return Err(Reject::Full);
         }
         self.ledger.require(account, amount.minus(before))?;
+        if let Some((loser, held)) = displaced {
+            let lot = self.lot_mut(id);
+            lot.offers.remove(loser);
+            lot.note([6, order, u64::from(loser.0), held.0]);
+            self.ledger.release(loser, held);
+            self.ledger.forget_lot(loser, id);
+        }
         self.ledger.hold(account, amount.minus(before));
         let lot = self.lot_mut(id);
-        lot.sealed.insert(account, SealedBid { amount, order });
+        lot.offers.put(account, Offer { amount, order });
         lot.note([3, order, u64::from(account.0), amount.0]);
-        Ok((Stands::Sealed, lot.sealed_alias(account)))
+        let alias = lot.sealed_alias(account);
+        self.ledger.note_lot(account, id);
+        Ok((Stands::Sealed, alias))
     }
 
     /// Sold at once, at a price that everyone knew.

@@ -8,11 +8,14 @@ use crate::auction::money::Amount;
 use crate::auction::terms::{LotId, Pricing, Sale};
 
 impl House {
-    pub(super) fn close_due(&mut self, out: &mut Output) {
-        while let Some((_, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= self.tick) {
-            let sold = self.lots.get(&id).and_then(best);
-            self.end(id, sold, out);
-        }
+    /// Closes the next lot that is due, unless the clock stands still; returns how much work that was, or that there is none.
+    pub(super) fn close_due(&mut self, out: &mut Output) -> Option<usize> {
+        let due = self.deadlines.first().copied().filter(|(at, _)| *at <= self.tick && self.paused.is_none());
+        let (_, id) = due?;
+        let lot = self.lots.get(&id);
+        let (sold, holds) = (lot.and_then(best), lot.map_or(0, |lot| lot.holds().count()));
+        self.end(id, sold, out);
+        Some(1 + holds)
     }
 
     /// Ends a lot: pays for it if it is sold, gives back whatever else is held for it.
@@ -32,10 +35,7 @@ impl House {
 
     /// What is held for a lot, of whom.
     pub(super) fn holds(&self, id: LotId) -> Vec<(AccountIndex, Amount)> {
-        let Some(lot) = self.lots.get(&id) else { return Vec::new() };
-        let sealed = lot.sealed.iter().map(|(account, bid)| (*account, bid.amount));
-        let leading = lot.english.leader.map(|leader| (leader.account, leader.maximum));
-        sealed.chain(leading).collect()
+        self.lots.get(&id).map_or(Vec::new(), |lot| lot.holds().collect())
     }
 
     /// Writes down how a lot ended, and when it is to be forgotten.
@@ -47,7 +47,7 @@ impl House {
         lot.note([1, tick, 0, 0]);
         let revealed = if ending == Ending::Cancelled { Vec::new() } else { lot.revealed() };
         self.deadlines.remove(&(closes, id));
-        self.retiring.insert((tick + retention, id));
+        self.retiring.insert((tick.saturating_add(retention), id));
         self.tell(id, Happening::Ended { ending, revealed }, out);
     }
 }
@@ -58,15 +58,13 @@ fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
         let leader = lot.english.leader.filter(|_| lot.reserve_met())?;
         return Some((leader.account, lot.english.price?));
     };
-    let ranked = lot.ranked();
-    let (winner, first) = *ranked.first()?;
-    if reserve.is_some_and(|reserve| first.amount < reserve) {
+    let (winner, second) = lot.offers.best()?;
+    if reserve.is_some_and(|reserve| winner.maximum < reserve) {
         return None;
     }
-    let second = ranked.get(1).map_or(Amount::ZERO, |(_, bid)| bid.amount);
     let price = match pricing {
-        Pricing::First => first.amount,
-        Pricing::Second => second.max(reserve.unwrap_or_default()).max(*minimum),
+        Pricing::First => winner.maximum,
+        Pricing::Second => second.unwrap_or_default().max(reserve.unwrap_or_default()).max(*minimum),
     };
-    Some((winner, price))
+    Some((winner.account, price))
 }

@@ -5,19 +5,29 @@
 mod administration;
 mod bidding;
 mod closing;
+mod forgetting;
+mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitcode::{Decode, Encode};
+use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::session::UserId;
 
 use super::event::{Happening, LotEvent};
 use super::ledger::{AccountIndex, Kept, Ledger, hash_words};
 use super::lot::Lot;
+use super::lot_numbers::LotNumbers;
 use super::money::Currency;
-use super::order::{Answer, ClockOrder, Command, CommandId, Order, Outcome, Receipt, Reject, Stands};
+use super::order::{Admin, Answer, Command, CommandId, Order, Outcome, Receipt, Reject, Stands};
 use super::public_lot::{PublicLot, PublicTerms};
 use super::terms::LotId;
+use step::Chore;
+pub use step::Step;
+
+/// Version of the rules by which a house decides: a journal of another version is not gone on with. 2: a house's money commands are
+/// remembered for ever, lots of any unused number are opened, the best sealed offers are kept, who is denied leads nothing.
+pub const RULES: u32 = 2;
 
 /// What a house goes by, from its first day on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -26,7 +36,7 @@ pub struct HouseRules {
     pub currency: Currency,
     /// Who runs it.
     pub admins: Vec<UserId>,
-    /// Ticks after a lot's close for which receipts are kept.
+    /// Ticks after a lot's close for which receipts are kept. Those of who runs the house are kept for ever.
     pub retention: u64,
 }
 
@@ -68,8 +78,10 @@ pub struct House {
     retiring: BTreeSet<(u64, LotId)>,
     /// Receipts of commands about no open lot, by when they are forgotten.
     expiring: BTreeSet<(u64, AccountIndex, CommandId)>,
-    /// The last lot that was opened: numbers rise and are never used again.
-    newest: Option<LotId>,
+    /// The numbers of all lots that were ever opened.
+    numbers: LotNumbers,
+    /// Lots that are forgotten, as far as there is still something of them.
+    waste: Vec<(LotId, Lot)>,
     /// Since when the clock stands still.
     paused: Option<u64>,
     touched: BTreeSet<LotId>,
@@ -91,7 +103,8 @@ impl House {
             deadlines: BTreeSet::new(),
             retiring: BTreeSet::new(),
             expiring: BTreeSet::new(),
-            newest: None,
+            numbers: LotNumbers::default(),
+            waste: Vec::new(),
             paused: None,
             touched: BTreeSet::new(),
             sum: 0,
@@ -138,54 +151,6 @@ impl House {
         self.paused.unwrap_or(self.tick)
     }
 
-    /// Takes a tick, later than the last, and its orders: closes what is due, unless the clock stands still, then takes one order
-    /// after the other. The clock stops after what is due, and runs on before.
-    pub fn step(&mut self, tick: u64, clock: Option<ClockOrder>, orders: &[Order], out: &mut Output) {
-        debug_assert!(tick > self.tick, "ticks rise");
-        self.tick = tick;
-        if clock == Some(ClockOrder::Resume) {
-            self.resume(out);
-        }
-        if self.paused.is_none() {
-            self.close_due(out);
-        }
-        if clock == Some(ClockOrder::Pause) {
-            self.pause(out);
-        }
-        self.forget_due(out);
-        out.changed |= clock.is_some() || !orders.is_empty();
-        for order in orders {
-            let answer = self.take(order, out);
-            out.answers.push(Answered { user: order.user, id: order.id, answer });
-        }
-    }
-
-    fn pause(&mut self, out: &mut Output) {
-        if self.paused.is_none() {
-            self.paused = Some(self.tick);
-            let since = self.tick;
-            self.open_lots().into_iter().for_each(|id| self.tell(id, Happening::Paused { since }, out));
-        }
-    }
-
-    fn resume(&mut self, out: &mut Output) {
-        let Some(since) = self.paused.take() else { return };
-        let stood = self.tick - since;
-        self.deadlines.clear();
-        for id in self.open_lots() {
-            let lot = self.lot_mut(id);
-            lot.opened += stood;
-            lot.closes += stood;
-            let (opened, closes) = (lot.opened, lot.closes);
-            self.deadlines.insert((closes, id));
-            self.tell(id, Happening::Resumed { opened, closes }, out);
-        }
-    }
-
-    fn open_lots(&self) -> Vec<LotId> {
-        self.lots.iter().filter(|(_, lot)| lot.ending.is_none()).map(|(id, _)| *id).collect()
-    }
-
     fn lot_mut(&mut self, id: LotId) -> &mut Lot {
         self.touched.insert(id);
         self.lots.get_mut(&id).expect("a lot that was just looked up")
@@ -198,39 +163,30 @@ impl House {
         out.events.push(LotEvent { lot: id, sequence: lot.events, tick, what });
     }
 
-    fn forget_due(&mut self, out: &mut Output) {
-        while let Some((_, id)) = self.retiring.first().copied().filter(|(at, _)| *at <= self.tick) {
-            self.retiring.pop_first();
-            if let Some(lot) = self.lots.remove(&id) {
-                self.touched.remove(&id);
-                self.sum = self.sum.wrapping_sub(lot.part);
-                out.forgotten.push(id);
-                lot.answered.iter().for_each(|(account, command)| self.ledger.forget(*account, *command));
-            }
-            out.changed = true;
-        }
-        while let Some((_, account, id)) = self.expiring.first().copied().filter(|(at, ..)| *at <= self.tick)
-        {
-            self.expiring.pop_first();
-            self.ledger.forget(account, id);
-            out.changed = true;
-        }
-    }
-
     /// One command: once, whoever repeats it gets the same answer.
-    fn take(&mut self, order: &Order, out: &mut Output) -> Answer {
+    fn take(&mut self, order: &Order, chores: &mut VecDeque<Chore>, out: &mut Output) -> (Answer, usize) {
         let body = order.command.body_hash();
         let account = self.ledger.meet(order.user);
         if let Some(kept) = account.and_then(|account| self.ledger.receipt(account, order.id)) {
-            return if kept.body == body { Answer::Receipt(kept.receipt) } else { Answer::Conflict };
+            let answer = if kept.body == body { Answer::Receipt(kept.receipt) } else { Answer::Conflict };
+            return (answer, 1);
         }
         self.decided += 1;
-        let runs = self.rules.admins.contains(&order.user);
-        let account = account.filter(|account| runs || self.ledger.has_room(*account));
+        let has_room = |account: &AccountIndex| match self.lasts(order) {
+            true => self.ledger.has_room_for_ever(),
+            false => self.rules.admins.contains(&order.user) || self.ledger.has_room(*account),
+        };
+        let account = account.filter(has_room);
+        let mut work = 1;
         let done = match (account, &order.command) {
             (None, _) => Err(Reject::Full),
             (Some(account), Command::Bid(bid)) => self.bid(account, bid, out),
-            (Some(_), Command::Admin(admin)) => self.administer(order.user, admin, out),
+            (Some(_), Command::Admin(admin)) => {
+                if let Admin::Cancel { lot } = admin {
+                    work += self.lots.get(lot).map_or(0, |lot| lot.holds().count());
+                }
+                self.administer(order.user, admin, chores, out)
+            }
         };
         let outcome = match done {
             Ok((stands, alias)) => Outcome::Accepted { stands, alias },
@@ -241,10 +197,25 @@ impl House {
         if let Some(account) = account {
             self.keep(account, order, Kept { body, receipt });
         }
-        Answer::Receipt(receipt)
+        (Answer::Receipt(receipt), work)
+    }
+
+    /// Whether the answer to a command is kept for ever: what those who run the house do moves money, and must not do so again,
+    /// however late it is repeated.
+    fn lasts(&self, order: &Order) -> bool {
+        let administers = matches!(order.command, Command::Admin(_));
+        administers && self.rules.admins.contains(&order.user) && !is_planted(Mutant::ForgetMoney)
+    }
+
+    /// Whether a user's command was answered before, and the answer is still kept.
+    pub fn knows(&self, user: UserId, id: CommandId) -> bool {
+        self.ledger.find(user).is_some_and(|account| self.ledger.receipt(account, id).is_some())
     }
 
     fn keep(&mut self, account: AccountIndex, order: &Order, kept: Kept) {
+        if self.lasts(order) {
+            return self.ledger.keep_for_ever(account, order.id, kept);
+        }
         self.ledger.keep(account, order.id, kept);
         let lot = match &order.command {
             Command::Bid(bid) => Some(bid.lot),
@@ -253,7 +224,8 @@ impl House {
         match lot.filter(|lot| self.lots.get(lot).is_some_and(|lot| lot.ending.is_none())) {
             Some(lot) => self.lot_mut(lot).answered.push((account, order.id)),
             None => {
-                self.expiring.insert((self.tick + self.rules.retention, account, order.id));
+                let at = self.tick.saturating_add(self.rules.retention);
+                self.expiring.insert((at, account, order.id));
             }
         }
     }
@@ -297,7 +269,7 @@ impl House {
 
     fn hash_with(&self, ledger: u64, lots: u64) -> u64 {
         let paused = self.paused.map_or(0, |since| since + 1);
-        let newest = self.newest.map_or(0, |newest| u64::from(newest.0) + 1);
-        hash_words(&[ledger, lots, self.tick, self.decided, paused, newest])
+        let waste = self.waste.len() as u64;
+        hash_words(&[ledger, lots, self.tick, self.decided, paused, self.numbers.hash(), waste])
     }
 }

@@ -1,5 +1,6 @@
 //! The rules: told as stories, and held against a slow model.
 
+mod limits;
 mod model;
 mod rules;
 mod stories;

@@ -171,9 +171,14 @@ impl Model {
             }
             Admin::Deny { user, denied } => {
                 self.denied.insert(user.0, *denied);
+                let open = |(id, lot): (&u32, &ModelLot)| lot.ended.is_none().then_some(*id);
+                let lots: Vec<u32> = self.lots.iter().filter_map(open).collect();
+                for lot in lots.into_iter().filter(|_| *denied) {
+                    self.take_back(lot, user.0);
+                }
             }
             Admin::Open { lot, terms } => {
-                if self.lots.keys().any(|known| *known >= lot.0) {
+                if self.lots.contains_key(&lot.0) {
                     return Err(Reject::LotExists);
                 }
                 if !terms.are_valid() {
@@ -207,21 +212,29 @@ impl Model {
                 if !lot.offers.iter().any(|(whose, _)| *whose == user.0) {
                     return Err(Reject::NoBid);
                 }
-                lot.offers.retain(|(whose, _)| *whose != user.0);
-                // Whoever would lead without having the money is passed over.
-                while let Some((leader, maximum)) = self.lots[&id.0].leader() {
-                    let spendable = self.money[&leader] - self.paid(leader);
-                    if spendable + maximum >= self.held(leader) + maximum {
-                        break;
-                    }
-                    let lot = self.lots.get_mut(&id.0).unwrap();
-                    lot.offers.retain(|(whose, _)| *whose != leader);
-                }
-                let lot = self.lots.get_mut(&id.0).unwrap();
-                lot.shown = lot.found_anew();
+                self.take_back(id.0, user.0);
             }
         }
         Ok(Stands::Done)
+    }
+
+    /// As if the user had never bid on the lot. Whoever would lead without having the money is passed over.
+    fn take_back(&mut self, id: u32, user: u64) {
+        let lot = self.lots.get_mut(&id).unwrap();
+        if !lot.offers.iter().any(|(whose, _)| *whose == user) {
+            return;
+        }
+        lot.offers.retain(|(whose, _)| *whose != user);
+        while let Some((leader, maximum)) = self.lots[&id].leader() {
+            let spendable = self.money[&leader] - self.paid(leader);
+            if spendable + maximum >= self.held(leader) + maximum {
+                break;
+            }
+            let lot = self.lots.get_mut(&id).unwrap();
+            lot.offers.retain(|(whose, _)| *whose != leader);
+        }
+        let lot = self.lots.get_mut(&id).unwrap();
+        lot.shown = lot.found_anew();
     }
 
     fn bid(&mut self, user: u64, bid: &Bid) -> Result<Stands, Reject> {

@@ -1,0 +1,122 @@
+//! Receive times from the kernel's stamps. A stamp is wall-clock time, and the wall clock can be set at any moment; a receive
+//! time is a point on the monotonic line between the read that last found the socket empty and now.
+//!
+//! ```text
+//! begin (both clocks, before the system call) -> place, once per datagram -> end (whether the socket is empty)
+//! ```
+
+use crate::mutant::{Mutant, is_planted};
+use crate::time::Timestamp;
+
+/// Maps one socket's stamps onto the monotonic line.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiveStamps {
+    /// Nothing that is read now arrived before this: the socket was empty.
+    empty_at: Timestamp,
+    /// When the present read began.
+    began: Timestamp,
+    /// Wall clock less monotonic clock at the present read and at the one before, in nanoseconds.
+    offsets: [i64; 2],
+}
+
+impl ReceiveStamps {
+    /// For a socket that is opened at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead of the monotonic one.
+    pub fn new(now: Timestamp, wall_offset_ns: i64) -> Self {
+        Self { empty_at: now, began: now, offsets: [wall_offset_ns; 2] }
+    }
+
+    /// A read begins at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead (below zero: behind).
+    pub fn begin(&mut self, now: Timestamp, wall_offset_ns: i64) {
+        self.began = now;
+        self.offsets = [wall_offset_ns, self.offsets[0]];
+    }
+
+    /// The receive time of a datagram that the kernel stamped `stamp_ns` nanoseconds after 1970 and that is read by `now`. It is
+    /// never later than `now`, and never earlier than the begin of the last read that left the socket empty, wherever the wall
+    /// clock was set meanwhile.
+    pub fn place(&self, stamp_ns: u64, now: Timestamp) -> Timestamp {
+        let shown = |offset: i64| {
+            let ns = i128::from(stamp_ns) - i128::from(offset);
+            Timestamp::from_nanos(u64::try_from(ns.max(0)).unwrap_or(u64::MAX))
+        };
+        let [present, before] = self.offsets.map(shown);
+        if is_planted(Mutant::TrustStamps) {
+            return present;
+        }
+        let is_possible = |at: &Timestamp| (self.empty_at..=now).contains(at);
+        // A clock that was set between arrival and read still stamped by its old time.
+        let found = [present, before].into_iter().find(is_possible);
+        found.unwrap_or(present).max(self.empty_at).min(now)
+    }
+
+    /// The read ended and left the socket empty.
+    pub fn end(&mut self) {
+        self.empty_at = self.empty_at.max(self.began);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// 1 s, 60 s, 1 h, 10 years, in nanoseconds.
+    const STEPS: [i64; 4] = [1_000_000_000, 60_000_000_000, 3_600_000_000_000, 315_576_000_000_000_000];
+
+    const WALL: i64 = 1_790_000_000_000_000_000;
+
+    fn at(us: u64) -> Timestamp {
+        Timestamp::from_micros(us)
+    }
+
+    fn stamp(when: Timestamp, offset: i64) -> u64 {
+        when.as_nanos().saturating_add_signed(offset)
+    }
+
+    #[test]
+    fn a_clock_that_stands_gives_each_datagram_its_time() {
+        let mut stamps = ReceiveStamps::new(at(5), WALL);
+        stamps.begin(at(2_000), WALL);
+        assert_eq!(stamps.place(stamp(at(1_500), WALL), at(2_010)), at(1_500));
+    }
+
+    #[test]
+    fn wherever_the_wall_clock_is_set_a_datagram_keeps_its_time() {
+        for step in STEPS.iter().flat_map(|step| [*step, -*step]) {
+            for uptime_s in [0, 3_600, 1_000_000_000] {
+                let start = at(uptime_s * 1_000_000);
+                let mut stamps = ReceiveStamps::new(start, WALL);
+                let came = [500, 1_000, 1_999].map(|us| start + Duration::from_micros(us));
+                // Set after two of them came, before they are read.
+                let kernel = [stamp(came[0], WALL), stamp(came[1], WALL), stamp(came[2], WALL + step)];
+                let now = start + Duration::from_micros(2_010);
+                stamps.begin(start + Duration::from_micros(2_000), WALL + step);
+                assert_eq!(kernel.map(|stamp| stamps.place(stamp, now)), came, "set by {step} ns");
+                stamps.end();
+                // And after it was read, between two looks at the clocks.
+                let kernel = stamp(now, WALL + step);
+                stamps.begin(now, WALL + step);
+                let placed = stamps.place(kernel, now);
+                assert_eq!(placed, now, "set by {step} ns");
+            }
+        }
+    }
+
+    #[test]
+    fn no_stamp_is_later_than_now_or_earlier_than_the_socket_was_empty() {
+        let mut stamps = ReceiveStamps::new(at(1_000), WALL);
+        for (began, empty_at) in [(5_000, 1_000), (9_000, 5_000)] {
+            let now = at(began + 10);
+            stamps.begin(at(began), WALL);
+            for kernel in [0, 1, WALL as u64 - 1, WALL as u64 + 1_000_000_000_000, u64::MAX] {
+                let placed = stamps.place(kernel, now);
+                assert!((at(empty_at)..=now).contains(&placed), "{kernel}: {placed:?}");
+            }
+            stamps.end();
+        }
+        // A read that left something behind moves no bound.
+        stamps.begin(at(20_000), WALL);
+        stamps.begin(at(30_000), WALL);
+        assert_eq!(stamps.place(stamp(at(10_000), WALL), at(30_010)), at(10_000));
+    }
+}
