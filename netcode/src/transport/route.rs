@@ -175,8 +175,7 @@ impl Parcel {
     }
 
     /// How many bytes it carries.
-    #[expect(clippy::len_without_is_empty, reason = "none is empty but that which closes")]
-    pub fn len(&self) -> usize {
+    pub fn payload_len(&self) -> usize {
         match self {
             Self::Datagram(bytes) | Self::Open(bytes) | Self::Frame(bytes) => bytes.len(),
             Self::Close => 0,

@@ -79,7 +79,7 @@ impl Outgoing {
     /// Hands a batch over, or drops it where too much waits already. What opens and closes connections is always kept: there is
     /// no more of it than there are connections.
     pub(super) fn send(&self, batch: Vec<(Route, Parcel)>) {
-        let bytes = batch.iter().map(|(_, parcel)| parcel.len() + QUIC_PARCEL_BYTES).sum();
+        let bytes = batch.iter().map(|(_, parcel)| parcel.payload_len() + QUIC_PARCEL_BYTES).sum();
         let counts = &self.counts;
         let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
         let order = if fits {
@@ -91,7 +91,7 @@ impl Outgoing {
             let unsent = batch.iter().filter(|(_, parcel)| is_frame(parcel)).map(|(to, _)| *to).collect();
             let kept = |parcel: &Parcel| matches!(parcel, Parcel::Open(_) | Parcel::Close);
             let batch: Vec<_> = batch.into_iter().filter(|(_, parcel)| kept(parcel)).collect();
-            let bytes = batch.iter().map(|(_, parcel)| parcel.len() + QUIC_PARCEL_BYTES).sum();
+            let bytes = batch.iter().map(|(_, parcel)| parcel.payload_len() + QUIC_PARCEL_BYTES).sum();
             Order::Send { batch, bytes, unsent }
         };
         if let Order::Send { bytes, .. } = &order {
