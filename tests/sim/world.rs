@@ -22,6 +22,7 @@ use truetick_server::core::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
+use crate::check::lateness::Ran;
 use crate::client_process::ClientProcess;
 use crate::entry::{WALL_MS, tokens_with};
 use crate::event_queue::EventQueue;
@@ -306,7 +307,7 @@ impl Sim {
         let wall = self.server.wall(self.now);
         self.server.lose_processor(self.now);
         let now = self.server.process.sends_at(self.now);
-        let snapshots = self.snapshots();
+        let snapshots_before = self.snapshots();
         let Some(core) = self.server.core_mut() else { return };
         core.set_wall(shown, wall);
         let before = world_of(core).timeline().next();
@@ -316,7 +317,8 @@ impl Sim {
         self.after_server();
         if ticks > 0 {
             let is_late = self.server.note_ticks(ticks as u32, &mut self.marks);
-            self.checks.server_ran((ticks as u32, is_late), snapshots, self.snapshots(), shown);
+            let (before, after) = (snapshots_before, self.snapshots());
+            self.checks.server_ran(&Ran { ticks: ticks as u32, is_late, before, after }, shown);
             self.server.keep_recording(&mut self.marks);
             self.hashes.push(self.room().world_hash());
             self.check();

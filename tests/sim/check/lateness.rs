@@ -22,6 +22,18 @@ struct Allowed {
     at: Timestamp,
 }
 
+/// What the server did when it woke.
+pub struct Ran {
+    /// Ticks that it ran.
+    pub ticks: u32,
+    /// Whether they were late.
+    pub is_late: bool,
+    /// Snapshots made before, by client.
+    pub before: Vec<(ClientId, u64)>,
+    /// Snapshots made after, by client.
+    pub after: Vec<(ClientId, u64)>,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct LatenessCheck {
@@ -31,20 +43,15 @@ pub struct LatenessCheck {
 }
 
 impl LatenessCheck {
-    /// The server ran so many ticks, late or not; snapshots made before and after, by client.
-    pub fn ran(
-        &mut self,
-        (ticks, is_late): (u32, bool),
-        (before, after): (&[(ClientId, u64)], &[(ClientId, u64)]),
-        now: Timestamp,
-        wrong: &mut Vec<String>,
-    ) {
-        if is_late {
+    /// The server ran.
+    pub fn ran(&mut self, ran: &Ran, now: Timestamp, wrong: &mut Vec<String>) {
+        if ran.is_late {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
-        for (id, snapshots) in after {
-            let known = before.iter().find(|(other, _)| other == id).map(|(_, snapshots)| *snapshots);
+        for (id, snapshots) in &ran.after {
+            let known = ran.before.iter().find(|(other, _)| other == id).map(|(_, snapshots)| *snapshots);
             if known.is_some_and(|known| *snapshots > known + 1) {
+                let ticks = ran.ticks;
                 wrong.push(format!(
                     "client number {} was sent more than one of {ticks} ticks due at once",
                     id.0

@@ -260,16 +260,10 @@ impl Checks {
         }
     }
 
-    /// The server ran so many ticks, late or not; what it had sent before and has after, by client.
-    pub fn server_ran(
-        &mut self,
-        ran: (u32, bool),
-        before: Vec<(ClientId, u64)>,
-        after: Vec<(ClientId, u64)>,
-        now: Timestamp,
-    ) {
+    /// The server ran.
+    pub fn server_ran(&mut self, ran: &lateness::Ran, now: Timestamp) {
         let mut wrong = Vec::new();
-        self.lateness.ran(ran, (&before, &after), now, &mut wrong);
+        self.lateness.ran(ran, now, &mut wrong);
         self.broken(wrong);
     }
 
