@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
+use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::mutant::{Mutant, plant};
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
@@ -16,7 +18,7 @@ use truetick_shared::arena::arena_schema;
 use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::entry;
-use truetick_tests::plan::Plan;
+use truetick_tests::plan::{Plan, SimConfig};
 use truetick_tests::run::run;
 use truetick_tests::tap::Tap;
 
@@ -65,6 +67,25 @@ fn a_house_that_accepts_before_it_has_written_is_caught() {
     let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
     println!("seed {seed}: {:?}", wrong.first());
     assert!(wrong.iter().any(|wrong| wrong.contains("but the journal says")), "{wrong:?}");
+}
+
+#[test]
+fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
+    let wrong = |mutant| {
+        let link = LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
+        let config = SimConfig { clients: 2, patter: 10, link, ..SimConfig::default() };
+        plant(mutant);
+        let outcome = run(&Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)), None);
+        plant(None);
+        outcome.wrong
+    };
+    assert_eq!(wrong(None), Vec::<String>::new());
+    for mutant in [Mutant::NarrowWindow, Mutant::ForgetReliable] {
+        let wrong = wrong(Some(mutant));
+        println!("{mutant:?}: {:?}", wrong.first());
+        let says = |wrong: &String| wrong.contains("tiny message") || wrong.contains("Overflow");
+        assert!(wrong.iter().any(says), "{mutant:?}: {wrong:?}");
+    }
 }
 
 #[test]

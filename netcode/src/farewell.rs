@@ -45,11 +45,14 @@ pub enum DisconnectReason {
     /// The room takes no spectators.
     #[error("the room takes no spectators")]
     NoSpectators = 12,
+    /// The client's application did not poll its events, of which only so many are kept.
+    #[error("the application did not read its events")]
+    EventsUnread = 13,
 }
 
 impl DisconnectReason {
     /// All of them, by their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Left,
         Self::ServerStopping,
         Self::TimedOut,
@@ -63,6 +66,7 @@ impl DisconnectReason {
         Self::Moved,
         Self::Closed,
         Self::NoSpectators,
+        Self::EventsUnread,
     ];
 }
 
@@ -107,6 +111,6 @@ mod tests {
             assert_eq!(Farewell::read(BitReader::new(writer.bytes())), Ok(farewell));
             assert!(Farewell::read(BitReader::new(&writer.bytes()[1..])).is_err());
         }
-        assert!(Farewell::read(BitReader::new(&[13, 0, 0, 0, 0, 0, 0, 0, 0])).is_err());
+        assert!(Farewell::read(BitReader::new(&[14, 0, 0, 0, 0, 0, 0, 0, 0])).is_err());
     }
 }

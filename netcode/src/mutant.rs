@@ -17,6 +17,12 @@ pub enum Mutant {
     AcceptBeforeDurable,
     /// A bit of each foreign entity's first field flips as it is decoded.
     RotCopy,
+    /// No more than 64 messages of a reliable channel are in flight.
+    NarrowWindow,
+    /// A reliable message whose packet is lost counts as delivered.
+    ForgetReliable,
+    /// A value that is out of its field's range is captured as it is.
+    KeepOutOfRange,
 }
 
 #[cfg(feature = "mutants")]

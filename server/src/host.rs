@@ -387,6 +387,9 @@ impl Run {
     }
 
     fn log_sessions(&mut self) {
+        while let Some((room, fault, count)) = self.server.poll_fault(clock::now()) {
+            warn!(room, count, %fault, "an error of the game's own code; no client receives it");
+        }
         while let Some(event) = self.server.poll_event() {
             match event {
                 SessionEvent::Joined(client, user, route) => {

@@ -39,6 +39,8 @@ pub struct SimConfig {
     pub grace: Duration,
     /// Sessions that the server can hold.
     pub sessions: usize,
+    /// Tiny reliable messages that everyone is told in each tick.
+    pub patter: u8,
 }
 
 impl Default for SimConfig {
@@ -57,6 +59,7 @@ impl Default for SimConfig {
             timeout: Duration::from_secs(10),
             grace: Duration::from_secs(30),
             sessions: 300,
+            patter: 0,
         }
     }
 }

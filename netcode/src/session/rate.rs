@@ -16,6 +16,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// Time between two if they come evenly.
+    fn apart(self) -> Duration {
+        Duration::from_nanos(1_000_000_000 / u64::from(self.per_second.max(1)))
+    }
+}
+
 /// When the next is due if all so far had come evenly.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meter(Timestamp);
@@ -26,14 +33,17 @@ impl Meter {
         self.allows_worth(1, rate, now)
     }
 
+    /// Whether nothing more is allowed now. Counts nothing.
+    pub fn is_spent(&self, rate: Rate, now: Timestamp) -> bool {
+        self.0.max(now).since(now) > rate.apart() * (rate.burst.max(1) - 1)
+    }
+
     /// The same for something that counts as so many.
     pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
-        let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
-        let due = self.0.max(now);
-        if due.since(now) > apart * (rate.burst.max(1) - 1) {
+        if self.is_spent(rate, now) {
             return false;
         }
-        self.0 = due + apart * weight;
+        self.0 = self.0.max(now) + rate.apart() * weight;
         true
     }
 }

@@ -10,12 +10,16 @@ use super::crypto::PacketKey;
 use super::drops::DropReason;
 use super::half_open::Applicant;
 use super::history::TokenTag;
-use super::rate::Meter;
+use super::rate::{Meter, Rate};
 use super::replay::ReplayWindow;
 use super::token::{Purpose, Resumed};
 use super::{ClientId, Neighbourhood, Role, UserId};
+use crate::limits::SESSION_PACKETS;
 use crate::time::Timestamp;
 use crate::transport::{Over, Route};
+
+/// How many genuine packets a session may send on datagrams.
+pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SESSION_PACKETS.1 };
 
 /// A session's present way to its client.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub struct Session {
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
     pub resumes: Meter,
+    /// Genuine packets that came on datagrams, against [`PACKETS`]. It outlives resumptions and takeovers.
+    pub packets: Meter,
     /// The ticket that resumed it last.
     pub resumed_by: Option<TokenTag>,
     /// Its client was heard since it was opened or resumed.
@@ -259,7 +265,7 @@ impl Roster {
         let Purpose { room, role, .. } = applicant.purpose;
         let parked_until = Timestamp::default();
         let epoch = self.first_epoch;
-        let (resumes, resumed_by) = (Meter::default(), None);
+        let (resumes, packets, resumed_by) = (Meter::default(), Meter::default(), None);
         self.sessions.insert(
             client,
             Session {
@@ -272,6 +278,7 @@ impl Roster {
                 live: None,
                 parked_until,
                 resumes,
+                packets,
                 resumed_by,
                 heard: false,
             },

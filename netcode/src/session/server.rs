@@ -24,7 +24,7 @@ use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters};
-use super::roster::{Live, Roster, Session};
+use super::roster::{Live, PACKETS, Roster, Session};
 use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
 use super::{ClientId, Neighbourhood, UserId};
@@ -210,15 +210,20 @@ impl SessionServer {
         now: Timestamp,
     ) -> Result<Option<(ClientId, usize)>, DropReason> {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
-        let session = self.roster.get_mut(client).and_then(|session| session.live.as_mut());
-        let live = session.ok_or(DropReason::Stranger)?;
+        let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
+        let live = session.live.as_mut().ok_or(DropReason::Stranger)?;
         if !live.replay.is_fresh(header.sequence) {
             return Err(DropReason::Repeated);
+        }
+        // Only what its key opens counts, so that nobody else can spend it.
+        if session.packets.is_spent(PACKETS, now) {
+            return Err(DropReason::Flood);
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         let contents = packet::open(header, self.config.protocol, &live.opening, &mut self.scratch)?;
         live.replay.note(header.sequence);
+        session.packets.allows(PACKETS, now);
         packet::check_size(header.kind, contents)?;
         if let Some(session) = self.roster.get_mut(client) {
             session.note_heard(now);

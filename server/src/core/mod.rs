@@ -5,6 +5,7 @@ pub mod command_queue;
 pub mod drain;
 pub mod entity_table;
 pub mod game;
+pub mod game_fault;
 pub mod metrics;
 pub mod peer;
 pub mod registry;

@@ -28,6 +28,7 @@ use truetick_netcode::transport::{Event, Route, Transport};
 
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
+use super::game_fault::{FaultLog, GameFault};
 use super::peer::{Demand, Peer, Stage};
 use super::session_event::{EVENTS, SessionEvent};
 use crate::recording::capture::CaptureWriter;
@@ -40,6 +41,8 @@ pub struct Server {
     events: VecDeque<SessionEvent>,
     writer: BitWriter,
     drain: Option<Drain>,
+    /// Faults of rooms that do not check their messages, and the room of the last.
+    faults: (FaultLog, usize),
     /// Of the packets of the first room.
     capture: Option<CaptureWriter>,
 }
@@ -54,6 +57,7 @@ impl Server {
             events: VecDeque::new(),
             writer: BitWriter::new(),
             drain: None,
+            faults: (FaultLog::default(), 0),
             capture: None,
         }
     }
@@ -110,6 +114,17 @@ impl Server {
         self.events.pop_front()
     }
 
+    /// The next room with faults of its game's own code: its number, the first fault and how many there were. Each room
+    /// reports at most once per [`super::game_fault::FAULT_INTERVAL`].
+    pub fn poll_fault(&mut self, now: Timestamp) -> Option<(usize, GameFault, u64)> {
+        let reported = self.rooms.iter_mut().enumerate().find_map(|(room, faulty)| {
+            let (fault, count) = faulty.poll_fault(now)?;
+            Some((room, fault, count))
+        });
+        let (faults, room) = &mut self.faults;
+        reported.or_else(|| faults.poll(now).map(|(fault, count)| (*room, fault, count)))
+    }
+
     /// The capture of the first room's packets of state: to begin it before any session does, to take what is to be kept, to
     /// end it.
     pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
@@ -150,7 +165,7 @@ impl Server {
         let taken = match received {
             Received::Payload(_) if !peer.may_send() => return self.sessions.note_drop(DropReason::Flood),
             Received::Payload(payload) => peer.take(payload, room, arrived),
-            Received::Frame(_) if !peer.may_send_frame() => {
+            Received::Frame(frame) if !peer.may_send_frame(frame.len(), arrived) => {
                 return self.sessions.note_drop(DropReason::Flood);
             }
             Received::Frame(frame) => peer.take_frame(frame, room, arrived),
@@ -266,7 +281,7 @@ impl Server {
         let Some(peer) = self.peers.get_mut(client) else { return };
         peer.live = true;
         peer.ticket_due = now;
-        peer.connection.begin_stream_again();
+        peer.resumed();
         if matches!(peer.stage, Stage::Ending { .. }) && !anew {
             return;
         }
@@ -274,7 +289,7 @@ impl Server {
             if peer.is_playing() {
                 self.rooms[peer.room].suspend(client);
             }
-            *peer = Peer::new(client, peer.room, (seed, route.is_secured()), now);
+            *peer = peer.begin_again((seed, route.is_secured()), now);
         } else if peer.is_playing() {
             self.rooms[peer.room].resume(client, false);
         }

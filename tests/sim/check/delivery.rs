@@ -7,7 +7,7 @@ use truetick_netcode::limits::SLICE_BYTES;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use crate::chatter::{CHANNELS, PERIOD, message, parse};
+use crate::chatter::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 use crate::mark::{Mark, Marks};
 
 /// A client's place, its number, and which of its lives it is in.
@@ -20,16 +20,25 @@ struct Heard {
     since: Tick,
     /// Ticks heard, per channel.
     ticks: [BTreeSet<u32>; CHANNELS.len()],
+    /// Tiny messages heard.
+    patter: PatterCheck,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct DeliveryCheck {
+    /// Tiny messages that are said in each tick.
+    patter: u64,
     joined: BTreeMap<ClientId, Tick>,
     heard: BTreeMap<usize, Heard>,
 }
 
 impl DeliveryCheck {
+    /// A checker where so many tiny messages are said in each tick.
+    pub fn new(patter: u8) -> Self {
+        Self { patter: patter.into(), ..Self::default() }
+    }
+
     /// A client begins to be told: messages from `tick` on are for it.
     pub fn joined(&mut self, client: ClientId, tick: Tick) {
         self.joined.insert(client, tick);
@@ -43,14 +52,23 @@ impl DeliveryCheck {
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) -> bool {
-        let Some((channel, said)) = parse(data) else { return false };
+        let tiny = parse_patter(data);
+        let known = parse(data);
+        if tiny.is_none() && known.is_none() {
+            return false;
+        }
         let (since, of) =
             (self.joined.get(&client).copied().unwrap_or(Tick(u32::MAX - PERIOD)), (client, life));
-        let begin = || Heard { of, since, ticks: Default::default() };
+        let patter = PatterCheck { next: Some(u64::from(since.0) * self.patter), came: 0 };
+        let begin = || Heard { of, since, ticks: Default::default(), patter };
         let heard = self.heard.entry(at).or_insert_with(begin);
         if heard.of != of {
             *heard = begin();
         }
+        if let Some((_, place)) = tiny {
+            wrong.extend(heard.patter.take(place).map(|what| format!("client {at}: {what}")));
+        }
+        let Some((channel, said)) = known else { return true };
         let complaint = heard.check(channel, (tick, said), data);
         wrong.extend(
             complaint.map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
@@ -73,9 +91,14 @@ impl DeliveryCheck {
                 .step_by(PERIOD as usize)
                 .find(|tick| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick)))
         };
+        let came = heard.and_then(|heard| heard.patter.next).unwrap_or(0);
+        let due = u64::from(until.next().0) * self.patter;
+        let tiny = (came < due && self.patter > 0)
+            .then(|| format!("client {at}: tiny messages {came} to {due} did not come"));
         reliable
             .filter_map(|channel| Some((channel, lacks(channel)?)))
             .map(|(channel, tick)| format!("client {at}, channel {channel}: message of {tick} did not come"))
+            .chain(tiny)
             .collect()
     }
 }
