@@ -63,7 +63,8 @@ fn more_bytes_of_frames_than_packets_could_hold_end_the_session() {
     assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
     let later = now + Duration::from_secs(1);
     let sent = (0..100).filter(|_| peer.may_send_frame(frame, later)).count();
-    assert_eq!(sent, FRAME_BYTES.per_second as usize / frame);
+    // The last frame that is taken may go beyond the budget.
+    assert!((0..=1).contains(&(sent - FRAME_BYTES.per_second as usize / frame)), "{sent}");
     peer.resumed();
     assert!(peer.may_send_frame(frame, later));
 }
