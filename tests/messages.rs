@@ -13,8 +13,7 @@ use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::farewell::DisconnectReason;
 use truetick_netcode::limits::{
-    EVENT_BYTES, MESSAGE_BYTES, MESSAGE_COST, REPORT_BYTES, SESSION_PACKETS, UNPOLLED_EVENT_BYTES,
-    UNRELIABLE_EVENT_BYTES,
+    EVENT_BYTES, MESSAGE_BYTES, MESSAGE_COST, SESSION_PACKETS, UNPOLLED_EVENT_BYTES, UNRELIABLE_EVENT_BYTES,
 };
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::packet::PROTOCOL;
@@ -305,9 +304,4 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     }
     assert_eq!(flood(&mut play, 100), 100);
     assert_eq!(play.states()[1], ClientState::Playing);
-}
-
-#[test]
-fn the_longest_report_is_less_than_half_of_the_longest_message() {
-    assert!(REPORT_BYTES * 2 < MESSAGE_BYTES);
 }
