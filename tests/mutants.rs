@@ -8,6 +8,7 @@ use std::time::Duration;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::limits::PAYLOAD_BYTES;
+use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::mutant::{Mutant, plant};
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
@@ -29,7 +30,7 @@ use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::entry;
 use truetick_tests::fault::Fault;
-use truetick_tests::plan::Plan;
+use truetick_tests::plan::{Plan, SimConfig};
 use truetick_tests::run::run;
 use truetick_tests::scenario::Scenario;
 use truetick_tests::tap::Tap;
@@ -187,7 +188,7 @@ fn an_audit_finds_an_auction_that_breaks_its_rules() {
         house.open(1, sale, 1_000);
         house.tick();
         house.bid(1, 1, Action::UpTo(Amount(50)));
-        (0..9_000).for_each(|_| drop(house.bid(2, 1, Action::BuyNow)));
+        (0..9_000).for_each(|_| _ = house.bid(2, 1, Action::BuyNow));
         let deposit = Command::Admin(Admin::Deposit { user: UserId(1), amount: Amount(100) });
         house.say(0, CommandId(u64::MAX), deposit.clone());
         house.admin(Admin::Deny { user: UserId(1), denied: true });
@@ -206,6 +207,25 @@ fn an_audit_finds_an_auction_that_breaks_its_rules() {
     ] {
         let found = run(Some(mutant));
         assert!(found.iter().any(|finding| finding.contains(says)), "{mutant:?}: {found:?}");
+    }
+}
+
+#[test]
+fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
+    let wrong = |mutant| {
+        let link = LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
+        let config = SimConfig { clients: 2, patter: 10, link, ..SimConfig::default() };
+        plant(mutant);
+        let outcome = run(&Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)), None);
+        plant(None);
+        outcome.wrong
+    };
+    assert_eq!(wrong(None), Vec::<String>::new());
+    for mutant in [Mutant::NarrowWindow, Mutant::ForgetReliable] {
+        let wrong = wrong(Some(mutant));
+        println!("{mutant:?}: {:?}", wrong.first());
+        let says = |wrong: &String| wrong.contains("tiny message") || wrong.contains("Overflow");
+        assert!(wrong.iter().any(says), "{mutant:?}: {wrong:?}");
     }
 }
 

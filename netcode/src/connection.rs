@@ -193,6 +193,11 @@ impl Connection {
             || self.channels.wants_to_send(now, self.send_window())
     }
 
+    /// Bytes of messages that would leave in packets now if those had room for all.
+    pub fn due_bytes(&self, now: Timestamp) -> usize {
+        self.channels.due_bytes(now, self.send_window())
+    }
+
     fn send_window(&self) -> SendWindow {
         SendWindow { resend_after: self.rtt.resend_after() }
     }

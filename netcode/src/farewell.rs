@@ -48,11 +48,14 @@ pub enum DisconnectReason {
     /// The room ended on an error of its own; the server and its other rooms go on.
     #[error("the room ended on an error")]
     RoomFailed = 13,
+    /// The client's application did not poll its events, of which only so many are kept.
+    #[error("the application did not read its events")]
+    EventsUnread = 14,
 }
 
 impl DisconnectReason {
     /// All of them, by their codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Left,
         Self::ServerStopping,
         Self::TimedOut,
@@ -67,6 +70,7 @@ impl DisconnectReason {
         Self::Closed,
         Self::NoSpectators,
         Self::RoomFailed,
+        Self::EventsUnread,
     ];
 }
 

@@ -156,27 +156,43 @@ pub const MESSAGE_SLICES: usize = 64;
 /// Largest message on a reliable channel, in bytes.
 pub const MESSAGE_BYTES: usize = SLICE_BYTES * MESSAGE_SLICES;
 
+/// Most bytes that a game event's message has beside the event's data: its kind, tick and length.
+const EVENT_OVERHEAD_BYTES: usize = 16;
+
+/// Most data of a game event on a reliable channel, in bytes.
+pub const EVENT_BYTES: usize = MESSAGE_BYTES - EVENT_OVERHEAD_BYTES;
+
+/// Most data of a game event on the unreliable channel, in bytes.
+pub const UNRELIABLE_EVENT_BYTES: usize = SLICE_BYTES - EVENT_OVERHEAD_BYTES;
+
 /// Largest frame on a connection: a message with its kind and channel.
 pub const FRAME_BYTES: usize = MESSAGE_BYTES + 2;
 
-/// Messages in flight per reliable channel: the receiver buffers no more.
-pub const CHANNEL_WINDOW: u16 = 64;
+/// What a reliable message counts for in windows and queues beside its bytes: its bookkeeping on either side.
+pub const MESSAGE_COST: usize = 64;
 
-/// Bytes of messages in flight per reliable channel: bounds what a receiver may have to buffer.
-pub const CHANNEL_WINDOW_BYTES: usize = 128 * 1024;
+/// Bytes of messages in flight per reliable channel, or on a connection's stream, each with [`MESSAGE_COST`]. Covers 600
+/// messages of 64 bytes a second for 3 s: a round trip of 1 s, and two more to repair losses. The receiver buffers no more.
+pub const CHANNEL_WINDOW_BYTES: usize = 256 * 1024;
+
+/// Messages in flight per reliable channel: as many as have a place in [`CHANNEL_WINDOW_BYTES`] if they are empty.
+pub const CHANNEL_WINDOW: u16 = (CHANNEL_WINDOW_BYTES / MESSAGE_COST) as u16;
 
 /// Sliced messages of one reliable channel that are on their way at once; a receiver puts no more together.
 pub const ASSEMBLIES: usize = 4;
 
-/// Messages that wait for the window of one reliable channel; one more ends the session.
-pub const CHANNEL_QUEUE: usize = 1_024;
-
-/// Bytes that wait in one reliable channel; more ends the session.
+/// Bytes that wait in one reliable channel or are in flight, each message with [`MESSAGE_COST`]; more ends the session.
 pub const CHANNEL_QUEUE_BYTES: usize = 1024 * 1024;
 
-/// Messages that came and wait for the caller, who takes them packet by packet: a packet's own and what
-/// one message's coming set free.
-pub const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2 + CHANNEL_WINDOW as usize * 5;
+/// Messages that wait in one reliable channel or are in flight, which follows from [`CHANNEL_QUEUE_BYTES`].
+pub const CHANNEL_QUEUE: usize = CHANNEL_QUEUE_BYTES / MESSAGE_COST;
+
+/// Unreliable messages, or messages of a connection's stream, that came and wait for the caller, who takes them packet by
+/// packet and frame by frame.
+pub const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2;
+
+/// Bytes of events that a client's application has not polled, each with [`MESSAGE_COST`]; more ends the session.
+pub const UNPOLLED_EVENT_BYTES: usize = CHANNEL_QUEUE_BYTES;
 
 /// Unreliable messages that wait for the next packet; the oldest makes room.
 pub const UNRELIABLE_QUEUE: usize = 32;
@@ -259,6 +275,24 @@ pub const PREDICTION_TICKS: usize = 128;
 
 /// Packets that one client may send on average in the time of a tick, by when they came, with a burst of 32 ticks' worth.
 pub const PACKETS_PER_TICK: u32 = 2;
+
+/// Genuine packets of one session that are taken on datagrams, keep-alives among them: a second, and at once. Twice what
+/// [`PACKETS_PER_TICK`] allows at the highest tick rate; past it nothing is opened until the budget has grown.
+pub const SESSION_PACKETS: (u32, u32) = (512, 1_024);
+
+/// Bytes of frames that one client may send: a second, and at once. At once it may say again what was in flight when its
+/// connection was lost.
+pub const SESSION_FRAME_BYTES: (u32, u32) =
+    (128 * PACKETS_PER_TICK * PAYLOAD_BYTES as u32, (CHANNEL_WINDOW_BYTES + 4 * FRAME_BYTES) as u32);
+
+/// Longest `Hello` and `Resync` of a client, in bytes.
+pub const SHORT_MESSAGE_BYTES: usize = 16;
+
+/// Longest report of a packet that decoded to something else than the server has, in bytes.
+pub const REPORT_BYTES: usize = 12 * 1024;
+
+/// Bytes of state that are left beside a packet of messages that is sent because many wait.
+pub const STATE_BYTES_BESIDE_MESSAGES: usize = 400;
 
 /// Ticks that a late server runs back to back before its time line slips.
 pub const CATCH_UP_TICKS: u32 = 4;

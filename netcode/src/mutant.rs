@@ -39,6 +39,12 @@ pub enum Mutant {
     ForgetMoney,
     /// A user who is denied keeps leading.
     DeniedLeads,
+    /// No more than 64 messages of a reliable channel are in flight.
+    NarrowWindow,
+    /// A reliable message whose packet is lost counts as delivered.
+    ForgetReliable,
+    /// A value that is out of its field's range is captured as it is.
+    KeepOutOfRange,
 }
 
 #[cfg(feature = "mutants")]

@@ -8,7 +8,7 @@ use crate::sequence::{ReceiveWindow, Sequence, expand};
 use crate::time::Timestamp;
 
 /// Version of the wire format.
-pub const WIRE_VERSION: u8 = 3;
+pub const WIRE_VERSION: u8 = 4;
 
 /// The protocol that tokens and packets are for: the bytes of `truetik` and the version.
 pub const PROTOCOL: u64 = 0x7472_7565_7469_6b00 | WIRE_VERSION as u64;

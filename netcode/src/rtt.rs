@@ -13,8 +13,8 @@ pub struct RttEstimator {
 /// Resends wait at least this long: a tick at 60 Hz for the acknowledgement to ride on, and some.
 const MIN_RESEND: Duration = Duration::from_millis(30);
 
-/// Resends wait at most this long.
-const MAX_RESEND: Duration = Duration::from_secs(1);
+/// Resends wait at most this long: with less, all that crosses a path with a round trip of a second is sent twice.
+const MAX_RESEND: Duration = Duration::from_secs(3);
 
 impl RttEstimator {
     /// Takes in one measured round trip, less the time that the peer held the acknowledgement back.

@@ -1,9 +1,14 @@
 //! Holds `PROTOCOL.md`'s golden vectors against the code.
 
 use truetick_netcode::bits::BitWriter;
+use truetick_netcode::coding::Coding;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
-use truetick_netcode::messages::Body;
+use truetick_netcode::messages::{
+    Body, ClientMessage, MismatchReport, ReportedEntity, ServerMessage, encode,
+};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::schema::{Field, FieldPriors, Priors, Replicate, Schema};
 use truetick_netcode::session::challenge::Challenges;
 use truetick_netcode::session::crypto::{Key, PacketKey};
 use truetick_netcode::session::keys::SessionKeys;
@@ -14,8 +19,6 @@ use truetick_netcode::time::{Timestamp, UnixTime};
 use xxhash_rust::xxh3::xxh3_64;
 
 const PROTOCOL_MD: &str = include_str!("../PROTOCOL.md");
-
-const PROTOCOL: u64 = 0x7472_7565_7469_6b02;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -120,5 +123,81 @@ fn our_own_bytes_are_as_documented() {
         ("user data of a ticket, first 20 bytes", &user_data[..20]),
         ("first packet, nothing to acknowledge, empty", &empty),
         ("first packet, a farewell: other schema, 4", writer.bytes()),
+    ]);
+}
+
+/// A component with every kind of field.
+struct Every;
+
+const TURNED: [Field; 4] = Field::quaternion(["largest", "a", "b", "c"], 9);
+
+impl Replicate for Every {
+    const NAME: &'static str = "every";
+    const FIELDS: &'static [Field] = &[
+        Field::linear("x", -64.0, 64.0, 0.25).moved_by(1).predicted(),
+        Field::linear("vx", -16.0, 16.0, 0.5).extrapolated(),
+        Field::turn("heading", 12).extrapolated(),
+        Field::count("score", 32),
+        Field::up_to("health", 100).team(),
+        Field::flag("alive"),
+        Field::reference("target").owner(),
+        Field::count("dice", 7).server(),
+        TURNED[0],
+        TURNED[1],
+        TURNED[2],
+        TURNED[3],
+    ];
+
+    fn quantise(&self, _: &mut [u32]) {}
+
+    fn restore(_: &[u32]) -> Self {
+        Self
+    }
+}
+
+/// Another component.
+struct Single;
+
+impl Replicate for Single {
+    const NAME: &'static str = "single";
+    const FIELDS: &'static [Field] = &[Field::up_to("mood", 4)];
+
+    fn quantise(&self, _: &mut [u32]) {}
+
+    fn restore(_: &[u32]) -> Self {
+        Self
+    }
+}
+
+const PRIOR: FieldPriors = {
+    let mut priors = [[[0; 10]; 4]; 10];
+    priors[0][0][0] = 200;
+    priors[9][3][9] = 7;
+    priors
+};
+
+const PRIORS: Priors = &[("thing", "single", "mood", PRIOR)];
+
+#[test]
+fn a_schemas_hash_is_as_documented() {
+    let mut schema = Schema::new();
+    let parts = [schema.add_component::<Every>().unwrap(), schema.add_component::<Single>().unwrap()];
+    schema.add_kind("thing", &parts).unwrap();
+    schema.add_kind("mood", &parts[1..]).unwrap();
+    let schema = schema.with_priors(PRIORS).with_coding(Coding::Prefix);
+    let bytes = schema.canonical_bytes();
+    assert_eq!(schema.hash(), xxh3_64(&bytes));
+    hold(&[("schema, its bytes", &bytes), ("schema, its hash", &schema.hash().to_le_bytes())]);
+}
+
+#[test]
+fn the_sessions_messages_are_as_documented() {
+    let entity = ReportedEntity { slot: 3, generation: 4, own: true, tick: 8, fields: vec![1, 2, 300] };
+    let report = MismatchReport { tick: 9, entities: vec![entity] };
+    hold(&[
+        ("hello of a schema of hash 4", &encode(&ClientMessage::Hello { schema: 4 })),
+        ("resync", &encode(&ClientMessage::Resync)),
+        ("mismatch at tick 9, one entity", &encode(&ClientMessage::Mismatch(report))),
+        ("event at tick 9, bytes 1 2 3", &encode(&ServerMessage::Event { tick: 9, data: vec![1, 2, 3] })),
     ]);
 }

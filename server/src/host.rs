@@ -273,7 +273,7 @@ impl Run {
         // A defect outside of the rooms ends the server, but not without a word to clients and whole files.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped()))
             .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
-        session_log::log(&mut self.server);
+        session_log::log(&mut self.server, clock::now());
         self.server.stop(clock::now(), &mut self.carriers);
         self.end_recording();
         self.keep_capture();
@@ -306,7 +306,7 @@ impl Run {
             self.gather_until(deadline)?;
             self.server.set_wall(clock::now(), clock::unix_now());
             self.server.tick(&mut clock::now, &mut self.carriers);
-            session_log::log(&mut self.server);
+            session_log::log(&mut self.server, clock::now());
             self.keep_recording();
             if clock::now() >= publish_at {
                 self.publish();

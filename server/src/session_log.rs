@@ -1,12 +1,16 @@
 //! What becomes of sessions and rooms, in the log.
 
 use tracing::{debug, error, warn};
+use truetick_netcode::time::Timestamp;
 
 use crate::core::server::Server;
 use crate::core::session_event::SessionEvent;
 
 /// Logs what has happened since the last call.
-pub fn log(server: &mut Server) {
+pub fn log(server: &mut Server, now: Timestamp) {
+    while let Some((room, fault, count)) = server.poll_fault(now) {
+        warn!(room, count, %fault, "an error of the game's own code; no client receives it");
+    }
     while let Some(event) = server.poll_event() {
         match event {
             SessionEvent::Joined(client, user, route) => {

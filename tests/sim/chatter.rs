@@ -45,13 +45,53 @@ pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
     Some((usize::from(*channel), Tick(u32::from_le_bytes(tick.get(..4)?.try_into().ok()?))))
 }
 
+/// The stream that patter goes on: tiny messages, many in each tick.
+pub const PATTER: Channel = Channel::Ordered(2);
+
+/// The `place`th tiny message of a tick of which there are `each_tick`.
+fn patter(tick: Tick, each_tick: u8, place: u8) -> Vec<u8> {
+    [&[b'p', b't', each_tick, place][..], &tick.0.to_le_bytes()].concat()
+}
+
+/// How many tiny messages there are in a tick, and this one's place among all since tick 0, if it is one.
+pub fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
+    let [b'p', b't', each_tick, place, tick @ ..] = data else { return None };
+    let tick = u64::from(u32::from_le_bytes(tick.try_into().ok()?));
+    Some((u64::from(*each_tick), tick * u64::from(*each_tick) + u64::from(*place)))
+}
+
+/// Holds that tiny messages come in their order, each once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PatterCheck {
+    /// The next by its place among all, once one came.
+    pub next: Option<u64>,
+    /// How many came.
+    pub came: u64,
+}
+
+impl PatterCheck {
+    /// One came, of so many in each tick. Returns what is wrong with that. Where ticks wrap, places begin again at 0.
+    pub fn take(&mut self, each_tick: u64, at: u64) -> Option<String> {
+        let expected = self.next.replace((at + 1) % (each_tick.max(1) << 32));
+        self.came += 1;
+        let expected = expected.filter(|expected| *expected != at)?;
+        Some(format!("tiny message {at} came when {expected} was next"))
+    }
+}
+
 /// A game with talk added.
 pub struct Chatter<G> {
     /// The game.
     pub game: G,
     /// Bytes that everyone is told each tick on a reliable stream, beside the talk.
     pub bulk: u32,
+    /// Tiny messages that everyone is told each tick on a reliable stream.
+    pub patter: u8,
 }
+
+/// See [`Chatter::patter`].
+#[derive(Resource)]
+struct Patter(u8);
 
 /// See [`Chatter::bulk`].
 #[derive(Resource)]
@@ -60,7 +100,16 @@ struct Bulk(u32);
 /// The stream that bulk goes on.
 pub const BULK: Channel = Channel::Ordered(3);
 
-fn talk(tick: Res<'_, CurrentTick>, bulk: Res<'_, Bulk>, mut outbox: ResMut<'_, Outbox>) {
+fn talk(
+    tick: Res<'_, CurrentTick>,
+    bulk: Res<'_, Bulk>,
+    tiny: Res<'_, Patter>,
+    mut outbox: ResMut<'_, Outbox>,
+) {
+    for place in 0..tiny.0 {
+        let event = GameEvent { to: None, channel: PATTER, data: patter(tick.0, tiny.0, place) };
+        outbox.send(event).expect("a tiny message");
+    }
     if bulk.0 > 0 {
         outbox.0.push(GameEvent { to: None, channel: BULK, data: vec![tick.0.0 as u8; bulk.0 as usize] });
     }
@@ -79,6 +128,7 @@ impl<G: Game> Game for Chatter<G> {
 
     fn insert_resources(&self, world: &mut World) {
         world.insert_resource(Bulk(self.bulk));
+        world.insert_resource(Patter(self.patter));
         self.game.insert_resources(world);
     }
 

@@ -18,7 +18,7 @@ use truetick_netcode::coding::range::{Contexts, RangeDecoder};
 use truetick_netcode::command::read_commands;
 use truetick_netcode::connection::Connection;
 use truetick_netcode::farewell::Farewell;
-use truetick_netcode::messages::{ClientMessage, ServerMessage, decode};
+use truetick_netcode::messages::{ClientMessage, ServerMessage, decode, decode_client_message};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::replication::entity::{Past, code_change, code_whole};
 use truetick_netcode::replication::snapshot::SnapshotHeader;
@@ -30,6 +30,7 @@ use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::auction::entry::Entry;
 use truetick_server::config::ServerConfig;
 use truetick_server::core::any_room::RoomConfig;
 use truetick_server::core::game::Game;
@@ -42,7 +43,10 @@ use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{read_stages, replay};
+use truetick_shared::arena::event::ArenaEvent;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema, arena_schema};
+use truetick_shared::auction::house::House;
+use truetick_shared::auction::wire::{Reply, Request};
 
 const FROM: ([u8; 4], u16) = ([127, 0, 0, 1], 100);
 const START_MS: u64 = 1_000;
@@ -267,6 +271,13 @@ fn handshake(bytes: &[u8]) {
 fn messages(bytes: &[u8]) {
     let _ = decode::<ServerMessage>(bytes);
     let _ = decode::<ClientMessage>(bytes);
+    let _ = decode_client_message(bytes);
+    let _ = decode::<Request>(bytes);
+    let _ = decode::<Reply>(bytes);
+    let _ = decode::<Entry>(bytes);
+    let _ = decode::<ArenaEvent>(bytes);
+    let _ = decode::<ArenaConfig>(bytes);
+    let _ = decode::<House>(bytes);
     let _ = read_commands::<ArenaCommand>(&mut BitReader::new(bytes));
 }
 

@@ -42,6 +42,8 @@ pub struct SimConfig {
     pub grace: Duration,
     /// Sessions that the server can hold.
     pub sessions: usize,
+    /// Tiny reliable messages that everyone is told in each tick.
+    pub patter: u8,
 }
 
 impl Default for SimConfig {
@@ -61,6 +63,7 @@ impl Default for SimConfig {
             timeout: Duration::from_secs(10),
             grace: Duration::from_secs(30),
             sessions: 300,
+            patter: 0,
         }
     }
 }

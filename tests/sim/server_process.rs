@@ -82,7 +82,8 @@ impl ServerProcess {
     }
 
     fn game(&self) -> Chatter<ArenaGame> {
-        Chatter { game: ArenaGame::new(self.config.arena).expect("the arena's schema is valid"), bulk: 0 }
+        let game = ArenaGame::new(self.config.arena).expect("the arena's schema is valid");
+        Chatter { game, bulk: 0, patter: self.config.patter }
     }
 
     /// Its process dies, and everything in it; with the power the disk loses what it had not written. Returns what

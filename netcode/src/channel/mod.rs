@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
 use crate::limits::{DELIVERED_MESSAGES, MESSAGES_PER_PACKET, SLICE_BYTES, UNRELIABLE_QUEUE};
+use crate::messages::SESSION_STREAM;
 use crate::sequence::Sequence;
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ const RELIABLE_CHANNELS: usize = 1 + ORDERED_STREAMS as usize;
 /// All channels, the unreliable one being number 0.
 const CHANNELS: usize = 1 + RELIABLE_CHANNELS;
 
-/// Which sender has the session's own messages (stream 0): it always goes first.
+/// Which sender has the session's own messages: it always goes first.
 const SESSION: usize = 1;
 
 const LENGTH_BITS: u32 = 10;
@@ -76,7 +77,8 @@ pub struct Channels {
     unreliable: VecDeque<Vec<u8>>,
     senders: [Sender; RELIABLE_CHANNELS],
     receivers: [Receiver; RELIABLE_CHANNELS],
-    delivered: VecDeque<(Channel, Vec<u8>)>,
+    /// Unreliable messages that came.
+    delivered: VecDeque<Vec<u8>>,
     /// Which channel goes first in the next packet, so that none starves the others.
     turn: usize,
 }
@@ -103,8 +105,11 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// Takes a message for sending. An unreliable one displaces the oldest where the queue is full; a
-    /// reliable one past the limits is an [`Overflow`], after which the session must end.
+    /// Takes a message for sending. An unreliable one displaces the oldest where the queue is full.
+    ///
+    /// # Errors
+    /// [`Overflow::MessageTooLarge`] is the caller's error and changes nothing. After [`Overflow::QueueFull`] the session must
+    /// end: a reliable message that was not taken cannot be delivered.
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         match channel.index() {
             0 => self.send_unreliable(bytes),
@@ -123,14 +128,27 @@ impl Channels {
         Ok(())
     }
 
-    /// The next message that came, in the order its channel promises.
+    /// The next message that came, in the order its channel promises; the session's own first.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
-        self.delivered.pop_front()
+        if let Some(bytes) = self.receivers[SESSION].pop() {
+            return Some((SESSION_STREAM, bytes));
+        }
+        if let Some(bytes) = self.delivered.pop_front() {
+            return Some((Channel::Unreliable, bytes));
+        }
+        let channels = std::iter::once(Channel::Reliable).chain((1..ORDERED_STREAMS).map(Channel::Ordered));
+        channels.zip([0, 2, 3, 4]).find_map(|(channel, at)| Some((channel, self.receivers[at].pop()?)))
     }
 
     /// Whether anything wants to ride in a packet now.
     pub fn wants_to_send(&self, now: Timestamp, window: SendWindow) -> bool {
         !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
+    }
+
+    /// Bytes of messages that would leave now if packets had room for all.
+    pub fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
+        let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
+        unreliable + self.senders.iter().map(|sender| sender.due_bytes(now, window)).sum::<usize>()
     }
 
     /// Messages of a channel that wait to be sent or acknowledged.
@@ -219,17 +237,14 @@ impl Channels {
     /// Takes over a packet's messages, read before with [`read_messages`].
     pub fn take(&mut self, messages: Vec<Incoming>) -> Result<(), WireError> {
         for Incoming { channel, piece, bytes } in messages {
-            if self.delivered.len() >= DELIVERED_MESSAGES {
-                return Err(WireError::Misbehaving("more messages than are taken"));
-            }
-            let Some((id, slice, slices)) = piece else {
-                self.delivered.push_back((channel, bytes));
-                continue;
-            };
-            let receiver = &mut self.receivers[channel.index() - 1];
-            receiver.take(id, (slice, slices), bytes)?;
-            while let Some(bytes) = receiver.pop() {
-                self.delivered.push_back((channel, bytes));
+            match piece {
+                Some((id, slice, slices)) => {
+                    self.receivers[channel.index() - 1].take(id, (slice, slices), bytes)?;
+                }
+                None if self.delivered.len() >= DELIVERED_MESSAGES => {
+                    return Err(WireError::Misbehaving("more messages than are taken"));
+                }
+                None => self.delivered.push_back(bytes),
             }
         }
         Ok(())
@@ -272,6 +287,7 @@ fn read_body(reader: &mut BitReader<'_>) -> Result<Vec<u8>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CHANNEL_QUEUE_BYTES;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -408,7 +424,9 @@ mod tests {
     #[test]
     fn line_48_a_full_queue_says_so() {
         let mut channels = Channels::default();
-        for _ in 0..crate::limits::CHANNEL_QUEUE {
+        let fit = CHANNEL_QUEUE_BYTES / sender::cost(1);
+        assert!(fit > 10 * 60 * 20, "10 messages a tick for 20 s at 60 Hz");
+        for _ in 0..fit {
             assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Ok(()));
         }
         assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Err(Overflow::QueueFull));

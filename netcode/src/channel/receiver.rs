@@ -25,11 +25,15 @@ pub(super) struct Receiver {
     window: VecDeque<Incoming>,
     /// Bytes held in `window`.
     held: usize,
+    /// Messages in `window` that lack slices.
+    partial: usize,
+    /// Ids of unordered messages that are whole and not delivered, in the order in which they became so.
+    whole: VecDeque<u64>,
 }
 
 impl Receiver {
     pub(super) fn new(ordered: bool) -> Self {
-        Self { ordered, next: 0, window: VecDeque::new(), held: 0 }
+        Self { ordered, next: 0, window: VecDeque::new(), held: 0, partial: 0, whole: VecDeque::new() }
     }
 
     /// Takes one slice of one message; repeats are ignored.
@@ -51,25 +55,30 @@ impl Receiver {
         if self.window.len() <= at {
             self.window.resize_with(at + 1, Incoming::default);
         }
-        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !self.window[at].has(slice) {
+        let message = &mut self.window[at];
+        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !message.has(slice) {
             return Err(WireError::Misbehaving("more bytes than the channel's window"));
         }
-        let begins = slices > 1 && matches!(self.window[at], Incoming::Nothing);
-        if begins && self.assemblies() == ASSEMBLIES {
+        let begins = slices > 1 && matches!(message, Incoming::Nothing);
+        if begins && self.partial == ASSEMBLIES {
             return Err(WireError::Misbehaving("more sliced messages than are put together at once"));
         }
-        self.held += self.window[at].add((slice, slices), bytes)?;
+        let (was_whole, grown) = (message.is_whole(), message.add((slice, slices), bytes)?);
+        self.held += grown;
+        self.partial += usize::from(begins);
+        if message.is_whole() && !was_whole {
+            self.partial -= usize::from(slices > 1);
+            if !self.ordered {
+                self.whole.push_back(id);
+            }
+        }
         Ok(())
-    }
-
-    fn assemblies(&self) -> usize {
-        self.window.iter().filter(|incoming| matches!(incoming, Incoming::Partial { .. })).count()
     }
 
     /// The next message that may be delivered.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        let reach = if self.ordered { 1 } else { self.window.len() };
-        let ready = self.window.iter_mut().take(reach).find(|i| matches!(i, Incoming::Whole(_)))?;
+        let at = if self.ordered { 0 } else { (self.whole.pop_front()? - self.next) as usize };
+        let ready = self.window.get_mut(at).filter(|incoming| incoming.is_whole())?;
         let Incoming::Whole(bytes) = std::mem::replace(ready, Incoming::Delivered) else { return None };
         self.held -= bytes.len();
         while matches!(self.window.front(), Some(Incoming::Delivered)) {
@@ -87,6 +96,10 @@ impl Incoming {
             Self::Partial { slices } => slices.get(slice).is_some_and(Option::is_some),
             Self::Whole(_) | Self::Delivered => true,
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
     }
 
     /// Adds a slice; returns by how many bytes it grew.

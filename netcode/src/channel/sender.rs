@@ -8,16 +8,17 @@ use thiserror::Error;
 use super::{LENGTH_BITS, SLICE_INDEX_BITS};
 use crate::bits::BitWriter;
 use crate::limits::{
-    ASSEMBLIES, CHANNEL_QUEUE, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES,
+    ASSEMBLIES, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES, MESSAGE_COST,
     SLICE_BYTES,
 };
+use crate::mutant::{Mutant, is_planted};
 use crate::sequence::Sequence;
 use crate::time::Timestamp;
 
-/// More was sent than the channel can hold.
+/// Why a message was not taken for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Overflow {
-    /// The message is larger than its channel carries.
+    /// The message is larger than its channel carries: the caller's error. The session goes on as if it had not been sent.
     #[error("message too large for its channel")]
     MessageTooLarge,
     /// The peer acknowledges too slowly; the session must end.
@@ -68,6 +69,20 @@ pub(super) struct Sender {
     bytes: usize,
 }
 
+/// What a message of so many bytes counts for in windows and queues.
+pub(super) fn cost(bytes: usize) -> usize {
+    bytes + MESSAGE_COST
+}
+
+/// Checks that a message has a place in a queue of `count` messages of `bytes` bytes in all.
+pub(super) fn check_queue(count: usize, bytes: usize, message: &[u8]) -> Result<(), Overflow> {
+    if message.len() > MESSAGE_BYTES {
+        return Err(Overflow::MessageTooLarge);
+    }
+    let queued = bytes + count * MESSAGE_COST;
+    if queued + cost(message.len()) > CHANNEL_QUEUE_BYTES { Err(Overflow::QueueFull) } else { Ok(()) }
+}
+
 impl Sender {
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -84,12 +99,7 @@ impl Sender {
     }
 
     pub(super) fn send(&mut self, bytes: Vec<u8>) -> Result<(), Overflow> {
-        if bytes.len() > MESSAGE_BYTES {
-            return Err(Overflow::MessageTooLarge);
-        }
-        if self.messages.len() >= CHANNEL_QUEUE || self.bytes + bytes.len() > CHANNEL_QUEUE_BYTES {
-            return Err(Overflow::QueueFull);
-        }
+        check_queue(self.messages.len(), self.bytes, &bytes)?;
         self.bytes += bytes.len();
         let slices = bytes.len().div_ceil(SLICE_BYTES).max(1);
         self.messages.push_back(Outgoing { bytes, pieces: vec![Piece::Waiting; slices] });
@@ -100,10 +110,20 @@ impl Sender {
         self.in_window().any(|(_, message)| message.pieces.iter().any(|piece| due(*piece, now, window)))
     }
 
+    /// Bytes of the pieces that are due.
+    pub(super) fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
+        let pieces = self.in_window().flat_map(|(_, message)| {
+            let due = message.pieces.iter().enumerate().filter(move |(_, piece)| due(**piece, now, window));
+            due.map(|(at, _)| piece_bits(message.slice(at), message.pieces.len()))
+        });
+        pieces.sum::<usize>().div_ceil(8)
+    }
+
     fn in_window(&self) -> impl Iterator<Item = (usize, &Outgoing)> {
         let (mut bytes, mut assemblies) = (0, 0);
-        self.messages.iter().take(usize::from(CHANNEL_WINDOW)).enumerate().take_while(move |(_, message)| {
-            bytes += message.bytes.len();
+        let window = if is_planted(Mutant::NarrowWindow) { 64 } else { usize::from(CHANNEL_WINDOW) };
+        self.messages.iter().take(window).enumerate().take_while(move |(_, message)| {
+            bytes += cost(message.bytes.len());
             let open = message.pieces.len() > 1 && message.pieces.iter().any(|piece| *piece != Piece::Done);
             assemblies += usize::from(open);
             bytes <= CHANNEL_WINDOW_BYTES && assemblies <= ASSEMBLIES
@@ -153,6 +173,9 @@ impl Sender {
 
     /// Only the newest packet that carried a piece decides that it must go again.
     pub(super) fn lost(&mut self, piece: PieceRef, lost: Sequence) {
+        if is_planted(Mutant::ForgetReliable) {
+            return self.acked(piece);
+        }
         if let Some(state) = self.piece(piece)
             && matches!(state, Piece::Flying { sequence, .. } if *sequence == lost)
         {

@@ -9,11 +9,10 @@
 
 use std::collections::VecDeque;
 
+use super::sender::{check_queue, cost};
 use super::{Channel, Overflow, RELIABLE_CHANNELS};
 use crate::error::WireError;
-use crate::limits::{
-    ACK_DELAY, CHANNEL_QUEUE, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW_BYTES, DELIVERED_MESSAGES, MESSAGE_BYTES,
-};
+use crate::limits::{ACK_DELAY, CHANNEL_WINDOW_BYTES, DELIVERED_MESSAGES, MESSAGE_BYTES};
 use crate::session::secured::FrameKind;
 use crate::time::Timestamp;
 
@@ -35,7 +34,8 @@ pub struct MessageStream {
     /// Messages on their way, oldest first, and the number of the first.
     flying: VecDeque<(usize, Vec<u8>)>,
     base: u64,
-    flying_bytes: usize,
+    /// What the messages in `flying` count for in the window.
+    flying_cost: usize,
     /// How many of `flying` have left by the present connection.
     left: usize,
     /// The connection is new: what came by the one before is not known yet.
@@ -53,13 +53,8 @@ pub struct MessageStream {
 impl MessageStream {
     /// Takes a message of a reliable channel for sending; limits are those of [`super::Channels::send`].
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
-        if bytes.len() > MESSAGE_BYTES {
-            return Err(Overflow::MessageTooLarge);
-        }
         let queue = &mut self.queues[channel.index() - 1];
-        if queue.count >= CHANNEL_QUEUE || queue.bytes + bytes.len() > CHANNEL_QUEUE_BYTES {
-            return Err(Overflow::QueueFull);
-        }
+        check_queue(queue.count, queue.bytes, &bytes)?;
         queue.count += 1;
         queue.bytes += bytes.len();
         queue.messages.push_back(bytes);
@@ -110,13 +105,13 @@ impl MessageStream {
         let waits = |index: &usize| !self.queues[*index].messages.is_empty();
         let others = (1..=RELIABLE_CHANNELS).map(|i| (self.turn + i) % RELIABLE_CHANNELS);
         let next = std::iter::once(session).chain(others).find(waits)?;
-        let length = self.queues[next].messages.front()?.len();
-        if !self.flying.is_empty() && self.flying_bytes + length > CHANNEL_WINDOW_BYTES {
+        let cost = cost(self.queues[next].messages.front()?.len());
+        if self.flying_cost + cost > CHANNEL_WINDOW_BYTES {
             return None;
         }
         let message = self.queues[next].messages.pop_front()?;
         self.turn = if next == session { self.turn } else { next };
-        self.flying_bytes += length;
+        self.flying_cost += cost;
         self.flying.push_back((next, message));
         Some(())
     }
@@ -152,7 +147,7 @@ impl MessageStream {
         let came = count.checked_sub(self.base).filter(|came| *came <= sent as u64);
         let came = came.ok_or(WireError::Misbehaving("acknowledges messages that were never sent"))?;
         for (channel, bytes) in self.flying.drain(..came as usize) {
-            self.flying_bytes -= bytes.len();
+            self.flying_cost -= cost(bytes.len());
             self.queues[channel].bytes -= bytes.len();
             self.queues[channel].count -= 1;
         }
@@ -254,11 +249,11 @@ mod tests {
     #[test]
     fn no_more_leaves_than_the_window_until_it_is_told_that_something_came() {
         let (mut from, now) = (MessageStream::default(), Timestamp::default());
-        (0..8).for_each(|_| from.send(Channel::Ordered(1), vec![0; 30_000]).unwrap());
-        assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), CHANNEL_WINDOW_BYTES / 30_000);
+        (0..12).for_each(|_| from.send(Channel::Ordered(1), vec![0; 30_000]).unwrap());
+        assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), CHANNEL_WINDOW_BYTES / cost(30_000));
         from.take(&[&[3], &2u64.to_le_bytes()[..]].concat(), now).unwrap();
         assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), 2);
-        let too_many = [&[3], &9u64.to_le_bytes()[..]].concat();
+        let too_many = [&[3], &99u64.to_le_bytes()[..]].concat();
         assert!(matches!(from.take(&too_many, now), Err(WireError::Misbehaving(_))));
     }
 

@@ -13,11 +13,11 @@ use super::session_keeper::{Keeping, SessionKeeper};
 use super::state::{ClientState, End};
 use super::time_line::{TimeLine, check_epoch};
 use crate::bits::{BitReader, BitWriter};
-use crate::channel::Channel;
+use crate::channel::{Channel, Overflow};
 use crate::connection::{Connection, Messages};
 use crate::error::WireError;
 use crate::farewell::{DisconnectReason, Farewell};
-use crate::limits::ACK_DELAY;
+use crate::limits::{ACK_DELAY, MESSAGE_COST, UNPOLLED_EVENT_BYTES};
 use crate::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
 use crate::sequence::Sequence;
 use crate::session::ClientId;
@@ -39,12 +39,11 @@ pub enum LinkEvent {
     },
     /// The server moved its time line, by so many microseconds.
     TimeLineMoved(i64),
-    /// A message from the room, and its tick.
+    /// A message from the room on a reliable channel, and its tick.
     Game(Tick, Vec<u8>),
+    /// A message from the room on the unreliable channel, and its tick.
+    Unreliable(Tick, Vec<u8>),
 }
-
-/// What rooms say before the welcome comes: streams do not wait for each other.
-const EARLY: usize = 1_024;
 
 /// See the module.
 pub struct Link {
@@ -62,7 +61,9 @@ pub struct Link {
     writer: BitWriter,
     chances: Xoshiro256PlusPlus,
     outbox: VecDeque<(Route, Parcel)>,
+    /// Messages of the room that came before the welcome, for streams do not wait for each other; and what they count for.
     early: Vec<LinkEvent>,
+    early_cost: usize,
     ready: VecDeque<LinkEvent>,
 }
 
@@ -84,6 +85,7 @@ impl Link {
             chances,
             outbox: VecDeque::new(),
             early: Vec::new(),
+            early_cost: 0,
             ready: VecDeque::new(),
         }
     }
@@ -240,9 +242,9 @@ impl Link {
         }
     }
 
-    /// The next thing that messages say. What concerns the session alone is seen to here.
+    /// The next thing that messages say; nothing once the session is over. What concerns the session alone is seen to here.
     pub fn next_event(&mut self, now: Timestamp) -> Result<Option<LinkEvent>, WireError> {
-        loop {
+        while self.ended.is_none() {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
             }
@@ -253,17 +255,24 @@ impl Link {
             if channel != SESSION_STREAM && !matches!(message, ServerMessage::Event { .. }) {
                 return Err(WireError::Misbehaving("a session's message on another channel"));
             }
-            self.take_message(message, now)?;
+            self.take_message(channel, message, now)?;
         }
+        Ok(None)
     }
 
-    fn take_message(&mut self, message: ServerMessage, now: Timestamp) -> Result<(), WireError> {
+    fn take_message(
+        &mut self,
+        channel: Channel,
+        message: ServerMessage,
+        now: Timestamp,
+    ) -> Result<(), WireError> {
         match message {
             ServerMessage::Welcome { client, tick_rate, epoch_us } => {
                 self.time_line = Some(TimeLine::new(tick_rate, epoch_us)?);
                 self.id = Some(ClientId(client));
                 self.ready.push_back(LinkEvent::Welcomed { tick_rate });
                 self.ready.extend(self.early.drain(..));
+                self.early_cost = 0;
             }
             ServerMessage::Timeline { epoch_us } => {
                 check_epoch(epoch_us)?;
@@ -272,11 +281,18 @@ impl Link {
                 }
             }
             ServerMessage::Event { tick, data } => {
-                let event = LinkEvent::Game(Tick(tick), data);
+                let cost = data.len() + MESSAGE_COST;
+                let event = match channel {
+                    Channel::Unreliable => LinkEvent::Unreliable(Tick(tick), data),
+                    Channel::Reliable | Channel::Ordered(_) => LinkEvent::Game(Tick(tick), data),
+                };
                 match self.id {
                     Some(_) => self.ready.push_back(event),
-                    None if self.early.len() < EARLY => self.early.push(event),
-                    None => {}
+                    None if self.early_cost + cost <= UNPOLLED_EVENT_BYTES => {
+                        self.early_cost += cost;
+                        self.early.push(event);
+                    }
+                    None => self.end(End::Told(DisconnectReason::Overflow)),
                 }
             }
             ServerMessage::Ticket { token } => {
@@ -309,15 +325,26 @@ impl Link {
 
     /// Queues a message of the session's own.
     pub fn tell(&mut self, message: &ClientMessage) {
-        self.send(SESSION_STREAM, encode(message));
+        // None is too large, and too many end the session.
+        let _ = self.send(SESSION_STREAM, encode(message));
     }
 
-    /// Queues a message for the room; it waits until the session is open. More than can wait ends the session.
-    pub fn send(&mut self, channel: Channel, message: Vec<u8>) {
-        let Some(connection) = &mut self.connection else { return };
-        if connection.send(channel, message).is_err() {
+    /// Queues a message for the room. Before the session is open it is not sent at all.
+    ///
+    /// # Errors
+    /// [`Overflow::MessageTooLarge`] is the caller's: the session goes on. [`Overflow::QueueFull`] ends the session.
+    pub fn send(&mut self, channel: Channel, message: Vec<u8>) -> Result<(), Overflow> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let sent = connection.send(channel, message);
+        if sent == Err(Overflow::QueueFull) {
             self.end(End::Told(DisconnectReason::Overflow));
         }
+        sent
+    }
+
+    /// Ends the session because the application does not read its events.
+    pub fn end_unread(&mut self) {
+        self.end(End::Told(DisconnectReason::EventsUnread));
     }
 
     /// Does what time demands of the session. False if there is none, or it is over.

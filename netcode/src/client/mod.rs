@@ -8,6 +8,7 @@
 pub mod command_history;
 mod decode;
 pub mod doubt;
+mod event_queue;
 pub mod inspect;
 pub mod interpolation;
 pub mod latency;

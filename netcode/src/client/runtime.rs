@@ -9,11 +9,11 @@
 //! wait for an event or next_timeout()
 //! ```
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command_history::CommandHistory;
 use super::doubt::Doubt;
+use super::event_queue::EventQueue;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
 use super::link::{Link, LinkEvent};
@@ -51,9 +51,6 @@ pub enum ClientEvent {
     Game(Tick, Vec<u8>),
 }
 
-/// Events kept until they are polled; the oldest makes room.
-const EVENTS: usize = 1_024;
-
 /// See the module.
 pub struct ClientRuntime<P: Predict> {
     game: P,
@@ -69,7 +66,7 @@ pub struct ClientRuntime<P: Predict> {
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
     payload: Vec<u8>,
-    events: VecDeque<ClientEvent>,
+    events: EventQueue,
     stats: ClientStats,
     doubt: Doubt,
 }
@@ -92,7 +89,7 @@ impl<P: Predict> ClientRuntime<P> {
             latency: LatencyMeter::default(),
             newest_at: None,
             payload: Vec::new(),
-            events: VecDeque::new(),
+            events: EventQueue::default(),
             stats: ClientStats::default(),
             doubt: Doubt::default(),
         }
@@ -175,9 +172,13 @@ impl<P: Predict> ClientRuntime<P> {
         self.prediction.state()
     }
 
-    /// The next event.
+    /// The next event. Events of the game are kept up to [`crate::limits::UNPOLLED_EVENT_BYTES`]. A reliable one beyond that ends the session
+    /// with [`DisconnectReason::EventsUnread`], for it could not be delivered; an unreliable one is dropped. Of what the client
+    /// itself reports the newest are kept.
+    ///
+    /// [`DisconnectReason::EventsUnread`]: crate::farewell::DisconnectReason::EventsUnread
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        self.events.pop_front()
+        self.events.poll()
     }
 
     /// The next parcel to send, and by which way.
@@ -280,7 +281,14 @@ impl<P: Predict> ClientRuntime<P> {
                     interpolation.time_line_moved(moved);
                 }
             }
-            LinkEvent::Game(tick, data) => self.emit(ClientEvent::Game(tick, data)),
+            LinkEvent::Game(tick, data) => {
+                if !self.events.keep(ClientEvent::Game(tick, data)) {
+                    self.link.end_unread();
+                }
+            }
+            LinkEvent::Unreliable(tick, data) => {
+                self.events.keep(ClientEvent::Game(tick, data));
+            }
         }
     }
 
@@ -368,7 +376,7 @@ impl<P: Predict> ClientRuntime<P> {
                 if let (Some(before), Some((_, after))) = (before, self.prediction.state()) {
                     self.smoothing.corrected(&info.fields, &before, after, now);
                 }
-                self.emit(ClientEvent::Mispredicted(wrong));
+                self.events.report(ClientEvent::Mispredicted(wrong));
             }
             Reconciled::NothingToCompare | Reconciled::Started => {}
         }
@@ -377,7 +385,7 @@ impl<P: Predict> ClientRuntime<P> {
     fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
         let Some(time_line) = self.link.time_line() else { return };
         for latency in self.latency.shown(taken, time_line.tick_at_us(taken.tick), now) {
-            self.emit(ClientEvent::Latency(latency));
+            self.events.report(ClientEvent::Latency(latency));
         }
     }
 
@@ -385,13 +393,6 @@ impl<P: Predict> ClientRuntime<P> {
         if let Some(before) = self.newest_at.replace(now) {
             self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
         }
-    }
-
-    fn emit(&mut self, event: ClientEvent) {
-        if self.events.len() == EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
     }
 
     /// A packet built on what is not held.

@@ -192,6 +192,17 @@ impl Field {
         self.max
     }
 
+    /// The nearest value in range of a number that a game made by itself: the largest for what is larger, the same
+    /// direction for a turn.
+    #[inline]
+    pub const fn clamp(&self, n: u32) -> u32 {
+        match self.scale {
+            _ if n <= self.max => n,
+            Scale::Turn => n & self.max,
+            Scale::Count | Scale::Linear { .. } => self.max,
+        }
+    }
+
     /// The nearest grid value of `value` (radians for a turn); out of range goes to the nearest end, and
     /// what is no number to 0.
     pub fn quantise(&self, value: f32) -> u32 {

@@ -8,13 +8,13 @@
 use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
 use crate::coding::{CONTEXTS, Coding};
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
 mod field;
+mod hash;
 mod plan;
 
 pub use field::{Audience, Field, Model, Scale, Visibility};
@@ -300,23 +300,6 @@ impl Schema {
     /// All kinds in the order of their numbers.
     pub fn kinds(&self) -> impl Iterator<Item = (KindId, &KindInfo)> {
         self.kinds.iter().enumerate().map(|(i, kind)| (KindId(i as u8), kind))
-    }
-
-    /// A hash of everything that both sides must agree on (XXH3 over names, scales and sizes).
-    pub fn hash(&self) -> u64 {
-        let mut hasher = Xxh3::new();
-        for component in &self.components {
-            hasher.update(format!("{component:?}").as_bytes());
-        }
-        for kind in &self.kinds {
-            hasher.update(format!("{} {:?}", kind.name, kind.components).as_bytes());
-        }
-        hasher.update(format!("{:?}", self.coding).as_bytes());
-        for (kind, component, field, priors) in self.priors {
-            hasher.update(format!("{kind} {component} {field}").as_bytes());
-            priors.iter().flatten().for_each(|prior| hasher.update(prior));
-        }
-        hasher.digest()
     }
 }
 

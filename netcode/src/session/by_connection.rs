@@ -7,6 +7,7 @@ use super::admission::digest;
 use super::client::Received;
 use super::denial::Denial;
 use super::drops::DropReason;
+use super::roster::PACKETS;
 use super::secured::{self, FrameKind, Join};
 use super::server::{Change, SessionServer};
 use crate::limits::{
@@ -221,7 +222,12 @@ impl SessionServer {
         datagram: &[u8],
         now: Timestamp,
     ) -> Result<Option<(ClientId, bool)>, DropReason> {
-        let client = self.note_heard(from, now)?;
+        let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
+        let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
+        if !session.packets.allows(PACKETS, now) {
+            return Err(DropReason::Flood);
+        }
+        session.note_heard(now);
         match datagram.len() {
             0 => Err(DropReason::TooShort),
             length if length > PAYLOAD_BYTES => Err(DropReason::TooLong),

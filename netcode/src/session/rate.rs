@@ -16,6 +16,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// Time between two if they come evenly.
+    fn apart(self) -> Duration {
+        Duration::from_nanos(1_000_000_000 / u64::from(self.per_second.max(1)))
+    }
+}
+
 /// When the next is due if all so far had come evenly.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meter(Timestamp);
@@ -26,26 +33,22 @@ impl Meter {
         self.allows_worth(1, rate, now)
     }
 
-    /// Whether one more could happen now; nothing is counted.
-    pub fn may(&self, rate: Rate, now: Timestamp) -> bool {
-        let mut copy = *self;
-        copy.allows(rate, now)
-    }
-
     /// Forgives as much as it takes for `count` more, at most the burst, to be allowed now.
     pub fn leave_room_for(&mut self, count: u32, rate: Rate, now: Timestamp) {
-        let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
-        self.0 = self.0.min(now + apart * rate.burst.saturating_sub(count));
+        self.0 = self.0.min(now + rate.apart() * rate.burst.saturating_sub(count));
+    }
+
+    /// Whether nothing more is allowed now. Counts nothing.
+    pub fn is_spent(&self, rate: Rate, now: Timestamp) -> bool {
+        self.0.max(now).since(now) > rate.apart() * (rate.burst.max(1) - 1)
     }
 
     /// The same for something that counts as so many.
     pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
-        let apart = Duration::from_nanos(1_000_000_000 / u64::from(rate.per_second.max(1)));
-        let due = self.0.max(now);
-        if due.since(now) > apart * (rate.burst.max(1) - 1) {
+        if self.is_spent(rate, now) {
             return false;
         }
-        self.0 = due + apart * weight;
+        self.0 = self.0.max(now) + rate.apart() * weight;
         true
     }
 }
@@ -70,7 +73,7 @@ impl<K> Default for Meters<K> {
 impl<K: Ord> Meters<K> {
     /// Whether one more could happen now; nothing is counted.
     pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
-        self.meters.get(who).is_none_or(|meter| meter.may(rate, now))
+        self.meters.get(who).is_none_or(|meter| !meter.is_spent(rate, now))
     }
 
     /// Whether one more may happen now.
@@ -111,7 +114,7 @@ mod tests {
         let (mut meter, mut now) = (Meter::default(), Timestamp::from_millis(5));
         let allowed = |meter: &mut Meter, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
         assert_eq!(allowed(&mut meter, now), 3);
-        assert!(!meter.may(RATE, now) && meter.may(RATE, now + Duration::from_millis(100)));
+        assert!(meter.is_spent(RATE, now) && !meter.is_spent(RATE, now + Duration::from_millis(100)));
         now += Duration::from_millis(99);
         assert_eq!(allowed(&mut meter, now), 0);
         now += Duration::from_millis(1);

@@ -9,12 +9,15 @@ use super::config::{Duplicates, SessionConfig};
 use super::drops::DropReason;
 use super::half_open::Applicant;
 use super::keys::SessionKeys;
-use super::rate::Meter;
+use super::rate::{Meter, Rate};
 use super::token::{Purpose, Resumed};
 use super::{ClientId, Neighbourhood, Role, UserId};
-use crate::limits::DEPARTING;
+use crate::limits::{DEPARTING, SESSION_PACKETS};
 use crate::time::Timestamp;
 use crate::transport::{Over, Route};
+
+/// How many genuine packets a session may send on datagrams.
+pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SESSION_PACKETS.1 };
 
 /// A session's present way to its client.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Session {
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
     pub resumes: Meter,
+    /// Genuine packets that came on datagrams, against [`PACKETS`]. It outlives resumptions and takeovers.
+    pub packets: Meter,
     /// The keys of the token that opened it, resumed it or took it over last. They stay while it is parked.
     pub keys: SessionKeys,
     /// Number of the response that it was opened or resumed with last: the same keys resume it again with a later one only.
@@ -297,6 +302,7 @@ impl Roster {
             live: None,
             parked_until: Timestamp::default(),
             resumes: Meter::default(),
+            packets: Meter::default(),
             keys,
             response: 0,
             taken_over: None,
@@ -330,6 +336,7 @@ impl Roster {
             live: Some(live),
             parked_until: now,
             resumes: Meter::default(),
+            packets: Meter::default(),
             keys: old,
             response: 0,
             taken_over: None,

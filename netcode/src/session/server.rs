@@ -24,7 +24,7 @@ use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
 use super::rate::{Meter, Meters};
-use super::roster::{Roster, Session};
+use super::roster::{PACKETS, Roster, Session};
 use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
 use super::{ClientId, Neighbourhood, UserId};
@@ -219,9 +219,14 @@ impl SessionServer {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
         let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
         session.keys.check_fresh(header)?;
+        // Only what its key opens counts, so that nobody else can spend it.
+        if session.packets.is_spent(PACKETS, now) {
+            return Err(DropReason::Flood);
+        }
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         let length = session.keys.open(header, self.config.protocol, &mut self.scratch)?.len();
+        session.packets.allows(PACKETS, now);
         session.note_heard(now);
         match header.kind {
             Kind::Payload => return Ok(Some((client, length))),

@@ -6,6 +6,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 
+use super::game_fault::GameFault;
 use super::metrics::RoomMetrics;
 use super::timeline::{Due, Timeline};
 use super::world_room::WorldRoom;
@@ -123,6 +124,10 @@ pub trait AnyRoom: Send {
     fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
     /// Whether a client must be sent away because it takes too little of what it is told.
     fn is_overwhelmed(&self, client: ClientId) -> bool;
+    /// The first fault of the game's own code since the last call that returned one, and how many there were; for the log.
+    fn poll_fault(&mut self, _now: Timestamp) -> Option<(GameFault, u64)> {
+        None
+    }
     /// Figures so far.
     fn metrics(&self) -> RoomMetrics;
     /// Why the room has ended: the message of the panic that ended it. `None` while it runs. Only

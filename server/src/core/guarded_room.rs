@@ -23,6 +23,7 @@ use truetick_netcode::time::Timestamp;
 
 use super::any_room::{AnyRoom, Outbox, RoomConfig};
 use super::command_queue::CommandCounts;
+use super::game_fault::GameFault;
 use super::metrics::RoomMetrics;
 use super::timeline::{Due, Timeline};
 use super::world_room::WorldRoom;
@@ -193,6 +194,10 @@ impl AnyRoom for GuardedRoom {
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
         self.ask(|room| room.is_overwhelmed(client)).unwrap_or(false)
+    }
+
+    fn poll_fault(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
+        self.call(|room| room.poll_fault(now)).flatten()
     }
 
     fn metrics(&self) -> RoomMetrics {

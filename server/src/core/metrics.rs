@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use truetick_netcode::replication::client_view::ViewStats;
 use truetick_netcode::time::Timestamp;
 
 use super::command_queue::CommandCounts;
@@ -84,6 +85,10 @@ pub struct RoomMetrics {
     pub deferred: u64,
     /// Bits of state sent.
     pub state_bits: u64,
+    /// Values that the game wrote out of their fields' ranges, and that were clamped.
+    pub fields_clamped: u64,
+    /// Events of the game that could not be sent: too large, or on a channel that does not exist.
+    pub events_refused: u64,
     /// Encoded entities asked for, and those of them that had to be encoded.
     pub encode_sharing: (u64, u64),
     /// Entities that were encoded for one client each, beside those of [`Self::encode_sharing`].
@@ -95,6 +100,14 @@ impl RoomMetrics {
     pub fn tick_sent(&mut self, drained: Timestamp, now: Timestamp, missed: bool) {
         self.tick_time.add(now.since(drained));
         self.missed_ticks += u64::from(missed);
+    }
+
+    /// Adds what one client's view counted.
+    pub fn add_view(&mut self, view: ViewStats) {
+        self.relevant += view.relevant;
+        self.updates += view.updates;
+        self.deferred += view.deferred;
+        self.state_bits += view.bits;
     }
 
     /// Adds another room's figures.
@@ -121,6 +134,8 @@ impl RoomMetrics {
             (&mut self.deferred, other.deferred),
             (&mut self.state_bits, other.state_bits),
             (&mut self.encoded_individually, other.encoded_individually),
+            (&mut self.fields_clamped, other.fields_clamped),
+            (&mut self.events_refused, other.events_refused),
         ] {
             *to += from;
         }

@@ -6,6 +6,7 @@ pub mod command_queue;
 pub mod drain;
 pub mod entity_table;
 pub mod game;
+pub mod game_fault;
 pub mod guarded_room;
 pub mod metrics;
 pub mod peer;

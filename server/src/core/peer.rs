@@ -8,17 +8,19 @@
 use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::channel::Channel;
+use truetick_netcode::channel::{Channel, Overflow};
 use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::error::WireError;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::limits::{
-    FAREWELL_PAUSE, FAREWELLS, HELLO_TIME, MESSAGES_PER_PACKET, PACKETS_PER_TICK, REPORT_PAUSE, STRIKE_TIME,
-    STRIKES,
+    ACK_WINDOW, FAREWELL_PAUSE, FAREWELLS, HELLO_TIME, MESSAGE_BYTES_PER_PACKET, MESSAGES_PER_PACKET,
+    PACKETS_PER_TICK, PAYLOAD_BYTES, REPORT_PAUSE, SESSION_FRAME_BYTES, STATE_BYTES_BESIDE_MESSAGES,
+    STRIKE_TIME, STRIKES,
 };
 use truetick_netcode::messages::{
-    Body, ClientMessage, MismatchReport, SESSION_STREAM, ServerMessage, decode, encode,
+    Body, ClientMessage, ClientMessageKind, MismatchReport, SESSION_STREAM, ServerMessage,
+    decode_client_message, encode,
 };
 use truetick_netcode::session::ClientId;
 use truetick_netcode::session::rate::{Meter, Rate};
@@ -34,6 +36,9 @@ const FRAMES_PER_TICK: u32 = PACKETS_PER_TICK * MESSAGES_PER_PACKET as u32;
 
 /// Frames in one burst beyond that.
 const BURST_FRAMES: u32 = 32 * FRAMES_PER_TICK;
+
+/// Bytes of frames that a client may send.
+const FRAME_BYTES: Rate = Rate { per_second: SESSION_FRAME_BYTES.0, burst: SESSION_FRAME_BYTES.1 };
 
 /// A client is sent everything whole at most this often.
 const RESYNC_PAUSE: Duration = Duration::from_millis(200);
@@ -87,6 +92,8 @@ pub struct Peer {
     pub ticket_due: Timestamp,
     /// Why it must end at the next tick.
     pub ending: Option<DisconnectReason>,
+    /// Messages of its room that are too large for their channel, and that nobody receives.
+    pub oversized: u64,
     allowance: Allowance,
 }
 
@@ -97,6 +104,8 @@ struct Allowance {
     packets: Meter,
     /// Frames that it sent.
     frames: Meter,
+    /// Bytes of frames that it sent.
+    frame_bytes: Meter,
     strikes: u32,
     forgiven_at: Timestamp,
     resynced_at: Option<Timestamp>,
@@ -121,11 +130,13 @@ impl Peer {
             allowance: Allowance {
                 packets: Meter::default(),
                 frames: Meter::default(),
+                frame_bytes: Meter::default(),
                 strikes: 0,
                 forgiven_at: now,
                 resynced_at: None,
                 reported_at: None,
             },
+            oversized: 0,
         }
     }
 
@@ -134,6 +145,7 @@ impl Peer {
         let mut allowance = self.allowance.clone();
         // Too many frames end a session: one that begins may at least say what it is.
         allowance.frames.leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
+        allowance.frame_bytes.leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
         Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
     }
 
@@ -155,13 +167,34 @@ impl Peer {
         self.allowance.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
     }
 
-    /// The same of frames. Messages in order cannot be dropped: more than is allowed ends the session.
-    pub fn may_send_frame(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
-        let is_allowed = self.allowance.frames.allows(frame_rate(tick_rate), arrived);
+    /// The same of a frame of so many bytes, which are limited as well. Messages in order cannot be dropped: more than is
+    /// allowed ends the session.
+    pub fn may_send_frame(&mut self, bytes: usize, tick_rate: u32, arrived: Timestamp) -> bool {
+        let Allowance { frames, frame_bytes, .. } = &mut self.allowance;
+        let is_allowed = frames.allows(frame_rate(tick_rate), arrived)
+            && frame_bytes.allows_worth(bytes as u32, FRAME_BYTES, arrived);
         if !is_allowed {
             self.ending.get_or_insert(DisconnectReason::Misbehaved);
         }
         is_allowed
+    }
+
+    /// The session goes on by another connection, on which the client says again what was in flight.
+    pub fn resumed(&mut self) {
+        self.allowance.frame_bytes = Meter::default();
+        self.connection.begin_stream_again();
+    }
+
+    /// Divides a tick's bytes between its state and, where messages have piled up that do not fit beside that, a packet of
+    /// messages. Returns the bytes of the state and whether there is such a packet.
+    pub fn share_budget(&self, budget: usize, now: Timestamp) -> (usize, bool) {
+        let state = budget.saturating_sub(PAYLOAD_BYTES);
+        let has_room =
+            state >= STATE_BYTES_BESIDE_MESSAGES && (self.connection.in_flight() as u64) < 3 * ACK_WINDOW;
+        match has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET {
+            true => (state, true),
+            false => (budget, false),
+        }
     }
 
     /// Takes in a genuine payload.
@@ -207,9 +240,7 @@ impl Peer {
         while let Some((channel, message)) = self.connection.receive() {
             match (&mut room, channel) {
                 (_, SESSION_STREAM) => {
-                    let unknown = WireError::Misbehaving("a message that no client sends");
-                    let message = decode(&message).map_err(|_| unknown)?;
-                    demands.extend(self.take_message(message, room.as_deref_mut(), now)?);
+                    demands.extend(self.take_session_message(&message, room.as_deref_mut(), now)?);
                 }
                 (Some(room), channel) => room.receive_message(self.client, channel, &message, now)?,
                 // It is in no room, or in none any more.
@@ -219,29 +250,38 @@ impl Peer {
         Ok(demands)
     }
 
-    fn take_message(
+    /// Takes a message of the session's own. What is too long or comes too often is not decoded.
+    fn take_session_message(
         &mut self,
-        message: ClientMessage,
+        bytes: &[u8],
         room: Option<&mut (dyn AnyRoom + 'static)>,
         now: Timestamp,
     ) -> Result<Option<Demand>, WireError> {
-        let is_due = |last: Option<Timestamp>, pause| last.is_none_or(|at| now.since(at) >= pause);
-        match (message, room) {
-            (ClientMessage::Hello { schema }, None) => return Ok(Some(Demand::Hello(schema))),
-            (ClientMessage::Hello { .. }, Some(_)) => {
+        let kind = ClientMessageKind::of(bytes)?;
+        let due = |last: &mut Option<Timestamp>, pause| {
+            let is_due = last.is_none_or(|at| now.since(at) >= pause);
+            *last = if is_due { Some(now) } else { *last };
+            is_due
+        };
+        let is_due = match (kind, &room) {
+            (ClientMessageKind::Hello, None) => true,
+            (ClientMessageKind::Hello, Some(_)) => {
                 return Err(WireError::Misbehaving("a second hello"));
             }
-            (ClientMessage::Resync, Some(room)) if is_due(self.allowance.resynced_at, RESYNC_PAUSE) => {
-                self.allowance.resynced_at = Some(now);
-                room.world_mut().into_iter().for_each(|world| world.resync(self.client));
+            (ClientMessageKind::Resync, Some(_)) => due(&mut self.allowance.resynced_at, RESYNC_PAUSE),
+            (ClientMessageKind::Mismatch, Some(_)) => due(&mut self.allowance.reported_at, REPORT_PAUSE / 2),
+            (ClientMessageKind::Resync | ClientMessageKind::Mismatch, None) => false,
+        };
+        if !is_due {
+            return Ok(None);
+        }
+        match decode_client_message(bytes)? {
+            ClientMessage::Hello { schema } => return Ok(Some(Demand::Hello(schema))),
+            ClientMessage::Mismatch(report) => return Ok(Some(Demand::Explain(report))),
+            ClientMessage::Resync => {
+                let world = room.and_then(|room| room.world_mut());
+                world.into_iter().for_each(|world| world.resync(self.client));
             }
-            (ClientMessage::Mismatch(report), Some(_))
-                if is_due(self.allowance.reported_at, REPORT_PAUSE / 2) =>
-            {
-                self.allowance.reported_at = Some(now);
-                return Ok(Some(Demand::Explain(report)));
-            }
-            (ClientMessage::Resync | ClientMessage::Mismatch(_), _) => {}
         }
         Ok(None)
     }
@@ -328,10 +368,14 @@ impl Outbox for Peer {
         self.connection.waiting_bytes()
     }
 
-    /// More than can wait ends the session.
+    /// More than can wait ends the session. A message that is too large is the room's error, which it checks for before.
     fn send(&mut self, channel: Channel, message: Vec<u8>) {
-        if self.connection.send(channel, message).is_err() {
-            self.ending.get_or_insert(DisconnectReason::Overflow);
+        match self.connection.send(channel, message) {
+            Ok(()) => {}
+            Err(Overflow::QueueFull) => {
+                self.ending.get_or_insert(DisconnectReason::Overflow);
+            }
+            Err(Overflow::MessageTooLarge) => self.oversized += 1,
         }
     }
 }
@@ -342,75 +386,4 @@ fn frame_rate(tick_rate: u32) -> Rate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use truetick_netcode::limits::CHANNEL_QUEUE;
-
-    #[test]
-    fn line_48_more_messages_than_can_wait_end_the_session_with_a_reason() {
-        let mut now = Timestamp::from_millis(5);
-        let mut peer = Peer::new(ClientId(1), 0, (1, false), now);
-        peer.stage = Stage::Playing;
-        (0..CHANNEL_QUEUE).for_each(|_| peer.send(Channel::Reliable, vec![1]));
-        assert_eq!(peer.must_end(now), None);
-        peer.send(Channel::Reliable, vec![1]);
-        assert_eq!(peer.must_end(now), Some(DisconnectReason::Overflow));
-        let farewell = Farewell { reason: DisconnectReason::Overflow, schema: 3 };
-        peer.begin_to_end(farewell, now);
-        let (mut client, mut writer, mut heard) = (Connection::new(2, now), BitWriter::new(), 0);
-        while peer.say_farewell(&mut writer, now) {
-            now += FAREWELL_PAUSE / 2;
-            if writer.bytes().is_empty() {
-                continue;
-            }
-            let (_, mut reader) = client.open(writer.bytes(), now).unwrap();
-            assert_eq!(reader.read(Body::BITS), Ok(Body::Farewell as u32));
-            assert_eq!(Farewell::read(reader), Ok(farewell));
-            heard += 1;
-        }
-        assert_eq!(heard, FAREWELLS);
-    }
-
-    #[test]
-    fn more_frames_than_packets_could_hold_end_the_session() {
-        let now = Timestamp::from_millis(5);
-        let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
-        peer.stage = Stage::Playing;
-        assert!((0..BURST_FRAMES).all(|_| peer.may_send_frame(60, now)));
-        assert_eq!(peer.must_end(now), None);
-        assert!(!peer.may_send_frame(60, now));
-        assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
-        let later = now + Duration::from_micros(16_667);
-        assert!((0..FRAMES_PER_TICK).all(|_| peer.may_send_frame(60, later)));
-    }
-
-    #[test]
-    fn a_client_that_sends_in_time_is_no_flood_however_late_its_packets_are_read() {
-        for tick_rate in [10, 60, 128] {
-            let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
-            // Two packets a tick for ten seconds, all read after one stop, by when they came.
-            let came =
-                |i: u64| Timestamp::from_nanos(5_000_000 + i * 1_000_000_000 / u64::from(2 * tick_rate));
-            assert!((0..20 * u64::from(tick_rate)).all(|i| peer.may_send(tick_rate, came(i))));
-            // Three times as many are a flood, a third of which passes once the burst is used up.
-            let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
-            let passed =
-                (0..60 * u64::from(tick_rate)).filter(|i| peer.may_send(tick_rate, came(i / 3))).count();
-            let most = 20 * tick_rate as usize + BURST_PACKETS as usize;
-            assert!((most - 8..=most).contains(&passed), "{passed} of {most}");
-        }
-    }
-
-    #[test]
-    fn strikes_are_forgiven_in_time() {
-        let mut now = Timestamp::from_millis(5);
-        let mut peer = Peer::new(ClientId(1), 0, (1, false), now);
-        for _ in 0..STRIKES * 3 {
-            peer.strike(WireError::Malformed("nonsense"), now);
-            now += STRIKE_TIME;
-        }
-        assert_eq!(peer.ending, None);
-        (0..STRIKES).for_each(|_| peer.strike(WireError::Malformed("nonsense"), now));
-        assert_eq!(peer.ending, Some(DisconnectReason::Misbehaved));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{MismatchReport, ServerMessage, encode};
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::replication::NetId;
-use truetick_netcode::replication::client_view::{ClientView, Shared, Sight, ViewStats};
+use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
 use truetick_netcode::replication::unit_cache::UnitCache;
@@ -23,6 +23,7 @@ use super::any_room::{AnyRoom, Outbox, RoomConfig};
 use super::command_feedback::CommandArrivals;
 use super::command_queue::{CommandCounts, CommandQueue};
 use super::game::{Game, GameEvent};
+use super::game_fault::{FaultLog, GameFault};
 use super::metrics::RoomMetrics;
 use super::relevance::{Placed, RelevanceGrid, Seen};
 use super::simulation::{Simulation, TickInput};
@@ -58,6 +59,7 @@ pub struct Room<G: Game> {
     seen: Seen,
     events: Vec<(GameEvent, Vec<u8>)>,
     metrics: RoomMetrics,
+    faults: FaultLog,
     recorder: Option<Recorder<G::Command>>,
 }
 
@@ -91,6 +93,7 @@ impl<G: Game> Room<G> {
             seen: Seen::default(),
             events: Vec::new(),
             metrics: RoomMetrics::default(),
+            faults: FaultLog::default(),
             recorder: None,
         })
     }
@@ -153,8 +156,21 @@ impl<G: Game> Room<G> {
         }
     }
 
+    fn note_clamped(&mut self) {
+        let (first, count) = self.simulation.out_of_range();
+        if let Some(first) = first {
+            self.metrics.fields_clamped += count;
+            self.faults.note(GameFault::OutOfRange(first), count);
+        }
+    }
+
     fn encode_events(&mut self, tick: Tick) {
         for event in self.simulation.take_events() {
+            if let Err(error) = event.check() {
+                self.metrics.events_refused += 1;
+                self.faults.note(error.into(), 1);
+                continue;
+            }
             let message = ServerMessage::Event { tick: tick.0, data: event.data.clone() };
             self.events.push((event, encode(&message)));
         }
@@ -168,7 +184,7 @@ impl<G: Game> Room<G> {
 
     fn note_gone(&mut self, gone: &RoomClient<G::Command>) {
         self.metrics.commands = self.metrics.commands + gone.queue.counts();
-        add_view(&mut self.metrics, gone.view.stats());
+        self.metrics.add_view(gone.view.stats());
     }
 }
 
@@ -281,6 +297,7 @@ impl<G: Game> AnyRoom for Room<G> {
         if let Some(recorder) = &mut self.recorder {
             recorder.outcome(&self.simulation);
         }
+        self.note_clamped();
         self.encode_events(tick);
         self.look_around();
         self.timeline.advance();
@@ -303,11 +320,15 @@ impl<G: Game> AnyRoom for Room<G> {
         self.clients.get(client).is_some_and(|client| client.view.is_overwhelmed())
     }
 
+    fn poll_fault(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
+        self.faults.poll(now)
+    }
+
     fn metrics(&self) -> RoomMetrics {
         let mut metrics = self.metrics.clone();
         for (_, client) in self.clients.iter() {
             metrics.commands = metrics.commands + client.queue.counts();
-            add_view(&mut metrics, client.view.stats());
+            metrics.add_view(client.view.stats());
         }
         metrics.encode_sharing = self.cache.sharing();
         metrics.encoded_individually = self.cache.individual();
@@ -434,11 +455,4 @@ fn placed<G: Game>(game: &G, entry: &Entry, now: Tick, rate: u32) -> Placed {
     let before = entry.at(now.back(1)).and_then(|version| game.place(entry.kind, &version.fields));
     let speed = place.zip(before).map_or(0.0, |(now, before)| now.distance(before) * rate as f32);
     Placed { slot: entry.id.slot, place, speed, importance: game.importance(entry.kind).clamp(1, 16) }
-}
-
-fn add_view(metrics: &mut RoomMetrics, view: ViewStats) {
-    metrics.relevant += view.relevant;
-    metrics.updates += view.updates;
-    metrics.deferred += view.deferred;
-    metrics.state_bits += view.bits;
 }

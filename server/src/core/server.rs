@@ -31,6 +31,7 @@ use truetick_netcode::transport::{Event, Route, Transport};
 
 use super::any_room::{AnyRoom, RoomConfig};
 use super::drain::Drain;
+use super::game_fault::{FaultLog, GameFault};
 use super::guarded_room::GuardedRoom;
 use super::peer::{Demand, Peer, Stage};
 use super::session_event::{EVENTS, SessionEvent};
@@ -53,6 +54,8 @@ pub struct Server {
     failed: BTreeSet<usize>,
     explained: Meter,
     unexplained: u64,
+    /// Faults of rooms that do not check their messages, and the room of the last.
+    faults: (FaultLog, usize),
     /// Of the packets of the first room.
     capture: Option<CaptureWriter>,
 }
@@ -71,6 +74,7 @@ impl Server {
             failed: BTreeSet::new(),
             explained: Meter::default(),
             unexplained: 0,
+            faults: (FaultLog::default(), 0),
             capture: None,
         }
     }
@@ -132,6 +136,17 @@ impl Server {
         self.events.pop_front()
     }
 
+    /// The next room with faults of its game's own code: its number, the first fault and how many there were. Each room
+    /// reports at most once per [`super::game_fault::FAULT_INTERVAL`].
+    pub fn poll_fault(&mut self, now: Timestamp) -> Option<(usize, GameFault, u64)> {
+        let reported = self.rooms.iter_mut().enumerate().find_map(|(room, faulty)| {
+            let (fault, count) = faulty.poll_fault(now)?;
+            Some((room, fault, count))
+        });
+        let (faults, room) = &mut self.faults;
+        reported.or_else(|| faults.poll(now).map(|(fault, count)| (*room, fault, count)))
+    }
+
     /// The capture of the first room's packets of state: to begin it before any session does, to take what is to be kept, to
     /// end it.
     pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
@@ -176,7 +191,7 @@ impl Server {
                 return self.sessions.note_drop(DropReason::Flood);
             }
             Received::Payload(payload) => peer.take(payload, room, arrived),
-            Received::Frame(_) if !peer.may_send_frame(tick_rate, at) => {
+            Received::Frame(frame) if !peer.may_send_frame(frame.len(), tick_rate, at) => {
                 return self.sessions.note_drop(DropReason::Flood);
             }
             Received::Frame(frame) => peer.take_frame(frame, room, arrived),
@@ -313,7 +328,7 @@ impl Server {
         let Some(peer) = self.peers.get_mut(client) else { return };
         peer.live = true;
         peer.ticket_due = now;
-        peer.connection.begin_stream_again();
+        peer.resumed();
         if matches!(peer.stage, Stage::Ending { .. }) && !anew {
             return;
         }

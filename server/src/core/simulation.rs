@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::entity_table::{EntityTable, Row};
 use super::game::{CurrentTick, Game, GameEvent, Inputs, Outbox};
-use super::registry::Registry;
+use super::registry::{OutOfRange, Registry};
 use super::systems::Systems;
 
 /// Everything that can change the world in one tick, in its order.
@@ -95,6 +95,8 @@ pub struct Simulation<G: Game> {
     tick: Tick,
     fields: Vec<u32>,
     gone: Vec<NetId>,
+    /// The first value that the last step wrote out of its field's range, and how many there were.
+    out_of_range: (Option<OutOfRange>, u64),
 }
 
 impl<G: Game> Simulation<G> {
@@ -140,8 +142,8 @@ impl<G: Game> Simulation<G> {
         let mut systems = Systems::default();
         game.add_systems(&mut systems);
         systems.initialize(&mut world);
-        let (ring, fields, gone) = (StateRing::new(), Vec::new(), Vec::new());
-        Ok(Self { game, registry, world, systems, ring, tick, fields, gone })
+        let (ring, fields, gone, out_of_range) = (StateRing::new(), Vec::new(), Vec::new(), (None, 0));
+        Ok(Self { game, registry, world, systems, ring, tick, fields, gone, out_of_range })
     }
 
     /// The tick simulated last.
@@ -245,10 +247,16 @@ impl<G: Game> Simulation<G> {
         std::mem::take(&mut self.world.resource_mut::<Outbox>().0)
     }
 
+    /// The first value that the last step wrote out of its field's range and that was clamped, and how many there were.
+    pub fn out_of_range(&self) -> (Option<OutOfRange>, u64) {
+        self.out_of_range
+    }
+
     /// Snaps what was written in this step to its grid and records what changed.
     fn capture(&mut self) {
-        let Self { game, registry, world, ring, fields, gone, tick, .. } = self;
+        let Self { game, registry, world, ring, fields, gone, tick, out_of_range, .. } = self;
         ring.begin_tick(*tick);
+        *out_of_range = (None, 0);
         world.resource_scope(|world, table: Mut<'_, EntityTable>| {
             let is_gone = |id: &NetId| table.row(id.slot).is_none_or(|row| row.id != *id);
             gone.extend(ring.entries().map(|entry| entry.id).filter(is_gone));
@@ -261,7 +269,10 @@ impl<G: Game> Simulation<G> {
                 if same_owner && ring.is_known(id) && !registry.is_changed(world, entity, kind) {
                     continue;
                 }
-                registry.capture(world, entity, kind, fields);
+                for report in registry.capture(world, entity, kind, fields) {
+                    out_of_range.0.get_or_insert(report);
+                    out_of_range.1 += 1;
+                }
                 let nature = Nature { id, kind, owner, team: game.team(kind, fields) };
                 ring.record(registry.schema(), nature, fields);
             }

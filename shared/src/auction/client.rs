@@ -260,7 +260,7 @@ impl AuctionClient {
             match event {
                 LinkEvent::Welcomed { .. } => self.welcomed(),
                 LinkEvent::TimeLineMoved(moved) => self.epoch_us = self.epoch_us.saturating_add(moved),
-                LinkEvent::Game(tick, data) => {
+                LinkEvent::Game(tick, data) | LinkEvent::Unreliable(tick, data) => {
                     self.note_tick(tick, now);
                     self.take_reply(decode(&data)?, now);
                 }
@@ -377,10 +377,11 @@ impl AuctionClient {
     }
 
     fn emit(&mut self, event: AuctionEvent) {
-        if self.events.len() == CLIENT_EVENTS {
-            self.events.pop_front();
-        }
         self.events.push_back(event);
+        // None is displaced: an answer that its application never sees is not delivered.
+        if self.events.len() >= CLIENT_EVENTS {
+            self.link.end_unread();
+        }
     }
 
     /// Does what time demands; then [`Self::poll_transmit`] has what is to be sent.
@@ -415,7 +416,8 @@ impl AuctionClient {
             else {
                 return;
             };
-            self.link.send(channel, message);
+            // None is too large, and too many end the session.
+            let _ = self.link.send(channel, message);
         }
     }
 

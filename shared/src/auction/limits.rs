@@ -74,7 +74,7 @@ pub const EVENTS: usize = 64;
 /// Bytes on their way to a client past which it counts as slow.
 pub const SLOW_BYTES: usize = 8_192;
 
-/// Events that a client keeps until they are polled; the oldest makes room.
+/// Events that a client keeps until they are polled; as many end its session.
 pub const CLIENT_EVENTS: usize = 4_096;
 
 /// Requests that a client hands to a stream at once; the others wait with it: far fewer than a stream takes.

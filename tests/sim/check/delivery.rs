@@ -7,7 +7,7 @@ use truetick_netcode::limits::SLICE_BYTES;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use crate::chatter::{CHANNELS, PERIOD, message, parse};
+use crate::chatter::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 use crate::mark::{Mark, Marks};
 
 /// A client's place, its number, and which of its lives it is in.
@@ -20,6 +20,8 @@ struct Heard {
     since: Option<Tick>,
     /// Ticks heard, per channel; counted on where ticks wrap.
     ticks: [BTreeSet<u64>; CHANNELS.len()],
+    /// Tiny messages heard.
+    patter: PatterCheck,
 }
 
 /// A tick counted on from `since` where ticks wrap; `None` if it is before that.
@@ -30,11 +32,18 @@ fn counted(tick: Tick, since: Tick) -> Option<u64> {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct DeliveryCheck {
+    /// Tiny messages that are said in each tick.
+    patter: u64,
     joined: BTreeMap<ClientId, Tick>,
     heard: BTreeMap<usize, Heard>,
 }
 
 impl DeliveryCheck {
+    /// A checker where so many tiny messages are said in each tick.
+    pub fn new(patter: u8) -> Self {
+        Self { patter: patter.into(), ..Self::default() }
+    }
+
     /// A client begins to be told: messages from `tick` on are for it.
     pub fn joined(&mut self, client: ClientId, tick: Tick) {
         self.joined.insert(client, tick);
@@ -48,13 +57,21 @@ impl DeliveryCheck {
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) -> bool {
-        let Some((channel, said)) = parse(data) else { return false };
+        let (tiny, known) = (parse_patter(data), parse(data));
+        if tiny.is_none() && known.is_none() {
+            return false;
+        }
         let (since, of) = (self.joined.get(&client).copied(), (client, life));
-        let begin = || Heard { of, since, ticks: Default::default() };
+        let patter = PatterCheck { next: since.map(|since| u64::from(since.0) * self.patter), came: 0 };
+        let begin = || Heard { of, since, ticks: Default::default(), patter };
         let heard = self.heard.entry(at).or_insert_with(begin);
         if heard.of != of {
             *heard = begin();
         }
+        if let Some((each_tick, place)) = tiny {
+            wrong.extend(heard.patter.take(each_tick, place).map(|what| format!("client {at}: {what}")));
+        }
+        let Some((channel, said)) = known else { return true };
         let complaint = heard.check(channel, (tick, said), data);
         wrong.extend(
             complaint.map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
@@ -71,6 +88,13 @@ impl DeliveryCheck {
         };
         let heard = self.heard.get(&at).filter(|heard| heard.of == (client, life));
         let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
+        let first_untold = u64::from(until.next().0) * self.patter;
+        let came = heard.and_then(|heard| heard.patter.next).unwrap_or(u64::from(since.0) * self.patter);
+        // Ticks wrap, and with them the places of tiny messages.
+        let round = (self.patter << 32).max(1);
+        let lacking = (first_untold + round - came % round) % round;
+        let tiny = (lacking > 0 && lacking < round / 2)
+            .then(|| format!("client {at}: {lacking} tiny messages from {came} on did not come"));
         let until = counted(until, since).unwrap_or(0);
         let lacks = |channel: usize| {
             let due = |tick: &u64| is_due(channel, *tick);
@@ -80,6 +104,7 @@ impl DeliveryCheck {
         reliable
             .filter_map(|channel| Some((channel, lacks(channel)?)))
             .map(|(channel, tick)| format!("client {at}, channel {channel}: message of {tick} did not come"))
+            .chain(tiny)
             .collect()
     }
 }

@@ -109,7 +109,7 @@ impl Checks {
             identity: IdentityCheck::default(),
             budgets: BudgetCheck::new(config.room.snapshot_floor_bytes, config.room.snapshot_bytes),
             copies: CopyCheck::new(config),
-            delivery: DeliveryCheck::default(),
+            delivery: DeliveryCheck::new(config.patter),
             repeats: RepeatCheck::default(),
             foresight: ForesightCheck::default(),
             sessions: SessionCheck::new(config.grace),

@@ -35,6 +35,8 @@ pub struct QuicPlan {
     pub link: LinkConfig,
     /// Bytes a second that the server tells everyone on a reliable stream, beside the game.
     pub bulk: u32,
+    /// Tiny reliable messages that everyone is told in each tick.
+    pub patter: u8,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, QuicTrouble)>,
     /// When all is healed.
@@ -52,6 +54,7 @@ impl QuicPlan {
             clients: 4,
             link,
             bulk: 0,
+            patter: 0,
             troubles: Vec::new(),
             trouble: length,
             settle: Duration::ZERO,

@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::end::{Came, QuicEnd};
 use super::plan::{QuicPlan, QuicTrouble};
 use super::secrets::{self, SimTime};
-use crate::chatter::{self, Chatter};
+use crate::chatter::{self, Chatter, PatterCheck};
 use crate::entry::{SERVER, expect_rooms, session_config, tokens, wall};
 use crate::server_process::world_of;
 
@@ -48,6 +48,8 @@ pub struct Member {
     lives: u64,
     /// Messages of this life: channel and tick, as they came.
     pub(super) told: Vec<(usize, Tick)>,
+    /// Tiny messages that came.
+    pub patter: PatterCheck,
     newest: Option<Tick>,
     heard_at: Timestamp,
     /// From a tick's deadline until the client held a snapshot of it or of a later one.
@@ -170,6 +172,7 @@ impl QuicWorld {
             rejoin_at: None,
             lives: 0,
             told: Vec::new(),
+            patter: PatterCheck::default(),
             newest: None,
             heard_at: self.now,
             latencies: Vec::new(),
@@ -268,6 +271,11 @@ impl QuicWorld {
         }
         while let Some(event) = member.bot.poll_event() {
             let ClientEvent::Game(_, data) = event else { continue };
+            if let Some((each_tick, at)) = chatter::parse_patter(&data) {
+                let wrong = member.patter.take(each_tick, at).map(|what| format!("client {place}: {what}"));
+                self.wrong.extend(wrong);
+                continue;
+            }
             match chatter::parse(&data) {
                 Some((channel, tick)) => {
                     self.figures.messages += 1;
@@ -392,7 +400,7 @@ fn start_server(plan: &QuicPlan, life: u64, now: Timestamp) -> Server {
     secret[..8].copy_from_slice(&plan.seed.wrapping_add(life << 32).to_le_bytes());
     let mut server = Server::new(config, secret, now, wall(now));
     let room = RoomConfig { seed: plan.seed, relevance_radius_m: None, ..RoomConfig::default() };
-    let game = Chatter { game: arena(), bulk: plan.bulk / room.tick_rate };
+    let game = Chatter { game: arena(), bulk: plan.bulk / room.tick_rate, patter: plan.patter };
     server.add_room(Box::new(Room::new(game, room, now).expect("a valid schema")));
     server
 }

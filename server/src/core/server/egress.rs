@@ -1,12 +1,17 @@
 //! What leaves: messages, snapshots, and packets that only acknowledge.
 
+use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::Messages;
 use truetick_netcode::limits::MESSAGE_PACKETS;
 use truetick_netcode::messages::Body;
+use truetick_netcode::session::ClientId;
+use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Transport;
 
 use super::Server;
+use crate::core::game_fault::GameFault;
+use crate::core::peer::Peer;
 
 impl Server {
     /// Between two ticks: sends what rooms have to tell that need not wait for the next.
@@ -46,6 +51,11 @@ impl Server {
         for (client, peer) in self.peers.iter_mut() {
             if peer.room == room_index && peer.is_playing() {
                 room.messages(client, now, peer);
+                let oversized = std::mem::take(&mut peer.oversized);
+                if oversized > 0 {
+                    self.faults.0.note(GameFault::Message, oversized);
+                    self.faults.1 = room_index;
+                }
             }
         }
     }
@@ -65,6 +75,7 @@ impl Server {
                 continue;
             }
             let budget = peer.snapshot_budget(late_since, now());
+            let (budget, message_packet) = peer.share_budget(budget, now());
             if !world.plan_snapshot(client, budget) {
                 continue;
             }
@@ -88,6 +99,9 @@ impl Server {
                 bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
             }
             world.snapshot_sent(client, packets, bytes, now());
+            if message_packet {
+                send_messages_alone((client, peer), (&mut self.sessions, &mut self.writer), now(), sink);
+            }
         }
     }
 
@@ -102,12 +116,22 @@ impl Server {
                 if !peer.is_playing() || !peer.connection.wants_packet(at) {
                     break;
                 }
-                peer.connection.set_room(self.sessions.room(client));
-                peer.connection.begin(&mut self.writer, at, Messages::Alone);
-                self.writer.write(Body::Empty as u32, Body::BITS);
-                peer.connection.finish(&mut self.writer, at);
-                self.sessions.send(client, self.writer.bytes(), at, sink);
+                send_messages_alone((client, peer), (&mut self.sessions, &mut self.writer), at, sink);
             }
         }
     }
+}
+
+/// Sends a client a packet of messages without state.
+fn send_messages_alone(
+    (client, peer): (ClientId, &mut Peer),
+    (sessions, writer): (&mut SessionServer, &mut BitWriter),
+    at: Timestamp,
+    sink: &mut dyn Transport,
+) {
+    peer.connection.set_room(sessions.room(client));
+    peer.connection.begin(writer, at, Messages::Alone);
+    writer.write(Body::Empty as u32, Body::BITS);
+    peer.connection.finish(writer, at);
+    sessions.send(client, writer.bytes(), at, sink);
 }
