@@ -75,14 +75,14 @@ mod tests {
             while other.put(vec![0; FRAME_BYTES]) {}
             others.push((other, taken));
         }
-        let (late, _taken) = UnsentFrames::new(&all);
+        let (late, late_taken) = UnsentFrames::new(&all);
         let count = (0..10_000).take_while(|_| late.put(vec![0; FRAME_BYTES])).count();
         assert!(count < most, "all together are bounded");
         assert!(all.load(Ordering::Relaxed) <= ALL_UNSENT_FRAME_BYTES + CHANNEL_WINDOW_BYTES);
         // Whoever has less than one window waiting still gets its frames.
-        let (small, _taken) = UnsentFrames::new(&all);
+        let (small, small_taken) = UnsentFrames::new(&all);
         assert!(small.put(vec![0; FRAME_BYTES]));
-        drop((others, late, small, _taken));
+        drop((others, late, late_taken, small, small_taken));
         assert_eq!(all.load(Ordering::Relaxed), 0, "nothing is counted that is gone");
     }
 }
