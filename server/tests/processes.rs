@@ -53,20 +53,23 @@ impl Server {
         let arguments = [&["--listen", any, "--quic", any, "--token-service", any], more].concat();
         let mut child = command(shell, &arguments).env("RUST_LOG", filter).spawn().unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap());
-        let (mut said, mut quic, mut tokens) = (String::new(), None, None);
-        while tokens.is_none() {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, log: None, tokens: nowhere, quic: nowhere };
+        let mut said = String::new();
+        while server.tokens == nowhere {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended: {said}");
             if line.contains("serving") && line.contains("over=quic") {
-                quic = field(&line, "address=");
+                server.quic = field(&line, "address=").unwrap();
             }
             if line.contains("making tokens") {
-                tokens = field(&line, "address=");
+                server.tokens = field(&line, "address=").unwrap();
             }
             said += &line;
         }
-        let quic = quic.unwrap_or_else(|| panic!("no QUIC: {said}"));
-        (Self { child, log: Some(log), tokens: tokens.unwrap(), quic }, said)
+        assert_ne!(server.quic, nowhere, "no QUIC: {said}");
+        server.log = Some(log);
+        (server, said)
     }
 
     fn signal(&self, signal: Signal) {
