@@ -197,6 +197,7 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
         assert!(room.plan_snapshot(client, 8_000));
         let mut writer = BitWriter::new();
         room.write_snapshot(client, (u64::from(tick), 1_000), now, &mut writer);
+        writer.pad_to_byte();
         room.snapshot_sent(client, 1, 100, now);
         let header = SnapshotHeader::read(&mut BitReader::new(writer.bytes())).unwrap();
         assert_eq!(header.feedback.late, told, "tick {tick}");

@@ -38,7 +38,7 @@ impl Tick {
     /// successive ticks the places lie far apart, and over many each is as frequent (multiples of the golden ratio).
     pub fn first_of_round(self, count: usize) -> usize {
         let turn = u64::from(self.0.wrapping_mul(0x9e37_79b9));
-        (turn * count as u64 >> 32) as usize
+        ((turn * count as u64) >> 32) as usize
     }
 }
 

@@ -16,6 +16,9 @@ const BURST: f64 = 32.0 * PACKETS_PER_TICK as f64;
 /// A packet is no flood's if so many more were allowed: clocks that run apart make no difference.
 const SPARE: f64 = 3.0;
 
+/// Snapshots that the server made so far for each client.
+pub type Snapshots = [(ClientId, u64)];
+
 /// Packets that a path may send at present, and when that was so.
 struct Allowed {
     packets: f64,
@@ -27,6 +30,8 @@ struct Allowed {
 pub struct LatenessCheck {
     /// When the server was late first and last.
     late: Option<(Timestamp, Timestamp)>,
+    /// When it ran last, and the time before.
+    ran_at: [Timestamp; 2],
     allowed: BTreeMap<usize, Allowed>,
 }
 
@@ -35,10 +40,11 @@ impl LatenessCheck {
     pub fn ran(
         &mut self,
         (ticks, is_late): (u32, bool),
-        (before, after): (&[(ClientId, u64)], &[(ClientId, u64)]),
+        (before, after): (&Snapshots, &Snapshots),
         now: Timestamp,
         wrong: &mut Vec<String>,
     ) {
+        self.ran_at = [now, self.ran_at[0]];
         if is_late {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
@@ -51,6 +57,11 @@ impl LatenessCheck {
                 ));
             }
         }
+    }
+
+    /// When the server ran the time before the last.
+    pub fn ran_before(&self) -> Timestamp {
+        self.ran_at[1]
     }
 
     /// Since when the server is late, if it is.
