@@ -11,6 +11,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::core::server::Server;
 
 use super::Pair;
+use super::lateness::LatenessCheck;
 use crate::mark::{Mark, Marks};
 use crate::server_process::world_of;
 
@@ -28,6 +29,7 @@ struct Seen {
     life: u64,
     budget: usize,
     fell_at: Timestamp,
+    looked_at: Timestamp,
     bits: u64,
     snapshots: u64,
     tick: Tick,
@@ -53,12 +55,12 @@ impl BudgetCheck {
         self.seen.clear();
     }
 
-    /// Looks at one client after a tick; `late` is since when the server is late, if it is, and the time.
+    /// Looks at one client after a tick.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
         core: &Server,
-        late: (Option<Timestamp>, Timestamp),
+        (lateness, now): (&LatenessCheck, Timestamp),
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) {
@@ -81,12 +83,15 @@ impl BudgetCheck {
         }
         if budget < seen.budget {
             marks.hit(Mark::BudgetFell);
-            let doubtful = |since: Timestamp| late.1.since(since.max(seen.fell_at)) < LATE_PAUSE;
-            if late.0.is_some_and(doubtful) {
+            let is_doubtful = |since: Timestamp| now.since(since.max(seen.fell_at)) < LATE_PAUSE;
+            // A client that was not looked at may have seen its budget fall before the server was late.
+            let fell_now = seen.looked_at == lateness.ran_before();
+            if fell_now && lateness.since(now).is_some_and(is_doubtful) {
                 wrong.push(format!("client {}: its path is blamed for a late server", pair.at));
             }
-            seen.fell_at = late.1;
+            seen.fell_at = now;
         }
+        seen.looked_at = now;
         marks.add(Mark::BudgetAtFloor, u64::from(budget == floor && seen.budget > floor));
         marks.add(Mark::BudgetRose, u64::from(budget == ceiling && seen.budget < ceiling));
         seen.budget = budget;

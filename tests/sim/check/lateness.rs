@@ -39,12 +39,15 @@ pub struct Ran {
 pub struct LatenessCheck {
     /// When the server was late first and last.
     late: Option<(Timestamp, Timestamp)>,
+    /// When it ran last, and the time before.
+    ran_at: [Timestamp; 2],
     allowed: BTreeMap<usize, Allowed>,
 }
 
 impl LatenessCheck {
     /// The server ran.
     pub fn ran(&mut self, ran: &Ran, now: Timestamp, wrong: &mut Vec<String>) {
+        self.ran_at = [now, self.ran_at[0]];
         if ran.is_late {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
@@ -58,6 +61,11 @@ impl LatenessCheck {
                 ));
             }
         }
+    }
+
+    /// When the server ran the time before the last.
+    pub fn ran_before(&self) -> Timestamp {
+        self.ran_at[1]
     }
 
     /// Since when the server is late, if it is.

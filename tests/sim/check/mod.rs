@@ -171,7 +171,7 @@ impl Checks {
         for (at, client) in clients.iter().enumerate() {
             let Some(pair) = pair(at, client, core, network) else { continue };
             self.copies.check(&pair, room, marks, &mut wrong);
-            self.budgets.check(&pair, core, (self.lateness.since(now), now), marks, &mut wrong);
+            self.budgets.check(&pair, core, (&self.lateness, now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);

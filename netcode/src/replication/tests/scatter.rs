@@ -28,8 +28,8 @@ enum Late {
     EachPacket,
     /// Three ticks later, but for one packet in five, which is lost.
     Lossy,
-    /// As [`Late::EachPacket`], and one packet in five is lost.
-    LossyEachPacket,
+    /// Each packet's by 1 to 20 ticks, but for one packet in five, which is lost.
+    EachPacketLossy,
 }
 
 /// A room and how its clients' paths behave.
@@ -219,7 +219,7 @@ impl Client {
         let updates = self.view.stats().updates;
         for (sequence, bytes) in crowd.send(&mut self.view, sight, self.next) {
             self.next = sequence + 1;
-            let lossy = matches!(late, Late::Lossy | Late::LossyEachPacket);
+            let lossy = matches!(late, Late::Lossy | Late::EachPacketLossy);
             if lossy && chances.random_bool(0.2) {
                 continue;
             }
@@ -229,7 +229,7 @@ impl Client {
             let after = match late {
                 Late::Aligned | Late::Lossy => 3,
                 Late::Constant => self.late,
-                Late::EachPacket | Late::LossyEachPacket => chances.random_range(1..=20),
+                Late::EachPacket | Late::EachPacketLossy => chances.random_range(1..=20),
             };
             self.acks.push_back((tick + after, sequence));
         }
@@ -241,7 +241,7 @@ impl Client {
 
 #[test]
 fn scattered_acknowledgements_do_not_make_each_client_another_encoding() {
-    for late in [Late::Constant, Late::EachPacket, Late::Lossy, Late::LossyEachPacket] {
+    for late in [Late::Constant, Late::EachPacket, Late::Lossy, Late::EachPacketLossy] {
         for seed in 1..4 {
             let outcome = Case { late, seed, ..Case::default() }.holds();
             assert!(outcome.least_served > 0.2, "{late:?}: {outcome:?}");
@@ -252,14 +252,14 @@ fn scattered_acknowledgements_do_not_make_each_client_another_encoding() {
 #[test]
 fn the_bound_holds_for_any_number_of_clients_and_blocks() {
     for (clients, blocks) in [(64, 1), (1_000, 1), (150, 16), (600, 2)] {
-        Case { clients, blocks, late: Late::LossyEachPacket, ..Case::default() }.holds();
+        Case { clients, blocks, late: Late::EachPacketLossy, ..Case::default() }.holds();
     }
 }
 
 #[test]
 fn short_budgets_cut_few_of_the_deltas() {
     for (short, share) in [(300..1_200, 25), (400..1_500, 100), (300..8_000, 100)] {
-        for late in [Late::Aligned, Late::EachPacket, Late::LossyEachPacket] {
+        for late in [Late::Aligned, Late::EachPacket, Late::EachPacketLossy] {
             for seed in 1..3 {
                 Case { short: (short.clone(), share), late, seed, ..Case::default() }.holds();
             }
@@ -270,14 +270,14 @@ fn short_budgets_cut_few_of_the_deltas() {
 #[test]
 fn teams_agree_each_for_itself() {
     for teams in [2, 5] {
-        let outcome = Case { teams, late: Late::LossyEachPacket, ..Case::default() }.holds();
+        let outcome = Case { teams, late: Late::EachPacketLossy, ..Case::default() }.holds();
         assert!(outcome.least_served > 0.2, "{outcome:?}");
     }
 }
 
 #[test]
 fn entities_that_come_and_go_change_nothing_of_the_bound() {
-    for late in [Late::Aligned, Late::Constant, Late::EachPacket, Late::LossyEachPacket] {
+    for late in [Late::Aligned, Late::Constant, Late::EachPacket, Late::EachPacketLossy] {
         let outcome = Case { born: 6, late, ..Case::default() }.holds();
         assert!(outcome.least_served > 0.2, "{outcome:?}");
     }
