@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use truetick_client_sim::auction::run::{self, AuctionOptions};
 use truetick_client_sim::demo::{self, DemoOptions, LatencyOptions, RemoteOptions};
+use truetick_client_sim::feel::{self, FeelOptions};
 use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
 
@@ -27,6 +28,8 @@ enum Command {
     Latency(LatencyOptions),
     /// Start an auction house in this process and let a crowd visit it
     Auction(AuctionOptions),
+    /// Measure what a player sees while the path changes, in virtual time
+    Feel(FeelOptions),
     /// Run a recording again and check every tick, or compare two recordings
     Replay(ReplayOptions),
     /// Take captured packets apart: bits per packet, entity and field, and where the bytes go
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Bots(options) => play(demo::bots(options)),
         Command::Latency(options) => play(demo::latency(options)),
         Command::Auction(options) => play(run::auction(options)),
+        Command::Feel(options) => play(async move { feel::run(&options) }),
         Command::Replay(options) => end_check(replay::run(&options)),
         Command::Inspect(options) => end_check(inspect::run(&options)),
     }

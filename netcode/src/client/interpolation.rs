@@ -66,6 +66,11 @@ impl Interpolation {
         self.starved
     }
 
+    /// The time shown, in ticks of the server; `None` before the first snapshot.
+    pub fn shown_tick(&self) -> Option<f64> {
+        self.first.map(|first| f64::from(first.0) + self.shown)
+    }
+
     /// Ticks since the first snapshot, as a real number.
     fn ticks(&self, tick: Tick) -> f64 {
         f64::from(tick.distance(self.first.unwrap_or(tick)))
