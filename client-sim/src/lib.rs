@@ -12,6 +12,7 @@ pub mod client_socket;
 pub mod compare;
 pub mod demo;
 pub mod dump;
+pub mod feel;
 pub mod inspect;
 pub mod live_text;
 pub mod measure;

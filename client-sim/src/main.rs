@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use truetick_client_sim::auction::run::{self, AuctionOptions};
 use truetick_client_sim::demo::{self, DemoOptions, LatencyOptions, RemoteOptions};
+use truetick_client_sim::feel::{self, FeelOptions};
 use truetick_client_sim::inspect::{self, InspectOptions};
 use truetick_client_sim::replay::{self, ReplayOptions};
 use truetick_client_sim::say;
@@ -15,10 +16,10 @@ use truetick_server::log::{self, BackgroundWriter};
 
 /// What `--help` says of exit codes.
 const EXIT_CODES: &str = "\
-Exit codes of demo, bots, latency and auction:
+Exit codes of demo, bots, latency, auction and feel:
   0  everyone played, and every budget was kept
   1  it could not be played: no server, no key, wrong options
-  2  a budget was missed: clients lost, states that differ, ticks missed, a recording that is not whole,
+  2  a budget or a bound was missed: clients lost, states that differ, ticks missed, a recording that is not whole,
      clients that got snapshots of fewer than one tick in ten, or of whose commands fewer than one in ten were in time,
      an auction that does not answer
 Of replay and inspect, as of diff(1): 0 all is equal, 1 something differs, 2 that cannot be told.";
@@ -41,6 +42,8 @@ enum Command {
     Latency(LatencyOptions),
     /// Start an auction house in this process and let a crowd visit it
     Auction(AuctionOptions),
+    /// Measure what a player sees while the path changes, in virtual time
+    Feel(FeelOptions),
     /// Run a recording again and check every tick, or compare two recordings
     Replay(ReplayOptions),
     /// Take captured packets apart: bits per packet, entity and field, and where the bytes go
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bots(options) => play(demo::bots(options), complain),
         Command::Latency(options) => play(demo::latency(options), complain),
         Command::Auction(options) => play(run::auction(options), complain),
+        Command::Feel(options) => play(async move { feel::run(&options) }, complain),
         Command::Replay(options) => end_check(replay::run(&options), complain),
         Command::Inspect(options) => end_check(inspect::run(&options), complain),
     };

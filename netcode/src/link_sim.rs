@@ -26,6 +26,15 @@ pub struct Bursts {
     pub loss: f64,
 }
 
+/// A path that stands still at regular intervals, as a radio does that scans for other channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// Time from one hold's beginning to the next one's.
+    pub interval: Duration,
+    /// How long each lasts: what is sent meanwhile is delivered at its end, all at once and in order.
+    pub length: Duration,
+}
+
 /// How one direction of a path behaves. The default is perfect.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkConfig {
@@ -48,6 +57,17 @@ pub struct LinkConfig {
     pub rate: Option<u32>,
     /// Longest that a datagram waits for the rate before it is dropped; 0 stands for 200 ms.
     pub queue: Duration,
+    /// Holds at regular intervals.
+    pub holds: Option<Holds>,
+}
+
+impl Holds {
+    /// When a datagram sent at `at` goes on its way.
+    fn release(&self, at: Timestamp) -> Timestamp {
+        let interval = self.interval.as_nanos().max(1);
+        let phase = Duration::from_nanos((u128::from(at.as_nanos()) % interval) as u64);
+        if phase < self.length { at + (self.length - phase) } else { at }
+    }
 }
 
 impl LinkConfig {
@@ -131,6 +151,12 @@ impl LinkSim {
         self.bad = false;
     }
 
+    /// Takes another route: datagrams put in from now on behave as `config` says and may overtake earlier ones.
+    pub fn reroute(&mut self, config: LinkConfig) {
+        self.set_config(config);
+        self.last_at = Timestamp::default();
+    }
+
     /// Holds up what is put in from now on until that time; then it comes out at once.
     pub fn clog(&mut self, until: Timestamp) {
         self.clogged_until = until;
@@ -205,7 +231,9 @@ impl LinkSim {
     fn deliver(&mut self, mut bytes: Vec<u8>, passed: Timestamp) {
         let spread = self.config.jitter.as_micros() as i64;
         let jitter = if spread > 0 { self.rng.random_range(-spread / 2..=spread / 2) } else { 0 };
+        let released = self.config.holds.map_or(passed, |holds| holds.release(passed));
         let mut at = (passed + self.config.latency).offset_micros(jitter).max(passed);
+        at = at.max(released + self.config.latency.saturating_sub(self.config.jitter / 2));
         if self.chance(self.config.reorder) {
             self.stats.reordered += 1;
             at += Duration::from_micros(self.rng.random_range(1_000..50_000));
@@ -292,6 +320,31 @@ mod tests {
         assert!(stats.overflowed > 400);
         assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_999));
         assert!(came.iter().all(|(at, n)| at - u64::from(*n) * 1_000 <= 53_000));
+    }
+
+    #[test]
+    fn holds_release_everything_at_once_at_their_end() {
+        let (interval, length) = (Duration::from_millis(200), Duration::from_millis(50));
+        let latency = Duration::from_millis(10);
+        let config = LinkConfig { latency, holds: Some(Holds { interval, length }), ..LinkConfig::default() };
+        let (came, _) = run(config, 6, 1_000);
+        assert!(came.is_sorted_by_key(|(_, n)| *n));
+        for (at, n) in came {
+            let sent = u64::from(n);
+            let released = if sent % 200 < 50 { sent - sent % 200 + 50 } else { sent };
+            assert_eq!(at, (released + 10) * 1_000);
+        }
+    }
+
+    #[test]
+    fn another_route_lets_later_datagrams_overtake() {
+        let config = |ms| LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() };
+        let mut link = LinkSim::new(config(200), 1);
+        link.push(b"slow", Timestamp::from_millis(0));
+        link.reroute(config(50));
+        link.push(b"fast", Timestamp::from_millis(20));
+        assert_eq!(link.pop(Timestamp::from_millis(70)).unwrap(), b"fast");
+        assert_eq!(link.pop(Timestamp::from_millis(200)).unwrap(), b"slow");
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Interpolation {
         self.starved
     }
 
+    /// The time shown, in ticks of the server; `None` before the first snapshot.
+    pub fn shown_tick(&self) -> Option<f64> {
+        self.first.map(|(near, ticks)| f64::from(near.0) + self.shown - ticks)
+    }
+
     /// Ticks since the first snapshot, as a real number.
     fn ticks(&self, tick: Tick) -> f64 {
         self.first.map_or(0.0, |(near, ticks)| ticks + f64::from(tick.distance(near)))

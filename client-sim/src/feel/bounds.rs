@@ -1,0 +1,99 @@
+//! What each case may cost a player at most. Each bound is a formula of the case's parameters, printed beside its figure.
+
+use super::case::Case;
+use super::figures::Figures;
+
+/// Beyond the newest state a display may go on for this long before it must stand, in milliseconds.
+const BRIDGED_MS: f64 = 165.0;
+
+/// A figure and its bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// Name of the figure: its key in the report.
+    pub figure: &'static str,
+    /// What was measured.
+    pub value: f64,
+    /// The most that it may be.
+    pub most: f64,
+    /// The bound in words.
+    pub formula: String,
+}
+
+impl Bound {
+    /// Whether the figure keeps its bound.
+    pub fn holds(&self) -> bool {
+        self.value <= self.most
+    }
+}
+
+/// The bounds of a case beside its figures.
+pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
+    let bound = |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
+    let mut all = vec![
+        bound("dead_input_ms", figures.dead_input_ms, dead_input(case)),
+        bound("still_ms", figures.still_ms, still(case)),
+        bound("second_still_ms", figures.second_still_ms, (20.0, "20".into())),
+        bound("leap_frames", figures.leap_frames, leap(case)),
+        bound("leap_frames_later", figures.leap_frames_later, (2.0, "2".into())),
+        bound("settled_ms", figures.settled_ms, settled(case)),
+        bound("shown_error_m_p99", figures.shown_error_m_p99, error(case)),
+        bound("own_leap_frames", figures.own_leap_frames, (2.0, "2".into())),
+        bound("own_still_share", figures.own_still_share, (0.05, "0.05".into())),
+        bound("own_still_ms", figures.own_still_ms, own_still(case)),
+        bound("unexplained", figures.unexplained as f64, (0.0, "0".into())),
+    ];
+    if !case.has_event() {
+        let most = f64::from(case.jitter_ms) + 2.0 * case.tick_ms();
+        all.push(bound("display_delay_ms", figures.display_delay_ms, (most, "jitter + 2 ticks".into())));
+    }
+    all
+}
+
+fn dead_input(case: &Case) -> (f64, String) {
+    let (rtt, tick) = (f64::from(case.rtt_ms), case.tick_ms());
+    let ms = |length: u32| f64::from(length);
+    match case {
+        Case { hitch_ms: 1.., .. } => (ms(case.hitch_ms) + 50.0 + tick, "hitch + 50 + tick".into()),
+        Case { stall_ms: 1.., .. } => (ms(case.stall_ms) + rtt + 100.0, "stall + rtt + 100".into()),
+        _ => {
+            let step = f64::from(case.step_up_ms.max(0)) + f64::from(case.step_down_ms.max(0));
+            let pause = ms(case.hold_ms.max(case.outage_ms));
+            (step + pause + rtt + 50.0 + tick, "step + pause + rtt + 50 + tick".into())
+        }
+    }
+}
+
+fn still(case: &Case) -> (f64, String) {
+    let gap = f64::from(case.pause_ms()).max(f64::from(case.step_down_ms));
+    let frame = 1e3 / f64::from(case.display_hz);
+    // In a hitch nothing is drawn at all: its one long frame is no stillness.
+    let gap = if case.hitch_ms > 0 { 0.0 } else { gap };
+    ((gap - BRIDGED_MS).max(0.0) + 20.0 + frame, "max(gap - 165, 0) + 20 + frame".into())
+}
+
+fn leap(case: &Case) -> (f64, String) {
+    match case.outage_ms.max(case.hold_ms) > 250 {
+        true => (4.0, "4 in the 300 ms after an outage".into()),
+        false => (2.0, "2".into()),
+    }
+}
+
+fn settled(case: &Case) -> (f64, String) {
+    match case.outage_ms.max(case.hold_ms) > 0 {
+        true => (2_000.0, "2,000 after an outage".into()),
+        false => (1_000.0, "1,000".into()),
+    }
+}
+
+fn error(case: &Case) -> (f64, String) {
+    match case.has_event() {
+        true => (0.3, "0.3 where the path changes".into()),
+        false => (0.15, "0.15 on a steady path".into()),
+    }
+}
+
+fn own_still(case: &Case) -> (f64, String) {
+    let frame = 1e3 / f64::from(case.display_hz);
+    let pause = f64::from(case.stall_ms.max(case.outage_ms).max(case.hold_ms));
+    (pause + 20.0 + frame, "pause + 20 + frame".into())
+}

@@ -1,0 +1,97 @@
+//! The instrument itself: its figures are known where the trace is known, and they follow from the seed alone.
+
+use std::sync::Arc;
+
+use glam::DVec2;
+use truetick_netcode::tick::Tick;
+use truetick_netcode::time::Timestamp;
+
+use super::case::Case;
+use super::courses::{Course, Style};
+use super::figures::{Figures, figures};
+use super::measure;
+use super::trace::{Drawn, Executed, Frame, Trace};
+
+/// A display of 60 Hz that shows one straight mover exactly; `shown` maps a frame's time to the time that it draws, both
+/// in ticks.
+fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
+    let course = Course::new(Style::Straight, 12, 1);
+    let courses = Arc::new(vec![course.clone()]);
+    let at = |tick: u32| Timestamp::from_micros(1_000_000_000 + u64::from(tick) * 1_000_000 / 60);
+    let frame = |tick: u32| {
+        let shown = shown(f64::from(tick));
+        let position = course.at(shown / 60.0).position.as_dvec2();
+        let movers = vec![Drawn { index: 0, position }];
+        Frame { at: at(tick), shown_tick: Some(shown), player: Some(DVec2::ZERO), movers }
+    };
+    let executed = |tick: u32| Executed { at: at(tick), tick: Tick(tick), margin_ms: Some(3.0) };
+    let (frames, executed) = ((0..600).map(frame).collect(), (0..600).map(executed).collect());
+    Trace { courses, frames, executed, ..Trace::default() }
+}
+
+fn case() -> Case {
+    Case { rtt_ms: 0, seconds: 10.0, hold_ms: 300, ..Case::default() }
+}
+
+#[test]
+fn an_even_display_is_even() {
+    let Figures {
+        still_ms, leap_frames, settled_ms, shown_error_m_max, display_delay_ms, dead_input_ms, ..
+    } = figures("even", &case(), &drawn_at(|tick| tick - 2.0));
+    assert_eq!((still_ms, settled_ms, dead_input_ms), (0.0, 0.0, 0.0));
+    assert!((0.99..1.01).contains(&leap_frames) && shown_error_m_max < 1e-3);
+    assert!((33.0..34.0).contains(&display_delay_ms), "{display_delay_ms}");
+}
+
+#[test]
+fn a_display_that_stands_and_leaps_is_found() {
+    // It stands still from 5 s on for 17 frames, catches up in one frame, and stands again for 2 frames at 8 s.
+    let shown = |tick: f64| match tick {
+        300.0..318.0 => 300.0,
+        480.0..483.0 => 480.0,
+        _ => tick,
+    };
+    let found = figures("uneven", &case(), &drawn_at(shown));
+    assert!((280.0..300.0).contains(&found.still_ms), "{}", found.still_ms);
+    assert!((30.0..50.0).contains(&found.second_still_ms), "{}", found.second_still_ms);
+    assert!((17.5..18.5).contains(&found.leap_frames), "{}", found.leap_frames);
+    assert!((2.5..3.5).contains(&found.leap_frames_later), "{}", found.leap_frames_later);
+    assert!((2_700.0..2_800.0).contains(&found.settled_ms), "{}", found.settled_ms);
+}
+
+#[test]
+fn input_without_effect_adds_up_over_short_gaps() {
+    let mut trace = drawn_at(|tick| tick);
+    // 10 ticks without a new command, 6 with, 5 without; and a lone one a second later.
+    for dead in (300..310).chain(316..321).chain([381]) {
+        trace.executed[dead].margin_ms = None;
+    }
+    let found = figures("dead", &case(), &trace);
+    assert!((249.0..251.0).contains(&found.dead_input_ms), "{}", found.dead_input_ms);
+    assert!((found.late_share - 16.0 / 480.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_display_that_draws_another_place_is_wrong() {
+    let mut trace = drawn_at(|tick| tick);
+    trace.frames.iter_mut().for_each(|frame| frame.movers[0].position.y += 0.5);
+    let found = figures("wrong", &case(), &trace);
+    assert!((0.49..0.51).contains(&found.shown_error_m_p99), "{}", found.shown_error_m_p99);
+}
+
+#[test]
+fn the_figures_follow_from_the_case_alone() {
+    let case = Case { jitter_ms: 20, loss: 0.02, step_up_ms: 30, seconds: 8.0, ..Case::default() };
+    assert_eq!(measure("a", &case).figures, measure("a", &case).figures);
+}
+
+#[test]
+fn a_clean_path_feels_clean() {
+    for rtt_ms in [0, 80, 200] {
+        let found = measure("clean", &Case { rtt_ms, seconds: 8.0, ..Case::default() }).figures;
+        assert_eq!((found.dead_input_ms, found.late_share, found.still_ms), (0.0, 0.0, 0.0), "{found:?}");
+        assert_eq!((found.mispredicted, found.cuts), (0, 0), "{found:?}");
+        assert!(found.leap_frames < 1.1 && found.shown_error_m_p99 < 0.01, "{found:?}");
+        assert!((1.0..8.0).contains(&found.margin_ms_p50), "{found:?}");
+    }
+}

@@ -1,0 +1,357 @@
+//! Server, client, path and display of one case in virtual time. The production cores run unchanged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::client::prediction::Cause;
+use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
+use truetick_netcode::link_sim::{Holds, LinkConfig, LinkSim};
+use truetick_netcode::packet::PROTOCOL;
+use truetick_netcode::session::UserId;
+use truetick_netcode::session::config::SessionConfig;
+use truetick_netcode::session::crypto::Key;
+use truetick_netcode::session::token::Issuer;
+use truetick_netcode::time::{Timestamp, UnixTime};
+use truetick_netcode::transport::{Parcel, Route};
+use truetick_server::core::any_room::RoomConfig;
+use truetick_server::core::game::Game;
+use truetick_server::core::room::Room;
+use truetick_server::core::server::Server;
+
+use super::case::Case;
+use super::courses::{Course, Style};
+use super::game::{FeelGame, INDEX, MOVER, PLAYER, Run, X, Y};
+use super::trace::{Drawn, Executed, Frame, KeyChange, Trace};
+use crate::token_source::TokenSource;
+
+/// When a case starts on every clock but the client's.
+const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+/// The wall clock's time at the start.
+const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
+
+const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
+const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 1_000);
+
+/// Bytes that follow each datagram on the way up and name the newest command in it. They stay outside of the cores.
+const TAG_BYTES: usize = 2;
+
+/// See the module.
+pub struct World {
+    case: Case,
+    now: Timestamp,
+    end: Timestamp,
+    server: Server,
+    client: ClientRuntime<FeelGame>,
+    game: FeelGame,
+    up: LinkSim,
+    down: LinkSim,
+    rng: Xoshiro256PlusPlus,
+    direction: i8,
+    key_changes_at: Timestamp,
+    next_frame: Timestamp,
+    event_began: bool,
+    event_ended: bool,
+    serial: u16,
+    last_executed: u16,
+    arrived: Vec<Timestamp>,
+    trace: Trace,
+}
+
+impl World {
+    /// A world in which the client is about to join.
+    pub fn new(case: &Case) -> Self {
+        let seconds = case.seconds.ceil() as usize + 2;
+        let course = |i| Course::new(Style::of(i), seconds, case.seed.wrapping_add(i as u64));
+        let courses: Arc<Vec<Course>> = Arc::new((0..case.movers as usize).map(course).collect());
+        let game = FeelGame::new(case.tick_rate, courses.clone());
+        let registry = game.registry().expect("the schema is valid");
+        let schema = Arc::new(registry.schema().clone());
+        let (server, mut tokens) = start_server(case, &game);
+        let token = tokens.issue(UserId(1), 0, WALL);
+        let mut world = Self {
+            client: ClientRuntime::new(game.clone(), schema, token, case.seed, START),
+            case: case.clone(),
+            now: START,
+            end: START + Duration::from_secs_f64(case.seconds),
+            server,
+            game,
+            up: LinkSim::new(LinkConfig::default(), case.seed.wrapping_mul(2)),
+            down: LinkSim::new(LinkConfig::default(), case.seed.wrapping_mul(2) + 1),
+            rng: Xoshiro256PlusPlus::seed_from_u64(case.seed ^ 0x5eed),
+            direction: 1,
+            key_changes_at: START,
+            next_frame: START,
+            event_began: false,
+            event_ended: false,
+            serial: 0,
+            last_executed: 0,
+            arrived: vec![Timestamp::default(); 1 << 16],
+            trace: Trace { courses, ..Trace::default() },
+        };
+        world.set_path(false, 0.0);
+        world
+    }
+
+    /// Runs the case to its end.
+    pub fn run(mut self) -> Trace {
+        while self.now < self.end {
+            let next = self.next_event();
+            self.now = next.max(self.now);
+            self.step();
+        }
+        let commands = self.server.rooms()[0].metrics().commands;
+        self.trace.commands_missing = commands.missing;
+        self.trace
+    }
+
+    fn next_event(&self) -> Timestamp {
+        let mut next = self.next_frame.min(self.end).min(self.key_changes_at);
+        if !self.server_stands() {
+            next = next.min(self.server.next_deadline().unwrap_or(self.end));
+            next = next.min(self.up.next_delivery().unwrap_or(self.end));
+        }
+        if !self.client_stands() {
+            next = next.min(self.down.next_delivery().unwrap_or(self.end));
+            let timer =
+                if self.case.frame_bound { self.end } else { self.true_time(self.client.next_timeout()) };
+            next = next.min(timer);
+        }
+        let (begin, end) = (self.event_begin(), self.event_end());
+        for (done, at) in [(self.event_began, begin), (self.event_ended, end)] {
+            next = if done { next } else { next.min(at) };
+        }
+        // Two processes that wait for each other at one moment must not stop time.
+        next.max(self.now + Duration::from_nanos(1))
+    }
+
+    fn step(&mut self) {
+        self.change_path();
+        self.deliver();
+        if self.now >= self.key_changes_at {
+            self.change_key();
+        }
+        self.run_server();
+        if !self.client_stands() {
+            if !self.case.frame_bound {
+                self.run_client();
+            }
+            if self.now >= self.next_frame {
+                self.run_client();
+                self.draw();
+            }
+        }
+        if self.now >= self.next_frame {
+            self.next_frame = self.now + self.frame_length();
+        }
+    }
+
+    /// Hands over what has arrived, with the time of its arrival, unless the receiver stands still.
+    fn deliver(&mut self) {
+        while !self.server_stands()
+            && let Some(at) = self.up.next_delivery()
+            && let Some(bytes) = self.up.pop(self.now)
+        {
+            self.deliver_up(&bytes, at);
+        }
+        while !self.client_stands()
+            && let Some(at) = self.down.next_delivery()
+            && let Some(bytes) = self.down.pop(self.now)
+        {
+            let at = self.client_time(at);
+            self.client.receive(SocketAddr::from(SERVER), &bytes[..], at);
+        }
+    }
+
+    fn event_begin(&self) -> Timestamp {
+        START + Duration::from_secs_f64(self.case.at_s)
+    }
+
+    fn event_end(&self) -> Timestamp {
+        START + self.case.event_end()
+    }
+
+    fn in_event(&self, ms: u32) -> bool {
+        let begin = self.event_begin();
+        self.now >= begin && self.now < begin + Duration::from_millis(u64::from(ms))
+    }
+
+    fn server_stands(&self) -> bool {
+        self.in_event(self.case.stall_ms)
+    }
+
+    fn client_stands(&self) -> bool {
+        self.in_event(self.case.hitch_ms)
+    }
+
+    /// The client's clock begins elsewhere and drifts.
+    fn client_time(&self, now: Timestamp) -> Timestamp {
+        let passed = now.as_nanos() as i128 - START.as_nanos() as i128;
+        let shown = passed + passed * i128::from(self.case.drift_ppm) / 1_000_000;
+        Timestamp::from_nanos((START.as_nanos() as i128 + shown) as u64)
+    }
+
+    /// The first true time at which the client's clock shows `shown` or more.
+    fn true_time(&self, shown: Timestamp) -> Timestamp {
+        let passed = i128::from(shown.as_nanos()) - i128::from(START.as_nanos());
+        let rate = 1_000_000 + i128::from(self.case.drift_ppm);
+        let real = (passed.max(0) * 1_000_000 + rate - 1) / rate;
+        Timestamp::from_nanos(u64::try_from(i128::from(START.as_nanos()) + real).unwrap_or(u64::MAX))
+    }
+
+    fn change_path(&mut self) {
+        if !self.event_began && self.now >= self.event_begin() {
+            self.event_began = true;
+            let lost = if self.case.outage_ms > 0 { 1.0 } else { 0.0 };
+            self.set_path(true, lost);
+            if self.case.hold_ms > 0 {
+                let until = self.now + Duration::from_millis(u64::from(self.case.hold_ms));
+                self.up.clog(until + self.latency(self.case.step_up_ms));
+                self.down.clog(until + self.latency(self.case.step_down_ms));
+            }
+        }
+        if !self.event_ended && self.now >= self.event_end() {
+            self.event_ended = true;
+            if self.case.outage_ms > 0 {
+                self.set_path(true, 0.0);
+            }
+        }
+    }
+
+    fn latency(&self, step_ms: i32) -> Duration {
+        let ms = f64::from(self.case.rtt_ms) / 2.0 + f64::from(step_ms);
+        Duration::from_secs_f64(ms.max(0.0) / 1e3)
+    }
+
+    fn set_path(&mut self, stepped: bool, extra_loss: f64) {
+        let jitter = Duration::from_millis(u64::from(self.case.jitter_ms));
+        let holds = Holds { interval: Duration::from_secs(2), length: jitter };
+        let bursts = self.case.jitter_bursts && self.case.jitter_ms > 0;
+        let spread = if self.case.jitter_bursts { Duration::ZERO } else { jitter };
+        let config = |latency: Duration| LinkConfig {
+            latency: latency + spread / 2,
+            jitter: spread,
+            loss: self.case.loss.max(extra_loss),
+            holds: bursts.then_some(holds),
+            ..LinkConfig::default()
+        };
+        let step = |ms: i32| if stepped { ms } else { 0 };
+        let up = config(self.latency(step(self.case.step_up_ms)));
+        let down = config(self.latency(step(self.case.step_down_ms)));
+        self.up.reroute(up);
+        self.down.reroute(down);
+    }
+
+    fn change_key(&mut self) {
+        self.direction = -self.direction;
+        self.trace.keys.push(KeyChange { at: self.now, direction: self.direction });
+        self.key_changes_at = self.now + Duration::from_micros(self.rng.random_range(500_000..900_000));
+    }
+
+    fn frame_length(&mut self) -> Duration {
+        let even = 1e9 / f64::from(self.case.display_hz);
+        let spread = f64::from(self.case.irregular) / 100.0;
+        let factor = if spread > 0.0 { self.rng.random_range(1.0 - spread..=1.0 + spread) } else { 1.0 };
+        Duration::from_nanos((even * factor) as u64)
+    }
+
+    fn deliver_up(&mut self, bytes: &[u8], at: Timestamp) {
+        let (datagram, tag) = bytes.split_at(bytes.len() - TAG_BYTES);
+        let newest = u16::from_le_bytes([tag[0], tag[1]]);
+        // Each packet repeats what may be lacking: all commands up to its newest are there now.
+        let mut serial = newest;
+        while serial != 0 && self.arrived[usize::from(serial)] == Timestamp::default() {
+            self.arrived[usize::from(serial)] = at;
+            serial -= 1;
+        }
+        self.server.receive(SocketAddr::from(CLIENT), datagram, at);
+        let mut replies: Vec<(Route, Parcel)> = Vec::new();
+        self.server.send_replies(&mut replies);
+        self.send_down(replies);
+    }
+
+    fn send_down(&mut self, parcels: Vec<(Route, Parcel)>) {
+        for (_, parcel) in parcels {
+            self.down.push(&parcel.into_bytes(), self.now);
+        }
+    }
+
+    fn run_server(&mut self) {
+        if self.server_stands() || self.server.next_deadline().is_none_or(|at| at > self.now) {
+            return;
+        }
+        let (now, mut sent) = (self.now, Vec::new());
+        self.server
+            .set_wall(now, UnixTime::from_millis(WALL.as_millis() + now.since(START).as_millis() as u64));
+        self.server.tick(&mut || now, &mut sent);
+        self.send_down(sent);
+        for entry in self.game.take_log() {
+            let new = entry.serial.filter(|serial| *serial > self.last_executed);
+            self.last_executed = new.unwrap_or(self.last_executed);
+            let margin = new.map(|serial| now.micros_from(self.arrived[usize::from(serial)]) as f64 / 1e3);
+            self.trace.executed.push(Executed { at: now, tick: entry.tick, margin_ms: margin });
+        }
+    }
+
+    fn run_client(&mut self) {
+        let at = self.client_time(self.now);
+        while let Some(tick) = self.client.poll_tick(at) {
+            self.serial = self.serial.wrapping_add(1);
+            self.client.submit(tick, Run { direction: self.direction, serial: self.serial }, at);
+            self.send_up();
+        }
+        self.send_up();
+        while let Some(event) = self.client.poll_event() {
+            if let ClientEvent::Mispredicted(wrong) = event {
+                self.trace.mispredicted += 1;
+                self.trace.unexplained += u64::from(wrong.cause == Cause::Unexplained);
+            }
+        }
+    }
+
+    fn send_up(&mut self) {
+        while let Some((_, parcel)) = self.client.poll_transmit() {
+            let mut bytes = parcel.into_bytes();
+            bytes.extend_from_slice(&self.serial.to_le_bytes());
+            self.up.push(&bytes, self.now);
+        }
+    }
+
+    fn draw(&mut self) {
+        let at = self.client_time(self.now);
+        let slots: Vec<u16> = self.client.buffer().entities().map(|remote| remote.id.slot).collect();
+        let shown = self.client.interpolation().and_then(|interpolation| interpolation.shown_tick());
+        let mut frame = Frame { at: self.now, shown_tick: shown, player: None, movers: Vec::new() };
+        for slot in slots {
+            let Some((_, kind, values)) = self.client.view(slot, at) else { continue };
+            let position = glam::DVec2::new(f64::from(values[X]), f64::from(values[Y]));
+            match kind {
+                PLAYER => frame.player = Some(position),
+                MOVER => frame.movers.push(Drawn { index: values[INDEX] as usize, position }),
+                _ => {}
+            }
+        }
+        self.trace.frames.push(frame);
+    }
+}
+
+/// A server with one room, and who makes its tokens.
+fn start_server(case: &Case, game: &FeelGame) -> (Server, TokenSource) {
+    let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
+    let sessions = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());
+    let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(120));
+    let issuer = Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout };
+    let mut server = Server::new(sessions, [3; 32], START, WALL);
+    let room = RoomConfig {
+        tick_rate: case.tick_rate,
+        snapshot_bytes: case.budget as usize,
+        relevance_radius_m: None,
+        seed: case.seed,
+        ..RoomConfig::default()
+    };
+    server.add_room(Box::new(Room::new(game.clone(), room, START).expect("the schema is valid")));
+    (server, TokenSource::new(issuer, [2; 32]))
+}
