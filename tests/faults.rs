@@ -22,6 +22,7 @@ const WAN: LinkConfig = LinkConfig {
     corrupt: 0.0,
     rate: None,
     queue: Duration::ZERO,
+    holds: None,
 };
 
 #[test]

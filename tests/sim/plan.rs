@@ -222,6 +222,7 @@ pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
         corrupt,
         rate: chances.random_bool(0.2).then(|| chances.random_range(20_000..60_000)),
         queue: Duration::from_millis(150),
+        holds: None,
     }
 }
 

@@ -96,6 +96,7 @@ fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
         corrupt,
         rate: None,
         queue: Duration::from_millis(150),
+        holds: None,
     }
 }
 
