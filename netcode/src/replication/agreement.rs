@@ -98,11 +98,18 @@ impl Group {
         self.parts += encodings;
     }
 
-    /// Adds a delta, for which there must be room; returns its place.
+    /// Adds a delta, for which there must be room; returns its place. The newest baselines come first.
     pub fn add(&mut self, delta: SharedDelta) -> usize {
-        self.deltas[self.count] = Some(delta);
+        let older = |other: &SharedDelta| !other.base.tick.is_after(delta.base.tick);
+        let place = self.deltas().position(older).unwrap_or(self.count);
+        self.deltas.copy_within(place..self.count, place + 1);
+        self.deltas[place] = Some(delta);
         self.count += 1;
-        self.count - 1
+        place
+    }
+
+    fn deltas(&self) -> impl Iterator<Item = &SharedDelta> {
+        self.deltas[..self.count].iter().flatten()
     }
 
     /// Takes a delta for a client whose units have at most `longest` bytes. `None` if it would have to be cut for the
@@ -123,7 +130,7 @@ impl Group {
     /// Takes the delta on the newest tick as of which a client holds anything, if it holds all as of it and there is one.
     pub fn same_for(&mut self, view: &BlockView, longest: usize) -> Option<SharedDelta> {
         let lane = view.lanes().first().filter(|lane| self.relevant & !lane.mask == 0)?;
-        let place = self.deltas[..self.count].iter().flatten().position(|delta| {
+        let place = self.deltas().position(|delta| {
             delta.base.tick == lane.tick && view.holds(delta.base, self.relevant, delta.changed_slots())
         })?;
         self.take(place, longest)
@@ -133,20 +140,12 @@ impl Group {
     /// units have at most `longest` bytes: the client holds the baseline, which is not much older than its own, and
     /// [`Self::take`] gives it.
     pub fn newest_for(&self, view: &BlockView, own: Tick, longest: usize) -> Option<usize> {
-        let (max_older, is_free) = (self.max_older(), self.is_free(longest));
-        let mut best: Option<(usize, Tick)> = None;
-        for (place, delta) in self.deltas[..self.count].iter().flatten().enumerate() {
-            let (tick, older) = (delta.base.tick, own.distance(delta.base.tick));
-            let is_near = older >= 0 && max_older.is_none_or(|most| older <= most);
-            if is_near
-                && best.is_none_or(|(_, best)| tick.is_after(best))
+        let (max_older, is_free) = (self.max_older().unwrap_or(i32::MAX), self.is_free(longest));
+        self.deltas().position(|delta| {
+            (0..=max_older).contains(&own.distance(delta.base.tick))
                 && (is_free || delta.is_cut || delta.longest() <= longest)
                 && view.holds(delta.base, self.relevant & !delta.born_slots(), delta.changed_slots())
-            {
-                best = Some((place, tick));
-            }
-        }
-        best.map(|(place, _)| place)
+        })
     }
 
     /// Whether any delta may be cut to units of `longest` bytes: no unit of any client is longer than [`UNIT_BYTES`].

@@ -11,6 +11,7 @@ use super::unit::{Base, bit_of, slots_of};
 use super::unit_cache::{Unit, UnitKey};
 use crate::limits::RING_TICKS;
 use crate::mutant::{Mutant, is_planted};
+use crate::tick::Tick;
 
 /// Where clients see different things, fewer entities of one block that are due go into the individual stream.
 const SHARED_FROM: u32 = 8;
@@ -67,18 +68,42 @@ impl ClientView {
         let (relevant, of_team) = (view.relevant, team & view.relevant);
         let agrees = self.shares && !is_planted(Mutant::EncodeForEach);
         let group = agrees.then(|| shared.cache.group(at, relevant, of_team)).flatten();
+        let Some(group) = group else {
+            let parts = parts(view, shared, (at, block));
+            return self.add_parts(shared, at, &parts);
+        };
         // Mostly another client took the very same before.
-        let same =
-            group.and_then(|group| shared.cache.group_mut(at, group).same_for(view, self.longest_unit));
-        if let Some(delta) = same {
+        if let Some(delta) = shared.cache.group_mut(at, group).same_for(view, self.longest_unit) {
             return self.add_delta(shared, at, &delta);
         }
-        let parts = parts(view, shared, (at, block));
-        match group {
-            _ if parts.count == 0 => {}
-            Some(group) => self.add_agreed(shared, (at, block), group, &parts),
-            None => self.add_parts(shared, at, &parts),
+        let own = own_lane(view, block, shared.ring.tick());
+        let newest = view.lanes().first().map(|lane| lane.tick);
+        let is_due =
+            newest.is_some_and(|tick| relevant & shared.cache.changed_after((at, block), tick, team) != 0);
+        if is_due && let Some(delta) = self.agreed_delta(shared, at, group, own) {
+            return self.add_delta(shared, at, &delta);
         }
+        let parts = parts(&mut self.blocks[at], shared, (at, block));
+        if parts.count == 0 {
+            return;
+        }
+        match if is_due { None } else { self.agreed_delta(shared, at, group, own) } {
+            Some(delta) => self.add_delta(shared, at, &delta),
+            None => self.add_unagreed(shared, (at, block), group, (own, &parts)),
+        }
+    }
+
+    /// The delta that this client takes of those that others took.
+    fn agreed_delta(
+        &self,
+        shared: &mut Shared<'_>,
+        at: usize,
+        group: usize,
+        own: Option<usize>,
+    ) -> Option<SharedDelta> {
+        let (view, group) = (&self.blocks[at], shared.cache.group_mut(at, group));
+        let place = group.newest_for(view, view.lanes()[own?].tick, self.longest_unit)?;
+        group.take(place, self.longest_unit)
     }
 
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
@@ -88,36 +113,31 @@ impl ClientView {
         }
     }
 
-    /// Adds what is due of a block that the clients of a group see alike.
-    fn add_agreed(
+    /// Adds what is due of a block that the clients of a group see alike, where it takes none of the deltas that others
+    /// took.
+    fn add_unagreed(
         &mut self,
         shared: &mut Shared<'_>,
         (at, block): (usize, &Block),
         group: usize,
-        parts: &Parts,
+        (own, parts): (Option<usize>, &Parts),
     ) {
-        let (view, now) = (&self.blocks[at], shared.ring.tick());
-        let holds_nothing = parts.count == 1 && parts.parts[0] == (None, view.relevant);
-        let own = view.whole_lane(|tick| block.born_after(tick));
-        let own = own.filter(|lane| now.distance(view.lanes()[*lane].tick) < RING_TICKS as i32);
-        let taken = own.and_then(|lane| {
-            let tick = view.lanes()[lane].tick;
-            shared.cache.group_mut(at, group).newest_for(view, tick, self.longest_unit)
-        });
-        if taken.is_none() && own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts)
-        {
+        let now = shared.ring.tick();
+        let holds_nothing = parts.count == 1 && parts.parts[0] == (None, self.blocks[at].relevant);
+        if own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts) {
             let before = shared.cache.sharing().1;
             self.add_parts(shared, at, parts);
             let encoded = shared.cache.sharing().1 - before;
             return shared.cache.group_mut(at, group).add_parts(encoded as usize);
         }
-        let delta = taken.or_else(|| {
-            let lane = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1))?;
+        let own = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1));
+        let delta = own.and_then(|lane| {
             let delta = delta_on(&self.blocks[at], lane, shared, (at, block));
-            Some(shared.cache.group_mut(at, group).add(delta))
+            let agreed = shared.cache.group_mut(at, group);
+            let place = agreed.add(delta);
+            agreed.take(place, self.longest_unit)
         });
-        let agreed = shared.cache.group_mut(at, group);
-        if let Some(delta) = delta.and_then(|delta| agreed.take(delta, self.longest_unit)) {
+        if let Some(delta) = delta {
             self.add_delta(shared, at, &delta);
         } else if holds_nothing || now.distance(self.blocks[at].sent) >= MAX_WAIT_TICKS {
             self.add_whole(shared, at, group);
@@ -181,6 +201,12 @@ impl ClientView {
         }
         self.units.push(DueUnit { key, unit });
     }
+}
+
+/// The newest lane as of whose tick a client holds all of a block, and which may be built upon.
+fn own_lane(view: &BlockView, block: &Block, now: Tick) -> Option<usize> {
+    let lane = view.whole_lane(|tick| block.born_after(tick))?;
+    (now.distance(view.lanes()[lane].tick) < RING_TICKS as i32).then_some(lane)
 }
 
 /// What is due, each slot on the newest tick as of which the client holds it.
