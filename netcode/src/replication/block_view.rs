@@ -258,9 +258,9 @@ mod tests {
         view.ack(now.back(3), 0b10000);
         view.renew(now, |tick| if tick == Tick(10) { 0b0010 } else { 0 });
         let ticks: Vec<_> = view.lanes().iter().map(|lane| (now.distance(lane.tick), lane.mask)).collect();
-        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101)]);
-        let now = Tick(11 + BASELINE_TICKS + 1);
-        assert!(!view.has_old(now));
+        let least = BASELINE_TICKS as i32;
+        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101), (least, 0b1000)]);
+        assert!(!view.has_old(now) && view.has_old(now.next()));
     }
 
     #[test]
