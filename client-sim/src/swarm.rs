@@ -306,6 +306,8 @@ impl Run {
                 let token = token(&mut self.tokens, member.user, role);
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
                 let over = member.bot.runtime().route().over;
+                // Another seed for each session: connections must not get the numbers of those before.
+                member.seed = member.seed.wrapping_add(1 << 40);
                 let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
                 member.bot = bot.as_role(role).over(over);
                 member.here_since = None;

@@ -240,24 +240,24 @@ fn bots_come_back_to_a_server_that_was_started_again() {
         capture: None,
     };
     let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
-    let until_all_play = |host: &Host| {
+    let all_play = |host: &Host, swarm: &Swarm| {
         let deadline = clock::now() + Duration::from_secs(20);
         while host.report().room.joined < BOTS as u64 || swarm.figures().joined < BOTS {
-            let (report, figures) = (host.report(), swarm.figures());
-            assert!(
-                clock::now() < deadline,
-                "{} of {BOTS} play: {report:?}, {:?}",
-                figures.joined,
-                figures.counts
-            );
+            if clock::now() >= deadline {
+                return false;
+            }
             clock::sleep(Duration::from_millis(50));
         }
+        true
     };
-    until_all_play(&host);
+    assert!(all_play(&host, &swarm), "{} of {BOTS} play", swarm.figures().joined);
     host.stop().unwrap();
     clock::sleep(Duration::from_secs(1));
     let host = Host::start_configured(&config(address), key).unwrap();
-    until_all_play(&host);
+    if !all_play(&host, &swarm) {
+        let (report, figures) = (host.report(), swarm.stop().map(|figures| (figures.joined, figures.counts)));
+        panic!("{} joined, drops {:?}, {figures:?}", report.room.joined, report.drops);
+    }
     swarm.stop().unwrap();
     host.stop().unwrap();
     assert_eq!(PANICS.load(Ordering::Relaxed), 0);

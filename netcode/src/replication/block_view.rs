@@ -121,6 +121,11 @@ impl BlockView {
         self.lanes[0].mask |= unchanged;
     }
 
+    /// Forgets all lanes: nothing is known to be held.
+    pub fn forget_lanes(&mut self) {
+        self.count = 0;
+    }
+
     /// Whether a lane is so old that it must be renewed.
     pub fn has_old(&self, now: Tick) -> bool {
         self.lanes().iter().any(|lane| is_old(lane.tick, now))
@@ -261,6 +266,8 @@ mod tests {
         let least = BASELINE_TICKS as i32;
         assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101), (least, 0b1000)]);
         assert!(!view.has_old(now) && view.has_old(now.next()));
+        view.forget_lanes();
+        assert!(view.lanes().is_empty());
     }
 
     #[test]

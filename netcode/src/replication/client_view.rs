@@ -247,7 +247,10 @@ impl ClientView {
         let passed = self.planned.replace(now).map_or(0, |planned| now.since(planned));
         if passed > BASELINE_TICKS {
             self.reset();
-            self.blocks.iter_mut().for_each(|block| block.renew_sent(now));
+            for block in &mut self.blocks {
+                block.forget_lanes();
+                block.renew_sent(now);
+            }
             return self.removals.iter_mut().for_each(|(_, since)| *since = now);
         }
         let now_at = now.0 % BASELINE_TICKS;

@@ -123,6 +123,14 @@ impl AnyRoom for GuardedRoom {
         self.ask(|room| room.population()).unwrap_or(0)
     }
 
+    fn spectators(&self) -> usize {
+        self.ask(|room| room.spectators()).unwrap_or(0)
+    }
+
+    fn is_full(&self, role: Role) -> bool {
+        self.ask(|room| room.is_full(role)).unwrap_or(true)
+    }
+
     fn has(&self, client: ClientId) -> bool {
         self.ask(|room| room.has(client)).unwrap_or(false)
     }
