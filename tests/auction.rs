@@ -45,7 +45,12 @@ fn a_machine_that_slept_says_nothing_wrong_of_the_time() {
     for slept in [100, 1_000, 20_000].map(Duration::from_millis) {
         let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
         world.run_for(Duration::from_secs(6));
-        (1..5).for_each(|member| world.sleep(member, slept));
+        for member in 1..5 {
+            world.sleep(member, slept);
+            // The way is longer from now on: the shortest exchange is from before.
+            let link = LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() };
+            world.members[member].throttle(link);
+        }
         world.run_for(slept + Duration::from_secs(12));
         assert_eq!(world.wrong, Vec::<String>::new(), "slept {slept:?}");
         let knows = |member: &Member| member.visitor.client().server_time(world.now - slept).is_some();

@@ -45,7 +45,7 @@ fn a_lot_closes_when_all_that_came_before_is_decided() {
         up_to_the_close(&mut house, sale.clone());
         // All of these are rejected, but not for being late.
         let many = backlog * ORDERS_PER_TICK + 10;
-        (0..many).for_each(|_| drop(house.bid(1, 7, Action::BuyNow)));
+        (0..many).for_each(|_| _ = house.bid(1, 7, Action::BuyNow));
         let action =
             if matches!(sale, Sale::Dutch(_)) { Action::Take(Amount(9)) } else { Action::UpTo(Amount(9)) };
         let last = house.bid(2, 7, action);
@@ -125,19 +125,19 @@ fn a_tick_does_so_much_of_the_houses_work_and_no_more() {
     let mut house = AuditedRoom::new(1_100, 1 << 20);
     let sealed = Sale::Sealed { minimum: Amount(1), reserve: None, pricing: Pricing::Second };
     // Fifty sealed lots of a thousand offers each, and two thousand others, close in one tick.
-    (0..50).for_each(|lot| drop(house.open(lot, sealed.clone(), 40)));
-    (50..2_050).for_each(|lot| drop(house.open(lot, english(), 40)));
+    (0..50).for_each(|lot| _ = house.open(lot, sealed.clone(), 40));
+    (50..2_050).for_each(|lot| _ = house.open(lot, english(), 40));
     house.tick();
     for lot in 0..50 {
-        (1..=1_000).for_each(|client| drop(house.bid(client, lot, Action::UpTo(Amount(10)))));
+        (1..=1_000).for_each(|client| _ = house.bid(client, lot, Action::UpTo(Amount(10))));
     }
-    (50..2_050).for_each(|lot| drop(house.bid(1, lot, Action::UpTo(Amount(10)))));
+    (50..2_050).for_each(|lot| _ = house.bid(1, lot, Action::UpTo(Amount(10))));
     (0..60).for_each(|_| house.tick());
     assert!(house.room.house().lots().values().all(|lot| lot.ending.is_some()));
     // A user who leads on two thousand lots is denied, and much is forgotten.
-    (3_000..5_000).for_each(|lot| drop(house.open(lot, english(), 1_000)));
+    (3_000..5_000).for_each(|lot| _ = house.open(lot, english(), 1_000));
     house.tick();
-    (3_000..5_000).for_each(|lot| drop(house.bid(2, lot, Action::UpTo(Amount(10)))));
+    (3_000..5_000).for_each(|lot| _ = house.bid(2, lot, Action::UpTo(Amount(10))));
     house.tick();
     house.admin(Admin::Deny { user: UserId(2), denied: true });
     (0..RETENTION + 60).for_each(|_| house.tick());

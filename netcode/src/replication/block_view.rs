@@ -97,6 +97,11 @@ impl BlockView {
         self.lanes[0].mask |= unchanged;
     }
 
+    /// Forgets all lanes: nothing is known to be held.
+    pub fn forget_lanes(&mut self) {
+        self.count = 0;
+    }
+
     /// Whether a lane is so old that it must be renewed.
     pub fn has_old(&self, now: Tick) -> bool {
         self.lanes().iter().any(|lane| is_old(lane.tick, now))
@@ -214,9 +219,9 @@ mod tests {
         view.ack(now.back(3), 0b10000);
         view.renew(now, |tick| if tick == Tick(10) { 0b0010 } else { 0 });
         let ticks: Vec<_> = view.lanes().iter().map(|lane| (now.distance(lane.tick), lane.mask)).collect();
-        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101)]);
-        let now = Tick(11 + BASELINE_TICKS + 1);
-        assert!(!view.has_old(now));
+        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101), (BASELINE_TICKS as i32, 0b1000)]);
+        view.forget_lanes();
+        assert!(view.lanes().is_empty());
     }
 
     #[test]

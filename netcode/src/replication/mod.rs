@@ -12,6 +12,7 @@ mod budget;
 pub mod client_view;
 pub mod entity;
 pub mod quaternion;
+mod renewal;
 pub mod snapshot;
 pub mod state_ring;
 pub mod unit;

@@ -37,16 +37,17 @@ impl ReceiveStamps {
     pub fn place(&self, stamp_ns: u64, now: Timestamp) -> Timestamp {
         let shown = |offset: i64| {
             let ns = i128::from(stamp_ns) - i128::from(offset);
-            Timestamp::from_nanos(u64::try_from(ns.max(0)).unwrap_or(u64::MAX))
+            // A time before the monotonic line began is none.
+            u64::try_from(ns).ok().map(Timestamp::from_nanos)
         };
         let [present, before] = self.offsets.map(shown);
         if is_planted(Mutant::TrustStamps) {
-            return present;
+            return present.unwrap_or_default();
         }
         let is_possible = |at: &Timestamp| (self.empty_at..=now).contains(at);
         // A clock that was set between arrival and read still stamped by its old time.
-        let found = [present, before].into_iter().find(is_possible);
-        found.unwrap_or(present).max(self.empty_at).min(now)
+        let found = [present, before].into_iter().flatten().find(is_possible);
+        found.or(present).unwrap_or_default().max(self.empty_at).min(now)
     }
 
     /// The read ended and left the socket empty.

@@ -62,6 +62,13 @@ impl World {
         packets.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
+    /// So many ticks, one after the other.
+    fn steps(&mut self, count: usize, seen: std::ops::Range<u16>) {
+        for _ in 0..count {
+            self.step(1, seen.clone());
+        }
+    }
+
     /// The client holds of these slots what the server has, and of no others anything.
     fn check(&self, seen: std::ops::Range<u16>) {
         let kind = self.crowd.schema.kind(KindId(0));
@@ -103,7 +110,7 @@ fn what_rested_for_however_many_ticks_is_decoded_when_it_moves() {
     {
         for start in STARTS {
             let mut world = World::new(start);
-            (0..5).for_each(|_| drop(world.step(1, 0..SLOTS)));
+            world.steps(5, 0..SLOTS);
             world.step(passed, 0..SLOTS);
             world.check(0..SLOTS);
             for tick in 0..10 {
@@ -120,7 +127,7 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
     for start in STARTS {
         let mut world = World::new(start);
         let whole = world.step(1, 0..SLOTS);
-        (0..5).for_each(|_| drop(world.step(1, 0..SLOTS)));
+        world.steps(5, 0..SLOTS);
         // More than 2^32 ticks, so many at a time.
         for _ in 0..3 * (1 << 32) / u64::from(BASELINE_TICKS) {
             let bytes = world.step(BASELINE_TICKS / 2 - 1, 0..SLOTS);
@@ -141,18 +148,18 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
 fn what_left_sight_long_ago_comes_back_and_what_rested_leaves() {
     for passed in [BASELINE_TICKS / 2, (1 << 31) + 5, u32::MAX - 2 * BASELINE_TICKS] {
         let mut world = World::new(7);
-        (0..5).for_each(|_| drop(world.step(1, 0..SLOTS)));
-        (0..9).for_each(|_| drop(world.step(1, 60..SLOTS)));
+        world.steps(5, 0..SLOTS);
+        world.steps(9, 60..SLOTS);
         world.check(60..SLOTS);
         for _ in 0..4 {
             world.step(passed, 60..SLOTS);
         }
-        (0..3).for_each(|_| drop(world.step(1, 0..SLOTS)));
+        world.steps(3, 0..SLOTS);
         world.check(0..SLOTS);
         for _ in 0..4 {
             world.step(passed, 0..SLOTS);
         }
-        (0..9).for_each(|_| drop(world.step(1, 64..SLOTS)));
+        world.steps(9, 64..SLOTS);
         world.check(64..SLOTS);
     }
 }
