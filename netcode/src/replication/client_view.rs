@@ -18,8 +18,7 @@ use super::state_ring::StateRing;
 use super::unit::{Base, Place, bit_of, block_of, slots_of};
 use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
 use crate::limits::{
-    BASELINE_TICKS, DEFERRED_PER_PACKET, REMOVALS, RING_TICKS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES,
-    SNAPSHOT_PACKETS, UNIT_BYTES,
+    DEFERRED_PER_PACKET, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES,
 };
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
@@ -239,47 +238,6 @@ impl ClientView {
         }
         self.fit(shared, sight);
         self.stats.ticks += 1;
-    }
-
-    /// What rests is held as of newer ticks, so many blocks in each tick. Where there was no plan for long all is sent whole.
-    fn renew(&mut self, shared: &mut Shared<'_>) {
-        let now = shared.ring.tick();
-        let passed = self.planned.replace(now).map_or(0, |planned| now.since(planned));
-        if passed > BASELINE_TICKS {
-            self.reset();
-            for block in &mut self.blocks {
-                block.forget_lanes();
-                block.renew_sent(now);
-            }
-            return self.removals.iter_mut().for_each(|(_, since)| *since = now);
-        }
-        let now_at = now.0 % BASELINE_TICKS;
-        let from = if passed == 1 { now_at as usize } else { 0 };
-        for (at, block) in shared.ring.blocks().iter().enumerate().skip(from) {
-            // Each block has its turn in one of so many ticks.
-            if (now_at.wrapping_sub(at as u32)) % BASELINE_TICKS >= passed {
-                if passed == 1 {
-                    break;
-                }
-                continue;
-            }
-            let view = &mut self.blocks[at];
-            view.renew_sent(now);
-            if view.has_old(now) {
-                let team = view.team;
-                view.renew(now, |tick| shared.cache.changed_after((at, block), tick, team));
-            }
-        }
-        let is_old = |tick: &Tick| now.distance(*tick) > BASELINE_TICKS as i32;
-        if let Some(acked) = self.own.acked.front().copied().filter(is_old) {
-            let entry = self.own.id.and_then(|id| shared.ring.entry(id.slot));
-            let slot = entry.map(|entry| entry.id.slot);
-            let changed = |slot| shared.ring.blocks()[block_of(slot)].changed(slot, Audience::Owner);
-            self.own.acked.clear();
-            if slot.is_some_and(|slot| !changed(slot).is_after(acked)) {
-                self.own.acked.push_front(now.back(RING_TICKS));
-            }
-        }
     }
 
     fn change_own(&mut self, own: Option<NetId>) {

@@ -14,6 +14,7 @@ pub mod client_view;
 mod due;
 pub mod entity;
 pub mod quaternion;
+mod renewal;
 pub mod snapshot;
 pub mod state_ring;
 pub mod unit;

@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn a_time_to_come_is_now() {
         let mut desk = Desk::default();
-        (0..3).for_each(|user| _ = put(&mut desk, user, 60_000 - user));
+        for user in 0..3 {
+            put(&mut desk, user, 60_000 - user);
+        }
         put(&mut desk, 9, 15);
         desk.hold_to(20);
         assert_eq!(users(desk.cut(20)), [9]);

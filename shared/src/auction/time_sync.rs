@@ -69,7 +69,8 @@ impl TimeSync {
             let apart = best.offset_us.abs_diff(sample.offset_us);
             apart <= best.doubt_us(sample.heard_us).saturating_add(sample.doubt_us(sample.heard_us))
         });
-        if !agrees && !is_planted(Mutant::TrustShortest) {
+        let agrees = agrees || is_planted(Mutant::TrustShortest);
+        if !agrees {
             self.samples.clear();
         }
         if self.samples.len() == SAMPLES {
@@ -87,7 +88,8 @@ impl TimeSync {
             .zip(self.uncertainty_at(now))
             .map(|(shown, doubt)| shown.saturating_add(i64::try_from(doubt.as_micros()).unwrap_or(i64::MAX)));
         let agrees = latest.is_none_or(|latest| latest >= server_us);
-        if !agrees && !is_planted(Mutant::TrustShortest) {
+        let agrees = agrees || is_planted(Mutant::TrustShortest);
+        if !agrees {
             self.samples.clear();
         }
         agrees
