@@ -18,7 +18,7 @@ use truetick_shared::auction::board::Board;
 use truetick_shared::auction::event::LotEvent;
 use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
 use truetick_shared::auction::limits::{RELEASED_AT_ONCE, REQUEST_BYTES};
-use truetick_shared::auction::order::{ClockOrder, CommandId};
+use truetick_shared::auction::order::CommandId;
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
@@ -196,22 +196,6 @@ impl AuctionRoom {
     /// Whether nothing has become durable for so long that nothing more is taken.
     fn is_busy(&self, now: Timestamp) -> bool {
         self.pending.front().is_some_and(|oldest| now.since(oldest.since) > BUSY)
-    }
-
-    /// The clock stops while the disk does, and runs again when it has caught up.
-    fn clock_order(&mut self, now: Timestamp) -> Option<ClockOrder> {
-        let lag = self.pending.front().map_or(Duration::ZERO, |oldest| now.since(oldest.since));
-        match self.house.paused() {
-            None if lag > STALL => {
-                self.announce(HouseState::Stalled);
-                Some(ClockOrder::Pause)
-            }
-            Some(_) if lag < RECOVERED => {
-                self.announce(HouseState::Running);
-                Some(ClockOrder::Resume)
-            }
-            _ => None,
-        }
     }
 
     /// Hands an entry to the journal; what the tick says waits for it.

@@ -4,6 +4,8 @@
 //! holds, or more work than a tick of the room may do, the auction's tick goes on in the next ones, and later ticks wait: no lot
 //! closes before all that came in time is decided.
 
+use std::time::Duration;
+
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
@@ -12,7 +14,7 @@ use truetick_shared::auction::limits::WORK_PER_TICK;
 use truetick_shared::auction::order::{ClockOrder, Order};
 use truetick_shared::auction::wire::{HouseState, Reply};
 
-use super::AuctionRoom;
+use super::{AuctionRoom, RECOVERED, STALL};
 use crate::auction::entry::{Entry, TickRecord};
 
 /// A tick in which nothing happened is written down this often while a lot is open: by so much a crash may lengthen it.
@@ -90,6 +92,22 @@ impl AuctionRoom {
             self.submit(Entry::Tick(record), replies, out, now);
         } else if !replies.is_empty() {
             self.wait_for_last(replies, now);
+        }
+    }
+
+    /// The clock stops while the disk does, and runs again when it has caught up.
+    fn clock_order(&mut self, now: Timestamp) -> Option<ClockOrder> {
+        let lag = self.pending.front().map_or(Duration::ZERO, |oldest| now.since(oldest.since));
+        match self.house.paused() {
+            None if lag > STALL => {
+                self.announce(HouseState::Stalled);
+                Some(ClockOrder::Pause)
+            }
+            Some(_) if lag < RECOVERED => {
+                self.announce(HouseState::Running);
+                Some(ClockOrder::Resume)
+            }
+            _ => None,
         }
     }
 }
