@@ -29,7 +29,7 @@ pub fn raise_limit() {
 }
 
 /// Connections that one of the HTTP services may have open, of `most` at best: both together leave half of the descriptors, and
-/// [`RESERVED`] of them, to what must not fail.
+/// `RESERVED` of them, to what must not fail.
 pub fn share_for_http(most: usize) -> usize {
     (limit().saturating_sub(RESERVED) / 4).clamp(8, most)
 }

@@ -69,7 +69,7 @@ pub struct Session {
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
     pub resumes: Meter,
-    /// Genuine packets that came on datagrams, against [`PACKETS`]. It outlives resumptions and takeovers.
+    /// Genuine packets that came on datagrams, against `limits::SESSION_PACKETS`. It outlives resumptions and takeovers.
     pub packets: Meter,
     /// The keys of the token that opened it, resumed it or took it over last. They stay while it is parked.
     pub keys: SessionKeys,

@@ -35,8 +35,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones beside it. What was
 /// recorded there before counts as older: nothing is overwritten, and what is no recording is not touched.
 ///
-/// A disk that is full for a while, or a process without free descriptors, is waited for as long as [`CHUNKS`] and
-/// [`WAITING_BYTES`] allow; it is told once.
+/// A disk that is full for a while, or a process without free descriptors, is waited for as long as `CHUNKS` and
+/// `WAITING_BYTES` allow; it is told once.
 pub struct RecordWriter {
     chunks: SyncSender<Chunk>,
     shared: Arc<Shared>,
@@ -58,7 +58,7 @@ impl RecordWriter {
     }
 
     /// Begins a new file of a capture or a trace. Earlier ones are kept beside it as `FILE.1`, `FILE.2` and so on; none is
-    /// removed, and beside [`SEGMENTS`] of them none is begun.
+    /// removed, and beside `SEGMENTS` of them none is begun.
     pub fn start_whole(path: &Path) -> io::Result<Self> {
         let last = segment_path(path, SEGMENTS - 1);
         if is_there(&last)? {
