@@ -307,3 +307,14 @@ fn a_budget_too_small_for_the_world() {
 fn a_story_that_claims_what_never_happened_fails() {
     Scenario::new(17).clients(1).must_hit(&[Mark::ServerCrashed]).heals();
 }
+
+#[test]
+fn a_server_that_starts_again_with_a_clock_ahead_of_every_tickets_expiry() {
+    for by_ms in [611_000, 3_600_000, 315_576_000_000] {
+        let story = Scenario::new(8).fault(1_400, 0, Fault::JumpWall { by_ms });
+        story
+            .fault(1_500, 200, Fault::CrashServer)
+            .must_hit(&[Mark::WallJumped, Mark::ServerCrashed])
+            .heals();
+    }
+}

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::ClientId;
@@ -14,18 +13,16 @@ use super::crypto::PacketKey;
 use super::denial::Denial;
 use super::drops::DropReason;
 use super::half_open::Applicant;
-use super::keys::SessionKeys;
 use super::packet::{self, Header, Kind, Request};
 use super::rate::Rate;
 use super::roster::{Live, Place};
 use super::secured;
-use super::server::{Change, SessionServer};
+use super::server::SessionServer;
 use super::token::{OpenError, PrivateToken, Purpose, token_tag};
 use crate::limits::{
-    CLOCK_DIFFERENCE, DISCONNECT_PACKETS, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, SESSION_TIMEOUT,
-    TICKET_LIFETIME, TOKEN_BINDING, TOKENS_OPENED,
+    CLOCK_DIFFERENCE, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, TICKET_LIFETIME, TOKEN_BINDING,
+    TOKENS_OPENED,
 };
-use crate::mutant::{Mutant, is_planted};
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Parcel, Route};
 
@@ -43,7 +40,11 @@ impl SessionServer {
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let digest = digest(&request);
-        let applicant = self.check_token(&request, digest, now)?;
+        let checked = self.check_token(&request, digest, now);
+        if matches!(checked, Err(DropReason::Expired)) {
+            self.deny_expired_ticket(from, &request, now);
+        }
+        let applicant = checked?;
         self.check_address(&applicant, from, now)?;
         if let Err(reason) = self.may_come_in(&applicant, from, now) {
             self.deny(from, &applicant, reason, now);
@@ -185,6 +186,20 @@ impl SessionServer {
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
+    /// A ticket that has expired leads back to nothing: its client is told so, or it would go on asking. Tokens that join get no
+    /// answer once they have expired.
+    fn deny_expired_ticket(&mut self, from: Route, request: &Request<'_>, now: Timestamp) {
+        let (per_second, burst) = TOKENS_OPENED;
+        if !self.opens.allows(Rate { per_second, burst }, now) {
+            return;
+        }
+        if let Ok(applicant) = self.open_token(request, now)
+            && applicant.purpose.resume.is_some()
+        {
+            self.deny(from, &applicant, DropReason::StaleTicket, now);
+        }
+    }
+
     /// Who holds a genuine token is told that it is refused, and why; others hear nothing.
     pub(super) fn deny(&mut self, to: Route, applicant: &Applicant, reason: DropReason, now: Timestamp) {
         // A late copy of a request must not disturb the session that it has led to.
@@ -290,7 +305,7 @@ impl SessionServer {
     }
 
     /// Tells a client that its session is open.
-    fn welcome(&mut self, client: ClientId, now: Timestamp) {
+    pub(super) fn welcome(&mut self, client: ClientId, now: Timestamp) {
         let most = self.config.sessions as u32;
         match self.roster.get(client).and_then(|session| session.live.as_ref()) {
             Some(live) if live.route.is_secured() => {
@@ -329,97 +344,6 @@ impl SessionServer {
             return Err(DropReason::HistoryFull);
         }
         Ok(place)
-    }
-
-    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did before the start, has its packets
-    /// numbered from a random number on: under one key no two servers may use the same.
-    fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
-        applicant.keys(if applicant.is_shared { self.chances.next_u64() >> 2 } else { 0 })
-    }
-
-    fn open(&mut self, applicant: &Applicant, route: Route) -> ClientId {
-        let keys = self.new_keys(applicant);
-        let client = self.roster.open(applicant, route.is_secured(), keys);
-        let Applicant { user, purpose, user_data, .. } = *applicant;
-        let user_data = Box::new(user_data);
-        self.changes.push_back(Change::Opened { client, user, route, purpose, user_data });
-        client
-    }
-
-    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers and replay window go on, too.
-    fn give_back(&mut self, client: ClientId, applicant: &Applicant, route: Route) -> ClientId {
-        let goes_on = |keys: &SessionKeys| *keys.tag() == applicant.tag && !is_planted(Mutant::ForgetNumbers);
-        if let Some(session) = self.roster.get_mut(client) {
-            session.epoch = session.epoch.wrapping_add(1);
-            if !goes_on(&session.keys) {
-                session.keys = applicant.keys(0);
-            }
-            session.heard = false;
-        }
-        self.changes.push_back(Change::Resumed { client, route, anew: false });
-        client
-    }
-
-    /// A session goes on with another client of the same user. The one that had it is told.
-    fn take_over(
-        &mut self,
-        client: ClientId,
-        applicant: &Applicant,
-        route: Route,
-        now: Timestamp,
-    ) -> ClientId {
-        let keys = self.new_keys(applicant);
-        if let Some(departing) = self.roster.depart(client, keys, now) {
-            self.changes.push_back(Change::Displaced { client, departing });
-        }
-        if let Some(session) = self.roster.get_mut(client) {
-            session.epoch = session.epoch.wrapping_add(1);
-            session.taken_over = Some(session.epoch);
-            session.issued = applicant.issued;
-            session.heard = false;
-            session.secured = route.is_secured();
-        }
-        self.changes.push_back(Change::Resumed { client, route, anew: true });
-        client
-    }
-
-    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
-    fn move_on(
-        &mut self,
-        client: ClientId,
-        (route, room): (Route, usize),
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
-        self.hang_up(live.route);
-        self.roster.connect(client, Live { route, room, heard_at: now, ..live });
-        self.changes.push_back(Change::Resumed { client, route, anew: false });
-        self.welcome(client, now);
-        Ok(())
-    }
-
-    /// Parks a session whose way another client has now. It is kept for as long as if its client had fallen silent: it knows of nothing yet.
-    fn displace(&mut self, client: ClientId, now: Timestamp) {
-        let live = self.roster.get(client).and_then(|session| session.live.as_ref());
-        let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
-        self.park(client, now);
-        if let Some((session, silent_at)) = self.roster.get_mut(client).zip(silent_at) {
-            session.parked_until = session.parked_until.max(silent_at + self.config.grace);
-        }
-    }
-
-    /// Disconnects clients whose sessions others have, once they were told.
-    pub(super) fn end_departed(&mut self, before: Timestamp) {
-        for client in self.roster.departed(before) {
-            let Some((Some(live), mut keys)) = self.roster.remove(client) else { continue };
-            let copies = if live.route.is_secured() { 0 } else { DISCONNECT_PACKETS };
-            for _ in 0..copies {
-                let mut packet = Vec::new();
-                keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut packet);
-                self.answer(live.route, Parcel::Datagram(packet));
-            }
-            self.hang_up(live.route);
-        }
     }
 }
 

@@ -39,6 +39,7 @@ pub mod drops;
 pub mod half_open;
 pub mod history;
 pub mod keys;
+mod lifecycle;
 pub mod packet;
 pub mod rate;
 pub mod replay;

@@ -1,0 +1,108 @@
+//! What becomes of a session: opened, resumed, taken over, moved to another address, displaced.
+
+use rand::Rng;
+
+use super::ClientId;
+use super::drops::DropReason;
+use super::half_open::Applicant;
+use super::keys::SessionKeys;
+use super::packet::Kind;
+use super::roster::Live;
+use super::server::{Change, SessionServer};
+use crate::limits::{DISCONNECT_PACKETS, SESSION_TIMEOUT};
+use crate::mutant::{Mutant, is_planted};
+use crate::time::Timestamp;
+use crate::transport::{Parcel, Route};
+
+impl SessionServer {
+    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did before the start, has its packets
+    /// numbered from a random number on: under one key no two servers may use the same.
+    pub(super) fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
+        applicant.keys(if applicant.is_shared { self.chances.next_u64() >> 2 } else { 0 })
+    }
+
+    pub(super) fn open(&mut self, applicant: &Applicant, route: Route) -> ClientId {
+        let keys = self.new_keys(applicant);
+        let client = self.roster.open(applicant, route.is_secured(), keys);
+        let Applicant { user, purpose, user_data, .. } = *applicant;
+        let user_data = Box::new(user_data);
+        self.changes.push_back(Change::Opened { client, user, route, purpose, user_data });
+        client
+    }
+
+    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers and replay window go on, too.
+    pub(super) fn give_back(&mut self, client: ClientId, applicant: &Applicant, route: Route) -> ClientId {
+        let goes_on = |keys: &SessionKeys| *keys.tag() == applicant.tag && !is_planted(Mutant::ForgetNumbers);
+        if let Some(session) = self.roster.get_mut(client) {
+            session.epoch = session.epoch.wrapping_add(1);
+            if !goes_on(&session.keys) {
+                session.keys = applicant.keys(0);
+            }
+            session.heard = false;
+        }
+        self.changes.push_back(Change::Resumed { client, route, anew: false });
+        client
+    }
+
+    /// A session goes on with another client of the same user. The one that had it is told.
+    pub(super) fn take_over(
+        &mut self,
+        client: ClientId,
+        applicant: &Applicant,
+        route: Route,
+        now: Timestamp,
+    ) -> ClientId {
+        let keys = self.new_keys(applicant);
+        if let Some(departing) = self.roster.depart(client, keys, now) {
+            self.changes.push_back(Change::Displaced { client, departing });
+        }
+        if let Some(session) = self.roster.get_mut(client) {
+            session.epoch = session.epoch.wrapping_add(1);
+            session.taken_over = Some(session.epoch);
+            session.issued = applicant.issued;
+            session.heard = false;
+            session.secured = route.is_secured();
+        }
+        self.changes.push_back(Change::Resumed { client, route, anew: true });
+        client
+    }
+
+    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
+    pub(super) fn move_on(
+        &mut self,
+        client: ClientId,
+        (route, room): (Route, usize),
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
+        self.hang_up(live.route);
+        self.roster.connect(client, Live { route, room, heard_at: now, ..live });
+        self.changes.push_back(Change::Resumed { client, route, anew: false });
+        self.welcome(client, now);
+        Ok(())
+    }
+
+    /// Parks a session whose way another client has now. It is kept for as long as if its client had fallen silent: it knows of nothing yet.
+    pub(super) fn displace(&mut self, client: ClientId, now: Timestamp) {
+        let live = self.roster.get(client).and_then(|session| session.live.as_ref());
+        let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
+        self.park(client, now);
+        if let Some((session, silent_at)) = self.roster.get_mut(client).zip(silent_at) {
+            session.parked_until = session.parked_until.max(silent_at + self.config.grace);
+        }
+    }
+
+    /// Disconnects clients whose sessions others have, once they were told.
+    pub(super) fn end_departed(&mut self, before: Timestamp) {
+        for client in self.roster.departed(before) {
+            let Some((Some(live), mut keys)) = self.roster.remove(client) else { continue };
+            let copies = if live.route.is_secured() { 0 } else { DISCONNECT_PACKETS };
+            for _ in 0..copies {
+                let mut packet = Vec::new();
+                keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut packet);
+                self.answer(live.route, Parcel::Datagram(packet));
+            }
+            self.hang_up(live.route);
+        }
+    }
+}
