@@ -366,20 +366,18 @@ fn token(tokens: &mut TokenSource, user: UserId, role: Role) -> ConnectToken {
     tokens.issue_for(user, purpose, clock::unix_now())
 }
 
-/// Whether a session was lost: it did not end because the server asked for it.
+/// Whether a session was lost: neither the client nor the server ended it on purpose.
 fn is_loss(end: End) -> bool {
-    !matches!(end, End::Told(DisconnectReason::Left | DisconnectReason::Moved))
+    !matches!(end, End::Told(DisconnectReason::Left | DisconnectReason::Moved | DisconnectReason::Closed))
 }
 
 impl Member {
-    /// Why its session is over, if it is and nobody has noticed.
+    /// Why its session has ended, if it has and no token was asked for since. A bot comes back to a server
+    /// that closed, since it may be started again; it does not fight for a session that another client took.
     fn newly_ended(&mut self) -> Option<End> {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),
-            // Whoever takes a session over wants to keep it.
-            ClientState::Ended(End::Told(
-                DisconnectReason::Left | DisconnectReason::Closed | DisconnectReason::Replaced,
-            )) => {}
+            ClientState::Ended(End::Told(DisconnectReason::Left | DisconnectReason::Replaced)) => {}
             ClientState::Ended(end) if self.rejoin_at.is_none() => return Some(end),
             _ => {}
         }
