@@ -242,8 +242,11 @@ pub const BASELINE_TICKS: u32 = 1 << 20;
 /// ([`RING_TICKS`] and the one in force before them), and some for reordering.
 pub const CLIENT_VERSIONS: usize = RING_TICKS as usize + 32;
 
-/// Ticks back for which a client keeps states to show: the longest interpolation delay.
-pub const INTERPOLATION_TICKS: u32 = 40;
+/// Ticks back for which a client keeps states to show: a display may be 1.5 s behind before it cuts, at 60 Hz.
+pub const INTERPOLATION_TICKS: u32 = 90;
+
+/// Arrivals by which a client chooses its display delay: four seconds at 128 Hz.
+pub const DELAY_SAMPLES: usize = 512;
 
 /// Packets into which one tick's snapshot for one client is cut at most: the index has 4 bits.
 pub const SNAPSHOT_PACKETS: usize = 16;

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::figures::Figures;
 
 /// Beyond the newest state a display may go on for this long before it must stand, in milliseconds.
-const BRIDGED_MS: f64 = 165.0;
+pub(super) const BRIDGED_MS: f64 = 165.0;
 
 /// A figure and its bound.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +40,11 @@ pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
         bound("own_leap_frames", figures.own_leap_frames, (2.0, "2".into())),
         bound("own_still_share", figures.own_still_share, (0.05, "0.05".into())),
         bound("own_still_ms", figures.own_still_ms, own_still(case)),
+        bound("cuts", figures.cuts as f64, cuts(case)),
         bound("unexplained", figures.unexplained as f64, (0.0, "0".into())),
     ];
     if !case.has_event() {
-        let most = f64::from(case.jitter_ms) + 2.0 * case.tick_ms();
-        all.push(bound("display_delay_ms", figures.display_delay_ms, (most, "jitter + 2 ticks".into())));
+        all.push(bound("display_delay_ms", figures.display_delay_ms, display_delay(case)));
     }
     all
 }
@@ -81,7 +81,7 @@ fn leap(case: &Case) -> (f64, String) {
 fn settled(case: &Case) -> (f64, String) {
     match case.outage_ms.max(case.hold_ms) > 0 {
         true => (2_000.0, "2,000 after an outage".into()),
-        false => (1_000.0, "1,000".into()),
+        false => (1_000.0 + case.tick_ms(), "1,000 + tick".into()),
     }
 }
 
@@ -96,4 +96,19 @@ fn own_still(case: &Case) -> (f64, String) {
     let frame = 1e3 / f64::from(case.display_hz);
     let pause = f64::from(case.stall_ms.max(case.outage_ms).max(case.hold_ms));
     (pause + 20.0 + frame, "pause + 20 + frame".into())
+}
+
+fn cuts(case: &Case) -> (f64, String) {
+    let pause = case.outage_ms.max(case.hold_ms).max(case.hitch_ms);
+    (f64::from(u8::from(pause >= 1_500)), "1 where more than 1.5 s are missing".into())
+}
+
+/// A run of lost snapshots as long as happens once a second is no reason to stand still.
+fn display_delay(case: &Case) -> (f64, String) {
+    let in_a_row = match case.loss > 0.0 {
+        true => (f64::from(case.tick_rate).ln() / -case.loss.ln()).ceil(),
+        false => 0.0,
+    };
+    let most = f64::from(case.jitter_ms) + (2.0 + in_a_row) * case.tick_ms();
+    (most, "jitter + 2 ticks + lost in a row each second".into())
 }

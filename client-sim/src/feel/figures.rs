@@ -6,6 +6,7 @@ use glam::DVec2;
 use serde::Serialize;
 use truetick_netcode::time::Timestamp;
 
+use super::bounds::BRIDGED_MS;
 use super::case::{Case, WARM_UP_S};
 use super::courses::{SPEED, Style};
 use super::trace::{Frame, Trace};
@@ -16,11 +17,18 @@ const MERGED_MS: f64 = 250.0;
 /// A frame in which something moves less than this share of its way stands still.
 const STILL_SHARE: f64 = 0.05;
 
+/// What has moved for less than this may be drawn at rest: a display that extrapolates for up to 250 ms does not know of the start
+/// yet. In milliseconds; the error counts.
+const STARTED_MS: f64 = 250.0;
+
 /// A frame whose motion is off by more than this share of its way is uneven.
 const UNEVEN_SHARE: f64 = 0.25;
 
 /// A display that moves on by more than this in one frame has cut, in milliseconds of the server's time.
 const CUT_MS: f64 = 1_000.0;
+
+/// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
+const CORRECTED_MS: f64 = 500.0;
 
 /// After an outage larger frames are allowed for this long, in milliseconds.
 pub const RECOVERY_MS: f64 = 300.0;
@@ -37,7 +45,7 @@ pub struct Figures {
     pub still_ms: f64,
     /// The second longest such time that is no part of the longest.
     pub second_still_ms: f64,
-    /// Largest motion of a mover in one frame, in frames' worth of its speed.
+    /// Largest motion of a mover in one frame, in frames' worth of its speed; a cut is none.
     pub leap_frames: f64,
     /// The same without the 300 ms after an outage or a hold.
     pub leap_frames_later: f64,
@@ -47,7 +55,8 @@ pub struct Figures {
     pub settled_ms: f64,
     /// How far the time shown lies behind the server's, beyond the way from it: the median.
     pub display_delay_ms: f64,
-    /// 99th percentile of the distance between what is drawn and the server's state at the time shown.
+    /// 99th percentile of the distance between what is drawn and the server's state at the time shown, without a hold,
+    /// outage, stall or longer way of more than 165 ms and the 500 ms after it, in which nobody can know.
     pub shown_error_m_p99: f64,
     /// Largest such distance.
     pub shown_error_m_max: f64,
@@ -170,7 +179,9 @@ impl View<'_> {
             for drawn in &frame.movers {
                 let course = &self.trace.courses[drawn.index];
                 let truth = course.at(seconds);
-                errors.push((drawn.position - truth.position.as_dvec2()).length());
+                let error = (drawn.position - truth.position.as_dvec2()).length();
+                figures.shown_error_m_max = figures.shown_error_m_max.max(error);
+                errors.extend(self.can_be_right(frame.at).then_some(error));
                 let (Some(previous), Some(from)) = (previous, before.insert(drawn.index, drawn.position))
                 else {
                     continue;
@@ -178,10 +189,15 @@ impl View<'_> {
                 let passed = self.ms(frame.at) - self.ms(previous.at);
                 let moved = (drawn.position - from).length();
                 let worth = moved / (SPEED * passed / 1e3);
-                let earlier = course.at(seconds - passed / 1e3);
-                let moves = truth.velocity.length() > 0.0 && earlier.velocity.length() > 0.0;
+                let earlier = course.at(seconds - STARTED_MS / 1e3);
+                // Nor does anybody know of what started while nothing arrived.
+                let known =
+                    if self.can_be_right(frame.at) { earlier } else { course.at(self.case.at_s - 0.1) };
+                let moves = [truth, earlier, known].iter().all(|at| at.velocity.length() > 0.0);
                 still.entry(drawn.index).or_default().frame(moves && worth < STILL_SHARE, passed);
-                self.note_leap(figures, frame, worth, moved);
+                if !is_cut(self.case, previous, frame) {
+                    self.note_leap(figures, frame, worth, moved);
+                }
                 let even = (worth - 1.0).abs() <= UNEVEN_SHARE;
                 if Style::of(drawn.index) == Style::Straight && !even {
                     figures.settled_ms = figures.settled_ms.max(self.since_event(frame.at));
@@ -194,8 +210,15 @@ impl View<'_> {
             figures.still_ms = figures.still_ms.max(run.longest);
             figures.second_still_ms = figures.second_still_ms.max(run.second);
         }
-        figures.shown_error_m_max = errors.iter().copied().fold(0.0, f64::max);
         figures.shown_error_m_p99 = quantile(&mut errors, 0.99);
+    }
+
+    /// Whether the client could know where everything is: not while nothing arrived, nor until corrections have glided.
+    fn can_be_right(&self, at: Timestamp) -> bool {
+        let pause = f64::from(self.case.outage_ms.max(self.case.hold_ms).max(self.case.stall_ms));
+        let longer = f64::from(self.case.step_down_ms.max(0));
+        let since = self.since_event(at) - f64::from(self.case.rtt_ms) / 2.0;
+        pause.max(longer) <= BRIDGED_MS || !(-pause..longer + CORRECTED_MS).contains(&since)
     }
 
     fn note_leap(&self, figures: &mut Figures, frame: &Frame, worth: f64, moved: f64) {
@@ -205,7 +228,7 @@ impl View<'_> {
         let since = self.since_event(frame.at);
         let recovers = self.case.outage_ms.max(self.case.hold_ms) > 250
             && since > -f64::from(self.case.pause_ms())
-            && since < RECOVERY_MS + f64::from(self.case.rtt_ms) / 2.0;
+            && since < RECOVERY_MS + f64::from(self.case.rtt_ms) / 2.0 + self.case.tick_ms();
         if !recovers {
             figures.leap_frames_later = figures.leap_frames_later.max(worth);
         }
@@ -217,7 +240,7 @@ impl View<'_> {
             let step = if stepped { f64::from(self.case.step_down_ms) } else { 0.0 };
             f64::from(self.case.rtt_ms) / 2.0 + step
         };
-        let (mut delays, mut executed, mut before) = (Vec::new(), 0, None);
+        let (mut delays, mut executed, mut before) = (Vec::new(), 0, None::<&Frame>);
         for frame in self.trace.frames.iter().filter(|frame| self.is_judged(frame.at)) {
             let Some(shown) = frame.shown_tick else { continue };
             while self.trace.executed.get(executed + 1).is_some_and(|next| next.at <= frame.at) {
@@ -226,9 +249,8 @@ impl View<'_> {
             let newest = self.trace.executed[executed];
             let shown_at = self.ms(newest.at) + (shown - f64::from(newest.tick.0)) * self.case.tick_ms();
             delays.push(self.ms(frame.at) - way_ms(frame.at) - shown_at);
-            let moved = before.map_or(0.0, |before| (shown - before) * self.case.tick_ms());
-            figures.cuts += u64::from(moved > CUT_MS);
-            before = Some(shown);
+            figures.cuts += u64::from(before.is_some_and(|before| is_cut(self.case, before, frame)));
+            before = Some(frame);
         }
         figures.display_delay_ms = quantile(&mut delays, 0.5);
     }
@@ -264,6 +286,12 @@ impl View<'_> {
         figures.own_still_share = at_rest as f64 / frames.max(1) as f64;
         figures.key_to_motion_ms = delays.iter().sum::<f64>() / delays.len().max(1) as f64;
     }
+}
+
+/// Whether the display cut between two frames.
+fn is_cut(case: &Case, before: &Frame, frame: &Frame) -> bool {
+    let shown = before.shown_tick.zip(frame.shown_tick);
+    shown.is_some_and(|(before, now)| (now - before) * case.tick_ms() > CUT_MS)
 }
 
 /// The value below which a share of all lies; 0 where there are none.

@@ -6,7 +6,11 @@ use glam::DVec2;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use super::case::Case;
+use super::catalogue::catalogue;
 use super::courses::{Course, Style};
 use super::figures::{Figures, figures};
 use super::measure;
@@ -94,4 +98,58 @@ fn a_clean_path_feels_clean() {
         assert!(found.leap_frames < 1.1 && found.shown_error_m_p99 < 0.01, "{found:?}");
         assert!((1.0..8.0).contains(&found.margin_ms_p50), "{found:?}");
     }
+}
+
+/// The figures of the display of others that exceed their bounds.
+fn display_faults(name: &str, case: &Case) -> Vec<String> {
+    const DISPLAY: [&str; 7] = [
+        "still_ms",
+        "second_still_ms",
+        "leap_frames",
+        "leap_frames_later",
+        "settled_ms",
+        "display_delay_ms",
+        "cuts",
+    ];
+    let missed = measure(name, case).bounds.into_iter().filter(|bound| !bound.holds());
+    missed
+        .filter(|bound| DISPLAY.contains(&bound.figure))
+        .map(|bound| format!("{name}: {} {:.2} over {:.2}, {case:?}", bound.figure, bound.value, bound.most))
+        .collect()
+}
+
+#[test]
+fn the_display_neither_stands_nor_leaps_in_any_case_of_the_catalogue() {
+    let faults: Vec<_> =
+        catalogue().iter().flat_map(|named| display_faults(&named.name, &named.case)).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Cases between those of the catalogue.
+fn random_case(seed: u64) -> Case {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut case = Case {
+        rtt_ms: rng.random_range(0..=400),
+        tick_rate: rng.random_range(20..=128),
+        display_hz: rng.random_range(30..=240),
+        drift_ppm: rng.random_range(-200..=200),
+        at_s: rng.random_range(4.0..6.0),
+        seconds: 12.0,
+        seed,
+        ..Case::default()
+    };
+    match seed % 4 {
+        0 => case.step_down_ms = rng.random_range(-(case.rtt_ms as i32) / 2..=300),
+        1 => case.hold_ms = rng.random_range(20..=1_200),
+        2 => case.outage_ms = rng.random_range(20..=1_200),
+        _ => case.stall_ms = rng.random_range(20..=3_000),
+    }
+    case
+}
+
+#[test]
+fn the_display_neither_stands_nor_leaps_in_random_cases() {
+    let seeds = std::env::var("TRUETICK_FEEL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let faults: Vec<_> = (0..seeds).flat_map(|seed| display_faults("random", &random_case(seed))).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }

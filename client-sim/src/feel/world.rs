@@ -323,7 +323,7 @@ impl World {
     fn draw(&mut self) {
         let at = self.client_time(self.now);
         let slots: Vec<u16> = self.client.buffer().entities().map(|remote| remote.id.slot).collect();
-        let shown = self.client.interpolation().and_then(|interpolation| interpolation.shown_tick());
+        let shown = self.client.interpolation().and_then(|interpolation| interpolation.clock().shown_tick());
         let mut frame = Frame { at: self.now, shown_tick: shown, player: None, movers: Vec::new() };
         for slot in slots {
             let Some((_, kind, values)) = self.client.view(slot, at) else { continue };

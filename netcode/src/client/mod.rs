@@ -7,6 +7,8 @@
 
 pub mod command_history;
 mod decode;
+mod delay_window;
+pub mod display_clock;
 pub mod doubt;
 mod event_queue;
 pub mod inspect;

@@ -192,13 +192,14 @@ impl<P: Predict> ClientRuntime<P> {
         self.link.next_timeout(self.clock.as_ref().map(TickClock::next_due))
     }
 
-    /// Values to show now: of the own entity as predicted and smoothed, of others interpolated.
+    /// Values to show now: of the own entity as predicted and smoothed, of others interpolated. `None` for an entity that is
+    /// not known, or whose first state lies ahead of the time shown.
     pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
         let remote = self.buffer.entity(slot)?;
         let fields = &self.schema.kind(remote.kind).fields;
         let values = match self.prediction.state().filter(|_| remote.is_own()) {
             Some((_, state)) => self.smoothing.apply(fields, state, now),
-            None => self.interpolation.as_ref()?.sample(remote, fields),
+            None => self.interpolation.as_mut()?.sample(remote, self.schema.kind(remote.kind), now)?,
         };
         Some((remote.id, remote.kind, values))
     }
@@ -424,8 +425,8 @@ impl<P: Predict> ClientRuntime<P> {
         if !self.link.poll(now) {
             return None;
         }
-        if let (Some(interpolation), Some(newest)) = (&mut self.interpolation, self.buffer.newest()) {
-            interpolation.advance(newest, now);
+        if let Some(interpolation) = &mut self.interpolation {
+            interpolation.advance(now);
         }
         if let Some(clock) = &mut self.clock {
             return clock.poll(now);

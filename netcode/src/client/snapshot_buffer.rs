@@ -45,6 +45,12 @@ pub struct Remote {
     pub audience: Audience,
     /// Newest tick of a packet that held it.
     seen: Tick,
+    /// Tick of the packet that told of it first.
+    since: Tick,
+    /// Number of the newest snapshot for which its state is known.
+    known: u32,
+    /// Snapshots between its recent updates: rises at once, falls slowly.
+    gap: f32,
     versions: Versions,
 }
 
@@ -57,6 +63,17 @@ impl Remote {
     /// States from oldest to newest.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = Held<'_>> + ExactSizeIterator {
         self.versions.iter()
+    }
+
+    /// Tick of the packet that told of it first.
+    pub fn since(&self) -> Tick {
+        self.since
+    }
+
+    /// Number of snapshots from one update to the next, recently: 1 where each snapshot tells of it. Snapshots that did not
+    /// arrive do not count.
+    pub(super) fn gap(&self) -> f64 {
+        f64::from(self.gap)
     }
 
     /// Whether the client owns it.
@@ -118,6 +135,8 @@ pub struct SnapshotBuffer {
     /// tell of it does not bring it back.
     removed: Vec<Option<(u16, Tick)>>,
     newest: Option<Tick>,
+    /// Number of the newest snapshot, counted from the first.
+    snapshots: u32,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
     /// When what rests was renewed last.
@@ -225,6 +244,7 @@ impl SnapshotBuffer {
         let newest = self.newest.is_none_or(|newest| tick.is_after(newest));
         if newest {
             self.newest = Some(tick);
+            self.snapshots = self.snapshots.wrapping_add(1);
         }
         for id in &header.removals {
             self.remove(*id, tick);
@@ -296,13 +316,14 @@ impl SnapshotBuffer {
         if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
             return;
         }
-        let newest = self.newest == Some(tick);
+        let (newest, known) = (self.newest == Some(tick), self.snapshots);
         match place.as_mut().filter(|remote| !other(remote)) {
-            Some(remote) => remote.put(update.baseline, fields, tick, newest),
+            Some(remote) => remote.put(update.baseline, fields, tick, newest.then_some(known)),
             None => {
                 let (kind, audience) = (update.kind, update.audience);
+                let versions = Versions::new(tick, fields);
                 *place =
-                    Some(Remote { id, kind, audience, seen: tick, versions: Versions::new(tick, fields) });
+                    Some(Remote { id, kind, audience, seen: tick, since: tick, known, gap: 1.0, versions });
             }
         }
     }
@@ -333,9 +354,11 @@ impl SnapshotBuffer {
 
     /// All of a tick's packets came: what was in none of them is unchanged.
     fn confirm(&mut self, tick: Tick, deferred: &Deferred) {
+        let newest = (self.newest == Some(tick)).then_some(self.snapshots);
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
             if !deferred.contains(remote.id.slot) {
                 remote.versions.confirm(tick);
+                remote.known = newest.unwrap_or(remote.known);
             }
         }
     }
@@ -359,13 +382,19 @@ fn is_newer(generation: u16, other: u16) -> bool {
 }
 
 impl Remote {
-    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to any more.
-    fn put(&mut self, baseline: Option<Tick>, fields: &[u32], tick: Tick, newest: bool) {
+    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to any more. `newest` is the
+    /// snapshot's number if it is the newest.
+    fn put(&mut self, baseline: Option<Tick>, fields: &[u32], tick: Tick, newest: Option<u32>) {
         if !self.seen.is_after(tick) {
             self.seen = tick;
         }
+        if let Some(snapshot) = newest {
+            let gap = snapshot.wrapping_sub(self.known).clamp(1, RING_TICKS) as f32;
+            self.gap = gap.max(self.gap + (gap - self.gap) / 16.0);
+            self.known = snapshot;
+        }
         // The older of two baselines may be of so many ticks before the other.
-        let kept = baseline.filter(|_| newest).map(|baseline| baseline.back(GAP));
+        let kept = baseline.filter(|_| newest.is_some()).map(|baseline| baseline.back(GAP));
         let shown = tick.back(INTERPOLATION_TICKS);
         let is_old = |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
         self.versions.put(tick, fields, is_old);
