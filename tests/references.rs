@@ -1,5 +1,7 @@
 //! Commands that name entities: what a client does not see, it cannot find by naming it.
 
+use std::time::Duration;
+
 use bevy_ecs::change_detection::{Mut, Res};
 use bevy_ecs::component::Component;
 use bevy_ecs::system::Query;
@@ -119,7 +121,7 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
         writer.pad_to_byte();
         room.receive_commands(me, BitReader::new(writer.bytes()), now).unwrap();
         room.simulate(Timestamp::default());
-        assert!(room.plan_snapshot(me, 1_000));
+        assert!(room.plan_snapshot(me, 1_000, Duration::ZERO));
         packet.clear();
         room.write_snapshot(me, (u64::from(tick), PAYLOAD_BYTES), now, &mut packet);
         packet.pad_to_byte();

@@ -10,7 +10,7 @@ use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::command::write_commands;
 use truetick_netcode::farewell::DisconnectReason;
-use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, SnapshotHeader};
+use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Late, SnapshotHeader};
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
@@ -177,7 +177,7 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
         (1, true, None),
         (2, false, None),
         (3, false, None),
-        (4, true, Some((3, 9_000 / FEEDBACK_UNIT_US as u16))),
+        (4, true, Some(Late { back: 3, by: 9_000 / FEEDBACK_UNIT_US as u16 })),
         (5, true, None),
     ] {
         let now = room.timeline().deadline(Tick(tick));
@@ -194,12 +194,12 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
         if !is_sent {
             continue;
         }
-        assert!(room.plan_snapshot(client, 8_000));
+        assert!(room.plan_snapshot(client, 8_000, Duration::ZERO));
         let mut writer = BitWriter::new();
         room.write_snapshot(client, (u64::from(tick), 1_000), now, &mut writer);
         writer.pad_to_byte();
         room.snapshot_sent(client, 1, 100, now);
         let header = SnapshotHeader::read(&mut BitReader::new(writer.bytes())).unwrap();
-        assert_eq!(header.feedback.late, told, "tick {tick}");
+        assert_eq!(header.feedback.lates.as_slice(), told.as_slice(), "tick {tick}");
     }
 }

@@ -84,7 +84,7 @@ pub struct RunPart {
 pub struct ServerPart {
     /// Ticks simulated.
     pub ticks: u64,
-    /// Ticks whose time line slipped, or whose last snapshot was handed to the kernel after the next deadline.
+    /// Ticks whose time line skipped, or whose last snapshot was handed to the kernel after the next deadline.
     pub missed_ticks: u64,
     /// From the last drain before a tick to the handing over of its last snapshot.
     pub tick_ms: Percentiles,

@@ -333,7 +333,10 @@ impl Run {
 
     fn publish(&mut self) {
         let playing = |member: &&Member| {
-            matches!(member.bot.runtime().state(), ClientState::Playing | ClientState::Silent)
+            matches!(
+                member.bot.runtime().state(),
+                ClientState::Playing | ClientState::Unheard | ClientState::Silent
+            )
         };
         self.figures.joined = self.members.iter().filter(playing).count();
         self.figures.play = self.play(clock::now());

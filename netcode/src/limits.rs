@@ -242,8 +242,11 @@ pub const BASELINE_TICKS: u32 = 1 << 20;
 /// ([`RING_TICKS`] and the one in force before them), and some for reordering.
 pub const CLIENT_VERSIONS: usize = RING_TICKS as usize + 32;
 
-/// Ticks back for which a client keeps states to show: a display may be 1.5 s behind before it cuts, at 60 Hz.
-pub const INTERPOLATION_TICKS: u32 = 90;
+/// Ticks back for which a client keeps states to show before it shows any; then it keeps what is newer than the time shown.
+pub const INTERPOLATION_TICKS: u32 = 40;
+
+/// Entities that are gone but still drawn, because the time shown has not come to their removal; more vanish at once.
+pub const LEAVING_ENTITIES: usize = 1_024;
 
 /// Arrivals by which a client chooses its display delay: four seconds at 128 Hz.
 pub const DELAY_SAMPLES: usize = 512;
@@ -264,17 +267,30 @@ pub const REMOVALS: usize = 4_096;
 /// Deferred entities named in one packet; past it the packet says "any".
 pub const DEFERRED_PER_PACKET: usize = 32;
 
+/// Late commands of which one snapshot tells.
+pub const LATE_COMMANDS: usize = 4;
+
 /// Commands in one packet: a third of a second of redundancy at 96 Hz.
 pub const COMMANDS_PER_PACKET: usize = 32;
 
-/// Ticks ahead of the server for which a command is kept.
-pub const COMMAND_TICKS_AHEAD: i32 = 64;
+/// How long before its slot a command may come.
+pub const COMMAND_TIME_AHEAD: Duration = Duration::from_secs(2);
 
-/// Ticks behind the server for which a late command is told from a repeated one.
-pub const COMMAND_TICKS_BEHIND: i32 = 64;
+/// For how long after its slot a late command is told from a repeated one.
+pub const COMMAND_TIME_BEHIND: Duration = Duration::from_secs(1);
 
-/// Ticks of commands and predictions that a client keeps: two seconds at 60 Hz.
-pub const PREDICTION_TICKS: usize = 128;
+/// Commands and predictions that a client keeps: those of three seconds at 128 Hz.
+pub const PREDICTION_TICKS: usize = 384;
+
+/// A client that gave no command for longer than this predicts from the server's next state on: its session has timed out.
+pub const PREDICTED_GAP: Duration = SESSION_TIMEOUT;
+
+/// A missing command is replaced by the last one for this long, or for a round trip if that is longer (up to
+/// [`LONGEST_REPEAT`]); then by the neutral one.
+pub const REPEAT: Duration = Duration::from_millis(150);
+
+/// See [`REPEAT`].
+pub const LONGEST_REPEAT: Duration = Duration::from_millis(500);
 
 /// Packets that one client may send on average in the time of a tick, by when they came, with a burst of 32 ticks' worth.
 pub const PACKETS_PER_TICK: u32 = 2;
@@ -310,12 +326,8 @@ pub const RECEIVE_BATCH: usize = 64;
 /// 1,000 clients send in a quarter of a second. Fewer would let a queue stand for as long as the server is late.
 pub const DRAIN_BATCHES: usize = 256;
 
-/// Ticks by which a client's first guess may lead the server: well within [`COMMAND_TICKS_AHEAD`].
-pub const FIRST_LEAD_TICKS: u32 = 32;
-
-/// Snapshots in a row that tell nothing of a client's commands, or only of late ones, after which its clock starts
-/// again.
-pub const UNHEARD_SNAPSHOTS: u32 = 30;
+/// A client whose commands all came too late for this long is [`crate::client::state::ClientState::Unheard`].
+pub const UNHEARD_TIME: Duration = Duration::from_secs(3);
 
 /// Entities named in one report of a packet that decoded to something else than the server has.
 pub const REPORTED_ENTITIES: usize = 64;

@@ -24,6 +24,7 @@ export class Arena {
   constructor(canvas, description) {
     this.canvas = canvas;
     this.map = description.map;
+    this.tickRate = description.tick_rate;
     this.mostPerTick = FASTEST / description.tick_rate;
     this.places = new Map(description.schema.kinds.map((kind) => [kind.name, placesOf(kind)]));
   }
@@ -83,7 +84,8 @@ export class Arena {
     const places = this.places.get(remote.kind.name);
     const metres = (from, to, at) => Math.abs(to.fields[at] - from.fields[at]) * remote.kind.fields[at].step;
     const jumps = (from, to, ticks) => [...places].some((at) => metres(from, to, at) > this.mostPerTick * ticks);
-    const fields = between(remote, tick, (at) => places.has(at), jumps);
+    const goesOn = (now, ticks) => carried(remote.kind, now, ticks / this.tickRate);
+    const fields = between(remote, tick, (at) => places.has(at), jumps, goesOn);
     if (!fields) return undefined;
     const named = remote.kind.fields.map((field, at) => [field.name.split(".")[1], valueOf(field, fields[at])]);
     return { slot: remote.slot, ...Object.fromEntries(named) };
@@ -94,6 +96,17 @@ export class Arena {
 function placesOf(kind) {
   const isPlace = ({ name }) => /\.[xy]$/.test(name);
   return new Set(kind.fields.flatMap((field, at) => (isPlace(field) ? [at] : [])));
+}
+
+/** Fields after so many seconds in which velocities moved the places. */
+function carried(kind, fields, seconds) {
+  if (seconds === 0) return fields;
+  return fields.map((value, at) => {
+    const [, component, axis] = /^(.*\.)([xy])$/.exec(kind.fields[at].name) ?? [];
+    const velocity = kind.fields.findIndex(({ name }) => name === `${component}v${axis}`);
+    if (velocity < 0) return value;
+    return value + (valueOf(kind.fields[velocity], fields[velocity]) * seconds) / kind.fields[at].step;
+  });
 }
 
 function circle(paint, x, y, radius) {

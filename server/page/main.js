@@ -73,14 +73,11 @@ async function playOn() {
 /** Draws from now on, each time the screen is. */
 function show(description) {
   const arena = new Arena(element("arena"), description);
-  let lastTick;
   const frame = (now) => {
     requestAnimationFrame(frame);
     const { session, timeline } = watch;
-    const newest = session?.world.newest;
-    if (newest === undefined) return;
-    if (newest !== lastTick) timeline.note(newest, session.newestAt);
-    lastTick = newest;
+    if (session?.world.newest === undefined) return;
+    for (const { tick, at, skipped } of session.arrivals.splice(0)) timeline.note(tick, at, skipped);
     watch.seen = arena.draw(session.world, timeline.shown(now));
   };
   requestAnimationFrame(frame);

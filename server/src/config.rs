@@ -62,6 +62,10 @@ pub struct ServerConfig {
     pub snapshot_bytes: usize,
     /// As many are sent over a path that is full, too: 100 to `snapshot_bytes`.
     pub snapshot_floor_bytes: usize,
+    /// For how long a missing command is at least replaced by the last one, in milliseconds (0 to 10,000); then by the neutral one.
+    pub shortest_repeat_ms: u64,
+    /// The most where the round trip is longer than that, in milliseconds (0 to 10,000).
+    pub longest_repeat_ms: u64,
     /// Metres beyond which entities are not sent; 0 for no limit.
     pub relevance_radius_m: f32,
     /// Drones, 0 to 4,096.
@@ -127,6 +131,8 @@ impl Default for ServerConfig {
             max_spectators: room.max_spectators,
             snapshot_bytes: room.snapshot_bytes,
             snapshot_floor_bytes: room.snapshot_floor_bytes,
+            shortest_repeat_ms: room.shortest_repeat.as_millis() as u64,
+            longest_repeat_ms: room.longest_repeat.as_millis() as u64,
             relevance_radius_m: room.relevance_radius_m.unwrap_or(0.0),
             drones: arena.drones,
             pickups: arena.pickups,
@@ -204,6 +210,8 @@ impl ServerConfig {
         whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
         let (floor, most) = (self.snapshot_floor_bytes as u64, self.snapshot_bytes as u64);
         whole("snapshot_floor_bytes", floor.min(most), 100, most)?;
+        whole("shortest_repeat_ms", self.shortest_repeat_ms, 0, 10_000)?;
+        whole("longest_repeat_ms", self.longest_repeat_ms, 0, 10_000)?;
         whole("drones", self.drones.into(), 0, 4_096)?;
         whole("record_segment_mb", self.record_segment_mb as u64, 1, 1_024)?;
         whole("record_segments", self.record_segments as u64, 1, 1_000)?;
@@ -281,6 +289,8 @@ impl ServerConfig {
             max_spectators: self.max_spectators,
             snapshot_bytes: self.snapshot_bytes,
             snapshot_floor_bytes: self.snapshot_floor_bytes,
+            shortest_repeat: Duration::from_millis(self.shortest_repeat_ms),
+            longest_repeat: Duration::from_millis(self.longest_repeat_ms.max(self.shortest_repeat_ms)),
             relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
             seed: self.seed,
         }

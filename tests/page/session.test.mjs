@@ -134,19 +134,72 @@ test("a refusal says why", () => {
   assert.throws(() => session.takeFrame(Uint8Array.of(4)));
 });
 
-test("what is shown is a little behind the newest, whatever came late", () => {
-  const timeline = new Timeline(50);
-  for (let tick = 100; tick < 200; tick++) timeline.note(tick, tick * 20 + (tick % 3) * 10);
-  const shown = timeline.shown(200 * 20);
-  assert.ok(shown > 196.8 && shown <= 197, `${shown}`);
+/** What a display of 60 Hz shows of 60 ticks a second whose packets take `way(sent)` milliseconds: the time, and the time shown, of each frame. */
+function frames(timeline, seconds, way) {
+  const sent = (tick) => (tick * 1000) / 60;
+  const arrivals = [...Array(seconds * 60).keys()]
+    .filter((tick) => way(sent(tick)) !== undefined)
+    .map((tick) => ({ tick, at: sent(tick) + way(sent(tick)) }))
+    .sort((a, b) => a.at - b.at);
+  let newest = -1;
+  return [...Array(seconds * 60).keys()].flatMap((frame) => {
+    const now = sent(frame) + 3;
+    for (; arrivals.length > 0 && arrivals[0].at <= now; arrivals.shift()) {
+      if (arrivals[0].tick <= newest) continue;
+      newest = arrivals[0].tick;
+      timeline.note(newest, arrivals[0].at);
+    }
+    const shown = timeline.shown(now);
+    return shown === undefined ? [] : [{ now, shown: (shown * 1000) / 60 }];
+  });
+}
+
+/** The longest time without motion and the largest motion of a frame, in frames' worth, after two seconds. */
+function judged(drawn) {
+  let [still, longest, leap] = [0, 0, 0];
+  for (let at = 1; at < drawn.length; at++) {
+    if (drawn[at].now < 2_000) continue;
+    const [passed, moved] = [drawn[at].now - drawn[at - 1].now, drawn[at].shown - drawn[at - 1].shown];
+    assert.ok(moved >= 0, "it never goes back");
+    still = moved < 0.05 * passed ? still + passed : 0;
+    [longest, leap] = [Math.max(longest, still), Math.max(leap, moved / passed)];
+  }
+  return { longest, leap };
+}
+
+test("a steady path is shown one tick late", () => {
+  const drawn = frames(new Timeline(60), 6, () => 40);
+  const { now, shown } = drawn.at(-1);
+  assert.ok(now - shown > 57 && now - shown < 60, `${now - shown}`);
 });
 
-test("a server whose ticks come late from now on is followed within seconds", () => {
+test("a path that changes neither freezes nor leaps", () => {
+  for (const step of [10, 30, 150, 300]) {
+    for (const [before, after] of [[40, 40 + step], [40 + step, 40]]) {
+      const drawn = frames(new Timeline(60), 10, (sent) => (sent < 5_000 ? before : after));
+      const { longest, leap } = judged(drawn);
+      assert.ok(longest <= Math.max(step - 165, 0) + 37 && leap <= 2, `${before} to ${after}: ${longest} ms, ${leap}`);
+      const { now, shown } = drawn.at(-1);
+      assert.ok(now - shown - after < 25, `${before} to ${after}: ${now - shown - after} ms late`);
+    }
+  }
+});
+
+test("an outage is bridged and made up for, a long one is cut once", () => {
+  const lost = (from, to) => (sent) => (sent >= from && sent < to ? undefined : 40);
+  const [short, long] = [new Timeline(60), new Timeline(60)];
+  const { longest, leap } = judged(frames(short, 10, lost(5_000, 6_000)));
+  assert.ok(longest < 800 && leap <= 3.3, `${longest} ms, ${leap}`);
+  frames(long, 12, lost(5_000, 9_000));
+  assert.deepEqual([short.cuts, long.cuts], [0, 1]);
+});
+
+test("slots that the server skipped are no gap of the path", () => {
   const timeline = new Timeline(50);
-  for (let tick = 0; tick < 400; tick++) timeline.note(tick, tick * 20 + (tick < 200 ? 0 : 5_000));
-  assert.equal(timeline.shown(400 * 20 + 5_000), 397);
-  timeline.note(400, 400 * 20 + 5_010);
-  assert.ok(timeline.shown(400 * 20 + 4_990) >= 397, "it does not go back");
+  for (let tick = 0; tick < 200; tick++) timeline.note(tick, tick * 20);
+  const delay = timeline.delay;
+  for (let tick = 200; tick < 220; tick++) timeline.note(tick, tick * 20 + 5_000, 250);
+  assert.ok(Math.abs(timeline.delay - delay - 5_000) < 2, `${timeline.delay}`);
 });
 
 test("between two states an entity moves, after it has stood for as long as is known", () => {

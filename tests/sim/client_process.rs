@@ -120,7 +120,9 @@ impl ClientProcess {
     /// will joins again after a moment.
     pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
         match self.bot.runtime().state() {
-            ClientState::Connecting | ClientState::Playing | ClientState::Silent => self.bot.next_timeout(),
+            ClientState::Connecting | ClientState::Playing | ClientState::Unheard | ClientState::Silent => {
+                self.bot.next_timeout()
+            }
             ClientState::Ended(End::Told(DisconnectReason::Left)) => Timestamp::from_nanos(u64::MAX),
             ClientState::Ended(end) => {
                 self.moved |= end == End::Told(DisconnectReason::Moved);

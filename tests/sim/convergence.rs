@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use truetick_netcode::client::snapshot_buffer::Remote;
+use truetick_netcode::client::remote::Remote;
 use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::replication::unit::block_of;
 use truetick_netcode::replication::{NetId, entity};

@@ -50,7 +50,7 @@ marks! {
     ClockDrifted: "a clock was off by a millisecond or more",
     WallJumped: "a clock on the wall jumped",
     CaughtUp: "the server ran several ticks back to back",
-    Slipped: "the time line slipped",
+    Slipped: "the time line skipped",
     SeveralPackets: "a tick's snapshot took more than one packet",
     Deferred: "an entity waited for lack of budget",
     BudgetFell: "a path's budget fell",

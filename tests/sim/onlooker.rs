@@ -1,5 +1,7 @@
 //! A client hand to hand with a room, both sides of its session in one: it decodes and acknowledges, and no more.
 
+use std::time::Duration;
+
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
 use truetick_netcode::connection::{Connection, Messages};
@@ -43,7 +45,7 @@ impl Onlooker {
     /// The payloads by which the room tells it of the tick simulated last.
     pub fn payloads(&mut self, room: &mut dyn WorldRoom, now: Timestamp) -> Vec<Vec<u8>> {
         let (mut payloads, mut writer) = (Vec::new(), BitWriter::new());
-        let mut more = room.plan_snapshot(self.client, BUDGET);
+        let mut more = room.plan_snapshot(self.client, BUDGET, Duration::ZERO);
         while more {
             let sequence = self.server_side.begin(&mut writer, now, Messages::None);
             writer.write(Body::Snapshot as u32, Body::BITS);

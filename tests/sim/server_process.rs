@@ -140,14 +140,14 @@ impl ServerProcess {
         }
     }
 
-    /// Notes what a tick showed: several at once, a time line that slipped. Returns whether either was so.
+    /// Notes what a tick showed: several at once, a time line that skipped. Returns whether either was so.
     pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) -> bool {
         let Some(room) = self.core.as_ref().map(world_of) else { return false };
         let epoch_us = room.timeline().epoch_us();
-        let slipped = std::mem::replace(&mut self.epoch_us, epoch_us) != epoch_us;
+        let skipped = std::mem::replace(&mut self.epoch_us, epoch_us) != epoch_us;
         marks.add(Mark::CaughtUp, u64::from(ticks > 1));
-        marks.add(Mark::Slipped, u64::from(slipped));
-        let is_late = ticks > 1 || slipped;
+        marks.add(Mark::Slipped, u64::from(skipped));
+        let is_late = ticks > 1 || skipped;
         marks.add(Mark::ServerStarved, u64::from(is_late && self.stolen_ms > 0));
         is_late
     }

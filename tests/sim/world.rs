@@ -409,7 +409,7 @@ impl Sim {
         match event {
             ClientEvent::Mispredicted(wrong) => {
                 client.note_wrong(wrong, &mut self.marks);
-                let said = format!("client {at}: predicted tick {} wrong: {:?}", wrong.tick, wrong.cause);
+                let said = format!("client {at}: predicted slot {} wrong: {:?}", wrong.slot, wrong.cause);
                 self.checks.mispredicted(at, &self.clients[at], self.server.core(), &self.network);
                 self.tell(&said);
             }

@@ -27,7 +27,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::client::snapshot_buffer::{Held, Remote, SnapshotError};
+use truetick_netcode::client::{
+    remote::Remote,
+    snapshot_buffer::{Held, SnapshotError},
+};
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeEncoder};
 use truetick_netcode::command::write_commands;

@@ -1,6 +1,6 @@
 //! What each case may cost a player at most. Each bound is a formula of the case's parameters, printed beside its figure.
 
-use super::case::Case;
+use super::case::{Case, WARM_UP_S};
 use super::figures::Figures;
 
 /// Beyond the newest state a display may go on for this long before it must stand, in milliseconds.
@@ -37,8 +37,8 @@ pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
         bound("leap_frames_later", figures.leap_frames_later, (2.0, "2".into())),
         bound("settled_ms", figures.settled_ms, settled(case)),
         bound("shown_error_m_p99", figures.shown_error_m_p99, error(case)),
-        bound("own_leap_frames", figures.own_leap_frames, (2.0, "2".into())),
-        bound("own_still_share", figures.own_still_share, (0.05, "0.05".into())),
+        bound("own_leap_frames", figures.own_leap_frames, own_leap(case)),
+        bound("own_still_share", figures.own_still_share, own_still_share(case)),
         bound("own_still_ms", figures.own_still_ms, own_still(case)),
         bound("cuts", figures.cuts as f64, cuts(case)),
         bound("unexplained", figures.unexplained as f64, (0.0, "0".into())),
@@ -87,6 +87,9 @@ fn settled(case: &Case) -> (f64, String) {
 
 fn error(case: &Case) -> (f64, String) {
     match case.has_event() {
+        true if f64::from(case.step_down_ms) > BRIDGED_MS => {
+            (0.6, "0.6 where the way is longer than is bridged".into())
+        }
         true => (0.3, "0.3 where the path changes".into()),
         false => (0.15, "0.15 on a steady path".into()),
     }
@@ -111,4 +114,15 @@ fn display_delay(case: &Case) -> (f64, String) {
     };
     let most = f64::from(case.jitter_ms) + (2.0 + in_a_row) * case.tick_ms();
     (most, "jitter + 2 ticks + lost in a row each second".into())
+}
+
+/// What the server did without the client's commands is made up for at the entity's own pace.
+fn own_leap(case: &Case) -> (f64, String) {
+    let pause = case.stall_ms.max(case.outage_ms).max(case.hold_ms).max(case.step_up_ms.max(0) as u32);
+    if pause > 250 { (4.0, "4 where input was dead for more than 250 ms".into()) } else { (2.0, "2".into()) }
+}
+
+fn own_still_share(case: &Case) -> (f64, String) {
+    let pause = f64::from(case.stall_ms.max(case.outage_ms).max(case.hold_ms));
+    (0.05 + pause / 1e3 / (case.seconds - WARM_UP_S), "0.05 + pause / time judged".into())
 }

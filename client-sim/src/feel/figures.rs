@@ -24,11 +24,14 @@ const STARTED_MS: f64 = 250.0;
 /// A frame whose motion is off by more than this share of its way is uneven.
 const UNEVEN_SHARE: f64 = 0.25;
 
-/// A display that moves on by more than this in one frame has cut, in milliseconds of the server's time.
+/// A display that moves on by so much more than the frame's length has cut, in milliseconds.
 const CUT_MS: f64 = 1_000.0;
 
 /// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
 const CORRECTED_MS: f64 = 500.0;
+
+/// The own entity is judged from two round trips and so many ticks on, if that is later: so long a session takes to open.
+const OPENED_TICKS: f64 = 6.0;
 
 /// After an outage larger frames are allowed for this long, in milliseconds.
 pub const RECOVERY_MS: f64 = 300.0;
@@ -38,8 +41,8 @@ pub const RECOVERY_MS: f64 = 300.0;
 pub struct Figures {
     /// Name of the case.
     pub name: String,
-    /// Longest time in which the server executed no new command, beyond one tick; interruptions less than 250 ms apart
-    /// add up.
+    /// Longest time in which the player gave input that the server never executed, beyond one tick (or frame, where the client runs
+    /// once per frame); interruptions less than 250 ms apart add up. Input that never took effect again is dead to the end.
     pub dead_input_ms: f64,
     /// Longest time in which a moving entity was drawn at rest.
     pub still_ms: f64,
@@ -146,20 +149,24 @@ impl View<'_> {
 
     fn input(&self, figures: &mut Figures) {
         let judged: Vec<_> = self.trace.executed.iter().filter(|tick| self.is_judged(tick.at)).collect();
-        let (mut dead, mut last_new, mut last_gap) = (0.0f64, None, f64::MIN);
+        let (mut dead, mut last_given, mut last_gap) = (0.0f64, None, f64::MIN);
+        let mut last_new = None;
+        // A client that runs once per frame takes input once per frame.
+        let frame_ms = if self.case.frame_bound { 1e3 / f64::from(self.case.display_hz) } else { 0.0 };
+        let spacing_ms = self.case.tick_ms().max(frame_ms);
         let mut margins = Vec::new();
         for tick in &judged {
-            let Some(margin) = tick.margin_ms else { continue };
+            let (Some(margin), Some(given)) = (tick.margin_ms, tick.given) else { continue };
             margins.push(margin);
-            let at = self.ms(tick.at);
-            let gap = last_new.map_or(0.0, |last: f64| at - last - self.case.tick_ms());
+            let given = self.ms(given);
+            let before = last_given.replace(given).unwrap_or(given);
+            let gap = given - before - spacing_ms;
             if gap > self.case.tick_ms() / 2.0 {
-                let before = last_new.unwrap_or(at);
                 dead = if before - last_gap < MERGED_MS { dead + gap } else { gap };
-                last_gap = at;
+                last_gap = given;
                 figures.dead_input_ms = figures.dead_input_ms.max(dead);
             }
-            last_new = Some(at);
+            last_new = Some(self.ms(tick.at));
         }
         // Input that never took effect again is dead to the end.
         let end = judged.last().map_or(0.0, |tick| self.ms(tick.at));
@@ -267,7 +274,9 @@ impl View<'_> {
                 waiting = Some(*key);
             }
             let last = before.replace((frame.at, position));
-            let Some((at, from)) = last.filter(|_| self.is_judged(frame.at)) else { continue };
+            let opens = 2.0 * f64::from(self.case.rtt_ms) + OPENED_TICKS * self.case.tick_ms();
+            let opened = self.ms(frame.at) > opens;
+            let Some((at, from)) = last.filter(|_| opened && self.is_judged(frame.at)) else { continue };
             let passed = self.ms(frame.at) - self.ms(at);
             let moved = position.x - from.x;
             let worth = moved.abs() / (SPEED * passed / 1e3);
@@ -290,8 +299,9 @@ impl View<'_> {
 
 /// Whether the display cut between two frames.
 fn is_cut(case: &Case, before: &Frame, frame: &Frame) -> bool {
+    let passed_ms = frame.at.micros_from(before.at) as f64 / 1e3;
     let shown = before.shown_tick.zip(frame.shown_tick);
-    shown.is_some_and(|(before, now)| (now - before) * case.tick_ms() > CUT_MS)
+    shown.is_some_and(|(before, now)| (now - before) * case.tick_ms() - passed_ms > CUT_MS)
 }
 
 /// The value below which a share of all lies; 0 where there are none.

@@ -58,6 +58,7 @@ pub struct World {
     serial: u16,
     last_executed: u16,
     arrived: Vec<Timestamp>,
+    given: Vec<Timestamp>,
     trace: Trace,
 }
 
@@ -90,6 +91,7 @@ impl World {
             serial: 0,
             last_executed: 0,
             arrived: vec![Timestamp::default(); 1 << 16],
+            given: vec![Timestamp::default(); 1 << 16],
             trace: Trace { courses, ..Trace::default() },
         };
         world.set_path(false, 0.0);
@@ -292,7 +294,8 @@ impl World {
             let new = entry.serial.filter(|serial| *serial > self.last_executed);
             self.last_executed = new.unwrap_or(self.last_executed);
             let margin = new.map(|serial| now.micros_from(self.arrived[usize::from(serial)]) as f64 / 1e3);
-            self.trace.executed.push(Executed { at: now, tick: entry.tick, margin_ms: margin });
+            let given = new.map(|serial| self.given[usize::from(serial)]);
+            self.trace.executed.push(Executed { at: now, tick: entry.tick, margin_ms: margin, given });
         }
     }
 
@@ -300,6 +303,7 @@ impl World {
         let at = self.client_time(self.now);
         while let Some(tick) = self.client.poll_tick(at) {
             self.serial = self.serial.wrapping_add(1);
+            self.given[usize::from(self.serial)] = self.now;
             self.client.submit(tick, Run { direction: self.direction, serial: self.serial }, at);
             self.send_up();
         }
@@ -322,7 +326,7 @@ impl World {
 
     fn draw(&mut self) {
         let at = self.client_time(self.now);
-        let slots: Vec<u16> = self.client.buffer().entities().map(|remote| remote.id.slot).collect();
+        let slots: Vec<u16> = self.client.slots().collect();
         let shown = self.client.interpolation().and_then(|interpolation| interpolation.clock().shown_tick());
         let mut frame = Frame { at: self.now, shown_tick: shown, player: None, movers: Vec::new() };
         for slot in slots {

@@ -52,7 +52,6 @@ pub(super) struct DelayWindow {
 
 impl DelayWindow {
     /// Number of samples held.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.samples.len()
     }

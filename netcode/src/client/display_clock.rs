@@ -102,6 +102,13 @@ impl DisplayClock {
         self.shown_us
     }
 
+    /// The last tick whose time lies so long before the time shown.
+    pub(super) fn tick_before(&self, us: f64) -> Option<Tick> {
+        let ticks = ((self.shown_us? - us) / self.dt_us).floor();
+        let origin = self.origin?;
+        Some(if ticks < 0.0 { origin.back(-ticks as u32) } else { origin + ticks as u32 })
+    }
+
     /// Length of a tick in microseconds.
     pub(super) fn dt_us(&self) -> f64 {
         self.dt_us

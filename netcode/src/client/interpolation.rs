@@ -4,16 +4,19 @@
 //!
 //! - a delay of its own, up to [`EXTRA_US`], where its updates come less often than snapshots do (a budget that does not hold all);
 //! - past its newest state it goes on by the schema's velocity, for half a second at most;
-//! - where a new state says that it was elsewhere at the time shown, it glides there, in about 100 ms and by no more in a frame
-//!   than its own motion, so that a correction never looks like a leap. Beyond [`SNAP_M`] it is put there at once.
-//! - It is first drawn at the time of its first state, not when that arrives.
+//! - where a new state says that it was elsewhere at the time shown, it glides there: see `glide`.
+//! - It is drawn from the time of its first state to the time of its removal, not when these arrive.
+//! - Between two states with different teleport marks it is not drawn: it goes on from the first until the second.
 
 use std::time::Duration;
 
 use super::display_clock::DisplayClock;
-use super::snapshot_buffer::Remote;
+use super::glide::Glide;
+use super::remote::{Remote, Removed};
+use super::versions::Held;
+use crate::limits::LEAVING_ENTITIES;
 use crate::replication::NetId;
-use crate::schema::{Field, Foresight, KindInfo, Model, Scale};
+use crate::schema::{Field, Foresight, KindId, KindInfo, Scale, Schema};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
@@ -27,27 +30,14 @@ const EXTRAPOLATED_US: f64 = 500_000.0;
 /// By how much that delay changes at most in each microsecond: one part in ten is not noticed.
 const EXTRA_SLOPE: f64 = 0.1;
 
-/// The rest of a correction shrinks to 1/e in this time, in seconds.
-const GLIDE_S: f32 = 0.1;
-
-/// Corrections of more than this (in the field's unit, metres for positions) are shown at once.
-const SNAP_M: f32 = 6.0;
-
-/// A correction glides by at most this share of the entity's own motion.
-const GLIDE_SHARE: f32 = 0.75;
-
-/// An entity's speed is remembered for about this long, in seconds: one that has stopped glides as fast as it moved.
-const PACE_S: f32 = 0.5;
-
-/// An entity that moves less than this share of a correction's rest in a frame glides by that share nevertheless.
-const LEAST_GLIDE: f32 = 0.25;
-
 /// How other entities are shown.
 #[derive(Clone, Debug)]
 pub struct Interpolation {
     clock: DisplayClock,
     /// What was drawn last, by slot.
     drawn: Vec<Option<Drawn>>,
+    /// Entities that are gone, but not at the time shown.
+    leaving: Vec<Removed>,
 }
 
 /// An entity as it was drawn last.
@@ -60,18 +50,13 @@ struct Drawn {
     extra_us: f64,
     /// Its newest state and the number of states then: whether anything new came since.
     known: (Tick, usize),
-    /// What its states said for that time.
-    values: Vec<f32>,
-    /// What was drawn less that.
-    rest: Vec<f32>,
-    /// Its speed now or a little ago, in metres per second.
-    pace: f32,
+    glide: Glide,
 }
 
 impl Interpolation {
     /// For a server of so many ticks per second.
     pub fn new(tick_rate: u32) -> Self {
-        Self { clock: DisplayClock::new(tick_rate), drawn: Vec::new() }
+        Self { clock: DisplayClock::new(tick_rate), drawn: Vec::new(), leaving: Vec::new() }
     }
 
     /// The clock that says which time is shown.
@@ -105,6 +90,45 @@ impl Interpolation {
     /// Moves the time shown on to now. What is shown never goes back.
     pub fn advance(&mut self, now: Timestamp) {
         self.clock.advance(now);
+        let gone_us = self.clock.shown_us().map_or(f64::MIN, |shown| shown - EXTRA_US);
+        let clock = &self.clock;
+        self.leaving.retain(|removed| clock.tick_us(removed.at) > gone_us);
+    }
+
+    /// An entity is gone from the client's copy. It is drawn until the time shown comes to its removal.
+    pub(super) fn removed(&mut self, removed: Removed) {
+        if self.leaving.len() < LEAVING_ENTITIES {
+            self.leaving.push(removed);
+        }
+    }
+
+    /// The slots of entities that are gone, but not at the time shown.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = u16> {
+        self.leaving.iter().map(|removed| removed.remote.id.slot)
+    }
+
+    /// The entity in a slot that is gone from the client's copy, but not at the time shown: what to draw of it.
+    pub(super) fn sample_leaving(
+        &mut self,
+        slot: u16,
+        schema: &Schema,
+        now: Timestamp,
+    ) -> Option<(NetId, KindId, Vec<f32>)> {
+        let place = self.leaving.iter().position(|removed| removed.remote.id.slot == slot)?;
+        let Removed { remote, at } = self.leaving.swap_remove(place);
+        let drawn = self.sample(&remote, schema.kind(remote.kind), now);
+        let time_us = self.drawn[usize::from(slot)].as_ref().map_or(f64::MAX, |drawn| drawn.time_us);
+        if time_us >= self.clock.tick_us(at) {
+            return None;
+        }
+        let values = drawn.map(|values| (remote.id, remote.kind, values));
+        self.leaving.push(Removed { remote, at });
+        values
+    }
+
+    /// States of entities before this tick, but for the last one each, are not shown any more.
+    pub(super) fn oldest_shown(&self) -> Option<Tick> {
+        self.clock.tick_before(EXTRA_US)
     }
 
     /// An entity's values to draw now, one per field of its kind; `None` while its first state lies ahead of the time shown.
@@ -121,28 +145,17 @@ impl Interpolation {
         if before.is_none() && self.clock.tick_us(remote.since()) > time_us {
             return None;
         }
-        let values = self.values(remote, info, time_us);
-        let passed_s = passed_us as f32 / 1e6;
-        let (mut rest, mut pace) = (vec![0.0; info.fields.len()], speed(info, &values));
-        if let Some(before) = before {
-            let known = (remote.newest().tick, remote.versions().len());
-            let says = (before.known != known).then(|| self.values(remote, info, before.time_us));
-            pace = pace.max(before.pace * (-passed_s / PACE_S).exp());
-            let says = says.as_ref().unwrap_or(&before.values);
-            let most_m = most_glide(distance(info, &values, says), pace * passed_s);
-            rest = correct(info, &before, says);
-            glide(&mut rest, info, most_m, passed_s);
-        }
-        let shown =
-            info.fields.iter().zip(&values).zip(&rest).map(|((field, value), rest)| match field.scale {
-                Scale::Turn => (value + rest).rem_euclid(std::f32::consts::TAU),
-                _ => value + rest,
-            });
-        let shown = shown.collect();
         let known = (remote.newest().tick, remote.versions().len());
-        self.drawn[slot] =
-            Some(Drawn { id: remote.id, at: now, time_us, extra_us, known, values, rest, pace });
-        Some(shown)
+        let mut glide = before.map_or_else(Glide::default, |before| {
+            let mut glide = before.glide;
+            if before.known != known {
+                glide.corrected(info, self.values(remote, info, before.time_us));
+            }
+            glide
+        });
+        let drawn = glide.draw(info, self.values(remote, info, time_us), now);
+        self.drawn[slot] = Some(Drawn { id: remote.id, at: now, time_us, extra_us, known, glide });
+        Some(drawn)
     }
 
     /// What the entity's own updates need beyond each snapshot's; it changes slowly.
@@ -159,22 +172,18 @@ impl Interpolation {
         let us = |tick: Tick| self.clock.tick_us(tick);
         let mut after = remote.newest();
         if us(after.tick) <= time_us {
-            let mut values: Vec<f32> =
-                fields.iter().zip(after.fields).map(|(field, n)| field.value(*n)).collect();
-            extrapolate(remote, info, &mut values, (time_us - us(after.until)).clamp(0.0, EXTRAPOLATED_US));
-            return values;
+            return carried(remote, info, &after, time_us - us(after.until));
         }
         for before in remote.versions().rev().skip(1) {
             if us(before.tick) <= time_us {
+                if info.is_teleport(before.fields, after.fields) {
+                    return carried(remote, info, &before, time_us - us(before.until));
+                }
                 let to = us(after.tick);
                 let from = us(before.until).min(to - self.clock.dt_us());
                 let part = ((time_us - from) / (to - from)).clamp(0.0, 1.0) as f32;
-                let pairs = before.fields.iter().zip(after.fields);
-                return fields
-                    .iter()
-                    .zip(pairs)
-                    .map(|(field, (a, b))| between(field, *a, *b, part))
-                    .collect();
+                let pairs = fields.iter().zip(before.fields.iter().zip(after.fields));
+                return pairs.map(|(field, (a, b))| between(field, *a, *b, part)).collect();
             }
             after = before;
         }
@@ -182,9 +191,11 @@ impl Interpolation {
     }
 }
 
-/// Carries fields on by their velocities.
-fn extrapolate(remote: &Remote, info: &KindInfo, values: &mut [f32], ahead_us: f64) {
-    let seconds = (ahead_us / 1e6) as f32;
+/// The values of a state that is carried on by its velocities.
+fn carried(remote: &Remote, info: &KindInfo, state: &Held<'_>, ahead_us: f64) -> Vec<f32> {
+    let fields = info.fields.iter().zip(state.fields);
+    let mut values: Vec<f32> = fields.map(|(field, n)| field.value(*n)).collect();
+    let seconds = (ahead_us.clamp(0.0, EXTRAPOLATED_US) / 1e6) as f32;
     for coded in info.plan.iter().flat_map(|component| &component.fields) {
         if let Foresight::Moved { velocity, .. } = coded.foresight
             && remote.audience.sees(coded.field.visibility)
@@ -193,74 +204,11 @@ fn extrapolate(remote: &Remote, info: &KindInfo, values: &mut [f32], ahead_us: f
             values[coded.at] = (values[coded.at] + values[velocity] * seconds).clamp(least, most);
         }
     }
-}
-
-/// The rest of corrections: what was drawn less what the states say by now for the time drawn.
-fn correct(info: &KindInfo, before: &Drawn, says: &[f32]) -> Vec<f32> {
-    let mut rest = before.rest.clone();
-    for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| glides(field)) {
-        let off = rest[i] + before.values[i] - says[i];
-        rest[i] = if field.scale == Scale::Turn { half_turn(off) } else { off };
-    }
-    if moved(info).any(|(at, _)| rest[at].abs() > SNAP_M) {
-        rest.fill(0.0);
-    }
-    rest
-}
-
-/// How far a correction may glide in a frame in which the entity moves by `own_m` and, at its speed, would move by `pace_m`:
-/// motion and glide together stay below two frames' worth, and no glide turns a motion around.
-fn most_glide(own_m: f32, pace_m: f32) -> f32 {
-    let backwards = if own_m > 0.1 * pace_m { own_m } else { pace_m };
-    (GLIDE_SHARE * backwards).min((1.9 * pace_m - own_m).max(0.25 * pace_m))
-}
-
-/// Lets the rest of corrections shrink: by its share of the time passed, positions by no more than `most_m` (but by a
-/// share of [`LEAST_GLIDE`] in any case, for what never moves).
-fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
-    if rest.iter().all(|rest| *rest == 0.0) {
-        return;
-    }
-    let share = 1.0 - (-passed_s / GLIDE_S).exp();
-    let length = moved(info).fold(0.0f32, |length, (at, _)| length.hypot(rest[at]));
-    let moved_share = share.min((most_m / length.max(f32::MIN_POSITIVE)).max(share * LEAST_GLIDE));
-    for (i, field) in info.fields.iter().enumerate() {
-        rest[i] *= 1.0 - if matches!(field.model, Model::Moved { .. }) { moved_share } else { share };
-    }
-}
-
-/// Distance between two states by the fields that velocities move.
-fn distance(info: &KindInfo, a: &[f32], b: &[f32]) -> f32 {
-    moved(info).fold(0.0, |length: f32, (at, _)| length.hypot(a[at] - b[at]))
-}
-
-/// Speed by the fields that are velocities of others.
-fn speed(info: &KindInfo, values: &[f32]) -> f32 {
-    moved(info).fold(0.0, |speed, (_, velocity)| speed.hypot(values[velocity]))
-}
-
-/// Places of the fields that move by a velocity, and of their velocities.
-fn moved(info: &KindInfo) -> impl Iterator<Item = (usize, usize)> {
-    let fields = info.plan.iter().flat_map(|component| &component.fields);
-    fields.filter_map(|coded| match coded.foresight {
-        Foresight::Moved { velocity, .. } => Some((coded.at, velocity)),
-        _ => None,
-    })
-}
-
-/// Whether corrections of a field are hidden: counts do not blend, nor do parts of a quaternion.
-fn glides(field: &Field) -> bool {
-    field.scale != Scale::Count && !matches!(field.model, Model::Quaternion { .. })
-}
-
-/// The same angle from minus half a turn to half a turn.
-fn half_turn(angle: f32) -> f32 {
-    let turned = angle.rem_euclid(std::f32::consts::TAU);
-    if turned > std::f32::consts::PI { turned - std::f32::consts::TAU } else { turned }
+    values
 }
 
 /// The value at `part` (0 to 1) of the way from `a` to `b`; counts do not blend.
-fn between(field: &Field, a: u32, b: u32, part: f32) -> f32 {
+pub(super) fn between(field: &Field, a: u32, b: u32, part: f32) -> f32 {
     match field.scale {
         Scale::Count => field.value(if part < 1.0 { a } else { b }),
         Scale::Linear { .. } => field.value(a) + (field.value(b) - field.value(a)) * part,
@@ -274,12 +222,106 @@ fn between(field: &Field, a: u32, b: u32, part: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Replicate;
+
+    struct Shell;
+
+    impl Replicate for Shell {
+        const NAME: &'static str = "shell";
+        const FIELDS: &'static [Field] = &[
+            Field::linear("vx", -64.0, 64.0, 1.0 / 256.0),
+            Field::linear("x", -64.0, 64.0, 1.0 / 256.0).moved_by(0),
+            Field::count("teleports", 2).teleport_mark(),
+        ];
+        fn quantise(&self, _: &mut [u32]) {}
+        fn restore(_: &[u32]) -> Self {
+            Self
+        }
+    }
+
+    fn schema() -> Schema {
+        let mut schema = Schema::new();
+        let shell = schema.add_component::<Shell>().unwrap();
+        schema.add_kind("shell", &[shell]).unwrap();
+        schema
+    }
+
+    fn state(schema: &Schema, vx: f32, x: f32, teleports: u32) -> Vec<u32> {
+        let fields = &schema.kind(KindId(0)).fields;
+        vec![fields[0].quantise(vx), fields[1].quantise(x), teleports]
+    }
+
+    const RATE: u32 = 60;
+
+    fn at(tick: f64) -> Timestamp {
+        Timestamp::from_micros(1_000_000 + (tick * 1e6 / f64::from(RATE)) as u64)
+    }
+
+    /// A display of 240 Hz of ticks that arrive at once: for each frame the time shown in ticks, and x where the shell is drawn.
+    fn shown(states: &[(u32, Vec<u32>)], removed: Option<u32>, ticks: u32) -> Vec<(f64, Option<f32>)> {
+        let schema = schema();
+        let mut interpolation = Interpolation::new(RATE);
+        let (mut remote, mut drawn): (Option<Remote>, _) = (None, Vec::new());
+        for frame in 0..ticks * 4 {
+            let now = at(f64::from(frame) / 4.0);
+            let tick = Tick(frame / 4);
+            if frame % 4 == 0 {
+                interpolation.snapshot(tick, now);
+                if let Some((_, fields)) = states.iter().find(|(of, _)| *of == tick.0) {
+                    remote = match remote.take() {
+                        None => Some(Remote::told(tick, fields)),
+                        Some(known) => Some(known.and(tick, fields)),
+                    };
+                }
+                if removed == Some(tick.0) {
+                    interpolation.removed(Removed { remote: remote.take().unwrap(), at: tick });
+                }
+            }
+            interpolation.advance(now);
+            let leaving = interpolation.sample_leaving(0, &schema, now).map(|(_, _, values)| values);
+            let present = remote.as_ref();
+            let values = leaving.or_else(|| interpolation.sample(present?, schema.kind(KindId(0)), now));
+            drawn.push((interpolation.clock().shown_tick().unwrap(), values.map(|values| values[1])));
+        }
+        drawn
+    }
+
+    /// From tick 40 on it flies at 30 m/s.
+    fn flight(schema: &Schema, ticks: std::ops::Range<u32>) -> Vec<(u32, Vec<u32>)> {
+        ticks.map(|tick| (tick, state(schema, 30.0, (tick - 40) as f32 * 0.5, 0))).collect()
+    }
+
+    #[test]
+    fn a_shell_is_drawn_from_its_spawn_to_its_despawn_in_the_time_shown() {
+        let schema = schema();
+        let drawn = shown(&flight(&schema, 40..60), Some(60), 80);
+        for (shown, x) in drawn {
+            match x {
+                Some(x) => {
+                    assert!((39.9..60.1).contains(&shown), "drawn at {shown}");
+                    assert!((f64::from(x) - (shown - 40.0) * 0.5).abs() < 0.05, "{x} at {shown}");
+                }
+                None => assert!(!(40.3..59.7).contains(&shown), "not drawn at {shown}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_teleport_is_cut_and_not_drawn_in_between() {
+        let schema = schema();
+        let mut states = flight(&schema, 40..50);
+        states.extend((50..70).map(|tick| (tick, state(&schema, 30.0, (tick - 50) as f32 * 0.5 - 20.0, 1))));
+        for (shown, x) in shown(&states, None, 70) {
+            let Some(x) = x.map(f64::from) else { continue };
+            let right = if shown < 50.0 { (shown - 40.0) * 0.5 } else { (shown - 50.0) * 0.5 - 20.0 };
+            assert!((x - right).abs() < 0.05, "{x} at {shown}");
+        }
+    }
 
     #[test]
     fn a_turn_takes_the_short_way() {
         let field = Field::turn("heading", 8);
         let value = between(&field, 250, 4, 0.5);
         assert!((value - field.value(255)).abs() < 1e-5);
-        assert!((half_turn(6.0) + 0.283).abs() < 1e-3 && half_turn(-3.0) == -3.0);
     }
 }

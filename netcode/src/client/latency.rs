@@ -35,7 +35,7 @@ pub struct LatencyStages {
 #[derive(Debug)]
 pub struct LatencyMeter {
     sent_at: Box<[Option<(Tick, Timestamp)>; COMMANDS]>,
-    /// Newest tick whose effect was shown, and the server's count of missing commands then.
+    /// Newest slot whose command's effect was shown, and the server's count of missing commands then.
     shown: Option<(Tick, u8)>,
 }
 
@@ -46,27 +46,27 @@ impl Default for LatencyMeter {
 }
 
 impl LatencyMeter {
-    /// The command of a tick leaves for the first time.
-    pub fn sent(&mut self, tick: Tick, now: Timestamp) {
-        self.sent_at[tick.0 as usize % COMMANDS] = Some((tick, now));
+    /// The command of a slot leaves for the first time.
+    pub fn sent(&mut self, slot: Tick, now: Timestamp) {
+        self.sent_at[slot.0 as usize % COMMANDS] = Some((slot, now));
     }
 
-    /// A snapshot came: every command up to its tick that was not shown before is shown now. Commands that the
+    /// A snapshot came: every command up to its slot that was not shown before is shown now. Commands that the
     /// server lacked have no effect and no latency; where some of several were lacking it is not known which,
     /// and only the snapshot's own command counts. `deadline_us` is when the tick was due, on the server's clock.
-    pub fn shown(&mut self, taken: &Taken, deadline_us: i64, now: Timestamp) -> Vec<Latency> {
+    pub fn shown(&mut self, taken: &Taken, slot: Tick, deadline_us: i64, now: Timestamp) -> Vec<Latency> {
         let Some(feedback) = taken.feedback else { return Vec::new() };
-        let (before, missing) = self.shown.unwrap_or((taken.tick.back(1), feedback.missing));
-        if !taken.tick.is_after(before) {
+        let (before, missing) = self.shown.unwrap_or((slot.back(1), feedback.missing));
+        if !slot.is_after(before) {
             return Vec::new();
         }
-        self.shown = Some((taken.tick, feedback.missing));
-        let skipped = taken.tick.distance(before) as u32 - 1;
+        self.shown = Some((slot, feedback.missing));
+        let skipped = slot.distance(before) as u32 - 1;
         let lost = if missing == feedback.missing { skipped.min(COMMANDS as u32) } else { 0 };
-        let earlier = (1..=lost).rev().filter_map(|back| self.time_of(taken.tick.back(back)));
+        let earlier = (1..=lost).rev().filter_map(|back| self.time_of(slot.back(back)));
         let total = |sent| Latency { total_us: now.micros_from(sent), stages: None };
         let mut shown: Vec<Latency> = earlier.map(total).collect();
-        if let (Some(margin), Some(sent)) = (feedback.margin, self.time_of(taken.tick)) {
+        if let (Some(margin), Some(sent)) = (feedback.margin, self.time_of(slot)) {
             let wait_for_tick_us = i64::from(margin) * FEEDBACK_UNIT_US;
             let simulate_and_encode_us = i64::from(feedback.processing) * 64;
             let stages = LatencyStages {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn totals_ms(meter: &mut LatencyMeter, taken: &Taken, now_ms: u64) -> Vec<i64> {
-        let shown = meter.shown(taken, 0, Timestamp::from_millis(now_ms));
+        let shown = meter.shown(taken, taken.tick, 0, Timestamp::from_millis(now_ms));
         shown.iter().map(|latency| latency.total_us / 1_000).collect()
     }
 

@@ -1,13 +1,18 @@
 //! Prediction of the client's own entity, and its reconciliation with the server.
 //!
-//! Each command is run at once through the step that the server will run. When the server's state for a tick
-//! comes, it is compared on the grid with what was predicted for that tick; if anything differs, the state is
-//! taken over and the later commands run again from there.
+//! Each command is run at once through the step that the server will run. When the server's state for a slot arrives, it is
+//! compared on the grid with what was predicted for that slot; if anything differs, the state is taken over and the
+//! later commands run again from there.
+//!
+//! A slot for which the client gave no command is predicted as the server treats it: the last command is repeated for a while,
+//! then the neutral one. Slots that the server skipped have no tick: their frames are dropped, and no misprediction is counted.
+//! Prediction belongs to one entity; with another it starts again.
 
 use std::collections::VecDeque;
 
 use crate::command::Command;
-use crate::limits::PREDICTION_TICKS;
+use crate::limits::{PREDICTED_GAP, PREDICTION_TICKS, REPEAT};
+use crate::replication::NetId;
 use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, KindInfo};
 use crate::tick::Tick;
@@ -46,8 +51,8 @@ pub enum Cause {
 /// A wrong prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Misprediction {
-    /// Tick at which server and prediction differ.
-    pub tick: Tick,
+    /// Slot after whose command server and prediction differ.
+    pub slot: Tick,
     /// By how many metres.
     pub error_m: f32,
     /// Why.
@@ -59,7 +64,7 @@ pub struct Misprediction {
 pub enum Reconciled {
     /// There was no prediction for that tick.
     NothingToCompare,
-    /// The prediction began with this state.
+    /// The prediction began with this state, or began again with it after slots that the server skipped.
     Started,
     /// The prediction was right.
     Right,
@@ -67,9 +72,29 @@ pub enum Reconciled {
     Wrong(Misprediction),
 }
 
+/// Whose state is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Which entity.
+    pub id: NetId,
+    /// Of which kind.
+    pub kind: KindId,
+}
+
+/// The server's state of the own entity.
+#[derive(Clone, Copy, Debug)]
+pub struct Confirmed<'a> {
+    /// Slot of the tick after which the entity had this state.
+    pub slot: Tick,
+    /// Its fields.
+    pub fields: &'a [u32],
+    /// What the server said of the client's commands.
+    pub feedback: &'a Feedback,
+}
+
 #[derive(Debug)]
 struct Frame<C> {
-    tick: Tick,
+    slot: Tick,
     command: C,
     /// State after the command; `None` until the prediction starts.
     state: Option<Box<[u32]>>,
@@ -79,6 +104,12 @@ struct Frame<C> {
 #[derive(Debug)]
 pub struct Prediction<C> {
     frames: VecDeque<Frame<C>>,
+    own: Option<Own>,
+    tick_rate: u32,
+    /// The server's count of skipped slots, as told last.
+    skipped: u16,
+    /// The first slot whose command the server is known to have had.
+    heard: Option<Tick>,
     compared: Option<Tick>,
     /// The server's counts as told last.
     missing: u8,
@@ -92,6 +123,10 @@ impl<C: Command> Default for Prediction<C> {
     fn default() -> Self {
         Self {
             frames: VecDeque::new(),
+            own: None,
+            tick_rate: 60,
+            skipped: 0,
+            heard: None,
             compared: None,
             missing: 0,
             interactions: 0,
@@ -102,62 +137,114 @@ impl<C: Command> Default for Prediction<C> {
 }
 
 impl<C: Command> Prediction<C> {
-    /// The newest predicted state and its tick.
-    pub fn state(&self) -> Option<(Tick, &[u32])> {
-        let frame = self.frames.back()?;
-        Some((frame.tick, frame.state.as_deref()?))
+    /// Starts again, for a server of so many ticks per second.
+    pub fn restart(&mut self, tick_rate: u32) {
+        *self = Self { tick_rate, ..Self::default() };
     }
 
-    /// Runs the command of `tick`; a gap to the one before ends the prediction until the server's next state.
-    pub fn advance<P: Predict<Command = C>>(
-        &mut self,
-        game: &P,
-        kind: Option<KindId>,
-        tick: Tick,
-        command: C,
-    ) {
-        if self.frames.back().is_some_and(|frame| frame.tick.next() != tick) {
-            self.frames.clear();
+    /// Whether the server is known to have had a command of ours in time.
+    pub fn is_heard(&self) -> bool {
+        self.heard.is_some()
+    }
+
+    /// Whose state is predicted.
+    pub fn own(&self) -> Option<Own> {
+        self.own
+    }
+
+    /// The newest predicted state and its slot.
+    pub fn state(&self) -> Option<(Tick, &[u32])> {
+        let frame = self.frames.back()?;
+        Some((frame.slot, frame.state.as_deref()?))
+    }
+
+    /// The oldest slot whose state is known.
+    pub fn oldest(&self) -> Option<Tick> {
+        self.frames.iter().find(|frame| frame.state.is_some()).map(|frame| frame.slot)
+    }
+
+    /// The predicted state after a slot's command.
+    pub fn at(&self, slot: Tick) -> Option<&[u32]> {
+        let place = usize::try_from(slot.distance(self.frames.front()?.slot)).ok()?;
+        self.frames.get(place)?.state.as_deref()
+    }
+
+    /// Runs the command of `slot`. A gap to the one before is filled as the server fills it; after a long one prediction waits for
+    /// the server's next state.
+    pub fn advance<P: Predict<Command = C>>(&mut self, game: &P, own: Option<Own>, slot: Tick, command: C) {
+        if own != self.own {
+            self.begin(own);
         }
+        let slots =
+            |time: std::time::Duration| (time.as_millis() as u64 * u64::from(self.tick_rate) / 1_000) as i32;
+        let (longest, repeat) = (slots(PREDICTED_GAP), slots(REPEAT));
+        if let Some((newest, last)) = self.frames.back().map(|frame| (frame.slot, frame.command.clone())) {
+            let gap = slot.distance(newest) - 1;
+            if (0..=longest).contains(&gap) {
+                for missing in 0..gap {
+                    let command = if missing < repeat { last.clone() } else { C::default() };
+                    self.run(game, newest + (missing as u32 + 1), command);
+                }
+            } else {
+                self.frames.clear();
+            }
+        }
+        self.run(game, slot, command);
+    }
+
+    fn run<P: Predict<Command = C>>(&mut self, game: &P, slot: Tick, command: C) {
         let before = self.frames.back().and_then(|frame| frame.state.clone());
-        let state = before.zip(kind).map(|(mut state, kind)| {
-            game.predict(kind, &mut state, &command);
+        let state = before.zip(self.own).map(|(mut state, own)| {
+            game.predict(own.kind, &mut state, &command);
             state
         });
-        self.frames.push_back(Frame { tick, command, state });
+        self.frames.push_back(Frame { slot, command, state });
         if self.frames.len() > PREDICTION_TICKS {
             self.frames.pop_front();
         }
     }
 
-    /// Compares with the server's state at `tick`. Prediction starts at a tick whose command the server had: from
-    /// there on it counts each that it lacks.
+    /// What was predicted of another entity says nothing of this one.
+    fn begin(&mut self, own: Option<Own>) {
+        self.own = own;
+        self.frames.iter_mut().for_each(|frame| frame.state = None);
+        (self.lacked, self.touched) = (false, false);
+    }
+
+    /// Compares with the server's state after a slot.
+    ///
+    /// Prediction starts with the first state; the server had no command of ours until then, hence used neutral ones. Until
+    /// it has had one, it does not count those that it lacks, so what differs is taken over and not compared.
     pub fn reconcile<P: Predict<Command = C>>(
         &mut self,
         game: &P,
-        (kind, info): (KindId, &KindInfo),
-        (tick, server): (Tick, &[u32]),
-        feedback: &Feedback,
+        (own, info): (Own, &KindInfo),
+        confirmed: &Confirmed<'_>,
     ) -> Reconciled {
-        if self.compared.is_some_and(|compared| !tick.is_after(compared)) {
+        let Confirmed { slot, fields: server, feedback } = *confirmed;
+        if self.compared.is_some_and(|compared| !slot.is_after(compared)) {
             return Reconciled::NothingToCompare;
         }
-        self.compared = Some(tick);
-        self.lacked |= std::mem::replace(&mut self.missing, feedback.missing) != feedback.missing;
-        let interactions = game.interactions(server);
-        self.touched |= std::mem::replace(&mut self.interactions, interactions) != interactions;
-        while self.frames.front().is_some_and(|frame| tick.is_after(frame.tick)) {
+        self.compared = Some(slot);
+        self.note_causes(game, own, confirmed);
+        let jumped = std::mem::replace(&mut self.skipped, feedback.skipped) != feedback.skipped;
+        // One frame before the confirmed one is kept: what is drawn lies between two.
+        while self.frames.get(1).is_some_and(|frame| slot.is_after(frame.slot)) {
             self.frames.pop_front();
         }
-        let Some(frame) = self.frames.front_mut().filter(|frame| frame.tick == tick) else {
+        if self.heard.is_none() {
+            self.heard = feedback.margin.map(|_| slot);
+            return self.start(game, own, confirmed);
+        }
+        let Some(at) = self.frames.iter().position(|frame| frame.slot == slot) else {
             return Reconciled::NothingToCompare;
         };
-        if frame.state.is_none() && feedback.margin.is_none() {
+        if self.frames[at].state.is_none() && feedback.margin.is_none() {
             return Reconciled::NothingToCompare;
         }
         let (lacked, touched) = (std::mem::take(&mut self.lacked), std::mem::take(&mut self.touched));
-        let Some(predicted) = frame.state.replace(server.into()) else {
-            self.replay(game, kind, server);
+        let Some(predicted) = self.frames[at].state.replace(server.into()).filter(|_| !jumped) else {
+            self.replay(game, own.kind, at);
             return Reconciled::Started;
         };
         if same(info, &predicted, server) {
@@ -169,13 +256,47 @@ impl<C: Command> Prediction<C> {
             (false, false) => Cause::Unexplained,
         };
         let error_m = game.distance_m(&predicted, server);
-        self.replay(game, kind, server);
-        Reconciled::Wrong(Misprediction { tick, error_m, cause })
+        self.replay(game, own.kind, at);
+        Reconciled::Wrong(Misprediction { slot, error_m, cause })
     }
 
-    /// Runs the commands after the first frame again from `state`.
-    fn replay<P: Predict<Command = C>>(&mut self, game: &P, kind: KindId, state: &[u32]) {
-        let mut state: Box<[u32]> = state.into();
+    fn note_causes<P: Predict<Command = C>>(&mut self, game: &P, own: Own, confirmed: &Confirmed<'_>) {
+        let interactions = game.interactions(confirmed.fields);
+        let touched = std::mem::replace(&mut self.interactions, interactions) != interactions;
+        if self.own != Some(own) {
+            self.begin(Some(own));
+        } else {
+            self.touched |= touched;
+        }
+        let missing = confirmed.feedback.missing;
+        self.lacked |= std::mem::replace(&mut self.missing, missing) != missing;
+    }
+
+    /// Runs from a state of the server over all commands that it has not had yet.
+    fn start<P: Predict<Command = C>>(
+        &mut self,
+        game: &P,
+        own: Own,
+        confirmed: &Confirmed<'_>,
+    ) -> Reconciled {
+        while self.frames.front().is_some_and(|frame| !frame.slot.is_after(confirmed.slot)) {
+            self.frames.pop_front();
+        }
+        let gap = self.frames.front().map_or(0, |first| first.slot.distance(confirmed.slot) - 1);
+        for back in (0..gap.min(PREDICTION_TICKS as i32)).rev() {
+            let slot = confirmed.slot + (back as u32 + 1);
+            self.frames.push_front(Frame { slot, command: C::default(), state: None });
+        }
+        let (slot, state) = (confirmed.slot, Some(confirmed.fields.into()));
+        self.frames.push_front(Frame { slot, command: C::default(), state });
+        self.replay(game, own.kind, 0);
+        Reconciled::Started
+    }
+
+    /// Runs the commands after a frame again. What was predicted before it is of no use any more.
+    fn replay<P: Predict<Command = C>>(&mut self, game: &P, kind: KindId, from: usize) {
+        self.frames.drain(..from);
+        let Some(mut state) = self.frames.front().and_then(|frame| frame.state.clone()) else { return };
         for frame in self.frames.iter_mut().skip(1) {
             game.predict(kind, &mut state, &frame.command);
             frame.state = Some(state.clone());

@@ -4,10 +4,12 @@
 //!
 //! ```text
 //! for each event:                receive(from, event, now)
-//! while poll_tick(now) = tick:   submit(tick, command, now)
+//! while poll_tick(now) = slot:   submit(slot, command, now)
 //! while poll_transmit() = (to, parcel): send it
 //! wait for an event or next_timeout()
 //! ```
+
+mod display;
 
 use std::sync::Arc;
 
@@ -17,9 +19,10 @@ use super::event_queue::EventQueue;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
 use super::link::{Link, LinkEvent};
-use super::prediction::{Misprediction, Predict, Prediction, Reconciled};
+use super::own_view::OwnView;
+use super::prediction::{Misprediction, Own, Predict, Prediction};
 use super::session_keeper::{ResumeStats, SessionKeeper};
-use super::smoothing::Smoothing;
+use super::skipped_slots::SkippedSlots;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
 use super::state::ClientState;
 use super::stats::ClientStats;
@@ -28,11 +31,10 @@ use super::time_line::TimeLine;
 use crate::bits::BitReader;
 use crate::connection::{Connection, Messages};
 use crate::error::WireError;
+use crate::limits::UNHEARD_TIME;
 use crate::messages::{Body, ClientMessage, MismatchReport};
 use crate::mutant::{Mutant, is_planted};
-use crate::replication::NetId;
-use crate::replication::snapshot::Feedback;
-use crate::schema::{KindId, Schema};
+use crate::schema::Schema;
 use crate::session::drops::DropReason;
 use crate::session::token::ConnectToken;
 use crate::session::{ClientId, Role};
@@ -61,7 +63,8 @@ pub struct ClientRuntime<P: Predict> {
     clock: Option<TickClock>,
     commands: CommandHistory<P::Command>,
     prediction: Prediction<P::Command>,
-    smoothing: Smoothing,
+    own_view: OwnView,
+    skipped: SkippedSlots,
     interpolation: Option<Interpolation>,
     latency: LatencyMeter,
     newest_at: Option<Timestamp>,
@@ -84,7 +87,8 @@ impl<P: Predict> ClientRuntime<P> {
             clock: None,
             commands: CommandHistory::default(),
             prediction: Prediction::default(),
-            smoothing: Smoothing::default(),
+            own_view: OwnView::default(),
+            skipped: SkippedSlots::default(),
             interpolation: None,
             latency: LatencyMeter::default(),
             newest_at: None,
@@ -113,7 +117,12 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Where the client stands.
     pub fn state(&self) -> ClientState {
-        self.link.state()
+        match (self.link.state(), self.clock.as_ref().zip(self.newest_at)) {
+            (ClientState::Playing, Some((clock, at))) if clock.unheard_for(at) >= UNHEARD_TIME => {
+                ClientState::Unheard
+            }
+            (state, _) => state,
+        }
     }
 
     /// The session and its resumption, to set them up.
@@ -167,7 +176,7 @@ impl<P: Predict> ClientRuntime<P> {
         self.interpolation.as_ref()
     }
 
-    /// The own entity as predicted for the newest tick.
+    /// The own entity as predicted after the newest slot's command.
     pub fn predicted(&self) -> Option<(Tick, &[u32])> {
         self.prediction.state()
     }
@@ -190,18 +199,6 @@ impl<P: Predict> ClientRuntime<P> {
     /// Far in the future once the session is over.
     pub fn next_timeout(&self) -> Timestamp {
         self.link.next_timeout(self.clock.as_ref().map(TickClock::next_due))
-    }
-
-    /// Values to show now: of the own entity as predicted and smoothed, of others interpolated. `None` for an entity that is
-    /// not known, or whose first state lies ahead of the time shown.
-    pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
-        let remote = self.buffer.entity(slot)?;
-        let fields = &self.schema.kind(remote.kind).fields;
-        let values = match self.prediction.state().filter(|_| remote.is_own()) {
-            Some((_, state)) => self.smoothing.apply(fields, state, now),
-            None => self.interpolation.as_mut()?.sample(remote, self.schema.kind(remote.kind), now)?,
-        };
-        Some((remote.id, remote.kind, values))
     }
 
     /// The payload of the datagram received last; empty if it had none.
@@ -273,15 +270,13 @@ impl<P: Predict> ClientRuntime<P> {
             LinkEvent::Welcomed { tick_rate } => {
                 self.game.welcomed(tick_rate);
                 self.interpolation = Some(Interpolation::new(tick_rate));
+                self.prediction.restart(tick_rate);
+                self.own_view.restart();
+                self.clock = None;
+                self.skipped = SkippedSlots::default();
             }
-            LinkEvent::TimeLineMoved(moved) => {
-                if let Some(clock) = &mut self.clock {
-                    clock.time_line_moved(moved);
-                }
-                if let Some(interpolation) = &mut self.interpolation {
-                    interpolation.time_line_moved(moved);
-                }
-            }
+            // Each snapshot tells of skipped slots by itself.
+            LinkEvent::TimeLineMoved(_) => {}
             LinkEvent::Game(tick, data) => {
                 if !self.events.keep(ClientEvent::Game(tick, data)) {
                     self.link.end_unread();
@@ -317,75 +312,64 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     fn snapshot_taken(&mut self, taken: &Taken, now: Timestamp) {
+        let slot = self.slot(taken);
         if taken.newest {
             self.note_gap(now);
             if let Some(interpolation) = &mut self.interpolation {
                 interpolation.snapshot(taken.tick, now);
+                self.buffer.take_gone().for_each(|removed| interpolation.removed(removed));
             }
-            self.commands.settled(taken.tick);
+            let round_trip = self.link.connection().and_then(|connection| connection.rtt().measured());
+            if let Some(clock) = &mut self.clock {
+                clock.snapshot(slot, round_trip, now);
+            }
+            self.commands.settled(slot);
         }
         // As often as a player does by its commands.
         if taken.last && self.role == Role::Spectator {
             self.link.owe_answer(now);
         }
-        self.note_latency(taken, now);
+        self.note_latency(taken, slot, now);
         taken.feedback.iter().for_each(|feedback| self.stats.note_feedback(feedback.margin.is_some()));
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
-            clock.feedback(taken.tick, feedback);
-            if clock.is_lost() {
-                self.restart_clock(now);
-            }
+            clock.feedback(slot, feedback, now);
         }
-        if let Some((feedback, own)) = taken.feedback.zip(taken.own) {
-            self.reconcile(taken.tick, &feedback, own, now);
+        if taken.own.is_some() {
+            self.reconcile(taken, slot);
         }
         self.start_clock(now);
     }
 
-    /// The server hears nothing of our commands: they come far too early or too late for it to tell.
-    fn restart_clock(&mut self, now: Timestamp) {
-        if let (Some(clock), Some(newest), Some(connection)) =
-            (&mut self.clock, self.buffer.newest(), self.link.connection())
-        {
-            clock.restart(newest, connection.rtt().rtt(), now);
+    /// The slot in which a snapshot's tick ran. Others are shown later by what the server skipped.
+    fn slot(&mut self, taken: &Taken) -> Tick {
+        let known = taken.feedback.as_ref().map(|feedback| self.skipped.told(feedback.skipped));
+        if let (Some(moved), Some(interpolation), Some(rate)) = (
+            known.map(|known| known.moved).filter(|moved| *moved > 0),
+            &mut self.interpolation,
+            self.link.time_line(),
+        ) {
+            interpolation.time_line_moved(i64::from(moved) * 1_000_000 / i64::from(rate.tick_rate()));
         }
+        taken.tick + known.map_or(self.skipped.newest(), |known| known.skipped)
     }
 
     /// Who watches needs none: it leads nobody.
     fn start_clock(&mut self, now: Timestamp) {
-        let known =
-            (&self.clock, self.link.time_line(), self.buffer.newest(), self.link.keeper().round_trip());
+        // A handshake with a lost packet makes the way look longer than it is, and so does a low tick rate by what is acknowledged.
+        let measured = self.link.connection().and_then(|connection| connection.rtt().measured());
+        let round_trip = self.link.keeper().round_trip().into_iter().chain(measured).min();
+        let known = (&self.clock, self.link.time_line(), self.buffer.newest(), round_trip);
         if let (None, Some(time_line), Some(newest), Some(round_trip)) = known
             && self.role == Role::Player
         {
+            let newest = newest + self.skipped.newest();
             self.clock = Some(TickClock::new(time_line.tick_rate(), newest, round_trip, now));
         }
     }
 
-    fn reconcile(&mut self, tick: Tick, feedback: &Feedback, own: NetId, now: Timestamp) {
-        let Some(remote) = self.buffer.entity(own.slot) else { return };
-        let Some(held) = remote.at(tick) else { return };
-        let info = self.schema.kind(remote.kind);
-        let before = self.prediction.state().map(|(_, state)| state.to_vec());
-        let server = (tick, held.fields);
-        let result = self.prediction.reconcile(&self.game, (remote.kind, info), server, feedback);
-        match result {
-            Reconciled::Right => self.stats.compared += 1,
-            Reconciled::Wrong(wrong) => {
-                self.stats.compared += 1;
-                self.stats.mispredictions += 1;
-                if let (Some(before), Some((_, after))) = (before, self.prediction.state()) {
-                    self.smoothing.corrected(&info.fields, &before, after, now);
-                }
-                self.events.report(ClientEvent::Mispredicted(wrong));
-            }
-            Reconciled::NothingToCompare | Reconciled::Started => {}
-        }
-    }
-
-    fn note_latency(&mut self, taken: &Taken, now: Timestamp) {
+    fn note_latency(&mut self, taken: &Taken, slot: Tick, now: Timestamp) {
         let Some(time_line) = self.link.time_line() else { return };
-        for latency in self.latency.shown(taken, time_line.tick_at_us(taken.tick), now) {
+        for latency in self.latency.shown(taken, slot, time_line.tick_at_us(taken.tick), now) {
             self.events.report(ClientEvent::Latency(latency));
         }
     }
@@ -420,13 +404,17 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// Does what time demands; returns the tick for which a command is due.
+    /// Does what time demands; returns the slot of the server's time line for which a command is due. A slot's command is executed by
+    /// the tick that runs in it; slots that pass while the client or the server stands still get none.
     pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
         if !self.link.poll(now) {
             return None;
         }
         if let Some(interpolation) = &mut self.interpolation {
             interpolation.advance(now);
+            if let Some(tick) = interpolation.oldest_shown() {
+                self.buffer.shown_from(tick);
+            }
         }
         if let Some(clock) = &mut self.clock {
             return clock.poll(now);
@@ -435,13 +423,13 @@ impl<P: Predict> ClientRuntime<P> {
         None
     }
 
-    /// Predicts the command of a due tick and sends it with those that the server may lack.
-    pub fn submit(&mut self, tick: Tick, command: P::Command, now: Timestamp) {
-        let kind = self.buffer.own().map(|own| own.kind);
-        self.prediction.advance(&self.game, kind, tick, command.clone());
-        self.commands.push(tick, command);
+    /// Predicts the command of a due slot and sends it with those that the server may lack.
+    pub fn submit(&mut self, slot: Tick, command: P::Command, now: Timestamp) {
+        let own = self.buffer.own().map(|own| Own { id: own.id, kind: own.kind });
+        self.prediction.advance(&self.game, own, slot, command.clone());
+        self.commands.push(slot, command);
         self.stats.commands += 1;
-        self.latency.sent(tick, now);
+        self.latency.sent(slot, now);
         let commands = &mut self.commands;
         self.link.send_packet(now, Messages::BesideState, |writer, sequence| {
             writer.write(Body::Commands as u32, Body::BITS);

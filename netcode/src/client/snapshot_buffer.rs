@@ -8,16 +8,16 @@ use thiserror::Error;
 
 use super::decode::{PacketDecoder, Update};
 use super::meter::Ledger;
+use super::remote::{Remote, Removed};
 pub use super::versions::Held;
 use super::versions::Versions;
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{BASELINE_TICKS, INTERPOLATION_TICKS, REPORTED_ENTITIES, RING_TICKS};
+use crate::limits::{BASELINE_TICKS, INTERPOLATION_TICKS, LEAVING_ENTITIES, REPORTED_ENTITIES, RING_TICKS};
 use crate::messages::{MismatchReport, ReportedEntity};
 use crate::replication::NetId;
 use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
-use crate::replication::unit::GAP;
-use crate::schema::{Audience, KindId, Schema};
+use crate::schema::{Audience, Schema};
 use crate::tick::Tick;
 
 /// Why a snapshot packet was not taken over (and must not be acknowledged).
@@ -32,59 +32,6 @@ pub enum SnapshotError {
     /// What was decoded is not what the server has: ask for everything whole.
     #[error("decoded state differs from the server's")]
     HashMismatch(MismatchReport),
-}
-
-/// An entity as the client holds it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    /// Its identity.
-    pub id: NetId,
-    /// Its kind.
-    pub kind: KindId,
-    /// Whose copy it is.
-    pub audience: Audience,
-    /// Newest tick of a packet that held it.
-    seen: Tick,
-    /// Tick of the packet that told of it first.
-    since: Tick,
-    /// Number of the newest snapshot for which its state is known.
-    known: u32,
-    /// Snapshots between its recent updates: rises at once, falls slowly.
-    gap: f32,
-    versions: Versions,
-}
-
-impl Remote {
-    /// The newest state.
-    pub fn newest(&self) -> Held<'_> {
-        self.versions.newest()
-    }
-
-    /// States from oldest to newest.
-    pub fn versions(&self) -> impl DoubleEndedIterator<Item = Held<'_>> + ExactSizeIterator {
-        self.versions.iter()
-    }
-
-    /// Tick of the packet that told of it first.
-    pub fn since(&self) -> Tick {
-        self.since
-    }
-
-    /// Number of snapshots from one update to the next, recently: 1 where each snapshot tells of it. Snapshots that did not
-    /// arrive do not count.
-    pub(super) fn gap(&self) -> f64 {
-        f64::from(self.gap)
-    }
-
-    /// Whether the client owns it.
-    pub fn is_own(&self) -> bool {
-        self.audience == Audience::Owner
-    }
-
-    /// The state in force at a tick: the newest that was told for it or for a tick before.
-    pub fn at(&self, tick: Tick) -> Option<Held<'_>> {
-        self.versions.at(tick)
-    }
 }
 
 /// What a packet brought, beyond the state itself.
@@ -137,6 +84,10 @@ pub struct SnapshotBuffer {
     newest: Option<Tick>,
     /// Number of the newest snapshot, counted from the first.
     snapshots: u32,
+    /// States before this tick are not shown any more.
+    shown: Option<Tick>,
+    /// Entities that others had seen and that are gone, for whoever draws them.
+    gone: Vec<Removed>,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
     /// When what rests was renewed last.
@@ -152,6 +103,16 @@ impl SnapshotBuffer {
     /// Tick of the newest packet taken over.
     pub fn newest(&self) -> Option<Tick> {
         self.newest
+    }
+
+    /// Hands out the entities that are gone since the last call.
+    pub(super) fn take_gone(&mut self) -> impl Iterator<Item = Removed> {
+        self.gone.drain(..)
+    }
+
+    /// States before `tick` are not shown any more.
+    pub(super) fn shown_from(&mut self, tick: Tick) {
+        self.shown = Some(tick);
     }
 
     /// The entities held, by slot; the own one as its owner sees it, where that is known.
@@ -279,8 +240,16 @@ impl SnapshotBuffer {
         if removed.is_none_or(newer) {
             *removed = Some((id.generation, tick));
         }
-        self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen));
+        if let Some(remote) = self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen)) {
+            self.note_gone(remote, tick);
+        }
         self.own.take_if(|remote| remote.id == id && tick.is_after(remote.seen));
+    }
+
+    fn note_gone(&mut self, remote: Remote, at: Tick) {
+        if self.shown.is_some() && self.gone.len() < LEAVING_ENTITIES {
+            self.gone.push(Removed { remote, at });
+        }
     }
 
     fn make_room(&mut self, slot: u16) -> usize {
@@ -317,13 +286,17 @@ impl SnapshotBuffer {
             return;
         }
         let (newest, known) = (self.newest == Some(tick), self.snapshots);
+        let shown = self.shown.unwrap_or(tick.back(INTERPOLATION_TICKS));
         match place.as_mut().filter(|remote| !other(remote)) {
-            Some(remote) => remote.put(update.baseline, fields, tick, newest.then_some(known)),
+            Some(remote) => remote.put(update.baseline, fields, (tick, shown), newest.then_some(known)),
             None => {
                 let (kind, audience) = (update.kind, update.audience);
                 let versions = Versions::new(tick, fields);
-                *place =
-                    Some(Remote { id, kind, audience, seen: tick, since: tick, known, gap: 1.0, versions });
+                let remote =
+                    Remote { id, kind, audience, seen: tick, since: tick, known, gap: 1.0, versions };
+                if let Some(before) = place.replace(remote).filter(|before| !own && before.id != id) {
+                    self.note_gone(before, tick);
+                }
             }
         }
     }
@@ -379,24 +352,4 @@ fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
 /// Whether a slot's generation comes after another, right across the wrap.
 fn is_newer(generation: u16, other: u16) -> bool {
     generation.wrapping_sub(other) as i16 > 0
-}
-
-impl Remote {
-    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to any more. `newest` is the
-    /// snapshot's number if it is the newest.
-    fn put(&mut self, baseline: Option<Tick>, fields: &[u32], tick: Tick, newest: Option<u32>) {
-        if !self.seen.is_after(tick) {
-            self.seen = tick;
-        }
-        if let Some(snapshot) = newest {
-            let gap = snapshot.wrapping_sub(self.known).clamp(1, RING_TICKS) as f32;
-            self.gap = gap.max(self.gap + (gap - self.gap) / 16.0);
-            self.known = snapshot;
-        }
-        // The older of two baselines may be of so many ticks before the other.
-        let kept = baseline.filter(|_| newest.is_some()).map(|baseline| baseline.back(GAP));
-        let shown = tick.back(INTERPOLATION_TICKS);
-        let is_old = |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
-        self.versions.put(tick, fields, is_old);
-    }
 }

@@ -10,6 +10,9 @@ pub enum ClientState {
     Connecting,
     /// In the room.
     Playing,
+    /// In the room, but no command has arrived in time for [`crate::limits::UNHEARD_TIME`]: the way to the server is too long or
+    /// carries nothing.
+    Unheard,
     /// In the room, but the server is silent: the session is being resumed.
     Silent,
     /// It is over. Whoever wants to go on asks for a new token.

@@ -16,7 +16,7 @@ use super::NetId;
 use super::unit::{Base, GAP};
 use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
-use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
+use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, LATE_COMMANDS, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
 use crate::tick::Tick;
 
 /// Bits of a slot on the wire.
@@ -31,44 +31,88 @@ pub struct Feedback {
     /// How long before the tick's drain its command came, in units of [`FEEDBACK_UNIT_US`] (0 to 65,534);
     /// `None` if it was missing and the last one was repeated.
     pub margin: Option<u16>,
-    /// The latest of the commands that came too late since the last snapshot: how many ticks back, and how
-    /// late it was, in units of [`FEEDBACK_UNIT_US`].
-    pub late: Option<(u8, u16)>,
+    /// The newest of the commands that came too late since the last snapshot.
+    pub lates: Lates,
     /// Commands missing so far, modulo 256.
     pub missing: u8,
     /// Time from the tick's deadline to this packet's making, in units of 64 us, at most 255.
     pub processing: u8,
+    /// Slots of the time line that the server has skipped so far, modulo 65,536: the snapshot's tick ran in slot
+    /// `tick + skipped`. Commands are for slots.
+    pub skipped: u16,
+}
+
+/// A command that came too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// How many slots before the snapshot's own its slot was.
+    pub back: u8,
+    /// By how much it was late, in units of [`FEEDBACK_UNIT_US`].
+    pub by: u16,
+}
+
+/// Up to [`LATE_COMMANDS`] commands that came too late, in the order in which they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lates {
+    count: u8,
+    lates: [Late; LATE_COMMANDS],
+}
+
+impl Lates {
+    /// Adds one that came after those before; the oldest makes room.
+    pub fn push(&mut self, late: Late) {
+        if usize::from(self.count) == LATE_COMMANDS {
+            self.lates.rotate_left(1);
+            self.count -= 1;
+        }
+        self.lates[usize::from(self.count)] = late;
+        self.count += 1;
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[Late] {
+        &self.lates[..usize::from(self.count)]
+    }
 }
 
 const NO_MARGIN: u32 = 0xffff;
 
+/// Bits of the number of late commands.
+const LATES_BITS: u32 = 3;
+
 impl Feedback {
     fn write(&self, writer: &mut BitWriter) {
         writer.write(self.margin.map_or(NO_MARGIN, u32::from), 16);
-        writer.write_flag(self.late.is_some());
-        if let Some((back, late)) = self.late {
-            writer.write(u32::from(back), 8);
-            writer.write(u32::from(late), 16);
+        writer.write(u32::from(self.lates.count), LATES_BITS);
+        for late in self.lates.as_slice() {
+            writer.write(u32::from(late.back), 8);
+            writer.write(u32::from(late.by), 16);
         }
         writer.write(u32::from(self.missing), 8);
         writer.write(u32::from(self.processing), 8);
+        writer.write(u32::from(self.skipped), 16);
     }
 
     fn bits(&self) -> usize {
-        16 + 1 + if self.late.is_some() { 24 } else { 0 } + 8 + 8
+        16 + LATES_BITS as usize + 24 * usize::from(self.lates.count) + 8 + 8 + 16
     }
 
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
         let margin = reader.read(16)?;
-        let late = match reader.read_flag()? {
-            true => Some((reader.read(8)? as u8, reader.read(16)? as u16)),
-            false => None,
-        };
+        let count = reader.read(LATES_BITS)?;
+        if count as usize > LATE_COMMANDS {
+            return Err(WireError::Malformed("too many late commands"));
+        }
+        let mut lates = Lates::default();
+        for _ in 0..count {
+            lates.push(Late { back: reader.read(8)? as u8, by: reader.read(16)? as u16 });
+        }
         Ok(Self {
             margin: (margin != NO_MARGIN).then_some(margin as u16),
-            late,
+            lates,
             missing: reader.read(8)? as u8,
             processing: reader.read(8)? as u8,
+            skipped: reader.read(16)? as u16,
         })
     }
 }
@@ -324,11 +368,14 @@ mod tests {
 
     #[test]
     fn header_returns() {
+        let mut lates = Lates::default();
+        (1..=5).for_each(|back| lates.push(Late { back, by: 9 }));
+        assert_eq!(lates.as_slice().first(), Some(&Late { back: 2, by: 9 }), "the oldest makes room");
         let header = SnapshotHeader {
             tick: Tick(1_000),
             index: 0,
             last: true,
-            feedback: Feedback { margin: Some(70), late: Some((3, 9)), missing: 200, processing: 4 },
+            feedback: Feedback { margin: Some(70), lates, missing: 200, processing: 4, skipped: 700 },
             removals: vec![NetId { slot: 16_383, generation: 65_535 }],
             deferred: Deferred::These(vec![1, 5, 900]),
             loose: 3,

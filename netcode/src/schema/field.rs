@@ -92,13 +92,15 @@ pub struct Field {
     pub visibility: Visibility,
     /// Whether clients predict it, so that reconciliation compares it.
     pub predicted: bool,
+    /// Whether a change of it says that the entity was put elsewhere: see [`Field::teleport_mark`].
+    pub marks_teleport: bool,
 }
 
 impl Field {
     const fn new(name: &'static str, scale: Scale, max: u32) -> Self {
         let (model, visibility) = (Model::Constant, Visibility::Everyone);
         let bits = if max == 0 { 1 } else { 32 - max.leading_zeros() };
-        Self { name, scale, bits, max, model, visibility, predicted: false }
+        Self { name, scale, bits, max, model, visibility, predicted: false, marks_teleport: false }
     }
 
     /// A number from `min` to `max` (exclusive) in units of `step`, a power of two that divides both.
@@ -184,6 +186,22 @@ impl Field {
     /// The same, predicted by its owner.
     pub const fn predicted(mut self) -> Self {
         self.predicted = true;
+        self
+    }
+
+    /// The same as a teleport mark. A game changes it, for example counts up, in the tick in which it puts the entity elsewhere:
+    /// displays then cut instead of drawing the entity between both places. It is not part of the schema's hash, since
+    /// it changes nothing on the wire.
+    ///
+    /// ```
+    /// use truetick_netcode::schema::Field;
+    ///
+    /// const TELEPORTS: Field = Field::count("teleports", 2).teleport_mark();
+    /// assert!(TELEPORTS.marks_teleport);
+    /// ```
+    pub const fn teleport_mark(mut self) -> Self {
+        assert!(matches!(self.scale, Scale::Count), "a teleport mark is a count");
+        self.marks_teleport = true;
         self
     }
 

@@ -77,6 +77,12 @@ impl KindInfo {
         })
     }
 
+    /// Whether an entity of this kind was put elsewhere between two states.
+    pub fn is_teleport(&self, from: &[u32], to: &[u32]) -> bool {
+        let marks = self.fields.iter().zip(from.iter().zip(to)).filter(|(field, _)| field.marks_teleport);
+        marks.into_iter().any(|(_, (from, to))| from != to)
+    }
+
     /// Whether clients may see anything of such entities.
     pub fn is_visible(&self) -> bool {
         self.fields.iter().any(|field| field.visibility != Visibility::Server)

@@ -15,6 +15,9 @@ const SESSION_CHANNEL = 1;
 /** So many packets in a row that build on what is not held, and everything is asked for whole. */
 const MOST_UNUSABLE = 32;
 
+/** Arrivals that are kept for whoever draws. */
+const MOST_ARRIVALS = 256;
+
 /** Time between two such wishes at least, in milliseconds. */
 const ASK_PAUSE = 500;
 
@@ -47,6 +50,9 @@ export class Session {
     this.sent = new Map();
     this.next = 0;
     this.newestAt = 0;
+    /** Ticks newer than all before, with the times of their first packets; whoever reads them empties it. */
+    this.arrivals = [];
+    this.skipped = 0;
     this.sentAt = 0;
     this.owesAnswer = false;
     this.unusable = 0;
@@ -101,7 +107,11 @@ export class Session {
     if (body === Body.FAREWELL) {
       this.farewell = reader.read(8);
     } else if (body === Body.SNAPSHOT) {
-      const { last } = this.world.take(reader);
+      const before = this.world.newest;
+      const { last, tick, skipped } = this.world.take(reader);
+      if (this.world.newest !== before) this.arrivals.push({ tick, at: now, skipped: skipped ?? this.skipped });
+      if (this.arrivals.length > MOST_ARRIVALS) this.arrivals.shift();
+      this.skipped = skipped ?? this.skipped;
       this.unusable = 0;
       if (last) this.counts.snapshots++;
     } else if (body === Body.EMPTY) {

@@ -10,6 +10,7 @@ const SLOTS = 2 ** SLOT_BITS;
 const BLOCK = 64;
 const MOST_REMOVALS = 16;
 const MOST_DEFERRED = 32;
+const MOST_LATES = 4;
 
 /** A packet holds no more units and no more entities than this, whatever it claims. */
 const MOST_UNITS = 1175;
@@ -37,7 +38,7 @@ export const ticksFrom = (earlier, later) => (later - earlier) | 0;
 /** Reads everything in a packet before its entities. */
 export function readHeader(reader) {
   const header = { tick: reader.read(32), index: reader.read(4), last: reader.flag() };
-  if (header.index === 0) skipFeedback(reader);
+  if (header.index === 0) header.skipped = readSkipped(reader);
   header.removals = readRemovals(reader);
   header.deferred = readDeferred(reader);
   header.loose = reader.golomb(2);
@@ -47,11 +48,14 @@ export function readHeader(reader) {
   return header;
 }
 
-/** What the server says of a player's commands; nothing for whoever sends none. */
-function skipFeedback(reader) {
+/** Of what the server says of commands only how many slots of its time line it has skipped, modulo 65,536. */
+function readSkipped(reader) {
   reader.read(16);
-  if (reader.flag()) reader.read(24);
+  const lates = reader.read(3);
+  if (lates > MOST_LATES) throw new WireError("too many late commands");
+  for (let late = 0; late < lates; late += 1) reader.read(24);
   reader.read(16);
+  return reader.read(16);
 }
 
 function readRemovals(reader) {

@@ -417,8 +417,8 @@ impl AnyRoom for AuctionRoom {
         tell_lots(guest, (&self.board, &mut self.encoded), (tick, now), &mut self.told, outbox);
     }
 
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.metrics.tick_sent(drained, now, slipped || now > self.timeline.next_deadline());
+    fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
+        self.metrics.tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {

@@ -1,8 +1,11 @@
 //! What a server asks of a room, whatever happens in it.
 
+use std::time::Duration;
+
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
+use truetick_netcode::limits::{LONGEST_REPEAT, REPEAT};
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 
@@ -26,7 +29,12 @@ pub struct RoomConfig {
     pub snapshot_floor_bytes: usize,
     /// Entities further away than this are not sent; `None` for no limit.
     pub relevance_radius_m: Option<f32>,
-    /// Seed of the world's own chances.
+    /// A missing command is replaced by the last one for a round trip, but for at least and at most so long; then by the
+    /// neutral one (`Command::default()`).
+    pub shortest_repeat: Duration,
+    /// See [`RoomConfig::shortest_repeat`].
+    pub longest_repeat: Duration,
+    /// Seed of the world's rng.
     pub seed: u64,
 }
 
@@ -39,6 +47,8 @@ impl Default for RoomConfig {
             snapshot_bytes: 2_400,
             snapshot_floor_bytes: 400,
             relevance_radius_m: Some(45.0),
+            shortest_repeat: REPEAT,
+            longest_repeat: LONGEST_REPEAT,
             seed: 1,
         }
     }
@@ -121,7 +131,7 @@ pub trait AnyRoom: Send {
     /// Hands out what a client is to be told now.
     fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox);
     /// All of a tick's packets were handed over; `drained` is when its commands were taken.
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp);
+    fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp);
     /// Whether a client must be sent away because it takes too little of what it is told.
     fn is_overwhelmed(&self, client: ClientId) -> bool;
     /// The first fault of the game's own code since the last call that returned one, and how many there were; for the log.

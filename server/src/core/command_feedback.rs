@@ -4,7 +4,7 @@
 
 use truetick_netcode::command::Command;
 use truetick_netcode::limits::CATCH_UP_TICKS;
-use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
+use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Feedback, Late, Lates};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -47,11 +47,14 @@ impl CommandArrivals {
     ) -> Feedback {
         let units = |us: i64| (us / FEEDBACK_UNIT_US).clamp(0, 0xfffe) as u16;
         let margin = self.last.map(|arrived| units(timeline.deadline(tick).micros_from(arrived)));
-        let late = queue.take_latest().and_then(|(late, arrived)| {
+        let mut lates = Lates::default();
+        for (late, arrived) in queue.take_lates() {
             // Of one that is so old that its number has no room nothing is told.
-            let back = u8::try_from(tick.distance(late)).ok()?;
-            Some((back, units(arrived.micros_from(timeline.deadline(late)))))
-        });
-        Feedback { margin, late, missing: queue.counts().missing as u8, processing: 0 }
+            if let Ok(back) = u8::try_from(timeline.slot(tick).distance(late)) {
+                lates.push(Late { back, by: units(arrived.micros_from(timeline.slot_deadline(late))) });
+            }
+        }
+        let (missing, skipped) = (queue.counts().missing as u8, timeline.skipped() as u16);
+        Feedback { margin, lates, missing, processing: 0, skipped }
     }
 }

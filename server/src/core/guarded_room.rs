@@ -9,6 +9,7 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::channel::Channel;
@@ -196,8 +197,8 @@ impl AnyRoom for GuardedRoom {
         self.call(|room| room.messages(client, now, outbox));
     }
 
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.call(|room| room.tick_sent(drained, slipped, now));
+    fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
+        self.call(|room| room.tick_sent(drained, skipped, now));
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
@@ -251,8 +252,8 @@ impl WorldRoom for GuardedRoom {
         self.call_world(|world| world.resync(client));
     }
 
-    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool {
-        self.call_world(|world| world.plan_snapshot(client, budget)).unwrap_or(false)
+    fn plan_snapshot(&mut self, client: ClientId, budget: usize, round_trip: Duration) -> bool {
+        self.call_world(|world| world.plan_snapshot(client, budget, round_trip)).unwrap_or(false)
     }
 
     fn write_snapshot(

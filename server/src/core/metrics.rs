@@ -51,7 +51,7 @@ impl Times {
 pub struct RoomMetrics {
     /// Ticks simulated.
     pub ticks: u64,
-    /// Ticks whose time line slipped or whose last snapshot left after the next deadline.
+    /// Ticks whose time line skipped or whose last snapshot left after the next deadline.
     pub missed_ticks: u64,
     /// From a tick's drain to the handing over of its last snapshot.
     pub tick_time: Times,

@@ -3,10 +3,12 @@
 mod snapshots;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::command::{Command, read_commands};
 use truetick_netcode::error::WireError;
+use truetick_netcode::limits::REPEAT;
 use truetick_netcode::messages::{ServerMessage, encode};
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::replication::NetId;
@@ -41,6 +43,8 @@ struct RoomClient<C> {
     arrivals: CommandArrivals,
     /// Nobody plays it at present.
     away: bool,
+    /// For how long a missing command is replaced by the last one.
+    repeat: Duration,
 }
 
 /// See the module.
@@ -109,15 +113,16 @@ impl<G: Game> Room<G> {
         let mut input = TickInput { leaves: std::mem::take(&mut self.leaves), joins: Vec::new(), commands };
         input.leaves.sort_unstable();
         for (client, role) in std::mem::take(&mut self.joins) {
-            self.clients.insert(client, RoomClient::new(role));
+            self.clients.insert(client, RoomClient::new(role, self.config.tick_rate));
             if role == Role::Player {
                 input.joins.push(client);
             }
         }
         input.joins.sort_unstable();
-        let ring = self.simulation.ring();
+        let (ring, slot) = (self.simulation.ring(), self.timeline.slot(tick));
         for (id, client) in self.clients.iter_mut().filter(|(_, client)| client.role == Role::Player) {
-            let taken = client.queue.take(tick);
+            let repeat = client.repeat.as_millis() as u32 * self.config.tick_rate / 1_000;
+            let taken = client.queue.take(slot, repeat);
             client.arrivals.note(taken.arrived);
             // What was held down when the player fell silent is not held down for the whole grace.
             let idle = client.away && taken.arrived.is_none();
@@ -189,10 +194,11 @@ impl<G: Game> Room<G> {
 }
 
 impl<C: Command> RoomClient<C> {
-    fn new(role: Role) -> Self {
+    fn new(role: Role, tick_rate: u32) -> Self {
         Self {
             role,
-            queue: CommandQueue::default(),
+            queue: CommandQueue::new(tick_rate),
+            repeat: REPEAT,
             view: ClientView::new(),
             entity: None,
             feedback: Feedback::default(),
@@ -244,7 +250,7 @@ impl<G: Game> AnyRoom for Room<G> {
         let Some(present) = self.clients.get_mut(client) else { return };
         present.away = false;
         if anew {
-            let old = std::mem::replace(present, RoomClient::new(present.role));
+            let old = std::mem::replace(present, RoomClient::new(present.role, self.config.tick_rate));
             self.note_gone(&old);
         }
     }
@@ -278,8 +284,9 @@ impl<G: Game> AnyRoom for Room<G> {
         if client.role == Role::Spectator {
             return Err(WireError::Misbehaving("a spectator sends no commands"));
         }
-        for (tick, command) in commands {
-            client.queue.push(tick, command, arrived, self.timeline.next());
+        let slots = (self.timeline.slot(self.timeline.next()), self.timeline.slot_at(arrived));
+        for (slot, command) in commands {
+            client.queue.push(slot, command, arrived, slots);
         }
         Ok(())
     }
@@ -312,8 +319,8 @@ impl<G: Game> AnyRoom for Room<G> {
         }
     }
 
-    fn tick_sent(&mut self, drained: Timestamp, slipped: bool, now: Timestamp) {
-        self.metrics.tick_sent(drained, now, slipped || now > self.timeline.next_deadline());
+    fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
+        self.metrics.tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {

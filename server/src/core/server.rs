@@ -242,8 +242,8 @@ impl Server {
         for room in 0..self.rooms.len() {
             let drained = now();
             let due = self.rooms[room].due(drained);
-            let slipped = !due.slipped.is_zero();
-            if slipped {
+            let skipped = !due.skipped.is_zero();
+            if skipped {
                 self.announce_timeline(room);
             }
             self.lateness.note(due, drained);
@@ -256,7 +256,7 @@ impl Server {
                     false => self.queue_messages(room, drained),
                 }
                 sink.flush();
-                self.rooms[room].tick_sent(drained, slipped, now());
+                self.rooms[room].tick_sent(drained, skipped, now());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a server asks of a room with a world in it, of which clients get snapshots.
 
+use std::time::Duration;
+
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::client_view::ClientView;
@@ -20,7 +22,7 @@ pub trait WorldRoom: AnyRoom {
     /// The client's copy is in doubt: send everything whole.
     fn resync(&mut self, client: ClientId);
     /// Decides what a client's snapshot of up to `budget` bytes holds. False if the client is not in the world yet.
-    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool;
+    fn plan_snapshot(&mut self, client: ClientId, budget: usize, round_trip: Duration) -> bool;
     /// Writes the next packet of the planned snapshot, numbered and of so many bytes at most; true if another must follow.
     fn write_snapshot(
         &mut self,

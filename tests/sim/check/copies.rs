@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use glam::Vec2;
-use truetick_netcode::client::snapshot_buffer::Remote;
+use truetick_netcode::client::remote::Remote;
 use truetick_netcode::limits::RING_TICKS;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};

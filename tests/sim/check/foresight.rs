@@ -1,17 +1,18 @@
-//! Predictions, looked at from outside: what a client foresaw for a tick is kept, and compared with the world when the
-//! server comes to that tick. Whatever the client itself makes of it.
+//! Predictions, looked at from outside: what a client foresaw for a slot is kept, and compared with the world when the
+//! server's tick of that slot has run. Whatever the client itself makes of it.
 
 use std::collections::BTreeMap;
 
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::Schema;
+use truetick_netcode::tick::Tick;
 
 use super::Pair;
 
 /// Ticks for which foresight is kept.
 const KEPT: u32 = 256;
 
-/// What one client foresaw in one of its lives, by tick.
+/// What one client foresaw in one of its lives, by slot.
 type Foreseen = BTreeMap<u32, Box<[u32]>>;
 
 /// See the module.
@@ -23,24 +24,23 @@ pub struct ForesightCheck {
 }
 
 impl ForesightCheck {
-    /// Keeps what a client foresees now; compares what it foresaw for this tick, if `calm`: nothing touches anyone, and
+    /// Keeps what a client foresees now; compares what it foresaw for the slot `now`, that of the newest tick, if `calm`: nothing touches anyone, and
     /// every command comes in time.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
-        (ring, schema): (&StateRing, &Schema),
+        (ring, schema, now): (&StateRing, &Schema, Tick),
         calm: bool,
         wrong: &mut Vec<String>,
     ) {
         let foreseen = self.foreseen.entry((pair.at, pair.client.life)).or_default();
-        let now = ring.tick();
         // What was foreseen before the calm may have been put right since.
         match calm {
             true => *foreseen = foreseen.split_off(&now.0.saturating_sub(KEPT)),
             false => foreseen.clear(),
         }
-        if let Some((tick, state)) = pair.client.bot.runtime().predicted() {
-            foreseen.entry(tick.0).or_insert_with(|| state.into());
+        if let Some((slot, state)) = pair.client.bot.runtime().predicted() {
+            foreseen.entry(slot.0).or_insert_with(|| state.into());
         }
         let own = ring.entries().find(|entry| entry.owner == Some(pair.id));
         let (Some(own), Some(state), true) = (own, foreseen.get(&now.0), calm) else { return };
@@ -50,7 +50,7 @@ impl ForesightCheck {
             let there = own.current().fields[i];
             if state[i] != there {
                 wrong.push(format!(
-                    "client {}: foresaw {} {} for tick {now}, but it is {there}",
+                    "client {}: foresaw {} {} for slot {now}, but it is {there}",
                     pair.at, field.name, state[i]
                 ));
             }

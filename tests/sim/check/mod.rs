@@ -174,7 +174,8 @@ impl Checks {
             self.budgets.check(&pair, core, (&self.lateness, now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
-            self.foresight.check(&pair, (room.ring(), schema), calm, &mut wrong);
+            let now = room.timeline().slot(room.ring().tick());
+            self.foresight.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!("client {at} decoded a state that the server does not have"));
             }
@@ -202,10 +203,10 @@ impl Checks {
         let mut wrong = Vec::new();
         match last.cause {
             Cause::Unexplained => {
-                wrong.push(format!("client {at}: nothing explains that tick {} differs", last.tick))
+                wrong.push(format!("client {at}: nothing explains that slot {} differs", last.slot))
             }
             Cause::Interaction if self.ghosts => {
-                wrong.push(format!("client {at}: a ghost was touched at tick {}", last.tick));
+                wrong.push(format!("client {at}: a ghost was touched at slot {}", last.slot));
             }
             Cause::Interaction | Cause::Command => {}
         }

@@ -1,5 +1,7 @@
 //! A room's snapshots: what each client is sent of the world, and what is recorded of it.
 
+use std::time::Duration;
+
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
@@ -29,8 +31,9 @@ impl<G: Game> WorldRoom for Room<G> {
         }
     }
 
-    fn plan_snapshot(&mut self, client: ClientId, budget: usize) -> bool {
+    fn plan_snapshot(&mut self, client: ClientId, budget: usize, round_trip: Duration) -> bool {
         let Some(client) = self.clients.get_mut(client) else { return false };
+        client.repeat = round_trip.max(self.config.shortest_repeat).min(self.config.longest_repeat);
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
         let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));

@@ -76,7 +76,7 @@ impl Server {
             }
             let budget = peer.snapshot_budget(late_since, now());
             let (budget, message_packet) = peer.share_budget(budget, now());
-            if !world.plan_snapshot(client, budget) {
+            if !world.plan_snapshot(client, budget, peer.connection.rtt().rtt()) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);

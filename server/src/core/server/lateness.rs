@@ -27,7 +27,7 @@ impl Lateness {
     /// Takes note of what was due in a room when the server ran.
     pub fn note(&mut self, due: Due, now: Timestamp) {
         self.ran_at = now;
-        if due.ticks > 1 || !due.slipped.is_zero() {
+        if due.ticks > 1 || !due.skipped.is_zero() {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
     }

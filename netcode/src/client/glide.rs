@@ -1,0 +1,200 @@
+//! Hides corrections: what is drawn glides from where it was drawn to where it is.
+//!
+//! The rest of a correction shrinks to 1/e in [`GLIDE_S`]. Where velocities move an entity, the glide is also limited by its own
+//! motion, so that a correction never looks like a leap, nor turns a motion around. Corrections beyond [`SNAP`] are shown at
+//! once: a respawn is no glide.
+
+use crate::schema::{Field, Foresight, KindInfo, Model, Scale};
+use crate::time::Timestamp;
+
+/// The rest of a correction shrinks to 1/e in this time, in seconds.
+const GLIDE_S: f32 = 0.1;
+
+/// Corrections of more than this, in a field's own unit (metres for positions), are shown at once.
+const SNAP: f32 = 8.0;
+
+/// A correction glides by at most this share of the entity's own motion.
+const GLIDE_SHARE: f32 = 0.75;
+
+/// An entity's speed is remembered for about this long, in seconds: one that has stopped glides as fast as it moved.
+const PACE_S: f32 = 0.5;
+
+/// An entity that moves less than this share of a correction's rest in a frame glides by that share nevertheless.
+const LEAST_GLIDE: f32 = 0.25;
+
+/// An entity as it was drawn last, and what is left of its corrections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Glide {
+    at: Timestamp,
+    /// What its states said.
+    values: Vec<f32>,
+    /// What was drawn less that.
+    rest: Vec<f32>,
+    /// Its speed now or a little ago, in metres per second.
+    pace: f32,
+}
+
+impl Glide {
+    /// The states say something else by now for what was drawn last.
+    pub fn corrected(&mut self, info: &KindInfo, says: Vec<f32>) {
+        if self.values.len() != says.len() {
+            return;
+        }
+        if is_teleport(info, &self.values, &says) {
+            self.rest.fill(0.0);
+            self.values = says;
+            return;
+        }
+        for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| glides(field)) {
+            let off = self.rest[i] + self.values[i] - says[i];
+            self.rest[i] = match field.scale {
+                Scale::Turn => half_turn(off),
+                _ if off.abs() > SNAP => 0.0,
+                _ => off,
+            };
+        }
+        let snaps = |at: usize| self.values[at] != says[at] && self.rest[at] == 0.0;
+        if moved(info).any(|(at, _)| snaps(at) && (self.values[at] - says[at]).abs() > SNAP) {
+            moved(info).for_each(|(at, _)| self.rest[at] = 0.0);
+        }
+        self.values = says;
+    }
+
+    /// The values to draw now, where the states say `values`.
+    pub fn draw(&mut self, info: &KindInfo, values: Vec<f32>, now: Timestamp) -> Vec<f32> {
+        if self.values.len() != values.len() {
+            *self = Self { at: now, rest: vec![0.0; values.len()], values: values.clone(), pace: 0.0 };
+        }
+        if is_teleport(info, &self.values, &values) {
+            self.rest.fill(0.0);
+            self.values.clone_from(&values);
+        }
+        let passed_s = now.since(self.at).as_secs_f32();
+        self.pace = speed(info, &values).max(self.pace * (-passed_s / PACE_S).exp());
+        let most_m = most_glide(distance(info, &values, &self.values), self.pace * passed_s);
+        glide(&mut self.rest, info, most_m, passed_s);
+        (self.at, self.values) = (now, values);
+        let drawn = info.fields.iter().zip(&self.values).zip(&self.rest).map(|((field, value), rest)| {
+            match field.scale {
+                Scale::Turn => (value + rest).rem_euclid(std::f32::consts::TAU),
+                _ => value + rest,
+            }
+        });
+        drawn.collect()
+    }
+}
+
+/// How far a correction may glide in a frame in which the entity moves by `own_m` and, at its speed, would move by `pace_m`:
+/// motion and glide together stay below two frames' worth, and no glide turns a motion around.
+fn most_glide(own_m: f32, pace_m: f32) -> f32 {
+    let backwards = if own_m > 0.1 * pace_m { own_m } else { pace_m };
+    (GLIDE_SHARE * backwards).min((1.9 * pace_m - own_m).max(0.25 * pace_m))
+}
+
+/// Lets the rest of corrections shrink: by its share of the time passed, positions by no more than `most_m` (but by a
+/// share of [`LEAST_GLIDE`] in any case, for what never moves).
+fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
+    if rest.iter().all(|rest| *rest == 0.0) {
+        return;
+    }
+    let share = 1.0 - (-passed_s / GLIDE_S).exp();
+    let length = moved(info).fold(0.0f32, |length, (at, _)| length.hypot(rest[at]));
+    let moved_share = share.min((most_m / length.max(f32::MIN_POSITIVE)).max(share * LEAST_GLIDE));
+    for (field, rest) in info.fields.iter().zip(rest) {
+        *rest *= 1.0 - if matches!(field.model, Model::Moved { .. }) { moved_share } else { share };
+    }
+}
+
+/// Places of the fields that move by a velocity, and of their velocities.
+fn moved(info: &KindInfo) -> impl Iterator<Item = (usize, usize)> {
+    let fields = info.plan.iter().flat_map(|component| &component.fields);
+    fields.filter_map(|coded| match coded.foresight {
+        Foresight::Moved { velocity, .. } => Some((coded.at, velocity)),
+        _ => None,
+    })
+}
+
+/// Distance between two states by the fields that velocities move.
+fn distance(info: &KindInfo, a: &[f32], b: &[f32]) -> f32 {
+    moved(info).fold(0.0, |length: f32, (at, _)| length.hypot(a[at] - b[at]))
+}
+
+/// Speed by the fields that are velocities of others.
+fn speed(info: &KindInfo, values: &[f32]) -> f32 {
+    moved(info).fold(0.0, |speed: f32, (_, velocity)| speed.hypot(values[velocity]))
+}
+
+fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
+    info.fields.iter().zip(from.iter().zip(to)).any(|(field, (from, to))| field.marks_teleport && from != to)
+}
+
+/// Whether corrections of a field are hidden: counts do not blend, nor do parts of a quaternion.
+fn glides(field: &Field) -> bool {
+    field.scale != Scale::Count && !matches!(field.model, Model::Quaternion { .. })
+}
+
+/// The same angle from minus half a turn to half a turn.
+fn half_turn(angle: f32) -> f32 {
+    let turned = angle.rem_euclid(std::f32::consts::TAU);
+    if turned > std::f32::consts::PI { turned - std::f32::consts::TAU } else { turned }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Replicate, Schema};
+
+    struct Walker;
+
+    impl Replicate for Walker {
+        const NAME: &'static str = "walker";
+        const FIELDS: &'static [Field] = &[
+            Field::linear("vx", -64.0, 64.0, 1.0 / 256.0),
+            Field::linear("x", -64.0, 64.0, 1.0 / 256.0).moved_by(0),
+            Field::turn("heading", 12),
+        ];
+        fn quantise(&self, _: &mut [u32]) {}
+        fn restore(_: &[u32]) -> Self {
+            Self
+        }
+    }
+
+    fn walker() -> Schema {
+        let mut schema = Schema::new();
+        let component = schema.add_component::<Walker>().unwrap();
+        schema.add_kind("walker", &[component]).unwrap();
+        schema
+    }
+
+    #[test]
+    fn corrections_glide_within_the_entitys_own_motion_and_leaps_do_not() {
+        let schema = walker();
+        let info = schema.kinds().next().unwrap().1;
+        let mut glide = Glide::default();
+        let at = Timestamp::from_millis;
+        let x = |n: u64| n as f32 * 0.1;
+        assert_eq!(glide.draw(info, vec![10.0, x(0), 0.0], at(0)), [10.0, 0.0, 0.0]);
+        glide.corrected(info, vec![10.0, x(0) - 2.0, 0.0]);
+        let mut before = 0.0;
+        for n in 1..100 {
+            let drawn = glide.draw(info, vec![10.0, x(n) - 2.0, 0.0], at(n * 10))[1];
+            assert!((0.02..=0.2).contains(&(drawn - before)), "frame {n}: {}", drawn - before);
+            before = drawn;
+        }
+        assert!((before - (x(99) - 2.0)).abs() < 0.01);
+        glide.corrected(info, vec![10.0, 40.0, 0.0]);
+        assert_eq!(glide.draw(info, vec![10.0, 40.0, 0.0], at(990))[1], 40.0);
+    }
+
+    #[test]
+    fn turns_glide_the_short_way() {
+        let schema = walker();
+        let info = schema.kinds().next().unwrap().1;
+        let mut glide = Glide::default();
+        glide.draw(info, vec![0.0, 0.0, 6.2], Timestamp::from_millis(0));
+        glide.corrected(info, vec![0.0, 0.0, 0.2]);
+        let half = glide.draw(info, vec![0.0, 0.0, 0.2], Timestamp::from_millis(50))[2];
+        assert!(!(0.2..=6.2).contains(&half), "{half}");
+        assert!((half_turn(6.0) + 0.283).abs() < 1e-3 && half_turn(-3.0) == -3.0);
+    }
+}
