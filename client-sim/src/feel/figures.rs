@@ -30,7 +30,7 @@ const CUT_MS: f64 = 1_000.0;
 /// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
 const CORRECTED_MS: f64 = 500.0;
 
-/// The own entity is judged from two round trips and so many ticks on, if that is later: so long a session takes to open.
+/// The own entity is judged from three round trips and so many ticks on, if that is later: so long a session takes to open.
 const OPENED_TICKS: f64 = 6.0;
 
 /// After an outage larger frames are allowed for this long, in milliseconds.
@@ -274,7 +274,7 @@ impl View<'_> {
                 waiting = Some(*key);
             }
             let last = before.replace((frame.at, position));
-            let opens = 2.0 * f64::from(self.case.rtt_ms) + OPENED_TICKS * self.case.tick_ms();
+            let opens = 3.0 * f64::from(self.case.rtt_ms) + OPENED_TICKS * self.case.tick_ms();
             let opened = self.ms(frame.at) > opens;
             let Some((at, from)) = last.filter(|_| opened && self.is_judged(frame.at)) else { continue };
             let passed = self.ms(frame.at) - self.ms(at);

@@ -1,10 +1,10 @@
 //! Which time of the server's other entities are shown at.
 //!
 //! One estimate holds base delay, gap between snapshots, jitter and loss in one: the delay by which the display must trail the
-//! local clock so that a newer state is there ([`DelayWindow`]). Two estimates would move apart when the path changes.
+//! local clock so that a newer state is there (`DelayWindow`). Two estimates would move apart when the path changes.
 //! The time shown is moved by its rate only, within bounds that a viewer does not notice, and never goes back. When
-//! nothing newer arrives it runs on for [`EXTRAPOLATED_US`] and brakes to a stop over the last third of that. Further behind than
-//! [`CUT_US`] it is not run after but cut, and counted.
+//! nothing newer arrives it runs on for `EXTRAPOLATED_US` and brakes to a stop over the last third of that. Further behind than
+//! `CUT_US` it is not run after but cut, and counted.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! [`DisplayClock`] says which time is shown. Each entity adds to it:
 //!
-//! - a delay of its own, up to [`EXTRA_US`], where its updates come less often than snapshots do (a budget that does not hold all);
+//! - a delay of its own, up to `EXTRA_US`, where its updates come less often than snapshots do (a budget that does not hold all);
 //! - past its newest state it goes on by the schema's velocity, for half a second at most;
 //! - where a new state says that it was elsewhere at the time shown, it glides there: see `glide`.
 //! - It is drawn from the time of its first state to the time of its removal, not when these arrive.
