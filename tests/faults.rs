@@ -23,6 +23,8 @@ const WAN: LinkConfig = LinkConfig {
     rate: None,
     queue: Duration::ZERO,
     holds: None,
+    outages: None,
+    steps: None,
 };
 
 #[test]

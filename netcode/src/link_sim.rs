@@ -35,6 +35,15 @@ pub struct Holds {
     pub length: Duration,
 }
 
+/// A path whose delay changes at regular intervals, as a handover between two stations changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Time from one step to the next.
+    pub interval: Duration,
+    /// In every other interval the delay is longer by this.
+    pub by: Duration,
+}
+
 /// How one direction of a path behaves. The default is perfect.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkConfig {
@@ -59,15 +68,34 @@ pub struct LinkConfig {
     pub queue: Duration,
     /// Holds at regular intervals.
     pub holds: Option<Holds>,
+    /// Times at regular intervals in which nothing passes.
+    pub outages: Option<Holds>,
+    /// Steps of the delay.
+    pub steps: Option<Steps>,
 }
 
 impl Holds {
     /// When a datagram sent at `at` goes on its way.
     fn release(&self, at: Timestamp) -> Timestamp {
-        let interval = self.interval.as_nanos().max(1);
-        let phase = Duration::from_nanos((u128::from(at.as_nanos()) % interval) as u64);
+        let phase = phase(at, self.interval);
         if phase < self.length { at + (self.length - phase) } else { at }
     }
+
+    fn is_held(&self, at: Timestamp) -> bool {
+        phase(at, self.interval) < self.length
+    }
+}
+
+impl Steps {
+    fn delay(&self, at: Timestamp) -> Duration {
+        let is_longer = phase(at, self.interval * 2) >= self.interval;
+        if is_longer { self.by } else { Duration::ZERO }
+    }
+}
+
+/// How much of an interval has passed at a time.
+fn phase(at: Timestamp, interval: Duration) -> Duration {
+    Duration::from_nanos((u128::from(at.as_nanos()) % interval.as_nanos().max(1)) as u64)
 }
 
 impl LinkConfig {
@@ -175,7 +203,8 @@ impl LinkSim {
     /// Puts a datagram in.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
         self.stats.sent += 1;
-        if self.is_lost() {
+        let is_out = self.config.outages.is_some_and(|outages| outages.is_held(now));
+        if self.is_lost() || is_out {
             self.stats.lost += 1;
             return;
         }
@@ -232,8 +261,10 @@ impl LinkSim {
         let spread = self.config.jitter.as_micros() as i64;
         let jitter = if spread > 0 { self.rng.random_range(-spread / 2..=spread / 2) } else { 0 };
         let released = self.config.holds.map_or(passed, |holds| holds.release(passed));
-        let mut at = (passed + self.config.latency).offset_micros(jitter).max(passed);
-        at = at.max(released + self.config.latency.saturating_sub(self.config.jitter / 2));
+        let latency =
+            self.config.latency + self.config.steps.map_or(Duration::ZERO, |steps| steps.delay(passed));
+        let mut at = (passed + latency).offset_micros(jitter).max(passed);
+        at = at.max(released + latency.saturating_sub(self.config.jitter / 2));
         if self.chance(self.config.reorder) {
             self.stats.reordered += 1;
             at += Duration::from_micros(self.rng.random_range(1_000..50_000));
@@ -320,6 +351,20 @@ mod tests {
         assert!(stats.overflowed > 400);
         assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_999));
         assert!(came.iter().all(|(at, n)| at - u64::from(*n) * 1_000 <= 53_000));
+    }
+
+    #[test]
+    fn steps_change_the_delay_and_outages_lose_everything() {
+        let steps = Steps { interval: Duration::from_millis(200), by: Duration::from_millis(75) };
+        let outages = Holds { interval: Duration::from_millis(500), length: Duration::from_millis(100) };
+        let config = LinkConfig { steps: Some(steps), outages: Some(outages), ..LinkConfig::default() };
+        let (came, stats) = run(config, 7, 1_000);
+        assert_eq!((stats.lost, came.len()), (200, 800));
+        let delay =
+            |sent: u32| came.iter().find(|(_, n)| *n == sent).map(|(at, _)| at / 1_000 - u64::from(sent));
+        let delays = [50, 150, 199, 250, 399, 550, 450].map(delay);
+        // What is sent after a step down does not overtake.
+        assert_eq!(delays, [None, Some(0), Some(0), Some(75), Some(75), None, Some(24)]);
     }
 
     #[test]

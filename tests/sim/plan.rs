@@ -223,6 +223,8 @@ pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
         rate: chances.random_bool(0.2).then(|| chances.random_range(20_000..60_000)),
         queue: Duration::from_millis(150),
         holds: None,
+        outages: None,
+        steps: None,
     }
 }
 

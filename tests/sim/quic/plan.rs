@@ -97,6 +97,8 @@ fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
         rate: None,
         queue: Duration::from_millis(150),
         holds: None,
+        outages: None,
+        steps: None,
     }
 }
 
