@@ -167,6 +167,31 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
     assert!(server.drops().count(DropReason::Consumed) > 0, "{:?}", server.drops());
 }
 
+#[test]
+fn line_41_a_clients_commands_move_its_own_entity_alone() {
+    let mut room = Room::new(Race, RoomConfig::default(), NOW).unwrap();
+    let clients = [ClientId(1), ClientId(2)];
+    clients.iter().for_each(|client| room.join(*client, UserId(u64::from(client.0)), Role::Player));
+    let places = |room: &Room<Race>| {
+        clients.map(|client| {
+            let own = room.simulation().owned_by(client).unwrap();
+            room.ring().entry(own.slot).unwrap().current().fields[0]
+        })
+    };
+    let mut before = [0; 2];
+    for tick in 1..60 {
+        let now = room.timeline().deadline(Tick(tick));
+        let mut writer = BitWriter::new();
+        write_commands(&mut writer, Tick(tick), [Push(1)].iter());
+        writer.pad_to_byte();
+        room.receive_commands(clients[0], BitReader::new(writer.bytes()), now).unwrap();
+        room.simulate(now);
+        before = if tick == 2 { places(&room) } else { before };
+    }
+    let after = places(&room);
+    assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
+}
+
 /// Of ticks that are due at once only the last is sent: what is to be told of late commands waits for it.
 #[test]
 fn a_late_command_is_told_of_though_its_tick_is_not_sent() {

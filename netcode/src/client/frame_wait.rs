@@ -15,9 +15,12 @@ const NOISE_US: f64 = 3_000.0;
 /// So many commands are looked at.
 const COMMANDS: usize = 32;
 
-/// A caller is one that asks once per frame until no command has waited for this long, in microseconds: frames that drift slowly
-/// against ticks are in time by chance for seconds.
-const FORGOTTEN_US: f64 = 4_000_000.0;
+/// A caller is one that asks once per frame until fewer than this share of commands wait: frames that drift slowly against ticks are
+/// in time by chance for a second, and a busy machine's timers are late now and then.
+const FEW: f64 = 0.1;
+
+/// Part of the way to the newest command's value that the share goes.
+const SHARE_GAIN: f64 = 1.0 / 128.0;
 
 /// A frame for which all commands wait is as bad as this much lead, in microseconds.
 const WEIGHT_US: i64 = 1_000_000;
@@ -28,8 +31,8 @@ pub(super) struct FrameWait {
     dt_us: f64,
     /// Which of the last commands waited.
     waited: VecDeque<bool>,
-    /// When a command waited last.
-    waited_us: f64,
+    /// Share of commands that waited, over the last few seconds.
+    share: f64,
     by_frame: bool,
     asked_us: Option<f64>,
     /// Intervals between frames, of a caller that asks once per frame.
@@ -43,7 +46,7 @@ impl FrameWait {
         Self {
             dt_us,
             waited: VecDeque::with_capacity(COMMANDS),
-            waited_us: 0.0,
+            share: 0.0,
             by_frame: false,
             asked_us: None,
             intervals: DelayWindow::default(),
@@ -69,10 +72,13 @@ impl FrameWait {
         }
         let waited = now_us - due_us > NOISE_US;
         self.waited.push_back(waited);
-        self.waited_us = if waited { now_us } else { self.waited_us };
+        self.share += (f64::from(u8::from(waited)) - self.share) * SHARE_GAIN;
         let (waits, of) = (self.waited.iter().filter(|waited| **waited).count(), self.waited.len());
-        self.by_frame =
-            of >= 4 && (waits * 8 >= of * 3 || (self.by_frame && now_us - self.waited_us < FORGOTTEN_US));
+        let asks_late = of >= 4 && waits * 8 >= of * 3;
+        if asks_late && !self.by_frame {
+            self.share = 1.0;
+        }
+        self.by_frame = asks_late || (self.by_frame && self.share > FEW);
         self.note_interval(now_us);
         match self.by_frame || now_us - due_us > self.dt_us {
             true => now_us,

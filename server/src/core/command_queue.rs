@@ -237,18 +237,34 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_on_their_very_edge() {
+    fn line_36_a_command_too_far_ahead_is_rejected_from_the_very_edge_on() {
         let ahead = 120;
         let queue = queue_with(&[(100 + ahead, 1)], 100);
         assert_eq!((queue.counts().received, queue.counts().rejected), (1, 0));
         let queue = queue_with(&[(101 + ahead, 1)], 100);
         assert_eq!((queue.counts().received, queue.counts().rejected), (0, 1));
-        let mut queue = queue_with(&[(10, 1)], 100);
-        assert_eq!((queue.counts().late, queue.take_lates().count()), (1, 0));
     }
 
     #[test]
-    fn the_first_body_wins() {
+    fn line_37_a_command_far_behind_is_counted_and_ignored() {
+        let mut queue = queue_with(&[(10, 1)], 100);
+        assert_eq!((queue.counts().late, queue.take_lates().count()), (1, 0));
+        assert_eq!(queue.take(Tick(100), REPEAT).command, Press(0));
+    }
+
+    #[test]
+    fn line_38_slots_wrap() {
+        let mut queue = CommandQueue::<Press>::new(60);
+        let slot = |n: u32| Tick(u32::MAX - 3) + n;
+        (0..8).for_each(|n| queue.push(slot(n), Press(n as u8 + 1), NOW, (slot(0), slot(0))));
+        let run: Vec<u8> = (0..8).map(|n| queue.take(slot(n), REPEAT).command.0).collect();
+        assert_eq!(run, [1, 2, 3, 4, 5, 6, 7, 8]);
+        queue.push(slot(2), Press(9), NOW, (slot(8), slot(8)));
+        assert_eq!((queue.counts().received, queue.counts().rejected), (8, 1));
+    }
+
+    #[test]
+    fn line_39_the_first_body_wins() {
         let mut queue = queue_with(&[(10, 1), (10, 2)], 10);
         assert_eq!(queue.take(Tick(10), REPEAT).command, Press(1));
         assert_eq!(queue.counts().rejected, 1);
@@ -257,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_executes_one_command_per_tick() {
+    fn line_40_a_flood_executes_one_command_per_tick() {
         let mut queue = CommandQueue::<Press>::new(60);
         for tick in 0..600u32 {
             for i in 0..10 {

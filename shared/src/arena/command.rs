@@ -88,6 +88,21 @@ mod tests {
     }
 
     #[test]
+    fn line_35_input_that_is_no_number_stands_still() {
+        let still = ArenaCommand::new(Vec2::ZERO, 0.0, false, false);
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2.0] {
+            let command = ArenaCommand::new(Vec2::new(wrong, 0.0), wrong, false, false);
+            let (mut writer, mut before) = (BitWriter::new(), BitWriter::new());
+            command.write(&mut writer);
+            still.write(&mut before);
+            writer.pad_to_byte();
+            before.pad_to_byte();
+            assert_eq!(writer.bytes().len(), before.bytes().len());
+            assert!(ArenaCommand::read(&mut BitReader::new(writer.bytes())).is_ok(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn thrust_out_of_range_is_refused() {
         assert!(ArenaCommand::read(&mut BitReader::new(&[0x80, 0, 0, 0])).is_err());
     }
