@@ -29,6 +29,9 @@ impl Bound {
 /// The bounds of a case beside its figures.
 pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
     let bound = |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
+    if case.profile.is_some() {
+        return vec![bound("unexplained", figures.unexplained as f64, (0.0, "0".into()))];
+    }
     let mut all = vec![
         bound("dead_input_ms", figures.dead_input_ms, dead_input(case)),
         bound("still_ms", figures.still_ms, still(case)),

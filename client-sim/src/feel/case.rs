@@ -1,11 +1,17 @@
 //! One case of a measurement: a path, what happens to it, and a display. Cases are parameters, not code.
 
-use clap::Args;
 use std::time::Duration;
+
+use clap::Args;
+
+use crate::profile::Profile;
 
 /// A measurement's parameters. Everything happens in virtual time.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Case {
+    /// A network with all its behaviour; round trip, jitter and loss of the case do not apply then, and no bounds
+    #[arg(long, value_enum)]
+    pub profile: Option<Profile>,
     /// Round trip of the path, half of it each way, in milliseconds (0 to 2,000)
     #[arg(long, value_name = "MS", default_value_t = 80)]
     pub rtt_ms: u32,
@@ -79,6 +85,7 @@ pub const WARM_UP_S: f64 = 2.0;
 impl Default for Case {
     fn default() -> Self {
         Self {
+            profile: None,
             rtt_ms: 80,
             tick_rate: 60,
             display_hz: 60,
@@ -104,6 +111,13 @@ impl Default for Case {
 }
 
 impl Case {
+    /// Half a minute over a profile's network.
+    pub fn over(profile: Profile, tick_rate: u32) -> Self {
+        let latency = profile.link().unwrap_or_default().latency;
+        let rtt_ms = 2 * latency.as_millis() as u32;
+        Self { profile: Some(profile), rtt_ms, tick_rate, seconds: 32.0, ..Self::default() }
+    }
+
     /// Checks the ranges that the command line does not check by itself.
     ///
     /// # Errors

@@ -24,11 +24,12 @@ pub mod world;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use truetick_server::files::write_text;
 
 use crate::demo::Outcome;
+use crate::profile::Profile;
 use crate::tell;
 use bounds::{Bound, bounds};
 use case::Case;
@@ -49,6 +50,9 @@ pub struct FeelOptions {
     /// Write a page that draws motion over time
     #[arg(long, value_name = "PATH")]
     html: Option<PathBuf>,
+    /// Print a table of all profiles at 60 and 128 Hz, half a minute each
+    #[arg(long)]
+    profiles: bool,
     /// Run the cases of the catalogue whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -78,6 +82,10 @@ pub fn measure(name: &str, case: &Case) -> Measured {
 /// A parameter is out of its range, or a file cannot be written.
 pub fn run(options: &FeelOptions) -> Outcome {
     options.case.validate()?;
+    if options.profiles {
+        print_profiles();
+        return Ok(Vec::new());
+    }
     let (mut all, mut over, mut page) = (Vec::new(), Vec::new(), Page::new());
     for NamedCase { name, case } in options.cases() {
         let Measured { figures, bounds, trace } = measure(&name, &case);
@@ -108,6 +116,34 @@ impl FeelOptions {
         let wanted =
             |named: &NamedCase| self.only.as_ref().is_none_or(|text| named.name.contains(text.as_str()));
         catalogue().into_iter().filter(wanted).collect()
+    }
+}
+
+/// What a player sees over each profile, as a table in Markdown.
+fn print_profiles() {
+    tell!(
+        "| profile | Hz | display delay, ms | longest stillness, ms | largest frame | error p99, m | cuts | input dead, ms | margin p50, ms | late, % | wrong, unexplained |"
+    );
+    tell!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for profile in Profile::ALL {
+        for tick_rate in [60, 128] {
+            let found = measure("", &Case::over(profile, tick_rate)).figures;
+            let name = profile.to_possible_value().map(|value| value.get_name().to_string());
+            tell!(
+                "| {} | {tick_rate} | {:.1} | {:.0} | {:.2} | {:.2} | {} | {:.0} | {:.1} | {:.2} | {}, {} |",
+                name.unwrap_or_default(),
+                found.display_delay_ms,
+                found.still_ms,
+                found.leap_frames,
+                found.shown_error_m_p99,
+                found.cuts,
+                found.dead_input_ms,
+                found.margin_ms_p50,
+                found.late_share * 100.0,
+                found.mispredicted,
+                found.unexplained,
+            );
+        }
     }
 }
 

@@ -243,8 +243,9 @@ impl World {
         let step = |ms: i32| if stepped { ms } else { 0 };
         let up = config(self.latency(step(self.case.step_up_ms)));
         let down = config(self.latency(step(self.case.step_down_ms)));
-        self.up.reroute(up);
-        self.down.reroute(down);
+        let whole = self.case.profile.map(|profile| profile.link().unwrap_or_default());
+        self.up.reroute(whole.unwrap_or(up));
+        self.down.reroute(whole.unwrap_or(down));
     }
 
     fn change_key(&mut self) {
