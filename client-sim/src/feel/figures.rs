@@ -30,7 +30,7 @@ const CUT_MS: f64 = 1_000.0;
 /// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
 const CORRECTED_MS: f64 = 500.0;
 
-/// The own entity is judged from three round trips and so many ticks on, if that is later: so long a session takes to open.
+/// Opening a session takes three round trips and up to this many ticks; the own entity is judged after that, and after the warm-up.
 const OPENED_TICKS: f64 = 6.0;
 
 /// After an outage larger frames are allowed for this long, in milliseconds.

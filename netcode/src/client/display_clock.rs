@@ -58,7 +58,7 @@ pub struct DisplayClock {
 }
 
 impl DisplayClock {
-    /// A clock for a server of so many ticks per second.
+    /// A clock for a server with this tick rate, in Hz.
     pub fn new(tick_rate: u32) -> Self {
         let dt_us = 1e6 / f64::from(tick_rate);
         Self {

@@ -12,7 +12,7 @@ use super::delay_window::{DelaySample, DelayWindow};
 /// A wait above this is more than a timer's noise, in microseconds.
 const NOISE_US: f64 = 3_000.0;
 
-/// So many commands are looked at.
+/// Number of newest commands that decide how the caller asks.
 const COMMANDS: usize = 32;
 
 /// A caller is one that asks once per frame until fewer than this share of commands wait: frames that drift slowly against ticks are

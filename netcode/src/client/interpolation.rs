@@ -54,7 +54,7 @@ struct Drawn {
 }
 
 impl Interpolation {
-    /// For a server of so many ticks per second.
+    /// An empty display of a server with this tick rate, in Hz.
     pub fn new(tick_rate: u32) -> Self {
         Self { clock: DisplayClock::new(tick_rate), drawn: Vec::new(), leaving: Vec::new() }
     }

@@ -28,7 +28,7 @@ const CARRIED: Duration = Duration::from_millis(250);
 /// It brakes over this time before it stops, in seconds.
 const BRAKE_S: f64 = 0.1;
 
-/// The time drawn: so many slots after one.
+/// The time drawn: a slot, the part of a slot after it (0 to 1), and when that was drawn.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     slot: Tick,

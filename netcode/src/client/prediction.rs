@@ -137,7 +137,7 @@ impl<C: Command> Default for Prediction<C> {
 }
 
 impl<C: Command> Prediction<C> {
-    /// Starts again, for a server of so many ticks per second.
+    /// Forgets everything; the server's tick rate is in Hz.
     pub fn restart(&mut self, tick_rate: u32) {
         *self = Self { tick_rate, ..Self::default() };
     }

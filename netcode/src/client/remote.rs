@@ -87,7 +87,7 @@ impl Remote {
             self.gap = gap.max(self.gap + (gap - self.gap) / 16.0);
             self.known = snapshot;
         }
-        // The older of two baselines may be of so many ticks before the other.
+        // The second baseline may be up to GAP ticks older than the first.
         let kept = baseline.filter(|_| newest.is_some()).map(|baseline| baseline.back(GAP));
         let is_old = |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
         self.versions.put(tick, fields, is_old);
