@@ -226,9 +226,14 @@ fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_joi
 #[test]
 fn an_address_that_a_nat_gives_to_another_client() {
     let fault = Fault::HandOn { from: 1, to: 6 };
-    let marks = [Mark::AddressHandedOn, Mark::SilenceNoticed, Mark::TimedOut, Mark::Resumed];
-    let outcome = Scenario::new(60).link(WAN).fault(1_500, 0, fault).must_hit(&marks).heals();
-    assert_eq!(outcome.marks.count(Mark::ClientCameBack), 0);
+    let marks = [Mark::AddressHandedOn, Mark::SilenceNoticed, Mark::Resumed];
+    let parked = (60..64).map(|seed| {
+        let outcome = Scenario::new(seed).link(WAN).fault(1_500, 0, fault).must_hit(&marks).heals();
+        assert_eq!(outcome.marks.count(Mark::ClientCameBack), 0);
+        outcome.marks.count(Mark::TimedOut)
+    });
+    // Either of the two may be the first to resume.
+    assert!(parked.sum::<u64>() > 0);
 }
 
 #[test]

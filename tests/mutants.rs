@@ -61,6 +61,9 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         (Mutant::TrustUnacknowledged, "lacks baseline"),
         (Mutant::NeverUrgent, "is left out of"),
         (Mutant::PanicInTick, "room 0 panicked: a planted panic"),
+        (Mutant::WaitForBuffer, "stands still for"),
+        (Mutant::LeapDisplay, "its display leaps by"),
+        (Mutant::DeafClock, "its input is dead for"),
     ] {
         let (seed, wrong) = first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");

@@ -63,6 +63,11 @@ impl BotClient {
         &self.runtime
     }
 
+    /// The time that a display shows now; see [`ClientRuntime::shown_tick`].
+    pub fn shown_tick(&mut self, now: Timestamp) -> Option<f64> {
+        self.runtime.shown_tick(now)
+    }
+
     /// The command sent last.
     pub fn last_command(&self) -> ArenaCommand {
         self.last

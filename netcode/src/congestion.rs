@@ -1,201 +1,333 @@
-//! How much a path carries: a byte budget per tick, from the growth of the round trip and from loss.
+//! How much a path carries: a byte budget per tick, from the round trip, from loss and from what arrives.
 //!
-//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817); then the budget falls by a
-//! part, else it rises in steps. Loss alone counts only where it is heavy: radio links lose packets without being full.
+//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817). The sender then drains it: it
+//! sends a part of what arrives, and watches.
+//!
+//! * The round trip falls: the queue was ours. Once it is gone the budget is a little less than what arrived.
+//! * The round trip stays: the path is longer now. That is the least from then on, and the budget is what it was.
+//!
+//! Loss alone counts only where it is heavy, and is tested in the same way: if a smaller share of packets is lost while less
+//! is sent, the path was full. Radio links lose packets without being full.
+//!
+//! Otherwise the budget rises, slowly near what the path carried when it was full last. Where a path carries less than the
+//! floor of the budget in each tick, some ticks are not sent.
 //!
 //! A sender that is late itself makes round trips longer and loses acknowledgements: what it then measures says little of
-//! the path. So while it is late the budget falls once a second at most. It does fall, for a sender that is late for long
+//! the path. So while it is late it begins to drain once a second at most. It does begin, for a sender that is late for long
 //! may have a full path, too.
 
 use std::time::Duration;
 
+use self::drain::{Drain, Verdict};
 use crate::mutant::{Mutant, is_planted};
-use crate::rtt::RttEstimator;
+use crate::rtt::{Fates, RttEstimator};
 use crate::time::Timestamp;
+
+mod drain;
+#[cfg(test)]
+mod tests;
 
 /// The least round trip is that of so long, and of as long before.
 const LEAST_OVER: Duration = Duration::from_secs(10);
 
-/// A round trip longer than the least by this much, and by a quarter of it, says that a queue fills.
+/// A round trip longer than the least by this much, by half of the jitter and by a quarter of the least says that a queue
+/// fills. Round trips that differ by less than this and half of the jitter are the same.
 const QUEUE: Duration = Duration::from_millis(15);
 
-/// A share of lost packets that says that the path is full, whatever the round trip.
-const HEAVY_LOSS: f64 = 0.15;
+/// A queue of this much, and of twice the least round trip, is drained fast.
+const LONG_QUEUE: Duration = Duration::from_millis(100);
 
-/// Pause between two steps, where the round trip is shorter.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// A share of lost packets that may say that the path is full, whatever the round trip.
+const HEAVY_LOSS: f64 = 0.4;
 
-/// Least time between two steps down while the sender is late.
+/// A share of lost packets that is heavy where nobody's queue is the cause is tolerated with so much more.
+const MORE_LOSS: f64 = 0.15;
+
+/// Shortest interval over which a path is measured. On long paths it is half of the least round trip.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// An interval has at least so many acknowledged packets, if it is not longer than [`LONGEST_INTERVAL`].
+const INTERVAL_PACKETS: u64 = 4;
+
+/// See [`INTERVAL_PACKETS`].
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Least time between two falls of the budget while the sender is late.
 pub const LATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is left of the budget after a step down.
-const DOWN: f64 = 0.8;
+/// What is sent of what arrives while a queue drains.
+const DRAIN: f64 = 0.5;
 
-/// Steps from nothing to the ceiling.
+/// The same while a long queue drains.
+const DRAIN_FAST: f64 = 0.1;
+
+/// Steps from nothing to the ceiling, or to the floor.
 const STEPS_UP: f64 = 64.0;
+const STEPS_TO_FLOOR: f64 = 12.0;
+
+/// After a full path the first step up is this share of the budget, or of a quarter of the floor.
+const FIRST_UP: f64 = 1.0 / 64.0;
+
+/// Each further one is longer by this.
+const LONGER_UP: f64 = 1.12;
+
+/// A path of which nothing is known is sent this share of the ceiling.
+const START: f64 = 0.25;
+
+/// A floor's worth is sent at least this often.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// One path's budget.
 #[derive(Clone, Debug)]
 pub struct Congestion {
-    floor: f64,
-    ceiling: f64,
-    budget: f64,
+    limits: Limits,
+    /// Bytes per tick that may be sent; may be less than the floor.
+    rate: f64,
+    /// Where the rate is below the floor: bytes that may be sent now.
+    credit: f64,
+    /// Bytes that were sent before this tick.
+    sent: u64,
+    /// Bytes per tick of the next step up.
+    step_up: f64,
     /// Least round trip of the present and of the last span.
     least: [Duration; 2],
     span_ends: Timestamp,
-    step_at: Timestamp,
+    /// Usual spread of the round trips of an interval.
+    jitter: Duration,
+    /// Share of lost packets above which the path may be full.
+    loss_limit: f64,
+    interval: Interval,
+    state: State,
     /// When the budget fell last.
     fell_at: Timestamp,
 }
 
+/// What does not change, in bytes per tick.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Least of a tick that is sent.
+    floor: f64,
+    ceiling: f64,
+    least_rate: f64,
+    tick: Duration,
+}
+
+/// The measurement that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Interval {
+    began: Timestamp,
+    /// Bytes sent before.
+    sent: u64,
+    fates: Fates,
+    /// Least and most round trip.
+    round_trips: Option<(Duration, Duration)>,
+}
+
+/// A measurement that is done.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Least round trip.
+    round_trip: Duration,
+    /// Half of the usual spread of round trips.
+    jitter: Duration,
+    /// Bytes that were sent per tick.
+    sent: f64,
+    /// Bytes that arrived per tick.
+    delivered: f64,
+    /// Share of packets that were lost.
+    loss: f64,
+}
+
+impl Measured {
+    /// Whether about as much arrived as was sent.
+    fn all_arrived(&self) -> bool {
+        self.delivered > self.sent * 0.9
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The path was not full yet.
+    Starting,
+    Rising,
+    /// The last interval looked as if a queue filled.
+    Suspecting,
+    Draining(Drain),
+}
+
 impl Congestion {
-    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes a tick. The budget never falls below
-    /// `floor`.
-    pub fn new(floor: usize, ceiling: usize, now: Timestamp) -> Self {
+    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes in each `tick`. A tick that is sent may
+    /// have `floor` bytes.
+    pub fn new(floor: usize, ceiling: usize, tick: Duration, now: Timestamp) -> Self {
         let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
-        let least = [Duration::MAX; 2];
+        let least_rate = (floor * tick.as_secs_f64() / LONGEST_PAUSE.as_secs_f64()).min(floor);
         Self {
-            floor,
-            ceiling,
-            budget: ceiling,
-            least,
+            limits: Limits { floor, ceiling, least_rate, tick },
+            rate: (ceiling * START).max(floor),
+            credit: 0.0,
+            sent: 0,
+            step_up: ceiling,
+            least: [Duration::MAX; 2],
             span_ends: now + LEAST_OVER,
-            step_at: now,
+            jitter: Duration::ZERO,
+            loss_limit: HEAVY_LOSS,
+            interval: Interval { began: now, sent: 0, fates: Fates::default(), round_trips: None },
+            state: State::Starting,
             fell_at: now,
         }
     }
 
-    /// Bytes that this tick may take. `late_since` is when the sender began to run behind its own ticks, if it does or did a
-    /// moment ago.
-    pub fn budget(&mut self, rtt: &RttEstimator, late_since: Option<Timestamp>, now: Timestamp) -> usize {
-        if now >= self.step_at {
-            self.step_at = now + rtt.rtt().max(LEAST_PAUSE);
-            self.step(rtt, late_since, now);
+    /// Bytes that this tick may take, or `None` if it is not to be sent. `sent` is how many bytes were sent so far,
+    /// `late_since` when the sender began to run behind its own ticks, if it does or did a moment ago.
+    pub fn budget(
+        &mut self,
+        rtt: &RttEstimator,
+        sent: u64,
+        late_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<usize> {
+        if let Some(measured) = self.measure(rtt, sent, now) {
+            self.step(measured, rtt, late_since, now);
         }
-        self.budget as usize
+        let spent = (sent - std::mem::replace(&mut self.sent, sent)) as f64;
+        let Limits { floor, .. } = self.limits;
+        if self.rate >= floor {
+            self.credit = 0.0;
+            return Some(self.rate as usize);
+        }
+        self.credit = (self.credit + self.rate - spent).clamp(-floor, 2.0 * floor);
+        (self.credit >= floor).then_some(floor as usize)
     }
 
-    /// Bytes that the last tick might take.
+    /// Bytes that a tick which is sent may take.
     pub fn bytes(&self) -> usize {
-        self.budget as usize
+        self.rate.max(self.limits.floor) as usize
     }
 
-    fn step(&mut self, rtt: &RttEstimator, late_since: Option<Timestamp>, now: Timestamp) {
+    /// Takes in what is known of the path now; returns what an interval that ended says.
+    fn measure(&mut self, rtt: &RttEstimator, sent: u64, now: Timestamp) -> Option<Measured> {
         if now >= self.span_ends {
             self.span_ends = now + LEAST_OVER;
             self.least = [Duration::MAX, self.least[0]];
+            self.loss_limit = HEAVY_LOSS;
         }
-        let Some(round_trip) = rtt.measured() else { return };
-        self.least[0] = self.least[0].min(round_trip);
-        let least = self.least[0].min(self.least[1]);
-        let is_full = round_trip > least + least / 4 + QUEUE || rtt.loss() > HEAVY_LOSS;
+        let latest = rtt.latest()?;
+        let fates = rtt.fates() - self.interval.fates;
+        if fates.delivered == 0 {
+            return None;
+        }
+        self.least[0] = self.least[0].min(latest);
+        let (least, most) = self.interval.round_trips.unwrap_or((latest, latest));
+        let (round_trip, most) = (least.min(latest), most.max(latest));
+        self.interval.round_trips = Some((round_trip, most));
+        let length = now.since(self.interval.began);
+        let is_short = length < INTERVAL.max(self.least() / 2);
+        if (is_short || fates.delivered < INTERVAL_PACKETS) && length < LONGEST_INTERVAL {
+            return None;
+        }
+        let ticks = length.as_secs_f64() / self.limits.tick.as_secs_f64();
+        let sent_before = self.interval.sent;
+        self.interval = Interval { began: now, sent, fates: rtt.fates(), round_trips: None };
+        if matches!(self.state, State::Starting | State::Rising) {
+            self.jitter = (self.jitter * 7 + (most - round_trip)) / 8;
+        }
+        Some(Measured {
+            round_trip,
+            jitter: self.jitter / 2,
+            sent: (sent - sent_before) as f64 / ticks,
+            delivered: fates.bytes as f64 / ticks,
+            loss: fates.loss(),
+        })
+    }
+
+    fn step(
+        &mut self,
+        measured: Measured,
+        rtt: &RttEstimator,
+        late_since: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let is_doubtful = late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_PAUSE);
-        let budget = match is_full {
-            true if is_doubtful && !is_planted(Mutant::BlamePaths) => return,
-            true => self.budget * DOWN,
-            false => self.budget + self.ceiling / STEPS_UP,
+        let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
+        let queue = measured.round_trip.saturating_sub(self.least());
+        let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;
+        // After an outage the share of late is high, and nothing is lost any more.
+        let is_lossy = measured.loss.min(rtt.loss()) > self.loss_limit;
+        let is_sure = self.is_long(queue) || (has_queue && !measured.all_arrived());
+        self.state = match self.state {
+            State::Draining(_) if is_doubtful => return,
+            State::Draining(drain) => self.drain((drain, late_since.is_some()), measured, rtt, now),
+            _ if !has_queue && !is_lossy => self.rise(),
+            _ if is_doubtful => return,
+            State::Starting | State::Rising if !is_sure => State::Suspecting,
+            _ => self.begin_to_drain(measured, is_lossy, now),
         };
-        if is_full {
+    }
+
+    fn rise(&mut self) -> State {
+        let Limits { floor, ceiling, .. } = self.limits;
+        let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR);
+        let is_starting = matches!(self.state, State::Starting) && self.rate < ceiling;
+        let step = if is_starting { self.rate } else { self.step_up.min(most) };
+        self.rate = (self.rate + step).min(ceiling);
+        self.step_up = (self.step_up * LONGER_UP).min(most);
+        if is_starting { State::Starting } else { State::Rising }
+    }
+
+    fn begin_to_drain(&mut self, measured: Measured, is_lossy: bool, now: Timestamp) -> State {
+        let is_narrow = self.rate < 2.0 * self.limits.floor;
+        let drain = Drain::new((self.rate, is_narrow), is_lossy.then_some(measured.loss), measured, now);
+        self.go_on_draining(drain, measured, now)
+    }
+
+    fn go_on_draining(&mut self, drain: Drain, measured: Measured, now: Timestamp) -> State {
+        let is_long = self.is_long(measured.round_trip.saturating_sub(self.least()));
+        let rate = self.least_of(&drain, drain.delivered * if is_long { DRAIN_FAST } else { DRAIN });
+        if rate < self.rate {
             self.fell_at = now;
         }
-        self.budget = budget.clamp(self.floor, self.ceiling);
+        self.rate = rate;
+        State::Draining(drain)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A minute over a path of 40 ms that carries so many bytes a second, before which up to 64 KiB wait. Returns the bytes a
-    /// second that came through and the longest wait, in the last half.
-    fn a_minute_over(bytes_per_s: f64, ceiling: usize) -> (f64, Duration) {
-        let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
-        let mut congestion = Congestion::new(300, ceiling, now);
-        let (mut queue, mut through, mut longest) = (0f64, 0f64, Duration::ZERO);
-        for tick in 0..3_600 {
-            now += Duration::from_micros(16_667);
-            let sent = congestion.budget(&rtt, None, now) as f64;
-            let lost = queue + sent > 65_536.0;
-            queue = (queue + if lost { 0.0 } else { sent } - bytes_per_s / 60.0).max(0.0);
-            let wait = Duration::from_secs_f64(queue / bytes_per_s);
-            rtt.fate(lost);
-            if !lost {
-                rtt.sample(Duration::from_millis(40) + wait);
+    fn drain(
+        &mut self,
+        (mut drain, is_late): (Drain, bool),
+        measured: Measured,
+        rtt: &RttEstimator,
+        now: Timestamp,
+    ) -> State {
+        self.rate = match drain.judge(measured, (self.least(), is_late), rtt, now) {
+            Verdict::Open => return self.go_on_draining(drain, measured, now),
+            Verdict::Passed => drain.rate,
+            Verdict::Drained => {
+                let rate = self.least_of(&drain, drain.rate_after());
+                self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
+                rate
             }
-            if tick >= 1_800 {
-                longest = longest.max(wait);
-                through += if lost { 0.0 } else { sent };
+            Verdict::Longer(round_trip) => {
+                self.least = [round_trip, Duration::MAX];
+                drain.rate
             }
-        }
-        (through / 30.0, longest)
-    }
-
-    #[test]
-    fn a_long_path_is_not_taken_for_a_full_one() {
-        let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
-        let mut congestion = Congestion::new(300, 2_400, now);
-        for tick in 0..600 {
-            if tick >= 15 {
-                rtt.sample(Duration::from_millis(250));
+            Verdict::Lossy(loss) => {
+                self.loss_limit = (loss + MORE_LOSS).min(1.0);
+                drain.rate
             }
-            assert_eq!(congestion.budget(&rtt, None, now), 2_400);
-            now += Duration::from_micros(16_667);
-        }
-    }
-
-    #[test]
-    fn a_wide_path_is_given_all() {
-        let (through, longest) = a_minute_over(1e7, 2_400);
-        assert!(through > 2_399.0 * 60.0 && longest < Duration::from_millis(1), "{through} {longest:?}");
-    }
-
-    #[test]
-    fn a_narrow_path_is_filled_and_its_queue_kept_short() {
-        for bytes_per_s in [30_000.0, 60_000.0, 120_000.0] {
-            let (through, longest) = a_minute_over(bytes_per_s, 2_400);
-            println!("{bytes_per_s}: {through:.0} B/s, {longest:?}");
-            assert!(through > bytes_per_s * 0.75, "{through} of {bytes_per_s}");
-            assert!(longest < Duration::from_millis(250), "{longest:?} at {bytes_per_s}");
-        }
-    }
-
-    /// Round trips of 200 ms instead of 20 for so long, while the sender is late or not; returns what is left of 2,400 bytes.
-    fn left_after(span: Duration, is_late: bool) -> usize {
-        let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
-        let mut congestion = Congestion::new(300, 2_400, now);
-        let mut run = |round_trip, span: Duration, is_late: bool| {
-            let (end, late_since) = (now + span, is_late.then_some(now));
-            while now < end {
-                rtt.sample(Duration::from_millis(round_trip));
-                congestion.budget(&rtt, late_since, now);
-                now += Duration::from_micros(16_667);
-            }
-            congestion.bytes()
         };
-        assert_eq!(run(20, Duration::from_secs(5), false), 2_400);
-        run(200, span, is_late)
+        State::Rising
     }
 
-    #[test]
-    fn a_late_sender_does_not_blame_its_paths_but_finds_a_full_one_in_the_end() {
-        assert!(left_after(Duration::from_secs(3), false) < 400);
-        assert_eq!(left_after(Duration::from_millis(900), true), 2_400);
-        assert!(left_after(Duration::from_millis(3_300), true) > 2_400 * 8 / 10 * 8 / 10 * 8 / 10 - 3);
-        assert!(left_after(Duration::from_secs(15), true) < 400);
+    /// A path that merely became longer leaves no tick out.
+    fn least_of(&self, drain: &Drain, rate: f64) -> f64 {
+        let Limits { floor, ceiling, least_rate, .. } = self.limits;
+        rate.clamp(if drain.is_narrow { least_rate } else { floor }, ceiling)
     }
 
-    #[test]
-    fn lost_packets_alone_are_no_sign_until_they_are_many() {
-        for (one_in, is_full) in [(20, false), (4, true)] {
-            let (mut now, mut rtt) = (Timestamp::from_millis(1_000), RttEstimator::default());
-            let mut congestion = Congestion::new(300, 2_400, now);
-            for tick in 0..1_200 {
-                now += Duration::from_micros(16_667);
-                rtt.sample(Duration::from_millis(50));
-                rtt.fate(tick % one_in == 0);
-                congestion.budget(&rtt, None, now);
-            }
-            assert_eq!(congestion.budget(&rtt, None, now) < 2_400, is_full, "one in {one_in}");
-        }
+    fn least(&self) -> Duration {
+        self.least[0].min(self.least[1])
+    }
+
+    fn is_long(&self, queue: Duration) -> bool {
+        queue > self.least().saturating_mul(2) + LONG_QUEUE
     }
 }

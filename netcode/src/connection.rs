@@ -32,6 +32,7 @@ use crate::time::Timestamp;
 struct Sent {
     sequence: Sequence,
     at: Timestamp,
+    bytes: u32,
     lost: bool,
     pieces: Vec<PieceRef>,
 }
@@ -225,13 +226,14 @@ impl Connection {
         writer.pad_to_byte();
         self.channels.sent(&self.building, self.next, now);
         let pieces = std::mem::take(&mut self.building);
-        self.sent.push_back(Sent { sequence: self.next, at: now, lost: false, pieces });
+        let bytes = writer.bytes().len() as u32;
+        self.sent.push_back(Sent { sequence: self.next, at: now, bytes, lost: false, pieces });
         self.next += 1;
         self.skip_now_and_then();
         self.sent_at = now;
         self.owes_ack = false;
         self.traffic.packets_out += 1;
-        self.traffic.bytes_out += writer.bytes().len() as u64;
+        self.traffic.bytes_out += u64::from(bytes);
         self.forget_ancient();
     }
 
@@ -262,7 +264,7 @@ impl Connection {
 
     fn note_lost(&mut self, sequence: Sequence, pieces: &[PieceRef]) {
         self.channels.lost(pieces, sequence);
-        self.rtt.fate(true);
+        self.rtt.lost();
     }
 
     /// Opens a genuine payload: checks it, learns the fates of our packets, takes in its messages. Returns
@@ -315,7 +317,7 @@ impl Connection {
                 self.rtt.sample(now.since(sent.at).saturating_sub(held));
             }
             self.channels.acked(&sent.pieces);
-            self.rtt.fate(false);
+            self.rtt.delivered(sent.bytes);
             self.acked.push_back(sequence);
         }
         self.declare_losses(acks.newest);

@@ -173,6 +173,11 @@ impl LinkSim {
         }
     }
 
+    /// The behaviour now.
+    pub fn config(&self) -> LinkConfig {
+        self.config
+    }
+
     /// Changes the behaviour for datagrams put in from now on.
     pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;

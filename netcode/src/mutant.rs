@@ -43,6 +43,12 @@ pub enum Mutant {
     NarrowWindow,
     /// A reliable message whose packet is lost counts as delivered.
     ForgetReliable,
+    /// A display that has nothing newer to show waits until 100 ms are buffered.
+    WaitForBuffer,
+    /// A display that is behind shows the time that it should at once.
+    LeapDisplay,
+    /// A client does not hear that its commands come too late.
+    DeafClock,
     /// A value that is out of its field's range is captured as it is.
     KeepOutOfRange,
 }

@@ -1,5 +1,6 @@
-//! Round-trip time and loss, estimated from acknowledgements.
+//! Round-trip time, loss and what arrived, from acknowledgements.
 
+use std::ops::Sub;
 use std::time::Duration;
 
 /// Smoothed round trip after RFC 6298, section 2, and a loss rate.
@@ -7,7 +8,44 @@ use std::time::Duration;
 pub struct RttEstimator {
     smoothed_us: Option<f64>,
     variance_us: f64,
+    latest: Option<Duration>,
     loss: f64,
+    fates: Fates,
+}
+
+/// What became of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Packets that were acknowledged.
+    pub delivered: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that were lost.
+    pub lost: u64,
+}
+
+impl Fates {
+    /// Packets whose fate is known.
+    pub fn all(&self) -> u64 {
+        self.delivered + self.lost
+    }
+
+    /// Share of them that was lost, 0 to 1; 0 where there are none.
+    pub fn loss(&self) -> f64 {
+        self.lost as f64 / self.all().max(1) as f64
+    }
+}
+
+impl Sub for Fates {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            delivered: self.delivered - earlier.delivered,
+            bytes: self.bytes - earlier.bytes,
+            lost: self.lost - earlier.lost,
+        }
+    }
 }
 
 /// Resends wait at least this long: a tick at 60 Hz for the acknowledgement to ride on, and some.
@@ -20,6 +58,7 @@ impl RttEstimator {
     /// Takes in one measured round trip, less the time that the peer held the acknowledgement back.
     pub fn sample(&mut self, round_trip: Duration) {
         let us = round_trip.as_secs_f64() * 1e6;
+        self.latest = Some(round_trip);
         match self.smoothed_us {
             None => {
                 self.smoothed_us = Some(us);
@@ -32,9 +71,32 @@ impl RttEstimator {
         }
     }
 
-    /// Takes in the fate of one packet; the rate forgets over some hundred packets.
-    pub fn fate(&mut self, lost: bool) {
-        self.loss += ((f64::from(u8::from(lost))) - self.loss) / 128.0;
+    /// Takes in that a packet of so many bytes arrived.
+    pub fn delivered(&mut self, bytes: u32) {
+        self.fates.delivered += 1;
+        self.fates.bytes += u64::from(bytes);
+        self.note_loss(0.0);
+    }
+
+    /// Takes in that a packet was lost.
+    pub fn lost(&mut self) {
+        self.fates.lost += 1;
+        self.note_loss(1.0);
+    }
+
+    /// Forgets over some hundred packets.
+    fn note_loss(&mut self, loss: f64) {
+        self.loss += (loss - self.loss) / 128.0;
+    }
+
+    /// What became of all packets so far.
+    pub fn fates(&self) -> Fates {
+        self.fates
+    }
+
+    /// The round trip that was measured last.
+    pub fn latest(&self) -> Option<Duration> {
+        self.latest
     }
 
     /// Smoothed round trip; 100 ms until the first sample.
@@ -68,7 +130,7 @@ mod tests {
         let mut rtt = RttEstimator::default();
         for _ in 0..100 {
             rtt.sample(Duration::from_millis(80));
-            rtt.fate(false);
+            rtt.delivered(100);
         }
         assert_eq!(rtt.rtt().as_millis(), 80);
         assert!(rtt.resend_after() < Duration::from_millis(82));

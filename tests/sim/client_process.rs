@@ -14,6 +14,7 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
 
+use crate::check::display::Frame;
 use crate::mark::{Mark, Marks};
 use crate::process::Process;
 use crate::virtual_clock::VirtualClock;
@@ -90,6 +91,19 @@ impl ClientProcess {
     /// Whether it is in a room.
     pub fn is_playing(&self) -> bool {
         !self.down && self.bot.runtime().state() == ClientState::Playing
+    }
+
+    /// What it draws when its clock shows `now`.
+    pub(crate) fn draw(&mut self, now: Timestamp) -> Option<Frame> {
+        let shown = self.bot.shown_tick(now)?;
+        let runtime = self.bot.runtime();
+        Some(Frame {
+            now,
+            shown,
+            newest: runtime.buffer().newest()?,
+            cuts: runtime.interpolation()?.clock().cuts(),
+            tick: Duration::from_secs(1) / runtime.tick_rate()?,
+        })
     }
 
     /// Its counts, past lives included.

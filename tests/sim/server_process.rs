@@ -158,7 +158,6 @@ impl ServerProcess {
         let metrics = world_of(core).metrics();
         marks.add(Mark::CommandLate, metrics.commands.late);
         marks.add(Mark::CommandMissing, metrics.commands.missing);
-        marks.add(Mark::CommandRefused, metrics.commands.rejected);
         marks.add(Mark::Deferred, metrics.deferred);
         marks.add(Mark::SeveralPackets, metrics.packets_out - metrics.snapshots);
         marks.add(Mark::DamageRefused, core.drops().count(DropReason::Forged));

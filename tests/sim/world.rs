@@ -379,7 +379,16 @@ impl Sim {
             self.tell(&format!("client {at}: joins again"));
         }
         self.clients[at].bot.advance(shown);
+        self.draw(at, shown);
         self.after_client(at);
+    }
+
+    /// A client that runs draws a frame.
+    fn draw(&mut self, at: usize, shown: Timestamp) {
+        let client = &mut self.clients[at];
+        if let Some(frame) = client.is_playing().then(|| client.draw(shown)).flatten() {
+            self.checks.shown((at, client.life), frame, &mut self.marks);
+        }
     }
 
     /// What a client sends and tells after it did something.

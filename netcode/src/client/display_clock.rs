@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::delay_window::{DelaySample, DelayWindow};
+use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
@@ -173,6 +174,9 @@ impl DisplayClock {
             self.shown_us = Some(wanted.min(newest_us));
             return;
         };
+        if is_planted(Mutant::WaitForBuffer) && newest_us - shown < 100_000.0 {
+            return;
+        }
         let behind = wanted - shown - passed;
         // While nothing arrives there is nothing to cut to.
         let next = if wanted.min(newest_us) - shown > CUT_US {
@@ -180,6 +184,7 @@ impl DisplayClock {
             wanted
         } else {
             let rate = match behind {
+                b if b > 0.0 && is_planted(Mutant::LeapDisplay) => 1.0 + b / passed.max(1.0),
                 b if b > OUTAGE_US => RATE_AFTER_OUTAGE,
                 b if b > 0.0 => (1.0 + b / FAST_US).min(MAX_RATE),
                 b => (1.0 + b / SLOW_US).max(MIN_RATE),

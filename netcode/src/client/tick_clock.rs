@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::delay_window::{DelaySample, DelayWindow};
 use super::frame_wait::FrameWait;
 use crate::limits::PREDICTION_TICKS;
+use crate::mutant::{Mutant, is_planted};
 use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
 use crate::tick::Tick;
 use crate::time::Timestamp;
@@ -216,6 +217,9 @@ impl TickClock {
 
     /// Takes in what the server said of the command of `slot` and of late ones.
     pub fn feedback(&mut self, slot: Tick, feedback: &Feedback, now: Timestamp) {
+        if is_planted(Mutant::DeafClock) {
+            return;
+        }
         let local_us = self.local_us(now);
         let unit_us = |units: u16| f64::from(units) * FEEDBACK_UNIT_US as f64;
         if let Some(margin) = feedback.margin {

@@ -71,7 +71,7 @@ impl BudgetCheck {
         let seen = &mut self.seen[pair.at];
         let (stats, tick) = (view.stats(), room.ring().tick());
         if seen.life != pair.client.life || stats.ticks < seen.snapshots {
-            *seen = Seen { life: pair.client.life, budget: ceiling, ..Seen::default() };
+            *seen = Seen { life: pair.client.life, budget, ..Seen::default() };
         }
         let snapshots = stats.ticks - std::mem::replace(&mut seen.snapshots, stats.ticks);
         let bytes = (stats.bits - std::mem::replace(&mut seen.bits, stats.bits)) as usize / 8;

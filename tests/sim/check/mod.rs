@@ -6,6 +6,8 @@
 //! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
 //! | [`budget`] | a path's budget stays within its limits, a tick's state within the budget; nothing that is due is left out for long |
 //! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
+//! | [`display`] | the time shown never goes back, never leaps, and does not stand still while packets flow |
+//! | [`input`] | no honest command is refused; input is not dead for longer than the path explains |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
 //! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
 //! | [`numbers`] | no packet is sealed under a number that its key has used before, on either side |
@@ -19,8 +21,10 @@
 pub mod budget;
 pub mod copies;
 pub mod delivery;
+pub mod display;
 pub mod foresight;
 pub mod identity;
+pub mod input;
 pub mod lateness;
 pub mod numbers;
 pub mod repeats;
@@ -49,8 +53,10 @@ use crate::server_process::world_of;
 use budget::BudgetCheck;
 use copies::CopyCheck;
 use delivery::DeliveryCheck;
+use display::{DisplayCheck, Frame};
 use foresight::ForesightCheck;
 use identity::IdentityCheck;
+use input::InputCheck;
 use lateness::LatenessCheck;
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
@@ -75,6 +81,8 @@ pub struct Checks {
     foresight: ForesightCheck,
     sessions: SessionCheck,
     lateness: LatenessCheck,
+    display: DisplayCheck,
+    input: InputCheck,
     /// Looks at the world since nothing disturbs anyone any more.
     calm: Option<u32>,
 }
@@ -114,6 +122,8 @@ impl Checks {
             foresight: ForesightCheck::default(),
             sessions: SessionCheck::new(config.grace),
             lateness: LatenessCheck::default(),
+            display: DisplayCheck::default(),
+            input: InputCheck::default(),
             calm: None,
         }
     }
@@ -152,6 +162,7 @@ impl Checks {
         self.copies.forget();
         self.sessions.forget();
         self.lateness = LatenessCheck::default();
+        self.input = InputCheck::default();
     }
 
     /// The server ran one or more ticks.
@@ -173,6 +184,9 @@ impl Checks {
             self.copies.check(&pair, room, marks, &mut wrong);
             self.budgets.check(&pair, core, (&self.lateness, now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
+            if let Some(counts) = room.command_counts(pair.id) {
+                self.input.check(&pair, counts, now, marks, &mut wrong);
+            }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             let now = room.timeline().slot(room.ring().tick());
             self.foresight.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
@@ -259,6 +273,13 @@ impl Checks {
         if let Some(core) = core {
             self.delivery.joined(client, world_of(core).timeline().next());
         }
+    }
+
+    /// A client's display shows a frame.
+    pub fn shown(&mut self, client: (usize, u64), frame: Frame, marks: &mut Marks) {
+        let mut wrong = Vec::new();
+        self.display.frame(client, frame, marks, &mut wrong);
+        self.broken(wrong);
     }
 
     /// The server ran.

@@ -18,6 +18,13 @@ impl<P: Predict> ClientRuntime<P> {
         self.buffer.entities().map(|remote| remote.id.slot).chain(leaving)
     }
 
+    /// The time at which other entities are shown now, in ticks of the server; `None` before the first snapshot.
+    pub fn shown_tick(&mut self, now: Timestamp) -> Option<f64> {
+        let interpolation = self.interpolation.as_mut()?;
+        interpolation.advance(now);
+        interpolation.clock().shown_tick()
+    }
+
     /// Values to draw now: of the own entity as predicted, between two ticks and smoothed; of others interpolated. `None` for an entity
     /// that is not known, or whose first state lies ahead of the time shown.
     pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {

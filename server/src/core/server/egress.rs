@@ -74,7 +74,12 @@ impl Server {
             if peer.room != room_index || !peer.live || !peer.is_playing() {
                 continue;
             }
-            let budget = peer.snapshot_budget(late_since, now());
+            let Some(budget) = peer.snapshot_budget(late_since, now()) else {
+                if peer.connection.due_bytes(now()) > 0 {
+                    send_messages_alone((client, peer), (&mut self.sessions, &mut self.writer), now(), sink);
+                }
+                continue;
+            };
             let (budget, message_packet) = peer.share_budget(budget, now());
             if !world.plan_snapshot(client, budget, peer.connection.rtt().rtt()) {
                 continue;

@@ -1,5 +1,7 @@
 //! Who is in which room: clients that say hello, and what becomes of their sessions.
 
+use std::time::Duration;
+
 use truetick_netcode::congestion::Congestion;
 use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::messages::ServerMessage;
@@ -41,7 +43,8 @@ impl Server {
         if let Some(capture) = self.capture.as_mut().filter(|_| peer.room == 0) {
             capture.session(client.0, now);
         }
-        peer.congestion = Some(Congestion::new(snapshot_floor_bytes, snapshot_bytes, now));
+        let tick = Duration::from_secs(1) / tick_rate;
+        peer.congestion = Some(Congestion::new(snapshot_floor_bytes, snapshot_bytes, tick, now));
         peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
         let is_new = !room.has(client);
         if is_new {
