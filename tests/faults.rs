@@ -54,6 +54,36 @@ fn losses_in_bursts_on_a_narrow_path() {
     Scenario::new(4).link(link).must_hit(&[Mark::Lost, Mark::Overflowed]).heals();
 }
 
+/// A queue that could hold two seconds empties, and stays short: fewer ticks are sent.
+#[test]
+fn a_narrow_path_with_a_long_queue() {
+    // In milliseconds: a packet alone takes 80 ms at 15 kB/s.
+    for (tick_rate, bytes_per_s, settled_s, median) in
+        [(60, 15_000, 5, 110), (60, 10_000, 9, 200), (128, 15_000, 6, 200), (20, 8_000, 14, 250)]
+    {
+        let narrow = LinkConfig { rate: Some(bytes_per_s), queue: Duration::from_secs(2), ..WAN };
+        let mut config = SimConfig { seed: 12, clients: 2, link: narrow, ..SimConfig::default() };
+        (config.arena.drones, config.arena.tick_rate) = (300, tick_rate);
+        config.room.relevance_radius_m = None;
+        let mut sim = Sim::new(config);
+        sim.run(Duration::from_secs(settled_s));
+        let before = sim.room().metrics();
+        let mut waits = Vec::new();
+        for second in 0..30 {
+            sim.run(Duration::from_secs(1));
+            let (_, connection) = sim.core().session(sim.address(second % 2)).unwrap();
+            waits.push(connection.rtt().rtt().saturating_sub(2 * WAN.latency).as_millis());
+        }
+        let after = sim.room().metrics();
+        let (sent, ticks) = (after.snapshots - before.snapshots, 2 * (after.ticks - before.ticks));
+        let case = format!("{bytes_per_s} B/s, {tick_rate} Hz, {sent} snapshots of {ticks}: {waits:?}");
+        println!("{case}");
+        waits.sort_unstable();
+        assert!(waits[15] <= median && waits[25] < 700, "{case}");
+        assert!(sent < ticks * 9 / 10, "{case}");
+    }
+}
+
 #[test]
 fn a_path_that_carries_a_tenth_of_what_is_to_be_seen() {
     let fault = Fault::Narrow { client: 0, bytes_per_s: 9_000 };

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use self::drain::{Drain, Verdict};
 use crate::mutant::{Mutant, is_planted};
-use crate::rtt::{Fates, RttEstimator};
+use crate::rtt::Fates;
 use crate::time::Timestamp;
 
 mod drain;
@@ -46,11 +46,12 @@ const MORE_LOSS: f64 = 0.15;
 /// Shortest interval over which a path is measured. On long paths it is half of the least round trip.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// An interval has at least so many acknowledged packets, if it is not longer than [`LONGEST_INTERVAL`].
+/// An interval has at least so many acknowledged packets, if there is no long queue and it is not longer than
+/// [`LONGEST_INTERVAL`].
 const INTERVAL_PACKETS: u64 = 4;
 
 /// See [`INTERVAL_PACKETS`].
-const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
 
 /// Least time between two falls of the budget while the sender is late.
 pub const LATE_PAUSE: Duration = Duration::from_secs(1);
@@ -68,11 +69,21 @@ const STEPS_TO_FLOOR: f64 = 12.0;
 /// After a full path the first step up is this share of the budget, or of a quarter of the floor.
 const FIRST_UP: f64 = 1.0 / 64.0;
 
+/// The budget of a narrow path rises while this share of it is used.
+const USED: f64 = 0.6;
+
 /// Each further one is longer by this.
 const LONGER_UP: f64 = 1.12;
 
 /// A path of which nothing is known is sent this share of the ceiling.
-const START: f64 = 0.25;
+const START: f64 = 0.125;
+
+/// A path on which nothing arrives for so long, and for two of its round trips, is sent this share. It may be full.
+const SILENT: Duration = Duration::from_secs(1);
+const SILENT_SHARE: f64 = 0.25;
+
+/// What a tick takes beyond the floor is taken from the next ones, up to so many floors.
+const DEBT: f64 = 4.0;
 
 /// A floor's worth is sent at least this often.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -98,6 +109,8 @@ pub struct Congestion {
     loss_limit: f64,
     interval: Interval,
     state: State,
+    /// Whether the path is known to carry less than the floor in each tick.
+    is_narrow: bool,
     /// When the budget fell last.
     fell_at: Timestamp,
 }
@@ -130,6 +143,8 @@ struct Measured {
     round_trip: Duration,
     /// Half of the usual spread of round trips.
     jitter: Duration,
+    /// Length, in [`INTERVAL`]s.
+    length: f64,
     /// Bytes that were sent per tick.
     sent: f64,
     /// Bytes that arrived per tick.
@@ -138,10 +153,16 @@ struct Measured {
     loss: f64,
 }
 
+impl Interval {
+    fn new(path: PathState, began: Timestamp) -> Self {
+        Self { began, sent: path.sent, fates: path.fates, round_trips: None }
+    }
+}
+
 impl Measured {
-    /// Whether about as much arrived as was sent.
+    /// Whether about as much arrived as was sent and not lost on its way.
     fn all_arrived(&self) -> bool {
-        self.delivered > self.sent * 0.9
+        self.delivered > self.sent * (1.0 - self.loss) * 0.9
     }
 }
 
@@ -153,6 +174,21 @@ enum State {
     /// The last interval looked as if a queue filled.
     Suspecting,
     Draining(Drain),
+    /// Nothing arrives; at this rate before.
+    Silent(f64),
+}
+
+/// What a sender knows of its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PathState {
+    /// Round trip, or time that a packet is on its way, of the packet that was acknowledged last.
+    pub delay: Option<Duration>,
+    /// Bytes sent so far.
+    pub sent: u64,
+    /// What became of packets so far.
+    pub fates: Fates,
+    /// Share of packets lost of late.
+    pub loss: f64,
 }
 
 impl Congestion {
@@ -171,31 +207,31 @@ impl Congestion {
             span_ends: now + LEAST_OVER,
             jitter: Duration::ZERO,
             loss_limit: HEAVY_LOSS,
-            interval: Interval { began: now, sent: 0, fates: Fates::default(), round_trips: None },
+            interval: Interval::new(PathState::default(), now),
             state: State::Starting,
+            is_narrow: false,
             fell_at: now,
         }
     }
 
-    /// Bytes that this tick may take, or `None` if it is not to be sent. `sent` is how many bytes were sent so far,
-    /// `late_since` when the sender began to run behind its own ticks, if it does or did a moment ago.
+    /// Bytes that this tick may take, or `None` if it is not to be sent. `late_since` is when the sender began to run behind its
+    /// own ticks, if it does or did a moment ago.
     pub fn budget(
         &mut self,
-        rtt: &RttEstimator,
-        sent: u64,
+        path: PathState,
         late_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<usize> {
-        if let Some(measured) = self.measure(rtt, sent, now) {
-            self.step(measured, rtt, late_since, now);
+        if let Some(measured) = self.measure(path, late_since.is_some(), now) {
+            self.step(measured, path, late_since, now);
         }
-        let spent = (sent - std::mem::replace(&mut self.sent, sent)) as f64;
+        let spent = (path.sent - std::mem::replace(&mut self.sent, path.sent)) as f64;
         let Limits { floor, .. } = self.limits;
         if self.rate >= floor {
             self.credit = 0.0;
             return Some(self.rate as usize);
         }
-        self.credit = (self.credit + self.rate - spent).clamp(-floor, 2.0 * floor);
+        self.credit = (self.credit + self.rate - spent).clamp(-DEBT * floor, 2.0 * floor);
         (self.credit >= floor).then_some(floor as usize)
     }
 
@@ -205,78 +241,106 @@ impl Congestion {
     }
 
     /// Takes in what is known of the path now; returns what an interval that ended says.
-    fn measure(&mut self, rtt: &RttEstimator, sent: u64, now: Timestamp) -> Option<Measured> {
+    fn measure(&mut self, path: PathState, is_late: bool, now: Timestamp) -> Option<Measured> {
         if now >= self.span_ends {
             self.span_ends = now + LEAST_OVER;
             self.least = [Duration::MAX, self.least[0]];
             self.loss_limit = HEAVY_LOSS;
         }
-        let latest = rtt.latest()?;
-        let fates = rtt.fates() - self.interval.fates;
+        let latest = path.delay?;
+        let length = now.since(self.interval.began);
+        let fates = path.fates - self.interval.fates;
         if fates.delivered == 0 {
+            if !is_late && length >= SILENT.max(2 * latest) && path.sent > self.interval.sent {
+                self.fall_silent(path, now);
+            }
             return None;
         }
         self.least[0] = self.least[0].min(latest);
         let (least, most) = self.interval.round_trips.unwrap_or((latest, latest));
         let (round_trip, most) = (least.min(latest), most.max(latest));
         self.interval.round_trips = Some((round_trip, most));
-        let length = now.since(self.interval.began);
+        let is_long = self.is_long(round_trip.saturating_sub(self.least()));
+        let is_enough = is_long || fates.delivered >= INTERVAL_PACKETS;
         let is_short = length < INTERVAL.max(self.least() / 2);
-        if (is_short || fates.delivered < INTERVAL_PACKETS) && length < LONGEST_INTERVAL {
+        if (is_short || !is_enough) && length < LONGEST_INTERVAL {
             return None;
         }
         let ticks = length.as_secs_f64() / self.limits.tick.as_secs_f64();
         let sent_before = self.interval.sent;
-        self.interval = Interval { began: now, sent, fates: rtt.fates(), round_trips: None };
+        self.interval = Interval::new(path, now);
         if matches!(self.state, State::Starting | State::Rising) {
             self.jitter = (self.jitter * 7 + (most - round_trip)) / 8;
         }
         Some(Measured {
             round_trip,
             jitter: self.jitter / 2,
-            sent: (sent - sent_before) as f64 / ticks,
+            length: length.as_secs_f64() / INTERVAL.as_secs_f64(),
+            sent: (path.sent - sent_before) as f64 / ticks,
             delivered: fates.bytes as f64 / ticks,
             loss: fates.loss(),
         })
     }
 
-    fn step(
-        &mut self,
-        measured: Measured,
-        rtt: &RttEstimator,
-        late_since: Option<Timestamp>,
-        now: Timestamp,
-    ) {
+    fn step(&mut self, measured: Measured, path: PathState, late_since: Option<Timestamp>, now: Timestamp) {
         let is_doubtful = late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_PAUSE);
         let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
         let queue = measured.round_trip.saturating_sub(self.least());
         let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;
         // After an outage the share of late is high, and nothing is lost any more.
-        let is_lossy = measured.loss.min(rtt.loss()) > self.loss_limit;
+        let is_lossy = measured.loss.min(path.loss) > self.loss_limit;
         let is_sure = self.is_long(queue) || (has_queue && !measured.all_arrived());
         self.state = match self.state {
             State::Draining(_) if is_doubtful => return,
-            State::Draining(drain) => self.drain((drain, late_since.is_some()), measured, rtt, now),
-            _ if !has_queue && !is_lossy => self.rise(),
+            State::Draining(drain) => self.drain((drain, late_since.is_some()), measured, path.fates, now),
+            State::Silent(rate) if !has_queue => {
+                self.rate = rate;
+                State::Rising
+            }
+            _ if !has_queue && !is_lossy => self.rise(measured),
             _ if is_doubtful => return,
             State::Starting | State::Rising if !is_sure => State::Suspecting,
             _ => self.begin_to_drain(measured, is_lossy, now),
         };
     }
 
-    fn rise(&mut self) -> State {
+    fn fall_silent(&mut self, path: PathState, now: Timestamp) {
+        let before = self.rate_before();
+        self.interval = Interval::new(path, now);
+        self.state = State::Silent(before);
+        self.rate = (self.rate * SILENT_SHARE).max(self.limits.least_rate.min(self.rate));
+        self.fell_at = now;
+    }
+
+    /// The rate before this state.
+    fn rate_before(&self) -> f64 {
+        match self.state {
+            State::Silent(rate) => rate,
+            State::Draining(drain) => drain.rate,
+            _ => self.rate,
+        }
+    }
+
+    fn rise(&mut self, measured: Measured) -> State {
+        // What a narrow path was not given it was not seen to carry.
+        if self.is_narrow && measured.sent < self.rate * USED {
+            return State::Rising;
+        }
+        let length = measured.length.min(2.0);
         let Limits { floor, ceiling, .. } = self.limits;
         let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR);
         let is_starting = matches!(self.state, State::Starting) && self.rate < ceiling;
-        let step = if is_starting { self.rate } else { self.step_up.min(most) };
+        let step = if is_starting { self.rate } else { self.step_up.min(most) * length };
         self.rate = (self.rate + step).min(ceiling);
-        self.step_up = (self.step_up * LONGER_UP).min(most);
+        self.step_up = (self.step_up * LONGER_UP.powf(length)).min(most);
+        self.is_narrow &= self.rate < 2.0 * floor;
         if is_starting { State::Starting } else { State::Rising }
     }
 
     fn begin_to_drain(&mut self, measured: Measured, is_lossy: bool, now: Timestamp) -> State {
-        let is_narrow = self.rate < 2.0 * self.limits.floor;
-        let drain = Drain::new((self.rate, is_narrow), is_lossy.then_some(measured.loss), measured, now);
+        let rate = self.rate_before();
+        let drain =
+            Drain::new((rate, self.is_narrow), self.limits, is_lossy.then_some(measured.loss), measured, now);
         self.go_on_draining(drain, measured, now)
     }
 
@@ -294,19 +358,22 @@ impl Congestion {
         &mut self,
         (mut drain, is_late): (Drain, bool),
         measured: Measured,
-        rtt: &RttEstimator,
+        fates: Fates,
         now: Timestamp,
     ) -> State {
-        self.rate = match drain.judge(measured, (self.least(), is_late), rtt, now) {
+        let verdict = drain.judge(measured, (self.least(), is_late), fates, now);
+        self.is_narrow = drain.is_narrow;
+        self.rate = match verdict {
             Verdict::Open => return self.go_on_draining(drain, measured, now),
             Verdict::Passed => drain.rate,
             Verdict::Drained => {
-                let rate = self.least_of(&drain, drain.rate_after());
+                let rate = self.least_of(&drain, drain.rate_after(self.least(), now));
                 self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
                 rate
             }
             Verdict::Longer(round_trip) => {
                 self.least = [round_trip, Duration::MAX];
+                self.is_narrow = false;
                 drain.rate
             }
             Verdict::Lossy(loss) => {

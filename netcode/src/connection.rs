@@ -18,6 +18,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use crate::bits::{BitReader, BitWriter};
 use crate::channel::stream::MessageStream;
 use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_messages};
+use crate::congestion::PathState;
 use crate::error::WireError;
 use crate::limits::{
     ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES, REORDER_PACKETS,
@@ -127,6 +128,16 @@ impl Connection {
     /// Round trip and loss as known so far.
     pub fn rtt(&self) -> &RttEstimator {
         &self.rtt
+    }
+
+    /// What is known of the way to the peer.
+    pub fn path(&self) -> PathState {
+        PathState {
+            delay: self.rtt.latest(),
+            sent: self.traffic.bytes_out,
+            fates: self.rtt.fates(),
+            loss: self.rtt.loss(),
+        }
     }
 
     /// Datagram counts so far.

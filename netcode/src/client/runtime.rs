@@ -431,6 +431,9 @@ impl<P: Predict> ClientRuntime<P> {
         self.stats.commands += 1;
         self.latency.sent(slot, now);
         let commands = &mut self.commands;
+        if let Some(clock) = &self.clock {
+            commands.settled(clock.oldest_told(now));
+        }
         self.link.send_packet(now, Messages::BesideState, |writer, sequence| {
             writer.write(Body::Commands as u32, Body::BITS);
             commands.write(writer, sequence);

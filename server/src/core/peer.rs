@@ -157,8 +157,7 @@ impl Peer {
     /// Bytes that the next snapshot may take, or `None` if its path carries less than one in each tick; `late_since` is when
     /// the server began to run behind its ticks, if it does.
     pub fn snapshot_budget(&mut self, late_since: Option<Timestamp>, now: Timestamp) -> Option<usize> {
-        let (rtt, sent) = (self.connection.rtt(), self.connection.traffic().bytes_out);
-        self.congestion.as_mut()?.budget(rtt, sent, late_since, now)
+        self.congestion.as_mut()?.budget(self.connection.path(), late_since, now)
     }
 
     /// Whether a packet that came then is within its rate, in a room of so many ticks a second. The rate is of time, not
