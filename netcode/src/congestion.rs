@@ -10,7 +10,8 @@
 //! is sent, the path was full. Radio links lose packets without being full.
 //!
 //! Otherwise the budget rises, slowly near what the path carried when it was full last. Where a path carries less than the
-//! floor of the budget in each tick, some ticks are not sent.
+//! floor of the budget in each tick, some ticks are not sent. A path is taken for such a narrow one where a long queue stays
+//! though no more than the floor is sent.
 //!
 //! A sender that is late itself makes round trips longer and loses acknowledgements: what it then measures says little of
 //! the path. So while it is late it begins to drain once a second at most. It does begin, for a sender that is late for long
@@ -69,11 +70,11 @@ const STEPS_TO_FLOOR: f64 = 12.0;
 /// After a full path the first step up is this share of the budget, or of a quarter of the floor.
 const FIRST_UP: f64 = 1.0 / 64.0;
 
+/// Each further step is longer by this factor.
+const LONGER_UP: f64 = 1.12;
+
 /// The budget of a narrow path rises while this share of it is used.
 const USED: f64 = 0.6;
-
-/// Each further one is longer by this.
-const LONGER_UP: f64 = 1.12;
 
 /// A path of which nothing is known is sent this share of the ceiling.
 const START: f64 = 0.125;

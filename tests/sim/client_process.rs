@@ -93,9 +93,9 @@ impl ClientProcess {
         !self.down && self.bot.runtime().state() == ClientState::Playing
     }
 
-    /// What it draws when its clock shows `now`.
+    /// What it draws when its clock shows `now`, while it plays.
     pub(crate) fn draw(&mut self, now: Timestamp) -> Option<Frame> {
-        let shown = self.bot.shown_tick(now)?;
+        let shown = self.is_playing().then(|| self.bot.shown_tick(now)).flatten()?;
         let runtime = self.bot.runtime();
         Some(Frame {
             now,

@@ -378,17 +378,12 @@ impl Sim {
             self.marks.hit(Mark::ClientCameBack);
             self.tell(&format!("client {at}: joins again"));
         }
-        self.clients[at].bot.advance(shown);
-        self.draw(at, shown);
-        self.after_client(at);
-    }
-
-    /// A client that runs draws a frame.
-    fn draw(&mut self, at: usize, shown: Timestamp) {
         let client = &mut self.clients[at];
-        if let Some(frame) = client.is_playing().then(|| client.draw(shown)).flatten() {
+        client.bot.advance(shown);
+        if let Some(frame) = client.draw(shown) {
             self.checks.shown((at, client.life), frame, &mut self.marks);
         }
+        self.after_client(at);
     }
 
     /// What a client sends and tells after it did something.

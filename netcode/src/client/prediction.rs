@@ -307,3 +307,6 @@ impl<C: Command> Prediction<C> {
 fn same(info: &KindInfo, a: &[u32], b: &[u32]) -> bool {
     info.fields.iter().zip(a.iter().zip(b)).all(|(field, (a, b))| !field.predicted || a == b)
 }
+
+#[cfg(test)]
+mod tests;
