@@ -54,7 +54,11 @@ fn losses_in_bursts_on_a_narrow_path() {
     Scenario::new(4).link(link).must_hit(&[Mark::Lost, Mark::Overflowed]).heals();
 }
 
-/// A queue that could hold two seconds empties, and stays short: fewer ticks are sent.
+/// A queue that could hold two seconds does not stay full, and fewer ticks are sent.
+///
+/// The bounds guard against a regression on this one seed, and were set from its figures. They are not the goal of 100 ms at any
+/// time, which is missed: over twelve other seeds at 15 kB/s and 60 Hz the medians are 89 to 117 ms, half of the samples are over
+/// 100 ms, and the longest is 985 ms.
 #[test]
 fn a_narrow_path_with_a_long_queue() {
     // In milliseconds: a packet alone takes 80 ms at 15 kB/s.

@@ -188,7 +188,7 @@ pub struct PathState {
     pub sent: u64,
     /// What became of packets so far.
     pub fates: Fates,
-    /// Share of packets lost of late.
+    /// Share of recent packets that were lost, 0 to 1.
     pub loss: f64,
 }
 
@@ -288,7 +288,7 @@ impl Congestion {
         let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
         let queue = measured.round_trip.saturating_sub(self.least());
         let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;
-        // After an outage the share of late is high, and nothing is lost any more.
+        // After an outage the smoothed share is high though nothing is lost any more.
         let is_lossy = measured.loss.min(path.loss) > self.loss_limit;
         let is_sure = self.is_long(queue) || (has_queue && !measured.all_arrived());
         self.state = match self.state {
