@@ -224,10 +224,8 @@ fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
     let wrong = |mutant| {
         let link = LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
         let config = SimConfig { clients: 2, patter: 10, link, ..SimConfig::default() };
-        let plan = Plan::quiet(config).with(Vec::new(), Duration::from_secs(30));
         plant(mutant);
-        // What was held back comes within five seconds over a healed path.
-        let outcome = run(&Plan { settle: Duration::from_secs(3), ..plan }, None);
+        let outcome = run(&Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)), None);
         plant(None);
         outcome.wrong
     };

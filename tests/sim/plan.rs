@@ -81,9 +81,8 @@ pub struct Plan {
     pub settle: Duration,
 }
 
-/// What a healed run needs until everyone holds the same world, where no session ended: so long it takes until the budget of
-/// a path that was narrow is whole again.
-pub const SETTLE: Duration = Duration::from_secs(5);
+/// What a healed run needs until everyone holds the same world, where no session ended.
+pub const SETTLE: Duration = Duration::from_secs(3);
 
 /// The same where sessions ended: their clients may have to wait for ten seconds before they join anew.
 pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);

@@ -26,13 +26,20 @@ pub struct Scenario {
     faults: Vec<Scheduled>,
     trouble: Duration,
     claimed: Vec<Mark>,
+    settle: Option<Duration>,
 }
 
 impl Scenario {
     /// Eight clients on perfect paths.
     pub fn new(seed: u64) -> Self {
         let config = SimConfig { seed, ..SimConfig::default() };
-        Self { config, faults: Vec::new(), trouble: Duration::from_secs(2), claimed: Vec::new() }
+        Self {
+            config,
+            faults: Vec::new(),
+            trouble: Duration::from_secs(2),
+            claimed: Vec::new(),
+            settle: None,
+        }
     }
 
     /// So many clients instead.
@@ -78,9 +85,15 @@ impl Scenario {
         self
     }
 
+    /// Everyone has this long after the heal, instead of the standard time.
+    pub fn settles_in(self, settle: Duration) -> Self {
+        Self { settle: Some(settle), ..self }
+    }
+
     /// Its plan.
     pub fn plan(&self) -> Plan {
-        Plan::quiet(self.config).with(self.faults.clone(), self.trouble)
+        let plan = Plan::quiet(self.config).with(self.faults.clone(), self.trouble);
+        Plan { settle: self.settle.unwrap_or(plan.settle), ..plan }
     }
 
     /// Runs it: no invariant may break, everyone must come right after the heal, every claimed mark must be hit.
