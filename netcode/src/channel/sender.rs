@@ -112,6 +112,9 @@ impl Sender {
 
     /// Bytes of the pieces that are due.
     pub(super) fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
+        if self.messages.is_empty() {
+            return 0;
+        }
         let pieces = self.in_window().flat_map(|(_, message)| {
             let due = message.pieces.iter().enumerate().filter(move |(_, piece)| due(**piece, now, window));
             due.map(|(at, _)| piece_bits(message.slice(at), message.pieces.len()))

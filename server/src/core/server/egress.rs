@@ -74,15 +74,18 @@ impl Server {
             if peer.room != room_index || !peer.live || !peer.is_playing() {
                 continue;
             }
+            let mut at = now();
             // A path that carries less than the floor is sent fewer ticks. Messages wait for the next of them.
-            let Some(budget) = peer.snapshot_budget(late_since, now()) else { continue };
-            let (budget, message_packet) = peer.share_budget(budget, now());
+            let Some(budget) = peer.snapshot_budget(late_since, at) else { continue };
+            let (budget, message_packet) = peer.share_budget(budget, at);
             if !world.plan_snapshot(client, budget, peer.connection.rtt().rtt()) {
                 continue;
             }
             let (mut packets, mut bytes, mut more) = (0, 0, true);
             while more {
-                let at = now();
+                if packets > 0 {
+                    at = now();
+                }
                 let messages = if packets == 0 { Messages::BesideState } else { Messages::None };
                 peer.connection.set_room(self.sessions.room(client));
                 let sequence = peer.connection.begin(&mut self.writer, at, messages);
@@ -99,9 +102,9 @@ impl Server {
                 packets += 1;
                 bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
             }
-            world.snapshot_sent(client, packets, bytes, now());
+            world.snapshot_sent(client, packets, bytes, at);
             if message_packet {
-                send_messages_alone((client, peer), (&mut self.sessions, &mut self.writer), now(), sink);
+                send_messages_alone((client, peer), (&mut self.sessions, &mut self.writer), at, sink);
             }
         }
     }
