@@ -79,7 +79,7 @@ pub struct Connection {
     rtt: RttEstimator,
     channels: Channels,
     /// Carries reliable messages where the transport has frames.
-    stream: Option<MessageStream>,
+    stream: Option<Box<MessageStream>>,
     /// Bytes that a packet may have.
     room: usize,
     /// Acknowledged packets that the caller has not asked for: of one packet that came, at most.
@@ -112,7 +112,7 @@ impl Connection {
 
     /// The same where the transport has frames: reliable messages travel in them.
     pub fn with_frames(seed: u64, now: Timestamp) -> Self {
-        Self { stream: Some(MessageStream::default()), ..Self::new(seed, now) }
+        Self { stream: Some(Box::default()), ..Self::new(seed, now) }
     }
 
     /// Bytes that a packet may have, as the transport says.
@@ -160,7 +160,7 @@ impl Connection {
 
     /// Bytes of messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
-        self.channels.waiting_bytes() + self.stream.as_ref().map_or(0, MessageStream::waiting_bytes)
+        self.channels.waiting_bytes() + self.stream.as_ref().map_or(0, |stream| stream.waiting_bytes())
     }
 
     /// Queues a message; see [`Channels::send`].

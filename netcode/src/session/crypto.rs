@@ -98,25 +98,20 @@ mod cipher {
 
     use super::{Forged, Key, TAG_BYTES, packet_nonce};
 
-    /// Seals and opens packets. It stores the 32 bytes of the key: ring's own key has room for any cipher's schedule (544 bytes), and
-    /// for ChaCha20 it is made by copying those 32 bytes.
-    pub struct PacketKey(Key);
+    /// A key made ready to seal and open packets.
+    pub struct PacketKey(LessSafeKey);
 
     impl PacketKey {
-        /// Seals and opens with `key`.
+        /// Makes a key ready.
         pub fn new(key: &Key) -> Self {
-            Self(key.clone())
-        }
-
-        fn cipher(&self) -> LessSafeKey {
-            let key = UnboundKey::new(&CHACHA20_POLY1305, self.0.bytes());
-            LessSafeKey::new(key.unwrap_or_else(|_| unreachable!("the key has the cipher's length")))
+            let key = UnboundKey::new(&CHACHA20_POLY1305, key.bytes());
+            Self(LessSafeKey::new(key.unwrap_or_else(|_| unreachable!("the key has the cipher's length"))))
         }
 
         /// Encrypts in place and returns the tag. No two messages under one key may have the same `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
-            let sealed = self.cipher().seal_in_place_separate_tag(nonce, Aad::from(about), message);
+            let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(about), message);
             let tag = sealed.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit"));
             tag.as_ref().try_into().unwrap_or([0; TAG_BYTES])
         }
@@ -129,7 +124,7 @@ mod cipher {
             sealed: &'a mut [u8],
         ) -> Result<&'a mut [u8], Forged> {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
-            self.cipher().open_in_place(nonce, Aad::from(about), sealed).map_err(|_| Forged)
+            self.0.open_in_place(nonce, Aad::from(about), sealed).map_err(|_| Forged)
         }
     }
 }
@@ -147,11 +142,11 @@ mod portable {
 
     use super::{Forged, Key, TAG_BYTES, packet_nonce};
 
-    /// Seals and opens packets.
+    /// A key made ready to seal and open packets.
     pub struct PacketKey(ChaCha20Poly1305);
 
     impl PacketKey {
-        /// Seals and opens with `key`.
+        /// Makes a key ready.
         pub fn new(key: &Key) -> Self {
             Self(ChaCha20Poly1305::new(key.bytes().into()))
         }
