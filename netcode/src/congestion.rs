@@ -9,7 +9,9 @@
 //! Loss alone counts only where it is heavy, and is tested in the same way: if a smaller share of packets is lost while less
 //! is sent, the path was full. Radio links lose packets without being full.
 //!
-//! Otherwise the budget rises, slowly near what the path carried when it was full last. Where a path carries less than the
+//! Otherwise the budget rises. Near what the path carried when it was full last it rises by 4 % a second, so that the next queue is
+//! short when it is noticed. Packets that are faster than that capacity allows show that the path carries more: the budget then
+//! doubles, as at the start. Where a path carries less than the
 //! floor of the budget in each tick, some ticks are not sent. A path is taken for such a narrow one where a long queue stays
 //! though no more than the floor is sent.
 //!
@@ -19,11 +21,13 @@
 
 use std::time::Duration;
 
+use self::capacity::Capacity;
 use self::drain::{Drain, Verdict};
 use crate::mutant::{Mutant, is_planted};
-use crate::rtt::Fates;
+use crate::rtt::{Fates, RoundTrip};
 use crate::time::Timestamp;
 
+mod capacity;
 mod drain;
 #[cfg(test)]
 mod tests;
@@ -101,6 +105,8 @@ pub struct Congestion {
     sent: u64,
     /// Bytes per tick of the next step up.
     step_up: f64,
+    /// What the path carried when it was full last, until it is known to carry more.
+    full: Option<Capacity>,
     /// Least round trip of the present and of the last span.
     least: [Duration; 2],
     span_ends: Timestamp,
@@ -135,6 +141,8 @@ struct Interval {
     fates: Fates,
     /// Least and most round trip.
     round_trips: Option<(Duration, Duration)>,
+    /// Most of [`Capacity::wait`].
+    wait: f64,
 }
 
 /// A measurement that is done.
@@ -142,6 +150,8 @@ struct Interval {
 struct Measured {
     /// Least round trip.
     round_trip: Duration,
+    /// Most of [`Capacity::wait`], where a capacity is known.
+    wait: f64,
     /// Half of the usual spread of round trips.
     jitter: Duration,
     /// Length, in [`INTERVAL`]s.
@@ -156,7 +166,7 @@ struct Measured {
 
 impl Interval {
     fn new(path: PathState, began: Timestamp) -> Self {
-        Self { began, sent: path.sent, fates: path.fates, round_trips: None }
+        Self { began, sent: path.sent, fates: path.fates, round_trips: None, wait: f64::NEG_INFINITY }
     }
 }
 
@@ -182,8 +192,8 @@ enum State {
 /// What a sender knows of its path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PathState {
-    /// Round trip, or time that a packet is on its way, of the packet that was acknowledged last.
-    pub delay: Option<Duration>,
+    /// Round trip of the packet that was acknowledged last.
+    pub round_trip: Option<RoundTrip>,
     /// Bytes sent so far.
     pub sent: u64,
     /// What became of packets so far.
@@ -204,6 +214,7 @@ impl Congestion {
             credit: 0.0,
             sent: 0,
             step_up: ceiling,
+            full: None,
             least: [Duration::MAX; 2],
             span_ends: now + LEAST_OVER,
             jitter: Duration::ZERO,
@@ -228,12 +239,14 @@ impl Congestion {
         }
         let spent = (path.sent - std::mem::replace(&mut self.sent, path.sent)) as f64;
         let Limits { floor, .. } = self.limits;
-        if self.rate >= floor {
+        if self.rate >= floor && !self.is_narrow {
             self.credit = 0.0;
             return Some(self.rate as usize);
         }
-        self.credit = (self.credit + self.rate - spent).clamp(-DEBT * floor, 2.0 * floor);
-        (self.credit >= floor).then_some(floor as usize)
+        // Messages count, too: what they take beyond a tick's rate is taken from the next ones.
+        let most = floor.max(self.rate);
+        self.credit = (self.credit + self.rate - spent).clamp(-DEBT * floor, 2.0 * most);
+        (self.credit >= floor).then_some(most.min(self.credit) as usize)
     }
 
     /// Bytes that a tick which is sent may take.
@@ -248,7 +261,8 @@ impl Congestion {
             self.least = [Duration::MAX, self.least[0]];
             self.loss_limit = HEAVY_LOSS;
         }
-        let latest = path.delay?;
+        let newest = path.round_trip?;
+        let latest = newest.time;
         let length = now.since(self.interval.began);
         let fates = path.fates - self.interval.fates;
         if fates.delivered == 0 {
@@ -261,20 +275,26 @@ impl Congestion {
         let (least, most) = self.interval.round_trips.unwrap_or((latest, latest));
         let (round_trip, most) = (least.min(latest), most.max(latest));
         self.interval.round_trips = Some((round_trip, most));
+        if let Some(full) = self.full {
+            self.interval.wait = self.interval.wait.max(full.wait(newest, self.limits.tick));
+        }
         let is_long = self.is_long(round_trip.saturating_sub(self.least()));
-        let is_enough = is_long || fates.delivered >= INTERVAL_PACKETS;
+        // While a queue drains few packets are sent, and one round trip says whether it is gone.
+        let is_enough =
+            is_long || matches!(self.state, State::Draining(_)) || fates.delivered >= INTERVAL_PACKETS;
         let is_short = length < INTERVAL.max(self.least() / 2);
         if (is_short || !is_enough) && length < LONGEST_INTERVAL {
             return None;
         }
         let ticks = length.as_secs_f64() / self.limits.tick.as_secs_f64();
-        let sent_before = self.interval.sent;
+        let Interval { sent: sent_before, wait, .. } = self.interval;
         self.interval = Interval::new(path, now);
         if matches!(self.state, State::Starting | State::Rising) {
             self.jitter = (self.jitter * 7 + (most - round_trip)) / 8;
         }
         Some(Measured {
             round_trip,
+            wait,
             jitter: self.jitter / 2,
             length: length.as_secs_f64() / INTERVAL.as_secs_f64(),
             sent: (path.sent - sent_before) as f64 / ticks,
@@ -323,19 +343,30 @@ impl Congestion {
     }
 
     fn rise(&mut self, measured: Measured) -> State {
+        let Limits { floor, ceiling, tick, .. } = self.limits;
+        let is_outgrown = self.full.as_mut().is_some_and(|full| full.is_outgrown(measured, floor, tick));
+        self.full = self.full.filter(|full| !is_outgrown && !full.is_below(self.rate));
+        let is_starting = is_outgrown || matches!(self.state, State::Starting);
+        let state = if is_starting && self.rate < ceiling { State::Starting } else { State::Rising };
         // What a narrow path was not given it was not seen to carry.
         if self.is_narrow && measured.sent < self.rate * USED {
-            return State::Rising;
+            return state;
         }
         let length = measured.length.min(2.0);
-        let Limits { floor, ceiling, .. } = self.limits;
         let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR);
-        let is_starting = matches!(self.state, State::Starting) && self.rate < ceiling;
-        let step = if is_starting { self.rate } else { self.step_up.min(most) * length };
+        let near = self.full.and_then(|full| full.step(self.rate));
+        let step = match (state, near) {
+            (State::Starting, _) => self.rate,
+            (_, Some(step)) => step * length,
+            (_, None) => {
+                let step = self.step_up.min(most) * length;
+                self.step_up = (self.step_up * LONGER_UP.powf(length)).min(most);
+                step
+            }
+        };
         self.rate = (self.rate + step).min(ceiling);
-        self.step_up = (self.step_up * LONGER_UP.powf(length)).min(most);
         self.is_narrow &= self.rate < 2.0 * floor;
-        if is_starting { State::Starting } else { State::Rising }
+        state
     }
 
     fn begin_to_drain(&mut self, measured: Measured, is_lossy: bool, now: Timestamp) -> State {
@@ -347,7 +378,7 @@ impl Congestion {
 
     fn go_on_draining(&mut self, drain: Drain, measured: Measured, now: Timestamp) -> State {
         let is_long = self.is_long(measured.round_trip.saturating_sub(self.least()));
-        let rate = self.least_of(&drain, drain.delivered * if is_long { DRAIN_FAST } else { DRAIN });
+        let rate = self.least_of(&drain, drain.carries() * if is_long { DRAIN_FAST } else { DRAIN });
         if rate < self.rate {
             self.fell_at = now;
         }
@@ -367,14 +398,14 @@ impl Congestion {
         self.rate = match verdict {
             Verdict::Open => return self.go_on_draining(drain, measured, now),
             Verdict::Passed => drain.rate,
-            Verdict::Drained => {
-                let rate = self.least_of(&drain, drain.rate_after(self.least(), now));
-                self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
-                rate
+            Verdict::Drained => self.after(&drain, now),
+            Verdict::DrainedTo(round_trip) => {
+                self.least = [round_trip, Duration::MAX];
+                self.after(&drain, now)
             }
             Verdict::Longer(round_trip) => {
                 self.least = [round_trip, Duration::MAX];
-                self.is_narrow = false;
+                self.is_narrow = drain.was_narrow;
                 drain.rate
             }
             Verdict::Lossy(loss) => {
@@ -383,6 +414,18 @@ impl Congestion {
             }
         };
         State::Rising
+    }
+
+    /// The rate once the path's queue is gone.
+    fn after(&mut self, drain: &Drain, now: Timestamp) -> f64 {
+        let rate = self.least_of(drain, drain.rate_after(self.least(), now));
+        let bytes = drain.carries();
+        // A short queue of which all arrived may have been jitter. It says something only where it agrees with what is known.
+        let has_shown =
+            !drain.is_small(self.least(), now) || self.full.is_some_and(|full| full.is_about(bytes));
+        self.full = (has_shown && drain.heavy_loss.is_none()).then(|| Capacity::new(bytes));
+        self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
+        rate
     }
 
     /// A path that merely became longer leaves no tick out.

@@ -25,7 +25,7 @@ use crate::limits::{
     SKIP_ONE_IN,
 };
 use crate::packet::{Acks, PayloadHeader};
-use crate::rtt::RttEstimator;
+use crate::rtt::{RoundTrip, RttEstimator};
 use crate::sequence::{ReceiveWindow, Sequence};
 use crate::time::Timestamp;
 
@@ -133,7 +133,7 @@ impl Connection {
     /// What is known of the way to the peer.
     pub fn path(&self) -> PathState {
         PathState {
-            delay: self.rtt.latest(),
+            round_trip: self.rtt.latest(),
             sent: self.traffic.bytes_out,
             fates: self.rtt.fates(),
             loss: self.rtt.loss(),
@@ -325,7 +325,8 @@ impl Connection {
             };
             if sequence == acks.newest {
                 let held = Duration::from_micros(u64::from(acks.held) * 128);
-                self.rtt.sample(now.since(sent.at).saturating_sub(held));
+                let time = now.since(sent.at).saturating_sub(held);
+                self.rtt.sample(RoundTrip { time, bytes: sent.bytes });
             }
             self.channels.acked(&sent.pieces);
             self.rtt.delivered(sent.bytes);

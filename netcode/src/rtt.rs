@@ -8,9 +8,18 @@ use std::time::Duration;
 pub struct RttEstimator {
     smoothed_us: Option<f64>,
     variance_us: f64,
-    latest: Option<Duration>,
+    latest: Option<RoundTrip>,
     loss: f64,
     fates: Fates,
+}
+
+/// A measured round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// From the packet's departure to its acknowledgement, less the time that the peer held that back.
+    pub time: Duration,
+    /// Bytes of the packet.
+    pub bytes: u32,
 }
 
 /// What became of packets.
@@ -55,9 +64,9 @@ const MIN_RESEND: Duration = Duration::from_millis(30);
 const MAX_RESEND: Duration = Duration::from_secs(3);
 
 impl RttEstimator {
-    /// Takes in one measured round trip, less the time that the peer held the acknowledgement back.
-    pub fn sample(&mut self, round_trip: Duration) {
-        let us = round_trip.as_secs_f64() * 1e6;
+    /// Takes in one measured round trip.
+    pub fn sample(&mut self, round_trip: RoundTrip) {
+        let us = round_trip.time.as_secs_f64() * 1e6;
         self.latest = Some(round_trip);
         match self.smoothed_us {
             None => {
@@ -95,7 +104,7 @@ impl RttEstimator {
     }
 
     /// The round trip that was measured last.
-    pub fn latest(&self) -> Option<Duration> {
+    pub fn latest(&self) -> Option<RoundTrip> {
         self.latest
     }
 
@@ -125,11 +134,15 @@ impl RttEstimator {
 mod tests {
     use super::*;
 
+    fn round_trip(ms: u64) -> RoundTrip {
+        RoundTrip { time: Duration::from_millis(ms), bytes: 100 }
+    }
+
     #[test]
     fn converges_to_a_steady_round_trip() {
         let mut rtt = RttEstimator::default();
         for _ in 0..100 {
-            rtt.sample(Duration::from_millis(80));
+            rtt.sample(round_trip(80));
             rtt.delivered(100);
         }
         assert_eq!(rtt.rtt().as_millis(), 80);
@@ -141,7 +154,7 @@ mod tests {
     fn jitter_makes_resends_wait() {
         let mut rtt = RttEstimator::default();
         for i in 0..100 {
-            rtt.sample(Duration::from_millis(if i % 2 == 0 { 60 } else { 100 }));
+            rtt.sample(round_trip(if i % 2 == 0 { 60 } else { 100 }));
         }
         assert!(rtt.resend_after() > Duration::from_millis(120));
     }

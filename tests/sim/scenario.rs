@@ -26,20 +26,13 @@ pub struct Scenario {
     faults: Vec<Scheduled>,
     trouble: Duration,
     claimed: Vec<Mark>,
-    settle: Option<Duration>,
 }
 
 impl Scenario {
     /// Eight clients on perfect paths.
     pub fn new(seed: u64) -> Self {
         let config = SimConfig { seed, ..SimConfig::default() };
-        Self {
-            config,
-            faults: Vec::new(),
-            trouble: Duration::from_secs(2),
-            claimed: Vec::new(),
-            settle: None,
-        }
+        Self { config, faults: Vec::new(), trouble: Duration::from_secs(2), claimed: Vec::new() }
     }
 
     /// So many clients instead.
@@ -85,15 +78,9 @@ impl Scenario {
         self
     }
 
-    /// Everyone has this long after the heal, instead of the standard time.
-    pub fn settles_in(self, settle: Duration) -> Self {
-        Self { settle: Some(settle), ..self }
-    }
-
     /// Its plan.
     pub fn plan(&self) -> Plan {
-        let plan = Plan::quiet(self.config).with(self.faults.clone(), self.trouble);
-        Plan { settle: self.settle.unwrap_or(plan.settle), ..plan }
+        Plan::quiet(self.config).with(self.faults.clone(), self.trouble)
     }
 
     /// Runs it: no invariant may break, everyone must come right after the heal, every claimed mark must be hit.

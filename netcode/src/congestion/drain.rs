@@ -27,14 +27,16 @@ pub(super) struct Drain {
     began: Timestamp,
     /// Bytes per tick that were sent before.
     pub(super) rate: f64,
-    /// Most bytes per tick that arrived while the path was full.
-    pub(super) delivered: f64,
+    /// Bytes that arrived while the path was full, and in how many [`INTERVAL`]s, times the ticks of one.
+    arrived: f64,
+    intervals: f64,
     /// Whether all that was sent arrived.
     all_arrived: bool,
     /// Share of packets lost before, if it was heavy.
-    heavy_loss: Option<f64>,
-    /// Round trip at first.
+    pub(super) heavy_loss: Option<f64>,
+    /// Round trip at first, and the longest since.
     first: Duration,
+    longest: Duration,
     /// Since when less is sent than arrived, and when that was looked at last.
     drained_since: Option<Timestamp>,
     last_at: Timestamp,
@@ -43,6 +45,8 @@ pub(super) struct Drain {
     floor: f64,
     /// Whether the path is known to carry less than the floor in each tick.
     pub(super) is_narrow: bool,
+    /// Whether it was known when the drain began.
+    pub(super) was_narrow: bool,
     /// Round trips of packets sent since the drain began, while they differ by less than [`QUEUE`].
     steady: Option<Steady>,
     /// What had become of packets when the first of those was acknowledged.
@@ -65,6 +69,8 @@ pub(super) enum Verdict {
     Passed,
     /// The path was full, and its queue is gone.
     Drained,
+    /// The same, though the round trip is this now: most of what it had grown by is gone.
+    DrainedTo(Duration),
     /// The path is not full, its round trip is this now.
     Longer(Duration),
     /// The path is not full, it loses this share of packets.
@@ -83,15 +89,18 @@ impl Drain {
         Self {
             began: now,
             rate,
-            delivered: measured.delivered.min(rate),
+            arrived: measured.delivered.min(rate) * measured.length,
+            intervals: measured.length,
             all_arrived: measured.all_arrived(),
             heavy_loss,
             first: measured.round_trip,
+            longest: measured.round_trip,
             drained_since: None,
             last_at: now,
             long_since: None,
             floor,
             is_narrow,
+            was_narrow: is_narrow,
             steady: None,
             fates: None,
         }
@@ -99,10 +108,20 @@ impl Drain {
 
     /// Bytes per tick to be sent once the queue is gone.
     pub(super) fn rate_after(&self, least: Duration, now: Timestamp) -> f64 {
-        let is_small = self.first < least + LONG_QUEUE && now.since(self.began) < 3 * INTERVAL;
-        let arrived = self.delivered * AFTER;
+        let arrived = self.carries() * AFTER;
         // A small queue that is gone at once was little too much, or mere jitter.
-        if self.all_arrived || is_small { arrived.max(self.rate * AFTER_ALL) } else { arrived }
+        let is_little = self.all_arrived || self.is_small(least, now);
+        if is_little { arrived.max(self.rate * AFTER_ALL) } else { arrived }
+    }
+
+    /// Bytes per tick that the path carries: what arrived while it was full.
+    pub(super) fn carries(&self) -> f64 {
+        self.arrived / self.intervals
+    }
+
+    /// Whether the queue was small and is gone at once.
+    pub(super) fn is_small(&self, least: Duration, now: Timestamp) -> bool {
+        self.first < least + LONG_QUEUE && now.since(self.began) < 3 * INTERVAL
     }
 
     /// Takes in a measurement, on a path whose least round trip is given, by a sender that is late or not.
@@ -115,17 +134,21 @@ impl Drain {
     ) -> Verdict {
         let Measured { round_trip, jitter, .. } = measured;
         let lasts = now.since(self.began);
-        // While a queue waits, what arrives is what the path carries.
-        self.delivered = self.delivered.max(measured.delivered.min(self.rate));
         // For so long the drain had gone on when the packets were sent that are acknowledged now.
         let shows = lasts.checked_sub(round_trip);
         self.is_narrow |= !is_late && self.looks_narrow(measured, least, now);
+        self.longest = self.longest.max(round_trip);
         let has_queue = round_trip > least + least / 8 + QUEUE / 2 + jitter;
         if self.heavy_loss.is_none() && !has_queue {
             let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
             return if is_too_soon { Verdict::Passed } else { Verdict::Drained };
         }
-        let is_drained = measured.sent < (self.delivered * DRAINED).max(self.floor / 2.0);
+        if has_queue {
+            // While a queue waits, what arrives is what the path carries.
+            self.arrived += measured.delivered.min(self.rate) * measured.length;
+            self.intervals += measured.length;
+        }
+        let is_drained = measured.sent < (self.carries() * DRAINED).max(self.floor / 2.0);
         self.drained_since = is_drained.then(|| self.drained_since.unwrap_or(self.last_at));
         self.last_at = now;
         // What was sent before it was less says nothing.
@@ -136,7 +159,10 @@ impl Drain {
         let steady_for = self.steady_for(round_trip, jitter, now);
         let fates = fates - *self.fates.get_or_insert(fates);
         match self.heavy_loss {
-            None if steady_for >= 2 * INTERVAL && fates.loss() < HEAVY_LOSS => Verdict::Longer(round_trip),
+            None if steady_for >= 2 * INTERVAL && fates.loss() < HEAVY_LOSS => {
+                let fell_most = 2 * round_trip < self.longest + least;
+                if fell_most { Verdict::DrainedTo(round_trip) } else { Verdict::Longer(round_trip) }
+            }
             Some(before) if fates.all() >= JUDGED_PACKETS && !has_queue => {
                 match fates.loss() > before / 2.0 {
                     true => Verdict::Lossy(before.max(fates.loss())),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::link_sim::{LinkConfig, LinkSim};
-use crate::rtt::RttEstimator;
+use crate::rtt::{RoundTrip, RttEstimator};
 
 /// A sender of ticks over a path, with acknowledgements in each tick.
 struct Path {
@@ -66,7 +66,7 @@ impl Path {
                 self.acknowledge(at, newest);
             }
             let path = PathState {
-                delay: self.rtt.latest(),
+                round_trip: self.rtt.latest(),
                 sent: self.sent,
                 fates: self.rtt.fates(),
                 loss: self.rtt.loss(),
@@ -90,6 +90,8 @@ impl Path {
 
     /// All up to the newest is delivered or lost.
     fn acknowledge(&mut self, at: Timestamp, newest: usize) {
+        let (round_trip, bytes) = (at.since(self.sent_at[newest].0), self.sent_at[newest].1);
+        self.rtt.sample(RoundTrip { time: round_trip, bytes });
         for packet in &mut self.sent_at[..=newest] {
             match packet.1 {
                 0 => {}
@@ -98,8 +100,6 @@ impl Path {
             }
             packet.1 = 0;
         }
-        let round_trip = at.since(self.sent_at[newest].0);
-        self.rtt.sample(round_trip);
         let way = self.there.config().latency + self.back.config().latency;
         self.waits.push(round_trip.saturating_sub(way).as_secs_f64() * 1e3);
     }
