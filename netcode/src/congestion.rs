@@ -71,6 +71,9 @@ const DRAIN_FAST: f64 = 0.1;
 const STEPS_UP: f64 = 64.0;
 const STEPS_TO_FLOOR: f64 = 12.0;
 
+/// The budget rises by at most this share of itself in an [`INTERVAL`], or by a step of [`STEPS_UP`] if that is more.
+const FASTEST_UP: f64 = 0.1;
+
 /// After a full path the first step up is this share of the budget, or of a quarter of the floor.
 const FIRST_UP: f64 = 1.0 / 64.0;
 
@@ -353,7 +356,9 @@ impl Congestion {
             return state;
         }
         let length = measured.length.min(2.0);
-        let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR);
+        // Well above what the path carried last, or where that is not known, the budget rises in proportion.
+        let known = if self.full.is_none() { self.rate * FASTEST_UP } else { 0.0 };
+        let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR).max(known);
         let near = self.full.and_then(|full| full.step(self.rate));
         let step = match (state, near) {
             (State::Starting, _) => self.rate,
@@ -423,7 +428,7 @@ impl Congestion {
         // A short queue of which all arrived may have been jitter. It says something only where it agrees with what is known.
         let has_shown =
             !drain.is_small(self.least(), now) || self.full.is_some_and(|full| full.is_about(bytes));
-        self.full = (has_shown && drain.heavy_loss.is_none()).then(|| Capacity::new(bytes));
+        self.full = (has_shown && drain.heavy_loss.is_none()).then(|| Capacity::new(bytes, self.full));
         self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
         rate
     }

@@ -191,14 +191,35 @@ fn a_path_that_becomes_longer_or_stops_for_a_while_has_its_budget_again() {
 
 #[test]
 fn a_path_that_becomes_narrow_and_wide_again_is_followed() {
-    let mut path = Path::new(60, path(60));
-    path.run(10.0);
-    path.there.set_config(narrow(60, 20_000, 2_000));
-    path.run(5.0);
-    assert!((150.0..450.0).contains(&path.congestion.rate), "{}", path.congestion.rate);
-    path.there.set_config(self::path(60));
-    path.run(12.0);
-    assert_eq!(path.congestion.rate, 2_400.0);
+    for (rate, round_trip, narrow_for) in [
+        (20_000, 60, 5.0),
+        (8_000, 20, 5.0),
+        (12_000, 100, 2.0),
+        (8_000, 150, 30.0),
+        (15_000, 60, 30.0),
+        (40_000, 60, 30.0),
+    ] {
+        let mut path = Path::new(60, path(round_trip));
+        path.run(10.0);
+        path.there.set_config(narrow(round_trip, rate, 2_000));
+        path.run(narrow_for);
+        let case = format!("{rate} B/s, {round_trip} ms, for {narrow_for} s");
+        if narrow_for > 4.0 {
+            let carries = f64::from(rate) / 60.0;
+            assert!(
+                (0.4..1.4).contains(&(path.congestion.rate / carries)),
+                "{case}: {}",
+                path.congestion.rate
+            );
+        }
+        path.there.set_config(self::path(round_trip));
+        let began = path.now;
+        while path.congestion.rate < 2_400.0 && path.now.since(began) < Duration::from_secs(9) {
+            path.run(0.1);
+        }
+        println!("{case}: whole after {:?}", path.now.since(began));
+        assert!(path.now.since(began) < Duration::from_secs(9), "{case}");
+    }
 }
 
 #[test]
