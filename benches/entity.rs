@@ -1,4 +1,4 @@
-//! Encoding and decoding one player with either coder: whole, and as a change against states two and four ticks old.
+//! Encoding and decoding one player whole, and as a change against states two and four ticks old.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 
@@ -6,9 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use players::moving_players;
-use truetick_netcode::bits::BitWriter;
 use truetick_netcode::coding::Coder;
-use truetick_netcode::coding::prefix::{PrefixDecoder, PrefixEncoder};
 use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 use truetick_netcode::replication::entity::{Past, code_change, code_whole, hash};
 use truetick_netcode::schema::{Audience, KindInfo, class_of};
@@ -101,21 +99,6 @@ fn bench(criterion: &mut Criterion) {
         group.bench_function(format!("range_decode_{name}"), |bencher| {
             bencher.iter(|| {
                 code(&mut RangeDecoder::new(&bytes, &mut contexts, tables), kind, &crowd, whole, &mut fields);
-                black_box(&fields);
-            });
-        });
-        let mut writer = BitWriter::new();
-        group.bench_function(format!("prefix_encode_{name}"), |bencher| {
-            bencher.iter(|| {
-                writer.clear();
-                code(&mut PrefixEncoder::new(&mut writer, tables), kind, &crowd, whole, &mut fields);
-                writer.pad_to_byte();
-            });
-        });
-        println!("entity/prefix {name}: {:.2} bytes each", writer.bytes().len() as f64 / COUNT as f64);
-        group.bench_function(format!("prefix_decode_{name}"), |bencher| {
-            bencher.iter(|| {
-                code(&mut PrefixDecoder::new(writer.bytes(), tables), kind, &crowd, whole, &mut fields);
                 black_box(&fields);
             });
         });

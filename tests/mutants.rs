@@ -1,6 +1,8 @@
 //! The simulator finds planted defects: each within a stated number of seeds of the standard mix, none where none
 //! is planted.
 
+#![cfg(truetick_mutants)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,7 +11,6 @@ use glam::Vec2;
 use proptest::prelude::*;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::snapshot_buffer::SnapshotError;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::command::Command;
 use truetick_netcode::error::WireError;
 use truetick_netcode::replication::{NetId, quaternion};
@@ -124,7 +123,6 @@ struct Script(Vec<Vec<Written>>);
 struct Writer {
     script: Script,
     policy: RangePolicy,
-    coding: Coding,
 }
 
 fn write(
@@ -144,7 +142,7 @@ impl Game for Writer {
     type Command = Nothing;
 
     fn registry(&self) -> Result<Registry, SchemaError> {
-        let mut registry = Registry::new().with_range_policy(self.policy).with_coding(self.coding);
+        let mut registry = Registry::new().with_range_policy(self.policy);
         let parts = [registry.add_component::<Wild>()?, registry.add_component::<Adrift>()?];
         registry.add_kind("thing", &parts)?;
         Ok(registry)
@@ -179,8 +177,8 @@ impl Game for Writer {
     }
 }
 
-fn room(script: Vec<Vec<Written>>, policy: RangePolicy, coding: Coding) -> Room<Writer> {
-    let game = Writer { script: Script(script), policy, coding };
+fn room(script: Vec<Vec<Written>>, policy: RangePolicy) -> Room<Writer> {
+    let game = Writer { script: Script(script), policy };
     Room::new(game, RoomConfig::default(), Timestamp::from_millis(1_000)).unwrap()
 }
 
@@ -204,8 +202,8 @@ fn written() -> impl Strategy<Value = Written> {
 
 /// A player and a spectator follow a room; some packets are lost. Every packet that comes is decoded, and what is held is what
 /// the server has.
-fn follow(script: &[Vec<Written>], coding: Coding, lost: &[bool]) -> Result<(), TestCaseError> {
-    let mut room = room(script.to_vec(), RangePolicy::Clamp, coding);
+fn follow(script: &[Vec<Written>], lost: &[bool]) -> Result<(), TestCaseError> {
+    let mut room = room(script.to_vec(), RangePolicy::Clamp);
     let schema = room.simulation().registry().schema().clone();
     let mut now = Timestamp::from_millis(1_000);
     let roles = [Role::Player, Role::Spectator];
@@ -255,9 +253,8 @@ proptest! {
     fn every_client_decodes_whatever_a_game_writes(
         script in proptest::collection::vec(proptest::collection::vec(written(), 3), 1..12),
         lost in proptest::collection::vec(proptest::bool::weighted(0.2), 0..30),
-        prefix in any::<bool>(),
     ) {
-        follow(&script, if prefix { Coding::Prefix } else { Coding::Range }, &lost)?;
+        follow(&script, &lost)?;
     }
 }
 
@@ -272,7 +269,7 @@ const HEALTH: usize = 5;
 
 #[test]
 fn a_value_out_of_range_is_clamped_counted_and_named() {
-    let mut room = room(one(HEALTH, 120), RangePolicy::Clamp, Coding::Range);
+    let mut room = room(one(HEALTH, 120), RangePolicy::Clamp);
     let now = Timestamp::from_millis(1_000);
     let mut client = Onlooker::join(&mut room, 1, Role::Player);
     let schema = room.simulation().registry().schema().clone();
@@ -296,7 +293,7 @@ fn a_value_out_of_range_is_clamped_counted_and_named() {
 fn every_kind_of_field_goes_to_its_nearest_value() {
     for (at, field) in Wild::FIELDS.iter().enumerate().filter(|(_, field)| field.max < u32::MAX) {
         for value in [field.max + 1, u32::MAX] {
-            let mut room = room(one(at, value), RangePolicy::Clamp, Coding::Range);
+            let mut room = room(one(at, value), RangePolicy::Clamp);
             room.simulate(Timestamp::from_millis(1_000));
             let kept = room.ring().entry(0).unwrap().current().fields[at];
             // A direction goes on round the turn.
@@ -310,7 +307,7 @@ fn every_kind_of_field_goes_to_its_nearest_value() {
 #[test]
 #[should_panic(expected = "component `wild`, field `health`: 120")]
 fn a_value_out_of_range_panics_where_that_is_asked_for() {
-    room(one(HEALTH, 120), RangePolicy::Panic, Coding::Range).simulate(Timestamp::from_millis(1_000));
+    room(one(HEALTH, 120), RangePolicy::Panic).simulate(Timestamp::from_millis(1_000));
 }
 
 #[test]
@@ -319,13 +316,13 @@ fn builds_with_debug_assertions_panic_by_default() {
     assert_eq!(RangePolicy::default(), expected);
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(truetick_mutants)]
 #[test]
 fn a_capture_that_keeps_values_out_of_range_is_caught() {
     use truetick_netcode::mutant::{Mutant, plant};
 
     plant(Some(Mutant::KeepOutOfRange));
-    let wrong = follow(&one(HEALTH, 120), Coding::Range, &[]);
+    let wrong = follow(&one(HEALTH, 120), &[]);
     plant(None);
     assert!(wrong.is_err());
 }

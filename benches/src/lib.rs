@@ -1,14 +1,11 @@
 //! What the benchmarks share: a room full of clients without a network.
 
 pub mod bodies_link;
-pub mod bodies_training;
-pub mod gradient;
 pub mod halo;
 mod halo_priors;
 pub mod report;
 pub mod sinks;
 pub mod traces;
-pub mod training;
 mod walker_priors;
 pub mod walkers;
 

@@ -12,7 +12,6 @@ use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use truetick_netcode::clock;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
@@ -132,9 +131,9 @@ fn stopped() -> Arc<AtomicBool> {
 }
 
 /// Plays until standard input ends, then prints a report.
-pub fn run(server: SocketAddr, key: Key, count: usize, coding: Coding) -> Result<(), Box<dyn Error>> {
+pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Error>> {
     let stop = stopped();
-    let schema = walker_schema(coding)?;
+    let schema = walker_schema()?;
     let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
     let issuer = Issuer { key, protocol: PROTOCOL, servers: vec![server], lifetime, timeout };
     let (mut tokens, mut sinks) = (TokenSource::new(issuer, [3; 32]), Vec::new());

@@ -14,7 +14,6 @@ use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::coding::Coding;
 use truetick_netcode::command::Command;
 use truetick_netcode::error::WireError;
 use truetick_netcode::replication::NetId;
@@ -108,8 +107,6 @@ pub struct Walkers {
     pub drones: u32,
     /// How all move.
     pub motion: Motion,
-    /// How snapshots are coded.
-    pub coding: Coding,
 }
 
 const DT: f32 = 1.0 / 60.0;
@@ -170,22 +167,22 @@ fn walk(
 }
 
 /// The workload's schema.
-pub fn walker_schema(coding: Coding) -> Result<Schema, SchemaError> {
-    Ok(walker_registry(coding)?.schema().clone())
+pub fn walker_schema() -> Result<Schema, SchemaError> {
+    Ok(walker_registry()?.schema().clone())
 }
 
-fn walker_registry(coding: Coding) -> Result<Registry, SchemaError> {
+fn walker_registry() -> Result<Registry, SchemaError> {
     let mut registry = Registry::new();
     let walker = registry.add_component::<Walker>()?;
     registry.add_kind("walker", &[walker])?;
-    Ok(registry.with_priors(PRIORS).with_coding(coding))
+    Ok(registry.with_priors(PRIORS))
 }
 
 impl Game for Walkers {
     type Command = Nothing;
 
     fn registry(&self) -> Result<Registry, SchemaError> {
-        walker_registry(self.coding)
+        walker_registry()
     }
 
     fn insert_resources(&self, world: &mut World) {

@@ -1,4 +1,7 @@
-//! Planted defects: they prove that the simulator finds such. Without the feature `mutants` there are none.
+//! Defects that tests plant to prove that the simulator finds them.
+//!
+//! They exist only in builds with `TRUETICK_MUTANTS=1` in the environment. A cargo feature could be switched on by another package of
+//! the same build; an environment variable cannot.
 
 /// A defect that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub enum Mutant {
     KeepOutOfRange,
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(truetick_mutants)]
 mod planted {
     use super::Mutant;
     use std::cell::Cell;
@@ -73,11 +76,11 @@ mod planted {
     }
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(truetick_mutants)]
 pub use planted::{is_planted, plant};
 
 /// Whether this defect is planted.
-#[cfg(not(feature = "mutants"))]
+#[cfg(not(truetick_mutants))]
 #[inline(always)]
 pub const fn is_planted(_: Mutant) -> bool {
     false

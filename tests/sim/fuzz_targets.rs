@@ -13,7 +13,6 @@ use truetick_netcode::bits::BitReader;
 use truetick_netcode::client::inspect::Inspector;
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
 use truetick_netcode::coding::Coder;
-use truetick_netcode::coding::prefix::PrefixDecoder;
 use truetick_netcode::coding::range::{Contexts, RangeDecoder};
 use truetick_netcode::command::read_commands;
 use truetick_netcode::connection::Connection;
@@ -297,10 +296,6 @@ fn snapshot(bytes: &[u8]) {
             let tables = kinds.schema.tables(class * 3);
             let mut decoder = RangeDecoder::new(bytes, &mut contexts, tables);
             decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
-            let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
-            let _ = code_whole(&mut decoder, kind, audience, &mut fields);
-            fields.fill(0);
-            let mut decoder = PrefixDecoder::new(bytes, tables);
             let _ = code_change(&mut decoder, kind, audience, &past, &mut fields);
             let _ = code_whole(&mut decoder, kind, audience, &mut fields);
         }

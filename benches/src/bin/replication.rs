@@ -17,7 +17,6 @@ use truetick_benches::report::give;
 use truetick_benches::sinks::{self, Floor};
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::clock;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
@@ -44,9 +43,9 @@ struct Arguments {
     /// How everything moves
     #[arg(long, value_enum, default_value = "random")]
     motion: MotionArgument,
-    /// How snapshots are coded
-    #[arg(long, value_enum, default_value = "range")]
-    coding: CodingArgument,
+    /// The coder of snapshots. There is one
+    #[arg(long = "coding", hide = true, default_value = "range", value_parser = ["range"])]
+    _coding: String,
     /// Most bytes of state per client and tick
     #[arg(long, default_value_t = 8_000)]
     budget: usize,
@@ -79,26 +78,13 @@ enum MotionArgument {
     Circles,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum CodingArgument {
-    Range,
-    Prefix,
-}
-
 impl Arguments {
-    fn coding(&self) -> Coding {
-        match self.coding {
-            CodingArgument::Range => Coding::Range,
-            CodingArgument::Prefix => Coding::Prefix,
-        }
-    }
-
     fn walkers(&self) -> Walkers {
         let motion = match self.motion {
             MotionArgument::Random => Motion::Random,
             MotionArgument::Circles => Motion::Circles,
         };
-        Walkers { drones: self.drones, motion, coding: self.coding() }
+        Walkers { drones: self.drones, motion }
     }
 }
 
@@ -107,7 +93,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(server) = arguments.sinks_of {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;
-        return sinks::run(server, Key::from_hex(&line)?, arguments.clients, arguments.coding());
+        return sinks::run(server, Key::from_hex(&line)?, arguments.clients);
     }
     if let Some(server) = arguments.floor_of {
         return sinks::run_floor(server, arguments.clients);
@@ -129,13 +115,9 @@ impl Clients {
         arguments: &Arguments,
         first_line: &str,
     ) -> std::io::Result<Self> {
-        let coding = match arguments.coding {
-            CodingArgument::Range => "range",
-            CodingArgument::Prefix => "prefix",
-        };
         let clients = arguments.clients.to_string();
         let mut child = Command::new(std::env::current_exe()?)
-            .args([role, &server.to_string(), "--clients", &clients, "--coding", coding])
+            .args([role, &server.to_string(), "--clients", &clients])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -16,7 +16,6 @@ use truetick_benches::report::give;
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
@@ -140,7 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(arguments: &Arguments, case: Case) -> Result<Value, Box<dyn Error>> {
-    let game = Walkers { drones: arguments.clients as u32, motion: Motion::Random, coding: Coding::Range };
+    let game = Walkers { drones: arguments.clients as u32, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), arguments.seed)?;
     let mut run = Run::new(case, arguments);
     let (mut encoded, mut most, mut bits) = ((0, 0, 0), 0, 0);

@@ -13,7 +13,6 @@ use truetick_benches::report::give;
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
 use truetick_netcode::replication::snapshot::Feedback;
@@ -60,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not counted.
 fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
-    let game = Walkers { drones: ENTITIES, motion: Motion::Random, coding: Coding::Range };
+    let game = Walkers { drones: ENTITIES, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), 1)?;
     let (mut cache, mut writer) = (UnitCache::default(), BitWriter::new());
     let mut views: Vec<ClientView> = (0..clients).map(|_| ClientView::new()).collect();

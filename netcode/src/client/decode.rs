@@ -5,9 +5,8 @@ use std::ops::Range;
 use super::meter::{Ledger, Metered, MeteredEntity};
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::bits::BitReader;
-use crate::coding::prefix::PrefixDecoder;
 use crate::coding::range::{Contexts, RangeDecoder};
-use crate::coding::{Coder, Coding, Decoder, Part};
+use crate::coding::{Coder, Decoder, Part};
 use crate::error::WireError;
 use crate::limits::PAYLOAD_BYTES;
 use crate::mutant::{Mutant, is_planted};
@@ -103,18 +102,7 @@ impl Stream<'_> {
             Self::Loose(_) => LOOSE_CLASS,
             Self::Block(unit) => class_of_base(updates.now, unit.base),
         });
-        match updates.schema.coding() {
-            Coding::Range => self.read_all(RangeDecoder::new(bytes, contexts, tables), updates, ledger),
-            Coding::Prefix => self.read_all(PrefixDecoder::new(bytes, tables), updates, ledger),
-        }
-    }
-
-    fn read_all<D: Decoder>(
-        self,
-        mut decoder: D,
-        updates: &mut Updates<'_>,
-        ledger: Option<&mut Ledger>,
-    ) -> Result<(), SnapshotError> {
+        let mut decoder = RangeDecoder::new(bytes, contexts, tables);
         if let Some(ledger) = ledger {
             let mut metered = Metered::new(decoder, ledger);
             self.read(&mut metered, updates)?;

@@ -1,13 +1,11 @@
-//! How numbers become bits: two coders behind one trait, and the tables that both start from.
+//! How numbers become bits: the coder's trait, and the tables that it starts from.
 //!
-//! * [`range`]: an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts each stream from the
-//!   schema's priors and learns within it, so that it needs no state between packets. Fewest bytes.
-//!   With [`symbols`] it takes whole symbols of static frequencies instead.
-//! * [`prefix`]: static exponential Golomb codes whose order follows from the same priors. Least work.
+//! [`range`] is an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts each stream from the schema's
+//! priors and learns within the stream, so that it keeps no state between packets. With [`symbols`] it codes whole symbols of
+//! static frequencies instead.
 //!
-//! What is coded is written once, in [`crate::replication::entity`], for both coders and both directions.
+//! [`crate::replication::entity`] writes what is coded once, for both directions.
 
-pub mod prefix;
 pub mod prior;
 pub mod range;
 pub mod symbols;
@@ -15,16 +13,6 @@ pub mod symbols;
 use std::ops::Range;
 
 use crate::error::WireError;
-
-/// Which coder a room uses; one bit in each snapshot packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Coding {
-    /// [`range`].
-    #[default]
-    Range,
-    /// [`prefix`].
-    Prefix,
-}
 
 /// Contexts of one number: which of them depends on what was coded before it in the same entity.
 pub const CONTEXTS: usize = 4;

@@ -7,10 +7,8 @@ use super::state_ring::{Block, Entry, StateRing};
 use super::unit::{
     Base, Item, Place, begin, bit_of, code_identity, code_mask, code_place, code_state, slots_of,
 };
-use crate::bits::BitWriter;
-use crate::coding::prefix::PrefixEncoder;
 use crate::coding::range::{Contexts, RangeEncoder};
-use crate::coding::{Coder, Coding, Encoder};
+use crate::coding::{Coder, Encoder};
 use crate::limits::FIELDS_PER_ENTITY;
 use crate::schema::{Audience, Schema, class_of};
 use crate::tick::Tick;
@@ -70,7 +68,6 @@ pub struct UnitCache {
     units: Vec<Vec<(UnitKey, Unit)>>,
     changed: Vec<Vec<Changed>>,
     contexts: Contexts,
-    writer: BitWriter,
     /// By block, what clients that see the same agreed on.
     groups: Vec<Vec<Group>>,
     lookups: u64,
@@ -179,22 +176,9 @@ impl UnitCache {
             ring.look_back(slots_of(usize::from(key.block), key.mask), (base.tick, base.older()));
         }
         let tables = schema.tables(class_of_base(ring.tick(), key.base));
-        let hash = match schema.coding() {
-            Coding::Range => {
-                let mut encoder = RangeEncoder::new(&mut self.bytes, &mut self.contexts, tables);
-                let hash = encode_block(&mut encoder, schema, ring, key);
-                encoder.finish();
-                hash
-            }
-            Coding::Prefix => {
-                self.writer.clear();
-                let mut encoder = PrefixEncoder::new(&mut self.writer, tables);
-                let hash = encode_block(&mut encoder, schema, ring, key);
-                self.writer.pad_to_byte();
-                self.bytes.extend_from_slice(self.writer.bytes());
-                hash
-            }
-        };
+        let mut encoder = RangeEncoder::new(&mut self.bytes, &mut self.contexts, tables);
+        let hash = encode_block(&mut encoder, schema, ring, key);
+        encoder.finish();
         Unit { start: start as u32, len: (self.bytes.len() - start) as u32, hash }
     }
 
@@ -210,22 +194,9 @@ impl UnitCache {
     ) -> (usize, u32) {
         out.clear();
         let tables = schema.tables(LOOSE_CLASS);
-        let coded = match schema.coding() {
-            Coding::Range => {
-                let mut encoder = RangeEncoder::new(out, &mut self.contexts, tables);
-                let coded = encode_loose(&mut encoder, schema, ring, items, room);
-                encoder.finish();
-                coded
-            }
-            Coding::Prefix => {
-                self.writer.clear();
-                let mut encoder = PrefixEncoder::new(&mut self.writer, tables);
-                let coded = encode_loose(&mut encoder, schema, ring, items, room);
-                self.writer.pad_to_byte();
-                out.extend_from_slice(self.writer.bytes());
-                coded
-            }
-        };
+        let mut encoder = RangeEncoder::new(out, &mut self.contexts, tables);
+        let coded = encode_loose(&mut encoder, schema, ring, items, room);
+        encoder.finish();
         self.individual += coded.0 as u64;
         coded
     }

@@ -14,7 +14,6 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ComponentInfo, Field, KindInfo, Model, Priors, Scale, Schema, Visibility};
-use crate::coding::Coding;
 
 /// Version of this encoding.
 const VERSION: u8 = 1;
@@ -31,10 +30,8 @@ impl Schema {
         self.components.iter().for_each(|component| write_component(component, &mut out));
         out.push(self.kinds.len() as u8);
         self.kinds.iter().for_each(|kind| write_kind(kind, &mut out));
-        out.push(match self.coding {
-            Coding::Range => 0,
-            Coding::Prefix => 1,
-        });
+        // The coder: 0 is the range coder. 1 was the prefix coder, which is gone.
+        out.push(0);
         write_priors(self.priors, &mut out);
         out
     }
@@ -153,7 +150,6 @@ mod tests {
             of(&two, &[("thing", &[0]), ("other", &[1])]),
             of(&two, &[("other", &[1]), ("thing", &[0])]),
             of(&[second, first], &[("thing", &[0])]),
-            with(FIELD).with_coding(Coding::Prefix),
         ]);
         const PRIORS: FieldPriors = [[[128; 10]; 4]; CLASSES];
         const OTHER: FieldPriors = {

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 
 use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
-use crate::coding::{CONTEXTS, Coding};
+use crate::coding::CONTEXTS;
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
 mod field;
@@ -150,7 +150,6 @@ pub struct Schema {
     components: Vec<ComponentInfo>,
     kinds: Vec<KindInfo>,
     has_teams: bool,
-    coding: Coding,
     priors: Priors,
     /// By class of baseline; made when first asked for.
     tables: OnceLock<Arc<Vec<Tables>>>,
@@ -169,7 +168,6 @@ impl Schema {
             components: Vec::new(),
             kinds: Vec::new(),
             has_teams: false,
-            coding: Coding::default(),
             priors: &[],
             tables: OnceLock::new(),
         }
@@ -237,17 +235,6 @@ impl Schema {
         // Made here, so that clones share them and no first packet waits for them.
         let _ = self.tables(0);
         self
-    }
-
-    /// The same with another coder.
-    pub fn with_coding(mut self, coding: Coding) -> Self {
-        self.coding = coding;
-        self
-    }
-
-    /// The coder of its snapshots.
-    pub fn coding(&self) -> Coding {
-        self.coding
     }
 
     /// Whether any field is seen by teams alone.

@@ -5,7 +5,6 @@ use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 use thiserror::Error;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::schema::{ComponentId, Field, KindId, Priors, Replicate, Schema, SchemaError};
 
@@ -84,12 +83,6 @@ impl Registry {
     /// The same with what is expected of its residuals.
     pub fn with_priors(mut self, priors: Priors) -> Self {
         self.schema = self.schema.with_priors(priors);
-        self
-    }
-
-    /// The same with another coder.
-    pub fn with_coding(mut self, coding: Coding) -> Self {
-        self.schema = self.schema.with_coding(coding);
         self
     }
 

@@ -1,7 +1,7 @@
 //! A schema as JSON: what a client in another language needs to decode its snapshots.
 //!
 //! ```text
-//! { hash: HEX, coding: "range" | "prefix", teams: bool,
+//! { hash: HEX, coding: "range", teams: bool,
 //!   kinds: [{ name,
 //!     fields: [{ name: "component.field", bits, max, visibility: 0 to 3, turn: bool, min, step }],
 //!     plan: [{ flag, visibility, fields: [{ at, context, after, foresight: { by, velocity, rest, gain } }] }] }],
@@ -13,7 +13,6 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use truetick_netcode::coding::Coding;
 use truetick_netcode::coding::prior::{Node, Tables};
 use truetick_netcode::schema::{
     CLASSES, CodedComponent, CodedField, Field, Foresight, KindInfo, Scale, Schema,
@@ -21,13 +20,9 @@ use truetick_netcode::schema::{
 
 /// See the module.
 pub fn describe(schema: &Schema) -> Value {
-    let coding = match schema.coding() {
-        Coding::Range => "range",
-        Coding::Prefix => "prefix",
-    };
     json!({
         "hash": format!("{:016x}", schema.hash()),
-        "coding": coding,
+        "coding": "range",
         "teams": schema.has_teams(),
         "kinds": schema.kinds().map(|(_, kind)| describe_kind(schema, kind)).collect::<Vec<_>>(),
         "tables": (0..CLASSES).map(|class| describe_tables(schema.tables(class))).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use super::super::unit::{begin, code_identity};
 use super::crowd::{Crowd, sight};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
-use crate::coding::prefix::{PrefixDecoder, PrefixEncoder};
+use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 use crate::error::WireError;
 use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
@@ -46,13 +46,14 @@ fn line_31_a_packet_that_claims_a_world_is_read_no_further_than_it_goes() {
 #[test]
 fn line_33_an_unknown_kind_is_refused() {
     let schema = schema();
-    let mut writer = BitWriter::new();
-    let mut encoder = PrefixEncoder::new(&mut writer, schema.tables(0));
+    let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
+    let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(0));
     begin(&mut encoder);
     // An encoder asked for a kind that is not there fails after it has written it.
     let _ = code_identity(&mut encoder, &schema, (Audience::Others, 3, KindId(7)));
-    writer.pad_to_byte();
-    let mut decoder = PrefixDecoder::new(writer.bytes(), schema.tables(0));
+    encoder.finish();
+    let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(0));
+    begin(&mut decoder);
     let read = code_identity(&mut decoder, &schema, (Audience::Others, 0, KindId(0)));
     assert_eq!(read, Err(WireError::Malformed("unknown entity kind")));
 }

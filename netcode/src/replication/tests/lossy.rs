@@ -13,7 +13,6 @@ use super::super::unit_cache::UnitCache;
 use super::super::{NetId, entity};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
-use crate::coding::Coding;
 use crate::limits::PAYLOAD_BYTES;
 use crate::schema::{Audience, KindId, Schema};
 use crate::sequence::Sequence;
@@ -75,12 +74,12 @@ const OWNER: ClientId = ClientId(7);
 
 impl World {
     fn new(budget: usize) -> Self {
-        Self::with(budget, Coding::Range, false)
+        Self::with(budget, false)
     }
 
-    fn with(budget: usize, coding: Coding, weighted: bool) -> Self {
+    fn with(budget: usize, weighted: bool) -> Self {
         Self {
-            schema: schema().with_coding(coding),
+            schema: schema(),
             weights: weighted.then(|| (1..13).collect()),
             ring: StateRing::new(),
             view: ClientView::new(),
@@ -218,9 +217,8 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..120),
         budget in prop_oneof![Just(40usize), Just(2_000)],
         weighted in any::<bool>(),
-        coding in prop_oneof![Just(Coding::Range), Just(Coding::Prefix)],
     ) {
-        let mut world = World::with(budget, coding, weighted);
+        let mut world = World::with(budget, weighted);
         for step in &steps {
             world.change(step);
             world.send(step);

@@ -4,46 +4,43 @@ use super::super::client_view::ClientView;
 use super::crowd::{Crowd, sight};
 use crate::bits::BitWriter;
 use crate::client::inspect::Inspector;
-use crate::coding::{Coding, Part};
+use crate::coding::Part;
 use crate::connection::{Connection, Messages};
 use crate::messages::Body;
 use crate::time::Timestamp;
 
 #[test]
 fn the_bits_of_all_parts_make_the_packet() {
-    for coding in [Coding::Range, Coding::Prefix] {
-        let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
-        crowd.schema = crowd.schema.with_coding(coding);
-        let now = Timestamp::from_millis(1);
-        let mut connection = Connection::new(1, now);
-        let (mut inspector, mut fields) = (Inspector::default(), 0);
-        for tick in 0..40u64 {
-            crowd.step(if tick < 30 { 0..200 } else { 0..150 }, true);
-            let masks = crowd.masks();
-            let begin = |writer: &mut BitWriter| {
-                connection.begin(writer, now, Messages::BesideState);
-                writer.write(Body::Snapshot as u32, Body::BITS);
-            };
-            for (sequence, payload) in crowd.send_behind(&mut view, &sight(&masks), tick * 20, begin) {
-                let anatomy = inspector.take(&crowd.schema, &payload).unwrap();
-                let parts = anatomy.header_bits + anatomy.message_bits + anatomy.body_bits;
-                assert_eq!(parts, payload.len() * 8);
-                let snapshot = anatomy.snapshot.unwrap();
-                assert_eq!(snapshot.failed, None);
-                let streams: f64 = snapshot.ledger.charges.iter().map(|charge| charge.bits).sum();
-                // Two bits of tag, sixteen of hash; a stream's end is less than a byte from what it holds.
-                let told = (2 + snapshot.header_bits + snapshot.units_bits + 16) as f64 + streams;
-                let slack = 8.0 * (snapshot.header.units.len() + 3) as f64;
-                assert!((anatomy.body_bits as f64 - told).abs() < slack, "{told} of {}", anatomy.body_bits);
-                let entities = &snapshot.ledger.entities;
-                for charge in &snapshot.ledger.charges {
-                    assert_eq!(charge.entity.is_none(), charge.part == Part::Mask);
-                    assert!(charge.entity.is_none_or(|at| at < entities.len()));
-                    fields += usize::from(matches!(charge.part, Part::Field(_)));
-                }
-                view.packet_acked(sequence);
+    let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
+    let now = Timestamp::from_millis(1);
+    let mut connection = Connection::new(1, now);
+    let (mut inspector, mut fields) = (Inspector::default(), 0);
+    for tick in 0..40u64 {
+        crowd.step(if tick < 30 { 0..200 } else { 0..150 }, true);
+        let masks = crowd.masks();
+        let begin = |writer: &mut BitWriter| {
+            connection.begin(writer, now, Messages::BesideState);
+            writer.write(Body::Snapshot as u32, Body::BITS);
+        };
+        for (sequence, payload) in crowd.send_behind(&mut view, &sight(&masks), tick * 20, begin) {
+            let anatomy = inspector.take(&crowd.schema, &payload).unwrap();
+            let parts = anatomy.header_bits + anatomy.message_bits + anatomy.body_bits;
+            assert_eq!(parts, payload.len() * 8);
+            let snapshot = anatomy.snapshot.unwrap();
+            assert_eq!(snapshot.failed, None);
+            let streams: f64 = snapshot.ledger.charges.iter().map(|charge| charge.bits).sum();
+            // Two bits of tag, sixteen of hash; a stream's end is less than a byte from what it holds.
+            let told = (2 + snapshot.header_bits + snapshot.units_bits + 16) as f64 + streams;
+            let slack = 8.0 * (snapshot.header.units.len() + 3) as f64;
+            assert!((anatomy.body_bits as f64 - told).abs() < slack, "{told} of {}", anatomy.body_bits);
+            let entities = &snapshot.ledger.entities;
+            for charge in &snapshot.ledger.charges {
+                assert_eq!(charge.entity.is_none(), charge.part == Part::Mask);
+                assert!(charge.entity.is_none_or(|at| at < entities.len()));
+                fields += usize::from(matches!(charge.part, Part::Field(_)));
             }
+            view.packet_acked(sequence);
         }
-        assert!(fields > 1_000 && inspector.buffer().entities().count() == 150, "{fields}");
     }
+    assert!(fields > 1_000 && inspector.buffer().entities().count() == 150, "{fields}");
 }

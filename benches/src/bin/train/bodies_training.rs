@@ -11,7 +11,7 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::tick::Tick;
 
 use crate::gradient::{Sample, Trainee};
-use crate::traces::pasts;
+use truetick_benches::traces::pasts;
 
 /// Frames before these have no full past.
 const FIRST: usize = 13;

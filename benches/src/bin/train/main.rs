@@ -12,18 +12,20 @@
 //! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end with "other schema": the
 //! priors are a part of it.
 
+mod bodies_training;
+mod gradient;
+mod training;
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use truetick_benches::bodies_training;
+use training::Training;
 use truetick_benches::halo::{Halo, halo_schema};
 use truetick_benches::traces::{FLOORS, read_trace};
-use truetick_benches::training::Training;
 use truetick_benches::walkers::{Motion, Walkers};
 use truetick_netcode::bodies::Shape;
-use truetick_netcode::coding::Coding;
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
@@ -99,7 +101,7 @@ impl Trained {
 const TICKS: u32 = 1_200;
 
 fn walkers() -> Result<Trained, Box<dyn Error>> {
-    let game = Walkers { drones: 200, motion: Motion::Random, coding: Coding::Range };
+    let game = Walkers { drones: 200, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), 777)?;
     let schema = simulation.registry().schema().clone();
     let mut training = Training::default();
