@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use players::moving_players;
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
-use truetick_netcode::replication::entity::{Past, code_change, code_whole, hash};
+use truetick_netcode::replication::entity::{Baselines, code_change, code_whole, hash};
 use truetick_netcode::schema::{Audience, KindInfo, class_of};
 use truetick_shared::arena::arena_schema;
 
@@ -24,7 +24,8 @@ mod players {
     }
 
     fn moving_player(i: usize) -> [Vec<u32>; 3] {
-        let thrust = [(i * 37 % 255) as i16 - 127, (i * 91 % 255) as i16 - 127].map(|axis| axis as i8);
+        let thrust =
+            [(i * 37 % 255) as i16 - 127, (i * 91 % 255) as i16 - 127].map(|axis| axis as i8);
         let command = ArenaCommand { thrust, ..ArenaCommand::default() };
         let mut state = PlayerState { body: start(i), ..PlayerState::default() };
         let mut run = |ticks| {
@@ -69,7 +70,7 @@ fn code<C: Coder>(
         let coded = match whole {
             true => code_whole(coder, kind, Audience::Others, fields),
             false => {
-                let past = Past { age: 2, base, older: Some((older, 2)) };
+                let past = Baselines { age: 2, base, older: Some((older, 2)) };
                 code_change(coder, kind, Audience::Others, &past, fields)
             }
         };
@@ -98,14 +99,22 @@ fn bench(criterion: &mut Criterion) {
         println!("entity/range {name}: {:.2} bytes each", bytes.len() as f64 / COUNT as f64);
         group.bench_function(format!("range_decode_{name}"), |bencher| {
             bencher.iter(|| {
-                code(&mut RangeDecoder::new(&bytes, &mut contexts, tables), kind, &crowd, whole, &mut fields);
+                code(
+                    &mut RangeDecoder::new(&bytes, &mut contexts, tables),
+                    kind,
+                    &crowd,
+                    whole,
+                    &mut fields,
+                );
                 black_box(&fields);
             });
         });
     }
     group.bench_function("hash", |bencher| {
         let audience = Audience::Others;
-        bencher.iter(|| crowd.iter().map(|[.., now]| hash(kind, audience, now)).fold(0, u64::wrapping_add));
+        bencher.iter(|| {
+            crowd.iter().map(|[.., now]| hash(kind, audience, now)).fold(0, u64::wrapping_add)
+        });
     });
     group.finish();
 }

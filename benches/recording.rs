@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
+use truetick_server::simulation::{Simulation, TickInput};
 use truetick_shared::arena::ArenaCommand;
 
 const CLIENTS: u32 = 64;
@@ -18,7 +18,7 @@ const CLIENTS: u32 = 64;
 struct World {
     simulation: Simulation<ArenaGame>,
     recorder: Option<Recorder<ArenaCommand>>,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     bytes: usize,
 }
 
@@ -38,16 +38,16 @@ impl World {
             };
             Recorder::begin(config, (60, 1), &simulation)
         });
-        Self { simulation, recorder, chances: Xoshiro256PlusPlus::seed_from_u64(1), bytes: 0 }
+        Self { simulation, recorder, rng: Xoshiro256PlusPlus::seed_from_u64(1), bytes: 0 }
     }
 
     fn tick(&mut self) {
-        let chances = &mut self.chances;
+        let rng = &mut self.rng;
         let mut command = || ArenaCommand {
-            thrust: [chances.random_range(-127..=127), chances.random_range(-127..=127)],
-            aim: chances.random_range(0..4_096),
+            thrust: [rng.random_range(-127..=127), rng.random_range(-127..=127)],
+            aim: rng.random_range(0..4_096),
             dash: false,
-            fire: chances.random_bool(0.1),
+            fire: rng.random_bool(0.1),
         };
         let commands = (1..=CLIENTS).map(|client| (ClientId(client), command())).collect();
         let input = TickInput { commands, ..TickInput::default() };
@@ -66,7 +66,8 @@ impl World {
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recording");
-    for (name, with_state) in [("none", None), ("input_and_hashes", Some(false)), ("with_state", Some(true))]
+    for (name, with_state) in
+        [("none", None), ("input_and_hashes", Some(false)), ("with_state", Some(true))]
     {
         let mut world = World::new(with_state);
         (0..600).for_each(|_| world.tick());

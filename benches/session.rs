@@ -1,4 +1,5 @@
-//! What sealing costs: one packet of 1,200 bytes, and all packets of a tick; and what a token costs.
+//! What sealing costs: one packet of 1,200 bytes, and all packets of a tick; and what a token
+//! costs.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 
@@ -22,7 +23,9 @@ fn one_packet(criterion: &mut Criterion) {
     let mut packet = Vec::new();
     group.throughput(Throughput::Elements(1));
     group.bench_function("seal_1200_bytes", |bencher| {
-        bencher.iter(|| seal((Kind::Payload, u64::MAX), PROTOCOL, &key, black_box(&contents), &mut packet));
+        bencher.iter(|| {
+            seal((Kind::Payload, u64::MAX), PROTOCOL, &key, black_box(&contents), &mut packet)
+        });
     });
     assert_eq!(packet.len(), 1_200);
     let mut copy = packet.clone();
@@ -40,13 +43,14 @@ fn one_packet(criterion: &mut Criterion) {
         lifetime: std::time::Duration::from_secs(30),
         timeout: std::time::Duration::from_secs(10),
     };
-    let mut chances = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     let wall = UnixTime::from_millis(1_767_225_600_000);
     group.bench_function("issue_token", |bencher| {
-        bencher.iter(|| issuer.issue(UserId(1), Purpose::default(), wall, &mut chances));
+        bencher.iter(|| issuer.issue(UserId(1), Purpose::default(), wall, &mut rng));
     });
-    let token = issuer.issue(UserId(1), Purpose::default(), wall, &mut chances);
-    let open = |sealed| PrivateToken::open(sealed, &issuer.key, PROTOCOL, token.expires, &token.nonce);
+    let token = issuer.issue(UserId(1), Purpose::default(), wall, &mut rng);
+    let open =
+        |sealed| PrivateToken::open(sealed, &issuer.key, PROTOCOL, token.expires, &token.nonce);
     group.bench_function("open_genuine_token", |bencher| {
         bencher.iter(|| open(black_box(&token.sealed)).expect("genuine"));
     });
@@ -58,7 +62,8 @@ fn one_packet(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Sealing all that the server sent in a tick, and opening it: of the tick's time, what is cryptography.
+/// Sealing all that the server sent in a tick, and opening it: of the tick's time, what is
+/// cryptography.
 fn all_of_a_tick(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session_tick");
     for clients in [64, 256] {

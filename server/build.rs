@@ -1,5 +1,5 @@
-//! Gives the server the hash of what its rules are made of: a recording names it, so that a replay by other rules
-//! says so.
+//! Gives the server the hash of what its rules are made of: a recording names it, so that a replay
+//! by other rules says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use std::process::Command;
 use xxhash_rust::xxh3::Xxh3;
 
 fn main() {
-    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
+    let root =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let mut files = vec![root.join("Cargo.lock")];
     for folder in ["netcode/src", "shared/src", "server/src"] {
         println!("cargo:rerun-if-changed={}", root.join(folder).display());

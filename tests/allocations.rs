@@ -1,4 +1,5 @@
-//! After warm-up a tick allocates nothing: not in the step, the capture, the encoding, nor in sealing and sending.
+//! After warm-up a tick allocates nothing: not in the step, the capture, the encoding, nor in
+//! sealing and sending.
 
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -8,12 +9,12 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Route, Transport};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
-use truetick_tests::entry::{SERVER, server, token};
+use truetick_netcode::transport::{PeerAddr, Transport};
+use truetick_server::game::Game;
+use truetick_server::room::RoomConfig;
+use truetick_server::world_room::WorldRoom;
 use truetick_tests::second_game::{Push, Race};
+use truetick_tests::tokens::{SERVER, server, token};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -25,7 +26,7 @@ struct Kept {
 }
 
 impl Transport for Kept {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.ends.push((to.address, self.bytes.len()));
     }
@@ -44,7 +45,7 @@ fn a_tick_allocates_nothing_after_warm_up() {
     let mut now = Timestamp::from_millis(1_000);
     let mut server = server(now);
     let room = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
-    server.add_room(Box::new(Room::new(Race, room, now).unwrap()));
+    server.add_room(Box::new(WorldRoom::new(Race, room, now).unwrap()));
     let schema = Arc::new(Race.registry().unwrap().schema().clone());
     let client = |i| ClientRuntime::new(Race, schema.clone(), token(i, 0, now), i, now);
     let mut clients: Vec<ClientRuntime<Race>> = (0..CLIENTS).map(client).collect();
@@ -80,5 +81,10 @@ fn a_tick_allocates_nothing_after_warm_up() {
     assert!(clients.iter().all(|client| client.state() == ClientState::Playing));
     assert!(allocated.len() > 170, "{} ticks", allocated.len());
     let with = allocated.iter().filter(|count| **count > 0).count();
-    assert_eq!(with, 0, "{with} of {} ticks allocate, up to {worst} bytes: {allocated:?}", allocated.len());
+    assert_eq!(
+        with,
+        0,
+        "{with} of {} ticks allocate, up to {worst} bytes: {allocated:?}",
+        allocated.len()
+    );
 }

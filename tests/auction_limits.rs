@@ -1,4 +1,5 @@
-//! An auction house at its limits: more orders than a tick takes, repeats after everything was forgotten, work in bounds.
+//! An auction house at its limits: more orders than a tick takes, repeats after everything was
+//! forgotten, work in bounds.
 
 use truetick_netcode::session::UserId;
 use truetick_shared::auction::limits::{ORDERS_PER_TICK, RELEASED_AT_ONCE, WORK_PER_TICK};
@@ -40,14 +41,19 @@ fn a_lot_closes_when_all_that_came_before_is_decided() {
     let dutch = Dutch { start: Amount(9), floor: Amount(9), step: Amount(1), every: 1 };
     let sealed = |pricing| Sale::Sealed { minimum: Amount(1), reserve: None, pricing };
     let sales = [english(), sealed(Pricing::First), sealed(Pricing::Second), Sale::Dutch(dutch)];
-    for (sale, backlog) in sales.into_iter().flat_map(|sale| [1, 3].map(|backlog| (sale.clone(), backlog))) {
+    for (sale, backlog) in
+        sales.into_iter().flat_map(|sale| [1, 3].map(|backlog| (sale.clone(), backlog)))
+    {
         let mut house = AuditedRoom::new(2, 1 << 20);
         up_to_the_close(&mut house, sale.clone());
         // All of these are rejected, but not for being late.
         let many = backlog * ORDERS_PER_TICK + 10;
         (0..many).for_each(|_| _ = house.bid(1, 7, Action::BuyNow));
-        let action =
-            if matches!(sale, Sale::Dutch(_)) { Action::Take(Amount(9)) } else { Action::UpTo(Amount(9)) };
+        let action = if matches!(sale, Sale::Dutch(_)) {
+            Action::Take(Amount(9))
+        } else {
+            Action::UpTo(Amount(9))
+        };
         let last = house.bid(2, 7, action);
         house.tick();
         let late = house.bid(2, 7, action);
@@ -59,7 +65,8 @@ fn a_lot_closes_when_all_that_came_before_is_decided() {
             "{sale:?}: {told:?}"
         );
         let others = outcomes(&mut house, 1);
-        let closed = others.iter().filter(|(_, outcome)| *outcome == Outcome::Rejected(Reject::Closed));
+        let closed =
+            others.iter().filter(|(_, outcome)| *outcome == Outcome::Rejected(Reject::Closed));
         assert_eq!((others.len(), closed.count()), (many, 0), "{sale:?}");
         assert!(house.room.house().lots()[&LotId(7)].ending.is_some());
         assert_eq!(house.audit(), Vec::<String>::new());
@@ -72,7 +79,14 @@ fn what_moves_money_is_done_once_however_late_it_is_repeated() {
     let deposit = Command::Admin(Admin::Deposit { user: UserId(1), amount: Amount(100) });
     let withdraw = Command::Admin(Admin::Withdraw { user: UserId(1), amount: Amount(30) });
     let money = |house: &AuditedRoom| {
-        house.room.house().ledger().accounts().iter().map(|account| account.deposited.0).sum::<u64>()
+        house
+            .room
+            .house()
+            .ledger()
+            .accounts()
+            .iter()
+            .map(|account| account.deposited.0)
+            .sum::<u64>()
     };
     let before = money(&house);
     for round in 0..3 {
@@ -80,13 +94,19 @@ fn what_moves_money_is_done_once_however_late_it_is_repeated() {
         house.say(0, CommandId(u64::MAX - 1), withdraw.clone());
         house.tick();
         let told = outcomes(&mut house, 0);
-        assert!(told.iter().all(|(_, outcome)| matches!(outcome, Outcome::Accepted { .. })), "{told:?}");
+        assert!(
+            told.iter().all(|(_, outcome)| matches!(outcome, Outcome::Accepted { .. })),
+            "{told:?}"
+        );
         assert_eq!(money(&house), before + 70, "round {round}");
         (0..RETENTION + 5).for_each(|_| house.tick());
     }
     house.say(0, CommandId(u64::MAX), withdraw);
     house.tick();
-    assert_eq!(house.hear(0), [Reply::Answer { id: CommandId(u64::MAX), answer: Answer::Conflict }]);
+    assert_eq!(
+        house.hear(0),
+        [Reply::Answer { id: CommandId(u64::MAX), answer: Answer::Conflict }]
+    );
     assert_eq!(house.audit(), Vec::<String>::new());
 }
 
@@ -95,7 +115,8 @@ fn when_receipts_are_full_bids_are_refused_and_nothing_is_forgotten_early() {
     let mut house = AuditedRoom::new(1, 160);
     house.open(7, english(), 1_000);
     house.tick();
-    let ids: Vec<_> = (0..200).map(|amount| house.bid(1, 7, Action::UpTo(Amount(amount + 10)))).collect();
+    let ids: Vec<_> =
+        (0..200).map(|amount| house.bid(1, 7, Action::UpTo(Amount(amount + 10)))).collect();
     house.tick();
     let told = house.hear(1);
     let refused = |id: &&CommandId| told.contains(&Reply::Refused { id: **id, why: Refusal::Busy });

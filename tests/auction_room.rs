@@ -10,18 +10,19 @@ use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::rate::Rate;
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::{AnyRoom, Outbox, RoomConfig};
-use truetick_server::journal::Commits;
-use truetick_shared::auction::event::Happening;
+use truetick_server::journal::CommitLog;
+use truetick_server::room::{Outbox, Room, RoomConfig};
+use truetick_shared::auction::event::LotEventKind;
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::limits::REQUEST_BYTES;
 use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{
-    Action, Admin, Answer, Bid, Command, CommandId, Outcome, Reject, Stands,
+    Action, Admin, Answer, Bid, BidStanding, Command, CommandId, Outcome, Reject,
 };
 use truetick_shared::auction::terms::{Increments, LotId, Pricing, Sale, Terms};
 use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, Request};
@@ -39,7 +40,7 @@ struct Disk {
 
 struct Port(Arc<Mutex<Disk>>);
 
-impl Commits<Entry> for Port {
+impl CommitLog<Entry> for Port {
     fn submit(&mut self, entry: Entry) -> bool {
         let mut disk = self.0.lock().unwrap();
         disk.entries.push(entry.bytes());
@@ -90,12 +91,19 @@ impl House {
             receipts: 1 << 20,
         };
         let port = Box::new(Port(disk.clone()));
-        let mut house =
-            Self { room: AuctionRoom::open(config, HouseReplica::default(), port, now), disk, now, said: 0 };
+        let mut house = Self {
+            room: AuctionRoom::open(config, HouseReplica::default(), port, now),
+            disk,
+            now,
+            said: 0,
+        };
         house.room.join(ClientId(0), BOSS, Role::Player);
         for user in 1..=users {
             house.room.join(ClientId(user as u32), UserId(user), Role::Player);
-            house.command(0, Command::Admin(Admin::Deposit { user: UserId(user), amount: Amount(10_000) }));
+            house.command(
+                0,
+                Command::Admin(Admin::Deposit { user: UserId(user), amount: Amount(10_000) }),
+            );
         }
         let (title, seller) = ("a bell".into(), UserId(900));
         let terms = Terms { title, seller, sale, duration: 3_600, soft_close: None };
@@ -118,21 +126,26 @@ impl House {
 
     fn bid(&mut self, client: u32, amount: u64) -> CommandId {
         let (action, currency) = (Action::UpTo(Amount(amount)), Currency::EUR);
-        self.command(client, Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms: 0 }))
+        self.command(
+            client,
+            Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms: 0 }),
+        )
     }
 
     /// The next tick, at its time.
     fn tick(&mut self) {
         self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
-        self.room.has_news(self.now);
+        self.room.has_pending_output(self.now);
     }
 
     fn hear(&mut self, client: u32) -> Vec<Reply> {
         let mut heard = Heard::default();
         self.room.messages(ClientId(client), self.now, &mut heard);
         let reply = |message: Vec<u8>| {
-            let ServerMessage::Event { data, .. } = decode(&message).unwrap() else { panic!("no event") };
+            let ServerMessage::Event { data, .. } = decode(&message).unwrap() else {
+                panic!("no event")
+            };
             decode(&data).unwrap()
         };
         heard.0.into_iter().map(reply).collect()
@@ -140,7 +153,9 @@ impl House {
 
     fn outcome(&mut self, client: u32, id: CommandId) -> Option<Outcome> {
         self.hear(client).into_iter().find_map(|reply| match reply {
-            Reply::Answer { id: of, answer: Answer::Receipt(receipt) } if of == id => Some(receipt.outcome),
+            Reply::Answer { id: of, answer: Answer::Receipt(receipt) } if of == id => {
+                Some(receipt.outcome)
+            }
             _ => None,
         })
     }
@@ -155,15 +170,16 @@ fn english(reserve: Option<u64>) -> Sale {
 fn of_equal_bids_in_one_millisecond_the_lower_user_id_wins_in_whatever_order_they_arrive() {
     let mut across = 0;
     for seed in 0..1_000 {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut house = House::with(6, 1_000, english(None));
         let mut users: Vec<u32> = (1..=6).collect();
-        users.shuffle(&mut chances);
-        let bidders = chances.random_range(2..=6);
-        // The tick comes in the middle of a millisecond: some of its bids are there before, some after.
+        users.shuffle(&mut rng);
+        let bidders = rng.random_range(2..=6);
+        // The tick comes in the middle of a millisecond: some of its bids are there before, some
+        // after.
         let tick = house.room.timeline().next_deadline();
         let begin = Timestamp::from_millis(tick.as_nanos() / 1_000_000);
-        let mut at: Vec<u64> = (0..bidders).map(|_| chances.random_range(0..1_000)).collect();
+        let mut at: Vec<u64> = (0..bidders).map(|_| rng.random_range(0..1_000)).collect();
         at.sort_unstable();
         let mut ticked = false;
         for (user, us) in users.iter().zip(&at) {
@@ -200,8 +216,8 @@ fn nothing_leaves_before_it_is_durable() {
     assert_eq!((lot.price, lot.bids), (None, 0));
     assert_eq!((house.hear(1), house.hear(3)), (vec![], vec![]));
     house.disk.lock().unwrap().durable = u64::MAX;
-    assert!(house.room.has_news(house.now));
-    let accepted = Outcome::Accepted { stands: Stands::Leads, alias: 1 };
+    assert!(house.room.has_pending_output(house.now));
+    let accepted = Outcome::Accepted { stands: BidStanding::Leads, alias: 1 };
     let replies = house.hear(1);
     assert!(replies.contains(&Reply::Account {
         available: Amount(9_900),
@@ -212,7 +228,7 @@ fn nothing_leaves_before_it_is_durable() {
     assert!(replies.iter().any(answered), "{replies:?}");
     assert_eq!(house.outcome(3, low), Some(Outcome::Rejected(Reject::BelowMinimum(Amount(15)))));
     let [Reply::Events(events)] = &house.hear(2)[..] else { panic!("no events") };
-    assert!(matches!(events[0].what, Happening::Bid { price: Amount(10), .. }));
+    assert!(matches!(events[0].what, LotEventKind::Bid { price: Amount(10), .. }));
 }
 
 fn say_again(house: &mut House, amount: u64, client_time_ms: u64) -> Vec<Reply> {
@@ -236,7 +252,10 @@ fn line_51_a_repeat_gets_the_first_answer() {
 fn line_52_another_body_under_the_same_name_is_a_conflict() {
     let mut house = House::with(2, 1_000, english(None));
     say_again(&mut house, 50, 0);
-    assert_eq!(say_again(&mut house, 60, 0), [Reply::Answer { id: CommandId(9), answer: Answer::Conflict }]);
+    assert_eq!(
+        say_again(&mut house, 60, 0),
+        [Reply::Answer { id: CommandId(9), answer: Answer::Conflict }]
+    );
 }
 
 #[test]
@@ -244,12 +263,16 @@ fn line_54_a_clients_time_orders_nothing() {
     let mut house = House::with(2, 1_000, english(None));
     for (client, client_time_ms) in [(2, u64::MAX), (1, 0)] {
         let (action, currency) = (Action::UpTo(Amount(50)), Currency::EUR);
-        house.command(client, Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms }));
+        house
+            .command(client, Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms }));
         house.now += Duration::from_millis(1);
     }
     house.tick();
     let lot = &house.room.house().lots()[&LotId(1)];
-    assert_eq!(house.room.house().ledger().account(lot.english.leader.unwrap().account).user, UserId(2));
+    assert_eq!(
+        house.room.house().ledger().account(lot.english.leader.unwrap().account).user,
+        UserId(2)
+    );
 }
 
 #[test]
@@ -327,9 +350,9 @@ fn who_falls_silent_is_told_when_it_is_back_what_happened() {
     house.bid(1, 50);
     house.tick();
     assert_eq!(house.hear(2), []);
-    house.room.resume(ClientId(2), false);
+    house.room.resume(ClientId(2), Resume::Continued);
     let [Reply::Events(events)] = &house.hear(2)[..] else { panic!("no events") };
-    assert!(matches!(events[0].what, Happening::Bid { price: Amount(10), .. }));
+    assert!(matches!(events[0].what, LotEventKind::Bid { price: Amount(10), .. }));
 }
 
 #[test]

@@ -21,25 +21,25 @@ use truetick_netcode::session::packet::{self, CHALLENGE_CONTENTS, Kind};
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry::{self, tokens};
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::plan::SimConfig;
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens::{self, tokens};
 use truetick_tests::world::Sim;
 
-fn random_bytes(chances: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
-    let mut bytes = vec![0; chances.random_range(0..=most)];
-    chances.fill_bytes(&mut bytes);
+fn random_bytes(rng: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
+    let mut bytes = vec![0; rng.random_range(0..=most)];
+    rng.fill_bytes(&mut bytes);
     bytes
 }
 
-fn damage(chances: &mut Xoshiro256PlusPlus, bytes: &[u8]) -> Vec<u8> {
+fn damage(rng: &mut Xoshiro256PlusPlus, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    for _ in 0..chances.random_range(1..4) {
-        let at = chances.random_range(0..bytes.len());
-        match chances.random_range(0..3) {
-            0 => bytes[at] ^= 1 << chances.random_range(0..8),
+    for _ in 0..rng.random_range(1..4) {
+        let at = rng.random_range(0..bytes.len());
+        match rng.random_range(0..3) {
+            0 => bytes[at] ^= 1 << rng.random_range(0..8),
             1 => bytes.truncate(at.max(1)),
-            _ => bytes.extend_from_slice(&[chances.random_range(0..=255); 7]),
+            _ => bytes.extend_from_slice(&[rng.random_range(0..=255); 7]),
         }
     }
     bytes
@@ -51,13 +51,13 @@ fn strangers_and_damaged_copies_disturb_nobody() {
     config.arena.ghosts = true;
     let mut sim = Sim::new(config);
     sim.run(Duration::from_secs(2));
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(9);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
     let before = resident_bytes().unwrap_or(0);
     for _ in 0..600 {
         let genuine = sim.recent_datagrams();
         for (i, (from, to, bytes)) in genuine.iter().enumerate() {
             let stranger = SocketAddr::from(([127, 0, 0, 9], 1_000 + i as u16));
-            for bytes in [damage(&mut chances, bytes), random_bytes(&mut chances, 1_400)] {
+            for bytes in [damage(&mut rng, bytes), random_bytes(&mut rng, 1_400)] {
                 for from in [*from, stranger] {
                     sim.inject(from, *to, &bytes);
                 }
@@ -66,7 +66,12 @@ fn strangers_and_damaged_copies_disturb_nobody() {
         sim.run(Duration::from_millis(10));
     }
     let (stats, drops) = (sim.stats(), *sim.core().drops());
-    let wild = [DropReason::TooShort, DropReason::TooLong, DropReason::UnknownKind, DropReason::NumberLength];
+    let wild = [
+        DropReason::TooShort,
+        DropReason::TooLong,
+        DropReason::UnknownKind,
+        DropReason::NumberLength,
+    ];
     assert!(wild.iter().all(|reason| drops.count(*reason) > 300), "{drops:?}");
     assert!(drops.count(DropReason::Forged) > 200 && stats.refused > 4_000, "{drops:?} {stats:?}");
     assert_eq!((drops.count(DropReason::Malformed), stats.decode_errors), (0, 0));
@@ -91,12 +96,18 @@ impl Liar {
         let now = sim.server_time();
         let token = tokens(user).issue(UserId(user), 0, sim.server.wall(sim.now));
         let mut session = SessionClient::new(token, PROTOCOL, user, now);
-        let mut tap = Tap::default();
+        let mut capture_transport = CaptureTransport::default();
         for _ in 0..2 {
             let bytes = session.poll(now).unwrap();
             sim.core_mut().receive(address, &bytes, now);
-            sim.core_mut().send_replies(&mut tap);
-            session.receive(SocketAddr::from(entry::SERVER), &tap.0.pop().unwrap().1, now).unwrap();
+            sim.core_mut().send_replies(&mut capture_transport);
+            session
+                .receive(
+                    SocketAddr::from(tokens::SERVER),
+                    &capture_transport.0.pop().unwrap().1,
+                    now,
+                )
+                .unwrap();
         }
         assert!(session.is_connected());
         let mut liar = Self { address, session, connection: Connection::new(user, now) };
@@ -117,10 +128,10 @@ impl Liar {
 }
 
 /// A body of this kind with random contents.
-fn lie(writer: &mut BitWriter, chances: &mut Xoshiro256PlusPlus, body: Body) {
+fn lie(writer: &mut BitWriter, rng: &mut Xoshiro256PlusPlus, body: Body) {
     writer.write(body as u32, Body::BITS);
     let room = PAYLOAD_BYTES - 8 - writer.bit_len().div_ceil(8);
-    writer.write_bytes(&random_bytes(chances, room));
+    writer.write_bytes(&random_bytes(rng, room));
 }
 
 #[test]
@@ -129,14 +140,14 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
     config.arena.ghosts = true;
     let mut sim = Sim::new(config);
     sim.run(Duration::from_secs(2));
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(10);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(10);
     for liar in 0..200u16 {
         let address = SocketAddr::from(([127, 0, 0, 3], 2_000 + liar));
         let mut client = Liar::join(&mut sim, address, 1_000_000 + u64::from(liar));
         for _ in 0..50 {
-            let body =
-                [Body::Commands, Body::Commands, Body::Empty, Body::Snapshot][chances.random_range(0..4)];
-            client.send(&mut sim, |writer| lie(writer, &mut chances, body));
+            let body = [Body::Commands, Body::Commands, Body::Empty, Body::Snapshot]
+                [rng.random_range(0..4)];
+            client.send(&mut sim, |writer| lie(writer, &mut rng, body));
         }
         sim.run(Duration::from_millis(20));
     }
@@ -146,7 +157,11 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
         drops.count(DropReason::Malformed) > 500 && drops.count(DropReason::Misbehaving) > 100,
         "{drops:?}"
     );
-    assert_eq!((stats.mispredictions, stats.hash_mismatches, stats.decode_errors), (0, 0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.mispredictions, stats.hash_mismatches, stats.decode_errors),
+        (0, 0, 0),
+        "{stats:?}"
+    );
     assert_eq!(sim.playing(), 8);
     sim.run(Duration::from_secs(11));
     assert_eq!(sim.core().sessions(), 8);
@@ -164,7 +179,7 @@ impl LyingServer {
         let mut datagram = Vec::new();
         packet::seal((kind, self.next), PROTOCOL, &self.key, contents, &mut datagram);
         self.next += 1;
-        client.receive(SocketAddr::from(entry::SERVER), &datagram, now);
+        client.receive(SocketAddr::from(tokens::SERVER), &datagram, now);
     }
 
     fn pay(&mut self, client: &mut BotClient, write: impl FnOnce(&mut BitWriter), now: Timestamp) {
@@ -179,11 +194,11 @@ impl LyingServer {
 #[test]
 fn a_server_that_lies_cannot_make_a_client_panic_or_grow() {
     let kinds = Arc::new(arena_schema().unwrap());
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(11);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
     let before = resident_bytes().unwrap_or(0);
     for seed in 0..60 {
         let mut now = Timestamp::from_millis(50);
-        let token = entry::token(seed, 0, now);
+        let token = tokens::token(seed, 0, now);
         let mut client = BotClient::new(kinds.clone(), token.clone(), seed, now);
         let mut server = LyingServer {
             key: PacketKey::new(&token.server_key),
@@ -200,8 +215,8 @@ fn a_server_that_lies_cannot_make_a_client_panic_or_grow() {
         assert_eq!(client.runtime().state(), ClientState::Playing);
         for _ in 0..500 {
             now += Duration::from_millis(3);
-            let body = if chances.random_bool(0.9) { Body::Snapshot } else { Body::Commands };
-            server.pay(&mut client, |writer| lie(writer, &mut chances, body), now);
+            let body = if rng.random_bool(0.9) { Body::Snapshot } else { Body::Commands };
+            server.pay(&mut client, |writer| lie(writer, &mut rng, body), now);
             client.advance(now);
             while client.poll_transmit().is_some() {}
         }

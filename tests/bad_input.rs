@@ -1,4 +1,5 @@
-//! Which lines of the catalogue of bad input have a test: each test that `BAD_INPUT.md` names must be there.
+//! Which lines of the catalogue of bad input have a test: each test that `BAD_INPUT.md` names must
+//! be there.
 
 use std::path::Path;
 
@@ -15,7 +16,8 @@ const FIRST_TRIED: u32 = 57;
 /// The catalogue's rows as (line, claims), a claim being a file and the beginning of a test's name.
 fn rows() -> Vec<(u32, Vec<(String, String)>)> {
     let cells = CATALOGUE.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
-    let rows = cells.filter_map(|cells| Some((cells.get(1)?.parse().ok()?, cells.get(4)?.to_string())));
+    let rows =
+        cells.filter_map(|cells| Some((cells.get(1)?.parse().ok()?, cells.get(4)?.to_string())));
     let rows = rows.filter(|(line, _)| *line < FIRST_TRIED);
     let claims = |cell: String| {
         let each = cell.split(", ").filter_map(|claim| claim.strip_prefix('`')?.split_once("` "));
@@ -42,11 +44,15 @@ fn every_test_that_the_catalogue_names_is_there() {
             let text = read_text(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
             let named = text.contains(&format!("#[test]\n    fn {test}_"))
                 || text.contains(&format!("#[test]\nfn {test}_"));
-            assert!(named && test == format!("line_{line:02}"), "{file} has no test {test} for line {line}");
+            assert!(
+                named && test == format!("line_{line:02}"),
+                "{file} has no test {test} for line {line}"
+            );
         }
     }
     println!("lines without a test yet: {without:?}");
-    let missing: Vec<_> = COVERED.into_iter().flatten().filter(|line| without.contains(line)).collect();
+    let missing: Vec<_> =
+        COVERED.into_iter().flatten().filter(|line| without.contains(line)).collect();
     assert_eq!(missing, Vec::<u32>::new(), "lines that are claimed to be covered");
 }
 
@@ -64,6 +70,9 @@ fn every_test_of_what_was_found_by_trying_is_there() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let text = read_text(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
         let test = test.trim();
-        assert!(test.is_empty() || text.contains(&format!("fn {test}(")), "{file} has no test {test}");
+        assert!(
+            test.is_empty() || text.contains(&format!("fn {test}(")),
+            "{file} has no test {test}"
+        );
     }
 }

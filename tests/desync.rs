@@ -1,5 +1,5 @@
-//! One flipped bit of state, somewhere, at some time: where two runs part is found exactly, a hundred times of a
-//! hundred.
+//! One flipped bit of state, somewhere, at some time: where two runs part is found exactly, a
+//! hundred times of a hundred.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bevy_ecs::world::World;
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::client::link::Link;
+use truetick_netcode::client::client_connection::ClientConnection;
 use truetick_netcode::connection::Messages;
 use truetick_netcode::limits::REPORTS_EXPLAINED;
 use truetick_netcode::messages::{ClientMessage, MismatchReport};
@@ -22,22 +22,22 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::systems::{contact, drones, players, projectiles};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::entity_table::EntityTable;
-use truetick_server::core::game::{CurrentTick, Game};
-use truetick_server::core::registry::Registry;
-use truetick_server::core::room::Room;
-use truetick_server::core::session_event::SessionEvent;
-use truetick_server::core::simulation::{Keyframe, Simulation};
-use truetick_server::core::systems::Systems;
-use truetick_server::recording::difference::{Difference, What};
+use truetick_server::entity_table::EntityTable;
+use truetick_server::game::{CurrentTick, Game};
+use truetick_server::recording::difference::{Difference, DivergenceKind};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{bisect, replay};
+use truetick_server::registry::Registry;
+use truetick_server::room::RoomConfig;
+use truetick_server::session_event::SessionEvent;
+use truetick_server::simulation::{Keyframe, Simulation};
+use truetick_server::systems::Systems;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::ArenaCommand;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry;
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::script::script;
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens;
 
 const TICKS: usize = 300;
 
@@ -56,11 +56,11 @@ struct Plant {
 
 impl Plant {
     /// Somewhere in the world of a keyframe.
-    fn random(chances: &mut Xoshiro256PlusPlus, world: &Keyframe, schema: &Schema) -> Self {
-        let entity = &world.entities[chances.random_range(0..world.entities.len())];
-        let field = chances.random_range(0..entity.fields.len());
+    fn random(rng: &mut Xoshiro256PlusPlus, world: &Keyframe, schema: &Schema) -> Self {
+        let entity = &world.entities[rng.random_range(0..world.entities.len())];
+        let field = rng.random_range(0..entity.fields.len());
         let bits = schema.kind(KindId(entity.kind)).fields[field].bits;
-        Self { tick: Tick(world.tick), slot: entity.slot, field, bit: chances.random_range(0..bits) }
+        Self { tick: Tick(world.tick), slot: entity.slot, field, bit: rng.random_range(0..bits) }
     }
 
     fn flip(&self, fields: &mut [u32]) {
@@ -90,7 +90,9 @@ impl Planted {
 
 fn flip_in_world(world: &mut World, registry: &Registry, plant: Plant) {
     world.resource_scope(|world, table: Mut<'_, EntityTable>| {
-        let Some(row) = table.row(plant.slot) else { return };
+        let Some(row) = table.row(plant.slot) else {
+            return;
+        };
         let mut fields = Vec::new();
         registry.read(world, row.entity, row.kind, &mut fields);
         if plant.field < fields.len() {
@@ -119,7 +121,10 @@ impl Game for Planted {
         systems
             .add("move_players", players::move_players.pipe(self.defect("move_players")))
             .add("steer_drones", drones::steer_drones.pipe(self.defect("steer_drones")))
-            .add("fly_projectiles", projectiles::fly_projectiles.pipe(self.defect("fly_projectiles")))
+            .add(
+                "fly_projectiles",
+                projectiles::fly_projectiles.pipe(self.defect("fly_projectiles")),
+            )
             .add("hit_bodies", projectiles::hit_bodies.pipe(self.defect("hit_bodies")))
             .add("push_apart", contact::push_apart.pipe(self.defect("push_apart")))
             .add("take_pickups", contact::take_pickups.pipe(self.defect("take_pickups")))
@@ -150,7 +155,11 @@ const SYSTEMS: [&str; 7] = [
 ];
 
 /// Runs a script and records it; `after` may put another world in the place of a tick's outcome.
-fn record(seed: u64, with_state: bool, mut after: impl FnMut(&mut Simulation<ArenaGame>)) -> Vec<Vec<u8>> {
+fn record(
+    seed: u64,
+    with_state: bool,
+    mut after: impl FnMut(&mut Simulation<ArenaGame>),
+) -> Vec<Vec<u8>> {
     let mut simulation = Simulation::new(Arc::new(arena()), seed).unwrap();
     let config = RecorderConfig {
         recording: 1,
@@ -182,7 +191,9 @@ fn is_exactly(differences: &[Difference], plant: Plant, kind: KindId, schema: &S
     let info = schema.kind(kind);
     let (id, start) = info.components.iter().rfind(|(_, start)| *start <= plant.field).unwrap();
     let owner = schema.component(*id);
-    let [Difference { id, what: What::Field { component, field, left, right }, .. }] = differences else {
+    let [Difference { id, what: DivergenceKind::Field { component, field, left, right }, .. }] =
+        differences
+    else {
         return false;
     };
     id.slot == plant.slot
@@ -194,12 +205,12 @@ fn is_exactly(differences: &[Difference], plant: Plant, kind: KindId, schema: &S
 fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
     let registry = arena().registry().unwrap();
     let schema = registry.schema();
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let (mut located, mut seed) = (0, 0);
     while located < 50 {
         seed += 1;
-        let world = worlds(seed).swap_remove(chances.random_range(0..TICKS));
-        let plant = Plant::random(&mut chances, &world, schema);
+        let world = worlds(seed).swap_remove(rng.random_range(0..TICKS));
+        let plant = Plant::random(&mut rng, &world, schema);
         let mut flipped = world.clone();
         let entity = flipped.entities.iter_mut().find(|entity| entity.slot == plant.slot).unwrap();
         let kind = KindId(entity.kind);
@@ -213,7 +224,8 @@ fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
                 *simulation = Simulation::restore(Arc::new(arena()), &flipped).unwrap();
             }
         });
-        let found = replay(&Arc::new(arena()), &segments, None, |_| {}).unwrap().divergence.unwrap();
+        let found =
+            replay(&Arc::new(arena()), &segments, None, |_| {}).unwrap().divergence.unwrap();
         assert_eq!(found.tick, plant.tick, "{plant:?}\n{found}");
         assert!(is_exactly(&found.differences, plant, kind, schema), "{plant:?}\n{found}");
         located += 1;
@@ -224,19 +236,25 @@ fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
 fn fifty_flips_inside_a_system_are_located_by_running_it_again_stage_by_stage() {
     let registry = arena().registry().unwrap();
     let schema = registry.schema();
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(2);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
     let (mut located, mut named, mut seed) = (0, std::collections::BTreeSet::new(), 1_000);
     while located < 50 {
         seed += 1;
         let segments = record(seed, false, |_| {});
-        let world = worlds(seed).swap_remove(chances.random_range(0..TICKS));
-        let plant = Plant::random(&mut chances, &world, schema);
-        let system = SYSTEMS[chances.random_range(0..SYSTEMS.len())];
+        let world = worlds(seed).swap_remove(rng.random_range(0..TICKS));
+        let plant = Plant::random(&mut rng, &world, schema);
+        let system = SYSTEMS[rng.random_range(0..SYSTEMS.len())];
         let planted = Arc::new(Planted { arena: arena(), system, plant });
         // A flip that a later system of the same tick overwrites is no divergence.
-        let Some(found) = bisect(&Arc::new(arena()), &planted, &segments).unwrap() else { continue };
+        let Some(found) = bisect(&Arc::new(arena()), &planted, &segments).unwrap() else {
+            continue;
+        };
         let kind = world.entities.iter().find(|entity| entity.slot == plant.slot).unwrap().kind;
-        assert_eq!((found.tick, found.stage.as_deref()), (plant.tick, Some(system)), "{plant:?}\n{found}");
+        assert_eq!(
+            (found.tick, found.stage.as_deref()),
+            (plant.tick, Some(system)),
+            "{plant:?}\n{found}"
+        );
         assert!(is_exactly(&found.differences, plant, KindId(kind), schema), "{plant:?}\n{found}");
         named.insert(system);
         located += 1;
@@ -248,25 +266,28 @@ fn fifty_flips_inside_a_system_are_located_by_running_it_again_stage_by_stage() 
 fn however_many_clients_report_few_reports_are_looked_into_and_all_are_counted() {
     const CLIENTS: u64 = 100;
     let start = Timestamp::from_millis(1_000);
-    let mut server = entry::server(start);
-    server.add_room(Box::new(Room::new(arena(), RoomConfig::default(), start).unwrap()));
+    let mut server = tokens::server(start);
+    server.add_room(Box::new(WorldRoom::new(arena(), RoomConfig::default(), start).unwrap()));
     let schema = arena_schema().unwrap().schema.hash();
-    let link = |user| Link::new(schema, entry::token(user, 0, start), user, start);
+    let link = |user| ClientConnection::new(schema, tokens::token(user, 0, start), user, start);
     let mut links: Vec<_> = (0..CLIENTS).map(link).collect();
     let (mut explained, mut payload) = (0, Vec::new());
     for ms in 0..4_000 {
-        let (now, mut tap) = (start + Duration::from_millis(ms), Tap::default());
+        let (now, mut capture_transport) =
+            (start + Duration::from_millis(ms), CaptureTransport::default());
         if ms == 1_500 {
             let report = ClientMessage::Mismatch(MismatchReport { tick: 60, entities: Vec::new() });
             links.iter_mut().for_each(|link| link.tell(&report));
         }
-        server.send_replies(&mut tap);
-        server.tick(&mut || now, &mut tap);
-        for (to, bytes) in tap.0 {
+        server.send_replies(&mut capture_transport);
+        server.tick(&mut || now, &mut capture_transport);
+        for (to, bytes) in capture_transport.0 {
             let link = &mut links[usize::from(to.port()) - 100];
-            let from = SocketAddr::from(entry::SERVER).into();
+            let from = SocketAddr::from(tokens::SERVER).into();
             let _ = link.receive(from, bytes.as_slice().into(), &mut payload, now);
-            let Ok((sequence, _)) = link.open(&payload, now) else { continue };
+            let Ok((sequence, _)) = link.open(&payload, now) else {
+                continue;
+            };
             while let Ok(Some(_)) = link.next_event(now) {}
             link.accept(sequence);
         }
@@ -278,9 +299,13 @@ fn however_many_clients_report_few_reports_are_looked_into_and_all_are_counted()
             }
         }
         let events = std::iter::from_fn(|| server.poll_event());
-        explained += events.filter(|event| matches!(event, SessionEvent::Mismatch(..))).count() as u64;
+        explained +=
+            events.filter(|event| matches!(event, SessionEvent::Mismatch(..))).count() as u64;
     }
     let (per_second, burst) = REPORTS_EXPLAINED;
-    assert!((u64::from(burst)..=u64::from(burst + 3 * per_second)).contains(&explained), "{explained}");
+    assert!(
+        (u64::from(burst)..=u64::from(burst + 3 * per_second)).contains(&explained),
+        "{explained}"
+    );
     assert_eq!(explained + server.unexplained_reports(), CLIENTS);
 }

@@ -1,36 +1,37 @@
-//! A panic in a room ends that room alone: its clients are told, its recording is whole, the others go on.
+//! A panic in a room ends that room alone: its clients are told, its recording is whole, the others
+//! go on.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use truetick_client_sim::auction::manner::Manner;
-use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::auction::bidder::Bidder;
+use truetick_client_sim::auction::strategy::Strategy;
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::drain::Drain;
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::session_event::SessionEvent;
-use truetick_server::journal::Commits;
+use truetick_server::drain::Drain;
+use truetick_server::game::Game;
+use truetick_server::journal::CommitLog;
 use truetick_server::recording::record::join;
 use truetick_server::recording::recorder::RecorderConfig;
 use truetick_server::recording::records::End as Finish;
 use truetick_server::recording::replay::replay;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::server::Server;
+use truetick_server::session_event::SessionEvent;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::auction::wire::WIRE;
 use truetick_tests::auction::world::rules;
 use truetick_tests::brittle::{Brittle, Fragile, Where};
-use truetick_tests::entry::{SERVER, server, token};
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::second_game::{Push, Race};
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens::{SERVER, server, token};
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -53,10 +54,10 @@ struct Story {
 
 impl Story {
     /// Room 0 is a race that nothing is wrong with, room 1 is another.
-    fn new(other: Box<dyn AnyRoom>) -> Self {
+    fn new(other: Box<dyn Room>) -> Self {
         let mut server = server(START);
         let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
-        server.add_room(Box::new(Room::new(Race, config, START).unwrap()));
+        server.add_room(Box::new(WorldRoom::new(Race, config, START).unwrap()));
         server.add_room(other);
         let clients = vec![client(0, 10, START), client(1, 11, START)];
         Self { server, clients, events: Vec::new(), now: START }
@@ -70,15 +71,19 @@ impl Story {
     fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now += Duration::from_millis(1);
-            let (now, mut tap) = (self.now, Tap::default());
-            self.server.send_replies(&mut tap);
+            let (now, mut capture_transport) = (self.now, CaptureTransport::default());
+            self.server.send_replies(&mut capture_transport);
             self.server.awaits_news();
-            self.server.send_news(&mut || now, &mut tap);
+            self.server.flush_pending(&mut || now, &mut capture_transport);
             if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
-                self.server.tick(&mut || now, &mut tap);
+                self.server.tick(&mut || now, &mut capture_transport);
             }
-            for (to, bytes) in tap.0 {
-                self.clients[usize::from(to.port()) - 100].receive(SocketAddr::from(SERVER), &bytes, now);
+            for (to, bytes) in capture_transport.0 {
+                self.clients[usize::from(to.port()) - 100].receive(
+                    SocketAddr::from(SERVER),
+                    &bytes,
+                    now,
+                );
             }
             for (place, client) in self.clients.iter_mut().enumerate() {
                 while let Some(tick) = client.poll_tick(now) {
@@ -101,32 +106,39 @@ impl Story {
     }
 
     /// Room 1 has ended with this panic, and nothing else has.
-    fn ended(&mut self, says: &str) {
+    fn ended(&mut self, description: &str) {
         let failed = self.server.failed_rooms();
-        assert!(matches!(&failed[..], [(1, cause)] if cause.contains(says)), "{says}: {failed:?}");
-        let events = self.events.iter().filter(|event| matches!(event, SessionEvent::RoomEnded { .. }));
-        assert_eq!(events.count(), 1, "{says}");
+        assert!(
+            matches!(&failed[..], [(1, cause)] if cause.contains(description)),
+            "{description}: {failed:?}"
+        );
+        let events =
+            self.events.iter().filter(|event| matches!(event, SessionEvent::RoomEnded { .. }));
+        assert_eq!(events.count(), 1, "{description}");
         let before = self.clients[0].stats().snapshots;
         let newcomer = self.join(1);
         self.run(1_000);
-        assert_eq!(self.told(newcomer), Some(DisconnectReason::RoomFailed), "{says}");
-        assert_eq!(self.clients[0].state(), ClientState::Playing, "{says}");
-        assert!(self.clients[0].stats().snapshots >= before + 19, "{says}");
-        assert_eq!(self.server.sessions(), 1, "{says}");
+        assert_eq!(self.told(newcomer), Some(DisconnectReason::RoomFailed), "{description}");
+        assert_eq!(self.clients[0].state(), ClientState::Playing, "{description}");
+        assert!(self.clients[0].stats().snapshots >= before + 19, "{description}");
+        assert_eq!(self.server.sessions(), 1, "{description}");
         let drain = Drain::new(1, Duration::from_millis(200), Duration::from_secs(2), self.now);
         self.server.drain(drain);
         self.run(2_100);
-        assert!(self.server.is_drained(self.now) && !self.server.has_failed(), "{says}");
-        self.server.stop(self.now, &mut Tap::default());
+        assert!(self.server.is_drained(self.now) && !self.server.has_failed(), "{description}");
+        self.server.stop(self.now, &mut CaptureTransport::default());
     }
 }
 
 #[test]
 fn a_panic_in_a_world_ends_its_room_with_its_recording_whole_and_the_others_go_on() {
-    for place in [Where::System, Where::Place, Where::Team, Where::Join, Where::Leave, Where::Command] {
+    for place in
+        [Where::System, Where::Place, Where::Team, Where::Join, Where::Leave, Where::Command]
+    {
         let game = Fragile::default();
-        let config = RoomConfig { tick_rate: 20, relevance_radius_m: Some(10.0), ..RoomConfig::default() };
-        let mut room = Room::new(game.clone(), config, START).unwrap();
+        let config =
+            RoomConfig { tick_rate: 20, relevance_radius_m: Some(10.0), ..RoomConfig::default() };
+        let mut room = WorldRoom::new(game.clone(), config, START).unwrap();
         let recording = RecorderConfig {
             recording: 1,
             game: "race".into(),
@@ -134,7 +146,7 @@ fn a_panic_in_a_world_ends_its_room_with_its_recording_whole_and_the_others_go_o
             with_state: true,
             segment_bytes: usize::MAX,
         };
-        truetick_server::core::world_room::WorldRoom::start_recording(&mut room, recording);
+        truetick_server::world_access::WorldAccess::start_recording(&mut room, recording);
         let mut story = Story::new(Box::new(room));
         let third = story.join(1);
         story.run(1_000);
@@ -216,7 +228,8 @@ fn a_panic_while_a_client_leaves_or_falls_silent_ends_that_room_alone() {
 fn where_no_room_is_left_the_server_knows_that_it_has_failed() {
     let mut server = server(START);
     server.add_room(Box::new(brittle("simulate")));
-    let mut story = Story { server, clients: vec![client(0, 10, START)], events: Vec::new(), now: START };
+    let mut story =
+        Story { server, clients: vec![client(0, 10, START)], events: Vec::new(), now: START };
     story.run(150);
     assert!(!story.server.has_failed());
     story.run(1_000);
@@ -224,10 +237,11 @@ fn where_no_room_is_left_the_server_knows_that_it_has_failed() {
     assert!(story.server.has_failed() && story.server.next_deadline().is_some());
 }
 
-/// Counts what is submitted, and keeps whether it was closed. It panics when it is asked whether it has failed.
+/// Counts what is submitted, and keeps whether it was closed. It panics when it is asked whether it
+/// has failed.
 struct Breaking(Arc<Mutex<(u64, bool)>>, Arc<AtomicU8>);
 
-impl Commits<Entry> for Breaking {
+impl CommitLog<Entry> for Breaking {
     fn submit(&mut self, _: Entry) -> bool {
         let mut state = self.0.lock().unwrap();
         assert!(!state.1, "an entry after the end");
@@ -257,8 +271,11 @@ fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
     let config = AuctionConfig { room, rules: rules(), rate, receipts: 1 << 20 };
     let journal = Box::new(Breaking(state.clone(), breaks.clone()));
     let house = AuctionRoom::open(config, HouseReplica::default(), journal, START);
-    let (story, visitor) = visit(Box::new(house), || breaks.store(1, Ordering::Relaxed));
-    assert_eq!(visitor.client().state(), ClientState::Ended(End::Told(DisconnectReason::RoomFailed)));
+    let (story, bidder) = visit(Box::new(house), || breaks.store(1, Ordering::Relaxed));
+    assert_eq!(
+        bidder.client().state(),
+        ClientState::Ended(End::Told(DisconnectReason::RoomFailed))
+    );
     assert!(state.lock().unwrap().1, "the journal is still open");
     let failed = story.server.failed_rooms();
     assert!(matches!(&failed[..], [(1, cause)] if cause.contains("in the house")), "{failed:?}");
@@ -268,34 +285,38 @@ fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
 #[test]
 fn a_panic_over_a_message_ends_that_room_alone() {
     let room = Brittle::new("receive_message", WIRE, START);
-    let (mut story, visitor) = visit(Box::new(room), || {});
-    assert_eq!(visitor.client().state(), ClientState::Ended(End::Told(DisconnectReason::RoomFailed)));
+    let (mut story, bidder) = visit(Box::new(room), || {});
+    assert_eq!(
+        bidder.client().state(),
+        ClientState::Ended(End::Told(DisconnectReason::RoomFailed))
+    );
     story.ended("a planted panic in receive_message");
 }
 
-/// Lets a visitor of room 1 play for 3 s beside a runner in room 0; after the first half something happens.
-fn visit(room: Box<dyn AnyRoom>, happens: impl Fn()) -> (Story, Visitor) {
+/// Lets a visitor of room 1 play for 3 s beside a runner in room 0; after the first half something
+/// happens.
+fn visit(room: Box<dyn Room>, happens: impl Fn()) -> (Story, Bidder) {
     let mut story = Story::new(room);
     story.clients.truncate(1);
     let user = (UserId(50), token(50, 1, START));
-    let mut visitor = Visitor::new(user, Manner::Watcher, None, (50, 1.0), START);
+    let mut bidder = Bidder::new(user, Strategy::Watcher, None, (50, 1.0), START);
     let address = |place: u16| SocketAddr::from(([127, 0, 0, 1], 100 + place));
     for ms in 0..3_000u64 {
         if ms == 1_500 {
             happens();
         }
         story.now += Duration::from_millis(1);
-        let (now, mut tap) = (story.now, Tap::default());
-        story.server.send_replies(&mut tap);
-        story.server.tick(&mut || now, &mut tap);
-        for (to, bytes) in tap.0 {
+        let (now, mut capture_transport) = (story.now, CaptureTransport::default());
+        story.server.send_replies(&mut capture_transport);
+        story.server.tick(&mut || now, &mut capture_transport);
+        for (to, bytes) in capture_transport.0 {
             match to == address(0) {
                 true => story.clients[0].receive(SocketAddr::from(SERVER), &bytes, now),
-                false => visitor.receive(SocketAddr::from(SERVER), &bytes, now),
+                false => bidder.receive(SocketAddr::from(SERVER), &bytes, now),
             }
         }
-        visitor.advance(now);
-        while let Some((_, bytes)) = visitor.poll_transmit() {
+        bidder.advance(now);
+        while let Some((_, bytes)) = bidder.poll_transmit() {
             story.server.receive(address(50), &bytes, now);
         }
         while let Some(tick) = story.clients[0].poll_tick(now) {
@@ -306,5 +327,5 @@ fn visit(room: Box<dyn AnyRoom>, happens: impl Fn()) -> (Story, Visitor) {
         }
         story.events.extend(std::iter::from_fn(|| story.server.poll_event()));
     }
-    (story, visitor)
+    (story, bidder)
 }

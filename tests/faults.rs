@@ -1,4 +1,5 @@
-//! One story per fault: what goes wrong, and that everyone comes right again with every invariant kept.
+//! One story per fault: what goes wrong, and that everyone comes right again with every invariant
+//! kept.
 
 use std::time::Duration;
 
@@ -44,7 +45,10 @@ fn every_other_datagram_twice() {
 #[test]
 fn datagrams_overtaken_and_damaged() {
     let link = LinkConfig { reorder: 0.2, corrupt: 0.1, ..WAN };
-    Scenario::new(3).link(link).must_hit(&[Mark::Overtaken, Mark::Damaged, Mark::DamageRefused]).heals();
+    Scenario::new(3)
+        .link(link)
+        .must_hit(&[Mark::Overtaken, Mark::Damaged, Mark::DamageRefused])
+        .heals();
 }
 
 #[test]
@@ -56,8 +60,8 @@ fn losses_in_bursts_on_a_narrow_path() {
 
 /// A queue that could hold two seconds does not stay full, and fewer ticks are sent.
 ///
-/// Most round trips are within 100 ms of the path's own. That includes the time that a packet of 950 bytes (state and messages)
-/// takes on it.
+/// Most round trips are within 100 ms of the path's own. That includes the time that a packet of
+/// 950 bytes (state and messages) takes on it.
 #[test]
 fn a_narrow_path_with_a_long_queue() {
     for (tick_rate, bytes_per_s, seed) in
@@ -107,17 +111,23 @@ fn a_path_that_carries_a_tenth_of_what_is_to_be_seen() {
 #[test]
 fn sight_that_shrinks_and_grows_under_loss() {
     let lossy = LinkConfig { loss: 0.2, reorder: 0.1, ..WAN };
-    let (near, far) = (Fault::Sight(5), Fault::Sight(58));
-    let story =
-        Scenario::new(32).link(lossy).fault(600, 150, near).fault(900, 100, far).fault(1_200, 60, near);
+    let (near, far) = (Fault::Interest(5), Fault::Interest(58));
+    let story = Scenario::new(32)
+        .link(lossy)
+        .fault(600, 150, near)
+        .fault(900, 100, far)
+        .fault(1_200, 60, near);
     let story = story.fault(1_400, 200, far).fault(1_700, 30, near).fault(1_760, 30, far);
-    story.must_hit(&[Mark::SightChanged, Mark::LeftSight, Mark::BackInSight]).heals();
+    story.must_hit(&[Mark::InterestChanged, Mark::LeftInterest, Mark::BackInInterest]).heals();
 }
 
 #[test]
 fn a_client_that_is_not_heard() {
     let fault = Fault::Cut { client: 0, ways: Ways::Up };
-    Scenario::new(5).fault(700, 1_200, fault).must_hit(&[Mark::CutUp, Mark::CommandMissing]).heals();
+    Scenario::new(5)
+        .fault(700, 1_200, fault)
+        .must_hit(&[Mark::CutUp, Mark::CommandMissing])
+        .heals();
 }
 
 #[test]
@@ -143,7 +153,8 @@ fn a_client_cut_off_for_longer_than_the_grace_joins_anew() {
 
 #[test]
 fn everyone_cut_off_at_once() {
-    let cut = |story: Scenario, client| story.fault(800, 900, Fault::Cut { client, ways: Ways::Both });
+    let cut =
+        |story: Scenario, client| story.fault(800, 900, Fault::Cut { client, ways: Ways::Both });
     (0..8).fold(Scenario::new(8), cut).must_hit(&[Mark::CutBoth, Mark::CommandMissing]).heals();
 }
 
@@ -169,12 +180,16 @@ fn a_client_that_stands_still_behind_a_small_socket() {
 
 #[test]
 fn a_server_that_stands_still() {
-    let story =
-        Scenario::new(11).link(WAN).fault(600, 60, Fault::PauseServer).fault(1_000, 400, Fault::PauseServer);
+    let story = Scenario::new(11).link(WAN).fault(600, 60, Fault::PauseServer).fault(
+        1_000,
+        400,
+        Fault::PauseServer,
+    );
     story.must_hit(&[Mark::ServerPaused, Mark::CaughtUp, Mark::Slipped]).heals();
 }
 
-/// Full rate within a second after the server has its processor again; nobody is taken for a flood, and no client ends.
+/// Full rate within a second after the server has its processor again; nobody is taken for a flood,
+/// and no client ends.
 #[test]
 fn a_server_that_is_starved() {
     for (stolen_ms, starved_ms) in [(60, 3_000), (250, 3_000), (700, 12_000)] {
@@ -192,7 +207,10 @@ fn a_server_that_is_starved() {
         sim.run(Duration::from_secs(1));
         let after = sim.room().metrics();
         let snapshots = (after.snapshots - before.snapshots) / 12;
-        assert!(snapshots >= 58 && after.ticks - before.ticks >= 58, "{snapshots} snapshots a client");
+        assert!(
+            snapshots >= 58 && after.ticks - before.ticks >= 58,
+            "{snapshots} snapshots a client"
+        );
         assert_eq!(sim.core().drops().count(DropReason::Flood), 0);
         assert_eq!((sim.playing(), after.joined, after.lost), (12, 12, 0));
     }
@@ -213,7 +231,8 @@ fn a_server_that_crashes_and_starts_empty() {
 #[test]
 fn a_power_cut_that_tears_the_recording() {
     let marks = [Mark::ServerCrashed, Mark::WriteLost, Mark::RecordingCut];
-    let story = Scenario::new(18).with(|config| config.record = true).fault(3_500, 500, Fault::PowerCut);
+    let story =
+        Scenario::new(18).with(|config| config.record = true).fault(3_500, 500, Fault::PowerCut);
     story.must_hit(&marks).heals();
 }
 
@@ -225,7 +244,8 @@ fn a_full_disk_ends_the_recording_and_not_the_room() {
 
 #[test]
 fn a_disk_that_fails_a_read_is_read_again() {
-    let story = Scenario::new(20).with(|config| config.record = true).fault(1_500, 300, Fault::FailRead);
+    let story =
+        Scenario::new(20).with(|config| config.record = true).fault(1_500, 300, Fault::FailRead);
     story.fault(2_000, 300, Fault::CrashServer).must_hit(&[Mark::DiskUnreadable]).heals();
 }
 
@@ -238,14 +258,16 @@ fn a_client_whose_address_changes() {
 #[test]
 fn everyones_address_changes_at_once() {
     let marks = [Mark::AddressChanged, Mark::SilenceNoticed, Mark::Resumed];
-    let story = Scenario::new(21).link(WAN).fault(1_500, 0, Fault::ChangeAllAddresses).must_hit(&marks);
+    let story =
+        Scenario::new(21).link(WAN).fault(1_500, 0, Fault::ChangeAllAddresses).must_hit(&marks);
     assert_eq!(story.heals().marks.count(Mark::Resumed), 8);
 }
 
 #[test]
 fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_resume() {
     for (seed, after) in (40..).zip(Step::ALL) {
-        let story = Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
+        let story =
+            Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
         let story = story.fault(1_500, 3_500, Fault::Outage { client: 2, after });
         let outcome = story.must_hit(&[after.mark(), Mark::TimedOut, Mark::Resumed]).heals();
         // Once the keep-alive has come the ticket is spent, and the next one is lost.
@@ -257,7 +279,8 @@ fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_res
 #[test]
 fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_join() {
     for (seed, after) in (50..).zip(Step::ALL) {
-        let story = Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
+        let story =
+            Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
         story.fault(1, 3_500, Fault::Outage { client: 2, after }).must_hit(&[after.mark()]).heals();
     }
 }
@@ -278,8 +301,12 @@ fn an_address_that_a_nat_gives_to_another_client() {
 #[test]
 fn two_clients_whose_addresses_are_swapped() {
     let marks = [Mark::AddressHandedOn, Mark::SilenceNoticed, Mark::Resumed];
-    let outcome = Scenario::new(61).link(WAN).fault(1_500, 0, Fault::Swap(1, 6)).must_hit(&marks).heals();
-    assert_eq!((outcome.marks.count(Mark::ClientCameBack), outcome.marks.count(Mark::Resumed)), (0, 2));
+    let outcome =
+        Scenario::new(61).link(WAN).fault(1_500, 0, Fault::Swap(1, 6)).must_hit(&marks).heals();
+    assert_eq!(
+        (outcome.marks.count(Mark::ClientCameBack), outcome.marks.count(Mark::Resumed)),
+        (0, 2)
+    );
 }
 
 #[test]
@@ -339,7 +366,7 @@ fn clocks_that_run_apart_and_one_that_is_set() {
 #[test]
 fn more_leaves_sight_at_once_than_one_packet_can_tell() {
     let story = Scenario::new(3).clients(24).with(|config| config.arena.drones = 200);
-    story.trouble_ms(8_000).must_hit(&[Mark::LeftSight, Mark::WrongByTouch]).heals();
+    story.trouble_ms(8_000).must_hit(&[Mark::LeftInterest, Mark::WrongByTouch]).heals();
 }
 
 #[test]

@@ -14,7 +14,8 @@ const INPUTS: u32 = 3_000;
 fn every_target_takes_its_corpus() {
     for (name, target, _) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-        let corpus = read_folder(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let corpus =
+            read_folder(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         assert!(!corpus.is_empty(), "{} is empty", folder.display());
         corpus.iter().for_each(|input| target(input));
     }
@@ -24,10 +25,13 @@ fn every_target_takes_its_corpus() {
 fn every_target_takes_random_inputs() {
     for (name, target, longest) in TARGETS {
         let config = Config { cases: INPUTS, failure_persistence: None, ..Config::default() };
-        let run = TestRunner::new(config).run(&proptest::collection::vec(any::<u8>(), 0..longest), |input| {
-            target(&input);
-            Ok(())
-        });
+        let run = TestRunner::new(config).run(
+            &proptest::collection::vec(any::<u8>(), 0..longest),
+            |input| {
+                target(&input);
+                Ok(())
+            },
+        );
         run.unwrap_or_else(|error| panic!("target {name}: {error}"));
     }
 }

@@ -1,4 +1,5 @@
-//! Messages beside the state: what a game says too large or too often, what nobody reads, and what a client sends too much of.
+//! Messages beside the state: what a game says too large or too often, what nobody reads, and what
+//! a client sends too much of.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use glam::Vec2;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::limits::{
-    EVENT_BYTES, MESSAGE_BYTES, MESSAGE_COST, SESSION_PACKETS, UNPOLLED_EVENT_BYTES, UNRELIABLE_EVENT_BYTES,
+    EVENT_BYTES, MESSAGE_BYTES, MESSAGE_COST, SESSION_PACKETS, UNPOLLED_EVENT_BYTES,
+    UNRELIABLE_EVENT_BYTES,
 };
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::packet::PROTOCOL;
@@ -25,19 +27,19 @@ use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::{self, Kind};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::Over;
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::{CurrentTick, Game, GameEvent, Outbox};
-use truetick_server::core::game_fault::{EventError, GameFault};
-use truetick_server::core::registry::Registry;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::systems::Systems;
-use truetick_tests::entry;
+use truetick_netcode::transport::TransportKind;
+use truetick_server::game::{CurrentTick, Game, GameEvent, Outbox};
+use truetick_server::game_fault::{EventError, GameFault};
+use truetick_server::registry::Registry;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::systems::Systems;
+use truetick_server::world_room::WorldRoom;
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::quic::plan::QuicPlan;
 use truetick_tests::quic::world::QuicWorld;
 use truetick_tests::second_game::{Push, Race};
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens;
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 const TICK: Duration = Duration::from_micros(16_667);
@@ -98,12 +100,14 @@ struct Play {
 }
 
 impl Play {
-    fn new(says: Says) -> Self {
-        let mut server = entry::server(START);
-        server.add_room(Box::new(Room::new(Loud(says), RoomConfig::default(), START).unwrap()));
+    fn new(description: Says) -> Self {
+        let mut server = tokens::server(START);
+        server.add_room(Box::new(
+            WorldRoom::new(Loud(description), RoomConfig::default(), START).unwrap(),
+        ));
         let schema = Arc::new(Race.registry().unwrap().schema().clone());
         let clients = (1..=2u16).map(|user| {
-            let token = entry::token(user.into(), 0, START);
+            let token = tokens::token(user.into(), 0, START);
             let client = ClientRuntime::new(Race, schema.clone(), token, user.into(), START);
             (SocketAddr::from(([127, 0, 0, 2], user)), client)
         });
@@ -111,12 +115,12 @@ impl Play {
     }
 
     fn pass(&mut self) {
-        let (now, mut tap) = (self.now, Tap::default());
-        self.server.send_replies(&mut tap);
-        self.server.tick(&mut || now, &mut tap);
+        let (now, mut capture_transport) = (self.now, CaptureTransport::default());
+        self.server.send_replies(&mut capture_transport);
+        self.server.tick(&mut || now, &mut capture_transport);
         for (address, client) in &mut self.clients {
-            for (_, bytes) in tap.0.iter().filter(|(to, _)| to == address) {
-                client.receive(SocketAddr::from(entry::SERVER), bytes, now);
+            for (_, bytes) in capture_transport.0.iter().filter(|(to, _)| to == address) {
+                client.receive(SocketAddr::from(tokens::SERVER), bytes, now);
             }
             while let Some(tick) = client.poll_tick(now) {
                 client.submit(tick, Push(0), now);
@@ -165,7 +169,10 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
             // A game that does not ask is no worse off.
             outbox.0.push(event(channel, vec![7; bytes]));
         }
-        assert_eq!(outbox.send(event(Channel::Ordered(9), vec![1])), Err(EventError::NoSuchStream(9)));
+        assert_eq!(
+            outbox.send(event(Channel::Ordered(9), vec![1])),
+            Err(EventError::NoSuchStream(9))
+        );
         outbox.0.push(event(Channel::Ordered(9), vec![1]));
         if tick.0.is_multiple_of(20) {
             outbox.send(event(channel, vec![tick.0 as u8; max])).unwrap();
@@ -183,54 +190,64 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
     }
     assert_eq!(play.states(), [ClientState::Playing; 2]);
     assert!(came >= 8, "{came} events came");
-    assert_eq!(play.server.rooms()[0].metrics().events_refused, 5 * play.server.rooms()[0].metrics().ticks);
+    assert_eq!(
+        play.server.rooms()[0].metrics().events_refused,
+        5 * play.server.rooms()[0].metrics().ticks
+    );
     assert!((3..=5).contains(&faults.len()), "{faults:?}");
-    assert!(matches!(faults[0], (0, GameFault::Event(EventError::TooLarge { .. }), 5)), "{faults:?}");
+    assert!(
+        matches!(faults[0], (0, GameFault::Event(EventError::TooLarge { .. }), 5)),
+        "{faults:?}"
+    );
 }
 
-/// Half a minute of ten tiny reliable events a tick to four clients; what is said in the last seconds may be under way.
-fn ten_a_tick(over: Over, round_trip_ms: u64, loss: f64) {
+/// Half a minute of ten tiny reliable events a tick to four clients; what is said in the last
+/// seconds may be under way.
+fn ten_a_tick(kind: TransportKind, round_trip_ms: u64, loss: f64) {
     let latency = Duration::from_millis(round_trip_ms / 2);
     let link = LinkConfig { latency, loss, ..LinkConfig::default() };
     let seconds = 30;
-    let quiet = QuicPlan::quiet(5, over, link, Duration::from_secs(seconds));
+    let quiet = QuicPlan::quiet(5, kind, link, Duration::from_secs(seconds));
     let mut world = QuicWorld::new(QuicPlan { patter: 10, ..quiet });
     let figures = world.run();
-    assert_eq!(world.wrong, Vec::<String>::new(), "{over} {round_trip_ms} ms, loss {loss}");
-    assert_eq!(figures.rejoins, 0, "{over} {round_trip_ms} ms, loss {loss}");
+    assert_eq!(world.wrong, Vec::<String>::new(), "{kind} {round_trip_ms} ms, loss {loss}");
+    assert_eq!(figures.rejoins, 0, "{kind} {round_trip_ms} ms, loss {loss}");
     for member in &world.members {
-        assert_eq!(member.bot.runtime().state(), ClientState::Playing, "{over} {round_trip_ms} ms");
+        assert_eq!(member.bot.runtime().state(), ClientState::Playing, "{kind} {round_trip_ms} ms");
         let (came, said) = (member.patter.next.unwrap_or(0), seconds * 60 * 10);
         let longest = 600 * (round_trip_ms * 4 + 200) / 1_000;
-        assert!(came + longest >= said, "{over} {round_trip_ms} ms, loss {loss}: {came} of {said}");
-        println!("{over} {round_trip_ms} ms, loss {loss}: {came} of {said}, {} in all", member.patter.came);
+        assert!(came + longest >= said, "{kind} {round_trip_ms} ms, loss {loss}: {came} of {said}");
+        println!(
+            "{kind} {round_trip_ms} ms, loss {loss}: {came} of {said}, {} in all",
+            member.patter.came
+        );
     }
 }
 
 #[test]
 fn ten_reliable_events_a_tick_come_at_100_ms() {
-    for over in [Over::Udp, Over::Quic] {
+    for over in [TransportKind::Udp, TransportKind::Quic] {
         ten_a_tick(over, 100, 0.0);
     }
 }
 
 #[test]
 fn ten_reliable_events_a_tick_come_at_300_ms_with_loss() {
-    for over in [Over::Udp, Over::Quic] {
+    for over in [TransportKind::Udp, TransportKind::Quic] {
         ten_a_tick(over, 300, 0.05);
     }
 }
 
 #[test]
 fn ten_reliable_events_a_tick_come_at_a_second() {
-    for over in [Over::Udp, Over::Quic] {
+    for over in [TransportKind::Udp, TransportKind::Quic] {
         ten_a_tick(over, 1_000, 0.0);
     }
 }
 
 #[test]
 fn ten_reliable_events_a_tick_come_at_a_second_with_loss() {
-    ten_a_tick(Over::Udp, 1_000, 0.05);
+    ten_a_tick(TransportKind::Udp, 1_000, 0.05);
 }
 
 #[test]
@@ -276,7 +293,8 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     (0..60).for_each(|_| play.pass());
     assert_eq!(play.states(), [ClientState::Playing; 2]);
     // As the first client's own token has it: the tests' tokens follow from user and time.
-    let (address, key) = (play.clients[0].0, PacketKey::new(&entry::token(1, 0, START).client_key));
+    let (address, key) =
+        (play.clients[0].0, PacketKey::new(&tokens::token(1, 0, START).client_key));
     let mut number = 1 << 20;
     let mut flood = |play: &mut Play, count: u32| {
         let before = play.server.drops().count(DropReason::Flood);
@@ -290,16 +308,25 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     };
     let (per_second, burst) = SESSION_PACKETS;
     let taken = flood(&mut play, 50_000);
-    assert!((u64::from(burst) - 64..=u64::from(burst)).contains(&taken), "{taken} of a burst were taken");
+    assert!(
+        (u64::from(burst) - 64..=u64::from(burst)).contains(&taken),
+        "{taken} of a burst were taken"
+    );
     play.now += Duration::from_secs(1);
     let taken = flood(&mut play, 50_000);
     assert!(taken.abs_diff(per_second.into()) <= 1, "{taken} were taken after a second");
     // Nobody else is held up, and what is not the session's spends nothing of it.
     play.now += Duration::from_secs(2);
-    let forged = PacketKey::new(&entry::token(9, 0, START).client_key);
+    let forged = PacketKey::new(&tokens::token(9, 0, START).client_key);
     for number in 0..10_000 {
         let mut datagram = Vec::new();
-        packet::seal((Kind::KeepAlive, (1 << 30) + number), PROTOCOL, &forged, &[0; 8], &mut datagram);
+        packet::seal(
+            (Kind::KeepAlive, (1 << 30) + number),
+            PROTOCOL,
+            &forged,
+            &[0; 8],
+            &mut datagram,
+        );
         play.server.receive(address, &datagram, play.now);
     }
     assert_eq!(flood(&mut play, 100), 100);

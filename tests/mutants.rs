@@ -1,5 +1,5 @@
-//! The simulator finds planted defects: each within a stated number of seeds of the standard mix, none where none
-//! is planted.
+//! The simulator finds planted defects: each within a stated number of seeds of the standard mix,
+//! none where none is planted.
 
 #![cfg(truetick_mutants)]
 
@@ -14,17 +14,17 @@ use truetick_netcode::bits::BitWriter;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::mutant::{Mutant, plant};
-use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
+use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
-use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::room::Room;
-use truetick_server::core::session_event::SessionEvent;
-use truetick_server::core::simulation::{Simulation, TickInput};
-use truetick_server::recording::difference::What;
+use truetick_server::recording::difference::DivergenceKind;
+use truetick_server::room::RoomConfig;
+use truetick_server::session_event::SessionEvent;
+use truetick_server::simulation::{Simulation, TickInput};
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
 use truetick_shared::auction::money::Amount;
 use truetick_shared::auction::order::{Action, Admin, Command, CommandId};
@@ -32,12 +32,12 @@ use truetick_shared::auction::terms::{Increments, Sale};
 use truetick_tests::auction::audited::{AuditedRoom, RETENTION};
 use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
-use truetick_tests::entry;
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::fault::Fault;
 use truetick_tests::plan::{Plan, SimConfig};
 use truetick_tests::run::run;
 use truetick_tests::scenario::Scenario;
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens;
 
 /// Seeds within which each defect shows.
 const WITHIN: u64 = 40;
@@ -55,7 +55,7 @@ fn first_caught(mutant: Option<Mutant>) -> Option<(u64, Vec<String>)> {
 #[test]
 fn every_planted_defect_is_caught_and_nothing_else() {
     assert_eq!(first_caught(None), None);
-    for (mutant, says) in [
+    for (mutant, description) in [
         (Mutant::TakeRepeats, "taken twice"),
         (Mutant::ForgetNumbers, "used twice under one key"),
         (Mutant::ApplyTwice, "nothing explains"),
@@ -67,9 +67,10 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         (Mutant::LeapDisplay, "its display leaps by"),
         (Mutant::DeafClock, "its input is dead for"),
     ] {
-        let (seed, wrong) = first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
+        let (seed, wrong) =
+            first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");
-        assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?}: {wrong:?}");
+        assert!(wrong.iter().any(|wrong| wrong.contains(description)), "{mutant:?}: {wrong:?}");
     }
 }
 
@@ -77,7 +78,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
 #[test]
 fn what_a_late_server_must_not_do_is_caught() {
     let starved = Fault::StarveServer { stolen_ms: 250 };
-    for (mutant, fault, lasting_ms, says) in [
+    for (mutant, fault, lasting_ms, description) in [
         (Mutant::SendEveryTick, Fault::PauseServer, 25, "was sent more than one of"),
         (Mutant::BlamePaths, starved, 3_000, "is blamed for a late server"),
         (Mutant::CountWhenRun, Fault::PauseServer, 900, "taken for a flood"),
@@ -89,18 +90,21 @@ fn what_a_late_server_must_not_do_is_caught() {
         let wrong = run(&plan, None).wrong;
         plant(None);
         println!("{mutant:?}: {wrong:?}");
-        assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{mutant:?} got away: {wrong:?}");
+        assert!(
+            wrong.iter().any(|wrong| wrong.contains(description)),
+            "{mutant:?} got away: {wrong:?}"
+        );
     }
 }
 
-/// Most block units that are encoded in a tick, per block, for 200 clients that see the same, each of which acknowledges by
-/// its own 1 to 20 ticks later and loses a packet in three.
+/// Most block units that are encoded in a tick, per block, for 200 clients that see the same, each
+/// of which acknowledges by its own 1 to 20 ticks later and loses a packet in three.
 fn most_encoded(mutant: Option<Mutant>) -> usize {
     let arena = ArenaConfig { drones: 100, ..ArenaConfig::default() };
     let mut simulation = Simulation::new(Arc::new(ArenaGame::new(arena).unwrap()), 1).unwrap();
     let mut clients: Vec<_> = (0..200).map(|_| (ClientView::new(), 0, Vec::new())).collect();
-    let (mut cache, mut most) = (UnitCache::default(), 0);
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(3);
+    let (mut cache, mut most) = (DeltaCache::default(), 0);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
     plant(mutant);
     for tick in 0..60 {
         simulation.step(TickInput::default());
@@ -112,13 +116,18 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
             let mut shared = Shared { schema, ring, cache: &mut cache };
             view.plan(
                 &mut shared,
-                &Sight { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 },
+                &Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 },
             );
             let mut more = true;
             while more {
                 let packet = (*next, PAYLOAD_BYTES);
-                more = view.write_packet(&mut shared, packet, Feedback::default(), &mut BitWriter::new());
-                if chances.random_bool(2.0 / 3.0) {
+                more = view.write_packet(
+                    &mut shared,
+                    packet,
+                    Feedback::default(),
+                    &mut BitWriter::new(),
+                );
+                if rng.random_bool(2.0 / 3.0) {
                     acks.push((tick + 1 + at as u64 % 20, *next));
                 }
                 *next += 1;
@@ -179,7 +188,8 @@ fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
     world.run_for(Duration::from_secs(6));
     world.sleep(1, Duration::from_secs(2));
     // The way is longer from now on: the shortest exchange is from before.
-    world.members[1].throttle(LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() });
+    world.members[1]
+        .throttle(LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() });
     world.run_for(Duration::from_secs(8));
     plant(None);
     assert!(
@@ -211,20 +221,21 @@ fn an_audit_finds_an_auction_that_breaks_its_rules() {
         found
     };
     assert_eq!(run(None), Vec::<String>::new());
-    for (mutant, says) in [
+    for (mutant, description) in [
         (Mutant::CloseBeforeBacklog, "belongs to another tick"),
         (Mutant::ForgetMoney, "was decided twice"),
         (Mutant::DeniedLeads, "is led by a user who may not bid"),
     ] {
         let found = run(Some(mutant));
-        assert!(found.iter().any(|finding| finding.contains(says)), "{mutant:?}: {found:?}");
+        assert!(found.iter().any(|finding| finding.contains(description)), "{mutant:?}: {found:?}");
     }
 }
 
 #[test]
 fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
     let wrong = |mutant| {
-        let link = LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
+        let link =
+            LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
         let config = SimConfig { clients: 2, patter: 10, link, ..SimConfig::default() };
         plant(mutant);
         let outcome = run(&Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)), None);
@@ -235,27 +246,32 @@ fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
     for mutant in [Mutant::NarrowWindow, Mutant::ForgetReliable] {
         let wrong = wrong(Some(mutant));
         println!("{mutant:?}: {:?}", wrong.first());
-        let says = |wrong: &String| wrong.contains("tiny message") || wrong.contains("Overflow");
-        assert!(wrong.iter().any(says), "{mutant:?}: {wrong:?}");
+        let description =
+            |wrong: &String| wrong.contains("tiny message") || wrong.contains("Overflow");
+        assert!(wrong.iter().any(description), "{mutant:?}: {wrong:?}");
     }
 }
 
 #[test]
 fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
     let (mut server, from) =
-        (entry::server(Timestamp::from_millis(1_000)), SocketAddr::from(([127, 0, 0, 1], 100)));
+        (tokens::server(Timestamp::from_millis(1_000)), SocketAddr::from(([127, 0, 0, 1], 100)));
     let mut now = Timestamp::from_millis(1_000);
     let arena = ArenaGame::new(ArenaConfig::default()).unwrap();
-    server.add_room(Box::new(Room::new(arena, RoomConfig::default(), now).unwrap()));
-    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), entry::token(4, 0, now), 4, now);
+    server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), now).unwrap()));
+    let mut bot =
+        BotClient::new(Arc::new(arena_schema().unwrap()), tokens::token(4, 0, now), 4, now);
     let mut reports = Vec::new();
     for ms in 1_000..4_000 {
         now = Timestamp::from_millis(ms);
         plant((2_000..2_100).contains(&ms).then_some(Mutant::RotCopy));
-        let mut tap = Tap::default();
-        server.send_replies(&mut tap);
-        server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| bot.receive(SocketAddr::from(entry::SERVER), bytes, now));
+        let mut capture_transport = CaptureTransport::default();
+        server.send_replies(&mut capture_transport);
+        server.tick(&mut || now, &mut capture_transport);
+        capture_transport
+            .0
+            .iter()
+            .for_each(|(_, bytes)| bot.receive(SocketAddr::from(tokens::SERVER), bytes, now));
         bot.advance(now);
         while let Some((_, bytes)) = bot.poll_transmit() {
             server.receive(from, &bytes, now);
@@ -269,7 +285,9 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
     let [report] = reports.as_slice() else { panic!("{reports:?}") };
     assert!(!report.differences.is_empty() && (55..70).contains(&report.tick.0), "{report}");
     for difference in &report.differences {
-        let What::Field { field, left, right, .. } = difference.what else { panic!("{report}") };
+        let DivergenceKind::Field { field, left, right, .. } = difference.what else {
+            panic!("{report}")
+        };
         assert_eq!((field, left ^ right), ("x", 1), "{report}");
     }
     let stats = bot.runtime().stats();

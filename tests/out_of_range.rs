@@ -1,4 +1,5 @@
-//! Whatever a game writes into its components, every client decodes it: values out of range are clamped and reported.
+//! Whatever a game writes into its components, every client decodes it: values out of range are
+//! clamped and reported.
 
 use std::time::Duration;
 
@@ -17,15 +18,15 @@ use truetick_netcode::replication::{NetId, quaternion};
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_netcode::session::{ClientId, Role};
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::entity_table::EntityTable;
-use truetick_server::core::game::{CurrentTick, Game};
-use truetick_server::core::game_fault::GameFault;
-use truetick_server::core::registry::{OutOfRange, RangePolicy, Registry};
-use truetick_server::core::room::Room;
-use truetick_server::core::systems::Systems;
-use truetick_server::core::world_room::WorldRoom;
-use truetick_tests::onlooker::Onlooker;
+use truetick_server::entity_table::EntityTable;
+use truetick_server::game::{CurrentTick, Game};
+use truetick_server::game_fault::GameFault;
+use truetick_server::registry::{OutOfRange, RangePolicy, Registry};
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::systems::Systems;
+use truetick_server::world_access::WorldAccess;
+use truetick_server::world_room::WorldRoom;
+use truetick_tests::loopback_client::LoopbackClient;
 
 /// Nobody can do anything.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,9 +132,13 @@ fn write(
     table: Res<'_, EntityTable>,
     mut entities: Query<'_, '_, (&mut Wild, &mut Adrift)>,
 ) {
-    let Some(now) = script.0.get(tick.0.0 as usize - 1) else { return };
+    let Some(now) = script.0.get(tick.0.0 as usize - 1) else {
+        return;
+    };
     for (row, written) in table.rows().zip(now) {
-        let Ok((mut wild, mut adrift)) = entities.get_mut(row.entity) else { continue };
+        let Ok((mut wild, mut adrift)) = entities.get_mut(row.entity) else {
+            continue;
+        };
         (*wild, *adrift) = *written;
     }
 }
@@ -177,21 +182,37 @@ impl Game for Writer {
     }
 }
 
-fn room(script: Vec<Vec<Written>>, policy: RangePolicy) -> Room<Writer> {
+fn room(script: Vec<Vec<Written>>, policy: RangePolicy) -> WorldRoom<Writer> {
     let game = Writer { script: Script(script), policy };
-    Room::new(game, RoomConfig::default(), Timestamp::from_millis(1_000)).unwrap()
+    WorldRoom::new(game, RoomConfig::default(), Timestamp::from_millis(1_000)).unwrap()
 }
 
 fn number() -> impl Strategy<Value = u32> {
-    let near =
-        (0u32..=32, -2i32..=2).prop_map(|(bits, by)| (1u64 << bits).wrapping_add_signed(by.into()) as u32);
-    let limits = (0..NUMBERS, 0u32..3).prop_map(|(at, by)| (Wild::FIELDS[at].max - 1).wrapping_add(by));
-    prop_oneof![any::<u32>(), near, limits, 0u32..200, Just(u32::MAX), (1i32..200).prop_map(|n| -n as u32)]
+    let near = (0u32..=32, -2i32..=2)
+        .prop_map(|(bits, by)| (1u64 << bits).wrapping_add_signed(by.into()) as u32);
+    let limits =
+        (0..NUMBERS, 0u32..3).prop_map(|(at, by)| (Wild::FIELDS[at].max - 1).wrapping_add(by));
+    prop_oneof![
+        any::<u32>(),
+        near,
+        limits,
+        0u32..200,
+        Just(u32::MAX),
+        (1i32..200).prop_map(|n| -n as u32)
+    ]
 }
 
 fn float() -> impl Strategy<Value = f32> {
-    let special =
-        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -0.0];
+    let special = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        f32::MIN_POSITIVE,
+        1e-45,
+        -0.0,
+    ];
     prop_oneof![any::<f32>(), proptest::sample::select(special.to_vec()), -1_200f32..1_200.0]
 }
 
@@ -200,14 +221,15 @@ fn written() -> impl Strategy<Value = Written> {
     (numbers, proptest::array::uniform8(float()).prop_map(Adrift))
 }
 
-/// A player and a spectator follow a room; some packets are lost. Every packet that comes is decoded, and what is held is what
-/// the server has.
+/// A player and a spectator follow a room; some packets are lost. Every packet that comes is
+/// decoded, and what is held is what the server has.
 fn follow(script: &[Vec<Written>], lost: &[bool]) -> Result<(), TestCaseError> {
     let mut room = room(script.to_vec(), RangePolicy::Clamp);
     let schema = room.simulation().registry().schema().clone();
     let mut now = Timestamp::from_millis(1_000);
     let roles = [Role::Player, Role::Spectator];
-    let mut clients = [1, 2].map(|client| Onlooker::join(&mut room, client, roles[client as usize - 1]));
+    let mut clients =
+        [1, 2].map(|client| LoopbackClient::join(&mut room, client, roles[client as usize - 1]));
     let mut lost = lost.iter().copied().chain(std::iter::repeat(false));
     for tick in 0..script.len() + 2 {
         room.simulate(now);
@@ -221,7 +243,9 @@ fn follow(script: &[Vec<Written>], lost: &[bool]) -> Result<(), TestCaseError> {
                 match client.take(&schema, &payload, now) {
                     Ok(_) => {}
                     Err(SnapshotError::Baseline) => all_came = false,
-                    Err(error) => return Err(TestCaseError::fail(format!("{error} at tick {tick}"))),
+                    Err(error) => {
+                        return Err(TestCaseError::fail(format!("{error} at tick {tick}")));
+                    }
                 }
             }
             client.answer(&mut room, now);
@@ -271,12 +295,13 @@ const HEALTH: usize = 5;
 fn a_value_out_of_range_is_clamped_counted_and_named() {
     let mut room = room(one(HEALTH, 120), RangePolicy::Clamp);
     let now = Timestamp::from_millis(1_000);
-    let mut client = Onlooker::join(&mut room, 1, Role::Player);
+    let mut client = LoopbackClient::join(&mut room, 1, Role::Player);
     let schema = room.simulation().registry().schema().clone();
     room.simulate(now);
     let payloads = client.payloads(&mut room, now);
     assert!(
-        !payloads.is_empty() && payloads.iter().all(|payload| client.take(&schema, payload, now).is_ok())
+        !payloads.is_empty()
+            && payloads.iter().all(|payload| client.take(&schema, payload, now).is_ok())
     );
     assert_eq!(client.held().public(0).unwrap().newest().fields[HEALTH], 100);
     let report = OutOfRange { component: "wild", field: "health", value: 120, max: 100 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_tests::quic::plan::{QuicPlan, QuicTrouble};
 use truetick_tests::quic::world::QuicWorld;
 
@@ -25,7 +25,7 @@ const LATENCY: Duration = Duration::from_millis(30);
 fn a_client_whose_port_changes_goes_on_within_two_round_trips() {
     let link = LinkConfig { latency: LATENCY, ..LinkConfig::default() };
     for seed in 1..=10 {
-        let mut plan = QuicPlan::quiet(seed, Over::Quic, link, Duration::from_secs(4));
+        let mut plan = QuicPlan::quiet(seed, TransportKind::Quic, link, Duration::from_secs(4));
         plan.troubles = vec![(Duration::from_secs(2), QuicTrouble::Move(1))];
         plan.settle = Duration::from_secs(1);
         let mut world = QuicWorld::new(plan);
@@ -40,15 +40,21 @@ fn a_client_whose_port_changes_goes_on_within_two_round_trips() {
     }
 }
 
-/// The time that 99 of 100 snapshots took from their tick to their client, over a path that loses 5 %, while so much is told on a
-/// reliable stream beside them.
-fn snapshots_take(over: Over, bulk: u32) -> Duration {
-    let link = LinkConfig { latency: LATENCY, loss: 0.05, rate: Some(120_000), ..LinkConfig::default() };
-    let mut world =
-        QuicWorld::new(QuicPlan { bulk, ..QuicPlan::quiet(7, over, link, Duration::from_secs(40)) });
+/// The time that 99 of 100 snapshots took from their tick to their client, over a path that loses 5
+/// %, while so much is told on a reliable stream beside them.
+fn snapshots_take(kind: TransportKind, bulk: u32) -> Duration {
+    let link =
+        LinkConfig { latency: LATENCY, loss: 0.05, rate: Some(120_000), ..LinkConfig::default() };
+    let mut world = QuicWorld::new(QuicPlan {
+        bulk,
+        ..QuicPlan::quiet(7, kind, link, Duration::from_secs(40))
+    });
     let figures = world.run();
     let clients = world.members.len() as u64;
-    assert!(figures.bulk >= u64::from(bulk) * 38 * clients, "the transfer does not keep up: {figures:?}");
+    assert!(
+        figures.bulk >= u64::from(bulk) * 38 * clients,
+        "the transfer does not keep up: {figures:?}"
+    );
     let mut latencies: Vec<Duration> =
         world.members.iter().flat_map(|member| member.latencies.clone()).collect();
     // The first moments are those of joining.
@@ -59,7 +65,7 @@ fn snapshots_take(over: Over, bulk: u32) -> Duration {
 
 #[test]
 fn a_large_transfer_does_not_hold_up_snapshots() {
-    for over in [Over::Udp, Over::Quic] {
+    for over in [TransportKind::Udp, TransportKind::Quic] {
         let (without, with) = (snapshots_take(over, 0), snapshots_take(over, 24_000));
         println!("{over}: snapshots p99 {without:?}, beside a transfer of 24 kB/s {with:?}");
         assert!(with <= without.mul_f64(1.2), "{over}: {without:?} {with:?}");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use truetick_client_sim::reach::Reach;
+use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
@@ -18,7 +18,7 @@ fn play(listen: &str) {
     let config = ServerConfig { listen, drones: 8, ..ServerConfig::default() };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
     let swarm = SwarmConfig {
-        reach: Reach::Udp,
+        connect_options: ConnectOptions::Udp,
         relay: None,
         crew: Crew { players: 6, spectators: 0 },
         seed: 3,
@@ -36,7 +36,10 @@ fn play(listen: &str) {
     let report = host.stop().unwrap();
     assert!(figures.counts.compared >= 300, "{figures:?}");
     assert_eq!((figures.joined, figures.lost), (6, 0));
-    assert_eq!((figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]), (0, 0, 0));
+    assert_eq!(
+        (figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]),
+        (0, 0, 0)
+    );
     assert_eq!(
         (report.room.joined, report.udp.send_errors, report.drops.count(DropReason::Malformed)),
         (6, 0, 0)
@@ -56,10 +59,11 @@ fn bots_play_over_ipv6() {
 #[test]
 fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config = ServerConfig { listen, drain_within_s: 1, drain_limit_s: 20, ..ServerConfig::default() };
+    let config =
+        ServerConfig { listen, drain_within_s: 1, drain_limit_s: 20, ..ServerConfig::default() };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
     let swarm = SwarmConfig {
-        reach: Reach::Udp,
+        connect_options: ConnectOptions::Udp,
         relay: None,
         crew: Crew { players: 6, spectators: 0 },
         seed: 4,

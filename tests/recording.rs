@@ -5,12 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::frame::FrameError;
 use truetick_server::recording::record::{RecordError, join};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::records::End;
 use truetick_server::recording::replay::{ReplayError, replay};
+use truetick_server::simulation::{Simulation, TickInput};
 use truetick_shared::arena::ArenaCommand;
 use truetick_tests::script::script;
 
@@ -19,10 +19,19 @@ fn game() -> Arc<ArenaGame> {
 }
 
 /// Runs a script and records it in segments of so many bytes.
-fn record(inputs: &[TickInput<ArenaCommand>], with_state: bool, segment_bytes: usize) -> (Vec<Vec<u8>>, u64) {
+fn record(
+    inputs: &[TickInput<ArenaCommand>],
+    with_state: bool,
+    segment_bytes: usize,
+) -> (Vec<Vec<u8>>, u64) {
     let mut simulation = Simulation::new(game(), 7).unwrap();
-    let config =
-        RecorderConfig { recording: 1, game: "arena".into(), setup: Vec::new(), with_state, segment_bytes };
+    let config = RecorderConfig {
+        recording: 1,
+        game: "arena".into(),
+        setup: Vec::new(),
+        with_state,
+        segment_bytes,
+    };
     let mut recorder = Recorder::begin(config, (60, 7), &simulation);
     for input in inputs {
         recorder.input(simulation.tick().next(), input);
@@ -104,7 +113,8 @@ fn a_replay_stops_where_it_is_told() {
 fn another_game_in_the_same_clothes_is_noticed_at_its_first_tick() {
     let (segments, _) = record(&script(4, 50), false, usize::MAX);
     let slower = Arc::new(
-        ArenaGame::new(ArenaConfig { drones: 10, tick_rate: 30, ..ArenaConfig::default() }).unwrap(),
+        ArenaGame::new(ArenaConfig { drones: 10, tick_rate: 30, ..ArenaConfig::default() })
+            .unwrap(),
     );
     let divergence = replay(&slower, &segments, None, |_| {}).unwrap().divergence.unwrap();
     assert_eq!(divergence.tick, Tick(1));
@@ -113,7 +123,7 @@ fn another_game_in_the_same_clothes_is_noticed_at_its_first_tick() {
 
 #[test]
 fn two_recordings_are_compared_input_by_input() {
-    use truetick_server::core::game::Game;
+    use truetick_server::game::Game;
     use truetick_server::recording::compare::compare;
     let mut inputs = script(5, 120);
     let (left, _) = record(&inputs, true, usize::MAX);
@@ -122,7 +132,8 @@ fn two_recordings_are_compared_input_by_input() {
     assert_eq!((same.ticks, same.divergence), (120, None));
     inputs[99].commands[0].1.dash ^= true;
     let (right, _) = record(&inputs, true, usize::MAX);
-    let divergence = compare::<ArenaCommand>(&left, &right, registry.schema()).unwrap().divergence.unwrap();
+    let divergence =
+        compare::<ArenaCommand>(&left, &right, registry.schema()).unwrap().divergence.unwrap();
     assert_eq!(divergence.tick, Tick(100));
     assert!(divergence.inputs.len() == 1 && divergence.inputs[0].contains("dash"), "{divergence}");
 }

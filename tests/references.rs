@@ -16,13 +16,13 @@ use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::entity_table::EntityTable;
-use truetick_server::core::game::{Game, Inputs};
-use truetick_server::core::registry::Registry;
-use truetick_server::core::room::Room;
-use truetick_server::core::systems::Systems;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::entity_table::EntityTable;
+use truetick_server::game::{Game, Inputs};
+use truetick_server::registry::Registry;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::systems::Systems;
+use truetick_server::world_access::WorldAccess;
+use truetick_server::world_room::WorldRoom;
 
 /// Points at an entity, which takes note of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +63,11 @@ impl Replicate for Stand {
     }
 }
 
-fn note(inputs: Res<'_, Inputs<Point>>, table: Res<'_, EntityTable>, mut stands: Query<'_, '_, &mut Stand>) {
+fn note(
+    inputs: Res<'_, Inputs<Point>>,
+    table: Res<'_, EntityTable>,
+    mut stands: Query<'_, '_, &mut Stand>,
+) {
     for id in inputs.0.iter().filter_map(|(_, point)| point.0[0]) {
         let row = table.row(id.slot).filter(|row| row.id == id);
         if let Some(mut stand) = row.and_then(|row| stands.get_mut(row.entity).ok()) {
@@ -111,7 +115,7 @@ impl Game for Line {
 fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
     let now = Timestamp::from_millis(1_000);
     let config = RoomConfig { relevance_radius_m: Some(sight_m), ..RoomConfig::default() };
-    let mut room = Room::new(Line, config, now).unwrap();
+    let mut room = WorldRoom::new(Line, config, now).unwrap();
     let me = ClientId(1);
     (1..=2).for_each(|client| room.join(ClientId(client), UserId(u64::from(client)), Role::Player));
     let mut packet = BitWriter::new();

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::simulation::{Keyframe, Simulation};
+use truetick_server::simulation::{Keyframe, Simulation};
 use truetick_tests::script::script;
 
 const TICKS: usize = 400;
 
 #[test]
 fn a_world_restored_at_any_tick_continues_with_the_same_hashes() {
-    let game = Arc::new(ArenaGame::new(ArenaConfig { drones: 20, ..ArenaConfig::default() }).unwrap());
+    let game =
+        Arc::new(ArenaGame::new(ArenaConfig { drones: 20, ..ArenaConfig::default() }).unwrap());
     let inputs = script(3, TICKS);
     let mut original = Simulation::new(game.clone(), 3).unwrap();
     let mut keyframes: Vec<Keyframe> = vec![original.keyframe()];

@@ -9,31 +9,31 @@ use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::command::write_commands;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::replication::snapshot::{FEEDBACK_UNIT_US, Late, SnapshotHeader};
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::game::Game;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::server::Server;
+use truetick_server::world_access::WorldAccess;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry::{SERVER, server, token};
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::second_game::{Push, Race};
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens::{SERVER, server, token};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 fn two_rooms() -> Server {
     let mut server = server(NOW);
     let arena = ArenaGame::new(ArenaConfig { ghosts: true, ..ArenaConfig::default() }).unwrap();
-    server.add_room(Box::new(Room::new(arena, RoomConfig::default(), NOW).unwrap()));
+    server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), NOW).unwrap()));
     let race = RoomConfig { tick_rate: 20, max_clients: 1, ..RoomConfig::default() };
-    server.add_room(Box::new(Room::new(Race, race, NOW).unwrap()));
+    server.add_room(Box::new(WorldRoom::new(Race, race, NOW).unwrap()));
     server
 }
 
@@ -53,10 +53,10 @@ fn two_games_run_side_by_side_in_one_server() {
     let mut runner = race_client(1, 5);
     for ms in 1_000..11_000 {
         let now = Timestamp::from_millis(ms);
-        let mut tap = Tap::default();
-        server.send_replies(&mut tap);
-        server.tick(&mut || now, &mut tap);
-        for (to, bytes) in tap.0 {
+        let mut capture_transport = CaptureTransport::default();
+        server.send_replies(&mut capture_transport);
+        server.tick(&mut || now, &mut capture_transport);
+        for (to, bytes) in capture_transport.0 {
             if to == address(0) {
                 bot.receive(SocketAddr::from(SERVER), &bytes, now)
             } else {
@@ -74,7 +74,10 @@ fn two_games_run_side_by_side_in_one_server() {
             server.receive(address(1), &bytes, now);
         }
     }
-    assert_eq!((bot.runtime().state(), runner.state()), (ClientState::Playing, ClientState::Playing));
+    assert_eq!(
+        (bot.runtime().state(), runner.state()),
+        (ClientState::Playing, ClientState::Playing)
+    );
     let (arena, race) = (server.rooms()[0].metrics(), server.rooms()[1].metrics());
     assert!(
         (599..=600).contains(&arena.ticks) && (199..=200).contains(&race.ticks),
@@ -91,13 +94,14 @@ fn two_games_run_side_by_side_in_one_server() {
 /// Lets a client try to get in for a second; returns where it stands.
 fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAddr) -> ClientState {
     for ms in 0..1_000 {
-        let (now, mut tap) = (NOW + Duration::from_millis(ms), Tap::default());
+        let (now, mut capture_transport) =
+            (NOW + Duration::from_millis(ms), CaptureTransport::default());
         client.poll_tick(now);
         while let Some((_, bytes)) = client.poll_transmit() {
             server.receive(from, &bytes, now);
         }
-        server.tick(&mut || now, &mut tap);
-        let own = tap.0.into_iter().filter(|(to, _)| *to == from);
+        server.tick(&mut || now, &mut capture_transport);
+        let own = capture_transport.0.into_iter().filter(|(to, _)| *to == from);
         own.for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), &bytes, now));
         if !matches!(client.state(), ClientState::Connecting) {
             break;
@@ -110,11 +114,15 @@ fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAdd
 fn a_client_of_another_schema_is_told_both_versions() {
     let mut server = two_rooms();
     let state = answer(&mut server, &mut race_client(0, 1), address(1));
-    let (theirs, own) = (arena_schema().unwrap().schema.hash(), Race.registry().unwrap().schema().hash());
+    let (theirs, own) =
+        (arena_schema().unwrap().schema.hash(), Race.registry().unwrap().schema().hash());
     let ClientState::Ended(end) = state else { panic!("{state:?}") };
     assert_eq!(end, End::OtherSchema { server: theirs, client: own });
     let said = end.to_string();
-    assert!(said.contains(&format!("{theirs:016x}")) && said.contains(&format!("{own:016x}")), "{said}");
+    assert!(
+        said.contains(&format!("{theirs:016x}")) && said.contains(&format!("{own:016x}")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -122,8 +130,14 @@ fn a_full_or_absent_room_says_so() {
     let mut server = two_rooms();
     let ended = |reason| ClientState::Ended(End::Told(reason));
     assert_eq!(answer(&mut server, &mut race_client(1, 1), address(1)), ClientState::Playing);
-    assert_eq!(answer(&mut server, &mut race_client(1, 2), address(2)), ended(DisconnectReason::Full));
-    assert_eq!(answer(&mut server, &mut race_client(9, 3), address(3)), ended(DisconnectReason::NoSuchRoom));
+    assert_eq!(
+        answer(&mut server, &mut race_client(1, 2), address(2)),
+        ended(DisconnectReason::Full)
+    );
+    assert_eq!(
+        answer(&mut server, &mut race_client(9, 3), address(3)),
+        ended(DisconnectReason::NoSuchRoom)
+    );
 }
 
 #[test]
@@ -131,11 +145,11 @@ fn a_server_far_behind_slips_and_tells_its_clients() {
     let mut server = two_rooms();
     let mut client = race_client(1, 1);
     assert_eq!(answer(&mut server, &mut client, address(1)), ClientState::Playing);
-    let mut tap = Tap::default();
+    let mut capture_transport = CaptureTransport::default();
     let before = server.rooms()[1].timeline().epoch_us();
     let ticks = server.rooms()[1].metrics().ticks;
     let stalled = NOW + Duration::from_secs(5);
-    server.tick(&mut || stalled, &mut tap);
+    server.tick(&mut || stalled, &mut capture_transport);
     let room = &server.rooms()[1];
     assert_eq!((room.metrics().ticks, room.metrics().missed_ticks), (ticks + 1, 1));
     assert!(room.timeline().epoch_us() > before + 2_900_000);
@@ -147,13 +161,18 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
     let mut client = race_client(1, 1);
     let mut said = Vec::new();
     for ms in 0..100 {
-        let (now, mut tap) = (NOW + Duration::from_millis(ms), Tap::default());
+        let (now, mut capture_transport) =
+            (NOW + Duration::from_millis(ms), CaptureTransport::default());
         client.poll_tick(now);
-        let sent: Vec<_> = std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
+        let sent: Vec<_> =
+            std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
         sent.iter().for_each(|bytes| server.receive(address(1), bytes, now));
         said.extend(sent);
-        server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), bytes, now));
+        server.tick(&mut || now, &mut capture_transport);
+        capture_transport
+            .0
+            .iter()
+            .for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), bytes, now));
     }
     assert_eq!(server.sessions(), 1);
     client.leave();
@@ -169,10 +188,10 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
 
 #[test]
 fn line_41_a_clients_commands_move_its_own_entity_alone() {
-    let mut room = Room::new(Race, RoomConfig::default(), NOW).unwrap();
+    let mut room = WorldRoom::new(Race, RoomConfig::default(), NOW).unwrap();
     let clients = [ClientId(1), ClientId(2)];
     clients.iter().for_each(|client| room.join(*client, UserId(u64::from(client.0)), Role::Player));
-    let places = |room: &Room<Race>| {
+    let places = |room: &WorldRoom<Race>| {
         clients.map(|client| {
             let own = room.simulation().owned_by(client).unwrap();
             room.ring().entry(own.slot).unwrap().current().fields[0]
@@ -192,11 +211,12 @@ fn line_41_a_clients_commands_move_its_own_entity_alone() {
     assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
 }
 
-/// Of ticks that are due at once only the last is sent: what is to be told of late commands waits for it.
+/// Of ticks that are due at once only the last is sent: what is to be told of late commands waits
+/// for it.
 #[test]
 fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
     let config = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
-    let (mut room, client) = (Room::new(Race, config, NOW).unwrap(), ClientId(1));
+    let (mut room, client) = (WorldRoom::new(Race, config, NOW).unwrap(), ClientId(1));
     room.join(client, UserId(1), Role::Player);
     for (tick, is_sent, told) in [
         (1, true, None),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::client::session_keeper::Keeping;
+use truetick_netcode::client::resumable_session::SessionProgress;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::connection::{Connection, Messages};
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::limits::STRIKES;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
@@ -17,17 +17,18 @@ use truetick_netcode::packet::{Acks, PROTOCOL, PayloadHeader};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::drain::Drain;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::session_event::SessionEvent;
+use truetick_server::drain::Drain;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::session_event::SessionEvent;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry::{self, tokens};
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::plan::SimConfig;
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens::{self, tokens};
 use truetick_tests::world::Sim;
 
 const START: Timestamp = Timestamp::from_millis(1_000);
@@ -47,10 +48,11 @@ struct ByHand {
 
 impl ByHand {
     fn joined() -> Self {
-        let mut server = entry::server(START);
-        let arena = ArenaGame::new(ArenaConfig { drones: 2, pickups: 2, ..ArenaConfig::default() }).unwrap();
-        server.add_room(Box::new(Room::new(arena, RoomConfig::default(), START).unwrap()));
-        let session = SessionClient::new(entry::token(1, 0, START), PROTOCOL, 1, START);
+        let mut server = tokens::server(START);
+        let arena = ArenaGame::new(ArenaConfig { drones: 2, pickups: 2, ..ArenaConfig::default() })
+            .unwrap();
+        server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), START).unwrap()));
+        let session = SessionClient::new(tokens::token(1, 0, START), PROTOCOL, 1, START);
         let connection = Connection::new(1, START);
         let mut hand = Self { server, session, connection, now: START, events: Vec::new() };
         while !hand.session.is_connected() {
@@ -71,10 +73,10 @@ impl ByHand {
         while let Some(bytes) = self.session.poll(now) {
             self.server.receive(address(0), &bytes, now);
         }
-        let mut tap = Tap::default();
-        self.server.tick(&mut || now, &mut tap);
-        for (_, bytes) in tap.0 {
-            let _ = self.session.receive(SocketAddr::from(entry::SERVER), &bytes, now);
+        let mut capture_transport = CaptureTransport::default();
+        self.server.tick(&mut || now, &mut capture_transport);
+        for (_, bytes) in capture_transport.0 {
+            let _ = self.session.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
         }
         self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
     }
@@ -92,7 +94,8 @@ impl ByHand {
         for _ in 0..60 {
             self.pass();
         }
-        let ended = |event: &SessionEvent| matches!(event, SessionEvent::Ended(_, why) if *why == reason);
+        let ended =
+            |event: &SessionEvent| matches!(event, SessionEvent::Ended(_, why) if *why == reason);
         assert!(self.events.iter().any(ended), "{:?}", self.events);
         assert_eq!(self.server.sessions(), 0);
     }
@@ -121,8 +124,10 @@ fn line_47_a_client_that_acknowledges_everything_is_found() {
         if hand.server.sessions() == 0 {
             break;
         }
-        let sent =
-            hand.server.session(address(0)).map_or(0, |(_, connection)| connection.traffic().packets_out);
+        let sent = hand
+            .server
+            .session(address(0))
+            .map_or(0, |(_, connection)| connection.traffic().packets_out);
         let mut writer = BitWriter::new();
         let acks = Some(Acks { newest: sent.saturating_sub(1), mask: u64::MAX, held: 0 });
         PayloadHeader { sequence, acks }.write(&mut writer);
@@ -147,22 +152,27 @@ struct Crowd {
 
 impl Crowd {
     fn new(clients: u16) -> Self {
-        let mut config = entry::session_config();
-        (config.sessions, config.per_address) = (usize::from(clients) + 8, usize::from(clients) + 8);
-        let mut server = Server::new(config, [7; 32], START, entry::wall(START));
-        let arena =
-            ArenaGame::new(ArenaConfig { drones: 0, pickups: 0, ghosts: true, ..ArenaConfig::default() });
+        let mut config = tokens::session_config();
+        (config.sessions, config.per_address) =
+            (usize::from(clients) + 8, usize::from(clients) + 8);
+        let mut server = Server::new(config, [7; 32], START, tokens::wall(START));
+        let arena = ArenaGame::new(ArenaConfig {
+            drones: 0,
+            pickups: 0,
+            ghosts: true,
+            ..ArenaConfig::default()
+        });
         let room = RoomConfig {
             max_clients: usize::from(clients),
             relevance_radius_m: Some(2.0),
             snapshot_bytes: 400,
             ..RoomConfig::default()
         };
-        server.add_room(Box::new(Room::new(arena.unwrap(), room, START).unwrap()));
+        server.add_room(Box::new(WorldRoom::new(arena.unwrap(), room, START).unwrap()));
         let (kinds, mut tokens) = (Arc::new(arena_schema().unwrap()), tokens(3));
         let bots = (0..clients).map(|i| {
             let user = UserId(u64::from(i));
-            let token = tokens.issue(user, 0, entry::wall(START));
+            let token = tokens.issue(user, 0, tokens::wall(START));
             (address(i), BotClient::new(kinds.clone(), token, u64::from(i), START))
         });
         Self { server, bots: bots.collect(), now: START, events: Vec::new(), cut: |_| false }
@@ -182,12 +192,12 @@ impl Crowd {
                 }
                 while bot.poll_event().is_some() {}
             }
-            let mut tap = Tap::default();
-            self.server.tick(&mut || now, &mut tap);
-            for (to, bytes) in tap.0 {
+            let mut capture_transport = CaptureTransport::default();
+            self.server.tick(&mut || now, &mut capture_transport);
+            for (to, bytes) in capture_transport.0 {
                 let i = usize::from(to.port() - 20_000) % self.bots.len();
                 if !(self.cut)(i) && self.bots[i].0 == to {
-                    self.bots[i].1.receive(SocketAddr::from(entry::SERVER), &bytes, now);
+                    self.bots[i].1.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
                 }
             }
             self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
@@ -204,23 +214,31 @@ fn a_thousand_clients_dropped_at_once_are_back_within_five_seconds_and_no_tick_i
     let mut crowd = Crowd::new(1_000);
     crowd.pass(Duration::from_secs(3));
     assert_eq!(crowd.playing(), 1_000);
-    // Every client's address changes in the same moment, as when a NAT in front of them starts again.
+    // Every client's address changes in the same moment, as when a NAT in front of them starts
+    // again.
     let places = crowd.bots.len() as u16;
     crowd.bots.iter_mut().for_each(|(at, _)| at.set_port(at.port() + places));
     let dropped = crowd.now;
-    while crowd.playing() < 1_000 || crowd.bots.iter().any(|(_, bot)| bot.runtime().stats().resumes == 0) {
+    while crowd.playing() < 1_000
+        || crowd.bots.iter().any(|(_, bot)| bot.runtime().stats().resumes == 0)
+    {
         crowd.pass(Duration::from_millis(20));
         assert!(crowd.now.since(dropped) < Duration::from_secs(5), "{} play", crowd.playing());
     }
     let took = crowd.now.since(dropped).as_millis();
-    let longest = crowd.bots.iter().map(|(_, bot)| bot.runtime().stats().longest_resume_us).max().unwrap();
-    println!("all are back after {took} ms, the longest resume took {longest} us from its first request");
+    let longest =
+        crowd.bots.iter().map(|(_, bot)| bot.runtime().stats().longest_resume_us).max().unwrap();
+    println!(
+        "all are back after {took} ms, the longest resume took {longest} us from its first request"
+    );
     let metrics = crowd.server.rooms()[0].metrics();
     assert_eq!((metrics.missed_ticks, metrics.lost, crowd.server.sessions()), (0, 0, 1_000));
     assert!(longest < 100_000, "{longest} us");
     // Nobody lost what he owns.
-    let resumed =
-        crowd.events.iter().filter(|event| matches!(event, SessionEvent::Resumed { anew: false, .. }));
+    let resumed = crowd
+        .events
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::Resumed { resume: Resume::Continued, .. }));
     assert_eq!(resumed.count(), 1_000);
     assert_eq!(metrics.joined, 1_000);
 }
@@ -242,7 +260,10 @@ fn a_changed_address_is_noticed_after_250_ms_and_recovered_within_two_round_trip
         sim.run(Duration::from_millis(1_000));
         let stats = sim.clients[0].bot.runtime().stats();
         let most = 2 * rtt_ms * 1_000 + 100_000;
-        println!("{rtt_ms} ms round trip: resumed {} us after the first request", stats.longest_resume_us);
+        println!(
+            "{rtt_ms} ms round trip: resumed {} us after the first request",
+            stats.longest_resume_us
+        );
         assert_eq!((stats.silences, stats.resumes), (1, 1), "{rtt_ms} ms");
         assert!(stats.longest_resume_us < most, "{} us of {most}", stats.longest_resume_us);
         assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
@@ -255,8 +276,9 @@ fn a_silent_clients_entity_stands_still_and_is_its_own_again() {
     let mut sim = Sim::new(SimConfig { clients: 2, ..SimConfig::default() });
     sim.run(Duration::from_secs(2));
     let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
-    let place =
-        |sim: &Sim| sim.room().ring().entry(own.slot).map(|entry| entry.current().fields[..2].to_vec());
+    let place = |sim: &Sim| {
+        sim.room().ring().entry(own.slot).map(|entry| entry.current().fields[..2].to_vec())
+    };
     sim.set_client_links(0, LinkConfig::cut(), LinkConfig::cut());
     sim.run(Duration::from_secs(15));
     assert_eq!(sim.clients[0].bot.runtime().state(), ClientState::Silent);
@@ -267,7 +289,7 @@ fn a_silent_clients_entity_stands_still_and_is_its_own_again() {
     sim.run(Duration::from_secs(3));
     assert_eq!((sim.playing(), sim.clients[0].life), (2, 0));
     assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
-    assert_eq!(sim.clients[0].bot.runtime().keeper().keeping(), Keeping::Open);
+    assert_eq!(sim.clients[0].bot.runtime().resumable().keeping(), SessionProgress::Open);
 }
 
 #[test]
@@ -292,14 +314,19 @@ fn a_drained_server_sends_everyone_away_spread_over_a_while_and_is_done() {
 fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
     let mut crowd = Crowd::new(4);
     crowd.pass(Duration::from_secs(1));
-    crowd.server.drain(Drain::new(1, Duration::from_secs(3_600), Duration::from_secs(2), crowd.now));
+    crowd.server.drain(Drain::new(
+        1,
+        Duration::from_secs(3_600),
+        Duration::from_secs(2),
+        crowd.now,
+    ));
     crowd.pass(Duration::from_secs(2));
     assert!(crowd.server.is_drained(crowd.now));
-    let (now, mut tap) = (crowd.now, Tap::default());
-    crowd.server.stop(now, &mut tap);
-    for (to, bytes) in tap.0 {
+    let (now, mut capture_transport) = (crowd.now, CaptureTransport::default());
+    crowd.server.stop(now, &mut capture_transport);
+    for (to, bytes) in capture_transport.0 {
         let (_, bot) = crowd.bots.iter_mut().find(|(at, _)| *at == to).unwrap();
-        bot.receive(SocketAddr::from(entry::SERVER), &bytes, now);
+        bot.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
     }
     let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
     assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == stopped));

@@ -36,8 +36,16 @@ fn on_every_profile_only_missing_commands_are_mispredicted() {
         for client in &sim.clients {
             let id = client.bot.runtime().id().unwrap();
             let missing = sim.room().command_counts(id).unwrap().missing;
-            assert!(client.wrong.iter().all(|w| w.cause == Cause::Command), "{profile:?} {:?}", client.wrong);
-            assert!(client.wrong.len() as u64 <= missing, "{profile:?}: {} of {missing}", client.wrong.len());
+            assert!(
+                client.wrong.iter().all(|w| w.cause == Cause::Command),
+                "{profile:?} {:?}",
+                client.wrong
+            );
+            assert!(
+                client.wrong.len() as u64 <= missing,
+                "{profile:?}: {} of {missing}",
+                client.wrong.len()
+            );
         }
     }
 }
@@ -143,7 +151,9 @@ fn a_game_event_reaches_everyone_in_spite_of_loss() {
     assert!(told.is_sorted_by_key(|(tick, _)| tick.0));
     // Later bots may have joined after the first death.
     assert!(
-        sim.clients.iter().all(|client| told.ends_with(&client.events) || client.events.ends_with(&told))
+        sim.clients
+            .iter()
+            .all(|client| told.ends_with(&client.events) || client.events.ends_with(&told))
     );
 }
 
@@ -160,7 +170,8 @@ fn play_goes_on_after_the_server_stood_still() {
         assert_eq!(sim.playing(), 8, "{stall_ms} ms");
         assert!(commands.received - received > 8 * 115, "{stall_ms} ms: {commands:?}");
         assert_eq!(after.mispredictions, before.mispredictions, "{stall_ms} ms: still wrong");
-        let lead = sim.clients.iter().filter_map(|c| c.bot.runtime().predicted()).map(|(slot, _)| slot);
+        let lead =
+            sim.clients.iter().filter_map(|c| c.bot.runtime().predicted()).map(|(slot, _)| slot);
         let now = sim.room().timeline().slot(sim.room().ring().tick());
         let ahead = lead.map(|slot| slot.distance(now)).max().unwrap();
         assert!(ahead < 8, "{stall_ms} ms: {ahead} slots ahead");
@@ -178,6 +189,10 @@ fn an_outage_in_the_middle_of_joining_heals() {
         sim.set_links(link);
         sim.run(Duration::from_secs(4));
         let stats = sim.stats();
-        assert!(stats.compared > 120, "cut after {cut_ms} ms: {stats:?} {:?}", sim.room().metrics().commands);
+        assert!(
+            stats.compared > 120,
+            "cut after {cut_ms} ms: {stats:?} {:?}",
+            sim.room().metrics().commands
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Clients that watch: they see everything that everyone may see, and the world knows nothing of them.
+//! Clients that watch: they see everything that everyone may see, and the world knows nothing of
+//! them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
+use truetick_netcode::disconnect::{DisconnectNotice, DisconnectReason};
 use truetick_netcode::error::WireError;
-use truetick_netcode::farewell::{DisconnectReason, Farewell};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::schema::{Field, Schema, Visibility};
@@ -23,29 +24,29 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::drain::Drain;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::world_room::WorldRoom;
-use truetick_server::journal::Commits;
+use truetick_server::drain::Drain;
+use truetick_server::journal::CommitLog;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::server::Server;
+use truetick_server::world_access::WorldAccess;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaCommand, arena_schema};
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::Currency;
-use truetick_tests::entry::{SERVER, server, tokens, wall};
+use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::fault::Fault;
+use truetick_tests::loopback_client::LoopbackClient;
 use truetick_tests::mark::Mark;
 use truetick_tests::network::Ways;
-use truetick_tests::onlooker::Onlooker;
 use truetick_tests::scenario::Scenario;
-use truetick_tests::tap::Tap;
+use truetick_tests::tokens::{SERVER, server, tokens, wall};
 
 /// An arena of eight players who see some metres far, and who else is there.
 struct Watched {
-    room: Room<ArenaGame>,
+    room: WorldRoom<ArenaGame>,
     schema: Schema,
-    players: Vec<Onlooker>,
-    spectators: Vec<Onlooker>,
+    players: Vec<LoopbackClient>,
+    spectators: Vec<LoopbackClient>,
     now: Timestamp,
 }
 
@@ -53,16 +54,19 @@ impl Watched {
     fn new(spectators: u32) -> Self {
         let config = RoomConfig { relevance_radius_m: Some(10.0), ..RoomConfig::default() };
         let now = Timestamp::from_millis(1_000);
-        let mut room = Room::new(ArenaGame::new(ArenaConfig::default()).unwrap(), config, now).unwrap();
-        let players = (1..=8).map(|client| Onlooker::join(&mut room, client, Role::Player)).collect();
-        let spectators =
-            (100..100 + spectators).map(|client| Onlooker::join(&mut room, client, Role::Spectator));
+        let mut room =
+            WorldRoom::new(ArenaGame::new(ArenaConfig::default()).unwrap(), config, now).unwrap();
+        let players =
+            (1..=8).map(|client| LoopbackClient::join(&mut room, client, Role::Player)).collect();
+        let spectators = (100..100 + spectators)
+            .map(|client| LoopbackClient::join(&mut room, client, Role::Spectator));
         let spectators = spectators.collect();
         Self { room, schema: arena_schema().unwrap().schema, players, spectators, now }
     }
 
     fn command(&mut self, client: ClientId, tick: Tick) -> Result<(), WireError> {
-        let command = ArenaCommand { thrust: [90, (client.0 % 16) as i8 * 7], ..ArenaCommand::default() };
+        let command =
+            ArenaCommand { thrust: [90, (client.0 % 16) as i8 * 7], ..ArenaCommand::default() };
         let mut writer = BitWriter::new();
         write_commands(&mut writer, tick, [command].iter());
         writer.pad_to_byte();
@@ -90,12 +94,16 @@ fn a_spectator_sees_everything_as_everyone_may_see_it() {
     let mut watched = Watched::new(1);
     watched.run(60);
     let (ring, held) = (watched.room.ring(), watched.spectators[0].held());
-    let visible = ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()).count();
+    let visible =
+        ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()).count();
     assert_eq!(held.entities().count(), visible);
     assert!(held.own().is_none() && held.entities().all(|entity| !entity.is_own()));
     for entry in ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()) {
-        let (told, fields) = (held.entity(entry.id.slot).unwrap(), &watched.schema.kind(entry.kind).fields);
-        for ((field, told), is) in fields.iter().zip(told.newest().fields).zip(&entry.current().fields) {
+        let (told, fields) =
+            (held.entity(entry.id.slot).unwrap(), &watched.schema.kind(entry.kind).fields);
+        for ((field, told), is) in
+            fields.iter().zip(told.newest().fields).zip(&entry.current().fields)
+        {
             let may_know = |field: &Field| field.visibility == Visibility::Everyone;
             let expected = if may_know(field) { *is } else { 0 };
             assert_eq!(*told, expected, "{} of {:?}", field.name, entry.id);
@@ -149,7 +157,7 @@ fn a_spectator_that_sends_commands_breaks_the_protocol() {
 /// A journal of which nothing is asked.
 struct NoJournal;
 
-impl Commits<Entry> for NoJournal {
+impl CommitLog<Entry> for NoJournal {
     fn submit(&mut self, _: Entry) -> bool {
         true
     }
@@ -173,13 +181,16 @@ struct Newcomer {
 impl Newcomer {
     /// Opens a session and says what it is.
     fn join(server: &mut Server, role: Role) -> Self {
-        let mut tap = Tap::default();
-        let token = tokens(9).issue_for(UserId(7), Purpose { role, ..Purpose::default() }, wall(NOW));
+        let mut capture_transport = CaptureTransport::default();
+        let token =
+            tokens(9).issue_for(UserId(7), Purpose { role, ..Purpose::default() }, wall(NOW));
         let mut session = SessionClient::new(token, PROTOCOL, 7, NOW);
         for _ in 0..2 {
             server.receive(ADDRESS, &session.poll(NOW).unwrap(), NOW);
-            server.send_replies(&mut tap);
-            session.receive(SocketAddr::from(SERVER), &tap.0.pop().unwrap().1, NOW).unwrap();
+            server.send_replies(&mut capture_transport);
+            session
+                .receive(SocketAddr::from(SERVER), &capture_transport.0.pop().unwrap().1, NOW)
+                .unwrap();
         }
         assert!(session.is_connected());
         let mut newcomer = Self { session, connection: Connection::new(7, NOW), now: NOW };
@@ -198,18 +209,21 @@ impl Newcomer {
     }
 
     /// Two ticks later: the farewell that it heard, if any.
-    fn farewell(&mut self, server: &mut Server) -> Option<DisconnectReason> {
+    fn disconnect(&mut self, server: &mut Server) -> Option<DisconnectReason> {
         let mut heard = None;
         for _ in 0..2 {
-            let mut tap = Tap::default();
+            let mut capture_transport = CaptureTransport::default();
             self.now = server.next_deadline().unwrap();
-            server.tick(&mut || self.now, &mut tap);
-            for (_, datagram) in tap.0 {
-                let received = self.session.receive(SocketAddr::from(SERVER), &datagram, self.now).unwrap();
-                let Some(payload) = received.payload().map(<[u8]>::to_vec) else { continue };
+            server.tick(&mut || self.now, &mut capture_transport);
+            for (_, datagram) in capture_transport.0 {
+                let received =
+                    self.session.receive(SocketAddr::from(SERVER), &datagram, self.now).unwrap();
+                let Some(payload) = received.payload().map(<[u8]>::to_vec) else {
+                    continue;
+                };
                 let (_, mut reader) = self.connection.open(&payload, self.now).unwrap();
-                if reader.read(Body::BITS) == Ok(Body::Farewell as u32) {
-                    heard = Some(Farewell::read(reader).unwrap().reason);
+                if reader.read(Body::BITS) == Ok(Body::DisconnectNotice as u32) {
+                    heard = Some(DisconnectNotice::read(reader).unwrap().reason);
                 }
             }
         }
@@ -222,7 +236,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_000);
 /// Where the newcomer is.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 100);
 
-fn serving(room: impl AnyRoom + 'static) -> Server {
+fn serving(room: impl Room + 'static) -> Server {
     let mut server = server(NOW);
     server.add_room(Box::new(room));
     server
@@ -230,7 +244,7 @@ fn serving(room: impl AnyRoom + 'static) -> Server {
 
 fn arena() -> Server {
     let game = ArenaGame::new(ArenaConfig::default()).unwrap();
-    serving(Room::new(game, RoomConfig::default(), NOW).unwrap())
+    serving(WorldRoom::new(game, RoomConfig::default(), NOW).unwrap())
 }
 
 fn auction() -> Server {
@@ -243,7 +257,7 @@ fn auction() -> Server {
 #[test]
 fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
     let told = |role, mut server: Server| {
-        let reason = Newcomer::join(&mut server, role).farewell(&mut server);
+        let reason = Newcomer::join(&mut server, role).disconnect(&mut server);
         (reason, server.rooms()[0].population())
     };
     assert_eq!(told(Role::Spectator, arena()), (None, 1));
@@ -254,14 +268,22 @@ fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
 #[test]
 fn a_spectator_answers_each_tick_though_it_runs_only_when_it_is_due() {
     let mut server = arena();
-    let token =
-        tokens(9).issue_for(UserId(7), Purpose { role: Role::Spectator, ..Purpose::default() }, wall(NOW));
-    let mut bot = BotClient::new(Arc::new(arena_schema().unwrap()), token, 4, NOW).as_role(Role::Spectator);
+    let token = tokens(9).issue_for(
+        UserId(7),
+        Purpose { role: Role::Spectator, ..Purpose::default() },
+        wall(NOW),
+    );
+    let mut bot =
+        BotClient::new(Arc::new(arena_schema().unwrap()), token, 4, NOW).as_role(Role::Spectator);
     for ms in 1_000..4_000 {
-        let (now, mut tap) = (Timestamp::from_millis(ms), Tap::default());
-        server.send_replies(&mut tap);
-        server.tick(&mut || now, &mut tap);
-        tap.0.iter().for_each(|(_, bytes)| bot.receive(SocketAddr::from(SERVER), &bytes[..], now));
+        let (now, mut capture_transport) =
+            (Timestamp::from_millis(ms), CaptureTransport::default());
+        server.send_replies(&mut capture_transport);
+        server.tick(&mut || now, &mut capture_transport);
+        capture_transport
+            .0
+            .iter()
+            .for_each(|(_, bytes)| bot.receive(SocketAddr::from(SERVER), &bytes[..], now));
         if bot.next_timeout() <= now {
             bot.advance(now);
         }
@@ -277,15 +299,17 @@ fn a_spectator_answers_each_tick_though_it_runs_only_when_it_is_due() {
 
 #[test]
 fn commands_end_a_spectators_session() {
-    for (role, expected) in [(Role::Player, None), (Role::Spectator, Some(DisconnectReason::Misbehaved))] {
+    for (role, expected) in
+        [(Role::Player, None), (Role::Spectator, Some(DisconnectReason::Misbehaved))]
+    {
         let mut server = arena();
         let mut client = Newcomer::join(&mut server, role);
-        assert_eq!(client.farewell(&mut server), None);
+        assert_eq!(client.disconnect(&mut server), None);
         client.send(&mut server, |writer| {
             writer.write(Body::Commands as u32, Body::BITS);
             write_commands(writer, Tick(9), [ArenaCommand::default()].iter());
         });
-        assert_eq!(client.farewell(&mut server), expected);
+        assert_eq!(client.disconnect(&mut server), expected);
     }
 }
 
@@ -294,7 +318,7 @@ fn a_drained_server_waits_for_those_who_watch_only_as_long_as_they_have_to_leave
     for (role, waits) in [(Role::Player, true), (Role::Spectator, false)] {
         let mut server = arena();
         let mut client = Newcomer::join(&mut server, role);
-        assert_eq!(client.farewell(&mut server), None);
+        assert_eq!(client.disconnect(&mut server), None);
         let (within, limit) = (Duration::from_secs(10), Duration::from_secs(30));
         server.drain(Drain::new(1, within, limit, client.now));
         assert!(!server.is_drained(client.now) && !server.is_drained(client.now + within / 2));

@@ -1,4 +1,5 @@
-//! Several clients of one user, and places that strangers share: who loses what, and what it is told.
+//! Several clients of one user, and places that strangers share: who loses what, and what it is
+//! told.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,17 +7,17 @@ use std::time::Duration;
 
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
-use truetick_tests::entry::{self, tokens};
-use truetick_tests::tap::Tap;
+use truetick_tests::capture_transport::CaptureTransport;
+use truetick_tests::tokens::{self, tokens};
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 
@@ -33,14 +34,18 @@ struct Stage {
 
 impl Stage {
     fn new(players: usize, spectators: usize) -> Self {
-        let mut config = entry::session_config();
+        let mut config = tokens::session_config();
         (config.sessions, config.spectators) = (players * 2 + 1, spectators * 2 + 1);
-        let mut server = Server::new(config, [7; 32], START, entry::wall(START));
+        let mut server = Server::new(config, [7; 32], START, tokens::wall(START));
         for _ in 0..2 {
-            let arena = ArenaGame::new(ArenaConfig { drones: 0, pickups: 0, ..ArenaConfig::default() });
-            let room =
-                RoomConfig { max_clients: players, max_spectators: spectators, ..RoomConfig::default() };
-            server.add_room(Box::new(Room::new(arena.unwrap(), room, START).unwrap()));
+            let arena =
+                ArenaGame::new(ArenaConfig { drones: 0, pickups: 0, ..ArenaConfig::default() });
+            let room = RoomConfig {
+                max_clients: players,
+                max_spectators: spectators,
+                ..RoomConfig::default()
+            };
+            server.add_room(Box::new(WorldRoom::new(arena.unwrap(), room, START).unwrap()));
         }
         Self { server, bots: Vec::new(), now: START, deaf: Vec::new() }
     }
@@ -49,7 +54,8 @@ impl Stage {
     fn come(&mut self, user: u64, room: u16, role: Role) -> usize {
         let place = self.bots.len();
         let purpose = Purpose { room, role, ..Purpose::default() };
-        let token = tokens(100 + place as u64).issue_for(UserId(user), purpose, entry::wall(self.now));
+        let token =
+            tokens(100 + place as u64).issue_for(UserId(user), purpose, tokens::wall(self.now));
         let bot = BotClient::new(Arc::new(arena_schema().unwrap()), token, place as u64, self.now);
         let address = SocketAddr::from(([127, 0, 0, 1], 30_000 + place as u16));
         self.bots.push((address, bot.as_role(role)));
@@ -66,18 +72,18 @@ impl Stage {
                 if bot.next_timeout() <= now {
                     bot.advance(now);
                 }
-                while let Some((_, parcel)) = bot.poll_transmit() {
-                    self.server.receive(*from, &parcel, now);
+                while let Some((_, transmit)) = bot.poll_transmit() {
+                    self.server.receive(*from, &transmit, now);
                 }
                 while bot.poll_event().is_some() {}
             }
-            let mut tap = Tap::default();
-            self.server.send_replies(&mut tap);
-            self.server.tick(&mut || now, &mut tap);
-            for (to, bytes) in tap.0 {
+            let mut capture_transport = CaptureTransport::default();
+            self.server.send_replies(&mut capture_transport);
+            self.server.tick(&mut || now, &mut capture_transport);
+            for (to, bytes) in capture_transport.0 {
                 let place = usize::from(to.port() - 30_000);
                 if !self.deaf.contains(&place) {
-                    self.bots[place].1.receive(SocketAddr::from(entry::SERVER), &bytes, now);
+                    self.bots[place].1.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
                 }
             }
         }
@@ -137,7 +143,7 @@ fn spectators_take_no_players_place_and_players_no_spectators() {
 #[test]
 fn who_takes_a_session_over_may_send_no_more_than_the_one_before() {
     let now = START;
-    let mut peer = truetick_server::core::peer::Peer::new(Default::default(), 0, (1, false), now);
+    let mut peer = truetick_server::peer::Peer::new(Default::default(), 0, (1, false), now);
     let spent = (0..1_000).take_while(|_| peer.may_send(60, now)).count();
     assert!(spent > 10);
     let mut next = peer.successor(2, false, 60, now);

@@ -1,5 +1,5 @@
-//! The house's rules, held by a test: arrows between crates, one clock, one folder of sockets, one module of
-//! files, no game in the server's core, files and functions of a readable length.
+//! The house's rules, held by a test: arrows between crates, one clock, one folder of sockets, one
+//! module of files, no game in the server's core, files and functions of a readable length.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const CRATES: [&str; 6] = ["netcode", "shared", "server", "client-sim", "benches", "tests"];
 
 /// Files may have this many lines.
-const FILE_LINES: usize = 450;
+const FILE_LINES: usize = 500;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -36,7 +36,9 @@ fn sources() -> Vec<(String, String)> {
 /// Sources outside tests that contain any of these words in code, except in the allowed places.
 fn offenders(words: &[&str], allowed: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !allowed(name) && name != "tests/tidy.rs") {
+    for (name, text) in
+        sources().iter().filter(|(name, _)| !allowed(name) && name != "tests/tidy.rs")
+    {
         for (i, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if words.iter().any(|word| code.contains(word)) {
@@ -60,7 +62,8 @@ fn crates_depend_only_on_those_before_them() {
 
 #[test]
 fn one_module_reads_the_clock() {
-    let words = ["Instant::now", "SystemTime::now", "clock_gettime", "thread::sleep", "std::time::Instant"];
+    let words =
+        ["Instant::now", "SystemTime::now", "clock_gettime", "thread::sleep", "std::time::Instant"];
     assert_eq!(offenders(&words, |name| name == "netcode/src/clock.rs"), Vec::<String>::new());
 }
 
@@ -81,7 +84,7 @@ fn the_cores_do_not_even_ask_the_clock_module() {
         "server/tests/http.rs",
         "server/tests/processes.rs",
         "tests/real_udp.rs",
-        "tests/tool/",
+        "tests/cli/",
         "tests/crash/",
         "tests/transports/",
     ];
@@ -127,10 +130,38 @@ fn one_module_touches_files() {
     );
 }
 
+/// Files and folders of the server that are for any game.
+const GAME_FREE: [&str; 20] = [
+    "command_feedback",
+    "command_queue",
+    "drain",
+    "entity_table",
+    "game",
+    "game_fault",
+    "guarded_room",
+    "metrics",
+    "peer",
+    "registry",
+    "relevance",
+    "room",
+    "server",
+    "session_event",
+    "simulation",
+    "systems",
+    "timeline",
+    "transport_set",
+    "world_access",
+    "world_room",
+];
+
 #[test]
 fn the_servers_core_knows_no_game() {
     let words = ["arena", "Arena", "truetick_shared"];
-    assert_eq!(offenders(&words, |name| !name.starts_with("server/src/core/")), Vec::<String>::new());
+    let is_game_free = |name: &str| {
+        let path = name.strip_prefix("server/src/").unwrap_or_default();
+        GAME_FREE.contains(&path.split(['/', '.']).next().unwrap_or_default())
+    };
+    assert_eq!(offenders(&words, |name| !is_game_free(name)), Vec::<String>::new());
     let game = ["arena", "Arena", "bevy", "truetick_shared"];
     assert_eq!(offenders(&game, |name| !name.starts_with("netcode/")), Vec::<String>::new());
 }

@@ -1,14 +1,17 @@
-//! Frames of bodies over a lossy path: each is built upon what was acknowledged, and checked at the other end.
+//! Frames of bodies over a lossy path: each is built upon what was acknowledged, and checked at the
+//! other end.
 
 use std::collections::VecDeque;
 use std::error::Error;
 use std::time::Duration;
 
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::bodies::model::Model;
-use truetick_netcode::bodies::{Acknowledged, Bodies, Body, OLDER, PastTicks, Pasts};
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
+use truetick_netcode::rigid_body_codec::model::Model;
+use truetick_netcode::rigid_body_codec::{
+    Acknowledged, Bodies, Body, BodyBaselines, OLDER, PastTicks,
+};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
@@ -54,7 +57,12 @@ struct Client {
 }
 
 impl Client {
-    fn take(&mut self, bytes: &[u8], trace: &[Vec<Body>], now: Timestamp) -> Result<(), Box<dyn Error>> {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        trace: &[Vec<Body>],
+        now: Timestamp,
+    ) -> Result<(), Box<dyn Error>> {
         let (sequence, mut reader) = self.connection.open(bytes, now)?;
         let frame = reader.read(32)? as usize;
         let block = reader.read_bytes(reader.remaining() / 8)?;
@@ -71,15 +79,20 @@ impl Client {
     }
 }
 
-fn past_of(held: &VecDeque<(usize, Vec<Body>)>, frame: usize, ticks: PastTicks) -> Option<Pasts<'_>> {
-    let find = |tick: usize| held.iter().find(|(at, _)| *at == tick).map(|(_, bodies)| bodies.as_slice());
+fn past_of(
+    held: &VecDeque<(usize, Vec<Body>)>,
+    frame: usize,
+    ticks: PastTicks,
+) -> Option<BodyBaselines<'_>> {
+    let find =
+        |tick: usize| held.iter().find(|(at, _)| *at == tick).map(|(_, bodies)| bodies.as_slice());
     let base_tick = frame.checked_sub(ticks.age as usize)?;
     let base = find(base_tick)?;
     let mut older = [base; OLDER];
     for (older, gap) in older.iter_mut().zip(ticks.gaps) {
         *older = find(base_tick.checked_sub(gap as usize)?)?;
     }
-    Some(Pasts { base, older, ticks })
+    Some(BodyBaselines { base, older, ticks })
 }
 
 /// Sends a trace with such a loss both ways.
@@ -123,8 +136,9 @@ pub fn send_over(
                 of.iter().for_each(|(_, frame)| acknowledged.note(Tick(*frame as u32)));
             }
         }
-        let ticks =
-            acknowledged.choose(Tick(frame as u32)).ok_or("nothing was acknowledged for half a second")?;
+        let ticks = acknowledged
+            .choose(Tick(frame as u32))
+            .ok_or("nothing was acknowledged for half a second")?;
         block.clear();
         bodies.encode(&pasts(trace, frame, ticks), &trace[frame], &mut block)?;
         let sequence = server.begin(&mut writer, now, Messages::None);

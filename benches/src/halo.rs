@@ -1,15 +1,17 @@
-//! The halo scene: 32 players, 50 projectiles and 8 vehicles in a large battle, all changing in every tick.
+//! The halo scene: 32 players, 50 projectiles and 8 vehicles in a large battle, all changing in
+//! every tick.
 //!
-//! Position on 1/64 m within 512 m (16 bits an axis), velocity on 1/32 m/s (11 bits an axis), rotation as the smallest
-//! three of a quaternion (7 bits each and 2). The field sizes are those of the peer that publishes figures of such a
-//! scene, or finer; the motion is ours: players run, strafe, jump and look about, vehicles drive, projectiles fly and burst.
+//! Position on 1/64 m within 512 m (16 bits an axis), velocity on 1/32 m/s (11 bits an axis),
+//! rotation as the smallest three of a quaternion (7 bits each and 2). The field sizes are those of
+//! the peer that publishes figures of such a scene, or finer; the motion is ours: players run,
+//! strafe, jump and look about, vehicles drive, projectiles fly and burst.
 
 use glam::{Quat, Vec3};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::quaternion::quantise;
-use truetick_netcode::replication::state_ring::{Nature, StateRing};
+use truetick_netcode::replication::state_ring::{ReplicaMeta, StateRing};
 use truetick_netcode::schema::{Field, KindId, Replicate, Schema, SchemaError};
 use truetick_netcode::tick::Tick;
 
@@ -61,7 +63,8 @@ impl Replicate for Rotation {
 /// The scene's schema: players, projectiles, vehicles.
 pub fn halo_schema() -> Result<Schema, SchemaError> {
     let mut schema = Schema::new();
-    let (motion, rotation) = (schema.add_component::<Motion>()?, schema.add_component::<Rotation>()?);
+    let (motion, rotation) =
+        (schema.add_component::<Motion>()?, schema.add_component::<Rotation>()?);
     schema.add_kind("player", &[motion, rotation])?;
     schema.add_kind("projectile", &[motion])?;
     schema.add_kind("vehicle", &[motion, rotation])?;
@@ -91,22 +94,22 @@ struct Body {
 /// The scene.
 pub struct Halo {
     bodies: Vec<Body>,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     tick: Tick,
 }
 
 impl Halo {
     /// A scene whose motion follows from `seed`.
     pub fn new(seed: u64) -> Self {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut bodies = Vec::new();
         for (kind, count) in COUNTS.into_iter().enumerate() {
             for _ in 0..count {
                 let id = NetId { slot: bodies.len() as u16, generation: 0 };
-                bodies.push(Body::new(id, KindId(kind as u8), &mut chances));
+                bodies.push(Body::new(id, KindId(kind as u8), &mut rng));
             }
         }
-        Self { bodies, chances, tick: Tick(1_000) }
+        Self { bodies, rng, tick: Tick(1_000) }
     }
 
     /// One tick, recorded in the ring.
@@ -114,16 +117,16 @@ impl Halo {
         self.tick = self.tick.next();
         ring.begin_tick(self.tick);
         for body in &mut self.bodies {
-            body.step(&mut self.chances);
-            let nature = Nature { id: body.id, kind: body.kind, owner: None, team: 0 };
-            ring.record(schema, nature, &body.fields());
+            body.step(&mut self.rng);
+            let meta = ReplicaMeta { id: body.id, kind: body.kind, owner: None, team: 0 };
+            ring.record(schema, meta, &body.fields());
         }
     }
 }
 
 impl Body {
-    fn new(id: NetId, kind: KindId, chances: &mut Xoshiro256PlusPlus) -> Self {
-        let mut place = || chances.random_range(-HALF_SIZE..HALF_SIZE);
+    fn new(id: NetId, kind: KindId, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let mut place = || rng.random_range(-HALF_SIZE..HALF_SIZE);
         let position = Vec3::new(place(), place(), 1.0);
         let mut body = Self {
             id,
@@ -131,30 +134,30 @@ impl Body {
             position,
             velocity: Vec3::ZERO,
             wanted: Vec3::ZERO,
-            yaw: chances.random_range(0.0..6.0),
+            yaw: rng.random_range(0.0..6.0),
             pitch: 0.0,
             turning: [0.0; 2],
             ticks_left: 0,
         };
         if kind.0 == 1 {
-            body.fire(chances);
+            body.fire(rng);
         }
         body
     }
 
-    fn fire(&mut self, chances: &mut Xoshiro256PlusPlus) {
-        let heading = Quat::from_rotation_z(chances.random_range(0.0..6.3));
-        let up = chances.random_range(0.0..0.5);
-        self.velocity = heading * Vec3::new(1.0, 0.0, up) * chances.random_range(12.0..26.0);
+    fn fire(&mut self, rng: &mut Xoshiro256PlusPlus) {
+        let heading = Quat::from_rotation_z(rng.random_range(0.0..6.3));
+        let up = rng.random_range(0.0..0.5);
+        self.velocity = heading * Vec3::new(1.0, 0.0, up) * rng.random_range(12.0..26.0);
         self.position.z = 1.5;
-        self.ticks_left = chances.random_range(60..180);
+        self.ticks_left = rng.random_range(60..180);
     }
 
-    fn step(&mut self, chances: &mut Xoshiro256PlusPlus) {
+    fn step(&mut self, rng: &mut Xoshiro256PlusPlus) {
         match self.kind.0 {
-            0 => self.run(chances),
-            1 => self.fly(chances),
-            _ => self.drive(chances),
+            0 => self.run(rng),
+            1 => self.fly(rng),
+            _ => self.drive(rng),
         }
         self.position += self.velocity * DT;
         for axis in 0..2 {
@@ -168,50 +171,51 @@ impl Body {
         }
     }
 
-    fn run(&mut self, chances: &mut Xoshiro256PlusPlus) {
-        if chances.random_bool(0.04) {
-            let heading = Quat::from_rotation_z(chances.random_range(0.0..6.3));
-            self.wanted = heading * Vec3::X * chances.random_range(2.0..7.0);
+    fn run(&mut self, rng: &mut Xoshiro256PlusPlus) {
+        if rng.random_bool(0.04) {
+            let heading = Quat::from_rotation_z(rng.random_range(0.0..6.3));
+            self.wanted = heading * Vec3::X * rng.random_range(2.0..7.0);
         }
-        if chances.random_bool(0.06) {
-            self.turning = [chances.random_range(-2.5..2.5), chances.random_range(-0.6..0.6)];
+        if rng.random_bool(0.06) {
+            self.turning = [rng.random_range(-2.5..2.5), rng.random_range(-0.6..0.6)];
         }
-        if self.position.z <= 1.0 && chances.random_bool(0.01) {
+        if self.position.z <= 1.0 && rng.random_bool(0.01) {
             self.velocity.z = 5.0;
         }
-        let sway = Vec3::new(chances.random_range(-0.1..0.1), chances.random_range(-0.1..0.1), 0.0);
+        let sway = Vec3::new(rng.random_range(-0.1..0.1), rng.random_range(-0.1..0.1), 0.0);
         let plane = Vec3::new(self.velocity.x, self.velocity.y, 0.0);
         self.velocity += (self.wanted - plane) * 0.12 + sway - Vec3::Z * GRAVITY * DT;
-        self.yaw += self.turning[0] * DT + chances.random_range(-0.004..0.004);
+        self.yaw += self.turning[0] * DT + rng.random_range(-0.004..0.004);
         self.pitch =
-            (self.pitch + self.turning[1] * DT + chances.random_range(-0.003..0.003)).clamp(-1.2, 1.2);
+            (self.pitch + self.turning[1] * DT + rng.random_range(-0.003..0.003)).clamp(-1.2, 1.2);
     }
 
-    fn fly(&mut self, chances: &mut Xoshiro256PlusPlus) {
+    fn fly(&mut self, rng: &mut Xoshiro256PlusPlus) {
         if self.ticks_left == 0 {
             self.id.generation = self.id.generation.wrapping_add(1);
-            self.fire(chances);
+            self.fire(rng);
         }
         self.ticks_left -= 1;
         self.velocity.z -= GRAVITY * DT;
     }
 
-    fn drive(&mut self, chances: &mut Xoshiro256PlusPlus) {
-        if chances.random_bool(0.03) {
-            self.wanted.x = chances.random_range(4.0..20.0);
-            self.turning = [chances.random_range(-0.9..0.9), chances.random_range(-0.1..0.1)];
+    fn drive(&mut self, rng: &mut Xoshiro256PlusPlus) {
+        if rng.random_bool(0.03) {
+            self.wanted.x = rng.random_range(4.0..20.0);
+            self.turning = [rng.random_range(-0.9..0.9), rng.random_range(-0.1..0.1)];
         }
         let speed = Vec3::new(self.velocity.x, self.velocity.y, 0.0).length();
         let speed = speed + (self.wanted.x - speed) * 0.03;
         self.yaw += self.turning[0] * DT;
         self.pitch = (self.pitch + self.turning[1] * DT).clamp(-0.2, 0.2);
-        let bounce = if self.position.z <= 1.0 { chances.random_range(0.0..0.6) } else { 0.0 };
+        let bounce = if self.position.z <= 1.0 { rng.random_range(0.0..0.6) } else { 0.0 };
         self.velocity = Quat::from_rotation_z(self.yaw) * Vec3::X * speed
             + Vec3::Z * (self.velocity.z + bounce - GRAVITY * DT);
     }
 
     fn fields(&self) -> Vec<u32> {
-        let mut fields: Vec<u32> = self.position.to_array().iter().map(|v| X.quantise(*v)).collect();
+        let mut fields: Vec<u32> =
+            self.position.to_array().iter().map(|v| X.quantise(*v)).collect();
         fields.extend(self.velocity.to_array().iter().map(|v| VX.quantise(*v)));
         if self.kind.0 != 1 {
             let turn = Quat::from_rotation_z(self.yaw) * Quat::from_rotation_y(self.pitch);

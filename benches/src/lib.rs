@@ -3,11 +3,11 @@
 pub mod bodies_link;
 pub mod halo;
 mod halo_priors;
+pub mod load_clients;
 pub mod report;
-pub mod sinks;
 pub mod traces;
 mod walker_priors;
-pub mod walkers;
+pub mod workload;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,9 @@ use truetick_netcode::clock;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::limits::SESSIONS;
-use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode};
+use truetick_netcode::messages::{
+    Body, ClientMessage, SESSION_STREAM, ServerMessage, decode, encode,
+};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::client::{Received, SessionClient};
@@ -31,11 +33,11 @@ use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::session::token::{ConnectToken, Issuer};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::{Route, Transport};
+use truetick_netcode::transport::{PeerAddr, Transport};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaCommand, arena_schema};
 
 /// Counts and keeps what a server sends.
@@ -48,7 +50,7 @@ pub struct Kept {
 }
 
 impl Transport for Kept {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.datagrams.push((to.address, bytes.to_vec()));
     }
@@ -73,26 +75,32 @@ pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 /// What the wall shows.
 pub const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 
-/// A server with one arena, and clients that only open, acknowledge and send a command per tick: what a tick
-/// costs the server apart from system calls.
+/// A server with one arena, and clients that only open, acknowledge and send a command per tick:
+/// what a tick costs the server apart from system calls.
 pub struct FullRoom {
     server: Server,
-    sinks: Vec<Sink>,
+    load_clients: Vec<Sink>,
     tokens: TokenSource,
     kept: Kept,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     writer: BitWriter,
 }
 
 impl FullRoom {
-    /// A room with so many clients and drones. `radius_m` bounds what each sees; `None` for everything.
+    /// A room with so many clients and drones. `radius_m` bounds what each sees; `None` for
+    /// everything.
     pub fn new(clients: u16, drones: u32, radius_m: Option<f32>) -> Self {
         let now = Timestamp::from_millis(1_000);
         let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
         let many = usize::from(clients);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
-        let issuer =
-            Issuer { key: key.clone(), protocol: PROTOCOL, servers: servers.clone(), lifetime, timeout };
+        let issuer = Issuer {
+            key: key.clone(),
+            protocol: PROTOCOL,
+            servers: servers.clone(),
+            lifetime,
+            timeout,
+        };
         let joins = Rate { per_second: 10_000, burst: 10_000 };
         let sessions = SessionConfig {
             sessions: many + 64,
@@ -101,20 +109,21 @@ impl FullRoom {
             ..SessionConfig::new(PROTOCOL, key, servers)
         };
         let mut server = Server::new(sessions, [1; 32], now, WALL);
-        let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() }).expect("a valid schema");
+        let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() })
+            .expect("a valid schema");
         let config = RoomConfig {
             max_clients: usize::from(clients) + 64,
             relevance_radius_m: radius_m,
             snapshot_bytes: 8_000,
             ..RoomConfig::default()
         };
-        server.add_room(Box::new(Room::new(game, config, now).expect("a valid schema")));
+        server.add_room(Box::new(WorldRoom::new(game, config, now).expect("a valid schema")));
         let mut room = Self {
             server,
-            sinks: Vec::new(),
+            load_clients: Vec::new(),
             tokens: TokenSource::new(issuer, [2; 32]),
             kept: Kept::default(),
-            chances: Xoshiro256PlusPlus::seed_from_u64(1),
+            rng: Xoshiro256PlusPlus::seed_from_u64(1),
             writer: BitWriter::new(),
         };
         (0..clients).for_each(|i| room.join(i, now));
@@ -145,10 +154,11 @@ impl FullRoom {
         self.writer.write(Body::Empty as u32, Body::BITS);
         connection.finish(&mut self.writer, now);
         self.server.receive(address, &session.seal(self.writer.bytes(), now), now);
-        self.sinks.push(Sink { address, session, connection, ticket: None });
+        self.load_clients.push(Sink { address, session, connection, ticket: None });
     }
 
-    /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes sent.
+    /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes
+    /// sent.
     pub fn tick(&mut self) -> u64 {
         let now = self.server.next_deadline().expect("a room");
         let tick = self.server.rooms()[0].timeline().next();
@@ -162,9 +172,12 @@ impl FullRoom {
     fn acknowledge(&mut self, now: Timestamp) {
         for (to, bytes) in self.kept.datagrams.drain(..) {
             let at = usize::from(to.port().wrapping_sub(1_000)) % FIRST_MOVED;
-            let Some(sink) = self.sinks.get_mut(at).filter(|sink| sink.address == to) else { continue };
+            let Some(sink) = self.load_clients.get_mut(at).filter(|sink| sink.address == to) else {
+                continue;
+            };
             let Sink { session, connection, ticket, .. } = sink;
-            let Ok(Received::Payload(payload)) = session.receive(SocketAddr::from(SERVER), &bytes, now)
+            let Ok(Received::Payload(payload)) =
+                session.receive(SocketAddr::from(SERVER), &bytes, now)
             else {
                 continue;
             };
@@ -181,12 +194,12 @@ impl FullRoom {
     }
 
     fn send_commands(&mut self, tick: Tick, now: Timestamp) {
-        for Sink { address, session, connection, .. } in &mut self.sinks {
+        for Sink { address, session, connection, .. } in &mut self.load_clients {
             let command = ArenaCommand {
-                thrust: [self.chances.random_range(-127..=127), self.chances.random_range(-127..=127)],
-                aim: self.chances.random_range(0..4_096),
+                thrust: [self.rng.random_range(-127..=127), self.rng.random_range(-127..=127)],
+                aim: self.rng.random_range(0..4_096),
                 dash: false,
-                fire: self.chances.random_bool(0.1),
+                fire: self.rng.random_bool(0.1),
             };
             connection.begin(&mut self.writer, now, Messages::BesideState);
             self.writer.write(Body::Commands as u32, Body::BITS);
@@ -196,11 +209,11 @@ impl FullRoom {
         }
     }
 
-    /// Everyone's address changes at once, and everyone resumes. Returns the processor time in ms that the server took for all
-    /// requests, all responses, and the tick after them.
+    /// Everyone's address changes at once, and everyone resumes. Returns the processor time in ms
+    /// that the server took for all requests, all responses, and the tick after them.
     pub fn resume_all(&mut self) -> [f64; 3] {
         let now = self.server.next_deadline().expect("a room") - Duration::from_millis(5);
-        for sink in &mut self.sinks {
+        for sink in &mut self.load_clients {
             let ticket = sink.ticket.take().expect("a ticket came");
             sink.address.set_port(sink.address.port() + FIRST_MOVED as u16);
             sink.session = SessionClient::new(ticket, PROTOCOL, 1, now);
@@ -208,8 +221,10 @@ impl FullRoom {
         self.kept.datagrams.clear();
         let mut took = [0.0; 3];
         for step in &mut took[..2] {
-            let due =
-                self.sinks.iter_mut().map(|sink| (sink.address, sink.session.poll(now).expect("a step")));
+            let due = self
+                .load_clients
+                .iter_mut()
+                .map(|sink| (sink.address, sink.session.poll(now).expect("a step")));
             let due: Vec<_> = due.collect();
             let began = clock::thread_cpu();
             for (from, bytes) in &due {
@@ -220,12 +235,12 @@ impl FullRoom {
             let answers = std::mem::take(&mut self.kept.datagrams);
             for (to, bytes) in answers {
                 let at = usize::from(to.port() - 1_000) % FIRST_MOVED;
-                let sink = &mut self.sinks[at];
+                let sink = &mut self.load_clients[at];
                 let taken = sink.session.receive(SocketAddr::from(SERVER), &bytes, now);
                 assert!(sink.address != to || taken.is_ok(), "{taken:?}");
             }
         }
-        assert!(self.sinks.iter().all(|sink| sink.session.is_connected()));
+        assert!(self.load_clients.iter().all(|sink| sink.session.is_connected()));
         let began = clock::thread_cpu();
         let now = self.server.next_deadline().expect("a room");
         self.server.tick(&mut || now, &mut self.kept);
@@ -254,7 +269,8 @@ impl FullRoom {
     }
 }
 
-/// A server's sessions alone, with the upper layer that each has, and clients that only open theirs.
+/// A server's sessions alone, with the upper layer that each has, and clients that only open
+/// theirs.
 pub struct Crowd {
     server: SessionServer,
     tokens: TokenSource,
@@ -269,8 +285,13 @@ impl Crowd {
     pub fn new(now: Timestamp) -> Self {
         let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(30));
-        let issuer =
-            Issuer { key: key.clone(), protocol: PROTOCOL, servers: servers.clone(), lifetime, timeout };
+        let issuer = Issuer {
+            key: key.clone(),
+            protocol: PROTOCOL,
+            servers: servers.clone(),
+            lifetime,
+            timeout,
+        };
         let config = SessionConfig {
             sessions: SESSIONS,
             per_address: SESSIONS,

@@ -1,14 +1,14 @@
 //! Recorded piles of boxes: 901 cubes at 60 Hz, of which the first is a player's.
 //!
-//! A file has no header: frame by frame and cube by cube eight little-endian i32, which are the largest component of the
-//! rotation, the three others (0 to 511), the position (512 steps a metre; z is up), and whether the cube was touched lately.
-//! Files that end in `.zst` are compressed.
+//! A file has no header: frame by frame and cube by cube eight little-endian i32, which are the
+//! largest component of the rotation, the three others (0 to 511), the position (512 steps a metre;
+//! z is up), and whether the cube was touched lately. Files that end in `.zst` are compressed.
 
 use std::error::Error;
 use std::io::Read;
 use std::path::Path;
 
-use truetick_netcode::bodies::{Body, Floors, PastTicks, Pasts};
+use truetick_netcode::rigid_body_codec::{Body, BodyBaselines, Floors, PastTicks};
 use truetick_server::files::read_bytes;
 
 /// Cubes of a frame.
@@ -37,7 +37,10 @@ pub fn read_trace(path: &Path) -> Result<Vec<Vec<Body>>, Box<dyn Error>> {
     if bytes.is_empty() || !bytes.len().is_multiple_of(frame) {
         return Err(format!("{}: not a trace of {CUBES} cubes a frame", path.display()).into());
     }
-    Ok(bytes.chunks_exact(frame).map(|frame| frame.chunks_exact(NUMBERS * 4).map(cube).collect()).collect())
+    Ok(bytes
+        .chunks_exact(frame)
+        .map(|frame| frame.chunks_exact(NUMBERS * 4).map(cube).collect())
+        .collect())
 }
 
 fn cube(bytes: &[u8]) -> Body {
@@ -47,8 +50,8 @@ fn cube(bytes: &[u8]) -> Body {
 }
 
 /// The past of a frame. What is before the first frame was as that one.
-pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> Pasts<'_> {
+pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> BodyBaselines<'_> {
     let base = frame.saturating_sub(ticks.age as usize);
     let older = ticks.gaps.map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());
-    Pasts { base: &trace[base], older, ticks }
+    BodyBaselines { base: &trace[base], older, ticks }
 }

@@ -1,6 +1,6 @@
 //! What is expected of residuals. Generated; do not edit.
 //!
-//! `cargo run --release -p truetick-benches --bin train -- walkers`
+//! `cargo run --release -p truetick-benches --bin train -- workload`
 
 use truetick_netcode::schema::Priors;
 

@@ -25,7 +25,7 @@ pub struct BotView {
 /// See the module.
 #[derive(Debug)]
 pub struct Bot {
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     heading: f32,
     turn_in: u32,
     side: f32,
@@ -34,16 +34,15 @@ pub struct Bot {
 impl Bot {
     /// A bot whose whims follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { chances: Xoshiro256PlusPlus::seed_from_u64(seed), heading: 0.0, turn_in: 0, side: 1.0 }
+        Self { rng: Xoshiro256PlusPlus::seed_from_u64(seed), heading: 0.0, turn_in: 0, side: 1.0 }
     }
 
     /// What to do in the next tick.
     pub fn decide(&mut self, view: &BotView) -> ArenaCommand {
         self.change_mind();
-        let nearest =
-            view.targets.iter().copied().min_by(|a, b| {
-                a.distance_squared(view.position).total_cmp(&b.distance_squared(view.position))
-            });
+        let nearest = view.targets.iter().copied().min_by(|a, b| {
+            a.distance_squared(view.position).total_cmp(&b.distance_squared(view.position))
+        });
         match nearest.filter(|target| target.distance(view.position) < FIGHT_RANGE) {
             Some(target) if view.health < AFRAID => self.flee(view.position, target),
             Some(target) => self.fight(view.position, target),
@@ -53,15 +52,15 @@ impl Bot {
 
     fn change_mind(&mut self) {
         if self.turn_in == 0 {
-            self.heading = self.chances.random_range(0.0..std::f32::consts::TAU);
-            self.turn_in = self.chances.random_range(15..90);
+            self.heading = self.rng.random_range(0.0..std::f32::consts::TAU);
+            self.turn_in = self.rng.random_range(15..90);
             self.side = -self.side;
         }
         self.turn_in -= 1;
     }
 
     fn wander(&mut self) -> ArenaCommand {
-        let dash = self.chances.random_ratio(1, 120);
+        let dash = self.rng.random_ratio(1, 120);
         ArenaCommand::new(Vec2::from_angle(self.heading), self.heading, dash, false)
     }
 
@@ -70,8 +69,8 @@ impl Bot {
         let towards = (target - own).normalize_or(Vec2::X);
         let closing = if own.distance(target) > 8.0 { 0.8 } else { -0.2 };
         let thrust = towards * closing + towards.perp() * self.side * 0.7;
-        let aim = towards.to_angle() + self.chances.random_range(-0.08..0.08);
-        let dash = self.chances.random_ratio(1, 180);
+        let aim = towards.to_angle() + self.rng.random_range(-0.08..0.08);
+        let dash = self.rng.random_ratio(1, 180);
         ArenaCommand::new(thrust, aim, dash, true)
     }
 

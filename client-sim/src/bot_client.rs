@@ -7,7 +7,7 @@ use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
 use truetick_netcode::session::Role;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Event, Over, Parcel, Route};
+use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 use truetick_shared::arena::schema::player_fields::VITALS;
 use truetick_shared::arena::step::ArenaPredict;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema};
@@ -49,8 +49,8 @@ impl BotClient {
     }
 
     /// Goes over another transport; to be said before anything is sent.
-    pub fn over(self, over: Over) -> Self {
-        Self { runtime: self.runtime.over(over), ..self }
+    pub fn transport(self, kind: TransportKind) -> Self {
+        Self { runtime: self.runtime.transport(kind), ..self }
     }
 
     /// It plays or watches, as its token says; to be said before anything is sent.
@@ -74,12 +74,17 @@ impl BotClient {
     }
 
     /// Takes in what came.
-    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+    pub fn receive<'a>(
+        &mut self,
+        from: impl Into<PeerAddr>,
+        event: impl Into<Event<'a>>,
+        now: Timestamp,
+    ) {
         self.runtime.receive(from, event, now);
     }
 
     /// The next parcel to send, and by which way.
-    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
+    pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.runtime.poll_transmit()
     }
 
@@ -113,15 +118,20 @@ impl BotClient {
 
     fn look(&mut self, now: Timestamp) {
         let own = self.runtime.buffer().own().map(|own| own.id);
-        let slots: Vec<u16> = self.runtime.buffer().entities().map(|remote| remote.id.slot).collect();
+        let slots: Vec<u16> =
+            self.runtime.buffer().entities().map(|remote| remote.id.slot).collect();
         self.view.targets.clear();
         for slot in slots {
-            let Some((id, kind, values)) = self.runtime.view(slot, now) else { continue };
+            let Some((id, kind, values)) = self.runtime.view(slot, now) else {
+                continue;
+            };
             let place = || Vec2::new(values[X], values[Y]);
             if Some(id) == own {
                 self.view.position = place();
                 self.view.health = values[PLAYER_HEALTH];
-            } else if kind == self.kinds.drone || (kind == self.kinds.player && values[PLAYER_HEALTH] > 0.0) {
+            } else if kind == self.kinds.drone
+                || (kind == self.kinds.player && values[PLAYER_HEALTH] > 0.0)
+            {
                 self.view.targets.push(place());
             }
         }

@@ -1,4 +1,5 @@
-//! The same game over one transport after the other, in this process: what each adds to the latency, and what it costs.
+//! The same game over one transport after the other, in this process: what each adds to the
+//! latency, and what it costs.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use truetick_server::config::ServerConfig;
 use truetick_server::files::write_text;
 use truetick_server::host::{Host, HostReport, random_key};
 
+use crate::connect_options::{ConnectArguments, TransportChoice};
 use crate::demo::{Common, Outcome, Players, serving};
 use crate::profile::Profile;
-use crate::reach::{ReachOptions, TransportChoice};
 use crate::report::Percentiles;
 use crate::swarm::Crew;
 
@@ -79,7 +80,9 @@ pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> O
                     (resumed, lost) => format!("   {resumed} sessions resumed, {lost} lost"),
                 }
             );
-            missed.extend(row.failures.iter().map(|why| format!("{} {}: {why}", row.profile, row.transport)));
+            missed.extend(
+                row.failures.iter().map(|why| format!("{} {}: {why}", row.profile, row.transport)),
+            );
             rows.push(row);
         }
     }
@@ -100,8 +103,8 @@ async fn one(
     profile: Profile,
     common: &Common,
 ) -> Result<Compared, Box<dyn Error>> {
-    let reach = ReachOptions { transport, fingerprint: None };
-    let over = transport.over();
+    let connect_options = ConnectArguments { transport, fingerprint: None };
+    let over = transport.transport();
     let config = ServerConfig {
         max_clients: crew.all() + 8,
         max_spectators: crew.all() + 8,
@@ -109,12 +112,12 @@ async fn one(
         joins_per_address_s: 1_000,
         drones: 64,
         seed: common.seed,
-        ..serving(&reach)
+        ..serving(&connect_options)
     };
     let host = Host::start_configured(&config, random_key()?)?;
-    let issuer = host.doors().issuers[&over].clone();
-    let reach = reach.reach(host.doors().fingerprint)?;
-    let players = Players::start(issuer, crew, reach, profile, common)?;
+    let issuer = host.listeners().issuers[&over].clone();
+    let connect_options = connect_options.connect_options(host.listeners().fingerprint)?;
+    let players = Players::start(issuer, crew, connect_options, profile, common)?;
     sleep(SETTLE).await;
     players.swarm.measure_from_now();
     let before = host.report();

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use truetick_netcode::clock;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_server::config::ServerConfig;
 use truetick_server::files::write_text;
 use truetick_server::host::{Host, random_key};
@@ -23,10 +23,10 @@ use truetick_shared::arena::arena_schema;
 use crate::auction::report;
 use crate::auction::run::{self, AuctionOptions, AuctionPart};
 use crate::compare::{CompareOptions, compare};
-use crate::live_text::LiveText;
+use crate::connect_options::{ConnectArguments, ConnectOptions, ORIGIN};
+use crate::live_table::LiveTable;
 use crate::measure::ClientFigures;
 use crate::profile::Profile;
-use crate::reach::{ORIGIN, Reach, ReachOptions};
 use crate::relay_thread::RelayThread;
 use crate::report::{Report, RunPart};
 use crate::swarm::{Crew, Swarm, SwarmConfig};
@@ -103,7 +103,7 @@ pub struct DemoOptions {
     pub no_page: bool,
     /// By what the bots reach the server
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub connect_options: ConnectArguments,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -123,7 +123,8 @@ pub struct RemoteOptions {
 /// Options of whoever sends bots to a running server.
 #[derive(Args, Clone, Debug)]
 pub struct BotOptions {
-    /// File with the running server's key, to make the bots' tokens with; or the key in TRUETICK_KEY
+    /// File with the running server's key, to make the bots' tokens with; or the key in
+    /// TRUETICK_KEY
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Bots, 1 to 1,000
@@ -137,7 +138,7 @@ pub struct BotOptions {
     pub profile: Profile,
     /// By what the bots reach the server
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub connect_options: ConnectArguments,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -147,11 +148,11 @@ pub struct BotOptions {
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A server on loopback that is reached by a transport.
-pub(crate) fn serving(reach: &ReachOptions) -> ServerConfig {
+pub(crate) fn serving(connect_options: &ConnectArguments) -> ServerConfig {
     ServerConfig {
         listen: ANY,
-        quic: (reach.transport.over() == Over::Quic).then(serving_quic),
-        laminar: (reach.transport.over() == Over::Laminar).then_some(ANY),
+        quic: (connect_options.transport.transport() == TransportKind::Quic).then(serving_quic),
+        laminar: (connect_options.transport.transport() == TransportKind::Laminar).then_some(ANY),
         ..ServerConfig::default()
     }
 }
@@ -173,14 +174,14 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         ghosts: options.ghosts,
         max_clients: crew.all() + 8,
         max_spectators: crew.all() + 8,
-        auction: house.as_ref().map(|house| run::settings(data.clone(), house.visitors())),
-        sessions_per_address: crew.all() + house.as_ref().map_or(0, AuctionOptions::visitors) + 8,
+        auction: house.as_ref().map(|house| run::settings(data.clone(), house.bidders())),
+        sessions_per_address: crew.all() + house.as_ref().map_or(0, AuctionOptions::bidders) + 8,
         joins_per_address_s: 1_000,
         seed: options.common.seed,
         record: options.record.clone(),
         record_state: options.record_state,
         page: (!options.no_page).then_some(options.page),
-        ..serving(&options.reach)
+        ..serving(&options.connect_options)
     };
     if config.page.is_some() {
         config.quic.get_or_insert_with(serving_quic);
@@ -188,19 +189,19 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     config.check("command line")?;
     let page = PageListener::of(&mut config).await?;
     let host = Host::start_configured(&config, random_key()?)?;
-    let over = options.reach.transport.over();
+    let over = options.connect_options.transport.transport();
     crate::say!(
         "An authoritative server runs at {} Hz on {}.",
         options.tick_rate,
-        host.doors().addresses[&over]
+        host.listeners().addresses[&over]
     );
-    let reach = options.reach.reach(host.doors().fingerprint)?;
-    let issuer = host.doors().issuers[&over].clone();
-    let players = Players::start(issuer, crew, reach, options.profile, &options.common)?;
+    let connect_options = options.connect_options.connect_options(host.listeners().fingerprint)?;
+    let issuer = host.listeners().issuers[&over].clone();
+    let players = Players::start(issuer, crew, connect_options, options.profile, &options.common)?;
     crate::say!(
         "{} bots join over {}, each with a token of its own, every packet sealed.",
         crew.players,
-        options.reach.transport
+        options.connect_options.transport
     );
     if crew.spectators > 0 {
         crate::say!("{} more watch them: they own nothing, and see everything.", crew.spectators);
@@ -210,7 +211,8 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         crate::say!("The room is recorded to {}.", path.display());
     }
     crate::say!("Each predicts itself, reconciles, and interpolates the others.");
-    let crowd = house.map(|house| AuctionPart::start(&house, (host.doors(), AUCTION), options.tick_rate));
+    let crowd = house
+        .map(|house| AuctionPart::start(&house, (host.listeners(), AUCTION), options.tick_rate));
     let crowd = crowd.transpose()?;
     if crowd.is_some() {
         crate::say!(
@@ -219,7 +221,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     }
     if let Some(page) = page {
         crate::say!("Watch the arena in Chromium, Chrome or Edge: http://{}/", page.address());
-        page.serve(host.doors(), options.tick_rate, *random_key()?.bytes())?;
+        page.serve(host.listeners(), options.tick_rate, *random_key()?.bytes())?;
     }
     crate::say!("Ctrl-C ends.\n");
     let part = |seconds| RunPart {
@@ -232,13 +234,15 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         seconds,
     };
     let started = clock::now();
-    let mut live = LiveText::default();
+    let mut live = LiveTable::default();
     watch(&options.common, started, |seconds| {
         let report = Report::new(part(seconds), &players.swarm.figures(), Some(&host.report()));
         let server = host.report();
         live.show(&table::line(&report), |rows| {
             table::full(rows, &report);
-            crowd.iter().for_each(|crowd| run::rows(rows, crowd, &server, (usize::from(AUCTION), seconds)));
+            crowd
+                .iter()
+                .for_each(|crowd| run::rows(rows, crowd, &server, (usize::from(AUCTION), seconds)));
         })?;
         Ok(host.is_running())
     })
@@ -246,7 +250,8 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let seconds = clock::now().since(started).as_secs_f64();
     let figures = players.stop()?;
     let server = host.report();
-    let auction = crowd.map(|crowd| crowd.stop(seconds, &server, usize::from(AUCTION))).transpose()?;
+    let auction =
+        crowd.map(|crowd| crowd.stop(seconds, &server, usize::from(AUCTION))).transpose()?;
     let ended = host.stop()?;
     let report = Report::new(part(seconds), &figures, Some(&ended));
     live.finish(|rows| {
@@ -271,7 +276,7 @@ pub async fn demo(options: DemoOptions) -> Outcome {
 
 /// Plays against a running server.
 pub async fn bots(options: RemoteOptions) -> Outcome {
-    let mut live = LiveText::default();
+    let mut live = LiveTable::default();
     let show = |report: &Report| live.show(&table::line(report), |rows| table::full(rows, report));
     let report = play_remote(&options, show).await?;
     live.finish(|rows| table::full(rows, &report))?;
@@ -315,9 +320,9 @@ async fn play_remote(
     let RemoteOptions { server, bots } = options;
     let key = keys::load(bots.key_file.as_deref())?;
     let issuer = ServerConfig::default().issuer(key, vec![*server]);
-    let reach = bots.reach.reach(None)?;
+    let connect_options = bots.connect_options.connect_options(None)?;
     let crew = Crew::of(bots.clients, bots.spectators);
-    let players = Players::start(issuer, crew, reach, bots.profile, &bots.common)?;
+    let players = Players::start(issuer, crew, connect_options, bots.profile, &bots.common)?;
     let report = |seconds, figures: &ClientFigures| {
         let run = RunPart {
             clients: crew.players,
@@ -352,18 +357,27 @@ impl Players {
     pub(crate) fn start(
         issuer: Issuer,
         crew: Crew,
-        reach: Reach,
+        connect_options: ConnectOptions,
         profile: Profile,
         common: &Common,
     ) -> Result<Self, Box<dyn Error>> {
         let kinds = Arc::new(arena_schema()?);
         let server = issuer.servers[0];
-        let relay = profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
+        let relay =
+            profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
         let to = relay.as_ref().map(RelayThread::address);
         let (trace, capture) = (common.trace.clone(), common.capture.clone());
         let secret = *random_key()?.bytes();
         let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-        let config = SwarmConfig { reach, relay: to, crew, seed: common.seed, first_user, trace, capture };
+        let config = SwarmConfig {
+            connect_options,
+            relay: to,
+            crew,
+            seed: common.seed,
+            first_user,
+            trace,
+            capture,
+        };
         let tokens = TokenSource::new(issuer, *random_key()?.bytes());
         let swarm = Swarm::start(&config, tokens, &kinds)?;
         Ok(Self { swarm, relay })
@@ -386,7 +400,8 @@ pub(crate) async fn watch(
     started: Timestamp,
     mut show: impl FnMut(f64) -> Result<bool, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.tick().await;
     let mut left = common.seconds;

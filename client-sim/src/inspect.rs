@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use truetick_netcode::client::inspect::{Anatomy, Inspector, SnapshotAnatomy};
-use truetick_netcode::client::meter::{Charge, MeteredEntity};
+use truetick_netcode::client::bit_cost::{BitCost, MeteredEntity};
+use truetick_netcode::client::inspect::{Inspector, PacketBreakdown, SnapshotBreakdown};
 use truetick_netcode::coding::Part;
 use truetick_netcode::messages::Body;
 use truetick_netcode::schema::{Audience, KindInfo, Schema};
@@ -14,13 +14,14 @@ use truetick_server::files::read_bytes;
 use truetick_server::recording::capture::{Capture, Captured};
 use truetick_shared::arena::arena_schema;
 
+use crate::bandwidth_report::Totals;
 use crate::replay::{Outcome, show};
-use crate::where_bytes_go::Totals;
 
 /// Options of the inspection.
 #[derive(Args, Clone, Debug)]
 pub struct InspectOptions {
-    /// The capture: of `truetick-server --capture`, or of `bots`, `demo` and `latency` with the same flag
+    /// The capture: of `truetick-server --capture`, or of `bots`, `demo` and `latency` with the
+    /// same flag
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// This client's packets alone
@@ -56,13 +57,13 @@ pub fn run(options: &InspectOptions) -> Outcome {
             continue;
         }
         let inspector = sessions.entry(packet.client).or_default();
-        let anatomy = inspector.take(&schema, &packet.payload);
-        totals.count(packet, anatomy.as_ref().ok());
-        if options.wants(anatomy.as_ref().ok()) {
+        let breakdown = inspector.take(&schema, &packet.payload);
+        totals.count(packet, breakdown.as_ref().ok());
+        if options.wants(breakdown.as_ref().ok()) {
             let at = packet.at_us.saturating_sub(begin);
             let mut text = format!("client {} at {:.4} s, ", packet.client, at as f64 / 1e6);
-            match &anatomy {
-                Ok(anatomy) => describe(&schema, &packet.payload, anatomy, &mut text)?,
+            match &breakdown {
+                Ok(breakdown) => describe(&schema, &packet.payload, breakdown, &mut text)?,
                 Err(error) => writeln!(text, "{} bytes: {error}", packet.payload.len())?,
             }
             show(&text)?;
@@ -73,10 +74,11 @@ pub fn run(options: &InspectOptions) -> Outcome {
 }
 
 impl InspectOptions {
-    fn wants(&self, anatomy: Option<&Anatomy>) -> bool {
-        let tick = anatomy.and_then(|anatomy| Some(anatomy.snapshot.as_ref()?.header.tick.0));
+    fn wants(&self, breakdown: Option<&PacketBreakdown>) -> bool {
+        let tick = breakdown.and_then(|breakdown| Some(breakdown.snapshot.as_ref()?.header.tick.0));
         let inside = |tick: u32| {
-            self.from.is_none_or(|from| tick >= from) && self.until.is_none_or(|until| tick <= until)
+            self.from.is_none_or(|from| tick >= from)
+                && self.until.is_none_or(|until| tick <= until)
         };
         let all = self.from.is_none() && self.until.is_none();
         !self.summary && tick.map_or(all, inside)
@@ -86,19 +88,19 @@ impl InspectOptions {
 fn describe(
     schema: &Schema,
     payload: &[u8],
-    anatomy: &Anatomy,
+    breakdown: &PacketBreakdown,
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
-    write!(text, "packet {}, {} bytes: ", anatomy.number, payload.len())?;
-    let carries = match anatomy.body {
+    write!(text, "packet {}, {} bytes: ", breakdown.number, payload.len())?;
+    let carries = match breakdown.body {
         Body::Empty => "no body",
         Body::Snapshot => "state",
         Body::Commands => "commands",
-        Body::Farewell => "a farewell",
+        Body::DisconnectNotice => "a farewell",
     };
-    write!(text, "{carries}; number and acknowledgements {} bits", anatomy.header_bits)?;
-    writeln!(text, ", {} message(s) {}", anatomy.messages, anatomy.message_bits)?;
-    match &anatomy.snapshot {
+    write!(text, "{carries}; number and acknowledgements {} bits", breakdown.header_bits)?;
+    writeln!(text, ", {} message(s) {}", breakdown.messages, breakdown.message_bits)?;
+    match &breakdown.snapshot {
         Some(snapshot) => describe_snapshot(schema, snapshot, text),
         None => Ok(()),
     }
@@ -106,22 +108,22 @@ fn describe(
 
 fn describe_snapshot(
     schema: &Schema,
-    snapshot: &SnapshotAnatomy,
+    snapshot: &SnapshotBreakdown,
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
-    let SnapshotAnatomy { header, header_bits, units_bits, ledger, failed } = snapshot;
+    let SnapshotBreakdown { header, header_bits, units_bits, ledger, failed } = snapshot;
     write!(text, "  tick {}, its packet {}", header.tick, header.index)?;
     writeln!(text, "{}", if header.last { ", the last" } else { "" })?;
-    write!(text, "  header {header_bits}, {} block(s) {units_bits}", header.units.len())?;
-    writeln!(text, ", {} removal(s), {} loose", header.removals.len(), header.loose)?;
+    write!(text, "  header {header_bits}, {} block(s) {units_bits}", header.block_deltas.len())?;
+    writeln!(text, ", {} removal(s), {} loose", header.removals.len(), header.individual_items)?;
     if let Some(error) = failed {
         return writeln!(text, "  not taken over: {error}");
     }
-    let masks: f64 = ledger.charges.iter().filter(|c| c.entity.is_none()).map(|c| c.bits).sum();
+    let masks: f64 = ledger.bit_costs.iter().filter(|c| c.entity.is_none()).map(|c| c.bits).sum();
     writeln!(text, "  which entities: {masks:.1}")?;
     for (at, entity) in ledger.entities.iter().enumerate() {
-        let charges = ledger.charges.iter().filter(|charge| charge.entity == Some(at));
-        describe_entity(schema, entity, charges, text)?;
+        let bit_costs = ledger.bit_costs.iter().filter(|bit_cost| bit_cost.entity == Some(at));
+        describe_entity(schema, entity, bit_costs, text)?;
     }
     Ok(())
 }
@@ -129,16 +131,16 @@ fn describe_snapshot(
 fn describe_entity<'a>(
     schema: &Schema,
     entity: &MeteredEntity,
-    charges: impl Iterator<Item = &'a Charge> + Clone,
+    bit_costs: impl Iterator<Item = &'a BitCost> + Clone,
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
     let kind = schema.kind(entity.kind);
     let own = if entity.audience == Audience::Owner { " (own)" } else { "" };
     let base = entity.baseline.map_or("whole".into(), |tick| format!("on tick {tick}"));
-    let bits: f64 = charges.clone().map(|charge| charge.bits).sum();
+    let bits: f64 = bit_costs.clone().map(|bit_cost| bit_cost.bits).sum();
     write!(text, "  {bits:6.1}  {} {}{own}, {base}:", kind.name, entity.id)?;
-    for charge in charges {
-        write!(text, "  {} {:.1}", part_name(schema, kind, charge.part), charge.bits)?;
+    for bit_cost in bit_costs {
+        write!(text, "  {} {:.1}", part_name(schema, kind, bit_cost.part), bit_cost.bits)?;
     }
     writeln!(text)
 }

@@ -6,19 +6,19 @@
 //! [`demo`] starts a server in this process and plays against it; [`profile`] has the networks.
 
 pub mod auction;
+pub mod bandwidth_report;
 pub mod bot;
 pub mod bot_client;
 pub mod client_socket;
 pub mod compare;
+pub mod connect_options;
 pub mod demo;
-pub mod dump;
 pub mod feel;
 pub mod inspect;
-pub mod live_text;
+pub mod live_table;
 pub mod measure;
 pub mod play;
 pub mod profile;
-pub mod reach;
 pub mod relay_thread;
 pub mod replay;
 pub mod report;
@@ -26,4 +26,4 @@ pub mod say;
 pub mod swarm;
 pub mod table;
 pub mod token_source;
-pub mod where_bytes_go;
+pub mod world_dump;

@@ -54,7 +54,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,web_transport_quinn=error"));
-    let Ok(errors) = BackgroundWriter::stderr() else { return ExitCode::FAILURE };
+    let Ok(errors) = BackgroundWriter::stderr() else {
+        return ExitCode::FAILURE;
+    };
     log::install(&errors, filter, std::io::stderr().is_terminal());
     descriptors::raise_limit();
     let complain = |text: String| {
@@ -75,8 +77,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// Plays until the end: 0 where all went well, 2 where a budget was missed or a client did not truly play, 1 where it could not be
-/// played.
+/// Plays until the end: 0 where all went well, 2 where a budget was missed or a client did not
+/// truly play, 1 where it could not be played.
 fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) -> ExitCode {
     let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(control) => control,

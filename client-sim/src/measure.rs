@@ -7,7 +7,7 @@ use truetick_netcode::client::latency::Latency;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
 use truetick_netcode::client::runtime::ClientEvent;
 use truetick_netcode::client::stats::ClientStats;
-use truetick_server::core::metrics::Times;
+use truetick_server::metrics::Times;
 
 use crate::bot_client::BotClient;
 use crate::play::PlayFigures;

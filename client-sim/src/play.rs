@@ -77,7 +77,10 @@ impl PlayFigures {
         let unjudged = self.judged == 0 && seconds >= 4.0 * SETTLED.as_secs_f64();
         let failures = [
             of(self.without_snapshots, "got snapshots of fewer than one tick in ten"),
-            of(self.without_commands, "had fewer than one command in ten in time: they did not play"),
+            of(
+                self.without_commands,
+                "had fewer than one command in ten in time: they did not play",
+            ),
             unjudged.then(|| "no client was in its room long enough to be judged".into()),
         ];
         failures.into_iter().flatten().collect()

@@ -71,18 +71,23 @@ impl Profile {
             Self::Lan => Some(path(1_000, 200)),
             Self::Wan => Some(LinkConfig { loss: 0.01, ..path(80_000, 10_000) }),
             Self::Mobile => Some(LinkConfig { bursts: Some(bursts), ..path(120_000, 40_000) }),
-            Self::Awful => {
-                Some(LinkConfig { loss: 0.1, reorder: 0.02, duplicate: 0.02, ..path(200_000, 60_000) })
-            }
+            Self::Awful => Some(LinkConfig {
+                loss: 0.1,
+                reorder: 0.02,
+                duplicate: 0.02,
+                ..path(200_000, 60_000)
+            }),
             Self::Wifi => Some(LinkConfig { holds: Some(every(2_000, 50)), ..path(20_000, 4_000) }),
             Self::Handover => Some(LinkConfig {
                 steps: Some(steps),
                 outages: Some(every(12_000, 1_000)),
                 ..path(80_000, 4_000)
             }),
-            Self::Congested => {
-                Some(LinkConfig { rate: Some(15_000), queue: Duration::from_secs(2), ..path(60_000, 4_000) })
-            }
+            Self::Congested => Some(LinkConfig {
+                rate: Some(15_000),
+                queue: Duration::from_secs(2),
+                ..path(60_000, 4_000)
+            }),
         }
     }
 
@@ -93,7 +98,9 @@ impl Profile {
             Self::Lan => "lan: 1 ms round trip, 0.2 ms jitter",
             Self::Wan => "wan: 80 ms round trip, 10 ms jitter, 1 % loss",
             Self::Mobile => "mobile: 120 ms round trip, 40 ms jitter, 3 % loss in bursts",
-            Self::Awful => "awful: 200 ms round trip, 60 ms jitter, 10 % loss, 2 % overtaken, 2 % doubled",
+            Self::Awful => {
+                "awful: 200 ms round trip, 60 ms jitter, 10 % loss, 2 % overtaken, 2 % doubled"
+            }
             Self::Wifi => "wifi: 20 ms round trip, every 2 s all is held up for 50 ms",
             Self::Handover => {
                 "handover: 80 or 230 ms round trip, changing every 5 s, and every 12 s nothing for 1 s"

@@ -13,9 +13,8 @@ use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{self, ArenaConfig, ArenaGame};
-use truetick_server::core::game::Game;
-use truetick_server::core::simulation::Simulation;
 use truetick_server::files::{read_bytes, read_segments, write_new};
+use truetick_server::game::Game;
 use truetick_server::recording::build_hash;
 use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::compare::compare;
@@ -25,9 +24,10 @@ use truetick_server::recording::records::End;
 use truetick_server::recording::replay::{
     Replayed, Stage, first_difference, header, read_stages, replay, stages, write_stages,
 };
+use truetick_server::simulation::Simulation;
 use truetick_shared::arena::ArenaCommand;
 
-use crate::dump::dump;
+use crate::world_dump::world_dump;
 
 /// Options of the replay.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct ReplayOptions {
     pub until: Option<u32>,
     /// Print the world at the end
     #[arg(long)]
-    pub dump: bool,
+    pub world_dump: bool,
     /// Write the world after each stage of the tick named by --until, for --diff
     #[arg(long, value_name = "OUT", requires = "until")]
     pub stages: Option<PathBuf>,
@@ -84,7 +84,11 @@ fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
         );
     }
     if header.segment > 0 {
-        crate::tell!("{}: its first {} segment(s) were removed by rotation.", path.display(), header.segment);
+        crate::tell!(
+            "{}: its first {} segment(s) were removed by rotation.",
+            path.display(),
+            header.segment
+        );
     }
     Ok((segments, header))
 }
@@ -92,9 +96,12 @@ fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
 /// The game that a recording was made of.
 fn game(path: &Path, header: &Header) -> Result<Arc<ArenaGame>, Box<dyn Error>> {
     if header.game != arena::NAME {
-        return Err(
-            format!("{} is of the game `{}`, which is not known here", path.display(), header.game).into()
-        );
+        return Err(format!(
+            "{} is of the game `{}`, which is not known here",
+            path.display(),
+            header.game
+        )
+        .into());
     }
     let config: ArenaConfig = bitcode::decode(&header.setup)
         .map_err(|_| format!("{}: the game's settings cannot be read", path.display()))?;
@@ -130,7 +137,9 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
         if let Some(trace) = &mut trace {
             trace.compare(simulation);
         }
-        if simulation.tick().0.is_multiple_of(256) && clock::now().since(told) > Duration::from_secs(1) {
+        if simulation.tick().0.is_multiple_of(256)
+            && clock::now().since(told) > Duration::from_secs(1)
+        {
             told = clock::now();
             crate::tell!("tick {}", simulation.tick());
         }
@@ -138,8 +147,8 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
     .map_err(|error| name(&error))?;
     conclude(&replayed, &header, clock::now().since(started));
     let held = trace.is_none_or(TraceCheck::conclude);
-    if let (true, Some(simulation)) = (options.dump, &replayed.simulation) {
-        show(&dump(simulation))?;
+    if let (true, Some(simulation)) = (options.world_dump, &replayed.simulation) {
+        show(&world_dump(simulation))?;
     }
     Ok(replayed.divergence.is_none() && !matches!(replayed.end, Some(End::Damaged(..))) && held)
 }
@@ -166,7 +175,9 @@ impl TraceCheck {
 
     /// Compares what the client held of this tick's world and before.
     fn compare(&mut self, simulation: &Simulation<ArenaGame>) {
-        while let Some(report) = self.held.next_if(|report| !Tick(report.tick).is_after(simulation.tick())) {
+        while let Some(report) =
+            self.held.next_if(|report| !Tick(report.tick).is_after(simulation.tick()))
+        {
             let schema = simulation.registry().schema();
             let found = explain(schema, simulation.ring(), self.client, &report);
             self.compared += report.entities.len();
@@ -178,7 +189,11 @@ impl TraceCheck {
 
     /// Whether the client held what the server had.
     fn conclude(self) -> bool {
-        crate::tell!("Client {} held {} versions of entities meanwhile.", self.client.0, self.compared);
+        crate::tell!(
+            "Client {} held {} versions of entities meanwhile.",
+            self.client.0,
+            self.compared
+        );
         match &self.divergence {
             None => crate::tell!("Each is what the server had."),
             Some(divergence) => crate::tell!("{divergence}\n(left: the server, right: the client)"),
@@ -254,7 +269,11 @@ fn diff(left: &Path, right: &Path) -> Outcome {
         return Err("the two are of different schemas, or of another than this build's".into());
     }
     if (&one.setup, one.seed, one.tick_rate) != (&other.setup, other.seed, other.tick_rate) {
-        crate::tell!("They are of rooms with different settings or seeds ({} and {}).", one.seed, other.seed);
+        crate::tell!(
+            "They are of rooms with different settings or seeds ({} and {}).",
+            one.seed,
+            other.seed
+        );
     }
     let compared = compare::<ArenaCommand>(&a, &b, &schema)?;
     crate::tell!("{} ticks compared.", compared.ticks);
@@ -285,7 +304,11 @@ fn stages_of(path: &Path, schema: &Schema) -> Result<Option<Vec<Stage>>, String>
     Ok(read_stages(&bytes, schema).unwrap_or(None))
 }
 
-fn diff_stages((left, a): (&Path, &[Stage]), (right, b): (&Path, &[Stage]), schema: &Schema) -> Outcome {
+fn diff_stages(
+    (left, a): (&Path, &[Stage]),
+    (right, b): (&Path, &[Stage]),
+    schema: &Schema,
+) -> Outcome {
     let tick = |stages: &[Stage]| stages.first().map(|stage| stage.world.tick);
     if tick(a) != tick(b) {
         return Err(format!("they are of different ticks: {:?} and {:?}", tick(a), tick(b)).into());
@@ -294,7 +317,9 @@ fn diff_stages((left, a): (&Path, &[Stage]), (right, b): (&Path, &[Stage]), sche
     let divergence = first_difference(a, b, schema);
     match &divergence {
         None => crate::tell!("They are equal."),
-        Some(divergence) => tell(divergence, &left.display().to_string(), &right.display().to_string()),
+        Some(divergence) => {
+            tell(divergence, &left.display().to_string(), &right.display().to_string())
+        }
     }
     Ok(divergence.is_none() && a.len() == b.len())
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use truetick_server::core::metrics::Times;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::HostReport;
+use truetick_server::metrics::Times;
 
 use crate::measure::ClientFigures;
 use crate::play::PlayFigures;
@@ -34,8 +34,8 @@ pub struct Mean {
     pub mean: f64,
 }
 
-/// Everything a run showed. Parts are absent where they were not measured: `server` and what it alone knows
-/// when the server ran elsewhere.
+/// Everything a run showed. Parts are absent where they were not measured: `server` and what it
+/// alone knows when the server ran elsewhere.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What was run.
@@ -84,7 +84,8 @@ pub struct RunPart {
 pub struct ServerPart {
     /// Ticks simulated.
     pub ticks: u64,
-    /// Ticks whose time line skipped, or whose last snapshot was handed to the kernel after the next deadline.
+    /// Ticks whose time line skipped, or whose last snapshot was handed to the kernel after the
+    /// next deadline.
     pub missed_ticks: u64,
     /// From the last drain before a tick to the handing over of its last snapshot.
     pub tick_ms: Percentiles,
@@ -98,7 +99,8 @@ pub struct ServerPart {
     pub rss_bytes: u64,
     /// Datagrams that the kernel dropped before the server read them.
     pub kernel_drops: u64,
-    /// Errors of the UDP socket, none of which ended it: of receiving, and datagrams that the kernel would not take.
+    /// Errors of the UDP socket, none of which ended it: of receiving, and datagrams that the
+    /// kernel would not take.
     pub socket_errors: u64,
     /// Batches for QUIC's thread that were dropped whole because it was behind.
     pub quic_batches_dropped: u64,
@@ -106,8 +108,8 @@ pub struct ServerPart {
     pub quic_strangers_closed: u64,
     /// QUIC connections that were ended since frames for them could not be kept.
     pub quic_ended_unsent: u64,
-    /// Datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`); reasons that did not occur are
-    /// absent.
+    /// Datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`); reasons
+    /// that did not occur are absent.
     pub drops: BTreeMap<&'static str, u64>,
     /// All of them.
     pub dropped_datagrams: u64,
@@ -120,8 +122,8 @@ pub struct ServerPart {
 pub struct LatencyPart {
     /// A command's sending to the first snapshot with its effect, at the client.
     pub command_to_snapshot_ms: Percentiles,
-    /// A command's arrival at the server's socket (kernel time stamp) to the handing over of the first snapshot
-    /// with its effect.
+    /// A command's arrival at the server's socket (kernel time stamp) to the handing over of the
+    /// first snapshot with its effect.
     pub arrival_to_sent_ms: Option<Percentiles>,
     /// The first split by stage; true only where client and server share a host's clock.
     pub stages_ms: StagesPart,
@@ -153,7 +155,8 @@ pub struct PredictionPart {
     pub caused_by_interaction: u64,
     /// By cause: none known; a defect.
     pub unexplained: u64,
-    /// Distance between wrong prediction and truth, metres, median. A respawn somewhere else counts too.
+    /// Distance between wrong prediction and truth, metres, median. A respawn somewhere else counts
+    /// too.
     pub error_m_p50: f64,
     /// The same, 99th percentile.
     pub error_m_p99: f64,
@@ -298,11 +301,13 @@ impl Report {
         none("unexplained mispredictions", self.prediction.unexplained);
         missed.extend(self.play.failures(self.run.seconds));
         if let Some(server) = &self.server {
-            missed.extend(server.failed_rooms.iter().map(|room| format!("a room has ended: {room}")));
+            missed
+                .extend(server.failed_rooms.iter().map(|room| format!("a room has ended: {room}")));
             let percent = ratio(100.0 * server.missed_ticks as f64, server.ticks as f64);
             if percent >= max_missed_percent {
-                missed
-                    .push(format!("{percent:.2} % of ticks missed, should be under {max_missed_percent} %"));
+                missed.push(format!(
+                    "{percent:.2} % of ticks missed, should be under {max_missed_percent} %"
+                ));
             }
         }
         missed
@@ -331,7 +336,11 @@ fn server_part(host: &HostReport) -> ServerPart {
         quic_ended_unsent: host.quic.ended_unsent,
         drops: host.drops.counts().map(|(reason, count)| (reason.key(), count)).collect(),
         dropped_datagrams: host.drops.total(),
-        failed_rooms: host.failed_rooms.iter().map(|(room, cause)| format!("room {room}: {cause}")).collect(),
+        failed_rooms: host
+            .failed_rooms
+            .iter()
+            .map(|(room, cause)| format!("room {room}: {cause}"))
+            .collect(),
     }
 }
 
@@ -356,6 +365,9 @@ fn snapshot_part(host: &HostReport) -> SnapshotPart {
         deferred: rooms.deferred,
         encode_shared: ratio((asked - encoded) as f64, asked as f64),
         units_encoded_per_tick: ratio(encoded as f64, rooms.ticks as f64),
-        entities_encoded_individually_per_tick: ratio(rooms.encoded_individually as f64, rooms.ticks as f64),
+        entities_encoded_individually_per_tick: ratio(
+            rooms.encoded_individually as f64,
+            rooms.ticks as f64,
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! What programs print: through a thread of its own where a game runs meanwhile, directly where nothing else waits.
+//! What programs print: through a thread of its own where a game runs meanwhile, directly where
+//! nothing else waits.
 //!
 //! A reader of standard output that stands still holds up no game, and one that has gone ends none.
 
@@ -33,7 +34,8 @@ macro_rules! say {
     }};
 }
 
-/// Prints a line of a command's result: waits for its reader, and does not mind if there is none any more.
+/// Prints a line of a command's result: waits for its reader, and does not mind if there is none
+/// any more.
 #[macro_export]
 macro_rules! tell {
     ($($text:tt)*) => {{

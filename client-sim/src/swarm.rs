@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
@@ -23,16 +23,16 @@ use truetick_shared::arena::ArenaSchema;
 
 use crate::bot_client::BotClient;
 use crate::client_socket::{self, ClientSocket};
+use crate::connect_options::ConnectOptions;
 use crate::measure::ClientFigures;
 use crate::play::PlayFigures;
-use crate::reach::Reach;
 use crate::token_source::TokenSource;
 
 /// Time between two bots' joining, so that their ticks spread.
 const JOIN_SPACING: Duration = Duration::from_millis(3);
 
-/// Bots are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a round
-/// later costs nothing.
+/// Bots are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a
+/// round later costs nothing.
 const ROUND: Duration = Duration::from_micros(500);
 
 /// How many bots there are.
@@ -60,14 +60,15 @@ impl Crew {
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
     /// By what they reach the server.
-    pub reach: Reach,
+    pub connect_options: ConnectOptions,
     /// A relay to the server; `None` to send to where the tokens say.
     pub relay: Option<SocketAddr>,
     /// Bots; those that watch come last.
     pub crew: Crew,
     /// Everything the bots do follows from it.
     pub seed: u64,
-    /// The first bot's user id; the others follow. Two swarms with the same users would take each other's sessions over.
+    /// The first bot's user id; the others follow. Two swarms with the same users would take each
+    /// other's sessions over.
     pub first_user: u64,
     /// File for what the first bot holds, to be compared with a replay.
     pub trace: Option<PathBuf>,
@@ -105,7 +106,9 @@ struct Trace {
 impl Trace {
     /// Notes what is new; an error ends it.
     fn note(&mut self, bot: &BotClient) {
-        let Some(client) = bot.runtime().id() else { return };
+        let Some(client) = bot.runtime().id() else {
+            return;
+        };
         self.writer
             .get_or_insert_with(|| TraceWriter::begin(client, self.schema))
             .note(bot.runtime().buffer());
@@ -139,7 +142,7 @@ fn keep(file: &mut RecordWriter, bytes: Vec<u8>, complaint: &'static str) -> io:
 /// A running swarm.
 pub struct Swarm {
     stop: Arc<AtomicBool>,
-    anew: Arc<AtomicBool>,
+    rejoin: Arc<AtomicBool>,
     figures: Arc<Mutex<ClientFigures>>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -160,8 +163,12 @@ impl Swarm {
             let user = UserId(config.first_user.wrapping_add(i as u64));
             let token = token(&mut tokens, user, role);
             let bot = BotClient::new(kinds.clone(), token, seed, start).as_role(role);
-            let bot = bot.over(config.reach.over());
-            let socket = ClientSocket::open(&config.reach, bot.runtime().route().address, config.relay)?;
+            let bot = bot.transport(config.connect_options.transport());
+            let socket = ClientSocket::open(
+                &config.connect_options,
+                bot.runtime().addr().address,
+                config.relay,
+            )?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
             members.push(Member {
                 user,
@@ -174,14 +181,14 @@ impl Swarm {
                 rejoin_at: None,
             });
         }
-        let [stop, anew] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
+        let [stop, rejoin] = [false; 2].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(ClientFigures::default()));
         let mut run = Run {
             members,
             tokens,
             kinds: kinds.clone(),
             stop: stop.clone(),
-            anew: anew.clone(),
+            rejoin: rejoin.clone(),
             shared: figures.clone(),
             figures: ClientFigures::default(),
             trace: match &config.trace {
@@ -200,8 +207,9 @@ impl Swarm {
                 None => None,
             },
         };
-        let thread = thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
-        Ok(Self { stop, anew, figures, thread })
+        let thread =
+            thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
+        Ok(Self { stop, rejoin, figures, thread })
     }
 
     /// The clients' figures, at most half a second old.
@@ -211,13 +219,15 @@ impl Swarm {
 
     /// Times are those from now on: what joining took counts no more.
     pub fn measure_from_now(&self) {
-        self.anew.store(true, Ordering::Relaxed);
+        self.rejoin.store(true, Ordering::Relaxed);
     }
 
     /// Lets all bots leave; the figures are final.
     pub fn stop(self) -> io::Result<ClientFigures> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the bots' thread panicked")))?;
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the bots' thread panicked")))?;
         Ok(self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
@@ -230,7 +240,7 @@ struct Run {
     tokens: TokenSource,
     kinds: Arc<ArenaSchema>,
     stop: Arc<AtomicBool>,
-    anew: Arc<AtomicBool>,
+    rejoin: Arc<AtomicBool>,
     shared: Arc<Mutex<ClientFigures>>,
     figures: ClientFigures,
     trace: Option<Trace>,
@@ -245,11 +255,15 @@ impl Run {
             let now = clock::now();
             let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
-            client_socket::wait(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            client_socket::wait(
+                self.members.iter().map(|member| &member.socket),
+                span,
+                &mut ready,
+            )?;
             self.receive(&ready)?;
             self.advance();
             self.take_events();
-            if self.anew.swap(false, Ordering::Relaxed) {
+            if self.rejoin.swap(false, Ordering::Relaxed) {
                 self.figures.forget_times();
             }
             if let Some((trace, first)) = self.trace.as_mut().zip(self.members.first()) {
@@ -295,7 +309,8 @@ impl Run {
         for (place, member) in self.members.iter_mut().enumerate() {
             let now = clock::now();
             if let Some(end) = member.newly_ended() {
-                self.figures.lost += usize::from(is_loss(end) && member.bot.runtime().id().is_some());
+                self.figures.lost +=
+                    usize::from(is_loss(end) && member.bot.runtime().id().is_some());
                 member.rejoin_at = Some(now + member.pauses.pause());
             }
             if now < member.next_timeout() {
@@ -305,11 +320,12 @@ impl Run {
                 let role = member.bot.runtime().role();
                 let token = token(&mut self.tokens, member.user, role);
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
-                let over = member.bot.runtime().route().over;
-                // Another seed for each session: connections must not get the numbers of those before.
+                let over = member.bot.runtime().addr().kind;
+                // Another seed for each session: connections must not get the numbers of those
+                // before.
                 member.seed = member.seed.wrapping_add(1 << 40);
                 let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
-                member.bot = bot.as_role(role).over(over);
+                member.bot = bot.as_role(role).transport(over);
                 member.here_since = None;
                 if let Some(capture) = &mut self.capture {
                     capture.writer.session(place as u32, now);
@@ -371,12 +387,16 @@ fn token(tokens: &mut TokenSource, user: UserId, role: Role) -> ConnectToken {
 
 /// Whether a session was lost: neither the client nor the server ended it on purpose.
 fn is_loss(end: End) -> bool {
-    !matches!(end, End::Told(DisconnectReason::Left | DisconnectReason::Moved | DisconnectReason::Closed))
+    !matches!(
+        end,
+        End::Told(DisconnectReason::Left | DisconnectReason::Moved | DisconnectReason::Closed)
+    )
 }
 
 impl Member {
-    /// Why its session has ended, if it has and no token was asked for since. A bot comes back to a server
-    /// that closed, since it may be started again; it does not fight for a session that another client took.
+    /// Why its session has ended, if it has and no token was asked for since. A bot comes back to a
+    /// server that closed, since it may be started again; it does not fight for a session that
+    /// another client took.
     fn newly_ended(&mut self) -> Option<End> {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),
@@ -393,8 +413,8 @@ impl Member {
     }
 
     fn transmit(&mut self) {
-        while let Some((to, parcel)) = self.bot.poll_transmit() {
-            self.socket.send(to, &parcel);
+        while let Some((to, transmit)) = self.bot.poll_transmit() {
+            self.socket.send(to, &transmit);
         }
         self.socket.flush();
     }

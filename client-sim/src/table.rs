@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::live_text::Rows;
+use crate::live_table::Rows;
 use crate::report::{Percentiles, Report};
 
 /// A report on one line.
@@ -32,7 +32,8 @@ pub fn line(report: &Report) -> String {
 pub fn full(rows: &mut Rows, report: &Report) {
     let run = &report.run;
     let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
-    let watching = if run.spectators > 0 { format!(" {} watching,", run.spectators) } else { String::new() };
+    let watching =
+        if run.spectators > 0 { format!(" {} watching,", run.spectators) } else { String::new() };
     rows.title(&format!(
         "Truetick  {} clients,{watching}{drones} {} Hz, {}, seed {}  {:.0} s",
         run.clients, run.tick_rate, run.profile, run.seed, run.seconds
@@ -111,7 +112,10 @@ fn server_rows(rows: &mut Rows, report: &Report) {
 
 fn feel_rows(rows: &mut Rows, report: &Report) {
     let (latency, prediction) = (&report.latency, &report.prediction);
-    rows.row("latency", &format!("command to its snapshot {}", percentiles(&latency.command_to_snapshot_ms)));
+    rows.row(
+        "latency",
+        &format!("command to its snapshot {}", percentiles(&latency.command_to_snapshot_ms)),
+    );
     if let Some(at_server) = &latency.arrival_to_sent_ms {
         let stages = &latency.stages_ms;
         rows.row(
@@ -183,7 +187,8 @@ pub fn latency_table(report: &Report) -> String {
         ("  simulate and encode", &stages.simulate_and_encode),
         ("  server to client", &stages.server_to_client),
     ] {
-        let _ = writeln!(text, "{name:<34} {:>9.2} {:>9.2} {:>9.2}", times.p50, times.p99, times.max);
+        let _ =
+            writeln!(text, "{name:<34} {:>9.2} {:>9.2} {:>9.2}", times.p50, times.p99, times.max);
     }
     text
 }

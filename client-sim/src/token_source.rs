@@ -10,13 +10,14 @@ use truetick_netcode::time::UnixTime;
 #[derive(Debug)]
 pub struct TokenSource {
     issuer: Issuer,
-    chances: StdRng,
+    rng: StdRng,
 }
 
 impl TokenSource {
-    /// Tokens of an issuer; their keys follow from `seed`, which must be random outside of simulations.
+    /// Tokens of an issuer; their keys follow from `seed`, which must be random outside of
+    /// simulations.
     pub fn new(issuer: Issuer, seed: [u8; 32]) -> Self {
-        Self { issuer, chances: StdRng::from_seed(seed) }
+        Self { issuer, rng: StdRng::from_seed(seed) }
     }
 
     /// A token for a user to join a room.
@@ -26,6 +27,6 @@ impl TokenSource {
 
     /// A token for whatever a user is to do.
     pub fn issue_for(&mut self, user: UserId, purpose: Purpose, wall: UnixTime) -> ConnectToken {
-        self.issuer.issue(user, purpose, wall, &mut self.chances)
+        self.issuer.issue(user, purpose, wall, &mut self.rng)
     }
 }

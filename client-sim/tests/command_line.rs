@@ -16,13 +16,13 @@ use truetick_netcode::session::ClientId;
 use truetick_netcode::session::crypto::Key;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::Game;
-use truetick_server::core::registry::Registry;
-use truetick_server::core::room::Room;
-use truetick_server::core::systems::Systems;
+use truetick_server::game::Game;
 use truetick_server::host::Host;
 use truetick_server::keys::KEY_VARIABLE;
+use truetick_server::registry::Registry;
+use truetick_server::room::RoomConfig;
+use truetick_server::systems::Systems;
+use truetick_server::world_room::WorldRoom;
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_truetick-sim")).args(arguments).output().unwrap()
@@ -52,13 +52,20 @@ const KEYS: &str = "
 fn a_short_demo_ends_cleanly_and_reports_every_key() {
     let path = report_path("demo");
     let json = path.to_str().unwrap();
-    let mut run = vec!["demo", "--clients", "8", "--spectators", "2", "--drones", "8", "--seconds", "3"];
+    let mut run =
+        vec!["demo", "--clients", "8", "--spectators", "2", "--drones", "8", "--seconds", "3"];
     run.extend(["--max-missed", "100", "--json", json]);
     let output = sim(&run);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("8 bots join over secure UDP") && said.contains("2 more watch them"), "{said}");
-    assert!(said.contains("Watch the arena in Chromium, Chrome or Edge: http://127.0.0.1:"), "{said}");
+    assert!(
+        said.contains("8 bots join over secure UDP") && said.contains("2 more watch them"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Watch the arena in Chromium, Chrome or Edge: http://127.0.0.1:"),
+        "{said}"
+    );
     assert!(said.contains("10 joined, 0 lost"), "{said}");
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     for key in KEYS.split_whitespace() {
@@ -102,7 +109,10 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
     assert!(sim(&["replay", file, "--until", "60", "--stages", out]).status.success());
     for pair in [[file, file], [out, out]] {
         let said = sim(&["replay", "--diff", pair[0], pair[1]]);
-        assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("They are equal"));
+        assert!(
+            said.status.success()
+                && String::from_utf8_lossy(&said.stdout).contains("They are equal")
+        );
     }
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[600] ^= 1;
@@ -116,13 +126,17 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
 fn captured_packets_are_taken_apart_to_the_field() {
     let path = report_path("demo").with_extension("cap");
     let file = path.to_str().unwrap();
-    let run = ["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--capture", file];
+    let run =
+        ["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--capture", file];
     assert!(sim(&run).status.success());
     let said = sim(&["inspect", file, "--client", "2", "--until", "100"]);
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(said.status.success() && !text.contains("could not be taken apart"), "{text}");
     assert!(text.contains("(own), on tick") && text.contains("player_body.vx"), "{text}");
-    assert!(text.contains("where the bytes go") && text.contains("packets of 1 client(s)"), "{text}");
+    assert!(
+        text.contains("where the bytes go") && text.contains("packets of 1 client(s)"),
+        "{text}"
+    );
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[600] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -140,8 +154,17 @@ fn a_missed_budget_makes_the_exit_code_say_so() {
 
 #[test]
 fn a_profile_goes_through_the_relay() {
-    let output =
-        sim(&["demo", "--clients", "4", "--seconds", "3", "--profile", "wan", "--max-missed", "100"]);
+    let output = sim(&[
+        "demo",
+        "--clients",
+        "4",
+        "--seconds",
+        "3",
+        "--profile",
+        "wan",
+        "--max-missed",
+        "100",
+    ]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("wan: 80 ms round trip") && said.contains("4 joined, 0 lost"), "{said}");
@@ -205,15 +228,27 @@ impl Game for Deaf {
 #[test]
 fn bots_whose_commands_do_not_count_are_no_success() {
     let game = Deaf(ArenaGame::new(ArenaConfig::default()).unwrap());
-    let room = Room::new(game, RoomConfig::default(), clock::now()).unwrap();
+    let room = WorldRoom::new(game, RoomConfig::default(), clock::now()).unwrap();
     let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
-    let host = Host::start_rooms(&config, Key::new([0x2a; 32]), vec![Box::new(room)], Vec::new()).unwrap();
+    let host =
+        Host::start_rooms(&config, Key::new([0x2a; 32]), vec![Box::new(room)], Vec::new()).unwrap();
     let (server, path) = (host.address().to_string(), report_path("deaf"));
     let json = path.to_str().unwrap();
     for command in ["bots", "latency"] {
         let mut run = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
-        run.args([command, "--server", &server, "--clients", "3", "--spectators", "1", "--seconds", "3"]);
-        let output = run.args(["--json", json]).env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
+        run.args([
+            command,
+            "--server",
+            &server,
+            "--clients",
+            "3",
+            "--spectators",
+            "1",
+            "--seconds",
+            "3",
+        ]);
+        let output =
+            run.args(["--json", json]).env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{command}: {said}");
         assert!(
@@ -223,8 +258,14 @@ fn bots_whose_commands_do_not_count_are_no_success() {
         let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let play = &report["play"];
         assert_eq!((&play["judged"], &play["without_commands"]), (&4.into(), &3.into()), "{play}");
-        assert!(play["commands"].as_u64().unwrap() > 200 && play["commands_in_time"] == 0, "{play}");
-        assert_eq!((&report["clients"]["joined"], &report["clients"]["lost"]), (&4.into(), &0.into()));
+        assert!(
+            play["commands"].as_u64().unwrap() > 200 && play["commands_in_time"] == 0,
+            "{play}"
+        );
+        assert_eq!(
+            (&report["clients"]["joined"], &report["clients"]["lost"]),
+            (&4.into(), &0.into())
+        );
     }
     host.stop().unwrap();
 }
@@ -233,9 +274,22 @@ fn bots_whose_commands_do_not_count_are_no_success() {
 fn a_demo_whose_output_nobody_reads_plays_to_its_end() {
     for close in [false, true] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
-        command.args(["demo", "--clients", "2", "--seconds", "2", "--max-missed", "101", "--no-auction"]);
-        let mut child =
-            command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.args([
+            "demo",
+            "--clients",
+            "2",
+            "--seconds",
+            "2",
+            "--max-missed",
+            "101",
+            "--no-auction",
+        ]);
+        let mut child = command
+            .env("RUST_LOG", "trace")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         if close {
             drop((child.stdout.take(), child.stderr.take()));
         }

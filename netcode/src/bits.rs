@@ -1,7 +1,7 @@
 //! Bit-exact writing and reading, least significant bit first.
 //!
-//! Writes trust the caller, reads check everything: a [`BitReader`] never reads past its end and never
-//! panics, whatever the bytes.
+//! Writes trust the caller, reads check everything: a [`BitReader`] never reads past its end and
+//! never panics, whatever the bytes.
 
 use crate::error::WireError;
 
@@ -60,8 +60,8 @@ impl BitWriter {
         self.write((value >> 32) as u32, 32);
     }
 
-    /// Writes an unsigned number in an exponential Golomb code of order `k` (0 to 31): short for small
-    /// numbers, [`golomb_bits`] in all.
+    /// Writes an unsigned number in an exponential Golomb code of order `k` (0 to 31): short for
+    /// small numbers, [`golomb_bits`] in all.
     #[inline]
     pub fn write_golomb(&mut self, value: u32, k: u32) {
         let shifted = u64::from(value) + (1 << k);
@@ -329,7 +329,11 @@ mod tests {
             longest.pad_to_byte();
             assert_eq!(BitReader::new(longest.bytes()).read_golomb(k), Ok(u32::MAX));
             assert!(BitReader::new(&[0; 16]).read_golomb(k).is_err());
-            assert!(BitReader::new(&[0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]).read_golomb(k.max(1)).is_err());
+            assert!(
+                BitReader::new(&[0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff])
+                    .read_golomb(k.max(1))
+                    .is_err()
+            );
         }
         assert!(BitReader::new(&[1, 2, 3]).read_bytes(4).is_err());
     }

@@ -21,8 +21,9 @@ pub fn unix_now() -> UnixTime {
     UnixTime::from_millis(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000)
 }
 
-/// How far the wall clock is ahead of the monotonic one (below zero: behind), in nanoseconds. It changes whenever the wall clock
-/// is set; [`crate::transport::stamps`] bounds what follows from it.
+/// How far the wall clock is ahead of the monotonic one (below zero: behind), in nanoseconds. It
+/// changes whenever the wall clock is set; [`crate::transport::stamps`] bounds what follows from
+/// it.
 pub fn wall_offset_nanos() -> i64 {
     let [wall, own] = [ClockId::Realtime, ClockId::Monotonic].map(|id| nanos(clock_gettime(id)));
     wall.wrapping_sub(own) as i64
@@ -38,7 +39,8 @@ pub fn thread_cpu() -> Duration {
     Duration::from_nanos(nanos(clock_gettime(ClockId::ThreadCPUTime)))
 }
 
-/// Sleeps until `deadline` on [`now`]'s line; at once if it has passed. Signals do not cut it short.
+/// Sleeps until `deadline` on [`now`]'s line; at once if it has passed. Signals do not cut it
+/// short.
 pub fn sleep_until(deadline: Timestamp) {
     let at = timespec(deadline);
     while clock_nanosleep_absolute(ClockId::Monotonic, &at).is_err() {}
@@ -46,7 +48,8 @@ pub fn sleep_until(deadline: Timestamp) {
 
 /// Sleeps for `span`, for threads that only watch others.
 pub fn sleep(span: Duration) {
-    let mut left = Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
+    let mut left =
+        Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
     while let NanosleepRelativeResult::Interrupted(rest) = rustix::thread::nanosleep(&left) {
         left = rest;
     }

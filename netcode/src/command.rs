@@ -1,6 +1,7 @@
 //! Commands on the wire: what a player wants, tagged with the tick it is for.
 //!
-//! Each packet repeats every command that the server may not have, so that a lost packet costs nothing.
+//! Each packet repeats every command that the server may not have, so that a lost packet costs
+//! nothing.
 //!
 //! ```text
 //! newest tick:32  golomb(count - 1, 2)  { same-as-before:1 [ command ] }     oldest first
@@ -22,8 +23,9 @@ pub trait Command: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
     /// Reads it and checks every range: what this lets through, the game executes.
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError>;
 
-    /// The entities that it names, if it names any. Before a room executes a command, what its client does not see becomes
-    /// `None`: whoever guesses at what is hidden learns no more than by naming what does not exist.
+    /// The entities that it names, if it names any. Before a room executes a command, what its
+    /// client does not see becomes `None`: whoever guesses at what is hidden learns no more than by
+    /// naming what does not exist.
     fn targets(&mut self) -> &mut [Option<NetId>] {
         &mut []
     }

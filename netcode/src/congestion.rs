@@ -1,23 +1,27 @@
-//! How much a path carries: a byte budget per tick, from the round trip, from loss and from what arrives.
+//! How much a path carries: a byte budget per tick, from the round trip, from loss and from what
+//! arrives.
 //!
-//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817). The sender then drains it: it
-//! sends a part of what arrives, and watches.
+//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817). The
+//! sender then drains it: it sends a part of what arrives, and watches.
 //!
-//! * The round trip falls: the queue was ours. Once it is gone the budget is a little less than what arrived.
-//! * The round trip stays: the path is longer now. That is the least from then on, and the budget is what it was.
+//! * The round trip falls: the queue was ours. Once it is gone the budget is a little less than
+//!   what arrived.
+//! * The round trip stays: the path is longer now. That is the least from then on, and the budget
+//!   is what it was.
 //!
-//! Loss alone counts only where it is heavy, and is tested in the same way: if a smaller share of packets is lost while less
-//! is sent, the path was full. Radio links lose packets without being full.
+//! Loss alone counts only where it is heavy, and is tested in the same way: if a smaller share of
+//! packets is lost while less is sent, the path was full. Radio links lose packets without being
+//! full.
 //!
-//! Otherwise the budget rises. Near what the path carried when it was full last it rises by 4 % a second, so that the next queue is
-//! short when it is noticed. Packets that are faster than that capacity allows show that the path carries more: the budget then
-//! doubles, as at the start. Where a path carries less than the
-//! floor of the budget in each tick, some ticks are not sent. A path is taken for such a narrow one where a long queue stays
-//! though no more than the floor is sent.
+//! Otherwise the budget rises. Near what the path carried when it was full last it rises by 4 % a
+//! second, so that the next queue is short when it is noticed. Packets that are faster than that
+//! capacity allows show that the path carries more: the budget then doubles, as at the start. Where
+//! a path carries less than the floor of the budget in each tick, some ticks are not sent. A path
+//! is taken for such a narrow one where a long queue stays though no more than the floor is sent.
 //!
-//! A sender that is late itself makes round trips longer and loses acknowledgements: what it then measures says little of
-//! the path. So while it is late it begins to drain once a second at most. It does begin, for a sender that is late for long
-//! may have a full path, too.
+//! A sender that is late itself makes round trips longer and loses acknowledgements: what it then
+//! measures says little of the path. So while it is late it begins to drain once a second at most.
+//! It does begin, for a sender that is late for long may have a full path, too.
 
 use std::time::Duration;
 
@@ -35,8 +39,9 @@ mod tests;
 /// The least round trip is that of so long, and of as long before.
 const LEAST_OVER: Duration = Duration::from_secs(10);
 
-/// A round trip longer than the least by this much, by half of the jitter and by a quarter of the least says that a queue
-/// fills. Round trips that differ by less than this and half of the jitter are the same.
+/// A round trip longer than the least by this much, by half of the jitter and by a quarter of the
+/// least says that a queue fills. Round trips that differ by less than this and half of the jitter
+/// are the same.
 const QUEUE: Duration = Duration::from_millis(15);
 
 /// A queue of this much, and of twice the least round trip, is drained fast.
@@ -45,14 +50,16 @@ const LONG_QUEUE: Duration = Duration::from_millis(100);
 /// A share of lost packets that may say that the path is full, whatever the round trip.
 const HEAVY_LOSS: f64 = 0.4;
 
-/// A share of lost packets that is heavy where nobody's queue is the cause is tolerated with so much more.
+/// A share of lost packets that is heavy where nobody's queue is the cause is tolerated with so
+/// much more.
 const MORE_LOSS: f64 = 0.15;
 
-/// Shortest interval over which a path is measured. On long paths it is half of the least round trip.
+/// Shortest interval over which a path is measured. On long paths it is half of the least round
+/// trip.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// An interval has at least so many acknowledged packets, if there is no long queue and it is not longer than
-/// [`LONGEST_INTERVAL`].
+/// An interval has at least so many acknowledged packets, if there is no long queue and it is not
+/// longer than [`LONGEST_INTERVAL`].
 const INTERVAL_PACKETS: u64 = 4;
 
 /// See [`INTERVAL_PACKETS`].
@@ -71,7 +78,8 @@ const DRAIN_FAST: f64 = 0.1;
 const STEPS_UP: f64 = 64.0;
 const STEPS_TO_FLOOR: f64 = 12.0;
 
-/// The budget rises by at most this share of itself in an [`INTERVAL`], or by a step of [`STEPS_UP`] if that is more.
+/// The budget rises by at most this share of itself in an [`INTERVAL`], or by a step of
+/// [`STEPS_UP`] if that is more.
 const FASTEST_UP: f64 = 0.1;
 
 /// After a full path the first step up is this share of the budget, or of a quarter of the floor.
@@ -86,7 +94,8 @@ const USED: f64 = 0.6;
 /// A path of which nothing is known is sent this share of the ceiling.
 const START: f64 = 0.125;
 
-/// A path on which nothing arrives for so long, and for two of its round trips, is sent this share. It may be full.
+/// A path on which nothing arrives for so long, and for two of its round trips, is sent this share.
+/// It may be full.
 const SILENT: Duration = Duration::from_secs(1);
 const SILENT_SHARE: f64 = 0.25;
 
@@ -169,7 +178,13 @@ struct Measured {
 
 impl Interval {
     fn new(path: PathState, began: Timestamp) -> Self {
-        Self { began, sent: path.sent, fates: path.fates, round_trips: None, wait: f64::NEG_INFINITY }
+        Self {
+            began,
+            sent: path.sent,
+            fates: path.fates,
+            round_trips: None,
+            wait: f64::NEG_INFINITY,
+        }
     }
 }
 
@@ -206,8 +221,8 @@ pub struct PathState {
 }
 
 impl Congestion {
-    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes in each `tick`. A tick that is sent may
-    /// have `floor` bytes.
+    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes in each `tick`. A
+    /// tick that is sent may have `floor` bytes.
     pub fn new(floor: usize, ceiling: usize, tick: Duration, now: Timestamp) -> Self {
         let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
         let least_rate = (floor * tick.as_secs_f64() / LONGEST_PAUSE.as_secs_f64()).min(floor);
@@ -229,8 +244,8 @@ impl Congestion {
         }
     }
 
-    /// Bytes that this tick may take, or `None` if it is not to be sent. `late_since` is when the sender began to run behind its
-    /// own ticks, if it does or did a moment ago.
+    /// Bytes that this tick may take, or `None` if it is not to be sent. `late_since` is when the
+    /// sender began to run behind its own ticks, if it does or did a moment ago.
     pub fn budget(
         &mut self,
         path: PathState,
@@ -283,8 +298,9 @@ impl Congestion {
         }
         let is_long = self.is_long(round_trip.saturating_sub(self.least()));
         // While a queue drains few packets are sent, and one round trip says whether it is gone.
-        let is_enough =
-            is_long || matches!(self.state, State::Draining(_)) || fates.delivered >= INTERVAL_PACKETS;
+        let is_enough = is_long
+            || matches!(self.state, State::Draining(_))
+            || fates.delivered >= INTERVAL_PACKETS;
         let is_short = length < INTERVAL.max(self.least() / 2);
         if (is_short || !is_enough) && length < LONGEST_INTERVAL {
             return None;
@@ -306,8 +322,15 @@ impl Congestion {
         })
     }
 
-    fn step(&mut self, measured: Measured, path: PathState, late_since: Option<Timestamp>, now: Timestamp) {
-        let is_doubtful = late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_PAUSE);
+    fn step(
+        &mut self,
+        measured: Measured,
+        path: PathState,
+        late_since: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let is_doubtful =
+            late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_PAUSE);
         let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
         let queue = measured.round_trip.saturating_sub(self.least());
         let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;
@@ -316,7 +339,9 @@ impl Congestion {
         let is_sure = self.is_long(queue) || (has_queue && !measured.all_arrived());
         self.state = match self.state {
             State::Draining(_) if is_doubtful => return,
-            State::Draining(drain) => self.drain((drain, late_since.is_some()), measured, path.fates, now),
+            State::Draining(drain) => {
+                self.drain((drain, late_since.is_some()), measured, path.fates, now)
+            }
             State::Silent(rate) if !has_queue => {
                 self.rate = rate;
                 State::Rising
@@ -347,16 +372,19 @@ impl Congestion {
 
     fn rise(&mut self, measured: Measured) -> State {
         let Limits { floor, ceiling, tick, .. } = self.limits;
-        let is_outgrown = self.full.as_mut().is_some_and(|full| full.is_outgrown(measured, floor, tick));
+        let is_outgrown =
+            self.full.as_mut().is_some_and(|full| full.is_outgrown(measured, floor, tick));
         self.full = self.full.filter(|full| !is_outgrown && !full.is_below(self.rate));
         let is_starting = is_outgrown || matches!(self.state, State::Starting);
-        let state = if is_starting && self.rate < ceiling { State::Starting } else { State::Rising };
+        let state =
+            if is_starting && self.rate < ceiling { State::Starting } else { State::Rising };
         // What a narrow path was not given it was not seen to carry.
         if self.is_narrow && measured.sent < self.rate * USED {
             return state;
         }
         let length = measured.length.min(2.0);
-        // Well above what the path carried last, or where that is not known, the budget rises in proportion.
+        // Well above what the path carried last, or where that is not known, the budget rises in
+        // proportion.
         let known = if self.full.is_none() { self.rate * FASTEST_UP } else { 0.0 };
         let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR).max(known);
         let near = self.full.and_then(|full| full.step(self.rate));
@@ -376,14 +404,20 @@ impl Congestion {
 
     fn begin_to_drain(&mut self, measured: Measured, is_lossy: bool, now: Timestamp) -> State {
         let rate = self.rate_before();
-        let drain =
-            Drain::new((rate, self.is_narrow), self.limits, is_lossy.then_some(measured.loss), measured, now);
+        let drain = Drain::new(
+            (rate, self.is_narrow),
+            self.limits,
+            is_lossy.then_some(measured.loss),
+            measured,
+            now,
+        );
         self.go_on_draining(drain, measured, now)
     }
 
     fn go_on_draining(&mut self, drain: Drain, measured: Measured, now: Timestamp) -> State {
         let is_long = self.is_long(measured.round_trip.saturating_sub(self.least()));
-        let rate = self.least_of(&drain, drain.carries() * if is_long { DRAIN_FAST } else { DRAIN });
+        let rate =
+            self.least_of(&drain, drain.carries() * if is_long { DRAIN_FAST } else { DRAIN });
         if rate < self.rate {
             self.fell_at = now;
         }
@@ -425,10 +459,12 @@ impl Congestion {
     fn after(&mut self, drain: &Drain, now: Timestamp) -> f64 {
         let rate = self.least_of(drain, drain.rate_after(self.least(), now));
         let bytes = drain.carries();
-        // A short queue of which all arrived may have been jitter. It says something only where it agrees with what is known.
-        let has_shown =
-            !drain.is_small(self.least(), now) || self.full.is_some_and(|full| full.is_about(bytes));
-        self.full = (has_shown && drain.heavy_loss.is_none()).then(|| Capacity::new(bytes, self.full));
+        // A short queue of which all arrived may have been jitter. It says something only where it
+        // agrees with what is known.
+        let has_shown = !drain.is_small(self.least(), now)
+            || self.full.is_some_and(|full| full.is_about(bytes));
+        self.full =
+            (has_shown && drain.heavy_loss.is_none()).then(|| Capacity::new(bytes, self.full));
         self.step_up = rate.max(self.limits.floor / 4.0) * FIRST_UP;
         rate
     }

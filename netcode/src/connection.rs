@@ -6,8 +6,9 @@
 //! sending:    begin (header and due messages) -> caller writes state -> finish (record); the session seals it
 //! receiving:  open (repeat?, fates of ours, messages) -> caller reads state -> accept (acknowledge)
 //! ```
-//! A packet that was opened but whose state could not be taken over is never accepted, so the sender learns
-//! that it cannot build on it. A connection knows no address: when its session is resumed, it goes on as after an outage.
+//! A packet that was opened but whose state could not be taken over is never accepted, so the
+//! sender learns that it cannot build on it. A connection knows no address: when its session is
+//! resumed, it goes on as after an outage.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_mes
 use crate::congestion::PathState;
 use crate::error::WireError;
 use crate::limits::{
-    ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES, REORDER_PACKETS,
-    SKIP_ONE_IN,
+    ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES,
+    REORDER_PACKETS, SKIP_ONE_IN,
 };
 use crate::packet::{Acks, PayloadHeader};
 use crate::rtt::{RoundTrip, RttEstimator};
@@ -68,7 +69,7 @@ pub struct Connection {
     next: Sequence,
     /// Numbers that were left out: whoever acknowledges one acknowledges what never came.
     skipped: VecDeque<Sequence>,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     /// Packets whose fate is open, oldest first.
     sent: VecDeque<Sent>,
     window: ReceiveWindow,
@@ -81,7 +82,7 @@ pub struct Connection {
     /// Carries reliable messages where the transport has frames.
     stream: Option<Box<MessageStream>>,
     /// Bytes that a packet may have.
-    room: usize,
+    max_payload: usize,
     /// Acknowledged packets that the caller has not asked for: of one packet that came, at most.
     acked: VecDeque<Sequence>,
     building: Vec<PieceRef>,
@@ -89,12 +90,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A session opened `now`; `seed` says which numbers are left out, and should not be the peer's to guess.
+    /// A session opened `now`; `seed` says which numbers are left out, and should not be the peer's
+    /// to guess.
     pub fn new(seed: u64, now: Timestamp) -> Self {
         Self {
             next: 0,
             skipped: VecDeque::new(),
-            chances: Xoshiro256PlusPlus::seed_from_u64(seed),
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             sent: VecDeque::new(),
             window: ReceiveWindow::default(),
             newest_at: now,
@@ -103,7 +105,7 @@ impl Connection {
             rtt: RttEstimator::default(),
             channels: Channels::default(),
             stream: None,
-            room: PAYLOAD_BYTES,
+            max_payload: PAYLOAD_BYTES,
             acked: VecDeque::new(),
             building: Vec::new(),
             traffic: Traffic::default(),
@@ -116,13 +118,13 @@ impl Connection {
     }
 
     /// Bytes that a packet may have, as the transport says.
-    pub fn room(&self) -> usize {
-        self.room
+    pub fn max_payload(&self) -> usize {
+        self.max_payload
     }
 
     /// From now on packets may have so many bytes.
-    pub fn set_room(&mut self, bytes: usize) {
-        self.room = bytes;
+    pub fn set_max_payload(&mut self, bytes: usize) {
+        self.max_payload = bytes;
     }
 
     /// Round trip and loss as known so far.
@@ -160,7 +162,8 @@ impl Connection {
 
     /// Bytes of messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
-        self.channels.waiting_bytes() + self.stream.as_ref().map_or(0, |stream| stream.waiting_bytes())
+        self.channels.waiting_bytes()
+            + self.stream.as_ref().map_or(0, |stream| stream.waiting_bytes())
     }
 
     /// Queues a message; see [`Channels::send`].
@@ -183,7 +186,10 @@ impl Connection {
 
     /// Takes in a frame.
     pub fn take_frame(&mut self, frame: &[u8], now: Timestamp) -> Result<(), WireError> {
-        self.stream.as_mut().ok_or(WireError::Misbehaving("a frame where there are none"))?.take(frame, now)
+        self.stream
+            .as_mut()
+            .ok_or(WireError::Misbehaving("a frame where there are none"))?
+            .take(frame, now)
     }
 
     /// The session goes on by another connection, whose frames begin anew.
@@ -193,13 +199,14 @@ impl Connection {
         }
     }
 
-    /// The next packet of ours that the peer took over whole; to be asked for after each [`Self::open`].
+    /// The next packet of ours that the peer took over whole; to be asked for after each
+    /// [`Self::open`].
     pub fn poll_acked(&mut self) -> Option<Sequence> {
         self.acked.pop_front()
     }
 
-    /// Whether a packet should leave though the caller has no state to send: messages wait, or an acknowledgement has
-    /// for long.
+    /// Whether a packet should leave though the caller has no state to send: messages wait, or an
+    /// acknowledgement has for long.
     pub fn wants_packet(&self, now: Timestamp) -> bool {
         (self.owes_ack && now.since(self.sent_at) >= ACK_DELAY)
             || self.channels.wants_to_send(now, self.send_window())
@@ -214,10 +221,15 @@ impl Connection {
         SendWindow { resend_after: self.rtt.resend_after() }
     }
 
-    /// Starts the next packet in `writer`: header and due messages. The caller appends its state, up to
-    /// [`Self::room`] in all, and must call [`Self::finish`]. Of several
-    /// packets of one state the first takes the messages along.
-    pub fn begin(&mut self, writer: &mut BitWriter, now: Timestamp, messages: Messages) -> Sequence {
+    /// Starts the next packet in `writer`: header and due messages. The caller appends its state,
+    /// up to [`Self::max_payload`] in all, and must call [`Self::finish`]. Of several packets of
+    /// one state the first takes the messages along.
+    pub fn begin(
+        &mut self,
+        writer: &mut BitWriter,
+        now: Timestamp,
+        messages: Messages,
+    ) -> Sequence {
         let acks = Acks::of(&self.window, self.newest_at, now);
         writer.clear();
         PayloadHeader { sequence: self.next, acks }.write(writer);
@@ -226,7 +238,7 @@ impl Connection {
         let bits = match messages {
             Messages::None => 1,
             Messages::BesideState => MESSAGE_BYTES_PER_PACKET * 8,
-            Messages::Alone => (self.room - BESIDE_MESSAGES) * 8,
+            Messages::Alone => (self.max_payload - BESIDE_MESSAGES) * 8,
         };
         self.channels.write(writer, bits, (now, window), &mut self.building);
         self.next
@@ -252,7 +264,7 @@ impl Connection {
         while self.skipped.front().is_some_and(|skipped| skipped + ACK_WINDOW * 4 < self.next) {
             self.skipped.pop_front();
         }
-        if self.chances.next_u64().is_multiple_of(SKIP_ONE_IN) {
+        if self.rng.next_u64().is_multiple_of(SKIP_ONE_IN) {
             self.skipped.push_back(self.next);
             self.next += 1;
         }
@@ -278,8 +290,8 @@ impl Connection {
         self.rtt.lost();
     }
 
-    /// Opens a genuine payload: checks it, learns the fates of our packets, takes in its messages. Returns
-    /// its number and a reader at the caller's state.
+    /// Opens a genuine payload: checks it, learns the fates of our packets, takes in its messages.
+    /// Returns its number and a reader at the caller's state.
     pub fn open<'a>(
         &mut self,
         payload: &'a [u8],
@@ -290,7 +302,8 @@ impl Connection {
         if !self.window.is_fresh(header.sequence) {
             return Err(WireError::Stale("repeated or too old"));
         }
-        if self.skipped.iter().any(|skipped| header.acks.is_some_and(|acks| acks.accepts(*skipped))) {
+        if self.skipped.iter().any(|skipped| header.acks.is_some_and(|acks| acks.accepts(*skipped)))
+        {
             return Err(WireError::Misbehaving("acknowledges a packet that was never sent"));
         }
         if header.sequence >= self.window.next() {
@@ -335,8 +348,8 @@ impl Connection {
         self.declare_losses(acks.newest);
     }
 
-    /// What is [`REORDER_PACKETS`] behind the newest that came counts as lost; what left the window of
-    /// acknowledgements is forgotten.
+    /// What is [`REORDER_PACKETS`] behind the newest that came counts as lost; what left the window
+    /// of acknowledgements is forgotten.
     fn declare_losses(&mut self, newest: Sequence) {
         while self.sent.front().is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest) {
             if let Some(sent) = self.sent.pop_front() {

@@ -5,7 +5,8 @@ use thiserror::Error;
 /// Why a datagram or message was refused. Refusing never changes state beyond a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
-    /// The bytes are not what the format says: truncated, out of range, bad checksum, non-zero padding.
+    /// The bytes are not what the format says: truncated, out of range, bad checksum, non-zero
+    /// padding.
     #[error("malformed datagram: {0}")]
     Malformed(&'static str),
     /// The bytes are in order, but speak another protocol version or schema.

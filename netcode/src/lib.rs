@@ -1,8 +1,9 @@
 //! Truetick's netcode: the library that any game's server and clients can use.
 //!
-//! It knows no game, no ECS, no file. Its cores are sans-IO: time, bytes and randomness come in as arguments
-//! and effects are polled, so that the same code runs in production, under a simulator's virtual time and in
-//! benchmarks. [`clock`] alone reads the machine's clock; [`transport`] alone opens sockets.
+//! It knows no game, no ECS, no file. Its cores are sans-IO: time, bytes and randomness come in as
+//! arguments and effects are polled, so that the same code runs in production, under a simulator's
+//! virtual time and in benchmarks. [`clock`] alone reads the machine's clock; [`transport`] alone
+//! opens sockets.
 //!
 //! ```text
 //! session (netcode 1.02) -> packet -> connection (sequence, rtt, channel) -> messages, farewell
@@ -12,7 +13,6 @@
 //! `PROTOCOL.md` beside this crate has every byte in prose.
 
 pub mod bits;
-pub mod bodies;
 pub mod channel;
 pub mod client;
 pub mod clock;
@@ -20,14 +20,15 @@ pub mod coding;
 pub mod command;
 pub mod congestion;
 pub mod connection;
+pub mod disconnect;
 pub mod error;
-pub mod farewell;
 pub mod limits;
 pub mod link_sim;
 pub mod messages;
 pub mod mutant;
 pub mod packet;
 pub mod replication;
+pub mod rigid_body_codec;
 pub mod rtt;
 pub mod schema;
 pub mod sequence;

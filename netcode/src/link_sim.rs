@@ -1,8 +1,8 @@
-//! A network path as a pure state machine: seeded latency, jitter, loss, duplication, reordering, corruption,
-//! a rate and a queue.
+//! A network path as a pure state machine: seeded latency, jitter, loss, duplication, reordering,
+//! corruption, a rate and a queue.
 //!
-//! One value is one direction. Datagrams go in with a time and come out at theirs; the same seed and calls
-//! give the same fates.
+//! One value is one direction. Datagrams go in with a time and come out at theirs; the same seed
+//! and calls give the same fates.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,7 +15,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::limits::LINK_QUEUE;
 use crate::time::Timestamp;
 
-/// Loss in bursts after Gilbert and Elliott: a good and a bad state with chances to change per datagram.
+/// Loss in bursts after Gilbert and Elliott: a good and a bad state with chances to change per
+/// datagram.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bursts {
     /// Chance to turn bad, per datagram.
@@ -31,7 +32,8 @@ pub struct Bursts {
 pub struct Holds {
     /// Time from one hold's beginning to the next one's.
     pub interval: Duration,
-    /// How long each lasts: what is sent meanwhile is delivered at its end, all at once and in order.
+    /// How long each lasts: what is sent meanwhile is delivered at its end, all at once and in
+    /// order.
     pub length: Duration,
 }
 
@@ -49,8 +51,8 @@ pub struct Steps {
 pub struct LinkConfig {
     /// Mean one-way delay.
     pub latency: Duration,
-    /// Spread of the delay: each datagram is delayed by `latency` and an even random share of plus or minus
-    /// half of this. Order is kept.
+    /// Spread of the delay: each datagram is delayed by `latency` and an even random share of plus
+    /// or minus half of this. Order is kept.
     pub jitter: Duration,
     /// Chance that a datagram is lost, independent of others.
     pub loss: f64,
@@ -184,7 +186,8 @@ impl LinkSim {
         self.bad = false;
     }
 
-    /// Takes another route: datagrams put in from now on behave as `config` says and may overtake earlier ones.
+    /// Takes another route: datagrams put in from now on behave as `config` says and may overtake
+    /// earlier ones.
     pub fn reroute(&mut self, config: LinkConfig) {
         self.set_config(config);
         self.last_at = Timestamp::default();
@@ -238,7 +241,8 @@ impl LinkSim {
 
     fn is_lost(&mut self) -> bool {
         if let Some(bursts) = self.config.bursts {
-            self.bad = if self.bad { !self.chance(bursts.leave) } else { self.chance(bursts.enter) };
+            self.bad =
+                if self.bad { !self.chance(bursts.leave) } else { self.chance(bursts.enter) };
             if self.bad && self.chance(bursts.loss) {
                 return true;
             }
@@ -246,14 +250,20 @@ impl LinkSim {
         self.chance(self.config.loss)
     }
 
-    /// When a datagram of that size is through the rate limit; `None` if the queue before it is full.
+    /// When a datagram of that size is through the rate limit; `None` if the queue before it is
+    /// full.
     fn pass_rate(&mut self, len: usize, now: Timestamp) -> Option<Timestamp> {
         if self.in_flight.len() >= LINK_QUEUE {
             return None;
         }
-        let Some(rate) = self.config.rate else { return Some(now) };
-        let longest =
-            if self.config.queue.is_zero() { Duration::from_millis(200) } else { self.config.queue };
+        let Some(rate) = self.config.rate else {
+            return Some(now);
+        };
+        let longest = if self.config.queue.is_zero() {
+            Duration::from_millis(200)
+        } else {
+            self.config.queue
+        };
         let start = self.free_at.max(now);
         if start.since(now) > longest {
             return None;
@@ -266,8 +276,8 @@ impl LinkSim {
         let spread = self.config.jitter.as_micros() as i64;
         let jitter = if spread > 0 { self.rng.random_range(-spread / 2..=spread / 2) } else { 0 };
         let released = self.config.holds.map_or(passed, |holds| holds.release(passed));
-        let latency =
-            self.config.latency + self.config.steps.map_or(Duration::ZERO, |steps| steps.delay(passed));
+        let latency = self.config.latency
+            + self.config.steps.map_or(Duration::ZERO, |steps| steps.delay(passed));
         let mut at = (passed + latency).offset_micros(jitter).max(passed);
         at = at.max(released + latency.saturating_sub(self.config.jitter / 2));
         if self.chance(self.config.reorder) {
@@ -315,7 +325,9 @@ mod tests {
     #[test]
     fn a_perfect_link_is_prompt_and_in_order() {
         let (came, _) = run(LinkConfig::default(), 1, 100);
-        assert!(came.iter().enumerate().all(|(i, (at, n))| *n == i as u32 && *at == i as u64 * 1_000));
+        assert!(
+            came.iter().enumerate().all(|(i, (at, n))| *n == i as u32 && *at == i as u64 * 1_000)
+        );
     }
 
     #[test]
@@ -323,7 +335,8 @@ mod tests {
         let (latency, jitter) = (Duration::from_millis(40), Duration::from_millis(10));
         let (came, _) = run(LinkConfig { latency, jitter, ..LinkConfig::default() }, 1, 2_000);
         assert!(came.is_sorted_by_key(|(_, n)| *n));
-        let delays: Vec<i64> = came.iter().map(|(at, n)| *at as i64 - i64::from(*n) * 1_000).collect();
+        let delays: Vec<i64> =
+            came.iter().map(|(at, n)| *at as i64 - i64::from(*n) * 1_000).collect();
         assert!(delays.iter().all(|d| (35_000..=45_000).contains(d)));
         assert!(delays.iter().any(|d| *d < 38_000) && delays.iter().any(|d| *d > 44_000));
     }
@@ -334,8 +347,13 @@ mod tests {
         let config = LinkConfig { bursts: Some(bursts), ..LinkConfig::default() };
         let share = run(config, 2, 50_000).1.lost as f64 / 50_000.0;
         assert!((0.04..0.056).contains(&share), "{share}");
-        let config =
-            LinkConfig { loss: 0.1, duplicate: 0.05, reorder: 0.02, corrupt: 0.01, ..LinkConfig::default() };
+        let config = LinkConfig {
+            loss: 0.1,
+            duplicate: 0.05,
+            reorder: 0.02,
+            corrupt: 0.01,
+            ..LinkConfig::default()
+        };
         let (came, stats) = run(config, 3, 50_000);
         for (count, p) in [
             (stats.lost, 0.1),
@@ -350,8 +368,11 @@ mod tests {
 
     #[test]
     fn a_rate_queues_and_then_drops() {
-        let config =
-            LinkConfig { rate: Some(2_000), queue: Duration::from_millis(50), ..LinkConfig::default() };
+        let config = LinkConfig {
+            rate: Some(2_000),
+            queue: Duration::from_millis(50),
+            ..LinkConfig::default()
+        };
         let (came, stats) = run(config, 4, 1_000);
         assert!(stats.overflowed > 400);
         assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_999));
@@ -361,12 +382,15 @@ mod tests {
     #[test]
     fn steps_change_the_delay_and_outages_lose_everything() {
         let steps = Steps { interval: Duration::from_millis(200), by: Duration::from_millis(75) };
-        let outages = Holds { interval: Duration::from_millis(500), length: Duration::from_millis(100) };
-        let config = LinkConfig { steps: Some(steps), outages: Some(outages), ..LinkConfig::default() };
+        let outages =
+            Holds { interval: Duration::from_millis(500), length: Duration::from_millis(100) };
+        let config =
+            LinkConfig { steps: Some(steps), outages: Some(outages), ..LinkConfig::default() };
         let (came, stats) = run(config, 7, 1_000);
         assert_eq!((stats.lost, came.len()), (200, 800));
-        let delay =
-            |sent: u32| came.iter().find(|(_, n)| *n == sent).map(|(at, _)| at / 1_000 - u64::from(sent));
+        let delay = |sent: u32| {
+            came.iter().find(|(_, n)| *n == sent).map(|(at, _)| at / 1_000 - u64::from(sent))
+        };
         let delays = [50, 150, 199, 250, 399, 550, 450].map(delay);
         // What is sent after a step down does not overtake.
         assert_eq!(delays, [None, Some(0), Some(0), Some(75), Some(75), None, Some(24)]);
@@ -376,7 +400,11 @@ mod tests {
     fn holds_release_everything_at_once_at_their_end() {
         let (interval, length) = (Duration::from_millis(200), Duration::from_millis(50));
         let latency = Duration::from_millis(10);
-        let config = LinkConfig { latency, holds: Some(Holds { interval, length }), ..LinkConfig::default() };
+        let config = LinkConfig {
+            latency,
+            holds: Some(Holds { interval, length }),
+            ..LinkConfig::default()
+        };
         let (came, _) = run(config, 6, 1_000);
         assert!(came.is_sorted_by_key(|(_, n)| *n));
         for (at, n) in came {
@@ -388,7 +416,8 @@ mod tests {
 
     #[test]
     fn another_route_lets_later_datagrams_overtake() {
-        let config = |ms| LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() };
+        let config =
+            |ms| LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() };
         let mut link = LinkSim::new(config(200), 1);
         link.push(b"slow", Timestamp::from_millis(0));
         link.reroute(config(50));
@@ -400,7 +429,8 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_fates() {
         let jitter = Duration::from_millis(7);
-        let config = LinkConfig { jitter, loss: 0.1, reorder: 0.1, duplicate: 0.1, ..LinkConfig::default() };
+        let config =
+            LinkConfig { jitter, loss: 0.1, reorder: 0.1, duplicate: 0.1, ..LinkConfig::default() };
         assert_eq!(run(config, 5, 1_000), run(config, 5, 1_000));
         assert_ne!(run(config, 5, 1_000), run(config, 6, 1_000));
     }

@@ -15,8 +15,8 @@ pub enum Body {
     Snapshot = 1,
     /// [`crate::command`], from a client.
     Commands = 2,
-    /// [`crate::farewell`], from the server.
-    Farewell = 3,
+    /// [`crate::disconnect`], from the server.
+    DisconnectNotice = 3,
 }
 
 impl Body {
@@ -29,7 +29,7 @@ impl Body {
             0 => Ok(Self::Empty),
             1 => Ok(Self::Snapshot),
             2 => Ok(Self::Commands),
-            3 => Ok(Self::Farewell),
+            3 => Ok(Self::DisconnectNotice),
             _ => Err(WireError::Malformed("unknown packet body")),
         }
     }
@@ -47,7 +47,8 @@ pub enum ServerMessage {
         client: u32,
         /// Ticks per second.
         tick_rate: u32,
-        /// When tick 0 was due, in microseconds of the server's clock; later ticks follow at the rate.
+        /// When tick 0 was due, in microseconds of the server's clock; later ticks follow at the
+        /// rate.
         epoch_us: i64,
     },
     /// The server fell behind and moved its time line.
@@ -62,7 +63,8 @@ pub enum ServerMessage {
         /// The game's own encoding.
         data: Vec<u8>,
     },
-    /// By this token, once, the client comes back to its session should it lose it. A newer one replaces it.
+    /// By this token, once, the client comes back to its session should it lose it. A newer one
+    /// replaces it.
     Ticket {
         /// A connect token; zero bytes at its end are left out.
         token: Vec<u8>,
@@ -136,7 +138,8 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, WireError> {
     if is_sent { Ok(message) } else { Err(NOT_A_CLIENTS) }
 }
 
-/// What a client made of a packet whose hash did not fit: enough for the server to name the field that differs.
+/// What a client made of a packet whose hash did not fit: enough for the server to name the field
+/// that differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct MismatchReport {
     /// Tick of the packet.
@@ -180,14 +183,17 @@ mod tests {
             generation: 0x5a5a ^ (at * 977) as u16,
             own: at.is_multiple_of(3),
             tick: u32::MAX - (at * 7_919) as u32,
-            fields: (0..fields).map(|field| u32::MAX - ((at * 40 + field) * 104_729) as u32).collect(),
+            fields: (0..fields)
+                .map(|field| u32::MAX - ((at * 40 + field) * 104_729) as u32)
+                .collect(),
         };
         let entities = (0..entities).map(entity).collect();
         ClientMessage::Mismatch(MismatchReport { tick: u32::MAX, entities })
     }
 
     #[test]
-    fn the_kind_of_a_clients_message_is_its_first_byte_and_its_size_is_bounded_before_it_is_decoded() {
+    fn the_kind_of_a_clients_message_is_its_first_byte_and_its_size_is_bounded_before_it_is_decoded()
+     {
         let largest = report(REPORTED_ENTITIES, FIELDS_PER_ENTITY);
         for (message, kind) in [
             (ClientMessage::Hello { schema: u64::MAX }, ClientMessageKind::Hello),
@@ -197,7 +203,13 @@ mod tests {
             (largest, ClientMessageKind::Mismatch),
         ] {
             let bytes = encode(&message);
-            assert_eq!(ClientMessageKind::of(&bytes), Ok(kind), "{} bytes: {:?}", bytes.len(), &bytes[..1]);
+            assert_eq!(
+                ClientMessageKind::of(&bytes),
+                Ok(kind),
+                "{} bytes: {:?}",
+                bytes.len(),
+                &bytes[..1]
+            );
             assert_eq!(decode_client_message(&bytes), Ok(message));
         }
         let too_long = [(0u8, SHORT_MESSAGE_BYTES), (1, SHORT_MESSAGE_BYTES), (2, REPORT_BYTES)];

@@ -1,7 +1,7 @@
 //! Defects that tests plant to prove that the simulator finds them.
 //!
-//! They exist only in builds with `TRUETICK_MUTANTS=1` in the environment. A cargo feature could be switched on by another package of
-//! the same build; an environment variable cannot.
+//! They exist only in builds with `TRUETICK_MUTANTS=1` in the environment. A cargo feature could be
+//! switched on by another package of the same build; an environment variable cannot.
 
 /// A defect that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! What each payload of a session begins with; `PROTOCOL.md` has it in prose. The session below it proves that it is
-//! genuine; numbers and acknowledgements are a session's own on every transport.
+//! What each payload of a session begins with; `PROTOCOL.md` has it in prose. The session below it
+//! proves that it is genuine; numbers and acknowledgements are a session's own on every transport.
 
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
@@ -18,8 +18,8 @@ pub const PROTOCOL: u64 = 0x7472_7565_7469_6b00 | WIRE_VERSION as u64;
 pub struct PayloadHeader {
     /// Number of this packet.
     pub sequence: Sequence,
-    /// Newest packet that came from the peer, the accepted ones from there back (newest in bit 0), and for
-    /// how long the newest was held, in units of 128 us.
+    /// Newest packet that came from the peer, the accepted ones from there back (newest in bit 0),
+    /// and for how long the newest was held, in units of 128 us.
     pub acks: Option<Acks>,
 }
 
@@ -67,7 +67,11 @@ impl PayloadHeader {
     }
 
     /// Reads the header; `expected` and `sent` are the next sequences in either direction.
-    pub fn read(reader: &mut BitReader<'_>, expected: Sequence, sent: Sequence) -> Result<Self, WireError> {
+    pub fn read(
+        reader: &mut BitReader<'_>,
+        expected: Sequence,
+        sent: Sequence,
+    ) -> Result<Self, WireError> {
         let header = Self::read_any(reader, expected, sent)?;
         match header.acks.is_some_and(|acks| acks.newest >= sent) {
             true => Err(WireError::Misbehaving("acknowledges a packet that was never sent")),

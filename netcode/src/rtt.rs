@@ -16,7 +16,8 @@ pub struct RttEstimator {
 /// A measured round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrip {
-    /// From the packet's departure to its acknowledgement, less the time that the peer held that back.
+    /// From the packet's departure to its acknowledgement, less the time that the peer held that
+    /// back.
     pub time: Duration,
     /// Bytes of the packet.
     pub bytes: u32,
@@ -60,7 +61,8 @@ impl Sub for Fates {
 /// Resends wait at least this long: a tick at 60 Hz for the acknowledgement to ride on, and some.
 const MIN_RESEND: Duration = Duration::from_millis(30);
 
-/// Resends wait at most this long: with less, all that crosses a path with a round trip of a second is sent twice.
+/// Resends wait at most this long: with less, all that crosses a path with a round trip of a second
+/// is sent twice.
 const MAX_RESEND: Duration = Duration::from_secs(3);
 
 impl RttEstimator {

@@ -13,7 +13,8 @@ pub fn expand(low: u16, expected: Sequence) -> Sequence {
 
 /// Which packets came (to drop repeats) and which were accepted (to acknowledge).
 ///
-/// The two differ: a packet whose contents could not be decoded has come, but is never acknowledged.
+/// The two differ: a packet whose contents could not be decoded has come, but is never
+/// acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiveWindow {
     /// One past the newest sequence that came.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Add;
 
-/// The number of a simulation step. Wraps after 2^32 steps (2.2 years at 60 Hz); the order between two
-/// ticks is that of their signed distance, so it is right across the wrap.
+/// The number of a simulation step. Wraps after 2^32 steps (2.2 years at 60 Hz); the order between
+/// two ticks is that of their signed distance, so it is right across the wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tick(pub u32);
 
@@ -24,8 +24,9 @@ impl Tick {
         self.0.wrapping_sub(earlier.0)
     }
 
-    /// This tick at `now`, `passed` ticks after `before`, up to which it is no later than that; kept no older than `oldest`. So what
-    /// rests stays comparable: call it before the distance to `now` exceeds 2^31.
+    /// This tick at `now`, `passed` ticks after `before`, up to which it is no later than that;
+    /// kept no older than `oldest`. So what rests stays comparable: call it before the distance to
+    /// `now` exceeds 2^31.
     pub fn renewed(self, (before, passed): (Self, u32), now: Self, oldest: u32) -> Self {
         let age = u64::from(before.distance(self).max(0).unsigned_abs()) + u64::from(passed);
         if age > u64::from(oldest) { now.back(oldest) } else { self }
@@ -46,8 +47,9 @@ impl Tick {
         self + 1
     }
 
-    /// A place below `count` (1 or more) to begin a round at, for rounds of which each tick is to begin elsewhere: in
-    /// successive ticks the places lie far apart, and over many each is as frequent (multiples of the golden ratio).
+    /// A place below `count` (1 or more) to begin a round at, for rounds of which each tick is to
+    /// begin elsewhere: in successive ticks the places lie far apart, and over many each is as
+    /// frequent (multiples of the golden ratio).
     pub fn first_of_round(self, count: usize) -> usize {
         let turn = u64::from(self.0.wrapping_mul(0x9e37_79b9));
         ((turn * count as u64) >> 32) as usize

@@ -1,7 +1,8 @@
 //! Points in time as plain numbers, so that production, simulation and tests share one type.
 //!
-//! A [`Timestamp`] counts nanoseconds since an arbitrary start. Only [`crate::clock`] makes one from the
-//! machine's clock; everything else receives it as an argument. So does [`UnixTime`], which counts from 1970.
+//! A [`Timestamp`] counts nanoseconds since an arbitrary start. Only [`crate::clock`] makes one
+//! from the machine's clock; everything else receives it as an argument. So does [`UnixTime`],
+//! which counts from 1970.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;

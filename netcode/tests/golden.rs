@@ -2,7 +2,7 @@
 
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::{Connection, Messages};
-use truetick_netcode::farewell::{DisconnectReason, Farewell};
+use truetick_netcode::disconnect::{DisconnectNotice, DisconnectReason};
 use truetick_netcode::messages::{
     Body, ClientMessage, MismatchReport, ReportedEntity, ServerMessage, encode,
 };
@@ -12,7 +12,9 @@ use truetick_netcode::session::challenge::Challenges;
 use truetick_netcode::session::crypto::{Key, PacketKey};
 use truetick_netcode::session::keys::SessionKeys;
 use truetick_netcode::session::packet::{Kind, seal, write_request};
-use truetick_netcode::session::token::{ConnectToken, PrivateToken, Purpose, Resumed, UserData, token_tag};
+use truetick_netcode::session::token::{
+    ConnectToken, PrivateToken, Purpose, Resumed, UserData, token_tag,
+};
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,7 +27,11 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Long vectors stand in the table by their hash.
 fn shown(bytes: &[u8]) -> String {
-    if bytes.len() > 64 { format!("{} bytes, {:016x}", bytes.len(), xxh3_64(bytes)) } else { hex(bytes) }
+    if bytes.len() > 64 {
+        format!("{} bytes, {:016x}", bytes.len(), xxh3_64(bytes))
+    } else {
+        hex(bytes)
+    }
 }
 
 /// Each of these must be the vector in the table's row that starts with its name.
@@ -95,7 +101,10 @@ fn the_standards_bytes_are_as_documented() {
         ("response 0 of tag 0 1 2 3 4 ...", &response),
         ("denied, number 2^63", &sealed_packet(Kind::Denied, 1 << 63, &[])),
         ("denied, number 1, clock ahead", &sealed_packet(Kind::Denied, 1 << 63 | 6 << 55 | 1, &[])),
-        ("keep-alive 0, index 3 of 256", &sealed_packet(Kind::KeepAlive, 0, &[3, 0, 0, 0, 0, 1, 0, 0])),
+        (
+            "keep-alive 0, index 3 of 256",
+            &sealed_packet(Kind::KeepAlive, 0, &[3, 0, 0, 0, 0, 1, 0, 0]),
+        ),
         ("payload 1000, bytes 1 2 3", &sealed_packet(Kind::Payload, 1_000, &[1, 2, 3])),
         ("disconnect 255", &sealed_packet(Kind::Disconnect, 255, &[])),
     ]);
@@ -105,8 +114,13 @@ fn the_standards_bytes_are_as_documented() {
 fn our_own_bytes_are_as_documented() {
     let mut user_data = [0; 256];
     let resume = Some(Resumed { client: ClientId(7), epoch: 2 });
-    Purpose { room: 3, issued: Some(UnixTime::from_millis(1_767_225_600_000)), resume, ..Purpose::default() }
-        .write(&mut user_data);
+    Purpose {
+        room: 3,
+        issued: Some(UnixTime::from_millis(1_767_225_600_000)),
+        resume,
+        ..Purpose::default()
+    }
+    .write(&mut user_data);
     let mut writer = BitWriter::new();
     let mut connection = Connection::new(1, Timestamp::default());
     connection.begin(&mut writer, Timestamp::default(), Messages::BesideState);
@@ -115,8 +129,8 @@ fn our_own_bytes_are_as_documented() {
     let empty = writer.bytes().to_vec();
     let mut connection = Connection::new(1, Timestamp::default());
     connection.begin(&mut writer, Timestamp::default(), Messages::None);
-    writer.write(Body::Farewell as u32, Body::BITS);
-    Farewell { reason: DisconnectReason::OtherSchema, schema: 4 }.write(&mut writer);
+    writer.write(Body::DisconnectNotice as u32, Body::BITS);
+    DisconnectNotice { reason: DisconnectReason::OtherSchema, schema: 4 }.write(&mut writer);
     connection.finish(&mut writer, Timestamp::default());
     hold(&[
         ("user data of a ticket, first 20 bytes", &user_data[..20]),
@@ -180,7 +194,8 @@ const PRIORS: Priors = &[("thing", "single", "mood", PRIOR)];
 #[test]
 fn a_schemas_hash_is_as_documented() {
     let mut schema = Schema::new();
-    let parts = [schema.add_component::<Every>().unwrap(), schema.add_component::<Single>().unwrap()];
+    let parts =
+        [schema.add_component::<Every>().unwrap(), schema.add_component::<Single>().unwrap()];
     schema.add_kind("thing", &parts).unwrap();
     schema.add_kind("mood", &parts[1..]).unwrap();
     let schema = schema.with_priors(PRIORS);
@@ -191,12 +206,16 @@ fn a_schemas_hash_is_as_documented() {
 
 #[test]
 fn the_sessions_messages_are_as_documented() {
-    let entity = ReportedEntity { slot: 3, generation: 4, own: true, tick: 8, fields: vec![1, 2, 300] };
+    let entity =
+        ReportedEntity { slot: 3, generation: 4, own: true, tick: 8, fields: vec![1, 2, 300] };
     let report = MismatchReport { tick: 9, entities: vec![entity] };
     hold(&[
         ("hello of a schema of hash 4", &encode(&ClientMessage::Hello { schema: 4 })),
         ("resync", &encode(&ClientMessage::Resync)),
         ("mismatch at tick 9, one entity", &encode(&ClientMessage::Mismatch(report))),
-        ("event at tick 9, bytes 1 2 3", &encode(&ServerMessage::Event { tick: 9, data: vec![1, 2, 3] })),
+        (
+            "event at tick 9, bytes 1 2 3",
+            &encode(&ServerMessage::Event { tick: 9, data: vec![1, 2, 3] }),
+        ),
     ]);
 }

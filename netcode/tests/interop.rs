@@ -1,4 +1,5 @@
-//! Interoperability with `netcode-official`, another's implementation of the standard, in both directions over loopback.
+//! Interoperability with `netcode-official`, another's implementation of the standard, in both
+//! directions over loopback.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::session::token::{ConnectToken, Issuer, USER_DATA_BYTES};
 use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, Transport, wait_readable};
+use truetick_netcode::transport::{ReceivedDatagram, Transport, wait_readable};
 
 const PROTOCOL: u64 = 0x1122_3344_5566_7788;
 const KEY: [u8; 32] = [7; 32];
@@ -43,7 +44,8 @@ impl OurServer {
         // As if it had started long ago: tokens of another issuer do not say when they were made.
         let begin = clock::unix_now().as_millis() - 60_000;
         let start = UnixTime::from_millis(begin);
-        let sessions = SessionServer::new(config, [1; 32], clock::now() - Duration::from_secs(60), start);
+        let sessions =
+            SessionServer::new(config, [1; 32], clock::now() - Duration::from_secs(60), start);
         Self { socket, sessions }
     }
 
@@ -54,12 +56,14 @@ impl OurServer {
     /// One round: what came is taken and echoed, and time is told.
     fn round(&mut self) -> Vec<Change> {
         let now = clock::now();
-        self.sessions.set_wall(now, clock::unix_now());
+        self.sessions.set_wall_clock(now, clock::unix_now());
         self.sessions.update(now);
         let (sessions, mut echoes) = (&mut self.sessions, Vec::new());
-        let take = |datagram: Arrived<'_>| {
+        let take = |datagram: ReceivedDatagram<'_>| {
             let payload = sessions.receive(datagram.from, datagram.bytes, now);
-            echoes.extend(payload.and_then(|(client, came)| Some((client, came.payload()?.to_vec()))));
+            echoes.extend(
+                payload.and_then(|(client, came)| Some((client, came.payload()?.to_vec()))),
+            );
         };
         self.socket.receive(now, take).unwrap();
         for (client, payload) in echoes {
@@ -80,7 +84,10 @@ fn seconds() -> f64 {
 
 fn their_token(server: SocketAddr, expire_s: i32, timeout_s: i32, user: u64) -> [u8; 2048] {
     let servers = [server];
-    generate_connect_token(&servers, &servers, expire_s, timeout_s, user, PROTOCOL, &KEY, &USER_DATA).unwrap()
+    generate_connect_token(
+        &servers, &servers, expire_s, timeout_s, user, PROTOCOL, &KEY, &USER_DATA,
+    )
+    .unwrap()
 }
 
 fn our_token(server: SocketAddr, lifetime: u64, timeout: u64) -> ConnectToken {
@@ -138,7 +145,8 @@ fn their_client_connects_talks_and_leaves_on_our_server() {
         wait();
         server.round()
     }));
-    let [Change::Opened { user, client: opened, .. }, Change::Left(left)] = changes.as_slice() else {
+    let [Change::Opened { user, client: opened, .. }, Change::Left(left)] = changes.as_slice()
+    else {
         panic!("{changes:?}")
     };
     assert_eq!((*user, opened), (UserId(9), left));
@@ -217,7 +225,11 @@ fn their_clients_expired_token_is_dropped() {
         assert_eq!(server.round(), []);
         wait();
     }
-    assert!(server.sessions.drops().count(DropReason::Expired) > 0, "{:?}", server.sessions.drops());
+    assert!(
+        server.sessions.drops().count(DropReason::Expired) > 0,
+        "{:?}",
+        server.sessions.drops()
+    );
 }
 
 /// Our client on a real socket.
@@ -235,30 +247,34 @@ impl OurClient {
     fn round(&mut self) -> Vec<Vec<u8>> {
         let now = clock::now();
         let (session, mut payloads) = (&mut self.session, Vec::new());
-        let take = |datagram: Arrived<'_>| {
-            if let Ok(Received::Payload(payload)) = session.receive(datagram.from, datagram.bytes, now) {
+        let take = |datagram: ReceivedDatagram<'_>| {
+            if let Ok(Received::Payload(payload)) =
+                session.receive(datagram.from, datagram.bytes, now)
+            {
                 payloads.push(payload.to_vec());
             }
         };
         self.socket.receive(now, take).unwrap();
-        while let Some(parcel) = self.session.poll(now) {
-            parcel.send(self.session.route(), &mut self.socket);
+        while let Some(transmit) = self.session.poll(now) {
+            transmit.send(self.session.addr(), &mut self.socket);
         }
         self.socket.flush();
-        wait_readable([&self.socket].into_iter(), Duration::from_millis(1), &mut Vec::new()).unwrap();
+        wait_readable([&self.socket].into_iter(), Duration::from_millis(1), &mut Vec::new())
+            .unwrap();
         payloads
     }
 
     fn send(&mut self, payload: &[u8]) {
-        let parcel = self.session.seal(payload, clock::now());
-        parcel.send(self.session.route(), &mut self.socket);
+        let transmit = self.session.seal(payload, clock::now());
+        transmit.send(self.session.addr(), &mut self.socket);
     }
 }
 
 /// Their server on a free port.
 fn their_server(clients: usize) -> (Server, SocketAddr) {
     for _ in 0..20 {
-        let address = UdpTransport::bind(any_port(), UdpPath::Fastest).unwrap().local_address().unwrap();
+        let address =
+            UdpTransport::bind(any_port(), UdpPath::Fastest).unwrap().local_address().unwrap();
         if let Ok(mut server) = Server::new(address, PROTOCOL, &KEY, seconds()) {
             server.start(clients).unwrap();
             return (server, address);
@@ -304,8 +320,8 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
     }
     assert!(ours > 50 && theirs > 50);
     while server.next_event().is_some() {}
-    for parcel in client.session.disconnect() {
-        parcel.send(address.into(), &mut client.socket);
+    for transmit in client.session.disconnect() {
+        transmit.send(address.into(), &mut client.socket);
     }
     client.socket.flush();
     let left = |server: &mut Server, _: &OurClient| {
@@ -331,13 +347,17 @@ fn our_client_is_disconnected_and_denied_by_their_server() {
     assert!(until(&mut server, &mut client, |_, client| client.session.is_connected()));
     let mut second = OurClient::new({
         let servers = [address];
-        let token = generate_connect_token(&servers, &servers, 30, 5, 6, PROTOCOL, &KEY, &USER_DATA).unwrap();
+        let token =
+            generate_connect_token(&servers, &servers, 30, 5, 6, PROTOCOL, &KEY, &USER_DATA)
+                .unwrap();
         ConnectToken::from_bytes(&token).unwrap()
     });
     let denied = Phase::Failed(Failure::Denied);
     assert!(until(&mut server, &mut second, |_, client| client.session.phase() == denied));
     server.disconnect_client(0);
-    assert!(until(&mut server, &mut client, |_, client| client.session.phase() == Phase::Disconnected));
+    assert!(
+        until(&mut server, &mut client, |_, client| client.session.phase() == Phase::Disconnected)
+    );
 }
 
 #[test]

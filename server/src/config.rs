@@ -15,10 +15,10 @@ use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
 
 use crate::arena::{self, ArenaConfig};
 use crate::auction::settings::AuctionSettings;
-use crate::core::any_room::RoomConfig;
 use crate::files::read_text;
 use crate::quic_settings::{QuicSettings, reached_at};
 use crate::recording::recorder::RecorderConfig;
+use crate::room::RoomConfig;
 
 /// Everything a server can be told.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,11 +26,13 @@ use crate::recording::recorder::RecorderConfig;
 pub struct ServerConfig {
     /// Address to serve on.
     pub listen: SocketAddr,
-    /// Addresses at which clients reach the server, at most 32, as tokens name them; where it listens, if empty.
+    /// Addresses at which clients reach the server, at most 32, as tokens name them; where it
+    /// listens, if empty.
     pub public: Vec<SocketAddr>,
     /// File with the key that tokens are sealed with: 64 hexadecimal digits.
     pub key_file: Option<PathBuf>,
-    /// Address of the HTTP service that makes tokens; none by default. On loopback, if the backend is on this host.
+    /// Address of the HTTP service that makes tokens; none by default. On loopback, if the backend
+    /// is on this host.
     pub token_service: Option<SocketAddr>,
     /// File with the secret that the backend shows it, 32 bytes or longer.
     pub token_secret_file: Option<PathBuf>,
@@ -46,7 +48,8 @@ pub struct ServerConfig {
     pub grace_s: u64,
     /// Seconds that a token is good for at the longest, 1 to 3,600.
     pub token_lifetime_s: u64,
-    /// Seconds of silence after which a client counts as gone, as the tokens made here say; 1 to 600.
+    /// Seconds of silence after which a client counts as gone, as the tokens made here say; 1 to
+    /// 600.
     pub timeout_s: u64,
     /// Seconds within which clients leave when the server is drained, 0 to 3,600.
     pub drain_within_s: u64,
@@ -62,7 +65,8 @@ pub struct ServerConfig {
     pub snapshot_bytes: usize,
     /// As many are sent over a path that is full, too: 100 to `snapshot_bytes`.
     pub snapshot_floor_bytes: usize,
-    /// For how long a missing command is at least replaced by the last one, in milliseconds (0 to 10,000); then by the neutral one.
+    /// For how long a missing command is at least replaced by the last one, in milliseconds (0 to
+    /// 10,000); then by the neutral one.
     pub shortest_repeat_ms: u64,
     /// The most where the round trip is longer than that, in milliseconds (0 to 10,000).
     pub longest_repeat_ms: u64,
@@ -76,7 +80,8 @@ pub struct ServerConfig {
     pub ghosts: bool,
     /// Seed of the world's own chances.
     pub seed: u64,
-    /// File to record the room to; older segments are kept beside it as `FILE.1`, `FILE.2` and so on.
+    /// File to record the room to; older segments are kept beside it as `FILE.1`, `FILE.2` and so
+    /// on.
     pub record: Option<PathBuf>,
     /// Whether the recording holds the state that each tick changed.
     pub record_state: bool,
@@ -84,16 +89,18 @@ pub struct ServerConfig {
     pub record_segment_mb: usize,
     /// Segments kept, the one being written included, 1 to 1,000; the oldest is removed.
     pub record_segments: usize,
-    /// File to capture the packets of state to, with tickets and all; up to a gigabyte. Earlier captures are kept beside it as
-    /// `FILE.1`, `FILE.2` and so on; none is removed.
+    /// File to capture the packets of state to, with tickets and all; up to a gigabyte. Earlier
+    /// captures are kept beside it as `FILE.1`, `FILE.2` and so on; none is removed.
     pub capture: Option<PathBuf>,
     /// An auction house beside the arena, as room 1.
     pub auction: Option<AuctionSettings>,
     /// QUIC and WebTransport beside UDP.
     pub quic: Option<QuicSettings>,
-    /// Loopback address of the page that shows the arena in a browser, to whoever opens it; none by default. It needs `quic`.
+    /// Loopback address of the page that shows the arena in a browser, to whoever opens it; none by
+    /// default. It needs `quic`.
     pub page: Option<SocketAddr>,
-    /// Address to serve on by laminar, loopback or private; none by default. Only in builds with the feature `laminar`.
+    /// Address to serve on by laminar, loopback or private; none by default. Only in builds with
+    /// the feature `laminar`.
     pub laminar: Option<SocketAddr>,
 }
 
@@ -187,7 +194,8 @@ pub enum ConfigError {
 impl ServerConfig {
     /// Reads a file. Its values are not checked yet; see [`Self::check`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
+        let text = read_text(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
         toml::from_str(&text)
             .map_err(|error| ConfigError::Invalid { path: path.into(), message: error.to_string() })
     }
@@ -229,23 +237,28 @@ impl ServerConfig {
         whole("timeout_s", self.timeout_s, 1, 600)?;
         whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
         whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
-        let auction = self.auction.as_ref().and_then(AuctionSettings::wrong);
+        let auction = self.auction.as_ref().and_then(AuctionSettings::invalid_setting);
         if let Some((key, value, allowed)) =
-            auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::wrong))
+            auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::invalid_setting))
         {
             return Err(refuse(key, value, allowed));
         }
         let self_made = self.quic.as_ref().is_some_and(|quic| quic.certificate.is_none());
         if let Some(page) = self.page.filter(|page| !page.ip().is_loopback() || !self_made) {
-            let allowed =
-                "on loopback, as 127.0.0.1:8080, beside QUIC with a certificate that the server makes";
+            let allowed = "on loopback, as 127.0.0.1:8080, beside QUIC with a certificate that the server makes";
             return Err(refuse("page", page.to_string(), allowed.into()));
         }
-        whole("drain_limit_s (with drain_within_s)", self.drain_limit_s, self.drain_within_s, 86_400)?;
+        whole(
+            "drain_limit_s (with drain_within_s)",
+            self.drain_limit_s,
+            self.drain_within_s,
+            86_400,
+        )?;
         Ok(())
     }
 
-    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no address to reach.
+    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no
+    /// address to reach.
     pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
         reached_at(&self.public, bound)
     }
@@ -254,7 +267,9 @@ impl ServerConfig {
     pub fn sessions(&self, key: Key, servers: Servers) -> SessionConfig {
         SessionConfig {
             // A few more than the rooms take, so that they can say that they are full.
-            sessions: self.max_clients + self.auction.as_ref().map_or(0, |auction| auction.max_clients) + 16,
+            sessions: self.max_clients
+                + self.auction.as_ref().map_or(0, |auction| auction.max_clients)
+                + 16,
             spectators: self.max_spectators + 16,
             per_user: self.sessions_per_user,
             duplicates: match self.duplicates {
@@ -262,7 +277,10 @@ impl ServerConfig {
                 DuplicatePolicy::Takeover => Duplicates::TakeOver,
             },
             per_address: self.sessions_per_address,
-            joins: Rate { per_second: self.joins_per_address_s, burst: self.joins_per_address_s * 4 },
+            joins: Rate {
+                per_second: self.joins_per_address_s,
+                burst: self.joins_per_address_s * 4,
+            },
             token_lifetime: Duration::from_secs(self.token_lifetime_s),
             grace: Duration::from_secs(self.grace_s),
             ..SessionConfig::new(PROTOCOL, key, servers)
@@ -290,7 +308,9 @@ impl ServerConfig {
             snapshot_bytes: self.snapshot_bytes,
             snapshot_floor_bytes: self.snapshot_floor_bytes,
             shortest_repeat: Duration::from_millis(self.shortest_repeat_ms),
-            longest_repeat: Duration::from_millis(self.longest_repeat_ms.max(self.shortest_repeat_ms)),
+            longest_repeat: Duration::from_millis(
+                self.longest_repeat_ms.max(self.shortest_repeat_ms),
+            ),
             relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
             seed: self.seed,
         }
@@ -354,12 +374,12 @@ mod tests {
         at("127.0.0.1:8080").check("arena.toml").unwrap();
         let certificate = Some("chain.pem".into());
         let with_authority = QuicSettings { certificate, ..QuicSettings::default() };
-        for wrong in [
+        for invalid_setting in [
             at("0.0.0.0:8080"),
             ServerConfig { quic: None, ..at("127.0.0.1:8080") },
             ServerConfig { quic: Some(with_authority), ..at("127.0.0.1:8080") },
         ] {
-            let message = wrong.check("arena.toml").unwrap_err().to_string();
+            let message = invalid_setting.check("arena.toml").unwrap_err().to_string();
             assert!(message.contains("`page`") && message.contains("on loopback"), "{message}");
         }
     }

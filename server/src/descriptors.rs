@@ -24,12 +24,15 @@ pub fn raise_limit() {
     }
     let limit = limit();
     if limit < ENOUGH {
-        warn!(limit, "few files may be open at once; raise the limit (ulimit -n) to {ENOUGH} or more");
+        warn!(
+            limit,
+            "few files may be open at once; raise the limit (ulimit -n) to {ENOUGH} or more"
+        );
     }
 }
 
-/// Connections that one of the HTTP services may have open, of `most` at best: both together leave half of the descriptors, and
-/// `RESERVED` of them, to what must not fail.
+/// Connections that one of the HTTP services may have open, of `most` at best: both together leave
+/// half of the descriptors, and `RESERVED` of them, to what must not fail.
 pub fn share_for_http(most: usize) -> usize {
     (limit().saturating_sub(RESERVED) / 4).clamp(8, most)
 }

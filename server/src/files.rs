@@ -19,7 +19,8 @@ const PRIVATE_FILE: u32 = 0o600;
 /// Mode of a new folder.
 const PRIVATE_FOLDER: u32 = 0o700;
 
-/// A symbolic link is not followed, and nothing that stands in a file's place (a FIFO, say) is waited for.
+/// A symbolic link is not followed, and nothing that stands in a file's place (a FIFO, say) is
+/// waited for.
 const AS_IT_IS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
 /// Options to write a file that is its owner's alone if it is new.
@@ -36,7 +37,8 @@ fn existing() -> OpenOptions {
     options
 }
 
-/// Another handle of what a descriptor leads to: writing to it takes no lock of the standard library's.
+/// Another handle of what a descriptor leads to: writing to it takes no lock of the standard
+/// library's.
 pub fn another_handle(of: impl AsFd) -> io::Result<File> {
     Ok(of.as_fd().try_clone_to_owned()?.into())
 }

@@ -1,4 +1,5 @@
-//! Frames: lengths, kinds and a chain of checksums, so that a torn end and damage in the middle are told apart.
+//! Frames: lengths, kinds and a chain of checksums, so that a torn end and damage in the middle are
+//! told apart.
 //!
 //! ```text
 //! file:   magic:8 bytes  { frame }
@@ -28,8 +29,8 @@ pub enum FrameError {
     /// It does not begin with [`MAGIC`].
     #[error("this is no Truetick recording, or one of another version")]
     NoMagic,
-    /// The last frame is not whole: the writer stopped in the middle of it, or only zeros of it reached the disk.
-    /// All before is good.
+    /// The last frame is not whole: the writer stopped in the middle of it, or only zeros of it
+    /// reached the disk. All before is good.
     #[error("its last frame, at byte {0}, is not whole")]
     Torn(usize),
     /// A frame is not what was written; nothing from there on can be trusted.
@@ -124,14 +125,18 @@ impl<'a> FrameReader<'a> {
             return Ok(None);
         }
         let start = std::mem::replace(&mut self.at, self.bytes.len());
-        let Some(head) = rest.first_chunk::<HEAD>() else { return Err(FrameError::Torn(start)) };
+        let Some(head) = rest.first_chunk::<HEAD>() else {
+            return Err(FrameError::Torn(start));
+        };
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         if head[5..] != head_check(self.chain, &head[..5]) || length > FRAME_BYTES {
             let blank = rest.iter().all(|byte| *byte == 0);
             return Err(if blank { FrameError::Torn(start) } else { FrameError::Damaged(start) });
         }
         let whole = HEAD + length + CHAIN;
-        let Some(frame) = rest.get(..whole) else { return Err(FrameError::Torn(start)) };
+        let Some(frame) = rest.get(..whole) else {
+            return Err(FrameError::Torn(start));
+        };
         let (payload, told) = frame[HEAD..].split_at(length);
         self.chain = chain(self.chain, head[4], payload);
         if told != self.chain.to_le_bytes() {
@@ -147,8 +152,8 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// The whole frames that begin anywhere from a byte on, taking the eight bytes before each for its chain: what stands behind
-/// damage.
+/// The whole frames that begin anywhere from a byte on, taking the eight bytes before each for its
+/// chain: what stands behind damage.
 pub fn whole_frames(bytes: &[u8], from: usize) -> impl Iterator<Item = (u8, &[u8])> {
     (from.max(CHAIN)..bytes.len()).filter_map(|at| {
         let before = bytes[at - CHAIN..].first_chunk().map(|chain| u64::from_le_bytes(*chain))?;

@@ -19,33 +19,34 @@ use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::Drops;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::Over;
-use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::QuicStats;
+use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_netcode::transport::udp::UdpStats;
 
 use crate::arena::ArenaGame;
 use crate::auction::settings::OpenError;
-use crate::carriers::Carriers;
 use crate::config::ServerConfig;
-use crate::core::any_room::AnyRoom;
-use crate::core::drain::Drain;
-use crate::core::metrics::RoomMetrics;
-use crate::core::room::Room;
-use crate::core::server::Server;
-use crate::core::world_room::WorldRoom;
-use crate::doors::Doors;
+use crate::drain::Drain;
 use crate::files::RecordWriter;
+use crate::listeners::Listeners;
+use crate::metrics::RoomMetrics;
 use crate::quic_settings::QuicStartError;
 use crate::recording::capture::CaptureWriter;
 use crate::recording::recorder::Chunk;
+use crate::room::Room;
+use crate::server::Server;
 use crate::session_log;
+use crate::transport_set::TransportSet;
+use crate::world_access::WorldAccess;
+use crate::world_room::WorldRoom;
 
-/// Datagrams are collected for this long before they are read together: their arrival is stamped by the
-/// kernel, so nothing is lost but wake-ups.
+/// Datagrams are collected for this long before they are read together: their arrival is stamped by
+/// the kernel, so nothing is lost but wake-ups.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// The last gathering before a deadline ends this much ahead of it, so that the last drain is short.
+/// The last gathering before a deadline ends this much ahead of it, so that the last drain is
+/// short.
 const DRAIN_AHEAD: Duration = Duration::from_micros(300);
 
 /// Why a server could not start.
@@ -70,7 +71,9 @@ pub enum StartError {
     #[error(transparent)]
     Auction(#[from] OpenError),
     /// Tokens cannot name the server.
-    #[error("clients cannot reach {0}: set `public` to the addresses at which they reach this server")]
+    #[error(
+        "clients cannot reach {0}: set `public` to the addresses at which they reach this server"
+    )]
     NoPublicAddress(SocketAddr),
     /// Tokens cannot name the interface that an address belongs to.
     #[error(
@@ -103,7 +106,7 @@ pub struct HostReport {
     /// QUIC: what was dropped, and which connections were closed.
     pub quic: QuicStats,
     /// Bytes of UDP payload sent, by transport, everything included.
-    pub wire: BTreeMap<Over, u64>,
+    pub wire: BTreeMap<TransportKind, u64>,
     /// Processor time of the server's threads since it started: the rooms' and QUIC's.
     pub cpu: Duration,
     /// Bytes that the kernel granted for datagrams not yet read.
@@ -112,7 +115,8 @@ pub struct HostReport {
     pub recording_lost: Option<String>,
     /// Rooms that ended by a panic: their numbers, and the panics' messages.
     pub failed_rooms: Vec<(usize, String)>,
-    /// Clients' reports of another state that were counted and not looked into, since too many came.
+    /// Clients' reports of another state that were counted and not looked into, since too many
+    /// came.
     pub unexplained_reports: u64,
 }
 
@@ -134,7 +138,7 @@ mod order {
 
 /// A server that runs until it is stopped.
 pub struct Host {
-    doors: Doors,
+    listeners: Listeners,
     order: Arc<AtomicU8>,
     report: Arc<Mutex<HostReport>>,
     thread: JoinHandle<io::Result<()>>,
@@ -142,14 +146,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a server with an arena and, if that is configured, an auction house; tokens are sealed with `key`.
+    /// Starts a server with an arena and, if that is configured, an auction house; tokens are
+    /// sealed with `key`.
     pub fn start_configured(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
         let game = ArenaGame::new(config.arena())?;
-        let mut room = Room::new(game, config.room(), clock::now())?;
+        let mut room = WorldRoom::new(game, config.room(), clock::now())?;
         if config.record.is_some() {
             room.start_recording(config.recorder(random_u64().map_err(StartError::Random)?));
         }
-        let mut rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(room)];
+        let mut rooms: Vec<Box<dyn Room>> = vec![Box::new(room)];
         if let Some(auction) = &config.auction {
             let number = random_u64().map_err(StartError::Random)?;
             rooms.push(Box::new(auction.open(config.tick_rate, number, clock::now())?));
@@ -157,28 +162,28 @@ impl Host {
         Self::start_rooms(config, key, rooms, Vec::new())
     }
 
-    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`. It is reached by `others`, too,
-    /// beside what is configured.
+    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`. It is
+    /// reached by `others`, too, beside what is configured.
     pub fn start_rooms(
         config: &ServerConfig,
         key: Key,
-        rooms: Vec<Box<dyn AnyRoom>>,
-        others: Vec<Carrier>,
+        rooms: Vec<Box<dyn Room>>,
+        others: Vec<ServerTransport>,
     ) -> Result<Self, StartError> {
-        let (carriers, doors, servers) = Doors::open(config, &key, others)?;
+        let (transport_set, listeners, servers) = Listeners::open(config, &key, others)?;
         let sessions = config.sessions(key, servers);
         let seed = random_seed().map_err(StartError::Random)?;
         let mut server = Server::new(sessions, seed, clock::now(), clock::unix_now());
         for room in rooms {
             server.add_room(room);
         }
-        Self::start((server, carriers), doors, config)
+        Self::start((server, transport_set), listeners, config)
     }
 
     /// Starts a server behind its ends.
     fn start(
-        (mut server, carriers): (Server, Carriers),
-        doors: Doors,
+        (mut server, transport_set): (Server, TransportSet),
+        listeners: Listeners,
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
         type Start<'a> = &'a dyn Fn(&Path) -> io::Result<RecordWriter>;
@@ -186,7 +191,8 @@ impl Host {
             let writer = path.as_ref().map(|path| start(path).map_err(|error| (path, error)));
             writer.transpose().map_err(|(path, error)| StartError::Record(path.clone(), error))
         };
-        let recording = start(&config.record, &|path| RecordWriter::start(path, config.record_segments))?;
+        let recording =
+            start(&config.record, &|path| RecordWriter::start(path, config.record_segments))?;
         let capture = start(&config.capture, &RecordWriter::start_whole)?;
         let schema = server.rooms().first().map(|room| room.schema_hash());
         *server.capture_mut() = schema.filter(|_| capture.is_some()).map(CaptureWriter::begin);
@@ -195,7 +201,7 @@ impl Host {
         let (end, ended) = mpsc::channel();
         let mut run = Run {
             server,
-            carriers,
+            transport_set,
             order: order.clone(),
             drain: config.drain(),
             report: report.clone(),
@@ -208,23 +214,23 @@ impl Host {
             .name("truetick-room".into())
             .spawn(move || run.run())
             .map_err(StartError::Thread)?;
-        doors.announce();
-        Ok(Self { doors, order, report, thread, ended })
+        listeners.announce();
+        Ok(Self { listeners, order, report, thread, ended })
     }
 
     /// Where it serves by UDP.
     pub fn address(&self) -> SocketAddr {
-        self.doors.addresses[&Over::Udp]
+        self.listeners.addresses[&TransportKind::Udp]
     }
 
     /// Makes tokens for those who come by UDP.
     pub fn issuer(&self) -> &Issuer {
-        &self.doors.issuers[&Over::Udp]
+        &self.listeners.issuers[&TransportKind::Udp]
     }
 
     /// By which transports it is reached, where, and by what it is known.
-    pub fn doors(&self) -> &Doors {
-        &self.doors
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// Its figures, at most a second old.
@@ -255,7 +261,7 @@ impl Host {
 
 struct Run {
     server: Server,
-    carriers: Carriers,
+    transport_set: TransportSet,
     order: Arc<AtomicU8>,
     /// Within how long clients leave when it is drained, and when it stops those left.
     drain: (Duration, Duration),
@@ -270,11 +276,12 @@ struct Run {
 
 impl Run {
     fn run(&mut self) -> io::Result<()> {
-        // A defect outside of the rooms ends the server, but not without a word to clients and whole files.
+        // A defect outside of the rooms ends the server, but not without a word to clients and
+        // whole files.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped()))
             .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
         session_log::log(&mut self.server, clock::now());
-        self.server.stop(clock::now(), &mut self.carriers);
+        self.server.stop(clock::now(), &mut self.transport_set);
         self.end_recording();
         self.keep_capture();
         self.end_capture();
@@ -302,10 +309,12 @@ impl Run {
             if self.server.has_failed() {
                 return Err(io::Error::other("every room has ended by a panic"));
             }
-            let Some(deadline) = self.server.next_deadline() else { break };
+            let Some(deadline) = self.server.next_deadline() else {
+                break;
+            };
             self.gather_until(deadline)?;
-            self.server.set_wall(clock::now(), clock::unix_now());
-            self.server.tick(&mut clock::now, &mut self.carriers);
+            self.server.set_wall_clock(clock::now(), clock::unix_now());
+            self.server.tick(&mut clock::now, &mut self.transport_set);
             session_log::log(&mut self.server, clock::now());
             self.keep_recording();
             if clock::now() >= publish_at {
@@ -325,11 +334,11 @@ impl Run {
                 break;
             }
             self.drain(now)?;
-            self.server.send_replies(&mut self.carriers);
-            self.server.send_news(&mut clock::now, &mut self.carriers);
+            self.server.send_replies(&mut self.transport_set);
+            self.server.flush_pending(&mut clock::now, &mut self.transport_set);
             let idle = (deadline - DRAIN_AHEAD).since(now);
             let idle = if self.server.awaits_news() { idle.min(GATHER) } else { idle };
-            self.carriers.wait(idle)?;
+            self.transport_set.wait(idle)?;
             clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
         }
         clock::sleep_until(deadline);
@@ -338,7 +347,7 @@ impl Run {
 
     fn drain(&mut self, now: Timestamp) -> io::Result<()> {
         let server = &mut self.server;
-        self.carriers.receive(now, |from, event, at| server.receive(from, event, at))
+        self.transport_set.receive(now, |from, event, at| server.receive(from, event, at))
     }
 
     fn publish(&self) {
@@ -349,11 +358,11 @@ impl Run {
             tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
-            udp: self.carriers.udp(),
-            quic: self.carriers.quic(),
-            wire: self.carriers.bytes_sent(),
-            cpu: clock::thread_cpu() + self.carriers.cpu(),
-            receive_buffer: self.carriers.receive_buffer(),
+            udp: self.transport_set.udp(),
+            quic: self.transport_set.quic(),
+            wire: self.transport_set.bytes_sent(),
+            cpu: clock::thread_cpu() + self.transport_set.cpu(),
+            receive_buffer: self.transport_set.receive_buffer(),
             recording_lost: self.lost.clone(),
             failed_rooms: self.server.failed_rooms(),
             unexplained_reports: self.server.unexplained_reports(),
@@ -361,11 +370,13 @@ impl Run {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
 
-    /// Hands what was recorded to the thread that writes files. A room never waits for a disk: where the disk is
-    /// slower or full, the recording ends and the room goes on.
+    /// Hands what was recorded to the thread that writes files. A room never waits for a disk:
+    /// where the disk is slower or full, the recording ends and the room goes on.
     fn keep_recording(&mut self) {
         let world = self.server.room_mut(0).and_then(|room| room.world_mut());
-        let (Some(files), Some(room)) = (&mut self.recording, world) else { return };
+        let (Some(files), Some(room)) = (&mut self.recording, world) else {
+            return;
+        };
         while let Some(chunk) = room.poll_recording() {
             if !files.keep(chunk) {
                 room.stop_recording();
@@ -391,7 +402,9 @@ impl Run {
     }
 
     fn keep_capture(&mut self) {
-        let (Some(file), Some(capture)) = (&mut self.capture, self.server.capture_mut()) else { return };
+        let (Some(file), Some(capture)) = (&mut self.capture, self.server.capture_mut()) else {
+            return;
+        };
         let full = capture.is_full();
         let kept = file.keep(Chunk { segment: 0, bytes: capture.take() });
         if !kept || full {

@@ -1,4 +1,5 @@
-//! HTTP within bounds: so many connections, each with so much time and memory, whatever strangers do.
+//! HTTP within bounds: so many connections, each with so much time and memory, whatever strangers
+//! do.
 //!
 //! | what | bound |
 //! |---|---|
@@ -8,9 +9,10 @@
 //! | a connection | [`HTTP_CONNECTION_TIME`] |
 //! | bytes buffered for a connection | [`HTTP_BUFFER_BYTES`] |
 //!
-//! A connection beyond a bound takes the place of another: of the one that has waited longest without having had an answer, at its
-//! own address if that has too many, else at the address that has most. So a crowd of silent connections keeps nobody out, who
-//! comes from the same address included. A failing `accept` is logged at a limited rate, and tried again after a pause.
+//! A connection beyond a bound takes the place of another: of the one that has waited longest
+//! without having had an answer, at its own address if that has too many, else at the address that
+//! has most. So a crowd of silent connections keeps nobody out, who comes from the same address
+//! included. A failing `accept` is logged at a limited rate, and tried again after a pause.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,15 +37,16 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 use truetick_netcode::clock;
 use truetick_netcode::limits::{
-    HTTP_BUFFER_BYTES, HTTP_CONNECTION_TIME, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_ADDRESS, HTTP_HEAD_TIME,
-    HTTP_REQUEST_TIME,
+    HTTP_BUFFER_BYTES, HTTP_CONNECTION_TIME, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_ADDRESS,
+    HTTP_HEAD_TIME, HTTP_REQUEST_TIME,
 };
-use truetick_netcode::session::Neighbourhood;
-use truetick_netcode::session::rate::{Meter, Rate};
+use truetick_netcode::session::RateLimitKey;
+use truetick_netcode::session::rate::{Rate, TokenBucket};
 
 use crate::descriptors::share_for_http;
 
-/// After a failing `accept` the next is tried after this long: the lack of descriptors that it met may pass.
+/// After a failing `accept` the next is tried after this long: the lack of descriptors that it met
+/// may pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Lines about failing `accept`s.
@@ -51,12 +54,12 @@ const ACCEPT_LINES: Rate = Rate { per_second: 1, burst: 1 };
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Serves routes at a listener, which it does until the process ends. Handlers find the peer's address as
-/// `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
+/// Serves routes at a listener, which it does until the process ends. Handlers find the peer's
+/// address as `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, addrs: Router) -> Infallible {
     let most = share_for_http(HTTP_CONNECTIONS);
     let places = Arc::new(Mutex::new(Places::new(most, HTTP_CONNECTIONS_PER_ADDRESS.min(most))));
-    let (mut lines, mut failures) = (Meter::default(), 0u64);
+    let (mut lines, mut failures) = (TokenBucket::default(), 0u64);
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -70,9 +73,9 @@ pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
                 continue;
             }
         };
-        let number = lock(&places).reserve(Neighbourhood::from(from.ip()));
+        let number = lock(&places).reserve(RateLimitKey::from(from.ip()));
         let place = Place { number, places: places.clone() };
-        let task = tokio::spawn(serve_connection(stream, from, routes.clone(), place));
+        let task = tokio::spawn(serve_connection(stream, from, addrs.clone(), place));
         lock(&places).seat(number, task.abort_handle());
         // Connections that lost their places are closed before the next is taken.
         yield_now().await;
@@ -85,12 +88,12 @@ fn is_of_one_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, place: Place) {
-    let routes = TowerToHyperService::new(routes);
+async fn serve_connection(stream: TcpStream, from: SocketAddr, addrs: Router, place: Place) {
+    let addrs = TowerToHyperService::new(addrs);
     let place = &place;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
-        let answer = timeout(HTTP_REQUEST_TIME, routes.call(request));
+        let answer = timeout(HTTP_REQUEST_TIME, addrs.call(request));
         async move {
             let mut response = match answer.await {
                 Ok(Ok(response)) => response,
@@ -104,7 +107,10 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, p
         }
     });
     let mut settings = http1::Builder::new();
-    settings.timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD_TIME).max_buf_size(HTTP_BUFFER_BYTES);
+    settings
+        .timer(TokioTimer::new())
+        .header_read_timeout(HTTP_HEAD_TIME)
+        .max_buf_size(HTTP_BUFFER_BYTES);
     let mut connection = std::pin::pin!(settings.serve_connection(TokioIo::new(stream), service));
     // What ends a connection is its peer's affair.
     if timeout(HTTP_CONNECTION_TIME, connection.as_mut()).await.is_err() {
@@ -114,7 +120,8 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, p
 }
 
 fn too_slow() -> Response {
-    (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")], "the request took too long\n").into_response()
+    (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")], "the request took too long\n")
+        .into_response()
 }
 
 fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
@@ -130,7 +137,7 @@ struct Places {
 }
 
 struct Open {
-    from: Neighbourhood,
+    from: RateLimitKey,
     /// It had an answer that was no refusal.
     served: bool,
     /// Rises with each connection and each answer: the lowest has waited longest.
@@ -149,8 +156,8 @@ impl Places {
     }
 
     /// A place for a connection; whoever has to give way for it is ended.
-    fn reserve(&mut self, from: Neighbourhood) -> u64 {
-        let mut counts: BTreeMap<Neighbourhood, usize> = BTreeMap::new();
+    fn reserve(&mut self, from: RateLimitKey) -> u64 {
+        let mut counts: BTreeMap<RateLimitKey, usize> = BTreeMap::new();
         self.open.values().for_each(|open| *counts.entry(open.from).or_default() += 1);
         let crowded = match counts.get(&from) {
             Some(own) if *own >= self.most_per_address => Some(from),
@@ -203,7 +210,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn address(last: u8) -> Neighbourhood {
+    fn address(last: u8) -> RateLimitKey {
         std::net::IpAddr::from([10, 0, 0, last]).into()
     }
 

@@ -1,4 +1,5 @@
-//! Secrets come from files or the environment, never from the command line, where other users of the host read them.
+//! Secrets come from files or the environment, never from the command line, where other users of
+//! the host read them.
 
 use std::path::{Path, PathBuf};
 
@@ -73,7 +74,8 @@ fn read(file: Option<&Path>, variable: &str) -> Option<Result<(String, String), 
     let Some(path) = file else {
         return std::env::var(variable).ok().map(|text| Ok((variable.into(), text)));
     };
-    let text = read_text(path).map_err(|source| LoadError::Unreadable { path: path.into(), source });
+    let text =
+        read_text(path).map_err(|source| LoadError::Unreadable { path: path.into(), source });
     warn_if_readable(path);
     Some(text.map(|text| (path.display().to_string(), text)))
 }

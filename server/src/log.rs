@@ -1,7 +1,7 @@
 //! The log, written by a thread of its own: whoever logs never waits for whoever reads.
 //!
-//! A reader that stands still costs lines, which are counted; one that has gone costs nothing else. The same writer serves
-//! standard output of programs that play a game meanwhile.
+//! A reader that stands still costs lines, which are counted; one that has gone costs nothing else.
+//! The same writer serves standard output of programs that play a game meanwhile.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -39,8 +39,8 @@ struct Shared {
     lost: AtomicU64,
 }
 
-/// Hands lines to a thread that writes them; never waits and never fails. What one call of `write` is given counts as one line.
-/// Clones write to the same place.
+/// Hands lines to a thread that writes them; never waits and never fails. What one call of `write`
+/// is given counts as one line. Clones write to the same place.
 #[derive(Clone)]
 pub struct BackgroundWriter {
     tasks: SyncSender<Task>,
@@ -53,7 +53,9 @@ impl BackgroundWriter {
         let (tasks, todo) = sync_channel(WAITING_LINES);
         let shared = Arc::new(Shared::default());
         let own = shared.clone();
-        thread::Builder::new().name("truetick-log".into()).spawn(move || write_all(out, &todo, &own))?;
+        thread::Builder::new()
+            .name("truetick-log".into())
+            .spawn(move || write_all(out, &todo, &own))?;
         Ok(Self { tasks, shared })
     }
 
@@ -152,7 +154,9 @@ mod tests {
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let Err(RecvError) = self.0.recv() else { return Ok(bytes.len()) };
+            let Err(RecvError) = self.0.recv() else {
+                return Ok(bytes.len());
+            };
             self.1.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -178,7 +182,10 @@ mod tests {
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
         let kept = text.lines().filter(|line| line.starts_with("line ")).count() as u64;
         assert_eq!(kept + writer.lost_lines(), lines as u64);
-        assert!(text.contains("lines were lost here") && text.ends_with("the last line\n"), "{text}");
+        assert!(
+            text.contains("lines were lost here") && text.ends_with("the last line\n"),
+            "{text}"
+        );
     }
 
     #[test]

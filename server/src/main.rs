@@ -1,5 +1,5 @@
-//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport. SIGTERM drains it, SIGINT ends it at once,
-//! SIGHUP changes nothing.
+//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport.
+//! SIGTERM drains it, SIGINT ends it at once, SIGHUP changes nothing.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -21,8 +21,8 @@ use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
 use truetick_server::auction::offline;
 use truetick_server::config::{ConfigError, ServerConfig};
-use truetick_server::doors::Doors;
 use truetick_server::host::{Host, random_key};
+use truetick_server::listeners::Listeners;
 use truetick_server::log::{self, BackgroundWriter};
 use truetick_server::page::PageListener;
 use truetick_server::{descriptors, keys, token_service};
@@ -51,13 +51,16 @@ struct Arguments {
     /// For QUIC: file with the certificate's key (PEM)
     #[arg(long, value_name = "FILE")]
     certificate_key: Option<PathBuf>,
-    /// For WebTransport: origin of a page that may connect, as https://game.example; may be given several times
+    /// For WebTransport: origin of a page that may connect, as https://game.example; may be given
+    /// several times
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
-    /// Serve a page that shows the arena in a browser, at this address of loopback; whoever opens it may watch
+    /// Serve a page that shows the arena in a browser, at this address of loopback; whoever opens
+    /// it may watch
     #[arg(long, value_name = "ADDRESS")]
     page: Option<SocketAddr>,
-    /// Serve laminar at this address, too: loopback or private; only in builds with the feature `laminar`
+    /// Serve laminar at this address, too: loopback or private; only in builds with the feature
+    /// `laminar`
     #[arg(long, value_name = "ADDRESS")]
     laminar: Option<SocketAddr>,
     /// File with the key that tokens are sealed with; or the key in TRUETICK_KEY
@@ -66,7 +69,8 @@ struct Arguments {
     /// Address of the HTTP service that makes tokens (POST /v1/connect)
     #[arg(long, value_name = "ADDRESS")]
     token_service: Option<SocketAddr>,
-    /// File with the secret that a backend shows that service; or the secret in TRUETICK_TOKEN_SECRET
+    /// File with the secret that a backend shows that service; or the secret in
+    /// TRUETICK_TOKEN_SECRET
     #[arg(long, value_name = "FILE")]
     token_secret_file: Option<PathBuf>,
     /// Ticks per second, 10 to 128
@@ -87,7 +91,8 @@ struct Arguments {
     /// Hold the state that each tick changed in the recording, too
     #[arg(long)]
     record_state: bool,
-    /// Capture the packets of state to this file, for `truetick-sim inspect`; an earlier one becomes FILE.1
+    /// Capture the packets of state to this file, for `truetick-sim inspect`; an earlier one
+    /// becomes FILE.1
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
     /// Run an auction house beside the arena, as room 1, with its journal in this folder
@@ -200,7 +205,8 @@ impl Arguments {
             config.quic.get_or_insert_default().listen = listen;
         }
         let Some(quic) = &mut config.quic else {
-            let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+            let path =
+                |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
             let given = [
                 ("--certificate", path(&self.certificate)),
                 ("--certificate-key", path(&self.certificate_key)),
@@ -226,7 +232,9 @@ fn main() -> ExitCode {
     // What a command prints goes to standard output, and nothing else does.
     let quiet = arguments.command.is_some();
     let writer = if quiet { BackgroundWriter::stderr() } else { BackgroundWriter::stdout() };
-    let Ok(writer) = writer else { return ExitCode::FAILURE };
+    let Ok(writer) = writer else {
+        return ExitCode::FAILURE;
+    };
     log::install(&writer, filter, std::io::stdout().is_terminal());
     let done = match &arguments.command {
         None => serve(&arguments, &writer),
@@ -267,8 +275,8 @@ fn print_token(arguments: &TokenArguments) -> Done {
     let issuer = config.issuer(key, arguments.server.clone());
     let role = if arguments.spectator { Role::Spectator } else { Role::Player };
     let purpose = Purpose { room: arguments.room, role, ..Purpose::default() };
-    let mut chances = StdRng::from_seed(*random_key()?.bytes());
-    let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut chances);
+    let mut rng = StdRng::from_seed(*random_key()?.bytes());
+    let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut rng);
     print(&format!("{}\n", BASE64_STANDARD.encode(*token.to_bytes())))
 }
 
@@ -299,10 +307,10 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
         let host = Host::start_configured(&config, key)?;
         if let Some(page) = page {
             info!("watch the arena at http://{}/", page.address());
-            page.serve(host.doors(), config.tick_rate, *random_key()?.bytes())?;
+            page.serve(host.listeners(), config.tick_rate, *random_key()?.bytes())?;
         }
         if let Some(address) = config.token_service {
-            serve_tokens(address, &config, host.doors()).await?;
+            serve_tokens(address, &config, host.listeners()).await?;
         }
         let mut every = tokio::time::interval(Duration::from_millis(100));
         let (mut looks, mut draining) = (0, false);
@@ -313,7 +321,8 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
                     false => host.drain(),
                     true => break,
                 },
-                // A terminal that closes takes no server with it, and there is nothing to be read again.
+                // A terminal that closes takes no server with it, and there is nothing to be read
+                // again.
                 _ = hangup.recv() => info!("hangup: it goes on"),
                 _ = every.tick() => looks += 1,
             }
@@ -330,7 +339,7 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
 }
 
 /// Makes tokens over HTTP, beside the room's thread.
-async fn serve_tokens(address: SocketAddr, config: &ServerConfig, doors: &Doors) -> Done {
+async fn serve_tokens(address: SocketAddr, config: &ServerConfig, listeners: &Listeners) -> Done {
     let secret = keys::load_secret(config.token_secret_file.as_deref())?;
     if !address.ip().is_loopback() {
         warn!(%address, "tokens travel unencrypted: put a proxy with TLS before the token service");
@@ -339,9 +348,9 @@ async fn serve_tokens(address: SocketAddr, config: &ServerConfig, doors: &Doors)
         .await
         .map_err(|error| format!("cannot serve tokens on {address}: {error}"))?;
     info!(address = %listener.local_addr()?, "making tokens: POST /v1/connect");
-    let routes = token_service::routes(doors, secret, *random_key()?.bytes());
+    let addrs = token_service::addrs(listeners, secret, *random_key()?.bytes());
     tokio::spawn(async move {
-        if let Err(error) = token_service::serve(listener, routes).await {
+        if let Err(error) = token_service::serve(listener, addrs).await {
             error!("the token service ended: {error}");
         }
     });

@@ -1,4 +1,5 @@
-//! The `[quic]` part of the configuration: QUIC and WebTransport beside UDP, on a port of their own.
+//! The `[quic]` part of the configuration: QUIC and WebTransport beside UDP, on a port of their
+//! own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,7 +11,9 @@ use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::quic::certificate::{
     Certificate, CertificateError, Fingerprint, SELF_SIGNED_DAYS,
 };
-use truetick_netcode::transport::quic::{ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport};
+use truetick_netcode::transport::quic::{
+    ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport,
+};
 
 use crate::files::read_text;
 use crate::keys::warn_if_readable;
@@ -23,17 +26,19 @@ pub struct QuicSettings {
     pub listen: SocketAddr,
     /// Addresses at which clients reach it, as tokens name them; where it listens, if empty.
     pub public: Vec<SocketAddr>,
-    /// File with the certificate chain (PEM), the server's own first; without one a new one is made at each start, which only
-    /// its fingerprint vouches for.
+    /// File with the certificate chain (PEM), the server's own first; without one a new one is made
+    /// at each start, which only its fingerprint vouches for.
     pub certificate: Option<PathBuf>,
     /// File with its private key (PEM).
     pub certificate_key: Option<PathBuf>,
-    /// Origins of the pages that may connect by WebTransport, as `https://game.example`; none without any.
+    /// Origins of the pages that may connect by WebTransport, as `https://game.example`; none
+    /// without any.
     pub origins: Vec<String>,
-    /// With more handshakes under way than this, clients must prove their addresses first (Retry). At most
-    /// `connections_per_address`.
+    /// With more handshakes under way than this, clients must prove their addresses first (Retry).
+    /// At most `connections_per_address`.
     pub handshakes: usize,
-    /// Connections with a session at once; as many again may be on their way to one, for three seconds each.
+    /// Connections with a session at once; as many again may be on their way to one, for three
+    /// seconds each.
     pub connections: usize,
     /// The same for one address, or IPv6 prefix of 64 bits.
     pub connections_per_address: usize,
@@ -75,7 +80,7 @@ pub enum QuicStartError {
 
 impl QuicSettings {
     /// What is wrong with it: key, value, and what is allowed.
-    pub fn wrong(&self) -> Option<(&'static str, String, String)> {
+    pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: usize, low: usize, high: usize| {
             let allowed = format!("from {low} to {high}");
             (!(low..=high).contains(&value)).then(|| (key, value.to_string(), allowed))
@@ -103,8 +108,8 @@ impl QuicSettings {
             .or(origin)
     }
 
-    /// Begins to serve. Connection ids and resets follow from `secret`, so that a server that starts again with the same one
-    /// can tell clients that their connection is gone.
+    /// Begins to serve. Connection ids and resets follow from `secret`, so that a server that
+    /// starts again with the same one can tell clients that their connection is gone.
     pub fn open(
         &self,
         secret: [u8; 32],
@@ -125,8 +130,9 @@ impl QuicSettings {
     }
 
     fn certificate(&self, wall: UnixTime) -> Result<Certificate, QuicStartError> {
-        let read =
-            |path: &PathBuf| read_text(path).map_err(|error| QuicStartError::Unreadable(path.clone(), error));
+        let read = |path: &PathBuf| {
+            read_text(path).map_err(|error| QuicStartError::Unreadable(path.clone(), error))
+        };
         match (&self.certificate, &self.certificate_key) {
             (Some(chain), Some(key)) => {
                 warn_if_readable(key);
@@ -135,14 +141,18 @@ impl QuicSettings {
             (None, None) => {
                 let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
                 names.extend(self.public.iter().map(|address| address.ip().to_string()));
-                info!(days = SELF_SIGNED_DAYS, "making a certificate; browsers take it for so long");
+                info!(
+                    days = SELF_SIGNED_DAYS,
+                    "making a certificate; browsers take it for so long"
+                );
                 Ok(Certificate::self_signed(&names, wall)?)
             }
             _ => Err(QuicStartError::Half),
         }
     }
 
-    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no address to reach.
+    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no
+    /// address to reach.
     pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
         reached_at(&self.public, bound)
     }
@@ -162,11 +172,16 @@ mod tests {
 
     #[test]
     fn origins_are_no_addresses_of_pages() {
-        let with = |origin: &str| QuicSettings { origins: vec![origin.into()], ..QuicSettings::default() };
-        assert_eq!(with("https://game.example").wrong(), None);
-        assert_eq!(with("http://127.0.0.1:8080").wrong(), None);
-        for wrong in ["game.example", "https://game.example/", "https://", "*"] {
-            assert_eq!(with(wrong).wrong().map(|(key, ..)| key), Some("quic.origins"), "{wrong}");
+        let with =
+            |origin: &str| QuicSettings { origins: vec![origin.into()], ..QuicSettings::default() };
+        assert_eq!(with("https://game.example").invalid_setting(), None);
+        assert_eq!(with("http://127.0.0.1:8080").invalid_setting(), None);
+        for invalid_setting in ["game.example", "https://game.example/", "https://", "*"] {
+            assert_eq!(
+                with(invalid_setting).invalid_setting().map(|(key, ..)| key),
+                Some("quic.origins"),
+                "{invalid_setting}"
+            );
         }
     }
 
@@ -179,11 +194,11 @@ mod tests {
             ..QuicSettings::default()
         };
         for (handshakes, per_address) in [(64, 128), (0, 1), (1, 1), (128, 128)] {
-            assert_eq!(with(handshakes, per_address).wrong(), None);
+            assert_eq!(with(handshakes, per_address).invalid_setting(), None);
         }
         for (handshakes, per_address) in [(129, 128), (64, 63), (2, 1), (65_536, 128)] {
             let settings = with(handshakes, per_address);
-            let (key, value, allowed) = settings.wrong().expect("it is refused");
+            let (key, value, allowed) = settings.invalid_setting().expect("it is refused");
             assert_eq!((key, value), ("quic.handshakes", handshakes.to_string()));
             assert!(
                 allowed.contains("quic.connections_per_address")
@@ -196,7 +211,8 @@ mod tests {
 
     #[test]
     fn half_a_certificate_is_refused() {
-        let half = QuicSettings { certificate: Some("chain.pem".into()), ..QuicSettings::default() };
+        let half =
+            QuicSettings { certificate: Some("chain.pem".into()), ..QuicSettings::default() };
         let refused = half.open([0; 32], UnixTime::from_millis(0)).map(|_| ());
         assert!(matches!(refused, Err(QuicStartError::Half)));
     }

@@ -3,8 +3,8 @@
 use tracing::{debug, error, warn};
 use truetick_netcode::time::Timestamp;
 
-use crate::core::server::Server;
-use crate::core::session_event::SessionEvent;
+use crate::server::Server;
+use crate::session_event::SessionEvent;
 
 /// Logs what has happened since the last call.
 pub fn log(server: &mut Server, now: Timestamp) {
@@ -13,18 +13,21 @@ pub fn log(server: &mut Server, now: Timestamp) {
     }
     while let Some(event) = server.poll_event() {
         match event {
-            SessionEvent::Joined(client, user, route) => {
-                debug!(client = client.0, user = user.0, %route, "joined");
+            SessionEvent::Joined(client, user, addr) => {
+                debug!(client = client.0, user = user.0, %addr, "joined");
             }
             SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
-            SessionEvent::Resumed { client, route, anew } => {
-                debug!(client = client.0, %route, anew, "came back");
+            SessionEvent::Resumed { client, addr, resume } => {
+                debug!(client = client.0, %addr, ?resume, "came back");
             }
             SessionEvent::RoomEnded { room, cause } => {
                 error!(room, cause, "a room panicked and has ended; the others go on");
             }
             SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
-                warn!(client = client.0, "a client reports another state, but nothing that it sent differs");
+                warn!(
+                    client = client.0,
+                    "a client reports another state, but nothing that it sent differs"
+                );
             }
             SessionEvent::Mismatch(client, divergence) => {
                 warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
@@ -32,7 +35,9 @@ pub fn log(server: &mut Server, now: Timestamp) {
             SessionEvent::Displaced(client) => {
                 debug!(client = client.0, "another client of its user takes the session over");
             }
-            SessionEvent::Ended(client, reason) => debug!(client = client.0, ?reason, "session ended"),
+            SessionEvent::Ended(client, reason) => {
+                debug!(client = client.0, ?reason, "session ended")
+            }
         }
     }
 }

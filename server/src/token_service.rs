@@ -6,13 +6,15 @@
 //! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often, or too many wrong secrets
 //! 400, 413, 415, 422 not such a request   408 a body that does not come
 //! ```
-//! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left out. With QUIC comes the SHA-256 of the server's certificate, for
-//! clients that pin it. Whoever has the secret can let anyone in: it belongs to the backend, never
-//! to players, and the service listens on loopback unless it is told otherwise.
+//! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left
+//! out. With QUIC comes the SHA-256 of the server's certificate, for clients that pin it. Whoever
+//! has the secret can let anyone in: it belongs to the backend, never to players, and the service
+//! listens on loopback unless it is told otherwise.
 //!
-//! An address that sent too many wrong secrets is refused whatever it sends, for as long as that takes to be forgiven, so that nobody
-//! finds the secret by trying. An address that has shown the right one within the last hour is exempt: a stranger behind the same
-//! address, as behind a proxy, must not lock the backend out.
+//! An address that sent too many wrong secrets is refused whatever it sends, for as long as that
+//! takes to be forgiven, so that nobody finds the secret by trying. An address that has shown the
+//! right one within the last hour is exempt: a stranger behind the same address, as behind a proxy,
+//! must not lock the backend out.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,15 +35,15 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use truetick_netcode::clock;
 use truetick_netcode::packet::WIRE_VERSION;
-use truetick_netcode::session::rate::{Meters, Rate};
+use truetick_netcode::session::rate::{Rate, TokenBuckets};
 use truetick_netcode::session::token::{Issuer, Purpose};
-use truetick_netcode::session::{Neighbourhood, Role, UserId};
+use truetick_netcode::session::{RateLimitKey, Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 
-use crate::doors::Doors;
 use crate::http;
+use crate::listeners::Listeners;
 
 /// Tokens that one user is given: enough to reconnect again and again, too few to be handed on.
 const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
@@ -103,7 +105,7 @@ enum Way {
     Laminar,
 }
 
-impl From<Way> for Over {
+impl From<Way> for TransportKind {
     fn from(way: Way) -> Self {
         match way {
             Way::Udp => Self::Udp,
@@ -124,25 +126,26 @@ struct Answer {
 }
 
 struct Service {
-    issuers: BTreeMap<Over, Issuer>,
+    issuers: BTreeMap<TransportKind, Issuer>,
     fingerprint: Option<Fingerprint>,
     secret: String,
-    chances: Mutex<StdRng>,
-    users: Mutex<Meters<UserId>>,
+    rng: Mutex<StdRng>,
+    users: Mutex<TokenBuckets<UserId>>,
     strangers: Mutex<Strangers>,
 }
 
 /// Who has shown wrong secrets, and who the right one.
 #[derive(Default)]
 struct Strangers {
-    wrong: Meters<Neighbourhood>,
+    wrong: TokenBuckets<RateLimitKey>,
     /// When an address has shown the right secret last.
-    trusted: BTreeMap<Neighbourhood, Timestamp>,
+    trusted: BTreeMap<RateLimitKey, Timestamp>,
 }
 
 impl Strangers {
-    /// Whether a secret from this address is looked at, and what comes of it: whether it is right, or `None` where too many were wrong.
-    fn judge(&mut self, from: Neighbourhood, is_right: bool, now: Timestamp) -> Option<bool> {
+    /// Whether a secret from this address is looked at, and what comes of it: whether it is right,
+    /// or `None` where too many were wrong.
+    fn judge(&mut self, from: RateLimitKey, is_right: bool, now: Timestamp) -> Option<bool> {
         let trusted = self.trusted.get(&from).is_some_and(|last| now.since(*last) < TRUSTED_FOR);
         let may_try = self.wrong.may(&from, WRONG_SECRETS, now);
         if !trusted && !may_try {
@@ -160,14 +163,14 @@ impl Strangers {
     }
 }
 
-/// The service's routes: tokens for a server's transports for whoever knows `secret`. The keys in the tokens follow from `seed`,
-/// which must be random.
-pub fn routes(doors: &Doors, secret: String, seed: [u8; 32]) -> Router {
+/// The service's routes: tokens for a server's transports for whoever knows `secret`. The keys in
+/// the tokens follow from `seed`, which must be random.
+pub fn addrs(listeners: &Listeners, secret: String, seed: [u8; 32]) -> Router {
     let service = Service {
-        issuers: doors.issuers.clone(),
-        fingerprint: doors.fingerprint,
+        issuers: listeners.issuers.clone(),
+        fingerprint: listeners.fingerprint,
         secret,
-        chances: Mutex::new(StdRng::from_seed(seed)),
+        rng: Mutex::new(StdRng::from_seed(seed)),
         users: Mutex::default(),
         strangers: Mutex::default(),
     };
@@ -176,8 +179,8 @@ pub fn routes(doors: &Doors, secret: String, seed: [u8; 32]) -> Router {
 }
 
 /// Serves within the bounds of [`crate::http`], until the process ends.
-pub async fn serve(listener: tokio::net::TcpListener, routes: Router) -> std::io::Result<()> {
-    match http::serve(listener, routes).await {}
+pub async fn serve(listener: tokio::net::TcpListener, addrs: Router) -> std::io::Result<()> {
+    match http::serve(listener, addrs).await {}
 }
 
 async fn connect(
@@ -185,12 +188,16 @@ async fn connect(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    // Of a stranger's request only the head is read. The secret is compared in any case, so that the time says nothing.
+    // Of a stranger's request only the head is read. The secret is compared in any case, so that
+    // the time says nothing.
     let is_right = service.is_authorised(request.headers());
     match lock(&service.strangers).judge(from.ip().into(), is_right, clock::now()) {
         None => return too_often(),
         Some(false) => {
-            return refusal(StatusCode::UNAUTHORIZED, "this needs the header Authorization: Bearer SECRET");
+            return refusal(
+                StatusCode::UNAUTHORIZED,
+                "this needs the header Authorization: Bearer SECRET",
+            );
         }
         Some(true) => {}
     }
@@ -202,7 +209,7 @@ async fn connect(
         let what = format!("the client speaks wire version {wire}, the server {WIRE_VERSION}");
         return refusal(StatusCode::UPGRADE_REQUIRED, &what);
     }
-    let over = Over::from(ask.transport);
+    let over = TransportKind::from(ask.transport);
     let Some(issuer) = service.issuers.get(&over) else {
         return refusal(StatusCode::NOT_FOUND, &format!("this server does not serve {over}"));
     };
@@ -211,13 +218,17 @@ async fn connect(
         return too_often();
     }
     let purpose = Purpose { room: ask.room, role: ask.role.into(), ..Purpose::default() };
-    let token = issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.chances));
+    let token =
+        issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.rng));
     let answer = Answer {
         token: BASE64_STANDARD.encode(*token.to_bytes()),
         expires_in_s: token.expires - token.created,
         servers: token.servers,
         wire: WIRE_VERSION,
-        fingerprint: service.fingerprint.filter(|_| over == Over::Quic).map(|known| known.to_string()),
+        fingerprint: service
+            .fingerprint
+            .filter(|_| over == TransportKind::Quic)
+            .map(|known| known.to_string()),
     };
     Json(answer).into_response()
 }
@@ -227,7 +238,8 @@ impl Service {
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        given.len() == self.secret.len() && bool::from(given.as_bytes().ct_eq(self.secret.as_bytes()))
+        given.len() == self.secret.len()
+            && bool::from(given.as_bytes().ct_eq(self.secret.as_bytes()))
     }
 }
 

@@ -13,7 +13,11 @@ use truetick_server::keys::KEY_VARIABLE;
 
 fn server(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-server"));
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).env(KEY_VARIABLE, "2a".repeat(32));
+    command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env(KEY_VARIABLE, "2a".repeat(32));
     command
 }
 
@@ -37,7 +41,10 @@ fn bad_configuration_names_file_key_and_what_is_allowed() {
     assert!(said.contains("rate.toml: `tick_rate` is 500, but must be from 10 to 128"), "{said}");
     let path = config_file("key", "tick_rat = 60\n");
     let said = refused(&["--config", path.to_str().unwrap()]);
-    assert!(said.contains("key.toml") && said.contains("tick_rat") && said.contains("tick_rate"), "{said}");
+    assert!(
+        said.contains("key.toml") && said.contains("tick_rat") && said.contains("tick_rate"),
+        "{said}"
+    );
     let said = refused(&["--config", "no-such-file.toml"]);
     assert!(said.contains("no-such-file.toml"), "{said}");
 }
@@ -70,13 +77,21 @@ fn keys_and_tokens_are_printed_alone() {
     let key = printed(&["key"]);
     assert!(Key::from_hex(&key).is_ok() && printed(&["key"]) != key);
     let path = config_file("token-key", &key);
-    let token =
-        printed(&["token", "--key-file", path.to_str().unwrap(), "--server", "127.0.0.1:5", "--user", "9"]);
+    let token = printed(&[
+        "token",
+        "--key-file",
+        path.to_str().unwrap(),
+        "--server",
+        "127.0.0.1:5",
+        "--user",
+        "9",
+    ]);
     let token = ConnectToken::from_bytes(&BASE64_STANDARD.decode(token).unwrap()).unwrap();
     assert_eq!(token.servers, ["127.0.0.1:5".parse().unwrap()]);
     let key = Key::from_hex(&key).unwrap();
     let private =
-        PrivateToken::open(&token.sealed, &key, token.protocol, token.expires, &token.nonce).unwrap();
+        PrivateToken::open(&token.sealed, &key, token.protocol, token.expires, &token.nonce)
+            .unwrap();
     assert_eq!((private.user.0, token.expires - token.created), (9, 30));
 }
 

@@ -1,4 +1,5 @@
-//! HTTP within bounds: what crowds of strangers do to the token service and the page, which share `truetick_server::http`.
+//! HTTP within bounds: what crowds of strangers do to the token service and the page, which share
+//! `truetick_server::http`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,8 +27,8 @@ fn service() -> SocketAddr {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             say.send(listener.local_addr().unwrap()).unwrap();
             let echo = post(|body: Bytes| async move { body });
-            let routes = Router::new().route("/", get(|| async { "well" })).route("/echo", echo);
-            match serve(listener, routes).await {}
+            let router = Router::new().route("/", get(|| async { "well" })).route("/echo", echo);
+            match serve(listener, router).await {}
         });
     });
     hear.recv().unwrap()
@@ -64,7 +65,9 @@ fn a_crowd_of_silent_connections_keeps_nobody_out() {
     let open = crowd.iter().filter(|stream| {
         stream.set_nonblocking(true).unwrap();
         let mut byte = [0];
-        (&**stream).read(&mut byte).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        (&**stream)
+            .read(&mut byte)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     });
     let open = open.count();
     assert!(open <= HTTP_CONNECTIONS_PER_ADDRESS, "{open} of {CROWD} are still open");
@@ -95,10 +98,13 @@ fn a_head_a_body_and_a_pause_that_never_end_are_ended() {
     let mut head = connect(service);
     head.write_all(b"GET / HTTP/1.1\r\nHost: te").unwrap();
     let mut body = connect(service);
-    body.write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nabc").unwrap();
+    body.write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nabc")
+        .unwrap();
     let mut chunked = connect(service);
     chunked
-        .write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        .write_all(
+            b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        )
         .unwrap();
     let mut pause = connect(service);
     pause.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();

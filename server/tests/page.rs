@@ -13,17 +13,17 @@ use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::Role;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_server::config::ServerConfig;
-use truetick_server::doors::Doors;
+use truetick_server::listeners::Listeners;
 use truetick_server::page::{PageError, PageListener};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-fn doors() -> Doors {
+fn listeners() -> Listeners {
     let issuer = Issuer {
         key: Key::new([3; 32]),
         protocol: PROTOCOL,
@@ -31,8 +31,8 @@ fn doors() -> Doors {
         lifetime: Duration::from_secs(30),
         timeout: Duration::from_secs(10),
     };
-    let issuers = [(Over::Quic, issuer)].into_iter().collect();
-    Doors { issuers, addresses: BTreeMap::new(), fingerprint: Some(Fingerprint([0xab; 32])) }
+    let issuers = [(TransportKind::Quic, issuer)].into_iter().collect();
+    Listeners { issuers, addresses: BTreeMap::new(), fingerprint: Some(Fingerprint([0xab; 32])) }
 }
 
 /// A page on a thread of its own, which ends with the process.
@@ -43,7 +43,7 @@ fn page() -> SocketAddr {
         control.block_on(async {
             let page = PageListener::bind(ANY).await.unwrap();
             say.send(page.address()).unwrap();
-            page.serve(&doors(), 60, [4; 32]).unwrap();
+            page.serve(&listeners(), 60, [4; 32]).unwrap();
             std::future::pending::<()>().await;
         });
     });
@@ -59,8 +59,9 @@ fn ask(page: SocketAddr, method: &str, path: &str, host: &str) -> (u16, String, 
 fn ask_with(page: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -121,7 +122,9 @@ fn no_answer_of_the_page_may_be_guessed_at_or_used_by_another_site() {
         ("GET", "/", "evil.example"),
     ] {
         let (_, head, _) = ask(page, method, path, host);
-        for header in ["x-content-type-options: nosniff", "cross-origin-resource-policy: same-origin"] {
+        for header in
+            ["x-content-type-options: nosniff", "cross-origin-resource-policy: same-origin"]
+        {
             assert!(head.contains(header), "{method} {path} of {host}: {head}");
         }
     }
@@ -138,8 +141,13 @@ fn whoever_opens_the_page_is_given_a_token_to_watch_with() {
         assert_eq!(answer["fingerprint"], "ab".repeat(32));
         let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
         let token = ConnectToken::from_bytes(&token).unwrap();
-        let open =
-            PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+        let open = PrivateToken::open(
+            &token.sealed,
+            &Key::new([3; 32]),
+            PROTOCOL,
+            token.expires,
+            &token.nonce,
+        );
         open.unwrap()
     });
     assert_ne!(tokens[0].user, tokens[1].user);
@@ -165,7 +173,8 @@ fn the_page_is_told_what_it_must_know_of_the_arena() {
 #[test]
 fn another_sites_name_that_leads_here_is_refused() {
     let page = page();
-    for host in ["evil.example".to_string(), format!("evil.example:{}", page.port()), String::new()] {
+    for host in ["evil.example".to_string(), format!("evil.example:{}", page.port()), String::new()]
+    {
         let (status, _, body) = ask(page, "POST", "/connect", &host);
         assert!(status >= 400 && !body.contains("token"), "{host}: {status} {body}");
     }
@@ -175,8 +184,9 @@ fn another_sites_name_that_leads_here_is_refused() {
 #[test]
 fn another_site_cannot_ask_in_the_pages_name() {
     let page = page();
-    let from =
-        |origin: &str| ask_with(page, "POST", "/connect", &format!("Host: {page}\r\nOrigin: {origin}\r\n")).0;
+    let from = |origin: &str| {
+        ask_with(page, "POST", "/connect", &format!("Host: {page}\r\nOrigin: {origin}\r\n")).0
+    };
     assert_eq!(from(&format!("http://{page}")), 200);
     for other in ["https://evil.example", "null", "http://127.0.0.1", &format!("https://{page}")] {
         assert_eq!(from(other), 403, "{other}");
@@ -186,7 +196,8 @@ fn another_site_cannot_ask_in_the_pages_name() {
 #[test]
 fn a_server_that_has_a_page_lets_it_connect() {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let quic = QuicSettings { origins: vec!["https://game.example".into()], ..QuicSettings::default() };
+    let quic =
+        QuicSettings { origins: vec!["https://game.example".into()], ..QuicSettings::default() };
     let mut config = ServerConfig { quic: Some(quic), ..ServerConfig::default() };
     assert!(control.block_on(PageListener::of(&mut config)).unwrap().is_none());
     config.page = Some(ANY);
@@ -203,7 +214,7 @@ fn a_page_for_everyone_or_without_a_way_to_the_server_is_refused() {
         let refused = PageListener::bind("0.0.0.0:0".parse().unwrap()).await.map(|_| ());
         assert!(matches!(refused, Err(PageError::NotLoopback(_))));
         let page = PageListener::bind(ANY).await.unwrap();
-        let nowhere = Doors { issuers: BTreeMap::new(), ..doors() };
+        let nowhere = Listeners { issuers: BTreeMap::new(), ..listeners() };
         assert!(matches!(page.serve(&nowhere, 60, [4; 32]), Err(PageError::NoQuic)));
     });
 }

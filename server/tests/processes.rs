@@ -1,4 +1,5 @@
-//! The server's process under what hosts do to it: logs that nobody reads, signals, few descriptors.
+//! The server's process under what hosts do to it: logs that nobody reads, signals, few
+//! descriptors.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -31,7 +32,9 @@ impl Drop for Server {
 
 fn command(shell: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("{shell} exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_truetick-server"));
+    command
+        .args(["-c", &format!("{shell} exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_truetick-server"));
     command.args(arguments).env(KEY_VARIABLE, "2a".repeat(32)).env(SECRET_VARIABLE, SECRET);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -175,7 +178,8 @@ fn silent_connections_take_no_descriptors_from_anything_else() {
 fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
     let path = std::env::temp_dir().join(format!("truetick-{}-full.rec", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let (mut server, _) = Server::start_with("ulimit -f 2;", "info", &["--record", path.to_str().unwrap()]);
+    let (mut server, _) =
+        Server::start_with("ulimit -f 2;", "info", &["--record", path.to_str().unwrap()]);
     clock::sleep(Duration::from_secs(4));
     assert_eq!(server.ask(), "HTTP/1.1 200 OK");
     assert!(server.end().expect("it stands still").success());
@@ -188,7 +192,9 @@ fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
 
 #[test]
 fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
-    let path = |name: &str| std::env::temp_dir().join(format!("truetick-{}-{name}.pem", std::process::id()));
+    let path = |name: &str| {
+        std::env::temp_dir().join(format!("truetick-{}-{name}.pem", std::process::id()))
+    };
     let files: [PathBuf; 2] = ["chain", "key"].map(path);
     for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
         for file in &files {
@@ -197,11 +203,16 @@ fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
         }
         let [chain, key] = [&files[0], &files[1]].map(|file| file.to_str().unwrap());
         let any = "127.0.0.1:0";
-        let arguments = ["--listen", any, "--quic", any, "--certificate", chain, "--certificate-key", key];
+        let arguments =
+            ["--listen", any, "--quic", any, "--certificate", chain, "--certificate-key", key];
         let output = command("", &arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!output.status.success(), "{said}");
-        assert_eq!(said.contains("key.pem") && said.contains("chmod 600"), warned, "{mode:o}: {said}");
+        assert_eq!(
+            said.contains("key.pem") && said.contains("chmod 600"),
+            warned,
+            "{mode:o}: {said}"
+        );
     }
     files.iter().for_each(|file| drop(std::fs::remove_file(file)));
 }

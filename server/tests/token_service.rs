@@ -13,10 +13,10 @@ use truetick_netcode::packet::{PROTOCOL, WIRE_VERSION};
 use truetick_netcode::session::Role;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
-use truetick_server::doors::Doors;
-use truetick_server::token_service::{routes, serve};
+use truetick_server::listeners::Listeners;
+use truetick_server::token_service::{addrs, serve};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -29,8 +29,11 @@ fn service() -> SocketAddr {
         lifetime: Duration::from_secs(30),
         timeout: Duration::from_secs(10),
     };
-    let issuers = [(Over::Udp, issuer("203.0.113.5:40000")), (Over::Quic, issuer("203.0.113.5:40001"))];
-    let doors = Doors {
+    let issuers = [
+        (TransportKind::Udp, issuer("203.0.113.5:40000")),
+        (TransportKind::Quic, issuer("203.0.113.5:40001")),
+    ];
+    let listeners = Listeners {
         issuers: issuers.into_iter().collect(),
         addresses: BTreeMap::new(),
         fingerprint: Some(Fingerprint([0xab; 32])),
@@ -41,7 +44,7 @@ fn service() -> SocketAddr {
         control.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             say.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener, routes(&doors, SECRET.into(), [4; 32])).await.unwrap();
+            serve(listener, addrs(&listeners, SECRET.into(), [4; 32])).await.unwrap();
         });
     });
     hear.recv().unwrap()
@@ -70,12 +73,20 @@ fn a_backend_gets_a_short_lived_token_for_its_user() {
         ask(service, SECRET, &format!(r#"{{"user": 7, "room": 3, "wire": {WIRE_VERSION}}}"#));
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((&answer["expires_in_s"], &answer["servers"][0]), (&30.into(), &"203.0.113.5:40000".into()));
+    assert_eq!(
+        (&answer["expires_in_s"], &answer["servers"][0]),
+        (&30.into(), &"203.0.113.5:40000".into())
+    );
     let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
     let token = ConnectToken::from_bytes(&token).unwrap();
     assert!(token.created.abs_diff(clock::unix_now().as_secs()) < 5);
-    let private =
-        PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+    let private = PrivateToken::open(
+        &token.sealed,
+        &Key::new([3; 32]),
+        PROTOCOL,
+        token.expires,
+        &token.nonce,
+    );
     let private = private.unwrap();
     assert_eq!((private.user.0, Purpose::read(&private.user_data).unwrap().room), (7, 3));
 }
@@ -89,8 +100,13 @@ fn a_user_may_be_let_in_to_watch_only() {
         let answer: Value = serde_json::from_str(&body).unwrap();
         let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
         let token = ConnectToken::from_bytes(&token).unwrap();
-        let private =
-            PrivateToken::open(&token.sealed, &Key::new([3; 32]), PROTOCOL, token.expires, &token.nonce);
+        let private = PrivateToken::open(
+            &token.sealed,
+            &Key::new([3; 32]),
+            PROTOCOL,
+            token.expires,
+            &token.nonce,
+        );
         assert_eq!(Purpose::read(&private.unwrap().user_data).unwrap().role, expected);
     }
     assert_eq!(ask(service, SECRET, r#"{"user": 7, "role": "god"}"#).0, 422);
@@ -121,8 +137,13 @@ fn strangers_other_versions_and_nonsense_are_refused_with_a_reason() {
     assert_eq!(ask(service, "wrong", "{").0, 401);
     let (status, body) = ask(service, SECRET, r#"{"user": 7, "wire": 1}"#);
     let ours = format!("server {WIRE_VERSION}");
-    assert!(status == 426 && body.contains("wire version 1") && body.contains(&ours), "{status} {body}");
-    for nonsense in ["", "{", r#"{"user": -1}"#, r#"{"user": 1, "admin": true}"#, &"x".repeat(10_000)] {
+    assert!(
+        status == 426 && body.contains("wire version 1") && body.contains(&ours),
+        "{status} {body}"
+    );
+    for nonsense in
+        ["", "{", r#"{"user": -1}"#, r#"{"user": 1, "admin": true}"#, &"x".repeat(10_000)]
+    {
         assert!((400..500).contains(&ask(service, SECRET, nonsense).0));
     }
 }
@@ -157,7 +178,10 @@ fn who_tried_too_many_secrets_learns_nothing_of_the_right_one_for_a_while() {
     let service = service();
     let good = r#"{"user": 7}"#;
     let statuses: Vec<u16> = (0..30).map(|_| ask(service, "wrong", good).0).collect();
-    assert!(statuses[..20].iter().all(|status| *status == 401) && statuses.contains(&429), "{statuses:?}");
+    assert!(
+        statuses[..20].iter().all(|status| *status == 401) && statuses.contains(&429),
+        "{statuses:?}"
+    );
     assert_eq!(ask(service, SECRET, good).0, 429);
     // It is forgiven in a second.
     assert!((0..100_000).any(|_| ask(service, SECRET, good).0 == 200));

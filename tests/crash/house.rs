@@ -12,9 +12,9 @@ use truetick_server::auction::entry::Entry;
 use truetick_server::auction::room::AuctionRoom;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::AnyRoom;
 use truetick_server::host::{Host, random_u64};
-use truetick_server::journal::Commits;
+use truetick_server::journal::CommitLog;
+use truetick_server::room::Room;
 
 use crate::Done;
 
@@ -59,11 +59,17 @@ pub fn serve(data: &Path, listen: SocketAddr, hasty: bool) -> Done<()> {
     let room = match hasty {
         false => settings.open(config.tick_rate, random_u64()?, clock::now())?,
         true => {
-            let (auction, replica, committer) = settings.prepare(config.tick_rate, random_u64()?)?;
-            AuctionRoom::open(auction, replica, Box::new(Hasty::new(Box::new(committer))), clock::now())
+            let (auction, replica, committer) =
+                settings.prepare(config.tick_rate, random_u64()?)?;
+            AuctionRoom::open(
+                auction,
+                replica,
+                Box::new(Hasty::new(Box::new(committer))),
+                clock::now(),
+            )
         }
     };
-    let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(room)];
+    let rooms: Vec<Box<dyn Room>> = vec![Box::new(room)];
     let host = Host::start_rooms(&config, key(), rooms, Vec::new())?;
     println!("serving");
     while host.is_running() {
@@ -74,19 +80,19 @@ pub fn serve(data: &Path, listen: SocketAddr, hasty: bool) -> Done<()> {
 
 /// Says that entries are durable before it writes them: the defect that must be found.
 struct Hasty {
-    journal: Box<dyn Commits<Entry>>,
+    journal: Box<dyn CommitLog<Entry>>,
     kept: Vec<Entry>,
     said: u64,
 }
 
 impl Hasty {
-    fn new(journal: Box<dyn Commits<Entry>>) -> Self {
+    fn new(journal: Box<dyn CommitLog<Entry>>) -> Self {
         let said = journal.durable();
         Self { journal, kept: Vec::new(), said }
     }
 }
 
-impl Commits<Entry> for Hasty {
+impl CommitLog<Entry> for Hasty {
     fn submit(&mut self, entry: Entry) -> bool {
         self.said += 1;
         self.kept.push(entry);

@@ -1,5 +1,5 @@
-//! `crash`: a real server, killed again and again under load, its journal's loose end damaged; then everything that clients
-//! were told is held against the journal.
+//! `crash`: a real server, killed again and again under load, its journal's loose end damaged; then
+//! everything that clients were told is held against the journal.
 
 mod house;
 
@@ -12,10 +12,10 @@ use clap::Parser;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
+use truetick_client_sim::auction::bidder::Bidder;
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
-use truetick_client_sim::auction::manner::{House, Manner};
-use truetick_client_sim::auction::visitor::Visitor;
-use truetick_client_sim::reach::Reach;
+use truetick_client_sim::auction::strategy::{House, Strategy};
+use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
@@ -75,9 +75,10 @@ fn main() -> ExitCode {
 
 /// Who comes: bidders of all manners, watchers, the keeper.
 fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
-    let bidders = (0..24).map(|place| (UserId(place + 1), Manner::of(place as usize)));
-    let watchers = (0..6).map(|place| (UserId((1 << 42) + place), Manner::Watcher));
-    let visitors = std::iter::once((KEEPER, Manner::Keeper)).chain(bidders).chain(watchers).collect();
+    let bidders = (0..24).map(|place| (UserId(place + 1), Strategy::of(place as usize)));
+    let watchers = (0..6).map(|place| (UserId((1 << 42) + place), Strategy::Watcher));
+    let bidders =
+        std::iter::once((KEEPER, Strategy::Keeper)).chain(bidders).chain(watchers).collect();
     let house = House {
         accounts: 24,
         deposit: Amount(50_000_000),
@@ -87,10 +88,10 @@ fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
         only_english: false,
     };
     let config = CrowdConfig {
-        reach: Reach::Udp,
+        connect_options: ConnectOptions::Udp,
         room: 0,
         relay: None,
-        visitors,
+        bidders,
         house,
         pace: 10.0,
         seed,
@@ -105,16 +106,16 @@ fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
 fn crash(arguments: &Arguments) -> Done<bool> {
     let folder = TemporaryFolder::new("truetick-crash")?;
     let data = folder.path().join("auction");
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
     let listen = house::free_address()?;
     let mut server = HouseProcess::start(&data, listen, arguments.hasty)?;
     let crowd = crowd(arguments.seed, listen)?;
     clock::sleep(Duration::from_secs(2));
     let (mut damaged, mut unmarked) = (0u64, 0u64);
     for kill in 1..=arguments.kills {
-        clock::sleep(Duration::from_micros(chances.random_range(700_000..1_800_000)));
+        clock::sleep(Duration::from_micros(rng.random_range(700_000..1_800_000)));
         server.kill()?;
-        let (was_damaged, was_written) = damage(&data, &mut chances)?;
+        let (was_damaged, was_written) = damage(&data, &mut rng)?;
         damaged += u64::from(was_damaged);
         unmarked += u64::from(was_written);
         server = HouseProcess::start(&data, listen, arguments.hasty)?;
@@ -129,17 +130,20 @@ fn crash(arguments: &Arguments) -> Done<bool> {
     }
     println!("calm");
     crowd.be_still();
-    // Longer than a session's time-out: whoever lost the server before it got a ticket comes back, too.
+    // Longer than a session's time-out: whoever lost the server before it got a ticket comes back,
+    // too.
     clock::sleep(Duration::from_secs(16));
-    let (figures, visitors) = crowd.stop()?;
+    let (figures, bidders) = crowd.stop()?;
     clock::sleep(Duration::from_millis(500));
     server.kill()?;
-    let (audit, compared, hash_equal) = inspect(&data, &visitors)?;
+    let (audit, compared, hash_equal) = inspect(&data, &bidders)?;
     let wrong: Vec<&String> = audit.findings.iter().chain(&compared.wrong).collect();
     wrong.iter().take(10).for_each(|wrong| println!("WRONG {wrong}"));
-    let twice = audit.findings.iter().filter(|finding| finding.contains("decided twice")).count() as u64;
+    let twice =
+        audit.findings.iter().filter(|finding| finding.contains("decided twice")).count() as u64;
     let money = ["balance", "was paid", "stands behind"];
-    let conserved = !audit.findings.iter().any(|finding| money.iter().any(|word| finding.contains(word)));
+    let conserved =
+        !audit.findings.iter().any(|finding| money.iter().any(|word| finding.contains(word)));
     let result = json!({
         "kills": arguments.kills,
         "acked": compared.answered,
@@ -162,43 +166,50 @@ fn crash(arguments: &Arguments) -> Done<bool> {
 }
 
 /// Reads the journal twice, from its beginning and from its newest snapshot, and compares.
-fn inspect(data: &Path, visitors: &[Visitor]) -> Done<(Audit, Compared, bool)> {
+fn inspect(data: &Path, bidders: &[Bidder]) -> Done<(Audit, Compared, bool)> {
     let disk = FolderDisk::look(data)?;
     let (mut audit, mut replica) = (Audit::default(), HouseReplica::default());
     read_all(&disk, &mut audit)?.ok_or("there is no journal")?;
     audit.finish();
     read(&disk, &mut replica)?.ok_or("there is no journal")?;
     let hashes = [audit.house(), replica.house()].map(|house| house.map(|house| house.hash_anew()));
-    let compared = compare(&audit, visitors.iter());
+    let compared = compare(&audit, bidders.iter());
     Ok((audit, compared, hashes[0].is_some() && hashes[0] == hashes[1]))
 }
 
-/// Damages what lies past the last durable byte, mostly. Returns whether it did, and whether something had been written there.
-fn damage(data: &Path, chances: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
+/// Damages what lies past the last durable byte, mostly. Returns whether it did, and whether
+/// something had been written there.
+fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
     let mut disk = FolderDisk::open(data)?;
-    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| segment::number(name)).collect();
+    let mut numbers: Vec<u64> =
+        disk.list()?.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
     let (mut was_damaged, mut was_written) = (false, false);
     for number in numbers.iter().rev().take(2) {
         let name = segment::name(*number);
         let bytes = disk.read(&name)?;
-        let Some(journal) = segment::journal_of(&bytes, *number) else { continue };
+        let Some(journal) = segment::journal_of(&bytes, *number) else {
+            continue;
+        };
         let end = Mark::newest(&bytes, (journal, *number)).map_or(FRAMES, |mark| mark.end);
-        // A segment before the newest that was marked is sealed past its mark: that is durable, too.
-        if *number + 1 == numbers[numbers.len() - 1] && is_marked(&disk, numbers[numbers.len() - 1])? {
+        // A segment before the newest that was marked is sealed past its mark: that is durable,
+        // too.
+        if *number + 1 == numbers[numbers.len() - 1]
+            && is_marked(&disk, numbers[numbers.len() - 1])?
+        {
             break;
         }
         was_written |= bytes[end..].iter().any(|byte| *byte != 0);
-        let mut spoil = vec![0; chances.random_range(1..3_000).min(bytes.len() - end)];
-        chances.fill_bytes(&mut spoil);
-        let at = end + chances.random_range(0..200).min(bytes.len() - end - spoil.len());
-        let how = chances.random_range(0..3);
+        let mut spoil = vec![0; rng.random_range(1..3_000).min(bytes.len() - end)];
+        rng.fill_bytes(&mut spoil);
+        let at = end + rng.random_range(0..200).min(bytes.len() - end - spoil.len());
+        let how = rng.random_range(0..3);
         was_damaged |= how > 0;
         match how {
             0 => {}
             1 => disk.write(&name, at, &spoil)?,
             _ => {
-                let flipped = bytes.get(at).map_or(1, |byte| byte ^ 1 << chances.random_range(0..8));
+                let flipped = bytes.get(at).map_or(1, |byte| byte ^ 1 << rng.random_range(0..8));
                 disk.write(&name, at, &[flipped])?;
             }
         }

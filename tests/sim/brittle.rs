@@ -13,15 +13,16 @@ use truetick_netcode::command::Command;
 use truetick_netcode::error::WireError;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, SchemaError};
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::any_room::{AnyRoom, Outbox, RoomConfig};
-use truetick_server::core::game::{CurrentTick, Game};
-use truetick_server::core::metrics::RoomMetrics;
-use truetick_server::core::registry::Registry;
-use truetick_server::core::systems::Systems;
-use truetick_server::core::timeline::{Due, Timeline};
+use truetick_server::game::{CurrentTick, Game};
+use truetick_server::metrics::RoomMetrics;
+use truetick_server::registry::Registry;
+use truetick_server::room::{Outbox, Room, RoomConfig};
+use truetick_server::systems::Systems;
+use truetick_server::timeline::{Due, Timeline};
 
 use crate::second_game::{Push, Race};
 
@@ -138,10 +139,17 @@ pub struct Brittle {
 }
 
 impl Brittle {
-    /// A room at 20 Hz for clients of a schema that panics in the method of this name after its fourth tick.
+    /// A room at 20 Hz for clients of a schema that panics in the method of this name after its
+    /// fourth tick.
     pub fn new(breaks: &'static str, schema: u64, now: Timestamp) -> Self {
         let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
-        Self { config, timeline: Timeline::new(20, Tick(1), now), clients: Vec::new(), schema, breaks }
+        Self {
+            config,
+            timeline: Timeline::new(20, Tick(1), now),
+            clients: Vec::new(),
+            schema,
+            breaks,
+        }
     }
 
     fn pass(&self, method: &str) {
@@ -149,7 +157,7 @@ impl Brittle {
     }
 }
 
-impl AnyRoom for Brittle {
+impl Room for Brittle {
     fn config(&self) -> &RoomConfig {
         &self.config
     }
@@ -181,7 +189,7 @@ impl AnyRoom for Brittle {
         self.pass("suspend");
     }
 
-    fn resume(&mut self, _: ClientId, _: bool) {
+    fn resume(&mut self, _: ClientId, _: Resume) {
         self.pass("resume");
     }
 
@@ -195,12 +203,23 @@ impl AnyRoom for Brittle {
         self.clients.retain(|other| *other != client);
     }
 
-    fn receive_commands(&mut self, _: ClientId, _: BitReader<'_>, _: Timestamp) -> Result<(), WireError> {
+    fn receive_commands(
+        &mut self,
+        _: ClientId,
+        _: BitReader<'_>,
+        _: Timestamp,
+    ) -> Result<(), WireError> {
         self.pass("receive_commands");
         Ok(())
     }
 
-    fn receive_message(&mut self, _: ClientId, _: Channel, _: &[u8], _: Timestamp) -> Result<(), WireError> {
+    fn receive_message(
+        &mut self,
+        _: ClientId,
+        _: Channel,
+        _: &[u8],
+        _: Timestamp,
+    ) -> Result<(), WireError> {
         self.pass("receive_message");
         Ok(())
     }
@@ -210,7 +229,7 @@ impl AnyRoom for Brittle {
         self.timeline.advance();
     }
 
-    fn has_news(&mut self, _: Timestamp) -> bool {
+    fn has_pending_output(&mut self, _: Timestamp) -> bool {
         self.pass("has_news");
         false
     }

@@ -7,7 +7,7 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::client::stats::ClientStats;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::tick::Tick;
@@ -118,7 +118,12 @@ impl ClientProcess {
     }
 
     /// It starts a new life now: a new process, or a new session after the last one ended.
-    pub(crate) fn restart(&mut self, kinds: &Arc<ArenaSchema>, token: ConnectToken, now: Timestamp) {
+    pub(crate) fn restart(
+        &mut self,
+        kinds: &Arc<ArenaSchema>,
+        token: ConnectToken,
+        now: Timestamp,
+    ) {
         self.past = self.stats();
         self.life += 1;
         self.down = false;
@@ -130,14 +135,17 @@ impl ClientProcess {
         self.events.clear();
     }
 
-    /// When it wants to run next, by its own clock. A player whose session ended for any reason but its own
-    /// will joins again after a moment.
+    /// When it wants to run next, by its own clock. A player whose session ended for any reason but
+    /// its own will joins again after a moment.
     pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
         match self.bot.runtime().state() {
-            ClientState::Connecting | ClientState::Playing | ClientState::Unheard | ClientState::Silent => {
-                self.bot.next_timeout()
+            ClientState::Connecting
+            | ClientState::Playing
+            | ClientState::Unheard
+            | ClientState::Silent => self.bot.next_timeout(),
+            ClientState::Ended(End::Told(DisconnectReason::Left)) => {
+                Timestamp::from_nanos(u64::MAX)
             }
-            ClientState::Ended(End::Told(DisconnectReason::Left)) => Timestamp::from_nanos(u64::MAX),
             ClientState::Ended(end) => {
                 self.moved |= end == End::Told(DisconnectReason::Moved);
                 *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)

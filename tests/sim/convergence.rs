@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use truetick_netcode::client::remote::Remote;
+use truetick_netcode::client::remote_entity::RemoteEntity;
+use truetick_netcode::replication::block_delta::block_of;
 use truetick_netcode::replication::state_ring::Entry;
-use truetick_netcode::replication::unit::block_of;
 use truetick_netcode::replication::{NetId, entity};
 use truetick_netcode::session::{ClientId, Role};
 use truetick_netcode::tick::Tick;
-use truetick_server::core::game::Game;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::game::Game;
+use truetick_server::world_access::WorldAccess;
 
 use crate::server_process::world_of;
 use crate::world::Sim;
@@ -17,8 +17,8 @@ use crate::world::Sim;
 /// Ticks within which what becomes relevant must have reached a client over a healed path.
 const ARRIVES_IN: i32 = 10;
 
-/// What is not converged: each relevant entity must equal the server's ring at the tick at which the client
-/// holds it, and be newer than `healed` or still current; nothing is held that is gone.
+/// What is not converged: each relevant entity must equal the server's ring at the tick at which
+/// the client holds it, and be newer than `healed` or still current; nothing is held that is gone.
 pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
     let mut wrong = Vec::new();
     if sim.playing() != sim.clients.len() {
@@ -46,7 +46,9 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
         }
         let buffer = client.bot.runtime().buffer();
         for entry in room.ring().entries() {
-            for remote in [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)].into_iter().flatten() {
+            for remote in
+                [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)].into_iter().flatten()
+            {
                 if remote.id == entry.id {
                     wrong.extend(difference(sim, i, remote, healed));
                 }
@@ -62,19 +64,21 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
 }
 
 /// What has been well within a client's sight for a while, measured here, and is not held.
-fn unseen(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
+fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
     let own = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id());
     let own = match (own, runtime.role()) {
         (Some(own), Role::Player) => own,
         (None, Role::Spectator) => return unseen_by_spectator(sim, i, room),
-        (Some(_), Role::Spectator) => return vec![format!("client {i} watches and owns something")],
+        (Some(_), Role::Spectator) => {
+            return vec![format!("client {i} watches and owns something")];
+        }
         (None, Role::Player) => return vec![format!("client {i} owns nothing")],
     };
-    let reach = room.config().relevance_radius_m.unwrap_or(f32::MAX);
+    let connect_options = room.config().relevance_radius_m.unwrap_or(f32::MAX);
     let within = |entry: &Entry, tick: Tick| {
         let place = |entry: &Entry| sim.game.place(entry.kind, &entry.at(tick)?.fields);
-        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= reach)
+        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= connect_options)
     };
     let ticks = || (0..=ARRIVES_IN as u32).map(|back| ring.tick().back(back));
     let missing = ring.entries().filter(|entry| {
@@ -85,7 +89,7 @@ fn unseen(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
 }
 
 /// What anyone may see has been there for a while and is not held by a client that sees everything.
-fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String> {
+fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let (buffer, ring) = (sim.clients[i].bot.runtime().buffer(), room.ring());
     let since = ring.tick().back(ARRIVES_IN as u32);
     let missing = ring.entries().filter(|entry| {
@@ -96,15 +100,19 @@ fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldRoom) -> Vec<String>
     missing.map(|entry| format!("client {i} watches and does not see {}", entry.id)).collect()
 }
 
-fn difference(sim: &Sim, client: usize, remote: &Remote, healed: Tick) -> Option<String> {
+fn difference(sim: &Sim, client: usize, remote: &RemoteEntity, healed: Tick) -> Option<String> {
     let entry = sim.room().ring().entry(remote.id.slot)?;
     let held = remote.newest();
     let audience = remote.audience;
-    let changed = sim.room().ring().blocks()[block_of(entry.id.slot)].changed(entry.id.slot, audience);
+    let changed =
+        sim.room().ring().blocks()[block_of(entry.id.slot)].changed(entry.id.slot, audience);
     // What the client sees may be the same for longer than the ring keeps what it does not see.
     let current = (!changed.is_after(held.tick)).then(|| entry.current());
     let Some(server) = current.or_else(|| entry.at(held.tick)) else {
-        return Some(format!("client {client} holds {} at {}, which the ring lacks", remote.id, held.tick));
+        return Some(format!(
+            "client {client} holds {} at {}, which the ring lacks",
+            remote.id, held.tick
+        ));
     };
     let kind = sim.kinds.schema.kind(remote.kind);
     if entity::hash(kind, audience, held.fields) != server.hashes[audience as usize] {

@@ -1,5 +1,5 @@
-//! A disk whose writes are pending until they are synced: a power cut keeps, loses or tears what is pending, sector
-//! by sector.
+//! A disk whose writes are pending until they are synced: a power cut keeps, loses or tears what is
+//! pending, sector by sector.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -30,14 +30,14 @@ pub struct Disk {
     durable: usize,
     capacity: usize,
     unreadable: bool,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
 }
 
 impl Disk {
     /// An empty disk whose chances follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        let chances = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self { written: Vec::new(), durable: 0, capacity: usize::MAX, unreadable: false, chances }
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { written: Vec::new(), durable: 0, capacity: usize::MAX, unreadable: false, rng }
     }
 
     /// Appends bytes; they are pending until [`Self::sync`].
@@ -82,24 +82,24 @@ impl Disk {
         self.unreadable = true;
     }
 
-    /// The power goes: up to a random point of what was pending each sector is written, lost (and reads as zeros) or
-    /// torn; what follows that point is gone.
+    /// The power goes: up to a random point of what was pending each sector is written, lost (and
+    /// reads as zeros) or torn; what follows that point is gone.
     pub fn power_cut(&mut self, marks: &mut Marks) {
-        let end = self.chances.random_range(self.durable..=self.written.len());
+        let end = self.rng.random_range(self.durable..=self.written.len());
         marks.add(Mark::WriteLost, u64::from(end < self.written.len()));
         self.written.truncate(end);
         let mut at = self.durable;
         while at < end {
             let next = ((at / SECTOR + 1) * SECTOR).min(end);
-            match self.chances.random_range(0..10) {
+            match self.rng.random_range(0..10) {
                 0 => {
                     marks.hit(Mark::WriteLost);
                     self.written[at..next].fill(0);
                 }
                 1 => {
                     marks.hit(Mark::WriteTorn);
-                    let torn = self.chances.random_range(at..next);
-                    self.chances.fill_bytes(&mut self.written[torn..next]);
+                    let torn = self.rng.random_range(at..next);
+                    self.rng.fill_bytes(&mut self.written[torn..next]);
                 }
                 _ => {}
             }

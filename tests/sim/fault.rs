@@ -74,7 +74,8 @@ pub enum Fault {
         /// Which directions.
         ways: Ways,
     },
-    /// A client's path from the server carries so many bytes a second, and holds up to half a second of them.
+    /// A client's path from the server carries so many bytes a second, and holds up to half a
+    /// second of them.
     Narrow {
         /// Whose.
         client: usize,
@@ -82,13 +83,13 @@ pub enum Fault {
         bytes_per_s: u32,
     },
     /// Every client sees so far and no further, in metres.
-    Sight(u32),
+    Interest(u32),
     /// A client's process stands still.
     PauseClient(usize),
     /// The server's process stands still.
     PauseServer,
-    /// The server's process gets the processor only now and then: whenever it has run it loses it for up to so many
-    /// milliseconds, and what it sent leaves when it has it again.
+    /// The server's process gets the processor only now and then: whenever it has run it loses it
+    /// for up to so many milliseconds, and what it sent leaves when it has it again.
     StarveServer {
         /// The most that it loses at once.
         stolen_ms: u32,
@@ -105,8 +106,8 @@ pub enum Fault {
     FailRead,
     /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
     ChangeAddress(usize),
-    /// A client opens its session, or (if it plays) resumes it from another address, and right after a step of that nothing passes its
-    /// path any more.
+    /// A client opens its session, or (if it plays) resumes it from another address, and right
+    /// after a step of that nothing passes its path any more.
     Outage {
         /// Whose.
         client: usize,
@@ -122,7 +123,8 @@ pub enum Fault {
     },
     /// A NAT swaps the addresses of two clients.
     Swap(usize, usize),
-    /// Every client's datagrams come from another address from now on, as when a NAT before them all starts again.
+    /// Every client's datagrams come from another address from now on, as when a NAT before them
+    /// all starts again.
     ChangeAllAddresses,
     /// A client's process dies and starts again somewhere else.
     MoveClient(usize),
@@ -138,7 +140,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether a session may end by it, or a client's token come to nothing, so that it must wait for long and join anew.
+    /// Whether a session may end by it, or a client's token come to nothing, so that it must wait
+    /// for long and join anew.
     pub fn ends_sessions(self) -> bool {
         match self {
             Self::CrashServer | Self::PowerCut | Self::Drain => true,
@@ -154,7 +157,9 @@ impl Fault {
     /// Whose it is, where it concerns one client.
     pub fn client(self) -> Option<usize> {
         match self {
-            Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => Some(client),
+            Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => {
+                Some(client)
+            }
             Self::Narrow { client, .. } => Some(client),
             Self::PauseClient(client) | Self::CrashClient(client) => Some(client),
             Self::ChangeAddress(client) | Self::MoveClient(client) => Some(client),
@@ -163,7 +168,7 @@ impl Fault {
             Self::PauseServer | Self::StarveServer { .. } | Self::CrashServer => None,
             Self::JumpWall { .. } => None,
             Self::ChangeAllAddresses | Self::Drain | Self::Flood => None,
-            Self::PowerCut | Self::FillDisk | Self::FailRead | Self::Sight(_) => None,
+            Self::PowerCut | Self::FillDisk | Self::FailRead | Self::Interest(_) => None,
         }
     }
 }
@@ -179,7 +184,7 @@ impl fmt::Display for Fault {
             Self::Narrow { client, bytes_per_s } => {
                 write!(out, "client {client}: its path carries {} kB/s", bytes_per_s / 1_000)
             }
-            Self::Sight(metres) => write!(out, "everyone sees {metres} m"),
+            Self::Interest(metres) => write!(out, "everyone sees {metres} m"),
             Self::PauseClient(client) => write!(out, "client {client}: stands still"),
             Self::PauseServer => write!(out, "server: stands still"),
             Self::StarveServer { stolen_ms } => {
@@ -191,11 +196,19 @@ impl fmt::Display for Fault {
             Self::FillDisk => write!(out, "server: has a full disk"),
             Self::FailRead => write!(out, "server: has a disk that fails its next read"),
             Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
-            Self::Outage { client, after } => write!(out, "client {client}: cut off after its {after:?}"),
-            Self::HandOn { from, to } => write!(out, "client {to}: has the address of client {from}"),
-            Self::Swap(one, other) => write!(out, "clients {one} and {other}: have each other's address"),
+            Self::Outage { client, after } => {
+                write!(out, "client {client}: cut off after its {after:?}")
+            }
+            Self::HandOn { from, to } => {
+                write!(out, "client {to}: has the address of client {from}")
+            }
+            Self::Swap(one, other) => {
+                write!(out, "clients {one} and {other}: have each other's address")
+            }
             Self::ChangeAllAddresses => write!(out, "everyone has another address"),
-            Self::MoveClient(client) => write!(out, "client {client}: crashes, and starts somewhere else"),
+            Self::MoveClient(client) => {
+                write!(out, "client {client}: crashes, and starts somewhere else")
+            }
             Self::Drain => write!(out, "server: is drained and starts anew"),
             Self::Flood => write!(out, "server: is flooded with requests"),
             Self::JumpWall { by_ms } => write!(out, "server: wall clock set by {by_ms} ms"),
@@ -209,10 +222,17 @@ pub fn describe(link: &LinkConfig) -> String {
     if !link.jitter.is_zero() {
         words.push(format!("±{:.0} ms", link.jitter.as_secs_f64() * 500.0));
     }
-    let shares =
-        [("lost", link.loss), ("double", link.duplicate), ("late", link.reorder), ("damaged", link.corrupt)];
+    let shares = [
+        ("lost", link.loss),
+        ("double", link.duplicate),
+        ("late", link.reorder),
+        ("damaged", link.corrupt),
+    ];
     words.extend(
-        shares.iter().filter(|(_, p)| *p > 0.0).map(|(name, p)| format!("{:.1} % {name}", p * 100.0)),
+        shares
+            .iter()
+            .filter(|(_, p)| *p > 0.0)
+            .map(|(name, p)| format!("{:.1} % {name}", p * 100.0)),
     );
     words.extend(link.bursts.map(|bursts| format!("bursts of {:.0}", 1.0 / bursts.leave)));
     words.extend(link.rate.map(|rate| format!("{} kB/s", rate / 1_000)));
@@ -231,7 +251,8 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
-    /// Whether both befall the same client, or the server, at the same time: the end of one would end the other.
+    /// Whether both befall the same client, or the server, at the same time: the end of one would
+    /// end the other.
     pub fn meets(&self, other: &Self) -> bool {
         // A clock is set in a moment, and nothing ends with it.
         let moment = |fault| matches!(fault, Fault::JumpWall { .. });

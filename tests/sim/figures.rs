@@ -55,10 +55,13 @@ impl Sim {
         self.checks.calm_begins();
     }
 
-    /// Commands late, missing or refused, resyncs, and datagrams refused so far: none of them rises while all is calm.
+    /// Commands late, missing or refused, resyncs, and datagrams refused so far: none of them rises
+    /// while all is calm.
     pub fn disturbances(&self) -> [u64; 6] {
         let stats = self.stats();
-        let Some(core) = self.server.core() else { return [0; 6] };
+        let Some(core) = self.server.core() else {
+            return [0; 6];
+        };
         let commands = world_of(core).metrics().commands;
         [
             commands.late,
@@ -99,8 +102,8 @@ impl Sim {
         marks
     }
 
-    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is now, and
-    /// was told every reliable message said until `told`.
+    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is
+    /// now, and was told every reliable message said until `told`.
     pub fn unconverged(&self, healed: Tick, told: Tick) -> Vec<String> {
         let mut wrong = crate::convergence::unconverged(self, healed);
         wrong.extend(self.checks.untold(&self.clients, told));

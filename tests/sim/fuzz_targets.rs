@@ -1,13 +1,13 @@
-//! Fuzz targets: every decoder, alone and behind a genuine session. No input may panic, hang or grow without a
-//! bound. `tests/fuzz.rs` runs each on its corpus and on random inputs; `tests/README.md` says how to run one for
-//! long, guided by coverage.
+//! Fuzz targets: every decoder, alone and behind a genuine session. No input may panic, hang or
+//! grow without a bound. `tests/fuzz.rs` runs each on its corpus and on random inputs;
+//! `tests/README.md` says how to run one for long, guided by coverage.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use crate::entry;
+use crate::capture_transport::CaptureTransport;
 use crate::script::script;
-use crate::tap::Tap;
+use crate::tokens;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::client::inspect::Inspector;
@@ -16,10 +16,10 @@ use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeDecoder};
 use truetick_netcode::command::read_commands;
 use truetick_netcode::connection::Connection;
-use truetick_netcode::farewell::Farewell;
+use truetick_netcode::disconnect::DisconnectNotice;
 use truetick_netcode::messages::{ClientMessage, ServerMessage, decode, decode_client_message};
 use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::replication::entity::{Past, code_change, code_whole};
+use truetick_netcode::replication::entity::{Baselines, code_change, code_whole};
 use truetick_netcode::replication::snapshot::SnapshotHeader;
 use truetick_netcode::schema::Audience;
 use truetick_netcode::session::client::SessionClient;
@@ -31,17 +31,17 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::auction::entry::Entry;
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::simulation::{Keyframe, Simulation};
 use truetick_server::frame::FrameWriter;
+use truetick_server::game::Game;
 use truetick_server::recording::capture::Capture;
 use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{read_stages, replay};
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::simulation::{Keyframe, Simulation};
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::event::ArenaEvent;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema, arena_schema};
 use truetick_shared::auction::house::House;
@@ -67,8 +67,8 @@ fn arena() -> ArenaGame {
 }
 
 fn server() -> Server {
-    let mut server = entry::server(at(0));
-    server.add_room(Box::new(Room::new(arena(), RoomConfig::default(), at(0)).unwrap()));
+    let mut server = tokens::server(at(0));
+    server.add_room(Box::new(WorldRoom::new(arena(), RoomConfig::default(), at(0)).unwrap()));
     server
 }
 
@@ -78,7 +78,7 @@ fn client() -> BotClient {
 
 /// The token of the genuine client.
 fn token() -> ConnectToken {
-    entry::token(4, 0, at(0))
+    tokens::token(4, 0, at(0))
 }
 
 /// What server and client said to each other in each millisecond.
@@ -93,15 +93,17 @@ fn talk() -> &'static Talk {
         let (mut server, mut client) = (server(), client());
         let mut talk = Talk { up: Vec::new(), down: Vec::new() };
         for ms in 0..GENUINE_MS + 200 {
-            let mut tap = Tap::default();
-            server.send_replies(&mut tap);
-            server.tick(&mut || at(ms), &mut tap);
-            entry::expect_rooms(&server);
-            let down: Vec<Vec<u8>> = tap.0.into_iter().map(|(_, bytes)| bytes).collect();
-            down.iter().for_each(|bytes| client.receive(SocketAddr::from(entry::SERVER), bytes, at(ms)));
+            let mut capture_transport = CaptureTransport::default();
+            server.send_replies(&mut capture_transport);
+            server.tick(&mut || at(ms), &mut capture_transport);
+            tokens::expect_rooms(&server);
+            let down: Vec<Vec<u8>> =
+                capture_transport.0.into_iter().map(|(_, bytes)| bytes).collect();
+            down.iter()
+                .for_each(|bytes| client.receive(SocketAddr::from(tokens::SERVER), bytes, at(ms)));
             client.advance(at(ms));
             let up: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit())
-                .map(|(_, parcel)| parcel.into_bytes())
+                .map(|(_, transmit)| transmit.into_bytes())
                 .collect();
             up.iter().for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
             talk.up.push(up);
@@ -111,10 +113,12 @@ fn talk() -> &'static Talk {
     })
 }
 
-/// A genuine payload of the session, changed as `input` says and sealed again, so that it passes for one; `None` for
-/// what is no payload.
+/// A genuine payload of the session, changed as `input` says and sealed again, so that it passes
+/// for one; `None` for what is no payload.
 fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
-    let Ok(Outer::Sealed(header)) = packet::read_outer(genuine) else { return None };
+    let Ok(Outer::Sealed(header)) = packet::read_outer(genuine) else {
+        return None;
+    };
     let (key, mut genuine) = (PacketKey::new(key), genuine.to_vec());
     let mut body = packet::open(header, PROTOCOL, &key, &mut genuine).ok()?.to_vec();
     if header.kind != Kind::Payload {
@@ -165,7 +169,8 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
             recorder.outcome(&simulation);
         }
         recorder.finish();
-        let bytes: Vec<u8> = std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect();
+        let bytes: Vec<u8> =
+            std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect();
         let mut frames = truetick_server::frame::FrameReader::begin(&bytes).unwrap();
         std::iter::from_fn(|| frames.next_frame().unwrap())
             .map(|(kind, payload)| (kind, payload.to_vec()))
@@ -190,10 +195,12 @@ pub const TARGETS: [(&str, Target, usize); 8] = [
 
 /// A server takes anything from within a genuine session.
 fn server_session(input: &[u8]) {
-    let (mut server, talk, mut tap) = (server(), talk(), Tap::default());
+    let (mut server, talk, mut capture_transport) = (server(), talk(), CaptureTransport::default());
     for ms in 0..GENUINE_MS {
-        server.tick(&mut || at(ms), &mut tap);
-        talk.up[ms as usize].iter().for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
+        server.tick(&mut || at(ms), &mut capture_transport);
+        talk.up[ms as usize]
+            .iter()
+            .for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
     }
     assert_eq!(server.sessions(), 1);
     let key = token().client_key.clone();
@@ -202,8 +209,8 @@ fn server_session(input: &[u8]) {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
         server.receive(SocketAddr::from(FROM), &forged.expect("a payload"), now);
-        server.tick(&mut || now, &mut tap);
-        entry::expect_rooms(&server);
+        server.tick(&mut || now, &mut capture_transport);
+        tokens::expect_rooms(&server);
     }
 }
 
@@ -213,7 +220,7 @@ fn client_session(input: &[u8]) {
     for ms in 0..GENUINE_MS {
         talk.down[ms as usize]
             .iter()
-            .for_each(|bytes| client.receive(SocketAddr::from(entry::SERVER), bytes, at(ms)));
+            .for_each(|bytes| client.receive(SocketAddr::from(tokens::SERVER), bytes, at(ms)));
         client.advance(at(ms));
     }
     assert!(client.runtime().id().is_some());
@@ -222,7 +229,7 @@ fn client_session(input: &[u8]) {
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
-        client.receive(SocketAddr::from(entry::SERVER), &forged.expect("a payload"), now);
+        client.receive(SocketAddr::from(tokens::SERVER), &forged.expect("a payload"), now);
         client.advance(now);
     }
 }
@@ -230,39 +237,55 @@ fn client_session(input: &[u8]) {
 /// Both sides take any datagram before a session.
 fn any_datagram(bytes: &[u8]) {
     server().receive(SocketAddr::from(FROM), bytes, at(0));
-    client().receive(SocketAddr::from(entry::SERVER), bytes, at(0));
+    client().receive(SocketAddr::from(tokens::SERVER), bytes, at(0));
 }
 
 /// Every kind of sealed packet with any contents, at both sides of a session that is being opened.
 fn handshake(bytes: &[u8]) {
-    let Some((kind, contents)) = bytes.split_first() else { return };
-    let kinds =
-        [Kind::Denied, Kind::Challenge, Kind::Response, Kind::KeepAlive, Kind::Payload, Kind::Disconnect];
+    let Some((kind, contents)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = [
+        Kind::Denied,
+        Kind::Challenge,
+        Kind::Response,
+        Kind::KeepAlive,
+        Kind::Payload,
+        Kind::Disconnect,
+    ];
     let seal = |key: &Key, sequence| {
         let (mut datagram, kind) = (Vec::new(), kinds[usize::from(kind % 6)]);
         let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
         packet::seal((kind, sequence), PROTOCOL, &PacketKey::new(key), contents, &mut datagram);
         datagram
     };
-    let (token, mut tap) = (token(), Tap::default());
-    let mut server = SessionServer::new(entry::session_config(), [7; 32], at(0), entry::wall(at(0)));
+    let (token, mut capture_transport) = (token(), CaptureTransport::default());
+    let mut server =
+        SessionServer::new(tokens::session_config(), [7; 32], at(0), tokens::wall(at(0)));
     let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, at(0));
     for step in 0..4 {
-        let _ = server.receive(SocketAddr::from(FROM), &seal(&token.client_key, 1_000 + step), at(step));
-        let _ =
-            client.receive(SocketAddr::from(entry::SERVER), &seal(&token.server_key, 1_000 + step), at(step));
+        let _ = server.receive(
+            SocketAddr::from(FROM),
+            &seal(&token.client_key, 1_000 + step),
+            at(step),
+        );
+        let _ = client.receive(
+            SocketAddr::from(tokens::SERVER),
+            &seal(&token.server_key, 1_000 + step),
+            at(step),
+        );
         if let Some(sent) = client.poll(at(step)) {
             let _ = server.receive(SocketAddr::from(FROM), &sent, at(step));
         }
         server.update(at(step));
-        server.send_replies(&mut tap);
-        for (_, sent) in tap.0.drain(..) {
-            let _ = client.receive(SocketAddr::from(entry::SERVER), &sent, at(step));
+        server.send_replies(&mut capture_transport);
+        for (_, sent) in capture_transport.0.drain(..) {
+            let _ = client.receive(SocketAddr::from(tokens::SERVER), &sent, at(step));
         }
     }
     let _ = ConnectToken::from_bytes(bytes);
     if let Ok((_, reader)) = Connection::new(1, at(0)).open(bytes, at(0)) {
-        let _ = Farewell::read(reader);
+        let _ = DisconnectNotice::read(reader);
     }
 }
 
@@ -288,11 +311,15 @@ fn snapshot(bytes: &[u8]) {
     let _ = Inspector::default().take(&kinds.schema, bytes);
     let mut contexts = Contexts::default();
     for (_, kind) in kinds.schema.kinds() {
-        for (class, audience) in [Audience::Others, Audience::Owner, Audience::Server].into_iter().enumerate()
+        for (class, audience) in
+            [Audience::Others, Audience::Owner, Audience::Server].into_iter().enumerate()
         {
             let (zeros, mut fields) = (vec![0; kind.fields.len()], vec![0; kind.fields.len()]);
-            let past =
-                Past { age: 1 + class as u32, base: &zeros, older: (class > 0).then_some((&zeros, 2)) };
+            let past = Baselines {
+                age: 1 + class as u32,
+                base: &zeros,
+                older: (class > 0).then_some((&zeros, 2)),
+            };
             let tables = kinds.schema.tables(class * 3);
             let mut decoder = RangeDecoder::new(bytes, &mut contexts, tables);
             decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
@@ -308,7 +335,9 @@ fn recording(input: &[u8]) {
     let mut writer = FrameWriter::begin(&mut bytes);
     for (i, (kind, payload)) in recorded().iter().enumerate() {
         let mut payload = payload.clone();
-        for edit in input.chunks_exact(4).filter(|edit| usize::from(edit[0]) % recorded().len() == i) {
+        for edit in
+            input.chunks_exact(4).filter(|edit| usize::from(edit[0]) % recorded().len() == i)
+        {
             let place = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % payload.len().max(1);
             payload.get_mut(place).into_iter().for_each(|byte| *byte ^= edit[3]);
         }

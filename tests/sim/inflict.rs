@@ -9,8 +9,8 @@ use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::write_request;
-use truetick_server::core::drain::Drain;
-use truetick_server::core::server::Server;
+use truetick_server::drain::Drain;
+use truetick_server::server::Server;
 
 use crate::fault::{Fault, Scheduled};
 use crate::mark::Mark;
@@ -44,7 +44,7 @@ impl Sim {
                 let narrow = LinkConfig { rate: Some(bytes_per_s), queue, ..self.link };
                 self.network.set(path, Way::Down, narrow);
             }
-            Fault::Sight(metres) => self.set_sight(Some(metres as f32)),
+            Fault::Interest(metres) => self.set_sight(Some(metres as f32)),
             Fault::PauseClient(client) => {
                 self.clients[client].process.pause(until);
                 self.schedule_client(client);
@@ -108,10 +108,12 @@ impl Sim {
                 self.set_client_links(client, self.link, self.link);
             }
             Fault::StarveServer { .. } => self.server.stolen_ms = 0,
-            Fault::Sight(_) => self.set_sight(self.server.config.room.relevance_radius_m),
+            Fault::Interest(_) => self.set_sight(self.server.config.room.relevance_radius_m),
             Fault::Cut { client, ways } => self.cut(client, ways, None),
             Fault::Outage { client, .. } => _ = self.outages.remove(&client),
-            Fault::CrashClient(client) | Fault::MoveClient(client) if !self.clients[client].is_up() => {
+            Fault::CrashClient(client) | Fault::MoveClient(client)
+                if !self.clients[client].is_up() =>
+            {
                 let token = self.token(client);
                 self.clients[client].restart(&self.kinds, token, self.now);
                 self.schedule_client(client);
@@ -133,18 +135,20 @@ impl Sim {
         }
     }
 
-    /// Strangers send what costs a server the most: requests that are right but for their seal, and copies of genuine
-    /// datagrams from other addresses.
+    /// Strangers send what costs a server the most: requests that are right but for their seal, and
+    /// copies of genuine datagrams from other addresses.
     fn flood(&mut self, seed: usize) {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed as u64 ^ self.now.as_nanos());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed as u64 ^ self.now.as_nanos());
         let (copies, wall) = (self.recent_datagrams(), self.server.wall(self.now));
         let shown = self.server.process.clock.at(self.now);
-        let Some(core) = self.server.core_mut() else { return };
+        let Some(core) = self.server.core_mut() else {
+            return;
+        };
         for i in 0..FLOOD {
             let from = SocketAddr::from(([10, 0, (i >> 8) as u8, i as u8], 1_024));
             let (mut nonce, mut sealed) = ([0; 24], [0; 1_024]);
-            chances.fill_bytes(&mut nonce);
-            chances.fill_bytes(&mut sealed);
+            rng.fill_bytes(&mut nonce);
+            rng.fill_bytes(&mut sealed);
             let request = write_request(PROTOCOL, wall.as_secs() + 10, &nonce, &sealed);
             core.receive(from, &request, shown);
             if let Some((.., bytes)) = copies.get(i % copies.len().max(1)) {
@@ -155,12 +159,14 @@ impl Sim {
     }
 
     fn set_sight(&mut self, radius_m: Option<f32>) {
-        let Some(core) = self.server.core_mut() else { return };
+        let Some(core) = self.server.core_mut() else {
+            return;
+        };
         let playing = core.sessions() > 0;
         if let Some(room) = core.room_mut(0).and_then(|room| room.world_mut()) {
             room.set_relevance_radius(radius_m);
         }
-        self.marks.add(Mark::SightChanged, u64::from(playing));
+        self.marks.add(Mark::InterestChanged, u64::from(playing));
         self.checks.sight_changes(radius_m);
     }
 
@@ -169,7 +175,8 @@ impl Sim {
         ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
     }
 
-    /// A client's datagrams come from another address from now on; what goes to the old one is lost.
+    /// A client's datagrams come from another address from now on; what goes to the old one is
+    /// lost.
     pub fn change_address(&mut self, client: usize) {
         self.clients[client].path = self.network.add_path(client, [self.link; 2]);
     }

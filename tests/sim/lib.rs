@@ -1,23 +1,23 @@
-//! The simulator: the whole system in one thread under virtual time, from one seed. What it does, how a story is
-//! told with it, and how a new fault joins it stands in `tests/README.md`.
+//! The simulator: the whole system in one thread under virtual time, from one seed. What it does,
+//! how a story is told with it, and how a new fault joins it stands in `tests/README.md`.
 
-pub mod arrivals;
 pub mod auction;
 pub mod brittle;
-pub mod chatter;
+pub mod capture_transport;
 pub mod check;
 pub mod client_process;
 pub mod convergence;
+pub mod delivery;
 pub mod disk;
-pub mod entry;
 pub mod event_queue;
 pub mod fault;
 pub mod figures;
 pub mod fuzz_targets;
 pub mod inflict;
+pub mod loopback_client;
 pub mod mark;
+pub mod messaging_game;
 pub mod network;
-pub mod onlooker;
 pub mod plan;
 pub mod process;
 pub mod quic;
@@ -28,6 +28,6 @@ pub mod scenario;
 pub mod script;
 pub mod second_game;
 pub mod server_process;
-pub mod tap;
+pub mod tokens;
 pub mod virtual_clock;
 pub mod world;

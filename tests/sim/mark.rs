@@ -3,11 +3,11 @@
 use std::fmt;
 
 macro_rules! marks {
-    ($($name:ident: $says:literal,)*) => {
+    ($($name:ident: $description:literal,)*) => {
         /// Something that a run can have been through.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mark {
-            $(#[doc = $says] $name,)*
+            $(#[doc = $description] $name,)*
         }
 
         impl Mark {
@@ -15,9 +15,9 @@ macro_rules! marks {
             pub const ALL: &[Mark] = &[$(Mark::$name,)*];
 
             /// What it says, for people.
-            pub fn says(self) -> &'static str {
+            pub fn description(self) -> &'static str {
                 match self {
-                    $(Mark::$name => $says,)*
+                    $(Mark::$name => $description,)*
                 }
             }
         }
@@ -56,7 +56,7 @@ marks! {
     BudgetFell: "a path's budget fell",
     BudgetAtFloor: "a path's budget fell to its floor",
     BudgetRose: "a path's budget rose to its ceiling again",
-    SightChanged: "the radius of sight changed with clients in play",
+    InterestChanged: "the radius of sight changed with clients in play",
     CommandLate: "a command came too late",
     CommandMissing: "a command was missing and the last was repeated",
     InputDied: "a player's input had no effect",
@@ -72,8 +72,8 @@ marks! {
     Moved: "a client left because the server asked it to",
     Flooded: "a stranger's forged request was refused",
     SilenceNoticed: "a client noticed that its server was silent",
-    LeftSight: "an entity left a client's sight",
-    BackInSight: "an entity that left a client's sight came back into it",
+    LeftInterest: "an entity left a client's sight",
+    BackInInterest: "an entity that left a client's sight came back into it",
     Watched: "a spectator saw an entity",
     Sliced: "a message came in slices",
     DiskFull: "the disk was full",
@@ -85,7 +85,7 @@ marks! {
 
 impl fmt::Display for Mark {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.says())
+        out.write_str(self.description())
     }
 }
 

@@ -1,4 +1,5 @@
-//! The paths between clients and server: each a pair of seeded links that can be cut, clogged and changed.
+//! The paths between clients and server: each a pair of seeded links that can be cut, clogged and
+//! changed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -88,7 +89,8 @@ impl Network {
         let number = self.paths.len();
         let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + number as u16));
         let link = |way: Way| {
-            let seed = self.seed ^ (2 * number as u64 + way as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let seed = self.seed
+                ^ (2 * number as u64 + way as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             Link { sim: LinkSim::new(links[way as usize], seed), cut: None, announced: None }
         };
         self.paths.push(Path {
@@ -177,7 +179,7 @@ impl Network {
     }
 
     /// The datagrams that have come out of a way by now, whose arrival was announced.
-    pub fn arrivals(
+    pub fn delivery(
         &mut self,
         (path, way): (usize, Way),
         now: Timestamp,

@@ -1,4 +1,5 @@
-//! A run's whole course: what it is made of and what goes wrong when. The standard mix draws it from a seed.
+//! A run's whole course: what it is made of and what goes wrong when. The standard mix draws it
+//! from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaConfig;
-use truetick_server::core::any_room::RoomConfig;
+use truetick_server::room::RoomConfig;
 
 use crate::fault::{Fault, Scheduled, Step, describe};
 use crate::network::Ways;
@@ -84,7 +85,8 @@ pub struct Plan {
 /// What a healed run needs until everyone holds the same world, where no session ended.
 pub const SETTLE: Duration = Duration::from_secs(3);
 
-/// The same where sessions ended: their clients may have to wait for ten seconds before they join anew.
+/// The same where sessions ended: their clients may have to wait for ten seconds before they join
+/// anew.
 pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
 /// Of so many seeds one has a crowd in sight.
@@ -107,12 +109,12 @@ impl Plan {
 
     /// The standard mix's plan for a seed.
     pub fn standard(seed: u64) -> Self {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let config = random_config(&mut chances, seed);
-        let count = chances.random_range(3..9);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let config = random_config(&mut rng, seed);
+        let count = rng.random_range(3..9);
         let mut faults: Vec<Scheduled> = Vec::new();
         for _ in 0..count {
-            let fault = random_fault(&mut chances, &config);
+            let fault = random_fault(&mut rng, &config);
             if !faults.iter().any(|other| other.meets(&fault)) {
                 faults.push(fault);
             }
@@ -142,12 +144,25 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SimConfig {
-            seed, clients, spectators, arena, room, link, drift_ppm, socket_bytes, record, ..
+            seed,
+            clients,
+            spectators,
+            arena,
+            room,
+            link,
+            drift_ppm,
+            socket_bytes,
+            record,
+            ..
         } = &self.config;
         let (timeout, grace) = (self.config.timeout.as_secs(), self.config.grace.as_millis());
         let (rate, ghosts) = (arena.tick_rate, arena.ghosts);
-        writeln!(out, "seed {seed}: {clients} clients ({spectators} watch) at {rate} Hz, ghosts: {ghosts}")?;
-        let radius = room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
+        writeln!(
+            out,
+            "seed {seed}: {clients} clients ({spectators} watch) at {rate} Hz, ghosts: {ghosts}"
+        )?;
+        let radius =
+            room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(
             out,
             "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm, {socket_bytes} bytes a socket",
@@ -170,25 +185,28 @@ impl fmt::Display for Plan {
     }
 }
 
-fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
-    let tick_rate = if chances.random_bool(0.1) { [30, 128][chances.random_range(0..2)] } else { 60 };
-    let ghosts = chances.random_bool(0.4);
-    // A budget that is too small for its world, one that is ample, or (seldom, for it costs) a crowd in sight.
-    let starved = chances.random_bool(0.2);
-    let (snapshot_bytes, drones, sight) = match () {
+fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
+    let tick_rate = if rng.random_bool(0.1) { [30, 128][rng.random_range(0..2)] } else { 60 };
+    let ghosts = rng.random_bool(0.4);
+    // A budget that is too small for its world, one that is ample, or (seldom, for it costs) a
+    // crowd in sight.
+    let starved = rng.random_bool(0.2);
+    let (snapshot_bytes, drones, interest) = match () {
         () if seed % CROWD_EVERY == CROWD_EVERY - 1 => (8_000, 150, 50..60),
         () if starved => (300, 90, 30..60),
         () => (RoomConfig::default().snapshot_bytes, 12, 12..46),
     };
     let arena = ArenaConfig { drones, ghosts, tick_rate, ..ArenaConfig::default() };
-    let radius = chances.random_range(sight) as f32;
-    let room = RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
-    let link = if chances.random_bool(0.2) { LinkConfig::default() } else { random_link(chances) };
-    let drift_ppm = if chances.random_bool(0.5) { chances.random_range(1..400) } else { 0 };
-    let socket_bytes = if chances.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
-    let record = chances.random_bool(0.3);
-    let timeout = Duration::from_secs(if chances.random_bool(0.3) { 2 } else { 10 });
-    let grace_ms = if chances.random_bool(0.3) { chances.random_range(100..2_000) } else { 30_000 };
+    let radius = rng.random_range(interest) as f32;
+    let room =
+        RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
+    let link = if rng.random_bool(0.2) { LinkConfig::default() } else { random_link(rng) };
+    let drift_ppm = if rng.random_bool(0.5) { rng.random_range(1..400) } else { 0 };
+    let socket_bytes =
+        if rng.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
+    let record = rng.random_bool(0.3);
+    let timeout = Duration::from_secs(if rng.random_bool(0.3) { 2 } else { 10 });
+    let grace_ms = if rng.random_bool(0.3) { rng.random_range(100..2_000) } else { 30_000 };
     let grace = Duration::from_millis(grace_ms);
     // Not drawn, so that what is drawn for a seed stays as it was.
     let spectators = u16::from(seed.is_multiple_of(SPECTATOR_EVERY));
@@ -207,20 +225,23 @@ fn random_config(chances: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     }
 }
 
-/// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow rate.
-pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
-    let mut some = |most: f64| if chances.random_bool(0.5) { chances.random_range(0.0..most) } else { 0.0 };
+/// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow
+/// rate.
+pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
+    let mut some = |most: f64| {
+        if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 }
+    };
     let (loss, duplicate, reorder, corrupt) = (some(0.3), some(0.5), some(0.2), some(0.05));
     let enter = some(0.02);
     LinkConfig {
-        latency: Duration::from_micros(chances.random_range(0..120_000)),
-        jitter: Duration::from_micros(chances.random_range(0..40_000)),
+        latency: Duration::from_micros(rng.random_range(0..120_000)),
+        jitter: Duration::from_micros(rng.random_range(0..40_000)),
         loss,
         bursts: (enter > 0.0).then_some(Bursts { enter, leave: 0.2, loss: 0.9 }),
         duplicate,
         reorder,
         corrupt,
-        rate: chances.random_bool(0.2).then(|| chances.random_range(20_000..60_000)),
+        rate: rng.random_bool(0.2).then(|| rng.random_range(20_000..60_000)),
         queue: Duration::from_millis(150),
         holds: None,
         outages: None,
@@ -228,8 +249,8 @@ pub fn random_link(chances: &mut Xoshiro256PlusPlus) -> LinkConfig {
     }
 }
 
-/// What befalls a client while it opens or resumes its session, or its address, in three of sixteen seeds. Not drawn, so that what is
-/// drawn for a seed stays as it was.
+/// What befalls a client while it opens or resumes its session, or its address, in three of sixteen
+/// seeds. Not drawn, so that what is drawn for a seed stays as it was.
 fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     let (turn, clients) = (seed / 16, usize::from(config.clients));
     let client = (turn / 8) as usize % clients;
@@ -250,19 +271,19 @@ fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
 }
 
 /// By how much a clock is set: mostly up to 100 s, now and then an hour or ten years.
-fn random_step_ms(chances: &mut Xoshiro256PlusPlus) -> i64 {
-    let most = [100_000, 100_000, 3_600_000, 315_576_000_000][chances.random_range(0..4)];
-    chances.random_range(-most..most)
+fn random_step_ms(rng: &mut Xoshiro256PlusPlus) -> i64 {
+    let most = [100_000, 100_000, 3_600_000, 315_576_000_000][rng.random_range(0..4)];
+    rng.random_range(-most..most)
 }
 
-fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
-    let client = chances.random_range(0..usize::from(config.clients));
-    let ways = [Ways::Up, Ways::Down, Ways::Both][chances.random_range(0..3)];
+fn random_fault(rng: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
+    let client = rng.random_range(0..usize::from(config.clients));
+    let ways = [Ways::Up, Ways::Down, Ways::Both][rng.random_range(0..3)];
     let mut longest = LONGEST_MS;
-    let fault = match chances.random_range(0..1_000) {
-        0..190 => Fault::Links { client, up: random_link(chances), down: random_link(chances) },
-        190..230 => Fault::Narrow { client, bytes_per_s: chances.random_range(6_000..30_000) },
-        230..250 => Fault::Sight(chances.random_range(4..60)),
+    let fault = match rng.random_range(0..1_000) {
+        0..190 => Fault::Links { client, up: random_link(rng), down: random_link(rng) },
+        190..230 => Fault::Narrow { client, bytes_per_s: rng.random_range(6_000..30_000) },
+        230..250 => Fault::Interest(rng.random_range(4..60)),
         250..500 => Fault::Cut { client, ways },
         500..700 => Fault::Clog { client, ways },
         700..800 => Fault::PauseClient(client),
@@ -270,7 +291,7 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
             longest = 700;
             Fault::PauseServer
         }
-        850..870 => Fault::StarveServer { stolen_ms: chances.random_range(20..200) },
+        850..870 => Fault::StarveServer { stolen_ms: rng.random_range(20..200) },
         870..920 => Fault::CrashClient(client),
         920..925 => Fault::CrashServer,
         925..935 => Fault::PowerCut,
@@ -284,10 +305,10 @@ fn random_fault(chances: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Schedul
             Fault::Drain
         }
         980..990 => Fault::Flood,
-        _ => Fault::JumpWall { by_ms: random_step_ms(chances) },
+        _ => Fault::JumpWall { by_ms: random_step_ms(rng) },
     };
     let shortest = if fault == Fault::Drain { 600 } else { 30 };
-    let lasting = Duration::from_millis(chances.random_range(shortest..longest));
-    let at = Duration::from_millis(chances.random_range(0..(TROUBLE - lasting).as_millis() as u64));
+    let lasting = Duration::from_millis(rng.random_range(shortest..longest));
+    let at = Duration::from_millis(rng.random_range(0..(TROUBLE - lasting).as_millis() as u64));
     Scheduled { at, lasting, fault }
 }

@@ -59,13 +59,20 @@ impl Process {
         now < self.paused_until
     }
 
-    /// When what it sends leaves: now, or when it runs again, if it lost its processor in the middle of its work.
+    /// When what it sends leaves: now, or when it runs again, if it lost its processor in the
+    /// middle of its work.
     pub fn sends_at(&self, now: Timestamp) -> Timestamp {
         now.max(self.paused_until)
     }
 
     /// A datagram comes while it stands still.
-    pub fn hold(&mut self, path: usize, bytes: Vec<u8>, now: Timestamp, (pause, marks): (Mark, &mut Marks)) {
+    pub fn hold(
+        &mut self,
+        path: usize,
+        bytes: Vec<u8>,
+        now: Timestamp,
+        (pause, marks): (Mark, &mut Marks),
+    ) {
         if self.held_bytes + bytes.len() > self.socket_bytes {
             marks.hit(Mark::SocketOverflowed);
             return;
@@ -76,15 +83,16 @@ impl Process {
         self.socket.push(Held { path, bytes, stamp_ns });
     }
 
-    /// Reads what waited in its socket, with receive times from the kernel's stamps; and how many of those cannot be: they are
-    /// later than now, or earlier than the last read.
+    /// Reads what waited in its socket, with receive times from the kernel's stamps; and how many
+    /// of those cannot be: they are later than now, or earlier than the last read.
     pub fn take_held(&mut self, now: Timestamp) -> (Vec<Waiting>, usize) {
         let shown = self.clock.at(now);
         self.stamps.begin(shown, self.clock.wall_offset_ns());
         self.held_bytes = 0;
         let held = std::mem::take(&mut self.socket).into_iter();
-        let taken: Vec<_> =
-            held.map(|held| (held.path, held.bytes, self.stamps.place(held.stamp_ns, shown))).collect();
+        let taken: Vec<_> = held
+            .map(|held| (held.path, held.bytes, self.stamps.place(held.stamp_ns, shown)))
+            .collect();
         self.stamps.end();
         let before = std::mem::replace(&mut self.read_at, shown);
         let wrong = taken.iter().filter(|(_, _, at)| !(before..=shown).contains(at)).count();
@@ -98,7 +106,13 @@ impl Process {
     }
 
     /// It wants to run when its clock shows that time, or when it may run again.
-    pub fn wake(&mut self, shown: Timestamp, now: Timestamp, event: Event, events: &mut EventQueue<Event>) {
+    pub fn wake(
+        &mut self,
+        shown: Timestamp,
+        now: Timestamp,
+        event: Event,
+        events: &mut EventQueue<Event>,
+    ) {
         let at = self.clock.when(shown).max(now).max(self.paused_until);
         if self.wake_at != Some(at) {
             self.wake_at = Some(at);

@@ -1,16 +1,17 @@
-//! Keeps the server's recording on its disk as production does, and looks what is left of it after a crash.
+//! Keeps the server's recording on its disk as production does, and looks what is left of it after
+//! a crash.
 
 use std::sync::Arc;
 
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::world_room::WorldRoom;
 use truetick_server::frame::{FrameError, FrameReader, MAGIC};
 use truetick_server::recording::recorder::RecorderConfig;
 use truetick_server::recording::replay::replay;
+use truetick_server::world_access::WorldAccess;
 
-use crate::chatter::Chatter;
 use crate::disk::{Disk, DiskError};
 use crate::mark::{Mark, Marks};
+use crate::messaging_game::MessagingGame;
 
 /// Chunks between two syncs.
 const SYNC_CHUNKS: u32 = 2;
@@ -35,7 +36,7 @@ impl RecordKeeper {
     }
 
     /// Begins a room's recording anew.
-    pub fn begin(&mut self, room: &mut dyn WorldRoom) {
+    pub fn begin(&mut self, room: &mut dyn WorldAccess) {
         self.disk.truncate();
         self.handed.clear();
         self.synced = 0;
@@ -50,8 +51,9 @@ impl RecordKeeper {
         });
     }
 
-    /// Keeps what the room recorded. Where the disk is full the recording ends and the room goes on.
-    pub fn keep(&mut self, room: &mut dyn WorldRoom, marks: &mut Marks) {
+    /// Keeps what the room recorded. Where the disk is full the recording ends and the room goes
+    /// on.
+    pub fn keep(&mut self, room: &mut dyn WorldAccess, marks: &mut Marks) {
         while let Some(chunk) = room.poll_recording().filter(|_| !self.stopped) {
             self.handed.extend_from_slice(&chunk.bytes);
             match self.disk.append(&chunk.bytes, marks) {
@@ -69,27 +71,38 @@ impl RecordKeeper {
         }
     }
 
-    /// Reads what is left: it must be what was handed over, up to a point not before what was durable, and must
-    /// run again with equal hashes. A disk that cannot be read is tried again, once.
-    pub fn check(&mut self, game: &Arc<Chatter<ArenaGame>>, marks: &mut Marks) -> Vec<String> {
+    /// Reads what is left: it must be what was handed over, up to a point not before what was
+    /// durable, and must run again with equal hashes. A disk that cannot be read is tried again,
+    /// once.
+    pub fn check(
+        &mut self,
+        game: &Arc<MessagingGame<ArenaGame>>,
+        marks: &mut Marks,
+    ) -> Vec<String> {
         let mut read = self.disk.read(marks).map(<[u8]>::to_vec);
         if read.is_err() {
             read = self.disk.read(marks).map(<[u8]>::to_vec);
         }
-        let Ok(bytes) = read else { return vec!["the recording cannot be read".into()] };
+        let Ok(bytes) = read else {
+            return vec!["the recording cannot be read".into()];
+        };
         let good = good_part(&bytes, marks);
         if !self.handed.starts_with(&bytes[..good]) {
             return vec!["the recording holds what was never recorded".into()];
         }
         let whole_frames = good_part(&self.handed[..self.synced], &mut Marks::default());
         if good < whole_frames {
-            return vec![format!("{good} bytes of the recording are left, but {whole_frames} were durable")];
+            return vec![format!(
+                "{good} bytes of the recording are left, but {whole_frames} were durable"
+            )];
         }
         if good <= MAGIC.len() {
             return Vec::new();
         }
         match replay(game, &[bytes[..good].to_vec()], None, |_| {}) {
-            Ok(again) => again.divergence.map(|parted| format!("replay: {parted}")).into_iter().collect(),
+            Ok(again) => {
+                again.divergence.map(|parted| format!("replay: {parted}")).into_iter().collect()
+            }
             Err(error) => vec![format!("replay: {error}")],
         }
     }
@@ -97,7 +110,9 @@ impl RecordKeeper {
 
 /// Bytes up to the first frame that is not whole.
 fn good_part(bytes: &[u8], marks: &mut Marks) -> usize {
-    let Ok(mut frames) = FrameReader::begin(bytes) else { return 0 };
+    let Ok(mut frames) = FrameReader::begin(bytes) else {
+        return 0;
+    };
     loop {
         let at = frames.position();
         match frames.next_frame() {

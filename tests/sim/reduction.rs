@@ -23,7 +23,11 @@ impl fmt::Display for Reduction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(only) = &self.only {
             let numbers: Vec<String> = only.iter().map(usize::to_string).collect();
-            write!(out, " --only {}", if numbers.is_empty() { "none".into() } else { numbers.join(",") })?;
+            write!(
+                out,
+                " --only {}",
+                if numbers.is_empty() { "none".into() } else { numbers.join(",") }
+            )?;
         }
         if let Some(clients) = self.clients {
             write!(out, " --clients {clients}")?;
@@ -73,8 +77,8 @@ impl Reduction {
     }
 }
 
-/// The smallest reduction found under which the plan still fails, as `fails` tells. Faults go in halves, then
-/// one by one, then clients, links and clocks.
+/// The smallest reduction found under which the plan still fails, as `fails` tells. Faults go in
+/// halves, then one by one, then clients, links and clocks.
 pub fn minimise(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Reduction {
     let mut best = Reduction::default();
     let mut kept: Vec<usize> = (0..plan.faults.len()).collect();

@@ -33,7 +33,10 @@ pub fn run(plan: &Plan, trace: Option<Trace>) -> Outcome {
     judged.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| text.to_string()));
-        Outcome { wrong: vec![format!("panic: {}", text.unwrap_or_default())], ..Outcome::default() }
+        Outcome {
+            wrong: vec![format!("panic: {}", text.unwrap_or_default())],
+            ..Outcome::default()
+        }
     })
 }
 
@@ -53,7 +56,9 @@ fn judge(plan: &Plan, trace: Option<Trace>) -> Outcome {
 /// Runs to the end or to the first broken invariant; returns what did not come right.
 fn settle(sim: &mut Sim, plan: &Plan) -> Vec<String> {
     sim.run_until_broken(plan.trouble);
-    let Some(healed) = sim.tick() else { return vec!["the server is down when all is healed".into()] };
+    let Some(healed) = sim.tick() else {
+        return vec!["the server is down when all is healed".into()];
+    };
     sim.run_until_broken(plan.settle.saturating_sub(CALM));
     let before = sim.disturbances();
     sim.calm_begins();
@@ -65,7 +70,8 @@ fn settle(sim: &mut Sim, plan: &Plan) -> Vec<String> {
     let mut wrong = sim.unconverged(healed, told);
     let after = sim.disturbances();
     wrong.extend(
-        (after != before).then(|| format!("disturbed in a calm second: {before:?} became {after:?}")),
+        (after != before)
+            .then(|| format!("disturbed in a calm second: {before:?} became {after:?}")),
     );
     wrong.extend(sim.check_recording());
     wrong

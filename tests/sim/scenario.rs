@@ -1,4 +1,5 @@
-//! A story in a dozen lines: who plays, what goes wrong when, and what the run must have been through.
+//! A story in a dozen lines: who plays, what goes wrong when, and what the run must have been
+//! through.
 //!
 //! ```
 //! use truetick_tests::{fault::Fault, mark::Mark, network::Ways, scenario::Scenario};
@@ -83,7 +84,8 @@ impl Scenario {
         Plan::quiet(self.config).with(self.faults.clone(), self.trouble)
     }
 
-    /// Runs it: no invariant may break, everyone must come right after the heal, every claimed mark must be hit.
+    /// Runs it: no invariant may break, everyone must come right after the heal, every claimed mark
+    /// must be hit.
     ///
     /// # Panics
     /// With what is wrong and the plan, if it is not so.

@@ -1,5 +1,5 @@
-//! A second game in about a hundred lines, to prove that the server's core knows none: runners on a line who
-//! accelerate left or right, and a lap counter that the server alone keeps.
+//! A second game in about a hundred lines, to prove that the server's core knows none: runners on a
+//! line who accelerate left or right, and a lap counter that the server alone keeps.
 
 use bevy_ecs::change_detection::{Mut, Res};
 use bevy_ecs::component::Component;
@@ -13,10 +13,10 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_netcode::session::ClientId;
-use truetick_server::core::entity_table::EntityTable;
-use truetick_server::core::game::{Game, Inputs};
-use truetick_server::core::registry::Registry;
-use truetick_server::core::systems::Systems;
+use truetick_server::entity_table::EntityTable;
+use truetick_server::game::{Game, Inputs};
+use truetick_server::registry::Registry;
+use truetick_server::systems::Systems;
 
 /// Left (-1), right (1) or neither.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,9 +73,15 @@ impl Runner {
 /// The game.
 pub struct Race;
 
-fn run(inputs: Res<'_, Inputs<Push>>, table: Res<'_, EntityTable>, mut runners: Query<'_, '_, &mut Runner>) {
+fn run(
+    inputs: Res<'_, Inputs<Push>>,
+    table: Res<'_, EntityTable>,
+    mut runners: Query<'_, '_, &mut Runner>,
+) {
     for row in table.rows() {
-        let Ok(mut runner) = runners.get_mut(row.entity) else { continue };
+        let Ok(mut runner) = runners.get_mut(row.entity) else {
+            continue;
+        };
         let push = inputs.0.iter().find(|(client, _)| Some(*client) == row.owner);
         let before = runner.place;
         runner.step(&push.map_or(Push(0), |(_, push)| push.clone()));

@@ -9,24 +9,24 @@ use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::server::Server;
+use truetick_server::world_access::WorldAccess;
+use truetick_server::world_room::WorldRoom;
 
-use crate::chatter::Chatter;
-use crate::entry::session_config;
 use crate::mark::{Mark, Marks};
+use crate::messaging_game::MessagingGame;
 use crate::plan::SimConfig;
 use crate::process::Process;
 use crate::record_keeper::RecordKeeper;
+use crate::tokens::session_config;
 use crate::virtual_clock::VirtualClock;
 
 /// Receive buffer of the server's socket; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
 const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;
 
 /// The world of the server's only room.
-pub fn world_of(core: &Server) -> &dyn WorldRoom {
+pub fn world_of(core: &Server) -> &dyn WorldAccess {
     core.rooms()[0].world().expect("a room with a world")
 }
 
@@ -40,15 +40,16 @@ pub struct ServerProcess {
     epoch_us: i64,
     /// Milliseconds for which it loses its processor at most whenever it has run.
     pub(crate) stolen_ms: u32,
-    keeper: Option<RecordKeeper>,
+    resumable: Option<RecordKeeper>,
 }
 
 impl ServerProcess {
     /// A server that starts now.
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
-        let keeper = config.record.then(|| RecordKeeper::new(config.seed));
-        let mut server = Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, keeper };
+        let resumable = config.record.then(|| RecordKeeper::new(config.seed));
+        let mut server =
+            Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, resumable };
         server.start(now);
         server
     }
@@ -61,10 +62,10 @@ impl ServerProcess {
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         let mut core = Server::new(self.session_config(), secret, shown, self.wall(now));
         let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
-        let mut room = Room::starting_after(self.config.start_tick, self.game(), room, shown)
+        let mut room = WorldRoom::starting_after(self.config.start_tick, self.game(), room, shown)
             .expect("the arena's schema is valid");
-        if let Some(keeper) = &mut self.keeper {
-            keeper.begin(&mut room);
+        if let Some(resumable) = &mut self.resumable {
+            resumable.begin(&mut room);
         }
         self.epoch_us = room.timeline().epoch_us();
         core.add_room(Box::new(room));
@@ -73,7 +74,11 @@ impl ServerProcess {
     }
 
     fn session_config(&self) -> SessionConfig {
-        SessionConfig { grace: self.config.grace, sessions: self.config.sessions, ..session_config() }
+        SessionConfig {
+            grace: self.config.grace,
+            sessions: self.config.sessions,
+            ..session_config()
+        }
     }
 
     /// What the wall shows the server.
@@ -81,19 +86,19 @@ impl ServerProcess {
         UnixTime::from_millis(self.process.clock.wall_ms(now) as u64)
     }
 
-    fn game(&self) -> Chatter<ArenaGame> {
+    fn game(&self) -> MessagingGame<ArenaGame> {
         let game = ArenaGame::new(self.config.arena).expect("the arena's schema is valid");
-        Chatter { game, bulk: 0, patter: self.config.patter }
+        MessagingGame { game, bulk: 0, patter: self.config.patter }
     }
 
-    /// Its process dies, and everything in it; with the power the disk loses what it had not written. Returns what
-    /// is wrong with the recording that is left.
+    /// Its process dies, and everything in it; with the power the disk loses what it had not
+    /// written. Returns what is wrong with the recording that is left.
     pub(crate) fn crash(&mut self, power: bool, marks: &mut Marks) -> Vec<String> {
         self.note_figures(marks);
         self.process.forget_held();
         self.core = None;
-        if let Some(keeper) = self.keeper.as_mut().filter(|_| power) {
-            keeper.disk.power_cut(marks);
+        if let Some(resumable) = self.resumable.as_mut().filter(|_| power) {
+            resumable.disk.power_cut(marks);
         }
         self.check_recording(marks)
     }
@@ -101,20 +106,21 @@ impl ServerProcess {
     /// What is wrong with the recording as it lies on the disk.
     pub(crate) fn check_recording(&mut self, marks: &mut Marks) -> Vec<String> {
         let game = Arc::new(self.game());
-        self.keeper.as_mut().map_or(Vec::new(), |keeper| keeper.check(&game, marks))
+        self.resumable.as_mut().map_or(Vec::new(), |resumable| resumable.check(&game, marks))
     }
 
     /// Keeps what the room recorded.
     pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
-        let room = self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
-        if let (Some(keeper), Some(room)) = (&mut self.keeper, room) {
-            keeper.keep(room, marks);
+        let room =
+            self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
+        if let (Some(resumable), Some(room)) = (&mut self.resumable, room) {
+            resumable.keep(room, marks);
         }
     }
 
     /// The disk is full, or fails its next read.
     pub(crate) fn spoil_disk(&mut self, full: bool) {
-        match self.keeper.as_mut().map(|keeper| &mut keeper.disk) {
+        match self.resumable.as_mut().map(|resumable| &mut resumable.disk) {
             Some(disk) if full => disk.fill(),
             Some(disk) => disk.fail_next_read(),
             None => {}
@@ -131,18 +137,22 @@ impl ServerProcess {
         self.core.as_mut()
     }
 
-    /// Whoever else runs on its machine takes the processor away for a while, if that is so at present.
+    /// Whoever else runs on its machine takes the processor away for a while, if that is so at
+    /// present.
     pub(crate) fn lose_processor(&mut self, now: Timestamp) {
         if self.stolen_ms > 0 {
-            let mut chances = Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ now.as_nanos());
-            let stolen = chances.random_range(0..=u64::from(self.stolen_ms));
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ now.as_nanos());
+            let stolen = rng.random_range(0..=u64::from(self.stolen_ms));
             self.process.pause(now + Duration::from_millis(stolen));
         }
     }
 
-    /// Notes what a tick showed: several at once, a time line that skipped. Returns whether either was so.
+    /// Notes what a tick showed: several at once, a time line that skipped. Returns whether either
+    /// was so.
     pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) -> bool {
-        let Some(room) = self.core.as_ref().map(world_of) else { return false };
+        let Some(room) = self.core.as_ref().map(world_of) else {
+            return false;
+        };
         let epoch_us = room.timeline().epoch_us();
         let skipped = std::mem::replace(&mut self.epoch_us, epoch_us) != epoch_us;
         marks.add(Mark::CaughtUp, u64::from(ticks > 1));

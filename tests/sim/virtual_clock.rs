@@ -1,4 +1,5 @@
-//! A process's clocks: one that only goes forward, at a rate of its own, and one on the wall that may jump.
+//! A process's clocks: one that only goes forward, at a rate of its own, and one on the wall that
+//! may jump.
 
 use truetick_netcode::time::Timestamp;
 
@@ -16,7 +17,8 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock that shows `shown` at `now` and keeps perfect time; the one on the wall shows `wall_ms` since 1970.
+    /// A clock that shows `shown` at `now` and keeps perfect time; the one on the wall shows
+    /// `wall_ms` since 1970.
     pub fn new(now: Timestamp, shown: Timestamp, wall_ms: i64) -> Self {
         let wall_offset_ms = wall_ms - (shown.as_micros() / 1_000) as i64;
         Self { base: (now, shown), drift_ppb: 0, wall_offset_ms }

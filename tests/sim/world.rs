@@ -9,22 +9,22 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::runtime::ClientEvent;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Route, Transport};
+use truetick_netcode::transport::{PeerAddr, Transport};
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::server::Server;
-use truetick_server::core::session_event::SessionEvent;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::server::Server;
+use truetick_server::session_event::SessionEvent;
+use truetick_server::world_access::WorldAccess;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
 use crate::check::lateness::Ran;
 use crate::client_process::ClientProcess;
-use crate::entry::{WALL_MS, tokens_with};
 use crate::event_queue::EventQueue;
 use crate::fault::{Scheduled, Step};
 use crate::mark::{Mark, Marks};
@@ -32,6 +32,7 @@ use crate::network::{Network, Way};
 use crate::plan::{Plan, SimConfig};
 use crate::server_process::ServerProcess;
 use crate::server_process::world_of;
+use crate::tokens::{WALL_MS, tokens_with};
 use crate::virtual_clock::VirtualClock;
 
 /// What can happen next.
@@ -87,7 +88,7 @@ pub struct Sim {
     pub(crate) faults: Vec<Scheduled>,
     /// By client.
     pub(crate) outages: BTreeMap<usize, Outage>,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     trace: Option<Trace>,
     /// What came out of the network in the last run.
     pub(crate) recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
@@ -109,7 +110,7 @@ struct Wire<'a> {
 }
 
 impl Transport for Wire<'_> {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         if let Some(path) = self.network.path_of(to.address) {
             self.network.send((path, Way::Down), bytes, self.now, (self.events, self.marks));
         }
@@ -128,8 +129,8 @@ impl Sim {
     pub fn of(plan: &Plan, trace: Option<Trace>) -> Self {
         let config = plan.config;
         let now = Timestamp::from_millis(1_000);
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(!config.seed);
-        let clock = random_clock(&mut chances, config.drift_ppm, now);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(!config.seed);
+        let clock = random_clock(&mut rng, config.drift_ppm, now);
         let mut sim = Self {
             now,
             server: ServerProcess::new(config, clock, now),
@@ -147,7 +148,7 @@ impl Sim {
             socket_bytes: config.socket_bytes,
             faults: plan.faults.clone(),
             outages: BTreeMap::new(),
-            chances,
+            rng,
             trace,
             recent: Vec::new(),
             tokens: tokens_with(config.seed, config.timeout),
@@ -176,7 +177,7 @@ impl Sim {
     fn add(&mut self, role: Role, seed: u64, start: Timestamp) {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
-        let clock = random_clock(&mut self.chances, self.drift_ppm, self.now);
+        let clock = random_clock(&mut self.rng, self.drift_ppm, self.now);
         let purpose = Purpose { role, ..Purpose::default() };
         let token = self.tokens.issue_for(UserId(seed), purpose, self.server.wall(start));
         self.clients.push(ClientProcess::new(
@@ -207,7 +208,7 @@ impl Sim {
     }
 
     /// The only room of the server, which must be up.
-    pub fn room(&self) -> &dyn WorldRoom {
+    pub fn room(&self) -> &dyn WorldAccess {
         world_of(self.core())
     }
 
@@ -272,10 +273,13 @@ impl Sim {
         }
     }
 
-    /// What the server does at once when a datagram came: it answers handshakes, and notes who is there.
+    /// What the server does at once when a datagram came: it answers handshakes, and notes who is
+    /// there.
     pub(crate) fn after_server(&mut self) {
         let now = self.server.process.sends_at(self.now);
-        let Some(core) = self.server.core_mut() else { return };
+        let Some(core) = self.server.core_mut() else {
+            return;
+        };
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         core.send_replies(&mut Wire { network, events, marks, now });
         let mut told = Vec::new();
@@ -285,9 +289,15 @@ impl Sim {
         for event in told {
             match event {
                 SessionEvent::Parked(_) => self.marks.hit(Mark::TimedOut),
-                SessionEvent::Resumed { anew: false, .. } => self.marks.hit(Mark::Resumed),
-                SessionEvent::Resumed { anew: true, .. } => self.marks.hit(Mark::TakenOver),
-                SessionEvent::Ended(_, DisconnectReason::TimedOut) => self.marks.hit(Mark::GraceOver),
+                SessionEvent::Resumed { resume: Resume::Continued, .. } => {
+                    self.marks.hit(Mark::Resumed)
+                }
+                SessionEvent::Resumed { resume: Resume::Restarted, .. } => {
+                    self.marks.hit(Mark::TakenOver)
+                }
+                SessionEvent::Ended(_, DisconnectReason::TimedOut) => {
+                    self.marks.hit(Mark::GraceOver)
+                }
                 _ => {}
             }
             let shown = self.server.process.clock.at(self.now);
@@ -308,8 +318,10 @@ impl Sim {
         self.server.lose_processor(self.now);
         let now = self.server.process.sends_at(self.now);
         let snapshots_before = self.snapshots();
-        let Some(core) = self.server.core_mut() else { return };
-        core.set_wall(shown, wall);
+        let Some(core) = self.server.core_mut() else {
+            return;
+        };
+        core.set_wall_clock(shown, wall);
         let before = world_of(core).timeline().next();
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         core.tick(&mut || shown, &mut Wire { network, events, marks, now });
@@ -328,21 +340,28 @@ impl Sim {
 
     /// Snapshots that the server made so far for each client that it has.
     fn snapshots(&self) -> Vec<(ClientId, u64)> {
-        let Some(core) = self.server.core() else { return Vec::new() };
+        let Some(core) = self.server.core() else {
+            return Vec::new();
+        };
         let ids = (0..self.clients.len()).filter_map(|at| Some(core.session(self.address(at))?.0));
         ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks))).collect()
     }
 
-    /// A datagram that waited in a socket came between two reads, wherever the clock on the wall was set meanwhile.
+    /// A datagram that waited in a socket came between two reads, wherever the clock on the wall
+    /// was set meanwhile.
     fn check_stamps(&mut self, whose: &str, wrong: usize) {
         if wrong > 0 {
-            self.checks.broken(vec![format!("{wrong} datagrams came to {whose} at a time that cannot be")]);
+            self.checks.broken(vec![format!(
+                "{wrong} datagrams came to {whose} at a time that cannot be"
+            )]);
         }
     }
 
     fn check(&mut self) {
         self.checks.broken(self.network.numbers.take_wrong());
-        let Some(core) = self.server.core() else { return };
+        let Some(core) = self.server.core() else {
+            return;
+        };
         let before = self.checks.violations().len();
         let shown = self.server.process.clock.at(self.now);
         self.checks.after_tick(
@@ -413,7 +432,8 @@ impl Sim {
         match event {
             ClientEvent::Mispredicted(wrong) => {
                 client.note_wrong(wrong, &mut self.marks);
-                let said = format!("client {at}: predicted slot {} wrong: {:?}", wrong.slot, wrong.cause);
+                let said =
+                    format!("client {at}: predicted slot {} wrong: {:?}", wrong.slot, wrong.cause);
                 self.checks.mispredicted(at, &self.clients[at], self.server.core(), &self.network);
                 self.tell(&said);
             }
@@ -436,11 +456,11 @@ impl Sim {
     }
 }
 
-fn random_clock(chances: &mut Xoshiro256PlusPlus, drift_ppm: i32, now: Timestamp) -> VirtualClock {
-    let shown = Timestamp::from_micros(chances.random_range(0..1_000_000_000_000));
+fn random_clock(rng: &mut Xoshiro256PlusPlus, drift_ppm: i32, now: Timestamp) -> VirtualClock {
+    let shown = Timestamp::from_micros(rng.random_range(0..1_000_000_000_000));
     let mut clock = VirtualClock::new(now, shown, WALL_MS as i64);
     if drift_ppm > 0 {
-        clock.set_drift_ppm(now, chances.random_range(-drift_ppm..=drift_ppm));
+        clock.set_drift_ppm(now, rng.random_range(-drift_ppm..=drift_ppm));
     }
     clock
 }

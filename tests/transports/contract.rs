@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use truetick_netcode::clock;
 use truetick_netcode::limits::{DATAGRAM_BYTES, FRAME_BYTES, SMALLEST_PAYLOAD};
-use truetick_netcode::transport::carrier::Carrier;
-use truetick_netcode::transport::{Event, Route, Transport, wait_readable};
+use truetick_netcode::transport::server_transport::ServerTransport;
+use truetick_netcode::transport::{Event, PeerAddr, Transport, wait_readable};
 
 use crate::ways::{Way, on_every_way};
 
@@ -28,18 +28,19 @@ enum Came {
 
 struct Ends {
     way: Way,
-    server: Carrier,
-    client: Carrier,
+    server: ServerTransport,
+    client: ServerTransport,
     /// The client's way to the server, and the server's back.
-    there: Route,
-    back: Route,
+    there: PeerAddr,
+    back: PeerAddr,
     room: usize,
 }
 
-fn take(carrier: &mut Carrier) -> Vec<(Route, Came)> {
-    carrier.flush();
+fn take(server_transport: &mut ServerTransport) -> Vec<(PeerAddr, Came)> {
+    server_transport.flush();
     let mut came = Vec::new();
-    wait_readable([&*carrier].into_iter(), Duration::from_millis(5), &mut Vec::new()).unwrap();
+    wait_readable([&*server_transport].into_iter(), Duration::from_millis(5), &mut Vec::new())
+        .unwrap();
     let note = |from, event: Event<'_>, _| {
         came.push((
             from,
@@ -52,16 +53,20 @@ fn take(carrier: &mut Carrier) -> Vec<(Route, Came)> {
             },
         ));
     };
-    carrier.receive(clock::now(), note).unwrap();
+    server_transport.receive(clock::now(), note).unwrap();
     came
 }
 
 /// What comes until there are so many, or patience ends.
-fn take_some(carrier: &mut Carrier, other: &mut Carrier, count: usize) -> Vec<(Route, Came)> {
+fn take_some(
+    server_transport: &mut ServerTransport,
+    other: &mut ServerTransport,
+    count: usize,
+) -> Vec<(PeerAddr, Came)> {
     let (deadline, mut all) = (clock::now() + PATIENCE, Vec::new());
     while all.len() < count && clock::now() < deadline {
         other.flush();
-        all.extend(take(carrier));
+        all.extend(take(server_transport));
     }
     all
 }
@@ -70,15 +75,15 @@ impl Ends {
     /// Ends that have heard of each other.
     fn meet(way: Way) -> Self {
         let (mut server, mut client) = way.pair();
-        let there = Route {
-            over: client.over(),
-            connection: u64::from(way.is_secured()),
+        let there = PeerAddr {
+            kind: client.transport(),
+            connection: u64::from(way.is_connection_oriented()),
             address: server.local_address().unwrap(),
             local: None,
         };
         let (mut room, mut back) =
-            (DATAGRAM_BYTES, Route { address: client.local_address().unwrap(), ..there });
-        if way.is_secured() {
+            (DATAGRAM_BYTES, PeerAddr { address: client.local_address().unwrap(), ..there });
+        if way.is_connection_oriented() {
             client.open(there, b"hello");
             client.flush();
             let came = take_some(&mut server, &mut client, 2);
@@ -97,11 +102,11 @@ impl Ends {
         self.client.send(self.there, datagram);
     }
 
-    fn at_server(&mut self, count: usize) -> Vec<(Route, Came)> {
+    fn at_server(&mut self, count: usize) -> Vec<(PeerAddr, Came)> {
         take_some(&mut self.server, &mut self.client, count)
     }
 
-    fn at_client(&mut self, count: usize) -> Vec<(Route, Came)> {
+    fn at_client(&mut self, count: usize) -> Vec<(PeerAddr, Came)> {
         take_some(&mut self.client, &mut self.server, count)
     }
 
@@ -143,9 +148,10 @@ fn a_datagram_that_is_too_large_does_no_harm(way: Way) {
     let mut ends = Ends::meet(way);
     ends.send_up(&vec![9; 9_000]);
     ends.insist(&[1, 2, 3]);
-    let whole = |came: &(Route, Came)| matches!(&came.1, Came::Datagram(bytes) if bytes.len() == 9_000);
+    let whole =
+        |came: &(PeerAddr, Came)| matches!(&came.1, Came::Datagram(bytes) if bytes.len() == 9_000);
     // Over plain datagrams the session drops it unread; connections never carry it.
-    assert!(!way.is_secured() || !ends.at_server(1).iter().any(whole));
+    assert!(!way.is_connection_oriented() || !ends.at_server(1).iter().any(whole));
 }
 
 fn a_flood_blocks_nobody_and_ends(way: Way) {
@@ -170,9 +176,14 @@ fn frames_come_once_and_in_order_both_ways() {
         }
         ends.client.flush();
         ends.server.flush();
-        let frames = |came: Vec<(Route, Came)>| came.into_iter().map(|(_, came)| came).collect::<Vec<_>>();
+        let frames = |came: Vec<(PeerAddr, Came)>| {
+            came.into_iter().map(|(_, came)| came).collect::<Vec<_>>()
+        };
         assert!(
-            frames(ends.at_server(150)).iter().enumerate().all(|(i, came)| *came == Came::Frame(frame(i)))
+            frames(ends.at_server(150))
+                .iter()
+                .enumerate()
+                .all(|(i, came)| *came == Came::Frame(frame(i)))
         );
         let down = frames(ends.at_client(150));
         assert!(down.len() == 150, "{way:?}");
@@ -206,7 +217,8 @@ fn who_ends_a_connection_tells_the_other_and_nothing_follows() {
 fn one_end_serves_many_and_tells_them_apart() {
     for way in [Way::Memory, Way::Quic, Way::WebTransport] {
         let mut ends = Ends::meet(way);
-        let others: Vec<Route> = (2..8).map(|connection| Route { connection, ..ends.there }).collect();
+        let others: Vec<PeerAddr> =
+            (2..8).map(|connection| PeerAddr { connection, ..ends.there }).collect();
         others.iter().for_each(|other| ends.client.open(*other, &[other.connection as u8]));
         let came = ends.at_server(12);
         for (from, came) in came {
@@ -216,7 +228,10 @@ fn one_end_serves_many_and_tells_them_apart() {
         }
         let came = ends.at_client(12);
         for other in others {
-            assert!(came.contains(&(other, Came::Frame(vec![other.connection as u8]))), "{way:?}: {came:?}");
+            assert!(
+                came.contains(&(other, Came::Frame(vec![other.connection as u8]))),
+                "{way:?}: {came:?}"
+            );
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Who is known to each other already: the first frame goes along with the first packet, and a connection that is gone is known to be.
+//! Who is known to each other already: the first frame goes along with the first packet, and a
+//! connection that is gone is known to be.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use truetick_netcode::clock;
-use truetick_netcode::transport::{Arrived, Event, Route, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
 use crate::hostile::{PATIENCE, Raw, Tried};
@@ -15,8 +16,8 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     let tried = Tried::new(64);
     let (address, fingerprint) = (tried.address(), tried.fingerprint);
     let mut client = dial(fingerprint, None);
-    let route = Route::quic(1, address);
-    client.open(route, b"hello");
+    let addr = PeerAddr::quic(1, address);
+    client.open(addr, b"hello");
     client.flush();
     let mut tried = tried;
     while tried.opened == 0 {
@@ -35,7 +36,7 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     let (deadline, mut lost) = (clock::now() + PATIENCE, false);
     while !lost {
         assert!(clock::now() < deadline, "the client is not told that its connection is gone");
-        client.send(route, &[1; 500]);
+        client.send(addr, &[1; 500]);
         client.flush();
         wait_readable([&client].into_iter(), Duration::from_millis(20), &mut Vec::new()).unwrap();
         let note = |_, event: Event<'_>, _| lost |= event == (Event::Closed { told: false });
@@ -55,14 +56,14 @@ impl Between {
     fn pass(&mut self, server: SocketAddr) {
         let (front, back) = (&mut self.front.0, &mut self.back.0);
         let (client, said) = (&mut self.client, &mut self.said);
-        let up = |datagram: Arrived<'_>| {
+        let up = |datagram: ReceivedDatagram<'_>| {
             *client = Some(datagram.from);
             said.push(datagram.bytes.to_vec());
             back.send(server.into(), datagram.bytes);
         };
         front.receive(clock::now(), up).unwrap();
         back.flush();
-        let down = |datagram: Arrived<'_>| {
+        let down = |datagram: ReceivedDatagram<'_>| {
             if let Some(client) = *client {
                 front.send(client.into(), datagram.bytes);
             }
@@ -76,9 +77,10 @@ impl Between {
 fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_all() {
     let mut tried = Tried::new(64);
     let server = tried.address();
-    let mut between = Between { front: Raw::new(), back: Raw::new(), client: None, said: Vec::new() };
+    let mut between =
+        Between { front: Raw::new(), back: Raw::new(), client: None, said: Vec::new() };
     let mut client = dial(tried.fingerprint, None);
-    let to = |connection| Route::quic(connection, between.front.0.local_address().unwrap());
+    let to = |connection| PeerAddr::quic(connection, between.front.0.local_address().unwrap());
     let (first, second) = (to(1), to(2));
     // The first acquaintance; the server's TLS hands out a session for a next time.
     client.open(first, b"hello");
@@ -88,7 +90,8 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
         let (deadline, mut found) = (clock::now() + PATIENCE, false);
         while !found && clock::now() < deadline {
             between.pass(server);
-            wait_readable([&tried.end].into_iter(), Duration::from_millis(2), &mut Vec::new()).unwrap();
+            wait_readable([&tried.end].into_iter(), Duration::from_millis(2), &mut Vec::new())
+                .unwrap();
             let mut asked = None;
             let note = |from, event: Event<'_>, _| {
                 early += usize::from(event == Event::Early(b"again"));
@@ -98,14 +101,16 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
             };
             tried.end.receive(clock::now(), note).unwrap();
             if let Some(from) = asked {
-                // Whoever is answered has a session, and only those leave a TLS session for a next time.
+                // Whoever is answered has a session, and only those leave a TLS session for a next
+                // time.
                 tried.end.send_frame(from, b"welcome");
                 tried.end.flush();
             }
         }
         (found, early)
     };
-    let is_hello = |event: &Event<'_>| matches!(event, Event::Early(b"hello") | Event::Frame(b"hello"));
+    let is_hello =
+        |event: &Event<'_>| matches!(event, Event::Early(b"hello") | Event::Frame(b"hello"));
     assert!(look(&mut tried, &mut between, is_hello).0);
     for _ in 0..20 {
         between.pass(server);
@@ -114,7 +119,10 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     between.said.clear();
     client.open(second, b"again");
     client.flush();
-    assert!(look(&mut tried, &mut between, |event| *event == Event::Early(b"again")).0, "it came early");
+    assert!(
+        look(&mut tried, &mut between, |event| *event == Event::Early(b"again")).0,
+        "it came early"
+    );
     let flight = between.said.clone();
     assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
     // The same packets again, from elsewhere: each TLS session serves once.
@@ -122,7 +130,10 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     flight.iter().for_each(|datagram| thief.say(server, datagram));
     thief.hear(Some(server), 1, Duration::from_millis(300));
     for _ in 0..20 {
-        tried.end.receive(clock::now(), |_, event, _| assert_ne!(event, Event::Early(b"again"))).unwrap();
+        tried
+            .end
+            .receive(clock::now(), |_, event, _| assert_ne!(event, Event::Early(b"again")))
+            .unwrap();
         clock::sleep(Duration::from_millis(5));
     }
 }

@@ -11,7 +11,7 @@ use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{TokenStore, TransportErrorCode};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
-use truetick_client_sim::reach::ORIGIN;
+use truetick_client_sim::connect_options::ORIGIN;
 use truetick_netcode::clock;
 use truetick_netcode::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES};
 use truetick_netcode::transport::memory::MemoryHub;
@@ -19,7 +19,7 @@ use truetick_netcode::transport::quic::QuicTransport;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_netcode::transport::quic::config::{self, ALPN, Trust};
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Arrived, Event, Route, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
 use crate::tamper::{Stage, Tamper, Tampering};
@@ -62,7 +62,7 @@ impl Tried {
     pub fn serves_the_honest(&mut self) {
         let mut honest = dial(self.fingerprint, None);
         let before = self.opened;
-        honest.open(Route::quic(1, self.address()), b"hello");
+        honest.open(PeerAddr::quic(1, self.address()), b"hello");
         honest.flush();
         let deadline = clock::now() + Duration::from_secs(1);
         while self.opened == before {
@@ -86,11 +86,17 @@ impl Raw {
     }
 
     /// What comes within a while, at most so many, from one or from all.
-    pub fn hear(&mut self, from: Option<SocketAddr>, count: usize, within: Duration) -> Vec<Vec<u8>> {
+    pub fn hear(
+        &mut self,
+        from: Option<SocketAddr>,
+        count: usize,
+        within: Duration,
+    ) -> Vec<Vec<u8>> {
         let (deadline, mut came) = (clock::now() + within, Vec::new());
         while came.len() < count && clock::now() < deadline {
-            wait_readable([&self.0].into_iter(), deadline.since(clock::now()), &mut Vec::new()).unwrap();
-            let note = |datagram: Arrived<'_>| {
+            wait_readable([&self.0].into_iter(), deadline.since(clock::now()), &mut Vec::new())
+                .unwrap();
+            let note = |datagram: ReceivedDatagram<'_>| {
                 if from.is_none_or(|from| from == datagram.from) {
                     came.push(datagram.bytes.to_vec());
                 }
@@ -103,7 +109,7 @@ impl Raw {
     /// The first datagram of a genuine client that takes this for its server.
     fn initial(&mut self, tried: &Tried) -> Vec<u8> {
         let mut client = dial(tried.fingerprint, None);
-        client.open(Route::quic(1, self.0.local_address().unwrap()), b"hello");
+        client.open(PeerAddr::quic(1, self.0.local_address().unwrap()), b"hello");
         client.flush();
         let first = self.hear(None, 1, PATIENCE).remove(0);
         // It takes a moment to give up; its repeats are of no interest.
@@ -133,7 +139,10 @@ fn line_24_an_initial_under_1200_bytes_is_dropped() {
     for length in [1_199, 600, 30, 5, 1] {
         raw.say(tried.address(), &initial[..length]);
     }
-    assert_eq!(raw.hear(Some(tried.address()), 1, Duration::from_millis(200)), Vec::<Vec<u8>>::new());
+    assert_eq!(
+        raw.hear(Some(tried.address()), 1, Duration::from_millis(200)),
+        Vec::<Vec<u8>>::new()
+    );
     raw.say(tried.address(), &initial);
     assert!(!raw.hear(Some(tried.address()), 1, PATIENCE).is_empty(), "the whole one is answered");
     tried.look();
@@ -154,8 +163,10 @@ fn line_24_a_flood_of_initials_is_answered_with_retry() {
     for (raw, initial) in &mut initials {
         raw.say(server, initial);
     }
-    let answers: Vec<_> =
-        initials.iter_mut().map(|(raw, _)| raw.hear(Some(server), 1, Duration::from_millis(300))).collect();
+    let answers: Vec<_> = initials
+        .iter_mut()
+        .map(|(raw, _)| raw.hear(Some(server), 1, Duration::from_millis(300)))
+        .collect();
     let retries = answers.iter().flatten().filter(|datagram| is_retry(datagram)).count();
     assert!((30..=32).contains(&retries), "{retries} of 40 must prove their address first");
     // Who proves it is served in the midst of it.
@@ -187,8 +198,11 @@ impl Stranger {
 
     /// A client of the server with this fingerprint.
     pub fn trusting(fingerprint: Fingerprint) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let trust = Trust::Pinned(vec![fingerprint]);
         Self { runtime, config: config::client(&trust, ALPN).unwrap() }
     }
@@ -206,7 +220,8 @@ impl Stranger {
         self.runtime.block_on(async {
             let endpoint = Endpoint::client(any()).unwrap();
             let connecting = endpoint.connect_with(self.config.clone(), to, "localhost").unwrap();
-            let connection = timeout(PATIENCE, connecting).await.unwrap_or(Err(ConnectionError::TimedOut))?;
+            let connection =
+                timeout(PATIENCE, connecting).await.unwrap_or(Err(ConnectionError::TimedOut))?;
             Ok((endpoint, connection))
         })
     }
@@ -230,7 +245,8 @@ fn line_25_a_reused_or_foreign_retry_token_opens_no_connection() {
     assert!(is_retry(&retry));
     let (stolen, mut forged) = (token_of(&retry), token_of(&retry));
     forged[5] ^= 1;
-    // One from another address is an offence; what is no token at all is as good as none, and a Retry follows.
+    // One from another address is an offence; what is no token at all is as good as none, and a
+    // Retry follows.
     for (token, offends) in [(stolen, true), (forged, false), (vec![1; 40], false)] {
         let mut stranger = Stranger::new(&tried);
         stranger.config.token_store(Arc::new(Reused(token)));
@@ -249,8 +265,8 @@ fn line_25_a_reused_or_foreign_retry_token_opens_no_connection() {
 
 fn others_go_on(tried: &mut Tried, provoke: impl FnOnce(&mut Tried)) {
     let mut honest = dial(tried.fingerprint, None);
-    let route = Route::quic(1, tried.address());
-    honest.open(route, b"hello");
+    let addr = PeerAddr::quic(1, tried.address());
+    honest.open(addr, b"hello");
     honest.flush();
     while tried.opened == 0 {
         tried.look();
@@ -261,11 +277,13 @@ fn others_go_on(tried: &mut Tried, provoke: impl FnOnce(&mut Tried)) {
     let deadline = clock::now() + PATIENCE;
     while heard.load(Ordering::Relaxed) == 0 {
         assert!(clock::now() < deadline, "the honest connection goes on");
-        honest.send(route, b"still here");
+        honest.send(addr, b"still here");
         honest.flush();
-        wait_readable([&tried.end].into_iter(), Duration::from_millis(10), &mut Vec::new()).unwrap();
+        wait_readable([&tried.end].into_iter(), Duration::from_millis(10), &mut Vec::new())
+            .unwrap();
         let note = |_, event: Event<'_>, _| {
-            heard.fetch_add(usize::from(event == Event::Datagram(b"still here")), Ordering::Relaxed);
+            heard
+                .fetch_add(usize::from(event == Event::Datagram(b"still here")), Ordering::Relaxed);
         };
         tried.end.receive(clock::now(), note).unwrap();
     }
@@ -287,7 +305,10 @@ fn line_26_an_unknown_frame_closes_that_connection_only() {
         let (_endpoint, connection) = stranger.connect(tried.address()).unwrap();
         *now.lock().unwrap() = true;
         connection.send_datagram(Bytes::from_static(b"anything")).unwrap();
-        assert_eq!(stranger.closed_by_server(&connection), TransportErrorCode::FRAME_ENCODING_ERROR);
+        assert_eq!(
+            stranger.closed_by_server(&connection),
+            TransportErrorCode::FRAME_ENCODING_ERROR
+        );
     });
 }
 
@@ -297,7 +318,8 @@ fn line_26_invalid_transport_parameters_open_no_connection() {
     others_go_on(&mut tried, |tried| {
         let tampered = Arc::new(AtomicUsize::new(0));
         let count = tampered.clone();
-        // max_udp_payload_size (3): 1,472 becomes 1,024, and less than 1,200 is not allowed (RFC 9000, section 18.2).
+        // max_udp_payload_size (3): 1,472 becomes 1,024, and less than 1,200 is not allowed (RFC
+        // 9000, section 18.2).
         let tamper: Tamper = Arc::new(move |stage, payload| {
             let honest = [0x03, 0x02, 0x45, 0xc0];
             let at = payload.windows(4).position(|bytes| bytes == honest);
@@ -316,8 +338,8 @@ fn line_26_invalid_transport_parameters_open_no_connection() {
 
 /// Moves what a stream's frame carries so far ahead.
 fn move_ahead(payload: &mut [u8], by: u32) -> bool {
-    // A STREAM frame without offset, with length (0x0a) or without (0x08), is the first data of its stream; one with an
-    // offset of four bytes can be changed in place.
+    // A STREAM frame without offset, with length (0x0a) or without (0x08), is the first data of its
+    // stream; one with an offset of four bytes can be changed in place.
     let is_stream = payload[0] & 0xf8 == 0x08;
     let has_offset = payload[0] & 0x04 != 0;
     if !is_stream || !has_offset || payload[1] >= 0x40 || payload[2] >> 6 != 2 {
@@ -354,19 +376,24 @@ fn line_27_gappy_streams_are_buffered_to_a_cap_and_then_closed() {
 
 #[test]
 fn a_page_whose_origin_is_not_on_the_list_is_refused() {
-    for (origins, allowed) in
-        [(vec![ORIGIN.to_string()], true), (vec!["https://game.example".into()], false), (vec![], false)]
-    {
-        let settings = QuicSettings { listen: any(), origins: origins.clone(), ..QuicSettings::default() };
+    for (origins, allowed) in [
+        (vec![ORIGIN.to_string()], true),
+        (vec!["https://game.example".into()], false),
+        (vec![], false),
+    ] {
+        let settings =
+            QuicSettings { listen: any(), origins: origins.clone(), ..QuicSettings::default() };
         let (mut server, fingerprint) = settings.open([7; 32], clock::unix_now()).unwrap();
         let hub = MemoryHub::default();
-        let mut client = Way::WebTransport.reach(Some(fingerprint), &hub).open(any(), None).unwrap();
-        client.open(Route::quic(1, server.local_address()), b"hello");
+        let mut client =
+            Way::WebTransport.connect_options(Some(fingerprint), &hub).open(any(), None).unwrap();
+        client.open(PeerAddr::quic(1, server.local_address()), b"hello");
         client.flush();
         let (deadline, mut at_server, mut at_client) = (clock::now() + PATIENCE, 0, None);
         while at_client.is_none() {
             assert!(clock::now() < deadline, "{origins:?}");
-            wait_readable([&client].into_iter(), Duration::from_millis(10), &mut Vec::new()).unwrap();
+            wait_readable([&client].into_iter(), Duration::from_millis(10), &mut Vec::new())
+                .unwrap();
             let note = |_, event: Event<'_>, _| {
                 at_client.get_or_insert(matches!(event, Event::DatagramBytes(_)));
             };

@@ -1,4 +1,5 @@
-//! One suite over every transport: memory, secure UDP, QUIC, WebTransport (with a native client), laminar.
+//! One suite over every transport: memory, secure UDP, QUIC, WebTransport (with a native client),
+//! laminar.
 //!
 //! | | |
 //! |---|---|

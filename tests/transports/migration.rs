@@ -31,8 +31,15 @@ fn a_connection_goes_on_from_another_port() {
             }
         }
         let stats = player.bot.runtime().stats();
-        println!("{way:?}: longest gap {longest:?} at a round trip of 40 ms, {} resumes", stats.resumes);
-        assert_eq!((player.bot.runtime().state(), stats.resumes), (ClientState::Playing, 0), "{way:?}");
+        println!(
+            "{way:?}: longest gap {longest:?} at a round trip of 40 ms, {} resumes",
+            stats.resumes
+        );
+        assert_eq!(
+            (player.bot.runtime().state(), stats.resumes),
+            (ClientState::Playing, 0),
+            "{way:?}"
+        );
         assert_eq!(scene.host.report().room.joined, 1);
         drop(player);
         relay.stop().unwrap();

@@ -6,28 +6,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
-use truetick_client_sim::auction::manner::{House, Manner};
 use truetick_client_sim::auction::run::settings;
+use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::client_socket::{self, ClientSocket};
-use truetick_client_sim::reach::Reach;
+use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::clock;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::client::Failure;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
-use truetick_netcode::transport::Over;
-use truetick_netcode::transport::carrier::Carrier;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::memory::MemoryHub;
+use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::arena::ArenaGame;
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::AnyRoom;
-use truetick_server::core::room::Room;
 use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
+use truetick_server::room::Room;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
 use truetick_shared::auction::money::Amount;
 
@@ -47,8 +47,8 @@ on_every_way! {
 /// A server with an arena and an auction, reached by one way beside UDP.
 pub struct Scene {
     pub host: Host,
-    reach: Reach,
-    over: Over,
+    connect_options: ConnectOptions,
+    kind: TransportKind,
     tokens: TokenSource,
     _folder: TemporaryFolder,
 }
@@ -63,20 +63,25 @@ impl Scene {
         let name = format!("truetick-transports-{}", SCENES.fetch_add(1, Ordering::Relaxed));
         let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
         let config = way.configure(ServerConfig { drones: 8, ..ServerConfig::default() });
-        let arena = Room::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now()).unwrap();
+        let arena =
+            WorldRoom::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now())
+                .unwrap();
         let mut house = settings(folder.path().join("auction"), 64);
         house.admins = vec![KEEPER.0];
         let house = house.open(config.tick_rate, 1, clock::now()).unwrap();
-        let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(arena), Box::new(house)];
+        let rooms: Vec<Box<dyn Room>> = vec![Box::new(arena), Box::new(house)];
         let others = match way {
-            Way::Memory => vec![Carrier::Memory(hub.listen(any()).unwrap())],
+            Way::Memory => vec![ServerTransport::Memory(hub.listen(any()).unwrap())],
             _ => Vec::new(),
         };
         let host = Host::start_rooms(&config, random_key().unwrap(), rooms, others).unwrap();
-        let reach = way.reach(host.doors().fingerprint, &hub);
-        let over = reach.over();
-        let tokens = TokenSource::new(host.doors().issuers[&over].clone(), *random_key().unwrap().bytes());
-        Self { host, reach, over, tokens, _folder: folder }
+        let connect_options = way.connect_options(host.listeners().fingerprint, &hub);
+        let over = connect_options.transport();
+        let tokens = TokenSource::new(
+            host.listeners().issuers[&over].clone(),
+            *random_key().unwrap().bytes(),
+        );
+        Self { host, connect_options, kind: over, tokens, _folder: folder }
     }
 
     fn player(&mut self, user: u64) -> Player {
@@ -86,23 +91,24 @@ impl Scene {
 
     fn player_with(&self, token: ConnectToken, user: u64) -> Player {
         let kinds = Arc::new(arena_schema().unwrap());
-        let bot = BotClient::new(kinds, token.clone(), user, clock::now()).over(self.over);
+        let bot = BotClient::new(kinds, token.clone(), user, clock::now()).transport(self.kind);
         Player { bot, socket: self.socket(), token }
     }
 
     /// Where the server is.
     pub fn address(&self) -> SocketAddr {
-        self.host.doors().addresses[&self.over]
+        self.host.listeners().addresses[&self.kind]
     }
 
     fn socket(&self) -> ClientSocket {
-        ClientSocket::open(&self.reach, self.address(), None).unwrap()
+        ClientSocket::open(&self.connect_options, self.address(), None).unwrap()
     }
 
     /// A player who goes through a relay.
     pub fn player_through(&mut self, user: u64, relay: SocketAddr) -> Player {
         let player = self.player(user);
-        let socket = ClientSocket::open(&self.reach, self.address(), Some(relay)).unwrap();
+        let socket =
+            ClientSocket::open(&self.connect_options, self.address(), Some(relay)).unwrap();
         Player { socket, ..player }
     }
 }
@@ -119,10 +125,12 @@ impl Player {
     pub fn go(&mut self) {
         let span = self.bot.next_timeout().since(clock::now()).min(Duration::from_millis(20));
         client_socket::wait([&self.socket].into_iter(), span, &mut Vec::new()).unwrap();
-        self.socket.receive(clock::now(), |from, event, at| self.bot.receive(from, event, at)).unwrap();
+        self.socket
+            .receive(clock::now(), |from, event, at| self.bot.receive(from, event, at))
+            .unwrap();
         self.bot.advance(clock::now());
-        while let Some((to, parcel)) = self.bot.poll_transmit() {
-            self.socket.send(to, &parcel);
+        while let Some((to, transmit)) = self.bot.poll_transmit() {
+            self.socket.send(to, &transmit);
         }
         self.socket.flush();
     }
@@ -148,7 +156,7 @@ impl Player {
 fn an_arena_is_played(way: Way) {
     let scene = Scene::new(way);
     let swarm = SwarmConfig {
-        reach: scene.reach,
+        connect_options: scene.connect_options,
         relay: None,
         crew: Crew { players: 6, spectators: 1 },
         seed: 3,
@@ -165,14 +173,19 @@ fn an_arena_is_played(way: Way) {
     let report = scene.host.stop().unwrap();
     assert!(figures.counts.compared >= 300, "{figures:?}");
     assert_eq!((figures.joined, figures.lost, report.room.joined), (7, 0, 7));
-    assert_eq!((figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]), (0, 0, 0));
+    assert_eq!(
+        (figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]),
+        (0, 0, 0)
+    );
 }
 
 fn an_auction_is_held(way: Way) {
     let scene = Scene::new(way);
-    let bidders = (1..=8).map(|user| (UserId(user), Manner::of(user as usize)));
-    let visitors =
-        [(KEEPER, Manner::Keeper), (UserId(99), Manner::Watcher)].into_iter().chain(bidders).collect();
+    let bidders = (1..=8).map(|user| (UserId(user), Strategy::of(user as usize)));
+    let bidders = [(KEEPER, Strategy::Keeper), (UserId(99), Strategy::Watcher)]
+        .into_iter()
+        .chain(bidders)
+        .collect();
     let house = House {
         accounts: 8,
         deposit: Amount(5_000_000),
@@ -182,10 +195,10 @@ fn an_auction_is_held(way: Way) {
         only_english: true,
     };
     let crowd = CrowdConfig {
-        reach: scene.reach,
+        connect_options: scene.connect_options,
         room: 1,
         relay: None,
-        visitors,
+        bidders,
         house,
         pace: 10.0,
         seed: 5,
@@ -196,12 +209,12 @@ fn an_auction_is_held(way: Way) {
     while crowd.figures().accepted < 40 && clock::now() < deadline {
         clock::sleep(Duration::from_millis(50));
     }
-    let (figures, visitors) = crowd.stop().unwrap();
+    let (figures, bidders) = crowd.stop().unwrap();
     scene.host.stop().unwrap();
     assert!(figures.accepted >= 40, "{figures:?}");
-    assert_eq!(visitors.iter().map(|visitor| visitor.client().errors()).sum::<u64>(), 0);
+    assert_eq!(bidders.iter().map(|bidder| bidder.client().errors()).sum::<u64>(), 0);
     assert!(
-        visitors.iter().map(|visitor| visitor.seen().len()).sum::<usize>() > 40,
+        bidders.iter().map(|bidder| bidder.seen().len()).sum::<usize>() > 40,
         "nobody saw what happened"
     );
 }
@@ -216,7 +229,9 @@ fn a_client_that_lost_its_way_comes_back_to_its_session(way: Way) {
     let old = std::mem::replace(&mut player.socket, scene.socket());
     player.until("back", |bot| {
         let stats = bot.runtime().stats();
-        stats.resumes == 1 && stats.compared > compared + 20 && bot.runtime().state() == ClientState::Playing
+        stats.resumes == 1
+            && stats.compared > compared + 20
+            && bot.runtime().state() == ClientState::Playing
     });
     assert_eq!(player.bot.runtime().id(), id);
     assert_eq!(player.bot.runtime().buffer().own().map(|own| own.id), own);
@@ -258,10 +273,15 @@ fn a_token_serves_once(way: Way) {
     player.until_it_plays();
     let mut copy = scene.player_with(player.token.clone(), 8);
     copy.until("refused", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
-    // A token whose session is open is taken for a late copy, and not answered, where requests can be copies.
-    let refused =
-        [Failure::Denied, Failure::RequestTimedOut].map(|failure| ClientState::Ended(End::Failed(failure)));
-    assert!(refused.contains(&copy.bot.runtime().state()), "{way:?}: {:?}", copy.bot.runtime().state());
+    // A token whose session is open is taken for a late copy, and not answered, where requests can
+    // be copies.
+    let refused = [Failure::Denied, Failure::RequestTimedOut]
+        .map(|failure| ClientState::Ended(End::Failed(failure)));
+    assert!(
+        refused.contains(&copy.bot.runtime().state()),
+        "{way:?}: {:?}",
+        copy.bot.runtime().state()
+    );
     let compared = player.bot.runtime().stats().compared;
     player.until("unharmed", |bot| bot.runtime().stats().compared > compared + 20);
 }
@@ -270,7 +290,8 @@ fn who_loses_its_session_to_another_hears_why(way: Way) {
     let mut scene = Scene::new(way);
     let mut first = scene.player(7);
     first.until_it_plays();
-    let (id, own) = (first.bot.runtime().id(), first.bot.runtime().buffer().own().map(|own| own.id));
+    let (id, own) =
+        (first.bot.runtime().id(), first.bot.runtime().buffer().own().map(|own| own.id));
     let mut second = scene.player(7);
     second.until_it_plays();
     first.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));

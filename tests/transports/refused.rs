@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use truetick_client_sim::reach::Reach;
+use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
 use truetick_netcode::transport::quic::certificate::Certificate;
 use truetick_netcode::transport::quic::config::Trust;
 use truetick_netcode::transport::quic::{Dial, ListenConfig, QuicRuntime, QuicTransport};
-use truetick_netcode::transport::{Event, Over, Route, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind, wait_readable};
 use truetick_server::config::ServerConfig;
 use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
@@ -53,9 +53,13 @@ struct Server {
 impl Server {
     fn start(address: SocketAddr, secret: u8, per_address: usize) -> Self {
         let handshakes = 64.min(per_address);
-        let config =
-            ListenConfig { per_address, handshakes, ..ListenConfig::new(certificate(), [secret; 32]) };
-        let open = || QuicTransport::listen(QuicRuntime::start().unwrap(), address, config.clone()).ok();
+        let config = ListenConfig {
+            per_address,
+            handshakes,
+            ..ListenConfig::new(certificate(), [secret; 32])
+        };
+        let open =
+            || QuicTransport::listen(QuicRuntime::start().unwrap(), address, config.clone()).ok();
         let end = (0..200).find_map(|_| {
             clock::sleep(Duration::from_millis(5));
             open()
@@ -97,24 +101,24 @@ impl Client {
         Self { end, connections: 0, closed: 0 }
     }
 
-    fn open(&mut self, server: SocketAddr, frame: &[u8]) -> Route {
+    fn open(&mut self, server: SocketAddr, frame: &[u8]) -> PeerAddr {
         self.connections += 1;
-        let route = Route::quic(self.connections, server);
-        self.end.open(route, frame);
+        let addr = PeerAddr::quic(self.connections, server);
+        self.end.open(addr, frame);
         self.end.flush();
-        route
+        addr
     }
 
     /// Connects as a player and waits to be answered.
     fn is_served(&mut self, server: &mut Server) {
-        let route = self.open(server.end.local_address(), b"player");
+        let addr = self.open(server.end.local_address(), b"player");
         let (deadline, mut answered) = (clock::now() + PATIENCE, false);
         while !answered {
             assert!(clock::now() < deadline, "nobody answers");
             server.look();
             let closed = &mut self.closed;
             let note = |from, event: Event<'_>, _| {
-                answered |= from == route && event == Event::Frame(b"welcome");
+                answered |= from == addr && event == Event::Frame(b"welcome");
                 *closed += usize::from(matches!(event, Event::Closed { .. }));
             };
             self.end.receive(clock::now(), note).unwrap();
@@ -142,7 +146,10 @@ fn a_refused_early_frame_is_said_again() {
         client.is_served(&mut server);
     }
     assert_eq!(server.early + server.late, 8, "each is heard once");
-    assert!(clients.iter().all(|client| client.closed <= 2), "only what went with the old server has ended");
+    assert!(
+        clients.iter().all(|client| client.closed <= 2),
+        "only what went with the old server has ended"
+    );
 }
 
 #[test]
@@ -178,7 +185,9 @@ fn strangers_hold_no_seat_against_those_with_a_session() {
     // A player comes back by a second connection, while all seats are taken.
     players[0].is_served(&mut server);
     assert!(server.end.stats().seats.displaced >= 4, "{:?}", server.end.stats());
-    let open = || held.iter().flatten().filter(|(_, connection)| connection.close_reason().is_none()).count();
+    let open = || {
+        held.iter().flatten().filter(|(_, connection)| connection.close_reason().is_none()).count()
+    };
     let deadline = clock::now() + PATIENCE;
     while open() > 0 {
         assert!(clock::now() < deadline, "{} strangers are there still", open());
@@ -227,11 +236,14 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     };
     let key = random_key().unwrap();
     let host = Host::start_configured(&config(any()), key.clone()).unwrap();
-    let address = host.doors().addresses[&Over::Quic];
-    let trust = Trust::Pinned(vec![host.doors().fingerprint.unwrap()]);
-    let tokens = TokenSource::new(host.doors().issuers[&Over::Quic].clone(), *random_key().unwrap().bytes());
+    let address = host.listeners().addresses[&TransportKind::Quic];
+    let trust = Trust::Pinned(vec![host.listeners().fingerprint.unwrap()]);
+    let tokens = TokenSource::new(
+        host.listeners().issuers[&TransportKind::Quic].clone(),
+        *random_key().unwrap().bytes(),
+    );
     let swarm = SwarmConfig {
-        reach: Reach::Quic(QuicRuntime::start().unwrap(), Dial::new(trust)),
+        connect_options: ConnectOptions::Quic(QuicRuntime::start().unwrap(), Dial::new(trust)),
         relay: None,
         crew: Crew { players: BOTS, spectators: 0 },
         seed: 5,
@@ -255,7 +267,8 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     clock::sleep(Duration::from_secs(1));
     let host = Host::start_configured(&config(address), key).unwrap();
     if !all_play(&host, &swarm) {
-        let (report, figures) = (host.report(), swarm.stop().map(|figures| (figures.joined, figures.counts)));
+        let (report, figures) =
+            (host.report(), swarm.stop().map(|figures| (figures.joined, figures.counts)));
         panic!("{} joined, drops {:?}, {figures:?}", report.room.joined, report.drops);
     }
     swarm.stop().unwrap();

@@ -1,11 +1,12 @@
-//! A client of QUIC that is genuine but for what it writes into its packets: the plaintext of each is changed just before it
-//! is sealed.
+//! A client of QUIC that is genuine but for what it writes into its packets: the plaintext of each
+//! is changed just before it is sealed.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use quinn_proto::crypto::{
-    ClientConfig, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, Session,
+    ClientConfig, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey,
+    Session,
 };
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side, TransportError};
@@ -46,7 +47,8 @@ struct TamperingSession {
 
 impl TamperingSession {
     fn wrap(&self, stage: Stage, keys: Keys) -> Keys {
-        let local = Box::new(TamperingKey { key: keys.packet.local, stage, tamper: self.tamper.clone() });
+        let local =
+            Box::new(TamperingKey { key: keys.packet.local, stage, tamper: self.tamper.clone() });
         Keys { header: keys.header, packet: KeyPair { local, remote: keys.packet.remote } }
     }
 }
@@ -122,7 +124,12 @@ impl PacketKey for TamperingKey {
         self.key.encrypt(packet, buf, header_len);
     }
 
-    fn decrypt(&self, packet: u64, header: &[u8], payload: &mut bytes::BytesMut) -> Result<(), CryptoError> {
+    fn decrypt(
+        &self,
+        packet: u64,
+        header: &[u8],
+        payload: &mut bytes::BytesMut,
+    ) -> Result<(), CryptoError> {
         self.key.decrypt(packet, header, payload)
     }
 

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
-use truetick_client_sim::reach::{ORIGIN, Reach, ReachOptions, TransportChoice};
+use truetick_client_sim::connect_options::{
+    ConnectArguments, ConnectOptions, ORIGIN, TransportChoice,
+};
 use truetick_netcode::clock;
-use truetick_netcode::transport::carrier::Carrier;
 use truetick_netcode::transport::memory::MemoryHub;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_netcode::transport::quic::{QuicRuntime, QuicTransport};
+use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::config::ServerConfig;
 use truetick_server::quic_settings::QuicSettings;
 
@@ -68,7 +70,7 @@ fn quic() -> QuicSettings {
 
 impl Way {
     /// Whether it has connections and frames.
-    pub fn is_secured(self) -> bool {
+    pub fn is_connection_oriented(self) -> bool {
         !matches!(self, Self::Udp | Self::Laminar)
     }
 
@@ -92,35 +94,42 @@ impl Way {
     }
 
     /// How its clients reach a server, known by a fingerprint or in a hub.
-    pub fn reach(self, fingerprint: Option<Fingerprint>, hub: &MemoryHub) -> Reach {
-        let options = ReachOptions { transport: self.choice(), fingerprint };
+    pub fn connect_options(
+        self,
+        fingerprint: Option<Fingerprint>,
+        hub: &MemoryHub,
+    ) -> ConnectOptions {
+        let options = ConnectArguments { transport: self.choice(), fingerprint };
         match self {
-            Self::Memory => Reach::Memory(hub.clone()),
-            _ => options.reach(None).unwrap(),
+            Self::Memory => ConnectOptions::Memory(hub.clone()),
+            _ => options.connect_options(None).unwrap(),
         }
     }
 
     /// A server's end and a client's.
-    pub fn pair(self) -> (Carrier, Carrier) {
+    pub fn pair(self) -> (ServerTransport, ServerTransport) {
         let hub = MemoryHub::default();
         let (server, fingerprint) = match self {
-            Self::Memory => (Carrier::Memory(hub.listen(any()).unwrap()), None),
-            Self::Udp => (Carrier::udp(any()).unwrap(), None),
-            Self::Laminar => (Carrier::laminar(any()).unwrap(), None),
+            Self::Memory => (ServerTransport::Memory(hub.listen(any()).unwrap()), None),
+            Self::Udp => (ServerTransport::udp(any()).unwrap(), None),
+            Self::Laminar => (ServerTransport::laminar(any()).unwrap(), None),
             Self::Quic | Self::WebTransport => {
                 let (end, fingerprint) = quic().open([7; 32], clock::unix_now()).unwrap();
-                (Carrier::Quic(end), Some(fingerprint))
+                (ServerTransport::Quic(end), Some(fingerprint))
             }
         };
-        let client = self.reach(fingerprint, &hub).open(any(), None).unwrap();
+        let client = self.connect_options(fingerprint, &hub).open(any(), None).unwrap();
         (server, client)
     }
 }
 
 /// A client's end of QUIC that goes on under a thread of its own.
 pub fn dial(fingerprint: Fingerprint, relay: Option<SocketAddr>) -> QuicTransport {
-    let options = ReachOptions { transport: TransportChoice::Quic, fingerprint: Some(fingerprint) };
-    let Ok(Reach::Quic(_, dial)) = options.reach(None) else { unreachable!("it is QUIC") };
+    let options =
+        ConnectArguments { transport: TransportChoice::Quic, fingerprint: Some(fingerprint) };
+    let Ok(ConnectOptions::Quic(_, dial)) = options.connect_options(None) else {
+        unreachable!("it is QUIC")
+    };
     let dial = truetick_netcode::transport::quic::Dial { relay, ..dial };
     QuicTransport::dial(QuicRuntime::start().unwrap(), any(), dial).unwrap()
 }

@@ -1,5 +1,6 @@
-//! `vectors FILE`: what a decoder in another language must make of a room's packets, as JSON. What a room sends to a client over a network that loses,
-//! delays and reorders, what the client answers, and what it then holds; hashes; streams of the range coder.
+//! `vectors FILE`: what a decoder in another language must make of a room's packets, as JSON. What
+//! a room sends to a client over a network that loses, delays and reorders, what the client
+//! answers, and what it then holds; hashes; streams of the range coder.
 //!
 //! ```text
 //! { joins: [{ token: BASE64, join: BASE64 }],
@@ -9,10 +10,11 @@
 //!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, newest } | { answer: BASE64, sequence } |
 //!     { since, states }] }] }
 //! ```
-//! `held` is whether the packet builds on what the client has; `newest` is, now and then, all that is held, by rising slot, the own copy
-//! last: `[slot, generation, kind, own, tick, until, ...fields]`; `states` the same of all states told after the tick `since`.
+//! `held` is whether the packet builds on what the client has; `newest` is, now and then, all that
+//! is held, by rising slot, the own copy last: `[slot, generation, kind, own, tick, until,
+//! ...fields]`; `states` the same of all states told after the tick `since`.
 
-mod medley;
+mod schema_zoo;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,22 +23,22 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use medley::Melee;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use schema_zoo::Melee;
 use serde_json::{Value, json};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::{
-    remote::Remote,
-    snapshot_buffer::{Held, SnapshotError},
+    remote_entity::RemoteEntity,
+    snapshot_buffer::{HeldState, SnapshotError},
 };
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeEncoder};
 use truetick_netcode::command::write_commands;
 use truetick_netcode::limits::INTERPOLATION_TICKS;
 use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::replication::entity::{Past, code_change};
+use truetick_netcode::replication::entity::{Baselines, code_change};
 use truetick_netcode::schema::{Audience, KindId, Schema, class_of};
 use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::crypto::Key;
@@ -44,16 +46,16 @@ use truetick_netcode::session::token::Issuer;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Over, Parcel};
+use truetick_netcode::transport::{Transmit, TransportKind};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::{AnyRoom, RoomConfig};
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
 use truetick_server::files::write_text;
+use truetick_server::game::Game;
 use truetick_server::page::describe::describe;
+use truetick_server::room::{Room, RoomConfig};
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::ArenaCommand;
-use truetick_tests::entry::wall;
-use truetick_tests::onlooker::Onlooker;
+use truetick_tests::loopback_client::LoopbackClient;
+use truetick_tests::tokens::wall;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Ticks of each play.
@@ -77,19 +79,19 @@ fn main() -> ExitCode {
 }
 
 fn vectors() -> Value {
-    let chances = &mut Xoshiro256PlusPlus::seed_from_u64(0x7472_7565);
+    let rng = &mut Xoshiro256PlusPlus::seed_from_u64(0x7472_7565);
     let config = ArenaConfig { drones: 24, ..ArenaConfig::default() };
     let arena = || ArenaGame::new(config).expect("a valid schema");
     json!({
         "joins": (1..=3).map(join).collect::<Vec<_>>(),
-        "hashes": (0..=60).map(|words| hash(words * 4, chances)).collect::<Vec<_>>(),
-        "streams": (0..40).map(|_| stream(chances)).collect::<Vec<_>>(),
-        "ages": [ages(chances)],
+        "hashes": (0..=60).map(|words| hash(words * 4, rng)).collect::<Vec<_>>(),
+        "streams": (0..40).map(|_| stream(rng)).collect::<Vec<_>>(),
+        "ages": [ages(rng)],
         "plays": [
-            play("a spectator of the arena", arena(), Role::Spectator, steer, chances),
-            play("a player in the arena", arena(), Role::Player, steer, chances),
-            play("a spectator of every sort of field", Melee, Role::Spectator, |_, _| Default::default(), chances),
-            play("a player among every sort of field", Melee, Role::Player, |_, _| Default::default(), chances),
+            play("a spectator of the arena", arena(), Role::Spectator, steer, rng),
+            play("a player in the arena", arena(), Role::Player, steer, rng),
+            play("a spectator of every sort of field", Melee, Role::Spectator, |_, _| Default::default(), rng),
+            play("a player among every sort of field", Melee, Role::Player, |_, _| Default::default(), rng),
         ],
     })
 }
@@ -97,7 +99,8 @@ fn vectors() -> Value {
 /// A token for so many servers, and the frame by which its client joins over a connection.
 fn join(servers: u64) -> Value {
     let now = Timestamp::from_millis(1_000);
-    let addresses = [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 2))];
+    let addresses =
+        [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 2))];
     let issuer = Issuer {
         key: Key::new([5; 32]),
         protocol: PROTOCOL,
@@ -106,31 +109,32 @@ fn join(servers: u64) -> Value {
         timeout: Duration::from_secs(10),
     };
     let token = TokenSource::new(issuer, [6; 32]).issue(UserId(servers), 0, wall(now));
-    let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, now).over(Over::Quic, 1);
-    let Some(Parcel::Open(join)) = client.poll(now) else { panic!("a client joins first") };
+    let mut client =
+        SessionClient::new(token.clone(), PROTOCOL, 1, now).transport(TransportKind::Quic, 1);
+    let Some(Transmit::Open(join)) = client.poll(now) else { panic!("a client joins first") };
     json!({ "token": BASE64_STANDARD.encode(*token.to_bytes()), "join": BASE64_STANDARD.encode(join) })
 }
 
-fn hash(length: usize, chances: &mut impl Rng) -> Value {
-    let (mut bytes, seed) = (vec![0; length], chances.random_range(0..u64::from(u32::MAX)));
-    chances.fill_bytes(&mut bytes);
+fn hash(length: usize, rng: &mut impl Rng) -> Value {
+    let (mut bytes, seed) = (vec![0; length], rng.random_range(0..u64::from(u32::MAX)));
+    rng.fill_bytes(&mut bytes);
     let hash = format!("{:016x}", xxh3_64_with_seed(&bytes, seed));
     json!({ "bytes": BASE64_STANDARD.encode(bytes), "seed": seed, "hash": hash })
 }
 
 /// Flags, numbers and raw bits of all sizes in the contexts that the medley's schema starts from.
-fn stream(chances: &mut impl Rng) -> Value {
+fn stream(rng: &mut impl Rng) -> Value {
     let registry = Melee.registry().expect("a valid schema");
     let schema = registry.schema();
     let (mut contexts, mut bytes, mut coded) = (Contexts::default(), Vec::new(), Vec::new());
-    let class = chances.random_range(0..10usize);
+    let class = rng.random_range(0..10usize);
     let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(class));
     encoder.prepare(0, &(0..5), &(0..6));
-    for _ in 0..chances.random_range(0..200) {
-        let context = chances.random_range(0..5usize);
-        let size = chances.random_range(0..=32);
-        let value = (u64::from(chances.random::<u32>()) & ((1 << size) - 1)) as u32;
-        coded.push(match chances.random_range(0..4) {
+    for _ in 0..rng.random_range(0..200) {
+        let context = rng.random_range(0..5usize);
+        let size = rng.random_range(0..=32);
+        let value = (u64::from(rng.random::<u32>()) & ((1 << size) - 1)) as u32;
+        coded.push(match rng.random_range(0..4) {
             0 => {
                 let flag = encoder.flag(context, value & 1 == 1).expect("room");
                 json!({ "flag": flag, "context": context })
@@ -151,22 +155,23 @@ fn stream(chances: &mut impl Rng) -> Value {
 }
 
 /// Changes against states of all ages, those included that no play reaches.
-fn ages(chances: &mut impl Rng) -> Value {
+fn ages(rng: &mut impl Rng) -> Value {
     let registry = Melee.registry().expect("a valid schema");
     let (schema, kind) = (registry.schema(), registry.schema().kind(KindId(0)));
     let mut contexts = Contexts::default();
     let mut change = || {
-        let audience = Audience::ALL[chances.random_range(0..3)];
+        let audience = Audience::ALL[rng.random_range(0..3)];
         let mut any = || {
             let numbers = kind.fields.iter().map(|field| match audience.sees(field.visibility) {
-                true => chances.random_range(0..=field.max),
+                true => rng.random_range(0..=field.max),
                 false => 0,
             });
             numbers.collect::<Vec<_>>()
         };
         let (base, older, mut now) = (any(), any(), any());
-        let (age, gap) = (1 << chances.random_range(0..30), chances.random_range(0..=15));
-        let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+        let (age, gap) = (1 << rng.random_range(0..30), rng.random_range(0..=15));
+        let past =
+            Baselines { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
         let mut bytes = Vec::new();
         let tables = schema.tables(class_of(age, gap > 0));
         let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
@@ -185,7 +190,12 @@ fn ages(chances: &mut impl Rng) -> Value {
 /// What a player of the arena does in a tick.
 fn steer(client: u32, tick: u32) -> ArenaCommand {
     let turn = (tick / 20 + client) as f32;
-    ArenaCommand::new(glam::Vec2::from_angle(turn), turn, tick.is_multiple_of(50), tick.is_multiple_of(9))
+    ArenaCommand::new(
+        glam::Vec2::from_angle(turn),
+        turn,
+        tick.is_multiple_of(50),
+        tick.is_multiple_of(9),
+    )
 }
 
 /// One client's session with a room where eight others play.
@@ -194,14 +204,15 @@ fn play<G: Game>(
     game: G,
     role: Role,
     command: impl Fn(u32, u32) -> G::Command,
-    chances: &mut impl Rng,
+    rng: &mut impl Rng,
 ) -> Value {
     let mut now = Timestamp::from_millis(1_000);
     let config = RoomConfig { relevance_radius_m: Some(25.0), ..RoomConfig::default() };
-    let mut room = Room::new(game, config, now).expect("a valid schema");
+    let mut room = WorldRoom::new(game, config, now).expect("a valid schema");
     let schema = room.simulation().registry().schema().clone();
-    let players: Vec<_> = (1..=8).map(|client| Onlooker::join(&mut room, client, Role::Player)).collect();
-    let mut client = Onlooker::join(&mut room, 99, role);
+    let players: Vec<_> =
+        (1..=8).map(|client| LoopbackClient::join(&mut room, client, Role::Player)).collect();
+    let mut client = LoopbackClient::join(&mut room, 99, role);
     let (mut steps, mut coming) = (Vec::new(), BTreeMap::<(u32, u32), Vec<u8>>::new());
     for tick in 1..=TICKS {
         for player in &players {
@@ -211,13 +222,19 @@ fn play<G: Game>(
         room.simulate(now);
         for payload in client.payloads(&mut room, now) {
             // One in eight is lost, some overtake others.
-            if !chances.random_bool(0.125) {
-                coming.insert((tick + chances.random_range(3..6), chances.random()), payload);
+            if !rng.random_bool(0.125) {
+                coming.insert((tick + rng.random_range(3..6), rng.random()), payload);
             }
         }
         let later = coming.split_off(&(tick + 1, 0));
         for payload in std::mem::replace(&mut coming, later).into_values() {
-            steps.push(take(&mut client, &schema, &payload, now, steps.len().is_multiple_of(TOLD_EACH)));
+            steps.push(take(
+                &mut client,
+                &schema,
+                &payload,
+                now,
+                steps.len().is_multiple_of(TOLD_EACH),
+            ));
         }
         let answer = client.answer(&mut room, now);
         let sequence = BitReader::new(&answer).read(16).expect("a number");
@@ -225,14 +242,15 @@ fn play<G: Game>(
         now += Duration::from_micros(16_667);
     }
     let since = client.held().newest().map_or(Tick(0), |newest| newest.back(INTERPOLATION_TICKS));
-    let states =
-        entities(&client, |remote| remote.versions().filter(|held| held.tick.is_after(since)).collect());
+    let states = entities(&client, |remote| {
+        remote.state_history().filter(|held| held.tick.is_after(since)).collect()
+    });
     steps.push(json!({ "since": since.0, "states": states }));
     json!({ "name": name, "schema": describe(&schema), "steps": steps })
 }
 
 fn send_command<G: Game>(
-    room: &mut Room<G>,
+    room: &mut WorldRoom<G>,
     client: ClientId,
     tick: Tick,
     command: &G::Command,
@@ -244,7 +262,13 @@ fn send_command<G: Game>(
     room.receive_commands(client, BitReader::new(writer.bytes()), now).expect("a genuine command");
 }
 
-fn take(client: &mut Onlooker, schema: &Schema, payload: &[u8], now: Timestamp, tell: bool) -> Value {
+fn take(
+    client: &mut LoopbackClient,
+    schema: &Schema,
+    payload: &[u8],
+    now: Timestamp,
+    tell: bool,
+) -> Value {
     let held = match client.take(schema, payload, now) {
         Ok(_) => true,
         Err(SnapshotError::Baseline) => false,
@@ -258,7 +282,10 @@ fn take(client: &mut Onlooker, schema: &Schema, payload: &[u8], now: Timestamp, 
 }
 
 /// What is held: all entities as others see them, then the own one as its owner does.
-fn entities<'a>(client: &'a Onlooker, states: impl Fn(&'a Remote) -> Vec<Held<'a>>) -> Value {
+fn entities<'a>(
+    client: &'a LoopbackClient,
+    states: impl Fn(&'a RemoteEntity) -> Vec<HeldState<'a>>,
+) -> Value {
     let held = client.held();
     let public = (0..=u16::from(u8::MAX)).filter_map(|slot| held.public(slot));
     let numbers = public.chain(held.own()).flat_map(|entity| {
@@ -266,7 +293,11 @@ fn entities<'a>(client: &'a Onlooker, states: impl Fn(&'a Remote) -> Vec<Held<'a
         let own = u32::from(entity.is_own());
         states(entity).into_iter().map(move |state| {
             let ticks = [own, state.tick.0, state.until.0];
-            identity.into_iter().chain(ticks).chain(state.fields.iter().copied()).collect::<Vec<u32>>()
+            identity
+                .into_iter()
+                .chain(ticks)
+                .chain(state.fields.iter().copied())
+                .collect::<Vec<u32>>()
         })
     });
     json!(numbers.collect::<Vec<_>>())

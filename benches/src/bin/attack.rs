@@ -1,6 +1,8 @@
-//! An attack on a server with 64 players: spoofed requests, in process under virtual time, and over loopback.
+//! An attack on a server with 64 players: spoofed requests, in process under virtual time, and over
+//! loopback.
 //!
-//! `cargo run --release -p truetick-benches --bin attack -- --json PATH`; the keys are described in benches/README.md.
+//! `cargo run --release -p truetick-benches --bin attack -- --json PATH`; the keys are described in
+//! benches/README.md.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,7 +17,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
 use truetick_benches::report::give;
 use truetick_benches::{FullRoom, Kept, SERVER, WALL};
-use truetick_client_sim::reach::Reach;
+use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::clock;
@@ -55,18 +57,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// A request that costs the server the most that one without a key can cost: everything is right but the seal.
-fn forged_request(expires: u64, chances: &mut StdRng) -> Vec<u8> {
+/// A request that costs the server the most that one without a key can cost: everything is right
+/// but the seal.
+fn forged_request(expires: u64, rng: &mut StdRng) -> Vec<u8> {
     let (mut nonce, mut sealed) = ([0; 24], [0; 1_024]);
-    chances.fill_bytes(&mut nonce);
-    chances.fill_bytes(&mut sealed[..64]);
-    chances.fill_bytes(&mut sealed[1_000..]);
+    rng.fill_bytes(&mut nonce);
+    rng.fill_bytes(&mut sealed[..64]);
+    rng.fill_bytes(&mut sealed[1_000..]);
     write_request(PROTOCOL, expires, &nonce, &sealed)
 }
 
-fn spoofed(chances: &mut StdRng) -> SocketAddr {
-    let ip = IpAddr::from(Ipv4Addr::from(chances.random_range(0x0a00_0000..0x0aff_ffffu32)));
-    SocketAddr::new(ip, chances.random_range(1_024..60_000))
+fn spoofed(rng: &mut StdRng) -> SocketAddr {
+    let ip = IpAddr::from(Ipv4Addr::from(rng.random_range(0x0a00_0000..0x0aff_ffffu32)));
+    SocketAddr::new(ip, rng.random_range(1_024..60_000))
 }
 
 fn in_virtual_time(arguments: &Arguments) -> Value {
@@ -75,7 +78,7 @@ fn in_virtual_time(arguments: &Arguments) -> Value {
     for _ in 0..120 {
         room.tick();
     }
-    let mut chances = StdRng::seed_from_u64(1);
+    let mut rng = StdRng::seed_from_u64(1);
     let expires = WALL.as_secs() + 20;
     let replayed = room.token(1);
     let replayed = write_request(PROTOCOL, replayed.expires, &replayed.nonce, &replayed.sealed);
@@ -86,8 +89,8 @@ fn in_virtual_time(arguments: &Arguments) -> Value {
         let now = room.server_mut().next_deadline().expect("a room");
         let requests: Vec<(SocketAddr, Vec<u8>)> = (0..arguments.rate / TICKS_PER_SECOND)
             .map(|i| match i % 4 {
-                0 => (spoofed(&mut chances), replayed.clone()),
-                _ => (spoofed(&mut chances), forged_request(expires, &mut chances)),
+                0 => (spoofed(&mut rng), replayed.clone()),
+                _ => (spoofed(&mut rng), forged_request(expires, &mut rng)),
             })
             .collect();
         let (mut kept, began) = (Kept::default(), clock::thread_cpu());
@@ -116,11 +119,16 @@ fn in_virtual_time(arguments: &Arguments) -> Value {
     })
 }
 
-fn drops(server: &truetick_server::core::server::Server) -> Value {
-    server.drops().counts().map(|(reason, count)| (reason.key().to_string(), Value::from(count))).collect()
+fn drops(server: &truetick_server::server::Server) -> Value {
+    server
+        .drops()
+        .counts()
+        .map(|(reason, count)| (reason.key().to_string(), Value::from(count)))
+        .collect()
 }
 
-/// Opens a session in the middle of the flood; returns the milliseconds of virtual time that it took.
+/// Opens a session in the middle of the flood; returns the milliseconds of virtual time that it
+/// took.
 fn join(room: &mut FullRoom, user: u64, now: Timestamp) -> f64 {
     let from = SocketAddr::from(([127, 0, 0, 1], 30_000 + (user % 1_000) as u16));
     let mut session = SessionClient::new(room.token(user), PROTOCOL, user, now);
@@ -152,7 +160,7 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
         Ok(Swarm::start(
             &SwarmConfig {
-                reach: Reach::Udp,
+                connect_options: ConnectOptions::Udp,
                 relay: None,
                 crew: Crew { players, spectators: 0 },
                 seed,
@@ -211,9 +219,9 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
 fn attack(to: SocketAddr, rate: u64, stop: &AtomicBool, sent: &AtomicU64) -> std::io::Result<u64> {
     let bind = |i: u8| UdpTransport::bind(SocketAddr::from(([127, 0, 1, i], 0)), UdpPath::Fastest);
     let mut sockets = (1..=16).map(bind).collect::<Result<Vec<_>, _>>()?;
-    let mut chances = StdRng::seed_from_u64(7);
+    let mut rng = StdRng::seed_from_u64(7);
     let expires = clock::unix_now().as_secs() + 25;
-    let requests: Vec<Vec<u8>> = (0..256).map(|_| forged_request(expires, &mut chances)).collect();
+    let requests: Vec<Vec<u8>> = (0..256).map(|_| forged_request(expires, &mut rng)).collect();
     let (began, mut back) = (clock::now(), 0);
     while !stop.load(Ordering::Relaxed) {
         let now = clock::now();

@@ -1,7 +1,8 @@
-//! `auction`: durable bids through one room in this process: queue, order, house, journal on a real disk, answers. No network.
+//! `auction`: durable bids through one room in this process: queue, order, house, journal on a real
+//! disk, answers. No network.
 //!
-//! Bids arrive evenly, from a thousand bidders, on a hundred lots. What is measured is the time from a bid's arrival until its
-//! answer may leave, its tick being on disk.
+//! Bids arrive evenly, from a thousand bidders, on a hundred lots. What is measured is the time
+//! from a bid's arrival until its answer may leave, its tick being on disk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,9 +19,9 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::auction::offline;
 use truetick_server::auction::room::AuctionRoom;
 use truetick_server::auction::settings::AuctionSettings;
-use truetick_server::core::any_room::{AnyRoom, Outbox};
-use truetick_server::core::metrics::Times;
 use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::metrics::Times;
+use truetick_server::room::{Outbox, Room};
 use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{Action, Admin, Answer, Bid, Command, CommandId, Outcome};
 use truetick_shared::auction::terms::{Increments, LotId, Sale, Terms};
@@ -119,8 +120,13 @@ impl Bench {
         let lots = (0..arguments.lots).map(|lot| {
             let increments = Increments::flat(Amount(1));
             let sale = Sale::English { start: Amount(1), increments, reserve: None, buy_now: None };
-            let terms =
-                Terms { title: "a lot".into(), seller: UserId(0), sale, duration: 1 << 30, soft_close: None };
+            let terms = Terms {
+                title: "a lot".into(),
+                seller: UserId(0),
+                sale,
+                duration: 1 << 30,
+                soft_close: None,
+            };
             Admin::Open { lot: LotId(lot), terms }
         });
         for (id, admin) in (1..).zip(deposits.chain(lots)) {
@@ -145,7 +151,7 @@ impl Bench {
             self.room.simulate(begun);
             self.ticks.add(clock::now().since(begun));
         }
-        if due > 0 || self.room.has_news(clock::now()) {
+        if due > 0 || self.room.has_pending_output(clock::now()) {
             self.take_answers();
         }
     }
@@ -156,8 +162,12 @@ impl Bench {
             self.room.messages(ClientId(client), now, &mut self.heard);
         }
         for message in self.heard.0.drain(..) {
-            let Ok(ServerMessage::Event { data, .. }) = decode(&message) else { continue };
-            let Ok(Reply::Answer { id, answer: Answer::Receipt(receipt) }) = decode(&data) else { continue };
+            let Ok(ServerMessage::Event { data, .. }) = decode(&message) else {
+                continue;
+            };
+            let Ok(Reply::Answer { id, answer: Answer::Receipt(receipt) }) = decode(&data) else {
+                continue;
+            };
             if let Some(at) = self.arrived.get(id.0 as usize) {
                 self.answers.add(now.since(*at));
                 self.answered += 1;
@@ -167,20 +177,26 @@ impl Bench {
     }
 
     /// Offers bids at a rate, from clients that raise lots in turn.
-    fn run(&mut self, rate: u64, seconds: u64, lots: u32) -> Result<(), Box<dyn std::error::Error>> {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(rate);
+    fn run(
+        &mut self,
+        rate: u64,
+        seconds: u64,
+        lots: u32,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(rate);
         let count = rate * seconds;
         let messages: Vec<(ClientId, Vec<u8>)> = (0..count)
             .map(|id| {
-                let client = chances.random_range(1..=self.bidders);
-                let (lot, above) = (LotId(chances.random_range(0..lots)), chances.random_range(0..200));
+                let client = rng.random_range(1..=self.bidders);
+                let (lot, above) = (LotId(rng.random_range(0..lots)), rng.random_range(0..200));
                 let action = Action::UpTo(Amount(10 + id * 10 + above));
                 let bid = Bid { lot, action, currency: Currency::EUR, client_time_ms: 0 };
                 (ClientId(client), command(id, Command::Bid(bid)))
             })
             .collect();
         let begin = clock::now();
-        self.arrived = (0..count).map(|id| begin + Duration::from_nanos(id * 1_000_000_000 / rate)).collect();
+        self.arrived =
+            (0..count).map(|id| begin + Duration::from_nanos(id * 1_000_000_000 / rate)).collect();
         let mut next = 0;
         while self.answered < count {
             let now = clock::now();

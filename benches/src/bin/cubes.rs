@@ -1,6 +1,7 @@
 //! 901 cubes at 60 Hz: each frame from the one six before it and what was acknowledged with that.
 //!
-//! `cargo run --release -p truetick-benches --bin cubes -- --trace FILE --json PATH`; the keys are described in benches/README.md.
+//! `cargo run --release -p truetick-benches --bin cubes -- --trace FILE --json PATH`; the keys are
+//! described in benches/README.md.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use serde_json::{Value, json};
 use truetick_benches::bodies_link::{FIRST, send_over};
 use truetick_benches::report::give;
 use truetick_benches::traces::{CUBES, FLOORS, pasts, read_trace};
-use truetick_netcode::bodies::model::Model;
-use truetick_netcode::bodies::{Bodies, Body, PastTicks};
 use truetick_netcode::clock;
+use truetick_netcode::rigid_body_codec::model::Model;
+use truetick_netcode::rigid_body_codec::{Bodies, Body, PastTicks};
 
 /// Bytes and time of 901 cubes in contact
 #[derive(Parser)]
@@ -45,7 +46,11 @@ fn kbps(bytes: usize, frames: usize) -> f64 {
     bytes as f64 / frames as f64 * 0.48
 }
 
-fn point(trace: &[Vec<Body>], model: &'static Model, repeats: usize) -> Result<Value, Box<dyn Error>> {
+fn point(
+    trace: &[Vec<Body>],
+    model: &'static Model,
+    repeats: usize,
+) -> Result<Value, Box<dyn Error>> {
     let (mut encoder, mut decoder) = (Bodies::new(model, FLOORS), Bodies::new(model, FLOORS));
     let frames = trace.len() - FIRST;
     let (mut encode, mut decode) = (Vec::new(), Vec::new());
@@ -80,7 +85,11 @@ fn point(trace: &[Vec<Body>], model: &'static Model, repeats: usize) -> Result<V
     }))
 }
 
-fn loss_row(trace: &[Vec<Body>], model: &'static Model, loss: f64) -> Result<Value, Box<dyn Error>> {
+fn loss_row(
+    trace: &[Vec<Body>],
+    model: &'static Model,
+    loss: f64,
+) -> Result<Value, Box<dyn Error>> {
     let outcome = send_over(trace, model, loss, 7)?;
     Ok(json!({
         "loss": loss,

@@ -1,6 +1,7 @@
 //! The halo scene as one client receives it: bytes per tick, everything included, and verified.
 //!
-//! `cargo run --release -p truetick-benches --bin halo -- --json PATH`; the keys are described in benches/README.md.
+//! `cargo run --release -p truetick-benches --bin halo -- --json PATH`; the keys are described in
+//! benches/README.md.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -15,10 +16,10 @@ use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::limits::PAYLOAD_BYTES;
-use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
+use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::session::packet::OVERHEAD_BYTES;
 use truetick_netcode::time::Timestamp;
 
@@ -41,7 +42,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let (schema, mut ring, mut cache) = (halo_schema()?, StateRing::new(), UnitCache::default());
+    let (schema, mut ring, mut cache) = (halo_schema()?, StateRing::new(), DeltaCache::default());
     let (mut halo, mut view, mut buffer) =
         (Halo::new(arguments.seed), ClientView::new(), SnapshotBuffer::new());
     let mut now = Timestamp::from_millis(1_000);
@@ -56,13 +57,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         view.note_gone(ring.gone(), ring.tick());
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         let mut shared = Shared { schema: &schema, ring: &ring, cache: &mut cache };
-        let sight = Sight { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
-        view.plan(&mut shared, &sight);
+        let interest = Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
+        view.plan(&mut shared, &interest);
         let mut more = true;
         while more {
             let sequence = server.begin(&mut writer, now, Messages::None);
-            more =
-                view.write_packet(&mut shared, (sequence, PAYLOAD_BYTES), Feedback::default(), &mut writer);
+            more = view.write_packet(
+                &mut shared,
+                (sequence, PAYLOAD_BYTES),
+                Feedback::default(),
+                &mut writer,
+            );
             server.finish(&mut writer, now);
             if tick >= warm_up {
                 bytes += writer.bytes().len() + OVERHEAD_BYTES;

@@ -1,14 +1,16 @@
-//! Compares two builds of a benchmark program: runs them in alternating pairs and reports the ratios of their figures.
+//! Compares two builds of a benchmark program: runs them in alternating pairs and reports the
+//! ratios of their figures.
 //!
 //! ```text
 //! pairs --before OLD/replication --after target/release/replication --keys server_cpu_ms_per_tick -- --clients 256
 //! ```
 //!
-//! Both programs get the arguments after `--` and `--json PATH`. A key may be a path into nested objects
-//! (`loopback.cpu_ms_per_tick`). Each pair runs both programs one right after the other, in alternating order, so that a
-//! slow drift of the machine's speed cancels out. For each key the report has the ratio after / before of every pair,
-//! their median, and a distribution-free interval of the median: from the second smallest to the second largest ratio,
-//! which holds the true median with a probability of 97.9 % at ten pairs (99.7 % at 14, 93 % at 8).
+//! Both programs get the arguments after `--` and `--json PATH`. A key may be a path into nested
+//! objects (`loopback.cpu_ms_per_tick`). Each pair runs both programs one right after the other, in
+//! alternating order, so that a slow drift of the machine's speed cancels out. For each key the
+//! report has the ratio after / before of every pair, their median, and a distribution-free
+//! interval of the median: from the second smallest to the second largest ratio, which holds the
+//! true median with a probability of 97.9 % at ten pairs (99.7 % at 14, 93 % at 8).
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -76,8 +78,12 @@ fn run_pairs(arguments: &Arguments, folder: &Path) -> Result<Vec<Pair>, Box<dyn 
 }
 
 fn run(program: &Path, arguments: &[String], json: &Path) -> Result<Value, Box<dyn Error>> {
-    let status =
-        Command::new(program).args(arguments).arg("--json").arg(json).stdout(Stdio::null()).status()?;
+    let status = Command::new(program)
+        .args(arguments)
+        .arg("--json")
+        .arg(json)
+        .stdout(Stdio::null())
+        .status()?;
     if !status.success() {
         return Err(format!("{} failed: {status}", program.display()).into());
     }

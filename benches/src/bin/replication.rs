@@ -1,7 +1,8 @@
-//! The workload W(N, M) over real UDP with sealed sessions: what a tick costs the server, and what each client is sent.
+//! The workload W(N, M) over real UDP with sealed sessions: what a tick costs the server, and what
+//! each client is sent.
 //!
-//! `cargo run --release -p truetick-benches --bin replication -- --clients 64 --json PATH`; the keys are described in
-//! benches/README.md. The clients live in a process of their own.
+//! `cargo run --release -p truetick-benches --bin replication -- --clients 64 --json PATH`; the
+//! keys are described in benches/README.md. The clients live in a process of their own.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -13,9 +14,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
+use truetick_benches::load_clients::{self, Floor};
 use truetick_benches::report::give;
-use truetick_benches::sinks::{self, Floor};
-use truetick_benches::walkers::{Motion, Walkers};
+use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::clock;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::DropReason;
@@ -23,10 +24,10 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Transport;
 use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::room::Room;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, HostReport, random_key};
+use truetick_server::room::RoomConfig;
+use truetick_server::world_room::WorldRoom;
 
 /// W(N, M): N clients and M drones, all in everyone's sight
 #[derive(Parser)]
@@ -55,7 +56,8 @@ struct Arguments {
     /// Print one line for each half second to standard error
     #[arg(long)]
     series: bool,
-    /// Starve the server: busy threads take processor time, beginning so many seconds after the clients play
+    /// Starve the server: busy threads take processor time, beginning so many seconds after the
+    /// clients play
     #[arg(long)]
     starve_at: Option<f64>,
     /// Length of the starvation in seconds
@@ -79,7 +81,7 @@ enum MotionArgument {
 }
 
 impl Arguments {
-    fn walkers(&self) -> Walkers {
+    fn workload(&self) -> Walkers {
         let motion = match self.motion {
             MotionArgument::Random => Motion::Random,
             MotionArgument::Circles => Motion::Circles,
@@ -93,10 +95,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(server) = arguments.sinks_of {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;
-        return sinks::run(server, Key::from_hex(&line)?, arguments.clients);
+        return load_clients::run(server, Key::from_hex(&line)?, arguments.clients);
     }
     if let Some(server) = arguments.floor_of {
-        return sinks::run_floor(server, arguments.clients);
+        return load_clients::run_floor(server, arguments.clients);
     }
     let report = measure(&arguments)?;
     give(&report, arguments.json.as_deref())
@@ -124,7 +126,8 @@ impl Clients {
         if let Some(stdin) = &mut child.stdin {
             writeln!(stdin, "{first_line}")?;
         }
-        let stdout = child.stdout.take().ok_or_else(|| std::io::Error::other("no standard output"))?;
+        let stdout =
+            child.stdout.take().ok_or_else(|| std::io::Error::other("no standard output"))?;
         Ok(Self { child, lines: BufReader::new(stdout) })
     }
 
@@ -158,7 +161,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
         relevance_radius_m: None,
         ..RoomConfig::default()
     };
-    let room = Room::new(arguments.walkers(), room, clock::now())?;
+    let room = WorldRoom::new(arguments.workload(), room, clock::now())?;
     let before = resident_bytes().unwrap_or(0);
     let host = Host::start_rooms(&config, key.clone(), vec![Box::new(room)], Vec::new())?;
     let mut clients = Clients::start("--sinks-of", host.address(), arguments, &key.to_hex())?;
@@ -180,9 +183,12 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     Ok(report(arguments, (&from, &to), floor, verified, grown))
 }
 
-/// Starts the threads that take processor time from the server, if they are wanted; they end by themselves.
+/// Starts the threads that take processor time from the server, if they are wanted; they end by
+/// themselves.
 fn starve(arguments: &Arguments) -> Vec<JoinHandle<()>> {
-    let Some(at) = arguments.starve_at else { return Vec::new() };
+    let Some(at) = arguments.starve_at else {
+        return Vec::new();
+    };
     let from = clock::now() + Duration::from_secs_f64(at);
     let until = from + Duration::from_secs_f64(arguments.starve_for);
     let busy = move || {
@@ -203,7 +209,10 @@ fn watch(host: &Host, arguments: &Arguments, began: Timestamp, span: Duration) {
         clock::sleep_until((clock::now() + Duration::from_millis(500)).min(end));
         let report = host.report();
         if arguments.series && report.room.ticks > last.room.ticks {
-            eprintln!("{}", series_line(&last, &report, arguments.clients, clock::now().since(began)));
+            eprintln!(
+                "{}",
+                series_line(&last, &report, arguments.clients, clock::now().since(began))
+            );
             last = report;
         }
     }
@@ -273,7 +282,11 @@ fn report(
 }
 
 /// The same packets sent and received bare: no sessions, no state.
-fn measure_floor(arguments: &Arguments, from: &HostReport, to: &HostReport) -> Result<Floor, Box<dyn Error>> {
+fn measure_floor(
+    arguments: &Arguments,
+    from: &HostReport,
+    to: &HostReport,
+) -> Result<Floor, Box<dyn Error>> {
     let sent = (to.room.packets_out - from.room.packets_out) as f64;
     let per_client = sent / (to.room.ticks - from.room.ticks) as f64 / arguments.clients as f64;
     let size = ((to.room.bytes_out - from.room.bytes_out) as f64 / sent) as usize;

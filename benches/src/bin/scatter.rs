@@ -1,8 +1,8 @@
-//! Acknowledgements that come late, scattered or not at all, without sockets and in virtual time: what is encoded in a
-//! tick, and what planning, writing and acknowledging cost.
+//! Acknowledgements that come late, scattered or not at all, without sockets and in virtual time:
+//! what is encoded in a tick, and what planning, writing and acknowledging cost.
 //!
-//! `cargo run --release -p truetick-benches --bin scatter -- --clients 1000 --json PATH`; the keys are described in
-//! benches/README.md.
+//! `cargo run --release -p truetick-benches --bin scatter -- --clients 1000 --json PATH`; the keys
+//! are described in benches/README.md.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
 use truetick_benches::report::give;
-use truetick_benches::walkers::{Motion, Walkers};
+use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
 use truetick_netcode::limits::PAYLOAD_BYTES;
-use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
+use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
-use truetick_netcode::replication::unit_cache::UnitCache;
 use truetick_netcode::sequence::Sequence;
-use truetick_server::core::simulation::{Simulation, TickInput};
+use truetick_server::simulation::{Simulation, TickInput};
 
 /// Clients that all see the same walkers, whose acknowledgements come in different ways
 #[derive(Parser)]
@@ -117,9 +117,9 @@ struct Spent {
 
 struct Run {
     case: Case,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     clients: Vec<Client>,
-    cache: UnitCache,
+    cache: DeltaCache,
     writer: BitWriter,
     spent: Spent,
     packets: u64,
@@ -129,7 +129,9 @@ struct Run {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let mut cases = Map::new();
-    for case in Case::value_variants().iter().filter(|case| arguments.case.is_none_or(|only| only == **case))
+    for case in Case::value_variants()
+        .iter()
+        .filter(|case| arguments.case.is_none_or(|only| only == **case))
     {
         let name = format!("{case:?}").to_lowercase();
         cases.insert(name, measure(&arguments, *case)?);
@@ -181,20 +183,29 @@ fn measure(arguments: &Arguments, case: Case) -> Result<Value, Box<dyn Error>> {
 
 impl Run {
     fn new(case: Case, arguments: &Arguments) -> Self {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
         let mut client = || Client {
             view: ClientView::new(),
             next: 0,
             came: Vec::new(),
             acks: Vec::new(),
-            late: chances.random_range(1..=20),
+            late: rng.random_range(1..=20),
             budget: FULL,
             updates: 0,
             served: 0,
         };
         let clients = (0..arguments.clients).map(|_| client()).collect();
-        let (cache, writer) = (UnitCache::default(), BitWriter::new());
-        Self { case, chances, clients, cache, writer, spent: Spent::default(), packets: 0, longest_gap: 0 }
+        let (cache, writer) = (DeltaCache::default(), BitWriter::new());
+        Self {
+            case,
+            rng,
+            clients,
+            cache,
+            writer,
+            spent: Spent::default(),
+            packets: 0,
+            longest_gap: 0,
+        }
     }
 
     fn sum(&self, figure: impl Fn(&ClientView) -> u64) -> u64 {
@@ -214,8 +225,8 @@ impl Run {
         self.spent.ack += (clock::thread_cpu() - began).as_secs_f64();
         let most = (1_000 * self.clients.len() / 256).clamp(1_500, 3_000);
         if is_late && tick.is_multiple_of(6) && self.case.has_short_budgets() {
-            let chances = &mut self.chances;
-            self.clients.iter_mut().for_each(|client| client.budget = chances.random_range(400..most));
+            let rng = &mut self.rng;
+            self.clients.iter_mut().for_each(|client| client.budget = rng.random_range(400..most));
         }
         let (schema, ring) = (simulation.registry().schema(), simulation.ring());
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
@@ -225,9 +236,15 @@ impl Run {
         let (later, sooner) = self.clients.split_at_mut(first);
         for client in sooner.iter_mut().chain(later) {
             let began = clock::thread_cpu();
-            let sight = Sight { own: None, team: 0, masks: &masks, weights: None, budget: client.budget };
+            let interest = Interest {
+                own: None,
+                team: 0,
+                masks: &masks,
+                weights: None,
+                budget: client.budget,
+            };
             let updates = client.view.stats().updates;
-            client.view.plan(&mut shared, &sight);
+            client.view.plan(&mut shared, &interest);
             let planned = clock::thread_cpu();
             let sent = client.write(&mut shared, &mut self.writer);
             self.spent.write += (clock::thread_cpu() - planned).as_secs_f64();
@@ -237,18 +254,32 @@ impl Run {
                 client.served = tick;
             }
             self.longest_gap = self.longest_gap.max(tick - client.served);
-            client.receive(sent, tick, if is_late { self.case } else { Case::Aligned }, &mut self.chances);
+            client.receive(
+                sent,
+                tick,
+                if is_late { self.case } else { Case::Aligned },
+                &mut self.rng,
+            );
         }
     }
 }
 
 impl Client {
     /// Writes the packets of the planned snapshot; returns their numbers.
-    fn write(&mut self, shared: &mut Shared<'_>, writer: &mut BitWriter) -> std::ops::Range<Sequence> {
+    fn write(
+        &mut self,
+        shared: &mut Shared<'_>,
+        writer: &mut BitWriter,
+    ) -> std::ops::Range<Sequence> {
         let (first, mut more) = (self.next, true);
         while more {
             writer.clear();
-            more = self.view.write_packet(shared, (self.next, PAYLOAD_BYTES), Feedback::default(), writer);
+            more = self.view.write_packet(
+                shared,
+                (self.next, PAYLOAD_BYTES),
+                Feedback::default(),
+                writer,
+            );
             self.next += 1;
         }
         first..self.next
@@ -260,15 +291,15 @@ impl Client {
         sent: std::ops::Range<Sequence>,
         tick: u64,
         case: Case,
-        chances: &mut Xoshiro256PlusPlus,
+        rng: &mut Xoshiro256PlusPlus,
     ) {
         for sequence in sent {
-            if case == Case::Lossy && chances.random_bool(0.2) {
+            if case == Case::Lossy && rng.random_bool(0.2) {
                 continue;
             }
             let late = match case {
                 Case::Constant => self.late,
-                Case::Single => chances.random_range(1..=20),
+                Case::Single => rng.random_range(1..=20),
                 _ => ROUND_TRIP,
             };
             match case.is_cumulative() {
@@ -276,12 +307,14 @@ impl Client {
                 false => self.acks.push((tick + late, Ack::Packet(sequence))),
             }
         }
-        let late = chances.random_range(1..=20);
+        let late = rng.random_range(1..=20);
         match case {
-            Case::Dropped if chances.random_bool(0.125) => {
+            Case::Dropped if rng.random_bool(0.125) => {
                 self.acks.push((tick + ROUND_TRIP, Ack::Until(tick)))
             }
-            Case::Cumulative | Case::Lossy | Case::Both => self.acks.push((tick + late, Ack::Until(tick))),
+            Case::Cumulative | Case::Lossy | Case::Both => {
+                self.acks.push((tick + late, Ack::Until(tick)))
+            }
             _ => {}
         }
     }

@@ -1,4 +1,5 @@
-//! Many sessions in one server: what each costs in memory and, idle, in time. `cargo run --release -p truetick-benches --bin sessions`
+//! Many sessions in one server: what each costs in memory and, idle, in time. `cargo run --release
+//! -p truetick-benches --bin sessions`
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -45,7 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let requests: Vec<_> = (0..100_000u64).map(|user| strangers.token(user)).collect();
     let empty = resident_bytes().unwrap_or(0);
     for (i, token) in requests.iter().enumerate() {
-        let from = SocketAddr::from(([10, (i >> 12) as u8, (i >> 6) as u8 & 63, i as u8 & 63], 5_000));
+        let from =
+            SocketAddr::from(([10, (i >> 12) as u8, (i >> 6) as u8 & 63, i as u8 & 63], 5_000));
         let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
         strangers.give(from, &request);
     }

@@ -1,6 +1,8 @@
-//! What encoding and copying cost for one client, and for 200 who share its baselines: 256 entities, all moving.
+//! What encoding and copying cost for one client, and for 200 who share its baselines: 256
+//! entities, all moving.
 //!
-//! `cargo run --release -p truetick-benches --bin sharing -- --json PATH`; the keys are described in benches/README.md.
+//! `cargo run --release -p truetick-benches --bin sharing -- --json PATH`; the keys are described
+//! in benches/README.md.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -10,14 +12,14 @@ use std::sync::Arc;
 use clap::Parser;
 use serde_json::json;
 use truetick_benches::report::give;
-use truetick_benches::walkers::{Motion, Walkers};
+use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::clock;
 use truetick_netcode::limits::PAYLOAD_BYTES;
-use truetick_netcode::replication::client_view::{ClientView, Shared, Sight};
+use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
+use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
-use truetick_netcode::replication::unit_cache::UnitCache;
-use truetick_server::core::simulation::{Simulation, TickInput};
+use truetick_server::simulation::{Simulation, TickInput};
 
 /// One client beside 200 that share its baselines
 #[derive(Parser)]
@@ -57,11 +59,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not counted.
+/// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not
+/// counted.
 fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
     let game = Walkers { drones: ENTITIES, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), 1)?;
-    let (mut cache, mut writer) = (UnitCache::default(), BitWriter::new());
+    let (mut cache, mut writer) = (DeltaCache::default(), BitWriter::new());
     let mut views: Vec<ClientView> = (0..clients).map(|_| ClientView::new()).collect();
     let (mut acks, mut spent) = (VecDeque::new(), 0.0);
     for tick in 0..TICKS {
@@ -73,8 +76,9 @@ fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
         let mut shared = Shared { schema, ring, cache: &mut cache };
         let mut packets = 0;
         for view in &mut views {
-            let sight = Sight { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
-            view.plan(&mut shared, &sight);
+            let interest =
+                Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
+            view.plan(&mut shared, &interest);
             packets = 0;
             loop {
                 writer.clear();

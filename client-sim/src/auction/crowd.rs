@@ -13,18 +13,18 @@ use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 
+use super::bidder::Bidder;
 use super::figures::CrowdFigures;
-use super::manner::{House, Manner};
-use super::visitor::Visitor;
+use super::strategy::{House, Strategy};
 use crate::client_socket::{self, ClientSocket};
-use crate::reach::Reach;
+use crate::connect_options::ConnectOptions;
 use crate::token_source::TokenSource;
 
 /// Time between two visitors' joining.
 const JOIN_SPACING: Duration = Duration::from_millis(2);
 
-/// Visitors are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a round later costs
-/// nothing.
+/// Visitors are looked after in rounds at least this far apart: arrival is stamped by the kernel,
+/// so a round later costs nothing.
 const ROUND: Duration = Duration::from_micros(500);
 
 /// A pause before a visitor whose session is over asks for another token.
@@ -34,13 +34,13 @@ const REJOIN_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub struct CrowdConfig {
     /// By what they reach the server.
-    pub reach: Reach,
+    pub connect_options: ConnectOptions,
     /// The auction's room.
     pub room: u16,
     /// A relay to the server; `None` to send to where the tokens say.
     pub relay: Option<SocketAddr>,
     /// Everyone, with a user id each.
-    pub visitors: Vec<(UserId, Manner)>,
+    pub bidders: Vec<(UserId, Strategy)>,
     /// What the keeper among them does.
     pub house: House,
     /// Divides the pauses of all manners.
@@ -56,11 +56,11 @@ pub struct Crowd {
     stop: Arc<AtomicBool>,
     still: Arc<AtomicBool>,
     figures: Arc<Mutex<CrowdFigures>>,
-    thread: JoinHandle<io::Result<Vec<Visitor>>>,
+    thread: JoinHandle<io::Result<Vec<Bidder>>>,
 }
 
 struct Member {
-    visitor: Visitor,
+    bidder: Bidder,
     socket: ClientSocket,
     start: Timestamp,
     rejoin_at: Option<Timestamp>,
@@ -81,20 +81,20 @@ impl Crowd {
     /// Starts everyone, each with a token.
     pub fn start(config: &CrowdConfig, mut tokens: TokenSource) -> io::Result<Self> {
         let begin = clock::now();
-        let mut members = Vec::with_capacity(config.visitors.len());
-        for (place, (user, manner)) in config.visitors.iter().enumerate() {
+        let mut members = Vec::with_capacity(config.bidders.len());
+        for (place, (user, strategy)) in config.bidders.iter().enumerate() {
             let start = begin + JOIN_SPACING * place as u32;
             let token = tokens.issue(*user, config.room, clock::unix_now());
-            let house = (*manner == Manner::Keeper).then_some(config.house);
+            let house = (*strategy == Strategy::Keeper).then_some(config.house);
             let seed = config.seed.wrapping_mul(10_007) + place as u64;
             let server = token.servers[0];
-            let visitor = Visitor::new((*user, token), *manner, house, (seed, config.pace), start);
-            let mut visitor = visitor.over(config.reach.over());
-            if *manner == Manner::Keeper || config.keep_events {
-                visitor.keep_events();
+            let bidder = Bidder::new((*user, token), *strategy, house, (seed, config.pace), start);
+            let mut bidder = bidder.transport(config.connect_options.transport());
+            if *strategy == Strategy::Keeper || config.keep_events {
+                bidder.keep_events();
             }
-            let socket = ClientSocket::open(&config.reach, server, config.relay)?;
-            members.push(Member { visitor, socket, start, rejoin_at: None });
+            let socket = ClientSocket::open(&config.connect_options, server, config.relay)?;
+            members.push(Member { bidder, socket, start, rejoin_at: None });
         }
         let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(CrowdFigures::default()));
@@ -110,7 +110,7 @@ impl Crowd {
         };
         let thread = thread::Builder::new().name("truetick-crowd".into()).spawn(move || {
             run.run()?;
-            Ok(run.members.into_iter().map(|member| member.visitor).collect())
+            Ok(run.members.into_iter().map(|member| member.bidder).collect())
         })?;
         Ok(Self { stop, still, figures, thread })
     }
@@ -126,12 +126,13 @@ impl Crowd {
     }
 
     /// Lets everyone leave, and hands them over.
-    pub fn stop(self) -> io::Result<(CrowdFigures, Vec<Visitor>)> {
+    pub fn stop(self) -> io::Result<(CrowdFigures, Vec<Bidder>)> {
         self.stop.store(true, Ordering::Relaxed);
         let joined = self.thread.join();
-        let visitors = joined.unwrap_or_else(|_| Err(io::Error::other("the crowd's thread panicked")))?;
+        let bidders =
+            joined.unwrap_or_else(|_| Err(io::Error::other("the crowd's thread panicked")))?;
         let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok((figures, visitors))
+        Ok((figures, bidders))
     }
 }
 
@@ -142,9 +143,13 @@ impl Run {
             let now = clock::now();
             let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
-            client_socket::wait(self.members.iter().map(|member| &member.socket), span, &mut ready)?;
+            client_socket::wait(
+                self.members.iter().map(|member| &member.socket),
+                span,
+                &mut ready,
+            )?;
             if self.still.load(Ordering::Relaxed) {
-                self.members.iter_mut().for_each(|member| member.visitor.be_still());
+                self.members.iter_mut().for_each(|member| member.bidder.be_still());
             }
             self.receive(&ready)?;
             self.advance();
@@ -157,7 +162,7 @@ impl Run {
         }
         self.publish();
         for member in &mut self.members {
-            member.visitor.leave();
+            member.bidder.leave();
             member.transmit();
         }
         Ok(())
@@ -165,9 +170,9 @@ impl Run {
 
     fn receive(&mut self, ready: &[usize]) -> io::Result<()> {
         for place in ready {
-            let Member { visitor, socket, .. } = &mut self.members[*place];
+            let Member { bidder, socket, .. } = &mut self.members[*place];
             let now = clock::now();
-            socket.receive(now, |from, event, at| visitor.receive(from, event, at))?;
+            socket.receive(now, |from, event, at| bidder.receive(from, event, at))?;
         }
         Ok(())
     }
@@ -175,16 +180,17 @@ impl Run {
     fn advance(&mut self) {
         for member in &mut self.members {
             let now = clock::now();
-            if member.visitor.wants_token() && now >= member.start {
+            if member.bidder.wants_token() && now >= member.start {
                 let at = *member.rejoin_at.get_or_insert(now + REJOIN_PAUSE);
                 if at <= now {
                     member.rejoin_at = None;
-                    let token = self.tokens.issue(member.visitor.user(), self.room, clock::unix_now());
-                    member.visitor.rejoin(token, now);
+                    let token =
+                        self.tokens.issue(member.bidder.user(), self.room, clock::unix_now());
+                    member.bidder.rejoin(token, now);
                 }
             }
             if now >= member.next_timeout() {
-                member.visitor.advance(now);
+                member.bidder.advance(now);
                 member.transmit();
             }
         }
@@ -194,7 +200,7 @@ impl Run {
     fn measure_once_all_are_there(&mut self) {
         if !self.measures && self.members.iter().all(Member::is_playing) {
             self.measures = true;
-            self.members.iter_mut().for_each(|member| member.visitor.begin_to_measure());
+            self.members.iter_mut().for_each(|member| member.bidder.begin_to_measure());
         }
     }
 
@@ -204,34 +210,34 @@ impl Run {
             cpu: clock::thread_cpu(),
             ..CrowdFigures::default()
         };
-        let mut manners: BTreeMap<Manner, usize> = BTreeMap::new();
-        for Member { visitor, .. } in &self.members {
-            *manners.entry(visitor.manner()).or_default() += 1;
-            figures.add(visitor);
+        let mut manners: BTreeMap<Strategy, usize> = BTreeMap::new();
+        for Member { bidder, .. } in &self.members {
+            *manners.entry(bidder.strategy()).or_default() += 1;
+            figures.add(bidder);
         }
         figures.manners = manners;
-        figures.look_at_lots(self.members.first().map(|member| &member.visitor), clock::now());
+        figures.look_at_lots(self.members.first().map(|member| &member.bidder), clock::now());
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }
 
 impl Member {
     fn is_playing(&self) -> bool {
-        self.visitor.client().state() == ClientState::Playing
+        self.bidder.client().state() == ClientState::Playing
     }
 
     fn is_here(&self) -> bool {
-        matches!(self.visitor.client().state(), ClientState::Playing | ClientState::Silent)
+        matches!(self.bidder.client().state(), ClientState::Playing | ClientState::Silent)
     }
 
     fn next_timeout(&self) -> Timestamp {
-        let next = self.visitor.next_timeout().max(self.start);
+        let next = self.bidder.next_timeout().max(self.start);
         self.rejoin_at.map_or(next, |at| next.min(at))
     }
 
     fn transmit(&mut self) {
-        while let Some((to, parcel)) = self.visitor.poll_transmit() {
-            self.socket.send(to, &parcel);
+        while let Some((to, transmit)) = self.bidder.poll_transmit() {
+            self.socket.send(to, &transmit);
         }
         self.socket.flush();
     }

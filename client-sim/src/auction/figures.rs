@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::metrics::Times;
+use truetick_server::metrics::Times;
 use truetick_shared::auction::money::Amount;
 use truetick_shared::auction::public_lot::PublicSale;
 use truetick_shared::auction::terms::Pricing;
 
-use super::manner::Manner;
-use super::visitor::Visitor;
+use super::bidder::Bidder;
+use super::strategy::Strategy;
 
 /// Lots that are shown.
 const SHOWN: usize = 8;
@@ -44,7 +44,7 @@ pub struct CrowdFigures {
     /// Visitors in the house.
     pub joined: usize,
     /// How many of which manner.
-    pub manners: BTreeMap<Manner, usize>,
+    pub manners: BTreeMap<Strategy, usize>,
     /// Commands said.
     pub said: u64,
     /// Answered: they count.
@@ -73,31 +73,33 @@ pub struct CrowdFigures {
 
 impl CrowdFigures {
     /// Adds a visitor.
-    pub fn add(&mut self, visitor: &Visitor) {
-        let figures = visitor.figures();
+    pub fn add(&mut self, bidder: &Bidder) {
+        let figures = bidder.figures();
         self.said += figures.said;
         self.accepted += figures.accepted;
         self.rejected += figures.rejected;
         self.refused += figures.refused;
-        self.unanswered += visitor.client().unanswered() as u64;
+        self.unanswered += bidder.client().unanswered() as u64;
         self.events += figures.events;
         self.shown += figures.shown;
         self.wrong.extend(figures.wrong.iter().cloned());
-        let errors = visitor.client().errors();
+        let errors = bidder.client().errors();
         if errors > 0 {
-            self.wrong.push(format!("{:?}: {errors} packets or events made no sense", visitor.user()));
+            self.wrong
+                .push(format!("{:?}: {errors} packets or events made no sense", bidder.user()));
         }
         self.answer.merge(&figures.answer);
     }
 
     /// Looks at the lots with one visitor's eyes.
-    pub fn look_at_lots(&mut self, visitor: Option<&Visitor>, now: Timestamp) {
-        let Some(visitor) = visitor else { return };
-        let client = visitor.client();
-        let known: Vec<_> = visitor.lots().iter().filter_map(|lot| client.lot(*lot)).collect();
+    pub fn look_at_lots(&mut self, bidder: Option<&Bidder>, now: Timestamp) {
+        let Some(bidder) = bidder else { return };
+        let client = bidder.client();
+        let known: Vec<_> = bidder.lots().iter().filter_map(|lot| client.lot(*lot)).collect();
         self.ended = known.iter().filter(|lot| lot.ending.is_some()).count();
         for lot in known.into_iter().filter(|lot| lot.ending.is_none()) {
-            let (Some(left), Some(tick)) = (client.countdown(lot.lot, now), client.tick(now)) else {
+            let (Some(left), Some(tick)) = (client.countdown(lot.lot, now), client.tick(now))
+            else {
                 continue;
             };
             let sale = match &lot.terms.sale {
@@ -115,7 +117,7 @@ impl CrowdFigures {
                 bids: lot.bids,
                 left: left.left,
                 paused: left.paused,
-                extended: visitor.was_extended(lot.lot),
+                extended: bidder.was_extended(lot.lot),
             });
         }
         self.lots.sort_by_key(|line| line.left);

@@ -4,9 +4,9 @@
 //! manner (what it does next) -> visitor (sans-IO: client, memory of what was answered, figures) -> crowd (sockets, a thread)
 //! ```
 
+pub mod bidder;
 pub mod crowd;
 pub mod figures;
-pub mod manner;
 pub mod report;
 pub mod run;
-pub mod visitor;
+pub mod strategy;

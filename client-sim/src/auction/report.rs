@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::metrics::{RoomMetrics, Times};
+use truetick_server::metrics::{RoomMetrics, Times};
 use truetick_shared::auction::terms::LotId;
 
+use super::bidder::Bidder;
 use super::figures::CrowdFigures;
-use super::manner::Manner;
-use super::visitor::Visitor;
-use crate::live_text::Rows;
+use super::strategy::Strategy;
+use crate::live_table::Rows;
 use crate::report::Percentiles;
 use crate::table::{grouped, percentiles};
 
@@ -27,7 +27,7 @@ pub struct AuctionReport {
     /// How long.
     pub seconds: f64,
     /// Visitors by manner.
-    pub visitors: BTreeMap<String, usize>,
+    pub bidders: BTreeMap<String, usize>,
     /// Commands said.
     pub said: u64,
     /// Said a second.
@@ -68,11 +68,19 @@ pub struct AuctionReport {
 
 impl AuctionReport {
     /// The report of a run so far.
-    pub fn new(seconds: f64, crowd: &CrowdFigures, server: Option<(&RoomMetrics, Duration)>) -> Self {
+    pub fn new(
+        seconds: f64,
+        crowd: &CrowdFigures,
+        server: Option<(&RoomMetrics, Duration)>,
+    ) -> Self {
         let per_s = |time: Duration| time.as_secs_f64() * 1e3 / seconds.max(1e-9);
         Self {
             seconds,
-            visitors: crowd.manners.iter().map(|(manner, count)| (format!("{manner:?}"), *count)).collect(),
+            bidders: crowd
+                .manners
+                .iter()
+                .map(|(strategy, count)| (format!("{strategy:?}"), *count))
+                .collect(),
             said: crowd.said,
             said_per_s: crowd.said as f64 / seconds.max(1e-9),
             accepted: crowd.accepted,
@@ -94,16 +102,17 @@ impl AuctionReport {
         }
     }
 
-    /// What went wrong, in words: what must never be and, in a run of 3 s or more, visitors who are not in the house, and commands
-    /// that the house does not answer.
+    /// What went wrong, in words: what must never be and, in a run of 3 s or more, visitors who are
+    /// not in the house, and commands that the house does not answer.
     pub fn failures(&self) -> Vec<String> {
         let wrong = self.wrong.iter().map(|wrong| format!("wrong: {wrong}"));
         if self.seconds < JUDGED_AFTER_S {
             return wrong.collect();
         }
-        let all: usize = self.visitors.values().sum();
+        let all: usize = self.bidders.values().sum();
         let outside = all.saturating_sub(self.joined);
-        let outside = (outside > 0).then(|| format!("{outside} of {all} visitors are not in the house"));
+        let outside =
+            (outside > 0).then(|| format!("{outside} of {all} visitors are not in the house"));
         let answered = self.accepted + self.rejected;
         let unheard = (self.said >= ENOUGH_SAID && answered * 10 < self.said)
             .then(|| format!("of {} commands {answered} were answered", self.said));
@@ -111,23 +120,27 @@ impl AuctionReport {
     }
 }
 
-/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later one; and how many bids some
-/// watcher has not seen by the end.
-pub fn seen_by_all(visitors: &[Visitor]) -> (Times, u64) {
+/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later
+/// one; and how many bids some watcher has not seen by the end.
+pub fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
     let (mut times, mut unseen) = (Times::default(), 0);
-    let Some(keeper) = visitors.iter().find(|visitor| visitor.manner() == Manner::Keeper) else {
+    let Some(resumable) = bidders.iter().find(|bidder| bidder.strategy() == Strategy::Keeper)
+    else {
         return (times, unseen);
     };
     let mut ticks: BTreeMap<LotId, Vec<(u64, u64)>> = BTreeMap::new();
-    for event in keeper.seen() {
+    for event in resumable.seen() {
         ticks.entry(event.lot).or_default().push((event.tick, event.sequence));
     }
-    let watchers: Vec<_> = visitors.iter().filter(|visitor| visitor.manner() == Manner::Watcher).collect();
+    let watchers: Vec<_> =
+        bidders.iter().filter(|bidder| bidder.strategy() == Strategy::Watcher).collect();
     // Who came later than a bid cannot have seen it in time.
-    let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max() else {
+    let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max()
+    else {
         return (times, unseen);
     };
-    let bids = visitors.iter().flat_map(|visitor| visitor.bids()).filter(|(_, _, said)| *said > all_here);
+    let bids =
+        bidders.iter().flat_map(|bidder| bidder.bids()).filter(|(_, _, said)| *said > all_here);
     let mut last: BTreeMap<(LotId, u64), Option<Timestamp>> = BTreeMap::new();
     for (lot, tick, said) in bids {
         let seen = *last.entry((*lot, *tick)).or_insert_with(|| {
@@ -161,10 +174,10 @@ pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
 /// The crowd in full.
 pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
     let manners: Vec<String> = report
-        .visitors
+        .bidders
         .iter()
-        .filter(|(manner, _)| *manner != "Keeper")
-        .map(|(manner, count)| format!("{count} {}", manner.to_lowercase()))
+        .filter(|(strategy, _)| *strategy != "Keeper")
+        .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
         .collect();
     rows.title(&format!("Auction  {} in the house: {}", crowd.joined, manners.join(", ")));
     rows.row(
@@ -197,7 +210,11 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
         let left = match (lot.paused, lot.extended) {
             (true, _) => "clock stopped".to_string(),
             (false, extended) => {
-                format!("{:5.1} s left{}", lot.left.as_secs_f64(), if extended { ", extended" } else { "" })
+                format!(
+                    "{:5.1} s left{}",
+                    lot.left.as_secs_f64(),
+                    if extended { ", extended" } else { "" }
+                )
             }
         };
         let leader = lot.leader.map_or(String::new(), |leader| format!("bidder {leader} leads"));

@@ -8,20 +8,20 @@ use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
-use truetick_server::core::any_room::AnyRoom;
-use truetick_server::doors::Doors;
 use truetick_server::files::{TemporaryFolder, write_text};
 use truetick_server::host::{Host, HostReport, random_key, random_u64};
+use truetick_server::listeners::Listeners;
+use truetick_server::room::Room;
 use truetick_shared::auction::money::Amount;
 
 use super::crowd::{Crowd, CrowdConfig};
 use super::figures::CrowdFigures;
-use super::manner::{House, Manner};
 use super::report::{self, AuctionReport, seen_by_all};
+use super::strategy::{House, Strategy};
+use crate::connect_options::ConnectArguments;
 use crate::demo::{Common, DemoOptions, Outcome, serving, watch};
-use crate::live_text::{LiveText, Rows};
+use crate::live_table::{LiveTable, Rows};
 use crate::profile::Profile;
-use crate::reach::ReachOptions;
 use crate::relay_thread::RelayThread;
 use crate::token_source::TokenSource;
 
@@ -60,7 +60,7 @@ pub struct AuctionOptions {
     pub profile: Profile,
     /// By what they reach the server
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub connect_options: ConnectArguments,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -78,13 +78,13 @@ impl AuctionOptions {
             lot_seconds: 12,
             data: demo.auction.clone(),
             profile: demo.profile,
-            reach: demo.reach.clone(),
+            connect_options: demo.connect_options.clone(),
             common: Common { json: None, trace: None, capture: None, ..demo.common.clone() },
         })
     }
 
     /// Everyone who comes.
-    pub fn visitors(&self) -> usize {
+    pub fn bidders(&self) -> usize {
         (self.bidders + self.watchers) as usize + 1
     }
 }
@@ -107,29 +107,31 @@ pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<Tempora
 }
 
 /// How the demo's and the harness's houses are set up.
-pub fn settings(data: PathBuf, visitors: usize) -> AuctionSettings {
+pub fn settings(data: PathBuf, bidders: usize) -> AuctionSettings {
     AuctionSettings {
         admins: vec![KEEPER.0],
         commands_per_s: 1_000_000,
         burst: 1_000_000,
-        max_clients: (visitors + 8).min(4_096),
+        max_clients: (bidders + 8).min(4_096),
         data,
         ..AuctionSettings::default()
     }
 }
 
-fn everyone(options: &AuctionOptions) -> Vec<(UserId, Manner)> {
-    let manner = |place| if options.bids_per_second.is_some() { Manner::Raiser } else { Manner::of(place) };
-    let bidders = (0..options.bidders).map(|place| (UserId(place + 1), manner(place as usize)));
-    let watchers = (0..options.watchers).map(|place| (UserId(WATCHERS + place), Manner::Watcher));
-    std::iter::once((KEEPER, Manner::Keeper)).chain(bidders).chain(watchers).collect()
+fn everyone(options: &AuctionOptions) -> Vec<(UserId, Strategy)> {
+    let strategy = |place| {
+        if options.bids_per_second.is_some() { Strategy::Raiser } else { Strategy::of(place) }
+    };
+    let bidders = (0..options.bidders).map(|place| (UserId(place + 1), strategy(place as usize)));
+    let watchers = (0..options.watchers).map(|place| (UserId(WATCHERS + place), Strategy::Watcher));
+    std::iter::once((KEEPER, Strategy::Keeper)).chain(bidders).chain(watchers).collect()
 }
 
 impl AuctionPart {
     /// Sends a crowd into a server's auction room.
     pub fn start(
         options: &AuctionOptions,
-        (doors, room): (&Doors, u16),
+        (listeners, room): (&Listeners, u16),
         tick_rate: u32,
     ) -> Result<Self, Box<dyn Error>> {
         let house = House {
@@ -145,20 +147,25 @@ impl AuctionPart {
             only_english: options.bids_per_second.is_some(),
         };
         let pace = match options.bids_per_second {
-            Some(all) => Manner::Raiser.pause().as_secs_f64() * all as f64 / options.bidders as f64,
+            Some(all) => {
+                Strategy::Raiser.pause().as_secs_f64() * all as f64 / options.bidders as f64
+            }
             None => options.pace,
         };
-        let issuer = doors.issuers[&options.reach.transport.over()].clone();
-        let reach = options.reach.reach(doors.fingerprint)?;
+        let issuer = listeners.issuers[&options.connect_options.transport.transport()].clone();
+        let connect_options = options.connect_options.connect_options(listeners.fingerprint)?;
         let server = issuer.servers[0];
-        let relay = options.profile.link().map(|link| RelayThread::start(server, link, options.common.seed));
+        let relay = options
+            .profile
+            .link()
+            .map(|link| RelayThread::start(server, link, options.common.seed));
         let relay = relay.transpose()?;
         let (to, seed) = (relay.as_ref().map(RelayThread::address), options.common.seed);
         let config = CrowdConfig {
-            reach,
+            connect_options,
             room,
             relay: to,
-            visitors: everyone(options),
+            bidders: everyone(options),
             house,
             pace,
             seed,
@@ -180,20 +187,24 @@ impl AuctionPart {
         server: &HostReport,
         room: usize,
     ) -> Result<(AuctionReport, CrowdFigures), Box<dyn Error>> {
-        let (figures, visitors) = self.crowd.stop()?;
+        let (figures, bidders) = self.crowd.stop()?;
         if let Some(relay) = self.relay {
             relay.stop()?;
         }
         let metrics = room_metrics(server, room);
-        let mut report = AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
-        let (seen, unseen) = seen_by_all(&visitors);
+        let mut report =
+            AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+        let (seen, unseen) = seen_by_all(&bidders);
         report.unseen = unseen;
         report.seen_by_all_ms = (seen.count() > 0).then(|| (&seen).into());
         Ok((report, figures))
     }
 }
 
-fn room_metrics(server: &HostReport, room: usize) -> Option<&truetick_server::core::metrics::RoomMetrics> {
+fn room_metrics(
+    server: &HostReport,
+    room: usize,
+) -> Option<&truetick_server::metrics::RoomMetrics> {
     match room {
         0 => Some(&server.room),
         other => server.other_rooms.get(other - 1),
@@ -201,10 +212,16 @@ fn room_metrics(server: &HostReport, room: usize) -> Option<&truetick_server::co
 }
 
 /// The auction's rows in a table.
-pub fn rows(rows: &mut Rows, part: &AuctionPart, server: &HostReport, (room, seconds): (usize, f64)) {
+pub fn rows(
+    rows: &mut Rows,
+    part: &AuctionPart,
+    server: &HostReport,
+    (room, seconds): (usize, f64),
+) {
     let figures = part.figures();
     let metrics = room_metrics(server, room);
-    let report = AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+    let report =
+        AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
     report::full(rows, &report, &figures);
 }
 
@@ -217,12 +234,13 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         sessions_per_address: count.min(4_096),
         joins_per_address_s: 2_000,
         seed: options.common.seed,
-        ..serving(&options.reach)
+        ..serving(&options.connect_options)
     };
     // Removed at the end, when nobody writes there any more.
     let (data, _folder) = folder(options.data.clone())?;
-    let house = settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;
-    let rooms: Vec<Box<dyn AnyRoom>> = vec![Box::new(house)];
+    let house =
+        settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;
+    let rooms: Vec<Box<dyn Room>> = vec![Box::new(house)];
     let host = Host::start_rooms(&config, random_key()?, rooms, Vec::new())?;
     crate::say!(
         "An auction house runs at {} Hz on {}; its journal is in {}.",
@@ -234,10 +252,10 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         "{} bidders and {} watchers come over {}; every answer is on disk before it is said. Ctrl-C ends.\n",
         options.bidders,
         options.watchers,
-        options.reach.transport
+        options.connect_options.transport
     );
-    let part = AuctionPart::start(&options, (host.doors(), 0), config.tick_rate)?;
-    let (started, mut live) = (clock::now(), LiveText::default());
+    let part = AuctionPart::start(&options, (host.listeners(), 0), config.tick_rate)?;
+    let (started, mut live) = (clock::now(), LiveTable::default());
     watch(&options.common, started, |seconds| {
         let (figures, server) = (part.figures(), host.report());
         let report = AuctionReport::new(seconds, &figures, Some((&server.room, server.cpu)));

@@ -1,4 +1,5 @@
-//! What each case may cost a player at most. Each bound is a formula of the case's parameters, printed beside its figure.
+//! What each case may cost a player at most. Each bound is a formula of the case's parameters,
+//! printed beside its figure.
 
 use super::case::{Case, WARM_UP_S};
 use super::figures::Figures;
@@ -28,7 +29,8 @@ impl Bound {
 
 /// The bounds of a case beside its figures.
 pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
-    let bound = |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
+    let bound =
+        |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
     if case.profile.is_some() {
         return vec![bound("unexplained", figures.unexplained as f64, (0.0, "0".into()))];
     }
@@ -121,8 +123,13 @@ fn display_delay(case: &Case) -> (f64, String) {
 
 /// What the server did without the client's commands is made up for at the entity's own pace.
 fn own_leap(case: &Case) -> (f64, String) {
-    let pause = case.stall_ms.max(case.outage_ms).max(case.hold_ms).max(case.step_up_ms.max(0) as u32);
-    if pause > 250 { (4.0, "4 where input was dead for more than 250 ms".into()) } else { (2.0, "2".into()) }
+    let pause =
+        case.stall_ms.max(case.outage_ms).max(case.hold_ms).max(case.step_up_ms.max(0) as u32);
+    if pause > 250 {
+        (4.0, "4 where input was dead for more than 250 ms".into())
+    } else {
+        (2.0, "2".into())
+    }
 }
 
 fn own_still_share(case: &Case) -> (f64, String) {

@@ -1,4 +1,5 @@
-//! One case of a measurement: a path, what happens to it, and a display. Cases are parameters, not code.
+//! One case of a measurement: a path, what happens to it, and a display. Cases are parameters, not
+//! code.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::profile::Profile;
 /// A measurement's parameters. Everything happens in virtual time.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Case {
-    /// A network with all its behaviour; round trip, jitter and loss of the case do not apply then, and no bounds
+    /// A network with all its behaviour; round trip, jitter and loss of the case do not apply then,
+    /// and no bounds
     #[arg(long, value_enum)]
     pub profile: Option<Profile>,
     /// Round trip of the path, half of it each way, in milliseconds (0 to 2,000)
@@ -24,7 +26,8 @@ pub struct Case {
     /// The client runs only when a frame is drawn, not by a timer of its own
     #[arg(long)]
     pub frame_bound: bool,
-    /// By how much frames vary in length: each lasts its even share plus or minus this many percent (0 to 90)
+    /// By how much frames vary in length: each lasts its even share plus or minus this many percent
+    /// (0 to 90)
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=90))]
     pub irregular: u32,
     /// When a step, hold, outage, hitch or stall happens, in seconds
@@ -57,7 +60,8 @@ pub struct Case {
     /// The jitter comes in bursts: each 2 s both ways hold what they carry for the jitter's length
     #[arg(long)]
     pub jitter_bursts: bool,
-    /// Entities that move: every third straight on, turning once a second, stopping and going (1 to 10,000)
+    /// Entities that move: every third straight on, turning once a second, stopping and going (1 to
+    /// 10,000)
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub movers: u32,
     /// Most bytes of state in a snapshot (300 to 8,000)

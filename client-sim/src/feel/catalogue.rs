@@ -30,7 +30,10 @@ pub fn catalogue() -> Vec<NamedCase> {
     }
     for tick_rate in [10, 128] {
         add(format!("way up +150, {tick_rate} Hz"), Case { step_up_ms: 150, tick_rate, ..base() });
-        add(format!("way down +150, {tick_rate} Hz"), Case { step_down_ms: 150, tick_rate, ..base() });
+        add(
+            format!("way down +150, {tick_rate} Hz"),
+            Case { step_down_ms: 150, tick_rate, ..base() },
+        );
     }
     for hitch_ms in [50, 100, 240, 300, 600] {
         add(format!("hitch {hitch_ms}"), Case { hitch_ms, ..base() });
@@ -50,7 +53,10 @@ pub fn catalogue() -> Vec<NamedCase> {
     let slow = Case { display_hz: 3, frame_bound: true, ..base() };
     add("3 frames a second, frame-bound".into(), slow);
     add("jitter 40".into(), Case { jitter_ms: 40, ..base() });
-    add("bursts of 50 ms".into(), Case { jitter_ms: 50, jitter_bursts: true, seconds: 30.0, ..base() });
+    add(
+        "bursts of 50 ms".into(),
+        Case { jitter_ms: 50, jitter_bursts: true, seconds: 30.0, ..base() },
+    );
     add("loss 5 %".into(), Case { loss: 0.05, seconds: 30.0, ..base() });
     add("loss 30 %".into(), Case { loss: 0.3, seconds: 30.0, ..base() });
     for drift_ppm in [-500, 500] {
@@ -69,7 +75,12 @@ mod tests {
         let all = catalogue();
         for named in &all {
             assert_eq!(named.case.validate(), Ok(()), "{}", named.name);
-            assert_eq!(all.iter().filter(|other| other.name == named.name).count(), 1, "{}", named.name);
+            assert_eq!(
+                all.iter().filter(|other| other.name == named.name).count(),
+                1,
+                "{}",
+                named.name
+            );
         }
     }
 }

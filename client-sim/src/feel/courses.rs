@@ -1,5 +1,5 @@
-//! The paths that the observed entities follow: known functions of time, so that what a display draws can be held
-//! against the truth at any moment.
+//! The paths that the observed entities follow: known functions of time, so that what a display
+//! draws can be held against the truth at any moment.
 
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};

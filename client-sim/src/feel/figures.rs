@@ -1,4 +1,5 @@
-//! What a player noticed in one case, computed from its trace. Nothing here knows how client or server work.
+//! What a player noticed in one case, computed from its trace. Nothing here knows how client or
+//! server work.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ const MERGED_MS: f64 = 250.0;
 /// A frame in which something moves less than this share of its way stands still.
 const STILL_SHARE: f64 = 0.05;
 
-/// What has moved for less than this may be drawn at rest: a display that extrapolates for up to 250 ms does not know of the start
-/// yet. In milliseconds; the error counts.
+/// What has moved for less than this may be drawn at rest: a display that extrapolates for up to
+/// 250 ms does not know of the start yet. In milliseconds; the error counts.
 const STARTED_MS: f64 = 250.0;
 
 /// A frame whose motion is off by more than this share of its way is uneven.
@@ -30,19 +31,22 @@ const CUT_MS: f64 = 1_000.0;
 /// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
 const CORRECTED_MS: f64 = 500.0;
 
-/// Opening a session takes three round trips and up to this many ticks; the own entity is judged after that, and after the warm-up.
+/// Opening a session takes three round trips and up to this many ticks; the own entity is judged
+/// after that, and after the warm-up.
 const OPENED_TICKS: f64 = 6.0;
 
 /// After an outage larger frames are allowed for this long, in milliseconds.
 pub const RECOVERY_MS: f64 = 300.0;
 
-/// The figures of one case. Times are in milliseconds, lengths in metres. The first two seconds do not count.
+/// The figures of one case. Times are in milliseconds, lengths in metres. The first two seconds do
+/// not count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Name of the case.
     pub name: String,
-    /// Longest time in which the player gave input that the server never executed, beyond one tick (or frame, where the client runs
-    /// once per frame); interruptions less than 250 ms apart add up. Input that never took effect again is dead to the end.
+    /// Longest time in which the player gave input that the server never executed, beyond one tick
+    /// (or frame, where the client runs once per frame); interruptions less than 250 ms apart add
+    /// up. Input that never took effect again is dead to the end.
     pub dead_input_ms: f64,
     /// Longest time in which a moving entity was drawn at rest.
     pub still_ms: f64,
@@ -58,8 +62,9 @@ pub struct Figures {
     pub settled_ms: f64,
     /// How far the time shown lies behind the server's, beyond the way from it: the median.
     pub display_delay_ms: f64,
-    /// 99th percentile of the distance between what is drawn and the server's state at the time shown, without a hold,
-    /// outage, stall or longer way of more than 165 ms and the 500 ms after it, in which nobody can know.
+    /// 99th percentile of the distance between what is drawn and the server's state at the time
+    /// shown, without a hold, outage, stall or longer way of more than 165 ms and the 500 ms after
+    /// it, in which nobody can know.
     pub shown_error_m_p99: f64,
     /// Largest such distance.
     pub shown_error_m_max: f64,
@@ -139,7 +144,8 @@ impl View<'_> {
         self.ms(at) >= WARM_UP_S * 1e3
     }
 
-    /// Milliseconds since the end of the event; below zero before it, and always where nothing happens.
+    /// Milliseconds since the end of the event; below zero before it, and always where nothing
+    /// happens.
     fn since_event(&self, at: Timestamp) -> f64 {
         match self.case.has_event() {
             true => self.ms(at) - self.case.event_end().as_secs_f64() * 1e3,
@@ -148,15 +154,19 @@ impl View<'_> {
     }
 
     fn input(&self, figures: &mut Figures) {
-        let judged: Vec<_> = self.trace.executed.iter().filter(|tick| self.is_judged(tick.at)).collect();
+        let judged: Vec<_> =
+            self.trace.executed.iter().filter(|tick| self.is_judged(tick.at)).collect();
         let (mut dead, mut last_given, mut last_gap) = (0.0f64, None, f64::MIN);
         let mut last_new = None;
         // A client that runs once per frame takes input once per frame.
-        let frame_ms = if self.case.frame_bound { 1e3 / f64::from(self.case.display_hz) } else { 0.0 };
+        let frame_ms =
+            if self.case.frame_bound { 1e3 / f64::from(self.case.display_hz) } else { 0.0 };
         let spacing_ms = self.case.tick_ms().max(frame_ms);
         let mut margins = Vec::new();
         for tick in &judged {
-            let (Some(margin), Some(given)) = (tick.margin_ms, tick.given) else { continue };
+            let (Some(margin), Some(given)) = (tick.margin_ms, tick.given) else {
+                continue;
+            };
             margins.push(margin);
             let given = self.ms(given);
             let before = last_given.replace(given).unwrap_or(given);
@@ -181,7 +191,9 @@ impl View<'_> {
         let mut still: BTreeMap<usize, Stillness> = BTreeMap::new();
         let (mut errors, mut previous): (Vec<f64>, Option<&Frame>) = (Vec::new(), None);
         for frame in self.trace.frames.iter().filter(|frame| self.is_judged(frame.at)) {
-            let Some(shown) = frame.shown_tick else { continue };
+            let Some(shown) = frame.shown_tick else {
+                continue;
+            };
             let seconds = shown / f64::from(self.case.tick_rate);
             for drawn in &frame.movers {
                 let course = &self.trace.courses[drawn.index];
@@ -189,7 +201,8 @@ impl View<'_> {
                 let error = (drawn.position - truth.position.as_dvec2()).length();
                 figures.shown_error_m_max = figures.shown_error_m_max.max(error);
                 errors.extend(self.can_be_right(frame.at).then_some(error));
-                let (Some(previous), Some(from)) = (previous, before.insert(drawn.index, drawn.position))
+                let (Some(previous), Some(from)) =
+                    (previous, before.insert(drawn.index, drawn.position))
                 else {
                     continue;
                 };
@@ -198,8 +211,11 @@ impl View<'_> {
                 let worth = moved / (SPEED * passed / 1e3);
                 let earlier = course.at(seconds - STARTED_MS / 1e3);
                 // Nor does anybody know of what started while nothing arrived.
-                let known =
-                    if self.can_be_right(frame.at) { earlier } else { course.at(self.case.at_s - 0.1) };
+                let known = if self.can_be_right(frame.at) {
+                    earlier
+                } else {
+                    course.at(self.case.at_s - 0.1)
+                };
                 let moves = [truth, earlier, known].iter().all(|at| at.velocity.length() > 0.0);
                 still.entry(drawn.index).or_default().frame(moves && worth < STILL_SHARE, passed);
                 if !is_cut(self.case, previous, frame) {
@@ -220,7 +236,8 @@ impl View<'_> {
         figures.shown_error_m_p99 = quantile(&mut errors, 0.99);
     }
 
-    /// Whether the client could know where everything is: not while nothing arrived, nor until corrections have glided.
+    /// Whether the client could know where everything is: not while nothing arrived, nor until
+    /// corrections have glided.
     fn can_be_right(&self, at: Timestamp) -> bool {
         let pause = f64::from(self.case.outage_ms.max(self.case.hold_ms).max(self.case.stall_ms));
         let longer = f64::from(self.case.step_down_ms.max(0));
@@ -249,14 +266,18 @@ impl View<'_> {
         };
         let (mut delays, mut executed, mut before) = (Vec::new(), 0, None::<&Frame>);
         for frame in self.trace.frames.iter().filter(|frame| self.is_judged(frame.at)) {
-            let Some(shown) = frame.shown_tick else { continue };
+            let Some(shown) = frame.shown_tick else {
+                continue;
+            };
             while self.trace.executed.get(executed + 1).is_some_and(|next| next.at <= frame.at) {
                 executed += 1;
             }
             let newest = self.trace.executed[executed];
-            let shown_at = self.ms(newest.at) + (shown - f64::from(newest.tick.0)) * self.case.tick_ms();
+            let shown_at =
+                self.ms(newest.at) + (shown - f64::from(newest.tick.0)) * self.case.tick_ms();
             delays.push(self.ms(frame.at) - way_ms(frame.at) - shown_at);
-            figures.cuts += u64::from(before.is_some_and(|before| is_cut(self.case, before, frame)));
+            figures.cuts +=
+                u64::from(before.is_some_and(|before| is_cut(self.case, before, frame)));
             before = Some(frame);
         }
         figures.display_delay_ms = quantile(&mut delays, 0.5);
@@ -266,17 +287,23 @@ impl View<'_> {
         let mut still = Stillness::default();
         let (mut frames, mut at_rest, mut delays) = (0u64, 0u64, Vec::new());
         let mut keys = self.trace.keys.iter().peekable();
-        let (mut waiting, mut before): (Option<super::trace::KeyChange>, Option<(Timestamp, DVec2)>) =
-            (None, None);
+        let (mut waiting, mut before): (
+            Option<super::trace::KeyChange>,
+            Option<(Timestamp, DVec2)>,
+        ) = (None, None);
         for frame in &self.trace.frames {
-            let Some(position) = frame.player else { continue };
+            let Some(position) = frame.player else {
+                continue;
+            };
             while let Some(key) = keys.next_if(|key| key.at <= frame.at) {
                 waiting = Some(*key);
             }
             let last = before.replace((frame.at, position));
             let opens = 3.0 * f64::from(self.case.rtt_ms) + OPENED_TICKS * self.case.tick_ms();
             let opened = self.ms(frame.at) > opens;
-            let Some((at, from)) = last.filter(|_| opened && self.is_judged(frame.at)) else { continue };
+            let Some((at, from)) = last.filter(|_| opened && self.is_judged(frame.at)) else {
+                continue;
+            };
             let passed = self.ms(frame.at) - self.ms(at);
             let moved = position.x - from.x;
             let worth = moved.abs() / (SPEED * passed / 1e3);
@@ -284,8 +311,9 @@ impl View<'_> {
             frames += 1;
             at_rest += u64::from(worth < STILL_SHARE);
             figures.own_leap_frames = figures.own_leap_frames.max(worth);
-            let follows =
-                |key: &super::trace::KeyChange| worth >= STILL_SHARE && (moved > 0.0) == (key.direction > 0);
+            let follows = |key: &super::trace::KeyChange| {
+                worth >= STILL_SHARE && (moved > 0.0) == (key.direction > 0)
+            };
             if let Some(key) = waiting.take_if(|key| follows(key)) {
                 delays.push(self.ms(frame.at) - self.ms(key.at));
             }
@@ -307,5 +335,8 @@ fn is_cut(case: &Case, before: &Frame, frame: &Frame) -> bool {
 /// The value below which a share of all lies; 0 where there are none.
 fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(((values.len() as f64 - 1.0).max(0.0) * share).round() as usize).copied().unwrap_or(0.0)
+    values
+        .get(((values.len() as f64 - 1.0).max(0.0) * share).round() as usize)
+        .copied()
+        .unwrap_or(0.0)
 }

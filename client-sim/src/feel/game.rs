@@ -1,4 +1,5 @@
-//! The game that is played for the measurement: one player who runs left and right, and movers on known courses.
+//! The game that is played for the measurement: one player who runs left and right, and movers on
+//! known courses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,10 +17,10 @@ use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{Field, KindId, Replicate, SchemaError};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
-use truetick_server::core::entity_table::EntityTable;
-use truetick_server::core::game::{CurrentTick, Game, Inputs};
-use truetick_server::core::registry::Registry;
-use truetick_server::core::systems::Systems;
+use truetick_server::entity_table::EntityTable;
+use truetick_server::game::{CurrentTick, Game, Inputs};
+use truetick_server::registry::Registry;
+use truetick_server::systems::Systems;
 
 use super::courses::{Course, Motion, SPEED};
 
@@ -54,7 +55,9 @@ impl Command for Run {
 
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
         match reader.read(2)? {
-            direction @ 0..=2 => Ok(Self { direction: direction as i8 - 1, serial: reader.read(16)? as u16 }),
+            direction @ 0..=2 => {
+                Ok(Self { direction: direction as i8 - 1, serial: reader.read(16)? as u16 })
+            }
             _ => Err(WireError::Malformed("direction out of range")),
         }
     }
@@ -93,8 +96,12 @@ impl Player {
 
 impl Replicate for Player {
     const NAME: &'static str = "player";
-    const FIELDS: &'static [Field] =
-        &[POSITION_X.predicted(), POSITION_Y.predicted(), VELOCITY_X.predicted(), VELOCITY_Y.predicted()];
+    const FIELDS: &'static [Field] = &[
+        POSITION_X.predicted(),
+        POSITION_Y.predicted(),
+        VELOCITY_X.predicted(),
+        VELOCITY_Y.predicted(),
+    ];
 
     fn quantise(&self, out: &mut [u32]) {
         quantise(&self.0, out);

@@ -1,8 +1,10 @@
-//! `truetick-sim feel`: what a player sees and feels while the path, the server or the client misbehaves.
+//! `truetick-sim feel`: what a player sees and feels while the path, the server or the client
+//! misbehaves.
 //!
-//! The production cores run in virtual time. A display of any rate samples what [`ClientRuntime::view`] would draw, and
-//! the figures are computed from those frames alone: how long something stood still, how far it leapt, how long the
-//! player's input was without effect. Nothing depends on the speed of the machine; a seed gives the same figures.
+//! The production cores run in virtual time. A display of any rate samples what
+//! [`ClientRuntime::view`] would draw, and the figures are computed from those frames alone: how
+//! long something stood still, how far it leapt, how long the player's input was without effect.
+//! Nothing depends on the speed of the machine; a seed gives the same figures.
 //!
 //! ```text
 //! case (parameters) -> world (server, client, path, display) -> trace -> figures -> bounds -> table, JSON, page
@@ -75,8 +77,8 @@ pub fn measure(name: &str, case: &Case) -> Measured {
     Measured { bounds: bounds(case, &figures), figures, trace }
 }
 
-/// Runs the command: the case that the parameters describe, or the whole catalogue where none was given. Returns the
-/// bounds that were not kept.
+/// Runs the command: the case that the parameters describe, or the whole catalogue where none was
+/// given. Returns the bounds that were not kept.
 ///
 /// # Errors
 /// A parameter is out of its range, or a file cannot be written.
@@ -91,9 +93,9 @@ pub fn run(options: &FeelOptions) -> Outcome {
         let Measured { figures, bounds, trace } = measure(&name, &case);
         print_case(&figures, &bounds);
         let missed = bounds.iter().filter(|bound| !bound.holds());
-        over.extend(
-            missed.map(|bound| format!("{name}: {} {:.1} over {:.1}", bound.figure, bound.value, bound.most)),
-        );
+        over.extend(missed.map(|bound| {
+            format!("{name}: {} {:.1} over {:.1}", bound.figure, bound.value, bound.most)
+        }));
         if options.html.is_some() {
             page.add(&name, &trace, &bounds);
         }
@@ -113,8 +115,9 @@ impl FeelOptions {
         if self.case != Case::default() {
             return vec![NamedCase { name: "custom".into(), case: self.case.clone() }];
         }
-        let wanted =
-            |named: &NamedCase| self.only.as_ref().is_none_or(|text| named.name.contains(text.as_str()));
+        let wanted = |named: &NamedCase| {
+            self.only.as_ref().is_none_or(|text| named.name.contains(text.as_str()))
+        };
         catalogue().into_iter().filter(wanted).collect()
     }
 }

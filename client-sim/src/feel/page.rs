@@ -25,7 +25,7 @@ impl Page {
         let text = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Motion over time</title>\n<style>\
             body{font:14px system-ui,sans-serif;margin:2em;max-width:60em;color:#222;background:#fff}\
             h2{font-size:1em;margin:1.5em 0 .3em}svg{background:#f6f7f9;display:block}\
-            .over{color:#b3261e;font-weight:600}.bounds{color:#555;font-size:12px}</style>\n\
+            .kind{color:#b3261e;font-weight:600}.bounds{color:#555;font-size:12px}</style>\n\
             <h1>Motion over time</h1><p>Motion in each frame, in frames' worth of the entity's speed. 1 is even, 0 is at rest. \
             Blue: an entity that moves straight on. Orange: the own entity.</p>\n";
         Self { text: text.into() }
@@ -66,7 +66,8 @@ impl Page {
     fn line(&mut self, points: &[Point], end: f64, colour: &str) {
         let _ = write!(self.text, "<polyline fill=\"none\" stroke=\"{colour}\" points=\"");
         for point in points {
-            let _ = write!(self.text, "{:.1},{:.1} ", point.seconds / end * WIDTH, height(point.worth));
+            let _ =
+                write!(self.text, "{:.1},{:.1} ", point.seconds / end * WIDTH, height(point.worth));
         }
         self.text.push_str("\"/>");
     }
@@ -105,7 +106,10 @@ fn player_motion(trace: &Trace) -> Vec<Point> {
     motion(trace, |frame| frame.player)
 }
 
-fn motion(trace: &Trace, place: impl Fn(&super::trace::Frame) -> Option<glam::DVec2>) -> Vec<Point> {
+fn motion(
+    trace: &Trace,
+    place: impl Fn(&super::trace::Frame) -> Option<glam::DVec2>,
+) -> Vec<Point> {
     let start = trace.frames.first().map(|frame| frame.at).unwrap_or_default();
     let placed = trace
         .frames

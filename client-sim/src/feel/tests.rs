@@ -1,4 +1,5 @@
-//! The instrument itself: its figures are known where the trace is known, and they follow from the seed alone.
+//! The instrument itself: its figures are known where the trace is known, and they follow from the
+//! seed alone.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use super::figures::{Figures, figures};
 use super::measure;
 use super::trace::{Drawn, Executed, Frame, Trace};
 
-/// A display of 60 Hz that shows one straight mover exactly; `shown` maps a frame's time to the time that it draws, both
-/// in ticks.
+/// A display of 60 Hz that shows one straight mover exactly; `shown` maps a frame's time to the
+/// time that it draws, both in ticks.
 fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
     let course = Course::new(Style::Straight, 12, 1);
     let courses = Arc::new(vec![course.clone()]);
@@ -29,8 +30,12 @@ fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
         let movers = vec![Drawn { index: 0, position }];
         Frame { at: at(tick), shown_tick: Some(shown), player: Some(DVec2::ZERO), movers }
     };
-    let executed =
-        |tick: u32| Executed { at: at(tick), tick: Tick(tick), margin_ms: Some(3.0), given: Some(at(tick)) };
+    let executed = |tick: u32| Executed {
+        at: at(tick),
+        tick: Tick(tick),
+        margin_ms: Some(3.0),
+        given: Some(at(tick)),
+    };
     let (frames, executed) = ((0..600).map(frame).collect(), (0..600).map(executed).collect());
     Trace { courses, frames, executed, ..Trace::default() }
 }
@@ -42,7 +47,13 @@ fn case() -> Case {
 #[test]
 fn an_even_display_is_even() {
     let Figures {
-        still_ms, leap_frames, settled_ms, shown_error_m_max, display_delay_ms, dead_input_ms, ..
+        still_ms,
+        leap_frames,
+        settled_ms,
+        shown_error_m_max,
+        display_delay_ms,
+        dead_input_ms,
+        ..
     } = figures("even", &case(), &drawn_at(|tick| tick - 2.0));
     assert_eq!((still_ms, settled_ms, dead_input_ms), (0.0, 0.0, 0.0));
     assert!((0.99..1.01).contains(&leap_frames) && shown_error_m_max < 1e-3);
@@ -51,7 +62,8 @@ fn an_even_display_is_even() {
 
 #[test]
 fn a_display_that_stands_and_leaps_is_found() {
-    // It stands still from 5 s on for 17 frames, catches up in one frame, and stands again for 2 frames at 8 s.
+    // It stands still from 5 s on for 17 frames, catches up in one frame, and stands again for 2
+    // frames at 8 s.
     let shown = |tick: f64| match tick {
         300.0..318.0 => 300.0,
         480.0..483.0 => 480.0,
@@ -95,7 +107,11 @@ fn the_figures_follow_from_the_case_alone() {
 fn a_clean_path_feels_clean() {
     for rtt_ms in [0, 80, 200] {
         let found = measure("clean", &Case { rtt_ms, seconds: 8.0, ..Case::default() }).figures;
-        assert_eq!((found.dead_input_ms, found.late_share, found.still_ms), (0.0, 0.0, 0.0), "{found:?}");
+        assert_eq!(
+            (found.dead_input_ms, found.late_share, found.still_ms),
+            (0.0, 0.0, 0.0),
+            "{found:?}"
+        );
         assert_eq!((found.mispredicted, found.cuts), (0, 0), "{found:?}");
         assert!(found.leap_frames < 1.1 && found.shown_error_m_p99 < 0.01, "{found:?}");
         assert!((1.0..8.0).contains(&found.margin_ms_p50), "{found:?}");
@@ -116,13 +132,14 @@ fn faults(name: &str, case: &Case, granted: f64) -> Vec<String> {
 fn every_case_of_the_catalogue_keeps_its_bounds() {
     // A budget that holds a fraction of 3,000 movers leaves those that turn wrong for a while.
     let known = |fault: &String| fault.starts_with("3,000 movers: shown_error_m_p99 0.3");
-    let faults: Vec<_> = catalogue().iter().flat_map(|named| faults(&named.name, &named.case, 0.0)).collect();
+    let faults: Vec<_> =
+        catalogue().iter().flat_map(|named| faults(&named.name, &named.case, 0.0)).collect();
     let news: Vec<_> = faults.iter().filter(|fault| !known(fault)).collect();
     assert!(news.is_empty(), "{news:#?}");
 }
 
-/// Cases between those of the catalogue. Their bounds are kept within a quarter: an event may coincide with every turn, stop and
-/// change of the keys.
+/// Cases between those of the catalogue. Their bounds are kept within a quarter: an event may
+/// coincide with every turn, stop and change of the keys.
 fn random_case(seed: u64) -> Case {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut case = Case {
@@ -148,7 +165,9 @@ fn random_case(seed: u64) -> Case {
 
 #[test]
 fn random_cases_keep_their_bounds() {
-    let seeds = std::env::var("TRUETICK_FEEL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
-    let faults: Vec<_> = (0..seeds).flat_map(|seed| faults("random", &random_case(seed), 0.25)).collect();
+    let seeds =
+        std::env::var("TRUETICK_FEEL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let faults: Vec<_> =
+        (0..seeds).flat_map(|seed| faults("random", &random_case(seed), 0.25)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

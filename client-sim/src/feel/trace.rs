@@ -37,7 +37,8 @@ pub struct Executed {
     pub at: Timestamp,
     /// Which.
     pub tick: Tick,
-    /// How long before that its command had arrived, in milliseconds; `None` if it ran without a new command.
+    /// How long before that its command had arrived, in milliseconds; `None` if it ran without a
+    /// new command.
     pub margin_ms: Option<f64>,
     /// When the player gave that command.
     pub given: Option<Timestamp>,

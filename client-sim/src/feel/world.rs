@@ -1,4 +1,5 @@
-//! Server, client, path and display of one case in virtual time. The production cores run unchanged.
+//! Server, client, path and display of one case in virtual time. The production cores run
+//! unchanged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use truetick_netcode::session::config::SessionConfig;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::{Parcel, Route};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::game::Game;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
+use truetick_netcode::transport::{PeerAddr, Transmit};
+use truetick_server::game::Game;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::world_room::WorldRoom;
 
 use super::case::Case;
 use super::courses::{Course, Style};
@@ -36,7 +37,8 @@ const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 1_000);
 
-/// Bytes that follow each datagram on the way up and name the newest command in it. They stay outside of the cores.
+/// Bytes that follow each datagram on the way up and name the newest command in it. They stay
+/// outside of the cores.
 const TAG_BYTES: usize = 2;
 
 /// See the module.
@@ -118,8 +120,11 @@ impl World {
         }
         if !self.client_stands() {
             next = next.min(self.down.next_delivery().unwrap_or(self.end));
-            let timer =
-                if self.case.frame_bound { self.end } else { self.true_time(self.client.next_timeout()) };
+            let timer = if self.case.frame_bound {
+                self.end
+            } else {
+                self.true_time(self.client.next_timeout())
+            };
             next = next.min(timer);
         }
         let (begin, end) = (self.event_begin(), self.event_end());
@@ -201,7 +206,9 @@ impl World {
         let passed = i128::from(shown.as_nanos()) - i128::from(START.as_nanos());
         let rate = 1_000_000 + i128::from(self.case.drift_ppm);
         let real = (passed.max(0) * 1_000_000 + rate - 1) / rate;
-        Timestamp::from_nanos(u64::try_from(i128::from(START.as_nanos()) + real).unwrap_or(u64::MAX))
+        Timestamp::from_nanos(
+            u64::try_from(i128::from(START.as_nanos()) + real).unwrap_or(u64::MAX),
+        )
     }
 
     fn change_path(&mut self) {
@@ -251,13 +258,15 @@ impl World {
     fn change_key(&mut self) {
         self.direction = -self.direction;
         self.trace.keys.push(KeyChange { at: self.now, direction: self.direction });
-        self.key_changes_at = self.now + Duration::from_micros(self.rng.random_range(500_000..900_000));
+        self.key_changes_at =
+            self.now + Duration::from_micros(self.rng.random_range(500_000..900_000));
     }
 
     fn frame_length(&mut self) -> Duration {
         let even = 1e9 / f64::from(self.case.display_hz);
         let spread = f64::from(self.case.irregular) / 100.0;
-        let factor = if spread > 0.0 { self.rng.random_range(1.0 - spread..=1.0 + spread) } else { 1.0 };
+        let factor =
+            if spread > 0.0 { self.rng.random_range(1.0 - spread..=1.0 + spread) } else { 1.0 };
         Duration::from_nanos((even * factor) as u64)
     }
 
@@ -271,14 +280,14 @@ impl World {
             serial -= 1;
         }
         self.server.receive(SocketAddr::from(CLIENT), datagram, at);
-        let mut replies: Vec<(Route, Parcel)> = Vec::new();
+        let mut replies: Vec<(PeerAddr, Transmit)> = Vec::new();
         self.server.send_replies(&mut replies);
         self.send_down(replies);
     }
 
-    fn send_down(&mut self, parcels: Vec<(Route, Parcel)>) {
-        for (_, parcel) in parcels {
-            self.down.push(&parcel.into_bytes(), self.now);
+    fn send_down(&mut self, transmits: Vec<(PeerAddr, Transmit)>) {
+        for (_, transmit) in transmits {
+            self.down.push(&transmit.into_bytes(), self.now);
         }
     }
 
@@ -287,16 +296,24 @@ impl World {
             return;
         }
         let (now, mut sent) = (self.now, Vec::new());
-        self.server
-            .set_wall(now, UnixTime::from_millis(WALL.as_millis() + now.since(START).as_millis() as u64));
+        self.server.set_wall_clock(
+            now,
+            UnixTime::from_millis(WALL.as_millis() + now.since(START).as_millis() as u64),
+        );
         self.server.tick(&mut || now, &mut sent);
         self.send_down(sent);
         for entry in self.game.take_log() {
             let new = entry.serial.filter(|serial| *serial > self.last_executed);
             self.last_executed = new.unwrap_or(self.last_executed);
-            let margin = new.map(|serial| now.micros_from(self.arrived[usize::from(serial)]) as f64 / 1e3);
+            let margin =
+                new.map(|serial| now.micros_from(self.arrived[usize::from(serial)]) as f64 / 1e3);
             let given = new.map(|serial| self.given[usize::from(serial)]);
-            self.trace.executed.push(Executed { at: now, tick: entry.tick, margin_ms: margin, given });
+            self.trace.executed.push(Executed {
+                at: now,
+                tick: entry.tick,
+                margin_ms: margin,
+                given,
+            });
         }
     }
 
@@ -318,8 +335,8 @@ impl World {
     }
 
     fn send_up(&mut self) {
-        while let Some((_, parcel)) = self.client.poll_transmit() {
-            let mut bytes = parcel.into_bytes();
+        while let Some((_, transmit)) = self.client.poll_transmit() {
+            let mut bytes = transmit.into_bytes();
             bytes.extend_from_slice(&self.serial.to_le_bytes());
             self.up.push(&bytes, self.now);
         }
@@ -328,10 +345,15 @@ impl World {
     fn draw(&mut self) {
         let at = self.client_time(self.now);
         let slots: Vec<u16> = self.client.slots().collect();
-        let shown = self.client.interpolation().and_then(|interpolation| interpolation.clock().shown_tick());
+        let shown = self
+            .client
+            .interpolation()
+            .and_then(|interpolation| interpolation.clock().shown_tick());
         let mut frame = Frame { at: self.now, shown_tick: shown, player: None, movers: Vec::new() };
         for slot in slots {
-            let Some((_, kind, values)) = self.client.view(slot, at) else { continue };
+            let Some((_, kind, values)) = self.client.view(slot, at) else {
+                continue;
+            };
             let position = glam::DVec2::new(f64::from(values[X]), f64::from(values[Y]));
             match kind {
                 PLAYER => frame.player = Some(position),
@@ -357,6 +379,8 @@ fn start_server(case: &Case, game: &FeelGame) -> (Server, TokenSource) {
         seed: case.seed,
         ..RoomConfig::default()
     };
-    server.add_room(Box::new(Room::new(game.clone(), room, START).expect("the schema is valid")));
+    server.add_room(Box::new(
+        WorldRoom::new(game.clone(), room, START).expect("the schema is valid"),
+    ));
     (server, TokenSource::new(issuer, [2; 32]))
 }

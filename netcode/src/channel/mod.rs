@@ -1,11 +1,12 @@
-//! Messages beside the state: unreliable, reliable unordered, and four independent reliable ordered streams.
+//! Messages beside the state: unreliable, reliable unordered, and four independent reliable ordered
+//! streams.
 //!
 //! ```text
 //! per packet:  { 1, message } ... 0
 //! message:     channel:3  [ id:16  sliced:1 [ slice:6 slices-1:6 ] ]  length:10  bytes
 //! ```
-//! The part in brackets only on reliable channels. Whoever sends keeps a message until each of its slices
-//! rode in a packet that was acknowledged; whoever receives delivers each message once.
+//! The part in brackets only on reliable channels. Whoever sends keeps a message until each of its
+//! slices rode in a packet that was acknowledged; whoever receives delivers each message once.
 
 mod receiver;
 mod sender;
@@ -44,8 +45,8 @@ pub enum Channel {
     Unreliable,
     /// Exactly once, in any order.
     Reliable,
-    /// Exactly once and in order within the stream, 0 to [`ORDERED_STREAMS`] - 1. Streams do not wait for
-    /// each other.
+    /// Exactly once and in order within the stream, 0 to [`ORDERED_STREAMS`] - 1. Streams do not
+    /// wait for each other.
     Ordered(u8),
 }
 
@@ -108,8 +109,9 @@ impl Channels {
     /// Takes a message for sending. An unreliable one displaces the oldest where the queue is full.
     ///
     /// # Errors
-    /// [`Overflow::MessageTooLarge`] is the caller's error and changes nothing. After [`Overflow::QueueFull`] the session must
-    /// end: a reliable message that was not taken cannot be delivered.
+    /// [`Overflow::MessageTooLarge`] is the caller's error and changes nothing. After
+    /// [`Overflow::QueueFull`] the session must end: a reliable message that was not taken cannot
+    /// be delivered.
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         match channel.index() {
             0 => self.send_unreliable(bytes),
@@ -136,8 +138,11 @@ impl Channels {
         if let Some(bytes) = self.delivered.pop_front() {
             return Some((Channel::Unreliable, bytes));
         }
-        let channels = std::iter::once(Channel::Reliable).chain((1..ORDERED_STREAMS).map(Channel::Ordered));
-        channels.zip([0, 2, 3, 4]).find_map(|(channel, at)| Some((channel, self.receivers[at].pop()?)))
+        let channels =
+            std::iter::once(Channel::Reliable).chain((1..ORDERED_STREAMS).map(Channel::Ordered));
+        channels
+            .zip([0, 2, 3, 4])
+            .find_map(|(channel, at)| Some((channel, self.receivers[at].pop()?)))
     }
 
     /// Whether anything wants to ride in a packet now.
@@ -170,8 +175,8 @@ impl Channels {
         self.senders.iter().all(Sender::is_empty)
     }
 
-    /// Writes what is due into a packet, at most `budget` bits with the closing flag, and notes in `pieces`
-    /// which reliable pieces the packet carries.
+    /// Writes what is due into a packet, at most `budget` bits with the closing flag, and notes in
+    /// `pieces` which reliable pieces the packet carries.
     pub fn write(
         &mut self,
         writer: &mut BitWriter,
@@ -183,25 +188,27 @@ impl Channels {
             return writer.write_flag(false);
         }
         let end = writer.bit_len() + budget - 1;
-        let mut room = MESSAGES_PER_PACKET;
+        let mut space = MESSAGES_PER_PACKET;
         let at = (now, window);
-        self.senders[SESSION].write(writer, end, &mut room, at, (SESSION, pieces));
+        self.senders[SESSION].write(writer, end, &mut space, at, (SESSION, pieces));
         self.turn = (self.turn + 1) % CHANNELS;
         let first = self.turn;
         for channel in (first..first + CHANNELS).map(|channel| channel % CHANNELS) {
             match channel.checked_sub(1) {
-                None => self.write_unreliable(writer, end, &mut room),
+                None => self.write_unreliable(writer, end, &mut space),
                 Some(SESSION) => {}
-                Some(sender) => self.senders[sender].write(writer, end, &mut room, at, (sender, pieces)),
+                Some(sender) => {
+                    self.senders[sender].write(writer, end, &mut space, at, (sender, pieces))
+                }
             }
         }
         writer.write_flag(false);
     }
 
-    fn write_unreliable(&mut self, writer: &mut BitWriter, end: usize, room: &mut usize) {
+    fn write_unreliable(&mut self, writer: &mut BitWriter, end: usize, space: &mut usize) {
         while let Some(bytes) = self.unreliable.front() {
             let bits = 1 + 3 + LENGTH_BITS as usize + bytes.len() * 8;
-            if *room == 0 || writer.bit_len() + bits > end {
+            if *space == 0 || writer.bit_len() + bits > end {
                 break;
             }
             writer.write_flag(true);
@@ -209,7 +216,7 @@ impl Channels {
             writer.write(bytes.len() as u32, LENGTH_BITS);
             writer.write_bytes(bytes);
             self.unreliable.pop_front();
-            *room -= 1;
+            *space -= 1;
         }
     }
 
@@ -271,7 +278,9 @@ fn read_message(reader: &mut BitReader<'_>) -> Result<Incoming, WireError> {
     let id = reader.read(16)? as u16;
     let (slice, slices) = match reader.read_flag()? {
         false => (0, 1),
-        true => (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1),
+        true => {
+            (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1)
+        }
     };
     Ok(Incoming { channel, piece: Some((id, slice, slices)), bytes: read_body(reader)? })
 }
@@ -297,8 +306,8 @@ mod tests {
         to.take(read_messages(&mut BitReader::new(packet))?)
     }
 
-    /// Sends everything over a link whose packets' fates are given (and lost once those run out, until all
-    /// is through); returns what came, in order.
+    /// Sends everything over a link whose packets' fates are given (and lost once those run out,
+    /// until all is through); returns what came, in order.
     fn carry(messages: &[(Channel, Vec<u8>)], fates: &[u8]) -> Vec<(Channel, Vec<u8>)> {
         let (mut from, mut to) = (Channels::default(), Channels::default());
         for (channel, bytes) in messages {
@@ -341,7 +350,8 @@ mod tests {
 
     fn message() -> impl Strategy<Value = (Channel, Vec<u8>)> {
         let channel = prop_oneof![Just(Channel::Reliable), (0u8..4).prop_map(Channel::Ordered)];
-        (channel, 0usize..3_000, any::<u8>()).prop_map(|(c, n, b)| (c, (0..n).map(|i| b ^ i as u8).collect()))
+        (channel, 0usize..3_000, any::<u8>())
+            .prop_map(|(c, n, b)| (c, (0..n).map(|i| b ^ i as u8).collect()))
     }
 
     proptest! {

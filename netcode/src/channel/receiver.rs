@@ -27,13 +27,21 @@ pub(super) struct Receiver {
     held: usize,
     /// Messages in `window` that lack slices.
     partial: usize,
-    /// Ids of unordered messages that are whole and not delivered, in the order in which they became so.
+    /// Ids of unordered messages that are whole and not delivered, in the order in which they
+    /// became so.
     whole: VecDeque<u64>,
 }
 
 impl Receiver {
     pub(super) fn new(ordered: bool) -> Self {
-        Self { ordered, next: 0, window: VecDeque::new(), held: 0, partial: 0, whole: VecDeque::new() }
+        Self {
+            ordered,
+            next: 0,
+            window: VecDeque::new(),
+            held: 0,
+            partial: 0,
+            whole: VecDeque::new(),
+        }
     }
 
     /// Takes one slice of one message; repeats are ignored.
@@ -44,7 +52,9 @@ impl Receiver {
         bytes: Vec<u8>,
     ) -> Result<(), WireError> {
         let id = expand(id, self.next);
-        let Some(at) = id.checked_sub(self.next) else { return Ok(()) };
+        let Some(at) = id.checked_sub(self.next) else {
+            return Ok(());
+        };
         if at >= u64::from(CHANNEL_WINDOW) {
             return Err(WireError::Misbehaving("message beyond the channel's window"));
         }
@@ -61,7 +71,9 @@ impl Receiver {
         }
         let begins = slices > 1 && matches!(message, Incoming::Nothing);
         if begins && self.partial == ASSEMBLIES {
-            return Err(WireError::Misbehaving("more sliced messages than are put together at once"));
+            return Err(WireError::Misbehaving(
+                "more sliced messages than are put together at once",
+            ));
         }
         let (was_whole, grown) = (message.is_whole(), message.add((slice, slices), bytes)?);
         self.held += grown;
@@ -79,7 +91,9 @@ impl Receiver {
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         let at = if self.ordered { 0 } else { (self.whole.pop_front()? - self.next) as usize };
         let ready = self.window.get_mut(at).filter(|incoming| incoming.is_whole())?;
-        let Incoming::Whole(bytes) = std::mem::replace(ready, Incoming::Delivered) else { return None };
+        let Incoming::Whole(bytes) = std::mem::replace(ready, Incoming::Delivered) else {
+            return None;
+        };
         self.held -= bytes.len();
         while matches!(self.window.front(), Some(Incoming::Delivered)) {
             self.window.pop_front();
@@ -114,7 +128,9 @@ impl Incoming {
             Self::Nothing => *self = Self::Partial { slices: vec![None; slices] },
             Self::Partial { .. } => {}
         }
-        let Self::Partial { slices: held } = self else { return Ok(0) };
+        let Self::Partial { slices: held } = self else {
+            return Ok(0);
+        };
         if held.len() != slices {
             return Err(WireError::Malformed("slices of one message disagree on their count"));
         }
@@ -133,7 +149,12 @@ impl Incoming {
 mod tests {
     use super::*;
 
-    fn slice(receiver: &mut Receiver, id: u16, of: (usize, usize), bytes: usize) -> Result<(), WireError> {
+    fn slice(
+        receiver: &mut Receiver,
+        id: u16,
+        of: (usize, usize),
+        bytes: usize,
+    ) -> Result<(), WireError> {
         receiver.take(id, of, vec![7; bytes])
     }
 
@@ -147,8 +168,14 @@ mod tests {
             ));
         }
         slice(&mut receiver, 0, (0, 3), SLICE_BYTES).unwrap();
-        assert!(matches!(slice(&mut receiver, 0, (1, 4), SLICE_BYTES), Err(WireError::Malformed(_))));
-        assert!(matches!(slice(&mut receiver, 0, (1, 3), SLICE_BYTES - 1), Err(WireError::Malformed(_))));
+        assert!(matches!(
+            slice(&mut receiver, 0, (1, 4), SLICE_BYTES),
+            Err(WireError::Malformed(_))
+        ));
+        assert!(matches!(
+            slice(&mut receiver, 0, (1, 3), SLICE_BYTES - 1),
+            Err(WireError::Malformed(_))
+        ));
         slice(&mut receiver, 0, (1, 3), SLICE_BYTES).unwrap();
         slice(&mut receiver, 0, (2, 3), 1).unwrap();
         assert_eq!(receiver.pop().map(|message| message.len()), Some(2 * SLICE_BYTES + 1));
@@ -160,7 +187,10 @@ mod tests {
         for id in 0..ASSEMBLIES as u16 {
             slice(&mut receiver, id, (0, 2), SLICE_BYTES).unwrap();
         }
-        assert!(matches!(slice(&mut receiver, 9, (0, 2), SLICE_BYTES), Err(WireError::Misbehaving(_))));
+        assert!(matches!(
+            slice(&mut receiver, 9, (0, 2), SLICE_BYTES),
+            Err(WireError::Misbehaving(_))
+        ));
         slice(&mut receiver, 2, (1, 2), 5).unwrap();
         slice(&mut receiver, 9, (0, 2), SLICE_BYTES).unwrap();
     }

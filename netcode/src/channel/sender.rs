@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::{LENGTH_BITS, SLICE_INDEX_BITS};
 use crate::bits::BitWriter;
 use crate::limits::{
-    ASSEMBLIES, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES, MESSAGE_COST,
-    SLICE_BYTES,
+    ASSEMBLIES, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES,
+    MESSAGE_COST, SLICE_BYTES,
 };
 use crate::mutant::{Mutant, is_planted};
 use crate::sequence::Sequence;
@@ -18,7 +18,8 @@ use crate::time::Timestamp;
 /// Why a message was not taken for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Overflow {
-    /// The message is larger than its channel carries: the caller's error. The session goes on as if it had not been sent.
+    /// The message is larger than its channel carries: the caller's error. The session goes on as
+    /// if it had not been sent.
     #[error("message too large for its channel")]
     MessageTooLarge,
     /// The peer acknowledges too slowly; the session must end.
@@ -80,7 +81,11 @@ pub(super) fn check_queue(count: usize, bytes: usize, message: &[u8]) -> Result<
         return Err(Overflow::MessageTooLarge);
     }
     let queued = bytes + count * MESSAGE_COST;
-    if queued + cost(message.len()) > CHANNEL_QUEUE_BYTES { Err(Overflow::QueueFull) } else { Ok(()) }
+    if queued + cost(message.len()) > CHANNEL_QUEUE_BYTES {
+        Err(Overflow::QueueFull)
+    } else {
+        Ok(())
+    }
 }
 
 impl Sender {
@@ -107,7 +112,8 @@ impl Sender {
     }
 
     pub(super) fn is_due(&self, now: Timestamp, window: SendWindow) -> bool {
-        self.in_window().any(|(_, message)| message.pieces.iter().any(|piece| due(*piece, now, window)))
+        self.in_window()
+            .any(|(_, message)| message.pieces.iter().any(|piece| due(*piece, now, window)))
     }
 
     /// Bytes of the pieces that are due.
@@ -116,7 +122,11 @@ impl Sender {
             return 0;
         }
         let pieces = self.in_window().flat_map(|(_, message)| {
-            let due = message.pieces.iter().enumerate().filter(move |(_, piece)| due(**piece, now, window));
+            let due = message
+                .pieces
+                .iter()
+                .enumerate()
+                .filter(move |(_, piece)| due(**piece, now, window));
             due.map(|(at, _)| piece_bits(message.slice(at), message.pieces.len()))
         });
         pieces.sum::<usize>().div_ceil(8)
@@ -124,10 +134,12 @@ impl Sender {
 
     fn in_window(&self) -> impl Iterator<Item = (usize, &Outgoing)> {
         let (mut bytes, mut assemblies) = (0, 0);
-        let window = if is_planted(Mutant::NarrowWindow) { 64 } else { usize::from(CHANNEL_WINDOW) };
+        let window =
+            if is_planted(Mutant::NarrowWindow) { 64 } else { usize::from(CHANNEL_WINDOW) };
         self.messages.iter().take(window).enumerate().take_while(move |(_, message)| {
             bytes += cost(message.bytes.len());
-            let open = message.pieces.len() > 1 && message.pieces.iter().any(|piece| *piece != Piece::Done);
+            let open = message.pieces.len() > 1
+                && message.pieces.iter().any(|piece| *piece != Piece::Done);
             assemblies += usize::from(open);
             bytes <= CHANNEL_WINDOW_BYTES && assemblies <= ASSEMBLIES
         })
@@ -137,7 +149,7 @@ impl Sender {
         &self,
         writer: &mut BitWriter,
         end: usize,
-        room: &mut usize,
+        space: &mut usize,
         (now, window): (Timestamp, SendWindow),
         (channel, pieces): (usize, &mut Vec<PieceRef>),
     ) {
@@ -148,12 +160,12 @@ impl Sender {
                     continue;
                 }
                 let bytes = message.slice(slice);
-                if *room == 0 || writer.bit_len() + piece_bits(bytes, message.pieces.len()) > end {
+                if *space == 0 || writer.bit_len() + piece_bits(bytes, message.pieces.len()) > end {
                     return;
                 }
                 write_piece(writer, (channel, id), (slice, message.pieces.len()), bytes);
                 pieces.push(PieceRef { channel, id, slice });
-                *room -= 1;
+                *space -= 1;
             }
         }
     }

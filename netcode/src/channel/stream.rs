@@ -1,11 +1,13 @@
-//! Reliable messages on a connection that carries frames: all channels on one ordered stream, in place of packets' pieces.
+//! Reliable messages on a connection that carries frames: all channels on one ordered stream, in
+//! place of packets' pieces.
 //!
 //! ```text
 //! message    2:8  channel:8  bytes        numbered by their order, from 0
 //! received   3:8  count:64                how many the sender of this has taken
 //! ```
-//! A connection may be lost and its session resumed on another. Then each side says first how many messages it has, and
-//! sends again what the other has not. So a message stays until it is known to have come, and each comes once.
+//! A connection may be lost and its session resumed on another. Then each side says first how many
+//! messages it has, and sends again what the other has not. So a message stays until it is known to
+//! have come, and each comes once.
 
 use std::collections::VecDeque;
 
@@ -51,7 +53,8 @@ pub struct MessageStream {
 }
 
 impl MessageStream {
-    /// Takes a message of a reliable channel for sending; limits are those of [`super::Channels::send`].
+    /// Takes a message of a reliable channel for sending; limits are those of
+    /// [`super::Channels::send`].
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         let queue = &mut self.queues[channel.index() - 1];
         check_queue(queue.count, queue.bytes, &bytes)?;
@@ -119,9 +122,12 @@ impl MessageStream {
     /// Takes in a frame.
     pub fn take(&mut self, frame: &[u8], now: Timestamp) -> Result<(), WireError> {
         match (FrameKind::of(frame), frame) {
-            (Ok(FrameKind::Message), [_, channel, bytes @ ..]) => self.take_message(*channel, bytes, now),
+            (Ok(FrameKind::Message), [_, channel, bytes @ ..]) => {
+                self.take_message(*channel, bytes, now)
+            }
             (Ok(FrameKind::Received), [_, count @ ..]) => {
-                let count = count.try_into().map_err(|_| WireError::Malformed("a count of 8 bytes"))?;
+                let count =
+                    count.try_into().map_err(|_| WireError::Malformed("a count of 8 bytes"))?;
                 self.take_count(u64::from_le_bytes(count))
             }
             _ => Err(WireError::Malformed("a frame that no session has")),
@@ -145,7 +151,8 @@ impl MessageStream {
     fn take_count(&mut self, count: u64) -> Result<(), WireError> {
         let sent = if self.asks { self.flying.len() } else { self.left };
         let came = count.checked_sub(self.base).filter(|came| *came <= sent as u64);
-        let came = came.ok_or(WireError::Misbehaving("acknowledges messages that were never sent"))?;
+        let came =
+            came.ok_or(WireError::Misbehaving("acknowledges messages that were never sent"))?;
         for (channel, bytes) in self.flying.drain(..came as usize) {
             self.flying_cost -= cost(bytes.len());
             self.queues[channel].bytes -= bytes.len();
@@ -188,7 +195,9 @@ mod tests {
                 self.ways[at].extend(std::iter::from_fn(|| side.poll(self.now)));
             }
             for at in [0, 1] {
-                for frame in self.ways[at].drain(..frames.min(self.ways[at].len())).collect::<Vec<_>>() {
+                for frame in
+                    self.ways[at].drain(..frames.min(self.ways[at].len())).collect::<Vec<_>>()
+                {
                     self.sides[1 - at].take(&frame, self.now).unwrap();
                 }
                 if at == 0 {
@@ -250,7 +259,10 @@ mod tests {
     fn no_more_leaves_than_the_window_until_it_is_told_that_something_came() {
         let (mut from, now) = (MessageStream::default(), Timestamp::default());
         (0..12).for_each(|_| from.send(Channel::Ordered(1), vec![0; 30_000]).unwrap());
-        assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), CHANNEL_WINDOW_BYTES / cost(30_000));
+        assert_eq!(
+            std::iter::from_fn(|| from.poll(now)).count(),
+            CHANNEL_WINDOW_BYTES / cost(30_000)
+        );
         from.take(&[&[3], &2u64.to_le_bytes()[..]].concat(), now).unwrap();
         assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), 2);
         let too_many = [&[3], &99u64.to_le_bytes()[..]].concat();

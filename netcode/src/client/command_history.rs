@@ -54,8 +54,8 @@ impl<C: Command> CommandHistory<C> {
         }
     }
 
-    /// The server needs no command up to `tick` any more: it has them or simulated past them. The newest
-    /// stays, so that there is always something to send.
+    /// The server needs no command up to `tick` any more: it has them or simulated past them. The
+    /// newest stays, so that there is always something to send.
     pub fn settled(&mut self, tick: Tick) {
         while self.commands.len() > 1 && !self.oldest().is_after(tick) {
             self.commands.pop_front();

@@ -1,8 +1,9 @@
-//! A snapshot packet's streams, decoded against what the client holds. What is kept from one to the next is memory alone.
+//! A snapshot packet's streams, decoded against what the client holds. What is kept from one to the
+//! next is memory alone.
 
 use std::ops::Range;
 
-use super::meter::{Ledger, Metered, MeteredEntity};
+use super::bit_cost::{BitLedger, Metered, MeteredEntity};
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::bits::BitReader;
 use crate::coding::range::{Contexts, RangeDecoder};
@@ -11,12 +12,12 @@ use crate::error::WireError;
 use crate::limits::PAYLOAD_BYTES;
 use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
-use crate::replication::entity::{self, Past};
-use crate::replication::snapshot::{SnapshotHeader, UnitHeader, fold, hash_part};
-use crate::replication::unit::{
-    Base, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of,
+use crate::replication::block_delta::{
+    BaselineRef, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of,
 };
-use crate::replication::unit_cache::{LOOSE_CLASS, class_of_base};
+use crate::replication::delta_cache::{INDIVIDUAL_CLASS, class_of_base};
+use crate::replication::entity::{self, Baselines};
+use crate::replication::snapshot::{DeltaHeader, SnapshotHeader, fold, hash_part};
 use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
 
@@ -54,28 +55,38 @@ impl PacketDecoder {
         self.updates.iter().map(|update| (update, &self.fields[update.fields.clone()]))
     }
 
-    /// Decodes a packet whose header is read; says whether its hash proves it right. The ledger learns what the bits of the
-    /// streams are for.
+    /// Decodes a packet whose header is read; says whether its hash proves it right. The ledger
+    /// learns what the bits of the streams are for.
     pub fn decode(
         &mut self,
         buffer: &SnapshotBuffer,
         schema: &Schema,
         header: &SnapshotHeader,
         mut reader: BitReader<'_>,
-        mut ledger: Option<&mut Ledger>,
+        mut ledger: Option<&mut BitLedger>,
     ) -> Result<bool, SnapshotError> {
         reader.align()?;
         let Self { contexts, updates, fields } = self;
         updates.clear();
         fields.clear();
         let mut updates = Updates { buffer, schema, now: header.tick, updates, fields, hash: 0 };
-        if header.loose > 0 {
-            let bytes = reader.read_slice(header.loose_bytes as usize)?;
-            Stream::Loose(header).decode(contexts, &mut updates, bytes, ledger.as_deref_mut())?;
+        if header.individual_items > 0 {
+            let bytes = reader.read_slice(header.individual_bytes as usize)?;
+            Stream::Individual(header).decode(
+                contexts,
+                &mut updates,
+                bytes,
+                ledger.as_deref_mut(),
+            )?;
         }
-        for unit in &header.units {
-            let bytes = reader.read_slice(unit.bytes as usize)?;
-            Stream::Block(unit).decode(contexts, &mut updates, bytes, ledger.as_deref_mut())?;
+        for block_delta in &header.block_deltas {
+            let bytes = reader.read_slice(block_delta.bytes as usize)?;
+            Stream::Block(block_delta).decode(
+                contexts,
+                &mut updates,
+                bytes,
+                ledger.as_deref_mut(),
+            )?;
         }
         let hash = reader.read(16)?;
         reader.finish()?;
@@ -83,11 +94,11 @@ impl PacketDecoder {
     }
 }
 
-/// A stream of a packet; see [`crate::replication::unit`].
+/// A stream of a packet; see [`crate::replication::block_delta`].
 #[derive(Clone, Copy)]
 enum Stream<'a> {
-    Loose(&'a SnapshotHeader),
-    Block(&'a UnitHeader),
+    Individual(&'a SnapshotHeader),
+    Block(&'a DeltaHeader),
 }
 
 impl Stream<'_> {
@@ -96,11 +107,11 @@ impl Stream<'_> {
         contexts: &mut Contexts,
         updates: &mut Updates<'_>,
         bytes: &[u8],
-        ledger: Option<&mut Ledger>,
+        ledger: Option<&mut BitLedger>,
     ) -> Result<(), SnapshotError> {
         let tables = updates.schema.tables(match self {
-            Self::Loose(_) => LOOSE_CLASS,
-            Self::Block(unit) => class_of_base(updates.now, unit.base),
+            Self::Individual(_) => INDIVIDUAL_CLASS,
+            Self::Block(block_delta) => class_of_base(updates.now, block_delta.base),
         });
         let mut decoder = RangeDecoder::new(bytes, contexts, tables);
         if let Some(ledger) = ledger {
@@ -115,19 +126,19 @@ impl Stream<'_> {
     fn read<C: Coder>(self, coder: &mut C, updates: &mut Updates<'_>) -> Result<(), SnapshotError> {
         begin(coder);
         match self {
-            Self::Loose(header) => read_loose(coder, updates, header),
-            Self::Block(unit) => read_block(coder, updates, unit),
+            Self::Individual(header) => read_individual(coder, updates, header),
+            Self::Block(block_delta) => read_block(coder, updates, block_delta),
         }
     }
 }
 
-fn read_loose<C: Coder>(
+fn read_individual<C: Coder>(
     coder: &mut C,
     updates: &mut Updates<'_>,
     header: &SnapshotHeader,
 ) -> Result<(), SnapshotError> {
     let (mut next, mut was_whole) = (0u16, false);
-    for at in 0..header.loose {
+    for at in 0..header.individual_items {
         let own = at == 0 && header.has_own;
         let Place { slot, base } =
             code_place(coder, updates.now, (next, was_whole), Place { slot: 0, base: None })?;
@@ -140,12 +151,12 @@ fn read_loose<C: Coder>(
 fn read_block<C: Coder>(
     coder: &mut C,
     updates: &mut Updates<'_>,
-    unit: &UnitHeader,
+    block_delta: &DeltaHeader,
 ) -> Result<(), SnapshotError> {
     let mask = code_mask(coder, 0)?;
-    for slot in slots_of(usize::from(unit.block), mask) {
+    for slot in slots_of(usize::from(block_delta.block), mask) {
         coder.note(Part::Entity);
-        updates.read(coder, (slot, false), unit.base)?;
+        updates.read(coder, (slot, false), block_delta.base)?;
     }
     Ok(())
 }
@@ -165,9 +176,10 @@ impl Updates<'_> {
         &mut self,
         coder: &mut C,
         (slot, own): (u16, bool),
-        base: Option<Base>,
+        base: Option<BaselineRef>,
     ) -> Result<(), SnapshotError> {
-        // No entity takes less than a sixteenth of a byte for long; what claims more is no packet of ours.
+        // No entity takes less than a sixteenth of a byte for long; what claims more is no packet
+        // of ours.
         if self.updates.len() > 16 * PAYLOAD_BYTES {
             return Err(WireError::Malformed("too many entities").into());
         }
@@ -183,30 +195,48 @@ impl Updates<'_> {
         Ok(())
     }
 
-    fn read_whole<C: Coder>(&mut self, coder: &mut C, slot: u16, own: bool) -> Result<Update, SnapshotError> {
+    fn read_whole<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        slot: u16,
+        own: bool,
+    ) -> Result<Update, SnapshotError> {
         let audience = if own { Audience::Owner } else { Audience::Others };
         let identity = code_identity(coder, self.schema, (audience, 0, KindId(0)))?;
         let (audience, generation, kind) = identity;
         let start = self.fields.len();
         self.fields.resize(start + self.schema.kind(kind).fields.len(), 0);
-        code_state(coder, self.schema, &Item { kind, audience, past: None }, &mut self.fields[start..])?;
-        Ok(Update { slot, generation, kind, audience, baseline: None, fields: start..self.fields.len() })
+        code_state(
+            coder,
+            self.schema,
+            &Item { kind, audience, past: None },
+            &mut self.fields[start..],
+        )?;
+        Ok(Update {
+            slot,
+            generation,
+            kind,
+            audience,
+            baseline: None,
+            fields: start..self.fields.len(),
+        })
     }
 
     fn read_change<C: Coder>(
         &mut self,
         coder: &mut C,
         (slot, own): (u16, bool),
-        base: Base,
+        base: BaselineRef,
     ) -> Result<Update, SnapshotError> {
         let remote = if own { self.buffer.own() } else { self.buffer.public(slot) };
-        let remote = remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
+        let remote =
+            remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
         let before = remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
         let older = match base.older() {
             Some(tick) => Some((remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, base.gap)),
             None => None,
         };
-        let past = Past { age: base.age(self.now), base: before, older };
+        let past = Baselines { age: base.age(self.now), base: before, older };
         let (kind, audience) = (remote.kind, remote.audience);
         let start = self.fields.len();
         self.fields.extend_from_slice(before);

@@ -1,11 +1,12 @@
 //! A window of observed delays, and the delay that costs least.
 //!
-//! A display must trail the newest state by some delay, or it starves between two arrivals. No percentile is chosen by
-//! hand: [`DelayWindow::cheapest`] minimises `delay + weight * share of time starved`. A short tail of the distribution
-//! is thereby covered whole, and a single arrival that was held up is not paid for.
+//! A display must trail the newest state by some delay, or it starves between two arrivals. No
+//! percentile is chosen by hand: [`DelayWindow::cheapest`] minimises `delay + weight * share of
+//! time starved`. A short tail of the distribution is thereby covered whole, and a single arrival
+//! that was held up is not paid for.
 //!
-//! A path that becomes another one is noticed: when all samples of the last 400 ms lie below (or above) three quarters of the
-//! older ones, the older ones are forgotten.
+//! A path that becomes another one is noticed: when all samples of the last 400 ms lie below (or
+//! above) three quarters of the older ones, the older ones are forgotten.
 
 use std::collections::VecDeque;
 
@@ -74,7 +75,9 @@ impl DelayWindow {
     }
 
     fn pop(&mut self) {
-        let Some(sample) = self.samples.pop_front() else { return };
+        let Some(sample) = self.samples.pop_front() else {
+            return;
+        };
         for edge in edges(&sample) {
             if let Ok(at) = self.edges.binary_search(&edge) {
                 self.edges.remove(at);
@@ -99,12 +102,13 @@ impl DelayWindow {
         let needs = self.samples.iter().skip(old).map(|sample| sample.need_us);
         let (low, high) =
             needs.fold((i64::MAX, i64::MIN), |(low, high), need| (low.min(need), high.max(need)));
-        let mut older: Vec<i64> = self.samples.iter().take(old).map(|sample| sample.need_us).collect();
+        let mut older: Vec<i64> =
+            self.samples.iter().take(old).map(|sample| sample.need_us).collect();
         let lower_quarter = *older.select_nth_unstable(old / 4).1;
         let upper_quarter = *older.select_nth_unstable(old - 1 - old / 4).1;
         let shorter = high + SHIFT_US < lower_quarter;
-        // What was held up and is released falls from high to usual: either that is soon over, or the spread is larger
-        // than the shift.
+        // What was held up and is released falls from high to usual: either that is soon over, or
+        // the spread is larger than the shift.
         let lasted = now_us - self.samples[old].at_us > RECENT_US * 85 / 100;
         let shift = low - upper_quarter;
         let longer = lasted && shift > SHIFT_US && high - low < shift.max(2 * SHIFT_US);
@@ -113,8 +117,8 @@ impl DelayWindow {
         }
     }
 
-    /// The delay that minimises `delay + weight * share of time starved`, in microseconds; `None` without samples. `weight_us` is
-    /// the delay that is as bad as starving all the time.
+    /// The delay that minimises `delay + weight * share of time starved`, in microseconds; `None`
+    /// without samples. `weight_us` is the delay that is as bad as starving all the time.
     pub fn cheapest(&self, weight_us: i64) -> Option<i64> {
         let total = self.span_us.max(1) as f64;
         let (mut starved_us, mut open, mut above) = (0i64, 0i64, self.edges.last()?.delay_us);

@@ -1,10 +1,11 @@
 //! Which time of the server's other entities are shown at.
 //!
-//! One estimate holds base delay, gap between snapshots, jitter and loss in one: the delay by which the display must trail the
-//! local clock so that a newer state is there (`DelayWindow`). Two estimates would move apart when the path changes.
-//! The time shown is moved by its rate only, within bounds that a viewer does not notice, and never goes back. When
-//! nothing newer arrives it runs on for `EXTRAPOLATED_US` and brakes to a stop over the last third of that. Further behind than
-//! `CUT_US` it is not run after but cut, and counted.
+//! One estimate holds base delay, gap between snapshots, jitter and loss in one: the delay by which
+//! the display must trail the local clock so that a newer state is there (`DelayWindow`). Two
+//! estimates would move apart when the path changes. The time shown is moved by its rate only,
+//! within bounds that a viewer does not notice, and never goes back. When nothing newer arrives it
+//! runs on for `EXTRAPOLATED_US` and brakes to a stop over the last third of that. Further behind
+//! than `CUT_US` it is not run after but cut, and counted.
 
 use std::time::Duration;
 
@@ -16,17 +17,20 @@ use crate::time::Timestamp;
 /// Beyond the newest snapshot the time shown goes on for this long, in microseconds.
 pub(super) const EXTRAPOLATED_US: f64 = 250_000.0;
 
-/// Starving all the time is as bad as this much delay, in microseconds: 1 % of starved time is worth 10 ms.
+/// Starving all the time is as bad as this much delay, in microseconds: 1 % of starved time is
+/// worth 10 ms.
 const WEIGHT_US: i64 = 1_000_000;
 
 /// Kept beyond what is needed, in microseconds.
 const SPARE_US: f64 = 1_000.0;
 
-/// An error is made up for within about this time, in microseconds: behind (faster) and ahead (slower).
+/// An error is made up for within about this time, in microseconds: behind (faster) and ahead
+/// (slower).
 const FAST_US: f64 = 300_000.0;
 const SLOW_US: f64 = 600_000.0;
 
-/// Rates that are not exceeded: in general, after an outage that left the display this far behind, and the least.
+/// Rates that are not exceeded: in general, after an outage that left the display this far behind,
+/// and the least.
 const MAX_RATE: f64 = 1.65;
 const RATE_AFTER_OUTAGE: f64 = 3.2;
 const OUTAGE_US: f64 = 350_000.0;
@@ -76,9 +80,12 @@ impl DisplayClock {
         }
     }
 
-    /// How far the time shown trails the newest snapshot's at its arrival: the delay that is paid for an even display.
+    /// How far the time shown trails the newest snapshot's at its arrival: the delay that is paid
+    /// for an even display.
     pub fn delay(&self) -> Duration {
-        let Some((newest, arrived_us)) = self.newest else { return Duration::ZERO };
+        let Some((newest, arrived_us)) = self.newest else {
+            return Duration::ZERO;
+        };
         let way_us = arrived_us as f64 - self.tick_us(newest);
         Duration::from_micros((self.delay_us - way_us).max(0.0) as u64)
     }
@@ -124,7 +131,8 @@ impl DisplayClock {
         now.micros_from(self.start)
     }
 
-    /// The first packet of a snapshot newer than all before arrived. Returns by how many microseconds the origin moved.
+    /// The first packet of a snapshot newer than all before arrived. Returns by how many
+    /// microseconds the origin moved.
     pub(super) fn snapshot(&mut self, tick: Tick, now: Timestamp) -> f64 {
         if self.origin.is_none() {
             (self.origin, self.start) = (Some(tick), now);
@@ -142,7 +150,8 @@ impl DisplayClock {
     }
 
     fn rebase(&mut self, newest: Tick) -> f64 {
-        let Some(origin) = self.origin.filter(|origin| newest.distance(*origin) > REBASE_TICKS) else {
+        let Some(origin) = self.origin.filter(|origin| newest.distance(*origin) > REBASE_TICKS)
+        else {
             return 0.0;
         };
         let moved_us = f64::from(newest.distance(origin)) * self.dt_us;
@@ -165,7 +174,9 @@ impl DisplayClock {
 
     /// Moves the time shown on to now.
     pub(super) fn advance(&mut self, now: Timestamp) {
-        let Some((newest, _)) = self.newest else { return };
+        let Some((newest, _)) = self.newest else {
+            return;
+        };
         let at_us = self.local_us(now);
         let passed = (at_us - std::mem::replace(&mut self.advanced_us, at_us)).max(0) as f64;
         let wanted = at_us as f64 - self.delay_us;
@@ -209,7 +220,8 @@ mod tests {
         Timestamp::from_micros(5_000_000 + (ms * 1e3) as u64)
     }
 
-    /// Snapshots of 60 Hz that arrive after `way_ms(sent)`, drawn at 60 Hz; returns (time, time shown) of each frame.
+    /// Snapshots of 60 Hz that arrive after `way_ms(sent)`, drawn at 60 Hz; returns (time, time
+    /// shown) of each frame.
     fn frames(
         clock: &mut DisplayClock,
         seconds: u32,
@@ -235,7 +247,8 @@ mod tests {
         drawn
     }
 
-    /// Longest time without motion, and largest motion in a frame in frames' worth, after two seconds.
+    /// Longest time without motion, and largest motion in a frame in frames' worth, after two
+    /// seconds.
     fn stillness_and_leap(drawn: &[(f64, f64)]) -> (f64, f64) {
         let (mut still, mut longest, mut leap) = (0.0, 0.0f64, 0.0f64);
         for pair in drawn.windows(2).filter(|pair| pair[0].0 > 2_000.0) {
@@ -266,9 +279,16 @@ mod tests {
                 let drawn = frames(&mut clock, 10, way);
                 let (still, leap) = stillness_and_leap(&drawn);
                 let unavoidable = f64::max(0.0, step - 165.0) + 37.0;
-                assert!(still <= unavoidable && leap <= 2.0, "{before} to {after}: {still} ms, {leap}");
+                assert!(
+                    still <= unavoidable && leap <= 2.0,
+                    "{before} to {after}: {still} ms, {leap}"
+                );
                 let (now, shown) = *drawn.last().unwrap();
-                assert!((now - shown - after) < 25.0, "{before} to {after}: {}", now - shown - after);
+                assert!(
+                    (now - shown - after) < 25.0,
+                    "{before} to {after}: {}",
+                    now - shown - after
+                );
             }
         }
     }

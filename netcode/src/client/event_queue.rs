@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::runtime::ClientEvent;
 use crate::limits::{MESSAGE_COST, UNPOLLED_EVENT_BYTES};
 
-/// What the client itself reports (mispredictions, latencies) is kept until it is polled; the oldest makes room.
+/// What the client itself reports (mispredictions, latencies) is kept until it is polled; the
+/// oldest makes room.
 const REPORTS: usize = 1_024;
 
 /// See the module.
@@ -39,7 +40,9 @@ impl EventQueue {
 
     /// The next event: the game's first.
     pub(super) fn poll(&mut self) -> Option<ClientEvent> {
-        let Some(event) = self.events.pop_front() else { return self.reports.pop_front() };
+        let Some(event) = self.events.pop_front() else {
+            return self.reports.pop_front();
+        };
         self.cost -= cost(&event);
         Some(event)
     }

@@ -1,9 +1,9 @@
 //! How long a command waits from when it is due until the caller asks for it.
 //!
-//! A caller that sleeps until a command is due asks in time, but for the noise of its timer. One that asks once per frame lets
-//! commands wait for up to a frame. Which of the two a caller is shows in how late it asks. The lead of a caller that
-//! asks once per frame holds a frame's length, never the waits that were seen: frames that are locked to ticks would make those a
-//! limit cycle.
+//! A caller that sleeps until a command is due asks in time, but for the noise of its timer. One
+//! that asks once per frame lets commands wait for up to a frame. Which of the two a caller is
+//! shows in how late it asks. The lead of a caller that asks once per frame holds a frame's length,
+//! never the waits that were seen: frames that are locked to ticks would make those a limit cycle.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,9 @@ const NOISE_US: f64 = 3_000.0;
 /// Number of newest commands that decide how the caller asks.
 const COMMANDS: usize = 32;
 
-/// A caller is one that asks once per frame until fewer than this share of commands wait: frames that drift slowly against ticks are
-/// in time by chance for a second, and a busy machine's timers are late now and then.
+/// A caller is one that asks once per frame until fewer than this share of commands wait: frames
+/// that drift slowly against ticks are in time by chance for a second, and a busy machine's timers
+/// are late now and then.
 const FEW: f64 = 0.1;
 
 /// Part of the way to the newest command's value that the share goes.
@@ -64,8 +65,8 @@ impl FrameWait {
         self.note_interval(now_us);
     }
 
-    /// The caller asked and got the command that was due at `due_us`. Returns the time to count its transit from: a timer's noise is
-    /// part of the way.
+    /// The caller asked and got the command that was due at `due_us`. Returns the time to count its
+    /// transit from: a timer's noise is part of the way.
     pub fn given(&mut self, due_us: f64, now_us: f64) -> f64 {
         if self.waited.len() == COMMANDS {
             self.waited.pop_front();
@@ -93,7 +94,11 @@ impl FrameWait {
         } else if interval > 1.0 {
             // Several commands may be given in one frame.
             let length_us = interval as i64;
-            self.intervals.push(DelaySample { at_us: now_us as i64, need_us: length_us, span_us: length_us });
+            self.intervals.push(DelaySample {
+                at_us: now_us as i64,
+                need_us: length_us,
+                span_us: length_us,
+            });
             self.wait_us = self.intervals.cheapest(WEIGHT_US).unwrap_or(0) as f64;
         }
     }

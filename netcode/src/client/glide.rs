@@ -1,10 +1,10 @@
 //! Hides corrections: what is drawn glides from where it was drawn to where it is.
 //!
-//! The rest of a correction shrinks to 1/e in [`GLIDE_S`]. Where velocities move an entity, the glide is also limited by its own
-//! motion, so that a correction never looks like a leap, nor turns a motion around. Corrections beyond [`SNAP`] are shown at
-//! once: a respawn is no glide.
+//! The rest of a correction shrinks to 1/e in [`GLIDE_S`]. Where velocities move an entity, the
+//! glide is also limited by its own motion, so that a correction never looks like a leap, nor turns
+//! a motion around. Corrections beyond [`SNAP`] are shown at once: a respawn is no glide.
 
-use crate::schema::{Field, Foresight, KindInfo, Model, Scale};
+use crate::schema::{CompiledEstimator, Estimator, Field, KindInfo, Scale};
 use crate::time::Timestamp;
 
 /// The rest of a correction shrinks to 1/e in this time, in seconds.
@@ -16,10 +16,12 @@ const SNAP: f32 = 8.0;
 /// A correction glides by at most this share of the entity's own motion.
 const GLIDE_SHARE: f32 = 0.75;
 
-/// An entity's speed is remembered for about this long, in seconds: one that has stopped glides as fast as it moved.
+/// An entity's speed is remembered for about this long, in seconds: one that has stopped glides as
+/// fast as it moved.
 const PACE_S: f32 = 0.5;
 
-/// An entity that moves less than this share of a correction's rest in a frame glides by that share nevertheless.
+/// An entity that moves less than this share of a correction's rest in a frame glides by that share
+/// nevertheless.
 const LEAST_GLIDE: f32 = 0.25;
 
 /// An entity as it was drawn last, and what is left of its corrections.
@@ -36,34 +38,36 @@ pub(super) struct Glide {
 
 impl Glide {
     /// The states say something else by now for what was drawn last.
-    pub fn corrected(&mut self, info: &KindInfo, says: Vec<f32>) {
-        if self.values.len() != says.len() {
+    pub fn corrected(&mut self, info: &KindInfo, description: Vec<f32>) {
+        if self.values.len() != description.len() {
             return;
         }
-        if is_teleport(info, &self.values, &says) {
+        if is_teleport(info, &self.values, &description) {
             self.rest.fill(0.0);
-            self.values = says;
+            self.values = description;
             return;
         }
         for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| glides(field)) {
-            let off = self.rest[i] + self.values[i] - says[i];
+            let off = self.rest[i] + self.values[i] - description[i];
             self.rest[i] = match field.scale {
                 Scale::Turn => half_turn(off),
                 _ if off.abs() > SNAP => 0.0,
                 _ => off,
             };
         }
-        let snaps = |at: usize| self.values[at] != says[at] && self.rest[at] == 0.0;
-        if moved(info).any(|(at, _)| snaps(at) && (self.values[at] - says[at]).abs() > SNAP) {
+        let snaps = |at: usize| self.values[at] != description[at] && self.rest[at] == 0.0;
+        if moved(info).any(|(at, _)| snaps(at) && (self.values[at] - description[at]).abs() > SNAP)
+        {
             moved(info).for_each(|(at, _)| self.rest[at] = 0.0);
         }
-        self.values = says;
+        self.values = description;
     }
 
     /// The values to draw now, where the states say `values`.
     pub fn draw(&mut self, info: &KindInfo, values: Vec<f32>, now: Timestamp) -> Vec<f32> {
         if self.values.len() != values.len() {
-            *self = Self { at: now, rest: vec![0.0; values.len()], values: values.clone(), pace: 0.0 };
+            *self =
+                Self { at: now, rest: vec![0.0; values.len()], values: values.clone(), pace: 0.0 };
         }
         if is_teleport(info, &self.values, &values) {
             self.rest.fill(0.0);
@@ -74,25 +78,27 @@ impl Glide {
         let most_m = most_glide(distance(info, &values, &self.values), self.pace * passed_s);
         glide(&mut self.rest, info, most_m, passed_s);
         (self.at, self.values) = (now, values);
-        let drawn = info.fields.iter().zip(&self.values).zip(&self.rest).map(|((field, value), rest)| {
-            match field.scale {
-                Scale::Turn => (value + rest).rem_euclid(std::f32::consts::TAU),
-                _ => value + rest,
-            }
-        });
+        let drawn =
+            info.fields.iter().zip(&self.values).zip(&self.rest).map(|((field, value), rest)| {
+                match field.scale {
+                    Scale::Turn => (value + rest).rem_euclid(std::f32::consts::TAU),
+                    _ => value + rest,
+                }
+            });
         drawn.collect()
     }
 }
 
-/// How far a correction may glide in a frame in which the entity moves by `own_m` and, at its speed, would move by `pace_m`:
-/// motion and glide together stay below two frames' worth, and no glide turns a motion around.
+/// How far a correction may glide in a frame in which the entity moves by `own_m` and, at its
+/// speed, would move by `pace_m`: motion and glide together stay below two frames' worth, and no
+/// glide turns a motion around.
 fn most_glide(own_m: f32, pace_m: f32) -> f32 {
     let backwards = if own_m > 0.1 * pace_m { own_m } else { pace_m };
     (GLIDE_SHARE * backwards).min((1.9 * pace_m - own_m).max(0.25 * pace_m))
 }
 
-/// Lets the rest of corrections shrink: by its share of the time passed, positions by no more than `most_m` (but by a
-/// share of [`LEAST_GLIDE`] in any case, for what never moves).
+/// Lets the rest of corrections shrink: by its share of the time passed, positions by no more than
+/// `most_m` (but by a share of [`LEAST_GLIDE`] in any case, for what never moves).
 fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     if rest.iter().all(|rest| *rest == 0.0) {
         return;
@@ -101,15 +107,16 @@ fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     let length = moved(info).fold(0.0f32, |length, (at, _)| length.hypot(rest[at]));
     let moved_share = share.min((most_m / length.max(f32::MIN_POSITIVE)).max(share * LEAST_GLIDE));
     for (field, rest) in info.fields.iter().zip(rest) {
-        *rest *= 1.0 - if matches!(field.model, Model::Moved { .. }) { moved_share } else { share };
+        *rest *=
+            1.0 - if matches!(field.model, Estimator::Moved { .. }) { moved_share } else { share };
     }
 }
 
 /// Places of the fields that move by a velocity, and of their velocities.
 fn moved(info: &KindInfo) -> impl Iterator<Item = (usize, usize)> {
     let fields = info.plan.iter().flat_map(|component| &component.fields);
-    fields.filter_map(|coded| match coded.foresight {
-        Foresight::Moved { velocity, .. } => Some((coded.at, velocity)),
+    fields.filter_map(|coded| match coded.estimator {
+        CompiledEstimator::Moved { velocity, .. } => Some((coded.at, velocity)),
         _ => None,
     })
 }
@@ -125,12 +132,15 @@ fn speed(info: &KindInfo, values: &[f32]) -> f32 {
 }
 
 fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
-    info.fields.iter().zip(from.iter().zip(to)).any(|(field, (from, to))| field.marks_teleport && from != to)
+    info.fields
+        .iter()
+        .zip(from.iter().zip(to))
+        .any(|(field, (from, to))| field.marks_teleport && from != to)
 }
 
 /// Whether corrections of a field are hidden: counts do not blend, nor do parts of a quaternion.
 fn glides(field: &Field) -> bool {
-    field.scale != Scale::Count && !matches!(field.model, Model::Quaternion { .. })
+    field.scale != Scale::Count && !matches!(field.model, Estimator::Quaternion { .. })
 }
 
 /// The same angle from minus half a turn to half a turn.

@@ -1,6 +1,7 @@
-//! A server's packet taken apart: what each of its bits is for. For tools; clients use [`super::runtime`].
+//! A server's packet taken apart: what each of its bits is for. For tools; clients use
+//! [`super::runtime`].
 
-use super::meter::Ledger;
+use super::bit_cost::BitLedger;
 use super::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::bits::BitReader;
 use crate::channel::read_messages;
@@ -12,7 +13,7 @@ use crate::schema::Schema;
 
 /// A packet's parts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Anatomy {
+pub struct PacketBreakdown {
     /// The low 16 bits of its number.
     pub number: u16,
     /// Bits of its number and its acknowledgements.
@@ -26,12 +27,12 @@ pub struct Anatomy {
     /// Bits of that, the tag and the zeros at the end included.
     pub body_bits: usize,
     /// The state, if that is what it carries.
-    pub snapshot: Option<SnapshotAnatomy>,
+    pub snapshot: Option<SnapshotBreakdown>,
 }
 
 /// The parts of a packet's state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SnapshotAnatomy {
+pub struct SnapshotBreakdown {
     /// Its header.
     pub header: SnapshotHeader,
     /// Bits of the header without the units' places.
@@ -39,7 +40,7 @@ pub struct SnapshotAnatomy {
     /// Bits of the units' places.
     pub units_bits: usize,
     /// Entities, and what their bits are for.
-    pub ledger: Ledger,
+    pub ledger: BitLedger,
     /// Why it could not be taken over, if it could not.
     pub failed: Option<SnapshotError>,
 }
@@ -57,14 +58,14 @@ impl Inspector {
     }
 
     /// Takes in the next packet, unsealed.
-    pub fn take(&mut self, schema: &Schema, payload: &[u8]) -> Result<Anatomy, WireError> {
+    pub fn take(&mut self, schema: &Schema, payload: &[u8]) -> Result<PacketBreakdown, WireError> {
         let mut reader = BitReader::new(payload);
         let header = PayloadHeader::read_any(&mut reader, 0, 0)?;
         let after_header = reader.remaining();
         let messages = read_messages(&mut reader)?.len();
         let after_messages = reader.remaining();
         let body = Body::from_tag(reader.read(Body::BITS)?)?;
-        Ok(Anatomy {
+        Ok(PacketBreakdown {
             number: header.sequence as u16,
             header_bits: payload.len() * 8 - after_header,
             messages,
@@ -82,15 +83,17 @@ impl Inspector {
         &mut self,
         schema: &Schema,
         reader: BitReader<'_>,
-    ) -> Result<SnapshotAnatomy, WireError> {
+    ) -> Result<SnapshotBreakdown, WireError> {
         let mut rest = reader.clone();
         let header = SnapshotHeader::read(&mut rest)?;
-        let mut ledger = Ledger::default();
+        let mut ledger = BitLedger::default();
         let taken = self.buffer.take_metered(schema, reader.clone(), Some(&mut ledger));
-        let befores = std::iter::once(0).chain(header.units.iter().map(|unit| unit.block));
-        let units = header.units.iter().zip(befores);
-        let units_bits = units.map(|(unit, before)| unit.bits(header.tick, before)).sum();
+        let befores = std::iter::once(0)
+            .chain(header.block_deltas.iter().map(|block_delta| block_delta.block));
+        let block_deltas = header.block_deltas.iter().zip(befores);
+        let units_bits =
+            block_deltas.map(|(block_delta, before)| block_delta.bits(header.tick, before)).sum();
         let header_bits = reader.remaining() - rest.remaining() - units_bits;
-        Ok(SnapshotAnatomy { header, header_bits, units_bits, ledger, failed: taken.err() })
+        Ok(SnapshotBreakdown { header, header_bits, units_bits, ledger, failed: taken.err() })
     }
 }

@@ -2,29 +2,33 @@
 //!
 //! [`DisplayClock`] says which time is shown. Each entity adds to it:
 //!
-//! - a delay of its own, up to `EXTRA_US`, where its updates come less often than snapshots do (a budget that does not hold all);
+//! - a delay of its own, up to `EXTRA_US`, where its updates come less often than snapshots do (a
+//!   budget that does not hold all);
 //! - past its newest state it goes on by the schema's velocity, for half a second at most;
 //! - where a new state says that it was elsewhere at the time shown, it glides there: see `glide`.
-//! - It is drawn from the time of its first state to the time of its removal, not when these arrive.
-//! - Between two states with different teleport marks it is not drawn: it goes on from the first until the second.
+//! - It is drawn from the time of its first state to the time of its removal, not when these
+//!   arrive.
+//! - Between two states with different teleport marks it is not drawn: it goes on from the first
+//!   until the second.
 
 use std::time::Duration;
 
 use super::display_clock::DisplayClock;
 use super::glide::Glide;
-use super::remote::{Remote, Removed};
-use super::versions::Held;
+use super::remote_entity::{RemoteEntity, Removed};
+use super::state_history::HeldState;
 use crate::limits::LEAVING_ENTITIES;
 use crate::replication::NetId;
-use crate::schema::{Field, Foresight, KindId, KindInfo, Scale, Schema};
+use crate::schema::{CompiledEstimator, Field, KindId, KindInfo, Scale, Schema};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
 /// Longest delay of an entity behind the others, in microseconds.
 const EXTRA_US: f64 = 50_000.0;
 
-/// Past its newest state an entity goes on for this long, in microseconds. The time shown itself stops earlier where no snapshot
-/// arrives; this bound is for an entity that others displace from full snapshots.
+/// Past its newest state an entity goes on for this long, in microseconds. The time shown itself
+/// stops earlier where no snapshot arrives; this bound is for an entity that others displace from
+/// full snapshots.
 const EXTRAPOLATED_US: f64 = 500_000.0;
 
 /// By how much that delay changes at most in each microsecond: one part in ten is not noticed.
@@ -95,7 +99,8 @@ impl Interpolation {
         self.leaving.retain(|removed| clock.tick_us(removed.at) > gone_us);
     }
 
-    /// An entity is gone from the client's copy. It is drawn until the time shown comes to its removal.
+    /// An entity is gone from the client's copy. It is drawn until the time shown comes to its
+    /// removal.
     pub(super) fn removed(&mut self, removed: Removed) {
         if self.leaving.len() < LEAVING_ENTITIES {
             self.leaving.push(removed);
@@ -107,7 +112,8 @@ impl Interpolation {
         self.leaving.iter().map(|removed| removed.remote.id.slot)
     }
 
-    /// The entity in a slot that is gone from the client's copy, but not at the time shown: what to draw of it.
+    /// The entity in a slot that is gone from the client's copy, but not at the time shown: what to
+    /// draw of it.
     pub(super) fn sample_leaving(
         &mut self,
         slot: u16,
@@ -117,7 +123,8 @@ impl Interpolation {
         let place = self.leaving.iter().position(|removed| removed.remote.id.slot == slot)?;
         let Removed { remote, at } = self.leaving.swap_remove(place);
         let drawn = self.sample(&remote, schema.kind(remote.kind), now);
-        let time_us = self.drawn[usize::from(slot)].as_ref().map_or(f64::MAX, |drawn| drawn.time_us);
+        let time_us =
+            self.drawn[usize::from(slot)].as_ref().map_or(f64::MAX, |drawn| drawn.time_us);
         if time_us >= self.clock.tick_us(at) {
             return None;
         }
@@ -131,21 +138,29 @@ impl Interpolation {
         self.clock.tick_before(EXTRA_US)
     }
 
-    /// An entity's values to draw now, one per field of its kind; `None` while its first state lies ahead of the time shown.
-    pub fn sample(&mut self, remote: &Remote, info: &KindInfo, now: Timestamp) -> Option<Vec<f32>> {
+    /// An entity's values to draw now, one per field of its kind; `None` while its first state lies
+    /// ahead of the time shown.
+    pub fn sample(
+        &mut self,
+        remote: &RemoteEntity,
+        info: &KindInfo,
+        now: Timestamp,
+    ) -> Option<Vec<f32>> {
         let shown_us = self.clock.shown_us()?;
         let slot = usize::from(remote.id.slot);
         if self.drawn.len() <= slot {
             self.drawn.resize(slot + 1, None);
         }
         let before = self.drawn[slot].take().filter(|drawn| drawn.id == remote.id);
-        let passed_us = before.as_ref().map_or(0.0, |drawn| now.micros_from(drawn.at).max(0) as f64);
+        let passed_us =
+            before.as_ref().map_or(0.0, |drawn| now.micros_from(drawn.at).max(0) as f64);
         let extra_us = self.extra_us(remote, before.as_ref(), passed_us);
-        let time_us = before.as_ref().map_or(f64::MIN, |drawn| drawn.time_us).max(shown_us - extra_us);
+        let time_us =
+            before.as_ref().map_or(f64::MIN, |drawn| drawn.time_us).max(shown_us - extra_us);
         if before.is_none() && self.clock.tick_us(remote.since()) > time_us {
             return None;
         }
-        let known = (remote.newest().tick, remote.versions().len());
+        let known = (remote.newest().tick, remote.state_history().len());
         let mut glide = before.map_or_else(Glide::default, |before| {
             let mut glide = before.glide;
             if before.known != known {
@@ -159,7 +174,7 @@ impl Interpolation {
     }
 
     /// What the entity's own updates need beyond each snapshot's; it changes slowly.
-    fn extra_us(&self, remote: &Remote, before: Option<&Drawn>, passed_us: f64) -> f64 {
+    fn extra_us(&self, remote: &RemoteEntity, before: Option<&Drawn>, passed_us: f64) -> f64 {
         let wanted = ((remote.gap() - 1.0) * self.clock.dt_us()).clamp(0.0, EXTRA_US);
         let Some(before) = before else { return wanted };
         let step = EXTRA_SLOPE * passed_us;
@@ -167,14 +182,14 @@ impl Interpolation {
     }
 
     /// What the states that are known say for a time.
-    fn values(&self, remote: &Remote, info: &KindInfo, time_us: f64) -> Vec<f32> {
+    fn values(&self, remote: &RemoteEntity, info: &KindInfo, time_us: f64) -> Vec<f32> {
         let fields = &info.fields;
         let us = |tick: Tick| self.clock.tick_us(tick);
         let mut after = remote.newest();
         if us(after.tick) <= time_us {
             return carried(remote, info, &after, time_us - us(after.until));
         }
-        for before in remote.versions().rev().skip(1) {
+        for before in remote.state_history().rev().skip(1) {
             if us(before.tick) <= time_us {
                 if info.is_teleport(before.fields, after.fields) {
                     return carried(remote, info, &before, time_us - us(before.until));
@@ -192,12 +207,17 @@ impl Interpolation {
 }
 
 /// The values of a state that is carried on by its velocities.
-fn carried(remote: &Remote, info: &KindInfo, state: &Held<'_>, ahead_us: f64) -> Vec<f32> {
+fn carried(
+    remote: &RemoteEntity,
+    info: &KindInfo,
+    state: &HeldState<'_>,
+    ahead_us: f64,
+) -> Vec<f32> {
     let fields = info.fields.iter().zip(state.fields);
     let mut values: Vec<f32> = fields.map(|(field, n)| field.value(*n)).collect();
     let seconds = (ahead_us.clamp(0.0, EXTRAPOLATED_US) / 1e6) as f32;
     for coded in info.plan.iter().flat_map(|component| &component.fields) {
-        if let Foresight::Moved { velocity, .. } = coded.foresight
+        if let CompiledEstimator::Moved { velocity, .. } = coded.estimator
             && remote.audience.sees(coded.field.visibility)
         {
             let (least, most) = (coded.field.value(0), coded.field.value(coded.field.max));
@@ -257,11 +277,16 @@ mod tests {
         Timestamp::from_micros(1_000_000 + (tick * 1e6 / f64::from(RATE)) as u64)
     }
 
-    /// A display of 240 Hz of ticks that arrive at once: for each frame the time shown in ticks, and x where the shell is drawn.
-    fn shown(states: &[(u32, Vec<u32>)], removed: Option<u32>, ticks: u32) -> Vec<(f64, Option<f32>)> {
+    /// A display of 240 Hz of ticks that arrive at once: for each frame the time shown in ticks,
+    /// and x where the shell is drawn.
+    fn shown(
+        states: &[(u32, Vec<u32>)],
+        removed: Option<u32>,
+        ticks: u32,
+    ) -> Vec<(f64, Option<f32>)> {
         let schema = schema();
         let mut interpolation = Interpolation::new(RATE);
-        let (mut remote, mut drawn): (Option<Remote>, _) = (None, Vec::new());
+        let (mut remote, mut drawn): (Option<RemoteEntity>, _) = (None, Vec::new());
         for frame in 0..ticks * 4 {
             let now = at(f64::from(frame) / 4.0);
             let tick = Tick(frame / 4);
@@ -269,7 +294,7 @@ mod tests {
                 interpolation.snapshot(tick, now);
                 if let Some((_, fields)) = states.iter().find(|(of, _)| *of == tick.0) {
                     remote = match remote.take() {
-                        None => Some(Remote::told(tick, fields)),
+                        None => Some(RemoteEntity::told(tick, fields)),
                         Some(known) => Some(known.and(tick, fields)),
                     };
                 }
@@ -278,10 +303,15 @@ mod tests {
                 }
             }
             interpolation.advance(now);
-            let leaving = interpolation.sample_leaving(0, &schema, now).map(|(_, _, values)| values);
+            let leaving =
+                interpolation.sample_leaving(0, &schema, now).map(|(_, _, values)| values);
             let present = remote.as_ref();
-            let values = leaving.or_else(|| interpolation.sample(present?, schema.kind(KindId(0)), now));
-            drawn.push((interpolation.clock().shown_tick().unwrap(), values.map(|values| values[1])));
+            let values =
+                leaving.or_else(|| interpolation.sample(present?, schema.kind(KindId(0)), now));
+            drawn.push((
+                interpolation.clock().shown_tick().unwrap(),
+                values.map(|values| values[1]),
+            ));
         }
         drawn
     }
@@ -310,10 +340,13 @@ mod tests {
     fn a_teleport_is_cut_and_not_drawn_in_between() {
         let schema = schema();
         let mut states = flight(&schema, 40..50);
-        states.extend((50..70).map(|tick| (tick, state(&schema, 30.0, (tick - 50) as f32 * 0.5 - 20.0, 1))));
+        states.extend(
+            (50..70).map(|tick| (tick, state(&schema, 30.0, (tick - 50) as f32 * 0.5 - 20.0, 1))),
+        );
         for (shown, x) in shown(&states, None, 70) {
             let Some(x) = x.map(f64::from) else { continue };
-            let right = if shown < 50.0 { (shown - 40.0) * 0.5 } else { (shown - 50.0) * 0.5 - 20.0 };
+            let right =
+                if shown < 50.0 { (shown - 40.0) * 0.5 } else { (shown - 50.0) * 0.5 - 20.0 };
             assert!((x - right).abs() < 0.05, "{x} at {shown}");
         }
     }

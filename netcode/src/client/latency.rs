@@ -1,6 +1,6 @@
 //! How long it takes from a command's sending to the first snapshot that shows its effect.
 
-use super::snapshot_buffer::Taken;
+use super::snapshot_buffer::AppliedSnapshot;
 use crate::replication::snapshot::FEEDBACK_UNIT_US;
 use crate::tick::Tick;
 use crate::time::Timestamp;
@@ -13,12 +13,13 @@ const COMMANDS: usize = 256;
 pub struct Latency {
     /// All of it.
     pub total_us: i64,
-    /// Its stages; `None` where the snapshot of the command's own tick was lost and a later one showed it.
+    /// Its stages; `None` where the snapshot of the command's own tick was lost and a later one
+    /// showed it.
     pub stages: Option<LatencyStages>,
 }
 
-/// Parts of a [`Latency`], in microseconds. They hold only where client and server share a clock (one host):
-/// elsewhere the two ways cannot be told apart.
+/// Parts of a [`Latency`], in microseconds. They hold only where client and server share a clock
+/// (one host): elsewhere the two ways cannot be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatencyStages {
     /// From sending to the server's socket.
@@ -35,7 +36,8 @@ pub struct LatencyStages {
 #[derive(Debug)]
 pub struct LatencyMeter {
     sent_at: Box<[Option<(Tick, Timestamp)>; COMMANDS]>,
-    /// Newest slot whose command's effect was shown, and the server's count of missing commands then.
+    /// Newest slot whose command's effect was shown, and the server's count of missing commands
+    /// then.
     shown: Option<(Tick, u8)>,
 }
 
@@ -51,11 +53,20 @@ impl LatencyMeter {
         self.sent_at[slot.0 as usize % COMMANDS] = Some((slot, now));
     }
 
-    /// A snapshot came: every command up to its slot that was not shown before is shown now. Commands that the
-    /// server lacked have no effect and no latency; where some of several were lacking it is not known which,
-    /// and only the snapshot's own command counts. `deadline_us` is when the tick was due, on the server's clock.
-    pub fn shown(&mut self, taken: &Taken, slot: Tick, deadline_us: i64, now: Timestamp) -> Vec<Latency> {
-        let Some(feedback) = taken.feedback else { return Vec::new() };
+    /// A snapshot came: every command up to its slot that was not shown before is shown now.
+    /// Commands that the server lacked have no effect and no latency; where some of several were
+    /// lacking it is not known which, and only the snapshot's own command counts. `deadline_us` is
+    /// when the tick was due, on the server's clock.
+    pub fn shown(
+        &mut self,
+        taken: &AppliedSnapshot,
+        slot: Tick,
+        deadline_us: i64,
+        now: Timestamp,
+    ) -> Vec<Latency> {
+        let Some(feedback) = taken.feedback else {
+            return Vec::new();
+        };
         let (before, missing) = self.shown.unwrap_or((slot.back(1), feedback.missing));
         if !slot.is_after(before) {
             return Vec::new();
@@ -90,19 +101,20 @@ mod tests {
     use super::*;
     use crate::replication::snapshot::Feedback;
 
-    fn snapshot(tick: u32, margin: Option<u16>, missing: u8) -> Taken {
+    fn snapshot(tick: u32, margin: Option<u16>, missing: u8) -> AppliedSnapshot {
         let feedback = Some(Feedback { margin, missing, ..Feedback::default() });
-        Taken { tick: Tick(tick), feedback, newest: true, last: true, own: None }
+        AppliedSnapshot { tick: Tick(tick), feedback, newest: true, last: true, own: None }
     }
 
-    fn totals_ms(meter: &mut LatencyMeter, taken: &Taken, now_ms: u64) -> Vec<i64> {
+    fn totals_ms(meter: &mut LatencyMeter, taken: &AppliedSnapshot, now_ms: u64) -> Vec<i64> {
         let shown = meter.shown(taken, taken.tick, 0, Timestamp::from_millis(now_ms));
         shown.iter().map(|latency| latency.total_us / 1_000).collect()
     }
 
     fn meter() -> LatencyMeter {
         let mut meter = LatencyMeter::default();
-        (10..20).for_each(|tick| meter.sent(Tick(tick), Timestamp::from_millis(u64::from(tick) * 10)));
+        (10..20)
+            .for_each(|tick| meter.sent(Tick(tick), Timestamp::from_millis(u64::from(tick) * 10)));
         meter
     }
 

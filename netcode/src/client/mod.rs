@@ -5,28 +5,28 @@
 //!           tick_clock says when the next command is due; command_history keeps it until it was simulated
 //! ```
 
+pub mod bit_cost;
+pub mod client_connection;
 pub mod command_history;
 mod decode;
 mod delay_window;
 pub mod display_clock;
-pub mod doubt;
 mod event_queue;
 mod frame_wait;
 mod glide;
 pub mod inspect;
 pub mod interpolation;
 pub mod latency;
-pub mod link;
-pub mod meter;
 mod own_view;
 pub mod prediction;
-pub mod remote;
+pub mod remote_entity;
+pub mod resumable_session;
+pub mod resync_throttle;
 pub mod runtime;
-pub mod session_keeper;
 mod skipped_slots;
 pub mod snapshot_buffer;
 pub mod state;
+mod state_history;
 pub mod stats;
 pub mod tick_clock;
 pub mod time_line;
-mod versions;

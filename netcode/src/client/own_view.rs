@@ -1,9 +1,10 @@
 //! The own entity as it is drawn: between two predicted states, on a time line of its own.
 //!
-//! Prediction steps once per tick; a display draws more or less often. The time drawn follows the clock one tick behind, so that
-//! a state on either side of it is known. It goes at most `MAX_RATE` times as fast as real time, so that a lead which is
-//! raised at once is not seen, and brakes to a stop where no snapshot has arrived for a round trip and `CARRIED`: the
-//! server has gone neutral by then.
+//! Prediction steps once per tick; a display draws more or less often. The time drawn follows the
+//! clock one tick behind, so that a state on either side of it is known. It goes at most `MAX_RATE`
+//! times as fast as real time, so that a lead which is raised at once is not seen, and brakes to a
+//! stop where no snapshot has arrived for a round trip and `CARRIED`: the server has gone neutral
+//! by then.
 
 use std::time::Duration;
 

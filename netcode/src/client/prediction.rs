@@ -1,12 +1,13 @@
 //! Prediction of the client's own entity, and its reconciliation with the server.
 //!
-//! Each command is run at once through the step that the server will run. When the server's state for a slot arrives, it is
-//! compared on the grid with what was predicted for that slot; if anything differs, the state is taken over and the
-//! later commands run again from there.
+//! Each command is run at once through the step that the server will run. When the server's state
+//! for a slot arrives, it is compared on the grid with what was predicted for that slot; if
+//! anything differs, the state is taken over and the later commands run again from there.
 //!
-//! A slot for which the client gave no command is predicted as the server treats it: the last command is repeated for a while,
-//! then the neutral one. Slots that the server skipped have no tick: their frames are dropped, and no misprediction is counted.
-//! Prediction belongs to one entity; with another it starts again.
+//! A slot for which the client gave no command is predicted as the server treats it: the last
+//! command is repeated for a while, then the neutral one. Slots that the server skipped have no
+//! tick: their frames are dropped, and no misprediction is counted. Prediction belongs to one
+//! entity; with another it starts again.
 
 use std::collections::VecDeque;
 
@@ -25,12 +26,12 @@ pub trait Predict {
     /// The session began: the server runs so many ticks per second.
     fn welcomed(&mut self, tick_rate: u32);
 
-    /// The shared step: the own entity's state after one tick under `command`, on the grid. Reads and writes
-    /// predicted fields only.
+    /// The shared step: the own entity's state after one tick under `command`, on the grid. Reads
+    /// and writes predicted fields only.
     fn predict(&self, kind: KindId, fields: &mut [u32], command: &Self::Command);
 
-    /// A number that the server changes whenever anything but the client's commands touched its predicted
-    /// state.
+    /// A number that the server changes whenever anything but the client's commands touched its
+    /// predicted state.
     fn interactions(&self, fields: &[u32]) -> u32;
 
     /// Distance between two states in metres.
@@ -64,7 +65,8 @@ pub struct Misprediction {
 pub enum Reconciled {
     /// There was no prediction for that tick.
     NothingToCompare,
-    /// The prediction began with this state, or began again with it after slots that the server skipped.
+    /// The prediction began with this state, or began again with it after slots that the server
+    /// skipped.
     Started,
     /// The prediction was right.
     Right,
@@ -169,16 +171,25 @@ impl<C: Command> Prediction<C> {
         self.frames.get(place)?.state.as_deref()
     }
 
-    /// Runs the command of `slot`. A gap to the one before is filled as the server fills it; after a long one prediction waits for
-    /// the server's next state.
-    pub fn advance<P: Predict<Command = C>>(&mut self, game: &P, own: Option<Own>, slot: Tick, command: C) {
+    /// Runs the command of `slot`. A gap to the one before is filled as the server fills it; after
+    /// a long one prediction waits for the server's next state.
+    pub fn advance<P: Predict<Command = C>>(
+        &mut self,
+        game: &P,
+        own: Option<Own>,
+        slot: Tick,
+        command: C,
+    ) {
         if own != self.own {
             self.begin(own);
         }
-        let slots =
-            |time: std::time::Duration| (time.as_millis() as u64 * u64::from(self.tick_rate) / 1_000) as i32;
+        let slots = |time: std::time::Duration| {
+            (time.as_millis() as u64 * u64::from(self.tick_rate) / 1_000) as i32
+        };
         let (longest, repeat) = (slots(PREDICTED_GAP), slots(REPEAT));
-        if let Some((newest, last)) = self.frames.back().map(|frame| (frame.slot, frame.command.clone())) {
+        if let Some((newest, last)) =
+            self.frames.back().map(|frame| (frame.slot, frame.command.clone()))
+        {
             let gap = slot.distance(newest) - 1;
             if (0..=longest).contains(&gap) {
                 for missing in 0..gap {
@@ -213,8 +224,9 @@ impl<C: Command> Prediction<C> {
 
     /// Compares with the server's state after a slot.
     ///
-    /// Prediction starts with the first state; the server had no command of ours until then, hence used neutral ones. Until
-    /// it has had one, it does not count those that it lacks, so what differs is taken over and not compared.
+    /// Prediction starts with the first state; the server had no command of ours until then, hence
+    /// used neutral ones. Until it has had one, it does not count those that it lacks, so what
+    /// differs is taken over and not compared.
     pub fn reconcile<P: Predict<Command = C>>(
         &mut self,
         game: &P,
@@ -242,8 +254,10 @@ impl<C: Command> Prediction<C> {
         if self.frames[at].state.is_none() && feedback.margin.is_none() {
             return Reconciled::NothingToCompare;
         }
-        let (lacked, touched) = (std::mem::take(&mut self.lacked), std::mem::take(&mut self.touched));
-        let Some(predicted) = self.frames[at].state.replace(server.into()).filter(|_| !jumped) else {
+        let (lacked, touched) =
+            (std::mem::take(&mut self.lacked), std::mem::take(&mut self.touched));
+        let Some(predicted) = self.frames[at].state.replace(server.into()).filter(|_| !jumped)
+        else {
             self.replay(game, own.kind, at);
             return Reconciled::Started;
         };
@@ -260,7 +274,12 @@ impl<C: Command> Prediction<C> {
         Reconciled::Wrong(Misprediction { slot, error_m, cause })
     }
 
-    fn note_causes<P: Predict<Command = C>>(&mut self, game: &P, own: Own, confirmed: &Confirmed<'_>) {
+    fn note_causes<P: Predict<Command = C>>(
+        &mut self,
+        game: &P,
+        own: Own,
+        confirmed: &Confirmed<'_>,
+    ) {
         let interactions = game.interactions(confirmed.fields);
         let touched = std::mem::replace(&mut self.interactions, interactions) != interactions;
         if self.own != Some(own) {
@@ -296,7 +315,9 @@ impl<C: Command> Prediction<C> {
     /// Runs the commands after a frame again. What was predicted before it is of no use any more.
     fn replay<P: Predict<Command = C>>(&mut self, game: &P, kind: KindId, from: usize) {
         self.frames.drain(..from);
-        let Some(mut state) = self.frames.front().and_then(|frame| frame.state.clone()) else { return };
+        let Some(mut state) = self.frames.front().and_then(|frame| frame.state.clone()) else {
+            return;
+        };
         for frame in self.frames.iter_mut().skip(1) {
             game.predict(kind, &mut state, &frame.command);
             frame.state = Some(state.clone());

@@ -13,17 +13,17 @@ mod display;
 
 use std::sync::Arc;
 
+use super::client_connection::{ClientConnection, LinkEvent};
 use super::command_history::CommandHistory;
-use super::doubt::Doubt;
 use super::event_queue::EventQueue;
 use super::interpolation::Interpolation;
 use super::latency::{Latency, LatencyMeter};
-use super::link::{Link, LinkEvent};
 use super::own_view::OwnView;
 use super::prediction::{Misprediction, Own, Predict, Prediction};
-use super::session_keeper::{ResumeStats, SessionKeeper};
+use super::resumable_session::{ResumableSession, ResumeStats};
+use super::resync_throttle::ResyncThrottle;
 use super::skipped_slots::SkippedSlots;
-use super::snapshot_buffer::{SnapshotBuffer, SnapshotError, Taken};
+use super::snapshot_buffer::{AppliedSnapshot, SnapshotBuffer, SnapshotError};
 use super::state::ClientState;
 use super::stats::ClientStats;
 use super::tick_clock::TickClock;
@@ -40,7 +40,7 @@ use crate::session::token::ConnectToken;
 use crate::session::{ClientId, Role};
 use crate::tick::Tick;
 use crate::time::Timestamp;
-use crate::transport::{Event, Over, Parcel, Route};
+use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
 /// Something for the caller to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub struct ClientRuntime<P: Predict> {
     game: P,
     role: Role,
     schema: Arc<Schema>,
-    link: Link,
+    link: ClientConnection,
     buffer: SnapshotBuffer,
     clock: Option<TickClock>,
     commands: CommandHistory<P::Command>,
@@ -71,13 +71,19 @@ pub struct ClientRuntime<P: Predict> {
     payload: Vec<u8>,
     events: EventQueue,
     stats: ClientStats,
-    doubt: Doubt,
+    resync_throttle: ResyncThrottle,
 }
 
 impl<P: Predict> ClientRuntime<P> {
     /// A client that begins to use its token now; all that is random follows from `seed`.
-    pub fn new(game: P, schema: Arc<Schema>, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
-        let link = Link::new(schema.hash(), token, seed, now);
+    pub fn new(
+        game: P,
+        schema: Arc<Schema>,
+        token: ConnectToken,
+        seed: u64,
+        now: Timestamp,
+    ) -> Self {
+        let link = ClientConnection::new(schema.hash(), token, seed, now);
         Self {
             game,
             role: Role::Player,
@@ -95,17 +101,18 @@ impl<P: Predict> ClientRuntime<P> {
             payload: Vec::new(),
             events: EventQueue::default(),
             stats: ClientStats::default(),
-            doubt: Doubt::default(),
+            resync_throttle: ResyncThrottle::default(),
         }
     }
 
     /// Goes over another transport; to be said before anything is sent.
-    pub fn over(mut self, over: Over) -> Self {
-        self.link = self.link.over(over);
+    pub fn transport(mut self, kind: TransportKind) -> Self {
+        self.link = self.link.transport(kind);
         self
     }
 
-    /// It plays, or watches, so that no command is ever due: as its token says, or the session ends. To be said first.
+    /// It plays, or watches, so that no command is ever due: as its token says, or the session
+    /// ends. To be said first.
     pub fn as_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
@@ -126,18 +133,18 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     /// The session and its resumption, to set them up.
-    pub fn keeper_mut(&mut self) -> &mut SessionKeeper {
+    pub fn keeper_mut(&mut self) -> &mut ResumableSession {
         self.link.keeper_mut()
     }
 
     /// The session and its resumption.
-    pub fn keeper(&self) -> &SessionKeeper {
-        self.link.keeper()
+    pub fn resumable(&self) -> &ResumableSession {
+        self.link.resumable()
     }
 
     /// The way to the server that it is, or wants to be, in session with.
-    pub fn route(&self) -> Route {
-        self.link.keeper().route()
+    pub fn addr(&self) -> PeerAddr {
+        self.link.resumable().addr()
     }
 
     /// The number that the server gave this client.
@@ -152,7 +159,7 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Counts so far.
     pub fn stats(&self) -> ClientStats {
-        let ResumeStats { silences, resumes, longest_resume_us } = self.link.keeper().stats();
+        let ResumeStats { silences, resumes, longest_resume_us } = self.link.resumable().stats();
         ClientStats { silences, resumes, longest_resume_us, ..self.stats }
     }
 
@@ -181,17 +188,18 @@ impl<P: Predict> ClientRuntime<P> {
         self.prediction.state()
     }
 
-    /// The next event. Events of the game are kept up to [`crate::limits::UNPOLLED_EVENT_BYTES`]. A reliable one beyond that ends the session
-    /// with [`DisconnectReason::EventsUnread`], for it could not be delivered; an unreliable one is dropped. Of what the client
-    /// itself reports the newest are kept.
+    /// The next event. Events of the game are kept up to [`crate::limits::UNPOLLED_EVENT_BYTES`]. A
+    /// reliable one beyond that ends the session with [`DisconnectReason::EventsUnread`], for it
+    /// could not be delivered; an unreliable one is dropped. Of what the client itself reports the
+    /// newest are kept.
     ///
-    /// [`DisconnectReason::EventsUnread`]: crate::farewell::DisconnectReason::EventsUnread
+    /// [`DisconnectReason::EventsUnread`]: crate::disconnect::DisconnectReason::EventsUnread
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.poll()
     }
 
     /// The next parcel to send, and by which way.
-    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
+    pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.link.poll_transmit()
     }
 
@@ -212,7 +220,12 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     /// Takes in what came. Errors are counted and change nothing.
-    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+    pub fn receive<'a>(
+        &mut self,
+        from: impl Into<PeerAddr>,
+        event: impl Into<Event<'a>>,
+        now: Timestamp,
+    ) {
         let event = event.into();
         let mut payload = std::mem::take(&mut self.payload);
         match self.link.receive(from.into(), event, &mut payload, now) {
@@ -288,18 +301,24 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    fn receive_body(&mut self, mut reader: BitReader<'_>, now: Timestamp) -> Result<(), SnapshotError> {
+    fn receive_body(
+        &mut self,
+        mut reader: BitReader<'_>,
+        now: Timestamp,
+    ) -> Result<(), SnapshotError> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => Ok(reader.finish()?),
             Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
-            Body::Farewell => Ok(self.link.take_farewell(reader)?),
-            Body::Snapshot if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) => {
+            Body::DisconnectNotice => Ok(self.link.take_farewell(reader)?),
+            Body::Snapshot
+                if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) =>
+            {
                 Ok(())
             }
             Body::Snapshot => {
                 let taken = self.buffer.take(&self.schema, reader)?;
                 self.stats.snapshots += 1;
-                self.doubt.packet_taken();
+                self.resync_throttle.packet_taken();
                 self.snapshot_taken(&taken, now);
                 Ok(())
             }
@@ -311,7 +330,7 @@ impl<P: Predict> ClientRuntime<P> {
         self.buffer.newest().zip(tick.ok()).is_some_and(|(newest, tick)| newest.is_after(tick))
     }
 
-    fn snapshot_taken(&mut self, taken: &Taken, now: Timestamp) {
+    fn snapshot_taken(&mut self, taken: &AppliedSnapshot, now: Timestamp) {
         let slot = self.slot(taken);
         if taken.newest {
             self.note_gap(now);
@@ -319,7 +338,8 @@ impl<P: Predict> ClientRuntime<P> {
                 interpolation.snapshot(taken.tick, now);
                 self.buffer.take_gone().for_each(|removed| interpolation.removed(removed));
             }
-            let round_trip = self.link.connection().and_then(|connection| connection.rtt().measured());
+            let round_trip =
+                self.link.connection().and_then(|connection| connection.rtt().measured());
             if let Some(clock) = &mut self.clock {
                 clock.snapshot(slot, round_trip, now);
             }
@@ -330,7 +350,10 @@ impl<P: Predict> ClientRuntime<P> {
             self.link.owe_answer(now);
         }
         self.note_latency(taken, slot, now);
-        taken.feedback.iter().for_each(|feedback| self.stats.note_feedback(feedback.margin.is_some()));
+        taken
+            .feedback
+            .iter()
+            .for_each(|feedback| self.stats.note_feedback(feedback.margin.is_some()));
         if let Some((feedback, clock)) = taken.feedback.as_ref().zip(self.clock.as_mut()) {
             clock.feedback(slot, feedback, now);
         }
@@ -341,23 +364,25 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     /// The slot in which a snapshot's tick ran. Others are shown later by what the server skipped.
-    fn slot(&mut self, taken: &Taken) -> Tick {
+    fn slot(&mut self, taken: &AppliedSnapshot) -> Tick {
         let known = taken.feedback.as_ref().map(|feedback| self.skipped.told(feedback.skipped));
         if let (Some(moved), Some(interpolation), Some(rate)) = (
             known.map(|known| known.moved).filter(|moved| *moved > 0),
             &mut self.interpolation,
             self.link.time_line(),
         ) {
-            interpolation.time_line_moved(i64::from(moved) * 1_000_000 / i64::from(rate.tick_rate()));
+            interpolation
+                .time_line_moved(i64::from(moved) * 1_000_000 / i64::from(rate.tick_rate()));
         }
         taken.tick + known.map_or(self.skipped.newest(), |known| known.skipped)
     }
 
     /// Who watches needs none: it leads nobody.
     fn start_clock(&mut self, now: Timestamp) {
-        // A handshake with a lost packet makes the way look longer than it is, and so does a low tick rate by what is acknowledged.
+        // A handshake with a lost packet makes the way look longer than it is, and so does a low
+        // tick rate by what is acknowledged.
         let measured = self.link.connection().and_then(|connection| connection.rtt().measured());
-        let round_trip = self.link.keeper().round_trip().into_iter().chain(measured).min();
+        let round_trip = self.link.resumable().round_trip().into_iter().chain(measured).min();
         let known = (&self.clock, self.link.time_line(), self.buffer.newest(), round_trip);
         if let (None, Some(time_line), Some(newest), Some(round_trip)) = known
             && self.role == Role::Player
@@ -367,8 +392,10 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    fn note_latency(&mut self, taken: &Taken, slot: Tick, now: Timestamp) {
-        let Some(time_line) = self.link.time_line() else { return };
+    fn note_latency(&mut self, taken: &AppliedSnapshot, slot: Tick, now: Timestamp) {
+        let Some(time_line) = self.link.time_line() else {
+            return;
+        };
         for latency in self.latency.shown(taken, slot, time_line.tick_at_us(taken.tick), now) {
             self.events.report(ClientEvent::Latency(latency));
         }
@@ -376,14 +403,15 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn note_gap(&mut self, now: Timestamp) {
         if let Some(before) = self.newest_at.replace(now) {
-            self.stats.longest_gap_us = self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
+            self.stats.longest_gap_us =
+                self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
         }
     }
 
     /// A packet built on what is not held.
     fn note_unusable(&mut self, now: Timestamp) {
         self.stats.stale += 1;
-        if self.doubt.packet_unusable() {
+        if self.resync_throttle.packet_unusable() {
             self.ask_for_resync(now);
         }
     }
@@ -391,7 +419,7 @@ impl<P: Predict> ClientRuntime<P> {
     /// Our copy is in doubt: ask for everything whole, once per round trip or so.
     fn ask_for_resync(&mut self, now: Timestamp) {
         let wait = self.link.connection().map(|connection| connection.rtt().resend_after() * 2);
-        if wait.is_some_and(|wait| self.doubt.may_ask(wait, now)) {
+        if wait.is_some_and(|wait| self.resync_throttle.may_ask(wait, now)) {
             self.stats.resyncs += 1;
             self.link.tell(&ClientMessage::Resync);
         }
@@ -399,13 +427,14 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Tells the server what was decoded, so that it can name what differs.
     fn report_mismatch(&mut self, report: MismatchReport, now: Timestamp) {
-        if self.doubt.may_report(now) {
+        if self.resync_throttle.may_report(now) {
             self.link.tell(&ClientMessage::Mismatch(report));
         }
     }
 
-    /// Does what time demands; returns the slot of the server's time line for which a command is due. A slot's command is executed by
-    /// the tick that runs in it; slots that pass while the client or the server stands still get none.
+    /// Does what time demands; returns the slot of the server's time line for which a command is
+    /// due. A slot's command is executed by the tick that runs in it; slots that pass while the
+    /// client or the server stands still get none.
     pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
         if !self.link.poll(now) {
             return None;

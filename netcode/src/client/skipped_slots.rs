@@ -9,7 +9,8 @@ pub(super) struct Told {
     pub moved: u32,
 }
 
-/// The count of the newest snapshot; it only grows. Between two snapshots of one session no more than 32,767 slots pass.
+/// The count of the newest snapshot; it only grows. Between two snapshots of one session no more
+/// than 32,767 slots pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SkippedSlots(Option<u32>);
 

@@ -1,19 +1,22 @@
 //! The client's copy of the world: versions of each entity, as far as the server may refer to them.
 //!
-//! A packet is decoded and verified whole before anything of it is kept; only then may it be acknowledged.
+//! A packet is decoded and verified whole before anything of it is kept; only then may it be
+//! acknowledged.
 
 use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use super::bit_cost::BitLedger;
 use super::decode::{PacketDecoder, Update};
-use super::meter::Ledger;
-use super::remote::{Remote, Removed};
-pub use super::versions::Held;
-use super::versions::Versions;
+use super::remote_entity::{RemoteEntity, Removed};
+pub use super::state_history::HeldState;
+use super::state_history::StateHistory;
 use crate::bits::BitReader;
 use crate::error::WireError;
-use crate::limits::{BASELINE_TICKS, INTERPOLATION_TICKS, LEAVING_ENTITIES, REPORTED_ENTITIES, RING_TICKS};
+use crate::limits::{
+    BASELINE_TICKS, INTERPOLATION_TICKS, LEAVING_ENTITIES, REPORTED_ENTITIES, RING_TICKS,
+};
 use crate::messages::{MismatchReport, ReportedEntity};
 use crate::replication::NetId;
 use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
@@ -36,7 +39,7 @@ pub enum SnapshotError {
 
 /// What a packet brought, beyond the state itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct AppliedSnapshot {
     /// Tick of the state.
     pub tick: Tick,
     /// On the client's commands; in the first packet of a tick.
@@ -64,7 +67,8 @@ impl Arrival {
     }
 }
 
-/// A state that was told longer ago counts as told so many ticks ago: before every baseline of the server.
+/// A state that was told longer ago counts as told so many ticks ago: before every baseline of the
+/// server.
 const OLDEST: u32 = 8 * BASELINE_TICKS;
 
 /// Ticks whose completeness is tracked at once.
@@ -74,12 +78,12 @@ const ARRIVALS: usize = 16;
 #[derive(Debug, Default)]
 pub struct SnapshotBuffer {
     /// What others see too; of the own entity as well.
-    slots: Vec<Option<Remote>>,
+    slots: Vec<Option<RemoteEntity>>,
     /// The own entity as its owner sees it.
-    own: Option<Remote>,
+    own: Option<RemoteEntity>,
     decoder: PacketDecoder,
-    /// Per slot the generation that was removed last and the newest tick that said so: what overtaken packets
-    /// tell of it does not bring it back.
+    /// Per slot the generation that was removed last and the newest tick that said so: what
+    /// overtaken packets tell of it does not bring it back.
     removed: Vec<Option<(u16, Tick)>>,
     newest: Option<Tick>,
     /// Number of the newest snapshot, counted from the first.
@@ -116,7 +120,7 @@ impl SnapshotBuffer {
     }
 
     /// The entities held, by slot; the own one as its owner sees it, where that is known.
-    pub fn entities(&self) -> impl Iterator<Item = &Remote> {
+    pub fn entities(&self) -> impl Iterator<Item = &RemoteEntity> {
         let own = self.own.as_ref();
         let missing = own.filter(|own| self.public(own.id.slot).is_none());
         let shown = self
@@ -128,22 +132,26 @@ impl SnapshotBuffer {
     }
 
     /// The entity in a slot; the own one as its owner sees it, where that is known.
-    pub fn entity(&self, slot: u16) -> Option<&Remote> {
+    pub fn entity(&self, slot: u16) -> Option<&RemoteEntity> {
         self.own().filter(|own| own.id.slot == slot).or_else(|| self.public(slot))
     }
 
     /// The entity in a slot as those who do not own it see it.
-    pub fn public(&self, slot: u16) -> Option<&Remote> {
+    pub fn public(&self, slot: u16) -> Option<&RemoteEntity> {
         self.slots.get(usize::from(slot))?.as_ref()
     }
 
     /// The client's own entity.
-    pub fn own(&self) -> Option<&Remote> {
+    pub fn own(&self) -> Option<&RemoteEntity> {
         self.own.as_ref()
     }
 
     /// Decodes a packet's state, verifies it and takes it over.
-    pub fn take(&mut self, schema: &Schema, reader: BitReader<'_>) -> Result<Taken, SnapshotError> {
+    pub fn take(
+        &mut self,
+        schema: &Schema,
+        reader: BitReader<'_>,
+    ) -> Result<AppliedSnapshot, SnapshotError> {
         self.take_metered(schema, reader, None)
     }
 
@@ -152,8 +160,8 @@ impl SnapshotBuffer {
         &mut self,
         schema: &Schema,
         mut reader: BitReader<'_>,
-        mut ledger: Option<&mut Ledger>,
-    ) -> Result<Taken, SnapshotError> {
+        mut ledger: Option<&mut BitLedger>,
+    ) -> Result<AppliedSnapshot, SnapshotError> {
         let header = SnapshotHeader::read(&mut reader)?;
         let mut decoder = std::mem::take(&mut self.decoder);
         let decoded = decoder.decode(self, schema, &header, reader, ledger.as_deref_mut());
@@ -170,8 +178,8 @@ impl SnapshotBuffer {
         taken
     }
 
-    /// A packet of this tick was verified: what rests is renewed, now and then, and whenever many ticks have passed, so that no two ticks
-    /// that are compared are far apart.
+    /// A packet of this tick was verified: what rests is renewed, now and then, and whenever many
+    /// ticks have passed, so that no two ticks that are compared are far apart.
     fn renew(&mut self, tick: Tick) {
         let Some(newest) = self.newest else { return };
         let passed = tick.since(newest);
@@ -187,7 +195,7 @@ impl SnapshotBuffer {
         let renewed = |old: Tick| old.renewed((newest, passed), tick, OLDEST);
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
             remote.seen = renewed(remote.seen);
-            remote.versions.renew(renewed);
+            remote.state_history.renew(renewed);
         }
         for removed in &mut self.removed {
             removed.take_if(|(_, at)| tick.distance(renewed(*at)) > 2 * RING_TICKS as i32);
@@ -199,7 +207,7 @@ impl SnapshotBuffer {
         }
     }
 
-    fn apply(&mut self, header: SnapshotHeader, decoder: &PacketDecoder) -> Taken {
+    fn apply(&mut self, header: SnapshotHeader, decoder: &PacketDecoder) -> AppliedSnapshot {
         let tick = header.tick;
         self.renew(tick);
         let newest = self.newest.is_none_or(|newest| tick.is_after(newest));
@@ -216,7 +224,7 @@ impl SnapshotBuffer {
         self.note_arrival(&header);
         let first = header.index == 0;
         let own_known = first && self.own_holds_at(&header);
-        Taken {
+        AppliedSnapshot {
             tick,
             feedback: first.then_some(header.feedback),
             newest,
@@ -225,8 +233,8 @@ impl SnapshotBuffer {
         }
     }
 
-    /// Whether the first packet of a tick told the own entity's state: it was in there, or it was absent, not
-    /// deferred and hence unchanged.
+    /// Whether the first packet of a tick told the own entity's state: it was in there, or it was
+    /// absent, not deferred and hence unchanged.
     fn own_holds_at(&self, header: &SnapshotHeader) -> bool {
         self.own().is_some_and(|own| header.has_own || !header.deferred.contains(own.id.slot))
     }
@@ -235,18 +243,21 @@ impl SnapshotBuffer {
         let at = self.make_room(id.slot);
         let removed = &mut self.removed[at];
         let newer = |(generation, before): (u16, Tick)| {
-            is_newer(id.generation, generation) || (id.generation == generation && tick.is_after(before))
+            is_newer(id.generation, generation)
+                || (id.generation == generation && tick.is_after(before))
         };
         if removed.is_none_or(newer) {
             *removed = Some((id.generation, tick));
         }
-        if let Some(remote) = self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen)) {
+        if let Some(remote) =
+            self.slots[at].take_if(|remote| remote.id == id && tick.is_after(remote.seen))
+        {
             self.note_gone(remote, tick);
         }
         self.own.take_if(|remote| remote.id == id && tick.is_after(remote.seen));
     }
 
-    fn note_gone(&mut self, remote: Remote, at: Tick) {
+    fn note_gone(&mut self, remote: RemoteEntity, at: Tick) {
         if self.shown.is_some() && self.gone.len() < LEAVING_ENTITIES {
             self.gone.push(Removed { remote, at });
         }
@@ -261,15 +272,19 @@ impl SnapshotBuffer {
         at
     }
 
-    /// Whether what a packet of `tick` says of an entity is overtaken: its slot has a later one, or a removal
-    /// that came after. The server expects no later state to build on what is dropped for that.
+    /// Whether what a packet of `tick` says of an entity is overtaken: its slot has a later one, or
+    /// a removal that came after. The server expects no later state to build on what is dropped for
+    /// that.
     fn is_overtaken(&self, id: NetId, tick: Tick) -> bool {
         let at = usize::from(id.slot);
         let recent = |removed: &(u16, Tick)| tick.distance(removed.1) < 2 * RING_TICKS as i32;
         let gone = self.removed[at].filter(recent).is_some_and(|(generation, removed)| {
-            is_newer(generation, id.generation) || (generation == id.generation && !tick.is_after(removed))
+            is_newer(generation, id.generation)
+                || (generation == id.generation && !tick.is_after(removed))
         });
-        gone || self.slots[at].as_ref().is_some_and(|remote| is_newer(remote.id.generation, id.generation))
+        gone || self.slots[at]
+            .as_ref()
+            .is_some_and(|remote| is_newer(remote.id.generation, id.generation))
     }
 
     fn put(&mut self, update: &Update, fields: &[u32], tick: Tick) {
@@ -281,20 +296,31 @@ impl SnapshotBuffer {
         let own = update.audience == Audience::Owner;
         let place = if own { &mut self.own } else { &mut self.slots[at] };
         let whose = (id, update.kind, update.audience);
-        let other = |remote: &Remote| (remote.id, remote.kind, remote.audience) != whose;
+        let other = |remote: &RemoteEntity| (remote.id, remote.kind, remote.audience) != whose;
         if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
             return;
         }
         let (newest, known) = (self.newest == Some(tick), self.snapshots);
         let shown = self.shown.unwrap_or(tick.back(INTERPOLATION_TICKS));
         match place.as_mut().filter(|remote| !other(remote)) {
-            Some(remote) => remote.put(update.baseline, fields, (tick, shown), newest.then_some(known)),
+            Some(remote) => {
+                remote.put(update.baseline, fields, (tick, shown), newest.then_some(known))
+            }
             None => {
                 let (kind, audience) = (update.kind, update.audience);
-                let versions = Versions::new(tick, fields);
-                let remote =
-                    Remote { id, kind, audience, seen: tick, since: tick, known, gap: 1.0, versions };
-                if let Some(before) = place.replace(remote).filter(|before| !own && before.id != id) {
+                let state_history = StateHistory::new(tick, fields);
+                let remote = RemoteEntity {
+                    id,
+                    kind,
+                    audience,
+                    seen: tick,
+                    since: tick,
+                    known,
+                    gap: 1.0,
+                    state_history,
+                };
+                if let Some(before) = place.replace(remote).filter(|before| !own && before.id != id)
+                {
                     self.note_gone(before, tick);
                 }
             }
@@ -308,7 +334,8 @@ impl SnapshotBuffer {
             }
             self.arrivals.push_back(Arrival { tick: header.tick, ..Arrival::default() });
         }
-        let Some(arrival) = self.arrivals.iter_mut().find(|arrival| arrival.tick == header.tick) else {
+        let Some(arrival) = self.arrivals.iter_mut().find(|arrival| arrival.tick == header.tick)
+        else {
             return;
         };
         arrival.got |= 1 << header.index;
@@ -318,7 +345,9 @@ impl SnapshotBuffer {
         if header.index == 0 {
             arrival.deferred = header.deferred.clone();
         }
-        if arrival.is_complete() && self.complete.is_none_or(|complete| header.tick.is_after(complete)) {
+        if arrival.is_complete()
+            && self.complete.is_none_or(|complete| header.tick.is_after(complete))
+        {
             self.complete = Some(header.tick);
             let deferred = std::mem::take(&mut arrival.deferred);
             self.confirm(header.tick, &deferred);
@@ -330,7 +359,7 @@ impl SnapshotBuffer {
         let newest = (self.newest == Some(tick)).then_some(self.snapshots);
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
             if !deferred.contains(remote.id.slot) {
-                remote.versions.confirm(tick);
+                remote.state_history.confirm(tick);
                 remote.known = newest.unwrap_or(remote.known);
             }
         }
@@ -339,13 +368,14 @@ impl SnapshotBuffer {
 
 /// What was decoded of a packet whose hash does not fit.
 fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
-    let entities = decoder.updates().take(REPORTED_ENTITIES).map(|(update, fields)| ReportedEntity {
-        slot: update.slot,
-        generation: update.generation,
-        own: update.audience == Audience::Owner,
-        tick: tick.0,
-        fields: fields.to_vec(),
-    });
+    let entities =
+        decoder.updates().take(REPORTED_ENTITIES).map(|(update, fields)| ReportedEntity {
+            slot: update.slot,
+            generation: update.generation,
+            own: update.audience == Audience::Owner,
+            tick: tick.0,
+            fields: fields.to_vec(),
+        });
     MismatchReport { tick: tick.0, entities: entities.collect() }
 }
 

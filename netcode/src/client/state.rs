@@ -1,6 +1,6 @@
 //! Where a client stands, and why it is over.
 
-use crate::farewell::DisconnectReason;
+use crate::disconnect::DisconnectReason;
 use crate::session::client::Failure;
 
 /// Where a client stands.
@@ -10,8 +10,8 @@ pub enum ClientState {
     Connecting,
     /// In the room.
     Playing,
-    /// In the room, but no command has arrived in time for [`crate::limits::UNHEARD_TIME`]: the way to the server is too long or
-    /// carries nothing.
+    /// In the room, but no command has arrived in time for [`crate::limits::UNHEARD_TIME`]: the way
+    /// to the server is too long or carries nothing.
     Unheard,
     /// In the room, but the server is silent: the session is being resumed.
     Silent,
@@ -26,7 +26,9 @@ pub enum End {
     #[error("{0}")]
     Told(DisconnectReason),
     /// Client and server are of different builds.
-    #[error("incompatible versions: the server's schema is {server:016x}, this client's is {client:016x}")]
+    #[error(
+        "incompatible versions: the server's schema is {server:016x}, this client's is {client:016x}"
+    )]
     OtherSchema {
         /// Hash of the server's schema.
         server: u64,

@@ -33,7 +33,8 @@ pub struct ClientStats {
     pub ticks_seen: u64,
     /// Commands submitted.
     pub commands: u64,
-    /// Ticks seen since the first command was submitted: each says what the server had of this client's commands.
+    /// Ticks seen since the first command was submitted: each says what the server had of this
+    /// client's commands.
     pub commands_judged: u64,
     /// Those of them whose command the server had in time.
     pub commands_in_time: u64,

@@ -1,17 +1,22 @@
-//! Says when the command for which slot of the server's time line is due, so that it arrives just before it is needed.
+//! Says when the command for which slot of the server's time line is due, so that it arrives just
+//! before it is needed.
 //!
-//! The clock measures *transit*: the time at which a command arrived on the server's time line less the local time at which it
-//! left, which is path delay and clock offset in one number. It does not depend on what the clock did meanwhile, so there is
-//! no feedback loop, and phase survives pauses by itself: a slot's command is due at `time(slot) - lead`.
+//! The clock measures *transit*: the time at which a command arrived on the server's time line less
+//! the local time at which it left, which is path delay and clock offset in one number. It does not
+//! depend on what the clock did meanwhile, so there is no feedback loop, and phase survives pauses
+//! by itself: a slot's command is due at `time(slot) - lead`.
 //!
 //! ```text
 //! lead = transit that costs least (DelayWindow) + wait for a frame + SPARE_US
 //! ```
 //!
-//! * The lead is raised at once: due slots are skipped, since their commands would come too late anyway. It is lowered slowly.
-//! * A command that came too late while none came in time is a longer path: its transit is taken at once, and confirmed by
-//!   the window or dropped. Many that came too late together were held up and released, which is no longer path.
-//! * Slots for which it is too late already are not produced, so a pause of any length costs nothing beyond it.
+//! * The lead is raised at once: due slots are skipped, since their commands would come too late
+//!   anyway. It is lowered slowly.
+//! * A command that came too late while none came in time is a longer path: its transit is taken at
+//!   once, and confirmed by the window or dropped. Many that came too late together were held up
+//!   and released, which is no longer path.
+//! * Slots for which it is too late already are not produced, so a pause of any length costs
+//!   nothing beyond it.
 
 use std::time::Duration;
 
@@ -23,19 +28,22 @@ use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Kept beyond what is needed, in microseconds: covers a thread's wake-up and the reading of a burst.
+/// Kept beyond what is needed, in microseconds: covers a thread's wake-up and the reading of a
+/// burst.
 const SPARE_US: f64 = 2_500.0;
 
 /// All commands too late are as bad as this much lead, in microseconds: 1 % of them is worth 10 ms.
 const WEIGHT_US: i64 = 1_000_000;
 
-/// A command is taken to be partly late only within this, in microseconds: one that is late has no effect at all.
+/// A command is taken to be partly late only within this, in microseconds: one that is late has no
+/// effect at all.
 const STEP_US: i64 = 500;
 
 /// Before so many samples the handshake's round trip says how long the way is.
 const FIRST_SAMPLES: usize = 6;
 
-/// The transit of a command that came too late is taken over for this long and four ticks, in microseconds.
+/// The transit of a command that came too late is taken over for this long and four ticks, in
+/// microseconds.
 const ALARM_US: f64 = 600_000.0;
 
 /// A lead that is too long is lowered within about this time, at a rate between these.
@@ -45,15 +53,18 @@ const RATES: (f64, f64) = (0.01, 0.35);
 /// So close to the wanted lead it is not lowered, in microseconds.
 const SETTLED_US: f64 = 500.0;
 
-/// A command that will come too late by no more than this or a tick is produced nevertheless, in microseconds.
+/// A command that will come too late by no more than this or a tick is produced nevertheless, in
+/// microseconds.
 const HOPELESS_US: f64 = 20_000.0;
 
-/// Commands that come too late are sent for this long, in microseconds: that they are late says how long the way is. With little
-/// of it, 30 % of loss leaves input dead for longer than the bound of `truetick-sim feel`; with 150 ms, commands at 128 Hz do not fit
-/// into 15 kB/s. The value between was chosen by one seed.
+/// Commands that come too late are sent for this long, in microseconds: that they are late says how
+/// long the way is. With little of it, 30 % of loss leaves input dead for longer than the bound of
+/// `truetick-sim feel`; with 150 ms, commands at 128 Hz do not fit into 15 kB/s. The value between
+/// was chosen by one seed.
 const TOLD_US: f64 = 35_000.0;
 
-/// Commands that came too late together and left within more than so many ticks (or frames) were held up.
+/// Commands that came too late together and left within more than so many ticks (or frames) were
+/// held up.
 const RELEASED: f64 = 2.5;
 
 /// Slots of which is remembered when their commands left.
@@ -77,7 +88,8 @@ struct Alarm {
     until_us: f64,
 }
 
-/// See the module. Server times are microseconds since the origin's slot, local times microseconds since the start.
+/// See the module. Server times are microseconds since the origin's slot, local times microseconds
+/// since the start.
 #[derive(Clone, Debug)]
 pub struct TickClock {
     dt_us: f64,
@@ -142,7 +154,8 @@ impl TickClock {
         self.next
     }
 
-    /// The time of the slot that a command given now would be for, in slots after `slot`; for a display of the own entity.
+    /// The time of the slot that a command given now would be for, in slots after `slot`; for a
+    /// display of the own entity.
     pub(super) fn slots_since(&self, slot: Tick, now: Timestamp) -> f64 {
         (self.local_us(now) + self.lead_us - self.time_us(slot)) / self.dt_us
     }
@@ -153,7 +166,8 @@ impl TickClock {
         Duration::from_micros(since.max(0.0) as u64)
     }
 
-    /// Commands of this slot and those before come so late if they leave now that the server need not hear of them.
+    /// Commands of this slot and those before come so late if they leave now that the server need
+    /// not hear of them.
     pub(super) fn oldest_told(&self, now: Timestamp) -> Tick {
         self.first_useful(self.local_us(now)).back((TOLD_US / self.dt_us).ceil() as u32)
     }
@@ -207,7 +221,8 @@ impl TickClock {
         Some(slot)
     }
 
-    /// A newer snapshot arrived, of the tick that ran in `slot`; `round_trip` is what is known by now.
+    /// A newer snapshot arrived, of the tick that ran in `slot`; `round_trip` is what is known by
+    /// now.
     pub fn snapshot(&mut self, slot: Tick, round_trip: Option<Duration>, now: Timestamp) {
         if self.transits.len() < FIRST_SAMPLES {
             // A handshake with a lost packet makes the way look longer than it is.
@@ -231,7 +246,7 @@ impl TickClock {
             return;
         }
         let local_us = self.local_us(now);
-        let unit_us = |units: u16| f64::from(units) * FEEDBACK_UNIT_US as f64;
+        let unit_us = |block_deltas: u16| f64::from(block_deltas) * FEEDBACK_UNIT_US as f64;
         if let Some(margin) = feedback.margin {
             self.sample(slot, self.time_us(slot) - unit_us(margin), local_us);
         }
@@ -257,19 +272,25 @@ impl TickClock {
         if let Some((_, transit_us)) = late.filter(|_| feedback.margin.is_none() && !released)
             && transit_us > self.transit_us(local_us)
         {
-            self.alarm = Some(Alarm { transit_us, until_us: local_us + ALARM_US + 4.0 * self.dt_us });
+            self.alarm =
+                Some(Alarm { transit_us, until_us: local_us + ALARM_US + 4.0 * self.dt_us });
         }
         self.steer(local_us);
     }
 
-    /// The command of a slot arrived then, in the server's time; its transit, if it was not told before.
+    /// The command of a slot arrived then, in the server's time; its transit, if it was not told
+    /// before.
     fn sample(&mut self, slot: Tick, arrived_us: f64, local_us: f64) -> Option<(Left, f64)> {
-        let left =
-            self.left[slot.0 as usize % SLOTS].as_mut().filter(|left| left.slot == slot && !left.told)?;
+        let left = self.left[slot.0 as usize % SLOTS]
+            .as_mut()
+            .filter(|left| left.slot == slot && !left.told)?;
         left.told = true;
         let (left, transit_us) = (*left, arrived_us - left.at_us);
-        let sample =
-            DelaySample { at_us: local_us as i64, need_us: transit_us.ceil() as i64, span_us: STEP_US };
+        let sample = DelaySample {
+            at_us: local_us as i64,
+            need_us: transit_us.ceil() as i64,
+            span_us: STEP_US,
+        };
         self.transits.push(sample);
         Some((left, transit_us))
     }

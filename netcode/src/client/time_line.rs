@@ -3,7 +3,8 @@
 use crate::error::WireError;
 use crate::tick::Tick;
 
-/// Ticks follow each other at a rate from when tick 0 was due, in microseconds of the server's clock.
+/// Ticks follow each other at a rate from when tick 0 was due, in microseconds of the server's
+/// clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLine {
     epoch_us: i64,

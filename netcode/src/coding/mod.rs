@@ -1,8 +1,8 @@
 //! How numbers become bits: the coder's trait, and the tables that it starts from.
 //!
-//! [`range`] is an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts each stream from the schema's
-//! priors and learns within the stream, so that it keeps no state between packets. With [`symbols`] it codes whole symbols of
-//! static frequencies instead.
+//! [`range`] is an adaptive binary range coder (Martin 1979; probabilities as in LZMA). It starts
+//! each stream from the schema's priors and learns within the stream, so that it keeps no state
+//! between packets. With [`symbols`] it codes whole symbols of static frequencies instead.
 //!
 //! [`crate::replication::entity`] writes what is coded once, for both directions.
 
@@ -28,8 +28,8 @@ pub fn context_after(residual: i32) -> usize {
     }
 }
 
-/// One direction of one coder. An encoder writes what it is given and gives it back; a decoder ignores what it is given
-/// and returns what it reads.
+/// One direction of one coder. An encoder writes what it is given and gives it back; a decoder
+/// ignores what it is given and returns what it reads.
 pub trait Coder {
     /// Whether this is a decoder.
     const DECODES: bool;
@@ -47,8 +47,8 @@ pub trait Coder {
     #[inline]
     fn note(&mut self, _part: Part) {}
 
-    /// Makes a part of the contexts ready, if it is not in this stream: the `part`th of 64, which has these numbers and
-    /// flags.
+    /// Makes a part of the contexts ready, if it is not in this stream: the `part`th of 64, which
+    /// has these numbers and flags.
     fn prepare(&mut self, part: usize, numbers: &Range<usize>, flags: &Range<usize>);
 }
 
@@ -63,7 +63,8 @@ pub enum Part {
     Entity,
     /// Who an entity is that is whole.
     Identity,
-    /// Whether a component is otherwise than foreseen: the one whose first field has this place in the kind.
+    /// Whether a component is otherwise than foreseen: the one whose first field has this place in
+    /// the kind.
     Change(usize),
     /// A field, by its place in the kind.
     Field(usize),

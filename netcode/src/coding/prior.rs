@@ -1,10 +1,11 @@
 //! What is expected of numbers before any was seen: ten bytes for each context.
 //!
-//! The bytes come from recorded play (`cargo run -p truetick-benches --bin train`), and both sides hold the same. From
-//! them follow the probabilities that the range coder starts from. Only additions and multiplications are used, so that
-//! every machine computes the same.
+//! The bytes come from recorded play (`cargo run -p truetick-benches --bin train`), and both sides
+//! hold the same. From them follow the probabilities that the range coder starts from. Only
+//! additions and multiplications are used, so that every machine computes the same.
 
-/// Binary decisions of one number in the range coder: zero or not, its length in unary, its second bit.
+/// Binary decisions of one number in the range coder: zero or not, its length in unary, its second
+/// bit.
 pub const NODES: usize = 24;
 
 /// Lengths that are told in unary; longer ones are told in five raw bits.
@@ -18,8 +19,9 @@ pub const fn second_bit(length: usize) -> usize {
 /// Lengths whose going on has a byte of its own in a [`Prior`].
 pub const LENGTHS: usize = 8;
 
-/// Expectation of one number in one context, of 256 each: that it is zero; that its magnitude's length, being at least 1 (2,
-/// 3, ... 8) bits, is longer; that the second bit of a magnitude is set.
+/// Expectation of one number in one context, of 256 each: that it is zero; that its magnitude's
+/// length, being at least 1 (2, 3, ... 8) bits, is longer; that the second bit of a magnitude is
+/// set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prior(pub [u8; LENGTHS + 2]);
 
@@ -27,8 +29,8 @@ impl Prior {
     /// Nothing is known: zero every other time, else some units.
     pub const UNKNOWN: Self = Self([128, 128, 128, 128, 128, 128, 128, 128, 128, 112]);
 
-    /// The prior of numbers that were seen: by length of the magnitude (0 to 32) how many, and of those with a second bit in
-    /// how many it was set.
+    /// The prior of numbers that were seen: by length of the magnitude (0 to 32) how many, and of
+    /// those with a second bit in how many it was set.
     pub fn of(lengths: &[u64; 33], seconds: u64) -> Self {
         let total: u64 = lengths.iter().sum();
         if total == 0 {
@@ -105,7 +107,9 @@ mod tests {
     fn a_prior_says_what_was_seen() {
         let prior = seen(&[500, 250, 125, 125]);
         assert!(
-            prior.0[0].abs_diff(128) <= 1 && prior.0[1].abs_diff(128) <= 1 && prior.0[2].abs_diff(128) <= 1
+            prior.0[0].abs_diff(128) <= 1
+                && prior.0[1].abs_diff(128) <= 1
+                && prior.0[2].abs_diff(128) <= 1
         );
         assert!(prior.0[3] <= 1);
         assert_eq!(seen(&[]), Prior::UNKNOWN);

@@ -1,6 +1,8 @@
-//! An adaptive binary range coder: 32 bits of range, probabilities of 12 bits that learn as they are used.
+//! An adaptive binary range coder: 32 bits of range, probabilities of 12 bits that learn as they
+//! are used.
 //!
-//! A stream holds no bytes at its end that follow from the rest: the decoder reads zeros past the end.
+//! A stream holds no bytes at its end that follow from the rest: the decoder reads zeros past the
+//! end.
 
 use std::ops::Range;
 
@@ -20,7 +22,8 @@ fn learn(node: &mut Node, one: bool) {
     *node = p.clamp(32, 4064) << 4 | (uses + 1).min(15);
 }
 
-/// The contexts of one stream, which begin as the tables say. Only the parts that are used are copied.
+/// The contexts of one stream, which begin as the tables say. Only the parts that are used are
+/// copied.
 #[derive(Clone, Debug, Default)]
 pub struct Contexts {
     numbers: Vec<[Node; NODES]>,
@@ -37,7 +40,13 @@ impl Contexts {
     }
 
     #[inline]
-    fn prepare(&mut self, tables: &Tables, part: usize, numbers: &Range<usize>, flags: &Range<usize>) {
+    fn prepare(
+        &mut self,
+        tables: &Tables,
+        part: usize,
+        numbers: &Range<usize>,
+        flags: &Range<usize>,
+    ) {
         if self.ready >> part & 1 == 0 {
             self.ready |= 1 << part;
             self.numbers[numbers.clone()].copy_from_slice(&tables.numbers[numbers.clone()]);

@@ -12,13 +12,14 @@ const LANES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct SymbolTables {
     symbols: usize,
-    /// For each context the sums of the frequencies before each symbol, and of all; filled up to whole lanes with more.
+    /// For each context the sums of the frequencies before each symbol, and of all; filled up to
+    /// whole lanes with more.
     sums: Vec<i16>,
 }
 
 impl SymbolTables {
-    /// Tables of contexts with so many symbols (2 to 255), from the weights of all contexts' symbols, one after the other. No
-    /// symbol is impossible, whatever its weight.
+    /// Tables of contexts with so many symbols (2 to 255), from the weights of all contexts'
+    /// symbols, one after the other. No symbol is impossible, whatever its weight.
     pub fn new(symbols: usize, weights: &[u16]) -> Self {
         debug_assert!((2..256).contains(&symbols) && weights.len().is_multiple_of(symbols));
         let mut tables = Self { symbols, sums: Vec::new() };
@@ -53,8 +54,8 @@ impl SymbolTables {
         &self.sums[context * stride..][..stride]
     }
 
-    /// The symbol that a value belongs to. All sums are compared: where to stop could not be foreseen, and a wrong guess
-    /// costs more.
+    /// The symbol that a value belongs to. All sums are compared: where to stop could not be
+    /// foreseen, and a wrong guess costs more.
     #[inline(always)]
     pub(super) fn find(sums: &[i16], value: u32) -> usize {
         let value = value.min(TOTAL - 1) as i16;

@@ -5,19 +5,21 @@ use std::time::Duration;
 use super::{Measured, QUEUE};
 use crate::rtt::RoundTrip;
 
-/// A path carries more than it did if packets save at least this share of the time that they took at the old capacity.
+/// A path carries more than it did if packets save at least this share of the time that they took
+/// at the old capacity.
 const FASTER: f64 = 0.75;
 
 /// Intervals that show what round trips are usual.
 const USUAL_AFTER: u32 = 4;
 
-/// Between these shares of the capacity the rate rises by [`NEAR_STEP`] of it per [`INTERVAL`](super::INTERVAL): a queue that
-/// fills slowly is noticed while it is short.
+/// Between these shares of the capacity the rate rises by [`NEAR_STEP`] of it per
+/// [`INTERVAL`](super::INTERVAL): a queue that fills slowly is noticed while it is short.
 const NEAR_FROM: f64 = 0.85;
 const NEAR_TO: f64 = 1.1;
 const NEAR_STEP: f64 = 1.0 / 250.0;
 
-/// The same of a capacity that is not confirmed: the rate rises fast, and is above for a moment before a queue shows.
+/// The same of a capacity that is not confirmed: the rate rises fast, and is above for a moment
+/// before a queue shows.
 const FAR: f64 = 2.0;
 
 /// What a path carries.
@@ -25,7 +27,8 @@ const FAR: f64 = 2.0;
 pub(super) struct Capacity {
     /// Bytes per tick.
     bytes: f64,
-    /// Whether the path was full at this capacity twice in a row. Paths that are narrow for a moment are not.
+    /// Whether the path was full at this capacity twice in a row. Paths that are narrow for a
+    /// moment are not.
     is_confirmed: bool,
     /// Least of [`Measured::wait`] since the path was full.
     least_wait: f64,
@@ -52,22 +55,26 @@ impl Capacity {
         rate >= self.bytes * if self.is_confirmed { NEAR_TO } else { FAR }
     }
 
-    /// By how much a rate near a confirmed capacity may rise in an interval; `None` if it is not near, or not confirmed.
+    /// By how much a rate near a confirmed capacity may rise in an interval; `None` if it is not
+    /// near, or not confirmed.
     pub(super) fn step(&self, rate: f64) -> Option<f64> {
         (self.is_confirmed && rate > self.bytes * NEAR_FROM).then_some(self.bytes * NEAR_STEP)
     }
 
-    /// Seconds of a round trip beyond what the packet takes at this capacity. Negative if the path is faster.
+    /// Seconds of a round trip beyond what the packet takes at this capacity. Negative if the path
+    /// is faster.
     pub(super) fn wait(&self, round_trip: RoundTrip, tick: Duration) -> f64 {
-        round_trip.time.as_secs_f64() - f64::from(round_trip.bytes) / self.bytes * tick.as_secs_f64()
+        round_trip.time.as_secs_f64()
+            - f64::from(round_trip.bytes) / self.bytes * tick.as_secs_f64()
     }
 
-    /// Takes in an interval without a queue, of packets of at least `bytes`. Returns whether all of them, for the second time in
-    /// a row, were faster than this capacity allows.
+    /// Takes in an interval without a queue, of packets of at least `bytes`. Returns whether all of
+    /// them, for the second time in a row, were faster than this capacity allows.
     pub(super) fn is_outgrown(&mut self, measured: Measured, bytes: f64, tick: Duration) -> bool {
         let saved = Duration::from_secs_f64(bytes / self.bytes * tick.as_secs_f64() * FASTER);
         let faster = (saved.max(QUEUE) + measured.jitter).as_secs_f64();
-        // Until it is known what is usual, only a round trip shorter than the packet alone would take shows it.
+        // Until it is known what is usual, only a round trip shorter than the packet alone would
+        // take shows it.
         let usual = if self.intervals < USUAL_AFTER { 0.0 } else { self.least_wait };
         let is_faster = measured.wait + faster < usual;
         if !is_faster {

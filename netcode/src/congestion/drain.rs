@@ -27,7 +27,8 @@ pub(super) struct Drain {
     began: Timestamp,
     /// Bytes per tick that were sent before.
     pub(super) rate: f64,
-    /// Bytes that arrived while the path was full, and in how many [`INTERVAL`]s, times the ticks of one.
+    /// Bytes that arrived while the path was full, and in how many [`INTERVAL`]s, times the ticks
+    /// of one.
     arrived: f64,
     intervals: f64,
     /// Whether all that was sent arrived.
@@ -78,7 +79,8 @@ pub(super) enum Verdict {
 }
 
 impl Drain {
-    /// Begins at a rate. `is_narrow` says whether the path is known to carry less than the floor in each tick.
+    /// Begins at a rate. `is_narrow` says whether the path is known to carry less than the floor in
+    /// each tick.
     pub(super) fn new(
         (rate, is_narrow): (f64, bool),
         Limits { floor, .. }: Limits,
@@ -124,7 +126,8 @@ impl Drain {
         self.first < least + LONG_QUEUE && now.since(self.began) < 3 * INTERVAL
     }
 
-    /// Takes in a measurement, on a path whose least round trip is given, by a sender that is late or not.
+    /// Takes in a measurement, on a path whose least round trip is given, by a sender that is late
+    /// or not.
     pub(super) fn judge(
         &mut self,
         measured: Measured,

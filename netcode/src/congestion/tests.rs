@@ -14,7 +14,8 @@ struct Path {
     /// Bytes that a tick would have.
     wanted: usize,
     sent_at: Vec<(Timestamp, u32, bool)>,
-    /// Bytes that came, waits in queues in milliseconds, and most ticks in a row without a packet; since [`Path::forget`].
+    /// Bytes that came, waits in queues in milliseconds, and most ticks in a row without a packet;
+    /// since [`Path::forget`].
     came: u64,
     waits: Vec<f64>,
     pause: u32,
@@ -145,8 +146,9 @@ fn a_narrow_path_is_filled_and_its_queue_kept_short() {
                 path.run(30.0);
                 let wanted = (2_400.0 * f64::from(tick_rate)).min(f64::from(rate));
                 let share = path.came as f64 / 30.0 / wanted;
-                let case =
-                    format!("{rate} B/s, {tick_rate} Hz, {round_trip} ms, {queue} ms of queue: {share:.2}");
+                let case = format!(
+                    "{rate} B/s, {tick_rate} Hz, {round_trip} ms, {queue} ms of queue: {share:.2}"
+                );
                 let wait = path.waits.iter().sum::<f64>() / path.waits.len() as f64;
                 let longest = path.waits.iter().copied().fold(0.0, f64::max);
                 println!("{case}, waits {wait:.0}, at most {longest:.0} ms");
@@ -169,8 +171,10 @@ fn a_path_that_becomes_longer_or_stops_for_a_while_has_its_budget_again() {
         let mut path = Path::new(60, path(80));
         path.run(10.0);
         let longer = Duration::from_millis(step);
-        path.there
-            .set_config(LinkConfig { latency: Duration::from_millis(40) + longer, ..LinkConfig::default() });
+        path.there.set_config(LinkConfig {
+            latency: Duration::from_millis(40) + longer,
+            ..LinkConfig::default()
+        });
         path.run(within);
         assert_eq!(path.congestion.rate, 2_400.0, "{step} ms");
     }
@@ -232,7 +236,8 @@ fn a_policer_that_drops_what_is_too_much_is_obeyed() {
     assert!(sent < 90_000.0 && came > 25_000.0, "{sent} {came}");
 }
 
-/// A path of 20 ms becomes narrow, or a server's answers late, for so long. Returns what is left of 2,400 bytes.
+/// A path of 20 ms becomes narrow, or a server's answers late, for so long. Returns what is left of
+/// 2,400 bytes.
 fn left_after(span: Duration, is_late: bool) -> usize {
     let mut path = Path::new(60, path(20));
     path.run(5.0);

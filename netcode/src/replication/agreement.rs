@@ -1,15 +1,18 @@
 //! Agreement on baselines between clients that see the same.
 //!
-//! A delta of a block is encoded once per tick and baseline. While acknowledgements come evenly, clients hold about the
-//! same ticks, and each gets a delta on its newest one. When they come late by different times (a late server, loss, a
-//! full receive buffer), nearly every client's newest tick is another, and each block would be encoded for each client.
-//! But a client also holds older ticks, and mostly the same ones as others. So the more encodings a block has in a tick,
-//! the older a baseline a client accepts instead of its own, and after [`MAX_BASELINES`] encodings it adds none.
+//! A delta of a block is encoded once per tick and baseline. While acknowledgements come evenly,
+//! clients hold about the same ticks, and each gets a delta on its newest one. When they come late
+//! by different times (a late server, loss, a full receive buffer), nearly every client's newest
+//! tick is another, and each block would be encoded for each client. But a client also holds older
+//! ticks, and mostly the same ones as others. So the more encodings a block has in a tick, the
+//! older a baseline a client accepts instead of its own, and after [`MAX_BASELINES`] encodings it
+//! adds none.
 //!
-//! Clients agree within a *group*: those that see the same slots of a block, and the same of them as their team's copy.
-//! What is agreed holds for one tick.
+//! Clients agree within a *group*: those that see the same slots of a block, and the same of them
+//! as their team's copy. What is agreed holds for one tick.
 //!
-//! The encodings of a block for one group in one tick are bounded, whatever its clients acknowledged:
+//! The encodings of a block for one group in one tick are bounded, whatever its clients
+//! acknowledged:
 //!
 //! | what | most |
 //! |---|---|
@@ -18,19 +21,22 @@
 //! | entities that are newer than a baseline, whole | 1 for each baseline |
 //! | halves, quarters and so on of a unit that short budgets need cut | for [`MAX_CUT_BASELINES`] of the deltas, and for the whole block |
 
-use super::block_view::BlockView;
-use super::unit::Base;
-use super::unit_cache::Unit;
+use super::block_acks::BlockAcks;
+use super::block_delta::BaselineRef;
+use super::delta_cache::BlockDelta;
 use crate::limits::UNIT_BYTES;
 use crate::tick::Tick;
 
-/// Most encodings of a block in a tick that are made because of what a client of a group acknowledged.
+/// Most encodings of a block in a tick that are made because of what a client of a group
+/// acknowledged.
 pub(super) const MAX_BASELINES: usize = 12;
 
-/// Most deltas of a block in a tick that are cut for those clients of a group that have short budgets.
+/// Most deltas of a block in a tick that are cut for those clients of a group that have short
+/// budgets.
 pub(super) const MAX_CUT_BASELINES: usize = 4;
 
-/// Most groups of a block whose clients agree. Clients of further groups each build on their own baselines.
+/// Most groups of a block whose clients agree. Clients of further groups each build on their own
+/// baselines.
 pub(super) const MAX_GROUPS: usize = 16;
 
 /// Most ticks for which a block waits for a baseline that others have, before it is sent whole.
@@ -40,11 +46,11 @@ pub(super) const MAX_WAIT_TICKS: i32 = 6;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SharedDelta {
     /// The baseline.
-    pub base: Base,
+    pub base: BaselineRef,
     /// The slots that changed after it, and their unit.
-    pub changed: Option<(u64, Unit)>,
+    pub changed: Option<(u64, BlockDelta)>,
     /// The slots whose entities did not exist as of the baseline, and their unit, which is whole.
-    pub born: Option<(u64, Unit)>,
+    pub born: Option<(u64, BlockDelta)>,
     /// Whether a unit of it was cut for a client with a short budget.
     pub is_cut: bool,
 }
@@ -60,7 +66,12 @@ impl SharedDelta {
 
     /// Bytes of its longer unit.
     fn longest(&self) -> usize {
-        [self.changed, self.born].iter().flatten().map(|(_, unit)| unit.len as usize).max().unwrap_or(0)
+        [self.changed, self.born]
+            .iter()
+            .flatten()
+            .map(|(_, block_delta)| block_delta.len as usize)
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -74,16 +85,25 @@ pub(super) struct Group {
     parts: usize,
     cut: usize,
     /// The unit of the whole block.
-    pub whole: Option<Unit>,
+    pub whole: Option<BlockDelta>,
 }
 
 impl Group {
     /// A group of clients that see these slots, those of `team` as their team's copy.
     pub fn new(relevant: u64, team: u64) -> Self {
-        Self { relevant, team, deltas: [None; MAX_BASELINES], count: 0, parts: 0, cut: 0, whole: None }
+        Self {
+            relevant,
+            team,
+            deltas: [None; MAX_BASELINES],
+            count: 0,
+            parts: 0,
+            cut: 0,
+            whole: None,
+        }
     }
 
-    /// Whether it is the group of clients that see these slots, those of `team` as their team's copy.
+    /// Whether it is the group of clients that see these slots, those of `team` as their team's
+    /// copy.
     pub fn is_of(&self, relevant: u64, team: u64) -> bool {
         (self.relevant, self.team) == (relevant, team)
     }
@@ -98,7 +118,8 @@ impl Group {
         self.parts += encodings;
     }
 
-    /// Adds a delta, for which there must be room; returns its place. The newest baselines come first.
+    /// Adds a delta, for which there must be room; returns its place. The newest baselines come
+    /// first.
     pub fn add(&mut self, delta: SharedDelta) -> usize {
         let older = |other: &SharedDelta| !other.base.tick.is_after(delta.base.tick);
         let place = self.deltas().position(older).unwrap_or(self.count);
@@ -112,8 +133,8 @@ impl Group {
         self.deltas[..self.count].iter().flatten()
     }
 
-    /// Takes a delta for a client whose units have at most `longest` bytes. `None` if it would have to be cut for the
-    /// client's short budget, and too many deltas are.
+    /// Takes a delta for a client whose units have at most `longest` bytes. `None` if it would have
+    /// to be cut for the client's short budget, and too many deltas are.
     pub fn take(&mut self, place: usize, longest: usize) -> Option<SharedDelta> {
         let is_free = self.is_free(longest);
         let delta = self.deltas[place].as_mut()?;
@@ -127,28 +148,36 @@ impl Group {
         Some(*delta)
     }
 
-    /// Takes the delta on the newest tick as of which a client holds anything, if it holds all as of it and there is one.
-    pub fn same_for(&mut self, view: &BlockView, longest: usize) -> Option<SharedDelta> {
-        let lane = view.lanes().first().filter(|lane| self.relevant & !lane.mask == 0)?;
+    /// Takes the delta on the newest tick as of which a client holds anything, if it holds all as
+    /// of it and there is one.
+    pub fn same_for(&mut self, view: &BlockAcks, longest: usize) -> Option<SharedDelta> {
+        let acked_set =
+            view.acked_sets().first().filter(|acked_set| self.relevant & !acked_set.mask == 0)?;
         let place = self.deltas().position(|delta| {
-            delta.base.tick == lane.tick && view.holds(delta.base, self.relevant, delta.changed_slots())
+            delta.base.tick == acked_set.tick
+                && view.holds(delta.base, self.relevant, delta.changed_slots())
         })?;
         self.take(place, longest)
     }
 
-    /// The place of the delta on the newest baseline that a client can take whose own newest tick is `own`, and whose
-    /// units have at most `longest` bytes: the client holds the baseline, which is not much older than its own, and
-    /// [`Self::take`] gives it.
-    pub fn newest_for(&self, view: &BlockView, own: Tick, longest: usize) -> Option<usize> {
+    /// The place of the delta on the newest baseline that a client can take whose own newest tick
+    /// is `own`, and whose units have at most `longest` bytes: the client holds the baseline, which
+    /// is not much older than its own, and [`Self::take`] gives it.
+    pub fn newest_for(&self, view: &BlockAcks, own: Tick, longest: usize) -> Option<usize> {
         let (max_older, is_free) = (self.max_older().unwrap_or(i32::MAX), self.is_free(longest));
         self.deltas().position(|delta| {
             (0..=max_older).contains(&own.distance(delta.base.tick))
                 && (is_free || delta.is_cut || delta.longest() <= longest)
-                && view.holds(delta.base, self.relevant & !delta.born_slots(), delta.changed_slots())
+                && view.holds(
+                    delta.base,
+                    self.relevant & !delta.born_slots(),
+                    delta.changed_slots(),
+                )
         })
     }
 
-    /// Whether any delta may be cut to units of `longest` bytes: no unit of any client is longer than [`UNIT_BYTES`].
+    /// Whether any delta may be cut to units of `longest` bytes: no unit of any client is longer
+    /// than [`UNIT_BYTES`].
     fn is_free(&self, longest: usize) -> bool {
         longest >= UNIT_BYTES || self.cut < MAX_CUT_BASELINES
     }

@@ -1,8 +1,8 @@
 //! What one client holds of the world, as far as the server knows, and what to send it next.
 //!
-//! Per block of 64 slots: which the client holds as of which ticks ([`BlockView`]). Per packet in flight: which slots of
-//! which blocks it carried. Beside that only which removals are not acknowledged. So a client costs by the block, not by
-//! the entity.
+//! Per block of 64 slots: which the client holds as of which ticks ([`BlockAcks`]). Per packet in
+//! flight: which slots of which blocks it carried. Beside that only which removals are not
+//! acknowledged. So a client costs by the block, not by the entity.
 //!
 //! ```text
 //! plan (who is due, who fits the budget) -> write_packet, once per datagram -> acked
@@ -11,12 +11,12 @@
 use std::collections::VecDeque;
 
 use super::NetId;
-use super::block_view::BlockView;
-use super::budget::{Choice, MIN_UNITS_OF_BUDGET};
-use super::snapshot::{Deferred, UnitHeader};
+use super::block_acks::BlockAcks;
+use super::block_delta::{BaselineRef, Place, bit_of, block_of, slots_of};
+use super::delta_cache::{BlockDelta, DeltaCache, DeltaKey, IndividualItem};
+use super::send_scheduler::{MIN_UNITS_OF_BUDGET, SendScheduler};
+use super::snapshot::{Deferred, DeltaHeader};
 use super::state_ring::StateRing;
-use super::unit::{Base, Place, bit_of, block_of, slots_of};
-use super::unit_cache::{LooseItem, Unit, UnitCache, UnitKey};
 use crate::limits::{
     DEFERRED_PER_PACKET, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES,
 };
@@ -31,19 +31,20 @@ pub struct Shared<'a> {
     /// The world's copies, the newest being the tick to send.
     pub ring: &'a StateRing,
     /// The units encoded so far in this tick.
-    pub cache: &'a mut UnitCache,
+    pub cache: &'a mut DeltaCache,
 }
 
 /// What a client may see in this tick.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight<'a> {
+pub struct Interest<'a> {
     /// Its own entity.
     pub own: Option<NetId>,
     /// Its team; 0 for none.
     pub team: u8,
     /// Per block the slots that are relevant to it.
     pub masks: &'a [u64],
-    /// By slot how fast its priority grows per tick (1 or more); `None` where all are alike, which lets clients share.
+    /// By slot how fast its priority grows per tick (1 or more); `None` where all are alike, which
+    /// lets clients share.
     pub weights: Option<&'a [u32]>,
     /// Most bytes of the tick's snapshot.
     pub budget: usize,
@@ -51,12 +52,13 @@ pub struct Sight<'a> {
 
 /// A block unit that is due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DueUnit {
-    pub key: UnitKey,
-    pub unit: Unit,
+pub(super) struct DueDelta {
+    pub key: DeltaKey,
+    pub block_delta: BlockDelta,
 }
 
-/// Own copy: as of which ticks the client holds it, newest first, and which of them may still be built upon.
+/// Own copy: as of which ticks the client holds it, newest first, and which of them may still be
+/// built upon.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnView {
     pub id: Option<NetId>,
@@ -112,12 +114,13 @@ pub(super) const MIN_UNIT_BYTES: usize = 150;
 /// One client's view of the world.
 #[derive(Debug, Default)]
 pub struct ClientView {
-    pub(super) blocks: Vec<BlockView>,
+    pub(super) blocks: Vec<BlockAcks>,
     /// Packets whose fate is open, oldest first.
     pub(super) in_flight: VecDeque<SentState>,
     /// Memory for more of them.
     pub(super) spare: Vec<SentState>,
-    /// Entities that the client must be told are gone, and since when; told in turn until acknowledged.
+    /// Entities that the client must be told are gone, and since when; told in turn until
+    /// acknowledged.
     pub(super) removals: VecDeque<(NetId, Tick)>,
     /// How many of them, the last ones, were told in this tick.
     pub(super) removals_told: usize,
@@ -129,17 +132,17 @@ pub struct ClientView {
     pub(super) shares: bool,
     /// Longer units are cut in two, in bytes.
     pub(super) longest_unit: usize,
-    pub(super) units: Vec<DueUnit>,
-    pub(super) loose: Vec<LooseItem>,
+    pub(super) block_deltas: Vec<DueDelta>,
+    pub(super) individual_items: Vec<IndividualItem>,
     /// Blocks that wait in this tick, and which of their slots are due.
     pub(super) waiting: Vec<(usize, u64)>,
-    pub(super) choice: Choice,
-    /// Of `units` and `loose`, how many are written.
+    pub(super) scheduler: SendScheduler,
+    /// Of `block_deltas` and `individual_items`, how many are written.
     pub(super) written: (usize, usize),
     pub(super) next_index: u8,
     pub(super) deferred: Deferred,
     pub(super) stream: Vec<u8>,
-    pub(super) headers: Vec<UnitHeader>,
+    pub(super) headers: Vec<DeltaHeader>,
     pub(super) stats: ViewStats,
     /// Tick of the last plan.
     pub(super) planned: Option<Tick>,
@@ -156,7 +159,8 @@ impl ClientView {
         self.stats
     }
 
-    /// Forgets all acknowledgements: everything is sent whole, because the client's copy is in doubt.
+    /// Forgets all acknowledgements: everything is sent whole, because the client's copy is in
+    /// doubt.
     pub fn reset(&mut self) {
         self.in_flight.clear();
         self.blocks.iter_mut().for_each(|block| block.unacknowledge(u64::MAX));
@@ -188,7 +192,8 @@ impl ClientView {
         self.blocks.get(block_of(slot)).is_some_and(|block| block.relevant & bit_of(slot) != 0)
     }
 
-    /// What was sent after a tick and is not acknowledged, by block and slots; the own copy is left out.
+    /// What was sent after a tick and is not acknowledged, by block and slots; the own copy is left
+    /// out.
     pub fn carried_since(&self, tick: Tick) -> impl Iterator<Item = (u16, u64)> {
         let sent = self.in_flight.iter().filter(move |sent| sent.tick.is_after(tick));
         sent.flat_map(|sent| sent.parts.iter().copied())
@@ -211,32 +216,33 @@ impl ClientView {
         }
     }
 
-    /// Decides what this tick's snapshot holds: what is relevant and differs from what the client acknowledged, its own
-    /// entity first, then by priority, up to the budget.
-    pub fn plan(&mut self, shared: &mut Shared<'_>, sight: &Sight<'_>) {
-        self.blocks.resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockView::default);
+    /// Decides what this tick's snapshot holds: what is relevant and differs from what the client
+    /// acknowledged, its own entity first, then by priority, up to the budget.
+    pub fn plan(&mut self, shared: &mut Shared<'_>, interest: &Interest<'_>) {
+        self.blocks
+            .resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockAcks::default);
         self.renew(shared);
-        self.units.clear();
-        self.loose.clear();
+        self.block_deltas.clear();
+        self.individual_items.clear();
         self.waiting.clear();
         (self.written, self.next_index, self.removals_told) = ((0, 0), 0, 0);
-        self.shares = sight.weights.is_none();
+        self.shares = interest.weights.is_none();
         self.longest_unit = match self.shares {
-            true => (sight.budget / MIN_UNITS_OF_BUDGET).clamp(MIN_UNIT_BYTES, UNIT_BYTES),
+            true => (interest.budget / MIN_UNITS_OF_BUDGET).clamp(MIN_UNIT_BYTES, UNIT_BYTES),
             false => UNIT_BYTES,
         };
-        self.change_own(sight.own);
+        self.change_own(interest.own);
         self.consider_own(shared);
         for (at, block) in shared.ring.blocks().iter().enumerate() {
-            let relevant = sight.masks.get(at).copied().unwrap_or(0) & block.live;
+            let relevant = interest.masks.get(at).copied().unwrap_or(0) & block.live;
             if relevant != self.blocks[at].relevant {
-                self.change_sight(shared.ring, at, relevant);
+                self.change_interest(shared.ring, at, relevant);
             }
             if relevant != 0 {
-                self.consider(shared, (at, block), sight);
+                self.consider(shared, (at, block), interest);
             }
         }
-        self.fit(shared, sight);
+        self.fit(shared, interest);
         self.stats.ticks += 1;
     }
 
@@ -248,7 +254,9 @@ impl ClientView {
     }
 
     fn consider_own(&mut self, shared: &Shared<'_>) {
-        let Some(entry) = self.own.id.and_then(|id| shared.ring.entry(id.slot)) else { return };
+        let Some(entry) = self.own.id.and_then(|id| shared.ring.entry(id.slot)) else {
+            return;
+        };
         let slot = entry.id.slot;
         let changed = shared.ring.blocks()[block_of(slot)].changed(slot, Audience::Owner);
         let acked = self.own.acked.front().copied();
@@ -257,17 +265,23 @@ impl ClientView {
         }
         let now = shared.ring.tick();
         let base = acked.filter(|tick| entry.baseline(*tick, now).is_some()).map(|tick| {
-            let gap = |older: &&Tick| (2..=super::unit::GAP as i32).contains(&tick.distance(**older));
-            let older =
-                self.own.acked.iter().find(gap).filter(|older| entry.baseline(**older, now).is_some());
-            Base { tick, gap: older.map_or(0, |older| tick.distance(*older) as u32) }
+            let gap = |older: &&Tick| {
+                (2..=super::block_delta::GAP as i32).contains(&tick.distance(**older))
+            };
+            let older = self
+                .own
+                .acked
+                .iter()
+                .find(gap)
+                .filter(|older| entry.baseline(**older, now).is_some());
+            BaselineRef { tick, gap: older.map_or(0, |older| tick.distance(*older) as u32) }
         });
         let place = Place { slot, base };
-        self.loose.push(LooseItem { place, audience: Audience::Owner });
+        self.individual_items.push(IndividualItem { place, audience: Audience::Owner });
     }
 
     /// What comes into sight is sent whole, what leaves it is to be removed.
-    fn change_sight(&mut self, ring: &StateRing, at: usize, relevant: u64) {
+    fn change_interest(&mut self, ring: &StateRing, at: usize, relevant: u64) {
         let (now, block) = (ring.tick(), &mut self.blocks[at]);
         let left = block.relevant & !relevant;
         for slot in slots_of(at, left & block.known) {
@@ -281,7 +295,9 @@ impl ClientView {
         }
         for slot in slots_of(at, relevant & !block.relevant) {
             // Back before its removal was acknowledged: the client may hold it still.
-            let Some(entry) = ring.entry(slot) else { continue };
+            let Some(entry) = ring.entry(slot) else {
+                continue;
+            };
             let before = self.removals.len();
             self.removals.retain(|(id, _)| *id != entry.id);
             if self.removals.len() != before {
@@ -292,28 +308,36 @@ impl ClientView {
     }
 
     /// Keeps what fits into the budget, by priority; the rest is deferred.
-    fn fit(&mut self, shared: &Shared<'_>, sight: &Sight<'_>) {
-        // So much fits into the packets of a tick, though each may end early for want of room for one more entity.
+    fn fit(&mut self, shared: &Shared<'_>, interest: &Interest<'_>) {
+        // So much fits into the packets of a tick, though each may end early for want of room for
+        // one more entity.
         let largest = shared.schema.kinds().map(|(_, kind)| kind.max_bytes()).max().unwrap_or(0);
         let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
-        let budget = sight.budget.min(SNAPSHOT_BYTES).min(most);
+        let budget = interest.budget.min(SNAPSHOT_BYTES).min(most);
         self.deferred = Deferred::None;
-        let need = self.choice.need(&self.units, &self.loose, shared);
+        let need = self.scheduler.need(&self.block_deltas, &self.individual_items, shared);
         self.removal_packets = self.removal_packets(budget.saturating_sub(need));
         if need <= budget {
             self.defer_waiting();
-            return self.order_loose();
+            return self.order_individual();
         }
-        let mut choice = std::mem::take(&mut self.choice);
-        choice.choose((&mut self.units, &mut self.loose), &mut self.blocks, shared, sight, budget);
+        let mut scheduler = std::mem::take(&mut self.scheduler);
+        scheduler.choose(
+            (&mut self.block_deltas, &mut self.individual_items),
+            &mut self.blocks,
+            shared,
+            interest,
+            budget,
+        );
         let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
         // One more than can be named says enough.
-        let slots: Vec<u16> = choice.deferred().filter(known).take(DEFERRED_PER_PACKET + 1).collect();
-        self.stats.deferred += choice.deferred().count() as u64;
+        let slots: Vec<u16> =
+            scheduler.deferred().filter(known).take(DEFERRED_PER_PACKET + 1).collect();
+        self.stats.deferred += scheduler.deferred().count() as u64;
         self.deferred = Deferred::of(slots);
-        self.choice = choice;
+        self.scheduler = scheduler;
         self.defer_waiting();
-        self.order_loose();
+        self.order_individual();
     }
 
     /// The absence of blocks that wait for a baseline says nothing.
@@ -330,8 +354,9 @@ impl ClientView {
         };
     }
 
-    /// Mostly the few removals that a tick's first packet names are enough. Where more are gone in each tick than that, several
-    /// packets name some, as far as there is room, or they would pile up until the session ends.
+    /// Mostly the few removals that a tick's first packet names are enough. Where more are gone in
+    /// each tick than that, several packets name some, as far as there is room, or they would pile
+    /// up until the session ends.
     fn removal_packets(&self, spare: usize) -> u8 {
         match self.removals.len() > self.many_removals.0 {
             true => 1 + (spare / REMOVAL_PACKET_BYTES).min(MORE_REMOVAL_PACKETS) as u8,
@@ -340,9 +365,10 @@ impl ClientView {
     }
 
     /// The own entity, then the others by rising slot.
-    fn order_loose(&mut self) {
-        let own = self.loose.first().is_some_and(|item| item.audience == Audience::Owner);
-        let others = &mut self.loose[usize::from(own)..];
+    fn order_individual(&mut self) {
+        let own =
+            self.individual_items.first().is_some_and(|item| item.audience == Audience::Owner);
+        let others = &mut self.individual_items[usize::from(own)..];
         if !others.is_sorted_by_key(|item| item.place.slot) {
             others.sort_unstable_by_key(|item| item.place.slot);
         }

@@ -1,37 +1,39 @@
 //! What of a block is due to a client, and on which baselines it is sent.
 //!
-//! By itself a client would get each slot on the newest tick as of which it holds it. Where clients see the same, that is
-//! one baseline for the whole block in most cases, and in the others they agree on one; see [`super::agreement`].
+//! By itself a client would get each slot on the newest tick as of which it holds it. Where clients
+//! see the same, that is one baseline for the whole block in most cases, and in the others they
+//! agree on one; see [`super::agreement`].
 
 use super::agreement::{MAX_WAIT_TICKS, SharedDelta};
-use super::block_view::{BlockView, LANES};
-use super::client_view::{ClientView, DueUnit, Shared, Sight, forget_in_flight};
+use super::block_acks::{BlockAcks, LANES};
+use super::block_delta::{BaselineRef, bit_of, slots_of};
+use super::client_view::{ClientView, DueDelta, Interest, Shared, forget_in_flight};
+use super::delta_cache::{BlockDelta, DeltaKey};
 use super::state_ring::Block;
-use super::unit::{Base, bit_of, slots_of};
-use super::unit_cache::{Unit, UnitKey};
 use crate::limits::RING_TICKS;
 use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
 
-/// Where clients see different things, fewer entities of one block that are due go into the individual stream.
+/// Where clients see different things, fewer entities of one block that are due go into the
+/// individual stream.
 const SHARED_FROM: u32 = 8;
 
 /// Slots of a block that are due, by what they build on.
 #[derive(Default)]
 struct Parts {
-    parts: [(Option<Base>, u64); LANES + 1],
+    parts: [(Option<BaselineRef>, u64); LANES + 1],
     count: usize,
 }
 
 impl Parts {
-    fn push(&mut self, base: Option<Base>, slots: u64) {
+    fn push(&mut self, base: Option<BaselineRef>, slots: u64) {
         if slots != 0 {
             self.parts[self.count] = (base, slots);
             self.count += 1;
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Option<Base>, u64)> {
+    fn iter(&self) -> impl Iterator<Item = (Option<BaselineRef>, u64)> {
         self.parts[..self.count].iter().copied()
     }
 
@@ -42,7 +44,7 @@ impl Parts {
 
 impl Shared<'_> {
     /// A unit that clients of a group take.
-    fn group_unit(&mut self, key: &UnitKey) -> Unit {
+    fn group_unit(&mut self, key: &DeltaKey) -> BlockDelta {
         self.cache.known_or_encoded(self.schema, self.ring, key, true)
     }
 }
@@ -53,11 +55,11 @@ impl ClientView {
         &mut self,
         shared: &mut Shared<'_>,
         (at, block): (usize, &Block),
-        sight: &Sight<'_>,
+        interest: &Interest<'_>,
     ) {
         let view = &mut self.blocks[at];
         self.stats.relevant += u64::from(view.relevant.count_ones());
-        let team = if shared.schema.has_teams() { block.of_team(sight.team) } else { 0 };
+        let team = if shared.schema.has_teams() { block.of_team(interest.team) } else { 0 };
         let turned = (view.team ^ team) & view.relevant;
         if turned != 0 {
             // A copy for others is no baseline for the team's, nor the other way round.
@@ -77,9 +79,10 @@ impl ClientView {
             return self.add_delta(shared, at, &delta);
         }
         let own = own_lane(view, block, shared.ring.tick());
-        let newest = view.lanes().first().map(|lane| lane.tick);
-        let is_due =
-            newest.is_some_and(|tick| relevant & shared.cache.changed_after((at, block), tick, team) != 0);
+        let newest = view.acked_sets().first().map(|acked_set| acked_set.tick);
+        let is_due = newest.is_some_and(|tick| {
+            relevant & shared.cache.changed_after((at, block), tick, team) != 0
+        });
         if is_due && let Some(delta) = self.agreed_delta(shared, at, group, own) {
             return self.add_delta(shared, at, &delta);
         }
@@ -102,19 +105,19 @@ impl ClientView {
         own: Option<usize>,
     ) -> Option<SharedDelta> {
         let (view, group) = (&self.blocks[at], shared.cache.group_mut(at, group));
-        let place = group.newest_for(view, view.lanes()[own?].tick, self.longest_unit)?;
+        let place = group.newest_for(view, view.acked_sets()[own?].tick, self.longest_unit)?;
         group.take(place, self.longest_unit)
     }
 
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
         let team = self.blocks[at].team;
         for (base, mask) in parts.iter() {
-            self.add(shared, UnitKey { block: at as u16, mask, team: team & mask, base });
+            self.add(shared, DeltaKey { block: at as u16, mask, team: team & mask, base });
         }
     }
 
-    /// Adds what is due of a block that the clients of a group see alike, where it takes none of the deltas that others
-    /// took.
+    /// Adds what is due of a block that the clients of a group see alike, where it takes none of
+    /// the deltas that others took.
     fn add_unagreed(
         &mut self,
         shared: &mut Shared<'_>,
@@ -131,8 +134,8 @@ impl ClientView {
             return shared.cache.group_mut(at, group).add_parts(encoded as usize);
         }
         let own = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1));
-        let delta = own.and_then(|lane| {
-            let delta = delta_on(&self.blocks[at], lane, shared, (at, block));
+        let delta = own.and_then(|acked_set| {
+            let delta = delta_on(&self.blocks[at], acked_set, shared, (at, block));
             let agreed = shared.cache.group_mut(at, group);
             let place = agreed.add(delta);
             agreed.take(place, self.longest_unit)
@@ -147,9 +150,15 @@ impl ClientView {
     }
 
     /// Whether all parts of a block are encoded already, or the others may be.
-    fn may_add_parts(&self, shared: &mut Shared<'_>, at: usize, group: usize, parts: &Parts) -> bool {
+    fn may_add_parts(
+        &self,
+        shared: &mut Shared<'_>,
+        at: usize,
+        group: usize,
+        parts: &Parts,
+    ) -> bool {
         let team = self.blocks[at].team;
-        let key = |(base, mask)| UnitKey { block: at as u16, mask, team: team & mask, base };
+        let key = |(base, mask)| DeltaKey { block: at as u16, mask, team: team & mask, base };
         let new = parts.iter().filter(|part| !shared.cache.is_known(&key(*part))).count();
         shared.cache.group_mut(at, group).has_room_for(new)
     }
@@ -162,10 +171,11 @@ impl ClientView {
     fn add_whole(&mut self, shared: &mut Shared<'_>, at: usize, group: usize) {
         let view = &self.blocks[at];
         let (block, mask, team) = (at as u16, view.relevant, view.team & view.relevant);
-        let unit = shared.cache.group_mut(at, group).whole;
-        let unit = unit.unwrap_or_else(|| shared.group_unit(&UnitKey { block, mask, team, base: None }));
-        shared.cache.group_mut(at, group).whole = Some(unit);
-        self.add_unit(shared, at, None, Some((mask, unit)));
+        let block_delta = shared.cache.group_mut(at, group).whole;
+        let block_delta = block_delta
+            .unwrap_or_else(|| shared.group_unit(&DeltaKey { block, mask, team, base: None }));
+        shared.cache.group_mut(at, group).whole = Some(block_delta);
+        self.add_unit(shared, at, None, Some((mask, block_delta)));
     }
 
     /// Adds a unit that is encoded, or its parts where it is too long for this client's budget.
@@ -173,55 +183,58 @@ impl ClientView {
         &mut self,
         shared: &mut Shared<'_>,
         at: usize,
-        base: Option<Base>,
-        unit: Option<(u64, Unit)>,
+        base: Option<BaselineRef>,
+        block_delta: Option<(u64, BlockDelta)>,
     ) {
-        let Some((mask, unit)) = unit else { return };
-        let key = UnitKey { block: at as u16, mask, team: self.blocks[at].team & mask, base };
-        match unit.len as usize > self.longest_unit {
+        let Some((mask, block_delta)) = block_delta else {
+            return;
+        };
+        let key = DeltaKey { block: at as u16, mask, team: self.blocks[at].team & mask, base };
+        match block_delta.len as usize > self.longest_unit {
             true => self.add(shared, key),
             false => {
                 shared.cache.note_taken(1);
-                self.units.push(DueUnit { key, unit });
+                self.block_deltas.push(DueDelta { key, block_delta });
             }
         }
     }
 
-    fn add(&mut self, shared: &mut Shared<'_>, key: UnitKey) {
+    fn add(&mut self, shared: &mut Shared<'_>, key: DeltaKey) {
         if !self.shares && key.mask.count_ones() < SHARED_FROM {
-            return self.loose.extend(key.items());
+            return self.individual_items.extend(key.items());
         }
-        let unit = shared.cache.unit(shared.schema, shared.ring, &key, self.shares);
-        if unit.len as usize > self.longest_unit && key.mask.count_ones() > 1 {
+        let block_delta = shared.cache.block_delta(shared.schema, shared.ring, &key, self.shares);
+        if block_delta.len as usize > self.longest_unit && key.mask.count_ones() > 1 {
             let half = lower_half(key.mask);
             for mask in [half, key.mask & !half] {
-                self.add(shared, UnitKey { mask, team: key.team & mask, ..key });
+                self.add(shared, DeltaKey { mask, team: key.team & mask, ..key });
             }
             return;
         }
-        self.units.push(DueUnit { key, unit });
+        self.block_deltas.push(DueDelta { key, block_delta });
     }
 }
 
 /// The newest lane as of whose tick a client holds all of a block, and which may be built upon.
-fn own_lane(view: &BlockView, block: &Block, now: Tick) -> Option<usize> {
-    let lane = view.whole_lane(|tick| block.born_after(tick))?;
-    (now.distance(view.lanes()[lane].tick) < RING_TICKS as i32).then_some(lane)
+fn own_lane(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
+    let acked_set = view.whole_lane(|tick| block.born_after(tick))?;
+    (now.distance(view.acked_sets()[acked_set].tick) < RING_TICKS as i32).then_some(acked_set)
 }
 
 /// What is due, each slot on the newest tick as of which the client holds it.
-fn parts(view: &mut BlockView, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
+fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
     let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
     // Mostly all of it is held as of one tick.
-    if let Some(lane) = view.lanes().first().filter(|lane| view.relevant & !lane.mask == 0)
-        && now.distance(lane.tick) < RING_TICKS as i32
+    if let Some(acked_set) =
+        view.acked_sets().first().filter(|acked_set| view.relevant & !acked_set.mask == 0)
+        && now.distance(acked_set.tick) < RING_TICKS as i32
     {
-        let mask = view.relevant & shared.cache.changed_after((at, block), lane.tick, team);
+        let mask = view.relevant & shared.cache.changed_after((at, block), acked_set.tick, team);
         parts.push(Some(view.base(0, mask, now)), mask);
         return parts;
     }
     let (mut left, mut unchanged) = (view.relevant, 0);
-    for (lane, held) in view.lanes().iter().enumerate() {
+    for (acked_set, held) in view.acked_sets().iter().enumerate() {
         let taken = left & held.mask;
         if taken == 0 {
             continue;
@@ -232,11 +245,12 @@ fn parts(view: &mut BlockView, shared: &mut Shared<'_>, (at, block): (usize, &Bl
         if now.distance(held.tick) > RING_TICKS as i32 {
             let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
             let kept = |slot: &u16| baseline(*slot).is_some();
-            let lost = slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
+            let lost =
+                slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
             changed &= !lost;
             left |= lost;
         }
-        parts.push(Some(view.base(lane, changed, now)), changed);
+        parts.push(Some(view.base(acked_set, changed, now)), changed);
     }
     if unchanged != 0 {
         view.promote(unchanged);
@@ -247,20 +261,25 @@ fn parts(view: &mut BlockView, shared: &mut Shared<'_>, (at, block): (usize, &Bl
 
 /// Encodes what changed after a lane's tick, and whole what did not exist at that tick.
 fn delta_on(
-    view: &BlockView,
-    lane: usize,
+    view: &BlockAcks,
+    acked_set: usize,
     shared: &mut Shared<'_>,
     (at, block): (usize, &Block),
 ) -> SharedDelta {
-    let (now, tick) = (shared.ring.tick(), view.lanes()[lane].tick);
+    let (now, tick) = (shared.ring.tick(), view.acked_sets()[acked_set].tick);
     let born = view.relevant & block.born_after(tick);
     let changed = view.relevant & !born & shared.cache.changed_after((at, block), tick, view.team);
-    let base = view.base(lane, changed, now);
-    let mut unit = |base, mask: u64| {
-        let key = UnitKey { block: at as u16, mask, team: view.team & mask, base };
+    let base = view.base(acked_set, changed, now);
+    let mut block_delta = |base, mask: u64| {
+        let key = DeltaKey { block: at as u16, mask, team: view.team & mask, base };
         (mask != 0).then(|| (mask, shared.group_unit(&key)))
     };
-    SharedDelta { base, changed: unit(Some(base), changed), born: unit(None, born), is_cut: false }
+    SharedDelta {
+        base,
+        changed: block_delta(Some(base), changed),
+        born: block_delta(None, born),
+        is_cut: false,
+    }
 }
 
 /// The lower half of the bits that are set.

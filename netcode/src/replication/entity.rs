@@ -4,8 +4,8 @@
 //! whole:   each visible field, absolute
 //! change:  per component with visible fields: other than foreseen:flag [ per visible field: number(residual) ]
 //! ```
-//! Which fields are visible depends on the audience; invisible ones are 0 in a client's copy. One function codes in both
-//! directions: the encoder's and the decoder's foresight cannot differ.
+//! Which fields are visible depends on the audience; invisible ones are 0 in a client's copy. One
+//! function codes in both directions: the encoder's and the decoder's foresight cannot differ.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -13,13 +13,13 @@ use super::quaternion;
 use crate::coding::{Coder, Part, context_after};
 use crate::error::WireError;
 use crate::limits::FIELDS_PER_ENTITY;
-use crate::schema::{Audience, CodedComponent, CodedField, Foresight, KindInfo};
+use crate::schema::{Audience, CodedComponent, CodedField, CompiledEstimator, KindInfo};
 
 const OUT_OF_RANGE: WireError = WireError::Malformed("field out of range");
 
 /// What an entity's state is foreseen from.
 #[derive(Clone, Copy, Debug)]
-pub struct Past<'a> {
+pub struct Baselines<'a> {
     /// Ticks since the baseline, 1 or more.
     pub age: u32,
     /// The baseline's fields.
@@ -47,12 +47,13 @@ pub fn code_whole<C: Coder>(
     Ok(())
 }
 
-/// Codes the visible fields against the past. Where this decodes, `fields` begins as a copy of the baseline.
+/// Codes the visible fields against the past. Where this decodes, `fields` begins as a copy of the
+/// baseline.
 pub fn code_change<C: Coder>(
     coder: &mut C,
     kind: &KindInfo,
     audience: Audience,
-    past: &Past<'_>,
+    past: &Baselines<'_>,
     fields: &mut [u32],
 ) -> Result<(), WireError> {
     let mut residuals = [0i32; FIELDS_PER_ENTITY];
@@ -68,13 +69,13 @@ fn code_component<C: Coder>(
     coder: &mut C,
     component: &CodedComponent,
     audience: Audience,
-    past: &Past<'_>,
+    past: &Baselines<'_>,
     (fields, residuals): (&mut [u32], &mut [i32; FIELDS_PER_ENTITY]),
 ) -> Result<(), WireError> {
     let mut unforeseen = false;
     if !C::DECODES {
         for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
-            let residual = coded.field.difference(foresee(coded, past, fields), fields[coded.at]);
+            let residual = coded.field.difference(estimate(coded, past, fields), fields[coded.at]);
             residuals[coded.at] = residual;
             unforeseen |= residual != 0;
         }
@@ -91,8 +92,9 @@ fn code_component<C: Coder>(
             residuals[coded.at] = coder.number(coded.context + context, residuals[coded.at])?;
         }
         if C::DECODES {
-            let foreseen = foresee(coded, past, fields);
-            fields[coded.at] = coded.field.apply(foreseen, residuals[coded.at]).ok_or(OUT_OF_RANGE)?;
+            let estimated = estimate(coded, past, fields);
+            fields[coded.at] =
+                coded.field.apply(estimated, residuals[coded.at]).ok_or(OUT_OF_RANGE)?;
         }
     }
     Ok(())
@@ -100,25 +102,26 @@ fn code_component<C: Coder>(
 
 /// What a field is expected to be. `fields` holds those that were coded before it.
 #[inline]
-fn foresee(coded: &CodedField, past: &Past<'_>, fields: &[u32]) -> u32 {
+fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
     let (base, at) = (past.base, coded.at);
-    match coded.foresight {
-        Foresight::Constant => base[at],
-        Foresight::Linear => match past.older {
+    match coded.estimator {
+        CompiledEstimator::Constant => base[at],
+        CompiledEstimator::Linear => match past.older {
             Some((older, gap)) => {
                 let went = coded.field.difference(older[at], base[at]);
                 keep_in_range(coded, base[at], scaled(went, past.age, gap))
             }
             None => base[at],
         },
-        Foresight::Moved { velocity, rest, gain } => {
+        CompiledEstimator::Moved { velocity, rest, gain } => {
             let (before, now) = (base[velocity] as i32 - rest, fields[velocity] as i32 - rest);
             // A velocity that changes evenly, each tick's place moved by that tick's velocity.
-            let twice = i64::from(past.age) * (i64::from(before) + i64::from(now)) + i64::from(now - before);
+            let twice = i64::from(past.age) * (i64::from(before) + i64::from(now))
+                + i64::from(now - before);
             let moved = twice.saturating_mul(gain).saturating_add(1 << 20) >> 21;
             keep_in_range(coded, base[at], moved as i32)
         }
-        Foresight::Quaternion { start, part, grid } => {
+        CompiledEstimator::Quaternion { start, part, grid } => {
             foresee_turning(coded, past, fields, (start, part, grid))
         }
     }
@@ -140,22 +143,28 @@ fn keep_in_range(coded: &CodedField, base: u32, moved: i32) -> u32 {
     coded.field.apply(base, moved).unwrap_or(if moved < 0 { 0 } else { coded.field.max })
 }
 
-/// The quaternion goes on turning as it did. Its components are foreseen with that one left out which really is.
+/// The quaternion goes on turning as it did. Its components are foreseen with that one left out
+/// which really is.
 fn foresee_turning(
     coded: &CodedField,
-    past: &Past<'_>,
+    past: &Baselines<'_>,
     fields: &[u32],
     (start, part, grid): (usize, usize, u32),
 ) -> u32 {
     let four = |from: &[u32]| [from[start], from[start + 1], from[start + 2], from[start + 3]];
     let base = four(past.base);
-    let older = past.older.map(|(older, gap)| (four(older), gap)).filter(|(older, _)| *older != base);
+    let older =
+        past.older.map(|(older, gap)| (four(older), gap)).filter(|(older, _)| *older != base);
     if older.is_none() && (part == 0 || fields[start] == base[0]) {
         return past.base[coded.at];
     }
     let rotation = quaternion::restore(base, grid);
     let turned = older.map_or(rotation, |(older, gap)| {
-        quaternion::turned_on(quaternion::restore(older, grid), rotation, past.age as f32 / gap as f32)
+        quaternion::turned_on(
+            quaternion::restore(older, grid),
+            rotation,
+            past.age as f32 / gap as f32,
+        )
     });
     match part {
         0 => quaternion::largest(turned) as u32,
@@ -163,7 +172,8 @@ fn foresee_turning(
     }
 }
 
-/// Hash of the visible fields (XXH3, seeded by the number of the kind's fields), the same on both sides.
+/// Hash of the visible fields (XXH3, seeded by the number of the kind's fields), the same on both
+/// sides.
 pub fn hash(kind: &KindInfo, audience: Audience, fields: &[u32]) -> u64 {
     let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
     let mut len = 0;
@@ -224,7 +234,8 @@ pub(crate) mod tests {
 
     pub(crate) fn schema() -> Schema {
         let mut schema = Schema::new();
-        let parts = [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
+        let parts =
+            [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
         schema.add_kind("thing", &parts).unwrap();
         schema
     }
@@ -246,7 +257,11 @@ pub(crate) mod tests {
     fn seen(audience: Audience, state: &[u32]) -> Vec<u32> {
         let schema = schema();
         let fields = schema.kinds().next().unwrap().1.fields.clone();
-        fields.iter().zip(state).map(|(f, v)| if audience.sees(f.visibility) { *v } else { 0 }).collect()
+        fields
+            .iter()
+            .zip(state)
+            .map(|(f, v)| if audience.sees(f.visibility) { *v } else { 0 })
+            .collect()
     }
 
     fn mix(before: &[u32], after: &[u32], keep: u32) -> Vec<u32> {
@@ -257,7 +272,7 @@ pub(crate) mod tests {
     pub(crate) fn assert_returns(
         schema: &Schema,
         audience: Audience,
-        past: &Past,
+        past: &Baselines,
         now: &[u32],
     ) -> Result<usize, TestCaseError> {
         let kind = schema.kinds().next().unwrap().1;
@@ -295,7 +310,7 @@ pub(crate) mod tests {
             let (schema, audience) = (schema(), Audience::ALL[audience]);
             let (older, base) = (seen(audience, &states.0), seen(audience, &mix(&states.0, &states.1, keep.0)));
             let now = mix(&base, &states.2, keep.1);
-            let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+            let past = Baselines { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
             let bytes = assert_returns(&schema, audience, &past, &now)?;
             prop_assert!(bytes * 8 <= schema.kinds().next().unwrap().1.max_bytes() * 16);
         }
@@ -308,7 +323,7 @@ pub(crate) mod tests {
         ) {
             let schema = schema();
             let kind = schema.kinds().next().unwrap().1;
-            let past = Past { age: 3, base: &states.0, older: Some((&states.1, 2)) };
+            let past = Baselines { age: 3, base: &states.0, older: Some((&states.1, 2)) };
             let mut contexts = Contexts::default();
             let mut fields = states.0.clone();
             let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(class));
@@ -338,7 +353,10 @@ pub(crate) mod tests {
         encoder.finish();
         let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(0));
         decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
-        assert_eq!(code_whole(&mut decoder, kind, Audience::Owner, &mut [0; FIELDS]), Err(OUT_OF_RANGE));
+        assert_eq!(
+            code_whole(&mut decoder, kind, Audience::Owner, &mut [0; FIELDS]),
+            Err(OUT_OF_RANGE)
+        );
     }
 
     #[test]
@@ -348,11 +366,12 @@ pub(crate) mod tests {
         // At 1 m/s the place moves by 256/60 steps a tick, the heading by 5.
         let at = |tick: u32| {
             let mut fields = fitted(&[0; FIELDS]);
-            (fields[0], fields[1], fields[2]) = (10_000 + (tick * 256 + 30) / 60, 2_048 + 128, 5 * tick);
+            (fields[0], fields[1], fields[2]) =
+                (10_000 + (tick * 256 + 30) / 60, 2_048 + 128, 5 * tick);
             fields
         };
         let (older, base) = (at(0), at(2));
-        let past = Past { age: 4, base: &base, older: Some((&older, 2)) };
+        let past = Baselines { age: 4, base: &base, older: Some((&older, 2)) };
         let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
         let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(8));
         encoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);

@@ -1,4 +1,5 @@
-//! State replication, server side: one ring of quantised world copies, shared encoding, a view per client.
+//! State replication, server side: one ring of quantised world copies, shared encoding, a view per
+//! client.
 //!
 //! ```text
 //! capture -> state_ring (versions) -> client_view, block_view, due, agreement (what is due, on which baselines)
@@ -8,22 +9,23 @@
 //! The client's half is [`crate::client::snapshot_buffer`].
 
 mod agreement;
-pub mod block_view;
-mod budget;
+pub mod block_acks;
+pub mod block_delta;
 pub mod client_view;
+pub mod delta_cache;
 mod due;
 pub mod entity;
 pub mod quaternion;
 mod renewal;
+mod send_scheduler;
 pub mod snapshot;
 pub mod state_ring;
-pub mod unit;
-pub mod unit_cache;
 mod view_packets;
 
 use std::fmt;
 
-/// Identity of an entity on the wire: a slot that is used again, and a generation that tells its users apart.
+/// Identity of an entity on the wire: a slot that is used again, and a generation that tells its
+/// users apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetId {
     /// Place, below [`crate::limits::ENTITIES`].
@@ -36,7 +38,8 @@ impl NetId {
     /// Bits of [`Self::to_bits`].
     pub const BITS: u32 = 30;
 
-    /// As a number, for fields that refer to entities: the slot in the low 14 bits, the generation above.
+    /// As a number, for fields that refer to entities: the slot in the low 14 bits, the generation
+    /// above.
     pub fn to_bits(self) -> u32 {
         u32::from(self.slot) | u32::from(self.generation) << 14
     }

@@ -1,6 +1,8 @@
-//! Rotations as their smallest three components: the largest is left out, named, and taken to be positive.
+//! Rotations as their smallest three components: the largest is left out, named, and taken to be
+//! positive.
 //!
-//! Only IEEE additions, multiplications, divisions and square roots, which every machine computes alike.
+//! Only IEEE additions, multiplications, divisions and square roots, which every machine computes
+//! alike.
 
 /// The largest that a component beside the largest can be: 1 over the root of 2.
 pub(crate) const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -8,8 +10,8 @@ pub(crate) const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// A rotation: x, y, z, w.
 pub type Quaternion = [f32; 4];
 
-/// The four grid values of a rotation whose components have `max` as their largest grid value: which is the largest (0
-/// to 3 for x, y, z, w), and the others in order.
+/// The four grid values of a rotation whose components have `max` as their largest grid value:
+/// which is the largest (0 to 3 for x, y, z, w), and the others in order.
 pub fn quantise(q: Quaternion, max: u32) -> [u32; 4] {
     let largest = largest(q);
     let parts = in_frame_of(q, largest, max);
@@ -55,8 +57,8 @@ pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
     [part(a), part(b), part(c)]
 }
 
-/// The rotation after one more turn by `ratio` times the turn from `older` to `base`: along the chord, which for what
-/// turns by less than a quarter between two states is near the arc.
+/// The rotation after one more turn by `ratio` times the turn from `older` to `base`: along the
+/// chord, which for what turns by less than a quarter between two states is near the arc.
 pub fn turned_on(older: Quaternion, base: Quaternion, ratio: f32) -> Quaternion {
     let dot = older[0] * base[0] + older[1] * base[1] + older[2] * base[2] + older[3] * base[3];
     let sign = if dot < 0.0 { -1.0 } else { 1.0 };
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn unit() -> impl Strategy<Value = Quaternion> {
+    fn block_delta() -> impl Strategy<Value = Quaternion> {
         [-1f32..1.0, -1f32..1.0, -1f32..1.0, -1f32..1.0].prop_filter_map("too short", |q| {
             let norm = q.iter().map(|part| part * part).sum::<f32>().sqrt();
             (norm > 0.1).then(|| q.map(|part| part / norm))
@@ -82,21 +84,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rotation_returns_to_within_a_step(q in unit()) {
+        fn a_rotation_returns_to_within_a_step(q in block_delta()) {
             let back = restore(quantise(q, 511), 511);
             let dot: f32 = q.iter().zip(&back).map(|(a, b)| a * b).sum();
             prop_assert!(dot.abs() > 0.999_9, "{q:?} {back:?}");
         }
 
         #[test]
-        fn steady_turning_is_foreseen(axis in unit(), step in 0.0f32..0.1) {
+        fn steady_turning_is_foreseen(axis in block_delta(), step in 0.0f32..0.1) {
             let turn = |angle: f32| {
                 let (sin, cos) = (angle / 2.0).sin_cos();
                 let norm = (axis[0] * axis[0] + axis[1] * axis[1] + axis[2] * axis[2]).sqrt().max(1e-3);
                 [axis[0] / norm * sin, axis[1] / norm * sin, axis[2] / norm * sin, cos]
             };
-            let foreseen = turned_on(turn(1.0), turn(1.0 + step), 1.0);
-            let dot: f32 = foreseen.iter().zip(turn(1.0 + step * 2.0)).map(|(a, b)| a * b).sum();
+            let estimated = turned_on(turn(1.0), turn(1.0 + step), 1.0);
+            let dot: f32 = estimated.iter().zip(turn(1.0 + step * 2.0)).map(|(a, b)| a * b).sum();
             prop_assert!(dot.abs() > 0.999_9);
         }
     }

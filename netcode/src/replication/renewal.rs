@@ -1,13 +1,15 @@
-//! A client's view of what rests: no acknowledged tick becomes so old that it could not be compared with the present one.
+//! A client's view of what rests: no acknowledged tick becomes so old that it could not be compared
+//! with the present one.
 
+use super::block_delta::block_of;
 use super::client_view::{ClientView, Shared};
-use super::unit::block_of;
 use crate::limits::{BASELINE_TICKS, RING_TICKS};
 use crate::schema::Audience;
 use crate::tick::Tick;
 
 impl ClientView {
-    /// What rests is held as of newer ticks, so many blocks in each tick. Where there was no plan for long all is sent whole.
+    /// What rests is held as of newer ticks, so many blocks in each tick. Where there was no plan
+    /// for long all is sent whole.
     pub(super) fn renew(&mut self, shared: &mut Shared<'_>) {
         let now = shared.ring.tick();
         let passed = self.planned.replace(now).map_or(0, |planned| now.since(planned));
@@ -40,7 +42,8 @@ impl ClientView {
         if let Some(acked) = self.own.acked.front().copied().filter(is_old) {
             let entry = self.own.id.and_then(|id| shared.ring.entry(id.slot));
             let slot = entry.map(|entry| entry.id.slot);
-            let changed = |slot| shared.ring.blocks()[block_of(slot)].changed(slot, Audience::Owner);
+            let changed =
+                |slot| shared.ring.blocks()[block_of(slot)].changed(slot, Audience::Owner);
             self.own.acked.clear();
             if slot.is_some_and(|slot| !changed(slot).is_after(acked)) {
                 self.own.acked.push_front(now.back(RING_TICKS));

@@ -8,15 +8,18 @@
 //! units: golomb(count, 2) { golomb(block - the last one's, 0)  golomb(age, 1)  [ golomb(gap, 0) ]  golomb(bytes, 6) }
 //! zeros to the byte, the bytes of the loose stream, those of the units; hash:16
 //! ```
-//! The ages are of a unit's baseline, 0 where its entities are whole; `gap` is by how much the second one is older, 0
-//! for none. [`super::unit`] has the streams. The hash is over all entities' visible fields. Absence from all packets of
-//! a tick means "as you acknowledged it", unless the entity is named as deferred.
+//! The ages are of a unit's baseline, 0 where its entities are whole; `gap` is by how much the
+//! second one is older, 0 for none. [`super::block_delta`] has the streams. The hash is over all
+//! entities' visible fields. Absence from all packets of a tick means "as you acknowledged it",
+//! unless the entity is named as deferred.
 
 use super::NetId;
-use super::unit::{Base, GAP};
+use super::block_delta::{BaselineRef, GAP};
 use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
-use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, LATE_COMMANDS, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
+use crate::limits::{
+    BLOCKS, DEFERRED_PER_PACKET, LATE_COMMANDS, PAYLOAD_BYTES, REMOVALS_PER_PACKET,
+};
 use crate::tick::Tick;
 
 /// Bits of a slot on the wire.
@@ -28,8 +31,8 @@ pub const FEEDBACK_UNIT_US: i64 = 32;
 /// What the server tells a client about the client's own commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
-    /// How long before the tick's drain its command came, in units of [`FEEDBACK_UNIT_US`] (0 to 65,534);
-    /// `None` if it was missing and the last one was repeated.
+    /// How long before the tick's drain its command came, in units of [`FEEDBACK_UNIT_US`] (0 to
+    /// 65,534); `None` if it was missing and the last one was repeated.
     pub margin: Option<u16>,
     /// The newest of the commands that came too late since the last snapshot.
     pub lates: Lates,
@@ -37,8 +40,8 @@ pub struct Feedback {
     pub missing: u8,
     /// Time from the tick's deadline to this packet's making, in units of 64 us, at most 255.
     pub processing: u8,
-    /// Slots of the time line that the server has skipped so far, modulo 65,536: the snapshot's tick ran in slot
-    /// `tick + skipped`. Commands are for slots.
+    /// Slots of the time line that the server has skipped so far, modulo 65,536: the snapshot's
+    /// tick ran in slot `tick + skipped`. Commands are for slots.
     pub skipped: u16,
 }
 
@@ -117,8 +120,8 @@ impl Feedback {
     }
 }
 
-/// Entities whose absence says nothing: relevant ones that changed but found no room in this tick, and those that
-/// left sight without the packet naming their removal.
+/// Entities whose absence says nothing: relevant ones that changed but found no room in this tick,
+/// and those that left sight without the packet naming their removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Deferred {
     /// None: absence means unchanged.
@@ -179,27 +182,27 @@ pub struct SnapshotHeader {
     /// Which absences say nothing, by rising slot; in the packet of index 0.
     pub deferred: Deferred,
     /// Entities of the loose stream.
-    pub loose: u32,
+    pub individual_items: u32,
     /// Whether its first is the receiver's own.
     pub has_own: bool,
     /// Bytes of the loose stream.
-    pub loose_bytes: u32,
+    pub individual_bytes: u32,
     /// The block units, by rising block.
-    pub units: Vec<UnitHeader>,
+    pub block_deltas: Vec<DeltaHeader>,
 }
 
 /// Where a block unit stands in a packet, and what it builds on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnitHeader {
+pub struct DeltaHeader {
     /// Its block.
     pub block: u16,
     /// What it builds on.
-    pub base: Option<Base>,
+    pub base: Option<BaselineRef>,
     /// Its bytes.
     pub bytes: u32,
 }
 
-impl UnitHeader {
+impl DeltaHeader {
     /// Bits that it takes after a unit of block `before`.
     pub fn bits(&self, now: Tick, before: u16) -> usize {
         let mut bits = golomb_bits(u32::from(self.block - before), 0) + golomb_bits(self.bytes, 6);
@@ -231,7 +234,7 @@ impl UnitHeader {
         if age > i32::MAX as u32 / 2 || gap > GAP {
             return Err(WireError::Malformed("baseline out of range"));
         }
-        let base = (age > 0).then(|| Base { tick: now.back(age), gap });
+        let base = (age > 0).then(|| BaselineRef { tick: now.back(age), gap });
         Ok(Self { block: block as u16, base, bytes: reader.read_golomb(6)? })
     }
 }
@@ -251,23 +254,24 @@ impl SnapshotHeader {
             writer.write(u32::from(id.generation), 16);
         }
         self.write_deferred(writer);
-        writer.write_golomb(self.loose, 2);
-        if self.loose > 0 {
+        writer.write_golomb(self.individual_items, 2);
+        if self.individual_items > 0 {
             writer.write_flag(self.has_own);
-            writer.write_golomb(self.loose_bytes, 6);
+            writer.write_golomb(self.individual_bytes, 6);
         }
-        writer.write_golomb(self.units.len() as u32, 2);
+        writer.write_golomb(self.block_deltas.len() as u32, 2);
         let mut before = 0;
-        for unit in &self.units {
-            unit.write(writer, self.tick, before);
-            before = unit.block;
+        for block_delta in &self.block_deltas {
+            block_delta.write(writer, self.tick, before);
+            before = block_delta.block;
         }
     }
 
     /// Bits of all but the counts of streams and the units.
     pub fn bits(&self) -> usize {
         let feedback = if self.index == 0 { self.feedback.bits() } else { 0 };
-        let removals = golomb_bits(self.removals.len() as u32, 0) as usize + self.removals.len() * (14 + 16);
+        let removals =
+            golomb_bits(self.removals.len() as u32, 0) as usize + self.removals.len() * (14 + 16);
         let deferred = match &self.deferred {
             Deferred::These(slots) => 7 + slots.len() * SLOT_BITS as usize,
             Deferred::None | Deferred::Any => 0,
@@ -295,29 +299,40 @@ impl SnapshotHeader {
         let feedback = if index == 0 { Feedback::read(reader)? } else { Feedback::default() };
         let removals = read_removals(reader)?;
         let deferred = read_deferred(reader)?;
-        let loose = reader.read_golomb(2)?;
-        let (has_own, loose_bytes) = match loose {
+        let individual_items = reader.read_golomb(2)?;
+        let (has_own, individual_bytes) = match individual_items {
             0 => (false, 0),
             _ => (reader.read_flag()?, reader.read_golomb(6)?),
         };
-        let units = read_units(reader, tick)?;
-        Ok(Self { tick, index, last, feedback, removals, deferred, loose, has_own, loose_bytes, units })
+        let block_deltas = read_units(reader, tick)?;
+        Ok(Self {
+            tick,
+            index,
+            last,
+            feedback,
+            removals,
+            deferred,
+            individual_items,
+            has_own,
+            individual_bytes,
+            block_deltas,
+        })
     }
 }
 
-fn read_units(reader: &mut BitReader<'_>, now: Tick) -> Result<Vec<UnitHeader>, WireError> {
+fn read_units(reader: &mut BitReader<'_>, now: Tick) -> Result<Vec<DeltaHeader>, WireError> {
     let count = reader.read_golomb(2)? as usize;
     // Each takes several bits of the packet.
     if count > PAYLOAD_BYTES {
         return Err(WireError::Malformed("too many units"));
     }
-    let (mut units, mut before) = (Vec::new(), 0);
+    let (mut block_deltas, mut before) = (Vec::new(), 0);
     for _ in 0..count {
-        let unit = UnitHeader::read(reader, now, before)?;
-        before = unit.block;
-        units.push(unit);
+        let block_delta = DeltaHeader::read(reader, now, before)?;
+        before = block_delta.block;
+        block_deltas.push(block_delta);
     }
-    Ok(units)
+    Ok(block_deltas)
 }
 
 fn read_removals(reader: &mut BitReader<'_>) -> Result<Vec<NetId>, WireError> {
@@ -326,7 +341,9 @@ fn read_removals(reader: &mut BitReader<'_>) -> Result<Vec<NetId>, WireError> {
         return Err(WireError::Malformed("too many removals"));
     }
     (0..count)
-        .map(|_| Ok(NetId { slot: reader.read(SLOT_BITS)? as u16, generation: reader.read(16)? as u16 }))
+        .map(|_| {
+            Ok(NetId { slot: reader.read(SLOT_BITS)? as u16, generation: reader.read(16)? as u16 })
+        })
         .collect()
 }
 
@@ -339,7 +356,8 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
             if count > DEFERRED_PER_PACKET {
                 return Err(WireError::Malformed("too many deferred entities"));
             }
-            let slots: Result<Vec<u16>, _> = (0..count).map(|_| Ok(reader.read(SLOT_BITS)? as u16)).collect();
+            let slots: Result<Vec<u16>, _> =
+                (0..count).map(|_| Ok(reader.read(SLOT_BITS)? as u16)).collect();
             let slots = slots?;
             match slots.is_sorted() {
                 true => Ok(Deferred::These(slots)),
@@ -353,7 +371,8 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
 /// The part of one entity in a packet's hash: its visible fields, and which entity it is.
 pub fn hash_part(fields: u64, id: NetId) -> u32 {
     let place = u64::from(id.slot) << 32 | u64::from(id.generation);
-    let mixed = (fields ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed =
+        (fields ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     (mixed >> 48) as u32
 }
 
@@ -370,21 +389,39 @@ mod tests {
     fn header_returns() {
         let mut lates = Lates::default();
         (1..=5).for_each(|back| lates.push(Late { back, by: 9 }));
-        assert_eq!(lates.as_slice().first(), Some(&Late { back: 2, by: 9 }), "the oldest makes room");
+        assert_eq!(
+            lates.as_slice().first(),
+            Some(&Late { back: 2, by: 9 }),
+            "the oldest makes room"
+        );
         let header = SnapshotHeader {
             tick: Tick(1_000),
             index: 0,
             last: true,
-            feedback: Feedback { margin: Some(70), lates, missing: 200, processing: 4, skipped: 700 },
+            feedback: Feedback {
+                margin: Some(70),
+                lates,
+                missing: 200,
+                processing: 4,
+                skipped: 700,
+            },
             removals: vec![NetId { slot: 16_383, generation: 65_535 }],
             deferred: Deferred::These(vec![1, 5, 900]),
-            loose: 3,
+            individual_items: 3,
             has_own: true,
-            loose_bytes: 77,
-            units: vec![
-                UnitHeader { block: 0, base: None, bytes: 1_000 },
-                UnitHeader { block: 9, base: Some(Base { tick: Tick(997), gap: 2 }), bytes: 90 },
-                UnitHeader { block: 9, base: Some(Base { tick: Tick(3), gap: 0 }), bytes: 0 },
+            individual_bytes: 77,
+            block_deltas: vec![
+                DeltaHeader { block: 0, base: None, bytes: 1_000 },
+                DeltaHeader {
+                    block: 9,
+                    base: Some(BaselineRef { tick: Tick(997), gap: 2 }),
+                    bytes: 90,
+                },
+                DeltaHeader {
+                    block: 9,
+                    base: Some(BaselineRef { tick: Tick(3), gap: 0 }),
+                    bytes: 0,
+                },
             ],
         };
         let mut writer = BitWriter::new();
@@ -393,7 +430,10 @@ mod tests {
         let mut reader = BitReader::new(writer.bytes());
         assert_eq!(SnapshotHeader::read(&mut reader).as_ref(), Ok(&header));
         reader.finish().unwrap();
-        let (empty, mut writer) = (SnapshotHeader { loose: 0, units: vec![], ..header }, BitWriter::new());
+        let (empty, mut writer) = (
+            SnapshotHeader { individual_items: 0, block_deltas: vec![], ..header },
+            BitWriter::new(),
+        );
         empty.write(&mut writer);
         assert_eq!(writer.bit_len(), empty.bits() + 2 * golomb_bits(0, 2) as usize);
     }
@@ -401,10 +441,11 @@ mod tests {
     #[test]
     fn a_units_header_takes_the_bits_that_it_says() {
         for (age, gap, bytes) in [(0, 0, 5), (1, 0, 63), (1, 2, 64), (40, 15, 900)] {
-            let base = (age > 0).then(|| Base { tick: Tick(100).back(age), gap });
-            let (unit, mut writer) = (UnitHeader { block: 7, base, bytes }, BitWriter::new());
-            unit.write(&mut writer, Tick(100), 4);
-            assert_eq!(writer.bit_len(), unit.bits(Tick(100), 4));
+            let base = (age > 0).then(|| BaselineRef { tick: Tick(100).back(age), gap });
+            let (block_delta, mut writer) =
+                (DeltaHeader { block: 7, base, bytes }, BitWriter::new());
+            block_delta.write(&mut writer, Tick(100), 4);
+            assert_eq!(writer.bit_len(), block_delta.bits(Tick(100), 4));
         }
     }
 }

@@ -1,15 +1,15 @@
 //! One quantised copy of everything that changed, per entity and tick.
 //!
-//! One store for delta baselines, state hashes and keyframes. A *version* is an entity's
-//! state named by the tick of its last change. It stays while it is current, whatever its age, and for
-//! [`RING_TICKS`] after it was superseded. Entities are kept in blocks of 64 slots, which know when each of theirs last
-//! changed for whom.
+//! One store for delta baselines, state hashes and keyframes. A *version* is an entity's state
+//! named by the tick of its last change. It stays while it is current, whatever its age, and for
+//! [`RING_TICKS`] after it was superseded. Entities are kept in blocks of 64 slots, which know when
+//! each of theirs last changed for whom.
 
 use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::unit::{BLOCK, bit_of, block_of};
+use super::block_delta::{BLOCK, bit_of, block_of};
 use super::{NetId, entity};
 use crate::limits::{BASELINE_TICKS, ENTITIES, RING_TICKS};
 use crate::schema::{Audience, KindId, KindInfo, Schema, Visibility};
@@ -29,7 +29,7 @@ pub struct Version {
 
 /// What an entity is, beside its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nature {
+pub struct ReplicaMeta {
     /// Its identity.
     pub id: NetId,
     /// Its kind.
@@ -50,36 +50,37 @@ pub struct Entry {
     /// Who owns it.
     pub owner: Option<ClientId>,
     /// Oldest first, never empty.
-    versions: VecDeque<Version>,
+    state_history: VecDeque<Version>,
 }
 
 impl Entry {
     /// The newest version.
     pub fn current(&self) -> &Version {
-        &self.versions[self.versions.len() - 1]
+        &self.state_history[self.state_history.len() - 1]
     }
 
     /// The version in force at a tick, if it is still kept.
     pub fn at(&self, tick: Tick) -> Option<&Version> {
         // Mostly a client's baseline is a handful of versions back.
-        self.versions.iter().rev().find(|v| !v.tick.is_after(tick))
+        self.state_history.iter().rev().find(|v| !v.tick.is_after(tick))
     }
 
-    /// The version in force at a tick, if a client may still build on it: it is current, or was superseded at most
-    /// [`RING_TICKS`] before `now`. A client holds no more.
+    /// The version in force at a tick, if a client may still build on it: it is current, or was
+    /// superseded at most [`RING_TICKS`] before `now`. A client holds no more.
     pub fn baseline(&self, tick: Tick, now: Tick) -> Option<&Version> {
-        let at = self.versions.iter().rposition(|version| !version.tick.is_after(tick))?;
+        let at = self.state_history.iter().rposition(|version| !version.tick.is_after(tick))?;
         let is_recent = |next: &Version| now.distance(next.tick) <= RING_TICKS as i32;
-        self.versions.get(at + 1).is_none_or(is_recent).then(|| &self.versions[at])
+        self.state_history.get(at + 1).is_none_or(is_recent).then(|| &self.state_history[at])
     }
 
     /// How many versions are kept.
-    pub fn versions(&self) -> usize {
-        self.versions.len()
+    pub fn state_history(&self) -> usize {
+        self.state_history.len()
     }
 }
 
-/// A version or a change that is older than this counts as of so many ticks ago: older than any baseline of a client.
+/// A version or a change that is older than this counts as of so many ticks ago: older than any
+/// baseline of a client.
 const OLDEST: u32 = 4 * BASELINE_TICKS;
 
 /// Audiences that clients belong to: all but the server's.
@@ -110,14 +111,15 @@ impl Block {
         }
     }
 
-    /// Which slots changed after a tick in what an audience of clients sees; says nothing of slots that are not live.
+    /// Which slots changed after a tick in what an audience of clients sees; says nothing of slots
+    /// that are not live.
     pub fn changed_after(&self, tick: Tick, audience: Audience) -> u64 {
         let changed = &self.changed[audience as usize];
         (0..BLOCK).fold(0, |mask, i| mask | u64::from(changed[i].is_after(tick)) << i)
     }
 
-    /// Which slots have an entity that was recorded first after a tick: nobody holds it as of that tick. Says nothing of
-    /// slots that are not live.
+    /// Which slots have an entity that was recorded first after a tick: nobody holds it as of that
+    /// tick. Says nothing of slots that are not live.
     pub fn born_after(&self, tick: Tick) -> u64 {
         if !self.last_born.is_after(tick) {
             return 0;
@@ -132,7 +134,8 @@ impl Block {
 
     /// Which slots have an entity of a team, that is not 0.
     pub fn of_team(&self, team: u8) -> u64 {
-        (0..BLOCK).fold(0, |mask, i| mask | u64::from(team != 0 && self.teams[i] == team) << i) & self.live
+        (0..BLOCK).fold(0, |mask, i| mask | u64::from(team != 0 && self.teams[i] == team) << i)
+            & self.live
     }
 }
 
@@ -171,8 +174,8 @@ impl StateRing {
         &self.gone
     }
 
-    /// Starts recording `tick`, which is later than the last. What rests is renewed, so much of it in each tick, and all of it where
-    /// ticks are left out.
+    /// Starts recording `tick`, which is later than the last. What rests is renewed, so much of it
+    /// in each tick, and all of it where ticks are left out.
     pub fn begin_tick(&mut self, tick: Tick) {
         let passed = tick.since(self.tick);
         let blocks = match passed {
@@ -188,14 +191,15 @@ impl StateRing {
         self.gone.clear();
     }
 
-    /// Nothing in a block is older than [`OLDEST`] after this, at `now`, which is `passed` ticks after the last tick.
+    /// Nothing in a block is older than [`OLDEST`] after this, at `now`, which is `passed` ticks
+    /// after the last tick.
     fn renew(&mut self, block: usize, passed: u32, now: Tick) {
         let before = (self.tick, passed);
         let renew = |tick: &mut Tick| *tick = tick.renewed(before, now, OLDEST);
         self.blocks[block].changed.iter_mut().flatten().for_each(renew);
         let slots = self.slots.iter_mut().skip(block * BLOCK).take(BLOCK);
         for entry in slots.flatten() {
-            entry.versions.iter_mut().for_each(|version| renew(&mut version.tick));
+            entry.state_history.iter_mut().for_each(|version| renew(&mut version.tick));
             entry.retire(now);
         }
     }
@@ -205,20 +209,25 @@ impl StateRing {
         self.entry(id.slot).is_some_and(|entry| entry.id == id)
     }
 
-    /// Reads what [`Self::record`] will read first of these entities. Asked for together, it comes out of the memory together;
-    /// recording one after the other would wait for each.
-    pub fn look_ahead(&self, slots: impl Iterator<Item = u16>) {
+    /// Reads what [`Self::record`] will read first of these entities. Asked for together, it comes
+    /// out of the memory together; recording one after the other would wait for each.
+    pub fn prefetch_next(&self, slots: impl Iterator<Item = u16>) {
         let first = |slot| {
-            let versions = &self.entry(slot)?.versions;
-            let newest = versions.back()?;
+            let state_history = &self.entry(slot)?.state_history;
+            let newest = state_history.back()?;
             let read = newest.fields.first()? ^ newest.hashes[Audience::Server as usize] as u32;
-            Some(read ^ versions.get(1)?.tick.0)
+            Some(read ^ state_history.get(1)?.tick.0)
         };
         std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
     }
 
-    /// The same for the states of these entities as of a tick and maybe another, before they are built upon.
-    pub fn look_back(&self, slots: impl Iterator<Item = u16>, (tick, older): (Tick, Option<Tick>)) {
+    /// The same for the states of these entities as of a tick and maybe another, before they are
+    /// built upon.
+    pub fn prefetch_baselines(
+        &self,
+        slots: impl Iterator<Item = u16>,
+        (tick, older): (Tick, Option<Tick>),
+    ) {
         let first = |slot| {
             let entry = self.entry(slot)?;
             let read = |tick| entry.at(tick).and_then(|version| version.fields.first().copied());
@@ -228,8 +237,8 @@ impl StateRing {
     }
 
     /// Records an entity's state at the current tick; a new version only if something changed.
-    pub fn record(&mut self, schema: &Schema, nature: Nature, fields: &[u32]) {
-        let Nature { id, kind, owner, team } = nature;
+    pub fn record(&mut self, schema: &Schema, meta: ReplicaMeta, fields: &[u32]) {
+        let ReplicaMeta { id, kind, owner, team } = meta;
         let at = usize::from(id.slot);
         assert!(at < ENTITIES, "entity slot {at} of {ENTITIES}");
         if self.slots.len() <= at {
@@ -242,7 +251,7 @@ impl StateRing {
                 let before = before.id;
                 self.remove(before);
             }
-            self.slots[at] = Some(Entry { id, kind, owner, versions: VecDeque::new() });
+            self.slots[at] = Some(Entry { id, kind, owner, state_history: VecDeque::new() });
             let block = &mut self.blocks[block_of(id.slot)];
             (block.born[at % BLOCK], block.last_born) = (self.tick, self.tick);
             if info.is_visible() {
@@ -251,7 +260,9 @@ impl StateRing {
         }
         let (tick, block) = (self.tick, &mut self.blocks[block_of(id.slot)]);
         block.teams[at % BLOCK] = team;
-        let Some(entry) = &mut self.slots[at] else { return };
+        let Some(entry) = &mut self.slots[at] else {
+            return;
+        };
         entry.owner = owner;
         if let Some(least) = entry.change(info, fields, tick) {
             for audience in (0..CLIENTS).filter(|audience| least as usize <= *audience) {
@@ -281,7 +292,8 @@ impl StateRing {
         self.slots.iter().flatten()
     }
 
-    /// Hash of the whole world as recorded last: every entity's identity, kind, owner and all its fields.
+    /// Hash of the whole world as recorded last: every entity's identity, kind, owner and all its
+    /// fields.
     pub fn world_hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         for entry in self.entries() {
@@ -304,7 +316,7 @@ impl Default for StateRing {
 impl Entry {
     /// Makes a new version if something changed; returns the most visible of what did.
     fn change(&mut self, info: &KindInfo, fields: &[u32], tick: Tick) -> Option<Visibility> {
-        let least = match self.versions.back() {
+        let least = match self.state_history.back() {
             None => Visibility::Everyone,
             Some(before) => {
                 let pairs = before.fields.iter().zip(fields).zip(&info.fields);
@@ -317,29 +329,35 @@ impl Entry {
         version.tick = tick;
         version.fields.copy_from_slice(fields);
         version.hashes = hashes;
-        self.versions.push_back(version);
+        self.state_history.push_back(version);
         Some(least)
     }
 
-    /// The hashes of a new version, of which `least` is the most visible that changed: those who do not see it keep
-    /// theirs, and those who see no more than the audience before have the same.
+    /// The hashes of a new version, of which `least` is the most visible that changed: those who do
+    /// not see it keep theirs, and those who see no more than the audience before have the same.
     fn hashes(&self, info: &KindInfo, fields: &[u32], least: Visibility) -> [u64; 4] {
-        let mut hashes = self.versions.back().map_or([0; 4], |before| before.hashes);
+        let mut hashes = self.state_history.back().map_or([0; 4], |before| before.hashes);
         let least = least as usize;
         for audience in &Audience::ALL[least..] {
             let at = *audience as usize;
             let sees_more = info.fields.iter().any(|field| field.visibility as usize == at);
-            hashes[at] =
-                if at == least || sees_more { entity::hash(info, *audience, fields) } else { hashes[at - 1] };
+            hashes[at] = if at == least || sees_more {
+                entity::hash(info, *audience, fields)
+            } else {
+                hashes[at - 1]
+            };
         }
         hashes
     }
 
-    /// Drops versions that were superseded more than [`RING_TICKS`] ago; returns one for its memory.
+    /// Drops versions that were superseded more than [`RING_TICKS`] ago; returns one for its
+    /// memory.
     fn retire(&mut self, now: Tick) -> Option<Version> {
         let mut retired = None;
-        while self.versions.len() > 1 && now.distance(self.versions[1].tick) > RING_TICKS as i32 {
-            retired = self.versions.pop_front();
+        while self.state_history.len() > 1
+            && now.distance(self.state_history[1].tick) > RING_TICKS as i32
+        {
+            retired = self.state_history.pop_front();
         }
         retired
     }
@@ -351,8 +369,8 @@ mod tests {
 
     const ID: NetId = NetId { slot: 3, generation: 1 };
 
-    fn nature(id: NetId) -> Nature {
-        Nature { id, kind: KindId(0), owner: None, team: 0 }
+    fn meta(id: NetId) -> ReplicaMeta {
+        ReplicaMeta { id, kind: KindId(0), owner: None, team: 0 }
     }
 
     fn state(x: u32, dice: u32) -> Vec<u32> {
@@ -363,7 +381,7 @@ mod tests {
 
     fn record(ring: &mut StateRing, schema: &Schema, tick: u32, x: u32) {
         ring.begin_tick(Tick(tick));
-        ring.record(schema, nature(ID), &state(x, 0));
+        ring.record(schema, meta(ID), &state(x, 0));
     }
 
     fn in_force(ring: &StateRing, tick: u32) -> Option<u32> {
@@ -399,10 +417,10 @@ mod tests {
         record(&mut ring, &schema, 10, 1);
         let before = ring.world_hash();
         ring.begin_tick(Tick(11));
-        ring.record(&schema, nature(ID), &state(1, 7));
+        ring.record(&schema, meta(ID), &state(1, 7));
         assert_ne!(ring.world_hash(), before);
         ring.remove(ID);
-        ring.record(&schema, nature(NetId { generation: 2, ..ID }), &state(1, 0));
+        ring.record(&schema, meta(NetId { generation: 2, ..ID }), &state(1, 0));
         assert_ne!(ring.world_hash(), before);
         assert_eq!(ring.gone(), [ID]);
     }
@@ -412,11 +430,14 @@ mod tests {
         let (schema, mut ring) = (entity::tests::schema(), StateRing::new());
         record(&mut ring, &schema, 10, 1);
         ring.begin_tick(Tick(11));
-        ring.record(&schema, nature(ID), &state(1, 7));
+        ring.record(&schema, meta(ID), &state(1, 7));
         assert_eq!(ring.entry(3).unwrap().current().tick, Tick(11));
         for audience in [Audience::Others, Audience::Team, Audience::Owner] {
             assert_eq!(ring.blocks()[0].changed(ID.slot, audience), Tick(10));
         }
-        assert_eq!(ring.blocks()[0].changed_after(Tick(10), Audience::Others) & ring.blocks()[0].live, 0);
+        assert_eq!(
+            ring.blocks()[0].changed_after(Tick(10), Audience::Others) & ring.blocks()[0].live,
+            0
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The packets of a client's snapshot, written from its plan, and their acknowledgement.
 
-use super::client_view::{ClientView, DueUnit, SentState, Shared};
-use super::snapshot::{Deferred, Feedback, SnapshotHeader, UnitHeader, fold};
-use super::unit::{bit_of, block_of};
-use super::unit_cache::LooseItem;
+use super::block_delta::{bit_of, block_of};
+use super::client_view::{ClientView, DueDelta, SentState, Shared};
+use super::delta_cache::IndividualItem;
+use super::snapshot::{Deferred, DeltaHeader, Feedback, SnapshotHeader, fold};
 use crate::bits::BitWriter;
 use crate::limits::{ACK_WINDOW, REMOVALS_PER_PACKET, SNAPSHOT_PACKETS};
 use crate::mutant::{Mutant, is_planted};
@@ -15,12 +15,12 @@ use crate::tick::Tick;
 const OWN_ACKED: usize = 8;
 
 impl ClientView {
-    /// Writes the next packet of the planned snapshot behind what `writer` holds, to `room` bytes in all. Returns whether
-    /// another must follow.
+    /// Writes the next packet of the planned snapshot behind what `writer` holds, to `space` bytes
+    /// in all. Returns whether another must follow.
     pub fn write_packet(
         &mut self,
         shared: &mut Shared<'_>,
-        (sequence, room): (Sequence, usize),
+        (sequence, space): (Sequence, usize),
         feedback: Feedback,
         writer: &mut BitWriter,
     ) -> bool {
@@ -28,7 +28,7 @@ impl ClientView {
         let mut sent = self.recycle(sequence, shared.ring.tick());
         let mut header = self.header(shared, feedback);
         sent.removals.extend_from_slice(&header.removals);
-        let spare = (room * 8).saturating_sub(start + header_bits(&header));
+        let spare = (space * 8).saturating_sub(start + header_bits(&header));
         let first = self.written;
         let mut hash = self.take_loose(shared, &mut header, &mut sent, spare / 8);
         if self.next_index == 0 && !header.has_own {
@@ -41,20 +41,23 @@ impl ClientView {
             spare - self.stream.len() * 8,
         ));
         self.next_index += 1;
-        header.last = self.written == (self.units.len(), self.loose.len()) && !self.has_more_removals();
+        header.last = self.written == (self.block_deltas.len(), self.individual_items.len())
+            && !self.has_more_removals();
         header.write(writer);
         writer.pad_to_byte();
         writer.write_bytes(&self.stream);
-        for due in &self.units[first.0..self.written.0] {
-            writer.write_bytes(shared.cache.bytes(due.unit));
+        for due in &self.block_deltas[first.0..self.written.0] {
+            writer.write_bytes(shared.cache.bytes(due.block_delta));
         }
         writer.write(fold(hash), 16);
         self.stats.bits += (writer.bit_len() - start) as u64;
         if is_planted(Mutant::TrustUnacknowledged) {
-            sent.parts.iter().for_each(|(at, mask)| self.blocks[usize::from(*at)].ack(sent.tick, *mask));
+            sent.parts
+                .iter()
+                .for_each(|(at, mask)| self.blocks[usize::from(*at)].ack(sent.tick, *mask));
         }
         self.in_flight.push_back(sent);
-        self.headers = header.units;
+        self.headers = header.block_deltas;
         !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
     }
 
@@ -71,7 +74,8 @@ impl ClientView {
 
     fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
         let first = self.next_index == 0;
-        let untold = if self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
+        let untold =
+            if self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
         let told = untold.min(REMOVALS_PER_PACKET);
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
@@ -79,8 +83,8 @@ impl ClientView {
         if first {
             self.defer_untold(told);
         }
-        let mut units = std::mem::take(&mut self.headers);
-        units.clear();
+        let mut block_deltas = std::mem::take(&mut self.headers);
+        block_deltas.clear();
         SnapshotHeader {
             tick: shared.ring.tick(),
             index: self.next_index,
@@ -88,10 +92,10 @@ impl ClientView {
             feedback,
             removals,
             deferred: if first { std::mem::take(&mut self.deferred) } else { Deferred::None },
-            loose: 0,
+            individual_items: 0,
             has_own: false,
-            loose_bytes: 0,
-            units,
+            individual_bytes: 0,
+            block_deltas,
         }
     }
 
@@ -100,8 +104,8 @@ impl ClientView {
         self.removals_told < self.removals.len() && self.next_index < self.removal_packets
     }
 
-    /// The absence of what left the client's sight says nothing until the client was told so; the removals told in
-    /// this packet are the last of the queue.
+    /// The absence of what left the client's sight says nothing until the client was told so; the
+    /// removals told in this packet are the last of the queue.
     fn defer_untold(&mut self, told: usize) {
         let untold = self.removals.len() - told;
         if untold > 0 {
@@ -112,26 +116,32 @@ impl ClientView {
 
     /// The own entity did not fit into the tick's first packet, which tells of it by its absence.
     fn defer_own(&self, header: &mut SnapshotHeader) {
-        let own = self.loose.first().filter(|item| item.audience == Audience::Owner);
+        let own = self.individual_items.first().filter(|item| item.audience == Audience::Owner);
         let slot = own.map(|item| item.place.slot);
         header.deferred = std::mem::take(&mut header.deferred).and(slot.into_iter());
     }
 
-    /// Makes the packet's loose stream of as many entities as fit into `room` bytes; returns their hash.
+    /// Makes the packet's loose stream of as many entities as fit into `space` bytes; returns their
+    /// hash.
     fn take_loose(
         &mut self,
         shared: &mut Shared<'_>,
         header: &mut SnapshotHeader,
         sent: &mut SentState,
-        room: usize,
+        space: usize,
     ) -> u32 {
         self.stream.clear();
-        let items = &self.loose[self.written.1..];
+        let items = &self.individual_items[self.written.1..];
         if items.is_empty() {
             return 0;
         }
-        let (count, hash) =
-            shared.cache.encode_loose(shared.schema, shared.ring, items, room, &mut self.stream);
+        let (count, hash) = shared.cache.encode_individual(
+            shared.schema,
+            shared.ring,
+            items,
+            space,
+            &mut self.stream,
+        );
         self.written.1 += count;
         if count == 0 {
             self.stream.clear();
@@ -139,11 +149,12 @@ impl ClientView {
         }
         let items = &items[..count];
         header.has_own = items[0].audience == Audience::Owner;
-        (header.loose, header.loose_bytes) = (count as u32, self.stream.len() as u32);
-        self.choice.learn(self.stream.len(), count);
+        (header.individual_items, header.individual_bytes) =
+            (count as u32, self.stream.len() as u32);
+        self.scheduler.learn(self.stream.len(), count);
         sent.own = header.has_own;
         self.stats.updates += count as u64;
-        for LooseItem { place, audience } in items {
+        for IndividualItem { place, audience } in items {
             let block = block_of(place.slot);
             if *audience == Audience::Owner {
                 self.blocks[block].known |= bit_of(place.slot);
@@ -158,27 +169,27 @@ impl ClientView {
         hash
     }
 
-    /// Takes as many units into the packet as fit into `room` bits; returns their hash.
+    /// Takes as many units into the packet as fit into `space` bits; returns their hash.
     fn take_units(
         &mut self,
         now: Tick,
         header: &mut SnapshotHeader,
         sent: &mut SentState,
-        room: usize,
+        space: usize,
     ) -> u32 {
-        let (mut hash, mut left, mut before) = (0u32, room, 0);
-        while let Some(DueUnit { key, unit }) = self.units.get(self.written.0) {
-            let next = UnitHeader { block: key.block, base: key.base, bytes: unit.len };
-            let need = next.bits(now, before) + unit.len as usize * 8;
+        let (mut hash, mut left, mut before) = (0u32, space, 0);
+        while let Some(DueDelta { key, block_delta }) = self.block_deltas.get(self.written.0) {
+            let next = DeltaHeader { block: key.block, base: key.base, bytes: block_delta.len };
+            let need = next.bits(now, before) + block_delta.len as usize * 8;
             if need > left {
                 break;
             }
             (left, before) = (left - need, key.block);
-            header.units.push(next);
+            header.block_deltas.push(next);
             sent.parts.push((key.block, key.mask));
             self.blocks[usize::from(key.block)].note_sent(sent.tick, key.mask);
             self.stats.updates += u64::from(key.mask.count_ones());
-            hash = hash.wrapping_add(unit.hash);
+            hash = hash.wrapping_add(block_delta.hash);
             self.written.0 += 1;
         }
         hash
@@ -186,8 +197,12 @@ impl ClientView {
 
     /// The client took over all that this packet carried.
     pub fn packet_acked(&mut self, sequence: Sequence) {
-        let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else { return };
-        let Some(sent) = self.in_flight.remove(at) else { return };
+        let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else {
+            return;
+        };
+        let Some(sent) = self.in_flight.remove(at) else {
+            return;
+        };
         for (block, mask) in &sent.parts {
             self.blocks[usize::from(*block)].ack(sent.tick, *mask);
         }
@@ -197,7 +212,8 @@ impl ClientView {
             self.own.acked.truncate(OWN_ACKED);
         }
         if !sent.removals.is_empty() {
-            self.removals.retain(|(id, since)| since.is_after(sent.tick) || !sent.removals.contains(id));
+            self.removals
+                .retain(|(id, since)| since.is_after(sent.tick) || !sent.removals.contains(id));
         }
         self.spare.push(sent);
     }

@@ -39,14 +39,15 @@ impl Audience {
 /// How a field's number is to be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
-    /// A plain unsigned number: a counter, an enumeration, a flag, a reference; shown as is, never interpolated.
+    /// A plain unsigned number: a counter, an enumeration, a flag, a reference; shown as is, never
+    /// interpolated.
     Count,
     /// `min + step * n`.
     Linear {
         /// Value of 0.
         min: f32,
-        /// Distance between neighbours; a power of two, of which `min` is a multiple, so that every value
-        /// on the grid is exact in `f32`.
+        /// Distance between neighbours; a power of two, of which `min` is a multiple, so that every
+        /// value on the grid is exact in `f32`.
         step: f32,
     },
     /// A direction: 0 to 2^bits - 1 is one turn.
@@ -55,14 +56,15 @@ pub enum Scale {
 
 /// How a field is foreseen from states that its receiver acknowledged; only the rest is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
+pub enum Estimator {
     /// As it was.
     Constant,
-    /// It goes on as it went from one acknowledged state to a later one; as it was where only one is known. For
-    /// velocities and directions.
+    /// It goes on as it went from one acknowledged state to a later one; as it was where only one
+    /// is known. For velocities and directions.
     Linear,
-    /// It moves by another field of its component, its velocity in units per second, at 60 ticks a second. (At
-    /// another rate it is foreseen less well, and never wrongly decoded.) The velocity is sent before it.
+    /// It moves by another field of its component, its velocity in units per second, at 60 ticks a
+    /// second. (At another rate it is foreseen less well, and never wrongly decoded.) The velocity
+    /// is sent before it.
     Moved {
         /// Place of the velocity in the component.
         velocity: u8,
@@ -87,7 +89,7 @@ pub struct Field {
     /// Largest quantised value.
     pub max: u32,
     /// How it is foreseen.
-    pub model: Model,
+    pub model: Estimator,
     /// Who may see it.
     pub visibility: Visibility,
     /// Whether clients predict it, so that reconciliation compares it.
@@ -98,12 +100,13 @@ pub struct Field {
 
 impl Field {
     const fn new(name: &'static str, scale: Scale, max: u32) -> Self {
-        let (model, visibility) = (Model::Constant, Visibility::Everyone);
+        let (model, visibility) = (Estimator::Constant, Visibility::Everyone);
         let bits = if max == 0 { 1 } else { 32 - max.leading_zeros() };
         Self { name, scale, bits, max, model, visibility, predicted: false, marks_teleport: false }
     }
 
-    /// A number from `min` to `max` (exclusive) in units of `step`, a power of two that divides both.
+    /// A number from `min` to `max` (exclusive) in units of `step`, a power of two that divides
+    /// both.
     pub const fn linear(name: &'static str, min: f32, max: f32, step: f32) -> Self {
         let count = ((max - min) / step) as u64;
         assert!(count > 1 && count <= 1 << 24, "a linear field has 2 to 2^24 values");
@@ -118,7 +121,8 @@ impl Field {
         Self::new(name, Scale::Count, u32::MAX >> (32 - bits))
     }
 
-    /// An unsigned number of at most `max`: a bounded integer, or an enumeration of `max + 1` choices.
+    /// An unsigned number of at most `max`: a bounded integer, or an enumeration of `max + 1`
+    /// choices.
     pub const fn up_to(name: &'static str, max: u32) -> Self {
         Self::new(name, Scale::Count, max)
     }
@@ -139,29 +143,34 @@ impl Field {
         Self::new(name, Scale::Turn, u32::MAX >> (32 - bits))
     }
 
-    /// A rotation as its smallest three components of so many bits each (5 to 16) and the number of the largest: four
-    /// fields, to stand in this order.
+    /// A rotation as its smallest three components of so many bits each (5 to 16) and the number of
+    /// the largest: four fields, to stand in this order.
     pub const fn quaternion(names: [&'static str; 4], bits: u32) -> [Self; 4] {
         assert!(bits >= 5 && bits <= 16, "a component has 5 to 16 bits");
         let [largest, a, b, c] = names;
-        [Self::part(largest, 0, 2), Self::part(a, 1, bits), Self::part(b, 2, bits), Self::part(c, 3, bits)]
+        [
+            Self::part(largest, 0, 2),
+            Self::part(a, 1, bits),
+            Self::part(b, 2, bits),
+            Self::part(c, 3, bits),
+        ]
     }
 
     const fn part(name: &'static str, part: u8, bits: u32) -> Self {
         let mut field = Self::count(name, bits);
-        field.model = Model::Quaternion { part };
+        field.model = Estimator::Quaternion { part };
         field
     }
 
     /// The same, foreseen by the way it went before.
     pub const fn extrapolated(mut self) -> Self {
-        self.model = Model::Linear;
+        self.model = Estimator::Linear;
         self
     }
 
     /// The same, foreseen by its velocity, which stands at that place in its component.
     pub const fn moved_by(mut self, velocity: u8) -> Self {
-        self.model = Model::Moved { velocity };
+        self.model = Estimator::Moved { velocity };
         self
     }
 
@@ -189,9 +198,9 @@ impl Field {
         self
     }
 
-    /// The same as a teleport mark. A game changes it, for example counts up, in the tick in which it puts the entity elsewhere:
-    /// displays then cut instead of drawing the entity between both places. It is not part of the schema's hash, since
-    /// it changes nothing on the wire.
+    /// The same as a teleport mark. A game changes it, for example counts up, in the tick in which
+    /// it puts the entity elsewhere: displays then cut instead of drawing the entity between both
+    /// places. It is not part of the schema's hash, since it changes nothing on the wire.
     ///
     /// ```
     /// use truetick_netcode::schema::Field;
@@ -210,8 +219,8 @@ impl Field {
         self.max
     }
 
-    /// The nearest value in range of a number that a game made by itself: the largest for what is larger, the same
-    /// direction for a turn.
+    /// The nearest value in range of a number that a game made by itself: the largest for what is
+    /// larger, the same direction for a turn.
     #[inline]
     pub const fn clamp(&self, n: u32) -> u32 {
         match self.scale {
@@ -221,8 +230,8 @@ impl Field {
         }
     }
 
-    /// The nearest grid value of `value` (radians for a turn); out of range goes to the nearest end, and
-    /// what is no number to 0.
+    /// The nearest grid value of `value` (radians for a turn); out of range goes to the nearest
+    /// end, and what is no number to 0.
     pub fn quantise(&self, value: f32) -> u32 {
         match self.scale {
             Scale::Count => (value as u32).min(self.max),
@@ -239,7 +248,9 @@ impl Field {
         match self.scale {
             Scale::Count => n as f32,
             Scale::Linear { min, step } => min + n as f32 * step,
-            Scale::Turn => (f64::from(n) * std::f64::consts::TAU / f64::from(1u32 << self.bits)) as f32,
+            Scale::Turn => {
+                (f64::from(n) * std::f64::consts::TAU / f64::from(1u32 << self.bits)) as f32
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! The schema's hash: XXH3-64 over bytes that `PROTOCOL.md` specifies. No name of a Rust type or variant is among them.
+//! The schema's hash: XXH3-64 over bytes that `PROTOCOL.md` specifies. No name of a Rust type or
+//! variant is among them.
 //!
 //! ```text
 //! schema      version:1 B  components:1 B { component }  kinds:1 B { kind }  coding:1 B  priors:4 B { prior }
@@ -9,11 +10,12 @@
 //! prior       kind:string  component:string  field:string  10 classes x 4 contexts x 10 B
 //! string      length:2 B  UTF-8
 //! ```
-//! Numbers are little-endian; `min` and `step` are IEEE 754 single precision, without a negative zero.
+//! Numbers are little-endian; `min` and `step` are IEEE 754 single precision, without a negative
+//! zero.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{ComponentInfo, Field, KindInfo, Model, Priors, Scale, Schema, Visibility};
+use super::{ComponentInfo, Estimator, Field, KindInfo, Priors, Scale, Schema, Visibility};
 
 /// Version of this encoding.
 const VERSION: u8 = 1;
@@ -62,10 +64,10 @@ fn write_field(field: &Field, out: &mut Vec<u8>) {
     out.push(field.bits as u8);
     out.extend(field.max.to_le_bytes());
     match field.model {
-        Model::Constant => out.push(0),
-        Model::Linear => out.push(1),
-        Model::Moved { velocity } => out.extend([2, velocity]),
-        Model::Quaternion { part } => out.extend([3, part]),
+        Estimator::Constant => out.push(0),
+        Estimator::Linear => out.push(1),
+        Estimator::Moved { velocity } => out.extend([2, velocity]),
+        Estimator::Quaternion { part } => out.extend([3, part]),
     }
     out.push(match field.visibility {
         Visibility::Everyone => 0,
@@ -104,7 +106,8 @@ mod tests {
             schema.add_info(ComponentInfo { name, fields: Vec::leak(fields.clone()) }).unwrap();
         }
         for (name, parts) in kinds {
-            let parts: Vec<_> = parts.iter().map(|part| crate::schema::ComponentId(*part)).collect();
+            let parts: Vec<_> =
+                parts.iter().map(|part| crate::schema::ComponentId(*part)).collect();
             schema.add_kind(name, &parts).unwrap();
         }
         schema
@@ -201,7 +204,8 @@ mod tests {
         assert_eq!(before.hash(), after.hash());
         let bytes = before.canonical_bytes();
         let text = String::from_utf8_lossy(&bytes);
-        for word in ["Before", "Count", "Linear", "Constant", "Everyone", "ComponentInfo", "Range"] {
+        for word in ["Before", "Count", "Linear", "Constant", "Everyone", "ComponentInfo", "Range"]
+        {
             assert!(!text.contains(word), "{word} is in {text:?}");
         }
     }
@@ -209,8 +213,18 @@ mod tests {
     #[test]
     fn the_bytes_are_as_specified() {
         let schema = with(FIELD.moved_by(1).owner().predicted());
-        let x = [&[1, 0, b'x', 1][..], &(-64f32).to_le_bytes(), &0.25f32.to_le_bytes(), &[9, 255, 1, 0, 0]];
-        let v = [&[1, 0, b'v', 1][..], &(-64f32).to_le_bytes(), &0.25f32.to_le_bytes(), &[9, 255, 1, 0, 0]];
+        let x = [
+            &[1, 0, b'x', 1][..],
+            &(-64f32).to_le_bytes(),
+            &0.25f32.to_le_bytes(),
+            &[9, 255, 1, 0, 0],
+        ];
+        let v = [
+            &[1, 0, b'v', 1][..],
+            &(-64f32).to_le_bytes(),
+            &0.25f32.to_le_bytes(),
+            &[9, 255, 1, 0, 0],
+        ];
         let expected = [
             &[1, 1, 4, 0][..],
             b"body",

@@ -1,25 +1,26 @@
-//! What is replicated: one table of components and fields, from which quantising, deltas, hashes, sizes and
-//! interpolation all derive.
+//! What is replicated: one table of components and fields, from which quantising, deltas, hashes,
+//! sizes and interpolation all derive.
 //!
-//! A component implements [`Replicate`]; a [`Schema`] numbers the components and lists the entity kinds made
-//! of them. An entity's state is then a flat slice of quantised fields, in the order of its kind. How a field is foreseen
-//! from what its receiver acknowledged is its [`Model`]; what is expected of the rest are the schema's [`Priors`].
+//! A component implements [`Replicate`]; a [`Schema`] numbers the components and lists the entity
+//! kinds made of them. An entity's state is then a flat slice of quantised fields, in the order of
+//! its kind. How a field is foreseen from what its receiver acknowledged is its [`Estimator`]; what
+//! is expected of the rest are the schema's [`Priors`].
 
 use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
-use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
 use crate::coding::CONTEXTS;
+use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
 mod field;
 mod hash;
 mod plan;
 
-pub use field::{Audience, Field, Model, Scale, Visibility};
+pub use field::{Audience, Estimator, Field, Scale, Visibility};
 use plan::plan_component;
-pub use plan::{CodedComponent, CodedField, Contexts, Foresight};
+pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts};
 
 /// A component that takes part in replication.
 pub trait Replicate: Sized {
@@ -79,7 +80,8 @@ impl KindInfo {
 
     /// Whether an entity of this kind was put elsewhere between two states.
     pub fn is_teleport(&self, from: &[u32], to: &[u32]) -> bool {
-        let marks = self.fields.iter().zip(from.iter().zip(to)).filter(|(field, _)| field.marks_teleport);
+        let marks =
+            self.fields.iter().zip(from.iter().zip(to)).filter(|(field, _)| field.marks_teleport);
         marks.into_iter().any(|(_, (from, to))| from != to)
     }
 
@@ -104,14 +106,16 @@ pub enum SchemaError {
     #[error("schema has more than {1} {0}")]
     TooMany(&'static str, usize),
     /// An entity of this kind might not fit into a packet.
-    #[error("an entity of kind `{0}` takes up to {1} bytes; at most {ENTITY_BYTES} fit into a packet")]
+    #[error(
+        "an entity of kind `{0}` takes up to {1} bytes; at most {ENTITY_BYTES} fit into a packet"
+    )]
     TooLarge(&'static str, usize),
     /// Two components or kinds share a name.
     #[error("`{0}` is registered twice")]
     Twice(&'static str),
     /// A field's model names a field that is not there, or not of the right sort.
     #[error("field `{0}`: its model does not fit its component")]
-    Model(&'static str),
+    Estimator(&'static str),
 }
 
 /// Classes of what a change is foreseen from: one state or two, and how long ago it was.
@@ -131,16 +135,19 @@ pub fn class_of(age: u32, has_older: bool) -> usize {
 /// What is expected of one field's residuals, by class and context.
 pub type FieldPriors = [[[u8; LENGTHS + 2]; CONTEXTS]; CLASSES];
 
-/// What is expected of a schema's residuals, by kind, component and field; `""` for whether a component changes otherwise
-/// than foreseen. Generated from recorded play by `cargo run -p truetick-benches --bin train`.
+/// What is expected of a schema's residuals, by kind, component and field; `""` for whether a
+/// component changes otherwise than foreseen. Generated from recorded play by `cargo run -p
+/// truetick-benches --bin train`.
 pub type Priors = &'static [(&'static str, &'static str, &'static str, FieldPriors)];
 
-/// Contexts that every stream has: see [`crate::replication::unit`].
+/// Contexts that every stream has: see [`crate::replication::block_delta`].
 pub mod frame {
-    /// Numbers: distance to the slot before, age of a baseline, distance of the older one, generation, kind.
+    /// Numbers: distance to the slot before, age of a baseline, distance of the older one,
+    /// generation, kind.
     pub const NUMBERS: usize = 5;
-    /// Flags: whether a slot is in the block (after one that is not, and one that is), whether all are, whether an
-    /// entity is whole (after one that is not, and one that is), whether it is the team's.
+    /// Flags: whether a slot is in the block (after one that is not, and one that is), whether all
+    /// are, whether an entity is whole (after one that is not, and one that is), whether it is the
+    /// team's.
     pub const FLAGS: usize = 6;
 }
 
@@ -178,7 +185,10 @@ impl Schema {
         self.add_info(ComponentInfo { name: T::NAME, fields: T::FIELDS })
     }
 
-    pub(crate) fn add_info(&mut self, component: ComponentInfo) -> Result<ComponentId, SchemaError> {
+    pub(crate) fn add_info(
+        &mut self,
+        component: ComponentInfo,
+    ) -> Result<ComponentId, SchemaError> {
         if self.components.len() == COMPONENTS {
             return Err(SchemaError::TooMany("components", COMPONENTS));
         }
@@ -191,19 +201,22 @@ impl Schema {
     }
 
     /// Registers an entity kind made of these components.
-    pub fn add_kind(&mut self, name: &'static str, parts: &[ComponentId]) -> Result<KindId, SchemaError> {
+    pub fn add_kind(
+        &mut self,
+        name: &'static str,
+        parts: &[ComponentId],
+    ) -> Result<KindId, SchemaError> {
         if self.kinds.len() == KINDS {
             return Err(SchemaError::TooMany("kinds", KINDS));
         }
         if self.kinds.iter().any(|k| k.name == name) {
             return Err(SchemaError::Twice(name));
         }
-        let start = self
-            .kinds
-            .last()
-            .map_or(Contexts { numbers: 0..frame::NUMBERS, flags: 0..frame::FLAGS }, |before| {
-                before.contexts.clone()
-            });
+        let start =
+            self.kinds.last().map_or(
+                Contexts { numbers: 0..frame::NUMBERS, flags: 0..frame::FLAGS },
+                |before| before.contexts.clone(),
+            );
         let mut contexts = Contexts {
             numbers: start.numbers.end..start.numbers.end,
             flags: start.flags.end..start.flags.end,
@@ -252,7 +265,8 @@ impl Schema {
         let mut tables = Tables { flags: frame_flags(), ..Tables::default() };
         FRAME_PRIORS.iter().for_each(|prior| tables.push(Some(*prior)));
         let expected = |kind, component, field| {
-            let found = self.priors.iter().find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
+            let found =
+                self.priors.iter().find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
             Some(found.3[class].map(Prior))
         };
         for kind in &self.kinds {
@@ -262,8 +276,13 @@ impl Schema {
                     .map(|priors| 1.0 - f64::from(priors[0].0[0]) / 256.0);
                 tables.flags.push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
                 for field in &coded.fields {
-                    let priors = expected(kind.name, component.name, component.fields[field.at - start].name);
-                    (0..CONTEXTS).for_each(|context| tables.push(priors.map(|priors| priors[context])));
+                    let priors = expected(
+                        kind.name,
+                        component.name,
+                        component.fields[field.at - start].name,
+                    );
+                    (0..CONTEXTS)
+                        .for_each(|context| tables.push(priors.map(|priors| priors[context])));
                 }
             }
         }
@@ -296,7 +315,8 @@ impl Schema {
     }
 }
 
-/// In the order of [`frame::NUMBERS`]: mostly neighbours, baselines some ticks old, the second two ticks older.
+/// In the order of [`frame::NUMBERS`]: mostly neighbours, baselines some ticks old, the second two
+/// ticks older.
 const FRAME_PRIORS: [Prior; frame::NUMBERS] = [
     Prior([190, 90, 128, 128, 128, 128, 128, 128, 128, 112]),
     Prior([60, 200, 128, 60, 60, 90, 128, 128, 128, 112]),
@@ -306,7 +326,9 @@ const FRAME_PRIORS: [Prior; frame::NUMBERS] = [
 ];
 
 fn frame_flags() -> Vec<Node> {
-    [(0.2, 2), (0.95, 4), (0.8, 4), (0.1, 2), (0.8, 2), (0.3, 2)].map(|(p, uses)| node(p, uses)).to_vec()
+    [(0.2, 2), (0.95, 4), (0.8, 4), (0.1, 2), (0.8, 2), (0.3, 2)]
+        .map(|(p, uses)| node(p, uses))
+        .to_vec()
 }
 
 #[cfg(test)]

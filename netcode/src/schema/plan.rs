@@ -1,7 +1,7 @@
 //! How the fields of a component are coded: in which order, in which contexts, foreseen from what.
 
 use super::SchemaError;
-use super::field::{Field, Model, Scale, Visibility};
+use super::field::{Estimator, Field, Scale, Visibility};
 use crate::coding::CONTEXTS;
 
 /// The contexts of a kind.
@@ -36,12 +36,12 @@ pub struct CodedField {
     /// The field by whose residual its context is chosen.
     pub after: Option<usize>,
     /// How it is foreseen.
-    pub foresight: Foresight,
+    pub estimator: CompiledEstimator,
 }
 
-/// A [`Model`] with places and numbers filled in.
+/// A [`Estimator`] with places and numbers filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foresight {
+pub enum CompiledEstimator {
     /// As it was.
     Constant,
     /// As it went.
@@ -66,58 +66,73 @@ pub enum Foresight {
     },
 }
 
-/// How a component is coded whose fields start at `start` of its kind; its contexts go behind those there are.
+/// How a component is coded whose fields start at `start` of its kind; its contexts go behind those
+/// there are.
 pub(super) fn plan_component(
     fields: &'static [Field],
     start: usize,
     contexts: &mut Contexts,
 ) -> Result<CodedComponent, SchemaError> {
     let mut coded = Vec::new();
-    let moved = |field: &Field| matches!(field.model, Model::Moved { .. });
+    let moved = |field: &Field| matches!(field.model, Estimator::Moved { .. });
     let order = (0..fields.len()).filter(|i| !moved(&fields[*i]));
     for i in order.chain((0..fields.len()).filter(|i| moved(&fields[*i]))) {
-        let foresight = foresee(fields, i, start)?;
-        let after = match foresight {
-            Foresight::Moved { velocity, .. } => Some(velocity),
+        let estimator = estimate(fields, i, start)?;
+        let after = match estimator {
+            CompiledEstimator::Moved { velocity, .. } => Some(velocity),
             _ => coded.last().map(|before: &CodedField| before.at),
         };
         let context = contexts.numbers.end;
         contexts.numbers.end += CONTEXTS;
-        coded.push(CodedField { at: start + i, field: fields[i], context, after, foresight });
+        coded.push(CodedField { at: start + i, field: fields[i], context, after, estimator });
     }
     let flag = contexts.flags.end;
     contexts.flags.end += 1;
-    let visibility = fields.iter().map(|field| field.visibility).min().unwrap_or(Visibility::Server);
+    let visibility =
+        fields.iter().map(|field| field.visibility).min().unwrap_or(Visibility::Server);
     Ok(CodedComponent { flag, visibility, fields: coded })
 }
 
-fn foresee(fields: &'static [Field], i: usize, start: usize) -> Result<Foresight, SchemaError> {
-    let (field, wrong) = (&fields[i], SchemaError::Model(fields[i].name));
+fn estimate(
+    fields: &'static [Field],
+    i: usize,
+    start: usize,
+) -> Result<CompiledEstimator, SchemaError> {
+    let (field, wrong) = (&fields[i], SchemaError::Estimator(fields[i].name));
     match field.model {
-        Model::Constant => Ok(Foresight::Constant),
-        Model::Linear => Ok(Foresight::Linear),
-        Model::Moved { velocity } => {
+        Estimator::Constant => Ok(CompiledEstimator::Constant),
+        Estimator::Linear => Ok(CompiledEstimator::Linear),
+        Estimator::Moved { velocity } => {
             let of = fields.get(usize::from(velocity)).ok_or(wrong.clone())?;
             let (Scale::Linear { min, step: per_second }, Scale::Linear { step, .. }) =
                 (of.scale, field.scale)
             else {
                 return Err(wrong);
             };
-            if matches!(of.model, Model::Moved { .. }) || of.visibility > field.visibility {
+            if matches!(of.model, Estimator::Moved { .. }) || of.visibility > field.visibility {
                 return Err(wrong);
             }
             let gain = f64::from(per_second) / 60.0 / f64::from(step) * f64::from(1 << 20);
             let rest = (-min / per_second) as i32;
-            Ok(Foresight::Moved { velocity: start + usize::from(velocity), rest, gain: gain.round() as i64 })
+            Ok(CompiledEstimator::Moved {
+                velocity: start + usize::from(velocity),
+                rest,
+                gain: gain.round() as i64,
+            })
         }
-        Model::Quaternion { part } => {
+        Estimator::Quaternion { part } => {
             let part = usize::from(part);
             let first = i.checked_sub(part).ok_or(wrong.clone())?;
             let four = fields.get(first..first + 4).ok_or(wrong.clone())?;
-            let is_part = |(n, f): (usize, &Field)| f.model == Model::Quaternion { part: n as u8 };
+            let is_part =
+                |(n, f): (usize, &Field)| f.model == Estimator::Quaternion { part: n as u8 };
             let alike = four.iter().all(|f| f.visibility == field.visibility) && four[0].max == 3;
             match four.iter().enumerate().all(is_part) && alike {
-                true => Ok(Foresight::Quaternion { start: start + first, part, grid: four[1].max }),
+                true => Ok(CompiledEstimator::Quaternion {
+                    start: start + first,
+                    part,
+                    grid: four[1].max,
+                }),
                 false => Err(wrong),
             }
         }

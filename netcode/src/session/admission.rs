@@ -1,5 +1,5 @@
-//! How someone gets in: request, challenge, response. What is refused before its token proves genuine hears nothing; the
-//! order of the checks is the standard's.
+//! How someone gets in: request, challenge, response. What is refused before its token proves
+//! genuine hears nothing; the order of the checks is the standard's.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,22 +20,23 @@ use super::secured;
 use super::server::SessionServer;
 use super::token::{OpenError, PrivateToken, Purpose, token_tag};
 use crate::limits::{
-    CLOCK_DIFFERENCE, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, TICKET_LIFETIME, TOKEN_BINDING,
-    TOKENS_OPENED,
+    CLOCK_DIFFERENCE, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, TICKET_LIFETIME,
+    TOKEN_BINDING, TOKENS_OPENED,
 };
 use crate::time::{Timestamp, UnixTime};
-use crate::transport::{Parcel, Route};
+use crate::transport::{PeerAddr, Transmit};
 
 /// By so much two times in whole milliseconds may be off against each other.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// A token that was issued so much later than now may be from before the start: its issuer's clock is ahead.
+/// A token that was issued so much later than now may be from before the start: its issuer's clock
+/// is ahead.
 const AHEAD: Duration = Duration::from_secs(1);
 
 impl SessionServer {
     pub(super) fn take_request(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         request: Request<'_>,
         now: Timestamp,
     ) -> Result<(), DropReason> {
@@ -46,7 +47,7 @@ impl SessionServer {
         }
         let applicant = checked?;
         self.check_address(&applicant, from, now)?;
-        if let Err(reason) = self.may_come_in(&applicant, from, now) {
+        if let Err(reason) = self.check_admission(&applicant, from, now) {
             self.deny(from, &applicant, reason, now);
             return Err(reason);
         }
@@ -54,7 +55,8 @@ impl SessionServer {
         if self.half_open.get(&applicant.tag).is_some() {
             self.half_open.refresh(from, &applicant.tag, now, now + time);
         } else {
-            // Those who come back have a place already: many behind one address may lose their sessions at once.
+            // Those who come back have a place already: many behind one address may lose their
+            // sessions at once.
             let joins = applicant.purpose.resume.is_none();
             if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
                 return Err(DropReason::RateLimited);
@@ -69,7 +71,8 @@ impl SessionServer {
         Ok(())
     }
 
-    /// Opens a token, unless it is pending already: copies of a request cost no more than to be recognised.
+    /// Opens a token, unless it is pending already: copies of a request cost no more than to be
+    /// recognised.
     pub(super) fn check_token(
         &mut self,
         request: &Request<'_>,
@@ -98,7 +101,8 @@ impl SessionServer {
 
     fn open_token(&self, request: &Request<'_>, now: Timestamp) -> Result<Applicant, DropReason> {
         let SessionConfig { protocol, key, .. } = &self.config;
-        let opened = PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
+        let opened =
+            PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
         let private = opened.map_err(|error| match error {
             OpenError::Forged => DropReason::ForgedToken,
             OpenError::Malformed => DropReason::MalformedToken,
@@ -122,11 +126,13 @@ impl SessionServer {
             client_key: private.client_key,
             server_key: private.server_key,
             user_data: private.user_data,
-            is_shared: purpose.resume.is_none() && (is_ahead || !private.servers.iter().all(is_own)),
+            is_shared: purpose.resume.is_none()
+                && (is_ahead || !private.servers.iter().all(is_own)),
         })
     }
 
-    /// Whether a token that does not say when it was issued is from after the start, as its expiry shows, by so much at least.
+    /// Whether a token that does not say when it was issued is from after the start, as its expiry
+    /// shows, by so much at least.
     fn is_foreign_fresh(&self, expires: u64, by: Duration) -> bool {
         let first = self.unix(self.started + self.config.token_lifetime + by);
         expires.saturating_mul(1_000) >= first.as_millis()
@@ -138,10 +144,16 @@ impl SessionServer {
         now - Duration::from_millis(age)
     }
 
-    /// A token that joins is for the address that used it first, but for its owner's sake not for long: someone who saw the request may have
-    /// sent it first. A ticket's client comes from another address just because its own has changed. Whoever proves an address first gets the
+    /// A token that joins is for the address that used it first, but for its owner's sake not for
+    /// long: someone who saw the request may have sent it first. A ticket's client comes from
+    /// another address just because its own has changed. Whoever proves an address first gets the
     /// session.
-    fn check_address(&self, applicant: &Applicant, from: Route, now: Timestamp) -> Result<(), DropReason> {
+    fn check_address(
+        &self,
+        applicant: &Applicant,
+        from: PeerAddr,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
         let pending = self.half_open.get(&applicant.tag);
         let bound = pending.filter(|pending| {
             applicant.purpose.resume.is_none()
@@ -151,14 +163,14 @@ impl SessionServer {
         if bound.is_some() { Err(DropReason::SecondAddress) } else { Ok(()) }
     }
 
-    /// A token must not live too long, or its history could not be kept. One that does not say when it was issued is
-    /// measured by the wall.
+    /// A token must not live too long, or its history could not be kept. One that does not say when
+    /// it was issued is measured by the wall.
     fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
         let resumes = applicant.purpose.resume.is_some();
         let longest = if resumes { TICKET_LIFETIME } else { self.config.token_lifetime };
         let latest = match applicant.purpose.issued {
-            // One that is not issued yet could be from before a restart, the wall having been set back. A ticket could not:
-            // each start has epochs of its own.
+            // One that is not issued yet could be from before a restart, the wall having been set
+            // back. A ticket could not: each start has epochs of its own.
             Some(issued) if !resumes && issued > self.unix(now + CLOCK_DIFFERENCE) => {
                 return Err(DropReason::ClockAhead);
             }
@@ -169,7 +181,12 @@ impl SessionServer {
     }
 
     /// The rules, asked when a request comes and again when the address is proved.
-    fn may_come_in(&self, applicant: &Applicant, from: Route, now: Timestamp) -> Result<Place, DropReason> {
+    fn check_admission(
+        &self,
+        applicant: &Applicant,
+        from: PeerAddr,
+        now: Timestamp,
+    ) -> Result<Place, DropReason> {
         self.check_age(applicant, now)?;
         // A token from before the start may have been consumed by the server that was here then.
         let fresh = match applicant.issued {
@@ -186,9 +203,9 @@ impl SessionServer {
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
-    /// A ticket that has expired leads back to nothing: its client is told so, or it would go on asking. Tokens that join get no
-    /// answer once they have expired.
-    fn deny_expired_ticket(&mut self, from: Route, request: &Request<'_>, now: Timestamp) {
+    /// A ticket that has expired leads back to nothing: its client is told so, or it would go on
+    /// asking. Tokens that join get no answer once they have expired.
+    fn deny_expired_ticket(&mut self, from: PeerAddr, request: &Request<'_>, now: Timestamp) {
         let (per_second, burst) = TOKENS_OPENED;
         if !self.opens.allows(Rate { per_second, burst }, now) {
             return;
@@ -201,32 +218,50 @@ impl SessionServer {
     }
 
     /// Who holds a genuine token is told that it is refused, and why; others hear nothing.
-    pub(super) fn deny(&mut self, to: Route, applicant: &Applicant, reason: DropReason, now: Timestamp) {
+    pub(super) fn deny(
+        &mut self,
+        to: PeerAddr,
+        applicant: &Applicant,
+        reason: DropReason,
+        now: Timestamp,
+    ) {
         // A late copy of a request must not disturb the session that it has led to.
         let present = self.roster.at(to).and_then(|client| self.roster.get(client));
         if present.is_some_and(|session| session.is_of(applicant)) {
             return;
         }
-        match to.is_secured() {
+        match to.is_connection_oriented() {
             true => self.refuse_connection(to, reason.into(), now),
             false => self.reply(to, applicant, (Kind::Denied, reason.into()), &[]),
         }
     }
 
     /// Answers outside of a session.
-    fn reply(&mut self, to: Route, applicant: &Applicant, (kind, denial): (Kind, Denial), contents: &[u8]) {
+    fn reply(
+        &mut self,
+        to: PeerAddr,
+        applicant: &Applicant,
+        (kind, denial): (Kind, Denial),
+        contents: &[u8],
+    ) {
         if self.replies.len() < REPLIES {
             let (number, key) = (denial.number(self.replied), &applicant.server_key);
             self.replied += 1;
             let mut packet = Vec::new();
-            packet::seal((kind, number), self.config.protocol, &PacketKey::new(key), contents, &mut packet);
-            self.answer(to, Parcel::Datagram(packet));
+            packet::seal(
+                (kind, number),
+                self.config.protocol,
+                &PacketKey::new(key),
+                contents,
+                &mut packet,
+            );
+            self.answer(to, Transmit::Datagram(packet));
         }
     }
 
     pub(super) fn take_response(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         header: Header,
         datagram: &[u8],
         now: Timestamp,
@@ -249,44 +284,48 @@ impl SessionServer {
             }
             reason => reason,
         })?;
-        // The purpose holds when the token was issued, and for which session: it is as good as the token itself.
+        // The purpose holds when the token was issued, and for which session: it is as good as the
+        // token itself.
         if user != applicant.user || Purpose::read(&user_data) != Some(applicant.purpose) {
             return Err(DropReason::ForeignChallenge);
         }
-        self.let_in(&applicant, (from, PAYLOAD_BYTES), header.sequence, now)
+        self.admit(&applicant, (from, PAYLOAD_BYTES), header.sequence, now)
     }
 
-    /// An applicant whose address is proved gets its place; `response` is the number of the packet that proved it.
-    pub(super) fn let_in(
+    /// An applicant whose address is proved gets its place; `response` is the number of the packet
+    /// that proved it.
+    pub(super) fn admit(
         &mut self,
         applicant: &Applicant,
-        (from, room): (Route, usize),
+        (from, max_payload): (PeerAddr, usize),
         response: u64,
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let place = self.grant(applicant, from, response, now)?;
         self.half_open.remove(&applicant.tag);
-        // Someone else's client was there: that way to it is gone, for this one answered from its end.
-        if let Some(other) = self.roster.at(from).filter(|present| Some(*present) != place.client()) {
+        // Someone else's client was there: that way to it is gone, for this one answered from its
+        // end.
+        if let Some(other) = self.roster.at(from).filter(|present| Some(*present) != place.client())
+        {
             self.displace(other, now);
         }
         let client = match place {
             Place::Moved(client) => {
                 self.note_response(client, response);
-                return self.move_on(client, (from, room), now);
+                return self.migrate(client, (from, max_payload), now);
             }
-            Place::Resumed(client) => self.give_back(client, applicant, from),
+            Place::Resumed(client) => self.resume_session(client, applicant, from),
             Place::TakenOver(client) => self.take_over(client, applicant, from, now),
             Place::New => self.open(applicant, from),
         };
         self.note_response(client, response);
         // First, so that its client index is free again.
         if let Some(old) = self.roster.disconnect(client) {
-            self.hang_up(old.route);
+            self.close_addr(old.addr);
         }
         let live = Live {
-            route: from,
-            room,
+            addr: from,
+            max_payload,
             index: self.roster.free_index(),
             timeout: timeout(applicant.timeout_s),
             opened: 0,
@@ -308,26 +347,30 @@ impl SessionServer {
     pub(super) fn welcome(&mut self, client: ClientId, now: Timestamp) {
         let most = self.config.sessions as u32;
         match self.roster.get(client).and_then(|session| session.live.as_ref()) {
-            Some(live) if live.route.is_secured() => {
-                self.answer(live.route, Parcel::Frame(secured::write_accepted(live.index, most)));
+            Some(live) if live.addr.is_connection_oriented() => {
+                self.answer(live.addr, Transmit::Frame(secured::write_accepted(live.index, most)));
             }
             _ => self.keep_alive(client, now),
         }
     }
 
-    /// The place of an applicant whose address is proved. It spends the token; one that is refused is not spent.
+    /// The place of an applicant whose address is proved. It spends the token; one that is refused
+    /// is not spent.
     fn grant(
         &mut self,
         applicant: &Applicant,
-        from: Route,
+        from: PeerAddr,
         response: u64,
         now: Timestamp,
     ) -> Result<Place, DropReason> {
-        let place = self.may_come_in(applicant, from, now);
+        let place = self.check_admission(applicant, from, now);
         let place = place.inspect_err(|reason| self.deny(from, applicant, *reason, now))?;
         if let Some(session) = place.client().and_then(|client| self.roster.get_mut(client)) {
             // A response that was recorded proves nothing once more.
-            if !from.is_secured() && session.is_of(applicant) && response <= session.response {
+            if !from.is_connection_oriented()
+                && session.is_of(applicant)
+                && response <= session.response
+            {
                 return Err(DropReason::Repeated);
             }
             let (per_second, burst) = RESUMES;
@@ -347,7 +390,8 @@ impl SessionServer {
     }
 }
 
-/// By what copies of a request are known. It need not withstand anyone: a request that is taken for a copy gets what the copy gets.
+/// By what copies of a request are known. It need not withstand anyone: a request that is taken for
+/// a copy gets what the copy gets.
 pub(super) fn digest(request: &Request<'_>) -> u64 {
     let seed = xxh3_64_with_seed(request.nonce, request.expires);
     xxh3_64_with_seed(request.sealed, seed)

@@ -1,30 +1,32 @@
-//! Pauses between attempts: exponential with full jitter, so that many who were dropped at once do not come back at once.
+//! Pauses between attempts: exponential with full jitter, so that many who were dropped at once do
+//! not come back at once.
 
 use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// Pauses that grow: the n-th is drawn evenly from a quarter of the first to first * 2^n, at most the longest.
+/// Pauses that grow: the n-th is drawn evenly from a quarter of the first to first * 2^n, at most
+/// the longest.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
     longest: Duration,
     attempts: u32,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
 }
 
 impl Backoff {
     /// Pauses that begin with about `first`, drawn from `seed`.
     pub fn new(first: Duration, longest: Duration, seed: u64) -> Self {
-        Self { first, longest, attempts: 0, chances: Xoshiro256PlusPlus::seed_from_u64(seed) }
+        Self { first, longest, attempts: 0, rng: Xoshiro256PlusPlus::seed_from_u64(seed) }
     }
 
     /// The next pause.
     pub fn pause(&mut self) -> Duration {
         let most = self.first.saturating_mul(1 << self.attempts.min(16)).min(self.longest);
         self.attempts += 1;
-        let drawn = self.chances.next_u64() % (most.as_micros() as u64 + 1);
+        let drawn = self.rng.next_u64() % (most.as_micros() as u64 + 1);
         // Never so short that two attempts are on a short way together.
         Duration::from_micros(drawn).max(self.first / 4)
     }
@@ -47,8 +49,12 @@ mod tests {
             (0..40).map(|_| backoff.pause()).collect::<Vec<_>>()
         };
         let some = pauses(1);
-        assert!(some[0] <= ms(100) && some[1] <= ms(200) && some.iter().all(|pause| *pause >= ms(25)));
-        assert!(some.iter().max().unwrap() > &ms(1_500) && some.iter().all(|pause| *pause <= ms(2_000)));
+        assert!(
+            some[0] <= ms(100) && some[1] <= ms(200) && some.iter().all(|pause| *pause >= ms(25))
+        );
+        assert!(
+            some.iter().max().unwrap() > &ms(1_500) && some.iter().all(|pause| *pause <= ms(2_000))
+        );
         assert!(some[5..].iter().min().unwrap() < &ms(500));
         assert_ne!(some, pauses(2));
     }

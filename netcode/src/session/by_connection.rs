@@ -1,4 +1,5 @@
-//! The server's side of sessions on connections that are secret already: who may open one there, and what it carries.
+//! The server's side of sessions on connections that are secret already: who may open one there,
+//! and what it carries.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +15,17 @@ use crate::limits::{
     HELLO_TIME, PAYLOAD_BYTES, REFUSED_CONNECTION_TIME, SMALLEST_PAYLOAD, WAITING_CONNECTIONS,
 };
 use crate::time::Timestamp;
-use crate::transport::{Event, Parcel, Route};
+use crate::transport::{Event, PeerAddr, Transmit};
 
 /// Connections that carry no session.
-pub(super) type Waiting = BTreeMap<Route, Wait>;
+pub(super) type Waiting = BTreeMap<PeerAddr, Wait>;
 
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Wait {
     since: Timestamp,
     /// How large a datagram it carries.
-    room: usize,
+    max_payload: usize,
     /// A wish for a session that came early, and must be the peer's own before it is granted.
     held: Option<Vec<u8>>,
     /// Its client was told that it is refused.
@@ -34,7 +35,7 @@ pub(super) struct Wait {
 impl SessionServer {
     pub(super) fn receive_secured(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         event: Event<'_>,
         now: Timestamp,
     ) -> Option<(ClientId, Received<'_>)> {
@@ -42,7 +43,7 @@ impl SessionServer {
             return None;
         }
         let taken = match event {
-            Event::DatagramBytes(bytes) => self.note_room(from, bytes, now).map(|()| None),
+            Event::DatagramBytes(bytes) => self.note_max_payload(from, bytes, now).map(|()| None),
             Event::Closed { told } => {
                 self.connection_ended(from, told, now);
                 Ok(None)
@@ -66,9 +67,9 @@ impl SessionServer {
         }
     }
 
-    /// Whether a connection is that of a client that lost its session to another, or was refused: nothing that comes by it matters any
-    /// more but its end.
-    fn leads_nowhere(&mut self, from: Route, event: Event<'_>) -> bool {
+    /// Whether a connection is that of a client that lost its session to another, or was refused:
+    /// nothing that comes by it matters any more but its end.
+    fn leads_nowhere(&mut self, from: PeerAddr, event: Event<'_>) -> bool {
         let ended = matches!(event, Event::Closed { .. });
         if let Some(departing) = self.roster.departing_by(from) {
             if ended {
@@ -84,26 +85,32 @@ impl SessionServer {
     }
 
     /// Tells a client that it is refused. Its connection stays for a while, so that it hears it.
-    pub(super) fn refuse_connection(&mut self, to: Route, denial: Denial, now: Timestamp) {
-        self.answer(to, Parcel::Frame(secured::write_refused(denial)));
-        self.waiting.insert(to, Wait { since: now, room: 0, held: None, refused: true });
+    pub(super) fn refuse_connection(&mut self, to: PeerAddr, denial: Denial, now: Timestamp) {
+        self.answer(to, Transmit::Frame(secured::write_refused(denial)));
+        self.waiting.insert(to, Wait { since: now, max_payload: 0, held: None, refused: true });
     }
 
-    fn note_room(&mut self, from: Route, bytes: usize, now: Timestamp) -> Result<(), DropReason> {
+    fn note_max_payload(
+        &mut self,
+        from: PeerAddr,
+        bytes: usize,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
         if bytes < SMALLEST_PAYLOAD {
             self.connection_ended(from, false, now);
-            self.hang_up(from);
+            self.close_addr(from);
             return Err(DropReason::NarrowPath);
         }
-        let room = bytes.min(PAYLOAD_BYTES);
+        let max_payload = bytes.min(PAYLOAD_BYTES);
         let session = self.roster.at(from).and_then(|client| self.roster.get_mut(client));
         match session.and_then(|session| session.live.as_mut()) {
-            Some(live) => live.room = room,
+            Some(live) => live.max_payload = max_payload,
             None if self.waiting.len() < WAITING_CONNECTIONS => {
-                self.waiting.insert(from, Wait { since: now, room, held: None, refused: false });
+                self.waiting
+                    .insert(from, Wait { since: now, max_payload, held: None, refused: false });
             }
             None => {
-                self.hang_up(from);
+                self.close_addr(from);
                 return Err(DropReason::Full);
             }
         }
@@ -111,10 +118,13 @@ impl SessionServer {
     }
 
     /// A client that ends its connection leaves; one that lost it may come back.
-    fn connection_ended(&mut self, route: Route, told: bool, now: Timestamp) {
-        self.waiting.remove(&route);
-        let Some(client) = self.roster.at(route) else { return };
-        // Who was never heard has not left: it may have given this connection up for another, on which it asks again.
+    fn connection_ended(&mut self, addr: PeerAddr, told: bool, now: Timestamp) {
+        self.waiting.remove(&addr);
+        let Some(client) = self.roster.at(addr) else {
+            return;
+        };
+        // Who was never heard has not left: it may have given this connection up for another, on
+        // which it asks again.
         let heard = self.roster.get(client).is_some_and(|session| session.heard);
         if told && heard {
             self.roster.remove(client);
@@ -124,10 +134,10 @@ impl SessionServer {
         }
     }
 
-    pub(super) fn hang_up(&mut self, route: Route) {
-        if route.is_secured() {
-            self.waiting.remove(&route);
-            self.answer(route, Parcel::Close);
+    pub(super) fn close_addr(&mut self, addr: PeerAddr) {
+        if addr.is_connection_oriented() {
+            self.waiting.remove(&addr);
+            self.answer(addr, Transmit::Close);
         }
     }
 
@@ -137,18 +147,24 @@ impl SessionServer {
             let longest = if wait.refused { REFUSED_CONNECTION_TIME } else { HELLO_TIME };
             now.since(wait.since) >= longest
         };
-        let late = self.waiting.iter().filter(|(_, wait)| is_late(wait)).map(|(route, _)| *route);
+        let late = self.waiting.iter().filter(|(_, wait)| is_late(wait)).map(|(addr, _)| *addr);
         let late: Vec<_> = late.collect();
-        late.into_iter().for_each(|route| self.hang_up(route));
+        late.into_iter().for_each(|addr| self.close_addr(addr));
     }
 
-    /// A ticket is granted at once: a copy of it comes too late, or, where it comes first, is no more than one address of several from
-    /// which a ticket is tried; whoever is heard has the session (see [`super::roster::Place::Moved`]). What would begin something waits until
-    /// it is known to be no copy.
-    fn take_early(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
+    /// A ticket is granted at once: a copy of it comes too late, or, where it comes first, is no
+    /// more than one address of several from which a ticket is tried; whoever is heard has the
+    /// session (see [`super::roster::Place::Moved`]). What would begin something waits until it is
+    /// known to be no copy.
+    fn take_early(
+        &mut self,
+        from: PeerAddr,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
         let is_first = self.waiting.get(&from).is_some_and(|wait| wait.held.is_none());
         if !is_first {
-            self.hang_up(from);
+            self.close_addr(from);
             return Err(DropReason::Unexpected);
         }
         let resumes = Join::read(frame).and_then(|join| {
@@ -162,31 +178,43 @@ impl SessionServer {
             }
             (Ok(true), Some(_)) => self.take_join(from, frame, now),
             (Err(reason), _) => {
-                self.hang_up(from);
+                self.close_addr(from);
                 Err(reason)
             }
             (Ok(_), None) => Err(DropReason::Stranger),
         }
     }
 
-    fn take_held(&mut self, from: Route, now: Timestamp) -> Result<(), DropReason> {
+    fn take_held(&mut self, from: PeerAddr, now: Timestamp) -> Result<(), DropReason> {
         match self.waiting.get_mut(&from).and_then(|wait| wait.held.take()) {
             Some(frame) => self.take_join(from, &frame, now),
             None => Ok(()),
         }
     }
 
-    /// Who holds a genuine token and is refused is told why; whoever else is refused sees the connection closed.
-    fn take_join(&mut self, from: Route, frame: &[u8], now: Timestamp) -> Result<(), DropReason> {
-        let Wait { room, .. } = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
-        self.let_join(from, frame, room, now).inspect_err(|_| {
+    /// Who holds a genuine token and is refused is told why; whoever else is refused sees the
+    /// connection closed.
+    fn take_join(
+        &mut self,
+        from: PeerAddr,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let Wait { max_payload, .. } = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
+        self.let_join(from, frame, max_payload, now).inspect_err(|_| {
             if !self.waiting.contains_key(&from) {
-                self.hang_up(from);
+                self.close_addr(from);
             }
         })
     }
 
-    fn let_join(&mut self, from: Route, frame: &[u8], room: usize, now: Timestamp) -> Result<(), DropReason> {
+    fn let_join(
+        &mut self,
+        from: PeerAddr,
+        frame: &[u8],
+        max_payload: usize,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
         let join = Join::read(frame)?;
         let applicant = self.check_token(&join.request, digest(&join.request), now)?;
         if !join.is_proved(&applicant.client_key) {
@@ -196,12 +224,12 @@ impl SessionServer {
         if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
             return Err(DropReason::RateLimited);
         }
-        self.let_in(&applicant, (from, room), 0, now)
+        self.admit(&applicant, (from, max_payload), 0, now)
     }
 
     fn take_frame(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         frame: &[u8],
         now: Timestamp,
     ) -> Result<(ClientId, bool), DropReason> {
@@ -212,13 +240,15 @@ impl SessionServer {
                 self.scratch.extend_from_slice(frame);
                 Ok((client, true))
             }
-            FrameKind::Join | FrameKind::Accepted | FrameKind::Refused => Err(DropReason::Unexpected),
+            FrameKind::Join | FrameKind::Accepted | FrameKind::Refused => {
+                Err(DropReason::Unexpected)
+            }
         }
     }
 
     fn take_plain(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         datagram: &[u8],
         now: Timestamp,
     ) -> Result<Option<(ClientId, bool)>, DropReason> {
@@ -240,7 +270,7 @@ impl SessionServer {
         }
     }
 
-    fn note_heard(&mut self, from: Route, now: Timestamp) -> Result<ClientId, DropReason> {
+    fn note_heard(&mut self, from: PeerAddr, now: Timestamp) -> Result<ClientId, DropReason> {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
         let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
         session.note_heard(now);

@@ -1,8 +1,10 @@
-//! Challenges: what a client must send back to prove that it is where it says. The server keeps nothing of them.
+//! Challenges: what a client must send back to prove that it is where it says. The server keeps
+//! nothing of them.
 //!
-//! A challenge is sealed together with the address that it was sent to and the tag of the token that asked for it, so that it proves
-//! no other. The standard leaves 20 bytes of a challenge token empty; eight of ours hold when it was made, so that one that was
-//! recorded serves for [`CHALLENGE_TIME`] only.
+//! A challenge is sealed together with the address that it was sent to and the tag of the token
+//! that asked for it, so that it proves no other. The standard leaves 20 bytes of a challenge token
+//! empty; eight of ours hold when it was made, so that one that was recorded serves for
+//! [`CHALLENGE_TIME`] only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -56,7 +58,8 @@ impl Challenges {
         contents
     }
 
-    /// For whom a challenge was made that came back from where it was sent to, in time and for the same token.
+    /// For whom a challenge was made that came back from where it was sent to, in time and for the
+    /// same token.
     pub fn open(
         &self,
         from: SocketAddr,
@@ -68,7 +71,8 @@ impl Challenges {
         let (number, sealed) = contents.split_first_chunk::<8>().ok_or(foreign)?;
         let number = u64::from_le_bytes(*number);
         let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().map_err(|_| foreign)?;
-        let opened = self.key.open(number, &subject(from, tag), &mut sealed).map_err(|_| foreign)?;
+        let opened =
+            self.key.open(number, &subject(from, tag), &mut sealed).map_err(|_| foreign)?;
         let mut reader = Reader::new(opened);
         let user = UserId(reader.u64().ok_or(foreign)?);
         let user_data = reader.array::<USER_DATA_BYTES>().ok_or(foreign)?;
@@ -103,7 +107,8 @@ mod tests {
     fn a_challenge_comes_back_to_its_maker_from_its_address_with_its_token_only() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
         let (data, now) = (std::array::from_fn(|i| i as u8), Timestamp::from_millis(5));
-        let (here, there) = (SocketAddr::from(([10, 0, 0, 1], 5)), SocketAddr::from(([10, 0, 0, 1], 6)));
+        let (here, there) =
+            (SocketAddr::from(([10, 0, 0, 1], 5)), SocketAddr::from(([10, 0, 0, 1], 6)));
         let foreign = Err(DropReason::ForeignChallenge);
         let first = maker.make(here, &TAG, (UserId(4), &data), now);
         let contents = maker.make(here, &TAG, (UserId(5), &data), now);

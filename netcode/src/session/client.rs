@@ -8,8 +8,8 @@
 //! once connected:                seal(payload, now) -> parcel to send
 //! wait for an event or next_timeout()
 //! ```
-//! Over datagrams it speaks the netcode standard. On a connection that is secret already it asks once, with a proof that it knows its
-//! token's keys, and what follows travels as it is.
+//! Over datagrams it speaks the netcode standard. On a connection that is secret already it asks
+//! once, with a proof that it knows its token's keys, and what follows travels as it is.
 
 mod by_connection;
 mod by_datagrams;
@@ -26,11 +26,11 @@ use super::packet::{self, Kind};
 use super::secured;
 use super::token::{ConnectToken, TokenError, token_tag};
 use crate::limits::{
-    CONNECT_TIME, DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE,
-    RESPONSE_PAUSE, SMALLEST_PAYLOAD,
+    CONNECT_TIME, DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES,
+    REQUEST_PAUSE, RESPONSE_PAUSE, SMALLEST_PAYLOAD,
 };
 use crate::time::Timestamp;
-use crate::transport::{Event, Over, Parcel, Route};
+use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
 /// Of so many responses one is a request again.
 const RESPONSES_PER_REQUEST: u32 = 10;
@@ -44,8 +44,8 @@ pub enum Failure {
     /// The token expired before a server took it.
     #[error("the token expired before a server took it: ask for a new one")]
     TokenExpired,
-    /// No server answered a request. A path that carries too little looks the same: a request has 1,078 bytes over UDP, and QUIC begins
-    /// with 1,200.
+    /// No server answered a request. A path that carries too little looks the same: a request has
+    /// 1,078 bytes over UDP, and QUIC begins with 1,200.
     #[error(
         "no server answered: nobody serves there, a firewall is in between, or the path carries no datagrams of 1,078 bytes (QUIC: 1,200)"
     )]
@@ -54,13 +54,17 @@ pub enum Failure {
     #[error("the server asked for a proof of the address and then fell silent")]
     ResponseTimedOut,
     /// The server refused the token: it is full, stops, or has taken the token or the user already.
-    #[error("the server refused the token: it is full or stopping, or has the token or the user already")]
+    #[error(
+        "the server refused the token: it is full or stopping, or has the token or the user already"
+    )]
     Denied,
     /// The server refused the token and said why.
     #[error("{0}")]
     Refused(Denial),
     /// The path to the server carries too little in a datagram, or the server takes none.
-    #[error("the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed")]
+    #[error(
+        "the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed"
+    )]
     NarrowPath {
         /// What it carries.
         bytes: usize,
@@ -118,13 +122,13 @@ impl<'a> Received<'a> {
 #[derive(Debug)]
 pub struct SessionClient {
     token: ConnectToken,
-    over: Over,
+    kind: TransportKind,
     /// Number of its connection, where there are any.
     connection: u64,
     /// Bytes that a payload may have.
-    room: usize,
+    max_payload: usize,
     /// A connection that serves nothing any more.
-    idle: Option<Route>,
+    idle: Option<PeerAddr>,
     /// Which of the token's servers it tries.
     server: usize,
     phase: Phase,
@@ -156,9 +160,9 @@ impl SessionClient {
             keys: SessionKeys::new(token_tag(&token.sealed), &token.server_key, &token.client_key),
             denial: None,
             token,
-            over: Over::Udp,
+            kind: TransportKind::Udp,
             connection: 0,
-            room: PAYLOAD_BYTES,
+            max_payload: PAYLOAD_BYTES,
             idle: None,
             server: 0,
             phase,
@@ -176,9 +180,11 @@ impl SessionClient {
         }
     }
 
-    /// Goes over another transport. Connections are numbered from `first` on: one for each time that it asks.
-    pub fn over(mut self, over: Over, first: u64) -> Self {
-        (self.over, self.connection) = (over, if over.is_secured() { first } else { 0 });
+    /// Goes over another transport. Connections are numbered from `first` on: one for each time
+    /// that it asks.
+    pub fn transport(mut self, kind: TransportKind, first: u64) -> Self {
+        (self.kind, self.connection) =
+            (kind, if kind.is_connection_oriented() { first } else { 0 });
         self
     }
 
@@ -188,14 +194,15 @@ impl SessionClient {
         self
     }
 
-    /// Numbers its packets from `next` on, where an earlier client has used the same token: no number may be sealed twice.
+    /// Numbers its packets from `next` on, where an earlier client has used the same token: no
+    /// number may be sealed twice.
     pub fn numbered_from(mut self, next: u64) -> Self {
         self.keys = self.keys.numbered_from(next);
         self
     }
 
-    /// Goes on with the keys of an earlier client that has used the same token, their numbers and replay window; keys of another
-    /// token are ignored.
+    /// Goes on with the keys of an earlier client that has used the same token, their numbers and
+    /// replay window; keys of another token are ignored.
     pub fn with_keys(mut self, keys: SessionKeys) -> Self {
         if keys.tag() == self.keys.tag() {
             self.keys = keys;
@@ -234,13 +241,18 @@ impl SessionClient {
     }
 
     /// The way to that server.
-    pub fn route(&self) -> Route {
-        Route { over: self.over, connection: self.connection, address: self.server(), local: None }
+    pub fn addr(&self) -> PeerAddr {
+        PeerAddr {
+            kind: self.kind,
+            connection: self.connection,
+            address: self.server(),
+            local: None,
+        }
     }
 
     /// Bytes that a payload may have.
-    pub fn room(&self) -> usize {
-        self.room
+    pub fn max_payload(&self) -> usize {
+        self.max_payload
     }
 
     /// When the server was heard last.
@@ -248,8 +260,8 @@ impl SessionClient {
         self.heard_at
     }
 
-    /// How long the server took to answer, as the last step before the session opened shows: too long where a datagram
-    /// was lost.
+    /// How long the server took to answer, as the last step before the session opened shows: too
+    /// long where a datagram was lost.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
@@ -261,8 +273,9 @@ impl SessionClient {
 
     /// When [`Self::poll`] next has something to do; far in the future once all is over.
     pub fn next_timeout(&self) -> Timestamp {
-        let silent =
-            self.timeout().map_or(Timestamp::from_nanos(u64::MAX), |most| self.silent_since() + most);
+        let silent = self
+            .timeout()
+            .map_or(Timestamp::from_nanos(u64::MAX), |most| self.silent_since() + most);
         match self.phase {
             Phase::Requesting | Phase::Responding => {
                 self.next_send.min(silent).min(self.began + self.token_lifetime())
@@ -273,7 +286,10 @@ impl SessionClient {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        u64::try_from(self.token.timeout_s).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+        u64::try_from(self.token.timeout_s)
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs)
     }
 
     fn token_lifetime(&self) -> Duration {
@@ -285,29 +301,30 @@ impl SessionClient {
     }
 
     /// The next parcel that time demands.
-    pub fn poll(&mut self, now: Timestamp) -> Option<Parcel> {
+    pub fn poll(&mut self, now: Timestamp) -> Option<Transmit> {
         self.give_up(now);
         match self.phase {
-            Phase::Requesting if now >= self.next_send && self.over.is_secured() => {
+            Phase::Requesting if now >= self.next_send && self.kind.is_connection_oriented() => {
                 if self.sends > 0 {
                     self.leave_connection();
                 }
                 self.note_step_sent(now, CONNECT_TIME);
-                Some(Parcel::Open(secured::write_join(&self.request(), &self.token.client_key)))
+                Some(Transmit::Open(secured::write_join(&self.request(), &self.token.client_key)))
             }
             Phase::Requesting if now >= self.next_send => {
                 let pause = self.pauses.pause();
                 self.note_step_sent(now, pause);
-                Some(Parcel::Datagram(self.request()))
+                Some(Transmit::Datagram(self.request()))
             }
             Phase::Responding if now >= self.next_send => {
                 self.note_step_sent(now, RESPONSE_PAUSE);
-                // The server may have forgotten the attempt, or know another address for it: ask again now and then.
+                // The server may have forgotten the attempt, or know another address for it: ask
+                // again now and then.
                 if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
-                    return Some(Parcel::Datagram(self.request()));
+                    return Some(Transmit::Datagram(self.request()));
                 }
                 let challenge = self.challenge.as_deref()?;
-                self.keys.seal_response(self.token.protocol, challenge).map(Parcel::Datagram)
+                self.keys.seal_response(self.token.protocol, challenge).map(Transmit::Datagram)
             }
             Phase::Connected { index, most } if now.since(self.sent_at) >= KEEP_ALIVE => {
                 self.sent_at = now;
@@ -336,7 +353,9 @@ impl SessionClient {
         let silent = self.timeout().is_some_and(|most| now.since(self.silent_since()) >= most);
         let failure = match self.phase {
             Phase::Failed(_) | Phase::Disconnected => return,
-            Phase::Connected { .. } if silent => return self.phase = Phase::Failed(Failure::TimedOut),
+            Phase::Connected { .. } if silent => {
+                return self.phase = Phase::Failed(Failure::TimedOut);
+            }
             Phase::Connected { .. } => return,
             _ if now.since(self.began) >= self.token_lifetime() => {
                 return self.phase = Phase::Failed(Failure::TokenExpired);
@@ -368,23 +387,26 @@ impl SessionClient {
         self.pauses.reset();
     }
 
-    /// Takes in what came. What is wrong with it changes nothing, nor does what comes by another way than [`Self::route`].
+    /// Takes in what came. What is wrong with it changes nothing, nor does what comes by another
+    /// way than [`Self::addr`].
     pub fn receive<'a>(
         &mut self,
-        from: impl Into<Route>,
+        from: impl Into<PeerAddr>,
         event: impl Into<Event<'a>>,
         now: Timestamp,
     ) -> Result<Received<'_>, DropReason> {
-        if from.into() != self.route() {
+        if from.into() != self.addr() {
             return Err(DropReason::Stranger);
         }
         match event.into() {
-            Event::Datagram(datagram) if self.over.is_secured() => self.receive_plain(datagram, now),
+            Event::Datagram(datagram) if self.kind.is_connection_oriented() => {
+                self.receive_plain(datagram, now)
+            }
             Event::Datagram(datagram) => self.receive_sealed(datagram, now),
             Event::Frame(frame) => self.receive_frame(frame, now),
             Event::Early(_) | Event::Confirmed => Err(DropReason::Unexpected),
             Event::DatagramBytes(bytes) => {
-                self.note_room(bytes, now);
+                self.note_max_payload(bytes, now);
                 Ok(Received::Step)
             }
             Event::Closed { told } => {
@@ -400,30 +422,30 @@ impl SessionClient {
     }
 
     /// Seals a payload of 1 to 1,200 bytes; the session must be open.
-    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Parcel {
+    pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Transmit {
         self.sent_at = now;
         self.seal_packet(Kind::Payload, payload)
     }
 
-    fn seal_packet(&mut self, kind: Kind, contents: &[u8]) -> Parcel {
-        if self.over.is_secured() {
+    fn seal_packet(&mut self, kind: Kind, contents: &[u8]) -> Transmit {
+        if self.kind.is_connection_oriented() {
             return match kind {
-                Kind::Payload => Parcel::Datagram(contents.to_vec()),
-                Kind::Disconnect => Parcel::Close,
-                _ => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
+                Kind::Payload => Transmit::Datagram(contents.to_vec()),
+                Kind::Disconnect => Transmit::Close,
+                _ => Transmit::Datagram(secured::KEEP_ALIVE.to_vec()),
             };
         }
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
         self.keys.seal(kind, self.token.protocol, contents, &mut packet);
-        Parcel::Datagram(packet)
+        Transmit::Datagram(packet)
     }
 
     /// Ends the session; returns what to send so that the server knows.
-    pub fn disconnect(&mut self) -> Vec<Parcel> {
+    pub fn disconnect(&mut self) -> Vec<Transmit> {
         let connected = self.is_connected();
         self.phase = Phase::Disconnected;
-        if self.over.is_secured() {
-            return vec![Parcel::Close];
+        if self.kind.is_connection_oriented() {
+            return vec![Transmit::Close];
         }
         let copies = if connected { DISCONNECT_PACKETS } else { 0 };
         (0..copies).map(|_| self.seal_packet(Kind::Disconnect, &[])).collect()

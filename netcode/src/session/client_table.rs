@@ -2,8 +2,8 @@
 
 use super::ClientId;
 
-/// A table by client number. Numbers rise and are never used again, so that a client mostly stands where its number says;
-/// it is looked through in their order.
+/// A table by client number. Numbers rise and are never used again, so that a client mostly stands
+/// where its number says; it is looked through in their order.
 #[derive(Debug)]
 pub struct ClientTable<T> {
     clients: Vec<ClientId>,

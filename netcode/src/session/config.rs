@@ -8,7 +8,7 @@ use super::Role;
 use super::crypto::Key;
 use super::rate::Rate;
 use crate::limits::TOKEN_HISTORY;
-use crate::transport::Over;
+use crate::transport::TransportKind;
 
 /// What happens when a user who is in session as often as allowed comes with another token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,18 +22,18 @@ pub enum Duplicates {
 
 /// The addresses at which a server is reached, by transport.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Servers(BTreeMap<Over, Vec<SocketAddr>>);
+pub struct Servers(BTreeMap<TransportKind, Vec<SocketAddr>>);
 
 impl Servers {
     /// Adds addresses of a transport.
-    pub fn with(mut self, over: Over, addresses: Vec<SocketAddr>) -> Self {
-        self.0.entry(over).or_default().extend(addresses);
+    pub fn with(mut self, kind: TransportKind, addresses: Vec<SocketAddr>) -> Self {
+        self.0.entry(kind).or_default().extend(addresses);
         self
     }
 
     /// Those of a transport.
-    pub fn of(&self, over: Over) -> &[SocketAddr] {
-        self.0.get(&over).map_or(&[], Vec::as_slice)
+    pub fn of(&self, kind: TransportKind) -> &[SocketAddr] {
+        self.0.get(&kind).map_or(&[], Vec::as_slice)
     }
 
     /// Whether an address is among them.
@@ -42,14 +42,14 @@ impl Servers {
     }
 
     /// The transports that have any.
-    pub fn transports(&self) -> impl Iterator<Item = Over> {
+    pub fn transports(&self) -> impl Iterator<Item = TransportKind> {
         self.0.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(over, _)| *over)
     }
 }
 
 impl From<Vec<SocketAddr>> for Servers {
     fn from(addresses: Vec<SocketAddr>) -> Self {
-        Self::default().with(Over::Udp, addresses)
+        Self::default().with(TransportKind::Udp, addresses)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The two ciphers of the standard, and keys that do not show themselves.
 //!
-//! Packets and challenges are sealed with ChaCha20-Poly1305 (RFC 8439), the nonce being four zero bytes and the
-//! packet's number; connect tokens with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) and a random nonce. Packets go
-//! through ring where the feature `ring` is on; the portable cipher gives the same bytes.
+//! Packets and challenges are sealed with ChaCha20-Poly1305 (RFC 8439), the nonce being four zero
+//! bytes and the packet's number; connect tokens with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha)
+//! and a random nonce. Packets go through ring where the feature `ring` is on; the portable cipher
+//! gives the same bytes.
 
 use std::fmt;
 
@@ -37,9 +38,9 @@ impl Key {
     }
 
     /// A new key.
-    pub fn generate(chances: &mut impl CryptoRng) -> Self {
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = [0; KEY_BYTES];
-        chances.fill_bytes(&mut bytes);
+        rng.fill_bytes(&mut bytes);
         Self(bytes)
     }
 
@@ -105,14 +106,18 @@ mod cipher {
         /// Makes a key ready.
         pub fn new(key: &Key) -> Self {
             let key = UnboundKey::new(&CHACHA20_POLY1305, key.bytes());
-            Self(LessSafeKey::new(key.unwrap_or_else(|_| unreachable!("the key has the cipher's length"))))
+            Self(LessSafeKey::new(
+                key.unwrap_or_else(|_| unreachable!("the key has the cipher's length")),
+            ))
         }
 
-        /// Encrypts in place and returns the tag. No two messages under one key may have the same `sequence`.
+        /// Encrypts in place and returns the tag. No two messages under one key may have the same
+        /// `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
             let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(about), message);
-            let tag = sealed.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit"));
+            let tag =
+                sealed.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit"));
             tag.as_ref().try_into().unwrap_or([0; TAG_BYTES])
         }
 
@@ -151,7 +156,8 @@ mod portable {
             Self(ChaCha20Poly1305::new(key.bytes().into()))
         }
 
-        /// Encrypts in place and returns the tag. No two messages under one key may have the same `sequence`.
+        /// Encrypts in place and returns the tag. No two messages under one key may have the same
+        /// `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = packet_nonce(sequence);
             let tag = self.0.encrypt_inout_detached((&nonce).into(), about, message.into());
@@ -167,7 +173,8 @@ mod portable {
         ) -> Result<&'a mut [u8], Forged> {
             let (message, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Forged)?;
             let (nonce, tag) = (packet_nonce(sequence), Tag::from(*tag));
-            let opened = self.0.decrypt_inout_detached((&nonce).into(), about, (&mut *message).into(), &tag);
+            let opened =
+                self.0.decrypt_inout_detached((&nonce).into(), about, (&mut *message).into(), &tag);
             opened.map(|()| message).map_err(|_| Forged)
         }
     }
@@ -183,7 +190,9 @@ impl fmt::Debug for PacketKey {
 
 /// Seals a connect token's private part in place; `buffer` ends with room for the tag.
 pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buffer: &mut [u8]) {
-    let Some((message, tag)) = buffer.split_last_chunk_mut::<TAG_BYTES>() else { return };
+    let Some((message, tag)) = buffer.split_last_chunk_mut::<TAG_BYTES>() else {
+        return;
+    };
     let cipher = XChaCha20Poly1305::new(key.bytes().into());
     let sealed = cipher.encrypt_inout_detached(nonce.into(), about, message.into());
     *tag = sealed.unwrap_or_else(|_| unreachable!("a token is within the cipher's limit")).into();
@@ -208,7 +217,8 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
         digits.chunks_exact(2).map(byte).collect()
     }
 

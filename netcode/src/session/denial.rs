@@ -1,8 +1,9 @@
 //! Why a server refuses a genuine token, as its answer tells the client.
 //!
-//! The standard's denied packet has no contents. Its number is free, and authentic as all of the packet is: the code stands in
-//! eight bits of it (`keys` has the layout). Another implementation's client reads no more than that it was denied, and another
-//! server's number, which counts from 2^63 or from 0, holds code 0.
+//! The standard's denied packet has no contents. Its number is free, and authentic as all of the
+//! packet is: the code stands in eight bits of it (`keys` has the layout). Another implementation's
+//! client reads no more than that it was denied, and another server's number, which counts from
+//! 2^63 or from 0, holds code 0.
 
 use super::drops::DropReason;
 use super::keys::OUTSIDE;
@@ -32,10 +33,14 @@ pub enum Denial {
     #[error("the token was issued before the server started: ask for a new one")]
     BeforeStart = 5,
     /// The token says that it was issued later than now.
-    #[error("the token was issued by a clock that is ahead of the server's: set the issuer's clock")]
+    #[error(
+        "the token was issued by a clock that is ahead of the server's: set the issuer's clock"
+    )]
     ClockAhead = 6,
     /// The token expires too late.
-    #[error("the token lives longer than the server allows, or was issued by a clock that is ahead")]
+    #[error(
+        "the token lives longer than the server allows, or was issued by a clock that is ahead"
+    )]
     LongLived = 7,
     /// The server remembers as many tokens as it can.
     #[error("the server has taken too many tokens: try again when some have expired")]
@@ -73,7 +78,8 @@ impl Denial {
         Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Unspecified)
     }
 
-    /// The number of a packet outside of sessions; `counter` must have 55 bits and never be used twice by one server.
+    /// The number of a packet outside of sessions; `counter` must have 55 bits and never be used
+    /// twice by one server.
     pub(super) fn number(self, counter: u64) -> u64 {
         OUTSIDE | (self as u64) << CODE_SHIFT | counter & ((1 << CODE_SHIFT) - 1)
     }

@@ -5,11 +5,12 @@ use std::fmt;
 use crate::error::WireError;
 
 macro_rules! reasons {
-    ($($name:ident: $key:literal $says:literal,)*) => {
-        /// Why a datagram was dropped. Dropping is silent to the sender and changes nothing but a count.
+    ($($name:ident: $key:literal $description:literal,)*) => {
+        /// Why a datagram was dropped. Dropping is silent to the sender and changes nothing but a
+        /// count.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum DropReason {
-            $(#[doc = $says] $name,)*
+            $(#[doc = $description] $name,)*
         }
 
         impl DropReason {
@@ -22,8 +23,8 @@ macro_rules! reasons {
             }
 
             /// What it says, for people.
-            pub fn says(self) -> &'static str {
-                match self { $(Self::$name => $says,)* }
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => $description,)* }
             }
         }
     };
@@ -73,7 +74,7 @@ reasons! {
 
 impl fmt::Display for DropReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.says())
+        out.write_str(self.description())
     }
 }
 

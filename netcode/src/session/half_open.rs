@@ -1,8 +1,10 @@
-//! Tokens that someone asked with who has not proved an address: capped tables, the only memory that strangers cost.
+//! Tokens that someone asked with who has not proved an address: capped tables, the only memory
+//! that strangers cost.
 //!
-//! An attempt belongs to a *token*, not to an address: copies of a request, from however many addresses, share the one attempt of
-//! their token. Its response finds it by the hint in its number (see `keys`), or, from a client of another implementation, by the
-//! address that used the token first. Tokens that join are counted by neighbourhood; tickets by the session that they are for.
+//! An attempt belongs to a *token*, not to an address: copies of a request, from however many
+//! addresses, share the one attempt of their token. Its response finds it by the hint in its number
+//! (see `keys`), or, from a client of another implementation, by the address that used the token
+//! first. Tokens that join are counted by neighbourhood; tickets by the session that they are for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +13,10 @@ use super::crypto::Key;
 use super::history::TokenTag;
 use super::keys::{SessionKeys, hint, hint_of_response};
 use super::token::{Purpose, UserData};
-use super::{ClientId, Neighbourhood, UserId};
+use super::{ClientId, RateLimitKey, UserId};
 use crate::limits::{ATTEMPT_AGE, ATTEMPTS_TO_RESUME};
 use crate::time::Timestamp;
-use crate::transport::Route;
+use crate::transport::PeerAddr;
 
 /// What a token says of who uses it.
 #[derive(Debug)]
@@ -23,7 +25,8 @@ pub struct Applicant {
     pub tag: TokenTag,
     /// The token's expiry, in seconds since 1970.
     pub expires: u64,
-    /// When it was issued, on the server's own time line: wall clocks may be set meanwhile. `None` if it does not say.
+    /// When it was issued, on the server's own time line: wall clocks may be set meanwhile. `None`
+    /// if it does not say.
     pub issued: Option<Timestamp>,
     /// Who it is for.
     pub user: UserId,
@@ -54,11 +57,12 @@ pub struct HalfOpen {
     /// Whose.
     pub applicant: Arc<Applicant>,
     /// The address that used the token first.
-    pub first: Route,
+    pub first: PeerAddr,
     /// Since when.
     pub since: Timestamp,
-    /// The address that a response without a hint comes from: that of the first request, or of a ticket's last.
-    bound: Route,
+    /// The address that a response without a hint comes from: that of the first request, or of a
+    /// ticket's last.
+    bound: PeerAddr,
     /// Hash of the request, by which its copies are known without being opened.
     digest: u64,
     /// When it is forgotten.
@@ -66,18 +70,18 @@ pub struct HalfOpen {
     number: u64,
 }
 
-/// The attempts. Where a table is full the oldest makes room, if it is older than [`ATTEMPT_AGE`]; one neighbourhood, or one session's
-/// tickets, displace only their own.
+/// The attempts. Where a table is full the oldest makes room, if it is older than [`ATTEMPT_AGE`];
+/// one neighbourhood, or one session's tickets, displace only their own.
 #[derive(Debug)]
 pub struct HalfOpenTable {
     capacity: usize,
-    per_neighbourhood: usize,
+    per_rate_limit_key: usize,
     attempts: BTreeMap<TokenTag, HalfOpen>,
     by_hint: BTreeMap<u64, TokenTag>,
-    by_route: BTreeMap<Route, TokenTag>,
+    by_addr: BTreeMap<PeerAddr, TokenTag>,
     /// Attempts to join, by age.
     joins: BTreeMap<u64, TokenTag>,
-    by_neighbourhood: BTreeMap<Neighbourhood, BTreeMap<u64, TokenTag>>,
+    by_rate_limit_key: BTreeMap<RateLimitKey, BTreeMap<u64, TokenTag>>,
     /// Attempts to resume, by age.
     by_client: BTreeMap<ClientId, BTreeMap<u64, TokenTag>>,
     by_expiry: BTreeSet<(Timestamp, TokenTag)>,
@@ -86,15 +90,15 @@ pub struct HalfOpenTable {
 
 impl HalfOpenTable {
     /// A table of so many attempts to join, of which one neighbourhood may have so many.
-    pub fn new(capacity: usize, per_neighbourhood: usize) -> Self {
+    pub fn new(capacity: usize, per_rate_limit_key: usize) -> Self {
         Self {
             capacity,
-            per_neighbourhood,
+            per_rate_limit_key,
             attempts: BTreeMap::new(),
             by_hint: BTreeMap::new(),
-            by_route: BTreeMap::new(),
+            by_addr: BTreeMap::new(),
             joins: BTreeMap::new(),
-            by_neighbourhood: BTreeMap::new(),
+            by_rate_limit_key: BTreeMap::new(),
             by_client: BTreeMap::new(),
             by_expiry: BTreeSet::new(),
             next: 0,
@@ -121,26 +125,27 @@ impl HalfOpenTable {
         self.attempts.get(tag).filter(|attempt| attempt.digest == digest)
     }
 
-    /// The attempt that a response of this number belongs to, which came by `route`.
-    pub fn of_response(&self, route: Route, sequence: u64) -> Option<&HalfOpen> {
+    /// The attempt that a response of this number belongs to, which came by `addr`.
+    pub fn of_response(&self, addr: PeerAddr, sequence: u64) -> Option<&HalfOpen> {
         let hinted = hint_of_response(sequence).and_then(|hint| self.by_hint.get(&hint));
-        hinted.or_else(|| self.by_route.get(&route)).and_then(|tag| self.attempts.get(tag))
+        hinted.or_else(|| self.by_addr.get(&addr)).and_then(|tag| self.attempts.get(tag))
     }
 
-    /// Notes an attempt with a token by a route. False, and nothing changes, if all that would make room is too young.
+    /// Notes an attempt with a token by a route. False, and nothing changes, if all that would make
+    /// room is too young.
     #[must_use]
     pub fn insert(
         &mut self,
-        route: Route,
+        addr: PeerAddr,
         (applicant, digest): (Arc<Applicant>, u64),
         now: Timestamp,
         until: Timestamp,
     ) -> bool {
         let tag = applicant.tag;
         self.remove(&tag);
-        let neighbourhood = Neighbourhood::from(route.address.ip());
+        let rate_limit_key = RateLimitKey::from(addr.address.ip());
         let resumes = applicant.purpose.resume.map(|resumed| resumed.client);
-        if !self.make_room(resumes, neighbourhood, now) {
+        if !self.make_room(resumes, rate_limit_key, now) {
             return false;
         }
         let number = self.next;
@@ -149,34 +154,37 @@ impl HalfOpenTable {
             Some(client) => _ = self.by_client.entry(client).or_default().insert(number, tag),
             None => {
                 self.joins.insert(number, tag);
-                self.by_neighbourhood.entry(neighbourhood).or_default().insert(number, tag);
+                self.by_rate_limit_key.entry(rate_limit_key).or_default().insert(number, tag);
             }
         }
         self.by_expiry.insert((until, tag));
         self.by_hint.insert(hint(&tag), tag);
         self.attempts.insert(
             tag,
-            HalfOpen { applicant, first: route, since: now, bound: route, digest, until, number },
+            HalfOpen { applicant, first: addr, since: now, bound: addr, digest, until, number },
         );
-        self.bind(route, &tag, now);
+        self.bind(addr, &tag, now);
         true
     }
 
     /// Lets the route lead to the attempt of a token, unless it leads to another that is young.
-    fn bind(&mut self, route: Route, tag: &TokenTag, now: Timestamp) {
-        let known = self.by_route.get(&route).and_then(|tag| self.attempts.get(tag));
+    fn bind(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp) {
+        let known = self.by_addr.get(&addr).and_then(|tag| self.attempts.get(tag));
         if known.is_none_or(|known| now.since(known.since) >= ATTEMPT_AGE) {
-            self.by_route.insert(route, *tag);
+            self.by_addr.insert(addr, *tag);
         }
     }
 
-    /// The token was used again, by a route. The attempt of a ticket goes on until then; that of a token that joins ends when it would have, so
-    /// that copies of a request bind no token to their address for longer.
-    pub fn refresh(&mut self, route: Route, tag: &TokenTag, now: Timestamp, until: Timestamp) {
-        let Some(attempt) = self.attempts.get_mut(tag) else { return };
+    /// The token was used again, by a route. The attempt of a ticket goes on until then; that of a
+    /// token that joins ends when it would have, so that copies of a request bind no token to their
+    /// address for longer.
+    pub fn refresh(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp, until: Timestamp) {
+        let Some(attempt) = self.attempts.get_mut(tag) else {
+            return;
+        };
         let left = attempt.bound;
         if attempt.applicant.purpose.resume.is_some() {
-            attempt.bound = route;
+            attempt.bound = addr;
             self.by_expiry.remove(&(attempt.until, *tag));
             attempt.until = attempt.until.max(until);
             self.by_expiry.insert((attempt.until, *tag));
@@ -188,25 +196,32 @@ impl HalfOpenTable {
         self.bind(bound, tag, now);
     }
 
-    fn unbind(&mut self, route: Route, tag: &TokenTag) {
-        if self.by_route.get(&route) == Some(tag) {
-            self.by_route.remove(&route);
+    fn unbind(&mut self, addr: PeerAddr, tag: &TokenTag) {
+        if self.by_addr.get(&addr) == Some(tag) {
+            self.by_addr.remove(&addr);
         }
     }
 
-    fn make_room(&mut self, resumes: Option<ClientId>, neighbourhood: Neighbourhood, now: Timestamp) -> bool {
-        let own = self.by_neighbourhood.get(&neighbourhood);
+    fn make_room(
+        &mut self,
+        resumes: Option<ClientId>,
+        rate_limit_key: RateLimitKey,
+        now: Timestamp,
+    ) -> bool {
+        let own = self.by_rate_limit_key.get(&rate_limit_key);
         let displaced = match resumes.map(|client| self.by_client.get(&client)) {
             Some(same) => same.filter(|same| same.len() >= ATTEMPTS_TO_RESUME),
             None => match own {
-                Some(own) if own.len() >= self.per_neighbourhood => Some(own),
+                Some(own) if own.len() >= self.per_rate_limit_key => Some(own),
                 _ => Some(&self.joins).filter(|joins| joins.len() >= self.capacity),
             },
         };
-        let Some(oldest) = displaced.and_then(BTreeMap::first_key_value).map(|(_, tag)| *tag) else {
+        let Some(oldest) = displaced.and_then(BTreeMap::first_key_value).map(|(_, tag)| *tag)
+        else {
             return true;
         };
-        let is_old = self.attempts.get(&oldest).is_none_or(|old| now.since(old.since) >= ATTEMPT_AGE);
+        let is_old =
+            self.attempts.get(&oldest).is_none_or(|old| now.since(old.since) >= ATTEMPT_AGE);
         if is_old {
             self.remove(&oldest);
         }
@@ -221,7 +236,7 @@ impl HalfOpenTable {
             Some(resumed) => take_out(&mut self.by_client, resumed.client, number),
             None => {
                 self.joins.remove(&number);
-                take_out(&mut self.by_neighbourhood, attempt.first.address.ip().into(), number);
+                take_out(&mut self.by_rate_limit_key, attempt.first.address.ip().into(), number);
             }
         }
         self.by_expiry.remove(&(attempt.until, *tag));
@@ -234,7 +249,9 @@ impl HalfOpenTable {
 
     /// Forgets what has come to nothing by now.
     pub fn expire(&mut self, now: Timestamp) {
-        while let Some((_, tag)) = self.by_expiry.first().copied().filter(|(until, _)| *until <= now) {
+        while let Some((_, tag)) =
+            self.by_expiry.first().copied().filter(|(until, _)| *until <= now)
+        {
             self.remove(&tag);
         }
     }
@@ -256,7 +273,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    fn address(host: u8, port: u16) -> Route {
+    fn address(host: u8, port: u16) -> PeerAddr {
         SocketAddr::from(([10, 0, 0, host], port)).into()
     }
 
@@ -276,23 +293,28 @@ mod tests {
         (Arc::new(applicant), u64::from(tag))
     }
 
-    fn join(table: &mut HalfOpenTable, at: Route, tag: u8, second: u64) -> bool {
+    fn join(table: &mut HalfOpenTable, at: PeerAddr, tag: u8, second: u64) -> bool {
         let now = Timestamp::from_millis(second * 1_000);
         table.insert(at, applicant(tag, None), now, Timestamp::from_millis(100_000))
     }
 
-    fn by_route(table: &HalfOpenTable, route: Route) -> Option<u64> {
-        table.of_response(route, 0).map(|attempt| attempt.applicant.user.0)
+    fn by_addr(table: &HalfOpenTable, addr: PeerAddr) -> Option<u64> {
+        table.of_response(addr, 0).map(|attempt| attempt.applicant.user.0)
     }
 
     #[test]
     fn a_neighbourhood_displaces_its_own_and_a_crowd_the_oldest() {
         let mut table = HalfOpenTable::new(4, 2);
         assert!(join(&mut table, address(1, 1), 1, 0));
-        (1..=3).for_each(|port| assert!(join(&mut table, address(2, port), 10 + port as u8, port.into())));
+        (1..=3).for_each(|port| {
+            assert!(join(&mut table, address(2, port), 10 + port as u8, port.into()))
+        });
         assert_eq!(table.len(), 3);
         assert!(table.get(&[11; 16]).is_none() && table.get(&[1; 16]).is_some());
-        assert_eq!((by_route(&table, address(2, 1)), by_route(&table, address(2, 3))), (None, Some(13)));
+        assert_eq!(
+            (by_addr(&table, address(2, 1)), by_addr(&table, address(2, 3))),
+            (None, Some(13))
+        );
         assert!(join(&mut table, address(3, 1), 20, 4) && join(&mut table, address(4, 1), 21, 5));
         assert!(table.len() == 4 && table.get(&[1; 16]).is_none());
     }
@@ -334,11 +356,12 @@ mod tests {
         table.expire(at(100));
         assert!(table.get(&[2; 16]).is_none() && table.get(&[1; 16]).is_some());
         table.expire(at(150));
-        assert!(table.is_empty() && by_route(&table, address(1, 1)).is_none());
+        assert!(table.is_empty() && by_addr(&table, address(1, 1)).is_none());
     }
 
     #[test]
-    fn a_response_finds_its_attempt_by_its_hint_from_anywhere_and_without_one_by_the_first_address() {
+    fn a_response_finds_its_attempt_by_its_hint_from_anywhere_and_without_one_by_the_first_address()
+    {
         let mut table = HalfOpenTable::new(4, 4);
         assert!(join(&mut table, address(1, 1), 1, 0) && join(&mut table, address(1, 1), 2, 0));
         let hinted = |tag: u8| (1 << 63) | hint(&[tag; 16]) << 23 | 5;
@@ -355,7 +378,7 @@ mod tests {
         }
         let later = Timestamp::default() + ATTEMPT_AGE;
         table.refresh(address(9, 9), &[2; 16], later, Timestamp::from_millis(200_000));
-        assert_eq!(by_route(&table, address(1, 1)), Some(2));
+        assert_eq!(by_addr(&table, address(1, 1)), Some(2));
         // A copy of a request is known by its hash.
         assert!(table.of_copy(&[1; 16], 1).is_some() && table.of_copy(&[1; 16], 2).is_none());
     }

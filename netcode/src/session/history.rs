@@ -7,15 +7,16 @@ use super::crypto::TAG_BYTES;
 /// By what a token is known again.
 pub type TokenTag = [u8; TAG_BYTES];
 
-/// The consumed tokens. One that has not expired is never forgotten; one that has stays while there is room, so that
-/// a wall clock that is set back revives none.
+/// The consumed tokens. One that has not expired is never forgotten; one that has stays while there
+/// is room, so that a wall clock that is set back revives none.
 #[derive(Debug)]
 pub struct TokenHistory {
     capacity: usize,
     /// Each token's expiry, in seconds since 1970.
     consumed: BTreeMap<TokenTag, u64>,
     by_expiry: BTreeSet<(u64, TokenTag)>,
-    /// Expiry up to which tokens may have been forgotten: none of those is taken again, whatever the wall shows.
+    /// Expiry up to which tokens may have been forgotten: none of those is taken again, whatever
+    /// the wall shows.
     forgotten: u64,
 }
 
@@ -38,7 +39,8 @@ impl TokenHistory {
 
     /// Whether another token finds room at `now` (seconds since 1970).
     pub fn has_room(&self, now: u64) -> bool {
-        self.consumed.len() < self.capacity || self.by_expiry.first().is_some_and(|(first, _)| *first <= now)
+        self.consumed.len() < self.capacity
+            || self.by_expiry.first().is_some_and(|(first, _)| *first <= now)
     }
 
     /// Notes that a token has opened a session. False, and nothing changes, if there is no room.

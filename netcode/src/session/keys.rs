@@ -1,14 +1,17 @@
-//! The two keys of one token on one side of a session, and what must live as long as they may be used.
+//! The two keys of one token on one side of a session, and what must live as long as they may be
+//! used.
 //!
-//! ChaCha20-Poly1305 must never seal two messages under one key and number. So the next number and the replay window stay with
-//! the keys: while a session is parked, when the same ticket resumes it again, and through all of a client's attempts.
+//! ChaCha20-Poly1305 must never seal two messages under one key and number. So the next number and
+//! the replay window stay with the keys: while a session is parked, when the same ticket resumes it
+//! again, and through all of a client's attempts.
 //!
 //! ```text
 //! number    inside of a session    0 and up
 //!           of a response          1:1  hint:40  next number:23        the hint is the start of the token's tag
 //!           outside of a session   1:1  denial:8  counter:55           of the server; see `denial`
 //! ```
-//! A response names its token by the hint, so that a server finds the keys that open it without remembering addresses.
+//! A response names its token by the hint, so that a server finds the keys that open it without
+//! remembering addresses.
 
 use super::crypto::{Key, PacketKey};
 use super::drops::DropReason;
@@ -46,7 +49,8 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// The keys of the token with this tag, not used yet: `opening` opens what comes, `sealing` seals what leaves.
+    /// The keys of the token with this tag, not used yet: `opening` opens what comes, `sealing`
+    /// seals what leaves.
     pub fn new(tag: TokenTag, opening: &Key, sealing: &Key) -> Self {
         let (opening, sealing) = (PacketKey::new(opening), PacketKey::new(sealing));
         Self { tag, opening, sealing, next: 0, replay: ReplayWindow::default() }
@@ -114,7 +118,11 @@ mod tests {
     use super::*;
 
     fn keys() -> SessionKeys {
-        SessionKeys::new(std::array::from_fn(|i| i as u8 + 1), &Key::new([1; 32]), &Key::new([2; 32]))
+        SessionKeys::new(
+            std::array::from_fn(|i| i as u8 + 1),
+            &Key::new([1; 32]),
+            &Key::new([2; 32]),
+        )
     }
 
     fn number(packet: &[u8]) -> u64 {

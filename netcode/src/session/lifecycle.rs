@@ -8,31 +8,39 @@ use super::half_open::Applicant;
 use super::keys::SessionKeys;
 use super::packet::Kind;
 use super::roster::Live;
-use super::server::{Change, SessionServer};
+use super::server::{Change, Resume, SessionServer};
 use crate::limits::{DISCONNECT_PACKETS, SESSION_TIMEOUT};
 use crate::mutant::{Mutant, is_planted};
 use crate::time::Timestamp;
-use crate::transport::{Parcel, Route};
+use crate::transport::{PeerAddr, Transmit};
 
 impl SessionServer {
-    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did before the start, has its packets
-    /// numbered from a random number on: under one key no two servers may use the same.
+    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did
+    /// before the start, has its packets numbered from a random number on: under one key no two
+    /// servers may use the same.
     pub(super) fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
-        applicant.keys(if applicant.is_shared { self.chances.next_u64() >> 2 } else { 0 })
+        applicant.keys(if applicant.is_shared { self.rng.next_u64() >> 2 } else { 0 })
     }
 
-    pub(super) fn open(&mut self, applicant: &Applicant, route: Route) -> ClientId {
+    pub(super) fn open(&mut self, applicant: &Applicant, addr: PeerAddr) -> ClientId {
         let keys = self.new_keys(applicant);
-        let client = self.roster.open(applicant, route.is_secured(), keys);
+        let client = self.roster.open(applicant, addr.is_connection_oriented(), keys);
         let Applicant { user, purpose, user_data, .. } = *applicant;
         let user_data = Box::new(user_data);
-        self.changes.push_back(Change::Opened { client, user, route, purpose, user_data });
+        self.changes.push_back(Change::Opened { client, user, addr, purpose, user_data });
         client
     }
 
-    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers and replay window go on, too.
-    pub(super) fn give_back(&mut self, client: ClientId, applicant: &Applicant, route: Route) -> ClientId {
-        let goes_on = |keys: &SessionKeys| *keys.tag() == applicant.tag && !is_planted(Mutant::ForgetNumbers);
+    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers
+    /// and replay window go on, too.
+    pub(super) fn resume_session(
+        &mut self,
+        client: ClientId,
+        applicant: &Applicant,
+        addr: PeerAddr,
+    ) -> ClientId {
+        let goes_on =
+            |keys: &SessionKeys| *keys.tag() == applicant.tag && !is_planted(Mutant::ForgetNumbers);
         if let Some(session) = self.roster.get_mut(client) {
             session.epoch = session.epoch.wrapping_add(1);
             if !goes_on(&session.keys) {
@@ -40,7 +48,7 @@ impl SessionServer {
             }
             session.heard = false;
         }
-        self.changes.push_back(Change::Resumed { client, route, anew: false });
+        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Continued });
         client
     }
 
@@ -49,7 +57,7 @@ impl SessionServer {
         &mut self,
         client: ClientId,
         applicant: &Applicant,
-        route: Route,
+        addr: PeerAddr,
         now: Timestamp,
     ) -> ClientId {
         let keys = self.new_keys(applicant);
@@ -61,28 +69,30 @@ impl SessionServer {
             session.taken_over = Some(session.epoch);
             session.issued = applicant.issued;
             session.heard = false;
-            session.secured = route.is_secured();
+            session.secured = addr.is_connection_oriented();
         }
-        self.changes.push_back(Change::Resumed { client, route, anew: true });
+        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Restarted });
         client
     }
 
-    /// A session that was resumed goes on at another address under the same keys, whose numbers go on.
-    pub(super) fn move_on(
+    /// A session that was resumed goes on at another address under the same keys, whose numbers go
+    /// on.
+    pub(super) fn migrate(
         &mut self,
         client: ClientId,
-        (route, room): (Route, usize),
+        (addr, max_payload): (PeerAddr, usize),
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
-        self.hang_up(live.route);
-        self.roster.connect(client, Live { route, room, heard_at: now, ..live });
-        self.changes.push_back(Change::Resumed { client, route, anew: false });
+        self.close_addr(live.addr);
+        self.roster.connect(client, Live { addr, max_payload, heard_at: now, ..live });
+        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Continued });
         self.welcome(client, now);
         Ok(())
     }
 
-    /// Parks a session whose way another client has now. It is kept for as long as if its client had fallen silent: it knows of nothing yet.
+    /// Parks a session whose way another client has now. It is kept for as long as if its client
+    /// had fallen silent: it knows of nothing yet.
     pub(super) fn displace(&mut self, client: ClientId, now: Timestamp) {
         let live = self.roster.get(client).and_then(|session| session.live.as_ref());
         let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
@@ -95,14 +105,16 @@ impl SessionServer {
     /// Disconnects clients whose sessions others have, once they were told.
     pub(super) fn end_departed(&mut self, before: Timestamp) {
         for client in self.roster.departed(before) {
-            let Some((Some(live), mut keys)) = self.roster.remove(client) else { continue };
-            let copies = if live.route.is_secured() { 0 } else { DISCONNECT_PACKETS };
+            let Some((Some(live), mut keys)) = self.roster.remove(client) else {
+                continue;
+            };
+            let copies = if live.addr.is_connection_oriented() { 0 } else { DISCONNECT_PACKETS };
             for _ in 0..copies {
                 let mut packet = Vec::new();
                 keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut packet);
-                self.answer(live.route, Parcel::Datagram(packet));
+                self.answer(live.addr, Transmit::Datagram(packet));
             }
-            self.hang_up(live.route);
+            self.close_addr(live.addr);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Secure sessions: over datagrams the netcode 1.02 standard as sans-IO state machines, with resume above it; on connections that
-//! are secret already the same tokens, places and rules without its seals.
+//! Secure sessions: over datagrams the netcode 1.02 standard as sans-IO state machines, with resume
+//! above it; on connections that are secret already the same tokens, places and rules without its
+//! seals.
 //!
 //! ```text
 //! server                                          client
@@ -12,8 +13,9 @@
 //!               ^  \______________________________________________________^   left, closed
 //!               |____ parked or live: a ticket, or a newer token of the same user: epoch + 1
 //! ```
-//! Who has proved no address costs an entry of a capped table and nothing else, and that once for each genuine token. Every packet of a session is sealed
-//! with keys that only its token holds, or by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
+//! Who has proved no address costs an entry of a capped table and nothing else, and that once for
+//! each genuine token. Every packet of a session is sealed with keys that only its token holds, or
+//! by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
 //!
 //! | file | is |
 //! |---|---|
@@ -52,11 +54,13 @@ use std::net::IpAddr;
 
 use bitcode::{Decode, Encode};
 
-/// Number of a client in its server, never used twice by one server. It stays the same when a session is resumed.
+/// Number of a client in its server, never used twice by one server. It stays the same when a
+/// session is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 
-/// Who someone is, as the issuer of tokens knows them: the standard's client id. It stays the same for ever.
+/// Who someone is, as the issuer of tokens knows them: the standard's client id. It stays the same
+/// for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct UserId(pub u64);
 
@@ -66,16 +70,17 @@ pub enum Role {
     /// It plays: it owns an entity and sends commands.
     #[default]
     Player,
-    /// It watches: it owns nothing, sends no commands, and sees what everyone may see, wherever it is.
+    /// It watches: it owns nothing, sends no commands, and sees what everyone may see, wherever it
+    /// is.
     Spectator,
 }
 
-/// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives
-/// away together (RFC 6177).
+/// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that
+/// a provider gives away together (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Neighbourhood(u64);
+pub struct RateLimitKey(u64);
 
-impl From<IpAddr> for Neighbourhood {
+impl From<IpAddr> for RateLimitKey {
     fn from(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => Self(u64::from(u32::from(ip))),

@@ -1,4 +1,5 @@
-//! The standard's packets: one that asks for a session, in the clear, and six kinds that are sealed.
+//! The standard's packets: one that asks for a session, in the clear, and six kinds that are
+//! sealed.
 //!
 //! ```text
 //! request   0:8  version:13 B  protocol:8 B  expires:8 B  nonce:24 B  sealed private token:1,024 B
@@ -42,8 +43,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Denied, Self::Challenge, Self::Response, Self::KeepAlive, Self::Payload, Self::Disconnect];
+    const ALL: [Self; 6] = [
+        Self::Denied,
+        Self::Challenge,
+        Self::Response,
+        Self::KeepAlive,
+        Self::Payload,
+        Self::Disconnect,
+    ];
 
     /// Whether contents of this many bytes are right for the kind.
     fn fits(self, length: usize) -> bool {
@@ -103,7 +110,9 @@ pub struct Header {
 
 /// Reads what is in the clear. The order of the checks is the standard's.
 pub fn read_outer(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
-    let Some(prefix) = packet.first().copied() else { return Err(DropReason::TooShort) };
+    let Some(prefix) = packet.first().copied() else {
+        return Err(DropReason::TooShort);
+    };
     if packet.len() > PACKET_BYTES {
         return Err(DropReason::TooLong);
     }
@@ -135,8 +144,11 @@ fn read_header(prefix: u8, packet: &[u8]) -> Result<Header, DropReason> {
         return Err(DropReason::TooShort);
     }
     let kind = usize::from(prefix & 0x0f);
-    let kind =
-        kind.checked_sub(1).and_then(|at| Kind::ALL.get(at)).copied().ok_or(DropReason::UnknownKind)?;
+    let kind = kind
+        .checked_sub(1)
+        .and_then(|at| Kind::ALL.get(at))
+        .copied()
+        .ok_or(DropReason::UnknownKind)?;
     let length = usize::from(prefix >> 4);
     if !(1..=8).contains(&length) {
         return Err(DropReason::NumberLength);
@@ -175,7 +187,8 @@ fn about(protocol: u64, prefix: u8) -> [u8; 22] {
     about
 }
 
-/// Writes a sealed packet into `packet`, replacing what was in it. A number must not be used twice under one key.
+/// Writes a sealed packet into `packet`, replacing what was in it. A number must not be used twice
+/// under one key.
 pub fn seal(
     (kind, sequence): (Kind, u64),
     protocol: u64,
@@ -205,7 +218,8 @@ pub fn open<'a>(
     contents.map_err(|_| DropReason::Forged)
 }
 
-/// Whether a genuine packet's contents have the size of its kind. Asked when the replay window has moved.
+/// Whether a genuine packet's contents have the size of its kind. Asked when the replay window has
+/// moved.
 pub fn check_size(kind: Kind, contents: &[u8]) -> Result<(), DropReason> {
     if kind.fits(contents.len()) { Ok(()) } else { Err(DropReason::ContentsLength) }
 }
@@ -243,7 +257,9 @@ mod tests {
 
     #[test]
     fn a_number_takes_no_more_bytes_than_it_needs() {
-        for (sequence, bytes) in [(0, 1), (255, 1), (256, 2), (1_000, 2), (u64::MAX >> 8, 7), (u64::MAX, 8)] {
+        for (sequence, bytes) in
+            [(0, 1), (255, 1), (256, 2), (1_000, 2), (u64::MAX >> 8, 7), (u64::MAX, 8)]
+        {
             let mut packet = Vec::new();
             seal((Kind::Disconnect, sequence), 7, &key(), &[], &mut packet);
             assert_eq!((packet.len(), packet[0]), (1 + bytes + TAG_BYTES, 6 | (bytes as u8) << 4));

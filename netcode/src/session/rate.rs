@@ -1,5 +1,5 @@
-//! How often something may happen: the generic cell rate algorithm (ITU-T I.371), with time as an argument and a
-//! bound on how many are counted apart.
+//! How often something may happen: the generic cell rate algorithm (ITU-T I.371), with time as an
+//! argument and a bound on how many are counted apart.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,9 +25,9 @@ impl Rate {
 
 /// When the next is due if all so far had come evenly.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Meter(Timestamp);
+pub struct TokenBucket(Timestamp);
 
-impl Meter {
+impl TokenBucket {
     /// Whether one more may happen now; if so it is counted.
     pub fn allows(&mut self, rate: Rate, now: Timestamp) -> bool {
         self.allows_worth(1, rate, now)
@@ -55,8 +55,8 @@ impl Meter {
 
 /// A meter for each of many, of which so many are counted at once.
 #[derive(Debug)]
-pub struct Meters<K> {
-    meters: BTreeMap<K, Meter>,
+pub struct TokenBuckets<K> {
+    meters: BTreeMap<K, TokenBucket>,
     /// When idle ones were looked for last.
     swept: Timestamp,
 }
@@ -64,13 +64,13 @@ pub struct Meters<K> {
 /// Idle meters are looked for at most this often.
 const SWEEP: Duration = Duration::from_millis(100);
 
-impl<K> Default for Meters<K> {
+impl<K> Default for TokenBuckets<K> {
     fn default() -> Self {
         Self { meters: BTreeMap::new(), swept: Timestamp::default() }
     }
 }
 
-impl<K: Ord> Meters<K> {
+impl<K: Ord> TokenBuckets<K> {
     /// Whether one more could happen now; nothing is counted.
     pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
         self.meters.get(who).is_none_or(|meter| !meter.is_spent(rate, now))
@@ -98,11 +98,11 @@ mod tests {
     #[test]
     fn an_exhausted_meter_leaves_room_for_what_is_asked_and_no_more() {
         let (rate, now) = (Rate { per_second: 100, burst: 10 }, Timestamp::from_millis(1_000));
-        let mut meter = Meter::default();
+        let mut meter = TokenBucket::default();
         assert_eq!((0..20).filter(|_| meter.allows(rate, now)).count(), 10);
         meter.leave_room_for(4, rate, now);
         assert_eq!((0..20).filter(|_| meter.allows(rate, now)).count(), 4);
-        let mut fresh = Meter::default();
+        let mut fresh = TokenBucket::default();
         fresh.leave_room_for(4, rate, now);
         assert_eq!((0..20).filter(|_| fresh.allows(rate, now)).count(), 10);
     }
@@ -111,10 +111,13 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let (mut meter, mut now) = (Meter::default(), Timestamp::from_millis(5));
-        let allowed = |meter: &mut Meter, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
+        let (mut meter, mut now) = (TokenBucket::default(), Timestamp::from_millis(5));
+        let allowed =
+            |meter: &mut TokenBucket, now| (0..100).filter(|_| meter.allows(RATE, now)).count();
         assert_eq!(allowed(&mut meter, now), 3);
-        assert!(meter.is_spent(RATE, now) && !meter.is_spent(RATE, now + Duration::from_millis(100)));
+        assert!(
+            meter.is_spent(RATE, now) && !meter.is_spent(RATE, now + Duration::from_millis(100))
+        );
         now += Duration::from_millis(99);
         assert_eq!(allowed(&mut meter, now), 0);
         now += Duration::from_millis(1);
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn no_more_are_counted_than_the_limit_and_idle_ones_make_room() {
         let who = |i: usize| i;
-        let (mut meters, now) = (Meters::default(), Timestamp::from_millis(5));
+        let (mut meters, now) = (TokenBuckets::default(), Timestamp::from_millis(5));
         assert!((0..COUNTED_APART).all(|i| meters.allows(who(i), RATE, now)));
         assert!(!meters.allows(who(COUNTED_APART), RATE, now));
         assert!(meters.allows(who(0), RATE, now));

@@ -1,4 +1,5 @@
-//! Which packets of one sender have come: each is taken once, and none that is older than the window.
+//! Which packets of one sender have come: each is taken once, and none that is older than the
+//! window.
 
 use crate::limits::REPLAY_WINDOW;
 use crate::mutant::{Mutant, is_planted};
@@ -7,7 +8,8 @@ const WORDS: usize = REPLAY_WINDOW as usize / 64;
 
 /// The newest number that came, and which of the [`REPLAY_WINDOW`] up to it did.
 ///
-/// Asked before a packet is opened and moved only after it proved genuine, so that a forged number moves nothing.
+/// Asked before a packet is opened and moved only after it proved genuine, so that a forged number
+/// moves nothing.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayWindow {
     newest: Option<u64>,
@@ -18,7 +20,9 @@ pub struct ReplayWindow {
 impl ReplayWindow {
     /// Whether this number is neither a repeat nor older than the window.
     pub fn is_fresh(&self, sequence: u64) -> bool {
-        let Some(newest) = self.newest else { return true };
+        let Some(newest) = self.newest else {
+            return true;
+        };
         if is_planted(Mutant::TakeRepeats) || sequence > newest {
             return true;
         }

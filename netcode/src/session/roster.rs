@@ -9,12 +9,12 @@ use super::config::{Duplicates, SessionConfig};
 use super::drops::DropReason;
 use super::half_open::Applicant;
 use super::keys::SessionKeys;
-use super::rate::{Meter, Rate};
+use super::rate::{Rate, TokenBucket};
 use super::token::{Purpose, Resumed};
-use super::{ClientId, Neighbourhood, Role, UserId};
+use super::{ClientId, RateLimitKey, Role, UserId};
 use crate::limits::{DEPARTING, SESSION_PACKETS};
 use crate::time::Timestamp;
-use crate::transport::{Over, Route};
+use crate::transport::{PeerAddr, TransportKind};
 
 /// How many genuine packets a session may send on datagrams.
 pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SESSION_PACKETS.1 };
@@ -23,9 +23,9 @@ pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SE
 #[derive(Debug)]
 pub struct Live {
     /// The way to it.
-    pub route: Route,
+    pub addr: PeerAddr,
     /// Bytes that a payload to it may have.
-    pub room: usize,
+    pub max_payload: usize,
     /// The standard's client index.
     pub index: u32,
     /// Silence after which the client counts as gone; `None` for never.
@@ -68,14 +68,18 @@ pub struct Session {
     /// When a parked session ends.
     pub parked_until: Timestamp,
     /// How often it was resumed of late.
-    pub resumes: Meter,
-    /// Genuine packets that came on datagrams, against `limits::SESSION_PACKETS`. It outlives resumptions and takeovers.
-    pub packets: Meter,
-    /// The keys of the token that opened it, resumed it or took it over last. They stay while it is parked.
+    pub resumes: TokenBucket,
+    /// Genuine packets that came on datagrams, against `limits::SESSION_PACKETS`. It outlives
+    /// resumptions and takeovers.
+    pub packets: TokenBucket,
+    /// The keys of the token that opened it, resumed it or took it over last. They stay while it is
+    /// parked.
     pub keys: SessionKeys,
-    /// Number of the response that it was opened or resumed with last: the same keys resume it again with a later one only.
+    /// Number of the response that it was opened or resumed with last: the same keys resume it
+    /// again with a later one only.
     pub response: u64,
-    /// Its epoch since a newer token took it over last: tickets of earlier ones are those of a client that was displaced.
+    /// Its epoch since a newer token took it over last: tickets of earlier ones are those of a
+    /// client that was displaced.
     pub taken_over: Option<u32>,
     /// Its client was heard since it was opened or resumed.
     pub heard: bool,
@@ -109,7 +113,8 @@ pub enum Place {
     New,
     /// The session that a ticket names, as it was left.
     Resumed(ClientId),
-    /// The session that this very ticket has resumed, whose client has not heard of it yet: it goes on from where it asks now.
+    /// The session that this very ticket has resumed, whose client has not heard of it yet: it goes
+    /// on from where it asks now.
     Moved(ClientId),
     /// A session of the same user, begun anew: what the old client held is not known.
     TakenOver(ClientId),
@@ -126,13 +131,13 @@ impl Place {
 }
 
 /// A route as two numbers: it is compared several times for each datagram.
-type RouteKey = (u128, u64);
+type AddrKey = (u128, u64);
 
-fn route_key(route: Route) -> RouteKey {
-    let port = u64::from(route.address.port());
-    match (route.over, route.address) {
-        (Over::Quic, _) => (route.connection.into(), 1 << 61),
-        (Over::Memory, _) => (route.connection.into(), 1 << 60),
+fn addr_key(addr: PeerAddr) -> AddrKey {
+    let port = u64::from(addr.address.port());
+    match (addr.kind, addr.address) {
+        (TransportKind::Quic, _) => (addr.connection.into(), 1 << 61),
+        (TransportKind::Memory, _) => (addr.connection.into(), 1 << 60),
         (over, SocketAddr::V4(v4)) => (v4.ip().to_bits().into(), by(over) | port),
         (over, SocketAddr::V6(v6)) => {
             (v6.ip().to_bits(), 1 << 63 | by(over) | u64::from(v6.scope_id()) << 16 | port)
@@ -140,21 +145,22 @@ fn route_key(route: Route) -> RouteKey {
     }
 }
 
-fn by(over: Over) -> u64 {
-    if over == Over::Laminar { 1 << 62 } else { 0 }
+fn by(kind: TransportKind) -> u64 {
+    if kind == TransportKind::Laminar { 1 << 62 } else { 0 }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Roster {
     sessions: ClientTable<Session>,
-    by_route: BTreeMap<RouteKey, ClientId>,
+    by_addr: BTreeMap<AddrKey, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
     /// Live sessions of each neighbourhood, by role.
-    neighbours: BTreeMap<(Neighbourhood, Role), usize>,
+    neighbours: BTreeMap<(RateLimitKey, Role), usize>,
     /// Sessions of spectators, parked ones included.
     spectators: usize,
-    /// Clients whose sessions others of their users have taken over, until they were told. They have no place.
+    /// Clients whose sessions others of their users have taken over, until they were told. They
+    /// have no place.
     departing: ClientTable<(Session, Timestamp)>,
     /// Which client indices are in use.
     indices: Vec<bool>,
@@ -183,7 +189,7 @@ impl Roster {
 
     /// Sessions that are not parked.
     pub fn live(&self) -> usize {
-        self.by_route.len()
+        self.by_addr.len()
     }
 
     /// Of these, the sessions of players.
@@ -193,8 +199,8 @@ impl Roster {
     }
 
     /// The client that a route leads to.
-    pub fn at(&self, route: impl Into<Route>) -> Option<ClientId> {
-        self.by_route.get(&route_key(route.into())).copied()
+    pub fn at(&self, addr: impl Into<PeerAddr>) -> Option<ClientId> {
+        self.by_addr.get(&addr_key(addr.into())).copied()
     }
 
     /// A client's session, or what is left of it while it departs.
@@ -219,7 +225,7 @@ impl Roster {
     pub fn place(
         &self,
         applicant: &Applicant,
-        from: Route,
+        from: PeerAddr,
         config: &SessionConfig,
         draining: bool,
     ) -> Result<Place, DropReason> {
@@ -239,11 +245,17 @@ impl Roster {
         Ok(place)
     }
 
-    fn resumed(&self, resumed: Resumed, applicant: &Applicant, from: Route) -> Result<Place, DropReason> {
-        let session = self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
+    fn resumed(
+        &self,
+        resumed: Resumed,
+        applicant: &Applicant,
+        from: PeerAddr,
+    ) -> Result<Place, DropReason> {
+        let session =
+            self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
         let session = session.ok_or(DropReason::StaleTicket)?;
         // Messages travel otherwise where there are frames: what was on its way could not go on.
-        if session.secured != from.is_secured() {
+        if session.secured != from.is_connection_oriented() {
             return Err(DropReason::OtherTransport);
         }
         let again = !session.heard && session.is_of(applicant);
@@ -257,11 +269,12 @@ impl Roster {
         }
     }
 
-    /// What a user has in another room or role is no affair of the token's. A parked session is always given back; a live one only to
-    /// a newer token, where the rules say so.
+    /// What a user has in another room or role is no affair of the token's. A parked session is
+    /// always given back; a live one only to a newer token, where the rules say so.
     fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
         let purpose = &applicant.purpose;
-        let is_here = |session: &Session| (session.room, session.role) == (purpose.room, purpose.role);
+        let is_here =
+            |session: &Session| (session.room, session.role) == (purpose.room, purpose.role);
         let clients = || self.by_user.get(&applicant.user).into_iter().flatten();
         let own = || clients().filter_map(|client| Some((*client, self.sessions.get(*client)?)));
         let here = || own().filter(|(_, session)| is_here(session));
@@ -273,16 +286,19 @@ impl Roster {
         }
         let oldest = here().min_by_key(|(_, session)| session.issued);
         let newer = |session: &Session| applicant.issued > session.issued;
-        match oldest.filter(|(_, session)| config.duplicates == Duplicates::TakeOver && newer(session)) {
+        match oldest
+            .filter(|(_, session)| config.duplicates == Duplicates::TakeOver && newer(session))
+        {
             Some((oldest, _)) => Ok(Place::TakenOver(oldest)),
             None => Err(DropReason::UserPresent),
         }
     }
 
-    /// Live sessions of a role in a route's neighbourhood, but for one that leads there: it gives way.
-    fn neighbours(&self, route: Route, role: Role) -> usize {
-        let all = self.neighbours.get(&(route.address.ip().into(), role)).copied().unwrap_or(0);
-        let gives_way = self.at(route).and_then(|present| self.get(present));
+    /// Live sessions of a role in a route's neighbourhood, but for one that leads there: it gives
+    /// way.
+    fn neighbours(&self, addr: PeerAddr, role: Role) -> usize {
+        let all = self.neighbours.get(&(addr.address.ip().into(), role)).copied().unwrap_or(0);
+        let gives_way = self.at(addr).and_then(|present| self.get(present));
         all - usize::from(gives_way.is_some_and(|session| session.role == role))
     }
 
@@ -301,8 +317,8 @@ impl Roster {
             issued,
             live: None,
             parked_until: Timestamp::default(),
-            resumes: Meter::default(),
-            packets: Meter::default(),
+            resumes: TokenBucket::default(),
+            packets: TokenBucket::default(),
             keys,
             response: 0,
             taken_over: None,
@@ -314,9 +330,14 @@ impl Roster {
         client
     }
 
-    /// Gives a live session other keys and leaves its client, with the old ones, under another number until it was told why. `None` where there
-    /// is no way to tell it.
-    pub fn depart(&mut self, client: ClientId, keys: SessionKeys, now: Timestamp) -> Option<ClientId> {
+    /// Gives a live session other keys and leaves its client, with the old ones, under another
+    /// number until it was told why. `None` where there is no way to tell it.
+    pub fn depart(
+        &mut self,
+        client: ClientId,
+        keys: SessionKeys,
+        now: Timestamp,
+    ) -> Option<ClientId> {
         let live = self.disconnect(client);
         let session = self.sessions.get_mut(client)?;
         let old = std::mem::replace(&mut session.keys, keys);
@@ -335,8 +356,8 @@ impl Roster {
             issued,
             live: Some(live),
             parked_until: now,
-            resumes: Meter::default(),
-            packets: Meter::default(),
+            resumes: TokenBucket::default(),
+            packets: TokenBucket::default(),
             keys: old,
             response: 0,
             taken_over: None,
@@ -353,18 +374,20 @@ impl Roster {
     }
 
     /// The client that departs by a connection.
-    pub fn departing_by(&self, route: Route) -> Option<ClientId> {
-        let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.route == route);
+    pub fn departing_by(&self, addr: PeerAddr) -> Option<ClientId> {
+        let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.addr == addr);
         self.departing.iter().find(|(_, (session, _))| is_by(session)).map(|(client, _)| client)
     }
 
     /// Gives a session a way to its client, in place of the one that it had.
     pub fn connect(&mut self, client: ClientId, live: Live) {
         self.disconnect(client);
-        let Some(session) = self.sessions.get_mut(client) else { return };
+        let Some(session) = self.sessions.get_mut(client) else {
+            return;
+        };
         self.indices[live.index as usize] = true;
-        *self.neighbours.entry((live.route.address.ip().into(), session.role)).or_default() += 1;
-        self.by_route.insert(route_key(live.route), client);
+        *self.neighbours.entry((live.addr.address.ip().into(), session.role)).or_default() += 1;
+        self.by_addr.insert(addr_key(live.addr), client);
         session.live = Some(live);
     }
 
@@ -372,9 +395,9 @@ impl Roster {
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
         let session = self.sessions.get_mut(client)?;
         let live = session.live.take()?;
-        self.by_route.remove(&route_key(live.route));
+        self.by_addr.remove(&addr_key(live.addr));
         self.indices[live.index as usize] = false;
-        let neighbours = (Neighbourhood::from(live.route.address.ip()), session.role);
+        let neighbours = (RateLimitKey::from(live.addr.address.ip()), session.role);
         if let Some(count) = self.neighbours.get_mut(&neighbours) {
             *count -= 1;
             if *count == 0 {

@@ -1,4 +1,5 @@
-//! What is said to open a session on a connection that is secret already, beside the session's messages.
+//! What is said to open a session on a connection that is secret already, beside the session's
+//! messages.
 //!
 //! ```text
 //! frame      kind:8
@@ -9,8 +10,8 @@
 //!   refused    4  denial:8                        the other answer, to who holds a genuine token; the connection is closed after it
 //! datagram   0:8: the sender is there; anything longer is a payload
 //! ```
-//! The proof is HMAC-SHA-256 (RFC 2104) under the key of what the client sends: whoever has seen a request travel in the clear,
-//! as it does over plain datagrams, holds the token but not its keys.
+//! The proof is HMAC-SHA-256 (RFC 2104) under the key of what the client sends: whoever has seen a
+//! request travel in the clear, as it does over plain datagrams, holds the token but not its keys.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -87,7 +88,8 @@ impl<'a> Join<'a> {
         if FrameKind::of(frame)? != FrameKind::Join {
             return Err(DropReason::Unexpected);
         }
-        let (bytes, proof) = frame[1..].split_at_checked(REQUEST_BYTES).ok_or(DropReason::RequestLength)?;
+        let (bytes, proof) =
+            frame[1..].split_at_checked(REQUEST_BYTES).ok_or(DropReason::RequestLength)?;
         let proof = proof.try_into().map_err(|_| DropReason::RequestLength)?;
         match packet::read_outer(bytes)? {
             Outer::Request(request) => Ok(Self { request, bytes, proof }),

@@ -1,4 +1,5 @@
-//! The server's side of all sessions: who may open one, what comes out of it, and what becomes of it.
+//! The server's side of all sessions: who may open one, what comes out of it, and what becomes of
+//! it.
 //!
 //! Sans-IO. The caller's loop:
 //!
@@ -23,17 +24,26 @@ use super::drops::{DropReason, Drops};
 use super::half_open::HalfOpenTable;
 use super::history::TokenHistory;
 use super::packet::{self, Header, Kind, Outer};
-use super::rate::{Meter, Meters};
+use super::rate::{TokenBucket, TokenBuckets};
 use super::roster::{PACKETS, Roster, Session};
 use super::secured;
 use super::token::{ConnectToken, Issuer, Purpose, Resumed, UserData};
-use super::{ClientId, Neighbourhood, UserId};
+use super::{ClientId, RateLimitKey, UserId};
 use crate::limits::{
-    DEPARTING_TIME, DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD, KEEP_ALIVE, REPLIES,
-    TICKET_LIFETIME,
+    DEPARTING_TIME, DISCONNECT_PACKETS, HALF_OPEN, HALF_OPEN_PER_RATE_LIMIT_KEY, KEEP_ALIVE,
+    REPLIES, TICKET_LIFETIME,
 };
 use crate::time::{Timestamp, UnixTime};
-use crate::transport::{Event, Parcel, Route, Transport};
+use crate::transport::{Event, PeerAddr, Transmit, Transport};
+
+/// Whether the state of the layers above a session survives when the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// The same client goes on. The server knows what it holds.
+    Continued,
+    /// Another client of the user took the session over. It holds nothing.
+    Restarted,
+}
 
 /// What became of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +55,7 @@ pub enum Change {
         /// Who it is.
         user: UserId,
         /// The way to it.
-        route: Route,
+        addr: PeerAddr,
         /// What its token is for.
         purpose: Purpose,
         /// What the issuer gave along; the first [`super::token::PURPOSE_BYTES`] are the purpose.
@@ -58,16 +68,16 @@ pub enum Change {
         /// Its number.
         client: ClientId,
         /// The way to it now.
-        route: Route,
+        addr: PeerAddr,
         /// It came with a new token and holds nothing of what it was told before.
-        anew: bool,
+        resume: Resume,
     },
     /// A client left.
     Left(ClientId),
     /// A parked session was kept for as long as the grace is.
     Expired(ClientId),
-    /// Another client of the user takes a session over; the one that had it can still be sent to under another number, until
-    /// [`SessionServer::close`] or for [`DEPARTING_TIME`].
+    /// Another client of the user takes a session over; the one that had it can still be sent to
+    /// under another number, until [`SessionServer::close`] or for [`DEPARTING_TIME`].
     Displaced {
         /// The session's number.
         client: ClientId,
@@ -80,18 +90,18 @@ pub enum Change {
 #[derive(Debug)]
 pub struct SessionServer {
     pub(super) config: SessionConfig,
-    pub(super) chances: StdRng,
+    pub(super) rng: StdRng,
     pub(super) challenges: Challenges,
     pub(super) started: Timestamp,
     /// What the wall showed when.
     pub(super) wall: (Timestamp, UnixTime),
     pub(super) half_open: HalfOpenTable,
     pub(super) history: TokenHistory,
-    pub(super) joins: Meters<Neighbourhood>,
-    pub(super) opens: Meter,
+    pub(super) joins: TokenBuckets<RateLimitKey>,
+    pub(super) opens: TokenBucket,
     pub(super) roster: Roster,
     pub(super) replied: u64,
-    pub(super) replies: VecDeque<(Route, Parcel)>,
+    pub(super) replies: VecDeque<(PeerAddr, Transmit)>,
     pub(super) waiting: Waiting,
     pub(super) changes: VecDeque<Change>,
     pub(super) drops: Drops,
@@ -100,21 +110,22 @@ pub struct SessionServer {
 }
 
 impl SessionServer {
-    /// A server that starts now, when the wall shows `wall`. All that is random follows from `seed`, which must be.
+    /// A server that starts now, when the wall shows `wall`. All that is random follows from
+    /// `seed`, which must be.
     pub fn new(config: SessionConfig, seed: [u8; 32], now: Timestamp, wall: UnixTime) -> Self {
-        let mut chances = StdRng::from_seed(seed);
+        let mut rng = StdRng::from_seed(seed);
         Self {
-            challenges: Challenges::new(&Key::generate(&mut chances)),
+            challenges: Challenges::new(&Key::generate(&mut rng)),
             // Random, so that no number and no ticket of an earlier start is met again.
-            replied: chances.next_u64() >> 10,
-            roster: Roster::new((chances.next_u64() >> 34) as u32),
-            chances,
+            replied: rng.next_u64() >> 10,
+            roster: Roster::new((rng.next_u64() >> 34) as u32),
+            rng,
             started: now,
             wall: (now, wall),
-            half_open: HalfOpenTable::new(HALF_OPEN, HALF_OPEN_PER_NEIGHBOURHOOD),
+            half_open: HalfOpenTable::new(HALF_OPEN, HALF_OPEN_PER_RATE_LIMIT_KEY),
             history: TokenHistory::new(config.history),
-            joins: Meters::default(),
-            opens: Meter::default(),
+            joins: TokenBuckets::default(),
+            opens: TokenBucket::default(),
             replies: VecDeque::new(),
             waiting: Waiting::default(),
             changes: VecDeque::new(),
@@ -157,7 +168,7 @@ impl SessionServer {
 
     /// A number that nobody can guess, for what needs chances of its own.
     pub fn draw(&mut self) -> u64 {
-        self.chances.next_u64()
+        self.rng.next_u64()
     }
 
     /// From now on nobody joins; who is in session may still come back to it.
@@ -168,21 +179,24 @@ impl SessionServer {
     /// What the wall shows at a time, past or to come, if it is not set meanwhile.
     pub fn unix(&self, at: Timestamp) -> UnixTime {
         let (known, wall) = (self.wall.0, self.wall.1.as_millis());
-        let (later, earlier) = (at.since(known).as_millis() as u64, known.since(at).as_millis() as u64);
+        let (later, earlier) =
+            (at.since(known).as_millis() as u64, known.since(at).as_millis() as u64);
         UnixTime::from_millis((wall + later).saturating_sub(earlier))
     }
 
-    /// Takes in what came now; returns a session's payload or frame. What is wrong with it is counted, and changes nothing
-    /// else but for the connection by which it came.
+    /// Takes in what came now; returns a session's payload or frame. What is wrong with it is
+    /// counted, and changes nothing else but for the connection by which it came.
     pub fn receive<'a>(
         &mut self,
-        from: impl Into<Route>,
+        from: impl Into<PeerAddr>,
         event: impl Into<Event<'a>>,
         now: Timestamp,
     ) -> Option<(ClientId, Received<'_>)> {
         let (from, event) = (from.into(), event.into());
-        let Event::Datagram(datagram) = event else { return self.receive_secured(from, event, now) };
-        if from.is_secured() {
+        let Event::Datagram(datagram) = event else {
+            return self.receive_secured(from, event, now);
+        };
+        if from.is_connection_oriented() {
             return self.receive_secured(from, event, now);
         }
         let taken = match packet::read_outer(datagram) {
@@ -211,7 +225,7 @@ impl SessionServer {
 
     fn take_live(
         &mut self,
-        from: Route,
+        from: PeerAddr,
         header: Header,
         datagram: &[u8],
         now: Timestamp,
@@ -239,12 +253,14 @@ impl SessionServer {
         Ok(None)
     }
 
-    /// What the clock on the wall shows now: by it tokens expire. Between two calls it goes on with the time.
-    pub fn set_wall(&mut self, now: Timestamp, wall: UnixTime) {
+    /// What the clock on the wall shows now: by it tokens expire. Between two calls it goes on with
+    /// the time.
+    pub fn set_wall_clock(&mut self, now: Timestamp, wall: UnixTime) {
         self.wall = (now, wall);
     }
 
-    /// Does what time demands: sessions fall silent and end, silence is broken, attempts are forgotten.
+    /// Does what time demands: sessions fall silent and end, silence is broken, attempts are
+    /// forgotten.
     pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
         self.close_idle(now);
@@ -270,8 +286,10 @@ impl SessionServer {
 
     /// Parks a session: its client counts as silent from now on.
     pub fn park(&mut self, client: ClientId, now: Timestamp) {
-        let Some(live) = self.roster.disconnect(client) else { return };
-        self.hang_up(live.route);
+        let Some(live) = self.roster.disconnect(client) else {
+            return;
+        };
+        self.close_addr(live.addr);
         if let Some(session) = self.roster.get_mut(client) {
             session.parked_until = now + self.config.grace;
             self.changes.push_back(Change::Parked(client));
@@ -280,31 +298,38 @@ impl SessionServer {
 
     pub(super) fn keep_alive(&mut self, client: ClientId, now: Timestamp) {
         let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
-        let Some(session) = self.roster.get_mut(client) else { return };
-        let Some(live) = &mut session.live else { return };
+        let Some(session) = self.roster.get_mut(client) else {
+            return;
+        };
+        let Some(live) = &mut session.live else {
+            return;
+        };
         live.sent_at = now;
-        let (route, contents) = (live.route, live.keep_alive(most));
-        let parcel = match route.is_secured() {
-            true => Parcel::Datagram(secured::KEEP_ALIVE.to_vec()),
+        let (addr, contents) = (live.addr, live.keep_alive(most));
+        let transmit = match addr.is_connection_oriented() {
+            true => Transmit::Datagram(secured::KEEP_ALIVE.to_vec()),
             false => {
                 let mut packet = Vec::new();
                 session.keys.seal(Kind::KeepAlive, protocol, &contents, &mut packet);
-                Parcel::Datagram(packet)
+                Transmit::Datagram(packet)
             }
         };
-        self.answer(route, parcel);
+        self.answer(addr, transmit);
     }
 
     /// Queues what is said outside of the tick; more datagrams than can wait are dropped.
-    pub(super) fn answer(&mut self, to: Route, parcel: Parcel) {
-        if self.replies.len() < REPLIES || !matches!(parcel, Parcel::Datagram(_)) {
-            self.replies.push_back((to, parcel));
+    pub(super) fn answer(&mut self, to: PeerAddr, transmit: Transmit) {
+        if self.replies.len() < REPLIES || !matches!(transmit, Transmit::Datagram(_)) {
+            self.replies.push_back((to, transmit));
         }
     }
 
     /// Bytes that a payload to a client may have; 0 while it is not in session.
-    pub fn room(&self, client: ClientId) -> usize {
-        self.roster.get(client).and_then(|session| session.live.as_ref()).map_or(0, |live| live.room)
+    pub fn max_payload(&self, client: ClientId) -> usize {
+        self.roster
+            .get(client)
+            .and_then(|session| session.live.as_ref())
+            .map_or(0, |live| live.max_payload)
     }
 
     /// Sends a frame to a client that is in session on a connection. Returns the bytes that left.
@@ -315,16 +340,17 @@ impl SessionServer {
         now: Timestamp,
         sink: &mut dyn Transport,
     ) -> usize {
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut()) else {
+        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut())
+        else {
             return 0;
         };
         live.sent_at = now;
-        sink.send_frame(live.route, frame);
+        sink.send_frame(live.addr, frame);
         frame.len()
     }
 
-    /// Sends a payload of 1 to 1,200 bytes to a client that is in session. One that was not heard yet is told of its
-    /// session along with it. Returns the bytes that left.
+    /// Sends a payload of 1 to 1,200 bytes to a client that is in session. One that was not heard
+    /// yet is told of its session along with it. Returns the bytes that left.
     pub fn send(
         &mut self,
         client: ClientId,
@@ -333,53 +359,59 @@ impl SessionServer {
         sink: &mut dyn Transport,
     ) -> usize {
         let (protocol, most) = (self.config.protocol, self.config.sessions as u32);
-        let Some(session) = self.roster.get_mut(client) else { return 0 };
-        let Some(live) = session.live.as_mut() else { return 0 };
+        let Some(session) = self.roster.get_mut(client) else {
+            return 0;
+        };
+        let Some(live) = session.live.as_mut() else {
+            return 0;
+        };
         let mut bytes = 0;
-        if live.route.is_secured() {
+        if live.addr.is_connection_oriented() {
             live.sent_at = now;
-            sink.send(live.route, payload);
+            sink.send(live.addr, payload);
             return payload.len();
         }
         if !session.heard {
             session.keys.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
-            sink.send(live.route, &self.scratch);
+            sink.send(live.addr, &self.scratch);
             bytes += self.scratch.len();
         }
         session.keys.seal(Kind::Payload, protocol, payload, &mut self.scratch);
         live.sent_at = now;
-        sink.send(live.route, &self.scratch);
+        sink.send(live.addr, &self.scratch);
         bytes + self.scratch.len()
     }
 
     /// Ends a session, live or parked, and tells its client.
     pub fn close(&mut self, client: ClientId, sink: &mut dyn Transport) {
-        let Some((Some(live), mut keys)) = self.roster.remove(client) else { return };
-        if live.route.is_secured() {
-            return sink.close(live.route);
+        let Some((Some(live), mut keys)) = self.roster.remove(client) else {
+            return;
+        };
+        if live.addr.is_connection_oriented() {
+            return sink.close(live.addr);
         }
         for _ in 0..DISCONNECT_PACKETS {
             keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut self.scratch);
-            sink.send(live.route, &self.scratch);
+            sink.send(live.addr, &self.scratch);
         }
     }
 
     /// Sends what was said outside of sessions since the last call.
     pub fn send_replies(&mut self, sink: &mut dyn Transport) {
-        while let Some((to, parcel)) = self.replies.pop_front() {
-            parcel.send(to, sink);
+        while let Some((to, transmit)) = self.replies.pop_front() {
+            transmit.send(to, sink);
         }
         sink.flush();
     }
 
-    /// A ticket by which a client comes back to its session, once, for as long as it was not resumed otherwise. None where no
-    /// address is known by which it could.
+    /// A ticket by which a client comes back to its session, once, for as long as it was not
+    /// resumed otherwise. None where no address is known by which it could.
     pub fn ticket(&mut self, client: ClientId, now: Timestamp) -> Option<ConnectToken> {
         let unix = self.unix(now);
         let Session { user, room, role, epoch, live, .. } = self.roster.get(client)?;
         let resume = Some(Resumed { client, epoch: *epoch });
         let purpose = Purpose { room: *room, role: *role, resume, issued: None };
-        let servers = self.config.servers.of(live.as_ref()?.route.over).to_vec();
+        let servers = self.config.servers.of(live.as_ref()?.addr.kind).to_vec();
         if servers.is_empty() {
             return None;
         }
@@ -391,7 +423,7 @@ impl SessionServer {
             timeout: live.as_ref()?.timeout.unwrap_or(Duration::from_secs(i32::MAX as u64)),
         };
         let user = *user;
-        Some(issuer.issue(user, purpose, unix, &mut self.chances))
+        Some(issuer.issue(user, purpose, unix, &mut self.rng))
     }
 }
 

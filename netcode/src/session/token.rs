@@ -1,7 +1,7 @@
 //! Connect tokens: what lets a client in, made by whoever knows the servers' key.
 //!
-//! The layouts are those of the netcode 1.02 standard; `PROTOCOL.md` has them in prose, with what Truetick puts into a
-//! token's user data ([`Purpose`]).
+//! The layouts are those of the netcode 1.02 standard; `PROTOCOL.md` has them in prose, with what
+//! Truetick puts into a token's user data ([`Purpose`]).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -152,7 +152,8 @@ impl From<Forged> for OpenError {
     }
 }
 
-/// The whole token as the client gets it. Whoever has it can use it, so it does not print itself whole.
+/// The whole token as the client gets it. Whoever has it can use it, so it does not print itself
+/// whole.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectToken {
     /// The protocol that it is for.
@@ -205,7 +206,8 @@ impl ConnectToken {
             return Err(TokenError::Malformed("it does not begin with NETCODE 1.02"));
         }
         let token = Self::read(&mut reader);
-        let token = token.ok_or(TokenError::Malformed("it names no server, or one that is no address"))?;
+        let token =
+            token.ok_or(TokenError::Malformed("it names no server, or one that is no address"))?;
         if reader.rest().iter().any(|byte| *byte != 0) {
             return Err(TokenError::Malformed("bytes behind its end"));
         }
@@ -245,7 +247,10 @@ impl fmt::Debug for ConnectToken {
 }
 
 fn write_servers(writer: &mut Writer<'_>, servers: &[SocketAddr]) {
-    assert!((1..=TOKEN_SERVERS).contains(&servers.len()), "a token names 1 to {TOKEN_SERVERS} servers");
+    assert!(
+        (1..=TOKEN_SERVERS).contains(&servers.len()),
+        "a token names 1 to {TOKEN_SERVERS} servers"
+    );
     writer.u32(servers.len() as u32);
     for server in servers {
         match server.ip() {
@@ -284,8 +289,8 @@ fn read_servers(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
     (0..count).map(|_| server()).collect()
 }
 
-/// What a token is for, as Truetick puts it into the first bytes of the user data. A token of another issuer, whose user
-/// data begin with a zero, is for joining room 0.
+/// What a token is for, as Truetick puts it into the first bytes of the user data. A token of
+/// another issuer, whose user data begin with a zero, is for joining room 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purpose {
     /// The room.
@@ -303,7 +308,8 @@ pub struct Purpose {
 pub struct Resumed {
     /// The client's number.
     pub client: ClientId,
-    /// How often its session was resumed or taken over when the ticket was made: another epoch, and it is void.
+    /// How often its session was resumed or taken over when the ticket was made: another epoch, and
+    /// it is void.
     pub epoch: u32,
 }
 
@@ -351,7 +357,8 @@ pub struct Issuer {
     pub protocol: u64,
     /// The addresses at which clients reach them, 1 to [`TOKEN_SERVERS`].
     pub servers: Vec<SocketAddr>,
-    /// How long a token is good for: 1 s or longer, and no longer than the servers take (30 s by default).
+    /// How long a token is good for: 1 s or longer, and no longer than the servers take (30 s by
+    /// default).
     pub lifetime: Duration,
     /// After so much silence either side gives up, 1 s or longer.
     pub timeout: Duration,
@@ -364,11 +371,11 @@ impl Issuer {
         user: UserId,
         purpose: Purpose,
         now: UnixTime,
-        chances: &mut impl CryptoRng,
+        rng: &mut impl CryptoRng,
     ) -> ConnectToken {
         let mut user_data = [0; USER_DATA_BYTES];
         Purpose { issued: Some(now), ..purpose }.write(&mut user_data);
-        self.issue_with(user, user_data, now, chances)
+        self.issue_with(user, user_data, now, rng)
     }
 
     /// A token with any user data.
@@ -377,21 +384,22 @@ impl Issuer {
         user: UserId,
         user_data: UserData,
         now: UnixTime,
-        chances: &mut impl CryptoRng,
+        rng: &mut impl CryptoRng,
     ) -> ConnectToken {
         let timeout_s = self.timeout.as_secs().clamp(1, i32::MAX as u64) as i32;
         let private = PrivateToken {
             user,
             timeout_s,
             servers: self.servers.clone(),
-            client_key: Key::generate(chances),
-            server_key: Key::generate(chances),
+            client_key: Key::generate(rng),
+            server_key: Key::generate(rng),
             user_data,
         };
         let mut nonce = [0; TOKEN_NONCE_BYTES];
-        chances.fill_bytes(&mut nonce);
+        rng.fill_bytes(&mut nonce);
         let created = now.as_secs();
-        // A server may not take what lives longer than it allows, so the part of a second that has passed is cut off.
+        // A server may not take what lives longer than it allows, so the part of a second that has
+        // passed is cut off.
         let expires = created + self.lifetime.as_secs().max(1);
         ConnectToken {
             protocol: self.protocol,
@@ -440,11 +448,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_returns(servers in addresses(), user in any::<u64>(), (room, watches) in any::<(u16, bool)>(), seed in any::<u64>()) {
-            let (issuer, mut chances) = (issuer(servers), StdRng::seed_from_u64(seed));
+            let (issuer, mut rng) = (issuer(servers), StdRng::seed_from_u64(seed));
             let now = UnixTime::from_millis(1_700_000_000_123);
             let role = if watches { Role::Spectator } else { Role::Player };
             let purpose = Purpose { room, role, ..Purpose::default() };
-            let token = issuer.issue(UserId(user), purpose, now, &mut chances);
+            let token = issuer.issue(UserId(user), purpose, now, &mut rng);
             prop_assert_eq!(&ConnectToken::from_bytes(&*token.to_bytes()).unwrap(), &token);
             prop_assert_eq!(&ConnectToken::from_bytes(&token.to_short_bytes()).unwrap(), &token);
             let open = |key| PrivateToken::open(&token.sealed, key, 77, token.expires, &token.nonce);
@@ -469,8 +477,12 @@ mod tests {
     #[test]
     fn what_the_standard_forbids_is_refused() {
         let token = issuer(vec![([127, 0, 0, 1], 9).into()]);
-        let token =
-            token.issue(UserId(1), Purpose::default(), UnixTime::default(), &mut StdRng::seed_from_u64(1));
+        let token = token.issue(
+            UserId(1),
+            Purpose::default(),
+            UnixTime::default(),
+            &mut StdRng::seed_from_u64(1),
+        );
         let broken = |change: &dyn Fn(&mut [u8])| {
             let mut bytes = token.to_bytes();
             change(&mut *bytes);

@@ -1,10 +1,11 @@
 //! laminar 0.5 as a carrier, for trusted networks and for comparison.
 //!
-//! Only its unreliable packets are used, up to [`crate::limits::DATAGRAM_BYTES`] each: sessions, seals, acknowledgements and
-//! reliability are ours. Its other means are not for this: it delivers an unknown sender's datagrams without a handshake, its
-//! fragments come out damaged when they overtake each other, a lone lost reliable packet is never sent again, and its
-//! acknowledgements ride on reliable packets only. It also keeps some 1.5 MB for each peer, and seals nothing. So it stays
-//! among loopback and private addresses: others are refused, and what they send is dropped.
+//! Only its unreliable packets are used, up to [`crate::limits::DATAGRAM_BYTES`] each: sessions,
+//! seals, acknowledgements and reliability are ours. Its other means are not for this: it delivers
+//! an unknown sender's datagrams without a handshake, its fragments come out damaged when they
+//! overtake each other, a lone lost reliable packet is never sent again, and its acknowledgements
+//! ride on reliable packets only. It also keeps some 1.5 MB for each peer, and seals nothing. So it
+//! stays among loopback and private addresses: others are refused, and what they send is dropped.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -17,7 +18,7 @@ use laminar::{Config, ConnectionManager, DatagramSocket, Packet, SocketEvent, Vi
 
 use super::socket_errors::{SocketErrors, is_idle};
 use super::socket_options::bind_udp;
-use super::{Event, Over, Route, Transport};
+use super::{Event, PeerAddr, Transport, TransportKind};
 use crate::clock;
 use crate::limits::{DATAGRAM_BYTES, SESSIONS};
 use crate::time::Timestamp;
@@ -25,7 +26,8 @@ use crate::time::Timestamp;
 /// Silence after which laminar forgets a peer. Sessions notice far earlier.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Whether an address is one that laminar may be used with: loopback, private (RFC 1918, RFC 4193) or link-local.
+/// Whether an address is one that laminar may be used with: loopback, private (RFC 1918, RFC 4193)
+/// or link-local.
 pub fn is_trusted(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
@@ -60,7 +62,8 @@ impl LaminarTransport {
         };
         let bytes = Arc::new(AtomicU64::new(0));
         let faults = Faults::default();
-        let lan = LanSocket { socket: socket.try_clone()?, bytes: bytes.clone(), faults: faults.clone() };
+        let lan =
+            LanSocket { socket: socket.try_clone()?, bytes: bytes.clone(), faults: faults.clone() };
         Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes, faults })
     }
 
@@ -88,13 +91,17 @@ impl LaminarTransport {
     pub fn receive(
         &mut self,
         now: Timestamp,
-        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+        mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
     ) -> io::Result<usize> {
         self.manager.manual_poll(clock::instant());
         let mut count = 0;
         while let Ok(event) = self.manager.event_receiver().try_recv() {
             if let SocketEvent::Packet(packet) = event {
-                take(Route::datagrams(Over::Laminar, packet.addr()), Event::Datagram(packet.payload()), now);
+                take(
+                    PeerAddr::datagrams(TransportKind::Laminar, packet.addr()),
+                    Event::Datagram(packet.payload()),
+                    now,
+                );
                 count += 1;
             }
         }
@@ -103,9 +110,10 @@ impl LaminarTransport {
 }
 
 impl Transport for LaminarTransport {
-    fn send(&mut self, to: Route, datagram: &[u8]) {
+    fn send(&mut self, to: PeerAddr, datagram: &[u8]) {
         if is_trusted(to.address.ip()) {
-            let _ = self.manager.event_sender().send(Packet::unreliable(to.address, datagram.to_vec()));
+            let _ =
+                self.manager.event_sender().send(Packet::unreliable(to.address, datagram.to_vec()));
         }
     }
 
@@ -219,10 +227,15 @@ mod tests {
         ] {
             assert!(is_trusted(good.parse().unwrap()), "{good}");
         }
-        for bad in ["0.0.0.0", "::", "203.0.113.5", "2001:db8::1", "::ffff:203.0.113.5", "100.64.0.1"] {
+        for bad in
+            ["0.0.0.0", "::", "203.0.113.5", "2001:db8::1", "::ffff:203.0.113.5", "100.64.0.1"]
+        {
             assert!(!is_trusted(bad.parse().unwrap()), "{bad}");
             let refused = LaminarTransport::bind(SocketAddr::new(bad.parse().unwrap(), 0));
-            assert!(refused.is_err_and(|error| error.to_string().contains("neither encrypts")), "{bad}");
+            assert!(
+                refused.is_err_and(|error| error.to_string().contains("neither encrypts")),
+                "{bad}"
+            );
         }
     }
 }

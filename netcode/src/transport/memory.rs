@@ -1,5 +1,5 @@
-//! A transport within one process: for a game that brings its server along, and for tests. Connections without a network; nothing
-//! is lost but what is sent to nobody.
+//! A transport within one process: for a game that brings its server along, and for tests.
+//! Connections without a network; nothing is lost but what is sent to nobody.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::inbox::{Came, Inbox, Outlet, inbox};
-use super::{Event, Over, Route, Transport};
+use super::event_channel::{EventReceiver, EventSender, QueuedEvent, event_channel};
+use super::{Event, PeerAddr, Transport, TransportKind};
 use crate::limits::DATAGRAM_BYTES;
 use crate::time::Timestamp;
 
@@ -19,9 +19,9 @@ pub struct MemoryHub(Arc<Mutex<Lines>>);
 
 #[derive(Default)]
 struct Lines {
-    ends: BTreeMap<SocketAddr, Inbox>,
+    ends: BTreeMap<SocketAddr, EventSender>,
     /// For an end and its route: whose inbox is there, and what the route is called there.
-    lines: BTreeMap<(SocketAddr, Route), (Inbox, SocketAddr, Route)>,
+    lines: BTreeMap<(SocketAddr, PeerAddr), (EventSender, SocketAddr, PeerAddr)>,
     connections: u64,
     named: u32,
 }
@@ -42,12 +42,12 @@ impl MemoryHub {
 
     /// A server's end, under an address that no other has.
     pub fn listen(&self, address: SocketAddr) -> io::Result<MemoryTransport> {
-        let (inbox, outlet) = inbox()?;
+        let (event_channel, event_receiver) = event_channel()?;
         match self.lock().ends.entry(address) {
             std::collections::btree_map::Entry::Occupied(_) => Err(io::ErrorKind::AddrInUse.into()),
             std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(inbox);
-                Ok(MemoryTransport { hub: self.clone(), address, outlet })
+                free.insert(event_channel);
+                Ok(MemoryTransport { hub: self.clone(), address, event_receiver })
             }
         }
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for MemoryHub {
 pub struct MemoryTransport {
     hub: MemoryHub,
     address: SocketAddr,
-    outlet: Outlet,
+    event_receiver: EventReceiver,
 }
 
 impl MemoryTransport {
@@ -74,63 +74,74 @@ impl MemoryTransport {
 
     /// Whether something waits of which the descriptor does not tell.
     pub fn has_waiting(&self) -> bool {
-        self.outlet.has_waiting()
+        self.event_receiver.has_waiting()
     }
 
     /// Hands over what has come, up to a batch; returns how much.
     pub fn receive(
         &mut self,
         now: Timestamp,
-        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+        mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
     ) -> io::Result<usize> {
-        self.outlet.take(|route, event, at| take(route, event, at.min(now)))
+        self.event_receiver.take(|addr, event, at| take(addr, event, at.min(now)))
     }
 }
 
 impl Lines {
-    fn put(&self, from: SocketAddr, by: Route, came: Came) -> bool {
+    fn put(&self, from: SocketAddr, by: PeerAddr, came: QueuedEvent) -> bool {
         let line = self.lines.get(&(from, by));
-        line.inspect(|(inbox, _, there)| inbox.put(*there, came)).is_some()
+        line.inspect(|(event_channel, _, there)| event_channel.put(*there, came)).is_some()
     }
 
-    fn open(&mut self, from: SocketAddr, by: Route) {
-        let Some(own) = self.ends.get(&from).cloned() else { return };
+    fn open(&mut self, from: SocketAddr, by: PeerAddr) {
+        let Some(own) = self.ends.get(&from).cloned() else {
+            return;
+        };
         let Some(other) = self.ends.get(&by.address).cloned() else {
-            return own.put(by, Came::Closed { told: false });
+            return own.put(by, QueuedEvent::Closed { told: false });
         };
         self.connections += 1;
-        let there = Route { over: Over::Memory, connection: self.connections, address: from, local: None };
-        own.put(by, Came::DatagramBytes(DATAGRAM_BYTES));
-        other.put(there, Came::DatagramBytes(DATAGRAM_BYTES));
+        let there = PeerAddr {
+            kind: TransportKind::Memory,
+            connection: self.connections,
+            address: from,
+            local: None,
+        };
+        own.put(by, QueuedEvent::DatagramBytes(DATAGRAM_BYTES));
+        other.put(there, QueuedEvent::DatagramBytes(DATAGRAM_BYTES));
         self.lines.insert((by.address, there), (own, from, by));
         self.lines.insert((from, by), (other, by.address, there));
     }
 
-    fn close(&mut self, from: SocketAddr, by: Route) {
-        if let Some((inbox, other, there)) = self.lines.remove(&(from, by)) {
+    fn close(&mut self, from: SocketAddr, by: PeerAddr) {
+        if let Some((event_channel, other, there)) = self.lines.remove(&(from, by)) {
             self.lines.remove(&(other, there));
-            inbox.put(there, Came::Closed { told: true });
+            event_channel.put(there, QueuedEvent::Closed { told: true });
         }
     }
 }
 
 impl Transport for MemoryTransport {
-    fn send(&mut self, to: Route, datagram: &[u8]) {
+    fn send(&mut self, to: PeerAddr, datagram: &[u8]) {
         if datagram.len() <= DATAGRAM_BYTES {
-            self.hub.lock().put(self.address, to, Came::Datagram(Box::new(datagram.to_vec())));
+            self.hub.lock().put(
+                self.address,
+                to,
+                QueuedEvent::Datagram(Box::new(datagram.to_vec())),
+            );
         }
     }
 
-    fn open(&mut self, to: Route, frame: &[u8]) {
+    fn open(&mut self, to: PeerAddr, frame: &[u8]) {
         self.hub.lock().open(self.address, to);
         self.send_frame(to, frame);
     }
 
-    fn send_frame(&mut self, to: Route, frame: &[u8]) {
-        self.hub.lock().put(self.address, to, Came::Frame(frame.to_vec(), None));
+    fn send_frame(&mut self, to: PeerAddr, frame: &[u8]) {
+        self.hub.lock().put(self.address, to, QueuedEvent::Frame(frame.to_vec(), None));
     }
 
-    fn close(&mut self, to: Route) {
+    fn close(&mut self, to: PeerAddr) {
         self.hub.lock().close(self.address, to);
     }
 
@@ -139,7 +150,7 @@ impl Transport for MemoryTransport {
 
 impl AsFd for MemoryTransport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.outlet.as_fd()
+        self.event_receiver.as_fd()
     }
 }
 
@@ -147,7 +158,8 @@ impl Drop for MemoryTransport {
     fn drop(&mut self) {
         let mut lines = self.hub.lock();
         lines.ends.remove(&self.address);
-        let own: Vec<_> = lines.lines.keys().filter(|(end, _)| *end == self.address).copied().collect();
-        own.into_iter().for_each(|(end, route)| lines.close(end, route));
+        let own: Vec<_> =
+            lines.lines.keys().filter(|(end, _)| *end == self.address).copied().collect();
+        own.into_iter().for_each(|(end, addr)| lines.close(end, addr));
     }
 }

@@ -1,7 +1,8 @@
-//! A UDP relay that makes a bad network out of loopback: each client's datagrams pass two [`LinkSim`]s.
+//! A UDP relay that makes a bad network out of loopback: each client's datagrams pass two
+//! [`LinkSim`]s.
 //!
-//! Clients talk to the relay's one front socket; towards the server each client gets a socket of its own, as
-//! behind a NAT.
+//! Clients talk to the relay's one front socket; towards the server each client gets a socket of
+//! its own, as behind a NAT.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,7 +56,8 @@ impl UdpRelay {
     pub fn wait(&self, now: Timestamp, latest: Timestamp) -> io::Result<()> {
         let links = self.paths.values().flat_map(|path| [&path.up, &path.down]);
         let next = links.filter_map(LinkSim::next_delivery).min().unwrap_or(latest).min(latest);
-        let sockets = std::iter::once(&self.front).chain(self.paths.values().map(|path| &path.socket));
+        let sockets =
+            std::iter::once(&self.front).chain(self.paths.values().map(|path| &path.socket));
         wait_readable(sockets, next.since(now), &mut Vec::new())
     }
 

@@ -8,8 +8,9 @@ use tracing::warn;
 use crate::limits::SOCKET_ERROR_LOG_INTERVAL;
 use crate::time::Timestamp;
 
-/// Whether an error means that the descriptor is no open socket any more. Every other error passes: an interface that is down
-/// comes up again, memory is freed, a filter is changed, and what an ICMP message said concerns one peer.
+/// Whether an error means that the descriptor is no open socket any more. Every other error passes:
+/// an interface that is down comes up again, memory is freed, a filter is changed, and what an ICMP
+/// message said concerns one peer.
 pub fn is_closed(error: &io::Error) -> bool {
     let ends = [Errno::BADF, Errno::NOTSOCK].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| ends.contains(&code))
@@ -40,8 +41,8 @@ impl SocketErrors {
         self.count
     }
 
-    /// Counts an error, and logs it unless one was logged less than [`SOCKET_ERROR_LOG_INTERVAL`] ago. Returns it if the socket
-    /// is closed.
+    /// Counts an error, and logs it unless one was logged less than [`SOCKET_ERROR_LOG_INTERVAL`]
+    /// ago. Returns it if the socket is closed.
     pub(super) fn note(&mut self, error: io::Error, now: Timestamp) -> io::Result<()> {
         if is_idle(&error) {
             return Ok(());

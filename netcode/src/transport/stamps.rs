@@ -1,5 +1,6 @@
-//! Receive times from the kernel's stamps. A stamp is wall-clock time, and the wall clock can be set at any moment; a receive
-//! time is a point on the monotonic line between the read that last found the socket empty and now.
+//! Receive times from the kernel's stamps. A stamp is wall-clock time, and the wall clock can be
+//! set at any moment; a receive time is a point on the monotonic line between the read that last
+//! found the socket empty and now.
 //!
 //! ```text
 //! begin (both clocks, before the system call) -> place, once per datagram -> end (whether the socket is empty)
@@ -20,20 +21,22 @@ pub struct ReceiveStamps {
 }
 
 impl ReceiveStamps {
-    /// For a socket that is opened at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead of the monotonic one.
+    /// For a socket that is opened at `now`, when the wall clock is `wall_offset_ns` nanoseconds
+    /// ahead of the monotonic one.
     pub fn new(now: Timestamp, wall_offset_ns: i64) -> Self {
         Self { empty_at: now, began: now, offsets: [wall_offset_ns; 2] }
     }
 
-    /// A read begins at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead (below zero: behind).
+    /// A read begins at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead (below
+    /// zero: behind).
     pub fn begin(&mut self, now: Timestamp, wall_offset_ns: i64) {
         self.began = now;
         self.offsets = [wall_offset_ns, self.offsets[0]];
     }
 
-    /// The receive time of a datagram that the kernel stamped `stamp_ns` nanoseconds after 1970 and that is read by `now`. It is
-    /// never later than `now`, and never earlier than the begin of the last read that left the socket empty, wherever the wall
-    /// clock was set meanwhile.
+    /// The receive time of a datagram that the kernel stamped `stamp_ns` nanoseconds after 1970 and
+    /// that is read by `now`. It is never later than `now`, and never earlier than the begin of the
+    /// last read that left the socket empty, wherever the wall clock was set meanwhile.
     pub fn place(&self, stamp_ns: u64, now: Timestamp) -> Timestamp {
         // `None` where the stamp lies before the monotonic clock began: no datagram came then.
         let shown = |offset: i64| {
@@ -62,7 +65,8 @@ mod tests {
     use std::time::Duration;
 
     /// 1 s, 60 s, 1 h, 10 years, in nanoseconds.
-    const STEPS: [i64; 4] = [1_000_000_000, 60_000_000_000, 3_600_000_000_000, 315_576_000_000_000_000];
+    const STEPS: [i64; 4] =
+        [1_000_000_000, 60_000_000_000, 3_600_000_000_000, 315_576_000_000_000_000];
 
     const WALL: i64 = 1_790_000_000_000_000_000;
 
@@ -89,7 +93,8 @@ mod tests {
                 let mut stamps = ReceiveStamps::new(start, WALL);
                 let came = [500, 1_000, 1_999].map(|us| start + Duration::from_micros(us));
                 // Set after two of them came, before they are read.
-                let kernel = [stamp(came[0], WALL), stamp(came[1], WALL), stamp(came[2], WALL + step)];
+                let kernel =
+                    [stamp(came[0], WALL), stamp(came[1], WALL), stamp(came[2], WALL + step)];
                 let now = start + Duration::from_micros(2_010);
                 stamps.begin(start + Duration::from_micros(2_000), WALL + step);
                 assert_eq!(kernel.map(|stamp| stamps.place(stamp, now)), came, "set by {step} ns");

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::socket_errors::{SocketErrors, is_idle};
 use super::socket_options::bind_udp;
 use super::udp_std::StdPath;
-use super::{Arrived, Route, Transport};
+use super::{PeerAddr, ReceivedDatagram, Transport};
 use crate::clock;
 use crate::time::Timestamp;
 
@@ -63,7 +63,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// So many datagrams were refused: each is lost, as the network may lose any. A full buffer is no news.
+    /// So many datagrams were refused: each is lost, as the network may lose any. A full buffer is
+    /// no news.
     pub(super) fn refused(&mut self, datagrams: usize, error: io::Error) {
         self.stats.send_errors += datagrams as u64;
         if !is_idle(&error) {
@@ -74,11 +75,12 @@ impl Tally {
 }
 
 impl UdpTransport {
-    /// Binds `address` (port 0 for any) and asks for a receive buffer of [`crate::limits::SOCKET_BUFFER_BYTES`].
+    /// Binds `address` (port 0 for any) and asks for a receive buffer of
+    /// [`crate::limits::SOCKET_BUFFER_BYTES`].
     ///
-    /// The kernel does not believe what ICMP says of a path's MTU. Bound to all addresses of this host, the socket tells by which
-    /// of them each datagram came ([`Arrived::to`]) and sends by the one that a route names, where this build can
-    /// ([`tells_local_address`]).
+    /// The kernel does not believe what ICMP says of a path's MTU. Bound to all addresses of this
+    /// host, the socket tells by which of them each datagram came ([`ReceivedDatagram::to`]) and
+    /// sends by the one that a route names, where this build can ([`tells_local_address`]).
     pub fn bind(address: SocketAddr, path: UdpPath) -> io::Result<Self> {
         let socket = bind_udp(address)?;
         // The kernel may have granted less than was asked for; the caller is to judge.
@@ -88,13 +90,14 @@ impl UdpTransport {
             UdpPath::Std => Path::Std(StdPath::new()),
             UdpPath::Fastest => Path::fastest(&socket)?,
         };
-        let tally = Tally { stats: UdpStats::default(), unsent: SocketErrors::new("send a datagram") };
+        let tally =
+            Tally { stats: UdpStats::default(), unsent: SocketErrors::new("send a datagram") };
         let errors = SocketErrors::new("receive datagrams");
         Ok(Self { socket, path, receive_buffer, tally, errors, injected: VecDeque::new() })
     }
 
-    /// Lets the next calls of [`Self::receive`] meet these errors (numbers as in `errno.h`), one each, before the socket is asked:
-    /// for tests of what errors do.
+    /// Lets the next calls of [`Self::receive`] meet these errors (numbers as in `errno.h`), one
+    /// each, before the socket is asked: for tests of what errors do.
     pub fn inject_receive_errors(&mut self, codes: impl IntoIterator<Item = i32>) {
         self.injected.extend(codes.into_iter().map(io::Error::from_raw_os_error));
     }
@@ -114,11 +117,15 @@ impl UdpTransport {
         UdpStats { receive_errors: self.errors.count(), ..self.tally.stats }
     }
 
-    /// Hands over what has come, up to [`crate::limits::RECEIVE_BATCH`] datagrams, and returns how many. An error ends the call and
-    /// is counted; it is returned only if the socket is closed.
-    pub fn receive(&mut self, now: Timestamp, mut take: impl FnMut(Arrived<'_>)) -> io::Result<usize> {
+    /// Hands over what has come, up to [`crate::limits::RECEIVE_BATCH`] datagrams, and returns how
+    /// many. An error ends the call and is counted; it is returned only if the socket is closed.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        mut take: impl FnMut(ReceivedDatagram<'_>),
+    ) -> io::Result<usize> {
         let mut count = 0;
-        let mut take = |datagram: Arrived<'_>| {
+        let mut take = |datagram: ReceivedDatagram<'_>| {
             count += 1;
             take(datagram);
         };
@@ -136,7 +143,8 @@ impl UdpTransport {
     }
 }
 
-/// Whether a socket of [`UdpPath::Fastest`] that is bound to all addresses answers by the one that was asked.
+/// Whether a socket of [`UdpPath::Fastest`] that is bound to all addresses answers by the one that
+/// was asked.
 pub fn tells_local_address() -> bool {
     cfg!(all(target_os = "linux", feature = "linux-fast-path"))
 }
@@ -160,7 +168,7 @@ impl Path {
 }
 
 impl Transport for UdpTransport {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         self.tally.stats.bytes += bytes.len() as u64;
         match &mut self.path {
             Path::Std(path) => path.send(&self.socket, to.address, bytes, &mut self.tally),
@@ -191,13 +199,18 @@ mod tests {
         (bind(), bind())
     }
 
-    fn receive_all(socket: &mut UdpTransport, count: usize) -> Vec<(SocketAddr, Vec<u8>, Timestamp)> {
+    fn receive_all(
+        socket: &mut UdpTransport,
+        count: usize,
+    ) -> Vec<(SocketAddr, Vec<u8>, Timestamp)> {
         let mut came = Vec::new();
         loop {
             let before = came.len();
-            wait_readable([&*socket].into_iter(), Duration::from_millis(200), &mut Vec::new()).unwrap();
-            let take =
-                |datagram: Arrived<'_>| came.push((datagram.from, datagram.bytes.to_vec(), datagram.at));
+            wait_readable([&*socket].into_iter(), Duration::from_millis(200), &mut Vec::new())
+                .unwrap();
+            let take = |datagram: ReceivedDatagram<'_>| {
+                came.push((datagram.from, datagram.bytes.to_vec(), datagram.at))
+            };
             socket.receive(clock::now(), take).unwrap();
             if came.len() >= count || came.len() == before {
                 break;
@@ -222,7 +235,9 @@ mod tests {
                 assert_eq!(came.len(), 150, "{host} {path:?}");
                 for (i, (sender, bytes, at)) in came.iter().enumerate() {
                     assert_eq!((*sender, bytes), (source, &vec![i as u8; 1 + i * 7]));
-                    assert!(*at >= opened && at.micros_from(before) > -5_000 && *at <= clock::now());
+                    assert!(
+                        *at >= opened && at.micros_from(before) > -5_000 && *at <= clock::now()
+                    );
                 }
                 assert_eq!((from.stats().sent, from.stats().send_errors), (150, 0));
                 assert_eq!(to.stats().received, 150);
@@ -259,12 +274,17 @@ mod tests {
             let (socket, _) = pair(host, UdpPath::Fastest);
             assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::OMIT, "{host}");
             if host.contains(':') {
-                assert_eq!(ipv6_mtu_discover(&socket).unwrap(), Ipv6PathMtuDiscovery::OMIT, "{host}");
+                assert_eq!(
+                    ipv6_mtu_discover(&socket).unwrap(),
+                    Ipv6PathMtuDiscovery::OMIT,
+                    "{host}"
+                );
             }
         }
     }
 
-    /// Asks a socket that is bound to all addresses at several of them, and looks where answers come from.
+    /// Asks a socket that is bound to all addresses at several of them, and looks where answers
+    /// come from.
     #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
     #[test]
     fn answers_leave_by_the_address_that_was_asked() {
@@ -274,7 +294,8 @@ mod tests {
         ] {
             let (mut server, _) = pair(everywhere, UdpPath::Fastest);
             let port = server.local_address().unwrap().port();
-            // More than one batch, in turn, so that neighbours in the queue leave by different addresses.
+            // More than one batch, in turn, so that neighbours in the queue leave by different
+            // addresses.
             let mut clients: Vec<_> = asked
                 .iter()
                 .map(|ip| {
@@ -287,16 +308,19 @@ mod tests {
             for (to, client) in &mut clients {
                 client.send((*to).into(), b"who are you?");
             }
-            let mut routes = Vec::new();
-            while routes.len() < asked.len() {
-                wait_readable([&server].into_iter(), Duration::from_secs(5), &mut Vec::new()).unwrap();
-                let count = server.receive(clock::now(), |datagram| routes.push(datagram.route())).unwrap();
+            let mut addrs = Vec::new();
+            while addrs.len() < asked.len() {
+                wait_readable([&server].into_iter(), Duration::from_secs(5), &mut Vec::new())
+                    .unwrap();
+                let count =
+                    server.receive(clock::now(), |datagram| addrs.push(datagram.addr())).unwrap();
                 assert!(count > 0, "{everywhere}: nothing came");
             }
             for i in 0..40u8 {
-                for route in &routes {
+                for addr in &addrs {
                     // Runs of equal lengths leave as one buffer, others one by one.
-                    (0..3).for_each(|_| server.send(*route, &vec![i; 100 + usize::from(i % 2) * 30]));
+                    (0..3)
+                        .for_each(|_| server.send(*addr, &vec![i; 100 + usize::from(i % 2) * 30]));
                 }
             }
             server.flush();
@@ -304,7 +328,11 @@ mod tests {
             for (to, client) in &mut clients {
                 let came = receive_all(client, 120);
                 assert_eq!(came.len(), 120, "{everywhere} {to}");
-                assert!(came.iter().all(|(from, ..)| from == to), "{everywhere} {to}: {:?}", came[0].0);
+                assert!(
+                    came.iter().all(|(from, ..)| from == to),
+                    "{everywhere} {to}: {:?}",
+                    came[0].0
+                );
             }
         }
     }
@@ -314,8 +342,14 @@ mod tests {
         use rustix::io::Errno;
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
-            let passing =
-                [Errno::NETDOWN, Errno::IO, Errno::NOBUFS, Errno::PERM, Errno::CONNREFUSED, Errno::NOMEM];
+            let passing = [
+                Errno::NETDOWN,
+                Errno::IO,
+                Errno::NOBUFS,
+                Errno::PERM,
+                Errno::CONNREFUSED,
+                Errno::NOMEM,
+            ];
             to.inject_receive_errors(passing.map(Errno::raw_os_error));
             for _ in passing {
                 assert_eq!(to.receive(clock::now(), |_| panic!("nothing came")).unwrap(), 0);
@@ -353,7 +387,9 @@ mod tests {
             let (mut from, mut to) = pair("127.0.0.1", path);
             from.send(to.local_address().unwrap().into(), &[7; LONGEST_DATAGRAM + 500]);
             from.flush();
-            assert!(receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM));
+            assert!(
+                receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM)
+            );
         }
     }
 

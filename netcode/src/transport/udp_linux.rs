@@ -1,4 +1,5 @@
-//! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop counter.
+//! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop
+//! counter.
 
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -11,8 +12,8 @@ use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-    sendmmsg as sendmmsg_with, sendmsg, setsockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, sendmmsg as sendmmsg_with, sendmsg, setsockopt,
 };
 use nix::sys::time::TimeSpec;
 use rustix::net::addr::SocketAddrArg;
@@ -21,7 +22,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmm
 use super::socket_errors::is_idle;
 use super::stamps::ReceiveStamps;
 use super::udp::Tally;
-use super::{Arrived, Route};
+use super::{PeerAddr, ReceivedDatagram};
 use crate::clock;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
 
@@ -37,7 +38,8 @@ const SLOT_BYTES: usize = LONGEST_DATAGRAM + 1;
 pub(super) struct LinuxPath {
     received: Vec<u8>,
     queued: Vec<u8>,
-    /// Where each queued datagram ends in `queued`, for whom it is, and by which of our addresses it leaves.
+    /// Where each queued datagram ends in `queued`, for whom it is, and by which of our addresses
+    /// it leaves.
     ends: Vec<(SocketAddrAny, usize, SocketAddr, Option<IpAddr>)>,
     /// Whether the kernel cuts buffers into datagrams.
     segments: bool,
@@ -50,8 +52,12 @@ impl LinuxPath {
         setsockopt(socket, ReceiveTimestampns, &true)?;
         setsockopt(socket, RxqOvfl, &1)?;
         match socket.local_addr()? {
-            SocketAddr::V4(v4) if v4.ip().is_unspecified() => setsockopt(socket, Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(v6) if v6.ip().is_unspecified() => setsockopt(socket, Ipv6RecvPacketInfo, &true)?,
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+                setsockopt(socket, Ipv4PacketInfo, &true)?
+            }
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+                setsockopt(socket, Ipv6RecvPacketInfo, &true)?
+            }
             _ => {}
         }
         Ok(Self {
@@ -67,7 +73,7 @@ impl LinuxPath {
     pub(super) fn receive(
         &mut self,
         socket: &UdpSocket,
-        take: &mut dyn FnMut(Arrived<'_>),
+        take: &mut dyn FnMut(ReceivedDatagram<'_>),
         kernel_drops: &mut u64,
     ) -> io::Result<()> {
         for _ in 0..RECEIVE_BATCH / BATCH {
@@ -91,7 +97,7 @@ impl LinuxPath {
     fn receive_batch(
         &mut self,
         socket: &UdpSocket,
-        take: &mut dyn FnMut(Arrived<'_>),
+        take: &mut dyn FnMut(ReceivedDatagram<'_>),
         kernel_drops: &mut u64,
     ) -> io::Result<usize> {
         // The headers hold lengths that the call overwrites, so each call has new ones.
@@ -99,8 +105,11 @@ impl LinuxPath {
             BATCH,
             Some(cmsg_space!(TimeSpec, u32, in6_pktinfo)),
         );
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.received.chunks_exact_mut(SLOT_BYTES).map(|slot| [IoSliceMut::new(slot)]).collect();
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> = self
+            .received
+            .chunks_exact_mut(SLOT_BYTES)
+            .map(|slot| [IoSliceMut::new(slot)])
+            .collect();
         self.stamps.begin(clock::now(), clock::wall_offset_nanos());
         let fd = socket.as_raw_fd();
         let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
@@ -110,16 +119,25 @@ impl LinuxPath {
             count += 1;
             let Control { stamp, drops, to } = Control::read(&message);
             if let Some(drops) = drops {
-                *kernel_drops += u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
+                *kernel_drops +=
+                    u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops, drops)));
             }
-            let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else { continue };
+            let (Some(from), Some(slot)) = (address(&message), message.iovs().next()) else {
+                continue;
+            };
             let at = stamp.map_or(now, |stamp| self.stamps.place(stamp, now));
-            take(Arrived { from, to, bytes: &slot[..message.bytes.min(slot.len())], at });
+            take(ReceivedDatagram { from, to, bytes: &slot[..message.bytes.min(slot.len())], at });
         }
         Ok(count)
     }
 
-    pub(super) fn send(&mut self, socket: &UdpSocket, to: Route, bytes: &[u8], tally: &mut Tally) {
+    pub(super) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        to: PeerAddr,
+        bytes: &[u8],
+        tally: &mut Tally,
+    ) {
         self.queued.extend_from_slice(bytes);
         self.ends.push((to.address.as_any(), self.queued.len(), to.address, to.local));
         if self.ends.len() == BATCH {
@@ -154,8 +172,8 @@ impl LinuxPath {
         at.checked_sub(1).map_or(0, |before| self.ends[before].1)
     }
 
-    /// How many datagrams from here on can leave as one: to the same place by the same of our addresses, of one length, but that
-    /// the last may be shorter.
+    /// How many datagrams from here on can leave as one: to the same place by the same of our
+    /// addresses, of one length, but that the last may be shorter.
     fn run(&self, at: usize) -> usize {
         if !self.segments {
             return 1;
@@ -175,14 +193,22 @@ impl LinuxPath {
         count
     }
 
-    /// Hands over several datagrams as one buffer that the kernel cuts (UDP_SEGMENT); false where it cannot.
-    fn send_segments(&mut self, socket: &UdpSocket, at: usize, run: usize, tally: &mut Tally) -> bool {
+    /// Hands over several datagrams as one buffer that the kernel cuts (UDP_SEGMENT); false where
+    /// it cannot.
+    fn send_segments(
+        &mut self,
+        socket: &UdpSocket,
+        at: usize,
+        run: usize,
+        tally: &mut Tally,
+    ) -> bool {
         let (from, size) = (self.start(at), (self.ends[at].1 - self.start(at)) as u16);
         let bytes = [IoSlice::new(&self.queued[from..self.ends[at + run - 1].1])];
         let by = self.ends[at].3.map(|by| Source::new(by, self.ends[at].2));
         let segments = ControlMessage::UdpGsoSegments(&size);
         let with_source = by.as_ref().map(|by| [segments, by.control()]);
-        let control = with_source.as_ref().map_or(std::slice::from_ref(&segments), |both| &both[..]);
+        let control =
+            with_source.as_ref().map_or(std::slice::from_ref(&segments), |both| &both[..]);
         let to = SockaddrStorage::from(self.ends[at].2);
         let flags = MsgFlags::MSG_DONTWAIT;
         match sendmsg(socket.as_raw_fd(), &bytes, control, flags, Some(&to)) {
@@ -207,7 +233,8 @@ impl LinuxPath {
         let at = |i: usize| (which.start + i).min(which.end - 1);
         let slices: [[IoSlice<'_>; 1]; BATCH] =
             array::from_fn(|i| [IoSlice::new(&self.queued[self.start(at(i))..self.ends[at(i)].1])]);
-        let mut controls: [SendAncillaryBuffer<'_, '_, '_>; BATCH] = array::from_fn(|_| Default::default());
+        let mut controls: [SendAncillaryBuffer<'_, '_, '_>; BATCH] =
+            array::from_fn(|_| Default::default());
         let mut next = 0..;
         let mut messages = controls.each_mut().map(|control| {
             let i = next.next().unwrap_or(0);
@@ -232,12 +259,20 @@ impl LinuxPath {
     }
 
     /// Like [`Self::send_singles`], by one of our addresses.
-    fn send_singles_by(&mut self, by: IpAddr, socket: &UdpSocket, which: Range<usize>, tally: &mut Tally) {
+    fn send_singles_by(
+        &mut self,
+        by: IpAddr,
+        socket: &UdpSocket,
+        which: Range<usize>,
+        tally: &mut Tally,
+    ) {
         let mut at = which.start;
         while at < which.end {
             let part = at..which.end;
-            let slices: Vec<[IoSlice<'_>; 1]> =
-                part.clone().map(|i| [IoSlice::new(&self.queued[self.start(i)..self.ends[i].1])]).collect();
+            let slices: Vec<[IoSlice<'_>; 1]> = part
+                .clone()
+                .map(|i| [IoSlice::new(&self.queued[self.start(i)..self.ends[i].1])])
+                .collect();
             let to: Vec<_> = part.map(|i| Some(SockaddrStorage::from(self.ends[i].2))).collect();
             // A link of its own is named for those on it only: one source serves for all of a run.
             let source = Source::new(by, self.ends[at].2);
@@ -270,7 +305,8 @@ enum Source {
 }
 
 impl Source {
-    /// The address `by`, for what goes to `to`. A socket of IPv6 names IPv4 addresses in their mapped form.
+    /// The address `by`, for what goes to `to`. A socket of IPv6 names IPv4 addresses in their
+    /// mapped form.
     fn new(by: IpAddr, to: SocketAddr) -> Self {
         match (by, to) {
             (IpAddr::V4(by), SocketAddr::V4(_)) => {
@@ -316,15 +352,17 @@ struct Control {
 }
 
 impl Control {
-    /// Nothing where the kernel had more to say than there was room for: the datagram itself is whole.
+    /// Nothing where the kernel had more to say than there was room for: the datagram itself is
+    /// whole.
     fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut this = Self::default();
         for control in message.cmsgs().into_iter().flatten() {
             match control {
                 ControlMessageOwned::ScmTimestampns(time) => {
                     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-                    this.stamp =
-                        Some(seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec() as u64));
+                    this.stamp = Some(
+                        seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec() as u64),
+                    );
                 }
                 ControlMessageOwned::RxqOvfl(count) => this.drops = Some(count),
                 ControlMessageOwned::Ipv4PacketInfo(info) => {

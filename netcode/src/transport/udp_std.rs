@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::Arrived;
+use super::ReceivedDatagram;
 use super::socket_errors::is_idle;
 use super::udp::Tally;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
@@ -22,11 +22,13 @@ impl StdPath {
         &mut self,
         socket: &UdpSocket,
         now: Timestamp,
-        take: &mut dyn FnMut(Arrived<'_>),
+        take: &mut dyn FnMut(ReceivedDatagram<'_>),
     ) -> io::Result<()> {
         for _ in 0..RECEIVE_BATCH {
             match socket.recv_from(&mut *self.buffer) {
-                Ok((len, from)) => take(Arrived { from, to: None, bytes: &self.buffer[..len], at: now }),
+                Ok((len, from)) => {
+                    take(ReceivedDatagram { from, to: None, bytes: &self.buffer[..len], at: now })
+                }
                 Err(error) if is_idle(&error) => break,
                 Err(error) => return Err(error),
             }
@@ -34,7 +36,13 @@ impl StdPath {
         Ok(())
     }
 
-    pub(super) fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], tally: &mut Tally) {
+    pub(super) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        to: SocketAddr,
+        bytes: &[u8],
+        tally: &mut Tally,
+    ) {
         match socket.send_to(bytes, to) {
             Ok(_) => tally.stats.sent += 1,
             Err(error) => tally.refused(1, error),

@@ -1,4 +1,5 @@
-//! Bad datagrams at a server, one test per line of the catalogue (`tests/BAD_INPUT.md`): what is tried, and what it gets.
+//! Bad datagrams at a server, one test per line of the catalogue (`tests/BAD_INPUT.md`): what is
+//! tried, and what it gets.
 
 use truetick_netcode::limits::REPLAY_WINDOW;
 use truetick_netcode::session::drops::DropReason;
@@ -93,8 +94,15 @@ fn line_10_a_packet_older_than_the_window_is_dropped() {
     let player = world.joined(1);
     world.takes(player.address, &player.sealed(Kind::Payload, 1_000, &[1]));
     let edge = 1_000 - REPLAY_WINDOW;
-    world.drops_from(player.address, &player.sealed(Kind::Payload, edge, &[1]), DropReason::Repeated);
-    assert_eq!(world.takes(player.address, &player.sealed(Kind::Payload, edge + 1, &[1])), Some(vec![1]));
+    world.drops_from(
+        player.address,
+        &player.sealed(Kind::Payload, edge, &[1]),
+        DropReason::Repeated,
+    );
+    assert_eq!(
+        world.takes(player.address, &player.sealed(Kind::Payload, edge + 1, &[1])),
+        Some(vec![1])
+    );
 }
 
 #[test]

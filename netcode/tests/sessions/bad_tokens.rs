@@ -1,4 +1,5 @@
-//! Bad tokens and attempts to open sessions, one test per line of the catalogue (`tests/BAD_INPUT.md`), and what good ones get.
+//! Bad tokens and attempts to open sessions, one test per line of the catalogue
+//! (`tests/BAD_INPUT.md`), and what good ones get.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use truetick_netcode::session::config::Duplicates;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::keys::hint;
 use truetick_netcode::session::packet::{Kind, REQUEST_BYTES};
-use truetick_netcode::session::server::Change;
+use truetick_netcode::session::server::{Change, Resume};
 use truetick_netcode::session::token::{USER_DATA_BYTES, token_tag};
 
 use crate::world::{Player, World, address};
@@ -130,7 +131,11 @@ fn line_20_or_takes_the_session_over_with_a_new_epoch_if_it_is_newer() {
     let epoch = world.server.roster().get(client).unwrap().epoch;
     let newer = world.joined(1);
     assert_eq!(newer.client, Some(client));
-    assert!(world.changes.contains(&Change::Resumed { client, route: newer.address.into(), anew: true }));
+    assert!(world.changes.contains(&Change::Resumed {
+        client,
+        addr: newer.address.into(),
+        resume: Resume::Restarted
+    }));
     let session = world.server.roster().get(client).unwrap();
     assert_eq!((session.epoch, world.server.roster().sessions()), (epoch + 1, 1));
     // Whoever holds the sessions has the time to tell it why.
@@ -168,9 +173,21 @@ fn line_21_a_challenge_made_for_another_is_dropped() {
     world.step(&mut one);
     world.step(&mut two);
     let stolen = one.challenge_contents();
-    world.drops_from(two.address, &two.sealed(Kind::Response, 9, &stolen), DropReason::ForeignChallenge);
-    world.drops_from(two.address, &two.sealed(Kind::Response, 9, &[0; 308]), DropReason::ForeignChallenge);
-    world.drops_from(two.address, &two.sealed(Kind::Response, 9, &[0; 307]), DropReason::ContentsLength);
+    world.drops_from(
+        two.address,
+        &two.sealed(Kind::Response, 9, &stolen),
+        DropReason::ForeignChallenge,
+    );
+    world.drops_from(
+        two.address,
+        &two.sealed(Kind::Response, 9, &[0; 308]),
+        DropReason::ForeignChallenge,
+    );
+    world.drops_from(
+        two.address,
+        &two.sealed(Kind::Response, 9, &[0; 307]),
+        DropReason::ContentsLength,
+    );
     world.finish_joining(&mut two);
     assert!(two.session.is_connected());
 }
@@ -181,7 +198,8 @@ fn line_22_100_000_half_open_attempts_are_capped_expire_and_let_honest_players_i
     let tokens: Vec<Player> = (0..64).map(|user| world.player(1_000_000 + user)).collect();
     let began = world.now;
     for attempt in 0..100_000u32 {
-        // Genuine tokens, which cost the most; each address takes one in turn, so that none is bound for long.
+        // Genuine tokens, which cost the most; each address takes one in turn, so that none is
+        // bound for long.
         let player = &tokens[attempt as usize % tokens.len()];
         let from = address((attempt % 200) as u8, 1_024 + (attempt % 60_000) as u16);
         world.give(from, &player.request());
@@ -217,7 +235,11 @@ fn line_49_a_resume_ticket_serves_once() {
     let mut moved = world.player_of(ticket.clone(), 1);
     world.finish_joining(&mut moved);
     assert!(moved.session.is_connected());
-    assert!(world.changes.contains(&Change::Resumed { client, route: moved.address.into(), anew: false }));
+    assert!(world.changes.contains(&Change::Resumed {
+        client,
+        addr: moved.address.into(),
+        resume: Resume::Continued
+    }));
     assert_eq!(world.server.roster().at(player.address), None);
     let heard = moved.session.seal(&[1], world.now).into_bytes();
     assert_eq!(world.takes(moved.address, &heard), Some(vec![1]));
@@ -255,7 +277,11 @@ fn line_21_a_challenge_sent_to_one_address_proves_no_other() {
     world.give(victim, &mine.request());
     let stolen = mine.challenge_contents();
     for number in [9, (1 << 63) | hint(&token_tag(&mine.token.sealed)) << 23 | 10] {
-        world.drops_from(victim, &mine.sealed(Kind::Response, number, &stolen), DropReason::ForeignChallenge);
+        world.drops_from(
+            victim,
+            &mine.sealed(Kind::Response, number, &stolen),
+            DropReason::ForeignChallenge,
+        );
     }
 }
 
@@ -264,8 +290,10 @@ fn line_49_a_ticket_of_an_earlier_epoch_is_refused() {
     let mut world = World::new();
     let player = world.joined(1);
     let client = player.client.unwrap();
-    let (first, second) =
-        (world.server.ticket(client, world.now).unwrap(), world.server.ticket(client, world.now).unwrap());
+    let (first, second) = (
+        world.server.ticket(client, world.now).unwrap(),
+        world.server.ticket(client, world.now).unwrap(),
+    );
     let mut moved = world.player_of(first, 1);
     world.finish_joining(&mut moved);
     let mut again = world.player_of(second, 1);
@@ -316,7 +344,10 @@ fn line_50_more_attempts_than_allowed_from_one_address_are_dropped() {
         player.address = address(7, user as u16);
         world.give(player.address, &player.request());
     }
-    assert_eq!((world.server.half_open(), world.server.drops().count(DropReason::RateLimited)), (5, 45));
+    assert_eq!(
+        (world.server.half_open(), world.server.drops().count(DropReason::RateLimited)),
+        (5, 45)
+    );
 }
 
 #[test]
@@ -351,10 +382,10 @@ fn a_wall_clock_that_is_set_neither_revives_a_token_nor_locks_anyone_out() {
     let mut world = World::new();
     let player = world.joined(1);
     world.pass(Duration::from_secs(60));
-    world.set_wall(-3_600_000);
+    world.set_wall_clock(-3_600_000);
     world.drops_from(player.address, &player.request(), DropReason::Consumed);
     assert!(world.joined(2).session.is_connected());
-    world.set_wall(7_200_000);
+    world.set_wall_clock(7_200_000);
     assert!(world.joined(3).session.is_connected());
     world.pass(Duration::from_millis(20));
     assert!(world.joined(3).session.is_connected());
@@ -387,7 +418,8 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     world.give(first.address, &response);
     assert_eq!(world.server.roster().at(first.address), Some(client));
     let sent = world.server.roster().get(client).unwrap().keys.next();
-    // The keep-alive is lost, and the address has changed again; no number is sealed twice by either side.
+    // The keep-alive is lost, and the address has changed again; no number is sealed twice by
+    // either side.
     let mut second = world.player_of(ticket.clone(), 1);
     second.session = second.session.numbered_from(first.session.next_number());
     world.finish_joining(&mut second);

@@ -1,5 +1,6 @@
-//! Fuzz targets of sessions: nothing that comes from outside may panic, hang or grow without a bound. `tests/fuzz.rs` runs each
-//! on its corpus and on random inputs; `fuzz/` runs them for long, guided by coverage.
+//! Fuzz targets of sessions: nothing that comes from outside may panic, hang or grow without a
+//! bound. `tests/fuzz.rs` runs each on its corpus and on random inputs; `fuzz/` runs them for long,
+//! guided by coverage.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use rand::rngs::StdRng;
 
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::connection::{Connection, Messages};
-use truetick_netcode::farewell::Farewell;
+use truetick_netcode::disconnect::DisconnectNotice;
 use truetick_netcode::limits::HALF_OPEN;
 use truetick_netcode::messages::{Body, ClientMessage, ServerMessage, decode};
 use truetick_netcode::session::UserId;
@@ -30,8 +31,14 @@ pub const TARGETS: [(&str, Target); 4] = [
     ("payload", payload),
 ];
 
-const KINDS: [Kind; 6] =
-    [Kind::Denied, Kind::Challenge, Kind::Response, Kind::KeepAlive, Kind::Payload, Kind::Disconnect];
+const KINDS: [Kind; 6] = [
+    Kind::Denied,
+    Kind::Challenge,
+    Kind::Response,
+    Kind::KeepAlive,
+    Kind::Payload,
+    Kind::Disconnect,
+];
 
 /// Splits an input into steps: what to do, with what.
 fn steps(input: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
@@ -47,14 +54,16 @@ fn steps(input: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
 fn sealed(key: &Key, what: u8, contents: &[u8]) -> Vec<u8> {
     let mut datagram = Vec::new();
     let kind = KINDS[usize::from(what % 6)];
-    let sequence = contents.first_chunk::<8>().map_or(u64::from(what), |bytes| u64::from_le_bytes(*bytes));
+    let sequence =
+        contents.first_chunk::<8>().map_or(u64::from(what), |bytes| u64::from_le_bytes(*bytes));
     let sequence = if what < 128 { sequence % 512 } else { sequence };
     let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
     packet::seal((kind, sequence), PROTOCOL, &PacketKey::new(key), contents, &mut datagram);
     datagram
 }
 
-/// A server in any state takes any packets: raw, damaged, and well sealed but wrong, from any address, as time passes.
+/// A server in any state takes any packets: raw, damaged, and well sealed but wrong, from any
+/// address, as time passes.
 pub fn server_packet(input: &[u8]) {
     let mut world = World::with(|config| config.history = 8);
     let mut players: Vec<Player> = (0..3).map(|user| world.player(user)).collect();
@@ -74,7 +83,7 @@ pub fn server_packet(input: &[u8]) {
                 }
                 world.give(from, &request);
             }
-            6 => world.set_wall(i64::from(which as i8) * 5_000),
+            6 => world.set_wall_clock(i64::from(which as i8) * 5_000),
             7 => players[at] = world.player(u64::from(which % 4)),
             _ => {
                 let client = world.server.roster().at(players[at].address);
@@ -114,7 +123,8 @@ pub fn client_packet(input: &[u8]) {
     let _ = player.session.disconnect();
 }
 
-/// Tokens: the public part as anyone may make it, the private part as a holder of the key may seal it.
+/// Tokens: the public part as anyone may make it, the private part as a holder of the key may seal
+/// it.
 pub fn token(input: &[u8]) {
     if let Ok(token) = ConnectToken::from_bytes(input) {
         assert_eq!(ConnectToken::from_bytes(&*token.to_bytes()), Ok(token.clone()));
@@ -130,15 +140,18 @@ pub fn token(input: &[u8]) {
     }
     let mut world = World::new();
     let wall = world.wall();
-    let genuine = world.issuer.issue_with(UserId(1), user_data, wall, &mut StdRng::seed_from_u64(1));
-    let mut request = write_request(genuine.protocol, genuine.expires, &genuine.nonce, &genuine.sealed);
+    let genuine =
+        world.issuer.issue_with(UserId(1), user_data, wall, &mut StdRng::seed_from_u64(1));
+    let mut request =
+        write_request(genuine.protocol, genuine.expires, &genuine.nonce, &genuine.sealed);
     world.give(address(3, 3), &request);
     for (place, byte) in input.iter().enumerate() {
         request[place % 1_078] ^= byte;
     }
     world.give(address(3, 4), &request);
     let sealed = request.last_chunk().unwrap();
-    let _ = PrivateToken::open(sealed, &world.issuer.key, PROTOCOL, genuine.expires, &genuine.nonce);
+    let _ =
+        PrivateToken::open(sealed, &world.issuer.key, PROTOCOL, genuine.expires, &genuine.nonce);
 }
 
 /// Payloads of a connection: headers, messages, bodies.
@@ -156,12 +169,12 @@ pub fn payload(input: &[u8]) {
                 let _ = decode::<ServerMessage>(&message);
                 let _ = decode::<ClientMessage>(&message);
             }
-            if reader.read(Body::BITS) == Ok(Body::Farewell as u32) {
-                let _ = Farewell::read(reader);
+            if reader.read(Body::BITS) == Ok(Body::DisconnectNotice as u32) {
+                let _ = DisconnectNotice::read(reader);
             }
             connection.accept(sequence);
         }
         while connection.poll_acked().is_some() {}
     }
-    let _ = Farewell::read(BitReader::new(input));
+    let _ = DisconnectNotice::read(BitReader::new(input));
 }

@@ -1,4 +1,5 @@
-//! A key and a number seal one packet only, whatever is lost, recorded or copied; and nobody but its owner uses a ticket up.
+//! A key and a number seal one packet only, whatever is lost, recorded or copied; and nobody but
+//! its owner uses a ticket up.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -28,7 +29,11 @@ struct Ledger {
 impl Ledger {
     fn note(numbers: &mut BTreeSet<u64>, datagram: &[u8]) {
         if let Ok(Outer::Sealed(header)) = read_outer(datagram) {
-            assert!(numbers.insert(header.sequence), "{header:?} again, {} before it", numbers.len());
+            assert!(
+                numbers.insert(header.sequence),
+                "{header:?} again, {} before it",
+                numbers.len()
+            );
         }
     }
 }
@@ -40,12 +45,13 @@ enum Path {
     Cut,
 }
 
-/// Time passes; the client says what is due, the server sends a payload each 10 ms, and all of it is written down.
+/// Time passes; the client says what is due, the server sends a payload each 10 ms, and all of it
+/// is written down.
 fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path, span: Duration) {
     let end = world.now + span;
     while world.now < end {
-        while let Some(parcel) = player.session.poll(world.now) {
-            let datagram = parcel.into_bytes();
+        while let Some(transmit) = player.session.poll(world.now) {
+            let datagram = transmit.into_bytes();
             Ledger::note(&mut ledger.up, &datagram);
             if path == Path::Open {
                 world.give(player.address, &datagram);
@@ -110,7 +116,8 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
             let (_, client, ticket) = with_ticket(&mut world);
             world.take_replies();
             let (mut ledger, mut first) = (Ledger::default(), world.player_of(ticket.clone(), 1));
-            // Request, challenge, response, keep-alive: whatever comes after so many of them is lost.
+            // Request, challenge, response, keep-alive: whatever comes after so many of them is
+            // lost.
             say(&mut world, &mut first, &mut ledger);
             if steps >= 1 {
                 hear(&mut world, &mut first, &mut ledger);
@@ -125,7 +132,11 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
             }
             pass(&mut world, &mut first, &mut ledger, Path::Cut, Duration::from_secs(outage_s));
             let sent = ledger.down.len();
-            assert_eq!(sent > 900, steps >= 2 && outage_s > 10, "{steps} steps, {outage_s} s: {sent}");
+            assert_eq!(
+                sent > 900,
+                steps >= 2 && outage_s > 10,
+                "{steps} steps, {outage_s} s: {sent}"
+            );
             // The same ticket again, as a client does that has heard nothing.
             let mut second = again(&mut world, &ticket, first);
             pass(&mut world, &mut second, &mut ledger, Path::Open, Duration::from_secs(3));
@@ -200,7 +211,13 @@ fn flood(world: &mut World, request: &[u8], copies: u32, addresses: u32) {
 }
 
 /// How long a client takes that uses a token while copies of its request come from other addresses.
-fn takes(world: &mut World, token: ConnectToken, when: When, copies: u32, addresses: u32) -> Duration {
+fn takes(
+    world: &mut World,
+    token: ConnectToken,
+    when: When,
+    copies: u32,
+    addresses: u32,
+) -> Duration {
     let (mut player, began, mut floods) = (world.player_of(token, 1), world.now, 0);
     let request = player.request();
     let mut is = |at| {
@@ -212,8 +229,8 @@ fn takes(world: &mut World, token: ConnectToken, when: When, copies: u32, addres
     }
     for _ in 0..300 {
         let before = player.session.phase();
-        while let Some(parcel) = player.session.poll(world.now) {
-            world.give(player.address, &parcel.into_bytes());
+        while let Some(transmit) = player.session.poll(world.now) {
+            world.give(player.address, &transmit.into_bytes());
         }
         world.hand_over(&mut player);
         match (before, player.session.phase()) {
@@ -359,16 +376,17 @@ fn denial(world: &mut World, mut player: Player) -> Option<Denial> {
 fn a_genuine_token_that_is_refused_is_told_why() {
     let mut world = World::with(|config| config.sessions = 1);
     let ahead = UnixTime::from_millis(world.wall().as_millis() + 6_000);
-    let mut chances = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
-    let token = world.issuer.issue(UserId(1), Purpose::default(), ahead, &mut chances);
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
+    let token = world.issuer.issue(UserId(1), Purpose::default(), ahead, &mut rng);
     let player = world.player_of(token, 1);
     assert_eq!(denial(&mut world, player), Some(Denial::ClockAhead));
     assert_eq!(world.server.drops().count(DropReason::ClockAhead), 1);
     assert_eq!(world.server.drops().count(DropReason::Expired), 0);
-    // Of another issuer, whose tokens say nothing of when: too far ahead, or perhaps from before the start.
+    // Of another issuer, whose tokens say nothing of when: too far ahead, or perhaps from before
+    // the start.
     let mut foreign = |world: &mut World, by_s: i64| {
         let at = UnixTime::from_millis((world.wall().as_millis() as i64 + by_s * 1_000) as u64);
-        let token = world.issuer.issue_with(UserId(2), [0; USER_DATA_BYTES], at, &mut chances);
+        let token = world.issuer.issue_with(UserId(2), [0; USER_DATA_BYTES], at, &mut rng);
         world.player_of(token, 1)
     };
     let player = foreign(&mut world, 7);

@@ -27,7 +27,8 @@ fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
         let ticket = world.server.ticket(other.client.unwrap(), world.now).unwrap();
         let key = &world.issuer.key;
         let opened =
-            PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce).unwrap();
+            PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce)
+                .unwrap();
         let told = Purpose::read(&opened.user_data).unwrap();
         assert_eq!((told.room, told.role), (purpose.room, purpose.role));
         // In the same room and role the limit counts.

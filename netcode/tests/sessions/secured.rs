@@ -8,15 +8,15 @@ use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::write_request;
 use truetick_netcode::session::secured::write_join;
-use truetick_netcode::session::server::Change;
+use truetick_netcode::session::server::{Change, Resume};
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{ClientId, UserId};
-use truetick_netcode::transport::{Event, Over, Parcel, Route};
+use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 
 use crate::world::{PROTOCOL, World, address};
 
 /// What the server says outside of the tick since it was asked last.
-fn said(world: &mut World) -> Vec<(Route, Parcel)> {
+fn said(world: &mut World) -> Vec<(PeerAddr, Transmit)> {
     let mut said = Vec::new();
     world.server.send_replies(&mut said);
     said
@@ -30,29 +30,33 @@ struct Visitor {
 
 impl Visitor {
     fn new(world: &World, token: ConnectToken, at: u64) -> Self {
-        Self { session: SessionClient::new(token, PROTOCOL, at, world.now).over(Over::Quic, 1), at }
+        Self {
+            session: SessionClient::new(token, PROTOCOL, at, world.now)
+                .transport(TransportKind::Quic, 1),
+            at,
+        }
     }
 
-    fn route(&self) -> Route {
-        Route::quic(self.at, address(2, self.at as u16))
+    fn addr(&self) -> PeerAddr {
+        PeerAddr::quic(self.at, address(2, self.at as u16))
     }
 
     /// Its connection is made, it asks, and hears the answer.
     fn join(&mut self, world: &mut World, room: usize) {
-        world.server.receive(self.route(), Event::DatagramBytes(room), world.now);
+        world.server.receive(self.addr(), Event::DatagramBytes(room), world.now);
         let now = world.now;
-        assert!(self.session.receive(self.session.route(), Event::DatagramBytes(room), now).is_ok());
-        while let Some(parcel) = self.session.poll(world.now) {
-            world.server.receive(self.route(), &parcel, world.now);
+        assert!(self.session.receive(self.session.addr(), Event::DatagramBytes(room), now).is_ok());
+        while let Some(transmit) = self.session.poll(world.now) {
+            world.server.receive(self.addr(), &transmit, world.now);
         }
         self.hear(world);
     }
 
-    fn hear(&mut self, world: &mut World) -> Vec<(Route, Parcel)> {
+    fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
         let said = said(world);
-        let (own, others) = said.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.route());
-        for (_, parcel) in own {
-            let _ = self.session.receive(self.session.route(), &parcel, world.now);
+        let (own, others) = said.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.addr());
+        for (_, transmit) in own {
+            let _ = self.session.receive(self.session.addr(), &transmit, world.now);
         }
         others
     }
@@ -63,7 +67,7 @@ fn joined(world: &mut World) -> (Visitor, ClientId) {
     let token = token(world);
     let mut visitor = Visitor::new(world, token, 5);
     visitor.join(world, 1_200);
-    let client = world.server.roster().at(visitor.route()).expect("in session");
+    let client = world.server.roster().at(visitor.addr()).expect("in session");
     changes(world);
     (visitor, client)
 }
@@ -84,22 +88,22 @@ fn a_client_joins_talks_and_leaves() {
     visitor.join(&mut world, 1_162);
     assert!(visitor.session.is_connected());
     assert!(matches!(changes(&mut world)[..], [Change::Opened { user: UserId(7), .. }]));
-    let client = world.server.roster().at(visitor.route()).unwrap();
-    assert_eq!((world.server.room(client), visitor.session.room()), (1_162, 1_162));
+    let client = world.server.roster().at(visitor.addr()).unwrap();
+    assert_eq!((world.server.max_payload(client), visitor.session.max_payload()), (1_162, 1_162));
     let payload = visitor.session.seal(&[1, 2, 3], world.now);
-    assert_eq!(payload, Parcel::Datagram(vec![1, 2, 3]));
-    let came = world.server.receive(visitor.route(), &payload, world.now);
+    assert_eq!(payload, Transmit::Datagram(vec![1, 2, 3]));
+    let came = world.server.receive(visitor.addr(), &payload, world.now);
     assert_eq!(came, Some((client, Received::Payload(&[1, 2, 3]))));
     let frame = [2, 1, 9];
-    let came = world.server.receive(visitor.route(), Event::Frame(&frame), world.now);
+    let came = world.server.receive(visitor.addr(), Event::Frame(&frame), world.now);
     assert_eq!(came, Some((client, Received::Frame(&frame))));
-    let mut said: Vec<(Route, Parcel)> = Vec::new();
+    let mut said: Vec<(PeerAddr, Transmit)> = Vec::new();
     world.server.send(client, &[4, 5], world.now, &mut said);
-    assert_eq!(said, [(visitor.route(), Parcel::Datagram(vec![4, 5]))]);
-    world.server.receive(visitor.route(), Event::DatagramBytes(9_000), world.now);
-    assert_eq!(world.server.room(client), PAYLOAD_BYTES);
-    for parcel in visitor.session.disconnect() {
-        world.server.receive(visitor.route(), &parcel, world.now);
+    assert_eq!(said, [(visitor.addr(), Transmit::Datagram(vec![4, 5]))]);
+    world.server.receive(visitor.addr(), Event::DatagramBytes(9_000), world.now);
+    assert_eq!(world.server.max_payload(client), PAYLOAD_BYTES);
+    for transmit in visitor.session.disconnect() {
+        world.server.receive(visitor.addr(), &transmit, world.now);
     }
     assert_eq!(changes(&mut world), [Change::Left(client)]);
 }
@@ -108,14 +112,14 @@ fn a_client_joins_talks_and_leaves() {
 fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
     let mut world = World::new();
     let token = token(&mut world);
-    let thief = Route::quic(9, address(3, 3));
+    let thief = PeerAddr::quic(9, address(3, 3));
     world.server.receive(thief, Event::DatagramBytes(1_200), world.now);
     let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
     let stolen = write_join(&request, &Key::new([1; 32]));
     world.server.receive(thief, Event::Frame(&stolen), world.now);
     assert_eq!(world.server.drops().count(DropReason::ForgedToken), 1);
     let said = said(&mut world);
-    assert_eq!(said, [(thief, Parcel::Close)]);
+    assert_eq!(said, [(thief, Transmit::Close)]);
     // Its owner is not harmed.
     let mut owner = Visitor::new(&world, token, 5);
     owner.join(&mut world, 1_200);
@@ -138,16 +142,16 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
     let (mut visitor, client) = joined(&mut world);
     let ticket = world.server.ticket(client, world.now).unwrap();
     let lost = Event::Closed { told: false };
-    assert!(visitor.session.receive(visitor.session.route(), lost, world.now).is_ok());
+    assert!(visitor.session.receive(visitor.session.addr(), lost, world.now).is_ok());
     assert_eq!(visitor.session.phase(), Phase::Failed(Failure::ConnectionLost));
     // The server has not noticed.
     let mut again = Visitor::new(&world, ticket.clone(), 6);
-    world.server.receive(again.route(), Event::DatagramBytes(1_200), world.now);
+    world.server.receive(again.addr(), Event::DatagramBytes(1_200), world.now);
     let ask = again.session.poll(world.now).unwrap();
-    world.server.receive(again.route(), &ask, world.now);
-    assert_eq!(again.hear(&mut world), [(visitor.route(), Parcel::Close)]);
+    world.server.receive(again.addr(), &ask, world.now);
+    assert_eq!(again.hear(&mut world), [(visitor.addr(), Transmit::Close)]);
     assert!(again.session.is_connected());
-    let resumed = Change::Resumed { client, route: again.route(), anew: false };
+    let resumed = Change::Resumed { client, addr: again.addr(), resume: Resume::Continued };
     assert_eq!(changes(&mut world), [resumed]);
     // A ticket is for the kind of transport that it was handed out on.
     let ticket = world.server.ticket(client, world.now).unwrap();
@@ -160,7 +164,7 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
 fn a_client_whose_connection_breaks_keeps_its_place_for_the_grace() {
     let mut world = World::new();
     let (visitor, client) = joined(&mut world);
-    world.server.receive(visitor.route(), Event::Closed { told: false }, world.now);
+    world.server.receive(visitor.addr(), Event::Closed { told: false }, world.now);
     assert_eq!(changes(&mut world), [Change::Parked(client)]);
     world.pass(Duration::from_secs(31));
     assert!(world.changes.contains(&Change::Expired(client)));
@@ -175,9 +179,11 @@ fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
     for _ in 0..500 {
         while visitor.session.poll(world.now).is_some() {
             asked += 1;
-            let route = visitor.session.route();
-            assert!(visitor.session.receive(route, Event::Closed { told: false }, world.now).is_ok());
-            assert_ne!(visitor.session.route(), route);
+            let addr = visitor.session.addr();
+            assert!(
+                visitor.session.receive(addr, Event::Closed { told: false }, world.now).is_ok()
+            );
+            assert_ne!(visitor.session.addr(), addr);
         }
         world.pass(Duration::from_millis(10));
     }
@@ -190,42 +196,42 @@ fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
 #[test]
 fn connections_that_are_silent_or_too_narrow_are_closed() {
     let mut world = World::new();
-    let (silent, narrow) = (Route::quic(1, address(2, 1)), Route::quic(2, address(2, 2)));
+    let (silent, narrow) = (PeerAddr::quic(1, address(2, 1)), PeerAddr::quic(2, address(2, 2)));
     world.server.receive(silent, Event::DatagramBytes(1_200), world.now);
     world.server.receive(narrow, Event::DatagramBytes(SMALLEST_PAYLOAD - 1), world.now);
     assert_eq!(world.server.drops().count(DropReason::NarrowPath), 1);
     world.now += HELLO_TIME;
     world.server.update(world.now);
     let said = said(&mut world);
-    assert_eq!(said, [(narrow, Parcel::Close), (silent, Parcel::Close)]);
+    assert_eq!(said, [(narrow, Transmit::Close), (silent, Transmit::Close)]);
 }
 
 #[test]
 fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     let mut world = World::new();
-    let stranger = Route::quic(1, address(2, 1));
+    let stranger = PeerAddr::quic(1, address(2, 1));
     for frame in [&[][..], &[1], &[2, 1, 1], &[9; 40], &[0; 1_111]] {
         world.server.receive(stranger, Event::DatagramBytes(1_200), world.now);
         let before = world.server.drops().total();
         world.server.receive(stranger, Event::Frame(frame), world.now);
         assert_eq!(world.server.drops().total(), before + 1);
         let said = said(&mut world);
-        assert_eq!(said, [(stranger, Parcel::Close)]);
+        assert_eq!(said, [(stranger, Transmit::Close)]);
     }
     let token = token(&mut world);
     let mut visitor = Visitor::new(&world, token, 5);
     visitor.join(&mut world, 1_200);
     for event in [Event::Datagram(&[]), Event::Datagram(&[7; 1_300]), Event::Frame(&[0; 1_111])] {
         let before = world.server.drops().total();
-        assert_eq!(world.server.receive(visitor.route(), event, world.now), None);
+        assert_eq!(world.server.receive(visitor.addr(), event, world.now), None);
         assert_eq!(world.server.drops().total(), before + 1);
     }
     assert_eq!(world.server.roster().live(), 1);
 }
 
 /// Its connection is there and its wish came early, as a copy of it may.
-fn early(world: &mut World, by: Route, wish: &Parcel) {
-    let Parcel::Open(wish) = wish else { panic!("{wish:?}") };
+fn early(world: &mut World, by: PeerAddr, wish: &Transmit) {
+    let Transmit::Open(wish) = wish else { panic!("{wish:?}") };
     world.server.receive(by, Event::DatagramBytes(1_200), world.now);
     world.server.receive(by, Event::Early(wish), world.now);
 }
@@ -236,18 +242,21 @@ fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_cop
     let token = token(&mut world);
     let mut visitor = Visitor::new(&world, token, 5);
     let wish = visitor.session.poll(world.now).unwrap();
-    early(&mut world, visitor.route(), &wish);
+    early(&mut world, visitor.addr(), &wish);
     assert_eq!(changes(&mut world), []);
-    world.server.receive(visitor.route(), Event::Confirmed, world.now);
+    world.server.receive(visitor.addr(), Event::Confirmed, world.now);
     visitor.hear(&mut world);
     assert!(visitor.session.is_connected());
-    let client = world.server.roster().at(visitor.route()).unwrap();
+    let client = world.server.roster().at(visitor.addr()).unwrap();
     changes(&mut world);
     let ticket = world.server.ticket(client, world.now).unwrap();
     let mut again = Visitor::new(&world, ticket, 6);
     let wish = again.session.poll(world.now).unwrap();
-    early(&mut world, again.route(), &wish);
-    assert_eq!(changes(&mut world), [Change::Resumed { client, route: again.route(), anew: false }]);
+    early(&mut world, again.addr(), &wish);
+    assert_eq!(
+        changes(&mut world),
+        [Change::Resumed { client, addr: again.addr(), resume: Resume::Continued }]
+    );
     again.hear(&mut world);
     assert!(again.session.is_connected());
 }
@@ -260,20 +269,20 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     let mut own = Visitor::new(&world, ticket, 6);
     let wish = own.session.poll(world.now).unwrap();
     // The copy is first: it opens a connection on which nobody can say anything.
-    let thief = Route::quic(66, address(66, 6));
+    let thief = PeerAddr::quic(66, address(66, 6));
     early(&mut world, thief, &wish);
     assert_eq!(world.server.roster().at(thief), Some(client));
-    early(&mut world, own.route(), &wish);
+    early(&mut world, own.addr(), &wish);
     own.hear(&mut world);
     assert!(own.session.is_connected());
-    assert_eq!(world.server.roster().at(own.route()), Some(client));
+    assert_eq!(world.server.roster().at(own.addr()), Some(client));
     // Once its owner was heard, the ticket is spent.
     let heard = own.session.seal(&[1], world.now);
-    assert!(world.server.receive(own.route(), &heard, world.now).is_some());
-    let late = Route::quic(67, address(66, 7));
+    assert!(world.server.receive(own.addr(), &heard, world.now).is_some());
+    let late = PeerAddr::quic(67, address(66, 7));
     early(&mut world, late, &wish);
     assert_eq!(world.server.drops().count(DropReason::StaleTicket), 1);
-    assert_eq!(world.server.roster().at(own.route()), Some(client));
+    assert_eq!(world.server.roster().at(own.addr()), Some(client));
 }
 
 #[test]
@@ -282,18 +291,18 @@ fn a_resume_whose_answer_was_lost_with_its_connection_is_asked_for_again() {
         let mut world = World::new();
         let (mut visitor, client) = joined(&mut world);
         let heard = visitor.session.seal(&[1], world.now);
-        world.server.receive(visitor.route(), &heard, world.now);
+        world.server.receive(visitor.addr(), &heard, world.now);
         let ticket = world.server.ticket(client, world.now).unwrap();
         let mut first = Visitor::new(&world, ticket.clone(), 6);
         let wish = first.session.poll(world.now).unwrap();
-        world.server.receive(first.route(), Event::DatagramBytes(1_200), world.now);
-        world.server.receive(first.route(), &wish, world.now);
+        world.server.receive(first.addr(), Event::DatagramBytes(1_200), world.now);
+        world.server.receive(first.addr(), &wish, world.now);
         // Nobody was heard on it: its end says nothing of the session's.
-        world.server.receive(first.route(), Event::Closed { told }, world.now);
+        world.server.receive(first.addr(), Event::Closed { told }, world.now);
         assert_eq!(world.server.roster().sessions(), 1);
         let mut second = Visitor::new(&world, ticket, 7);
         second.join(&mut world, 1_200);
         assert!(second.session.is_connected(), "{:?}", world.server.drops());
-        assert_eq!(world.server.roster().at(second.route()), Some(client));
+        assert_eq!(world.server.roster().at(second.addr()), Some(client));
     }
 }

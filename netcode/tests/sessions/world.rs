@@ -16,7 +16,7 @@ use truetick_netcode::session::server::{Change, SessionServer};
 use truetick_netcode::session::token::{ConnectToken, Issuer, Purpose, UserData};
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
-use truetick_netcode::transport::{Over, Route, Transport};
+use truetick_netcode::transport::{PeerAddr, Transport, TransportKind};
 
 pub const PROTOCOL: u64 = 77;
 
@@ -30,7 +30,7 @@ pub fn address(host: u8, port: u16) -> SocketAddr {
 pub struct Sent(pub Vec<(SocketAddr, Vec<u8>)>);
 
 impl Transport for Sent {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         self.0.push((to.address, bytes.to_vec()));
     }
 
@@ -78,7 +78,9 @@ impl Player {
     /// What is in the challenge that it was sent last.
     pub fn challenge_contents(&self) -> Vec<u8> {
         let mut datagram = self.came.last().expect("a challenge came").clone();
-        let Ok(Outer::Sealed(header)) = packet::read_outer(&datagram) else { panic!("no challenge") };
+        let Ok(Outer::Sealed(header)) = packet::read_outer(&datagram) else {
+            panic!("no challenge")
+        };
         assert_eq!(header.kind, Kind::Challenge);
         let key = PacketKey::new(&self.token.server_key);
         packet::open(header, PROTOCOL, &key, &mut datagram).unwrap().to_vec()
@@ -91,7 +93,7 @@ pub struct World {
     pub now: Timestamp,
     pub changes: Vec<Change>,
     wall_offset_ms: i64,
-    chances: StdRng,
+    rng: StdRng,
     sent: BTreeMap<SocketAddr, Vec<Vec<u8>>>,
     tokens: BTreeMap<u64, ConnectToken>,
     players: u16,
@@ -107,7 +109,7 @@ impl World {
         let (key, servers) = (Key::new([9; 32]), vec![address(1, 1)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
         let mut config = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());
-        config.servers = config.servers.with(Over::Quic, vec![address(1, 2)]);
+        config.servers = config.servers.with(TransportKind::Quic, vec![address(1, 2)]);
         config.joins = Rate { per_second: 10_000, burst: 10_000 };
         change(&mut config);
         let now = Timestamp::from_millis(1_000);
@@ -119,7 +121,7 @@ impl World {
             now,
             changes: Vec::new(),
             wall_offset_ms,
-            chances: StdRng::seed_from_u64(5),
+            rng: StdRng::seed_from_u64(5),
             sent: BTreeMap::new(),
             tokens: BTreeMap::new(),
             players: 0,
@@ -127,19 +129,21 @@ impl World {
     }
 
     pub fn wall(&self) -> UnixTime {
-        UnixTime::from_millis((self.wall_offset_ms + (self.now.as_nanos() / 1_000_000) as i64) as u64)
+        UnixTime::from_millis(
+            (self.wall_offset_ms + (self.now.as_nanos() / 1_000_000) as i64) as u64,
+        )
     }
 
     /// Someone sets the clock on the wall.
-    pub fn set_wall(&mut self, by_ms: i64) {
+    pub fn set_wall_clock(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
-        self.server.set_wall(self.now, self.wall());
+        self.server.set_wall_clock(self.now, self.wall());
     }
 
     /// Time passes, and the server does what it demands.
     pub fn pass(&mut self, span: Duration) {
         self.now += span;
-        self.server.set_wall(self.now, self.wall());
+        self.server.set_wall_clock(self.now, self.wall());
         self.server.update(self.now);
         self.note();
     }
@@ -152,7 +156,7 @@ impl World {
     }
 
     pub fn issue(&mut self, user: UserId, purpose: Purpose) -> ConnectToken {
-        self.issuer.issue(user, purpose, self.wall(), &mut self.chances)
+        self.issuer.issue(user, purpose, self.wall(), &mut self.rng)
     }
 
     /// A client with a new token of a user, at an address of its own.
@@ -164,7 +168,7 @@ impl World {
 
     /// The same with another issuer's user data.
     pub fn player_with(&mut self, user: u64, data: UserData) -> Player {
-        let token = self.issuer.issue_with(UserId(user), data, self.wall(), &mut self.chances);
+        let token = self.issuer.issue_with(UserId(user), data, self.wall(), &mut self.rng);
         self.player_of(token, user)
     }
 
@@ -221,7 +225,9 @@ impl World {
     /// What the server sent and nobody took yet.
     pub fn take_replies(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         let sent = std::mem::take(&mut self.sent);
-        sent.into_iter().flat_map(|(to, all)| all.into_iter().map(move |bytes| (to, bytes))).collect()
+        sent.into_iter()
+            .flat_map(|(to, all)| all.into_iter().map(move |bytes| (to, bytes)))
+            .collect()
     }
 
     /// The server drops a stranger's datagram for this reason, silently, and nothing else changes.
@@ -231,11 +237,13 @@ impl World {
 
     /// The same from an address.
     pub fn drops_from(&mut self, from: SocketAddr, datagram: &[u8], reason: DropReason) {
-        let before = (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
+        let before =
+            (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
         let (open, sessions) = (self.server.half_open(), self.server.roster().sessions());
         self.sent.clear();
         assert_eq!(self.takes(from, datagram), None);
-        let after = (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
+        let after =
+            (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
         assert_eq!(after, (before.0 + 1, before.1 + 1, before.2), "{:?}", self.server.drops());
         assert!(self.sent.is_empty(), "something was answered");
         assert_eq!((self.server.half_open(), self.server.roster().sessions()), (open, sessions));
@@ -251,8 +259,8 @@ impl World {
 
     /// A client says what is due and hears what is answered.
     pub fn step(&mut self, player: &mut Player) {
-        while let Some(parcel) = player.session.poll(self.now) {
-            self.give(player.address, &parcel.into_bytes());
+        while let Some(transmit) = player.session.poll(self.now) {
+            self.give(player.address, &transmit.into_bytes());
         }
         self.hand_over(player);
     }
@@ -273,14 +281,19 @@ impl World {
     pub fn joined(&mut self, user: u64) -> Player {
         let mut player = self.player(user);
         self.finish_joining(&mut player);
-        assert!(player.session.is_connected(), "{:?} {:?}", player.session.phase(), self.server.drops());
+        assert!(
+            player.session.is_connected(),
+            "{:?} {:?}",
+            player.session.phase(),
+            self.server.drops()
+        );
         player
     }
 
     /// A client leaves.
     pub fn leave(&mut self, mut player: Player) {
-        for parcel in player.session.disconnect() {
-            self.give(player.address, &parcel.into_bytes());
+        for transmit in player.session.disconnect() {
+            self.give(player.address, &transmit.into_bytes());
         }
         assert!(self.changes.contains(&Change::Left(player.client.expect("in session"))));
     }

@@ -1,4 +1,5 @@
-//! The arena's authoritative side: [`ArenaGame`] gives the core its systems, which run in the order below.
+//! The arena's authoritative side: [`ArenaGame`] gives the core its systems, which run in the order
+//! below.
 
 pub mod systems;
 
@@ -20,10 +21,10 @@ use truetick_shared::arena::map::{HALF_SIZE, PILLARS, is_solid};
 use truetick_shared::arena::priors::PRIORS;
 use truetick_shared::arena::{ArenaCommand, ArenaSchema, StepConfig, arena_schema};
 
-use crate::core::entity_table::EntityTable;
-use crate::core::game::Game;
-use crate::core::registry::Registry;
-use crate::core::systems::Systems;
+use crate::entity_table::EntityTable;
+use crate::game::Game;
+use crate::registry::Registry;
+use crate::systems::Systems;
 
 /// How an arena is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -98,7 +99,11 @@ impl Game for ArenaGame {
 
     fn insert_resources(&self, world: &mut World) {
         let step = StepConfig { tick_rate: self.config.tick_rate };
-        world.insert_resource(ArenaRules { kinds: self.kinds.clone(), step, ghosts: self.config.ghosts });
+        world.insert_resource(ArenaRules {
+            kinds: self.kinds.clone(),
+            step,
+            ghosts: self.config.ghosts,
+        });
     }
 
     fn populate(&self, world: &mut World, seed: u64) {
@@ -112,7 +117,12 @@ impl Game for ArenaGame {
             }
             for _ in 0..self.config.pickups {
                 let place = Place { position: free_place(&mut dice) };
-                table.spawn(commands, kinds.pickup, None, (place, Pickup { present: 1, ticks_left: 0 }));
+                table.spawn(
+                    commands,
+                    kinds.pickup,
+                    None,
+                    (place, Pickup { present: 1, ticks_left: 0 }),
+                );
             }
             table.spawn(commands, kinds.room, None, dice);
         });
@@ -134,7 +144,9 @@ impl Game for ArenaGame {
         let body = PlayerBody { position, velocity: Vec2::ZERO };
         let vitals = Vitals { health: 100, ..Vitals::default() };
         let parts = (body, Abilities::default(), vitals);
-        with_table(world, |table, commands| table.spawn(commands, self.kinds.player, Some(client), parts))
+        with_table(world, |table, commands| {
+            table.spawn(commands, self.kinds.player, Some(client), parts)
+        })
     }
 
     fn leave(&self, world: &mut World, client: ClientId) {
@@ -149,7 +161,9 @@ impl Game for ArenaGame {
         let kinds = &self.kinds;
         match kind {
             _ if kind == kinds.player => Some(PlayerBody::restore(fields).position),
-            _ if kind == kinds.drone || kind == kinds.projectile => Some(Body::restore(fields).position),
+            _ if kind == kinds.drone || kind == kinds.projectile => {
+                Some(Body::restore(fields).position)
+            }
             _ if kind == kinds.pickup => Some(Place::restore(fields).position),
             _ => None,
         }
@@ -157,9 +171,13 @@ impl Game for ArenaGame {
 }
 
 /// Runs `change` with the entity table and commands, which take effect at once.
-fn with_table<T>(world: &mut World, change: impl FnOnce(&mut EntityTable, &mut Commands<'_, '_>) -> T) -> T {
-    let result = world
-        .resource_scope(|world, mut table: Mut<'_, EntityTable>| change(&mut table, &mut world.commands()));
+fn with_table<T>(
+    world: &mut World,
+    change: impl FnOnce(&mut EntityTable, &mut Commands<'_, '_>) -> T,
+) -> T {
+    let result = world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
+        change(&mut table, &mut world.commands())
+    });
     world.flush();
     result
 }
@@ -172,19 +190,19 @@ fn roll<T>(world: &mut World, with: impl FnOnce(&mut Dice) -> T) -> T {
     }
 }
 
-/// Random numbers for one roll of the dice: a generator seeded by seed and count, so that the dice's two
-/// numbers are all of the room's random state.
-pub fn chances(dice: &mut Dice) -> Xoshiro256PlusPlus {
+/// Random numbers for one roll of the dice: a generator seeded by seed and count, so that the
+/// dice's two numbers are all of the room's random state.
+pub fn rng(dice: &mut Dice) -> Xoshiro256PlusPlus {
     dice.rolls = dice.rolls.wrapping_add(1);
     Xoshiro256PlusPlus::seed_from_u64(u64::from(dice.seed) << 32 | u64::from(dice.rolls))
 }
 
 /// A random place that is not in a pillar.
 pub fn free_place(dice: &mut Dice) -> Vec2 {
-    let mut chances = chances(dice);
+    let mut rng = rng(dice);
     let reach = HALF_SIZE - 2.0;
     for _ in 0..16 {
-        let place = Vec2::new(chances.random_range(-reach..reach), chances.random_range(-reach..reach));
+        let place = Vec2::new(rng.random_range(-reach..reach), rng.random_range(-reach..reach));
         if !is_solid(place) {
             return place;
         }

@@ -1,9 +1,10 @@
-//! Goes through a journal, entry by entry, and checks everything that must hold of a house and its money.
+//! Goes through a journal, entry by entry, and checks everything that must hold of a house and its
+//! money.
 
 use std::collections::BTreeMap;
 
 use truetick_netcode::session::UserId;
-use truetick_shared::auction::event::{Ending, Happening, LotEvent};
+use truetick_shared::auction::event::{Ending, LotEvent, LotEventKind};
 use truetick_shared::auction::house::House;
 use truetick_shared::auction::ledger::AccountIndex;
 use truetick_shared::auction::money::Amount;
@@ -60,7 +61,10 @@ impl Audit {
         self.check_ticks_orders(record);
         for order in &record.orders {
             if order.at_ms < self.last_ms {
-                self.find(format!("tick {}: an order of {} ms comes late", record.tick, order.at_ms));
+                self.find(format!(
+                    "tick {}: an order of {} ms comes late",
+                    record.tick, order.at_ms
+                ));
             }
             self.last_ms = order.at_ms;
         }
@@ -70,7 +74,9 @@ impl Audit {
         }
         let out = self.replica.last_output().clone();
         for (answered, order) in out.answers.into_iter().zip(&record.orders) {
-            let Answer::Receipt(receipt) = answered.answer else { continue };
+            let Answer::Receipt(receipt) = answered.answer else {
+                continue;
+            };
             let administers = matches!(order.command, Command::Admin(_));
             self.look_at_receipt((answered.user, answered.id), receipt, (record.tick, administers));
         }
@@ -79,11 +85,13 @@ impl Audit {
         self.check_denied(record.tick);
     }
 
-    /// A tick decides the orders of its own milliseconds and of no others, so that what came before a close is decided before it.
+    /// A tick decides the orders of its own milliseconds and of no others, so that what came before
+    /// a close is decided before it.
     fn check_ticks_orders(&mut self, record: &TickRecord) {
         let (tick, before_ms) = self.closed;
         let from_ms = if tick == record.tick { 0 } else { before_ms };
-        let foreign = record.orders.iter().find(|order| !(from_ms..record.before_ms).contains(&order.at_ms));
+        let foreign =
+            record.orders.iter().find(|order| !(from_ms..record.before_ms).contains(&order.at_ms));
         if let Some(order) = foreign {
             let (at_ms, now) = (order.at_ms, record.tick);
             self.find(format!("tick {now}: an order of {at_ms} ms belongs to another tick"));
@@ -93,16 +101,20 @@ impl Audit {
 
     /// Who may not bid leads no open lot.
     fn check_denied(&mut self, tick: u64) {
-        let Some(house) = self.replica.house() else { return };
+        let Some(house) = self.replica.house() else {
+            return;
+        };
         let is_denied = |account: AccountIndex| house.ledger().account(account).denied;
         let mut open = house.lots().iter().filter(|(_, lot)| lot.ending.is_none());
-        let led = open.find(|(_, lot)| lot.english.leader.is_some_and(|leader| is_denied(leader.account)));
+        let led = open
+            .find(|(_, lot)| lot.english.leader.is_some_and(|leader| is_denied(leader.account)));
         if let Some(lot) = led.map(|(id, _)| *id) {
             self.find(format!("tick {tick}: {lot:?} is led by a user who may not bid"));
         }
     }
 
-    /// A command is decided once, that of who runs the house for ever; each user's decisions are numbered without a gap.
+    /// A command is decided once, that of who runs the house for ever; each user's decisions are
+    /// numbered without a gap.
     fn look_at_receipt(
         &mut self,
         key: (UserId, CommandId),
@@ -115,7 +127,10 @@ impl Audit {
         let last = self.decided.get(&key.0).copied();
         if receipt.tick == tick && receipt.number > last.unwrap_or(0) {
             if last.is_some_and(|last| receipt.number != last + 1) {
-                self.find(format!("{:?}: decision {} follows decision {last:?}", key.0, receipt.number));
+                self.find(format!(
+                    "{:?}: decision {} follows decision {last:?}",
+                    key.0, receipt.number
+                ));
             }
             self.decided.insert(key.0, receipt.number);
             if let Some(before) = self.receipts.insert(key, receipt)
@@ -123,7 +138,9 @@ impl Audit {
             {
                 self.find(format!("{key:?} was decided twice: {before:?}, {receipt:?}"));
             }
-        } else if receipt.number > 0 && self.receipts.get(&key).is_some_and(|before| *before != receipt) {
+        } else if receipt.number > 0
+            && self.receipts.get(&key).is_some_and(|before| *before != receipt)
+        {
             self.find(format!("{key:?} was told something else than before: {receipt:?}"));
         }
     }
@@ -131,8 +148,9 @@ impl Audit {
     fn look_at_event(&mut self, event: LotEvent) {
         let events = self.events.entry(event.lot).or_default();
         let expected = events.last().map_or(1, |last| last.sequence + 1);
-        let over = events.last().is_some_and(|last| matches!(last.what, Happening::Ended { .. }));
-        if let Happening::Ended { ending: Ending::Sold { price, .. }, .. } = &event.what {
+        let over =
+            events.last().is_some_and(|last| matches!(last.what, LotEventKind::Ended { .. }));
+        if let LotEventKind::Ended { ending: Ending::Sold { price, .. }, .. } = &event.what {
             self.sold += u128::from(price.0);
         }
         let gap = event.sequence != expected && !(self.from_snapshot && events.is_empty());
@@ -148,7 +166,9 @@ impl Audit {
 
     /// Nothing comes from nowhere, nothing gets lost, and what is held stands behind bids.
     fn check_money(&mut self, tick: u64) {
-        let Some(house) = self.replica.house() else { return };
+        let Some(house) = self.replica.house() else {
+            return;
+        };
         let unbalanced = house.ledger().accounts().iter().find(|account| !account.is_balanced());
         if let Some(user) = unbalanced.map(|account| account.user) {
             self.find(format!("tick {tick}: the account of {user:?} does not balance"));
@@ -157,7 +177,9 @@ impl Audit {
 
     /// What holds at the end.
     pub fn finish(&mut self) {
-        let Some(house) = self.replica.house() else { return };
+        let Some(house) = self.replica.house() else {
+            return;
+        };
         let mut findings = Vec::new();
         let mut held = vec![0; house.ledger().accounts().len()];
         let mut hold = |index: usize, amount: Amount| held[index] += u128::from(amount.0);
@@ -184,7 +206,7 @@ impl Audit {
         if !self.from_snapshot && paid != self.sold {
             findings.push(format!("{paid} was paid, but lots were sold for {}", self.sold));
         }
-        for lot in self.replica.board().lots() {
+        for lot in self.replica.public_book().lots() {
             if house.public(lot.lot).as_ref() != Some(lot) {
                 findings.push(format!("{:?}: what its events say is not how it stands", lot.lot));
             }
@@ -195,7 +217,8 @@ impl Audit {
 
 impl Entries for Audit {
     fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
-        let entry = bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
+        let entry =
+            bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
         self.replica.apply(&entry)?;
         self.entries += 1;
         self.openings = self.replica.epoch();

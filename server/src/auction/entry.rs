@@ -1,16 +1,17 @@
 //! What the journal of a house holds, and the state that follows from it.
 
 use bitcode::{Decode, Encode};
-use truetick_shared::auction::board::Board;
 use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
 use truetick_shared::auction::order::{ClockOrder, Order};
+use truetick_shared::auction::public_book::PublicBook;
 
 use crate::journal::{Entries, Replica};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Entry {
-    /// The first of a house under the rules of version 1, which this build does not keep: such a journal is refused.
+    /// The first of a house under the rules of version 1, which this build does not keep: such a
+    /// journal is refused.
     FoundedBefore {
         /// What it goes by.
         rules: HouseRules,
@@ -35,7 +36,8 @@ pub enum Entry {
     },
 }
 
-/// A tick with all that decided it, and what came of it; or more of the orders of a tick that had more than one entry takes.
+/// A tick with all that decided it, and what came of it; or more of the orders of a tick that had
+/// more than one entry takes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TickRecord {
     /// Which.
@@ -44,8 +46,8 @@ pub struct TickRecord {
     pub clock: Option<ClockOrder>,
     /// The orders, in their order.
     pub orders: Vec<Order>,
-    /// The tick decides the orders of milliseconds before this, and no other tick does: a lot that closes at a later tick closes
-    /// after all of them.
+    /// The tick decides the orders of milliseconds before this, and no other tick does: a lot that
+    /// closes at a later tick closes after all of them.
     pub before_ms: u64,
     /// Commands decided so far.
     pub decided: u64,
@@ -76,7 +78,7 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub struct HouseReplica {
     state: Option<State>,
-    board: Board,
+    public_book: PublicBook,
     out: Output,
 }
 
@@ -107,8 +109,8 @@ impl HouseReplica {
     }
 
     /// What everyone may know.
-    pub fn board(&self) -> &Board {
-        &self.board
+    pub fn public_book(&self) -> &PublicBook {
+        &self.public_book
     }
 
     /// What the last entry led to.
@@ -117,8 +119,8 @@ impl HouseReplica {
     }
 
     /// The house and its board.
-    pub fn into_parts(self) -> Option<(House, Board)> {
-        Some((self.state?.house, self.board))
+    pub fn into_parts(self) -> Option<(House, PublicBook)> {
+        Some((self.state?.house, self.public_book))
     }
 
     /// Takes the next entry.
@@ -129,8 +131,14 @@ impl HouseReplica {
             (Entry::Founded { version, .. }, _) if *version != RULES => Err(other_rules(*version)),
             (Entry::Founded { version, rules, tick_rate }, None) => {
                 let (version, house) = (*version, House::new(rules.clone()));
-                self.state =
-                    Some(State { version, tick_rate: *tick_rate, epoch: 0, last_ms: 0, closed_ms: 0, house });
+                self.state = Some(State {
+                    version,
+                    tick_rate: *tick_rate,
+                    epoch: 0,
+                    last_ms: 0,
+                    closed_ms: 0,
+                    house,
+                });
                 Ok(())
             }
             (Entry::Founded { .. }, Some(_)) => Err("it is founded twice".into()),
@@ -144,8 +152,8 @@ impl HouseReplica {
             }
             (Entry::Tick(record), Some(state)) => {
                 take_tick(state, record, &mut self.out)?;
-                self.out.events.iter().for_each(|event| self.board.apply(event.clone()));
-                self.out.forgotten.iter().for_each(|lot| self.board.forget(*lot));
+                self.out.events.iter().for_each(|event| self.public_book.apply(event.clone()));
+                self.out.forgotten.iter().for_each(|lot| self.public_book.forget(*lot));
                 Ok(())
             }
         }
@@ -168,7 +176,10 @@ fn take_tick(state: &mut State, record: &TickRecord, out: &mut Output) -> Result
     }
     for order in orders {
         if order.at_ms < state.last_ms {
-            return Err(format!("an order of {} ms follows one of {} ms", order.at_ms, state.last_ms));
+            return Err(format!(
+                "an order of {} ms follows one of {} ms",
+                order.at_ms, state.last_ms
+            ));
         }
         state.last_ms = order.at_ms;
     }
@@ -189,7 +200,8 @@ fn take_tick(state: &mut State, record: &TickRecord, out: &mut Output) -> Result
 
 impl Entries for HouseReplica {
     fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
-        let entry = bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
+        let entry =
+            bitcode::decode(entry).map_err(|_| "it cannot be decoded: another version wrote it")?;
         self.apply(&entry)
     }
 }
@@ -198,14 +210,16 @@ impl Replica for HouseReplica {
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         let state: Option<State> = bitcode::decode(state)
             .map_err(|_| "the snapshot is of another version of the auction's rules")?;
-        let Some(mut state) = state else { return Ok(()) };
+        let Some(mut state) = state else {
+            return Ok(());
+        };
         if state.version != RULES {
             return Err(other_rules(state.version));
         }
         if state.house.hash() != state.house.hash_anew() {
             return Err("the snapshot's state does not match its own hash".into());
         }
-        self.board = Board::of(&state.house);
+        self.public_book = PublicBook::of(&state.house);
         self.state = Some(state);
         Ok(())
     }

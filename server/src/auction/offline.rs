@@ -8,7 +8,7 @@ use truetick_shared::auction::event::Ending;
 use truetick_shared::auction::house::House;
 use truetick_shared::auction::ledger::Account;
 use truetick_shared::auction::lot::Lot;
-use truetick_shared::auction::order::{Outcome, Stands};
+use truetick_shared::auction::order::{BidStanding, Outcome};
 use truetick_shared::auction::terms::{Pricing, Sale};
 
 use super::audit::Audit;
@@ -57,8 +57,10 @@ fn name(house: &House, lot: &Lot, alias: u32) -> String {
 /// All lots: how they stand, or ended.
 pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let house = house(data)?;
-    let mut out =
-        format!("{:>6}  {:<8} {:>12} {:>6}  {:<34} {}\n", "lot", "sale", "price", "bids", "stands", "title");
+    let mut out = format!(
+        "{:>6}  {:<8} {:>12} {:>6}  {:<34} {}\n",
+        "lot", "sale", "price", "bids", "stands", "title"
+    );
     for (id, lot) in house.lots() {
         let (price, stands) = match &lot.ending {
             Some(Ending::Sold { winner, price }) => {
@@ -67,7 +69,8 @@ pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
             Some(Ending::Unsold) => (lot.english.price, "not sold".into()),
             Some(Ending::Cancelled) => (None, "cancelled".into()),
             None => {
-                let leader = lot.leader_alias().map(|alias| format!("{} leads, ", name(&house, lot, alias)));
+                let leader =
+                    lot.leader_alias().map(|alias| format!("{} leads, ", name(&house, lot, alias)));
                 let left = lot.closes.saturating_sub(house.paused().unwrap_or(house.tick()));
                 (lot.english.price, format!("{}{left} ticks left", leader.unwrap_or_default()))
             }
@@ -113,12 +116,15 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     let Some(user) = user else { return Ok(out) };
     let (audit, _) = load::<Audit>(data, read_all)?;
     writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "number", "tick", "command")?;
-    let mut receipts: Vec<_> = audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user).collect();
+    let mut receipts: Vec<_> =
+        audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user).collect();
     receipts.sort_by_key(|(_, receipt)| receipt.number);
     for ((_, id), receipt) in receipts {
         let outcome = match receipt.outcome {
-            Outcome::Accepted { stands: Stands::Done, .. } => "done".into(),
-            Outcome::Accepted { stands, alias } => format!("accepted as bidder {alias}: {stands:?}"),
+            Outcome::Accepted { stands: BidStanding::Done, .. } => "done".into(),
+            Outcome::Accepted { stands, alias } => {
+                format!("accepted as bidder {alias}: {stands:?}")
+            }
             Outcome::Rejected(reject) => format!("rejected: {reject:?}"),
         };
         writeln!(out, "{:>10} {:>10} {:>12}  {outcome}", receipt.number, receipt.tick, id.0)?;
@@ -153,7 +159,10 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
         segment::name(tail.segment)
     )?;
     if tail.torn {
-        writeln!(out, "the end is torn: what follows was never acknowledged and is cut when it is opened")?;
+        writeln!(
+            out,
+            "the end is torn: what follows was never acknowledged and is cut when it is opened"
+        )?;
     }
     if let Some(house) = audit.house() {
         let sum = |of: fn(&Account) -> u64| -> u128 {

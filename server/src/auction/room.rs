@@ -11,26 +11,27 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::messages::decode;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::rate::Rate;
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::board::Board;
 use truetick_shared::auction::event::LotEvent;
 use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
 use truetick_shared::auction::limits::{RELEASED_AT_ONCE, REQUEST_BYTES};
 use truetick_shared::auction::order::CommandId;
+use truetick_shared::auction::public_book::PublicBook;
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
 use self::slices::Slice;
-use super::desk::Desk;
 use super::entry::{Entry, HouseReplica};
-use super::guest::Guest;
-use super::outward::{Encoded, PATIENCE, Told, message, tell_lots};
-use crate::core::any_room::{AnyRoom, Outbox, RoomConfig};
-use crate::core::metrics::RoomMetrics;
-use crate::core::timeline::{Due, Timeline};
-use crate::journal::Commits;
+use super::fanout::{Encoded, FanoutStats, PATIENCE, message, tell_lots};
+use super::participant::Participant;
+use super::sequencer::Sequencer;
+use crate::journal::CommitLog;
+use crate::metrics::RoomMetrics;
+use crate::room::{Outbox, Room, RoomConfig};
+use crate::timeline::{Due, Timeline};
 
 /// If nothing becomes durable for so long, the auction's clock stops.
 pub const STALL: Duration = Duration::from_millis(250);
@@ -50,8 +51,9 @@ pub struct AuctionConfig {
     pub rules: HouseRules,
     /// What a client may ask for, weighed by how many it makes work for.
     pub rate: Rate,
-    /// Receipts that the house keeps, of all users; more bids are refused as [`Refusal::Busy`] until some have been forgotten. The
-    /// last sixteenth is for those who run the house. See [`truetick_shared::auction::limits::RECEIPT_BYTES`].
+    /// Receipts that the house keeps, of all users; more bids are refused as [`Refusal::Busy`]
+    /// until some have been forgotten. The last sixteenth is for those who run the house. See
+    /// [`truetick_shared::auction::limits::RECEIPT_BYTES`].
     pub receipts: u64,
 }
 
@@ -80,22 +82,23 @@ struct Pending {
 pub struct AuctionRoom {
     config: AuctionConfig,
     house: House,
-    board: Board,
-    journal: Box<dyn Commits<Entry>>,
+    public_book: PublicBook,
+    journal: Box<dyn CommitLog<Entry>>,
     timeline: Timeline,
     /// Ticks of the auction before tick 0 of the room, which counts anew with each server.
     before: u64,
     /// The server's time, in milliseconds after the last order of the journal.
     start: (Timestamp, u64),
-    desk: Desk,
-    /// Ticks that are due and not over: their numbers, and the milliseconds before which orders belong to them.
+    sequencer: Sequencer,
+    /// Ticks that are due and not over: their numbers, and the milliseconds before which orders
+    /// belong to them.
     due: VecDeque<(u64, u64)>,
     /// A slice of the first of them that is on its way through the house.
     slice: Option<Slice>,
     /// The first of them has begun: what is left of it are orders.
     begun: bool,
     work: Work,
-    guests: ClientTable<Guest>,
+    participants: ClientTable<Participant>,
     watchers: BTreeMap<LotId, BTreeSet<ClientId>>,
     /// Entries handed to the journal.
     submitted: u64,
@@ -104,7 +107,7 @@ pub struct AuctionRoom {
     queries: Vec<ClientId>,
     state: HouseState,
     encoded: Encoded,
-    told: Told,
+    told: FanoutStats,
     metrics: RoomMetrics,
 }
 
@@ -113,35 +116,37 @@ impl AuctionRoom {
     pub fn open(
         config: AuctionConfig,
         replica: HouseReplica,
-        journal: Box<dyn Commits<Entry>>,
+        journal: Box<dyn CommitLog<Entry>>,
         now: Timestamp,
     ) -> Self {
-        let (epoch, last_ms, is_new) = (replica.epoch() + 1, replica.last_ms(), replica.house().is_none());
-        let (house, board) =
-            replica.into_parts().unwrap_or_else(|| (House::new(config.rules.clone()), Board::default()));
+        let (epoch, last_ms, is_new) =
+            (replica.epoch() + 1, replica.last_ms(), replica.house().is_none());
+        let (house, public_book) = replica
+            .into_parts()
+            .unwrap_or_else(|| (House::new(config.rules.clone()), PublicBook::default()));
         let timeline = Timeline::new(config.room.tick_rate, Tick(1), now);
         let (before, submitted) = (house.tick(), journal.durable());
         let mut room = Self {
             config,
             house,
-            board,
+            public_book,
             journal,
             timeline,
             before,
             start: (now, last_ms),
-            desk: Desk::after(last_ms),
+            sequencer: Sequencer::after(last_ms),
             due: VecDeque::new(),
             slice: None,
             begun: false,
             work: Work::default(),
-            guests: ClientTable::default(),
+            participants: ClientTable::default(),
             watchers: BTreeMap::new(),
             submitted,
             pending: VecDeque::new(),
             queries: Vec::new(),
             state: HouseState::Running,
             encoded: Encoded::default(),
-            told: Told::default(),
+            told: FanoutStats::default(),
             metrics: RoomMetrics::default(),
         };
         if is_new {
@@ -154,8 +159,8 @@ impl AuctionRoom {
     }
 
     /// What everyone may know: all of it is durable.
-    pub fn board(&self) -> &Board {
-        &self.board
+    pub fn public_book(&self) -> &PublicBook {
+        &self.public_book
     }
 
     /// The house as it is in memory, ahead of what is durable: for checks.
@@ -164,7 +169,7 @@ impl AuctionRoom {
     }
 
     /// How watchers were told.
-    pub fn told(&self) -> Told {
+    pub fn told(&self) -> FanoutStats {
         self.told
     }
 
@@ -199,13 +204,25 @@ impl AuctionRoom {
     }
 
     /// Hands an entry to the journal; what the tick says waits for it.
-    fn submit(&mut self, entry: Entry, replies: Vec<(ClientId, Reply)>, out: Output, now: Timestamp) {
+    fn submit(
+        &mut self,
+        entry: Entry,
+        replies: Vec<(ClientId, Reply)>,
+        out: Output,
+        now: Timestamp,
+    ) {
         if !self.journal.submit(entry) {
             return self.stop();
         }
         self.submitted += 1;
         let Output { events, forgotten, .. } = out;
-        self.pending.push_back(Pending { sequence: self.submitted, since: now, replies, events, forgotten });
+        self.pending.push_back(Pending {
+            sequence: self.submitted,
+            since: now,
+            replies,
+            events,
+            forgotten,
+        });
     }
 
     /// What follows from no entry of its own waits for the last one: it may tell of its effects.
@@ -230,12 +247,12 @@ impl AuctionRoom {
             }
             for event in done.events {
                 self.mark_due(event.lot);
-                self.board.apply(event);
+                self.public_book.apply(event);
             }
             for lot in done.forgotten {
                 self.mark_due(lot);
                 self.watchers.remove(&lot);
-                self.board.forget(lot);
+                self.public_book.forget(lot);
             }
         }
         self.work.most_released = self.work.most_released.max(released);
@@ -250,28 +267,29 @@ impl AuctionRoom {
 
     fn mark_due(&mut self, lot: LotId) {
         for client in self.watchers.get(&lot).into_iter().flatten() {
-            if let Some(guest) = self.guests.get_mut(*client) {
-                guest.due.insert(lot);
+            if let Some(participant) = self.participants.get_mut(*client) {
+                participant.due.insert(lot);
             }
         }
     }
 
     fn say(&mut self, client: ClientId, channel: Channel, reply: &Reply) {
         let tick = self.timeline.next().0;
-        if let Some(guest) = self.guests.get_mut(client) {
-            guest.outbox.push((channel, message(tick, reply)));
+        if let Some(participant) = self.participants.get_mut(client) {
+            participant.outbox.push((channel, message(tick, reply)));
         }
     }
 
     fn announce(&mut self, state: HouseState) {
         self.state = state;
         let message = message(self.timeline.next().0, &Reply::House(state));
-        for guest in self.guests.values_mut() {
-            guest.outbox.push((COMMANDS, message.clone()));
+        for participant in self.participants.values_mut() {
+            participant.outbox.push((COMMANDS, message.clone()));
         }
     }
 
-    /// Nothing can be made durable any more: nothing more is taken, and nothing that waits is ever said.
+    /// Nothing can be made durable any more: nothing more is taken, and nothing that waits is ever
+    /// said.
     fn stop(&mut self) {
         if self.state != HouseState::Stopped {
             let cause = self.journal.failure().unwrap_or("the disk does not keep up");
@@ -280,7 +298,7 @@ impl AuctionRoom {
             self.pending.clear();
             (self.slice, self.begun) = (None, false);
             self.due.clear();
-            for (id, client) in self.desk.clear() {
+            for (id, client) in self.sequencer.clear() {
                 self.refuse(client, id, Refusal::Stopped);
             }
         }
@@ -291,31 +309,32 @@ impl AuctionRoom {
         self.say(client, COMMANDS, &Reply::Refused { id, why });
     }
 
-    fn see_in(&mut self, client: ClientId, user: UserId) {
-        self.guests.insert(client, Guest::new(user));
+    fn on_join(&mut self, client: ClientId, user: UserId) {
+        self.participants.insert(client, Participant::new(user));
         if self.state != HouseState::Running {
             self.say(client, COMMANDS, &Reply::House(self.state));
         }
     }
 
-    fn see_out(&mut self, client: ClientId) {
-        if let Some(guest) = self.guests.remove(client) {
-            guest.watching.keys().for_each(|lot| self.unwatch(client, *lot));
+    fn on_leave(&mut self, client: ClientId) {
+        if let Some(participant) = self.participants.remove(client) {
+            participant.watching.keys().for_each(|lot| self.unwatch(client, *lot));
         }
     }
 
     fn account(&mut self, client: ClientId) -> Option<(ClientId, Reply)> {
-        let guest = self.guests.get_mut(client)?;
-        guest.asked_account = false;
+        let participant = self.participants.get_mut(client)?;
+        participant.asked_account = false;
         let ledger = self.house.ledger();
-        let account = ledger.find(guest.user).map(|index| ledger.account(index));
-        let [available, held, paid] =
-            account.map_or_else(Default::default, |account| [account.available, account.held, account.paid]);
+        let account = ledger.find(participant.user).map(|index| ledger.account(index));
+        let [available, held, paid] = account.map_or_else(Default::default, |account| {
+            [account.available, account.held, account.paid]
+        });
         Some((client, Reply::Account { available, held, paid }))
     }
 }
 
-impl AnyRoom for AuctionRoom {
+impl Room for AuctionRoom {
     fn config(&self) -> &RoomConfig {
         &self.config.room
     }
@@ -333,43 +352,45 @@ impl AnyRoom for AuctionRoom {
     }
 
     fn population(&self) -> usize {
-        self.guests.len()
+        self.participants.len()
     }
 
     fn has(&self, client: ClientId) -> bool {
-        self.guests.contains(client)
+        self.participants.contains(client)
     }
 
     fn suspend(&mut self, client: ClientId) {
-        if let Some(guest) = self.guests.get_mut(client) {
-            guest.away = true;
-            guest.slow_since = None;
+        if let Some(participant) = self.participants.get_mut(client) {
+            participant.away = true;
+            participant.slow_since = None;
         }
     }
 
-    fn resume(&mut self, client: ClientId, anew: bool) {
+    fn resume(&mut self, client: ClientId, resume: Resume) {
         self.metrics.resumed += 1;
-        let Some(guest) = self.guests.get_mut(client) else { return };
-        guest.away = false;
-        if anew {
-            let (user, meter) = (guest.user, guest.meter);
-            self.see_out(client);
-            self.see_in(client, user);
+        let Some(participant) = self.participants.get_mut(client) else {
+            return;
+        };
+        participant.away = false;
+        if resume == Resume::Restarted {
+            let (user, meter) = (participant.user, participant.meter);
+            self.on_leave(client);
+            self.on_join(client, user);
             // What it may ask for is the session's, whoever has it now.
-            if let Some(guest) = self.guests.get_mut(client) {
-                guest.meter = meter;
+            if let Some(participant) = self.participants.get_mut(client) {
+                participant.meter = meter;
             }
         }
     }
 
     fn join(&mut self, client: ClientId, user: UserId, _role: Role) {
         self.metrics.joined += 1;
-        self.see_in(client, user);
+        self.on_join(client, user);
     }
 
     fn leave(&mut self, client: ClientId, lost: bool) {
         self.metrics.lost += u64::from(lost);
-        self.see_out(client);
+        self.on_leave(client);
     }
 
     fn receive_message(
@@ -397,7 +418,7 @@ impl AnyRoom for AuctionRoom {
         self.metrics.ticks += 1;
     }
 
-    fn has_news(&mut self, now: Timestamp) -> bool {
+    fn has_pending_output(&mut self, now: Timestamp) -> bool {
         self.state != HouseState::Stopped && self.release(now)
     }
 
@@ -407,14 +428,24 @@ impl AnyRoom for AuctionRoom {
 
     fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox) {
         let (tick, epoch_us) = (self.timeline.next().0, self.epoch_us());
-        let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.away) else { return };
-        guest.outbox.drain(..).for_each(|(channel, message)| outbox.send(channel, message));
-        for (client_us, arrived) in guest.asked_time.drain(..) {
+        let Some(participant) =
+            self.participants.get_mut(client).filter(|participant| !participant.away)
+        else {
+            return;
+        };
+        participant.outbox.drain(..).for_each(|(channel, message)| outbox.send(channel, message));
+        for (client_us, arrived) in participant.asked_time.drain(..) {
             let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());
             let time = Reply::Time { client_us, arrived_us, sent_us, epoch_us };
             outbox.send(COMMANDS, message(tick, &time));
         }
-        tell_lots(guest, (&self.board, &mut self.encoded), (tick, now), &mut self.told, outbox);
+        tell_lots(
+            participant,
+            (&self.public_book, &mut self.encoded),
+            (tick, now),
+            &mut self.told,
+            outbox,
+        );
     }
 
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
@@ -423,7 +454,7 @@ impl AnyRoom for AuctionRoom {
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
         let now = self.timeline.next_deadline();
-        let slow = self.guests.get(client).and_then(|guest| guest.slow_since);
+        let slow = self.participants.get(client).and_then(|participant| participant.slow_since);
         slow.is_some_and(|since| now.since(since) > PATIENCE)
     }
 

@@ -13,12 +13,12 @@ use truetick_shared::auction::money::Currency;
 
 use super::entry::{Entry, HouseReplica};
 use super::room::{AuctionConfig, AuctionRoom};
-use crate::core::any_room::RoomConfig;
 use crate::files::folder::FolderDisk;
 use crate::journal::JournalConfig;
-use crate::journal::committer::{Committer, Kind};
+use crate::journal::committer::{Committer, EntryCodec};
 use crate::journal::error::JournalError;
 use crate::journal::open::open;
+use crate::room::RoomConfig;
 
 /// The configuration's part.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -30,15 +30,18 @@ pub struct AuctionSettings {
     pub admins: Vec<u64>,
     /// What it trades in: a code of three letters (ISO 4217); decided when it is founded.
     pub currency: String,
-    /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; decided when it is founded.
+    /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; decided when it
+    /// is founded.
     pub retention_s: u64,
-    /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers counts as 1 + N / 250.
+    /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers
+    /// counts as 1 + N / 250.
     pub commands_per_s: u32,
     /// The same at once, 1 to 1,000,000.
     pub burst: u32,
     /// Clients at once, 1 to 4,096.
     pub max_clients: usize,
-    /// Megabytes of memory for the receipts of all users, about, 1 to 65,536; more bids are refused until some are forgotten.
+    /// Megabytes of memory for the receipts of all users, about, 1 to 65,536; more bids are refused
+    /// until some are forgotten.
     pub receipts_mb: u64,
     /// Megabytes of a journal's segment, 1 to 1,024.
     pub segment_mb: usize,
@@ -82,15 +85,15 @@ pub enum OpenError {
 
 impl AuctionSettings {
     /// What is out of range: the key, its value, what it may be.
-    pub fn wrong(&self) -> Option<(&'static str, String, String)> {
+    pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: u64, low: u64, high: u64| {
             let fits = (low..=high).contains(&value);
             (!fits).then(|| (key, value.to_string(), format!("from {low} to {high}")))
         };
-        let letters =
-            self.currency.len() == 3 && self.currency.bytes().all(|letter| letter.is_ascii_uppercase());
-        let currency =
-            (!letters).then(|| ("auction.currency", self.currency.clone(), "three capital letters".into()));
+        let letters = self.currency.len() == 3
+            && self.currency.bytes().all(|letter| letter.is_ascii_uppercase());
+        let currency = (!letters)
+            .then(|| ("auction.currency", self.currency.clone(), "three capital letters".into()));
         currency
             .or(whole("auction.admins (users)", self.admins.len() as u64, 0, ADMINS as u64))
             .or(whole("auction.retention_s", self.retention_s, 60, 31_536_000))
@@ -102,13 +105,20 @@ impl AuctionSettings {
     }
 
     fn rules(&self, tick_rate: u32) -> HouseRules {
-        let currency = self.currency.as_bytes().first_chunk().map_or(Currency::EUR, |code| Currency(*code));
+        let currency =
+            self.currency.as_bytes().first_chunk().map_or(Currency::EUR, |code| Currency(*code));
         let admins = self.admins.iter().copied().map(UserId).collect();
         HouseRules { currency, admins, retention: self.retention_s * u64::from(tick_rate) }
     }
 
-    /// Opens the house, or founds it: reads its journal, and goes on. `number` is a number that no other journal has.
-    pub fn open(&self, tick_rate: u32, number: u64, now: Timestamp) -> Result<AuctionRoom, OpenError> {
+    /// Opens the house, or founds it: reads its journal, and goes on. `number` is a number that no
+    /// other journal has.
+    pub fn open(
+        &self,
+        tick_rate: u32,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<AuctionRoom, OpenError> {
         let (config, replica, committer) = self.prepare(tick_rate, number)?;
         Ok(AuctionRoom::open(config, replica, Box::new(committer), now))
     }
@@ -122,7 +132,8 @@ impl AuctionSettings {
         let folder = |error| OpenError::Folder(self.data.clone(), error);
         let disk = FolderDisk::open(&self.data).map_err(folder)?;
         let mut replica = HouseReplica::default();
-        let config = JournalConfig { segment_bytes: self.segment_mb << 20, keep: self.keep_segments };
+        let config =
+            JournalConfig { segment_bytes: self.segment_mb << 20, keep: self.keep_segments };
         let journal = open(disk.share(), config, number, &mut replica)
             .map_err(|error| OpenError::Journal(self.data.clone(), error))?;
         if let Some(rate) = replica.tick_rate().filter(|rate| *rate != tick_rate) {
@@ -130,7 +141,7 @@ impl AuctionSettings {
         }
         let (entry, tick) = (journal.durable(), replica.house().map_or(0, |house| house.tick()));
         tracing::info!(data = %self.data.display(), entry, tick, "the auction's journal is read");
-        let kind = Kind { encode: Entry::bytes, fresh: HouseReplica::fresh };
+        let kind = EntryCodec { encode: Entry::bytes, fresh: HouseReplica::fresh };
         let committer = Committer::start(journal, disk, kind).map_err(OpenError::Thread)?;
         let room = RoomConfig { tick_rate, max_clients: self.max_clients, ..RoomConfig::default() };
         let rate = Rate { per_second: self.commands_per_s, burst: self.burst };

@@ -45,8 +45,9 @@ impl FolderDisk {
         }
         // A lock that is there is opened as it is: whatever it is, it is neither followed nor cut.
         let lock = private().read(true).create(true).truncate(false).open(path.join("lock"));
-        let lock =
-            lock.map_err(|error| io::Error::new(error.kind(), format!("cannot open its lock: {error}")))?;
+        let lock = lock.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot open its lock: {error}"))
+        })?;
         if !lock.metadata()?.is_file() {
             return Err(io::Error::other("its lock is not a regular file"));
         }
@@ -100,7 +101,8 @@ impl FolderDisk {
 
 impl Disk for FolderDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into()));
+        let names =
+            fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into()));
         names.collect()
     }
 
@@ -115,14 +117,17 @@ impl Disk for FolderDisk {
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // Another thread may be making the same file: each has its own, and the first to name it wins.
+        // Another thread may be making the same file: each has its own, and the first to name it
+        // wins.
         let unfinished = self.path.join(format!("{name}.{}{UNFINISHED}", self.number));
         let write = || {
             // What an attempt left that failed is in the way.
             let _ = fs::remove_file(&unfinished);
             let file = private().create_new(true).open(&unfinished);
             let mut file = file.map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => io::Error::other("what an attempt left cannot be removed"),
+                io::ErrorKind::AlreadyExists => {
+                    io::Error::other("what an attempt left cannot be removed")
+                }
                 _ => error,
             })?;
             file.write_all(bytes)?;
@@ -214,7 +219,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("truetick-folder-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         let mut disk = FolderDisk::open(&path).unwrap();
-        assert!(FolderDisk::open(&path).is_err_and(|error| error.to_string().contains("another process")));
+        assert!(
+            FolderDisk::open(&path)
+                .is_err_and(|error| error.to_string().contains("another process"))
+        );
         disk.create("a", b"head", 3 * PIECE + 5).unwrap();
         assert_eq!(disk.create("a", b"", 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         disk.write("a", 2, b"xyz").unwrap();
@@ -227,7 +235,9 @@ mod tests {
         let makers: Vec<_> = (0..4).map(|maker| (maker, disk.share())).collect();
         let made = std::thread::scope(|scope| {
             let make = |(maker, mut disk): (u8, FolderDisk)| {
-                scope.spawn(move || disk.create("b", &[maker; 9], 2 * PIECE).is_ok().then_some(maker))
+                scope.spawn(move || {
+                    disk.create("b", &[maker; 9], 2 * PIECE).is_ok().then_some(maker)
+                })
             };
             let threads: Vec<_> = makers.into_iter().map(make).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()

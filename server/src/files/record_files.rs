@@ -32,11 +32,12 @@ const SEGMENTS: usize = 1_000;
 /// A write that the system refused for lack of space or descriptors is tried again after this long.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones beside it. What was
-/// recorded there before counts as older: nothing is overwritten, and what is no recording is not touched.
+/// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones
+/// beside it. What was recorded there before counts as older: nothing is overwritten, and what is
+/// no recording is not touched.
 ///
-/// A disk that is full for a while, or a process without free descriptors, is waited for as long as `CHUNKS` and
-/// `WAITING_BYTES` allow; it is told once.
+/// A disk that is full for a while, or a process without free descriptors, is waited for as long as
+/// `CHUNKS` and `WAITING_BYTES` allow; it is told once.
 pub struct RecordWriter {
     chunks: SyncSender<Chunk>,
     shared: Arc<Shared>,
@@ -57,8 +58,8 @@ impl RecordWriter {
         Self::begin(SegmentFiles::begin(path, keep)?)
     }
 
-    /// Begins a new file of a capture or a trace. Earlier ones are kept beside it as `FILE.1`, `FILE.2` and so on; none is
-    /// removed, and beside `SEGMENTS` of them none is begun.
+    /// Begins a new file of a capture or a trace. Earlier ones are kept beside it as `FILE.1`,
+    /// `FILE.2` and so on; none is removed, and beside `SEGMENTS` of them none is begun.
     pub fn start_whole(path: &Path) -> io::Result<Self> {
         let last = segment_path(path, SEGMENTS - 1);
         if is_there(&last)? {
@@ -74,13 +75,14 @@ impl RecordWriter {
         let (chunks, take) = sync_channel::<Chunk>(CHUNKS);
         let shared = Arc::new(Shared::default());
         let mut writing = Writing { files, shared: shared.clone(), waiting: VecDeque::new() };
-        let thread =
-            thread::Builder::new().name("truetick-record".into()).spawn(move || writing.run(&take))?;
+        let thread = thread::Builder::new()
+            .name("truetick-record".into())
+            .spawn(move || writing.run(&take))?;
         Ok(Self { chunks, shared, thread })
     }
 
-    /// Hands over some bytes. False where the disk does not keep up or has failed: [`Self::finish`] and [`Self::give_up`]
-    /// tell.
+    /// Hands over some bytes. False where the disk does not keep up or has failed: [`Self::finish`]
+    /// and [`Self::give_up`] tell.
     pub fn keep(&mut self, chunk: Chunk) -> bool {
         let bytes = chunk.bytes.len();
         let before = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -90,13 +92,17 @@ impl RecordWriter {
     /// Waits until all is written.
     pub fn finish(self) -> io::Result<()> {
         drop(self.chunks);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that records panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that records panicked")))
     }
 
     /// Ends without waiting for the disk, after [`Self::keep`] refused; returns why it did.
     pub fn give_up(self) -> String {
         if self.thread.is_finished() {
-            return self.finish().map_or_else(|error| error.to_string(), |()| "it has ended".into());
+            return self
+                .finish()
+                .map_or_else(|error| error.to_string(), |()| "it has ended".into());
         }
         let refusal = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         refusal.clone().unwrap_or_else(|| "the disk is too slow".into())
@@ -158,7 +164,10 @@ impl Writing {
 
     /// Notes what the disk refuses, or that it does no more; returns what was noted before.
     fn note_refusal(&self, refusal: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner), refusal)
+        std::mem::replace(
+            &mut *self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner),
+            refusal,
+        )
     }
 }
 
@@ -261,7 +270,8 @@ fn segment_path(path: &Path, age: usize) -> PathBuf {
     name.into()
 }
 
-/// Whether there is a file that may be moved or read: empty, or of frames. Anything else by that name is an error.
+/// Whether there is a file that may be moved or read: empty, or of frames. Anything else by that
+/// name is an error.
 fn is_there(path: &Path) -> io::Result<bool> {
     let about = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -273,12 +283,15 @@ fn is_there(path: &Path) -> io::Result<bool> {
             || existing().open(path)?.read_exact(&mut magic).is_ok() && magic[..7] == MAGIC[..7]);
     match known {
         true => Ok(true),
-        false => Err(io::Error::other(format!("{} is no recording, and is left as it is", path.display()))),
+        false => Err(io::Error::other(format!(
+            "{} is no recording, and is left as it is",
+            path.display()
+        ))),
     }
 }
 
-/// Reads a recording's file and those that lie beside it as older ones, oldest first. Which of them belong together
-/// [`crate::recording::record::join`] tells.
+/// Reads a recording's file and those that lie beside it as older ones, oldest first. Which of them
+/// belong together [`crate::recording::record::join`] tells.
 pub fn read_segments(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut paths = Vec::new();
     for age in 0..SEGMENTS {
@@ -303,7 +316,8 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("truetick-{name}-{}", std::process::id()));
+            let folder =
+                std::env::temp_dir().join(format!("truetick-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).unwrap();
             Self(folder)
@@ -355,7 +369,10 @@ mod tests {
         let (recording, capture) = (folder.0.join("room.rec"), folder.0.join("room.cap"));
         record(&recording, 3, 0..2);
         RecordWriter::start_whole(&capture).unwrap().finish().unwrap();
-        assert_eq!([&recording, &segment_path(&recording, 1), &capture].map(|path| mode(path)), [0o600; 3]);
+        assert_eq!(
+            [&recording, &segment_path(&recording, 1), &capture].map(|path| mode(path)),
+            [0o600; 3]
+        );
     }
 
     #[test]
@@ -380,20 +397,28 @@ mod tests {
         let (target, link) = (folder.0.join("target"), folder.0.join("room.rec"));
         fs::write(&target, MAGIC).unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert!(RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err());
+        assert!(
+            RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err()
+        );
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(folder.0.join("nowhere"), &link).unwrap();
-        assert!(RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err());
-        assert_eq!((fs::read(&target).unwrap(), folder.0.join("nowhere").exists()), (MAGIC.to_vec(), false));
+        assert!(
+            RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err()
+        );
+        assert_eq!(
+            (fs::read(&target).unwrap(), folder.0.join("nowhere").exists()),
+            (MAGIC.to_vec(), false)
+        );
     }
 
-    /// The segment's next file cannot be made until something is out of the way: as with a full disk the same chunk is
-    /// appended again.
+    /// The segment's next file cannot be made until something is out of the way: as with a full
+    /// disk the same chunk is appended again.
     #[test]
     fn a_chunk_that_could_not_be_appended_is_appended_again() {
         let folder = Folder::new("again");
         let path = folder.0.join("room.rec");
-        let chunk = |segment, content: u8| Chunk { segment, bytes: [&MAGIC[..], &[content]].concat() };
+        let chunk =
+            |segment, content: u8| Chunk { segment, bytes: [&MAGIC[..], &[content]].concat() };
         let mut files = SegmentFiles::begin(&path, 3).unwrap();
         files.append(&chunk(0, 1)).unwrap();
         // As if the file had become one older, and another could not be made.
@@ -427,7 +452,8 @@ mod tests {
         fs::remove_file(&older).unwrap();
         let _first = RecordWriter::start(&path, 3).unwrap();
         assert!(
-            RecordWriter::start(&path, 3).is_err_and(|error| error.to_string().contains("another process"))
+            RecordWriter::start(&path, 3)
+                .is_err_and(|error| error.to_string().contains("another process"))
         );
     }
 }

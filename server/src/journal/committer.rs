@@ -1,5 +1,5 @@
-//! Commits on a thread of its own, so that whoever makes entries never waits for a disk: what comes while a commit is under way
-//! goes into the next one together. A second thread does the chores.
+//! Commits on a thread of its own, so that whoever makes entries never waits for a disk: what comes
+//! while a commit is under way goes into the next one together. A second thread does the chores.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::writer::{Chore, Journal};
-use super::{Commits, Replica};
+use super::writer::{Journal, Maintenance};
+use super::{CommitLog, Replica};
 
 /// Entries that wait for a commit: at one a tick, a quarter of a minute.
 const WAITING: usize = 1_024;
@@ -23,7 +23,8 @@ const TOGETHER: usize = 256;
 /// A chore that failed, because the disk is full say, is tried again after this long.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A commit that the system refused for lack of space or descriptors is tried again after this long.
+/// A commit that the system refused for lack of space or descriptors is tried again after this
+/// long.
 const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
@@ -53,7 +54,7 @@ pub struct Committer<E> {
 }
 
 /// How entries become bytes, and the state of before the first.
-pub struct Kind<E> {
+pub struct EntryCodec<E> {
     /// An entry's bytes.
     pub encode: fn(&E) -> Vec<u8>,
     /// For snapshots.
@@ -62,7 +63,11 @@ pub struct Kind<E> {
 
 impl<E: Send + 'static> Committer<E> {
     /// Goes on with a journal. `disk` is the same as the journal's, for chores.
-    pub fn start<D: Disk + 'static>(journal: Journal<D>, disk: D, kind: Kind<E>) -> io::Result<Self> {
+    pub fn start<D: Disk + 'static>(
+        journal: Journal<D>,
+        disk: D,
+        kind: EntryCodec<E>,
+    ) -> io::Result<Self> {
         let (entries, take) = sync_channel(WAITING);
         let state = Arc::new(State::default());
         state.durable.store(journal.durable(), Ordering::Release);
@@ -74,7 +79,8 @@ impl<E: Send + 'static> Committer<E> {
         let on_panic = OnPanic(state.clone());
         let (patience, ending) = channel();
         let encode = kind.encode;
-        let mut commits = Commit { journal, state: state.clone(), chores, prepared, ending, encode };
+        let mut commits =
+            Commit { journal, state: state.clone(), chores, prepared, ending, encode };
         let threads = vec![
             spawn(
                 "commit",
@@ -89,7 +95,7 @@ impl<E: Send + 'static> Committer<E> {
     }
 }
 
-impl<E: Send> Commits<E> for Committer<E> {
+impl<E: Send> CommitLog<E> for Committer<E> {
     fn submit(&mut self, entry: E) -> bool {
         self.failure().is_none()
             && self.entries.as_ref().is_some_and(|entries| entries.try_send(entry).is_ok())
@@ -121,7 +127,7 @@ impl<E> Drop for Committer<E> {
 struct Commit<D, E> {
     journal: Journal<D>,
     state: Arc<State>,
-    chores: Sender<Chore>,
+    chores: Sender<Maintenance>,
     prepared: Receiver<u64>,
     /// Closed when the committer is.
     ending: Receiver<()>,
@@ -144,8 +150,8 @@ impl<D: Disk, E> Commit<D, E> {
         }
     }
 
-    /// Commits entries, however long the system lacks what that takes. Ends with an error if the journal can never go on, or if
-    /// it is to end meanwhile.
+    /// Commits entries, however long the system lacks what that takes. Ends with an error if the
+    /// journal can never go on, or if it is to end meanwhile.
     fn commit(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
         let (begun, mut tries) = (self.journal.taken(), 0u64);
         loop {
@@ -183,14 +189,15 @@ impl<D: Disk, E> Commit<D, E> {
 
     fn hand_out_chores(&mut self) {
         for chore in self.journal.take_chores() {
-            // Without the other thread segments are made when they are needed, and snapshots are not.
+            // Without the other thread segments are made when they are needed, and snapshots are
+            // not.
             let _ = self.chores.send(chore);
         }
     }
 }
 
 fn do_chores<D: Disk>(
-    todo: &Receiver<Chore>,
+    todo: &Receiver<Maintenance>,
     prepared: &Sender<u64>,
     mut disk: D,
     fresh: fn() -> Box<dyn Replica>,
@@ -206,16 +213,19 @@ fn do_chores<D: Disk>(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let Some(chore) = queue.pop_front() else { continue };
+        let Some(chore) = queue.pop_front() else {
+            continue;
+        };
         pause = Duration::ZERO;
         match (chore.perform(&mut disk, &mut *fresh()), chore) {
-            (Ok(()), Chore::Prepare { segment, .. }) => {
+            (Ok(()), Maintenance::Prepare { segment, .. }) => {
                 // If nobody listens any more, the journal has ended.
                 let _ = prepared.send(segment);
                 note_success(&mut failed);
             }
-            (Ok(()), Chore::Compact { .. }) => note_success(&mut failed),
-            (Err(JournalError::Disk { error, .. }), _) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            (Ok(()), Maintenance::Compact { .. }) => note_success(&mut failed),
+            (Err(JournalError::Disk { error, .. }), _)
+                if error.kind() == io::ErrorKind::AlreadyExists => {}
             (Err(error @ JournalError::Disk { .. }), _) => {
                 if failed == 0 {
                     tracing::warn!(%error, "a chore of the journal failed; it is tried again until it succeeds");

@@ -10,7 +10,8 @@ pub trait Disk: Send {
     /// Reads a file whole.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
-    /// Makes a file that was not there, of these bytes and zeros up to `length`, durably and whole: it is there or it is not.
+    /// Makes a file that was not there, of these bytes and zeros up to `length`, durably and whole:
+    /// it is there or it is not.
     fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()>;
 
     /// Opens a file that is there, so that writing to it needs nothing of the system any more.
@@ -21,8 +22,8 @@ pub trait Disk: Send {
     /// Writes into a file; what lies past its end grows it.
     fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was written to a file durable. After an error nothing is known of what was written, and trying again tells
-    /// nothing either.
+    /// Makes what was written to a file durable. After an error nothing is known of what was
+    /// written, and trying again tells nothing either.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
     /// Makes a file that is there durable, its name included.

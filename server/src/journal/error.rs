@@ -9,7 +9,7 @@ pub(super) const SYNC: &str = "sync";
 
 /// What is wrong with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum What {
+pub enum SegmentFault {
     /// It is not there.
     #[error("is missing")]
     Missing,
@@ -53,13 +53,14 @@ pub enum JournalError {
         /// What the system says.
         error: io::Error,
     },
-    /// A segment is not as it must be. Accepted entries may be lost, so nothing is accepted on top of them.
+    /// A segment is not as it must be. Accepted entries may be lost, so nothing is accepted on top
+    /// of them.
     #[error("{name} {what}; restore it from a copy, nothing was changed")]
     Segment {
         /// Which file.
         name: String,
         /// What is wrong.
-        what: What,
+        what: SegmentFault,
     },
     /// An entry could not be applied, or led to another state than it did before.
     #[error("entry {sequence} cannot be replayed: {why}")]
@@ -69,7 +70,8 @@ pub enum JournalError {
         /// Why.
         why: String,
     },
-    /// Segments from before the first that is there are gone, and no whole snapshot stands for them.
+    /// Segments from before the first that is there are gone, and no whole snapshot stands for
+    /// them.
     #[error("no whole snapshot stands for the segments before {0}")]
     NoSnapshot(String),
     /// An entry is longer than a segment.
@@ -77,7 +79,8 @@ pub enum JournalError {
     TooLong(usize),
 }
 
-/// Whether the system refused for lack of something that it may have again later: descriptors, space, memory.
+/// Whether the system refused for lack of something that it may have again later: descriptors,
+/// space, memory.
 pub fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let lacks = [
@@ -95,8 +98,8 @@ pub fn is_passing(error: &io::Error) -> bool {
 }
 
 impl JournalError {
-    /// Whether the same may succeed later. What a sync could not do is never tried again: after its failure nobody knows what
-    /// the disk holds.
+    /// Whether the same may succeed later. What a sync could not do is never tried again: after its
+    /// failure nobody knows what the disk holds.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Disk { verb, error, .. } if *verb != SYNC && is_passing(error))
     }

@@ -1,5 +1,5 @@
-//! A durable row of entries: what was committed is there after whatever happens to process and machine, or opening says why
-//! not. It knows nothing of what its entries mean.
+//! A durable row of entries: what was committed is there after whatever happens to process and
+//! machine, or opening says why not. It knows nothing of what its entries mean.
 //!
 //! ```text
 //! entry -> journal: frame -> segment (write, fdatasync, mark) -> durable        -> committer: on a thread of its own
@@ -7,11 +7,12 @@
 //! open:    newest snapshot -> segments after it -> torn end cut, or refused -> goes on
 //! ```
 //!
-//! **Torn or rotten.** Up to a segment's mark, and up to whatever a later frame says was durable, each byte must be as it was
-//! written: anything else is rot, and opening refuses. Past that nothing was ever reported as durable: the first frame that
-//! is not whole ends the journal there, the rest is overwritten with zeros, and a line in the log says so. Whole frames past the
-//! mark count; as nobody knows whether the disk has them (a failed sync may have forgotten that they are dirty), they are written
-//! once more and synced before anything is said on their grounds.
+//! **Torn or rotten.** Up to a segment's mark, and up to whatever a later frame says was durable,
+//! each byte must be as it was written: anything else is rot, and opening refuses. Past that
+//! nothing was ever reported as durable: the first frame that is not whole ends the journal there,
+//! the rest is overwritten with zeros, and a line in the log says so. Whole frames past the mark
+//! count; as nobody knows whether the disk has them (a failed sync may have forgotten that they are
+//! dirty), they are written once more and synced before anything is said on their grounds.
 
 pub mod committer;
 pub mod disk;
@@ -50,7 +51,7 @@ pub trait Replica: Entries {
 }
 
 /// Makes entries durable while their author goes on.
-pub trait Commits<E>: Send {
+pub trait CommitLog<E>: Send {
     /// Takes the next entry. False if no more fit, or it has failed.
     fn submit(&mut self, entry: E) -> bool;
 

@@ -1,7 +1,7 @@
 //! Finds out where a journal stands; makes it ready to go on.
 
 use super::disk::Disk;
-use super::error::{JournalError, SYNC, What};
+use super::error::{JournalError, SYNC, SegmentFault};
 use super::segment::{self, End, FRAMES, Mark};
 use super::snapshot::{self, Snapshot};
 use super::writer::Journal;
@@ -40,7 +40,8 @@ pub struct Tail {
     pub next: Next,
     /// Its bytes from `durable` on.
     rest: Vec<u8>,
-    /// Frames at the end of the segment before that are whole, but not marked: its number, where, and they.
+    /// Frames at the end of the segment before that are whole, but not marked: its number, where,
+    /// and they.
     unmarked: Option<(u64, usize, Vec<u8>)>,
 }
 
@@ -74,7 +75,9 @@ fn read_after(
     let mut place = Place::default();
     if let Some(Snapshot { place: at, state, .. }) = &snapshot {
         place = *at;
-        replica.restore(state).map_err(|why| JournalError::Replay { sequence: at.sequence, why })?;
+        replica
+            .restore(state)
+            .map_err(|why| JournalError::Replay { sequence: at.sequence, why })?;
     }
     let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
     if snapshot.is_none() && numbers.first().is_none_or(|number| *number > 1) {
@@ -83,19 +86,22 @@ fn read_after(
     let load = |number: u64| {
         let name = segment::name(number);
         if !numbers.contains(&number) {
-            return Err(JournalError::Segment { name, what: What::Missing });
+            return Err(JournalError::Segment { name, what: SegmentFault::Missing });
         }
         disk.read(&name).map_err(JournalError::disk("read", &name))
     };
     let head = load(first)?;
     let journal = match snapshot {
         Some(snapshot) => snapshot.journal,
-        None => segment::journal_of(&head, first)
-            .ok_or(JournalError::Segment { name: segment::name(first), what: What::Header })?,
+        None => segment::journal_of(&head, first).ok_or(JournalError::Segment {
+            name: segment::name(first),
+            what: SegmentFault::Header,
+        })?,
     };
     let (mut number, mut bytes, mut unmarked) = (first, head, None);
     loop {
-        let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
+        let found =
+            segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
         let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
         let (at, torn) = match found.end {
             End::Open { at, torn } => (at, torn),
@@ -108,20 +114,32 @@ fn read_after(
         };
         let next = after_last(number, &numbers, journal, load)?;
         let rest = bytes.split_off(durable.min(bytes.len()));
-        let tail =
-            Tail { journal, segment: number, end: at, durable, marks, place, torn, next, rest, unmarked };
+        let tail = Tail {
+            journal,
+            segment: number,
+            end: at,
+            durable,
+            marks,
+            place,
+            torn,
+            next,
+            rest,
+            unmarked,
+        };
         return Ok(Some(tail));
     }
 }
 
-/// What is after the last segment. If there are entries, or other segments follow, the last one is not whole.
+/// What is after the last segment. If there are entries, or other segments follow, the last one is
+/// not whole.
 fn after_last(
     last: u64,
     numbers: &[u64],
     journal: u64,
     load: impl Fn(u64) -> Result<Vec<u8>, JournalError>,
 ) -> Result<Next, JournalError> {
-    let unsealed = || JournalError::Segment { name: segment::name(last), what: What::Unsealed };
+    let unsealed =
+        || JournalError::Segment { name: segment::name(last), what: SegmentFault::Unsealed };
     if numbers.iter().any(|number| *number > last + 1) {
         return Err(unsealed());
     }
@@ -139,7 +157,8 @@ fn after_last(
     Ok(if is_blank { Next::Ready } else { Next::Spoiled })
 }
 
-/// Opens a journal, or begins one under the number `journal`. `replica` is brought to where it stands.
+/// Opens a journal, or begins one under the number `journal`. `replica` is brought to where it
+/// stands.
 pub fn open<D: Disk>(
     mut disk: D,
     config: JournalConfig,
@@ -149,13 +168,19 @@ pub fn open<D: Disk>(
     let Some(tail) = read(&disk, replica)? else {
         let (name, place) = (segment::name(1), Place::default());
         let header = segment::header(journal, 1);
-        disk.create(&name, &header, config.segment_bytes).map_err(JournalError::disk("create", &name))?;
+        disk.create(&name, &header, config.segment_bytes)
+            .map_err(JournalError::disk("create", &name))?;
         return Ok(Journal::at(disk, config, journal, (1, Mark::none(&place)), place));
     };
     let name = segment::name(tail.segment);
     if tail.torn {
         let (byte, entry) = (tail.end, tail.place.sequence);
-        tracing::warn!(name, byte, entry, "the journal's end is torn; cut after its last whole entry");
+        tracing::warn!(
+            name,
+            byte,
+            entry,
+            "the journal's end is torn; cut after its last whole entry"
+        );
     }
     if let Some((number, at, frames)) = &tail.unmarked {
         let name = segment::name(*number);
@@ -169,8 +194,12 @@ pub fn open<D: Disk>(
     rest.resize(length - tail.durable, 0);
     disk.write(&name, tail.durable, &rest).map_err(JournalError::disk("write", &name))?;
     disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
-    let mark =
-        Mark { count: tail.marks, sequence: tail.place.sequence, end: tail.end, chain: tail.place.chain };
+    let mark = Mark {
+        count: tail.marks,
+        sequence: tail.place.sequence,
+        end: tail.end,
+        chain: tail.place.chain,
+    };
     let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
     opened.mark()?;
     opened.begin_sector()?;

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::Commits;
-use super::committer::{Committer, Kind};
+use super::CommitLog;
+use super::committer::{Committer, EntryCodec};
 use super::disk::Disk;
 use super::open::open;
 use super::tests::{CONFIG, Memory, NUMBER, Words, reopen, word, words};
@@ -144,7 +144,10 @@ fn the_next_segment_is_open_before_it_is_needed() {
 fn a_committer_goes_on_when_space_is_there_again_and_ends_without_it() {
     let start = |disk: &Refusing| {
         let journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-        let kind = Kind { encode: |entry: &Vec<u8>| entry.clone(), fresh: || Box::new(Words::default()) };
+        let kind = EntryCodec {
+            encode: |entry: &Vec<u8>| entry.clone(),
+            fresh: || Box::new(Words::default()),
+        };
         Committer::start(journal, disk.clone(), kind).unwrap()
     };
     let memory = Memory::default();

@@ -7,16 +7,17 @@
 //! 12288   frames (crate::frame), then zeros to the end
 //! frame's payload:  durable:u64  sequence:u64  check:u64  entry; each commit ends with a frame that fills its last sector
 //! ```
-//! The file is as long as it will ever be, and zeros, before the first frame is written: `fdatasync` then has no length and
-//! no blocks to write down, only data.
+//! The file is as long as it will ever be, and zeros, before the first frame is written:
+//! `fdatasync` then has no length and no blocks to write down, only data.
 //!
-//! A mark says up to where frames are durable. It is written after each sync, without one of its own: the next sync takes it
-//! along. So after a crash of the process it is exact, and after a power cut it says too little by one commit, never too much.
-//! Each frame also says which entry was durable when it was made.
+//! A mark says up to where frames are durable. It is written after each sync, without one of its
+//! own: the next sync takes it along. So after a crash of the process it is exact, and after a
+//! power cut it says too little by one commit, never too much. Each frame also says which entry was
+//! durable when it was made.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::error::{JournalError, What};
+use super::error::{JournalError, SegmentFault};
 use super::{Entries, Place};
 use crate::frame::{CHAIN, FrameReader, HEAD, whole_frames};
 
@@ -38,8 +39,8 @@ pub const SEALED: u8 = 2;
 /// Kind of the frames that fill up a sector.
 pub const PAD: u8 = 3;
 
-/// What disks write as a whole: a write that is torn may spoil all of a sector, so what is durable never shares one with what
-/// comes after it.
+/// What disks write as a whole: a write that is torn may spoil all of a sector, so what is durable
+/// never shares one with what comes after it.
 pub const SECTOR: usize = 512;
 
 /// Bytes that a frame's payload begins with.
@@ -66,8 +67,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// What an entry's frame begins with: which entry was durable when it was made, and its own number. Its check depends on the
-/// journal's number, which nobody outside knows: what looks like a frame inside of an entry is none.
+/// What an entry's frame begins with: which entry was durable when it was made, and its own number.
+/// Its check depends on the journal's number, which nobody outside knows: what looks like a frame
+/// inside of an entry is none.
 pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
     let mut bytes = words([durable, sequence]);
     let check = xxh3_64_with_seed(&bytes, journal);
@@ -162,8 +164,8 @@ pub struct Found {
     pub mark: Option<Mark>,
 }
 
-/// Reads a segment: hands each entry over and moves `place` along. What was durable and is not as it was written is an error;
-/// what never was durable may be torn.
+/// Reads a segment: hands each entry over and moves `place` along. What was durable and is not as
+/// it was written is an error; what never was durable may be torn.
 pub fn read(
     bytes: &[u8],
     (journal, number): (u64, u64),
@@ -172,21 +174,23 @@ pub fn read(
 ) -> Result<Found, JournalError> {
     let wrong = |what| JournalError::Segment { name: name(number), what };
     match journal_of(bytes, number) {
-        None => return Err(wrong(What::Header)),
-        Some(other) if other != journal => return Err(wrong(What::Foreign)),
+        None => return Err(wrong(SegmentFault::Header)),
+        Some(other) if other != journal => return Err(wrong(SegmentFault::Foreign)),
         Some(_) => {}
     }
     let mark = Mark::newest(bytes, (journal, number));
     let durable = mark.map_or(FRAMES, |mark| mark.end);
     if bytes.len() < durable {
-        return Err(wrong(What::Short { length: bytes.len(), durable }));
+        return Err(wrong(SegmentFault::Short { length: bytes.len(), durable }));
     }
     let mut frames = FrameReader::at(bytes, FRAMES, place.chain);
     loop {
         let at = frames.position();
         let marked = mark.filter(|mark| mark.end == at);
-        if marked.is_some_and(|mark| (mark.sequence, mark.chain) != (place.sequence, frames.chain())) {
-            return Err(wrong(What::Damaged { at, durable }));
+        if marked
+            .is_some_and(|mark| (mark.sequence, mark.chain) != (place.sequence, frames.chain()))
+        {
+            return Err(wrong(SegmentFault::Damaged { at, durable }));
         }
         let end = |torn| Ok(Found { end: End::Open { at, torn }, mark });
         match frames.next_frame() {
@@ -196,23 +200,24 @@ pub fn read(
             }
             Ok(Some((PAD, _))) => place.chain = frames.chain(),
             Ok(Some((ENTRY, payload)))
-                if opened(journal, payload).is_some_and(|(_, sequence)| sequence == place.sequence + 1) =>
+                if opened(journal, payload)
+                    .is_some_and(|(_, sequence)| sequence == place.sequence + 1) =>
             {
                 place.sequence += 1;
                 place.chain = frames.chain();
                 let why = entries.entry(&payload[ENVELOPE..]);
                 why.map_err(|why| JournalError::Replay { sequence: place.sequence, why })?;
             }
-            Ok(Some(_)) => return Err(wrong(What::Damaged { at, durable })),
+            Ok(Some(_)) => return Err(wrong(SegmentFault::Damaged { at, durable })),
             Ok(None) => return end(false),
-            Err(_) if at < durable => return Err(wrong(What::Damaged { at, durable })),
+            Err(_) if at < durable => return Err(wrong(SegmentFault::Damaged { at, durable })),
             Err(_) if bytes[at..].iter().all(|byte| *byte == 0) => return end(false),
             Err(_) => {
                 let was_durable = |(_, payload): (u8, &[u8])| {
                     opened(journal, payload).is_some_and(|(durable, _)| durable > place.sequence)
                 };
                 if whole_frames(bytes, at + 1).any(was_durable) {
-                    return Err(wrong(What::Damaged { at, durable: bytes.len() }));
+                    return Err(wrong(SegmentFault::Damaged { at, durable: bytes.len() }));
                 }
                 return end(true);
             }

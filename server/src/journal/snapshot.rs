@@ -1,9 +1,11 @@
-//! Snapshots: the state after a whole segment, so that what came before need not be replayed, nor kept.
+//! Snapshots: the state after a whole segment, so that what came before need not be replayed, nor
+//! kept.
 //!
 //! ```text
 //! magic (crate::frame), frame: journal, segment, sequence, chain, parts; frames: the state in parts
 //! ```
-//! A snapshot is made from files alone: the one before it and the segments since. Who writes the journal is not asked.
+//! A snapshot is made from files alone: the one before it and the segments since. Who writes the
+//! journal is not asked.
 
 use bitcode::{Decode, Encode};
 
@@ -65,11 +67,15 @@ impl Snapshot {
     /// Reads it; `None` unless every byte is as it was written.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut frames = FrameReader::begin(bytes).ok()?;
-        let (HEAD, head) = frames.next_frame().ok()?? else { return None };
+        let (HEAD, head) = frames.next_frame().ok()?? else {
+            return None;
+        };
         let head: Head = bitcode::decode(head).ok()?;
         let mut state = Vec::new();
         for _ in 0..head.parts {
-            let (PART, part) = frames.next_frame().ok()?? else { return None };
+            let (PART, part) = frames.next_frame().ok()?? else {
+                return None;
+            };
             state.extend_from_slice(part);
         }
         let place = Place { sequence: head.sequence, chain: head.chain };
@@ -79,8 +85,13 @@ impl Snapshot {
 }
 
 /// The newest whole snapshot after a segment up to `most`.
-pub fn newest(disk: &dyn Disk, names: &[String], most: u64) -> Result<Option<Snapshot>, JournalError> {
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number(name)).filter(|n| *n <= most).collect();
+pub fn newest(
+    disk: &dyn Disk,
+    names: &[String],
+    most: u64,
+) -> Result<Option<Snapshot>, JournalError> {
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| number(name)).filter(|n| *n <= most).collect();
     numbers.sort_unstable();
     for number in numbers.into_iter().rev() {
         let name = name(number);
@@ -93,8 +104,8 @@ pub fn newest(disk: &dyn Disk, names: &[String], most: u64) -> Result<Option<Sna
     Ok(None)
 }
 
-/// Makes the snapshot after a sealed segment, and removes what it and the one before make needless: of the segments before
-/// it, `keep` stay.
+/// Makes the snapshot after a sealed segment, and removes what it and the one before make needless:
+/// of the segments before it, `keep` stay.
 pub fn compact(
     disk: &mut dyn Disk,
     (journal, through): (u64, u64),
@@ -112,7 +123,8 @@ pub fn compact(
     for number in first..=through {
         let name = segment::name(number);
         let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
-        let found = segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
+        let found =
+            segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
         if !matches!(found.end, End::Sealed { .. }) {
             return Ok(());
         }
@@ -123,7 +135,9 @@ pub fn compact(
         disk.create(&name, &bytes, bytes.len()).map_err(JournalError::disk("create", &name))?;
     }
     // The newest two stay, and the segments after the older of them.
-    let Some(second) = names.iter().filter_map(|name| number(name)).filter(|at| *at < through).max() else {
+    let Some(second) =
+        names.iter().filter_map(|name| number(name)).filter(|at| *at < through).max()
+    else {
         return Ok(());
     };
     for old in &names {

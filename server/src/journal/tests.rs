@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::disk::Disk;
-use super::error::{JournalError, What};
+use super::error::{JournalError, SegmentFault};
 use super::open::{open, read};
-use super::writer::{Chore, Journal};
+use super::writer::{Journal, Maintenance};
 use super::{Entries, JournalConfig, Replica};
 
 pub const CONFIG: JournalConfig = JournalConfig { segment_bytes: 12_288 + 16 * 512, keep: 0 };
@@ -124,7 +124,7 @@ pub fn reopen(disk: &Memory) -> Result<Words, JournalError> {
     open(disk.clone(), CONFIG, NUMBER, &mut found).map(|_| found)
 }
 
-fn what(error: JournalError) -> What {
+fn what(error: JournalError) -> SegmentFault {
     match error {
         JournalError::Segment { what, .. } => what,
         other => panic!("{other}"),
@@ -152,7 +152,7 @@ fn snapshots_stand_for_segments_and_a_damaged_one_is_passed_over() {
         journal.commit([&*word(i)]).unwrap();
         for chore in journal.take_chores() {
             chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
-            if matches!(chore, Chore::Prepare { .. }) {
+            if matches!(chore, Maintenance::Prepare { .. }) {
                 journal.next_is_ready();
             }
         }
@@ -183,7 +183,9 @@ fn line_55_truncated_anywhere_it_keeps_what_was_durable_or_refuses() {
                 assert_eq!(found, words(12));
                 assert_eq!(cut.read(&name).unwrap().len(), CONFIG.segment_bytes);
             }
-            Err(error) => assert!(length < durable && !error.to_string().is_empty(), "{length}: {error}"),
+            Err(error) => {
+                assert!(length < durable && !error.to_string().is_empty(), "{length}: {error}")
+            }
         }
     }
 }
@@ -200,7 +202,10 @@ fn line_55_with_any_byte_flipped_it_keeps_what_was_durable_or_refuses() {
             match reopen(&rotten) {
                 Ok(found) => {
                     assert_eq!(found, words(12), "byte {at}");
-                    assert!(at < super::segment::FRAMES || at >= durable, "byte {at} was not noticed");
+                    assert!(
+                        at < super::segment::FRAMES || at >= durable,
+                        "byte {at} was not noticed"
+                    );
                 }
                 Err(error) => {
                     refused += 1;
@@ -250,7 +255,7 @@ fn a_later_frame_tells_that_an_earlier_one_was_durable() {
         file[4_096..12_288].fill(0);
         file[12_288 + 3 * 512 + 20] ^= 1;
     });
-    assert!(matches!(what(reopen(&disk).unwrap_err()), What::Damaged { .. }));
+    assert!(matches!(what(reopen(&disk).unwrap_err()), SegmentFault::Damaged { .. }));
 }
 
 #[test]
@@ -263,13 +268,14 @@ fn a_missing_a_foreign_and_an_unsealed_segment_are_told_apart() {
         lacking.with(|files| files.remove(name));
         match reopen(&lacking) {
             Err(JournalError::NoSnapshot(_)) => assert_eq!(name, &names[0]),
-            error => assert_eq!(what(error.unwrap_err()), What::Missing, "{name}"),
+            error => assert_eq!(what(error.unwrap_err()), SegmentFault::Missing, "{name}"),
         }
     }
     let foreign = disk.copy();
-    foreign
-        .with(|files| files.get_mut(&names[1]).unwrap()[..32].copy_from_slice(&super::segment::header(5, 2)));
-    assert_eq!(what(reopen(&foreign).unwrap_err()), What::Foreign);
+    foreign.with(|files| {
+        files.get_mut(&names[1]).unwrap()[..32].copy_from_slice(&super::segment::header(5, 2))
+    });
+    assert_eq!(what(reopen(&foreign).unwrap_err()), SegmentFault::Foreign);
     let unsealed = disk.copy();
     unsealed.with(|files| {
         let first = files.get_mut(&names[0]).unwrap();
@@ -277,7 +283,7 @@ fn a_missing_a_foreign_and_an_unsealed_segment_are_told_apart() {
         first[end - 14..=end].fill(0);
         first[4_096..12_288].fill(0);
     });
-    assert_eq!(what(reopen(&unsealed).unwrap_err()), What::Unsealed);
+    assert_eq!(what(reopen(&unsealed).unwrap_err()), SegmentFault::Unsealed);
 }
 
 #[test]
@@ -332,7 +338,8 @@ fn reading_changes_nothing() {
 #[test]
 fn the_frames_of_a_journal_are_pinned() {
     let file = journal(1).read(&super::segment::name(1)).unwrap();
-    let frame: String = file[12_288..12_288 + 59].iter().map(|byte| format!("{byte:02x}")).collect();
+    let frame: String =
+        file[12_288..12_288 + 59].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(
         frame,
         "2c00000001241900000000000000000100000000000000ab47e51b7551313c01010101010101010101010101010101010101013c6c6c53411459e0"

@@ -16,7 +16,7 @@ const SPARE: usize = 2 * BARE + SECTOR;
 
 /// What is to be done beside committing, at leisure and by anyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chore {
+pub enum Maintenance {
     /// Makes the next segment.
     Prepare {
         /// Which journal.
@@ -37,9 +37,13 @@ pub enum Chore {
     },
 }
 
-impl Chore {
+impl Maintenance {
     /// Does it. `replica` is a state of before the first entry.
-    pub fn perform(self, disk: &mut dyn Disk, replica: &mut dyn Replica) -> Result<(), JournalError> {
+    pub fn perform(
+        self,
+        disk: &mut dyn Disk,
+        replica: &mut dyn Replica,
+    ) -> Result<(), JournalError> {
         match self {
             Self::Prepare { journal, segment, bytes } => {
                 let (name, header) = (segment::name(segment), segment::header(journal, segment));
@@ -68,7 +72,7 @@ pub struct Journal<D> {
     sealing: bool,
     /// What is durable was not marked yet.
     mark_is_due: bool,
-    chores: Vec<Chore>,
+    chores: Vec<Maintenance>,
     buffer: Vec<u8>,
 }
 
@@ -82,10 +86,14 @@ impl<D: Disk> Journal<D> {
         place: Place,
     ) -> Self {
         let buffer = Vec::new();
-        let prepare = Chore::Prepare { journal, segment: segment + 1, bytes: config.segment_bytes };
+        let prepare =
+            Maintenance::Prepare { journal, segment: segment + 1, bytes: config.segment_bytes };
         let chores = match segment {
             1 => vec![prepare],
-            _ => vec![prepare, Chore::Compact { journal, segment: segment - 1, keep: config.keep }],
+            _ => vec![
+                prepare,
+                Maintenance::Compact { journal, segment: segment - 1, keep: config.keep },
+            ],
         };
         Self {
             disk,
@@ -124,18 +132,20 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What is to be done at leisure.
-    pub fn take_chores(&mut self) -> Vec<Chore> {
+    pub fn take_chores(&mut self) -> Vec<Maintenance> {
         std::mem::take(&mut self.chores)
     }
 
-    /// The next segment was made. Its file is opened now, so that no lack of descriptors is met when it is needed.
+    /// The next segment was made. Its file is opened now, so that no lack of descriptors is met
+    /// when it is needed.
     pub fn next_is_ready(&mut self) {
         self.next_is_ready = true;
-        self.chores.retain(|chore| !matches!(chore, Chore::Prepare { .. }));
+        self.chores.retain(|chore| !matches!(chore, Maintenance::Prepare { .. }));
         self.open_next();
     }
 
-    /// Opens the next segment's file if it is there; what fails here is tried again with each commit.
+    /// Opens the next segment's file if it is there; what fails here is tried again with each
+    /// commit.
     fn open_next(&mut self) {
         if self.next_is_ready && !self.next_is_open {
             self.next_is_open = self.disk.open(&segment::name(self.segment + 1)).is_ok();
@@ -144,9 +154,13 @@ impl<D: Disk> Journal<D> {
 
     /// Appends entries and makes them durable.
     ///
-    /// After an error that is passing ([`JournalError::is_passing`]) the entries up to [`Self::taken`] are kept, and another
-    /// commit, of those that follow, goes on where this one stopped. After any other error nothing more may be committed.
-    pub fn commit<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<(), JournalError> {
+    /// After an error that is passing ([`JournalError::is_passing`]) the entries up to
+    /// [`Self::taken`] are kept, and another commit, of those that follow, goes on where this one
+    /// stopped. After any other error nothing more may be committed.
+    pub fn commit<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), JournalError> {
         self.go_on()?;
         let mut payload = Vec::new();
         for entry in entries {
@@ -229,13 +243,15 @@ impl<D: Disk> Journal<D> {
         if self.sealing { self.seal() } else { Ok(()) }
     }
 
-    /// A segment is sealed only when the next one is there and open, so that none that is sealed lacks one.
+    /// A segment is sealed only when the next one is there and open, so that none that is sealed
+    /// lacks one.
     fn next_segment(&mut self) -> Result<(), JournalError> {
         let next = self.segment + 1;
         let (name, header) = (segment::name(next), segment::header(self.journal, next));
         if !self.next_is_ready {
             match self.disk.create(&name, &header, self.config.segment_bytes) {
-                // Whoever does the chores has just made it, and may not have made sure that it stays.
+                // Whoever does the chores has just made it, and may not have made sure that it
+                // stays.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
                     self.disk.secure(&name).map_err(JournalError::disk(SYNC, &name))?;
@@ -263,8 +279,8 @@ impl<D: Disk> Journal<D> {
         self.segment += 1;
         self.mark = Mark::none(&self.place);
         self.chores.extend([
-            Chore::Prepare { journal, segment: self.segment + 1, bytes },
-            Chore::Compact { journal, segment: self.segment - 1, keep },
+            Maintenance::Prepare { journal, segment: self.segment + 1, bytes },
+            Maintenance::Compact { journal, segment: self.segment - 1, keep },
         ]);
         Ok(())
     }

@@ -4,18 +4,19 @@
 //! { hash: HEX, coding: "range", teams: bool,
 //!   kinds: [{ name,
 //!     fields: [{ name: "component.field", bits, max, visibility: 0 to 3, turn: bool, min, step }],
-//!     plan: [{ flag, visibility, fields: [{ at, context, after, foresight: { by, velocity, rest, gain } }] }] }],
+//!     plan: [{ flag, visibility, fields: [{ at, context, after, estimator: { by, velocity, rest, gain } }] }] }],
 //!   tables: [{ numbers: BASE64, flags: BASE64 }] }
 //! ```
-//! `min` and `step` are those of a linear field. A table, one for each class of baselines, holds where contexts start: nodes of 16
-//! bits, little-endian, 24 to a number and one to a flag. What the rest means stands at [`truetick_netcode::schema`].
+//! `min` and `step` are those of a linear field. A table, one for each class of baselines, holds
+//! where contexts start: nodes of 16 bits, little-endian, 24 to a number and one to a flag. What
+//! the rest means stands at [`truetick_netcode::schema`].
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use truetick_netcode::coding::prior::{Node, Tables};
 use truetick_netcode::schema::{
-    CLASSES, CodedComponent, CodedField, Field, Foresight, KindInfo, Scale, Schema,
+    CLASSES, CodedComponent, CodedField, CompiledEstimator, Field, KindInfo, Scale, Schema,
 };
 
 /// See the module.
@@ -68,17 +69,17 @@ fn describe_component(component: &CodedComponent) -> Value {
 }
 
 fn describe_coded(coded: &CodedField) -> Value {
-    let foresight = match coded.foresight {
-        Foresight::Constant => json!({ "by": "constant" }),
-        Foresight::Linear => json!({ "by": "linear" }),
-        Foresight::Moved { velocity, rest, gain } => {
+    let estimator = match coded.estimator {
+        CompiledEstimator::Constant => json!({ "by": "constant" }),
+        CompiledEstimator::Linear => json!({ "by": "linear" }),
+        CompiledEstimator::Moved { velocity, rest, gain } => {
             json!({ "by": "moved", "velocity": velocity, "rest": rest, "gain": gain })
         }
-        Foresight::Quaternion { start, part, grid } => {
+        CompiledEstimator::Quaternion { start, part, grid } => {
             json!({ "by": "quaternion", "start": start, "part": part, "grid": grid })
         }
     };
-    json!({ "at": coded.at, "context": coded.context, "after": coded.after, "foresight": foresight })
+    json!({ "at": coded.at, "context": coded.context, "after": coded.after, "foresight": estimator })
 }
 
 fn describe_tables(tables: &Tables) -> Value {

@@ -1,13 +1,15 @@
-//! A page that shows the arena in a browser: its files, what it must know, and a token for whoever opens it.
+//! A page that shows the arena in a browser: its files, what it must know, and a token for whoever
+//! opens it.
 //!
 //! ```text
 //! GET  /              the page, and the files that it asks for
 //! GET  /arena.json    { schema: see describe, hello: BASE64, resync: BASE64, farewells: [TEXT], tick_rate, map }
 //! POST /connect       { url: "https://127.0.0.1:40001/truetick", fingerprint: HEX, token: BASE64 }
 //! ```
-//! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on loopback only, to requests that
-//! name it so (another site's name that leads here is refused), and no other site can show it in a frame of its own or ask in its
-//! name. Browsers know the server by its self-made certificate's hash, which they take for two weeks at most. A game's own page is
+//! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on
+//! loopback only, to requests that name it so (another site's name that leads here is refused), and
+//! no other site can show it in a frame of its own or ask in its name. Browsers know the server by
+//! its self-made certificate's hash, which they take for two weeks at most. A game's own page is
 //! served by the game's own site, which gets tokens from [`crate::token_service`].
 
 pub mod describe;
@@ -30,13 +32,13 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use truetick_netcode::clock;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::messages::{ClientMessage, encode};
 use truetick_netcode::session::denial::Denial;
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::UnixTime;
-use truetick_netcode::transport::Over;
+use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::PATH;
 use truetick_netcode::transport::quic::certificate::{Fingerprint, SELF_SIGNED_DAYS};
 use truetick_shared::arena::arena_schema;
@@ -44,8 +46,8 @@ use truetick_shared::arena::map::{HALF_SIZE, PILLARS};
 
 use self::describe::describe;
 use crate::config::ServerConfig;
-use crate::doors::Doors;
 use crate::http;
+use crate::listeners::Listeners;
 
 /// The page's files, by path, and what they are.
 const FILES: [(&str, &str, &str); 16] = [
@@ -93,9 +95,12 @@ pub struct PageListener {
 }
 
 impl PageListener {
-    /// Takes the address that a server is configured to have its page at, if it is, and lists the page among those that may connect.
+    /// Takes the address that a server is configured to have its page at, if it is, and lists the
+    /// page among those that may connect.
     pub async fn of(config: &mut ServerConfig) -> Result<Option<Self>, PageError> {
-        let Some(address) = config.page else { return Ok(None) };
+        let Some(address) = config.page else {
+            return Ok(None);
+        };
         let page = Self::bind(address).await?;
         config.quic.as_mut().ok_or(PageError::NoQuic)?.origins.extend(page.origins());
         Ok(Some(page))
@@ -122,35 +127,46 @@ impl PageListener {
         hosts(self.address).map(|host| format!("http://{host}"))
     }
 
-    /// Begins to serve it: to watch room 0, an arena of this rate, through these doors. Tokens' keys follow from `seed`, which must be
-    /// random.
-    pub fn serve(self, doors: &Doors, tick_rate: u32, seed: [u8; 32]) -> Result<(), PageError> {
-        let routes = self.routes(doors, tick_rate, seed)?;
-        tokio::spawn(async move { match http::serve(self.listener, routes).await {} });
+    /// Begins to serve it: to watch room 0, an arena of this rate, through these doors. Tokens'
+    /// keys follow from `seed`, which must be random.
+    pub fn serve(
+        self,
+        listeners: &Listeners,
+        tick_rate: u32,
+        seed: [u8; 32],
+    ) -> Result<(), PageError> {
+        let router = self.router(listeners, tick_rate, seed)?;
+        tokio::spawn(async move { match http::serve(self.listener, router).await {} });
         Ok(())
     }
 
-    fn routes(&self, doors: &Doors, tick_rate: u32, seed: [u8; 32]) -> Result<Router, PageError> {
-        let known = doors.issuers.get(&Over::Quic).zip(doors.fingerprint);
+    fn router(
+        &self,
+        listeners: &Listeners,
+        tick_rate: u32,
+        seed: [u8; 32],
+    ) -> Result<Router, PageError> {
+        let known = listeners.issuers.get(&TransportKind::Quic).zip(listeners.fingerprint);
         let (issuer, fingerprint) = known.ok_or(PageError::NoQuic)?;
         let gate = Gate {
             issuer: issuer.clone(),
             fingerprint,
             since: clock::unix_now(),
-            chances: Mutex::new(StdRng::from_seed(seed)),
+            rng: Mutex::new(StdRng::from_seed(seed)),
             arena: arena(tick_rate)?,
         };
-        let mut routes = Router::new();
+        let mut router = Router::new();
         for (path, sort, text) in FILES {
-            routes = routes.route(path, get(([(CONTENT_TYPE, sort)], text)));
+            router = router.route(path, get(([(CONTENT_TYPE, sort)], text)));
         }
-        let routes = routes.route("/arena.json", get(tell)).route("/connect", post(connect));
+        let router = router.route("/arena.json", get(tell)).route("/connect", post(connect));
         let hosts = Arc::new(hosts(self.address));
-        Ok(routes.layer(from_fn_with_state(hosts, guard)).with_state(Arc::new(gate)))
+        Ok(router.layer(from_fn_with_state(hosts, guard)).with_state(Arc::new(gate)))
     }
 }
 
-/// The names by which a browser may ask for a page. Browsers leave out the port that http has anyway.
+/// The names by which a browser may ask for a page. Browsers leave out the port that http has
+/// anyway.
 fn hosts(address: SocketAddr) -> [String; 2] {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
@@ -167,7 +183,7 @@ struct Gate {
     fingerprint: Fingerprint,
     /// When it began to serve: its server's certificate is about as old.
     since: UnixTime,
-    chances: Mutex<StdRng>,
+    rng: Mutex<StdRng>,
     arena: Value,
 }
 
@@ -188,7 +204,8 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
 }
 
 /// What the page may load and who may show it. `https:` is the way to the server.
-const POLICY: &str = "default-src 'self'; img-src data:; connect-src 'self' https:; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; img-src data:; connect-src 'self' https:; frame-ancestors 'none'";
 
 async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Next) -> Response {
     if let Some(refusal) = refusal(&hosts, request.headers()) {
@@ -227,10 +244,10 @@ async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCo
         let why = "the server's certificate is older than browsers take: start the server again";
         return Err((StatusCode::SERVICE_UNAVAILABLE, why));
     }
-    let mut chances = gate.chances.lock().unwrap_or_else(PoisonError::into_inner);
-    let user = UserId(chances.random());
+    let mut rng = gate.rng.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = UserId(rng.random());
     let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
-    let token = gate.issuer.issue(user, purpose, clock::unix_now(), &mut *chances);
+    let token = gate.issuer.issue(user, purpose, clock::unix_now(), &mut *rng);
     let server = token.servers[0];
     Ok(Json(json!({
         "url": format!("https://{server}{PATH}"),

@@ -1,8 +1,10 @@
-//! Packets as they were, unsealed, with their times: what a server sent to its clients, or what came to clients.
+//! Packets as they were, unsealed, with their times: what a server sent to its clients, or what
+//! came to clients.
 //!
-//! A file of frames: first which schema they are of, then packets by the hundred. Each session of a client is taken
-//! apart from its first packet on (see [`truetick_netcode::client::inspect`]), so a capture has no segments: it ends
-//! at [`CAPTURE_BYTES`]. It holds the clients' tickets, too: whoever reads it within their lifetime can take a session over.
+//! A file of frames: first which schema they are of, then packets by the hundred. Each session of a
+//! client is taken apart from its first packet on (see [`truetick_netcode::client::inspect`]), so a
+//! capture has no segments: it ends at [`CAPTURE_BYTES`]. It holds the clients' tickets, too:
+//! whoever reads it within their lifetime can take a session over.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::time::Timestamp;
@@ -23,7 +25,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Captured {
-    /// Whose session: the client's number where a server captures, else its place among the clients.
+    /// Whose session: the client's number where a server captures, else its place among the
+    /// clients.
     pub client: u32,
     /// When it left or came, in microseconds of the writer's clock.
     pub at_us: u64,

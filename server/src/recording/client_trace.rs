@@ -1,7 +1,8 @@
-//! What one client held, version by version, to be compared with a replay of the server's recording.
+//! What one client held, version by version, to be compared with a replay of the server's
+//! recording.
 //!
-//! A file of frames: first who it was, then reports like those that a client sends of its own accord, each with
-//! what was new in its copy.
+//! A file of frames: first who it was, then reports like those that a client sends of its own
+//! accord, each with what was new in its copy.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
@@ -34,11 +35,16 @@ pub struct TraceWriter {
 }
 
 impl TraceWriter {
-    /// Begins the trace of a client that the server gave this number; `schema` is the hash of its schema.
+    /// Begins the trace of a client that the server gave this number; `schema` is the hash of its
+    /// schema.
     pub fn begin(client: ClientId, schema: u64) -> Self {
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
-        frames.append(CLIENT, &bitcode::encode(&TraceHeader { client: client.0, schema }), &mut out);
+        frames.append(
+            CLIENT,
+            &bitcode::encode(&TraceHeader { client: client.0, schema }),
+            &mut out,
+        );
         Self { frames, out, noted: Vec::new() }
     }
 

@@ -7,7 +7,7 @@ use super::difference::{Divergence, Entities};
 use super::record::{Record, TickRecord};
 use super::records::{End, Records};
 use super::replay::ReplayError;
-use crate::core::simulation::TickInput;
+use crate::simulation::TickInput;
 
 /// What comparing two recordings gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ impl<'a, C: Command> Ticks<'a, C> {
     }
 }
 
-/// Finds the first tick in which two recordings of the same schema differ: by what went in, or by what came out.
+/// Finds the first tick in which two recordings of the same schema differ: by what went in, or by
+/// what came out.
 pub fn compare<C: Command>(
     left: &[Vec<u8>],
     right: &[Vec<u8>],
@@ -90,7 +91,11 @@ pub fn compare<C: Command>(
 
 type Side<'a, C> = (&'a TickRecord<C>, &'a Option<Entities>);
 
-fn differs<C: Command>(left: Side<'_, C>, right: Side<'_, C>, schema: &Schema) -> Option<Divergence> {
+fn differs<C: Command>(
+    left: Side<'_, C>,
+    right: Side<'_, C>,
+    schema: &Schema,
+) -> Option<Divergence> {
     let ((one, before), (other, after)) = (left, right);
     if one.input == other.input && one.world_hash == other.world_hash {
         return None;

@@ -12,7 +12,7 @@ use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::record::{Changed, ChangedEntity};
-use crate::core::simulation::Keyframe;
+use crate::simulation::Keyframe;
 
 /// The entities of a world by slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,8 @@ impl Entities {
     /// Those of a keyframe.
     pub fn of(keyframe: &Keyframe) -> Self {
         let entities = keyframe.entities.iter().map(|stored| {
-            let generation = keyframe.generations.get(usize::from(stored.slot)).copied().unwrap_or(0);
+            let generation =
+                keyframe.generations.get(usize::from(stored.slot)).copied().unwrap_or(0);
             let (kind, owner) = (KindId(stored.kind), stored.owner.map(ClientId));
             (stored.slot, ChangedEntity { generation, kind, owner, fields: stored.fields.clone() })
         });
@@ -51,13 +52,13 @@ impl Entities {
 
 /// How an entity differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum DivergenceKind {
     /// It is on the left only.
     OnlyLeft,
     /// It is on the right only.
     OnlyRight,
     /// Its kind or its owner differs.
-    Nature,
+    ReplicaMeta,
     /// A field differs.
     Field {
         /// Of which component.
@@ -79,17 +80,17 @@ pub struct Difference {
     /// Name of its kind.
     pub kind: &'static str,
     /// How.
-    pub what: What,
+    pub what: DivergenceKind,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}: ", self.kind, self.id)?;
         match &self.what {
-            What::OnlyLeft => write!(out, "is on the left side only"),
-            What::OnlyRight => write!(out, "is on the right side only"),
-            What::Nature => write!(out, "has another kind or owner"),
-            What::Field { component, field, left, right } => {
+            DivergenceKind::OnlyLeft => write!(out, "is on the left side only"),
+            DivergenceKind::OnlyRight => write!(out, "is on the right side only"),
+            DivergenceKind::ReplicaMeta => write!(out, "has another kind or owner"),
+            DivergenceKind::Field { component, field, left, right } => {
                 write!(out, "{component}.{field} is {left} on the left, {right} on the right")
             }
         }
@@ -109,16 +110,17 @@ fn entity(
     };
     match (left, right) {
         (None, None) => Vec::new(),
-        (Some(left), None) => vec![one(left, What::OnlyLeft)],
-        (None, Some(right)) => vec![one(right, What::OnlyRight)],
+        (Some(left), None) => vec![one(left, DivergenceKind::OnlyLeft)],
+        (None, Some(right)) => vec![one(right, DivergenceKind::OnlyRight)],
         (Some(left), Some(right)) if left.generation != right.generation => {
-            vec![one(left, What::OnlyLeft), one(right, What::OnlyRight)]
+            vec![one(left, DivergenceKind::OnlyLeft), one(right, DivergenceKind::OnlyRight)]
         }
         (Some(left), Some(right)) if (left.kind, left.owner) != (right.kind, right.owner) => {
-            vec![one(left, What::Nature)]
+            vec![one(left, DivergenceKind::ReplicaMeta)]
         }
         (Some(left), Some(right)) => {
-            let differ = fields(schema, schema.kind(left.kind), (&left.fields, &right.fields), |_| true);
+            let differ =
+                fields(schema, schema.kind(left.kind), (&left.fields, &right.fields), |_| true);
             differ.into_iter().map(|what| one(left, what)).collect()
         }
     }
@@ -130,28 +132,42 @@ fn fields(
     kind: &KindInfo,
     (left, right): (&[u32], &[u32]),
     counts: impl Fn(Visibility) -> bool,
-) -> Vec<What> {
+) -> Vec<DivergenceKind> {
     let mut found = Vec::new();
     for (id, start) in &kind.components {
         let info = schema.component(*id);
-        for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| counts(field.visibility)) {
+        for (i, field) in
+            info.fields.iter().enumerate().filter(|(_, field)| counts(field.visibility))
+        {
             let (left, right) = (left[start + i], right[start + i]);
             if left != right {
-                found.push(What::Field { component: info.name, field: field.name, left, right });
+                found.push(DivergenceKind::Field {
+                    component: info.name,
+                    field: field.name,
+                    left,
+                    right,
+                });
             }
         }
     }
     found
 }
 
-/// What differs between the entities that a client decoded and the server's versions of them, in the fields that
-/// the client sees. The server is the left side.
-pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &MismatchReport) -> Divergence {
+/// What differs between the entities that a client decoded and the server's versions of them, in
+/// the fields that the client sees. The server is the left side.
+pub fn explain(
+    schema: &Schema,
+    ring: &StateRing,
+    client: ClientId,
+    report: &MismatchReport,
+) -> Divergence {
     let mut found = Divergence::at(Tick(report.tick));
     for told in report.entities.iter().take(REPORTED_ENTITIES) {
         let entry = ring.entry(told.slot).filter(|entry| entry.id.generation == told.generation);
         let version = entry.and_then(|entry| Some((entry, entry.at(Tick(told.tick))?)));
-        let Some((entry, version)) = version else { continue };
+        let Some((entry, version)) = version else {
+            continue;
+        };
         if told.own && entry.owner != Some(client) {
             continue;
         }
@@ -162,7 +178,8 @@ pub fn explain(schema: &Schema, ring: &StateRing, client: ClientId, report: &Mis
         }
         let sides = (&*version.fields, &*told.fields);
         let differ = fields(schema, kind, sides, |visibility| audience.sees(visibility));
-        let named = differ.into_iter().map(|what| Difference { id: entry.id, kind: kind.name, what });
+        let named =
+            differ.into_iter().map(|what| Difference { id: entry.id, kind: kind.name, what });
         found.differences.extend(named);
     }
     found
@@ -186,7 +203,13 @@ pub struct Divergence {
 impl Divergence {
     /// At a tick, of which nothing more is known.
     pub fn at(tick: Tick) -> Self {
-        Self { tick, stage: None, inputs: Vec::new(), components: Vec::new(), differences: Vec::new() }
+        Self {
+            tick,
+            stage: None,
+            inputs: Vec::new(),
+            components: Vec::new(),
+            differences: Vec::new(),
+        }
     }
 }
 
@@ -203,7 +226,10 @@ impl fmt::Display for Divergence {
             write!(out, "\n  {input}")?;
         }
         if self.differences.is_empty() && self.inputs.is_empty() && self.components.is_empty() {
-            write!(out, "\n  in no component: ids, kinds, owners or the generations of free slots")?;
+            write!(
+                out,
+                "\n  in no component: ids, kinds, owners or the generations of free slots"
+            )?;
         }
         if self.differences.is_empty() && !self.components.is_empty() {
             write!(out, "\n  in component {}", self.components.join(", "))?;

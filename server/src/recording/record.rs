@@ -1,4 +1,5 @@
-//! What a frame holds: a header, a keyframe, or one tick with its input and the hashes of its outcome.
+//! What a frame holds: a header, a keyframe, or one tick with its input and the hashes of its
+//! outcome.
 //!
 //! ```text
 //! tick:32
@@ -21,8 +22,8 @@ use truetick_netcode::schema::{KindId, Schema};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use crate::core::simulation::{Keyframe, TickInput};
 use crate::frame::{FrameError, FrameReader};
+use crate::simulation::{Keyframe, TickInput};
 
 /// Kind of a frame that holds a [`Header`].
 pub const HEADER: u8 = 1;
@@ -178,8 +179,9 @@ fn read_input<C: Command>(
     let count = read_count(reader, 4, CLIENTS)?;
     let (mut commands, mut next) = (Vec::new(), 0u32);
     for _ in 0..count {
-        let client =
-            next.checked_add(reader.read_golomb(0)?).ok_or(WireError::Malformed("client out of range"))?;
+        let client = next
+            .checked_add(reader.read_golomb(0)?)
+            .ok_or(WireError::Malformed("client out of range"))?;
         next = client.saturating_add(1);
         let before = last.entry(ClientId(client)).or_default();
         if !reader.read_flag()? {
@@ -244,7 +246,8 @@ fn read_changed(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Changed, 
     let (kind, info) =
         schema.find_kind(reader.read(5)?).ok_or(WireError::Malformed("unknown entity kind"))?;
     let owner = if reader.read_flag()? { Some(ClientId(reader.read(32)?)) } else { None };
-    let fields = info.fields.iter().map(|field| reader.read(field.bits)).collect::<Result<_, _>>()?;
+    let fields =
+        info.fields.iter().map(|field| reader.read(field.bits)).collect::<Result<_, _>>()?;
     Ok(Changed { slot, now: Some(ChangedEntity { generation, kind, owner, fields }) })
 }
 
@@ -255,12 +258,13 @@ pub struct Segment<'a, C> {
     last: Last<C>,
 }
 
-/// Of files named by one recording, oldest first, those that belong to the newest: the same recording, its segments in
-/// a row. A newest file that has not even a whole header was being begun when its writer was killed, and is left out.
+/// Of files named by one recording, oldest first, those that belong to the newest: the same
+/// recording, its segments in a row. A newest file that has not even a whole header was being begun
+/// when its writer was killed, and is left out.
 pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
-    let headless = files
-        .last()
-        .is_some_and(|newest| matches!(read_header(newest), Err(RecordError::Frame(FrameError::Torn(_)))));
+    let headless = files.last().is_some_and(|newest| {
+        matches!(read_header(newest), Err(RecordError::Frame(FrameError::Torn(_))))
+    });
     if files.last().is_some_and(Vec::is_empty) || headless {
         files.pop();
     }
@@ -280,7 +284,9 @@ pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
 fn read_header(bytes: &[u8]) -> Result<(Header, FrameReader<'_>), RecordError> {
     let mut frames = FrameReader::begin(bytes)?;
     let content = RecordError::Content { at: frames.position(), what: "header" };
-    let Some((HEADER, payload)) = frames.next_frame()? else { return Err(content) };
+    let Some((HEADER, payload)) = frames.next_frame()? else {
+        return Err(content);
+    };
     Ok((bitcode::decode(payload).map_err(|_| content)?, frames))
 }
 
@@ -304,14 +310,16 @@ impl<'a, C: Command> Segment<'a, C> {
             None => Ok(None),
             Some((KEYFRAME, payload)) => {
                 self.last.clear();
-                let keyframe: Keyframe = bitcode::decode(payload).map_err(|_| content("keyframe"))?;
+                let keyframe: Keyframe =
+                    bitcode::decode(payload).map_err(|_| content("keyframe"))?;
                 match keyframe.is_valid(schema) {
                     true => Ok(Some(Record::Keyframe(keyframe))),
                     false => Err(content("valid keyframe")),
                 }
             }
             Some((TICK, payload)) => {
-                let tick = read_tick(payload, schema, &mut self.last).map_err(|_| content("tick"))?;
+                let tick =
+                    read_tick(payload, schema, &mut self.last).map_err(|_| content("tick"))?;
                 Ok(Some(Record::Tick(tick)))
             }
             Some((END, _)) => Ok(Some(Record::End)),

@@ -11,9 +11,9 @@ use truetick_netcode::tick::Tick;
 use super::record::{
     Changed, ChangedEntity, END, HEADER, Header, KEYFRAME, Last, TICK, write_input, write_outcome,
 };
-use crate::core::game::Game;
-use crate::core::simulation::{Simulation, TickInput};
 use crate::frame::FrameWriter;
+use crate::game::Game;
+use crate::simulation::{Simulation, TickInput};
 
 /// Ticks between two keyframes: a replay that starts anywhere runs at most so many first.
 pub const KEYFRAME_TICKS: u32 = 600;
@@ -30,8 +30,8 @@ pub struct RecorderConfig {
     pub game: String,
     /// The game's own settings, in its own encoding.
     pub setup: Vec<u8>,
-    /// Whether each tick holds the state that it changed: several times the bytes, but then even a difference
-    /// that never happens again is traced to its field.
+    /// Whether each tick holds the state that it changed: several times the bytes, but then even a
+    /// difference that never happens again is traced to its field.
     pub with_state: bool,
     /// Bytes after which a new segment begins.
     pub segment_bytes: usize,
@@ -74,8 +74,17 @@ impl<C: Command> Recorder<C> {
         let RecorderConfig { recording, game, setup, with_state, segment_bytes } = config;
         let schema = simulation.registry().schema().hash();
         let build = super::build_hash();
-        let header =
-            Header { recording, game, setup, tick_rate, seed, schema, build, segment: 0, with_state };
+        let header = Header {
+            recording,
+            game,
+            setup,
+            tick_rate,
+            seed,
+            schema,
+            build,
+            segment: 0,
+            with_state,
+        };
         let mut recorder = Self {
             segment_bytes,
             header,
@@ -105,7 +114,8 @@ impl<C: Command> Recorder<C> {
         self.since_keyframe = 0;
         self.last.clear();
         self.places.clear();
-        self.places.extend((0..simulation.ring().slots()).map(|slot| place(simulation.ring(), slot)));
+        self.places
+            .extend((0..simulation.ring().slots()).map(|slot| place(simulation.ring(), slot)));
     }
 
     /// A tick is about to run with this input.
@@ -119,12 +129,20 @@ impl<C: Command> Recorder<C> {
         let state = self.header.with_state.then(|| self.changed(simulation.ring()));
         let schema = simulation.registry().schema();
         let components = simulation.component_hashes();
-        write_outcome(&mut self.bits, schema, simulation.world_hash(), &components, state.as_deref());
+        write_outcome(
+            &mut self.bits,
+            schema,
+            simulation.world_hash(),
+            &components,
+            state.as_deref(),
+        );
         self.bits.pad_to_byte();
         self.frames.append(TICK, self.bits.bytes(), &mut self.out);
         self.ticks += 1;
         self.since_keyframe += 1;
-        if self.written + self.out.len() >= self.segment_bytes && self.since_keyframe >= SEGMENT_TICKS {
+        if self.written + self.out.len() >= self.segment_bytes
+            && self.since_keyframe >= SEGMENT_TICKS
+        {
             self.hand_over();
             self.header.segment += 1;
             self.begin_segment(simulation);

@@ -19,7 +19,8 @@ pub enum End {
     Unfinished,
     /// In the middle of a frame: its writer or its machine died.
     Torn(FrameError),
-    /// Where it is damaged: in which segment, counted from the oldest, and how. What follows cannot be trusted.
+    /// Where it is damaged: in which segment, counted from the oldest, and how. What follows cannot
+    /// be trusted.
     Damaged(usize, RecordError),
 }
 
@@ -27,7 +28,9 @@ impl fmt::Display for End {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => write!(out, "it was ended properly"),
-            Self::Unfinished => write!(out, "it has no end mark: its writer was killed, or still runs"),
+            Self::Unfinished => {
+                write!(out, "it has no end mark: its writer was killed, or still runs")
+            }
             Self::Torn(error) => write!(out, "it was cut off: {error}"),
             Self::Damaged(segment, error) => {
                 write!(out, "segment {segment} of those found is damaged: {error}")

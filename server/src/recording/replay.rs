@@ -12,9 +12,9 @@ use super::compare::differing;
 use super::difference::{Divergence, Entities};
 use super::record::{HEADER, Header, Record, RecordError, Segment, TickRecord};
 use super::records::{End, Records};
-use crate::core::game::Game;
-use crate::core::simulation::{Keyframe, Simulation, TickInput};
 use crate::frame::{FrameReader, FrameWriter};
+use crate::game::Game;
+use crate::simulation::{Keyframe, Simulation, TickInput};
 
 /// Why a recording cannot be run again.
 #[derive(Debug, Error)]
@@ -55,8 +55,8 @@ pub struct Replayed<G: Game> {
     pub end: Option<End>,
 }
 
-/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `after` looks at the
-/// world after each tick that was equal.
+/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `after`
+/// looks at the world after each tick that was equal.
 pub fn replay<G: Game>(
     game: &Arc<G>,
     segments: &[Vec<u8>],
@@ -73,7 +73,9 @@ pub fn replay<G: Game>(
                 end = Some(records.into_end());
                 break;
             }
-            Some(Record::Keyframe(keyframe)) => divergence = run.keyframe(&keyframe, records.with_state())?,
+            Some(Record::Keyframe(keyframe)) => {
+                divergence = run.keyframe(&keyframe, records.with_state())?
+            }
             Some(Record::Tick(record)) => {
                 divergence = run.tick(record)?;
                 ticks += 1;
@@ -82,7 +84,9 @@ pub fn replay<G: Game>(
             Some(Record::End) => {}
         }
     }
-    if let Some(until) = until.filter(|until| divergence.is_none() && run.tick_now() != Some(*until)) {
+    if let Some(until) =
+        until.filter(|until| divergence.is_none() && run.tick_now() != Some(*until))
+    {
         return Err(ReplayError::NoSuchTick(until, end.unwrap_or_default()));
     }
     Ok(Replayed { simulation: run.simulation, ticks, divergence, end })
@@ -106,7 +110,11 @@ impl<G: Game> Run<G> {
         self.simulation.as_ref().map(Simulation::tick)
     }
 
-    fn keyframe(&mut self, keyframe: &Keyframe, with_state: bool) -> Result<Option<Divergence>, ReplayError> {
+    fn keyframe(
+        &mut self,
+        keyframe: &Keyframe,
+        with_state: bool,
+    ) -> Result<Option<Divergence>, ReplayError> {
         self.recorded = with_state.then(|| Entities::of(keyframe));
         let Some(simulation) = &self.simulation else {
             self.simulation = Some(Simulation::restore(self.game.clone(), keyframe)?);
@@ -139,8 +147,8 @@ impl<G: Game> Run<G> {
         let schema = simulation.registry().schema();
         let components = differing(schema, &record.components, &simulation.component_hashes());
         let recorded = self.recorded.take();
-        let differences =
-            recorded.map(|recorded| recorded.differences(&Entities::of(&simulation.keyframe()), schema));
+        let differences = recorded
+            .map(|recorded| recorded.differences(&Entities::of(&simulation.keyframe()), schema));
         let differences = differences.unwrap_or_default();
         Ok(Some(Divergence { components, differences, ..Divergence::at(tick) }))
     }
@@ -149,15 +157,16 @@ impl<G: Game> Run<G> {
 /// A tick's world after one of its stages.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Stage {
-    /// The stage: [`crate::core::simulation::ADMIT`], a system, or [`crate::core::simulation::CAPTURE`].
+    /// The stage: [`crate::simulation::ADMIT`], a system, or [`crate::simulation::CAPTURE`].
     pub name: String,
     /// The world, on its grid.
     pub world: Keyframe,
 }
 
-/// Runs a recording again up to `tick` and keeps the world after each of that tick's stages. It runs from the first
-/// keyframe on, so that state which a game wrongly keeps outside its schema does what it did. With the first tick, up to
-/// then, after which this run and the recording differed.
+/// Runs a recording again up to `tick` and keeps the world after each of that tick's stages. It
+/// runs from the first keyframe on, so that state which a game wrongly keeps outside its schema
+/// does what it did. With the first tick, up to then, after which this run and the recording
+/// differed.
 pub fn stages<G: Game>(
     game: &Arc<G>,
     segments: &[Vec<u8>],
@@ -210,8 +219,9 @@ pub fn read_stages(bytes: &[u8], schema: &Schema) -> Result<Option<Vec<Stage>>, 
         match frames.next_frame()? {
             None => break,
             Some((STAGE, payload)) => {
-                let stage =
-                    bitcode::decode(payload).ok().filter(|stage: &Stage| stage.world.is_valid(schema));
+                let stage = bitcode::decode(payload)
+                    .ok()
+                    .filter(|stage: &Stage| stage.world.is_valid(schema));
                 stages.push(stage.ok_or(RecordError::Content { at, what: "stage" })?);
             }
             Some(_) => return Ok(None),
@@ -220,7 +230,10 @@ pub fn read_stages(bytes: &[u8], schema: &Schema) -> Result<Option<Vec<Stage>>, 
     Ok((!stages.is_empty()).then_some(stages))
 }
 
-fn run_by_stages<G: Game>(simulation: &mut Simulation<G>, input: TickInput<G::Command>) -> Vec<Stage> {
+fn run_by_stages<G: Game>(
+    simulation: &mut Simulation<G>,
+    input: TickInput<G::Command>,
+) -> Vec<Stage> {
     let mut stages = Vec::new();
     simulation.step_by_stages(input, |name, simulation| {
         stages.push(Stage { name: name.into(), world: simulation.keyframe() });
@@ -239,8 +252,8 @@ pub fn first_difference(left: &[Stage], right: &[Stage], schema: &Schema) -> Opt
     Some(Divergence { stage: Some(stage), differences, ..Divergence::at(Tick(left.world.tick)) })
 }
 
-/// Runs a recording's input through two games that should do the same, and finds where they part: tick, stage,
-/// entity, component and field.
+/// Runs a recording's input through two games that should do the same, and finds where they part:
+/// tick, stage, entity, component and field.
 pub fn bisect<G, H>(
     left: &Arc<G>,
     right: &Arc<H>,

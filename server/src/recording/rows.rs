@@ -1,4 +1,5 @@
-//! Files of frames that hold one header and then rows of one kind: a client's trace, captured packets.
+//! Files of frames that hold one header and then rows of one kind: a client's trace, captured
+//! packets.
 
 use bitcode::DecodeOwned;
 
@@ -18,7 +19,9 @@ pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     let begin = frames.position();
     let first = match frames.next_frame()? {
         Some(frame) => decode(frame, header, begin)?,
-        None => return Err(RecordError::Content { at: begin, what: header.1 }),
+        None => {
+            return Err(RecordError::Content { at: begin, what: header.1 });
+        }
     };
     let mut rows = Vec::new();
     loop {

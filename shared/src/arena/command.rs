@@ -8,8 +8,8 @@ use truetick_netcode::error::WireError;
 /// One turn in units of [`ArenaCommand::aim`].
 pub const AIM_STEPS: u16 = 1 << 12;
 
-/// A player's input for one tick. Every value that [`Command::read`] lets through is a valid one, so nothing
-/// that is not finite or out of range can reach the step.
+/// A player's input for one tick. Every value that [`Command::read`] lets through is a valid one,
+/// so nothing that is not finite or out of range can reach the step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArenaCommand {
     /// Wanted acceleration, -127 to 127 for -1 to 1 of the greatest, x and y.

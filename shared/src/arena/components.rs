@@ -12,8 +12,8 @@ const VY: Field = Field { name: "vy", ..VX };
 /// A place that moves by its velocity, then the velocity.
 const MOTION: [Field; 4] = [X.moved_by(2), Y.moved_by(3), VX, VY];
 
-/// Place and velocity of a player: predicted by its owner. The grid is so fine that 0.1 m/s is several
-/// steps per tick, and friction can bring a body to rest without sticking.
+/// Place and velocity of a player: predicted by its owner. The grid is so fine that 0.1 m/s is
+/// several steps per tick, and friction can bring a body to rest without sticking.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct PlayerBody {
     /// Metres.
@@ -109,7 +109,8 @@ counters! {
         fire_wait: u8 = Field::count("fire_wait", 8).owner().predicted(),
         /// Ticks until the player is back, 0 while alive.
         respawn_wait: u16 = Field::count("respawn_wait", 9).owner().predicted(),
-        /// Grows whenever something other than the player's own commands touched its predicted state; wraps.
+        /// Grows whenever something other than the player's own commands touched its predicted
+        /// state; wraps.
         contacts: u8 = Field::count("contacts", 8).owner(),
     }
 }
@@ -159,8 +160,8 @@ counters! {
 }
 
 counters! {
-    /// The room's random state: a seed and how often it was rolled. In the schema, so that a restored world
-    /// rolls on as the original would have.
+    /// The room's random state: a seed and how often it was rolled. In the schema, so that a
+    /// restored world rolls on as the original would have.
     Dice, "dice" {
         /// The room's seed.
         seed: u32 = Field::count("seed", 32).server(),

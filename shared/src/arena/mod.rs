@@ -1,5 +1,5 @@
-//! The arena: players in a walled square accelerate, dash, fire, take hits, come back and score, among drones
-//! and pick-ups.
+//! The arena: players in a walled square accelerate, dash, fire, take hits, come back and score,
+//! among drones and pick-ups.
 //!
 //! Positions are metres on a plane, x to the right and y up, the origin in the middle.
 

@@ -2,7 +2,9 @@
 
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
 
-use super::components::{Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals};
+use super::components::{
+    Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals,
+};
 use super::priors::PRIORS;
 
 /// The arena's schema and the numbers of its kinds.

@@ -1,4 +1,5 @@
-//! The step that server and client both run for a player: pure, and snapped to the wire grid at its end.
+//! The step that server and client both run for a player: pure, and snapped to the wire grid at its
+//! end.
 
 use glam::Vec2;
 use truetick_netcode::client::prediction::Predict;
@@ -54,8 +55,13 @@ pub struct PlayerState {
     pub abilities: Abilities,
 }
 
-/// One tick of a player under a command. Returns the state after it, on the grid, and whether a shot left.
-pub fn step_player(state: PlayerState, command: &ArenaCommand, config: &StepConfig) -> (PlayerState, bool) {
+/// One tick of a player under a command. Returns the state after it, on the grid, and whether a
+/// shot left.
+pub fn step_player(
+    state: PlayerState,
+    command: &ArenaCommand,
+    config: &StepConfig,
+) -> (PlayerState, bool) {
     let PlayerState { mut body, mut abilities } = state;
     abilities.dash_wait = abilities.dash_wait.saturating_sub(1);
     abilities.fire_wait = abilities.fire_wait.saturating_sub(1);
@@ -155,14 +161,22 @@ mod tests {
         let moving = run(Vec2::new(-50.0, 10.0), 120, |_| go);
         assert!((9.0..10.1).contains(&moving.body.velocity.x), "{moving:?}");
         let stopped =
-            run(Vec2::new(-50.0, 10.0), 400, |tick| if tick < 60 { go } else { ArenaCommand::default() });
+            run(
+                Vec2::new(-50.0, 10.0),
+                400,
+                |tick| {
+                    if tick < 60 { go } else { ArenaCommand::default() }
+                },
+            );
         assert!(stopped.body.velocity.length() < 0.05, "{stopped:?}");
     }
 
     #[test]
     fn the_smallest_thrust_moves() {
-        let creep =
-            run(Vec2::new(10.0, 8.0), 60, |_| ArenaCommand { thrust: [1, 0], ..ArenaCommand::default() });
+        let creep = run(Vec2::new(10.0, 8.0), 60, |_| ArenaCommand {
+            thrust: [1, 0],
+            ..ArenaCommand::default()
+        });
         assert!(creep.body.position.x > 10.03, "{creep:?}");
     }
 

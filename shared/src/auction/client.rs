@@ -1,14 +1,16 @@
-//! One client of an auction house: its session, its commands until they are answered, the lots that it watches, the time.
+//! One client of an auction house: its session, its commands until they are answered, the lots that
+//! it watches, the time.
 //!
-//! Sans-IO; see [`truetick_netcode::client::runtime`] for the caller's loop. Commands and lots outlive a session: with
-//! [`AuctionClient::rejoin`] the client goes on where it was, and nothing happens twice.
+//! Sans-IO; see [`truetick_netcode::client::runtime`] for the caller's loop. Commands and lots
+//! outlive a session: with [`AuctionClient::rejoin`] the client goes on where it was, and nothing
+//! happens twice.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::channel::Channel;
-use truetick_netcode::client::link::{Link, LinkEvent};
+use truetick_netcode::client::client_connection::{ClientConnection, LinkEvent};
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::connection::Messages;
 use truetick_netcode::error::WireError;
@@ -16,7 +18,7 @@ use truetick_netcode::messages::{Body, decode, encode};
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Event, Over, Parcel, Route};
+use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 
 pub use super::countdown::Countdown;
 use super::event::LotEvent;
@@ -42,8 +44,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub enum AuctionEvent {
     /// A command was answered; the answer is durable.
     Answered(CommandId, Answer),
-    /// A command was not taken, and is not tried again by itself. (What was said before in vain is tried until it is answered: nobody
-    /// knows what became of it.)
+    /// A command was not taken, and is not tried again by itself. (What was said before in vain is
+    /// tried until it is answered: nobody knows what became of it.)
     Refused(CommandId, Refusal),
     /// Something happened to a lot that is watched.
     Happened(LotEvent),
@@ -71,7 +73,7 @@ struct Open {
 
 /// See the module.
 pub struct AuctionClient {
-    link: Link,
+    link: ClientConnection,
     /// Commands without an answer.
     open: BTreeMap<CommandId, Open>,
     /// What the session's streams are still to be handed.
@@ -92,7 +94,7 @@ impl AuctionClient {
     /// A client that begins to use its token now; all that is random follows from `seed`.
     pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         Self {
-            link: Link::new(WIRE, token, seed, now),
+            link: ClientConnection::new(WIRE, token, seed, now),
             open: BTreeMap::new(),
             queue: VecDeque::new(),
             watched: BTreeMap::new(),
@@ -108,14 +110,16 @@ impl AuctionClient {
     }
 
     /// Goes over another transport; to be said before anything is sent.
-    pub fn over(mut self, over: Over) -> Self {
-        self.link = self.link.over(over);
+    pub fn transport(mut self, kind: TransportKind) -> Self {
+        self.link = self.link.transport(kind);
         self
     }
 
-    /// Begins another session with a new token: what is not answered is said again, lots are watched from where they were.
+    /// Begins another session with a new token: what is not answered is said again, lots are
+    /// watched from where they were.
     pub fn rejoin(&mut self, token: ConnectToken, seed: u64, now: Timestamp) {
-        self.link = Link::new(WIRE, token, seed, now).over(self.link.keeper().route().over);
+        self.link = ClientConnection::new(WIRE, token, seed, now)
+            .transport(self.link.resumable().addr().kind);
         self.ask_time_at = None;
         // Another server, or another life of it, may have another clock.
         self.time = TimeSync::default();
@@ -128,7 +132,7 @@ impl AuctionClient {
     }
 
     /// Its session.
-    pub fn link(&self) -> &Link {
+    pub fn link(&self) -> &ClientConnection {
         &self.link
     }
 
@@ -158,7 +162,8 @@ impl AuctionClient {
         self.say(id);
     }
 
-    /// Says a command that may have been said before, by a client that is gone: its answer is the first one, if there was one.
+    /// Says a command that may have been said before, by a client that is gone: its answer is the
+    /// first one, if there was one.
     pub fn command_again(&mut self, id: CommandId, command: Command) {
         self.open.insert(id, Open { command, said: 1, again_at: None });
         self.say(id);
@@ -218,12 +223,14 @@ impl AuctionClient {
         u64::try_from(i128::from(since) * i128::from(rate) / 1_000_000).ok()
     }
 
-    /// What the server's clock shows, in microseconds, and by how much that may be wrong; `None` while the client does not know.
+    /// What the server's clock shows, in microseconds, and by how much that may be wrong; `None`
+    /// while the client does not know.
     pub fn server_time(&self, now: Timestamp) -> Option<(i64, Duration)> {
         self.time.server_us(now).zip(self.time.uncertainty_at(now))
     }
 
-    /// How long a lot that is watched still has; `None` while the client does not know the server's clock.
+    /// How long a lot that is watched still has; `None` while the client does not know the server's
+    /// clock.
     pub fn countdown(&self, lot: LotId, now: Timestamp) -> Option<Countdown> {
         let (lot, tick_rate) = (self.lot(lot)?, self.link.time_line()?.tick_rate());
         let mut countdown = Countdown::of(lot, &self.time, (self.epoch_us, tick_rate), now)?;
@@ -232,7 +239,12 @@ impl AuctionClient {
     }
 
     /// Takes in what came. What is wrong with it changes nothing.
-    pub fn receive<'a>(&mut self, from: impl Into<Route>, event: impl Into<Event<'a>>, now: Timestamp) {
+    pub fn receive<'a>(
+        &mut self,
+        from: impl Into<PeerAddr>,
+        event: impl Into<Event<'a>>,
+        now: Timestamp,
+    ) {
         let event = event.into();
         let mut payload = std::mem::take(&mut self.payload);
         let taken = match self.link.receive(from.into(), event, &mut payload, now) {
@@ -259,7 +271,9 @@ impl AuctionClient {
         while let Some(event) = self.link.next_event(now)? {
             match event {
                 LinkEvent::Welcomed { .. } => self.welcomed(),
-                LinkEvent::TimeLineMoved(moved) => self.epoch_us = self.epoch_us.saturating_add(moved),
+                LinkEvent::TimeLineMoved(moved) => {
+                    self.epoch_us = self.epoch_us.saturating_add(moved)
+                }
                 LinkEvent::Game(tick, data) | LinkEvent::Unreliable(tick, data) => {
                     self.note_tick(tick, now);
                     self.take_reply(decode(&data)?, now);
@@ -282,8 +296,10 @@ impl AuctionClient {
     fn take_body(&mut self, mut reader: BitReader<'_>) -> Result<(), WireError> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => reader.finish(),
-            Body::Farewell => self.link.take_farewell(reader),
-            Body::Snapshot | Body::Commands => Err(WireError::Misbehaving("a house sends no snapshots")),
+            Body::DisconnectNotice => self.link.take_farewell(reader),
+            Body::Snapshot | Body::Commands => {
+                Err(WireError::Misbehaving("a house sends no snapshots"))
+            }
         }
     }
 
@@ -352,7 +368,8 @@ impl AuctionClient {
             }
             Reply::Time { client_us, arrived_us, sent_us, epoch_us } => {
                 let heard_us = now.as_micros();
-                if !self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us }) {
+                if !self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us })
+                {
                     self.ask_time_at = Some(now);
                 }
                 self.epoch_us = epoch_us;
@@ -360,9 +377,12 @@ impl AuctionClient {
         }
     }
 
-    /// Events of a lot come once each and in their order. Should they not, that is counted, and asked for once more.
+    /// Events of a lot come once each and in their order. Should they not, that is counted, and
+    /// asked for once more.
     fn take_event(&mut self, event: LotEvent) {
-        let Some(known) = self.watched.get_mut(&event.lot) else { return };
+        let Some(known) = self.watched.get_mut(&event.lot) else {
+            return;
+        };
         let applied = match known {
             Some(lot) => lot.apply(&event),
             None => PublicLot::opened(&event).map(|lot| *known = Some(lot)).is_some(),
@@ -409,8 +429,10 @@ impl AuctionClient {
     /// A stream takes so many messages and no more.
     fn feed(&mut self) {
         while let Some((channel, _)) = self.queue.front() {
-            let waiting =
-                self.link.connection().map_or(REQUESTS_AT_ONCE, |connection| connection.waiting(*channel));
+            let waiting = self
+                .link
+                .connection()
+                .map_or(REQUESTS_AT_ONCE, |connection| connection.waiting(*channel));
             let Some((channel, message)) =
                 (waiting < REQUESTS_AT_ONCE).then(|| self.queue.pop_front()).flatten()
             else {
@@ -422,7 +444,7 @@ impl AuctionClient {
     }
 
     /// The next parcel to send, and by which way.
-    pub fn poll_transmit(&mut self) -> Option<(Route, Parcel)> {
+    pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.link.poll_transmit()
     }
 

@@ -28,8 +28,8 @@ pub struct EnglishTerms<'a> {
 }
 
 impl EnglishTerms<'_> {
-    /// The price that a maximum is worth against another one, no more than it takes: an increment above the other, the reserve
-    /// if it reaches that, and never more than the maximum.
+    /// The price that a maximum is worth against another one, no more than it takes: an increment
+    /// above the other, the reserve if it reaches that, and never more than the maximum.
     fn price(&self, maximum: Amount, against: Option<Amount>) -> Amount {
         let needed = against.map_or(self.start, |other| other.plus(self.increments.at(other)));
         let reserve = self.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
@@ -61,7 +61,8 @@ impl English {
         terms.reserve.is_none_or(|reserve| self.price.is_some_and(|price| price >= reserve))
     }
 
-    /// What becomes of the sale if this account bids up to `maximum`. Equal maxima: the earlier leads on.
+    /// What becomes of the sale if this account bids up to `maximum`. Equal maxima: the earlier
+    /// leads on.
     pub fn bid(
         &self,
         terms: EnglishTerms<'_>,
@@ -80,9 +81,11 @@ impl English {
             if maximum <= leader.maximum {
                 return Err(Reject::NotRaised(leader.maximum));
             }
-            let reached = terms.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
+            let reached =
+                terms.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
             let price_now = price.max(reached);
-            let standing = Self { leader: Some(Leader { account, maximum }), price: Some(price_now) };
+            let standing =
+                Self { leader: Some(Leader { account, maximum }), price: Some(price_now) };
             return Ok(Raised { standing, visible: price_now != price });
         }
         let least = price.plus(terms.increments.at(price));
@@ -97,7 +100,9 @@ impl English {
 
     /// The standing that the best offer and the second best come to.
     pub fn of(terms: EnglishTerms<'_>, best: Option<(Leader, Option<Amount>)>) -> Self {
-        let Some((leader, second)) = best else { return Self::default() };
+        let Some((leader, second)) = best else {
+            return Self::default();
+        };
         Self { leader: Some(leader), price: Some(terms.price(leader.maximum, second)) }
     }
 }

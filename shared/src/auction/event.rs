@@ -24,7 +24,7 @@ pub enum Ending {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Happening {
+pub enum LotEventKind {
     /// It was opened.
     Opened {
         /// What it is sold under, as far as everyone may know.
@@ -87,5 +87,5 @@ pub struct LotEvent {
     /// When.
     pub tick: u64,
     /// What.
-    pub what: Happening,
+    pub what: LotEventKind,
 }

@@ -1,5 +1,5 @@
-//! Accounts: what is available, held and paid. Money moves between the three and leaves or enters by deposit and
-//! withdrawal only, so of each account `available + held + paid = deposited`.
+//! Accounts: what is available, held and paid. Money moves between the three and leaves or enters
+//! by deposit and withdrawal only, so of each account `available + held + paid = deposited`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -217,7 +217,8 @@ impl Ledger {
     /// Whether one more receipt fits.
     pub fn has_room(&self, index: AccountIndex) -> bool {
         let account = self.account(index);
-        account.receipts.len() < if account.registered { RECEIPTS_PER_USER } else { RECEIPTS_PER_STRANGER }
+        account.receipts.len()
+            < if account.registered { RECEIPTS_PER_USER } else { RECEIPTS_PER_STRANGER }
     }
 
     /// The number of a user's next command.

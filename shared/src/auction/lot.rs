@@ -51,7 +51,8 @@ pub struct Lot {
 impl Lot {
     /// A lot that opens now.
     pub fn new(terms: Terms, now: u64) -> Self {
-        let (closes, history) = (now + terms.duration, xxhash_rust::xxh3::xxh3_64(&bitcode::encode(&terms)));
+        let (closes, history) =
+            (now + terms.duration, xxhash_rust::xxh3::xxh3_64(&bitcode::encode(&terms)));
         Self {
             terms,
             opened: now,
@@ -120,7 +121,9 @@ impl Lot {
 
     /// A bid that everyone sees was made now: late ones move the close.
     pub fn extend(&mut self, now: u64) {
-        let Some(soft) = self.terms.soft_close else { return };
+        let Some(soft) = self.terms.soft_close else {
+            return;
+        };
         if self.closes.saturating_sub(now) >= u64::from(soft.window) {
             return;
         }
@@ -155,8 +158,9 @@ impl Lot {
     /// Offers under seal by what their bidders are called.
     pub fn revealed(&self) -> Vec<(u32, Amount)> {
         let sealed = self.offers.iter().filter(|_| self.is_sealed());
-        let offer =
-            |(account, offer): (AccountIndex, Offer)| Some((*self.aliases.get(&account)?, offer.amount));
+        let offer = |(account, offer): (AccountIndex, Offer)| {
+            Some((*self.aliases.get(&account)?, offer.amount))
+        };
         let mut revealed: Vec<_> = sealed.filter_map(offer).collect();
         revealed.sort_unstable();
         revealed

@@ -1,4 +1,5 @@
-//! The numbers of all lots that were ever opened: none is used twice, and whichever was used bars no other.
+//! The numbers of all lots that were ever opened: none is used twice, and whichever was used bars
+//! no other.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,9 @@ impl LotNumbers {
         self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last))
     }
 
-    /// Whether a lot may have this number: [`Reject::LotExists`] if one had it, [`Reject::Full`] if it stands alone and no more
-    /// ranges fit ([`LOT_RANGES`]); a number next to a used one always fits.
+    /// Whether a lot may have this number: [`Reject::LotExists`] if one had it, [`Reject::Full`] if
+    /// it stands alone and no more ranges fit ([`LOT_RANGES`]); a number next to a used one always
+    /// fits.
     pub fn check(&self, LotId(number): LotId) -> Result<(), Reject> {
         let before = self.around(number);
         if before.is_some_and(|(_, last)| last >= number) {

@@ -12,7 +12,8 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that a command may name: sums of thousands of them are far from overflowing.
+    /// The largest amount that a command may name: sums of thousands of them are far from
+    /// overflowing.
     pub const MOST: Self = Self(1_000_000_000_000_000);
 
     /// The sum. Amounts that got in are bounded, so a sum past 64 bits is a defect of ours.

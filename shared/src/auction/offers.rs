@@ -1,4 +1,5 @@
-//! The offers on a lot: the last and highest one of each bidder, ranked. It grows with the bidders, not with their bids.
+//! The offers on a lot: the last and highest one of each bidder, ranked. It grows with the bidders,
+//! not with their bids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +84,8 @@ impl Offers {
 
     /// The best offer and the second best: higher, then earlier.
     pub fn best(&self) -> Option<(Leader, Option<Amount>)> {
-        let mut ranked = self.ranked.iter().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
+        let mut ranked =
+            self.ranked.iter().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
         let (account, maximum) = ranked.next()?;
         Some((Leader { account, maximum }, ranked.next().map(|(_, amount)| amount)))
     }
@@ -101,7 +103,8 @@ mod tests {
     #[test]
     fn offers_are_ranked_by_amount_then_order_and_each_bidder_has_one() {
         let mut offers = Offers::default();
-        for (account, amount, order) in [(1, 50, 1), (2, 80, 2), (3, 80, 3), (1, 60, 4), (4, 60, 5)] {
+        for (account, amount, order) in [(1, 50, 1), (2, 80, 2), (3, 80, 3), (1, 60, 4), (4, 60, 5)]
+        {
             offers.put(AccountIndex(account), Offer { amount: Amount(amount), order });
         }
         let leader = Leader { account: AccountIndex(2), maximum: Amount(80) };

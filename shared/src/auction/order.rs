@@ -31,7 +31,8 @@ pub struct Bid {
     pub action: Action,
     /// The currency of its amount.
     pub currency: Currency,
-    /// When the bidder's clock says it was made, in milliseconds since 1970. Kept in the record and never used.
+    /// When the bidder's clock says it was made, in milliseconds since 1970. Kept in the record and
+    /// never used.
     pub client_time_ms: u64,
 }
 
@@ -52,8 +53,9 @@ pub enum Admin {
         /// How much.
         amount: Amount,
     },
-    /// Puts a user on the list of those who may not bid, or takes them off it. All that a user who is put on it bid on open lots is
-    /// taken back, as by [`Self::Retract`]; what the user bought stays bought.
+    /// Puts a user on the list of those who may not bid, or takes them off it. All that a user who
+    /// is put on it bid on open lots is taken back, as by [`Self::Retract`]; what the user bought
+    /// stays bought.
     Deny {
         /// Whom.
         user: UserId,
@@ -81,7 +83,8 @@ pub enum Admin {
     },
 }
 
-/// What the host does to the auction's clock: while it is paused nothing closes, and each close moves along.
+/// What the host does to the auction's clock: while it is paused nothing closes, and each close
+/// moves along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ClockOrder {
     /// The clock stops.
@@ -100,7 +103,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// What tells one body from another under the same key. The client's time is no part of it: a retry may have another.
+    /// What tells one body from another under the same key. The client's time is no part of it: a
+    /// retry may have another.
     pub fn body_hash(&self) -> u64 {
         match self {
             Self::Bid(Bid { lot, action, currency, .. }) => {
@@ -140,7 +144,8 @@ impl Command {
 /// A command in its place: orders of one tick are sorted by (`at_ms`, `user`, `sequence`).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Order {
-    /// When the server received the datagram that released it, in milliseconds of its monotonic clock; never decreasing.
+    /// When the server received the datagram that released it, in milliseconds of its monotonic
+    /// clock; never decreasing.
     pub at_ms: u64,
     /// Who, by the token; the same for ever.
     pub user: UserId,
@@ -190,7 +195,8 @@ pub enum Reject {
     Denied,
     /// The user has no account.
     NotRegistered,
-    /// No more users, lots or receipts fit, or of a sealed lot's offers this would be the lowest, and no more are kept.
+    /// No more users, lots or receipts fit, or of a sealed lot's offers this would be the lowest,
+    /// and no more are kept.
     Full,
     /// Only those who run the house can do that.
     NotAdmin,
@@ -204,7 +210,7 @@ pub enum Reject {
 
 /// How a bidder stands right after a bid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Stands {
+pub enum BidStanding {
     /// Nobody's maximum is above.
     Leads,
     /// Another's maximum is at or above.
@@ -223,7 +229,7 @@ pub enum Outcome {
     /// It counts.
     Accepted {
         /// How the bidder stands.
-        stands: Stands,
+        stands: BidStanding,
         /// What the bidder is called on this lot, from 1; 0 where it was no bid.
         alias: u32,
     },
@@ -234,8 +240,8 @@ pub enum Outcome {
 /// The one answer to a command; whoever repeats the command gets it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Receipt {
-    /// The how manieth of its user's commands it was, from 1; 0 for a user who got no account. (How many all users' are is nobody's
-    /// business: hidden bids would show.)
+    /// The how manieth of its user's commands it was, from 1; 0 for a user who got no account. (How
+    /// many all users' are is nobody's business: hidden bids would show.)
     pub number: u64,
     /// Tick in which it was decided.
     pub tick: u64,

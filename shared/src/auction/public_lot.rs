@@ -2,7 +2,7 @@
 
 use bitcode::{Decode, Encode};
 
-use super::event::{Ending, Happening, LotEvent};
+use super::event::{Ending, LotEvent, LotEventKind};
 use super::money::Amount;
 use super::terms::{Dutch, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 
@@ -86,7 +86,9 @@ pub struct PublicLot {
 impl PublicLot {
     /// The lot as its first event tells it; `None` if the event is not an opening.
     pub fn opened(event: &LotEvent) -> Option<Self> {
-        let Happening::Opened { terms, opened, closes } = event.what.clone() else { return None };
+        let LotEventKind::Opened { terms, opened, closes } = event.what.clone() else {
+            return None;
+        };
         let reserve_met = !matches!(terms.sale, PublicSale::English { reserve: true, .. });
         Some(Self {
             lot: event.lot,
@@ -110,20 +112,23 @@ impl PublicLot {
         }
         self.sequence = event.sequence;
         match &event.what {
-            Happening::Opened { .. } => {}
-            Happening::Bid { leader, price, reserve_met, closes, .. } => {
-                (self.leader, self.price, self.reserve_met) = (Some(*leader), Some(*price), *reserve_met);
+            LotEventKind::Opened { .. } => {}
+            LotEventKind::Bid { leader, price, reserve_met, closes, .. } => {
+                (self.leader, self.price, self.reserve_met) =
+                    (Some(*leader), Some(*price), *reserve_met);
                 self.closes = *closes;
                 self.bids = self.bids.saturating_add(1);
             }
-            Happening::Corrected { leader, price, reserve_met } => {
+            LotEventKind::Corrected { leader, price, reserve_met } => {
                 (self.leader, self.price, self.reserve_met) = (*leader, *price, *reserve_met);
             }
-            Happening::Paused { since } => self.paused = Some(*since),
-            Happening::Resumed { opened, closes } => {
+            LotEventKind::Paused { since } => self.paused = Some(*since),
+            LotEventKind::Resumed { opened, closes } => {
                 (self.paused, self.opened, self.closes) = (None, *opened, *closes);
             }
-            Happening::Ended { ending, .. } => (self.ending, self.paused) = (Some(ending.clone()), None),
+            LotEventKind::Ended { ending, .. } => {
+                (self.ending, self.paused) = (Some(ending.clone()), None)
+            }
         }
         true
     }

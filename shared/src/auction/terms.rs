@@ -10,7 +10,8 @@ use super::money::Amount;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LotId(pub u32);
 
-/// By how much a bid must exceed the price, by price: steps of (price from which on, increment), rising, the first from 0.
+/// By how much a bid must exceed the price, by price: steps of (price from which on, increment),
+/// rising, the first from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Increments(pub Vec<(Amount, Amount)>);
 
@@ -39,7 +40,8 @@ impl Increments {
 pub enum Pricing {
     /// What it offered.
     First,
-    /// What the second highest offered (Vickrey 1961), or the reserve or the minimum where that is more.
+    /// What the second highest offered (Vickrey 1961), or the reserve or the minimum where that is
+    /// more.
     Second,
 }
 
@@ -73,9 +75,11 @@ pub enum Sale {
         start: Amount,
         /// Steps between prices.
         increments: Increments,
-        /// Below this it is not sold; nobody is told it. A maximum at or above it raises the price to it.
+        /// Below this it is not sold; nobody is told it. A maximum at or above it raises the price
+        /// to it.
         reserve: Option<Amount>,
-        /// As long as nobody has bid, it is sold at once at this price, no lower than start and reserve.
+        /// As long as nobody has bid, it is sold at once at this price, no lower than start and
+        /// reserve.
         buy_now: Option<Amount>,
     },
     /// The price falls until someone takes it.
@@ -116,7 +120,8 @@ pub struct SoftClose {
 }
 
 impl SoftClose {
-    /// The usual: a bid in the last minute adds half a minute, for an hour at the most. `rate` is ticks per second.
+    /// The usual: a bid in the last minute adds half a minute, for an hour at the most. `rate` is
+    /// ticks per second.
     pub fn usual(rate: u32) -> Self {
         Self {
             window: 60 * rate,
@@ -150,9 +155,13 @@ impl Terms {
         let perhaps = |amount: &Option<Amount>| amount.as_ref().is_none_or(price);
         let sale = match &self.sale {
             Sale::English { start, increments, reserve, buy_now } => {
-                let enough =
-                    buy_now.is_none_or(|buy_now| buy_now >= (*start).max(reserve.unwrap_or_default()));
-                price(start) && increments.is_valid() && perhaps(reserve) && perhaps(buy_now) && enough
+                let enough = buy_now
+                    .is_none_or(|buy_now| buy_now >= (*start).max(reserve.unwrap_or_default()));
+                price(start)
+                    && increments.is_valid()
+                    && perhaps(reserve)
+                    && perhaps(buy_now)
+                    && enough
             }
             Sale::Dutch(Dutch { start, floor, step, every }) => {
                 price(start) && price(floor) && floor <= start && price(step) && *every > 0
@@ -176,7 +185,9 @@ mod tests {
         let steps = Increments(vec![(Amount(0), Amount(5)), (Amount(100), Amount(10))]);
         assert!(steps.is_valid());
         assert_eq!([0, 99, 100, 5_000].map(|price| steps.at(Amount(price)).0), [5, 5, 10, 10]);
-        assert!(!Increments(vec![]).is_valid() && !Increments(vec![(Amount(3), Amount(5))]).is_valid());
+        assert!(
+            !Increments(vec![]).is_valid() && !Increments(vec![(Amount(3), Amount(5))]).is_valid()
+        );
     }
 
     #[test]

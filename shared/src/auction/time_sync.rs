@@ -1,4 +1,5 @@
-//! The server's clock as a client knows it, and how honest a countdown can be (after RFC 5905's four timestamps).
+//! The server's clock as a client knows it, and how honest a countdown can be (after RFC 5905's
+//! four timestamps).
 
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ const SAMPLES: usize = 8;
 /// With fewer samples the next should follow soon.
 const YOUNG: usize = 3;
 
-/// An answer may seem to have been held by so much longer than the exchange took, by rounding and drift, in microseconds.
+/// An answer may seem to have been held by so much longer than the exchange took, by rounding and
+/// drift, in microseconds.
 const HELD_LONGER_US: u64 = 1_000;
 
-/// Two clocks run apart by this at the most, in millionths: each of them by what a kernel lets a clock be slewed.
+/// Two clocks run apart by this at the most, in millionths: each of them by what a kernel lets a
+/// clock be slewed.
 const DRIFT_PPM: u128 = 1_000;
 
 /// One question and its answer.
@@ -36,13 +39,14 @@ struct Sample {
     round_trip_us: u64,
     /// When the answer came, by the client's clock.
     heard_us: u64,
-    /// By how much longer the server says that it held the question than the whole exchange took, by the client's clock.
+    /// By how much longer the server says that it held the question than the whole exchange took,
+    /// by the client's clock.
     held_longer_us: u64,
 }
 
 impl Sample {
-    /// By how much the offset may be wrong at a time of the client's: half of the round trip, and what the clocks may have
-    /// drifted since.
+    /// By how much the offset may be wrong at a time of the client's: half of the round trip, and
+    /// what the clocks may have drifted since.
     fn doubt_us(&self, at_us: u64) -> u64 {
         let drift = u128::from(at_us.abs_diff(self.heard_us)) * DRIFT_PPM / 1_000_000;
         (self.round_trip_us / 2).saturating_add(u64::try_from(drift).unwrap_or(u64::MAX))
@@ -56,12 +60,16 @@ pub struct TimeSync {
 }
 
 impl TimeSync {
-    /// Takes in an answer. One that cannot be (an answer before its question) is ignored. False if it contradicts the estimate so
-    /// far by more than both may be wrong: one of the clocks stood still or was set, and the estimate starts over with this answer.
+    /// Takes in an answer. One that cannot be (an answer before its question) is ignored. False if
+    /// it contradicts the estimate so far by more than both may be wrong: one of the clocks stood
+    /// still or was set, and the estimate starts over with this answer.
     pub fn heard(&mut self, exchange: Exchange) -> bool {
-        let Some(sample) = Sample::of(exchange) else { return true };
+        let Some(sample) = Sample::of(exchange) else {
+            return true;
+        };
         if sample.held_longer_us > HELD_LONGER_US {
-            // The client's clock stood still while the answer was under way: it says nothing of the time after.
+            // The client's clock stood still while the answer was under way: it says nothing of the
+            // time after.
             self.samples.clear();
             return false;
         }
@@ -80,13 +88,13 @@ impl TimeSync {
         agrees
     }
 
-    /// The server's clock shows `server_us` microseconds at least. False if the estimate says that it cannot: then there is none
-    /// until the next answer.
+    /// The server's clock shows `server_us` microseconds at least. False if the estimate says that
+    /// it cannot: then there is none until the next answer.
     pub fn not_before(&mut self, server_us: i64, now: Timestamp) -> bool {
-        let latest = self
-            .server_us(now)
-            .zip(self.uncertainty_at(now))
-            .map(|(shown, doubt)| shown.saturating_add(i64::try_from(doubt.as_micros()).unwrap_or(i64::MAX)));
+        let latest =
+            self.server_us(now).zip(self.uncertainty_at(now)).map(|(shown, resync_throttle)| {
+                shown.saturating_add(i64::try_from(resync_throttle.as_micros()).unwrap_or(i64::MAX))
+            });
         let agrees = latest.is_none_or(|latest| latest >= server_us);
         let agrees = agrees || is_planted(Mutant::TrustShortest);
         if !agrees {
@@ -122,7 +130,8 @@ impl TimeSync {
         Some(Duration::from_micros(best.doubt_us(at_us)))
     }
 
-    /// By how much [`Self::server_us`] may be wrong now: it grows by a thousandth of the time since the last answer.
+    /// By how much [`Self::server_us`] may be wrong now: it grows by a thousandth of the time since
+    /// the last answer.
     pub fn uncertainty_at(&self, now: Timestamp) -> Option<Duration> {
         Some(Duration::from_micros(self.best(now.as_micros())?.doubt_us(now.as_micros())))
     }
@@ -153,8 +162,15 @@ mod tests {
     fn the_shortest_exchange_decides_and_its_error_is_within_its_half() {
         let mut sync = TimeSync::default();
         // The server is 1,000,000 us ahead. Ways of 20,000 and 80,000 us; the answer waits 5,000.
-        sync.heard(Exchange { asked_us: 0, arrived_us: 1_020_000, sent_us: 1_025_000, heard_us: 105_000 });
-        let wrong = |sync: &TimeSync| sync.server_us(Timestamp::from_micros(0)).unwrap().abs_diff(1_000_000);
+        sync.heard(Exchange {
+            asked_us: 0,
+            arrived_us: 1_020_000,
+            sent_us: 1_025_000,
+            heard_us: 105_000,
+        });
+        let wrong = |sync: &TimeSync| {
+            sync.server_us(Timestamp::from_micros(0)).unwrap().abs_diff(1_000_000)
+        };
         assert_eq!((wrong(&sync), sync.uncertainty().unwrap().as_micros()), (30_000, 50_000));
         sync.heard(Exchange {
             asked_us: 200_000,
@@ -168,7 +184,8 @@ mod tests {
         assert_eq!(wrong(&sync), 500);
     }
 
-    /// A client whose clock shows `ahead_us` less than the server's, and loses `drift_ppm` millionths; it sleeps now and then.
+    /// A client whose clock shows `ahead_us` less than the server's, and loses `drift_ppm`
+    /// millionths; it sleeps now and then.
     struct Client {
         sync: TimeSync,
         /// True time, which is the server's, in microseconds.
@@ -213,8 +230,11 @@ mod tests {
                 client.now_us += slept_ms * 1_000;
                 // The way is worse than it was: the shortest exchange is from before the sleep.
                 assert!(!client.ask(9_000, 3_000), "{slept_ms} ms");
-                let (wrong, says) = client.wrong();
-                assert!(wrong <= says && says < 7_000, "{slept_ms} ms: {wrong} us wrong, {says} said");
+                let (wrong, description) = client.wrong();
+                assert!(
+                    wrong <= description && description < 7_000,
+                    "{slept_ms} ms: {wrong} us wrong, {description} said"
+                );
             }
         }
     }
@@ -229,8 +249,11 @@ mod tests {
         let heard_us = client.shown(client.now_us);
         client.sync.heard(Exchange { asked_us, arrived_us, sent_us: arrived_us, heard_us });
         assert!(!client.ask(5_000, 5_000));
-        let (wrong, says) = client.wrong();
-        assert!(wrong <= says && says <= 5_000, "{wrong} us wrong, {says} said");
+        let (wrong, description) = client.wrong();
+        assert!(
+            wrong <= description && description <= 5_000,
+            "{wrong} us wrong, {description} said"
+        );
     }
 
     #[test]
@@ -244,8 +267,11 @@ mod tests {
                 assert!(client.ask(there, back), "{drift_ppm} ppm, question {question}");
                 for pause in [0, if question % 50 == 0 { 60_000_000 } else { 2_000_000 }] {
                     client.now_us += pause;
-                    let (wrong, says) = client.wrong();
-                    assert!(wrong <= says + 1, "{drift_ppm} ppm: {wrong} us wrong, {says} said");
+                    let (wrong, description) = client.wrong();
+                    assert!(
+                        wrong <= description + 1,
+                        "{drift_ppm} ppm: {wrong} us wrong, {description} said"
+                    );
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What clients and house tell each other, in messages (bitcode) on reliable ordered streams.
 //!
-//! A command is sent on [`COMMANDS`] and answered there. What happens to lots comes on [`LOTS`]. Nothing that is told depends on
-//! what is not durable yet.
+//! A command is sent on [`COMMANDS`] and answered there. What happens to lots comes on [`LOTS`].
+//! Nothing that is told depends on what is not durable yet.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::channel::Channel;
@@ -57,8 +57,8 @@ pub enum Request {
     },
 }
 
-/// Why a command was not put in order this time. Nothing is remembered of that: it may be said again. Who said it before, and heard
-/// nothing, does not know by this what became of it then.
+/// Why a command was not put in order this time. Nothing is remembered of that: it may be said
+/// again. Who said it before, and heard nothing, does not know by this what became of it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Refusal {
     /// The client asks for too much; later it may go on.
@@ -131,7 +131,8 @@ pub enum Reply {
         arrived_us: u64,
         /// When this left, by the server's clock.
         sent_us: u64,
-        /// When the auction's tick 0 was due, by the server's clock; later ticks follow at the room's rate.
+        /// When the auction's tick 0 was due, by the server's clock; later ticks follow at the
+        /// room's rate.
         epoch_us: i64,
     },
 }

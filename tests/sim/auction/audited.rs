@@ -1,4 +1,5 @@
-//! A house's room by itself on a disk that keeps everything at once, with an audit of what it wrote.
+//! A house's room by itself on a disk that keeps everything at once, with an audit of what it
+//! wrote.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::auction::audit::Audit;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::{AnyRoom, Outbox, RoomConfig};
-use truetick_server::journal::{Commits, Entries};
+use truetick_server::journal::{CommitLog, Entries};
+use truetick_server::room::{Outbox, Room, RoomConfig};
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{Action, Admin, Bid, Command, CommandId};
@@ -32,7 +33,7 @@ impl Port {
     }
 }
 
-impl Commits<Entry> for Port {
+impl CommitLog<Entry> for Port {
     fn submit(&mut self, entry: Entry) -> bool {
         self.entries().push(entry.bytes());
         true
@@ -56,7 +57,9 @@ impl Outbox for Heard {
     }
 
     fn send(&mut self, _channel: Channel, message: Vec<u8>) {
-        let Ok(ServerMessage::Event { data, .. }) = decode(&message) else { return };
+        let Ok(ServerMessage::Event { data, .. }) = decode(&message) else {
+            return;
+        };
         self.0.extend(decode::<Reply>(&data));
     }
 }
@@ -72,10 +75,12 @@ pub struct AuditedRoom {
 }
 
 impl AuditedRoom {
-    /// A house that keeps up to `receipts`; its keeper is client 0, and client `n` is user `n`, with some money.
+    /// A house that keeps up to `receipts`; its keeper is client 0, and client `n` is user `n`,
+    /// with some money.
     pub fn new(users: u32, receipts: u64) -> Self {
         let (entries, now) = (Arc::new(Mutex::new(Vec::new())), Timestamp::from_millis(5_000));
-        let rules = HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: RETENTION };
+        let rules =
+            HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: RETENTION };
         let rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
         let room = RoomConfig { max_clients: 4_000, ..RoomConfig::default() };
         let config = AuctionConfig { room, rules, rate, receipts };
@@ -129,7 +134,7 @@ impl AuditedRoom {
     pub fn tick(&mut self) {
         self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
-        self.room.has_news(self.now);
+        self.room.has_pending_output(self.now);
     }
 
     /// What a client was told since the last call.

@@ -1,6 +1,6 @@
 //! What must hold at the end of a run, told from what clients were told and from the journal alone.
 
-use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::auction::bidder::Bidder;
 use truetick_server::auction::audit::Audit;
 use truetick_server::journal::open::read_all;
 use truetick_shared::auction::event::LotEvent;
@@ -44,59 +44,68 @@ pub struct Compared {
 }
 
 /// Compares what visitors were told with a journal.
-pub fn compare<'a>(audit: &Audit, visitors: impl Iterator<Item = &'a Visitor>) -> Compared {
+pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> Compared {
     let mut compared = Compared::default();
-    for visitor in visitors {
-        let user = visitor.user();
-        compared.changed += visitor.figures().wrong.len() as u64;
-        compared.wrong.extend(visitor.figures().wrong.iter().cloned());
-        if visitor.client().errors() > 0 {
-            compared
-                .wrong
-                .push(format!("{user:?}: {} packets or events made no sense", visitor.client().errors()));
+    for bidder in bidders {
+        let user = bidder.user();
+        compared.changed += bidder.figures().wrong.len() as u64;
+        compared.wrong.extend(bidder.figures().wrong.iter().cloned());
+        if bidder.client().errors() > 0 {
+            compared.wrong.push(format!(
+                "{user:?}: {} packets or events made no sense",
+                bidder.client().errors()
+            ));
         }
-        for (id, receipt) in visitor.receipts() {
+        for (id, receipt) in bidder.receipts() {
             compared.answered += 1;
             let kept = audit.receipts.get(&(user, *id));
             if kept != Some(receipt) {
                 compared.lost += u64::from(kept.is_none());
                 compared.changed += u64::from(kept.is_some());
+                compared.wrong.push(format!(
+                    "{user:?} was told {receipt:?} of {id:?}, but the journal says {kept:?}"
+                ));
+            }
+        }
+        for id in bidder.refused() {
+            if let Some(kept) = audit.receipts.get(&(user, *id)) {
                 compared
                     .wrong
-                    .push(format!("{user:?} was told {receipt:?} of {id:?}, but the journal says {kept:?}"));
+                    .push(format!("{user:?} was told that {id:?} was not taken, but {kept:?}"));
             }
         }
-        for id in visitor.refused() {
-            if let Some(kept) = audit.receipts.get(&(user, *id)) {
-                compared.wrong.push(format!("{user:?} was told that {id:?} was not taken, but {kept:?}"));
-            }
-        }
-        for event in visitor.seen() {
+        for event in bidder.seen() {
             compared.seen += 1;
             let events = audit.events.get(&event.lot);
             let kept = events.and_then(|events| events.get(event.sequence as usize - 1));
             if kept != Some(event) {
-                compared.wrong.push(format!("{user:?} saw {event:?}, but the journal says {kept:?}"));
+                compared
+                    .wrong
+                    .push(format!("{user:?} saw {event:?}, but the journal says {kept:?}"));
             }
         }
-        compared.wrong.extend(copies(audit, visitor));
+        compared.wrong.extend(copies(audit, bidder));
     }
     compared
 }
 
 /// What is wrong with a visitor's copies of lots.
-fn copies(audit: &Audit, visitor: &Visitor) -> Vec<String> {
-    let (mut wrong, user) = (Vec::new(), visitor.user());
+fn copies(audit: &Audit, bidder: &Bidder) -> Vec<String> {
+    let (mut wrong, user) = (Vec::new(), bidder.user());
     let now = audit.house().map_or(0, |house| house.tick());
     for (id, events) in &audit.events {
-        let Some(known) = visitor.client().lot(*id) else { continue };
+        let Some(known) = bidder.client().lot(*id) else {
+            continue;
+        };
         let told = as_told(events, known.sequence);
         if told.as_ref() != Some(known) {
             wrong.push(format!("{user:?} holds {known:?}, but was told {told:?}"));
         }
         let due = events.iter().rev().find(|event| event.tick + UNDERWAY < now);
         if due.is_some_and(|due| due.sequence > known.sequence) {
-            wrong.push(format!("{user:?} knows of {known:?} only, though {due:?} happened long ago"));
+            wrong.push(format!(
+                "{user:?} knows of {known:?} only, though {due:?} happened long ago"
+            ));
         }
     }
     wrong
@@ -112,14 +121,15 @@ impl AuctionWorld {
         }
         audit.finish();
         self.wrong.extend(audit.findings.iter().map(|finding| format!("audit: {finding}")));
-        let compared = compare(&audit, self.members.iter().map(|member| &member.visitor));
+        let compared = compare(&audit, self.members.iter().map(|member| &member.bidder));
         self.wrong.extend(compared.wrong);
         let lots = audit.house().map(|house| house.lots());
         AuctionFigures {
             answered: compared.answered,
             seen: compared.seen,
             openings: audit.openings,
-            ended: lots.map_or(0, |lots| lots.values().filter(|lot| lot.ending.is_some()).count() as u64),
+            ended: lots
+                .map_or(0, |lots| lots.values().filter(|lot| lot.ending.is_some()).count() as u64),
             damage: self.folder.damage(),
             hash: audit.house().map_or(0, |house| house.hash_anew()),
         }

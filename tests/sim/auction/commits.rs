@@ -6,8 +6,8 @@ use std::time::Duration;
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
-use truetick_server::journal::Commits;
-use truetick_server::journal::writer::{Chore, Journal};
+use truetick_server::journal::CommitLog;
+use truetick_server::journal::writer::{Journal, Maintenance};
 
 use super::folder::SimFolder;
 
@@ -36,8 +36,15 @@ pub struct SimDriver(Arc<Mutex<Inner>>);
 pub fn commits(journal: Journal<SimFolder>, folder: SimFolder) -> (SimCommits, SimDriver) {
     let durable = journal.durable();
     let journal = Some(journal);
-    let inner =
-        Inner { journal, folder, queue: Vec::new(), flying: None, waits: 0, submitted: durable, durable };
+    let inner = Inner {
+        journal,
+        folder,
+        queue: Vec::new(),
+        flying: None,
+        waits: 0,
+        submitted: durable,
+        durable,
+    };
     let inner = Arc::new(Mutex::new(inner));
     (SimCommits(inner.clone()), SimDriver(inner))
 }
@@ -48,7 +55,7 @@ impl SimCommits {
     }
 }
 
-impl Commits<Entry> for SimCommits {
+impl CommitLog<Entry> for SimCommits {
     fn submit(&mut self, entry: Entry) -> bool {
         let mut inner = self.inner();
         inner.queue.push(entry.bytes());
@@ -71,7 +78,8 @@ impl SimDriver {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the commit that is due, begins the next, which will take `latency`. `chores` says whether they are done now.
+    /// Ends the commit that is due, begins the next, which will take `latency`. `chores` says
+    /// whether they are done now.
     pub fn advance(&self, now: Timestamp, latency: Duration, chores: bool) {
         let inner = &mut *self.inner();
         if let Some((_, entries)) = inner.flying.take_if(|(until, _)| *until <= now) {
@@ -125,7 +133,7 @@ impl Inner {
         }
         for chore in journal.take_chores() {
             let done = chore.perform(&mut self.folder, &mut *HouseReplica::fresh());
-            if done.is_ok() && matches!(chore, Chore::Prepare { .. }) {
+            if done.is_ok() && matches!(chore, Maintenance::Prepare { .. }) {
                 journal.next_is_ready();
             }
         }

@@ -39,7 +39,7 @@ struct Inner {
     failing: bool,
     torn: u64,
     lost: u64,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
 }
 
 /// See the module. Copies are the same folder.
@@ -49,8 +49,15 @@ pub struct SimFolder(Arc<Mutex<Inner>>);
 impl SimFolder {
     /// An empty folder whose chances follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        let (files, chances) = (BTreeMap::new(), Xoshiro256PlusPlus::seed_from_u64(seed));
-        Self(Arc::new(Mutex::new(Inner { files, full: false, failing: false, torn: 0, lost: 0, chances })))
+        let (files, rng) = (BTreeMap::new(), Xoshiro256PlusPlus::seed_from_u64(seed));
+        Self(Arc::new(Mutex::new(Inner {
+            files,
+            full: false,
+            failing: false,
+            torn: 0,
+            lost: 0,
+            rng,
+        })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -73,7 +80,8 @@ impl SimFolder {
         (inner.torn, inner.lost)
     }
 
-    /// The power goes: each sector that was not synced is as it was written, as it was before, or torn.
+    /// The power goes: each sector that was not synced is as it was written, as it was before, or
+    /// torn.
     pub fn power_cut(&self) {
         let inner = &mut *self.inner();
         for file in inner.files.values_mut() {
@@ -83,7 +91,7 @@ impl SimFolder {
                 if file.written[sector.clone()] == file.durable[sector.clone()] {
                     continue;
                 }
-                match inner.chances.random_range(0..10) {
+                match inner.rng.random_range(0..10) {
                     0..5 => {}
                     5..9 => {
                         inner.lost += 1;
@@ -91,11 +99,11 @@ impl SimFolder {
                     }
                     _ => {
                         inner.torn += 1;
-                        let from = inner.chances.random_range(sector.clone());
-                        match inner.chances.random_bool(0.5) {
+                        let from = inner.rng.random_range(sector.clone());
+                        match inner.rng.random_bool(0.5) {
                             true => file.written[from..sector.end]
                                 .copy_from_slice(&file.durable[from..sector.end]),
-                            false => inner.chances.fill_bytes(&mut file.written[from..sector.end]),
+                            false => inner.rng.fill_bytes(&mut file.written[from..sector.end]),
                         }
                     }
                 }
@@ -112,7 +120,11 @@ impl Disk for SimFolder {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner().files.get(name).map(|file| file.written.clone()).ok_or(io::ErrorKind::NotFound.into())
+        self.inner()
+            .files
+            .get(name)
+            .map(|file| file.written.clone())
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
@@ -125,7 +137,10 @@ impl Disk for SimFolder {
         }
         let mut written = bytes.to_vec();
         written.resize(length.max(bytes.len()), 0);
-        inner.files.insert(name.into(), File { durable: written.clone(), written, dirty: BTreeSet::new() });
+        inner.files.insert(
+            name.into(),
+            File { durable: written.clone(), written, dirty: BTreeSet::new() },
+        );
         Ok(())
     }
 

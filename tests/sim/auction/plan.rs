@@ -70,10 +70,10 @@ impl AuctionPlan {
 
     /// The standard mix.
     pub fn standard(seed: u64) -> Self {
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xa0c7_1053);
-        let mut troubles: Vec<_> = (0..chances.random_range(1..5))
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xa0c7_1053);
+        let mut troubles: Vec<_> = (0..rng.random_range(1..5))
             .map(|_| {
-                let trouble = match chances.random_range(0..10) {
+                let trouble = match rng.random_range(0..10) {
                     0..2 => Trouble::Crash,
                     2..6 => Trouble::PowerCut,
                     6 => Trouble::Stall,
@@ -81,20 +81,20 @@ impl AuctionPlan {
                     8 => Trouble::Failing,
                     _ => Trouble::Outage,
                 };
-                (chances.random_range(1_500..10_000), trouble)
+                (rng.random_range(1_500..10_000), trouble)
             })
             .collect();
         troubles.sort_by_key(|(at, _)| *at);
         let link = LinkConfig {
-            latency: Duration::from_millis(chances.random_range(1..60)),
-            jitter: Duration::from_millis(chances.random_range(0..20)),
-            loss: chances.random_range(0.0..0.08),
-            duplicate: chances.random_range(0.0..0.03),
-            reorder: chances.random_range(0.0..0.03),
+            latency: Duration::from_millis(rng.random_range(1..60)),
+            jitter: Duration::from_millis(rng.random_range(0..20)),
+            loss: rng.random_range(0.0..0.08),
+            duplicate: rng.random_range(0.0..0.03),
+            reorder: rng.random_range(0.0..0.03),
             ..LinkConfig::default()
         };
-        let (bidders, lots) = (chances.random_range(4..12), chances.random_range(1..6));
-        let (pace, segment_bytes) = (chances.random_range(2.0..8.0), chances.random_range(15..60) << 10);
+        let (bidders, lots) = (rng.random_range(4..12), rng.random_range(1..6));
+        let (pace, segment_bytes) = (rng.random_range(2.0..8.0), rng.random_range(15..60) << 10);
         Self { bidders, lots, pace, link, troubles, segment_bytes, ..Self::quiet(seed) }
     }
 }

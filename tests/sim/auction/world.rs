@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_client_sim::auction::manner::{House, Manner};
-use truetick_client_sim::auction::visitor::Visitor;
+use truetick_client_sim::auction::bidder::Bidder;
+use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::Rate;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Route, Transport};
+use truetick_netcode::transport::{PeerAddr, Transport};
 use truetick_server::auction::entry::HouseReplica;
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::server::Server;
 use truetick_server::journal::JournalConfig;
 use truetick_server::journal::open::open;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::{Amount, Currency};
 
@@ -27,7 +27,7 @@ use super::check::AuctionFigures;
 use super::commits::{SimDriver, commits};
 use super::folder::SimFolder;
 use super::plan::{AuctionPlan, Trouble};
-use crate::entry::{SERVER, expect_rooms, session_config, tokens, wall};
+use crate::tokens::{SERVER, expect_rooms, session_config, tokens, wall};
 
 /// Who runs the house.
 pub const KEEPER: UserId = UserId(1 << 41);
@@ -41,7 +41,8 @@ const STEP: Duration = Duration::from_millis(1);
 /// After the last trouble everyone has this long to get all answers.
 const CALM: Duration = Duration::from_secs(45);
 
-/// Then whoever lost the server before it got a ticket notices that, and comes back: longer than a session's time-out.
+/// Then whoever lost the server before it got a ticket notices that, and comes back: longer than a
+/// session's time-out.
 const AFTERWARDS: Duration = Duration::from_secs(14);
 
 /// So long after a sleep a visitor has heard of the server.
@@ -50,7 +51,7 @@ const AWAKE: Duration = Duration::from_millis(1_500);
 /// One visitor with its ways.
 pub struct Member {
     /// The visitor.
-    pub visitor: Visitor,
+    pub bidder: Bidder,
     address: SocketAddr,
     up: LinkSim,
     down: LinkSim,
@@ -66,13 +67,18 @@ impl Member {
         now - self.slept
     }
 
-    /// What is wrong with what it says of the server's clock. Of a sleep it cannot know before it hears of the server.
+    /// What is wrong with what it says of the server's clock. Of a sleep it cannot know before it
+    /// hears of the server.
     fn wrong_clock(&self, now: Timestamp) -> Option<String> {
-        let (server_us, doubt) = self.visitor.client().server_time(self.shown(now))?;
+        let (server_us, resync_throttle) = self.bidder.client().server_time(self.shown(now))?;
         let wrong = server_us.abs_diff(now.as_micros() as i64);
-        let is_wrong = now >= self.wakes_at + AWAKE && u128::from(wrong) > doubt.as_micros() + 1;
+        let is_wrong =
+            now >= self.wakes_at + AWAKE && u128::from(wrong) > resync_throttle.as_micros() + 1;
         is_wrong.then(|| {
-            format!("{:?} says its clock is wrong by {doubt:?}, but it is by {wrong} us", self.visitor.user())
+            format!(
+                "{:?} says its clock is wrong by {resync_throttle:?}, but it is by {wrong} us",
+                self.bidder.user()
+            )
         })
     }
 
@@ -105,7 +111,7 @@ pub struct AuctionWorld {
     heal_disk_at: Option<Timestamp>,
     lives: u64,
     tokens: TokenSource,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
 }
 
 /// The rules of every simulated house.
@@ -116,7 +122,7 @@ pub fn rules() -> HouseRules {
 struct Outbox(Vec<(SocketAddr, Vec<u8>)>);
 
 impl Transport for Outbox {
-    fn send(&mut self, to: Route, bytes: &[u8]) {
+    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         self.0.push((to.address, bytes.to_vec()));
     }
 
@@ -127,7 +133,7 @@ impl AuctionWorld {
     /// A world at its beginning.
     pub fn new(plan: AuctionPlan) -> Self {
         let now = Timestamp::from_millis(1_000);
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
         let mut tokens = tokens(plan.seed);
         let house = House {
             accounts: plan.bidders as u64,
@@ -137,19 +143,22 @@ impl AuctionWorld {
             rate: RATE,
             only_english: false,
         };
-        let keeper = (KEEPER, Manner::Keeper, Some(house));
-        let bidders = (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Manner::of(place), None));
-        let watchers = (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Manner::Watcher, None));
-        let members = std::iter::once(keeper).chain(bidders).chain(watchers).enumerate();
-        let members = members.map(|(place, (user, manner, house))| {
+        let resumable = (KEEPER, Strategy::Keeper, Some(house));
+        let bidders =
+            (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Strategy::of(place), None));
+        let watchers =
+            (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Strategy::Watcher, None));
+        let members = std::iter::once(resumable).chain(bidders).chain(watchers).enumerate();
+        let members = members.map(|(place, (user, strategy, house))| {
             let token = tokens.issue(user, 0, wall(now));
-            let mut visitor = Visitor::new((user, token), manner, house, (chances.random(), plan.pace), now);
-            visitor.keep_events();
+            let mut bidder =
+                Bidder::new((user, token), strategy, house, (rng.random(), plan.pace), now);
+            bidder.keep_events();
             let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + place as u16));
             let (up, down) =
-                (LinkSim::new(plan.link, chances.random()), LinkSim::new(plan.link, chances.random()));
+                (LinkSim::new(plan.link, rng.random()), LinkSim::new(plan.link, rng.random()));
             Member {
-                visitor,
+                bidder,
                 address,
                 up,
                 down,
@@ -173,7 +182,7 @@ impl AuctionWorld {
             heal_disk_at: None,
             lives: 0,
             tokens,
-            chances,
+            rng,
             plan,
         }
     }
@@ -222,12 +231,14 @@ impl AuctionWorld {
     }
 
     fn crash(&mut self, power: bool) {
-        let Some((_, driver)) = self.server.take() else { return };
-        driver.crash(self.chances.random_bool(0.7));
+        let Some((_, driver)) = self.server.take() else {
+            return;
+        };
+        driver.crash(self.rng.random_bool(0.7));
         if power {
             self.folder.power_cut();
         }
-        self.start_at = Some(self.now + Duration::from_millis(self.chances.random_range(50..800)));
+        self.start_at = Some(self.now + Duration::from_millis(self.rng.random_range(50..800)));
         self.note(if power { "the power is cut" } else { "the server is killed" });
     }
 
@@ -240,7 +251,7 @@ impl AuctionWorld {
 
     /// Something goes wrong.
     pub fn inflict(&mut self, trouble: Trouble) {
-        let lasting = Duration::from_millis(self.chances.random_range(400..2_000));
+        let lasting = Duration::from_millis(self.rng.random_range(400..2_000));
         self.note(format!("{trouble:?}"));
         match trouble {
             Trouble::Crash => self.crash(false),
@@ -258,8 +269,8 @@ impl AuctionWorld {
         }
     }
 
-    /// A disk that is well again. Whoever runs a house that has stopped for it starts it again; one that only lacked space goes
-    /// on by itself.
+    /// A disk that is well again. Whoever runs a house that has stopped for it starts it again; one
+    /// that only lacked space goes on by itself.
     fn heal_disk(&mut self) {
         if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
             self.folder.set_full(false);
@@ -283,20 +294,20 @@ impl AuctionWorld {
         for member in self.members.iter_mut().filter(|member| true_now >= member.wakes_at) {
             let now = member.shown(true_now);
             while let Some(bytes) = member.down.pop(true_now) {
-                member.visitor.receive(SocketAddr::from(SERVER), &bytes, now);
+                member.bidder.receive(SocketAddr::from(SERVER), &bytes, now);
             }
-            if member.visitor.wants_token() {
+            if member.bidder.wants_token() {
                 let at = *member.rejoin_at.get_or_insert(true_now + Duration::from_millis(200));
                 if at <= true_now {
                     member.rejoin_at = None;
-                    let token = self.tokens.issue(member.visitor.user(), 0, wall(true_now));
-                    member.visitor.rejoin(token, now);
+                    let token = self.tokens.issue(member.bidder.user(), 0, wall(true_now));
+                    member.bidder.rejoin(token, now);
                 }
             }
-            if now >= member.visitor.next_timeout() {
-                member.visitor.advance(now);
+            if now >= member.bidder.next_timeout() {
+                member.bidder.advance(now);
             }
-            while let Some((_, bytes)) = member.visitor.poll_transmit() {
+            while let Some((_, bytes)) = member.bidder.poll_transmit() {
                 if passes && lives > 0 {
                     member.up.push(&bytes.into_bytes(), true_now);
                 }
@@ -316,20 +327,22 @@ impl AuctionWorld {
                 }
             }
         }
-        let Some((server, driver)) = &mut self.server else { return };
-        let latency = match now < self.stall_until {
-            true => Duration::from_millis(self.chances.random_range(400..900)),
-            false => Duration::from_micros(self.chances.random_range(300..6_000)),
+        let Some((server, driver)) = &mut self.server else {
+            return;
         };
-        driver.advance(now, latency, self.chances.random_bool(0.7));
+        let latency = match now < self.stall_until {
+            true => Duration::from_millis(self.rng.random_range(400..900)),
+            false => Duration::from_micros(self.rng.random_range(300..6_000)),
+        };
+        driver.advance(now, latency, self.rng.random_bool(0.7));
         server.send_replies(&mut out);
         let mut time = || now;
         if server.next_deadline().is_some_and(|deadline| deadline <= now) {
-            server.set_wall(now, wall(now));
+            server.set_wall_clock(now, wall(now));
             server.tick(&mut time, &mut out);
             expect_rooms(server);
         } else {
-            server.send_news(&mut time, &mut out);
+            server.flush_pending(&mut time, &mut out);
         }
         for (to, bytes) in out.0 {
             let member = self.members.get_mut(usize::from(to.port()) - 50_000);
@@ -369,19 +382,22 @@ impl AuctionWorld {
         }
         let end = begin + self.plan.length;
         self.run_for(end.since(self.now));
-        let (clean, all) = (LinkConfig { latency: self.plan.link.latency, ..LinkConfig::default() }, CALM);
+        let (clean, all) =
+            (LinkConfig { latency: self.plan.link.latency, ..LinkConfig::default() }, CALM);
         for member in &mut self.members {
             member.up.set_config(clean);
             member.down.set_config(clean);
-            member.visitor.be_still();
+            member.bidder.be_still();
         }
         self.note("calm");
         let answered = self.run_until(all, |world| {
             let is_done = |member: &Member| {
-                let client = member.visitor.client();
+                let client = member.bidder.client();
                 client.unanswered() == 0 && client.state() == ClientState::Playing
             };
-            world.server.is_some() && world.heal_disk_at.is_none() && world.members.iter().all(is_done)
+            world.server.is_some()
+                && world.heal_disk_at.is_none()
+                && world.members.iter().all(is_done)
         });
         self.run_for(AFTERWARDS);
         if !answered && self.wrong.is_empty() {

@@ -1,26 +1,26 @@
-//! Paths' budgets: within their limits, kept by what is sent, not made to fall by a late server, and nothing starves under
-//! them.
+//! Paths' budgets: within their limits, kept by what is sent, not made to fall by a late server,
+//! and nothing starves under them.
 
 use truetick_netcode::congestion::LATE_PAUSE;
+use truetick_netcode::replication::block_delta::{bit_of, block_of, slots_of};
 use truetick_netcode::replication::client_view::ClientView;
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::replication::unit::{bit_of, block_of, slots_of};
 use truetick_netcode::schema::Audience;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::server::Server;
+use truetick_server::server::Server;
 
 use super::Pair;
 use super::lateness::LatenessCheck;
 use crate::mark::{Mark, Marks};
 use crate::server_process::world_of;
 
-/// By so many bytes a tick may pass its budget: the own entity and one more go in any case, headers and removals come on
-/// top, and what an entity takes is known only when it is encoded.
+/// By so many bytes a tick may pass its budget: the own entity and one more go in any case, headers
+/// and removals come on top, and what an entity takes is known only when it is encoded.
 const SLACK: usize = 200;
 
-/// Snapshots in which an entity that is due may be left out, one after the other: two seconds' worth, where the most that
-/// a thousand seeds saw was well under half of it.
+/// Snapshots in which an entity that is due may be left out, one after the other: two seconds'
+/// worth, where the most that a thousand seeds saw was well under half of it.
 const LONGEST_WAIT: u64 = 120;
 
 /// What was seen of one client at the last look.
@@ -65,7 +65,9 @@ impl BudgetCheck {
         wrong: &mut Vec<String>,
     ) {
         let room = world_of(core);
-        let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else { return };
+        let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else {
+            return;
+        };
         self.seen.resize_with(self.seen.len().max(pair.at + 1), Seen::default);
         let (floor, ceiling) = (self.floor, self.ceiling);
         let seen = &mut self.seen[pair.at];
@@ -84,7 +86,8 @@ impl BudgetCheck {
         if budget < seen.budget {
             marks.hit(Mark::BudgetFell);
             let is_doubtful = |since: Timestamp| now.since(since.max(seen.fell_at)) < LATE_PAUSE;
-            // A client that was not looked at may have seen its budget fall before the server was late.
+            // A client that was not looked at may have seen its budget fall before the server was
+            // late.
             let fell_now = seen.looked_at == lateness.ran_before();
             if fell_now && lateness.since(now).is_some_and(is_doubtful) {
                 wrong.push(format!("client {}: its path is blamed for a late server", pair.at));
@@ -98,7 +101,11 @@ impl BudgetCheck {
         if snapshots > 0 {
             let starved = seen.starved(view, room.ring());
             wrong.extend(starved.map(|(slot, since)| {
-                format!("client {}: slot {slot} is left out of {} snapshots", pair.at, stats.ticks - since)
+                format!(
+                    "client {}: slot {slot} is left out of {} snapshots",
+                    pair.at,
+                    stats.ticks - since
+                )
             }));
         }
         seen.tick = tick;
@@ -113,7 +120,8 @@ impl Seen {
         view.carried_since(self.tick).for_each(|(block, mask)| carried[usize::from(block)] |= mask);
         let mut longest = None;
         for (at, block) in ring.blocks().iter().enumerate() {
-            for slot in slots_of(at, u64::MAX).take_while(|slot| usize::from(*slot) < ring.slots()) {
+            for slot in slots_of(at, u64::MAX).take_while(|slot| usize::from(*slot) < ring.slots())
+            {
                 let is_due = view.was_relevant(slot)
                     && carried[block_of(slot)] & bit_of(slot) == 0
                     && ring.entry(slot).is_some_and(|entry| {

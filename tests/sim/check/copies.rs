@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use glam::Vec2;
-use truetick_netcode::client::remote::Remote;
+use truetick_netcode::client::remote_entity::RemoteEntity;
 use truetick_netcode::limits::RING_TICKS;
 use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::state_ring::{Entry, StateRing};
@@ -11,9 +11,9 @@ use truetick_netcode::schema::{KindInfo, Visibility};
 use truetick_netcode::session::Role;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::ArenaGame;
-use truetick_server::core::game::Game;
-use truetick_server::core::relevance::HYSTERESIS_M;
-use truetick_server::core::world_room::WorldRoom;
+use truetick_server::game::Game;
+use truetick_server::relevance::HYSTERESIS_M;
+use truetick_server::world_access::WorldAccess;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use super::Pair;
@@ -62,7 +62,7 @@ impl CopyCheck {
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
-        room: &dyn WorldRoom,
+        room: &dyn WorldAccess,
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) {
@@ -74,7 +74,7 @@ impl CopyCheck {
             let Some(remote) = buffer.entity(slot as u16) else {
                 let was = seen.take().map(|(generation, ..)| generation);
                 if was.is_some() && was == entry.map(|entry| entry.id.generation) {
-                    marks.hit(Mark::LeftSight);
+                    marks.hit(Mark::LeftInterest);
                     self.left.extend(was.map(|generation| (pair.at, slot as u16, generation)));
                 }
                 continue;
@@ -87,14 +87,18 @@ impl CopyCheck {
             let is_new = seen.is_none_or(|(generation, ..)| generation != remote.id.generation);
             *seen = now;
             let came = is_new && self.left.remove(&(pair.at, slot as u16, remote.id.generation));
-            marks.add(Mark::BackInSight, u64::from(came));
+            marks.add(Mark::BackInInterest, u64::from(came));
             let watches = pair.client.role() == Role::Spectator;
             marks.add(Mark::Watched, u64::from(is_new && watches));
-            let Some(entry) = entry.filter(|entry| entry.id == remote.id) else { continue };
-            let complaint = self
-                .hidden(remote, entry.owner == Some(pair.id))
-                .or_else(|| self.differs(remote, entry, ring))
-                .or_else(|| if is_new { self.out_of_sight(pair, remote, entry, room) } else { None });
+            let Some(entry) = entry.filter(|entry| entry.id == remote.id) else {
+                continue;
+            };
+            let complaint =
+                self.hidden(remote, entry.owner == Some(pair.id))
+                    .or_else(|| self.differs(remote, entry, ring))
+                    .or_else(|| {
+                        if is_new { self.out_of_sight(pair, remote, entry, room) } else { None }
+                    });
             wrong.extend(complaint.map(|what| format!("client {}: {} {what}", pair.at, remote.id)));
         }
         self.seen[pair.at].1 = seen;
@@ -114,19 +118,23 @@ impl CopyCheck {
     }
 
     /// What the server will build on, the client must hold.
-    fn check_baselines(&self, pair: &Pair<'_>, room: &dyn WorldRoom, wrong: &mut Vec<String>) {
-        let Some(view) = room.view(pair.id) else { return };
+    fn check_baselines(&self, pair: &Pair<'_>, room: &dyn WorldAccess, wrong: &mut Vec<String>) {
+        let Some(view) = room.view(pair.id) else {
+            return;
+        };
         let buffer = pair.client.bot.runtime().buffer();
-        let lacks = |copy: Option<&Remote>, entry: &Entry, acked: Option<Tick>| {
+        let lacks = |copy: Option<&RemoteEntity>, entry: &Entry, acked: Option<Tick>| {
             // What the ring has let go of the server cannot build on either.
             let (acked, kept) = acked.and_then(|acked| Some((acked, entry.at(acked)?)))?;
             let held = copy.filter(|remote| remote.id == entry.id).and_then(|remote| {
-                let fields = self.kind(remote).fields.iter().zip(remote.at(acked)?.fields).zip(&kept.fields);
-                let mut seen =
-                    fields.filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
+                let fields =
+                    self.kind(remote).fields.iter().zip(remote.at(acked)?.fields).zip(&kept.fields);
+                let mut seen = fields
+                    .filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
                 Some(seen.all(|((_, here), there)| here == there))
             });
-            (held != Some(true)).then(|| format!("client {} lacks baseline {acked} of {}", pair.at, entry.id))
+            (held != Some(true))
+                .then(|| format!("client {} lacks baseline {acked} of {}", pair.at, entry.id))
         };
         for entry in room.ring().entries() {
             wrong.extend(lacks(buffer.public(entry.id.slot), entry, view.acked(entry.id)));
@@ -136,7 +144,7 @@ impl CopyCheck {
         }
     }
 
-    fn kind(&self, remote: &Remote) -> &KindInfo {
+    fn kind(&self, remote: &RemoteEntity) -> &KindInfo {
         self.kinds.schema.kind(remote.kind)
     }
 
@@ -150,7 +158,7 @@ impl CopyCheck {
         }
     }
 
-    fn hidden(&self, remote: &Remote, own: bool) -> Option<String> {
+    fn hidden(&self, remote: &RemoteEntity, own: bool) -> Option<String> {
         let fields = &self.kind(remote).fields;
         if remote.is_own() && !own {
             return Some("is taken for another's".into());
@@ -159,11 +167,12 @@ impl CopyCheck {
             return Some("is nobody's to see".into());
         }
         let mut shown = fields.iter().zip(remote.newest().fields);
-        let leak = shown.find(|(field, value)| !Self::may_see(own, field.visibility) && **value != 0);
+        let leak =
+            shown.find(|(field, value)| !Self::may_see(own, field.visibility) && **value != 0);
         leak.map(|(field, _)| format!("shows its {}", field.name))
     }
 
-    fn differs(&self, remote: &Remote, entry: &Entry, ring: &StateRing) -> Option<String> {
+    fn differs(&self, remote: &RemoteEntity, entry: &Entry, ring: &StateRing) -> Option<String> {
         let held = remote.newest();
         if remote.kind != entry.kind {
             return Some("is of another kind".into());
@@ -180,7 +189,10 @@ impl CopyCheck {
             for (tick, there) in [(held.tick, version.fields[i]), (held.until, until.fields[i])] {
                 if here != there {
                     let name = field.name;
-                    return Some(format!("of {} as of {tick} has {name} {here}, not {there}", held.tick));
+                    return Some(format!(
+                        "of {} as of {tick} has {name} {here}, not {there}",
+                        held.tick
+                    ));
                 }
             }
         }
@@ -191,17 +203,17 @@ impl CopyCheck {
     fn out_of_sight(
         &self,
         pair: &Pair<'_>,
-        remote: &Remote,
+        remote: &RemoteEntity,
         entry: &Entry,
-        room: &dyn WorldRoom,
+        room: &dyn WorldAccess,
     ) -> Option<String> {
         let sent = remote.newest().until;
         let own = room.view(pair.id)?.own()?;
         let from = self.place(room.ring(), own, sent)?;
         let place = self.place(room.ring(), entry.id, sent)?;
         let distance = from.distance(place);
-        let reach = self.radius_m? + HYSTERESIS_M;
-        (distance > reach).then(|| format!("came at {sent} from {distance:.1} m away"))
+        let connect_options = self.radius_m? + HYSTERESIS_M;
+        (distance > connect_options).then(|| format!("came at {sent} from {distance:.1} m away"))
     }
 
     fn place(&self, ring: &StateRing, id: NetId, tick: Tick) -> Option<Vec2> {

@@ -1,4 +1,4 @@
-//! Messages: what [`crate::chatter`] says must come as its channel promises.
+//! Messages: what [`crate::messaging_game`] says must come as its channel promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use truetick_netcode::limits::SLICE_BYTES;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
-use crate::chatter::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 use crate::mark::{Mark, Marks};
+use crate::messaging_game::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 
 /// A client's place, its number, and which of its lives it is in.
 pub type Session = (usize, ClientId, u64);
@@ -62,19 +62,25 @@ impl DeliveryCheck {
             return false;
         }
         let (since, of) = (self.joined.get(&client).copied(), (client, life));
-        let patter = PatterCheck { next: since.map(|since| u64::from(since.0) * self.patter), came: 0 };
+        let patter =
+            PatterCheck { next: since.map(|since| u64::from(since.0) * self.patter), came: 0 };
         let begin = || Heard { of, since, ticks: Default::default(), patter };
         let heard = self.heard.entry(at).or_insert_with(begin);
         if heard.of != of {
             *heard = begin();
         }
         if let Some((each_tick, place)) = tiny {
-            wrong.extend(heard.patter.take(each_tick, place).map(|what| format!("client {at}: {what}")));
+            wrong.extend(
+                heard.patter.take(each_tick, place).map(|what| format!("client {at}: {what}")),
+            );
         }
-        let Some((channel, said)) = known else { return true };
+        let Some((channel, said)) = known else {
+            return true;
+        };
         let complaint = heard.check(channel, (tick, said), data);
         wrong.extend(
-            complaint.map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
+            complaint
+                .map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
         );
         heard.ticks[channel].extend(heard.since.and_then(|since| counted(said, since)));
         marks.add(Mark::Sliced, u64::from(data.len() > SLICE_BYTES));
@@ -87,9 +93,11 @@ impl DeliveryCheck {
             return vec![format!("client {at} plays in a session that the server never opened")];
         };
         let heard = self.heard.get(&at).filter(|heard| heard.of == (client, life));
-        let reliable = (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
+        let reliable =
+            (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
         let first_untold = u64::from(until.next().0) * self.patter;
-        let came = heard.and_then(|heard| heard.patter.next).unwrap_or(u64::from(since.0) * self.patter);
+        let came =
+            heard.and_then(|heard| heard.patter.next).unwrap_or(u64::from(since.0) * self.patter);
         // Ticks wrap, and with them the places of tiny messages.
         let round = (self.patter << 32).max(1);
         let lacking = (first_untold + round - came % round) % round;
@@ -98,12 +106,15 @@ impl DeliveryCheck {
         let until = counted(until, since).unwrap_or(0);
         let lacks = |channel: usize| {
             let due = |tick: &u64| is_due(channel, *tick);
-            let is_lacking = |tick: &u64| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick));
+            let is_lacking =
+                |tick: &u64| !heard.is_some_and(|heard| heard.ticks[channel].contains(tick));
             (u64::from(since.0)..=until).filter(due).find(is_lacking)
         };
         reliable
             .filter_map(|channel| Some((channel, lacks(channel)?)))
-            .map(|(channel, tick)| format!("client {at}, channel {channel}: message of {tick} did not come"))
+            .map(|(channel, tick)| {
+                format!("client {at}, channel {channel}: message of {tick} did not come")
+            })
             .chain(tiny)
             .collect()
     }

@@ -1,4 +1,5 @@
-//! What a display shows: its time never goes back, never leaps, and does not stand still while packets flow.
+//! What a display shows: its time never goes back, never leaps, and does not stand still while
+//! packets flow.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -91,10 +92,14 @@ impl DisplayCheck {
         }
         if frame.cuts == before.cuts && moved > FASTEST * passed + 1e-3 {
             let (moved, passed) = (moved * 1e3, passed * 1e3);
-            wrong.push(format!("client {client}: its display leaps by {moved:.1} ms in {passed:.1} ms"));
+            wrong.push(format!(
+                "client {client}: its display leaps by {moved:.1} ms in {passed:.1} ms"
+            ));
         }
         if flows && still > STILL {
-            wrong.push(format!("client {client}: its display stands still for {still:?} while packets flow"));
+            wrong.push(format!(
+                "client {client}: its display stands still for {still:?} while packets flow"
+            ));
         }
     }
 }

@@ -1,10 +1,11 @@
-//! A player's input: no honest command is refused, and none is dead for longer than the path explains.
+//! A player's input: no honest command is refused, and none is dead for longer than the path
+//! explains.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::command_queue::CommandCounts;
+use truetick_server::command_queue::CommandCounts;
 
 use super::Pair;
 use crate::mark::{Mark, Marks};
@@ -39,9 +40,14 @@ impl InputCheck {
         wrong: &mut Vec<String>,
     ) {
         if counts.rejected > 0 {
-            wrong.push(format!("client {}: {} of its commands were refused", pair.at, counts.rejected));
+            wrong.push(format!(
+                "client {}: {} of its commands were refused",
+                pair.at, counts.rejected
+            ));
         }
-        let Some(own) = pair.client.bot.runtime().connection() else { return };
+        let Some(own) = pair.client.bot.runtime().connection() else {
+            return;
+        };
         let packets = [pair.server.traffic().packets_in, own.traffic().packets_in];
         let fresh = Seen {
             life: pair.client.life,

@@ -1,4 +1,5 @@
-//! What a server that is late must not do: send what newer ticks say anyway, or take for a flood what came in time.
+//! What a server that is late must not do: send what newer ticks say anyway, or take for a flood
+//! what came in time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,7 +53,8 @@ impl LatenessCheck {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
         for (id, snapshots) in &ran.after {
-            let known = ran.before.iter().find(|(other, _)| other == id).map(|(_, snapshots)| *snapshots);
+            let known =
+                ran.before.iter().find(|(other, _)| other == id).map(|(_, snapshots)| *snapshots);
             if known.is_some_and(|known| *snapshots > known + 1) {
                 let ticks = ran.ticks;
                 wrong.push(format!(
@@ -84,10 +86,13 @@ impl LatenessCheck {
         let allowed = self.allowed.entry(path).or_insert(Allowed { packets: BURST, at: arrived });
         let per_second = f64::from(PACKETS_PER_TICK * rate);
         let earned = arrived.since(allowed.at).as_secs_f64() * per_second;
-        *allowed = Allowed { packets: (allowed.packets + earned).min(BURST), at: arrived.max(allowed.at) };
+        *allowed =
+            Allowed { packets: (allowed.packets + earned).min(BURST), at: arrived.max(allowed.at) };
         if dropped && allowed.packets > SPARE {
-            wrong
-                .push(format!("path {path}: taken for a flood with {:.0} packets to spare", allowed.packets));
+            wrong.push(format!(
+                "path {path}: taken for a flood with {:.0} packets to spare",
+                allowed.packets
+            ));
         }
         allowed.packets = (allowed.packets - 1.0).max(0.0);
     }

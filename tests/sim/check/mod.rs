@@ -9,20 +9,20 @@
 //! | [`display`] | the time shown never goes back, never leaps, and does not stand still while packets flow |
 //! | [`input`] | no honest command is refused; input is not dead for longer than the path explains |
 //! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
-//! | [`foresight`] | while nothing disturbs anyone, the world becomes what each client foresaw |
+//! | [`estimator`] | while nothing disturbs anyone, the world becomes what each client foresaw |
 //! | [`numbers`] | no packet is sealed under a number that its key has used before, on either side |
 //! | [`repeats`] | no packet is taken twice |
 //! | [`sessions`] | each session is its user's; who falls silent keeps what he owns for the grace |
 //! | [`sizes`] | windows, queues and rings stay within their limits |
 //!
-//! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's, no honest
-//! client is taken for a liar.
+//! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's,
+//! no honest client is taken for a liar.
 
 pub mod budget;
 pub mod copies;
 pub mod delivery;
 pub mod display;
-pub mod foresight;
+pub mod estimator;
 pub mod identity;
 pub mod input;
 pub mod lateness;
@@ -36,13 +36,14 @@ use std::collections::BTreeSet;
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::connection::Connection;
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
+use truetick_netcode::session::server::Resume;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::server::Server;
-use truetick_server::core::session_event::SessionEvent;
+use truetick_server::server::Server;
+use truetick_server::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::mark::Marks;
@@ -54,7 +55,7 @@ use budget::BudgetCheck;
 use copies::CopyCheck;
 use delivery::DeliveryCheck;
 use display::{DisplayCheck, Frame};
-use foresight::ForesightCheck;
+use estimator::EstimateCheck;
 use identity::IdentityCheck;
 use input::InputCheck;
 use lateness::LatenessCheck;
@@ -78,7 +79,7 @@ pub struct Checks {
     copies: CopyCheck,
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
-    foresight: ForesightCheck,
+    estimator: EstimateCheck,
     sessions: SessionCheck,
     lateness: LatenessCheck,
     display: DisplayCheck,
@@ -100,7 +101,12 @@ pub struct Pair<'a> {
 }
 
 /// The client at a place, if both sides have the same session.
-fn pair<'a>(at: usize, client: &'a ClientProcess, core: &'a Server, network: &Network) -> Option<Pair<'a>> {
+fn pair<'a>(
+    at: usize,
+    client: &'a ClientProcess,
+    core: &'a Server,
+    network: &Network,
+) -> Option<Pair<'a>> {
     let own = client.bot.runtime().connection().filter(|_| client.is_playing());
     let (id, server) = core.session(network.address(client.path))?;
     let same = client.bot.runtime().id() == Some(id) && core.is_playing(id);
@@ -119,7 +125,7 @@ impl Checks {
             copies: CopyCheck::new(config),
             delivery: DeliveryCheck::new(config.patter),
             repeats: RepeatCheck::default(),
-            foresight: ForesightCheck::default(),
+            estimator: EstimateCheck::default(),
             sessions: SessionCheck::new(config.grace),
             lateness: LatenessCheck::default(),
             display: DisplayCheck::default(),
@@ -151,7 +157,7 @@ impl Checks {
 
     /// What is missing of the comparisons that a calm second must have brought.
     pub fn too_few_compared(&self) -> Option<String> {
-        let few = self.calm.is_some() && self.ghosts && self.foresight.compared() == 0;
+        let few = self.calm.is_some() && self.ghosts && self.estimator.compared() == 0;
         few.then(|| "nobody foresaw anything in a calm second".into())
     }
 
@@ -180,7 +186,9 @@ impl Checks {
         sizes::check_ring(room.ring(), &mut wrong);
         self.sessions.check(core, clients, network, &mut wrong);
         for (at, client) in clients.iter().enumerate() {
-            let Some(pair) = pair(at, client, core, network) else { continue };
+            let Some(pair) = pair(at, client, core, network) else {
+                continue;
+            };
             self.copies.check(&pair, room, marks, &mut wrong);
             self.budgets.check(&pair, core, (&self.lateness, now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
@@ -189,19 +197,23 @@ impl Checks {
             }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             let now = room.timeline().slot(room.ring().tick());
-            self.foresight.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
+            self.estimator.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!("client {at} decoded a state that the server does not have"));
             }
         }
         let liars = clients.iter().enumerate().filter(|(_, client)| {
-            client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
+            client.bot.runtime().state()
+                == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
         });
         wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
         let replaced = clients.iter().enumerate().filter(|(_, client)| {
-            client.bot.runtime().state() == ClientState::Ended(End::Told(DisconnectReason::Replaced))
+            client.bot.runtime().state()
+                == ClientState::Ended(End::Told(DisconnectReason::Replaced))
         });
-        wrong.extend(replaced.map(|(at, _)| format!("client {at} was told that its only user is elsewhere")));
+        wrong.extend(
+            replaced.map(|(at, _)| format!("client {at} was told that its only user is elsewhere")),
+        );
         self.broken(wrong);
     }
 
@@ -213,7 +225,9 @@ impl Checks {
         core: Option<&Server>,
         network: &Network,
     ) {
-        let Some(last) = client.wrong.last() else { return };
+        let Some(last) = client.wrong.last() else {
+            return;
+        };
         let mut wrong = Vec::new();
         match last.cause {
             Cause::Unexplained => {
@@ -227,9 +241,13 @@ impl Checks {
         let counts = core
             .and_then(|core| pair(at, client, core, network).map(|pair| (pair, core)))
             .and_then(|(pair, core)| world_of(core).command_counts(pair.id));
-        let by_command = client.wrong.iter().filter(|wrong| wrong.cause == Cause::Command).count() as u64;
+        let by_command =
+            client.wrong.iter().filter(|wrong| wrong.cause == Cause::Command).count() as u64;
         if let Some(counts) = counts.filter(|counts| by_command > counts.missing) {
-            wrong.push(format!("client {at}: {by_command} wrong for lack of {} commands", counts.missing));
+            wrong.push(format!(
+                "client {at}: {by_command} wrong for lack of {} commands",
+                counts.missing
+            ));
         }
         self.broken(wrong);
     }
@@ -245,25 +263,31 @@ impl Checks {
         let mut wrong = Vec::new();
         self.sessions.changed(event, core, now, &mut wrong);
         match event {
-            SessionEvent::Joined(id, _, route) => {
-                if network.path_of(route.address).is_none() {
+            SessionEvent::Joined(id, _, addr) => {
+                if network.path_of(addr.address).is_none() {
                     self.strangers.insert(*id);
                 }
                 self.identity.client_joined(*id, &mut wrong);
                 self.stream_begins(*id, core);
             }
-            SessionEvent::Resumed { client, anew: true, .. } => self.stream_begins(*client, core),
-            SessionEvent::Ended(id, reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow))
-                if !self.strangers.contains(id) =>
-            {
+            SessionEvent::Resumed { client, resume: Resume::Restarted, .. } => {
+                self.stream_begins(*client, core)
+            }
+            SessionEvent::Ended(
+                id,
+                reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow),
+            ) if !self.strangers.contains(id) => {
                 wrong.push(format!("client number {} was sent away: {reason:?}", id.0));
             }
             SessionEvent::Mismatch(id, divergence) if !self.strangers.contains(id) => {
                 wrong.push(format!("client number {} reports: {divergence}", id.0));
             }
-            SessionEvent::RoomEnded { room, cause } => wrong.push(format!("room {room} panicked: {cause}")),
+            SessionEvent::RoomEnded { room, cause } => {
+                wrong.push(format!("room {room} panicked: {cause}"))
+            }
             SessionEvent::Mismatch(..) | SessionEvent::Ended(..) => {}
-            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } | SessionEvent::Displaced(_) => {}
+            SessionEvent::Parked(_) | SessionEvent::Resumed { .. } | SessionEvent::Displaced(_) => {
+            }
         }
         self.broken(wrong);
     }
@@ -289,9 +313,14 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// A packet came at the server on a path at that time, in a room of so many ticks a second, and was taken for a
-    /// flood's or not.
-    pub fn packet_counted(&mut self, path: usize, (rate, arrived): (u32, Timestamp), dropped: bool) {
+    /// A packet came at the server on a path at that time, in a room of so many ticks a second, and
+    /// was taken for a flood's or not.
+    pub fn packet_counted(
+        &mut self,
+        path: usize,
+        (rate, arrived): (u32, Timestamp),
+        dropped: bool,
+    ) {
         let mut wrong = Vec::new();
         self.lateness.came(path, (rate, arrived), dropped, &mut wrong);
         self.broken(wrong);
@@ -313,7 +342,9 @@ impl Checks {
         marks: &mut Marks,
     ) -> bool {
         let mut wrong = Vec::new();
-        let Some(id) = client.bot.runtime().id() else { return false };
+        let Some(id) = client.bot.runtime().id() else {
+            return false;
+        };
         let known = self.delivery.told((at, id, client.life), event, marks, &mut wrong);
         self.broken(wrong);
         known
@@ -322,7 +353,8 @@ impl Checks {
     /// Reliable messages said until `until` that a client was not told.
     pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
         let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
-        let sessions = playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
+        let sessions =
+            playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
         sessions.flat_map(|session| self.delivery.untold(session, until)).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! A key seals one packet under each number, on either side, in all lives of clients and server.
 //!
-//! The keys are those of the tokens that went over the network in requests: the checker has the servers' key, as an issuer has.
+//! The keys are those of the tokens that went over the network in requests: the checker has the
+//! servers' key, as an issuer has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,8 @@ use truetick_netcode::session::history::TokenTag;
 use truetick_netcode::session::packet::{self, Header, Outer, Request, read_outer};
 use truetick_netcode::session::token::{PrivateToken, token_tag};
 
-use crate::entry::key;
 use crate::network::Way;
+use crate::tokens::key;
 
 /// The two keys of a token, and the numbers that each has sealed.
 struct Keys {
@@ -55,7 +56,8 @@ impl NumberCheck {
         if self.by_tag.contains_key(&tag) {
             return;
         }
-        let opened = PrivateToken::open(request.sealed, &key(), PROTOCOL, request.expires, request.nonce);
+        let opened =
+            PrivateToken::open(request.sealed, &key(), PROTOCOL, request.expires, request.nonce);
         let Ok(private) = opened else { return };
         let keys = [PacketKey::new(&private.client_key), PacketKey::new(&private.server_key)];
         self.by_tag.insert(tag, self.known.len());
@@ -69,15 +71,16 @@ impl NumberCheck {
         };
         let last = self.last.get(&(path, way)).copied();
         let Some(at) = last.into_iter().chain((0..self.known.len()).rev()).find(opens) else {
-            return self
-                .wrong
-                .push(format!("path {path}, {way:?}: sealed under the key of no token: {header:?}"));
+            return self.wrong.push(format!(
+                "path {path}, {way:?}: sealed under the key of no token: {header:?}"
+            ));
         };
         self.last.insert((path, way), at);
         self.checked += 1;
         if !self.known[at].used[way as usize].insert(header.sequence) {
             let number = header.sequence;
-            self.wrong.push(format!("path {path}, {way:?}: number {number} used twice under one key"));
+            self.wrong
+                .push(format!("path {path}, {way:?}: number {number} used twice under one key"));
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::network::Way;
 /// Packets remembered per way: copies come within 50 ms of each other.
 const REMEMBERED: usize = 256;
 
-/// See the module. Packets are told apart by their bytes, which hold their number and their session's checksum.
+/// See the module. Packets are told apart by their bytes, which hold their number and their
+/// session's checksum.
 #[derive(Debug, Default)]
 pub struct RepeatCheck {
     taken: BTreeMap<(usize, Way), VecDeque<u64>>,

@@ -1,14 +1,14 @@
-//! Sessions: each is its user's, one at an address; who falls silent keeps what he owns for the whole grace, and is the same
-//! client when he comes back.
+//! Sessions: each is its user's, one at an address; who falls silent keeps what he owns for the
+//! whole grace, and is the same client when he comes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_server::core::server::Server;
-use truetick_server::core::session_event::SessionEvent;
+use truetick_server::server::Server;
+use truetick_server::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::network::Network;
@@ -51,7 +51,9 @@ impl SessionCheck {
                 self.known.insert(*client, Known { user: *user, parked_at: None });
             }
             SessionEvent::Parked(client) => {
-                let Some(known) = self.known.get_mut(client) else { return };
+                let Some(known) = self.known.get_mut(client) else {
+                    return;
+                };
                 known.parked_at = Some(now);
             }
             SessionEvent::Resumed { client, .. } => {
@@ -68,14 +70,18 @@ impl SessionCheck {
                 }
             }
             SessionEvent::Ended(client, reason) => {
-                let Some(known) = self.known.remove(client) else { return };
+                let Some(known) = self.known.remove(client) else {
+                    return;
+                };
                 let kept = known.parked_at.map(|at| now.since(at));
                 let in_silence = *reason == DisconnectReason::TimedOut;
                 if in_silence && kept.is_none_or(|kept| kept < self.grace) {
                     wrong.push(format!("{client:?} was given up after {kept:?}"));
                 }
             }
-            SessionEvent::Mismatch(..) | SessionEvent::Displaced(_) | SessionEvent::RoomEnded { .. } => {}
+            SessionEvent::Mismatch(..)
+            | SessionEvent::Displaced(_)
+            | SessionEvent::RoomEnded { .. } => {}
         }
     }
 
@@ -94,13 +100,16 @@ impl SessionCheck {
             wrong.push(format!("{} sessions, {} of them live", roster.sessions(), roster.live()));
         }
         for (at, client) in clients.iter().enumerate() {
-            let Some(id) = roster.at(network.address(client.path)) else { continue };
+            let Some(id) = roster.at(network.address(client.path)) else {
+                continue;
+            };
             let Some(session) = roster.get(id) else {
                 wrong.push(format!("client {at} is at an address whose session there is not"));
                 continue;
             };
             // Someone who had the address before, and does not know yet that it has another.
-            let mut before = network.before(client.path).iter().map(|before| clients[*before].user());
+            let mut before =
+                network.before(client.path).iter().map(|before| clients[*before].user());
             if session.user != client.user() && before.all(|user| user != session.user) {
                 wrong.push(format!("client {at} has the session of {:?}", session.user));
             }

@@ -12,8 +12,12 @@ const CHANNELS: usize = 6;
 pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
     // The one in force, the one that it superseded, and those of the ring's ticks.
     let most = RING_TICKS as usize + 2;
-    let large = ring.entries().filter(|entry| entry.versions() > most);
-    wrong.extend(large.map(|entry| format!("{} has {} versions in the ring", entry.id, entry.versions())));
+    let large = ring.entries().filter(|entry| entry.state_history() > most);
+    wrong.extend(
+        large.map(|entry| {
+            format!("{} has {} versions in the ring", entry.id, entry.state_history())
+        }),
+    );
 }
 
 /// Both sides of a session keep bounded windows, queues and copies.
@@ -28,7 +32,7 @@ pub fn check_client(pair: &Pair<'_>, wrong: &mut Vec<String>) {
         }
     }
     for remote in pair.client.bot.runtime().buffer().entities() {
-        let held = remote.versions().len();
+        let held = remote.state_history().len();
         if held > CLIENT_VERSIONS {
             wrong.push(format!("client {}: {held} versions of {}", pair.at, remote.id));
         }

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::farewell::DisconnectReason;
+use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::replication::entity;
 use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::tick::Tick;
-use truetick_server::core::game::Game;
+use truetick_server::game::Game;
 
 use super::world::{QuicWorld, arena};
-use crate::chatter::{CHANNELS, PERIOD};
+use crate::messaging_game::{CHANNELS, PERIOD};
 use crate::server_process::world_of;
 
 /// Ticks within which everyone holds what is new, once all is healed.
 const ARRIVES_IN: u32 = 40;
 
 impl QuicWorld {
-    /// Looks whether everyone plays, holds the world as it is, and was told everything once and in order.
+    /// Looks whether everyone plays, holds the world as it is, and was told everything once and in
+    /// order.
     pub(super) fn look(&mut self, healed: Tick) {
         let mut wrong = Vec::new();
         let room = world_of(&self.server);
@@ -38,14 +39,16 @@ impl QuicWorld {
                 entry.at(long_ago).is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
             };
             for entry in room.ring().entries().filter(is_seen) {
-                let Some(held) = runtime.buffer().entity(entry.id.slot).filter(|held| held.id == entry.id)
+                let Some(held) =
+                    runtime.buffer().entity(entry.id.slot).filter(|held| held.id == entry.id)
                 else {
                     wrong.push(format!("client {place} lacks {}", entry.id));
                     continue;
                 };
                 let (kind, audience) = (self.kinds.schema.kind(held.kind), held.audience as usize);
                 let as_of = entry.at(held.newest().tick).unwrap_or(entry.current());
-                if entity::hash(kind, held.audience, held.newest().fields) != as_of.hashes[audience] {
+                if entity::hash(kind, held.audience, held.newest().fields) != as_of.hashes[audience]
+                {
                     wrong.push(format!("client {place} holds another {}", entry.id));
                 }
             }
@@ -56,15 +59,20 @@ impl QuicWorld {
         self.wrong.extend(wrong);
         (0..self.members.len()).for_each(|place| self.look_at_messages(place));
         for (place, member) in self.members.iter().enumerate() {
-            if let ClientState::Ended(End::Told(DisconnectReason::Misbehaved | DisconnectReason::Overflow)) =
-                member.bot.runtime().state()
+            if let ClientState::Ended(End::Told(
+                DisconnectReason::Misbehaved | DisconnectReason::Overflow,
+            )) = member.bot.runtime().state()
             {
-                self.wrong.push(format!("client {place} was sent away: {:?}", member.bot.runtime().state()));
+                self.wrong.push(format!(
+                    "client {place} was sent away: {:?}",
+                    member.bot.runtime().state()
+                ));
             }
         }
     }
 
-    /// What is reliable comes once, what is ordered in order, and nothing is left out between two that came.
+    /// What is reliable comes once, what is ordered in order, and nothing is left out between two
+    /// that came.
     pub(super) fn look_at_messages(&mut self, place: usize) {
         let mut by_channel: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for (channel, tick) in &self.members[place].told {
@@ -78,7 +86,10 @@ impl QuicWorld {
             }
             if let Some(pair) = ticks.windows(2).find(|pair| pair[1] != pair[0] + PERIOD) {
                 let name = CHANNELS[channel];
-                self.wrong.push(format!("client {place} on {name:?}: tick {} follows {}", pair[1], pair[0]));
+                self.wrong.push(format!(
+                    "client {place} on {name:?}: tick {} follows {}",
+                    pair[1], pair[0]
+                ));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! One end of QUIC connections without a socket: datagrams of the network in and out, time as an argument.
+//! One end of QUIC connections without a socket: datagrams of the network in and out, time as an
+//! argument.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use quinn_proto::{
 use truetick_netcode::clock::Instant;
 use truetick_netcode::limits::FRAME_BYTES;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Parcel, Route};
+use truetick_netcode::transport::{PeerAddr, Transmit};
 
 /// Something that came by a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum Came {
 
 struct Line {
     connection: Connection,
-    route: Route,
+    addr: PeerAddr,
     stream: Option<StreamId>,
     /// Bytes of frames that the stream did not take yet.
     unsent: VecDeque<u8>,
@@ -48,15 +49,16 @@ pub struct QuicEnd {
     endpoint: Endpoint,
     client: Option<ClientConfig>,
     lines: BTreeMap<usize, Line>,
-    by_route: BTreeMap<Route, ConnectionHandle>,
-    came: VecDeque<(Route, Came)>,
+    by_addr: BTreeMap<PeerAddr, ConnectionHandle>,
+    came: VecDeque<(PeerAddr, Came)>,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     base: Instant,
     connections: u64,
 }
 
 impl QuicEnd {
-    /// An end; all ends of a run count their time from the same `base`. One with a client's parameters opens connections.
+    /// An end; all ends of a run count their time from the same `base`. One with a client's
+    /// parameters opens connections.
     pub fn new(
         config: EndpointConfig,
         server: Option<ServerConfig>,
@@ -67,7 +69,7 @@ impl QuicEnd {
             endpoint: Endpoint::new(Arc::new(config), server.map(Arc::new), true, None),
             client,
             lines: BTreeMap::new(),
-            by_route: BTreeMap::new(),
+            by_addr: BTreeMap::new(),
             came: VecDeque::new(),
             out: VecDeque::new(),
             base,
@@ -94,11 +96,13 @@ impl QuicEnd {
                 match accepted {
                     Ok((handle, connection)) => {
                         self.connections += 1;
-                        let route = Route::quic(self.connections, connection.remote_address());
-                        self.add(handle, connection, route);
+                        let addr = PeerAddr::quic(self.connections, connection.remote_address());
+                        self.add(handle, connection, addr);
                     }
                     Err(response) => {
-                        self.out.extend(response.map(|to| (to.destination, answer[..to.size].to_vec())));
+                        self.out.extend(
+                            response.map(|to| (to.destination, answer[..to.size].to_vec())),
+                        );
                     }
                 }
             }
@@ -110,29 +114,33 @@ impl QuicEnd {
         self.drive(now);
     }
 
-    fn add(&mut self, handle: ConnectionHandle, connection: Connection, route: Route) {
+    fn add(&mut self, handle: ConnectionHandle, connection: Connection, addr: PeerAddr) {
         let (unsent, partial) = (VecDeque::new(), Vec::new());
-        let line = Line { connection, route, stream: None, unsent, partial, announced: false, over: false };
+        let line =
+            Line { connection, addr, stream: None, unsent, partial, announced: false, over: false };
         self.lines.insert(handle.0, line);
-        self.by_route.insert(route, handle);
+        self.by_addr.insert(addr, handle);
     }
 
     /// Sends something by a route.
-    pub fn send(&mut self, to: Route, parcel: Parcel, now: Timestamp) {
-        if matches!(parcel, Parcel::Open(_)) {
+    pub fn send(&mut self, to: PeerAddr, transmit: Transmit, now: Timestamp) {
+        if matches!(transmit, Transmit::Open(_)) {
             self.open(to, now);
         }
         let at = self.at(now);
-        let Some(line) = self.by_route.get(&to).and_then(|handle| self.lines.get_mut(&handle.0)) else {
+        let Some(line) = self.by_addr.get(&to).and_then(|handle| self.lines.get_mut(&handle.0))
+        else {
             return;
         };
-        match parcel {
-            Parcel::Datagram(bytes) => drop(line.connection.datagrams().send(Bytes::from(bytes), true)),
-            Parcel::Open(frame) | Parcel::Frame(frame) => {
+        match transmit {
+            Transmit::Datagram(bytes) => {
+                drop(line.connection.datagrams().send(Bytes::from(bytes), true))
+            }
+            Transmit::Open(frame) | Transmit::Frame(frame) => {
                 line.unsent.extend((frame.len() as u16).to_le_bytes());
                 line.unsent.extend(frame);
             }
-            Parcel::Close => {
+            Transmit::Close => {
                 line.over = true;
                 line.connection.close(at, VarInt::from_u32(0), Bytes::from_static(b"over"));
             }
@@ -140,16 +148,20 @@ impl QuicEnd {
         self.drive(now);
     }
 
-    fn open(&mut self, to: Route, now: Timestamp) {
-        let Some(config) = self.client.clone() else { return };
+    fn open(&mut self, to: PeerAddr, now: Timestamp) {
+        let Some(config) = self.client.clone() else {
+            return;
+        };
         let opened = self.endpoint.connect(self.at(now), config, to.address, "localhost");
-        let Ok((handle, connection)) = opened else { return };
+        let Ok((handle, connection)) = opened else {
+            return;
+        };
         self.add(handle, connection, to);
     }
 
     /// Its connections.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.by_route.keys()
+    pub fn addrs(&self) -> impl Iterator<Item = &PeerAddr> {
+        self.by_addr.keys()
     }
 
     /// Does what time demands.
@@ -170,12 +182,12 @@ impl QuicEnd {
                 }
             }
             if line.connection.is_drained() {
-                ended.push((*handle, line.route));
+                ended.push((*handle, line.addr));
             }
         }
-        for (handle, route) in ended {
+        for (handle, addr) in ended {
             self.lines.remove(&handle);
-            self.by_route.remove(&route);
+            self.by_addr.remove(&addr);
         }
     }
 
@@ -185,13 +197,13 @@ impl QuicEnd {
     }
 
     /// The next thing that came.
-    pub fn poll(&mut self) -> Option<(Route, Came)> {
+    pub fn poll(&mut self) -> Option<(PeerAddr, Came)> {
         self.came.pop_front()
     }
 }
 
 impl Line {
-    fn carry(&mut self, opens: bool, came: &mut VecDeque<(Route, Came)>) {
+    fn carry(&mut self, opens: bool, came: &mut VecDeque<(PeerAddr, Came)>) {
         while let Some(event) = self.connection.poll() {
             match event {
                 Event::Connected if opens => {
@@ -205,7 +217,7 @@ impl Line {
                 Event::ConnectionLost { reason } if !self.over => {
                     self.over = true;
                     let told = matches!(reason, ConnectionError::ApplicationClosed(_));
-                    came.push_back((self.route, Came::Closed { told }));
+                    came.push_back((self.addr, Came::Closed { told }));
                 }
                 _ => {}
             }
@@ -216,16 +228,16 @@ impl Line {
         self.write();
         if self.announced {
             while let Some(datagram) = self.connection.datagrams().recv() {
-                came.push_back((self.route, Came::Datagram(datagram.to_vec())));
+                came.push_back((self.addr, Came::Datagram(datagram.to_vec())));
             }
         }
         self.read(came);
     }
 
-    fn announce(&mut self, came: &mut VecDeque<(Route, Came)>) {
+    fn announce(&mut self, came: &mut VecDeque<(PeerAddr, Came)>) {
         if !std::mem::replace(&mut self.announced, true) {
             let room = self.connection.datagrams().max_size().unwrap_or(0);
-            came.push_back((self.route, Came::DatagramBytes(room)));
+            came.push_back((self.addr, Came::DatagramBytes(room)));
         }
     }
 
@@ -240,21 +252,24 @@ impl Line {
         }
     }
 
-    fn read(&mut self, came: &mut VecDeque<(Route, Came)>) {
+    fn read(&mut self, came: &mut VecDeque<(PeerAddr, Came)>) {
         let Some(stream) = self.stream else { return };
         let mut receive = self.connection.recv_stream(stream);
-        let Ok(mut chunks) = receive.read(true) else { return };
+        let Ok(mut chunks) = receive.read(true) else {
+            return;
+        };
         while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
             self.partial.extend_from_slice(&chunk.bytes);
         }
         let _ = chunks.finalize();
-        while let Some(length) = self.partial.first_chunk().map(|head| usize::from(u16::from_le_bytes(*head)))
+        while let Some(length) =
+            self.partial.first_chunk().map(|head| usize::from(u16::from_le_bytes(*head)))
         {
             assert!((1..=FRAME_BYTES).contains(&length), "both ends are ours");
             if self.partial.len() < 2 + length {
                 break;
             }
-            came.push_back((self.route, Came::Frame(self.partial[2..2 + length].to_vec())));
+            came.push_back((self.addr, Came::Frame(self.partial[2..2 + length].to_vec())));
             self.partial.drain(..2 + length);
         }
     }

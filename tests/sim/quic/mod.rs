@@ -1,4 +1,5 @@
-//! QUIC in virtual time: `quinn-proto` between bots and server, with the numbers, the time and the keys of a seed.
+//! QUIC in virtual time: `quinn-proto` between bots and server, with the numbers, the time and the
+//! keys of a seed.
 //!
 //! | | |
 //! |---|---|

@@ -1,5 +1,6 @@
-//! Everything that QUIC draws at random, drawn from a seed instead. TLS still draws its own key shares: the lengths of packets and
-//! all that is done follow from the seed, the ciphertext does not.
+//! Everything that QUIC draws at random, drawn from a seed instead. TLS still draws its own key
+//! shares: the lengths of packets and all that is done follow from the seed, the ciphertext does
+//! not.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::quic::certificate::Certificate;
 use truetick_netcode::transport::quic::config::{self, ALPN, Trust};
 
-use crate::entry::wall;
+use crate::tokens::wall;
 
 /// An Ed25519 key (RFC 8410): its signatures are the same each time, and of one length.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -58,18 +59,24 @@ impl HmacKey for ResetKey {
         self.0.signature_len()
     }
 
-    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), quinn_proto::crypto::CryptoError> {
+    fn verify(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+    ) -> Result<(), quinn_proto::crypto::CryptoError> {
         HmacKey::verify(&self.0, data, signature)
     }
 }
 
 /// An end's parameters. A server's resets are under the same key in each of its lives.
-pub fn endpoint(seed: u64, chances: &mut Xoshiro256PlusPlus) -> EndpointConfig {
+pub fn endpoint(seed: u64, rng: &mut Xoshiro256PlusPlus) -> EndpointConfig {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &seed.to_le_bytes());
     let mut config = EndpointConfig::new(Arc::new(ResetKey(reset)));
-    let (ids, mut bytes) = (chances.next_u64(), [0; 32]);
-    chances.fill_bytes(&mut bytes);
-    config.cid_generator(move || Box::new(Ids(Xoshiro256PlusPlus::seed_from_u64(ids)))).rng_seed(Some(bytes));
+    let (ids, mut bytes) = (rng.next_u64(), [0; 32]);
+    rng.fill_bytes(&mut bytes);
+    config
+        .cid_generator(move || Box::new(Ids(Xoshiro256PlusPlus::seed_from_u64(ids))))
+        .rng_seed(Some(bytes));
     config
 }
 
@@ -87,7 +94,8 @@ impl TimeSource for SimTime {
 /// A server's parameters.
 pub fn server(seed: u64, time: SimTime) -> ServerConfig {
     let mut config = config::server(certificate(), &[ALPN]).expect("the certificate serves");
-    let tokens = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"simulator").extract(&seed.to_le_bytes());
+    let tokens =
+        ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"simulator").extract(&seed.to_le_bytes());
     config.token_key(Arc::new(tokens)).time_source(Arc::new(time));
     config
 }
@@ -96,10 +104,10 @@ pub fn server(seed: u64, time: SimTime) -> ServerConfig {
 pub fn client(seed: u64) -> ClientConfig {
     let trust = Trust::Pinned(vec![certificate().fingerprint()]);
     let mut config = config::client(&trust, ALPN).expect("the parameters serve");
-    let chances = Mutex::new(Xoshiro256PlusPlus::seed_from_u64(!seed));
+    let rng = Mutex::new(Xoshiro256PlusPlus::seed_from_u64(!seed));
     config.initial_dst_cid_provider(Arc::new(move || {
         let mut bytes = [0; 20];
-        chances.lock().expect("nobody panics with it").fill_bytes(&mut bytes);
+        rng.lock().expect("nobody panics with it").fill_bytes(&mut bytes);
         ConnectionId::new(&bytes)
     }));
     config

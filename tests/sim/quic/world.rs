@@ -15,20 +15,20 @@ use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Event, Over, Parcel, Route};
+use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::any_room::RoomConfig;
-use truetick_server::core::room::Room;
-use truetick_server::core::server::Server;
+use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
+use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::end::{Came, QuicEnd};
 use super::plan::{QuicPlan, QuicTrouble};
 use super::secrets::{self, SimTime};
-use crate::chatter::{self, Chatter, PatterCheck};
-use crate::entry::{SERVER, expect_rooms, session_config, tokens, wall};
+use crate::messaging_game::{self, MessagingGame, PatterCheck};
 use crate::server_process::world_of;
+use crate::tokens::{SERVER, expect_rooms, session_config, tokens, wall};
 
 const STEP: Duration = Duration::from_millis(1);
 
@@ -61,7 +61,8 @@ pub struct Member {
 /// What a run was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuicFigures {
-    /// Hash of when which datagram of which length left by which way, and of the world at every tick.
+    /// Hash of when which datagram of which length left by which way, and of the world at every
+    /// tick.
     pub hash: u64,
     /// Sessions resumed.
     pub resumes: u64,
@@ -89,7 +90,7 @@ pub struct QuicWorld {
     end: Option<QuicEnd>,
     pub(super) kinds: Arc<ArenaSchema>,
     tokens: TokenSource,
-    chances: Xoshiro256PlusPlus,
+    rng: Xoshiro256PlusPlus,
     time: SimTime,
     base: Instant,
     lives: u64,
@@ -119,13 +120,20 @@ impl QuicWorld {
             wrong: Vec::new(),
             kinds: Arc::new(arena_schema().expect("the arena's schema is valid")),
             tokens: tokens(plan.seed),
-            chances: Xoshiro256PlusPlus::seed_from_u64(plan.seed ^ 0x5eed),
+            rng: Xoshiro256PlusPlus::seed_from_u64(plan.seed ^ 0x5eed),
             time,
             base: clock::instant(),
             lives: 0,
             moved: 0,
             hash: Xxh3::new(),
-            figures: QuicFigures { hash: 0, resumes: 0, rejoins: 0, messages: 0, bulk: 0, datagrams: 0 },
+            figures: QuicFigures {
+                hash: 0,
+                resumes: 0,
+                rejoins: 0,
+                messages: 0,
+                bulk: 0,
+                datagrams: 0,
+            },
             now,
             plan,
         };
@@ -139,23 +147,23 @@ impl QuicWorld {
 
     fn server_end(&mut self) -> Option<QuicEnd> {
         let (seed, time) = (self.plan.seed, self.time.clone());
-        let config = secrets::endpoint(seed, &mut self.chances);
+        let config = secrets::endpoint(seed, &mut self.rng);
         let end = |base| QuicEnd::new(config, Some(secrets::server(seed, time)), None, base);
-        (self.plan.over == Over::Quic).then(|| end(self.base))
+        (self.plan.kind == TransportKind::Quic).then(|| end(self.base))
     }
 
     fn client_end(&mut self, place: usize) -> Option<QuicEnd> {
         let seed = self.plan.seed.wrapping_mul(64) + place as u64;
-        let config = secrets::endpoint(seed, &mut self.chances);
+        let config = secrets::endpoint(seed, &mut self.rng);
         let end = |base| QuicEnd::new(config, None, Some(secrets::client(seed)), base);
-        (self.plan.over == Over::Quic).then(|| end(self.base))
+        (self.plan.kind == TransportKind::Quic).then(|| end(self.base))
     }
 
     fn bot(&mut self, place: usize, life: u64) -> BotClient {
         let user = UserId(place as u64 + 1);
         let token = self.tokens.issue(user, 0, wall(self.now));
         let seed = user.0 + (life << 32) + (self.plan.seed << 8);
-        BotClient::new(self.kinds.clone(), token, seed, self.now).over(self.plan.over)
+        BotClient::new(self.kinds.clone(), token, seed, self.now).transport(self.plan.kind)
     }
 
     fn member(&mut self, place: usize) -> Member {
@@ -193,7 +201,12 @@ impl QuicWorld {
         for member in &mut self.members {
             // Beyond this there is no trouble but that of the path itself.
             for link in [&mut member.up, &mut member.down] {
-                link.set_config(LinkConfig { loss: 0.0, bursts: None, corrupt: 0.0, ..self.plan.link });
+                link.set_config(LinkConfig {
+                    loss: 0.0,
+                    bursts: None,
+                    corrupt: 0.0,
+                    ..self.plan.link
+                });
             }
         }
         let healed = world_of(&self.server).ring().tick();
@@ -225,12 +238,13 @@ impl QuicWorld {
                 self.members[client].longest_gap = Duration::ZERO;
             }
             QuicTrouble::NewEnd(client) => {
-                // The server is not told: it still holds the old connection when the session is resumed on another.
+                // The server is not told: it still holds the old connection when the session is
+                // resumed on another.
                 let end = self.client_end(client);
                 let member = &mut self.members[client];
                 let old = std::mem::replace(&mut member.end, end);
-                for route in old.iter().flat_map(QuicEnd::routes) {
-                    member.bot.receive(*route, Event::Closed { told: false }, self.now);
+                for addr in old.iter().flat_map(QuicEnd::addrs) {
+                    member.bot.receive(*addr, Event::Closed { told: false }, self.now);
                 }
             }
             QuicTrouble::Restart => {
@@ -265,18 +279,21 @@ impl QuicWorld {
         }
         if let Some(end) = &mut member.end {
             end.drive(now);
-            while let Some((route, came)) = end.poll() {
-                member.bot.receive(route, as_event(&came), now);
+            while let Some((addr, came)) = end.poll() {
+                member.bot.receive(addr, as_event(&came), now);
             }
         }
         while let Some(event) = member.bot.poll_event() {
-            let ClientEvent::Game(_, data) = event else { continue };
-            if let Some((each_tick, at)) = chatter::parse_patter(&data) {
-                let wrong = member.patter.take(each_tick, at).map(|what| format!("client {place}: {what}"));
+            let ClientEvent::Game(_, data) = event else {
+                continue;
+            };
+            if let Some((each_tick, at)) = messaging_game::parse_patter(&data) {
+                let wrong =
+                    member.patter.take(each_tick, at).map(|what| format!("client {place}: {what}"));
                 self.wrong.extend(wrong);
                 continue;
             }
-            match chatter::parse(&data) {
+            match messaging_game::parse(&data) {
                 Some((channel, tick)) => {
                     self.figures.messages += 1;
                     member.told.push((channel, tick));
@@ -324,10 +341,10 @@ impl QuicWorld {
             member.bot.advance(now);
         }
         let mut out = Vec::new();
-        while let Some((to, parcel)) = member.bot.poll_transmit() {
+        while let Some((to, transmit)) = member.bot.poll_transmit() {
             match &mut member.end {
-                Some(end) => end.send(to, parcel, now),
-                None => out.push(parcel.into_bytes()),
+                Some(end) => end.send(to, transmit, now),
+                None => out.push(transmit.into_bytes()),
             }
         }
         if let Some(end) = &mut member.end {
@@ -344,7 +361,9 @@ impl QuicWorld {
 
     fn note_sent(&mut self, way: u64, length: usize) {
         self.figures.datagrams += 1;
-        [self.now.as_nanos(), way, length as u64].iter().for_each(|n| self.hash.update(&n.to_le_bytes()));
+        [self.now.as_nanos(), way, length as u64]
+            .iter()
+            .for_each(|n| self.hash.update(&n.to_le_bytes()));
     }
 
     fn serve(&mut self) {
@@ -359,30 +378,32 @@ impl QuicWorld {
         }
         if let Some(end) = &mut self.end {
             end.drive(now);
-            while let Some((route, came)) = end.poll() {
-                self.server.receive(route, as_event(&came), now);
+            while let Some((addr, came)) = end.poll() {
+                self.server.receive(addr, as_event(&came), now);
             }
         }
-        let mut out: Vec<(Route, Parcel)> = Vec::new();
+        let mut out: Vec<(PeerAddr, Transmit)> = Vec::new();
         self.server.send_replies(&mut out);
         if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.server.set_wall(now, wall(now));
+            self.server.set_wall_clock(now, wall(now));
             self.server.tick(&mut || now, &mut out);
             expect_rooms(&self.server);
             self.hash.update(&world_of(&self.server).world_hash().to_le_bytes());
         }
         let mut packets = Vec::new();
-        for (to, parcel) in out {
+        for (to, transmit) in out {
             match &mut self.end {
-                Some(end) => end.send(to, parcel, now),
-                None => packets.push((to.address, parcel.into_bytes())),
+                Some(end) => end.send(to, transmit, now),
+                None => packets.push((to.address, transmit.into_bytes())),
             }
         }
         if let Some(end) = &mut self.end {
             packets.extend(std::iter::from_fn(|| end.poll_transmit()));
         }
         for (to, bytes) in packets {
-            let Some(place) = self.members.iter().position(|member| member.address == to) else { continue };
+            let Some(place) = self.members.iter().position(|member| member.address == to) else {
+                continue;
+            };
             self.note_sent(place as u64 * 2 + 1, bytes.len());
             self.members[place].down.push(&bytes, now);
         }
@@ -390,17 +411,19 @@ impl QuicWorld {
 }
 
 pub(super) fn arena() -> ArenaGame {
-    ArenaGame::new(ArenaConfig { drones: 12, ..ArenaConfig::default() }).expect("the arena's schema is valid")
+    ArenaGame::new(ArenaConfig { drones: 12, ..ArenaConfig::default() })
+        .expect("the arena's schema is valid")
 }
 
 fn start_server(plan: &QuicPlan, life: u64, now: Timestamp) -> Server {
     let mut config = session_config();
-    config.servers = config.servers.with(Over::Quic, vec![SERVER.into()]);
+    config.servers = config.servers.with(TransportKind::Quic, vec![SERVER.into()]);
     let mut secret = [0; 32];
     secret[..8].copy_from_slice(&plan.seed.wrapping_add(life << 32).to_le_bytes());
     let mut server = Server::new(config, secret, now, wall(now));
     let room = RoomConfig { seed: plan.seed, relevance_radius_m: None, ..RoomConfig::default() };
-    let game = Chatter { game: arena(), bulk: plan.bulk / room.tick_rate, patter: plan.patter };
-    server.add_room(Box::new(Room::new(game, room, now).expect("a valid schema")));
+    let game =
+        MessagingGame { game: arena(), bulk: plan.bulk / room.tick_rate, patter: plan.patter };
+    server.add_room(Box::new(WorldRoom::new(game, room, now).expect("a valid schema")));
     server
 }

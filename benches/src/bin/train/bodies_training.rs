@@ -1,13 +1,16 @@
-//! Makes a model of bodies from recorded play: samples, a network, the tables of what it leaves over.
+//! Makes a model of bodies from recorded play: samples, a network, the tables of what it leaves
+//! over.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::bodies::model::Model;
-use truetick_netcode::bodies::symbols::{DEGREES, FINE, PARTS, Part, SURPRISES, SymbolCoder};
-use truetick_netcode::bodies::{
+use truetick_netcode::error::WireError;
+use truetick_netcode::rigid_body_codec::model::Model;
+use truetick_netcode::rigid_body_codec::symbols::{
+    DEGREES, FINE, PARTS, Part, SURPRISES, SymbolCoder,
+};
+use truetick_netcode::rigid_body_codec::{
     Acknowledged, Body, Floors, Inputs, Network, PastTicks, Shape, turn_between, visit,
 };
-use truetick_netcode::error::WireError;
 use truetick_netcode::tick::Tick;
 
 use crate::gradient::{Sample, Trainee};
@@ -34,7 +37,13 @@ fn visit_all<C: SymbolCoder>(
             if frame.is_multiple_of(GAPPED)
                 && let Some(ticks) = gapped(frame, &mut rng)
             {
-                visit(coder, model, &pasts(trace, frame, ticks), floors, &mut trace[frame].clone())?;
+                visit(
+                    coder,
+                    model,
+                    &pasts(trace, frame, ticks),
+                    floors,
+                    &mut trace[frame].clone(),
+                )?;
             }
         }
     }
@@ -121,14 +130,16 @@ pub fn train(
     Ok(Model::to_bytes(shape, &weights, &frequencies(&counting.0)))
 }
 
-/// Weights from counts. What was seen seldom leans on what is like it: the same degree with any surprise, the same part.
+/// Weights from counts. What was seen seldom leans on what is like it: the same degree with any
+/// surprise, the same part.
 fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
     PARTS.map(|part| {
         let (contexts, symbols) = part.size();
         let counts = &counts[part as usize];
         let group = |context: usize| match part {
             Part::Residual => {
-                context % (DEGREES + FINE) + (DEGREES + FINE) * (context / (DEGREES + FINE) / SURPRISES)
+                context % (DEGREES + FINE)
+                    + (DEGREES + FINE) * (context / (DEGREES + FINE) / SURPRISES)
             }
             _ => 0,
         };
@@ -140,7 +151,8 @@ fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
         }
         let mut weights = Vec::with_capacity(contexts * symbols);
         for context in 0..contexts {
-            weights.extend(smoothed(&counts[context * symbols..][..symbols], &groups[group(context)]));
+            weights
+                .extend(smoothed(&counts[context * symbols..][..symbols], &groups[group(context)]));
         }
         weights
     })
@@ -149,7 +161,8 @@ fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
 fn smoothed(counts: &[u64], like: &[u64]) -> Vec<u16> {
     const LEAN: f64 = 8.0;
     const MOST: f64 = 16_000.0;
-    let (all, all_like) = (counts.iter().sum::<u64>() as f64, like.iter().sum::<u64>().max(1) as f64);
+    let (all, all_like) =
+        (counts.iter().sum::<u64>() as f64, like.iter().sum::<u64>().max(1) as f64);
     let weight = |(count, like): (&u64, &u64)| {
         let expected = *like as f64 / all_like;
         ((*count as f64 + LEAN * expected) / (all + LEAN) * MOST) as u16

@@ -1,8 +1,9 @@
-//! Trains the network that foresees bodies: gradient descent (Adam, Kingma and Ba 2015) on the bits that its errors would take.
+//! Trains the network that foresees bodies: gradient descent (Adam, Kingma and Ba 2015) on the bits
+//! that its errors would take.
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::bodies::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
+use truetick_netcode::rigid_body_codec::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
 
 /// What was known of a body, and what it did.
 #[derive(Clone, Debug)]
@@ -17,8 +18,8 @@ pub struct Sample {
     pub turn: [f32; 3],
 }
 
-/// What is left over has this shape: a mixture of logistic distributions, each so many times the size the network says, with
-/// such a part of the whole.
+/// What is left over has this shape: a mixture of logistic distributions, each so many times the
+/// size the network says, with such a part of the whole.
 const MIXTURE: [(f32, f32); 4] = [(0.45, 0.4), (1.0, 0.4), (2.6, 0.18), (10.0, 0.02)];
 
 /// The narrowest size: what rounding leaves.
@@ -56,7 +57,13 @@ impl Dense {
     }
 
     /// From the gradient by the outputs those by the weights (added) and by the inputs.
-    fn backward(&self, inputs: &[f32], by_outputs: &[f32], by_weights: &mut [f32], by_inputs: &mut [f32]) {
+    fn backward(
+        &self,
+        inputs: &[f32],
+        by_outputs: &[f32],
+        by_weights: &mut [f32],
+        by_inputs: &mut [f32],
+    ) {
         let split = self.inputs * self.outputs;
         let (sums, biases) = by_weights.split_at_mut(split);
         for (bias, by) in biases.iter_mut().zip(by_outputs) {
@@ -95,7 +102,8 @@ impl Trainee {
         for k in 0..SCALARS {
             let values = || samples.iter().map(|sample| f64::from(sample.inputs.scalars[k]));
             let mean = values().sum::<f64>() / samples.len() as f64;
-            let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / samples.len() as f64;
+            let variance =
+                values().map(|value| (value - mean).powi(2)).sum::<f64>() / samples.len() as f64;
             (means[k], scales[k]) = (mean as f32, 1.0 / (variance.sqrt() as f32 + 1e-3));
         }
         let mut layers = vec![Dense::new(SCALARS, shape.first, rng)];
@@ -116,7 +124,7 @@ impl Trainee {
         Self { shape, layers, means, scales }
     }
 
-    /// The weights as [`truetick_netcode::bodies::Network::new`] takes them.
+    /// The weights as [`truetick_netcode::rigid_body_codec::Network::new`] takes them.
     pub fn weights(&self) -> Vec<f32> {
         let mut all = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
@@ -127,13 +135,17 @@ impl Trainee {
             let scale = |input: usize| if at == 0 { self.scales[input] } else { 1.0 };
             for group in (0..layer.outputs.next_multiple_of(LANES)).step_by(LANES) {
                 for output in group..group + LANES {
-                    let mean =
-                        |input: usize| if at == 0 { self.means[input] * self.scales[input] } else { 0.0 };
-                    let moved: f32 = (0..layer.inputs).map(|input| mean(input) * weight(input, output)).sum();
+                    let mean = |input: usize| {
+                        if at == 0 { self.means[input] * self.scales[input] } else { 0.0 }
+                    };
+                    let moved: f32 =
+                        (0..layer.inputs).map(|input| mean(input) * weight(input, output)).sum();
                     all.push(weight(layer.inputs, output) - moved);
                 }
                 for input in 0..layer.inputs {
-                    all.extend((group..group + LANES).map(|output| weight(input, output) * scale(input)));
+                    all.extend(
+                        (group..group + LANES).map(|output| weight(input, output) * scale(input)),
+                    );
                 }
             }
         }
@@ -201,7 +213,8 @@ impl Trainee {
         let this = &*self;
         let part = |part: &[usize]| {
             let mut gradient = this.no_gradient();
-            let bits: f32 = part.iter().map(|at| this.learn_from(&samples[*at], &mut gradient)).sum();
+            let bits: f32 =
+                part.iter().map(|at| this.learn_from(&samples[*at], &mut gradient)).sum();
             (bits, gradient)
         };
         let (left, right) = batch.split_at(batch.len() / 2);
@@ -234,7 +247,14 @@ struct Adam {
 }
 
 impl Adam {
-    fn update(&mut self, layer: usize, weights: &mut [f32], gradient: &[f32], shrink: f32, rate: f32) {
+    fn update(
+        &mut self,
+        layer: usize,
+        weights: &mut [f32],
+        gradient: &[f32],
+        shrink: f32,
+        rate: f32,
+    ) {
         let (past, past2) = (0.9f32, 0.999f32);
         let (full, full2) = (1.0 - past.powi(self.steps), 1.0 - past2.powi(self.steps));
         let moments = self.first[layer].iter_mut().zip(&mut self.second[layer]);
@@ -257,7 +277,8 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     let axes = [(0, 0, sizes + 1), (1, 0, sizes + 1), (2, MOVES, sizes)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + MOVES];
-        let step: f32 = weights.iter().zip(&sample.inputs.moves[k]).map(|(weight, part)| weight * part).sum();
+        let step: f32 =
+            weights.iter().zip(&sample.inputs.moves[k]).map(|(weight, part)| weight * part).sum();
         let on_ground = k == 2 && step < sample.lowest;
         let expected = if on_ground { sample.lowest } else { step };
         let (cost, by_error, by_size) = cost(sample.step[k] - expected, outputs[size]);
@@ -272,7 +293,8 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     let axes = [(0, turns, sizes + 2), (1, turns, sizes + 2), (2, turns + TURNS, sizes + 3)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + TURNS];
-        let turn: f32 = weights.iter().zip(&sample.inputs.turns[k]).map(|(weight, part)| weight * part).sum();
+        let turn: f32 =
+            weights.iter().zip(&sample.inputs.turns[k]).map(|(weight, part)| weight * part).sum();
         let (cost, by_error, by_size) = cost(sample.turn[k] - turn, outputs[size]);
         bits += cost;
         by[size] += by_size;
@@ -283,7 +305,8 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     (bits, by)
 }
 
-/// Bits of an error of a whole grid step, and their derivatives by the error and by the logarithm of the size.
+/// Bits of an error of a whole grid step, and their derivatives by the error and by the logarithm
+/// of the size.
 fn cost(error: f32, log_size: f32) -> (f32, f32, f32) {
     let size = log_size.clamp(-4.0, 9.0).exp();
     let (mut p, mut by_error, mut by_size) = (1e-9f32, 0.0, 0.0);
@@ -316,7 +339,8 @@ mod tests {
             moves: std::array::from_fn(|_| std::array::from_fn(|_| number())),
             turns: std::array::from_fn(|_| std::array::from_fn(|_| number())),
         };
-        let samples = [Sample { inputs, step: [4.0, -2.0, 1.0], lowest: -50.0, turn: [1.0, 0.0, -3.0] }];
+        let samples =
+            [Sample { inputs, step: [4.0, -2.0, 1.0], lowest: -50.0, turn: [1.0, 0.0, -3.0] }];
         let mut trainee = Trainee::new(Shape { first: 32, second: 32 }, &samples, &mut rng);
         (trainee.means, trainee.scales) = ([0.0; SCALARS], [1.0; SCALARS]);
         let mut gradient = trainee.no_gradient();
@@ -331,7 +355,10 @@ mod tests {
                 *bits = moved.learn_from(&samples[0], &mut trainee.no_gradient());
             }
             let (slope, told) = ((bits[1] - bits[0]) / 2e-3, gradient[at]);
-            assert!((slope - told).abs() < 0.05 * told.abs() + 0.05, "layer {layer}: {slope} and not {told}");
+            assert!(
+                (slope - told).abs() < 0.05 * told.abs() + 0.05,
+                "layer {layer}: {slope} and not {told}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Makes the priors of the schemas of this repository, on standard output, and the models of bodies:
+//! Makes the priors of the schemas of this repository, on standard output, and the models of
+//! bodies:
 //!
 //! ```text
 //! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
@@ -9,8 +10,8 @@
 //!         --out netcode/src/bodies/$1.model cubes_train.bin.zst cubes_train2.bin.zst
 //! done
 //! ```
-//! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end with "other schema": the
-//! priors are a part of it.
+//! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end
+//! with "other schema": the priors are a part of it.
 
 mod bodies_training;
 mod gradient;
@@ -24,14 +25,14 @@ use clap::{Parser, Subcommand};
 use training::Training;
 use truetick_benches::halo::{Halo, halo_schema};
 use truetick_benches::traces::{FLOORS, read_trace};
-use truetick_benches::walkers::{Motion, Walkers};
-use truetick_netcode::bodies::Shape;
+use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::replication::state_ring::StateRing;
+use truetick_netcode::rigid_body_codec::Shape;
 use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::core::simulation::{Simulation, TickInput};
 use truetick_server::files::{read_segments, write_bytes};
 use truetick_server::recording::replay::replay;
+use truetick_server::simulation::{Simulation, TickInput};
 use truetick_shared::arena::arena_schema;
 
 /// Makes priors from play, on standard output
@@ -75,15 +76,19 @@ enum What {
 fn main() -> Result<(), Box<dyn Error>> {
     let command = "cargo run --release -p truetick-benches --bin train --";
     let source = match Arguments::parse().what {
-        What::Walkers => walkers()?.to_source_of(&format!("{command} walkers")),
+        What::Walkers => workload()?.to_source_of(&format!("{command} walkers")),
         What::Halo => halo()?.to_source_of(&format!("{command} halo")),
         What::Bodies { out, first, second, rounds, traces } => {
-            let traces = traces.iter().map(|trace| read_trace(trace)).collect::<Result<Vec<_>, _>>()?;
+            let traces =
+                traces.iter().map(|trace| read_trace(trace)).collect::<Result<Vec<_>, _>>()?;
             let shape = Shape { first: first.into(), second: second.into() };
-            let model = bodies_training::train(&traces, FLOORS, shape, rounds, |line| eprintln!("{line}"))?;
+            let model =
+                bodies_training::train(&traces, FLOORS, shape, rounds, |line| eprintln!("{line}"))?;
             return Ok(write_bytes(&out, &model)?);
         }
-        What::Arena { recording } => arena(&recording)?.to_source_of(&format!("{command} arena FILE")),
+        What::Arena { recording } => {
+            arena(&recording)?.to_source_of(&format!("{command} arena FILE"))
+        }
     };
     print!("{source}");
     Ok(())
@@ -100,7 +105,7 @@ impl Trained {
 
 const TICKS: u32 = 1_200;
 
-fn walkers() -> Result<Trained, Box<dyn Error>> {
+fn workload() -> Result<Trained, Box<dyn Error>> {
     let game = Walkers { drones: 200, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), 777)?;
     let schema = simulation.registry().schema().clone();

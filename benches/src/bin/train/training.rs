@@ -7,9 +7,9 @@ use std::ops::Range;
 use truetick_netcode::coding::prior::Prior;
 use truetick_netcode::coding::{CONTEXTS, Coder};
 use truetick_netcode::error::WireError;
-use truetick_netcode::replication::entity::{Past, code_change};
+use truetick_netcode::replication::block_delta::block_of;
+use truetick_netcode::replication::entity::{Baselines, code_change};
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::replication::unit::block_of;
 use truetick_netcode::schema::{Audience, CLASSES, Schema, class_of};
 
 /// Ages of baselines that are counted, and by how many ticks the second is older.
@@ -98,15 +98,18 @@ impl Training {
     pub fn look(&mut self, schema: &Schema, ring: &StateRing) {
         for entry in ring.entries() {
             let kind = schema.kind(entry.kind);
-            let changed = ring.blocks()[block_of(entry.id.slot)].changed(entry.id.slot, Audience::Others);
+            let changed =
+                ring.blocks()[block_of(entry.id.slot)].changed(entry.id.slot, Audience::Others);
             for (age, gap) in PASTS {
                 let at = ring.tick().back(age);
-                let (Some(base), Some(older)) = (entry.at(at), entry.at(at.back(gap))) else { continue };
+                let (Some(base), Some(older)) = (entry.at(at), entry.at(at.back(gap))) else {
+                    continue;
+                };
                 if !changed.is_after(at) {
                     continue;
                 }
                 let older = (gap > 0).then_some((&*older.fields, gap));
-                let past = Past { age, base: &base.fields, older };
+                let past = Baselines { age, base: &base.fields, older };
                 let mut fields = entry.current().fields.to_vec();
                 let coder = &mut self.counts[class_of(age, gap > 0)];
                 // A coder that only counts cannot fail.

@@ -51,8 +51,8 @@ fn schema() -> Schema {
 #[test]
 fn an_own_entity_that_is_replaced_by_one_of_another_kind_is_predicted_from_its_first_state() {
     let schema = schema();
-    let own =
-        [KindId(0), KindId(1)].map(|kind| Own { id: NetId { slot: 3, generation: kind.0.into() }, kind });
+    let own = [KindId(0), KindId(1)]
+        .map(|kind| Own { id: NetId { slot: 3, generation: kind.0.into() }, kind });
     let mut prediction = Prediction::default();
     let heard = Feedback { margin: Some(10), ..Feedback::default() };
     for slot in 1..40u32 {

@@ -4,32 +4,37 @@ use super::ClientRuntime;
 use crate::client::own_view::Now;
 use crate::client::prediction::{Confirmed, Own, Predict, Reconciled};
 use crate::client::runtime::ClientEvent;
-use crate::client::snapshot_buffer::Taken;
+use crate::client::snapshot_buffer::AppliedSnapshot;
 use crate::replication::NetId;
 use crate::schema::KindId;
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
 impl<P: Predict> ClientRuntime<P> {
-    /// The slots of all entities that may be drawn now: those of the client's copy, and those that are gone from it but not at the time
-    /// shown. A slot may come twice; [`Self::view`] draws the older entity first.
+    /// The slots of all entities that may be drawn now: those of the client's copy, and those that
+    /// are gone from it but not at the time shown. A slot may come twice; [`Self::view`] draws the
+    /// older entity first.
     pub fn slots(&self) -> impl Iterator<Item = u16> {
         let leaving = self.interpolation.iter().flat_map(|interpolation| interpolation.leaving());
         self.buffer.entities().map(|remote| remote.id.slot).chain(leaving)
     }
 
-    /// The time at which other entities are shown now, in ticks of the server; `None` before the first snapshot.
+    /// The time at which other entities are shown now, in ticks of the server; `None` before the
+    /// first snapshot.
     pub fn shown_tick(&mut self, now: Timestamp) -> Option<f64> {
         let interpolation = self.interpolation.as_mut()?;
         interpolation.advance(now);
         interpolation.clock().shown_tick()
     }
 
-    /// Values to draw now: of the own entity as predicted, between two ticks and smoothed; of others interpolated. `None` for an entity
-    /// that is not known, or whose first state lies ahead of the time shown.
+    /// Values to draw now: of the own entity as predicted, between two ticks and smoothed; of
+    /// others interpolated. `None` for an entity that is not known, or whose first state lies ahead
+    /// of the time shown.
     pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
-        let leaving =
-            self.interpolation.as_mut().and_then(|shown| shown.sample_leaving(slot, &self.schema, now));
+        let leaving = self
+            .interpolation
+            .as_mut()
+            .and_then(|shown| shown.sample_leaving(slot, &self.schema, now));
         if leaving.is_some() {
             return leaving;
         }
@@ -56,10 +61,16 @@ impl<P: Predict> ClientRuntime<P> {
     }
 
     /// Compares the server's state of the own entity with the prediction.
-    pub(super) fn reconcile(&mut self, taken: &Taken, slot: Tick) {
-        let Some((feedback, own)) = taken.feedback.as_ref().zip(taken.own) else { return };
-        let Some(remote) = self.buffer.entity(own.slot) else { return };
-        let Some(held) = remote.at(taken.tick) else { return };
+    pub(super) fn reconcile(&mut self, taken: &AppliedSnapshot, slot: Tick) {
+        let Some((feedback, own)) = taken.feedback.as_ref().zip(taken.own) else {
+            return;
+        };
+        let Some(remote) = self.buffer.entity(own.slot) else {
+            return;
+        };
+        let Some(held) = remote.at(taken.tick) else {
+            return;
+        };
         let info = self.schema.kind(remote.kind);
         let own = Own { id: remote.id, kind: remote.kind };
         if self.prediction.own().is_some_and(|before| before != own) {

@@ -22,7 +22,8 @@ impl Path<'_> {
 
     fn run(&self, seconds: f64) -> Margins {
         let local = |ms: f64| Timestamp::from_micros(7_000_000 + (ms * 1e3) as u64);
-        let round_trip = Duration::from_micros(((self.up_ms)(0.0) * 1e3 + self.down_ms * 1e3) as u64);
+        let round_trip =
+            Duration::from_micros(((self.up_ms)(0.0) * 1e3 + self.down_ms * 1e3) as u64);
         let mut clock = TickClock::new(self.rate, Tick(0), round_trip, local(self.down_ms));
         let (mut margins, mut now, mut answered) = (Margins::new(), self.down_ms, 0u32);
         while now < seconds * 1e3 {
@@ -43,14 +44,17 @@ impl Path<'_> {
     }
 
     fn answer(&self, clock: &mut TickClock, slot: u32, margins: &Margins, now: Timestamp) {
-        let units = |ms: f64| (ms * 1e3 / FEEDBACK_UNIT_US as f64) as u16;
-        let margin = margins.get(&slot).filter(|(_, margin)| *margin >= 0.0).map(|(_, ms)| units(*ms));
+        let block_deltas = |ms: f64| (ms * 1e3 / FEEDBACK_UNIT_US as f64) as u16;
+        let margin = margins
+            .get(&slot)
+            .filter(|(_, margin)| *margin >= 0.0)
+            .map(|(_, ms)| block_deltas(*ms));
         let mut feedback = Feedback { margin, ..Feedback::default() };
         let due = f64::from(slot) * self.tick_ms();
         for (of, (_, margin)) in margins.range(slot.saturating_sub(200)..slot) {
             let came = f64::from(*of) * self.tick_ms() - margin;
             if *margin < 0.0 && came > due - self.tick_ms() && came <= due {
-                feedback.lates.push(Late { back: (slot - of) as u8, by: units(-margin) });
+                feedback.lates.push(Late { back: (slot - of) as u8, by: block_deltas(-margin) });
             }
         }
         clock.snapshot(Tick(slot), None, now);
@@ -70,7 +74,9 @@ fn commands_arrive_just_in_time_on_every_path_and_rate() {
             let late = margins.values().filter(|(_, margin)| *margin < 0.0).count();
             assert_eq!(late, 0, "{rate} Hz, {up} + {down} ms");
             let settled = margins.values().filter(|(left, _)| *left > 4_000.0);
-            settled.for_each(|(_, margin)| assert!((1.5..4.0).contains(margin), "{rate} Hz: {margin}"));
+            settled.for_each(|(_, margin)| {
+                assert!((1.5..4.0).contains(margin), "{rate} Hz: {margin}")
+            });
         }
     }
 }
@@ -98,7 +104,9 @@ fn a_shorter_way_is_followed_slowly_and_no_slot_is_left_out() {
 
 #[test]
 fn what_was_held_up_and_released_is_no_longer_way() {
-    let up = |left: f64| if (3_000.0..3_500.0).contains(&left) { 3_540.0 - left } else { 40.0 };
+    let up = |left: f64| {
+        if (3_000.0..3_500.0).contains(&left) { 3_540.0 - left } else { 40.0 }
+    };
     let margins = Path { rate: 60, up_ms: &up, down_ms: 40.0, frame_ms: 0.0 }.run(6.0);
     let after = margins.values().filter(|(left, _)| *left > 3_700.0);
     after.for_each(|(left, margin)| assert!((1.0..8.0).contains(margin), "{left}: {margin}"));
@@ -111,9 +119,9 @@ fn a_caller_that_asks_once_per_frame_is_in_time() {
         let settled: Vec<_> = margins.values().filter(|(left, _)| *left > 4_000.0).collect();
         let late = settled.iter().filter(|(_, margin)| *margin < 0.0).count();
         assert!(late * 100 <= settled.len(), "{frame_ms}: {late} of {}", settled.len());
-        settled
-            .iter()
-            .for_each(|(_, margin)| assert!(*margin < 2.0 * frame_ms + 25.0, "{frame_ms}: {margin}"));
+        settled.iter().for_each(|(_, margin)| {
+            assert!(*margin < 2.0 * frame_ms + 25.0, "{frame_ms}: {margin}")
+        });
     }
 }
 

@@ -1,12 +1,12 @@
 //! What does not come from an honest server or client.
 
 use super::super::NetId;
+use super::super::block_delta::{begin, code_identity};
 use super::super::client_view::ClientView;
 use super::super::entity::tests::{Body, FIELDS, Mind, fitted, schema};
 use super::super::snapshot::{Deferred, Feedback, SnapshotHeader};
-use super::super::state_ring::Nature;
-use super::super::unit::{begin, code_identity};
-use super::crowd::{Crowd, sight};
+use super::super::state_ring::ReplicaMeta;
+use super::crowd::{Crowd, interest};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
 use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
@@ -24,10 +24,10 @@ fn line_31_a_packet_that_claims_a_world_is_read_no_further_than_it_goes() {
             feedback: Feedback::default(),
             removals: vec![],
             deferred: Deferred::None,
-            loose: claimed,
+            individual_items: claimed,
             has_own: false,
-            loose_bytes: 4,
-            units: vec![],
+            individual_bytes: 4,
+            block_deltas: vec![],
         };
         for byte in [0, 0x55, 0xff] {
             let mut writer = BitWriter::new();
@@ -37,7 +37,10 @@ fn line_31_a_packet_that_claims_a_world_is_read_no_further_than_it_goes() {
             writer.write(0, 16);
             writer.pad_to_byte();
             let mut buffer = SnapshotBuffer::new();
-            assert!(buffer.take(&schema(), BitReader::new(writer.bytes())).is_err(), "{claimed} {byte}");
+            assert!(
+                buffer.take(&schema(), BitReader::new(writer.bytes())).is_err(),
+                "{claimed} {byte}"
+            );
             assert_eq!(buffer.entities().count(), 0);
         }
     }
@@ -60,16 +63,22 @@ fn line_33_an_unknown_kind_is_refused() {
 
 #[test]
 fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
-    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
+    let (mut crowd, mut view, mut buffer) =
+        (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
     let mut sent = Vec::new();
     for (tick, generation) in [0u16, 0, 1, 1].into_iter().enumerate() {
         crowd.tick = crowd.tick.next();
         crowd.ring.begin_tick(crowd.tick);
-        let nature = Nature { id: NetId { slot: 3, generation }, kind: KindId(0), owner: None, team: 0 };
-        crowd.ring.record(&crowd.schema, nature, &fitted(&[tick as u32; FIELDS]));
+        let meta = ReplicaMeta {
+            id: NetId { slot: 3, generation },
+            kind: KindId(0),
+            owner: None,
+            team: 0,
+        };
+        crowd.ring.record(&crowd.schema, meta, &fitted(&[tick as u32; FIELDS]));
         crowd.cache.begin_tick(&crowd.ring);
         let masks = crowd.masks();
-        sent.extend(crowd.send(&mut view, &sight(&masks), tick as u64 * 20));
+        sent.extend(crowd.send(&mut view, &interest(&masks), tick as u64 * 20));
     }
     for at in [0, 2, 1, 3, 0] {
         buffer.take(&crowd.schema, BitReader::new(&sent[at].1)).unwrap();
@@ -78,7 +87,8 @@ fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
     }
 }
 
-/// No honest server does it: the same entity, first of one kind, then of another that has more fields, or fewer.
+/// No honest server does it: the same entity, first of one kind, then of another that has more
+/// fields, or fewer.
 #[test]
 fn an_entity_whose_kind_changes_is_another() {
     let mut schema = Schema::new();
@@ -93,10 +103,14 @@ fn an_entity_whose_kind_changes_is_another() {
                 crowd.ring.begin_tick(crowd.tick);
                 let id = NetId { slot: 3, generation: 0 };
                 let fields = &fitted(&[9; FIELDS])[..schema.kind(KindId(kind)).fields.len()];
-                crowd.ring.record(&schema, Nature { id, kind: KindId(kind), owner: None, team: 0 }, fields);
+                crowd.ring.record(
+                    &schema,
+                    ReplicaMeta { id, kind: KindId(kind), owner: None, team: 0 },
+                    fields,
+                );
                 crowd.cache.begin_tick(&crowd.ring);
                 let masks = crowd.masks();
-                let sent = crowd.send(&mut ClientView::new(), &sight(&masks), 0);
+                let sent = crowd.send(&mut ClientView::new(), &interest(&masks), 0);
                 buffer.take(&schema, BitReader::new(&sent[0].1)).unwrap();
                 let held = buffer.entity(3).unwrap();
                 assert_eq!((held.kind, held.newest().fields.len()), (KindId(kind), fields.len()));
@@ -111,18 +125,19 @@ fn line_45_an_acknowledgement_of_what_is_not_kept_any_more_is_built_upon_by_noth
     for tick in 0..400u64 {
         crowd.step(0..20, true);
         let masks = crowd.masks();
-        let packets = crowd.send(&mut view, &sight(&masks), tick);
+        let packets = crowd.send(&mut view, &interest(&masks), tick);
         assert_eq!(packets.len(), 1);
     }
     view.packet_acked(3);
     assert_eq!(view.acked(NetId { slot: 3, generation: 0 }), None);
-    // And one that is known, whose baseline the world has let go of since, is no baseline: all is sent whole.
+    // And one that is known, whose baseline the world has let go of since, is no baseline: all is
+    // sent whole.
     view.packet_acked(399);
     for _ in 0..200 {
         crowd.step(0..20, true);
     }
     let masks = crowd.masks();
-    let packets = crowd.send(&mut view, &sight(&masks), 400);
+    let packets = crowd.send(&mut view, &interest(&masks), 400);
     let mut stranger = SnapshotBuffer::new();
     let taken = stranger.take(&crowd.schema, BitReader::new(&packets[0].1));
     assert!(!matches!(taken, Err(SnapshotError::Baseline)), "{taken:?}");

@@ -6,12 +6,12 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::NetId;
-use super::super::client_view::{ClientView, ManyRemovals, Shared, Sight};
+use super::super::block_delta::{bit_of, block_of};
+use super::super::client_view::{ClientView, Interest, ManyRemovals, Shared};
+use super::super::delta_cache::DeltaCache;
 use super::super::entity::tests::{FIELDS, fitted, schema};
 use super::super::snapshot::Feedback;
-use super::super::state_ring::{Nature, StateRing};
-use super::super::unit::{bit_of, block_of};
-use super::super::unit_cache::UnitCache;
+use super::super::state_ring::{ReplicaMeta, StateRing};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::SnapshotBuffer;
 use crate::limits::PAYLOAD_BYTES;
@@ -23,26 +23,40 @@ use crate::tick::Tick;
 pub(super) struct Crowd {
     pub schema: Schema,
     pub ring: StateRing,
-    pub cache: UnitCache,
+    pub cache: DeltaCache,
     pub tick: Tick,
 }
 
 impl Crowd {
     pub fn new() -> Self {
-        Self { schema: schema(), ring: StateRing::new(), cache: UnitCache::default(), tick: Tick(1_000) }
+        Self {
+            schema: schema(),
+            ring: StateRing::new(),
+            cache: DeltaCache::default(),
+            tick: Tick(1_000),
+        }
     }
 
     /// One tick with entities in these slots.
     pub fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
         self.tick = self.tick.next();
         self.ring.begin_tick(self.tick);
-        let gone: Vec<NetId> =
-            self.ring.entries().map(|entry| entry.id).filter(|id| !slots.contains(&id.slot)).collect();
+        let gone: Vec<NetId> = self
+            .ring
+            .entries()
+            .map(|entry| entry.id)
+            .filter(|id| !slots.contains(&id.slot))
+            .collect();
         gone.into_iter().for_each(|id| self.ring.remove(id));
         for slot in slots {
-            let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner: None, team: 0 };
+            let meta = ReplicaMeta {
+                id: NetId { slot, generation: 0 },
+                kind: KindId(0),
+                owner: None,
+                team: 0,
+            };
             let x = if moving { 1_000 + self.tick.0 * 3 + u32::from(slot) } else { 7 };
-            self.ring.record(&self.schema, nature, &fitted(&[x; FIELDS]));
+            self.ring.record(&self.schema, meta, &fitted(&[x; FIELDS]));
         }
         self.cache.begin_tick(&self.ring);
     }
@@ -55,29 +69,33 @@ impl Crowd {
     pub fn send(
         &mut self,
         view: &mut ClientView,
-        sight: &Sight<'_>,
+        interest: &Interest<'_>,
         first: Sequence,
     ) -> Vec<(Sequence, Vec<u8>)> {
-        self.send_behind(view, sight, first, |_| {})
+        self.send_behind(view, interest, first, |_| {})
     }
 
     /// The same, behind what `begin` writes.
     pub fn send_behind(
         &mut self,
         view: &mut ClientView,
-        sight: &Sight<'_>,
+        interest: &Interest<'_>,
         first: Sequence,
         mut begin: impl FnMut(&mut BitWriter),
     ) -> Vec<(Sequence, Vec<u8>)> {
         view.note_gone(self.ring.gone(), self.tick);
         let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
-        view.plan(&mut shared, sight);
+        view.plan(&mut shared, interest);
         let mut packets = Vec::new();
         loop {
             let (mut writer, sequence) = (BitWriter::new(), first + packets.len() as Sequence);
             begin(&mut writer);
-            let more =
-                view.write_packet(&mut shared, (sequence, PAYLOAD_BYTES), Feedback::default(), &mut writer);
+            let more = view.write_packet(
+                &mut shared,
+                (sequence, PAYLOAD_BYTES),
+                Feedback::default(),
+                &mut writer,
+            );
             writer.pad_to_byte();
             assert!(writer.bytes().len() <= PAYLOAD_BYTES);
             packets.push((sequence, writer.bytes().to_vec()));
@@ -88,8 +106,8 @@ impl Crowd {
     }
 }
 
-pub(super) fn sight(masks: &[u64]) -> Sight<'_> {
-    Sight { own: None, team: 0, masks, weights: None, budget: 8_000 }
+pub(super) fn interest(masks: &[u64]) -> Interest<'_> {
+    Interest { own: None, team: 0, masks, weights: None, budget: 8_000 }
 }
 
 #[test]
@@ -98,7 +116,7 @@ fn clients_with_the_same_baseline_share_the_encoding() {
     crowd.step(0..200, true);
     let masks = crowd.masks();
     for _ in 0..50 {
-        crowd.send(&mut ClientView::new(), &sight(&masks), 0);
+        crowd.send(&mut ClientView::new(), &interest(&masks), 0);
     }
     let (lookups, encodes) = crowd.cache.sharing();
     assert_eq!(lookups, encodes * 50);
@@ -111,7 +129,7 @@ fn what_does_not_change_is_not_sent_again() {
     for tick in 0..400u64 {
         crowd.step(0..200, tick < 100);
         let masks = crowd.masks();
-        let packets = crowd.send(&mut view, &sight(&masks), tick * 20);
+        let packets = crowd.send(&mut view, &interest(&masks), tick * 20);
         sizes.push(packets.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
         packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
     }
@@ -132,7 +150,7 @@ impl Distant {
     /// It takes what the `tick`th tick tells; the view hears of what came a round trip ago.
     fn hear(&mut self, crowd: &mut Crowd, tick: u64) {
         let masks = crowd.masks();
-        for (sequence, bytes) in crowd.send(&mut self.view, &sight(&masks), tick * 20) {
+        for (sequence, bytes) in crowd.send(&mut self.view, &interest(&masks), tick * 20) {
             self.buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
             self.acks.push_back((tick + Self::ROUND_TRIP, sequence));
         }
@@ -148,7 +166,8 @@ fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
     for tick in 0..120u64 {
         crowd.step(if tick < 60 { 0..400 } else { 0..0 }, false);
         client.hear(&mut crowd, tick);
-        let expected = if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
+        let expected =
+            if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
         assert_eq!(client.buffer.entities().count(), expected, "tick {tick}");
     }
 }
@@ -166,26 +185,28 @@ fn removals_do_not_pile_up_though_more_are_gone_in_each_tick_than_a_packet_names
     }
 }
 
-/// What leaves sight in crowds, and comes back while that is being told, over a path that loses a packet in five.
+/// What leaves sight in crowds, and comes back while that is being told, over a path that loses a
+/// packet in five.
 #[test]
 fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
-    let (mut crowd, mut view, mut buffer) = (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
+    let (mut crowd, mut view, mut buffer) =
+        (Crowd::new(), ClientView::new(), SnapshotBuffer::new());
     view.many_removals = ManyRemovals(30);
-    let mut chances = Xoshiro256PlusPlus::seed_from_u64(5);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
     let (mut acks, mut most) = (VecDeque::new(), 0);
     let mut masks = vec![u64::MAX; 8];
     for tick in 0..400u64 {
         let calm = tick >= 340;
         crowd.step(0..512, tick % 3 == 0);
-        if !calm && chances.random_bool(0.5) {
-            masks[chances.random_range(0..8usize)] = chances.random();
+        if !calm && rng.random_bool(0.5) {
+            masks[rng.random_range(0..8usize)] = rng.random();
         }
-        let packets = crowd.send(&mut view, &sight(&masks), tick * 20);
+        let packets = crowd.send(&mut view, &interest(&masks), tick * 20);
         most = most.max(packets.len());
         for (sequence, bytes) in packets {
-            if calm || chances.random_bool(0.8) {
+            if calm || rng.random_bool(0.8) {
                 buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
-                acks.push_back((tick + chances.random_range(1..6), sequence));
+                acks.push_back((tick + rng.random_range(1..6), sequence));
             }
         }
         acks.retain(|(at, sequence)| {
@@ -198,11 +219,13 @@ fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
     }
     assert!(most > 2, "{most} packets in a tick");
     let held: Vec<u16> = buffer.entities().map(|remote| remote.id.slot).collect();
-    let seen: Vec<u16> = (0..512).filter(|slot| masks[block_of(*slot)] & bit_of(*slot) != 0).collect();
+    let seen: Vec<u16> =
+        (0..512).filter(|slot| masks[block_of(*slot)] & bit_of(*slot) != 0).collect();
     assert_eq!(held, seen);
 }
 
-/// With room for a tenth of what is due, everything is sent again within a bound that its weight gives.
+/// With room for a tenth of what is due, everything is sent again within a bound that its weight
+/// gives.
 #[test]
 fn nothing_waits_for_ever() {
     for weighted in [false, true] {
@@ -214,8 +237,9 @@ fn nothing_waits_for_ever() {
         for tick in 0..1_500u64 {
             crowd.step(0..slots, true);
             let masks = crowd.masks();
-            let sight = Sight { weights: weighted.then_some(&*weights), budget, ..sight(&masks) };
-            let packets = crowd.send(&mut view, &sight, tick * 20);
+            let interest =
+                Interest { weights: weighted.then_some(&*weights), budget, ..interest(&masks) };
+            let packets = crowd.send(&mut view, &interest, tick * 20);
             packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
             for slot in 0..slots {
                 let at = usize::from(slot);
@@ -228,9 +252,16 @@ fn nothing_waits_for_ever() {
             }
         }
         let most = |class: u64| {
-            (0..slots).filter(|s| u64::from(*s) % 16 == class).map(|s| longest[usize::from(s)]).max()
+            (0..slots)
+                .filter(|s| u64::from(*s) % 16 == class)
+                .map(|s| longest[usize::from(s)])
+                .max()
         };
-        println!("weighted {weighted}: longest wait {:?} (least weight) and {:?} (most)", most(0), most(15));
+        println!(
+            "weighted {weighted}: longest wait {:?} (least weight) and {:?} (most)",
+            most(0),
+            most(15)
+        );
         assert!(!weighted || most(15) < most(0));
     }
 }
@@ -245,16 +276,21 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
         crowd.ring.begin_tick(crowd.tick);
         // The last 60 come when all others change already, by much.
         for slot in 0..if tick < 100 { 132 } else { 192u16 } {
-            let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner: None, team: 0 };
+            let meta = ReplicaMeta {
+                id: NetId { slot, generation: 0 },
+                kind: KindId(0),
+                owner: None,
+                team: 0,
+            };
             let mut numbers = [1_000; FIELDS];
             let chance = (tick as u32 * 192 + u32::from(slot)).wrapping_mul(0x9e37_79b9);
             (numbers[0], numbers[2], numbers[5]) = (chance >> 17, chance >> 20, chance);
-            crowd.ring.record(&crowd.schema, nature, &fitted(&numbers));
+            crowd.ring.record(&crowd.schema, meta, &fitted(&numbers));
         }
         crowd.cache.begin_tick(&crowd.ring);
         let masks = crowd.masks();
-        let sight = Sight { budget: 1_500, ..sight(&masks) };
-        let packets = crowd.send(&mut view, &sight, tick * 20);
+        let interest = Interest { budget: 1_500, ..interest(&masks) };
+        let packets = crowd.send(&mut view, &interest, tick * 20);
         packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
         (0..192u16).for_each(|slot| {
             acked[usize::from(slot)] |= view.acked(NetId { slot, generation: 0 }).is_some();
@@ -275,7 +311,8 @@ impl Witness {
     /// One tick; returns the bytes sent.
     fn tick(&mut self, crowd: &mut Crowd, budget: usize) -> usize {
         let masks = crowd.masks();
-        let packets = crowd.send(&mut self.view, &Sight { budget, ..sight(&masks) }, self.next);
+        let packets =
+            crowd.send(&mut self.view, &Interest { budget, ..interest(&masks) }, self.next);
         self.next += packets.len() as Sequence;
         for (sequence, bytes) in &packets {
             self.buffer.take(&crowd.schema, BitReader::new(bytes)).unwrap();
@@ -316,23 +353,25 @@ fn packets_of_two_worlds_that_differ_in_what_a_client_may_not_see_are_the_same()
             crowd.ring.begin_tick(crowd.tick);
             for slot in 0..100u16 {
                 let id = NetId { slot, generation: 0 };
-                let nature = Nature { id, kind: KindId(0), owner: None, team: 1 + (slot % 2) as u8 };
+                let meta =
+                    ReplicaMeta { id, kind: KindId(0), owner: None, team: 1 + (slot % 2) as u8 };
                 let mut numbers = [1_000 + tick * 3 + u32::from(slot); FIELDS];
-                // The owner's fuel, the server's dice, the other team's mood; and all of what is out of sight.
+                // The owner's fuel, the server's dice, the other team's mood; and all of what is
+                // out of sight.
                 (numbers[3], numbers[4]) = (secret * tick % 100, secret.wrapping_mul(tick + 7));
-                if nature.team == 2 {
+                if meta.team == 2 {
                     numbers[6] = (secret + tick) % 5;
                 }
                 if slot >= 80 {
                     numbers[0] = 5 * secret * tick;
                     numbers[5] = secret;
                 }
-                crowd.ring.record(&crowd.schema, nature, &fitted(&numbers));
+                crowd.ring.record(&crowd.schema, meta, &fitted(&numbers));
             }
             crowd.cache.begin_tick(&crowd.ring);
             let masks = [u64::MAX, 0xffff];
-            let sight = Sight { team: 1, ..sight(&masks) };
-            let packets = crowd.send(&mut witness.view, &sight, u64::from(tick) * 20);
+            let interest = Interest { team: 1, ..interest(&masks) };
+            let packets = crowd.send(&mut witness.view, &interest, u64::from(tick) * 20);
             packets.iter().for_each(|(sequence, _)| witness.view.packet_acked(*sequence));
             sent.push(packets);
         }
@@ -354,10 +393,11 @@ fn a_broken_table_is_noticed_within_a_second_and_a_full_resend_mends_it() {
     for tick in 0..60 {
         crowd.step(0..100, true);
         let masks = crowd.masks();
-        let packets = crowd.send(&mut witness.view, &sight(&masks), witness.next);
+        let packets = crowd.send(&mut witness.view, &interest(&masks), witness.next);
         witness.next += packets.len() as Sequence;
-        let taken =
-            packets.iter().all(|(_, bytes)| witness.buffer.take(&broken, BitReader::new(bytes)).is_ok());
+        let taken = packets
+            .iter()
+            .all(|(_, bytes)| witness.buffer.take(&broken, BitReader::new(bytes)).is_ok());
         noticed = noticed.or((!taken).then_some(tick));
     }
     assert!(noticed.is_some_and(|tick| tick < 60), "{noticed:?}");
@@ -366,6 +406,9 @@ fn a_broken_table_is_noticed_within_a_second_and_a_full_resend_mends_it() {
     witness.tick(&mut crowd, 8_000);
     for remote in witness.buffer.entities() {
         let current = crowd.ring.entry(remote.id.slot).unwrap().current();
-        assert_eq!((remote.newest().tick, remote.newest().fields[0]), (crowd.tick, current.fields[0]));
+        assert_eq!(
+            (remote.newest().tick, remote.newest().fields[0]),
+            (crowd.tick, current.fields[0])
+        );
     }
 }

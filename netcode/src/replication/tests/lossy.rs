@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::super::client_view::{ClientView, Shared, Sight};
+use super::super::block_delta::bit_of;
+use super::super::client_view::{ClientView, Interest, Shared};
+use super::super::delta_cache::DeltaCache;
 use super::super::entity::tests::{FIELDS, fitted, schema};
 use super::super::snapshot::Feedback;
-use super::super::state_ring::{Nature, StateRing};
-use super::super::unit::bit_of;
-use super::super::unit_cache::UnitCache;
+use super::super::state_ring::{ReplicaMeta, StateRing};
 use super::super::{NetId, entity};
 use crate::bits::{BitReader, BitWriter};
 use crate::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
@@ -58,7 +58,7 @@ struct World {
     schema: Schema,
     ring: StateRing,
     view: ClientView,
-    cache: UnitCache,
+    cache: DeltaCache,
     buffer: SnapshotBuffer,
     live: BTreeMap<u16, (NetId, Vec<u32>)>,
     generations: [u16; 12],
@@ -83,7 +83,7 @@ impl World {
             weights: weighted.then(|| (1..13).collect()),
             ring: StateRing::new(),
             view: ClientView::new(),
-            cache: UnitCache::default(),
+            cache: DeltaCache::default(),
             buffer: SnapshotBuffer::new(),
             live: BTreeMap::new(),
             generations: [0; 12],
@@ -111,13 +111,15 @@ impl World {
         for (slot, field, value) in &step.change {
             if let Some((_, fields)) = self.live.get_mut(slot) {
                 let max = kind.fields[usize::from(*field)].max();
-                fields[usize::from(*field)] = if *value <= max { *value } else { value % (max + 1) };
+                fields[usize::from(*field)] =
+                    if *value <= max { *value } else { value % (max + 1) };
             }
         }
         for (id, fields) in self.live.values() {
             let owner = (id.slot == 3).then_some(OWNER);
-            let nature = Nature { id: *id, kind: KindId(0), owner, team: 1 + (id.slot % 2) as u8 };
-            self.ring.record(&self.schema, nature, fields);
+            let meta =
+                ReplicaMeta { id: *id, kind: KindId(0), owner, team: 1 + (id.slot % 2) as u8 };
+            self.ring.record(&self.schema, meta, fields);
         }
         self.view.note_gone(self.ring.gone(), self.tick);
     }
@@ -130,10 +132,12 @@ impl World {
         self.cache.begin_tick(&self.ring);
         let visible = self.live.keys().filter(|slot| **slot != step.hide);
         let masks = [visible.fold(0, |mask, slot| mask | bit_of(*slot))];
-        let (own, team, budget) = (self.own().filter(|own| own.slot != step.hide), step.team, self.budget);
+        let (own, team, budget) =
+            (self.own().filter(|own| own.slot != step.hide), step.team, self.budget);
         let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
-        let sight = Sight { own, team, masks: &masks, weights: self.weights.as_deref(), budget };
-        self.view.plan(&mut shared, &sight);
+        let interest =
+            Interest { own, team, masks: &masks, weights: self.weights.as_deref(), budget };
+        self.view.plan(&mut shared, &interest);
         for fate in step.packets.iter().cycle() {
             let mut writer = BitWriter::new();
             let more = self.view.write_packet(
@@ -178,13 +182,17 @@ impl World {
     /// What the server believes the client holds, the client must hold, bit for bit.
     fn check_acked(&self) {
         for (id, _) in self.live.values() {
-            let Some(acked) = self.view.acked(*id) else { continue };
+            let Some(acked) = self.view.acked(*id) else {
+                continue;
+            };
             let held = self.buffer.public(id.slot).filter(|remote| remote.id == *id);
             let held = held.and_then(|remote| Some((remote.audience, remote.at(acked)?)));
             let Some((audience, held)) = held else {
                 panic!("{id} at {acked} was acknowledged and is not held")
             };
-            let Some(version) = self.ring.entry(id.slot).unwrap().at(acked) else { continue };
+            let Some(version) = self.ring.entry(id.slot).unwrap().at(acked) else {
+                continue;
+            };
             let hash = entity::hash(self.schema.kind(KindId(0)), audience, held.fields);
             assert_eq!(hash, version.hashes[audience as usize], "{id} at {acked}");
         }

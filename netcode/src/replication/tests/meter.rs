@@ -1,7 +1,7 @@
 //! Every bit of a packet has its purpose.
 
 use super::super::client_view::ClientView;
-use super::crowd::{Crowd, sight};
+use super::crowd::{Crowd, interest};
 use crate::bits::BitWriter;
 use crate::client::inspect::Inspector;
 use crate::coding::Part;
@@ -22,22 +22,28 @@ fn the_bits_of_all_parts_make_the_packet() {
             connection.begin(writer, now, Messages::BesideState);
             writer.write(Body::Snapshot as u32, Body::BITS);
         };
-        for (sequence, payload) in crowd.send_behind(&mut view, &sight(&masks), tick * 20, begin) {
-            let anatomy = inspector.take(&crowd.schema, &payload).unwrap();
-            let parts = anatomy.header_bits + anatomy.message_bits + anatomy.body_bits;
+        for (sequence, payload) in crowd.send_behind(&mut view, &interest(&masks), tick * 20, begin)
+        {
+            let breakdown = inspector.take(&crowd.schema, &payload).unwrap();
+            let parts = breakdown.header_bits + breakdown.message_bits + breakdown.body_bits;
             assert_eq!(parts, payload.len() * 8);
-            let snapshot = anatomy.snapshot.unwrap();
+            let snapshot = breakdown.snapshot.unwrap();
             assert_eq!(snapshot.failed, None);
-            let streams: f64 = snapshot.ledger.charges.iter().map(|charge| charge.bits).sum();
-            // Two bits of tag, sixteen of hash; a stream's end is less than a byte from what it holds.
+            let streams: f64 = snapshot.ledger.bit_costs.iter().map(|bit_cost| bit_cost.bits).sum();
+            // Two bits of tag, sixteen of hash; a stream's end is less than a byte from what it
+            // holds.
             let told = (2 + snapshot.header_bits + snapshot.units_bits + 16) as f64 + streams;
-            let slack = 8.0 * (snapshot.header.units.len() + 3) as f64;
-            assert!((anatomy.body_bits as f64 - told).abs() < slack, "{told} of {}", anatomy.body_bits);
+            let slack = 8.0 * (snapshot.header.block_deltas.len() + 3) as f64;
+            assert!(
+                (breakdown.body_bits as f64 - told).abs() < slack,
+                "{told} of {}",
+                breakdown.body_bits
+            );
             let entities = &snapshot.ledger.entities;
-            for charge in &snapshot.ledger.charges {
-                assert_eq!(charge.entity.is_none(), charge.part == Part::Mask);
-                assert!(charge.entity.is_none_or(|at| at < entities.len()));
-                fields += usize::from(matches!(charge.part, Part::Field(_)));
+            for bit_cost in &snapshot.ledger.bit_costs {
+                assert_eq!(bit_cost.entity.is_none(), bit_cost.part == Part::Mask);
+                assert!(bit_cost.entity.is_none_or(|at| at < entities.len()));
+                fields += usize::from(matches!(bit_cost.part, Part::Field(_)));
             }
             view.packet_acked(sequence);
         }

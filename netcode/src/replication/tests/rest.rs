@@ -3,8 +3,8 @@
 use super::super::NetId;
 use super::super::client_view::ClientView;
 use super::super::entity::tests::{FIELDS, fitted};
-use super::super::state_ring::Nature;
-use super::crowd::{Crowd, sight};
+use super::super::state_ring::ReplicaMeta;
+use super::crowd::{Crowd, interest};
 use crate::bits::BitReader;
 use crate::client::snapshot_buffer::SnapshotBuffer;
 use crate::limits::BASELINE_TICKS;
@@ -34,26 +34,27 @@ impl World {
         Self { crowd, view: ClientView::new(), buffer: SnapshotBuffer::new(), sequence: 0, x: 5 }
     }
 
-    /// The next tick after so many, of which the client sees these slots: it takes it whole, and the server hears that. Returns its
-    /// bytes.
+    /// The next tick after so many, of which the client sees these slots: it takes it whole, and
+    /// the server hears that. Returns its bytes.
     fn step(&mut self, passed: u32, seen: std::ops::Range<u16>) -> usize {
         let crowd = &mut self.crowd;
         crowd.tick = crowd.tick + passed;
         crowd.ring.begin_tick(crowd.tick);
         for slot in 0..SLOTS {
             let owner = (slot == OWN.slot).then_some(ClientId(1));
-            let nature = Nature { id: NetId { slot, generation: 0 }, kind: KindId(0), owner, team: 0 };
+            let meta =
+                ReplicaMeta { id: NetId { slot, generation: 0 }, kind: KindId(0), owner, team: 0 };
             let x = if slot < 64 { self.x } else { crowd.tick.0 % 1_000 };
-            crowd.ring.record(&crowd.schema, nature, &fitted(&[x; FIELDS]));
+            crowd.ring.record(&crowd.schema, meta, &fitted(&[x; FIELDS]));
         }
         crowd.cache.begin_tick(&crowd.ring);
         let mut masks = vec![0; crowd.ring.blocks().len()];
         seen.clone().for_each(|slot| masks[usize::from(slot) / 64] |= 1 << (slot % 64));
-        let sight = super::super::client_view::Sight {
+        let interest = super::super::client_view::Interest {
             own: seen.contains(&OWN.slot).then_some(OWN),
-            ..sight(&masks)
+            ..interest(&masks)
         };
-        let packets = crowd.send(&mut self.view, &sight, self.sequence);
+        let packets = crowd.send(&mut self.view, &interest, self.sequence);
         self.sequence += packets.len() as Sequence;
         for (sequence, bytes) in &packets {
             self.buffer.take(&crowd.schema, BitReader::new(bytes)).unwrap();
@@ -96,7 +97,10 @@ fn a_world_passes_the_middle_of_the_range_of_ticks_and_its_end() {
         for tick in 1..400 {
             world.x += u32::from(tick % 90 == 0);
             let bytes = world.step(1, 0..SLOTS);
-            assert!(tick % 90 < 2 || bytes * 3 < whole, "{start}, tick {tick}: {bytes} of {whole} bytes");
+            assert!(
+                tick % 90 < 2 || bytes * 3 < whole,
+                "{start}, tick {tick}: {bytes} of {whole} bytes"
+            );
             world.check(0..SLOTS);
         }
     }
@@ -105,9 +109,15 @@ fn a_world_passes_the_middle_of_the_range_of_ticks_and_its_end() {
 #[test]
 fn what_rested_for_however_many_ticks_is_decoded_when_it_moves() {
     let half = 1 << 31;
-    for passed in
-        [BASELINE_TICKS + 1, half / 2 + 1, half - 1, half, half + 1, half + 77, u32::MAX - 2 * BASELINE_TICKS]
-    {
+    for passed in [
+        BASELINE_TICKS + 1,
+        half / 2 + 1,
+        half - 1,
+        half,
+        half + 1,
+        half + 77,
+        u32::MAX - 2 * BASELINE_TICKS,
+    ] {
         for start in STARTS {
             let mut world = World::new(start);
             world.steps(5, 0..SLOTS);
@@ -135,7 +145,9 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
             let acked = world.view.acked(NetId { slot: 9, generation: 0 }).unwrap();
             let own = world.view.own_acked().unwrap();
             for acked in [acked, own] {
-                assert!((0..=3 * BASELINE_TICKS as i32).contains(&world.crowd.tick.distance(acked)));
+                assert!(
+                    (0..=3 * BASELINE_TICKS as i32).contains(&world.crowd.tick.distance(acked))
+                );
             }
         }
         world.x += 1;

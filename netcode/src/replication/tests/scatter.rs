@@ -1,4 +1,5 @@
-//! Clients whose acknowledgements are late by different times: what is encoded stays bounded, whatever they acknowledged.
+//! Clients whose acknowledgements are late by different times: what is encoded stays bounded,
+//! whatever they acknowledged.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -8,10 +9,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::NetId;
 use super::super::agreement::{MAX_BASELINES, MAX_CUT_BASELINES};
-use super::super::client_view::{ClientView, MIN_UNIT_BYTES, Sight};
+use super::super::client_view::{ClientView, Interest, MIN_UNIT_BYTES};
 use super::super::entity::tests::{FIELDS, fitted};
-use super::super::state_ring::Nature;
-use super::crowd::{Crowd, sight};
+use super::super::state_ring::ReplicaMeta;
+use super::crowd::{Crowd, interest};
 use crate::bits::BitReader;
 use crate::client::snapshot_buffer::SnapshotBuffer;
 use crate::schema::KindId;
@@ -39,7 +40,8 @@ struct Case {
     blocks: u16,
     teams: u8,
     late: Late,
-    /// Budgets are drawn from here for so many of the clients, in percent, and again in every sixth tick.
+    /// Budgets are drawn from here for so many of the clients, in percent, and again in every sixth
+    /// tick.
     short: (Range<usize>, usize),
     /// In each tick so many entities give their slots to others.
     born: u16,
@@ -97,22 +99,22 @@ const TICKS: u64 = 95;
 /// Clients that decode what they get; the others acknowledge it unseen.
 const DECODERS: usize = 20;
 
-fn step(crowd: &mut Crowd, case: &Case, generations: &mut [u16], chances: &mut Xoshiro256PlusPlus) {
+fn step(crowd: &mut Crowd, case: &Case, generations: &mut [u16], rng: &mut Xoshiro256PlusPlus) {
     crowd.tick = crowd.tick.next();
     crowd.ring.begin_tick(crowd.tick);
     for _ in 0..case.born {
-        let slot = chances.random_range(0..generations.len());
+        let slot = rng.random_range(0..generations.len());
         crowd.ring.remove(NetId { slot: slot as u16, generation: generations[slot] });
         generations[slot] += 1;
     }
     for (slot, generation) in generations.iter().enumerate() {
         let id = NetId { slot: slot as u16, generation: *generation };
         let team = (slot % usize::from(case.teams)) as u8 + 1;
-        let nature = Nature { id, kind: KindId(0), owner: None, team };
+        let meta = ReplicaMeta { id, kind: KindId(0), owner: None, team };
         let mut numbers = [1_000; FIELDS];
-        numbers[0] = 1_000 + crowd.tick.0 * 3 + chances.random_range(0..40);
-        numbers[2] = chances.random_range(0..4_096);
-        crowd.ring.record(&crowd.schema, nature, &fitted(&numbers));
+        numbers[0] = 1_000 + crowd.tick.0 * 3 + rng.random_range(0..40);
+        numbers[2] = rng.random_range(0..4_096);
+        crowd.ring.record(&crowd.schema, meta, &fitted(&numbers));
     }
     crowd.cache.begin_tick(&crowd.ring);
 }
@@ -120,33 +122,34 @@ fn step(crowd: &mut Crowd, case: &Case, generations: &mut [u16], chances: &mut X
 impl Case {
     fn run(&self) -> Outcome {
         let mut crowd = Crowd::new();
-        let mut chances = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let mut generations = vec![0; usize::from(self.blocks) * 64];
         let mut clients: Vec<Client> = (0..self.clients)
             .map(|at| Client {
                 buffer: (at < DECODERS).then(SnapshotBuffer::new),
-                late: chances.random_range(1..=20),
+                late: rng.random_range(1..=20),
                 budget: 8_000,
                 ..Client::default()
             })
             .collect();
         let (mut outcome, mut encoded) = (Outcome::default(), 0);
         for tick in 0..TICKS {
-            step(&mut crowd, self, &mut generations, &mut chances);
+            step(&mut crowd, self, &mut generations, &mut rng);
             let (masks, before) = (crowd.masks(), crowd.cache.sharing().1);
             let first = crowd.tick.first_of_round(self.clients);
             for at in (first..self.clients).chain(0..first) {
                 let team = (at % usize::from(self.teams)) as u8 + 1;
-                let sight = Sight { team, budget: clients[at].budget, ..sight(&masks) };
-                clients[at].tick(&mut crowd, &sight, tick, self.late, &mut chances);
+                let interest = Interest { team, budget: clients[at].budget, ..interest(&masks) };
+                clients[at].tick(&mut crowd, &interest, tick, self.late, &mut rng);
                 if tick >= SETTLED {
                     outcome.longest_gap = outcome.longest_gap.max(tick - clients[at].served);
                 }
             }
             if tick >= CALM && tick % 6 == 0 {
                 for client in &mut clients {
-                    let is_short = chances.random_range(0..100) < self.short.1;
-                    client.budget = if is_short { chances.random_range(self.short.0.clone()) } else { 8_000 };
+                    let is_short = rng.random_range(0..100) < self.short.1;
+                    client.budget =
+                        if is_short { rng.random_range(self.short.0.clone()) } else { 8_000 };
                 }
             }
             if tick == SETTLED {
@@ -161,7 +164,8 @@ impl Case {
         }
         let ticks = (TICKS - SETTLED - 1) as usize;
         outcome.mean_per_block = encoded as f64 / (ticks * self.places()) as f64;
-        let updates = clients.iter().map(|client| client.view.stats().updates - client.updates).min();
+        let updates =
+            clients.iter().map(|client| client.view.stats().updates - client.updates).min();
         outcome.least_served = updates.unwrap_or(0) as f64 / (ticks * generations.len()) as f64;
         outcome.individual = crowd.cache.individual();
         println!("{self:?}\n  {outcome:?}");
@@ -172,11 +176,12 @@ impl Case {
         usize::from(self.blocks) * usize::from(self.teams)
     }
 
-    /// Most units of a block and a team that may be encoded in a tick, where no unit is longer than `longest`: see the
-    /// module `agreement`.
+    /// Most units of a block and a team that may be encoded in a tick, where no unit is longer than
+    /// `longest`: see the module `agreement`.
     fn bound(&self, longest: usize) -> usize {
         let shortest = (self.short.0.start / 2).max(MIN_UNIT_BYTES);
-        // Halves, quarters and so on, down to units that are short enough; one half may be a tenth longer.
+        // Halves, quarters and so on, down to units that are short enough; one half may be a tenth
+        // longer.
         let mut pieces = 0;
         let (mut length, mut count) = (longest, 1);
         while self.short.1 > 0 && length > shortest {
@@ -203,10 +208,10 @@ impl Client {
     fn tick(
         &mut self,
         crowd: &mut Crowd,
-        sight: &Sight<'_>,
+        interest: &Interest<'_>,
         tick: u64,
         late: Late,
-        chances: &mut Xoshiro256PlusPlus,
+        rng: &mut Xoshiro256PlusPlus,
     ) {
         let late = if tick < CALM { Late::Aligned } else { late };
         let view = &mut self.view;
@@ -217,10 +222,10 @@ impl Client {
             *due > tick
         });
         let updates = self.view.stats().updates;
-        for (sequence, bytes) in crowd.send(&mut self.view, sight, self.next) {
+        for (sequence, bytes) in crowd.send(&mut self.view, interest, self.next) {
             self.next = sequence + 1;
             let lossy = matches!(late, Late::Lossy | Late::EachPacketLossy);
-            if lossy && chances.random_bool(0.2) {
+            if lossy && rng.random_bool(0.2) {
                 continue;
             }
             if let Some(buffer) = &mut self.buffer {
@@ -229,7 +234,7 @@ impl Client {
             let after = match late {
                 Late::Aligned | Late::Lossy => 3,
                 Late::Constant => self.late,
-                Late::EachPacket | Late::EachPacketLossy => chances.random_range(1..=20),
+                Late::EachPacket | Late::EachPacketLossy => rng.random_range(1..=20),
             };
             self.acks.push_back((tick + after, sequence));
         }

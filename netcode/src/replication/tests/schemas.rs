@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::replication::entity::Past;
+use crate::replication::entity::Baselines;
 use crate::replication::entity::tests::assert_returns;
-use crate::schema::{Audience, ComponentInfo, Field, KindInfo, Model, Schema, Visibility};
+use crate::schema::{Audience, ComponentInfo, Estimator, Field, KindInfo, Schema, Visibility};
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
@@ -23,9 +23,9 @@ fn fields() -> impl Strategy<Value = Vec<Field>> {
         }),
     ];
     let model = prop_oneof![
-        Just(Model::Constant),
-        Just(Model::Linear),
-        (0u8..12).prop_map(|velocity| Model::Moved { velocity }),
+        Just(Estimator::Constant),
+        Just(Estimator::Linear),
+        (0u8..12).prop_map(|velocity| Estimator::Moved { velocity }),
     ];
     let one = (single, model).prop_map(|(field, model)| vec![Field { model, ..field }]);
     let rotation = (5u32..=16).prop_map(|bits| Field::quaternion([""; 4], bits).to_vec());
@@ -52,10 +52,9 @@ fn component() -> impl Strategy<Value = Vec<Field>> {
 fn schema() -> impl Strategy<Value = Schema> {
     proptest::collection::vec(component(), 1..4).prop_filter_map("refused", |components| {
         let mut schema = Schema::new();
-        let parts = components
-            .into_iter()
-            .zip(NAMES)
-            .map(|(fields, name)| schema.add_info(ComponentInfo { name, fields: Vec::leak(fields) }));
+        let parts = components.into_iter().zip(NAMES).map(|(fields, name)| {
+            schema.add_info(ComponentInfo { name, fields: Vec::leak(fields) })
+        });
         let parts: Vec<_> = parts.collect::<Result<_, _>>().ok()?;
         schema.add_kind("thing", &parts).ok()?;
         Some(schema)
@@ -91,7 +90,7 @@ proptest! {
         let base = seen(kind, audience, numbers.iter().zip(&older).map(|(n, from)| step(n, *from)));
         let later = numbers.iter().rev().zip(&base).map(|(n, from)| step(n, *from));
         let now = seen(kind, audience, later);
-        let past = Past { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+        let past = Baselines { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
         assert_returns(&schema, audience, &past, &now)?;
     }
 }

@@ -1,5 +1,5 @@
-//! A client's session on a connection that is secret already: datagrams are payloads as they are, frames open the session and carry its
-//! messages.
+//! A client's session on a connection that is secret already: datagrams are payloads as they are,
+//! frames open the session and carry its messages.
 
 use super::{Failure, Phase, Received, SessionClient};
 use crate::limits::{PAYLOAD_BYTES, SMALLEST_PAYLOAD};
@@ -7,7 +7,7 @@ use crate::session::denial::Denial;
 use crate::session::drops::DropReason;
 use crate::session::secured::{self, FrameKind};
 use crate::time::Timestamp;
-use crate::transport::Route;
+use crate::transport::PeerAddr;
 
 impl SessionClient {
     pub(super) fn receive_plain(
@@ -27,10 +27,15 @@ impl SessionClient {
         Ok(Received::Payload(&self.scratch))
     }
 
-    pub(super) fn receive_frame(&mut self, frame: &[u8], now: Timestamp) -> Result<Received<'_>, DropReason> {
+    pub(super) fn receive_frame(
+        &mut self,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Result<Received<'_>, DropReason> {
         match (FrameKind::of(frame)?, self.phase) {
             (FrameKind::Accepted, Phase::Requesting) => {
-                let (index, most) = secured::read_accepted(frame).ok_or(DropReason::ContentsLength)?;
+                let (index, most) =
+                    secured::read_accepted(frame).ok_or(DropReason::ContentsLength)?;
                 self.phase = Phase::Connected { index, most };
                 self.round_trip = Some(now.since(self.sent_at));
                 self.note_heard(now);
@@ -39,7 +44,7 @@ impl SessionClient {
             (FrameKind::Refused, Phase::Requesting) => {
                 let denial = secured::read_refused(frame).ok_or(DropReason::ContentsLength)?;
                 self.denial = Some(denial);
-                self.idle = Some(self.route());
+                self.idle = Some(self.addr());
                 self.try_next(Failure::Denied, now);
                 Ok(Received::Step)
             }
@@ -53,10 +58,11 @@ impl SessionClient {
         }
     }
 
-    /// A path that is too narrow ends what the connection was for; a session may still be resumed by another.
-    pub(super) fn note_room(&mut self, bytes: usize, now: Timestamp) {
+    /// A path that is too narrow ends what the connection was for; a session may still be resumed
+    /// by another.
+    pub(super) fn note_max_payload(&mut self, bytes: usize, now: Timestamp) {
         if bytes >= SMALLEST_PAYLOAD {
-            self.room = bytes.min(PAYLOAD_BYTES);
+            self.max_payload = bytes.min(PAYLOAD_BYTES);
             return;
         }
         let failure = Failure::NarrowPath { bytes };
@@ -72,18 +78,19 @@ impl SessionClient {
 
     /// Leaves its connection for another, where there are any.
     pub(super) fn leave_connection(&mut self) {
-        if self.over.is_secured() {
-            self.idle = Some(self.route());
+        if self.kind.is_connection_oriented() {
+            self.idle = Some(self.addr());
             self.connection += 1;
         }
     }
 
     /// The connection that it has left last, to be closed.
-    pub fn take_idle(&mut self) -> Option<Route> {
+    pub fn take_idle(&mut self) -> Option<PeerAddr> {
         self.idle.take()
     }
 
-    /// A connection that the server ends is a refusal or the session's end; one that is lost is a reason to ask again.
+    /// A connection that the server ends is a refusal or the session's end; one that is lost is a
+    /// reason to ask again.
     pub(super) fn connection_ended(&mut self, told: bool, now: Timestamp) {
         match self.phase {
             Phase::Connected { .. } if told => self.phase = Phase::Disconnected,

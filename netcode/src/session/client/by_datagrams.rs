@@ -1,4 +1,5 @@
-//! A client's session over datagrams, as the netcode standard says: request, challenge, response, then sealed packets.
+//! A client's session over datagrams, as the netcode standard says: request, challenge, response,
+//! then sealed packets.
 
 use super::{Failure, Phase, Received, SessionClient};
 use crate::session::crypto::TAG_BYTES;
@@ -58,8 +59,9 @@ impl SessionClient {
                 self.challenge = contents.first_chunk().map(|challenge| Box::new(*challenge));
             }
             (Phase::Responding, Kind::KeepAlive) => {
-                let number =
-                    |at: usize| contents[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                let number = |at: usize| {
+                    contents[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+                };
                 self.phase = Phase::Connected { index: number(0), most: number(4) };
                 self.round_trip = Some(now.since(self.sent_at));
             }

@@ -51,14 +51,16 @@ impl Clone for Certificate {
 }
 
 impl Certificate {
-    /// A certificate (ECDSA P-256) that only its fingerprint vouches for, good for [`SELF_SIGNED_DAYS`] from now.
+    /// A certificate (ECDSA P-256) that only its fingerprint vouches for, good for
+    /// [`SELF_SIGNED_DAYS`] from now.
     pub fn self_signed(names: &[String], wall: UnixTime) -> Result<Self, CertificateError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Making)?;
+        let key =
+            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Making)?;
         let mut params = CertificateParams::new(names).map_err(CertificateError::Making)?;
         params.distinguished_name.push(rcgen::DnType::CommonName, "truetick");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let made =
-            OffsetDateTime::from_unix_timestamp(wall.as_secs() as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let made = OffsetDateTime::from_unix_timestamp(wall.as_secs() as i64)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (params.not_before, params.not_after) =
             (made - BACKDATED, made + time::Duration::days(SELF_SIGNED_DAYS));
         let certificate = params.self_signed(&key).map_err(CertificateError::Making)?;

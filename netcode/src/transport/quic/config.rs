@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn_proto::{ClientConfig, IdleTimeout, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt};
+use quinn_proto::{
+    ClientConfig, IdleTimeout, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt,
+};
 use rustls::RootCertStore;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -17,7 +19,9 @@ use thiserror::Error;
 
 use super::certificate::{Certificate, Fingerprint};
 use super::congestion::FloorFactory;
-use crate::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES, TLS_SESSIONS_PER_CONNECTION};
+use crate::limits::{
+    CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES, TLS_SESSIONS_PER_CONNECTION,
+};
 
 /// The protocol that connections of native clients agree on (ALPN, RFC 7301).
 pub const ALPN: &[u8] = b"truetick/1";
@@ -28,7 +32,8 @@ pub const ALPN_WEB: &[u8] = b"h3";
 /// Silence after which QUIC itself gives a connection up. Sessions notice far earlier.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// Bytes of datagrams that wait to be sent: two ticks' largest snapshots. More makes the oldest go: what is late is of no use.
+/// Bytes of datagrams that wait to be sent: two ticks' largest snapshots. More makes the oldest go:
+/// what is late is of no use.
 const SEND_BYTES: usize = 2 * SNAPSHOT_BYTES;
 
 /// Bytes of datagrams that came and wait to be taken.
@@ -86,7 +91,8 @@ pub fn transport() -> TransportConfig {
     transport
 }
 
-/// A server's parameters; it speaks both protocols. Its TLS sessions are kept by rustls, up to 256 of all connections.
+/// A server's parameters; it speaks both protocols. Its TLS sessions are kept by rustls, up to 256
+/// of all connections.
 pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, ConfigError> {
     server_with(server_tls(certificate, alpn)?)
 }
@@ -113,7 +119,10 @@ pub(super) fn server_with(tls: rustls::ServerConfig) -> Result<ServerConfig, Con
     // Addresses are proved by Retry where there is need; no tokens are handed out for a next time.
     let mut no_tokens = ValidationTokenConfig::default();
     no_tokens.sent(0);
-    config.transport_config(Arc::new(transport())).migration(true).validation_token_config(no_tokens);
+    config
+        .transport_config(Arc::new(transport()))
+        .migration(true)
+        .validation_token_config(no_tokens);
     Ok(config)
 }
 
@@ -132,7 +141,10 @@ pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, C
         Trust::Pinned(fingerprints) => {
             let algorithms = provider().signature_verification_algorithms;
             let pinned = Pinned { fingerprints: fingerprints.clone(), algorithms };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth()
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(pinned))
+                .with_no_client_auth()
         }
         Trust::Authorities { pem, .. } => {
             let mut roots = RootCertStore::empty();

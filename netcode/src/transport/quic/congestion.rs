@@ -1,9 +1,10 @@
 //! QUIC's congestion control, with a floor under its window.
 //!
-//! What a game sends is not a transfer that takes what it can get: its rate is bounded and adapted to the path by the session
-//! itself ([`crate::congestion`]). A window of RFC 9002 that halves at each loss would at 5 % loss and 100 ms hold back
-//! snapshots of some 60 packets a second, and what is held back is late. So below the floor nothing is held back; above it,
-//! which only messages in bulk reach, CUBIC (RFC 9438) decides as ever.
+//! What a game sends is not a transfer that takes what it can get: its rate is bounded and adapted
+//! to the path by the session itself ([`crate::congestion`]). A window of RFC 9002 that halves at
+//! each loss would at 5 % loss and 100 ms hold back snapshots of some 60 packets a second, and what
+//! is held back is late. So below the floor nothing is held back; above it, which only messages in
+//! bulk reach, CUBIC (RFC 9438) decides as ever.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
 
 use crate::clock::Instant;
 
-/// Bytes in flight that are always allowed: the largest snapshot at 60 Hz for a round trip of 130 ms.
+/// Bytes in flight that are always allowed: the largest snapshot at 60 Hz for a round trip of 130
+/// ms.
 const FLOOR_BYTES: u64 = 64 * 1024;
 
 /// Makes controllers with a floor.
@@ -33,15 +35,34 @@ impl Controller for Floor {
         self.0.on_sent(now, bytes, last_packet_number);
     }
 
-    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
         self.0.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
-    fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest: Option<u64>) {
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest: Option<u64>,
+    ) {
         self.0.on_end_acks(now, in_flight, app_limited, largest);
     }
 
-    fn on_congestion_event(&mut self, now: Instant, sent: Instant, persistent: bool, lost_bytes: u64) {
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        persistent: bool,
+        lost_bytes: u64,
+    ) {
         self.0.on_congestion_event(now, sent, persistent, lost_bytes);
     }
 

@@ -12,35 +12,39 @@ use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 use web_transport_quinn::quinn::ZeroRttAccepted;
 
-use super::post::Order;
+use super::driver::DriverCommand;
 use super::session::{BROKEN, Ended, ReceiveHalf, SendHalf, Session, Streams};
 use super::unsent::UnsentFrame;
 use crate::limits::{FRAME_BYTES, QUIC_PARCEL_BYTES, SMALLEST_PAYLOAD, UNREAD_FRAME_BYTES};
-use crate::transport::Route;
-use crate::transport::inbox::{Came, Inbox};
+use crate::transport::PeerAddr;
+use crate::transport::event_channel::{EventSender, QueuedEvent};
 
 /// Bytes of frames that are written together.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// Tells that a connection is over when the task that carries it ends, even where that panics.
 pub(super) struct EndNotice {
-    route: Route,
-    inbox: Inbox,
-    orders: UnboundedSender<Order>,
+    addr: PeerAddr,
+    event_channel: EventSender,
+    orders: UnboundedSender<DriverCommand>,
     /// Whether the peer ended it on purpose.
     pub told: bool,
 }
 
 impl EndNotice {
-    pub(super) fn new(route: Route, inbox: &Inbox, orders: &UnboundedSender<Order>) -> Self {
-        Self { route, inbox: inbox.clone(), orders: orders.clone(), told: false }
+    pub(super) fn new(
+        addr: PeerAddr,
+        event_channel: &EventSender,
+        orders: &UnboundedSender<DriverCommand>,
+    ) -> Self {
+        Self { addr, event_channel: event_channel.clone(), orders: orders.clone(), told: false }
     }
 }
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        self.inbox.put(self.route, Came::Closed { told: self.told });
-        let _ = self.orders.send(Order::Ended(self.route));
+        self.event_channel.put(self.addr, QueuedEvent::Closed { told: self.told });
+        let _ = self.orders.send(DriverCommand::Ended(self.addr));
     }
 }
 
@@ -49,37 +53,38 @@ pub(super) async fn carry(
     session: Session,
     (mut send, mut receive): Streams,
     mut frames: Receiver<UnsentFrame>,
-    (route, inbox): (Route, &Inbox),
+    (addr, event_channel): (PeerAddr, &EventSender),
     established: Option<ZeroRttAccepted>,
 ) -> Ended {
     let early = Early { is: AtomicBool::new(established.is_some()), over: Notify::new() };
-    note_path(session.max_datagram_size(), (route, inbox));
+    note_path(session.max_datagram_size(), (addr, event_channel));
     tokio::select! {
         // In this order, so that what came before the end is taken before it.
         biased;
-        () = take_datagrams(&session, route, inbox) => {}
-        () = note_established(established, &early, &session, (route, inbox)) => {}
-        () = take_frames(&mut receive, &early, route, inbox) => {}
+        () = take_datagrams(&session, addr, event_channel) => {}
+        () = note_established(established, &early, &session, (addr, event_channel)) => {}
+        () = take_frames(&mut receive, &early, addr, event_channel) => {}
         () = send_frames(&mut send, &mut frames) => {}
     }
-    // Whose fault it was is known where the peer has closed; a stream that ends by itself is the peer's.
+    // Whose fault it was is known where the peer has closed; a stream that ends by itself is the
+    // peer's.
     session.close(BROKEN, b"the stream ended");
     let ended = session.closed().await;
-    debug!(%route, why = ended.why, "the connection is over");
+    debug!(%addr, why = ended.why, "the connection is over");
     ended
 }
 
 /// Tells how large a datagram the path carries.
-pub(super) fn note_path(bytes: usize, (route, inbox): (Route, &Inbox)) {
+pub(super) fn note_path(bytes: usize, (addr, event_channel): (PeerAddr, &EventSender)) {
     if bytes < SMALLEST_PAYLOAD {
-        warn!(%route, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
+        warn!(%addr, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
     }
-    inbox.put(route, Came::DatagramBytes(bytes));
+    event_channel.put(addr, QueuedEvent::DatagramBytes(bytes));
 }
 
-async fn take_datagrams(session: &Session, route: Route, inbox: &Inbox) {
+async fn take_datagrams(session: &Session, addr: PeerAddr, event_channel: &EventSender) {
     while let Some(datagram) = session.read_datagram().await {
-        inbox.put(route, Came::Datagram(Box::new(datagram)));
+        event_channel.put(addr, QueuedEvent::Datagram(Box::new(datagram)));
     }
 }
 
@@ -94,21 +99,26 @@ async fn note_established(
     established: Option<ZeroRttAccepted>,
     early: &Early,
     session: &Session,
-    (route, inbox): (Route, &Inbox),
+    (addr, event_channel): (PeerAddr, &EventSender),
 ) {
     if let Some(established) = established {
         established.await;
         // A handshake that failed ends the waiting, too, and confirms nothing.
         if !session.is_closed() {
             early.is.store(false, Ordering::Relaxed);
-            inbox.put(route, Came::Confirmed);
+            event_channel.put(addr, QueuedEvent::Confirmed);
             early.over.notify_one();
         }
     }
     std::future::pending().await
 }
 
-async fn take_frames(receive: &mut ReceiveHalf, early: &Early, route: Route, inbox: &Inbox) {
+async fn take_frames(
+    receive: &mut ReceiveHalf,
+    early: &Early,
+    addr: PeerAddr,
+    event_channel: &EventSender,
+) {
     let room = Arc::new(Semaphore::new(UNREAD_FRAME_BYTES));
     loop {
         let mut length = [0; 2];
@@ -120,17 +130,19 @@ async fn take_frames(receive: &mut ReceiveHalf, early: &Early, route: Route, inb
             return;
         }
         let cost = (length + QUIC_PARCEL_BYTES) as u32;
-        let Ok(place) = room.clone().acquire_many_owned(cost).await else { return };
+        let Ok(place) = room.clone().acquire_many_owned(cost).await else {
+            return;
+        };
         let mut frame = vec![0; length];
         if receive.read_exact(&mut frame).await.is_none() {
             return;
         }
         if early.is.load(Ordering::Relaxed) {
             // One, and no more until it is known who sent it.
-            inbox.put(route, Came::Early(frame));
+            event_channel.put(addr, QueuedEvent::Early(frame));
             early.over.notified().await;
         } else {
-            inbox.put(route, Came::Frame(frame, Some(Box::new(place))));
+            event_channel.put(addr, QueuedEvent::Frame(frame, Some(Box::new(place))));
         }
     }
 }
@@ -168,27 +180,35 @@ pub(super) fn add_frame(bytes: &mut Vec<u8>, frame: &[u8]) {
 mod tests {
     use super::*;
     use crate::transport::Event;
-    use crate::transport::inbox::inbox;
+    use crate::transport::event_channel::event_channel;
     use std::time::Duration;
     use tokio::sync::mpsc;
 
     #[test]
     fn the_end_of_a_task_that_panics_is_told() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let ((inbox, mut outlet), (orders, mut taken)) = (inbox().unwrap(), mpsc::unbounded_channel());
-        let route = Route::quic(1, "127.0.0.1:1".parse().unwrap());
+        let ((event_channel, mut event_receiver), (orders, mut taken)) =
+            (event_channel().unwrap(), mpsc::unbounded_channel());
+        let addr = PeerAddr::quic(1, "127.0.0.1:1".parse().unwrap());
         runtime.block_on(async {
-            let notice = EndNotice::new(route, &inbox, &orders);
+            let notice = EndNotice::new(addr, &event_channel, &orders);
             let panics = tokio::spawn(async move {
                 let _notice = notice;
                 panic!("as if there was a defect");
             });
             assert!(panics.await.is_err());
         });
-        crate::transport::wait_readable([&outlet].into_iter(), Duration::ZERO, &mut Vec::new()).unwrap();
+        crate::transport::wait_readable(
+            [&event_receiver].into_iter(),
+            Duration::ZERO,
+            &mut Vec::new(),
+        )
+        .unwrap();
         let mut ends = Vec::new();
-        outlet.take(|from, event, _| ends.push((from, event == Event::Closed { told: false }))).unwrap();
-        assert_eq!(ends, [(route, true)]);
-        assert!(matches!(taken.try_recv(), Ok(Order::Ended(ended)) if ended == route));
+        event_receiver
+            .take(|from, event, _| ends.push((from, event == Event::Closed { told: false })))
+            .unwrap();
+        assert_eq!(ends, [(addr, true)]);
+        assert!(matches!(taken.try_recv(), Ok(DriverCommand::Ended(ended)) if ended == addr));
     }
 }

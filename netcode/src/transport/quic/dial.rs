@@ -15,13 +15,13 @@ use web_transport_quinn::quinn::{self, ClientConfig, ConnectionError, Endpoint, 
 
 use super::config::{self, ALPN, ALPN_WEB, ConfigError, Trust};
 use super::connection::{EndNotice, add_frame, carry};
+use super::driver::DriverCommand;
 use super::listener::PATH;
-use super::post::Order;
 use super::session::{Ended, Session, Streams};
 use super::unsent::UnsentFrame;
 use crate::limits::DATAGRAM_BYTES;
-use crate::transport::Route;
-use crate::transport::inbox::Inbox;
+use crate::transport::PeerAddr;
+use crate::transport::event_channel::EventSender;
 
 /// A handshake that takes longer is mentioned in the log, once for each end.
 const SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
@@ -63,22 +63,22 @@ pub(super) async fn open(
     endpoint: Endpoint,
     ready: Arc<Ready>,
     mut frames: Receiver<UnsentFrame>,
-    (route, inbox): (Route, Inbox),
-    orders: UnboundedSender<Order>,
+    (addr, event_channel): (PeerAddr, EventSender),
+    orders: UnboundedSender<DriverCommand>,
 ) {
-    let mut notice = EndNotice::new(route, &inbox, &orders);
-    let ended = match connect(&endpoint, &ready, route).await {
+    let mut notice = EndNotice::new(addr, &event_channel, &orders);
+    let ended = match connect(&endpoint, &ready, addr).await {
         Ok((session, early)) => {
-            let opened = Order::Opened(route, Box::new(session.clone()), None);
+            let opened = DriverCommand::Opened(addr, Box::new(session.clone()), None);
             let _ = orders.send(opened);
             match begin(&session, early, &mut frames).await {
-                Ok(streams) => carry(session, streams, frames, (route, &inbox), None).await,
+                Ok(streams) => carry(session, streams, frames, (addr, &event_channel), None).await,
                 Err(ended) => ended,
             }
         }
         Err(ended) => ended,
     };
-    debug!(%route, ended.why, ended.told, "no connection any more");
+    debug!(%addr, ended.why, ended.told, "no connection any more");
     notice.told = ended.told;
 }
 
@@ -86,33 +86,38 @@ pub(super) async fn open(
 async fn connect(
     endpoint: &Endpoint,
     ready: &Ready,
-    route: Route,
+    addr: PeerAddr,
 ) -> Result<(Session, Option<ZeroRttAccepted>), Ended> {
-    let address = ready.dial.relay.unwrap_or(route.address);
+    let address = ready.dial.relay.unwrap_or(addr.address);
     let name = ready.dial.trust.server_name();
     let connecting = endpoint.connect_with(ready.config.clone(), address, name);
     let connecting = connecting.map_err(|error| Ended { told: false, why: error.to_string() })?;
     let Some(origin) = &ready.dial.web_origin else {
         return match connecting.into_0rtt() {
             Ok((connection, early)) => Ok((Session::Native(connection), Some(early))),
-            Err(connecting) => Ok((Session::Native(ready.establish(connecting, route).await?), None)),
+            Err(connecting) => {
+                Ok((Session::Native(ready.establish(connecting, addr).await?), None))
+            }
         };
     };
-    let connection = ready.establish(connecting, route).await?;
+    let connection = ready.establish(connecting, addr).await?;
     let why = format!("`{origin}` is no origin");
-    let request = request(origin, route).ok_or(Ended { told: true, why })?;
+    let request = request(origin, addr).ok_or(Ended { told: true, why })?;
     Ok((Session::Web(Box::new(web::Session::connect(connection, request).await?)), None))
 }
 
-/// Opens the stream. The first frame goes along with the first packet, where it can; a server that refuses what came early is told it
-/// again once the handshake is done, on a stream of its own, since it forgets whatever was opened before.
+/// Opens the stream. The first frame goes along with the first packet, where it can; a server that
+/// refuses what came early is told it again once the handshake is done, on a stream of its own,
+/// since it forgets whatever was opened before.
 async fn begin(
     session: &Session,
     early: Option<ZeroRttAccepted>,
     frames: &mut Receiver<UnsentFrame>,
 ) -> Result<Streams, Ended> {
     let mut streams = session.open_streams().await?;
-    let Some(early) = early else { return Ok(streams) };
+    let Some(early) = early else {
+        return Ok(streams);
+    };
     let mut bytes = Vec::new();
     let first = frames.recv().await;
     first.iter().for_each(|frame| add_frame(&mut bytes, &frame.bytes));
@@ -133,7 +138,7 @@ impl Ready {
     async fn establish(
         &self,
         connecting: quinn::Connecting,
-        route: Route,
+        addr: PeerAddr,
     ) -> Result<quinn::Connection, Ended> {
         let mut connecting = std::pin::pin!(connecting);
         let made = match timeout(SLOW_HANDSHAKE, connecting.as_mut()).await {
@@ -141,7 +146,7 @@ impl Ready {
             Err(_) => {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
                     warn!(
-                        %route,
+                        %addr,
                         "no answer by QUIC yet: nobody serves there, a firewall is in between, or the path carries no datagrams of {DATAGRAM_BYTES} bytes"
                     );
                 }
@@ -150,15 +155,16 @@ impl Ready {
         };
         made.map_err(|error| {
             if let ConnectionError::TransportError(error) = &error {
-                // Most often the server's certificate is not the one that is trusted: nothing else would tell.
-                warn!(%route, "QUIC: {error}");
+                // Most often the server's certificate is not the one that is trusted: nothing else
+                // would tell.
+                warn!(%addr, "QUIC: {error}");
             }
             error.into()
         })
     }
 }
 
-fn request(origin: &str, route: Route) -> Option<ConnectRequest> {
-    let url = Url::parse(&format!("https://{}{PATH}", route.address)).ok()?;
+fn request(origin: &str, addr: PeerAddr) -> Option<ConnectRequest> {
+    let url = Url::parse(&format!("https://{}{PATH}", addr.address)).ok()?;
     Some(ConnectRequest::new(url).with_header("origin".parse().ok()?, origin.parse().ok()?))
 }

@@ -19,13 +19,13 @@ use web_transport_quinn::{Request, http};
 use super::certificate::Certificate;
 use super::config::{self, ALPN, ALPN_WEB, ConfigError};
 use super::connection::{EndNotice, carry};
-use super::post::Order;
+use super::driver::DriverCommand;
 use super::seats::{Seat, Seats};
 use super::session::{BROKEN, Ended, Session, Streams};
 use super::tickets::{ConnectionTickets, TlsSessions};
 use super::unsent::UnsentFrames;
-use crate::transport::Route;
-use crate::transport::inbox::Inbox;
+use crate::transport::PeerAddr;
+use crate::transport::event_channel::EventSender;
 
 /// The path that WebTransport clients ask for.
 pub const PATH: &str = "/truetick";
@@ -55,10 +55,13 @@ pub struct ListenConfig {
     pub connections: usize,
     /// Those of one address, or IPv6 prefix of 64 bits, by the same measure.
     pub per_address: usize,
-    /// At most [`Self::per_address`]: who forges an address could keep it out by handshakes that never end otherwise. With more handshakes under way than this, an address must be proved before the next one begins (Retry).
+    /// At most [`Self::per_address`]: who forges an address could keep it out by handshakes that
+    /// never end otherwise. With more handshakes under way than this, an address must be proved
+    /// before the next one begins (Retry).
     pub handshakes: usize,
-    /// Secret from which connection ids and resets follow, so that a server that starts again can tell clients of the one
-    /// before that their connection is gone (stateless reset, RFC 9000, section 10.3).
+    /// Secret from which connection ids and resets follow, so that a server that starts again can
+    /// tell clients of the one before that their connection is gone (stateless reset, RFC 9000,
+    /// section 10.3).
     pub secret: [u8; 32],
 }
 
@@ -75,11 +78,14 @@ impl ListenConfig {
         }
     }
 
-    pub(super) fn quinn(&self) -> Result<(EndpointConfig, ServerConfig, rustls::ServerConfig), ConfigError> {
+    pub(super) fn quinn(
+        &self,
+    ) -> Result<(EndpointConfig, ServerConfig, rustls::ServerConfig), ConfigError> {
         if self.handshakes > self.per_address {
             return Err(ConfigError::Handshakes(self.handshakes, self.per_address));
         }
-        let protocols: &[&[u8]] = if self.origins.0.is_empty() { &[ALPN] } else { &[ALPN, ALPN_WEB] };
+        let protocols: &[&[u8]] =
+            if self.origins.0.is_empty() { &[ALPN] } else { &[ALPN, ALPN_WEB] };
         let tls = config::server_tls(self.certificate.clone(), protocols)?;
         Ok((endpoint(&self.secret), config::server_with(tls.clone())?, tls))
     }
@@ -89,10 +95,13 @@ impl ListenConfig {
 fn endpoint(secret: &[u8; 32]) -> EndpointConfig {
     let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"truetick quic").extract(secret);
     let mut bytes = [0; 40];
-    let filled = derived.expand(&[b"reset and ids"], Bytes(bytes.len())).and_then(|key| key.fill(&mut bytes));
+    let filled = derived
+        .expand(&[b"reset and ids"], Bytes(bytes.len()))
+        .and_then(|key| key.fill(&mut bytes));
     debug_assert!(filled.is_ok(), "40 bytes are within what HKDF gives");
     let (reset, ids) = bytes.split_at(32);
-    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset)));
+    let mut config =
+        EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset)));
     let ids = ids.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     config.cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)));
     config
@@ -140,8 +149,8 @@ pub(super) struct Listener {
     pub config: ListenConfig,
     pub tls: rustls::ServerConfig,
     pub seats: Arc<Seats>,
-    pub inbox: Inbox,
-    pub orders: UnboundedSender<Order>,
+    pub event_channel: EventSender,
+    pub orders: UnboundedSender<DriverCommand>,
     /// Bytes of frames that wait to be sent on all connections.
     pub unsent: Arc<AtomicUsize>,
 }
@@ -171,18 +180,18 @@ pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
             }
         };
         number += 1;
-        let route = Route::quic(number, incoming.remote_address());
+        let addr = PeerAddr::quic(number, incoming.remote_address());
         let seat = listener.seats.wait(incoming.remote_address().ip().into(), is_proved);
         let admission = Arc::new(Admission { seat, tickets });
         let handshake = Counted::new(&handshakes);
-        tokio::spawn(serve((incoming, config), route, listener.clone(), admission, handshake));
+        tokio::spawn(serve((incoming, config), addr, listener.clone(), admission, handshake));
     }
 }
 
 /// Opens a connection and carries it, as long as it may stay.
 async fn serve(
     incoming: (Incoming, Arc<ServerConfig>),
-    route: Route,
+    addr: PeerAddr,
     listener: Arc<Listener>,
     admission: Arc<Admission>,
     handshake: Counted,
@@ -195,10 +204,10 @@ async fn serve(
     };
     drop(handshake);
     let why = match opened {
-        Ok(opened) => return serve_opened(opened, route, &listener, &admission, lost).await,
+        Ok(opened) => return serve_opened(opened, addr, &listener, &admission, lost).await,
         Err(why) => why,
     };
-    debug!(%route, why, "no connection");
+    debug!(%addr, why, "no connection");
     // Others may hold it, too: it ends only when it is told to.
     made.into_inner()
         .into_iter()
@@ -207,24 +216,25 @@ async fn serve(
 
 async fn serve_opened(
     (session, streams, established): Opened,
-    route: Route,
+    addr: PeerAddr,
     listener: &Listener,
     admission: &Arc<Admission>,
     lost: Pin<Box<impl Future<Output = &'static str>>>,
 ) {
     let (frames, taken) = UnsentFrames::new(&listener.unsent);
     // Before anything that came: whoever answers it finds the connection.
-    let opened = Order::Opened(route, Box::new(session.clone()), Some((frames, admission.clone())));
+    let opened =
+        DriverCommand::Opened(addr, Box::new(session.clone()), Some((frames, admission.clone())));
     let _ = listener.orders.send(opened);
-    let mut notice = EndNotice::new(route, &listener.inbox, &listener.orders);
+    let mut notice = EndNotice::new(addr, &listener.event_channel, &listener.orders);
     let closing = async {
         let why = lost.await;
-        debug!(%route, why, "the connection has to go");
+        debug!(%addr, why, "the connection has to go");
         session.close(BROKEN, b"no session");
         std::future::pending::<Ended>().await
     };
     let ended = tokio::select! {
-        ended = carry(session.clone(), streams, taken, (route, &listener.inbox), established) => ended,
+        ended = carry(session.clone(), streams, taken, (addr, &listener.event_channel), established) => ended,
         ended = closing => ended,
     };
     notice.told = ended.told;
@@ -272,7 +282,8 @@ async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, S
         (false, _) => http::StatusCode::FORBIDDEN,
     };
     let connection = request.conn().clone();
-    let why = format!("refused a page of {origin:?} that asks for {}: {refusal}", request.url.path());
+    let why =
+        format!("refused a page of {origin:?} that asks for {}: {refusal}", request.url.path());
     let _ = request.reject(refusal).await;
     // The answer is on its way; the browser hangs up when it has it.
     let _ = timeout(REFUSAL, connection.closed()).await;

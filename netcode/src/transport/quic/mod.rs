@@ -1,21 +1,22 @@
-//! QUIC (RFC 9000) with datagrams (RFC 9221), and WebTransport over HTTP/3 on the same port: connections that prove who the
-//! server is and keep what they carry secret. Both ends run on a thread of their own ([`QuicRuntime`]) and talk to whoever
-//! uses them through queues, so that a room never waits for them.
+//! QUIC (RFC 9000) with datagrams (RFC 9221), and WebTransport over HTTP/3 on the same port:
+//! connections that prove who the server is and keep what they carry secret. Both ends run on a
+//! thread of their own ([`QuicRuntime`]) and talk to whoever uses them through queues, so that a
+//! room never waits for them.
 //!
 //! ```text
 //! room thread     -- send, send_frame, close; flush -->  [ batch ]  --> post --> connections --> socket
-//!                 <-- receive ------------------------  [ inbox ]  <---------- connections <-- socket
+//!                 <-- receive ------------------------  [ event_channel ]  <---------- connections <-- socket
 //! ```
-//! Datagrams that do not leave at once wait in a small buffer in which new ones displace old ones. Clients of the one
-//! protocol and of the other differ in nothing but how their connection begins.
+//! Datagrams that do not leave at once wait in a small buffer in which new ones displace old ones.
+//! Clients of the one protocol and of the other differ in nothing but how their connection begins.
 
 pub mod certificate;
 pub mod config;
 mod congestion;
 mod connection;
 mod dial;
+mod driver;
 mod listener;
-mod post;
 mod runtime;
 mod seats;
 mod session;
@@ -38,12 +39,12 @@ pub use runtime::QuicRuntime;
 pub use seats::SeatStats;
 
 use self::config::ConfigError;
+use self::driver::{Counts, DriverCommand, Outgoing};
 use self::listener::Listener;
-use self::post::{Counts, Order, Outgoing};
 use self::seats::Seats;
-use super::inbox::{Inbox, Outlet, inbox};
+use super::event_channel::{EventReceiver, EventSender, event_channel};
 use super::socket_options::bind_udp;
-use super::{Event, Parcel, Route, Transport};
+use super::{Event, PeerAddr, Transmit, Transport};
 use crate::time::Timestamp;
 
 /// For so long an end that is dropped tries to tell its peers.
@@ -63,7 +64,8 @@ pub enum QuicError {
 /// What happened at an end so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuicStats {
-    /// Batches that were dropped whole since QUIC's thread was behind by [`crate::limits::QUIC_QUEUE_BYTES`].
+    /// Batches that were dropped whole since QUIC's thread was behind by
+    /// [`crate::limits::QUIC_QUEUE_BYTES`].
     pub batches_dropped: u64,
     /// Bytes in those.
     pub bytes_dropped: u64,
@@ -77,8 +79,8 @@ pub struct QuicStats {
 pub struct QuicTransport {
     runtime: QuicRuntime,
     outgoing: Outgoing,
-    batch: Vec<(Route, Parcel)>,
-    outlet: Outlet,
+    batch: Vec<(PeerAddr, Transmit)>,
+    event_receiver: EventReceiver,
     address: SocketAddr,
     /// Only a server has any.
     seats: Option<Arc<Seats>>,
@@ -96,10 +98,10 @@ impl QuicTransport {
         let (endpoint, address) = end(bind(address)?)?;
         let seats = Seats::new(config.connections, config.per_address);
         let unsent = Arc::new(AtomicUsize::new(0));
-        let (mut this, inbox) = Self::start(runtime, &endpoint, address, None, &unsent)?;
+        let (mut this, event_channel) = Self::start(runtime, &endpoint, address, None, &unsent)?;
         this.seats = Some(seats.clone());
         let orders = this.outgoing.orders.clone();
-        let listener = Listener { config, tls, seats, inbox, orders, unsent };
+        let listener = Listener { config, tls, seats, event_channel, orders, unsent };
         this.runtime.handle().spawn(listener::listen(endpoint, listener));
         Ok(this)
     }
@@ -107,7 +109,8 @@ impl QuicTransport {
     /// A client's end; each connection begins as `dial` says.
     pub fn dial(runtime: QuicRuntime, address: SocketAddr, dial: Dial) -> Result<Self, QuicError> {
         let dial = dial.quinn()?;
-        let (endpoint, address) = quinn_endpoint(&runtime, EndpointConfig::default(), None, bind(address)?)?;
+        let (endpoint, address) =
+            quinn_endpoint(&runtime, EndpointConfig::default(), None, bind(address)?)?;
         Ok(Self::start(runtime, &endpoint, address, Some(dial), &Arc::default())?.0)
     }
 
@@ -117,16 +120,25 @@ impl QuicTransport {
         address: SocketAddr,
         dial: Option<dial::Ready>,
         unsent: &Arc<AtomicUsize>,
-    ) -> Result<(Self, Inbox), QuicError> {
-        let (inbox, outlet) = inbox()?;
+    ) -> Result<(Self, EventSender), QuicError> {
+        let (event_channel, event_receiver) = event_channel()?;
         let (orders, taken) = mpsc::unbounded_channel();
         let counts = Arc::new(Counts::default());
         let dial = dial.map(Arc::new);
         let counted = (counts.clone(), unsent.clone());
-        let post = post::Post::new(endpoint.clone(), dial, inbox.clone(), orders.clone(), counted);
-        runtime.handle().spawn(post.run(taken));
-        let outgoing = Outgoing::new(orders, counts, inbox.clone());
-        Ok((Self { runtime, outgoing, batch: Vec::new(), outlet, address, seats: None }, inbox))
+        let driver = driver::Driver::new(
+            endpoint.clone(),
+            dial,
+            event_channel.clone(),
+            orders.clone(),
+            counted,
+        );
+        runtime.handle().spawn(driver.run(taken));
+        let outgoing = Outgoing::new(orders, counts, event_channel.clone());
+        Ok((
+            Self { runtime, outgoing, batch: Vec::new(), event_receiver, address, seats: None },
+            event_channel,
+        ))
     }
 
     /// Where it is.
@@ -155,43 +167,44 @@ impl QuicTransport {
         self.runtime.cpu()
     }
 
-    /// Goes over to another port of this host, as when a network changes under a client; connections go along.
+    /// Goes over to another port of this host, as when a network changes under a client;
+    /// connections go along.
     pub fn move_to_another_port(&mut self) -> io::Result<()> {
         let socket = bind(SocketAddr::new(self.address.ip(), 0))?;
         self.address = socket.local_addr()?;
-        let _ = self.outgoing.orders.send(Order::Rebind(socket));
+        let _ = self.outgoing.orders.send(DriverCommand::Rebind(socket));
         Ok(())
     }
 
     /// Whether something waits of which the descriptor does not tell.
     pub fn has_waiting(&self) -> bool {
-        self.outlet.has_waiting()
+        self.event_receiver.has_waiting()
     }
 
     /// Hands over what has come, up to a batch; returns how much.
     pub fn receive(
         &mut self,
         now: Timestamp,
-        mut take: impl FnMut(Route, Event<'_>, Timestamp),
+        mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
     ) -> io::Result<usize> {
-        self.outlet.take(|route, event, at| take(route, event, at.min(now)))
+        self.event_receiver.take(|addr, event, at| take(addr, event, at.min(now)))
     }
 }
 
 impl Transport for QuicTransport {
-    fn send(&mut self, to: Route, datagram: &[u8]) {
+    fn send(&mut self, to: PeerAddr, datagram: &[u8]) {
         self.batch.send(to, datagram);
     }
 
-    fn open(&mut self, to: Route, frame: &[u8]) {
+    fn open(&mut self, to: PeerAddr, frame: &[u8]) {
         self.batch.open(to, frame);
     }
 
-    fn send_frame(&mut self, to: Route, frame: &[u8]) {
+    fn send_frame(&mut self, to: PeerAddr, frame: &[u8]) {
         self.batch.send_frame(to, frame);
     }
 
-    fn close(&mut self, to: Route) {
+    fn close(&mut self, to: PeerAddr) {
         self.batch.close(to);
     }
 
@@ -204,7 +217,7 @@ impl Transport for QuicTransport {
 
 impl AsFd for QuicTransport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.outlet.as_fd()
+        self.event_receiver.as_fd()
     }
 }
 
@@ -213,14 +226,14 @@ impl Drop for QuicTransport {
     fn drop(&mut self) {
         self.flush();
         let (told, waits) = std::sync::mpsc::channel();
-        if self.outgoing.orders.send(Order::End(told)).is_ok() {
+        if self.outgoing.orders.send(DriverCommand::End(told)).is_ok() {
             let _ = waits.recv_timeout(FAREWELL);
         }
     }
 }
 
-/// A socket; one that is bound to `[::]` serves IPv4, too. quinn sets what it does not: it ignores ICMP about a path's MTU as
-/// well, and answers by the address that was asked.
+/// A socket; one that is bound to `[::]` serves IPv4, too. quinn sets what it does not: it ignores
+/// ICMP about a path's MTU as well, and answers by the address that was asked.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     bind_udp(address).map(UdpSocket::from)
 }
@@ -246,26 +259,28 @@ mod tests {
     use crate::transport::wait_readable;
 
     /// The next event at an end that is one of those looked for.
-    fn until(end: &mut QuicTransport, found: impl Fn(&Event<'_>) -> bool) -> Route {
-        let (deadline, mut route) = (clock::now() + Duration::from_secs(5), None);
-        while route.is_none() {
+    fn until(end: &mut QuicTransport, found: impl Fn(&Event<'_>) -> bool) -> PeerAddr {
+        let (deadline, mut addr) = (clock::now() + Duration::from_secs(5), None);
+        while addr.is_none() {
             assert!(clock::now() < deadline, "nothing like that comes");
             wait_readable([&*end].into_iter(), Duration::from_millis(20), &mut Vec::new()).unwrap();
-            let look = |from, event: Event<'_>, _| route = found(&event).then_some(from).or(route);
+            let look = |from, event: Event<'_>, _| addr = found(&event).then_some(from).or(addr);
             end.receive(clock::now(), look).unwrap();
         }
-        route.expect("it was found")
+        addr.expect("it was found")
     }
 
     #[test]
     fn what_waits_for_a_thread_that_is_behind_is_bounded_and_batches_are_dropped_whole() {
-        let certificate = Certificate::self_signed(&["localhost".into()], clock::unix_now()).unwrap();
+        let certificate =
+            Certificate::self_signed(&["localhost".into()], clock::unix_now()).unwrap();
         let trust = Trust::Pinned(vec![certificate.fingerprint()]);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = ListenConfig::new(certificate, [1; 32]);
         let mut server = QuicTransport::listen(QuicRuntime::start().unwrap(), any, config).unwrap();
-        let mut client = QuicTransport::dial(QuicRuntime::start().unwrap(), any, Dial::new(trust)).unwrap();
-        let there = Route::quic(1, server.local_address());
+        let mut client =
+            QuicTransport::dial(QuicRuntime::start().unwrap(), any, Dial::new(trust)).unwrap();
+        let there = PeerAddr::quic(1, server.local_address());
         client.open(there, b"hello");
         client.flush();
         let back = until(&mut server, |event| matches!(event, Event::Early(_) | Event::Frame(_)));
@@ -282,19 +297,24 @@ mod tests {
         }
         let stats = server.stats();
         let most = QUIC_QUEUE_BYTES / (datagrams * 1_000);
-        assert!(stats.batches_dropped as usize > batches - most && stats.ended_unsent == 0, "{stats:?}");
+        assert!(
+            stats.batches_dropped as usize > batches - most && stats.ended_unsent == 0,
+            "{stats:?}"
+        );
         assert!(stats.bytes_dropped > stats.batches_dropped * 100_000, "{stats:?}");
-        // A frame that is dropped leaves a gap: its connection is lost, so that the session goes on by another.
+        // A frame that is dropped leaves a gap: its connection is lost, so that the session goes on
+        // by another.
         server.send_frame(back, b"dropped");
         (0..200).for_each(|_| server.send(back, &[0; 1_000]));
         server.flush();
         until(&mut client, |event| *event == Event::Closed { told: false });
         assert_eq!(server.stats().ended_unsent, 1);
         // The thread has caught up: another connection is served.
-        client.open(Route::quic(2, server.local_address()), b"again");
+        client.open(PeerAddr::quic(2, server.local_address()), b"again");
         client.flush();
-        let back =
-            until(&mut server, |event| matches!(event, Event::Early(b"again") | Event::Frame(b"again")));
+        let back = until(&mut server, |event| {
+            matches!(event, Event::Early(b"again") | Event::Frame(b"again"))
+        });
         server.send_frame(back, b"welcome");
         server.flush();
         until(&mut client, |event| *event == Event::Frame(b"welcome"));

@@ -1,6 +1,6 @@
-//! Who may hold a connection. One that carries a session has a seat of its own and loses it to nobody without one. One that carries
-//! none yet waits, for [`CONNECT_TIME`] at the most; where too many wait, the oldest of the same address gives way, and first one
-//! whose address is not proved.
+//! Who may hold a connection. One that carries a session has a seat of its own and loses it to
+//! nobody without one. One that carries none yet waits, for [`CONNECT_TIME`] at the most; where too
+//! many wait, the oldest of the same address gives way, and first one whose address is not proved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::limits::CONNECT_TIME;
-use crate::session::Neighbourhood;
+use crate::session::RateLimitKey;
 
 /// Counts of a server's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub struct SeatStats {
     pub expired: u64,
     /// Connections without a session that gave way to others.
     pub displaced: u64,
-    /// Connections that were closed because their session was one too many, by the limits of connections.
+    /// Connections that were closed because their session was one too many, by the limits of
+    /// connections.
     pub over_limit: u64,
 }
 
@@ -26,8 +27,8 @@ pub struct SeatStats {
 #[derive(Debug)]
 pub(super) struct Seats {
     table: Mutex<Table>,
-    /// Seats in all, and for one address (or IPv6 prefix of 64 bits): for connections with a session, and as many again for
-    /// those that wait.
+    /// Seats in all, and for one address (or IPv6 prefix of 64 bits): for connections with a
+    /// session, and as many again for those that wait.
     most: usize,
     per_address: usize,
 }
@@ -37,7 +38,7 @@ struct Table {
     next: u64,
     seated: usize,
     waiting: BTreeMap<u64, Waiting>,
-    by_neighbourhood: BTreeMap<Neighbourhood, Own>,
+    by_rate_limit_key: BTreeMap<RateLimitKey, Own>,
     stats: SeatStats,
 }
 
@@ -49,7 +50,7 @@ struct Own {
 
 #[derive(Debug)]
 struct Waiting {
-    neighbourhood: Neighbourhood,
+    rate_limit_key: RateLimitKey,
     /// Whether the address is proved.
     proved: bool,
     state: Arc<SeatState>,
@@ -57,12 +58,12 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 struct SeatState {
-    stage: Mutex<Stage>,
+    stage: Mutex<SeatStage>,
     changed: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum SeatStage {
     #[default]
     Waiting,
     Seated,
@@ -70,11 +71,11 @@ enum Stage {
 }
 
 impl SeatState {
-    fn stage(&self) -> Stage {
+    fn stage(&self) -> SeatStage {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, stage: Stage) {
+    fn set(&self, stage: SeatStage) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
         self.changed.notify_one();
     }
@@ -94,9 +95,9 @@ impl Seats {
     }
 
     /// A place to wait, for a connection from there whose address is proved, or not yet.
-    pub(super) fn wait(self: &Arc<Self>, from: Neighbourhood, proved: bool) -> Seat {
+    pub(super) fn wait(self: &Arc<Self>, from: RateLimitKey, proved: bool) -> Seat {
         let mut table = self.lock();
-        let own = table.by_neighbourhood.get(&from).map_or(0, |own| own.waiting.len());
+        let own = table.by_rate_limit_key.get(&from).map_or(0, |own| own.waiting.len());
         if own >= self.per_address {
             table.displace(Some(from));
         } else if table.waiting.len() >= self.most {
@@ -104,40 +105,43 @@ impl Seats {
         }
         let (number, state) = (table.next, Arc::new(SeatState::default()));
         table.next += 1;
-        table.waiting.insert(number, Waiting { neighbourhood: from, proved, state: state.clone() });
-        table.by_neighbourhood.entry(from).or_default().waiting.insert(number);
-        Seat { seats: self.clone(), number, neighbourhood: from, state }
+        table
+            .waiting
+            .insert(number, Waiting { rate_limit_key: from, proved, state: state.clone() });
+        table.by_rate_limit_key.entry(from).or_default().waiting.insert(number);
+        Seat { seats: self.clone(), number, rate_limit_key: from, state }
     }
 }
 
 impl Table {
     /// Takes the place of one that waits, of a neighbourhood or of all.
-    fn displace(&mut self, of: Option<Neighbourhood>) {
-        let own = of.and_then(|of| self.by_neighbourhood.get(&of));
-        let unproved = |number: &&u64| self.waiting.get(number).is_some_and(|waiting| !waiting.proved);
+    fn displace(&mut self, of: Option<RateLimitKey>) {
+        let own = of.and_then(|of| self.by_rate_limit_key.get(&of));
+        let unproved =
+            |number: &&u64| self.waiting.get(number).is_some_and(|waiting| !waiting.proved);
         let number = match own {
             Some(own) => own.waiting.iter().find(unproved).or(own.waiting.first()),
             None => self.waiting.keys().next(),
         };
         if let Some(waiting) = number.copied().and_then(|number| self.stop_waiting(number)) {
             self.stats.displaced += 1;
-            waiting.state.set(Stage::Displaced);
+            waiting.state.set(SeatStage::Displaced);
         }
     }
 
     fn stop_waiting(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&number)?;
-        if let Some(own) = self.by_neighbourhood.get_mut(&waiting.neighbourhood) {
+        if let Some(own) = self.by_rate_limit_key.get_mut(&waiting.rate_limit_key) {
             own.waiting.remove(&number);
         }
-        self.forget_empty(waiting.neighbourhood);
+        self.forget_empty(waiting.rate_limit_key);
         Some(waiting)
     }
 
-    fn forget_empty(&mut self, neighbourhood: Neighbourhood) {
+    fn forget_empty(&mut self, rate_limit_key: RateLimitKey) {
         let is_empty = |own: &Own| own.seated == 0 && own.waiting.is_empty();
-        if self.by_neighbourhood.get(&neighbourhood).is_some_and(is_empty) {
-            self.by_neighbourhood.remove(&neighbourhood);
+        if self.by_rate_limit_key.get(&rate_limit_key).is_some_and(is_empty) {
+            self.by_rate_limit_key.remove(&rate_limit_key);
         }
     }
 }
@@ -147,7 +151,7 @@ impl Table {
 pub(super) struct Seat {
     seats: Arc<Seats>,
     number: u64,
-    neighbourhood: Neighbourhood,
+    rate_limit_key: RateLimitKey,
     state: Arc<SeatState>,
 }
 
@@ -164,23 +168,23 @@ impl Seat {
         let mut table = self.seats.lock();
         if table.stop_waiting(self.number).is_some() {
             table.seated += 1;
-            table.by_neighbourhood.entry(self.neighbourhood).or_default().seated += 1;
-            self.state.set(Stage::Seated);
+            table.by_rate_limit_key.entry(self.rate_limit_key).or_default().seated += 1;
+            self.state.set(SeatStage::Seated);
         }
     }
 
     /// Whether more have seats than there are.
     fn is_over_limit(&self) -> bool {
         let table = self.seats.lock();
-        let own = table.by_neighbourhood.get(&self.neighbourhood).map_or(0, |own| own.seated);
+        let own = table.by_rate_limit_key.get(&self.rate_limit_key).map_or(0, |own| own.seated);
         table.seated > self.seats.most || own > self.seats.per_address
     }
 
-    /// Ends when the connection has to go, and says why. A session that is resumed holds two connections for a moment, so limits are
-    /// looked at only after that.
+    /// Ends when the connection has to go, and says why. A session that is resumed holds two
+    /// connections for a moment, so limits are looked at only after that.
     pub(super) async fn lost(&self) -> &'static str {
         let settled = async {
-            while self.state.stage() == Stage::Waiting {
+            while self.state.stage() == SeatStage::Waiting {
                 self.state.changed.notified().await;
             }
             self.state.stage()
@@ -190,7 +194,7 @@ impl Seat {
                 self.seats.lock().stats.expired += 1;
                 "no session in time"
             }
-            Ok(Stage::Displaced) => "gave way to others",
+            Ok(SeatStage::Displaced) => "gave way to others",
             Ok(_) => {
                 if self.is_over_limit() {
                     sleep(CONNECT_TIME).await;
@@ -208,12 +212,12 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = self.seats.lock();
-        if self.state.stage() == Stage::Seated {
+        if self.state.stage() == SeatStage::Seated {
             table.seated -= 1;
-            if let Some(own) = table.by_neighbourhood.get_mut(&self.neighbourhood) {
+            if let Some(own) = table.by_rate_limit_key.get_mut(&self.rate_limit_key) {
                 own.seated -= 1;
             }
-            table.forget_empty(self.neighbourhood);
+            table.forget_empty(self.rate_limit_key);
         } else {
             table.stop_waiting(self.number);
         }
@@ -225,12 +229,12 @@ mod tests {
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
 
-    fn from(host: u8) -> Neighbourhood {
+    fn from(host: u8) -> RateLimitKey {
         IpAddr::from(Ipv4Addr::new(10, 0, 0, host)).into()
     }
 
     fn waits(seat: &Seat) -> bool {
-        seat.state.stage() == Stage::Waiting
+        seat.state.stage() == SeatStage::Waiting
     }
 
     #[test]
@@ -241,18 +245,18 @@ mod tests {
         // Strangers from the same address fill what there is for those that wait, and no more.
         let strangers: Vec<_> = (0..10).map(|_| seats.wait(from(1), true)).collect();
         assert_eq!(strangers.iter().filter(|seat| waits(seat)).count(), 4);
-        assert!(players.iter().all(|seat| seat.state.stage() == Stage::Seated));
+        assert!(players.iter().all(|seat| seat.state.stage() == SeatStage::Seated));
         // A player comes back: it waits, and gets its seat whatever the strangers do.
         let back = seats.wait(from(1), true);
         assert!(waits(&back));
         back.take();
-        assert_eq!((back.state.stage(), seats.stats().displaced), (Stage::Seated, 7));
+        assert_eq!((back.state.stage(), seats.stats().displaced), (SeatStage::Seated, 7));
         assert!(back.is_over_limit(), "until the old connection is gone");
         drop(players);
         assert!(!back.is_over_limit());
         drop((strangers, back));
         let table = seats.lock();
-        assert_eq!((table.seated, table.waiting.len(), table.by_neighbourhood.len()), (0, 0, 0));
+        assert_eq!((table.seated, table.waiting.len(), table.by_rate_limit_key.len()), (0, 0, 0));
     }
 
     #[test]
@@ -266,6 +270,6 @@ mod tests {
         assert!(waits(&crowd[19]));
         assert!(waits(&other) || !waits(&honest), "of all the oldest goes");
         drop((honest, forged, other, crowd));
-        assert!(seats.lock().by_neighbourhood.is_empty());
+        assert!(seats.lock().by_rate_limit_key.is_empty());
     }
 }

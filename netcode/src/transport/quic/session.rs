@@ -1,5 +1,5 @@
-//! A connection of either protocol: QUIC's own with quinn's streams, which may begin before the handshake is done (0-RTT), or
-//! WebTransport, which never does.
+//! A connection of either protocol: QUIC's own with quinn's streams, which may begin before the
+//! handshake is done (0-RTT), or WebTransport, which never does.
 
 use bytes::Bytes;
 use web_transport_quinn as web;
@@ -11,7 +11,8 @@ pub(super) const OVER: u32 = 0;
 /// What it says when the other one breaks the protocol.
 pub(super) const BROKEN: u32 = 1;
 
-/// What it says when it had to drop frames that it was to send: the session goes on by another connection.
+/// What it says when it had to drop frames that it was to send: the session goes on by another
+/// connection.
 pub(super) const UNSENT: u32 = 2;
 
 /// A connection, shared by all who hold one.
@@ -45,7 +46,9 @@ pub(super) struct Ended {
 impl From<ConnectionError> for Ended {
     fn from(error: ConnectionError) -> Self {
         let told = match &error {
-            ConnectionError::ApplicationClosed(close) => close.error_code != VarInt::from_u32(UNSENT),
+            ConnectionError::ApplicationClosed(close) => {
+                close.error_code != VarInt::from_u32(UNSENT)
+            }
             _ => false,
         };
         Self { told, why: error.to_string() }
@@ -59,8 +62,12 @@ impl From<web::SessionError> for Ended {
             web::SessionError::WebTransportError(web::WebTransportError::Closed(UNSENT, why)) => {
                 Self { told: false, why }
             }
-            web::SessionError::WebTransportError(error) => Self { told: true, why: error.to_string() },
-            web::SessionError::SendDatagramError(error) => Self { told: false, why: error.to_string() },
+            web::SessionError::WebTransportError(error) => {
+                Self { told: true, why: error.to_string() }
+            }
+            web::SessionError::SendDatagramError(error) => {
+                Self { told: false, why: error.to_string() }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
-//! TLS sessions that a server keeps for a next time, each good for one more connection. Only connections that carry a session of
-//! ours leave any, so that whoever has no token displaces nobody's; while its connection lives a TLS session is never displaced.
+//! TLS sessions that a server keeps for a next time, each good for one more connection. Only
+//! connections that carry a session of ours leave any, so that whoever has no token displaces
+//! nobody's; while its connection lives a TLS session is never displaced.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,8 @@ pub(super) struct TlsSessions {
 #[derive(Debug, Default)]
 struct Kept {
     sessions: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Of connections that are over, in the order of their ends. Those that served already are among them.
+    /// Of connections that are over, in the order of their ends. Those that served already are
+    /// among them.
     ended: VecDeque<Vec<u8>>,
 }
 
@@ -80,7 +82,8 @@ impl ConnectionTickets {
 impl StoresServerSessions for ConnectionTickets {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         let mut own = self.lock();
-        let fits = own.sessions.len() < TLS_SESSIONS_PER_CONNECTION && value.len() <= TLS_SESSION_BYTES;
+        let fits =
+            own.sessions.len() < TLS_SESSIONS_PER_CONNECTION && value.len() <= TLS_SESSION_BYTES;
         if fits && own.granted {
             self.all.lock().sessions.insert(key.clone(), value);
             own.sessions.push((key, Vec::new()));

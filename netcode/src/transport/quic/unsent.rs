@@ -1,12 +1,14 @@
-//! Frames that wait to be sent on a connection, bounded by bytes: what a session has on its way is one window, but a client that
-//! confirms what it never received makes the session send more.
+//! Frames that wait to be sent on a connection, bounded by bytes: what a session has on its way is
+//! one window, but a client that confirms what it never received makes the session send more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::limits::{ALL_UNSENT_FRAME_BYTES, CHANNEL_QUEUE, CHANNEL_WINDOW_BYTES, UNSENT_FRAME_BYTES};
+use crate::limits::{
+    ALL_UNSENT_FRAME_BYTES, CHANNEL_QUEUE, CHANNEL_WINDOW_BYTES, UNSENT_FRAME_BYTES,
+};
 
 /// Frames of one connection that wait to be sent: more than all that a session may have on its way.
 const FRAMES_UNSENT: usize = 2 * CHANNEL_QUEUE * 5;

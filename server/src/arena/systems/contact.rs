@@ -5,11 +5,13 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::query::Without;
 use bevy_ecs::system::Query;
 use glam::Vec2;
-use truetick_shared::arena::components::{Abilities, Body, Drone, Pickup, Place, PlayerBody, Vitals};
+use truetick_shared::arena::components::{
+    Abilities, Body, Drone, Pickup, Place, PlayerBody, Vitals,
+};
 use truetick_shared::arena::map::BODY_RADIUS;
 
 use crate::arena::ArenaRules;
-use crate::core::entity_table::EntityTable;
+use crate::entity_table::EntityTable;
 
 /// Speed per tick with which bodies that overlap wholly part, m/s.
 const PUSH: f32 = 3.0;
@@ -41,9 +43,11 @@ pub fn push_apart(
         Ok((body, _, vitals)) => (vitals.health > 0).then_some(body.position),
         Err(_) => drones.get(entity).ok().map(|body| body.position),
     };
-    let solid = table.rows().filter(|row| row.kind == rules.kinds.player || row.kind == rules.kinds.drone);
-    let rounds = solid
-        .filter_map(|row| Some(Round { entity: row.entity, position: place(row.entity)?, push: Vec2::ZERO }));
+    let solid =
+        table.rows().filter(|row| row.kind == rules.kinds.player || row.kind == rules.kinds.drone);
+    let rounds = solid.filter_map(|row| {
+        Some(Round { entity: row.entity, position: place(row.entity)?, push: Vec2::ZERO })
+    });
     let mut rounds: Vec<Round> = rounds.collect();
     push_pairs(&mut rounds);
     for round in rounds.iter().filter(|round| round.push != Vec2::ZERO) {
@@ -82,7 +86,9 @@ pub fn take_pickups(
     mut players: Query<'_, '_, (&PlayerBody, &mut Vitals), Without<Drone>>,
 ) {
     for row in table.of_kind(rules.kinds.pickup) {
-        let Ok((place, mut pickup)) = pickups.get_mut(row.entity) else { continue };
+        let Ok((place, mut pickup)) = pickups.get_mut(row.entity) else {
+            continue;
+        };
         if pickup.present == 0 {
             pickup.ticks_left = pickup.ticks_left.saturating_sub(1);
             pickup.present = u8::from(pickup.ticks_left == 0);
@@ -92,7 +98,9 @@ pub fn take_pickups(
             continue;
         }
         for player in table.of_kind(rules.kinds.player) {
-            let Ok((body, mut vitals)) = players.get_mut(player.entity) else { continue };
+            let Ok((body, mut vitals)) = players.get_mut(player.entity) else {
+                continue;
+            };
             let near = body.position.distance_squared(place.position) < REACH * REACH;
             if near && (1..100).contains(&vitals.health) {
                 vitals.health = (vitals.health + HEAL).min(100);

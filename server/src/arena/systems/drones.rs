@@ -7,8 +7,8 @@ use rand::RngExt;
 use truetick_shared::arena::components::{Body, Dice, Drone};
 use truetick_shared::arena::map::collide;
 
-use crate::arena::{ArenaRules, chances};
-use crate::core::entity_table::EntityTable;
+use crate::arena::{ArenaRules, rng};
+use crate::entity_table::EntityTable;
 
 /// Acceleration, m/s^2, and part of the speed lost per second: 4 m/s at most.
 const ACCELERATION: f32 = 8.0;
@@ -21,14 +21,18 @@ pub fn steer_drones(
     mut dice: Query<'_, '_, &mut Dice>,
     mut drones: Query<'_, '_, (&mut Body, &mut Drone)>,
 ) {
-    let Ok(mut dice) = dice.single_mut() else { return };
+    let Ok(mut dice) = dice.single_mut() else {
+        return;
+    };
     let dt = rules.step.dt();
     for row in table.of_kind(rules.kinds.drone) {
-        let Ok((mut body, mut drone)) = drones.get_mut(row.entity) else { continue };
+        let Ok((mut body, mut drone)) = drones.get_mut(row.entity) else {
+            continue;
+        };
         if drone.ticks_left == 0 {
-            let mut chances = chances(&mut dice);
-            drone.heading = chances.random_range(0..1 << 12);
-            drone.ticks_left = rules.step.ticks(chances.random_range(0.4..1.6)) as u8;
+            let mut rng = rng(&mut dice);
+            drone.heading = rng.random_range(0..1 << 12);
+            drone.ticks_left = rules.step.ticks(rng.random_range(0.4..1.6)) as u8;
         }
         drone.ticks_left = drone.ticks_left.saturating_sub(1);
         let heading = Vec2::from_angle(f32::from(drone.heading) * std::f32::consts::TAU / 4096.0);

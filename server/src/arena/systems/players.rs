@@ -7,8 +7,8 @@ use truetick_shared::arena::map::BODY_RADIUS;
 use truetick_shared::arena::{ArenaCommand, PlayerState, step_player};
 
 use crate::arena::{ArenaRules, free_place};
-use crate::core::entity_table::EntityTable;
-use crate::core::game::Inputs;
+use crate::entity_table::EntityTable;
+use crate::game::Inputs;
 
 /// Speed of a projectile, m/s.
 const PROJECTILE_SPEED: f32 = 25.0;
@@ -27,8 +27,11 @@ pub fn move_players(
     let rows: Vec<_> = table.of_kind(rules.kinds.player).copied().collect();
     for row in rows {
         let Some(owner) = row.owner else { continue };
-        let Ok((mut body, mut abilities)) = players.get_mut(row.entity) else { continue };
-        let command = inputs.0.binary_search_by_key(&owner, |(client, _)| *client).map(|at| inputs.0[at].1);
+        let Ok((mut body, mut abilities)) = players.get_mut(row.entity) else {
+            continue;
+        };
+        let command =
+            inputs.0.binary_search_by_key(&owner, |(client, _)| *client).map(|at| inputs.0[at].1);
         let command = command.unwrap_or_default();
         let state = PlayerState { body: *body, abilities: *abilities };
         let (after, fired) = step_player(state, &command, &rules.step);
@@ -51,9 +54,13 @@ pub fn bring_back(
     mut dice: Query<'_, '_, &mut Dice>,
     mut players: Query<'_, '_, (&mut PlayerBody, &mut Abilities, &mut Vitals)>,
 ) {
-    let Ok(mut dice) = dice.single_mut() else { return };
+    let Ok(mut dice) = dice.single_mut() else {
+        return;
+    };
     for row in table.of_kind(rules.kinds.player) {
-        let Ok((mut body, mut abilities, mut vitals)) = players.get_mut(row.entity) else { continue };
+        let Ok((mut body, mut abilities, mut vitals)) = players.get_mut(row.entity) else {
+            continue;
+        };
         if vitals.health == 0 && abilities.respawn_wait == 0 {
             vitals.health = 100;
             body.position = free_place(&mut dice);

@@ -7,13 +7,15 @@ use glam::Vec2;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::messages::encode;
 use truetick_netcode::replication::NetId;
-use truetick_shared::arena::components::{Abilities, Body, Dice, Drone, PlayerBody, Projectile, Vitals};
+use truetick_shared::arena::components::{
+    Abilities, Body, Dice, Drone, PlayerBody, Projectile, Vitals,
+};
 use truetick_shared::arena::event::ArenaEvent;
 use truetick_shared::arena::map::{BODY_RADIUS, is_solid};
 
 use crate::arena::{ArenaRules, free_place};
-use crate::core::entity_table::EntityTable;
-use crate::core::game::{GameEvent, Outbox};
+use crate::entity_table::EntityTable;
+use crate::game::{GameEvent, Outbox};
 
 /// Health lost by a hit.
 const DAMAGE: u8 = 20;
@@ -33,7 +35,9 @@ pub fn fly_projectiles(
 ) {
     let rows: Vec<_> = table.of_kind(rules.kinds.projectile).copied().collect();
     for row in rows {
-        let Ok((mut body, mut projectile)) = projectiles.get_mut(row.entity) else { continue };
+        let Ok((mut body, mut projectile)) = projectiles.get_mut(row.entity) else {
+            continue;
+        };
         let velocity = body.velocity;
         body.position += velocity * rules.step.dt();
         projectile.ticks_left = projectile.ticks_left.saturating_sub(1);
@@ -73,7 +77,9 @@ pub fn hit_bodies(
     mut drones: Drones<'_, '_, '_>,
     mut dice: Query<'_, '_, &mut Dice>,
 ) {
-    let Ok(mut dice) = dice.single_mut() else { return };
+    let Ok(mut dice) = dice.single_mut() else {
+        return;
+    };
     if rules.ghosts {
         return;
     }
@@ -90,7 +96,11 @@ pub fn hit_bodies(
         if let Some((victim, true)) = victim {
             credit(&table, &flight, &mut players);
             let died = ArenaEvent::Died { victim, shooter: flight.shooter };
-            outbox.0.push(GameEvent { to: None, channel: Channel::Ordered(1), data: encode(&died) });
+            outbox.0.push(GameEvent {
+                to: None,
+                channel: Channel::Ordered(1),
+                data: encode(&died),
+            });
         }
         if victim.is_some() || hit_drone(&rules, &table, &flight, &mut drones, &mut dice) {
             table.despawn(&mut commands, flight.id);
@@ -106,7 +116,9 @@ fn hit_player(
     players: &mut Players<'_, '_, '_>,
 ) -> Option<(u16, bool)> {
     for row in table.of_kind(rules.kinds.player).filter(|row| row.id.slot != flight.shooter) {
-        let Ok((mut body, mut abilities, mut vitals)) = players.get_mut(row.entity) else { continue };
+        let Ok((mut body, mut abilities, mut vitals)) = players.get_mut(row.entity) else {
+            continue;
+        };
         if vitals.health == 0 || !flight.touches(body.position) {
             continue;
         }
@@ -139,7 +151,9 @@ fn hit_drone(
     dice: &mut Dice,
 ) -> bool {
     for row in table.of_kind(rules.kinds.drone) {
-        let Ok((mut body, mut drone)) = drones.get_mut(row.entity) else { continue };
+        let Ok((mut body, mut drone)) = drones.get_mut(row.entity) else {
+            continue;
+        };
         if !flight.touches(body.position) {
             continue;
         }

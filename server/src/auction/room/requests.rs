@@ -10,7 +10,7 @@ use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::AuctionRoom;
-use crate::auction::guest::Guest;
+use crate::auction::participant::Participant;
 
 /// So many watchers of its lot make a bid weigh one more.
 const WATCHERS_A_WEIGHT: usize = 250;
@@ -22,34 +22,45 @@ impl AuctionRoom {
             Request::Watch { lot, after } => self.watch(client, lot, after),
             Request::Unwatch { lot } => {
                 self.unwatch(client, lot);
-                if let Some(guest) = self.guests.get_mut(client) {
-                    guest.watching.remove(&lot);
+                if let Some(participant) = self.participants.get_mut(client) {
+                    participant.watching.remove(&lot);
                 }
             }
             Request::Catalogue { after } => {
-                let mut lots: Vec<_> = self.board.lots_after(after).take(CATALOGUE + 1).collect();
+                let mut lots: Vec<_> =
+                    self.public_book.lots_after(after).take(CATALOGUE + 1).collect();
                 let more = lots.len() > CATALOGUE;
                 lots.truncate(CATALOGUE);
                 self.say(client, LOTS, &Reply::Catalogue { lots, more });
             }
             Request::Account => {
-                if let Some(guest) = self.guests.get_mut(client).filter(|guest| !guest.asked_account) {
-                    guest.asked_account = true;
+                if let Some(participant) = self
+                    .participants
+                    .get_mut(client)
+                    .filter(|participant| !participant.asked_account)
+                {
+                    participant.asked_account = true;
                     if !self.queries.contains(&client) {
                         self.queries.push(client);
                     }
                 }
             }
             Request::Time { client_us } => {
-                let may_ask = |guest: &&mut Guest| guest.asked_time.len() < QUESTIONS;
-                if let Some(guest) = self.guests.get_mut(client).filter(may_ask) {
-                    guest.asked_time.push((client_us, arrived));
+                let may_ask =
+                    |participant: &&mut Participant| participant.asked_time.len() < QUESTIONS;
+                if let Some(participant) = self.participants.get_mut(client).filter(may_ask) {
+                    participant.asked_time.push((client_us, arrived));
                 }
             }
         }
     }
 
-    fn take_command(&mut self, client: ClientId, (id, command): (CommandId, Command), arrived: Timestamp) {
+    fn take_command(
+        &mut self,
+        client: ClientId,
+        (id, command): (CommandId, Command),
+        arrived: Timestamp,
+    ) {
         let lot = match &command {
             Command::Bid(bid) => Some(bid.lot),
             Command::Admin(_) => None,
@@ -58,19 +69,29 @@ impl AuctionRoom {
         let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
         let at_ms = self.ms(arrived);
         let stalled = self.is_busy(arrived);
-        let Some(user) = self.guests.get(client).map(|guest| guest.user) else { return };
+        let Some(user) = self.participants.get(client).map(|participant| participant.user) else {
+            return;
+        };
         let full = self.is_full(user) && !self.house.knows(user, id);
-        let Some(guest) = self.guests.get_mut(client) else { return };
+        let Some(participant) = self.participants.get_mut(client) else {
+            return;
+        };
         // What a stranger would do to the house is not even written down.
-        let may_say = lot.is_some() || self.house.rules().admins.contains(&guest.user);
+        let may_say = lot.is_some() || self.house.rules().admins.contains(&participant.user);
         let why = match self.state {
             HouseState::Stopped => Some(Refusal::Stopped),
             _ if stalled || full => Some(Refusal::Busy),
             _ if !may_say => Some(Refusal::NotAllowed),
-            _ if !guest.meter.allows_worth(weight, self.config.rate, arrived) => Some(Refusal::TooFast),
-            _ => match self.desk.put((client, guest.user), (id, command), (at_ms, guest.last_ms)) {
+            _ if !participant.meter.allows_worth(weight, self.config.rate, arrived) => {
+                Some(Refusal::TooFast)
+            }
+            _ => match self.sequencer.put(
+                (client, participant.user),
+                (id, command),
+                (at_ms, participant.last_ms),
+            ) {
                 Some(ms) => {
-                    guest.last_ms = ms;
+                    participant.last_ms = ms;
                     None
                 }
                 None => Some(Refusal::Busy),
@@ -85,18 +106,21 @@ impl AuctionRoom {
     fn is_full(&self, user: UserId) -> bool {
         let most = self.config.receipts;
         let runs = self.house.rules().admins.contains(&user);
-        let kept = self.house.ledger().kept() + self.desk.waiting() as u64;
+        let kept = self.house.ledger().kept() + self.sequencer.waiting() as u64;
         kept >= if runs { most } else { most - most / 16 }
     }
 
     fn watch(&mut self, client: ClientId, lot: LotId, after: Option<u64>) {
-        let Some(guest) = self.guests.get_mut(client) else { return };
-        let full = guest.watching.len() == WATCHED && !guest.watching.contains_key(&lot);
-        if full || self.board.lot(lot).is_none() {
+        let Some(participant) = self.participants.get_mut(client) else {
+            return;
+        };
+        let full =
+            participant.watching.len() == WATCHED && !participant.watching.contains_key(&lot);
+        if full || self.public_book.lot(lot).is_none() {
             return self.say(client, LOTS, &Reply::NoLot(lot));
         }
-        guest.watching.insert(lot, after);
-        guest.due.insert(lot);
+        participant.watching.insert(lot, after);
+        participant.due.insert(lot);
         self.watchers.entry(lot).or_default().insert(client);
     }
 

@@ -1,8 +1,9 @@
 //! The room's tick, in slices: so much of the house's work in each tick of the room and no more.
 //!
-//! A tick of the auction decides exactly the orders of the milliseconds before its deadline. Where they are more than one entry
-//! holds, or more work than a tick of the room may do, the auction's tick goes on in the next ones, and later ticks wait: no lot
-//! closes before all that came in time is decided.
+//! A tick of the auction decides exactly the orders of the milliseconds before its deadline. Where
+//! they are more than one entry holds, or more work than a tick of the room may do, the auction's
+//! tick goes on in the next ones, and later ticks wait: no lot closes before all that came in time
+//! is decided.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use truetick_shared::auction::wire::{HouseState, Reply};
 use super::{AuctionRoom, RECOVERED, STALL};
 use crate::auction::entry::{Entry, TickRecord};
 
-/// A tick in which nothing happened is written down this often while a lot is open: by so much a crash may lengthen it.
+/// A tick in which nothing happened is written down this often while a lot is open: by so much a
+/// crash may lengthen it.
 const HEARTBEAT: u64 = 6;
 
 /// Orders of one tick that make one entry, on their way through the house.
@@ -32,13 +34,14 @@ pub(super) struct Slice {
 }
 
 impl AuctionRoom {
-    /// The tick: what came in finished milliseconds, in its order, goes through the house, and what that says waits
-    /// for the journal.
+    /// The tick: what came in finished milliseconds, in its order, goes through the house, and what
+    /// that says waits for the journal.
     pub(super) fn take_due(&mut self, now: Timestamp) {
-        // Of what came after its deadline a late tick knows more than one in time would: that is for the next.
+        // Of what came after its deadline a late tick knows more than one in time would: that is
+        // for the next.
         let before_ms = self.ms(now.min(self.timeline.next_deadline()));
-        self.desk.hold_to(self.ms(now));
-        self.desk.close_before(before_ms);
+        self.sequencer.hold_to(self.ms(now));
+        self.sequencer.close_before(before_ms);
         self.due.push_back((self.tick(), before_ms));
         let mut work = WORK_PER_TICK;
         while work > 0
@@ -63,8 +66,9 @@ impl AuctionRoom {
     fn next_slice(&mut self, now: Timestamp) -> Option<Slice> {
         let (tick, before_ms) = *self.due.front()?;
         let goes_on = self.begun;
-        let (orders, clients): (Vec<_>, Vec<_>) = self.desk.cut(before_ms).into_iter().unzip();
-        self.begun = self.desk.has_before(before_ms) && !is_planted(Mutant::CloseBeforeBacklog);
+        let (orders, clients): (Vec<_>, Vec<_>) = self.sequencer.cut(before_ms).into_iter().unzip();
+        self.begun =
+            self.sequencer.has_before(before_ms) && !is_planted(Mutant::CloseBeforeBacklog);
         if !self.begun {
             self.due.pop_front();
         }
@@ -77,12 +81,15 @@ impl AuctionRoom {
     fn finish(&mut self, slice: Slice, now: Timestamp) {
         let Slice { tick, clock, before_ms, orders, clients, out, .. } = slice;
         // While nothing becomes durable no question is answered either: answers would pile up.
-        let queries = if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
-        let mut replies: Vec<_> = queries.into_iter().filter_map(|client| self.account(client)).collect();
+        let queries =
+            if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
+        let mut replies: Vec<_> =
+            queries.into_iter().filter_map(|client| self.account(client)).collect();
         let answers = out.answers.iter().zip(clients);
-        replies.extend(
-            answers.map(|(told, client)| (client, Reply::Answer { id: told.id, answer: told.answer })),
-        );
+        replies
+            .extend(answers.map(|(told, client)| {
+                (client, Reply::Answer { id: told.id, answer: told.answer })
+            }));
         let runs = self.house.has_open_lots() && self.house.paused().is_none();
         let beats = runs && tick.is_multiple_of(HEARTBEAT);
         if out.changed || !out.events.is_empty() || beats {

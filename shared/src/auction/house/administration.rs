@@ -8,17 +8,18 @@ use truetick_netcode::session::UserId;
 use super::step::Chore;
 use super::{Done, House, Output};
 use crate::auction::english::English;
-use crate::auction::event::{Ending, Happening};
+use crate::auction::event::{Ending, LotEventKind};
 use crate::auction::ledger::AccountIndex;
 use crate::auction::limits::LOTS;
 use crate::auction::lot::Lot;
 use crate::auction::money::Amount;
-use crate::auction::order::{Admin, Reject, Stands};
+use crate::auction::order::{Admin, BidStanding, Reject};
 use crate::auction::public_lot::PublicTerms;
 use crate::auction::terms::{LotId, Terms};
 
 impl House {
-    /// Does what an order of those who run the house says, but for its chores, which come right after.
+    /// Does what an order of those who run the house says, but for its chores, which come right
+    /// after.
     pub(super) fn administer(
         &mut self,
         user: UserId,
@@ -40,7 +41,8 @@ impl House {
             }
             Admin::Withdraw { user, amount } => {
                 let registered = |index: &AccountIndex| self.ledger.account(*index).registered;
-                let account = self.ledger.find(*user).filter(registered).ok_or(Reject::NotRegistered)?;
+                let account =
+                    self.ledger.find(*user).filter(registered).ok_or(Reject::NotRegistered)?;
                 self.ledger.withdraw(account, *amount)?;
             }
             Admin::Deny { user, denied } => {
@@ -60,12 +62,14 @@ impl House {
                 chores.push_back(Chore::Retract(*lot, account));
             }
         }
-        Ok((Stands::Done, 0))
+        Ok((BidStanding::Done, 0))
     }
 
     fn open(&mut self, id: LotId, terms: &Terms, out: &mut Output) -> Result<(), Reject> {
         match () {
-            () if self.numbers.check(id) == Err(Reject::LotExists) => return Err(Reject::LotExists),
+            () if self.numbers.check(id) == Err(Reject::LotExists) => {
+                return Err(Reject::LotExists);
+            }
             () if self.lots.len() == LOTS => return Err(Reject::Full),
             () if !terms.are_valid() => return Err(Reject::BadTerms),
             () => self.numbers.check(id)?,
@@ -75,9 +79,9 @@ impl House {
         self.numbers.take(id);
         self.lots.insert(id, lot);
         self.deadlines.insert((closes, id));
-        self.tell(id, Happening::Opened { terms, opened, closes }, out);
+        self.tell(id, LotEventKind::Opened { terms, opened, closes }, out);
         if let Some(since) = self.paused {
-            self.tell(id, Happening::Paused { since }, out);
+            self.tell(id, LotEventKind::Paused { since }, out);
         }
         Ok(())
     }
@@ -98,7 +102,12 @@ impl House {
     }
 
     /// Does a chore; returns how much work it was.
-    pub(super) fn perform(&mut self, chore: Chore, chores: &mut VecDeque<Chore>, out: &mut Output) -> usize {
+    pub(super) fn perform(
+        &mut self,
+        chore: Chore,
+        chores: &mut VecDeque<Chore>,
+        out: &mut Output,
+    ) -> usize {
         match chore {
             Chore::Retract(lot, account) => self.retract(lot, account, chores),
             Chore::Settle(lot) if self.settle(lot, out) => {}
@@ -115,7 +124,9 @@ impl House {
             return;
         }
         let lot = self.lot_mut(id);
-        let Some(offer) = lot.offers.remove(account) else { return };
+        let Some(offer) = lot.offers.remove(account) else {
+            return;
+        };
         lot.note([5, decided, u64::from(account.0), 0]);
         if lot.is_sealed() {
             return self.ledger.release(account, offer.amount);
@@ -126,11 +137,16 @@ impl House {
         chores.push_front(Chore::Settle(id));
     }
 
-    /// Finds who leads in an English sale from which an offer was taken. Whoever leads must have the money for it: who has not is
-    /// passed over. False if someone was, and the next must be looked at.
+    /// Finds who leads in an English sale from which an offer was taken. Whoever leads must have
+    /// the money for it: who has not is passed over. False if someone was, and the next must be
+    /// looked at.
     fn settle(&mut self, id: LotId, out: &mut Output) -> bool {
-        let Some(lot) = self.lots.get(&id) else { return true };
-        let Some(terms) = lot.english_terms() else { return true };
+        let Some(lot) = self.lots.get(&id) else {
+            return true;
+        };
+        let Some(terms) = lot.english_terms() else {
+            return true;
+        };
         let standing = English::of(terms, lot.offers.best());
         if let Some(leader) = standing.leader {
             if self.ledger.require(leader.account, leader.maximum).is_err() {
@@ -142,8 +158,9 @@ impl House {
         }
         let lot = self.lot_mut(id);
         lot.english = standing;
-        let (leader, price, reserve_met) = (lot.leader_alias(), lot.english.price, lot.reserve_met());
-        self.tell(id, Happening::Corrected { leader, price, reserve_met }, out);
+        let (leader, price, reserve_met) =
+            (lot.leader_alias(), lot.english.price, lot.reserve_met());
+        self.tell(id, LotEventKind::Corrected { leader, price, reserve_met }, out);
         true
     }
 }

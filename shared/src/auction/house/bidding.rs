@@ -1,19 +1,21 @@
 //! What a bid does.
 
 use super::{Done, House, Output};
-use crate::auction::event::{Ending, Happening};
+use crate::auction::event::{Ending, LotEventKind};
 use crate::auction::ledger::AccountIndex;
 use crate::auction::limits::SEALED_BIDDERS;
 use crate::auction::money::Amount;
 use crate::auction::offers::Offer;
-use crate::auction::order::{Action, Bid, Reject, Stands};
+use crate::auction::order::{Action, Bid, BidStanding, Reject};
 use crate::auction::terms::{LotId, Sale};
 
 impl House {
     pub(super) fn bid(&mut self, account: AccountIndex, bid: &Bid, out: &mut Output) -> Done {
         let Bid { lot: id, action, currency, .. } = *bid;
         match action {
-            Action::UpTo(Amount::ZERO) | Action::Take(Amount::ZERO) => return Err(Reject::NotPositive),
+            Action::UpTo(Amount::ZERO) | Action::Take(Amount::ZERO) => {
+                return Err(Reject::NotPositive);
+            }
             Action::UpTo(amount) | Action::Take(amount) if amount > Amount::MOST => {
                 return Err(Reject::TooLarge);
             }
@@ -30,14 +32,21 @@ impl House {
             () => {}
         }
         match (&lot.terms.sale, action) {
-            (Sale::English { .. }, Action::UpTo(maximum)) => self.bid_english(account, id, maximum, out),
+            (Sale::English { .. }, Action::UpTo(maximum)) => {
+                self.bid_english(account, id, maximum, out)
+            }
             (Sale::English { buy_now, .. }, Action::BuyNow) => {
-                let price = buy_now.filter(|_| lot.english.leader.is_none()).ok_or(Reject::NoBuyNow)?;
+                let price =
+                    buy_now.filter(|_| lot.english.leader.is_none()).ok_or(Reject::NoBuyNow)?;
                 self.buy(account, id, price, out)
             }
             (Sale::Dutch(dutch), Action::Take(limit)) => {
                 let price = dutch.price(self.now().saturating_sub(lot.opened));
-                if price > limit { Err(Reject::AboveLimit(price)) } else { self.buy(account, id, price, out) }
+                if price > limit {
+                    Err(Reject::AboveLimit(price))
+                } else {
+                    self.buy(account, id, price, out)
+                }
             }
             (Sale::Sealed { minimum, .. }, Action::UpTo(amount)) => {
                 let minimum = *minimum;
@@ -47,14 +56,21 @@ impl House {
         }
     }
 
-    fn bid_english(&mut self, account: AccountIndex, id: LotId, maximum: Amount, out: &mut Output) -> Done {
+    fn bid_english(
+        &mut self,
+        account: AccountIndex,
+        id: LotId,
+        maximum: Amount,
+        out: &mut Output,
+    ) -> Done {
         let (now, decided) = (self.now(), self.decided);
         let lot = &self.lots[&id];
         let before = lot.english.leader;
         let terms = lot.english_terms().ok_or(Reject::WrongSale)?;
         let raised = lot.english.bid(terms, account, maximum)?;
         let own = before.filter(|leader| leader.account == account);
-        self.ledger.require(account, maximum.minus(own.map_or(Amount::ZERO, |leader| leader.maximum)))?;
+        self.ledger
+            .require(account, maximum.minus(own.map_or(Amount::ZERO, |leader| leader.maximum)))?;
         let leads = raised.standing.leader.is_some_and(|leader| leader.account == account);
         if leads {
             if let Some(leader) = before {
@@ -71,7 +87,7 @@ impl House {
         if raised.visible {
             self.show_bid(id, alias, now, out);
         }
-        Ok((if leads { Stands::Leads } else { Stands::Outbid }, alias))
+        Ok((if leads { BidStanding::Leads } else { BidStanding::Outbid }, alias))
     }
 
     /// A bid that everyone sees: it may move the close.
@@ -87,11 +103,17 @@ impl House {
             self.deadlines.insert((closes, id));
         }
         if let Some((leader, price)) = leader.zip(price) {
-            self.tell(id, Happening::Bid { bidder, leader, price, reserve_met, closes }, out);
+            self.tell(id, LotEventKind::Bid { bidder, leader, price, reserve_met, closes }, out);
         }
     }
 
-    fn bid_sealed(&mut self, account: AccountIndex, id: LotId, amount: Amount, minimum: Amount) -> Done {
+    fn bid_sealed(
+        &mut self,
+        account: AccountIndex,
+        id: LotId,
+        amount: Amount,
+        minimum: Amount,
+    ) -> Done {
         let order = self.decided;
         let lot = &self.lots[&id];
         if amount < minimum {
@@ -121,7 +143,7 @@ impl House {
         lot.note([3, order, u64::from(account.0), amount.0]);
         let alias = lot.sealed_alias(account);
         self.ledger.note_lot(account, id);
-        Ok((Stands::Sealed, alias))
+        Ok((BidStanding::Sealed, alias))
     }
 
     /// Sold at once, at a price that everyone knew.
@@ -134,6 +156,6 @@ impl House {
         lot.note([4, decided, u64::from(account.0), price.0]);
         let winner = lot.alias(account);
         self.finish(id, Ending::Sold { winner, price }, out);
-        Ok((Stands::Won, winner))
+        Ok((BidStanding::Won, winner))
     }
 }

@@ -1,16 +1,21 @@
 //! How a lot ends.
 
 use super::{House, Output};
-use crate::auction::event::{Ending, Happening};
+use crate::auction::event::{Ending, LotEventKind};
 use crate::auction::ledger::AccountIndex;
 use crate::auction::lot::Lot;
 use crate::auction::money::Amount;
 use crate::auction::terms::{LotId, Pricing, Sale};
 
 impl House {
-    /// Closes the next lot that is due, unless the clock stands still; returns how much work that was, or that there is none.
+    /// Closes the next lot that is due, unless the clock stands still; returns how much work that
+    /// was, or that there is none.
     pub(super) fn close_due(&mut self, out: &mut Output) -> Option<usize> {
-        let due = self.deadlines.first().copied().filter(|(at, _)| *at <= self.tick && self.paused.is_none());
+        let due = self
+            .deadlines
+            .first()
+            .copied()
+            .filter(|(at, _)| *at <= self.tick && self.paused.is_none());
         let (_, id) = due?;
         let lot = self.lots.get(&id);
         let (sold, holds) = (lot.and_then(best), lot.map_or(0, |lot| lot.holds().count()));
@@ -48,7 +53,7 @@ impl House {
         let revealed = if ending == Ending::Cancelled { Vec::new() } else { lot.revealed() };
         self.deadlines.remove(&(closes, id));
         self.retiring.insert((tick.saturating_add(retention), id));
-        self.tell(id, Happening::Ended { ending, revealed }, out);
+        self.tell(id, LotEventKind::Ended { ending, revealed }, out);
     }
 }
 
@@ -64,7 +69,9 @@ fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
     }
     let price = match pricing {
         Pricing::First => winner.maximum,
-        Pricing::Second => second.unwrap_or_default().max(reserve.unwrap_or_default()).max(*minimum),
+        Pricing::Second => {
+            second.unwrap_or_default().max(reserve.unwrap_or_default()).max(*minimum)
+        }
     };
     Some((winner.account, price))
 }

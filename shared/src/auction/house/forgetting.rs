@@ -31,7 +31,8 @@ impl House {
             }
         }
         while left > 0
-            && let Some((_, account, id)) = self.expiring.first().copied().filter(|(at, ..)| *at <= self.tick)
+            && let Some((_, account, id)) =
+                self.expiring.first().copied().filter(|(at, ..)| *at <= self.tick)
         {
             left -= 1;
             self.expiring.pop_first();
@@ -42,7 +43,8 @@ impl House {
         forgotten
     }
 
-    /// Forgets up to `most` receipts, offers and names of a lot that is gone; 0 if nothing is left of it.
+    /// Forgets up to `most` receipts, offers and names of a lot that is gone; 0 if nothing is left
+    /// of it.
     fn shed(&mut self, id: LotId, lot: &mut Lot, most: usize) -> usize {
         for shed in 0..most {
             if let Some((account, command)) = lot.answered.pop() {

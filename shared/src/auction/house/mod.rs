@@ -1,6 +1,8 @@
-//! The house: a pure state machine. `(state, tick, orders in their order) -> (state, answers, events)`.
+//! The house: a pure state machine. `(state, tick, orders in their order) -> (state, answers,
+//! events)`.
 //!
-//! It knows no clock, no network and no file. Whoever steps it keeps its output back until the tick's orders are durable.
+//! It knows no clock, no network and no file. Whoever steps it keeps its output back until the
+//! tick's orders are durable.
 
 mod administration;
 mod bidding;
@@ -14,19 +16,22 @@ use bitcode::{Decode, Encode};
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::session::UserId;
 
-use super::event::{Happening, LotEvent};
+use super::event::{LotEvent, LotEventKind};
 use super::ledger::{AccountIndex, Kept, Ledger, hash_words};
 use super::lot::Lot;
 use super::lot_numbers::LotNumbers;
 use super::money::Currency;
-use super::order::{Admin, Answer, Command, CommandId, Order, Outcome, Receipt, Reject, Stands};
+use super::order::{
+    Admin, Answer, BidStanding, Command, CommandId, Order, Outcome, Receipt, Reject,
+};
 use super::public_lot::{PublicLot, PublicTerms};
 use super::terms::LotId;
 use step::Chore;
 pub use step::Step;
 
-/// Version of the rules by which a house decides: a journal of another version is not gone on with. 2: a house's money commands are
-/// remembered for ever, lots of any unused number are opened, the best sealed offers are kept, who is denied leads nothing.
+/// Version of the rules by which a house decides: a journal of another version is not gone on with.
+/// 2: a house's money commands are remembered for ever, lots of any unused number are opened, the
+/// best sealed offers are kept, who is denied leads nothing.
 pub const RULES: u32 = 2;
 
 /// What a house goes by, from its first day on.
@@ -36,7 +41,8 @@ pub struct HouseRules {
     pub currency: Currency,
     /// Who runs it.
     pub admins: Vec<UserId>,
-    /// Ticks after a lot's close for which receipts are kept. Those of who runs the house are kept for ever.
+    /// Ticks after a lot's close for which receipts are kept. Those of who runs the house are kept
+    /// for ever.
     pub retention: u64,
 }
 
@@ -89,7 +95,7 @@ pub struct House {
     sum: u64,
 }
 
-type Done = Result<(Stands, u32), Reject>;
+type Done = Result<(BidStanding, u32), Reject>;
 
 impl House {
     /// A house without lots and accounts.
@@ -156,7 +162,7 @@ impl House {
         self.lots.get_mut(&id).expect("a lot that was just looked up")
     }
 
-    fn tell(&mut self, id: LotId, what: Happening, out: &mut Output) {
+    fn tell(&mut self, id: LotId, what: LotEventKind, out: &mut Output) {
         let tick = self.tick;
         let lot = self.lot_mut(id);
         lot.events += 1;
@@ -164,11 +170,17 @@ impl House {
     }
 
     /// One command: once, whoever repeats it gets the same answer.
-    fn take(&mut self, order: &Order, chores: &mut VecDeque<Chore>, out: &mut Output) -> (Answer, usize) {
+    fn take(
+        &mut self,
+        order: &Order,
+        chores: &mut VecDeque<Chore>,
+        out: &mut Output,
+    ) -> (Answer, usize) {
         let body = order.command.body_hash();
         let account = self.ledger.meet(order.user);
         if let Some(kept) = account.and_then(|account| self.ledger.receipt(account, order.id)) {
-            let answer = if kept.body == body { Answer::Receipt(kept.receipt) } else { Answer::Conflict };
+            let answer =
+                if kept.body == body { Answer::Receipt(kept.receipt) } else { Answer::Conflict };
             return (answer, 1);
         }
         self.decided += 1;
@@ -200,8 +212,8 @@ impl House {
         (Answer::Receipt(receipt), work)
     }
 
-    /// Whether the answer to a command is kept for ever: what those who run the house do moves money, and must not do so again,
-    /// however late it is repeated.
+    /// Whether the answer to a command is kept for ever: what those who run the house do moves
+    /// money, and must not do so again, however late it is repeated.
     fn lasts(&self, order: &Order) -> bool {
         let administers = matches!(order.command, Command::Admin(_));
         administers && self.rules.admins.contains(&order.user) && !is_planted(Mutant::ForgetMoney)

@@ -1,7 +1,7 @@
 //! One step of the house, whole or in parts.
 //!
-//! A step does the same whether it is taken at once or stops whenever its caller's share of work is used up: the order of what it
-//! does follows from the house, the tick and the orders alone.
+//! A step does the same whether it is taken at once or stops whenever its caller's share of work is
+//! used up: the order of what it does follows from the house, the tick and the orders alone.
 //!
 //! ```text
 //! resume (each open lot) -> close (each lot that is due) -> pause (each open lot) -> forget -> orders, each with its chores
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 
 use super::{Answered, House, Output};
-use crate::auction::event::Happening;
+use crate::auction::event::LotEventKind;
 use crate::auction::ledger::AccountIndex;
 use crate::auction::order::{ClockOrder, Order};
 use crate::auction::terms::LotId;
@@ -47,9 +47,16 @@ pub struct Step {
 }
 
 impl House {
-    /// Takes a tick, later than the last, and its orders: closes what is due, unless the clock stands still, then takes one order
-    /// after the other. The clock stops after what is due, and runs on before.
-    pub fn step(&mut self, tick: u64, clock: Option<ClockOrder>, orders: &[Order], out: &mut Output) {
+    /// Takes a tick, later than the last, and its orders: closes what is due, unless the clock
+    /// stands still, then takes one order after the other. The clock stops after what is due, and
+    /// runs on before.
+    pub fn step(
+        &mut self,
+        tick: u64,
+        clock: Option<ClockOrder>,
+        orders: &[Order],
+        out: &mut Output,
+    ) {
         let step = self.begin(tick, clock);
         self.finish_step(step, orders, out);
     }
@@ -85,10 +92,17 @@ impl House {
         Step { phase: Phase::Orders, clock: None, taken: 0, chores: VecDeque::new() }
     }
 
-    /// Does as much of a step as `work` allows, and takes from it what was done: an order counts as one, and so does a lot that
-    /// closes, moves or is told that the clock stands still, and each offer that is given back. A single one of these may exceed it.
-    /// True when the step is done; until then it must be gone on with, and nothing else may be asked of the house.
-    pub fn advance(&mut self, step: &mut Step, orders: &[Order], work: &mut usize, out: &mut Output) -> bool {
+    /// Does as much of a step as `work` allows, and takes from it what was done: an order counts as
+    /// one, and so does a lot that closes, moves or is told that the clock stands still, and each
+    /// offer that is given back. A single one of these may exceed it. True when the step is done;
+    /// until then it must be gone on with, and nothing else may be asked of the house.
+    pub fn advance(
+        &mut self,
+        step: &mut Step,
+        orders: &[Order],
+        work: &mut usize,
+        out: &mut Output,
+    ) -> bool {
         while *work > 0 {
             let done = match step.phase {
                 Phase::Resume(since, after) => self.resume_next(step, since, after, out),
@@ -112,10 +126,19 @@ impl House {
 
     fn next_lot(&self, after: Option<LotId>) -> Option<(LotId, bool)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.lots.range((from, Bound::Unbounded)).next().map(|(id, lot)| (*id, lot.ending.is_none()))
+        self.lots
+            .range((from, Bound::Unbounded))
+            .next()
+            .map(|(id, lot)| (*id, lot.ending.is_none()))
     }
 
-    fn resume_next(&mut self, step: &mut Step, since: u64, after: Option<LotId>, out: &mut Output) -> usize {
+    fn resume_next(
+        &mut self,
+        step: &mut Step,
+        since: u64,
+        after: Option<LotId>,
+        out: &mut Output,
+    ) -> usize {
         let Some((id, is_open)) = self.next_lot(after) else {
             step.phase = Phase::Close;
             return 0;
@@ -128,7 +151,7 @@ impl House {
             lot.closes += stood;
             let (opened, closes) = (lot.opened, lot.closes);
             self.deadlines.insert((closes, id));
-            self.tell(id, Happening::Resumed { opened, closes }, out);
+            self.tell(id, LotEventKind::Resumed { opened, closes }, out);
         }
         1
     }
@@ -153,7 +176,7 @@ impl House {
         step.phase = Phase::Pause(Some(id));
         if is_open {
             let since = self.tick;
-            self.tell(id, Happening::Paused { since }, out);
+            self.tell(id, LotEventKind::Paused { since }, out);
         }
         1
     }

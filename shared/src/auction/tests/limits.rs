@@ -1,7 +1,8 @@
-//! Rules at their limits: names that come again, numbers at the end of their range, lots that are full, users who are denied.
+//! Rules at their limits: names that come again, numbers at the end of their range, lots that are
+//! full, users who are denied.
 
 use super::*;
-use crate::auction::event::{Ending, Happening};
+use crate::auction::event::{Ending, LotEventKind};
 use crate::auction::limits::{FORGOTTEN_PER_STEP, SEALED_BIDDERS};
 use crate::auction::terms::Pricing;
 
@@ -41,8 +42,9 @@ fn what_those_who_run_the_house_do_is_never_forgotten() {
 #[test]
 fn no_lots_number_bars_another() {
     let mut room = Room::new();
-    let open =
-        |room: &mut Room, lot| room.admin(Admin::Open { lot: LotId(lot), terms: terms(english(10, 5)) });
+    let open = |room: &mut Room, lot| {
+        room.admin(Admin::Open { lot: LotId(lot), terms: terms(english(10, 5)) })
+    };
     for lot in [u32::MAX, 0, 1 << 31, u32::MAX - 1, 1, 5, 4] {
         assert_eq!(open(&mut room, lot), done(), "{lot}");
         assert_eq!(open(&mut room, lot), rejected(Reject::LotExists), "{lot}");
@@ -59,10 +61,11 @@ fn no_lots_number_bars_another() {
 fn of_more_sealed_offers_than_are_kept_the_best_are() {
     for (pricing, pays) in [(Pricing::First, 900), (Pricing::Second, 800)] {
         let sale = Sale::Sealed { minimum: Amount(2), reserve: None, pricing };
-        let (first, many, sealed) = (2_001, 2_000 + SEALED_BIDDERS as u64, Stands::Sealed);
+        let (first, many, sealed) = (2_001, 2_000 + SEALED_BIDDERS as u64, BidStanding::Sealed);
         let users: Vec<_> = (first..=many + 3).map(|user| (user, 1_000)).collect();
         let mut room = Room::with(&users, terms(sale));
-        let is_sealed = |outcome| matches!(outcome, Outcome::Accepted { stands, .. } if stands == sealed);
+        let is_sealed =
+            |outcome| matches!(outcome, Outcome::Accepted { stands, .. } if stands == sealed);
         let orders = (first..=many).map(|user| Order {
             at_ms: 0,
             user: UserId(user),
@@ -82,7 +85,8 @@ fn of_more_sealed_offers_than_are_kept_the_best_are() {
         assert_eq!(room.up_to(many + 3, 1_001), rejected(Reject::Funds));
         assert_eq!(room.house.lots()[&LotId(0)].offers.len(), SEALED_BIDDERS);
         room.step(room.tick + 200, None, &[]);
-        let Happening::Ended { ending: Ending::Sold { price, .. }, revealed } = &room.out.events[0].what
+        let LotEventKind::Ended { ending: Ending::Sold { price, .. }, revealed } =
+            &room.out.events[0].what
         else {
             panic!("{:?}", room.out.events)
         };
@@ -95,7 +99,8 @@ fn of_more_sealed_offers_than_are_kept_the_best_are() {
 fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     let mut room = Room::with(&[(1, 500), (2, 500), (3, 500)], terms(english(10, 5)));
     let increments = Increments::flat(Amount(5));
-    let buy_now = Sale::English { start: Amount(10), increments, reserve: None, buy_now: Some(Amount(50)) };
+    let buy_now =
+        Sale::English { start: Amount(10), increments, reserve: None, buy_now: Some(Amount(50)) };
     let sealed = Sale::Sealed { minimum: Amount(1), reserve: None, pricing: Pricing::First };
     for (lot, sale) in [(1, buy_now), (2, sealed), (3, english(10, 5))] {
         assert_eq!(room.admin(Admin::Open { lot: LotId(lot), terms: terms(sale) }), done());
@@ -118,7 +123,7 @@ fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     // Off the list again, nothing comes back by itself.
     assert_eq!(room.admin(Admin::Deny { user: UserId(3), denied: false }), done());
     assert_eq!(room.shows(), (Some(10), Some(1)));
-    assert_eq!(room.up_to(3, 95), accepted(Stands::Leads, 3));
+    assert_eq!(room.up_to(3, 95), accepted(BidStanding::Leads, 3));
 }
 
 #[test]
@@ -143,7 +148,8 @@ fn a_house_keeps_an_offer_for_each_bidder_and_not_for_each_bid() {
         command: Command::Admin(Admin::Retract { lot: LotId(0), user: UserId(2) }),
     };
     let orders = [Order { id: CommandId(u64::MAX), ..order }];
-    let (mut step, mut work, mut out) = (room.house.begin(room.tick + 1, None), 10, Output::default());
+    let (mut step, mut work, mut out) =
+        (room.house.begin(room.tick + 1, None), 10, Output::default());
     assert!(room.house.advance(&mut step, &orders, &mut work, &mut out));
     room.tick += 1;
     assert_eq!((room.shows(), work >= 6), ((Some(10), Some(2)), true), "{work}");

@@ -11,7 +11,7 @@ use truetick_netcode::session::UserId;
 use super::house::{House, HouseRules, Output};
 use super::money::{Amount, Currency};
 use super::order::{
-    Action, Admin, Answer, Bid, ClockOrder, Command, CommandId, Order, Outcome, Reject, Stands,
+    Action, Admin, Answer, Bid, BidStanding, ClockOrder, Command, CommandId, Order, Outcome, Reject,
 };
 use super::terms::{Increments, LotId, Sale, Terms};
 
@@ -38,7 +38,8 @@ struct Room {
 
 impl Room {
     fn new() -> Self {
-        let rules = HouseRules { currency: Currency::EUR, admins: vec![BOSS], retention: RETENTION };
+        let rules =
+            HouseRules { currency: Currency::EUR, admins: vec![BOSS], retention: RETENTION };
         Self { house: House::new(rules), tick: 0, commands: 0, out: Output::default() }
     }
 
@@ -109,12 +110,12 @@ fn bid(lot: u32, action: Action) -> Command {
     Command::Bid(Bid { lot: LotId(lot), action, currency: Currency::EUR, client_time_ms: 0 })
 }
 
-fn accepted(stands: Stands, alias: u32) -> Outcome {
+fn accepted(stands: BidStanding, alias: u32) -> Outcome {
     Outcome::Accepted { stands, alias }
 }
 
 fn done() -> Outcome {
-    accepted(Stands::Done, 0)
+    accepted(BidStanding::Done, 0)
 }
 
 fn rejected(reject: Reject) -> Outcome {

@@ -1,4 +1,5 @@
-//! The rules once more, slowly: nothing is kept but who offered what; leaders, prices and holds are found anew each time.
+//! The rules once more, slowly: nothing is kept but who offered what; leaders, prices and holds are
+//! found anew each time.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,9 @@ impl ModelLot {
     }
 
     fn found_anew(&self) -> Option<u64> {
-        let Sale::English { start, increments, reserve, .. } = &self.terms.sale else { return None };
+        let Sale::English { start, increments, reserve, .. } = &self.terms.sale else {
+            return None;
+        };
         let ranked = self.ranked();
         let best = ranked.first()?.1;
         let mut price = match ranked.get(1) {
@@ -66,7 +69,9 @@ impl ModelLot {
 
     fn least(&self) -> u64 {
         match (&self.terms.sale, self.price()) {
-            (Sale::English { increments, .. }, Some(price)) => price + increments.at(Amount(price)).0,
+            (Sale::English { increments, .. }, Some(price)) => {
+                price + increments.at(Amount(price)).0
+            }
             (Sale::English { start, .. }, None) => start.0,
             (Sale::Sealed { minimum, .. }, _) => minimum.0,
             _ => 0,
@@ -83,7 +88,8 @@ impl ModelLot {
     }
 
     fn extend(&mut self, now: u64) {
-        let Some(SoftClose { window, extension, mode, most, hard_end }) = self.terms.soft_close else {
+        let Some(SoftClose { window, extension, mode, most, hard_end }) = self.terms.soft_close
+        else {
             return;
         };
         if self.closes >= now + u64::from(window) {
@@ -131,7 +137,9 @@ impl Model {
             self.stopped += self.stops_at.take().map_or(0, |since| tick - since);
         }
         let (now, running) = (self.now(), self.stops_at.is_none());
-        for lot in self.lots.values_mut().filter(|lot| running && lot.ended.is_none() && lot.closes <= now) {
+        for lot in
+            self.lots.values_mut().filter(|lot| running && lot.ended.is_none() && lot.closes <= now)
+        {
             lot.ended = Some(winner(lot));
         }
         if clock == Some(ClockOrder::Pause) {
@@ -157,7 +165,7 @@ impl Model {
         Answer::Receipt(crate::auction::order::Receipt { number: 0, tick: 0, outcome })
     }
 
-    fn administer(&mut self, admin: &Admin) -> Result<Stands, Reject> {
+    fn administer(&mut self, admin: &Admin) -> Result<BidStanding, Reject> {
         match admin {
             Admin::Deposit { user, amount } => *self.money.entry(user.0).or_default() += amount.0,
             Admin::Withdraw { user, amount } => {
@@ -215,10 +223,11 @@ impl Model {
                 self.take_back(id.0, user.0);
             }
         }
-        Ok(Stands::Done)
+        Ok(BidStanding::Done)
     }
 
-    /// As if the user had never bid on the lot. Whoever would lead without having the money is passed over.
+    /// As if the user had never bid on the lot. Whoever would lead without having the money is
+    /// passed over.
     fn take_back(&mut self, id: u32, user: u64) {
         let lot = self.lots.get_mut(&id).unwrap();
         if !lot.offers.iter().any(|(whose, _)| *whose == user) {
@@ -237,12 +246,13 @@ impl Model {
         lot.shown = lot.found_anew();
     }
 
-    fn bid(&mut self, user: u64, bid: &Bid) -> Result<Stands, Reject> {
+    fn bid(&mut self, user: u64, bid: &Bid) -> Result<BidStanding, Reject> {
         if let Action::UpTo(Amount(0)) | Action::Take(Amount(0)) = bid.action {
             return Err(Reject::NotPositive);
         }
         let now = self.now();
-        let available = if self.money.contains_key(&user) { Some(self.available(user)) } else { None };
+        let available =
+            if self.money.contains_key(&user) { Some(self.available(user)) } else { None };
         let lot = self.lots.get_mut(&bid.lot.0).ok_or(Reject::UnknownLot)?;
         if lot.ended.is_some() {
             return Err(Reject::Closed);
@@ -254,7 +264,8 @@ impl Model {
         if lot.terms.seller.0 == user {
             return Err(Reject::Seller);
         }
-        let own = lot.ranked().iter().find(|(whose, _)| *whose == user).map_or(0, |(_, amount)| *amount);
+        let own =
+            lot.ranked().iter().find(|(whose, _)| *whose == user).map_or(0, |(_, amount)| *amount);
         match (lot.terms.sale.clone(), bid.action) {
             (Sale::English { reserve, .. }, Action::UpTo(Amount(maximum))) => {
                 let leads = lot.leader().is_some_and(|(leader, _)| leader == user);
@@ -278,7 +289,7 @@ impl Model {
                 if before != after || !leads {
                     lot.extend(now);
                 }
-                Ok(if after.1 == Some(user) { Stands::Leads } else { Stands::Outbid })
+                Ok(if after.1 == Some(user) { BidStanding::Leads } else { BidStanding::Outbid })
             }
             (Sale::English { buy_now, .. }, Action::BuyNow) => {
                 match buy_now.filter(|_| lot.offers.is_empty()) {
@@ -286,13 +297,14 @@ impl Model {
                     Some(price) if price.0 > available => Err(Reject::Funds),
                     Some(price) => {
                         lot.ended = Some(Some((user, price.0)));
-                        Ok(Stands::Won)
+                        Ok(BidStanding::Won)
                     }
                 }
             }
             (Sale::Dutch(Dutch { start, floor, step, every }), Action::Take(Amount(limit))) => {
                 let mut price = start.0;
-                (0..(now - lot.opened) / u64::from(every)).for_each(|_| price = price.saturating_sub(step.0));
+                (0..(now - lot.opened) / u64::from(every))
+                    .for_each(|_| price = price.saturating_sub(step.0));
                 let price = price.max(floor.0);
                 if price > limit {
                     return Err(Reject::AboveLimit(Amount(price)));
@@ -301,7 +313,7 @@ impl Model {
                     return Err(Reject::Funds);
                 }
                 lot.ended = Some(Some((user, price)));
-                Ok(Stands::Won)
+                Ok(BidStanding::Won)
             }
             (Sale::Sealed { .. }, Action::UpTo(Amount(amount))) => {
                 if amount < lot.least() {
@@ -314,7 +326,7 @@ impl Model {
                     return Err(Reject::Funds);
                 }
                 lot.offers.push((user, amount));
-                Ok(Stands::Sealed)
+                Ok(BidStanding::Sealed)
             }
             _ => Err(Reject::WrongSale),
         }

@@ -42,17 +42,28 @@ fn sale() -> impl Strategy<Value = Sale> {
 fn soft_close() -> impl Strategy<Value = SoftClose> {
     let mode = prop_oneof![Just(Extend::Add), Just(Extend::Reset)];
     (1u32..60, 1u32..40, mode, 0u32..90, proptest::option::of(100u64..180)).prop_map(
-        |(window, extension, mode, most, hard_end)| SoftClose { window, extension, mode, most, hard_end },
+        |(window, extension, mode, most, hard_end)| SoftClose {
+            window,
+            extension,
+            mode,
+            most,
+            hard_end,
+        },
     )
 }
 
 fn admin() -> impl Strategy<Value = Admin> {
     let user = || (1u64..6).prop_map(UserId);
     let lot = || (0u32..6).prop_map(LotId);
-    let terms =
-        (sale(), 30u64..100, proptest::option::of(soft_close())).prop_map(|(sale, duration, soft_close)| {
-            Terms { title: "a vase".into(), seller: UserId(5), sale, duration, soft_close }
-        });
+    let terms = (sale(), 30u64..100, proptest::option::of(soft_close())).prop_map(
+        |(sale, duration, soft_close)| Terms {
+            title: "a vase".into(),
+            seller: UserId(5),
+            sale,
+            duration,
+            soft_close,
+        },
+    );
     prop_oneof![
         2 => (user(), 0u64..60).prop_map(|(user, amount)| Admin::Deposit { user, amount: Amount(amount) }),
         1 => (user(), 0u64..40).prop_map(|(user, amount)| Admin::Withdraw { user, amount: Amount(amount) }),
@@ -69,17 +80,15 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => Just(Action::BuyNow),
         1 => (0u64..70).prop_map(|amount| Action::Take(Amount(amount))),
     ];
-    let bids = (1u64..6, 0u64..60, 0u32..6, action).prop_map(|(user, id, lot, action)| Move::Command {
-        user,
-        id,
-        command: bid(lot, action),
-    });
+    let bids = (1u64..6, 0u64..60, 0u32..6, action)
+        .prop_map(|(user, id, lot, action)| Move::Command { user, id, command: bid(lot, action) });
     let admins = (0u64..60, admin()).prop_map(|(id, admin)| Move::Command {
         user: BOSS.0,
         id,
         command: Command::Admin(admin),
     });
-    let clock = prop_oneof![Just(ClockOrder::Pause), Just(ClockOrder::Resume)].prop_map(Move::Clock);
+    let clock =
+        prop_oneof![Just(ClockOrder::Pause), Just(ClockOrder::Resume)].prop_map(Move::Clock);
     prop_oneof![12 => bids, 3 => admins, 3 => (1u64..40).prop_map(Move::Wait), 1 => clock]
 }
 
@@ -96,10 +105,16 @@ fn follow(seen: &mut Vec<PublicLot>, room: &Room) {
 
 fn compare(model: &Model, room: &Room) {
     for user in 1..6 {
-        let Some(account) = room.house.ledger().find(UserId(user)) else { continue };
+        let Some(account) = room.house.ledger().find(UserId(user)) else {
+            continue;
+        };
         let account = room.house.ledger().account(account);
         let money = [account.available, account.held, account.paid].map(|amount| amount.0);
-        assert_eq!(money, [model.available(user), model.held(user), model.paid(user)], "money of {user}");
+        assert_eq!(
+            money,
+            [model.available(user), model.held(user), model.paid(user)],
+            "money of {user}"
+        );
     }
     for (id, lot) in &model.lots {
         let real = &room.house.lots()[&LotId(*id)];
@@ -111,18 +126,27 @@ fn compare(model: &Model, room: &Room) {
             }
             Ending::Unsold | Ending::Cancelled => None,
         });
-        assert_eq!(ended, lot.ended.map(|sold| sold.map(|(user, price)| (account(user), price))), "lot {id}");
+        assert_eq!(
+            ended,
+            lot.ended.map(|sold| sold.map(|(user, price)| (account(user), price))),
+            "lot {id}"
+        );
         if lot.ended.is_none() {
             assert_eq!(real.english.price.map(|price| price.0), lot.price(), "price of {id}");
             let leader = lot.leader().map(|(user, maximum)| (account(user), maximum));
-            assert_eq!(real.english.leader.map(|leader| (leader.account, leader.maximum.0)), leader);
+            assert_eq!(
+                real.english.leader.map(|leader| (leader.account, leader.maximum.0)),
+                leader
+            );
             assert_eq!(real.closes, model.closes_at(*id), "close of {id}");
         }
     }
 }
 
 fn plain(answer: Answer) -> Answer {
-    let Answer::Receipt(mut receipt) = answer else { return answer };
+    let Answer::Receipt(mut receipt) = answer else {
+        return answer;
+    };
     (receipt.number, receipt.tick) = (0, 0);
     if let Outcome::Accepted { alias, .. } = &mut receipt.outcome {
         *alias = 0;

@@ -1,9 +1,10 @@
-//! The wire's and the journal's bytes are pinned: who changes them must change [`WIRE`], and know of old journals.
+//! The wire's and the journal's bytes are pinned: who changes them must change [`WIRE`], and know
+//! of old journals.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::auction::event::{Happening, LotEvent};
+use crate::auction::event::{LotEvent, LotEventKind};
 use crate::auction::order::Receipt;
 use crate::auction::wire::{Reply, Request, WIRE};
 
@@ -15,11 +16,22 @@ fn hex(bytes: &[u8]) -> String {
 fn bytes_are_pinned() {
     assert_eq!(WIRE, u64::from_le_bytes(*b"auction1"));
     let command = bid(7, Action::UpTo(Amount(12_345)));
-    let receipt = Receipt { number: 9, tick: 600, outcome: accepted(Stands::Leads, 3) };
-    let happening =
-        Happening::Bid { bidder: 3, leader: 3, price: Amount(500), reserve_met: true, closes: 900 };
+    let receipt = Receipt { number: 9, tick: 600, outcome: accepted(BidStanding::Leads, 3) };
+    let happening = LotEventKind::Bid {
+        bidder: 3,
+        leader: 3,
+        price: Amount(500),
+        reserve_met: true,
+        closes: 900,
+    };
     let event = LotEvent { lot: LotId(7), sequence: 4, tick: 600, what: happening };
-    let order = Order { at_ms: 5, user: UserId(1), sequence: 2, id: CommandId(8), command: command.clone() };
+    let order = Order {
+        at_ms: 5,
+        user: UserId(1),
+        sequence: 2,
+        id: CommandId(8),
+        command: command.clone(),
+    };
     let bytes = [
         bitcode::encode(&Request::Command { id: CommandId(8), command }),
         bitcode::encode(&Request::Watch { lot: LotId(7), after: Some(3) }),

@@ -1,0 +1,255 @@
+//! What a visitor does next.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_netcode::session::UserId;
+use truetick_netcode::time::Timestamp;
+use truetick_shared::auction::client::AuctionClient;
+use truetick_shared::auction::money::{Amount, Currency};
+use truetick_shared::auction::order::{Action, Admin, Bid, Command};
+use truetick_shared::auction::public_lot::{PublicLot, PublicSale};
+use truetick_shared::auction::terms::{
+    Dutch, Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms,
+};
+
+/// How a visitor behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strategy {
+    /// Only watches.
+    Watcher,
+    /// Bids its maximum now and then.
+    Proxy,
+    /// Bids when a lot is about to close.
+    Sniper,
+    /// Bids in bursts.
+    Burst,
+    /// Sends bids that no house takes.
+    Fool,
+    /// Forgets everything but its own commands now and then, and says them all again.
+    Forgetful,
+    /// Only raises the price, evenly.
+    Raiser,
+    /// Runs the house: opens accounts and lots.
+    Keeper,
+}
+
+impl Strategy {
+    /// The manner of the `place`th bidder: all of them take turns.
+    pub fn of(place: usize) -> Self {
+        [
+            Self::Proxy,
+            Self::Sniper,
+            Self::Burst,
+            Self::Proxy,
+            Self::Forgetful,
+            Self::Proxy,
+            Self::Sniper,
+            Self::Fool,
+        ][place % 8]
+    }
+
+    /// Mean time between two thoughts.
+    pub fn pause(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Watcher => 2_000,
+            Self::Proxy | Self::Forgetful => 1_500,
+            Self::Sniper => 200,
+            Self::Burst => 5_000,
+            Self::Fool => 2_500,
+            Self::Keeper => 500,
+            Self::Raiser => 1_000,
+        })
+    }
+}
+
+/// What a house's keeper does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct House {
+    /// Accounts to open, of users from 1 on.
+    pub accounts: u64,
+    /// Money in each.
+    pub deposit: Amount,
+    /// Lots open at once.
+    pub lots: usize,
+    /// For how long each is open, in ticks, at least; up to twice that.
+    pub duration: u64,
+    /// Ticks per second.
+    pub rate: u32,
+    /// All lots are sold in the English way, without a reserve.
+    pub only_english: bool,
+}
+
+/// Who sells everything; a keeper's bidders are numbered from 1.
+pub const SELLER: UserId = UserId(1 << 40);
+
+/// Things that are sold.
+const THINGS: [&str; 12] = [
+    "a brass sextant",
+    "the last umbrella",
+    "a chess clock",
+    "a map of nowhere",
+    "two left boots",
+    "a singing kettle",
+    "an honest mirror",
+    "a jar of fog",
+    "the missing piece",
+    "a pocket lighthouse",
+    "a patient spider",
+    "a slightly used comet",
+];
+
+/// Terms of a lot, by chance.
+pub fn terms(number: u32, house: &House, rng: &mut Xoshiro256PlusPlus) -> Terms {
+    let price = |rng: &mut Xoshiro256PlusPlus, range: std::ops::Range<u64>| {
+        Amount(rng.random_range(range) * 100)
+    };
+    let sale = match rng.random_range(0..if house.only_english { 7 } else { 10 }) {
+        0..7 => Sale::English {
+            start: price(rng, 5..50),
+            increments: Increments(vec![
+                (Amount::ZERO, Amount(100)),
+                (Amount(10_000), Amount(500)),
+                (Amount(50_000), Amount(2_500)),
+            ]),
+            reserve: (!house.only_english && rng.random_bool(0.3)).then(|| price(rng, 50..150)),
+            buy_now: (!house.only_english && rng.random_bool(0.1)).then(|| price(rng, 300..600)),
+        },
+        7 => Sale::Dutch(Dutch {
+            start: price(rng, 300..600),
+            floor: price(rng, 10..30),
+            step: Amount(500),
+            every: house.rate / 4,
+        }),
+        pricing => Sale::Sealed {
+            minimum: price(rng, 5..50),
+            reserve: None,
+            pricing: if pricing == 8 { Pricing::First } else { Pricing::Second },
+        },
+    };
+    let duration = rng.random_range(house.duration..=2 * house.duration);
+    let rate = house.rate;
+    let soft_close = SoftClose {
+        window: 3 * rate,
+        extension: 2 * rate,
+        mode: Extend::Add,
+        most: 30 * rate,
+        hard_end: None,
+    };
+    let title = format!("{} ({number})", THINGS[number as usize % THINGS.len()]);
+    Terms { title, seller: SELLER, sale, duration, soft_close: Some(soft_close) }
+}
+
+fn bid(lot: LotId, action: Action, now: Timestamp) -> Command {
+    Command::Bid(Bid {
+        lot,
+        action,
+        currency: Currency::EUR,
+        client_time_ms: now.as_micros() / 1_000,
+    })
+}
+
+/// A sensible bid on a lot: `leads` if it is the visitor's own already.
+fn sensible(
+    lot: &PublicLot,
+    tick: u64,
+    leads: bool,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Option<Action> {
+    let asks = lot.next_bid(tick);
+    match &lot.terms.sale {
+        PublicSale::English { buy_now: Some(_), .. }
+            if lot.leader.is_none() && rng.random_bool(0.02) =>
+        {
+            Some(Action::BuyNow)
+        }
+        PublicSale::English { .. } if leads => None,
+        PublicSale::English { .. } => {
+            Some(Action::UpTo(Amount(asks.0 + rng.random_range(0..4_000))))
+        }
+        PublicSale::Dutch(_) => rng.random_bool(0.02).then_some(Action::Take(asks)),
+        PublicSale::Sealed { .. } => {
+            rng.random_bool(0.1).then(|| Action::UpTo(Amount(asks.0 + rng.random_range(0..20_000))))
+        }
+    }
+}
+
+/// A bid that no house takes.
+fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command {
+    let action = match rng.random_range(0..5) {
+        0 => Action::UpTo(Amount::ZERO),
+        1 => Action::UpTo(Amount(u64::MAX)),
+        2 => Action::Take(Amount(1)),
+        3 => Action::UpTo(Amount(1)),
+        _ => Action::UpTo(Amount(5_000)),
+    };
+    let mut command = bid(if rng.random_bool(0.2) { LotId(u32::MAX) } else { lot }, action, now);
+    if let Command::Bid(bid) = &mut command {
+        bid.client_time_ms = rng.random();
+        if rng.random_bool(0.3) {
+            bid.currency = Currency(*b"XAU");
+        }
+    }
+    command
+}
+
+/// What a bidder does with the lots that it watches. `leads` tells of a lot whether it is the
+/// bidder's own.
+pub fn think(
+    strategy: Strategy,
+    client: &AuctionClient,
+    lots: &[LotId],
+    leads: impl Fn(&PublicLot) -> bool,
+    (now, rng): (Timestamp, &mut Xoshiro256PlusPlus),
+) -> Vec<Command> {
+    let (Some(tick), false) = (client.tick(now), lots.is_empty()) else {
+        return Vec::new();
+    };
+    let any = lots[rng.random_range(0..lots.len())];
+    if strategy == Strategy::Fool {
+        return vec![foolish(any, now, rng)];
+    }
+    let Some(lot) = client.lot(any).filter(|lot| lot.ending.is_none()) else {
+        return Vec::new();
+    };
+    if strategy == Strategy::Raiser {
+        let above = Amount(lot.next_bid(tick).0 + rng.random_range(0..1_000) * 100);
+        return vec![bid(any, Action::UpTo(above), now)];
+    }
+    let late =
+        client.countdown(any, now).is_some_and(|left| left.left < Duration::from_millis(1_500));
+    let Some(action) = sensible(lot, tick, leads(lot), rng) else {
+        return Vec::new();
+    };
+    match strategy {
+        Strategy::Sniper if !late => Vec::new(),
+        Strategy::Burst => {
+            let Action::UpTo(first) = action else {
+                return vec![bid(any, action, now)];
+            };
+            (0..10).map(|step| bid(any, Action::UpTo(Amount(first.0 + step * 700)), now)).collect()
+        }
+        _ => vec![bid(any, action, now)],
+    }
+}
+
+/// What a keeper does, having opened `opened` lots so far, of which so many are open.
+pub fn keep(
+    house: &House,
+    (opened, open): (u32, usize),
+    funded: u64,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Vec<Command> {
+    if funded < house.accounts {
+        let next = funded + 1..=(funded + 50).min(house.accounts);
+        return next
+            .map(|user| {
+                Command::Admin(Admin::Deposit { user: UserId(user), amount: house.deposit })
+            })
+            .collect();
+    }
+    let new = opened..opened + house.lots.saturating_sub(open) as u32;
+    new.map(|lot| Command::Admin(Admin::Open { lot: LotId(lot), terms: terms(lot, house, rng) }))
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! An entity as a client holds it: its identity and its states.
+
+use super::state_history::{HeldState, StateHistory};
+use crate::limits::RING_TICKS;
+use crate::replication::NetId;
+use crate::replication::block_delta::GAP;
+use crate::schema::{Audience, KindId};
+use crate::tick::Tick;
+
+/// An entity as the client holds it.
+#[derive(Clone, Debug)]
+pub struct RemoteEntity {
+    /// Its identity.
+    pub id: NetId,
+    /// Its kind.
+    pub kind: KindId,
+    /// Whose copy it is.
+    pub audience: Audience,
+    /// Newest tick of a packet that held it.
+    pub(super) seen: Tick,
+    /// Tick of the packet that told of it first.
+    pub(super) since: Tick,
+    /// Number of the newest snapshot for which its state is known.
+    pub(super) known: u32,
+    /// Snapshots between its recent updates: rises at once, falls slowly.
+    pub(super) gap: f32,
+    pub(super) state_history: StateHistory,
+}
+
+impl RemoteEntity {
+    /// The newest state.
+    pub fn newest(&self) -> HeldState<'_> {
+        self.state_history.newest()
+    }
+
+    /// States from oldest to newest.
+    pub fn state_history(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = HeldState<'_>> + ExactSizeIterator {
+        self.state_history.iter()
+    }
+
+    /// Tick of the packet that told of it first.
+    pub fn since(&self) -> Tick {
+        self.since
+    }
+
+    /// Number of snapshots from one update to the next, recently: 1 where each snapshot tells of
+    /// it. Snapshots that did not arrive do not count.
+    pub(super) fn gap(&self) -> f64 {
+        f64::from(self.gap)
+    }
+
+    /// Whether the client owns it.
+    pub fn is_own(&self) -> bool {
+        self.audience == Audience::Owner
+    }
+
+    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    pub fn at(&self, tick: Tick) -> Option<HeldState<'_>> {
+        self.state_history.at(tick)
+    }
+}
+
+/// An entity that is gone or no longer relevant.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    /// The entity as it was held.
+    pub remote: RemoteEntity,
+    /// Tick of the packet that said so.
+    pub at: Tick,
+}
+
+impl RemoteEntity {
+    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to and
+    /// no display shows any more. `newest` is the snapshot's number if it is the newest.
+    pub(super) fn put(
+        &mut self,
+        baseline: Option<Tick>,
+        fields: &[u32],
+        (tick, shown): (Tick, Tick),
+        newest: Option<u32>,
+    ) {
+        if !self.seen.is_after(tick) {
+            self.seen = tick;
+        }
+        if let Some(snapshot) = newest {
+            let gap = snapshot.wrapping_sub(self.known).clamp(1, RING_TICKS) as f32;
+            self.gap = gap.max(self.gap + (gap - self.gap) / 16.0);
+            self.known = snapshot;
+        }
+        // The second baseline may be up to GAP ticks older than the first.
+        let kept = baseline.filter(|_| newest.is_some()).map(|baseline| baseline.back(GAP));
+        let is_old =
+            |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
+        self.state_history.put(tick, fields, is_old);
+    }
+}
+
+#[cfg(test)]
+impl RemoteEntity {
+    /// The first entity of the first kind, told for a tick.
+    pub(super) fn told(tick: Tick, fields: &[u32]) -> Self {
+        let id = NetId { slot: 0, generation: 0 };
+        let state_history = StateHistory::new(tick, fields);
+        let (kind, audience) = (KindId(0), Audience::Others);
+        Self { id, kind, audience, seen: tick, since: tick, known: 0, gap: 1.0, state_history }
+    }
+
+    /// The same with another state.
+    pub(super) fn and(mut self, tick: Tick, fields: &[u32]) -> Self {
+        self.put(None, fields, (tick, tick), None);
+        self
+    }
+}

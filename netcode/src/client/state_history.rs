@@ -1,0 +1,168 @@
+//! One entity's states, side by side in memory: in each tick a client reads some of every entity's.
+
+use crate::limits::CLIENT_VERSIONS;
+use crate::tick::Tick;
+
+/// An entity's state over a span of ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldState<'a> {
+    /// Tick of the packet that told it: the first at which it is known to have been in force.
+    pub tick: Tick,
+    /// Last tick at which it is known to have been in force.
+    pub until: Tick,
+    /// Quantised fields; invisible ones are 0.
+    pub fields: &'a [u32],
+}
+
+/// So many states are kept in any case: tidying up less often than in each tick is cheaper.
+const FEW: usize = 16;
+
+/// The states, oldest first, never empty. Each has as many fields as the first.
+#[derive(Clone, Debug)]
+pub(super) struct StateHistory {
+    width: usize,
+    /// From when until when each is known to have been in force.
+    spans: Vec<(Tick, Tick)>,
+    fields: Vec<u32>,
+    /// With so many it is time to look for those that are of no use any more.
+    room: usize,
+}
+
+impl StateHistory {
+    /// With one state.
+    pub fn new(tick: Tick, fields: &[u32]) -> Self {
+        Self { width: fields.len(), spans: vec![(tick, tick)], fields: fields.to_vec(), room: FEW }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn held(&self, place: usize) -> HeldState<'_> {
+        let (tick, until) = self.spans[place];
+        HeldState { tick, until, fields: &self.fields[place * self.width..][..self.width] }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = HeldState<'_>> + ExactSizeIterator {
+        (0..self.len()).map(|place| self.held(place))
+    }
+
+    /// The newest.
+    pub fn newest(&self) -> HeldState<'_> {
+        self.held(self.len() - 1)
+    }
+
+    /// Where the newest is that was told for a tick or for one before.
+    fn place(&self, tick: Tick) -> Option<usize> {
+        self.spans.iter().rposition(|(told, _)| !told.is_after(tick))
+    }
+
+    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    pub fn at(&self, tick: Tick) -> Option<HeldState<'_>> {
+        Some(self.held(self.place(tick)?))
+    }
+
+    /// Takes in a state that was told for a tick. What was told for that tick before is replaced:
+    /// it may have been wrong and not noticed. What was superseded at a tick that `is_old` may be
+    /// forgotten.
+    pub fn put(&mut self, tick: Tick, fields: &[u32], is_old: impl Fn(Tick) -> bool) {
+        debug_assert_eq!(fields.len(), self.width, "an entity's kind stays");
+        let before = self.place(tick);
+        if let Some(place) = before.filter(|place| self.spans[*place].0 == tick) {
+            self.fields[place * self.width..][..self.width].copy_from_slice(fields);
+            return;
+        }
+        let place = before.map_or(0, |place| place + 1);
+        let at = place * self.width;
+        self.spans.insert(place, (tick, tick));
+        match at == self.fields.len() {
+            true => self.fields.extend_from_slice(fields),
+            false => drop(self.fields.splice(at..at, fields.iter().copied())),
+        }
+        if self.len() >= self.room {
+            self.tidy_up(is_old);
+        }
+    }
+
+    fn tidy_up(&mut self, is_old: impl Fn(Tick) -> bool) {
+        let superseded = self.spans[1..].iter().take_while(|(told, _)| is_old(*told)).count();
+        let forgotten = superseded.max(self.len().saturating_sub(CLIENT_VERSIONS));
+        self.spans.drain(..forgotten);
+        self.fields.drain(..forgotten * self.width);
+        self.room = (self.len() * 3 / 2).clamp(FEW, CLIENT_VERSIONS + 1);
+    }
+
+    /// Renews all ticks; of states that then were told for the same tick the newest stays.
+    pub fn renew(&mut self, renewed: impl Fn(Tick) -> Tick) {
+        self.spans
+            .iter_mut()
+            .for_each(|(told, until)| (*told, *until) = (renewed(*told), renewed(*until)));
+        let same = self.spans.windows(2).take_while(|pair| pair[0].0 == pair[1].0).count();
+        self.spans.drain(..same);
+        self.fields.drain(..same * self.width);
+    }
+
+    /// The newest is known to be in force at a tick, if it was told for that or for one before.
+    pub fn confirm(&mut self, tick: Tick) {
+        if let Some((_, until)) = self.spans.last_mut().filter(|(told, _)| !told.is_after(tick)) {
+            *until = until.later(tick);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn what_is_not_old_is_as_in_a_map(
+            steps in proptest::collection::vec((0u32..6, any::<[u32; 3]>()), 1..400),
+            kept in 0u32..100,
+        ) {
+            // Ticks wrap on the way.
+            let mut now = u64::from(u32::MAX) - 100;
+            let mut state_history = StateHistory::new(Tick(now as u32), &[7; 3]);
+            let mut map = BTreeMap::from([(now, [7; 3])]);
+            for (step, fields) in steps {
+                // Mostly the next tick, now and then one that was overtaken.
+                now += u64::from(step < 4);
+                let tick = if step < 4 { now } else { now - u64::from(step) };
+                let old = now - u64::from(kept);
+                state_history.put(Tick(tick as u32), &fields, |tick| !tick.is_after(Tick(old as u32)));
+                map.insert(tick, fields);
+                prop_assert!(state_history.iter().is_sorted_by(|a, b| b.tick.is_after(a.tick)));
+                prop_assert!(state_history.len() <= (kept as usize + 8) * 3 / 2 + FEW);
+                for tick in old..now + 2 {
+                    let at = state_history.at(Tick(tick as u32)).map(|held| held.fields.to_vec());
+                    prop_assert_eq!(at, map.range(..=tick).next_back().map(|(_, fields)| fields.to_vec()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_are_kept_than_a_server_refers_to() {
+        let mut state_history = StateHistory::new(Tick(0), &[0]);
+        (1..1_000).for_each(|tick| state_history.put(Tick(tick), &[tick], |_| false));
+        assert!(state_history.len() <= CLIENT_VERSIONS);
+        assert!(
+            state_history.len() > CLIENT_VERSIONS / 2 && state_history.newest().fields == [999]
+        );
+    }
+
+    #[test]
+    fn the_newest_is_confirmed_and_no_other() {
+        let mut state_history = StateHistory::new(Tick(5), &[1]);
+        state_history.put(Tick(8), &[2], |_| false);
+        state_history.confirm(Tick(7));
+        state_history.confirm(Tick(10));
+        state_history.confirm(Tick(9));
+        let spans: Vec<_> = state_history.iter().map(|held| (held.tick.0, held.until.0)).collect();
+        assert_eq!(spans, [(5, 5), (8, 10)]);
+    }
+}

@@ -1,0 +1,135 @@
+//! The last that a server says in a session: why it ends it. The standard's disconnect packet says
+//! no more than that.
+
+use crate::bits::{BitReader, BitWriter};
+use crate::error::WireError;
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisconnectReason {
+    /// The client left.
+    #[error("left")]
+    Left = 0,
+    /// The server is shutting down.
+    #[error("the server stops")]
+    ServerStopping = 1,
+    /// Nothing was heard of the client for too long.
+    #[error("nothing was heard for too long")]
+    TimedOut = 2,
+    /// Reliable messages or removals piled up beyond their limit.
+    #[error("too much waits for an acknowledgement")]
+    Overflow = 3,
+    /// The peer broke the protocol, again and again or beyond doubt.
+    #[error("the protocol was broken")]
+    Misbehaved = 4,
+    /// The room is full.
+    #[error("the room is full")]
+    Full = 5,
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoSuchRoom = 6,
+    /// The room runs another schema: client and server are of different builds.
+    #[error("client and server are of different builds")]
+    OtherSchema = 7,
+    /// The client did not say what it is.
+    #[error("the client did not say what it is")]
+    NoHello = 8,
+    /// The user has another session now. A client does not come back by itself: it would take the
+    /// session over again.
+    #[error("the user has another session now")]
+    Replaced = 9,
+    /// The server asked its clients to go elsewhere, and this one does.
+    #[error("the server asked its clients to reconnect")]
+    Moved = 10,
+    /// The server ended the session and did not say why.
+    #[error("the server ended the session")]
+    Closed = 11,
+    /// The room takes no spectators.
+    #[error("the room takes no spectators")]
+    NoSpectators = 12,
+    /// The room ended on an error of its own; the server and its other rooms go on.
+    #[error("the room ended on an error")]
+    RoomFailed = 13,
+    /// The client's application did not poll its events, of which only so many are kept.
+    #[error("the application did not read its events")]
+    EventsUnread = 14,
+}
+
+impl DisconnectReason {
+    /// All of them, by their codes.
+    pub const ALL: [Self; 15] = [
+        Self::Left,
+        Self::ServerStopping,
+        Self::TimedOut,
+        Self::Overflow,
+        Self::Misbehaved,
+        Self::Full,
+        Self::NoSuchRoom,
+        Self::OtherSchema,
+        Self::NoHello,
+        Self::Replaced,
+        Self::Moved,
+        Self::Closed,
+        Self::NoSpectators,
+        Self::RoomFailed,
+        Self::EventsUnread,
+    ];
+}
+
+/// A farewell; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DisconnectNotice {
+    /// Why.
+    pub reason: DisconnectReason,
+    /// Hash of the room's schema; 0 where there is no room.
+    pub schema: u64,
+}
+
+impl DisconnectNotice {
+    /// Writes it.
+    pub fn write(&self, writer: &mut BitWriter) {
+        writer.write(self.reason as u32, 8);
+        writer.write_u64(self.schema);
+    }
+
+    /// Reads it, the last that its packet holds.
+    pub fn read(mut reader: BitReader<'_>) -> Result<Self, WireError> {
+        let code = reader.read(8)?;
+        let reason = DisconnectReason::ALL.iter().copied().find(|reason| *reason as u32 == code);
+        let reason = reason.ok_or(WireError::Malformed("unknown disconnect reason"))?;
+        let schema = reader.read_u64()?;
+        reader.finish()?;
+        Ok(Self { reason, schema })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farewell_returns_and_another_is_refused() {
+        for reason in DisconnectReason::ALL {
+            let mut writer = BitWriter::new();
+            let disconnect = DisconnectNotice { reason, schema: 0x1234_5678_9abc_def0 };
+            disconnect.write(&mut writer);
+            writer.pad_to_byte();
+            assert_eq!(DisconnectNotice::read(BitReader::new(writer.bytes())), Ok(disconnect));
+            assert!(DisconnectNotice::read(BitReader::new(&writer.bytes()[1..])).is_err());
+        }
+        assert!(
+            DisconnectNotice::read(BitReader::new(&[
+                DisconnectReason::ALL.len() as u8,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0
+            ]))
+            .is_err()
+        );
+    }
+}

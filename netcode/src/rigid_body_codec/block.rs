@@ -1,0 +1,383 @@
+//! One frame of bodies as bytes and back: one path for both directions.
+
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::certainty::{degree, surprise};
+use super::frame::{BodyBaselines, Floors, Frame};
+use super::history::{OLDER, PastTicks};
+use super::inputs::Inputs;
+use super::lanes::BATCH;
+use super::model::Model;
+use super::neighbours::{Changed, Neighbour};
+use super::network::{Begun, Expectation};
+use super::own;
+use super::rotation::{of_vector, product};
+use super::symbols::{
+    DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SymbolCoder, Writer, code_residual,
+};
+use super::vector::{less, place};
+use super::{Body, POSITION_LIMIT, ROTATION_MAX};
+use crate::coding::Decoder;
+use crate::coding::prior;
+use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
+use crate::error::WireError;
+use crate::replication::quaternion::{Quaternion, grid_of};
+
+/// Most bodies of a block.
+pub const MAX_BODIES: usize = 4096;
+
+/// The past that has a short name in a block: all that was sent is acknowledged six ticks later.
+const USUAL: PastTicks = PastTicks::whole(6);
+
+/// Codes frames of bodies. It keeps nothing between frames but memory.
+#[derive(Debug)]
+pub struct Bodies {
+    model: &'static Model,
+    floors: Floors,
+    /// What this machine's processor can do.
+    level: Level,
+    scratch: Scratch,
+    now: Vec<Body>,
+    contexts: Contexts,
+    none: prior::Tables,
+}
+
+impl Bodies {
+    /// A coder with a model, for bodies of these heights.
+    pub fn new(model: &'static Model, floors: Floors) -> Self {
+        Self {
+            model,
+            floors,
+            level: Level::new(),
+            scratch: Scratch::default(),
+            now: Vec::new(),
+            contexts: Contexts::default(),
+            none: prior::Tables::default(),
+        }
+    }
+
+    /// The same as a lesser processor would do it.
+    #[cfg(test)]
+    pub(super) fn with_level(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+
+    /// Appends a frame to a buffer. It has as many bodies as the past, body 0 is the player.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`]: the frame and its past are not equally long, are longer than
+    /// [`MAX_BODIES`], or a body is out of [`POSITION_LIMIT`].
+    pub fn encode(
+        &mut self,
+        pasts: &BodyBaselines,
+        now: &[Body],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
+        check(pasts)?;
+        if now.len() != pasts.base.len() {
+            return Err(WireError::Malformed("a frame of another length than its past"));
+        }
+        if now.iter().any(|body| !within_limits(body.position)) {
+            return Err(WireError::Malformed("a body too far away"));
+        }
+        self.now.clear();
+        self.now.extend_from_slice(now);
+        let coder = RangeEncoder::new(out, &mut self.contexts, &self.none);
+        let mut writer = Writer { coder, tables: &self.model.tables };
+        code_past(&mut writer, pasts.ticks)?;
+        let (coder, now) = (&mut writer, &mut self.now);
+        let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
+        dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
+            code_bodies((simd, coder), model, pasts, floors, scratch, now)
+        }))?;
+        writer.coder.finish();
+        Ok(())
+    }
+
+    /// Reads a frame. `history` gives the states that it builds upon.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`]: no encoder writes this, or `history` does not have what it builds
+    /// upon.
+    pub fn decode<'a>(
+        &mut self,
+        bytes: &[u8],
+        history: impl FnOnce(PastTicks) -> Option<BodyBaselines<'a>>,
+    ) -> Result<&[Body], WireError> {
+        let coder = RangeDecoder::new(bytes, &mut self.contexts, &self.none);
+        let mut reader = Reader { coder, tables: &self.model.tables };
+        let ticks = code_past(&mut reader, USUAL)?;
+        let pasts = history(ticks).ok_or(WireError::Malformed("a past that is not held"))?;
+        check(&pasts)?;
+        self.now.clear();
+        self.now.resize(pasts.base.len(), Body::default());
+        let (coder, now) = (&mut reader, &mut self.now);
+        let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
+        dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
+            code_bodies((simd, coder), model, &pasts, floors, scratch, now)
+        }))?;
+        reader.coder.finish()?;
+        Ok(&self.now)
+    }
+}
+
+/// Passes a frame through any coder: what trainers do to look and count.
+///
+/// # Errors
+/// The coder's.
+pub fn visit<C: SymbolCoder>(
+    coder: &mut C,
+    model: &Model,
+    pasts: &BodyBaselines,
+    floors: Floors,
+    now: &mut [Body],
+) -> Result<(), WireError> {
+    code_past(coder, pasts.ticks)?;
+    let (scratch, level) = (&mut Scratch::default(), Level::new());
+    dispatch!(level, simd => code_bodies((simd, coder), model, pasts, floors, scratch, now))
+}
+
+fn check(pasts: &BodyBaselines) -> Result<(), WireError> {
+    let length = pasts.base.len();
+    let equal = pasts.older.iter().all(|older| older.len() == length);
+    let ticks = pasts.ticks;
+    let told = (1..32).contains(&ticks.age) && ticks.gaps.iter().all(|gap| *gap < 32);
+    match equal && told && length <= MAX_BODIES {
+        true => Ok(()),
+        false => Err(WireError::Malformed("a past of bodies that cannot be")),
+    }
+}
+
+fn within_limits(position: [i32; 3]) -> bool {
+    position.iter().all(|part| part.unsigned_abs() <= POSITION_LIMIT.unsigned_abs())
+}
+
+fn code_past<C: SymbolCoder>(coder: &mut C, ticks: PastTicks) -> Result<PastTicks, WireError> {
+    if coder.symbol(Part::Past, 0, usize::from(ticks != USUAL)) == 0 {
+        return Ok(USUAL);
+    }
+    let mut read = PastTicks { age: coder.raw(ticks.age, 5)?, gaps: [0; OLDER] };
+    for (read, gap) in read.gaps.iter_mut().zip(ticks.gaps) {
+        *read = coder.raw(gap, 5)?;
+    }
+    match read.age {
+        0 => Err(WireError::Malformed("a baseline of its own tick")),
+        _ => Ok(read),
+    }
+}
+
+/// Memory that is used again.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Contexts of presence, by body.
+    presence: Vec<u8>,
+    /// Bodies that changed.
+    moved: Vec<u16>,
+    changed: Changed,
+    inputs: [Inputs; BATCH],
+    begun: [Begun; BATCH],
+}
+
+/// The player; whether each other moved; then how those did that did.
+#[inline(always)]
+fn code_bodies<S: Simd, C: SymbolCoder>(
+    (simd, coder): (S, &mut C),
+    model: &Model,
+    pasts: &BodyBaselines,
+    floors: Floors,
+    scratch: &mut Scratch,
+    now: &mut [Body],
+) -> Result<(), WireError> {
+    scratch.changed.clear();
+    scratch.moved.clear();
+    let Some((player, _)) = pasts.base.split_first() else {
+        return Ok(());
+    };
+    let mut frame = Frame::new(*pasts, floors);
+    let context = presence(&frame, *player, pasts.older[0][0], pasts.older[OLDER - 1][0]);
+    if code_presence(coder, context, *player, &mut now[0]) {
+        scratch.moved.push(0);
+        code_moves((simd, coder), model, &frame, scratch, now)?;
+        scratch.moved.clear();
+    }
+    // All others' contexts follow from where the player is.
+    frame.set_player(now[0]);
+    presences(&frame, &mut scratch.presence);
+    let mut index = 1;
+    while index < now.len() {
+        if at_rest(&scratch.presence, index)
+            && code_rest(coder, &pasts.base[index..], &mut now[index..])
+        {
+            index += AT_REST;
+            continue;
+        }
+        if code_presence(coder, scratch.presence[index], pasts.base[index], &mut now[index]) {
+            scratch.moved.push(index as u16);
+        }
+        index += 1;
+    }
+    code_moves((simd, coder), model, &frame, scratch, now)
+}
+
+/// So many bodies in a row that are at rest, far from the player, take one symbol.
+const AT_REST: usize = 8;
+
+/// Whether such a row begins at a body.
+#[inline(always)]
+fn at_rest(presence: &[u8], index: usize) -> bool {
+    const FAR: u8 = DISTANCES as u8 - 1;
+    index.is_multiple_of(AT_REST) && presence.get(index..index + AT_REST) == Some(&[FAR; AT_REST])
+}
+
+/// Whether a row at rest goes on to rest.
+#[inline(always)]
+fn code_rest<C: SymbolCoder>(coder: &mut C, base: &[Body], now: &mut [Body]) -> bool {
+    let (base, now) = (&base[..AT_REST], &mut now[..AT_REST]);
+    let wakes = coder.symbol(Part::Rest, 0, usize::from(base != now));
+    if wakes == 0 {
+        now.copy_from_slice(base);
+    }
+    wakes == 0
+}
+
+/// Whether a body moved, and its mark. One that did keeps what it is to become; where this decodes,
+/// its mark alone is right.
+#[inline(always)]
+fn code_presence<C: SymbolCoder>(coder: &mut C, context: u8, before: Body, now: &mut Body) -> bool {
+    let symbol = usize::from(now.mark()) << 1 | usize::from(now.moved_from(before));
+    let symbol = coder.symbol(Part::Presence, context.into(), symbol);
+    let moved = symbol & 1 == 1;
+    if C::DECODES || !moved {
+        *now = before.marked(symbol >> 1 == 1);
+    }
+    moved
+}
+
+/// How those moved that did, a batch of them at a time.
+#[inline(always)]
+fn code_moves<S: Simd, C: SymbolCoder>(
+    (simd, coder): (S, &mut C),
+    model: &Model,
+    frame: &Frame,
+    scratch: &mut Scratch,
+    now: &mut [Body],
+) -> Result<(), WireError> {
+    let Scratch { moved, changed, inputs, begun, .. } = scratch;
+    for batch in moved.chunks(BATCH) {
+        let mut indices = [batch[0]; BATCH];
+        indices[..batch.len()].copy_from_slice(batch);
+        own::look(simd, frame, &indices, inputs);
+        for lane in 0..batch.len() {
+            model.network.begin(simd, &inputs[lane], &mut begun[lane]);
+        }
+        for lane in 0..batch.len() {
+            let index = usize::from(batch[lane]);
+            let (before, wanted, inputs) = (frame.pasts.base[index], now[index], &mut inputs[lane]);
+            inputs.look_beside(simd, frame, index, changed.nearest(before));
+            let floor = frame.floors.of(index);
+            coder.look(inputs, floor, before, wanted);
+            let expected = model.network.expect(simd, &begun[lane], inputs);
+            now[index] =
+                code_move(coder, &expected, floor, (before, wanted))?.marked(wanted.mark());
+            if index > 0 {
+                changed.push(Neighbour { index, now: now[index] }, before);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The contexts of presence: whether a body moved lately, its mark, how far it is from the player.
+#[inline(always)]
+fn presences(frame: &Frame, contexts: &mut Vec<u8>) {
+    let (base, newer, oldest) =
+        (frame.pasts.base, frame.pasts.older[0], frame.pasts.older[OLDER - 1]);
+    contexts.resize(base.len(), 0);
+    for (((context, base), newer), oldest) in contexts.iter_mut().zip(base).zip(newer).zip(oldest) {
+        *context = presence(frame, *base, *newer, *oldest);
+    }
+}
+
+#[inline(always)]
+fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
+    /// Grid steps from one distance to the next.
+    const STEP: f32 = 160.0;
+    let lately = u8::from(base.moved_from(newer)) << 2 | u8::from(base.moved_from(oldest)) << 1;
+    let [dx, dy, dz] = less(place(base), frame.player[2]);
+    let distance = (dx * dx + dy * dy + dz * dz).sqrt() * (1.0 / STEP);
+    let distance = distance.min((DISTANCES - 1) as f32) as i32 as u8;
+    (lately | u8::from(base.mark())) * DISTANCES as u8 + distance
+}
+
+/// A body that moved: its height, where it stands, how it is turned; each surprise makes the next
+/// residual less certain.
+#[inline(always)]
+fn code_move<C: SymbolCoder>(
+    coder: &mut C,
+    expected: &Expectation,
+    floor: i32,
+    (before, wanted): (Body, Body),
+) -> Result<Body, WireError> {
+    /// Nothing is expected farther out.
+    const FARTHEST: f32 = (2 * POSITION_LIMIT) as f32;
+    let mut position = [0; 3];
+    let mut surprised = 0;
+    for k in [2, 0, 1] {
+        let (set, degree) =
+            if k == 2 { (0, degree(expected.sizes[0])) } else { (1, degree(expected.sizes[1])) };
+        let there = (before.position[k] as f32 + expected.step[k]).clamp(-FARTHEST, FARTHEST);
+        let there = if k == 2 { there.max(floor as f32) } else { there };
+        position[k] = code_residual(coder, (set, degree, surprised), there, wanted.position[k])?;
+        surprised = surprised.max(surprise(degree, there, position[k]));
+    }
+    if C::DECODES && !within_limits(position) {
+        return Err(WireError::Malformed("a body too far away"));
+    }
+    let rotation = code_rotation(coder, expected, (before, wanted), surprised)?;
+    Ok(Body::new(position, rotation, before.mark()))
+}
+
+#[inline(always)]
+fn code_rotation<C: SymbolCoder>(
+    coder: &mut C,
+    expected: &Expectation,
+    (before, wanted): (Body, Body),
+    surprised: usize,
+) -> Result<[u32; 4], WireError> {
+    let q = product(of_vector(expected.turn), before.quaternion());
+    let degree = degree((expected.sizes[2] * 2.0 + expected.sizes[3]) * (1.0 / 3.0));
+    let (order, margin) = sorted(q);
+    let wanted = wanted.rotation();
+    let rank = order.iter().position(|component| *component as u32 == wanted[0]).unwrap_or(0);
+    let context = margin * RANK_DEGREES + degree / 4;
+    let left_out = order[coder.symbol(Part::Rank, context, rank)];
+    let there = grid_of(q, left_out, ROTATION_MAX);
+    let mut rotation = [left_out as u32, 0, 0, 0];
+    let mut surprises = surprised;
+    for k in 0..3 {
+        let set = if k == 0 { 2 } else { 3 };
+        let expected = there[k].clamp(0.0, ROTATION_MAX as f32);
+        let part = code_residual(coder, (set, degree, surprises), expected, wanted[k + 1] as i32)?;
+        let seen = surprise(degree, expected, part);
+        surprises = if k == 0 { seen } else { surprises.max(seen) };
+        rotation[k + 1] = match u32::try_from(part) {
+            Ok(part) if part <= ROTATION_MAX => part,
+            _ => return Err(WireError::Malformed("a rotation beside its grid")),
+        };
+    }
+    Ok(rotation)
+}
+
+/// The components of a rotation from the largest on, and how far the first two are apart.
+#[inline(always)]
+fn sorted(q: Quaternion) -> ([usize; 4], usize) {
+    let mut order = [0, 1, 2, 3];
+    let size = q.map(f32::abs);
+    for (a, b) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
+        if size[order[b]] > size[order[a]] {
+            order.swap(a, b);
+        }
+    }
+    let margin = (size[order[0]] - size[order[1]]) * 60.0;
+    (order, (margin as usize).min(MARGINS - 1))
+}

@@ -1,0 +1,111 @@
+//! Rigid bodies that push each other: a pile of boxes around one that a player moves, in the fewest
+//! bytes.
+//!
+//! The general coder ([`crate::replication`]) foresees each field by itself, from its own past.
+//! Bodies in contact tell more: what a body will do follows from its velocity, its spin, the
+//! ground, the player that carries it and the neighbour that was just coded. Here a small network,
+//! trained once from recorded play, reads all that and says for each body how far the vectors that
+//! are known (its velocities, the player's rigid motion, the neighbour's step, ...) each carry it,
+//! and how sure that is. What is left over goes through static tables, one for each degree of
+//! certainty.
+//!
+//! ```text
+//! history (what is acknowledged) -> frame -> own (eight bodies side by side) -> inputs (with the neighbour's)
+//!         -> network -> block (one path for both directions) -> bytes
+//! ```
+//! Nothing adapts between packets: a block is decoded from the states it names and nothing else, so
+//! that loss costs no more than an older state. Only what IEEE 754 rounds alike everywhere is used,
+//! in a fixed order (sums, products, products added with one rounding, quotients, square roots):
+//! every machine foresees the same.
+//!
+//! Lengths are in steps of a grid that the game chooses (the models were trained with 1/512 m),
+//! rotations are their smallest three components with 9 bits each
+//! ([`crate::replication::quaternion`]).
+
+mod block;
+mod certainty;
+mod frame;
+mod history;
+mod inputs;
+mod lanes;
+pub mod model;
+mod neighbours;
+mod network;
+mod own;
+mod rotation;
+pub mod symbols;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use block::{Bodies, MAX_BODIES, visit};
+pub use frame::{BodyBaselines, Floors};
+pub use history::{Acknowledged, OLDER, PastTicks};
+pub use inputs::{Inputs, MOVES, SCALARS, TURNS};
+pub use network::{Expectation, LANES, Network, OUTPUTS, Shape};
+pub use rotation::TURN_STEPS;
+
+use crate::replication::quaternion::{Quaternion, restore};
+
+/// Largest grid value of a rotation's component.
+pub const ROTATION_MAX: u32 = 511;
+
+/// Positions are within plus and minus this.
+pub const POSITION_LIMIT: i32 = 1 << 18;
+
+/// The state of one body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Body {
+    /// Grid steps along x, y and z; z is up. Within [`POSITION_LIMIT`].
+    pub position: [i32; 3],
+    rotation: u32,
+}
+
+impl Body {
+    /// A body. `rotation` names its largest component (0 to 3 for x, y, z, w), then has the others
+    /// in order (0 to [`ROTATION_MAX`]); what is more is cut off. `mark` is a flag of the game's
+    /// own, which seldom changes.
+    pub fn new(position: [i32; 3], rotation: [u32; 4], mark: bool) -> Self {
+        let [largest, a, b, c] = rotation;
+        let cut = |part: u32| part & ROTATION_MAX;
+        let packed =
+            (largest & 3) << 27 | cut(a) << 18 | cut(b) << 9 | cut(c) | u32::from(mark) << 29;
+        Self { position, rotation: packed }
+    }
+
+    /// The largest component and the others.
+    #[inline(always)]
+    pub fn rotation(self) -> [u32; 4] {
+        let part = |shift: u32| self.rotation >> shift & ROTATION_MAX;
+        [self.rotation >> 27 & 3, part(18), part(9), part(0)]
+    }
+
+    /// The game's flag.
+    #[inline(always)]
+    pub fn mark(self) -> bool {
+        self.rotation >> 29 & 1 == 1
+    }
+
+    #[inline(always)]
+    fn marked(self, mark: bool) -> Self {
+        Self { rotation: self.rotation & !(1 << 29) | u32::from(mark) << 29, ..self }
+    }
+
+    #[inline(always)]
+    fn quaternion(self) -> Quaternion {
+        restore(self.rotation(), ROTATION_MAX)
+    }
+
+    /// Whether it is elsewhere or turned.
+    #[inline(always)]
+    fn moved_from(self, other: Self) -> bool {
+        let [x, y, z] = self.position;
+        let [a, b, c] = other.position;
+        (x ^ a) | (y ^ b) | (z ^ c) != 0 || (self.rotation ^ other.rotation) << 3 != 0
+    }
+}
+
+/// The turn from one body's rotation to another's, about x, y and z, in [`TURN_STEPS`] of a radian.
+pub fn turn_between(before: Body, now: Body) -> [f32; 3] {
+    rotation::to_vector(rotation::turn(before.quaternion(), now.quaternion()))
+}

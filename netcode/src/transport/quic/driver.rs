@@ -1,0 +1,367 @@
+//! Hands what is to be sent to the connections that carry it, opens those that are not there, and
+//! forgets those that ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::AbortHandle;
+use web_transport_quinn::quinn::{Endpoint, VarInt};
+
+use super::connection::note_path;
+use super::dial::{self, Ready};
+use super::listener::Admission;
+use super::session::{BROKEN, OVER, Session, UNSENT};
+use super::unsent::UnsentFrames;
+use crate::limits::{QUIC_PARCEL_BYTES, QUIC_QUEUE_BYTES};
+use crate::transport::event_channel::{EventSender, QueuedEvent};
+use crate::transport::{PeerAddr, Transmit};
+
+/// So often a connection is asked whether its largest datagram has changed.
+const ROOM_EVERY: u32 = 64;
+
+/// A connection that is to be closed waits so long for its last datagrams to leave, looking so
+/// often.
+const LAST_LOOKS: u32 = 50;
+
+/// See [`LAST_LOOKS`].
+const LAST_PAUSE: Duration = Duration::from_millis(2);
+
+/// Batches between two counts of bytes.
+const COUNT_EVERY: u32 = 16;
+
+/// What the post is told.
+pub(super) enum DriverCommand {
+    /// Send these. The frames of the other routes could not be kept: their connections are to be
+    /// ended.
+    Send { batch: Vec<(PeerAddr, Transmit)>, bytes: usize, unsent: BTreeSet<PeerAddr> },
+    /// A connection is ready; a server's has frames to come and is not let in yet.
+    Opened(PeerAddr, Box<Session>, Option<(UnsentFrames, Arc<Admission>)>),
+    /// A connection has ended.
+    Ended(PeerAddr),
+    /// Use this socket from now on.
+    Rebind(UdpSocket),
+    /// Close everything and say when that is done.
+    End(std::sync::mpsc::Sender<()>),
+}
+
+/// What is counted on both sides of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Bytes of UDP payload sent.
+    pub sent: AtomicU64,
+    /// Bytes of batches that wait.
+    queued: AtomicUsize,
+    pub batches_dropped: AtomicU64,
+    pub bytes_dropped: AtomicU64,
+    /// Connections that were ended since their frames could not be kept.
+    pub ended_unsent: AtomicU64,
+}
+
+/// Where a room puts what is to be sent.
+pub(super) struct Outgoing {
+    pub orders: UnboundedSender<DriverCommand>,
+    pub counts: Arc<Counts>,
+    event_channel: EventSender,
+}
+
+impl Outgoing {
+    pub(super) fn new(
+        orders: UnboundedSender<DriverCommand>,
+        counts: Arc<Counts>,
+        event_channel: EventSender,
+    ) -> Self {
+        Self { orders, counts, event_channel }
+    }
+
+    /// Bytes that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.counts.queued.load(Ordering::Relaxed)
+    }
+
+    /// Hands a batch over, or drops it where too much waits already. What opens and closes
+    /// connections is always kept: there is no more of it than there are connections.
+    pub(super) fn send(&self, batch: Vec<(PeerAddr, Transmit)>) {
+        let bytes =
+            batch.iter().map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES).sum();
+        let counts = &self.counts;
+        let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
+        let order = if fits {
+            DriverCommand::Send { batch, bytes, unsent: BTreeSet::new() }
+        } else {
+            counts.batches_dropped.fetch_add(1, Ordering::Relaxed);
+            counts.bytes_dropped.fetch_add(bytes as u64, Ordering::Relaxed);
+            let is_frame = |transmit: &Transmit| matches!(transmit, Transmit::Frame(_));
+            let unsent = batch
+                .iter()
+                .filter(|(_, transmit)| is_frame(transmit))
+                .map(|(to, _)| *to)
+                .collect();
+            let kept =
+                |transmit: &Transmit| matches!(transmit, Transmit::Open(_) | Transmit::Close);
+            let batch: Vec<_> = batch.into_iter().filter(|(_, transmit)| kept(transmit)).collect();
+            let bytes =
+                batch.iter().map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES).sum();
+            DriverCommand::Send { batch, bytes, unsent }
+        };
+        if let DriverCommand::Send { bytes, .. } = &order {
+            counts.queued.fetch_add(*bytes, Ordering::Relaxed);
+        }
+        // Nobody is there any more to open anything.
+        if let Err(unsent) = self.orders.send(order)
+            && let DriverCommand::Send { batch, .. } = unsent.0
+        {
+            let opens =
+                batch.into_iter().filter(|(_, transmit)| matches!(transmit, Transmit::Open(_)));
+            opens.for_each(|(to, _)| {
+                self.event_channel.put(to, QueuedEvent::Closed { told: false })
+            });
+        }
+    }
+}
+
+struct DriverConnection {
+    frames: UnsentFrames,
+    /// Nothing while it is being opened.
+    session: Option<Box<Session>>,
+    opening: Option<AbortHandle>,
+    /// A server's connection that carries no session yet, as far as is known here.
+    admission: Option<Arc<Admission>>,
+    sent: u32,
+    room: usize,
+    /// Bytes that the empty buffer of datagrams holds.
+    space: usize,
+}
+
+/// See the module.
+pub(super) struct Driver {
+    endpoint: Endpoint,
+    /// How connections are opened; none are by a server.
+    dial: Option<Arc<Ready>>,
+    event_channel: EventSender,
+    orders: UnboundedSender<DriverCommand>,
+    lines: BTreeMap<PeerAddr, DriverConnection>,
+    batches: u32,
+    /// Bytes that connections sent which have ended.
+    past: u64,
+    counts: Arc<Counts>,
+    /// Bytes of frames that wait on all connections.
+    unsent: Arc<AtomicUsize>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        dial: Option<Arc<Ready>>,
+        event_channel: EventSender,
+        orders: UnboundedSender<DriverCommand>,
+        (counts, unsent): (Arc<Counts>, Arc<AtomicUsize>),
+    ) -> Self {
+        Self {
+            endpoint,
+            dial,
+            event_channel,
+            orders,
+            lines: BTreeMap::new(),
+            batches: 0,
+            past: 0,
+            counts,
+            unsent,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<DriverCommand>) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                DriverCommand::Send { batch, bytes, unsent } => {
+                    unsent.into_iter().for_each(|addr| self.end_unsent(addr, UNSENT));
+                    batch.into_iter().for_each(|(to, transmit)| self.send(to, transmit));
+                    self.counts.queued.fetch_sub(bytes, Ordering::Relaxed);
+                    self.count();
+                }
+                DriverCommand::Opened(addr, session, server) => self.opened(addr, session, server),
+                DriverCommand::Ended(addr) => drop(self.forget(addr)),
+                DriverCommand::Rebind(socket) => drop(self.endpoint.rebind(socket)),
+                DriverCommand::End(told) => {
+                    let closing = std::mem::take(&mut self.lines)
+                        .into_values()
+                        .map(|connection_entry| tokio::spawn(connection_entry.close()));
+                    for connection_entry in closing.collect::<Vec<_>>() {
+                        let _ = connection_entry.await;
+                    }
+                    self.endpoint.close(VarInt::from_u32(OVER), b"over");
+                    self.endpoint.wait_idle().await;
+                    let _ = told.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: PeerAddr, transmit: Transmit) {
+        match transmit {
+            Transmit::Datagram(bytes) => self.send_datagram(to, bytes),
+            Transmit::Open(frame) => self.open(to, frame),
+            Transmit::Frame(frame) => self.send_frame(to, frame),
+            Transmit::Close => self.close(to),
+        }
+    }
+
+    fn send_datagram(&mut self, to: PeerAddr, bytes: Vec<u8>) {
+        let Some(connection_entry) = self.lines.get_mut(&to) else {
+            return;
+        };
+        connection_entry.admit();
+        let Some(session) = &connection_entry.session else {
+            return;
+        };
+        let too_large = !session.send_datagram(bytes.into());
+        connection_entry.sent = connection_entry.sent.wrapping_add(1);
+        if too_large || connection_entry.sent.is_multiple_of(ROOM_EVERY) {
+            let room = session.max_datagram_size();
+            if room != std::mem::replace(&mut connection_entry.room, room) {
+                note_path(room, (to, &self.event_channel));
+            }
+        }
+    }
+
+    fn send_frame(&mut self, to: PeerAddr, frame: Vec<u8>) {
+        let Some(connection_entry) = self.lines.get_mut(&to) else {
+            return;
+        };
+        connection_entry.admit();
+        if !connection_entry.frames.put(frame) {
+            // Whoever reads nothing and makes us say more and more has broken the protocol.
+            self.end_unsent(to, BROKEN);
+        }
+    }
+
+    /// Ends a connection whose next frame is lost: what would follow could not be told in order.
+    fn end_unsent(&mut self, addr: PeerAddr, code: u32) {
+        let session =
+            self.lines.get(&addr).and_then(|connection_entry| connection_entry.session.as_ref());
+        if let Some(session) = session.filter(|session| !session.is_closed()) {
+            self.counts.ended_unsent.fetch_add(1, Ordering::Relaxed);
+            session.close(code, b"frames are not taken");
+        }
+    }
+
+    fn open(&mut self, to: PeerAddr, frame: Vec<u8>) {
+        let Some(dial) = self.dial.clone() else {
+            return;
+        };
+        let (frames, taken) = UnsentFrames::new(&self.unsent);
+        frames.put(frame);
+        let opening = dial::open(
+            self.endpoint.clone(),
+            dial,
+            taken,
+            (to, self.event_channel.clone()),
+            self.orders.clone(),
+        );
+        let opening = Some(tokio::spawn(opening).abort_handle());
+        let connection_entry = DriverConnection {
+            frames,
+            session: None,
+            opening,
+            admission: None,
+            sent: 0,
+            room: 0,
+            space: 0,
+        };
+        self.lines.insert(to, connection_entry);
+    }
+
+    fn opened(
+        &mut self,
+        addr: PeerAddr,
+        session: Box<Session>,
+        server: Option<(UnsentFrames, Arc<Admission>)>,
+    ) {
+        let (room, space) = (session.max_datagram_size(), session.datagram_send_buffer_space());
+        match (self.lines.get_mut(&addr), server) {
+            (Some(connection_entry), _) => {
+                (connection_entry.session, connection_entry.room, connection_entry.space) =
+                    (Some(session), room, space)
+            }
+            (None, Some((frames, admission))) => {
+                let (session, admission) = (Some(session), Some(admission));
+                let connection_entry = DriverConnection {
+                    frames,
+                    session,
+                    opening: None,
+                    admission,
+                    sent: 0,
+                    room,
+                    space,
+                };
+                self.lines.insert(addr, connection_entry);
+            }
+            // It was closed while it was being opened.
+            (None, None) => session.close(OVER, b"over"),
+        }
+    }
+
+    fn forget(&mut self, addr: PeerAddr) -> Option<DriverConnection> {
+        let connection_entry = self.lines.remove(&addr)?;
+        self.past += connection_entry.bytes();
+        Some(connection_entry)
+    }
+
+    fn count(&mut self) {
+        self.batches = self.batches.wrapping_add(1);
+        if self.batches.is_multiple_of(COUNT_EVERY) {
+            let present: u64 = self.lines.values().map(DriverConnection::bytes).sum();
+            self.counts.sent.store(self.past + present, Ordering::Relaxed);
+        }
+    }
+
+    fn close(&mut self, addr: PeerAddr) {
+        if let Some(connection_entry) = self.forget(addr) {
+            tokio::spawn(connection_entry.close());
+        }
+    }
+}
+
+/// Whoever uses an end whose driver is gone, even by a panic, hears that its connections are over.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for addr in self.lines.keys() {
+            self.event_channel.put(*addr, QueuedEvent::Closed { told: false });
+        }
+    }
+}
+
+impl DriverConnection {
+    /// A room talks only to those who have a session: whoever is sent something is no stranger.
+    fn admit(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            admission.grant();
+        }
+    }
+
+    /// Bytes that it has sent, all of QUIC's included.
+    fn bytes(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.bytes_sent())
+    }
+
+    /// The last datagrams say why it is over: they leave first, if they can.
+    async fn close(self) {
+        if let Some(opening) = self.opening.filter(|_| self.session.is_none()) {
+            opening.abort();
+        }
+        let Some(session) = self.session else { return };
+        let mut looks = LAST_LOOKS;
+        while session.datagram_send_buffer_space() < self.space && looks > 0 {
+            tokio::time::sleep(LAST_PAUSE).await;
+            looks -= 1;
+        }
+        session.close(OVER, b"over");
+        // WebTransport says it on a stream first.
+        let _ = tokio::time::timeout(LAST_PAUSE * LAST_LOOKS, session.closed()).await;
+    }
+}

@@ -1,0 +1,425 @@
+//! One client's session as the rooms see it: what it may send, what it owes, and how it ends.
+//!
+//! ```text
+//! greeting -- hello, of the room's schema --> playing -- farewells, then closed
+//!     \______ another schema, room full ... ____________/
+//! ```
+
+use std::time::Duration;
+
+use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::channel::{Channel, Overflow};
+use truetick_netcode::congestion::Congestion;
+use truetick_netcode::connection::{Connection, Messages};
+use truetick_netcode::disconnect::{DisconnectNotice, DisconnectReason};
+use truetick_netcode::error::WireError;
+use truetick_netcode::limits::{
+    ACK_WINDOW, DISCONNECT_COPIES, DISCONNECT_COPY_INTERVAL, HELLO_TIME, MESSAGE_BYTES_PER_PACKET,
+    MESSAGES_PER_PACKET, PACKETS_PER_TICK, PAYLOAD_BYTES, REPORT_PAUSE, SESSION_FRAME_BYTES,
+    STATE_BYTES_BESIDE_MESSAGES, STRIKE_TIME, STRIKES,
+};
+use truetick_netcode::messages::{
+    Body, ClientMessage, ClientMessageKind, MismatchReport, SESSION_STREAM, ServerMessage,
+    decode_client_message, encode,
+};
+use truetick_netcode::session::ClientId;
+use truetick_netcode::session::rate::{Rate, TokenBucket};
+use truetick_netcode::time::Timestamp;
+
+use super::room::{Outbox, Room};
+
+/// Packets that a client may send in one burst beyond its average.
+const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
+
+/// As many messages as its packets could hold.
+const FRAMES_PER_TICK: u32 = PACKETS_PER_TICK * MESSAGES_PER_PACKET as u32;
+
+/// Frames in one burst beyond that.
+const BURST_FRAMES: u32 = 32 * FRAMES_PER_TICK;
+
+/// Bytes of frames that a client may send.
+const FRAME_BYTES: Rate = Rate { per_second: SESSION_FRAME_BYTES.0, burst: SESSION_FRAME_BYTES.1 };
+
+/// A client is sent everything whole at most this often.
+const RESYNC_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// It has not said what it is.
+    AwaitingHello {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is in its room.
+    Playing,
+    /// It is told that it is over.
+    Closing {
+        /// What it is told.
+        disconnect: DisconnectNotice,
+        /// How often it was told.
+        told: u32,
+        /// When it is told again, or closed.
+        next: Timestamp,
+    },
+}
+
+/// What a packet demands beyond its room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerRequest {
+    /// The client says what it is: the hash of its schema.
+    Hello(u64),
+    /// It decoded something else than was sent.
+    Explain(MismatchReport),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its number.
+    pub client: ClientId,
+    /// Its room.
+    pub room: usize,
+    /// Where it stands.
+    pub stage: PeerState,
+    /// Whether it is there: a parked session is kept, but nothing reaches it.
+    pub live: bool,
+    /// Its packets.
+    pub connection: Connection,
+    /// What its path carries, while it plays.
+    pub congestion: Option<Congestion>,
+    /// When it is handed another ticket.
+    pub ticket_due: Timestamp,
+    /// Why it must end at the next tick.
+    pub ending: Option<DisconnectReason>,
+    /// Messages of its room that are too large for their channel, and that nobody receives.
+    pub oversized: u64,
+    allowance: Allowance,
+}
+
+/// What a client may still send. It is the session's: whoever takes a session over goes on with
+/// what is left.
+#[derive(Clone, Debug)]
+struct Allowance {
+    /// Packets that it sent.
+    packets: TokenBucket,
+    /// Frames that it sent.
+    frames: TokenBucket,
+    /// Bytes of frames that it sent.
+    frame_bytes: TokenBucket,
+    strikes: u32,
+    forgiven_at: Timestamp,
+    resynced_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
+}
+
+impl Peer {
+    /// A client that has just come; `seed` is for its connection, whose messages travel in frames
+    /// where it is `secured`.
+    pub fn new(
+        client: ClientId,
+        room: usize,
+        (seed, secured): (u64, bool),
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            client,
+            room,
+            stage: PeerState::AwaitingHello { since: now },
+            live: true,
+            connection: match secured {
+                true => Connection::with_frames(seed, now),
+                false => Connection::new(seed, now),
+            },
+            congestion: None,
+            ticket_due: now,
+            ending: None,
+            allowance: Allowance {
+                packets: TokenBucket::default(),
+                frames: TokenBucket::default(),
+                frame_bytes: TokenBucket::default(),
+                strikes: 0,
+                forgiven_at: now,
+                resynced_at: None,
+                reported_at: None,
+            },
+            oversized: 0,
+        }
+    }
+
+    /// Another client of the same user that takes the session over, with what the first may still
+    /// send.
+    pub fn successor(&self, seed: u64, secured: bool, tick_rate: u32, now: Timestamp) -> Self {
+        let mut allowance = self.allowance.clone();
+        // Too many frames end a session: one that begins may at least say what it is.
+        allowance.frames.leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
+        allowance.frame_bytes.leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
+        Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
+    }
+
+    /// Whether it takes part in its room.
+    pub fn is_playing(&self) -> bool {
+        self.stage == PeerState::Playing
+    }
+
+    /// Bytes that the next snapshot may take, or `None` if its path carries less than one in each
+    /// tick; `late_since` is when the server began to run behind its ticks, if it does.
+    pub fn snapshot_budget(
+        &mut self,
+        late_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<usize> {
+        self.congestion.as_mut()?.budget(self.connection.path(), late_since, now)
+    }
+
+    /// Whether a packet that came then is within its rate, in a room of so many ticks a second. The
+    /// rate is of time, not of ticks run: a client that sends as it should floods nobody when ticks
+    /// are late.
+    pub fn may_send(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
+        let per_second = PACKETS_PER_TICK.saturating_mul(tick_rate);
+        self.allowance.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
+    }
+
+    /// The same of a frame of so many bytes, which are limited as well. Messages in order cannot be
+    /// dropped: more than is allowed ends the session.
+    pub fn may_send_frame(&mut self, bytes: usize, tick_rate: u32, arrived: Timestamp) -> bool {
+        let Allowance { frames, frame_bytes, .. } = &mut self.allowance;
+        let is_allowed = frames.allows(frame_rate(tick_rate), arrived)
+            && frame_bytes.allows_worth(bytes as u32, FRAME_BYTES, arrived);
+        if !is_allowed {
+            self.ending.get_or_insert(DisconnectReason::Misbehaved);
+        }
+        is_allowed
+    }
+
+    /// The session goes on by another connection, on which the client says again what was in
+    /// flight.
+    pub fn resumed(&mut self) {
+        self.allowance.frame_bytes = TokenBucket::default();
+        self.connection.begin_stream_again();
+    }
+
+    /// Divides a tick's bytes between its state and, where messages have piled up that do not fit
+    /// beside that, a packet of messages. Returns the bytes of the state and whether there is such
+    /// a packet.
+    pub fn share_budget(&self, budget: usize, now: Timestamp) -> (usize, bool) {
+        let state = budget.saturating_sub(PAYLOAD_BYTES);
+        let has_room = state >= STATE_BYTES_BESIDE_MESSAGES
+            && (self.connection.in_flight() as u64) < 3 * ACK_WINDOW;
+        match has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET {
+            true => (state, true),
+            false => (budget, false),
+        }
+    }
+
+    /// Takes in a genuine payload.
+    pub fn take(
+        &mut self,
+        payload: &[u8],
+        room: Option<&mut (dyn Room + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<PeerRequest>, WireError> {
+        let (sequence, reader) = self.connection.open(payload, now)?;
+        let mut room = room.filter(|_| self.stage == PeerState::Playing);
+        while let Some(sequence) = self.connection.poll_acked() {
+            if let Some(world) = room.as_mut().and_then(|room| room.world_mut()) {
+                world.packet_acked(self.client, sequence);
+            }
+        }
+        let demands = self.take_messages(room.as_deref_mut(), now)?;
+        let body = self.read_body(reader, room, now);
+        if body.is_ok() {
+            self.connection.accept(sequence);
+        }
+        body.map(|()| demands)
+    }
+
+    /// Takes in a frame.
+    pub fn take_frame(
+        &mut self,
+        frame: &[u8],
+        room: Option<&mut (dyn Room + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<PeerRequest>, WireError> {
+        self.connection.take_frame(frame, now)?;
+        let room = room.filter(|_| self.stage == PeerState::Playing);
+        self.take_messages(room, now)
+    }
+
+    fn take_messages(
+        &mut self,
+        mut room: Option<&mut (dyn Room + 'static)>,
+        now: Timestamp,
+    ) -> Result<Vec<PeerRequest>, WireError> {
+        let mut demands = Vec::new();
+        while let Some((channel, message)) = self.connection.receive() {
+            match (&mut room, channel) {
+                (_, SESSION_STREAM) => {
+                    demands.extend(self.take_session_message(
+                        &message,
+                        room.as_deref_mut(),
+                        now,
+                    )?);
+                }
+                (Some(room), channel) => {
+                    room.receive_message(self.client, channel, &message, now)?
+                }
+                // It is in no room, or in none any more.
+                (None, _) => {}
+            }
+        }
+        Ok(demands)
+    }
+
+    /// Takes a message of the session's own. What is too long or comes too often is not decoded.
+    fn take_session_message(
+        &mut self,
+        bytes: &[u8],
+        room: Option<&mut (dyn Room + 'static)>,
+        now: Timestamp,
+    ) -> Result<Option<PeerRequest>, WireError> {
+        let kind = ClientMessageKind::of(bytes)?;
+        let due = |last: &mut Option<Timestamp>, pause| {
+            let is_due = last.is_none_or(|at| now.since(at) >= pause);
+            *last = if is_due { Some(now) } else { *last };
+            is_due
+        };
+        let is_due = match (kind, &room) {
+            (ClientMessageKind::Hello, None) => true,
+            (ClientMessageKind::Hello, Some(_)) => {
+                return Err(WireError::Misbehaving("a second hello"));
+            }
+            (ClientMessageKind::Resync, Some(_)) => {
+                due(&mut self.allowance.resynced_at, RESYNC_PAUSE)
+            }
+            (ClientMessageKind::Mismatch, Some(_)) => {
+                due(&mut self.allowance.reported_at, REPORT_PAUSE / 2)
+            }
+            (ClientMessageKind::Resync | ClientMessageKind::Mismatch, None) => false,
+        };
+        if !is_due {
+            return Ok(None);
+        }
+        match decode_client_message(bytes)? {
+            ClientMessage::Hello { schema } => return Ok(Some(PeerRequest::Hello(schema))),
+            ClientMessage::Mismatch(report) => return Ok(Some(PeerRequest::Explain(report))),
+            ClientMessage::Resync => {
+                let world = room.and_then(|room| room.world_mut());
+                world.into_iter().for_each(|world| world.resync(self.client));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_body(
+        &self,
+        mut reader: BitReader<'_>,
+        room: Option<&mut (dyn Room + 'static)>,
+        now: Timestamp,
+    ) -> Result<(), WireError> {
+        match (Body::from_tag(reader.read(Body::BITS)?)?, room) {
+            (Body::Empty, _) => reader.finish(),
+            (Body::Commands, Some(room)) => room.receive_commands(self.client, reader, now),
+            (Body::Commands, None) => Err(WireError::Stale("commands before the room")),
+            (Body::Snapshot | Body::DisconnectNotice, _) => {
+                Err(WireError::Misbehaving("a client sends no snapshots and no farewells"))
+            }
+        }
+    }
+
+    /// Counts against the client what it sent; too much of it ends the session.
+    pub fn strike(&mut self, error: WireError, now: Timestamp) {
+        let Allowance { strikes, forgiven_at, .. } = &mut self.allowance;
+        let forgiven = now.since(*forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
+        if forgiven > 0 {
+            *strikes = strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
+            *forgiven_at = now;
+        }
+        *strikes += match error {
+            WireError::Stale(_) => 0,
+            WireError::Malformed(_) | WireError::Incompatible(_) => 1,
+            WireError::Misbehaving(_) => STRIKES,
+        };
+        if *strikes >= STRIKES {
+            self.ending = Some(DisconnectReason::Misbehaved);
+        }
+    }
+
+    /// Queues a message of the session's own. More than can wait ends the session.
+    pub fn tell(&mut self, message: &ServerMessage) {
+        self.send(SESSION_STREAM, encode(message));
+    }
+
+    /// Why it must end now, if it must.
+    pub fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
+        match self.stage {
+            PeerState::AwaitingHello { since } if now.since(since) >= HELLO_TIME => {
+                Some(DisconnectReason::NoHello)
+            }
+            PeerState::Closing { .. } => None,
+            _ => self.ending,
+        }
+    }
+
+    /// Begins to say farewell.
+    pub fn begin_to_end(&mut self, disconnect: DisconnectNotice, now: Timestamp) {
+        self.stage = PeerState::Closing { disconnect, told: 0, next: now };
+    }
+
+    /// Writes the next farewell if it is due; `false` once it was said often enough.
+    pub fn send_disconnect(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
+        let PeerState::Closing { disconnect, told, next } = self.stage else {
+            return true;
+        };
+        writer.clear();
+        if now < next {
+            return true;
+        }
+        if told == DISCONNECT_COPIES {
+            return false;
+        }
+        self.write_farewell(disconnect, writer, now);
+        self.stage =
+            PeerState::Closing { disconnect, told: told + 1, next: now + DISCONNECT_COPY_INTERVAL };
+        true
+    }
+
+    /// Writes a packet with a farewell.
+    pub fn write_farewell(
+        &mut self,
+        disconnect: DisconnectNotice,
+        writer: &mut BitWriter,
+        now: Timestamp,
+    ) {
+        self.connection.begin(writer, now, Messages::None);
+        writer.write(Body::DisconnectNotice as u32, Body::BITS);
+        disconnect.write(writer);
+        self.connection.finish(writer, now);
+    }
+}
+
+impl Outbox for Peer {
+    fn waiting_bytes(&self) -> usize {
+        self.connection.waiting_bytes()
+    }
+
+    /// More than can wait ends the session. A message that is too large is the room's error, which
+    /// it checks for before.
+    fn send(&mut self, channel: Channel, message: Vec<u8>) {
+        match self.connection.send(channel, message) {
+            Ok(()) => {}
+            Err(Overflow::QueueFull) => {
+                self.ending.get_or_insert(DisconnectReason::Overflow);
+            }
+            Err(Overflow::MessageTooLarge) => self.oversized += 1,
+        }
+    }
+}
+
+/// How often a client may send a frame, in a room of so many ticks a second.
+fn frame_rate(tick_rate: u32) -> Rate {
+    Rate { per_second: FRAMES_PER_TICK.saturating_mul(tick_rate), burst: BURST_FRAMES }
+}
+
+#[cfg(test)]
+mod tests;

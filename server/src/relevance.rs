@@ -1,0 +1,148 @@
+//! Who sees what: entities within a radius of the client's own, found through a uniform grid, with
+//! hysteresis.
+
+use std::collections::BTreeMap;
+
+use glam::{IVec2, Vec2};
+use truetick_netcode::replication::block_delta::{bit_of, block_of};
+
+/// Side of a grid cell in metres.
+const CELL_M: f32 = 16.0;
+
+/// An entity stays relevant until it is this much further away than where it became so, in metres.
+pub const HYSTERESIS_M: f32 = 6.0;
+
+/// Growth per tick of a near entity's priority; that of the farthest is 1.
+const NEAR_WEIGHT: f32 = 16.0;
+
+/// What is added to it for each metre per second of an entity's speed, up to [`FAST_WEIGHT`].
+const SPEED_WEIGHT: f32 = 0.5;
+
+/// The most that speed adds.
+const FAST_WEIGHT: f32 = 8.0;
+
+/// An entity's place in a tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    /// Its slot.
+    pub slot: u16,
+    /// Where it is, in metres; `None` for what concerns everyone.
+    pub place: Option<Vec2>,
+    /// How fast it goes, in m/s.
+    pub speed: f32,
+    /// How much it matters, 1 or more.
+    pub importance: u32,
+}
+
+/// The places of one tick's entities.
+#[derive(Debug, Default)]
+pub struct RelevanceGrid {
+    cells: BTreeMap<(i32, i32), Vec<Placed>>,
+    /// What concerns everyone, by block.
+    everywhere: Vec<u64>,
+    importances: Vec<u32>,
+}
+
+/// What one client sees: per block a mask of slots, and by slot how fast its priority grows.
+#[derive(Debug, Default)]
+pub struct InterestSet {
+    /// Per block.
+    pub masks: Vec<u64>,
+    /// By slot; of those in the masks.
+    pub weights: Vec<u32>,
+}
+
+impl RelevanceGrid {
+    /// Takes in a tick's entities, that lie in so many blocks.
+    pub fn rebuild(&mut self, blocks: usize, entities: impl Iterator<Item = Placed>) {
+        self.cells.values_mut().for_each(Vec::clear);
+        self.everywhere.clear();
+        self.everywhere.resize(blocks, 0);
+        self.importances.resize(blocks * 64, 1);
+        for placed in entities {
+            self.importances[usize::from(placed.slot)] = placed.importance;
+            match placed.place {
+                Some(place) => self.cells.entry(cell(place)).or_default().push(placed),
+                None => self.everywhere[block_of(placed.slot)] |= bit_of(placed.slot),
+            }
+        }
+    }
+
+    /// What is relevant from `center`; what concerns everyone to whoever has no place.
+    /// `was_relevant` tells what was a tick ago.
+    pub fn see(
+        &self,
+        center: Option<Vec2>,
+        radius: f32,
+        was_relevant: impl Fn(u16) -> bool,
+        seen: &mut InterestSet,
+    ) {
+        seen.masks.clone_from(&self.everywhere);
+        seen.weights.clone_from(&self.importances);
+        let Some(center) = center else { return };
+        let reach = radius + HYSTERESIS_M;
+        let (low, high) = (cell(center - reach), cell(center + reach));
+        for x in low.0..=high.0 {
+            let row = self.cells.range((x, low.1)..=(x, high.1));
+            for Placed { slot, place, speed, importance } in row.flat_map(|(_, entities)| entities)
+            {
+                let distance = place.map_or(0.0, |place| place.distance(center));
+                if distance <= radius || (distance <= reach && was_relevant(*slot)) {
+                    let near = (1.0 - distance / reach) * NEAR_WEIGHT;
+                    let fast = (speed * SPEED_WEIGHT).min(FAST_WEIGHT);
+                    seen.masks[block_of(*slot)] |= bit_of(*slot);
+                    seen.weights[usize::from(*slot)] = importance * (1 + (near + fast) as u32);
+                }
+            }
+        }
+    }
+}
+
+fn cell(place: Vec2) -> (i32, i32) {
+    let cell: IVec2 = (place / CELL_M).floor().as_ivec2();
+    (cell.x, cell.y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use truetick_netcode::replication::block_delta::slots_of;
+
+    fn relevant(grid: &RelevanceGrid, center: Vec2, radius: f32, was: &[u16]) -> Vec<u16> {
+        let mut seen = InterestSet::default();
+        grid.see(Some(center), radius, |slot| was.contains(&slot), &mut seen);
+        seen.masks.iter().enumerate().flat_map(|(block, mask)| slots_of(block, *mask)).collect()
+    }
+
+    fn placed(slot: u16, place: Option<Vec2>) -> Placed {
+        Placed { slot, place, speed: 0.0, importance: 1 }
+    }
+
+    proptest! {
+        #[test]
+        fn the_grid_finds_what_a_search_finds(
+            places in proptest::collection::vec((-60f32..60.0, -60f32..60.0), 0..100),
+            center in (-60f32..60.0, -60f32..60.0),
+            radius in 1f32..50.0,
+        ) {
+            let center = Vec2::from(center);
+            let mut grid = RelevanceGrid::default();
+            grid.rebuild(2, places.iter().enumerate().map(|(i, p)| placed(i as u16, Some(Vec2::from(*p)))));
+            let expected: Vec<u16> = (0..places.len() as u16)
+                .filter(|i| Vec2::from(places[usize::from(*i)]).distance(center) <= radius)
+                .collect();
+            prop_assert_eq!(relevant(&grid, center, radius, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn leaving_takes_further_than_entering() {
+        let mut grid = RelevanceGrid::default();
+        grid.rebuild(1, [placed(3, Some(Vec2::new(22.0, 0.0))), placed(5, None)].into_iter());
+        assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[]), [5]);
+        assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[3]), [3, 5]);
+        grid.rebuild(1, [placed(3, Some(Vec2::new(27.0, 0.0))), placed(5, None)].into_iter());
+        assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[3]), [5]);
+    }
+}

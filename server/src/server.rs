@@ -1,0 +1,396 @@
+//! Sessions and rooms: routes datagrams to clients, clients to rooms, and each tick's snapshots
+//! back.
+//!
+//! Sans-IO. The host's loop:
+//!
+//! ```text
+//! until next_deadline(): for each event: receive(from, event, arrival)
+//! set_wall(now, wall)
+//! tick(now, sink)
+//! ```
+
+mod egress;
+mod failed_rooms;
+mod lateness;
+mod membership;
+
+use std::collections::{BTreeSet, VecDeque};
+use truetick_netcode::bits::BitWriter;
+use truetick_netcode::connection::Connection;
+use truetick_netcode::disconnect::{DisconnectNotice, DisconnectReason};
+use truetick_netcode::limits::{
+    CLOCK_DIFFERENCE, DISCONNECT_COPIES, REPORTS_EXPLAINED, TICKET_LIFETIME,
+};
+use truetick_netcode::messages::{MismatchReport, ServerMessage};
+use truetick_netcode::session::ClientId;
+use truetick_netcode::session::client::Received;
+use truetick_netcode::session::client_table::ClientTable;
+use truetick_netcode::session::config::SessionConfig;
+use truetick_netcode::session::drops::{DropReason, Drops};
+use truetick_netcode::session::rate::{Rate, TokenBucket};
+use truetick_netcode::session::server::SessionServer;
+use truetick_netcode::time::{Timestamp, UnixTime};
+use truetick_netcode::transport::{Event, PeerAddr, Transport};
+
+use super::drain::Drain;
+use super::game_fault::{FaultLog, GameFault};
+use super::guarded_room::GuardedRoom;
+use super::peer::{Peer, PeerRequest, PeerState};
+use super::room::Room;
+use super::session_event::{EVENTS, SessionEvent};
+use crate::recording::capture::CaptureWriter;
+use lateness::Lateness;
+
+/// Reports of another state that are looked into, of all clients together.
+const EXPLAINED: Rate = Rate { per_second: REPORTS_EXPLAINED.0, burst: REPORTS_EXPLAINED.1 };
+
+/// See the module.
+pub struct Server {
+    sessions: SessionServer,
+    rooms: Vec<Box<dyn Room>>,
+    peers: ClientTable<Peer>,
+    events: VecDeque<SessionEvent>,
+    writer: BitWriter,
+    lateness: Lateness,
+    drain: Option<Drain>,
+    /// Rooms that have ended by a panic, whose clients were told.
+    failed: BTreeSet<usize>,
+    explained: TokenBucket,
+    unexplained: u64,
+    /// Faults of rooms that do not check their messages, and the room of the last.
+    faults: (FaultLog, usize),
+    /// Of the packets of the first room.
+    capture: Option<CaptureWriter>,
+}
+
+impl Server {
+    /// A server without rooms that starts now, when the wall shows `wall`. Its secrets follow from
+    /// `seed`.
+    pub fn new(config: SessionConfig, seed: [u8; 32], now: Timestamp, wall: UnixTime) -> Self {
+        Self {
+            sessions: SessionServer::new(config, seed, now, wall),
+            rooms: Vec::new(),
+            peers: ClientTable::default(),
+            events: VecDeque::new(),
+            writer: BitWriter::new(),
+            lateness: Lateness::default(),
+            drain: None,
+            failed: BTreeSet::new(),
+            explained: TokenBucket::default(),
+            unexplained: 0,
+            faults: (FaultLog::default(), 0),
+            capture: None,
+        }
+    }
+
+    /// Adds a room; tokens name it by the number returned. A panic in it ends that room alone.
+    pub fn add_room(&mut self, room: Box<dyn Room>) -> u16 {
+        self.rooms.push(Box::new(GuardedRoom::new(room)));
+        self.rooms.len() as u16 - 1
+    }
+
+    /// The rooms in the order of their numbers.
+    pub fn rooms(&self) -> &[Box<dyn Room>] {
+        &self.rooms
+    }
+
+    /// A room, to act on it.
+    pub fn room_mut(&mut self, room: usize) -> Option<&mut (dyn Room + 'static)> {
+        self.rooms.get_mut(room).map(|room| &mut **room)
+    }
+
+    /// Datagrams dropped so far.
+    pub fn drops(&self) -> &Drops {
+        self.sessions.drops()
+    }
+
+    /// Reports of another state that were counted and not looked into: more came than
+    /// [`REPORTS_EXPLAINED`] allows.
+    pub fn unexplained_reports(&self) -> u64 {
+        self.unexplained
+    }
+
+    /// Who is in session.
+    pub fn session_server(&self) -> &SessionServer {
+        &self.sessions
+    }
+
+    /// Sessions, parked ones included.
+    pub fn sessions(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether a client is there and takes part in its room.
+    pub fn is_playing(&self, client: ClientId) -> bool {
+        self.peers.get(client).is_some_and(|peer| peer.live && peer.is_playing())
+    }
+
+    /// Bytes of state that a client's path carries in a tick, as far as is known.
+    pub fn snapshot_budget(&self, client: ClientId) -> Option<usize> {
+        Some(self.peers.get(client)?.congestion.as_ref()?.bytes())
+    }
+
+    /// The session of the client that a route leads to.
+    pub fn session(&self, addr: impl Into<PeerAddr>) -> Option<(ClientId, &Connection)> {
+        let client = self.sessions.roster().at(addr)?;
+        Some((client, &self.peers.get(client)?.connection))
+    }
+
+    /// The next client that came or went.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next room with faults of its game's own code: its number, the first fault and how many
+    /// there were. Each room reports at most once per [`super::game_fault::FAULT_INTERVAL`].
+    pub fn poll_fault(&mut self, now: Timestamp) -> Option<(usize, GameFault, u64)> {
+        let reported = self.rooms.iter_mut().enumerate().find_map(|(room, faulty)| {
+            let (fault, count) = faulty.poll_fault(now)?;
+            Some((room, fault, count))
+        });
+        let (faults, room) = &mut self.faults;
+        reported.or_else(|| faults.poll(now).map(|(fault, count)| (*room, fault, count)))
+    }
+
+    /// The capture of the first room's packets of state: to begin it before any session does, to
+    /// take what is to be kept, to end it.
+    pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
+        &mut self.capture
+    }
+
+    /// Whether any room will have news before long; see [`Room::has_pending_output`].
+    pub fn awaits_news(&self) -> bool {
+        self.rooms.iter().any(|room| room.awaits_news())
+    }
+
+    /// When the next tick of any room is due.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.rooms.iter().map(|room| room.timeline().next_deadline()).min()
+    }
+
+    /// What the clock on the wall shows now; tokens are measured by it.
+    pub fn set_wall_clock(&mut self, now: Timestamp, wall: UnixTime) {
+        let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
+        if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
+            // The tickets that clients hold may have expired by it.
+            self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
+        }
+        self.sessions.set_wall_clock(now, wall);
+    }
+
+    /// Takes in what came at that time. What is wrong with it is counted and changes nothing else.
+    pub fn receive<'a>(
+        &mut self,
+        from: impl Into<PeerAddr>,
+        event: impl Into<Event<'a>>,
+        arrived: Timestamp,
+    ) {
+        let Some((client, received)) = self.sessions.receive(from, event, arrived) else {
+            return self.note_changes(arrived);
+        };
+        let Some(peer) = self
+            .peers
+            .get_mut(client)
+            .filter(|peer| !matches!(peer.stage, PeerState::Closing { .. }))
+        else {
+            return;
+        };
+        let room = self.rooms.get_mut(peer.room).map(|room| &mut **room);
+        let (tick_rate, at) = (
+            room.as_ref().map_or(60, |room| room.timeline().rate()),
+            self.lateness.counted_at(arrived),
+        );
+        let taken = match received {
+            Received::Payload(_) if !peer.may_send(tick_rate, at) => {
+                return self.sessions.note_drop(DropReason::Flood);
+            }
+            Received::Payload(payload) => peer.take(payload, room, arrived),
+            Received::Frame(frame) if !peer.may_send_frame(frame.len(), tick_rate, at) => {
+                return self.sessions.note_drop(DropReason::Flood);
+            }
+            Received::Frame(frame) => peer.take_frame(frame, room, arrived),
+            Received::Step => return,
+        };
+        match taken {
+            Ok(demands) => {
+                demands.into_iter().for_each(|demand| self.on_request(client, demand, arrived))
+            }
+            Err(error) => {
+                peer.strike(error, arrived);
+                self.sessions.note_drop(error.into());
+            }
+        }
+    }
+
+    fn on_request(&mut self, client: ClientId, demand: PeerRequest, now: Timestamp) {
+        match demand {
+            PeerRequest::Hello(schema) => self.on_hello(client, schema, now),
+            PeerRequest::Explain(report) if self.explained.allows(EXPLAINED, now) => {
+                self.explain(client, &report);
+            }
+            PeerRequest::Explain(_) => self.unexplained += 1,
+        }
+    }
+
+    fn explain(&mut self, client: ClientId, report: &MismatchReport) {
+        let room = self.peers.get(client).and_then(|peer| self.rooms.get(peer.room));
+        if let Some(world) = room.and_then(|room| room.world()) {
+            let divergence = world.explain(client, report);
+            self.note(SessionEvent::Mismatch(client, divergence));
+        }
+    }
+
+    fn note(&mut self, event: SessionEvent) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Runs every room's due ticks and sends their snapshots. `now` reads the time, again for each
+    /// stamp.
+    pub fn tick(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
+        let begun = now();
+        self.sessions.update(begun);
+        self.note_changes(begun);
+        self.end_failed_rooms(begun);
+        self.update_peers(begun, sink);
+        self.send_replies(sink);
+        for room in 0..self.rooms.len() {
+            let drained = now();
+            let due = self.rooms[room].due(drained);
+            let skipped = !due.skipped.is_zero();
+            if skipped {
+                self.announce_timeline(room);
+            }
+            self.lateness.note(due, drained);
+            for left in (0..due.ticks).rev() {
+                let drained = now();
+                self.end_sessions(room, drained);
+                self.rooms[room].simulate(drained);
+                match self.rooms[room].world().is_none() || self.lateness.is_sent(left) {
+                    true => self.send_room(room, now, sink),
+                    false => self.queue_messages(room, drained),
+                }
+                sink.flush();
+                self.rooms[room].tick_sent(drained, skipped, now());
+            }
+        }
+    }
+
+    /// Sends the answers to attempts to open a session that came since the last call.
+    pub fn send_replies(&mut self, sink: &mut dyn Transport) {
+        self.sessions.send_replies(sink);
+    }
+
+    /// Tickets, orders to move, farewells: what is due to clients beside their rooms' state.
+    fn update_peers(&mut self, now: Timestamp, sink: &mut dyn Transport) {
+        let order = self.drain.as_mut().and_then(|drain| drain.poll(now));
+        let mut over = Vec::new();
+        for (client, peer) in self.peers.iter_mut() {
+            if peer.is_playing() && peer.live && now >= peer.ticket_due {
+                peer.ticket_due = now + TICKET_LIFETIME / 2;
+                if let Some(ticket) = self.sessions.ticket(client, now) {
+                    peer.tell(&ServerMessage::Ticket { token: ticket.to_short_bytes() });
+                }
+            }
+            if let Some(order) = order.as_ref().filter(|_| peer.is_playing()) {
+                peer.tell(order);
+            }
+            self.writer.clear();
+            if !peer.send_disconnect(&mut self.writer, now) {
+                over.push(client);
+            } else if !self.writer.bytes().is_empty() {
+                self.sessions.send(client, self.writer.bytes(), now, sink);
+            }
+        }
+        for client in over {
+            self.sessions.close(client, sink);
+            self.peers.remove(client);
+        }
+        let ending = |peer: &Peer| (!peer.is_playing()).then(|| peer.must_end(now)).flatten();
+        let ending: Vec<_> =
+            self.peers.iter().filter_map(|(id, peer)| Some((id, ending(peer)?))).collect();
+        ending.into_iter().for_each(|(client, reason)| self.begin_to_end(client, reason, now));
+    }
+
+    fn announce_timeline(&mut self, room: usize) {
+        let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
+        let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+        whom.for_each(|peer| peer.tell(&message));
+    }
+
+    /// Ends what has to end.
+    fn end_sessions(&mut self, room: usize, now: Timestamp) {
+        let mut over = Vec::new();
+        for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room) {
+            if self.rooms[room].is_overwhelmed(client) {
+                peer.ending.get_or_insert(DisconnectReason::Overflow);
+            }
+            over.extend(peer.must_end(now).map(|reason| (client, reason)));
+        }
+        for (client, reason) in over {
+            self.begin_to_end(client, reason, now);
+        }
+    }
+
+    /// A client leaves its room at once, and is told why a few times.
+    fn begin_to_end(&mut self, client: ClientId, reason: DisconnectReason, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(client) else {
+            return;
+        };
+        let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+        peer.begin_to_end(DisconnectNotice { reason, schema }, now);
+        self.leave_room(client, reason);
+    }
+
+    fn leave_room(&mut self, client: ClientId, reason: DisconnectReason) {
+        let Some(room) = self.peers.get(client).and_then(|peer| self.rooms.get_mut(peer.room))
+        else {
+            return;
+        };
+        if room.has(client) {
+            room.leave(client, reason != DisconnectReason::Left);
+            self.note(SessionEvent::Ended(client, reason));
+        }
+    }
+
+    /// The session is over already.
+    fn end(&mut self, client: ClientId, reason: DisconnectReason) {
+        self.leave_room(client, reason);
+        self.peers.remove(client);
+    }
+
+    /// From now on nobody joins; who is here is told to leave at a random moment, as `drain` says.
+    pub fn drain(&mut self, drain: Drain) {
+        self.sessions.drain();
+        self.drain = Some(drain);
+    }
+
+    /// Whether nobody is there any more since the drain began, or its time is up. Those who fell
+    /// silent are not waited for, nor those who watch once the time to leave is over: a page may
+    /// know of no order.
+    pub fn is_drained(&self, now: Timestamp) -> bool {
+        let (live, players) =
+            (self.sessions.roster().live(), self.sessions.roster().live_players());
+        let alone = |drain: &Drain| live == 0 || (players == 0 && drain.obeyed(now));
+        self.drain.as_ref().is_some_and(|drain| alone(drain) || drain.is_over(now))
+    }
+
+    /// Takes no more clients and tells those in session that it is over.
+    pub fn stop(&mut self, now: Timestamp, sink: &mut dyn Transport) {
+        self.sessions.drain();
+        self.end_failed_rooms(now);
+        let disconnect =
+            |schema| DisconnectNotice { reason: DisconnectReason::ServerStopping, schema };
+        for (client, peer) in std::mem::take(&mut self.peers).iter_mut() {
+            let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+            for _ in 0..DISCONNECT_COPIES {
+                peer.write_farewell(disconnect(schema), &mut self.writer, now);
+                self.sessions.send(client, self.writer.bytes(), now, sink);
+            }
+            self.sessions.close(client, sink);
+        }
+        sink.flush();
+    }
+}

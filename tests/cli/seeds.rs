@@ -1,0 +1,152 @@
+//! Many seeds on a few threads: each run is single-threaded and knows nothing of the others.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use truetick_netcode::clock;
+use truetick_tests::mark::{Mark, Marks};
+use truetick_tests::plan::Plan;
+use truetick_tests::run::{Outcome, run};
+
+const REGRESSIONS: &str = include_str!("../regression_seeds.txt");
+
+/// What came of all runs.
+#[derive(Default)]
+pub struct Report {
+    /// Seeds run, regressions included.
+    pub seeds: u64,
+    /// Those that failed.
+    pub failures: Vec<u64>,
+    /// What they went through, all together.
+    pub marks: Marks,
+    client_time: Duration,
+    cpu: Duration,
+}
+
+impl Report {
+    /// Hours that simulated clients spent per hour of one core.
+    fn rate(&self) -> f64 {
+        self.client_time.as_secs_f64() / self.cpu.as_secs_f64().max(1e-9)
+    }
+
+    /// The last words.
+    pub fn summary(&self, seconds: f64) -> String {
+        format!(
+            "{} seeds in {seconds:.1} s: {} failed; {:.1} simulated client-hours, {:.0} per core-hour",
+            self.seeds,
+            self.failures.len(),
+            self.client_time.as_secs_f64() / 3_600.0,
+            self.rate()
+        )
+    }
+
+    /// The summary for programs.
+    pub fn json(&self) -> serde_json::Value {
+        let missed: Vec<String> =
+            self.marks.missed(Mark::ALL).iter().map(|mark| format!("{mark:?}")).collect();
+        let counts: serde_json::Map<_, _> = Mark::ALL
+            .iter()
+            .map(|mark| (format!("{mark:?}"), self.marks.count(*mark).into()))
+            .collect();
+        json!({
+            "seeds": self.seeds,
+            "failures": self.failures.len(),
+            "failed_seeds": self.failures,
+            "client_hours": self.client_time.as_secs_f64() / 3_600.0,
+            "client_hours_per_core_hour": self.rate(),
+            "marks_missed": missed,
+            "marks": counts,
+        })
+    }
+
+    fn add(&mut self, seed: u64, outcome: &Outcome, cpu: Duration) {
+        self.seeds += 1;
+        self.client_time += outcome.client_time;
+        self.cpu += cpu;
+        self.marks.merge(&outcome.marks);
+        if !outcome.wrong.is_empty() {
+            self.failures.push(seed);
+        }
+    }
+}
+
+fn regressions() -> impl Iterator<Item = u64> {
+    REGRESSIONS.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok())
+}
+
+/// Runs the regression seeds and `count` seeds from `start` on; failures are told as they come.
+pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
+    let seeds: Vec<u64> = regressions().chain(start..start.saturating_add(count)).collect();
+    let mut report = Report::default();
+    let one = |seed| {
+        let before = clock::thread_cpu();
+        let outcome = run(&Plan::standard(seed), None);
+        (seed, outcome, clock::thread_cpu() - before)
+    };
+    each(&seeds, threads, one, |results| follow(results, seeds.len(), &mut report));
+    report.failures.sort_unstable();
+    report
+}
+
+/// Runs each seed, several at a time; `follow` takes the results as they come.
+pub fn each<T: Send>(
+    seeds: &[u64],
+    threads: usize,
+    run: impl Fn(u64) -> T + Sync,
+    follow: impl FnOnce(&mpsc::Receiver<T>),
+) {
+    let (next, (send, receive)) = (AtomicUsize::new(0), mpsc::channel());
+    thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let (send, next, run) = (send.clone(), &next, &run);
+            scope.spawn(move || {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if send.send(run(*seed)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        follow(&receive);
+    });
+}
+
+fn follow(results: &mpsc::Receiver<(u64, Outcome, Duration)>, total: usize, report: &mut Report) {
+    let (live, mut told_at) = (std::io::stdout().is_terminal(), clock::now());
+    for (seed, outcome, cpu) in results {
+        report.add(seed, &outcome, cpu);
+        if !outcome.wrong.is_empty() {
+            println!(
+                "{}FAILED seed {seed}: {}",
+                if live { "\r\x1b[K" } else { "" },
+                outcome.wrong.join("; ")
+            );
+            println!("  rerun: cargo sim --seed {seed}    smaller: cargo sim --minimise {seed}");
+        }
+        let pause = Duration::from_secs(if live { 1 } else { 10 });
+        if clock::now().since(told_at) >= pause {
+            told_at = clock::now();
+            let line = format!(
+                "{} of {total} seeds, {} failed, {:.0} client-hours per core-hour",
+                report.seeds,
+                report.failures.len(),
+                report.rate()
+            );
+            if live {
+                print!("\r\x1b[K{line}");
+            } else {
+                println!("{line}");
+            }
+            // A terminal that is gone is no reason to stop.
+            let _ = std::io::stdout().flush();
+        }
+    }
+    if live {
+        print!("\r\x1b[K");
+    }
+}

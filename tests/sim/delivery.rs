@@ -1,0 +1,142 @@
+//! What happens when a datagram comes out of the network: it waits in a socket, or is taken, and
+//! what was taken is noted.
+
+use std::net::SocketAddr;
+
+use truetick_netcode::session::drops::DropReason;
+use truetick_netcode::time::Timestamp;
+use truetick_server::server::Server;
+
+use crate::client_process::ClientProcess;
+use crate::mark::Mark;
+use crate::network::Way;
+use crate::server_process::world_of;
+use crate::tokens::SERVER;
+use crate::world::{RECENT, Sim};
+
+impl Sim {
+    pub(crate) fn deliver(&mut self, path: usize, way: Way) {
+        for bytes in self.network.delivery((path, way), self.now, &mut self.events) {
+            if self.recent.len() < RECENT {
+                let (server, client) = (SERVER.into(), self.network.address(path));
+                let (from, to) = if way == Way::Up { (client, server) } else { (server, client) };
+                self.recent.push((from, to, bytes.clone()));
+            }
+            if self.is_swallowed(path, way, &bytes) {
+                continue;
+            }
+            match way {
+                Way::Up => self.arrive_at_server(path, bytes),
+                Way::Down => self.arrive_at_client(path, bytes),
+            }
+        }
+    }
+
+    /// Whether an outage takes a datagram; notes when one begins: after a datagram that still comes
+    /// through.
+    fn is_swallowed(&mut self, path: usize, way: Way, datagram: &[u8]) -> bool {
+        let client = self.network.client(path);
+        let Some(outage) = self.outages.get_mut(&client) else {
+            return false;
+        };
+        if outage.begun {
+            self.marks.hit(outage.after.mark());
+            return true;
+        }
+        outage.begun = path == self.clients[client].path && outage.after.is_ended_by(way, datagram);
+        false
+    }
+
+    pub(crate) fn arrive_at_server(&mut self, path: usize, bytes: Vec<u8>) {
+        if self.server.core().is_none() {
+            return;
+        }
+        if self.server.process.is_paused(self.now) {
+            return self.server.process.hold(
+                path,
+                bytes,
+                self.now,
+                (Mark::ServerPaused, &mut self.marks),
+            );
+        }
+        let shown = self.server.process.clock.at(self.now);
+        self.server_takes(path, &bytes, shown);
+        self.after_server();
+    }
+
+    pub(crate) fn server_takes(&mut self, path: usize, bytes: &[u8], arrived: Timestamp) {
+        let address = self.network.address(path);
+        let Some(core) = self.server.core_mut() else {
+            return;
+        };
+        let taken = |core: &Server| {
+            let roster = core.session_server().roster();
+            let session = roster.get(roster.at(address)?)?;
+            Some((session.epoch, session.live.as_ref()?.opened))
+        };
+        let sender = self.clients[self.network.client(path)].user();
+        let roster = core.session_server().roster();
+        let present = roster.at(address).and_then(|client| roster.get(client));
+        self.marks
+            .add(Mark::AddressHandedOn, u64::from(present.is_some_and(|here| here.user != sender)));
+        let before = taken(core);
+        let (rate, floods) =
+            (world_of(core).timeline().rate(), core.drops().count(DropReason::Flood));
+        core.receive(address, bytes, arrived);
+        let dropped = core.drops().count(DropReason::Flood) > floods;
+        self.checks.packet_counted(path, (rate, arrived), dropped);
+        if before.is_some() && taken(core) > before {
+            self.checks.packet_taken((path, Way::Up), bytes);
+        }
+    }
+
+    pub(crate) fn arrive_at_client(&mut self, path: usize, bytes: Vec<u8>) {
+        let at = self.network.client(path);
+        let client = &mut self.clients[at];
+        if client.path != path {
+            return self.marks.hit(Mark::AddressChanged);
+        }
+        if !client.is_up() {
+            return;
+        }
+        if client.process.is_paused(self.now) {
+            return client.process.hold(
+                path,
+                bytes,
+                self.now,
+                (Mark::ClientPaused, &mut self.marks),
+            );
+        }
+        let shown = client.process.clock.at(self.now);
+        self.client_takes(at, &bytes, shown);
+        self.after_client(at);
+    }
+
+    pub(crate) fn client_takes(&mut self, at: usize, bytes: &[u8], arrived: Timestamp) {
+        let client = &mut self.clients[at];
+        let taken = |client: &ClientProcess| {
+            let resumable = client.bot.runtime().resumable();
+            (resumable.stats().resumes, resumable.opened())
+        };
+        let before = taken(client);
+        client.bot.receive(SocketAddr::from(SERVER), bytes, arrived);
+        if client.is_playing() && taken(client) > before {
+            self.checks.packet_taken((client.path, Way::Down), bytes);
+        }
+    }
+
+    /// Some of what came out of the network in the last run, as (from, to, bytes).
+    pub fn recent_datagrams(&self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.recent.clone()
+    }
+
+    /// Hands over a datagram at once that nobody sent.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if to == SERVER.into() {
+            let shown = self.server.process.clock.at(self.now);
+            self.core_mut().receive(from, bytes, shown);
+        } else if let Some(path) = self.network.path_of(to) {
+            self.arrive_at_client(path, bytes.to_vec());
+        }
+    }
+}
