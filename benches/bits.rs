@@ -1,4 +1,4 @@
-//! Packing and unpacking bits.
+//! Benchmark of packing and unpacking bits.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 

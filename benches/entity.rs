@@ -1,4 +1,5 @@
-//! Encoding and decoding one player whole, and as a change against states two and four ticks old.
+//! Benchmark of encoding and decoding one player, whole and as a delta against states two and four
+//! ticks old.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 
@@ -18,7 +19,7 @@ mod players {
     use truetick_shared::arena::components::PlayerBody;
     use truetick_shared::arena::{ArenaCommand, PlayerState, StepConfig, step_player};
 
-    /// States of each, two ticks apart, oldest first.
+    /// Three states of each player, two ticks apart, oldest first.
     pub fn moving_players(count: usize) -> Vec<[Vec<u32>; 3]> {
         (0..count).map(moving_player).collect()
     }
@@ -56,7 +57,7 @@ mod players {
 
 const COUNT: usize = 256;
 
-/// Codes everyone; `fields` holds what is sent or what is received.
+/// Codes all players. `fields` holds the state that is sent or received.
 fn code<C: Coder>(
     coder: &mut C,
     kind: &KindInfo,

@@ -1,4 +1,4 @@
-//! The world's step alone, and with each kind of recording beside it: 64 clients and 64 drones.
+//! Benchmark of the world's step alone and with each kind of recording: 64 clients and 64 drones.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 

@@ -1,5 +1,4 @@
-//! What sealing costs: one packet of 1,200 bytes, and all packets of a tick; and what a token
-//! costs.
+//! Benchmark of sealing one packet of 1,200 bytes and all packets of a tick, and of tokens.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 
@@ -62,8 +61,7 @@ fn one_packet(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Sealing all that the server sent in a tick, and opening it: of the tick's time, what is
-/// cryptography.
+/// Seals and opens everything that the server sends in a tick: the share of cryptography in a tick.
 fn all_of_a_tick(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session_tick");
     for clients in [64, 256] {

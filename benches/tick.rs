@@ -1,5 +1,5 @@
-//! A whole tick of the arena without system calls: commands of all clients received, world
-//! simulated, a snapshot for each client encoded. Every client sees everything.
+//! Benchmark of a whole tick of the arena without system calls: commands of all clients received,
+//! world simulated, a snapshot for each client encoded. Every client sees everything.
 
 #![allow(missing_docs, reason = "criterion's macros define functions")]
 

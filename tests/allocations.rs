@@ -1,4 +1,4 @@
-//! After warm-up a tick allocates nothing: not in the step, the capture, the encoding, nor in
+//! After warm-up a tick allocates nothing: neither the step, the capture and the encoding nor
 //! sealing and sending.
 
 use std::alloc::System;
@@ -19,7 +19,7 @@ use truetick_tests::tokens::{SERVER, server, token};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Keeps what is sent in memory that it has already.
+/// Transport that keeps datagrams in preallocated memory.
 struct Kept {
     bytes: Vec<u8>,
     ends: Vec<(SocketAddr, usize)>,

@@ -1,4 +1,4 @@
-//! The auction house, told as stories in virtual time.
+//! The auction house: stories in virtual time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use truetick_tests::auction::check::AuctionFigures;
 use truetick_tests::auction::plan::{AuctionPlan, Trouble};
 use truetick_tests::auction::world::{AuctionWorld, Member};
 
-/// Seeds in this test; thousands are `cargo sim --auction`'s.
+/// Number of seeds in this test; `cargo simulate --auction` runs thousands.
 const SEEDS: u64 = 100;
 
 fn run(plan: AuctionPlan) -> (AuctionWorld, AuctionFigures) {
@@ -48,7 +48,7 @@ fn a_machine_that_slept_says_nothing_wrong_of_the_time() {
         world.run_for(Duration::from_secs(6));
         for member in 1..5 {
             world.sleep(member, slept);
-            // The way is longer from now on: the shortest exchange is from before.
+            // The delay is longer from now on: the shortest exchange is from before.
             let link = LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() };
             world.members[member].throttle(link);
         }
@@ -147,7 +147,7 @@ fn a_restart_in_the_middle_of_a_soft_close_keeps_the_time_that_is_left() {
         (before.closes, &None, before.sequence)
     );
     let now = client.countdown(LotId(0), world.now).unwrap();
-    // What the last heartbeat had not written down comes on top: a tenth of a second at most.
+    // The time since the last journalled heartbeat is added: at most a tenth of a second.
     let expected = left.left.saturating_sub(world.now.since(restarted));
     assert!(now.left.abs_diff(expected) < Duration::from_millis(150), "{now:?} for {expected:?}");
     world.run_for(Duration::from_secs(20));

@@ -1,5 +1,5 @@
-//! An auction house at its limits: more orders than a tick takes, repeats after everything was
-//! forgotten, work in bounds.
+//! An auction house at its limits: more orders than a tick takes, repetitions after all receipts
+//! were removed, bounded work.
 
 use truetick_netcode::session::UserId;
 use truetick_shared::auction::limits::{ORDERS_PER_TICK, RELEASED_AT_ONCE, WORK_PER_TICK};
@@ -26,7 +26,7 @@ fn outcome(house: &mut AuditedRoom, client: u32, id: CommandId) -> Option<Outcom
     outcomes(house, client).into_iter().find(|(of, _)| *of == id).map(|(_, outcome)| outcome)
 }
 
-/// Opens a lot, and waits until the last tick that takes bids on it is the next.
+/// Opens a lot and waits until the next tick is the last one that takes bids on it.
 fn up_to_the_close(house: &mut AuditedRoom, sale: Sale) {
     house.open(7, sale, 20);
     house.tick();
@@ -121,7 +121,7 @@ fn when_receipts_are_full_bids_are_refused_and_nothing_is_forgotten_early() {
     let told = house.hear(1);
     let refused = |id: &&CommandId| told.contains(&Reply::Refused { id: **id, why: Refusal::Busy });
     assert_eq!(ids.iter().filter(refused).count(), 200 - (150 - 2));
-    // The keeper still can, and what was answered is answered once more.
+    // The administrator still can, and repetitions get their answers.
     let cancel = house.admin(Admin::Cancel { lot: LotId(7) });
     let repeat = truetick_shared::auction::order::Bid {
         lot: LotId(7),
@@ -155,7 +155,7 @@ fn a_tick_does_so_much_of_the_houses_work_and_no_more() {
     (50..2_050).for_each(|lot| _ = house.bid(1, lot, Action::UpTo(Amount(10))));
     (0..60).for_each(|_| house.tick());
     assert!(house.room.house().lots().values().all(|lot| lot.ending.is_some()));
-    // A user who leads on two thousand lots is denied, and much is forgotten.
+    // A user who leads on two thousand lots is barred, and many receipts are removed.
     (3_000..5_000).for_each(|lot| _ = house.open(lot, english(), 1_000));
     house.tick();
     (3_000..5_000).for_each(|lot| _ = house.bid(2, lot, Action::UpTo(Amount(10))));
@@ -164,7 +164,7 @@ fn a_tick_does_so_much_of_the_houses_work_and_no_more() {
     (0..RETENTION + 60).for_each(|_| house.tick());
     assert!(house.room.house().lots().values().all(|lot| lot.english.leader.is_none()));
     let work = house.room.work();
-    // One lot's close or one chore is not cut in two.
+    // The close of a lot and a chore are not divided.
     assert!(work.most <= WORK_PER_TICK + 1_100 && work.left_over > 3, "{work:?}");
     assert!(work.most_released <= RELEASED_AT_ONCE + WORK_PER_TICK, "{work:?}");
     assert_eq!(house.audit(), Vec::<String>::new());

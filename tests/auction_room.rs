@@ -1,4 +1,4 @@
-//! The auction's room by itself: order, durability, secrets, rates, without a network.
+//! The auction room on its own, without a network: order, durability, secrets, rates.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +29,7 @@ use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, Reque
 
 const BOSS: UserId = UserId(1_000);
 
-/// What the journal's disk does.
+/// State of the journal's disk.
 #[derive(Default)]
 struct Disk {
     entries: Vec<Vec<u8>>,
@@ -132,7 +132,7 @@ impl House {
         )
     }
 
-    /// The next tick, at its time.
+    /// Runs the next tick at its due time.
     fn tick(&mut self) {
         self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
@@ -175,8 +175,7 @@ fn of_equal_bids_in_one_millisecond_the_lower_user_id_wins_in_whatever_order_the
         let mut users: Vec<u32> = (1..=6).collect();
         users.shuffle(&mut rng);
         let bidders = rng.random_range(2..=6);
-        // The tick comes in the middle of a millisecond: some of its bids are there before, some
-        // after.
+        // The tick falls into a millisecond: some of its bids arrive before it, some after.
         let tick = house.room.timeline().next_deadline();
         let begin = Timestamp::from_millis(tick.as_nanos() / 1_000_000);
         let mut at: Vec<u64> = (0..bidders).map(|_| rng.random_range(0..1_000)).collect();
@@ -207,7 +206,7 @@ fn nothing_leaves_before_it_is_durable() {
     let first = house.bid(1, 100);
     house.tick();
     assert_eq!(house.hear(1), []);
-    // Whoever comes now, or asks, is told of the world without that bid.
+    // A client that joins or asks now receives the state without that bid.
     house.ask(2, &Request::Watch { lot: LotId(1), after: None }).unwrap();
     house.ask(1, &Request::Account).unwrap();
     let low = house.bid(3, 12);

@@ -1,4 +1,5 @@
-//! Strangers and liars: random, damaged and well-formed but wrong datagrams, at server and clients.
+//! Strangers and misbehaving peers: random, damaged and well-formed but wrong datagrams, at server
+//! and clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ fn strangers_and_damaged_copies_disturb_nobody() {
     assert!(grown < 32 << 20, "memory grew by {grown} bytes");
 }
 
-/// A client that tells lies in a genuine session.
+/// A client that sends invalid bodies in a genuine session.
 struct Liar {
     address: SocketAddr,
     session: SessionClient,
@@ -91,7 +92,7 @@ struct Liar {
 }
 
 impl Liar {
-    /// Gets into the room from `address`, with a user's token.
+    /// Joins the room from `address` with a user's token.
     fn join(sim: &mut Sim, address: SocketAddr, user: u64) -> Self {
         let now = sim.server_time();
         let token = tokens(user).issue(UserId(user), 0, sim.server.wall(sim.now));
@@ -127,7 +128,7 @@ impl Liar {
     }
 }
 
-/// A body of this kind with random contents.
+/// Writes a body of this kind with random contents.
 fn lie(writer: &mut BitWriter, rng: &mut Xoshiro256PlusPlus, body: Body) {
     writer.write(body as u32, Body::BITS);
     let room = PAYLOAD_BYTES - 8 - writer.bit_len().div_ceil(8);
@@ -167,7 +168,7 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
     assert_eq!(sim.core().sessions(), 8);
 }
 
-/// A server that has a client's keys and says whatever it likes.
+/// A server with a client's keys that sends arbitrary packets.
 struct LyingServer {
     key: PacketKey,
     next: u64,

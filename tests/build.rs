@@ -1,4 +1,4 @@
-//! Sets `cfg(truetick_mutants)` where the environment variable `TRUETICK_MUTANTS` is `1`.
+//! Sets `cfg(truetick_mutants)` if the environment variable `TRUETICK_MUTANTS` is `1`.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=TRUETICK_MUTANTS");

@@ -1,4 +1,4 @@
-//! `cargo sim` as its users run it.
+//! The command line of `cargo simulate`.
 
 use std::process::{Command, Output};
 

@@ -1,5 +1,5 @@
-//! One flipped bit of state, somewhere, at some time: where two runs part is found exactly, a
-//! hundred times of a hundred.
+//! One flipped bit of state at any place and time: the divergence of two runs is located exactly,
+//! in a hundred cases of a hundred.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn arena() -> ArenaGame {
     ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap()
 }
 
-/// A bit of an entity's state to be flipped at a tick.
+/// A bit of an entity's state to flip at a tick.
 #[derive(Clone, Copy, Debug)]
 struct Plant {
     tick: Tick,
@@ -55,7 +55,7 @@ struct Plant {
 }
 
 impl Plant {
-    /// Somewhere in the world of a keyframe.
+    /// A random bit of the world of a keyframe.
     fn random(rng: &mut Xoshiro256PlusPlus, world: &Keyframe, schema: &Schema) -> Self {
         let entity = &world.entities[rng.random_range(0..world.entities.len())];
         let field = rng.random_range(0..entity.fields.len());
@@ -76,7 +76,7 @@ struct Planted {
 }
 
 impl Planted {
-    /// What the system does beside its work, if it is the one with the defect.
+    /// The planted defect of a system; without effect in all but the chosen system.
     fn defect(&self, system: &'static str) -> impl FnMut(In<()>, &mut World) + use<> {
         let (plant, guilty) = (self.plant, self.system == system);
         let registry = self.registry().unwrap();
@@ -154,7 +154,7 @@ const SYSTEMS: [&str; 7] = [
     "bring_back",
 ];
 
-/// Runs a script and records it; `after` may put another world in the place of a tick's outcome.
+/// Runs a script and records it. `after` may replace the world after each tick.
 fn record(
     seed: u64,
     with_state: bool,
@@ -186,7 +186,7 @@ fn worlds(seed: u64) -> Vec<Keyframe> {
     worlds
 }
 
-/// The only difference that there may be: this field.
+/// Whether the planted field is the only difference.
 fn is_exactly(differences: &[Difference], plant: Plant, kind: KindId, schema: &Schema) -> bool {
     let info = schema.kind(kind);
     let (id, start) = info.components.iter().rfind(|(_, start)| *start <= plant.field).unwrap();
@@ -215,7 +215,7 @@ fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
         let entity = flipped.entities.iter_mut().find(|entity| entity.slot == plant.slot).unwrap();
         let kind = KindId(entity.kind);
         plant.flip(&mut entity.fields);
-        // Some numbers are no state that a component can have: there is nothing to locate.
+        // Some numbers are no valid state of a component; then there is nothing to locate.
         if Simulation::restore(Arc::new(arena()), &flipped).unwrap().keyframe() != flipped {
             continue;
         }

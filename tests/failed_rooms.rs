@@ -1,5 +1,5 @@
-//! A panic in a room ends that room alone: its clients are told, its recording is whole, the others
-//! go on.
+//! A panic in a room ends only that room: its clients receive a disconnect notice, its recording is
+//! complete, and the other rooms continue.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -53,7 +53,7 @@ struct Story {
 }
 
 impl Story {
-    /// Room 0 is a race that nothing is wrong with, room 1 is another.
+    /// Room 0 is a race without defects, room 1 is `other`.
     fn new(other: Box<dyn Room>) -> Self {
         let mut server = server(START);
         let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
@@ -105,7 +105,7 @@ impl Story {
         }
     }
 
-    /// Room 1 has ended with this panic, and nothing else has.
+    /// Asserts that room 1 has ended with this panic, and nothing else has.
     fn ended(&mut self, description: &str) {
         let failed = self.server.failed_rooms();
         assert!(
@@ -188,7 +188,7 @@ fn a_panic_in_any_method_of_a_room_ends_that_room_alone() {
     for method in methods {
         let mut story = Story::new(Box::new(brittle(method)));
         story.run(1_000);
-        // Whoever is not there before is there now: what happens at joining happens again.
+        // Joining triggers the panic also for a client that comes later.
         story.join(1);
         story.run(1_000);
         assert_eq!(story.told(1), Some(DisconnectReason::RoomFailed), "{method}");
@@ -206,7 +206,7 @@ fn a_panic_while_a_client_leaves_or_falls_silent_ends_that_room_alone() {
         story.run(500);
         match method {
             "leave" => story.clients[leaver].leave(),
-            // It says nothing any more.
+            // This client sends nothing any more.
             _ => {
                 story.clients[leaver] = ClientRuntime::new(
                     Race,
@@ -237,8 +237,8 @@ fn where_no_room_is_left_the_server_knows_that_it_has_failed() {
     assert!(story.server.has_failed() && story.server.next_deadline().is_some());
 }
 
-/// Counts what is submitted, and keeps whether it was closed. It panics when it is asked whether it
-/// has failed.
+/// A commit log that counts entries and records whether it was closed. It panics when it is asked
+/// whether it has failed.
 struct Breaking(Arc<Mutex<(u64, bool)>>, Arc<AtomicU8>);
 
 impl CommitLog<Entry> for Breaking {
@@ -293,8 +293,8 @@ fn a_panic_over_a_message_ends_that_room_alone() {
     story.ended("a planted panic in receive_message");
 }
 
-/// Lets a visitor of room 1 play for 3 s beside a runner in room 0; after the first half something
-/// happens.
+/// Runs a client in room 1 for 3 s beside a runner in room 0, and calls `happens` after the first
+/// half.
 fn visit(room: Box<dyn Room>, happens: impl Fn()) -> (Story, Bidder) {
     let mut story = Story::new(room);
     story.clients.truncate(1);

@@ -1,5 +1,4 @@
-//! One story per fault: what goes wrong, and that everyone comes right again with every invariant
-//! kept.
+//! One story per fault: after it everyone recovers, and every invariant holds.
 
 use std::time::Duration;
 
@@ -60,8 +59,8 @@ fn losses_in_bursts_on_a_narrow_path() {
 
 /// A queue that could hold two seconds does not stay full, and fewer ticks are sent.
 ///
-/// Most round trips are within 100 ms of the path's own. That includes the time that a packet of
-/// 950 bytes (state and messages) takes on it.
+/// Most round trips are within 100 ms of the path's own. That includes the transmission time of a
+/// packet of 950 bytes (state and messages).
 #[test]
 fn a_narrow_path_with_a_long_queue() {
     for (tick_rate, bytes_per_s, seed) in
@@ -188,8 +187,8 @@ fn a_server_that_stands_still() {
     story.must_hit(&[Mark::ServerPaused, Mark::CaughtUp, Mark::Slipped]).heals();
 }
 
-/// Full rate within a second after the server has its processor again; nobody is taken for a flood,
-/// and no client ends.
+/// The server returns to its full rate within a second after it has its processor again; no packet
+/// counts as a flood, and no session ends.
 #[test]
 fn a_server_that_is_starved() {
     for (stolen_ms, starved_ms) in [(60, 3_000), (250, 3_000), (700, 12_000)] {
@@ -270,7 +269,7 @@ fn a_client_cut_off_for_longer_than_the_time_out_right_after_any_step_of_its_res
             Scenario::new(seed).link(WAN).with(|config| config.timeout = Duration::from_secs(2));
         let story = story.fault(1_500, 3_500, Fault::Outage { client: 2, after });
         let outcome = story.must_hit(&[after.mark(), Mark::TimedOut, Mark::Resumed]).heals();
-        // Once the keep-alive has come the ticket is spent, and the next one is lost.
+        // Once the keep-alive has arrived the ticket is spent, and the next one is lost.
         let joins_again = u64::from(after == Step::KeepAlive);
         assert_eq!(outcome.marks.count(Mark::ClientCameBack), joins_again, "{after:?}");
     }
@@ -332,7 +331,7 @@ fn a_wall_clock_set_back_while_a_client_starts_again() {
     story.fault(1_500, 0, Fault::JumpWall { by_ms: -90_000 }).must_hit(&[Mark::TakenOver]).heals();
 }
 
-/// 1 s, 60 s, 1 h, 10 years, in milliseconds.
+/// 1 s, 60 s, 1 h and 10 years, in milliseconds.
 const STEPS_MS: [i64; 4] = [1_000, 60_000, 3_600_000, 315_576_000_000];
 
 #[test]

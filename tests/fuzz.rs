@@ -1,4 +1,4 @@
-//! A smoke run of every fuzz target: its corpus first, then random inputs.
+//! A smoke run of every fuzz target: first its corpus, then random inputs.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use truetick_server::files::read_folder;
 use truetick_tests::fuzz_targets::TARGETS;
 
-/// Random inputs per target.
+/// Number of random inputs per target.
 const INPUTS: u32 = 3_000;
 
 #[test]

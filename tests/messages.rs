@@ -1,5 +1,5 @@
-//! Messages beside the state: what a game says too large or too often, what nobody reads, and what
-//! a client sends too much of.
+//! Messages beside the state: events that are too large or too many, events that the application
+//! does not read, and clients that send too many.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,10 +44,10 @@ use truetick_tests::tokens;
 const START: Timestamp = Timestamp::from_millis(1_000);
 const TICK: Duration = Duration::from_micros(16_667);
 
-/// What a game says at a tick.
+/// Function that emits a game's events of a tick.
 type Says = fn(Tick, &mut Outbox);
 
-/// A race in which the game talks.
+/// A race that emits events.
 struct Loud(Says);
 
 #[derive(Resource)]
@@ -92,7 +92,7 @@ fn event(channel: Channel, data: Vec<u8>) -> GameEvent {
     GameEvent { to: None, channel, data }
 }
 
-/// A server and two clients without a network between them.
+/// A server and two clients, connected without a simulated network.
 struct Play {
     server: Server,
     clients: Vec<(SocketAddr, ClientRuntime<Race>)>,
@@ -136,7 +136,7 @@ impl Play {
         self.clients.iter().map(|(_, client)| client.state()).collect()
     }
 
-    /// Game events that a client polls now.
+    /// The game events that a client has pending.
     fn events(&mut self, client: usize) -> Vec<(Tick, Vec<u8>)> {
         let client = &mut self.clients[client].1;
         let events = std::iter::from_fn(|| client.poll_event());
@@ -166,7 +166,7 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
         for bytes in [max + 1, MESSAGE_BYTES, MESSAGE_BYTES + 1, 1 << 20] {
             let refused = outbox.send(event(channel, vec![7; bytes]));
             assert_eq!(refused, Err(EventError::TooLarge { channel, bytes, max }));
-            // A game that does not ask is no worse off.
+            // A game that ignores the error is no worse off.
             outbox.0.push(event(channel, vec![7; bytes]));
         }
         assert_eq!(
@@ -201,8 +201,8 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
     );
 }
 
-/// Half a minute of ten tiny reliable events a tick to four clients; what is said in the last
-/// seconds may be under way.
+/// Half a minute of ten small reliable events per tick to four clients. Events of the last seconds
+/// may be in flight.
 fn ten_a_tick(kind: TransportKind, round_trip_ms: u64, loss: f64) {
     let latency = Duration::from_millis(round_trip_ms / 2);
     let link = LinkConfig { latency, loss, ..LinkConfig::default() };
@@ -292,7 +292,7 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     let mut play = Play::new(|_, _| {});
     (0..60).for_each(|_| play.pass());
     assert_eq!(play.states(), [ClientState::Playing; 2]);
-    // As the first client's own token has it: the tests' tokens follow from user and time.
+    // The keys of the first client's own token: the tests' tokens follow from user and time.
     let (address, key) =
         (play.clients[0].0, PacketKey::new(&tokens::token(1, 0, START).client_key));
     let mut number = 1 << 20;
@@ -315,7 +315,7 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     play.now += Duration::from_secs(1);
     let taken = flood(&mut play, 50_000);
     assert!(taken.abs_diff(per_second.into()) <= 1, "{taken} were taken after a second");
-    // Nobody else is held up, and what is not the session's spends nothing of it.
+    // No other client is delayed, and forged packets do not use up the session's allowance.
     play.now += Duration::from_secs(2);
     let forged = PacketKey::new(&tokens::token(9, 0, START).client_key);
     for number in 0..10_000 {

@@ -1,5 +1,5 @@
 //! The simulator finds planted defects: each within a stated number of seeds of the standard mix,
-//! none where none is planted.
+//! and none without a defect.
 
 #![cfg(truetick_mutants)]
 
@@ -39,7 +39,7 @@ use truetick_tests::run::run;
 use truetick_tests::scenario::Scenario;
 use truetick_tests::tokens;
 
-/// Seeds within which each defect shows.
+/// Number of seeds within which each defect shows.
 const WITHIN: u64 = 40;
 
 fn first_caught(mutant: Option<Mutant>) -> Option<(u64, Vec<String>)> {
@@ -74,7 +74,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
     }
 }
 
-/// A late server has stories of its own: the standard mix comes by them too seldom.
+/// A late server has stories of its own, since it is too rare in the standard mix.
 #[test]
 fn what_a_late_server_must_not_do_is_caught() {
     let starved = Fault::StarveServer { stolen_ms: 250 };
@@ -97,8 +97,9 @@ fn what_a_late_server_must_not_do_is_caught() {
     }
 }
 
-/// Most block units that are encoded in a tick, per block, for 200 clients that see the same, each
-/// of which acknowledges by its own 1 to 20 ticks later and loses a packet in three.
+/// Maximum number of block deltas encoded in a tick, per block, for 200 clients with equal
+/// interest. Each acknowledges after a delay of its own, 1 to 20 ticks, and loses a packet in
+/// three.
 fn most_encoded(mutant: Option<Mutant>) -> usize {
     let arena = ArenaConfig { drones: 100, ..ArenaConfig::default() };
     let mut simulation = Simulation::new(Arc::new(ArenaGame::new(arena).unwrap()), 1).unwrap();
@@ -145,7 +146,7 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
 
 #[test]
 fn an_encoding_for_each_client_is_caught() {
-    // On twelve baselines, and the whole block.
+    // Twelve baselines, and the whole block.
     let bound = 12 + 1;
     let (kept, broken) = (most_encoded(None), most_encoded(Some(Mutant::EncodeForEach)));
     println!("{kept} units a block, {broken} with the defect");
@@ -187,7 +188,7 @@ fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
     let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
     world.run_for(Duration::from_secs(6));
     world.sleep(1, Duration::from_secs(2));
-    // The way is longer from now on: the shortest exchange is from before.
+    // The delay is longer from now on: the shortest exchange is from before.
     world.members[1]
         .throttle(LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() });
     world.run_for(Duration::from_secs(8));

@@ -1,5 +1,5 @@
-//! Whatever a game writes into its components, every client decodes it: values out of range are
-//! clamped and reported.
+//! Clients decode whatever a game writes into its components: values out of range are clamped and
+//! reported.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use truetick_server::world_access::WorldAccess;
 use truetick_server::world_room::WorldRoom;
 use truetick_tests::loopback_client::LoopbackClient;
 
-/// Nobody can do anything.
+/// A command without contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Nothing;
 
@@ -43,7 +43,7 @@ impl Command for Nothing {
 const NUMBERS: usize = 15;
 const TURNED: [Field; 4] = Field::quaternion(["largest", "a", "b", "c"], 9);
 
-/// Numbers that the game made by itself.
+/// Numbers that the game writes as grid values.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 struct Wild([u32; NUMBERS]);
 
@@ -81,7 +81,7 @@ impl Replicate for Wild {
 const FLOATS: usize = 8;
 const SPUN: [Field; 4] = Field::quaternion(["spun", "d", "e", "f"], 16);
 
-/// Floats that fields quantise.
+/// Floats that the fields quantise.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 struct Adrift([f32; FLOATS]);
 
@@ -117,7 +117,7 @@ impl Replicate for Adrift {
 
 type Written = (Wild, Adrift);
 
-/// What is written at each tick to each entity.
+/// The values written at each tick to each entity.
 #[derive(Resource, Clone, Debug, Default)]
 struct Script(Vec<Vec<Written>>);
 
@@ -221,8 +221,8 @@ fn written() -> impl Strategy<Value = Written> {
     (numbers, proptest::array::uniform8(float()).prop_map(Adrift))
 }
 
-/// A player and a spectator follow a room; some packets are lost. Every packet that comes is
-/// decoded, and what is held is what the server has.
+/// A player and a spectator follow a room; some packets are lost. Every received packet must
+/// decode, and the copies must equal the server's state.
 fn follow(script: &[Vec<Written>], lost: &[bool]) -> Result<(), TestCaseError> {
     let mut room = room(script.to_vec(), RangePolicy::Clamp);
     let schema = room.simulation().registry().schema().clone();
@@ -309,7 +309,7 @@ fn a_value_out_of_range_is_clamped_counted_and_named() {
     assert_eq!(room.metrics().fields_clamped, 1);
     let text = GameFault::OutOfRange(report).to_string();
     assert!(["wild", "health", "120", "100"].iter().all(|word| text.contains(word)), "{text}");
-    // What was clamped is the component's value from then on: it is reported once.
+    // The clamped value is the component's from then on, so it is reported once.
     room.simulate(now + Duration::from_secs(2));
     assert_eq!(room.poll_fault(now + Duration::from_secs(2)), None);
 }
@@ -321,7 +321,7 @@ fn every_kind_of_field_goes_to_its_nearest_value() {
             let mut room = room(one(at, value), RangePolicy::Clamp);
             room.simulate(Timestamp::from_millis(1_000));
             let kept = room.ring().entry(0).unwrap().current().fields[at];
-            // A direction goes on round the turn.
+            // A direction wraps round the turn.
             let nearest = if field.name == "heading" { value & field.max } else { field.max };
             assert_eq!(kept, nearest, "{}", field.name);
             assert_eq!(room.metrics().fields_clamped, 1, "{}", field.name);

@@ -1,4 +1,4 @@
-//! The same over real sockets on loopback, in both address families.
+//! A server and its clients over real UDP sockets on loopback, in both address families.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     until(&|| !host.is_running());
     let figures = swarm.stop().unwrap();
     let report = host.stop().unwrap();
-    // They ask for new tokens, and there is nobody to use them at.
+    // The clients ask for new tokens, and there is no server to use them at.
     assert_eq!((figures.joined, report.sessions, report.room.lost), (0, 0, 0), "{figures:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Recordings return what was recorded, whole or cut, and name what is wrong with them.
+//! Recordings return what was recorded, whole or cut, and name their defects.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn game() -> Arc<ArenaGame> {
     Arc::new(ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap())
 }
 
-/// Runs a script and records it in segments of so many bytes.
+/// Runs a script and records it in segments of `segment_bytes`.
 fn record(
     inputs: &[TickInput<ArenaCommand>],
     with_state: bool,
@@ -77,7 +77,7 @@ fn only_segments_of_one_recording_are_joined() {
     let (segments, _) = record(&script(2, 900), true, 60_000);
     let (mut other, _) = record(&script(9, 100), true, usize::MAX);
     other.extend(segments.clone());
-    // Another recording's number would do; here it is the place in the row that does not fit.
+    // A recording with another number would do; here the position in the sequence does not fit.
     assert_eq!(join(other).unwrap(), segments);
     let holed = vec![segments[0].clone(), segments[2].clone(), segments[3].clone()];
     assert_eq!(join(holed).unwrap(), segments[2..4]);

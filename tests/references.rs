@@ -1,4 +1,4 @@
-//! Commands that name entities: what a client does not see, it cannot find by naming it.
+//! Commands that name entities: a client cannot detect an entity outside its interest by naming it.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use truetick_server::systems::Systems;
 use truetick_server::world_access::WorldAccess;
 use truetick_server::world_room::WorldRoom;
 
-/// Points at an entity, which takes note of it.
+/// Points at an entity, which counts it.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Point([Option<NetId>; 1]);
 
@@ -43,7 +43,7 @@ impl Command for Point {
     }
 }
 
-/// Stands at a place on a line, and counts who pointed at it.
+/// An entity on a line that counts how often it was pointed at.
 #[derive(Component, Clone, Copy, Debug, PartialEq)]
 struct Stand {
     place: u32,
@@ -76,7 +76,7 @@ fn note(
     }
 }
 
-/// A client each 100 metres.
+/// A game with a client every 100 metres.
 struct Line;
 
 impl Game for Line {
@@ -111,7 +111,7 @@ impl Game for Line {
     }
 }
 
-/// The world's hash and the client's packet after it pointed at something.
+/// The world's hash and the client's packet after it pointed at an entity.
 fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
     let now = Timestamp::from_millis(1_000);
     let config = RoomConfig { relevance_radius_m: Some(sight_m), ..RoomConfig::default() };
@@ -139,7 +139,7 @@ fn line_43_to_name_what_is_not_seen_is_to_name_what_does_not_exist() {
     let nothing = after_pointing(20.0, None);
     assert_eq!(after_pointing(20.0, Some(missing)), nothing);
     assert_eq!(after_pointing(20.0, Some(other)), nothing);
-    // Who sees it may point at it; at what had its slot before, nobody.
+    // A client can point at an entity within interest, but not at a former entity of its slot.
     let seen = after_pointing(200.0, None);
     assert_ne!(after_pointing(200.0, Some(other)).0, seen.0);
     assert_eq!(after_pointing(200.0, Some(NetId { generation: 1, ..other })), seen);

@@ -1,4 +1,4 @@
-//! A world restored from a keyframe goes on as the original did.
+//! A world restored from a keyframe continues as the original did.
 
 use std::sync::Arc;
 

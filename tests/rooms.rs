@@ -1,4 +1,4 @@
-//! Rooms of different games in one server, and what joining the wrong one gets.
+//! Rooms of different games in one server, and the refusal of a client that joins the wrong one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn two_games_run_side_by_side_in_one_server() {
     assert!(own.newest().fields[2] > 0, "the runner made no lap: {:?}", own.newest());
 }
 
-/// Lets a client try to get in for a second; returns where it stands.
+/// Lets a client try to join for a second; returns its state.
 fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAddr) -> ClientState {
     for ms in 0..1_000 {
         let (now, mut capture_transport) =
@@ -211,8 +211,7 @@ fn line_41_a_clients_commands_move_its_own_entity_alone() {
     assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
 }
 
-/// Of ticks that are due at once only the last is sent: what is to be told of late commands waits
-/// for it.
+/// Only the last of several due ticks is sent, and the notice of a late command waits for it.
 #[test]
 fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
     let config = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
@@ -227,7 +226,7 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
     ] {
         let now = room.timeline().deadline(Tick(tick));
         if tick == 2 {
-            // The command of tick 1 comes 9 ms after its tick's deadline.
+            // The command of tick 1 arrives 9 ms after its tick's deadline.
             let arrived = room.timeline().deadline(Tick(1)) + Duration::from_millis(9);
             let mut writer = BitWriter::new();
             write_commands(&mut writer, Tick(1), [Push(1)].iter());

@@ -1,4 +1,4 @@
-//! Sessions of whole systems: coming back, moving on, and what ends a session.
+//! Sessions of whole systems: resumption, migration, and what ends a session.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn address(i: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 20_000 + i))
 }
 
-/// A server with one small arena, and a client that a test plays by hand.
+/// A server with one small arena, and a client that a test controls by hand.
 struct ByHand {
     server: Server,
     session: SessionClient,
@@ -66,7 +66,7 @@ impl ByHand {
         hand
     }
 
-    /// A tick passes; what the server says is heard and never acknowledged.
+    /// Runs a tick. The server's packets are received and never acknowledged.
     fn pass(&mut self) {
         self.now += Duration::from_millis(17);
         let now = self.now;
@@ -140,13 +140,13 @@ fn line_47_a_client_that_acknowledges_everything_is_found() {
     hand.ends_with(DisconnectReason::Misbehaved);
 }
 
-/// Many bots and a server, without a network between them that loses anything.
+/// Many bots and a server on a network without loss.
 struct Crowd {
     server: Server,
     bots: Vec<(SocketAddr, BotClient)>,
     now: Timestamp,
     events: Vec<SessionEvent>,
-    /// Whose datagrams are lost, both ways.
+    /// Clients whose datagrams are lost, in both directions.
     cut: fn(usize) -> bool,
 }
 
@@ -214,8 +214,8 @@ fn a_thousand_clients_dropped_at_once_are_back_within_five_seconds_and_no_tick_i
     let mut crowd = Crowd::new(1_000);
     crowd.pass(Duration::from_secs(3));
     assert_eq!(crowd.playing(), 1_000);
-    // Every client's address changes in the same moment, as when a NAT in front of them starts
-    // again.
+    // The addresses of all clients change at the same moment, as after a restart of a NAT in front
+    // of them.
     let places = crowd.bots.len() as u16;
     crowd.bots.iter_mut().for_each(|(at, _)| at.set_port(at.port() + places));
     let dropped = crowd.now;
@@ -234,7 +234,7 @@ fn a_thousand_clients_dropped_at_once_are_back_within_five_seconds_and_no_tick_i
     let metrics = crowd.server.rooms()[0].metrics();
     assert_eq!((metrics.missed_ticks, metrics.lost, crowd.server.sessions()), (0, 0, 1_000));
     assert!(longest < 100_000, "{longest} us");
-    // Nobody lost what he owns.
+    // No client lost its entities.
     let resumed = crowd
         .events
         .iter()

@@ -1,4 +1,4 @@
-//! Stories told by the simulator: prediction, convergence, determinism.
+//! Stories in the simulator: prediction, convergence, determinism.
 
 use std::time::Duration;
 

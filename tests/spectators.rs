@@ -1,5 +1,4 @@
-//! Clients that watch: they see everything that everyone may see, and the world knows nothing of
-//! them.
+//! Clients that spectate: they see all that everyone may see, and the world does not know of them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -41,7 +40,7 @@ use truetick_tests::network::Ways;
 use truetick_tests::scenario::Scenario;
 use truetick_tests::tokens::{SERVER, server, tokens, wall};
 
-/// An arena of eight players who see some metres far, and who else is there.
+/// An arena of eight players with a small interest radius, and spectators.
 struct Watched {
     room: WorldRoom<ArenaGame>,
     schema: Schema,
@@ -109,7 +108,7 @@ fn a_spectator_sees_everything_as_everyone_may_see_it() {
             assert_eq!(*told, expected, "{} of {:?}", field.name, entry.id);
         }
     }
-    // A player sees its neighbourhood.
+    // A player sees only its surroundings.
     assert!(watched.players[0].held().entities().count() < visible / 2);
 }
 
@@ -154,7 +153,7 @@ fn a_spectator_that_sends_commands_breaks_the_protocol() {
     assert_eq!(watched.room.world_hash(), unwatched.room.world_hash());
 }
 
-/// A journal of which nothing is asked.
+/// A commit log that stores nothing.
 struct NoJournal;
 
 impl CommitLog<Entry> for NoJournal {
@@ -171,7 +170,7 @@ impl CommitLog<Entry> for NoJournal {
     }
 }
 
-/// Someone in session with a server.
+/// A client in session with a server.
 struct Newcomer {
     session: SessionClient,
     connection: Connection,
@@ -179,7 +178,7 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    /// Opens a session and says what it is.
+    /// Opens a session and sends its hello.
     fn join(server: &mut Server, role: Role) -> Self {
         let mut capture_transport = CaptureTransport::default();
         let token =
@@ -208,7 +207,7 @@ impl Newcomer {
         server.receive(ADDRESS, &self.session.seal(writer.bytes(), self.now), self.now);
     }
 
-    /// Two ticks later: the farewell that it heard, if any.
+    /// Returns the disconnect notice that arrives within two ticks, if any.
     fn disconnect(&mut self, server: &mut Server) -> Option<DisconnectReason> {
         let mut heard = None;
         for _ in 0..2 {
@@ -233,7 +232,7 @@ impl Newcomer {
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
-/// Where the newcomer is.
+/// Address of the newcomer.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 100);
 
 fn serving(room: impl Room + 'static) -> Server {

@@ -1,5 +1,5 @@
-//! Several clients of one user, and places that strangers share: who loses what, and what it is
-//! told.
+//! Several clients of one user, and addresses shared by strangers: which session ends, and with
+//! which reason.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Stage {
     server: Server,
     bots: Vec<(SocketAddr, BotClient)>,
     now: Timestamp,
-    /// Bots that hear nothing.
+    /// Bots that receive nothing.
     deaf: Vec<usize>,
 }
 
@@ -50,7 +50,7 @@ impl Stage {
         Self { server, bots: Vec::new(), now: START, deaf: Vec::new() }
     }
 
-    /// A client of a user comes in; returns its place.
+    /// Adds a client of a user; returns its index.
     fn come(&mut self, user: u64, room: u16, role: Role) -> usize {
         let place = self.bots.len();
         let purpose = Purpose { room, role, ..Purpose::default() };

@@ -1,13 +1,14 @@
-//! The house's rules, held by a test: arrows between crates, one clock, one folder of sockets, one
-//! module of files, no game in the server's core, files and functions of a readable length.
+//! Checks the rules of the repository: dependencies between crates, one clock, one folder of
+//! sockets, one module of files, no game in the server's general modules, and the length of files
+//! and functions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The chain: each may use those before it.
+/// The chain of crates: each may use those before it.
 const CRATES: [&str; 6] = ["netcode", "shared", "server", "client-sim", "benches", "tests"];
 
-/// Files may have this many lines.
+/// Maximum number of lines of a file.
 const FILE_LINES: usize = 500;
 
 fn root() -> PathBuf {
@@ -100,7 +101,7 @@ fn the_cores_do_not_even_ask_the_clock_module() {
 #[test]
 fn one_folder_opens_sockets() {
     let words = ["UdpSocket", "TcpListener", "TcpStream", "socket2::"];
-    // HTTP, of the token service and of the page, is no way that datagrams travel.
+    // HTTP, of the token service and of the page, is no transport of datagrams.
     let http = [
         "server/src/http.rs",
         "server/tests/http.rs",
@@ -130,7 +131,7 @@ fn one_module_touches_files() {
     );
 }
 
-/// Files and folders of the server that are for any game.
+/// Files and folders of the server that serve any game.
 const GAME_FREE: [&str; 20] = [
     "command_feedback",
     "command_queue",
@@ -190,4 +191,55 @@ fn files_have_a_readable_length() {
         let lines = code.lines().count();
         assert!(lines <= FILE_LINES, "{name} has {lines} lines: is it still one idea?");
     }
+}
+
+/// Whether a text contains a word or phrase as whole words; a `*` at its end stands for any ending.
+fn contains_word(text: &str, word: &str) -> bool {
+    let (stem, is_open) = word.strip_suffix('*').map_or((word, false), |stem| (stem, true));
+    let is_letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(stem).any(|(at, _)| {
+        let after = text[at + stem.len()..].chars().next();
+        !is_letter(text[..at].chars().next_back()) && (is_open || !is_letter(after))
+    })
+}
+
+#[test]
+fn a_word_is_found_as_a_whole() {
+    assert!(contains_word("// sent anew, whole", "anew"));
+    assert!(!contains_word("// renewed", "anew"));
+    assert!(contains_word("// foreseen states", "foresee*"));
+    assert!(!contains_word("// doorstep", "doors"));
+}
+
+#[test]
+fn comments_use_no_retired_word() {
+    let list = include_str!("../docs/retired-words.txt");
+    let words: Vec<&str> =
+        list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let mut found = Vec::new();
+    for (name, text) in sources().iter().filter(|(name, _)| name != "tests/tidy.rs") {
+        for (i, line) in text.lines().enumerate() {
+            let comment = line.trim_start();
+            if !comment.starts_with("//") {
+                continue;
+            }
+            let comment = comment.to_lowercase();
+            let retired = words.iter().filter(|word| contains_word(&comment, word));
+            found.extend(retired.map(|word| format!("{name}:{}: {word}", i + 1)));
+        }
+    }
+    assert_eq!(found, Vec::<String>::new(), "docs/glossary.md has the words to use");
+}
+
+#[test]
+fn comments_are_at_most_100_columns_wide() {
+    let mut wide = Vec::new();
+    for (name, text) in sources() {
+        for (i, line) in text.lines().enumerate() {
+            if line.trim_start().starts_with("//") && line.chars().count() > 100 {
+                wide.push(format!("{name}:{}", i + 1));
+            }
+        }
+    }
+    assert_eq!(wide, Vec::<String>::new());
 }

@@ -1,5 +1,5 @@
-//! Frames of bodies over a lossy path: each is built upon what was acknowledged, and checked at the
-//! other end.
+//! Frames of rigid bodies over a lossy path. Each builds on acknowledged frames and is checked at
+//! the other end.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -17,37 +17,37 @@ use truetick_netcode::time::Timestamp;
 
 use crate::traces::{FLOORS, pasts};
 
-/// Frames before this one are what both sides begin with.
+/// Number of frames that both sides have at the start.
 pub const FIRST: usize = 6;
 
-/// How far back frames are kept: twice the longest age and gap.
+/// Number of frames kept: twice the maximum age and gap.
 const KEPT: usize = 64;
 
-/// One way takes so long that a frame is acknowledged six ticks after it was sent.
+/// One-way delay, for which a frame is acknowledged six ticks after it was sent.
 const ONE_WAY: Duration = Duration::from_micros(48_000);
 
 const TICK: Duration = Duration::from_micros(16_667);
 
-/// What a lossy path came to.
+/// Figures of a run over a lossy path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
     /// Bytes of all frames.
     pub bytes: usize,
-    /// Frames sent.
+    /// Number of frames sent.
     pub frames: usize,
-    /// Frames that the path lost.
+    /// Number of frames that the path lost.
     pub lost: usize,
-    /// Frames that came through and were decoded.
+    /// Number of frames received and decoded.
     pub decoded: usize,
-    /// Of these such that came out as another.
+    /// Number of decoded frames that differ from the original.
     pub wrong: usize,
-    /// Frames whose past was not whole.
+    /// Number of frames with gaps in their baselines.
     pub gapped: usize,
     /// Sum of the ages of all baselines, in ticks.
     pub ages: u64,
 }
 
-/// The end that receives: it keeps what it decoded.
+/// The receiving end, which keeps the decoded frames.
 struct Client {
     connection: Connection,
     bodies: Bodies,
@@ -95,9 +95,10 @@ fn past_of(
     Some(BodyBaselines { base, older, ticks })
 }
 
-/// Sends a trace with such a loss both ways.
+/// Sends a trace over a path that loses the share `loss` of packets in both directions.
 ///
 /// # Errors
+///
 /// A frame could not be decoded, or nothing was acknowledged for too long.
 pub fn send_over(
     trace: &[Vec<Body>],

@@ -3,7 +3,7 @@
 //!
 //! Position on 1/64 m within 512 m (16 bits an axis), velocity on 1/32 m/s (11 bits an axis),
 //! rotation as the smallest three of a quaternion (7 bits each and 2). The field sizes are those of
-//! the peer that publishes figures of such a scene, or finer; the motion is ours: players run,
+//! the peer that publishes figures of such a scene, or finer. The motion is our own: players run,
 //! strafe, jump and look about, vehicles drive, projectiles fly and burst.
 
 use glam::{Quat, Vec3};
@@ -25,7 +25,7 @@ const fn named(field: Field, name: &'static str) -> Field {
     Field { name, ..field }
 }
 
-/// Place and velocity.
+/// Position and velocity.
 struct Motion;
 
 impl Replicate for Motion {
@@ -46,7 +46,7 @@ impl Replicate for Motion {
     }
 }
 
-/// A rotation.
+/// Rotation as a quaternion.
 struct Rotation;
 
 impl Replicate for Rotation {
@@ -60,7 +60,11 @@ impl Replicate for Rotation {
     }
 }
 
-/// The scene's schema: players, projectiles, vehicles.
+/// Returns the scene's schema: players, projectiles, vehicles.
+///
+/// # Errors
+///
+/// The schema is constant, so no error occurs in practice.
 pub fn halo_schema() -> Result<Schema, SchemaError> {
     let mut schema = Schema::new();
     let (motion, rotation) =
@@ -75,7 +79,7 @@ const DT: f32 = 1.0 / 60.0;
 const GRAVITY: f32 = 9.8;
 const HALF_SIZE: f32 = 200.0;
 
-/// Players, projectiles and vehicles.
+/// Numbers of players, projectiles and vehicles.
 pub const COUNTS: [u16; 3] = [32, 50, 8];
 
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +95,7 @@ struct Body {
     ticks_left: u32,
 }
 
-/// The scene.
+/// The state of the halo scene.
 pub struct Halo {
     bodies: Vec<Body>,
     rng: Xoshiro256PlusPlus,
@@ -99,7 +103,7 @@ pub struct Halo {
 }
 
 impl Halo {
-    /// A scene whose motion follows from `seed`.
+    /// Creates a scene. `seed` determines its motion.
     pub fn new(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut bodies = Vec::new();
@@ -112,7 +116,7 @@ impl Halo {
         Self { bodies, rng, tick: Tick(1_000) }
     }
 
-    /// One tick, recorded in the ring.
+    /// Advances the scene by one tick and records it in the ring.
     pub fn step(&mut self, schema: &Schema, ring: &mut StateRing) {
         self.tick = self.tick.next();
         ring.begin_tick(self.tick);

@@ -1,4 +1,4 @@
-//! What the benchmarks share: a room full of clients without a network.
+//! Parts that the benchmarks share, above all a room full of clients without a network.
 
 pub mod bodies_link;
 pub mod halo;
@@ -40,12 +40,12 @@ use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaCommand, arena_schema};
 
-/// Counts and keeps what a server sends.
+/// Transport that counts and keeps a server's datagrams.
 #[derive(Default)]
 pub struct Kept {
     /// Datagrams of the last tick.
     pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
-    /// All bytes so far.
+    /// Number of bytes sent so far.
     pub bytes: u64,
 }
 
@@ -58,7 +58,7 @@ impl Transport for Kept {
     fn flush(&mut self) {}
 }
 
-/// A client that only opens, acknowledges and commands.
+/// A client that only opens its session, acknowledges and sends commands.
 struct Sink {
     address: SocketAddr,
     session: SessionClient,
@@ -66,17 +66,17 @@ struct Sink {
     ticket: Option<ConnectToken>,
 }
 
-/// What the ports of clients that moved differ by from their first.
+/// Difference between the ports of a client before and after it changed its address.
 const FIRST_MOVED: usize = 20_000;
 
-/// The server's address.
+/// Address of the server.
 pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
-/// What the wall shows.
+/// Wall clock of the server.
 pub const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 
-/// A server with one arena, and clients that only open, acknowledge and send a command per tick:
-/// what a tick costs the server apart from system calls.
+/// A server with one arena, and clients that only open their sessions, acknowledge and send a
+/// command per tick. It measures the server's cost of a tick without system calls.
 pub struct FullRoom {
     server: Server,
     load_clients: Vec<Sink>,
@@ -87,8 +87,8 @@ pub struct FullRoom {
 }
 
 impl FullRoom {
-    /// A room with so many clients and drones. `radius_m` bounds what each sees; `None` for
-    /// everything.
+    /// Creates a room with clients and drones. `radius_m` is the interest radius in metres; `None`
+    /// for everything.
     pub fn new(clients: u16, drones: u32, radius_m: Option<f32>) -> Self {
         let now = Timestamp::from_millis(1_000);
         let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
@@ -157,8 +157,8 @@ impl FullRoom {
         self.load_clients.push(Sink { address, session, connection, ticket: None });
     }
 
-    /// Receives a command of each client, then one tick with all its snapshots. Returns the bytes
-    /// sent.
+    /// Receives a command of each client, then runs one tick with all its snapshots. Returns the
+    /// number of bytes sent.
     pub fn tick(&mut self) -> u64 {
         let now = self.server.next_deadline().expect("a room");
         let tick = self.server.rooms()[0].timeline().next();
@@ -209,8 +209,8 @@ impl FullRoom {
         }
     }
 
-    /// Everyone's address changes at once, and everyone resumes. Returns the processor time in ms
-    /// that the server took for all requests, all responses, and the tick after them.
+    /// Changes the addresses of all clients at once and resumes all sessions. Returns the server's
+    /// processor time in milliseconds for all requests, all responses, and the next tick.
     pub fn resume_all(&mut self) -> [f64; 3] {
         let now = self.server.next_deadline().expect("a room") - Duration::from_millis(5);
         for sink in &mut self.load_clients {
@@ -248,40 +248,39 @@ impl FullRoom {
         took
     }
 
-    /// The server below, to do something to it between ticks.
+    /// Returns the server, to change it between ticks.
     pub fn server_mut(&mut self) -> &mut Server {
         &mut self.server
     }
 
-    /// A genuine token for a user.
+    /// Creates a genuine token for a user.
     pub fn token(&mut self, user: u64) -> ConnectToken {
         self.tokens.issue(UserId(user), 0, WALL)
     }
 
-    /// What the server sent in the last tick.
+    /// Returns the datagrams of the last tick.
     pub fn sent(&self) -> &[(SocketAddr, Vec<u8>)] {
         &self.kept.datagrams
     }
 
-    /// Clients that the server has.
+    /// Returns the number of the server's sessions.
     pub fn clients(&self) -> usize {
         self.server.sessions()
     }
 }
 
-/// A server's sessions alone, with the upper layer that each has, and clients that only open
-/// theirs.
+/// A server's sessions alone, each with its connection, and clients that only open theirs.
 pub struct Crowd {
     server: SessionServer,
     tokens: TokenSource,
     now: Timestamp,
-    /// What the server keeps of each session above it.
+    /// The server's connection of each session.
     connections: Vec<Connection>,
     replies: Kept,
 }
 
 impl Crowd {
-    /// Nobody yet.
+    /// Creates a server without sessions.
     pub fn new(now: Timestamp) -> Self {
         let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(30));
@@ -307,24 +306,24 @@ impl Crowd {
         }
     }
 
-    /// The server.
+    /// Returns the session server.
     pub fn server(&self) -> &SessionServer {
         &self.server
     }
 
-    /// A token.
+    /// Creates a token for a user.
     pub fn token(&mut self, user: u64) -> ConnectToken {
         self.tokens.issue(UserId(user), 0, WALL)
     }
 
-    /// A client that has not begun: its address and its token.
+    /// Returns the address and the token of a client that has not started.
     pub fn client(&mut self, user: u64) -> (SocketAddr, ConnectToken) {
         (SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)), self.token(user))
     }
 
-    /// Hands the server a datagram.
+    /// Passes a datagram to the server.
     pub fn give(&mut self, from: SocketAddr, bytes: &[u8]) {
-        // A request in 7 us: as fast as they are opened at most.
+        // A request every 7 us: the maximum rate at which tokens are opened.
         self.now += Duration::from_micros(7);
         let _ = self.server.receive(from, bytes, self.now);
         self.replies.datagrams.clear();
@@ -344,7 +343,7 @@ impl Crowd {
         self.connections.push(Connection::new(1, self.now));
     }
 
-    /// A sixtieth of a second passes.
+    /// Advances the time by a sixtieth of a second.
     pub fn pass(&mut self) {
         self.now += Duration::from_micros(16_667);
         self.server.update(self.now);

@@ -1,5 +1,5 @@
-//! Clients that open, acknowledge and send one command a tick; eight of them decode and verify
-//! everything.
+//! Clients that open sessions, acknowledge and send one command per tick. Eight of them decode and
+//! verify everything.
 
 use std::error::Error;
 use std::io::Read;
@@ -29,14 +29,14 @@ use truetick_netcode::transport::{ReceivedDatagram, Transport, wait_readable};
 
 use crate::workload::{Nothing, walker_schema};
 
-/// What bare sending and receiving costs.
+/// Cost of bare sending and receiving.
 #[derive(Clone, Copy, Debug)]
 pub struct Floor {
-    /// Of the server's thread.
+    /// Processor time of the server's thread per tick, in milliseconds.
     pub cpu_ms_per_tick: f64,
 }
 
-/// How many decode and verify.
+/// Number of clients that decode and verify.
 const VERIFIERS: usize = 8;
 
 const TICK: Duration = Duration::from_micros(16_667);
@@ -117,7 +117,7 @@ impl Sink {
     }
 }
 
-/// Sockets whose first tick is spread over one.
+/// Sockets with their first ticks, which are spread over one tick.
 fn sockets(count: usize) -> std::io::Result<Vec<(UdpTransport, Timestamp)>> {
     let begin = clock::now();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -128,7 +128,7 @@ fn sockets(count: usize) -> std::io::Result<Vec<(UdpTransport, Timestamp)>> {
         .collect()
 }
 
-/// Tells when standard input ends.
+/// Returns a flag that is set when standard input ends.
 fn stopped() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
@@ -140,6 +140,10 @@ fn stopped() -> Arc<AtomicBool> {
 }
 
 /// Plays until standard input ends, then prints a report.
+///
+/// # Errors
+///
+/// A socket fails, or a verifying client finds a difference.
 pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Error>> {
     let stop = stopped();
     let schema = walker_schema()?;
@@ -191,7 +195,12 @@ pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Err
     Ok(())
 }
 
-/// Sends as many bytes as a command is, each tick, and reads what comes; until standard input ends.
+/// Sends as many bytes as a command has in each tick, and reads all answers, until standard input
+/// ends.
+///
+/// # Errors
+///
+/// A socket fails.
 pub fn run_floor(server: SocketAddr, count: usize) -> Result<(), Box<dyn Error>> {
     let stop = stopped();
     let mut sockets = sockets(count)?;

@@ -1,4 +1,4 @@
-//! What a benchmark has to say: on standard output, and in a file where one is asked for.
+//! Output of a benchmark's report: on standard output, and in a file if requested.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 use truetick_server::files::write_text;
 
-/// Prints a report, and writes it to a file too if there is to be one.
+/// Prints a report, and also writes it to `file` if there is one.
 ///
 /// # Errors
+///
 /// The file cannot be written.
 pub fn give(report: &Value, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let text = serde_json::to_string_pretty(report)?;

@@ -1,8 +1,8 @@
 //! Recorded piles of boxes: 901 cubes at 60 Hz, of which the first is a player's.
 //!
-//! A file has no header: frame by frame and cube by cube eight little-endian i32, which are the
+//! A file has no header. It contains, frame by frame and cube by cube, eight little-endian i32: the
 //! largest component of the rotation, the three others (0 to 511), the position (512 steps a metre;
-//! z is up), and whether the cube was touched lately. Files that end in `.zst` are compressed.
+//! z is up), and whether the cube was touched recently. Files that end in `.zst` are compressed.
 
 use std::error::Error;
 use std::io::Read;
@@ -11,20 +11,21 @@ use std::path::Path;
 use truetick_netcode::rigid_body_codec::{Body, BodyBaselines, Floors, PastTicks};
 use truetick_server::files::read_bytes;
 
-/// Cubes of a frame.
+/// Number of cubes in a frame.
 pub const CUBES: usize = 901;
 
-/// Half the heights of the cubes, in steps, where they lie flat (and sink in a little).
+/// Half heights of the cubes in steps, where they lie flat (and sink in a little).
 pub const FLOORS: Floors = Floors { player: 380, others: 102 };
 
 const NUMBERS: usize = 8;
 
-/// Longest trace that is unpacked, in bytes.
+/// Maximum size of an unpacked trace, in bytes.
 const LONGEST: u64 = 1 << 30;
 
 /// Reads a trace.
 ///
 /// # Errors
+///
 /// The file cannot be read, or is no whole number of frames.
 pub fn read_trace(path: &Path) -> Result<Vec<Vec<Body>>, Box<dyn Error>> {
     let mut bytes = read_bytes(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -49,7 +50,7 @@ fn cube(bytes: &[u8]) -> Body {
     Body::new([n(4), n(5), n(6)], [part(0), part(1), part(2), part(3)], n(7) != 0)
 }
 
-/// The past of a frame. What is before the first frame was as that one.
+/// Returns the baselines of a frame. Frames before the first one equal it.
 pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> BodyBaselines<'_> {
     let base = frame.saturating_sub(ticks.age as usize);
     let older = ticks.gaps.map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());

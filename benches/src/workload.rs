@@ -1,5 +1,5 @@
-//! The replication workload W(N, M): N clients who own one moving entity each, M entities more, and
-//! everyone sees all.
+//! The replication workload W(N, M): N clients that own one moving entity each, M further entities,
+//! and everything within everyone's interest.
 //!
 //! Position on 1/256 m within 512 m, velocity on 1/128 m/s (12 bits), yaw of 12 bits, health of 8
 //! bits. Position, velocity and yaw of everything change in every tick, health of one in a hundred.
@@ -27,7 +27,7 @@ use truetick_server::systems::Systems;
 
 use crate::walker_priors::PRIORS;
 
-/// A command that says nothing.
+/// A command without contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nothing;
 
@@ -41,17 +41,17 @@ impl Command for Nothing {
     }
 }
 
-/// How everything moves.
+/// The motion of all entities.
 #[derive(Resource, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Motion {
-    /// By an acceleration and a turning that are chosen anew now and then (4 % of the ticks), and a
-    /// little noise.
+    /// An acceleration and a turning rate that change at random (4 % of the ticks), with a little
+    /// noise.
     Random,
-    /// On circles.
+    /// Circles.
     Circles,
 }
 
-/// What is replicated.
+/// The replicated component.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Walker {
     position: Vec2,
@@ -102,12 +102,12 @@ pub struct Course {
 #[derive(Resource)]
 struct GameRng(Xoshiro256PlusPlus);
 
-/// The game.
+/// The game of the workload.
 #[derive(Clone, Copy, Debug)]
 pub struct Walkers {
-    /// Entities that nobody owns.
+    /// Number of entities without an owner.
     pub drones: u32,
-    /// How all move.
+    /// Motion of all entities.
     pub motion: Motion,
 }
 
@@ -173,7 +173,11 @@ fn walk(
     }
 }
 
-/// The workload's schema.
+/// Returns the workload's schema.
+///
+/// # Errors
+///
+/// The schema is constant, so no error occurs in practice.
 pub fn walker_schema() -> Result<Schema, SchemaError> {
     Ok(walker_registry()?.schema().clone())
 }

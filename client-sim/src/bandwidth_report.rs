@@ -1,4 +1,4 @@
-//! The table at the end of an inspection: where the bytes of a capture go.
+//! The table at the end of an inspection: what the bytes of a capture encode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::inspect::part_name;
 /// Bits of a packet's hash.
 const HASH_BITS: f64 = 16.0;
 
-/// Bits, and how often something took any.
+/// A number of bits, and the number of times that something used any.
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
     times: u64,
@@ -47,7 +47,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts a packet; `breakdown` where it could be taken apart.
+    /// Counts a packet; `breakdown` is `None` where the packet could not be broken down.
     pub fn count(&mut self, packet: &Captured, breakdown: Option<&PacketBreakdown>) {
         self.clients.insert(packet.client);
         self.packets += 1;
@@ -91,7 +91,7 @@ impl Totals {
         self.ends.add(1, body_bits - told);
     }
 
-    /// Packets that could not be taken apart.
+    /// Number of packets that could not be broken down.
     pub fn failed(&self) -> u64 {
         self.failed.times
     }

@@ -1,28 +1,29 @@
-//! A bot's mind: what it sees goes in, a command comes out. Seeded, no clock, no network.
+//! The decisions of a bot: a view of its surroundings in, a command out. Seeded, without clock or
+//! network.
 
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_shared::arena::ArenaCommand;
 
-/// Below this health a bot runs away.
+/// Health below which a bot flees.
 const AFRAID: f32 = 45.0;
 
-/// Other players nearer than this are fought, in metres.
+/// Distance within which a bot fights other players, in metres.
 const FIGHT_RANGE: f32 = 18.0;
 
-/// What a bot sees.
+/// A bot's view of its surroundings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BotView {
-    /// Its own place, metres.
+    /// Position of the bot, in metres.
     pub position: Vec2,
-    /// Its own health, 0 to 100.
+    /// Health of the bot, 0 to 100.
     pub health: f32,
-    /// Where other living players and drones are.
+    /// Positions of other living players and drones, in metres.
     pub targets: Vec<Vec2>,
 }
 
-/// See the module.
+/// Decides a bot's commands. It moves at random, fights near targets, and flees at low health.
 #[derive(Debug)]
 pub struct Bot {
     rng: Xoshiro256PlusPlus,
@@ -32,12 +33,12 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// A bot whose whims follow from `seed`.
+    /// A bot whose random decisions follow from `seed`.
     pub fn new(seed: u64) -> Self {
         Self { rng: Xoshiro256PlusPlus::seed_from_u64(seed), heading: 0.0, turn_in: 0, side: 1.0 }
     }
 
-    /// What to do in the next tick.
+    /// The command for the next tick.
     pub fn decide(&mut self, view: &BotView) -> ArenaCommand {
         self.change_mind();
         let nearest = view.targets.iter().copied().min_by(|a, b| {
@@ -64,7 +65,7 @@ impl Bot {
         ArenaCommand::new(Vec2::from_angle(self.heading), self.heading, dash, false)
     }
 
-    /// Circles the target and fires at it, not too exactly.
+    /// Circles the target and fires at it, with some error.
     fn fight(&mut self, own: Vec2, target: Vec2) -> ArenaCommand {
         let towards = (target - own).normalize_or(Vec2::X);
         let closing = if own.distance(target) > 8.0 { 0.8 } else { -0.2 };

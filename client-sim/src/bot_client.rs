@@ -1,4 +1,4 @@
-//! A bot with the full client runtime: datagrams in, datagrams out, time as an argument.
+//! A bot on the full client runtime: events of the transport in, packets out, time as an argument.
 
 use std::sync::Arc;
 
@@ -14,17 +14,18 @@ use truetick_shared::arena::{ArenaCommand, ArenaSchema};
 
 use crate::bot::{Bot, BotView};
 
-/// Ticks between two looks at the surroundings: bots have human reactions, and looking costs.
+/// Ticks between two updates of the bot's view: bots react like humans, and an update is expensive.
 const LOOK_EVERY: u32 = 6;
 
-/// Place of x and y among the fields of anything that moves.
+/// Index of x among the fields of anything that moves.
 const X: usize = 0;
+/// Index of y among the fields of anything that moves.
 const Y: usize = 1;
 
-/// Place of health among the fields of a player.
+/// Index of health among the fields of a player.
 const PLAYER_HEALTH: usize = VITALS.start;
 
-/// See the module.
+/// A bot with its client.
 pub struct BotClient {
     runtime: ClientRuntime<ArenaPredict>,
     kinds: Arc<ArenaSchema>,
@@ -35,7 +36,8 @@ pub struct BotClient {
 }
 
 impl BotClient {
-    /// A bot that begins to use its token now.
+    /// Creates a bot that starts to use its token now. Its decisions and random numbers follow from
+    /// `seed`.
     pub fn new(kinds: Arc<ArenaSchema>, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         let schema = Arc::new(kinds.schema.clone());
         Self {
@@ -48,32 +50,33 @@ impl BotClient {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(self, kind: TransportKind) -> Self {
         Self { runtime: self.runtime.transport(kind), ..self }
     }
 
-    /// It plays or watches, as its token says; to be said before anything is sent.
+    /// Sets the role; a player by default. It must match the token's role and be set before the
+    /// first transmit.
     pub fn as_role(self, role: Role) -> Self {
         Self { runtime: self.runtime.as_role(role), ..self }
     }
 
-    /// The client below the bot.
+    /// The client runtime of the bot.
     pub fn runtime(&self) -> &ClientRuntime<ArenaPredict> {
         &self.runtime
     }
 
-    /// The time that a display shows now; see [`ClientRuntime::shown_tick`].
+    /// The display time of other entities now; see [`ClientRuntime::shown_tick`].
     pub fn shown_tick(&mut self, now: Timestamp) -> Option<f64> {
         self.runtime.shown_tick(now)
     }
 
-    /// The command sent last.
+    /// The command submitted last; the neutral one before the first.
     pub fn last_command(&self) -> ArenaCommand {
         self.last
     }
 
-    /// Takes in what came.
+    /// Handles an event of the transport.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -83,17 +86,17 @@ impl BotClient {
         self.runtime.receive(from, event, now);
     }
 
-    /// The next parcel to send, and by which way.
+    /// The next packet to send, with its destination.
     pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.runtime.poll_transmit()
     }
 
-    /// The next event.
+    /// The next event of the client.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.runtime.poll_event()
     }
 
-    /// When [`Self::advance`] next has something to do.
+    /// When to call [`Self::advance`] next.
     pub fn next_timeout(&self) -> Timestamp {
         self.runtime.next_timeout()
     }
@@ -103,7 +106,7 @@ impl BotClient {
         self.runtime.leave();
     }
 
-    /// Does what time demands: a command for each tick that is due.
+    /// Handles what is due by now, and submits a command for each due tick.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some(tick) = self.runtime.poll_tick(now) {
             if self.look_in == 0 {

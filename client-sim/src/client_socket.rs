@@ -1,4 +1,4 @@
-//! A client's end of its transport, with a relay in between where there is one.
+//! A client's socket on its transport, with a relay in between where there is one.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,17 +11,20 @@ use truetick_netcode::transport::{Event, PeerAddr, Transmit, Transport, wait_rea
 
 use crate::connect_options::ConnectOptions;
 
-/// See the module.
+/// A client's socket. Where there is a relay, events appear to come from the server itself.
 pub struct ClientSocket {
     connect_options: ConnectOptions,
     server_transport: ServerTransport,
-    /// Stands for whatever server is talked to; connections know of it by themselves.
+    /// Relay that stands for the server; `None` for connections, which handle the relay themselves.
     relay: Option<SocketAddr>,
     server: SocketAddr,
 }
 
 impl ClientSocket {
-    /// An end by which `server` is reached, directly or through a relay.
+    /// Opens a socket that reaches `server`, directly or through a relay.
+    ///
+    /// # Errors
+    /// The socket cannot be opened.
     pub fn open(
         connect_options: &ConnectOptions,
         server: SocketAddr,
@@ -36,8 +39,11 @@ impl ClientSocket {
         })
     }
 
-    /// Goes over to another port of this host, as when a network changes under a client.
-    /// Connections go along.
+    /// Moves to another port of this host, as when a client's network changes. Connections survive
+    /// it.
+    ///
+    /// # Errors
+    /// The new socket cannot be opened.
     pub fn move_to_another_port(&mut self) -> io::Result<()> {
         match &mut self.server_transport {
             ServerTransport::Quic(end) => end.move_to_another_port(),
@@ -49,19 +55,22 @@ impl ClientSocket {
         }
     }
 
-    /// Sends what a client wants to send.
+    /// Sends a packet to the server, or to the relay in its place.
     pub fn send(&mut self, to: PeerAddr, transmit: &Transmit) {
         self.server = to.address;
         let address = self.relay.unwrap_or(to.address);
         transmit.send(PeerAddr { address, ..to }, &mut self.server_transport);
     }
 
-    /// Hands everything to the network.
+    /// Hands all packets to the network.
     pub fn flush(&mut self) {
         self.server_transport.flush();
     }
 
-    /// Hands over what has come, with the time at which it came.
+    /// Passes each received event to `take`, with its sender and the time of its arrival.
+    ///
+    /// # Errors
+    /// The socket cannot be read.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -75,8 +84,11 @@ impl ClientSocket {
     }
 }
 
-/// Waits until something came to one of them or a span is over; `ready` then holds the places of
-/// those to which something did.
+/// Waits until a socket has received something or `span` is over. Then `ready` holds the indices of
+/// the sockets that have received something.
+///
+/// # Errors
+/// The sockets cannot be waited for.
 pub fn wait<'a>(
     sockets: impl Iterator<Item = &'a ClientSocket> + Clone,
     span: Duration,
@@ -97,7 +109,7 @@ impl AsFd for ClientSocket {
     }
 }
 
-/// Any port of this host's by which a server is reached.
+/// Any port of a local address from which the server can be reached.
 fn any_port(server: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match (server.ip().is_loopback(), server.is_ipv4()) {
         (true, true) => Ipv4Addr::LOCALHOST.into(),

@@ -1,5 +1,5 @@
-//! The same game over one transport after the other, in this process: what each adds to the
-//! latency, and what it costs.
+//! Runs the game over several transports in turn, in this process: how each affects the latency,
+//! and what it costs.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::profile::Profile;
 use crate::report::Percentiles;
 use crate::swarm::Crew;
 
-/// Everyone joins and finds its pace in this time; what is measured is measured from then on.
+/// Time in which all clients join and settle. Measurements start after it.
 const SETTLE: Duration = Duration::from_secs(8);
 
-/// Options of the comparison.
+/// Options of the comparison of transports.
 #[derive(Args, Clone, Debug)]
 pub struct CompareOptions {
     /// Without --server: transports to compare, each on a server in this process
@@ -31,28 +31,31 @@ pub struct CompareOptions {
     pub profiles: Vec<Profile>,
 }
 
-/// One transport on one network.
+/// Result of one transport on one network.
 #[derive(Clone, Debug, Serialize)]
 pub struct Compared {
-    /// The transport.
+    /// Name of the transport.
     pub transport: String,
-    /// The network.
+    /// Name of the network profile.
     pub profile: String,
-    /// A command's sending to the first snapshot with its effect, at the client.
+    /// Time from sending a command to the first snapshot with its effect, at the client.
     pub command_to_snapshot_ms: Percentiles,
-    /// Processor time of the server's threads per client and tick, in microseconds.
+    /// CPU time of the server's threads per client and tick, in microseconds.
     pub server_cpu_us: f64,
     /// Bytes of UDP payload that the server sent per client and second, everything included.
     pub bytes_per_client_s: f64,
-    /// Sessions that were resumed after a silence.
+    /// Number of sessions that were resumed after a silence.
     pub resumed: u64,
-    /// Sessions that were lost.
+    /// Number of sessions that were lost.
     pub lost: usize,
-    /// Why the row counts for little: clients lost, or clients that did not truly play.
+    /// Reasons to distrust the row: lost clients, or clients that did not play properly.
     pub failures: Vec<String>,
 }
 
-/// Runs all combinations and prints a table.
+/// Runs all combinations and prints a table. Returns the failures.
+///
+/// # Errors
+/// A server or the bots cannot be started, or the report cannot be written.
 pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> Outcome {
     crate::say!(
         "{} bots, {} of them watching, 64 drones, 60 Hz; {} s for each row after {} s of settling.\n",

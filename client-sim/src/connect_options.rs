@@ -1,4 +1,4 @@
-//! By what clients reach a server.
+//! How clients connect to a server: the choice of transport and its options.
 
 use std::error::Error;
 use std::fmt;
@@ -13,10 +13,10 @@ use truetick_netcode::transport::quic::config::Trust;
 use truetick_netcode::transport::quic::{Dial, QuicError, QuicRuntime, QuicTransport};
 use truetick_netcode::transport::server_transport::ServerTransport;
 
-/// The origin that native clients of WebTransport name.
+/// The web origin that native clients of WebTransport send.
 pub const ORIGIN: &str = "https://truetick.example";
 
-/// A choice of transport.
+/// A choice of transport on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum TransportChoice {
     /// Secure UDP
@@ -24,14 +24,14 @@ pub enum TransportChoice {
     Udp,
     /// QUIC datagrams and one stream
     Quic,
-    /// The same inside HTTP/3, as browsers speak it
+    /// QUIC inside HTTP/3, as browsers use it
     Webtransport,
     /// laminar, among loopback and private addresses; only in builds with the feature `laminar`
     Laminar,
 }
 
 impl TransportChoice {
-    /// What carries it.
+    /// The kind of transport that carries this choice.
     pub fn transport(self) -> TransportKind {
         match self {
             Self::Udp => TransportKind::Udp,
@@ -52,10 +52,10 @@ impl fmt::Display for TransportChoice {
     }
 }
 
-/// Options of who reaches a server.
+/// Command line options for the connection to a server.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConnectArguments {
-    /// What carries sessions
+    /// Transport of the sessions
     #[arg(long, value_enum, default_value_t)]
     pub transport: TransportChoice,
     /// For QUIC: the fingerprint that the server prints when it starts
@@ -64,7 +64,11 @@ pub struct ConnectArguments {
 }
 
 impl ConnectArguments {
-    /// How a server is reached whose certificate has the fingerprint, or the one that was given.
+    /// How to connect to a server. QUIC and WebTransport pin the certificate to `fingerprint`, or
+    /// else to the one of the command line.
+    ///
+    /// # Errors
+    /// QUIC has no fingerprint, or its runtime cannot be started.
     pub fn connect_options(
         &self,
         fingerprint: Option<Fingerprint>,
@@ -85,21 +89,21 @@ impl ConnectArguments {
     }
 }
 
-/// How clients reach a server.
+/// How clients connect to a server.
 #[derive(Clone, Debug)]
 pub enum ConnectOptions {
-    /// Secure UDP.
+    /// Secure UDP, each client with a socket of its own.
     Udp,
-    /// laminar.
+    /// The laminar protocol.
     Laminar,
-    /// QUIC or WebTransport; all on one thread.
+    /// QUIC or WebTransport; all clients share one thread.
     Quic(QuicRuntime, Dial),
-    /// Within this process.
+    /// A server in this process.
     Memory(MemoryHub),
 }
 
 impl ConnectOptions {
-    /// What carries it.
+    /// The kind of transport that carries sessions.
     pub fn transport(&self) -> TransportKind {
         match self {
             Self::Udp => TransportKind::Udp,
@@ -109,7 +113,10 @@ impl ConnectOptions {
         }
     }
 
-    /// Opens an end at an address, to go through a relay where there is one.
+    /// Opens an endpoint at a local address. It connects through `relay` if there is one.
+    ///
+    /// # Errors
+    /// The endpoint cannot be opened.
     pub fn open(
         &self,
         address: SocketAddr,

@@ -33,13 +33,13 @@ use crate::swarm::{Crew, Swarm, SwarmConfig};
 use crate::table::{self, latency_table};
 use crate::token_source::TokenSource;
 
-/// The auction's room in the demo: the arena is room 0.
+/// The auction's room in the demo; the arena is room 0.
 const AUCTION: u16 = 1;
 
-/// The budgets that were missed.
+/// The budgets that were missed, or why the command could not run.
 pub type Outcome = Result<Vec<String>, Box<dyn Error>>;
 
-/// Options of every command.
+/// Options that several commands share.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Length of the run; 0 runs until Ctrl-C
@@ -51,10 +51,10 @@ pub struct Common {
     /// Write the report as JSON
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
-    /// Write down what the first bot holds, for `replay --client`; an earlier file becomes FILE.1
+    /// Write what the first bot holds, for `replay --client`; an earlier file becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Capture the packets that come to the bots, for `inspect`; an earlier file becomes FILE.1
+    /// Capture the packets that the bots receive, for `inspect`; an earlier file becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
 }
@@ -62,13 +62,13 @@ pub struct Common {
 /// Options of the demo.
 #[derive(Args, Clone, Debug)]
 pub struct DemoOptions {
-    /// Bots, 1 to 1,000
+    /// Number of bots that play, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub clients: u64,
-    /// So many more that watch and do not play, 0 to 1,000
+    /// Number of spectator bots, 0 to 1,000
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
     pub spectators: u64,
-    /// Drones, moved by the server
+    /// Number of drones, moved by the server
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub drones: u32,
     /// Ticks per second, 10 to 128
@@ -77,7 +77,7 @@ pub struct DemoOptions {
     /// Network between bots and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
-    /// Players touch nothing but walls: predictions must then be exact
+    /// Players collide with walls only: predictions must then be exact
     #[arg(long)]
     pub ghosts: bool,
     /// Exit non-zero if this share of ticks or more is missed
@@ -86,7 +86,7 @@ pub struct DemoOptions {
     /// Record the room, for `truetick-sim replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// With --record: hold the state that each tick changed, too
+    /// With --record: also record the state that each tick changed
     #[arg(long, requires = "record")]
     pub record_state: bool,
     /// Run no auction beside the arena
@@ -95,51 +95,50 @@ pub struct DemoOptions {
     /// Keep the auction's journal in this folder; by default it is removed at the end
     #[arg(long, value_name = "DIR", conflicts_with = "no_auction")]
     pub auction: Option<PathBuf>,
-    /// Address of loopback for the page that shows the arena in a browser; any free port by default
+    /// Loopback address of the page that shows the arena in a browser; any free port by default
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub page: SocketAddr,
     /// Serve no page
     #[arg(long, conflicts_with = "page")]
     pub no_page: bool,
-    /// By what the bots reach the server
+    /// How the bots connect to the server
     #[command(flatten)]
     pub connect_options: ConnectArguments,
-    /// Options of every command
+    /// Options that several commands share
     #[command(flatten)]
     pub common: Common,
 }
 
-/// Options of bots on a running server.
+/// Options for bots on a running server.
 #[derive(Args, Clone, Debug)]
 pub struct RemoteOptions {
-    /// The running server
+    /// Address of the running server
     #[arg(long, value_name = "ADDRESS")]
     pub server: SocketAddr,
-    /// The bots
+    /// Options of the bots
     #[command(flatten)]
     pub bots: BotOptions,
 }
 
-/// Options of whoever sends bots to a running server.
+/// Options of bots that connect to a running server.
 #[derive(Args, Clone, Debug)]
 pub struct BotOptions {
-    /// File with the running server's key, to make the bots' tokens with; or the key in
-    /// TRUETICK_KEY
+    /// File with the running server's key for the bots' tokens; or give the key in TRUETICK_KEY
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// Bots, 1 to 1,000
+    /// Number of bots that play, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub clients: u64,
-    /// So many more that watch and do not play, 0 to 1,000
+    /// Number of spectator bots, 0 to 1,000
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000))]
     pub spectators: u64,
     /// Network between bots and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
-    /// By what the bots reach the server
+    /// How the bots connect to the server
     #[command(flatten)]
     pub connect_options: ConnectArguments,
-    /// Options of every command
+    /// Options that several commands share
     #[command(flatten)]
     pub common: Common,
 }
@@ -147,7 +146,7 @@ pub struct BotOptions {
 /// Any port of loopback.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A server on loopback that is reached by a transport.
+/// The configuration of a server on loopback that serves the chosen transport.
 pub(crate) fn serving(connect_options: &ConnectArguments) -> ServerConfig {
     ServerConfig {
         listen: ANY,
@@ -163,10 +162,13 @@ fn serving_quic() -> QuicSettings {
 }
 
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
+///
+/// # Errors
+/// An option is invalid, or the server or the bots cannot be started.
 pub async fn demo(options: DemoOptions) -> Outcome {
     let house = AuctionOptions::beside(&options);
     let crew = Crew::of(options.clients, options.spectators);
-    // Removed at the end, when nobody writes there any more.
+    // The folder is removed at the end, when nothing writes there any more.
     let (data, _folder) = run::folder(options.auction.clone())?;
     let mut config = ServerConfig {
         tick_rate: options.tick_rate,
@@ -274,7 +276,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     Ok(missed)
 }
 
-/// Plays against a running server.
+/// Plays against a running server. Returns the budgets that were missed.
+///
+/// # Errors
+/// The key cannot be read, or the bots cannot be started.
 pub async fn bots(options: RemoteOptions) -> Outcome {
     let mut live = LiveTable::default();
     let show = |report: &Report| live.show(&table::line(report), |rows| table::full(rows, report));
@@ -286,18 +291,22 @@ pub async fn bots(options: RemoteOptions) -> Outcome {
 /// Options of the latency harness.
 #[derive(Args, Clone, Debug)]
 pub struct LatencyOptions {
-    /// The running server; without one transports are compared, each on a server in this process
+    /// Address of a running server; without it transports are compared, each in this process
     #[arg(long, value_name = "ADDRESS")]
     pub server: Option<SocketAddr>,
-    /// The bots
+    /// Options of the bots
     #[command(flatten)]
     pub bots: BotOptions,
-    /// What is compared
+    /// Options of the comparison
     #[command(flatten)]
     pub compared: CompareOptions,
 }
 
-/// Measures a running server's latency by stages, or compares transports.
+/// Measures a running server's latency by stages, or compares transports. Returns the budgets that
+/// were missed.
+///
+/// # Errors
+/// The key cannot be read, or a server or the bots cannot be started.
 pub async fn latency(options: LatencyOptions) -> Outcome {
     let LatencyOptions { server, bots, compared } = options;
     let Some(server) = server else {
@@ -347,7 +356,7 @@ async fn play_remote(
     Ok(report)
 }
 
-/// Bots, and the relay before them if there is one.
+/// Bots, and the relay between them and the server if there is one.
 pub(crate) struct Players {
     pub(crate) swarm: Swarm,
     relay: Option<RelayThread>,
@@ -386,7 +395,7 @@ impl Players {
     pub(crate) fn stop(self) -> std::io::Result<ClientFigures> {
         let figures = self.swarm.stop()?;
         if let Some(relay) = self.relay {
-            // The farewells are still on their way.
+            // Disconnect notices are still in flight.
             clock::sleep(Duration::from_millis(300));
             relay.stop()?;
         }
@@ -394,7 +403,7 @@ impl Players {
     }
 }
 
-/// Calls `show` each second until the time is up, a signal comes or `show` says that it is over.
+/// Calls `show` each second until the time is up, a signal arrives or `show` returns false.
 pub(crate) async fn watch(
     common: &Common,
     started: Timestamp,

@@ -1,4 +1,5 @@
-//! `truetick-sim inspect`: takes a capture's packets apart and says where the bytes go.
+//! `truetick-sim inspect`: breaks down the packets of a capture, and reports what their bytes
+//! encode.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,11 +21,10 @@ use crate::replay::{Outcome, show};
 /// Options of the inspection.
 #[derive(Args, Clone, Debug)]
 pub struct InspectOptions {
-    /// The capture: of `truetick-server --capture`, or of `bots`, `demo` and `latency` with the
-    /// same flag
+    /// The capture, written by --capture of `truetick-server`, `bots`, `demo` or `latency`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// This client's packets alone
+    /// Only the packets of this client
     #[arg(long, value_name = "N")]
     pub client: Option<u32>,
     /// Print the packets from this tick on
@@ -33,12 +33,15 @@ pub struct InspectOptions {
     /// Print the packets up to this tick
     #[arg(long, value_name = "TICK")]
     pub until: Option<u32>,
-    /// Print no packets, only the table of where the bytes go
+    /// Print no packets, only the table of what the bytes encode
     #[arg(long, conflicts_with_all = ["from", "until"])]
     pub summary: bool,
 }
 
-/// Runs the command. False if a packet could not be taken apart.
+/// Runs the command. Returns false if a packet could not be broken down.
+///
+/// # Errors
+/// The capture cannot be read, or is of another schema than this build's.
 pub fn run(options: &InspectOptions) -> Outcome {
     let name = options.file.display();
     let bytes = read_bytes(&options.file).map_err(|error| format!("{name}: {error}"))?;
@@ -145,7 +148,7 @@ fn describe_entity<'a>(
     writeln!(text)
 }
 
-/// A part in words; fields by their component, too.
+/// The name of a part; a field has its component's name before it.
 pub fn part_name(schema: &Schema, kind: &KindInfo, part: Part) -> String {
     let component = |at: usize| {
         let found = kind.components.iter().rev().find(|(_, start)| *start <= at);

@@ -1,9 +1,11 @@
 //! Headless clients of the arena and of the auction house.
 //!
 //! ```text
-//! bot (decides) -> bot_client (sans-IO) -> swarm (sockets, threads) -> report (figures) -> table (terminal)
+//! bot (decides) -> bot_client (sans-IO) -> swarm (sockets, threads)
+//!               -> report (figures) -> table (terminal)
 //! ```
-//! [`demo`] starts a server in this process and plays against it; [`profile`] has the networks.
+//!
+//! [`demo`] starts a server in this process and plays against it; [`profile`] defines the networks.
 
 pub mod auction;
 pub mod bandwidth_report;

@@ -1,11 +1,11 @@
-//! What a person watches: a text that is redrawn in place on a terminal, plain lines elsewhere.
+//! A live table: redrawn in place on a terminal, plain lines elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use crate::say;
 
-/// Shows texts as they come, each in place of the last one.
+/// Shows texts, each in place of the last one.
 pub struct LiveTable {
     terminal: bool,
     lines: usize,
@@ -18,7 +18,10 @@ impl Default for LiveTable {
 }
 
 impl LiveTable {
-    /// Shows rows or, where there is no terminal, a line.
+    /// Shows rows on a terminal, and `line` elsewhere.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
     pub fn show(&mut self, line: &str, full: impl FnOnce(&mut Rows)) -> io::Result<()> {
         let mut out = say::out();
         if !self.terminal {
@@ -34,6 +37,9 @@ impl LiveTable {
     }
 
     /// Shows the last rows.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
     pub fn finish(&mut self, full: impl FnOnce(&mut Rows)) -> io::Result<()> {
         if self.terminal {
             return self.show("", full);
@@ -44,11 +50,11 @@ impl LiveTable {
     }
 }
 
-/// Rows of a text.
+/// The rows of a table.
 pub struct Rows {
     text: String,
     colour: bool,
-    /// Longer lines are cut: one that wraps would spoil the redrawing.
+    /// Longer lines are cut: a wrapped line would break the redrawing.
     columns: usize,
 }
 
@@ -58,7 +64,7 @@ impl Rows {
         Self { text: String::new(), colour, columns: columns.unwrap_or(usize::MAX) }
     }
 
-    /// A title.
+    /// Adds a title.
     pub fn title(&mut self, title: &str) {
         let title = cut(title, self.columns);
         let _ = match self.colour {
@@ -67,7 +73,7 @@ impl Rows {
         };
     }
 
-    /// A named value; lines of one name leave the name out.
+    /// Adds a named value. Further lines of one name have an empty name.
     pub fn row(&mut self, name: &str, value: &str) {
         let value = cut(value, self.columns.saturating_sub(14));
         let _ = match self.colour {

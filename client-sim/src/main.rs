@@ -14,7 +14,7 @@ use truetick_client_sim::say;
 use truetick_server::descriptors;
 use truetick_server::log::{self, BackgroundWriter};
 
-/// What `--help` says of exit codes.
+/// The exit codes in `--help`.
 const EXIT_CODES: &str = "\
 Exit codes of demo, bots, latency, auction and feel:
   0  everyone played, and every budget was kept
@@ -40,13 +40,13 @@ enum Command {
     Bots(RemoteOptions),
     /// Measure a running server's latency by stages, or compare transports
     Latency(LatencyOptions),
-    /// Start an auction house in this process and let a crowd visit it
+    /// Start an auction house in this process with a crowd of bidders and watchers
     Auction(AuctionOptions),
     /// Measure what a player sees while the path changes, in virtual time
     Feel(FeelOptions),
     /// Run a recording again and check every tick, or compare two recordings
     Replay(ReplayOptions),
-    /// Take captured packets apart: bits per packet, entity and field, and where the bytes go
+    /// Break down captured packets: bits per packet, entity and field, and what the bytes encode
     Inspect(InspectOptions),
 }
 
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     log::install(&errors, filter, std::io::stderr().is_terminal());
     descriptors::raise_limit();
     let complain = |text: String| {
-        // Such a writer never fails.
+        // Writing to this writer never fails.
         let _ = errors.clone().write_all(format!("{text}\n").as_bytes());
     };
     let code = match arguments.command {
@@ -77,8 +77,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// Plays until the end: 0 where all went well, 2 where a budget was missed or a client did not
-/// truly play, 1 where it could not be played.
+/// Runs a game to its end. Exit codes: 0 if all went well, 2 if a budget was missed or a client did
+/// not play properly, 1 if the game could not be played.
 fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) -> ExitCode {
     let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(control) => control,
@@ -100,7 +100,8 @@ fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) ->
     }
 }
 
-/// As diff(1): 0 where all is equal, 1 where something differs, 2 where that cannot be told.
+/// Exit codes as of diff(1): 0 if all is equal, 1 if something differs, 2 if that cannot be
+/// decided.
 fn end_check(outcome: replay::Outcome, complain: impl Fn(String)) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What playing feels like, measured by the clients.
+//! The quality of play as the clients measure it.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use crate::play::PlayFigures;
 /// Figures of many clients together.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFigures {
-    /// From a command's sending to the first snapshot with its effect.
+    /// Time from sending a command to the first snapshot with its effect.
     pub command_to_snapshot: Times,
-    /// Its stages: to the server, wait for the tick, simulate and encode, to the client.
+    /// Stages of that time: to the server, wait for the tick, simulate and encode, to the client.
     pub stages: [Times; 4],
-    /// Sizes of wrong predictions.
+    /// Distances of wrong predictions.
     pub errors: Distances,
-    /// Wrong predictions by cause: command late or missing, touched by something, unexplained.
+    /// Wrong predictions by cause: command late or missing, interaction, unexplained.
     pub causes: [u64; 3],
-    /// Interpolation delays, sampled.
+    /// Samples of the interpolation delay.
     pub interpolation_delay: Times,
-    /// Counts, summed over clients; the gap is the longest of all.
+    /// Counters summed over clients, lost sessions included; longest times are the longest of all.
     pub counts: ClientStats,
-    /// The same of sessions that clients have lost.
+    /// Counters of the sessions that clients have lost.
     pub past: ClientStats,
-    /// Time without anything newer to show, summed over clients.
+    /// Time without newer states to show, summed over clients.
     pub starved: Duration,
-    /// Whether they truly play.
+    /// Whether clients play properly.
     pub play: PlayFigures,
-    /// Clients that play.
+    /// Number of clients in their room.
     pub joined: usize,
-    /// Sessions that were lost, or never came about.
+    /// Number of sessions that were lost.
     pub lost: usize,
-    /// Processor time of the clients' thread.
+    /// CPU time of the clients' thread.
     pub cpu: Duration,
-    /// The server's ticks per second, as it told the clients; 0 before.
+    /// The server's ticks per second; 0 before a client knows it.
     pub tick_rate: u32,
 }
 
-/// Distances in millimetres, to 1 km, at two significant digits.
+/// A histogram of distances in millimetres, up to 1 km, with two significant digits.
 #[derive(Clone, Debug)]
 pub struct Distances(Histogram<u64>);
 
@@ -55,19 +55,19 @@ impl Default for Distances {
 }
 
 impl Distances {
-    /// Adds one, in metres.
+    /// Adds a distance in metres.
     pub fn add(&mut self, metres: f32) {
         self.0.saturating_record((metres * 1e3) as u64);
     }
 
-    /// The distance below which a share (0 to 1) of all lies, in metres; 0 without any.
+    /// The distance in metres below which a share (0 to 1) of all lies; 0 without any.
     pub fn quantile_m(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / 1e3
     }
 }
 
 impl ClientFigures {
-    /// Takes in a client's event.
+    /// Counts a client's event.
     pub fn event(&mut self, event: &ClientEvent) {
         match event {
             ClientEvent::Latency(latency) => self.latency(latency),
@@ -76,7 +76,7 @@ impl ClientFigures {
         }
     }
 
-    /// Begins to measure times anew.
+    /// Restarts the measurement of times.
     pub fn forget_times(&mut self) {
         self.command_to_snapshot = Times::default();
         self.stages = Default::default();
@@ -105,7 +105,7 @@ impl ClientFigures {
         }] += 1;
     }
 
-    /// Takes the clients' present counts in place of earlier ones.
+    /// Replaces the counters by the clients' present ones.
     pub fn count<'a>(&mut self, clients: impl Iterator<Item = &'a BotClient>) {
         self.counts = self.past;
         self.starved = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Whether clients truly play: snapshots reach them, and their commands count.
+//! Whether clients play properly: snapshots reach them, and their commands are in time.
 
 use std::time::Duration;
 
@@ -6,30 +6,31 @@ use serde::Serialize;
 use truetick_netcode::client::stats::ClientStats;
 use truetick_netcode::session::Role;
 
-/// A client is judged once it has been in its room for so long.
+/// Time in its room before a client is judged.
 const SETTLED: Duration = Duration::from_millis(750);
 
-/// A client that gets less than one in so many does not play.
+/// A client that gets less than one in this many does not play properly.
 const ONE_IN: u64 = 10;
 
-/// How the clients of a run play, those judged that were in their room for 0.75 s or more.
+/// How properly the clients of a run play. Clients that were in their room for less than 0.75 s are
+/// not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PlayFigures {
-    /// Clients judged.
+    /// Number of clients judged.
     pub judged: usize,
-    /// Those that got snapshots of fewer than one tick in ten.
+    /// Number of clients that got snapshots of fewer than one tick in ten.
     pub without_snapshots: usize,
-    /// Players that got snapshots, but of whose commands fewer than one in ten were in time.
+    /// Number of players that got snapshots, but had fewer than one command in ten in time.
     pub without_commands: usize,
-    /// Commands that clients submitted in their present sessions.
+    /// Number of commands that clients submitted in their present sessions.
     pub commands: u64,
-    /// Commands of which the server told whether they were in time.
+    /// Number of commands for which the server reported whether they were in time.
     pub commands_judged: u64,
-    /// Those that were.
+    /// Number of commands in time.
     pub commands_in_time: u64,
-    /// The lowest share of commands in time of any player that was judged, 0 to 1.
+    /// Lowest share of commands in time of any judged player, 0 to 1.
     pub lowest_in_time_share: f64,
-    /// The lowest share of ticks seen of any client that was judged, 0 to 1.
+    /// Lowest share of ticks seen of any judged client, 0 to 1.
     pub lowest_seen_share: f64,
 }
 
@@ -49,7 +50,8 @@ impl Default for PlayFigures {
 }
 
 impl PlayFigures {
-    /// Adds a client that has been in its room, of `tick_rate` ticks a second, for `time`.
+    /// Adds a client that has been in its room for `time`. The room runs `tick_rate` ticks per
+    /// second.
     pub fn add(&mut self, role: Role, stats: &ClientStats, tick_rate: u32, time: Duration) {
         self.commands += stats.commands;
         self.commands_judged += stats.commands_judged;
@@ -69,7 +71,8 @@ impl PlayFigures {
         }
     }
 
-    /// What clients should have had and did not, in words; `seconds` is the run's length.
+    /// Descriptions of what judged clients lacked; `seconds` is the run's length. A run of 3 s or
+    /// more also fails if no client was judged.
     pub fn failures(&self, seconds: f64) -> Vec<String> {
         let of = |count: usize, what: &str| {
             (count > 0).then(|| format!("{count} of {} clients {what}, should be 0", self.judged))

@@ -1,4 +1,4 @@
-//! The networks that bots play over, with their numbers.
+//! The networks between bots and server, with their numbers.
 //!
 //! | profile | round trip | jitter | loss, each way | else |
 //! |---|---|---|---|---|
@@ -8,39 +8,39 @@
 //! | `mobile` | 120 ms | 40 ms | 3 %, in bursts of 6 datagrams on average | |
 //! | `awful` | 200 ms | 60 ms | 10 % | 2 % overtaken, 2 % doubled |
 //! | `wifi` | 20 ms | 4 ms | none | every 2 s all is held up for 50 ms, each way |
-//! | `handover` | 80 or 230 ms, changing every 5 s | 4 ms | none | every 12 s nothing passes for 1 s |
+//! | `handover` | 80 or 230 ms, changing every 5 s | 4 ms | none | every 12 s nothing for 1 s |
 //! | `congested` | 60 ms | 4 ms | by a full queue | 15 kB/s each way, 2 s of queue |
 //!
-//! Jitter is the width of the spread of the one-way delay.
+//! Jitter is the width of the distribution of the one-way delay.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 use truetick_netcode::link_sim::{Bursts, Holds, LinkConfig, Steps};
 
-/// A network; see the module for the numbers.
+/// A network profile; the module lists the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Loopback itself.
+    /// Loopback itself, without a relay
     Clean,
-    /// A local network.
+    /// A local network
     Lan,
-    /// Across a continent, wired.
+    /// A wired path across a continent
     Wan,
-    /// A mobile phone.
+    /// A mobile phone
     Mobile,
-    /// As bad as it may get.
+    /// The worst path that is supported
     Awful,
-    /// A radio that scans for other channels.
+    /// A radio that scans other channels
     Wifi,
-    /// A moving phone, from station to station.
+    /// A moving phone that changes its station
     Handover,
-    /// A path that carries little and queues long.
+    /// A path of low rate with a long queue
     Congested,
 }
 
 impl Profile {
-    /// Every profile.
+    /// All profiles, in the order of the module's table.
     pub const ALL: [Self; 8] = [
         Self::Clean,
         Self::Lan,
@@ -52,7 +52,7 @@ impl Profile {
         Self::Congested,
     ];
 
-    /// One direction of the path; `None` for no relay at all.
+    /// One direction of the path; `None` for a path without relay.
     pub fn link(self) -> Option<LinkConfig> {
         let path = |rtt_us: u64, jitter_us: u64| LinkConfig {
             latency: Duration::from_micros(rtt_us / 2),
@@ -64,7 +64,7 @@ impl Profile {
             length: Duration::from_millis(length_ms),
         };
         let steps = Steps { interval: Duration::from_secs(5), by: Duration::from_millis(75) };
-        // 0.5 % of datagrams begin a burst of 6 on average: 3 % are in one.
+        // 0.5 % of datagrams begin a burst of 6 on average: 3 % are in a burst.
         let bursts = Bursts { enter: 0.005_2, leave: 1.0 / 6.0, loss: 1.0 };
         match self {
             Self::Clean => None,
@@ -91,7 +91,7 @@ impl Profile {
         }
     }
 
-    /// The numbers in words.
+    /// A description with the numbers.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Clean => "clean: loopback itself",

@@ -1,4 +1,5 @@
-//! A UDP relay on a thread of its own: puts a [`crate::profile::Profile`] between bots and server.
+//! A UDP relay on a thread of its own. It puts a [`crate::profile::Profile`] between bots and
+//! server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,11 @@ pub struct RelayThread {
 }
 
 impl RelayThread {
-    /// Starts a relay to `server`; each direction of each client's path behaves as `link`.
+    /// Starts a relay to `server`. Each direction of each client's path behaves as `link`; its
+    /// random numbers follow from `seed`.
+    ///
+    /// # Errors
+    /// The socket or the thread cannot be created.
     pub fn start(server: SocketAddr, link: LinkConfig, seed: u64) -> io::Result<Self> {
         let mut relay = UdpRelay::bind(server, link, seed)?;
         let address = relay.address()?;
@@ -37,12 +42,15 @@ impl RelayThread {
         Ok(Self { address, stop, thread })
     }
 
-    /// Where bots send to.
+    /// The address to which bots send.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it.
+    /// Stops the relay.
+    ///
+    /// # Errors
+    /// The relay's socket failed, or its thread panicked.
     pub fn stop(self) -> io::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the relay's thread panicked")))

@@ -1,4 +1,4 @@
-//! `truetick-sim replay`: runs a recording again, shows its world, compares two.
+//! `truetick-sim replay`: runs a recording again, prints its world, or compares two recordings.
 
 use std::error::Error;
 use std::io::Write;
@@ -40,11 +40,11 @@ pub struct ReplayOptions {
     pub until: Option<u32>,
     /// Print the world at the end
     #[arg(long)]
-    pub world_dump: bool,
+    pub dump: bool,
     /// Write the world after each stage of the tick named by --until, for --diff
     #[arg(long, value_name = "OUT", requires = "until")]
     pub stages: Option<PathBuf>,
-    /// Compare what a client held (see `bots --trace`) with the world as it was
+    /// Compare what a client held (see `bots --trace`) with the world of the recording
     #[arg(long, value_name = "TRACE")]
     pub client: Option<PathBuf>,
     /// Compare two recordings, or two files of stages
@@ -52,10 +52,13 @@ pub struct ReplayOptions {
     pub diff: Option<Vec<PathBuf>>,
 }
 
-/// Whether all was equal.
+/// Whether all was equal, or why that cannot be decided.
 pub type Outcome = Result<bool, Box<dyn Error>>;
 
-/// Runs the command. False if something differs.
+/// Runs the command. Returns false if something differs.
+///
+/// # Errors
+/// A file cannot be read or written, or is not of a known game and schema.
 pub fn run(options: &ReplayOptions) -> Outcome {
     match (&options.diff, &options.file) {
         (Some(files), _) => diff(&files[0], &files[1]),
@@ -64,13 +67,13 @@ pub fn run(options: &ReplayOptions) -> Outcome {
     }
 }
 
-/// Puts the file's name before what is wrong with it.
+/// Puts the file's name before an error.
 fn named(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> String {
     let path = path.display().to_string();
     move |error| format!("{path}: {error}")
 }
 
-/// The segments of the recording, and its first header.
+/// The segments of the recording, and the header of the first.
 fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
     let name = named(path);
     let files = read_segments(path).map_err(|error| name(&error))?;
@@ -93,7 +96,7 @@ fn read(path: &Path) -> Result<(Vec<Vec<u8>>, Header), String> {
     Ok((segments, header))
 }
 
-/// The game that a recording was made of.
+/// The game of a recording, with its settings.
 fn game(path: &Path, header: &Header) -> Result<Arc<ArenaGame>, Box<dyn Error>> {
     if header.game != arena::NAME {
         return Err(format!(
@@ -147,13 +150,13 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
     .map_err(|error| name(&error))?;
     conclude(&replayed, &header, clock::now().since(started));
     let held = trace.is_none_or(TraceCheck::conclude);
-    if let (true, Some(simulation)) = (options.world_dump, &replayed.simulation) {
+    if let (true, Some(simulation)) = (options.dump, &replayed.simulation) {
         show(&world_dump(simulation))?;
     }
     Ok(replayed.divergence.is_none() && !matches!(replayed.end, Some(End::Damaged(..))) && held)
 }
 
-/// A client's trace beside a replay.
+/// A client's trace that is compared with a replay.
 struct TraceCheck {
     client: ClientId,
     held: std::iter::Peekable<std::vec::IntoIter<MismatchReport>>,
@@ -173,7 +176,7 @@ impl TraceCheck {
         Ok(Self { client: trace.client, held, compared: 0, divergence: None })
     }
 
-    /// Compares what the client held of this tick's world and before.
+    /// Compares what the client held of this tick's world and of earlier ones.
     fn compare(&mut self, simulation: &Simulation<ArenaGame>) {
         while let Some(report) =
             self.held.next_if(|report| !Tick(report.tick).is_after(simulation.tick()))
@@ -187,7 +190,7 @@ impl TraceCheck {
         }
     }
 
-    /// Whether the client held what the server had.
+    /// Prints the result. Returns whether the client held the server's states.
     fn conclude(self) -> bool {
         crate::tell!(
             "Client {} held {} versions of entities meanwhile.",
@@ -240,7 +243,10 @@ fn conclude<G: Game>(replayed: &Replayed<G>, header: &Header, took: Duration) {
     }
 }
 
-/// Prints a long text; a reader that has seen enough is no error.
+/// Prints a long text. A reader that has closed the pipe is no error.
+///
+/// # Errors
+/// Standard output cannot be written.
 pub fn show(text: &str) -> std::io::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

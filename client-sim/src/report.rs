@@ -1,4 +1,4 @@
-//! The report of a run: one structure, its JSON keys stable and described here.
+//! The report of a run. Its JSON keys are stable and described here.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use truetick_server::metrics::Times;
 use crate::measure::ClientFigures;
 use crate::play::PlayFigures;
 
-/// A time's distribution in milliseconds.
+/// A distribution of times in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Percentiles {
-    /// Median.
+    /// Median of the times.
     pub p50: f64,
-    /// 99th percentile.
+    /// 99th percentile of the times.
     pub p99: f64,
-    /// Longest.
+    /// Longest of the times.
     pub max: f64,
 }
 
@@ -27,51 +27,51 @@ impl From<&Times> for Percentiles {
     }
 }
 
-/// A mean.
+/// A mean value.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Mean {
-    /// The mean.
+    /// The mean, in the unit that the key names.
     pub mean: f64,
 }
 
-/// Everything a run showed. Parts are absent where they were not measured: `server` and what it
-/// alone knows when the server ran elsewhere.
+/// The report of a run. Parts that were not measured are absent: `server` and what only it knows,
+/// where the server ran in another process.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// What was run.
+    /// Parameters of the run.
     pub run: RunPart,
-    /// The server's cost.
+    /// Cost of the server.
     pub server: Option<ServerPart>,
-    /// How long things take.
+    /// Latency of commands.
     pub latency: LatencyPart,
-    /// How often prediction was wrong.
+    /// Quality of prediction.
     pub prediction: PredictionPart,
-    /// How others are shown.
+    /// Display of other entities.
     pub interpolation: InterpolationPart,
-    /// What became of commands, all clients together.
+    /// Arrival of commands at the server, all clients together.
     pub commands: Option<CommandsPart>,
-    /// What snapshots hold.
+    /// Contents of snapshots.
     pub snapshot: Option<SnapshotPart>,
-    /// Whether clients hold what the server sent.
+    /// Whether clients hold the server's states.
     pub integrity: IntegrityPart,
-    /// Whether clients truly play: snapshots reach them, and their commands count.
+    /// Whether clients play properly: snapshots reach them, and their commands are in time.
     pub play: PlayFigures,
-    /// Who came and who was lost.
+    /// Clients that joined and that were lost.
     pub clients: ClientsPart,
 }
 
-/// What was run.
+/// Parameters of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunPart {
-    /// Bots that play.
+    /// Number of bots that play.
     pub clients: usize,
-    /// Bots that watch.
+    /// Number of bots that watch.
     pub spectators: usize,
-    /// Drones, where the run started the server.
+    /// Number of drones, where the run started the server.
     pub drones: Option<u32>,
     /// Ticks per second.
     pub tick_rate: u32,
-    /// Network.
+    /// Network between bots and server.
     pub profile: String,
     /// Seed of world, bots and network.
     pub seed: u64,
@@ -79,17 +79,17 @@ pub struct RunPart {
     pub seconds: f64,
 }
 
-/// The server's cost.
+/// Cost of the server.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerPart {
-    /// Ticks simulated.
+    /// Number of ticks simulated.
     pub ticks: u64,
-    /// Ticks whose time line skipped, or whose last snapshot was handed to the kernel after the
-    /// next deadline.
+    /// Number of ticks whose time line skipped, or whose last snapshot was handed to the kernel
+    /// after the next deadline.
     pub missed_ticks: u64,
-    /// From the last drain before a tick to the handing over of its last snapshot.
+    /// Time from the last drain before a tick to handing over its last snapshot.
     pub tick_ms: Percentiles,
-    /// Processor time of the server's threads per tick, receiving included (thread CPU clock).
+    /// CPU time of the server's threads per tick, receiving included (thread CPU clock).
     pub cpu_ms_per_tick: Mean,
     /// Bytes of UDP payload sent per client and second.
     pub bytes_out_per_client_s: f64,
@@ -97,98 +97,100 @@ pub struct ServerPart {
     pub packets_out_per_tick: f64,
     /// Resident memory of the process; in the demo the bots are in the same process.
     pub rss_bytes: u64,
-    /// Datagrams that the kernel dropped before the server read them.
+    /// Number of datagrams that the kernel dropped before the server read them.
     pub kernel_drops: u64,
-    /// Errors of the UDP socket, none of which ended it: of receiving, and datagrams that the
-    /// kernel would not take.
+    /// Number of errors of the UDP socket, none of which ended it: of receiving, and datagrams that
+    /// the kernel refused.
     pub socket_errors: u64,
-    /// Batches for QUIC's thread that were dropped whole because it was behind.
+    /// Number of batches for QUIC's thread that were dropped because its queue was full.
     pub quic_batches_dropped: u64,
-    /// QUIC connections that were closed since no session came of them, or to make room for others.
+    /// Number of QUIC connections that were closed because no session followed, or to make space
+    /// for others.
     pub quic_strangers_closed: u64,
-    /// QUIC connections that were ended since frames for them could not be kept.
+    /// Number of QUIC connections that were ended because frames for them exceeded the limit.
     pub quic_ended_unsent: u64,
-    /// Datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`); reasons
-    /// that did not occur are absent.
+    /// Number of datagrams that the server dropped, by reason (see `netcode/src/session/drops.rs`).
+    /// Reasons that did not occur are absent.
     pub drops: BTreeMap<&'static str, u64>,
-    /// All of them.
+    /// Number of datagrams that the server dropped, for all reasons together.
     pub dropped_datagrams: u64,
     /// Panics that ended rooms.
     pub failed_rooms: Vec<String>,
 }
 
-/// How long things take.
+/// Latency of commands.
 #[derive(Clone, Debug, Serialize)]
 pub struct LatencyPart {
-    /// A command's sending to the first snapshot with its effect, at the client.
+    /// Time from sending a command to the first snapshot with its effect, at the client.
     pub command_to_snapshot_ms: Percentiles,
-    /// A command's arrival at the server's socket (kernel time stamp) to the handing over of the
+    /// Time from a command's arrival at the server's socket (kernel time stamp) to handing over the
     /// first snapshot with its effect.
     pub arrival_to_sent_ms: Option<Percentiles>,
-    /// The first split by stage; true only where client and server share a host's clock.
+    /// `command_to_snapshot_ms` by stages; valid only where client and server share a host's clock.
     pub stages_ms: StagesPart,
 }
 
-/// Stages of a command's way and back.
+/// Stages of a command's latency.
 #[derive(Clone, Debug, Serialize)]
 pub struct StagesPart {
     /// From sending to the server's socket.
     pub client_to_server: Percentiles,
-    /// From there to the tick's deadline.
+    /// From the server's socket to the tick's deadline.
     pub wait_for_tick: Percentiles,
-    /// From there to the making of the client's snapshot.
+    /// From the tick's deadline to the creation of the client's snapshot.
     pub simulate_and_encode: Percentiles,
-    /// From there to the client's socket.
+    /// From the creation of the snapshot to the client's socket.
     pub server_to_client: Percentiles,
 }
 
-/// How often prediction was wrong.
+/// Quality of prediction.
 #[derive(Clone, Debug, Serialize)]
 pub struct PredictionPart {
-    /// Server states that were compared with a prediction.
+    /// Number of server states that were compared with a prediction.
     pub ticks: u64,
-    /// Those in which any predicted field differed on the grid at the acknowledged command.
+    /// Number of comparisons in which any predicted field differed on the grid at the acknowledged
+    /// command.
     pub mispredictions: u64,
-    /// By cause: the server lacked a command in time.
+    /// Mispredictions because the server lacked a command in time.
     pub caused_by_command: u64,
-    /// By cause: something else touched the player.
+    /// Mispredictions because something else affected the player.
     pub caused_by_interaction: u64,
-    /// By cause: none known; a defect.
+    /// Mispredictions without a known cause: a defect.
     pub unexplained: u64,
-    /// Distance between wrong prediction and truth, metres, median. A respawn somewhere else counts
-    /// too.
+    /// Median distance between wrong prediction and server, in metres. A respawn at another place
+    /// counts, too.
     pub error_m_p50: f64,
-    /// The same, 99th percentile.
+    /// 99th percentile of the distance between wrong prediction and server, in metres.
     pub error_m_p99: f64,
 }
 
-/// How others are shown.
+/// Display of other entities.
 #[derive(Clone, Debug, Serialize)]
 pub struct InterpolationPart {
-    /// How far behind the newest state others are shown, median over clients and time.
+    /// How far the display trails the newest state, median over clients and time.
     pub delay_ms_p50: f64,
     /// Time in which a client had nothing newer to show, summed over clients.
     pub starved_ms: f64,
-    /// Longest time that any client was without a newer snapshot.
+    /// Longest time for which any client was without a newer snapshot.
     pub longest_gap_ms: f64,
 }
 
-/// What became of commands.
+/// Arrival of commands at the server.
 #[derive(Clone, Debug, Serialize)]
 pub struct CommandsPart {
-    /// New and in time.
+    /// Number of new commands in time.
     pub received: u64,
-    /// Came after their tick's drain.
+    /// Number of commands that arrived after their tick's drain.
     pub late: u64,
-    /// Not there at their tick's drain; the last one was repeated.
+    /// Number of commands that were absent at their tick's drain; the last one was repeated.
     pub missing: u64,
-    /// Came again, as redundancy makes them.
+    /// Number of repeated commands, which redundancy causes.
     pub duplicate: u64,
-    /// Too far ahead or contradicting.
+    /// Number of commands that were too far ahead or contradicted an earlier one.
     pub rejected: u64,
 }
 
-/// What snapshots hold.
+/// Contents of snapshots.
 #[derive(Clone, Debug, Serialize)]
 pub struct SnapshotPart {
     /// Relevant entities per client and tick.
@@ -197,46 +199,48 @@ pub struct SnapshotPart {
     pub bytes_per_entity: f64,
     /// Bytes of UDP payload per client and tick.
     pub bytes_per_client_tick: f64,
-    /// Entity updates put off for lack of budget.
+    /// Number of entity updates deferred for lack of budget.
     pub deferred: u64,
-    /// Share of encoded entities that another client's encoding served, 0 to 1.
+    /// Share of entity updates that reused another client's encoding, 0 to 1.
     pub encode_shared: f64,
-    /// Block units that were encoded per tick, each for all clients that share it.
+    /// Block deltas encoded per tick, each for all clients that share it.
     pub units_encoded_per_tick: f64,
-    /// Entities that were encoded per tick for one client each.
+    /// Entities encoded per tick for one client each.
     pub entities_encoded_individually_per_tick: f64,
 }
 
-/// Whether clients hold what the server sent.
+/// Whether clients hold the server's states.
 #[derive(Clone, Debug, Serialize)]
 pub struct IntegrityPart {
-    /// Packets whose decoded state hashed to something else than the server's.
+    /// Number of packets whose decoded state did not fit the server's hash.
     pub hash_mismatches: u64,
-    /// Datagrams that could not be decoded.
+    /// Number of datagrams that could not be decoded.
     pub decode_errors: u64,
-    /// Datagrams dropped because they were repeated or overtaken by newer ones.
+    /// Number of datagrams dropped because they were repeated or overtaken by newer ones.
     pub stale: u64,
 }
 
-/// Who came and who was lost.
+/// Clients that joined and that were lost.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClientsPart {
-    /// Clients that play at the end.
+    /// Number of clients in their room at the end.
     pub joined: usize,
-    /// Sessions that were lost, and clients that do not play at the end.
+    /// Number of sessions that were lost, and of clients that are not in their room at the end.
     pub lost: usize,
-    /// Times that a client heard nothing of the server for 250 ms and began to resume.
+    /// Number of times that a client received nothing from the server for 250 ms and began to
+    /// resume.
     pub silences: u64,
-    /// Times that a session was resumed.
+    /// Number of times that a session was resumed.
     pub resumes: u64,
-    /// Longest time from a resume's first request to its session.
+    /// Longest time from a resumption's first request to its session.
     pub longest_resume_ms: f64,
-    /// Processor time of the bots per tick, all together.
+    /// CPU time of the bots per tick, all together.
     pub cpu_ms_per_tick: f64,
 }
 
 impl Report {
-    /// Puts a run's figures together.
+    /// The report of a run's figures. `host` is the server's report, where the server ran in this
+    /// process.
     pub fn new(run: RunPart, clients: &ClientFigures, host: Option<&HostReport>) -> Self {
         let ticks = run.seconds * f64::from(run.tick_rate);
         let counts = clients.counts;
@@ -287,7 +291,8 @@ impl Report {
         }
     }
 
-    /// What the run should have kept and did not, in words.
+    /// Descriptions of the budgets that the run missed. `max_missed_percent` is the share of missed
+    /// ticks from which on that budget is missed.
     pub fn missed_budgets(&self, max_missed_percent: f64) -> Vec<String> {
         let mut missed = Vec::new();
         let mut none = |what: &str, count: u64| {

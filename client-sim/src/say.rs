@@ -1,7 +1,7 @@
-//! What programs print: through a thread of its own where a game runs meanwhile, directly where
+//! Standard output of the commands: through a background thread while a game runs, directly where
 //! nothing else waits.
 //!
-//! A reader of standard output that stands still holds up no game, and one that has gone ends none.
+//! A reader that blocks does not hold up a game, and a closed pipe does not end one.
 
 use std::io;
 use std::sync::OnceLock;
@@ -18,14 +18,14 @@ pub fn out() -> Box<dyn io::Write> {
     }
 }
 
-/// Waits, for a second at most, until everything that was said is written.
+/// Waits until all output is written, for at most a second.
 pub fn finish() {
     if let Some(Some(writer)) = OUT.get() {
         writer.finish();
     }
 }
 
-/// Prints a line while a game runs: never waits, and never fails.
+/// Prints a line while a game runs. Never waits, never fails.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {{
@@ -34,8 +34,7 @@ macro_rules! say {
     }};
 }
 
-/// Prints a line of a command's result: waits for its reader, and does not mind if there is none
-/// any more.
+/// Prints a line of a command's result. Waits for the reader; a closed pipe is ignored.
 #[macro_export]
 macro_rules! tell {
     ($($text:tt)*) => {{

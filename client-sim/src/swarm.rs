@@ -31,48 +31,48 @@ use crate::token_source::TokenSource;
 /// Time between two bots' joining, so that their ticks spread.
 const JOIN_SPACING: Duration = Duration::from_millis(3);
 
-/// Bots are looked after in rounds at least this far apart: arrival is stamped by the kernel, so a
-/// round later costs nothing.
+/// Least time between two rounds over all bots: the kernel stamps arrivals, so a later round costs
+/// nothing.
 const ROUND: Duration = Duration::from_micros(500);
 
-/// How many bots there are.
+/// Numbers of bots by role.
 #[derive(Clone, Copy, Debug)]
 pub struct Crew {
-    /// Those that play.
+    /// Number of bots that play.
     pub players: usize,
-    /// Those that watch.
+    /// Number of bots that watch.
     pub spectators: usize,
 }
 
 impl Crew {
-    /// So many that play, and so many more that watch.
+    /// A crew of these numbers of players and spectators.
     pub fn of(players: u64, spectators: u64) -> Self {
         Self { players: players as usize, spectators: spectators as usize }
     }
 
-    /// All of them.
+    /// Number of all bots.
     pub fn all(self) -> usize {
         self.players + self.spectators
     }
 }
 
-/// Who plays, and against whom.
+/// Configuration of a swarm.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
-    /// By what they reach the server.
+    /// How the bots connect to the server.
     pub connect_options: ConnectOptions,
-    /// A relay to the server; `None` to send to where the tokens say.
+    /// A relay to the server; `None` to send to the address in the tokens.
     pub relay: Option<SocketAddr>,
-    /// Bots; those that watch come last.
+    /// Numbers of bots; spectators come last.
     pub crew: Crew,
-    /// Everything the bots do follows from it.
+    /// Seed of everything that the bots do.
     pub seed: u64,
-    /// The first bot's user id; the others follow. Two swarms with the same users would take each
-    /// other's sessions over.
+    /// User id of the first bot; the others follow. Two swarms with the same users would take over
+    /// each other's sessions.
     pub first_user: u64,
     /// File for what the first bot holds, to be compared with a replay.
     pub trace: Option<PathBuf>,
-    /// File for the packets that come.
+    /// File for the packets that the bots receive.
     pub capture: Option<PathBuf>,
 }
 
@@ -81,22 +81,22 @@ struct Member {
     seed: u64,
     bot: BotClient,
     socket: ClientSocket,
-    /// When it begins.
+    /// When the bot starts.
     start: Timestamp,
     pauses: Backoff,
-    /// Since when it is in its room, in its present session.
+    /// Since when the bot is in its room, in its present session.
     here_since: Option<Timestamp>,
-    /// When it asks for another token, its session being lost.
+    /// When the bot gets another token, its session being lost.
     rejoin_at: Option<Timestamp>,
 }
 
-/// First pause before a bot that lost its session asks for another token.
+/// First pause before a bot that lost its session gets another token.
 const REJOIN_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest such pause.
+/// Longest pause before a bot that lost its session gets another token.
 const LONGEST_REJOIN_PAUSE: Duration = Duration::from_secs(10);
 
-/// The first bot's trace on its way to a file.
+/// The first bot's trace, written to a file.
 struct Trace {
     file: RecordWriter,
     schema: u64,
@@ -104,7 +104,7 @@ struct Trace {
 }
 
 impl Trace {
-    /// Notes what is new; an error ends it.
+    /// Records what is new; an error ends the trace.
     fn note(&mut self, bot: &BotClient) {
         let Some(client) = bot.runtime().id() else {
             return;
@@ -120,7 +120,7 @@ impl Trace {
     }
 }
 
-/// Packets on their way to a file.
+/// Packets, written to a file.
 struct Capture {
     file: RecordWriter,
     writer: CaptureWriter,
@@ -149,6 +149,9 @@ pub struct Swarm {
 
 impl Swarm {
     /// Starts the bots, each with a token of its own.
+    ///
+    /// # Errors
+    /// A socket, a file or the thread cannot be created.
     pub fn start(
         config: &SwarmConfig,
         mut tokens: TokenSource,
@@ -217,12 +220,15 @@ impl Swarm {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Times are those from now on: what joining took counts no more.
+    /// Restarts the measurement of times, so that those of joining do not count.
     pub fn measure_from_now(&self) {
         self.rejoin.store(true, Ordering::Relaxed);
     }
 
-    /// Lets all bots leave; the figures are final.
+    /// Lets all bots leave, and returns the final figures.
+    ///
+    /// # Errors
+    /// A socket or a file failed, or the bots' thread panicked.
     pub fn stop(self) -> io::Result<ClientFigures> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
@@ -232,7 +238,7 @@ impl Swarm {
     }
 }
 
-/// The room that bots play in.
+/// The room that bots join.
 const ROOM: u16 = 0;
 
 struct Run {
@@ -321,8 +327,7 @@ impl Run {
                 let token = token(&mut self.tokens, member.user, role);
                 self.figures.past = self.figures.past + member.bot.runtime().stats();
                 let over = member.bot.runtime().addr().kind;
-                // Another seed for each session: connections must not get the numbers of those
-                // before.
+                // Each session has another seed: numbers of connections must not repeat.
                 member.seed = member.seed.wrapping_add(1 << 40);
                 let bot = BotClient::new(self.kinds.clone(), token, member.seed, now);
                 member.bot = bot.as_role(role).transport(over);
@@ -394,9 +399,9 @@ fn is_loss(end: End) -> bool {
 }
 
 impl Member {
-    /// Why its session has ended, if it has and no token was asked for since. A bot comes back to a
-    /// server that closed, since it may be started again; it does not fight for a session that
-    /// another client took.
+    /// Why the session has ended, if it has and no other token was scheduled since. A bot returns
+    /// to a server that closed, since it may be restarted. It does not return to a session that
+    /// another client took over.
     fn newly_ended(&mut self) -> Option<End> {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),

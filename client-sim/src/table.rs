@@ -1,11 +1,11 @@
-//! The report as a person reads it.
+//! The report as a text for people.
 
 use std::fmt::Write as _;
 
 use crate::live_table::Rows;
 use crate::report::{Percentiles, Report};
 
-/// A report on one line.
+/// The report on one line.
 pub fn line(report: &Report) -> String {
     let mut line = format!("{:4.0} s  {} clients", report.run.seconds, report.clients.joined);
     if let Some(server) = &report.server {
@@ -28,7 +28,7 @@ pub fn line(report: &Report) -> String {
     line
 }
 
-/// A report in full.
+/// Adds the rows of the full report.
 pub fn full(rows: &mut Rows, report: &Report) {
     let run = &report.run;
     let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
@@ -162,7 +162,7 @@ pub fn percentiles(times: &Percentiles) -> String {
     format!("p50 {:.2}, p99 {:.2}, max {:.1} ms", times.p50, times.p99, times.max)
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

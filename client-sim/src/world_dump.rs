@@ -1,4 +1,4 @@
-//! A world in words: every entity with its components and their values.
+//! A world as text: every entity with its components and their values.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use truetick_netcode::schema::{Scale, Schema};
 use truetick_server::game::Game;
 use truetick_server::simulation::Simulation;
 
-/// The world as a text, one entity per paragraph.
+/// The world as text, one entity per paragraph.
 pub fn world_dump<G: Game>(simulation: &Simulation<G>) -> String {
     let (ring, schema) = (simulation.ring(), simulation.registry().schema());
     let hash = simulation.world_hash();

@@ -1,7 +1,7 @@
 //! Bit-exact writing and reading, least significant bit first.
 //!
 //! Writes trust the caller, reads check everything: a [`BitReader`] never reads past its end and
-//! never panics, whatever the bytes.
+//! returns an error for any bytes that no writer makes.
 
 use crate::error::WireError;
 
@@ -9,30 +9,33 @@ use crate::error::WireError;
 #[derive(Clone, Debug, Default)]
 pub struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, the lowest `pending_bits` of it.
+    /// Bits that are not in `bytes` yet; the lowest `pending_bits` are valid.
     pending: u64,
     pending_bits: u32,
 }
 
 impl BitWriter {
-    /// An empty writer.
+    /// Creates an empty writer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Forgets what was written and keeps the memory.
+    /// Removes all written bits and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.pending = 0;
         self.pending_bits = 0;
     }
 
-    /// Bits written so far.
+    /// Number of bits written so far, including those that do not fill a byte yet.
     pub fn bit_len(&self) -> usize {
         self.bytes.len() * 8 + self.pending_bits as usize
     }
 
     /// Writes the low `bits` (0 to 32) of `value`; higher bits of `value` must be zero.
+    ///
+    /// # Panics
+    /// In debug builds, if `bits` is over 32 or `value` needs more than `bits` bits.
     #[inline]
     pub fn write(&mut self, value: u32, bits: u32) {
         debug_assert!(
@@ -48,20 +51,20 @@ impl BitWriter {
         }
     }
 
-    /// Writes one bit.
+    /// Writes one bit: 1 for `true`.
     #[inline]
     pub fn write_flag(&mut self, flag: bool) {
         self.write(u32::from(flag), 1);
     }
 
-    /// Writes all 64 bits of `value`.
+    /// Writes all 64 bits of `value`, the low 32 first.
     pub fn write_u64(&mut self, value: u64) {
         self.write(value as u32, 32);
         self.write((value >> 32) as u32, 32);
     }
 
-    /// Writes an unsigned number in an exponential Golomb code of order `k` (0 to 31): short for
-    /// small numbers, [`golomb_bits`] in all.
+    /// Writes an unsigned number in an exponential Golomb code of order `k` (0 to 31). Small
+    /// numbers are short; [`golomb_bits`] gives the length.
     #[inline]
     pub fn write_golomb(&mut self, value: u32, k: u32) {
         let shifted = u64::from(value) + (1 << k);
@@ -73,7 +76,7 @@ impl BitWriter {
         self.write(rest, width);
     }
 
-    /// Writes whole bytes at any bit position.
+    /// Writes whole bytes, starting at any bit position.
     pub fn write_bytes(&mut self, bytes: &[u8]) {
         if self.pending_bits == 0 {
             self.bytes.extend_from_slice(bytes);
@@ -84,7 +87,8 @@ impl BitWriter {
         }
     }
 
-    /// Appends `len` bits of `source` from bit `start` on.
+    /// Appends `len` bits of `source`, starting at bit `start`. Bits past the end of `source` are
+    /// written as zeros.
     pub fn append(&mut self, source: &[u8], start: usize, len: usize) {
         let mut at = start;
         let end = start + len;
@@ -95,7 +99,7 @@ impl BitWriter {
         }
     }
 
-    /// Fills the last byte with zero bits, so that [`Self::bytes`] holds everything.
+    /// Pads the last byte with zero bits, so that [`Self::bytes`] returns all written bits.
     pub fn pad_to_byte(&mut self) {
         while self.pending_bits > 0 {
             self.bytes.push(self.pending as u8);
@@ -104,32 +108,36 @@ impl BitWriter {
         }
     }
 
-    /// The bytes written; call [`Self::pad_to_byte`] first.
+    /// Returns the written bytes. Call [`Self::pad_to_byte`] first.
+    ///
+    /// # Panics
+    /// In debug builds, if the bits written do not fill whole bytes.
     pub fn bytes(&self) -> &[u8] {
         debug_assert_eq!(self.pending_bits, 0, "pad_to_byte comes first");
         &self.bytes
     }
 }
 
-/// Length in bits of `value` in an exponential Golomb code of order `k`.
+/// Length in bits of `value` in an exponential Golomb code of order `k` (0 to 31).
 pub fn golomb_bits(value: u32, k: u32) -> u32 {
     let width = 63 - (u64::from(value) + (1 << k)).leading_zeros();
     2 * width - k + 1
 }
 
-/// Maps signed to unsigned so that small magnitudes stay small: 0, -1, 1, -2, 2, ...
+/// Maps signed to unsigned numbers so that small magnitudes stay small: 0, -1, 1, -2, 2 become 0,
+/// 1, 2, 3, 4.
 #[inline]
 pub fn zigzag(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)) as u32
 }
 
-/// The inverse of [`zigzag`].
+/// Maps an unsigned number back to a signed one; the inverse of [`zigzag`].
 #[inline]
 pub fn unzigzag(value: u32) -> i32 {
     ((value >> 1) as i32) ^ -((value & 1) as i32)
 }
 
-/// Up to 32 bits from bit `at`; bits past the end read as zero.
+/// Reads up to 32 bits from bit `at`; bits past the end read as zero.
 #[inline]
 fn peek(bytes: &[u8], at: usize, bits: u32) -> u32 {
     let first = at / 8;
@@ -156,17 +164,23 @@ pub struct BitReader<'a> {
 const TRUNCATED: WireError = WireError::Malformed("ends too early");
 
 impl<'a> BitReader<'a> {
-    /// Reads from the first bit of `bytes`.
+    /// Creates a reader that starts at the first bit of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, end: bytes.len() * 8 }
     }
 
-    /// Bits not yet read.
+    /// Number of bits not yet read.
     pub fn remaining(&self) -> usize {
         self.end - self.at
     }
 
-    /// The next `bits` (0 to 32) as a number.
+    /// Reads the next `bits` (0 to 32) as an unsigned number.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if fewer bits are left.
+    ///
+    /// # Panics
+    /// In debug builds, if `bits` is over 32.
     #[inline]
     pub fn read(&mut self, bits: u32) -> Result<u32, WireError> {
         debug_assert!(bits <= 32);
@@ -178,18 +192,27 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
-    /// The next bit.
+    /// Reads the next bit: `true` for 1.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if no bit is left.
     #[inline]
     pub fn read_flag(&mut self) -> Result<bool, WireError> {
         Ok(self.read(1)? == 1)
     }
 
-    /// The next 64 bits.
+    /// Reads the next 64 bits as an unsigned number, the low 32 first.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if fewer bits are left.
     pub fn read_u64(&mut self) -> Result<u64, WireError> {
         Ok(u64::from(self.read(32)?) | u64::from(self.read(32)?) << 32)
     }
 
-    /// The inverse of [`BitWriter::write_golomb`]; numbers past 32 bits are refused.
+    /// Reads a number that [`BitWriter::write_golomb`] wrote with the same order `k` (0 to 31).
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the bits end too early or the number needs more than 32 bits.
     #[inline]
     pub fn read_golomb(&mut self, k: u32) -> Result<u32, WireError> {
         let window = peek(self.bytes, self.at, 32);
@@ -206,7 +229,10 @@ impl<'a> BitReader<'a> {
         u32::try_from(value).map_err(|_| WireError::Malformed("number over 32 bits"))
     }
 
-    /// The next `len` bytes, at any bit position. The caller has bounded `len`.
+    /// Reads the next `len` bytes, at any bit position. The caller must have bounded `len`.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if fewer bytes are left; nothing is allocated then.
     pub fn read_bytes(&mut self, len: usize) -> Result<Vec<u8>, WireError> {
         if self.remaining() < len * 8 {
             return Err(TRUNCATED);
@@ -214,7 +240,10 @@ impl<'a> BitReader<'a> {
         (0..len).map(|_| self.read(8).map(|byte| byte as u8)).collect()
     }
 
-    /// Skips the zeros up to the next whole byte.
+    /// Skips the zero padding up to the next whole byte.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if a padding bit is not zero.
     pub fn align(&mut self) -> Result<(), WireError> {
         let padding = (8 - self.at % 8) % 8;
         match self.read(padding as u32)? {
@@ -223,7 +252,13 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next `len` bytes as they are; [`Self::align`] comes first.
+    /// Borrows the next `len` bytes without copying. Call [`Self::align`] first.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if fewer bytes are left.
+    ///
+    /// # Panics
+    /// In debug builds, if the position is not at a whole byte.
     pub fn read_slice(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         debug_assert_eq!(self.at % 8, 0, "align comes first");
         let start = self.at / 8;
@@ -234,7 +269,10 @@ impl<'a> BitReader<'a> {
         Ok(&self.bytes[start..start + len])
     }
 
-    /// Checks that nothing but zero padding to the byte is left.
+    /// Checks that nothing is left but fewer than eight bits of zero padding.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if a whole byte or a bit that is not zero is left.
     pub fn finish(mut self) -> Result<(), WireError> {
         let left = self.remaining();
         if left >= 8 || self.read(left as u32)? != 0 {

@@ -1,9 +1,9 @@
-//! The one module that reads the machine's clocks; the `tidy` test holds that rule.
+//! Access to the machine's clocks. No other module reads them; the `tidy` test enforces that rule.
 //!
-//! Everything else takes a [`Timestamp`] as an argument and so runs the same under virtual time.
+//! All other code takes a [`Timestamp`] as an argument, so it runs unchanged under virtual time.
 
 use std::time::Duration;
-/// What libraries call a time, for those that want to be told.
+/// The standard library's monotonic time, for libraries whose interface requires it.
 pub use std::time::Instant;
 
 use rustix::thread::{NanosleepRelativeResult, clock_nanosleep_absolute};
@@ -11,42 +11,42 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::time::{Timestamp, UnixTime};
 
-/// Now, on the machine's monotonic clock. Processes on one host share its start.
+/// Reads the machine's monotonic clock. All processes of one host share its start.
 pub fn now() -> Timestamp {
     Timestamp::from_nanos(nanos(clock_gettime(ClockId::Monotonic)))
 }
 
-/// Now, as the clock on the wall shows it.
+/// Reads the wall clock (UTC), in milliseconds since 1970.
 pub fn unix_now() -> UnixTime {
     UnixTime::from_millis(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000)
 }
 
-/// How far the wall clock is ahead of the monotonic one (below zero: behind), in nanoseconds. It
-/// changes whenever the wall clock is set; [`crate::transport::stamps`] bounds what follows from
-/// it.
+/// Returns the wall clock minus the monotonic clock, in nanoseconds; negative if the wall clock is
+/// behind. It changes whenever the wall clock is set; [`crate::transport::stamps`] bounds the
+/// resulting error.
 pub fn wall_offset_nanos() -> i64 {
     let [wall, own] = [ClockId::Realtime, ClockId::Monotonic].map(|id| nanos(clock_gettime(id)));
     wall.wrapping_sub(own) as i64
 }
 
-/// The same for libraries.
+/// Reads the monotonic clock as an [`Instant`], for libraries whose interface requires one.
 pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// Processor time that the calling thread has used so far.
+/// Returns the processor time that the calling thread has used so far.
 pub fn thread_cpu() -> Duration {
     Duration::from_nanos(nanos(clock_gettime(ClockId::ThreadCPUTime)))
 }
 
-/// Sleeps until `deadline` on [`now`]'s line; at once if it has passed. Signals do not cut it
-/// short.
+/// Sleeps until `deadline` on the clock of [`now`]. Returns at once if the deadline has passed.
+/// Signals do not shorten the sleep.
 pub fn sleep_until(deadline: Timestamp) {
     let at = timespec(deadline);
     while clock_nanosleep_absolute(ClockId::Monotonic, &at).is_err() {}
 }
 
-/// Sleeps for `span`, for threads that only watch others.
+/// Sleeps for `span`. Signals do not shorten the sleep. Meant for threads that only monitor others.
 pub fn sleep(span: Duration) {
     let mut left =
         Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };

@@ -1,7 +1,7 @@
-//! Commands on the wire: what a player wants, tagged with the tick it is for.
+//! Commands on the wire: a player's input, tagged with the tick that it is for.
 //!
-//! Each packet repeats every command that the server may not have, so that a lost packet costs
-//! nothing.
+//! Each packet repeats every command that the server may not have, so that a lost packet loses no
+//! command.
 //!
 //! ```text
 //! newest tick:32  golomb(count - 1, 2)  { same-as-before:1 [ command ] }     oldest first
@@ -17,21 +17,31 @@ use crate::tick::Tick;
 
 /// A player's input for one tick.
 pub trait Command: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
-    /// Writes it; 32 of them must fit into a packet beside messages, so about 120 bits at most.
+    /// Writes the command. [`COMMANDS_PER_PACKET`] of them must fit into a packet beside messages,
+    /// so one should take about 120 bits at most.
     fn write(&self, writer: &mut BitWriter);
 
-    /// Reads it and checks every range: what this lets through, the game executes.
+    /// Reads a command and checks the range of every field: the game executes whatever passes.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bits are not a valid command.
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError>;
 
-    /// The entities that it names, if it names any. Before a room executes a command, what its
-    /// client does not see becomes `None`: whoever guesses at what is hidden learns no more than by
-    /// naming what does not exist.
+    /// Returns the entities that the command names; none by default.
+    ///
+    /// Before a room executes a command, it sets each target that the client does not see to
+    /// `None`. So a client that guesses a hidden entity learns no more than if it named one that
+    /// does not exist.
     fn targets(&mut self) -> &mut [Option<NetId>] {
         &mut []
     }
 }
 
-/// Writes consecutive commands, oldest first, the last being for `newest`.
+/// Writes 1 to [`COMMANDS_PER_PACKET`] commands of consecutive ticks, oldest first; the last one is
+/// for `newest`.
+///
+/// # Panics
+/// In debug builds, if there is no command or there are too many.
 pub fn write_commands<'a, C: Command>(
     writer: &mut BitWriter,
     newest: Tick,
@@ -50,7 +60,10 @@ pub fn write_commands<'a, C: Command>(
     }
 }
 
-/// Reads commands with their ticks, oldest first.
+/// Reads the commands of a packet with their ticks, oldest first.
+///
+/// # Errors
+/// [`WireError`] if there are more than [`COMMANDS_PER_PACKET`] commands or one is invalid.
 pub fn read_commands<C: Command>(reader: &mut BitReader<'_>) -> Result<Vec<(Tick, C)>, WireError> {
     let newest = Tick(reader.read(32)?);
     let count = reader.read_golomb(2)?.saturating_add(1);

@@ -1,27 +1,26 @@
-//! How much a path carries: a byte budget per tick, from the round trip, from loss and from what
-//! arrives.
+//! Congestion control: a byte budget per tick, from round trips, from loss and from what arrives.
 //!
-//! A queue that fills shows as a round trip above the least of late (as in LEDBAT, RFC 6817). The
-//! sender then drains it: it sends a part of what arrives, and watches.
+//! A filling queue shows as a round trip above the recent minimum (as in LEDBAT, RFC 6817). The
+//! sender then drains the queue: it sends a part of what arrives, and measures.
 //!
-//! * The round trip falls: the queue was ours. Once it is gone the budget is a little less than
-//!   what arrived.
-//! * The round trip stays: the path is longer now. That is the least from then on, and the budget
-//!   is what it was.
+//! - The round trip falls: the sender caused the queue. Once the queue is gone, the budget is a
+//!   little less than what arrived.
+//! - The round trip stays: the path is longer now. The new round trip becomes the minimum, and the
+//!   budget returns to its former value.
 //!
-//! Loss alone counts only where it is heavy, and is tested in the same way: if a smaller share of
-//! packets is lost while less is sent, the path was full. Radio links lose packets without being
-//! full.
+//! Loss counts only where it is heavy, and is tested in the same way: if a smaller share of packets
+//! is lost while less is sent, the path was full. Radio links lose packets without being full.
 //!
-//! Otherwise the budget rises. Near what the path carried when it was full last it rises by 4 % a
-//! second, so that the next queue is short when it is noticed. Packets that are faster than that
-//! capacity allows show that the path carries more: the budget then doubles, as at the start. Where
-//! a path carries less than the floor of the budget in each tick, some ticks are not sent. A path
-//! is taken for such a narrow one where a long queue stays though no more than the floor is sent.
+//! Otherwise the budget rises. Near the capacity of the path when it was last full, it rises by 4 %
+//! a second, so that the next queue is still short when it is detected. Packets that are faster
+//! than that capacity allows show that the path carries more; the budget then doubles, as at the
+//! start. Where a path carries less than the floor of the budget in each tick, some ticks are not
+//! sent. Such a path is called narrow. A path counts as narrow where a long queue stays although no
+//! more than the floor is sent.
 //!
-//! A sender that is late itself makes round trips longer and loses acknowledgements: what it then
-//! measures says little of the path. So while it is late it begins to drain once a second at most.
-//! It does begin, for a sender that is late for long may have a full path, too.
+//! A sender that is late itself makes round trips longer and loses acknowledgements, so its
+//! measurements show little about the path. While it is late, it begins to drain at most once a
+//! second. It does begin, because the path of a sender that is late for long may be full, too.
 
 use std::time::Duration;
 
@@ -36,143 +35,147 @@ mod drain;
 #[cfg(test)]
 mod tests;
 
-/// The least round trip is that of so long, and of as long before.
+/// Length of a span for the minimum round trip, which is taken over the present span and the one
+/// before.
 const LEAST_OVER: Duration = Duration::from_secs(10);
 
-/// A round trip longer than the least by this much, by half of the jitter and by a quarter of the
-/// least says that a queue fills. Round trips that differ by less than this and half of the jitter
-/// are the same.
+/// Least queueing delay that counts as a queue. A round trip shows a filling queue if it exceeds
+/// the minimum by this, plus half of the jitter, plus a quarter of the minimum. Round trips that
+/// differ by less than this plus half of the jitter count as equal.
 const QUEUE: Duration = Duration::from_millis(15);
 
-/// A queue of this much, and of twice the least round trip, is drained fast.
+/// A queueing delay of more than this plus twice the minimum round trip is long, and drained fast.
 const LONG_QUEUE: Duration = Duration::from_millis(100);
 
-/// A share of lost packets that may say that the path is full, whatever the round trip.
+/// Share of lost packets above which the path may be full, whatever the round trip.
 const HEAVY_LOSS: f64 = 0.4;
 
-/// A share of lost packets that is heavy where nobody's queue is the cause is tolerated with so
-/// much more.
+/// Margin above a heavy share of loss that turned out not to come from a queue: the limit becomes
+/// that share plus this.
 const MORE_LOSS: f64 = 0.15;
 
-/// Shortest interval over which a path is measured. On long paths it is half of the least round
+/// Shortest interval over which a path is measured. On long paths it is half of the minimum round
 /// trip.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// An interval has at least so many acknowledged packets, if there is no long queue and it is not
-/// longer than [`LONGEST_INTERVAL`].
+/// Least number of acknowledged packets in an interval. It does not apply to a long queue, while a
+/// queue drains, or to an interval of [`LONGEST_INTERVAL`].
 const INTERVAL_PACKETS: u64 = 4;
 
-/// See [`INTERVAL_PACKETS`].
+/// Length at which an interval ends even with fewer than [`INTERVAL_PACKETS`] acknowledged packets.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
 
 /// Least time between two falls of the budget while the sender is late.
 pub const LATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is sent of what arrives while a queue drains.
+/// Share of the path's measured capacity that is sent while a queue drains.
 const DRAIN: f64 = 0.5;
 
-/// The same while a long queue drains.
+/// Share of the path's measured capacity that is sent while a long queue drains.
 const DRAIN_FAST: f64 = 0.1;
 
-/// Steps from nothing to the ceiling, or to the floor.
+/// Number of largest steps from zero to the ceiling, and from zero to the floor.
 const STEPS_UP: f64 = 64.0;
 const STEPS_TO_FLOOR: f64 = 12.0;
 
-/// The budget rises by at most this share of itself in an [`INTERVAL`], or by a step of
-/// [`STEPS_UP`] if that is more.
+/// Where no capacity is known, the budget rises by at most this share of itself per [`INTERVAL`],
+/// or by the step of [`STEPS_UP`] if that is more.
 const FASTEST_UP: f64 = 0.1;
 
-/// After a full path the first step up is this share of the budget, or of a quarter of the floor.
+/// After a full path, the first step up is this share of the budget, or of a quarter of the floor
+/// if that is more.
 const FIRST_UP: f64 = 1.0 / 64.0;
 
-/// Each further step is longer by this factor.
+/// Factor by which each further step up grows per [`INTERVAL`].
 const LONGER_UP: f64 = 1.12;
 
-/// The budget of a narrow path rises while this share of it is used.
+/// The budget of a narrow path rises only while at least this share of it is used.
 const USED: f64 = 0.6;
 
-/// A path of which nothing is known is sent this share of the ceiling.
+/// Share of the ceiling that is the first budget of an unknown path.
 const START: f64 = 0.125;
 
-/// A path on which nothing arrives for so long, and for two of its round trips, is sent this share.
-/// It may be full.
+/// If nothing arrives for this time and for two round trips, the path may be full: the budget falls
+/// to [`SILENT_SHARE`] of itself.
 const SILENT: Duration = Duration::from_secs(1);
 const SILENT_SHARE: f64 = 0.25;
 
-/// What a tick takes beyond the floor is taken from the next ones, up to so many floors.
+/// Bytes that a tick takes beyond its budget are deducted from the next ticks, up to this many
+/// floors.
 const DEBT: f64 = 4.0;
 
-/// A floor's worth is sent at least this often.
+/// Longest time without a tick that is sent, if nothing was overdrawn.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// One path's budget.
+/// Byte budget per tick of one path.
 #[derive(Clone, Debug)]
 pub struct Congestion {
     limits: Limits,
     /// Bytes per tick that may be sent; may be less than the floor.
     rate: f64,
-    /// Where the rate is below the floor: bytes that may be sent now.
+    /// Bytes that may be sent now, used where the rate is below the floor.
     credit: f64,
-    /// Bytes that were sent before this tick.
+    /// Bytes that were sent before this tick, in all.
     sent: u64,
-    /// Bytes per tick of the next step up.
+    /// Size of the next step up, in bytes per tick.
     step_up: f64,
-    /// What the path carried when it was full last, until it is known to carry more.
+    /// Capacity of the path when it was last full, until the path is known to carry more.
     full: Option<Capacity>,
-    /// Least round trip of the present and of the last span.
+    /// Minimum round trip of the present span and of the one before; see [`LEAST_OVER`].
     least: [Duration; 2],
     span_ends: Timestamp,
-    /// Usual spread of the round trips of an interval.
+    /// Smoothed spread of the round trips within an interval.
     jitter: Duration,
-    /// Share of lost packets above which the path may be full.
+    /// Share of lost packets above which the path may be full, 0 to 1.
     loss_limit: f64,
     interval: Interval,
     state: State,
     /// Whether the path is known to carry less than the floor in each tick.
     is_narrow: bool,
-    /// When the budget fell last.
+    /// Time of the last fall of the budget.
     fell_at: Timestamp,
 }
 
-/// What does not change, in bytes per tick.
+/// Constants of the path; rates are in bytes per tick.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Least of a tick that is sent.
+    /// Least size of a tick that is sent, in bytes.
     floor: f64,
     ceiling: f64,
     least_rate: f64,
     tick: Duration,
 }
 
-/// The measurement that goes on.
+/// The measurement in progress.
 #[derive(Clone, Copy, Debug)]
 struct Interval {
     began: Timestamp,
-    /// Bytes sent before.
+    /// Bytes that were sent before the interval, in all.
     sent: u64,
     fates: Fates,
-    /// Least and most round trip.
+    /// Shortest and longest round trip of the interval.
     round_trips: Option<(Duration, Duration)>,
-    /// Most of [`Capacity::wait`].
+    /// Largest [`Capacity::wait`] of the interval, in seconds.
     wait: f64,
 }
 
-/// A measurement that is done.
+/// A completed measurement.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    /// Least round trip.
+    /// Shortest round trip of the interval.
     round_trip: Duration,
-    /// Most of [`Capacity::wait`], where a capacity is known.
+    /// Largest [`Capacity::wait`] of the interval, in seconds; negative infinity where no capacity
+    /// is known.
     wait: f64,
-    /// Half of the usual spread of round trips.
+    /// Half of the smoothed spread of round trips.
     jitter: Duration,
-    /// Length, in [`INTERVAL`]s.
+    /// Length of the interval, in [`INTERVAL`]s.
     length: f64,
-    /// Bytes that were sent per tick.
+    /// Bytes sent per tick.
     sent: f64,
-    /// Bytes that arrived per tick.
+    /// Bytes acknowledged per tick.
     delivered: f64,
-    /// Share of packets that were lost.
+    /// Share of packets that were lost, 0 to 1.
     loss: f64,
 }
 
@@ -189,7 +192,7 @@ impl Interval {
 }
 
 impl Measured {
-    /// Whether about as much arrived as was sent and not lost on its way.
+    /// Whether about as much arrived as was sent and not lost.
     fn all_arrived(&self) -> bool {
         self.delivered > self.sent * (1.0 - self.loss) * 0.9
     }
@@ -197,32 +200,33 @@ impl Measured {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// The path was not full yet.
+    /// The path has not been full yet.
     Starting,
     Rising,
     /// The last interval looked as if a queue filled.
     Suspecting,
     Draining(Drain),
-    /// Nothing arrives; at this rate before.
+    /// Nothing arrives; holds the rate from before.
     Silent(f64),
 }
 
-/// What a sender knows of its path.
+/// What a sender knows about its path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PathState {
-    /// Round trip of the packet that was acknowledged last.
+    /// Round trip of the packet that was acknowledged last; `None` before the first
+    /// acknowledgement.
     pub round_trip: Option<RoundTrip>,
-    /// Bytes sent so far.
+    /// Bytes sent so far, in all.
     pub sent: u64,
-    /// What became of packets so far.
+    /// Numbers of packets that were delivered and lost so far.
     pub fates: Fates,
-    /// Share of recent packets that were lost, 0 to 1.
+    /// Smoothed share of recent packets that were lost, 0 to 1.
     pub loss: f64,
 }
 
 impl Congestion {
-    /// A path of which nothing is known: it may carry all, up to `ceiling` bytes in each `tick`. A
-    /// tick that is sent may have `floor` bytes.
+    /// Creates the budget of an unknown path, which may rise up to `ceiling` bytes in each `tick`.
+    /// A tick that is sent may always have `floor` bytes (at most `ceiling`).
     pub fn new(floor: usize, ceiling: usize, tick: Duration, now: Timestamp) -> Self {
         let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
         let least_rate = (floor * tick.as_secs_f64() / LONGEST_PAUSE.as_secs_f64()).min(floor);
@@ -244,8 +248,9 @@ impl Congestion {
         }
     }
 
-    /// Bytes that this tick may take, or `None` if it is not to be sent. `late_since` is when the
-    /// sender began to run behind its own ticks, if it does or did a moment ago.
+    /// Returns the bytes that this tick may take, or `None` if it must not be sent. Call it once
+    /// per tick. `late_since` is the time at which the sender began to run behind its own ticks, if
+    /// it is late now or was a moment ago.
     pub fn budget(
         &mut self,
         path: PathState,
@@ -261,18 +266,19 @@ impl Congestion {
             self.credit = 0.0;
             return Some(self.rate as usize);
         }
-        // Messages count, too: what they take beyond a tick's rate is taken from the next ones.
+        // Messages count, too: bytes beyond a tick's rate are deducted from the next ticks.
         let most = floor.max(self.rate);
         self.credit = (self.credit + self.rate - spent).clamp(-DEBT * floor, 2.0 * most);
         (self.credit >= floor).then_some(most.min(self.credit) as usize)
     }
 
-    /// Bytes that a tick which is sent may take.
+    /// Bytes that a tick takes at most if it is sent.
     pub fn bytes(&self) -> usize {
         self.rate.max(self.limits.floor) as usize
     }
 
-    /// Takes in what is known of the path now; returns what an interval that ended says.
+    /// Adds the present state of the path to the interval. Returns the measurement if the interval
+    /// ends.
     fn measure(&mut self, path: PathState, is_late: bool, now: Timestamp) -> Option<Measured> {
         if now >= self.span_ends {
             self.span_ends = now + LEAST_OVER;
@@ -297,7 +303,8 @@ impl Congestion {
             self.interval.wait = self.interval.wait.max(full.wait(newest, self.limits.tick));
         }
         let is_long = self.is_long(round_trip.saturating_sub(self.least()));
-        // While a queue drains few packets are sent, and one round trip says whether it is gone.
+        // While a queue drains, few packets are sent, and one round trip shows whether the queue is
+        // gone.
         let is_enough = is_long
             || matches!(self.state, State::Draining(_))
             || fates.delivered >= INTERVAL_PACKETS;
@@ -334,7 +341,7 @@ impl Congestion {
         let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
         let queue = measured.round_trip.saturating_sub(self.least());
         let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;
-        // After an outage the smoothed share is high though nothing is lost any more.
+        // After an outage the smoothed share stays high although packets are no longer lost.
         let is_lossy = measured.loss.min(path.loss) > self.loss_limit;
         let is_sure = self.is_long(queue) || (has_queue && !measured.all_arrived());
         self.state = match self.state {
@@ -361,7 +368,7 @@ impl Congestion {
         self.fell_at = now;
     }
 
-    /// The rate before this state.
+    /// The rate before the present state began.
     fn rate_before(&self) -> f64 {
         match self.state {
             State::Silent(rate) => rate,
@@ -378,13 +385,12 @@ impl Congestion {
         let is_starting = is_outgrown || matches!(self.state, State::Starting);
         let state =
             if is_starting && self.rate < ceiling { State::Starting } else { State::Rising };
-        // What a narrow path was not given it was not seen to carry.
+        // A narrow path was not shown to carry bytes that were not sent.
         if self.is_narrow && measured.sent < self.rate * USED {
             return state;
         }
         let length = measured.length.min(2.0);
-        // Well above what the path carried last, or where that is not known, the budget rises in
-        // proportion.
+        // Where no capacity is known, or the rate is well above it, the budget rises in proportion.
         let known = if self.full.is_none() { self.rate * FASTEST_UP } else { 0.0 };
         let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR).max(known);
         let near = self.full.and_then(|full| full.step(self.rate));
@@ -459,8 +465,8 @@ impl Congestion {
     fn after(&mut self, drain: &Drain, now: Timestamp) -> f64 {
         let rate = self.least_of(drain, drain.rate_after(self.least(), now));
         let bytes = drain.carries();
-        // A short queue of which all arrived may have been jitter. It says something only where it
-        // agrees with what is known.
+        // A short queue of which everything arrived may have been jitter. It counts as a capacity
+        // only where it agrees with the known one.
         let has_shown = !drain.is_small(self.least(), now)
             || self.full.is_some_and(|full| full.is_about(bytes));
         self.full =
@@ -469,7 +475,8 @@ impl Congestion {
         rate
     }
 
-    /// A path that merely became longer leaves no tick out.
+    /// Limits a rate. Only a narrow path may fall below the floor: a path that merely became longer
+    /// skips no tick.
     fn least_of(&self, drain: &Drain, rate: f64) -> f64 {
         let Limits { floor, ceiling, least_rate, .. } = self.limits;
         rate.clamp(if drain.is_narrow { least_rate } else { floor }, ceiling)

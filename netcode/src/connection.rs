@@ -1,14 +1,14 @@
-//! One session's packets, seen from one side: numbering, acknowledgement, messages, round trip.
+//! One side of a session's packets: numbering, acknowledgement, messages and round trip.
 //!
-//! Sans-IO: time and bytes come in as arguments, effects are polled.
+//! Sans-IO: time and bytes are arguments and effects are polled.
 //!
 //! ```text
-//! sending:    begin (header and due messages) -> caller writes state -> finish (record); the session seals it
-//! receiving:  open (repeat?, fates of ours, messages) -> caller reads state -> accept (acknowledge)
+//! sending:    begin (header, messages) -> caller writes state -> finish (record) -> session seals
+//! receiving:  open (repeat?, fates, messages) -> caller reads state -> accept (acknowledge)
 //! ```
-//! A packet that was opened but whose state could not be taken over is never accepted, so the
-//! sender learns that it cannot build on it. A connection knows no address: when its session is
-//! resumed, it goes on as after an outage.
+//! A packet that was opened but whose state could not be applied is never accepted, so the sender
+//! does not build on it. A connection holds no address: when its session is resumed, it continues
+//! as after an outage.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,59 +39,61 @@ struct Sent {
     pieces: Vec<PieceRef>,
 }
 
-/// Datagram counts of one session.
+/// Packet and byte counts of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Payload packets sent.
     pub packets_out: u64,
-    /// Their bytes, as the session carries them.
+    /// Bytes of the payloads sent, without the session's own overhead.
     pub bytes_out: u64,
-    /// Payload packets that came and were fresh.
+    /// Payload packets received that were neither repeated nor too old.
     pub packets_in: u64,
-    /// Their bytes.
+    /// Bytes of the payloads counted in `packets_in`.
     pub bytes_in: u64,
 }
 
 /// How much of a packet its messages may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// Nothing.
+    /// The packet carries no messages.
     None,
-    /// A half: state follows.
+    /// At most [`MESSAGE_BYTES_PER_PACKET`] bytes, about half a packet, because state follows.
     BesideState,
-    /// All of it.
+    /// The whole packet except [`BESIDE_MESSAGES`] bytes, because no state follows.
     Alone,
 }
 
-/// One side of an open session.
+/// One side of an open session: its packets' numbers, acknowledgements, messages and round trip.
 #[derive(Debug)]
 pub struct Connection {
     next: Sequence,
-    /// Numbers that were left out: whoever acknowledges one acknowledges what never came.
+    /// Sequence numbers that were skipped. A peer that acknowledges one acknowledges a packet that
+    /// it never received.
     skipped: VecDeque<Sequence>,
     rng: Xoshiro256PlusPlus,
-    /// Packets whose fate is open, oldest first.
+    /// Packets whose fate is unknown, oldest first.
     sent: VecDeque<Sent>,
     window: ReceiveWindow,
     newest_at: Timestamp,
     sent_at: Timestamp,
-    /// A packet was accepted since we last sent one.
+    /// A packet was accepted since the last one was sent.
     owes_ack: bool,
     rtt: RttEstimator,
     channels: Channels,
-    /// Carries reliable messages where the transport has frames.
+    /// Carries the reliable messages if the transport has frames.
     stream: Option<Box<MessageStream>>,
-    /// Bytes that a packet may have.
+    /// Largest payload of a packet, in bytes.
     max_payload: usize,
-    /// Acknowledged packets that the caller has not asked for: of one packet that came, at most.
+    /// Acknowledged packets that the caller has not polled. They come from one received packet at
+    /// most.
     acked: VecDeque<Sequence>,
     building: Vec<PieceRef>,
     traffic: Traffic,
 }
 
 impl Connection {
-    /// A session opened `now`; `seed` says which numbers are left out, and should not be the peer's
-    /// to guess.
+    /// Creates the connection of a session that opened at `now`. `seed` determines which sequence
+    /// numbers are skipped; the peer should not be able to guess it.
     pub fn new(seed: u64, now: Timestamp) -> Self {
         Self {
             next: 0,
@@ -112,27 +114,28 @@ impl Connection {
         }
     }
 
-    /// The same where the transport has frames: reliable messages travel in them.
+    /// Creates the connection of a session that opened at `now` on a transport with frames, which
+    /// carry its reliable messages. `seed` determines which sequence numbers are skipped.
     pub fn with_frames(seed: u64, now: Timestamp) -> Self {
         Self { stream: Some(Box::default()), ..Self::new(seed, now) }
     }
 
-    /// Bytes that a packet may have, as the transport says.
+    /// Returns the largest payload of a packet, in bytes. The default is [`PAYLOAD_BYTES`].
     pub fn max_payload(&self) -> usize {
         self.max_payload
     }
 
-    /// From now on packets may have so many bytes.
+    /// Sets the largest payload of the packets from now on, in bytes.
     pub fn set_max_payload(&mut self, bytes: usize) {
         self.max_payload = bytes;
     }
 
-    /// Round trip and loss as known so far.
+    /// Returns the estimates of round trip and loss.
     pub fn rtt(&self) -> &RttEstimator {
         &self.rtt
     }
 
-    /// What is known of the way to the peer.
+    /// Returns what congestion control needs to know of the path to the peer.
     pub fn path(&self) -> PathState {
         PathState {
             round_trip: self.rtt.latest(),
@@ -142,17 +145,21 @@ impl Connection {
         }
     }
 
-    /// Datagram counts so far.
+    /// Returns the packet and byte counts so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic
     }
 
-    /// Packets whose fate is open: at most four windows of acknowledgement.
+    /// Returns the number of sent packets that are neither acknowledged nor forgotten, at most four
+    /// times [`ACK_WINDOW`].
     pub fn in_flight(&self) -> usize {
         self.sent.len()
     }
 
-    /// Messages of a channel that wait to be sent or acknowledged.
+    /// Returns the number of a channel's messages that wait to be sent or acknowledged.
+    ///
+    /// # Panics
+    /// If `channel` is an ordered stream that does not exist.
     pub fn waiting(&self, channel: Channel) -> usize {
         match &self.stream {
             Some(stream) if channel != Channel::Unreliable => stream.waiting(channel),
@@ -160,13 +167,19 @@ impl Connection {
         }
     }
 
-    /// Bytes of messages that wait to be sent or acknowledged.
+    /// Returns the bytes of all messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         self.channels.waiting_bytes()
             + self.stream.as_ref().map_or(0, |stream| stream.waiting_bytes())
     }
 
-    /// Queues a message; see [`Channels::send`].
+    /// Queues a message for sending; see [`Channels::send`].
+    ///
+    /// # Errors
+    /// [`Overflow`] if the message is too large or its queue is full.
+    ///
+    /// # Panics
+    /// If `channel` is an ordered stream that does not exist.
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         match &mut self.stream {
             Some(stream) if channel != Channel::Unreliable => stream.send(channel, bytes),
@@ -174,17 +187,21 @@ impl Connection {
         }
     }
 
-    /// The next message from the peer.
+    /// Returns the next message from the peer.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
         self.channels.receive().or_else(|| self.stream.as_mut()?.receive())
     }
 
-    /// The next frame that is to leave now.
+    /// Returns the next frame to send now; always `None` on a transport without frames.
     pub fn poll_frame(&mut self, now: Timestamp) -> Option<Vec<u8>> {
         self.stream.as_mut()?.poll(now)
     }
 
-    /// Takes in a frame.
+    /// Processes a received frame.
+    ///
+    /// # Errors
+    /// [`WireError::Misbehaving`] if the transport has no frames; otherwise the errors of
+    /// [`MessageStream::take`].
     pub fn take_frame(&mut self, frame: &[u8], now: Timestamp) -> Result<(), WireError> {
         self.stream
             .as_mut()
@@ -192,27 +209,27 @@ impl Connection {
             .take(frame, now)
     }
 
-    /// The session goes on by another connection, whose frames begin anew.
+    /// Restarts the frames, because the session continues on another connection of the transport.
     pub fn begin_stream_again(&mut self) {
         if let Some(stream) = &mut self.stream {
             stream.begin_again();
         }
     }
 
-    /// The next packet of ours that the peer took over whole; to be asked for after each
-    /// [`Self::open`].
+    /// Returns the next of our packets that the peer accepted. Poll it after each [`Self::open`],
+    /// which discards the previous results.
     pub fn poll_acked(&mut self) -> Option<Sequence> {
         self.acked.pop_front()
     }
 
-    /// Whether a packet should leave though the caller has no state to send: messages wait, or an
-    /// acknowledgement has for long.
+    /// Returns whether a packet should be sent even without state: messages are due, or an
+    /// acknowledgement has waited for [`ACK_DELAY`].
     pub fn wants_packet(&self, now: Timestamp) -> bool {
         (self.owes_ack && now.since(self.sent_at) >= ACK_DELAY)
             || self.channels.wants_to_send(now, self.send_window())
     }
 
-    /// Bytes of messages that would leave in packets now if those had room for all.
+    /// Returns the bytes of messages that packets would carry now if they had space for all.
     pub fn due_bytes(&self, now: Timestamp) -> usize {
         self.channels.due_bytes(now, self.send_window())
     }
@@ -221,9 +238,11 @@ impl Connection {
         SendWindow { resend_after: self.rtt.resend_after() }
     }
 
-    /// Starts the next packet in `writer`: header and due messages. The caller appends its state,
-    /// up to [`Self::max_payload`] in all, and must call [`Self::finish`]. Of several packets of
-    /// one state the first takes the messages along.
+    /// Starts the next packet in `writer` with the header and the due messages; returns its
+    /// sequence number.
+    ///
+    /// The caller appends its state, up to [`Self::max_payload`] in all, and must then call
+    /// [`Self::finish`]. If one state takes several packets, the first carries the messages.
     pub fn begin(
         &mut self,
         writer: &mut BitWriter,
@@ -244,7 +263,7 @@ impl Connection {
         self.next
     }
 
-    /// Ends the packet begun last and notes it as sent.
+    /// Completes the packet that [`Self::begin`] started and records it as sent.
     pub fn finish(&mut self, writer: &mut BitWriter, now: Timestamp) {
         writer.pad_to_byte();
         self.channels.sent(&self.building, self.next, now);
@@ -270,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// Beyond this many packets no acknowledgement can name a packet any more.
+    /// Forgets the packets that are too old for any acknowledgement to name them.
     fn forget_ancient(&mut self) {
         while self.sent.len() as u64 > ACK_WINDOW * 4 {
             if let Some(sent) = self.sent.pop_front() {
@@ -290,8 +309,13 @@ impl Connection {
         self.rtt.lost();
     }
 
-    /// Opens a genuine payload: checks it, learns the fates of our packets, takes in its messages.
-    /// Returns its number and a reader at the caller's state.
+    /// Opens a genuine payload: checks its header, records the fates of our packets and takes its
+    /// messages. Returns its sequence number and a reader positioned at the caller's state.
+    ///
+    /// # Errors
+    /// [`WireError::Stale`] if the packet is repeated or too old; [`WireError::Misbehaving`] if it
+    /// acknowledges a packet that was never sent or exceeds a limit of the channels;
+    /// [`WireError::Malformed`] if its bytes violate the format.
     pub fn open<'a>(
         &mut self,
         payload: &'a [u8],
@@ -321,14 +345,14 @@ impl Connection {
         Ok((header.sequence, reader))
     }
 
-    /// Acknowledges a packet whose contents were taken over whole.
+    /// Acknowledges a packet whose contents were applied completely.
     pub fn accept(&mut self, sequence: Sequence) {
         self.window.accept(sequence);
         self.owes_ack = true;
     }
 
     fn learn_fates(&mut self, acks: Acks, now: Timestamp) {
-        // Few are open: most of what the mask names is known already.
+        // The loop visits only the open packets: most of what the mask names is known already.
         let mut at = 0;
         while at < self.sent.len() && self.sent[at].sequence <= acks.newest {
             let sequence = self.sent[at].sequence;
@@ -348,8 +372,8 @@ impl Connection {
         self.declare_losses(acks.newest);
     }
 
-    /// What is [`REORDER_PACKETS`] behind the newest that came counts as lost; what left the window
-    /// of acknowledgements is forgotten.
+    /// Declares packets lost that are [`REORDER_PACKETS`] behind the newest acknowledged one, and
+    /// forgets those that are out of reach of an acknowledgement.
     fn declare_losses(&mut self, newest: Sequence) {
         while self.sent.front().is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest) {
             if let Some(sent) = self.sent.pop_front() {

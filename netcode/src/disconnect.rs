@@ -1,10 +1,10 @@
-//! The last that a server says in a session: why it ends it. The standard's disconnect packet says
-//! no more than that.
+//! The disconnect notice: the last message of a server in a session, with the reason for its end.
+//! The standard's disconnect packet carries no reason.
 
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
 
-/// Why a session ended.
+/// Why a session ended. The discriminants are the codes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DisconnectReason {
     /// The client left.
@@ -13,50 +13,50 @@ pub enum DisconnectReason {
     /// The server is shutting down.
     #[error("the server stops")]
     ServerStopping = 1,
-    /// Nothing was heard of the client for too long.
+    /// The peer was silent for longer than the session's timeout.
     #[error("nothing was heard for too long")]
     TimedOut = 2,
-    /// Reliable messages or removals piled up beyond their limit.
+    /// Reliable messages or removals waiting for an acknowledgement exceeded their limit.
     #[error("too much waits for an acknowledgement")]
     Overflow = 3,
-    /// The peer broke the protocol, again and again or beyond doubt.
+    /// The peer broke the protocol, repeatedly or beyond doubt.
     #[error("the protocol was broken")]
     Misbehaved = 4,
     /// The room is full.
     #[error("the room is full")]
     Full = 5,
-    /// There is no such room.
+    /// The room that the token names does not exist.
     #[error("there is no such room")]
     NoSuchRoom = 6,
     /// The room runs another schema: client and server are of different builds.
     #[error("client and server are of different builds")]
     OtherSchema = 7,
-    /// The client did not say what it is.
+    /// The client sent no `Hello` in time.
     #[error("the client did not say what it is")]
     NoHello = 8,
-    /// The user has another session now. A client does not come back by itself: it would take the
-    /// session over again.
+    /// The user now has another session. The client does not reconnect by itself, because that
+    /// would take the session over again.
     #[error("the user has another session now")]
     Replaced = 9,
-    /// The server asked its clients to go elsewhere, and this one does.
+    /// The client left because the server asked its clients to reconnect elsewhere.
     #[error("the server asked its clients to reconnect")]
     Moved = 10,
-    /// The server ended the session and did not say why.
+    /// The server ended the session without a reason.
     #[error("the server ended the session")]
     Closed = 11,
-    /// The room takes no spectators.
+    /// The room admits no spectators.
     #[error("the room takes no spectators")]
     NoSpectators = 12,
-    /// The room ended on an error of its own; the server and its other rooms go on.
+    /// The room failed with an error of its own. The server and its other rooms continue.
     #[error("the room ended on an error")]
     RoomFailed = 13,
-    /// The client's application did not poll its events, of which only so many are kept.
+    /// The client's application did not poll its events, and their buffer reached its limit.
     #[error("the application did not read its events")]
     EventsUnread = 14,
 }
 
 impl DisconnectReason {
-    /// All of them, by their codes.
+    /// All reasons, in the order of their codes.
     pub const ALL: [Self; 15] = [
         Self::Left,
         Self::ServerStopping,
@@ -76,23 +76,27 @@ impl DisconnectReason {
     ];
 }
 
-/// A farewell; see the module.
+/// The server's notice that it ends a session, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DisconnectNotice {
-    /// Why.
+    /// Why the session ends.
     pub reason: DisconnectReason,
-    /// Hash of the room's schema; 0 where there is no room.
+    /// Hash of the room's schema; 0 if there is no room.
     pub schema: u64,
 }
 
 impl DisconnectNotice {
-    /// Writes it.
+    /// Writes the notice as a packet's body.
     pub fn write(&self, writer: &mut BitWriter) {
         writer.write(self.reason as u32, 8);
         writer.write_u64(self.schema);
     }
 
-    /// Reads it, the last that its packet holds.
+    /// Reads a notice, which must fill the rest of its packet.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the reason is unknown, or the notice is truncated or followed by
+    /// more.
     pub fn read(mut reader: BitReader<'_>) -> Result<Self, WireError> {
         let code = reader.read(8)?;
         let reason = DisconnectReason::ALL.iter().copied().find(|reason| *reason as u32 == code);

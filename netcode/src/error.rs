@@ -1,21 +1,20 @@
-//! What can be wrong with bytes from outside, and whose fault it is.
+//! The error type for bytes that arrive from outside. Its variants name the side at fault.
 
 use thiserror::Error;
 
-/// Why a datagram or message was refused. Refusing never changes state beyond a counter.
+/// Why a datagram or message was refused. A refusal changes no state but a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
-    /// The bytes are not what the format says: truncated, out of range, bad checksum, non-zero
-    /// padding.
+    /// The bytes violate the format: truncated, out of range, wrong checksum or non-zero padding.
     #[error("malformed datagram: {0}")]
     Malformed(&'static str),
-    /// The bytes are in order, but speak another protocol version or schema.
+    /// The bytes are well formed but use another protocol version or schema.
     #[error("incompatible peer: {0}")]
     Incompatible(&'static str),
-    /// The bytes are in order, but an honest peer would not send them now.
+    /// The bytes are well formed, but an honest peer would not send them now.
     #[error("misbehaving peer: {0}")]
     Misbehaving(&'static str),
-    /// A repeated or far too old datagram: the network does that, nobody is at fault.
+    /// The datagram is repeated or too old. The network causes this; no peer is at fault.
     #[error("stale datagram: {0}")]
     Stale(&'static str),
 }

@@ -1,16 +1,17 @@
-//! Truetick's netcode: the library that any game's server and clients can use.
+//! Truetick's netcode: a library for the servers and clients of any fast multiplayer game.
 //!
-//! It knows no game, no ECS, no file. Its cores are sans-IO: time, bytes and randomness come in as
-//! arguments and effects are polled, so that the same code runs in production, under a simulator's
-//! virtual time and in benchmarks. [`clock`] alone reads the machine's clock; [`transport`] alone
-//! opens sockets.
+//! It depends on no game, no ECS and no file. Its cores are sans-IO: time, bytes and randomness are
+//! arguments and effects are polled, so the same code runs in production, under a simulator's
+//! virtual time and in benchmarks. Only [`clock`] reads the machine's clocks, and only
+//! [`transport`] opens sockets.
 //!
 //! ```text
-//! session (netcode 1.02) -> packet -> connection (sequence, rtt, channel) -> messages, farewell
-//! schema -> replication (server: versions, baselines, packets) -> client (snapshots, prediction, interpolation)
-//! link_sim, transport: networks, imagined and real
+//! session (netcode 1.02) -> packet -> connection (sequence, rtt, channel) -> messages, disconnect
+//! schema -> replication (server: versions, baselines, packets)
+//!        -> client (snapshots, prediction, interpolation)
+//! link_sim, transport: simulated and real networks
 //! ```
-//! `PROTOCOL.md` beside this crate has every byte in prose.
+//! `PROTOCOL.md`, beside this crate, documents every byte on the wire in prose.
 
 pub mod bits;
 pub mod channel;

@@ -1,8 +1,8 @@
 //! A network path as a pure state machine: seeded latency, jitter, loss, duplication, reordering,
-//! corruption, a rate and a queue.
+//! corruption, a rate limit and a queue.
 //!
-//! One value is one direction. Datagrams go in with a time and come out at theirs; the same seed
-//! and calls give the same fates.
+//! One [`LinkSim`] is one direction. A datagram is pushed with a time and popped at its delivery
+//! time; equal seeds and calls give equal results.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,69 +15,73 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::limits::LINK_QUEUE;
 use crate::time::Timestamp;
 
-/// Loss in bursts after Gilbert and Elliott: a good and a bad state with chances to change per
-/// datagram.
+/// Burst loss by the Gilbert-Elliott model: a good and a bad state with a transition probability
+/// per datagram.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bursts {
-    /// Chance to turn bad, per datagram.
+    /// Probability of a change from good to bad, per datagram.
     pub enter: f64,
-    /// Chance to turn good again, per datagram; its inverse is the mean length of a burst.
+    /// Probability of a change from bad to good, per datagram; its inverse is the mean length of a
+    /// burst.
     pub leave: f64,
-    /// Chance of loss while bad.
+    /// Probability of loss in the bad state.
     pub loss: f64,
 }
 
-/// A path that stands still at regular intervals, as a radio does that scans for other channels.
+/// Periodic holds, like those of a radio that scans other channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holds {
-    /// Time from one hold's beginning to the next one's.
+    /// Time from the beginning of one hold to that of the next.
     pub interval: Duration,
-    /// How long each lasts: what is sent meanwhile is delivered at its end, all at once and in
-    /// order.
+    /// Duration of each hold. Datagrams sent during a hold are released at its end, all at once and
+    /// in order.
     pub length: Duration,
 }
 
-/// A path whose delay changes at regular intervals, as a handover between two stations changes it.
+/// Periodic changes of the delay, like those of a handover between two base stations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
-    /// Time from one step to the next.
+    /// Time from one change to the next.
     pub interval: Duration,
-    /// In every other interval the delay is longer by this.
+    /// Additional delay in every second interval, beginning with the second one.
     pub by: Duration,
 }
 
-/// How one direction of a path behaves. The default is perfect.
+/// Behaviour of one direction of a path. The default neither delays, loses nor changes datagrams.
+/// All probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkConfig {
     /// Mean one-way delay.
     pub latency: Duration,
-    /// Spread of the delay: each datagram is delayed by `latency` and an even random share of plus
-    /// or minus half of this. Order is kept.
+    /// Range of the delay: each datagram is delayed by `latency` plus a uniform random value within
+    /// plus or minus half of this. The order is kept.
     pub jitter: Duration,
-    /// Chance that a datagram is lost, independent of others.
+    /// Probability that a datagram is lost, independent of others.
     pub loss: f64,
-    /// Loss in bursts on top.
+    /// Burst loss in addition to `loss`; `None` for no bursts.
     pub bursts: Option<Bursts>,
-    /// Chance that a datagram comes twice.
+    /// Probability that a datagram is duplicated.
     pub duplicate: f64,
-    /// Chance that a datagram is overtaken: it is held up for another 1 to 50 ms.
+    /// Probability that a datagram is reordered: it is delayed by another 1 to 50 ms, and later
+    /// ones may overtake it.
     pub reorder: f64,
-    /// Chance that one bit of a datagram is flipped.
+    /// Probability that one bit of a datagram is flipped.
     pub corrupt: f64,
-    /// Bytes per second that pass; `None` for no limit.
+    /// Rate limit in bytes per second; `None` for no limit.
     pub rate: Option<u32>,
-    /// Longest that a datagram waits for the rate before it is dropped; 0 stands for 200 ms.
+    /// Longest time for which a datagram waits for the rate limit; if it would wait longer it is
+    /// dropped. Zero stands for 200 ms.
     pub queue: Duration,
-    /// Holds at regular intervals.
+    /// Periodic holds; `None` for none.
     pub holds: Option<Holds>,
-    /// Times at regular intervals in which nothing passes.
+    /// Periodic outages, during which every datagram is lost; `None` for none.
     pub outages: Option<Holds>,
-    /// Steps of the delay.
+    /// Periodic changes of the delay; `None` for none.
     pub steps: Option<Steps>,
 }
 
 impl Holds {
-    /// When a datagram sent at `at` goes on its way.
+    /// Time at which a datagram sent at `at` is released.
     fn release(&self, at: Timestamp) -> Timestamp {
         let phase = phase(at, self.interval);
         if phase < self.length { at + (self.length - phase) } else { at }
@@ -95,34 +99,34 @@ impl Steps {
     }
 }
 
-/// How much of an interval has passed at a time.
+/// Time since the last multiple of `interval`.
 fn phase(at: Timestamp, interval: Duration) -> Duration {
     Duration::from_nanos((u128::from(at.as_nanos()) % interval.as_nanos().max(1)) as u64)
 }
 
 impl LinkConfig {
-    /// Nothing passes.
+    /// Configuration of a path that loses every datagram.
     pub fn cut() -> Self {
         Self { loss: 1.0, ..Self::default() }
     }
 }
 
-/// What became of the datagrams so far.
+/// Counts of what happened to datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
-    /// Put in.
+    /// Number of datagrams pushed.
     pub sent: u64,
-    /// Lost by chance, in bursts or not.
+    /// Number of datagrams lost at random, in bursts or in outages.
     pub lost: u64,
-    /// Dropped by a full queue.
+    /// Number of datagrams dropped by a full queue.
     pub overflowed: u64,
-    /// Doubled.
+    /// Number of datagrams duplicated.
     pub duplicated: u64,
-    /// Overtaken.
+    /// Number of datagrams delayed so that later ones may overtake them.
     pub reordered: u64,
-    /// Damaged.
+    /// Number of datagrams with a flipped bit.
     pub corrupted: u64,
-    /// Held up by a clog.
+    /// Number of datagrams delayed by [`LinkSim::clog`].
     pub clogged: u64,
 }
 
@@ -142,17 +146,17 @@ impl Add for LinkStats {
     }
 }
 
-/// One direction of a path.
+/// A simulator of one direction of a path.
 #[derive(Debug)]
 pub struct LinkSim {
     config: LinkConfig,
     rng: Xoshiro256PlusPlus,
     bad: bool,
-    /// When the rate limit lets the next datagram pass.
+    /// Time at which the rate limit lets the next datagram pass.
     free_at: Timestamp,
-    /// Latest delivery so far of a datagram that keeps its order.
+    /// Latest delivery time so far of a datagram that keeps its order.
     last_at: Timestamp,
-    /// Nothing comes out before.
+    /// No new datagram is delivered before this time.
     clogged_until: Timestamp,
     order: u64,
     in_flight: BinaryHeap<Reverse<(Timestamp, u64, Vec<u8>)>>,
@@ -160,7 +164,7 @@ pub struct LinkSim {
 }
 
 impl LinkSim {
-    /// A path whose chances follow from `seed`.
+    /// Creates a path whose random numbers follow from `seed`.
     pub fn new(config: LinkConfig, seed: u64) -> Self {
         Self {
             config,
@@ -175,40 +179,41 @@ impl LinkSim {
         }
     }
 
-    /// The behaviour now.
+    /// Returns the present configuration.
     pub fn config(&self) -> LinkConfig {
         self.config
     }
 
-    /// Changes the behaviour for datagrams put in from now on.
+    /// Changes the configuration for datagrams that are pushed from now on.
     pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;
         self.bad = false;
     }
 
-    /// Takes another route: datagrams put in from now on behave as `config` says and may overtake
+    /// Changes the route: datagrams that are pushed from now on follow `config` and may overtake
     /// earlier ones.
     pub fn reroute(&mut self, config: LinkConfig) {
         self.set_config(config);
         self.last_at = Timestamp::default();
     }
 
-    /// Holds up what is put in from now on until that time; then it comes out at once.
+    /// Delays datagrams that are pushed from now on until `until` at least, so that they are
+    /// delivered at once then.
     pub fn clog(&mut self, until: Timestamp) {
         self.clogged_until = until;
     }
 
-    /// What became of the datagrams so far.
+    /// Returns the counts of what happened to datagrams so far.
     pub fn stats(&self) -> LinkStats {
         self.stats
     }
 
-    /// When the next datagram comes out.
+    /// Time of the next delivery; `None` if no datagram is in flight.
     pub fn next_delivery(&self) -> Option<Timestamp> {
         self.in_flight.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Puts a datagram in.
+    /// Pushes a datagram at time `now`.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
         self.stats.sent += 1;
         let is_out = self.config.outages.is_some_and(|outages| outages.is_held(now));
@@ -227,7 +232,7 @@ impl LinkSim {
         }
     }
 
-    /// The next datagram that has come out by now.
+    /// Pops the next datagram that is delivered by `now`; `None` if there is none.
     pub fn pop(&mut self, now: Timestamp) -> Option<Vec<u8>> {
         if self.next_delivery()? > now {
             return None;
@@ -250,7 +255,7 @@ impl LinkSim {
         self.chance(self.config.loss)
     }
 
-    /// When a datagram of that size is through the rate limit; `None` if the queue before it is
+    /// Time at which a datagram of `len` bytes has passed the rate limit; `None` if the queue is
     /// full.
     fn pass_rate(&mut self, len: usize, now: Timestamp) -> Option<Timestamp> {
         if self.in_flight.len() >= LINK_QUEUE {
@@ -392,7 +397,7 @@ mod tests {
             came.iter().find(|(_, n)| *n == sent).map(|(at, _)| at / 1_000 - u64::from(sent))
         };
         let delays = [50, 150, 199, 250, 399, 550, 450].map(delay);
-        // What is sent after a step down does not overtake.
+        // A datagram sent after the delay fell does not overtake earlier ones.
         assert_eq!(delays, [None, Some(0), Some(0), Some(75), Some(75), None, Some(24)]);
     }
 

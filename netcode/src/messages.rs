@@ -1,4 +1,4 @@
-//! What a packet's body is, and the reliable messages of the session itself (bitcode).
+//! The kinds of a packet's body, and the session's own reliable messages (encoded with bitcode).
 
 use bitcode::{Decode, Encode};
 
@@ -6,24 +6,27 @@ use crate::channel::Channel;
 use crate::error::WireError;
 use crate::limits::{FIELDS_PER_ENTITY, REPORT_BYTES, REPORTED_ENTITIES, SHORT_MESSAGE_BYTES};
 
-/// What follows the messages in a packet.
+/// The kind of content that follows the messages in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing: the packet acknowledges, carries messages or keeps the session alive.
+    /// No body: the packet carries acknowledgements or messages, or keeps the session alive.
     Empty = 0,
-    /// [`crate::replication::snapshot`], from the server.
+    /// A snapshot from the server; see [`crate::replication::snapshot`].
     Snapshot = 1,
-    /// [`crate::command`], from a client.
+    /// Commands from a client; see [`crate::command`].
     Commands = 2,
-    /// [`crate::disconnect`], from the server.
+    /// A disconnect notice from the server; see [`crate::disconnect`].
     DisconnectNotice = 3,
 }
 
 impl Body {
-    /// Bits of the tag.
+    /// Number of bits of the body's tag on the wire.
     pub const BITS: u32 = 2;
 
-    /// The body that a tag names.
+    /// Returns the body that a tag names.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if no body has this tag.
     pub fn from_tag(tag: u32) -> Result<Self, WireError> {
         match tag {
             0 => Ok(Self::Empty),
@@ -35,79 +38,81 @@ impl Body {
     }
 }
 
-/// The stream that the session's own messages take; games use the others.
+/// The channel of the session's own messages. Games use the other channels.
 pub const SESSION_STREAM: Channel = Channel::Ordered(0);
 
-/// From server to client.
+/// A message of the session from server to client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ServerMessage {
-    /// The client is in its room: the answer to [`ClientMessage::Hello`].
+    /// The answer to [`ClientMessage::Hello`]: the client has joined its room.
     Welcome {
-        /// The client's number.
+        /// The client's id in its server.
         client: u32,
-        /// Ticks per second.
+        /// Simulation rate, in ticks per second.
         tick_rate: u32,
-        /// When tick 0 was due, in microseconds of the server's clock; later ticks follow at the
-        /// rate.
+        /// Time at which tick 0 was due, in microseconds of the server's clock. Later ticks follow
+        /// at `tick_rate`.
         epoch_us: i64,
     },
-    /// The server fell behind and moved its time line.
+    /// The server fell behind and shifted its timeline.
     Timeline {
-        /// The new [`ServerMessage::Welcome::epoch_us`].
+        /// The new value of [`ServerMessage::Welcome::epoch_us`], in microseconds.
         epoch_us: i64,
     },
-    /// Something that happened in the game.
+    /// A game event.
     Event {
-        /// When it happened.
+        /// Tick at which the event happened.
         tick: u32,
-        /// The game's own encoding.
+        /// The event in the game's own encoding.
         data: Vec<u8>,
     },
-    /// By this token, once, the client comes back to its session should it lose it. A newer one
-    /// replaces it.
+    /// A resume ticket: a single-use token with which a client that lost its session resumes it. A
+    /// newer ticket replaces an older one.
     Ticket {
-        /// A connect token; zero bytes at its end are left out.
+        /// The connect token, without the zero bytes at its end.
         token: Vec<u8>,
     },
-    /// The server will stop: leave at a random moment and join anew, wherever a new token leads.
+    /// The server is about to stop. The client leaves at a random moment and joins again with a new
+    /// token, on whichever server that token names.
     Drain {
-        /// The same in each copy of one order.
+        /// Id of the drain order. All copies of one order carry the same id.
         id: u32,
-        /// Longest wait, in milliseconds from the first copy.
+        /// Longest wait before leaving, in milliseconds from the first copy.
         within_ms: u32,
     },
 }
 
-/// From client to server.
+/// A message of the session from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ClientMessage {
-    /// First message of a session: what the client was built with.
+    /// The first message of a session. It identifies the client's build.
     Hello {
-        /// Hash of its schema.
+        /// Hash of the client's schema.
         schema: u64,
     },
-    /// The client's copy is in doubt: send everything whole.
+    /// The client's replicated state is in doubt: the server must send every entity whole.
     Resync,
-    /// A packet decoded to something else than the server's hash says.
+    /// A packet decoded to a state whose hash differs from the server's.
     Mismatch(MismatchReport),
 }
 
-/// Which message of a client it is: known from its first byte, before it is decoded.
+/// The kind of a client's message. Its first byte determines it before the message is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientMessageKind {
-    /// [`ClientMessage::Hello`].
+    /// A [`ClientMessage::Hello`].
     Hello = 0,
-    /// [`ClientMessage::Resync`].
+    /// A [`ClientMessage::Resync`].
     Resync = 1,
-    /// [`ClientMessage::Mismatch`].
+    /// A [`ClientMessage::Mismatch`].
     Mismatch = 2,
 }
 
 impl ClientMessageKind {
-    /// The kind of an encoded message.
+    /// Returns the kind of an encoded client message and checks the message's length.
     ///
     /// # Errors
-    /// [`WireError::Misbehaving`] if no client sends a message that begins so, or one that long.
+    /// [`WireError::Misbehaving`] if no client message begins with this byte, or none of this kind
+    /// is this long.
     pub fn of(bytes: &[u8]) -> Result<Self, WireError> {
         let (kind, most) = match bytes.first() {
             Some(0) => (Self::Hello, SHORT_MESSAGE_BYTES),
@@ -121,7 +126,7 @@ impl ClientMessageKind {
 
 const NOT_A_CLIENTS: WireError = WireError::Misbehaving("a message that no client sends");
 
-/// Decodes a message of a client, whose size is checked before.
+/// Decodes a client's message after checking its size.
 ///
 /// # Errors
 /// [`WireError::Misbehaving`] if no client sends such a message.
@@ -138,37 +143,40 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, WireError> {
     if is_sent { Ok(message) } else { Err(NOT_A_CLIENTS) }
 }
 
-/// What a client made of a packet whose hash did not fit: enough for the server to name the field
+/// What a client decoded from a packet whose hash did not match. It lets the server name the field
 /// that differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct MismatchReport {
     /// Tick of the packet.
     pub tick: u32,
-    /// Its entities as decoded, the first [`crate::limits::REPORTED_ENTITIES`] of them.
+    /// The packet's entities as decoded, at most the first [`crate::limits::REPORTED_ENTITIES`].
     pub entities: Vec<ReportedEntity>,
 }
 
-/// One entity of a [`MismatchReport`].
+/// One entity of a [`MismatchReport`], as the client decoded it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReportedEntity {
-    /// Its slot.
+    /// The entity's slot.
     pub slot: u16,
     /// Generation of the slot.
     pub generation: u16,
-    /// Whether it is the owner's copy.
+    /// Whether this is the copy that the entity's owner receives.
     pub own: bool,
-    /// Tick of the state.
+    /// Tick of the entity's state.
     pub tick: u32,
-    /// Every field; invisible ones are 0.
+    /// The values of all fields; fields that are invisible to the client are 0.
     pub fields: Vec<u32>,
 }
 
-/// Encodes a message.
+/// Encodes a message with bitcode.
 pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
     bitcode::encode(message)
 }
 
-/// Decodes a message.
+/// Decodes a message with bitcode.
+///
+/// # Errors
+/// [`WireError::Malformed`] if the bytes do not decode as `T`.
 pub fn decode<T: for<'a> Decode<'a>>(bytes: &[u8]) -> Result<T, WireError> {
     bitcode::decode(bytes).map_err(|_| WireError::Malformed("undecodable message"))
 }

@@ -1,58 +1,61 @@
 //! Defects that tests plant to prove that the simulator finds them.
 //!
-//! They exist only in builds with `TRUETICK_MUTANTS=1` in the environment. A cargo feature could be
-//! switched on by another package of the same build; an environment variable cannot.
+//! They exist only in builds with `TRUETICK_MUTANTS=1` in the environment. Another package of the
+//! same build could switch on a cargo feature, but it cannot set an environment variable.
 
 /// A defect that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// A packet that comes again is taken again.
+    /// A repeated packet is accepted again.
     TakeRepeats,
-    /// A session that the same ticket resumes again numbers its packets from 0 again.
+    /// A session that is resumed with the same ticket restarts its packet numbers at 0.
     ForgetNumbers,
-    /// A command that comes again after its tick is executed again.
+    /// A command that is repeated after its tick is executed again.
     ApplyTwice,
-    /// A snapshot that newer ones overtook is acknowledged without being decoded.
+    /// A snapshot that arrives after newer ones is acknowledged without being decoded.
     AcceptUndecoded,
-    /// A state that was sent is built upon before it was acknowledged.
+    /// A sent state serves as a baseline before it was acknowledged.
     TrustUnacknowledged,
-    /// What waits for lack of budget does not grow more urgent.
+    /// The priority of deferred updates does not grow.
     NeverUrgent,
-    /// A path's budget falls for what a late server did to its round trips.
+    /// The budget of a path falls because of round trips that a late server caused.
     BlamePaths,
-    /// Each client's deltas build on its own newest baselines, however many are encoded.
+    /// Each client's deltas build on its own newest baselines, without a limit on the number of
+    /// encodings.
     EncodeForEach,
-    /// Each of several ticks that are due at once is sent.
+    /// If several ticks are due at once, each of them is sent.
     SendEveryTick,
-    /// A client's packets are limited by when the server ran last, not by when they came.
+    /// A client's packets count against its rate limit at the time of the server's last run instead
+    /// of their arrival time.
     CountWhenRun,
-    /// What an entry says is told before the entry is durable.
+    /// The result of an entry is published before the entry is durable.
     AcceptBeforeDurable,
-    /// A world's room panics in its tick 200.
+    /// A world room panics in its tick 200.
     PanicInTick,
-    /// A bit of each foreign entity's first field flips as it is decoded.
+    /// A bit of the first field of each entity that the client does not own flips when it is
+    /// decoded.
     RotCopy,
-    /// A kernel's receive stamp is believed wherever the wall clock was set.
+    /// A kernel's receive timestamp is trusted after any change of the wall clock.
     TrustStamps,
-    /// The shortest exchange of a client's clock is believed though later ones contradict it.
+    /// The shortest time exchange of a client's clock is trusted although later ones contradict it.
     TrustShortest,
-    /// A tick of the auction goes on though orders of the tick before still wait.
+    /// A tick of the auction begins although orders of the tick before still wait.
     CloseBeforeBacklog,
-    /// A command that moves money is forgotten like any other.
+    /// The answer to a command that moves money expires like that of any other command.
     ForgetMoney,
-    /// A user who is denied keeps leading.
+    /// A user who is denied stays the leading bidder.
     DeniedLeads,
-    /// No more than 64 messages of a reliable channel are in flight.
+    /// At most 64 messages of a reliable channel are in flight.
     NarrowWindow,
     /// A reliable message whose packet is lost counts as delivered.
     ForgetReliable,
-    /// A display that has nothing newer to show waits until 100 ms are buffered.
+    /// A display without newer states waits until 100 ms are buffered.
     WaitForBuffer,
-    /// A display that is behind shows the time that it should at once.
+    /// A display that is behind jumps to the wanted time at once.
     LeapDisplay,
-    /// A client does not hear that its commands come too late.
+    /// A client ignores the feedback that its commands arrive too late.
     DeafClock,
-    /// A value that is out of its field's range is captured as it is.
+    /// A value outside its field's range is captured without a change.
     KeepOutOfRange,
 }
 
@@ -65,12 +68,12 @@ mod planted {
         static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// Plants a defect into everything that this thread runs from now on, or takes it out again.
+    /// Plants a defect for everything that this thread runs from now on; `None` removes it.
     pub fn plant(mutant: Option<Mutant>) {
         PLANTED.set(mutant);
     }
 
-    /// Whether this defect is planted.
+    /// Whether this defect is planted for this thread.
     pub fn is_planted(mutant: Mutant) -> bool {
         PLANTED.get() == Some(mutant)
     }
@@ -79,7 +82,7 @@ mod planted {
 #[cfg(truetick_mutants)]
 pub use planted::{is_planted, plant};
 
-/// Whether this defect is planted.
+/// Whether this defect is planted; always `false` in builds without mutants.
 #[cfg(not(truetick_mutants))]
 #[inline(always)]
 pub const fn is_planted(_: Mutant) -> bool {

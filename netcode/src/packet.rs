@@ -1,5 +1,6 @@
-//! What each payload of a session begins with; `PROTOCOL.md` has it in prose. The session below it
-//! proves that it is genuine; numbers and acknowledgements are a session's own on every transport.
+//! The header of each payload of a session; `PROTOCOL.md` has it in prose. The session layer below
+//! proves that a payload is genuine. Sequence numbers and acknowledgements belong to the session on
+//! every transport.
 
 use crate::bits::{BitReader, BitWriter};
 use crate::error::WireError;
@@ -7,42 +8,44 @@ use crate::limits::ACK_WINDOW;
 use crate::sequence::{ReceiveWindow, Sequence, expand};
 use crate::time::Timestamp;
 
-/// Version of the wire format.
+/// Version of the wire format; the last byte of [`PROTOCOL`].
 pub const WIRE_VERSION: u8 = 4;
 
-/// The protocol that tokens and packets are for: the bytes of `truetik` and the version.
+/// Protocol id of tokens and packets: the bytes of `truetik`, then the version.
 pub const PROTOCOL: u64 = 0x7472_7565_7469_6b00 | WIRE_VERSION as u64;
 
-/// What each payload packet starts with: its number, and which of the peer's packets were accepted.
+/// The header of a payload packet: its sequence number and the acknowledgement of the peer's
+/// packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadHeader {
-    /// Number of this packet.
+    /// Sequence number of this packet.
     pub sequence: Sequence,
-    /// Newest packet that came from the peer, the accepted ones from there back (newest in bit 0),
-    /// and for how long the newest was held, in units of 128 us.
+    /// Acknowledgement of the peer's packets; `None` until the first of them has arrived.
     pub acks: Option<Acks>,
 }
 
-/// See [`PayloadHeader::acks`].
+/// An acknowledgement: which of the peer's last [`ACK_WINDOW`] packets were accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acks {
-    /// Newest packet that came from the peer.
+    /// Sequence number of the newest packet received from the peer.
     pub newest: Sequence,
-    /// Accepted packets, `newest` in bit 0, the one before in bit 1 and so on.
+    /// Accepted packets: `newest` in bit 0, the packet before it in bit 1, and so on.
     pub mask: u64,
-    /// Time from that packet's arrival to this one's sending, in units of 128 us, at most 255.
+    /// Time from the arrival of `newest` to the sending of this packet, in units of 128 us, at most
+    /// 255.
     pub held: u8,
 }
 
 impl Acks {
-    /// What to say now of the packets in `window`, whose newest came at `newest_at`.
+    /// Returns the acknowledgement to send at `now` for the packets in `window`, the newest of
+    /// which arrived at `newest_at`. `None` if none has arrived.
     pub fn of(window: &ReceiveWindow, newest_at: Timestamp, now: Timestamp) -> Option<Self> {
         let (newest, mask) = window.acks()?;
         let held = (now.since(newest_at).as_micros() / 128).min(255) as u8;
         Some(Self { newest, mask, held })
     }
 
-    /// Whether a sequence is acknowledged.
+    /// Returns whether `sequence` is acknowledged as accepted.
     #[inline]
     pub fn accepts(&self, sequence: Sequence) -> bool {
         let age = self.newest.wrapping_sub(sequence);
@@ -51,7 +54,7 @@ impl Acks {
 }
 
 impl PayloadHeader {
-    /// Writes the header. The mask's bytes that are all ones cost one bit each.
+    /// Writes the header. Each mask byte of all ones costs one bit.
     pub fn write(&self, writer: &mut BitWriter) {
         writer.write(u32::from(self.sequence as u16), 16);
         writer.write_flag(self.acks.is_some());
@@ -66,7 +69,13 @@ impl PayloadHeader {
         }
     }
 
-    /// Reads the header; `expected` and `sent` are the next sequences in either direction.
+    /// Reads the header and expands its 16-bit numbers.
+    ///
+    /// `expected` is the peer's next sequence number, `sent` is ours.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the header is truncated, [`WireError::Misbehaving`] if it
+    /// acknowledges a packet that was never sent.
     pub fn read(
         reader: &mut BitReader<'_>,
         expected: Sequence,
@@ -79,7 +88,14 @@ impl PayloadHeader {
         }
     }
 
-    /// The same for who does not know what was sent: numbers are those nearest to the two given.
+    /// Reads the header without checking that the acknowledged packets were sent.
+    ///
+    /// Each 16-bit number expands to the full number nearest to `expected` (the packet's own) or
+    /// `sent` (the acknowledged one). Serves readers that did not see what was sent, such as packet
+    /// inspectors.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the header is truncated.
     pub fn read_any(
         reader: &mut BitReader<'_>,
         expected: Sequence,

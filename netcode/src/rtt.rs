@@ -1,9 +1,9 @@
-//! Round-trip time, loss and what arrived, from acknowledgements.
+//! Round-trip time, loss and delivered bytes, estimated from acknowledgements.
 
 use std::ops::Sub;
 use std::time::Duration;
 
-/// Smoothed round trip after RFC 6298, section 2, and a loss rate.
+/// Smoothed round-trip time (RFC 6298, section 2), a smoothed loss rate, and counts of packets.
 #[derive(Clone, Debug, Default)]
 pub struct RttEstimator {
     smoothed_us: Option<f64>,
@@ -13,34 +13,34 @@ pub struct RttEstimator {
     fates: Fates,
 }
 
-/// A measured round trip.
+/// A measured round trip of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrip {
-    /// From the packet's departure to its acknowledgement, less the time that the peer held that
-    /// back.
+    /// Time from sending the packet to its acknowledgement, less the time for which the peer held
+    /// the acknowledgement back.
     pub time: Duration,
-    /// Bytes of the packet.
+    /// Size of the packet in bytes.
     pub bytes: u32,
 }
 
-/// What became of packets.
+/// Counts of packets that were delivered or lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fates {
-    /// Packets that were acknowledged.
+    /// Number of packets that were acknowledged.
     pub delivered: u64,
-    /// Their bytes.
+    /// Sum of the sizes of acknowledged packets, in bytes.
     pub bytes: u64,
-    /// Packets that were lost.
+    /// Number of packets that were lost.
     pub lost: u64,
 }
 
 impl Fates {
-    /// Packets whose fate is known.
+    /// Number of packets that were either acknowledged or lost.
     pub fn all(&self) -> u64 {
         self.delivered + self.lost
     }
 
-    /// Share of them that was lost, 0 to 1; 0 where there are none.
+    /// Share of lost packets among all of them, 0 to 1; 0 where there are none.
     pub fn loss(&self) -> f64 {
         self.lost as f64 / self.all().max(1) as f64
     }
@@ -58,15 +58,15 @@ impl Sub for Fates {
     }
 }
 
-/// Resends wait at least this long: a tick at 60 Hz for the acknowledgement to ride on, and some.
+/// Least time before a resend: a tick at 60 Hz, in which the acknowledgement travels, and a margin.
 const MIN_RESEND: Duration = Duration::from_millis(30);
 
-/// Resends wait at most this long: with less, all that crosses a path with a round trip of a second
-/// is sent twice.
+/// Longest time before a resend. A lower limit would send everything twice on a path with a round
+/// trip of a second.
 const MAX_RESEND: Duration = Duration::from_secs(3);
 
 impl RttEstimator {
-    /// Takes in one measured round trip.
+    /// Adds a measured round trip.
     pub fn sample(&mut self, round_trip: RoundTrip) {
         let us = round_trip.time.as_secs_f64() * 1e6;
         self.latest = Some(round_trip);
@@ -82,50 +82,51 @@ impl RttEstimator {
         }
     }
 
-    /// Takes in that a packet of so many bytes arrived.
+    /// Records that a packet of `bytes` bytes was delivered.
     pub fn delivered(&mut self, bytes: u32) {
         self.fates.delivered += 1;
         self.fates.bytes += u64::from(bytes);
         self.note_loss(0.0);
     }
 
-    /// Takes in that a packet was lost.
+    /// Records that a packet was lost.
     pub fn lost(&mut self) {
         self.fates.lost += 1;
         self.note_loss(1.0);
     }
 
-    /// Forgets over some hundred packets.
+    /// Updates the loss rate, an exponential average over about 128 packets.
     fn note_loss(&mut self, loss: f64) {
         self.loss += (loss - self.loss) / 128.0;
     }
 
-    /// What became of all packets so far.
+    /// Counts of all delivered and lost packets so far.
     pub fn fates(&self) -> Fates {
         self.fates
     }
 
-    /// The round trip that was measured last.
+    /// The round trip that was measured last; `None` before the first one.
     pub fn latest(&self) -> Option<RoundTrip> {
         self.latest
     }
 
-    /// Smoothed round trip; 100 ms until the first sample.
+    /// Smoothed round-trip time; 100 ms before the first sample.
     pub fn rtt(&self) -> Duration {
         Duration::from_micros(self.smoothed_us.unwrap_or(100_000.0) as u64)
     }
 
-    /// Smoothed round trip, if one was measured.
+    /// Smoothed round-trip time; `None` before the first sample.
     pub fn measured(&self) -> Option<Duration> {
         self.smoothed_us.map(|us| Duration::from_micros(us as u64))
     }
 
-    /// Share of packets lost of late, 0 to 1.
+    /// Smoothed share of recent packets that were lost, 0 to 1.
     pub fn loss(&self) -> f64 {
         self.loss
     }
 
-    /// After how long without acknowledgement something reliable is sent again.
+    /// Time without an acknowledgement after which a reliable message is sent again: the smoothed
+    /// round trip plus four variances (RFC 6298), within 30 ms to 3 s.
     pub fn resend_after(&self) -> Duration {
         let spread = Duration::from_micros((4.0 * self.variance_us) as u64);
         (self.rtt() + spread).clamp(MIN_RESEND, MAX_RESEND)

@@ -1,35 +1,36 @@
-//! Packet sequence numbers, and which of the peer's packets have come.
+//! Packet sequence numbers, and the window of packets received from the peer.
 
 use crate::limits::{ACK_WINDOW, CAME_WINDOW};
 
 /// Number of a packet in its direction of a session. The wire carries the low 16 bits.
 pub type Sequence = u64;
 
-/// The full number that is nearest to `expected` among those with these low 16 bits.
+/// Returns the full number nearest to `expected` whose low 16 bits are `low`. If that number would
+/// be negative, it returns `low` itself.
 pub fn expand(low: u16, expected: Sequence) -> Sequence {
     let distance = low.wrapping_sub(expected as u16) as i16;
     expected.checked_add_signed(i64::from(distance)).unwrap_or(u64::from(low))
 }
 
-/// Which packets came (to drop repeats) and which were accepted (to acknowledge).
+/// Which packets were received (to drop duplicates) and which were accepted (to acknowledge).
 ///
-/// The two differ: a packet whose contents could not be decoded has come, but is never
+/// The two differ: a packet whose contents could not be decoded was received but is never
 /// acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiveWindow {
-    /// One past the newest sequence that came.
+    /// One past the newest sequence received.
     next: Sequence,
     came: u128,
     accepted: u64,
 }
 
 impl ReceiveWindow {
-    /// One past the newest sequence that came; 0 before the first.
+    /// One past the newest sequence received; 0 before the first.
     pub fn next(&self) -> Sequence {
         self.next
     }
 
-    /// Whether this one is neither a repeat nor older than the window.
+    /// Whether a sequence is neither a duplicate nor older than [`CAME_WINDOW`] packets.
     pub fn is_fresh(&self, sequence: Sequence) -> bool {
         if sequence >= self.next {
             return true;
@@ -38,7 +39,10 @@ impl ReceiveWindow {
         age < CAME_WINDOW && self.came >> age & 1 == 0
     }
 
-    /// Notes that a fresh packet came.
+    /// Records that a fresh packet was received.
+    ///
+    /// # Panics
+    /// In debug builds, if the packet is not fresh.
     pub fn note(&mut self, sequence: Sequence) {
         debug_assert!(self.is_fresh(sequence));
         if sequence >= self.next {
@@ -50,7 +54,8 @@ impl ReceiveWindow {
         self.came |= 1 << (self.next - 1 - sequence);
     }
 
-    /// Notes that the contents of a packet that came were taken over whole.
+    /// Records that the contents of a received packet were accepted completely. It has no effect if
+    /// the packet is older than [`ACK_WINDOW`]. Call [`Self::note`] first.
     pub fn accept(&mut self, sequence: Sequence) {
         let age = self.next - 1 - sequence;
         if age < ACK_WINDOW {
@@ -58,7 +63,8 @@ impl ReceiveWindow {
         }
     }
 
-    /// The newest sequence that came and the acknowledgements from there back, newest in bit 0.
+    /// Returns the newest sequence received and a bit mask of accepted packets, with the newest in
+    /// bit 0 and older ones above; `None` before the first packet.
     pub fn acks(&self) -> Option<(Sequence, u64)> {
         (self.next > 0).then(|| (self.next - 1, self.accepted))
     }

@@ -1,31 +1,36 @@
-//! Simulation ticks and the order between them, right across wrap-around.
+//! Simulation ticks and their order, which stays correct across the wrap-around.
 
 use std::fmt;
 use std::ops::Add;
 
-/// The number of a simulation step. Wraps after 2^32 steps (2.2 years at 60 Hz); the order between
-/// two ticks is that of their signed distance, so it is right across the wrap.
+/// Number of a simulation step. It wraps after 2^32 steps (2.2 years at 60 Hz). Two ticks are
+/// ordered by their signed distance, which is correct across the wrap if they are less than 2^31
+/// apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tick(pub u32);
 
 impl Tick {
-    /// Signed number of ticks from `other` to here.
+    /// Signed number of ticks from `other` to this one; positive if this one is later.
     pub fn distance(self, other: Self) -> i32 {
         self.0.wrapping_sub(other.0) as i32
     }
 
-    /// Whether this tick comes after `other`.
+    /// Whether this tick is later than `other`.
     pub fn is_after(self, other: Self) -> bool {
         self.distance(other) > 0
     }
 
-    /// Ticks from `earlier` to here, 0 to 2^32 - 1, where it is known which of them is the earlier.
+    /// Number of ticks from `earlier` to this one, 0 to 2^32 - 1. The caller must know that
+    /// `earlier` is not the later one.
     pub fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
 
-    /// This tick at `now`, `passed` ticks after `before`, up to which it is no later than that;
-    /// kept no older than `oldest`. So what rests stays comparable: call it before the distance to
+    /// Limits the age of a tick to `oldest` at `now`: returns the tick itself, or `now` minus
+    /// `oldest` if it is older. `now` is `passed` ticks after `before`, and this tick is not later
+    /// than `before`.
+    ///
+    /// Ticks that are kept for long stay comparable if this is called before their distance to
     /// `now` exceeds 2^31.
     pub fn renewed(self, (before, passed): (Self, u32), now: Self, oldest: u32) -> Self {
         let age = u64::from(before.distance(self).max(0).unsigned_abs()) + u64::from(passed);
@@ -37,19 +42,19 @@ impl Tick {
         if self.is_after(other) { self } else { other }
     }
 
-    /// The tick `count` before this one.
+    /// The tick `count` ticks before this one; wraps.
     pub fn back(self, count: u32) -> Self {
         Self(self.0.wrapping_sub(count))
     }
 
-    /// The tick after this one.
+    /// The tick after this one; wraps.
     pub fn next(self) -> Self {
         self + 1
     }
 
-    /// A place below `count` (1 or more) to begin a round at, for rounds of which each tick is to
-    /// begin elsewhere: in successive ticks the places lie far apart, and over many each is as
-    /// frequent (multiples of the golden ratio).
+    /// Index below `count` (1 or more) at which a round begins in this tick. The indices of
+    /// successive ticks lie far apart, and over many ticks each index is about equally frequent
+    /// (multiples of the golden ratio).
     pub fn first_of_round(self, count: usize) -> usize {
         let turn = u64::from(self.0.wrapping_mul(0x9e37_79b9));
         ((turn * count as u64) >> 32) as usize

@@ -1,8 +1,8 @@
 //! Points in time as plain numbers, so that production, simulation and tests share one type.
 //!
-//! A [`Timestamp`] counts nanoseconds since an arbitrary start. Only [`crate::clock`] makes one
-//! from the machine's clock; everything else receives it as an argument. So does [`UnixTime`],
-//! which counts from 1970.
+//! A [`Timestamp`] counts nanoseconds since an arbitrary start; a [`UnixTime`] counts milliseconds
+//! since 1970. Only [`crate::clock`] creates them from the machine's clocks; all other code
+//! receives them as arguments.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
@@ -12,63 +12,65 @@ use std::time::Duration;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The point `ns` nanoseconds after the start.
+    /// Returns the point `ns` nanoseconds after the start.
     pub const fn from_nanos(ns: u64) -> Self {
         Self(ns)
     }
 
-    /// The point `us` microseconds after the start.
+    /// Returns the point `us` microseconds after the start.
     pub const fn from_micros(us: u64) -> Self {
         Self(us * 1_000)
     }
 
-    /// The point `ms` milliseconds after the start.
+    /// Returns the point `ms` milliseconds after the start.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms * 1_000_000)
     }
 
-    /// Nanoseconds since the start.
+    /// Returns the nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole microseconds since the start.
+    /// Returns the whole microseconds since the start, rounded down.
     pub const fn as_micros(self) -> u64 {
         self.0 / 1_000
     }
 
-    /// Time from `earlier` to here, zero where `earlier` is later.
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Signed microseconds from `other` to here: negative where `other` is later.
+    /// Returns the signed microseconds from `other` to `self`; negative if `other` is later.
     pub fn micros_from(self, other: Self) -> i64 {
         (self.0 as i64).wrapping_sub(other.0 as i64) / 1_000
     }
 
-    /// Here moved by `us` microseconds in either direction, stopping at the start.
+    /// Returns `self` moved by `us` microseconds, forward or (if negative) backward, but not before
+    /// the start.
     pub fn offset_micros(self, us: i64) -> Self {
         Self(self.0.saturating_add_signed(us.saturating_mul(1_000)))
     }
 }
 
-/// A time on the wall, in milliseconds since 1970. It can jump; only tokens are measured by it.
+/// A point of wall-clock time, in milliseconds since 1970 (UTC). The wall clock can jump; sessions
+/// measure only token lifetimes by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// The time `ms` milliseconds after 1970 began.
+    /// Returns the time `ms` milliseconds after the start of 1970.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since 1970.
+    /// Returns the whole seconds since 1970, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000
     }

@@ -1,7 +1,7 @@
-//! What a client is told of its own commands: how early the last tick's came, and how late those
-//! that were too late.
+//! Feedback to a client on its commands: how early that of the last tick arrived, and how late the
+//! late ones were.
 //!
-//! Not each tick is sent. What is to be told of a late command waits for the next snapshot.
+//! Not every tick is sent. Feedback on a late command waits for the next snapshot.
 
 use truetick_netcode::command::Command;
 use truetick_netcode::limits::CATCH_UP_TICKS;
@@ -12,7 +12,7 @@ use truetick_netcode::time::Timestamp;
 use super::command_queue::CommandQueue;
 use super::timeline::Timeline;
 
-/// When the commands of the ticks came that were simulated since the last snapshot.
+/// Arrivals of the commands of the ticks that were simulated since the last snapshot.
 #[derive(Debug)]
 pub struct CommandArrivals {
     last: Option<Timestamp>,
@@ -26,7 +26,8 @@ impl Default for CommandArrivals {
 }
 
 impl CommandArrivals {
-    /// The command of the tick that is simulated now came then; `None` if it is missing.
+    /// Records the arrival of the command of the tick that is simulated now; `None` if it is
+    /// missing.
     pub fn note(&mut self, arrived: Option<Timestamp>) {
         let before = std::mem::replace(&mut self.last, arrived);
         if self.earlier.len() < CATCH_UP_TICKS as usize {
@@ -34,12 +35,12 @@ impl CommandArrivals {
         }
     }
 
-    /// Hands out all of them, once the snapshot with their effect is sent.
+    /// Takes all arrivals, once the snapshot with their effect is sent.
     pub fn take(&mut self) -> impl Iterator<Item = Timestamp> {
         self.earlier.drain(..).chain(self.last.take())
     }
 
-    /// What to tell with the snapshot of `tick`, the one simulated last.
+    /// Feedback for the snapshot of `tick`, the last tick simulated.
     pub fn feedback<C: Command>(
         &self,
         queue: &mut CommandQueue<C>,
@@ -50,7 +51,7 @@ impl CommandArrivals {
         let margin = self.last.map(|arrived| units(timeline.deadline(tick).micros_from(arrived)));
         let mut lates = Lates::default();
         for (late, arrived) in queue.take_lates() {
-            // Of one that is so old that its number has no room nothing is told.
+            // A late command that is too old for the field is not reported.
             if let Ok(back) = u8::try_from(timeline.slot(tick).distance(late)) {
                 lates.push(Late {
                     back,

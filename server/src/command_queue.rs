@@ -1,15 +1,16 @@
-//! One client's commands, waiting for the slots of the time line that they were given for: executed
-//! at most once and in order.
+//! Queue of one client's commands, each for a slot of the timeline. A command is executed at most
+//! once, and commands are executed in order.
 //!
-//! | a command that is | gets |
+//! | a command that is | is |
 //! |---|---|
-//! | for a slot to come, up to [`COMMAND_TIME_AHEAD`] after its arrival | kept; the first body for a slot wins |
+//! | for a slot at most [`COMMAND_TIME_AHEAD`] after arrival | kept; the first body wins |
 //! | further ahead | rejected |
-//! | there already, same body | counted as duplicate (redundant sending makes many) |
-//! | there already, other body | rejected |
-//! | for a slot that has passed without it | counted as late, once (beyond [`COMMAND_TIME_BEHIND`] each copy) |
-//! | missing when its slot's tick is simulated | the last one repeated for a while, then the neutral one; counted as missing |
-//! | for a slot that the server skipped | void: no tick asks for it |
+//! | present already, same body | counted as duplicate (redundant sending makes many) |
+//! | present already, other body | rejected |
+//! | for a slot that passed without it | counted as late, once |
+//! | for a slot over [`COMMAND_TIME_BEHIND`] ago | counted as late, each copy |
+//! | missing at its slot's tick | counted; the last one is repeated, later the neutral one |
+//! | for a slot that the server skipped | void: no tick takes it |
 
 use std::collections::VecDeque;
 use std::ops::Add;
@@ -21,18 +22,18 @@ use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
-/// Commands counted by what became of them.
+/// Counts of a client's commands by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandCounts {
-    /// New and in time.
+    /// Commands that are new and in time.
     pub received: u64,
-    /// Came after their tick's drain.
+    /// Commands that arrived after the drain of their tick.
     pub late: u64,
-    /// Were not there at their tick's drain.
+    /// Commands that were missing at the drain of their tick.
     pub missing: u64,
-    /// Came again.
+    /// Commands that arrived again with the same body.
     pub duplicate: u64,
-    /// Too far ahead, or with another body than before.
+    /// Commands that were too far ahead, or had another body than before.
     pub rejected: u64,
 }
 
@@ -61,39 +62,38 @@ enum Place<C> {
 /// The command for a tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DequeuedCommand<C> {
-    /// What to execute.
+    /// The command to execute.
     pub command: C,
-    /// When it came; `None` if it was missing.
+    /// Arrival of the command; `None` if it was missing.
     pub arrived: Option<Timestamp>,
 }
 
-/// One client's queue.
+/// Queue of one client's commands, by slot.
 #[derive(Debug)]
 pub struct CommandQueue<C> {
     places: Vec<Option<(Tick, Place<C>)>>,
-    /// Slots before and after the next one for which commands are told apart.
+    /// Number of slots before and after the next one for which commands are kept apart.
     behind: i32,
     ahead: i32,
     last: C,
-    /// Commands missing in a row.
+    /// Number of commands missing in a row.
     missing: u32,
-    /// The slot of the first command that came: from then on absence counts as missing.
+    /// Slot of the first command that arrived. Commands count as missing only after it.
     first: Option<Tick>,
-    /// A slot after that has passed: ticks wrap, so this is asked once.
+    /// Whether a slot after `first` has passed. Kept because ticks wrap.
     counts_missing: bool,
-    /// The newest of the commands that came too late since they were asked for, with the times of
-    /// their arrival.
+    /// The newest commands that arrived too late since they were last taken, with their arrivals.
     lates: VecDeque<(Tick, Timestamp)>,
     counts: CommandCounts,
 }
 
 impl<C: Command> CommandQueue<C> {
-    /// An empty queue for a room of so many ticks per second.
+    /// Creates an empty queue for a room with `tick_rate` ticks per second.
     pub fn new(tick_rate: u32) -> Self {
         let slots = |time: Duration| (time.as_millis() as u32 * tick_rate).div_ceil(1_000);
         let (behind, ahead) = (slots(COMMAND_TIME_BEHIND), slots(COMMAND_TIME_AHEAD));
         Self {
-            // Slots wrap at a power of two, so must places.
+            // Slots wrap at a power of two, so the number of places must be a power of two.
             places: vec![None; (behind + ahead + 1).next_power_of_two() as usize],
             behind: behind as i32,
             ahead: ahead as i32,
@@ -106,7 +106,7 @@ impl<C: Command> CommandQueue<C> {
         }
     }
 
-    /// Counts so far.
+    /// Counts of the commands so far.
     pub fn counts(&self) -> CommandCounts {
         self.counts
     }
@@ -116,8 +116,8 @@ impl<C: Command> CommandQueue<C> {
         &mut self.places[slot.0 as usize % places]
     }
 
-    /// Takes in a command for `slot` while `next` is the slot of the tick to be simulated next, and
-    /// `due` the one that was due next when it arrived. They differ while the server stands still.
+    /// Adds a command for `slot`. `next` is the slot of the tick to be simulated next, `due` the
+    /// slot that was due next at the command's arrival. They differ while the server is stalled.
     pub fn push(&mut self, slot: Tick, command: C, arrived: Timestamp, (next, due): (Tick, Tick)) {
         let ahead = slot.distance(next);
         if slot.distance(next.later(due)) > self.ahead {
@@ -155,8 +155,8 @@ impl<C: Command> CommandQueue<C> {
         }
     }
 
-    /// The command to execute in `slot`, whose tick is simulated now. Where it is missing the last
-    /// one is repeated for so many slots.
+    /// Takes the command to execute in `slot`, whose tick is simulated now. If it is missing, the
+    /// last one is repeated for up to `repeat` slots, then the neutral one is used.
     pub fn take(&mut self, slot: Tick, repeat: u32) -> DequeuedCommand<C> {
         let place = self.place(slot);
         match place.take() {
@@ -179,8 +179,8 @@ impl<C: Command> CommandQueue<C> {
         }
     }
 
-    /// The commands that came too late since the last call, in the order of their arrival: slot and
-    /// time.
+    /// Takes the commands that arrived too late since the last call, in the order of their arrival,
+    /// as slot and arrival; at most [`LATE_COMMANDS`].
     pub fn take_lates(&mut self) -> impl Iterator<Item = (Tick, Timestamp)> {
         self.lates.drain(..)
     }

@@ -1,4 +1,5 @@
-//! `truetick-server`'s configuration: a TOML file, its keys checked, each overridden by a flag.
+//! Configuration of `truetick-server`: a TOML file with checked values. Command-line flags override
+//! its keys.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,97 +21,111 @@ use crate::quic_settings::{QuicSettings, reached_at};
 use crate::recording::recorder::RecorderConfig;
 use crate::room::RoomConfig;
 
-/// Everything a server can be told.
+/// Configuration of a server. Every key is optional.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address to serve on.
+    /// UDP address to listen on; 127.0.0.1:40000 by default.
     pub listen: SocketAddr,
-    /// Addresses at which clients reach the server, at most 32, as tokens name them; where it
-    /// listens, if empty.
+    /// Addresses at which clients reach the server by UDP, as tokens name them; at most 32. If
+    /// empty, the listen address is used.
     pub public: Vec<SocketAddr>,
-    /// File with the key that tokens are sealed with: 64 hexadecimal digits.
+    /// File with the key that seals tokens, 64 hexadecimal digits. Without it the environment
+    /// variable `TRUETICK_KEY` holds the key.
     pub key_file: Option<PathBuf>,
-    /// Address of the HTTP service that makes tokens; none by default. On loopback, if the backend
-    /// is on this host.
+    /// Address of the HTTP service that issues tokens; none by default. Use a loopback address if
+    /// the backend runs on this host.
     pub token_service: Option<SocketAddr>,
-    /// File with the secret that the backend shows it, 32 bytes or longer.
+    /// File with the secret that the backend presents to the token service, at least 32 bytes.
+    /// Without it the environment variable `TRUETICK_TOKEN_SECRET` holds the secret.
     pub token_secret_file: Option<PathBuf>,
-    /// Sessions of one user at once in each room and role, 1 to 64.
+    /// Maximum number of sessions of one user in each room and role, 1 to 64; 1 by default.
     pub sessions_per_user: usize,
-    /// What a user with so many sessions gets who comes with another token.
+    /// What happens when a user with the maximum number of sessions presents another token;
+    /// takeover by default.
     pub duplicates: DuplicatePolicy,
-    /// Live sessions of each role from one address (or IPv6 prefix of 64 bits) at once, 1 to 4,096.
+    /// Maximum number of live sessions of each role per rate-limit key (IPv4 address or IPv6 /64),
+    /// 1 to 4,096; 64 by default.
     pub sessions_per_address: usize,
-    /// Attempts to join from one address a second, 1 to 10,000, with four times as many at once.
+    /// Attempts to join per second and rate-limit key, 1 to 10,000; 50 by default. The burst is
+    /// four times as large.
     pub joins_per_address_s: u32,
-    /// Seconds for which the place of a client that fell silent is kept, 0 to 3,600.
+    /// Seconds for which the session of a silent client is kept (the grace), 0 to 3,600; 30 by
+    /// default.
     pub grace_s: u64,
-    /// Seconds that a token is good for at the longest, 1 to 3,600.
+    /// Maximum lifetime of a token in seconds, 1 to 3,600; 30 by default.
     pub token_lifetime_s: u64,
-    /// Seconds of silence after which a client counts as gone, as the tokens made here say; 1 to
-    /// 600.
+    /// Seconds of silence after which a client counts as lost, 1 to 600; 10 by default. Tokens
+    /// issued here carry this value.
     pub timeout_s: u64,
-    /// Seconds within which clients leave when the server is drained, 0 to 3,600.
+    /// Seconds within which clients leave a draining server, 0 to 3,600; 10 by default.
     pub drain_within_s: u64,
-    /// Seconds after which a drained server stops whoever is left, 0 to 86,400.
+    /// Seconds after which a draining server ends the remaining sessions, `drain_within_s` to
+    /// 86,400; 30 by default.
     pub drain_limit_s: u64,
-    /// Ticks per second, 10 to 128.
+    /// Ticks per second, 10 to 128; 60 by default.
     pub tick_rate: u32,
-    /// Players at once, 1 to 4,096.
+    /// Maximum number of players, 1 to 4,096; 256 by default.
     pub max_clients: usize,
-    /// Spectators at once beside them, 0 to 4,096; 256 by default.
+    /// Maximum number of spectators in addition to the players, 0 to 4,096; 256 by default.
     pub max_spectators: usize,
-    /// Most bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`].
+    /// Maximum bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`]; 2,400 by default.
     pub snapshot_bytes: usize,
-    /// As many are sent over a path that is full, too: 100 to `snapshot_bytes`.
+    /// Bytes of state that a snapshot may carry even over a congested path, 100 to
+    /// `snapshot_bytes`; 400 by default. A larger value counts as `snapshot_bytes`.
     pub snapshot_floor_bytes: usize,
-    /// For how long a missing command is at least replaced by the last one, in milliseconds (0 to
-    /// 10,000); then by the neutral one.
+    /// Minimum time in milliseconds for which the last command replaces a missing one, 0 to 10,000;
+    /// 150 by default. After that time the neutral command is used.
     pub shortest_repeat_ms: u64,
-    /// The most where the round trip is longer than that, in milliseconds (0 to 10,000).
+    /// Maximum time in milliseconds for which the last command replaces a missing one, 0 to 10,000;
+    /// 500 by default. It applies to clients with a longer round trip. A smaller value than
+    /// `shortest_repeat_ms` counts as `shortest_repeat_ms`.
     pub longest_repeat_ms: u64,
-    /// Metres beyond which entities are not sent; 0 for no limit.
+    /// Distance in metres beyond which entities are not sent to a player, 0 to 1,000; 45 by
+    /// default. 0 means no limit.
     pub relevance_radius_m: f32,
-    /// Drones, 0 to 4,096.
+    /// Number of drones, 0 to 4,096; 64 by default.
     pub drones: u32,
-    /// Pick-ups, 0 to 1,024.
+    /// Number of pick-ups, 0 to 1,024; 12 by default.
     pub pickups: u32,
-    /// Players touch nothing but walls and pillars.
+    /// Whether players collide with walls and pillars only; `false` by default.
     pub ghosts: bool,
-    /// Seed of the world's own chances.
+    /// Seed of the world's rng; 1 by default.
     pub seed: u64,
-    /// File to record the room to; older segments are kept beside it as `FILE.1`, `FILE.2` and so
-    /// on.
+    /// File to record the room to; none by default. Older segments are kept beside it as `FILE.1`,
+    /// `FILE.2` and so on.
     pub record: Option<PathBuf>,
-    /// Whether the recording holds the state that each tick changed.
+    /// Whether the recording includes the state that each tick changed; `false` by default.
     pub record_state: bool,
-    /// Megabytes after which a new segment begins, 1 to 1,024.
+    /// Megabytes after which a recording begins a new segment, 1 to 1,024; 64 by default.
     pub record_segment_mb: usize,
-    /// Segments kept, the one being written included, 1 to 1,000; the oldest is removed.
+    /// Number of segments to keep, including the one being written, 1 to 1,000; 8 by default. The
+    /// oldest is removed.
     pub record_segments: usize,
-    /// File to capture the packets of state to, with tickets and all; up to a gigabyte. Earlier
-    /// captures are kept beside it as `FILE.1`, `FILE.2` and so on; none is removed.
+    /// File to capture state packets to, up to a gigabyte; none by default. The packets are
+    /// unsealed and include tickets. Earlier captures are kept beside it as `FILE.1`, `FILE.2` and
+    /// so on; none is removed.
     pub capture: Option<PathBuf>,
-    /// An auction house beside the arena, as room 1.
+    /// Auction house, run as room 1; none by default.
     pub auction: Option<AuctionSettings>,
-    /// QUIC and WebTransport beside UDP.
+    /// QUIC and WebTransport in addition to UDP; none by default.
     pub quic: Option<QuicSettings>,
-    /// Loopback address of the page that shows the arena in a browser, to whoever opens it; none by
-    /// default. It needs `quic`.
+    /// Loopback address of the page that shows the arena in a browser, to anyone who opens it; none
+    /// by default. It needs `quic` with a self-signed certificate.
     pub page: Option<SocketAddr>,
-    /// Address to serve on by laminar, loopback or private; none by default. Only in builds with
-    /// the feature `laminar`.
+    /// Loopback or private address to serve laminar on; none by default. Only in builds with the
+    /// feature `laminar`.
     pub laminar: Option<SocketAddr>,
 }
 
-/// See [`Duplicates`].
+/// What happens when a user with the maximum number of sessions presents another token. The
+/// configuration's form of [`Duplicates`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DuplicatePolicy {
-    /// The newcomer is refused.
+    /// The new session is refused.
     Refuse,
-    /// A newer token takes the session over.
+    /// The client with the newer token takes the session over.
     #[default]
     Takeover,
 }
@@ -158,41 +173,44 @@ impl Default for ServerConfig {
     }
 }
 
-/// Why a configuration was refused; says which file and key, and what is allowed.
+/// Why a configuration was refused. The message names the origin, the key and the allowed values.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The file is no TOML, or has a key or type that is not known here.
+    /// The file is not valid TOML, or has an unknown key or a value of the wrong type.
     #[error("{}: {message}", path.display())]
     Invalid {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// Position and cause, as the TOML parser reports them.
         message: String,
     },
     /// A value is out of range.
     #[error("{origin}: `{key}` is {value}, but must be {allowed}")]
     OutOfRange {
-        /// File or command line.
+        /// Path of the file, or the command line.
         origin: String,
-        /// Which key.
+        /// Name of the key.
         key: &'static str,
-        /// What it was.
+        /// The refused value.
         value: String,
-        /// What it may be.
+        /// The allowed values.
         allowed: String,
     },
 }
 
 impl ServerConfig {
-    /// Reads a file. Its values are not checked yet; see [`Self::check`].
+    /// Reads a configuration file without checking its values; see [`Self::check`].
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not a valid configuration.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)
             .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
@@ -200,7 +218,10 @@ impl ServerConfig {
             .map_err(|error| ConfigError::Invalid { path: path.into(), message: error.to_string() })
     }
 
-    /// Checks every range; `origin` names where the values come from.
+    /// Checks the range of every value. `origin` names the source of the values in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first value that is out of range.
     pub fn check(&self, origin: &str) -> Result<(), ConfigError> {
         let refuse = |key: &'static str, value: String, allowed: String| ConfigError::OutOfRange {
             origin: origin.into(),
@@ -257,16 +278,17 @@ impl ServerConfig {
         Ok(())
     }
 
-    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no
-    /// address to reach.
+    /// The addresses that tokens name for a server that listens on `bound`: the public ones, or
+    /// else `bound`. `None` if there are no public ones and `bound` is unspecified, such as
+    /// 0.0.0.0.
     pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
         reached_at(&self.public, bound)
     }
 
-    /// How sessions are kept.
+    /// Settings of the session layer.
     pub fn sessions(&self, key: Key, servers: Servers) -> SessionConfig {
         SessionConfig {
-            // A few more than the rooms take, so that they can say that they are full.
+            // A few more than the rooms hold, so that a room can still reply that it is full.
             sessions: self.max_clients
                 + self.auction.as_ref().map_or(0, |auction| auction.max_clients)
                 + 16,
@@ -287,19 +309,20 @@ impl ServerConfig {
         }
     }
 
-    /// Makes tokens for a server of this key that clients reach at these addresses.
+    /// An issuer of tokens for a server with this key that clients reach at these addresses.
     pub fn issuer(&self, key: Key, servers: Vec<SocketAddr>) -> Issuer {
         let (lifetime, timeout) =
             (Duration::from_secs(self.token_lifetime_s), Duration::from_secs(self.timeout_s));
         Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout }
     }
 
-    /// Within how long clients leave when the server is drained, and when it stops those left.
+    /// The time within which clients leave a draining server, and the time after which the server
+    /// ends the remaining sessions.
     pub fn drain(&self) -> (Duration, Duration) {
         (Duration::from_secs(self.drain_within_s), Duration::from_secs(self.drain_limit_s))
     }
 
-    /// The room's part.
+    /// Settings of the arena's room.
     pub fn room(&self) -> RoomConfig {
         RoomConfig {
             tick_rate: self.tick_rate,
@@ -316,7 +339,7 @@ impl ServerConfig {
         }
     }
 
-    /// What the recording holds; no other has the number `recording`.
+    /// Settings of the room's recorder. `recording` must be unique among recordings.
     pub fn recorder(&self, recording: u64) -> RecorderConfig {
         RecorderConfig {
             recording,
@@ -327,7 +350,7 @@ impl ServerConfig {
         }
     }
 
-    /// The arena's part.
+    /// Settings of the arena.
     pub fn arena(&self) -> ArenaConfig {
         ArenaConfig {
             tick_rate: self.tick_rate,

@@ -1,4 +1,4 @@
-//! Draining: a server that will stop sends its clients away, spread over a while, before it does.
+//! Draining: before a server stops, it orders its clients to leave, spread over a time.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use truetick_netcode::limits::{DRAIN_PAUSE, DRAIN_TELLINGS};
 use truetick_netcode::messages::ServerMessage;
 use truetick_netcode::time::Timestamp;
 
-/// An order to leave, and how it is given: three times under one id, in case a client missed it.
+/// An order to leave. It is sent [`DRAIN_TELLINGS`] times under one id, in case a client misses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     id: u32,
     within: Duration,
-    /// When everyone has left who does as is told.
+    /// The time by which every client that obeys has left.
     leave_by: Timestamp,
     until: Timestamp,
     told: u32,
@@ -19,13 +19,14 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// An order that begins now: everyone leaves at a random moment within `within`; after `limit`
-    /// the server stops whoever is left. Two orders of one server differ in their `id`.
+    /// Creates an order that begins now: every client leaves at a random moment within `within`,
+    /// and after `limit` the server ends the remaining sessions. Two orders of one server must
+    /// differ in their `id`.
     pub fn new(id: u32, within: Duration, limit: Duration, now: Timestamp) -> Self {
         Self { id, within, leave_by: now + within, until: now + limit, told: 0, next: now }
     }
 
-    /// The message.
+    /// The order as a message.
     pub fn order(&self) -> ServerMessage {
         ServerMessage::Drain {
             id: self.id,
@@ -33,7 +34,7 @@ impl Drain {
         }
     }
 
-    /// The message, if it is to be said now.
+    /// The order as a message if a copy is due now.
     pub fn poll(&mut self, now: Timestamp) -> Option<ServerMessage> {
         if self.told == DRAIN_TELLINGS || now < self.next {
             return None;
@@ -43,12 +44,12 @@ impl Drain {
         Some(self.order())
     }
 
-    /// Whether everyone has left who does as is told.
+    /// Whether every client that obeys has left.
     pub fn obeyed(&self, now: Timestamp) -> bool {
         now >= self.leave_by
     }
 
-    /// Whether its time is up.
+    /// Whether the limit has passed.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.until
     }

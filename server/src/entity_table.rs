@@ -1,4 +1,4 @@
-//! Which entities are replicated, under which identity: the order in which systems visit them.
+//! The replicated entities and their ids, in the order in which systems visit them.
 
 use std::collections::BTreeSet;
 
@@ -14,18 +14,18 @@ use truetick_netcode::session::ClientId;
 /// A replicated entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its identity on the wire.
+    /// Id of the entity on the wire.
     pub id: NetId,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Who owns it.
+    /// Client that owns the entity, if any.
     pub owner: Option<ClientId>,
-    /// The ECS entity.
+    /// The entity in the ECS.
     pub entity: Entity,
 }
 
-/// All replicated entities by slot. Ids are given lowest slot first, and a slot's generation rises
-/// each time it is freed, so the same history gives the same ids.
+/// All replicated entities by slot. The lowest free slot is used first, and a slot's generation
+/// rises each time it is freed, so the same history gives the same ids.
 #[derive(Resource, Debug, Default)]
 pub struct EntityTable {
     generations: Vec<u16>,
@@ -34,18 +34,19 @@ pub struct EntityTable {
 }
 
 impl EntityTable {
-    /// A table with these generations and no rows yet, for restoring.
+    /// Creates a table with these generations and no rows, to restore a world.
     pub fn with_generations(generations: Vec<u16>) -> Self {
         let free = (0..generations.len() as u16).collect();
         Self { rows: vec![None; generations.len()], generations, free }
     }
 
-    /// The generation that each slot's present or next entity has.
+    /// The generation of each slot's present or next entity.
     pub fn generations(&self) -> &[u16] {
         &self.generations
     }
 
-    /// Spawns a replicated entity. `None` when the room holds [`ENTITIES`].
+    /// Spawns a replicated entity and returns its id; `None` if the room holds [`ENTITIES`]
+    /// already.
     pub fn spawn(
         &mut self,
         commands: &mut Commands<'_, '_>,
@@ -59,7 +60,7 @@ impl EntityTable {
         Some(id)
     }
 
-    /// Despawns an entity; no effect if it is gone already.
+    /// Despawns an entity. Has no effect if the entity is gone already.
     pub fn despawn(&mut self, commands: &mut Commands<'_, '_>, id: NetId) {
         if let Some(row) = self.take(id) {
             commands.entity(row.entity).despawn();
@@ -67,6 +68,10 @@ impl EntityTable {
     }
 
     /// Puts a row into the free slot that it names.
+    ///
+    /// # Panics
+    /// If the table has no such slot; with debug assertions also if the slot is not free or has
+    /// another generation.
     pub fn put(&mut self, row: Row) {
         let at = usize::from(row.id.slot);
         debug_assert!(self.rows[at].is_none() && self.generations[at] == row.id.generation);
@@ -74,7 +79,8 @@ impl EntityTable {
         self.rows[at] = Some(row);
     }
 
-    /// The lowest free slot with its generation.
+    /// The lowest free slot and its generation, which stays free until [`Self::put`]; `None` if the
+    /// table is full.
     pub fn allocate(&mut self) -> Option<NetId> {
         if self.free.is_empty() {
             let slot = self.rows.len();
@@ -89,7 +95,7 @@ impl EntityTable {
         Some(NetId { slot, generation: self.generations[usize::from(slot)] })
     }
 
-    /// Removes a row and frees its slot for the next generation.
+    /// Removes a row and frees its slot for the next generation; `None` if there is no such row.
     pub fn take(&mut self, id: NetId) -> Option<Row> {
         let at = usize::from(id.slot);
         let row = self.rows.get_mut(at)?.take_if(|row| row.id == id)?;
@@ -113,12 +119,12 @@ impl EntityTable {
         self.rows().filter(move |row| row.kind == kind)
     }
 
-    /// The entity in a slot.
+    /// The row of a slot; `None` if the slot is free.
     pub fn row(&self, slot: u16) -> Option<&Row> {
         self.rows.get(usize::from(slot))?.as_ref()
     }
 
-    /// The first entity that a client owns.
+    /// The first row that a client owns, in the order of slots.
     pub fn owned_by(&self, client: ClientId) -> Option<&Row> {
         self.rows().find(|row| row.owner == Some(client))
     }

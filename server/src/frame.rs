@@ -1,5 +1,5 @@
-//! Frames: lengths, kinds and a chain of checksums, so that a torn end and damage in the middle are
-//! told apart.
+//! Frames with lengths, kinds and a chain of checksums, which tells a torn end from damage in the
+//! middle.
 //!
 //! ```text
 //! file:   magic:8 bytes  { frame }
@@ -11,29 +11,29 @@
 use thiserror::Error;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-/// First bytes of every file of frames; the last is the format's version.
+/// First bytes of every file of frames; the last one is the version of the format.
 pub const MAGIC: [u8; 8] = *b"TTFRAME\x02";
 
-/// Largest payload in bytes: a keyframe of a full room has about two million.
+/// Maximum payload of a frame in bytes. A keyframe of a full room has about two million.
 pub const FRAME_BYTES: usize = 4 << 20;
 
-/// Bytes before a frame's payload.
+/// Bytes of a frame before its payload.
 pub const HEAD: usize = 7;
 
-/// Bytes after it.
+/// Bytes of a frame after its payload.
 pub const CHAIN: usize = 8;
 
-/// What is wrong with a file of frames, and where.
+/// What is wrong with a file of frames, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// It does not begin with [`MAGIC`].
+    /// The file does not begin with [`MAGIC`].
     #[error("this is no Truetick recording, or one of another version")]
     NoMagic,
-    /// The last frame is not whole: the writer stopped in the middle of it, or only zeros of it
-    /// reached the disk. All before is good.
+    /// The last frame is incomplete: the writer stopped in the middle of it, or only zeros of it
+    /// reached the disk. All earlier frames are good.
     #[error("its last frame, at byte {0}, is not whole")]
     Torn(usize),
-    /// A frame is not what was written; nothing from there on can be trusted.
+    /// A frame differs from what was written. Nothing from there on can be trusted.
     #[error("the frame at byte {0} is damaged")]
     Damaged(usize),
 }
@@ -49,30 +49,34 @@ fn head_check(before: u64, head: &[u8]) -> [u8; 2] {
     (xxh3_64_with_seed(head, before) as u16).to_le_bytes()
 }
 
-/// Writes frames.
+/// Appends frames to a buffer and keeps their chain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FrameWriter {
     chain: u64,
 }
 
 impl FrameWriter {
-    /// Begins a file.
+    /// Begins a file by appending [`MAGIC`].
     pub fn begin(out: &mut Vec<u8>) -> Self {
         out.extend_from_slice(&MAGIC);
         Self::default()
     }
 
-    /// Goes on after a frame that ended in this chain.
+    /// Continues after a frame whose chain is `chain`.
     pub fn after(chain: u64) -> Self {
         Self { chain }
     }
 
-    /// The chain so far: the last eight bytes written.
+    /// The chain of the last frame, which is the last eight bytes written; 0 before the first
+    /// frame.
     pub fn chain(&self) -> u64 {
         self.chain
     }
 
-    /// Appends a frame of at most [`FRAME_BYTES`].
+    /// Appends a frame.
+    ///
+    /// # Panics
+    /// If the payload is longer than [`FRAME_BYTES`].
     pub fn append(&mut self, kind: u8, payload: &[u8], out: &mut Vec<u8>) {
         assert!(payload.len() <= FRAME_BYTES, "a frame of {} bytes", payload.len());
         let start = out.len();
@@ -86,7 +90,7 @@ impl FrameWriter {
     }
 }
 
-/// Reads frames.
+/// Reads frames and checks their chain.
 #[derive(Clone, Debug)]
 pub struct FrameReader<'a> {
     bytes: &'a [u8],
@@ -96,6 +100,9 @@ pub struct FrameReader<'a> {
 
 impl<'a> FrameReader<'a> {
     /// Reads a file from its beginning.
+    ///
+    /// # Errors
+    /// [`FrameError::NoMagic`] if the file does not begin with [`MAGIC`].
     pub fn begin(bytes: &'a [u8]) -> Result<Self, FrameError> {
         match bytes.starts_with(&MAGIC) {
             true => Ok(Self { bytes, at: MAGIC.len(), chain: 0 }),
@@ -103,22 +110,27 @@ impl<'a> FrameReader<'a> {
         }
     }
 
-    /// Goes on at a byte in the middle, after a frame that ended in this chain.
+    /// Continues at byte `at`, after a frame whose chain is `chain`.
     pub fn at(bytes: &'a [u8], at: usize, chain: u64) -> Self {
         Self { bytes, at: at.min(bytes.len()), chain }
     }
 
-    /// The chain so far.
+    /// The chain of the last frame read.
     pub fn chain(&self) -> u64 {
         self.chain
     }
 
-    /// Where the next frame begins.
+    /// The byte at which the next frame begins.
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// The next frame as kind and payload; `None` at the end. After an error it is at its end.
+    /// Reads the next frame as kind and payload; `None` at the end. After an error the reader is at
+    /// its end.
+    ///
+    /// # Errors
+    /// [`FrameError::Torn`] if the last frame is incomplete, [`FrameError::Damaged`] if a frame
+    /// differs from what was written.
     pub fn next_frame(&mut self) -> Result<Option<(u8, &'a [u8])>, FrameError> {
         let rest = &self.bytes[self.at..];
         if rest.is_empty() {
@@ -140,7 +152,7 @@ impl<'a> FrameReader<'a> {
         let (payload, told) = frame[HEAD..].split_at(length);
         self.chain = chain(self.chain, head[4], payload);
         if told != self.chain.to_le_bytes() {
-            // A file that grew before its data came ends in a frame of nothing sensible.
+            // A file that grew before its data was written ends in a frame without valid content.
             return Err(if rest.len() == whole {
                 FrameError::Torn(start)
             } else {
@@ -152,13 +164,13 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// The whole frames that begin anywhere from a byte on, taking the eight bytes before each for its
-/// chain: what stands behind damage.
+/// The whole frames that begin at any byte from `from` on. The eight bytes before each are taken
+/// for its chain, so that frames behind damage are found.
 pub fn whole_frames(bytes: &[u8], from: usize) -> impl Iterator<Item = (u8, &[u8])> {
     (from.max(CHAIN)..bytes.len()).filter_map(|at| {
         let before = bytes[at - CHAIN..].first_chunk().map(|chain| u64::from_le_bytes(*chain))?;
         let head = bytes[at..].first_chunk::<HEAD>()?;
-        // Where all is zero there is nothing, and most of it is.
+        // This cheap check rejects zeros, which are most of the bytes.
         (head[5..] == head_check(before, &head[..5])).then_some(())?;
         FrameReader::at(bytes, at, before).next_frame().ok().flatten()
     })

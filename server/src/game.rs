@@ -1,4 +1,4 @@
-//! What a game gives the server's core.
+//! The contract between a game and the server.
 
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
@@ -15,45 +15,51 @@ use super::game_fault::EventError;
 use super::registry::Registry;
 use super::systems::Systems;
 
-/// A game: its schema, its commands, its systems.
+/// A game: its schema, its commands and its systems.
 ///
-/// Everything that affects the future must stand in registered components (server-only fields where
-/// clients have no business): a world restored from them goes on as the original would. Resources
-/// hold only what [`Game::insert_resources`] can make again.
+/// All state that affects the future must be in registered components (in server-only fields if
+/// clients must not see it), so that a restored world continues exactly as the original. Resources
+/// hold only what [`Game::insert_resources`] can recreate.
 pub trait Game: Send + Sync + 'static {
     /// A player's input for one tick.
     type Command: Command;
 
     /// Registers components and kinds.
+    ///
+    /// # Errors
+    /// If the schema does not accept a component or a kind.
     fn registry(&self) -> Result<Registry, SchemaError>;
 
-    /// Inserts constant resources: into new worlds and restored ones.
+    /// Inserts constant resources, both into new worlds and into restored ones.
     fn insert_resources(&self, world: &mut World);
 
-    /// Spawns the first entities; `seed` is the room's.
+    /// Spawns the initial entities. `seed` is the seed of the room.
     fn populate(&self, world: &mut World, seed: u64);
 
-    /// Adds the systems of one tick in their order. They find the tick in [`CurrentTick`], its
-    /// commands in [`Inputs`], visit entities through [`super::entity_table::EntityTable`] in the
-    /// order of their slots, and may tell clients something through [`Outbox`].
+    /// Adds the systems of one tick in the order of their execution. They read the tick from
+    /// [`CurrentTick`] and its commands from [`Inputs`], visit entities through
+    /// [`super::entity_table::EntityTable`] in the order of their slots, and send events to clients
+    /// through [`Outbox`].
     fn add_systems(&self, systems: &mut Systems);
 
-    /// A client joins: spawns the entity that it owns.
+    /// Spawns the entity of a client that joins and returns its id; `None` if there is no free
+    /// slot.
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId>;
 
-    /// A client is gone: removes what it owned.
+    /// Removes the entities of a client that has left.
     fn leave(&self, world: &mut World, client: ClientId);
 
-    /// Where an entity is, in metres, for relevance; `None` for what concerns everyone.
+    /// Position of an entity in metres, for interest management; `None` if it is relevant to
+    /// everyone.
     fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2>;
 
-    /// The team whose clients see an entity's team fields, 1 to 255; 0 for none. A client is of its
-    /// entity's team.
+    /// The team whose clients see an entity's team fields, 1 to 255; 0 for none. A client belongs
+    /// to the team of its own entity.
     fn team(&self, _kind: KindId, _fields: &[u32]) -> u8 {
         0
     }
 
-    /// How much an entity matters where not everything fits, 1 to 16.
+    /// How much an entity matters if not everything fits, 1 to 16.
     fn importance(&self, _kind: KindId) -> u32 {
         1
     }
@@ -67,19 +73,19 @@ pub struct CurrentTick(pub Tick);
 #[derive(Resource, Debug)]
 pub struct Inputs<C: Command>(pub Vec<(ClientId, C)>);
 
-/// A message from the game to clients.
+/// An event that the game sends to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GameEvent {
-    /// To whom; `None` for everyone in the room.
+    /// The client that receives it; `None` for every client in the room.
     pub to: Option<ClientId>,
-    /// How.
+    /// The channel that carries it.
     pub channel: Channel,
-    /// The game's own encoding.
+    /// The content, in the game's own encoding.
     pub data: Vec<u8>,
 }
 
 impl GameEvent {
-    /// Whether the event can be sent.
+    /// Checks whether the event can be sent.
     ///
     /// # Errors
     /// If its data is larger than its channel carries ([`EVENT_BYTES`],
@@ -99,8 +105,8 @@ impl GameEvent {
     }
 }
 
-/// What the game tells clients in this tick. An event that is put in without [`Outbox::send`] and
-/// cannot be sent is left out, counted and reported by the room.
+/// The events that the game sends in this tick. An event that was added without [`Outbox::send`]
+/// and cannot be sent is dropped, counted and reported by the room.
 #[derive(Resource, Debug, Default)]
 pub struct Outbox(pub Vec<GameEvent>);
 
@@ -108,7 +114,7 @@ impl Outbox {
     /// Sends an event with this tick.
     ///
     /// # Errors
-    /// Those of [`GameEvent::check`]; then nobody receives the event, and nothing else changes.
+    /// Those of [`GameEvent::check`]. The event is then dropped, and nothing else changes.
     pub fn send(&mut self, event: GameEvent) -> Result<(), EventError> {
         event.check()?;
         self.0.push(event);

@@ -1,4 +1,4 @@
-//! Errors of a game's own code that the server corrects and reports: they reach no client.
+//! Faults of a game's own code that the server corrects and reports. They do not reach clients.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use truetick_netcode::time::Timestamp;
 
 use super::registry::OutOfRange;
 
-/// A room reports its game's faults at most this often.
+/// Minimum time between two reports of a room's faults.
 pub const FAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a game's event was not sent.
@@ -17,11 +17,11 @@ pub enum EventError {
     /// The event is larger than its channel carries.
     #[error("an event of {bytes} bytes on {channel:?}, which carries at most {max}")]
     TooLarge {
-        /// The event's channel.
+        /// Channel of the event.
         channel: Channel,
         /// Bytes of its data.
         bytes: usize,
-        /// Most bytes of data on this channel.
+        /// Maximum bytes of data on this channel.
         max: usize,
     },
     /// The channel is an ordered stream that does not exist.
@@ -32,37 +32,37 @@ pub enum EventError {
 /// A fault of a game's own code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GameFault {
-    /// A component held a value out of its field's range; it was clamped.
+    /// A component held a value out of its field's range, which was clamped.
     #[error("a value was clamped: {0}")]
     OutOfRange(#[from] OutOfRange),
-    /// An event could not be sent; nobody receives it.
+    /// An event could not be sent and was dropped.
     #[error("an event was refused: {0}")]
     Event(#[from] EventError),
-    /// A room's message to a client is larger than its channel carries; it is not sent, and the
-    /// client's session goes on.
+    /// A room's message to a client was larger than its channel carries. It was dropped, and the
+    /// client's session continues.
     #[error("a message to a client is too large for its channel")]
     Message,
 }
 
-/// Counts a room's faults and says when to report them.
+/// Counts the faults of a room and limits their reports.
 #[derive(Debug, Default)]
 pub struct FaultLog {
     /// The first fault since the last report.
     first: Option<GameFault>,
-    /// Faults since the last report.
+    /// Number of faults since the last report.
     count: u64,
     reported_at: Option<Timestamp>,
 }
 
 impl FaultLog {
-    /// Counts a fault that happened `count` times.
+    /// Records a fault that happened `count` times.
     pub fn note(&mut self, fault: GameFault, count: u64) {
         self.first.get_or_insert(fault);
         self.count += count;
     }
 
-    /// The first fault since the last report and how many there were, at most once per
-    /// [`FAULT_INTERVAL`].
+    /// The first fault since the last report and the number of faults. `None` if there were none,
+    /// or if the last report is less than [`FAULT_INTERVAL`] ago.
     pub fn poll(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
         if self.reported_at.is_some_and(|at| now.since(at) < FAULT_INTERVAL) {
             return None;

@@ -1,10 +1,10 @@
-//! A room whose panics end that room and nothing else.
+//! A room whose panics end that room only.
 //!
-//! Every call that the server makes to a room passes through [`GuardedRoom`]. The first call that
-//! panics ends the room: the cause is kept, [`Room::abandon`] closes what the room writes to, and
-//! the room's own code is not called again. An ended room keeps its number and its timeline, so
-//! that deadlines, drains and the end of the process do not depend on it. It has no clients and
-//! simulates nothing; whoever asks to join it is refused.
+//! Every call of the server to a room passes through [`GuardedRoom`]. The first call that panics
+//! ends the room: the cause is kept, [`Room::abandon`] closes what the room writes to, and the
+//! room's own code is not called again. An ended room keeps its number and its timeline, so that
+//! deadlines, drains and the end of the process do not depend on it. It has no clients and
+//! simulates nothing, and clients that try to join it are refused.
 
 use std::any::Any;
 use std::cell::OnceCell;
@@ -33,10 +33,10 @@ use super::world_access::WorldAccess;
 use crate::recording::difference::Divergence;
 use crate::recording::recorder::{Chunk, RecorderConfig};
 
-/// Characters of a panic's message that are kept.
+/// Maximum length of the kept message of a panic, in characters.
 const CAUSE_CHARS: usize = 512;
 
-/// A room and, once it has panicked, the cause and the figures it left behind.
+/// A room and, once it has panicked, the cause and its last figures.
 pub struct GuardedRoom {
     inner: Box<dyn Room>,
     config: RoomConfig,
@@ -46,20 +46,20 @@ pub struct GuardedRoom {
     remains: Option<Remains>,
 }
 
-/// What is left of a room that has ended.
+/// What is kept of a room that has ended.
 struct Remains {
     metrics: RoomMetrics,
     recording: VecDeque<Chunk>,
 }
 
 impl GuardedRoom {
-    /// Guards a room.
+    /// Puts a guard around a room.
     pub fn new(inner: Box<dyn Room>) -> Self {
         let (config, timeline, schema) = (*inner.config(), *inner.timeline(), inner.schema_hash());
         Self { inner, config, timeline, schema, failure: OnceCell::new(), remains: None }
     }
 
-    /// Calls the room; `None` if it has ended, or ends by this.
+    /// Calls the room; `None` if it has ended or panics in this call.
     fn call<T>(&mut self, run: impl FnOnce(&mut dyn Room) -> T) -> Option<T> {
         if self.failure.get().is_some() {
             return None;
@@ -68,7 +68,7 @@ impl GuardedRoom {
         done.map_err(|cause| self.note_panic(&*cause)).ok()
     }
 
-    /// Asks the room; `None` if it has ended, or ends by this.
+    /// Calls the room by shared reference; `None` if it has ended or panics in this call.
     fn ask<'a, T>(&'a self, run: impl FnOnce(&'a dyn Room) -> T) -> Option<T> {
         if self.failure.get().is_some() {
             return None;
@@ -89,12 +89,12 @@ impl GuardedRoom {
         let text = cause.downcast_ref::<&str>().copied();
         let text = text.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("a panic without a message");
-        // The first cause is the one that counts.
+        // Only the first panic is the cause; later ones follow from it.
         let _ = self.failure.set(text.chars().take(CAUSE_CHARS).collect());
     }
 }
 
-/// Runs one of an ended room's last steps, which may panic as well.
+/// Runs one of the last steps of an ended room, which may panic too.
 fn at_last<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
@@ -286,7 +286,7 @@ impl WorldAccess for GuardedRoom {
         self.config.relevance_radius_m = radius_m;
     }
 
-    /// The copies as the room left them, if it has ended.
+    /// The state ring; after the room's end, as the room left it.
     fn ring(&self) -> &StateRing {
         match self.inner.world() {
             Some(world) => world.ring(),
@@ -310,7 +310,7 @@ impl WorldAccess for GuardedRoom {
         }
     }
 
-    /// Does nothing to a room that has ended: its recording ended with it.
+    /// Has no effect on an ended room, because its recording has ended with it.
     fn finish_recording(&mut self) {
         self.call_world(|world| world.finish_recording());
     }

@@ -1,4 +1,4 @@
-//! A server on a thread of its own: socket, clock and core put together.
+//! Runs a server on its own thread and connects it to sockets and the clock.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,49 +41,49 @@ use crate::transport_set::TransportSet;
 use crate::world_access::WorldAccess;
 use crate::world_room::WorldRoom;
 
-/// Datagrams are collected for this long before they are read together: their arrival is stamped by
-/// the kernel, so nothing is lost but wake-ups.
+/// Time for which datagrams are collected before they are read together. The kernel stamps their
+/// arrival, so the delay loses no accuracy and saves wake-ups.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// The last gathering before a deadline ends this much ahead of it, so that the last drain is
-/// short.
+/// The last collection before a deadline ends this much earlier, so that the final read is short.
 const DRAIN_AHEAD: Duration = Duration::from_micros(300);
 
 /// Why a server could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The address could not be bound.
+    /// A UDP address could not be bound.
     #[error("cannot serve on {0}: {1}")]
     Bind(SocketAddr, io::Error),
-    /// laminar cannot be served.
+    /// The laminar transport could not be opened.
     #[error("cannot serve laminar: {0}")]
     Laminar(io::Error),
-    /// QUIC cannot be served.
+    /// The QUIC transport could not be opened.
     #[error(transparent)]
     Quic(#[from] QuicStartError),
-    /// The file of the recording cannot be written.
+    /// The file of the recording or capture cannot be written.
     #[error("cannot record to {}: {_1}", _0.display())]
     Record(PathBuf, io::Error),
-    /// A game's schema is not valid.
+    /// The schema of a game is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The auction's folder cannot be gone on with.
+    /// The auction house cannot be opened.
     #[error(transparent)]
     Auction(#[from] OpenError),
-    /// Tokens cannot name the server.
+    /// The server listens on an unspecified address, and no public address is configured for
+    /// tokens.
     #[error(
         "clients cannot reach {0}: set `public` to the addresses at which they reach this server"
     )]
     NoPublicAddress(SocketAddr),
-    /// Tokens cannot name the interface that an address belongs to.
+    /// The address is link-local, and tokens cannot name its interface.
     #[error(
         "clients cannot reach {0}: it is a link-local address, and tokens cannot name its interface; serve on a global, unique local (fd00::/8) or IPv4 address, and name that in `public`"
     )]
     LinkLocal(SocketAddr),
-    /// The system has no random numbers for the secrets.
+    /// The system cannot supply random numbers for the secrets.
     #[error("the system gives no random numbers: {0}")]
     Random(rand::rngs::SysError),
-    /// The thread could not be started.
+    /// The server's thread could not be started.
     #[error("cannot start the server's thread: {0}")]
     Thread(io::Error),
 }
@@ -91,37 +91,36 @@ pub enum StartError {
 /// Figures of a running server.
 #[derive(Clone, Debug, Default)]
 pub struct HostReport {
-    /// Of its first room.
+    /// Figures of the first room.
     pub room: RoomMetrics,
-    /// Of the others.
+    /// Figures of the other rooms, in the order of their numbers.
     pub other_rooms: Vec<RoomMetrics>,
-    /// Ticks per second of the first room.
+    /// Ticks per second of the first room; 0 without rooms.
     pub tick_rate: u32,
-    /// Datagrams dropped.
+    /// Datagrams dropped, by reason.
     pub drops: Drops,
-    /// Sessions, parked ones included.
+    /// Number of sessions, including parked ones.
     pub sessions: usize,
-    /// The UDP socket.
+    /// Statistics of the UDP socket.
     pub udp: UdpStats,
-    /// QUIC: what was dropped, and which connections were closed.
+    /// Statistics of QUIC: what was dropped, and which connections were closed.
     pub quic: QuicStats,
-    /// Bytes of UDP payload sent, by transport, everything included.
+    /// Bytes of UDP payload sent by each transport, including all overhead.
     pub wire: BTreeMap<TransportKind, u64>,
-    /// Processor time of the server's threads since it started: the rooms' and QUIC's.
+    /// Processor time of the server's threads since the start, including those of QUIC.
     pub cpu: Duration,
-    /// Bytes that the kernel granted for datagrams not yet read.
+    /// Bytes that the kernel granted to the UDP socket for datagrams not yet read.
     pub receive_buffer: usize,
-    /// Why the recording ended before the room, if it did.
+    /// Why the recording ended before the room; `None` if it did not.
     pub recording_lost: Option<String>,
-    /// Rooms that ended by a panic: their numbers, and the panics' messages.
+    /// The rooms that ended by a panic: their numbers and the messages of the panics.
     pub failed_rooms: Vec<(usize, String)>,
-    /// Clients' reports of another state that were counted and not looked into, since too many
-    /// came.
+    /// Mismatch reports that were counted but not explained, because too many arrived.
     pub unexplained_reports: u64,
 }
 
 impl HostReport {
-    /// The figures of all rooms together.
+    /// The figures of all rooms added up.
     pub fn all_rooms(&self) -> RoomMetrics {
         let mut all = self.room.clone();
         self.other_rooms.iter().for_each(|room| all.merge(room));
@@ -129,14 +128,14 @@ impl HostReport {
     }
 }
 
-/// What the server's thread is to do.
+/// Orders to the server's thread. They rise in urgency, so that a drain never replaces a stop.
 mod order {
     pub const RUN: u8 = 0;
     pub const DRAIN: u8 = 1;
     pub const STOP: u8 = 2;
 }
 
-/// A server that runs until it is stopped.
+/// A server on its own thread, which runs until it is stopped or drained.
 pub struct Host {
     listeners: Listeners,
     order: Arc<AtomicU8>,
@@ -146,8 +145,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a server with an arena and, if that is configured, an auction house; tokens are
-    /// sealed with `key`.
+    /// Starts a server with an arena and, if configured, an auction house. `key` seals the tokens.
+    ///
+    /// # Errors
+    /// If the auction, a transport, a file or a thread of the configuration cannot be opened.
     pub fn start_configured(config: &ServerConfig, key: Key) -> Result<Self, StartError> {
         let game = ArenaGame::new(config.arena())?;
         let mut room = WorldRoom::new(game, config.room(), clock::now())?;
@@ -162,8 +163,11 @@ impl Host {
         Self::start_rooms(config, key, rooms, Vec::new())
     }
 
-    /// Starts a server with rooms of any kind, numbered from 0; tokens are sealed with `key`. It is
-    /// reached by `others`, too, beside what is configured.
+    /// Starts a server with the given rooms, numbered from 0. `key` seals the tokens. The server
+    /// uses the transports `others` in addition to the configured ones.
+    ///
+    /// # Errors
+    /// If a transport, a file or a thread of the configuration cannot be opened.
     pub fn start_rooms(
         config: &ServerConfig,
         key: Key,
@@ -180,7 +184,7 @@ impl Host {
         Self::start((server, transport_set), listeners, config)
     }
 
-    /// Starts a server behind its ends.
+    /// Opens the files and starts the thread.
     fn start(
         (mut server, transport_set): (Server, TransportSet),
         listeners: Listeners,
@@ -218,37 +222,42 @@ impl Host {
         Ok(Self { listeners, order, report, thread, ended })
     }
 
-    /// Where it serves by UDP.
+    /// The UDP address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.listeners.addresses[&TransportKind::Udp]
     }
 
-    /// Makes tokens for those who come by UDP.
+    /// Issues tokens for clients that connect by UDP.
     pub fn issuer(&self) -> &Issuer {
         &self.listeners.issuers[&TransportKind::Udp]
     }
 
-    /// By which transports it is reached, where, and by what it is known.
+    /// The transports on which the server listens: their addresses, issuers and the QUIC
+    /// fingerprint.
     pub fn listeners(&self) -> &Listeners {
         &self.listeners
     }
 
-    /// Its figures, at most a second old.
+    /// The figures of the server, at most a second old.
     pub fn report(&self) -> HostReport {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it still runs; it ends by itself when it is drained, or on an error.
+    /// Whether the server still runs. It ends by itself when it is drained, or on an error.
     pub fn is_running(&self) -> bool {
         !matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Disconnected))
     }
 
-    /// Sends its clients away, spread over a while; then it ends.
+    /// Begins to drain: clients leave within the configured time, then the server ends.
     pub fn drain(&self) {
         self.order.fetch_max(order::DRAIN, Ordering::Relaxed);
     }
 
-    /// Ends it: clients are told, figures are final.
+    /// Stops the server, waits for its thread and returns the final figures. Clients receive
+    /// disconnect notices.
+    ///
+    /// # Errors
+    /// If a transport failed, every room panicked, or the server's thread panicked.
     pub fn stop(self) -> io::Result<HostReport> {
         self.order.store(order::STOP, Ordering::Relaxed);
         match self.thread.join() {
@@ -263,21 +272,22 @@ struct Run {
     server: Server,
     transport_set: TransportSet,
     order: Arc<AtomicU8>,
-    /// Within how long clients leave when it is drained, and when it stops those left.
+    /// The time within which clients leave a draining server, and the time after which the server
+    /// ends the remaining sessions.
     drain: (Duration, Duration),
     report: Arc<Mutex<HostReport>>,
     recording: Option<RecordWriter>,
     capture: Option<RecordWriter>,
     /// Why the recording ended before the room.
     lost: Option<String>,
-    /// Dropped with the thread, which tells [`Host::is_running`].
+    /// Dropped with the thread, which [`Host::is_running`] detects.
     _end: mpsc::Sender<()>,
 }
 
 impl Run {
     fn run(&mut self) -> io::Result<()> {
-        // A defect outside of the rooms ends the server, but not without a word to clients and
-        // whole files.
+        // A panic outside of the rooms ends the server, but clients still receive notices and files
+        // are completed.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped()))
             .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
         session_log::log(&mut self.server, clock::now());
@@ -326,7 +336,7 @@ impl Run {
         Ok(())
     }
 
-    /// Reads what comes until the deadline, with a last drain right at it.
+    /// Receives events until the deadline, and once more right at it.
     fn gather_until(&mut self, deadline: Timestamp) -> io::Result<()> {
         loop {
             let now = clock::now();
@@ -370,8 +380,8 @@ impl Run {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
 
-    /// Hands what was recorded to the thread that writes files. A room never waits for a disk:
-    /// where the disk is slower or full, the recording ends and the room goes on.
+    /// Hands recorded chunks to the thread that writes files. A room never waits for a disk: if the
+    /// disk is too slow or full, the recording ends and the room continues.
     fn keep_recording(&mut self) {
         let world = self.server.room_mut(0).and_then(|room| room.world_mut());
         let (Some(files), Some(room)) = (&mut self.recording, world) else {
@@ -422,7 +432,10 @@ impl Run {
     }
 }
 
-/// A number, from the system's random numbers.
+/// A random number from the operating system.
+///
+/// # Errors
+/// If the system cannot supply random numbers.
 pub fn random_u64() -> Result<u64, rand::rngs::SysError> {
     rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
 }
@@ -433,7 +446,10 @@ fn random_seed() -> Result<[u8; 32], rand::rngs::SysError> {
     Ok(seed)
 }
 
-/// A new key, from the system's random numbers.
+/// A new random key from the operating system.
+///
+/// # Errors
+/// [`StartError::Random`] if the system cannot supply random numbers.
 pub fn random_key() -> Result<Key, StartError> {
     random_seed().map(Key::new).map_err(StartError::Random)
 }

@@ -1,9 +1,11 @@
-//! Truetick's authoritative side: rooms, sessions, transports, recordings and the auction house.
+//! The server side of Truetick, an authoritative server for fast-paced multiplayer games: rooms,
+//! sessions, transports, recordings and the auction house.
 //!
-//! The way of the data: [`host`] (threads, sockets), [`server`] (sessions), [`command_queue`],
+//! The path of the data: [`host`] (threads, sockets), [`server`] (sessions), [`command_queue`],
 //! [`world_room`] (the tick on one page), [`simulation`] (the world), snapshots, [`host`].
 //!
-//! [`room`], [`server`] and what they use know no game and do no IO. [`arena`] is a game.
+//! [`room`], [`server`] and the modules that they use do no IO and are independent of any game.
+//! [`arena`] is a game.
 
 pub mod arena;
 pub mod auction;

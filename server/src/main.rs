@@ -1,5 +1,8 @@
-//! `truetick-server`: one arena, reached by UDP and, if that is wanted, by QUIC and WebTransport.
-//! SIGTERM drains it, SIGINT ends it at once, SIGHUP changes nothing.
+//! `truetick-server` runs one arena over UDP and, if configured, over QUIC, WebTransport and
+//! laminar, with an optional auction house.
+//!
+//! SIGTERM drains the server, and a second SIGTERM stops it. SIGINT stops it at once. SIGHUP is
+//! logged and has no other effect.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -27,7 +30,7 @@ use truetick_server::log::{self, BackgroundWriter};
 use truetick_server::page::PageListener;
 use truetick_server::{descriptors, keys, token_service};
 
-/// An authoritative game-state server: one arena over UDP.
+/// Authoritative server for fast-paced multiplayer games
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,69 +39,64 @@ struct Arguments {
     /// Configuration file (TOML); flags override its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to serve on
+    /// UDP address to listen on
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Address at which clients reach it, if that is another; may be given several times
+    /// Address at which clients reach the server, if not the listen address; repeatable
     #[arg(long, value_name = "ADDRESS")]
     public: Vec<SocketAddr>,
-    /// Serve QUIC at this address, too; its fingerprint is printed
+    /// Address to serve QUIC and WebTransport on; the certificate's fingerprint is printed
     #[arg(long, value_name = "ADDRESS")]
     quic: Option<SocketAddr>,
-    /// For QUIC: file with the certificate chain (PEM); without one a new one is made
+    /// QUIC: PEM file with the certificate chain; without it a self-signed one is made
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// For QUIC: file with the certificate's key (PEM)
+    /// QUIC: PEM file with the certificate's private key
     #[arg(long, value_name = "FILE")]
     certificate_key: Option<PathBuf>,
-    /// For WebTransport: origin of a page that may connect, as https://game.example; may be given
-    /// several times
+    /// WebTransport: origin of a page that may connect, as https://game.example; repeatable
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
-    /// Serve a page that shows the arena in a browser, at this address of loopback; whoever opens
-    /// it may watch
+    /// Loopback address of a page that shows the arena in a browser; anyone who opens it may watch
     #[arg(long, value_name = "ADDRESS")]
     page: Option<SocketAddr>,
-    /// Serve laminar at this address, too: loopback or private; only in builds with the feature
-    /// `laminar`
+    /// Loopback or private address to serve laminar on; only in builds with the feature `laminar`
     #[arg(long, value_name = "ADDRESS")]
     laminar: Option<SocketAddr>,
-    /// File with the key that tokens are sealed with; or the key in TRUETICK_KEY
+    /// File with the key that seals tokens; without it TRUETICK_KEY holds the key
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Address of the HTTP service that makes tokens (POST /v1/connect)
+    /// Address of the HTTP service that issues tokens (POST /v1/connect)
     #[arg(long, value_name = "ADDRESS")]
     token_service: Option<SocketAddr>,
-    /// File with the secret that a backend shows that service; or the secret in
-    /// TRUETICK_TOKEN_SECRET
+    /// File with the secret for the token service; without it TRUETICK_TOKEN_SECRET holds it
     #[arg(long, value_name = "FILE")]
     token_secret_file: Option<PathBuf>,
     /// Ticks per second, 10 to 128
     #[arg(long, value_name = "HZ")]
     tick_rate: Option<u32>,
-    /// Clients at once
+    /// Maximum number of players, 1 to 4096
     #[arg(long, value_name = "N")]
     max_clients: Option<usize>,
-    /// Drones in the arena
+    /// Number of drones in the arena, 0 to 4096
     #[arg(long, value_name = "N")]
     drones: Option<u32>,
-    /// Seed of the world's chances
+    /// Seed of the world's random number generator
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Record the room to this file, for `truetick-sim replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Hold the state that each tick changed in the recording, too
+    /// Include in the recording the state that each tick changed
     #[arg(long)]
     record_state: bool,
-    /// Capture the packets of state to this file, for `truetick-sim inspect`; an earlier one
-    /// becomes FILE.1
+    /// Capture state packets to this file, for `truetick-sim inspect`; an older file becomes FILE.1
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
     /// Run an auction house beside the arena, as room 1, with its journal in this folder
     #[arg(long, value_name = "DIR")]
     auction: Option<PathBuf>,
-    /// A user who runs the house, if it is to be founded; may be given several times
+    /// User who administers the auction house; only used when it is founded; repeatable
     #[arg(long, value_name = "N", requires = "auction")]
     auction_admin: Vec<u64>,
 }
@@ -116,18 +114,18 @@ enum Command {
 
 #[derive(Subcommand)]
 enum AuctionCommand {
-    /// List the lots: how they stand, or ended
+    /// List the lots with their state or outcome
     Lots(DataArgument),
-    /// List the accounts, or tell one user's statement
+    /// List the accounts, or print one user's statement
     Accounts {
-        /// Where the journal is
+        /// Folder of the journal
         #[command(flatten)]
         data: DataArgument,
-        /// One user's statement
+        /// User whose statement to print
         #[arg(long, value_name = "N")]
         user: Option<u64>,
     },
-    /// Check everything that must hold, entry by entry; exits non-zero if anything does not
+    /// Check every invariant, entry by entry; exits non-zero if one is violated
     Audit(DataArgument),
 }
 
@@ -140,25 +138,25 @@ struct DataArgument {
 
 #[derive(Args)]
 struct TokenArguments {
-    /// File with the servers' key; or the key in TRUETICK_KEY
+    /// File with the servers' key; without it TRUETICK_KEY holds the key
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// A server's address; up to 32, which the client tries in turn
+    /// Address of a server; up to 32, which the client tries in order
     #[arg(long, value_name = "ADDRESS", required = true, num_args = 1..=32)]
     server: Vec<SocketAddr>,
-    /// Who the token is for
+    /// User id that the token is for
     #[arg(long, value_name = "N")]
     user: u64,
-    /// The room
+    /// Room number
     #[arg(long, value_name = "N", default_value_t = 0)]
     room: u16,
-    /// It lets its user watch and not play
+    /// Issue a token for a spectator
     #[arg(long)]
     spectator: bool,
-    /// Seconds that it is good for; a server takes no more than its token_lifetime_s, 30 by default
+    /// Seconds until the token expires; servers accept at most their token_lifetime_s (default 30)
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     lifetime: u64,
-    /// Seconds of silence after which client and server give up
+    /// Seconds of silence after which client and server end the session
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
 }
@@ -229,7 +227,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,web_transport_quinn=error"));
-    // What a command prints goes to standard output, and nothing else does.
+    // Standard output carries only the command's result; the log goes to standard error.
     let quiet = arguments.command.is_some();
     let writer = if quiet { BackgroundWriter::stderr() } else { BackgroundWriter::stdout() };
     let Ok(writer) = writer else {
@@ -253,7 +251,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// Prints a command's result. A reader that has gone is an error like any other.
+/// Prints a command's result to standard output. A closed pipe is an error.
 fn print(text: &str) -> Done {
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(std::io::stdout().flush()?)
@@ -300,7 +298,8 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut hangup = signal(SignalKind::hangup())?;
-        // With a handler a limit of file sizes fails the write that meets it, and does not kill.
+        // With a handler for SIGXFSZ, a write beyond the file size limit fails instead of killing
+        // the process.
         let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
         descriptors::raise_limit();
         let page = PageListener::of(&mut config).await?;
@@ -321,8 +320,8 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
                     false => host.drain(),
                     true => break,
                 },
-                // A terminal that closes takes no server with it, and there is nothing to be read
-                // again.
+                // A closing terminal must not end the server, and there is no configuration to
+                // reload.
                 _ = hangup.recv() => info!("hangup: it goes on"),
                 _ = every.tick() => looks += 1,
             }
@@ -338,7 +337,7 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
     })
 }
 
-/// Makes tokens over HTTP, beside the room's thread.
+/// Starts the token service on the control thread, apart from the rooms' thread.
 async fn serve_tokens(address: SocketAddr, config: &ServerConfig, listeners: &Listeners) -> Done {
     let secret = keys::load_secret(config.token_secret_file.as_deref())?;
     if !address.ip().is_loopback() {
@@ -357,7 +356,7 @@ async fn serve_tokens(address: SocketAddr, config: &ServerConfig, listeners: &Li
     Ok(())
 }
 
-/// Looks at the server, ten a second, between two lines of figures.
+/// Iterations of the control loop, ten per second, between two log lines with figures.
 const LOG_EVERY: u32 = 100;
 
 fn log_figures(host: &Host, log: &BackgroundWriter) {

@@ -1,4 +1,4 @@
-//! What a server counts and measures. All times come from the caller.
+//! Counts and measurements of a server. All times come from the caller.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use truetick_netcode::time::Timestamp;
 
 use super::command_queue::CommandCounts;
 
-/// Times in microseconds, to 60 s, at two significant digits.
+/// Histogram of durations, 1 us to 60 s, with two significant digits.
 #[derive(Clone, Debug)]
 pub struct Times(Histogram<u64>);
 
@@ -20,27 +20,27 @@ impl Default for Times {
 }
 
 impl Times {
-    /// Adds one time; what is out of range counts as the nearest end.
+    /// Adds a duration. A duration out of range counts as the nearest bound.
     pub fn add(&mut self, time: Duration) {
         self.0.saturating_record(time.as_micros().min(u128::from(u64::MAX)) as u64);
     }
 
-    /// Adds all of another's times.
+    /// Adds all durations of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.0 += &other.0;
     }
 
-    /// The time below which a share (0 to 1) of all lies, in milliseconds.
+    /// The quantile `share` (0 to 1) in milliseconds.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / 1e3
     }
 
-    /// The longest, in milliseconds.
+    /// The longest duration in milliseconds.
     pub fn max_ms(&self) -> f64 {
         self.0.max() as f64 / 1e3
     }
 
-    /// How many.
+    /// Number of durations.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
@@ -49,60 +49,63 @@ impl Times {
 /// Figures of one room since its start.
 #[derive(Clone, Debug, Default)]
 pub struct RoomMetrics {
-    /// Ticks simulated.
+    /// Number of ticks simulated.
     pub ticks: u64,
-    /// Ticks whose time line skipped or whose last snapshot left after the next deadline.
+    /// Ticks before which slots were skipped, or whose last snapshot left after the next deadline.
     pub missed_ticks: u64,
-    /// From a tick's drain to the handing over of its last snapshot.
+    /// Time from a tick's drain to the handing over of its last snapshot.
     pub tick_time: Times,
-    /// From a command's arrival to the handing over of the first snapshot with its effect.
+    /// Time from a command's arrival to the handing over of the first snapshot with its effect.
     pub arrival_to_sent: Times,
-    /// Commands of all clients, gone ones included.
+    /// Commands of all clients, including those that have left.
     pub commands: CommandCounts,
-    /// Clients that joined.
+    /// Number of clients that joined.
     pub joined: u64,
-    /// Times that a client came back to what it had left in silence.
+    /// Number of times that a silent client resumed.
     pub resumed: u64,
-    /// Clients that are gone without having left: timed out, overflowed or misbehaved.
+    /// Number of clients that did not leave by themselves: timed out, overflowed or misbehaved.
     pub lost: u64,
-    /// Orders that were put down for a journal.
+    /// Number of orders that were submitted to a journal.
     pub orders: u64,
-    /// Commands that were refused before they got into an order.
+    /// Number of commands that were refused before they became orders.
     pub refused: u64,
-    /// From a tick to its being durable, and said.
+    /// Time from the submission of an entry to the journal until its release after it became
+    /// durable.
     pub commit: Times,
-    /// Snapshot packets sent.
+    /// Number of snapshot packets sent.
     pub packets_out: u64,
-    /// Their bytes.
+    /// Bytes of the snapshot packets sent.
     pub bytes_out: u64,
-    /// Snapshots sent, one per client and tick.
+    /// Number of snapshots sent, one per client and tick.
     pub snapshots: u64,
     /// Relevant entities, summed over snapshots.
     pub relevant: u64,
-    /// Entity updates sent.
+    /// Number of entity updates sent.
     pub updates: u64,
-    /// Entity updates put off for lack of budget.
+    /// Number of entity updates deferred for lack of budget.
     pub deferred: u64,
     /// Bits of state sent.
     pub state_bits: u64,
-    /// Values that the game wrote out of their fields' ranges, and that were clamped.
+    /// Number of values that the game wrote out of their fields' ranges and that were clamped.
     pub fields_clamped: u64,
-    /// Events of the game that could not be sent: too large, or on a channel that does not exist.
+    /// Number of events of the game that could not be sent: too large, or on a channel that does
+    /// not exist.
     pub events_refused: u64,
-    /// Encoded entities asked for, and those of them that had to be encoded.
+    /// Number of encoded entities that were requested, and number of those that had to be encoded.
     pub encode_sharing: (u64, u64),
-    /// Entities that were encoded for one client each, beside those of [`Self::encode_sharing`].
+    /// Number of entities that were encoded for one client each, apart from
+    /// [`Self::encode_sharing`].
     pub encoded_individually: u64,
 }
 
 impl RoomMetrics {
-    /// A tick that was drained then has been sent; `missed` if it ended too late.
+    /// Records that a tick, drained at `drained`, was sent; `missed` if it ended too late.
     pub fn tick_sent(&mut self, drained: Timestamp, now: Timestamp, missed: bool) {
         self.tick_time.add(now.since(drained));
         self.missed_ticks += u64::from(missed);
     }
 
-    /// Adds what one client's view counted.
+    /// Adds the counts of one client's view.
     pub fn add_view(&mut self, view: ViewStats) {
         self.relevant += view.relevant;
         self.updates += view.updates;

@@ -1,8 +1,8 @@
-//! One client's session as the rooms see it: what it may send, what it owes, and how it ends.
+//! One client's session as the rooms see it: its rate limits, its pending messages and its end.
 //!
 //! ```text
-//! greeting -- hello, of the room's schema --> playing -- farewells, then closed
-//!     \______ another schema, room full ... ____________/
+//! AwaitingHello -- hello, of the room's schema --> Playing -- session ends --> Closing --> closed
+//!      \______ another schema, room full, no hello in time ... __________________/
 //! ```
 
 use std::time::Duration;
@@ -28,84 +28,84 @@ use truetick_netcode::time::Timestamp;
 
 use super::room::{Outbox, Room};
 
-/// Packets that a client may send in one burst beyond its average.
+/// Burst of packets that a client may send beyond its average rate.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
 
-/// As many messages as its packets could hold.
+/// Frames per tick that a client may send: as many messages as its packets could hold.
 const FRAMES_PER_TICK: u32 = PACKETS_PER_TICK * MESSAGES_PER_PACKET as u32;
 
-/// Frames in one burst beyond that.
+/// Burst of frames that a client may send beyond its average rate.
 const BURST_FRAMES: u32 = 32 * FRAMES_PER_TICK;
 
-/// Bytes of frames that a client may send.
+/// Rate of frame bytes that a client may send.
 const FRAME_BYTES: Rate = Rate { per_second: SESSION_FRAME_BYTES.0, burst: SESSION_FRAME_BYTES.1 };
 
-/// A client is sent everything whole at most this often.
+/// Minimum time between two complete resends to a client.
 const RESYNC_PAUSE: Duration = Duration::from_millis(200);
 
-/// Where a client stands.
+/// State of a client's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
-    /// It has not said what it is.
+    /// The client has not sent its hello.
     AwaitingHello {
-        /// Since when.
+        /// Time at which the session began.
         since: Timestamp,
     },
-    /// It is in its room.
+    /// The client is active in its room.
     Playing,
-    /// It is told that it is over.
+    /// The session is over, and disconnect notices are being sent.
     Closing {
-        /// What it is told.
+        /// The notice.
         disconnect: DisconnectNotice,
-        /// How often it was told.
+        /// Number of notices sent so far.
         told: u32,
-        /// When it is told again, or closed.
+        /// Time of the next notice, or of the close.
         next: Timestamp,
     },
 }
 
-/// What a packet demands beyond its room.
+/// A request in a client's packet that the server handles, not the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerRequest {
-    /// The client says what it is: the hash of its schema.
+    /// The client's hello, with the hash of its schema.
     Hello(u64),
-    /// It decoded something else than was sent.
+    /// The client decoded another state than the server sent.
     Explain(MismatchReport),
 }
 
-/// See the module.
+/// One client's session as the rooms see it: its state, connection and rate limits.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its number.
+    /// Number of the client.
     pub client: ClientId,
-    /// Its room.
+    /// Number of the room.
     pub room: usize,
-    /// Where it stands.
+    /// State of the session.
     pub stage: PeerState,
-    /// Whether it is there: a parked session is kept, but nothing reaches it.
+    /// Whether the client is connected. A parked session is kept, but nothing is sent to it.
     pub live: bool,
-    /// Its packets.
+    /// The connection: packets, acknowledgements and channels.
     pub connection: Connection,
-    /// What its path carries, while it plays.
+    /// Congestion control of the client's path; `None` until the client is in its room.
     pub congestion: Option<Congestion>,
-    /// When it is handed another ticket.
+    /// Time at which the next ticket is due.
     pub ticket_due: Timestamp,
-    /// Why it must end at the next tick.
+    /// Why the session must end at the next tick; `None` if it continues.
     pub ending: Option<DisconnectReason>,
-    /// Messages of its room that are too large for their channel, and that nobody receives.
+    /// Messages of the room that were too large for their channel and were dropped.
     pub oversized: u64,
     allowance: Allowance,
 }
 
-/// What a client may still send. It is the session's: whoever takes a session over goes on with
-/// what is left.
+/// What a client may still send. It belongs to the session: a client that takes the session over
+/// inherits what is left.
 #[derive(Clone, Debug)]
 struct Allowance {
-    /// Packets that it sent.
+    /// Limits the packets of the client.
     packets: TokenBucket,
-    /// Frames that it sent.
+    /// Limits the frames of the client.
     frames: TokenBucket,
-    /// Bytes of frames that it sent.
+    /// Limits the bytes of the client's frames.
     frame_bytes: TokenBucket,
     strikes: u32,
     forgiven_at: Timestamp,
@@ -114,8 +114,8 @@ struct Allowance {
 }
 
 impl Peer {
-    /// A client that has just come; `seed` is for its connection, whose messages travel in frames
-    /// where it is `secured`.
+    /// Creates a peer that awaits its hello. `seed` is the seed of its connection; messages travel
+    /// in frames if the transport is `secured`.
     pub fn new(
         client: ClientId,
         room: usize,
@@ -147,23 +147,23 @@ impl Peer {
         }
     }
 
-    /// Another client of the same user that takes the session over, with what the first may still
-    /// send.
+    /// Creates the peer for another client of the same user that takes the session over. It
+    /// inherits the rate limits as they stand.
     pub fn successor(&self, seed: u64, secured: bool, tick_rate: u32, now: Timestamp) -> Self {
         let mut allowance = self.allowance.clone();
-        // Too many frames end a session: one that begins may at least say what it is.
+        // Too many frames end a session; the successor must at least be able to send its hello.
         allowance.frames.leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
         allowance.frame_bytes.leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
         Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
     }
 
-    /// Whether it takes part in its room.
+    /// Whether the client is active in its room.
     pub fn is_playing(&self) -> bool {
         self.stage == PeerState::Playing
     }
 
-    /// Bytes that the next snapshot may take, or `None` if its path carries less than one in each
-    /// tick; `late_since` is when the server began to run behind its ticks, if it does.
+    /// Bytes that the next snapshot may take. `None` if the path cannot carry one in this tick.
+    /// `late_since` is the time at which the server fell behind its ticks, if it did.
     pub fn snapshot_budget(
         &mut self,
         late_since: Option<Timestamp>,
@@ -172,16 +172,17 @@ impl Peer {
         self.congestion.as_mut()?.budget(self.connection.path(), late_since, now)
     }
 
-    /// Whether a packet that came then is within its rate, in a room of so many ticks a second. The
-    /// rate is of time, not of ticks run: a client that sends as it should floods nobody when ticks
-    /// are late.
+    /// Whether a packet that arrived at this time is within the rate of a room with `tick_rate`
+    /// ticks per second. The rate counts time, not ticks that ran, so that late ticks do not make a
+    /// correct client a flood.
     pub fn may_send(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
         let per_second = PACKETS_PER_TICK.saturating_mul(tick_rate);
         self.allowance.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
     }
 
-    /// The same of a frame of so many bytes, which are limited as well. Messages in order cannot be
-    /// dropped: more than is allowed ends the session.
+    /// Whether a frame of `bytes` bytes that arrived at this time is within the rates of frames and
+    /// of their bytes. Ordered messages cannot be dropped, so a frame over the limit ends the
+    /// session.
     pub fn may_send_frame(&mut self, bytes: usize, tick_rate: u32, arrived: Timestamp) -> bool {
         let Allowance { frames, frame_bytes, .. } = &mut self.allowance;
         let is_allowed = frames.allows(frame_rate(tick_rate), arrived)
@@ -192,16 +193,16 @@ impl Peer {
         is_allowed
     }
 
-    /// The session goes on by another connection, on which the client says again what was in
-    /// flight.
+    /// Continues the session over another transport connection, on which the client repeats what
+    /// was in flight.
     pub fn resumed(&mut self) {
         self.allowance.frame_bytes = TokenBucket::default();
         self.connection.begin_stream_again();
     }
 
-    /// Divides a tick's bytes between its state and, where messages have piled up that do not fit
-    /// beside that, a packet of messages. Returns the bytes of the state and whether there is such
-    /// a packet.
+    /// Divides the bytes of a tick between state and, if the messages that are due do not fit
+    /// beside it, a packet of messages. Returns the bytes of state and whether there is such a
+    /// packet.
     pub fn share_budget(&self, budget: usize, now: Timestamp) -> (usize, bool) {
         let state = budget.saturating_sub(PAYLOAD_BYTES);
         let has_room = state >= STATE_BYTES_BESIDE_MESSAGES
@@ -212,7 +213,10 @@ impl Peer {
         }
     }
 
-    /// Takes in a genuine payload.
+    /// Processes the payload of an authenticated packet and returns the requests in it.
+    ///
+    /// # Errors
+    /// If the payload is malformed, stale or breaks the protocol.
     pub fn take(
         &mut self,
         payload: &[u8],
@@ -234,7 +238,10 @@ impl Peer {
         body.map(|()| demands)
     }
 
-    /// Takes in a frame.
+    /// Processes a frame of the transport and returns the requests in it.
+    ///
+    /// # Errors
+    /// If the frame or a message in it is malformed or breaks the protocol.
     pub fn take_frame(
         &mut self,
         frame: &[u8],
@@ -264,14 +271,15 @@ impl Peer {
                 (Some(room), channel) => {
                     room.receive_message(self.client, channel, &message, now)?
                 }
-                // It is in no room, or in none any more.
+                // The client has not joined its room yet, or is no longer in it.
                 (None, _) => {}
             }
         }
         Ok(demands)
     }
 
-    /// Takes a message of the session's own. What is too long or comes too often is not decoded.
+    /// Processes a message of the session stream. A message that is too long or too frequent is not
+    /// decoded.
     fn take_session_message(
         &mut self,
         bytes: &[u8],
@@ -327,7 +335,7 @@ impl Peer {
         }
     }
 
-    /// Counts against the client what it sent; too much of it ends the session.
+    /// Counts a strike against the client for invalid input. Too many strikes end the session.
     pub fn strike(&mut self, error: WireError, now: Timestamp) {
         let Allowance { strikes, forgiven_at, .. } = &mut self.allowance;
         let forgiven = now.since(*forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
@@ -345,12 +353,12 @@ impl Peer {
         }
     }
 
-    /// Queues a message of the session's own. More than can wait ends the session.
+    /// Queues a message of the session stream. A full queue ends the session.
     pub fn tell(&mut self, message: &ServerMessage) {
         self.send(SESSION_STREAM, encode(message));
     }
 
-    /// Why it must end now, if it must.
+    /// Why the session must end now; `None` if it continues.
     pub fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
         match self.stage {
             PeerState::AwaitingHello { since } if now.since(since) >= HELLO_TIME => {
@@ -361,12 +369,13 @@ impl Peer {
         }
     }
 
-    /// Begins to say farewell.
+    /// Begins to send disconnect notices.
     pub fn begin_to_end(&mut self, disconnect: DisconnectNotice, now: Timestamp) {
         self.stage = PeerState::Closing { disconnect, told: 0, next: now };
     }
 
-    /// Writes the next farewell if it is due; `false` once it was said often enough.
+    /// Writes the next disconnect notice if it is due. Returns `false` once [`DISCONNECT_COPIES`]
+    /// were sent.
     pub fn send_disconnect(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
         let PeerState::Closing { disconnect, told, next } = self.stage else {
             return true;
@@ -384,7 +393,7 @@ impl Peer {
         true
     }
 
-    /// Writes a packet with a farewell.
+    /// Writes a packet with a disconnect notice.
     pub fn write_farewell(
         &mut self,
         disconnect: DisconnectNotice,
@@ -403,8 +412,8 @@ impl Outbox for Peer {
         self.connection.waiting_bytes()
     }
 
-    /// More than can wait ends the session. A message that is too large is the room's error, which
-    /// it checks for before.
+    /// A full queue ends the session. A message that is too large is the room's error; it is
+    /// dropped and counted.
     fn send(&mut self, channel: Channel, message: Vec<u8>) {
         match self.connection.send(channel, message) {
             Ok(()) => {}
@@ -416,7 +425,7 @@ impl Outbox for Peer {
     }
 }
 
-/// How often a client may send a frame, in a room of so many ticks a second.
+/// Rate of frames that a client may send in a room with `tick_rate` ticks per second.
 fn frame_rate(tick_rate: u32) -> Rate {
     Rate { per_second: FRAMES_PER_TICK.saturating_mul(tick_rate), burst: BURST_FRAMES }
 }

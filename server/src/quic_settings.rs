@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use thiserror::Error;
 use tracing::info;
+use truetick_netcode::session::token::TOKEN_SERVERS;
 use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::quic::certificate::{
     Certificate, CertificateError, Fingerprint, SELF_SIGNED_DAYS,
@@ -93,7 +94,8 @@ impl QuicSettings {
             let allowed = "scheme and host, as `https://game.example`, without a path".to_string();
             ("quic.origins", origin.clone(), allowed)
         });
-        whole("quic.handshakes", self.handshakes, 0, 65_536)
+        whole("quic.public (addresses)", self.public.len(), 0, TOKEN_SERVERS)
+            .or_else(|| whole("quic.handshakes", self.handshakes, 0, 65_536))
             .or_else(|| whole("quic.connections", self.connections, 1, 65_536))
             .or_else(|| whole("quic.connections_per_address", self.connections_per_address, 1, 65_536))
             .or_else(|| {

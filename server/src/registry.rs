@@ -1,4 +1,4 @@
-//! Joins the ECS to the schema: how each component is captured, snapped to its grid and restored.
+//! Joins the ECS to the schema: captures each component, snaps it to its grid and restores it.
 
 use bevy_ecs::change_detection::{DetectChanges, DetectChangesMut};
 use bevy_ecs::component::{Component, Mutable};
@@ -10,8 +10,8 @@ use truetick_netcode::schema::{
     ComponentId, Field, KindId, Priors, Replicate, Schema, SchemaError,
 };
 
-/// A field of a component whose value is not in the field's range. The game's own error: clients
-/// decode no such value.
+/// A value of a component that is out of its field's range. It is an error of the game; clients
+/// cannot decode such a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("component `{component}`, field `{field}`: {value} (signed: {signed}) is over {max}", signed = *value as i32)]
 pub struct OutOfRange {
@@ -19,18 +19,19 @@ pub struct OutOfRange {
     pub component: &'static str,
     /// Name of the field.
     pub field: &'static str,
-    /// The value that the component's `quantise` gave.
+    /// The value that the component's `quantise` returned.
     pub value: u32,
-    /// The largest value of the field.
+    /// The maximum value of the field.
     pub max: u32,
 }
 
-/// What [`Registry::capture`] does about a value that is out of its field's range.
+/// What [`Registry::capture`] does with a value that is out of its field's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangePolicy {
-    /// It panics and names component, field and value. The default with debug assertions.
+    /// Panics with the names of component and field and the value. The default with debug
+    /// assertions.
     Panic,
-    /// It takes the field's nearest value and reports it. The default without debug assertions.
+    /// Clamps the value to the field's range and reports it. The default without debug assertions.
     Clamp,
 }
 
@@ -40,7 +41,7 @@ impl Default for RangePolicy {
     }
 }
 
-/// What the ECS does with one component.
+/// Operations of the ECS on one component.
 #[derive(Clone, Copy, Debug)]
 struct Access {
     capture: fn(&mut World, Entity, &mut [u32], RangePolicy, &mut Vec<OutOfRange>),
@@ -49,7 +50,7 @@ struct Access {
     restore: fn(&mut World, Entity, &[u32]),
 }
 
-/// A schema whose components the ECS knows.
+/// A schema together with access to its components in the ECS.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     schema: Schema,
@@ -58,12 +59,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// An empty registry.
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Registers a component for replication.
+    ///
+    /// # Errors
+    /// If the schema does not accept the component.
     pub fn add_component<T>(&mut self) -> Result<ComponentId, SchemaError>
     where
         T: Component<Mutability = Mutable> + Replicate + PartialEq,
@@ -78,7 +82,10 @@ impl Registry {
         Ok(id)
     }
 
-    /// Registers an entity kind.
+    /// Registers an entity kind by its components.
+    ///
+    /// # Errors
+    /// If the schema does not accept the kind.
     pub fn add_kind(
         &mut self,
         name: &'static str,
@@ -87,26 +94,26 @@ impl Registry {
         self.schema.add_kind(name, parts)
     }
 
-    /// The same with what is expected of its residuals.
+    /// Sets what the schema expects of its residuals before anything was coded.
     pub fn with_priors(mut self, priors: Priors) -> Self {
         self.schema = self.schema.with_priors(priors);
         self
     }
 
-    /// Sets what a capture does about values out of range, whatever the build.
+    /// Sets the policy for values out of range, in any build.
     pub fn with_range_policy(mut self, policy: RangePolicy) -> Self {
         self.range_policy = policy;
         self
     }
 
-    /// The schema.
+    /// The schema of the registered components and kinds.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
     /// Writes an entity's fields to `out` and snaps its components to their grid. Every value
-    /// written is in its field's range; those that were not are returned, each with the value
-    /// before, unless the policy is to panic.
+    /// written is in its field's range. Values that were out of range are clamped and returned as
+    /// they were before.
     ///
     /// # Panics
     /// If a value is out of range and the policy is [`RangePolicy::Panic`].
@@ -130,8 +137,8 @@ impl Registry {
         parts.any(|(id, _)| (self.components[usize::from(id.0)].is_changed)(world, entity))
     }
 
-    /// Writes an entity's fields to `out`, each in its range, and leaves its components as they
-    /// are.
+    /// Writes an entity's fields to `out`, clamped to their ranges, and leaves its components
+    /// unchanged.
     pub fn read(&self, world: &World, entity: Entity, kind: KindId, out: &mut Vec<u32>) {
         self.for_each_component(kind, out, |access, out| (access.read)(world, entity, out));
     }
@@ -151,7 +158,7 @@ impl Registry {
         }
     }
 
-    /// Gives an entity the components that these fields describe.
+    /// Gives an entity the components that the field values describe.
     pub fn restore(&self, world: &mut World, entity: Entity, kind: KindId, fields: &[u32]) {
         for (id, start) in &self.schema.kind(kind).components {
             let len = self.schema.component(*id).fields.len();
@@ -186,7 +193,7 @@ fn capture<T>(
     }
 }
 
-/// Puts each value into its field's range. Returns those that were not.
+/// Clamps each value to its field's range. Returns those that were out of range.
 fn clamp<'a>(
     component: &'static str,
     fields: &'static [Field],

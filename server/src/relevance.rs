@@ -1,59 +1,59 @@
-//! Who sees what: entities within a radius of the client's own, found through a uniform grid, with
-//! hysteresis.
+//! Interest management: entities within a radius of the client's own, found through a uniform grid,
+//! with hysteresis.
 
 use std::collections::BTreeMap;
 
 use glam::{IVec2, Vec2};
 use truetick_netcode::replication::block_delta::{bit_of, block_of};
 
-/// Side of a grid cell in metres.
+/// Side of a cell of the grid in metres.
 const CELL_M: f32 = 16.0;
 
-/// An entity stays relevant until it is this much further away than where it became so, in metres.
+/// An entity stays relevant until it is this much beyond the radius, in metres.
 pub const HYSTERESIS_M: f32 = 6.0;
 
-/// Growth per tick of a near entity's priority; that of the farthest is 1.
+/// Priority per tick that closeness adds, at distance 0; at the border it adds none.
 const NEAR_WEIGHT: f32 = 16.0;
 
-/// What is added to it for each metre per second of an entity's speed, up to [`FAST_WEIGHT`].
+/// Priority per tick that each metre per second of an entity's speed adds, up to [`FAST_WEIGHT`].
 const SPEED_WEIGHT: f32 = 0.5;
 
-/// The most that speed adds.
+/// Maximum priority per tick that speed adds.
 const FAST_WEIGHT: f32 = 8.0;
 
-/// An entity's place in a tick.
+/// Position of an entity in a tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed {
-    /// Its slot.
+    /// Slot of the entity.
     pub slot: u16,
-    /// Where it is, in metres; `None` for what concerns everyone.
+    /// Position in metres; `None` for an entity that is relevant to everyone.
     pub place: Option<Vec2>,
-    /// How fast it goes, in m/s.
+    /// Speed in metres per second.
     pub speed: f32,
-    /// How much it matters, 1 or more.
+    /// Factor of the entity's priority, 1 or more.
     pub importance: u32,
 }
 
-/// The places of one tick's entities.
+/// Positions of the entities of one tick, in a uniform grid.
 #[derive(Debug, Default)]
 pub struct RelevanceGrid {
     cells: BTreeMap<(i32, i32), Vec<Placed>>,
-    /// What concerns everyone, by block.
+    /// Entities that are relevant to everyone: a mask of slots per block.
     everywhere: Vec<u64>,
     importances: Vec<u32>,
 }
 
-/// What one client sees: per block a mask of slots, and by slot how fast its priority grows.
+/// The entities that are relevant to one client, and how fast their priorities grow.
 #[derive(Debug, Default)]
 pub struct InterestSet {
-    /// Per block.
+    /// Mask of relevant slots, per block.
     pub masks: Vec<u64>,
-    /// By slot; of those in the masks.
+    /// Priority per tick, by slot. Only the slots in the masks are meaningful.
     pub weights: Vec<u32>,
 }
 
 impl RelevanceGrid {
-    /// Takes in a tick's entities, that lie in so many blocks.
+    /// Replaces the grid's content by a tick's entities, which lie in `blocks` blocks.
     pub fn rebuild(&mut self, blocks: usize, entities: impl Iterator<Item = Placed>) {
         self.cells.values_mut().for_each(Vec::clear);
         self.everywhere.clear();
@@ -68,8 +68,9 @@ impl RelevanceGrid {
         }
     }
 
-    /// What is relevant from `center`; what concerns everyone to whoever has no place.
-    /// `was_relevant` tells what was a tick ago.
+    /// Finds what is relevant within `radius` metres of `center`, or only what is relevant to
+    /// everyone if there is no center. `was_relevant` gives the result of the previous tick, for
+    /// the hysteresis.
     pub fn see(
         &self,
         center: Option<Vec2>,

@@ -1,4 +1,4 @@
-//! What a server asks of a room, whatever happens in it.
+//! The contract between a server and a room, whatever the room contains.
 
 use std::time::Duration;
 
@@ -15,25 +15,27 @@ use super::metrics::RoomMetrics;
 use super::timeline::{Due, Timeline};
 use super::world_access::WorldAccess;
 
-/// How a room runs.
+/// Settings of a room.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RoomConfig {
     /// Ticks per second, 10 to 128.
     pub tick_rate: u32,
-    /// Players at once.
+    /// Maximum number of players.
     pub max_clients: usize,
-    /// Spectators at once beside them.
+    /// Maximum number of spectators in addition to the players.
     pub max_spectators: usize,
-    /// Most bytes of state per client and tick; what does not fit waits by priority.
+    /// Maximum bytes of state per client and tick. Updates over budget are deferred by priority.
     pub snapshot_bytes: usize,
-    /// As many are sent over a path that is full, too.
+    /// Bytes of state that a snapshot may carry even over a congested path.
     pub snapshot_floor_bytes: usize,
-    /// Entities further away than this are not sent; `None` for no limit.
+    /// Distance in metres beyond which entities are not sent to a player; `None` for no limit.
     pub relevance_radius_m: Option<f32>,
-    /// A missing command is replaced by the last one for a round trip, but for at least and at most
-    /// so long; then by the neutral one (`Command::default()`).
+    /// Minimum time for which the last command replaces a missing one. The time is a round trip,
+    /// limited by this value and [`RoomConfig::longest_repeat`]. After it the neutral command
+    /// (`Command::default()`) is used.
     pub shortest_repeat: Duration,
-    /// See [`RoomConfig::shortest_repeat`].
+    /// Maximum time for which the last command replaces a missing one; see
+    /// [`RoomConfig::shortest_repeat`].
     pub longest_repeat: Duration,
     /// Seed of the world's rng.
     pub seed: u64,
@@ -55,53 +57,56 @@ impl Default for RoomConfig {
     }
 }
 
-/// The way of a client's messages.
+/// Queue of the messages to one client.
 pub trait Outbox {
-    /// Bytes of messages that still wait to be sent or acknowledged.
+    /// Bytes of messages that wait to be sent or acknowledged.
     fn waiting_bytes(&self) -> usize;
-    /// Queues a message.
+    /// Queues a message on a channel.
     fn send(&mut self, channel: Channel, message: Vec<u8>);
 }
 
-/// A room, whatever happens in it.
+/// A room as the server drives it.
 pub trait Room: Send {
-    /// How it runs.
+    /// Settings of the room.
     fn config(&self) -> &RoomConfig;
-    /// Hash of what clients must be built with to understand it.
+    /// Hash of what clients must be built with to decode the room's output.
     fn schema_hash(&self) -> u64;
-    /// Its deadlines.
+    /// Deadlines of the room's ticks.
     fn timeline(&self) -> &Timeline;
-    /// Which ticks are due; see [`Timeline::due`].
+    /// Determines which ticks are due; see [`Timeline::due`].
     fn due(&mut self, now: Timestamp) -> Due;
-    /// Clients in the room, those that will join at the next tick included.
+    /// Number of clients in the room, including those that join at the next tick.
     fn population(&self) -> usize;
-    /// Of them, those that watch.
+    /// Number of spectators among the clients in the room.
     fn spectators(&self) -> usize {
         0
     }
-    /// Whether no place is left for a role.
+    /// Whether the room has no free place for a role.
     fn is_full(&self, role: Role) -> bool {
         match role {
             Role::Player => self.population() - self.spectators() >= self.config().max_clients,
             Role::Spectator => self.spectators() >= self.config().max_spectators,
         }
     }
-    /// Whether a client is in the room, or will be at the next tick.
+    /// Whether a client is in the room or joins at the next tick.
     fn has(&self, client: ClientId) -> bool;
-    /// A client has fallen silent: what it owns stays, and stands still.
+    /// Suspends a client that has fallen silent. Its entities are kept and stand still.
     fn suspend(&mut self, client: ClientId);
-    /// A client is back. `anew` if it holds nothing of what it was told before and begins its
-    /// commands anew.
+    /// Resumes a suspended client. With [`Resume::Restarted`] the client holds none of the earlier
+    /// state, and its commands begin from the start.
     fn resume(&mut self, client: ClientId, resume: Resume);
-    /// Whether clients may come to watch.
+    /// Whether the room admits spectators.
     fn takes_spectators(&self) -> bool {
         false
     }
-    /// A client will join at the next tick.
+    /// Adds a client at the next tick.
     fn join(&mut self, client: ClientId, user: UserId, role: Role);
-    /// A client will be gone at the next tick; `lost` if it did not leave by itself.
+    /// Removes a client at the next tick. `lost` if it did not leave by itself.
     fn leave(&mut self, client: ClientId, lost: bool);
-    /// Takes in a packet's commands, the last that it holds.
+    /// Processes the commands of a packet, which end the packet.
+    ///
+    /// # Errors
+    /// If the commands are malformed, or the room takes none from this client.
     fn receive_commands(
         &mut self,
         _client: ClientId,
@@ -110,7 +115,10 @@ pub trait Room: Send {
     ) -> Result<(), WireError> {
         Err(WireError::Misbehaving("commands to a room that takes none"))
     }
-    /// Takes in a message on a channel that is not the session's own.
+    /// Processes a message on a channel other than the session stream.
+    ///
+    /// # Errors
+    /// If the message is malformed, or the room takes none.
     fn receive_message(
         &mut self,
         _client: ClientId,
@@ -120,43 +128,44 @@ pub trait Room: Send {
     ) -> Result<(), WireError> {
         Err(WireError::Misbehaving("a message to a room that takes none"))
     }
-    /// Runs the next tick; `now` is when its commands were drained.
+    /// Runs the next tick. `now` is the time at which its commands were drained.
     fn simulate(&mut self, now: Timestamp);
-    /// Between two ticks: whether there is something to tell that need not wait for the next.
+    /// Whether there is output, between two ticks, that need not wait for the next one.
     fn has_pending_output(&mut self, _now: Timestamp) -> bool {
         false
     }
-    /// Whether there will be such soon.
+    /// Whether the room expects such output soon, before its next tick.
     fn awaits_news(&self) -> bool {
         false
     }
-    /// Hands out what a client is to be told now.
+    /// Queues the messages that are due to a client.
     fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox);
-    /// All of a tick's packets were handed over; `drained` is when its commands were taken.
+    /// Records that all packets of a tick were handed to the transports. `drained` is the time at
+    /// which its commands were drained, `skipped` whether the timeline skipped slots.
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp);
-    /// Whether a client must be sent away because it takes too little of what it is told.
+    /// Whether a client must be disconnected because it does not keep up with its output.
     fn is_overwhelmed(&self, client: ClientId) -> bool;
-    /// The first fault of the game's own code since the last call that returned one, and how many
-    /// there were; for the log.
+    /// The first fault of the game's own code since the last report and the number of faults; for
+    /// the log.
     fn poll_fault(&mut self, _now: Timestamp) -> Option<(GameFault, u64)> {
         None
     }
-    /// Figures so far.
+    /// Figures of the room so far.
     fn metrics(&self) -> RoomMetrics;
-    /// Why the room has ended: the message of the panic that ended it. `None` while it runs. Only
+    /// The message of the panic that ended the room; `None` while it runs. Only
     /// [`GuardedRoom`](super::guarded_room::GuardedRoom), which the server puts around every room,
-    /// knows of an end.
+    /// reports an end.
     fn failure(&self) -> Option<&str> {
         None
     }
     /// Closes what the room writes to, after one of its methods has panicked. It is the last call
-    /// before figures and recording are taken; it must not wait.
+    /// before figures and recording are taken, and must not wait.
     fn abandon(&mut self) {}
-    /// The world in it, if there is one.
+    /// The world of the room, if it has one.
     fn world(&self) -> Option<&dyn WorldAccess> {
         None
     }
-    /// The world in it, if there is one.
+    /// Mutable access to the world of the room, if it has one.
     fn world_mut(&mut self) -> Option<&mut dyn WorldAccess> {
         None
     }

@@ -1,11 +1,11 @@
-//! Sessions and rooms: routes datagrams to clients, clients to rooms, and each tick's snapshots
-//! back.
+//! Sessions and rooms. The server routes datagrams to clients, clients to rooms, and the snapshots
+//! of each tick back to clients.
 //!
 //! Sans-IO. The host's loop:
 //!
 //! ```text
 //! until next_deadline(): for each event: receive(from, event, arrival)
-//! set_wall(now, wall)
+//! set_wall_clock(now, wall)
 //! tick(now, sink)
 //! ```
 
@@ -41,10 +41,10 @@ use super::session_event::{EVENTS, SessionEvent};
 use crate::recording::capture::CaptureWriter;
 use lateness::Lateness;
 
-/// Reports of another state that are looked into, of all clients together.
+/// Rate of mismatch reports that are explained, over all clients.
 const EXPLAINED: Rate = Rate { per_second: REPORTS_EXPLAINED.0, burst: REPORTS_EXPLAINED.1 };
 
-/// See the module.
+/// An authoritative server: sessions, peers and rooms. It does no IO and reads no clock.
 pub struct Server {
     sessions: SessionServer,
     rooms: Vec<Box<dyn Room>>,
@@ -53,19 +53,20 @@ pub struct Server {
     writer: BitWriter,
     lateness: Lateness,
     drain: Option<Drain>,
-    /// Rooms that have ended by a panic, whose clients were told.
+    /// Rooms that have ended by a panic and were closed.
     failed: BTreeSet<usize>,
     explained: TokenBucket,
     unexplained: u64,
-    /// Faults of rooms that do not check their messages, and the room of the last.
+    /// Faults of rooms that do not check their own messages, and the number of the room with the
+    /// last one.
     faults: (FaultLog, usize),
-    /// Of the packets of the first room.
+    /// Capture of the first room's packets.
     capture: Option<CaptureWriter>,
 }
 
 impl Server {
-    /// A server without rooms that starts now, when the wall shows `wall`. Its secrets follow from
-    /// `seed`.
+    /// Creates a server without rooms. `now` and `wall` are the present time on the monotonic and
+    /// on the wall clock. All secrets derive from `seed`, which must be random.
     pub fn new(config: SessionConfig, seed: [u8; 32], now: Timestamp, wall: UnixTime) -> Self {
         Self {
             sessions: SessionServer::new(config, seed, now, wall),
@@ -83,7 +84,8 @@ impl Server {
         }
     }
 
-    /// Adds a room; tokens name it by the number returned. A panic in it ends that room alone.
+    /// Adds a room and returns its number, by which tokens name it. A panic in the room ends that
+    /// room only.
     pub fn add_room(&mut self, room: Box<dyn Room>) -> u16 {
         self.rooms.push(Box::new(GuardedRoom::new(room)));
         self.rooms.len() as u16 - 1
@@ -94,55 +96,56 @@ impl Server {
         &self.rooms
     }
 
-    /// A room, to act on it.
+    /// Mutable access to a room; `None` if there is no room of this number.
     pub fn room_mut(&mut self, room: usize) -> Option<&mut (dyn Room + 'static)> {
         self.rooms.get_mut(room).map(|room| &mut **room)
     }
 
-    /// Datagrams dropped so far.
+    /// Datagrams dropped so far, by reason.
     pub fn drops(&self) -> &Drops {
         self.sessions.drops()
     }
 
-    /// Reports of another state that were counted and not looked into: more came than
-    /// [`REPORTS_EXPLAINED`] allows.
+    /// Mismatch reports that were counted but not explained, because they exceeded
+    /// [`REPORTS_EXPLAINED`].
     pub fn unexplained_reports(&self) -> u64 {
         self.unexplained
     }
 
-    /// Who is in session.
+    /// The session layer.
     pub fn session_server(&self) -> &SessionServer {
         &self.sessions
     }
 
-    /// Sessions, parked ones included.
+    /// Number of sessions, including parked ones.
     pub fn sessions(&self) -> usize {
         self.peers.len()
     }
 
-    /// Whether a client is there and takes part in its room.
+    /// Whether a client is connected and active in its room.
     pub fn is_playing(&self, client: ClientId) -> bool {
         self.peers.get(client).is_some_and(|peer| peer.live && peer.is_playing())
     }
 
-    /// Bytes of state that a client's path carries in a tick, as far as is known.
+    /// Bytes of state per tick that a client's path is estimated to carry; `None` if the client is
+    /// not in a room.
     pub fn snapshot_budget(&self, client: ClientId) -> Option<usize> {
         Some(self.peers.get(client)?.congestion.as_ref()?.bytes())
     }
 
-    /// The session of the client that a route leads to.
+    /// The client at an address and its connection; `None` if there is no session at this address.
     pub fn session(&self, addr: impl Into<PeerAddr>) -> Option<(ClientId, &Connection)> {
         let client = self.sessions.roster().at(addr)?;
         Some((client, &self.peers.get(client)?.connection))
     }
 
-    /// The next client that came or went.
+    /// Takes the oldest event of a session or room, for the host's log.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
 
-    /// The next room with faults of its game's own code: its number, the first fault and how many
-    /// there were. Each room reports at most once per [`super::game_fault::FAULT_INTERVAL`].
+    /// The next room with faults of its game's own code: its number, the first fault and the number
+    /// of faults. Each room reports at most once per [`super::game_fault::FAULT_INTERVAL`].
     pub fn poll_fault(&mut self, now: Timestamp) -> Option<(usize, GameFault, u64)> {
         let reported = self.rooms.iter_mut().enumerate().find_map(|(room, faulty)| {
             let (fault, count) = faulty.poll_fault(now)?;
@@ -152,33 +155,34 @@ impl Server {
         reported.or_else(|| faults.poll(now).map(|(fault, count)| (*room, fault, count)))
     }
 
-    /// The capture of the first room's packets of state: to begin it before any session does, to
-    /// take what is to be kept, to end it.
+    /// The capture of the first room's state packets. Set it before the first session begins, take
+    /// its bytes regularly, and set it to `None` to end the capture.
     pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
         &mut self.capture
     }
 
-    /// Whether any room will have news before long; see [`Room::has_pending_output`].
+    /// Whether any room expects output before its next tick; see [`Room::has_pending_output`].
     pub fn awaits_news(&self) -> bool {
         self.rooms.iter().any(|room| room.awaits_news())
     }
 
-    /// When the next tick of any room is due.
+    /// The earliest deadline of any room's next tick; `None` without rooms.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.rooms.iter().map(|room| room.timeline().next_deadline()).min()
     }
 
-    /// What the clock on the wall shows now; tokens are measured by it.
+    /// Sets the wall clock, against which the lifetime of tokens is measured.
     pub fn set_wall_clock(&mut self, now: Timestamp, wall: UnixTime) {
         let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
         if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
-            // The tickets that clients hold may have expired by it.
+            // The tickets that clients hold may have expired under the new time.
             self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
         }
         self.sessions.set_wall_clock(now, wall);
     }
 
-    /// Takes in what came at that time. What is wrong with it is counted and changes nothing else.
+    /// Processes an event that arrived at the given time. Invalid input is dropped and counted; too
+    /// much of it ends the session.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -247,8 +251,8 @@ impl Server {
         self.events.push_back(event);
     }
 
-    /// Runs every room's due ticks and sends their snapshots. `now` reads the time, again for each
-    /// stamp.
+    /// Runs the due ticks of every room and sends their snapshots. `now` reads the clock, once for
+    /// each time stamp.
     pub fn tick(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
         let begun = now();
         self.sessions.update(begun);
@@ -278,12 +282,13 @@ impl Server {
         }
     }
 
-    /// Sends the answers to attempts to open a session that came since the last call.
+    /// Sends the replies to the attempts to open a session that arrived since the last call.
     pub fn send_replies(&mut self, sink: &mut dyn Transport) {
         self.sessions.send_replies(sink);
     }
 
-    /// Tickets, orders to move, farewells: what is due to clients beside their rooms' state.
+    /// Sends what is due to clients apart from the state of their rooms: tickets, drain orders and
+    /// disconnect notices.
     fn update_peers(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         let order = self.drain.as_mut().and_then(|drain| drain.poll(now));
         let mut over = Vec::new();
@@ -320,7 +325,7 @@ impl Server {
         whom.for_each(|peer| peer.tell(&message));
     }
 
-    /// Ends what has to end.
+    /// Ends the sessions of a room that must end.
     fn end_sessions(&mut self, room: usize, now: Timestamp) {
         let mut over = Vec::new();
         for (client, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.room == room) {
@@ -334,7 +339,7 @@ impl Server {
         }
     }
 
-    /// A client leaves its room at once, and is told why a few times.
+    /// Removes a client from its room at once and begins to send its disconnect notice.
     fn begin_to_end(&mut self, client: ClientId, reason: DisconnectReason, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(client) else {
             return;
@@ -355,21 +360,22 @@ impl Server {
         }
     }
 
-    /// The session is over already.
+    /// Removes a client whose session is already over.
     fn end(&mut self, client: ClientId, reason: DisconnectReason) {
         self.leave_room(client, reason);
         self.peers.remove(client);
     }
 
-    /// From now on nobody joins; who is here is told to leave at a random moment, as `drain` says.
+    /// Begins to drain: no new client is admitted, and clients are ordered to leave at a random
+    /// moment, as `drain` specifies.
     pub fn drain(&mut self, drain: Drain) {
         self.sessions.drain();
         self.drain = Some(drain);
     }
 
-    /// Whether nobody is there any more since the drain began, or its time is up. Those who fell
-    /// silent are not waited for, nor those who watch once the time to leave is over: a page may
-    /// know of no order.
+    /// Whether a drain has begun and is complete: no live session remains, or its limit has passed.
+    /// Parked sessions are not waited for. Spectators are not waited for once the time to leave is
+    /// over, because a page may not support the order.
     pub fn is_drained(&self, now: Timestamp) -> bool {
         let (live, players) =
             (self.sessions.roster().live(), self.sessions.roster().live_players());
@@ -377,7 +383,7 @@ impl Server {
         self.drain.as_ref().is_some_and(|drain| alone(drain) || drain.is_over(now))
     }
 
-    /// Takes no more clients and tells those in session that it is over.
+    /// Admits no more clients and sends every client [`DISCONNECT_COPIES`] disconnect notices.
     pub fn stop(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         self.sessions.drain();
         self.end_failed_rooms(now);

@@ -1,4 +1,4 @@
-//! What becomes of sessions, for the host's log.
+//! Events of sessions and rooms, for the host's log.
 
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::server::Resume;
@@ -7,37 +7,38 @@ use truetick_netcode::transport::PeerAddr;
 
 use crate::recording::difference::Divergence;
 
-/// Comings and goings that wait for the host's log; the oldest makes room.
+/// Maximum number of events that wait for the host's log. The oldest is dropped first.
 pub const EVENTS: usize = 4_096;
 
-/// What happened to a session, for logs.
+/// An event of a session or room, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
-    /// A client came into its room.
+    /// A client joined its room.
     Joined(ClientId, UserId, PeerAddr),
-    /// A client fell silent; what it owns is kept for the grace.
+    /// A client fell silent. Its session is kept for the grace.
     Parked(ClientId),
-    /// A client is back, with a ticket or (`anew`) with a new token.
+    /// A client resumed its session, with a ticket or with a new token.
     Resumed {
-        /// Its number.
+        /// Number of the client.
         client: ClientId,
-        /// The way to it now.
+        /// Its present address.
         addr: PeerAddr,
-        /// It holds nothing of what it was told before.
+        /// Whether the state of the upper layers survived.
         resume: Resume,
     },
-    /// Another client of the user takes a session over; the one that had it is told.
+    /// Another client of the user took a session over. The client that had it receives a disconnect
+    /// notice.
     Displaced(ClientId),
     /// A session ended.
     Ended(ClientId, DisconnectReason),
-    /// A room has ended by a panic; its clients are told.
+    /// A room ended by a panic. Its clients are disconnected.
     RoomEnded {
-        /// The room's number.
+        /// Number of the room.
         room: u16,
-        /// The panic's message.
+        /// Message of the panic.
         cause: String,
     },
-    /// A client decoded something else than the server has: what differs, the server's being the
-    /// left side.
+    /// A client decoded another state than the server has. The server is the left side of the
+    /// differences.
     Mismatch(ClientId, Divergence),
 }

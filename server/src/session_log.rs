@@ -1,4 +1,4 @@
-//! What becomes of sessions and rooms, in the log.
+//! Logs the events of sessions and rooms.
 
 use tracing::{debug, error, warn};
 use truetick_netcode::time::Timestamp;
@@ -6,7 +6,7 @@ use truetick_netcode::time::Timestamp;
 use crate::server::Server;
 use crate::session_event::SessionEvent;
 
-/// Logs what has happened since the last call.
+/// Logs all faults and events since the last call.
 pub fn log(server: &mut Server, now: Timestamp) {
     while let Some((room, fault, count)) = server.poll_fault(now) {
         warn!(room, count, %fault, "an error of the game's own code; no client receives it");

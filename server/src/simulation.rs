@@ -19,14 +19,14 @@ use super::game::{CurrentTick, Game, GameEvent, Inputs, Outbox};
 use super::registry::{OutOfRange, Registry};
 use super::systems::Systems;
 
-/// Everything that can change the world in one tick, in its order.
+/// Everything that can change the world in one tick, in the order of its application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TickInput<C> {
-    /// Clients that are gone, by rising number.
+    /// Clients that have left, by rising number.
     pub leaves: Vec<ClientId>,
-    /// Clients that come, by rising number.
+    /// Clients that join, by rising number.
     pub joins: Vec<ClientId>,
-    /// One command of each client in the room, by rising number.
+    /// One command of each player in the room, by rising client number.
     pub commands: Vec<(ClientId, C)>,
 }
 
@@ -36,10 +36,10 @@ impl<C> Default for TickInput<C> {
     }
 }
 
-/// A whole world at one tick: what a simulation needs to go on from there.
+/// A complete world at one tick, from which a simulation can continue.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Keyframe {
-    /// The tick after which it was taken.
+    /// The tick after which the keyframe was taken.
     pub tick: u32,
     /// Generation of each slot ever used.
     pub generations: Vec<u16>,
@@ -50,18 +50,18 @@ pub struct Keyframe {
 /// One entity of a [`Keyframe`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct KeyframeEntity {
-    /// Its slot.
+    /// Slot of the entity.
     pub slot: u16,
-    /// Its kind.
+    /// Number of its kind.
     pub kind: u8,
-    /// The client that owns it.
+    /// Number of the client that owns it, if any.
     pub owner: Option<u32>,
-    /// Every field, the server's too.
+    /// Values of all fields, including those that only the server knows.
     pub fields: Vec<u32>,
 }
 
 impl Keyframe {
-    /// Whether it can be restored: kinds, slots and values are such as the schema has them.
+    /// Whether the keyframe can be restored: its kinds, slots and values conform to the schema.
     pub fn is_valid(&self, schema: &Schema) -> bool {
         self.generations.len() <= ENTITIES
             && self.entities.is_sorted_by(|a, b| a.slot < b.slot)
@@ -76,16 +76,16 @@ impl Keyframe {
     }
 }
 
-/// Entities whose recorded states are looked up together.
+/// Number of entities whose recorded states are prefetched together.
 const AHEAD: usize = 32;
 
-/// The stage before the systems: leaves and joins.
+/// Name of the stage before the systems: leaves and joins.
 pub const ADMIT: &str = "admit";
 
-/// The stage after the systems: the snap to the grid.
+/// Name of the stage after the systems: the snap to the grid.
 pub const CAPTURE: &str = "capture";
 
-/// A world under a game's rules.
+/// A world and the rules of its game.
 pub struct Simulation<G: Game> {
     game: Arc<G>,
     registry: Registry,
@@ -95,17 +95,24 @@ pub struct Simulation<G: Game> {
     tick: Tick,
     fields: Vec<u32>,
     gone: Vec<NetId>,
-    /// The first value that the last step wrote out of its field's range, and how many there were.
+    /// The first value that the last step wrote out of its field's range, and the number of such
+    /// values.
     out_of_range: (Option<OutOfRange>, u64),
 }
 
 impl<G: Game> Simulation<G> {
-    /// A new world before its first tick.
+    /// Creates a world before its first tick.
+    ///
+    /// # Errors
+    /// If the game's schema is not valid.
     pub fn new(game: Arc<G>, seed: u64) -> Result<Self, SchemaError> {
         Self::starting_after(Tick(0), game, seed)
     }
 
-    /// A new world whose first tick comes after `tick`.
+    /// Creates a world whose first tick follows `tick`.
+    ///
+    /// # Errors
+    /// If the game's schema is not valid.
     pub fn starting_after(tick: Tick, game: Arc<G>, seed: u64) -> Result<Self, SchemaError> {
         let mut simulation = Self::empty(game, EntityTable::default(), tick)?;
         simulation.game.populate(&mut simulation.world, seed);
@@ -114,7 +121,13 @@ impl<G: Game> Simulation<G> {
         Ok(simulation)
     }
 
-    /// The world of a keyframe.
+    /// Restores the world of a keyframe, which must be valid ([`Keyframe::is_valid`]).
+    ///
+    /// # Errors
+    /// If the game's schema is not valid.
+    ///
+    /// # Panics
+    /// If the keyframe is not valid.
     pub fn restore(game: Arc<G>, keyframe: &Keyframe) -> Result<Self, SchemaError> {
         let table = EntityTable::with_generations(keyframe.generations.clone());
         let mut simulation = Self::empty(game, table, Tick(keyframe.tick))?;
@@ -147,23 +160,23 @@ impl<G: Game> Simulation<G> {
         Ok(Self { game, registry, world, systems, ring, tick, fields, gone, out_of_range })
     }
 
-    /// The tick simulated last.
+    /// The last tick that was simulated.
     pub fn tick(&self) -> Tick {
         self.tick
     }
 
-    /// Components and kinds.
+    /// The components and kinds of the game.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The world's quantised copies.
+    /// The quantised states of the world's entities.
     pub fn ring(&self) -> &StateRing {
         &self.ring
     }
 
-    /// Hash of everything that the world's future follows from, but for its input: the entities
-    /// with all their fields, and the generation of each slot.
+    /// Hash of all that the world's future depends on, apart from its input: the entities with all
+    /// their fields, and the generation of each slot.
     pub fn world_hash(&self) -> u64 {
         let generations = self.world.resource::<EntityTable>().generations();
         let bytes: Vec<u8> =
@@ -171,8 +184,8 @@ impl<G: Game> Simulation<G> {
         xxh3_64_with_seed(&bytes, self.ring.world_hash())
     }
 
-    /// Hash of each component over all entities, in the order of the schema: tells in which of them
-    /// two worlds differ.
+    /// Hash of each component over all entities, in the order of the schema. It shows in which
+    /// components two worlds differ.
     pub fn component_hashes(&self) -> Vec<u32> {
         let schema = self.registry.schema();
         let mut sums = vec![0u64; schema.components().len()];
@@ -193,18 +206,18 @@ impl<G: Game> Simulation<G> {
         sums.into_iter().map(|sum| (sum ^ sum >> 32) as u32).collect()
     }
 
-    /// The entity that a client owns.
+    /// The entity that a client owns; the one in the lowest slot if there are several.
     pub fn owned_by(&self, client: ClientId) -> Option<NetId> {
         self.world.resource::<EntityTable>().owned_by(client).map(|row| row.id)
     }
 
-    /// One tick: who is gone, who comes, the systems, the capture.
+    /// Runs one tick: leaves, joins, systems and capture.
     pub fn step(&mut self, input: TickInput<G::Command>) {
         self.step_by_stages(input, |_, _| {});
     }
 
-    /// One tick, with a look at the world after each stage: the comings and goings ([`ADMIT`]),
-    /// each system by its name, and the snap to the grid ([`CAPTURE`]).
+    /// Runs one tick and calls `after` after each stage: the leaves and joins ([`ADMIT`]), each
+    /// system by its name, and the snap to the grid ([`CAPTURE`]).
     pub fn step_by_stages(
         &mut self,
         input: TickInput<G::Command>,
@@ -237,25 +250,25 @@ impl<G: Game> Simulation<G> {
         self.world.flush();
     }
 
-    /// The memory of the last step's commands, to hold the next one's.
+    /// Takes the emptied buffer of the last step's commands, to be reused for the next ones.
     pub fn take_input_memory(&mut self) -> Vec<(ClientId, G::Command)> {
         let mut commands = std::mem::take(&mut self.world.resource_mut::<Inputs<G::Command>>().0);
         commands.clear();
         commands
     }
 
-    /// What the game told clients in the last step.
+    /// Takes the events that the game sent in the last step.
     pub fn take_events(&mut self) -> Vec<GameEvent> {
         std::mem::take(&mut self.world.resource_mut::<Outbox>().0)
     }
 
     /// The first value that the last step wrote out of its field's range and that was clamped, and
-    /// how many there were.
+    /// the number of such values.
     pub fn out_of_range(&self) -> (Option<OutOfRange>, u64) {
         self.out_of_range
     }
 
-    /// Snaps what was written in this step to its grid and records what changed.
+    /// Snaps what this step wrote to its grid and records what changed.
     fn capture(&mut self) {
         let Self { game, registry, world, ring, fields, gone, tick, out_of_range, .. } = self;
         ring.begin_tick(*tick);
@@ -282,7 +295,8 @@ impl<G: Game> Simulation<G> {
         });
     }
 
-    /// The world as it is now; between the stages of a tick as it would be on its grid.
+    /// A keyframe of the current world. Between the stages of a tick its values are as they would
+    /// be on the grid.
     pub fn keyframe(&self) -> Keyframe {
         let table = self.world.resource::<EntityTable>();
         let entities = table.rows().map(|row| {

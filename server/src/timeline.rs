@@ -1,10 +1,9 @@
-//! When ticks are due: absolute deadlines, a bounded catch-up, and slots that are skipped beyond
-//! it.
+//! Deadlines of ticks: absolute, with a bounded catch-up beyond which slots are skipped.
 //!
-//! The time line consists of slots, one tick's length each, and never moves. A server that fell too
-//! far behind skips the slots that it missed: no tick runs in them, and the ticks of the simulation
-//! stay contiguous. Tick `t` runs in slot `t + skipped`. Clients give their commands for slots:
-//! what they gave for the skipped ones is void by itself.
+//! The timeline consists of slots, one tick long each, and never moves. A server that falls too far
+//! behind skips the slots that it missed: no tick runs in them, and the ticks of the simulation
+//! stay contiguous. Tick `t` runs in slot `t + skipped`. Clients send commands for slots, so their
+//! commands for skipped slots become void by themselves.
 
 use std::time::Duration;
 
@@ -12,31 +11,34 @@ use truetick_netcode::limits::CATCH_UP_TICKS;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
-/// A room's deadlines. Slot `n` is due at `epoch + n / rate`; rounding never adds up.
+/// Deadlines of a room's ticks. Slot `n` is due at `epoch + n / rate`; rounding errors do not add
+/// up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
     rate: u32,
-    /// When slot 0 was due, in nanoseconds; below zero where the clock began later. Ticks wrap: it
-    /// is the last tick 0's.
+    /// When slot 0 was due, in nanoseconds; negative if the clock began later. After ticks have
+    /// wrapped it belongs to the last tick 0.
     epoch_ns: i64,
     next: Tick,
-    /// Slots skipped so far.
+    /// Number of slots skipped so far.
     skipped: u64,
-    /// How often ticks have wrapped.
+    /// Number of times that ticks have wrapped.
     laps: u64,
 }
 
-/// What is to be done now.
+/// The ticks that are due now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Ticks to run, 0 to [`CATCH_UP_TICKS`].
+    /// Number of ticks to run, 0 to [`CATCH_UP_TICKS`].
     pub ticks: u32,
-    /// How long the slots last that were skipped because the room fell too far behind.
+    /// Total length of the slots that were skipped because the room fell too far behind; zero if
+    /// none.
     pub skipped: Duration,
 }
 
 impl Timeline {
-    /// A time line of `rate` ticks per second whose first tick, `next`, is due one tick from `now`.
+    /// Creates a timeline of `rate` ticks per second whose first tick, `next`, is due one tick
+    /// after `now`.
     pub fn new(rate: u32, next: Tick, now: Timestamp) -> Self {
         let mut timeline = Self { rate, epoch_ns: 0, next, skipped: 0, laps: 0 };
         timeline.epoch_ns = now.as_nanos() as i64 - timeline.offset_ns(i64::from(next.0) - 1);
@@ -48,29 +50,29 @@ impl Timeline {
         self.rate
     }
 
-    /// Length of a tick.
+    /// Length of a tick, rounded down to nanoseconds.
     pub fn tick_length(&self) -> Duration {
         Duration::from_nanos(1_000_000_000 / u64::from(self.rate))
     }
 
-    /// When tick 0 would have been due, had the slots skipped so far been skipped before it, in
-    /// microseconds; the last one, if ticks have wrapped. From it deadlines of ticks to come
-    /// follow.
+    /// The time in microseconds from which the deadlines of future ticks follow: when tick 0 would
+    /// have been due if all slots skipped so far had been skipped before it. After ticks have
+    /// wrapped it belongs to the last tick 0.
     pub fn epoch_us(&self) -> i64 {
         self.epoch_ns.saturating_add(self.skipped_ns()) / 1_000
     }
 
-    /// Slots skipped so far.
+    /// Number of slots skipped so far.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// The slot in which a tick runs that is not before the last skipped slot.
+    /// The slot in which a tick runs. The tick must not lie before the last skipped slot.
     pub fn slot(&self, tick: Tick) -> Tick {
         tick + self.skipped as u32
     }
 
-    /// The slot that is due next at a time.
+    /// The slot that is due next at a given time.
     pub fn slot_at(&self, now: Timestamp) -> Tick {
         let next = self.next_deadline();
         let tick_ns = i128::from(1_000_000_000 / u64::from(self.rate));
@@ -87,13 +89,14 @@ impl Timeline {
         self.offset_ns(i64::try_from(self.skipped).unwrap_or(i64::MAX))
     }
 
-    /// When the first tick 0 was due, in microseconds: what [`Self::number`] counts from.
+    /// When the first tick 0, before any wrap, was due, in microseconds. [`Self::number`] counts
+    /// from it.
     pub fn first_epoch_us(&self) -> i64 {
         let laps = self.offset_ns(i64::try_from(self.laps << 32).unwrap_or(i64::MAX));
         self.epoch_ns.saturating_add(self.skipped_ns()).saturating_sub(laps) / 1_000
     }
 
-    /// The number of the tick to run next, which does not wrap.
+    /// Number of the next tick, which does not wrap.
     pub fn number(&self) -> u64 {
         self.laps << 32 | u64::from(self.next.0)
     }
@@ -102,32 +105,30 @@ impl Timeline {
         (i128::from(ticks) * 1_000_000_000).div_euclid(i128::from(self.rate)) as i64
     }
 
-    /// When a tick is due, that is not further from the next than half of the ticks before they
-    /// wrap.
+    /// Deadline of a tick, which must be within half the range of ticks from the next one.
     pub fn deadline(&self, tick: Tick) -> Timestamp {
         self.slot_deadline(self.slot(tick))
     }
 
-    /// When a slot is due, that is not further from the next than half of the ticks before they
-    /// wrap.
+    /// Deadline of a slot, which must be within half the range of ticks from the next one.
     pub fn slot_deadline(&self, slot: Tick) -> Timestamp {
         let ahead = slot.distance(self.slot(self.next));
         let ticks = i64::from(self.next.0).saturating_add_unsigned(self.skipped) + i64::from(ahead);
         Timestamp::from_nanos(self.epoch_ns.saturating_add(self.offset_ns(ticks)).max(0) as u64)
     }
 
-    /// The tick to run next.
+    /// The next tick to run.
     pub fn next(&self) -> Tick {
         self.next
     }
 
-    /// When it is due.
+    /// Deadline of the next tick.
     pub fn next_deadline(&self) -> Timestamp {
         self.deadline(self.next)
     }
 
-    /// Which ticks are due. More than [`CATCH_UP_TICKS`] behind, slots are skipped so that the next
-    /// tick runs in the one that is due now.
+    /// Determines which ticks are due. More than [`CATCH_UP_TICKS`] behind, slots are skipped so
+    /// that the next tick runs in the slot that is due now.
     pub fn due(&mut self, now: Timestamp) -> Due {
         let late = now.since(self.next_deadline());
         if now < self.next_deadline() {
@@ -142,7 +143,7 @@ impl Timeline {
         Due { ticks: 1, skipped: self.tick_length() * skipped }
     }
 
-    /// The next tick has run.
+    /// Records that the next tick has run.
     pub fn advance(&mut self) {
         self.next = self.next.next();
         if self.next == Tick(0) {

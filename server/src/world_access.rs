@@ -1,4 +1,4 @@
-//! What a server asks of a room with a world in it, of which clients get snapshots.
+//! The contract between a server and a room with a world, whose clients get snapshots.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use super::room::Room;
 use crate::recording::difference::Divergence;
 use crate::recording::recorder::{Chunk, RecorderConfig};
 
-/// A room with a world in it.
+/// A room with a world.
 pub trait WorldAccess: Room {
-    /// The client took over what this packet carried.
+    /// Records that the client has acknowledged a packet.
     fn packet_acked(&mut self, client: ClientId, sequence: Sequence);
-    /// The client's copy is in doubt: send everything whole.
+    /// Resends everything whole, because the client's copy is in doubt.
     fn resync(&mut self, client: ClientId);
-    /// Decides what a client's snapshot of up to `budget` bytes holds. False if the client is not
-    /// in the world yet.
+    /// Decides the content of a client's snapshot of up to `budget` bytes. Returns `false` if the
+    /// client is not in the world yet.
     fn plan_snapshot(&mut self, client: ClientId, budget: usize, round_trip: Duration) -> bool;
-    /// Writes the next packet of the planned snapshot, numbered and of so many bytes at most; true
-    /// if another must follow.
+    /// Writes the next packet of the planned snapshot. `packet` is its sequence and its maximum
+    /// size in bytes. Returns `true` if another packet must follow.
     fn write_snapshot(
         &mut self,
         client: ClientId,
@@ -33,25 +33,25 @@ pub trait WorldAccess: Room {
         now: Timestamp,
         writer: &mut BitWriter,
     ) -> bool;
-    /// All of a client's snapshot was handed to the network.
+    /// Records that a client's whole snapshot was handed to the transport.
     fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp);
-    /// Counts of one client's commands.
+    /// Counts of one client's commands; `None` if the client is not in the world.
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts>;
-    /// Hash of everything that the world's future follows from, but for its input.
+    /// Hash of all that the world's future depends on, apart from its input.
     fn world_hash(&self) -> u64;
-    /// From the next tick on clients see so far, in metres; `None` for no limit.
+    /// Sets the radius of relevance in metres, from the next tick on; `None` for no limit.
     fn set_relevance_radius(&mut self, radius_m: Option<f32>);
-    /// The world's quantised copies.
+    /// The quantised states of the world's entities.
     fn ring(&self) -> &StateRing;
-    /// What differs between what a client decoded and what the server has.
+    /// What differs between the state that a client decoded and that of the server.
     fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence;
-    /// Records from now on, beginning with the world as it is.
+    /// Begins a recording with the world as it is now.
     fn start_recording(&mut self, config: RecorderConfig);
-    /// The next bytes of the recording to be kept.
+    /// Takes the next chunk of the recording, to be stored.
     fn poll_recording(&mut self) -> Option<Chunk>;
-    /// Ends the recording; what is left of it is still to be polled.
+    /// Ends the recording. The chunks that are left must still be polled.
     fn finish_recording(&mut self);
-    /// Records no more, and forgets what was not polled.
+    /// Stops the recording and discards the chunks that were not polled.
     fn stop_recording(&mut self);
     /// What a client holds of the world, as far as the server knows.
     fn view(&self, client: ClientId) -> Option<&ClientView>;

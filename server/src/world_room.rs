@@ -1,5 +1,5 @@
-//! A room: one world, its clients' commands and views. The tick, on one page, is
-//! [`WorldRoom::simulate`].
+//! A room with one world and the commands and views of its clients. [`WorldRoom::simulate`] is the
+//! tick on one page.
 
 mod snapshots;
 
@@ -43,13 +43,13 @@ struct RoomClient<C> {
     entity: Option<NetId>,
     feedback: Feedback,
     arrivals: CommandArrivals,
-    /// Nobody plays it at present.
+    /// Whether the client is suspended.
     away: bool,
-    /// For how long a missing command is replaced by the last one.
+    /// Time for which the last command replaces a missing one.
     repeat: Duration,
 }
 
-/// See the module.
+/// A room with one world of a game.
 pub struct WorldRoom<G: Game> {
     game: Arc<G>,
     config: RoomConfig,
@@ -59,7 +59,7 @@ pub struct WorldRoom<G: Game> {
     joins: Vec<(ClientId, Role)>,
     leaves: Vec<ClientId>,
     cache: DeltaCache,
-    /// What there is to see, for those who see everything.
+    /// The live slots of each block, for clients that see everything.
     all: Vec<u64>,
     grid: RelevanceGrid,
     seen: InterestSet,
@@ -70,13 +70,19 @@ pub struct WorldRoom<G: Game> {
 }
 
 impl<G: Game> WorldRoom<G> {
-    /// A new room whose first tick is due one tick from `now`.
+    /// Creates a room whose first tick is due one tick after `now`.
+    ///
+    /// # Errors
+    /// If the game's schema is not valid.
     pub fn new(game: G, config: RoomConfig, now: Timestamp) -> Result<Self, SchemaError> {
         Self::starting_after(Tick(0), game, config, now)
     }
 
-    /// A new room whose first tick comes after `tick`, and is due one tick from `now`: to try how
-    /// ticks wrap.
+    /// Creates a room whose first tick follows `tick` and is due one tick after `now`. Tests use it
+    /// to reach the wrap of ticks.
+    ///
+    /// # Errors
+    /// If the game's schema is not valid.
     pub fn starting_after(
         tick: Tick,
         game: G,
@@ -105,13 +111,13 @@ impl<G: Game> WorldRoom<G> {
         })
     }
 
-    /// The world under its rules.
+    /// The world and its rules.
     pub fn simulation(&self) -> &Simulation<G> {
         &self.simulation
     }
 
-    /// Players' leaves, joins and one command of each, in their order: the world knows of no
-    /// spectators.
+    /// Collects a tick's input: leaves, joins and one command per player, each in the order of
+    /// client numbers. Spectators are not part of the world.
     fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
         let commands = self.simulation.take_input_memory();
         let mut input =
@@ -131,7 +137,8 @@ impl<G: Game> WorldRoom<G> {
             let repeat = client.repeat.as_millis() as u32 * self.config.tick_rate / 1_000;
             let taken = client.queue.take(slot, repeat);
             client.arrivals.note(taken.arrived);
-            // What was held down when the player fell silent is not held down for the whole grace.
+            // Keys that were held when the player fell silent must not stay held for the whole
+            // grace.
             let idle = client.away && taken.arrived.is_none();
             let mut command = if idle { G::Command::default() } else { taken.command };
             let sees = |id: &NetId| {
@@ -144,7 +151,7 @@ impl<G: Game> WorldRoom<G> {
         input
     }
 
-    /// Finds each new client's entity, and where everything is.
+    /// Updates each client's own entity and the positions of all entities.
     fn update_interest(&mut self) {
         let ring = self.simulation.ring();
         for (id, client) in self.clients.iter_mut() {
@@ -305,7 +312,7 @@ impl<G: Game> Room for WorldRoom<G> {
         Ok(())
     }
 
-    /// The tick.
+    /// Runs one tick.
     fn simulate(&mut self, _now: Timestamp) {
         self.events.clear();
         let tick = self.timeline.next();
@@ -369,7 +376,7 @@ impl<G: Game> Room for WorldRoom<G> {
     }
 }
 
-/// Where an entity is, and how fast it went there from where it was a tick ago.
+/// Position of an entity and its speed since the previous tick.
 fn placed<G: Game>(game: &G, entry: &Entry, now: Tick, rate: u32) -> Placed {
     let place = game.place(entry.kind, &entry.current().fields);
     let before = entry.at(now.back(1)).and_then(|version| game.place(entry.kind, &version.fields));

@@ -1,6 +1,7 @@
-//! The rules that both sides run: components and their schema, commands, the pure step.
+//! The rules that server and clients share: components and their schema, commands and the pure
+//! step.
 //!
-//! Knows no socket, no clock and no file.
+//! It uses no socket, no clock and no file.
 
 pub mod arena;
 pub mod auction;

@@ -1,4 +1,4 @@
-//! Many seeds of the auction house on a disk that fails.
+//! Many seeds of the auction house on a failing disk.
 
 use serde_json::json;
 use truetick_tests::auction::check::AuctionFigures;
@@ -7,12 +7,12 @@ use truetick_tests::auction::world::AuctionWorld;
 
 use crate::seeds::each;
 
-/// What came of all runs.
+/// Sums over all runs.
 #[derive(Default)]
 pub struct AuctionReport {
-    /// Seeds run.
+    /// Number of seeds run.
     pub seeds: u64,
-    /// Those that failed.
+    /// Seeds that failed, ascending.
     pub failures: Vec<u64>,
     answered: u64,
     seen: u64,
@@ -23,7 +23,7 @@ pub struct AuctionReport {
 }
 
 impl AuctionReport {
-    /// The last words.
+    /// Returns the final line of text.
     pub fn summary(&self, seconds: f64) -> String {
         let Self { seeds, failures, answered, seen, openings, torn, lost, .. } = self;
         format!(
@@ -33,7 +33,7 @@ impl AuctionReport {
         )
     }
 
-    /// The summary for programs.
+    /// Returns the summary as JSON.
     pub fn json(&self) -> serde_json::Value {
         json!({
             "seeds": self.seeds,
@@ -66,7 +66,7 @@ impl AuctionReport {
     }
 }
 
-/// Runs one seed and tells what happens.
+/// Runs one seed and prints its trace. Returns whether it passed.
 pub fn show(seed: u64) -> bool {
     let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
     println!("{:#?}\n", world.plan);
@@ -76,7 +76,7 @@ pub fn show(seed: u64) -> bool {
     world.wrong.is_empty()
 }
 
-/// Runs `count` seeds from `start` on; failures are told as they come.
+/// Runs `count` seeds from `start` on `threads` threads.
 pub fn run_all(start: u64, count: u64, threads: usize) -> AuctionReport {
     let seeds: Vec<u64> = (start..start.saturating_add(count)).collect();
     let mut report = AuctionReport::default();

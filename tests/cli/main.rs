@@ -1,5 +1,5 @@
-//! `cargo sim`: many seeds of the simulator's standard mix, one seed with its trace, or one made
-//! smaller.
+//! `cargo simulate`: many seeds of the simulator's standard mix, one seed with its trace, or the
+//! minimised plan of one.
 
 mod auction;
 mod quic;
@@ -18,48 +18,47 @@ use truetick_tests::run::{Outcome, run};
 
 use seeds::Report;
 
-/// From so many seeds on a run claims every mark: fewer may miss the rare ones by chance.
+/// Minimum number of seeds of a run that must hit every mark. A smaller run may miss the rare ones.
 const CLAIMS_ALL_FROM: u64 = 1_000;
 
-/// Run Truetick's deterministic simulator: server, clients, network and clocks in one thread from
-/// one seed
+/// Run Truetick's deterministic simulator: the whole system in one thread from one seed
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many seeds to run, after the regression seeds
+    /// Number of seeds to run after the regression seeds
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: u64,
-    /// The first of them
+    /// First seed
     #[arg(long, value_name = "S", default_value_t = 1)]
     start: u64,
-    /// Threads, each running seeds of its own; 0 for one per core
+    /// Number of threads, each with its own seeds; 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Write the summary as JSON
+    /// Write the summary as JSON to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
-    /// Run the auction house on a disk that fails instead of the arena
+    /// Run the auction house on a failing disk instead of the arena
     #[arg(long, conflicts_with_all = ["minimise", "only", "clients", "perfect_links", "true_clocks"])]
     auction: bool,
-    /// Run QUIC in virtual time instead of the arena over UDP; each seed twice
+    /// Run QUIC in virtual time instead of the arena over UDP, each seed twice
     #[arg(long, conflicts_with_all = ["auction", "minimise", "only", "clients", "perfect_links", "true_clocks"])]
     quic: bool,
-    /// Run one seed and tell what happens
+    /// Run one seed and print its trace
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "start", "json"])]
     seed: Option<u64>,
     /// Find the smallest part of one seed's plan that still fails
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "start", "json", "seed"])]
     minimise: Option<u64>,
-    /// With --seed: only these of its faults, by number (`none` for none)
+    /// With --seed: only these faults of the plan, by number (`none` for none)
     #[arg(long, value_name = "LIST", requires = "seed")]
     only: Option<String>,
-    /// With --seed: only so many clients
+    /// With --seed: number of clients
     #[arg(long, value_name = "N", requires = "seed")]
     clients: Option<u16>,
-    /// With --seed: paths without faults of their own
+    /// With --seed: paths without impairments of their own
     #[arg(long, requires = "seed")]
     perfect_links: bool,
-    /// With --seed: clocks that keep true time
+    /// With --seed: clocks without drift
     #[arg(long, requires = "seed")]
     true_clocks: bool,
 }
@@ -100,7 +99,7 @@ fn all_or_nothing(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One seed, with everything that happens in it.
+/// Runs one seed and prints everything that happens in it.
 fn show(seed: u64, arguments: &Arguments) -> Result<ExitCode, String> {
     let (whole, reduction) = (Plan::standard(seed), arguments.reduction()?);
     reduction.check(&whole)?;
@@ -131,12 +130,12 @@ fn verdict(outcome: &Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What is wrong, without its numbers: another defect must not take the place of the first.
+/// The first violation without its numbers, so that minimisation does not switch to another defect.
 fn defect(outcome: &Outcome) -> Option<String> {
     outcome.wrong.first().map(|wrong| wrong.chars().filter(|c| !c.is_ascii_digit()).collect())
 }
 
-/// The smallest part of a failing seed.
+/// Finds the smallest failing part of a failing seed.
 fn shrink(seed: u64) -> Result<ExitCode, String> {
     let plan = Plan::standard(seed);
     let Some(defect) = defect(&run(&plan, None)) else {
@@ -157,7 +156,7 @@ fn shrink(seed: u64) -> Result<ExitCode, String> {
     Ok(verdict(&run(&reduced, None)))
 }
 
-/// The regression seeds and then many more.
+/// Runs the regression seeds and then those of the arguments.
 fn many(arguments: &Arguments) -> Result<ExitCode, String> {
     let threads = match arguments.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,4 +1,4 @@
-//! Many seeds of QUIC in virtual time, each run twice: the second must be the first again.
+//! Many seeds of QUIC in virtual time, each run twice: both runs must be equal.
 
 use serde_json::json;
 use truetick_tests::quic::plan::QuicPlan;
@@ -6,12 +6,12 @@ use truetick_tests::quic::world::{QuicFigures, QuicWorld};
 
 use crate::seeds::each;
 
-/// What came of all runs.
+/// Sums over all runs.
 #[derive(Default)]
 pub struct QuicReport {
-    /// Seeds run.
+    /// Number of seeds run.
     pub seeds: u64,
-    /// Those that failed.
+    /// Seeds that failed, ascending.
     pub failures: Vec<u64>,
     resumes: u64,
     rejoins: u64,
@@ -20,7 +20,7 @@ pub struct QuicReport {
 }
 
 impl QuicReport {
-    /// The last words.
+    /// Returns the final line of text.
     pub fn summary(&self, seconds: f64) -> String {
         let Self { seeds, failures, resumes, rejoins, messages, datagrams } = self;
         format!(
@@ -30,7 +30,7 @@ impl QuicReport {
         )
     }
 
-    /// The summary for programs.
+    /// Returns the summary as JSON.
     pub fn json(&self) -> serde_json::Value {
         json!({
             "seeds": self.seeds,
@@ -57,7 +57,7 @@ impl QuicReport {
     }
 }
 
-/// Runs one seed and tells what came of it.
+/// Runs one seed and prints the result. Returns whether it passed.
 pub fn show(seed: u64) -> bool {
     println!("{:#?}\n", QuicPlan::standard(seed));
     let (_, figures, wrong) = twice(seed);
@@ -76,7 +76,7 @@ fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
     (seed, figures, world.wrong)
 }
 
-/// Runs `count` seeds from `start` on; failures are told as they come.
+/// Runs `count` seeds from `start` on `threads` threads.
 pub fn run_all(start: u64, count: u64, threads: usize) -> QuicReport {
     let seeds: Vec<u64> = (start..start.saturating_add(count)).collect();
     let mut report = QuicReport::default();

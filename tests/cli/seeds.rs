@@ -1,4 +1,4 @@
-//! Many seeds on a few threads: each run is single-threaded and knows nothing of the others.
+//! Many seeds on a few threads. Each run is single-threaded and independent of the others.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,26 +14,26 @@ use truetick_tests::run::{Outcome, run};
 
 const REGRESSIONS: &str = include_str!("../regression_seeds.txt");
 
-/// What came of all runs.
+/// Sums over all runs.
 #[derive(Default)]
 pub struct Report {
-    /// Seeds run, regressions included.
+    /// Number of seeds run, regression seeds included.
     pub seeds: u64,
-    /// Those that failed.
+    /// Seeds that failed, ascending.
     pub failures: Vec<u64>,
-    /// What they went through, all together.
+    /// Sum of the marks of all runs.
     pub marks: Marks,
     client_time: Duration,
     cpu: Duration,
 }
 
 impl Report {
-    /// Hours that simulated clients spent per hour of one core.
+    /// Simulated client-hours per hour of one core.
     fn rate(&self) -> f64 {
         self.client_time.as_secs_f64() / self.cpu.as_secs_f64().max(1e-9)
     }
 
-    /// The last words.
+    /// Returns the final line of text.
     pub fn summary(&self, seconds: f64) -> String {
         format!(
             "{} seeds in {seconds:.1} s: {} failed; {:.1} simulated client-hours, {:.0} per core-hour",
@@ -44,7 +44,7 @@ impl Report {
         )
     }
 
-    /// The summary for programs.
+    /// Returns the summary as JSON.
     pub fn json(&self) -> serde_json::Value {
         let missed: Vec<String> =
             self.marks.missed(Mark::ALL).iter().map(|mark| format!("{mark:?}")).collect();
@@ -78,7 +78,7 @@ fn regressions() -> impl Iterator<Item = u64> {
     REGRESSIONS.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok())
 }
 
-/// Runs the regression seeds and `count` seeds from `start` on; failures are told as they come.
+/// Runs the regression seeds and `count` seeds from `start`. Failures are printed as they occur.
 pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     let seeds: Vec<u64> = regressions().chain(start..start.saturating_add(count)).collect();
     let mut report = Report::default();
@@ -92,7 +92,8 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     report
 }
 
-/// Runs each seed, several at a time; `follow` takes the results as they come.
+/// Runs each seed on up to `threads` threads. `follow` receives the results in the order of
+/// completion.
 pub fn each<T: Send>(
     seeds: &[u64],
     threads: usize,
@@ -142,7 +143,7 @@ fn follow(results: &mpsc::Receiver<(u64, Outcome, Duration)>, total: usize, repo
             } else {
                 println!("{line}");
             }
-            // A terminal that is gone is no reason to stop.
+            // A closed terminal must not stop the run.
             let _ = std::io::stdout().flush();
         }
     }

@@ -1,4 +1,4 @@
-//! Games and rooms that panic where a test wants it.
+//! Games and rooms that panic on request.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -26,23 +26,23 @@ use truetick_server::timeline::{Due, Timeline};
 
 use crate::second_game::{Push, Race};
 
-/// Where a game panics, once that is switched on.
+/// Where a game panics once it is switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Where {
-    /// Not yet.
+    /// No panic.
     Nowhere,
     /// In a system of a tick.
     System,
-    /// Where a client joins.
+    /// When a client joins.
     Join,
-    /// Where one leaves.
+    /// When a client leaves.
     Leave,
-    /// Where an entity's place is asked for.
+    /// When the position of an entity is requested.
     Place,
-    /// Where its team is.
+    /// When the team of an entity is requested.
     Team,
-    /// Where a command is read.
+    /// When a command is decoded.
     Command,
 }
 
@@ -50,7 +50,7 @@ thread_local! {
     static COMMANDS_BREAK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A command of [`Race`]'s clients, whose reading may panic.
+/// A command of [`Race`]'s clients whose decoding may panic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FragilePush(Push);
 
@@ -65,7 +65,7 @@ impl Command for FragilePush {
     }
 }
 
-/// A game for [`Race`]'s clients, in which nobody runs, and which panics where it is told to.
+/// A game for [`Race`]'s clients without runners that panics on request.
 #[derive(Clone)]
 pub struct Fragile(Arc<AtomicU8>);
 
@@ -77,7 +77,7 @@ impl Default for Fragile {
 }
 
 impl Fragile {
-    /// From now on it panics there, as far as this thread runs it.
+    /// Sets the place of the panic; [`Where::Command`] affects this thread only.
     pub fn set(&self, place: Where) {
         self.0.store(place as u8, Ordering::Relaxed);
         COMMANDS_BREAK.set(place == Where::Command);
@@ -139,8 +139,8 @@ pub struct Brittle {
 }
 
 impl Brittle {
-    /// A room at 20 Hz for clients of a schema that panics in the method of this name after its
-    /// fourth tick.
+    /// Creates a room at 20 Hz for clients of `schema`. It panics in the method named `breaks`
+    /// after its fourth tick.
     pub fn new(breaks: &'static str, schema: u64, now: Timestamp) -> Self {
         let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
         Self {

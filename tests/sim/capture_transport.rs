@@ -1,10 +1,10 @@
-//! Keeps what a server sends, for tests that carry datagrams by hand.
+//! A transport that keeps sent datagrams, for tests that deliver them by hand.
 
 use std::net::SocketAddr;
 
 use truetick_netcode::transport::{PeerAddr, Transport};
 
-/// Every datagram sent and not yet taken out, oldest first.
+/// Sent datagrams that were not taken yet, oldest first.
 #[derive(Default)]
 pub struct CaptureTransport(pub Vec<(SocketAddr, Vec<u8>)>);
 

@@ -1,4 +1,4 @@
-//! A client's process: a bot that plays, and opens another session when its last one ended.
+//! A client's process: a bot that plays and opens another session after its last one ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,32 +19,33 @@ use crate::mark::{Mark, Marks};
 use crate::process::Process;
 use crate::virtual_clock::VirtualClock;
 
-/// How long a player whose session ended takes to press the button again.
+/// Delay before a player whose session ended joins again.
 const REJOIN_AFTER: Duration = Duration::from_millis(700);
 
-/// See the module.
+/// A client's process with its clock, socket and path.
 pub struct ClientProcess {
-    /// The bot with its runtime: that of its last life while it is down.
+    /// The bot with its runtime; that of the last life while the process is down.
     pub bot: BotClient,
-    /// Its wrong predictions in this life.
+    /// Mispredictions in this life.
     pub wrong: Vec<Misprediction>,
-    /// The game events that it was told in this life.
+    /// Game events received in this life.
     pub events: Vec<(Tick, Vec<u8>)>,
     pub(crate) process: Process,
-    /// Its present path.
+    /// Index of the current path.
     pub(crate) path: usize,
-    /// How many lives it had before this one.
+    /// Number of lives before this one.
     pub life: u64,
     seed: u64,
     down: bool,
     rejoin_at: Option<Timestamp>,
-    /// It left because the server asked it to.
+    /// Whether the client left because the server asked it to.
     pub(crate) moved: bool,
     past: ClientStats,
 }
 
 impl ClientProcess {
-    /// A client that begins to join when its clock shows `start`, with a token for its role.
+    /// Creates a client that starts to join when its clock shows `start`, with a token for its
+    /// role.
     pub fn new(
         kinds: &Arc<ArenaSchema>,
         (token, role): (ConnectToken, Role),
@@ -68,32 +69,32 @@ impl ClientProcess {
         }
     }
 
-    /// What its tokens are for.
+    /// Returns the purpose of its tokens.
     pub fn purpose(&self) -> Purpose {
         Purpose { role: self.role(), ..Purpose::default() }
     }
 
-    /// Whether it plays or watches.
+    /// Returns whether it plays or spectates.
     pub fn role(&self) -> Role {
         self.bot.runtime().role()
     }
 
-    /// Who it is: the same in each of its lives.
+    /// Returns its user id, equal in all its lives.
     pub fn user(&self) -> UserId {
         UserId(self.seed)
     }
 
-    /// Whether its process runs.
+    /// Returns whether its process runs.
     pub fn is_up(&self) -> bool {
         !self.down
     }
 
-    /// Whether it is in a room.
+    /// Returns whether it is in a room.
     pub fn is_playing(&self) -> bool {
         !self.down && self.bot.runtime().state() == ClientState::Playing
     }
 
-    /// What it draws when its clock shows `now`, while it plays.
+    /// The frame that it displays when its clock shows `now`, while it plays.
     pub(crate) fn draw(&mut self, now: Timestamp) -> Option<Frame> {
         let shown = self.is_playing().then(|| self.bot.shown_tick(now)).flatten()?;
         let runtime = self.bot.runtime();
@@ -106,18 +107,18 @@ impl ClientProcess {
         })
     }
 
-    /// Its counts, past lives included.
+    /// Returns its counts, past lives included.
     pub fn stats(&self) -> ClientStats {
         self.past + self.bot.runtime().stats()
     }
 
-    /// Its process dies.
+    /// Ends its process.
     pub(crate) fn crash(&mut self) {
         self.down = true;
         self.process.forget_held();
     }
 
-    /// It starts a new life now: a new process, or a new session after the last one ended.
+    /// Starts a new life: a new process, or a new session after the last one ended.
     pub(crate) fn restart(
         &mut self,
         kinds: &Arc<ArenaSchema>,
@@ -135,8 +136,8 @@ impl ClientProcess {
         self.events.clear();
     }
 
-    /// When it wants to run next, by its own clock. A player whose session ended for any reason but
-    /// its own will joins again after a moment.
+    /// Time of its next wake-up by its own clock. After a session ended for any reason but its own
+    /// decision, it joins again after a moment.
     pub(crate) fn next_timeout(&mut self, shown: Timestamp) -> Timestamp {
         match self.bot.runtime().state() {
             ClientState::Connecting

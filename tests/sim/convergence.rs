@@ -1,4 +1,4 @@
-//! Liveness: once all is healed, everyone plays and holds the same world.
+//! Liveness: after the heal every client plays and holds the same world.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,12 @@ use truetick_server::world_access::WorldAccess;
 use crate::server_process::world_of;
 use crate::world::Sim;
 
-/// Ticks within which what becomes relevant must have reached a client over a healed path.
+/// Ticks within which a newly relevant entity must have reached a client over a healed path.
 const ARRIVES_IN: i32 = 10;
 
-/// What is not converged: each relevant entity must equal the server's ring at the tick at which
-/// the client holds it, and be newer than `healed` or still current; nothing is held that is gone.
+/// Returns the violations of convergence. Each relevant entity must equal the server's ring at the
+/// tick at which the client holds it, and be newer than `healed` or still current; no removed
+/// entity is held.
 pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
     let mut wrong = Vec::new();
     if sim.playing() != sim.clients.len() {
@@ -63,7 +64,7 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
     wrong
 }
 
-/// What has been well within a client's sight for a while, measured here, and is not held.
+/// Entities well within a client's interest for a while, measured here, that it does not hold.
 fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
     let own = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id());
@@ -88,7 +89,7 @@ fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     missing.map(|entry| format!("client {i} does not see {}", entry.id)).collect()
 }
 
-/// What anyone may see has been there for a while and is not held by a client that sees everything.
+/// Visible entities that a spectator of everything has not received after a while.
 fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let (buffer, ring) = (sim.clients[i].bot.runtime().buffer(), room.ring());
     let since = ring.tick().back(ARRIVES_IN as u32);
@@ -106,7 +107,7 @@ fn difference(sim: &Sim, client: usize, remote: &RemoteEntity, healed: Tick) -> 
     let audience = remote.audience;
     let changed =
         sim.room().ring().blocks()[block_of(entry.id.slot)].changed(entry.id.slot, audience);
-    // What the client sees may be the same for longer than the ring keeps what it does not see.
+    // The part that a client may see can be unchanged for longer than the ring keeps the rest.
     let current = (!changed.is_after(held.tick)).then(|| entry.current());
     let Some(server) = current.or_else(|| entry.at(held.tick)) else {
         return Some(format!(

@@ -1,5 +1,4 @@
-//! What happens when a datagram comes out of the network: it waits in a socket, or is taken, and
-//! what was taken is noted.
+//! Delivery of datagrams: each waits in a socket or is handled, and its handling is recorded.
 
 use std::net::SocketAddr;
 
@@ -32,8 +31,8 @@ impl Sim {
         }
     }
 
-    /// Whether an outage takes a datagram; notes when one begins: after a datagram that still comes
-    /// through.
+    /// Whether an outage drops a datagram. Records the start of an outage, which comes right after
+    /// the datagram that ends its step.
     fn is_swallowed(&mut self, path: usize, way: Way, datagram: &[u8]) -> bool {
         let client = self.network.client(path);
         let Some(outage) = self.outages.get_mut(&client) else {
@@ -125,12 +124,12 @@ impl Sim {
         }
     }
 
-    /// Some of what came out of the network in the last run, as (from, to, bytes).
+    /// Returns some of the datagrams delivered in the last run, as (from, to, bytes).
     pub fn recent_datagrams(&self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         self.recent.clone()
     }
 
-    /// Hands over a datagram at once that nobody sent.
+    /// Delivers a datagram at once that no process sent.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if to == SERVER.into() {
             let shown = self.server.process.clock.at(self.now);

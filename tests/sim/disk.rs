@@ -1,5 +1,5 @@
-//! A disk whose writes are pending until they are synced: a power cut keeps, loses or tears what is
-//! pending, sector by sector.
+//! A disk whose writes are pending until they are synced. A power cut keeps, loses or tears pending
+//! data sector by sector.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::mark::{Mark, Marks};
 
-/// What a disk writes at once.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// Why a disk did not do what it was asked.
+/// Why a disk operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DiskError {
-    /// There is no room left.
+    /// There is no space left.
     #[error("no space left on the disk")]
     Full,
     /// The sectors cannot be read.
@@ -24,9 +24,9 @@ pub enum DiskError {
 /// One file on a disk of its own.
 #[derive(Debug)]
 pub struct Disk {
-    /// What every reader sees while the machine runs.
+    /// Contents that a reader sees while the machine runs.
     written: Vec<u8>,
-    /// How much of it would survive a power cut for sure.
+    /// Number of bytes that survive a power cut.
     durable: usize,
     capacity: usize,
     unreadable: bool,
@@ -34,13 +34,17 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// An empty disk whose chances follow from `seed`.
+    /// Creates an empty disk. `seed` determines its random numbers.
     pub fn new(seed: u64) -> Self {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self { written: Vec::new(), durable: 0, capacity: usize::MAX, unreadable: false, rng }
     }
 
-    /// Appends bytes; they are pending until [`Self::sync`].
+    /// Appends bytes, which are pending until [`Self::sync`].
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::Full`] if not all of them fit; those that do are written.
     pub fn append(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<(), DiskError> {
         let room = self.capacity.saturating_sub(self.written.len());
         self.written.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -57,6 +61,10 @@ impl Disk {
     }
 
     /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::Unreadable`] on the first read after [`Self::fail_next_read`].
     pub fn read(&mut self, marks: &mut Marks) -> Result<&[u8], DiskError> {
         if std::mem::take(&mut self.unreadable) {
             marks.hit(Mark::DiskUnreadable);
@@ -65,25 +73,25 @@ impl Disk {
         Ok(&self.written)
     }
 
-    /// Empties the file, durably.
+    /// Empties the file durably and lifts the limit of [`Self::fill`].
     pub fn truncate(&mut self) {
         self.written.clear();
         self.durable = 0;
         self.capacity = usize::MAX;
     }
 
-    /// No more bytes than there are now fit.
+    /// Limits the disk to its current contents.
     pub fn fill(&mut self) {
         self.capacity = self.written.len();
     }
 
-    /// The next read fails.
+    /// Makes the next read fail.
     pub fn fail_next_read(&mut self) {
         self.unreadable = true;
     }
 
-    /// The power goes: up to a random point of what was pending each sector is written, lost (and
-    /// reads as zeros) or torn; what follows that point is gone.
+    /// Cuts the power: up to a random point of the pending data each sector is written, lost (it
+    /// reads as zeros) or torn; the data after that point is gone.
     pub fn power_cut(&mut self, marks: &mut Marks) {
         let end = self.rng.random_range(self.durable..=self.written.len());
         marks.add(Mark::WriteLost, u64::from(end < self.written.len()));

@@ -1,11 +1,11 @@
-//! What will happen, in the order of (time, sequence): the same calls give the same order, always.
+//! Future events in the order of (time, sequence): equal calls give an equal order.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use truetick_netcode::time::Timestamp;
 
-/// Events by their time; those of the same time in the order in which they were put in.
+/// Events by time; events of equal time in the order of insertion.
 #[derive(Debug)]
 pub struct EventQueue<E> {
     heap: BinaryHeap<Reverse<Entry<E>>>,
@@ -52,13 +52,13 @@ impl<E> Default for EventQueue<E> {
 }
 
 impl<E> EventQueue<E> {
-    /// Puts an event in.
+    /// Inserts an event.
     pub fn push(&mut self, at: Timestamp, event: E) {
         self.heap.push(Reverse(Entry { at, sequence: self.sequence, event }));
         self.sequence += 1;
     }
 
-    /// Takes the next event out if it is due by `until`.
+    /// Removes and returns the next event if it is due by `until`.
     pub fn pop(&mut self, until: Timestamp) -> Option<(Timestamp, E)> {
         if self.heap.peek()?.0.at > until {
             return None;

@@ -1,4 +1,4 @@
-//! What can go wrong in a run, and when.
+//! The faults of a run and their times.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use truetick_netcode::link_sim::LinkConfig;
 use crate::mark::Mark;
 use crate::network::{Way, Ways};
 
-/// A step of a handshake, by the packet that ends it.
+/// A step of a handshake, named after the packet that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// The client has asked.
+    /// The client has sent its request.
     Request,
-    /// The server has asked for a proof.
+    /// The server has sent its challenge.
     Challenge,
-    /// The client has given it.
+    /// The client has sent its response.
     Response,
-    /// The server has told that the session is open.
+    /// The server has confirmed the open session.
     KeepAlive,
 }
 
 impl Step {
-    /// All of them, in their order.
+    /// All steps in their order.
     pub const ALL: [Self; 4] = [Self::Request, Self::Challenge, Self::Response, Self::KeepAlive];
 
-    /// What the outage after it hits.
+    /// Returns the mark of an outage after this step.
     pub fn mark(self) -> Mark {
         match self {
             Self::Request => Mark::OutageAfterRequest,
@@ -35,7 +35,7 @@ impl Step {
         }
     }
 
-    /// Whether a datagram in this direction ends the step.
+    /// Returns whether a datagram in this direction ends the step.
     pub fn is_ended_by(self, way: Way, datagram: &[u8]) -> bool {
         let (from, kind) = match self {
             Self::Request => (Way::Up, 0),
@@ -47,114 +47,113 @@ impl Step {
     }
 }
 
-/// Something that goes wrong. Clients are named by their place in the run.
+/// A fault. Clients are identified by their index in the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a plan holds a handful of them")]
 pub enum Fault {
-    /// A client's path behaves otherwise.
+    /// A client's path gets other properties.
     Links {
-        /// Whose.
+        /// Index of the client.
         client: usize,
-        /// To the server.
+        /// The link to the server.
         up: LinkConfig,
-        /// From the server.
+        /// The link from the server.
         down: LinkConfig,
     },
-    /// Nothing passes a client's path.
+    /// No datagram passes a client's path.
     Cut {
-        /// Whose.
+        /// Index of the client.
         client: usize,
-        /// Which directions.
+        /// The affected directions.
         ways: Ways,
     },
-    /// A client's path holds everything up, then lets it all out at once.
+    /// A client's path holds all datagrams and then delivers them at once.
     Clog {
-        /// Whose.
+        /// Index of the client.
         client: usize,
-        /// Which directions.
+        /// The affected directions.
         ways: Ways,
     },
-    /// A client's path from the server carries so many bytes a second, and holds up to half a
-    /// second of them.
+    /// A client's path from the server has a limited rate, with a queue of up to half a second.
     Narrow {
-        /// Whose.
+        /// Index of the client.
         client: usize,
-        /// How many.
+        /// Rate of the path in bytes per second.
         bytes_per_s: u32,
     },
-    /// Every client sees so far and no further, in metres.
+    /// Sets the interest radius of all clients, in metres.
     Interest(u32),
-    /// A client's process stands still.
+    /// A client's process is paused.
     PauseClient(usize),
-    /// The server's process stands still.
+    /// The server's process is paused.
     PauseServer,
-    /// The server's process gets the processor only now and then: whenever it has run it loses it
-    /// for up to so many milliseconds, and what it sent leaves when it has it again.
+    /// The server's process is starved of the processor: after each run it is paused for a random
+    /// time, and what it sent leaves when it continues.
     StarveServer {
-        /// The most that it loses at once.
+        /// Maximum length of one pause, in milliseconds.
         stolen_ms: u32,
     },
-    /// A client's process dies and starts again at the same address.
+    /// A client's process dies and restarts at the same address.
     CrashClient(usize),
-    /// The server's process dies and starts again with an empty room.
+    /// The server's process dies and restarts with an empty room.
     CrashServer,
-    /// The server's machine loses its power, and with it what its disk had not written.
+    /// The server's machine loses power; unsynced data on its disk may be lost.
     PowerCut,
     /// The server's disk is full from now on.
     FillDisk,
-    /// The next time that the server's disk is read, it cannot be.
+    /// The next read of the server's disk fails.
     FailRead,
-    /// A client's datagrams come from another address from now on, as after a new binding of a NAT.
+    /// A client's datagrams come from another address from now on, as after a NAT rebinding.
     ChangeAddress(usize),
     /// A client opens its session, or (if it plays) resumes it from another address, and right
-    /// after a step of that nothing passes its path any more.
+    /// after a step of the handshake nothing passes its path any more.
     Outage {
-        /// Whose.
+        /// Index of the client.
         client: usize,
-        /// After which step.
+        /// The last step before the outage.
         after: Step,
     },
-    /// A NAT gives one client's address to another; the first has a new one.
+    /// A NAT assigns one client's address to another; the first gets a new one.
     HandOn {
-        /// Whose address.
+        /// Index of the client that loses its address.
         from: usize,
-        /// Who has it from now on.
+        /// Index of the client that gets the address.
         to: usize,
     },
     /// A NAT swaps the addresses of two clients.
     Swap(usize, usize),
-    /// Every client's datagrams come from another address from now on, as when a NAT before them
-    /// all starts again.
+    /// All clients' datagrams come from other addresses from now on, as after a restart of a NAT in
+    /// front of them all.
     ChangeAllAddresses,
-    /// A client's process dies and starts again somewhere else.
+    /// A client's process dies and restarts elsewhere.
     MoveClient(usize),
-    /// The server is drained: its clients leave at random moments, then it starts anew.
+    /// The server is drained: its clients leave at random moments, then it restarts.
     Drain,
-    /// Strangers flood the server with requests: forged ones, and copies of what clients sent.
+    /// Strangers flood the server with forged requests and copies of clients' datagrams.
     Flood,
-    /// The server's clock on the wall is set.
+    /// The server's wall clock is set.
     JumpWall {
-        /// By how much, in milliseconds.
+        /// Change of the wall clock, in milliseconds.
         by_ms: i64,
     },
 }
 
 impl Fault {
-    /// Whether a session may end by it, or a client's token come to nothing, so that it must wait
-    /// for long and join anew.
+    /// Returns whether a session may end by the fault, or a client's token become useless, so that
+    /// the client must wait for long and join again.
     pub fn ends_sessions(self) -> bool {
         match self {
             Self::CrashServer | Self::PowerCut | Self::Drain => true,
             // A token belongs to the address that its client had when it began to join.
             Self::ChangeAddress(_) | Self::ChangeAllAddresses | Self::MoveClient(_) => true,
             Self::Outage { .. } | Self::HandOn { .. } | Self::Swap(..) => true,
-            // The token of a client that is just joining may have expired by it.
+            // The token of a client that is just joining may expire by it.
             Self::JumpWall { by_ms } => by_ms.abs() > 5_000,
             _ => false,
         }
     }
 
-    /// Whose it is, where it concerns one client.
+    /// Returns the index of the client concerned, if it is a single one.
     pub fn client(self) -> Option<usize> {
         match self {
             Self::Links { client, .. } | Self::Cut { client, .. } | Self::Clog { client, .. } => {
@@ -216,7 +215,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A link in a few words, leaving out what is perfect.
+/// Describes a link in a few words, without its perfect properties.
 pub fn describe(link: &LinkConfig) -> String {
     let mut words = vec![format!("{:.0} ms", link.latency.as_secs_f64() * 1e3)];
     if !link.jitter.is_zero() {
@@ -242,19 +241,19 @@ pub fn describe(link: &LinkConfig) -> String {
 /// A fault and its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scheduled {
-    /// When it begins, from the start of the run.
+    /// Start of the fault, from the start of the run.
     pub at: Duration,
-    /// How long it lasts; no matter for what happens at once.
+    /// Length of the fault; ignored for an instantaneous one.
     pub lasting: Duration,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Scheduled {
-    /// Whether both befall the same client, or the server, at the same time: the end of one would
-    /// end the other.
+    /// Returns whether both faults affect the same client, or the server, at overlapping times: the
+    /// end of one would end the other.
     pub fn meets(&self, other: &Self) -> bool {
-        // A clock is set in a moment, and nothing ends with it.
+        // Setting a clock is instantaneous, so its end does not affect another fault.
         let moment = |fault| matches!(fault, Fault::JumpWall { .. });
         if moment(self.fault) || moment(other.fault) {
             return false;

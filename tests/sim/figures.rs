@@ -1,4 +1,4 @@
-//! What a run shows when it is looked at from outside.
+//! Figures of a run for its tests.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -15,48 +15,48 @@ use crate::virtual_clock::VirtualClock;
 use crate::world::Sim;
 
 impl Sim {
-    /// Hash of every byte sent so far on every path, in order.
+    /// Returns a hash of every byte sent so far on every path, in order.
     pub fn sent_hash(&self) -> u64 {
         self.network.sent_hash()
     }
 
-    /// Clients that play.
+    /// Returns the number of clients that play.
     pub fn playing(&self) -> usize {
         self.clients.iter().filter(|client| client.is_playing()).count()
     }
 
-    /// The clients' counts, summed.
+    /// Returns the sum of the clients' counts.
     pub fn stats(&self) -> ClientStats {
         self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), Add::add)
     }
 
-    /// The server's own time.
+    /// Returns the time of the server's clock.
     pub fn server_time(&self) -> Timestamp {
         self.server.process.clock.at(self.now)
     }
 
-    /// What is wrong with the server's recording, as it lies on its disk.
+    /// Checks the server's recording on its disk and returns the violations.
     pub fn check_recording(&mut self) -> Vec<String> {
         self.server.check_recording(&mut self.marks)
     }
 
-    /// The server's newest tick, while it is up.
+    /// Returns the server's newest tick, or `None` while it is down.
     pub fn tick(&self) -> Option<Tick> {
         self.server.core().map(|core| world_of(core).ring().tick())
     }
 
-    /// Virtual time since the start.
+    /// Returns the virtual time since the start.
     pub fn elapsed(&self) -> Duration {
         self.now.since(self.start)
     }
 
-    /// From now on nothing may disturb anyone.
+    /// Declares that from now on nothing disturbs anyone.
     pub fn calm_begins(&mut self) {
         self.checks.calm_begins();
     }
 
-    /// Commands late, missing or refused, resyncs, and datagrams refused so far: none of them rises
-    /// while all is calm.
+    /// Returns the counts of late, missing and refused commands, of resyncs and of rejected input.
+    /// None of them rises while all is calm.
     pub fn disturbances(&self) -> [u64; 6] {
         let stats = self.stats();
         let Some(core) = self.server.core() else {
@@ -73,7 +73,7 @@ impl Sim {
         ]
     }
 
-    /// Completes the marks with what was counted elsewhere; for the end of a run.
+    /// Returns the marks including those counted by other components, for the end of a run.
     pub fn final_marks(&self) -> Marks {
         let mut marks = self.marks.clone();
         self.server.note_figures(&mut marks);
@@ -102,8 +102,8 @@ impl Sim {
         marks
     }
 
-    /// What is missing for liveness: everyone plays, holds the world as it was after `healed` or is
-    /// now, and was told every reliable message said until `told`.
+    /// Returns the violations of liveness: every client plays, holds the world after `healed` or
+    /// now, and has received every reliable message sent until `told`.
     pub fn unconverged(&self, healed: Tick, told: Tick) -> Vec<String> {
         let mut wrong = crate::convergence::unconverged(self, healed);
         wrong.extend(self.checks.untold(&self.clients, told));

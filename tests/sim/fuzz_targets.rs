@@ -1,6 +1,6 @@
-//! Fuzz targets: every decoder, alone and behind a genuine session. No input may panic, hang or
-//! grow without a bound. `tests/fuzz.rs` runs each on its corpus and on random inputs;
-//! `tests/README.md` says how to run one for long, guided by coverage.
+//! Fuzz targets: every decoder, alone and behind a genuine session. No input may cause a panic, a
+//! hang or unbounded growth. `tests/fuzz.rs` runs each on its corpus and on random inputs;
+//! `tests/README.md` describes long runs guided by coverage.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -50,7 +50,7 @@ use truetick_shared::auction::wire::{Reply, Request};
 const FROM: ([u8; 4], u16) = ([127, 0, 0, 1], 100);
 const START_MS: u64 = 1_000;
 
-/// Milliseconds of genuine talk before the fuzzed part begins.
+/// Milliseconds of genuine traffic before the fuzzed part begins.
 const GENUINE_MS: u64 = 400;
 
 fn at(ms: u64) -> Timestamp {
@@ -81,7 +81,7 @@ fn token() -> ConnectToken {
     tokens::token(4, 0, at(0))
 }
 
-/// What server and client said to each other in each millisecond.
+/// Datagrams of the genuine session in both directions, by millisecond.
 struct Talk {
     up: Vec<Vec<Vec<u8>>>,
     down: Vec<Vec<Vec<u8>>>,
@@ -113,8 +113,8 @@ fn talk() -> &'static Talk {
     })
 }
 
-/// A genuine payload of the session, changed as `input` says and sealed again, so that it passes
-/// for one; `None` for what is no payload.
+/// Edits a genuine payload of the session and seals it again, so that it passes as one; `None` for
+/// a datagram that is no payload.
 fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
     let Ok(Outer::Sealed(header)) = packet::read_outer(genuine) else {
         return None;
@@ -150,7 +150,7 @@ fn edits(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     input.chunks(16)
 }
 
-/// A whole recording, to be changed and framed again.
+/// The frames of a whole recording, to be changed and framed again.
 fn recorded() -> &'static [(u8, Vec<u8>)] {
     static FRAMES: OnceLock<Vec<(u8, Vec<u8>)>> = OnceLock::new();
     FRAMES.get_or_init(|| {
@@ -178,10 +178,10 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
     })
 }
 
-/// What takes one input.
+/// A function that runs one input.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, with the longest input worth trying.
+/// Every target by name, with the maximum useful length of an input.
 pub const TARGETS: [(&str, Target, usize); 8] = [
     ("server_session", server_session, 160),
     ("client_session", client_session, 160),
@@ -193,7 +193,7 @@ pub const TARGETS: [(&str, Target, usize); 8] = [
     ("files", files, 1200),
 ];
 
-/// A server takes anything from within a genuine session.
+/// A server receives forged payloads in a genuine session.
 fn server_session(input: &[u8]) {
     let (mut server, talk, mut capture_transport) = (server(), talk(), CaptureTransport::default());
     for ms in 0..GENUINE_MS {
@@ -214,7 +214,7 @@ fn server_session(input: &[u8]) {
     }
 }
 
-/// A client takes anything from within its genuine session.
+/// A client receives forged payloads in its genuine session.
 fn client_session(input: &[u8]) {
     let (mut client, talk) = (client(), talk());
     for ms in 0..GENUINE_MS {
@@ -234,13 +234,13 @@ fn client_session(input: &[u8]) {
     }
 }
 
-/// Both sides take any datagram before a session.
+/// Both sides receive an arbitrary datagram before a session.
 fn any_datagram(bytes: &[u8]) {
     server().receive(SocketAddr::from(FROM), bytes, at(0));
     client().receive(SocketAddr::from(tokens::SERVER), bytes, at(0));
 }
 
-/// Every kind of sealed packet with any contents, at both sides of a session that is being opened.
+/// Both sides of an opening session receive every kind of sealed packet with arbitrary contents.
 fn handshake(bytes: &[u8]) {
     let Some((kind, contents)) = bytes.split_first() else {
         return;
@@ -289,7 +289,7 @@ fn handshake(bytes: &[u8]) {
     }
 }
 
-/// Messages and commands.
+/// Decoders of messages and commands.
 fn messages(bytes: &[u8]) {
     let _ = decode::<ServerMessage>(bytes);
     let _ = decode::<ClientMessage>(bytes);
@@ -303,7 +303,7 @@ fn messages(bytes: &[u8]) {
     let _ = read_commands::<ArenaCommand>(&mut BitReader::new(bytes));
 }
 
-/// Snapshot packets, and entities in both coders.
+/// Decoders of snapshot packets and entities.
 fn snapshot(bytes: &[u8]) {
     let (kinds, mut reader) = (kinds(), BitReader::new(bytes));
     let _ = SnapshotHeader::read(&mut reader);
@@ -329,7 +329,7 @@ fn snapshot(bytes: &[u8]) {
     }
 }
 
-/// A recording whose frames are whole but changed.
+/// A recording of whole but changed frames.
 fn recording(input: &[u8]) {
     let mut bytes = Vec::new();
     let mut writer = FrameWriter::begin(&mut bytes);
@@ -346,7 +346,7 @@ fn recording(input: &[u8]) {
     let _ = replay(&Arc::new(arena()), &[bytes], None, |_| {});
 }
 
-/// Files of any bytes: recordings, stages, keyframes, configuration.
+/// Files of arbitrary bytes: recordings, stages, keyframes, configuration.
 fn files(bytes: &[u8]) {
     let registry = arena().registry().expect("the arena's schema is valid");
     let _ = bitcode::decode::<Keyframe>(bytes).map(|keyframe| keyframe.is_valid(registry.schema()));

@@ -1,4 +1,4 @@
-//! How faults begin and end.
+//! Start and end of faults.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::mark::Mark;
 use crate::network::{Way, Ways};
 use crate::world::{Event, Outage, Sim};
 
-/// Strangers in a flood.
+/// Number of strangers in a flood.
 const FLOOD: usize = 300;
 
 impl Sim {
@@ -135,8 +135,8 @@ impl Sim {
         }
     }
 
-    /// Strangers send what costs a server the most: requests that are right but for their seal, and
-    /// copies of genuine datagrams from other addresses.
+    /// Floods the server with the most expensive input: requests with a forged seal, and copies of
+    /// genuine datagrams from other addresses.
     fn flood(&mut self, seed: usize) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed as u64 ^ self.now.as_nanos());
         let (copies, wall) = (self.recent_datagrams(), self.server.wall(self.now));
@@ -175,13 +175,12 @@ impl Sim {
         ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
     }
 
-    /// A client's datagrams come from another address from now on; what goes to the old one is
-    /// lost.
+    /// Gives a client a new address. Datagrams to the old one are lost.
     pub fn change_address(&mut self, client: usize) {
         self.clients[client].path = self.network.add_path(client, [self.link; 2]);
     }
 
-    /// Two clients have each other's address from now on.
+    /// Swaps the addresses of two clients.
     pub fn swap_addresses(&mut self, one: usize, other: usize) {
         let (first, second) = (self.clients[one].path, self.clients[other].path);
         (self.clients[one].path, self.clients[other].path) = (second, first);
@@ -189,7 +188,7 @@ impl Sim {
         self.network.hand_on(second, one);
     }
 
-    /// From now on every path is perfect.
+    /// Makes every path perfect.
     pub fn heal(&mut self) {
         self.set_links(LinkConfig::default());
         for client in 0..self.clients.len() {
@@ -197,7 +196,7 @@ impl Sim {
         }
     }
 
-    /// Changes every path from now on, those of clients to come included.
+    /// Sets the properties of every path, including those of clients added later.
     pub fn set_links(&mut self, config: LinkConfig) {
         self.link = config;
         for client in 0..self.clients.len() {
@@ -205,14 +204,14 @@ impl Sim {
         }
     }
 
-    /// Changes one client's two ways from now on.
+    /// Sets the properties of both directions of a client's path.
     pub fn set_client_links(&mut self, client: usize, up: LinkConfig, down: LinkConfig) {
         let path = self.clients[client].path;
         self.network.set(path, Way::Up, up);
         self.network.set(path, Way::Down, down);
     }
 
-    /// The server's process stands still for a while; what comes waits in its socket.
+    /// Pauses the server's process for a time span. Datagrams wait in its socket.
     pub fn stall_server(&mut self, span: Duration) {
         self.server.process.pause(self.now + span);
         self.schedule_server();

@@ -1,5 +1,5 @@
-//! A client hand to hand with a room, both sides of its session in one: it decodes and
-//! acknowledges, and no more.
+//! A client connected directly to a room, with both sides of its session in one object. It only
+//! decodes and acknowledges.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::world_access::WorldAccess;
 
-/// Bytes of state that a tick's packets may have.
+/// Budget of a tick's packets in bytes.
 const BUDGET: usize = 2_400;
 
-/// See the module.
+/// A client connected directly to a room, without a network.
 pub struct LoopbackClient {
     client: ClientId,
     server_side: Connection,
@@ -24,7 +24,7 @@ pub struct LoopbackClient {
 }
 
 impl LoopbackClient {
-    /// It will be in the room at the next tick.
+    /// Creates a client that is in the room from the next tick on.
     pub fn join(room: &mut dyn WorldAccess, client: u32, role: Role) -> Self {
         let (id, now) = (ClientId(client), Timestamp::default());
         room.join(id, UserId(u64::from(client)), role);
@@ -33,17 +33,17 @@ impl LoopbackClient {
         Self { client: id, server_side, client_side, held: SnapshotBuffer::new() }
     }
 
-    /// Its number.
+    /// Returns its client id.
     pub fn client(&self) -> ClientId {
         self.client
     }
 
-    /// What it holds of the world.
+    /// Returns its copy of the world.
     pub fn held(&self) -> &SnapshotBuffer {
         &self.held
     }
 
-    /// The payloads by which the room tells it of the tick simulated last.
+    /// Returns the room's payloads for it of the tick simulated last.
     pub fn payloads(&mut self, room: &mut dyn WorldAccess, now: Timestamp) -> Vec<Vec<u8>> {
         let (mut payloads, mut writer) = (Vec::new(), BitWriter::new());
         let mut more = room.plan_snapshot(self.client, BUDGET, Duration::ZERO);
@@ -62,7 +62,15 @@ impl LoopbackClient {
         payloads
     }
 
-    /// One of them comes.
+    /// Receives one of the payloads.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is malformed or its snapshot cannot be applied.
+    ///
+    /// # Panics
+    ///
+    /// If the payload is no snapshot.
     pub fn take(
         &mut self,
         schema: &Schema,
@@ -76,7 +84,8 @@ impl LoopbackClient {
         Ok(taken)
     }
 
-    /// Its answer, which acknowledges what came. It reaches the room at once.
+    /// Returns its answer, which acknowledges the received payloads, after delivering it to the
+    /// room.
     pub fn answer(&mut self, room: &mut dyn WorldAccess, now: Timestamp) -> Vec<u8> {
         let mut writer = BitWriter::new();
         self.client_side.begin(&mut writer, now, Messages::None);

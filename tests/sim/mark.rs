@@ -1,10 +1,10 @@
-//! Marks: what a run claims to have been through. A fault that never bit proves nothing.
+//! Marks: events that a run claims to have been through. A fault that had no effect proves nothing.
 
 use std::fmt;
 
 macro_rules! marks {
     ($($name:ident: $description:literal,)*) => {
-        /// Something that a run can have been through.
+        /// An event that a run can have been through.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mark {
             $(#[doc = $description] $name,)*
@@ -14,7 +14,7 @@ macro_rules! marks {
             /// Every mark.
             pub const ALL: &[Mark] = &[$(Mark::$name,)*];
 
-            /// What it says, for people.
+            /// Returns the description of the event.
             pub fn description(self) -> &'static str {
                 match self {
                     $(Mark::$name => $description,)*
@@ -89,7 +89,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// How often each mark was hit.
+/// Number of hits of each mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks(Vec<u64>);
 
@@ -100,7 +100,7 @@ impl Default for Marks {
 }
 
 impl Marks {
-    /// Counts a hit.
+    /// Counts one hit.
     pub fn hit(&mut self, mark: Mark) {
         self.add(mark, 1);
     }
@@ -110,17 +110,17 @@ impl Marks {
         self.0[mark as usize] += hits;
     }
 
-    /// Hits so far.
+    /// Returns the number of hits so far.
     pub fn count(&self, mark: Mark) -> u64 {
         self.0[mark as usize]
     }
 
-    /// Adds another run's hits.
+    /// Adds the hits of another run.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// Those of `claimed` that were never hit.
+    /// Returns the marks of `claimed` that were never hit.
     pub fn missed(&self, claimed: &[Mark]) -> Vec<Mark> {
         claimed.iter().copied().filter(|mark| self.count(*mark) == 0).collect()
     }

@@ -1,7 +1,6 @@
-//! A game that talks: the arena, and in it messages on every channel whose order and number a
-//! checker knows.
+//! The arena with messages on every channel, whose order and number a checker knows.
 //!
-//! What is said follows from the tick alone, so the world's state is that of the game below.
+//! The messages follow from the tick alone, so the world's state is that of the wrapped game.
 
 use bevy_ecs::change_detection::{Res, ResMut};
 use bevy_ecs::resource::Resource;
@@ -16,7 +15,7 @@ use truetick_server::game::{CurrentTick, Game, GameEvent, Outbox};
 use truetick_server::registry::Registry;
 use truetick_server::systems::Systems;
 
-/// The channels that it talks on.
+/// The channels that carry the messages.
 pub const CHANNELS: [Channel; 5] = [
     Channel::Unreliable,
     Channel::Reliable,
@@ -28,13 +27,13 @@ pub const CHANNELS: [Channel; 5] = [
 /// Ticks between two messages on one channel.
 pub const PERIOD: u32 = 15;
 
-/// What tells its messages from the game's own, which are shorter.
+/// Prefix that distinguishes the messages from the game's own, which are shorter.
 const HEAD: &[u8; 16] = b"the-simulator-01";
 
-/// Every so many messages one is large enough to be cut into slices.
+/// Every how many messages one is large enough to be split into slices.
 const LARGE_EVERY: u32 = 5;
 
-/// The message that a channel carries at a tick, if one is due then.
+/// Returns the message that a channel carries at a tick, if one is due.
 pub fn message(channel: usize, tick: Tick) -> Option<Vec<u8>> {
     if tick.0 % PERIOD != channel as u32 {
         return None;
@@ -46,22 +45,22 @@ pub fn message(channel: usize, tick: Tick) -> Option<Vec<u8>> {
     Some(data)
 }
 
-/// The channel and the tick that a message of these bytes names, if it is one.
+/// Returns the channel and tick of a message, or `None` if the bytes are no such message.
 pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
     let (channel, tick) = data.strip_prefix(HEAD)?.split_first()?;
     Some((usize::from(*channel), Tick(u32::from_le_bytes(tick.get(..4)?.try_into().ok()?))))
 }
 
-/// The stream that patter goes on: tiny messages, many in each tick.
+/// The channel of small messages, of which each tick carries several.
 pub const PATTER: Channel = Channel::Ordered(2);
 
-/// The `place`th tiny message of a tick of which there are `each_tick`.
+/// The `place`th of the `each_tick` small messages of a tick.
 fn patter(tick: Tick, each_tick: u8, place: u8) -> Vec<u8> {
     [&[b'p', b't', each_tick, place][..], &tick.0.to_le_bytes()].concat()
 }
 
-/// How many tiny messages there are in a tick, and this one's place among all since tick 0, if it
-/// is one.
+/// Returns the number of small messages per tick and this one's number since tick 0, or `None` if
+/// the bytes are no small message.
 pub fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
     let [b'p', b't', each_tick, place, tick @ ..] = data else {
         return None;
@@ -70,18 +69,18 @@ pub fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from(*each_tick), tick * u64::from(*each_tick) + u64::from(*place)))
 }
 
-/// Holds that tiny messages come in their order, each once.
+/// Checks that small messages arrive in order and once each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PatterCheck {
-    /// The next by its place among all, once one came.
+    /// Number of the next small message, once one has arrived.
     pub next: Option<u64>,
-    /// How many came.
+    /// Number of small messages that arrived.
     pub came: u64,
 }
 
 impl PatterCheck {
-    /// One came, of so many in each tick. Returns what is wrong with that. Where ticks wrap, places
-    /// begin again at 0.
+    /// Records small message number `at`, with `each_tick` per tick. Returns a violation of the
+    /// order. Numbers restart at 0 where ticks wrap.
     pub fn take(&mut self, each_tick: u64, at: u64) -> Option<String> {
         let expected = self.next.replace((at + 1) % (each_tick.max(1) << 32));
         self.came += 1;
@@ -90,25 +89,25 @@ impl PatterCheck {
     }
 }
 
-/// A game with talk added.
+/// A game with added messages.
 pub struct MessagingGame<G> {
-    /// The game.
+    /// The wrapped game.
     pub game: G,
-    /// Bytes that everyone is told each tick on a reliable stream, beside the talk.
+    /// Bytes sent to everyone each tick on a reliable channel, beside the other messages.
     pub bulk: u32,
-    /// Tiny messages that everyone is told each tick on a reliable stream.
+    /// Small messages sent to everyone each tick on a reliable channel.
     pub patter: u8,
 }
 
-/// See [`MessagingGame::patter`].
+/// Number of small messages per tick, from [`MessagingGame::patter`].
 #[derive(Resource)]
 struct Patter(u8);
 
-/// See [`MessagingGame::bulk`].
+/// Bytes per tick, from [`MessagingGame::bulk`].
 #[derive(Resource)]
 struct Bulk(u32);
 
-/// The stream that bulk goes on.
+/// The channel of the bulk data.
 pub const BULK: Channel = Channel::Ordered(3);
 
 fn talk(

@@ -1,5 +1,5 @@
-//! The paths between clients and server: each a pair of seeded links that can be cut, clogged and
-//! changed.
+//! The paths between clients and server. Each is a pair of seeded links that can be cut, clogged
+//! and changed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,19 +23,19 @@ pub enum Way {
     Down,
 }
 
-/// Which directions of a path.
+/// One or both directions of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ways {
     /// From client to server.
     Up,
     /// From server to client.
     Down,
-    /// Both.
+    /// Both directions.
     Both,
 }
 
 impl Ways {
-    /// The directions.
+    /// Returns the single directions.
     pub fn each(self) -> &'static [Way] {
         match self {
             Self::Up => &[Way::Up],
@@ -47,33 +47,33 @@ impl Ways {
 
 struct Link {
     sim: LinkSim,
-    /// What a datagram that is sent now runs into.
+    /// The mark of a datagram that is sent while the link is cut.
     cut: Option<Mark>,
-    /// When the next arrival is in the event queue.
+    /// Time of the arrival event in the queue, if there is one.
     announced: Option<Timestamp>,
 }
 
-/// One address of one client, and its ways to and from the server.
+/// One address of one client, and its links to and from the server.
 struct Path {
     client: usize,
-    /// Who had it before.
+    /// Clients that had the address before.
     before: Vec<usize>,
     address: SocketAddr,
     links: [Link; 2],
 }
 
-/// All paths. Paths are numbered; a client that changes its address gets another.
+/// All paths. Paths are numbered; a client that changes its address gets a new one.
 pub struct Network {
     seed: u64,
     paths: Vec<Path>,
     by_address: BTreeMap<SocketAddr, usize>,
     sent: Xxh3,
-    /// Looks at the numbers of all that is sent.
+    /// Checks the packet numbers of all datagrams.
     pub numbers: NumberCheck,
 }
 
 impl Network {
-    /// A network whose chances follow from `seed`.
+    /// Creates a network. `seed` determines its random numbers.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -84,7 +84,7 @@ impl Network {
         }
     }
 
-    /// A path between a client at a new address and the server.
+    /// Adds a path between a client at a new address and the server; returns its number.
     pub fn add_path(&mut self, client: usize, links: [LinkConfig; 2]) -> usize {
         let number = self.paths.len();
         let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + number as u16));
@@ -103,43 +103,43 @@ impl Network {
         number
     }
 
-    /// Which client a path belongs to.
+    /// Returns the client of a path.
     pub fn client(&self, path: usize) -> usize {
         self.paths[path].client
     }
 
-    /// Gives a path, and its address, to another client.
+    /// Assigns a path with its address to another client.
     pub fn hand_on(&mut self, path: usize, client: usize) {
         let path = &mut self.paths[path];
         path.before.push(std::mem::replace(&mut path.client, client));
     }
 
-    /// Clients that had a path before.
+    /// Returns the clients that had a path before.
     pub fn before(&self, path: usize) -> &[usize] {
         &self.paths[path].before
     }
 
-    /// The client's address on a path.
+    /// Returns the client's address on a path.
     pub fn address(&self, path: usize) -> SocketAddr {
         self.paths[path].address
     }
 
-    /// The path of an address.
+    /// Returns the path of an address.
     pub fn path_of(&self, address: SocketAddr) -> Option<usize> {
         self.by_address.get(&address).copied()
     }
 
-    /// How a way behaves for what is sent from now on.
+    /// Sets the properties of a link for datagrams sent from now on.
     pub fn set(&mut self, path: usize, way: Way, config: LinkConfig) {
         self.link(path, way).sim.set_config(config);
     }
 
-    /// Cuts a way, or joins it again.
+    /// Cuts a link with a mark for each lost datagram, or restores it.
     pub fn cut(&mut self, path: usize, way: Way, cut: Option<Mark>) {
         self.link(path, way).cut = cut;
     }
 
-    /// Holds up what is sent on a way until then.
+    /// Holds the datagrams sent on a link until a time.
     pub fn clog(&mut self, path: usize, way: Way, until: Timestamp) {
         self.link(path, way).sim.clog(until);
     }
@@ -167,7 +167,7 @@ impl Network {
         self.announce(path, way, events);
     }
 
-    /// Makes sure that the next arrival is in the event queue.
+    /// Ensures that the next arrival is in the event queue.
     fn announce(&mut self, path: usize, way: Way, events: &mut EventQueue<Event>) {
         let link = self.link(path, way);
         if let Some(next) = link.sim.next_delivery()
@@ -178,7 +178,7 @@ impl Network {
         }
     }
 
-    /// The datagrams that have come out of a way by now, whose arrival was announced.
+    /// Returns the datagrams that have arrived on a link by now, after their arrival event.
     pub fn delivery(
         &mut self,
         (path, way): (usize, Way),
@@ -194,12 +194,12 @@ impl Network {
         came
     }
 
-    /// Hash of every datagram sent so far with its way, in order.
+    /// Returns a hash of every datagram sent so far with its path and direction, in order.
     pub fn sent_hash(&self) -> u64 {
         self.sent.digest()
     }
 
-    /// What became of all datagrams so far.
+    /// Returns the sum of all links' counts.
     pub fn stats(&self) -> LinkStats {
         let links = self.paths.iter().flat_map(|path| &path.links);
         links.map(|link| link.sim.stats()).fold(LinkStats::default(), Add::add)

@@ -1,5 +1,4 @@
-//! A run's whole course: what it is made of and what goes wrong when. The standard mix draws it
-//! from a seed.
+//! The plan of a run: its configuration and its faults. The standard mix draws it from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,36 +13,37 @@ use truetick_server::room::RoomConfig;
 use crate::fault::{Fault, Scheduled, Step, describe};
 use crate::network::Ways;
 
-/// What a run is made of.
+/// The configuration of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct SimConfig {
-    /// Everything random follows from it.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Bots.
+    /// Number of bots.
     pub clients: u16,
-    /// So many of them, the last ones, watch and do not play.
+    /// Number of bots that spectate: the last ones of `clients`.
     pub spectators: u16,
-    /// The server's first tick comes after this one.
+    /// Tick after which the server's first tick comes.
     pub start_tick: Tick,
-    /// The arena.
+    /// Configuration of the arena.
     pub arena: ArenaConfig,
-    /// The room.
+    /// Configuration of the room.
     pub room: RoomConfig,
-    /// Every path at the start.
+    /// Properties of every path at the start.
     pub link: LinkConfig,
-    /// Each process's clock runs too fast or too slow by a random part of this, in millionths.
+    /// Maximum drift of each process's clock in either direction, in millionths; the drift is
+    /// random.
     pub drift_ppm: i32,
-    /// Receive buffer of each client's socket.
+    /// Size of each client's socket receive buffer in bytes.
     pub socket_bytes: usize,
     /// Whether the server records its room.
     pub record: bool,
     /// Silence after which client and server give up, in whole seconds.
     pub timeout: Duration,
-    /// How long the place of a silent client is kept.
+    /// Time for which the place of a silent client is kept.
     pub grace: Duration,
-    /// Sessions that the server can hold.
+    /// Maximum number of the server's sessions.
     pub sessions: usize,
-    /// Tiny reliable messages that everyone is told in each tick.
+    /// Small reliable messages sent to everyone in each tick.
     pub patter: u8,
 }
 
@@ -69,45 +69,45 @@ impl Default for SimConfig {
     }
 }
 
-/// What a run is made of, and what goes wrong.
+/// The configuration and faults of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it is made of.
+    /// Configuration of the run.
     pub config: SimConfig,
-    /// What goes wrong.
+    /// Faults of the run.
     pub faults: Vec<Scheduled>,
-    /// When all is healed.
+    /// Time of the heal, at which all faults end.
     pub trouble: Duration,
-    /// How long everyone has from then on to play and to hold the same world.
+    /// Time after the heal within which everyone must play and hold the same world.
     pub settle: Duration,
 }
 
-/// What a healed run needs until everyone holds the same world, where no session ended.
+/// Time from the heal until everyone holds the same world, if no session ended.
 pub const SETTLE: Duration = Duration::from_secs(3);
 
-/// The same where sessions ended: their clients may have to wait for ten seconds before they join
-/// anew.
+/// Time from the heal until everyone holds the same world, if sessions ended: clients may wait for
+/// ten seconds before they join again.
 pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
-/// Of so many seeds one has a crowd in sight.
+/// One seed of this many has a crowd within interest.
 const CROWD_EVERY: u64 = 64;
 
-/// Of so many seeds one has a spectator among its clients.
+/// One seed of this many has a spectator among its clients.
 const SPECTATOR_EVERY: u64 = 4;
 
-/// How long the standard mix makes trouble.
+/// Time span of the faults in the standard mix.
 const TROUBLE: Duration = Duration::from_millis(4_500);
 
-/// Longest that a client is cut off in the standard mix: well under the time-out.
+/// Maximum time for which a client is cut off in the standard mix, well under the timeout.
 const LONGEST_MS: u64 = 1_500;
 
 impl Plan {
-    /// A plan without trouble.
+    /// Returns a plan without faults.
     pub fn quiet(config: SimConfig) -> Self {
         Self { config, faults: Vec::new(), trouble: Duration::ZERO, settle: SETTLE }
     }
 
-    /// The standard mix's plan for a seed.
+    /// Returns the standard mix's plan for a seed.
     pub fn standard(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let config = random_config(&mut rng, seed);
@@ -129,13 +129,13 @@ impl Plan {
         Self::quiet(config).with(faults, trouble)
     }
 
-    /// The same with other faults, healed after `trouble`.
+    /// Returns the plan with other faults, healed after `trouble`.
     pub fn with(self, faults: Vec<Scheduled>, trouble: Duration) -> Self {
         let rejoin = faults.iter().any(|scheduled| scheduled.fault.ends_sessions());
         Self { faults, trouble, settle: if rejoin { SETTLE_REJOIN } else { SETTLE }, ..self }
     }
 
-    /// How long the run is.
+    /// Returns the length of the run.
     pub fn length(&self) -> Duration {
         self.trouble + self.settle
     }
@@ -188,8 +188,8 @@ impl fmt::Display for Plan {
 fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let tick_rate = if rng.random_bool(0.1) { [30, 128][rng.random_range(0..2)] } else { 60 };
     let ghosts = rng.random_bool(0.4);
-    // A budget that is too small for its world, one that is ample, or (seldom, for it costs) a
-    // crowd in sight.
+    // A budget that is too small for its world, one that is ample, or (rarely, since it is
+    // expensive) a crowd within interest.
     let starved = rng.random_bool(0.2);
     let (snapshot_bytes, drones, interest) = match () {
         () if seed % CROWD_EVERY == CROWD_EVERY - 1 => (8_000, 150, 50..60),
@@ -208,7 +208,7 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let timeout = Duration::from_secs(if rng.random_bool(0.3) { 2 } else { 10 });
     let grace_ms = if rng.random_bool(0.3) { rng.random_range(100..2_000) } else { 30_000 };
     let grace = Duration::from_millis(grace_ms);
-    // Not drawn, so that what is drawn for a seed stays as it was.
+    // Not drawn, so that the random numbers of a seed stay the same.
     let spectators = u16::from(seed.is_multiple_of(SPECTATOR_EVERY));
     SimConfig {
         seed,
@@ -225,8 +225,8 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     }
 }
 
-/// A random path: up to 30 % lost, 50 % doubled, some overtaken, damaged, in bursts or at a narrow
-/// rate.
+/// Returns a random link: up to 30 % loss, 50 % duplicates, some reordering, corruption, bursts or
+/// a narrow rate.
 pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     let mut some = |most: f64| {
         if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 }
@@ -249,8 +249,8 @@ pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     }
 }
 
-/// What befalls a client while it opens or resumes its session, or its address, in three of sixteen
-/// seeds. Not drawn, so that what is drawn for a seed stays as it was.
+/// The fault of a client's handshake or address, in three of sixteen seeds. It is not drawn, so
+/// that the random numbers of a seed stay the same.
 fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     let (turn, clients) = (seed / 16, usize::from(config.clients));
     let client = (turn / 8) as usize % clients;
@@ -258,7 +258,7 @@ fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     let later = Duration::from_millis(800 + turn * 37 % 1_000);
     let (at, lasting, fault) = match seed % 16 {
         5 => {
-            // Every other time it has not joined yet.
+            // Every other time the client has not joined yet.
             let at = if turn / 4 % 2 == 0 { later } else { Duration::from_millis(1) };
             let after = Step::ALL[turn as usize % 4];
             (at, config.timeout + Duration::from_millis(1_500), Fault::Outage { client, after })
@@ -270,7 +270,7 @@ fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     Some(Scheduled { at, lasting, fault })
 }
 
-/// By how much a clock is set: mostly up to 100 s, now and then an hour or ten years.
+/// Change of a clock: mostly up to 100 s, sometimes up to an hour or ten years.
 fn random_step_ms(rng: &mut Xoshiro256PlusPlus) -> i64 {
     let most = [100_000, 100_000, 3_600_000, 315_576_000_000][rng.random_range(0..4)];
     rng.random_range(-most..most)

@@ -1,4 +1,5 @@
-//! What every process has: its clocks, a socket whose buffer is finite, and a moment to wake up.
+//! The parts that every process has: its clocks, a socket with a finite buffer, and a time to wake
+//! up.
 
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::stamps::ReceiveStamps;
@@ -8,10 +9,10 @@ use crate::mark::{Mark, Marks};
 use crate::virtual_clock::VirtualClock;
 use crate::world::Event;
 
-/// A datagram that waited in a socket: its path, its bytes, its arrival on the process's own clock.
+/// A datagram that waited in a socket: its path, bytes and arrival time on the process's own clock.
 pub type Waiting = (usize, Vec<u8>, Timestamp);
 
-/// A datagram in a socket, with the kernel's stamp of its arrival.
+/// A datagram in a socket, with the kernel's receive timestamp.
 #[derive(Debug)]
 struct Held {
     path: usize,
@@ -19,15 +20,15 @@ struct Held {
     stamp_ns: u64,
 }
 
-/// See the module.
+/// The clocks, socket and wake-up time of a process.
 #[derive(Debug)]
 pub struct Process {
-    /// Its clocks.
+    /// Clocks of the process.
     pub clock: VirtualClock,
     paused_until: Timestamp,
     socket: Vec<Held>,
     stamps: ReceiveStamps,
-    /// When the socket was read last.
+    /// Time of the last read of the socket.
     read_at: Timestamp,
     held_bytes: usize,
     socket_bytes: usize,
@@ -35,7 +36,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process whose socket holds so many bytes while it stands still.
+    /// Creates a process whose socket holds up to `socket_bytes` while it is paused.
     pub fn new(clock: VirtualClock, socket_bytes: usize) -> Self {
         Self {
             clock,
@@ -49,23 +50,23 @@ impl Process {
         }
     }
 
-    /// It stands still until then.
+    /// Pauses the process until a time.
     pub fn pause(&mut self, until: Timestamp) {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// Whether it stands still.
+    /// Returns whether the process is paused.
     pub fn is_paused(&self, now: Timestamp) -> bool {
         now < self.paused_until
     }
 
-    /// When what it sends leaves: now, or when it runs again, if it lost its processor in the
-    /// middle of its work.
+    /// Returns when its datagrams leave: now, or when it continues if it lost its processor during
+    /// its work.
     pub fn sends_at(&self, now: Timestamp) -> Timestamp {
         now.max(self.paused_until)
     }
 
-    /// A datagram comes while it stands still.
+    /// Stores a datagram that arrives during a pause.
     pub fn hold(
         &mut self,
         path: usize,
@@ -83,8 +84,8 @@ impl Process {
         self.socket.push(Held { path, bytes, stamp_ns });
     }
 
-    /// Reads what waited in its socket, with receive times from the kernel's stamps; and how many
-    /// of those cannot be: they are later than now, or earlier than the last read.
+    /// Reads the waiting datagrams with receive times from the kernel's timestamps. Also returns
+    /// how many of the times are impossible: later than now, or earlier than the last read.
     pub fn take_held(&mut self, now: Timestamp) -> (Vec<Waiting>, usize) {
         let shown = self.clock.at(now);
         self.stamps.begin(shown, self.clock.wall_offset_ns());
@@ -99,13 +100,14 @@ impl Process {
         (taken, wrong)
     }
 
-    /// What waited in its socket is lost.
+    /// Drops the waiting datagrams.
     pub fn forget_held(&mut self) {
         self.held_bytes = 0;
         self.socket.clear();
     }
 
-    /// It wants to run when its clock shows that time, or when it may run again.
+    /// Schedules a wake-up for when its clock shows `shown`, or the end of the pause if that is
+    /// later.
     pub fn wake(
         &mut self,
         shown: Timestamp,
@@ -120,7 +122,7 @@ impl Process {
         }
     }
 
-    /// Whether a wake-up is the one that it waits for, and no earlier plan.
+    /// Returns whether a wake-up is the scheduled one and not an outdated one.
     pub fn is_woken(&mut self, now: Timestamp) -> bool {
         self.wake_at.take_if(|at| *at == now).is_some()
     }

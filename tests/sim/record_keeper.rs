@@ -1,5 +1,5 @@
-//! Keeps the server's recording on its disk as production does, and looks what is left of it after
-//! a crash.
+//! Keeps the server's recording on its disk as the production server does, and checks what is left
+//! of it after a crash.
 
 use std::sync::Arc;
 
@@ -13,29 +13,29 @@ use crate::disk::{Disk, DiskError};
 use crate::mark::{Mark, Marks};
 use crate::messaging_game::MessagingGame;
 
-/// Chunks between two syncs.
+/// Number of chunks between two syncs.
 const SYNC_CHUNKS: u32 = 2;
 
-/// See the module.
+/// Writes the recording of a room to a simulated disk and checks it.
 #[derive(Debug)]
 pub struct RecordKeeper {
     /// The disk.
     pub disk: Disk,
-    /// All that was handed to the disk in this life of the server, whatever became of it.
+    /// Everything written in this life of the server, whatever became of it on the disk.
     handed: Vec<u8>,
-    /// How much of it was synced.
+    /// Number of bytes that were synced.
     synced: usize,
     chunks: u32,
     stopped: bool,
 }
 
 impl RecordKeeper {
-    /// A keeper with an empty disk.
+    /// Creates a recording on an empty disk.
     pub fn new(seed: u64) -> Self {
         Self { disk: Disk::new(seed), handed: Vec::new(), synced: 0, chunks: 0, stopped: false }
     }
 
-    /// Begins a room's recording anew.
+    /// Starts a new recording of a room.
     pub fn begin(&mut self, room: &mut dyn WorldAccess) {
         self.disk.truncate();
         self.handed.clear();
@@ -51,8 +51,8 @@ impl RecordKeeper {
         });
     }
 
-    /// Keeps what the room recorded. Where the disk is full the recording ends and the room goes
-    /// on.
+    /// Writes the room's recorded chunks. If the disk is full, the recording ends and the room
+    /// continues.
     pub fn keep(&mut self, room: &mut dyn WorldAccess, marks: &mut Marks) {
         while let Some(chunk) = room.poll_recording().filter(|_| !self.stopped) {
             self.handed.extend_from_slice(&chunk.bytes);
@@ -71,9 +71,9 @@ impl RecordKeeper {
         }
     }
 
-    /// Reads what is left: it must be what was handed over, up to a point not before what was
-    /// durable, and must run again with equal hashes. A disk that cannot be read is tried again,
-    /// once.
+    /// Checks the recording on the disk: it must be a prefix of what was written, at least as long
+    /// as what was durable, and its replay must give equal hashes. A disk that cannot be read is
+    /// tried once more.
     pub fn check(
         &mut self,
         game: &Arc<MessagingGame<ArenaGame>>,
@@ -108,7 +108,7 @@ impl RecordKeeper {
     }
 }
 
-/// Bytes up to the first frame that is not whole.
+/// Number of bytes before the first incomplete frame.
 fn good_part(bytes: &[u8], marks: &mut Marks) -> usize {
     let Ok(mut frames) = FrameReader::begin(bytes) else {
         return 0;

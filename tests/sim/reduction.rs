@@ -1,4 +1,4 @@
-//! A plan made smaller, so that what is left shows the defect alone.
+//! Reduction of a plan to the part that shows a defect.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use truetick_netcode::link_sim::LinkConfig;
 
 use crate::plan::Plan;
 
-/// What of a seed's plan is kept. Its text is the command line that asks for it.
+/// The part of a seed's plan that is kept. Its text is the matching command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reduction {
-    /// Only these faults, by number; `None` for all.
+    /// Numbers of the faults to keep; `None` for all.
     pub only: Option<Vec<usize>>,
-    /// Only so many clients, where no fault names another.
+    /// Number of clients to keep; more are kept if a fault names them.
     pub clients: Option<u16>,
-    /// Paths without faults of their own.
+    /// Whether paths lose their own impairments.
     pub perfect_links: bool,
-    /// Clocks that keep true time.
+    /// Whether clocks have no drift.
     pub true_clocks: bool,
 }
 
@@ -43,7 +43,11 @@ impl fmt::Display for Reduction {
 }
 
 impl Reduction {
-    /// Whether it asks for what the plan has.
+    /// Checks that the plan has the parts to keep.
+    ///
+    /// # Errors
+    ///
+    /// A text if a fault or a number of clients is not within the plan.
     pub fn check(&self, plan: &Plan) -> Result<(), String> {
         if let Some(fault) = self.only.iter().flatten().find(|fault| **fault >= plan.faults.len()) {
             return Err(format!("there is no fault {fault}: the plan has {}", plan.faults.len()));
@@ -56,7 +60,8 @@ impl Reduction {
         }
     }
 
-    /// The plan as reduced. The time to settle stays, so that a smaller plan is no easier to pass.
+    /// Returns the reduced plan. The time to settle stays, so that a smaller plan is no easier to
+    /// pass.
     pub fn of(&self, plan: &Plan) -> Plan {
         let mut reduced = plan.clone();
         if let Some(only) = &self.only {
@@ -77,8 +82,8 @@ impl Reduction {
     }
 }
 
-/// The smallest reduction found under which the plan still fails, as `fails` tells. Faults go in
-/// halves, then one by one, then clients, links and clocks.
+/// Returns the smallest reduction found under which the plan still fails according to `fails`. It
+/// removes halves of the faults, then single ones, then clients, impairments and drift.
 pub fn minimise(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Reduction {
     let mut best = Reduction::default();
     let mut kept: Vec<usize> = (0..plan.faults.len()).collect();

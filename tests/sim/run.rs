@@ -9,25 +9,25 @@ use crate::mark::Marks;
 use crate::plan::Plan;
 use crate::world::{Sim, Trace};
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What is wrong with it: broken invariants, or what did not come right after the heal.
+    /// Violations: broken invariants, or a lack of convergence after the heal.
     pub wrong: Vec<String>,
-    /// What it has been through.
+    /// The marks of the run.
     pub marks: Marks,
-    /// World hash after each tick.
+    /// Hash of the world after each tick.
     pub hashes: Vec<u64>,
     /// Hash of every byte on every path.
     pub sent_hash: u64,
-    /// Virtual time that clients spent in it, all together.
+    /// Sum of the virtual time of all clients.
     pub client_time: Duration,
 }
 
-/// The end of the time to settle, in which nothing may disturb anyone any more.
+/// The last part of the time to settle, in which nothing may disturb anyone.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Runs a plan: its trouble, the heal, and the time to settle. A panic is a defect like any other.
+/// Runs a plan: its faults, the heal, and the time to settle. A panic is reported as a violation.
 pub fn run(plan: &Plan, trace: Option<Trace>) -> Outcome {
     let judged = catch_unwind(AssertUnwindSafe(|| judge(plan, trace)));
     judged.unwrap_or_else(|cause| {
@@ -53,7 +53,7 @@ fn judge(plan: &Plan, trace: Option<Trace>) -> Outcome {
     }
 }
 
-/// Runs to the end or to the first broken invariant; returns what did not come right.
+/// Runs to the end or to the first broken invariant; returns the violations of convergence.
 fn settle(sim: &mut Sim, plan: &Plan) -> Vec<String> {
     sim.run_until_broken(plan.trouble);
     let Some(healed) = sim.tick() else {

@@ -1,5 +1,5 @@
-//! A story in a dozen lines: who plays, what goes wrong when, and what the run must have been
-//! through.
+//! A test story in a dozen lines: the clients, the faults with their times, and the marks that the
+//! run must hit.
 //!
 //! ```
 //! use truetick_tests::{fault::Fault, mark::Mark, network::Ways, scenario::Scenario};
@@ -20,7 +20,7 @@ use crate::mark::Mark;
 use crate::plan::{Plan, SimConfig};
 use crate::run::{Outcome, run};
 
-/// See the module.
+/// A test story: configuration, faults and required marks of a run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     config: SimConfig,
@@ -30,37 +30,41 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Eight clients on perfect paths.
+    /// Creates a scenario with eight clients on perfect paths.
     pub fn new(seed: u64) -> Self {
         let config = SimConfig { seed, ..SimConfig::default() };
         Self { config, faults: Vec::new(), trouble: Duration::from_secs(2), claimed: Vec::new() }
     }
 
-    /// So many clients instead.
+    /// Sets the number of clients.
     pub fn clients(mut self, clients: u16) -> Self {
         self.config.clients = clients;
         self
     }
 
-    /// Every path behaves like this until the heal.
+    /// Sets the properties of every path until the heal.
     pub fn link(mut self, link: LinkConfig) -> Self {
         self.config.link = link;
         self
     }
 
-    /// Other settings.
+    /// Changes other settings.
     pub fn with(mut self, change: impl FnOnce(&mut SimConfig)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// Trouble goes on for so long at least; the heal comes right after.
+    /// Sets the minimum time before the heal, in milliseconds.
     pub fn trouble_ms(mut self, ms: u64) -> Self {
         self.trouble = self.trouble.max(Duration::from_millis(ms));
         self
     }
 
-    /// Something goes wrong, so many milliseconds after the start, for so many.
+    /// Adds a fault, with its start and length in milliseconds.
+    ///
+    /// # Panics
+    ///
+    /// If the fault overlaps another one of the same process.
     pub fn fault(mut self, at_ms: u64, lasting_ms: u64, fault: Fault) -> Self {
         let (at, lasting) = (Duration::from_millis(at_ms), Duration::from_millis(lasting_ms));
         let fault = Scheduled { at, lasting, fault };
@@ -73,22 +77,23 @@ impl Scenario {
         self
     }
 
-    /// The run fails if it was not through these.
+    /// Requires marks: the run fails if it does not hit them.
     pub fn must_hit(mut self, marks: &[Mark]) -> Self {
         self.claimed.extend_from_slice(marks);
         self
     }
 
-    /// Its plan.
+    /// Returns the plan of the run.
     pub fn plan(&self) -> Plan {
         Plan::quiet(self.config).with(self.faults.clone(), self.trouble)
     }
 
-    /// Runs it: no invariant may break, everyone must come right after the heal, every claimed mark
-    /// must be hit.
+    /// Runs the scenario: no invariant may break, everyone must converge after the heal, and every
+    /// required mark must be hit.
     ///
     /// # Panics
-    /// With what is wrong and the plan, if it is not so.
+    ///
+    /// With the violations and the plan, if the run fails.
     pub fn heals(&self) -> Outcome {
         let plan = self.plan();
         let outcome = run(&plan, None);

@@ -1,4 +1,4 @@
-//! A game's input without clients: for tests of the world alone.
+//! Input of a game without clients, for tests of the world alone.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -6,7 +6,7 @@ use truetick_netcode::session::ClientId;
 use truetick_server::simulation::TickInput;
 use truetick_shared::arena::ArenaCommand;
 
-/// Joins, leaves and wild commands of up to twelve clients for so many ticks.
+/// Returns joins, leaves and random commands of up to twelve clients for `ticks` ticks.
 pub fn script(seed: u64, ticks: usize) -> Vec<TickInput<ArenaCommand>> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (mut next, mut present) = (1, Vec::<ClientId>::new());

@@ -1,5 +1,6 @@
-//! A second game in about a hundred lines, to prove that the server's core knows none: runners on a
-//! line who accelerate left or right, and a lap counter that the server alone keeps.
+//! A second game in about a hundred lines, which proves that the server is independent of the
+//! arena: runners on a line that accelerate left or right, and a lap counter that only the server
+//! has.
 
 use bevy_ecs::change_detection::{Mut, Res};
 use bevy_ecs::component::Component;
@@ -18,7 +19,7 @@ use truetick_server::game::{Game, Inputs};
 use truetick_server::registry::Registry;
 use truetick_server::systems::Systems;
 
-/// Left (-1), right (1) or neither.
+/// A command: left (-1), right (1) or neither (0).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Push(pub i8);
 
@@ -35,7 +36,7 @@ impl Command for Push {
     }
 }
 
-/// A runner on a track of 4,096 places that closes on itself.
+/// A runner on a closed track of 4,096 places.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Runner {
     place: u32,
@@ -70,7 +71,7 @@ impl Runner {
     }
 }
 
-/// The game.
+/// The race game.
 pub struct Race;
 
 fn run(

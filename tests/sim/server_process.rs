@@ -1,4 +1,4 @@
-//! The server's process: production's core with one arena that also talks.
+//! The server's process: the production server with one arena that also sends messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,29 +22,29 @@ use crate::record_keeper::RecordKeeper;
 use crate::tokens::session_config;
 use crate::virtual_clock::VirtualClock;
 
-/// Receive buffer of the server's socket; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
+/// Size of the socket's receive buffer; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
 const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;
 
-/// The world of the server's only room.
+/// Returns the world of the server's only room.
 pub fn world_of(core: &Server) -> &dyn WorldAccess {
     core.rooms()[0].world().expect("a room with a world")
 }
 
-/// See the module.
+/// The server's process with its clock, socket and recording.
 pub struct ServerProcess {
     core: Option<Server>,
     pub(crate) process: Process,
-    /// What it was started with.
+    /// Configuration of the run.
     pub(crate) config: SimConfig,
     life: u64,
     epoch_us: i64,
-    /// Milliseconds for which it loses its processor at most whenever it has run.
+    /// Maximum pause after each run, in milliseconds; 0 for none.
     pub(crate) stolen_ms: u32,
     resumable: Option<RecordKeeper>,
 }
 
 impl ServerProcess {
-    /// A server that starts now.
+    /// Creates a server that starts now.
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
         let resumable = config.record.then(|| RecordKeeper::new(config.seed));
@@ -54,7 +54,7 @@ impl ServerProcess {
         server
     }
 
-    /// A new life: another secret, an empty room.
+    /// Starts a new life with another secret and an empty room.
     pub(crate) fn start(&mut self, now: Timestamp) {
         let shown = self.process.clock.at(now);
         let seed = self.config.seed.wrapping_add(self.life << 32);
@@ -81,7 +81,7 @@ impl ServerProcess {
         }
     }
 
-    /// What the wall shows the server.
+    /// Returns the time of the server's wall clock.
     pub fn wall(&self, now: Timestamp) -> UnixTime {
         UnixTime::from_millis(self.process.clock.wall_ms(now) as u64)
     }
@@ -91,8 +91,8 @@ impl ServerProcess {
         MessagingGame { game, bulk: 0, patter: self.config.patter }
     }
 
-    /// Its process dies, and everything in it; with the power the disk loses what it had not
-    /// written. Returns what is wrong with the recording that is left.
+    /// Ends the process with everything in it. With `power` the disk also loses power. Returns the
+    /// violations of the recording that is left.
     pub(crate) fn crash(&mut self, power: bool, marks: &mut Marks) -> Vec<String> {
         self.note_figures(marks);
         self.process.forget_held();
@@ -103,13 +103,13 @@ impl ServerProcess {
         self.check_recording(marks)
     }
 
-    /// What is wrong with the recording as it lies on the disk.
+    /// Checks the recording on the disk and returns the violations.
     pub(crate) fn check_recording(&mut self, marks: &mut Marks) -> Vec<String> {
         let game = Arc::new(self.game());
         self.resumable.as_mut().map_or(Vec::new(), |resumable| resumable.check(&game, marks))
     }
 
-    /// Keeps what the room recorded.
+    /// Writes the room's recorded chunks.
     pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
         let room =
             self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
@@ -118,7 +118,7 @@ impl ServerProcess {
         }
     }
 
-    /// The disk is full, or fails its next read.
+    /// Fills the disk, or makes its next read fail.
     pub(crate) fn spoil_disk(&mut self, full: bool) {
         match self.resumable.as_mut().map(|resumable| &mut resumable.disk) {
             Some(disk) if full => disk.fill(),
@@ -127,18 +127,17 @@ impl ServerProcess {
         }
     }
 
-    /// The core; `None` while it is down.
+    /// Returns the server, or `None` while it is down.
     pub fn core(&self) -> Option<&Server> {
         self.core.as_ref()
     }
 
-    /// The core, to act on it.
+    /// Returns the server, mutable, or `None` while it is down.
     pub fn core_mut(&mut self) -> Option<&mut Server> {
         self.core.as_mut()
     }
 
-    /// Whoever else runs on its machine takes the processor away for a while, if that is so at
-    /// present.
+    /// Pauses the process for a random time if it is starved of the processor.
     pub(crate) fn lose_processor(&mut self, now: Timestamp) {
         if self.stolen_ms > 0 {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ now.as_nanos());
@@ -147,8 +146,7 @@ impl ServerProcess {
         }
     }
 
-    /// Notes what a tick showed: several at once, a time line that skipped. Returns whether either
-    /// was so.
+    /// Marks a run of several ticks or a skip of the timeline. Returns whether either happened.
     pub(crate) fn note_ticks(&mut self, ticks: u32, marks: &mut Marks) -> bool {
         let Some(room) = self.core.as_ref().map(world_of) else {
             return false;
@@ -162,7 +160,7 @@ impl ServerProcess {
         is_late
     }
 
-    /// Notes what the server counted in this life.
+    /// Adds the server's counts of this life to the marks.
     pub(crate) fn note_figures(&self, marks: &mut Marks) {
         let Some(core) = &self.core else { return };
         let metrics = world_of(core).metrics();

@@ -1,4 +1,4 @@
-//! How clients get into a server that a test holds: a key and tokens of its own.
+//! The key and the tokens with which clients join a test's server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use truetick_netcode::session::token::{ConnectToken, Issuer};
 use truetick_netcode::time::{Timestamp, UnixTime};
 use truetick_server::server::Server;
 
-/// The server's address in tests without sockets.
+/// Address of the server in tests without sockets.
 pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
-/// What the wall shows when a test's time begins, in milliseconds: 2026-01-01.
+/// Wall clock at time 0 of a test, in milliseconds since 1970: 2026-01-01.
 pub const WALL_MS: u64 = 1_767_225_600_000;
 
-/// What the wall shows, where it goes with the time.
+/// Returns the wall clock at a time, without jumps.
 pub fn wall(now: Timestamp) -> UnixTime {
     UnixTime::from_millis(WALL_MS + now.as_nanos() / 1_000_000)
 }
 
-/// The key that tokens are sealed with.
+/// Returns the key that seals tokens.
 pub fn key() -> Key {
     Key::new([42; 32])
 }
 
-/// Sessions as tests want them: many from one address.
+/// Returns a session configuration for tests, with many sessions from one address.
 pub fn session_config() -> SessionConfig {
     SessionConfig {
         sessions: 300,
@@ -39,25 +39,27 @@ pub fn session_config() -> SessionConfig {
     }
 }
 
-/// A server without rooms that starts now.
+/// Creates a server without rooms that starts now.
 pub fn server(now: Timestamp) -> Server {
     Server::new(session_config(), [7; 32], now, wall(now))
 }
 
-/// A panic in a room ends that room alone, so a test that is to notice one asks for it.
+/// Asserts that no room has panicked. A panic in a room ends only that room, so a test must ask for
+/// it.
 pub fn expect_rooms(server: &Server) {
     let failed = server.failed_rooms();
     assert!(failed.is_empty(), "rooms panicked: {failed:?}");
 }
 
-/// Tokens for such a server, with a time-out of 10 s; their keys follow from `seed`.
+/// Creates a source of tokens for such a server, with a timeout of 10 s. `seed` determines their
+/// keys.
 pub fn tokens(seed: u64) -> TokenSource {
     tokens_with(seed, Duration::from_secs(10))
 }
 
-/// The same with another time-out, in whole seconds.
+/// Creates a source of tokens with another timeout, in whole seconds.
 pub fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
-    // Never the seed of a server: both draw keys from theirs.
+    // Must differ from a server's seed, since both derive keys from it.
     let mut bytes = [0x55; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let lifetime = Duration::from_secs(30);
@@ -66,7 +68,7 @@ pub fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
     TokenSource::new(issuer, bytes)
 }
 
-/// One token for such a server.
+/// Creates one token for such a server.
 pub fn token(user: u64, room: u16, now: Timestamp) -> ConnectToken {
     tokens(user ^ now.as_nanos().rotate_left(32)).issue(UserId(user), room, wall(now))
 }

@@ -1,5 +1,4 @@
-//! A process's clocks: one that only goes forward, at a rate of its own, and one on the wall that
-//! may jump.
+//! A process's clocks: a monotonic one with a rate of its own, and a wall clock that may jump.
 
 use truetick_netcode::time::Timestamp;
 
@@ -10,28 +9,28 @@ const BILLION: i128 = 1_000_000_000;
 pub struct VirtualClock {
     /// True time and own time at the last change of rate.
     base: (Timestamp, Timestamp),
-    /// By how many billionths the own second is short (below zero: long).
+    /// Drift of the own clock in billionths; positive is fast.
     drift_ppb: i64,
-    /// Time on the wall less own time, in milliseconds.
+    /// Wall clock less own time, in milliseconds.
     wall_offset_ms: i64,
 }
 
 impl VirtualClock {
-    /// A clock that shows `shown` at `now` and keeps perfect time; the one on the wall shows
-    /// `wall_ms` since 1970.
+    /// Creates a clock that shows `shown` at `now` and has no drift. Its wall clock shows
+    /// `wall_ms`, in milliseconds since 1970.
     pub fn new(now: Timestamp, shown: Timestamp, wall_ms: i64) -> Self {
         let wall_offset_ms = wall_ms - (shown.as_micros() / 1_000) as i64;
         Self { base: (now, shown), drift_ppb: 0, wall_offset_ms }
     }
 
-    /// What it shows at a true time, which is not before the last change of its rate.
+    /// Returns the clock's time at a true time, which must not be before the last change of rate.
     pub fn at(&self, now: Timestamp) -> Timestamp {
         let passed = i128::from(now.as_nanos().saturating_sub(self.base.0.as_nanos()));
         let own = passed * (BILLION + i128::from(self.drift_ppb)) / BILLION;
         Timestamp::from_nanos((i128::from(self.base.1.as_nanos()) + own) as u64)
     }
 
-    /// The first true time at which it shows `shown` or more.
+    /// Returns the first true time at which the clock shows `shown` or more.
     pub fn when(&self, shown: Timestamp) -> Timestamp {
         let own = i128::from(shown.as_nanos().saturating_sub(self.base.1.as_nanos())) * BILLION;
         let rate = BILLION + i128::from(self.drift_ppb);
@@ -40,28 +39,28 @@ impl VirtualClock {
         Timestamp::from_nanos(u64::try_from(at).unwrap_or(u64::MAX))
     }
 
-    /// From now on it runs so many millionths too fast (below zero: too slow).
+    /// Sets the drift from now on in millionths; positive is fast.
     pub fn set_drift_ppm(&mut self, now: Timestamp, ppm: i32) {
         self.base = (now, self.at(now));
         self.drift_ppb = i64::from(ppm) * 1_000;
     }
 
-    /// Milliseconds since 1970 as the wall shows them.
+    /// Returns the wall clock in milliseconds since 1970.
     pub fn wall_ms(&self, now: Timestamp) -> i64 {
         (self.at(now).as_micros() / 1_000) as i64 + self.wall_offset_ms
     }
 
-    /// By how much the clock on the wall is ahead of its own, in nanoseconds.
+    /// Returns the wall clock less the own clock, in nanoseconds.
     pub fn wall_offset_ns(&self) -> i64 {
         self.wall_offset_ms * 1_000_000
     }
 
-    /// Nanoseconds since 1970 as the wall shows them: what a kernel stamps datagrams with.
+    /// Returns the wall clock in nanoseconds since 1970, with which a kernel stamps datagrams.
     pub fn wall_ns(&self, now: Timestamp) -> u64 {
         self.at(now).as_nanos().saturating_add_signed(self.wall_offset_ns())
     }
 
-    /// Someone sets the clock on the wall.
+    /// Sets the wall clock forward by `by_ms`, or back if that is negative.
     pub fn jump_wall(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
     }

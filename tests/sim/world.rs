@@ -35,73 +35,73 @@ use crate::server_process::world_of;
 use crate::tokens::{WALL_MS, tokens_with};
 use crate::virtual_clock::VirtualClock;
 
-/// What can happen next.
+/// A future event of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A datagram comes out of a path.
+    /// A datagram arrives on a path.
     Arrival(usize, Way),
-    /// The server wants to run.
+    /// The server wakes up.
     ServerWakes,
-    /// A client wants to run.
+    /// A client wakes up.
     ClientWakes(usize),
     /// A fault of the plan begins.
     FaultBegins(usize),
-    /// It ends.
+    /// A fault of the plan ends.
     FaultEnds(usize),
-    /// Everything is mended.
+    /// All faults end.
     Heal,
 }
 
-/// Nothing passes a client's path from the end of a handshake's step on.
+/// An outage of a client's path from the end of a handshake step on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outage {
     pub(crate) after: Step,
     pub(crate) begun: bool,
 }
 
-/// Called with each thing worth telling, for people who look at one run.
+/// A function that receives each noteworthy event, for people who inspect one run.
 pub type Trace = Box<dyn FnMut(Timestamp, &str)>;
 
-/// See the module.
+/// The simulated system: server, bots, network and checks.
 pub struct Sim {
-    /// Virtual now, the true time that no process sees.
+    /// Virtual time, the true time that no process sees.
     pub now: Timestamp,
     /// The server.
     pub server: ServerProcess,
     /// The bots.
     pub clients: Vec<ClientProcess>,
-    /// What the run has been through.
+    /// The marks of the run so far.
     pub marks: Marks,
-    /// World hash after each tick.
+    /// Hash of the world after each tick.
     pub hashes: Vec<u64>,
     pub(crate) kinds: Arc<ArenaSchema>,
-    /// The game, to ask it where things are.
+    /// The game, which knows the positions of entities.
     pub(crate) game: ArenaGame,
     pub(crate) network: Network,
     pub(crate) checks: Checks,
     pub(crate) events: EventQueue<Event>,
     pub(crate) start: Timestamp,
-    /// How the paths of clients to come behave.
+    /// Properties of the paths of clients added later.
     pub(crate) link: LinkConfig,
     drift_ppm: i32,
     socket_bytes: usize,
     pub(crate) faults: Vec<Scheduled>,
-    /// By client.
+    /// Outages by client.
     pub(crate) outages: BTreeMap<usize, Outage>,
     rng: Xoshiro256PlusPlus,
     trace: Option<Trace>,
-    /// What came out of the network in the last run.
+    /// Datagrams delivered in the last run.
     pub(crate) recent: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     tokens: TokenSource,
 }
 
-/// Events at one moment, after which something must be going round in circles.
+/// Number of events at one moment that indicates an endless loop.
 const EVENTS_AT_ONCE: u32 = 100_000;
 
-/// Datagrams kept of a run.
+/// Number of delivered datagrams kept of a run.
 pub(crate) const RECENT: usize = 32;
 
-/// What the server sends goes into the network.
+/// Transport that puts the server's datagrams into the network.
 struct Wire<'a> {
     network: &'a mut Network,
     events: &'a mut EventQueue<Event>,
@@ -120,12 +120,12 @@ impl Transport for Wire<'_> {
 }
 
 impl Sim {
-    /// A run at its start, without faults.
+    /// Creates a run at its start, without faults.
     pub fn new(config: SimConfig) -> Self {
         Self::of(&Plan::quiet(config), None)
     }
 
-    /// A run of a plan at its start; `trace` is told what happens.
+    /// Creates a run of a plan at its start. `trace` receives its noteworthy events.
     pub fn of(plan: &Plan, trace: Option<Trace>) -> Self {
         let config = plan.config;
         let now = Timestamp::from_millis(1_000);
@@ -169,7 +169,7 @@ impl Sim {
         sim
     }
 
-    /// Lets another bot join at `start`.
+    /// Adds a bot that joins at `start`.
     pub fn add_client(&mut self, seed: u64, start: Timestamp) {
         self.add(Role::Player, seed, start);
     }
@@ -191,33 +191,45 @@ impl Sim {
         self.schedule_client(client);
     }
 
-    /// A new token for a client, from an issuer that has the server's clock on the wall.
+    /// A new token for a client, from an issuer with the server's wall clock.
     pub(crate) fn token(&mut self, client: usize) -> ConnectToken {
         let (user, purpose) = (self.clients[client].user(), self.clients[client].purpose());
         self.tokens.issue_for(user, purpose, self.server.wall(self.now))
     }
 
-    /// The server's core, which must be up.
+    /// Returns the server.
+    ///
+    /// # Panics
+    ///
+    /// If the server is down.
     pub fn core(&self) -> &Server {
         self.server.core().expect("the server is up")
     }
 
-    /// The server's core, which must be up.
+    /// Returns the server, mutable.
+    ///
+    /// # Panics
+    ///
+    /// If the server is down.
     pub fn core_mut(&mut self) -> &mut Server {
         self.server.core_mut().expect("the server is up")
     }
 
-    /// The only room of the server, which must be up.
+    /// Returns the only room of the server.
+    ///
+    /// # Panics
+    ///
+    /// If the server is down.
     pub fn room(&self) -> &dyn WorldAccess {
         world_of(self.core())
     }
 
-    /// A client's present address.
+    /// Returns a client's current address.
     pub fn address(&self, client: usize) -> SocketAddr {
         self.network.address(self.clients[client].path)
     }
 
-    /// What broke an invariant so far.
+    /// Returns the violations of invariants so far.
     pub fn violations(&self) -> &[String] {
         self.checks.violations()
     }
@@ -225,6 +237,7 @@ impl Sim {
     /// Runs for a span of virtual time.
     ///
     /// # Panics
+    ///
     /// If an invariant breaks.
     pub fn run(&mut self, span: Duration) {
         self.run_until_broken(span);
@@ -273,8 +286,8 @@ impl Sim {
         }
     }
 
-    /// What the server does at once when a datagram came: it answers handshakes, and notes who is
-    /// there.
+    /// Runs after the server handled a datagram: sends handshake answers and records session
+    /// events.
     pub(crate) fn after_server(&mut self) {
         let now = self.server.process.sends_at(self.now);
         let Some(core) = self.server.core_mut() else {
@@ -338,7 +351,7 @@ impl Sim {
         self.schedule_server();
     }
 
-    /// Snapshots that the server made so far for each client that it has.
+    /// Number of snapshots that the server made so far for each of its clients.
     fn snapshots(&self) -> Vec<(ClientId, u64)> {
         let Some(core) = self.server.core() else {
             return Vec::new();
@@ -347,8 +360,8 @@ impl Sim {
         ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks))).collect()
     }
 
-    /// A datagram that waited in a socket came between two reads, wherever the clock on the wall
-    /// was set meanwhile.
+    /// The receive time of a waiting datagram lies between two reads, even if the wall clock was
+    /// set meanwhile.
     fn check_stamps(&mut self, whose: &str, wrong: usize) {
         if wrong > 0 {
             self.checks.broken(vec![format!(
@@ -405,7 +418,7 @@ impl Sim {
         self.after_client(at);
     }
 
-    /// What a client sends and tells after it did something.
+    /// Sends a client's datagrams and records its events after it ran.
     pub(crate) fn after_client(&mut self, at: usize) {
         let client = &mut self.clients[at];
         while let Some((_, bytes)) = client.bot.poll_transmit() {
@@ -418,7 +431,7 @@ impl Sim {
         self.schedule_client(at);
     }
 
-    /// The server gives up its clients and its process ends, having told them.
+    /// Stops the server: it sends disconnect notices to its clients, and its process ends.
     pub(crate) fn stop_server(&mut self) {
         let (now, shown) = (self.now, self.server.process.clock.at(self.now));
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);

@@ -1,5 +1,5 @@
-//! An attack on a server with 64 players: spoofed requests, in process under virtual time, and over
-//! loopback.
+//! An attack with spoofed requests on a server with 64 players, in process under virtual time and
+//! over loopback.
 //!
 //! `cargo run --release -p truetick-benches --bin attack -- --json PATH`; the keys are described in
 //! benches/README.md.
@@ -32,16 +32,16 @@ use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, random_key};
 use truetick_shared::arena::arena_schema;
 
-/// Spoofed requests against a server with 64 players.
+/// Spoofed requests against a server with 64 players
 #[derive(Parser)]
 struct Arguments {
-    /// Requests a second
+    /// Requests per second
     #[arg(long, default_value_t = 100_000)]
     rate: u64,
-    /// Seconds of each attack
+    /// Length of each attack in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -57,8 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// A request that costs the server the most that one without a key can cost: everything is right
-/// but the seal.
+/// The most expensive request without a key: everything is valid but the seal.
 fn forged_request(expires: u64, rng: &mut StdRng) -> Vec<u8> {
     let (mut nonce, mut sealed) = ([0; 24], [0; 1_024]);
     rng.fill_bytes(&mut nonce);
@@ -127,8 +126,7 @@ fn drops(server: &truetick_server::server::Server) -> Value {
         .collect()
 }
 
-/// Opens a session in the middle of the flood; returns the milliseconds of virtual time that it
-/// took.
+/// Opens a session during the flood; returns the time in milliseconds of virtual time.
 fn join(room: &mut FullRoom, user: u64, now: Timestamp) -> f64 {
     let from = SocketAddr::from(([127, 0, 0, 1], 30_000 + (user % 1_000) as u16));
     let mut session = SessionClient::new(room.token(user), PROTOCOL, user, now);
@@ -186,7 +184,7 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     while late.figures().joined < 1 && clock::now().since(began) < Duration::from_secs(10) {
         clock::sleep(Duration::from_millis(5));
     }
-    // The bots' figures are half a second old at most.
+    // The bots' figures are at most half a second old.
     let joined_ms = clock::now().since(began).as_secs_f64() * 1e3;
     clock::sleep(Duration::from_secs(arguments.seconds / 2));
     let attacked = host.report();
@@ -215,7 +213,8 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     }))
 }
 
-/// Sends forged requests from sixteen addresses of this host; returns how many datagrams came back.
+/// Sends forged requests from sixteen addresses of this host; returns the number of datagrams
+/// received in return.
 fn attack(to: SocketAddr, rate: u64, stop: &AtomicBool, sent: &AtomicU64) -> std::io::Result<u64> {
     let bind = |i: u8| UdpTransport::bind(SocketAddr::from(([127, 0, 1, i], 0)), UdpPath::Fastest);
     let mut sockets = (1..=16).map(bind).collect::<Result<Vec<_>, _>>()?;

@@ -1,8 +1,8 @@
 //! `auction`: durable bids through one room in this process: queue, order, house, journal on a real
-//! disk, answers. No network.
+//! disk, answers. It uses no network.
 //!
-//! Bids arrive evenly, from a thousand bidders, on a hundred lots. What is measured is the time
-//! from a bid's arrival until its answer may leave, its tick being on disk.
+//! Bids arrive evenly, from a thousand bidders, on a hundred lots. The benchmark measures the time
+//! from the arrival of a bid until its answer may leave, when its tick is on disk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,27 +33,27 @@ const RATE: u32 = 60;
 /// Measure durable bids in one room, engine and journal
 #[derive(Parser)]
 struct Arguments {
-    /// Bids a second that are offered; several may be given
+    /// Bids offered per second; several rates may be given
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1_000, 10_000, 100_000])]
     bids: Vec<u64>,
-    /// For how long each
+    /// Length of each run in seconds
     #[arg(long, value_name = "S", default_value_t = 10)]
     seconds: u64,
-    /// Bidders
+    /// Number of bidders
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     bidders: u32,
-    /// Lots
+    /// Number of lots
     #[arg(long, value_name = "N", default_value_t = 100)]
     lots: u32,
-    /// Folder for the journals; by default where the system keeps what is temporary
+    /// Folder for the journals; by default the system's temporary folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Write the figures as JSON
+    /// Write the figures as JSON to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
 }
 
-/// What all clients hear.
+/// Messages to all clients.
 #[derive(Default)]
 struct Heard(Vec<Vec<u8>>);
 
@@ -71,7 +71,7 @@ struct Bench {
     room: AuctionRoom,
     heard: Heard,
     bidders: u32,
-    /// When each bid arrived, by its number.
+    /// Arrival of each bid, by its number.
     arrived: Vec<Timestamp>,
     answers: Times,
     answered: u64,
@@ -142,7 +142,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Does what is due: a tick, or what has become durable between two.
+    /// Runs the due ticks, and releases answers that became durable in between.
     fn advance(&mut self) {
         let now = clock::now();
         let due = self.room.due(now).ticks;
@@ -176,7 +176,7 @@ impl Bench {
         }
     }
 
-    /// Offers bids at a rate, from clients that raise lots in turn.
+    /// Offers bids at a rate. Random clients raise random lots.
     fn run(
         &mut self,
         rate: u64,

@@ -1,4 +1,5 @@
-//! 901 cubes at 60 Hz: each frame from the one six before it and what was acknowledged with that.
+//! 901 cubes at 60 Hz: each frame is encoded against the one six frames before and those
+//! acknowledged with it.
 //!
 //! `cargo run --release -p truetick-benches --bin cubes -- --trace FILE --json PATH`; the keys are
 //! described in benches/README.md.
@@ -18,13 +19,13 @@ use truetick_netcode::rigid_body_codec::{Bodies, Body, PastTicks};
 /// Bytes and time of 901 cubes in contact
 #[derive(Parser)]
 struct Arguments {
-    /// The trace (.bin or .zst)
+    /// File of the trace (.bin or .zst)
     #[arg(long)]
     trace: PathBuf,
-    /// Times that the trace is coded; the median counts
+    /// Number of runs over the trace; the median counts
     #[arg(long, default_value_t = 5)]
     repeats: usize,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// Mean bytes per frame at 60 Hz, in kilobits per second.
+/// Rate in kilobits per second at 60 Hz, from the mean size of a frame.
 fn kbps(bytes: usize, frames: usize) -> f64 {
     bytes as f64 / frames as f64 * 0.48
 }

@@ -1,4 +1,4 @@
-//! The halo scene as one client receives it: bytes per tick, everything included, and verified.
+//! The halo scene as one client receives it: total bytes per tick, with the result verified.
 //!
 //! `cargo run --release -p truetick-benches --bin halo -- --json PATH`; the keys are described in
 //! benches/README.md.
@@ -26,16 +26,16 @@ use truetick_netcode::time::Timestamp;
 /// 32 players, 50 projectiles and 8 vehicles, all changing in every tick
 #[derive(Parser)]
 struct Arguments {
-    /// Ticks that are measured
+    /// Number of measured ticks
     #[arg(long, default_value_t = 3_000)]
     ticks: u32,
-    /// Ticks until a packet's acknowledgement is back
+    /// Ticks until the acknowledgement of a packet arrives
     #[arg(long, default_value_t = 4)]
     round_trip: u32,
-    /// Seed of the motion; that of the training is 777
+    /// Seed of the motion; the training uses 777
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }

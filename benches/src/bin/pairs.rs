@@ -2,7 +2,8 @@
 //! ratios of their figures.
 //!
 //! ```text
-//! pairs --before OLD/replication --after target/release/replication --keys server_cpu_ms_per_tick -- --clients 256
+//! pairs --before OLD/replication --after target/release/replication \
+//!     --keys server_cpu_ms_per_tick -- --clients 256
 //! ```
 //!
 //! Both programs get the arguments after `--` and `--json PATH`. A key may be a path into nested
@@ -21,22 +22,22 @@ use serde_json::{Value, json};
 use truetick_benches::report::give;
 use truetick_server::files::{TemporaryFolder, read_text};
 
-/// Runs two builds of a benchmark program in alternating pairs
+/// Run two builds of a benchmark program in alternating pairs
 #[derive(Parser)]
 struct Arguments {
-    /// The program before the change
+    /// Program before the change
     #[arg(long)]
     before: PathBuf,
-    /// The program after the change
+    /// Program after the change
     #[arg(long)]
     after: PathBuf,
-    /// Pairs to run
+    /// Number of pairs
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=100))]
     pairs: u32,
     /// Figures to compare, separated by commas; a dot leads into a nested object
     #[arg(long, value_delimiter = ',', required = true)]
     keys: Vec<String>,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
     /// Arguments for both programs
@@ -90,7 +91,7 @@ fn run(program: &Path, arguments: &[String], json: &Path) -> Result<Value, Box<d
     Ok(serde_json::from_str(&read_text(json)?)?)
 }
 
-/// The number that a dotted key names.
+/// Returns the number under a dotted key.
 fn figure(report: &Value, key: &str) -> Option<f64> {
     key.split('.').try_fold(report, |value, part| value.get(part))?.as_f64()
 }

@@ -1,8 +1,8 @@
-//! The workload W(N, M) over real UDP with sealed sessions: what a tick costs the server, and what
-//! each client is sent.
+//! The workload W(N, M) over real UDP with sealed sessions: the server's cost of a tick, and the
+//! traffic to each client.
 //!
 //! `cargo run --release -p truetick-benches --bin replication -- --clients 64 --json PATH`; the
-//! keys are described in benches/README.md. The clients live in a process of their own.
+//! keys are described in benches/README.md. The clients run in a process of their own.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -29,35 +29,34 @@ use truetick_server::host::{Host, HostReport, random_key};
 use truetick_server::room::RoomConfig;
 use truetick_server::world_room::WorldRoom;
 
-/// W(N, M): N clients and M drones, all in everyone's sight
+/// W(N, M): N clients and M drones, all within everyone's interest
 #[derive(Parser)]
 struct Arguments {
-    /// Clients
+    /// Number of clients
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// Entities that nobody owns
+    /// Number of entities without an owner
     #[arg(long, default_value_t = 0)]
     drones: u32,
-    /// Ticks that are measured
+    /// Number of measured ticks
     #[arg(long, default_value_t = 600)]
     ticks: u64,
-    /// How everything moves
+    /// Motion of all entities
     #[arg(long, value_enum, default_value = "random")]
     motion: MotionArgument,
-    /// The coder of snapshots. There is one
+    /// Coder of snapshots; there is one
     #[arg(long = "coding", hide = true, default_value = "range", value_parser = ["range"])]
     _coding: String,
-    /// Most bytes of state per client and tick
+    /// Maximum bytes of state per client and tick
     #[arg(long, default_value_t = 8_000)]
     budget: usize,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
     /// Print one line for each half second to standard error
     #[arg(long)]
     series: bool,
-    /// Starve the server: busy threads take processor time, beginning so many seconds after the
-    /// clients play
+    /// Starve the server with busy threads, this many seconds after the clients play
     #[arg(long)]
     starve_at: Option<f64>,
     /// Length of the starvation in seconds
@@ -66,10 +65,10 @@ struct Arguments {
     /// Number of busy threads
     #[arg(long, default_value_t = 3)]
     starve_by: usize,
-    /// Be the clients of the server at this address; the key comes on standard input
+    /// Run the clients of the server at this address, with the key on standard input
     #[arg(long, hide = true)]
     sinks_of: Option<SocketAddr>,
-    /// Be clients that only send to this address and read what comes
+    /// Run clients that only send to this address and read the answers
     #[arg(long, hide = true)]
     floor_of: Option<SocketAddr>,
 }
@@ -104,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// A process of the clients, which ends when its standard input does.
+/// A process that runs the clients until its standard input ends.
 struct Clients {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -137,7 +136,7 @@ impl Clients {
         Ok(line.trim().to_string())
     }
 
-    /// Ends it; its last line is its report.
+    /// Ends the process and returns its report, which is its last line.
     fn end(mut self) -> Result<Value, Box<dyn Error>> {
         drop(self.child.stdin.take());
         let line = self.line()?;
@@ -183,7 +182,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     Ok(report(arguments, (&from, &to), floor, verified, grown))
 }
 
-/// Starts the threads that take processor time from the server, if they are wanted; they end by
+/// Starts the threads that take processor time from the server, if requested. They end by
 /// themselves.
 fn starve(arguments: &Arguments) -> Vec<JoinHandle<()>> {
     let Some(at) = arguments.starve_at else {
@@ -201,7 +200,7 @@ fn starve(arguments: &Arguments) -> Vec<JoinHandle<()>> {
     (0..arguments.starve_by).map(|_| std::thread::spawn(busy)).collect()
 }
 
-/// Waits for `span`; prints a line for each half second meanwhile, if that is wanted.
+/// Waits for `span`, and prints a line for each half second if requested.
 fn watch(host: &Host, arguments: &Arguments, began: Timestamp, span: Duration) {
     let end = clock::now() + span;
     let mut last = host.report();
@@ -218,7 +217,7 @@ fn watch(host: &Host, arguments: &Arguments, began: Timestamp, span: Duration) {
     }
 }
 
-/// What the ticks between two reports cost.
+/// A line with the costs of the ticks between two reports.
 fn series_line(from: &HostReport, to: &HostReport, clients: usize, at: Duration) -> String {
     let ticks = (to.room.ticks - from.room.ticks) as f64;
     let per_tick = |a: u64, b: u64| (b - a) as f64 / ticks;
@@ -281,7 +280,7 @@ fn report(
     })
 }
 
-/// The same packets sent and received bare: no sessions, no state.
+/// Measures the cost of sending and receiving equal packets without sessions and state.
 fn measure_floor(
     arguments: &Arguments,
     from: &HostReport,

@@ -1,5 +1,5 @@
-//! Acknowledgements that come late, scattered or not at all, without sockets and in virtual time:
-//! what is encoded in a tick, and what planning, writing and acknowledging cost.
+//! Acknowledgements that arrive late, scattered or not at all, without sockets and in virtual time:
+//! the encodings per tick and the cost of planning, writing and acknowledging.
 //!
 //! `cargo run --release -p truetick-benches --bin scatter -- --clients 1000 --json PATH`; the keys
 //! are described in benches/README.md.
@@ -23,13 +23,13 @@ use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::sequence::Sequence;
 use truetick_server::simulation::{Simulation, TickInput};
 
-/// Clients that all see the same walkers, whose acknowledgements come in different ways
+/// Clients with equal interest whose acknowledgements arrive in different patterns
 #[derive(Parser)]
 struct Arguments {
-    /// Clients, and as many walkers
+    /// Number of clients, and of walkers
     #[arg(long, default_value_t = 1_000)]
     clients: usize,
-    /// Ticks to measure, after 60 more
+    /// Number of measured ticks, after 60 of warm-up
     #[arg(long, default_value_t = 240)]
     ticks: u64,
     /// Seed of walkers and paths
@@ -38,34 +38,35 @@ struct Arguments {
     /// Only this case
     #[arg(long)]
     case: Option<Case>,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// How acknowledgements come.
+/// The pattern in which acknowledgements arrive.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Case {
-    /// Each packet's 3 ticks later
+    /// Each packet's after 3 ticks
     Aligned,
-    /// Each client's later by its own number of ticks, 1 to 20
+    /// Each client's after a delay of its own, 1 to 20 ticks
     Constant,
-    /// In one packet a tick, which comes 1 to 20 ticks later and acknowledges all that had come
+    /// One packet a tick that arrives after 1 to 20 ticks and acknowledges everything before it
     Cumulative,
-    /// Each packet's 1 to 20 ticks later
+    /// Each packet's after 1 to 20 ticks
     Single,
-    /// In one packet a tick, of which one in eight comes
+    /// One packet a tick, of which one in eight arrives
     Dropped,
     /// As cumulative, and one packet of state in five is lost
     Lossy,
-    /// As aligned, but budgets are short and change
+    /// As aligned, with short budgets that change
     Short,
-    /// As cumulative, and budgets are short and change
+    /// As cumulative, with short budgets that change
     Both,
 }
 
 impl Case {
-    /// Whether acknowledgements travel in one packet a tick that acknowledges all that had come.
+    /// Returns whether acknowledgements travel in one packet per tick that acknowledges all
+    /// received packets.
     fn is_cumulative(self) -> bool {
         matches!(self, Self::Cumulative | Self::Dropped | Self::Lossy | Self::Both)
     }
@@ -75,39 +76,39 @@ impl Case {
     }
 }
 
-/// Ticks in which all is aligned, and those before anything is counted.
+/// Ticks of aligned acknowledgements, and of the warm-up before counting.
 const ALIGNED: u64 = 30;
 const WARM_UP: u64 = 60;
 
-/// Round trip where nothing is late, in ticks.
+/// Round trip without delay, in ticks.
 const ROUND_TRIP: u64 = 3;
 
-/// A budget that is never short.
+/// A budget that is never short, in bytes.
 const FULL: usize = 8_000;
 
 struct Client {
     view: ClientView,
     next: Sequence,
-    /// Packets that came and are not acknowledged: when they came.
+    /// Received packets without an acknowledgement, with the tick of their arrival.
     came: Vec<(u64, Sequence)>,
-    /// Acknowledgements on their way: when they come, and of what.
+    /// Acknowledgements in flight, with the tick of their arrival.
     acks: Vec<(u64, Ack)>,
-    /// Ticks that its acknowledgements take in the case `Constant`.
+    /// Delay of its acknowledgements in the case `Constant`, in ticks.
     late: u64,
     budget: usize,
     updates: u64,
     served: u64,
 }
 
-/// What an acknowledgement says.
+/// The packets that an acknowledgement covers.
 #[derive(Clone, Copy)]
 enum Ack {
     Packet(Sequence),
-    /// All that came until a tick.
+    /// All packets received until a tick.
     Until(u64),
 }
 
-/// Seconds of processor time.
+/// Processor time in seconds.
 #[derive(Default)]
 struct Spent {
     plan: f64,
@@ -212,7 +213,7 @@ impl Run {
         self.clients.iter().map(|client| figure(&client.view)).sum()
     }
 
-    /// What follows is counted.
+    /// Starts the counts after the warm-up.
     fn begin(&mut self) {
         (self.spent, self.packets, self.longest_gap) = (Spent::default(), 0, 0);
         self.clients.iter_mut().for_each(|client| client.updates = client.view.stats().updates);
@@ -265,7 +266,7 @@ impl Run {
 }
 
 impl Client {
-    /// Writes the packets of the planned snapshot; returns their numbers.
+    /// Writes the packets of the planned snapshot; returns their sequence numbers.
     fn write(
         &mut self,
         shared: &mut Shared<'_>,
@@ -285,7 +286,7 @@ impl Client {
         first..self.next
     }
 
-    /// The client got these packets, and acknowledges them in time or not.
+    /// Receives these packets and schedules their acknowledgements.
     fn receive(
         &mut self,
         sent: std::ops::Range<Sequence>,

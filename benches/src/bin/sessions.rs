@@ -1,4 +1,4 @@
-//! Many sessions in one server: what each costs in memory and, idle, in time. `cargo run --release
+//! Many sessions in one server: memory of each, and time of each while idle. `cargo run --release
 //! -p truetick-benches --bin sessions`
 
 use std::error::Error;
@@ -15,10 +15,10 @@ use truetick_netcode::session::packet::write_request;
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
 
-/// Many sessions in one server.
+/// Many sessions in one server
 #[derive(Parser)]
 struct Arguments {
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What encoding and copying cost for one client, and for 200 who share its baselines: 256
+//! Cost of encoding and copying for one client and for 200 clients that share its baselines: 256
 //! entities, all moving.
 //!
 //! `cargo run --release -p truetick-benches --bin sharing -- --json PATH`; the keys are described
@@ -24,10 +24,10 @@ use truetick_server::simulation::{Simulation, TickInput};
 /// One client beside 200 that share its baselines
 #[derive(Parser)]
 struct Arguments {
-    /// Clients who share
+    /// Number of clients that share baselines
     #[arg(long, default_value_t = 200)]
     clients: usize,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ const ROUND_TRIP: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    // In turns, the medians of five: the machine is never quiet.
+    // Alternating runs and medians of five, since the machine is never quiet.
     let mut times: Vec<[f64; 2]> = Vec::new();
     for _ in 0..5 {
         times.push([microseconds_per_tick(1)?, microseconds_per_tick(arguments.clients)?]);
@@ -59,8 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     give(&report, arguments.json.as_deref())
 }
 
-/// Processor time of planning and writing everyone's packets in a tick; acknowledgements are not
-/// counted.
+/// Processor time of planning and writing all clients' packets of a tick, without acknowledgements.
 fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
     let game = Walkers { drones: ENTITIES, motion: Motion::Random };
     let mut simulation = Simulation::new(Arc::new(game), 1)?;

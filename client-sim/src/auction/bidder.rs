@@ -1,4 +1,5 @@
-//! One visitor: a client, its manner, its memory and its figures. Sans-IO.
+//! One client of the auction house: its strategy, its record of the answers and its figures.
+//! Sans-IO.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,37 +23,37 @@ use truetick_shared::auction::terms::LotId;
 
 use super::strategy::{self, House, Strategy};
 
-/// The catalogue is asked for this often.
+/// Interval at which the bidder requests the catalogue.
 const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Thoughts that came due longer ago are not made up for.
+/// Decisions that are further overdue are not made up for.
 const MISSED: Duration = Duration::from_millis(20);
 
-/// Commands without an answer at once; who has that many waits.
+/// Number of unanswered commands at which the bidder waits.
 const OPEN: usize = 64;
 
-/// What a visitor has seen and done.
+/// Figures of one bidder.
 #[derive(Clone, Debug, Default)]
 pub struct BidderFigures {
-    /// Commands said, repeats not counted.
+    /// Number of commands submitted, repeats not counted.
     pub said: u64,
-    /// Answered: they count.
+    /// Number of commands answered as accepted.
     pub accepted: u64,
-    /// Answered: they had no effect.
+    /// Number of commands answered as rejected: they had no effect.
     pub rejected: u64,
-    /// Not taken.
+    /// Number of commands refused before they were ordered.
     pub refused: u64,
-    /// Events of lots.
+    /// Number of lot events received.
     pub events: u64,
-    /// Lots as they were, instead of events.
+    /// Number of lots received as complete states, in place of events.
     pub shown: u64,
-    /// Answers that were others than before, events that did not follow: what must never be.
+    /// Violations of the protocol: contradicting answers. There must be none.
     pub wrong: Vec<String>,
-    /// From a command's first saying to its answer.
+    /// Time from a command's first submission to its answer.
     pub answer: Times,
 }
 
-/// See the module.
+/// A client of the auction house that acts by its strategy and checks the answers.
 pub struct Bidder {
     user: UserId,
     strategy: Strategy,
@@ -68,30 +69,30 @@ pub struct Bidder {
     closes: BTreeMap<LotId, u64>,
     extended: BTreeSet<LotId>,
     aliases: BTreeMap<LotId, u32>,
-    /// Everything that it ever said, and when first.
+    /// Every command that was submitted, and when first; refused ones are removed.
     said: BTreeMap<CommandId, (Command, Timestamp)>,
-    /// What it was told that it was not taken.
+    /// Commands that were refused.
     refused: BTreeSet<CommandId>,
-    /// Every answer that it got: what it may rely on.
+    /// Every answer that was received: the bidder may rely on it.
     receipts: BTreeMap<CommandId, Receipt>,
     funded: BTreeSet<UserId>,
     opened: u32,
-    /// It only watches from now on.
+    /// Whether the bidder submits no new commands.
     still: bool,
-    /// It has forgotten all and wants to come in anew.
+    /// Whether the bidder has dropped its client's state and is about to join again.
     forgot: bool,
-    /// Events that it saw, if they are to be kept.
+    /// Events that were received, if they are kept.
     seen: Option<Vec<LotEvent>>,
-    /// When it first knew of an event or a later one, by lot.
+    /// By lot the sequence numbers of events, and when each or a later one was first known.
     sightings: BTreeMap<LotId, Vec<(u64, Timestamp)>>,
-    /// Accepted bids: on which lot, in which tick, and when they were said.
+    /// Accepted bids: the lot, the tick, and the time of submission.
     bids: Vec<(LotId, u64, Timestamp)>,
     figures: BidderFigures,
 }
 
 impl Bidder {
-    /// A visitor that begins to use its token now; everything that it does follows from `seed`.
-    /// `pace` divides the pauses of its manner.
+    /// Creates a bidder that starts to use its token now. Its decisions follow from `seed`; `pace`
+    /// divides the pauses of its strategy.
     pub fn new(
         (user, token): (UserId, ConnectToken),
         strategy: Strategy,
@@ -129,91 +130,92 @@ impl Bidder {
         }
     }
 
-    /// From now on it says nothing new.
+    /// Stops submitting new commands.
     pub fn be_still(&mut self) {
         self.still = true;
     }
 
-    /// Forgets how long answers took so far: the measuring begins.
+    /// Restarts the measurement of answer times.
     pub fn begin_to_measure(&mut self) {
         self.figures.answer = Times::default();
     }
 
-    /// Keeps every event that it sees.
+    /// Keeps every event that is received from now on.
     pub fn keep_events(&mut self) {
         self.seen = Some(Vec::new());
     }
 
-    /// Who it is.
+    /// The bidder's user.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// How it behaves.
+    /// The bidder's strategy.
     pub fn strategy(&self) -> Strategy {
         self.strategy
     }
 
-    /// Its client.
+    /// The client of the bidder.
     pub fn client(&self) -> &AuctionClient {
         &self.client
     }
 
-    /// What it has seen and done.
+    /// The figures so far.
     pub fn figures(&self) -> &BidderFigures {
         &self.figures
     }
 
-    /// The lots that it knows.
+    /// The known lots.
     pub fn lots(&self) -> &[LotId] {
         &self.lots
     }
 
-    /// Whether it saw a late bid move a lot's close.
+    /// Whether a late bid was seen to move a lot's close.
     pub fn was_extended(&self, lot: LotId) -> bool {
         self.extended.contains(&lot)
     }
 
-    /// When it knew of an event of a lot, or of a later one.
+    /// When an event of a lot, or a later one, was first known; `None` before that.
     pub fn sighting(&self, lot: LotId, sequence: u64) -> Option<Timestamp> {
         let sightings = self.sightings.get(&lot)?;
         sightings.get(sightings.partition_point(|(seen, _)| *seen < sequence)).map(|(_, at)| *at)
     }
 
-    /// When it first knew anything of a lot.
+    /// When anything of any lot was first known.
     pub fn first_sighting(&self) -> Option<Timestamp> {
         self.sightings.values().filter_map(|seen| seen.first()).map(|(_, at)| *at).min()
     }
 
-    /// Its accepted bids that others see: on which lot, in which tick, and when they were said.
+    /// The accepted bids that others see: the lot, the tick, and the time of submission.
     pub fn bids(&self) -> &[(LotId, u64, Timestamp)] {
         &self.bids
     }
 
-    /// Every answer that it got.
+    /// Every answer that was received, by command.
     pub fn receipts(&self) -> &BTreeMap<CommandId, Receipt> {
         &self.receipts
     }
 
-    /// Its commands that it was told were not taken.
+    /// The commands that were refused.
     pub fn refused(&self) -> &BTreeSet<CommandId> {
         &self.refused
     }
 
-    /// The events that it saw.
+    /// The events received; empty unless [`Self::keep_events`] was called.
     pub fn seen(&self) -> &[LotEvent] {
         self.seen.as_deref().unwrap_or_default()
     }
 
-    /// Whether it needs a token to go on. Not where its user has another session now: it would take
-    /// that over.
+    /// Whether the bidder needs a token to continue. False where another session of its user
+    /// replaced this one, since the bidder would take that over.
     pub fn wants_token(&self) -> bool {
         let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
         let state = self.client.state();
         self.forgot || matches!(state, ClientState::Ended(_)) && state != replaced
     }
 
-    /// Comes in anew. Who forgot everything says all that it ever said once more.
+    /// Joins again with another token. A bidder that has dropped its client's state submits its
+    /// recent commands again.
     pub fn rejoin(&mut self, token: ConnectToken, now: Timestamp) {
         let seed = self.rng.random();
         if !std::mem::take(&mut self.forgot) {
@@ -229,12 +231,12 @@ impl Bidder {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(self, kind: TransportKind) -> Self {
         Self { client: self.client.transport(kind), ..self }
     }
 
-    /// Takes in what came.
+    /// Handles an event of the transport.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -333,7 +335,7 @@ impl Bidder {
         }
     }
 
-    /// Does what time demands.
+    /// Handles what is due by now, decisions included.
     pub fn advance(&mut self, now: Timestamp) {
         if self.client.state() == ClientState::Playing && !self.forgot {
             if now >= self.catalogue_at {
@@ -400,12 +402,12 @@ impl Bidder {
         }
     }
 
-    /// The next parcel to send, and by which way.
+    /// The next packet to send, with its destination.
     pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.client.poll_transmit()
     }
 
-    /// When [`Self::advance`] next has something to do.
+    /// When to call [`Self::advance`] next.
     pub fn next_timeout(&self) -> Timestamp {
         let client = self.client.next_timeout();
         match self.client.state() {

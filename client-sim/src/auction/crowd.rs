@@ -1,4 +1,4 @@
-//! Many visitors on one thread, each with a socket of its own.
+//! Many bidders on one thread, each with a socket of its own.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,34 +20,34 @@ use crate::client_socket::{self, ClientSocket};
 use crate::connect_options::ConnectOptions;
 use crate::token_source::TokenSource;
 
-/// Time between two visitors' joining.
+/// Time between two bidders' joining.
 const JOIN_SPACING: Duration = Duration::from_millis(2);
 
-/// Visitors are looked after in rounds at least this far apart: arrival is stamped by the kernel,
-/// so a round later costs nothing.
+/// Least time between two rounds over all bidders: the kernel stamps arrivals, so a later round
+/// costs nothing.
 const ROUND: Duration = Duration::from_micros(500);
 
-/// A pause before a visitor whose session is over asks for another token.
+/// Pause before a bidder whose session is over gets another token.
 const REJOIN_PAUSE: Duration = Duration::from_millis(200);
 
-/// Who comes.
+/// Configuration of a crowd.
 #[derive(Clone, Debug)]
 pub struct CrowdConfig {
-    /// By what they reach the server.
+    /// How the bidders connect to the server.
     pub connect_options: ConnectOptions,
     /// The auction's room.
     pub room: u16,
-    /// A relay to the server; `None` to send to where the tokens say.
+    /// A relay to the server; `None` to send to the address in the tokens.
     pub relay: Option<SocketAddr>,
-    /// Everyone, with a user id each.
+    /// User id and strategy of each bidder.
     pub bidders: Vec<(UserId, Strategy)>,
     /// What the keeper among them does.
     pub house: House,
-    /// Divides the pauses of all manners.
+    /// Divisor of the pauses of all strategies.
     pub pace: f64,
-    /// Everything that they do follows from it.
+    /// Seed of everything that the bidders do.
     pub seed: u64,
-    /// Whether all of them keep every event that they see; else only the keeper does.
+    /// Whether all bidders keep every event that they receive; otherwise only the keeper does.
     pub keep_events: bool,
 }
 
@@ -73,12 +73,15 @@ struct Run {
     stop: Arc<AtomicBool>,
     still: Arc<AtomicBool>,
     shared: Arc<Mutex<CrowdFigures>>,
-    /// Everyone was there once.
+    /// Whether all bidders were in the room once.
     measures: bool,
 }
 
 impl Crowd {
-    /// Starts everyone, each with a token.
+    /// Starts all bidders, each with a token of its own.
+    ///
+    /// # Errors
+    /// A socket or the thread cannot be created.
     pub fn start(config: &CrowdConfig, mut tokens: TokenSource) -> io::Result<Self> {
         let begin = clock::now();
         let mut members = Vec::with_capacity(config.bidders.len());
@@ -115,17 +118,20 @@ impl Crowd {
         Ok(Self { stop, still, figures, thread })
     }
 
-    /// Everyone's figures, at most half a second old.
+    /// The figures of all bidders, at most half a second old.
     pub fn figures(&self) -> CrowdFigures {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on nobody says anything new.
+    /// Stops all new commands.
     pub fn be_still(&self) {
         self.still.store(true, Ordering::Relaxed);
     }
 
-    /// Lets everyone leave, and hands them over.
+    /// Lets all bidders leave, and returns the final figures and the bidders.
+    ///
+    /// # Errors
+    /// A socket failed, or the crowd's thread panicked.
     pub fn stop(self) -> io::Result<(CrowdFigures, Vec<Bidder>)> {
         self.stop.store(true, Ordering::Relaxed);
         let joined = self.thread.join();
@@ -196,7 +202,8 @@ impl Run {
         }
     }
 
-    /// What a crowd that is still coming in gets says little of how it is served.
+    /// Restarts the measurement once all have joined: answer times before that are not
+    /// representative.
     fn measure_once_all_are_there(&mut self) {
         if !self.measures && self.members.iter().all(Member::is_playing) {
             self.measures = true;

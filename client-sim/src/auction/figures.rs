@@ -1,4 +1,4 @@
-//! What a crowd has seen and done, all together.
+//! The figures of all bidders of a crowd together.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,67 +12,67 @@ use truetick_shared::auction::terms::Pricing;
 use super::bidder::Bidder;
 use super::strategy::Strategy;
 
-/// Lots that are shown.
+/// Number of lots in a table.
 const SHOWN: usize = 8;
 
 /// A lot as a line of a table.
 #[derive(Clone, Debug)]
 pub struct LotLine {
-    /// Its number.
+    /// Number of the lot.
     pub lot: u32,
-    /// What.
+    /// Title of the lot.
     pub title: String,
-    /// How it is sold.
+    /// Kind of sale.
     pub sale: &'static str,
-    /// What it costs now.
+    /// Price at this time.
     pub price: Amount,
-    /// What the leader is called.
+    /// Alias of the leader, if there is one.
     pub leader: Option<u32>,
-    /// Bids that everyone saw.
+    /// Number of public bids.
     pub bids: u64,
-    /// Until it closes.
+    /// Time until the close.
     pub left: Duration,
-    /// Whether the clock stands still.
+    /// Whether the countdown is paused.
     pub paused: bool,
-    /// Whether the close was moved by late bids.
+    /// Whether late bids moved the close.
     pub extended: bool,
 }
 
-/// See the module.
+/// Figures of all bidders together.
 #[derive(Clone, Debug, Default)]
 pub struct CrowdFigures {
-    /// Visitors in the house.
+    /// Number of bidders in the room, of any strategy.
     pub joined: usize,
-    /// How many of which manner.
+    /// Number of bidders by strategy.
     pub manners: BTreeMap<Strategy, usize>,
-    /// Commands said.
+    /// Number of commands submitted, repeats not counted.
     pub said: u64,
-    /// Answered: they count.
+    /// Number of commands answered as accepted.
     pub accepted: u64,
-    /// Answered: they had no effect.
+    /// Number of commands answered as rejected: they had no effect.
     pub rejected: u64,
-    /// Not taken.
+    /// Number of commands refused before they were ordered.
     pub refused: u64,
-    /// Said, and not answered yet.
+    /// Number of commands without an answer so far.
     pub unanswered: u64,
-    /// Events seen by all together.
+    /// Number of lot events received.
     pub events: u64,
-    /// Lots seen as they were, instead of events.
+    /// Number of lots received as complete states, in place of events.
     pub shown: u64,
-    /// Lots that have ended.
+    /// Number of known lots that have ended.
     pub ended: usize,
-    /// What must never be.
+    /// Violations of the protocol. There must be none.
     pub wrong: Vec<String>,
-    /// From a command's first saying to its answer.
+    /// Time from a command's first submission to its answer.
     pub answer: Times,
-    /// Some lots that are open.
+    /// Up to eight open lots, those that close first.
     pub lots: Vec<LotLine>,
-    /// Processor time of the crowd's thread.
+    /// CPU time of the crowd's thread.
     pub cpu: Duration,
 }
 
 impl CrowdFigures {
-    /// Adds a visitor.
+    /// Adds the figures of a bidder.
     pub fn add(&mut self, bidder: &Bidder) {
         let figures = bidder.figures();
         self.said += figures.said;
@@ -91,7 +91,7 @@ impl CrowdFigures {
         self.answer.merge(&figures.answer);
     }
 
-    /// Looks at the lots with one visitor's eyes.
+    /// Fills in the lots as one bidder knows them.
     pub fn look_at_lots(&mut self, bidder: Option<&Bidder>, now: Timestamp) {
         let Some(bidder) = bidder else { return };
         let client = bidder.client();

@@ -1,7 +1,9 @@
-//! Visitors of an auction house: bidders of several manners, watchers, whoever runs the house.
+//! Clients of an auction house: bidders of several strategies, watchers, and the keeper who runs
+//! the house.
 //!
 //! ```text
-//! manner (what it does next) -> visitor (sans-IO: client, memory of what was answered, figures) -> crowd (sockets, a thread)
+//! strategy (what it does next) -> bidder (sans-IO: client, record of the answers, figures)
+//!                              -> crowd (sockets, a thread)
 //! ```
 
 pub mod bidder;

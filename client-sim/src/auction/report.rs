@@ -1,4 +1,4 @@
-//! The report of a crowd's run: its JSON keys are stable.
+//! The report of a crowd's run. Its JSON keys are stable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,59 +15,61 @@ use crate::live_table::Rows;
 use crate::report::Percentiles;
 use crate::table::{grouped, percentiles};
 
-/// Shorter runs are not judged by who is there and by what is answered.
+/// Shorter runs are not judged by who is in the room and by what is answered.
 const JUDGED_AFTER_S: f64 = 3.0;
 
-/// Fewer commands say nothing of whether the house answers.
+/// Number of commands below which the share of answers is not judged.
 const ENOUGH_SAID: u64 = 10;
 
-/// Everything a run showed.
+/// The report of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuctionReport {
-    /// How long.
+    /// Length of the run in seconds.
     pub seconds: f64,
-    /// Visitors by manner.
+    /// Number of bidders by strategy.
+    #[serde(rename = "visitors")]
     pub bidders: BTreeMap<String, usize>,
-    /// Commands said.
+    /// Number of commands submitted, repeats not counted.
     pub said: u64,
-    /// Said a second.
+    /// Commands submitted per second.
     pub said_per_s: f64,
-    /// Answered: they count.
+    /// Number of commands answered as accepted.
     pub accepted: u64,
-    /// Answered: they had no effect.
+    /// Number of commands answered as rejected: they had no effect.
     pub rejected: u64,
-    /// Not taken.
+    /// Number of commands refused before they were ordered.
     pub refused: u64,
-    /// From a command's saying to its answer, which is durable.
+    /// Time from submitting a command to its answer, which is durable.
     pub answer_ms: Percentiles,
-    /// From an accepted bid's saying until the last watcher had seen it.
+    /// Time from submitting an accepted bid until the last watcher has seen it.
     pub seen_by_all_ms: Option<Percentiles>,
-    /// Accepted bids that some watcher had not seen by the end.
+    /// Number of accepted bids that some watcher had not seen by the end.
     pub unseen: u64,
-    /// From a tick to its being durable and said.
+    /// Time from a tick until it is durable and its answers are sent.
     pub commit_ms: Option<Percentiles>,
-    /// From a tick's drain to the handing over of its last packet.
+    /// Time from a tick's drain to handing over its last packet.
     pub tick_ms: Option<Percentiles>,
-    /// Ticks missed.
+    /// Number of ticks missed.
     pub missed_ticks: Option<u64>,
-    /// Orders written down.
+    /// Number of orders written to the journal.
     pub orders: Option<u64>,
-    /// Processor time of the server's thread, in milliseconds a second.
+    /// CPU time of the server's thread, in milliseconds per second.
     pub server_cpu_ms_per_s: Option<f64>,
-    /// Processor time of the crowd's thread, in milliseconds a second.
+    /// CPU time of the crowd's thread, in milliseconds per second.
     pub crowd_cpu_ms_per_s: f64,
-    /// Events seen by all together.
+    /// Number of lot events received.
     pub events: u64,
-    /// Lots seen as they were, instead of events.
+    /// Number of lots received as complete states, in place of events.
     pub shown: u64,
-    /// What must never be.
+    /// Violations of the protocol. There must be none.
     pub wrong: Vec<String>,
-    /// Visitors in the house.
+    /// Number of bidders in the room, of any strategy.
     pub joined: usize,
 }
 
 impl AuctionReport {
-    /// The report of a run so far.
+    /// The report of a run so far. `server` holds the room's metrics and the server's CPU time,
+    /// where the server ran in this process.
     pub fn new(
         seconds: f64,
         crowd: &CrowdFigures,
@@ -102,8 +104,8 @@ impl AuctionReport {
         }
     }
 
-    /// What went wrong, in words: what must never be and, in a run of 3 s or more, visitors who are
-    /// not in the house, and commands that the house does not answer.
+    /// Descriptions of failures: violations of the protocol and, in a run of 3 s or more, bidders
+    /// who are not in the room and commands without answers.
     pub fn failures(&self) -> Vec<String> {
         let wrong = self.wrong.iter().map(|wrong| format!("wrong: {wrong}"));
         if self.seconds < JUDGED_AFTER_S {
@@ -120,21 +122,20 @@ impl AuctionReport {
     }
 }
 
-/// For each accepted bid, how long it took until the last watcher had seen its effect, or a later
-/// one; and how many bids some watcher has not seen by the end.
+/// The times from submitting an accepted bid until the last watcher has seen its effect or a later
+/// one, and the number of bids that some watcher has not seen by the end.
 pub fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
     let (mut times, mut unseen) = (Times::default(), 0);
-    let Some(resumable) = bidders.iter().find(|bidder| bidder.strategy() == Strategy::Keeper)
-    else {
+    let Some(keeper) = bidders.iter().find(|bidder| bidder.strategy() == Strategy::Keeper) else {
         return (times, unseen);
     };
     let mut ticks: BTreeMap<LotId, Vec<(u64, u64)>> = BTreeMap::new();
-    for event in resumable.seen() {
+    for event in keeper.seen() {
         ticks.entry(event.lot).or_default().push((event.tick, event.sequence));
     }
     let watchers: Vec<_> =
         bidders.iter().filter(|bidder| bidder.strategy() == Strategy::Watcher).collect();
-    // Who came later than a bid cannot have seen it in time.
+    // A watcher that joined after a bid cannot have seen it in time.
     let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max()
     else {
         return (times, unseen);
@@ -171,7 +172,7 @@ pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
     )
 }
 
-/// The crowd in full.
+/// Adds the rows of the full report.
 pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
     let manners: Vec<String> = report
         .bidders

@@ -1,4 +1,4 @@
-//! What `truetick-sim auction` runs, and the auction's part of the demo.
+//! The command `truetick-sim auction`, and the auction's part of the demo.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::profile::Profile;
 use crate::relay_thread::RelayThread;
 use crate::token_source::TokenSource;
 
-/// Who runs the house.
+/// User id of the keeper, who runs the house.
 const KEEPER: UserId = UserId(1 << 41);
 
 /// The first watcher's user id.
@@ -34,40 +34,40 @@ const WATCHERS: u64 = 1 << 42;
 /// Options of the auction.
 #[derive(Args, Clone, Debug)]
 pub struct AuctionOptions {
-    /// Bidders of all manners, 1 to 1,000
+    /// Number of bidders, of all strategies, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub bidders: u64,
-    /// Visitors who only watch, 0 to 3,000
+    /// Number of watchers, who never bid, 0 to 3,000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=3_000))]
     pub watchers: u64,
     /// Lots open at once, 1 to 1,000
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub lots: u64,
-    /// Divides the pauses of all bidders
+    /// Divisor of the pauses of all bidders
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub pace: f64,
-    /// All bidders only raise the price, together by so many bids a second
+    /// All bidders only raise the price, with this many bids a second together
     #[arg(long, value_name = "N")]
     pub bids_per_second: Option<u64>,
-    /// Seconds for which a lot is open, at least
+    /// Least time for which a lot is open, in seconds
     #[arg(long, value_name = "S", default_value_t = 20)]
     pub lot_seconds: u64,
     /// Folder for the journal; by default one that is removed at the end
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Network between visitors and server
+    /// Network between bidders and server
     #[arg(long, value_enum, default_value_t = Profile::Clean)]
     pub profile: Profile,
-    /// By what they reach the server
+    /// How the bidders connect to the server
     #[command(flatten)]
     pub connect_options: ConnectArguments,
-    /// Options of every command
+    /// Options that several commands share
     #[command(flatten)]
     pub common: Common,
 }
 
 impl AuctionOptions {
-    /// The house beside a demo's arena: a small one.
+    /// The small auction beside a demo's arena; `None` if the demo has no auction.
     pub fn beside(demo: &DemoOptions) -> Option<Self> {
         (!demo.no_auction).then(|| Self {
             bidders: 16,
@@ -83,19 +83,23 @@ impl AuctionOptions {
         })
     }
 
-    /// Everyone who comes.
+    /// Number of all clients: bidders, watchers and the keeper.
     pub fn bidders(&self) -> usize {
         (self.bidders + self.watchers) as usize + 1
     }
 }
 
-/// An auction's crowd.
+/// An auction's crowd, and the relay before it if there is one.
 pub struct AuctionPart {
     crowd: Crowd,
     relay: Option<RelayThread>,
 }
 
-/// The folder of a house's journal: the given one, or one that goes with what is returned beside.
+/// The folder of a house's journal: the given one, or a temporary one that is removed when the
+/// second value is dropped.
+///
+/// # Errors
+/// The temporary folder cannot be created.
 pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<TemporaryFolder>)> {
     match data {
         Some(data) => Ok((data, None)),
@@ -106,7 +110,7 @@ pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<Tempora
     }
 }
 
-/// How the demo's and the harness's houses are set up.
+/// Settings of the auction in the demo and in the harness, for a number of clients.
 pub fn settings(data: PathBuf, bidders: usize) -> AuctionSettings {
     AuctionSettings {
         admins: vec![KEEPER.0],
@@ -128,7 +132,10 @@ fn everyone(options: &AuctionOptions) -> Vec<(UserId, Strategy)> {
 }
 
 impl AuctionPart {
-    /// Sends a crowd into a server's auction room.
+    /// Starts a crowd in a server's auction room.
+    ///
+    /// # Errors
+    /// The relay or the crowd cannot be started.
     pub fn start(
         options: &AuctionOptions,
         (listeners, room): (&Listeners, u16),
@@ -175,12 +182,15 @@ impl AuctionPart {
         Ok(Self { crowd, relay })
     }
 
-    /// The crowd's figures.
+    /// The crowd's figures so far.
     pub fn figures(&self) -> CrowdFigures {
         self.crowd.figures()
     }
 
-    /// Ends it; the report is final.
+    /// Lets the crowd leave, and returns the final report.
+    ///
+    /// # Errors
+    /// The crowd or the relay failed.
     pub fn stop(
         self,
         seconds: f64,
@@ -211,7 +221,7 @@ fn room_metrics(
     }
 }
 
-/// The auction's rows in a table.
+/// Adds the auction's rows to a table.
 pub fn rows(
     rows: &mut Rows,
     part: &AuctionPart,
@@ -225,7 +235,10 @@ pub fn rows(
     report::full(rows, &report, &figures);
 }
 
-/// Starts an auction house in this process, and a crowd that visits it.
+/// Starts an auction house in this process, and a crowd that takes part. Returns what failed.
+///
+/// # Errors
+/// An option is invalid, or the server or the crowd cannot be started.
 pub async fn auction(options: AuctionOptions) -> Outcome {
     let count = (options.bidders + options.watchers) as usize + 8;
     let config = ServerConfig {
@@ -236,7 +249,7 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         seed: options.common.seed,
         ..serving(&options.connect_options)
     };
-    // Removed at the end, when nobody writes there any more.
+    // The folder is removed at the end, when nothing writes there any more.
     let (data, _folder) = folder(options.data.clone())?;
     let house =
         settings(data.clone(), count).open(config.tick_rate, random_u64()?, clock::now())?;

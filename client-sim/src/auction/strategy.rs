@@ -1,4 +1,4 @@
-//! What a visitor does next.
+//! The decisions of a bidder.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use truetick_shared::auction::terms::{
     Dutch, Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms,
 };
 
-/// How a visitor behaves.
+/// How a bidder behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
-    /// Only watches.
+    /// Watches and never bids.
     Watcher,
     /// Bids its maximum now and then.
     Proxy,
@@ -25,9 +25,9 @@ pub enum Strategy {
     Sniper,
     /// Bids in bursts.
     Burst,
-    /// Sends bids that no house takes.
+    /// Sends bids that no house accepts.
     Fool,
-    /// Forgets everything but its own commands now and then, and says them all again.
+    /// Now and then drops all state but its own commands, and submits the recent ones again.
     Forgetful,
     /// Only raises the price, evenly.
     Raiser,
@@ -36,7 +36,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The manner of the `place`th bidder: all of them take turns.
+    /// The strategy of the bidder with this index: strategies alternate.
     pub fn of(place: usize) -> Self {
         [
             Self::Proxy,
@@ -50,7 +50,7 @@ impl Strategy {
         ][place % 8]
     }
 
-    /// Mean time between two thoughts.
+    /// Mean time between two decisions.
     pub fn pause(self) -> Duration {
         Duration::from_millis(match self {
             Self::Watcher => 2_000,
@@ -67,24 +67,24 @@ impl Strategy {
 /// What a house's keeper does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct House {
-    /// Accounts to open, of users from 1 on.
+    /// Number of accounts to open, for users from 1 on.
     pub accounts: u64,
-    /// Money in each.
+    /// Deposit in each account.
     pub deposit: Amount,
-    /// Lots open at once.
+    /// Number of lots open at once.
     pub lots: usize,
-    /// For how long each is open, in ticks, at least; up to twice that.
+    /// Least time for which a lot is open, in ticks; the longest is twice that.
     pub duration: u64,
     /// Ticks per second.
     pub rate: u32,
-    /// All lots are sold in the English way, without a reserve.
+    /// Whether all lots are English auctions without a reserve.
     pub only_english: bool,
 }
 
-/// Who sells everything; a keeper's bidders are numbered from 1.
+/// The seller of all lots; a keeper's bidders are numbered from 1.
 pub const SELLER: UserId = UserId(1 << 40);
 
-/// Things that are sold.
+/// Titles of lots.
 const THINGS: [&str; 12] = [
     "a brass sextant",
     "the last umbrella",
@@ -100,7 +100,7 @@ const THINGS: [&str; 12] = [
     "a slightly used comet",
 ];
 
-/// Terms of a lot, by chance.
+/// Random terms of a lot.
 pub fn terms(number: u32, house: &House, rng: &mut Xoshiro256PlusPlus) -> Terms {
     let price = |rng: &mut Xoshiro256PlusPlus, range: std::ops::Range<u64>| {
         Amount(rng.random_range(range) * 100)
@@ -150,7 +150,7 @@ fn bid(lot: LotId, action: Action, now: Timestamp) -> Command {
     })
 }
 
-/// A sensible bid on a lot: `leads` if it is the visitor's own already.
+/// A sensible bid on a lot, if there is one. `leads` is whether the bidder leads already.
 fn sensible(
     lot: &PublicLot,
     tick: u64,
@@ -175,7 +175,7 @@ fn sensible(
     }
 }
 
-/// A bid that no house takes.
+/// A bid that no house accepts.
 fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command {
     let action = match rng.random_range(0..5) {
         0 => Action::UpTo(Amount::ZERO),
@@ -194,8 +194,8 @@ fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command 
     command
 }
 
-/// What a bidder does with the lots that it watches. `leads` tells of a lot whether it is the
-/// bidder's own.
+/// The commands of a bidder on the lots that it watches. `leads` returns whether the bidder leads a
+/// lot.
 pub fn think(
     strategy: Strategy,
     client: &AuctionClient,
@@ -234,7 +234,8 @@ pub fn think(
     }
 }
 
-/// What a keeper does, having opened `opened` lots so far, of which so many are open.
+/// The commands of a keeper that has opened `opened` lots so far, of which `open` are still open.
+/// `funded` is the number of funded accounts.
 pub fn keep(
     house: &House,
     (opened, open): (u32, usize),

@@ -1,10 +1,11 @@
-//! What each case may cost a player at most. Each bound is a formula of the case's parameters,
-//! printed beside its figure.
+//! The bounds of each figure. Each bound is a formula of the case's parameters and is printed
+//! beside its figure.
 
 use super::case::{Case, WARM_UP_S};
 use super::figures::Figures;
 
-/// Beyond the newest state a display may go on for this long before it must stand, in milliseconds.
+/// Time for which a display may extrapolate past the newest state before it must stand, in
+/// milliseconds.
 pub(super) const BRIDGED_MS: f64 = 165.0;
 
 /// A figure and its bound.
@@ -12,11 +13,11 @@ pub(super) const BRIDGED_MS: f64 = 165.0;
 pub struct Bound {
     /// Name of the figure: its key in the report.
     pub figure: &'static str,
-    /// What was measured.
+    /// Measured value, in the unit that the name gives.
     pub value: f64,
-    /// The most that it may be.
+    /// Largest value that keeps the bound.
     pub most: f64,
-    /// The bound in words.
+    /// The formula of the bound as text.
     pub formula: String,
 }
 
@@ -27,7 +28,8 @@ impl Bound {
     }
 }
 
-/// The bounds of a case beside its figures.
+/// The figures of a case with their bounds. A case with a profile has only the bound on unexplained
+/// mispredictions.
 pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
     let bound =
         |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
@@ -71,7 +73,7 @@ fn dead_input(case: &Case) -> (f64, String) {
 fn still(case: &Case) -> (f64, String) {
     let gap = f64::from(case.pause_ms()).max(f64::from(case.step_down_ms));
     let frame = 1e3 / f64::from(case.display_hz);
-    // In a hitch nothing is drawn at all: its one long frame is no stillness.
+    // In a hitch nothing is drawn: its one long frame does not count as standing still.
     let gap = if case.hitch_ms > 0 { 0.0 } else { gap };
     ((gap - BRIDGED_MS).max(0.0) + 20.0 + frame, "max(gap - 165, 0) + 20 + frame".into())
 }
@@ -111,7 +113,7 @@ fn cuts(case: &Case) -> (f64, String) {
     (f64::from(u8::from(pause >= 1_500)), "1 where more than 1.5 s are missing".into())
 }
 
-/// A run of lost snapshots as long as happens once a second is no reason to stand still.
+/// The display must not stand still for runs of lost snapshots that occur once a second.
 fn display_delay(case: &Case) -> (f64, String) {
     let in_a_row = match case.loss > 0.0 {
         true => (f64::from(case.tick_rate).ln() / -case.loss.ln()).ceil(),
@@ -121,7 +123,7 @@ fn display_delay(case: &Case) -> (f64, String) {
     (most, "jitter + 2 ticks + lost in a row each second".into())
 }
 
-/// What the server did without the client's commands is made up for at the entity's own pace.
+/// Motion that the server ran without the client's commands is corrected at the entity's own pace.
 fn own_leap(case: &Case) -> (f64, String) {
     let pause =
         case.stall_ms.max(case.outage_ms).max(case.hold_ms).max(case.step_up_ms.max(0) as u32);

@@ -1,5 +1,4 @@
-//! One case of a measurement: a path, what happens to it, and a display. Cases are parameters, not
-//! code.
+//! One case of a measurement: a path, its changes, and a display. Cases are parameters, not code.
 
 use std::time::Duration;
 
@@ -7,11 +6,10 @@ use clap::Args;
 
 use crate::profile::Profile;
 
-/// A measurement's parameters. Everything happens in virtual time.
+/// Parameters of a measurement in virtual time.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Case {
-    /// A network with all its behaviour; round trip, jitter and loss of the case do not apply then,
-    /// and no bounds
+    /// Network profile in place of round trip, jitter and loss; most bounds do not apply
     #[arg(long, value_enum)]
     pub profile: Option<Profile>,
     /// Round trip of the path, half of it each way, in milliseconds (0 to 2,000)
@@ -26,23 +24,22 @@ pub struct Case {
     /// The client runs only when a frame is drawn, not by a timer of its own
     #[arg(long)]
     pub frame_bound: bool,
-    /// By how much frames vary in length: each lasts its even share plus or minus this many percent
-    /// (0 to 90)
+    /// Variation of frame lengths: each is even plus or minus up to this many percent (0 to 90)
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=90))]
     pub irregular: u32,
     /// When a step, hold, outage, hitch or stall happens, in seconds
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     pub at_s: f64,
-    /// From then on the way to the server is longer by this (below zero: shorter)
+    /// From --at-s on the path to the server is longer by this (below zero: shorter)
     #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
     pub step_up_ms: i32,
-    /// From then on the way to the client is longer by this (below zero: shorter)
+    /// From --at-s on the path to the client is longer by this (below zero: shorter)
     #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
     pub step_down_ms: i32,
-    /// Both ways hold what they carry for this long and deliver it at once
+    /// Both directions hold what they carry for this long and deliver it at once
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub hold_ms: u32,
-    /// Both ways lose what they carry for this long
+    /// Both directions lose what they carry for this long
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub outage_ms: u32,
     /// The client's process, its display included, stands still for this long
@@ -51,39 +48,38 @@ pub struct Case {
     /// The server's process stands still for this long
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub stall_ms: u32,
-    /// Share of datagrams that is lost on each way (0 to 0.9)
+    /// Share of datagrams that is lost in each direction (0 to 0.9)
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub loss: f64,
-    /// Each datagram takes up to this much longer, on each way; order is kept
+    /// Each datagram takes up to this much longer in each direction; order is kept
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub jitter_ms: u32,
-    /// The jitter comes in bursts: each 2 s both ways hold what they carry for the jitter's length
+    /// Jitter in bursts: every 2 s both directions hold what they carry for the jitter's length
     #[arg(long)]
     pub jitter_bursts: bool,
-    /// Entities that move: every third straight on, turning once a second, stopping and going (1 to
-    /// 10,000)
+    /// Moving entities: in turn straight on, turning once a second, stop and go (1 to 10,000)
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub movers: u32,
     /// Most bytes of state in a snapshot (300 to 8,000)
     #[arg(long, value_name = "BYTES", default_value_t = 2_400, value_parser = clap::value_parser!(u32).range(300..=8_000))]
     pub budget: u32,
-    /// By how many millionths the client's clock is too fast (below zero: too slow)
+    /// Drift of the client's clock in millionths (below zero: too slow)
     #[arg(long, value_name = "PPM", default_value_t = 0, allow_negative_numbers = true)]
     pub drift_ppm: i32,
-    /// Length of the measurement (3 to 500)
+    /// Length of the measurement in seconds (3 to 500)
     #[arg(long, value_name = "S", default_value_t = 15.0)]
     pub seconds: f64,
-    /// Everything random follows from it
+    /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
-/// What is wrong with a case.
+/// A case with a parameter out of its range, named by its flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is out of its range, see --help")]
 pub struct InvalidCase(&'static str);
 
-/// The first seconds of a measurement are not judged: the client joins in them.
+/// Length of the warm-up in seconds: the client joins in it, and it is not judged.
 pub const WARM_UP_S: f64 = 2.0;
 
 impl Default for Case {
@@ -115,7 +111,7 @@ impl Default for Case {
 }
 
 impl Case {
-    /// Half a minute over a profile's network.
+    /// A case of 32 s over a profile's network.
     pub fn over(profile: Profile, tick_rate: u32) -> Self {
         let latency = profile.link().unwrap_or_default().latency;
         let rtt_ms = 2 * latency.as_millis() as u32;
@@ -145,22 +141,22 @@ impl Case {
         }
     }
 
-    /// Length of a tick.
+    /// Length of a tick in milliseconds.
     pub fn tick_ms(&self) -> f64 {
         1e3 / f64::from(self.tick_rate)
     }
 
-    /// The longest pause of anything, in milliseconds.
+    /// The longest pause of path, client or server, in milliseconds.
     pub fn pause_ms(&self) -> u32 {
         self.hold_ms.max(self.outage_ms).max(self.hitch_ms).max(self.stall_ms)
     }
 
-    /// Whether anything happens at [`Case::at_s`].
+    /// Whether an event happens at [`Case::at_s`].
     pub fn has_event(&self) -> bool {
         self.pause_ms() > 0 || self.step_up_ms != 0 || self.step_down_ms != 0
     }
 
-    /// When what happens is over, since the start.
+    /// Time from the start to the end of the event.
     pub fn event_end(&self) -> Duration {
         Duration::from_secs_f64(self.at_s) + Duration::from_millis(u64::from(self.pause_ms()))
     }

@@ -1,4 +1,4 @@
-//! The cases that are run without parameters: each kind of change with its neighbours.
+//! The cases that run without parameters: each kind of change, in several sizes.
 
 use super::case::Case;
 
@@ -7,11 +7,11 @@ use super::case::Case;
 pub struct NamedCase {
     /// Name in reports.
     pub name: String,
-    /// Its parameters.
+    /// Parameters of the case.
     pub case: Case,
 }
 
-/// All cases.
+/// All cases of the catalogue.
 pub fn catalogue() -> Vec<NamedCase> {
     let mut all = Vec::new();
     let mut add = |name: String, case: Case| all.push(NamedCase { name, case });

@@ -1,5 +1,5 @@
-//! The paths that the observed entities follow: known functions of time, so that what a display
-//! draws can be held against the truth at any moment.
+//! The courses of the observed entities. They are known functions of time, so that what a display
+//! draws can be compared with the true state at any time.
 
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
@@ -11,11 +11,11 @@ pub const SPEED: f64 = 7.5;
 /// How an entity moves. Its velocity changes at whole seconds only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Straight on.
+    /// Straight on in one direction.
     Straight,
     /// Straight on, in another direction each second.
     Turning,
-    /// A second straight on, a second at rest.
+    /// Alternately a second straight on and a second at rest.
     StopAndGo,
 }
 
@@ -26,16 +26,16 @@ impl Style {
     }
 }
 
-/// A position and a velocity, in metres and metres per second.
+/// A position and a velocity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Motion {
-    /// Position.
+    /// Position in metres.
     pub position: Vec2,
-    /// Velocity.
+    /// Velocity in metres per second.
     pub velocity: Vec2,
 }
 
-/// The path of one entity.
+/// The course of one entity.
 #[derive(Clone, Debug)]
 pub struct Course {
     /// Motion at each whole second.
@@ -43,7 +43,7 @@ pub struct Course {
 }
 
 impl Course {
-    /// The path of a style over `seconds` seconds; its directions follow from `seed`.
+    /// The course of a style over `seconds` seconds; its directions follow from `seed`.
     pub fn new(style: Style, seconds: usize, seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut position = Vec2::new(rng.random_range(-64.0..64.0), rng.random_range(-64.0..64.0));

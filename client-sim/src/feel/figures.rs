@@ -1,5 +1,5 @@
-//! What a player noticed in one case, computed from its trace. Nothing here knows how client or
-//! server work.
+//! What a player noticed in one case, computed from its trace alone, without knowledge of how
+//! client or server work.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +12,30 @@ use super::case::{Case, WARM_UP_S};
 use super::courses::{SPEED, Style};
 use super::trace::{Frame, Trace};
 
-/// Interruptions of the input closer together than this count as one, in milliseconds.
+/// Interruptions of the input that are closer together count as one, in milliseconds.
 const MERGED_MS: f64 = 250.0;
 
-/// A frame in which something moves less than this share of its way stands still.
+/// Share of its motion below which an entity stands still in a frame.
 const STILL_SHARE: f64 = 0.05;
 
-/// What has moved for less than this may be drawn at rest: a display that extrapolates for up to
-/// 250 ms does not know of the start yet. In milliseconds; the error counts.
+/// Time after its start for which an entity may be drawn at rest, in milliseconds: a display that
+/// extrapolates for up to 250 ms does not know of the start yet. The error counts.
 const STARTED_MS: f64 = 250.0;
 
-/// A frame whose motion is off by more than this share of its way is uneven.
+/// Deviation from its motion above which a frame is uneven, as a share.
 const UNEVEN_SHARE: f64 = 0.25;
 
-/// A display that moves on by so much more than the frame's length has cut, in milliseconds.
+/// Advance of the display time beyond the frame's length that counts as a cut, in milliseconds.
 const CUT_MS: f64 = 1_000.0;
 
-/// Errors of what was drawn while nothing arrived may last for this long after it, in milliseconds.
+/// Time for which errors that arose while nothing arrived may last afterwards, in milliseconds.
 const CORRECTED_MS: f64 = 500.0;
 
-/// Opening a session takes three round trips and up to this many ticks; the own entity is judged
-/// after that, and after the warm-up.
+/// Ticks, in addition to three round trips, that opening a session may take. The own entity is
+/// judged after that, and after the warm-up.
 const OPENED_TICKS: f64 = 6.0;
 
-/// After an outage larger frames are allowed for this long, in milliseconds.
+/// Time after an outage in which larger frames are allowed, in milliseconds.
 pub const RECOVERY_MS: f64 = 300.0;
 
 /// The figures of one case. Times are in milliseconds, lengths in metres. The first two seconds do
@@ -45,46 +45,49 @@ pub struct Figures {
     /// Name of the case.
     pub name: String,
     /// Longest time in which the player gave input that the server never executed, beyond one tick
-    /// (or frame, where the client runs once per frame); interruptions less than 250 ms apart add
-    /// up. Input that never took effect again is dead to the end.
+    /// (or frame, where the client runs once per frame). Interruptions less than 250 ms apart add
+    /// up. Input that never has an effect again is dead to the end.
     pub dead_input_ms: f64,
-    /// Longest time in which a moving entity was drawn at rest.
+    /// Longest time for which a moving entity was drawn at rest.
     pub still_ms: f64,
-    /// The second longest such time that is no part of the longest.
+    /// The second longest time for which a moving entity was drawn at rest, apart from the longest.
     pub second_still_ms: f64,
-    /// Largest motion of a mover in one frame, in frames' worth of its speed; a cut is none.
+    /// Largest motion of a mover in one frame, relative to the frame's length at its speed; cuts do
+    /// not count.
     pub leap_frames: f64,
-    /// The same without the 300 ms after an outage or a hold.
+    /// Largest relative motion of a mover in one frame, without the 300 ms after an outage or a
+    /// hold.
     pub leap_frames_later: f64,
-    /// That motion in metres.
+    /// Motion in the frame of `leap_frames`, in metres.
     pub leap_m: f64,
-    /// From the end of the event to the last frame whose motion was off by more than a quarter.
+    /// Time from the end of the event to the last frame whose motion was off by more than a
+    /// quarter.
     pub settled_ms: f64,
-    /// How far the time shown lies behind the server's, beyond the way from it: the median.
+    /// Median of how far the display time lies behind the server's, beyond the path's delay.
     pub display_delay_ms: f64,
-    /// 99th percentile of the distance between what is drawn and the server's state at the time
-    /// shown, without a hold, outage, stall or longer way of more than 165 ms and the 500 ms after
-    /// it, in which nobody can know.
+    /// 99th percentile of the distance between what is drawn and the server's state at the display
+    /// time. A hold, outage, stall or longer path of more than 165 ms and the 500 ms after it do
+    /// not count, since no client can know the state then.
     pub shown_error_m_p99: f64,
-    /// Largest such distance.
+    /// Largest distance between what is drawn and the server's state at the display time.
     pub shown_error_m_max: f64,
     /// Mean time from a change of the keys to the first frame in which the own entity follows.
     pub key_to_motion_ms: f64,
-    /// Frames in which the time shown moved on by more than a second.
+    /// Number of frames in which the display time advanced by more than a second too much.
     pub cuts: u64,
     /// Median of the time by which commands arrive before they are executed.
     pub margin_ms_p50: f64,
-    /// Share of ticks that the server executed without a new command.
+    /// Share of ticks that the server executed without a new command, 0 to 1.
     pub late_share: f64,
-    /// Wrong predictions without a cause.
+    /// Number of wrong predictions without a cause.
     pub unexplained: u64,
-    /// Wrong predictions.
+    /// Number of wrong predictions.
     pub mispredicted: u64,
-    /// Longest time in which the own entity was drawn at rest though a key was held.
+    /// Longest time for which the own entity was drawn at rest though a key was held.
     pub own_still_ms: f64,
-    /// Largest motion of the own entity in one frame, in frames' worth of its speed.
+    /// Largest motion of the own entity in one frame, relative to the frame's length at its speed.
     pub own_leap_frames: f64,
-    /// Share of frames in which the own entity did not move.
+    /// Share of frames in which the own entity did not move, 0 to 1.
     pub own_still_share: f64,
 }
 
@@ -144,8 +147,8 @@ impl View<'_> {
         self.ms(at) >= WARM_UP_S * 1e3
     }
 
-    /// Milliseconds since the end of the event; below zero before it, and always where nothing
-    /// happens.
+    /// Milliseconds since the end of the event; negative before it, and always negative in a case
+    /// without an event.
     fn since_event(&self, at: Timestamp) -> f64 {
         match self.case.has_event() {
             true => self.ms(at) - self.case.event_end().as_secs_f64() * 1e3,
@@ -178,7 +181,7 @@ impl View<'_> {
             }
             last_new = Some(self.ms(tick.at));
         }
-        // Input that never took effect again is dead to the end.
+        // Input that never has an effect again is dead to the end.
         let end = judged.last().map_or(0.0, |tick| self.ms(tick.at));
         let silent = end - last_new.unwrap_or(WARM_UP_S * 1e3);
         figures.dead_input_ms = figures.dead_input_ms.max(silent);
@@ -210,7 +213,7 @@ impl View<'_> {
                 let moved = (drawn.position - from).length();
                 let worth = moved / (SPEED * passed / 1e3);
                 let earlier = course.at(seconds - STARTED_MS / 1e3);
-                // Nor does anybody know of what started while nothing arrived.
+                // A start while nothing arrived cannot be known either.
                 let known = if self.can_be_right(frame.at) {
                     earlier
                 } else {
@@ -236,8 +239,8 @@ impl View<'_> {
         figures.shown_error_m_p99 = quantile(&mut errors, 0.99);
     }
 
-    /// Whether the client could know where everything is: not while nothing arrived, nor until
-    /// corrections have glided.
+    /// Whether the client can know the state: not while nothing arrives, nor until corrections have
+    /// glided.
     fn can_be_right(&self, at: Timestamp) -> bool {
         let pause = f64::from(self.case.outage_ms.max(self.case.hold_ms).max(self.case.stall_ms));
         let longer = f64::from(self.case.step_down_ms.max(0));
@@ -332,7 +335,7 @@ fn is_cut(case: &Case, before: &Frame, frame: &Frame) -> bool {
     shown.is_some_and(|(before, now)| (now - before) * case.tick_ms() - passed_ms > CUT_MS)
 }
 
-/// The value below which a share of all lies; 0 where there are none.
+/// The value below which a share of all lies; 0 without values.
 fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values

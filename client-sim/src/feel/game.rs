@@ -1,5 +1,4 @@
-//! The game that is played for the measurement: one player who runs left and right, and movers on
-//! known courses.
+//! The game of the measurement: one player who runs left and right, and movers on known courses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,9 +29,9 @@ pub const PLAYER: KindId = KindId(0);
 /// The kind of movers.
 pub const MOVER: KindId = KindId(1);
 
-/// Place of x and y among the fields of either kind.
+/// Index of x among the fields of either kind.
 pub const X: usize = 0;
-/// See [`X`].
+/// Index of y among the fields of either kind.
 pub const Y: usize = 1;
 
 /// Place of the index among a mover's fields.
@@ -43,7 +42,8 @@ pub const INDEX: usize = 4;
 pub struct Run {
     /// -1 for left, 1 for right, 0 for neither.
     pub direction: i8,
-    /// Serial number of the command, so that the server's log says which commands took effect.
+    /// Serial number of the command, by which the server's log shows the commands that had an
+    /// effect.
     pub serial: u16,
 }
 
@@ -87,7 +87,7 @@ fn restore(fields: &[u32]) -> Motion {
 struct Player(Motion);
 
 impl Player {
-    /// One tick of `dt` seconds: full speed at once in the direction of the input.
+    /// Runs one tick of `dt` seconds: full speed at once in the direction of the input.
     fn step(&mut self, input: &Run, dt: f32) {
         self.0.velocity = Vec2::new(f32::from(input.direction) * SPEED as f32, 0.0);
         self.0.position += self.0.velocity * dt;
@@ -137,7 +137,7 @@ impl Replicate for Mover {
 /// What the server did in one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TickLog {
-    /// The tick.
+    /// Number of the tick.
     pub tick: Tick,
     /// Serial number of the command that the player's entity ran, if any.
     pub serial: Option<u16>,
@@ -152,7 +152,7 @@ pub struct FeelGame {
 }
 
 impl FeelGame {
-    /// A game at a tick rate with one mover per course.
+    /// A game with `tick_rate` ticks per second and one mover per course.
     pub fn new(tick_rate: u32, courses: Arc<Vec<Course>>) -> Self {
         Self { dt: 1.0 / tick_rate as f32, courses, log: Arc::default() }
     }

@@ -3,11 +3,12 @@
 //!
 //! The production cores run in virtual time. A display of any rate samples what
 //! [`ClientRuntime::view`] would draw, and the figures are computed from those frames alone: how
-//! long something stood still, how far it leapt, how long the player's input was without effect.
-//! Nothing depends on the speed of the machine; a seed gives the same figures.
+//! long something stood still, how far it leapt, how long the player's input had no effect. Nothing
+//! depends on the speed of the machine; equal seeds give equal figures.
 //!
 //! ```text
-//! case (parameters) -> world (server, client, path, display) -> trace -> figures -> bounds -> table, JSON, page
+//! case (parameters) -> world (server, client, path, display) -> trace -> figures -> bounds
+//!                   -> table, JSON, page
 //! ```
 //!
 //! [`ClientRuntime::view`]: truetick_netcode::client::runtime::ClientRuntime::view
@@ -60,13 +61,13 @@ pub struct FeelOptions {
     only: Option<String>,
 }
 
-/// Figures of one case, with what they were computed from.
+/// The figures of one case, with their bounds and source.
 pub struct Measured {
-    /// The figures.
+    /// The figures of the case.
     pub figures: Figures,
-    /// Each bound.
+    /// Each figure with its bound.
     pub bounds: Vec<Bound>,
-    /// The frames and ticks.
+    /// The frames and ticks from which the figures were computed.
     pub trace: Trace,
 }
 
@@ -77,8 +78,8 @@ pub fn measure(name: &str, case: &Case) -> Measured {
     Measured { bounds: bounds(case, &figures), figures, trace }
 }
 
-/// Runs the command: the case that the parameters describe, or the whole catalogue where none was
-/// given. Returns the bounds that were not kept.
+/// Runs the command: the case that the parameters describe, or the whole catalogue without
+/// parameters. Returns the bounds that were not kept.
 ///
 /// # Errors
 /// A parameter is out of its range, or a file cannot be written.
@@ -122,7 +123,7 @@ impl FeelOptions {
     }
 }
 
-/// What a player sees over each profile, as a table in Markdown.
+/// Prints what a player sees over each profile, as a table in Markdown.
 fn print_profiles() {
     tell!(
         "| profile | Hz | display delay, ms | longest stillness, ms | largest frame | error p99, m | cuts | input dead, ms | margin p50, ms | late, % | wrong, unexplained |"

@@ -1,4 +1,4 @@
-//! A page that draws motion over time: one chart for each case, without anything from elsewhere.
+//! A page that draws motion over time: one chart for each case, without external resources.
 
 use std::fmt::Write;
 
@@ -7,11 +7,12 @@ use super::case::WARM_UP_S;
 use super::courses::{SPEED, Style};
 use super::trace::Trace;
 
-/// Width and height of a chart, in pixels.
+/// Width of a chart, in pixels.
 const WIDTH: f64 = 900.0;
+/// Height of a chart, in pixels.
 const HEIGHT: f64 = 120.0;
 
-/// Motion drawn at the top of a chart, in frames' worth.
+/// Relative motion at the top of a chart; 1 is even motion.
 const TOP: f64 = 5.0;
 
 /// A page of charts.
@@ -72,7 +73,7 @@ impl Page {
         self.text.push_str("\"/>");
     }
 
-    /// The page's text.
+    /// Completes the page and returns its text.
     pub fn finish(mut self) -> String {
         self.text.push_str("</html>\n");
         self.text
@@ -85,7 +86,7 @@ impl Default for Page {
     }
 }
 
-/// Motion in one frame.
+/// Relative motion in one frame.
 struct Point {
     seconds: f64,
     worth: f64,

@@ -1,5 +1,5 @@
-//! The instrument itself: its figures are known where the trace is known, and they follow from the
-//! seed alone.
+//! Tests of the measurement itself: figures of known traces are known, and they depend only on the
+//! case and its seed.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::figures::{Figures, figures};
 use super::measure;
 use super::trace::{Drawn, Executed, Frame, Trace};
 
-/// A display of 60 Hz that shows one straight mover exactly; `shown` maps a frame's time to the
-/// time that it draws, both in ticks.
+/// A display of 60 Hz that shows one straight mover exactly. `shown` maps a frame's time to the
+/// display time, both in ticks.
 fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
     let course = Course::new(Style::Straight, 12, 1);
     let courses = Arc::new(vec![course.clone()]);
@@ -62,8 +62,8 @@ fn an_even_display_is_even() {
 
 #[test]
 fn a_display_that_stands_and_leaps_is_found() {
-    // It stands still from 5 s on for 17 frames, catches up in one frame, and stands again for 2
-    // frames at 8 s.
+    // The display stands still from 5 s on for 17 frames, catches up in one frame, and stands again
+    // for 2 frames at 8 s.
     let shown = |tick: f64| match tick {
         300.0..318.0 => 300.0,
         480.0..483.0 => 480.0,
@@ -80,7 +80,7 @@ fn a_display_that_stands_and_leaps_is_found() {
 #[test]
 fn input_without_effect_adds_up_over_short_gaps() {
     let mut trace = drawn_at(|tick| tick);
-    // 10 ticks without a new command, 6 with, 5 without; and a lone one a second later.
+    // 10 ticks without a new command, 6 with, 5 without, and a single one without a second later.
     for dead in (300..310).chain(316..321).chain([381]) {
         trace.executed[dead].margin_ms = None;
     }
@@ -118,7 +118,7 @@ fn a_clean_path_feels_clean() {
     }
 }
 
-/// The bounds that a case exceeds by more than a share.
+/// The bounds that a case exceeds by more than the share `granted`.
 fn faults(name: &str, case: &Case, granted: f64) -> Vec<String> {
     let exceeds = |bound: &Bound| bound.value > bound.most * (1.0 + granted);
     let missed = measure(name, case).bounds.into_iter().filter(exceeds);
@@ -130,7 +130,7 @@ fn faults(name: &str, case: &Case, granted: f64) -> Vec<String> {
 
 #[test]
 fn every_case_of_the_catalogue_keeps_its_bounds() {
-    // A budget that holds a fraction of 3,000 movers leaves those that turn wrong for a while.
+    // With a budget for a fraction of 3,000 movers, those that turn are wrong for a while.
     let known = |fault: &String| fault.starts_with("3,000 movers: shown_error_m_p99 0.3");
     let faults: Vec<_> =
         catalogue().iter().flat_map(|named| faults(&named.name, &named.case, 0.0)).collect();
@@ -138,7 +138,7 @@ fn every_case_of_the_catalogue_keeps_its_bounds() {
     assert!(news.is_empty(), "{news:#?}");
 }
 
-/// Cases between those of the catalogue. Their bounds are kept within a quarter: an event may
+/// Cases between those of the catalogue. Their bounds are kept within a quarter, since an event may
 /// coincide with every turn, stop and change of the keys.
 fn random_case(seed: u64) -> Case {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);

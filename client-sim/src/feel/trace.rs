@@ -1,4 +1,4 @@
-//! What a case recorded: every frame drawn, every tick executed, every change of the player's keys.
+//! The trace of a case: every frame drawn, every tick executed, every change of the player's keys.
 
 use std::sync::Arc;
 
@@ -11,49 +11,49 @@ use super::courses::Course;
 /// A mover as it was drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
-    /// Which mover.
+    /// Index of the mover.
     pub index: usize,
-    /// Where, in metres.
+    /// Position in metres.
     pub position: DVec2,
 }
 
 /// One frame of the display.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// When, in true time.
+    /// Time of the frame, in true time.
     pub at: Timestamp,
-    /// The time at which other entities are shown, in ticks of the server.
+    /// The display time of other entities, in ticks of the server.
     pub shown_tick: Option<f64>,
-    /// The player's own entity, in metres.
+    /// Position of the player's own entity, in metres.
     pub player: Option<DVec2>,
-    /// The movers.
+    /// The movers that were drawn.
     pub movers: Vec<Drawn>,
 }
 
 /// One tick of the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Executed {
-    /// When, in true time.
+    /// Time of the tick, in true time.
     pub at: Timestamp,
-    /// Which.
+    /// Number of the tick.
     pub tick: Tick,
-    /// How long before that its command had arrived, in milliseconds; `None` if it ran without a
-    /// new command.
+    /// How long before the tick its command arrived, in milliseconds; `None` if the tick ran
+    /// without a new command.
     pub margin_ms: Option<f64>,
-    /// When the player gave that command.
+    /// When the player gave the command.
     pub given: Option<Timestamp>,
 }
 
-/// The player changed direction.
+/// A change of the player's direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// When, in true time.
+    /// Time of the change, in true time.
     pub at: Timestamp,
     /// -1 for left, 1 for right.
     pub direction: i8,
 }
 
-/// See the module.
+/// The recording of a case, from which its figures are computed.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// The movers' courses.
@@ -62,12 +62,12 @@ pub struct Trace {
     pub frames: Vec<Frame>,
     /// Ticks in the order in which they were executed.
     pub executed: Vec<Executed>,
-    /// The player's keys.
+    /// Changes of the player's keys.
     pub keys: Vec<KeyChange>,
-    /// Wrong predictions.
+    /// Number of wrong predictions.
     pub mispredicted: u64,
-    /// Wrong predictions without a cause.
+    /// Number of wrong predictions without a cause.
     pub unexplained: u64,
-    /// Commands that the server lacked in time.
+    /// Number of commands that the server lacked in time.
     pub commands_missing: u64,
 }

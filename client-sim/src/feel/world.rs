@@ -28,20 +28,20 @@ use super::game::{FeelGame, INDEX, MOVER, PLAYER, Run, X, Y};
 use super::trace::{Drawn, Executed, Frame, KeyChange, Trace};
 use crate::token_source::TokenSource;
 
-/// When a case starts on every clock but the client's.
+/// Start of a case on every clock. The client's clock may drift from there.
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// The wall clock's time at the start.
+/// UTC at the start.
 const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 
 const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 1_000);
 
-/// Bytes that follow each datagram on the way up and name the newest command in it. They stay
-/// outside of the cores.
+/// Bytes after each datagram to the server that name the newest command in it. The cores never see
+/// them.
 const TAG_BYTES: usize = 2;
 
-/// See the module.
+/// The simulation of one case.
 pub struct World {
     case: Case,
     now: Timestamp,
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Hands over what has arrived, with the time of its arrival, unless the receiver stands still.
+    /// Delivers what has arrived, with the time of its arrival, unless the receiver stands still.
     fn deliver(&mut self) {
         while !self.server_stands()
             && let Some(at) = self.up.next_delivery()
@@ -194,7 +194,7 @@ impl World {
         self.in_event(self.case.hitch_ms)
     }
 
-    /// The client's clock begins elsewhere and drifts.
+    /// The client's clock: it may drift from true time.
     fn client_time(&self, now: Timestamp) -> Timestamp {
         let passed = now.as_nanos() as i128 - START.as_nanos() as i128;
         let shown = passed + passed * i128::from(self.case.drift_ppm) / 1_000_000;
@@ -273,7 +273,7 @@ impl World {
     fn deliver_up(&mut self, bytes: &[u8], at: Timestamp) {
         let (datagram, tag) = bytes.split_at(bytes.len() - TAG_BYTES);
         let newest = u16::from_le_bytes([tag[0], tag[1]]);
-        // Each packet repeats what may be lacking: all commands up to its newest are there now.
+        // Each packet repeats what may be missing: all commands up to its newest have arrived now.
         let mut serial = newest;
         while serial != 0 && self.arrived[usize::from(serial)] == Timestamp::default() {
             self.arrived[usize::from(serial)] = at;
@@ -365,7 +365,7 @@ impl World {
     }
 }
 
-/// A server with one room, and who makes its tokens.
+/// A server with one room, and the source of its tokens.
 fn start_server(case: &Case, game: &FeelGame) -> (Server, TokenSource) {
     let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
     let sessions = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());

@@ -1,12 +1,11 @@
-//! Messages beside the state: unreliable, reliable unordered, and four independent reliable ordered
-//! streams.
+//! Message channels: unreliable, reliable unordered, and four independent reliable ordered streams.
 //!
 //! ```text
 //! per packet:  { 1, message } ... 0
 //! message:     channel:3  [ id:16  sliced:1 [ slice:6 slices-1:6 ] ]  length:10  bytes
 //! ```
-//! The part in brackets only on reliable channels. Whoever sends keeps a message until each of its
-//! slices rode in a packet that was acknowledged; whoever receives delivers each message once.
+//! The part in brackets exists on reliable channels only. The sender keeps a message until each of
+//! its slices was in an acknowledged packet; the receiver delivers each message once.
 
 mod receiver;
 mod sender;
@@ -25,28 +24,28 @@ use receiver::Receiver;
 use sender::Sender;
 pub use sender::{Overflow, PieceRef, SendWindow};
 
-/// Number of ordered streams.
+/// Number of ordered streams of a session.
 pub const ORDERED_STREAMS: u8 = 4;
 
 const RELIABLE_CHANNELS: usize = 1 + ORDERED_STREAMS as usize;
-/// All channels, the unreliable one being number 0.
+/// Number of all channels; the unreliable one has index 0.
 const CHANNELS: usize = 1 + RELIABLE_CHANNELS;
 
-/// Which sender has the session's own messages: it always goes first.
+/// Index of the sender of the session's own messages, which are always written first.
 const SESSION: usize = 1;
 
 const LENGTH_BITS: u32 = 10;
 const SLICE_INDEX_BITS: u32 = 6;
 
-/// How a message travels.
+/// The delivery guarantee of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// At most once, in any order; lost with its packet. At most [`SLICE_BYTES`] bytes.
     Unreliable,
-    /// Exactly once, in any order.
+    /// Exactly once, in any order. At most [`crate::limits::MESSAGE_BYTES`] bytes.
     Reliable,
     /// Exactly once and in order within the stream, 0 to [`ORDERED_STREAMS`] - 1. Streams do not
-    /// wait for each other.
+    /// wait for each other. At most [`crate::limits::MESSAGE_BYTES`] bytes.
     Ordered(u8),
 }
 
@@ -78,17 +77,17 @@ pub struct Channels {
     unreliable: VecDeque<Vec<u8>>,
     senders: [Sender; RELIABLE_CHANNELS],
     receivers: [Receiver; RELIABLE_CHANNELS],
-    /// Unreliable messages that came.
+    /// Unreliable messages that were received and not yet taken.
     delivered: VecDeque<Vec<u8>>,
-    /// Which channel goes first in the next packet, so that none starves the others.
+    /// The channel that goes first in the next packet; it rotates so that none starves the others.
     turn: usize,
 }
 
-/// A message, or a piece of one, as a packet holds it.
+/// A message, or one slice of it, as read from a packet.
 #[derive(Debug)]
 pub struct Incoming {
     channel: Channel,
-    /// Id, slice and number of slices; reliable channels only.
+    /// Id, slice index and number of slices; reliable channels only.
     piece: Option<(u16, usize, usize)>,
     bytes: Vec<u8>,
 }
@@ -106,12 +105,16 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// Takes a message for sending. An unreliable one displaces the oldest where the queue is full.
+    /// Queues a message for sending. An unreliable message displaces the oldest if its queue is
+    /// full.
     ///
     /// # Errors
     /// [`Overflow::MessageTooLarge`] is the caller's error and changes nothing. After
-    /// [`Overflow::QueueFull`] the session must end: a reliable message that was not taken cannot
+    /// [`Overflow::QueueFull`] the session must end: a reliable message that was not queued cannot
     /// be delivered.
+    ///
+    /// # Panics
+    /// If `channel` is an ordered stream that does not exist.
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         match channel.index() {
             0 => self.send_unreliable(bytes),
@@ -130,7 +133,8 @@ impl Channels {
         Ok(())
     }
 
-    /// The next message that came, in the order its channel promises; the session's own first.
+    /// Returns the next received message, in the order its channel guarantees; the session's own
+    /// messages come first.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
         if let Some(bytes) = self.receivers[SESSION].pop() {
             return Some((SESSION_STREAM, bytes));
@@ -145,18 +149,21 @@ impl Channels {
             .find_map(|(channel, at)| Some((channel, self.receivers[at].pop()?)))
     }
 
-    /// Whether anything wants to ride in a packet now.
+    /// Returns whether any message is due for a packet now.
     pub fn wants_to_send(&self, now: Timestamp, window: SendWindow) -> bool {
         !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
     }
 
-    /// Bytes of messages that would leave now if packets had room for all.
+    /// Returns the bytes of messages that packets would carry now if they had space for all.
     pub fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
         let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
         unreliable + self.senders.iter().map(|sender| sender.due_bytes(now, window)).sum::<usize>()
     }
 
-    /// Messages of a channel that wait to be sent or acknowledged.
+    /// Returns the number of a channel's messages that wait to be sent or acknowledged.
+    ///
+    /// # Panics
+    /// If `channel` is an ordered stream that does not exist.
     pub fn waiting(&self, channel: Channel) -> usize {
         match channel.index() {
             0 => self.unreliable.len(),
@@ -164,19 +171,19 @@ impl Channels {
         }
     }
 
-    /// Bytes of messages that wait to be sent or acknowledged.
+    /// Returns the bytes of all messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
         unreliable + self.senders.iter().map(Sender::waiting_bytes).sum::<usize>()
     }
 
-    /// Whether every reliable message was acknowledged.
+    /// Returns whether every reliable message was acknowledged.
     pub fn is_idle(&self) -> bool {
         self.senders.iter().all(Sender::is_empty)
     }
 
-    /// Writes what is due into a packet, at most `budget` bits with the closing flag, and notes in
-    /// `pieces` which reliable pieces the packet carries.
+    /// Writes the due messages into a packet, at most `budget` bits including the closing flag.
+    /// Adds the reliable pieces that the packet carries to `pieces`.
     pub fn write(
         &mut self,
         writer: &mut BitWriter,
@@ -220,28 +227,32 @@ impl Channels {
         }
     }
 
-    /// Notes that pieces written last left in this packet.
+    /// Records that the pieces written last were sent in packet `sequence`.
     pub fn sent(&mut self, pieces: &[PieceRef], sequence: Sequence, now: Timestamp) {
         for piece in pieces {
             self.senders[piece.channel].sent(*piece, sequence, now);
         }
     }
 
-    /// The packet that carried these pieces was acknowledged.
+    /// Records that the packet with these pieces was acknowledged.
     pub fn acked(&mut self, pieces: &[PieceRef]) {
         for piece in pieces {
             self.senders[piece.channel].acked(*piece);
         }
     }
 
-    /// The packet that carried these pieces counts as lost.
+    /// Records that the packet with these pieces, `sequence`, counts as lost.
     pub fn lost(&mut self, pieces: &[PieceRef], sequence: Sequence) {
         for piece in pieces {
             self.senders[piece.channel].lost(*piece, sequence);
         }
     }
 
-    /// Takes over a packet's messages, read before with [`read_messages`].
+    /// Delivers the messages of a packet, which [`read_messages`] read.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the slices of a message are inconsistent,
+    /// [`WireError::Misbehaving`] if the messages exceed a limit of their channel.
     pub fn take(&mut self, messages: Vec<Incoming>) -> Result<(), WireError> {
         for Incoming { channel, piece, bytes } in messages {
             match piece {
@@ -258,7 +269,11 @@ impl Channels {
     }
 }
 
-/// Reads the messages of one packet; changes nothing.
+/// Reads the messages of one packet without delivering them.
+///
+/// # Errors
+/// [`WireError::Malformed`] if they are truncated, too many or too long, or name an unknown
+/// channel.
 pub fn read_messages(reader: &mut BitReader<'_>) -> Result<Vec<Incoming>, WireError> {
     let mut messages = Vec::new();
     while reader.read_flag()? {
@@ -306,8 +321,8 @@ mod tests {
         to.take(read_messages(&mut BitReader::new(packet))?)
     }
 
-    /// Sends everything over a link whose packets' fates are given (and lost once those run out,
-    /// until all is through); returns what came, in order.
+    /// Sends all messages over a link where `fates` decides what happens to each packet; packets
+    /// beyond `fates` are delivered. Returns the received messages in order.
     fn carry(messages: &[(Channel, Vec<u8>)], fates: &[u8]) -> Vec<(Channel, Vec<u8>)> {
         let (mut from, mut to) = (Channels::default(), Channels::default());
         for (channel, bytes) in messages {

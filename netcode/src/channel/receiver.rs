@@ -20,15 +20,15 @@ enum Incoming {
 #[derive(Debug)]
 pub(super) struct Receiver {
     ordered: bool,
-    /// Id of `window[0]`, the oldest that was not delivered.
+    /// Id of `window[0]`, the oldest message that was not delivered.
     next: u64,
     window: VecDeque<Incoming>,
     /// Bytes held in `window`.
     held: usize,
     /// Messages in `window` that lack slices.
     partial: usize,
-    /// Ids of unordered messages that are whole and not delivered, in the order in which they
-    /// became so.
+    /// Ids of unordered messages that are complete and not delivered, in the order of their
+    /// completion.
     whole: VecDeque<u64>,
 }
 
@@ -44,7 +44,7 @@ impl Receiver {
         }
     }
 
-    /// Takes one slice of one message; repeats are ignored.
+    /// Stores one slice of a message; repeats are ignored.
     pub(super) fn take(
         &mut self,
         id: u16,
@@ -87,7 +87,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// The next message that may be delivered.
+    /// Returns the next message that may be delivered.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         let at = if self.ordered { 0 } else { (self.whole.pop_front()? - self.next) as usize };
         let ready = self.window.get_mut(at).filter(|incoming| incoming.is_whole())?;
@@ -116,7 +116,7 @@ impl Incoming {
         matches!(self, Self::Whole(_))
     }
 
-    /// Adds a slice; returns by how many bytes it grew.
+    /// Adds a slice and returns the number of bytes that it added.
     fn add(&mut self, (slice, slices): (usize, usize), bytes: Vec<u8>) -> Result<usize, WireError> {
         let grown = bytes.len();
         match self {

@@ -15,11 +15,11 @@ use crate::mutant::{Mutant, is_planted};
 use crate::sequence::Sequence;
 use crate::time::Timestamp;
 
-/// Why a message was not taken for sending.
+/// Why a message was not queued for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Overflow {
-    /// The message is larger than its channel carries: the caller's error. The session goes on as
-    /// if it had not been sent.
+    /// The message is larger than its channel allows, which is the caller's error. The session
+    /// continues as if it had not been sent.
     #[error("message too large for its channel")]
     MessageTooLarge,
     /// The peer acknowledges too slowly; the session must end.
@@ -27,14 +27,15 @@ pub enum Overflow {
     QueueFull,
 }
 
-/// When a piece is sent again without its packet being known as lost.
+/// When a piece is sent again although its packet is not known to be lost.
 #[derive(Clone, Copy, Debug)]
 pub struct SendWindow {
-    /// Time without acknowledgement, from [`crate::rtt::RttEstimator::resend_after`].
+    /// Time without an acknowledgement after which a piece is due again, from
+    /// [`crate::rtt::RttEstimator::resend_after`].
     pub resend_after: Duration,
 }
 
-/// One slice of one message, as a packet's record names it.
+/// One slice of one message, as the record of a sent packet refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PieceRef {
     pub(super) channel: usize,
@@ -64,18 +65,18 @@ impl Outgoing {
 
 #[derive(Debug, Default)]
 pub(super) struct Sender {
-    /// Id of `messages[0]`, the oldest that is not acknowledged whole.
+    /// Id of `messages[0]`, the oldest message that is not fully acknowledged.
     base: u64,
     messages: VecDeque<Outgoing>,
     bytes: usize,
 }
 
-/// What a message of so many bytes counts for in windows and queues.
+/// Returns the bytes that a message counts for in windows and queues.
 pub(super) fn cost(bytes: usize) -> usize {
     bytes + MESSAGE_COST
 }
 
-/// Checks that a message has a place in a queue of `count` messages of `bytes` bytes in all.
+/// Checks that a queue of `count` messages with `bytes` bytes in all has space for another message.
 pub(super) fn check_queue(count: usize, bytes: usize, message: &[u8]) -> Result<(), Overflow> {
     if message.len() > MESSAGE_BYTES {
         return Err(Overflow::MessageTooLarge);
@@ -93,12 +94,12 @@ impl Sender {
         self.messages.is_empty()
     }
 
-    /// Messages that are not acknowledged whole.
+    /// Returns the number of messages that are not fully acknowledged.
     pub(super) fn waiting(&self) -> usize {
         self.messages.len()
     }
 
-    /// Bytes of messages that are not acknowledged whole.
+    /// Returns the bytes of messages that are not fully acknowledged.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.bytes
     }
@@ -116,7 +117,7 @@ impl Sender {
             .any(|(_, message)| message.pieces.iter().any(|piece| due(*piece, now, window)))
     }
 
-    /// Bytes of the pieces that are due.
+    /// Returns the bytes of the pieces that are due, with their headers.
     pub(super) fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
         if self.messages.is_empty() {
             return 0;
@@ -186,7 +187,7 @@ impl Sender {
         }
     }
 
-    /// Only the newest packet that carried a piece decides that it must go again.
+    /// Only the loss of the newest packet that carried a piece makes the piece due again.
     pub(super) fn lost(&mut self, piece: PieceRef, lost: Sequence) {
         if is_planted(Mutant::ForgetReliable) {
             return self.acked(piece);

@@ -1,13 +1,13 @@
-//! Reliable messages on a connection that carries frames: all channels on one ordered stream, in
-//! place of packets' pieces.
+//! Reliable messages on a connection with frames: all channels share one ordered stream and need no
+//! pieces in packets.
 //!
 //! ```text
 //! message    2:8  channel:8  bytes        numbered by their order, from 0
-//! received   3:8  count:64                how many the sender of this has taken
+//! received   3:8  count:64                number of messages that its sender received
 //! ```
-//! A connection may be lost and its session resumed on another. Then each side says first how many
-//! messages it has, and sends again what the other has not. So a message stays until it is known to
-//! have come, and each comes once.
+//! A connection may be lost and its session resumed on another. Each side then first sends the
+//! number of messages that it received, and resends those that the other side lacks. A message is
+//! therefore kept until its receipt is known, and each is delivered once.
 
 use std::collections::VecDeque;
 
@@ -18,43 +18,51 @@ use crate::limits::{ACK_DELAY, CHANNEL_WINDOW_BYTES, DELIVERED_MESSAGES, MESSAGE
 use crate::session::secured::FrameKind;
 use crate::time::Timestamp;
 
-/// After so many messages it is told that they came, though the time for it is not there.
+/// Number of received messages after which a `received` frame is sent before [`ACK_DELAY`] has
+/// passed.
 const TELL_AFTER: u64 = 16;
 
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Vec<u8>>,
-    /// Of all that is not known to have come, what has left included.
+    /// Bytes of all messages that are not known to be received, those in flight included.
     bytes: usize,
     count: usize,
 }
 
-/// See the module.
+/// The reliable messages of one side of a session, sent and received as frames.
 #[derive(Debug, Default)]
 pub struct MessageStream {
     queues: [Queue; RELIABLE_CHANNELS],
-    /// Messages on their way, oldest first, and the number of the first.
+    /// Messages in flight, oldest first, each with the index of its queue. The first has number
+    /// `base`.
     flying: VecDeque<(usize, Vec<u8>)>,
     base: u64,
-    /// What the messages in `flying` count for in the window.
+    /// Bytes that the messages in `flying` count for in the window.
     flying_cost: usize,
-    /// How many of `flying` have left by the present connection.
+    /// Number of messages in `flying` that were sent on the current connection.
     left: usize,
-    /// The connection is new: what came by the one before is not known yet.
+    /// The connection is new: the number of messages that the peer received on the previous one is
+    /// not known yet.
     asks: bool,
-    /// Say how many came before anything else.
+    /// The number of received messages must be sent before any other frame.
     announces: bool,
     received: u64,
     told: u64,
-    /// Since when it should be told.
+    /// Time since which a `received` frame is owed.
     owed_since: Option<Timestamp>,
     turn: usize,
     delivered: VecDeque<(Channel, Vec<u8>)>,
 }
 
 impl MessageStream {
-    /// Takes a message of a reliable channel for sending; limits are those of
-    /// [`super::Channels::send`].
+    /// Queues a message of a reliable channel for sending.
+    ///
+    /// # Errors
+    /// As for [`super::Channels::send`].
+    ///
+    /// # Panics
+    /// If `channel` is the unreliable channel or an ordered stream that does not exist.
     pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<(), Overflow> {
         let queue = &mut self.queues[channel.index() - 1];
         check_queue(queue.count, queue.bytes, &bytes)?;
@@ -64,22 +72,25 @@ impl MessageStream {
         Ok(())
     }
 
-    /// Messages of a channel that are not known to have come.
+    /// Returns the number of a channel's messages that are not known to be received.
+    ///
+    /// # Panics
+    /// If `channel` is the unreliable channel or an ordered stream that does not exist.
     pub fn waiting(&self, channel: Channel) -> usize {
         self.queues[channel.index() - 1].count
     }
 
-    /// Bytes of messages that are not known to have come.
+    /// Returns the bytes of all messages that are not known to be received.
     pub fn waiting_bytes(&self) -> usize {
         self.queues.iter().map(|queue| queue.bytes).sum()
     }
 
-    /// The session goes on by another connection.
+    /// Restarts the frames, because the session continues on another connection.
     pub fn begin_again(&mut self) {
         (self.left, self.asks, self.announces) = (0, true, true);
     }
 
-    /// The next frame that is to leave now.
+    /// Returns the next frame to send now.
     pub fn poll(&mut self, now: Timestamp) -> Option<Vec<u8>> {
         let is_due = self.owed_since.is_some_and(|since| now.since(since) >= ACK_DELAY);
         if self.announces || is_due || self.received >= self.told + TELL_AFTER {
@@ -102,7 +113,8 @@ impl MessageStream {
         [&[FrameKind::Received as u8], &self.received.to_le_bytes()[..]].concat()
     }
 
-    /// The next message of the channel whose turn it is; the session's own go first.
+    /// Moves the next message of the channel whose turn it is to `flying`; the session's own
+    /// messages go first.
     fn take_off(&mut self) -> Option<()> {
         let session = super::SESSION;
         let waits = |index: &usize| !self.queues[*index].messages.is_empty();
@@ -119,7 +131,11 @@ impl MessageStream {
         Some(())
     }
 
-    /// Takes in a frame.
+    /// Processes a received frame.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if it is no valid frame of messages, [`WireError::Misbehaving`] if
+    /// it exceeds the limit of undelivered messages or acknowledges messages that were never sent.
     pub fn take(&mut self, frame: &[u8], now: Timestamp) -> Result<(), WireError> {
         match (FrameKind::of(frame), frame) {
             (Ok(FrameKind::Message), [_, channel, bytes @ ..]) => {
@@ -164,7 +180,7 @@ impl MessageStream {
         Ok(())
     }
 
-    /// The next message that came.
+    /// Returns the next received message.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
         self.delivered.pop_front()
     }
@@ -180,7 +196,7 @@ mod tests {
         prop_oneof![Just(Channel::Reliable), (0u8..4).prop_map(Channel::Ordered)]
     }
 
-    /// Two sides on a connection that is lost now and then, with whatever was on its way.
+    /// Two sides on a connection that breaks now and then and loses what is in flight.
     struct Pair {
         sides: [MessageStream; 2],
         ways: [VecDeque<Vec<u8>>; 2],

@@ -1,4 +1,4 @@
-//! What the bits of a packet's streams are for: a coder that counts while it reads.
+//! Bit accounting: a decoder that records what the bits of a packet's streams encode.
 
 use std::ops::Range;
 
@@ -8,36 +8,37 @@ use crate::replication::NetId;
 use crate::schema::{Audience, KindId};
 use crate::tick::Tick;
 
-/// Bits that went to one part of one entity.
+/// Bits that encode one part of one entity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitCost {
-    /// Which entity, by its place in the packet; `None` for what tells which entities there are.
+    /// Index of the entity in [`BitLedger::entities`]; `None` for bits that encode which entities a
+    /// block holds.
     pub entity: Option<usize>,
-    /// What for.
+    /// What the bits encode.
     pub part: Part,
-    /// How many: their information, not a whole number where the range coder is used.
+    /// Number of bits. Arithmetic coding makes this a real number: the information content.
     pub bits: f64,
 }
 
-/// An entity that a packet told of.
+/// An entity in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeteredEntity {
-    /// Which.
+    /// Identity of the entity.
     pub id: NetId,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Whose copy it was.
+    /// Whether this is the owner's copy of the entity or the one for others.
     pub audience: Audience,
-    /// Tick of the state that it built on; `None` where it was whole.
+    /// Tick of the entity's baseline; `None` for a full state.
     pub baseline: Option<Tick>,
 }
 
-/// What the bits of a packet's streams were for.
+/// What the bits of a packet's streams encode.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BitLedger {
-    /// In the order of the packet.
+    /// Bits by entity and part, in the order of the packet.
     pub bit_costs: Vec<BitCost>,
-    /// The entities, in that order too; none if the packet could not be decoded.
+    /// The entities, in the order of the packet; empty if the packet could not be decoded.
     pub entities: Vec<MeteredEntity>,
     begun: usize,
 }
@@ -49,12 +50,12 @@ impl BitLedger {
     }
 }
 
-/// Reads as `D` does, and notes what for.
+/// Decodes by `D` and records what the bits encode.
 pub(super) struct Metered<'a, D> {
     decoder: D,
     ledger: &'a mut BitLedger,
     part: Part,
-    /// What `part` does not answer for.
+    /// Bits that were read before the current part.
     before: f64,
 }
 

@@ -1,8 +1,9 @@
-//! A client's session with its messages: what every client has, whatever happens in its room.
+//! A client's session with its messages: the part that all clients share, for rooms of any kind.
 //!
-//! Sans-IO. For each event: [`ClientConnection::receive`]; if it had a payload
-//! [`ClientConnection::open`], [`ClientConnection::poll_acked`]; [`ClientConnection::next_event`]
-//! until there is none; after a payload the body, [`ClientConnection::accept`].
+//! Sans-IO. For each event call [`ClientConnection::receive`]. If the event had a payload, call
+//! [`ClientConnection::open`] and [`ClientConnection::poll_acked`]. Then call
+//! [`ClientConnection::next_event`] until it returns `None`. After a payload read the body and call
+//! [`ClientConnection::accept`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,15 +31,15 @@ use crate::tick::Tick;
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
-/// Something for whoever holds the link.
+/// An event of the connection for its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// The client is in its room. If it was there before, it begins anew.
+    /// The client is in its room. If it was there before, it starts again.
     Welcomed {
         /// The server's ticks per second.
         tick_rate: u32,
     },
-    /// The server moved its time line, by so many microseconds.
+    /// The server moved its time line by this many microseconds; positive values are later.
     TimeLineMoved(i64),
     /// A message from the room on a reliable channel, and its tick.
     Game(Tick, Vec<u8>),
@@ -46,32 +47,32 @@ pub enum LinkEvent {
     Unreliable(Tick, Vec<u8>),
 }
 
-/// See the module.
+/// A client's session with its packets and messages.
 pub struct ClientConnection {
     schema: u64,
     resumable: ResumableSession,
     id: Option<ClientId>,
     connection: Option<Connection>,
     ended: Option<End>,
-    /// The server's order to leave, and when that is due.
+    /// Id of the server's order to leave, and when the client leaves.
     moving: Option<(u32, Timestamp)>,
-    /// When to look whether something is to be sent.
+    /// When to check next whether a packet is due.
     look_at: Timestamp,
     owes_answer: bool,
     time_line: Option<TimeLine>,
     writer: BitWriter,
     rng: Xoshiro256PlusPlus,
     outbox: VecDeque<(PeerAddr, Transmit)>,
-    /// Messages of the room that came before the welcome, for streams do not wait for each other;
-    /// and what they count for.
+    /// Messages of the room that arrived before the welcome, since streams do not wait for each
+    /// other; and their cost.
     early: Vec<LinkEvent>,
     early_cost: usize,
     ready: VecDeque<LinkEvent>,
 }
 
 impl ClientConnection {
-    /// A client of this schema that begins to use its token now; all that is random follows from
-    /// `seed`.
+    /// Creates a client of this schema that starts to use its token now. Its random numbers follow
+    /// from `seed`.
     pub fn new(schema: u64, token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
@@ -93,13 +94,13 @@ impl ClientConnection {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.resumable = self.resumable.transport(kind);
         self
     }
 
-    /// Where the client stands.
+    /// The client's state; never [`ClientState::Unheard`].
     pub fn state(&self) -> ClientState {
         if let Some(end) = self.ended {
             return ClientState::Ended(end);
@@ -118,7 +119,7 @@ impl ClientConnection {
         }
     }
 
-    /// What the server said when it refused the token or the ticket.
+    /// Why the server refused the token or the ticket.
     fn refused(&self) -> End {
         match self.resumable.denial() {
             Some(Denial::Replaced) => End::Told(DisconnectReason::Replaced),
@@ -127,43 +128,43 @@ impl ClientConnection {
         }
     }
 
-    /// Whether it is over.
+    /// Whether the session is over.
     pub fn is_over(&self) -> bool {
         matches!(self.state(), ClientState::Ended(_))
     }
 
-    /// The session and its resumption, to set them up.
-    pub fn keeper_mut(&mut self) -> &mut ResumableSession {
+    /// The session with its resumption, for changes of its settings.
+    pub fn session_mut(&mut self) -> &mut ResumableSession {
         &mut self.resumable
     }
 
-    /// The session and its resumption.
+    /// The session with its resumption.
     pub fn resumable(&self) -> &ResumableSession {
         &self.resumable
     }
 
-    /// The number that the server gave this client.
+    /// The number that the server gave this client; `None` before the server's welcome.
     pub fn id(&self) -> Option<ClientId> {
         self.id
     }
 
-    /// When the server's ticks are due, once it told.
+    /// The server's time line; `None` before the server's welcome.
     pub fn time_line(&self) -> Option<&TimeLine> {
         self.time_line.as_ref()
     }
 
-    /// The session's packets, once it is open.
+    /// The session's packets; `None` before the session is open.
     pub fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
     }
 
-    /// The next parcel to send, and by which way.
+    /// The next packet to send, with its destination.
     pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.outbox.pop_front()
     }
 
-    /// When to call [`Self::poll`] again though nothing came, if whoever holds the link sends by
-    /// itself at `clock`. Far in the future once the session is over.
+    /// When to call [`Self::poll`] again if nothing arrives. `clock` is the time of the owner's
+    /// next packet, for an owner that sends on its own. Far in the future once the session is over.
     pub fn next_timeout(&self, clock: Option<Timestamp>) -> Timestamp {
         if self.is_over() {
             return Timestamp::from_nanos(u64::MAX);
@@ -176,7 +177,7 @@ impl ClientConnection {
         self.moving.map_or(next, |(_, at)| next.min(at))
     }
 
-    /// Ends the session and tells the server.
+    /// Ends the session and notifies the server.
     pub fn leave(&mut self) {
         self.end(End::Told(DisconnectReason::Left));
     }
@@ -188,7 +189,11 @@ impl ClientConnection {
         }
     }
 
-    /// Takes in what came; `payload` holds what a datagram carried, or nothing.
+    /// Handles an event of the transport. Afterwards `payload` holds the payload of a datagram, or
+    /// is empty.
+    ///
+    /// # Errors
+    /// The reason for which the datagram or frame was dropped.
     pub fn receive(
         &mut self,
         from: PeerAddr,
@@ -212,8 +217,8 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Once the session is open the client says what it is. Resumed on another connection, messages
-    /// begin where they were.
+    /// Sends the hello once the session is open. If the session was resumed on another connection,
+    /// its message stream restarts where it stopped.
     fn session_stepped(&mut self, before: PeerAddr, now: Timestamp) {
         if let Some(connection) =
             self.connection.as_mut().filter(|_| self.resumable.addr() != before)
@@ -231,7 +236,10 @@ impl ClientConnection {
         }
     }
 
-    /// Opens a genuine payload; see [`Connection::open`].
+    /// Opens an authentic payload; see [`Connection::open`].
+    ///
+    /// # Errors
+    /// [`WireError::Stale`] without a session; else the errors of [`Connection::open`].
     pub fn open<'a>(
         &mut self,
         payload: &'a [u8],
@@ -240,21 +248,24 @@ impl ClientConnection {
         self.connection.as_mut().ok_or(WireError::Stale("no session"))?.open(payload, now)
     }
 
-    /// The next packet of ours that the server took over; to be asked for after each
-    /// [`Self::open`].
+    /// The next of the client's packets that the server acknowledged. Poll it after each
+    /// [`Self::open`] until it returns `None`.
     pub fn poll_acked(&mut self) -> Option<Sequence> {
         self.connection.as_mut()?.poll_acked()
     }
 
-    /// Acknowledges a packet whose contents were taken over whole.
+    /// Acknowledges a packet whose contents were applied completely.
     pub fn accept(&mut self, sequence: Sequence) {
         if let Some(connection) = &mut self.connection {
             connection.accept(sequence);
         }
     }
 
-    /// The next thing that messages say; nothing once the session is over. What concerns the
-    /// session alone is seen to here.
+    /// The next event that messages caused; `None` once the session is over. Messages that concern
+    /// only the session are handled here.
+    ///
+    /// # Errors
+    /// A message is malformed or not allowed on its channel.
     pub fn next_event(&mut self, now: Timestamp) -> Result<Option<LinkEvent>, WireError> {
         while self.ended.is_none() {
             if let Some(event) = self.ready.pop_front() {
@@ -318,7 +329,7 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// The copies of one order count once.
+    /// Schedules the departure that the server ordered. Copies of one order count once.
     fn told_to_move(&mut self, id: u32, within_ms: u32, now: Timestamp) {
         if self.moving.is_none_or(|(known, _)| known != id) {
             let wait = Duration::from_millis(self.rng.next_u64() % (u64::from(within_ms) + 1));
@@ -326,8 +337,11 @@ impl ClientConnection {
         }
     }
 
-    /// Takes in the body of a packet that says why it is over.
-    pub fn take_farewell(&mut self, reader: BitReader<'_>) -> Result<(), WireError> {
+    /// Handles the body of a disconnect notice: the session ends with its reason.
+    ///
+    /// # Errors
+    /// The notice is malformed.
+    pub fn take_disconnect(&mut self, reader: BitReader<'_>) -> Result<(), WireError> {
         let disconnect = DisconnectNotice::read(reader)?;
         let (server, client) = (disconnect.schema, self.schema);
         self.end(match disconnect.reason {
@@ -337,17 +351,17 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Queues a message of the session's own.
+    /// Queues a message of the session.
     pub fn tell(&mut self, message: &ClientMessage) {
-        // None is too large, and too many end the session.
+        // No such message is too large, and too many of them end the session.
         let _ = self.send(SESSION_STREAM, encode(message));
     }
 
-    /// Queues a message for the room. Before the session is open it is not sent at all.
+    /// Queues a message for the room. Before the session is open it is dropped.
     ///
     /// # Errors
-    /// [`Overflow::MessageTooLarge`] is the caller's: the session goes on. [`Overflow::QueueFull`]
-    /// ends the session.
+    /// [`Overflow::MessageTooLarge`] is the caller's fault: the session continues.
+    /// [`Overflow::QueueFull`] ends the session.
     pub fn send(&mut self, channel: Channel, message: Vec<u8>) -> Result<(), Overflow> {
         let Some(connection) = &mut self.connection else {
             return Ok(());
@@ -364,7 +378,7 @@ impl ClientConnection {
         self.end(End::Told(DisconnectReason::EventsUnread));
     }
 
-    /// Does what time demands of the session. False if there is none, or it is over.
+    /// Handles what is due by now. Returns false if the session is not open yet or is over.
     pub fn poll(&mut self, now: Timestamp) -> bool {
         if self.moving.is_some_and(|(_, at)| now >= at) {
             self.end(End::Told(DisconnectReason::Moved));
@@ -392,12 +406,13 @@ impl ClientConnection {
         }
     }
 
-    /// The server is to be answered at once: what it sent last is what the next is best built upon.
+    /// Makes an acknowledgement due now: the server best builds its next packet on the last one.
     pub fn owe_answer(&mut self, now: Timestamp) {
         (self.owes_answer, self.look_at) = (true, now);
     }
 
-    /// Sends messages and acknowledgements that are due, for whoever does not send by itself.
+    /// Sends messages and acknowledgements that are due, for an owner that does not send packets on
+    /// its own.
     pub fn send_due(&mut self, messages: Messages, now: Timestamp) {
         self.look_at = now + ACK_DELAY;
         self.send_frames(now);
@@ -407,7 +422,7 @@ impl ClientConnection {
         }
     }
 
-    /// Sends a packet with a body.
+    /// Sends a packet whose body the caller writes. Does nothing before the session is open.
     pub fn send_packet(
         &mut self,
         now: Timestamp,

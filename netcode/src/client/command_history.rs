@@ -8,10 +8,10 @@ use crate::limits::COMMANDS_PER_PACKET;
 use crate::sequence::Sequence;
 use crate::tick::Tick;
 
-/// Commands sent and not yet known to have come, and which packets carried them.
+/// Commands that were sent and are not acknowledged, and the packets that carried them.
 #[derive(Debug)]
 pub struct CommandHistory<C> {
-    /// Consecutive, oldest first.
+    /// Consecutive commands, oldest first.
     commands: VecDeque<C>,
     newest: Tick,
     /// Newest tick in each packet in flight.
@@ -25,7 +25,8 @@ impl<C: Command> Default for CommandHistory<C> {
 }
 
 impl<C: Command> CommandHistory<C> {
-    /// Adds the command for `tick`; a gap to the one before forgets what came before it.
+    /// Adds the command for `tick`. A gap before it drops all earlier commands. At most
+    /// [`COMMANDS_PER_PACKET`] are kept.
     pub fn push(&mut self, tick: Tick, command: C) {
         if !self.commands.is_empty() && tick != self.newest.next() {
             self.commands.clear();
@@ -37,7 +38,8 @@ impl<C: Command> CommandHistory<C> {
         }
     }
 
-    /// Writes every command that the server may lack; at least one must have been pushed.
+    /// Writes every command that the server may lack into the packet `sequence`. At least one
+    /// command must have been pushed.
     pub fn write(&mut self, writer: &mut BitWriter, sequence: Sequence) {
         write_commands(writer, self.newest, self.commands.iter());
         self.packets.push_back((sequence, self.newest));
@@ -46,7 +48,7 @@ impl<C: Command> CommandHistory<C> {
         }
     }
 
-    /// The server has the packet, hence every command up to its newest.
+    /// Drops the commands up to the newest one in an acknowledged packet.
     pub fn packet_acked(&mut self, sequence: Sequence) {
         if let Some((_, tick)) = self.packets.iter().find(|(sent, _)| *sent == sequence).copied() {
             self.packets.retain(|(sent, _)| *sent > sequence);
@@ -54,8 +56,8 @@ impl<C: Command> CommandHistory<C> {
         }
     }
 
-    /// The server needs no command up to `tick` any more: it has them or simulated past them. The
-    /// newest stays, so that there is always something to send.
+    /// Drops the commands up to `tick`: the server has them or simulated past them. The newest
+    /// command stays, so that there is always one to send.
     pub fn settled(&mut self, tick: Tick) {
         while self.commands.len() > 1 && !self.oldest().is_after(tick) {
             self.commands.pop_front();

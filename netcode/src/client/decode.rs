@@ -1,5 +1,5 @@
-//! A snapshot packet's streams, decoded against what the client holds. What is kept from one to the
-//! next is memory alone.
+//! Decodes a snapshot packet's streams against the client's copy of the world. A decoder only
+//! reuses memory from packet to packet.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::replication::snapshot::{DeltaHeader, SnapshotHeader, fold, hash_part}
 use crate::schema::{Audience, KindId, Schema};
 use crate::tick::Tick;
 
-/// An entity's state as a packet tells it.
+/// An entity's state in a packet.
 #[derive(Clone, Debug)]
 pub(super) struct Update {
     pub slot: u16,
@@ -29,7 +29,7 @@ pub(super) struct Update {
     pub kind: KindId,
     pub audience: Audience,
     pub baseline: Option<Tick>,
-    /// Where its fields are among those of the packet.
+    /// Range of the entity's fields among those of the packet.
     fields: Range<usize>,
 }
 
@@ -40,23 +40,23 @@ impl Update {
     }
 }
 
-/// See the module.
+/// Decodes the streams of one packet at a time.
 #[derive(Debug, Default)]
 pub(super) struct PacketDecoder {
     contexts: Contexts,
     updates: Vec<Update>,
-    /// Of all updates, one after the other.
+    /// Fields of all updates, one entity after the other.
     fields: Vec<u32>,
 }
 
 impl PacketDecoder {
-    /// What the packet decoded last tells.
+    /// The updates of the last packet, each with its fields.
     pub fn updates(&self) -> impl Iterator<Item = (&Update, &[u32])> {
         self.updates.iter().map(|update| (update, &self.fields[update.fields.clone()]))
     }
 
-    /// Decodes a packet whose header is read; says whether its hash proves it right. The ledger
-    /// learns what the bits of the streams are for.
+    /// Decodes a packet whose header has been read. Returns whether its hash fits. The ledger
+    /// records what the bits of the streams encode.
     pub fn decode(
         &mut self,
         buffer: &SnapshotBuffer,
@@ -161,7 +161,7 @@ fn read_block<C: Coder>(
     Ok(())
 }
 
-/// What a packet has told so far.
+/// The updates of a packet so far.
 struct Updates<'a> {
     buffer: &'a SnapshotBuffer,
     schema: &'a Schema,
@@ -178,8 +178,8 @@ impl Updates<'_> {
         (slot, own): (u16, bool),
         base: Option<BaselineRef>,
     ) -> Result<(), SnapshotError> {
-        // No entity takes less than a sixteenth of a byte for long; what claims more is no packet
-        // of ours.
+        // On average an entity takes at least a sixteenth of a byte. A packet that claims more
+        // entities is malformed.
         if self.updates.len() > 16 * PAYLOAD_BYTES {
             return Err(WireError::Malformed("too many entities").into());
         }

@@ -1,52 +1,52 @@
-//! A window of observed delays, and the delay that costs least.
+//! A window of observed delays, and the delay of the least cost.
 //!
 //! A display must trail the newest state by some delay, or it starves between two arrivals. No
 //! percentile is chosen by hand: [`DelayWindow::cheapest`] minimises `delay + weight * share of
-//! time starved`. A short tail of the distribution is thereby covered whole, and a single arrival
-//! that was held up is not paid for.
+//! time starved`. It thereby covers a short tail of the distribution completely, and does not pay
+//! for a single late arrival.
 //!
-//! A path that becomes another one is noticed: when all samples of the last 400 ms lie below (or
-//! above) three quarters of the older ones, the older ones are forgotten.
+//! A change of the path is detected: when all samples of the last 400 ms lie below (or above) three
+//! quarters of the older ones, the older ones are dropped.
 
 use std::collections::VecDeque;
 
 use crate::limits::DELAY_SAMPLES;
 
-/// Samples older than this are forgotten, in microseconds.
+/// Samples older than this are dropped, in microseconds.
 const WINDOW_US: i64 = 4_000_000;
 
 /// Samples of this last time are compared with the older ones, in microseconds.
 const RECENT_US: i64 = 400_000;
 
-/// At least as many samples are compared: six of one kind by chance happen once in 4,000 times.
+/// Least number of samples to compare: by chance, six of one kind occur once in 4,000 times.
 const RECENT_SAMPLES: usize = 6;
 
-/// Shifts below this are no other path, in microseconds.
+/// A smaller shift is no change of the path, in microseconds.
 const SHIFT_US: i64 = 1_000;
 
-/// What one arrival says.
+/// The delay that one arrival needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DelaySample {
-    /// When it arrived, in microseconds of the local clock.
+    /// Time of the arrival, in microseconds of the local clock.
     pub at_us: i64,
-    /// The delay that would just have sufficed until then, in microseconds.
+    /// The least delay that would have been sufficient until the arrival, in microseconds.
     pub need_us: i64,
-    /// For how long a shorter delay would have starved at most, in microseconds.
+    /// Longest time for which a shorter delay would have starved, in microseconds.
     pub span_us: i64,
 }
 
-/// Where a starved stretch begins (1) or ends (-1), by delay.
+/// A delay at which a starved interval begins (1) or ends (-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Edge {
     delay_us: i64,
     change: i8,
 }
 
-/// See the module.
+/// The delays of the last few seconds, up to [`DELAY_SAMPLES`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct DelayWindow {
     samples: VecDeque<DelaySample>,
-    /// The ends of all samples' stretches, by rising delay.
+    /// The ends of the intervals of all samples, by increasing delay.
     edges: Vec<Edge>,
     span_us: i64,
 }
@@ -86,7 +86,7 @@ impl DelayWindow {
         self.span_us -= sample.span_us;
     }
 
-    /// All delays are longer by this from now on, those observed included.
+    /// Adds `us` microseconds to all delays, the observed ones included.
     pub fn shift(&mut self, us: i64) {
         self.samples.iter_mut().for_each(|sample| sample.need_us += us);
         self.edges.iter_mut().for_each(|edge| edge.delay_us += us);
@@ -107,8 +107,8 @@ impl DelayWindow {
         let lower_quarter = *older.select_nth_unstable(old / 4).1;
         let upper_quarter = *older.select_nth_unstable(old - 1 - old / 4).1;
         let shorter = high + SHIFT_US < lower_quarter;
-        // What was held up and is released falls from high to usual: either that is soon over, or
-        // the spread is larger than the shift.
+        // Packets that were held up and are released fall from high to usual delays. Either that is
+        // over soon, or the spread is larger than the shift.
         let lasted = now_us - self.samples[old].at_us > RECENT_US * 85 / 100;
         let shift = low - upper_quarter;
         let longer = lasted && shift > SHIFT_US && high - low < shift.max(2 * SHIFT_US);
@@ -118,7 +118,7 @@ impl DelayWindow {
     }
 
     /// The delay that minimises `delay + weight * share of time starved`, in microseconds; `None`
-    /// without samples. `weight_us` is the delay that is as bad as starving all the time.
+    /// without samples. `weight_us` is the delay whose cost equals starving all the time.
     pub fn cheapest(&self, weight_us: i64) -> Option<i64> {
         let total = self.span_us.max(1) as f64;
         let (mut starved_us, mut open, mut above) = (0i64, 0i64, self.edges.last()?.delay_us);
@@ -166,11 +166,11 @@ mod tests {
         #[test]
         fn nothing_is_cheaper_than_the_cheapest(samples in proptest::collection::vec((0i64..200, 0i64..40), 1..60)) {
             let mut window = DelayWindow::default();
-            // Close together, so that nothing is forgotten.
+            // All samples are close together in time, so that none is dropped.
             let samples: Vec<_> = samples.iter().map(|(need, span)| sample(0, *need, *span)).collect();
             samples.iter().for_each(|sample| window.push(*sample));
             let best = cost(&samples, window.cheapest(WEIGHT_US).unwrap());
-            // Below the lowest edge all is starved anyway.
+            // Below the lowest edge the display starves all the time.
             let lowest = samples.iter().map(|sample| sample.need_us - sample.span_us).min().unwrap();
             for delay_us in (lowest..200_000).step_by(500) {
                 prop_assert!(best <= cost(&samples, delay_us) + 1e-3);

@@ -1,11 +1,13 @@
-//! Which time of the server's other entities are shown at.
+//! The display time: the time on the server's time line at which other entities are shown.
 //!
-//! One estimate holds base delay, gap between snapshots, jitter and loss in one: the delay by which
-//! the display must trail the local clock so that a newer state is there (`DelayWindow`). Two
-//! estimates would move apart when the path changes. The time shown is moved by its rate only,
-//! within bounds that a viewer does not notice, and never goes back. When nothing newer arrives it
-//! runs on for `EXTRAPOLATED_US` and brakes to a stop over the last third of that. Further behind
-//! than `CUT_US` it is not run after but cut, and counted.
+//! A single estimate covers base delay, gap between snapshots, jitter and loss: the delay by which
+//! the display must trail the local clock so that a newer state has arrived (`DelayWindow`). Two
+//! estimates would diverge when the path changes.
+//!
+//! Only the rate of the display time is adjusted, within bounds that a viewer does not notice; the
+//! time never goes back. When nothing newer arrives, it continues for `EXTRAPOLATED_US` and brakes
+//! to a stop over the last third of that. A display that falls behind by more than `CUT_US` jumps,
+//! which counts as a cut.
 
 use std::time::Duration;
 
@@ -14,48 +16,51 @@ use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Beyond the newest snapshot the time shown goes on for this long, in microseconds.
+/// Time for which the display time continues beyond the newest snapshot, in microseconds.
 pub(super) const EXTRAPOLATED_US: f64 = 250_000.0;
 
-/// Starving all the time is as bad as this much delay, in microseconds: 1 % of starved time is
-/// worth 10 ms.
+/// Cost of starving all the time, as an equivalent delay in microseconds: 1 % of starved time costs
+/// 10 ms.
 const WEIGHT_US: i64 = 1_000_000;
 
-/// Kept beyond what is needed, in microseconds.
+/// Delay added to what is needed, in microseconds.
 const SPARE_US: f64 = 1_000.0;
 
-/// An error is made up for within about this time, in microseconds: behind (faster) and ahead
-/// (slower).
+/// Time in which a display that is behind catches up, in microseconds.
 const FAST_US: f64 = 300_000.0;
+/// Time in which a display that is ahead falls back, in microseconds.
 const SLOW_US: f64 = 600_000.0;
 
-/// Rates that are not exceeded: in general, after an outage that left the display this far behind,
-/// and the least.
+/// Largest rate of the display time.
 const MAX_RATE: f64 = 1.65;
+/// Rate after an outage that left the display more than [`OUTAGE_US`] behind.
 const RATE_AFTER_OUTAGE: f64 = 3.2;
+/// Distance behind that counts as the effect of an outage, in microseconds.
 const OUTAGE_US: f64 = 350_000.0;
+/// Least rate of the display time.
 const MIN_RATE: f64 = 0.5;
 
-/// Further behind than this the display cuts, in microseconds.
+/// A display that is further behind cuts, in microseconds.
 const CUT_US: f64 = 1_500_000.0;
 
-/// The origin of ticks follows when the newest snapshot is this far from it, so that nothing wraps.
+/// Distance of the newest snapshot from the origin of ticks at which the origin moves, so that
+/// nothing wraps.
 const REBASE_TICKS: i32 = 1 << 20;
 
-/// See the module.
+/// The clock that decides at which time other entities are shown.
 #[derive(Clone, Debug)]
 pub struct DisplayClock {
     dt_us: f64,
-    /// Times of the server are counted from this tick.
+    /// Tick from which times of the server are counted.
     origin: Option<Tick>,
-    /// Local time that microsecond 0 stands for.
+    /// Local time of microsecond 0.
     start: Timestamp,
     /// Newest tick, and when its first packet arrived.
     newest: Option<(Tick, i64)>,
-    /// Least of local time less the server's, over all snapshots since the path changed.
+    /// Delays that arrivals needed since the path last changed.
     needs: DelayWindow,
     delay_us: f64,
-    /// Time shown, in microseconds of the server's since `origin`.
+    /// The display time, in microseconds of the server since `origin`.
     shown_us: Option<f64>,
     advanced_us: i64,
     starved_us: f64,
@@ -63,7 +68,7 @@ pub struct DisplayClock {
 }
 
 impl DisplayClock {
-    /// A clock for a server with this tick rate, in Hz.
+    /// A clock for a server of `tick_rate` ticks per second.
     pub fn new(tick_rate: u32) -> Self {
         let dt_us = 1e6 / f64::from(tick_rate);
         Self {
@@ -80,8 +85,8 @@ impl DisplayClock {
         }
     }
 
-    /// How far the time shown trails the newest snapshot's at its arrival: the delay that is paid
-    /// for an even display.
+    /// How far the display time trails the newest snapshot's tick at its arrival: the price of an
+    /// even display. Zero before the first snapshot.
     pub fn delay(&self) -> Duration {
         let Some((newest, arrived_us)) = self.newest else {
             return Duration::ZERO;
@@ -90,27 +95,27 @@ impl DisplayClock {
         Duration::from_micros((self.delay_us - way_us).max(0.0) as u64)
     }
 
-    /// Time so far in which nothing newer than what was shown had arrived.
+    /// Total time in which nothing newer than the displayed state had arrived.
     pub fn starved(&self) -> Duration {
         Duration::from_micros(self.starved_us as u64)
     }
 
-    /// How often the display fell too far behind and was cut.
+    /// Number of times that the display fell too far behind and cut.
     pub fn cuts(&self) -> u64 {
         self.cuts
     }
 
-    /// The time shown in ticks of the server, as a real number; `None` before the first frame.
+    /// The display time in ticks of the server, as a real number; `None` before the first frame.
     pub fn shown_tick(&self) -> Option<f64> {
         Some(f64::from(self.origin?.0) + self.shown_us? / self.dt_us)
     }
 
-    /// The time shown, in microseconds since the origin of [`Self::tick_us`].
+    /// The display time, in microseconds since the origin of [`Self::tick_us`].
     pub(super) fn shown_us(&self) -> Option<f64> {
         self.shown_us
     }
 
-    /// The last tick whose time lies so long before the time shown.
+    /// The last tick whose time lies at least `us` microseconds before the display time.
     pub(super) fn tick_before(&self, us: f64) -> Option<Tick> {
         let ticks = ((self.shown_us? - us) / self.dt_us).floor();
         let origin = self.origin?;
@@ -131,7 +136,7 @@ impl DisplayClock {
         now.micros_from(self.start)
     }
 
-    /// The first packet of a snapshot newer than all before arrived. Returns by how many
+    /// Handles the first packet of a snapshot newer than all before. Returns by how many
     /// microseconds the origin moved.
     pub(super) fn snapshot(&mut self, tick: Tick, now: Timestamp) -> f64 {
         if self.origin.is_none() {
@@ -139,7 +144,7 @@ impl DisplayClock {
         }
         let at_us = self.local_us(now);
         if let Some((before, arrived_us)) = self.newest {
-            // Until now there was nothing newer than `before` to go to.
+            // Until now no state newer than `before` was available.
             let need_us = at_us - self.tick_us(before) as i64;
             self.needs.push(DelaySample { at_us, need_us, span_us: (at_us - arrived_us).max(0) });
         }
@@ -162,17 +167,17 @@ impl DisplayClock {
         moved_us
     }
 
-    /// The server moved its time line: its ticks are due later by `us`.
+    /// Handles a move of the server's time line: its ticks are due later by `us` microseconds.
     pub fn time_line_moved(&mut self, us: i64) {
         self.needs.shift(us);
         self.delay_us += us as f64;
-        // The gap that the move explains is no gap of the path.
+        // The gap that the move explains is not a gap of the path.
         if let Some((_, arrived_us)) = &mut self.newest {
             *arrived_us += us;
         }
     }
 
-    /// Moves the time shown on to now.
+    /// Advances the display time to now.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let Some((newest, _)) = self.newest else {
             return;
@@ -189,7 +194,7 @@ impl DisplayClock {
             return;
         }
         let behind = wanted - shown - passed;
-        // While nothing arrives there is nothing to cut to.
+        // Without newer states there is nothing to cut to.
         let next = if wanted.min(newest_us) - shown > CUT_US {
             self.cuts += 1;
             wanted
@@ -202,7 +207,7 @@ impl DisplayClock {
             };
             let left = newest_us + EXTRAPOLATED_US - shown;
             let brake = (left / (EXTRAPOLATED_US / 3.0)).clamp(0.0, 1.0);
-            // One long frame must not run past the end of what may be shown.
+            // One long frame must not exceed the end of the extrapolation.
             (shown + passed * rate * brake).min(shown.max(newest_us + EXTRAPOLATED_US))
         };
         self.starved_us += (next - shown.max(newest_us)).max(0.0);
@@ -220,8 +225,8 @@ mod tests {
         Timestamp::from_micros(5_000_000 + (ms * 1e3) as u64)
     }
 
-    /// Snapshots of 60 Hz that arrive after `way_ms(sent)`, drawn at 60 Hz; returns (time, time
-    /// shown) of each frame.
+    /// Snapshots of 60 Hz that arrive after `way_ms(sent)`, drawn at 60 Hz. Returns the time and
+    /// the display time of each frame.
     fn frames(
         clock: &mut DisplayClock,
         seconds: u32,
@@ -247,8 +252,8 @@ mod tests {
         drawn
     }
 
-    /// Longest time without motion, and largest motion in a frame in frames' worth, after two
-    /// seconds.
+    /// Longest time without motion, and largest motion in a frame relative to an even one, after
+    /// two seconds.
     fn stillness_and_leap(drawn: &[(f64, f64)]) -> (f64, f64) {
         let (mut still, mut longest, mut leap) = (0.0, 0.0f64, 0.0f64);
         for pair in drawn.windows(2).filter(|pair| pair[0].0 > 2_000.0) {
@@ -319,7 +324,7 @@ mod tests {
         let mut tick = Tick(u32::MAX - 50);
         let mut now = at_ms(0.0);
         for step in 0..300u32 {
-            // Each step stands for twelve days of an even stream.
+            // Every third step jumps by twelve days of an even stream.
             let (ticks, passed) =
                 if step % 3 == 0 { (1 << 26, (1u64 << 26) * 1_000_000 / 60) } else { (1, 16_667) };
             (tick, now) = (tick + ticks, now + Duration::from_micros(passed));

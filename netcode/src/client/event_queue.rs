@@ -1,25 +1,27 @@
-//! Events that wait for the application: what is reliable is never displaced.
+//! Events that wait for the application. Reliable events are never displaced.
 
 use std::collections::VecDeque;
 
 use super::runtime::ClientEvent;
 use crate::limits::{MESSAGE_COST, UNPOLLED_EVENT_BYTES};
 
-/// What the client itself reports (mispredictions, latencies) is kept until it is polled; the
-/// oldest makes room.
+/// Number of the client's own reports (mispredictions, latencies) that are kept until they are
+/// polled; one more displaces the oldest.
 const REPORTS: usize = 1_024;
 
-/// See the module.
+/// Events that wait for the application: the game's within a limit of bytes, the client's own
+/// reports within a limit of number.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
-    /// Events of the game, and what they count for.
+    /// Events of the game.
     events: VecDeque<ClientEvent>,
     cost: usize,
     reports: VecDeque<ClientEvent>,
 }
 
 impl EventQueue {
-    /// Keeps an event of the game. False if there is no place for it.
+    /// Queues an event of the game. Returns false if it exceeds [`UNPOLLED_EVENT_BYTES`]; the event
+    /// is then dropped.
     pub(super) fn keep(&mut self, event: ClientEvent) -> bool {
         let cost = cost(&event);
         let has_place = self.cost + cost <= UNPOLLED_EVENT_BYTES;
@@ -30,7 +32,7 @@ impl EventQueue {
         has_place
     }
 
-    /// Keeps what the client itself reports.
+    /// Queues a report of the client itself.
     pub(super) fn report(&mut self, event: ClientEvent) {
         if self.reports.len() == REPORTS {
             self.reports.pop_front();
@@ -38,7 +40,7 @@ impl EventQueue {
         self.reports.push_back(event);
     }
 
-    /// The next event: the game's first.
+    /// The next event. Game events come before reports.
     pub(super) fn poll(&mut self) -> Option<ClientEvent> {
         let Some(event) = self.events.pop_front() else {
             return self.reports.pop_front();
@@ -48,7 +50,7 @@ impl EventQueue {
     }
 }
 
-/// What an event counts for among those that wait.
+/// Cost of an event against the limit, in bytes.
 fn cost(event: &ClientEvent) -> usize {
     let bytes = match event {
         ClientEvent::Game(_, data) => data.len(),

@@ -1,48 +1,51 @@
-//! How long a command waits from when it is due until the caller asks for it.
+//! The time that a command waits from when it is due until the caller polls for it.
 //!
-//! A caller that sleeps until a command is due asks in time, but for the noise of its timer. One
-//! that asks once per frame lets commands wait for up to a frame. Which of the two a caller is
-//! shows in how late it asks. The lead of a caller that asks once per frame holds a frame's length,
-//! never the waits that were seen: frames that are locked to ticks would make those a limit cycle.
+//! A caller that sleeps until a command is due polls in time, except for timer noise. A caller that
+//! polls once per frame lets commands wait for up to a frame. The delay of its polls shows which
+//! kind a caller is.
+//!
+//! The lead for a caller of the second kind covers the length of a frame, not the waits that were
+//! observed: where frames are locked to ticks, observed waits would form a limit cycle.
 
 use std::collections::VecDeque;
 
 use super::delay_window::{DelaySample, DelayWindow};
 
-/// A wait above this is more than a timer's noise, in microseconds.
+/// A wait above this is more than timer noise, in microseconds.
 const NOISE_US: f64 = 3_000.0;
 
-/// Number of newest commands that decide how the caller asks.
+/// Number of newest commands that decide which kind a caller is.
 const COMMANDS: usize = 32;
 
-/// A caller is one that asks once per frame until fewer than this share of commands wait: frames
-/// that drift slowly against ticks are in time by chance for a second, and a busy machine's timers
-/// are late now and then.
+/// A caller counts as polling once per frame until the share of commands that wait falls below
+/// this. Frames that drift slowly against ticks are in time by chance for a second, and the timers
+/// of a busy machine are late now and then.
 const FEW: f64 = 0.1;
 
-/// Part of the way to the newest command's value that the share goes.
+/// Weight of the newest command in the moving average of the share.
 const SHARE_GAIN: f64 = 1.0 / 128.0;
 
-/// A frame for which all commands wait is as bad as this much lead, in microseconds.
+/// Cost of a frame for which all commands wait, as an equivalent lead in microseconds.
 const WEIGHT_US: i64 = 1_000_000;
 
-/// See the module. Times are in microseconds of the local clock.
+/// Measures how long commands wait for the caller's frame. Times are in microseconds of the local
+/// clock.
 #[derive(Clone, Debug)]
 pub(super) struct FrameWait {
     dt_us: f64,
-    /// Which of the last commands waited.
+    /// Whether each of the newest commands waited.
     waited: VecDeque<bool>,
     /// Share of commands that waited, over the last few seconds.
     share: f64,
     by_frame: bool,
     asked_us: Option<f64>,
-    /// Intervals between frames, of a caller that asks once per frame.
+    /// Intervals between frames, for a caller that polls once per frame.
     intervals: DelayWindow,
     wait_us: f64,
 }
 
 impl FrameWait {
-    /// For ticks of this length.
+    /// A measurement for ticks of `dt_us` microseconds.
     pub fn new(dt_us: f64) -> Self {
         Self {
             dt_us,
@@ -55,18 +58,19 @@ impl FrameWait {
         }
     }
 
-    /// By how much earlier commands must be due so that none waits too long for a frame.
+    /// How much earlier commands must be due so that none waits too long for a frame, in
+    /// microseconds.
     pub fn wait_us(&self) -> f64 {
         self.wait_us
     }
 
-    /// The caller asked, and nothing was due.
+    /// The caller polled, and no command was due.
     pub fn polled(&mut self, now_us: f64) {
         self.note_interval(now_us);
     }
 
-    /// The caller asked and got the command that was due at `due_us`. Returns the time to count its
-    /// transit from: a timer's noise is part of the way.
+    /// The caller polled and got the command that was due at `due_us`. Returns the time from which
+    /// its transit counts: timer noise is part of the path.
     pub fn given(&mut self, due_us: f64, now_us: f64) -> f64 {
         if self.waited.len() == COMMANDS {
             self.waited.pop_front();
@@ -92,7 +96,7 @@ impl FrameWait {
         if !self.by_frame {
             (self.intervals, self.wait_us) = (DelayWindow::default(), 0.0);
         } else if interval > 1.0 {
-            // Several commands may be given in one frame.
+            // A frame may take several commands.
             let length_us = interval as i64;
             self.intervals.push(DelaySample {
                 at_us: now_us as i64,

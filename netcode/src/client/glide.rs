@@ -1,43 +1,43 @@
-//! Hides corrections: what is drawn glides from where it was drawn to where it is.
+//! Hides corrections: an entity glides from where it was drawn to its corrected state.
 //!
-//! The rest of a correction shrinks to 1/e in [`GLIDE_S`]. Where velocities move an entity, the
-//! glide is also limited by its own motion, so that a correction never looks like a leap, nor turns
-//! a motion around. Corrections beyond [`SNAP`] are shown at once: a respawn is no glide.
+//! What remains of a correction shrinks to 1/e in [`GLIDE_S`]. Where velocities move an entity, the
+//! glide is also limited by the entity's own motion: a correction never looks like a leap, and
+//! never reverses a motion. Corrections beyond [`SNAP`] are shown at once, since a respawn must not
+//! glide.
 
 use crate::schema::{CompiledEstimator, Estimator, Field, KindInfo, Scale};
 use crate::time::Timestamp;
 
-/// The rest of a correction shrinks to 1/e in this time, in seconds.
+/// Time in which what remains of a correction shrinks to 1/e, in seconds.
 const GLIDE_S: f32 = 0.1;
 
-/// Corrections of more than this, in a field's own unit (metres for positions), are shown at once.
+/// Larger corrections are shown at once, in the field's own unit (metres for positions).
 const SNAP: f32 = 8.0;
 
-/// A correction glides by at most this share of the entity's own motion.
+/// Largest motion of a glide, as a share of the entity's own motion.
 const GLIDE_SHARE: f32 = 0.75;
 
-/// An entity's speed is remembered for about this long, in seconds: one that has stopped glides as
+/// Time for which an entity's speed is remembered, in seconds: an entity that has stopped glides as
 /// fast as it moved.
 const PACE_S: f32 = 0.5;
 
-/// An entity that moves less than this share of a correction's rest in a frame glides by that share
-/// nevertheless.
+/// Least share of a correction by which a frame glides, for an entity that hardly moves.
 const LEAST_GLIDE: f32 = 0.25;
 
-/// An entity as it was drawn last, and what is left of its corrections.
+/// An entity as it was drawn last, and what remains of its corrections.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Glide {
     at: Timestamp,
-    /// What its states said.
+    /// Values of the entity's states.
     values: Vec<f32>,
-    /// What was drawn less that.
+    /// Drawn values minus values of the states.
     rest: Vec<f32>,
-    /// Its speed now or a little ago, in metres per second.
+    /// Present or recent speed, in metres per second.
     pace: f32,
 }
 
 impl Glide {
-    /// The states say something else by now for what was drawn last.
+    /// Starts a glide: for the time drawn last, the states now give `description`.
     pub fn corrected(&mut self, info: &KindInfo, description: Vec<f32>) {
         if self.values.len() != description.len() {
             return;
@@ -63,7 +63,7 @@ impl Glide {
         self.values = description;
     }
 
-    /// The values to draw now, where the states say `values`.
+    /// The values to draw now, where the states give `values`.
     pub fn draw(&mut self, info: &KindInfo, values: Vec<f32>, now: Timestamp) -> Vec<f32> {
         if self.values.len() != values.len() {
             *self =
@@ -89,16 +89,16 @@ impl Glide {
     }
 }
 
-/// How far a correction may glide in a frame in which the entity moves by `own_m` and, at its
-/// speed, would move by `pace_m`: motion and glide together stay below two frames' worth, and no
-/// glide turns a motion around.
+/// Largest glide of a frame, in metres. In this frame the entity moves by `own_m`; at its speed it
+/// would move by `pace_m`. Motion and glide together stay below two frames' motion, and no glide
+/// reverses a motion.
 fn most_glide(own_m: f32, pace_m: f32) -> f32 {
     let backwards = if own_m > 0.1 * pace_m { own_m } else { pace_m };
     (GLIDE_SHARE * backwards).min((1.9 * pace_m - own_m).max(0.25 * pace_m))
 }
 
-/// Lets the rest of corrections shrink: by its share of the time passed, positions by no more than
-/// `most_m` (but by a share of [`LEAST_GLIDE`] in any case, for what never moves).
+/// Shrinks what remains of corrections by the share for the time passed. Positions move at most by
+/// `most_m`, but at least by [`LEAST_GLIDE`] of that share, for entities that never move.
 fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     if rest.iter().all(|rest| *rest == 0.0) {
         return;
@@ -112,7 +112,7 @@ fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     }
 }
 
-/// Places of the fields that move by a velocity, and of their velocities.
+/// Indices of the fields that move by a velocity, each with that of its velocity.
 fn moved(info: &KindInfo) -> impl Iterator<Item = (usize, usize)> {
     let fields = info.plan.iter().flat_map(|component| &component.fields);
     fields.filter_map(|coded| match coded.estimator {
@@ -138,12 +138,13 @@ fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
         .any(|(field, (from, to))| field.marks_teleport && from != to)
 }
 
-/// Whether corrections of a field are hidden: counts do not blend, nor do parts of a quaternion.
+/// Whether corrections of a field are hidden: counts do not blend, nor do the parts of a
+/// quaternion.
 fn glides(field: &Field) -> bool {
     field.scale != Scale::Count && !matches!(field.model, Estimator::Quaternion { .. })
 }
 
-/// The same angle from minus half a turn to half a turn.
+/// The angle in the range from minus half a turn to half a turn.
 fn half_turn(angle: f32) -> f32 {
     let turned = angle.rem_euclid(std::f32::consts::TAU);
     if turned > std::f32::consts::PI { turned - std::f32::consts::TAU } else { turned }

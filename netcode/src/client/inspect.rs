@@ -1,4 +1,4 @@
-//! A server's packet taken apart: what each of its bits is for. For tools; clients use
+//! A breakdown of a server's packets: what each of their bits encodes. For tools; clients use
 //! [`super::runtime`].
 
 use super::bit_cost::BitLedger;
@@ -11,53 +11,57 @@ use crate::packet::PayloadHeader;
 use crate::replication::snapshot::SnapshotHeader;
 use crate::schema::Schema;
 
-/// A packet's parts.
+/// The parts of a packet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PacketBreakdown {
-    /// The low 16 bits of its number.
+    /// Low 16 bits of the packet's number.
     pub number: u16,
-    /// Bits of its number and its acknowledgements.
+    /// Bits of the number and the acknowledgements.
     pub header_bits: usize,
-    /// Messages, whole ones or pieces.
+    /// Number of messages, complete ones or slices.
     pub messages: usize,
-    /// Their bits.
+    /// Bits of the messages.
     pub message_bits: usize,
-    /// What it carries beside them.
+    /// Kind of the body.
     pub body: Body,
-    /// Bits of that, the tag and the zeros at the end included.
+    /// Bits of the body, its tag and the zeros at the end included.
     pub body_bits: usize,
-    /// The state, if that is what it carries.
+    /// The state, if the body is a snapshot.
     pub snapshot: Option<SnapshotBreakdown>,
 }
 
-/// The parts of a packet's state.
+/// The parts of a snapshot's packet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotBreakdown {
-    /// Its header.
+    /// Header of the snapshot.
     pub header: SnapshotHeader,
-    /// Bits of the header without the units' places.
+    /// Bits of the header without the places of the block deltas.
     pub header_bits: usize,
-    /// Bits of the units' places.
+    /// Bits of the places of the block deltas.
     pub units_bits: usize,
-    /// Entities, and what their bits are for.
+    /// The entities, and what the bits of the streams encode.
     pub ledger: BitLedger,
-    /// Why it could not be taken over, if it could not.
+    /// Why the state could not be applied, if it failed.
     pub failed: Option<SnapshotError>,
 }
 
-/// Takes the packets of one session apart, in their order.
+/// Breaks down the packets of one session, in their order.
 #[derive(Debug, Default)]
 pub struct Inspector {
     buffer: SnapshotBuffer,
 }
 
 impl Inspector {
-    /// The copy of the world that the packets so far make.
+    /// The copy of the world after the packets so far.
     pub fn buffer(&self) -> &SnapshotBuffer {
         &self.buffer
     }
 
-    /// Takes in the next packet, unsealed.
+    /// Breaks down the next packet, which must be unsealed.
+    ///
+    /// # Errors
+    /// The packet is malformed before its snapshot's streams. An error in the streams is in
+    /// [`SnapshotBreakdown::failed`].
     pub fn take(&mut self, schema: &Schema, payload: &[u8]) -> Result<PacketBreakdown, WireError> {
         let mut reader = BitReader::new(payload);
         let header = PayloadHeader::read_any(&mut reader, 0, 0)?;

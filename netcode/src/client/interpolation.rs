@@ -1,15 +1,16 @@
-//! Shows other entities a little in the past, between two states that are known.
+//! Shows other entities slightly in the past, between two known states.
 //!
-//! [`DisplayClock`] says which time is shown. Each entity adds to it:
+//! [`DisplayClock`] gives the display time. Each entity adjusts it:
 //!
-//! - a delay of its own, up to `EXTRA_US`, where its updates come less often than snapshots do (a
-//!   budget that does not hold all);
-//! - past its newest state it goes on by the schema's velocity, for half a second at most;
-//! - where a new state says that it was elsewhere at the time shown, it glides there: see `glide`.
-//! - It is drawn from the time of its first state to the time of its removal, not when these
-//!   arrive.
-//! - Between two states with different teleport marks it is not drawn: it goes on from the first
-//!   until the second.
+//! - An entity whose updates are rarer than snapshots, since the budget does not hold all, has an
+//!   additional delay of up to `EXTRA_US`.
+//! - Past its newest state an entity is extrapolated by the schema's velocity, for at most half a
+//!   second.
+//! - Where a new state contradicts what was drawn, the entity glides to it: see `glide`.
+//! - An entity is drawn from the time of its first state to the time of its removal, not from and
+//!   to the arrival of these.
+//! - Between two states with different teleport marks there is no interpolation: the first is
+//!   extrapolated until the second.
 
 use std::time::Duration;
 
@@ -23,24 +24,24 @@ use crate::schema::{CompiledEstimator, Field, KindId, KindInfo, Scale, Schema};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Longest delay of an entity behind the others, in microseconds.
+/// Longest additional delay of an entity, in microseconds.
 const EXTRA_US: f64 = 50_000.0;
 
-/// Past its newest state an entity goes on for this long, in microseconds. The time shown itself
-/// stops earlier where no snapshot arrives; this bound is for an entity that others displace from
-/// full snapshots.
+/// Longest extrapolation past an entity's newest state, in microseconds. The display time stops
+/// earlier where no snapshot arrives; this bound is for an entity that others displace from full
+/// snapshots.
 const EXTRAPOLATED_US: f64 = 500_000.0;
 
-/// By how much that delay changes at most in each microsecond: one part in ten is not noticed.
+/// Largest change of the additional delay per microsecond: one part in ten is not noticeable.
 const EXTRA_SLOPE: f64 = 0.1;
 
-/// How other entities are shown.
+/// The display of other entities.
 #[derive(Clone, Debug)]
 pub struct Interpolation {
     clock: DisplayClock,
     /// What was drawn last, by slot.
     drawn: Vec<Option<Drawn>>,
-    /// Entities that are gone, but not at the time shown.
+    /// Entities that are removed, but still visible at the display time.
     leaving: Vec<Removed>,
 }
 
@@ -49,36 +50,36 @@ pub struct Interpolation {
 struct Drawn {
     id: NetId,
     at: Timestamp,
-    /// The time at which it was drawn, and its delay behind the others, in microseconds.
+    /// The time at which it was drawn, and its additional delay, in microseconds.
     time_us: f64,
     extra_us: f64,
-    /// Its newest state and the number of states then: whether anything new came since.
+    /// Its newest state and its number of states then: they show whether a state was added since.
     known: (Tick, usize),
     glide: Glide,
 }
 
 impl Interpolation {
-    /// An empty display of a server with this tick rate, in Hz.
+    /// An empty display for a server of `tick_rate` ticks per second.
     pub fn new(tick_rate: u32) -> Self {
         Self { clock: DisplayClock::new(tick_rate), drawn: Vec::new(), leaving: Vec::new() }
     }
 
-    /// The clock that says which time is shown.
+    /// The clock of the display time.
     pub fn clock(&self) -> &DisplayClock {
         &self.clock
     }
 
-    /// See [`DisplayClock::delay`].
+    /// How far the display time trails the newest snapshot; see [`DisplayClock::delay`].
     pub fn delay(&self) -> Duration {
         self.clock.delay()
     }
 
-    /// See [`DisplayClock::starved`].
+    /// Total time without newer states; see [`DisplayClock::starved`].
     pub fn starved(&self) -> Duration {
         self.clock.starved()
     }
 
-    /// The first packet of a newer snapshot arrived.
+    /// Handles the first packet of a newer snapshot.
     pub fn snapshot(&mut self, tick: Tick, now: Timestamp) {
         let moved_us = self.clock.snapshot(tick, now);
         if moved_us != 0.0 {
@@ -86,12 +87,12 @@ impl Interpolation {
         }
     }
 
-    /// The server moved its time line: its ticks are due later by `us`.
+    /// Handles a move of the server's time line: its ticks are due later by `us` microseconds.
     pub fn time_line_moved(&mut self, us: i64) {
         self.clock.time_line_moved(us);
     }
 
-    /// Moves the time shown on to now. What is shown never goes back.
+    /// Advances the display time to now. It never goes back.
     pub fn advance(&mut self, now: Timestamp) {
         self.clock.advance(now);
         let gone_us = self.clock.shown_us().map_or(f64::MIN, |shown| shown - EXTRA_US);
@@ -99,21 +100,21 @@ impl Interpolation {
         self.leaving.retain(|removed| clock.tick_us(removed.at) > gone_us);
     }
 
-    /// An entity is gone from the client's copy. It is drawn until the time shown comes to its
-    /// removal.
+    /// Keeps an entity that was removed from the client's copy, to draw it until the display time
+    /// reaches its removal. Above [`LEAVING_ENTITIES`] it vanishes at once.
     pub(super) fn removed(&mut self, removed: Removed) {
         if self.leaving.len() < LEAVING_ENTITIES {
             self.leaving.push(removed);
         }
     }
 
-    /// The slots of entities that are gone, but not at the time shown.
+    /// The slots of entities that are removed, but still visible at the display time.
     pub(super) fn leaving(&self) -> impl Iterator<Item = u16> {
         self.leaving.iter().map(|removed| removed.remote.id.slot)
     }
 
-    /// The entity in a slot that is gone from the client's copy, but not at the time shown: what to
-    /// draw of it.
+    /// The values to draw of the entity in a slot that is removed, but still visible at the display
+    /// time.
     pub(super) fn sample_leaving(
         &mut self,
         slot: u16,
@@ -133,13 +134,14 @@ impl Interpolation {
         values
     }
 
-    /// States of entities before this tick, but for the last one each, are not shown any more.
+    /// The oldest tick that may still be shown. Of each entity's states before it only the last one
+    /// is needed.
     pub(super) fn oldest_shown(&self) -> Option<Tick> {
         self.clock.tick_before(EXTRA_US)
     }
 
-    /// An entity's values to draw now, one per field of its kind; `None` while its first state lies
-    /// ahead of the time shown.
+    /// An entity's values to draw now, one per field of its kind; `None` while its first state is
+    /// later than the display time.
     pub fn sample(
         &mut self,
         remote: &RemoteEntity,
@@ -173,7 +175,7 @@ impl Interpolation {
         Some(drawn)
     }
 
-    /// What the entity's own updates need beyond each snapshot's; it changes slowly.
+    /// Additional delay that the entity's own updates need; it changes slowly.
     fn extra_us(&self, remote: &RemoteEntity, before: Option<&Drawn>, passed_us: f64) -> f64 {
         let wanted = ((remote.gap() - 1.0) * self.clock.dt_us()).clamp(0.0, EXTRA_US);
         let Some(before) = before else { return wanted };
@@ -181,7 +183,7 @@ impl Interpolation {
         before.extra_us + (wanted - before.extra_us).clamp(-step, step)
     }
 
-    /// What the states that are known say for a time.
+    /// The values that the known states give for a time.
     fn values(&self, remote: &RemoteEntity, info: &KindInfo, time_us: f64) -> Vec<f32> {
         let fields = &info.fields;
         let us = |tick: Tick| self.clock.tick_us(tick);
@@ -206,7 +208,7 @@ impl Interpolation {
     }
 }
 
-/// The values of a state that is carried on by its velocities.
+/// The values of a state after extrapolation by its velocities.
 fn carried(
     remote: &RemoteEntity,
     info: &KindInfo,
@@ -277,8 +279,8 @@ mod tests {
         Timestamp::from_micros(1_000_000 + (tick * 1e6 / f64::from(RATE)) as u64)
     }
 
-    /// A display of 240 Hz of ticks that arrive at once: for each frame the time shown in ticks,
-    /// and x where the shell is drawn.
+    /// A display of 240 Hz of ticks without transit time. Returns for each frame the display time
+    /// in ticks, and x where the shell is drawn.
     fn shown(
         states: &[(u32, Vec<u32>)],
         removed: Option<u32>,
@@ -316,7 +318,7 @@ mod tests {
         drawn
     }
 
-    /// From tick 40 on it flies at 30 m/s.
+    /// From tick 40 on the shell flies at 30 m/s.
     fn flight(schema: &Schema, ticks: std::ops::Range<u32>) -> Vec<(u32, Vec<u32>)> {
         ticks.map(|tick| (tick, state(schema, 30.0, (tick - 40) as f32 * 0.5, 0))).collect()
     }

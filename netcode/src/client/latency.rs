@@ -1,43 +1,43 @@
-//! How long it takes from a command's sending to the first snapshot that shows its effect.
+//! The time from sending a command to the first snapshot that shows its effect.
 
 use super::snapshot_buffer::AppliedSnapshot;
 use crate::replication::snapshot::FEEDBACK_UNIT_US;
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Commands whose sending is remembered: those of four seconds at 60 Hz.
+/// Number of commands whose sending is remembered: four seconds at 60 Hz.
 const COMMANDS: usize = 256;
 
-/// One command's way and back, in microseconds.
+/// Latency of one command, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// All of it.
+    /// Time from sending the command to the snapshot with its effect.
     pub total_us: i64,
-    /// Its stages; `None` where the snapshot of the command's own tick was lost and a later one
-    /// showed it.
+    /// The latency by stages; `None` where the snapshot of the command's own tick was lost and a
+    /// later one showed the effect.
     pub stages: Option<LatencyStages>,
 }
 
-/// Parts of a [`Latency`], in microseconds. They hold only where client and server share a clock
-/// (one host): elsewhere the two ways cannot be told apart.
+/// The stages of a [`Latency`], in microseconds. They are valid only where client and server share
+/// a clock (one host); elsewhere the two directions cannot be separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatencyStages {
     /// From sending to the server's socket.
     pub client_to_server_us: i64,
-    /// From there to the tick's deadline.
+    /// From the server's socket to the tick's deadline.
     pub wait_for_tick_us: i64,
-    /// From there to the snapshot's making.
+    /// From the tick's deadline to the creation of the snapshot.
     pub simulate_and_encode_us: i64,
-    /// From there to the client.
+    /// From the creation of the snapshot to the client.
     pub server_to_client_us: i64,
 }
 
-/// Remembers when commands left and says how long each took.
+/// Remembers when commands were sent, and measures their latency.
 #[derive(Debug)]
 pub struct LatencyMeter {
     sent_at: Box<[Option<(Tick, Timestamp)>; COMMANDS]>,
-    /// Newest slot whose command's effect was shown, and the server's count of missing commands
-    /// then.
+    /// Newest slot whose command's effect was shown, and the server's count of missing commands at
+    /// that time.
     shown: Option<(Tick, u8)>,
 }
 
@@ -48,14 +48,14 @@ impl Default for LatencyMeter {
 }
 
 impl LatencyMeter {
-    /// The command of a slot leaves for the first time.
+    /// Notes when the command of a slot is first sent.
     pub fn sent(&mut self, slot: Tick, now: Timestamp) {
         self.sent_at[slot.0 as usize % COMMANDS] = Some((slot, now));
     }
 
-    /// A snapshot came: every command up to its slot that was not shown before is shown now.
-    /// Commands that the server lacked have no effect and no latency; where some of several were
-    /// lacking it is not known which, and only the snapshot's own command counts. `deadline_us` is
+    /// Handles a snapshot: it shows every command up to its slot that was not shown before.
+    /// Commands that the server lacked have no effect and no latency. If some of several were
+    /// lacking, it is unknown which, and only the snapshot's own command counts. `deadline_us` is
     /// when the tick was due, on the server's clock.
     pub fn shown(
         &mut self,

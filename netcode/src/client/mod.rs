@@ -1,8 +1,9 @@
-//! The client's half, usable by any client of any game.
+//! The client side of the protocol, for any client of any game.
 //!
 //! ```text
-//! runtime:  link (session_keeper, packets, messages) -> snapshot_buffer -> prediction (reconcile) -> interpolation -> view
-//!           tick_clock says when the next command is due; command_history keeps it until it was simulated
+//! runtime:  client_connection (resumable_session, packets, messages) -> snapshot_buffer
+//!           -> prediction (reconcile) -> interpolation -> view
+//!           tick_clock: when the next command is due; command_history: commands until simulated
 //! ```
 
 pub mod bit_cost;

@@ -1,10 +1,11 @@
-//! The own entity as it is drawn: between two predicted states, on a time line of its own.
+//! The player's own entity as it is drawn: between two predicted states, on a time line of its own.
 //!
-//! Prediction steps once per tick; a display draws more or less often. The time drawn follows the
-//! clock one tick behind, so that a state on either side of it is known. It goes at most `MAX_RATE`
-//! times as fast as real time, so that a lead which is raised at once is not seen, and brakes to a
-//! stop where no snapshot has arrived for a round trip and `CARRIED`: the server has gone neutral
-//! by then.
+//! Prediction steps once per tick, but a display draws more or less often. The drawn time follows
+//! the clock one tick behind, so that a state on either side is known.
+//!
+//! It advances at most `MAX_RATE` times as fast as real time, so that a sudden rise of the lead is
+//! not visible. It brakes to a stop once no snapshot has arrived for a round trip and `CARRIED`: by
+//! then the server applies neutral commands.
 
 use std::time::Duration;
 
@@ -17,19 +18,20 @@ use crate::schema::KindInfo;
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Largest rate at which the time drawn goes.
+/// Largest rate of the drawn time.
 const MAX_RATE: f64 = 1.6;
 
-/// An error is made up for within about this time, in seconds.
+/// Time in which an error of the drawn time is corrected, in seconds.
 const FOLLOW_S: f64 = 0.12;
 
-/// The own entity goes on for this long, beyond a round trip, after the newest snapshot.
+/// Time for which the own entity keeps moving after the newest snapshot, in addition to a round
+/// trip.
 const CARRIED: Duration = Duration::from_millis(250);
 
-/// It brakes over this time before it stops, in seconds.
+/// Time over which the motion brakes before it stops, in seconds.
 const BRAKE_S: f64 = 0.1;
 
-/// The time drawn: a slot, the part of a slot after it (0 to 1), and when that was drawn.
+/// The drawn time: a slot, the fraction of a slot after it (0 to 1), and when it was drawn.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     slot: Tick,
@@ -37,7 +39,7 @@ struct Drawn {
     at: Timestamp,
 }
 
-/// See the module.
+/// Time and corrections with which the own entity is drawn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnView {
     drawn: Option<Drawn>,
@@ -49,7 +51,7 @@ pub(super) struct Now<'a, C> {
     pub at: Timestamp,
     pub clock: &'a TickClock,
     pub prediction: &'a Prediction<C>,
-    /// When the newest snapshot arrived.
+    /// Arrival of the newest snapshot.
     pub newest_at: Timestamp,
     pub round_trip: Duration,
     /// Length of a tick in seconds.
@@ -57,32 +59,32 @@ pub(super) struct Now<'a, C> {
 }
 
 impl OwnView {
-    /// The own entity is another one: nothing of the old one is seen.
+    /// Starts again for another own entity: no motion of the old one is visible.
     pub fn restart(&mut self) {
         *self = Self::default();
     }
 
-    /// The values to draw, one per field; `None` where nothing is predicted.
+    /// The values to draw, one per field; `None` without a predicted state.
     pub fn draw<C: Command>(&mut self, info: &KindInfo, now: &Now<'_, C>) -> Option<Vec<f32>> {
         self.advance(now)?;
         let values = self.values(info, now.prediction)?;
         Some(self.glide.draw(info, values, now.at))
     }
 
-    /// The prediction was corrected: what was drawn glides to what is right.
+    /// Starts a glide from the drawn values to the corrected ones.
     pub fn corrected<C: Command>(&mut self, info: &KindInfo, prediction: &Prediction<C>) {
         if let Some(values) = self.values(info, prediction) {
             self.glide.corrected(info, values);
         }
     }
 
-    /// What the prediction says for the time drawn last.
+    /// The predicted values at the time drawn last.
     fn values<C: Command>(&self, info: &KindInfo, prediction: &Prediction<C>) -> Option<Vec<f32>> {
         let Drawn { slot, part, .. } = self.drawn?;
         let (a, b) = match (prediction.at(slot), prediction.at(slot.next())) {
             (Some(a), Some(b)) => (a, b),
             (Some(only), None) | (None, Some(only)) => (only, only),
-            // Prediction began after the time drawn, or ends before it.
+            // Prediction began after the drawn time, or ends before it.
             (None, None) => {
                 let newest = prediction.state()?;
                 let oldest = prediction.oldest().and_then(|oldest| prediction.at(oldest))?;
@@ -95,7 +97,7 @@ impl OwnView {
         Some(pairs.map(|(field, (a, b))| between(field, *a, *b, part as f32)).collect())
     }
 
-    /// Moves the time drawn on to now.
+    /// Advances the drawn time to now.
     fn advance<C: Command>(&mut self, now: &Now<'_, C>) -> Option<()> {
         let (newest, _) = now.prediction.state()?;
         let target = now.clock.slots_since(newest, now.at).clamp(0.0, 1.0) - 1.0;

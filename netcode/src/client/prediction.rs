@@ -1,8 +1,8 @@
 //! Prediction of the client's own entity, and its reconciliation with the server.
 //!
-//! Each command is run at once through the step that the server will run. When the server's state
-//! for a slot arrives, it is compared on the grid with what was predicted for that slot; if
-//! anything differs, the state is taken over and the later commands run again from there.
+//! Each command runs at once through the same step as on the server. When the server's state for a
+//! slot arrives, it is compared on the grid with the predicted state of that slot. If anything
+//! differs, the server's state is adopted and the later commands run again from it.
 //!
 //! A slot for which the client gave no command is predicted as the server treats it: the last
 //! command is repeated for a while, then the neutral one. Slots that the server skipped have no
@@ -18,20 +18,20 @@ use crate::replication::snapshot::Feedback;
 use crate::schema::{KindId, KindInfo};
 use crate::tick::Tick;
 
-/// What a game gives a client for prediction.
+/// The part of a game that a client needs for prediction.
 pub trait Predict {
-    /// Its commands.
+    /// The game's commands.
     type Command: Command;
 
-    /// The session began: the server runs so many ticks per second.
+    /// Notes that the session began. `tick_rate` is the server's, in ticks per second.
     fn welcomed(&mut self, tick_rate: u32);
 
-    /// The shared step: the own entity's state after one tick under `command`, on the grid. Reads
-    /// and writes predicted fields only.
+    /// The step that client and server share: changes `fields` to the own entity's state after one
+    /// tick under `command`, on the grid. It reads and writes predicted fields only.
     fn predict(&self, kind: KindId, fields: &mut [u32], command: &Self::Command);
 
-    /// A number that the server changes whenever anything but the client's commands touched its
-    /// predicted state.
+    /// A number that the server changes whenever something other than the client's commands changes
+    /// its predicted state.
     fn interactions(&self, fields: &[u32]) -> u32;
 
     /// Distance between two states in metres.
@@ -41,11 +41,11 @@ pub trait Predict {
 /// Why a prediction was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// The server lacked a command in time and repeated the last.
+    /// A command was not in time, and the server repeated the last one.
     Command,
-    /// Another entity touched the own one.
+    /// Another entity affected the own one.
     Interaction,
-    /// None of these: a defect.
+    /// No known cause: a defect.
     Unexplained,
 }
 
@@ -54,32 +54,32 @@ pub enum Cause {
 pub struct Misprediction {
     /// Slot after whose command server and prediction differ.
     pub slot: Tick,
-    /// By how many metres.
+    /// Distance between server and prediction in metres.
     pub error_m: f32,
-    /// Why.
+    /// Why the prediction was wrong.
     pub cause: Cause,
 }
 
-/// What comparing the server's state with the prediction gave.
+/// Result of comparing the server's state with the prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reconciled {
-    /// There was no prediction for that tick.
+    /// There was no prediction for the slot.
     NothingToCompare,
     /// The prediction began with this state, or began again with it after slots that the server
     /// skipped.
     Started,
     /// The prediction was right.
     Right,
-    /// It was wrong, and later commands ran again.
+    /// The prediction was wrong, and later commands ran again.
     Wrong(Misprediction),
 }
 
-/// Whose state is predicted.
+/// The entity whose state is predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Own {
-    /// Which entity.
+    /// Identity of the entity.
     pub id: NetId,
-    /// Of which kind.
+    /// Kind of the entity.
     pub kind: KindId,
 }
 
@@ -88,9 +88,9 @@ pub struct Own {
 pub struct Confirmed<'a> {
     /// Slot of the tick after which the entity had this state.
     pub slot: Tick,
-    /// Its fields.
+    /// Fields of the state, in the order of the kind.
     pub fields: &'a [u32],
-    /// What the server said of the client's commands.
+    /// The server's feedback on the client's commands.
     pub feedback: &'a Feedback,
 }
 
@@ -108,12 +108,12 @@ pub struct Prediction<C> {
     frames: VecDeque<Frame<C>>,
     own: Option<Own>,
     tick_rate: u32,
-    /// The server's count of skipped slots, as told last.
+    /// The server's last count of skipped slots.
     skipped: u16,
-    /// The first slot whose command the server is known to have had.
+    /// The first slot whose command is known to have reached the server in time.
     heard: Option<Tick>,
     compared: Option<Tick>,
-    /// The server's counts as told last.
+    /// The server's last count of missing commands.
     missing: u8,
     interactions: u32,
     /// What happened since the last comparison: it explains a difference.
@@ -139,22 +139,22 @@ impl<C: Command> Default for Prediction<C> {
 }
 
 impl<C: Command> Prediction<C> {
-    /// Forgets everything; the server's tick rate is in Hz.
+    /// Drops all states and starts again; `tick_rate` is the server's, in ticks per second.
     pub fn restart(&mut self, tick_rate: u32) {
         *self = Self { tick_rate, ..Self::default() };
     }
 
-    /// Whether the server is known to have had a command of ours in time.
+    /// Whether a command is known to have reached the server in time.
     pub fn is_heard(&self) -> bool {
         self.heard.is_some()
     }
 
-    /// Whose state is predicted.
+    /// The entity whose state is predicted.
     pub fn own(&self) -> Option<Own> {
         self.own
     }
 
-    /// The newest predicted state and its slot.
+    /// The slot of the newest command, and the predicted state after it.
     pub fn state(&self) -> Option<(Tick, &[u32])> {
         let frame = self.frames.back()?;
         Some((frame.slot, frame.state.as_deref()?))
@@ -171,8 +171,8 @@ impl<C: Command> Prediction<C> {
         self.frames.get(place)?.state.as_deref()
     }
 
-    /// Runs the command of `slot`. A gap to the one before is filled as the server fills it; after
-    /// a long one prediction waits for the server's next state.
+    /// Runs the command of `slot`. A gap to the last command is filled as the server fills it.
+    /// After a gap longer than [`PREDICTED_GAP`] prediction waits for the server's next state.
     pub fn advance<P: Predict<Command = C>>(
         &mut self,
         game: &P,
@@ -215,18 +215,18 @@ impl<C: Command> Prediction<C> {
         }
     }
 
-    /// What was predicted of another entity says nothing of this one.
+    /// Drops the predicted states: those of another entity are of no use.
     fn begin(&mut self, own: Option<Own>) {
         self.own = own;
         self.frames.iter_mut().for_each(|frame| frame.state = None);
         (self.lacked, self.touched) = (false, false);
     }
 
-    /// Compares with the server's state after a slot.
+    /// Compares the prediction with the server's state after a slot.
     ///
-    /// Prediction starts with the first state; the server had no command of ours until then, hence
-    /// used neutral ones. Until it has had one, it does not count those that it lacks, so what
-    /// differs is taken over and not compared.
+    /// Prediction starts with the first state: the server had none of the client's commands until
+    /// then, and used neutral ones. Until it has had one, it does not count missing commands, so a
+    /// different state is adopted and not compared.
     pub fn reconcile<P: Predict<Command = C>>(
         &mut self,
         game: &P,
@@ -240,7 +240,7 @@ impl<C: Command> Prediction<C> {
         self.compared = Some(slot);
         self.note_causes(game, own, confirmed);
         let jumped = std::mem::replace(&mut self.skipped, feedback.skipped) != feedback.skipped;
-        // One frame before the confirmed one is kept: what is drawn lies between two.
+        // One frame before the confirmed one is kept, since the drawn time lies between two.
         while self.frames.get(1).is_some_and(|frame| slot.is_after(frame.slot)) {
             self.frames.pop_front();
         }
@@ -291,7 +291,7 @@ impl<C: Command> Prediction<C> {
         self.lacked |= std::mem::replace(&mut self.missing, missing) != missing;
     }
 
-    /// Runs from a state of the server over all commands that it has not had yet.
+    /// Runs all commands that the server has not had yet, from the server's state.
     fn start<P: Predict<Command = C>>(
         &mut self,
         game: &P,
@@ -312,7 +312,7 @@ impl<C: Command> Prediction<C> {
         Reconciled::Started
     }
 
-    /// Runs the commands after a frame again. What was predicted before it is of no use any more.
+    /// Runs the commands after a frame again, and drops the frames before it.
     fn replay<P: Predict<Command = C>>(&mut self, game: &P, kind: KindId, from: usize) {
         self.frames.drain(..from);
         let Some(mut state) = self.frames.front().and_then(|frame| frame.state.clone()) else {

@@ -1,4 +1,4 @@
-//! An entity as a client holds it: its identity and its states.
+//! An entity in the client's copy of the world: its identity and its states.
 
 use super::state_history::{HeldState, StateHistory};
 use crate::limits::RING_TICKS;
@@ -7,22 +7,22 @@ use crate::replication::block_delta::GAP;
 use crate::schema::{Audience, KindId};
 use crate::tick::Tick;
 
-/// An entity as the client holds it.
+/// An entity in the client's copy of the world.
 #[derive(Clone, Debug)]
 pub struct RemoteEntity {
-    /// Its identity.
+    /// Identity of the entity.
     pub id: NetId,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Whose copy it is.
+    /// Whether this is the owner's copy of the entity or the one for others.
     pub audience: Audience,
-    /// Newest tick of a packet that held it.
+    /// Newest tick of a packet that held the entity.
     pub(super) seen: Tick,
-    /// Tick of the packet that told of it first.
+    /// Tick of the first packet that held the entity.
     pub(super) since: Tick,
-    /// Number of the newest snapshot for which its state is known.
+    /// Number of the newest snapshot for which the state is known.
     pub(super) known: u32,
-    /// Snapshots between its recent updates: rises at once, falls slowly.
+    /// Snapshots between recent updates: rises at once, falls slowly.
     pub(super) gap: f32,
     pub(super) state_history: StateHistory,
 }
@@ -33,47 +33,48 @@ impl RemoteEntity {
         self.state_history.newest()
     }
 
-    /// States from oldest to newest.
+    /// All states, oldest first.
     pub fn state_history(
         &self,
     ) -> impl DoubleEndedIterator<Item = HeldState<'_>> + ExactSizeIterator {
         self.state_history.iter()
     }
 
-    /// Tick of the packet that told of it first.
+    /// Tick of the first packet that held the entity.
     pub fn since(&self) -> Tick {
         self.since
     }
 
-    /// Number of snapshots from one update to the next, recently: 1 where each snapshot tells of
-    /// it. Snapshots that did not arrive do not count.
+    /// Recent number of snapshots from one update to the next: 1 where each snapshot updates the
+    /// entity. Lost snapshots do not count.
     pub(super) fn gap(&self) -> f64 {
         f64::from(self.gap)
     }
 
-    /// Whether the client owns it.
+    /// Whether this is the owner's copy, so that the client owns the entity.
     pub fn is_own(&self) -> bool {
         self.audience == Audience::Owner
     }
 
-    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    /// The state in force at a tick: the newest state of that tick or an earlier one. `None` if all
+    /// states are later.
     pub fn at(&self, tick: Tick) -> Option<HeldState<'_>> {
         self.state_history.at(tick)
     }
 }
 
-/// An entity that is gone or no longer relevant.
+/// An entity that was removed from the client's copy: it is gone or no longer relevant.
 #[derive(Clone, Debug)]
 pub struct Removed {
-    /// The entity as it was held.
+    /// The entity at the time of its removal.
     pub remote: RemoteEntity,
-    /// Tick of the packet that said so.
+    /// Tick of the packet that removed the entity.
     pub at: Tick,
 }
 
 impl RemoteEntity {
-    /// Takes over a state told by a packet of `tick`; forgets what the server cannot refer to and
-    /// no display shows any more. `newest` is the snapshot's number if it is the newest.
+    /// Applies the state of a packet of `tick`. Drops states that the server cannot refer to and
+    /// that are not displayed any more. `newest` is the snapshot's number if it is the newest one.
     pub(super) fn put(
         &mut self,
         baseline: Option<Tick>,
@@ -99,7 +100,7 @@ impl RemoteEntity {
 
 #[cfg(test)]
 impl RemoteEntity {
-    /// The first entity of the first kind, told for a tick.
+    /// The first entity of the first kind, with a state of this tick.
     pub(super) fn told(tick: Tick, fields: &[u32]) -> Self {
         let id = NetId { slot: 0, generation: 0 };
         let state_history = StateHistory::new(tick, fields);
@@ -107,7 +108,7 @@ impl RemoteEntity {
         Self { id, kind, audience, seen: tick, since: tick, known: 0, gap: 1.0, state_history }
     }
 
-    /// The same with another state.
+    /// Adds another state to the entity.
     pub(super) fn and(mut self, tick: Tick, fields: &[u32]) -> Self {
         self.put(None, fields, (tick, tick), None);
         self

@@ -1,10 +1,11 @@
-//! A client's session, and another attempt at it when the server falls silent: after a short
-//! silence the ticket that the server handed out is used, from whatever address the client now has,
-//! while the old way is still listened to.
+//! A client's session, with another attempt at it when the server falls silent. After a short
+//! silence the client uses the ticket that the server issued, from its present address. The old
+//! path stays open meanwhile.
 //!
 //! ```text
-//! open --- silent for 250 ms, has a ticket ---> attempt: request ... challenge ... in session again: the new way counts
-//!   ^_________ heard again before a challenge ____/  \____ refused: unless it is heard again at once, the session is gone
+//! open -- silent for 250 ms, has a ticket --> attempt: request .. challenge .. open: replaces it
+//!   ^______ packet received before a challenge __/  \__ refused: the session is lost, unless the
+//!                                                       server is received again at once
 //! ```
 
 use std::collections::VecDeque;
@@ -24,58 +25,58 @@ use crate::session::token::{ConnectToken, token_tag};
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
-/// An attempt has so many numbers for its connections.
+/// Bits for numbering the connections of one attempt.
 const CONNECTIONS_BITS: u32 = 16;
 
-/// How a session is.
+/// Progress of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionProgress {
-    /// It is being opened.
+    /// The session is being opened.
     Opening,
-    /// It is open.
+    /// The session is open.
     Open,
     /// The server has fallen silent.
     Silent,
-    /// It came to nothing, or was lost.
+    /// The session could not be opened, or was lost.
     Failed(Failure),
-    /// One side ended it.
+    /// One side ended the session.
     Disconnected,
 }
 
-/// What coming back took.
+/// Counters of a session's resumptions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResumeStats {
-    /// Times that the server was silent for too long.
+    /// Number of times that the server was silent for too long.
     pub silences: u64,
-    /// Times that the session was resumed with a ticket.
+    /// Number of times that the session was resumed with a ticket.
     pub resumes: u64,
-    /// Longest time from a resume's first request to its session, in microseconds.
+    /// Longest time from a resumption's first request to its session, in microseconds.
     pub longest_resume_us: u64,
 }
 
-/// See the module.
+/// A session that is resumed with a ticket when the server falls silent.
 #[derive(Debug)]
 pub struct ResumableSession {
     kind: TransportKind,
     current: SessionClient,
     attempt: Option<Attempt>,
-    /// The server was heard on the old way since the attempt began.
+    /// Whether a packet arrived on the old path since the attempt began.
     heard_again: bool,
-    /// Attempts so far: each has connections of its own.
+    /// Number of attempts so far: each has connections of its own.
     attempts: u64,
-    /// Connections that serve nothing any more.
+    /// Connections that are no longer used.
     idle: VecDeque<PeerAddr>,
-    /// The newest ticket, and its keys once an attempt has used them: all attempts with it number
-    /// their packets on.
+    /// The newest ticket, and its keys once an attempt has used them: packet numbers continue
+    /// across all attempts with one ticket.
     ticket: Option<(ConnectToken, Option<SessionKeys>)>,
-    /// Why the server refused a token last.
+    /// Why the server last refused a token.
     denial: Option<Denial>,
     silence: Duration,
     rng: Xoshiro256PlusPlus,
-    /// The server refused the ticket, and when: unless it is heard again at once, the session is
-    /// gone.
+    /// Why and when the server refused the ticket. Unless a packet arrives at once, the session is
+    /// lost.
     refused: Option<(Failure, Timestamp)>,
-    /// Why there is nothing more to be tried.
+    /// Why no further attempt is made.
     given_up: Option<Failure>,
     stats: ResumeStats,
 }
@@ -88,7 +89,7 @@ struct Attempt {
 }
 
 impl ResumableSession {
-    /// Begins to open a session now; all that is random follows from `seed`.
+    /// Starts to open a session now. Its random numbers follow from `seed`.
     pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
@@ -108,12 +109,11 @@ impl ResumableSession {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.kind = kind;
         if kind.is_connection_oriented() {
-            // Another client of the same end may come after this one: none of its numbers is met
-            // again.
+            // A later client may use the same endpoint: connection numbers must not repeat.
             self.attempts = self.rng.next_u64() >> CONNECTIONS_BITS;
         }
         let first = self.first_connection();
@@ -126,12 +126,12 @@ impl ResumableSession {
         self.attempts << CONNECTIONS_BITS | 1
     }
 
-    /// Silence after which another attempt begins; [`SILENCE`] by default.
+    /// Sets the silence after which another attempt begins; [`SILENCE`] by default.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence;
     }
 
-    /// How the session is.
+    /// The session's progress.
     pub fn keeping(&self) -> SessionProgress {
         match self.current.phase() {
             Phase::Disconnected => SessionProgress::Disconnected,
@@ -147,47 +147,47 @@ impl ResumableSession {
         }
     }
 
-    /// The connection was lost, and there is a ticket to come back with.
+    /// Whether the connection was lost while there is a ticket to resume with.
     fn has_lost(&self) -> bool {
         self.ticket.is_some() && self.current.phase() == Phase::Failed(Failure::ConnectionLost)
     }
 
-    /// What coming back took so far.
+    /// The counters of resumptions so far.
     pub fn stats(&self) -> ResumeStats {
         self.stats
     }
 
-    /// The server of the present session.
+    /// Address of the present session's server.
     pub fn server(&self) -> SocketAddr {
         self.current.server()
     }
 
-    /// The way to it.
+    /// The server's address on the current transport.
     pub fn addr(&self) -> PeerAddr {
         self.current.addr()
     }
 
-    /// Bytes that a payload may have.
+    /// Most bytes of payload that the path carries.
     pub fn max_payload(&self) -> usize {
         self.current.max_payload()
     }
 
-    /// How long the server took to answer, once the session was open.
+    /// Round trip of the handshake, once the session was open.
     pub fn round_trip(&self) -> Option<Duration> {
         self.current.round_trip()
     }
 
-    /// Packets of the present session that were taken.
+    /// Number of the present session's packets that were accepted.
     pub fn opened(&self) -> u64 {
         self.current.opened()
     }
 
-    /// Keeps the newest ticket.
+    /// Keeps the newest ticket, in place of an earlier one.
     pub fn keep_ticket(&mut self, ticket: ConnectToken) {
         self.ticket = Some((ticket, None));
     }
 
-    /// When [`Self::poll`] next has something to do.
+    /// When to call [`Self::poll`] next. Far in the future once the session is given up.
     pub fn next_timeout(&self) -> Timestamp {
         let current = self.current.next_timeout();
         match &self.attempt {
@@ -206,7 +206,7 @@ impl ResumableSession {
         }
     }
 
-    /// The next parcel that time demands, and by which way.
+    /// The next packet that is due, with its destination.
     pub fn poll(&mut self, now: Timestamp) -> Option<(PeerAddr, Transmit)> {
         if let Some(idle) = self.idle.pop_front() {
             return Some((idle, Transmit::Close));
@@ -265,8 +265,8 @@ impl ResumableSession {
         self.attempt = Some(Attempt { session, since });
     }
 
-    /// A server that does not answer is asked again; one that refuses has no such session, or had a
-    /// moment's trouble.
+    /// Ends a failed attempt. A server that did not answer is asked again. One that refused has no
+    /// such session, or refused for a short while.
     fn attempt_failed(&mut self, failure: Failure, now: Timestamp) {
         let Some(Attempt { session, since }) = self.attempt.take() else {
             return;
@@ -280,12 +280,15 @@ impl ResumableSession {
         }
     }
 
-    /// Why the server refused a token of this session last, if it did.
+    /// Why the server last refused a token of this session, if it did.
     pub fn denial(&self) -> Option<Denial> {
         self.denial.or(self.current.denial())
     }
 
-    /// Takes in what came: of the present session, or of the attempt at it.
+    /// Handles an event of the present session or of the attempt at it.
+    ///
+    /// # Errors
+    /// The reason for which the datagram or frame was dropped.
     pub fn receive(
         &mut self,
         from: PeerAddr,
@@ -295,8 +298,8 @@ impl ResumableSession {
         if self.is_for_attempt(from, event, now) {
             return Ok(Received::Step);
         }
-        // The server ends the old connection when it has given the session to the new one: what
-        // comes of that decides.
+        // The server closes the old connection after it has moved the session to the new one: the
+        // attempt decides.
         let event = match event {
             Event::Closed { .. } if self.attempt.is_some() => Event::Closed { told: false },
             event => event,
@@ -305,9 +308,9 @@ impl ResumableSession {
         if taken.is_ok() && matches!(event, Event::Datagram(_) | Event::Frame(_)) {
             self.refused = None;
             self.heard_again = true;
-            // What was asked for may be granted already, once a challenge was answered: then the
-            // new way counts. On a connection it may be as soon as it was asked for, so the old way
-            // only serves until the new one is there.
+            // Once a challenge was answered, the server may have moved the session already: then
+            // the attempt goes on. Over connections that may happen as soon as the request is sent,
+            // so the old path is only used until the new one is open.
             let asking = |attempt: &Attempt| attempt.session.phase() == Phase::Requesting;
             if !self.kind.is_connection_oriented()
                 && let Some(attempt) = self.attempt.take_if(|attempt| asking(attempt))
@@ -342,12 +345,12 @@ impl ResumableSession {
         true
     }
 
-    /// Seals a payload for the session as it is.
+    /// Seals a payload for the present session; `None` unless it is open.
     pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<(PeerAddr, Transmit)> {
         self.current.is_connected().then(|| (self.current.addr(), self.current.seal(payload, now)))
     }
 
-    /// Ends the session; returns what to send so that the server knows.
+    /// Ends the session. Returns the packets that notify the server.
     pub fn disconnect(&mut self) -> Vec<(PeerAddr, Transmit)> {
         if let Some(attempt) = self.attempt.take() {
             end_attempt(attempt.session, &mut self.ticket, &mut self.idle);
@@ -358,7 +361,7 @@ impl ResumableSession {
     }
 }
 
-/// Gives an attempt up; the next with the same ticket goes on with its keys.
+/// Ends an attempt. The next attempt with the same ticket continues with its keys.
 fn end_attempt(
     attempt: SessionClient,
     ticket: &mut Option<(ConnectToken, Option<SessionKeys>)>,

@@ -1,28 +1,29 @@
-//! When a client doubts its copy of the world: how often it asks for everything whole, and how
-//! often it tells what it decoded.
+//! Limits how often a client requests a full resync, and how often it reports a mismatch between
+//! decoded state and the server's hash.
 
 use std::time::Duration;
 
 use crate::limits::{REPORT_PAUSE, UNUSABLE_PACKETS};
 use crate::time::Timestamp;
 
-/// See the module.
+/// Rate limits of a client's resync requests and mismatch reports.
 #[derive(Debug, Default)]
 pub struct ResyncThrottle {
     asked_at: Option<Timestamp>,
     reported_at: Option<Timestamp>,
-    /// Packets in a row that built on what is not held.
+    /// Consecutive packets whose baseline is not held.
     unusable: u32,
 }
 
 impl ResyncThrottle {
-    /// A packet was taken over.
+    /// Notes that a packet was applied: it ends a row of unusable ones.
     pub fn packet_taken(&mut self) {
         self.unusable = 0;
     }
 
-    /// A packet built on what is not held: an old one, overtaken by newer ones. True if there were
-    /// so many in a row that the server must believe what is not so.
+    /// Notes a packet whose baseline is not held, usually an old one overtaken by newer ones.
+    /// Returns true at every [`UNUSABLE_PACKETS`] of them in a row: the server then has a wrong
+    /// belief about the client's state.
     pub fn packet_unusable(&mut self) -> bool {
         self.unusable += 1;
         let doubtful = self.unusable >= UNUSABLE_PACKETS;
@@ -32,12 +33,14 @@ impl ResyncThrottle {
         doubtful
     }
 
-    /// Whether to ask for everything whole now: the last time was more than `wait` ago.
+    /// Whether to request a full resync now: the last request was more than `wait` ago. True counts
+    /// as a request.
     pub fn may_ask(&mut self, wait: Duration, now: Timestamp) -> bool {
         is_due(&mut self.asked_at, wait, now)
     }
 
-    /// Whether to report what was decoded now: the last time was more than [`REPORT_PAUSE`] ago.
+    /// Whether to report a mismatch now: the last report was more than [`REPORT_PAUSE`] ago. True
+    /// counts as a report.
     pub fn may_report(&mut self, now: Timestamp) -> bool {
         is_due(&mut self.reported_at, REPORT_PAUSE, now)
     }

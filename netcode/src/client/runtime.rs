@@ -1,11 +1,11 @@
-//! One client of one room: session, packets, clock, prediction and interpolation put together.
+//! One client of one room: session, packets, clock, prediction and interpolation combined.
 //!
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
 //! for each event:                receive(from, event, now)
 //! while poll_tick(now) = slot:   submit(slot, command, now)
-//! while poll_transmit() = (to, parcel): send it
+//! while poll_transmit() = (to, transmit): send it
 //! wait for an event or next_timeout()
 //! ```
 
@@ -42,18 +42,19 @@ use crate::tick::Tick;
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
-/// Something for the caller to know.
+/// An event for the caller.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientEvent {
     /// A prediction was wrong.
     Mispredicted(Misprediction),
-    /// A command's effect came back.
+    /// A snapshot showed the effect of a command.
     Latency(Latency),
     /// A game event and its tick.
     Game(Tick, Vec<u8>),
 }
 
-/// See the module.
+/// A sans-IO client of one room: it keeps the session, applies snapshots, predicts its own entity
+/// and interpolates the others.
 pub struct ClientRuntime<P: Predict> {
     game: P,
     role: Role,
@@ -75,7 +76,7 @@ pub struct ClientRuntime<P: Predict> {
 }
 
 impl<P: Predict> ClientRuntime<P> {
-    /// A client that begins to use its token now; all that is random follows from `seed`.
+    /// Creates a client that starts to use its token now. Its random numbers follow from `seed`.
     pub fn new(
         game: P,
         schema: Arc<Schema>,
@@ -105,24 +106,25 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.link = self.link.transport(kind);
         self
     }
 
-    /// It plays, or watches, so that no command is ever due: as its token says, or the session
-    /// ends. To be said first.
+    /// Sets the role; [`Role::Player`] by default. For a spectator no command is ever due. The role
+    /// must match the token's and be set before the first [`Self::receive`]; otherwise the server
+    /// ends the session.
     pub fn as_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
 
-    /// Whether it plays or watches.
+    /// The client's role.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Where the client stands.
+    /// The client's state.
     pub fn state(&self) -> ClientState {
         match (self.link.state(), self.clock.as_ref().zip(self.newest_at)) {
             (ClientState::Playing, Some((clock, at))) if clock.unheard_for(at) >= UNHEARD_TIME => {
@@ -132,38 +134,38 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// The session and its resumption, to set them up.
-    pub fn keeper_mut(&mut self) -> &mut ResumableSession {
-        self.link.keeper_mut()
+    /// The session with its resumption, for changes of its settings.
+    pub fn session_mut(&mut self) -> &mut ResumableSession {
+        self.link.session_mut()
     }
 
-    /// The session and its resumption.
+    /// The session with its resumption.
     pub fn resumable(&self) -> &ResumableSession {
         self.link.resumable()
     }
 
-    /// The way to the server that it is, or wants to be, in session with.
+    /// The server's address on the current transport, whether or not the session is open.
     pub fn addr(&self) -> PeerAddr {
         self.link.resumable().addr()
     }
 
-    /// The number that the server gave this client.
+    /// The number that the server gave this client; `None` before the server's welcome.
     pub fn id(&self) -> Option<ClientId> {
         self.link.id()
     }
 
-    /// The server's ticks per second, once it told.
+    /// The server's ticks per second; `None` before the server's welcome.
     pub fn tick_rate(&self) -> Option<u32> {
         self.link.time_line().map(TimeLine::tick_rate)
     }
 
-    /// Counts so far.
+    /// The counters so far.
     pub fn stats(&self) -> ClientStats {
         let ResumeStats { silences, resumes, longest_resume_us } = self.link.resumable().stats();
         ClientStats { silences, resumes, longest_resume_us, ..self.stats }
     }
 
-    /// The session's packets, once it is open.
+    /// The session's packets; `None` before the session is open.
     pub fn connection(&self) -> Option<&Connection> {
         self.link.connection()
     }
@@ -173,53 +175,54 @@ impl<P: Predict> ClientRuntime<P> {
         &self.buffer
     }
 
-    /// The clock that leads the server's, once the session is open.
+    /// The clock that leads the server's. `None` before the first snapshot, and always for a
+    /// spectator.
     pub fn clock(&self) -> Option<&TickClock> {
         self.clock.as_ref()
     }
 
-    /// The clock by which others are shown, once the session is open.
+    /// The display of other entities; `None` before the server's welcome.
     pub fn interpolation(&self) -> Option<&Interpolation> {
         self.interpolation.as_ref()
     }
 
-    /// The own entity as predicted after the newest slot's command.
+    /// The slot of the newest command, and the predicted state of the own entity after it.
     pub fn predicted(&self) -> Option<(Tick, &[u32])> {
         self.prediction.state()
     }
 
-    /// The next event. Events of the game are kept up to [`crate::limits::UNPOLLED_EVENT_BYTES`]. A
-    /// reliable one beyond that ends the session with [`DisconnectReason::EventsUnread`], for it
-    /// could not be delivered; an unreliable one is dropped. Of what the client itself reports the
-    /// newest are kept.
+    /// The next event. Game events are kept up to [`crate::limits::UNPOLLED_EVENT_BYTES`]. A
+    /// reliable event beyond that could not be delivered and ends the session with
+    /// [`DisconnectReason::EventsUnread`]; an unreliable one is dropped. Of the client's own
+    /// reports the newest are kept.
     ///
     /// [`DisconnectReason::EventsUnread`]: crate::disconnect::DisconnectReason::EventsUnread
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.poll()
     }
 
-    /// The next parcel to send, and by which way.
+    /// The next packet to send, with its destination.
     pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.link.poll_transmit()
     }
 
-    /// When to call [`Self::poll_tick`] again though nothing came.
-    /// Far in the future once the session is over.
+    /// When to call [`Self::poll_tick`] again if nothing arrives. Far in the future once the
+    /// session is over.
     pub fn next_timeout(&self) -> Timestamp {
         self.link.next_timeout(self.clock.as_ref().map(TickClock::next_due))
     }
 
-    /// The payload of the datagram received last; empty if it had none.
+    /// The payload of the last received datagram; empty if it had none.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Ends the session and tells the server.
+    /// Ends the session and notifies the server.
     pub fn leave(&mut self) {
         self.link.leave();
     }
 
-    /// Takes in what came. Errors are counted and change nothing.
+    /// Handles an event of the transport. Errors are counted and change nothing.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -231,7 +234,7 @@ impl<P: Predict> ClientRuntime<P> {
         match self.link.receive(from.into(), event, &mut payload, now) {
             Ok(()) => {}
             Err(DropReason::Repeated | DropReason::Unexpected) => self.stats.stale += 1,
-            // What becomes of connections that were left behind is no datagram of anyone's.
+            // Events of abandoned connections are not foreign datagrams.
             Err(_) if matches!(event, Event::Closed { .. } | Event::DatagramBytes(_)) => {}
             Err(_) => self.stats.refused += 1,
         }
@@ -239,7 +242,7 @@ impl<P: Predict> ClientRuntime<P> {
             self.take_payload(&payload, now);
         }
         self.payload = payload;
-        // Messages come in frames, too.
+        // Messages may also arrive in frames.
         if matches!(event, Event::Frame(_)) && self.take_messages(now).is_err() {
             self.stats.decode_errors += 1;
         }
@@ -288,7 +291,7 @@ impl<P: Predict> ClientRuntime<P> {
                 self.clock = None;
                 self.skipped = SkippedSlots::default();
             }
-            // Each snapshot tells of skipped slots by itself.
+            // Each snapshot carries its own count of skipped slots.
             LinkEvent::TimeLineMoved(_) => {}
             LinkEvent::Game(tick, data) => {
                 if !self.events.keep(ClientEvent::Game(tick, data)) {
@@ -309,7 +312,7 @@ impl<P: Predict> ClientRuntime<P> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => Ok(reader.finish()?),
             Body::Commands => Err(WireError::Misbehaving("a server sends no commands").into()),
-            Body::DisconnectNotice => Ok(self.link.take_farewell(reader)?),
+            Body::DisconnectNotice => Ok(self.link.take_disconnect(reader)?),
             Body::Snapshot
                 if is_planted(Mutant::AcceptUndecoded) && self.is_overtaken(reader.clone()) =>
             {
@@ -345,7 +348,7 @@ impl<P: Predict> ClientRuntime<P> {
             }
             self.commands.settled(slot);
         }
-        // As often as a player does by its commands.
+        // A spectator acknowledges as often as a player does by its commands.
         if taken.last && self.role == Role::Spectator {
             self.link.owe_answer(now);
         }
@@ -363,7 +366,8 @@ impl<P: Predict> ClientRuntime<P> {
         self.start_clock(now);
     }
 
-    /// The slot in which a snapshot's tick ran. Others are shown later by what the server skipped.
+    /// The slot in which a snapshot's tick ran. Other entities are shown later by the slots that
+    /// the server skipped.
     fn slot(&mut self, taken: &AppliedSnapshot) -> Tick {
         let known = taken.feedback.as_ref().map(|feedback| self.skipped.told(feedback.skipped));
         if let (Some(moved), Some(interpolation), Some(rate)) = (
@@ -377,10 +381,10 @@ impl<P: Predict> ClientRuntime<P> {
         taken.tick + known.map_or(self.skipped.newest(), |known| known.skipped)
     }
 
-    /// Who watches needs none: it leads nobody.
+    /// Starts the clock once its inputs are known. A spectator needs none: it sends no commands.
     fn start_clock(&mut self, now: Timestamp) {
-        // A handshake with a lost packet makes the way look longer than it is, and so does a low
-        // tick rate by what is acknowledged.
+        // A lost handshake packet makes the path look longer than it is, and so does a low tick
+        // rate through delayed acknowledgements.
         let measured = self.link.connection().and_then(|connection| connection.rtt().measured());
         let round_trip = self.link.resumable().round_trip().into_iter().chain(measured).min();
         let known = (&self.clock, self.link.time_line(), self.buffer.newest(), round_trip);
@@ -408,7 +412,7 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// A packet built on what is not held.
+    /// Notes a packet whose baseline is not held.
     fn note_unusable(&mut self, now: Timestamp) {
         self.stats.stale += 1;
         if self.resync_throttle.packet_unusable() {
@@ -416,7 +420,8 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// Our copy is in doubt: ask for everything whole, once per round trip or so.
+    /// Requests a full resync, since the client's copy is in doubt: at most once in about two round
+    /// trips.
     fn ask_for_resync(&mut self, now: Timestamp) {
         let wait = self.link.connection().map(|connection| connection.rtt().resend_after() * 2);
         if wait.is_some_and(|wait| self.resync_throttle.may_ask(wait, now)) {
@@ -425,16 +430,16 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// Tells the server what was decoded, so that it can name what differs.
+    /// Reports the decoded state to the server, so that it can name the difference.
     fn report_mismatch(&mut self, report: MismatchReport, now: Timestamp) {
         if self.resync_throttle.may_report(now) {
             self.link.tell(&ClientMessage::Mismatch(report));
         }
     }
 
-    /// Does what time demands; returns the slot of the server's time line for which a command is
-    /// due. A slot's command is executed by the tick that runs in it; slots that pass while the
-    /// client or the server stands still get none.
+    /// Handles what is due by now. Returns the slot of the server's time line for which a command
+    /// is due; call it until it returns `None`. The tick that runs in a slot executes the slot's
+    /// command. Slots that pass while the client or the server stands still get no command.
     pub fn poll_tick(&mut self, now: Timestamp) -> Option<Tick> {
         if !self.link.poll(now) {
             return None;

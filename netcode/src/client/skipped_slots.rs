@@ -1,26 +1,27 @@
-//! How many slots of its time line the server has skipped, from a count that wraps at 16 bits.
+//! The number of slots that the server skipped on its time line, from a count that wraps at 16
+//! bits.
 
-/// What one snapshot told.
+/// What one snapshot's count means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     /// Slots skipped before the snapshot's tick.
     pub skipped: u32,
-    /// Those that are news.
+    /// Slots by which the count exceeds all earlier ones.
     pub moved: u32,
 }
 
-/// The count of the newest snapshot; it only grows. Between two snapshots of one session no more
-/// than 32,767 slots pass.
+/// The count of the newest snapshot. It only grows; between two snapshots of one session at most
+/// 32,767 slots may be skipped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SkippedSlots(Option<u32>);
 
 impl SkippedSlots {
-    /// Slots skipped so far.
+    /// Number of slots skipped so far; 0 before the first snapshot.
     pub fn newest(self) -> u32 {
         self.0.unwrap_or(0)
     }
 
-    /// A snapshot told its count; it may be older than the newest.
+    /// Takes a snapshot's count. The snapshot may be older than the newest one.
     pub fn told(&mut self, count: u16) -> Told {
         let known = *self.0.get_or_insert(u32::from(count));
         let moved = count.wrapping_sub(known as u16) as i16;

@@ -1,6 +1,6 @@
-//! The client's copy of the world: versions of each entity, as far as the server may refer to them.
+//! The client's copy of the world: for each entity the states that the server may refer to.
 //!
-//! A packet is decoded and verified whole before anything of it is kept; only then may it be
+//! A packet is decoded and verified completely before any of it is applied; only then may it be
 //! acknowledged.
 
 use std::collections::VecDeque;
@@ -23,36 +23,36 @@ use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
 use crate::schema::{Audience, Schema};
 use crate::tick::Tick;
 
-/// Why a snapshot packet was not taken over (and must not be acknowledged).
+/// Why a snapshot packet was not applied, and must not be acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
-    /// The bytes are not what the format says.
+    /// The packet violates the format.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// It builds on a version that is not held any more: an old packet overtaken by newer ones.
+    /// The packet's baseline is not held any more: an old packet was overtaken by newer ones.
     #[error("builds on a version that is not held")]
     Baseline,
-    /// What was decoded is not what the server has: ask for everything whole.
+    /// The decoded state differs from the server's: request a full resync.
     #[error("decoded state differs from the server's")]
     HashMismatch(MismatchReport),
 }
 
-/// What a packet brought, beyond the state itself.
+/// What a packet held, beyond the entities' states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedSnapshot {
     /// Tick of the state.
     pub tick: Tick,
-    /// On the client's commands; in the first packet of a tick.
+    /// The server's feedback on the client's commands; in the first packet of a tick.
     pub feedback: Option<Feedback>,
-    /// Whether this is the newest tick so far.
+    /// Whether the tick is newer than all before.
     pub newest: bool,
-    /// Whether it is the last of its tick's packets.
+    /// Whether this is the last of its tick's packets.
     pub last: bool,
-    /// The client's own entity at that tick, as far as this packet tells.
+    /// The client's own entity, if this packet determines its state at the tick.
     pub own: Option<NetId>,
 }
 
-/// Which packets of a tick came.
+/// The packets of a tick that arrived.
 #[derive(Clone, Debug, Default)]
 struct Arrival {
     tick: Tick,
@@ -67,34 +67,34 @@ impl Arrival {
     }
 }
 
-/// A state that was told longer ago counts as told so many ticks ago: before every baseline of the
-/// server.
+/// Greatest age of a state in ticks. Older states are kept with this age: before every baseline of
+/// the server.
 const OLDEST: u32 = 8 * BASELINE_TICKS;
 
-/// Ticks whose completeness is tracked at once.
+/// Number of ticks whose completeness is tracked at once.
 const ARRIVALS: usize = 16;
 
 /// The client's copy of the world.
 #[derive(Debug, Default)]
 pub struct SnapshotBuffer {
-    /// What others see too; of the own entity as well.
+    /// The entities as seen by others than their owner, the own entity included.
     slots: Vec<Option<RemoteEntity>>,
     /// The own entity as its owner sees it.
     own: Option<RemoteEntity>,
     decoder: PacketDecoder,
-    /// Per slot the generation that was removed last and the newest tick that said so: what
-    /// overtaken packets tell of it does not bring it back.
+    /// Per slot the generation that was removed last and the newest tick of such a packet:
+    /// overtaken packets must not bring it back.
     removed: Vec<Option<(u16, Tick)>>,
     newest: Option<Tick>,
     /// Number of the newest snapshot, counted from the first.
     snapshots: u32,
-    /// States before this tick are not shown any more.
+    /// States before this tick are not displayed any more.
     shown: Option<Tick>,
-    /// Entities that others had seen and that are gone, for whoever draws them.
+    /// Entities that were removed and are still to be handed to the display.
     gone: Vec<Removed>,
     arrivals: VecDeque<Arrival>,
     complete: Option<Tick>,
-    /// When what rests was renewed last.
+    /// When the ticks of unchanged states were last renewed.
     renewed: Option<Tick>,
 }
 
@@ -104,22 +104,22 @@ impl SnapshotBuffer {
         Self::default()
     }
 
-    /// Tick of the newest packet taken over.
+    /// Tick of the newest packet applied.
     pub fn newest(&self) -> Option<Tick> {
         self.newest
     }
 
-    /// Hands out the entities that are gone since the last call.
+    /// Takes the entities that were removed since the last call.
     pub(super) fn take_gone(&mut self) -> impl Iterator<Item = Removed> {
         self.gone.drain(..)
     }
 
-    /// States before `tick` are not shown any more.
+    /// Notes that states before `tick` are not displayed any more.
     pub(super) fn shown_from(&mut self, tick: Tick) {
         self.shown = Some(tick);
     }
 
-    /// The entities held, by slot; the own one as its owner sees it, where that is known.
+    /// The entities held, by slot. The own entity is the owner's copy where that is known.
     pub fn entities(&self) -> impl Iterator<Item = &RemoteEntity> {
         let own = self.own.as_ref();
         let missing = own.filter(|own| self.public(own.id.slot).is_none());
@@ -131,22 +131,26 @@ impl SnapshotBuffer {
         shown.chain(missing)
     }
 
-    /// The entity in a slot; the own one as its owner sees it, where that is known.
+    /// The entity in a slot. The own entity is the owner's copy where that is known.
     pub fn entity(&self, slot: u16) -> Option<&RemoteEntity> {
         self.own().filter(|own| own.id.slot == slot).or_else(|| self.public(slot))
     }
 
-    /// The entity in a slot as those who do not own it see it.
+    /// The entity in a slot as clients that do not own it see it.
     pub fn public(&self, slot: u16) -> Option<&RemoteEntity> {
         self.slots.get(usize::from(slot))?.as_ref()
     }
 
-    /// The client's own entity.
+    /// The owner's copy of the client's own entity.
     pub fn own(&self) -> Option<&RemoteEntity> {
         self.own.as_ref()
     }
 
-    /// Decodes a packet's state, verifies it and takes it over.
+    /// Decodes, verifies and applies a packet's state.
+    ///
+    /// # Errors
+    /// The packet is malformed, its baseline is not held, or its hash does not fit; nothing is
+    /// applied.
     pub fn take(
         &mut self,
         schema: &Schema,
@@ -155,7 +159,12 @@ impl SnapshotBuffer {
         self.take_metered(schema, reader, None)
     }
 
-    /// The same; the ledger learns what the bits of its streams are for.
+    /// Decodes, verifies and applies a packet's state, and records in the ledger what the bits of
+    /// its streams encode.
+    ///
+    /// # Errors
+    /// The packet is malformed, its baseline is not held, or its hash does not fit; nothing is
+    /// applied.
     pub fn take_metered(
         &mut self,
         schema: &Schema,
@@ -178,12 +187,12 @@ impl SnapshotBuffer {
         taken
     }
 
-    /// A packet of this tick was verified: what rests is renewed, now and then, and whenever many
-    /// ticks have passed, so that no two ticks that are compared are far apart.
+    /// Renews the ticks of unchanged states at a verified packet: every [`BASELINE_TICKS`], and
+    /// whenever more ticks have passed, so that no two ticks that are compared are far apart.
     fn renew(&mut self, tick: Tick) {
         let Some(newest) = self.newest else { return };
         let passed = tick.since(newest);
-        // Up to so far back a packet was overtaken; all else is later.
+        // A tick at most this far back is of an overtaken packet; any other is later.
         if passed > u32::MAX - BASELINE_TICKS {
             return;
         }
@@ -233,8 +242,8 @@ impl SnapshotBuffer {
         }
     }
 
-    /// Whether the first packet of a tick told the own entity's state: it was in there, or it was
-    /// absent, not deferred and hence unchanged.
+    /// Whether the first packet of a tick determines the own entity's state: the entity is in the
+    /// packet, or it is absent and not deferred, hence unchanged.
     fn own_holds_at(&self, header: &SnapshotHeader) -> bool {
         self.own().is_some_and(|own| header.has_own || !header.deferred.contains(own.id.slot))
     }
@@ -272,9 +281,9 @@ impl SnapshotBuffer {
         at
     }
 
-    /// Whether what a packet of `tick` says of an entity is overtaken: its slot has a later one, or
-    /// a removal that came after. The server expects no later state to build on what is dropped for
-    /// that.
+    /// Whether an entity's update in a packet of `tick` is overtaken: by a later entity in its slot
+    /// or by a later removal. The server builds no later state on an update that is dropped for
+    /// this reason.
     fn is_overtaken(&self, id: NetId, tick: Tick) -> bool {
         let at = usize::from(id.slot);
         let recent = |removed: &(u16, Tick)| tick.distance(removed.1) < 2 * RING_TICKS as i32;
@@ -354,7 +363,8 @@ impl SnapshotBuffer {
         }
     }
 
-    /// All of a tick's packets came: what was in none of them is unchanged.
+    /// Confirms the entities that none of a tick's packets held, since all of them arrived: these
+    /// entities are unchanged.
     fn confirm(&mut self, tick: Tick, deferred: &Deferred) {
         let newest = (self.newest == Some(tick)).then_some(self.snapshots);
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
@@ -366,7 +376,7 @@ impl SnapshotBuffer {
     }
 }
 
-/// What was decoded of a packet whose hash does not fit.
+/// The decoded state of a packet whose hash does not fit.
 fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
     let entities =
         decoder.updates().take(REPORTED_ENTITIES).map(|(update, fields)| ReportedEntity {
@@ -379,7 +389,7 @@ fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
     MismatchReport { tick: tick.0, entities: entities.collect() }
 }
 
-/// Whether a slot's generation comes after another, right across the wrap.
+/// Whether a slot's generation is later than another, across the wrap.
 fn is_newer(generation: u16, other: u16) -> bool {
     generation.wrapping_sub(other) as i16 > 0
 }

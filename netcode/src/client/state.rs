@@ -1,28 +1,28 @@
-//! Where a client stands, and why it is over.
+//! The state of a client, and why its session ended.
 
 use crate::disconnect::DisconnectReason;
 use crate::session::client::Failure;
 
-/// Where a client stands.
+/// State of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientState {
-    /// Opening the session.
+    /// The client is opening the session.
     Connecting,
-    /// In the room.
+    /// The client is in its room. A spectator is in this state, too.
     Playing,
-    /// In the room, but no command has arrived in time for [`crate::limits::UNHEARD_TIME`]: the way
-    /// to the server is too long or carries nothing.
+    /// The client is in its room, but no command arrived in time for
+    /// [`crate::limits::UNHEARD_TIME`]: the path to the server is too long or carries nothing.
     Unheard,
-    /// In the room, but the server is silent: the session is being resumed.
+    /// The client is in its room, but the server is silent; the session is being resumed.
     Silent,
-    /// It is over. Whoever wants to go on asks for a new token.
+    /// The session is over. A new session needs a new token.
     Ended(End),
 }
 
-/// Why it is over.
+/// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum End {
-    /// The server said why, or the client left.
+    /// The server gave a reason, or the client ended the session.
     #[error("{0}")]
     Told(DisconnectReason),
     /// Client and server are of different builds.
@@ -32,10 +32,10 @@ pub enum End {
     OtherSchema {
         /// Hash of the server's schema.
         server: u64,
-        /// Hash of the client's.
+        /// Hash of the client's schema.
         client: u64,
     },
-    /// No session came about, or it was lost.
+    /// The session could not be opened, or was lost.
     #[error("{0}")]
     Failed(Failure),
 }

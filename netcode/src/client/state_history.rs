@@ -1,4 +1,5 @@
-//! One entity's states, side by side in memory: in each tick a client reads some of every entity's.
+//! The states of one entity over time. They lie side by side in memory, since a client reads some
+//! states of every entity in each tick.
 
 use crate::limits::CLIENT_VERSIONS;
 use crate::tick::Tick;
@@ -6,35 +7,37 @@ use crate::tick::Tick;
 /// An entity's state over a span of ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldState<'a> {
-    /// Tick of the packet that told it: the first at which it is known to have been in force.
+    /// Tick of the packet that carried the state: the first tick at which it is known to be in
+    /// force.
     pub tick: Tick,
-    /// Last tick at which it is known to have been in force.
+    /// Last tick at which the state is known to be in force.
     pub until: Tick,
-    /// Quantised fields; invisible ones are 0.
+    /// Quantised fields, in the order of the schema. Fields that the client cannot see are 0.
     pub fields: &'a [u32],
 }
 
-/// So many states are kept in any case: tidying up less often than in each tick is cheaper.
+/// Least number of states before old ones are removed: removing less often than in each tick is
+/// cheaper.
 const FEW: usize = 16;
 
-/// The states, oldest first, never empty. Each has as many fields as the first.
+/// The states of one entity, oldest first, never empty. Each has as many fields as the first.
 #[derive(Clone, Debug)]
 pub(super) struct StateHistory {
     width: usize,
-    /// From when until when each is known to have been in force.
+    /// First and last tick at which each state is known to be in force.
     spans: Vec<(Tick, Tick)>,
     fields: Vec<u32>,
-    /// With so many it is time to look for those that are of no use any more.
+    /// Number of states at which old ones are next removed.
     room: usize,
 }
 
 impl StateHistory {
-    /// With one state.
+    /// A history with one state.
     pub fn new(tick: Tick, fields: &[u32]) -> Self {
         Self { width: fields.len(), spans: vec![(tick, tick)], fields: fields.to_vec(), room: FEW }
     }
 
-    /// How many there are.
+    /// Number of states, at least 1.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
@@ -44,29 +47,30 @@ impl StateHistory {
         HeldState { tick, until, fields: &self.fields[place * self.width..][..self.width] }
     }
 
-    /// All of them.
+    /// All states, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = HeldState<'_>> + ExactSizeIterator {
         (0..self.len()).map(|place| self.held(place))
     }
 
-    /// The newest.
+    /// The newest state.
     pub fn newest(&self) -> HeldState<'_> {
         self.held(self.len() - 1)
     }
 
-    /// Where the newest is that was told for a tick or for one before.
+    /// Index of the newest state of this tick or an earlier one.
     fn place(&self, tick: Tick) -> Option<usize> {
         self.spans.iter().rposition(|(told, _)| !told.is_after(tick))
     }
 
-    /// The state in force at a tick: the newest that was told for it or for a tick before.
+    /// The state in force at a tick: the newest state of that tick or an earlier one. `None` if all
+    /// states are later.
     pub fn at(&self, tick: Tick) -> Option<HeldState<'_>> {
         Some(self.held(self.place(tick)?))
     }
 
-    /// Takes in a state that was told for a tick. What was told for that tick before is replaced:
-    /// it may have been wrong and not noticed. What was superseded at a tick that `is_old` may be
-    /// forgotten.
+    /// Inserts the state of a tick. It replaces an earlier state of the same tick, which may have
+    /// been wrong without notice. States that were superseded at a tick for which `is_old` returns
+    /// true may be removed.
     pub fn put(&mut self, tick: Tick, fields: &[u32], is_old: impl Fn(Tick) -> bool) {
         debug_assert_eq!(fields.len(), self.width, "an entity's kind stays");
         let before = self.place(tick);
@@ -94,7 +98,8 @@ impl StateHistory {
         self.room = (self.len() * 3 / 2).clamp(FEW, CLIENT_VERSIONS + 1);
     }
 
-    /// Renews all ticks; of states that then were told for the same tick the newest stays.
+    /// Maps all ticks by `renewed`. Where several of the oldest states map to one tick, the newest
+    /// of them remains.
     pub fn renew(&mut self, renewed: impl Fn(Tick) -> Tick) {
         self.spans
             .iter_mut()
@@ -104,7 +109,7 @@ impl StateHistory {
         self.fields.drain(..same * self.width);
     }
 
-    /// The newest is known to be in force at a tick, if it was told for that or for one before.
+    /// Marks the newest state as in force at a tick, if its own tick is not later.
     pub fn confirm(&mut self, tick: Tick) {
         if let Some((_, until)) = self.spans.last_mut().filter(|(told, _)| !told.is_after(tick)) {
             *until = until.later(tick);
@@ -124,12 +129,12 @@ mod tests {
             steps in proptest::collection::vec((0u32..6, any::<[u32; 3]>()), 1..400),
             kept in 0u32..100,
         ) {
-            // Ticks wrap on the way.
+            // Ticks wrap during the test.
             let mut now = u64::from(u32::MAX) - 100;
             let mut state_history = StateHistory::new(Tick(now as u32), &[7; 3]);
             let mut map = BTreeMap::from([(now, [7; 3])]);
             for (step, fields) in steps {
-                // Mostly the next tick, now and then one that was overtaken.
+                // Mostly the next tick, sometimes one of an overtaken packet.
                 now += u64::from(step < 4);
                 let tick = if step < 4 { now } else { now - u64::from(step) };
                 let old = now - u64::from(kept);

@@ -1,47 +1,47 @@
-//! What a client counts.
+//! The counters of a client.
 
 use std::ops::Add;
 
-/// Counts since the start.
+/// Counters of a client since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientStats {
-    /// Snapshots compared with a prediction.
+    /// Number of snapshots compared with a prediction.
     pub compared: u64,
-    /// Comparisons that differed.
+    /// Number of comparisons that found a difference.
     pub mispredictions: u64,
-    /// Snapshot packets taken over.
+    /// Number of snapshot packets applied.
     pub snapshots: u64,
-    /// Genuine packets that were not what the format says.
+    /// Number of authentic packets that violated the format.
     pub decode_errors: u64,
-    /// Snapshot packets whose decoded state differed from the server's.
+    /// Number of snapshot packets whose decoded state differed from the server's.
     pub hash_mismatches: u64,
-    /// Packets that were repeated, overtaken or too old.
+    /// Number of packets that were repeated, overtaken or too old.
     pub stale: u64,
-    /// Datagrams that were not sealed for this session: damaged or foreign.
+    /// Number of datagrams that were not sealed for this session: damaged or foreign ones.
     pub refused: u64,
-    /// Times that the server was silent for too long.
+    /// Number of times that the server was silent for too long.
     pub silences: u64,
-    /// Times that the session was resumed.
+    /// Number of times that the session was resumed.
     pub resumes: u64,
-    /// Longest time that resuming took, from its first request, in microseconds.
+    /// Longest time from a resumption's first request to its session, in microseconds.
     pub longest_resume_us: u64,
-    /// Times that the client asked for everything whole.
+    /// Number of requests for a full resync.
     pub resyncs: u64,
     /// Longest time without a newer snapshot, in microseconds.
     pub longest_gap_us: u64,
-    /// Ticks of which a snapshot's first packet came.
+    /// Number of ticks of which a snapshot's first packet arrived.
     pub ticks_seen: u64,
-    /// Commands submitted.
+    /// Number of commands submitted.
     pub commands: u64,
-    /// Ticks seen since the first command was submitted: each says what the server had of this
-    /// client's commands.
+    /// Number of ticks seen since the first command was submitted. Each reports whether the
+    /// client's command for it was in time.
     pub commands_judged: u64,
-    /// Those of them whose command the server had in time.
+    /// Number of those ticks whose command reached the server in time.
     pub commands_in_time: u64,
 }
 
 impl ClientStats {
-    /// A tick's snapshot came, which says whether the client's command for it was in time.
+    /// Counts a tick's feedback on whether the client's command for it was in time.
     pub(super) fn note_feedback(&mut self, in_time: bool) {
         self.ticks_seen += 1;
         if self.commands > 0 {
@@ -54,7 +54,7 @@ impl ClientStats {
 impl Add for ClientStats {
     type Output = Self;
 
-    /// Both together; of what took long the longest.
+    /// Adds counters; of longest times it takes the longer one.
     fn add(self, other: Self) -> Self {
         Self {
             compared: self.compared + other.compared,

@@ -1,21 +1,21 @@
-//! Says when the command for which slot of the server's time line is due, so that it arrives just
+//! Decides when the command for each slot of the server's time line is due, so that it arrives just
 //! before it is needed.
 //!
-//! The clock measures *transit*: the time at which a command arrived on the server's time line less
-//! the local time at which it left, which is path delay and clock offset in one number. It does not
-//! depend on what the clock did meanwhile, so there is no feedback loop, and phase survives pauses
-//! by itself: a slot's command is due at `time(slot) - lead`.
+//! The clock measures *transit*: a command's arrival on the server's time line minus its departure
+//! on the local clock, which is path delay and clock offset in one number. Transit does not depend
+//! on what the clock did meanwhile, so there is no feedback loop, and the phase survives pauses: a
+//! slot's command is due at `time(slot) - lead`.
 //!
 //! ```text
-//! lead = transit that costs least (DelayWindow) + wait for a frame + SPARE_US
+//! lead = transit of least cost (DelayWindow) + wait for a frame + SPARE_US
 //! ```
 //!
-//! * The lead is raised at once: due slots are skipped, since their commands would come too late
-//!   anyway. It is lowered slowly.
-//! * A command that came too late while none came in time is a longer path: its transit is taken at
-//!   once, and confirmed by the window or dropped. Many that came too late together were held up
-//!   and released, which is no longer path.
-//! * Slots for which it is too late already are not produced, so a pause of any length costs
+//! * The lead is raised at once: due slots are skipped, since their commands would be late in any
+//!   case. It is lowered slowly.
+//! * A late command while none is in time means a longer path: its transit is adopted at once, and
+//!   confirmed by the window or dropped. Many commands that were late together were held up and
+//!   released, which is not a longer path.
+//! * Slots whose commands would be too late are not produced, so that a pause of any length costs
 //!   nothing beyond it.
 
 use std::time::Duration;
@@ -28,52 +28,53 @@ use crate::replication::snapshot::{FEEDBACK_UNIT_US, Feedback};
 use crate::tick::Tick;
 use crate::time::Timestamp;
 
-/// Kept beyond what is needed, in microseconds: covers a thread's wake-up and the reading of a
+/// Lead added to what is needed, in microseconds: covers a thread's wake-up and the reading of a
 /// burst.
 const SPARE_US: f64 = 2_500.0;
 
-/// All commands too late are as bad as this much lead, in microseconds: 1 % of them is worth 10 ms.
+/// Cost of being late with all commands, as an equivalent lead in microseconds: 1 % of late
+/// commands costs 10 ms.
 const WEIGHT_US: i64 = 1_000_000;
 
-/// A command is taken to be partly late only within this, in microseconds: one that is late has no
-/// effect at all.
+/// A command's cost rises from none to all within this lateness, in microseconds: a late command
+/// has no effect at all.
 const STEP_US: i64 = 500;
 
-/// Before so many samples the handshake's round trip says how long the way is.
+/// Number of samples before which the handshake's round trip gives the transit.
 const FIRST_SAMPLES: usize = 6;
 
-/// The transit of a command that came too late is taken over for this long and four ticks, in
+/// Time for which the transit of a late command is adopted, in addition to four ticks, in
 /// microseconds.
 const ALARM_US: f64 = 600_000.0;
 
-/// A lead that is too long is lowered within about this time, at a rate between these.
+/// Time in which an excessive lead is lowered, in microseconds.
 const LOWERED_US: f64 = 850_000.0;
+/// Least and largest rate at which the lead is lowered.
 const RATES: (f64, f64) = (0.01, 0.35);
 
-/// So close to the wanted lead it is not lowered, in microseconds.
+/// Excess of the lead up to which it is not lowered, in microseconds.
 const SETTLED_US: f64 = 500.0;
 
-/// A command that will come too late by no more than this or a tick is produced nevertheless, in
-/// microseconds.
+/// A command that will be late by no more than this or a tick is still produced, in microseconds.
 const HOPELESS_US: f64 = 20_000.0;
 
-/// Commands that come too late are sent for this long, in microseconds: that they are late says how
-/// long the way is. With little of it, 30 % of loss leaves input dead for longer than the bound of
-/// `truetick-sim feel`; with 150 ms, commands at 128 Hz do not fit into 15 kB/s. The value between
-/// was chosen by one seed.
+/// Time for which late commands are still sent, in microseconds: their lateness measures the path.
+/// With a short time, 30 % loss leaves input dead for longer than the bound of `truetick-sim feel`;
+/// with 150 ms, commands at 128 Hz do not fit into 15 kB/s. The value between was chosen with one
+/// seed.
 const TOLD_US: f64 = 35_000.0;
 
-/// Commands that came too late together and left within more than so many ticks (or frames) were
-/// held up.
+/// Commands that were late together were held up if their departures span more than this many ticks
+/// or frames.
 const RELEASED: f64 = 2.5;
 
-/// Slots of which is remembered when their commands left.
+/// Number of slots whose commands' departure is remembered.
 const SLOTS: usize = PREDICTION_TICKS.next_power_of_two();
 
-/// Times are counted from a slot that is no further away: slots wrap.
+/// Distance from the origin at which the origin moves, since slots wrap.
 const REBASE_SLOTS: i32 = 1 << 20;
 
-/// When a slot's command left, and whether the server told of it.
+/// When a slot's command left, and whether the server has reported its arrival.
 #[derive(Clone, Copy, Debug)]
 struct Left {
     slot: Tick,
@@ -81,15 +82,15 @@ struct Left {
     told: bool,
 }
 
-/// What a command that came too late said of the path.
+/// The transit of a late command, adopted for a limited time.
 #[derive(Clone, Copy, Debug)]
 struct Alarm {
     transit_us: f64,
     until_us: f64,
 }
 
-/// See the module. Server times are microseconds since the origin's slot, local times microseconds
-/// since the start.
+/// The clock that decides when commands are due. Server times are microseconds since the origin's
+/// slot, local times microseconds since the start.
 #[derive(Clone, Debug)]
 pub struct TickClock {
     dt_us: f64,
@@ -97,7 +98,7 @@ pub struct TickClock {
     start: Timestamp,
     next: Tick,
     lead_us: f64,
-    /// At which rate the lead is being lowered.
+    /// Rate at which the lead is being lowered.
     lowering: f64,
     steered_us: f64,
     /// The handshake's round trip, and the transit that follows from it and the newest snapshot.
@@ -110,12 +111,13 @@ pub struct TickClock {
     frames: FrameWait,
     /// Since when no command was in time.
     missing_since: Option<f64>,
-    /// A command was given since the server told something last.
+    /// Whether a command was given since the last feedback.
     gave: bool,
 }
 
 impl TickClock {
-    /// A clock for a server whose newest snapshot was of the slot `server`, `round_trip` away.
+    /// A clock for a server of `tick_rate` ticks per second, whose newest snapshot was of the slot
+    /// `server`, at a distance of `round_trip`.
     pub fn new(tick_rate: u32, server: Tick, round_trip: Duration, now: Timestamp) -> Self {
         let dt_us = 1e6 / f64::from(tick_rate);
         let round_trip_us = round_trip.as_secs_f64() * 1e6;
@@ -138,7 +140,7 @@ impl TickClock {
             gave: false,
         };
         clock.lead_us = clock.wanted_us(0.0);
-        // The first command is to be in time.
+        // The first command must be in time.
         clock.next = server + (clock.lead_us / dt_us).ceil() as u32;
         clock
     }
@@ -149,25 +151,26 @@ impl TickClock {
         self.start.offset_micros(due_us.ceil() as i64)
     }
 
-    /// The slot whose command is to be given next.
+    /// The slot whose command is due next.
     pub fn next_slot(&self) -> Tick {
         self.next
     }
 
-    /// The time of the slot that a command given now would be for, in slots after `slot`; for a
-    /// display of the own entity.
+    /// The slot of a command given now, as a real number of slots after `slot`; for the display of
+    /// the own entity.
     pub(super) fn slots_since(&self, slot: Tick, now: Timestamp) -> f64 {
         (self.local_us(now) + self.lead_us - self.time_us(slot)) / self.dt_us
     }
 
-    /// For how long no command has been in time, as far as the server told.
+    /// Time for which no command has been in time, by the server's feedback. Zero while commands
+    /// are in time.
     pub fn unheard_for(&self, now: Timestamp) -> Duration {
         let since = self.missing_since.map_or(0.0, |since| self.local_us(now) - since);
         Duration::from_micros(since.max(0.0) as u64)
     }
 
-    /// Commands of this slot and those before come so late if they leave now that the server need
-    /// not hear of them.
+    /// The newest slot whose command the server need not receive any more: this command and those
+    /// before it would be too late if sent now.
     pub(super) fn oldest_told(&self, now: Timestamp) -> Tick {
         self.first_useful(self.local_us(now)).back((TOLD_US / self.dt_us).ceil() as u32)
     }
@@ -193,7 +196,7 @@ impl TickClock {
         self.transit_us(local_us) + self.frames.wait_us() + SPARE_US
     }
 
-    /// The first slot whose command would not come much too late.
+    /// The first slot whose command would not be much too late.
     fn first_useful(&self, local_us: f64) -> Tick {
         let arrives_us = local_us + self.transit_us(local_us) - self.dt_us.max(HOPELESS_US);
         let slots = (arrives_us / self.dt_us).ceil();
@@ -203,7 +206,7 @@ impl TickClock {
         }
     }
 
-    /// The slot whose command is due, if one is.
+    /// The slot whose command is due, if there is one.
     pub fn poll(&mut self, now: Timestamp) -> Option<Tick> {
         let local_us = self.local_us(now);
         self.steer(local_us);
@@ -221,11 +224,11 @@ impl TickClock {
         Some(slot)
     }
 
-    /// A newer snapshot arrived, of the tick that ran in `slot`; `round_trip` is what is known by
-    /// now.
+    /// Handles a newer snapshot, of the tick that ran in `slot`. `round_trip` is the measured one,
+    /// if there is a measurement.
     pub fn snapshot(&mut self, slot: Tick, round_trip: Option<Duration>, now: Timestamp) {
         if self.transits.len() < FIRST_SAMPLES {
-            // A handshake with a lost packet makes the way look longer than it is.
+            // A lost handshake packet makes the path look longer than it is.
             let measured_us = round_trip.map_or(f64::MAX, |measured| measured.as_secs_f64() * 1e6);
             self.round_trip_us = self.round_trip_us.min(measured_us);
             self.guess_us = self.time_us(slot) - self.local_us(now) + self.round_trip_us;
@@ -240,13 +243,13 @@ impl TickClock {
         }
     }
 
-    /// Takes in what the server said of the command of `slot` and of late ones.
+    /// Handles the server's feedback on the command of `slot` and on late ones.
     pub fn feedback(&mut self, slot: Tick, feedback: &Feedback, now: Timestamp) {
         if is_planted(Mutant::DeafClock) {
             return;
         }
         let local_us = self.local_us(now);
-        let unit_us = |block_deltas: u16| f64::from(block_deltas) * FEEDBACK_UNIT_US as f64;
+        let unit_us = |units: u16| f64::from(units) * FEEDBACK_UNIT_US as f64;
         if let Some(margin) = feedback.margin {
             self.sample(slot, self.time_us(slot) - unit_us(margin), local_us);
         }
@@ -278,8 +281,8 @@ impl TickClock {
         self.steer(local_us);
     }
 
-    /// The command of a slot arrived then, in the server's time; its transit, if it was not told
-    /// before.
+    /// Adds the arrival of a slot's command, in the server's time. Returns its transit if the
+    /// arrival was not known before.
     fn sample(&mut self, slot: Tick, arrived_us: f64, local_us: f64) -> Option<(Left, f64)> {
         let left = self.left[slot.0 as usize % SLOTS]
             .as_mut()
@@ -295,7 +298,7 @@ impl TickClock {
         Some((left, transit_us))
     }
 
-    /// Moves the lead towards what is wanted: up at once, down slowly.
+    /// Moves the lead towards the wanted one: up at once, down slowly.
     fn steer(&mut self, local_us: f64) {
         let passed_us = (local_us - std::mem::replace(&mut self.steered_us, local_us)).max(0.0);
         let excess_us = self.lead_us - self.wanted_us(local_us);

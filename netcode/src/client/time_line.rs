@@ -1,17 +1,21 @@
-//! When the server's ticks are due, as the server told.
+//! The server's time line: when each of its ticks is due.
 
 use crate::error::WireError;
 use crate::tick::Tick;
 
-/// Ticks follow each other at a rate from when tick 0 was due, in microseconds of the server's
-/// clock.
+/// A server's time line. Ticks follow each other at a fixed rate from the time at which tick 0 was
+/// due, in microseconds of the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLine {
     epoch_us: i64,
     tick_rate: u32,
 }
 
-/// A server's clock starts within some 300 years of its tick 0.
+/// Checks the time at which tick 0 was due: its magnitude is below 2^53 microseconds, about 285
+/// years.
+///
+/// # Errors
+/// [`WireError::Malformed`] beyond that range.
 pub fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
     match epoch_us.unsigned_abs() < 1 << 53 {
         true => Ok(epoch_us),
@@ -20,7 +24,11 @@ pub fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
 }
 
 impl TimeLine {
-    /// A time line of 1 to 1,000 ticks a second.
+    /// A time line of `tick_rate` ticks per second, from 1 to 1,000. Tick 0 is due at `epoch_us`,
+    /// in microseconds of the server's clock.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if either value is out of its range.
     pub fn new(tick_rate: u32, epoch_us: i64) -> Result<Self, WireError> {
         if !(1..=1_000).contains(&tick_rate) {
             return Err(WireError::Malformed("tick rate out of range"));
@@ -28,22 +36,26 @@ impl TimeLine {
         Ok(Self { epoch_us: check_epoch(epoch_us)?, tick_rate })
     }
 
-    /// Ticks per second.
+    /// Ticks per second, from 1 to 1,000.
     pub fn tick_rate(&self) -> u32 {
         self.tick_rate
     }
 
-    /// The server fell behind and moved it; returns by how many microseconds.
+    /// Moves tick 0 to `epoch_us`, since the server fell behind. Returns by how many microseconds
+    /// ticks are due later; the value is negative where they are due earlier.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if `epoch_us` is out of range; the time line is then unchanged.
     pub fn move_to(&mut self, epoch_us: i64) -> Result<i64, WireError> {
         let (moved, lap_us) =
             (check_epoch(epoch_us)? - self.epoch_us, (1_000_000 << 32) / i64::from(self.tick_rate));
-        // A server whose ticks have wrapped tells of its last tick 0.
+        // Once its ticks have wrapped, a server reports the epoch of the latest tick 0.
         let laps = (moved + lap_us / 2).div_euclid(lap_us);
         self.epoch_us = epoch_us;
         Ok(moved - laps * lap_us)
     }
 
-    /// When a tick is due.
+    /// When a tick is due, in microseconds of the server's clock.
     pub fn tick_at_us(&self, tick: Tick) -> i64 {
         self.epoch_us + i64::from(tick.0) * 1_000_000 / i64::from(self.tick_rate)
     }

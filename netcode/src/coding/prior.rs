@@ -1,36 +1,38 @@
-//! What is expected of numbers before any was seen: ten bytes for each context.
+//! Prior probabilities of coded numbers: ten bytes for each context.
 //!
 //! The bytes come from recorded play (`cargo run -p truetick-benches --bin train`), and both sides
-//! hold the same. From them follow the probabilities that the range coder starts from. Only
-//! additions and multiplications are used, so that every machine computes the same.
+//! hold equal ones. The range coder's initial probabilities follow from them. Only additions and
+//! multiplications are used, so that every machine computes equal results.
 
-/// Binary decisions of one number in the range coder: zero or not, its length in unary, its second
-/// bit.
+/// Number of binary decisions for one number in the range coder: whether it is zero, its length in
+/// unary, its second-highest bit.
 pub const NODES: usize = 24;
 
-/// Lengths that are told in unary; longer ones are told in five raw bits.
+/// Lengths below this are coded in unary; longer ones add five raw bits.
 pub const UNARY: usize = 12;
 
-/// Place of the node for the second bit of a number of `length` bits (2 to [`UNARY`] - 1).
+/// Index of the node for the second-highest bit of a number of `length` bits (2 to [`UNARY`] - 1).
 pub const fn second_bit(length: usize) -> usize {
     UNARY + length - 1
 }
 
-/// Lengths whose going on has a byte of its own in a [`Prior`].
+/// Number of lengths for which a [`Prior`] holds the probability that the number is longer.
 pub const LENGTHS: usize = 8;
 
-/// Expectation of one number in one context, of 256 each: that it is zero; that its magnitude's
-/// length, being at least 1 (2, 3, ... 8) bits, is longer; that the second bit of a magnitude is
-/// set.
+/// Probabilities of one number in one context, in units of 1/256. Byte 0: the number is zero. Bytes
+/// 1 to 8: the magnitude has more than 1 to 8 bits, given that it has at least that many. Byte 9:
+/// the second-highest bit of the magnitude is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prior(pub [u8; LENGTHS + 2]);
 
 impl Prior {
-    /// Nothing is known: zero every other time, else some units.
+    /// Prior of a number without training data: zero and each longer length have a probability of
+    /// one half.
     pub const UNKNOWN: Self = Self([128, 128, 128, 128, 128, 128, 128, 128, 128, 112]);
 
-    /// The prior of numbers that were seen: by length of the magnitude (0 to 32) how many, and of
-    /// those with a second bit in how many it was set.
+    /// Computes the prior from counts of trained numbers: `lengths` by the bit length of the
+    /// magnitude (0 to 32), and `seconds`, the count of those whose second-highest bit was set.
+    /// Returns [`Self::UNKNOWN`] if all counts are zero.
     pub fn of(lengths: &[u64; 33], seconds: u64) -> Self {
         let total: u64 = lengths.iter().sum();
         if total == 0 {
@@ -46,34 +48,37 @@ impl Prior {
     }
 }
 
-/// A part of a whole, of 256, with half a chance added for what was not seen.
+/// Share of `part` in `whole` in units of 1/256 (1 to 255), with half an observation added to each
+/// outcome, so that no outcome becomes impossible.
 fn share(part: u64, whole: u64) -> u8 {
     ((2 * part + 1) * 256 / (2 * whole + 2)).clamp(1, 255) as u8
 }
 
-/// A probability of 12 bits above a count of 4: how often the node was used, up to 15.
+/// Adaptive probability of a binary decision: 12 bits of probability above 4 bits that count its
+/// uses (0 to 15).
 pub type Node = u16;
 
-/// How often a trained node counts as used at the start.
+/// Initial use count of a trained node; the higher it is, the more slowly the node adapts.
 const TRAINED: u16 = 9;
 
-/// A node of this probability.
+/// Creates a node with a probability from 0 to 1 (limited to 32/4096 to 4064/4096) and a use count
+/// from 0 to 15.
 pub fn node(probability: f64, uses: u16) -> Node {
     let p = (probability * 4096.0) as u16;
     p.clamp(32, 4064) << 4 | uses
 }
 
-/// Starting points of all contexts of a schema, for one class of ages.
+/// Initial contexts of a schema, for one class of baseline ages.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    /// Nodes of each number.
+    /// Initial nodes of each number's context.
     pub numbers: Vec<[Node; NODES]>,
-    /// Node of each flag.
+    /// Initial node of each flag's context.
     pub flags: Vec<Node>,
 }
 
 impl Tables {
-    /// Adds a number's context.
+    /// Appends the context of a number; `None` uses [`Prior::UNKNOWN`] and adapts fast.
     pub fn push(&mut self, prior: Option<Prior>) {
         let uses = if prior.is_some() { TRAINED } else { 0 };
         let prior = prior.unwrap_or(Prior::UNKNOWN);

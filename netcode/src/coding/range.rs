@@ -1,8 +1,6 @@
-//! An adaptive binary range coder: 32 bits of range, probabilities of 12 bits that learn as they
-//! are used.
+//! An adaptive binary range coder: 32 bits of range, probabilities of 12 bits that adapt with use.
 //!
-//! A stream holds no bytes at its end that follow from the rest: the decoder reads zeros past the
-//! end.
+//! Trailing zero bytes are omitted from a stream: the decoder reads zeros past the end.
 
 use std::ops::Range;
 
@@ -11,7 +9,7 @@ use super::symbols::{SymbolTables, TOTAL_BITS};
 use super::{Coder, Decoder, Encoder};
 use crate::error::WireError;
 
-/// By what part of the way a node moves, as a shift, by how often it was used.
+/// Adaptation rate by use count: a node moves towards the outcome by 1/2^rate of the distance.
 const RATE: [u16; 16] = [1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5];
 
 #[inline]
@@ -22,13 +20,12 @@ fn learn(node: &mut Node, one: bool) {
     *node = p.clamp(32, 4064) << 4 | (uses + 1).min(15);
 }
 
-/// The contexts of one stream, which begin as the tables say. Only the parts that are used are
-/// copied.
+/// Contexts of one stream, initialised from the tables. Only the parts that are used are copied.
 #[derive(Clone, Debug, Default)]
 pub struct Contexts {
     numbers: Vec<[Node; NODES]>,
     flags: Vec<Node>,
-    /// Which parts are ready.
+    /// Bit mask of the parts that are initialised.
     ready: u64,
 }
 
@@ -55,7 +52,7 @@ impl Contexts {
     }
 }
 
-/// Appends a stream to a buffer.
+/// Encodes a stream and appends it to a buffer.
 pub struct RangeEncoder<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
@@ -66,7 +63,7 @@ pub struct RangeEncoder<'a> {
 }
 
 impl<'a> RangeEncoder<'a> {
-    /// A stream that begins at the end of `out`.
+    /// Begins a stream at the end of `out`.
     pub fn new(out: &'a mut Vec<u8>, contexts: &'a mut Contexts, tables: &'a Tables) -> Self {
         let start = out.len();
         contexts.begin(tables);
@@ -84,7 +81,8 @@ impl<'a> RangeEncoder<'a> {
 
     #[inline]
     fn widen(&mut self) {
-        // Without a branch: how many bytes are due is hard to foresee.
+        // Branchless, because the number of finished bytes is hard for the branch predictor to
+        // guess.
         let due = self.range.leading_zeros() & !7;
         self.out.extend_from_slice(&self.low.to_be_bytes());
         self.out.truncate(self.out.len() - 4 + due as usize / 8);
@@ -104,25 +102,25 @@ impl<'a> RangeEncoder<'a> {
         self.widen();
     }
 
-    /// A symbol of static frequencies, in a context of its tables.
+    /// Encodes a symbol with static frequencies, in a context of its tables.
     #[inline(always)]
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize, symbol: usize) {
         let sums = tables.sums(context);
         let unit = self.range >> TOTAL_BITS;
         let below = unit * sums[symbol] as u32;
         self.add(below);
-        // What the division left over belongs to the last symbol.
+        // The remainder of the division belongs to the last symbol.
         let last = symbol + 1 == tables.symbols();
         self.range = if last { self.range } else { unit * sums[symbol + 1] as u32 } - below;
         self.widen();
     }
 
-    /// Ends the stream with as few bytes as tell it from all others.
+    /// Ends the stream with the fewest bytes that identify it.
     pub fn finish(mut self) {
         for zeros in [24, 16, 8, 0] {
             let mask = (1u32 << zeros) - 1;
             let Some(up) = self.low.checked_add(mask).map(|sum| sum & !mask) else {
-                // The next multiple is past the top: it is the carry and nothing else.
+                // The next multiple is past the top of `low`: it is a carry and nothing else.
                 if (u64::from(self.low) + u64::from(self.range)) > 1 << 32 {
                     carry(&mut self.out[self.start..]);
                     self.low = 0;
@@ -182,7 +180,8 @@ impl Coder for RangeEncoder<'_> {
         } else {
             self.raw(length as u32 - UNARY as u32, 5)?;
         }
-        // What the highest bit leaves open, the second of them in a context, then the sign.
+        // The bits below the highest one: the first of them in a context, the others raw, then the
+        // sign.
         let mut rest = length as u32 - 1;
         if (2..UNARY).contains(&length) {
             rest -= 1;
@@ -227,7 +226,7 @@ impl RangeEncoder<'_> {
     }
 }
 
-/// Reads a stream.
+/// Decodes a stream.
 pub struct RangeDecoder<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -237,13 +236,14 @@ pub struct RangeDecoder<'a> {
     tables: &'a Tables,
 }
 
-/// Of so few symbols the first is mostly the one.
+/// In tables of at most this many symbols, the first symbol is the most likely and is tested first.
 const FEW: usize = 4;
 
 const OUT_OF_RANGE: WireError = WireError::Malformed("a code that no encoder makes");
 
 impl<'a> RangeDecoder<'a> {
-    /// Reads the stream that `bytes` is.
+    /// Begins to read the stream in `bytes`. `contexts` may be reused; `tables` must equal the
+    /// encoder's.
     pub fn new(bytes: &'a [u8], contexts: &'a mut Contexts, tables: &'a Tables) -> Self {
         contexts.begin(tables);
         let mut decoder = Self { bytes, at: 0, code: 0, range: u32::MAX, contexts, tables };
@@ -252,7 +252,7 @@ impl<'a> RangeDecoder<'a> {
         decoder
     }
 
-    /// The next four bytes, zeros past the end.
+    /// Returns the next four bytes, with zeros past the end.
     #[inline]
     fn next_four(&self) -> u32 {
         match self.bytes.get(self.at..self.at + 4) {
@@ -290,7 +290,7 @@ impl<'a> RangeDecoder<'a> {
         one
     }
 
-    /// A symbol of static frequencies, in a context of its tables.
+    /// Decodes a symbol with static frequencies, in a context of its tables.
     #[inline(always)]
     pub fn symbol(&mut self, tables: &SymbolTables, context: usize) -> usize {
         let sums = tables.sums(context);

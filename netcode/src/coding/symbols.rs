@@ -1,25 +1,30 @@
-//! Static frequencies of symbols, for the range coder: whole symbols in one step, nothing learned.
+//! Static symbol frequencies for the range coder: it codes a whole symbol in one step and does not
+//! adapt.
 
-/// Frequencies of a context add up to this, as a power of two.
+/// Binary logarithm of the sum of all frequencies of a context.
 pub const TOTAL_BITS: u32 = 14;
 
 const TOTAL: u32 = 1 << TOTAL_BITS;
 
-/// Sums that are compared side by side.
-const LANES: usize = 8;
+/// Number of sums that are compared side by side in SIMD lanes.
+const ACKED_SETS: usize = 8;
 
-/// Frequencies of some contexts with the same symbols.
+/// Frequencies of several contexts that share one set of symbols.
 #[derive(Clone, Debug)]
 pub struct SymbolTables {
     symbols: usize,
-    /// For each context the sums of the frequencies before each symbol, and of all; filled up to
-    /// whole lanes with more.
+    /// For each context: the cumulative frequency before each symbol, then the total, padded to
+    /// whole SIMD lanes with `i16::MAX`.
     sums: Vec<i16>,
 }
 
 impl SymbolTables {
-    /// Tables of contexts with so many symbols (2 to 255), from the weights of all contexts'
-    /// symbols, one after the other. No symbol is impossible, whatever its weight.
+    /// Creates tables of contexts with `symbols` symbols each (2 to 255). `weights` holds the
+    /// weights of the first context's symbols, then those of the second one, and so on. Every
+    /// symbol stays possible, even with a weight of zero.
+    ///
+    /// # Panics
+    /// In debug builds, if `symbols` is out of range or does not divide the number of weights.
     pub fn new(symbols: usize, weights: &[u16]) -> Self {
         debug_assert!((2..256).contains(&symbols) && weights.len().is_multiple_of(symbols));
         let mut tables = Self { symbols, sums: Vec::new() };
@@ -38,30 +43,30 @@ impl SymbolTables {
             before += u64::from(*weight);
         }
         self.sums.push(TOTAL as i16);
-        self.sums.resize(self.sums.len().next_multiple_of(LANES), i16::MAX);
+        self.sums.resize(self.sums.len().next_multiple_of(ACKED_SETS), i16::MAX);
     }
 
-    /// How many symbols there are.
+    /// Number of symbols in each context.
     #[inline]
     pub(super) fn symbols(&self) -> usize {
         self.symbols
     }
 
-    /// The sums of a context.
+    /// Cumulative frequencies of a context, with padding.
     #[inline]
     pub(super) fn sums(&self, context: usize) -> &[i16] {
-        let stride = (self.symbols + 1).next_multiple_of(LANES);
+        let stride = (self.symbols + 1).next_multiple_of(ACKED_SETS);
         &self.sums[context * stride..][..stride]
     }
 
-    /// The symbol that a value belongs to. All sums are compared: where to stop could not be
-    /// foreseen, and a wrong guess costs more.
+    /// Finds the symbol whose interval contains a value. It compares all sums, because a loop with
+    /// an early exit would cost more in branch mispredictions.
     #[inline(always)]
     pub(super) fn find(sums: &[i16], value: u32) -> usize {
         let value = value.min(TOTAL - 1) as i16;
-        let mut reached = [0i16; LANES];
-        for sums in sums.chunks_exact(LANES) {
-            for lane in 0..LANES {
+        let mut reached = [0i16; ACKED_SETS];
+        for sums in sums.chunks_exact(ACKED_SETS) {
+            for lane in 0..ACKED_SETS {
                 reached[lane] += i16::from(sums[lane] <= value);
             }
         }

@@ -1,80 +1,81 @@
-//! What a path carried when it was full last, and whether it carries more since.
+//! The capacity of a path when it was last full, and whether the path carries more since.
 
 use std::time::Duration;
 
 use super::{Measured, QUEUE};
 use crate::rtt::RoundTrip;
 
-/// A path carries more than it did if packets save at least this share of the time that they took
-/// at the old capacity.
+/// A path carries more than its capacity if packets save at least this share of their transmission
+/// time at that capacity.
 const FASTER: f64 = 0.75;
 
-/// Intervals that show what round trips are usual.
+/// Number of intervals after which the usual waiting time is known.
 const USUAL_AFTER: u32 = 4;
 
-/// Between these shares of the capacity the rate rises by [`NEAR_STEP`] of it per
-/// [`INTERVAL`](super::INTERVAL): a queue that fills slowly is noticed while it is short.
+/// Between these shares of a confirmed capacity, the rate rises by [`NEAR_STEP`] of the capacity
+/// per [`INTERVAL`](super::INTERVAL), so that a slowly filling queue is detected while it is short.
 const NEAR_FROM: f64 = 0.85;
 const NEAR_TO: f64 = 1.1;
 const NEAR_STEP: f64 = 1.0 / 250.0;
 
-/// The same of a capacity that is not confirmed: the rate rises fast, and is above for a moment
-/// before a queue shows.
+/// Factor above an unconfirmed capacity at which the path must carry more. It is larger than
+/// [`NEAR_TO`], because the rate rises fast and exceeds the capacity for a moment before a queue
+/// shows.
 const FAR: f64 = 2.0;
 
-/// What a path carries.
+/// The measured capacity of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity {
-    /// Bytes per tick.
+    /// The capacity in bytes per tick.
     bytes: f64,
     /// Whether the path was full at this capacity twice in a row. Paths that are narrow for a
-    /// moment are not.
+    /// moment are not confirmed.
     is_confirmed: bool,
-    /// Least of [`Measured::wait`] since the path was full.
+    /// Smallest [`Measured::wait`] since the path was full, in seconds.
     least_wait: f64,
-    /// Intervals since then.
+    /// Number of intervals since the path was full.
     intervals: u32,
     /// Whether all packets of the last interval were faster than this capacity allows.
     was_faster: bool,
 }
 
 impl Capacity {
-    /// A capacity of `bytes` per tick. It is confirmed if the `last` one was about the same.
+    /// Creates a capacity of `bytes` per tick. It is confirmed if the `last` one was about equal.
     pub(super) fn new(bytes: f64, last: Option<Self>) -> Self {
         let is_confirmed = last.is_some_and(|last| last.is_about(bytes));
         Self { bytes, is_confirmed, least_wait: f64::MAX, intervals: 0, was_faster: false }
     }
 
-    /// Whether a measurement of `bytes` per tick is about this capacity.
+    /// Whether a measurement of `bytes` per tick is about equal to this capacity.
     pub(super) fn is_about(&self, bytes: f64) -> bool {
         bytes > self.bytes * NEAR_FROM && bytes < self.bytes * NEAR_TO
     }
 
-    /// Whether a rate at which no queue fills is so far above that the path must carry more.
+    /// Whether a rate without a queue is so far above this capacity that the path must carry more.
     pub(super) fn is_below(&self, rate: f64) -> bool {
         rate >= self.bytes * if self.is_confirmed { NEAR_TO } else { FAR }
     }
 
-    /// By how much a rate near a confirmed capacity may rise in an interval; `None` if it is not
-    /// near, or not confirmed.
+    /// Bytes per tick by which a rate near a confirmed capacity may rise in an interval; `None` if
+    /// the capacity is not confirmed or the rate is not near it.
     pub(super) fn step(&self, rate: f64) -> Option<f64> {
         (self.is_confirmed && rate > self.bytes * NEAR_FROM).then_some(self.bytes * NEAR_STEP)
     }
 
-    /// Seconds of a round trip beyond what the packet takes at this capacity. Negative if the path
-    /// is faster.
+    /// Seconds of a round trip beyond the packet's transmission time at this capacity. Negative if
+    /// the path is faster than that.
     pub(super) fn wait(&self, round_trip: RoundTrip, tick: Duration) -> f64 {
         round_trip.time.as_secs_f64()
             - f64::from(round_trip.bytes) / self.bytes * tick.as_secs_f64()
     }
 
-    /// Takes in an interval without a queue, of packets of at least `bytes`. Returns whether all of
-    /// them, for the second time in a row, were faster than this capacity allows.
+    /// Adds an interval without a queue, of packets of at least `bytes`. Returns whether all of its
+    /// packets, for the second time in a row, were faster than this capacity allows.
     pub(super) fn is_outgrown(&mut self, measured: Measured, bytes: f64, tick: Duration) -> bool {
         let saved = Duration::from_secs_f64(bytes / self.bytes * tick.as_secs_f64() * FASTER);
         let faster = (saved.max(QUEUE) + measured.jitter).as_secs_f64();
-        // Until it is known what is usual, only a round trip shorter than the packet alone would
-        // take shows it.
+        // Until the usual wait is known, only a round trip shorter than the packet's own
+        // transmission time proves a larger capacity.
         let usual = if self.intervals < USUAL_AFTER { 0.0 } else { self.least_wait };
         let is_faster = measured.wait + faster < usual;
         if !is_faster {

@@ -1,4 +1,4 @@
-//! A queue that drains: whether it was the sender's.
+//! Draining a queue, to find out whether the sender caused it.
 
 use std::time::Duration;
 
@@ -6,51 +6,56 @@ use super::{HEAVY_LOSS, INTERVAL, LONG_QUEUE, Limits, Measured, QUEUE};
 use crate::rtt::Fates;
 use crate::time::Timestamp;
 
-/// Packets by which the share of lost ones is judged.
+/// Number of packets after which the share of lost ones is judged.
 const JUDGED_PACKETS: u64 = 16;
 
-/// What is sent afterwards of what arrived, where less arrived than was sent.
+/// Share of the measured capacity that is sent after the drain, where less arrived than was sent.
 const AFTER: f64 = 0.9;
 
-/// What is sent afterwards of what was sent before, where it all arrived or the queue was small.
+/// Least share of the former rate that is sent after the drain, where everything arrived or the
+/// queue was small.
 const AFTER_ALL: f64 = 0.8;
 
-/// A path carries less than the floor if a long queue has waited for so long and a round trip.
+/// A path is narrow if a long queue has lasted for this time plus one round trip. Half of this time
+/// is enough where the queue has grown.
 const NARROW: Duration = Duration::from_millis(600);
 
-/// Where more than this share of what arrives is still sent, round trips need not fall.
+/// Share of the measured capacity above which sending does not count as draining, so that round
+/// trips need not fall.
 const DRAINED: f64 = 0.75;
 
-/// Less is sent, and watched.
+/// State of a drain: less is sent, and the round trips are watched.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drain {
     began: Timestamp,
-    /// Bytes per tick that were sent before.
+    /// Bytes per tick that were sent before the drain.
     pub(super) rate: f64,
-    /// Bytes that arrived while the path was full, and in how many [`INTERVAL`]s, times the ticks
-    /// of one.
+    /// Sum of the bytes per tick that arrived while the path was full, each weighted by its length
+    /// in [`INTERVAL`]s, and the sum of those lengths.
     arrived: f64,
     intervals: f64,
-    /// Whether all that was sent arrived.
+    /// Whether everything that was sent before the drain arrived.
     all_arrived: bool,
-    /// Share of packets lost before, if it was heavy.
+    /// Share of packets that were lost before the drain, if it was heavy.
     pub(super) heavy_loss: Option<f64>,
-    /// Round trip at first, and the longest since.
+    /// Round trip at the beginning, and the longest one since.
     first: Duration,
     longest: Duration,
-    /// Since when less is sent than arrived, and when that was looked at last.
+    /// Time since when less is sent than arrives, and time of the last measurement.
     drained_since: Option<Timestamp>,
     last_at: Timestamp,
-    /// Since when a long queue waits while as much as the floor is sent, or nearly.
+    /// Time since when a long queue waits although no more than about the floor is sent.
     long_since: Option<Timestamp>,
     floor: f64,
     /// Whether the path is known to carry less than the floor in each tick.
     pub(super) is_narrow: bool,
-    /// Whether it was known when the drain began.
+    /// Whether the path was known to be narrow when the drain began.
     pub(super) was_narrow: bool,
-    /// Round trips of packets sent since the drain began, while they differ by less than [`QUEUE`].
+    /// Range of the round trips of packets sent during the drain, while they differ by less than
+    /// [`QUEUE`] plus jitter.
     steady: Option<Steady>,
-    /// What had become of packets when the first of those was acknowledged.
+    /// Counts of delivered and lost packets when the first packet sent during the drain was
+    /// acknowledged.
     fates: Option<Fates>,
 }
 
@@ -61,26 +66,26 @@ struct Steady {
     longest: Duration,
 }
 
-/// What a drain has shown.
+/// Result of a drain so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Verdict {
-    /// Nothing yet.
+    /// No result yet.
     Open,
-    /// The queue is gone sooner than the drain can have emptied it.
+    /// The queue disappeared sooner than the drain can have emptied it.
     Passed,
     /// The path was full, and its queue is gone.
     Drained,
-    /// The same, though the round trip is this now: most of what it had grown by is gone.
+    /// The path was full, and most of its queue is gone; holds the present round trip.
     DrainedTo(Duration),
-    /// The path is not full, its round trip is this now.
+    /// The path is not full but longer; holds its new round trip.
     Longer(Duration),
-    /// The path is not full, it loses this share of packets.
+    /// The path is not full but loses packets; holds their share.
     Lossy(f64),
 }
 
 impl Drain {
-    /// Begins at a rate. `is_narrow` says whether the path is known to carry less than the floor in
-    /// each tick.
+    /// Begins a drain at a rate in bytes per tick. `is_narrow` is whether the path is known to
+    /// carry less than the floor in each tick.
     pub(super) fn new(
         (rate, is_narrow): (f64, bool),
         Limits { floor, .. }: Limits,
@@ -108,26 +113,26 @@ impl Drain {
         }
     }
 
-    /// Bytes per tick to be sent once the queue is gone.
+    /// Bytes per tick to send once the queue is gone.
     pub(super) fn rate_after(&self, least: Duration, now: Timestamp) -> f64 {
         let arrived = self.carries() * AFTER;
-        // A small queue that is gone at once was little too much, or mere jitter.
+        // A small queue that disappears at once was a small excess or mere jitter.
         let is_little = self.all_arrived || self.is_small(least, now);
         if is_little { arrived.max(self.rate * AFTER_ALL) } else { arrived }
     }
 
-    /// Bytes per tick that the path carries: what arrived while it was full.
+    /// Capacity of the path in bytes per tick: what arrived while it was full.
     pub(super) fn carries(&self) -> f64 {
         self.arrived / self.intervals
     }
 
-    /// Whether the queue was small and is gone at once.
+    /// Whether the queue was small and disappeared at once.
     pub(super) fn is_small(&self, least: Duration, now: Timestamp) -> bool {
         self.first < least + LONG_QUEUE && now.since(self.began) < 3 * INTERVAL
     }
 
-    /// Takes in a measurement, on a path whose least round trip is given, by a sender that is late
-    /// or not.
+    /// Adds a measurement and returns the result so far. `least` is the minimum round trip of the
+    /// path, `is_late` whether the sender runs behind its ticks.
     pub(super) fn judge(
         &mut self,
         measured: Measured,
@@ -137,7 +142,7 @@ impl Drain {
     ) -> Verdict {
         let Measured { round_trip, jitter, .. } = measured;
         let lasts = now.since(self.began);
-        // For so long the drain had gone on when the packets were sent that are acknowledged now.
+        // Age of the drain when the packets that are acknowledged now were sent.
         let shows = lasts.checked_sub(round_trip);
         self.is_narrow |= !is_late && self.looks_narrow(measured, least, now);
         self.longest = self.longest.max(round_trip);
@@ -147,14 +152,14 @@ impl Drain {
             return if is_too_soon { Verdict::Passed } else { Verdict::Drained };
         }
         if has_queue {
-            // While a queue waits, what arrives is what the path carries.
+            // While a queue waits, the arriving bytes are the capacity of the path.
             self.arrived += measured.delivered.min(self.rate) * measured.length;
             self.intervals += measured.length;
         }
         let is_drained = measured.sent < (self.carries() * DRAINED).max(self.floor / 2.0);
         self.drained_since = is_drained.then(|| self.drained_since.unwrap_or(self.last_at));
         self.last_at = now;
-        // What was sent before it was less says nothing.
+        // Packets from before the rate fell show nothing about the drain.
         if self.drained_since.is_none_or(|since| now.since(since) < round_trip) {
             (self.steady, self.fates) = (None, None);
             return Verdict::Open;
@@ -176,7 +181,7 @@ impl Drain {
         }
     }
 
-    /// Whether the queue stays though no more than the floor is sent, and that has shown for long.
+    /// Whether a long queue has stayed for long although no more than about the floor is sent.
     fn looks_narrow(&mut self, measured: Measured, least: Duration, now: Timestamp) -> bool {
         let is_long = measured.round_trip > least + least / 4 + LONG_QUEUE;
         let is_caused = is_long && measured.sent > self.floor / 2.0;
@@ -186,7 +191,7 @@ impl Drain {
         long_for > if has_grown { NARROW / 2 } else { NARROW + measured.round_trip }
     }
 
-    /// For how long round trips have hardly differed.
+    /// Time for which round trips have hardly differed.
     fn steady_for(&mut self, round_trip: Duration, jitter: Duration, now: Timestamp) -> Duration {
         let fresh = Steady { since: now, shortest: round_trip, longest: round_trip };
         let steady = self.steady.get_or_insert(fresh);

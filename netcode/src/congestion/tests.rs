@@ -2,7 +2,7 @@ use super::*;
 use crate::link_sim::{LinkConfig, LinkSim};
 use crate::rtt::{RoundTrip, RttEstimator};
 
-/// A sender of ticks over a path, with acknowledgements in each tick.
+/// A sender that sends once per tick over a path and receives acknowledgements in each tick.
 struct Path {
     now: Timestamp,
     tick: Duration,
@@ -11,11 +11,11 @@ struct Path {
     congestion: Congestion,
     rtt: RttEstimator,
     sent: u64,
-    /// Bytes that a tick would have.
+    /// Bytes that the sender has to send in a tick.
     wanted: usize,
     sent_at: Vec<(Timestamp, u32, bool)>,
-    /// Bytes that came, waits in queues in milliseconds, and most ticks in a row without a packet;
-    /// since [`Path::forget`].
+    /// Bytes that arrived, queueing delays in milliseconds, and most ticks in a row without a
+    /// packet, all since [`Path::forget`].
     came: u64,
     waits: Vec<f64>,
     pause: u32,
@@ -89,7 +89,7 @@ impl Path {
         }
     }
 
-    /// All up to the newest is delivered or lost.
+    /// Marks all packets up to the newest acknowledged one as delivered or lost.
     fn acknowledge(&mut self, at: Timestamp, newest: usize) {
         let (round_trip, bytes) = (at.since(self.sent_at[newest].0), self.sent_at[newest].1);
         self.rtt.sample(RoundTrip { time: round_trip, bytes });
@@ -236,8 +236,8 @@ fn a_policer_that_drops_what_is_too_much_is_obeyed() {
     assert!(sent < 90_000.0 && came > 25_000.0, "{sent} {came}");
 }
 
-/// A path of 20 ms becomes narrow, or a server's answers late, for so long. Returns what is left of
-/// 2,400 bytes.
+/// Runs a path of 20 ms that becomes narrow for `span`, with a server that is late or not. Returns
+/// the budget that is left of 2,400 bytes.
 fn left_after(span: Duration, is_late: bool) -> usize {
     let mut path = Path::new(60, path(20));
     path.run(5.0);

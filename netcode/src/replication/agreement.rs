@@ -1,37 +1,37 @@
-//! Agreement on baselines between clients that see the same.
+//! Agreement on baselines between clients that see the same slots.
 //!
-//! A delta of a block is encoded once per tick and baseline. While acknowledgements come evenly,
-//! clients hold about the same ticks, and each gets a delta on its newest one. When they come late
-//! by different times (a late server, loss, a full receive buffer), nearly every client's newest
-//! tick is another, and each block would be encoded for each client. But a client also holds older
-//! ticks, and mostly the same ones as others. So the more encodings a block has in a tick, the
+//! A delta of a block is encoded once per tick and baseline. While acknowledgements arrive evenly,
+//! clients hold about the same ticks, and each gets a delta on its newest one. When they arrive
+//! late by different times (a late server, loss, a full receive buffer), nearly every client has a
+//! different newest tick, and each block would be encoded for each client. But a client also holds
+//! older ticks, mostly the same ones as others. So the more encodings a block has in a tick, the
 //! older a baseline a client accepts instead of its own, and after [`MAX_BASELINES`] encodings it
 //! adds none.
 //!
 //! Clients agree within a *group*: those that see the same slots of a block, and the same of them
-//! as their team's copy. What is agreed holds for one tick.
+//! as their team's copy. An agreement lasts for one tick.
 //!
-//! The encodings of a block for one group in one tick are bounded, whatever its clients
+//! The number of encodings of a block for one group in one tick is bounded, whatever its clients
 //! acknowledged:
 //!
-//! | what | most |
+//! | encodings | most |
 //! |---|---|
-//! | deltas on a baseline, and parts of a block for clients that hold it as of several ticks | [`MAX_BASELINES`] |
+//! | deltas on a baseline, and parts of a block on several baselines | [`MAX_BASELINES`] |
 //! | the whole block | 1 |
 //! | entities that are newer than a baseline, whole | 1 for each baseline |
-//! | halves, quarters and so on of a unit that short budgets need cut | for [`MAX_CUT_BASELINES`] of the deltas, and for the whole block |
+//! | halves, quarters and so on of a delta, for short budgets | of [`MAX_CUT_BASELINES`] deltas |
+//! | halves, quarters and so on of the whole block, for short budgets | of 1 block |
 
 use super::block_acks::BlockAcks;
 use super::block_delta::BaselineRef;
 use super::delta_cache::BlockDelta;
-use crate::limits::UNIT_BYTES;
+use crate::limits::DELTA_BYTES;
 use crate::tick::Tick;
 
-/// Most encodings of a block in a tick that are made because of what a client of a group
-/// acknowledged.
+/// Most encodings of a block in a tick that depend on the acknowledgements of a group's clients.
 pub(super) const MAX_BASELINES: usize = 12;
 
-/// Most deltas of a block in a tick that are cut for those clients of a group that have short
+/// Most deltas of a block in a tick that are split for the clients of a group that have short
 /// budgets.
 pub(super) const MAX_CUT_BASELINES: usize = 4;
 
@@ -39,19 +39,20 @@ pub(super) const MAX_CUT_BASELINES: usize = 4;
 /// baselines.
 pub(super) const MAX_GROUPS: usize = 16;
 
-/// Most ticks for which a block waits for a baseline that others have, before it is sent whole.
+/// Most ticks for which a block waits for a shared baseline before it is sent whole.
 pub(super) const MAX_WAIT_TICKS: i32 = 6;
 
-/// A delta of a block that all clients of a group can take that hold its baseline.
+/// A delta of a block that every client of a group can take if it holds the baseline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SharedDelta {
-    /// The baseline.
+    /// The baseline, with an older one if there is one.
     pub base: BaselineRef,
-    /// The slots that changed after it, and their unit.
+    /// The slots that changed after the baseline, and their block delta; `None` if there are none.
     pub changed: Option<(u64, BlockDelta)>,
-    /// The slots whose entities did not exist as of the baseline, and their unit, which is whole.
+    /// The slots whose entities did not exist at the baseline's tick, and their block delta, in
+    /// which they are whole; `None` if there are none.
     pub born: Option<(u64, BlockDelta)>,
-    /// Whether a unit of it was cut for a client with a short budget.
+    /// Whether a block delta of it was split for a client with a short budget.
     pub is_cut: bool,
 }
 
@@ -64,7 +65,7 @@ impl SharedDelta {
         self.born.map_or(0, |(slots, _)| slots)
     }
 
-    /// Bytes of its longer unit.
+    /// Length of its longer block delta, in bytes.
     fn longest(&self) -> usize {
         [self.changed, self.born]
             .iter()
@@ -75,7 +76,7 @@ impl SharedDelta {
     }
 }
 
-/// What the clients of a group were encoded of one block in this tick.
+/// The encodings of one block for the clients of a group in this tick.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     relevant: u64,
@@ -84,12 +85,13 @@ pub(super) struct Group {
     count: usize,
     parts: usize,
     cut: usize,
-    /// The unit of the whole block.
+    /// The block delta of the whole block, if it was encoded.
     pub whole: Option<BlockDelta>,
 }
 
 impl Group {
-    /// A group of clients that see these slots, those of `team` as their team's copy.
+    /// Creates the group of the clients that see the slots `relevant`, those of `team` as their
+    /// team's copy.
     pub fn new(relevant: u64, team: u64) -> Self {
         Self {
             relevant,
@@ -102,13 +104,13 @@ impl Group {
         }
     }
 
-    /// Whether it is the group of clients that see these slots, those of `team` as their team's
-    /// copy.
+    /// Whether this is the group of the clients that see these slots, those of `team` as their
+    /// team's copy.
     pub fn is_of(&self, relevant: u64, team: u64) -> bool {
         (self.relevant, self.team) == (relevant, team)
     }
 
-    /// Whether so many more encodings may be made because of what a client acknowledged.
+    /// Whether this many more encodings are allowed that depend on a client's acknowledgements.
     pub fn has_room_for(&self, encodings: usize) -> bool {
         self.count + self.parts + encodings <= MAX_BASELINES
     }
@@ -118,8 +120,8 @@ impl Group {
         self.parts += encodings;
     }
 
-    /// Adds a delta, for which there must be room; returns its place. The newest baselines come
-    /// first.
+    /// Adds a delta and returns its index. Deltas are sorted by baseline, newest first. There must
+    /// be room; see [`Self::has_room_for`].
     pub fn add(&mut self, delta: SharedDelta) -> usize {
         let older = |other: &SharedDelta| !other.base.tick.is_after(delta.base.tick);
         let place = self.deltas().position(older).unwrap_or(self.count);
@@ -133,12 +135,13 @@ impl Group {
         self.deltas[..self.count].iter().flatten()
     }
 
-    /// Takes a delta for a client whose units have at most `longest` bytes. `None` if it would have
-    /// to be cut for the client's short budget, and too many deltas are.
+    /// Takes a delta for a client whose block deltas have at most `longest` bytes. Returns `None`
+    /// if it would have to be split for the client's short budget and too many deltas are split
+    /// already.
     pub fn take(&mut self, place: usize, longest: usize) -> Option<SharedDelta> {
         let is_free = self.is_free(longest);
         let delta = self.deltas[place].as_mut()?;
-        if longest < UNIT_BYTES && delta.longest() > longest && !delta.is_cut {
+        if longest < DELTA_BYTES && delta.longest() > longest && !delta.is_cut {
             if !is_free {
                 return None;
             }
@@ -148,8 +151,8 @@ impl Group {
         Some(*delta)
     }
 
-    /// Takes the delta on the newest tick as of which a client holds anything, if it holds all as
-    /// of it and there is one.
+    /// Takes the delta on the newest tick of a client's acked sets, if there is one and the client
+    /// holds all relevant slots at that tick.
     pub fn same_for(&mut self, view: &BlockAcks, longest: usize) -> Option<SharedDelta> {
         let acked_set =
             view.acked_sets().first().filter(|acked_set| self.relevant & !acked_set.mask == 0)?;
@@ -160,9 +163,9 @@ impl Group {
         self.take(place, longest)
     }
 
-    /// The place of the delta on the newest baseline that a client can take whose own newest tick
-    /// is `own`, and whose units have at most `longest` bytes: the client holds the baseline, which
-    /// is not much older than its own, and [`Self::take`] gives it.
+    /// Returns the index of the delta with the newest baseline that a client can take. `own` is the
+    /// client's own newest tick, `longest` the most bytes of its block deltas. The client holds the
+    /// baseline, which is not much older than `own`, and [`Self::take`] returns the delta.
     pub fn newest_for(&self, view: &BlockAcks, own: Tick, longest: usize) -> Option<usize> {
         let (max_older, is_free) = (self.max_older().unwrap_or(i32::MAX), self.is_free(longest));
         self.deltas().position(|delta| {
@@ -176,13 +179,13 @@ impl Group {
         })
     }
 
-    /// Whether any delta may be cut to units of `longest` bytes: no unit of any client is longer
-    /// than [`UNIT_BYTES`].
+    /// Whether any delta may be split to at most `longest` bytes. No block delta is longer than
+    /// [`DELTA_BYTES`].
     fn is_free(&self, longest: usize) -> bool {
-        longest >= UNIT_BYTES || self.cut < MAX_CUT_BASELINES
+        longest >= DELTA_BYTES || self.cut < MAX_CUT_BASELINES
     }
 
-    /// By how many ticks a baseline may be older than a client's own; `None` for any number.
+    /// Ticks by which a baseline may be older than a client's own; `None` for any number.
     fn max_older(&self) -> Option<i32> {
         match self.count + self.parts {
             0..4 => Some(0),

@@ -1,60 +1,61 @@
-//! What one client holds of one block, as far as the server knows: which slots, as of which ticks.
+//! The slots of one block that one client acknowledged, and at which ticks.
 //!
-//! A client that acknowledges a packet of tick T holds the packet's entities as of T. So per block
-//! a handful of *lanes* says all there is to know: a tick, and the slots that are held as of it.
-//! What did not change since an older lane is held as of a newer one too.
+//! A client that acknowledges a packet of tick T holds the packet's entities in their state at T.
+//! So a few *acked sets* per block are enough: each is a tick and the slots that are held at that
+//! tick. A slot that did not change since an older acked set is held at a newer one too.
 
 use super::block_delta::{BLOCK, BaselineRef, GAP};
 use crate::limits::{BASELINE_TICKS, RING_TICKS};
 use crate::tick::Tick;
 
-/// Slots that a client acknowledged as of a tick.
+/// The slots of a block that a client acknowledged at a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckedSet {
-    /// The tick.
+    /// Tick of the acknowledged state.
     pub tick: Tick,
-    /// The slots.
+    /// Bit mask of the acknowledged slots.
     pub mask: u64,
 }
 
-/// Lanes of a block: the newest ones to foresee from, and older ones of what is sent seldom.
-pub const LANES: usize = 12;
+/// Most acked sets of a block: the newest ones as baselines, older ones for slots that are sent
+/// seldom.
+pub const ACKED_SETS: usize = 12;
 
-/// Most lanes that are kept of a block that is held whole as of the newest: the older ones to
-/// foresee from, and to agree with other clients on what is built upon.
-const KEPT_LANES: usize = 8;
+/// Most acked sets that are kept if the client holds the whole block at the newest one: the older
+/// ones serve as second baselines and for agreement with other clients.
+const KEPT_ACKED_SETS: usize = 8;
 
-/// Of these newest lanes each may serve as the older of two baselines, though newer ones hold all
-/// its slots.
-const FORESIGHT_LANES: usize = 4;
+/// Number of newest acked sets that may serve as the older of two baselines, even if newer ones
+/// hold all their slots.
+const ESTIMATE_ACKED_SETS: usize = 4;
 
-/// The older of two baselines is at least so many ticks older, where there is a choice.
+/// Least distance in ticks between two baselines, where there is a choice.
 const LEAST_GAP: i32 = 2;
 
-/// See the module.
+/// The acked sets of one block for one client, and when its slots were sent.
 #[derive(Clone, Debug, Default)]
 pub struct BlockAcks {
-    /// What was relevant at the last plan.
+    /// Slots that were relevant at the last plan.
     pub relevant: u64,
-    /// What the client may hold: it was sent, and no removal acknowledged since.
+    /// Slots that the client may hold: they were sent, and no removal was acknowledged since.
     pub known: u64,
-    /// What it holds, if it does, as its team's copy.
+    /// Slots that the client receives as its team's copy.
     pub team: u64,
-    /// When anything of it was sent last.
+    /// Tick in which any slot of the block was sent last.
     pub sent: Tick,
     count: u32,
-    acked_sets: [AckedSet; LANES],
-    /// When each slot was sent last, where slots are chosen one by one.
+    acked_sets: [AckedSet; ACKED_SETS],
+    /// Tick in which each slot was sent last, where slots are scheduled separately.
     pub slots_sent: Option<Box<[Tick; BLOCK]>>,
 }
 
 impl BlockAcks {
-    /// The lanes, newest first.
+    /// The acked sets, newest first.
     pub fn acked_sets(&self) -> &[AckedSet] {
         &self.acked_sets[..self.count as usize]
     }
 
-    /// The newest tick as of which the client holds a slot.
+    /// Newest tick at which the client holds the slot of this bit; `None` if there is none.
     pub fn acked(&self, bit: u64) -> Option<Tick> {
         self.acked_sets()
             .iter()
@@ -62,7 +63,8 @@ impl BlockAcks {
             .map(|acked_set| acked_set.tick)
     }
 
-    /// The client took over these slots as of a tick.
+    /// Records that the client acknowledged the slots of `mask` at a tick. Slots that are not known
+    /// are ignored.
     pub fn ack(&mut self, tick: Tick, mask: u64) {
         let (mask, mut count) = (mask & self.known, self.count as usize);
         if mask == 0 {
@@ -77,10 +79,10 @@ impl BlockAcks {
             self.acked_sets[at].mask |= mask;
             return;
         }
-        if at == 0 && mask == self.relevant && count >= KEPT_LANES {
-            // All is held as of the newest.
-            count = KEPT_LANES - 1;
-        } else if count == LANES {
+        if at == 0 && mask == self.relevant && count >= KEPT_ACKED_SETS {
+            // Everything is held at the newest tick, so fewer older ones are needed.
+            count = KEPT_ACKED_SETS - 1;
+        } else if count == ACKED_SETS {
             let dropped = self.dispensable();
             self.acked_sets.copy_within(dropped + 1.., dropped);
             self.count -= 1;
@@ -91,17 +93,17 @@ impl BlockAcks {
         self.count = count as u32 + 1;
     }
 
-    /// The newest lane as of whose tick the client holds all that is relevant and existed then;
-    /// `born_after` tells which slots' entities did not exist at a tick.
-    pub fn whole_lane(&self, born_after: impl Fn(Tick) -> u64) -> Option<usize> {
+    /// Index of the newest acked set that holds all relevant slots that existed at its tick.
+    /// `born_after` returns the slots whose entities did not exist at a tick.
+    pub fn whole_acked_set(&self, born_after: impl Fn(Tick) -> u64) -> Option<usize> {
         self.acked_sets().iter().position(|acked_set| {
             let missing = self.relevant & !acked_set.mask;
             missing == 0 || missing & !born_after(acked_set.tick) == 0
         })
     }
 
-    /// Whether the client holds `slots` as of the newer tick of a base, and `changed` as of the
-    /// older, if there is one.
+    /// Whether the client holds `slots` at the newer tick of a baseline, and `changed` at the older
+    /// one, if there is one.
     pub fn holds(&self, base: BaselineRef, slots: u64, changed: u64) -> bool {
         let mut acked_sets =
             self.acked_sets().iter().skip_while(|acked_set| acked_set.tick.is_after(base.tick));
@@ -113,13 +115,13 @@ impl BlockAcks {
         holds(base.tick, slots) && base.older().is_none_or(|older| holds(older, changed))
     }
 
-    /// The oldest lane whose slots newer ones hold too, else the oldest: what it held is then sent
-    /// whole.
+    /// Index of the acked set to drop: the oldest one whose slots newer ones hold too, else the
+    /// oldest. Slots that only it held are then sent whole.
     fn dispensable(&self) -> usize {
         let mut newer = 0;
         let mut found = self.acked_sets().len() - 1;
         for (at, acked_set) in self.acked_sets().iter().enumerate() {
-            if at >= FORESIGHT_LANES && acked_set.mask & !newer == 0 {
+            if at >= ESTIMATE_ACKED_SETS && acked_set.mask & !newer == 0 {
                 found = at;
             }
             newer |= acked_set.mask;
@@ -127,23 +129,24 @@ impl BlockAcks {
         found
     }
 
-    /// What is held as of an older lane and did not change since is held as of the newest, too.
+    /// Marks slots that did not change since an older acked set as held at the newest one, too.
+    /// There must be one.
     pub fn promote(&mut self, unchanged: u64) {
         self.acked_sets[0].mask |= unchanged;
     }
 
-    /// Forgets all lanes: nothing is known to be held.
-    pub fn forget_lanes(&mut self) {
+    /// Removes all acked sets, so that no slot counts as held.
+    pub fn forget_acked_sets(&mut self) {
         self.count = 0;
     }
 
-    /// Whether a lane is so old that it must be renewed.
+    /// Whether an acked set is so old that it must be renewed.
     pub fn has_old(&self, now: Tick) -> bool {
         self.acked_sets().iter().any(|acked_set| is_old(acked_set.tick, now))
     }
 
-    /// What old lanes hold and did not change since is held as of a newer tick from now on; they
-    /// themselves are forgotten.
+    /// Replaces old acked sets by one that is [`RING_TICKS`] old, with those of their slots that
+    /// did not change since. `changed_after` returns the slots that changed after a tick.
     pub fn renew(&mut self, now: Tick, mut changed_after: impl FnMut(Tick) -> u64) {
         let (mut count, mut held) = (0, 0);
         for at in 0..self.count as usize {
@@ -159,14 +162,18 @@ impl BlockAcks {
         self.ack(now.back(RING_TICKS), held);
     }
 
-    /// When things were sent is as long ago as matters at the most.
+    /// Limits the age of the ticks in which slots were sent to [`BASELINE_TICKS`].
     pub fn renew_sent(&mut self, now: Tick) {
         let sent =
             self.slots_sent.iter_mut().flat_map(|sent| sent.iter_mut()).chain([&mut self.sent]);
         sent.filter(|tick| is_old(**tick, now)).for_each(|tick| *tick = now.back(BASELINE_TICKS));
     }
 
-    /// The baseline that a lane is, with an older one for all of `mask` where there is one.
+    /// Returns the baseline of the acked set with index `at`, with an older one if one holds all of
+    /// `mask`.
+    ///
+    /// # Panics
+    /// If there is no acked set with that index.
     pub fn base(&self, at: usize, mask: u64, now: Tick) -> BaselineRef {
         let tick = self.acked_sets[at].tick;
         let older = self.acked_sets()[at + 1..].iter().find(|older| {
@@ -177,40 +184,40 @@ impl BlockAcks {
         BaselineRef { tick, gap: older.map_or(0, |older| tick.distance(older.tick) as u32) }
     }
 
-    /// Forgets all that is known of these slots.
+    /// Removes all records of these slots.
     pub fn forget(&mut self, mask: u64) {
         self.relevant &= !mask;
         self.known &= !mask;
         self.unacknowledge(mask);
     }
 
-    /// Forgets that these slots were acknowledged.
+    /// Marks these slots as not acknowledged.
     pub fn unacknowledge(&mut self, mask: u64) {
         self.acked_sets[..self.count as usize]
             .iter_mut()
             .for_each(|acked_set| acked_set.mask &= !mask);
     }
 
-    /// Notes that these slots were sent.
+    /// Records that these slots were sent in a tick.
     pub fn note_sent(&mut self, tick: Tick, mask: u64) {
         self.known |= mask;
         self.sent = tick;
         if let Some(sent) = &mut self.slots_sent {
-            // Without branches: several slots at a time.
+            // Branchless, so that the compiler can handle several slots at a time.
             for (i, slot) in sent.iter_mut().enumerate() {
                 *slot = if mask >> i & 1 == 1 { tick } else { *slot };
             }
         }
     }
 
-    /// When a slot was sent last.
+    /// Tick in which a slot was sent last. From the first call on it is recorded per slot.
     pub fn slot_sent(&mut self, slot: u16) -> Tick {
         let sent = self.sent;
         self.slots_sent.get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]
     }
 }
 
-/// Whether a tick is so long ago that it is not to be compared for much longer.
+/// Whether a tick is older than [`BASELINE_TICKS`], or later than `now`.
 fn is_old(tick: Tick, now: Tick) -> bool {
     !(0..=BASELINE_TICKS as i32).contains(&now.distance(tick))
 }
@@ -270,10 +277,10 @@ mod tests {
     fn what_did_not_exist_need_not_be_held() {
         let mut view = view(&[(10, 3), (9, 7)]);
         view.relevant = 7;
-        assert_eq!(view.whole_lane(|_| 0), Some(1));
-        assert_eq!(view.whole_lane(|tick| if tick == Tick(10) { 4 } else { 0 }), Some(0));
+        assert_eq!(view.whole_acked_set(|_| 0), Some(1));
+        assert_eq!(view.whole_acked_set(|tick| if tick == Tick(10) { 4 } else { 0 }), Some(0));
         view.relevant = 15;
-        assert_eq!(view.whole_lane(|_| 0), None);
+        assert_eq!(view.whole_acked_set(|_| 0), None);
     }
 
     #[test]
@@ -291,7 +298,7 @@ mod tests {
         let least = BASELINE_TICKS as i32;
         assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101), (least, 0b1000)]);
         assert!(!view.has_old(now) && view.has_old(now.next()));
-        view.forget_lanes();
+        view.forget_acked_sets();
         assert!(view.acked_sets().is_empty());
     }
 

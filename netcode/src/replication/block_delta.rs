@@ -1,16 +1,19 @@
-//! Streams of entities, the bytes that packets are made of.
+//! Streams of encoded entities, from which packets are made.
 //!
-//! * A *block unit* holds entities of one block of 64 slots that build on the same ticks. Its bytes
-//!   are the same for all clients that share those, so they are made once a tick.
-//! * A *loose stream* holds entities of any blocks on any ticks, for one client: the client's own
-//!   entity first, then what is too scattered to be shared.
+//! - A *block delta* holds entities of one block of 64 slots that build on the same ticks. Its
+//!   bytes are equal for all clients that share those, so they are made once per tick.
+//! - An *individual stream* holds entities of any blocks on any ticks, for one client: the client's
+//!   own entity first, then entities that are too scattered to be shared.
 //!
 //! ```text
-//! block:   all:flag | 64 x present:flag,  then per entity: [ team's:flag ] [ whole: number(generation) number(kind) ] state
-//! loose:   per entity: number(slot - one after the last)  whole:flag | number(age - 1) number(gap)
-//!          [ whole: [ team's:flag ] number(generation) number(kind) ] state
+//! block:       all:flag | 64 x present:flag,  then per entity:
+//!              [ team's:flag ] [ whole: number(generation) number(kind) ] state
+//! individual:  per entity:
+//!              number(slot - one after the last)  whole:flag | number(age - 1) number(gap)
+//!              [ whole: [ team's:flag ] number(generation) number(kind) ] state
 //! ```
-//! `gap` is by how many ticks the second baseline is older than the first, 0 where there is none.
+//! `gap` is the number of ticks by which the second baseline is older than the first, 0 where there
+//! is none.
 
 use super::entity::{self, Baselines};
 use crate::coding::{Coder, Part};
@@ -19,20 +22,20 @@ use crate::limits::ENTITIES;
 use crate::schema::{Audience, KindId, Schema, frame};
 use crate::tick::Tick;
 
-/// Slots of a block.
+/// Number of slots in a block.
 pub const BLOCK: usize = 64;
 
-/// The block of a slot.
+/// Index of a slot's block.
 pub fn block_of(slot: u16) -> usize {
     usize::from(slot) / BLOCK
 }
 
-/// The bit of a slot in its block.
+/// Bit of a slot in the mask of its block.
 pub fn bit_of(slot: u16) -> u64 {
     1 << (usize::from(slot) % BLOCK)
 }
 
-/// The slots of the bits that are set, rising.
+/// The slots of a block whose bits are set, in ascending order.
 pub fn slots_of(block: usize, mask: u64) -> impl Iterator<Item = u16> {
     let mut left = mask;
     std::iter::from_fn(move || {
@@ -42,31 +45,31 @@ pub fn slots_of(block: usize, mask: u64) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Which states an entity's bits build on.
+/// The baselines that an entity's bits build on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BaselineRef {
     /// Tick of the baseline.
     pub tick: Tick,
-    /// By how many ticks the second one is older, up to [`GAP`]; 0 where there is none.
+    /// Number of ticks by which the second baseline is older, up to [`GAP`]; 0 where there is none.
     pub gap: u32,
 }
 
 impl BaselineRef {
-    /// Ticks from the baseline to now.
+    /// Number of ticks from the baseline to `now`.
     pub fn age(self, now: Tick) -> u32 {
         now.distance(self.tick) as u32
     }
 
-    /// Tick of the older baseline.
+    /// Tick of the older baseline; `None` where there is none.
     pub fn older(self) -> Option<Tick> {
         (self.gap > 0).then(|| self.tick.back(self.gap))
     }
 }
 
-/// Longest distance between the two baselines.
+/// Largest distance between the two baselines, in ticks.
 pub const GAP: u32 = 15;
 
-/// Contexts that are not of a kind; see [`crate::schema::frame`].
+/// Contexts that do not depend on a kind; see [`crate::schema::frame`].
 mod context {
     pub const SLOT: usize = 0;
     pub const AGE: usize = 1;
@@ -79,18 +82,18 @@ mod context {
     pub const TEAM: usize = 5;
 }
 
-/// One entity's state on its way into or out of a stream.
+/// Description of one entity's state for coding.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Whose copy it is.
+    /// Audience of the copy.
     pub audience: Audience,
-    /// What it builds on; `None` where it is whole.
+    /// Baselines of the state; `None` where it is whole.
     pub past: Option<Baselines<'a>>,
 }
 
-/// The part of the contexts that is not of a kind; kinds have those below.
+/// The part of the contexts that does not depend on a kind; kinds use the parts below.
 const FRAME_PART: usize = 63;
 
 /// Begins a stream.
@@ -98,7 +101,10 @@ pub fn begin<C: Coder>(coder: &mut C) {
     coder.prepare(FRAME_PART, &(0..frame::NUMBERS), &(0..frame::FLAGS));
 }
 
-/// Codes which slots of a block a unit holds.
+/// Codes the mask of the slots that a block delta holds.
+///
+/// # Errors
+/// Those of the coder.
 pub fn code_mask<C: Coder>(coder: &mut C, mask: u64) -> Result<u64, WireError> {
     coder.note(Part::Mask);
     if coder.flag(context::ALL, mask == u64::MAX)? {
@@ -113,17 +119,20 @@ pub fn code_mask<C: Coder>(coder: &mut C, mask: u64) -> Result<u64, WireError> {
     Ok(coded)
 }
 
-/// Where an entity stands in a loose stream.
+/// Slot and baseline of an entity in an individual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its slot.
+    /// Slot of the entity.
     pub slot: u16,
-    /// What it builds on.
+    /// Baseline of the state; `None` where the entity is whole.
     pub base: Option<BaselineRef>,
 }
 
-/// Codes an entity's place in a loose stream; `next` is one after the slot before, `was_whole`
-/// whether that was whole.
+/// Codes the slot and the baseline of an entity in an individual stream. `next` is one after the
+/// slot before, and `was_whole` is whether the entity before was whole.
+///
+/// # Errors
+/// [`WireError::Malformed`] if the slot or the baseline is out of range, and those of the coder.
 pub fn code_place<C: Coder>(
     coder: &mut C,
     now: Tick,
@@ -149,8 +158,12 @@ pub fn code_place<C: Coder>(
     Ok(Place { slot, base: Some(BaselineRef { tick: now.back(age as u32 + 1), gap: gap as u32 }) })
 }
 
-/// Codes who an entity is that is whole: its audience where the schema tells teams apart,
-/// generation and kind. A stream never holds a copy for an owner but the first of a loose one.
+/// Codes the identity of an entity that is sent whole: its audience (where the schema has teams),
+/// generation and kind. Only the first entity of an individual stream can be the owner's copy, so
+/// that is not coded here.
+///
+/// # Errors
+/// [`WireError::Malformed`] if the generation or the kind is out of range, and those of the coder.
 pub fn code_identity<C: Coder>(
     coder: &mut C,
     schema: &Schema,
@@ -174,7 +187,10 @@ pub fn code_identity<C: Coder>(
     Ok((audience, generation, kind))
 }
 
-/// Codes an entity's state.
+/// Codes an entity's state. A decoder of a change begins with `fields` as a copy of the baseline.
+///
+/// # Errors
+/// [`WireError::Malformed`] if a field is out of range, and those of the coder.
 pub fn code_state<C: Coder>(
     coder: &mut C,
     schema: &Schema,

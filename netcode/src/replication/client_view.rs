@@ -1,11 +1,12 @@
-//! What one client holds of the world, as far as the server knows, and what to send it next.
+//! What one client holds of the world, as far as the server knows, and what to send next.
 //!
-//! Per block of 64 slots: which the client holds as of which ticks ([`BlockAcks`]). Per packet in
-//! flight: which slots of which blocks it carried. Beside that only which removals are not
-//! acknowledged. So a client costs by the block, not by the entity.
+//! Per block of 64 slots the view records which slots the client holds at which ticks
+//! ([`BlockAcks`]). Per packet in flight it records which slots of which blocks the packet carried.
+//! It also keeps the removals that are not acknowledged. So a client costs memory per block, not
+//! per entity.
 //!
 //! ```text
-//! plan (who is due, who fits the budget) -> write_packet, once per datagram -> acked
+//! plan (what is due, what fits the budget) -> write_packet, once per datagram -> packet_acked
 //! ```
 
 use std::collections::VecDeque;
@@ -14,51 +15,50 @@ use super::NetId;
 use super::block_acks::BlockAcks;
 use super::block_delta::{BaselineRef, Place, bit_of, block_of, slots_of};
 use super::delta_cache::{BlockDelta, DeltaCache, DeltaKey, IndividualItem};
-use super::send_scheduler::{MIN_UNITS_OF_BUDGET, SendScheduler};
+use super::send_scheduler::{MIN_DELTAS_OF_BUDGET, SendScheduler};
 use super::snapshot::{Deferred, DeltaHeader};
 use super::state_ring::StateRing;
 use crate::limits::{
-    DEFERRED_PER_PACKET, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS, UNIT_BYTES,
+    DEFERRED_PER_PACKET, DELTA_BYTES, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS,
 };
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
 
-/// What all clients of a room share when their snapshots are written.
+/// Data that all clients of a room share when their snapshots are written.
 pub struct Shared<'a> {
     /// The components and kinds.
     pub schema: &'a Schema,
-    /// The world's copies, the newest being the tick to send.
+    /// The recent world states; the newest tick is the one to send.
     pub ring: &'a StateRing,
-    /// The units encoded so far in this tick.
+    /// The block deltas encoded so far in this tick.
     pub cache: &'a mut DeltaCache,
 }
 
-/// What a client may see in this tick.
+/// The entities that are relevant to a client in this tick, their weights, and the budget.
 #[derive(Clone, Copy, Debug)]
 pub struct Interest<'a> {
-    /// Its own entity.
+    /// The client's own entity.
     pub own: Option<NetId>,
-    /// Its team; 0 for none.
+    /// The client's team; 0 for none.
     pub team: u8,
-    /// Per block the slots that are relevant to it.
+    /// Relevant slots as a bit mask per block. Blocks past the end have none.
     pub masks: &'a [u64],
-    /// By slot how fast its priority grows per tick (1 or more); `None` where all are alike, which
-    /// lets clients share.
+    /// Growth of each slot's priority per tick (1 or more); `None` where all are equal, which lets
+    /// clients share encodings.
     pub weights: Option<&'a [u32]>,
     /// Most bytes of the tick's snapshot.
     pub budget: usize,
 }
 
-/// A block unit that is due.
+/// A block delta that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DueDelta {
     pub key: DeltaKey,
     pub block_delta: BlockDelta,
 }
 
-/// Own copy: as of which ticks the client holds it, newest first, and which of them may still be
-/// built upon.
+/// The client's own entity, and the ticks at which the client holds the owner's copy, newest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnView {
     pub id: Option<NetId>,
@@ -74,25 +74,26 @@ pub(super) struct SentState {
     pub removals: Vec<NetId>,
 }
 
-/// Sizes of the snapshots written so far.
+/// Counts of snapshots written so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViewStats {
-    /// Ticks planned.
+    /// Number of ticks planned.
     pub ticks: u64,
-    /// Relevant entities, summed over ticks.
+    /// Number of relevant entities, summed over ticks.
     pub relevant: u64,
-    /// Entity updates sent.
+    /// Number of entity updates sent.
     pub updates: u64,
-    /// Entity updates put off for lack of budget.
+    /// Number of entity updates deferred for lack of budget, summed over ticks.
     pub deferred: u64,
     /// Bits of snapshot bodies sent.
     pub bits: u64,
 }
 
-/// Bytes of a packet's header, about, where it does not name many entities.
+/// Approximate size in bytes of the header of a packet that names few entities.
 const PACKET_HEADER: usize = 64;
 
-/// So many removals are a burst, and told one packet's worth a tick; more are too many.
+/// Number of removals above which several packets of a tick name some, so that they do not
+/// accumulate.
 #[derive(Debug)]
 pub(super) struct ManyRemovals(pub usize);
 
@@ -102,42 +103,42 @@ impl Default for ManyRemovals {
     }
 }
 
-/// Bytes of a packet that names removals and nothing else, about, sealed.
+/// Approximate size in bytes of a sealed packet that names removals only.
 const REMOVAL_PACKET_BYTES: usize = 100;
 
-/// Packets of a tick, beside the first, that name removals while there are too many.
+/// Number of packets of a tick, beside the first, that name removals while there are too many.
 const MORE_REMOVAL_PACKETS: usize = 3;
 
-/// Units as short as this are not cut, however short the budget, in bytes.
-pub(super) const MIN_UNIT_BYTES: usize = 150;
+/// Length in bytes up to which block deltas are not split, however short the budget.
+pub(super) const MIN_DELTA_BYTES: usize = 150;
 
-/// One client's view of the world.
+/// The server's record of what one client holds, and the plan of the client's snapshot.
 #[derive(Debug, Default)]
 pub struct ClientView {
     pub(super) blocks: Vec<BlockAcks>,
-    /// Packets whose fate is open, oldest first.
+    /// Packets that are neither acknowledged nor forgotten, oldest first.
     pub(super) in_flight: VecDeque<SentState>,
-    /// Memory for more of them.
+    /// Records of earlier packets, kept for their memory.
     pub(super) spare: Vec<SentState>,
-    /// Entities that the client must be told are gone, and since when; told in turn until
-    /// acknowledged.
+    /// Entities whose removal the client has not acknowledged, each with the tick of the removal.
+    /// They are sent in turn.
     pub(super) removals: VecDeque<(NetId, Tick)>,
-    /// How many of them, the last ones, were told in this tick.
+    /// Number of removals, at the end of the queue, that were sent in this tick.
     pub(super) removals_told: usize,
-    /// Packets of this tick that may name removals.
+    /// Number of packets of this tick that may name removals.
     pub(super) removal_packets: u8,
     pub(super) many_removals: ManyRemovals,
     pub(super) own: OwnView,
-    /// Whether this client's units are likely to be some other's too.
+    /// Whether other clients are likely to use this client's block deltas.
     pub(super) shares: bool,
-    /// Longer units are cut in two, in bytes.
-    pub(super) longest_unit: usize,
+    /// Length in bytes above which a block delta is split in two.
+    pub(super) longest_delta: usize,
     pub(super) block_deltas: Vec<DueDelta>,
     pub(super) individual_items: Vec<IndividualItem>,
-    /// Blocks that wait in this tick, and which of their slots are due.
+    /// Blocks that wait for a shared baseline in this tick, and those of their slots that are due.
     pub(super) waiting: Vec<(usize, u64)>,
     pub(super) scheduler: SendScheduler,
-    /// Of `block_deltas` and `individual_items`, how many are written.
+    /// Numbers of `block_deltas` and of `individual_items` that are written.
     pub(super) written: (usize, usize),
     pub(super) next_index: u8,
     pub(super) deferred: Deferred,
@@ -149,30 +150,31 @@ pub struct ClientView {
 }
 
 impl ClientView {
-    /// A client that holds nothing.
+    /// Creates the view of a client that holds nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sizes so far.
+    /// Counts of snapshots written so far.
     pub fn stats(&self) -> ViewStats {
         self.stats
     }
 
-    /// Forgets all acknowledgements: everything is sent whole, because the client's copy is in
-    /// doubt.
+    /// Discards all acknowledgements, so that everything is sent whole. Used when the client's copy
+    /// may be wrong.
     pub fn reset(&mut self) {
         self.in_flight.clear();
         self.blocks.iter_mut().for_each(|block| block.unacknowledge(u64::MAX));
         self.own.acked.clear();
     }
 
-    /// The newest tick as of which the client holds an entity as others do.
+    /// Newest tick at which the client holds an entity as a client that does not own it; `None` if
+    /// there is none.
     pub fn acked(&self, id: NetId) -> Option<Tick> {
         self.blocks.get(block_of(id.slot))?.acked(bit_of(id.slot))
     }
 
-    /// The newest tick as of which the client holds its own entity as its owner.
+    /// Newest tick at which the client holds its own entity as the owner; `None` if there is none.
     pub fn own_acked(&self) -> Option<Tick> {
         self.own.acked.front().copied()
     }
@@ -182,7 +184,7 @@ impl ClientView {
         self.own.id
     }
 
-    /// Whether the client leaves so many removals unacknowledged that its session must end.
+    /// Whether more than [`REMOVALS`] removals are not acknowledged, so that the session must end.
     pub fn is_overwhelmed(&self) -> bool {
         self.removals.len() > REMOVALS
     }
@@ -192,14 +194,15 @@ impl ClientView {
         self.blocks.get(block_of(slot)).is_some_and(|block| block.relevant & bit_of(slot) != 0)
     }
 
-    /// What was sent after a tick and is not acknowledged, by block and slots; the own copy is left
-    /// out.
+    /// Slots, by block, that were sent after a tick and are not acknowledged, without the owner's
+    /// copy.
     pub fn carried_since(&self, tick: Tick) -> impl Iterator<Item = (u16, u64)> {
         let sent = self.in_flight.iter().filter(move |sent| sent.tick.is_after(tick));
         sent.flat_map(|sent| sent.parts.iter().copied())
     }
 
-    /// Takes note of entities that are gone; to be called in every tick in which some are.
+    /// Records entities that were removed from the world. Call it in every tick in which there are
+    /// some, before [`Self::plan`].
     pub fn note_gone(&mut self, gone: &[NetId], now: Tick) {
         for id in gone {
             let bit = bit_of(id.slot);
@@ -216,8 +219,8 @@ impl ClientView {
         }
     }
 
-    /// Decides what this tick's snapshot holds: what is relevant and differs from what the client
-    /// acknowledged, its own entity first, then by priority, up to the budget.
+    /// Decides what this tick's snapshot holds: relevant entities that differ from the acknowledged
+    /// state, the client's own entity first, then by priority, up to the budget.
     pub fn plan(&mut self, shared: &mut Shared<'_>, interest: &Interest<'_>) {
         self.blocks
             .resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockAcks::default);
@@ -227,9 +230,9 @@ impl ClientView {
         self.waiting.clear();
         (self.written, self.next_index, self.removals_told) = ((0, 0), 0, 0);
         self.shares = interest.weights.is_none();
-        self.longest_unit = match self.shares {
-            true => (interest.budget / MIN_UNITS_OF_BUDGET).clamp(MIN_UNIT_BYTES, UNIT_BYTES),
-            false => UNIT_BYTES,
+        self.longest_delta = match self.shares {
+            true => (interest.budget / MIN_DELTAS_OF_BUDGET).clamp(MIN_DELTA_BYTES, DELTA_BYTES),
+            false => DELTA_BYTES,
         };
         self.change_own(interest.own);
         self.consider_own(shared);
@@ -280,7 +283,8 @@ impl ClientView {
         self.individual_items.push(IndividualItem { place, audience: Audience::Owner });
     }
 
-    /// What comes into sight is sent whole, what leaves it is to be removed.
+    /// Updates the relevant slots of a block. Slots that become relevant are sent whole; slots that
+    /// no longer are get a removal.
     fn change_interest(&mut self, ring: &StateRing, at: usize, relevant: u64) {
         let (now, block) = (ring.tick(), &mut self.blocks[at]);
         let left = block.relevant & !relevant;
@@ -294,7 +298,8 @@ impl ClientView {
             forget_in_flight(&mut self.in_flight, at, left);
         }
         for slot in slots_of(at, relevant & !block.relevant) {
-            // Back before its removal was acknowledged: the client may hold it still.
+            // The entity is relevant again before its removal was acknowledged: the client may
+            // still hold it.
             let Some(entry) = ring.entry(slot) else {
                 continue;
             };
@@ -307,10 +312,10 @@ impl ClientView {
         block.relevant = relevant;
     }
 
-    /// Keeps what fits into the budget, by priority; the rest is deferred.
+    /// Keeps what fits into the budget, by priority, and defers the rest.
     fn fit(&mut self, shared: &Shared<'_>, interest: &Interest<'_>) {
-        // So much fits into the packets of a tick, though each may end early for want of room for
-        // one more entity.
+        // This many bytes fit into the packets of a tick, although each may end early where the
+        // next entity does not fit.
         let largest = shared.schema.kinds().map(|(_, kind)| kind.max_bytes()).max().unwrap_or(0);
         let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
         let budget = interest.budget.min(SNAPSHOT_BYTES).min(most);
@@ -330,7 +335,7 @@ impl ClientView {
             budget,
         );
         let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
-        // One more than can be named says enough.
+        // One more than a packet can name is enough to know that there are too many.
         let slots: Vec<u16> =
             scheduler.deferred().filter(known).take(DEFERRED_PER_PACKET + 1).collect();
         self.stats.deferred += scheduler.deferred().count() as u64;
@@ -340,7 +345,8 @@ impl ClientView {
         self.order_individual();
     }
 
-    /// The absence of blocks that wait for a baseline says nothing.
+    /// Defers blocks that wait for a baseline, so that the client does not take their absence as
+    /// "unchanged".
     fn defer_waiting(&mut self) {
         let count: usize = self.waiting.iter().map(|(_, slots)| slots.count_ones() as usize).sum();
         if count == 0 {
@@ -354,9 +360,9 @@ impl ClientView {
         };
     }
 
-    /// Mostly the few removals that a tick's first packet names are enough. Where more are gone in
-    /// each tick than that, several packets name some, as far as there is room, or they would pile
-    /// up until the session ends.
+    /// Number of packets that may name removals. Usually the removals of a tick's first packet are
+    /// enough. Where more entities vanish per tick, several packets name some, as far as there is
+    /// space; otherwise they would accumulate until the session ends.
     fn removal_packets(&self, spare: usize) -> u8 {
         match self.removals.len() > self.many_removals.0 {
             true => 1 + (spare / REMOVAL_PACKET_BYTES).min(MORE_REMOVAL_PACKETS) as u8,
@@ -364,7 +370,7 @@ impl ClientView {
         }
     }
 
-    /// The own entity, then the others by rising slot.
+    /// Sorts individual items: the own entity, then the others by ascending slot.
     fn order_individual(&mut self) {
         let own =
             self.individual_items.first().is_some_and(|item| item.audience == Audience::Owner);
@@ -375,7 +381,7 @@ impl ClientView {
     }
 }
 
-/// What packets carried of these slots says nothing any more when it is acknowledged.
+/// Removes slots from packets in flight, so that a later acknowledgement does not count for them.
 pub(super) fn forget_in_flight(in_flight: &mut VecDeque<SentState>, block: usize, mask: u64) {
     let parts = in_flight.iter_mut().flat_map(|sent| &mut sent.parts);
     parts.filter(|part| usize::from(part.0) == block).for_each(|part| part.1 &= !mask);

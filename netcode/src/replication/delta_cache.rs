@@ -1,5 +1,5 @@
-//! Encode once: a block unit's bytes are the same for all clients that hold its entities as of the
-//! same ticks.
+//! A cache that encodes each block delta once per tick: its bytes are equal for all clients that
+//! hold its entities at the same ticks.
 
 use super::agreement::{Group, MAX_GROUPS};
 use super::block_delta::{
@@ -15,26 +15,26 @@ use crate::limits::FIELDS_PER_ENTITY;
 use crate::schema::{Audience, Schema, class_of};
 use crate::tick::Tick;
 
-/// What a block unit holds.
+/// Contents of a block delta, by which the cache finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeltaKey {
-    /// The block.
+    /// Index of the block.
     pub block: u16,
-    /// Which of its slots.
+    /// Bit mask of the slots that it holds.
     pub mask: u64,
-    /// Which of them as their team's copy.
+    /// Bit mask of the slots that it holds as the team's copy.
     pub team: u64,
-    /// What they build on; `None` where they are whole.
+    /// Baseline of the entities; `None` where they are whole.
     pub base: Option<BaselineRef>,
 }
 
 impl DeltaKey {
-    /// Whose copy of a slot it holds.
+    /// Audience of the copy of a slot.
     pub fn audience(&self, slot: u16) -> Audience {
         if self.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others }
     }
 
-    /// Its entities, one by one.
+    /// The entities of the block delta as items of an individual stream.
     pub fn items(self) -> impl Iterator<Item = IndividualItem> {
         slots_of(usize::from(self.block), self.mask).map(move |slot| IndividualItem {
             place: Place { slot, base: self.base },
@@ -43,52 +43,53 @@ impl DeltaKey {
     }
 }
 
-/// A block unit's bytes.
+/// Location of a block delta's bytes in the cache, valid for this tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockDelta {
     start: u32,
-    /// How many bytes.
+    /// Length in bytes.
     pub len: u32,
-    /// The sum of its entities' parts of a packet's hash.
+    /// Sum of its entities' parts of a packet's hash.
     pub hash: u32,
 }
 
-/// Of a block's units, how many are looked through for one that is known: more differ only where
-/// each client sees something else.
+/// Most block deltas of a block that are searched for a known one, newest first. There are more
+/// only where each client sees different slots.
 const LOOKED_THROUGH: usize = 32;
 
-/// The same for clients that see the same, whose units are few for each group of clients.
+/// Most block deltas of a block that are searched where clients see the same slots: each group of
+/// clients has few.
 const LOOKED_THROUGH_ALIKE: usize = 512;
 
-/// Which of a block's slots changed after a tick, for others than their owner or team, and for
-/// their team.
+/// The slots of a block that changed after a tick, for clients that neither own nor share a team
+/// with the entity, and for the team.
 type Changed = (Tick, u64, u64);
 
-/// The units encoded so far in this tick.
+/// The block deltas encoded so far in this tick.
 #[derive(Debug, Default)]
 pub struct DeltaCache {
     bytes: Vec<u8>,
     block_deltas: Vec<Vec<(DeltaKey, BlockDelta)>>,
     changed: Vec<Vec<Changed>>,
     contexts: Contexts,
-    /// By block, what clients that see the same agreed on.
+    /// By block, the groups of clients that agree on baselines.
     groups: Vec<Vec<Group>>,
     lookups: u64,
     encodes: u64,
     individual: u64,
 }
 
-/// An entity of a loose stream.
+/// An entity of an individual stream.
 #[derive(Clone, Copy, Debug)]
 pub struct IndividualItem {
-    /// Where it stands and what it builds on.
+    /// Slot and baseline of the entity.
     pub place: Place,
-    /// Whose copy it is.
+    /// Audience of the copy.
     pub audience: Audience,
 }
 
 impl DeltaCache {
-    /// Forgets the tick before.
+    /// Discards the encodings of the tick before.
     pub fn begin_tick(&mut self, ring: &StateRing) {
         self.bytes.clear();
         self.block_deltas.iter_mut().for_each(Vec::clear);
@@ -102,7 +103,8 @@ impl DeltaCache {
         }
     }
 
-    /// Which of a block's slots changed after a tick; those of `team` as their team sees them.
+    /// Returns the slots of a block that changed after a tick: those of `team` in the team's copy,
+    /// others in the copy for everyone.
     pub fn changed_after(&mut self, block: (usize, &Block), tick: Tick, team: u64) -> u64 {
         let known = &mut self.changed[block.0];
         let found = known.iter().find(|(after, ..)| *after == tick).copied();
@@ -117,8 +119,8 @@ impl DeltaCache {
         others & !team | teams & team
     }
 
-    /// The place, among a block's, of the group of clients that see `relevant` of it, of which
-    /// `team` as their team's copy. `None` if there are too many groups for another.
+    /// Returns the index, within a block, of the group of clients that see the slots `relevant`,
+    /// those of `team` as their team's copy. `None` if there are too many groups.
     pub(super) fn group(&mut self, block: usize, relevant: u64, team: u64) -> Option<usize> {
         let groups = &mut self.groups[block];
         groups.iter().position(|group| group.is_of(relevant, team)).or_else(|| {
@@ -129,17 +131,17 @@ impl DeltaCache {
         })
     }
 
-    /// A group that [`Self::group`] found.
+    /// Returns the group with an index that [`Self::group`] returned.
     pub(super) fn group_mut(&mut self, block: usize, group: usize) -> &mut Group {
         &mut self.groups[block][group]
     }
 
-    /// Whether a unit is encoded already for clients that see the same.
+    /// Whether a block delta is encoded already for clients that see the same slots.
     pub(super) fn is_known(&self, key: &DeltaKey) -> bool {
         self.known(key, LOOKED_THROUGH_ALIKE).is_some()
     }
 
-    /// Counts units that were taken from a group.
+    /// Counts block deltas that were taken from a group as lookups.
     pub(super) fn note_taken(&mut self, block_deltas: usize) {
         self.lookups += block_deltas as u64;
     }
@@ -149,8 +151,8 @@ impl DeltaCache {
         recent.into_iter().find(|(other, _)| other == key).map(|(_, block_delta)| *block_delta)
     }
 
-    /// A unit's bytes; `seen_alike` where other clients see the same. The ring holds what it builds
-    /// on.
+    /// Returns a block delta, encoding it if necessary. `seen_alike` is whether other clients see
+    /// the same slots. The ring must hold the baselines.
     pub fn block_delta(
         &mut self,
         schema: &Schema,
@@ -162,7 +164,7 @@ impl DeltaCache {
         self.known_or_encoded(schema, ring, key, seen_alike)
     }
 
-    /// The same for a group of clients, each of which counts what it takes; see
+    /// Returns a block delta without counting a lookup: a group's clients count what they take with
     /// [`Self::note_taken`].
     pub(super) fn known_or_encoded(
         &mut self,
@@ -196,8 +198,9 @@ impl DeltaCache {
         BlockDelta { start: start as u32, len: (self.bytes.len() - start) as u32, hash }
     }
 
-    /// Encodes entities for one client, in their order, as long as the stream is sure to stay
-    /// within `space` bytes. Returns how many, and the sum of their parts of a packet's hash.
+    /// Encodes entities for one client into `out`, in their order, while the stream is sure to stay
+    /// within `space` bytes. Returns the number of entities, and the sum of their parts of a
+    /// packet's hash.
     pub fn encode_individual(
         &mut self,
         schema: &Schema,
@@ -215,19 +218,19 @@ impl DeltaCache {
         coded
     }
 
-    /// A unit's bytes.
+    /// Returns the bytes of a block delta of this tick.
     pub fn bytes(&self, block_delta: BlockDelta) -> &[u8] {
         &self.bytes[block_delta.start as usize..(block_delta.start + block_delta.len) as usize]
     }
 
-    /// How many units were asked for and how many of them had to be encoded, since the start.
+    /// Numbers of block deltas that were requested and that had to be encoded, since the start.
     pub fn sharing(&self) -> (u64, u64) {
         (self.lookups, self.encodes)
     }
 
-    /// Bytes of the longest unit of this tick.
+    /// Length of the longest block delta of this tick, in bytes.
     #[cfg(test)]
-    pub(super) fn longest_unit(&self) -> usize {
+    pub(super) fn longest_delta(&self) -> usize {
         self.block_deltas
             .iter()
             .flatten()
@@ -242,11 +245,11 @@ impl DeltaCache {
     }
 }
 
-/// The class of the contexts that a loose stream starts from: most of it builds on two states some
-/// ticks old.
+/// Class of the initial contexts of an individual stream: most of its entities build on two states,
+/// the newer of them three ticks old.
 pub const INDIVIDUAL_CLASS: usize = 7;
 
-/// The class of the contexts that a unit starts from.
+/// Class of the initial contexts of a block delta.
 pub fn class_of_base(now: Tick, base: Option<BaselineRef>) -> usize {
     base.map_or(0, |base| class_of(base.age(now), base.gap > 0))
 }
@@ -302,8 +305,8 @@ fn encode_individual<C: Encoder>(
     (items.len(), hash)
 }
 
-/// Encodes an entity's state; returns its part of the packet's hash. An encoder cannot fail: it
-/// gives back what it is given.
+/// Encodes an entity's state and returns its part of the packet's hash. The results of the coder
+/// are ignored, because an encoder cannot fail.
 fn encode_state<C: Coder>(
     coder: &mut C,
     schema: &Schema,

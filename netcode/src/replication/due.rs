@@ -1,11 +1,11 @@
-//! What of a block is due to a client, and on which baselines it is sent.
+//! Selects what of a block is due to a client, and the baselines to send it on.
 //!
-//! By itself a client would get each slot on the newest tick as of which it holds it. Where clients
-//! see the same, that is one baseline for the whole block in most cases, and in the others they
-//! agree on one; see [`super::agreement`].
+//! On its own, a client would get each slot on the newest tick at which it holds it. Where clients
+//! see the same slots, that is usually one baseline for the whole block; otherwise they agree on
+//! one, see [`super::agreement`].
 
 use super::agreement::{MAX_WAIT_TICKS, SharedDelta};
-use super::block_acks::{BlockAcks, LANES};
+use super::block_acks::{ACKED_SETS, BlockAcks};
 use super::block_delta::{BaselineRef, bit_of, slots_of};
 use super::client_view::{ClientView, DueDelta, Interest, Shared, forget_in_flight};
 use super::delta_cache::{BlockDelta, DeltaKey};
@@ -14,14 +14,14 @@ use crate::limits::RING_TICKS;
 use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
 
-/// Where clients see different things, fewer entities of one block that are due go into the
-/// individual stream.
+/// Least number of due slots of a block that are sent as a block delta where clients see different
+/// slots. Fewer go into the individual stream.
 const SHARED_FROM: u32 = 8;
 
-/// Slots of a block that are due, by what they build on.
+/// Due slots of a block, grouped by baseline.
 #[derive(Default)]
 struct Parts {
-    parts: [(Option<BaselineRef>, u64); LANES + 1],
+    parts: [(Option<BaselineRef>, u64); ACKED_SETS + 1],
     count: usize,
 }
 
@@ -43,14 +43,14 @@ impl Parts {
 }
 
 impl Shared<'_> {
-    /// A unit that clients of a group take.
-    fn group_unit(&mut self, key: &DeltaKey) -> BlockDelta {
+    /// Returns a block delta for the clients of a group.
+    fn group_delta(&mut self, key: &DeltaKey) -> BlockDelta {
         self.cache.known_or_encoded(self.schema, self.ring, key, true)
     }
 }
 
 impl ClientView {
-    /// Adds what of a block is due.
+    /// Adds the due slots of a block to the plan.
     pub(super) fn consider(
         &mut self,
         shared: &mut Shared<'_>,
@@ -62,7 +62,7 @@ impl ClientView {
         let team = if shared.schema.has_teams() { block.of_team(interest.team) } else { 0 };
         let turned = (view.team ^ team) & view.relevant;
         if turned != 0 {
-            // A copy for others is no baseline for the team's, nor the other way round.
+            // A copy for others is no baseline for the team's copy, nor the reverse.
             view.unacknowledge(turned);
             forget_in_flight(&mut self.in_flight, at, turned);
         }
@@ -74,11 +74,11 @@ impl ClientView {
             let parts = parts(view, shared, (at, block));
             return self.add_parts(shared, at, &parts);
         };
-        // Mostly another client took the very same before.
-        if let Some(delta) = shared.cache.group_mut(at, group).same_for(view, self.longest_unit) {
+        // Usually another client took an equal delta before.
+        if let Some(delta) = shared.cache.group_mut(at, group).same_for(view, self.longest_delta) {
             return self.add_delta(shared, at, &delta);
         }
-        let own = own_lane(view, block, shared.ring.tick());
+        let own = own_acked_set(view, block, shared.ring.tick());
         let newest = view.acked_sets().first().map(|acked_set| acked_set.tick);
         let is_due = newest.is_some_and(|tick| {
             relevant & shared.cache.changed_after((at, block), tick, team) != 0
@@ -96,7 +96,7 @@ impl ClientView {
         }
     }
 
-    /// The delta that this client takes of those that others took.
+    /// Takes one of the deltas that were encoded for other clients, if this client can use it.
     fn agreed_delta(
         &self,
         shared: &mut Shared<'_>,
@@ -105,8 +105,8 @@ impl ClientView {
         own: Option<usize>,
     ) -> Option<SharedDelta> {
         let (view, group) = (&self.blocks[at], shared.cache.group_mut(at, group));
-        let place = group.newest_for(view, view.acked_sets()[own?].tick, self.longest_unit)?;
-        group.take(place, self.longest_unit)
+        let place = group.newest_for(view, view.acked_sets()[own?].tick, self.longest_delta)?;
+        group.take(place, self.longest_delta)
     }
 
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
@@ -116,8 +116,8 @@ impl ClientView {
         }
     }
 
-    /// Adds what is due of a block that the clients of a group see alike, where it takes none of
-    /// the deltas that others took.
+    /// Adds the due slots of a block that a group sees alike, where the client can use none of the
+    /// deltas encoded for others.
     fn add_unagreed(
         &mut self,
         shared: &mut Shared<'_>,
@@ -138,7 +138,7 @@ impl ClientView {
             let delta = delta_on(&self.blocks[at], acked_set, shared, (at, block));
             let agreed = shared.cache.group_mut(at, group);
             let place = agreed.add(delta);
-            agreed.take(place, self.longest_unit)
+            agreed.take(place, self.longest_delta)
         });
         if let Some(delta) = delta {
             self.add_delta(shared, at, &delta);
@@ -164,8 +164,8 @@ impl ClientView {
     }
 
     fn add_delta(&mut self, shared: &mut Shared<'_>, at: usize, delta: &SharedDelta) {
-        self.add_unit(shared, at, Some(delta.base), delta.changed);
-        self.add_unit(shared, at, None, delta.born);
+        self.add_due(shared, at, Some(delta.base), delta.changed);
+        self.add_due(shared, at, None, delta.born);
     }
 
     fn add_whole(&mut self, shared: &mut Shared<'_>, at: usize, group: usize) {
@@ -173,13 +173,13 @@ impl ClientView {
         let (block, mask, team) = (at as u16, view.relevant, view.team & view.relevant);
         let block_delta = shared.cache.group_mut(at, group).whole;
         let block_delta = block_delta
-            .unwrap_or_else(|| shared.group_unit(&DeltaKey { block, mask, team, base: None }));
+            .unwrap_or_else(|| shared.group_delta(&DeltaKey { block, mask, team, base: None }));
         shared.cache.group_mut(at, group).whole = Some(block_delta);
-        self.add_unit(shared, at, None, Some((mask, block_delta)));
+        self.add_due(shared, at, None, Some((mask, block_delta)));
     }
 
-    /// Adds a unit that is encoded, or its parts where it is too long for this client's budget.
-    fn add_unit(
+    /// Adds an encoded block delta, or parts of it where it is too long for this client's budget.
+    fn add_due(
         &mut self,
         shared: &mut Shared<'_>,
         at: usize,
@@ -190,7 +190,7 @@ impl ClientView {
             return;
         };
         let key = DeltaKey { block: at as u16, mask, team: self.blocks[at].team & mask, base };
-        match block_delta.len as usize > self.longest_unit {
+        match block_delta.len as usize > self.longest_delta {
             true => self.add(shared, key),
             false => {
                 shared.cache.note_taken(1);
@@ -204,7 +204,7 @@ impl ClientView {
             return self.individual_items.extend(key.items());
         }
         let block_delta = shared.cache.block_delta(shared.schema, shared.ring, &key, self.shares);
-        if block_delta.len as usize > self.longest_unit && key.mask.count_ones() > 1 {
+        if block_delta.len as usize > self.longest_delta && key.mask.count_ones() > 1 {
             let half = lower_half(key.mask);
             for mask in [half, key.mask & !half] {
                 self.add(shared, DeltaKey { mask, team: key.team & mask, ..key });
@@ -215,16 +215,17 @@ impl ClientView {
     }
 }
 
-/// The newest lane as of whose tick a client holds all of a block, and which may be built upon.
-fn own_lane(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
-    let acked_set = view.whole_lane(|tick| block.born_after(tick))?;
+/// Index of the newest acked set at whose tick a client holds the whole block, if it may serve as a
+/// baseline.
+fn own_acked_set(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
+    let acked_set = view.whole_acked_set(|tick| block.born_after(tick))?;
     (now.distance(view.acked_sets()[acked_set].tick) < RING_TICKS as i32).then_some(acked_set)
 }
 
-/// What is due, each slot on the newest tick as of which the client holds it.
+/// Groups the due slots by the newest tick at which the client holds them.
 fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
     let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
-    // Mostly all of it is held as of one tick.
+    // Usually all of it is held at one tick.
     if let Some(acked_set) =
         view.acked_sets().first().filter(|acked_set| view.relevant & !acked_set.mask == 0)
         && now.distance(acked_set.tick) < RING_TICKS as i32
@@ -259,7 +260,8 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
     parts
 }
 
-/// Encodes what changed after a lane's tick, and whole what did not exist at that tick.
+/// Encodes the slots that changed after an acked set's tick, and as whole those whose entities did
+/// not exist at that tick.
 fn delta_on(
     view: &BlockAcks,
     acked_set: usize,
@@ -272,7 +274,7 @@ fn delta_on(
     let base = view.base(acked_set, changed, now);
     let mut block_delta = |base, mask: u64| {
         let key = DeltaKey { block: at as u16, mask, team: view.team & mask, base };
-        (mask != 0).then(|| (mask, shared.group_unit(&key)))
+        (mask != 0).then(|| (mask, shared.group_delta(&key)))
     };
     SharedDelta {
         base,
@@ -282,7 +284,7 @@ fn delta_on(
     }
 }
 
-/// The lower half of the bits that are set.
+/// The lower half of the set bits.
 fn lower_half(mask: u64) -> u64 {
     let (mut half, mut left) = (0, mask);
     for _ in 0..mask.count_ones() / 2 {

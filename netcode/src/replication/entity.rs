@@ -1,11 +1,12 @@
-//! One entity's state in the coder's terms: whole, or as what differs from the foreseen.
+//! Coding of one entity's state: whole, or as residuals of estimates.
 //!
 //! ```text
 //! whole:   each visible field, absolute
-//! change:  per component with visible fields: other than foreseen:flag [ per visible field: number(residual) ]
+//! change:  per component with visible fields:
+//!          differs from estimate:flag [ per visible field: number(residual) ]
 //! ```
-//! Which fields are visible depends on the audience; invisible ones are 0 in a client's copy. One
-//! function codes in both directions: the encoder's and the decoder's foresight cannot differ.
+//! The audience determines which fields are visible; invisible ones are 0 in a client's copy. One
+//! function codes both directions, so the estimates of encoder and decoder cannot differ.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,18 +18,23 @@ use crate::schema::{Audience, CodedComponent, CodedField, CompiledEstimator, Kin
 
 const OUT_OF_RANGE: WireError = WireError::Malformed("field out of range");
 
-/// What an entity's state is foreseen from.
+/// The states from which an entity's fields are estimated.
 #[derive(Clone, Copy, Debug)]
 pub struct Baselines<'a> {
     /// Ticks since the baseline, 1 or more.
     pub age: u32,
-    /// The baseline's fields.
+    /// Fields of the baseline.
     pub base: &'a [u32],
-    /// An older state, and by how many ticks it is older than the baseline (1 or more).
+    /// Fields of an older state, and the number of ticks by which it is older than the baseline (1
+    /// or more).
     pub older: Option<(&'a [u32], u32)>,
 }
 
-/// Codes every visible field; invisible ones become 0 where this decodes.
+/// Codes every visible field. A decoder leaves invisible fields as they are, so `fields` should
+/// begin as zeros.
+///
+/// # Errors
+/// [`WireError::Malformed`] if a decoded field is out of range, and those of the coder.
 pub fn code_whole<C: Coder>(
     coder: &mut C,
     kind: &KindInfo,
@@ -47,8 +53,11 @@ pub fn code_whole<C: Coder>(
     Ok(())
 }
 
-/// Codes the visible fields against the past. Where this decodes, `fields` begins as a copy of the
+/// Codes the residuals of the visible fields. A decoder begins with `fields` as a copy of the
 /// baseline.
+///
+/// # Errors
+/// [`WireError::Malformed`] if a decoded field is out of range, and those of the coder.
 pub fn code_change<C: Coder>(
     coder: &mut C,
     kind: &KindInfo,
@@ -72,21 +81,21 @@ fn code_component<C: Coder>(
     past: &Baselines<'_>,
     (fields, residuals): (&mut [u32], &mut [i32; FIELDS_PER_ENTITY]),
 ) -> Result<(), WireError> {
-    let mut unforeseen = false;
+    let mut unestimated = false;
     if !C::DECODES {
         for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
             let residual = coded.field.difference(estimate(coded, past, fields), fields[coded.at]);
             residuals[coded.at] = residual;
-            unforeseen |= residual != 0;
+            unestimated |= residual != 0;
         }
     }
     coder.note(Part::Change(component.fields[0].at));
-    unforeseen = coder.flag(component.flag, unforeseen)?;
-    if !unforeseen && !C::DECODES {
+    unestimated = coder.flag(component.flag, unestimated)?;
+    if !unestimated && !C::DECODES {
         return Ok(());
     }
     for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
-        if unforeseen {
+        if unestimated {
             coder.note(Part::Field(coded.at));
             let context = coded.after.map_or(0, |after| context_after(residuals[after]));
             residuals[coded.at] = coder.number(coded.context + context, residuals[coded.at])?;
@@ -100,7 +109,7 @@ fn code_component<C: Coder>(
     Ok(())
 }
 
-/// What a field is expected to be. `fields` holds those that were coded before it.
+/// The estimate of a field. `fields` holds those that were coded before it.
 #[inline]
 fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
     let (base, at) = (past.base, coded.at);
@@ -115,19 +124,19 @@ fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
         },
         CompiledEstimator::Moved { velocity, rest, gain } => {
             let (before, now) = (base[velocity] as i32 - rest, fields[velocity] as i32 - rest);
-            // A velocity that changes evenly, each tick's place moved by that tick's velocity.
+            // A velocity that changes evenly, with each tick's step equal to that tick's velocity.
             let twice = i64::from(past.age) * (i64::from(before) + i64::from(now))
                 + i64::from(now - before);
             let moved = twice.saturating_mul(gain).saturating_add(1 << 20) >> 21;
             keep_in_range(coded, base[at], moved as i32)
         }
         CompiledEstimator::Quaternion { start, part, grid } => {
-            foresee_turning(coded, past, fields, (start, part, grid))
+            estimate_turning(coded, past, fields, (start, part, grid))
         }
     }
 }
 
-/// `went` times `age` over `gap`, to the nearest.
+/// `went` times `age` divided by `gap`, rounded to the nearest.
 #[inline]
 fn scaled(went: i32, age: u32, gap: u32) -> i32 {
     let product = i64::from(went) * i64::from(age);
@@ -143,9 +152,9 @@ fn keep_in_range(coded: &CodedField, base: u32, moved: i32) -> u32 {
     coded.field.apply(base, moved).unwrap_or(if moved < 0 { 0 } else { coded.field.max })
 }
 
-/// The quaternion goes on turning as it did. Its components are foreseen with that one left out
-/// which really is.
-fn foresee_turning(
+/// The estimate of a quaternion's field, which continues the last turn. Components are estimated
+/// for the actual largest component, which is coded first.
+fn estimate_turning(
     coded: &CodedField,
     past: &Baselines<'_>,
     fields: &[u32],
@@ -172,7 +181,7 @@ fn foresee_turning(
     }
 }
 
-/// Hash of the visible fields (XXH3, seeded by the number of the kind's fields), the same on both
+/// Hash of the visible fields (XXH3, seeded with the number of the kind's fields), equal on both
 /// sides.
 pub fn hash(kind: &KindInfo, audience: Audience, fields: &[u32]) -> u64 {
     let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
@@ -229,7 +238,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Fields of the test kind.
+    /// Number of fields of the test kind.
     pub(crate) const FIELDS: usize = 11;
 
     pub(crate) fn schema() -> Schema {
@@ -240,7 +249,7 @@ pub(crate) mod tests {
         schema
     }
 
-    /// Any state, from any numbers.
+    /// A valid state made from any numbers.
     pub(crate) fn fitted(numbers: &[u32]) -> Vec<u32> {
         Body::FIELDS
             .iter()
@@ -268,7 +277,7 @@ pub(crate) mod tests {
         (0..FIELDS).map(|i| if keep >> i & 1 == 1 { before[i] } else { after[i] }).collect()
     }
 
-    /// Sends a state whole and as a change; returns the bytes of both.
+    /// Sends a state whole and as a change; returns the total number of bytes.
     pub(crate) fn assert_returns(
         schema: &Schema,
         audience: Audience,
@@ -363,7 +372,7 @@ pub(crate) mod tests {
     fn what_goes_on_as_it_went_costs_a_flag_per_component() {
         let schema = schema();
         let kind = schema.kinds().next().unwrap().1;
-        // At 1 m/s the place moves by 256/60 steps a tick, the heading by 5.
+        // At 1 m/s the position changes by 256/60 steps a tick, the heading by 5.
         let at = |tick: u32| {
             let mut fields = fitted(&[0; FIELDS]);
             (fields[0], fields[1], fields[2]) =
@@ -381,7 +390,7 @@ pub(crate) mod tests {
         decoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);
         let mut fields = base.clone();
         code_change(&mut decoder, kind, Audience::Others, &past, &mut fields).unwrap();
-        // Two flags that nothing is known of.
+        // Two flags without a prior.
         assert!(decoder.spent() < 2.1, "{}", decoder.spent());
     }
 }

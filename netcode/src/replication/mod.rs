@@ -1,12 +1,13 @@
-//! State replication, server side: one ring of quantised world copies, shared encoding, a view per
-//! client.
+//! State replication on the server: one ring of quantised world states, shared encoding, and a view
+//! per client.
 //!
 //! ```text
-//! capture -> state_ring (versions) -> client_view, block_view, due, agreement (what is due, on which baselines)
-//!         -> unit_cache (bytes, once) <- unit (streams) <- entity (foresight, residuals)
-//!         -> view_packets -> snapshot (packet layout)
+//! capture -> state_ring (versions)
+//!         -> client_view, block_acks, due, agreement (what is due, on which baselines)
+//!         -> delta_cache (bytes, once) <- block_delta (streams) <- entity (estimates, residuals)
+//!         -> send_scheduler (what fits) -> view_packets -> snapshot (packet layout)
 //! ```
-//! The client's half is [`crate::client::snapshot_buffer`].
+//! The client's side is [`crate::client::snapshot_buffer`].
 
 mod agreement;
 pub mod block_acks;
@@ -24,27 +25,27 @@ mod view_packets;
 
 use std::fmt;
 
-/// Identity of an entity on the wire: a slot that is used again, and a generation that tells its
-/// users apart.
+/// Identity of an entity on the wire: a slot that is reused, and a generation that distinguishes
+/// the entities that use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetId {
-    /// Place, below [`crate::limits::ENTITIES`].
+    /// Index of the entity, below [`crate::limits::ENTITIES`].
     pub slot: u16,
-    /// Counts the entities that had this place; wraps.
+    /// Count of the entities that had this slot before; wraps.
     pub generation: u16,
 }
 
 impl NetId {
-    /// Bits of [`Self::to_bits`].
+    /// Number of bits that [`Self::to_bits`] uses.
     pub const BITS: u32 = 30;
 
-    /// As a number, for fields that refer to entities: the slot in the low 14 bits, the generation
-    /// above.
+    /// Encodes the identity for fields that refer to entities: the slot in the low 14 bits, the
+    /// generation above.
     pub fn to_bits(self) -> u32 {
         u32::from(self.slot) | u32::from(self.generation) << 14
     }
 
-    /// The inverse of [`Self::to_bits`].
+    /// Decodes an identity that [`Self::to_bits`] encoded.
     pub fn from_bits(bits: u32) -> Self {
         Self { slot: (bits & 0x3fff) as u16, generation: (bits >> 14) as u16 }
     }

@@ -1,5 +1,5 @@
-//! A client's view of what rests: no acknowledged tick becomes so old that it could not be compared
-//! with the present one.
+//! Renewal of resting entities in a client's view, so that no acknowledged tick becomes too old to
+//! be compared with the present one.
 
 use super::block_delta::block_of;
 use super::client_view::{ClientView, Shared};
@@ -8,15 +8,15 @@ use crate::schema::Audience;
 use crate::tick::Tick;
 
 impl ClientView {
-    /// What rests is held as of newer ticks, so many blocks in each tick. Where there was no plan
-    /// for long all is sent whole.
+    /// Marks resting entities as held at newer ticks, some blocks in each tick. After more than
+    /// [`BASELINE_TICKS`] without a plan, everything is sent whole.
     pub(super) fn renew(&mut self, shared: &mut Shared<'_>) {
         let now = shared.ring.tick();
         let passed = self.planned.replace(now).map_or(0, |planned| now.since(planned));
         if passed > BASELINE_TICKS {
             self.reset();
             for block in &mut self.blocks {
-                block.forget_lanes();
+                block.forget_acked_sets();
                 block.renew_sent(now);
             }
             return self.removals.iter_mut().for_each(|(_, since)| *since = now);
@@ -24,7 +24,7 @@ impl ClientView {
         let now_at = now.0 % BASELINE_TICKS;
         let from = if passed == 1 { now_at as usize } else { 0 };
         for (at, block) in shared.ring.blocks().iter().enumerate().skip(from) {
-            // Each block has its turn in one of so many ticks.
+            // Each block has its turn in one of [`BASELINE_TICKS`] ticks.
             if (now_at.wrapping_sub(at as u32)) % BASELINE_TICKS >= passed {
                 if passed == 1 {
                     break;

@@ -1,11 +1,13 @@
-//! Who goes first where not everything fits: by weight times the ticks since it was sent.
+//! Chooses what is sent where not everything fits, by a priority of weight times the ticks since an
+//! entity was sent.
 //!
-//! A priority grows with every tick in which its entity is due and not sent, so that nothing waits
-//! for ever: what weighs least goes when it has waited so many times longer as others weigh more.
+//! The priority grows with every tick in which an entity is due and not sent, so that none starves:
+//! the entity with the least weight is sent after a wait that is longer in proportion to the
+//! weights of the others.
 //!
-//! Where all see the same, whole units are chosen, and clients with short budgets leave out the
-//! same blocks. A choice of entities would share no unit with other clients, neither now nor later,
-//! when the client has acknowledged what no other client holds.
+//! Where all clients see the same, whole block deltas are chosen, and clients with short budgets
+//! omit the same blocks. A choice of single entities could share no block delta with other clients,
+//! neither now nor later, when the client has acknowledged what no other client holds.
 
 use std::cmp::Reverse;
 
@@ -16,20 +18,21 @@ use super::delta_cache::IndividualItem;
 use crate::mutant::{Mutant, is_planted};
 use crate::schema::Audience;
 
-/// Bytes of a unit's header.
-const UNIT_HEADER: usize = 3;
+/// Approximate size of a block delta's header, in bytes.
+const DELTA_HEADER: usize = 3;
 
-/// Units that a budget has room for at least, where all see the same: longer units are cut.
-pub(super) const MIN_UNITS_OF_BUDGET: usize = 2;
+/// Least number of block deltas that fit a budget where all clients see the same; longer ones are
+/// split.
+pub(super) const MIN_DELTAS_OF_BUDGET: usize = 2;
 
-/// Rounds over all blocks after which a unit that was left out goes before those that have their
-/// turn.
+/// Number of rounds over all blocks after which an omitted block delta precedes those whose turn it
+/// is.
 const MAX_ROUNDS: u64 = 2;
 
-/// Chooses what is sent; see the module.
+/// Chooses what is sent within a client's budget; see the module's documentation.
 #[derive(Debug)]
 pub(super) struct SendScheduler {
-    /// Mean bits of an entity in loose streams.
+    /// Mean size of an entity in individual streams, in bits.
     individual_bits: usize,
     deferred: Vec<u16>,
     ranked: Vec<(Reverse<u64>, usize)>,
@@ -42,7 +45,7 @@ impl Default for SendScheduler {
 }
 
 impl SendScheduler {
-    /// Bytes that all that is due takes, about.
+    /// Approximate size of everything that is due, in bytes.
     pub fn need(
         &self,
         block_deltas: &[DueDelta],
@@ -50,23 +53,24 @@ impl SendScheduler {
         shared: &Shared<'_>,
     ) -> usize {
         let block_deltas: usize =
-            block_deltas.iter().map(|due| due.block_delta.len as usize + UNIT_HEADER).sum();
+            block_deltas.iter().map(|due| due.block_delta.len as usize + DELTA_HEADER).sum();
         block_deltas
             + individual_items.iter().map(|item| self.cost(&item.place, shared)).sum::<usize>() / 8
     }
 
-    /// Takes note of how long a loose stream became.
+    /// Updates the mean size of an entity with an individual stream of `entities` entities (1 or
+    /// more).
     pub fn learn(&mut self, bytes: usize, entities: usize) {
         let bits = bytes * 8 / entities;
         self.individual_bits = (self.individual_bits * 15 + bits).div_ceil(16);
     }
 
-    /// The slots that must wait.
+    /// The slots that are deferred.
     pub fn deferred(&self) -> impl Iterator<Item = u16> {
         self.deferred.iter().copied()
     }
 
-    /// Leaves of what is due as much as fits into `budget` bytes.
+    /// Reduces what is due to what fits into `budget` bytes.
     pub fn choose(
         &mut self,
         (block_deltas, individual_items): (&mut Vec<DueDelta>, &mut Vec<IndividualItem>),
@@ -80,12 +84,12 @@ impl SendScheduler {
             individual_items.extend(block_deltas.drain(..).flat_map(|due| due.key.items()));
             self.choose_entities(individual_items, views, shared, interest, budget);
         } else {
-            self.choose_units((block_deltas, individual_items), views, shared, budget);
+            self.choose_deltas((block_deltas, individual_items), views, shared, budget);
         }
         self.deferred.sort_unstable();
     }
 
-    fn choose_units(
+    fn choose_deltas(
         &mut self,
         (block_deltas, individual_items): (&mut Vec<DueDelta>, &[IndividualItem]),
         views: &mut [BlockAcks],
@@ -94,10 +98,10 @@ impl SendScheduler {
     ) {
         let (now, blocks) = (shared.ring.tick(), shared.ring.blocks().len().max(1));
         let mut left = budget.saturating_sub(self.need(&[], individual_items, shared));
-        // In each tick another block goes first, the same for all clients.
+        // In each tick another block is first, and it is the same one for all clients.
         let first = now.first_of_round(blocks);
         let turn = |due: &DueDelta| blocks - (usize::from(due.key.block) + blocks - first) % blocks;
-        // A unit has waited as long as that of its entities which has waited longest.
+        // A block delta has waited as long as the entity in it that has waited longest.
         let mut waited = |due: &DueDelta| {
             let (block, view) =
                 (usize::from(due.key.block), &mut views[usize::from(due.key.block)]);
@@ -113,8 +117,8 @@ impl SendScheduler {
         self.ranked.sort_unstable();
         for (rank, (_, at)) in self.ranked.iter().enumerate() {
             let due = &mut block_deltas[*at];
-            let cost = due.block_delta.len as usize + UNIT_HEADER;
-            // The most urgent goes even where it alone is more than the budget.
+            let cost = due.block_delta.len as usize + DELTA_HEADER;
+            // The most urgent one is sent even if it alone exceeds the budget.
             if rank == 0 || cost <= left {
                 left = left.saturating_sub(cost);
             } else {
@@ -147,7 +151,7 @@ impl SendScheduler {
             let rank = if *audience == Audience::Owner { u64::MAX } else { priority };
             self.ranked.push((Reverse(rank), at));
         }
-        // No more than so many can fit: the order of the others does not matter.
+        // No more than this many can fit, so the order of the others does not matter.
         let fitting = (budget * 8).div_ceil(self.individual_bits.max(1)) + 2;
         let mut beyond = self.ranked.len();
         if fitting < beyond {
@@ -177,7 +181,7 @@ impl SendScheduler {
         });
     }
 
-    /// Bits of an entity, about.
+    /// Approximate size of an entity, in bits.
     fn cost(&self, place: &Place, shared: &Shared<'_>) -> usize {
         match (place.base, shared.ring.entry(place.slot)) {
             (None, Some(entry)) => {

@@ -1,17 +1,18 @@
-//! The state part of a server's packet, header and all; each packet can be decoded alone.
+//! The state part of a server's packet, with its header. Each packet can be decoded on its own.
 //!
 //! ```text
 //! tick:32  index:4  last:1  [ feedback ]                     feedback in the packet of index 0
 //! removals: golomb(count, 0) { slot:14 generation:16 }
 //! deferred: mode:2 [ count:7 { slot:14 } ]                   0 none, 1 these, 2 any
-//! loose: golomb(entities, 2) [ has-own:1  golomb(bytes, 6) ]
-//! units: golomb(count, 2) { golomb(block - the last one's, 0)  golomb(age, 1)  [ golomb(gap, 0) ]  golomb(bytes, 6) }
-//! zeros to the byte, the bytes of the loose stream, those of the units; hash:16
+//! individual: golomb(entities, 2) [ has-own:1  golomb(bytes, 6) ]
+//! block deltas: golomb(count, 2)
+//!     { golomb(block - the last one's, 0)  golomb(age, 1)  [ golomb(gap, 0) ]  golomb(bytes, 6) }
+//! zeros to the byte, the bytes of the individual stream, those of the block deltas; hash:16
 //! ```
-//! The ages are of a unit's baseline, 0 where its entities are whole; `gap` is by how much the
-//! second one is older, 0 for none. [`super::block_delta`] has the streams. The hash is over all
-//! entities' visible fields. Absence from all packets of a tick means "as you acknowledged it",
-//! unless the entity is named as deferred.
+//! `age` is the age of a block delta's baseline, 0 where its entities are whole; `gap` is the
+//! number of ticks by which the second baseline is older, 0 for none. [`super::block_delta`]
+//! describes the streams. The hash is over all entities' visible fields. An entity that is absent
+//! from all packets of a tick is as the client acknowledged it, unless it is named as deferred.
 
 use super::NetId;
 use super::block_delta::{BaselineRef, GAP};
@@ -22,39 +23,41 @@ use crate::limits::{
 };
 use crate::tick::Tick;
 
-/// Bits of a slot on the wire.
+/// Number of bits of a slot on the wire.
 pub const SLOT_BITS: u32 = 14;
 
-/// One unit of a [`Feedback`] time, in microseconds.
+/// Unit of the times in a [`Feedback`], in microseconds.
 pub const FEEDBACK_UNIT_US: i64 = 32;
 
-/// What the server tells a client about the client's own commands.
+/// The server's feedback to a client on the client's commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
-    /// How long before the tick's drain its command came, in units of [`FEEDBACK_UNIT_US`] (0 to
-    /// 65,534); `None` if it was missing and the last one was repeated.
+    /// Time by which the tick's command arrived before the commands of the tick were taken, in
+    /// units of [`FEEDBACK_UNIT_US`] (0 to 65,534). `None` if it was missing and the last one was
+    /// repeated.
     pub margin: Option<u16>,
-    /// The newest of the commands that came too late since the last snapshot.
+    /// The newest commands that arrived too late since the last snapshot.
     pub lates: Lates,
-    /// Commands missing so far, modulo 256.
+    /// Number of missing commands so far, modulo 256.
     pub missing: u8,
-    /// Time from the tick's deadline to this packet's making, in units of 64 us, at most 255.
+    /// Time from the tick's deadline to the creation of this packet, in units of 64 us, at most
+    /// 255.
     pub processing: u8,
-    /// Slots of the time line that the server has skipped so far, modulo 65,536: the snapshot's
-    /// tick ran in slot `tick + skipped`. Commands are for slots.
+    /// Number of slots of the time line that the server has skipped so far, modulo 65,536: the
+    /// snapshot's tick ran in slot `tick + skipped`. Commands are for slots.
     pub skipped: u16,
 }
 
-/// A command that came too late.
+/// A command that arrived too late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Late {
-    /// How many slots before the snapshot's own its slot was.
+    /// Number of slots from the command's slot to the snapshot's.
     pub back: u8,
-    /// By how much it was late, in units of [`FEEDBACK_UNIT_US`].
+    /// Time by which the command was late, in units of [`FEEDBACK_UNIT_US`].
     pub by: u16,
 }
 
-/// Up to [`LATE_COMMANDS`] commands that came too late, in the order in which they came.
+/// Up to [`LATE_COMMANDS`] commands that arrived too late, in the order of arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lates {
     count: u8,
@@ -62,7 +65,7 @@ pub struct Lates {
 }
 
 impl Lates {
-    /// Adds one that came after those before; the oldest makes room.
+    /// Adds a command that arrived after the others; if the list is full, the oldest is removed.
     pub fn push(&mut self, late: Late) {
         if usize::from(self.count) == LATE_COMMANDS {
             self.lates.rotate_left(1);
@@ -72,7 +75,7 @@ impl Lates {
         self.count += 1;
     }
 
-    /// All of them.
+    /// The commands in the order of arrival.
     pub fn as_slice(&self) -> &[Late] {
         &self.lates[..usize::from(self.count)]
     }
@@ -80,7 +83,7 @@ impl Lates {
 
 const NO_MARGIN: u32 = 0xffff;
 
-/// Bits of the number of late commands.
+/// Number of bits of the count of late commands.
 const LATES_BITS: u32 = 3;
 
 impl Feedback {
@@ -120,21 +123,23 @@ impl Feedback {
     }
 }
 
-/// Entities whose absence says nothing: relevant ones that changed but found no room in this tick,
-/// and those that left sight without the packet naming their removal.
+/// Entities whose absence from a snapshot does not mean "unchanged": relevant ones that changed but
+/// did not fit into this tick, and those that left the client's interest before a packet named
+/// their removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Deferred {
-    /// None: absence means unchanged.
+    /// No entity: absence means unchanged.
     #[default]
     None,
-    /// These slots.
+    /// The entities in these slots, in ascending order.
     These(Vec<u16>),
-    /// Too many to name.
+    /// Too many to name: any absent entity may have changed.
     Any,
 }
 
 impl Deferred {
-    /// Those in these slots, which rise.
+    /// Creates the value for the entities in these slots, which must be in ascending order. More
+    /// than [`DEFERRED_PER_PACKET`] become [`Self::Any`].
     pub fn of(slots: Vec<u16>) -> Self {
         match slots.len() {
             0 => Self::None,
@@ -143,7 +148,7 @@ impl Deferred {
         }
     }
 
-    /// The same and those in these slots.
+    /// Adds the entities in further slots, in any order.
     pub fn and(self, more: impl Iterator<Item = u16>) -> Self {
         let mut slots = match self {
             Self::Any => return Self::Any,
@@ -156,7 +161,7 @@ impl Deferred {
         Self::of(slots)
     }
 
-    /// Whether an entity's absence says nothing.
+    /// Whether the absence of the entity in a slot does not mean "unchanged".
     pub fn contains(&self, slot: u16) -> bool {
         match self {
             Self::None => false,
@@ -171,39 +176,40 @@ impl Deferred {
 pub struct SnapshotHeader {
     /// Tick of the state.
     pub tick: Tick,
-    /// Which of the tick's packets this is.
+    /// Index of the packet among those of the tick, from 0.
     pub index: u8,
-    /// Whether it is the last of them.
+    /// Whether this is the last packet of the tick.
     pub last: bool,
-    /// On the client's commands; in the packet of index 0.
+    /// Feedback on the client's commands; on the wire only in the packet of index 0.
     pub feedback: Feedback,
-    /// Entities that are gone or no longer relevant; at most [`REMOVALS_PER_PACKET`].
+    /// Entities that were removed or are no longer relevant; at most [`REMOVALS_PER_PACKET`].
     pub removals: Vec<NetId>,
-    /// Which absences say nothing, by rising slot; in the packet of index 0.
+    /// Entities whose absence does not mean "unchanged"; named in the packet of index 0.
     pub deferred: Deferred,
-    /// Entities of the loose stream.
+    /// Number of entities in the individual stream.
     pub individual_items: u32,
-    /// Whether its first is the receiver's own.
+    /// Whether the first entity of the individual stream is the receiver's own.
     pub has_own: bool,
-    /// Bytes of the loose stream.
+    /// Length of the individual stream in bytes.
     pub individual_bytes: u32,
-    /// The block units, by rising block.
+    /// Headers of the block deltas, by ascending block.
     pub block_deltas: Vec<DeltaHeader>,
 }
 
-/// Where a block unit stands in a packet, and what it builds on.
+/// Header of a block delta in a packet: its block, baseline and length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeltaHeader {
-    /// Its block.
+    /// Index of the block.
     pub block: u16,
-    /// What it builds on.
+    /// Baseline of the entities; `None` where they are whole.
     pub base: Option<BaselineRef>,
-    /// Its bytes.
+    /// Length of the block delta in bytes.
     pub bytes: u32,
 }
 
 impl DeltaHeader {
-    /// Bits that it takes after a unit of block `before`.
+    /// Number of bits that this header takes after that of a block delta of block `before`, which
+    /// is not higher.
     pub fn bits(&self, now: Tick, before: u16) -> usize {
         let mut bits = golomb_bits(u32::from(self.block - before), 0) + golomb_bits(self.bytes, 6);
         let (age, gap) = self.base.map_or((0, 0), |base| (base.age(now), base.gap));
@@ -267,7 +273,8 @@ impl SnapshotHeader {
         }
     }
 
-    /// Bits of all but the counts of streams and the units.
+    /// Number of bits of the header without the fields of the individual stream and of the block
+    /// deltas.
     pub fn bits(&self) -> usize {
         let feedback = if self.index == 0 { self.feedback.bits() } else { 0 };
         let removals =
@@ -291,7 +298,10 @@ impl SnapshotHeader {
         }
     }
 
-    /// Reads a header.
+    /// Reads a header and checks all of its fields.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] if the bits end too early or a field is out of range.
     pub fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
         let tick = Tick(reader.read(32)?);
         let index = reader.read(4)? as u8;
@@ -304,7 +314,7 @@ impl SnapshotHeader {
             0 => (false, 0),
             _ => (reader.read_flag()?, reader.read_golomb(6)?),
         };
-        let block_deltas = read_units(reader, tick)?;
+        let block_deltas = read_deltas(reader, tick)?;
         Ok(Self {
             tick,
             index,
@@ -320,7 +330,7 @@ impl SnapshotHeader {
     }
 }
 
-fn read_units(reader: &mut BitReader<'_>, now: Tick) -> Result<Vec<DeltaHeader>, WireError> {
+fn read_deltas(reader: &mut BitReader<'_>, now: Tick) -> Result<Vec<DeltaHeader>, WireError> {
     let count = reader.read_golomb(2)? as usize;
     // Each takes several bits of the packet.
     if count > PAYLOAD_BYTES {
@@ -368,7 +378,8 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
     }
 }
 
-/// The part of one entity in a packet's hash: its visible fields, and which entity it is.
+/// An entity's part of a packet's hash, from the hash of its visible fields and its identity; 16
+/// bits.
 pub fn hash_part(fields: u64, id: NetId) -> u32 {
     let place = u64::from(id.slot) << 32 | u64::from(id.generation);
     let mixed =

@@ -1,9 +1,9 @@
-//! One quantised copy of everything that changed, per entity and tick.
+//! The recent quantised states of all entities, as versions.
 //!
-//! One store for delta baselines, state hashes and keyframes. A *version* is an entity's state
-//! named by the tick of its last change. It stays while it is current, whatever its age, and for
-//! [`RING_TICKS`] after it was superseded. Entities are kept in blocks of 64 slots, which know when
-//! each of theirs last changed for whom.
+//! One store serves delta baselines, state hashes and keyframes. A *version* is an entity's state
+//! from one change to the next, named by the tick of its change. It is kept while it is current,
+//! whatever its age, and for [`RING_TICKS`] after it was superseded. Entities are grouped in blocks
+//! of 64 slots, which record when each slot last changed for each audience.
 
 use std::collections::VecDeque;
 
@@ -21,35 +21,35 @@ use crate::tick::Tick;
 pub struct Version {
     /// Tick of the change.
     pub tick: Tick,
-    /// Quantised fields in the order of the kind.
+    /// Grid values of the fields, in the order of the kind.
     pub fields: Box<[u32]>,
-    /// Hash of the fields that each [`Audience`] sees.
+    /// Hashes of the fields that each [`Audience`] sees, by audience.
     pub hashes: [u64; 4],
 }
 
-/// What an entity is, beside its state.
+/// Properties of a replicated entity besides its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaMeta {
-    /// Its identity.
+    /// Identity of the entity.
     pub id: NetId,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Who owns it.
+    /// Client that owns the entity; `None` if no client does.
     pub owner: Option<ClientId>,
-    /// The team whose clients see its team's fields; 0 for none.
+    /// Team whose clients see the fields with [`Visibility::Team`]; 0 for none.
     pub team: u8,
 }
 
 /// A live entity and its versions.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its identity.
+    /// Identity of the entity.
     pub id: NetId,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Who owns it.
+    /// Client that owns the entity; `None` if no client does.
     pub owner: Option<ClientId>,
-    /// Oldest first, never empty.
+    /// Versions, oldest first; never empty once the entity is recorded.
     state_history: VecDeque<Version>,
 }
 
@@ -61,41 +61,41 @@ impl Entry {
 
     /// The version in force at a tick, if it is still kept.
     pub fn at(&self, tick: Tick) -> Option<&Version> {
-        // Mostly a client's baseline is a handful of versions back.
+        // From the newest back, because a client's baseline is usually only a few versions old.
         self.state_history.iter().rev().find(|v| !v.tick.is_after(tick))
     }
 
     /// The version in force at a tick, if a client may still build on it: it is current, or was
-    /// superseded at most [`RING_TICKS`] before `now`. A client holds no more.
+    /// superseded at most [`RING_TICKS`] before `now`. Clients keep no older ones.
     pub fn baseline(&self, tick: Tick, now: Tick) -> Option<&Version> {
         let at = self.state_history.iter().rposition(|version| !version.tick.is_after(tick))?;
         let is_recent = |next: &Version| now.distance(next.tick) <= RING_TICKS as i32;
         self.state_history.get(at + 1).is_none_or(is_recent).then(|| &self.state_history[at])
     }
 
-    /// How many versions are kept.
+    /// Number of versions that are kept.
     pub fn state_history(&self) -> usize {
         self.state_history.len()
     }
 }
 
-/// A version or a change that is older than this counts as of so many ticks ago: older than any
-/// baseline of a client.
+/// Largest age of a version or change in ticks. Older ones are renewed to this age, which is more
+/// than that of any client's baseline.
 const OLDEST: u32 = 4 * BASELINE_TICKS;
 
-/// Audiences that clients belong to: all but the server's.
+/// Number of audiences that clients belong to: all but the server's.
 const CLIENTS: usize = 3;
 
-/// What is known of 64 slots at once.
+/// Records of 64 slots.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Which slots have an entity that clients may see anything of.
+    /// Bit mask of the slots with an entity of which clients may see any field.
     pub live: u64,
-    /// Tick of the last change of anything that each audience sees.
+    /// By audience and slot, the tick of the last change of any field that the audience sees.
     changed: [[Tick; BLOCK]; CLIENTS],
-    /// Tick in which each slot's entity was recorded first.
+    /// By slot, the tick in which the entity was first recorded.
     born: [Tick; BLOCK],
-    /// The latest of them.
+    /// Latest tick of `born`.
     last_born: Tick,
     teams: [u8; BLOCK],
 }
@@ -111,15 +111,15 @@ impl Block {
         }
     }
 
-    /// Which slots changed after a tick in what an audience of clients sees; says nothing of slots
-    /// that are not live.
+    /// Bit mask of the slots that changed after a tick in what an audience of clients sees. Bits of
+    /// slots that are not live are meaningless.
     pub fn changed_after(&self, tick: Tick, audience: Audience) -> u64 {
         let changed = &self.changed[audience as usize];
         (0..BLOCK).fold(0, |mask, i| mask | u64::from(changed[i].is_after(tick)) << i)
     }
 
-    /// Which slots have an entity that was recorded first after a tick: nobody holds it as of that
-    /// tick. Says nothing of slots that are not live.
+    /// Bit mask of the slots whose entity was first recorded after a tick, so that no client holds
+    /// it at that tick. Bits of slots that are not live are meaningless.
     pub fn born_after(&self, tick: Tick) -> u64 {
         if !self.last_born.is_after(tick) {
             return 0;
@@ -127,12 +127,12 @@ impl Block {
         (0..BLOCK).fold(0, |mask, i| mask | u64::from(self.born[i].is_after(tick)) << i)
     }
 
-    /// When a slot last changed in what an audience of clients sees.
+    /// Tick in which a slot last changed in what an audience of clients sees.
     pub fn changed(&self, slot: u16, audience: Audience) -> Tick {
         self.changed[audience as usize][usize::from(slot) % BLOCK]
     }
 
-    /// Which slots have an entity of a team, that is not 0.
+    /// Bit mask of the live slots with an entity of a team; 0 for team 0.
     pub fn of_team(&self, team: u8) -> u64 {
         (0..BLOCK).fold(0, |mask, i| mask | u64::from(team != 0 && self.teams[i] == team) << i)
             & self.live
@@ -149,7 +149,7 @@ pub struct StateRing {
 }
 
 impl StateRing {
-    /// An empty ring.
+    /// Creates an empty ring.
     pub fn new() -> Self {
         Self { slots: Vec::new(), blocks: Vec::new(), gone: Vec::new(), tick: Tick(0) }
     }
@@ -164,18 +164,18 @@ impl StateRing {
         self.slots.len()
     }
 
-    /// What is known of the slots, 64 at a time.
+    /// Records of the slots, 64 at a time.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// Entities that went since the tick began.
+    /// Entities that were removed since the tick began.
     pub fn gone(&self) -> &[NetId] {
         &self.gone
     }
 
-    /// Starts recording `tick`, which is later than the last. What rests is renewed, so much of it
-    /// in each tick, and all of it where ticks are left out.
+    /// Begins to record `tick`, which is later than the last one. Ticks of resting entities are
+    /// renewed: one block in each tick, or all of them if ticks were skipped.
     pub fn begin_tick(&mut self, tick: Tick) {
         let passed = tick.since(self.tick);
         let blocks = match passed {
@@ -191,8 +191,8 @@ impl StateRing {
         self.gone.clear();
     }
 
-    /// Nothing in a block is older than [`OLDEST`] after this, at `now`, which is `passed` ticks
-    /// after the last tick.
+    /// Limits the age of all ticks in a block to [`OLDEST`] at `now`, which is `passed` ticks after
+    /// the last tick.
     fn renew(&mut self, block: usize, passed: u32, now: Tick) {
         let before = (self.tick, passed);
         let renew = |tick: &mut Tick| *tick = tick.renewed(before, now, OLDEST);
@@ -204,13 +204,13 @@ impl StateRing {
         }
     }
 
-    /// Whether an entity was recorded before, and is not gone.
+    /// Whether an entity is recorded and was not removed.
     pub fn is_known(&self, id: NetId) -> bool {
         self.entry(id.slot).is_some_and(|entry| entry.id == id)
     }
 
-    /// Reads what [`Self::record`] will read first of these entities. Asked for together, it comes
-    /// out of the memory together; recording one after the other would wait for each.
+    /// Prefetches the memory that [`Self::record`] reads first of these entities. The loads of all
+    /// entities overlap here; recording one after the other would wait for each.
     pub fn prefetch_next(&self, slots: impl Iterator<Item = u16>) {
         let first = |slot| {
             let state_history = &self.entry(slot)?.state_history;
@@ -221,8 +221,7 @@ impl StateRing {
         std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
     }
 
-    /// The same for the states of these entities as of a tick and maybe another, before they are
-    /// built upon.
+    /// Prefetches the states of these entities at one tick or two, before they are encoded.
     pub fn prefetch_baselines(
         &self,
         slots: impl Iterator<Item = u16>,
@@ -236,7 +235,11 @@ impl StateRing {
         std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
     }
 
-    /// Records an entity's state at the current tick; a new version only if something changed.
+    /// Records an entity's state at the current tick; a new version is made only if something
+    /// changed. An entity of another identity in the same slot is removed.
+    ///
+    /// # Panics
+    /// If the slot is not below [`ENTITIES`], or the kind is not of this schema.
     pub fn record(&mut self, schema: &Schema, meta: ReplicaMeta, fields: &[u32]) {
         let ReplicaMeta { id, kind, owner, team } = meta;
         let at = usize::from(id.slot);
@@ -271,7 +274,7 @@ impl StateRing {
         }
     }
 
-    /// Forgets an entity.
+    /// Removes an entity and its versions. It has no effect if the entity is not recorded.
     pub fn remove(&mut self, id: NetId) {
         if let Some(slot) = self.slots.get_mut(usize::from(id.slot))
             && slot.as_ref().is_some_and(|entry| entry.id == id)
@@ -282,7 +285,7 @@ impl StateRing {
         }
     }
 
-    /// The entity in a slot.
+    /// The entity in a slot; `None` if there is none.
     pub fn entry(&self, slot: u16) -> Option<&Entry> {
         self.slots.get(usize::from(slot))?.as_ref()
     }
@@ -292,8 +295,7 @@ impl StateRing {
         self.slots.iter().flatten()
     }
 
-    /// Hash of the whole world as recorded last: every entity's identity, kind, owner and all its
-    /// fields.
+    /// Hash of the world as recorded last: identity, kind, owner and all fields of every entity.
     pub fn world_hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         for entry in self.entries() {
@@ -314,7 +316,8 @@ impl Default for StateRing {
 }
 
 impl Entry {
-    /// Makes a new version if something changed; returns the most visible of what did.
+    /// Makes a new version if something changed; returns the visibility of the most visible changed
+    /// field.
     fn change(&mut self, info: &KindInfo, fields: &[u32], tick: Tick) -> Option<Visibility> {
         let least = match self.state_history.back() {
             None => Visibility::Everyone,
@@ -333,8 +336,9 @@ impl Entry {
         Some(least)
     }
 
-    /// The hashes of a new version, of which `least` is the most visible that changed: those who do
-    /// not see it keep theirs, and those who see no more than the audience before have the same.
+    /// Computes the hashes of a new version, of which `least` is the most visible changed field.
+    /// Audiences that do not see it keep their hash, and those that see no more than the audience
+    /// before share its hash.
     fn hashes(&self, info: &KindInfo, fields: &[u32], least: Visibility) -> [u64; 4] {
         let mut hashes = self.state_history.back().map_or([0; 4], |before| before.hashes);
         let least = least as usize;

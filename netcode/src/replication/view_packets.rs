@@ -1,4 +1,4 @@
-//! The packets of a client's snapshot, written from its plan, and their acknowledgement.
+//! Packets of a client's snapshot, written from its plan, and their acknowledgement.
 
 use super::block_delta::{bit_of, block_of};
 use super::client_view::{ClientView, DueDelta, SentState, Shared};
@@ -11,12 +11,12 @@ use crate::schema::Audience;
 use crate::sequence::Sequence;
 use crate::tick::Tick;
 
-/// Ticks of the own copy that are remembered.
+/// Number of ticks for which acknowledgements of the owner's copy are kept.
 const OWN_ACKED: usize = 8;
 
 impl ClientView {
-    /// Writes the next packet of the planned snapshot behind what `writer` holds, to `space` bytes
-    /// in all. Returns whether another must follow.
+    /// Writes the next packet of the planned snapshot after the contents of `writer`, up to `space`
+    /// bytes in all. Returns whether another packet must follow.
     pub fn write_packet(
         &mut self,
         shared: &mut Shared<'_>,
@@ -30,11 +30,11 @@ impl ClientView {
         sent.removals.extend_from_slice(&header.removals);
         let spare = (space * 8).saturating_sub(start + header_bits(&header));
         let first = self.written;
-        let mut hash = self.take_loose(shared, &mut header, &mut sent, spare / 8);
+        let mut hash = self.take_individual(shared, &mut header, &mut sent, spare / 8);
         if self.next_index == 0 && !header.has_own {
             self.defer_own(&mut header);
         }
-        hash = hash.wrapping_add(self.take_units(
+        hash = hash.wrapping_add(self.take_deltas(
             shared.ring.tick(),
             &mut header,
             &mut sent,
@@ -61,7 +61,7 @@ impl ClientView {
         !header.last && usize::from(self.next_index) < SNAPSHOT_PACKETS
     }
 
-    /// A record for the next packet, with the memory of one whose fate is known.
+    /// Returns a record for the next packet, with the memory of an earlier one.
     fn recycle(&mut self, sequence: Sequence, tick: Tick) -> SentState {
         while self.in_flight.front().is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence) {
             self.spare.extend(self.in_flight.pop_front());
@@ -104,8 +104,8 @@ impl ClientView {
         self.removals_told < self.removals.len() && self.next_index < self.removal_packets
     }
 
-    /// The absence of what left the client's sight says nothing until the client was told so; the
-    /// removals told in this packet are the last of the queue.
+    /// Defers the entities that left the client's interest until a packet names their removal. The
+    /// removals of this packet are the last ones of the queue.
     fn defer_untold(&mut self, told: usize) {
         let untold = self.removals.len() - told;
         if untold > 0 {
@@ -114,16 +114,17 @@ impl ClientView {
         }
     }
 
-    /// The own entity did not fit into the tick's first packet, which tells of it by its absence.
+    /// Defers the own entity, which did not fit into the tick's first packet, so that its absence
+    /// does not mean "unchanged".
     fn defer_own(&self, header: &mut SnapshotHeader) {
         let own = self.individual_items.first().filter(|item| item.audience == Audience::Owner);
         let slot = own.map(|item| item.place.slot);
         header.deferred = std::mem::take(&mut header.deferred).and(slot.into_iter());
     }
 
-    /// Makes the packet's loose stream of as many entities as fit into `space` bytes; returns their
-    /// hash.
-    fn take_loose(
+    /// Encodes the packet's individual stream with as many entities as fit into `space` bytes.
+    /// Returns the sum of their hash parts.
+    fn take_individual(
         &mut self,
         shared: &mut Shared<'_>,
         header: &mut SnapshotHeader,
@@ -169,8 +170,9 @@ impl ClientView {
         hash
     }
 
-    /// Takes as many units into the packet as fit into `space` bits; returns their hash.
-    fn take_units(
+    /// Adds as many block deltas to the packet as fit into `space` bits. Returns the sum of their
+    /// hash parts.
+    fn take_deltas(
         &mut self,
         now: Tick,
         header: &mut SnapshotHeader,
@@ -195,7 +197,8 @@ impl ClientView {
         hash
     }
 
-    /// The client took over all that this packet carried.
+    /// Records that the client received and accepted a packet. It has no effect if the packet is
+    /// not in flight.
     pub fn packet_acked(&mut self, sequence: Sequence) {
         let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else {
             return;
@@ -219,10 +222,11 @@ impl ClientView {
     }
 }
 
-/// Bits of a header without units and of what surrounds the streams: counts, padding, hash.
+/// Number of bits of a header without block deltas, and of what surrounds the streams: counts,
+/// padding, hash.
 fn header_bits(header: &SnapshotHeader) -> usize {
     const LATER: usize = 17 + 20 + 17 + 7 + 16 + OWN_DEFERRED;
-    // The own entity's slot among the deferred.
+    // The own entity's slot among the deferred ones.
     const OWN_DEFERRED: usize = 7 + 14;
     header.bits() + LATER
 }

@@ -1,4 +1,4 @@
-//! One frame of bodies as bytes and back: one path for both directions.
+//! Encoding and decoding of one frame of bodies, with one code path for both directions.
 
 use fearless_simd::{Level, Simd, dispatch};
 
@@ -26,15 +26,15 @@ use crate::replication::quaternion::{Quaternion, grid_of};
 /// Most bodies of a block.
 pub const MAX_BODIES: usize = 4096;
 
-/// The past that has a short name in a block: all that was sent is acknowledged six ticks later.
+/// The baselines that have a short code in a block: every state is acknowledged six ticks later.
 const USUAL: PastTicks = PastTicks::whole(6);
 
-/// Codes frames of bodies. It keeps nothing between frames but memory.
+/// Encodes and decodes frames of bodies. It keeps no state between frames but memory.
 #[derive(Debug)]
 pub struct Bodies {
     model: &'static Model,
     floors: Floors,
-    /// What this machine's processor can do.
+    /// SIMD level of this machine's processor.
     level: Level,
     scratch: Scratch,
     now: Vec<Body>,
@@ -43,7 +43,7 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// A coder with a model, for bodies of these heights.
+    /// Creates a codec with a model, for bodies of these heights.
     pub fn new(model: &'static Model, floors: Floors) -> Self {
         Self {
             model,
@@ -56,17 +56,18 @@ impl Bodies {
         }
     }
 
-    /// The same as a lesser processor would do it.
+    /// Uses another SIMD level, for tests.
     #[cfg(test)]
     pub(super) fn with_level(self, level: Level) -> Self {
         Self { level, ..self }
     }
 
-    /// Appends a frame to a buffer. It has as many bodies as the past, body 0 is the player.
+    /// Appends a frame to a buffer. `now` has as many bodies as the baselines; body 0 is the
+    /// player.
     ///
     /// # Errors
-    /// [`WireError::Malformed`]: the frame and its past are not equally long, are longer than
-    /// [`MAX_BODIES`], or a body is out of [`POSITION_LIMIT`].
+    /// [`WireError::Malformed`]: `now` and the baselines are not equally long, are longer than
+    /// [`MAX_BODIES`], the ages cannot be coded, or a body is outside [`POSITION_LIMIT`].
     pub fn encode(
         &mut self,
         pasts: &BodyBaselines,
@@ -94,11 +95,12 @@ impl Bodies {
         Ok(())
     }
 
-    /// Reads a frame. `history` gives the states that it builds upon.
+    /// Reads a frame. `history` returns the states of the named ticks, or `None` if they are not
+    /// held.
     ///
     /// # Errors
-    /// [`WireError::Malformed`]: no encoder writes this, or `history` does not have what it builds
-    /// upon.
+    /// [`WireError::Malformed`]: no encoder writes these bytes, or `history` does not have the
+    /// baselines.
     pub fn decode<'a>(
         &mut self,
         bytes: &[u8],
@@ -121,10 +123,10 @@ impl Bodies {
     }
 }
 
-/// Passes a frame through any coder: what trainers do to look and count.
+/// Passes a frame through any coder. Trainers use it to count symbols.
 ///
 /// # Errors
-/// The coder's.
+/// Those of the coder, and [`WireError::Malformed`] for a body outside [`POSITION_LIMIT`].
 pub fn visit<C: SymbolCoder>(
     coder: &mut C,
     model: &Model,
@@ -166,19 +168,19 @@ fn code_past<C: SymbolCoder>(coder: &mut C, ticks: PastTicks) -> Result<PastTick
     }
 }
 
-/// Memory that is used again.
+/// Memory that is reused between frames.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Contexts of presence, by body.
+    /// Presence contexts by body.
     presence: Vec<u8>,
-    /// Bodies that changed.
+    /// Indices of the bodies that moved.
     moved: Vec<u16>,
     changed: Changed,
     inputs: [Inputs; BATCH],
     begun: [Begun; BATCH],
 }
 
-/// The player; whether each other moved; then how those did that did.
+/// Codes the player, then for each other body whether it moved, then the moves of those that did.
 #[inline(always)]
 fn code_bodies<S: Simd, C: SymbolCoder>(
     (simd, coder): (S, &mut C),
@@ -200,7 +202,7 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
         code_moves((simd, coder), model, &frame, scratch, now)?;
         scratch.moved.clear();
     }
-    // All others' contexts follow from where the player is.
+    // The contexts of all other bodies depend on the player's new position.
     frame.set_player(now[0]);
     presences(&frame, &mut scratch.presence);
     let mut index = 1;
@@ -219,17 +221,17 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
     code_moves((simd, coder), model, &frame, scratch, now)
 }
 
-/// So many bodies in a row that are at rest, far from the player, take one symbol.
+/// Number of consecutive bodies that share one symbol while they rest far from the player.
 const AT_REST: usize = 8;
 
-/// Whether such a row begins at a body.
+/// Whether such a row of bodies begins at an index.
 #[inline(always)]
 fn at_rest(presence: &[u8], index: usize) -> bool {
     const FAR: u8 = DISTANCES as u8 - 1;
     index.is_multiple_of(AT_REST) && presence.get(index..index + AT_REST) == Some(&[FAR; AT_REST])
 }
 
-/// Whether a row at rest goes on to rest.
+/// Codes whether all bodies of a row stay at rest; returns `true` if they do.
 #[inline(always)]
 fn code_rest<C: SymbolCoder>(coder: &mut C, base: &[Body], now: &mut [Body]) -> bool {
     let (base, now) = (&base[..AT_REST], &mut now[..AT_REST]);
@@ -240,8 +242,8 @@ fn code_rest<C: SymbolCoder>(coder: &mut C, base: &[Body], now: &mut [Body]) -> 
     wakes == 0
 }
 
-/// Whether a body moved, and its mark. One that did keeps what it is to become; where this decodes,
-/// its mark alone is right.
+/// Codes whether a body moved, and its mark; returns whether it moved. A decoder sets the body to
+/// its baseline with the new mark. An encoder keeps a body that moved.
 #[inline(always)]
 fn code_presence<C: SymbolCoder>(coder: &mut C, context: u8, before: Body, now: &mut Body) -> bool {
     let symbol = usize::from(now.mark()) << 1 | usize::from(now.moved_from(before));
@@ -253,7 +255,7 @@ fn code_presence<C: SymbolCoder>(coder: &mut C, context: u8, before: Body, now: 
     moved
 }
 
-/// How those moved that did, a batch of them at a time.
+/// Codes the moves of the bodies that moved, a batch at a time.
 #[inline(always)]
 fn code_moves<S: Simd, C: SymbolCoder>(
     (simd, coder): (S, &mut C),
@@ -287,7 +289,8 @@ fn code_moves<S: Simd, C: SymbolCoder>(
     Ok(())
 }
 
-/// The contexts of presence: whether a body moved lately, its mark, how far it is from the player.
+/// Computes the presence contexts: whether a body moved recently, its mark, and its distance from
+/// the player.
 #[inline(always)]
 fn presences(frame: &Frame, contexts: &mut Vec<u8>) {
     let (base, newer, oldest) =
@@ -300,7 +303,7 @@ fn presences(frame: &Frame, contexts: &mut Vec<u8>) {
 
 #[inline(always)]
 fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
-    /// Grid steps from one distance to the next.
+    /// Grid steps from one distance class to the next.
     const STEP: f32 = 160.0;
     let lately = u8::from(base.moved_from(newer)) << 2 | u8::from(base.moved_from(oldest)) << 1;
     let [dx, dy, dz] = less(place(base), frame.player[2]);
@@ -309,8 +312,8 @@ fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
     (lately | u8::from(base.mark())) * DISTANCES as u8 + distance
 }
 
-/// A body that moved: its height, where it stands, how it is turned; each surprise makes the next
-/// residual less certain.
+/// Codes the height, the horizontal position and the rotation of a body that moved. Each surprise
+/// widens the distribution of the next residual.
 #[inline(always)]
 fn code_move<C: SymbolCoder>(
     coder: &mut C,
@@ -318,7 +321,7 @@ fn code_move<C: SymbolCoder>(
     floor: i32,
     (before, wanted): (Body, Body),
 ) -> Result<Body, WireError> {
-    /// Nothing is expected farther out.
+    /// Largest absolute coordinate that is estimated.
     const FARTHEST: f32 = (2 * POSITION_LIMIT) as f32;
     let mut position = [0; 3];
     let mut surprised = 0;
@@ -368,7 +371,8 @@ fn code_rotation<C: SymbolCoder>(
     Ok(rotation)
 }
 
-/// The components of a rotation from the largest on, and how far the first two are apart.
+/// Sorts the components of a rotation from the largest, and classifies the margin between the first
+/// two (0 to [`MARGINS`] - 1).
 #[inline(always)]
 fn sorted(q: Quaternion) -> ([usize; 4], usize) {
     let mut order = [0, 1, 2, 3];

@@ -1,4 +1,4 @@
-//! What both sides know of a frame before its first body, and after its player.
+//! The data of a frame that both sides know before its first body, and after its player.
 
 use super::Body;
 use super::history::{OLDER, PastTicks};
@@ -6,54 +6,54 @@ use super::rotation::turn;
 use super::vector::{Vector, place};
 use crate::replication::quaternion::Quaternion;
 
-/// The states that a block builds upon: equally long, body by body.
+/// The states that a block builds on. All have the same number of bodies, in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBaselines<'a> {
-    /// The baseline.
+    /// States of all bodies in the baseline.
     pub base: &'a [Body],
-    /// The states before it, the nearest first; the baseline itself where there is none.
+    /// The older states, the newest first; the baseline itself where there is none.
     pub older: [&'a [Body]; OLDER],
-    /// How old they are.
+    /// Ages of the baseline and the older states.
     pub ticks: PastTicks,
 }
 
-/// How low the middle of a body can be, in grid steps: half its height when it lies flat on the
+/// Lowest height of a body's centre, in grid steps: half its height when it lies flat on the
 /// ground.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floors {
-    /// Of the player, body 0.
+    /// Lowest height of the player, body 0.
     pub player: i32,
-    /// Of all others.
+    /// Lowest height of all other bodies.
     pub others: i32,
 }
 
 impl Floors {
-    /// Of a body of the frame.
+    /// Lowest height of the body with this index.
     #[inline(always)]
     pub fn of(self, index: usize) -> i32 {
         if index == 0 { self.player } else { self.others }
     }
 }
 
-/// What is the same for all bodies of a frame.
+/// The values that all bodies of a frame share.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// The states.
+    /// The states that the frame builds on.
     pub pasts: BodyBaselines<'a>,
-    /// The age of the baseline over its distance to each older state; 0 where there is none.
+    /// Age of the baseline divided by its distance to each older state; 0 where there is none.
     pub ratios: [f32; OLDER],
-    /// The age in sixths of a tick, squared: how far things fall.
+    /// Square of the age in sixths of a tick, to which the height of a fall is proportional.
     pub fall: f32,
-    /// How low bodies can be.
+    /// Lowest heights of bodies.
     pub floors: Floors,
-    /// The player as of the oldest state, the baseline and now.
+    /// Position of the player in the oldest state, in the baseline and now.
     pub player: [Vector; 3],
     /// The player's turn from the oldest state to the baseline, and from there to now.
     pub turns: [Quaternion; 2],
 }
 
 impl<'a> Frame<'a> {
-    /// A frame whose player is not coded yet.
+    /// Creates a frame whose player is not coded yet.
     pub fn new(pasts: BodyBaselines<'a>, floors: Floors) -> Self {
         let age = pasts.ticks.age as f32;
         let ratio = |gap: u32| if gap == 0 { 0.0 } else { age / gap as f32 };
@@ -72,7 +72,7 @@ impl<'a> Frame<'a> {
         frame
     }
 
-    /// The player is coded: it is this now.
+    /// Sets the player's new state once it is coded.
     #[inline(always)]
     pub fn set_player(&mut self, now: Body) {
         self.player[2] = place(now);

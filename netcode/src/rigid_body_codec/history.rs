@@ -1,43 +1,44 @@
-//! Which states a peer is known to hold, and which of them a block builds upon.
+//! The states that a peer is known to hold, and the choice of those that a block builds on.
 
 use crate::tick::Tick;
 
-/// States before the baseline that a block builds upon as well.
+/// Number of states before the baseline that a block builds on as well.
 pub const OLDER: usize = 4;
 
-/// How many ticks before the baseline they are at best.
+/// Preferred distances of the older states from the baseline, in ticks.
 const WISHED: [u32; OLDER] = [1, 2, 3, 6];
 
-/// Ages and gaps are below this.
+/// Ages and gaps are below this, in ticks.
 const WINDOW: u32 = 32;
 
-/// The baseline of a block and the states before it.
+/// Ages of the baseline of a block and of the older states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastTicks {
-    /// The baseline is so many ticks older than the state that is coded: 1 to 31.
+    /// Age of the baseline in ticks, 1 to 31.
     pub age: u32,
-    /// Each older state is so many ticks before the baseline: 0 (there is none: the baseline
-    /// serves) to 31.
+    /// Ticks from each older state to the baseline: 1 to 31, or 0 if there is none and the baseline
+    /// is used instead.
     pub gaps: [u32; OLDER],
 }
 
 impl PastTicks {
-    /// A past where all that was sent is acknowledged after `age` ticks.
+    /// The ages where every state is acknowledged after `age` ticks: the older states are 1, 2, 3
+    /// and 6 ticks before the baseline.
     pub const fn whole(age: u32) -> Self {
         Self { age, gaps: WISHED }
     }
 }
 
-/// States that were acknowledged.
+/// The states that a peer acknowledged, for the newest one and the 63 ticks before it.
 #[derive(Clone, Debug, Default)]
 pub struct Acknowledged {
     newest: Option<Tick>,
-    /// Bit `n`: the state `n` ticks before the newest.
+    /// Bit `n` is set if the state `n` ticks before the newest is held.
     held: u64,
 }
 
 impl Acknowledged {
-    /// The peer holds the state of a tick.
+    /// Records that the peer holds the state of a tick.
     pub fn note(&mut self, tick: Tick) {
         let newest = *self.newest.get_or_insert(tick);
         let ahead = tick.distance(newest);
@@ -50,8 +51,9 @@ impl Acknowledged {
         }
     }
 
-    /// What to build upon for a state of `now`: the newest that is held, and those near the wished
-    /// distances before it. None: nothing is held that is young enough.
+    /// Chooses the states to build on for a state of tick `now`: the newest that is held, and those
+    /// nearest to the preferred distances before it. Returns `None` if the newest one is not 1 to
+    /// 31 ticks old.
     pub fn choose(&self, now: Tick) -> Option<PastTicks> {
         let age = u32::try_from(now.distance(self.newest?)).ok()?;
         let held = |gap: u32| gap > 0 && gap < WINDOW && self.held >> gap & 1 == 1;

@@ -1,8 +1,8 @@
-//! What the network reads of one body, and the vectors that it weighs.
+//! The network's inputs for one body, and the vectors that it weighs.
 //!
-//! All motions are scaled to the time from the baseline to now: a velocity of so many grid steps in
-//! that time. So one network serves all ages. What a body's own past and the player tell comes
-//! first ([`super::own`]), then what the neighbour tells that was coded last.
+//! All motions are scaled to the time from the baseline to now: a velocity is in grid steps per
+//! that time, so one network serves all ages. The inputs from a body's own history and from the
+//! player come first ([`super::own`]), then those from the neighbour that was coded last.
 
 use fearless_simd::f32x8;
 use fearless_simd::prelude::*;
@@ -15,30 +15,30 @@ use super::network::LANES;
 use super::rotation::{to_vector, turn};
 use super::vector::{Vector, aside, direction, dot, less, place, scaled};
 
-/// Numbers that say what kind of situation it is, of the body's own.
+/// Number of scalar inputs from the body's own history and the player.
 pub const OWN_SCALARS: usize = 28;
-/// All of them, with the neighbour's.
+/// Number of scalar inputs, with those from the neighbour.
 pub const SCALARS: usize = OWN_SCALARS + 8;
 
-/// Vectors a position may move by, of the body's own.
+/// Number of candidate vectors for the step of a body, from its own history and the player.
 pub const OWN_MOVES: usize = 8;
-/// All of them, with the neighbour's.
+/// Number of candidate vectors for the step of a body, with those from the neighbour.
 pub const MOVES: usize = OWN_MOVES + 4;
 
-/// Vectors a body may turn by, of its own.
+/// Number of candidate vectors for the turn of a body, from its own history and the player.
 pub const OWN_TURNS: usize = 7;
-/// All of them, with the neighbour's.
+/// Number of candidate vectors for the turn of a body, with those from the neighbour.
 pub const TURNS: usize = OWN_TURNS + 3;
 
-/// What is known of one body before it is coded.
+/// Everything that is known about one body before it is coded.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
-    /// Logarithms of lengths and of what has a sign, flags.
+    /// Scalar inputs: logarithms of lengths, signed logarithms, and flags.
     pub scalars: [f32; SCALARS],
-    /// Vectors a position may move by, in grid steps: their x, their y, their z; zeros after the
-    /// last.
+    /// Candidate vectors for the step, in grid steps: all x, all y, all z; padded with zeros.
     pub moves: [[f32; LANES]; 3],
-    /// Vectors a body may turn by, in [`super::rotation::TURN_STEPS`].
+    /// Candidate vectors for the turn, in units of 1/[`super::rotation::TURN_STEPS`] radian: all x,
+    /// all y, all z; padded with zeros.
     pub turns: [[f32; LANES]; 3],
 }
 
@@ -51,7 +51,8 @@ impl Default for Inputs {
 }
 
 impl Inputs {
-    /// Adds what the neighbour of a body did that was coded last.
+    /// Adds the inputs from the neighbour that was coded last; all of them are zero if there is
+    /// none.
     #[inline(always)]
     pub fn look_beside<S: Simd>(
         &mut self,
@@ -97,7 +98,7 @@ impl Inputs {
     }
 }
 
-/// Puts some vectors to their places.
+/// Stores vectors from index `at` on.
 #[inline(always)]
 fn put<const N: usize>(vectors: &mut [[f32; LANES]; 3], at: usize, these: [Vector; N]) {
     for k in 0..3 {

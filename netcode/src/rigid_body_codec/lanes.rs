@@ -1,14 +1,16 @@
-//! Numbers of several bodies side by side, and what they have in common with one number.
+//! A number trait that is implemented for one body's number and for those of several bodies side by
+//! side.
 
 use std::ops::{Add, Mul, Sub};
 
 use fearless_simd::prelude::*;
 use fearless_simd::{f32x8, i32x8};
 
-/// Bodies whose numbers stand side by side.
+/// Number of bodies that are computed side by side.
 pub const BATCH: usize = 8;
 
-/// A number, or several. Whatever they are done with, each comes out as it would alone.
+/// One number or a SIMD vector of numbers. Every operation gives each element the result that it
+/// would have alone.
 pub trait Number:
     Copy
     + Add<Output = Self>
@@ -17,24 +19,24 @@ pub trait Number:
     + Mul<Output = Self>
     + Mul<f32, Output = Self>
 {
-    /// The same number everywhere.
+    /// A value whose elements are all `number`.
     fn same(self, number: f32) -> Self;
 
-    /// One over the square root.
+    /// One divided by the square root.
     fn inverse_root(self) -> Self;
 
-    /// The sizes.
+    /// The absolute value.
     fn size(self) -> Self;
 
-    /// The numbers with their signs turned where `of` is negative.
+    /// The numbers, negated where `of` is negative.
     fn signed_by(self, of: Self) -> Self;
 
-    /// The logarithm of 1 and more, to within a tenth: the exponent and the mantissa of the float,
-    /// as they stand.
+    /// An approximation of the binary logarithm of one plus the number (0 or more), to within a
+    /// tenth: the exponent and mantissa of the float, read as a fixed-point number.
     fn log(self) -> Self;
 }
 
-/// One of a float's exponent, in its bits.
+/// A step of one in a float's exponent, as an integer of its bits.
 const EXPONENT: f32 = (1 << 23) as f32;
 
 impl Number for f32 {

@@ -1,25 +1,23 @@
-//! Rigid bodies that push each other: a pile of boxes around one that a player moves, in the fewest
-//! bytes.
+//! A codec for rigid bodies that push each other, such as a pile of boxes that a player moves.
 //!
-//! The general coder ([`crate::replication`]) foresees each field by itself, from its own past.
-//! Bodies in contact tell more: what a body will do follows from its velocity, its spin, the
-//! ground, the player that carries it and the neighbour that was just coded. Here a small network,
-//! trained once from recorded play, reads all that and says for each body how far the vectors that
-//! are known (its velocities, the player's rigid motion, the neighbour's step, ...) each carry it,
-//! and how sure that is. What is left over goes through static tables, one for each degree of
-//! certainty.
+//! The general coder ([`crate::replication`]) estimates each field separately from its baselines.
+//! For bodies in contact more is known: the motion of a body follows from its velocity, its spin,
+//! the ground, the player that carries it and the neighbour that was coded last. A small network,
+//! trained once from recorded play, reads all of that. For each body it weighs the known vectors
+//! (its velocities, the player's rigid motion, the neighbour's step, ...) and estimates the size of
+//! the residual. The residual is coded with static tables, one for each degree of certainty.
 //!
 //! ```text
-//! history (what is acknowledged) -> frame -> own (eight bodies side by side) -> inputs (with the neighbour's)
-//!         -> network -> block (one path for both directions) -> bytes
+//! history (acknowledged states) -> frame -> own (eight bodies side by side)
+//!         -> inputs (with the neighbour's) -> network -> block (both directions) -> bytes
 //! ```
 //! Nothing adapts between packets: a block is decoded from the states it names and nothing else, so
-//! that loss costs no more than an older state. Only what IEEE 754 rounds alike everywhere is used,
-//! in a fixed order (sums, products, products added with one rounding, quotients, square roots):
-//! every machine foresees the same.
+//! a lost packet costs no more than an older baseline. Only operations that IEEE 754 rounds alike
+//! everywhere are used, in a fixed order (sums, products, products added with one rounding,
+//! quotients, square roots), so that every machine computes equal estimates.
 //!
-//! Lengths are in steps of a grid that the game chooses (the models were trained with 1/512 m),
-//! rotations are their smallest three components with 9 bits each
+//! Lengths are in steps of a grid that the game chooses (the models were trained with 1/512 m).
+//! Rotations are their smallest three components with 9 bits each
 //! ([`crate::replication::quaternion`]).
 
 mod block;
@@ -50,21 +48,22 @@ use crate::replication::quaternion::{Quaternion, restore};
 /// Largest grid value of a rotation's component.
 pub const ROTATION_MAX: u32 = 511;
 
-/// Positions are within plus and minus this.
+/// Largest absolute value of a position's coordinate, in grid steps.
 pub const POSITION_LIMIT: i32 = 1 << 18;
 
-/// The state of one body.
+/// The state of one body: its position, its rotation and a flag of the game.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Body {
-    /// Grid steps along x, y and z; z is up. Within [`POSITION_LIMIT`].
+    /// Position in grid steps along x, y and z; z is up. Each coordinate is within plus and minus
+    /// [`POSITION_LIMIT`].
     pub position: [i32; 3],
     rotation: u32,
 }
 
 impl Body {
-    /// A body. `rotation` names its largest component (0 to 3 for x, y, z, w), then has the others
-    /// in order (0 to [`ROTATION_MAX`]); what is more is cut off. `mark` is a flag of the game's
-    /// own, which seldom changes.
+    /// Creates a body. `rotation` holds the index of its largest component (0 to 3 for x, y, z, w),
+    /// then the other components in order (0 to [`ROTATION_MAX`]); higher bits are cut off. `mark`
+    /// is a flag of the game's own, which should change seldom.
     pub fn new(position: [i32; 3], rotation: [u32; 4], mark: bool) -> Self {
         let [largest, a, b, c] = rotation;
         let cut = |part: u32| part & ROTATION_MAX;
@@ -73,7 +72,8 @@ impl Body {
         Self { position, rotation: packed }
     }
 
-    /// The largest component and the others.
+    /// The index of the rotation's largest component (0 to 3 for x, y, z, w), then the grid values
+    /// of the others in order (0 to [`ROTATION_MAX`]).
     #[inline(always)]
     pub fn rotation(self) -> [u32; 4] {
         let part = |shift: u32| self.rotation >> shift & ROTATION_MAX;
@@ -96,7 +96,7 @@ impl Body {
         restore(self.rotation(), ROTATION_MAX)
     }
 
-    /// Whether it is elsewhere or turned.
+    /// Whether the position or the rotation differs; the mark is ignored.
     #[inline(always)]
     fn moved_from(self, other: Self) -> bool {
         let [x, y, z] = self.position;
@@ -105,7 +105,8 @@ impl Body {
     }
 }
 
-/// The turn from one body's rotation to another's, about x, y and z, in [`TURN_STEPS`] of a radian.
+/// The turn from one body's rotation to another's, as a vector about x, y and z whose length is the
+/// angle in units of 1/[`TURN_STEPS`] radian.
 pub fn turn_between(before: Body, now: Body) -> [f32; 3] {
     rotation::to_vector(rotation::turn(before.quaternion(), now.quaternion()))
 }

@@ -1,7 +1,7 @@
-//! What was trained: a network and the tables of what it leaves over.
+//! Trained models: a network, and the frequency tables of its residuals.
 //!
 //! Two models are built in, made by `cargo run --release -p truetick-benches --bin train -- bodies`
-//! from recorded piles of boxes: [`Model::fast`] and [`Model::dense`], which takes more time for
+//! from recorded piles of boxes: [`Model::fast`], and [`Model::dense`], which takes more time for
 //! fewer bytes.
 
 use std::sync::OnceLock;
@@ -10,20 +10,20 @@ use super::network::{Network, Shape};
 use super::symbols::{PARTS, Tables};
 use crate::coding::symbols::SymbolTables;
 
-/// First bytes of a model, with the version of its format.
+/// First bytes of a model: its format and the version of that.
 const MAGIC: [u8; 4] = *b"TTB1";
 
-/// See the module.
+/// A trained model: the network that estimates motion, and the tables that code what remains.
 #[derive(Debug)]
 pub struct Model {
-    /// Foresees.
+    /// The network that estimates how a body moves.
     pub network: Network,
-    /// Of what is left over.
+    /// Frequency tables of all symbols.
     pub tables: Tables,
 }
 
 impl Model {
-    /// The model for the least work.
+    /// Returns the built-in model that takes the least time.
     ///
     /// # Panics
     /// Never: the model is a part of the program, and a test reads it.
@@ -32,7 +32,7 @@ impl Model {
         MODEL.get_or_init(|| Self::parse(include_bytes!("fast.model")).expect("it is built in"))
     }
 
-    /// The model for the fewest bytes.
+    /// Returns the built-in model that makes the fewest bytes.
     ///
     /// # Panics
     /// Never: the model is a part of the program, and a test reads it.
@@ -41,13 +41,14 @@ impl Model {
         MODEL.get_or_init(|| Self::parse(include_bytes!("dense.model")).expect("it is built in"))
     }
 
-    /// A model of a network, and of the weights of all symbols of all contexts by [`PARTS`].
+    /// Creates a model from a network and the weights of all symbols: for each of [`PARTS`], the
+    /// weights of all contexts, one after the other.
     pub fn new(network: Network, weights: &[Vec<u16>; PARTS.len()]) -> Self {
         let tables = PARTS.map(|part| SymbolTables::new(part.size().1, &weights[part as usize]));
         Self { network, tables: Tables(tables) }
     }
 
-    /// The model that bytes hold. None: they hold none of this version.
+    /// Parses a model. Returns `None` if the bytes are not a model of this version.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut reader = Bytes(bytes);
         (reader.take(MAGIC.len())? == MAGIC).then_some(())?;
@@ -67,9 +68,9 @@ impl Model {
         reader.0.is_empty().then(|| Self::new(network, &weights))
     }
 
-    /// The bytes of a model, see [`Model::new`]: the magic, the shape, the network's weights as
-    /// little-endian f32, then the symbols' weights (0 to 32,767), one byte each below 128, else
-    /// two.
+    /// Serialises a model from the arguments of [`Model::new`]: the magic, the shape, the network's
+    /// weights as little-endian f32, then the symbols' weights (0 to 32,767), one byte each below
+    /// 128, else two.
     pub fn to_bytes(shape: Shape, network: &[f32], weights: &[Vec<u16>; PARTS.len()]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend([shape.first as u8, shape.second as u8]);

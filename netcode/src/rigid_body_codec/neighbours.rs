@@ -1,41 +1,41 @@
-//! The bodies of a frame that changed and are coded already, and which of them is nearest to the
-//! next.
+//! The changed bodies of a frame that are coded already, and a search for the one nearest to the
+//! next body.
 
 use super::Body;
 use super::vector::place;
 
-/// A body of the frame that was coded already, and changed.
+/// A changed body of the frame that is already coded.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbour {
-    /// Where it is in the frame.
+    /// Index of the body in the frame.
     pub index: usize,
-    /// What it became.
+    /// New state of the body.
     pub now: Body,
 }
 
-/// Bodies that are looked at side by side.
+/// Number of bodies that are compared side by side in SIMD lanes.
 const LANES: usize = 8;
 
-/// No farther than this, in grid steps, a body counts as a neighbour.
+/// Distance in grid steps below which a body counts as a neighbour.
 const REACH: f32 = 700.0;
 
-/// See the module.
+/// The changed bodies of a frame that are coded already, searchable by position.
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     bodies: Vec<Neighbour>,
-    /// Where they were as of the baseline: x, y and z of eight at a time. The last group is filled
-    /// up with what is out of reach.
+    /// Their positions in the baseline: x, y and z of eight bodies each. The last group is padded
+    /// with infinity, which is out of reach.
     places: Vec<[[f32; LANES]; 3]>,
 }
 
 impl Changed {
-    /// Forgets all.
+    /// Removes all bodies.
     pub fn clear(&mut self) {
         self.bodies.clear();
         self.places.clear();
     }
 
-    /// Adds a body that was `base`.
+    /// Adds a body whose baseline is `base`.
     #[inline(always)]
     pub fn push(&mut self, neighbour: Neighbour, base: Body) {
         let lane = self.bodies.len() % LANES;
@@ -49,7 +49,7 @@ impl Changed {
         }
     }
 
-    /// The one nearest to what was `base`, if one is within reach.
+    /// Returns the body whose baseline is nearest to `base`, if one is within reach.
     #[inline(always)]
     pub fn nearest(&self, base: Body) -> Option<Neighbour> {
         let [x, y, z] = place(base);

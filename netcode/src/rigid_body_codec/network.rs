@@ -1,4 +1,4 @@
-//! A small network: from what is known of a body to how it will move, and how sure that is.
+//! A small neural network that estimates how a body moves, and how certain that estimate is.
 
 use fearless_simd::f32x16;
 use fearless_simd::prelude::*;
@@ -6,27 +6,28 @@ use fearless_simd::prelude::*;
 use super::inputs::{Inputs, MOVES, OWN_SCALARS, SCALARS, TURNS};
 use super::vector::Vector;
 
-/// Outputs: weights of each move (across, up) and turn (across, up), and the four sizes of what is
-/// left over.
+/// Number of outputs: two weights (horizontal, vertical) for each candidate step and each candidate
+/// turn, and four expected sizes of residuals.
 pub const OUTPUTS: usize = 2 * MOVES + 2 * TURNS + SIZES;
 
-/// Sizes of what is left over: z; x and y; turns across; turns about the vertical.
+/// Number of expected sizes of residuals: height; horizontal position; turn about horizontal axes;
+/// turn about the vertical.
 const SIZES: usize = 4;
 
-/// Outputs whose sums are built side by side.
+/// Number of outputs whose sums are computed side by side in SIMD lanes.
 pub const LANES: usize = 16;
 
-/// How wide the layers are: multiples of [`LANES`].
+/// Widths of the hidden layers: multiples of [`LANES`], at most 128.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Of the first hidden layer.
+    /// Width of the first hidden layer, not 0.
     pub first: usize,
-    /// Of the second, or 0: there is none.
+    /// Width of the second hidden layer; 0 for none.
     pub second: usize,
 }
 
 impl Shape {
-    /// Inputs and outputs of each layer, outputs rounded up to full lanes.
+    /// Numbers of inputs and outputs of each layer, outputs rounded up to whole SIMD lanes.
     fn layers(self) -> impl Iterator<Item = (usize, usize)> {
         let outputs = OUTPUTS.next_multiple_of(LANES);
         let second = (self.second > 0).then_some((self.first, self.second));
@@ -34,25 +35,27 @@ impl Shape {
         [Some((SCALARS, self.first)), second, Some((last, outputs))].into_iter().flatten()
     }
 
-    /// How many weights there are.
+    /// Number of weights, including the biases.
     pub fn weights(self) -> usize {
         self.layers().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
     }
 }
 
-/// Rows that are added side by side; every layer's inputs are a multiple of it.
+/// Number of rows that are added side by side. The number of inputs of every layer is a multiple of
+/// it.
 const ROWS: usize = 4;
 const _: () = assert!(SCALARS.is_multiple_of(ROWS) && LANES.is_multiple_of(ROWS));
 const _: () = assert!(OWN_SCALARS.is_multiple_of(ROWS));
 
-/// One layer: for each [`LANES`] outputs their biases, then their weights for each input.
+/// One layer. For each group of [`LANES`] outputs it holds their biases, then their weights for
+/// each input.
 #[derive(Clone, Debug)]
 struct Layer {
     inputs: usize,
     weights: Vec<[f32; LANES]>,
 }
 
-/// A group of outputs, side by side.
+/// Computes the sums of one group of outputs.
 #[inline(always)]
 fn summed<S: Simd>(
     simd: S,
@@ -60,7 +63,7 @@ fn summed<S: Simd>(
     weights: &[[f32; LANES]],
     inputs: &[f32],
 ) -> [f32; LANES] {
-    // More sums than one, lest each addition wait for the one before.
+    // Several accumulators, so that an addition does not wait for the one before.
     let mut sums = [f32x16::splat(simd, 0.0); ROWS];
     sums[0] = f32x16::simd_from(simd, *bias);
     for (weights, inputs) in weights.chunks_exact(ROWS).zip(inputs.chunks_exact(ROWS)) {
@@ -86,33 +89,34 @@ impl Layer {
     }
 }
 
-/// What the first layer makes of a body's own numbers.
+/// Sums of the first layer over a body's own inputs, before the neighbour's are added.
 pub type Begun = [[f32; LANES]; WIDEST];
 
-/// How a body is expected to move.
+/// Estimated motion of a body, and expected sizes of the residuals.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expectation {
-    /// Its step, in grid steps.
+    /// Estimated step in grid steps.
     pub step: Vector,
-    /// Its turn, in [`super::rotation::TURN_STEPS`].
+    /// Estimated turn, in units of 1/[`super::rotation::TURN_STEPS`] radian.
     pub turn: Vector,
-    /// Natural logarithms of the sizes of what is left over, in grid steps: z; x and y; turns
-    /// across; turns about the vertical.
+    /// Natural logarithms of the expected sizes of the residuals, in grid steps: height; horizontal
+    /// position; turn about horizontal axes; turn about the vertical.
     pub sizes: [f32; SIZES],
 }
 
-/// The network.
+/// A feed-forward network with one or two hidden layers.
 #[derive(Clone, Debug)]
 pub struct Network {
     layers: Vec<Layer>,
 }
 
-/// Widest layer, in lanes.
+/// Widest hidden layer, in multiples of [`LANES`].
 pub const WIDEST: usize = 8;
 
 impl Network {
-    /// A network of these weights: layer by layer, for each output its bias and then its weights,
-    /// where outputs go in groups of [`LANES`]. None: it is not of this shape.
+    /// Creates a network from its weights: layer by layer, for each group of [`LANES`] outputs
+    /// their biases, then their weights for each input. Returns `None` if the shape is not valid or
+    /// the number of weights does not fit it.
     pub fn new(shape: Shape, weights: &[f32]) -> Option<Self> {
         let fits = |width: usize| width.is_multiple_of(LANES) && width <= WIDEST * LANES;
         if weights.len() != shape.weights()
@@ -132,7 +136,8 @@ impl Network {
         Some(Self { layers: layers.collect() })
     }
 
-    /// What the first layer makes of a body's own numbers: the part that waits for no neighbour.
+    /// Computes the first layer's sums over a body's own inputs, which do not depend on a
+    /// neighbour.
     #[inline(always)]
     pub fn begin<S: Simd>(&self, simd: S, inputs: &Inputs, begun: &mut Begun) {
         for (group, out) in self.layers[0].groups().zip(begun) {
@@ -140,7 +145,8 @@ impl Network {
         }
     }
 
-    /// What is to be expected of a body whose inputs are whole.
+    /// Estimates the motion of a body whose inputs are complete. `begun` comes from
+    /// [`Self::begin`].
     #[inline(always)]
     pub fn expect<S: Simd>(&self, simd: S, begun: &Begun, inputs: &Inputs) -> Expectation {
         let mut values = [[0.0; LANES]; WIDEST];
@@ -165,8 +171,8 @@ impl Network {
     }
 }
 
-/// The sum of vectors, each so many times: x and y with one set of weights, z with another. After
-/// the last vector there are zeros, so that it does not matter which weights stand there.
+/// Sums weighted vectors: x and y with one set of weights, z with another. The vectors are padded
+/// with zeros, so the weights at those places do not matter.
 #[inline(always)]
 fn weighed<S: Simd>(simd: S, vectors: &[[f32; LANES]; 3], across: &[f32], up: &[f32]) -> Vector {
     let across = f32x16::from_slice(simd, &across[..LANES]);
@@ -178,7 +184,7 @@ fn weighed<S: Simd>(simd: S, vectors: &[[f32; LANES]; 3], across: &[f32], up: &[
     ]
 }
 
-/// The sum of all lanes.
+/// Sums all SIMD lanes, in a fixed order.
 #[inline(always)]
 fn total<S: Simd>(numbers: f32x16<S>) -> f32 {
     let (a, b) = numbers.split();
@@ -197,8 +203,8 @@ mod tests {
     fn weights_are_where_they_are_said_to_be() {
         let shape = Shape { first: LANES, second: 0 };
         let mut weights = vec![0.0; shape.weights()];
-        // The first hidden value is twice the fourth scalar; the second move goes by three times
-        // that, and one more.
+        // The first hidden value is twice the fourth scalar. The second candidate step is weighted
+        // by three times that plus one.
         weights[(1 + 3) * LANES] = 2.0;
         let outputs = (SCALARS + 1) * LANES;
         weights[outputs + 1] = 1.0;

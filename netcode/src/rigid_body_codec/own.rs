@@ -1,5 +1,5 @@
-//! What is known of bodies from their own past and from the player, for several side by side: it
-//! waits for nothing that the frame tells of their neighbours.
+//! Inputs from the bodies' own history and from the player, for several bodies side by side. They
+//! do not depend on neighbours in the frame.
 
 use fearless_simd::f32x8;
 use fearless_simd::prelude::*;
@@ -13,16 +13,17 @@ use super::vector::{Vector, aside, direction, dot, less, log_length, plus, scale
 use super::{Body, ROTATION_MAX};
 use crate::replication::quaternion::{MOST, Quaternion};
 
-/// The player's rigid motion matters within this of it, in grid steps.
+/// Distance from the player within which its rigid motion matters, in grid steps.
 const NEAR: f32 = 1500.0;
 
-/// A body that the player's rigid motion foresaw so well in the past is carried by it.
+/// A body counts as carried if the player's rigid motion explains its past motion to within this,
+/// in grid steps per coordinate.
 const CARRIED: f32 = 24.0;
 
-/// A vector of each body.
+/// One vector for each body of a batch.
 type Vectors<S> = [f32x8<S>; 3];
 
-/// Bodies of a batch, as of one state.
+/// The bodies of a batch in one state.
 #[derive(Clone, Copy)]
 struct State<S: Simd> {
     place: Vectors<S>,
@@ -55,22 +56,22 @@ impl<S: Simd> State<S> {
     }
 }
 
-// In what follows closures are avoided: the compiler does not always inline them where vector units
-// are chosen at run time, and then calls a function for each addition.
+// The following code avoids closures: the compiler does not always inline them where SIMD levels
+// are selected at run time, and then calls a function for each addition.
 
 #[inline(always)]
 fn beside<S: Simd>(simd: S, numbers: [f32; BATCH]) -> f32x8<S> {
     f32x8::simd_from(simd, numbers)
 }
 
-/// A rotation's component from its grid value.
+/// Converts a grid value of a rotation's component.
 #[inline(always)]
 fn component<S: Simd>(part: f32x8<S>) -> f32x8<S> {
     const STEP: f32 = 2.0 / ROTATION_MAX as f32;
     (part * STEP - 1.0) * MOST
 }
 
-/// As [`crate::replication::quaternion::restore`] does it.
+/// The rotation of grid values, with the arithmetic of [`crate::replication::quaternion::restore`].
 #[inline(always)]
 fn restored<S: Simd>([largest, a, b, c]: [f32x8<S>; 4]) -> [f32x8<S>; 4] {
     let (a, b, c) = (component(a), component(b), component(c));
@@ -82,13 +83,13 @@ fn restored<S: Simd>([largest, a, b, c]: [f32x8<S>; 4]) -> [f32x8<S>; 4] {
     [x, y, z, w]
 }
 
-/// The same vector for all.
+/// Copies one vector to all bodies.
 #[inline(always)]
 fn all<S: Simd>(simd: S, v: Vector) -> Vectors<S> {
     [f32x8::splat(simd, v[0]), f32x8::splat(simd, v[1]), f32x8::splat(simd, v[2])]
 }
 
-/// The same turn for all.
+/// Copies one turn to all bodies.
 #[inline(always)]
 fn one_turn<S: Simd>(simd: S, q: Quaternion) -> [f32x8<S>; 4] {
     [
@@ -99,12 +100,12 @@ fn one_turn<S: Simd>(simd: S, q: Quaternion) -> [f32x8<S>; 4] {
     ]
 }
 
-/// All that was looked at.
+/// The quantities from which the inputs are computed.
 struct Seen<S: Simd> {
-    /// Velocities and spins over each of the older states.
+    /// Velocities and spins since each of the older states.
     moves: [Vectors<S>; OLDER],
     turns: [Vectors<S>; OLDER],
-    /// From the player, as of the baseline.
+    /// Offset from the player in the baseline.
     offset: Vectors<S>,
     near: Near<S>,
     /// The player's step.
@@ -112,9 +113,9 @@ struct Seen<S: Simd> {
     fall: f32,
 }
 
-/// What the player's nearness means.
+/// Quantities of the player's rigid motion; all are zero for bodies that are not near.
 struct Near<S: Simd> {
-    /// 1 where it is near, and where the player carried it.
+    /// 1 where the body is near the player, and where the player carried it; else 0.
     near: f32x8<S>,
     carried: f32x8<S>,
     step: Vectors<S>,
@@ -132,7 +133,7 @@ fn spin<S: Simd>(base: &State<S>, older: &State<S>, ratio: f32) -> Vectors<S> {
     scaled(to_vector(turn(older.rotation, base.rotation)), base.place[0].same(ratio))
 }
 
-/// The part of the inputs of some bodies that waits for no neighbour.
+/// Computes the inputs of a batch of bodies that do not depend on a neighbour.
 #[inline(always)]
 pub fn look<S: Simd>(simd: S, frame: &Frame, indices: &[u16; BATCH], inputs: &mut [Inputs; BATCH]) {
     let base = State::of(simd, frame.pasts.base, indices);
@@ -255,7 +256,7 @@ impl<S: Simd> Seen<S> {
             log_length(near.step),
             log_length(near.astray),
             log_length(near.turn),
-            // What matters near the player alone.
+            // These two matter near the player only.
             log_length(scaled(less(near.step, v1), near.near)),
             log_length(scaled(less(near.turn, w1), near.near)),
             signed_log(v1[2]),

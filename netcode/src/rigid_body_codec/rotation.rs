@@ -1,14 +1,14 @@
-//! Turns as vectors: the axis, as long as the angle.
+//! Turns as vectors along their axis, with the angle as length.
 
 use super::lanes::Number;
 use super::vector::Vector;
 use crate::replication::quaternion::Quaternion;
 
-/// Turn vectors are counted in this many parts of a radian: about the steps of a rotation's grid
-/// (its components grow by half the angle, in steps of root 2 in 511).
+/// Number of units per radian in turn vectors: about the steps of a rotation's grid (its components
+/// grow by half the angle, in steps of root 2 in 511).
 pub const TURN_STEPS: f32 = 180.0;
 
-/// `a` after `b`.
+/// Quaternion product: the turn `a` after the turn `b`.
 #[inline(always)]
 pub fn product<N: Number>(a: [N; 4], b: [N; 4]) -> [N; 4] {
     [
@@ -26,17 +26,18 @@ pub fn turn<N: Number>(from: [N; 4], to: [N; 4]) -> [N; 4] {
     product(to, [none - from[0], none - from[1], none - from[2], from[3]])
 }
 
-/// The vector of a turn, exact within a thousandth up to a right angle.
+/// Converts a turn to a vector in units of 1/[`TURN_STEPS`] radian, exact to within a thousandth up
+/// to a right angle.
 #[inline(always)]
 pub fn to_vector<N: Number>(turn: [N; 4]) -> [N; 3] {
     let sine2 = turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2];
-    // The series of the arc sine.
+    // Taylor series of the arc sine.
     let series = sine2 * (sine2 * (sine2 * 0.06 + 0.075) + 1.0 / 6.0) + 1.0;
     let signed = (series * (2.0 * TURN_STEPS)).signed_by(turn[3]);
     [turn[0] * signed, turn[1] * signed, turn[2] * signed]
 }
 
-/// The turn of a vector, of length 1 within a thousandth.
+/// Converts a vector to a turn, of length 1 to within a thousandth.
 #[inline(always)]
 pub fn of_vector(vector: Vector) -> Quaternion {
     let half = 0.5 / TURN_STEPS;
@@ -47,7 +48,7 @@ pub fn of_vector(vector: Vector) -> Quaternion {
     [x * sine, y * sine, z * sine, cosine]
 }
 
-/// A vector after a turn.
+/// Rotates a vector by a turn.
 #[inline(always)]
 pub fn rotate<N: Number>(turn: [N; 4], v: [N; 3]) -> [N; 3] {
     let [x, y, z, w] = turn;
@@ -78,7 +79,7 @@ mod tests {
             for (x, y) in there.iter().zip(&to) {
                 prop_assert!((x - y).abs() < 1e-4);
             }
-            // The same vector, first turned at once and then in two steps.
+            // One vector, rotated once directly and once in two steps.
             let v = [100.0, -50.0, 25.0];
             let (once, twice) = (rotate(to, v), rotate(turn(from, to), rotate(from, v)));
             prop_assert!(once.iter().zip(&twice).all(|(x, y)| (x - y).abs() < 0.1));

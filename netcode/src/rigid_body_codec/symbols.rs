@@ -1,4 +1,4 @@
-//! What a block is made of: symbols in contexts, and raw bits.
+//! The elements of a block: symbols in contexts, and raw bits.
 
 use super::Body;
 use super::inputs::Inputs;
@@ -9,23 +9,23 @@ use crate::error::WireError;
 /// Kinds of symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Whether the block builds upon the usual past.
+    /// Whether the block builds on the usual baselines: 0 if it does.
     Past,
-    /// Whether one of a row of bodies at rest wakes.
+    /// Whether one of a row of bodies at rest moves or changes.
     Rest,
-    /// Whether a body moved, and its mark: the one in bit 0, the other in bit 1.
+    /// Whether a body moved (bit 0), and its mark (bit 1).
     Presence,
-    /// Which of a rotation's components, sorted as expected, is the largest.
+    /// Rank of a rotation's largest component in the estimated order.
     Rank,
-    /// What is left over of a position or a rotation.
+    /// Residual of a coordinate or of a rotation's component.
     Residual,
 }
 
-/// All kinds.
+/// All kinds of symbols, in the order of their tables.
 pub const PARTS: [Part; 5] = [Part::Past, Part::Rest, Part::Presence, Part::Rank, Part::Residual];
 
 impl Part {
-    /// Contexts and symbols of each.
+    /// Numbers of contexts and of symbols of this kind.
     pub const fn size(self) -> (usize, usize) {
         match self {
             Part::Past | Part::Rest => (1, 2),
@@ -36,73 +36,78 @@ impl Part {
     }
 }
 
-/// Distances from the player that count for presence.
+/// Number of classes of distance from the player in presence contexts.
 pub const DISTANCES: usize = 16;
 const PRESENCE_CONTEXTS: usize = 8 * DISTANCES;
 
-/// Margins between the two largest components of a rotation, and degrees of certainty that count
-/// for its rank.
+/// Number of classes of the margin between the two largest components of a rotation, in rank
+/// contexts.
 pub const MARGINS: usize = 16;
-/// See [`MARGINS`].
+/// Number of classes of certainty in rank contexts, each of four degrees.
 pub const RANK_DEGREES: usize = 7;
 const RANK_CONTEXTS: usize = MARGINS * RANK_DEGREES;
 
-/// Degrees of certainty: quarters of the natural logarithm of the size of what is left over, from
-/// minus 1.5.
+/// Number of degrees of certainty: quarters of the natural logarithm of a residual's expected size,
+/// from -1.5.
 pub const DEGREES: usize = 28;
-/// Degrees in which it matters where between two grid values the expected one is.
+/// Number of the lowest degrees in which the context includes where the estimate is between two
+/// grid values.
 pub const FINE: usize = 8;
-/// How wrong the residuals before were for their degree.
+/// Number of classes of surprise: how wrong the previous estimates were for their degree.
 pub const SURPRISES: usize = 7;
-/// Numbers that are told apart: z, x and y, the first of a rotation, its others.
+/// Number of kinds of residuals: z; x and y; the first component of a rotation; its others.
 pub const SETS: usize = 4;
 const RESIDUAL_CONTEXTS: usize = SETS * SURPRISES * (DEGREES + FINE);
 
-/// Residuals up to this have a symbol each.
+/// Largest magnitude of a residual that has its own symbol.
 const SMALL: u32 = 7;
-/// Larger ones have four symbols for each doubling, up to this many doublings of 1; what is more
-/// has one symbol.
+/// Larger residuals have four symbols for each doubling, below 2 to this power; all beyond share
+/// one symbol.
 const DOUBLINGS: u32 = 12;
 const SMALL_SYMBOLS: usize = 2 * SMALL as usize + 1;
-/// Symbols of a residual.
+/// Number of symbols of a residual.
 pub const RESIDUAL_SYMBOLS: usize = SMALL_SYMBOLS + 4 * (DOUBLINGS as usize - 3) + 1;
 const HUGE: usize = RESIDUAL_SYMBOLS - 1;
-/// More doublings than a residual within the limits of a body can have.
+/// Number of doublings that no residual of a body within its limits has.
 const TOO_MANY: u32 = 21;
 
-/// One direction: it writes what it is given, or reads; it gives back what it wrote or read.
+/// One direction of a symbol coder: an encoder writes each argument and returns it; a decoder
+/// returns what it reads.
 pub trait SymbolCoder {
-    /// Whether it reads.
+    /// Whether this is a decoder.
     const DECODES: bool;
 
-    /// A symbol in a context.
+    /// Codes a symbol in a context.
     fn symbol(&mut self, part: Part, context: usize, symbol: usize) -> usize;
 
-    /// The low `bits` of a number of which nothing is known.
+    /// Codes the low `bits` (0 to 32) of a number with equal probabilities.
+    ///
+    /// # Errors
+    /// A decoder returns [`WireError::Malformed`] for bits that no encoder writes.
     fn raw(&mut self, value: u32, bits: u32) -> Result<u32, WireError>;
 
-    /// A body that changed will come next, which can be no lower than `floor`. Trainers look,
-    /// others have no use for it.
+    /// Announces a changed body that is coded next and is no lower than `floor`. Trainers use it;
+    /// the default ignores it.
     fn look(&mut self, _inputs: &Inputs, _floor: i32, _before: Body, _now: Body) {}
 }
 
-/// The tables of all kinds.
+/// Frequency tables of all kinds of symbols, indexed as [`PARTS`].
 #[derive(Clone, Debug)]
 pub struct Tables(pub [SymbolTables; PARTS.len()]);
 
-/// Writes a block.
+/// Encodes a block.
 pub struct Writer<'a> {
-    /// The stream.
+    /// Stream that is written.
     pub coder: RangeEncoder<'a>,
-    /// The tables.
+    /// Frequency tables of the model.
     pub tables: &'a Tables,
 }
 
-/// Reads a block.
+/// Decodes a block.
 pub struct Reader<'a> {
-    /// The stream.
+    /// Stream that is read.
     pub coder: RangeDecoder<'a>,
-    /// The tables.
+    /// Frequency tables of the model.
     pub tables: &'a Tables,
 }
 
@@ -135,8 +140,11 @@ impl SymbolCoder for Reader<'_> {
     }
 }
 
-/// A grid value, of which a value between grid values was expected. `set` tells which number it is,
-/// `degree` how sure, `surprise` how wrong those before were.
+/// Codes a grid value whose estimate is between grid values. `set` is the kind of the number,
+/// `degree` the certainty, `surprise` how wrong the previous estimates were.
+///
+/// # Errors
+/// [`WireError::Malformed`] if the residual is larger than any of a body within its limits.
 #[inline(always)]
 pub fn code_residual<C: SymbolCoder>(
     coder: &mut C,
@@ -154,7 +162,7 @@ pub fn code_residual<C: SymbolCoder>(
     Ok(if above { near.wrapping_add(toward) } else { near.wrapping_sub(toward) })
 }
 
-/// A number whose positive side is a bit more likely than its negative one.
+/// Codes a number whose positive values are slightly more likely than its negative ones.
 #[inline]
 fn code_signed<C: SymbolCoder>(
     coder: &mut C,

@@ -19,7 +19,7 @@ fn body() -> impl Strategy<Value = Body> {
     )
 }
 
-/// Bodies as of four older states, a baseline and now; most of them move little, if at all.
+/// Bodies in four older states, a baseline and now; most of them move little or not at all.
 fn states(count: usize) -> impl Strategy<Value = Vec<Vec<Body>>> {
     let steps = proptest::collection::vec(
         (0u8..4, [-40i32..40, -40i32..40, -40i32..40], body()),
@@ -115,8 +115,8 @@ fn frames_that_cannot_be_are_refused() {
     assert!(bodies.decode(&out, |_| None).is_err());
 }
 
-/// Boxes that fall, spin and slide, as of a tick; only whole numbers, so that every machine makes
-/// the same.
+/// Boxes that fall, spin and slide, at a tick. Only integers are used, so that every machine gives
+/// equal states.
 fn tumbling(tick: i32) -> Vec<Body> {
     let boxes = (0..64).map(|n: i32| {
         let (t, own) = (tick + n, n.wrapping_mul(37) % 101);
@@ -128,8 +128,8 @@ fn tumbling(tick: i32) -> Vec<Body> {
     boxes.collect()
 }
 
-/// The built-in models foresee the same on every machine: if this changes without a new model,
-/// clients and servers of different machines do not understand each other.
+/// The built-in models give equal estimates on every machine. If these bytes change without a new
+/// model, clients and servers on different machines cannot decode each other's frames.
 #[test]
 fn the_built_in_models_write_these_bytes() {
     for (model, hash) in [(Model::fast(), FAST), (Model::dense(), DENSE)] {

@@ -1,33 +1,33 @@
-//! Fields: what a number means, who sees it, how it is foreseen.
+//! Fields: the meaning of a number, who may see it, and how it is estimated.
 
-/// Who may see a field. What a client may not see is never sent to it.
+/// Who may see a field. A client never receives a field that it may not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Visibility {
-    /// Everyone to whom the entity is relevant.
+    /// Every client for which the entity is relevant.
     Everyone,
-    /// Clients of the entity's team, its owner among them.
+    /// Clients of the entity's team, and its owner.
     Team,
     /// Only the client that owns the entity.
     Owner,
-    /// Nobody: kept for hashes, recordings and restoring.
+    /// No client: the field is kept for hashes, recordings and restoring.
     Server,
 }
 
-/// Whose copy of an entity is meant: selects the fields that it holds.
+/// The receiver of a copy of an entity, which determines the fields that the copy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Audience {
-    /// Any client that is neither of the following.
+    /// A client that neither owns the entity nor is of its team.
     Others = 0,
     /// A client of the entity's team.
     Team = 1,
-    /// The owner.
+    /// The client that owns the entity.
     Owner = 2,
-    /// The server itself: every field.
+    /// The server itself, with every field.
     Server = 3,
 }
 
 impl Audience {
-    /// All of them, in their order.
+    /// All audiences, in ascending order of what they see.
     pub const ALL: [Self; 4] = [Self::Others, Self::Team, Self::Owner, Self::Server];
 
     /// Whether this audience holds fields of that visibility.
@@ -36,43 +36,45 @@ impl Audience {
     }
 }
 
-/// How a field's number is to be read.
+/// How a field's grid value maps to a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
-    /// A plain unsigned number: a counter, an enumeration, a flag, a reference; shown as is, never
+    /// An unsigned integer: a counter, an enumeration, a flag or a reference. It is never
     /// interpolated.
     Count,
-    /// `min + step * n`.
+    /// A number on a linear grid: `min + step * n`.
     Linear {
-        /// Value of 0.
+        /// Value of grid point 0.
         min: f32,
-        /// Distance between neighbours; a power of two, of which `min` is a multiple, so that every
-        /// value on the grid is exact in `f32`.
+        /// Distance between grid points: a power of two that divides `min`, so that every value on
+        /// the grid is exact in `f32`.
         step: f32,
     },
-    /// A direction: 0 to 2^bits - 1 is one turn.
+    /// A direction: grid values 0 to 2^bits - 1 make one turn.
     Turn,
 }
 
-/// How a field is foreseen from states that its receiver acknowledged; only the rest is sent.
+/// How a field is estimated from the states that its receiver acknowledged. Only the residual is
+/// sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Estimator {
-    /// As it was.
+    /// The estimate is the baseline's value.
     Constant,
-    /// It goes on as it went from one acknowledged state to a later one; as it was where only one
-    /// is known. For velocities and directions.
+    /// The estimate continues the change between two acknowledged states; with only one, it is the
+    /// baseline's value. For velocities and directions.
     Linear,
-    /// It moves by another field of its component, its velocity in units per second, at 60 ticks a
-    /// second. (At another rate it is foreseen less well, and never wrongly decoded.) The velocity
-    /// is sent before it.
+    /// The estimate adds a velocity, which is another field of the component, in units per second
+    /// at 60 ticks per second. (At another tick rate the estimate is less accurate, but decoding
+    /// stays correct.) The velocity is sent first.
     Moved {
-        /// Place of the velocity in the component.
+        /// Index of the velocity in the component.
         velocity: u8,
     },
-    /// One of the four fields of a quaternion, which goes on turning as it did; see
+    /// One of the four fields of a quaternion, whose estimate continues the last turn; see
     /// [`crate::replication::quaternion`].
     Quaternion {
-        /// Which: 0 names the largest component, 1 to 3 are the others in order.
+        /// Index in the quaternion: 0 is the number of the largest component, 1 to 3 are the other
+        /// components in order.
         part: u8,
     },
 }
@@ -80,21 +82,21 @@ pub enum Estimator {
 /// One field of a component.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
-    /// Name, unique in its component.
+    /// Name of the field, unique in its component.
     pub name: &'static str,
-    /// How its number is to be read.
+    /// How the field's grid value maps to a value.
     pub scale: Scale,
-    /// Bits of an absolute value, 1 to 32.
+    /// Number of bits of an absolute grid value, 1 to 32.
     pub bits: u32,
-    /// Largest quantised value.
+    /// Largest grid value.
     pub max: u32,
-    /// How it is foreseen.
+    /// How the field is estimated from baselines.
     pub model: Estimator,
-    /// Who may see it.
+    /// Who may see the field.
     pub visibility: Visibility,
-    /// Whether clients predict it, so that reconciliation compares it.
+    /// Whether the owning client predicts the field, so that reconciliation compares it.
     pub predicted: bool,
-    /// Whether a change of it says that the entity was put elsewhere: see [`Field::teleport_mark`].
+    /// Whether a change of the field marks a teleport; see [`Field::teleport_mark`].
     pub marks_teleport: bool,
 }
 
@@ -105,8 +107,12 @@ impl Field {
         Self { name, scale, bits, max, model, visibility, predicted: false, marks_teleport: false }
     }
 
-    /// A number from `min` to `max` (exclusive) in units of `step`, a power of two that divides
-    /// both.
+    /// Creates a field for numbers from `min` to `max` (exclusive) in steps of `step`, a power of
+    /// two that divides both. It is constant and visible to everyone by default. The range is
+    /// extended to a power of two of steps.
+    ///
+    /// # Panics
+    /// If there are not 2 to 2^24 values, or `min` is not a multiple of `step`.
     pub const fn linear(name: &'static str, min: f32, max: f32, step: f32) -> Self {
         let count = ((max - min) / step) as u64;
         assert!(count > 1 && count <= 1 << 24, "a linear field has 2 to 2^24 values");
@@ -115,36 +121,46 @@ impl Field {
         Self::new(name, Scale::Linear { min, step }, u32::MAX >> (32 - bits))
     }
 
-    /// An unsigned number of so many bits.
+    /// Creates a field for an unsigned number of `bits` bits.
+    ///
+    /// # Panics
+    /// If `bits` is not 1 to 32.
     pub const fn count(name: &'static str, bits: u32) -> Self {
         assert!(bits >= 1 && bits <= 32, "a field has 1 to 32 bits");
         Self::new(name, Scale::Count, u32::MAX >> (32 - bits))
     }
 
-    /// An unsigned number of at most `max`: a bounded integer, or an enumeration of `max + 1`
-    /// choices.
+    /// Creates a field for an unsigned number of at most `max`: a bounded integer, or an
+    /// enumeration of `max + 1` variants.
     pub const fn up_to(name: &'static str, max: u32) -> Self {
         Self::new(name, Scale::Count, max)
     }
 
-    /// A yes or no.
+    /// Creates a field for a flag, 0 or 1.
     pub const fn flag(name: &'static str) -> Self {
         Self::up_to(name, 1)
     }
 
-    /// Another entity, as [`crate::replication::NetId::to_bits`] has it.
+    /// Creates a field for a reference to an entity, encoded by
+    /// [`crate::replication::NetId::to_bits`].
     pub const fn reference(name: &'static str) -> Self {
         Self::count(name, crate::replication::NetId::BITS)
     }
 
-    /// A direction of so many bits to the turn.
+    /// Creates a field for a direction, with 2^`bits` grid values per turn.
+    ///
+    /// # Panics
+    /// If `bits` is not 1 to 16.
     pub const fn turn(name: &'static str, bits: u32) -> Self {
         assert!(bits >= 1 && bits <= 16, "a turn has 1 to 16 bits");
         Self::new(name, Scale::Turn, u32::MAX >> (32 - bits))
     }
 
-    /// A rotation as its smallest three components of so many bits each (5 to 16) and the number of
-    /// the largest: four fields, to stand in this order.
+    /// Creates the four fields of a rotation: the number of its largest component, then the other
+    /// three with `bits` bits each. They must stay in this order.
+    ///
+    /// # Panics
+    /// If `bits` is not 5 to 16.
     pub const fn quaternion(names: [&'static str; 4], bits: u32) -> [Self; 4] {
         assert!(bits >= 5 && bits <= 16, "a component has 5 to 16 bits");
         let [largest, a, b, c] = names;
@@ -162,45 +178,47 @@ impl Field {
         field
     }
 
-    /// The same, foreseen by the way it went before.
+    /// Estimates the field by continuing its last change; see [`Estimator::Linear`].
     pub const fn extrapolated(mut self) -> Self {
         self.model = Estimator::Linear;
         self
     }
 
-    /// The same, foreseen by its velocity, which stands at that place in its component.
+    /// Estimates the field by its velocity, which is at index `velocity` in the component; see
+    /// [`Estimator::Moved`].
     pub const fn moved_by(mut self, velocity: u8) -> Self {
         self.model = Estimator::Moved { velocity };
         self
     }
 
-    /// The same, seen by the entity's team only.
+    /// Makes the field visible to the entity's team and owner only.
     pub const fn team(mut self) -> Self {
         self.visibility = Visibility::Team;
         self
     }
 
-    /// The same, seen by the owner only.
+    /// Makes the field visible to the entity's owner only.
     pub const fn owner(mut self) -> Self {
         self.visibility = Visibility::Owner;
         self
     }
 
-    /// The same, seen by nobody.
+    /// Makes the field invisible to all clients.
     pub const fn server(mut self) -> Self {
         self.visibility = Visibility::Server;
         self
     }
 
-    /// The same, predicted by its owner.
+    /// Marks the field as predicted by the entity's owner.
     pub const fn predicted(mut self) -> Self {
         self.predicted = true;
         self
     }
 
-    /// The same as a teleport mark. A game changes it, for example counts up, in the tick in which
-    /// it puts the entity elsewhere: displays then cut instead of drawing the entity between both
-    /// places. It is not part of the schema's hash, since it changes nothing on the wire.
+    /// Marks the field as a teleport mark. A game changes it, for example increments it, in the
+    /// tick in which it teleports the entity. Displays then cut instead of interpolating between
+    /// both places. The mark is not part of the schema's hash, because it changes nothing on the
+    /// wire.
     ///
     /// ```
     /// use truetick_netcode::schema::Field;
@@ -208,19 +226,22 @@ impl Field {
     /// const TELEPORTS: Field = Field::count("teleports", 2).teleport_mark();
     /// assert!(TELEPORTS.marks_teleport);
     /// ```
+    ///
+    /// # Panics
+    /// If the field is not a count.
     pub const fn teleport_mark(mut self) -> Self {
         assert!(matches!(self.scale, Scale::Count), "a teleport mark is a count");
         self.marks_teleport = true;
         self
     }
 
-    /// Largest quantised value.
+    /// Largest grid value.
     pub const fn max(&self) -> u32 {
         self.max
     }
 
-    /// The nearest value in range of a number that a game made by itself: the largest for what is
-    /// larger, the same direction for a turn.
+    /// Maps a number to a valid grid value: a direction wraps, any other value is limited to the
+    /// largest.
     #[inline]
     pub const fn clamp(&self, n: u32) -> u32 {
         match self.scale {
@@ -230,8 +251,8 @@ impl Field {
         }
     }
 
-    /// The nearest grid value of `value` (radians for a turn); out of range goes to the nearest
-    /// end, and what is no number to 0.
+    /// Returns the nearest grid value of `value` (radians for a direction; a count is truncated).
+    /// Values out of range map to the nearest end, a direction wraps, and NaN maps to 0.
     pub fn quantise(&self, value: f32) -> u32 {
         match self.scale {
             Scale::Count => (value as u32).min(self.max),
@@ -243,7 +264,7 @@ impl Field {
         }
     }
 
-    /// The value at grid point `n`, in radians (0 to 2 pi) for a turn.
+    /// Returns the value at grid point `n`, in radians (0 to 2 pi) for a direction.
     pub fn value(&self, n: u32) -> f32 {
         match self.scale {
             Scale::Count => n as f32,
@@ -254,7 +275,7 @@ impl Field {
         }
     }
 
-    /// Signed change from `from` to `to`, the short way round for a turn. Wraps for 32-bit counts.
+    /// Signed change from `from` to `to`, the shorter way for a direction. Wraps for 32-bit counts.
     #[inline]
     pub fn difference(&self, from: u32, to: u32) -> i32 {
         let plain = to.wrapping_sub(from) as i32;
@@ -264,7 +285,8 @@ impl Field {
         }
     }
 
-    /// The inverse of [`Self::difference`], `None` where that leaves the field's range.
+    /// Adds a change that [`Self::difference`] returned; `None` if the result is out of the field's
+    /// range.
     #[inline]
     pub fn apply(&self, from: u32, difference: i32) -> Option<u32> {
         let to = from.wrapping_add_signed(difference);

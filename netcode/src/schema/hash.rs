@@ -1,8 +1,9 @@
-//! The schema's hash: XXH3-64 over bytes that `PROTOCOL.md` specifies. No name of a Rust type or
-//! variant is among them.
+//! The schema's hash: XXH3-64 over bytes that `PROTOCOL.md` specifies. They contain no name of a
+//! Rust type or variant.
 //!
 //! ```text
-//! schema      version:1 B  components:1 B { component }  kinds:1 B { kind }  coding:1 B  priors:4 B { prior }
+//! schema      version:1 B  components:1 B { component }  kinds:1 B { kind }
+//!             coding:1 B  priors:4 B { prior }
 //! component   name:string  fields:1 B { field }
 //! field       name:string  scale:1 B [ min:4 B  step:4 B ]  bits:1 B  max:4 B
 //!             estimator:1 B [ place:1 B ]  visibility:1 B  predicted:1 B
@@ -21,18 +22,19 @@ use super::{ComponentInfo, Estimator, Field, KindInfo, Priors, Scale, Schema, Vi
 const VERSION: u8 = 1;
 
 impl Schema {
-    /// A hash of everything that both sides must agree on: XXH3-64 of [`Self::canonical_bytes`].
+    /// Returns a hash of everything that both sides must agree on: XXH3-64 of
+    /// [`Self::canonical_bytes`].
     pub fn hash(&self) -> u64 {
         xxh3_64(&self.canonical_bytes())
     }
 
-    /// The bytes of which [`Self::hash`] is the hash, as `PROTOCOL.md` specifies them.
+    /// Returns the input of [`Self::hash`], as `PROTOCOL.md` specifies it.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION, self.components.len() as u8];
         self.components.iter().for_each(|component| write_component(component, &mut out));
         out.push(self.kinds.len() as u8);
         self.kinds.iter().for_each(|kind| write_kind(kind, &mut out));
-        // The coder: 0 is the range coder. 1 was the prefix coder, which is gone.
+        // The coder: 0 is the range coder. 1 was the prefix coder, which was removed.
         out.push(0);
         write_priors(self.priors, &mut out);
         out
@@ -56,7 +58,7 @@ fn write_field(field: &Field, out: &mut Vec<u8>) {
         Scale::Count => out.push(0),
         Scale::Linear { min, step } => {
             out.push(1);
-            // The sum has no negative zero.
+            // Adding 0.0 turns a negative zero into a positive one.
             [min, step].iter().for_each(|number| out.extend((number + 0.0).to_le_bytes()));
         }
         Scale::Turn => out.push(2),
@@ -113,12 +115,12 @@ mod tests {
         schema
     }
 
-    /// A schema of one component whose first field is given.
+    /// A schema of one component with this first field.
     fn with(field: Field) -> Schema {
         of(&[("body", vec![field, Field { name: "v", ..FIELD }])], &[("thing", &[0])])
     }
 
-    /// Schemas of which each differs from every other in one property or more.
+    /// Schemas that all differ from each other in at least one property.
     fn different() -> Vec<Schema> {
         let linear = |min, step| Field { scale: Scale::Linear { min, step }, ..FIELD };
         let mut schemas = vec![with(FIELD), Schema::new()];

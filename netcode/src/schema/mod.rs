@@ -1,10 +1,10 @@
-//! What is replicated: one table of components and fields, from which quantising, deltas, hashes,
-//! sizes and interpolation all derive.
+//! The replication schema: one table of components and fields, from which quantisation, deltas,
+//! hashes, sizes and interpolation derive.
 //!
 //! A component implements [`Replicate`]; a [`Schema`] numbers the components and lists the entity
-//! kinds made of them. An entity's state is then a flat slice of quantised fields, in the order of
-//! its kind. How a field is foreseen from what its receiver acknowledged is its [`Estimator`]; what
-//! is expected of the rest are the schema's [`Priors`].
+//! kinds made of them. An entity's state is a flat slice of quantised fields, in the order of its
+//! kind. A field's [`Estimator`] computes an estimate from the states that the receiver
+//! acknowledged. The schema's [`Priors`] hold the expected distribution of the residuals.
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,52 +24,53 @@ pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts};
 
 /// A component that takes part in replication.
 pub trait Replicate: Sized {
-    /// Name, unique in a schema.
+    /// Name of the component, unique in a schema.
     const NAME: &'static str;
-    /// Its fields, in wire order.
+    /// Fields of the component, in wire order.
     const FIELDS: &'static [Field];
 
-    /// Writes each field's grid value to `out`, which has as many places as there are fields.
+    /// Writes the grid value of each field to `out`, which has the length of [`Self::FIELDS`].
     fn quantise(&self, out: &mut [u32]);
 
-    /// The component at those grid values. `quantise` of it must give them back.
+    /// Creates the component from grid values. [`Self::quantise`] of the result must return them.
     fn restore(fields: &[u32]) -> Self;
 }
 
-/// Number of a component in its schema.
+/// Number of a component in its schema, in the order of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ComponentId(pub u8);
 
-/// Number of an entity kind in its schema.
+/// Number of an entity kind in its schema, in the order of registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindId(pub u8);
 
-/// A component as registered.
+/// A registered component.
 #[derive(Clone, Debug)]
 pub struct ComponentInfo {
-    /// Its name.
+    /// Name of the component.
     pub name: &'static str,
-    /// Its fields.
+    /// Fields of the component, in wire order.
     pub fields: &'static [Field],
 }
 
-/// An entity kind: which components its entities have.
+/// An entity kind: the components of its entities, and how they are coded.
 #[derive(Clone, Debug)]
 pub struct KindInfo {
-    /// Its name.
+    /// Name of the kind.
     pub name: &'static str,
-    /// Its components, and where each one's fields start.
+    /// Components of the kind, each with the index of its first field in [`Self::fields`].
     pub components: Vec<(ComponentId, usize)>,
     /// All fields, component by component.
     pub fields: Vec<Field>,
-    /// How its changes are coded.
+    /// How each component's changes are coded.
     pub plan: Vec<CodedComponent>,
-    /// Where its contexts start among those of numbers, and of flags; and how many there are.
+    /// Ranges of the kind's contexts in [`Tables`].
     pub contexts: Contexts,
 }
 
 impl KindInfo {
-    /// Place of a field, by component and field name.
+    /// Returns the index of a field by the names of its component and itself; `None` if there is no
+    /// such field.
     pub fn field(&self, schema: &Schema, component: &str, field: &str) -> Option<usize> {
         self.components.iter().find_map(|(id, start)| {
             let info = schema.component(*id);
@@ -78,19 +79,20 @@ impl KindInfo {
         })
     }
 
-    /// Whether an entity of this kind was put elsewhere between two states.
+    /// Whether a teleport mark differs between two states of an entity of this kind: it was moved
+    /// without passing between.
     pub fn is_teleport(&self, from: &[u32], to: &[u32]) -> bool {
         let marks =
             self.fields.iter().zip(from.iter().zip(to)).filter(|(field, _)| field.marks_teleport);
         marks.into_iter().any(|(_, (from, to))| from != to)
     }
 
-    /// Whether clients may see anything of such entities.
+    /// Whether clients may see any field of entities of this kind.
     pub fn is_visible(&self) -> bool {
         self.fields.iter().any(|field| field.visibility != Visibility::Server)
     }
 
-    /// Most bytes that an encoded entity of this kind can take, whatever the coder, for its owner.
+    /// Upper bound of the encoded size of an entity of this kind, in bytes, as its owner sees it.
     pub fn max_bytes(&self) -> usize {
         // The least likely outcome of a decision takes 7 bits; see `coding::range`.
         const FRAME_BITS: usize = 4 * (13 * 7 + 37);
@@ -99,29 +101,32 @@ impl KindInfo {
     }
 }
 
-/// What is wrong with a schema; the game's author made it so.
+/// A defect of a schema, for which the game's author is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SchemaError {
-    /// A maximum of [`crate::limits`] is passed.
+    /// A maximum of [`crate::limits`] is exceeded; holds what there are too many of, and the
+    /// maximum.
     #[error("schema has more than {1} {0}")]
     TooMany(&'static str, usize),
-    /// An entity of this kind might not fit into a packet.
+    /// An entity might not fit into a packet; holds the name of the kind and its largest size in
+    /// bytes.
     #[error(
         "an entity of kind `{0}` takes up to {1} bytes; at most {ENTITY_BYTES} fit into a packet"
     )]
     TooLarge(&'static str, usize),
-    /// Two components or kinds share a name.
+    /// Two components or two kinds share this name.
     #[error("`{0}` is registered twice")]
     Twice(&'static str),
-    /// A field's model names a field that is not there, or not of the right sort.
+    /// The estimator of the named field does not fit its component: it refers to a field that does
+    /// not exist or has the wrong type.
     #[error("field `{0}`: its model does not fit its component")]
     Estimator(&'static str),
 }
 
-/// Classes of what a change is foreseen from: one state or two, and how long ago it was.
+/// Number of classes of baselines, by age and by whether there is an older one.
 pub const CLASSES: usize = 10;
 
-/// The class of a baseline `age` ticks old (1 or more), with or without an older one.
+/// Returns the class of a baseline `age` ticks old (1 or more), with or without an older one.
 #[inline]
 pub fn class_of(age: u32, has_older: bool) -> usize {
     let age = match age {
@@ -132,33 +137,34 @@ pub fn class_of(age: u32, has_older: bool) -> usize {
     age as usize + if has_older { 5 } else { 0 }
 }
 
-/// What is expected of one field's residuals, by class and context.
+/// Priors of one field's residuals, by class and context; see [`Prior`].
 pub type FieldPriors = [[[u8; LENGTHS + 2]; CONTEXTS]; CLASSES];
 
-/// What is expected of a schema's residuals, by kind, component and field; `""` for whether a
-/// component changes otherwise than foreseen. Generated from recorded play by `cargo run -p
-/// truetick-benches --bin train`.
+/// Priors of a schema's residuals, by names of kind, component and field. An empty field name
+/// stands for the flag whether a component differs from its estimate. Generated from recorded play
+/// by `cargo run -p truetick-benches --bin train`.
 pub type Priors = &'static [(&'static str, &'static str, &'static str, FieldPriors)];
 
-/// Contexts that every stream has: see [`crate::replication::block_delta`].
+/// Numbers of contexts that every stream has, whatever its entities; see
+/// [`crate::replication::block_delta`].
 pub mod frame {
-    /// Numbers: distance to the slot before, age of a baseline, distance of the older one,
+    /// Number contexts: distance to the slot before, age of a baseline, distance of the older one,
     /// generation, kind.
     pub const NUMBERS: usize = 5;
-    /// Flags: whether a slot is in the block (after one that is not, and one that is), whether all
-    /// are, whether an entity is whole (after one that is not, and one that is), whether it is the
-    /// team's.
+    /// Flag contexts: whether a slot is in the block delta (after an absent one, after a present
+    /// one), whether all slots are, whether an entity is whole (after one that is not, after one
+    /// that is), whether it is the team's copy.
     pub const FLAGS: usize = 6;
 }
 
-/// The table of components and kinds; the same on both sides, which its hash proves.
+/// The table of components and kinds. Both sides must have equal ones, which its hash proves.
 #[derive(Clone, Debug)]
 pub struct Schema {
     components: Vec<ComponentInfo>,
     kinds: Vec<KindInfo>,
     has_teams: bool,
     priors: Priors,
-    /// By class of baseline; made when first asked for.
+    /// Initial contexts by class of baseline; built on first use.
     tables: OnceLock<Arc<Vec<Tables>>>,
 }
 
@@ -169,7 +175,7 @@ impl Default for Schema {
 }
 
 impl Schema {
-    /// An empty schema.
+    /// Creates an empty schema.
     pub fn new() -> Self {
         Self {
             components: Vec::new(),
@@ -180,7 +186,11 @@ impl Schema {
         }
     }
 
-    /// Registers a component.
+    /// Registers a component and returns its number.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if there are too many components, the name is taken, or an estimator does
+    /// not fit.
     pub fn add_component<T: Replicate>(&mut self) -> Result<ComponentId, SchemaError> {
         self.add_info(ComponentInfo { name: T::NAME, fields: T::FIELDS })
     }
@@ -200,7 +210,14 @@ impl Schema {
         Ok(ComponentId(self.components.len() as u8 - 1))
     }
 
-    /// Registers an entity kind made of these components.
+    /// Registers an entity kind made of these components and returns its number.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if there are too many kinds or fields, the name is taken, or an entity might
+    /// not fit into a packet.
+    ///
+    /// # Panics
+    /// If a component is not of this schema.
     pub fn add_kind(
         &mut self,
         name: &'static str,
@@ -241,21 +258,24 @@ impl Schema {
         Ok(KindId(self.kinds.len() as u8 - 1))
     }
 
-    /// The same with what is expected of its residuals.
+    /// Sets the priors of the schema's residuals. Without priors every context starts at even odds.
     pub fn with_priors(mut self, priors: Priors) -> Self {
         self.priors = priors;
         self.tables = OnceLock::new();
-        // Made here, so that clones share them and no first packet waits for them.
+        // Built here, so that clones share the tables and the first packet does not wait for them.
         let _ = self.tables(0);
         self
     }
 
-    /// Whether any field is seen by teams alone.
+    /// Whether any field is visible to the entity's team only.
     pub fn has_teams(&self) -> bool {
         self.has_teams
     }
 
-    /// Where all contexts start, for a class of baselines below [`CLASSES`].
+    /// Returns the initial contexts for a class of baselines; see [`class_of`].
+    ///
+    /// # Panics
+    /// If `class` is not below [`CLASSES`].
     pub fn tables(&self, class: usize) -> &Tables {
         let make = || Arc::new((0..CLASSES).map(|class| self.tables_of(class)).collect());
         &self.tables.get_or_init(make)[class]
@@ -289,7 +309,10 @@ impl Schema {
         tables
     }
 
-    /// A component by its number, which comes from this schema.
+    /// Returns a component by its number.
+    ///
+    /// # Panics
+    /// If the number is not of this schema.
     pub fn component(&self, id: ComponentId) -> &ComponentInfo {
         &self.components[usize::from(id.0)]
     }
@@ -299,12 +322,15 @@ impl Schema {
         self.components.iter()
     }
 
-    /// A kind by its number, which comes from this schema.
+    /// Returns a kind by its number.
+    ///
+    /// # Panics
+    /// If the number is not of this schema.
     pub fn kind(&self, id: KindId) -> &KindInfo {
         &self.kinds[usize::from(id.0)]
     }
 
-    /// A kind by a number from the wire.
+    /// Returns a kind by a number from the wire; `None` if there is no such kind.
     pub fn find_kind(&self, id: u32) -> Option<(KindId, &KindInfo)> {
         Some((KindId(id as u8), self.kinds.get(id as usize)?))
     }
@@ -315,8 +341,8 @@ impl Schema {
     }
 }
 
-/// In the order of [`frame::NUMBERS`]: mostly neighbours, baselines some ticks old, the second two
-/// ticks older.
+/// Priors in the order of [`frame::NUMBERS`]: slots are mostly adjacent, baselines some ticks old,
+/// the older ones two ticks before.
 const FRAME_PRIORS: [Prior; frame::NUMBERS] = [
     Prior([190, 90, 128, 128, 128, 128, 128, 128, 128, 112]),
     Prior([60, 200, 128, 60, 60, 90, 128, 128, 128, 112]),

@@ -1,73 +1,76 @@
-//! How the fields of a component are coded: in which order, in which contexts, foreseen from what.
+//! How the fields of a component are coded: their order, their contexts and their estimators.
 
 use super::SchemaError;
 use super::field::{Estimator, Field, Scale, Visibility};
 use crate::coding::CONTEXTS;
 
-/// The contexts of a kind.
+/// Ranges of a kind's contexts in the schema's tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contexts {
-    /// Of its numbers.
+    /// Range of its number contexts.
     pub numbers: std::ops::Range<usize>,
-    /// Of its flags.
+    /// Range of its flag contexts.
     pub flags: std::ops::Range<usize>,
 }
 
 /// How a component's changes are coded.
 #[derive(Clone, Debug)]
 pub struct CodedComponent {
-    /// Context of the flag that says whether anything in it is other than foreseen.
+    /// Context of the flag whether any field differs from its estimate.
     pub flag: usize,
-    /// The most visible of its fields.
+    /// Visibility of the component's most visible field.
     pub visibility: Visibility,
-    /// Its fields, each after those that it is foreseen from.
+    /// Fields in coding order: each after those that its estimate needs.
     pub fields: Vec<CodedField>,
 }
 
 /// How a field's change is coded.
 #[derive(Clone, Copy, Debug)]
 pub struct CodedField {
-    /// Its place among the kind's fields.
+    /// Index of the field in its kind.
     pub at: usize,
-    /// The field.
+    /// The field itself.
     pub field: Field,
-    /// The first of its [`CONTEXTS`] contexts.
+    /// Index of the first of its [`CONTEXTS`] contexts.
     pub context: usize,
-    /// The field by whose residual its context is chosen.
+    /// Index of the field whose residual selects the context; `None` for the first field.
     pub after: Option<usize>,
-    /// How it is foreseen.
+    /// How the field is estimated from baselines.
     pub estimator: CompiledEstimator,
 }
 
-/// A [`Estimator`] with places and numbers filled in.
+/// An [`Estimator`] with resolved indices and constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompiledEstimator {
-    /// As it was.
+    /// The estimate is the baseline's value.
     Constant,
-    /// As it went.
+    /// The estimate continues the change between two baselines.
     Linear,
-    /// By its velocity.
+    /// The estimate adds a velocity.
     Moved {
-        /// Place of the velocity among the kind's fields.
+        /// Index of the velocity in the kind.
         velocity: usize,
-        /// Grid value of no velocity.
+        /// Grid value of a zero velocity.
         rest: i32,
-        /// Grid steps that one step of velocity is worth in a tick, times 2^20.
+        /// Grid steps of the field per tick and grid step of velocity, times 2^20.
         gain: i64,
     },
-    /// By its turning.
+    /// The estimate continues the turn between two baselines.
     Quaternion {
-        /// Place of the quaternion's first field.
+        /// Index of the quaternion's first field in the kind.
         start: usize,
-        /// Which of the four.
+        /// Index of this field in the quaternion, 0 to 3.
         part: usize,
-        /// Largest grid value of its components.
+        /// Largest grid value of the quaternion's components.
         grid: u32,
     },
 }
 
-/// How a component is coded whose fields start at `start` of its kind; its contexts go behind those
-/// there are.
+/// Plans the coding of a component whose fields start at index `start` of its kind. Its contexts
+/// are appended to `contexts`.
+///
+/// # Errors
+/// [`SchemaError::Estimator`] if an estimator does not fit the component.
 pub(super) fn plan_component(
     fields: &'static [Field],
     start: usize,

@@ -1,5 +1,5 @@
-//! How someone gets in: request, challenge, response. What is refused before its token proves
-//! genuine hears nothing; the order of the checks is the standard's.
+//! Admission of clients over datagrams: request, challenge, response. A sender gets no answer
+//! before its token proves genuine. The order of the checks is the standard's.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use crate::limits::{
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{PeerAddr, Transmit};
 
-/// By so much two times in whole milliseconds may be off against each other.
+/// Largest rounding error between two times in whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// A token that was issued so much later than now may be from before the start: its issuer's clock
-/// is ahead.
+/// A token whose time of issue is further in the future than this counts as shared: it may be from
+/// before the start, because its issuer's clock is ahead.
 const AHEAD: Duration = Duration::from_secs(1);
 
 impl SessionServer {
@@ -55,8 +55,8 @@ impl SessionServer {
         if self.half_open.get(&applicant.tag).is_some() {
             self.half_open.refresh(from, &applicant.tag, now, now + time);
         } else {
-            // Those who come back have a place already: many behind one address may lose their
-            // sessions at once.
+            // Resumptions are exempt: many clients behind one address may lose their sessions at
+            // once.
             let joins = applicant.purpose.resume.is_none();
             if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
                 return Err(DropReason::RateLimited);
@@ -71,8 +71,8 @@ impl SessionServer {
         Ok(())
     }
 
-    /// Opens a token, unless it is pending already: copies of a request cost no more than to be
-    /// recognised.
+    /// Opens a token, unless it is pending already: a copy of a request costs no more than its
+    /// recognition.
     pub(super) fn check_token(
         &mut self,
         request: &Request<'_>,
@@ -131,23 +131,22 @@ impl SessionServer {
         })
     }
 
-    /// Whether a token that does not say when it was issued is from after the start, as its expiry
-    /// shows, by so much at least.
+    /// Returns whether a token without a time of issue was issued after the start, by at least
+    /// `by`. Its expiry shows that.
     fn is_foreign_fresh(&self, expires: u64, by: Duration) -> bool {
         let first = self.unix(self.started + self.config.token_lifetime + by);
         expires.saturating_mul(1_000) >= first.as_millis()
     }
 
-    /// When something happened that the wall showed as `at`.
+    /// Converts a wall-clock time to the server's own time line.
     fn on_our_line(&self, at: UnixTime, now: Timestamp) -> Timestamp {
         let age = self.unix(now).as_millis().saturating_sub(at.as_millis());
         now - Duration::from_millis(age)
     }
 
-    /// A token that joins is for the address that used it first, but for its owner's sake not for
-    /// long: someone who saw the request may have sent it first. A ticket's client comes from
-    /// another address just because its own has changed. Whoever proves an address first gets the
-    /// session.
+    /// Binds a joining token to the address that used it first, but for [`TOKEN_BINDING`] only: an
+    /// observer of the request may have sent it first. A ticket is not bound, because its client
+    /// may return from another address. The first address that is proved gets the session.
     fn check_address(
         &self,
         applicant: &Applicant,
@@ -163,14 +162,14 @@ impl SessionServer {
         if bound.is_some() { Err(DropReason::SecondAddress) } else { Ok(()) }
     }
 
-    /// A token must not live too long, or its history could not be kept. One that does not say when
-    /// it was issued is measured by the wall.
+    /// Refuses a token that lives too long, because the history could not hold it. Without a time
+    /// of issue, its lifetime is measured from the present wall clock.
     fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
         let resumes = applicant.purpose.resume.is_some();
         let longest = if resumes { TICKET_LIFETIME } else { self.config.token_lifetime };
         let latest = match applicant.purpose.issued {
-            // One that is not issued yet could be from before a restart, the wall having been set
-            // back. A ticket could not: each start has epochs of its own.
+            // A token issued in the future may be from before a restart with the wall clock set
+            // back. A ticket may not: each start has epochs of its own.
             Some(issued) if !resumes && issued > self.unix(now + CLOCK_DIFFERENCE) => {
                 return Err(DropReason::ClockAhead);
             }
@@ -180,7 +179,7 @@ impl SessionServer {
         if applicant.expires <= latest { Ok(()) } else { Err(DropReason::LongLived) }
     }
 
-    /// The rules, asked when a request comes and again when the address is proved.
+    /// Checks the admission rules, both for a request and again when the address is proved.
     fn check_admission(
         &self,
         applicant: &Applicant,
@@ -188,12 +187,12 @@ impl SessionServer {
         now: Timestamp,
     ) -> Result<Place, DropReason> {
         self.check_age(applicant, now)?;
-        // A token from before the start may have been consumed by the server that was here then.
+        // A token from before the start may have been consumed by the server's previous run.
         let fresh = match applicant.issued {
             Some(issued) => issued + ROUNDING >= self.started,
             None => self.is_foreign_fresh(applicant.expires, Duration::ZERO),
         };
-        // Tickets need no such check: each start has epochs of its own.
+        // Tickets are exempt from this check: each start has epochs of its own.
         if !fresh && applicant.purpose.resume.is_none() {
             return Err(DropReason::BeforeStart);
         }
@@ -203,8 +202,8 @@ impl SessionServer {
         self.roster.place(applicant, from, &self.config, self.draining)
     }
 
-    /// A ticket that has expired leads back to nothing: its client is told so, or it would go on
-    /// asking. Tokens that join get no answer once they have expired.
+    /// Denies an expired ticket, because its client would retry otherwise. Expired joining tokens
+    /// get no answer.
     fn deny_expired_ticket(&mut self, from: PeerAddr, request: &Request<'_>, now: Timestamp) {
         let (per_second, burst) = TOKENS_OPENED;
         if !self.opens.allows(Rate { per_second, burst }, now) {
@@ -217,7 +216,7 @@ impl SessionServer {
         }
     }
 
-    /// Who holds a genuine token is told that it is refused, and why; others hear nothing.
+    /// Notifies the holder of a genuine token that it is refused, and why.
     pub(super) fn deny(
         &mut self,
         to: PeerAddr,
@@ -225,7 +224,7 @@ impl SessionServer {
         reason: DropReason,
         now: Timestamp,
     ) {
-        // A late copy of a request must not disturb the session that it has led to.
+        // A late copy of a request must not disturb the session that it led to.
         let present = self.roster.at(to).and_then(|client| self.roster.get(client));
         if present.is_some_and(|session| session.is_of(applicant)) {
             return;
@@ -236,7 +235,7 @@ impl SessionServer {
         }
     }
 
-    /// Answers outside of a session.
+    /// Sends an answer outside of a session.
     fn reply(
         &mut self,
         to: PeerAddr,
@@ -278,22 +277,22 @@ impl SessionServer {
         packet::check_size(Kind::Response, contents)?;
         let opened = self.challenges.open(from.address, &applicant.tag, contents, now);
         let (user, user_data) = opened.map_err(|reason| match reason {
-            // Nobody was asked there with this token.
+            // No challenge was sent to that address with this token.
             DropReason::ForeignChallenge if applicant.purpose.resume.is_none() && from != first => {
                 DropReason::Stranger
             }
             reason => reason,
         })?;
-        // The purpose holds when the token was issued, and for which session: it is as good as the
-        // token itself.
+        // The purpose holds the time of issue and the session to resume, so it identifies the
+        // token.
         if user != applicant.user || Purpose::read(&user_data) != Some(applicant.purpose) {
             return Err(DropReason::ForeignChallenge);
         }
         self.admit(&applicant, (from, PAYLOAD_BYTES), header.sequence, now)
     }
 
-    /// An applicant whose address is proved gets its place; `response` is the number of the packet
-    /// that proved it.
+    /// Admits an applicant whose address is proved. `response` is the number of the packet that
+    /// proved it.
     pub(super) fn admit(
         &mut self,
         applicant: &Applicant,
@@ -303,8 +302,8 @@ impl SessionServer {
     ) -> Result<(), DropReason> {
         let place = self.grant(applicant, from, response, now)?;
         self.half_open.remove(&applicant.tag);
-        // Someone else's client was there: that way to it is gone, for this one answered from its
-        // end.
+        // Another client was at this address. It has lost the address, because the applicant
+        // answered from there.
         if let Some(other) = self.roster.at(from).filter(|present| Some(*present) != place.client())
         {
             self.displace(other, now);
@@ -319,7 +318,7 @@ impl SessionServer {
             Place::New => self.open(applicant, from),
         };
         self.note_response(client, response);
-        // First, so that its client index is free again.
+        // Disconnect first, so that the client index is free again.
         if let Some(old) = self.roster.disconnect(client) {
             self.close_addr(old.addr);
         }
@@ -343,7 +342,7 @@ impl SessionServer {
         }
     }
 
-    /// Tells a client that its session is open.
+    /// Notifies a client that its session is open.
     pub(super) fn welcome(&mut self, client: ClientId, now: Timestamp) {
         let most = self.config.sessions as u32;
         match self.roster.get(client).and_then(|session| session.live.as_ref()) {
@@ -354,8 +353,8 @@ impl SessionServer {
         }
     }
 
-    /// The place of an applicant whose address is proved. It spends the token; one that is refused
-    /// is not spent.
+    /// Returns the place of an applicant whose address is proved. This consumes the token, but a
+    /// refused token is not consumed.
     fn grant(
         &mut self,
         applicant: &Applicant,
@@ -366,7 +365,7 @@ impl SessionServer {
         let place = self.check_admission(applicant, from, now);
         let place = place.inspect_err(|reason| self.deny(from, applicant, *reason, now))?;
         if let Some(session) = place.client().and_then(|client| self.roster.get_mut(client)) {
-            // A response that was recorded proves nothing once more.
+            // A recorded response proves nothing a second time.
             if !from.is_connection_oriented()
                 && session.is_of(applicant)
                 && response <= session.response
@@ -379,7 +378,7 @@ impl SessionServer {
                 return Err(DropReason::RateLimited);
             }
         }
-        // A ticket serves once because the session's epoch rises.
+        // A ticket needs no history: it is valid once because the session's epoch rises.
         let remembered = applicant.purpose.resume.is_some()
             || self.history.consume(applicant.tag, applicant.expires, self.unix(now).as_secs());
         if !remembered {
@@ -390,14 +389,14 @@ impl SessionServer {
     }
 }
 
-/// By what copies of a request are known. It need not withstand anyone: a request that is taken for
-/// a copy gets what the copy gets.
+/// Hashes a request to recognise its copies. Collision resistance is not needed: a request that is
+/// mistaken for a copy gets only what the copy gets.
 pub(super) fn digest(request: &Request<'_>) -> u64 {
     let seed = xxh3_64_with_seed(request.nonce, request.expires);
     xxh3_64_with_seed(request.sealed, seed)
 }
 
-/// A token's time-out: never where it is not positive.
+/// Returns a token's timeout; `None` if it is not positive, which means no timeout.
 fn timeout(seconds: i32) -> Option<Duration> {
     u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }

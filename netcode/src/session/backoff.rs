@@ -1,13 +1,13 @@
-//! Pauses between attempts: exponential with full jitter, so that many who were dropped at once do
-//! not come back at once.
+//! Pauses between attempts: exponential backoff with full jitter, so that many clients that were
+//! dropped at once do not return at once.
 
 use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// Pauses that grow: the n-th is drawn evenly from a quarter of the first to first * 2^n, at most
-/// the longest.
+/// Growing pauses: the n-th (from 0) is random between 0 and first * 2^n, at most the longest pause
+/// and at least a quarter of the first.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -17,21 +17,21 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses that begin with about `first`, drawn from `seed`.
+    /// Creates pauses that start at about `first`, random from `seed`.
     pub fn new(first: Duration, longest: Duration, seed: u64) -> Self {
         Self { first, longest, attempts: 0, rng: Xoshiro256PlusPlus::seed_from_u64(seed) }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub fn pause(&mut self) -> Duration {
         let most = self.first.saturating_mul(1 << self.attempts.min(16)).min(self.longest);
         self.attempts += 1;
         let drawn = self.rng.next_u64() % (most.as_micros() as u64 + 1);
-        // Never so short that two attempts are on a short way together.
+        // The minimum keeps two attempts from being on a short path at once.
         Duration::from_micros(drawn).max(self.first / 4)
     }
 
-    /// An attempt went well: the next pause is short again.
+    /// Restarts with short pauses, after a successful attempt.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -1,5 +1,4 @@
-//! The server's side of sessions on connections that are secret already: who may open one there,
-//! and what it carries.
+//! The server's side of sessions on encrypted connections: admission, and what they carry.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +19,16 @@ use crate::transport::{Event, PeerAddr, Transmit};
 /// Connections that carry no session.
 pub(super) type Waiting = BTreeMap<PeerAddr, Wait>;
 
-/// One of them.
+/// A connection that carries no session.
 #[derive(Debug)]
 pub(super) struct Wait {
     since: Timestamp,
-    /// How large a datagram it carries.
+    /// Largest payload that the connection carries, in bytes.
     max_payload: usize,
-    /// A wish for a session that came early, and must be the peer's own before it is granted.
+    /// A join received as early data. It is granted only after the handshake confirms that the peer
+    /// sent it.
     held: Option<Vec<u8>>,
-    /// Its client was told that it is refused.
+    /// The client was notified that it is refused.
     refused: bool,
 }
 
@@ -67,8 +67,8 @@ impl SessionServer {
         }
     }
 
-    /// Whether a connection is that of a client that lost its session to another, or was refused:
-    /// nothing that comes by it matters any more but its end.
+    /// Returns whether a connection belongs to a client that lost its session to another or was
+    /// refused. Only the end of such a connection matters.
     fn leads_nowhere(&mut self, from: PeerAddr, event: Event<'_>) -> bool {
         let ended = matches!(event, Event::Closed { .. });
         if let Some(departing) = self.roster.departing_by(from) {
@@ -84,7 +84,8 @@ impl SessionServer {
         refused
     }
 
-    /// Tells a client that it is refused. Its connection stays for a while, so that it hears it.
+    /// Notifies a client that it is refused. The connection stays open for a while so that the
+    /// answer arrives.
     pub(super) fn refuse_connection(&mut self, to: PeerAddr, denial: Denial, now: Timestamp) {
         self.answer(to, Transmit::Frame(secured::write_refused(denial)));
         self.waiting.insert(to, Wait { since: now, max_payload: 0, held: None, refused: true });
@@ -117,14 +118,14 @@ impl SessionServer {
         Ok(())
     }
 
-    /// A client that ends its connection leaves; one that lost it may come back.
+    /// Handles the end of a connection: a client that ended it leaves, one that lost it may return.
     fn connection_ended(&mut self, addr: PeerAddr, told: bool, now: Timestamp) {
         self.waiting.remove(&addr);
         let Some(client) = self.roster.at(addr) else {
             return;
         };
-        // Who was never heard has not left: it may have given this connection up for another, on
-        // which it asks again.
+        // A client that never sent anything has not left: it may have replaced this connection by
+        // another, on which it requests the session again.
         let heard = self.roster.get(client).is_some_and(|session| session.heard);
         if told && heard {
             self.roster.remove(client);
@@ -141,7 +142,7 @@ impl SessionServer {
         }
     }
 
-    /// Closes connections on which nobody asked for a session in time.
+    /// Closes connections on which no session was requested in time.
     pub(super) fn close_idle(&mut self, now: Timestamp) {
         let is_late = |wait: &Wait| {
             let longest = if wait.refused { REFUSED_CONNECTION_TIME } else { HELLO_TIME };
@@ -152,10 +153,10 @@ impl SessionServer {
         late.into_iter().for_each(|addr| self.close_addr(addr));
     }
 
-    /// A ticket is granted at once: a copy of it comes too late, or, where it comes first, is no
-    /// more than one address of several from which a ticket is tried; whoever is heard has the
-    /// session (see [`super::roster::Place::Moved`]). What would begin something waits until it is
-    /// known to be no copy.
+    /// Handles a join received as early data. A ticket is granted at once: a copy of it arrives too
+    /// late, or, if it arrives first, is only one of several addresses that try the ticket, and the
+    /// session goes to the one that sends first (see [`super::roster::Place::Moved`]). A join that
+    /// would open a session waits until the handshake shows that it is no replay.
     fn take_early(
         &mut self,
         from: PeerAddr,
@@ -192,8 +193,8 @@ impl SessionServer {
         }
     }
 
-    /// Who holds a genuine token and is refused is told why; whoever else is refused sees the
-    /// connection closed.
+    /// Admits the sender of a join. A holder of a genuine token who is refused receives the reason;
+    /// otherwise a refusal closes the connection.
     fn take_join(
         &mut self,
         from: PeerAddr,

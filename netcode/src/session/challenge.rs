@@ -1,10 +1,10 @@
-//! Challenges: what a client must send back to prove that it is where it says. The server keeps
-//! nothing of them.
+//! Challenges: a client returns one to prove that it receives at its address. The server keeps no
+//! state of them.
 //!
-//! A challenge is sealed together with the address that it was sent to and the tag of the token
-//! that asked for it, so that it proves no other. The standard leaves 20 bytes of a challenge token
-//! empty; eight of ours hold when it was made, so that one that was recorded serves for
-//! [`CHALLENGE_TIME`] only.
+//! A challenge is sealed together with its destination address and the tag of the requesting token,
+//! so it proves nothing else. The standard leaves 20 bytes of a challenge token empty. Eight of
+//! them hold the time of creation, so that a recorded challenge is valid for [`CHALLENGE_TIME`]
+//! only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,10 +21,10 @@ use crate::time::Timestamp;
 /// A challenge as it travels: its number and its sealed token.
 pub type Challenge = [u8; CHALLENGE_CONTENTS];
 
-/// What a challenge proves: that its bearer is at the address, and used the token.
+/// What a challenge proves: that its bearer receives at the address and used the token.
 type Subject = [u8; 18 + TAG_BYTES];
 
-/// Makes challenges, and knows its own again.
+/// Creates challenges and verifies the returned ones.
 #[derive(Debug)]
 pub struct Challenges {
     key: PacketKey,
@@ -32,12 +32,12 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Challenges under a random key.
+    /// Creates challenges under `key`, which must be random.
     pub fn new(key: &Key) -> Self {
         Self { key: PacketKey::new(key), next: 0 }
     }
 
-    /// A challenge made now for the user of the token with this tag; they are numbered from 0.
+    /// Creates a challenge for the user of the token with this tag. Challenges are numbered from 0.
     pub fn make(
         &mut self,
         to: SocketAddr,
@@ -58,8 +58,11 @@ impl Challenges {
         contents
     }
 
-    /// For whom a challenge was made that came back from where it was sent to, in time and for the
-    /// same token.
+    /// Opens a returned challenge and returns the user and user data that it was made for.
+    ///
+    /// # Errors
+    /// [`DropReason::ForeignChallenge`] if it was made by another server, for another address or
+    /// for another token; [`DropReason::OldChallenge`] if it is older than [`CHALLENGE_TIME`].
     pub fn open(
         &self,
         from: SocketAddr,

@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! for each event:                receive(from, event, now) -> payload or frame
-//! while poll(now) = parcel:      send it by route()
-//! once connected:                seal(payload, now) -> parcel to send
+//! while poll(now) = transmit:    send it to addr()
+//! once connected:                seal(payload, now) -> transmit to send
 //! wait for an event or next_timeout()
 //! ```
-//! Over datagrams it speaks the netcode standard. On a connection that is secret already it asks
-//! once, with a proof that it knows its token's keys, and what follows travels as it is.
+//! Over datagrams it uses the netcode standard's protocol. On an encrypted connection it requests
+//! the session once, with a proof that it knows its token's keys, and all that follows is not
+//! sealed again.
 
 mod by_connection;
 mod by_datagrams;
@@ -32,20 +33,20 @@ use crate::limits::{
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
-/// Of so many responses one is a request again.
+/// One in this many responses is replaced by a request.
 const RESPONSES_PER_REQUEST: u32 = 10;
 
-/// Why no session came about, or why it ended other than by a disconnect.
+/// Why no session was opened, or why it ended other than by a disconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The token expired before a server took it.
+    /// The token expired before a server accepted it.
     #[error("the token expired before a server took it: ask for a new one")]
     TokenExpired,
-    /// No server answered a request. A path that carries too little looks the same: a request has
-    /// 1,078 bytes over UDP, and QUIC begins with 1,200.
+    /// No server answered a request. A path with a small MTU looks the same: a request has 1,078
+    /// bytes over UDP, and QUIC begins with 1,200.
     #[error(
         "no server answered: nobody serves there, a firewall is in between, or the path carries no datagrams of 1,078 bytes (QUIC: 1,200)"
     )]
@@ -53,63 +54,63 @@ pub enum Failure {
     /// The server did not answer the response to its challenge.
     #[error("the server asked for a proof of the address and then fell silent")]
     ResponseTimedOut,
-    /// The server refused the token: it is full, stops, or has taken the token or the user already.
+    /// The server refused the token: it is full or stopping, or has the token or the user already.
     #[error(
         "the server refused the token: it is full or stopping, or has the token or the user already"
     )]
     Denied,
-    /// The server refused the token and said why.
+    /// The server refused the token for this reason.
     #[error("{0}")]
     Refused(Denial),
-    /// The path to the server carries too little in a datagram, or the server takes none.
+    /// The path to the server carries too small datagrams, or the server accepts none.
     #[error(
         "the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed"
     )]
     NarrowPath {
-        /// What it carries.
+        /// Largest payload that the path carries, in bytes.
         bytes: usize,
     },
     /// The server fell silent.
     #[error("the server fell silent, or the path carries no datagrams of 1,200 bytes")]
     TimedOut,
-    /// The connection broke, and no way back to the session is left.
+    /// The connection broke, and the session cannot be resumed.
     #[error("the connection to the server was lost")]
     ConnectionLost,
 }
 
-/// How far a session is.
+/// The phase of a client's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Asking for a session.
+    /// The client requests a session.
     Requesting,
-    /// Proving the address.
+    /// The client answers a challenge to prove its address.
     Responding,
-    /// In session.
+    /// The session is open.
     Connected {
         /// The client's index at the server.
         index: u32,
-        /// Sessions that the server can hold.
+        /// Most sessions of the server.
         most: u32,
     },
-    /// It came to nothing.
+    /// The session failed or could not be opened.
     Failed(Failure),
-    /// Server or client ended it.
+    /// The server or the client ended the session.
     Disconnected,
 }
 
-/// What came.
+/// What a received event carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// A step of the session itself.
     Step,
-    /// A payload.
+    /// A payload of the layers above.
     Payload(&'a [u8]),
     /// A frame of the session's messages.
     Frame(&'a [u8]),
 }
 
 impl<'a> Received<'a> {
-    /// The payload, if it is one.
+    /// Returns the payload, if it is one.
     pub fn payload(self) -> Option<&'a [u8]> {
         match self {
             Self::Payload(payload) => Some(payload),
@@ -118,22 +119,22 @@ impl<'a> Received<'a> {
     }
 }
 
-/// See the module.
+/// The client's side of one session as a sans-IO state machine.
 #[derive(Debug)]
 pub struct SessionClient {
     token: ConnectToken,
     kind: TransportKind,
-    /// Number of its connection, where there are any.
+    /// Number of the current connection; 0 on a transport without connections.
     connection: u64,
-    /// Bytes that a payload may have.
+    /// Largest payload, in bytes.
     max_payload: usize,
-    /// A connection that serves nothing any more.
+    /// A connection that is no longer used and must be closed.
     idle: Option<PeerAddr>,
-    /// Which of the token's servers it tries.
+    /// Index of the current server in the token.
     server: usize,
     phase: Phase,
     keys: SessionKeys,
-    /// What the last denial said.
+    /// The reason of the last denial.
     denial: Option<Denial>,
     challenge: Option<Box<Challenge>>,
     began: Timestamp,
@@ -150,7 +151,8 @@ pub struct SessionClient {
 }
 
 impl SessionClient {
-    /// A client that begins to use its token now; `seed` makes the pauses between its requests.
+    /// Creates a client that begins to use its token at `now`. `seed` determines the pauses between
+    /// its requests.
     pub fn new(token: ConnectToken, protocol: u64, seed: u64, now: Timestamp) -> Self {
         let phase = match token.protocol == protocol {
             true => Phase::Requesting,
@@ -180,29 +182,29 @@ impl SessionClient {
         }
     }
 
-    /// Goes over another transport. Connections are numbered from `first` on: one for each time
-    /// that it asks.
+    /// Selects the transport. Call it before the first transmit. Connections are numbered from
+    /// `first` on, one per request.
     pub fn transport(mut self, kind: TransportKind, first: u64) -> Self {
         (self.kind, self.connection) =
             (kind, if kind.is_connection_oriented() { first } else { 0 });
         self
     }
 
-    /// Begins with this server, if the token names it.
+    /// Selects the first server to try, if the token names it.
     pub fn beginning_at(mut self, server: SocketAddr) -> Self {
         self.server = self.token.servers.iter().position(|named| *named == server).unwrap_or(0);
         self
     }
 
-    /// Numbers its packets from `next` on, where an earlier client has used the same token: no
-    /// number may be sealed twice.
+    /// Numbers the sent packets from `next` on. Required if an earlier client used the same token:
+    /// no number may be sealed twice.
     pub fn numbered_from(mut self, next: u64) -> Self {
         self.keys = self.keys.numbered_from(next);
         self
     }
 
-    /// Goes on with the keys of an earlier client that has used the same token, their numbers and
-    /// replay window; keys of another token are ignored.
+    /// Continues with the keys, numbers and replay window of an earlier client with the same token.
+    /// Keys of another token are ignored.
     pub fn with_keys(mut self, keys: SessionKeys) -> Self {
         if keys.tag() == self.keys.tag() {
             self.keys = keys;
@@ -210,37 +212,38 @@ impl SessionClient {
         self
     }
 
-    /// Its keys, for another client with the same token.
+    /// Returns the keys, for another client with the same token.
     pub fn into_keys(self) -> SessionKeys {
         self.keys
     }
 
-    /// The number of its next packet.
+    /// Returns the number of the next packet.
     pub fn next_number(&self) -> u64 {
         self.keys.next()
     }
 
-    /// Why a server refused its token last, if one did: [`Denial::Unspecified`] if it did not say.
+    /// Returns the reason of the last denial, if a server denied the token; [`Denial::Unspecified`]
+    /// if it gave none.
     pub fn denial(&self) -> Option<Denial> {
         self.denial
     }
 
-    /// How far it is.
+    /// Returns the phase of the session.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Whether it is in session.
+    /// Returns whether the session is open.
     pub fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected { .. })
     }
 
-    /// The server that it talks to.
+    /// Returns the address of the current server.
     pub fn server(&self) -> SocketAddr {
         self.token.servers[self.server]
     }
 
-    /// The way to that server.
+    /// Returns the current server's address with transport and connection.
     pub fn addr(&self) -> PeerAddr {
         PeerAddr {
             kind: self.kind,
@@ -250,28 +253,29 @@ impl SessionClient {
         }
     }
 
-    /// Bytes that a payload may have.
+    /// Returns the largest payload, in bytes; [`PAYLOAD_BYTES`] until the transport reports a
+    /// limit.
     pub fn max_payload(&self) -> usize {
         self.max_payload
     }
 
-    /// When the server was heard last.
+    /// Returns when the last packet of the server arrived.
     pub fn heard_at(&self) -> Timestamp {
         self.heard_at
     }
 
-    /// How long the server took to answer, as the last step before the session opened shows: too
-    /// long where a datagram was lost.
+    /// Returns the round trip of the last step before the session opened. It is too long if a
+    /// datagram was lost. `None` before that.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
 
-    /// Packets of the session that came and were taken.
+    /// Returns the number of packets that were received and accepted.
     pub fn opened(&self) -> u64 {
         self.opened
     }
 
-    /// When [`Self::poll`] next has something to do; far in the future once all is over.
+    /// Returns when [`Self::poll`] must be called next; the largest time once the session is over.
     pub fn next_timeout(&self) -> Timestamp {
         let silent = self
             .timeout()
@@ -300,7 +304,7 @@ impl SessionClient {
         if self.is_connected() { self.heard_at } else { self.step_began }
     }
 
-    /// The next parcel that time demands.
+    /// Returns the next packet that is due at `now`.
     pub fn poll(&mut self, now: Timestamp) -> Option<Transmit> {
         self.give_up(now);
         match self.phase {
@@ -318,8 +322,8 @@ impl SessionClient {
             }
             Phase::Responding if now >= self.next_send => {
                 self.note_step_sent(now, RESPONSE_PAUSE);
-                // The server may have forgotten the attempt, or know another address for it: ask
-                // again now and then.
+                // The server may have forgotten the attempt, or may have another address for it, so
+                // one in [`RESPONSES_PER_REQUEST`] packets is a request.
                 if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
                     return Some(Transmit::Datagram(self.request()));
                 }
@@ -348,7 +352,7 @@ impl SessionClient {
         self.next_send = now + pause;
     }
 
-    /// The next server, or an end, where time is up.
+    /// Continues with the next server, or fails, if time is up.
     fn give_up(&mut self, now: Timestamp) {
         let silent = self.timeout().is_some_and(|most| now.since(self.silent_since()) >= most);
         let failure = match self.phase {
@@ -387,8 +391,11 @@ impl SessionClient {
         self.pauses.reset();
     }
 
-    /// Takes in what came. What is wrong with it changes nothing, nor does what comes by another
-    /// way than [`Self::addr`].
+    /// Processes a received event. An invalid event changes nothing, nor does one from another
+    /// address than [`Self::addr`].
+    ///
+    /// # Errors
+    /// The reason to drop the event.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -421,7 +428,7 @@ impl SessionClient {
         self.opened += 1;
     }
 
-    /// Seals a payload of 1 to 1,200 bytes; the session must be open.
+    /// Seals a payload of 1 to 1,200 bytes. The session must be open.
     pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Transmit {
         self.sent_at = now;
         self.seal_packet(Kind::Payload, payload)
@@ -440,7 +447,7 @@ impl SessionClient {
         Transmit::Datagram(packet)
     }
 
-    /// Ends the session; returns what to send so that the server knows.
+    /// Ends the session. Returns the packets that notify the server.
     pub fn disconnect(&mut self) -> Vec<Transmit> {
         let connected = self.is_connected();
         self.phase = Phase::Disconnected;

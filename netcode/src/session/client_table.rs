@@ -1,13 +1,13 @@
-//! What belongs to each client, by its number.
+//! A map from client numbers to values, in the order of the numbers.
 
 use super::ClientId;
 
-/// A table by client number. Numbers rise and are never used again, so that a client mostly stands
-/// where its number says; it is looked through in their order.
+/// A map from client number to a value, iterated by rising number. Numbers rise and are never
+/// reused, so a value is usually found directly by its number's distance from the first.
 #[derive(Debug)]
 pub struct ClientTable<T> {
     clients: Vec<ClientId>,
-    /// Each in its own place: who leaves moves pointers and nothing else.
+    /// Boxed, so that a removal moves pointers only.
     values: Vec<Box<T>>,
 }
 
@@ -20,7 +20,7 @@ impl<T> Default for ClientTable<T> {
 impl<T> ClientTable<T> {
     fn find(&self, client: ClientId) -> Result<usize, usize> {
         let first = self.clients.first().map_or(0, |first| first.0);
-        // Nobody between the first and this one left: it is where the numbers say.
+        // The guess is right if no client between the first and this one has left.
         let guess = client.0.wrapping_sub(first) as usize;
         match self.clients.get(guess) {
             Some(found) if *found == client => Ok(guess),
@@ -28,32 +28,32 @@ impl<T> ClientTable<T> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.clients.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
 
-    /// Whether a client has an entry.
+    /// Returns whether a client has an entry.
     pub fn contains(&self, client: ClientId) -> bool {
         self.find(client).is_ok()
     }
 
-    /// A client's entry.
+    /// Returns a client's value.
     pub fn get(&self, client: ClientId) -> Option<&T> {
         self.find(client).ok().map(|at| &*self.values[at])
     }
 
-    /// A client's entry.
+    /// Returns a client's value for modification.
     pub fn get_mut(&mut self, client: ClientId) -> Option<&mut T> {
         self.find(client).ok().map(|at| &mut *self.values[at])
     }
 
-    /// Puts a client's entry in; gives back the one before.
+    /// Inserts a client's value and returns the previous one.
     pub fn insert(&mut self, client: ClientId, value: T) -> Option<T> {
         match self.find(client) {
             Ok(at) => Some(std::mem::replace(&mut self.values[at], value)),
@@ -65,24 +65,25 @@ impl<T> ClientTable<T> {
         }
     }
 
-    /// Takes a client's entry out.
+    /// Removes a client's value and returns it.
     pub fn remove(&mut self, client: ClientId) -> Option<T> {
         let at = self.find(client).ok()?;
         self.clients.remove(at);
         Some(*self.values.remove(at))
     }
 
-    /// All, by rising number.
+    /// Iterates over all entries by rising number.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ClientId, &T)> {
         self.clients.iter().copied().zip(self.values.iter().map(|value| &**value))
     }
 
-    /// The entries, by rising number.
+    /// Iterates over all values by rising number, for modification.
     pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.values.iter_mut().map(|value| &mut **value)
     }
 
-    /// All, by rising number from the one at `place` on (counted from 0), and then those before it.
+    /// Iterates over all entries by rising number, starting at position `place` (from 0) and
+    /// continuing with those before it. A `place` past the end starts at the first entry.
     pub fn iter_mut_from(&mut self, place: usize) -> impl Iterator<Item = (ClientId, &mut T)> {
         let place = place.min(self.clients.len());
         let (before, after) = self.values.split_at_mut(place);
@@ -91,7 +92,7 @@ impl<T> ClientTable<T> {
         first.chain(then).map(|(client, value)| (*client, &mut **value))
     }
 
-    /// All, by rising number.
+    /// Iterates over all entries by rising number, for modification of the values.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (ClientId, &mut T)> {
         self.clients.iter().copied().zip(self.values.iter_mut().map(|value| &mut **value))
     }

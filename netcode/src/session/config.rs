@@ -1,4 +1,4 @@
-//! How a server keeps its sessions.
+//! Configuration of a server's sessions.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use super::rate::Rate;
 use crate::limits::TOKEN_HISTORY;
 use crate::transport::TransportKind;
 
-/// What happens when a user who is in session as often as allowed comes with another token.
+/// What happens when a user with as many sessions as allowed presents another token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Duplicates {
-    /// The newcomer is refused.
+    /// The new token is refused.
     Refuse,
-    /// A newer token takes the session over.
+    /// A newer token takes the oldest session over.
     #[default]
     TakeOver,
 }
 
-/// The addresses at which a server is reached, by transport.
+/// The public addresses of a server, by transport.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servers(BTreeMap<TransportKind, Vec<SocketAddr>>);
 
@@ -31,17 +31,17 @@ impl Servers {
         self
     }
 
-    /// Those of a transport.
+    /// Returns the addresses of a transport; empty if it has none.
     pub fn of(&self, kind: TransportKind) -> &[SocketAddr] {
         self.0.get(&kind).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether an address is among them.
+    /// Returns whether an address belongs to the server on any transport.
     pub fn contains(&self, address: SocketAddr) -> bool {
         self.0.values().flatten().any(|known| *known == address)
     }
 
-    /// The transports that have any.
+    /// Returns the transports that have at least one address.
     pub fn transports(&self) -> impl Iterator<Item = TransportKind> {
         self.0.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(over, _)| *over)
     }
@@ -53,37 +53,39 @@ impl From<Vec<SocketAddr>> for Servers {
     }
 }
 
-/// How sessions are kept.
+/// Configuration of a server's sessions.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// The protocol that is spoken.
+    /// Protocol id that tokens and packets must carry.
     pub protocol: u64,
-    /// The key that tokens are sealed with.
+    /// The key with which tokens are sealed.
     pub key: Key,
     /// The addresses by which tokens may name this server.
     pub servers: Servers,
-    /// Sessions of players at once, parked ones included.
+    /// Most sessions of players at once, parked ones included; 256 by default.
     pub sessions: usize,
-    /// Sessions of spectators at once beside them, parked ones included.
+    /// Most sessions of spectators at once, in addition to the players' and with parked ones
+    /// included; 256 by default.
     pub spectators: usize,
-    /// Sessions of one user at once in each room and role, 1 or more.
+    /// Most sessions of one user at once in each room and role, 1 or more; 1 by default.
     pub per_user: usize,
-    /// See [`Duplicates`].
+    /// What happens beyond [`Self::per_user`]; [`Duplicates::TakeOver`] by default.
     pub duplicates: Duplicates,
-    /// Live sessions of each role from one address (or IPv6 prefix of 64 bits) at once.
+    /// Most live sessions of each role from one address (or IPv6 prefix of 64 bits); 64 by default.
+    /// The limit applies to new sessions only.
     pub per_address: usize,
-    /// Attempts to join from one address.
+    /// Rate of join attempts from one address; 50 per second and a burst of 200 by default.
     pub joins: Rate,
-    /// Longest life of a token, in whole seconds.
+    /// Longest lifetime of a token, in whole seconds; 30 s by default.
     pub token_lifetime: Duration,
-    /// How long a session is kept whose client has fallen silent.
+    /// Time for which a session is kept after its client fell silent; 30 s by default.
     pub grace: Duration,
-    /// Consumed tokens that are remembered.
+    /// Consumed tokens that are remembered; [`TOKEN_HISTORY`] by default.
     pub history: usize,
 }
 
 impl SessionConfig {
-    /// The defaults for a server of this key at these addresses.
+    /// Returns the defaults for a server with this key and these addresses.
     pub fn new(protocol: u64, key: Key, servers: impl Into<Servers>) -> Self {
         Self {
             protocol,
@@ -101,7 +103,7 @@ impl SessionConfig {
         }
     }
 
-    /// Places for a role.
+    /// Returns the most sessions of a role.
     pub fn places(&self, role: Role) -> usize {
         match role {
             Role::Player => self.sessions,

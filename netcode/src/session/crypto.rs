@@ -1,9 +1,9 @@
-//! The two ciphers of the standard, and keys that do not show themselves.
+//! The two ciphers of the netcode standard, and keys that are never printed.
 //!
-//! Packets and challenges are sealed with ChaCha20-Poly1305 (RFC 8439), the nonce being four zero
-//! bytes and the packet's number; connect tokens with XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha)
-//! and a random nonce. Packets go through ring where the feature `ring` is on; the portable cipher
-//! gives the same bytes.
+//! Packets and challenges are sealed with ChaCha20-Poly1305 (RFC 8439); the nonce is four zero
+//! bytes and the packet's number. Connect tokens are sealed with XChaCha20-Poly1305
+//! (draft-irtf-cfrg-xchacha) and a random nonce. With the feature `ring`, packets use ring's
+//! cipher; the portable cipher produces the same bytes.
 
 use std::fmt;
 
@@ -13,43 +13,46 @@ use rand::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroize;
 
-/// Bytes of a key.
+/// Length of a key, in bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// Bytes of the tag that seals and proves a message.
+/// Length of the tag that authenticates a sealed message, in bytes.
 pub const TAG_BYTES: usize = 16;
 
-/// Bytes of a connect token's nonce.
+/// Length of a connect token's nonce, in bytes.
 pub const TOKEN_NONCE_BYTES: usize = 24;
 
-/// A secret of 256 bits. It is wiped when it goes, and prints as `Key(..)`.
+/// A secret key of 256 bits. It is wiped on drop and prints as `Key(..)`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; KEY_BYTES]);
 
-/// Why a text is no key.
+/// The text is not a key of 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a key is 64 hexadecimal digits (32 random bytes)")]
 pub struct KeyError;
 
 impl Key {
-    /// The key of these bytes.
+    /// Creates a key from its bytes.
     pub fn new(bytes: [u8; KEY_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// A new key.
+    /// Generates a random key.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = [0; KEY_BYTES];
         rng.fill_bytes(&mut bytes);
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the key's bytes.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
 
-    /// Reads 64 hexadecimal digits; white space around them does not matter.
+    /// Reads 64 hexadecimal digits; surrounding white space is ignored.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the text is anything else.
     pub fn from_hex(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let mut bytes = [0; KEY_BYTES];
@@ -63,7 +66,7 @@ impl Key {
         Ok(Self(bytes))
     }
 
-    /// As 64 hexadecimal digits.
+    /// Returns the key as 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -81,14 +84,14 @@ impl Drop for Key {
     }
 }
 
-/// Four zero bytes, then the number.
+/// Returns the nonce of a packet: four zero bytes, then its number in little-endian order.
 fn packet_nonce(sequence: u64) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&sequence.to_le_bytes());
     nonce
 }
 
-/// The message is not what the holder of the key sealed.
+/// The message was not sealed with this key, nonce and associated data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not sealed with this key")]
 pub struct Forged;
@@ -99,11 +102,11 @@ mod cipher {
 
     use super::{Forged, Key, TAG_BYTES, packet_nonce};
 
-    /// A key made ready to seal and open packets.
+    /// A key prepared for sealing and opening packets.
     pub struct PacketKey(LessSafeKey);
 
     impl PacketKey {
-        /// Makes a key ready.
+        /// Prepares a key for ChaCha20-Poly1305.
         pub fn new(key: &Key) -> Self {
             let key = UnboundKey::new(&CHACHA20_POLY1305, key.bytes());
             Self(LessSafeKey::new(
@@ -111,8 +114,8 @@ mod cipher {
             ))
         }
 
-        /// Encrypts in place and returns the tag. No two messages under one key may have the same
-        /// `sequence`.
+        /// Encrypts `message` in place and returns the tag. `about` is the associated data. No two
+        /// messages under one key may have the same `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
             let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(about), message);
@@ -121,7 +124,11 @@ mod cipher {
             tag.as_ref().try_into().unwrap_or([0; TAG_BYTES])
         }
 
-        /// Decrypts in place what ends with its tag; returns the message without it.
+        /// Decrypts a message in place that ends with its tag, and returns it without the tag.
+        /// `about` is the associated data.
+        ///
+        /// # Errors
+        /// [`Forged`] if the message is not authentic.
         pub fn open<'a>(
             &self,
             sequence: u64,
@@ -147,24 +154,28 @@ mod portable {
 
     use super::{Forged, Key, TAG_BYTES, packet_nonce};
 
-    /// A key made ready to seal and open packets.
+    /// A key prepared for sealing and opening packets.
     pub struct PacketKey(ChaCha20Poly1305);
 
     impl PacketKey {
-        /// Makes a key ready.
+        /// Prepares a key for ChaCha20-Poly1305.
         pub fn new(key: &Key) -> Self {
             Self(ChaCha20Poly1305::new(key.bytes().into()))
         }
 
-        /// Encrypts in place and returns the tag. No two messages under one key may have the same
-        /// `sequence`.
+        /// Encrypts `message` in place and returns the tag. `about` is the associated data. No two
+        /// messages under one key may have the same `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = packet_nonce(sequence);
             let tag = self.0.encrypt_inout_detached((&nonce).into(), about, message.into());
             tag.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit")).into()
         }
 
-        /// Decrypts in place what ends with its tag; returns the message without it.
+        /// Decrypts a message in place that ends with its tag, and returns it without the tag.
+        /// `about` is the associated data.
+        ///
+        /// # Errors
+        /// [`Forged`] if the message is not authentic.
         pub fn open<'a>(
             &self,
             sequence: u64,
@@ -188,7 +199,8 @@ impl fmt::Debug for PacketKey {
     }
 }
 
-/// Seals a connect token's private part in place; `buffer` ends with room for the tag.
+/// Seals a connect token's private part in place. The last [`TAG_BYTES`] bytes of `buffer` receive
+/// the tag; a shorter buffer is left unchanged. `about` is the associated data.
 pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buffer: &mut [u8]) {
     let Some((message, tag)) = buffer.split_last_chunk_mut::<TAG_BYTES>() else {
         return;
@@ -198,7 +210,11 @@ pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buff
     *tag = sealed.unwrap_or_else(|_| unreachable!("a token is within the cipher's limit")).into();
 }
 
-/// Opens a connect token's private part in place; returns it without the tag.
+/// Opens a connect token's private part in place and returns it without the tag. `about` is the
+/// associated data.
+///
+/// # Errors
+/// [`Forged`] if it was not sealed with this key, nonce and associated data.
 pub fn open_token<'a>(
     key: &Key,
     nonce: &[u8; TOKEN_NONCE_BYTES],
@@ -239,7 +255,7 @@ mod tests {
         }
     }
 
-    /// draft-irtf-cfrg-xchacha-03, appendix A.3.1.
+    /// The vector of draft-irtf-cfrg-xchacha-03, appendix A.3.1.
     #[test]
     fn tokens_are_sealed_as_the_draft_says() {
         let key = Key::new(std::array::from_fn(|i| 0x80 + i as u8));

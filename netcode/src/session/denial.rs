@@ -1,38 +1,38 @@
-//! Why a server refuses a genuine token, as its answer tells the client.
+//! Why a server refuses a genuine token, as sent to the client.
 //!
-//! The standard's denied packet has no contents. Its number is free, and authentic as all of the
-//! packet is: the code stands in eight bits of it (`keys` has the layout). Another implementation's
-//! client reads no more than that it was denied, and another server's number, which counts from
-//! 2^63 or from 0, holds code 0.
+//! The standard's denied packet has no contents. Its number is free, and authenticated like the
+//! rest of the packet, so eight bits of it carry the code (`keys` has the layout). A client of
+//! another implementation ignores them. The number of another implementation's server, which counts
+//! from 2^63 or from 0, has code 0.
 
 use super::drops::DropReason;
 use super::keys::OUTSIDE;
 
-/// Where the code stands in a number.
+/// Position of the code in a number, in bits.
 const CODE_SHIFT: u32 = 55;
 
-/// Why a token was refused. The numbers are those of the wire.
+/// Why a token was refused. The discriminants are the codes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// The server did not say.
+    /// The server gave no reason.
     #[error("the server refused the token and did not say why")]
     Unspecified = 0,
-    /// All places for the token's role are taken.
+    /// All sessions of the token's role are in use.
     #[error("the server is full")]
     Full = 1,
-    /// The server is being drained.
+    /// The server is being drained and admits no new clients.
     #[error("the server takes no new clients: it is about to stop")]
     Draining = 2,
-    /// The user is in session already.
+    /// The user has a session already.
     #[error("the user is in session already")]
     UserPresent = 3,
-    /// Too many sessions of this role from one address.
+    /// One address has too many sessions of this role.
     #[error("the server has too many sessions from this address")]
     AddressLimit = 4,
     /// The token was issued before the server started, or may have been.
     #[error("the token was issued before the server started: ask for a new one")]
     BeforeStart = 5,
-    /// The token says that it was issued later than now.
+    /// The token's time of issue is in the future.
     #[error(
         "the token was issued by a clock that is ahead of the server's: set the issuer's clock"
     )]
@@ -42,13 +42,13 @@ pub enum Denial {
         "the token lives longer than the server allows, or was issued by a clock that is ahead"
     )]
     LongLived = 7,
-    /// The server remembers as many tokens as it can.
+    /// The server's history of consumed tokens is full.
     #[error("the server has taken too many tokens: try again when some have expired")]
     HistoryFull = 8,
     /// The session that the ticket names has ended, or was resumed since.
     #[error("the session has ended, or the ticket was used before")]
     SessionEnded = 9,
-    /// A newer token of the same user has taken the session.
+    /// A newer token of the same user has taken the session over.
     #[error("the user has another session now")]
     Replaced = 10,
     /// The session is on another kind of transport.
@@ -57,7 +57,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// All of them, by their codes.
+    /// All denials, in the order of their codes.
     pub const ALL: [Self; 12] = [
         Self::Unspecified,
         Self::Full,
@@ -73,18 +73,18 @@ impl Denial {
         Self::OtherTransport,
     ];
 
-    /// The denial of a code; [`Self::Unspecified`] for one that is not known here.
+    /// Returns the denial of a code; [`Self::Unspecified`] if the code is unknown.
     pub fn from_code(code: u8) -> Self {
         Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Unspecified)
     }
 
-    /// The number of a packet outside of sessions; `counter` must have 55 bits and never be used
-    /// twice by one server.
+    /// Returns the number of a packet outside of sessions. `counter` must fit into 55 bits and
+    /// never be used twice by one server.
     pub(super) fn number(self, counter: u64) -> u64 {
         OUTSIDE | (self as u64) << CODE_SHIFT | counter & ((1 << CODE_SHIFT) - 1)
     }
 
-    /// What the number of a denied packet says.
+    /// Returns the denial that the number of a denied packet carries.
     pub(super) fn of_number(number: u64) -> Self {
         match number & OUTSIDE {
             0 => Self::Unspecified,

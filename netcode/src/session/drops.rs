@@ -1,4 +1,4 @@
-//! Why a datagram was dropped, and how often each.
+//! Reasons for dropping a datagram, and the counters of each.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use crate::error::WireError;
 
 macro_rules! reasons {
     ($($name:ident: $key:literal $description:literal,)*) => {
-        /// Why a datagram was dropped. Dropping is silent to the sender and changes nothing but a
-        /// count.
+        /// Why a datagram was dropped. A drop is silent to the sender and changes nothing but a
+        /// counter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum DropReason {
             $(#[doc = $description] $name,)*
         }
 
         impl DropReason {
-            /// Every reason.
+            /// Every reason, in the order of the discriminants.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its name in reports.
+            /// Returns the reason's name in reports.
             pub fn key(self) -> &'static str {
                 match self { $(Self::$name => $key,)* }
             }
 
-            /// What it says, for people.
+            /// Returns a description of the reason for people.
             pub fn description(self) -> &'static str {
                 match self { $(Self::$name => $description,)* }
             }
@@ -89,7 +89,7 @@ impl From<WireError> for DropReason {
     }
 }
 
-/// Datagrams dropped, by reason.
+/// Numbers of dropped datagrams, by reason.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Drops([u64; DropReason::ALL.len()]);
 
@@ -106,22 +106,22 @@ impl fmt::Debug for Drops {
 }
 
 impl Drops {
-    /// Counts one.
+    /// Counts one dropped datagram.
     pub fn note(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
     }
 
-    /// Those of one reason.
+    /// Returns the number of datagrams dropped for one reason.
     pub fn count(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// All of them.
+    /// Returns the number of dropped datagrams of all reasons.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Every reason that occurred and how often.
+    /// Returns every reason that occurred, with its count.
     pub fn counts(&self) -> impl Iterator<Item = (DropReason, u64)> {
         DropReason::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
     }

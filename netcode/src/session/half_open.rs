@@ -1,10 +1,10 @@
-//! Tokens that someone asked with who has not proved an address: capped tables, the only memory
-//! that strangers cost.
+//! Attempts to open a session whose address is not proved: capped tables, and the only memory that
+//! unproved senders cost.
 //!
-//! An attempt belongs to a *token*, not to an address: copies of a request, from however many
-//! addresses, share the one attempt of their token. Its response finds it by the hint in its number
+//! An attempt belongs to a *token*, not to an address: copies of a request, from any number of
+//! addresses, share the attempt of their token. Its response finds it by the hint in its number
 //! (see `keys`), or, from a client of another implementation, by the address that used the token
-//! first. Tokens that join are counted by neighbourhood; tickets by the session that they are for.
+//! first. Joining tokens are counted by rate-limit key, tickets by the session that they resume.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,60 +18,61 @@ use crate::limits::{ATTEMPT_AGE, ATTEMPTS_TO_RESUME};
 use crate::time::Timestamp;
 use crate::transport::PeerAddr;
 
-/// What a token says of who uses it.
+/// The contents of a genuine token, of which an attempt makes use.
 #[derive(Debug)]
 pub struct Applicant {
-    /// By what the token is known again.
+    /// Tag of the token, which identifies it.
     pub tag: TokenTag,
     /// The token's expiry, in seconds since 1970.
     pub expires: u64,
-    /// When it was issued, on the server's own time line: wall clocks may be set meanwhile. `None`
-    /// if it does not say.
+    /// When the token was issued, on the server's own time line, because wall clocks may be set.
+    /// `None` if the token does not contain it.
     pub issued: Option<Timestamp>,
-    /// Who it is for.
+    /// The user that the token is for.
     pub user: UserId,
-    /// What it is for.
+    /// What the token is for.
     pub purpose: Purpose,
-    /// Seconds of silence after which the session ends; negative for never.
+    /// Seconds of silence after which the session ends; without limit if not positive.
     pub timeout_s: i32,
-    /// Key of what the client sends.
+    /// Key of the packets that the client sends.
     pub client_key: Key,
-    /// Key of what the server sends.
+    /// Key of the packets that the server sends.
     pub server_key: Key,
-    /// What the issuer gave along.
+    /// Data of the issuer for the server.
     pub user_data: UserData,
-    /// Another server may take the same token, or an earlier life of this one may have.
+    /// Another server may accept the same token, or a previous run of this one may have accepted
+    /// it.
     pub is_shared: bool,
 }
 
 impl Applicant {
-    /// The keys of its session at the server; packets are numbered from `first`.
+    /// Returns the server's keys of the session; sent packets are numbered from `first` on.
     pub fn keys(&self, first: u64) -> SessionKeys {
         SessionKeys::new(self.tag, &self.client_key, &self.server_key).numbered_from(first)
     }
 }
 
-/// An attempt to open a session.
+/// An attempt to open a session with one token.
 #[derive(Debug)]
 pub struct HalfOpen {
-    /// Whose.
+    /// The contents of the attempt's token.
     pub applicant: Arc<Applicant>,
     /// The address that used the token first.
     pub first: PeerAddr,
-    /// Since when.
+    /// When the attempt began.
     pub since: Timestamp,
-    /// The address that a response without a hint comes from: that of the first request, or of a
-    /// ticket's last.
+    /// The address from which a response without a hint is accepted: that of the first request, or
+    /// of a ticket's last one.
     bound: PeerAddr,
-    /// Hash of the request, by which its copies are known without being opened.
+    /// Hash of the request, by which copies are recognised without opening them.
     digest: u64,
-    /// When it is forgotten.
+    /// When the attempt is forgotten.
     until: Timestamp,
     number: u64,
 }
 
-/// The attempts. Where a table is full the oldest makes room, if it is older than [`ATTEMPT_AGE`];
-/// one neighbourhood, or one session's tickets, displace only their own.
+/// All attempts. In a full table, a new attempt displaces the oldest if that is older than
+/// [`ATTEMPT_AGE`]. A rate-limit key, or the tickets of one session, displace only their own.
 #[derive(Debug)]
 pub struct HalfOpenTable {
     capacity: usize,
@@ -89,7 +90,8 @@ pub struct HalfOpenTable {
 }
 
 impl HalfOpenTable {
-    /// A table of so many attempts to join, of which one neighbourhood may have so many.
+    /// Creates a table for `capacity` attempts to join, at most `per_rate_limit_key` of them with
+    /// one rate-limit key.
     pub fn new(capacity: usize, per_rate_limit_key: usize) -> Self {
         Self {
             capacity,
@@ -105,34 +107,35 @@ impl HalfOpenTable {
         }
     }
 
-    /// Attempts held.
+    /// Returns the number of attempts held.
     pub fn len(&self) -> usize {
         self.attempts.len()
     }
 
-    /// Whether none is held.
+    /// Returns whether no attempt is held.
     pub fn is_empty(&self) -> bool {
         self.attempts.is_empty()
     }
 
-    /// The attempt with a token.
+    /// Returns the attempt with a token.
     pub fn get(&self, tag: &TokenTag) -> Option<&HalfOpen> {
         self.attempts.get(tag)
     }
 
-    /// The attempt of which a request with this hash is a copy.
+    /// Returns the attempt of which a request with this tag and hash is a copy.
     pub fn of_copy(&self, tag: &TokenTag, digest: u64) -> Option<&HalfOpen> {
         self.attempts.get(tag).filter(|attempt| attempt.digest == digest)
     }
 
-    /// The attempt that a response of this number belongs to, which came by `addr`.
+    /// Returns the attempt to which a response with number `sequence` from `addr` belongs.
     pub fn of_response(&self, addr: PeerAddr, sequence: u64) -> Option<&HalfOpen> {
         let hinted = hint_of_response(sequence).and_then(|hint| self.by_hint.get(&hint));
         hinted.or_else(|| self.by_addr.get(&addr)).and_then(|tag| self.attempts.get(tag))
     }
 
-    /// Notes an attempt with a token by a route. False, and nothing changes, if all that would make
-    /// room is too young.
+    /// Adds an attempt with a token from an address. Returns false if the table is full and its
+    /// candidates for displacement are too young. A previous attempt with the same token is removed
+    /// in either case.
     #[must_use]
     pub fn insert(
         &mut self,
@@ -167,7 +170,7 @@ impl HalfOpenTable {
         true
     }
 
-    /// Lets the route lead to the attempt of a token, unless it leads to another that is young.
+    /// Maps an address to the attempt of a token, unless it is mapped to another one that is young.
     fn bind(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp) {
         let known = self.by_addr.get(&addr).and_then(|tag| self.attempts.get(tag));
         if known.is_none_or(|known| now.since(known.since) >= ATTEMPT_AGE) {
@@ -175,9 +178,9 @@ impl HalfOpenTable {
         }
     }
 
-    /// The token was used again, by a route. The attempt of a ticket goes on until then; that of a
-    /// token that joins ends when it would have, so that copies of a request bind no token to their
-    /// address for longer.
+    /// Records that the token was used again, from `addr`. A ticket's attempt is extended to
+    /// `until`. A joining token's attempt keeps its end, so that copies of a request cannot bind
+    /// the token to their address for longer.
     pub fn refresh(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp, until: Timestamp) {
         let Some(attempt) = self.attempts.get_mut(tag) else {
             return;
@@ -228,7 +231,7 @@ impl HalfOpenTable {
         is_old
     }
 
-    /// Takes an attempt out.
+    /// Removes an attempt and returns it.
     pub fn remove(&mut self, tag: &TokenTag) -> Option<HalfOpen> {
         let attempt = self.attempts.remove(tag)?;
         let number = attempt.number;
@@ -247,7 +250,7 @@ impl HalfOpenTable {
         Some(attempt)
     }
 
-    /// Forgets what has come to nothing by now.
+    /// Removes the attempts that have expired at `now`.
     pub fn expire(&mut self, now: Timestamp) {
         while let Some((_, tag)) =
             self.by_expiry.first().copied().filter(|(until, _)| *until <= now)
@@ -257,7 +260,7 @@ impl HalfOpenTable {
     }
 }
 
-/// Takes an attempt out of its group, and the group with its last.
+/// Removes an attempt from its group, and the group when it is empty.
 fn take_out<K: Ord>(groups: &mut BTreeMap<K, BTreeMap<u64, TokenTag>>, group: K, number: u64) {
     if let Some(own) = groups.get_mut(&group) {
         own.remove(&number);
@@ -370,7 +373,7 @@ mod tests {
             (address(9, 9), hinted(2), Some(2)),
             (address(9, 9), hinted(3), None),
             (address(9, 9), 0, None),
-            // The first keeps the address while it is young.
+            // The first attempt keeps the address while it is young.
             (address(1, 1), 0, Some(1)),
         ] {
             let found = table.of_response(from, sequence).map(|attempt| attempt.applicant.user.0);
@@ -379,7 +382,7 @@ mod tests {
         let later = Timestamp::default() + ATTEMPT_AGE;
         table.refresh(address(9, 9), &[2; 16], later, Timestamp::from_millis(200_000));
         assert_eq!(by_addr(&table, address(1, 1)), Some(2));
-        // A copy of a request is known by its hash.
+        // A copy of a request is recognised by its hash.
         assert!(table.of_copy(&[1; 16], 1).is_some() && table.of_copy(&[1; 16], 2).is_none());
     }
 }

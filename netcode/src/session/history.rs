@@ -1,49 +1,50 @@
-//! Which tokens have opened a session: none does so twice.
+//! The tokens that have opened a session. No token does so twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crypto::TAG_BYTES;
 
-/// By what a token is known again.
+/// The tag of a token's private part, which identifies the token.
 pub type TokenTag = [u8; TAG_BYTES];
 
-/// The consumed tokens. One that has not expired is never forgotten; one that has stays while there
-/// is room, so that a wall clock that is set back revives none.
+/// The consumed tokens. One that has not expired is never forgotten. An expired one remains while
+/// there is space, so that setting the wall clock back revives none.
 #[derive(Debug)]
 pub struct TokenHistory {
     capacity: usize,
     /// Each token's expiry, in seconds since 1970.
     consumed: BTreeMap<TokenTag, u64>,
     by_expiry: BTreeSet<(u64, TokenTag)>,
-    /// Expiry up to which tokens may have been forgotten: none of those is taken again, whatever
-    /// the wall shows.
+    /// Expiry up to which tokens may have been forgotten. No such token is accepted again, whatever
+    /// the wall clock shows.
     forgotten: u64,
 }
 
 impl TokenHistory {
-    /// An empty history of so many tokens.
+    /// Creates an empty history for `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         let (consumed, by_expiry) = (BTreeMap::new(), BTreeSet::new());
         Self { capacity, consumed, by_expiry, forgotten: 0 }
     }
 
-    /// Whether a token has opened a session.
+    /// Returns whether a token has opened a session.
     pub fn has(&self, tag: &TokenTag) -> bool {
         self.consumed.contains_key(tag)
     }
 
-    /// Whether a token of this expiry may have been forgotten.
+    /// Returns whether a token with this expiry (seconds since 1970) may have been forgotten.
     pub fn may_have_forgotten(&self, expires: u64) -> bool {
         expires <= self.forgotten
     }
 
-    /// Whether another token finds room at `now` (seconds since 1970).
+    /// Returns whether there is space for another token at `now` (seconds since 1970).
     pub fn has_room(&self, now: u64) -> bool {
         self.consumed.len() < self.capacity
             || self.by_expiry.first().is_some_and(|(first, _)| *first <= now)
     }
 
-    /// Notes that a token has opened a session. False, and nothing changes, if there is no room.
+    /// Records that a token has opened a session. Returns false and changes nothing if there is no
+    /// space.
     pub fn consume(&mut self, tag: TokenTag, expires: u64, now: u64) -> bool {
         if !self.has_room(now) {
             return false;
@@ -59,12 +60,12 @@ impl TokenHistory {
         true
     }
 
-    /// Tokens held.
+    /// Returns the number of tokens held.
     pub fn len(&self) -> usize {
         self.consumed.len()
     }
 
-    /// Whether none is held.
+    /// Returns whether no token is held.
     pub fn is_empty(&self) -> bool {
         self.consumed.is_empty()
     }

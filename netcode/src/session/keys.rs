@@ -1,5 +1,5 @@
-//! The two keys of one token on one side of a session, and what must live as long as they may be
-//! used.
+//! The two keys of a token on one side of a session, with the state that must live as long as the
+//! keys.
 //!
 //! ChaCha20-Poly1305 must never seal two messages under one key and number. So the next number and
 //! the replay window stay with the keys: while a session is parked, when the same ticket resumes it
@@ -7,10 +7,10 @@
 //!
 //! ```text
 //! number    inside of a session    0 and up
-//!           of a response          1:1  hint:40  next number:23        the hint is the start of the token's tag
-//!           outside of a session   1:1  denial:8  counter:55           of the server; see `denial`
+//!           of a response          1:1  hint:40  next number:23    the hint begins the token's tag
+//!           outside of a session   1:1  denial:8  counter:55        of the server; see `denial`
 //! ```
-//! A response names its token by the hint, so that a server finds the keys that open it without
+//! The hint in a response identifies its token, so a server finds the keys that open it without
 //! remembering addresses.
 
 use super::crypto::{Key, PacketKey};
@@ -19,26 +19,27 @@ use super::history::TokenTag;
 use super::packet::{self, Header, Kind};
 use super::replay::ReplayWindow;
 
-/// Highest bit of a number: none that is used inside of a session has it.
+/// Highest bit of a number. No number inside of a session has it.
 pub const OUTSIDE: u64 = 1 << 63;
 
-/// Bits of a hint.
+/// Length of a hint, in bits.
 const HINT_BITS: u32 = 40;
 
-/// Bits of the next number in a response.
+/// Length of the next number in a response, in bits.
 const RESPONSE_BITS: u32 = 23;
 
-/// The first bytes of a token's tag as a number: names a token among those that are pending.
+/// Returns the first bytes of a token's tag as a number, which identifies the token among the
+/// pending ones.
 pub fn hint(tag: &TokenTag) -> u64 {
     tag[..HINT_BITS as usize / 8].iter().rev().fold(0, |hint, byte| hint << 8 | u64::from(*byte))
 }
 
-/// The hint in the number of a response; `None` if it has none.
+/// Returns the hint in the number of a response; `None` if it has none.
 pub fn hint_of_response(sequence: u64) -> Option<u64> {
     (sequence & OUTSIDE != 0).then_some((sequence & !OUTSIDE) >> RESPONSE_BITS)
 }
 
-/// See the module.
+/// The keys of one token on one side of a session, with their next number and replay window.
 #[derive(Debug)]
 pub struct SessionKeys {
     tag: TokenTag,
@@ -49,36 +50,37 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// The keys of the token with this tag, not used yet: `opening` opens what comes, `sealing`
-    /// seals what leaves.
+    /// Creates the unused keys of the token with this tag. `opening` opens received packets,
+    /// `sealing` seals sent ones.
     pub fn new(tag: TokenTag, opening: &Key, sealing: &Key) -> Self {
         let (opening, sealing) = (PacketKey::new(opening), PacketKey::new(sealing));
         Self { tag, opening, sealing, next: 0, replay: ReplayWindow::default() }
     }
 
-    /// Numbers packets from `next` on.
+    /// Numbers the sent packets from `next` on.
     pub fn numbered_from(mut self, next: u64) -> Self {
         self.next = next;
         self
     }
 
-    /// Tag of the token whose keys these are.
+    /// Returns the tag of the keys' token.
     pub fn tag(&self) -> &TokenTag {
         &self.tag
     }
 
-    /// The number of the next packet.
+    /// Returns the number of the next packet to send.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Seals a packet under the next number into `packet`, replacing what was in it.
+    /// Seals a packet under the next number into `packet`, replacing its contents.
     pub fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
         packet::seal((kind, self.next), protocol, &self.sealing, contents, packet);
         self.next += 1;
     }
 
-    /// Seals a response, whose number holds the token's hint. `None` once 2^23 numbers are used.
+    /// Seals a response, whose number holds the token's hint. Returns `None` once 2^23 numbers are
+    /// used.
     pub fn seal_response(&mut self, protocol: u64, contents: &[u8]) -> Option<Vec<u8>> {
         if self.next >> RESPONSE_BITS != 0 {
             return None;
@@ -90,13 +92,20 @@ impl SessionKeys {
         Some(packet)
     }
 
-    /// Refuses the number of a packet that came before, or is older than the window.
+    /// Checks the number of a received packet against the replay window.
+    ///
+    /// # Errors
+    /// [`DropReason::Repeated`] if the packet is repeated or older than the window.
     pub fn check_fresh(&self, header: Header) -> Result<(), DropReason> {
         let repeated = header.kind.is_replay_protected() && !self.replay.is_fresh(header.sequence);
         if repeated { Err(DropReason::Repeated) } else { Ok(()) }
     }
 
-    /// Opens a packet in place and notes its number, if it is genuine; returns its contents.
+    /// Opens a packet in place and returns its contents. Records its number if it is genuine.
+    ///
+    /// # Errors
+    /// [`DropReason::Forged`] if the packet is not genuine, [`DropReason::ContentsLength`] if its
+    /// contents have the wrong length for its kind.
     pub fn open<'a>(
         &mut self,
         header: Header,

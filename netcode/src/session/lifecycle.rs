@@ -1,4 +1,4 @@
-//! What becomes of a session: opened, resumed, taken over, moved to another address, displaced.
+//! Transitions of a session: opened, resumed, taken over, moved to another address, displaced.
 
 use rand::Rng;
 
@@ -15,9 +15,9 @@ use crate::time::Timestamp;
 use crate::transport::{PeerAddr, Transmit};
 
 impl SessionServer {
-    /// The keys of an applicant, not used yet. A token that may open a session elsewhere, or did
-    /// before the start, has its packets numbered from a random number on: under one key no two
-    /// servers may use the same.
+    /// Returns the unused keys of an applicant. A shared token may open a session on another server
+    /// too, or did so before this start. Its packets are numbered from a random number on, because
+    /// no two servers may use the same number under one key.
     pub(super) fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
         applicant.keys(if applicant.is_shared { self.rng.next_u64() >> 2 } else { 0 })
     }
@@ -31,8 +31,8 @@ impl SessionServer {
         client
     }
 
-    /// A session goes on with its own client. Where the same ticket resumes it again, keys, numbers
-    /// and replay window go on, too.
+    /// Resumes a session for its own client. If the same ticket resumes it again, its keys, numbers
+    /// and replay window continue.
     pub(super) fn resume_session(
         &mut self,
         client: ClientId,
@@ -52,7 +52,7 @@ impl SessionServer {
         client
     }
 
-    /// A session goes on with another client of the same user. The one that had it is told.
+    /// Hands a session to another client of the same user. The previous client is notified.
     pub(super) fn take_over(
         &mut self,
         client: ClientId,
@@ -75,8 +75,7 @@ impl SessionServer {
         client
     }
 
-    /// A session that was resumed goes on at another address under the same keys, whose numbers go
-    /// on.
+    /// Moves a resumed session to another address. Its keys and their numbers continue.
     pub(super) fn migrate(
         &mut self,
         client: ClientId,
@@ -91,8 +90,8 @@ impl SessionServer {
         Ok(())
     }
 
-    /// Parks a session whose way another client has now. It is kept for as long as if its client
-    /// had fallen silent: it knows of nothing yet.
+    /// Parks a session whose address now belongs to another client. It is kept as long as if its
+    /// client had fallen silent, because the client does not know yet.
     pub(super) fn displace(&mut self, client: ClientId, now: Timestamp) {
         let live = self.roster.get(client).and_then(|session| session.live.as_ref());
         let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
@@ -102,7 +101,8 @@ impl SessionServer {
         }
     }
 
-    /// Disconnects clients whose sessions others have, once they were told.
+    /// Disconnects clients that lost their sessions at or before `before`, after they were
+    /// notified.
     pub(super) fn end_departed(&mut self, before: Timestamp) {
         for client in self.roster.departed(before) {
             let Some((Some(live), mut keys)) = self.roster.remove(client) else {

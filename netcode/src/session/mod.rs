@@ -1,6 +1,6 @@
-//! Secure sessions: over datagrams the netcode 1.02 standard as sans-IO state machines, with resume
-//! above it; on connections that are secret already the same tokens, places and rules without its
-//! seals.
+//! Secure sessions. Over datagrams, the netcode 1.02 standard as sans-IO state machines, extended
+//! by resumption. On connections that are encrypted already, the same tokens, limits and rules
+//! without the standard's encryption.
 //!
 //! ```text
 //! server                                          client
@@ -9,23 +9,24 @@
 //!   live       <- response ---------------------
 //!              -- keep-alive, payload <-------->    Connected
 //!
-//! half-open -> live -> parked (silent; its place is kept for the grace) -> gone
+//! half-open -> live -> parked (silent; kept for the grace period) -------> gone
 //!               ^  \______________________________________________________^   left, closed
 //!               |____ parked or live: a ticket, or a newer token of the same user: epoch + 1
 //! ```
-//! Who has proved no address costs an entry of a capped table and nothing else, and that once for
-//! each genuine token. Every packet of a session is sealed with keys that only its token holds, or
-//! by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
+//! A sender whose address is not proved costs one entry of a capped table, once per genuine token,
+//! and nothing else. Every packet of a session is sealed with keys that only its token holds, or
+//! encrypted by the connection that carries it. `PROTOCOL.md` has the bytes in prose.
 //!
-//! | file | is |
+//! | file | contents |
 //! |---|---|
 //! | [`token`], [`packet`], [`challenge`] | the standard's bytes |
-//! | [`crypto`], [`replay`], [`keys`] | ciphers, repeats, a token's keys with their numbers |
-//! | [`drops`], [`denial`] | why something was dropped, why a token was refused |
+//! | [`crypto`], [`replay`], [`keys`] | ciphers, replay window, a token's keys and their numbers |
+//! | [`drops`], [`denial`] | why a packet was dropped, why a token was refused |
 //! | [`client`], [`backoff`] | the client's side |
-//! | [`server`], [`config`], [`admission`], [`roster`] | the server's side: all sessions, how one gets in, who is in |
-//! | [`half_open`], [`history`], [`rate`] | its capped tables |
-//! | [`secured`], `by_connection` (one on each side) | what differs on connections: what is said, and what is done |
+//! | [`server`], [`config`] | the server's side of all sessions and its configuration |
+//! | [`admission`], [`roster`] | admission of clients, the admitted sessions |
+//! | [`half_open`], [`history`], [`rate`] | the server's capped tables |
+//! | [`secured`], `by_connection` (one on each side) | frames and behaviour on connections |
 
 pub mod admission;
 pub mod backoff;
@@ -54,29 +55,28 @@ use std::net::IpAddr;
 
 use bitcode::{Decode, Encode};
 
-/// Number of a client in its server, never used twice by one server. It stays the same when a
+/// Number of a client in its server, never used twice by one server. It does not change when the
 /// session is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 
-/// Who someone is, as the issuer of tokens knows them: the standard's client id. It stays the same
-/// for ever.
+/// The standard's client id: identifies a user to the issuer of tokens. It never changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct UserId(pub u64);
 
-/// What a client does in its room, as its token says.
+/// What a client does in its room. The token sets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// It plays: it owns an entity and sends commands.
+    /// The client plays: it owns an entity and sends commands.
     #[default]
     Player,
-    /// It watches: it owns nothing, sends no commands, and sees what everyone may see, wherever it
-    /// is.
+    /// The client watches: it owns nothing, sends no commands, and receives all that is visible to
+    /// everyone, independent of position.
     Spectator,
 }
 
-/// One subscriber's addresses, for limits: an IPv4 address, or the 64 bits of an IPv6 address that
-/// a provider gives away together (RFC 6177).
+/// The addresses of one subscriber, for rate limits: an IPv4 address, or the 64-bit prefix of an
+/// IPv6 address that a provider assigns as a whole (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RateLimitKey(u64);
 
@@ -84,7 +84,7 @@ impl From<IpAddr> for RateLimitKey {
     fn from(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => Self(u64::from(u32::from(ip))),
-            // Global addresses begin with 2 or 3, so none is taken for an IPv4 address.
+            // Bit 63 separates the families. Global addresses (2000::/3) have it 0: none collide.
             IpAddr::V6(ip) => Self((u128::from(ip) >> 64) as u64 | 1 << 63),
         }
     }

@@ -1,5 +1,4 @@
-//! The standard's packets: one that asks for a session, in the clear, and six kinds that are
-//! sealed.
+//! The netcode standard's packets: a request in the clear, and six sealed kinds.
 //!
 //! ```text
 //! request   0:8  version:13 B  protocol:8 B  expires:8 B  nonce:24 B  sealed private token:1,024 B
@@ -10,33 +9,33 @@ use super::crypto::{PacketKey, TAG_BYTES, TOKEN_NONCE_BYTES};
 use super::drops::DropReason;
 use super::token::{PRIVATE_BYTES, SealedToken, VERSION_INFO};
 
-/// Bytes of a request.
+/// Length of a request, in bytes.
 pub const REQUEST_BYTES: usize = 1 + 13 + 8 + 8 + TOKEN_NONCE_BYTES + PRIVATE_BYTES;
 
-/// Largest payload that the standard allows.
+/// Largest payload that the standard allows, in bytes.
 pub const PAYLOAD_BYTES: usize = 1_200;
 
-/// Bytes that a sealed packet has beside its contents, at most.
+/// Most bytes that a sealed packet has in addition to its contents.
 pub const OVERHEAD_BYTES: usize = 1 + 8 + TAG_BYTES;
 
-/// Longest packet.
+/// Longest packet, in bytes.
 pub const PACKET_BYTES: usize = PAYLOAD_BYTES + OVERHEAD_BYTES;
 
-/// Shortest sealed packet: prefix, a number of one byte, tag.
+/// Shortest sealed packet, in bytes: prefix, a number of one byte and the tag.
 const SHORTEST: usize = 1 + 1 + TAG_BYTES;
 
-/// What a packet is.
+/// The kind of a sealed packet. The discriminants are the codes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The server takes no more.
+    /// The server refuses the client's token.
     Denied = 1,
     /// The server asks the client to prove its address.
     Challenge = 2,
-    /// The client proves it.
+    /// The client returns the challenge.
     Response = 3,
-    /// Either side is there.
+    /// Either side is alive.
     KeepAlive = 4,
-    /// Anything of the game's.
+    /// Data of the layers above.
     Payload = 5,
     /// Either side ends the session.
     Disconnect = 6,
@@ -52,7 +51,7 @@ impl Kind {
         Self::Disconnect,
     ];
 
-    /// Whether contents of this many bytes are right for the kind.
+    /// Returns whether contents of this length are valid for the kind.
     fn fits(self, length: usize) -> bool {
         match self {
             Self::Denied | Self::Disconnect => length == 0,
@@ -62,53 +61,57 @@ impl Kind {
         }
     }
 
-    /// Whether a repeat of it is recognised by its number.
+    /// Returns whether packets of this kind are checked against the replay window.
     pub fn is_replay_protected(self) -> bool {
         matches!(self, Self::KeepAlive | Self::Payload | Self::Disconnect)
     }
 }
 
-/// Bytes of a sealed challenge token.
+/// Length of a sealed challenge token, in bytes.
 pub const CHALLENGE_BYTES: usize = 300;
 
-/// Contents of challenge and response: the challenge's number and its sealed token.
+/// Length of the contents of challenge and response, in bytes: the challenge's number and its
+/// sealed token.
 pub const CHALLENGE_CONTENTS: usize = 8 + CHALLENGE_BYTES;
 
-/// What can be read of a packet before it is opened.
+/// The part of a packet that is readable before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outer<'a> {
-    /// Someone asks for a session.
+    /// A request for a session.
     Request(Request<'a>),
-    /// A sealed packet.
+    /// The header of a sealed packet.
     Sealed(Header),
 }
 
-/// A request, not yet opened.
+/// A request with its token not opened yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The protocol that the client speaks.
+    /// Protocol id of the client.
     pub protocol: u64,
     /// When the token expires, in seconds since 1970.
     pub expires: u64,
-    /// The token's nonce.
+    /// Nonce of the token's private part.
     pub nonce: &'a [u8; TOKEN_NONCE_BYTES],
-    /// The token's private part.
+    /// The token's sealed private part.
     pub sealed: &'a SealedToken,
 }
 
-/// Kind and number of a sealed packet, as claimed.
+/// Kind and number of a sealed packet, not authenticated yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What it is.
+    /// Kind that the packet claims.
     pub kind: Kind,
-    /// Its number.
+    /// Number that the packet claims.
     pub sequence: u64,
     prefix: u8,
-    /// Bytes before the sealed contents.
+    /// Length of prefix and number, in bytes; the sealed contents follow.
     length: usize,
 }
 
-/// Reads what is in the clear. The order of the checks is the standard's.
+/// Reads the part of a packet that is in the clear. The order of the checks is the standard's.
+///
+/// # Errors
+/// The reason to drop the packet if its length, kind or version is invalid.
 pub fn read_outer(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
     let Some(prefix) = packet.first().copied() else {
         return Err(DropReason::TooShort);
@@ -161,7 +164,7 @@ fn read_header(prefix: u8, packet: &[u8]) -> Result<Header, DropReason> {
     Ok(Header { kind, sequence: u64::from_le_bytes(number), prefix, length: 1 + length })
 }
 
-/// Writes a request.
+/// Writes a request; `expires` is in seconds since 1970.
 pub fn write_request(
     protocol: u64,
     expires: u64,
@@ -178,7 +181,7 @@ pub fn write_request(
     packet
 }
 
-/// What a sealed packet's contents are sealed together with.
+/// Returns the associated data of a sealed packet.
 fn about(protocol: u64, prefix: u8) -> [u8; 22] {
     let mut about = [0; 22];
     about[..13].copy_from_slice(&VERSION_INFO);
@@ -187,7 +190,7 @@ fn about(protocol: u64, prefix: u8) -> [u8; 22] {
     about
 }
 
-/// Writes a sealed packet into `packet`, replacing what was in it. A number must not be used twice
+/// Writes a sealed packet into `packet`, replacing its contents. A number must not be used twice
 /// under one key.
 pub fn seal(
     (kind, sequence): (Kind, u64),
@@ -206,7 +209,11 @@ pub fn seal(
     packet.extend_from_slice(&tag);
 }
 
-/// Opens a sealed packet in place whose header was read before; returns its contents.
+/// Opens a sealed packet in place and returns its contents. `header` is the one that [`read_outer`]
+/// read from it.
+///
+/// # Errors
+/// [`DropReason::Forged`] if it was not sealed with this key, protocol and header.
 pub fn open<'a>(
     header: Header,
     protocol: u64,
@@ -218,8 +225,11 @@ pub fn open<'a>(
     contents.map_err(|_| DropReason::Forged)
 }
 
-/// Whether a genuine packet's contents have the size of its kind. Asked when the replay window has
-/// moved.
+/// Checks that a genuine packet's contents have the length of its kind. Call it after the replay
+/// window has moved.
+///
+/// # Errors
+/// [`DropReason::ContentsLength`] if they do not.
 pub fn check_size(kind: Kind, contents: &[u8]) -> Result<(), DropReason> {
     if kind.fits(contents.len()) { Ok(()) } else { Err(DropReason::ContentsLength) }
 }

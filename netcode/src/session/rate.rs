@@ -1,5 +1,5 @@
-//! How often something may happen: the generic cell rate algorithm (ITU-T I.371), with time as an
-//! argument and a bound on how many are counted apart.
+//! Rate limits by the generic cell rate algorithm (ITU-T I.371), with time as an argument and a
+//! bound on the number of keys that are counted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,43 +7,46 @@ use std::time::Duration;
 use crate::limits::COUNTED_APART;
 use crate::time::Timestamp;
 
-/// So many a second on average, so many at once.
+/// A rate limit: an average per second and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// A second, 1 or more.
+    /// Events per second on average, 1 or more.
     pub per_second: u32,
-    /// At once, 1 or more.
+    /// Events at once, 1 or more.
     pub burst: u32,
 }
 
 impl Rate {
-    /// Time between two if they come evenly.
+    /// Returns the time between two evenly spaced events.
     fn apart(self) -> Duration {
         Duration::from_nanos(1_000_000_000 / u64::from(self.per_second.max(1)))
     }
 }
 
-/// When the next is due if all so far had come evenly.
+/// A rate limiter: holds the time at which the next event would be due if all so far were evenly
+/// spaced.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenBucket(Timestamp);
 
 impl TokenBucket {
-    /// Whether one more may happen now; if so it is counted.
+    /// Returns whether one more event is allowed now, and counts it if so.
     pub fn allows(&mut self, rate: Rate, now: Timestamp) -> bool {
         self.allows_worth(1, rate, now)
     }
 
-    /// Forgives as much as it takes for `count` more, at most the burst, to be allowed now.
+    /// Restores as much of the budget as `count` more events need to be allowed now, at most the
+    /// burst.
     pub fn leave_room_for(&mut self, count: u32, rate: Rate, now: Timestamp) {
         self.0 = self.0.min(now + rate.apart() * rate.burst.saturating_sub(count));
     }
 
-    /// Whether nothing more is allowed now. Counts nothing.
+    /// Returns whether no further event is allowed now. Counts nothing.
     pub fn is_spent(&self, rate: Rate, now: Timestamp) -> bool {
         self.0.max(now).since(now) > rate.apart() * (rate.burst.max(1) - 1)
     }
 
-    /// The same for something that counts as so many.
+    /// Returns whether an event that counts as `weight` events is allowed now, and counts it if so.
+    /// It is allowed as soon as a single event is.
     pub fn allows_worth(&mut self, weight: u32, rate: Rate, now: Timestamp) -> bool {
         if self.is_spent(rate, now) {
             return false;
@@ -53,15 +56,15 @@ impl TokenBucket {
     }
 }
 
-/// A meter for each of many, of which so many are counted at once.
+/// One rate limiter per key, for at most [`COUNTED_APART`] keys at once.
 #[derive(Debug)]
 pub struct TokenBuckets<K> {
     meters: BTreeMap<K, TokenBucket>,
-    /// When idle ones were looked for last.
+    /// When idle limiters were last removed.
     swept: Timestamp,
 }
 
-/// Idle meters are looked for at most this often.
+/// Shortest interval between two removals of idle limiters.
 const SWEEP: Duration = Duration::from_millis(100);
 
 impl<K> Default for TokenBuckets<K> {
@@ -71,12 +74,13 @@ impl<K> Default for TokenBuckets<K> {
 }
 
 impl<K: Ord> TokenBuckets<K> {
-    /// Whether one more could happen now; nothing is counted.
+    /// Returns whether one more event of `who` would be allowed now. Counts nothing.
     pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
         self.meters.get(who).is_none_or(|meter| !meter.is_spent(rate, now))
     }
 
-    /// Whether one more may happen now.
+    /// Returns whether one more event of `who` is allowed now, and counts it if so. A new key is
+    /// refused while the table is full.
     pub fn allows(&mut self, who: K, rate: Rate, now: Timestamp) -> bool {
         if !self.meters.contains_key(&who) && self.meters.len() >= COUNTED_APART {
             if now.since(self.swept) >= SWEEP {

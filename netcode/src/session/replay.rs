@@ -1,15 +1,15 @@
-//! Which packets of one sender have come: each is taken once, and none that is older than the
-//! window.
+//! The replay window (RFC 4303) of one sender's packets: each is accepted once, and none that is
+//! older than the window.
 
 use crate::limits::REPLAY_WINDOW;
 use crate::mutant::{Mutant, is_planted};
 
 const WORDS: usize = REPLAY_WINDOW as usize / 64;
 
-/// The newest number that came, and which of the [`REPLAY_WINDOW`] up to it did.
+/// The newest received number, and which of the last [`REPLAY_WINDOW`] numbers were received.
 ///
-/// Asked before a packet is opened and moved only after it proved genuine, so that a forged number
-/// moves nothing.
+/// It is checked before a packet is opened and moved only after the packet proved genuine, so a
+/// forged number has no effect.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayWindow {
     newest: Option<u64>,
@@ -18,7 +18,7 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// Whether this number is neither a repeat nor older than the window.
+    /// Returns whether a number is neither repeated nor older than the window.
     pub fn is_fresh(&self, sequence: u64) -> bool {
         let Some(newest) = self.newest else {
             return true;
@@ -29,7 +29,7 @@ impl ReplayWindow {
         newest - sequence < REPLAY_WINDOW && !self.has(sequence)
     }
 
-    /// Notes that the packet of this number came and is genuine.
+    /// Records that the packet of this number was received and is genuine.
     pub fn note(&mut self, sequence: u64) {
         match self.newest {
             Some(newest) if sequence <= newest => {}

@@ -1,4 +1,4 @@
-//! Who is in session, live or parked, and the rules by which someone gets in.
+//! The sessions of a server, live or parked, and the rules of admission.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,30 +16,30 @@ use crate::limits::{DEPARTING, SESSION_PACKETS};
 use crate::time::Timestamp;
 use crate::transport::{PeerAddr, TransportKind};
 
-/// How many genuine packets a session may send on datagrams.
+/// Rate limit of a session's genuine packets on datagrams.
 pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SESSION_PACKETS.1 };
 
-/// A session's present way to its client.
+/// The current connection of a session to its client.
 #[derive(Debug)]
 pub struct Live {
-    /// The way to it.
+    /// Address of the client.
     pub addr: PeerAddr,
-    /// Bytes that a payload to it may have.
+    /// Largest payload to the client, in bytes.
     pub max_payload: usize,
     /// The standard's client index.
     pub index: u32,
-    /// Silence after which the client counts as gone; `None` for never.
+    /// Silence after which the client counts as gone; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// Packets of the session that came and were taken.
+    /// Packets of the session that were received and accepted.
     pub opened: u64,
-    /// When it was heard last.
+    /// When the client's last packet arrived.
     pub heard_at: Timestamp,
-    /// When something was sent to it last.
+    /// When the last packet was sent to the client.
     pub sent_at: Timestamp,
 }
 
 impl Live {
-    /// Contents of a keep-alive, where a server has so many sessions.
+    /// Returns the contents of a keep-alive of a server that allows `sessions` sessions.
     pub(super) fn keep_alive(&self, sessions: u32) -> [u8; 8] {
         let mut contents = [0; 8];
         contents[..4].copy_from_slice(&self.index.to_le_bytes());
@@ -48,55 +48,56 @@ impl Live {
     }
 }
 
-/// Someone's place.
+/// A session of one client.
 #[derive(Debug)]
 pub struct Session {
-    /// Who.
+    /// The user that the session belongs to.
     pub user: UserId,
     /// The room that the token was for.
     pub room: u16,
-    /// What the client does there.
+    /// What the client does in the room.
     pub role: Role,
-    /// Whether it goes over connections that keep it secret.
+    /// Whether the session is carried by encrypted connections.
     pub secured: bool,
-    /// How often it was resumed or taken over.
+    /// Counts resumptions and takeovers.
     pub epoch: u32,
-    /// When the token was issued that opened it or took it over, on the server's own time line.
+    /// When the token that opened the session or took it over was issued, on the server's own time
+    /// line.
     pub issued: Option<Timestamp>,
-    /// The way to the client; `None` while the session is parked.
+    /// The connection to the client; `None` while the session is parked.
     pub live: Option<Live>,
     /// When a parked session ends.
     pub parked_until: Timestamp,
-    /// How often it was resumed of late.
+    /// Rate limiter of resumptions.
     pub resumes: TokenBucket,
-    /// Genuine packets that came on datagrams, against `limits::SESSION_PACKETS`. It outlives
+    /// Rate limiter of genuine packets on datagrams, against `limits::SESSION_PACKETS`. It survives
     /// resumptions and takeovers.
     pub packets: TokenBucket,
-    /// The keys of the token that opened it, resumed it or took it over last. They stay while it is
-    /// parked.
+    /// The keys of the token that last opened, resumed or took over the session. They are kept
+    /// while the session is parked.
     pub keys: SessionKeys,
-    /// Number of the response that it was opened or resumed with last: the same keys resume it
-    /// again with a later one only.
+    /// Number of the response that last opened or resumed the session. The same keys resume it
+    /// again only with a later one.
     pub response: u64,
-    /// Its epoch since a newer token took it over last: tickets of earlier ones are those of a
-    /// client that was displaced.
+    /// The session's epoch when a newer token last took it over. Tickets of earlier epochs belong
+    /// to a displaced client.
     pub taken_over: Option<u32>,
-    /// Its client was heard since it was opened or resumed.
+    /// Whether a packet of the client has arrived since the session was opened or resumed.
     pub heard: bool,
 }
 
 impl Session {
-    /// Whether its keys are those of an applicant's token.
+    /// Returns whether the session's keys are those of an applicant's token.
     pub fn is_of(&self, applicant: &Applicant) -> bool {
         *self.keys.tag() == applicant.tag
     }
 
-    /// Whether a newer token took it over after a ticket of this epoch was handed out.
+    /// Returns whether a newer token took the session over after a ticket of this epoch was issued.
     fn was_taken_over_since(&self, epoch: u32) -> bool {
         self.taken_over.is_some_and(|taken_over| (epoch.wrapping_sub(taken_over) as i32) < 0)
     }
 
-    /// Something of its client's has come, by the way that it has.
+    /// Records that a packet of the client has arrived.
     pub(super) fn note_heard(&mut self, now: Timestamp) {
         self.heard = true;
         if let Some(live) = &mut self.live {
@@ -106,22 +107,22 @@ impl Session {
     }
 }
 
-/// What someone who may come in gets.
+/// The session that an admitted applicant gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A new session.
+    /// A new session, without state.
     New,
-    /// The session that a ticket names, as it was left.
+    /// The session that a ticket names, with its state.
     Resumed(ClientId),
-    /// The session that this very ticket has resumed, whose client has not heard of it yet: it goes
-    /// on from where it asks now.
+    /// The session that this same ticket has resumed without the client having sent anything since.
+    /// It moves to the address of the new request.
     Moved(ClientId),
-    /// A session of the same user, begun anew: what the old client held is not known.
+    /// A session of the same user, restarted: the previous client's state is discarded.
     TakenOver(ClientId),
 }
 
 impl Place {
-    /// The client whose session it is; none for a new one.
+    /// Returns the client whose session it is; `None` for a new one.
     pub fn client(self) -> Option<ClientId> {
         match self {
             Self::New => None,
@@ -130,7 +131,7 @@ impl Place {
     }
 }
 
-/// A route as two numbers: it is compared several times for each datagram.
+/// An address as two numbers, because it is compared several times per datagram.
 type AddrKey = (u128, u64);
 
 fn addr_key(addr: PeerAddr) -> AddrKey {
@@ -149,18 +150,18 @@ fn by(kind: TransportKind) -> u64 {
     if kind == TransportKind::Laminar { 1 << 62 } else { 0 }
 }
 
-/// See the module.
+/// All sessions of a server, by client, address and user.
 #[derive(Debug, Default)]
 pub struct Roster {
     sessions: ClientTable<Session>,
     by_addr: BTreeMap<AddrKey, ClientId>,
     by_user: BTreeMap<UserId, Vec<ClientId>>,
-    /// Live sessions of each neighbourhood, by role.
+    /// Live sessions of each rate-limit key and role.
     neighbours: BTreeMap<(RateLimitKey, Role), usize>,
     /// Sessions of spectators, parked ones included.
     spectators: usize,
-    /// Clients whose sessions others of their users have taken over, until they were told. They
-    /// have no place.
+    /// Clients whose sessions other clients of their users have taken over, until they are
+    /// notified. They have no place.
     departing: ClientTable<(Session, Timestamp)>,
     /// Which client indices are in use.
     indices: Vec<bool>,
@@ -169,17 +170,17 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Nobody yet; sessions begin with this epoch.
+    /// Creates an empty roster whose sessions begin with epoch `first_epoch`.
     pub fn new(first_epoch: u32) -> Self {
         Self { first_epoch, ..Self::default() }
     }
 
-    /// Sessions, parked ones included.
+    /// Returns the number of sessions, parked ones included.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Sessions of a role, parked ones included.
+    /// Returns the number of sessions of a role, parked ones included.
     pub fn sessions_of(&self, role: Role) -> usize {
         match role {
             Role::Spectator => self.spectators,
@@ -187,28 +188,28 @@ impl Roster {
         }
     }
 
-    /// Sessions that are not parked.
+    /// Returns the number of sessions that are not parked.
     pub fn live(&self) -> usize {
         self.by_addr.len()
     }
 
-    /// Of these, the sessions of players.
+    /// Returns the number of players' sessions that are not parked.
     pub fn live_players(&self) -> usize {
         let plays = |session: &Session| session.live.is_some() && session.role == Role::Player;
         self.sessions.iter().filter(|(_, session)| plays(session)).count()
     }
 
-    /// The client that a route leads to.
+    /// Returns the client at an address.
     pub fn at(&self, addr: impl Into<PeerAddr>) -> Option<ClientId> {
         self.by_addr.get(&addr_key(addr.into())).copied()
     }
 
-    /// A client's session, or what is left of it while it departs.
+    /// Returns a client's session, live, parked or departing.
     pub fn get(&self, client: ClientId) -> Option<&Session> {
         self.sessions.get(client).or_else(|| self.departing.get(client).map(|(session, _)| session))
     }
 
-    /// A client's session, or what is left of it while it departs, to change it.
+    /// Returns a client's session, live, parked or departing, for modification.
     pub fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
         match self.departing.get_mut(client) {
             Some((session, _)) => Some(session),
@@ -216,12 +217,15 @@ impl Roster {
         }
     }
 
-    /// All sessions by rising client number.
+    /// Iterates over all sessions by rising client number, departing ones excluded.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut Session)> {
         self.sessions.iter_mut()
     }
 
-    /// The place that an applicant may have, or why none.
+    /// Returns the place that an applicant may have.
+    ///
+    /// # Errors
+    /// The reason if the applicant is not admitted.
     pub fn place(
         &self,
         applicant: &Applicant,
@@ -238,7 +242,7 @@ impl Roster {
         if place == Place::New && self.sessions_of(role) >= config.places(role) {
             return Err(DropReason::Full);
         }
-        // Whoever has a place keeps it, wherever he comes from.
+        // The per-address limit applies to new sessions only.
         if place == Place::New && self.neighbours(from, role) >= config.per_address {
             return Err(DropReason::AddressLimit);
         }
@@ -254,7 +258,8 @@ impl Roster {
         let session =
             self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
         let session = session.ok_or(DropReason::StaleTicket)?;
-        // Messages travel otherwise where there are frames: what was on its way could not go on.
+        // Messages travel differently on connections with frames, so those in flight could not
+        // continue.
         if session.secured != from.is_connection_oriented() {
             return Err(DropReason::OtherTransport);
         }
@@ -262,15 +267,17 @@ impl Roster {
         match session.live {
             _ if session.epoch == resumed.epoch => Ok(Place::Resumed(resumed.client)),
             Some(_) if again => Ok(Place::Moved(resumed.client)),
-            // The way that it was resumed by is gone before anything came of it.
+            // The connection by which the session was resumed ended before a packet of the client
+            // arrived.
             None if again => Ok(Place::Resumed(resumed.client)),
             _ if session.was_taken_over_since(resumed.epoch) => Err(DropReason::Replaced),
             _ => Err(DropReason::StaleTicket),
         }
     }
 
-    /// What a user has in another room or role is no affair of the token's. A parked session is
-    /// always given back; a live one only to a newer token, where the rules say so.
+    /// Returns the place of a joining token. Sessions of the user in another room or role do not
+    /// matter. A parked session is always given to the token; a live one only to a newer token, if
+    /// the configuration allows it.
     fn joined(&self, applicant: &Applicant, config: &SessionConfig) -> Result<Place, DropReason> {
         let purpose = &applicant.purpose;
         let is_here =
@@ -294,8 +301,8 @@ impl Roster {
         }
     }
 
-    /// Live sessions of a role in a route's neighbourhood, but for one that leads there: it gives
-    /// way.
+    /// Returns the number of a role's live sessions with the rate-limit key of `addr`, without the
+    /// one at `addr` itself, which would give way.
     fn neighbours(&self, addr: PeerAddr, role: Role) -> usize {
         let all = self.neighbours.get(&(addr.address.ip().into(), role)).copied().unwrap_or(0);
         let gives_way = self.at(addr).and_then(|present| self.get(present));
@@ -330,8 +337,9 @@ impl Roster {
         client
     }
 
-    /// Gives a live session other keys and leaves its client, with the old ones, under another
-    /// number until it was told why. `None` where there is no way to tell it.
+    /// Replaces the keys of a live session. Its previous client keeps the old ones, under another
+    /// number, until it is notified why. Returns that number, or `None` if the client cannot be
+    /// notified.
     pub fn depart(
         &mut self,
         client: ClientId,
@@ -367,19 +375,19 @@ impl Roster {
         Some(departing)
     }
 
-    /// Clients that have departed for so long that they were told.
+    /// Returns the clients that departed at or before `before`.
     pub fn departed(&self, before: Timestamp) -> Vec<ClientId> {
         let late = self.departing.iter().filter(|(_, (_, since))| *since <= before);
         late.map(|(client, _)| client).collect()
     }
 
-    /// The client that departs by a connection.
+    /// Returns the departing client at an address.
     pub fn departing_by(&self, addr: PeerAddr) -> Option<ClientId> {
         let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.addr == addr);
         self.departing.iter().find(|(_, (session, _))| is_by(session)).map(|(client, _)| client)
     }
 
-    /// Gives a session a way to its client, in place of the one that it had.
+    /// Connects a session to its client at `live.addr`, in place of its previous connection.
     pub fn connect(&mut self, client: ClientId, live: Live) {
         self.disconnect(client);
         let Some(session) = self.sessions.get_mut(client) else {
@@ -391,7 +399,7 @@ impl Roster {
         session.live = Some(live);
     }
 
-    /// Takes a session's way to its client away.
+    /// Disconnects a session from its client and returns the connection.
     pub fn disconnect(&mut self, client: ClientId) -> Option<Live> {
         let session = self.sessions.get_mut(client)?;
         let live = session.live.take()?;
@@ -407,7 +415,7 @@ impl Roster {
         Some(live)
     }
 
-    /// Ends a session.
+    /// Ends a session and returns its connection and keys.
     pub fn remove(&mut self, client: ClientId) -> Option<(Option<Live>, SessionKeys)> {
         if let Some((session, _)) = self.departing.remove(client) {
             if let Some(live) = &session.live {
@@ -427,7 +435,7 @@ impl Roster {
         Some((live, session.keys))
     }
 
-    /// The smallest client index that is free.
+    /// Returns the smallest free client index.
     pub fn free_index(&mut self) -> u32 {
         let free = self.indices.iter().position(|used| !used);
         free.unwrap_or_else(|| {

@@ -1,17 +1,18 @@
-//! What is said to open a session on a connection that is secret already, beside the session's
-//! messages.
+//! The frames that open a session on an encrypted connection, and the kinds of all its frames.
 //!
 //! ```text
 //! frame      kind:8
-//!   join       0  request:1,078 B  proof:32 B     the client's first: the standard's request, and that its token's keys are known
-//!   accepted   1  index:32 most:32                the server's answer
+//!   join       0  request:1,078 B  proof:32 B     first frame of a client: the standard's request,
+//!                                                 and proof that its token's keys are known
+//!   accepted   1  index:32 most:32                answer of the server
 //!   message    2  ...                             see `channel::stream`
 //!   received   3  ...
-//!   refused    4  denial:8                        the other answer, to who holds a genuine token; the connection is closed after it
-//! datagram   0:8: the sender is there; anything longer is a payload
+//!   refused    4  denial:8                        the other answer, to the holder of a genuine
+//!                                                 token; the connection is closed after it
+//! datagram   0:8: keep-alive; any longer one is a payload
 //! ```
-//! The proof is HMAC-SHA-256 (RFC 2104) under the key of what the client sends: whoever has seen a
-//! request travel in the clear, as it does over plain datagrams, holds the token but not its keys.
+//! The proof is HMAC-SHA-256 (RFC 2104) under the client's sending key. An observer of a request in
+//! the clear, as plain datagrams carry it, has the token but not its keys.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -21,30 +22,34 @@ use super::denial::Denial;
 use super::drops::DropReason;
 use super::packet::{self, Outer, REQUEST_BYTES, Request};
 
-/// Bytes of a proof.
+/// Length of a proof, in bytes.
 pub const PROOF_BYTES: usize = 32;
 
-/// The datagram that says no more than that its sender is there.
+/// The keep-alive datagram.
 pub const KEEP_ALIVE: [u8; 1] = [0];
 
-/// What a frame is.
+/// The kind of a frame; its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// A client asks for a session.
+    /// A client requests a session.
     Join = 0,
-    /// It has one.
+    /// The server has admitted the client to a session.
     Accepted = 1,
-    /// A message.
+    /// A reliable message of the session's channels.
     Message = 2,
-    /// How many messages came.
+    /// The number of messages that the sender received.
     Received = 3,
-    /// It gets none.
+    /// The server refuses the client a session.
     Refused = 4,
 }
 
 impl FrameKind {
-    /// What a frame is; nothing else is taken.
+    /// Returns the kind of a frame.
+    ///
+    /// # Errors
+    /// [`DropReason::UnknownKind`] for an unknown first byte, [`DropReason::TooShort`] for an empty
+    /// frame.
     pub fn of(frame: &[u8]) -> Result<Self, DropReason> {
         match frame.first() {
             Some(0) => Ok(Self::Join),
@@ -67,23 +72,26 @@ fn mac(key: &Key, request: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// The frame by which a client asks for a session.
+/// Writes the frame by which a client requests a session. `key` is the client's sending key.
 pub fn write_join(request: &[u8], key: &Key) -> Vec<u8> {
     let proof = mac(key, request).finalize().into_bytes();
     [&[FrameKind::Join as u8], request, &proof].concat()
 }
 
-/// A client's wish for a session, its token not yet opened.
+/// A client's request for a session, with its token not opened yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Join<'a> {
-    /// The request.
+    /// The standard's connection request.
     pub request: Request<'a>,
     bytes: &'a [u8],
     proof: &'a [u8; PROOF_BYTES],
 }
 
 impl<'a> Join<'a> {
-    /// Reads a frame that a client sends first.
+    /// Reads the first frame of a client.
+    ///
+    /// # Errors
+    /// The reason to drop the frame if it is not a valid join.
     pub fn read(frame: &'a [u8]) -> Result<Self, DropReason> {
         if FrameKind::of(frame)? != FrameKind::Join {
             return Err(DropReason::Unexpected);
@@ -97,30 +105,31 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Whether who sent it knows the key of what the client sends.
+    /// Returns whether the sender knows `key`, the client's sending key.
     pub fn is_proved(&self, key: &Key) -> bool {
         mac(key, self.bytes).verify_slice(self.proof).is_ok()
     }
 }
 
-/// The answer to a client that has its session: its index, and how many the server can hold.
+/// Writes the answer to an admitted client: its index and the most sessions of the server.
 pub fn write_accepted(index: u32, most: u32) -> Vec<u8> {
     [&[FrameKind::Accepted as u8][..], &index.to_le_bytes(), &most.to_le_bytes()].concat()
 }
 
-/// Reads that answer.
+/// Reads an `accepted` frame: the client's index and the most sessions of the server. `None` if its
+/// length is wrong.
 pub fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
     let numbers: &[u8; 8] = frame.get(1..)?.try_into().ok()?;
     let (index, most) = numbers.split_first_chunk()?;
     Some((u32::from_le_bytes(*index), u32::from_le_bytes(most.try_into().ok()?)))
 }
 
-/// The answer to a client whose token is refused.
+/// Writes the answer to a client whose token is refused.
 pub fn write_refused(denial: Denial) -> Vec<u8> {
     vec![FrameKind::Refused as u8, denial as u8]
 }
 
-/// Reads that answer.
+/// Reads a `refused` frame. `None` if its length is wrong.
 pub fn read_refused(frame: &[u8]) -> Option<Denial> {
     match frame {
         [_, code] => Some(Denial::from_code(*code)),

@@ -1,12 +1,13 @@
-//! The server's side of all sessions: who may open one, what comes out of it, and what becomes of
-//! it.
+//! The server's side of all sessions: admission, packets in and out, and changes of the sessions'
+//! states.
 //!
 //! Sans-IO. The caller's loop:
 //!
 //! ```text
 //! for each event:     receive(from, event, now) -> (client, payload or frame)
 //! always:             poll_change() -> opened, parked, resumed, closed
-//! each tick:          set_wall(now, wall), update(now), send(client, payload) ..., send_replies(sink)
+//! each tick:          set_wall_clock(now, wall), update(now), send(client, payload) ...,
+//!                     send_replies(sink)
 //! ```
 
 use std::collections::VecDeque;
@@ -36,64 +37,64 @@ use crate::limits::{
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Event, PeerAddr, Transmit, Transport};
 
-/// Whether the state of the layers above a session survives when the session goes on.
+/// Whether the state of the layers above survives when a session continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// The same client goes on. The server knows what it holds.
+    /// The same client continues. The server knows which state it holds.
     Continued,
-    /// Another client of the user took the session over. It holds nothing.
+    /// Another client of the user took the session over. It holds no state.
     Restarted,
 }
 
-/// What became of a session.
+/// A change of a session's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new client is in session.
+    /// A new client has opened a session.
     Opened {
-        /// Its number.
+        /// The client's number.
         client: ClientId,
-        /// Who it is.
+        /// The client's user.
         user: UserId,
-        /// The way to it.
+        /// The client's address.
         addr: PeerAddr,
         /// What its token is for.
         purpose: Purpose,
-        /// What the issuer gave along; the first [`super::token::PURPOSE_BYTES`] are the purpose.
+        /// Data of the issuer; the first [`super::token::PURPOSE_BYTES`] hold the purpose.
         user_data: Box<UserData>,
     },
-    /// A client has fallen silent; its session is kept for the grace.
+    /// A client has fallen silent. Its session is kept for the grace period.
     Parked(ClientId),
-    /// A client is back, maybe at another address.
+    /// A session continues, maybe at another address.
     Resumed {
-        /// Its number.
+        /// The client's number.
         client: ClientId,
-        /// The way to it now.
+        /// The client's current address.
         addr: PeerAddr,
-        /// It came with a new token and holds nothing of what it was told before.
+        /// Whether the client still holds the state of the layers above.
         resume: Resume,
     },
-    /// A client left.
+    /// A client has left.
     Left(ClientId),
-    /// A parked session was kept for as long as the grace is.
+    /// A parked session has ended with its grace period.
     Expired(ClientId),
-    /// Another client of the user takes a session over; the one that had it can still be sent to
+    /// Another client of the user takes a session over. The previous client can still be sent to
     /// under another number, until [`SessionServer::close`] or for [`DEPARTING_TIME`].
     Displaced {
         /// The session's number.
         client: ClientId,
-        /// The number of the client that had it.
+        /// The number of the previous client.
         departing: ClientId,
     },
 }
 
-/// See the module.
+/// All sessions of a server as a sans-IO state machine.
 #[derive(Debug)]
 pub struct SessionServer {
     pub(super) config: SessionConfig,
     pub(super) rng: StdRng,
     pub(super) challenges: Challenges,
     pub(super) started: Timestamp,
-    /// What the wall showed when.
+    /// A reading of the wall clock and the time of that reading.
     pub(super) wall: (Timestamp, UnixTime),
     pub(super) half_open: HalfOpenTable,
     pub(super) history: TokenHistory,
@@ -110,13 +111,13 @@ pub struct SessionServer {
 }
 
 impl SessionServer {
-    /// A server that starts now, when the wall shows `wall`. All that is random follows from
-    /// `seed`, which must be.
+    /// Creates a server that starts at `now`, when the wall clock reads `wall`. All randomness is
+    /// derived from `seed`, which must be random.
     pub fn new(config: SessionConfig, seed: [u8; 32], now: Timestamp, wall: UnixTime) -> Self {
         let mut rng = StdRng::from_seed(seed);
         Self {
             challenges: Challenges::new(&Key::generate(&mut rng)),
-            // Random, so that no number and no ticket of an earlier start is met again.
+            // Random, so that no number and no ticket of an earlier start is valid.
             replied: rng.next_u64() >> 10,
             roster: Roster::new((rng.next_u64() >> 34) as u32),
             rng,
@@ -136,47 +137,48 @@ impl SessionServer {
         }
     }
 
-    /// How sessions are kept.
+    /// Returns the configuration of the sessions.
     pub fn config(&self) -> &SessionConfig {
         &self.config
     }
 
-    /// Who is in session.
+    /// Returns the sessions, live and parked.
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
 
-    /// Attempts that have not proved their address.
+    /// Returns the number of attempts that have not proved their address.
     pub fn half_open(&self) -> usize {
         self.half_open.len()
     }
 
-    /// Datagrams dropped so far.
+    /// Returns the counts of dropped datagrams.
     pub fn drops(&self) -> &Drops {
         &self.drops
     }
 
-    /// Counts a datagram that was genuine and not taken, for reasons of the layers above.
+    /// Counts a genuine datagram that the layers above dropped.
     pub fn note_drop(&mut self, reason: DropReason) {
         self.drops.note(reason);
     }
 
-    /// The next change.
+    /// Returns the next change of a session.
     pub fn poll_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
     }
 
-    /// A number that nobody can guess, for what needs chances of its own.
+    /// Returns an unpredictable number, for callers that need a random seed.
     pub fn draw(&mut self) -> u64 {
         self.rng.next_u64()
     }
 
-    /// From now on nobody joins; who is in session may still come back to it.
+    /// Stops the admission of new clients. Existing sessions can still be resumed.
     pub fn drain(&mut self) {
         self.draining = true;
     }
 
-    /// What the wall shows at a time, past or to come, if it is not set meanwhile.
+    /// Returns the wall clock's reading at a past or future time, provided that the clock is not
+    /// set in between.
     pub fn unix(&self, at: Timestamp) -> UnixTime {
         let (known, wall) = (self.wall.0, self.wall.1.as_millis());
         let (later, earlier) =
@@ -184,8 +186,8 @@ impl SessionServer {
         UnixTime::from_millis((wall + later).saturating_sub(earlier))
     }
 
-    /// Takes in what came now; returns a session's payload or frame. What is wrong with it is
-    /// counted, and changes nothing else but for the connection by which it came.
+    /// Processes an event that arrived now and returns a session's payload or frame. An invalid
+    /// event is counted and changes nothing else, except on the connection by which it arrived.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -233,7 +235,7 @@ impl SessionServer {
         let client = self.roster.at(from).ok_or(DropReason::Stranger)?;
         let session = self.roster.get_mut(client).ok_or(DropReason::Stranger)?;
         session.keys.check_fresh(header)?;
-        // Only what its key opens counts, so that nobody else can spend it.
+        // Only packets that the session's key opens count, so no other sender can spend its budget.
         if session.packets.is_spent(PACKETS, now) {
             return Err(DropReason::Flood);
         }
@@ -253,14 +255,13 @@ impl SessionServer {
         Ok(None)
     }
 
-    /// What the clock on the wall shows now: by it tokens expire. Between two calls it goes on with
-    /// the time.
+    /// Sets the wall clock, by which tokens expire. Between two calls it advances with the time.
     pub fn set_wall_clock(&mut self, now: Timestamp, wall: UnixTime) {
         self.wall = (now, wall);
     }
 
-    /// Does what time demands: sessions fall silent and end, silence is broken, attempts are
-    /// forgotten.
+    /// Performs what is due at `now`: parks silent sessions, ends parked ones, queues keep-alives
+    /// and forgets attempts.
     pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
         self.close_idle(now);
@@ -317,14 +318,14 @@ impl SessionServer {
         self.answer(addr, transmit);
     }
 
-    /// Queues what is said outside of the tick; more datagrams than can wait are dropped.
+    /// Queues an answer outside of the tick. Datagrams beyond [`REPLIES`] are dropped.
     pub(super) fn answer(&mut self, to: PeerAddr, transmit: Transmit) {
         if self.replies.len() < REPLIES || !matches!(transmit, Transmit::Datagram(_)) {
             self.replies.push_back((to, transmit));
         }
     }
 
-    /// Bytes that a payload to a client may have; 0 while it is not in session.
+    /// Returns the largest payload to a client, in bytes; 0 while it is not connected.
     pub fn max_payload(&self, client: ClientId) -> usize {
         self.roster
             .get(client)
@@ -332,7 +333,7 @@ impl SessionServer {
             .map_or(0, |live| live.max_payload)
     }
 
-    /// Sends a frame to a client that is in session on a connection. Returns the bytes that left.
+    /// Sends a frame to a client on a connection. Returns the bytes sent; 0 if it is not connected.
     pub fn send_frame(
         &mut self,
         client: ClientId,
@@ -349,8 +350,9 @@ impl SessionServer {
         frame.len()
     }
 
-    /// Sends a payload of 1 to 1,200 bytes to a client that is in session. One that was not heard
-    /// yet is told of its session along with it. Returns the bytes that left.
+    /// Sends a payload of 1 to 1,200 bytes to a client. A keep-alive precedes it until the client's
+    /// first packet has arrived, so that the client learns of its session. Returns the bytes sent;
+    /// 0 if the client is not connected.
     pub fn send(
         &mut self,
         client: ClientId,
@@ -382,7 +384,7 @@ impl SessionServer {
         bytes + self.scratch.len()
     }
 
-    /// Ends a session, live or parked, and tells its client.
+    /// Ends a session, live or parked, and notifies its client.
     pub fn close(&mut self, client: ClientId, sink: &mut dyn Transport) {
         let Some((Some(live), mut keys)) = self.roster.remove(client) else {
             return;
@@ -396,7 +398,7 @@ impl SessionServer {
         }
     }
 
-    /// Sends what was said outside of sessions since the last call.
+    /// Sends the answers that were queued since the last call.
     pub fn send_replies(&mut self, sink: &mut dyn Transport) {
         while let Some((to, transmit)) = self.replies.pop_front() {
             transmit.send(to, sink);
@@ -404,8 +406,9 @@ impl SessionServer {
         sink.flush();
     }
 
-    /// A ticket by which a client comes back to its session, once, for as long as it was not
-    /// resumed otherwise. None where no address is known by which it could.
+    /// Issues a ticket with which a client resumes its session once, unless the session is resumed
+    /// otherwise before. `None` if the session is not live or the server has no public address for
+    /// its transport.
     pub fn ticket(&mut self, client: ClientId, now: Timestamp) -> Option<ConnectToken> {
         let unix = self.unix(now);
         let Session { user, room, role, epoch, live, .. } = self.roster.get(client)?;
@@ -427,7 +430,7 @@ impl SessionServer {
     }
 }
 
-/// Where the contents of a sealed packet begin.
+/// Returns the offset of the contents in a sealed packet.
 fn header_end(datagram: &[u8]) -> usize {
     1 + usize::from(datagram[0] >> 4)
 }

@@ -1,7 +1,7 @@
-//! Connect tokens: what lets a client in, made by whoever knows the servers' key.
+//! Connect tokens: what admits a client to a server, made by any holder of the servers' key.
 //!
-//! The layouts are those of the netcode 1.02 standard; `PROTOCOL.md` has them in prose, with what
-//! Truetick puts into a token's user data ([`Purpose`]).
+//! The layouts are those of the netcode 1.02 standard. `PROTOCOL.md` has them in prose, with what
+//! Truetick stores in a token's user data ([`Purpose`]).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,71 +15,72 @@ use super::crypto::{Forged, KEY_BYTES, Key, TAG_BYTES, TOKEN_NONCE_BYTES, open_t
 use super::{ClientId, Role, UserId};
 use crate::time::UnixTime;
 
-/// Every packet that is not encrypted, every token and all that is sealed names this.
+/// The standard's version. Every request and token contains it, and all that is sealed is bound to
+/// it.
 pub const VERSION_INFO: [u8; 13] = *b"NETCODE 1.02\0";
 
-/// Bytes of a connect token.
+/// Length of a connect token, in bytes.
 pub const TOKEN_BYTES: usize = 2_048;
 
-/// Bytes of its private part, the tag included.
+/// Length of a token's private part with its tag, in bytes.
 pub const PRIVATE_BYTES: usize = 1_024;
 
-/// Bytes that the issuer gives along for the server.
+/// Length of a token's user data, in bytes.
 pub const USER_DATA_BYTES: usize = 256;
 
-/// Servers that one token can name.
+/// Most servers that one token can name.
 pub const TOKEN_SERVERS: usize = 32;
 
-/// What the issuer gives along for the server.
+/// Data of the issuer for the server.
 pub type UserData = [u8; USER_DATA_BYTES];
 
 /// Why a token cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// Its bytes are not what the standard says.
+    /// The bytes violate the standard's format.
     #[error("not a connect token: {0}")]
     Malformed(&'static str),
-    /// It is for another protocol: client and issuer are of different builds.
+    /// The token is for another protocol: client and issuer are of different builds.
     #[error("the token is for wire version {token}, this build speaks {own}: {who} is out of date")]
     OtherProtocol {
-        /// Low byte of the token's protocol id, Truetick's wire version.
+        /// Low byte of the token's protocol id: Truetick's wire version.
         token: u8,
-        /// This build's.
+        /// Low byte of this build's protocol id.
         own: u8,
-        /// Whose build is the older.
+        /// The side with the older build.
         who: &'static str,
     },
 }
 
 impl TokenError {
-    /// Client and token speak different protocols.
+    /// Returns the error for a token of protocol `token` in a client of protocol `own`.
     pub fn other_protocol(token: u64, own: u64) -> Self {
         let who = if token < own { "the server" } else { "this client" };
         Self::OtherProtocol { token: token as u8, own: own as u8, who }
     }
 }
 
-/// The part that only issuer and servers can read.
+/// The part of a token that only the issuer and the servers can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateToken {
-    /// Who it is for.
+    /// The user that the token is for.
     pub user: UserId,
-    /// Seconds of silence after which either side gives up; negative for never.
+    /// Seconds of silence after which either side ends the session; without limit if not positive.
     pub timeout_s: i32,
-    /// Servers that take it, 1 to [`TOKEN_SERVERS`].
+    /// Servers that accept the token, 1 to [`TOKEN_SERVERS`].
     pub servers: Vec<SocketAddr>,
-    /// Key of what the client sends.
+    /// Key of the packets that the client sends.
     pub client_key: Key,
-    /// Key of what the server sends.
+    /// Key of the packets that the server sends.
     pub server_key: Key,
-    /// For the server.
+    /// Data of the issuer for the server.
     pub user_data: UserData,
 }
 
-/// The private part as it travels.
+/// A token's private part as it travels, sealed.
 pub type SealedToken = [u8; PRIVATE_BYTES];
 
-/// What a private part is sealed together with.
+/// Returns the associated data of a private part.
 fn about(protocol: u64, expires: u64) -> [u8; 29] {
     let mut about = [0; 29];
     about[..13].copy_from_slice(&VERSION_INFO);
@@ -89,7 +90,10 @@ fn about(protocol: u64, expires: u64) -> [u8; 29] {
 }
 
 impl PrivateToken {
-    /// Seals it; `expires` is in seconds since 1970.
+    /// Seals the private part; `expires` is in seconds since 1970.
+    ///
+    /// # Panics
+    /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn seal(
         &self,
         key: &Key,
@@ -109,7 +113,11 @@ impl PrivateToken {
         buffer
     }
 
-    /// Opens what [`Self::seal`] sealed.
+    /// Opens a private part that [`Self::seal`] sealed.
+    ///
+    /// # Errors
+    /// [`OpenError::Forged`] if it was sealed with another key, protocol, expiry or nonce;
+    /// [`OpenError::Malformed`] if its contents are invalid.
     pub fn open(
         sealed: &SealedToken,
         key: &Key,
@@ -140,9 +148,9 @@ impl PrivateToken {
 /// Why a private part was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// It was not sealed with this key for this protocol and time.
+    /// It was not sealed with this key, protocol, expiry and nonce.
     Forged,
-    /// It was, but is not what the standard says.
+    /// It is authentic, but its contents violate the standard's format.
     Malformed,
 }
 
@@ -152,32 +160,35 @@ impl From<Forged> for OpenError {
     }
 }
 
-/// The whole token as the client gets it. Whoever has it can use it, so it does not print itself
-/// whole.
+/// A connect token as the client receives it. Its holder can use it, so its debug output omits the
+/// secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectToken {
-    /// The protocol that it is for.
+    /// Protocol id that the token is for.
     pub protocol: u64,
-    /// When it was made, in seconds since 1970.
+    /// When the token was made, in seconds since 1970.
     pub created: u64,
-    /// When it expires, in seconds since 1970.
+    /// When the token expires, in seconds since 1970.
     pub expires: u64,
     /// Nonce of the private part.
     pub nonce: [u8; TOKEN_NONCE_BYTES],
-    /// The private part.
+    /// The sealed private part.
     pub sealed: Box<SealedToken>,
-    /// Seconds of silence after which either side gives up; negative for never.
+    /// Seconds of silence after which either side ends the session; without limit if not positive.
     pub timeout_s: i32,
     /// Servers to try in turn, 1 to [`TOKEN_SERVERS`].
     pub servers: Vec<SocketAddr>,
-    /// Key of what the client sends.
+    /// Key of the packets that the client sends.
     pub client_key: Key,
-    /// Key of what the server sends.
+    /// Key of the packets that the server sends.
     pub server_key: Key,
 }
 
 impl ConnectToken {
-    /// Its 2,048 bytes.
+    /// Returns the token's 2,048 bytes.
+    ///
+    /// # Panics
+    /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn to_bytes(&self) -> Box<[u8; TOKEN_BYTES]> {
         let mut bytes = Box::new([0; TOKEN_BYTES]);
         let mut writer = Writer::new(&mut *bytes);
@@ -194,7 +205,10 @@ impl ConnectToken {
         bytes
     }
 
-    /// Reads a token; zero bytes at its end may be left out.
+    /// Reads a token; zero bytes at its end may be missing.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] if the bytes violate the standard's format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenError> {
         if bytes.len() > TOKEN_BYTES {
             return Err(TokenError::Malformed("longer than 2,048 bytes"));
@@ -231,7 +245,11 @@ impl ConnectToken {
         })
     }
 
-    /// Its bytes without the zeros at their end: what a ticket inside a session takes.
+    /// Returns the token's bytes without the zeros at their end, as a ticket inside a session
+    /// carries them.
+    ///
+    /// # Panics
+    /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn to_short_bytes(&self) -> Vec<u8> {
         let bytes = self.to_bytes();
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -289,38 +307,38 @@ fn read_servers(reader: &mut Reader<'_>) -> Option<Vec<SocketAddr>> {
     (0..count).map(|_| server()).collect()
 }
 
-/// What a token is for, as Truetick puts it into the first bytes of the user data. A token of
-/// another issuer, whose user data begin with a zero, is for joining room 0.
+/// What a token is for, as Truetick stores it in the first bytes of the user data. A token of
+/// another issuer, whose user data begin with a zero, joins room 0 as a player.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purpose {
-    /// The room.
+    /// The room that the token admits to.
     pub room: u16,
-    /// What its user does there.
+    /// What the user does in the room.
     pub role: Role,
-    /// When it was issued; `None` for another issuer's token.
+    /// When the token was issued; `None` for a token of another issuer.
     pub issued: Option<UnixTime>,
-    /// The session that it resumes; `None` to join anew.
+    /// The session that the token resumes; `None` for a token that joins.
     pub resume: Option<Resumed>,
 }
 
 /// A session as a resume ticket names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resumed {
-    /// The client's number.
+    /// The session's client number.
     pub client: ClientId,
-    /// How often its session was resumed or taken over when the ticket was made: another epoch, and
-    /// it is void.
+    /// The session's epoch when the ticket was made, which counts its resumptions and takeovers.
+    /// The ticket is void once the session has another epoch.
     pub epoch: u32,
 }
 
 /// First byte of user data that hold a [`Purpose`].
 const PURPOSE: u8 = 0x54;
 
-/// Bytes that a [`Purpose`] takes; the game has the rest.
+/// Bytes that a [`Purpose`] takes; the rest of the user data belongs to the game.
 pub const PURPOSE_BYTES: usize = 20;
 
 impl Purpose {
-    /// Puts it before what the game gives along.
+    /// Writes the purpose into the first [`PURPOSE_BYTES`] bytes of the user data.
     pub fn write(&self, user_data: &mut UserData) {
         let mut writer = Writer::new(user_data);
         let kind = u8::from(self.resume.is_some()) | u8::from(self.role == Role::Spectator) << 1;
@@ -332,7 +350,8 @@ impl Purpose {
         writer.u32(resume.epoch);
     }
 
-    /// Reads it.
+    /// Reads the purpose from the user data; `None` if the first byte is neither zero nor that of a
+    /// purpose, or an unknown bit is set.
     pub fn read(user_data: &UserData) -> Option<Self> {
         let mut reader = Reader::new(user_data);
         let [mark, kind] = reader.array()?;
@@ -348,24 +367,27 @@ impl Purpose {
     }
 }
 
-/// Makes tokens: what a backend needs to let clients in.
+/// Issues tokens; a backend uses it to admit clients to servers.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// The servers' key.
     pub key: Key,
-    /// The protocol that they speak.
+    /// The servers' protocol id.
     pub protocol: u64,
-    /// The addresses at which clients reach them, 1 to [`TOKEN_SERVERS`].
+    /// The servers' public addresses, 1 to [`TOKEN_SERVERS`].
     pub servers: Vec<SocketAddr>,
-    /// How long a token is good for: 1 s or longer, and no longer than the servers take (30 s by
-    /// default).
+    /// Lifetime of a token: 1 s or longer, in whole seconds, and no longer than the servers allow
+    /// (30 s by default).
     pub lifetime: Duration,
-    /// After so much silence either side gives up, 1 s or longer.
+    /// Silence after which either side ends the session: 1 s or longer, in whole seconds.
     pub timeout: Duration,
 }
 
 impl Issuer {
-    /// A token for a user.
+    /// Issues a token for a user. Its time of issue is `now`.
+    ///
+    /// # Panics
+    /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn issue(
         &self,
         user: UserId,
@@ -378,7 +400,10 @@ impl Issuer {
         self.issue_with(user, user_data, now, rng)
     }
 
-    /// A token with any user data.
+    /// Issues a token with arbitrary user data.
+    ///
+    /// # Panics
+    /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn issue_with(
         &self,
         user: UserId,
@@ -398,8 +423,8 @@ impl Issuer {
         let mut nonce = [0; TOKEN_NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
         let created = now.as_secs();
-        // A server may not take what lives longer than it allows, so the part of a second that has
-        // passed is cut off.
+        // The elapsed part of the second is cut off, because a server refuses a token that lives
+        // longer than it allows.
         let expires = created + self.lifetime.as_secs().max(1);
         ConnectToken {
             protocol: self.protocol,
@@ -415,7 +440,7 @@ impl Issuer {
     }
 }
 
-/// The tag at a sealed private part's end: by it a server knows a token again.
+/// Returns the tag at the end of a sealed private part, by which a server recognises the token.
 pub fn token_tag(sealed: &SealedToken) -> [u8; TAG_BYTES] {
     let mut tag = [0; TAG_BYTES];
     tag.copy_from_slice(&sealed[PRIVATE_BYTES - TAG_BYTES..]);

@@ -1,5 +1,5 @@
-//! What came on connections and waits for the thread that takes it: a bounded queue with a bell
-//! that can be polled.
+//! The queue of received events between the threads of connections and the thread that processes
+//! them: bounded, with a pipe as a wake-up that can be polled.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -12,13 +12,13 @@ use crate::limits::RECEIVE_BATCH;
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr};
 
-/// Datagrams that wait; more are dropped.
+/// Datagrams that wait; further ones are dropped.
 const DATAGRAMS: usize = 16_384;
 
-/// Something that came.
+/// A received event as the queue holds it.
 pub(super) enum QueuedEvent {
     Datagram(Box<dyn AsRef<[u8]> + Send>),
-    /// What is beside a frame is dropped when it is taken.
+    /// The value beside a frame is dropped when the frame is taken; its drop signals that.
     Frame(
         Vec<u8>,
         #[expect(dead_code, reason = "it tells by being dropped")] Option<Box<dyn Any + Send>>,
@@ -38,11 +38,11 @@ struct Queue {
     bell: PipeWriter,
 }
 
-/// The end that connections put into.
+/// The end of the queue into which connections put events.
 #[derive(Clone)]
 pub(super) struct EventSender(Arc<Mutex<Queue>>);
 
-/// The end that is taken from.
+/// The end of the queue from which events are taken.
 pub(super) struct EventReceiver {
     event_channel: EventSender,
     bell: PipeReader,
@@ -64,14 +64,14 @@ impl EventSender {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something in, stamped with the present time.
+    /// Queues an event with the current time. A datagram is dropped if the queue is full.
     pub(super) fn put(&self, addr: PeerAddr, came: QueuedEvent) {
         let mut queue = self.lock();
         if matches!(came, QueuedEvent::Datagram(_)) && queue.came.len() >= DATAGRAMS {
             return;
         }
         if queue.came.is_empty() {
-            // One byte is in the pipe while something is in the queue; it never fills.
+            // The pipe holds one byte while the queue is not empty, so it never fills.
             let _ = queue.bell.write(&[1]);
         }
         queue.came.push_back((addr, came, clock::now()));
@@ -79,12 +79,12 @@ impl EventSender {
 }
 
 impl EventReceiver {
-    /// Whether something waits of which the bell has told already.
+    /// Returns whether events wait for which the descriptor is no longer readable.
     pub(super) fn has_waiting(&self) -> bool {
         !self.taken.is_empty()
     }
 
-    /// Hands over what is there, up to a batch; returns how much.
+    /// Passes the waiting events to `take`, at most [`RECEIVE_BATCH`]; returns their number.
     pub(super) fn take(
         &mut self,
         mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
@@ -95,7 +95,7 @@ impl EventReceiver {
                 return Ok(0);
             }
             std::mem::swap(&mut queue.came, &mut self.taken);
-            // A byte that could not be read rings once more, for nothing.
+            // A byte that could not be read causes one more wake-up, without effect.
             let _ = self.bell.read(&mut [0]);
         }
         let count = self.taken.len().min(RECEIVE_BATCH);

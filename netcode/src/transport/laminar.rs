@@ -1,11 +1,12 @@
-//! laminar 0.5 as a carrier, for trusted networks and for comparison.
+//! laminar 0.5 as a transport, for trusted networks and for comparison.
 //!
-//! Only its unreliable packets are used, up to [`crate::limits::DATAGRAM_BYTES`] each: sessions,
-//! seals, acknowledgements and reliability are ours. Its other means are not for this: it delivers
-//! an unknown sender's datagrams without a handshake, its fragments come out damaged when they
-//! overtake each other, a lone lost reliable packet is never sent again, and its acknowledgements
-//! ride on reliable packets only. It also keeps some 1.5 MB for each peer, and seals nothing. So it
-//! stays among loopback and private addresses: others are refused, and what they send is dropped.
+//! Only its unreliable packets are used, up to [`crate::limits::DATAGRAM_BYTES`] each. Sessions,
+//! encryption, acknowledgements and reliability are Truetick's own, because laminar's are
+//! unsuitable: it delivers an unknown sender's datagrams without a handshake, it damages fragments
+//! that overtake each other, it never resends a single lost reliable packet, and only its reliable
+//! packets carry acknowledgements. It also keeps about 1.5 MB per peer and encrypts nothing. So it
+//! is limited to loopback and private addresses: it refuses to bind or send to others and drops
+//! their datagrams.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -23,11 +24,11 @@ use crate::clock;
 use crate::limits::{DATAGRAM_BYTES, SESSIONS};
 use crate::time::Timestamp;
 
-/// Silence after which laminar forgets a peer. Sessions notice far earlier.
+/// Silence after which laminar forgets a peer. Sessions time out far earlier.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Whether an address is one that laminar may be used with: loopback, private (RFC 1918, RFC 4193)
-/// or link-local.
+/// Returns whether laminar may be used with an address: loopback, private (RFC 1918, RFC 4193) or
+/// link-local.
 pub fn is_trusted(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
@@ -35,7 +36,7 @@ pub fn is_trusted(address: IpAddr) -> bool {
     }
 }
 
-/// One end.
+/// A laminar socket bound to a trusted address.
 pub struct LaminarTransport {
     manager: ConnectionManager<LanSocket, VirtualConnection>,
     socket: UdpSocket,
@@ -44,7 +45,12 @@ pub struct LaminarTransport {
 }
 
 impl LaminarTransport {
-    /// Binds an address that is trusted; every address of a host is not.
+    /// Binds a trusted address. The unspecified address, which covers all of a host, is not
+    /// trusted.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if the address is not trusted; otherwise if the socket
+    /// cannot be bound.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         if !is_trusted(address.ip()) {
             let why = format!(
@@ -67,27 +73,33 @@ impl LaminarTransport {
         Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes, faults })
     }
 
-    /// Where it is.
+    /// Returns the bound address.
+    ///
+    /// # Errors
+    /// If the system cannot return it.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Bytes of UDP payload sent so far.
+    /// Returns the bytes of UDP payload sent so far.
     pub fn bytes_sent(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether something came in when something was sent, and waits.
+    /// Returns whether events wait that arrived during a send.
     pub fn has_waiting(&self) -> bool {
         !self.manager.event_receiver().is_empty()
     }
 
-    /// Errors of its socket so far; none of them ended it.
+    /// Returns the number of the socket's errors so far.
     pub fn errors(&self) -> u64 {
         self.faults.lock(|faults| faults.errors.count())
     }
 
-    /// Hands over what has come; returns how much. An error if the socket is closed.
+    /// Passes the received datagrams to `take`; returns their number.
+    ///
+    /// # Errors
+    /// If the socket is closed.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -128,14 +140,14 @@ impl AsFd for LaminarTransport {
     }
 }
 
-/// What went wrong with a socket: laminar would log each error and tell none.
+/// The errors of a socket. laminar would log each of them and return none.
 #[derive(Clone, Debug, Default)]
 struct Faults(Arc<Mutex<FaultsInside>>);
 
 #[derive(Debug)]
 struct FaultsInside {
     errors: SocketErrors,
-    /// The error that says that the socket is closed.
+    /// The error that means that the socket is closed.
     end: Option<io::Error>,
 }
 
@@ -150,7 +162,7 @@ impl Faults {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes an error down; to laminar it is as if there was nothing to do.
+    /// Counts an error and returns `WouldBlock` in its place, so that laminar continues.
     fn note(&self, error: io::Error) -> io::Error {
         if !is_idle(&error) {
             self.lock(|faults| {
@@ -163,7 +175,7 @@ impl Faults {
     }
 }
 
-/// A socket that hears trusted addresses only.
+/// A socket that accepts datagrams from trusted addresses only.
 #[derive(Debug)]
 struct LanSocket {
     socket: UdpSocket,

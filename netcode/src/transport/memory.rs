@@ -1,5 +1,5 @@
-//! A transport within one process: for a game that brings its server along, and for tests.
-//! Connections without a network; nothing is lost but what is sent to nobody.
+//! A transport within one process, for a game with an embedded server and for tests. It has
+//! connections but no network; only what is sent to a missing end is lost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +13,15 @@ use super::{Event, PeerAddr, Transport, TransportKind};
 use crate::limits::DATAGRAM_BYTES;
 use crate::time::Timestamp;
 
-/// Where ends find each other. Addresses are names and nothing else.
+/// The namespace in which ends find each other. Their addresses are only names.
 #[derive(Clone, Default)]
 pub struct MemoryHub(Arc<Mutex<Lines>>);
 
 #[derive(Default)]
 struct Lines {
     ends: BTreeMap<SocketAddr, EventSender>,
-    /// For an end and its route: whose inbox is there, and what the route is called there.
+    /// For an end and a peer's address there: the other end's queue and address, and the
+    /// connection's address at that end.
     lines: BTreeMap<(SocketAddr, PeerAddr), (EventSender, SocketAddr, PeerAddr)>,
     connections: u64,
     named: u32,
@@ -31,7 +32,10 @@ impl MemoryHub {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client's end, under an address of its own.
+    /// Creates a client's end with an unused loopback address.
+    ///
+    /// # Errors
+    /// If the wake-up pipe cannot be created or the address is in use.
     pub fn dial(&self) -> io::Result<MemoryTransport> {
         let mut lines = self.lock();
         lines.named += 1;
@@ -40,7 +44,11 @@ impl MemoryHub {
         self.listen(SocketAddr::from(([127, b, c, d], 1)))
     }
 
-    /// A server's end, under an address that no other has.
+    /// Creates a server's end at `address`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrInUse`] if another end has the address; otherwise an error of the
+    /// wake-up pipe.
     pub fn listen(&self, address: SocketAddr) -> io::Result<MemoryTransport> {
         let (event_channel, event_receiver) = event_channel()?;
         match self.lock().ends.entry(address) {
@@ -59,7 +67,7 @@ impl fmt::Debug for MemoryHub {
     }
 }
 
-/// One end.
+/// One end of any number of connections within the process.
 pub struct MemoryTransport {
     hub: MemoryHub,
     address: SocketAddr,
@@ -67,17 +75,21 @@ pub struct MemoryTransport {
 }
 
 impl MemoryTransport {
-    /// Its address.
+    /// Returns the address of this end.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether something waits of which the descriptor does not tell.
+    /// Returns whether events wait for which the descriptor is no longer readable.
     pub fn has_waiting(&self) -> bool {
         self.event_receiver.has_waiting()
     }
 
-    /// Hands over what has come, up to a batch; returns how much.
+    /// Passes the received events to `take`, at most [`crate::limits::RECEIVE_BATCH`]; returns
+    /// their number.
+    ///
+    /// # Errors
+    /// None at present.
     pub fn receive(
         &mut self,
         now: Timestamp,

@@ -1,22 +1,33 @@
-//! How sessions travel. The one folder that opens sockets; the `tidy` test holds that rule.
+//! Transports of sessions. This folder alone opens sockets; the `tidy` test enforces that rule.
 //!
 //! # The contract
 //!
-//! Whatever carries a session keeps this, and the suite in `tests/transports` tries each on it:
+//! Every transport of a session keeps this contract, and the suite in `tests/transports` tests each
+//! on it:
 //!
-//! | | datagrams without connections ([`udp`], laminar) | connections (QUIC, WebTransport, [`memory`]) |
+//! | | datagrams ([`udp`], laminar) | connections (QUIC, WebTransport, [`memory`]) |
 //! |---|---|---|
-//! | a datagram | comes whole or not at all; may be lost, repeated, overtaken, forged | the same, but neither repeated nor forged |
-//! | its size | up to [`crate::limits::DATAGRAM_BYTES`] | up to what [`Event::DatagramBytes`] said last |
-//! | a frame | there are none | up to [`crate::limits::FRAME_BYTES`]; comes whole, once and in order while the connection lives |
-//! | the peer's address | what the datagram claims | proved; may change without notice |
-//! | an error of a socket | is counted and logged; only a closed descriptor ends it ([`socket_errors`]) | the same |
-//! | the address that answers leave from | the one that was asked, where a socket is bound to all ([`PeerAddr::local`]) | the same |
-//! | too much to send | what does not fit into the kernel's buffer is dropped | old datagrams make room for new ones; frames wait, and whoever sends them bounds how many |
-//! | the end | there is none: the session tells | [`Transport::close`] tells the peer; silence and faults close it, too; who closed it may be told that it is closed |
+//! | a datagram | (1) | whole or not at all; may be lost or overtaken |
+//! | its size | up to [`crate::limits::DATAGRAM_BYTES`] | up to the last [`Event::DatagramBytes`] |
+//! | a frame | there are none | (2) |
+//! | the peer's address | as the datagram claims | proved; may change without notice |
+//! | a socket error | (3) | (3) |
+//! | source of answers | (4) | (4) |
+//! | too much to send | what exceeds the kernel's buffer is dropped | (5) |
+//! | the end | none: the session signals it | (6) |
 //!
-//! Nothing blocks but [`wait_readable`]. Who may open a session, acknowledgements of datagrams, and
-//! resumption are the session's affair on every transport.
+//! 1. Arrives whole or not at all; may be lost, repeated, overtaken or forged.
+//! 2. Has up to [`crate::limits::FRAME_BYTES`]; arrives whole, once and in order while the
+//!    connection lives.
+//! 3. Is counted and logged; only a closed descriptor ends the socket ([`socket_errors`]).
+//! 4. Answers leave from the address that was asked, if a socket is bound to all
+//!    ([`PeerAddr::local`]).
+//! 5. New datagrams displace old ones; frames wait, and their sender bounds their number.
+//! 6. [`Transport::close`] notifies the peer; silence and faults close a connection, too; an end
+//!    that has closed it may still receive the event of its close.
+//!
+//! Only [`wait_readable`] blocks. Admission, acknowledgement of datagrams and resumption belong to
+//! the session on every transport.
 
 mod event_channel;
 #[cfg(feature = "laminar")]
@@ -45,46 +56,50 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::time::Timestamp;
 pub use peer_addr::{Event, PeerAddr, Transmit, TransportKind};
 
-/// A datagram that came.
+/// A datagram received from a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceivedDatagram<'a> {
-    /// Who claims to have sent it.
+    /// The address that the sender claims.
     pub from: SocketAddr,
-    /// The address of this host that it was sent to, where the socket is bound to all of them.
+    /// The address of this host that it was sent to, if the socket is bound to all addresses.
     pub to: Option<IpAddr>,
-    /// Its contents.
+    /// The datagram's contents.
     pub bytes: &'a [u8],
-    /// When it reached this host: the kernel's time stamp where there is one.
+    /// When it reached this host: the kernel's timestamp if there is one.
     pub at: Timestamp,
 }
 
 impl ReceivedDatagram<'_> {
-    /// The way back to the sender by the address that was asked.
+    /// Returns the sender's address, with the address of this host that it used.
     pub fn addr(&self) -> PeerAddr {
         PeerAddr { local: self.to, ..self.from.into() }
     }
 }
 
-/// Takes what is to be sent.
+/// Sends datagrams and frames. Nothing blocks.
 pub trait Transport {
-    /// Sends a datagram, or queues it until [`Self::flush`]. A full buffer drops.
+    /// Sends a datagram, or queues it until [`Self::flush`]. A full buffer drops it.
     fn send(&mut self, to: PeerAddr, datagram: &[u8]);
 
-    /// Opens a connection, whose first frame this is. Only clients do.
+    /// Opens a connection with its first frame. Only clients do so; does nothing by default.
     fn open(&mut self, _: PeerAddr, _: &[u8]) {}
 
-    /// Sends a frame. Only connections carry any.
+    /// Sends a frame. Does nothing on a transport without connections, which is the default.
     fn send_frame(&mut self, _: PeerAddr, _: &[u8]) {}
 
-    /// Ends a connection; the peer is told, if it can be reached.
+    /// Closes a connection and notifies the peer if it is reachable. Does nothing by default.
     fn close(&mut self, _: PeerAddr) {}
 
-    /// Hands everything queued to the network.
+    /// Passes everything that is queued to the network.
     fn flush(&mut self);
 }
 
-/// Waits until one of the sockets has something to read or `span` has passed; `ready` then holds
-/// the places of those that have.
+/// Waits until one of the sockets is readable or `span` has passed. Then `ready` holds the indices
+/// of the readable ones.
+///
+/// # Errors
+/// An error of the system's poll that means a closed descriptor. After any other error all sockets
+/// count as readable.
 pub fn wait_readable<'a>(
     sockets: impl Iterator<Item = &'a (impl AsFd + 'a)>,
     span: Duration,
@@ -101,7 +116,7 @@ pub fn wait_readable<'a>(
             Ok(())
         }
         Err(error) if socket_errors::is_closed(&error.into()) => Err(error.into()),
-        // Which of them have something is not known: each is looked at.
+        // Which of them are readable is unknown, so all are tried.
         Err(_) => {
             ready.extend(0..fds.len());
             Ok(())

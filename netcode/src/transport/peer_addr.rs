@@ -1,4 +1,4 @@
-//! Where something comes from or goes to, and what travels there.
+//! Addresses of peers, received events and packets to send.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,22 +7,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Transport;
 
-/// What carries a session.
+/// The kind of transport that carries a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransportKind {
-    /// Datagrams that the session seals itself, as the netcode standard says.
+    /// Plain UDP datagrams that the session seals itself, by the netcode standard.
     #[default]
     Udp,
-    /// The same, wrapped by laminar: for trusted networks.
+    /// Sealed datagrams that laminar wraps, for trusted networks.
     Laminar,
-    /// Connections that keep what they carry secret by themselves: QUIC, WebTransport.
+    /// Encrypted connections: QUIC and WebTransport.
     Quic,
     /// Connections within one process.
     Memory,
 }
 
 impl TransportKind {
-    /// Whether it opens connections, proves addresses and seals what it carries.
+    /// Returns whether the transport has connections, which prove addresses and encrypt their
+    /// contents.
     pub fn is_connection_oriented(self) -> bool {
         matches!(self, Self::Quic | Self::Memory)
     }
@@ -39,37 +40,38 @@ impl fmt::Display for TransportKind {
     }
 }
 
-/// The way to a peer. Where there are no connections its address is all there is to it, and may be
-/// forged. A connection has a number, never used twice by one end, and stays the same when its
-/// peer's address changes.
+/// The address of a peer. Without connections it is the socket address only, which may be forged. A
+/// connection has a number that one end never uses twice, and keeps its value when the peer's
+/// address changes.
 ///
-/// Two routes are equal if they lead to the same peer, by whatever address of this host.
+/// Two values are equal if they name the same peer, independent of [`Self::local`].
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddr {
-    /// What carries it.
+    /// The transport's kind.
     pub kind: TransportKind,
-    /// The connection; 0 where there are none.
+    /// Number of the connection; 0 on a transport without connections.
     pub connection: u64,
-    /// Where the peer is, or was when the connection began.
+    /// The peer's socket address, at present or when the connection began.
     pub address: SocketAddr,
-    /// The address of this host that the peer talks to, and that answers leave from. `None` where
-    /// the socket is bound to one address, or the system chooses. Only plain datagrams have it;
-    /// QUIC keeps its own.
+    /// The address of this host that the peer uses and that answers leave from. `None` if the
+    /// socket is bound to one address or the system chooses. Only plain datagrams have it; QUIC
+    /// keeps its own.
     pub local: Option<IpAddr>,
 }
 
 impl PeerAddr {
-    /// The way to an address by datagrams.
+    /// Creates the address of a peer on a transport without connections.
     pub fn datagrams(kind: TransportKind, address: SocketAddr) -> Self {
         Self { kind, connection: 0, address, local: None }
     }
 
-    /// A QUIC connection.
+    /// Creates the address of a QUIC connection.
     pub fn quic(connection: u64, address: SocketAddr) -> Self {
         Self { kind: TransportKind::Quic, connection, address, local: None }
     }
 
-    /// See [`TransportKind::is_connection_oriented`].
+    /// Returns whether the transport has connections; see
+    /// [`TransportKind::is_connection_oriented`].
     pub fn is_connection_oriented(&self) -> bool {
         self.kind.is_connection_oriented()
     }
@@ -120,25 +122,24 @@ impl fmt::Display for PeerAddr {
     }
 }
 
-/// Something that came by a route.
+/// An event received from a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A datagram.
+    /// A datagram arrived, with these contents.
     Datagram(&'a [u8]),
-    /// A frame. Only on connections.
+    /// A frame arrived. Only on connections.
     Frame(&'a [u8]),
-    /// A frame that came before the handshake was done (0-RTT, RFC 9001, section 9.2): whoever has
-    /// seen it can have sent it again.
+    /// A frame arrived before the handshake was complete (0-RTT, RFC 9001, section 9.2). It may be
+    /// a replay by an observer.
     Early(&'a [u8]),
-    /// The handshake is done: it was the peer of this connection that sent what came early.
+    /// The handshake is complete: the early frame was sent by the peer of this connection.
     Confirmed,
-    /// The largest datagram that the connection carries from now on. The first event of each
-    /// connection.
+    /// The largest datagram that the connection carries from now on, in bytes. The first event of
+    /// each connection.
     DatagramBytes(usize),
-    /// The connection is over, and nothing follows. `told`: the peer ended it, otherwise it was
-    /// lost or never came about.
+    /// The connection is closed. No event follows.
     Closed {
-        /// See above.
+        /// Whether the peer closed the connection; otherwise it was lost or never established.
         told: bool,
     },
 }
@@ -155,21 +156,21 @@ impl<'a> From<&'a Vec<u8>> for Event<'a> {
     }
 }
 
-/// Something that is to leave by a route.
+/// Something to send to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transmit {
-    /// A datagram.
+    /// A datagram, sealed already if the transport does not encrypt.
     Datagram(Vec<u8>),
-    /// A frame that opens a connection and is its first.
+    /// The first frame of a connection, which opens it.
     Open(Vec<u8>),
-    /// A frame.
+    /// A frame on an open connection.
     Frame(Vec<u8>),
-    /// The end of the connection.
+    /// The close of the connection.
     Close,
 }
 
 impl Transmit {
-    /// Hands it to a transport.
+    /// Sends it to `to` by `transport`.
     pub fn send(&self, to: PeerAddr, transport: &mut dyn Transport) {
         match self {
             Self::Datagram(bytes) => transport.send(to, bytes),
@@ -179,7 +180,7 @@ impl Transmit {
         }
     }
 
-    /// How many bytes it carries.
+    /// Returns the length of its contents in bytes; 0 for a close.
     pub fn payload_len(&self) -> usize {
         match self {
             Self::Datagram(bytes) | Self::Open(bytes) | Self::Frame(bytes) => bytes.len(),
@@ -187,7 +188,7 @@ impl Transmit {
         }
     }
 
-    /// Bytes that it carries.
+    /// Returns its contents; empty for a close.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Datagram(bytes) | Self::Open(bytes) | Self::Frame(bytes) => bytes,
@@ -196,7 +197,7 @@ impl Transmit {
     }
 }
 
-/// What is to be sent, kept in order: for whoever carries it further, and for tests.
+/// Collects what is sent, in order, for callers that forward it and for tests.
 impl Transport for Vec<(PeerAddr, Transmit)> {
     fn send(&mut self, to: PeerAddr, datagram: &[u8]) {
         self.push((to, Transmit::Datagram(datagram.to_vec())));

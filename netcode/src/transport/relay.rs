@@ -1,8 +1,8 @@
-//! A UDP relay that makes a bad network out of loopback: each client's datagrams pass two
+//! A UDP relay that simulates a bad network on loopback: the datagrams of each client pass two
 //! [`LinkSim`]s.
 //!
-//! Clients talk to the relay's one front socket; towards the server each client gets a socket of
-//! its own, as behind a NAT.
+//! Clients send to the relay's front socket. Towards the server each client has a socket of its
+//! own, as behind a NAT.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use super::{Transport, wait_readable};
 use crate::link_sim::{LinkConfig, LinkSim};
 use crate::time::Timestamp;
 
-/// Clients that one relay serves; datagrams of more are dropped.
+/// Clients that one relay serves; datagrams of further ones are dropped.
 const CLIENTS: usize = 1_024;
 
 struct Path {
@@ -22,7 +22,8 @@ struct Path {
     down: LinkSim,
 }
 
-/// See the module. The caller's loop: [`Self::wait`], then [`Self::pump`].
+/// A UDP relay with a simulated link per client and direction. The caller's loop: [`Self::wait`],
+/// then [`Self::pump`].
 pub struct UdpRelay {
     front: UdpTransport,
     server: SocketAddr,
@@ -32,18 +33,24 @@ pub struct UdpRelay {
 }
 
 impl UdpRelay {
-    /// A relay on any port of the server's loopback family; `config` holds for each direction.
+    /// Binds a relay to any port of the server's IP address. `config` applies to each direction.
+    ///
+    /// # Errors
+    /// If the socket cannot be bound.
     pub fn bind(server: SocketAddr, config: LinkConfig, seed: u64) -> io::Result<Self> {
         let front = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;
         Ok(Self { front, server, config, seed, paths: BTreeMap::new() })
     }
 
-    /// Where clients send to.
+    /// Returns the address to which clients send.
+    ///
+    /// # Errors
+    /// If the system cannot return the socket's address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.front.local_address()
     }
 
-    /// Changes the network for datagrams from now on.
+    /// Changes the simulated links for datagrams from now on.
     pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;
         for path in self.paths.values_mut() {
@@ -52,7 +59,10 @@ impl UdpRelay {
         }
     }
 
-    /// Waits until something came, a datagram's delay is over, or `latest`.
+    /// Waits until a datagram arrives, a datagram's delay is over, or `latest`.
+    ///
+    /// # Errors
+    /// If a socket is closed.
     pub fn wait(&self, now: Timestamp, latest: Timestamp) -> io::Result<()> {
         let links = self.paths.values().flat_map(|path| [&path.up, &path.down]);
         let next = links.filter_map(LinkSim::next_delivery).min().unwrap_or(latest).min(latest);
@@ -61,7 +71,10 @@ impl UdpRelay {
         wait_readable(sockets, next.since(now), &mut Vec::new())
     }
 
-    /// Takes in what came and sends what is due.
+    /// Receives datagrams and sends those that are due.
+    ///
+    /// # Errors
+    /// If a socket is closed.
     pub fn pump(&mut self, now: Timestamp) -> io::Result<()> {
         self.take_from_clients(now)?;
         for (client, path) in &mut self.paths {

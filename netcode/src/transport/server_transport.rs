@@ -1,4 +1,4 @@
-//! One end of any transport, chosen at run time.
+//! One end of any transport, selected at run time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use super::udp::{UdpPath, UdpTransport};
 use super::{Event, PeerAddr, Transport, TransportKind};
 use crate::time::Timestamp;
 
-/// See the module.
+/// One end of any transport, of a server or a client, selected at run time.
 pub enum ServerTransport {
-    /// A UDP socket.
+    /// A socket of plain UDP.
     Udp(UdpTransport),
-    /// A laminar socket.
+    /// A socket of laminar; only with the feature `laminar`.
     #[cfg(feature = "laminar")]
     Laminar(LaminarTransport),
     /// An end within this process.
@@ -28,13 +28,19 @@ pub enum ServerTransport {
 }
 
 impl ServerTransport {
-    /// A UDP socket at an address (port 0 for any).
+    /// Binds a UDP socket at an address (port 0 for any).
+    ///
+    /// # Errors
+    /// If the socket cannot be bound.
     pub fn udp(address: SocketAddr) -> io::Result<Self> {
         UdpTransport::bind(address, UdpPath::Fastest).map(Self::Udp)
     }
 
-    /// A laminar socket at an address (port 0 for any) that is trusted. An error, too, where this
-    /// build has no laminar.
+    /// Binds a laminar socket at a trusted address (port 0 for any).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if this build lacks laminar; otherwise if the address is not
+    /// trusted or the socket cannot be bound.
     pub fn laminar(address: SocketAddr) -> io::Result<Self> {
         #[cfg(feature = "laminar")]
         return LaminarTransport::bind(address).map(Self::Laminar);
@@ -47,7 +53,7 @@ impl ServerTransport {
         }
     }
 
-    /// What it is.
+    /// Returns the transport's kind.
     pub fn transport(&self) -> TransportKind {
         match self {
             Self::Udp(_) => TransportKind::Udp,
@@ -59,7 +65,10 @@ impl ServerTransport {
         }
     }
 
-    /// Where it is.
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    /// If the system cannot return the socket's address.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Udp(socket) => socket.local_address(),
@@ -71,7 +80,7 @@ impl ServerTransport {
         }
     }
 
-    /// Bytes of UDP payload sent so far.
+    /// Returns the bytes of UDP payload sent so far; 0 for an end within this process.
     pub fn bytes_sent(&self) -> u64 {
         match self {
             Self::Udp(socket) => socket.stats().bytes,
@@ -83,7 +92,7 @@ impl ServerTransport {
         }
     }
 
-    /// Whether something waits of which the descriptor does not tell.
+    /// Returns whether events wait for which the descriptor is not readable.
     pub fn has_waiting(&self) -> bool {
         match self {
             #[cfg(feature = "laminar")]
@@ -95,7 +104,11 @@ impl ServerTransport {
         }
     }
 
-    /// Hands over what has come, up to a batch, with the time at which it came; returns how much.
+    /// Passes the received events to `take` with the time of their arrival, one batch at most;
+    /// returns their number.
+    ///
+    /// # Errors
+    /// If the socket is closed.
     pub fn receive(
         &mut self,
         now: Timestamp,

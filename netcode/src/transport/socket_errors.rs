@@ -1,4 +1,4 @@
-//! Which errors of a socket end it, and how the others are told: counted each, logged rarely.
+//! Which errors end a socket, and how the others are reported: all are counted, few are logged.
 
 use std::io::{self, ErrorKind};
 
@@ -8,41 +8,42 @@ use tracing::warn;
 use crate::limits::SOCKET_ERROR_LOG_INTERVAL;
 use crate::time::Timestamp;
 
-/// Whether an error means that the descriptor is no open socket any more. Every other error passes:
-/// an interface that is down comes up again, memory is freed, a filter is changed, and what an ICMP
-/// message said concerns one peer.
+/// Returns whether an error means that the descriptor is no longer an open socket. All other errors
+/// are transient: an interface comes up again, memory is freed, a filter is changed, and an ICMP
+/// message concerns one peer.
 pub fn is_closed(error: &io::Error) -> bool {
     let ends = [Errno::BADF, Errno::NOTSOCK].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| ends.contains(&code))
 }
 
-/// Whether an error only says that there is nothing to do now.
+/// Returns whether an error only means that there is nothing to do now.
 pub(super) fn is_idle(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Errors of one socket in one direction.
+/// Counter and log of one socket's errors in one direction.
 #[derive(Debug)]
 pub(super) struct SocketErrors {
     doing: &'static str,
     count: u64,
-    /// How many there were when one was logged last, and when that was.
+    /// The count at the last log line, and the time of that line.
     logged: Option<(u64, Timestamp)>,
 }
 
 impl SocketErrors {
-    /// None yet; `doing` says in the log what failed.
+    /// Creates an empty counter. `doing` names the failed operation in the log.
     pub(super) fn new(doing: &'static str) -> Self {
         Self { doing, count: 0, logged: None }
     }
 
-    /// Errors so far. What only says that there is nothing to do is not among them.
+    /// Returns the number of errors so far. Those that only mean that there is nothing to do are
+    /// not counted.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Counts an error, and logs it unless one was logged less than [`SOCKET_ERROR_LOG_INTERVAL`]
-    /// ago. Returns it if the socket is closed.
+    /// Counts an error, and logs it unless another was logged less than
+    /// [`SOCKET_ERROR_LOG_INTERVAL`] ago. Returns the error if the socket is closed.
     pub(super) fn note(&mut self, error: io::Error, now: Timestamp) -> io::Result<()> {
         if is_idle(&error) {
             return Ok(());

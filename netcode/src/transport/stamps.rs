@@ -1,44 +1,47 @@
-//! Receive times from the kernel's stamps. A stamp is wall-clock time, and the wall clock can be
-//! set at any moment; a receive time is a point on the monotonic line between the read that last
-//! found the socket empty and now.
+//! Receive times from the kernel's timestamps.
+//!
+//! A timestamp is wall-clock time, and the wall clock can be set at any moment. A receive time is a
+//! point on the monotonic time line between the last read that found the socket empty and now.
 //!
 //! ```text
-//! begin (both clocks, before the system call) -> place, once per datagram -> end (whether the socket is empty)
+//! begin (both clocks, before the system call) -> place, once per datagram -> end (socket is empty)
 //! ```
 
 use crate::mutant::{Mutant, is_planted};
 use crate::time::Timestamp;
 
-/// Maps one socket's stamps onto the monotonic line.
+/// Maps the timestamps of one socket to the monotonic time line.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveStamps {
-    /// Nothing that is read now arrived before this: the socket was empty.
+    /// The socket was empty at this time, so nothing read now arrived before it.
     empty_at: Timestamp,
-    /// When the present read began.
+    /// When the current read began.
     began: Timestamp,
-    /// Wall clock less monotonic clock at the present read and at the one before, in nanoseconds.
+    /// Wall clock minus monotonic clock at the current read and at the previous one, in
+    /// nanoseconds.
     offsets: [i64; 2],
 }
 
 impl ReceiveStamps {
-    /// For a socket that is opened at `now`, when the wall clock is `wall_offset_ns` nanoseconds
-    /// ahead of the monotonic one.
+    /// Creates the mapping for a socket opened at `now`. `wall_offset_ns` is the wall clock minus
+    /// the monotonic clock, in nanoseconds.
     pub fn new(now: Timestamp, wall_offset_ns: i64) -> Self {
         Self { empty_at: now, began: now, offsets: [wall_offset_ns; 2] }
     }
 
-    /// A read begins at `now`, when the wall clock is `wall_offset_ns` nanoseconds ahead (below
-    /// zero: behind).
+    /// Begins a read at `now`. `wall_offset_ns` is the wall clock minus the monotonic clock, in
+    /// nanoseconds; negative if the wall clock is behind.
     pub fn begin(&mut self, now: Timestamp, wall_offset_ns: i64) {
         self.began = now;
         self.offsets = [wall_offset_ns, self.offsets[0]];
     }
 
-    /// The receive time of a datagram that the kernel stamped `stamp_ns` nanoseconds after 1970 and
-    /// that is read by `now`. It is never later than `now`, and never earlier than the begin of the
-    /// last read that left the socket empty, wherever the wall clock was set meanwhile.
+    /// Returns the receive time of a datagram with timestamp `stamp_ns` (nanoseconds since 1970)
+    /// that has been read by `now`. It is never later than `now` and never earlier than the start
+    /// of the last read that left the socket empty, even if the wall clock was set in between.
     pub fn place(&self, stamp_ns: u64, now: Timestamp) -> Timestamp {
-        // `None` where the stamp lies before the monotonic clock began: no datagram came then.
+        // `None` if the timestamp is before the start of the monotonic clock: no datagram arrived
+        // then.
         let shown = |offset: i64| {
             let ns = i128::from(stamp_ns) - i128::from(offset);
             u64::try_from(ns).ok().map(Timestamp::from_nanos)
@@ -48,12 +51,13 @@ impl ReceiveStamps {
             return present.unwrap_or_default();
         }
         let is_possible = |at: &Timestamp| (self.empty_at..=now).contains(at);
-        // A clock that was set between arrival and read still stamped by its old time.
+        // If the clock was set between arrival and read, the timestamp follows its previous
+        // setting.
         let found = [present, before].into_iter().flatten().find(is_possible);
         found.or(present).unwrap_or_default().max(self.empty_at).min(now)
     }
 
-    /// The read ended and left the socket empty.
+    /// Ends a read that left the socket empty.
     pub fn end(&mut self) {
         self.empty_at = self.empty_at.max(self.began);
     }
@@ -64,7 +68,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// 1 s, 60 s, 1 h, 10 years, in nanoseconds.
+    /// 1 s, 60 s, 1 h and 10 years, in nanoseconds.
     const STEPS: [i64; 4] =
         [1_000_000_000, 60_000_000_000, 3_600_000_000_000, 315_576_000_000_000_000];
 
@@ -92,14 +96,14 @@ mod tests {
                 let start = at(uptime_s * 1_000_000);
                 let mut stamps = ReceiveStamps::new(start, WALL);
                 let came = [500, 1_000, 1_999].map(|us| start + Duration::from_micros(us));
-                // Set after two of them came, before they are read.
+                // The clock is set after two of them arrived, before they are read.
                 let kernel =
                     [stamp(came[0], WALL), stamp(came[1], WALL), stamp(came[2], WALL + step)];
                 let now = start + Duration::from_micros(2_010);
                 stamps.begin(start + Duration::from_micros(2_000), WALL + step);
                 assert_eq!(kernel.map(|stamp| stamps.place(stamp, now)), came, "set by {step} ns");
                 stamps.end();
-                // And after it was read, between two looks at the clocks.
+                // The clock is set again after the read, between two readings of the clocks.
                 let kernel = stamp(now, WALL + step);
                 stamps.begin(now, WALL + step);
                 let placed = stamps.place(kernel, now);
@@ -120,7 +124,7 @@ mod tests {
             }
             stamps.end();
         }
-        // A read that left something behind moves no bound.
+        // A read that left datagrams behind moves no bound.
         stamps.begin(at(20_000), WALL);
         stamps.begin(at(30_000), WALL);
         assert_eq!(stamps.place(stamp(at(10_000), WALL), at(30_010)), at(10_000));

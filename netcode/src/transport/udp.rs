@@ -12,30 +12,31 @@ use super::{PeerAddr, ReceivedDatagram, Transport};
 use crate::clock;
 use crate::time::Timestamp;
 
-/// Which system calls a socket uses.
+/// The system calls that a socket uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UdpPath {
-    /// The fastest that this build has.
+    /// The fastest that this build supports.
     #[default]
     Fastest,
     /// `send_to` and `recv_from` of std.
     Std,
 }
 
-/// What happened on a socket so far.
+/// Counts of one socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UdpStats {
-    /// Datagrams received.
+    /// Datagrams received and passed on.
     pub received: u64,
-    /// Datagrams handed to the kernel.
+    /// Datagrams passed to the kernel.
     pub sent: u64,
-    /// Bytes in what was to be sent.
+    /// Bytes of all datagrams that were to be sent.
     pub bytes: u64,
-    /// Datagrams that the kernel would not take.
+    /// Datagrams that the kernel refused.
     pub send_errors: u64,
-    /// Times that receiving failed, other than because nothing was there.
+    /// Failed receives, except those without a waiting datagram.
     pub receive_errors: u64,
-    /// Datagrams that the kernel dropped because the receive buffer was full, where it tells.
+    /// Datagrams that the kernel dropped because the receive buffer was full; 0 if it does not
+    /// report them.
     pub kernel_drops: u64,
 }
 
@@ -45,45 +46,48 @@ enum Path {
     Linux(super::udp_linux::LinuxPath),
 }
 
-/// A bound UDP socket.
+/// A bound, non-blocking UDP socket.
 pub struct UdpTransport {
     socket: UdpSocket,
     path: Path,
     receive_buffer: usize,
     tally: Tally,
     errors: SocketErrors,
-    /// Errors that [`Self::receive`] meets before it asks the socket.
+    /// Errors that [`Self::receive`] returns before it uses the socket, for tests.
     injected: VecDeque<io::Error>,
 }
 
-/// What paths count.
+/// The counts that the paths update.
 pub(super) struct Tally {
     pub stats: UdpStats,
     unsent: SocketErrors,
 }
 
 impl Tally {
-    /// So many datagrams were refused: each is lost, as the network may lose any. A full buffer is
-    /// no news.
+    /// Counts datagrams that the kernel refused. Each is lost, as the network may lose any. A full
+    /// buffer is not logged.
     pub(super) fn refused(&mut self, datagrams: usize, error: io::Error) {
         self.stats.send_errors += datagrams as u64;
         if !is_idle(&error) {
-            // A closed descriptor shows when the socket is read next.
+            // A closed descriptor fails the next read.
             let _ = self.unsent.note(error, clock::now());
         }
     }
 }
 
 impl UdpTransport {
-    /// Binds `address` (port 0 for any) and asks for a receive buffer of
+    /// Binds `address` (port 0 for any) and requests a receive buffer of
     /// [`crate::limits::SOCKET_BUFFER_BYTES`].
     ///
-    /// The kernel does not believe what ICMP says of a path's MTU. Bound to all addresses of this
-    /// host, the socket tells by which of them each datagram came ([`ReceivedDatagram::to`]) and
-    /// sends by the one that a route names, where this build can ([`tells_local_address`]).
+    /// The kernel ignores the path MTU in ICMP messages. A socket bound to all addresses of this
+    /// host reports the one that each datagram was sent to ([`ReceivedDatagram::to`]) and sends
+    /// from [`PeerAddr::local`], if this build supports it ([`tells_local_address`]).
+    ///
+    /// # Errors
+    /// If the socket cannot be bound or configured.
     pub fn bind(address: SocketAddr, path: UdpPath) -> io::Result<Self> {
         let socket = bind_udp(address)?;
-        // The kernel may have granted less than was asked for; the caller is to judge.
+        // The kernel may have granted less than requested; the caller decides.
         let receive_buffer = socket.recv_buffer_size()?;
         let socket = UdpSocket::from(socket);
         let path = match path {
@@ -96,29 +100,35 @@ impl UdpTransport {
         Ok(Self { socket, path, receive_buffer, tally, errors, injected: VecDeque::new() })
     }
 
-    /// Lets the next calls of [`Self::receive`] meet these errors (numbers as in `errno.h`), one
-    /// each, before the socket is asked: for tests of what errors do.
+    /// Makes the next calls of [`Self::receive`] fail with these errors (numbers of `errno.h`), one
+    /// each, for tests of error handling.
     pub fn inject_receive_errors(&mut self, codes: impl IntoIterator<Item = i32>) {
         self.injected.extend(codes.into_iter().map(io::Error::from_raw_os_error));
     }
 
-    /// The bound address.
+    /// Returns the bound address.
+    ///
+    /// # Errors
+    /// If the system cannot return it.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Bytes that the kernel granted for datagrams not yet read.
+    /// Returns the receive buffer that the kernel granted, in bytes.
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
     }
 
-    /// What happened so far.
+    /// Returns the counts so far.
     pub fn stats(&self) -> UdpStats {
         UdpStats { receive_errors: self.errors.count(), ..self.tally.stats }
     }
 
-    /// Hands over what has come, up to [`crate::limits::RECEIVE_BATCH`] datagrams, and returns how
-    /// many. An error ends the call and is counted; it is returned only if the socket is closed.
+    /// Passes the received datagrams to `take`, at most [`crate::limits::RECEIVE_BATCH`], and
+    /// returns their number. An error ends the call and is counted.
+    ///
+    /// # Errors
+    /// If the socket is closed.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -143,8 +153,8 @@ impl UdpTransport {
     }
 }
 
-/// Whether a socket of [`UdpPath::Fastest`] that is bound to all addresses answers by the one that
-/// was asked.
+/// Returns whether a socket of [`UdpPath::Fastest`] that is bound to all addresses answers from the
+/// address that was asked.
 pub fn tells_local_address() -> bool {
     cfg!(all(target_os = "linux", feature = "linux-fast-path"))
 }
@@ -283,8 +293,8 @@ mod tests {
         }
     }
 
-    /// Asks a socket that is bound to all addresses at several of them, and looks where answers
-    /// come from.
+    /// Sends to a socket bound to all addresses at several of them, and checks the source of the
+    /// answers.
     #[cfg(all(target_os = "linux", feature = "linux-fast-path"))]
     #[test]
     fn answers_leave_by_the_address_that_was_asked() {
@@ -294,8 +304,8 @@ mod tests {
         ] {
             let (mut server, _) = pair(everywhere, UdpPath::Fastest);
             let port = server.local_address().unwrap().port();
-            // More than one batch, in turn, so that neighbours in the queue leave by different
-            // addresses.
+            // More than one batch, in turn, so that adjacent datagrams in the queue leave from
+            // different addresses.
             let mut clients: Vec<_> = asked
                 .iter()
                 .map(|ip| {
@@ -370,7 +380,7 @@ mod tests {
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
             let target = to.local_address().unwrap();
-            // No route to IPv6 from a socket of IPv4.
+            // An IPv4 socket has no route to IPv6.
             let nowhere: SocketAddr = "[2001:db8::1]:9".parse().unwrap();
             for to in [target, nowhere, nowhere, target] {
                 from.send(to.into(), &[1; 50]);

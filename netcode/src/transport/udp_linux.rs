@@ -1,5 +1,5 @@
-//! The Linux path: one system call for many datagrams, the kernel's receive timestamps and drop
-//! counter.
+//! The Linux path: one system call for many datagrams, with the kernel's receive timestamps and
+//! drop counter.
 
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -29,19 +29,20 @@ use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
 /// Datagrams per system call.
 const BATCH: usize = 32;
 
-/// Datagrams in one buffer: 16 of ours are well below the 64 and the 64 KiB that the kernel allows.
+/// Datagrams in one buffer: 16 of at most 1,200 bytes are well below the kernel's limits of 64
+/// datagrams and 64 KiB.
 const MOST_SEGMENTS: usize = 16;
 
-/// One byte more than is allowed, so that an overlong datagram shows.
+/// One byte more than the limit, so that an overlong datagram is detected.
 const SLOT_BYTES: usize = LONGEST_DATAGRAM + 1;
 
 pub(super) struct LinuxPath {
     received: Vec<u8>,
     queued: Vec<u8>,
-    /// Where each queued datagram ends in `queued`, for whom it is, and by which of our addresses
-    /// it leaves.
+    /// For each queued datagram: its destination, its end in `queued`, its destination again, and
+    /// the source address of this host.
     ends: Vec<(SocketAddrAny, usize, SocketAddr, Option<IpAddr>)>,
-    /// Whether the kernel cuts buffers into datagrams.
+    /// Whether the kernel segments buffers into datagrams.
     segments: bool,
     drops: u32,
     stamps: ReceiveStamps,
@@ -100,7 +101,7 @@ impl LinuxPath {
         take: &mut dyn FnMut(ReceivedDatagram<'_>),
         kernel_drops: &mut u64,
     ) -> io::Result<usize> {
-        // The headers hold lengths that the call overwrites, so each call has new ones.
+        // The call overwrites lengths in the headers, so each call gets new ones.
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
             BATCH,
             Some(cmsg_space!(TimeSpec, u32, in6_pktinfo)),
@@ -172,8 +173,8 @@ impl LinuxPath {
         at.checked_sub(1).map_or(0, |before| self.ends[before].1)
     }
 
-    /// How many datagrams from here on can leave as one: to the same place by the same of our
-    /// addresses, of one length, but that the last may be shorter.
+    /// Returns the number of datagrams from `at` on that can leave as one buffer: same destination,
+    /// same source address and same length, except that the last may be shorter.
     fn run(&self, at: usize) -> usize {
         if !self.segments {
             return 1;
@@ -193,8 +194,8 @@ impl LinuxPath {
         count
     }
 
-    /// Hands over several datagrams as one buffer that the kernel cuts (UDP_SEGMENT); false where
-    /// it cannot.
+    /// Sends several datagrams as one buffer that the kernel segments (UDP_SEGMENT). Returns false
+    /// if it cannot.
     fn send_segments(
         &mut self,
         socket: &UdpSocket,
@@ -213,9 +214,9 @@ impl LinuxPath {
         let flags = MsgFlags::MSG_DONTWAIT;
         match sendmsg(socket.as_raw_fd(), &bytes, control, flags, Some(&to)) {
             Ok(_) => tally.stats.sent += run as u64,
-            // This path does not take segments of this size.
+            // This path does not support segments of this size.
             Err(Errno::EINVAL | Errno::EMSGSIZE) => return false,
-            // None does: never tried again.
+            // No path supports segmentation, so it is not tried again.
             Err(Errno::EIO | Errno::ENOPROTOOPT | Errno::EOPNOTSUPP) => {
                 self.segments = false;
                 return false;
@@ -229,7 +230,7 @@ impl LinuxPath {
         if which.is_empty() {
             return;
         }
-        // Beyond the last one the arrays repeat it, unsent.
+        // The arrays repeat the last datagram beyond the range; the repeats are not sent.
         let at = |i: usize| (which.start + i).min(which.end - 1);
         let slices: [[IoSlice<'_>; 1]; BATCH] =
             array::from_fn(|i| [IoSlice::new(&self.queued[self.start(at(i))..self.ends[at(i)].1])]);
@@ -249,7 +250,7 @@ impl LinuxPath {
                     at += sent.max(1);
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                // The first of them was refused: it is lost, as the network may lose any.
+                // The first of them was refused. It is lost, as the network may lose any.
                 Err(error) => {
                     tally.refused(1, error.into());
                     at += 1;
@@ -258,7 +259,7 @@ impl LinuxPath {
         }
     }
 
-    /// Like [`Self::send_singles`], by one of our addresses.
+    /// Sends datagrams one by one from one address of this host.
     fn send_singles_by(
         &mut self,
         by: IpAddr,
@@ -274,7 +275,7 @@ impl LinuxPath {
                 .map(|i| [IoSlice::new(&self.queued[self.start(i)..self.ends[i].1])])
                 .collect();
             let to: Vec<_> = part.map(|i| Some(SockaddrStorage::from(self.ends[i].2))).collect();
-            // A link of its own is named for those on it only: one source serves for all of a run.
+            // A link index is set only for link-local sources, so one source serves the whole run.
             let source = Source::new(by, self.ends[at].2);
             let space = match &source {
                 Source::V4(_) => cmsg_space!(in_pktinfo),
@@ -298,14 +299,14 @@ impl LinuxPath {
     }
 }
 
-/// One of our addresses, as the kernel wants it named.
+/// A source address of this host in the kernel's format.
 enum Source {
     V4(in_pktinfo),
     V6(in6_pktinfo),
 }
 
 impl Source {
-    /// The address `by`, for what goes to `to`. A socket of IPv6 names IPv4 addresses in their
+    /// Creates the source `by` for datagrams to `to`. An IPv6 socket takes IPv4 addresses in their
     /// mapped form.
     fn new(by: IpAddr, to: SocketAddr) -> Self {
         match (by, to) {
@@ -340,20 +341,20 @@ impl Source {
     }
 }
 
-/// What the kernel says beside a datagram.
+/// The kernel's control messages of one datagram.
 #[derive(Default)]
 struct Control {
-    /// The kernel's time stamp, in nanoseconds since 1970.
+    /// Receive timestamp, in nanoseconds since 1970.
     stamp: Option<u64>,
-    /// How many datagrams were dropped so far.
+    /// Number of datagrams dropped so far.
     drops: Option<u32>,
-    /// By which of our addresses it came; none of a group's.
+    /// The address of this host that the datagram was sent to; `None` for a multicast address.
     to: Option<IpAddr>,
 }
 
 impl Control {
-    /// Nothing where the kernel had more to say than there was room for: the datagram itself is
-    /// whole.
+    /// Reads the control messages. Returns none if they exceeded their space; the datagram itself
+    /// is complete.
     fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut this = Self::default();
         for control in message.cmsgs().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! The path that any system has: one call per datagram.
+//! The portable path: one system call per datagram.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

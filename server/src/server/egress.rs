@@ -1,4 +1,4 @@
-//! What leaves: messages, snapshots, and packets that only acknowledge.
+//! Outgoing traffic: messages, snapshots, and packets that only acknowledge.
 
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::Messages;
@@ -14,7 +14,7 @@ use crate::game_fault::GameFault;
 use crate::peer::Peer;
 
 impl Server {
-    /// Between two ticks: sends what rooms have to tell that need not wait for the next.
+    /// Sends the output of rooms that need not wait for the next tick. Call it between two ticks.
     pub fn flush_pending(&mut self, now: &mut dyn FnMut() -> Timestamp, sink: &mut dyn Transport) {
         for room in 0..self.rooms.len() {
             if self.rooms[room].has_pending_output(now()) {
@@ -24,7 +24,7 @@ impl Server {
         }
     }
 
-    /// Sends each client of a room what it is to know now.
+    /// Sends each client of a room its messages and its snapshot.
     pub(super) fn send_room(
         &mut self,
         room: usize,
@@ -37,7 +37,7 @@ impl Server {
         self.send_frames(room, now(), sink);
     }
 
-    /// Messages of those whose transport has frames for them.
+    /// Sends the messages of clients whose transport carries frames.
     fn send_frames(&mut self, room: usize, now: Timestamp, sink: &mut dyn Transport) {
         for (client, peer) in
             self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live)
@@ -72,16 +72,16 @@ impl Server {
         let Some(world) = self.rooms[room_index].world_mut() else {
             return;
         };
-        // The first clients choose the baselines that others take, too: in each tick others are the
-        // first.
+        // The first clients choose the baselines that later ones share, so each tick begins with
+        // another client.
         let first = world.ring().tick().first_of_round(self.peers.len().max(1));
         for (client, peer) in self.peers.iter_mut_from(first) {
             if peer.room != room_index || !peer.live || !peer.is_playing() {
                 continue;
             }
             let mut at = now();
-            // A path that carries less than the floor is sent fewer ticks. Messages wait for the
-            // next of them.
+            // A path that carries less than the floor is served in fewer ticks. Messages wait for
+            // the next of them.
             let Some(budget) = peer.snapshot_budget(late_since, at) else {
                 continue;
             };
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Whoever got no snapshot gets messages, and is acknowledged, in packets of their own.
+    /// In rooms without a world, sends messages and acknowledgements in packets of their own.
     fn send_messages(
         &mut self,
         room: usize,
@@ -151,7 +151,7 @@ impl Server {
     }
 }
 
-/// Sends a client a packet of messages without state.
+/// Sends a client one packet of messages without state.
 fn send_messages_alone(
     (client, peer): (ClientId, &mut Peer),
     (sessions, writer): (&mut SessionServer, &mut BitWriter),

@@ -1,4 +1,4 @@
-//! The end of a room that has panicked: its clients are told, the other rooms go on.
+//! The end of a room that has panicked: its clients are disconnected, and the other rooms continue.
 
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::time::Timestamp;
@@ -8,19 +8,20 @@ use crate::peer::PeerState;
 use crate::session_event::SessionEvent;
 
 impl Server {
-    /// Whether every room has ended by a panic, and every client has been told.
+    /// Whether every room has ended by a panic and no peer remains. `false` for a server without
+    /// rooms.
     pub fn has_failed(&self) -> bool {
         !self.rooms.is_empty() && self.failed.len() == self.rooms.len() && self.peers.is_empty()
     }
 
-    /// Rooms that have ended by a panic: their numbers, and the panics' messages.
+    /// The rooms that have ended by a panic: their numbers and the messages of the panics.
     pub fn failed_rooms(&self) -> Vec<(usize, String)> {
         let rooms = self.rooms.iter().enumerate();
         rooms.filter_map(|(number, room)| Some((number, room.failure()?.into()))).collect()
     }
 
     /// Closes the rooms that have panicked since the last call, and ends the sessions of all
-    /// clients of ended rooms, of those as well that came since.
+    /// clients of failed rooms, including clients that arrived since.
     pub(super) fn end_failed_rooms(&mut self, now: Timestamp) {
         for number in 0..self.rooms.len() {
             let room = &mut self.rooms[number];

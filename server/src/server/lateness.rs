@@ -1,8 +1,8 @@
-//! How late the server is, and what it leaves out so that being late costs less, not more.
+//! How late the server is, and what it omits so that lateness costs less work, not more.
 //!
-//! * Of several ticks that are due at once all are simulated and the last is sent: it says all that
-//!   the others would. Messages are queued for each.
-//! * What round trips say while the server is late is not taken for the paths' at once; see
+//! * If several ticks are due at once, all are simulated and only the last is sent, because its
+//!   snapshot covers the others. Messages are queued for each tick.
+//! * Round trips measured while the server is late are not attributed to the paths at once; see
 //!   `congestion`.
 
 use std::time::Duration;
@@ -12,21 +12,21 @@ use truetick_netcode::time::Timestamp;
 
 use crate::timeline::Due;
 
-/// For so long after a tick that was late round trips tell of it.
+/// Time after a late tick during which round trips are still affected by it.
 const LATE_FOR: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// How late the server is, over all rooms.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
-    /// When ticks of any room were late first and last, without [`LATE_FOR`] in between in which
-    /// none was.
+    /// The first and the last time at which a tick of any room was late, without a gap of
+    /// [`LATE_FOR`] between late ticks.
     late: Option<(Timestamp, Timestamp)>,
-    /// When the server ran last.
+    /// The last time at which the server ran.
     ran_at: Timestamp,
 }
 
 impl Lateness {
-    /// Takes note of what was due in a room when the server ran.
+    /// Records what was due in a room when the server ran.
     pub fn note(&mut self, due: Due, now: Timestamp) {
         self.ran_at = now;
         if due.ticks > 1 || !due.skipped.is_zero() {
@@ -34,7 +34,7 @@ impl Lateness {
         }
     }
 
-    /// Since when the server is late, if it is, or was a moment ago.
+    /// Since when the server is late; `None` if no tick was late within [`LATE_FOR`].
     pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
         self.late.filter(|(_, last)| now.since(*last) < LATE_FOR).map(|(first, _)| first)
     }
@@ -44,7 +44,8 @@ impl Lateness {
         left == 0 || is_planted(Mutant::SendEveryTick)
     }
 
-    /// When a packet counts against its client's rate: when it came, however late it is read.
+    /// The time at which a packet counts against its client's rate: its arrival, however late it is
+    /// read.
     pub fn counted_at(&self, arrived: Timestamp) -> Timestamp {
         if is_planted(Mutant::CountWhenRun) { self.ran_at } else { arrived }
     }

@@ -1,4 +1,4 @@
-//! Who is in which room: clients that say hello, and what becomes of their sessions.
+//! Membership of rooms: handles hellos and the changes of sessions.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::room::RoomConfig;
 use crate::session_event::SessionEvent;
 
 impl Server {
-    /// A client says what it is: it gets into its room, or hears why not.
+    /// Handles a hello: the client joins its room, or its session ends with the reason of the
+    /// refusal.
     pub(super) fn on_hello(&mut self, client: ClientId, schema: u64, now: Timestamp) {
         let greets = |peer: &&mut Peer| matches!(peer.stage, PeerState::AwaitingHello { .. });
         let Some(peer) = self.peers.get_mut(client).filter(greets) else {
@@ -67,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Takes over what became of sessions.
+    /// Applies the changes that the session layer reports.
     pub(super) fn note_changes(&mut self, now: Timestamp) {
         while let Some(change) = self.sessions.poll_change() {
             match change {
@@ -90,8 +91,8 @@ impl Server {
         }
     }
 
-    /// Another client of the same user has the session from now on; the one that had it is told so
-    /// under the number `departing`.
+    /// Gives a session to another client of the same user. The client that had it receives a
+    /// disconnect notice under the number `departing`.
     fn displace(&mut self, client: ClientId, departing: ClientId, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(client) else {
             return;

@@ -1,4 +1,4 @@
-//! A room's snapshots: what each client is sent of the world, and what is recorded of it.
+//! Snapshots of a world: what each client is sent, and what is recorded.
 
 use std::time::Duration;
 

@@ -1,29 +1,31 @@
-//! What a player can ask for in one tick.
+//! A player's input for one tick, with its wire encoding.
 
 use glam::Vec2;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::Command;
 use truetick_netcode::error::WireError;
 
-/// One turn in units of [`ArenaCommand::aim`].
+/// Steps of [`ArenaCommand::aim`] in one turn.
 pub const AIM_STEPS: u16 = 1 << 12;
 
-/// A player's input for one tick. Every value that [`Command::read`] lets through is a valid one,
-/// so nothing that is not finite or out of range can reach the step.
+/// A player's input for one tick. Every value that [`Command::read`] accepts is valid, so no value
+/// that is out of range or not finite reaches the step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArenaCommand {
-    /// Wanted acceleration, -127 to 127 for -1 to 1 of the greatest, x and y.
+    /// Wanted acceleration, x and y: -127 to 127 stand for -1 to 1 of the maximum. -128 is
+    /// malformed.
     pub thrust: [i8; 2],
     /// Direction of fire, 0 to [`AIM_STEPS`] - 1 for one turn, counter-clockwise from the x axis.
     pub aim: u16,
-    /// Dash in the direction of thrust.
+    /// Whether to dash in the direction of thrust.
     pub dash: bool,
-    /// Fire in the direction of aim.
+    /// Whether to fire in the direction of aim.
     pub fire: bool,
 }
 
 impl ArenaCommand {
-    /// A command from real numbers; `thrust` longer than 1 is cut to 1, `aim` is in radians.
+    /// Makes a command from real numbers. `thrust` longer than 1 is clamped to length 1; `aim` is
+    /// in radians and wraps. An input that is not finite gives a valid command.
     pub fn new(thrust: Vec2, aim: f32, dash: bool, fire: bool) -> Self {
         let thrust = (thrust.clamp_length_max(1.0) * 127.0).round();
         let turns = (aim / std::f32::consts::TAU).rem_euclid(1.0);
@@ -31,13 +33,13 @@ impl ArenaCommand {
         Self { thrust: [thrust.x as i8, thrust.y as i8], aim, dash, fire }
     }
 
-    /// Thrust as a vector of length 0 to 1.
+    /// Returns the thrust as a vector of length 0 to 1.
     pub fn thrust(&self) -> Vec2 {
         let [x, y] = self.thrust.map(f32::from);
         (Vec2::new(x, y) / 127.0).clamp_length_max(1.0)
     }
 
-    /// Direction of fire, of length 1.
+    /// Returns the direction of fire as a unit vector.
     pub fn direction(&self) -> Vec2 {
         Vec2::from_angle(f32::from(self.aim) * std::f32::consts::TAU / f32::from(AIM_STEPS))
     }

@@ -1,4 +1,4 @@
-//! What the arena's entities are made of, and each part's fields on the wire.
+//! The components of the arena's entities and the wire fields of each.
 
 use bevy_ecs::component::Component;
 use glam::Vec2;
@@ -9,16 +9,16 @@ const Y: Field = Field { name: "y", ..X };
 const VX: Field = Field::linear("vx", -32.0, 32.0, 1.0 / 1024.0).extrapolated();
 const VY: Field = Field { name: "vy", ..VX };
 
-/// A place that moves by its velocity, then the velocity.
+/// Fields of a position that is estimated from its velocity, then of that velocity.
 const MOTION: [Field; 4] = [X.moved_by(2), Y.moved_by(3), VX, VY];
 
-/// Place and velocity of a player: predicted by its owner. The grid is so fine that 0.1 m/s is
-/// several steps per tick, and friction can bring a body to rest without sticking.
+/// Position and velocity of a player, predicted by its owner. The grid is fine enough that 0.1 m/s
+/// is several steps per tick, so friction can bring a body to rest without sticking.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct PlayerBody {
-    /// Metres.
+    /// Position in metres.
     pub position: Vec2,
-    /// Metres per second.
+    /// Velocity in metres per second.
     pub velocity: Vec2,
 }
 
@@ -37,12 +37,12 @@ impl Replicate for PlayerBody {
     }
 }
 
-/// Place and velocity of what the server alone moves.
+/// Position and velocity of an entity that only the server moves.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Body {
-    /// Metres.
+    /// Position in metres.
     pub position: Vec2,
-    /// Metres per second.
+    /// Velocity in metres per second.
     pub velocity: Vec2,
 }
 
@@ -74,7 +74,7 @@ fn restore_motion(fields: &[u32]) -> (Vec2, Vec2) {
     (Vec2::new(x, y), Vec2::new(VX.value(fields[2]), VY.value(fields[3])))
 }
 
-/// Components made of plain unsigned numbers.
+/// Defines components whose fields are plain unsigned numbers.
 macro_rules! counters {
     ($(#[$doc:meta])* $name:ident, $wire:literal { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $spec:expr,)* }) => {
         $(#[$doc])*
@@ -101,79 +101,78 @@ macro_rules! counters {
 }
 
 counters! {
-    /// What a player may do next; predicted, and of no concern to others.
+    /// Cool-downs of a player. They are predicted and replicated to the owner only.
     Abilities, "abilities" {
-        /// Ticks until the next dash.
+        /// Ticks until the next dash is possible.
         dash_wait: u8 = Field::count("dash_wait", 8).owner().predicted(),
-        /// Ticks until the next shot.
+        /// Ticks until the next shot is possible.
         fire_wait: u8 = Field::count("fire_wait", 8).owner().predicted(),
-        /// Ticks until the player is back, 0 while alive.
+        /// Ticks until the player respawns, 0 while alive.
         respawn_wait: u16 = Field::count("respawn_wait", 9).owner().predicted(),
-        /// Grows whenever something other than the player's own commands touched its predicted
-        /// state; wraps.
+        /// Counts changes of the player's predicted state by anything but its own commands; wraps.
         contacts: u8 = Field::count("contacts", 8).owner(),
     }
 }
 
 counters! {
-    /// How a player stands.
+    /// Health and score of a player.
     Vitals, "vitals" {
-        /// 0 (dead) to 100.
+        /// Health, 0 (dead) to 100.
         health: u8 = Field::count("health", 7),
-        /// Hits that were a player's last; wraps.
+        /// Players killed by this player's hits; wraps.
         kills: u16 = Field::count("kills", 16),
-        /// Times that the player had to come back; wraps.
+        /// Deaths of this player; wraps.
         deaths: u16 = Field::count("deaths", 16),
     }
 }
 
 counters! {
-    /// Whose projectile it is and how long it flies on.
+    /// Shooter and remaining flight time of a projectile.
     Projectile, "projectile" {
         /// Slot of the player who fired.
         shooter: u16 = Field::count("shooter", 14),
-        /// Ticks left.
+        /// Ticks until the projectile disappears. Not replicated.
         ticks_left: u8 = Field::count("ticks_left", 8).server(),
     }
 }
 
 counters! {
-    /// A drone's plan; the server's alone.
+    /// Steering and health of a drone.
     Drone, "drone" {
-        /// 4,096 to the turn: where it accelerates to.
+        /// Direction of acceleration, in steps of 1/4,096 turn. Not replicated.
         heading: u16 = Field::count("heading", 12).server(),
-        /// Ticks until it chooses again.
+        /// Ticks until the drone chooses another heading. Not replicated.
         ticks_left: u8 = Field::count("ticks_left", 8).server(),
-        /// 1 to 100.
+        /// Health, 1 to 100.
         health: u8 = Field::count("health", 7),
     }
 }
 
 counters! {
-    /// A pick-up that heals; it comes back some time after it was taken.
+    /// A pick-up that heals. It reappears some time after it was taken.
     Pickup, "pickup" {
-        /// 1 while it can be taken.
+        /// 1 while it can be taken, otherwise 0.
         present: u8 = Field::count("present", 1),
-        /// Ticks until it is back.
+        /// Ticks until it reappears. Not replicated.
         ticks_left: u16 = Field::count("ticks_left", 12).server(),
     }
 }
 
 counters! {
-    /// The room's random state: a seed and how often it was rolled. In the schema, so that a
-    /// restored world rolls on as the original would have.
+    /// The room's random state: a seed and the number of rolls. It is part of the schema, so a
+    /// restored world continues the original's sequence.
     Dice, "dice" {
         /// The room's seed.
         seed: u32 = Field::count("seed", 32).server(),
-        /// Rolls so far.
+        /// Number of rolls so far.
         rolls: u32 = Field::count("rolls", 32).server(),
     }
 }
 
-/// Where a pick-up lies.
+/// Position of a pick-up.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Place {
-    /// Metres.
+    /// Position in metres.
     pub position: Vec2,
 }
 

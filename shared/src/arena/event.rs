@@ -1,15 +1,15 @@
-//! What happens in the arena at a moment, told reliably with its tick.
+//! Events of the arena, sent reliably with their tick.
 
 use bitcode::{Decode, Encode};
 
 /// A game event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ArenaEvent {
-    /// A player lost its last health.
+    /// A player's health reached 0.
     Died {
-        /// The player's slot.
+        /// Slot of the player who died.
         victim: u16,
-        /// The slot of who fired.
+        /// Slot of the player who fired.
         shooter: u16,
     },
 }

@@ -1,14 +1,14 @@
-//! The static world: walls and pillars, the same on both sides and so predictable.
+//! The static world: walls and pillars. Both sides know it, so collisions with it are predictable.
 
 use glam::Vec2;
 
-/// The walls are at plus and minus this, in metres, on both axes.
+/// Distance of the walls from the origin on both axes, in metres.
 pub const HALF_SIZE: f32 = 60.0;
 
 /// Radius of a player or drone, in metres.
 pub const BODY_RADIUS: f32 = 0.5;
 
-/// Round pillars: middle and radius, in metres.
+/// Round pillars: centre and radius, in metres.
 pub const PILLARS: [(Vec2, f32); 9] = [
     (Vec2::new(0.0, 0.0), 4.0),
     (Vec2::new(30.0, 0.0), 2.5),
@@ -21,10 +21,11 @@ pub const PILLARS: [(Vec2, f32); 9] = [
     (Vec2::new(-25.0, -25.0), 3.0),
 ];
 
-/// Part of the speed into a surface that is kept, turned round, on touching it.
+/// Share of the speed into a surface that is kept, reversed, after a collision.
 const BOUNCE: f32 = 0.3;
 
-/// Moves a body of [`BODY_RADIUS`] out of walls and pillars; its velocity into them turns round.
+/// Moves a body of [`BODY_RADIUS`] out of walls and pillars and reflects the part of its velocity
+/// that points into them. Returns the new position and velocity.
 pub fn collide(position: Vec2, velocity: Vec2) -> (Vec2, Vec2) {
     let (mut position, mut velocity) = (position, velocity);
     for (middle, radius) in PILLARS {
@@ -56,7 +57,7 @@ fn bounce(velocity: Vec2, normal: Vec2) -> Vec2 {
     if into < 0.0 { velocity - normal * into * (1.0 + BOUNCE) } else { velocity }
 }
 
-/// Whether a point is inside a pillar or beyond a wall.
+/// Returns whether a point is inside a pillar or beyond a wall.
 pub fn is_solid(point: Vec2) -> bool {
     point.abs().max_element() > HALF_SIZE
         || PILLARS.iter().any(|(middle, radius)| point.distance_squared(*middle) < radius * radius)

@@ -1,7 +1,7 @@
-//! The arena: players in a walled square accelerate, dash, fire, take hits, come back and score,
+//! The arena: players in a walled square accelerate, dash, fire, take hits, respawn and score,
 //! among drones and pick-ups.
 //!
-//! Positions are metres on a plane, x to the right and y up, the origin in the middle.
+//! Positions are in metres on a plane: x points right, y up, and the origin is the centre.
 
 pub mod command;
 pub mod components;

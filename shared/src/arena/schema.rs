@@ -1,4 +1,4 @@
-//! The arena's table of components and kinds.
+//! The arena's schema: its components and kinds.
 
 use truetick_netcode::schema::{KindId, Schema, SchemaError};
 
@@ -7,36 +7,40 @@ use super::components::{
 };
 use super::priors::PRIORS;
 
-/// The arena's schema and the numbers of its kinds.
+/// The arena's schema and the ids of its kinds.
 #[derive(Clone, Debug)]
 pub struct ArenaSchema {
-    /// Components and kinds.
+    /// The components and kinds.
     pub schema: Schema,
-    /// A player: body, abilities, vitals.
+    /// Kind of a player: `player_body`, `abilities`, `vitals`.
     pub player: KindId,
-    /// A drone: body, drone.
+    /// Kind of a drone: `body`, `drone`.
     pub drone: KindId,
-    /// A projectile: body, projectile.
+    /// Kind of a projectile: `body`, `projectile`.
     pub projectile: KindId,
-    /// A pick-up: place, pickup.
+    /// Kind of a pick-up: `place`, `pickup`.
     pub pickup: KindId,
-    /// The room itself: dice.
+    /// Kind of the room's own entity: `dice`.
     pub room: KindId,
 }
 
-/// Where the predicted parts of a player's state start among its fields.
+/// Positions of components and fields in a player's field array.
 pub mod player_fields {
-    /// [`super::PlayerBody`]: x, y, vx, vy.
+    /// Fields of [`super::PlayerBody`]: x, y, vx, vy.
     pub const BODY: std::ops::Range<usize> = 0..4;
-    /// [`super::Abilities`].
+    /// Fields of [`super::Abilities`].
     pub const ABILITIES: std::ops::Range<usize> = 4..8;
-    /// [`super::Abilities::contacts`].
+    /// Index of the field [`super::Abilities::contacts`].
     pub const CONTACTS: usize = 7;
-    /// [`super::Vitals`].
+    /// Fields of [`super::Vitals`].
     pub const VITALS: std::ops::Range<usize> = 8..11;
 }
 
-/// Builds the table. It cannot fail, which a test proves.
+/// Builds the arena's schema.
+///
+/// # Errors
+///
+/// The component and kind tables are constant, so no error occurs in practice; a test proves it.
 pub fn arena_schema() -> Result<ArenaSchema, SchemaError> {
     let mut schema = Schema::new();
     let player_body = schema.add_component::<PlayerBody>()?;

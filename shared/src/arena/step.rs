@@ -1,5 +1,4 @@
-//! The step that server and client both run for a player: pure, and snapped to the wire grid at its
-//! end.
+//! The player step that server and client both run. It is pure and ends on the wire grid.
 
 use glam::Vec2;
 use truetick_netcode::client::prediction::Predict;
@@ -10,21 +9,22 @@ use super::components::{Abilities, PlayerBody};
 use super::map::collide;
 use super::schema::player_fields::{ABILITIES, BODY, CONTACTS};
 
-/// Greatest acceleration, m/s^2.
+/// Maximum acceleration, in m/s^2.
 const ACCELERATION: f32 = 60.0;
-/// Part of the speed lost per second to friction: with the above, 10 m/s at most.
+/// Friction: share of the speed lost per second. With [`ACCELERATION`] it limits the speed to 10
+/// m/s.
 const FRICTION: f32 = 6.0;
-/// Speed at the start of a dash, m/s.
+/// Speed at the start of a dash, in m/s.
 const DASH_SPEED: f32 = 28.0;
-/// Time between dashes, s.
+/// Minimum time between dashes, in seconds.
 const DASH_WAIT_S: f32 = 1.5;
-/// Time between shots, s.
+/// Minimum time between shots, in seconds.
 const FIRE_WAIT_S: f32 = 0.4;
 
-/// What the step depends on beside state and command.
+/// Parameters of the step beside state and command.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepConfig {
-    /// Ticks per second, 10 to 128.
+    /// Ticks per second, 10 to 128; 60 by default.
     pub tick_rate: u32,
 }
 
@@ -35,28 +35,28 @@ impl Default for StepConfig {
 }
 
 impl StepConfig {
-    /// Length of a tick in seconds.
+    /// Returns the length of a tick in seconds.
     pub fn dt(&self) -> f32 {
         1.0 / self.tick_rate as f32
     }
 
-    /// A span in whole ticks.
+    /// Converts a time span in seconds to ticks, rounded to the nearest.
     pub fn ticks(&self, seconds: f32) -> u32 {
         (seconds * self.tick_rate as f32).round() as u32
     }
 }
 
-/// The predicted part of a player.
+/// The predicted part of a player's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PlayerState {
-    /// Place and velocity.
+    /// Position and velocity.
     pub body: PlayerBody,
-    /// What it may do next.
+    /// Cool-downs.
     pub abilities: Abilities,
 }
 
-/// One tick of a player under a command. Returns the state after it, on the grid, and whether a
-/// shot left.
+/// Advances a player by one tick under a command. Returns the next state, on the wire grid, and
+/// whether the player fired.
 pub fn step_player(
     state: PlayerState,
     command: &ArenaCommand,
@@ -85,7 +85,7 @@ pub fn step_player(
     (PlayerState { body: snap(&body), abilities }, fired)
 }
 
-/// A component on its wire grid.
+/// Rounds a component to its wire grid.
 pub fn snap<T: Replicate>(component: &T) -> T {
     let mut fields = [0; 16];
     let fields = &mut fields[..T::FIELDS.len()];
@@ -93,7 +93,7 @@ pub fn snap<T: Replicate>(component: &T) -> T {
     T::restore(fields)
 }
 
-/// The arena as its clients predict it.
+/// The arena's prediction: runs [`step_player`] on the owner's fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ArenaPredict {
     config: StepConfig,

@@ -1,9 +1,9 @@
-//! One client of an auction house: its session, its commands until they are answered, the lots that
-//! it watches, the time.
+//! The client of an auction house: its session, the commands without an answer, the watched lots
+//! and the server's time.
 //!
-//! Sans-IO; see [`truetick_netcode::client::runtime`] for the caller's loop. Commands and lots
-//! outlive a session: with [`AuctionClient::rejoin`] the client goes on where it was, and nothing
-//! happens twice.
+//! Sans-IO; see [`truetick_netcode::client::runtime`] for the caller's loop. Commands and watched
+//! lots outlive a session: [`AuctionClient::rejoin`] continues them in a new session, and no
+//! command takes effect twice.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -30,34 +30,36 @@ use super::terms::LotId;
 use super::time_sync::{Exchange, TimeSync};
 use super::wire::{COMMANDS, HouseState, LOTS, Refusal, Reply, Request, WIRE};
 
-/// The time is asked for this often.
+/// Interval of time requests once enough exchanges are known.
 const TIME_PAUSE: Duration = Duration::from_secs(2);
 
-/// The same until a few answers are known, and after one that contradicts those before.
+/// Interval of time requests until a few answers are known, and after an answer that contradicts
+/// the earlier ones.
 const SOON: Duration = Duration::from_millis(250);
 
-/// A command whose fate is open is said again this often.
+/// Delay before a refused command of unknown fate is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Something for the caller to know.
+/// An event for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuctionEvent {
-    /// A command was answered; the answer is durable.
+    /// A command was answered. The answer is durable.
     Answered(CommandId, Answer),
-    /// A command was not taken, and is not tried again by itself. (What was said before in vain is
-    /// tried until it is answered: nobody knows what became of it.)
+    /// A command was refused on its first transmission and is not retried. A command that was sent
+    /// more than once is retried until it is answered, since an earlier copy may have been
+    /// accepted.
     Refused(CommandId, Refusal),
-    /// Something happened to a lot that is watched.
+    /// An event of a watched lot.
     Happened(LotEvent),
-    /// A lot that is watched, as it is, instead of single events.
+    /// The full state of a watched lot was received, in place of single events.
     Shown(LotId),
-    /// A lot is not there, or no more.
+    /// A lot does not exist, or no longer exists. It is not watched any more.
     Gone(LotId),
-    /// Lots that are there; if there are many, more such events follow.
+    /// Numbers of existing lots. A long catalogue arrives as several of these events.
     Catalogue(Vec<LotId>),
-    /// Available, held and paid.
+    /// Amounts available, held and paid in the user's account.
     Account([Amount; 3]),
-    /// The house stopped, or goes on.
+    /// The house changed its state.
     House(HouseState),
 }
 
@@ -65,20 +67,22 @@ pub enum AuctionEvent {
 #[derive(Clone, Debug)]
 struct Open {
     command: Command,
-    /// How often it was said.
+    /// Number of transmissions so far.
     said: u32,
-    /// When it is said again, having been refused though it may have been taken before.
+    /// Time of the next transmission, set after a refusal of a command that may have been accepted
+    /// before.
     again_at: Option<Timestamp>,
 }
 
-/// See the module.
+/// The client of an auction house: one session at a time, with commands and watched lots that
+/// outlive it.
 pub struct AuctionClient {
     link: ClientConnection,
     /// Commands without an answer.
     open: BTreeMap<CommandId, Open>,
-    /// What the session's streams are still to be handed.
+    /// Requests that wait for room in the session's streams.
     queue: VecDeque<(Channel, Vec<u8>)>,
-    /// Lots that are watched, as they are known.
+    /// Watched lots; `None` until the state of a lot is known.
     watched: BTreeMap<LotId, Option<PublicLot>>,
     time: TimeSync,
     epoch_us: i64,
@@ -91,7 +95,8 @@ pub struct AuctionClient {
 }
 
 impl AuctionClient {
-    /// A client that begins to use its token now; all that is random follows from `seed`.
+    /// Creates a client that starts to use its token at `now`. `seed` determines all its random
+    /// numbers.
     pub fn new(token: ConnectToken, seed: u64, now: Timestamp) -> Self {
         Self {
             link: ClientConnection::new(WIRE, token, seed, now),
@@ -109,61 +114,62 @@ impl AuctionClient {
         }
     }
 
-    /// Goes over another transport; to be said before anything is sent.
+    /// Selects the transport. Call it before the first transmit.
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.link = self.link.transport(kind);
         self
     }
 
-    /// Begins another session with a new token: what is not answered is said again, lots are
-    /// watched from where they were.
+    /// Starts another session with a new token. Unanswered commands are sent again, and lots are
+    /// watched from their last known event.
     pub fn rejoin(&mut self, token: ConnectToken, seed: u64, now: Timestamp) {
         self.link = ClientConnection::new(WIRE, token, seed, now)
             .transport(self.link.resumable().addr().kind);
         self.ask_time_at = None;
-        // Another server, or another life of it, may have another clock.
+        // Another server, or a restarted one, may have another clock.
         self.time = TimeSync::default();
         self.queue.clear();
     }
 
-    /// Where the client stands.
+    /// Returns the state of the session.
     pub fn state(&self) -> ClientState {
         self.link.state()
     }
 
-    /// Its session.
+    /// Returns the session's connection.
     pub fn link(&self) -> &ClientConnection {
         &self.link
     }
 
-    /// Genuine packets that were not what the format says.
+    /// Returns the number of authenticated packets that violated the format or order of events.
     pub fn errors(&self) -> u64 {
         self.errors
     }
 
-    /// A lot that is watched.
+    /// Returns a watched lot, or `None` if it is not watched or not known yet.
     pub fn lot(&self, id: LotId) -> Option<&PublicLot> {
         self.watched.get(&id)?.as_ref()
     }
 
-    /// Commands that have no answer yet.
+    /// Returns the number of commands without an answer.
     pub fn unanswered(&self) -> usize {
         self.open.len()
     }
 
-    /// The next event.
+    /// Takes the next event, oldest first.
     pub fn poll_event(&mut self) -> Option<AuctionEvent> {
         self.events.pop_front()
     }
 
-    /// Says a command under a name that this user has not used before.
+    /// Sends a command. `id` must be one that this user has not used before. Without a session the
+    /// command is sent on the next welcome.
     pub fn command(&mut self, id: CommandId, command: Command) {
         self.open.insert(id, Open { command, said: 0, again_at: None });
         self.say(id);
     }
 
-    /// Says a command that may have been said before, by a client that is gone: its answer is the
-    /// first one, if there was one.
+    /// Sends a command that an earlier client of this user may have sent. If it was decided then,
+    /// the first answer is returned.
     pub fn command_again(&mut self, id: CommandId, command: Command) {
         self.open.insert(id, Open { command, said: 1, again_at: None });
         self.say(id);
@@ -179,24 +185,24 @@ impl AuctionClient {
         }
     }
 
-    /// Watches a lot.
+    /// Starts to watch a lot.
     pub fn watch(&mut self, lot: LotId) {
         self.watched.entry(lot).or_insert(None);
         self.ask(&Request::Watch { lot, after: None });
     }
 
-    /// Watches it no more.
+    /// Stops watching a lot.
     pub fn unwatch(&mut self, lot: LotId) {
         self.watched.remove(&lot);
         self.ask(&Request::Unwatch { lot });
     }
 
-    /// Asks which lots there are.
+    /// Requests the numbers of all lots. The answer is one or more [`AuctionEvent::Catalogue`].
     pub fn ask_catalogue(&mut self) {
         self.ask(&Request::Catalogue { after: None });
     }
 
-    /// Asks what is in the account.
+    /// Requests the account's amounts. The answer is an [`AuctionEvent::Account`].
     pub fn ask_account(&mut self) {
         self.ask(&Request::Account);
     }
@@ -205,7 +211,7 @@ impl AuctionClient {
         self.link.id().is_some()
     }
 
-    /// Before the welcome nobody is there to hear; what matters is said again then.
+    /// Drops the request before the welcome: commands and watched lots are sent again then.
     fn ask(&mut self, request: &Request) {
         if self.is_welcome() {
             let channel = match request {
@@ -216,21 +222,22 @@ impl AuctionClient {
         }
     }
 
-    /// The auction's tick now, by the client's idea of the server's clock.
+    /// Returns the auction's tick at `now`, by the estimate of the server's clock; `None` while
+    /// that is unknown.
     pub fn tick(&self, now: Timestamp) -> Option<u64> {
         let rate = i64::from(self.link.time_line()?.tick_rate());
         let since = self.time.server_us(now)?.checked_sub(self.epoch_us)?;
         u64::try_from(i128::from(since) * i128::from(rate) / 1_000_000).ok()
     }
 
-    /// What the server's clock shows, in microseconds, and by how much that may be wrong; `None`
-    /// while the client does not know.
+    /// Returns the server's clock in microseconds and the bound of its error; `None` while the
+    /// clock is unknown.
     pub fn server_time(&self, now: Timestamp) -> Option<(i64, Duration)> {
         self.time.server_us(now).zip(self.time.uncertainty_at(now))
     }
 
-    /// How long a lot that is watched still has; `None` while the client does not know the server's
-    /// clock.
+    /// Returns the remaining time of a watched lot; `None` while the lot or the server's clock is
+    /// unknown.
     pub fn countdown(&self, lot: LotId, now: Timestamp) -> Option<Countdown> {
         let (lot, tick_rate) = (self.lot(lot)?, self.link.time_line()?.tick_rate());
         let mut countdown = Countdown::of(lot, &self.time, (self.epoch_us, tick_rate), now)?;
@@ -238,7 +245,7 @@ impl AuctionClient {
         Some(countdown)
     }
 
-    /// Takes in what came. What is wrong with it changes nothing.
+    /// Handles a received event. Invalid input changes nothing but [`Self::errors`].
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,
@@ -283,9 +290,10 @@ impl AuctionClient {
         Ok(())
     }
 
-    /// A message of a tick left the server after the tick before it was due.
+    /// A message of a tick leaves the server no earlier than the due time of the tick before it,
+    /// which bounds the server's clock from below.
     fn note_tick(&mut self, tick: Tick, now: Timestamp) {
-        // Before tick 0 ticks have wrapped.
+        // A tick before tick 0 would have wrapped.
         let line = self.link.time_line().filter(|_| tick != Tick(0));
         let due_us = line.map(|line| line.tick_at_us(tick.back(1)));
         if due_us.is_some_and(|due_us| !self.time.not_before(due_us, now)) {
@@ -296,14 +304,15 @@ impl AuctionClient {
     fn take_body(&mut self, mut reader: BitReader<'_>) -> Result<(), WireError> {
         match Body::from_tag(reader.read(Body::BITS)?)? {
             Body::Empty => reader.finish(),
-            Body::DisconnectNotice => self.link.take_farewell(reader),
+            Body::DisconnectNotice => self.link.take_disconnect(reader),
             Body::Snapshot | Body::Commands => {
                 Err(WireError::Misbehaving("a house sends no snapshots"))
             }
         }
     }
 
-    /// In the room, for the first time or anew: everything that is open is said.
+    /// Runs on the first welcome and on every later one: sends all unanswered commands and watches
+    /// all lots again.
     fn welcomed(&mut self) {
         self.house = HouseState::Running;
         self.ask_time_at = Some(Timestamp::default());
@@ -316,7 +325,7 @@ impl AuctionClient {
         }
     }
 
-    /// Watches a lot from the last event that is known on.
+    /// Watches a lot from its last known event on.
     fn ask_from_here(&mut self, lot: LotId) {
         let after = self.lot(lot).map(|known| known.sequence);
         self.ask(&Request::Watch { lot, after });
@@ -325,7 +334,7 @@ impl AuctionClient {
     fn take_reply(&mut self, reply: Reply, now: Timestamp) {
         match reply {
             Reply::Answer { id, answer } => {
-                // What was said twice is answered twice, alike.
+                // A command that was sent twice is answered twice with equal answers.
                 if self.open.remove(&id).is_some() {
                     self.emit(AuctionEvent::Answered(id, answer));
                 }
@@ -377,8 +386,8 @@ impl AuctionClient {
         }
     }
 
-    /// Events of a lot come once each and in their order. Should they not, that is counted, and
-    /// asked for once more.
+    /// Events of a lot arrive once each and in order. A violation is counted, and the lot is
+    /// requested again.
     fn take_event(&mut self, event: LotEvent) {
         let Some(known) = self.watched.get_mut(&event.lot) else {
             return;
@@ -398,20 +407,21 @@ impl AuctionClient {
 
     fn emit(&mut self, event: AuctionEvent) {
         self.events.push_back(event);
-        // None is displaced: an answer that its application never sees is not delivered.
+        // No event is displaced: an answer that the application never reads would count as
+        // delivered.
         if self.events.len() >= CLIENT_EVENTS {
             self.link.end_unread();
         }
     }
 
-    /// Does what time demands; then [`Self::poll_transmit`] has what is to be sent.
+    /// Handles all timeouts up to `now`; then [`Self::poll_transmit`] returns the packets to send.
     pub fn advance(&mut self, now: Timestamp) {
         if !self.link.poll(now) {
             return;
         }
         let is_silent = self.link.state() == ClientState::Silent;
         if std::mem::replace(&mut self.was_silent, is_silent) && !is_silent {
-            // Whoever heard nothing for a while may have slept.
+            // A client that received nothing for a while may have slept, and its clock with it.
             self.ask_time_at = self.ask_time_at.map(|_| now);
         }
         if self.ask_time_at.is_some_and(|at| now >= at) {
@@ -426,7 +436,7 @@ impl AuctionClient {
         self.link.send_due(Messages::Alone, now);
     }
 
-    /// A stream takes so many messages and no more.
+    /// Hands requests to the session as long as a stream holds fewer than [`REQUESTS_AT_ONCE`].
     fn feed(&mut self) {
         while let Some((channel, _)) = self.queue.front() {
             let waiting = self
@@ -438,17 +448,17 @@ impl AuctionClient {
             else {
                 return;
             };
-            // None is too large, and too many end the session.
+            // No request exceeds the message size, and an overflow of the stream ends the session.
             let _ = self.link.send(channel, message);
         }
     }
 
-    /// The next parcel to send, and by which way.
+    /// Returns the next packet to send and its destination.
     pub fn poll_transmit(&mut self) -> Option<(PeerAddr, Transmit)> {
         self.link.poll_transmit()
     }
 
-    /// When [`Self::advance`] next has something to do.
+    /// Returns the time of the next timeout, at which [`Self::advance`] must be called.
     pub fn next_timeout(&self) -> Timestamp {
         let next = self.link.next_timeout(None);
         if self.link.is_over() {

@@ -1,4 +1,4 @@
-//! How long a lot still has, as well as a client knows.
+//! The remaining time of a lot, as far as a client knows it.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use truetick_netcode::time::Timestamp;
 use super::public_lot::PublicLot;
 use super::time_sync::TimeSync;
 
-/// How long a lot still has.
+/// The remaining time of a lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Countdown {
-    /// Until the last moment at which a bid may arrive, as well as the client knows; nothing for a
-    /// lot that has ended.
+    /// Time until the last moment at which a bid counts, by the client's estimate; zero for a lot
+    /// that has ended.
     pub left: Duration,
-    /// What is sent within this time comes before the close for sure, if the way is no longer than
-    /// it was.
+    /// A bid sent within this time arrives before the close, provided that the path delay does not
+    /// grow.
     pub send_within: Duration,
-    /// By how much both may be wrong: half of a round trip, and a thousandth of the time since it
-    /// was measured. A clock that stood still, as that of a laptop that slept, is noticed with the
-    /// server's next message, and until the next answer to a question for the time there is no
-    /// countdown.
+    /// Bound of the error of both times: half of the round trip plus a thousandth of the time since
+    /// the measurement. A client clock that stood still, as on a laptop that slept, is detected
+    /// with the server's next message; then there is no countdown until the next time answer.
     pub uncertainty: Duration,
-    /// Whether the auction's clock stands still.
+    /// Whether the auction's clock is paused.
     pub paused: bool,
 }
 
 impl Countdown {
-    /// A lot's countdown at `now`; tick 0 of the auction was due at `epoch_us` of the server's
-    /// clock, and `tick_rate` follow each second. `None` while the server's clock is not known.
+    /// Computes a lot's countdown at `now`. Tick 0 of the auction was due at `epoch_us` of the
+    /// server's clock; `tick_rate` is in ticks per second. `None` while the server's clock is
+    /// unknown.
     pub fn of(
         lot: &PublicLot,
         time: &TimeSync,
@@ -40,8 +40,8 @@ impl Countdown {
             Some(since) => at_us(since),
             None => i128::from(time.server_us(now)?),
         };
-        // The last tick before the close takes what came in milliseconds that were over when it was
-        // due.
+        // The last tick before the close takes the bids of whole milliseconds that had ended when
+        // the tick was due.
         let last_us = at_us(lot.closes.saturating_sub(1)) - 1_000;
         let left_us = if lot.ending.is_some() {
             0
@@ -49,7 +49,7 @@ impl Countdown {
             u64::try_from((last_us - from_us).max(0)).ok()?
         };
         let (left, uncertainty) = (Duration::from_micros(left_us), time.uncertainty_at(now)?);
-        // One way there, and what the clock may be wrong by.
+        // Leaves time for one way there and for the clock's error.
         let send_within = left.saturating_sub(time.round_trip()? / 2 + uncertainty);
         Some(Self { left, send_within, uncertainty, paused: lot.paused.is_some() })
     }

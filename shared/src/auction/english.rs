@@ -1,4 +1,4 @@
-//! The English sale's standing: who leads, by which hidden maximum, at which price.
+//! The standing of an English sale: the leader, the hidden maximum and the price.
 
 use bitcode::{Decode, Encode};
 
@@ -7,29 +7,29 @@ use super::money::Amount;
 use super::order::Reject;
 use super::terms::Increments;
 
-/// Who leads.
+/// The leader of a sale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Leader {
-    /// Whose account holds the maximum.
+    /// The account that holds the maximum.
     pub account: AccountIndex,
-    /// Up to this the house bids for the leader.
+    /// The amount up to which the house bids for the leader.
     pub maximum: Amount,
 }
 
-/// The numbers that a sale goes by.
+/// The terms that determine the price of an English sale.
 #[derive(Clone, Copy, Debug)]
 pub struct EnglishTerms<'a> {
-    /// The first bid's price.
+    /// Price of the first bid.
     pub start: Amount,
     /// Steps between prices.
     pub increments: &'a Increments,
-    /// Below this it is not sold.
+    /// Amount below which the lot is not sold, if any.
     pub reserve: Option<Amount>,
 }
 
 impl EnglishTerms<'_> {
-    /// The price that a maximum is worth against another one, no more than it takes: an increment
-    /// above the other, the reserve if it reaches that, and never more than the maximum.
+    /// Price that a maximum leads to against the next lower one: one increment above that, or the
+    /// start without one; the reserve if the maximum reaches it; never more than the maximum.
     fn price(&self, maximum: Amount, against: Option<Amount>) -> Amount {
         let needed = against.map_or(self.start, |other| other.plus(self.increments.at(other)));
         let reserve = self.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
@@ -37,32 +37,36 @@ impl EnglishTerms<'_> {
     }
 }
 
-/// See the module.
+/// The standing of an English sale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct English {
-    /// Who leads, once someone bid.
+    /// The leader, once there is a bid.
     pub leader: Option<Leader>,
-    /// The price, once someone bid.
+    /// The price, once there is a bid.
     pub price: Option<Amount>,
 }
 
-/// What a bid does to a sale.
+/// The effect of a bid on a sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
-    /// How it stands then.
+    /// The standing after the bid.
     pub standing: English,
-    /// Whether anyone but the bidder can see that something happened.
+    /// Whether the change is visible to anyone but the bidder.
     pub visible: bool,
 }
 
 impl English {
-    /// Whether the reserve is met.
+    /// Returns whether the reserve is met; true where there is none.
     pub fn meets_reserve(&self, terms: EnglishTerms<'_>) -> bool {
         terms.reserve.is_none_or(|reserve| self.price.is_some_and(|price| price >= reserve))
     }
 
-    /// What becomes of the sale if this account bids up to `maximum`. Equal maxima: the earlier
-    /// leads on.
+    /// Returns the effect of a bid up to `maximum`. Of equal maxima the earlier leads.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::BelowMinimum`] if the bid is below the start or the next price,
+    /// [`Reject::NotRaised`] if it does not raise the leader's own maximum.
     pub fn bid(
         &self,
         terms: EnglishTerms<'_>,
@@ -98,7 +102,7 @@ impl English {
         Ok(Raised { standing: Self { leader: Some(winner), price: Some(price) }, visible: true })
     }
 
-    /// The standing that the best offer and the second best come to.
+    /// Returns the standing that results from the best and the second best offer.
     pub fn of(terms: EnglishTerms<'_>, best: Option<(Leader, Option<Amount>)>) -> Self {
         let Some((leader, second)) = best else {
             return Self::default();

@@ -1,4 +1,4 @@
-//! What everyone may know of a lot, told as events: each lot's are numbered without a gap.
+//! Public events of a lot. The events of each lot are numbered without gaps.
 
 use bitcode::{Decode, Encode};
 
@@ -9,70 +9,71 @@ use super::terms::LotId;
 /// How a lot ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Ending {
-    /// It was sold.
+    /// The lot was sold.
     Sold {
-        /// To whom.
+        /// Alias of the winner on this lot.
         winner: u32,
-        /// For how much.
+        /// Price that the winner pays.
         price: Amount,
     },
-    /// Nobody bid enough.
+    /// There was no bid, or none that met the reserve.
     Unsold,
-    /// It was cancelled by those who run the house.
+    /// An administrator cancelled the lot.
     Cancelled,
 }
 
-/// What happened.
+/// The kind of a lot's event, with its data.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum LotEventKind {
-    /// It was opened.
+    /// The lot was opened.
     Opened {
-        /// What it is sold under, as far as everyone may know.
+        /// Public part of the lot's terms.
         terms: PublicTerms,
-        /// When.
+        /// Tick of the opening.
         opened: u64,
-        /// When it will close.
+        /// Tick of the scheduled close.
         closes: u64,
     },
-    /// Someone bid.
+    /// A bid that everyone sees was made.
     Bid {
-        /// Who.
+        /// Alias of the bidder.
         bidder: u32,
-        /// Who leads now.
+        /// Alias of the leader after the bid.
         leader: u32,
-        /// The price now.
+        /// Price after the bid.
         price: Amount,
-        /// Whether the reserve is met, if there is one.
+        /// Whether the reserve is met; true where there is none.
         reserve_met: bool,
-        /// When it will close now.
+        /// Tick of the close after the bid.
         closes: u64,
     },
-    /// Bids were taken back: this is how it stands without them.
+    /// Bids were retracted; this is the standing without them.
     Corrected {
-        /// Who leads now.
+        /// Alias of the leader, if any bid is left.
         leader: Option<u32>,
-        /// The price now.
+        /// Price, if any bid is left.
         price: Option<Amount>,
-        /// Whether the reserve is met, if there is one.
+        /// Whether the reserve is met; true where there is none.
         reserve_met: bool,
     },
-    /// The auction's clock stopped: no close comes until it runs again.
+    /// The auction's clock was paused: the lot does not close until it resumes.
     Paused {
-        /// When.
+        /// Tick of the pause.
         since: u64,
     },
-    /// The clock runs again, and what was to come then comes later.
+    /// The clock resumed, and the lot's times are shifted by the length of the pause.
     Resumed {
-        /// As if it had been opened then.
+        /// Tick of the opening, shifted.
         opened: u64,
-        /// When it will close now.
+        /// Tick of the close, shifted.
         closes: u64,
     },
-    /// It is over.
+    /// The lot ended.
     Ended {
-        /// How.
+        /// How the lot ended.
         ending: Ending,
-        /// What was offered under seal, by whom, in the order of offers.
+        /// Sealed offers by alias, in ascending order of alias; empty for other sales and after a
+        /// cancellation.
         revealed: Vec<(u32, Amount)>,
     },
 }
@@ -80,12 +81,12 @@ pub enum LotEventKind {
 /// An event of a lot.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct LotEvent {
-    /// Of which lot.
+    /// Number of the lot.
     pub lot: LotId,
-    /// The how manieth event of the lot, from 1.
+    /// Number of the event within the lot, from 1, without gaps.
     pub sequence: u64,
-    /// When.
+    /// Tick of the event.
     pub tick: u64,
-    /// What.
+    /// Kind and data of the event.
     pub what: LotEventKind,
 }

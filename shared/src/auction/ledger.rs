@@ -1,5 +1,5 @@
-//! Accounts: what is available, held and paid. Money moves between the three and leaves or enters
-//! by deposit and withdrawal only, so of each account `available + held + paid = deposited`.
+//! Accounts: amounts available, held and paid. Money moves between the three and enters or leaves
+//! only by deposit and withdrawal, so for each account `available + held + paid = deposited`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,43 +12,44 @@ use super::money::Amount;
 use super::order::{CommandId, Receipt, Reject};
 use super::terms::LotId;
 
-/// Place of an account in its ledger.
+/// Index of an account in its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct AccountIndex(pub u32);
 
-/// A receipt that is kept, with what it was for.
+/// A receipt that is kept, with a hash of the command it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Kept {
-    /// [`super::order::Command::body_hash`].
+    /// Hash of the command, by [`super::order::Command::body_hash`].
     pub body: u64,
-    /// The answer.
+    /// The receipt.
     pub receipt: Receipt,
 }
 
-/// One user's account.
+/// The account of one user.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Account {
-    /// Whose.
+    /// Owner of the account.
     pub user: UserId,
-    /// Whether those who run the house opened it; a mere stranger's keeps receipts only.
+    /// Whether an administrator has opened the account. One that is not registered only keeps
+    /// receipts.
     pub registered: bool,
-    /// On the list of those who may not bid.
+    /// Whether the user is barred from bidding.
     pub denied: bool,
-    /// What can be bid with.
+    /// Amount available for bids.
     pub available: Amount,
-    /// What stands behind leading, and sealed, bids.
+    /// Amount held for leading and sealed bids.
     pub held: Amount,
-    /// What was paid for lots.
+    /// Amount paid for lots.
     pub paid: Amount,
-    /// What came in, less what went out.
+    /// Deposits less withdrawals.
     pub deposited: Amount,
-    /// Commands of its user that were decided.
+    /// Commands of the user that were decided.
     decided: u64,
     receipts: BTreeMap<CommandId, Kept>,
-    /// Lots on which its user has an offer, and some on which its user had one.
+    /// Lots on which the user has an offer, and some on which the user had one.
     lots: BTreeSet<LotId>,
     touched: bool,
-    /// Its part of the ledger's hash.
+    /// Contribution of the account to the ledger's hash.
     part: u64,
 }
 
@@ -70,17 +71,17 @@ impl Account {
         }
     }
 
-    /// Receipts kept, by the user's names for the commands.
+    /// Returns the kept receipts with the user's names of their commands.
     pub fn receipts(&self) -> impl Iterator<Item = (CommandId, &Kept)> {
         self.receipts.iter().map(|(id, kept)| (*id, kept))
     }
 
-    /// Lots on which its user has an offer, and some on which its user had one.
+    /// Returns the lots on which the user has an offer, and some on which the user had one.
     pub fn lots(&self) -> &BTreeSet<LotId> {
         &self.lots
     }
 
-    /// Whether nothing came from nowhere and nothing got lost.
+    /// Returns whether available, held and paid amounts add up to the deposits.
     pub fn is_balanced(&self) -> bool {
         self.available.plus(self.held).plus(self.paid) == self.deposited
     }
@@ -94,7 +95,7 @@ impl Account {
     }
 }
 
-/// XXH3-64 over numbers.
+/// XXH3-64 over up to 16 numbers.
 pub(super) fn hash_words(words: &[u64]) -> u64 {
     let mut bytes = [0; 128];
     for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -107,36 +108,41 @@ fn kept_hash(index: AccountIndex, id: CommandId, kept: &Kept) -> u64 {
     xxh3_64_with_seed(&bitcode::encode(kept), hash_words(&[u64::from(index.0), id.0]))
 }
 
-/// See the module.
+/// The accounts of all users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Ledger {
     accounts: Vec<Account>,
     by_user: BTreeMap<UserId, AccountIndex>,
     touched: Vec<AccountIndex>,
-    /// Sum of the hashes of all accounts and receipts: what changes is taken out and put back in.
+    /// Sum of the hashes of all accounts and receipts, updated incrementally.
     sum: u64,
-    /// Receipts kept, of all users; and how many of them are kept for ever.
+    /// Receipts kept for all users (`kept`), and how many of them are kept for ever (`lasting`).
     kept: u64,
     lasting: u64,
 }
 
 impl Ledger {
-    /// All accounts, by their places.
+    /// Returns all accounts, ordered by [`AccountIndex`].
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// A user's account.
+    /// Returns the index of a user's account, or `None` if there is none.
     pub fn find(&self, user: UserId) -> Option<AccountIndex> {
         self.by_user.get(&user).copied()
     }
 
-    /// An account.
+    /// Returns an account.
+    ///
+    /// # Panics
+    ///
+    /// If no account has this index.
     pub fn account(&self, index: AccountIndex) -> &Account {
         &self.accounts[index.0 as usize]
     }
 
-    /// A user's account, made if the user is new; `None` if no more fit.
+    /// Returns the index of a user's account, which is created if there is none; `None` at
+    /// [`ACCOUNTS`].
     pub fn meet(&mut self, user: UserId) -> Option<AccountIndex> {
         if let Some(index) = self.find(user) {
             return Some(index);
@@ -160,7 +166,7 @@ impl Ledger {
         account
     }
 
-    /// Registers a user, with some money or none.
+    /// Registers a user and adds an amount, possibly zero, to the account.
     pub fn deposit(&mut self, index: AccountIndex, amount: Amount) {
         let account = self.touch(index);
         account.registered = true;
@@ -168,7 +174,11 @@ impl Ledger {
         account.deposited = account.deposited.plus(amount);
     }
 
-    /// Takes available money out.
+    /// Withdraws an available amount.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Funds`] if less than that is available.
     pub fn withdraw(&mut self, index: AccountIndex, amount: Amount) -> Result<(), Reject> {
         self.require(index, amount)?;
         let account = self.touch(index);
@@ -177,31 +187,47 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts a user on the list of those who may not bid, or takes them off it.
+    /// Bars a user from bidding, or lifts the bar.
     pub fn deny(&mut self, index: AccountIndex, denied: bool) {
         self.touch(index).denied = denied;
     }
 
-    /// Whether so much is available.
+    /// Checks that an amount is available.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Funds`] if less than that is available.
     pub fn require(&self, index: AccountIndex, amount: Amount) -> Result<(), Reject> {
         if self.account(index).available < amount { Err(Reject::Funds) } else { Ok(()) }
     }
 
-    /// Holds what [`Self::require`] found to be there.
+    /// Holds an amount that [`Self::require`] found to be available.
+    ///
+    /// # Panics
+    ///
+    /// If less than that is available.
     pub fn hold(&mut self, index: AccountIndex, amount: Amount) {
         let account = self.touch(index);
         account.available = account.available.minus(amount);
         account.held = account.held.plus(amount);
     }
 
-    /// Gives back what was held.
+    /// Releases a held amount.
+    ///
+    /// # Panics
+    ///
+    /// If less than that is held.
     pub fn release(&mut self, index: AccountIndex, amount: Amount) {
         let account = self.touch(index);
         account.held = account.held.minus(amount);
         account.available = account.available.plus(amount);
     }
 
-    /// Pays `price` out of `held`, and gives back the rest of it.
+    /// Pays `price` out of the hold `held` and releases the rest of it.
+    ///
+    /// # Panics
+    ///
+    /// If `price` is above `held`, or less than `held` is held.
     pub fn settle(&mut self, index: AccountIndex, held: Amount, price: Amount) {
         self.release(index, held.minus(price));
         let account = self.touch(index);
@@ -209,59 +235,61 @@ impl Ledger {
         account.paid = account.paid.plus(price);
     }
 
-    /// The answer that a command got before.
+    /// Returns the kept receipt of a command.
     pub fn receipt(&self, index: AccountIndex, id: CommandId) -> Option<&Kept> {
         self.account(index).receipts.get(&id)
     }
 
-    /// Whether one more receipt fits.
+    /// Returns whether one more receipt fits: [`RECEIPTS_PER_USER`], or [`RECEIPTS_PER_STRANGER`]
+    /// for a user who is not registered.
     pub fn has_room(&self, index: AccountIndex) -> bool {
         let account = self.account(index);
         account.receipts.len()
             < if account.registered { RECEIPTS_PER_USER } else { RECEIPTS_PER_STRANGER }
     }
 
-    /// The number of a user's next command.
+    /// Counts a command of the user and returns its number, from 1.
     pub fn next_number(&mut self, index: AccountIndex) -> u64 {
         let account = self.touch(index);
         account.decided += 1;
         account.decided
     }
 
-    /// Receipts kept, of all users.
+    /// Returns the number of receipts kept for all users.
     pub fn kept(&self) -> u64 {
         self.kept
     }
 
-    /// Whether one more receipt fits that is kept for ever.
+    /// Returns whether one more receipt fits among those kept for ever ([`LASTING_RECEIPTS`]).
     pub fn has_room_for_ever(&self) -> bool {
         self.lasting < LASTING_RECEIPTS
     }
 
-    /// Keeps an answer for ever.
+    /// Keeps a receipt for ever.
     pub fn keep_for_ever(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
         self.lasting += 1;
         self.keep(index, id, kept);
     }
 
-    /// The user has an offer on a lot.
+    /// Records that the user has an offer on a lot.
     pub fn note_lot(&mut self, index: AccountIndex, lot: LotId) {
         self.accounts[index.0 as usize].lots.insert(lot);
     }
 
-    /// The lot is forgotten, or the user's offer was taken back.
+    /// Removes a lot from the user's lots: it was removed from the house, or the user's offer was
+    /// retracted.
     pub fn forget_lot(&mut self, index: AccountIndex, lot: LotId) {
         self.accounts[index.0 as usize].lots.remove(&lot);
     }
 
-    /// Keeps an answer.
+    /// Keeps a receipt.
     pub fn keep(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
         self.kept += 1;
         self.sum = self.sum.wrapping_add(kept_hash(index, id, &kept));
         self.accounts[index.0 as usize].receipts.insert(id, kept);
     }
 
-    /// Forgets an answer.
+    /// Removes the receipt of a command, if it is kept.
     pub fn forget(&mut self, index: AccountIndex, id: CommandId) {
         if let Some(kept) = self.accounts[index.0 as usize].receipts.remove(&id) {
             self.kept -= 1;
@@ -269,7 +297,7 @@ impl Ledger {
         }
     }
 
-    /// Hash of all of it.
+    /// Returns a hash of all accounts and receipts, updated incrementally.
     pub fn hash(&mut self) -> u64 {
         for index in std::mem::take(&mut self.touched) {
             let account = &mut self.accounts[index.0 as usize];
@@ -280,7 +308,7 @@ impl Ledger {
         self.sum
     }
 
-    /// The same hash, from the beginning: what [`Self::hash`] must come to.
+    /// Computes the hash from all accounts and receipts. It must equal [`Self::hash`].
     pub fn hash_anew(&self) -> u64 {
         let parts = (0..).map(AccountIndex).zip(&self.accounts).map(|(index, account)| {
             let receipts = account.receipts().map(|(id, kept)| kept_hash(index, id, kept));

@@ -1,4 +1,4 @@
-//! A lot with all that is secret of it.
+//! A lot with its secret state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,44 +12,44 @@ use super::offers::{Offer, Offers};
 use super::order::CommandId;
 use super::terms::{Extend, LotId, Sale, Terms};
 
-/// What bidders on a sealed lot are called: one of so many numbers, far more than there are users.
+/// Number of possible aliases on a sealed lot, far above the number of users.
 const SEALED_ALIASES: u64 = 1 << 31;
 
-/// See the module.
+/// A lot with its secret state: hidden maxima, sealed offers and the accounts behind the aliases.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Lot {
-    /// What it is sold under.
+    /// The lot's terms.
     pub terms: Terms,
-    /// Tick of its opening; moves with the clock's pauses.
+    /// Tick of the opening, shifted by the clock's pauses.
     pub opened: u64,
-    /// Tick at which it closes; bids of earlier ticks count.
+    /// Tick of the close. Bids of earlier ticks count.
     pub closes: u64,
-    /// How far late bids have moved the close.
+    /// Ticks by which late bids have moved the close.
     pub extended: u64,
-    /// Events so far.
+    /// Number of events so far.
     pub events: u64,
-    /// Bids that everyone saw.
+    /// Number of bids that everyone saw.
     pub shown: u64,
-    /// An English sale's standing.
+    /// Standing of an English sale; empty for other sales.
     pub english: English,
-    /// Each bidder's offer: the maximum, or what is under seal.
+    /// Offer of each bidder: the maximum in an English sale, the amount in a sealed one.
     pub offers: Offers,
-    /// What bidders are called here.
+    /// Alias of each bidder on this lot.
     pub aliases: BTreeMap<AccountIndex, u32>,
-    /// Those names on a sealed lot, where they do not follow from how many there are.
+    /// Aliases in use on a sealed lot, where they are drawn at random.
     taken: BTreeSet<u32>,
-    /// How it ended.
+    /// How the lot ended, if it has.
     pub ending: Option<Ending>,
-    /// Commands about this lot whose receipts are kept until the lot is forgotten.
+    /// Commands on this lot whose receipts are kept until the lot is removed.
     pub answered: Vec<(AccountIndex, CommandId)>,
-    /// Chain over all that happened to it.
+    /// Hash chain over everything that happened to the lot.
     history: u64,
-    /// Its part of the house's hash.
+    /// Contribution of the lot to the house's hash.
     pub(super) part: u64,
 }
 
 impl Lot {
-    /// A lot that opens now.
+    /// Creates a lot that opens at tick `now`.
     pub fn new(terms: Terms, now: u64) -> Self {
         let (closes, history) =
             (now + terms.duration, xxhash_rust::xxh3::xxh3_64(&bitcode::encode(&terms)));
@@ -71,7 +71,7 @@ impl Lot {
         }
     }
 
-    /// The numbers of an English sale.
+    /// Returns the terms that determine the price of an English sale, `None` for other sales.
     pub fn english_terms(&self) -> Option<EnglishTerms<'_>> {
         match &self.terms.sale {
             Sale::English { start, increments, reserve, .. } => {
@@ -81,18 +81,19 @@ impl Lot {
         }
     }
 
-    /// Whether the reserve is met; true where there is none.
+    /// Returns whether the reserve is met; true where there is none.
     pub fn reserve_met(&self) -> bool {
         self.english_terms().is_none_or(|terms| self.english.meets_reserve(terms))
     }
 
-    /// What a bidder is called here, from now on.
+    /// Returns a bidder's alias on this lot: 1, 2, 3 ... in the order of first use.
     pub fn alias(&mut self, account: AccountIndex) -> u32 {
         let next = self.aliases.len() as u32 + 1;
         *self.aliases.entry(account).or_insert(next)
     }
 
-    /// The same on a sealed lot: a number that says nothing of how many have bid.
+    /// Returns a bidder's alias on a sealed lot. It is drawn from the lot's history, so that it
+    /// does not reveal the number of bidders.
     pub fn sealed_alias(&mut self, account: AccountIndex) -> u32 {
         if let Some(known) = self.aliases.get(&account) {
             return *known;
@@ -109,17 +110,18 @@ impl Lot {
         alias
     }
 
-    /// Forgets what one of its bidders was called; false if none is left.
+    /// Removes one alias; false if none is left.
     pub(super) fn forget_name(&mut self) -> bool {
         self.aliases.pop_first().is_some() | self.taken.pop_first().is_some()
     }
 
-    /// What the leader is called.
+    /// Returns the leader's alias.
     pub fn leader_alias(&self) -> Option<u32> {
         self.english.leader.and_then(|leader| self.aliases.get(&leader.account).copied())
     }
 
-    /// A bid that everyone sees was made now: late ones move the close.
+    /// Moves the close after a visible bid at tick `now`, if the lot has a soft close and the bid
+    /// falls into its window.
     pub fn extend(&mut self, now: u64) {
         let Some(soft) = self.terms.soft_close else {
             return;
@@ -138,24 +140,25 @@ impl Lot {
         self.closes = closes;
     }
 
-    /// Notes in the lot's chain what happened.
+    /// Adds an entry to the lot's hash chain.
     pub fn note(&mut self, words: [u64; 4]) {
         self.history = hash_words(&[self.history, words[0], words[1], words[2], words[3]]);
     }
 
-    /// Whether offers are kept under seal.
+    /// Returns whether the sale is sealed.
     pub fn is_sealed(&self) -> bool {
         matches!(self.terms.sale, Sale::Sealed { .. })
     }
 
-    /// What is held for it, of whom: every offer under seal, or the leader's maximum.
+    /// Returns the amounts held for the lot by account: every sealed offer, or the leader's
+    /// maximum.
     pub fn holds(&self) -> impl Iterator<Item = (AccountIndex, Amount)> {
         let sealed = self.offers.iter().filter(|_| self.is_sealed());
         let leading = self.english.leader.map(|leader| (leader.account, leader.maximum));
         sealed.map(|(account, offer)| (account, offer.amount)).chain(leading)
     }
 
-    /// Offers under seal by what their bidders are called.
+    /// Returns the sealed offers by alias, in ascending order.
     pub fn revealed(&self) -> Vec<(u32, Amount)> {
         let sealed = self.offers.iter().filter(|_| self.is_sealed());
         let offer = |(account, offer): (AccountIndex, Offer)| {

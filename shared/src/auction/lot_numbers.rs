@@ -1,5 +1,5 @@
-//! The numbers of all lots that were ever opened: none is used twice, and whichever was used bars
-//! no other.
+//! The numbers of all lots ever opened. No number is used twice, and a used number excludes no
+//! other.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::limits::LOT_RANGES;
 use super::order::Reject;
 use super::terms::LotId;
 
-/// Used numbers as ranges that do not touch: first -> last, both included.
+/// Used lot numbers as ranges that do not touch: first to last, both included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct LotNumbers {
     ranges: BTreeMap<u32, u32>,
@@ -22,9 +22,12 @@ impl LotNumbers {
         self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last))
     }
 
-    /// Whether a lot may have this number: [`Reject::LotExists`] if one had it, [`Reject::Full`] if
-    /// it stands alone and no more ranges fit ([`LOT_RANGES`]); a number next to a used one always
-    /// fits.
+    /// Checks that a lot may have this number. A number next to a used one always fits.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::LotExists`] if the number was used, [`Reject::Full`] if it would start a range
+    /// beyond [`LOT_RANGES`].
     pub fn check(&self, LotId(number): LotId) -> Result<(), Reject> {
         let before = self.around(number);
         if before.is_some_and(|(_, last)| last >= number) {
@@ -35,7 +38,7 @@ impl LotNumbers {
         if follows || leads || self.ranges.len() < LOT_RANGES { Ok(()) } else { Err(Reject::Full) }
     }
 
-    /// Uses a number that [`Self::check`] found to be free.
+    /// Marks a number as used that [`Self::check`] accepted.
     pub fn take(&mut self, LotId(number): LotId) {
         let before = self.around(number).filter(|(_, last)| last.checked_add(1) == Some(number));
         let after = number.checked_add(1).and_then(|next| self.ranges.remove(&next));
@@ -44,7 +47,7 @@ impl LotNumbers {
         self.used += 1;
     }
 
-    /// Hash of what it comes to.
+    /// Returns a hash of the used numbers' count, the count of ranges and the last range.
     pub fn hash(&self) -> u64 {
         let last = self.ranges.last_key_value().map_or((0, 0), |(first, last)| (*first, *last));
         hash_words(&[self.used, self.ranges.len() as u64, u64::from(last.0), u64::from(last.1)])

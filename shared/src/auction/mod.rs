@@ -2,8 +2,8 @@
 //! and ordered commands.
 //!
 //! ```text
-//! order -> house (accounts, lots) -> answer, to whoever asked
-//!                                 -> event, to everyone -> public_lot (server and clients keep the same copy)
+//! order -> house (accounts, lots) -> answer, to the sender
+//!                                 -> event, to all -> public_lot (equal on server and clients)
 //! ```
 
 pub mod client;

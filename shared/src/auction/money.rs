@@ -1,28 +1,36 @@
-//! Money: whole minor units of one currency, checked.
+//! Money: whole minor units of one currency with checked arithmetic.
 
 use std::fmt;
 
 use bitcode::{Decode, Encode};
 
-/// An amount in minor units (cents), 0 to [`Amount::MOST`].
+/// An amount in minor units (cents), 0 to [`Amount::MOST`] in commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Amount(pub u64);
 
 impl Amount {
-    /// Nothing.
+    /// The amount 0.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that a command may name: sums of thousands of them are far from
-    /// overflowing.
+    /// The largest amount that a command may contain. Sums of thousands of them are far from an
+    /// overflow.
     pub const MOST: Self = Self(1_000_000_000_000_000);
 
-    /// The sum. Amounts that got in are bounded, so a sum past 64 bits is a defect of ours.
+    /// Returns the sum.
+    ///
+    /// # Panics
+    ///
+    /// If the sum exceeds 64 bits, which bounded amounts rule out.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.checked_add(other.0).expect("a sum of bounded amounts"))
     }
 
-    /// The difference. Whoever takes away has looked before whether it is there.
+    /// Returns the difference.
+    ///
+    /// # Panics
+    ///
+    /// If `other` is larger: callers check first.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self(self.0.checked_sub(other.0).expect("no more is taken than is there"))
@@ -40,7 +48,7 @@ impl fmt::Display for Amount {
 pub struct Currency(pub [u8; 3]);
 
 impl Currency {
-    /// The euro.
+    /// The code of the euro.
     pub const EUR: Self = Self(*b"EUR");
 }
 

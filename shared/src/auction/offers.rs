@@ -1,5 +1,5 @@
-//! The offers on a lot: the last and highest one of each bidder, ranked. It grows with the bidders,
-//! not with their bids.
+//! The offers on a lot: the latest of each bidder, ranked. The size grows with the number of
+//! bidders, not of bids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,58 +9,59 @@ use super::english::Leader;
 use super::ledger::AccountIndex;
 use super::money::Amount;
 
-/// A bidder's offer: the maximum in an English sale, the amount under seal in a sealed one.
+/// A bidder's offer: the maximum in an English sale, the amount in a sealed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Offer {
-    /// How much.
+    /// Amount of the offer.
     pub amount: Amount,
-    /// Its place in the order of all commands: of equal offers the earlier is better.
+    /// Position of the offer in the order of all commands: of equal offers the earlier ranks
+    /// higher.
     pub order: u64,
 }
 
 impl Offer {
-    /// Sorts better offers first.
+    /// Sort key that puts better offers first.
     fn rank(self, account: AccountIndex) -> (u64, u64, AccountIndex) {
         (u64::MAX - self.amount.0, self.order, account)
     }
 }
 
-/// See the module.
+/// The offers on a lot, by account and by rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Offers {
     by_account: BTreeMap<AccountIndex, Offer>,
     ranked: BTreeSet<(u64, u64, AccountIndex)>,
-    /// Offers taken so far, raises included.
+    /// Number of offers taken so far, raises included.
     taken: u64,
 }
 
 impl Offers {
-    /// Bidders with an offer.
+    /// Returns the number of bidders with an offer.
     pub fn len(&self) -> usize {
         self.by_account.len()
     }
 
-    /// Whether nobody has an offer.
+    /// Returns whether there is no offer.
     pub fn is_empty(&self) -> bool {
         self.by_account.is_empty()
     }
 
-    /// Offers taken so far, raises included.
+    /// Returns the number of offers taken so far, raises included.
     pub fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// A bidder's offer.
+    /// Returns a bidder's offer.
     pub fn get(&self, account: AccountIndex) -> Option<Offer> {
         self.by_account.get(&account).copied()
     }
 
-    /// All offers, by account.
+    /// Returns all offers in the order of accounts.
     pub fn iter(&self) -> impl Iterator<Item = (AccountIndex, Offer)> {
         self.by_account.iter().map(|(account, offer)| (*account, *offer))
     }
 
-    /// Takes a bidder's offer; it replaces the one before.
+    /// Sets a bidder's offer and replaces the earlier one.
     pub fn put(&mut self, account: AccountIndex, offer: Offer) {
         self.remove(account);
         self.taken += 1;
@@ -68,21 +69,22 @@ impl Offers {
         self.by_account.insert(account, offer);
     }
 
-    /// Takes out a bidder's offer, and returns it.
+    /// Removes and returns a bidder's offer.
     pub fn remove(&mut self, account: AccountIndex) -> Option<Offer> {
         let offer = self.by_account.remove(&account)?;
         self.ranked.remove(&offer.rank(account));
         Some(offer)
     }
 
-    /// Takes out any offer; for lots that are forgotten bit by bit.
+    /// Removes an arbitrary offer and returns its account. It serves the gradual removal of old
+    /// lots.
     pub fn pop(&mut self) -> Option<AccountIndex> {
         let (account, offer) = self.by_account.pop_last()?;
         self.ranked.remove(&offer.rank(account));
         Some(account)
     }
 
-    /// The best offer and the second best: higher, then earlier.
+    /// Returns the best offer and the amount of the second best: higher ranks first, then earlier.
     pub fn best(&self) -> Option<(Leader, Option<Amount>)> {
         let mut ranked =
             self.ranked.iter().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
@@ -90,7 +92,8 @@ impl Offers {
         Some((Leader { account, maximum }, ranked.next().map(|(_, amount)| amount)))
     }
 
-    /// The offer that makes room for a better one: the lowest, of equal ones the latest.
+    /// Returns the offer that a better one would displace: the lowest, and of equal ones the
+    /// latest.
     pub fn worst(&self) -> Option<(AccountIndex, Amount)> {
         self.ranked.last().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)))
     }

@@ -1,4 +1,4 @@
-//! What users ask of the house, and what they are answered.
+//! Commands of users, their order, and the answers to them.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::session::UserId;
@@ -7,104 +7,104 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::money::{Amount, Currency};
 use super::terms::{LotId, Sale, Terms};
 
-/// What its user calls a command: the second half of the key under which the house does it once.
+/// A user's name of a command. With the user id it is the key under which the house executes the
+/// command once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct CommandId(pub u64);
 
-/// What a bidder does.
+/// The action of a bid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Action {
-    /// Bid up to this: the maximum in an English sale, the offer in a sealed one.
+    /// Bid up to this amount: the maximum in an English sale, the offer in a sealed one.
     UpTo(Amount),
-    /// Buy at once at the price named for that.
+    /// Buy an English lot at once at its buy-now price.
     BuyNow,
-    /// Take a Dutch lot at its price of the moment, if that is at most this.
+    /// Buy a Dutch lot at its current price, if that is at most this amount.
     Take(Amount),
 }
 
-/// A bid.
+/// A bid on a lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Bid {
-    /// On what.
+    /// Number of the lot.
     pub lot: LotId,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// The currency of its amount.
+    /// Currency of the action's amount.
     pub currency: Currency,
-    /// When the bidder's clock says it was made, in milliseconds since 1970. Kept in the record and
-    /// never used.
+    /// Time of the bid by the bidder's clock, in milliseconds since 1970. It is recorded and never
+    /// used.
     pub client_time_ms: u64,
 }
 
-/// What those who run the house do.
+/// A command that only administrators may give.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Admin {
-    /// Registers a user, or puts money into an account.
+    /// Registers a user and adds an amount to the account.
     Deposit {
-        /// Whose.
+        /// Owner of the account.
         user: UserId,
-        /// How much; nothing, too.
+        /// Amount to add, possibly zero.
         amount: Amount,
     },
-    /// Takes available money out of an account.
+    /// Withdraws an available amount from an account.
     Withdraw {
-        /// Whose.
+        /// Owner of the account.
         user: UserId,
-        /// How much.
+        /// Amount to withdraw.
         amount: Amount,
     },
-    /// Puts a user on the list of those who may not bid, or takes them off it. All that a user who
-    /// is put on it bid on open lots is taken back, as by [`Self::Retract`]; what the user bought
-    /// stays bought.
+    /// Bars a user from bidding, or lifts the bar. Barring a user retracts all bids of the user on
+    /// open lots, as by [`Self::Retract`]; completed purchases stay.
     Deny {
-        /// Whom.
+        /// User to bar.
         user: UserId,
-        /// On, or off.
+        /// True to bar the user, false to lift the bar.
         denied: bool,
     },
     /// Opens a lot.
     Open {
-        /// Its number.
+        /// Number of the lot.
         lot: LotId,
-        /// What it is sold under.
+        /// Terms of the lot.
         terms: Terms,
     },
-    /// Ends a lot without a sale and gives back what is held for it.
+    /// Ends an open lot without a sale and releases its holds.
     Cancel {
-        /// Which.
+        /// Number of the lot.
         lot: LotId,
     },
-    /// Takes back all that a user bid on an open lot. What was recorded stays recorded.
+    /// Retracts a user's offer on an open lot. Recorded events stay recorded.
     Retract {
-        /// Which lot.
+        /// Number of the lot.
         lot: LotId,
-        /// Whose bids.
+        /// User whose offer is retracted.
         user: UserId,
     },
 }
 
-/// What the host does to the auction's clock: while it is paused nothing closes, and each close
-/// moves along.
+/// A host's command to the auction's clock. While it is paused, no lot closes, and every close is
+/// shifted by the length of the pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ClockOrder {
-    /// The clock stops.
+    /// Pauses the clock.
     Pause,
-    /// It runs again.
+    /// Resumes the clock.
     Resume,
 }
 
-/// A command.
+/// A command to the house.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Command {
-    /// By anyone.
+    /// A bid, from any user.
     Bid(Bid),
-    /// By those who run the house.
+    /// An administrator's command.
     Admin(Admin),
 }
 
 impl Command {
-    /// What tells one body from another under the same key. The client's time is no part of it: a
-    /// retry may have another.
+    /// Returns the hash that tells apart commands under the same key. The client's time is not part
+    /// of it, since a retry may have another.
     pub fn body_hash(&self) -> u64 {
         match self {
             Self::Bid(Bid { lot, action, currency, .. }) => {
@@ -126,7 +126,7 @@ impl Command {
 }
 
 impl Command {
-    /// Bytes that it takes in a journal, at the most and about.
+    /// Returns the approximate maximum size of the command in a journal, in bytes.
     pub fn weight(&self) -> usize {
         match self {
             Self::Admin(Admin::Open { terms, .. }) => {
@@ -141,24 +141,25 @@ impl Command {
     }
 }
 
-/// A command in its place: orders of one tick are sorted by (`at_ms`, `user`, `sequence`).
+/// A command with its position: the orders of a tick are sorted by (`at_ms`, `user`, `sequence`).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Order {
-    /// When the server received the datagram that released it, in milliseconds of its monotonic
-    /// clock; never decreasing.
+    /// Time at which the server received the datagram that released the command, in milliseconds of
+    /// its monotonic clock; never decreasing.
     pub at_ms: u64,
-    /// Who, by the token; the same for ever.
+    /// User who gave the command, from the connect token.
     pub user: UserId,
-    /// The how manieth that came to this server: keeps each client's in their order.
+    /// Number of the command among those that this server received. It keeps each client's commands
+    /// in order.
     pub sequence: u64,
-    /// The user's name for it.
+    /// The user's name of the command.
     pub id: CommandId,
-    /// What.
+    /// The command itself.
     pub command: Command,
 }
 
 impl Order {
-    /// Its place among the orders of a tick.
+    /// Returns the sort key of the order within its tick.
     pub fn place(&self) -> (u64, UserId, u64) {
         (self.at_ms, self.user, self.sequence)
     }
@@ -167,93 +168,93 @@ impl Order {
 /// Why a command had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Reject {
-    /// An amount of nothing.
+    /// The amount is zero.
     NotPositive,
-    /// An amount beyond [`Amount::MOST`].
+    /// The amount is above [`Amount::MOST`].
     TooLarge,
     /// The house trades in another currency.
     WrongCurrency,
     /// There is no such lot.
     UnknownLot,
-    /// The lot is closed.
+    /// The lot has ended.
     Closed,
-    /// The lot is not sold in this way.
+    /// The action does not fit the kind of sale.
     WrongSale,
-    /// A bid must be this at least.
+    /// The bid is below this minimum.
     BelowMinimum(Amount),
-    /// A bidder's maximum can only rise; it was this.
+    /// The bid does not exceed the bidder's own offer, which is this.
     NotRaised(Amount),
-    /// The price of the moment is above what the bidder would pay.
+    /// The current price, this, is above the bidder's limit.
     AboveLimit(Amount),
-    /// Someone has bid: it cannot be bought at once any more, or it never could.
+    /// The lot has no buy-now price, or there is a bid already.
     NoBuyNow,
-    /// Less is available than this would hold.
+    /// The available amount does not suffice.
     Funds,
-    /// Sellers do not bid on their own lots.
+    /// Sellers may not bid on their own lots.
     Seller,
-    /// The user is on the list of those who may not bid.
+    /// The user is barred from bidding.
     Denied,
-    /// The user has no account.
+    /// The user has no registered account.
     NotRegistered,
-    /// No more users, lots or receipts fit, or of a sealed lot's offers this would be the lowest,
-    /// and no more are kept.
+    /// A limit is reached: users, lots, lot numbers or receipts, or the offer would be the lowest
+    /// of a sealed lot that keeps no more.
     Full,
-    /// Only those who run the house can do that.
+    /// Only administrators may give this command.
     NotAdmin,
-    /// A lot of that number was opened before: no number is used twice.
+    /// The lot number was used before.
     LotExists,
-    /// Nothing can be sold under such terms.
+    /// The terms of the lot are not valid.
     BadTerms,
-    /// The user has no bid there.
+    /// The user has no offer on the lot.
     NoBid,
 }
 
-/// How a bidder stands right after a bid.
+/// Standing of a bidder right after a bid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum BidStanding {
-    /// Nobody's maximum is above.
+    /// The bidder leads.
     Leads,
-    /// Another's maximum is at or above.
+    /// Another bidder's maximum is equal or higher.
     Outbid,
-    /// It will be revealed at the close.
+    /// The offer is sealed until the close.
     Sealed,
-    /// The lot is sold to the bidder.
+    /// The bidder bought the lot.
     Won,
-    /// It was no bid.
+    /// The command was not a bid.
     Done,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {
-    /// It counts.
+    /// The command took effect.
     Accepted {
-        /// How the bidder stands.
+        /// Standing of the bidder.
         stands: BidStanding,
-        /// What the bidder is called on this lot, from 1; 0 where it was no bid.
+        /// Alias of the bidder on this lot, from 1; 0 if the command was not a bid.
         alias: u32,
     },
-    /// It had no effect.
+    /// The command had no effect.
     Rejected(Reject),
 }
 
-/// The one answer to a command; whoever repeats the command gets it again.
+/// The one answer to a command. A repetition of the command returns it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Receipt {
-    /// The how manieth of its user's commands it was, from 1; 0 for a user who got no account. (How
-    /// many all users' are is nobody's business: hidden bids would show.)
+    /// Number of the command among its user's, from 1; 0 for a user without an account. It does not
+    /// count all users' commands, since that would reveal hidden bids.
     pub number: u64,
-    /// Tick in which it was decided.
+    /// Tick in which the command was decided.
     pub tick: u64,
-    /// What became of it.
+    /// Outcome of the command.
     pub outcome: Outcome,
 }
 
-/// What a command is answered.
+/// The answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Answer {
-    /// It was decided now, or before.
+    /// The command was decided, now or earlier.
     Receipt(Receipt),
-    /// Under the same key the user said something else before; that stands.
+    /// The user gave another command under the same key before, and that one stands.
     Conflict,
 }

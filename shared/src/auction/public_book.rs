@@ -1,5 +1,4 @@
-//! The lots as everyone may know them, and their last events: what a server tells, and nothing
-//! else.
+//! The public state of all lots and their recent events: all that a server sends about lots.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -13,18 +12,18 @@ use super::terms::LotId;
 #[derive(Clone, Debug)]
 struct Shown {
     lot: PublicLot,
-    /// The last events, up to the lot's newest.
+    /// The last events, up to the lot's newest, at most [`EVENTS`].
     events: VecDeque<LotEvent>,
 }
 
-/// See the module.
+/// The public state of all lots and their recent events.
 #[derive(Clone, Debug, Default)]
 pub struct PublicBook {
     lots: BTreeMap<LotId, Shown>,
 }
 
 impl PublicBook {
-    /// The board of a house that is durable as it is.
+    /// Creates the book of a house whose state is durable. It has no past events.
     pub fn of(house: &House) -> Self {
         let shown = |lot| Shown { lot, events: VecDeque::new() };
         let lots =
@@ -32,24 +31,24 @@ impl PublicBook {
         Self { lots }
     }
 
-    /// The lots on it.
+    /// Returns all lots by ascending number.
     pub fn lots(&self) -> impl Iterator<Item = &PublicLot> {
         self.lots.values().map(|shown| &shown.lot)
     }
 
-    /// Numbers of the lots after one.
+    /// Returns the numbers of the lots above `after`, or of all lots.
     pub fn lots_after(&self, after: Option<LotId>) -> impl Iterator<Item = LotId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.lots.range((from, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
-    /// A lot.
+    /// Returns a lot.
     pub fn lot(&self, id: LotId) -> Option<&PublicLot> {
         self.lots.get(&id).map(|shown| &shown.lot)
     }
 
-    /// The events of a lot after the given one: all of them or, if some are not kept any more,
-    /// `None`.
+    /// Returns the events of a lot after number `after`, or `None` if the lot is unknown or some of
+    /// them are not kept any more.
     pub fn events_after(&self, id: LotId, after: u64) -> Option<impl Iterator<Item = &LotEvent>> {
         let shown = self.lots.get(&id)?;
         let missing = shown.lot.sequence.checked_sub(after)? as usize;
@@ -57,7 +56,7 @@ impl PublicBook {
         Some(shown.events.iter().skip(skip))
     }
 
-    /// Takes over an event that has become durable.
+    /// Applies an event that has become durable.
     pub fn apply(&mut self, event: LotEvent) {
         match self.lots.get_mut(&event.lot) {
             None => {
@@ -77,7 +76,7 @@ impl PublicBook {
         }
     }
 
-    /// Takes down a lot.
+    /// Removes a lot.
     pub fn forget(&mut self, id: LotId) {
         self.lots.remove(&id);
     }

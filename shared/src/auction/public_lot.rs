@@ -1,4 +1,4 @@
-//! A lot as everyone may know it. Server and clients keep the same copy, from the same events.
+//! The public state of a lot. Server and clients derive equal copies from the same events.
 
 use bitcode::{Decode, Encode};
 
@@ -6,44 +6,44 @@ use super::event::{Ending, LotEvent, LotEventKind};
 use super::money::Amount;
 use super::terms::{Dutch, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 
-/// A way of sale without what is secret.
+/// The public part of a kind of sale.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum PublicSale {
-    /// See [`Sale::English`].
+    /// An English sale, as [`Sale::English`].
     English {
-        /// The first bid's price.
+        /// Price of the first bid.
         start: Amount,
         /// Steps between prices.
         increments: Increments,
         /// Whether there is a reserve.
         reserve: bool,
-        /// What it costs to buy it at once, as long as nobody has bid.
+        /// Price at which the lot can be bought at once while there is no bid.
         buy_now: Option<Amount>,
     },
-    /// See [`Sale::Dutch`].
+    /// A Dutch sale, as [`Sale::Dutch`].
     Dutch(Dutch),
-    /// See [`Sale::Sealed`].
+    /// A sealed sale, as [`Sale::Sealed`].
     Sealed {
-        /// The least bid.
+        /// Minimum bid.
         minimum: Amount,
         /// What the winner pays.
         pricing: Pricing,
     },
 }
 
-/// A lot's terms without what is secret.
+/// The public part of a lot's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PublicTerms {
     /// What is sold.
     pub title: String,
-    /// How.
+    /// Kind of sale.
     pub sale: PublicSale,
     /// Whether and how late bids move the close.
     pub soft_close: Option<SoftClose>,
 }
 
 impl PublicTerms {
-    /// What may be told of these.
+    /// Returns the public part of terms: the amount of a reserve and the seller are omitted.
     pub fn of(terms: &Terms) -> Self {
         let sale = match terms.sale.clone() {
             Sale::English { start, increments, reserve, buy_now } => {
@@ -56,35 +56,36 @@ impl PublicTerms {
     }
 }
 
-/// See the module.
+/// The public state of a lot, updated by its events.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PublicLot {
-    /// Its number.
+    /// Number of the lot.
     pub lot: LotId,
-    /// The last event that is in here.
+    /// Number of the last applied event.
     pub sequence: u64,
-    /// What it is sold under.
+    /// Public part of the terms.
     pub terms: PublicTerms,
-    /// Tick of its opening.
+    /// Tick of the opening, shifted by the clock's pauses.
     pub opened: u64,
-    /// Tick at which it closes, or would have closed; bids of earlier ticks count.
+    /// Tick of the scheduled close, also for a lot that ended otherwise. Bids of earlier ticks
+    /// count.
     pub closes: u64,
-    /// Since which tick the clock stands still, if it does.
+    /// Tick at which the clock was paused, while it is.
     pub paused: Option<u64>,
-    /// The price of an English sale, once someone bid.
+    /// Price of an English sale, once there is a bid.
     pub price: Option<Amount>,
-    /// Who leads in it.
+    /// Alias of an English sale's leader, once there is a bid.
     pub leader: Option<u32>,
-    /// Whether its reserve is met; true where there is none.
+    /// Whether the reserve is met; true where there is none.
     pub reserve_met: bool,
-    /// Bids that everyone saw.
+    /// Number of bids that everyone saw.
     pub bids: u64,
-    /// How it ended.
+    /// How the lot ended, if it has.
     pub ending: Option<Ending>,
 }
 
 impl PublicLot {
-    /// The lot as its first event tells it; `None` if the event is not an opening.
+    /// Creates the lot from its first event; `None` if the event is not an opening.
     pub fn opened(event: &LotEvent) -> Option<Self> {
         let LotEventKind::Opened { terms, opened, closes } = event.what.clone() else {
             return None;
@@ -105,7 +106,8 @@ impl PublicLot {
         })
     }
 
-    /// Takes over the next event. False, and nothing changes, if it is not the next one.
+    /// Applies the next event. Returns false and changes nothing if the event is of another lot or
+    /// not the next one.
     pub fn apply(&mut self, event: &LotEvent) -> bool {
         if event.lot != self.lot || Some(event.sequence) != self.sequence.checked_add(1) {
             return false;
@@ -133,7 +135,7 @@ impl PublicLot {
         true
     }
 
-    /// What it costs at a tick: the price of the moment, or what the first bid must be.
+    /// Returns the price at a tick: the current price, or the minimum of the first bid.
     pub fn asks(&self, tick: u64) -> Amount {
         let tick = self.paused.unwrap_or(tick);
         match &self.terms.sale {
@@ -143,7 +145,7 @@ impl PublicLot {
         }
     }
 
-    /// What a bid must be at least.
+    /// Returns the minimum of the next bid at a tick.
     pub fn next_bid(&self, tick: u64) -> Amount {
         match (&self.terms.sale, self.price) {
             (PublicSale::English { increments, .. }, Some(price)) => {

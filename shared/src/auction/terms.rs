@@ -1,4 +1,4 @@
-//! What a lot is sold under: the way of sale, its numbers, when it closes.
+//! The terms of a lot: kind of sale, amounts, time of the close.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::session::UserId;
@@ -6,22 +6,22 @@ use truetick_netcode::session::UserId;
 use super::limits::{INCREMENT_STEPS, LONGEST_LOT, TITLE_BYTES};
 use super::money::Amount;
 
-/// Number of a lot, given by whoever opens it.
+/// Number of a lot, chosen by the administrator who opens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct LotId(pub u32);
 
-/// By how much a bid must exceed the price, by price: steps of (price from which on, increment),
-/// rising, the first from 0.
+/// Minimum step between bids, by price: pairs of (lowest price, increment), ascending, the first
+/// from price 0.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Increments(pub Vec<(Amount, Amount)>);
 
 impl Increments {
-    /// One increment for all prices.
+    /// Returns one increment for all prices.
     pub fn flat(increment: Amount) -> Self {
         Self(vec![(Amount::ZERO, increment)])
     }
 
-    /// The increment at a price.
+    /// Returns the increment at a price; 1 if there is no step for it.
     pub fn at(&self, price: Amount) -> Amount {
         let next = self.0.partition_point(|(from, _)| *from <= price);
         next.checked_sub(1).map_or(Amount(1), |step| self.0[step].1)
@@ -38,57 +38,56 @@ impl Increments {
 /// What the highest sealed bid pays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Pricing {
-    /// What it offered.
+    /// The amount that it offered.
     First,
-    /// What the second highest offered (Vickrey 1961), or the reserve or the minimum where that is
-    /// more.
+    /// The second highest offer (Vickrey 1961), or the reserve or minimum if that is higher.
     Second,
 }
 
-/// How the price of a Dutch sale falls.
+/// The price schedule of a Dutch sale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Dutch {
-    /// The price at the opening.
+    /// Price at the opening.
     pub start: Amount,
-    /// It falls no further than this.
+    /// Lowest price.
     pub floor: Amount,
-    /// By so much it falls.
+    /// Amount by which the price falls at each step.
     pub step: Amount,
-    /// Every so many ticks.
+    /// Ticks between steps, at least 1.
     pub every: u32,
 }
 
 impl Dutch {
-    /// The price so many ticks after the opening.
+    /// Returns the price `elapsed` ticks after the opening.
     pub fn price(&self, elapsed: u64) -> Amount {
         let fallen = self.step.0.saturating_mul(elapsed / u64::from(self.every.max(1)));
         Amount(self.start.0.saturating_sub(fallen)).max(self.floor)
     }
 }
 
-/// A way of sale.
+/// A kind of sale with its amounts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Sale {
-    /// The price rises. Bids are maxima: the house bids for each bidder, as little as it takes.
+    /// The price rises. Bids are maxima: the house bids for each bidder, only as high as needed.
     English {
-        /// The first bid's price, 1 at least.
+        /// Price of the first bid, at least 1.
         start: Amount,
         /// Steps between prices.
         increments: Increments,
-        /// Below this it is not sold; nobody is told it. A maximum at or above it raises the price
-        /// to it.
+        /// Amount below which the lot is not sold; secret. A maximum at or above it raises the
+        /// price to it.
         reserve: Option<Amount>,
-        /// As long as nobody has bid, it is sold at once at this price, no lower than start and
-        /// reserve.
+        /// Price at which the lot can be bought at once while there is no bid; at least the start
+        /// and the reserve.
         buy_now: Option<Amount>,
     },
-    /// The price falls until someone takes it.
+    /// The price falls until a bidder buys.
     Dutch(Dutch),
-    /// Nobody sees the others' bids until the close.
+    /// Bids are secret until the close.
     Sealed {
-        /// The least bid.
+        /// Minimum bid.
         minimum: Amount,
-        /// Below this it is not sold; nobody is told it.
+        /// Amount below which the lot is not sold; secret.
         reserve: Option<Amount>,
         /// What the winner pays.
         pricing: Pricing,
@@ -100,27 +99,28 @@ pub enum Sale {
 pub enum Extend {
     /// The extension is added to the close.
     Add,
-    /// The close is an extension from now, if that is later.
+    /// The close becomes the current tick plus the extension, if that is later.
     Reset,
 }
 
-/// A bid in the last moments moves the close, so that waiting for them wins nothing. All in ticks.
+/// Extension of the close by late bids, so that bidding at the last moment is no advantage. All
+/// times are in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SoftClose {
-    /// A bid with less than this left moves the close.
+    /// A bid with less time left than this moves the close.
     pub window: u32,
-    /// By so much.
+    /// Length of one extension.
     pub extension: u32,
-    /// From where.
+    /// Reference of the extension: the close or the current tick.
     pub mode: Extend,
-    /// The close moves by this in all at the most.
+    /// Maximum sum of all extensions.
     pub most: u32,
-    /// So long after the opening it is over, whatever comes.
+    /// Latest close after the opening, if any; extensions do not pass it.
     pub hard_end: Option<u64>,
 }
 
 impl SoftClose {
-    /// The usual: a bid in the last minute adds half a minute, for an hour at the most. `rate` is
+    /// The default: a bid in the last minute adds half a minute, for an hour at most. `rate` is in
     /// ticks per second.
     pub fn usual(rate: u32) -> Self {
         Self {
@@ -133,23 +133,24 @@ impl SoftClose {
     }
 }
 
-/// All that a lot is sold under.
+/// The terms of a lot.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Terms {
-    /// What is sold, up to [`TITLE_BYTES`].
+    /// What is sold: 1 to [`TITLE_BYTES`] bytes.
     pub title: String,
-    /// By whom; the seller may not bid.
+    /// The seller, who may not bid.
     pub seller: UserId,
-    /// How.
+    /// Kind of sale.
     pub sale: Sale,
     /// Ticks from the opening to the close, 1 to [`LONGEST_LOT`].
     pub duration: u64,
-    /// Whether and how late bids move the close; of no effect but in an English sale.
+    /// Whether and how late bids move the close. Only bids of an English sale do.
     pub soft_close: Option<SoftClose>,
 }
 
 impl Terms {
-    /// Whether a lot can be sold under them.
+    /// Returns whether a lot can be opened under these terms: every amount is 1 to
+    /// [`Amount::MOST`], and title, duration and hard end are within their ranges.
     pub fn are_valid(&self) -> bool {
         let price = |amount: &Amount| (Amount(1)..=Amount::MOST).contains(amount);
         let perhaps = |amount: &Option<Amount>| amount.as_ref().is_none_or(price);

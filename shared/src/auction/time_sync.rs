@@ -1,35 +1,35 @@
-//! The server's clock as a client knows it, and how honest a countdown can be (after RFC 5905's
-//! four timestamps).
+//! Estimate of the server's clock at a client, with a bound of its error (after the four timestamps
+//! of RFC 5905).
 
 use std::time::Duration;
 
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::time::Timestamp;
 
-/// Samples that are looked at: the best of about a quarter of a minute.
+/// Number of recent samples from which the best is chosen: about a quarter of a minute.
 const SAMPLES: usize = 8;
 
-/// With fewer samples the next should follow soon.
+/// With fewer samples than this the next request should follow soon.
 const YOUNG: usize = 3;
 
-/// An answer may seem to have been held by so much longer than the exchange took, by rounding and
-/// drift, in microseconds.
+/// Tolerance for rounding and drift, in microseconds, by which the server's hold time may exceed
+/// the whole exchange.
 const HELD_LONGER_US: u64 = 1_000;
 
-/// Two clocks run apart by this at the most, in millionths: each of them by what a kernel lets a
-/// clock be slewed.
+/// Bound of the drift between two clocks, in millionths: each may be slewed by the limit of a
+/// kernel.
 const DRIFT_PPM: u128 = 1_000;
 
-/// One question and its answer.
+/// The four timestamps of one time request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// When it was asked, by the client's clock, in microseconds.
+    /// Transmission of the request, by the client's clock, in microseconds.
     pub asked_us: u64,
-    /// When that came, by the server's clock.
+    /// Reception of the request, by the server's clock, in microseconds.
     pub arrived_us: u64,
-    /// When the answer left, by the server's clock.
+    /// Transmission of the answer, by the server's clock, in microseconds.
     pub sent_us: u64,
-    /// When it came, by the client's clock.
+    /// Reception of the answer, by the client's clock, in microseconds.
     pub heard_us: u64,
 }
 
@@ -37,39 +37,38 @@ pub struct Exchange {
 struct Sample {
     offset_us: i64,
     round_trip_us: u64,
-    /// When the answer came, by the client's clock.
+    /// Reception of the answer, by the client's clock.
     heard_us: u64,
-    /// By how much longer the server says that it held the question than the whole exchange took,
-    /// by the client's clock.
+    /// Time by which the server's hold time exceeds the whole exchange as the client measured it.
     held_longer_us: u64,
 }
 
 impl Sample {
-    /// By how much the offset may be wrong at a time of the client's: half of the round trip, and
-    /// what the clocks may have drifted since.
+    /// Bound of the offset's error at a client time: half of the round trip plus the possible drift
+    /// since.
     fn doubt_us(&self, at_us: u64) -> u64 {
         let drift = u128::from(at_us.abs_diff(self.heard_us)) * DRIFT_PPM / 1_000_000;
         (self.round_trip_us / 2).saturating_add(u64::try_from(drift).unwrap_or(u64::MAX))
     }
 }
 
-/// See the module.
+/// Estimate of the server's clock from the last few exchanges.
 #[derive(Clone, Debug, Default)]
 pub struct TimeSync {
     samples: Vec<Sample>,
 }
 
 impl TimeSync {
-    /// Takes in an answer. One that cannot be (an answer before its question) is ignored. False if
-    /// it contradicts the estimate so far by more than both may be wrong: one of the clocks stood
-    /// still or was set, and the estimate starts over with this answer.
+    /// Adds an exchange. An impossible one (an answer before its request) is ignored. Returns false
+    /// if it contradicts the estimate by more than the error bounds allow: then a clock was stopped
+    /// or set, and the estimate restarts from this exchange.
     pub fn heard(&mut self, exchange: Exchange) -> bool {
         let Some(sample) = Sample::of(exchange) else {
             return true;
         };
         if sample.held_longer_us > HELD_LONGER_US {
-            // The client's clock stood still while the answer was under way: it says nothing of the
-            // time after.
+            // The client's clock stood still during the exchange, which therefore does not hold for
+            // the time after.
             self.samples.clear();
             return false;
         }
@@ -88,8 +87,8 @@ impl TimeSync {
         agrees
     }
 
-    /// The server's clock shows `server_us` microseconds at least. False if the estimate says that
-    /// it cannot: then there is none until the next answer.
+    /// Takes `server_us` (microseconds) as a lower bound of the server's clock at `now`. Returns
+    /// false if the estimate contradicts it; then there is no estimate until the next exchange.
     pub fn not_before(&mut self, server_us: i64, now: Timestamp) -> bool {
         let latest =
             self.server_us(now).zip(self.uncertainty_at(now)).map(|(shown, resync_throttle)| {
@@ -103,40 +102,40 @@ impl TimeSync {
         agrees
     }
 
-    /// Whether so few exchanges are known that the next should follow soon.
+    /// Returns whether there are so few samples that the next request should follow soon.
     pub fn is_young(&self) -> bool {
         self.samples.len() < YOUNG
     }
 
-    /// The sample that can be wrong by the least at a time of the client's.
+    /// The sample with the least error bound at a client time.
     fn best(&self, at_us: u64) -> Option<Sample> {
         self.samples.iter().min_by_key(|sample| sample.doubt_us(at_us)).copied()
     }
 
-    /// The best sample when the last answer came.
+    /// The best sample at the reception of the last answer, and that time.
     fn best_then(&self) -> Option<(Sample, u64)> {
         let at_us = self.samples.last()?.heard_us;
         Some((self.best(at_us)?, at_us))
     }
 
-    /// What the server's clock shows at a time of the client's, in microseconds.
+    /// Returns the server's clock at client time `now`, in microseconds; `None` without a sample.
     pub fn server_us(&self, now: Timestamp) -> Option<i64> {
         Some((now.as_micros() as i64).saturating_add(self.best(now.as_micros())?.offset_us))
     }
 
-    /// By how much [`Self::server_us`] could be wrong when the last answer came.
+    /// Returns the error bound of [`Self::server_us`] at the reception of the last answer.
     pub fn uncertainty(&self) -> Option<Duration> {
         let (best, at_us) = self.best_then()?;
         Some(Duration::from_micros(best.doubt_us(at_us)))
     }
 
-    /// By how much [`Self::server_us`] may be wrong now: it grows by a thousandth of the time since
-    /// the last answer.
+    /// Returns the error bound of [`Self::server_us`] at `now`. It grows by a thousandth of the
+    /// time since the sample.
     pub fn uncertainty_at(&self, now: Timestamp) -> Option<Duration> {
         Some(Duration::from_micros(self.best(now.as_micros())?.doubt_us(now.as_micros())))
     }
 
-    /// The way there and back of the sample that counts.
+    /// Returns the round trip of the best sample.
     pub fn round_trip(&self) -> Option<Duration> {
         Some(Duration::from_micros(self.best_then()?.0.round_trip_us))
     }
@@ -161,7 +160,8 @@ mod tests {
     #[test]
     fn the_shortest_exchange_decides_and_its_error_is_within_its_half() {
         let mut sync = TimeSync::default();
-        // The server is 1,000,000 us ahead. Ways of 20,000 and 80,000 us; the answer waits 5,000.
+        // The server is 1,000,000 us ahead. The delays are 20,000 and 80,000 us, the hold time
+        // 5,000.
         sync.heard(Exchange {
             asked_us: 0,
             arrived_us: 1_020_000,
@@ -184,8 +184,8 @@ mod tests {
         assert_eq!(wrong(&sync), 500);
     }
 
-    /// A client whose clock shows `ahead_us` less than the server's, and loses `drift_ppm`
-    /// millionths; it sleeps now and then.
+    /// A client whose clock starts at the server's, drifts by `drift_ppm` millionths and stands
+    /// still while it sleeps.
     struct Client {
         sync: TimeSync,
         /// True time, which is the server's, in microseconds.
@@ -200,7 +200,7 @@ mod tests {
             (awake + awake * self.drift_ppm / 1_000_000) as u64
         }
 
-        /// Asks; the ways take that long. Whether the answer agrees.
+        /// Runs an exchange with these delays; returns whether it agrees with the estimate.
         fn ask(&mut self, there_us: u64, back_us: u64) -> bool {
             let (asked_us, arrived_us) = (self.shown(self.now_us), self.now_us + there_us);
             self.now_us += there_us + back_us;
@@ -208,7 +208,7 @@ mod tests {
             self.sync.heard(Exchange { asked_us, arrived_us, sent_us: arrived_us, heard_us })
         }
 
-        /// By how much the estimate is wrong, and what it says of that.
+        /// Error of the estimate and its bound, in microseconds.
         fn wrong(&self) -> (u64, u64) {
             let now = Timestamp::from_micros(self.shown(self.now_us));
             let wrong = (self.sync.server_us(now).unwrap() - self.now_us as i64).unsigned_abs();
@@ -228,7 +228,7 @@ mod tests {
                 }
                 client.slept_us += slept_ms * 1_000;
                 client.now_us += slept_ms * 1_000;
-                // The way is worse than it was: the shortest exchange is from before the sleep.
+                // The delay is longer than before: the shortest exchange is from before the sleep.
                 assert!(!client.ask(9_000, 3_000), "{slept_ms} ms");
                 let (wrong, description) = client.wrong();
                 assert!(
@@ -262,7 +262,7 @@ mod tests {
             let sync = TimeSync::default();
             let mut client = Client { sync, now_us: 1_000_000_000, slept_us: 0, drift_ppm };
             for question in 0..1_000u64 {
-                // Ways of 1 to 80 ms, and now and then a minute without an answer.
+                // Delays of 1 to 80 ms, and now and then a minute without an answer.
                 let [there, back] = [7, 13].map(|by| 1_000 + question * by * 7_919 % 80_000);
                 assert!(client.ask(there, back), "{drift_ppm} ppm, question {question}");
                 for pause in [0, if question % 50 == 0 { 60_000_000 } else { 2_000_000 }] {

@@ -1,7 +1,8 @@
-//! What clients and house tell each other, in messages (bitcode) on reliable ordered streams.
+//! Messages between clients and the house, encoded with bitcode and sent on reliable ordered
+//! streams.
 //!
-//! A command is sent on [`COMMANDS`] and answered there. What happens to lots comes on [`LOTS`].
-//! Nothing that is told depends on what is not durable yet.
+//! Commands and their answers use [`COMMANDS`], events of lots use [`LOTS`]. No message reveals a
+//! state of accounts or lots that is not durable yet.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::channel::Channel;
@@ -15,124 +16,124 @@ use super::terms::LotId;
 /// The stream of commands and their answers.
 pub const COMMANDS: Channel = Channel::Ordered(1);
 
-/// The stream of what everyone may know of lots.
+/// The stream of the lots' public state and events.
 pub const LOTS: Channel = Channel::Ordered(2);
 
-/// Number of this format: who was built with another is refused by name.
+/// Identifier of this format. A client with another one is refused.
 pub const WIRE: u64 = u64::from_le_bytes(*b"auction1");
 
-/// From a client.
+/// A message from a client.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
-    /// Do this, once, however often I say it under this name.
+    /// Executes a command once, however often it is sent under this name.
     Command {
-        /// The user's name for it.
+        /// The user's name of the command.
         id: CommandId,
-        /// What.
+        /// The command itself.
         command: Command,
     },
-    /// Which lots are there?
+    /// Asks for the numbers of the lots.
     Catalogue {
-        /// Only those of higher numbers.
+        /// Only lots above this number; all if `None`.
         after: Option<LotId>,
     },
-    /// Tell me what happens to a lot.
+    /// Subscribes to the events of a lot.
     Watch {
-        /// Which.
+        /// Number of the lot.
         lot: LotId,
-        /// From the event after this on; from the lot as it is, if nothing.
+        /// Number of the last known event; `None` asks for the whole lot.
         after: Option<u64>,
     },
-    /// Tell me no more.
+    /// Ends the subscription to a lot.
     Unwatch {
-        /// Of which lot.
+        /// Number of the lot.
         lot: LotId,
     },
-    /// What is in my account?
+    /// Asks for the user's account.
     Account,
-    /// What time is it?
+    /// Asks for the server's time.
     Time {
-        /// When the client's clock says that it asks, in microseconds.
+        /// Time of the request by the client's clock, in microseconds.
         client_us: u64,
     },
 }
 
-/// Why a command was not put in order this time. Nothing is remembered of that: it may be said
-/// again. Who said it before, and heard nothing, does not know by this what became of it then.
+/// Why a command was not ordered. The refusal is not remembered, so the command may be sent again.
+/// It does not reveal the fate of earlier copies of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Refusal {
-    /// The client asks for too much; later it may go on.
+    /// The client sends too much; it may continue later.
     TooFast,
-    /// More waits than the house can take; later it may go on.
+    /// Too much is waiting in the house; the client may continue later.
     Busy,
-    /// The house cannot make anything durable and takes nothing more.
+    /// The house cannot make orders durable and accepts nothing more.
     Stopped,
-    /// Only those who run the house say such a thing.
+    /// The user is not an administrator of the house.
     NotAllowed,
 }
 
-/// How the house is.
+/// State of the house.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HouseState {
-    /// As it should be.
+    /// The house runs normally.
     Running,
-    /// Nothing has become durable for a while: the clock stands still, and all that comes waits.
+    /// Nothing has become durable for a while: the clock is paused, and commands wait.
     Stalled,
-    /// Nothing becomes durable any more: nothing is taken.
+    /// Nothing becomes durable any more: no command is accepted.
     Stopped,
 }
 
-/// From the house.
+/// A message from the house.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Reply {
-    /// What became of a command. It is durable.
+    /// The answer to a command. It is durable.
     Answer {
-        /// Of which.
+        /// The user's name of the command.
         id: CommandId,
-        /// What.
+        /// The answer.
         answer: Answer,
     },
-    /// A command was not put in order.
+    /// A command was not ordered.
     Refused {
-        /// Which.
+        /// The user's name of the command.
         id: CommandId,
-        /// Why.
+        /// Reason of the refusal.
         why: Refusal,
     },
-    /// The lots that are there, by rising numbers.
+    /// Numbers of existing lots, ascending.
     Catalogue {
-        /// The next of them, up to [`super::limits::CATALOGUE`].
+        /// The next lots, up to [`super::limits::CATALOGUE`].
         lots: Vec<LotId>,
-        /// Whether there are more.
+        /// Whether more lots follow.
         more: bool,
     },
-    /// A lot as it is: instead of its events so far.
+    /// The whole state of a lot, in place of its events so far.
     Lot(PublicLot),
-    /// The next events of a lot that is being watched.
+    /// The next events of a watched lot.
     Events(Vec<LotEvent>),
-    /// There is no such lot, or there is no more.
+    /// The lot does not exist, or no longer exists.
     NoLot(LotId),
-    /// What is in the account.
+    /// The amounts of the user's account.
     Account {
-        /// What can be bid with.
+        /// Amount available for bids.
         available: Amount,
-        /// What stands behind bids.
+        /// Amount held for bids.
         held: Amount,
-        /// What was paid.
+        /// Amount paid for lots.
         paid: Amount,
     },
-    /// How the house is now: said at once, whatever is durable.
+    /// The current state of the house, sent at once and independent of what is durable.
     House(HouseState),
-    /// What time it is.
+    /// The answer to a time request.
     Time {
-        /// When the client asked, by its clock.
+        /// Time of the request by the client's clock, in microseconds.
         client_us: u64,
-        /// When that came, by the server's clock, in microseconds.
+        /// Reception of the request by the server's clock, in microseconds.
         arrived_us: u64,
-        /// When this left, by the server's clock.
+        /// Transmission of this answer by the server's clock, in microseconds.
         sent_us: u64,
-        /// When the auction's tick 0 was due, by the server's clock; later ticks follow at the
-        /// room's rate.
+        /// Time at which the auction's tick 0 was due, by the server's clock, in microseconds.
+        /// Later ticks follow at the room's tick rate.
         epoch_us: i64,
     },
 }

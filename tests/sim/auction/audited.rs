@@ -1,5 +1,5 @@
-//! A house's room by itself on a disk that keeps everything at once, with an audit of what it
-//! wrote.
+//! The room of a house on a disk that makes everything durable at once, with an audit of its
+//! journal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use truetick_shared::auction::wire::{COMMANDS, Reply, Request};
 
 use super::world::KEEPER;
 
-/// Ticks after which receipts are forgotten.
+/// Ticks after a lot's close for which receipts are kept.
 pub const RETENTION: u64 = 120;
 
 struct Port(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -64,19 +64,19 @@ impl Outbox for Heard {
     }
 }
 
-/// See the module.
+/// An auction room on its own with an audit of its journal.
 pub struct AuditedRoom {
-    /// The room.
+    /// The room under test.
     pub room: AuctionRoom,
-    /// The time.
+    /// Current virtual time.
     pub now: Timestamp,
     entries: Arc<Mutex<Vec<Vec<u8>>>>,
     said: u64,
 }
 
 impl AuditedRoom {
-    /// A house that keeps up to `receipts`; its keeper is client 0, and client `n` is user `n`,
-    /// with some money.
+    /// Creates a house that keeps up to `receipts` receipts. Its administrator is client 0; client
+    /// `n` is user `n`, with a deposit.
     pub fn new(users: u32, receipts: u64) -> Self {
         let (entries, now) = (Arc::new(Mutex::new(Vec::new())), Timestamp::from_millis(5_000));
         let rules =
@@ -97,14 +97,14 @@ impl AuditedRoom {
         house
     }
 
-    /// A client says a command under that name.
+    /// Sends a client's command under a given name.
     pub fn say(&mut self, client: u32, id: CommandId, command: Command) {
         let request = encode(&Request::Command { id, command });
         let taken = self.room.receive_message(ClientId(client), COMMANDS, &request, self.now);
         assert!(taken.is_ok(), "{taken:?}");
     }
 
-    /// The same under a name of its own, which is returned.
+    /// Sends a client's command under a fresh name and returns the name.
     pub fn command(&mut self, client: u32, command: Command) -> CommandId {
         self.said += 1;
         let id = CommandId(self.said);
@@ -112,39 +112,39 @@ impl AuditedRoom {
         id
     }
 
-    /// The keeper does something.
+    /// Sends an administrator's command.
     pub fn admin(&mut self, admin: Admin) -> CommandId {
         self.command(0, Command::Admin(admin))
     }
 
-    /// The keeper opens a lot for so many ticks.
+    /// Opens a lot for `duration` ticks.
     pub fn open(&mut self, lot: u32, sale: Sale, duration: u64) -> CommandId {
         let (title, seller) = ("a bell".into(), UserId(1 << 50));
         let terms = Terms { title, seller, sale, duration, soft_close: None };
         self.admin(Admin::Open { lot: LotId(lot), terms })
     }
 
-    /// A client bids.
+    /// Sends a client's bid.
     pub fn bid(&mut self, client: u32, lot: u32, action: Action) -> CommandId {
         let bid = Bid { lot: LotId(lot), action, currency: Currency::EUR, client_time_ms: 0 };
         self.command(client, Command::Bid(bid))
     }
 
-    /// The next tick, at its time.
+    /// Runs the next tick at its due time.
     pub fn tick(&mut self) {
         self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
         self.room.has_pending_output(self.now);
     }
 
-    /// What a client was told since the last call.
+    /// Returns the messages for a client since the last call.
     pub fn hear(&mut self, client: u32) -> Vec<Reply> {
         let mut heard = Heard::default();
         self.room.messages(ClientId(client), self.now, &mut heard);
         heard.0
     }
 
-    /// What an audit finds in the journal so far.
+    /// Returns the findings of an audit of the journal so far.
     pub fn audit(&self) -> Vec<String> {
         let mut audit = Audit::default();
         for entry in &*self.entries.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -1,4 +1,4 @@
-//! What must hold at the end of a run, told from what clients were told and from the journal alone.
+//! Invariants at the end of a run, checked against the clients' messages and the journal alone.
 
 use truetick_client_sim::auction::bidder::Bidder;
 use truetick_server::auction::audit::Audit;
@@ -8,42 +8,42 @@ use truetick_shared::auction::public_lot::PublicLot;
 
 use super::world::AuctionWorld;
 
-/// Ticks that news may be under way at the end.
+/// Ticks for which an event may still be in flight at the end.
 const UNDERWAY: u64 = 60;
 
-/// What a run came to.
+/// Figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuctionFigures {
-    /// Answers that visitors got.
+    /// Answers that bidders received.
     pub answered: u64,
-    /// Events that they saw.
+    /// Events that bidders received.
     pub seen: u64,
-    /// Times that a server began to run the house.
+    /// Number of server starts.
     pub openings: u32,
-    /// Lots that ended.
+    /// Number of lots that ended.
     pub ended: u64,
-    /// Sectors torn and lost.
+    /// Numbers of torn and of lost sectors.
     pub damage: (u64, u64),
     /// Hash of the house at the end.
     pub hash: u64,
 }
 
-/// How many of what clients were told the journal does not say.
+/// Differences between the clients' messages and the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// Answers that visitors got.
+    /// Answers that bidders received.
     pub answered: u64,
-    /// Of those the journal knows nothing.
+    /// Answers that are missing in the journal.
     pub lost: u64,
-    /// Of those it says something else, or they were not the same twice.
+    /// Answers that differ from the journal or between two receptions.
     pub changed: u64,
-    /// Events that visitors saw.
+    /// Events that bidders received.
     pub seen: u64,
-    /// What is wrong, in words.
+    /// Violations as text.
     pub wrong: Vec<String>,
 }
 
-/// Compares what visitors were told with a journal.
+/// Compares the bidders' messages with a journal.
 pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> Compared {
     let mut compared = Compared::default();
     for bidder in bidders {
@@ -89,7 +89,7 @@ pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> 
     compared
 }
 
-/// What is wrong with a visitor's copies of lots.
+/// Returns the differences between a bidder's copies of lots and the journal.
 fn copies(audit: &Audit, bidder: &Bidder) -> Vec<String> {
     let (mut wrong, user) = (Vec::new(), bidder.user());
     let now = audit.house().map_or(0, |house| house.tick());
@@ -112,7 +112,7 @@ fn copies(audit: &Audit, bidder: &Bidder) -> Vec<String> {
 }
 
 impl AuctionWorld {
-    /// Reads the journal and compares it with what everyone was told.
+    /// Reads the journal and compares it with the messages to all members.
     pub fn check(&mut self) -> AuctionFigures {
         let mut audit = Audit::default();
         if let Err(error) = read_all(&self.folder, &mut audit) {
@@ -136,7 +136,7 @@ impl AuctionWorld {
     }
 }
 
-/// A lot as its first events tell it.
+/// A lot after its first `sequence` events.
 fn as_told(events: &[LotEvent], sequence: u64) -> Option<PublicLot> {
     let mut lot = PublicLot::opened(events.first()?)?;
     let follows = |event: &LotEvent| lot.apply(event);

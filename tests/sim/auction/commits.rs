@@ -1,4 +1,4 @@
-//! A journal's commits in virtual time.
+//! Commits of a journal in virtual time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use truetick_server::journal::writer::{Journal, Maintenance};
 
 use super::folder::SimFolder;
 
-/// A commit that lacked space is tried again after this long.
+/// Delay before a commit that lacked space is retried.
 const RETRY: Duration = Duration::from_millis(20);
 
 struct Inner {
@@ -19,20 +19,20 @@ struct Inner {
     folder: SimFolder,
     queue: Vec<Vec<u8>>,
     flying: Option<(Timestamp, Vec<Vec<u8>>)>,
-    /// Commits that lacked space, and were tried again.
+    /// Number of commits that lacked space and were retried.
     waits: u64,
     submitted: u64,
     durable: u64,
 }
 
-/// The room's end.
+/// The room's half of a journal's commits.
 pub struct SimCommits(Arc<Mutex<Inner>>);
 
-/// The world's end, which moves time on.
+/// The world's half of a journal's commits, which advances time.
 #[derive(Clone)]
 pub struct SimDriver(Arc<Mutex<Inner>>);
 
-/// Both ends of a journal's commits.
+/// Creates both halves of a journal's commits.
 pub fn commits(journal: Journal<SimFolder>, folder: SimFolder) -> (SimCommits, SimDriver) {
     let durable = journal.durable();
     let journal = Some(journal);
@@ -78,8 +78,8 @@ impl SimDriver {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the commit that is due, begins the next, which will take `latency`. `chores` says
-    /// whether they are done now.
+    /// Completes the due commit and starts the next, which takes `latency`. `chores` enables the
+    /// journal's maintenance in this call.
     pub fn advance(&self, now: Timestamp, latency: Duration, chores: bool) {
         let inner = &mut *self.inner();
         if let Some((_, entries)) = inner.flying.take_if(|(until, _)| *until <= now) {
@@ -91,17 +91,17 @@ impl SimDriver {
         }
     }
 
-    /// Whether nothing becomes durable any more.
+    /// Returns whether the journal has failed, so that nothing becomes durable any more.
     pub fn has_failed(&self) -> bool {
         self.inner().journal.is_none()
     }
 
-    /// How often a commit lacked space and was put off.
+    /// Returns how often a commit lacked space and was postponed.
     pub fn waits(&self) -> u64 {
         self.inner().waits
     }
 
-    /// Everything dies. What was being committed may have been written, but was not synced.
+    /// Ends the process. A commit in progress may have been written, but not synced.
     pub fn crash(&self, was_written: bool) {
         let inner = &mut *self.inner();
         if let Some((_, entries)) = inner.flying.take().filter(|_| was_written) {
@@ -114,7 +114,7 @@ impl SimDriver {
 }
 
 impl Inner {
-    /// Commits entries; returns those that are left where the disk lacks space for them.
+    /// Commits entries. Returns those that are left if the disk lacks space.
     fn commit(&mut self, entries: &[Vec<u8>], chores: bool) -> Option<Vec<Vec<u8>>> {
         let journal = self.journal.as_mut()?;
         let begun = journal.taken();

@@ -8,17 +8,17 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_server::journal::disk::Disk;
 
-/// What a disk writes at once.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// One file.
+/// One file of the folder.
 #[derive(Clone, Debug, Default)]
 struct File {
-    /// What every reader sees while the machine runs.
+    /// Contents that a reader sees while the machine runs.
     written: Vec<u8>,
-    /// What a power cut leaves for sure.
+    /// Contents that survive a power cut.
     durable: Vec<u8>,
-    /// Sectors that the next sync writes. One that fails forgets them, as systems do.
+    /// Sectors that the next sync writes. A failed sync forgets them, as operating systems do.
     dirty: BTreeSet<usize>,
 }
 
@@ -42,12 +42,12 @@ struct Inner {
     rng: Xoshiro256PlusPlus,
 }
 
-/// See the module. Copies are the same folder.
+/// A simulated folder. Clones share the same contents.
 #[derive(Clone, Debug)]
 pub struct SimFolder(Arc<Mutex<Inner>>);
 
 impl SimFolder {
-    /// An empty folder whose chances follow from `seed`.
+    /// Creates an empty folder. `seed` determines its random numbers.
     pub fn new(seed: u64) -> Self {
         let (files, rng) = (BTreeMap::new(), Xoshiro256PlusPlus::seed_from_u64(seed));
         Self(Arc::new(Mutex::new(Inner {
@@ -64,23 +64,23 @@ impl SimFolder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// No new file fits, or they do again.
+    /// Sets whether new files lack space.
     pub fn set_full(&self, full: bool) {
         self.inner().full = full;
     }
 
-    /// Syncs fail, or work again.
+    /// Sets whether syncs fail.
     pub fn set_failing(&self, failing: bool) {
         self.inner().failing = failing;
     }
 
-    /// Sectors that a power cut tore, and that it lost.
+    /// Returns the numbers of sectors that power cuts tore and lost.
     pub fn damage(&self) -> (u64, u64) {
         let inner = self.inner();
         (inner.torn, inner.lost)
     }
 
-    /// The power goes: each sector that was not synced is as it was written, as it was before, or
+    /// Cuts the power: each sector that was not synced has its new contents, its old contents or is
     /// torn.
     pub fn power_cut(&self) {
         let inner = &mut *self.inner();

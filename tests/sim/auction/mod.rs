@@ -1,5 +1,5 @@
-//! The auction house in virtual time: production's server, room and journal, visitors of all
-//! manners, links, and a disk that loses power, fills up, stalls and fails. One seed, one run.
+//! The auction house in virtual time: the production server, room and journal, bidders of every
+//! strategy, links, and a disk that loses power, fills up, stalls and fails. One seed is one run.
 
 pub mod audited;
 pub mod check;

@@ -1,4 +1,4 @@
-//! What happens in a run, by seed.
+//! The plan of a run, drawn from a seed.
 
 use std::time::Duration;
 
@@ -6,54 +6,55 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::LinkConfig;
 
-/// Something that goes wrong.
+/// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// The server's process dies, and is started again after a while.
+    /// The server's process dies and restarts after a while.
     Crash,
-    /// The same with the machine: what was not synced may be lost or torn.
+    /// The server's machine loses power: data that was not synced may be lost or torn. It restarts
+    /// after a while.
     PowerCut,
     /// Commits take very long for a while.
     Stall,
-    /// No new file fits for a while.
+    /// No new file fits on the disk for a while.
     Full,
-    /// A sync fails; the server is started again after a while.
+    /// A sync fails; the server restarts after a while.
     Failing,
-    /// Nothing passes between clients and server for a while.
+    /// No datagram passes between clients and server for a while.
     Outage,
 }
 
 impl Trouble {
-    /// All there are, in their order.
+    /// All kinds, in declaration order.
     pub const ALL: [Self; 6] =
         [Self::Crash, Self::PowerCut, Self::Stall, Self::Full, Self::Failing, Self::Outage];
 }
 
-/// A plan.
+/// The parameters and failures of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuctionPlan {
-    /// Everything by chance follows from it.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Bidders, of all manners in turn.
+    /// Number of bidders; they take the strategies in turn.
     pub bidders: usize,
-    /// Visitors who only watch.
+    /// Number of clients that only watch.
     pub watchers: usize,
-    /// Lots open at once.
+    /// Number of lots open at once.
     pub lots: usize,
-    /// How many times faster than usual bidders think.
+    /// Factor on the speed of the bidders' decisions.
     pub pace: f64,
-    /// Each visitor's way, both directions.
+    /// Both directions of each client's link.
     pub link: LinkConfig,
-    /// What goes wrong, and when, in milliseconds.
+    /// Failures with their times in milliseconds.
     pub troubles: Vec<(u64, Trouble)>,
-    /// How long trouble may last.
+    /// Time span of the failures.
     pub length: Duration,
-    /// Bytes of a segment of the journal.
+    /// Size of a journal segment in bytes.
     pub segment_bytes: usize,
 }
 
 impl AuctionPlan {
-    /// Nothing goes wrong.
+    /// Returns a plan without failures.
     pub fn quiet(seed: u64) -> Self {
         Self {
             seed,
@@ -68,7 +69,7 @@ impl AuctionPlan {
         }
     }
 
-    /// The standard mix.
+    /// Returns the standard mix's plan for a seed.
     pub fn standard(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xa0c7_1053);
         let mut troubles: Vec<_> = (0..rng.random_range(1..5))

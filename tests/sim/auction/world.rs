@@ -1,4 +1,4 @@
-//! Runs a plan, a millisecond at a time.
+//! Runs a plan of the auction house in steps of a millisecond.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,46 +29,46 @@ use super::folder::SimFolder;
 use super::plan::{AuctionPlan, Trouble};
 use crate::tokens::{SERVER, expect_rooms, session_config, tokens, wall};
 
-/// Who runs the house.
+/// The administrator of the house.
 pub const KEEPER: UserId = UserId(1 << 41);
 
 /// Ticks per second.
 pub const RATE: u32 = 60;
 
-/// A step.
+/// Length of a step.
 const STEP: Duration = Duration::from_millis(1);
 
-/// After the last trouble everyone has this long to get all answers.
+/// Time after the last failure within which everyone must have all answers.
 const CALM: Duration = Duration::from_secs(45);
 
-/// Then whoever lost the server before it got a ticket notices that, and comes back: longer than a
-/// session's time-out.
+/// Further time in which clients that lost the server before they got a ticket notice that and
+/// rejoin: longer than a session's timeout.
 const AFTERWARDS: Duration = Duration::from_secs(14);
 
-/// So long after a sleep a visitor has heard of the server.
+/// Time after a sleep within which a client has received something from the server.
 const AWAKE: Duration = Duration::from_millis(1_500);
 
-/// One visitor with its ways.
+/// One client with its links.
 pub struct Member {
-    /// The visitor.
+    /// The client.
     pub bidder: Bidder,
     address: SocketAddr,
     up: LinkSim,
     down: LinkSim,
     rejoin_at: Option<Timestamp>,
-    /// It sleeps until then, and its clock stands still.
+    /// The client sleeps until this time, and its clock stands still.
     wakes_at: Timestamp,
     slept: Duration,
 }
 
 impl Member {
-    /// What its clock shows.
+    /// The time that its clock shows.
     fn shown(&self, now: Timestamp) -> Timestamp {
         now - self.slept
     }
 
-    /// What is wrong with what it says of the server's clock. Of a sleep it cannot know before it
-    /// hears of the server.
+    /// Checks its estimate of the server's clock. It cannot detect a sleep before it receives
+    /// something.
     fn wrong_clock(&self, now: Timestamp) -> Option<String> {
         let (server_us, resync_throttle) = self.bidder.client().server_time(self.shown(now))?;
         let wrong = server_us.abs_diff(now.as_micros() as i64);
@@ -82,30 +82,30 @@ impl Member {
         })
     }
 
-    /// What its way from the server is like from now on.
+    /// Sets the properties of its link from the server.
     pub fn throttle(&mut self, link: LinkConfig) {
         self.down.set_config(link);
     }
 }
 
-/// See the module.
+/// The simulated auction house: server, disk, links and clients.
 pub struct AuctionWorld {
-    /// The plan.
+    /// The plan of the run.
     pub plan: AuctionPlan,
-    /// The time.
+    /// Current virtual time.
     pub now: Timestamp,
-    /// The disk.
+    /// The server's disk.
     pub folder: SimFolder,
-    /// Everyone.
+    /// All clients.
     pub members: Vec<Member>,
-    /// What happened, for people.
+    /// Events of the run as text.
     pub trace: Vec<String>,
-    /// What is wrong.
+    /// Violations as text.
     pub wrong: Vec<String>,
     server: Option<(Server, SimDriver)>,
-    /// When the server is started (again).
+    /// Time of the server's next start.
     start_at: Option<Timestamp>,
-    /// When trouble that lasts ends.
+    /// Ends of the current failures.
     stall_until: Timestamp,
     outage_until: Timestamp,
     heal_disk_at: Option<Timestamp>,
@@ -114,7 +114,7 @@ pub struct AuctionWorld {
     rng: Xoshiro256PlusPlus,
 }
 
-/// The rules of every simulated house.
+/// Returns the rules of every simulated house.
 pub fn rules() -> HouseRules {
     HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: 1 << 30 }
 }
@@ -130,7 +130,7 @@ impl Transport for Outbox {
 }
 
 impl AuctionWorld {
-    /// A world at its beginning.
+    /// Creates a world at its start.
     pub fn new(plan: AuctionPlan) -> Self {
         let now = Timestamp::from_millis(1_000);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
@@ -187,12 +187,12 @@ impl AuctionWorld {
         }
     }
 
-    /// The server; `None` while it is down.
+    /// Returns the server, `None` while it is down.
     pub fn server(&self) -> Option<&Server> {
         self.server.as_ref().map(|(server, _)| server)
     }
 
-    /// How often a commit of the present house lacked space and was put off.
+    /// Returns how often a commit of the current house lacked space and was postponed.
     pub fn waits(&self) -> u64 {
         self.server.as_ref().map_or(0, |(_, driver)| driver.waits())
     }
@@ -207,7 +207,7 @@ impl AuctionWorld {
         let config = JournalConfig { segment_bytes: self.plan.segment_bytes, keep: 1_000_000 };
         let journal = match open(self.folder.clone(), config, self.plan.seed, &mut replica) {
             Ok(journal) => journal,
-            // Whoever runs it tries again.
+            // The operator tries again.
             Err(error) if self.heal_disk_at.is_some() => {
                 self.start_at = Some(self.now + Duration::from_millis(300));
                 return self.note(format!("start {}: {error}", self.lives));
@@ -242,14 +242,14 @@ impl AuctionWorld {
         self.note(if power { "the power is cut" } else { "the server is killed" });
     }
 
-    /// A member's machine sleeps for a while: nothing runs on it, and its clock stands still.
+    /// Lets a member's machine sleep: nothing runs on it, and its clock stands still.
     pub fn sleep(&mut self, member: usize, time: Duration) {
         self.note(format!("member {member} sleeps"));
         let member = &mut self.members[member];
         (member.wakes_at, member.slept) = (self.now + time, member.slept + time);
     }
 
-    /// Something goes wrong.
+    /// Starts a failure.
     pub fn inflict(&mut self, trouble: Trouble) {
         let lasting = Duration::from_millis(self.rng.random_range(400..2_000));
         self.note(format!("{trouble:?}"));
@@ -269,8 +269,8 @@ impl AuctionWorld {
         }
     }
 
-    /// A disk that is well again. Whoever runs a house that has stopped for it starts it again; one
-    /// that only lacked space goes on by itself.
+    /// Repairs the disk when it is due. A house whose journal failed is restarted; one that only
+    /// lacked space continues by itself.
     fn heal_disk(&mut self) {
         if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
             self.folder.set_full(false);
@@ -281,7 +281,7 @@ impl AuctionWorld {
         }
     }
 
-    /// One millisecond.
+    /// Advances the world by a millisecond.
     pub fn step(&mut self) {
         self.now += STEP;
         self.heal_disk();
@@ -352,7 +352,7 @@ impl AuctionWorld {
         }
     }
 
-    /// Runs on for a while.
+    /// Runs for a time span or until a violation.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end && self.wrong.is_empty() {
@@ -360,7 +360,7 @@ impl AuctionWorld {
         }
     }
 
-    /// Runs until that is so; false if it is not within `time`.
+    /// Runs until `done` holds; returns false if it does not within `time`.
     pub fn run_until(&mut self, time: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + time;
         while self.now < end && self.wrong.is_empty() {
@@ -372,7 +372,7 @@ impl AuctionWorld {
         false
     }
 
-    /// Runs the plan, then on until everyone has all answers; then checks everything.
+    /// Runs the plan and then on until everyone has all answers; then checks all invariants.
     pub fn run(&mut self) -> AuctionFigures {
         let begin = self.now;
         for (at, trouble) in self.plan.troubles.clone() {

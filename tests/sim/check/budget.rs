@@ -1,5 +1,5 @@
-//! Paths' budgets: within their limits, kept by what is sent, not made to fall by a late server,
-//! and nothing starves under them.
+//! Checks the send budgets of paths: they stay within their limits, packets stay within them, a
+//! late server does not lower them, and no entity starves under them.
 
 use truetick_netcode::congestion::LATE_PAUSE;
 use truetick_netcode::replication::block_delta::{bit_of, block_of, slots_of};
@@ -15,15 +15,15 @@ use super::lateness::LatenessCheck;
 use crate::mark::{Mark, Marks};
 use crate::server_process::world_of;
 
-/// By so many bytes a tick may pass its budget: the own entity and one more go in any case, headers
-/// and removals come on top, and what an entity takes is known only when it is encoded.
+/// Bytes by which a tick may exceed its budget: the own entity and one more are always sent,
+/// headers and removals add to it, and the size of an entity is known only after encoding.
 const SLACK: usize = 200;
 
-/// Snapshots in which an entity that is due may be left out, one after the other: two seconds'
-/// worth, where the most that a thousand seeds saw was well under half of it.
+/// Maximum number of consecutive snapshots that may omit a due entity: two seconds' worth, more
+/// than twice the maximum over a thousand seeds.
 const LONGEST_WAIT: u64 = 120;
 
-/// What was seen of one client at the last look.
+/// State of one client at the last check.
 #[derive(Default)]
 struct Seen {
     life: u64,
@@ -33,11 +33,11 @@ struct Seen {
     bits: u64,
     snapshots: u64,
     tick: Tick,
-    /// Per slot since which snapshot it is due and left out.
+    /// Per slot the snapshot since which it is due and omitted.
     due_since: Vec<Option<u64>>,
 }
 
-/// See the module.
+/// Checks the send budgets of all clients.
 pub struct BudgetCheck {
     floor: usize,
     ceiling: usize,
@@ -45,17 +45,17 @@ pub struct BudgetCheck {
 }
 
 impl BudgetCheck {
-    /// A checker of budgets between two limits, in bytes a tick.
+    /// Creates a checker for budgets between two limits, in bytes per tick.
     pub fn new(floor: usize, ceiling: usize) -> Self {
         Self { floor: floor.min(ceiling), ceiling, seen: Vec::new() }
     }
 
-    /// The server lives again.
+    /// Resets the checker after a restart of the server.
     pub fn forget(&mut self) {
         self.seen.clear();
     }
 
-    /// Looks at one client after a tick.
+    /// Checks one client after a tick.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
@@ -86,8 +86,8 @@ impl BudgetCheck {
         if budget < seen.budget {
             marks.hit(Mark::BudgetFell);
             let is_doubtful = |since: Timestamp| now.since(since.max(seen.fell_at)) < LATE_PAUSE;
-            // A client that was not looked at may have seen its budget fall before the server was
-            // late.
+            // The budget of a client that was not checked at that time may have fallen before the
+            // server was late.
             let fell_now = seen.looked_at == lateness.ran_before();
             if fell_now && lateness.since(now).is_some_and(is_doubtful) {
                 wrong.push(format!("client {}: its path is blamed for a late server", pair.at));
@@ -113,7 +113,7 @@ impl BudgetCheck {
 }
 
 impl Seen {
-    /// Takes note of what is due and was left out again; returns what has waited for too long.
+    /// Records which due slots were omitted again; returns one that has waited too long.
     fn starved(&mut self, view: &ClientView, ring: &StateRing) -> Option<(u16, u64)> {
         self.due_since.resize(ring.slots(), None);
         let mut carried = vec![0u64; ring.blocks().len()];

@@ -1,4 +1,4 @@
-//! Clients' copies against the server's ring.
+//! Checks the clients' copies of entities against the server's ring.
 
 use std::collections::BTreeSet;
 
@@ -20,23 +20,23 @@ use super::Pair;
 use crate::mark::{Mark, Marks};
 use crate::plan::SimConfig;
 
-/// What was seen of a copy at the last look: identity, version, and until when it is known to hold.
+/// Copy of an entity at the last check: generation, version, and the tick until which it is valid.
 type Seen = Option<(u16, Tick, Tick)>;
 
-/// See the module.
+/// Checks the clients' copies of all entities.
 pub struct CopyCheck {
     game: ArenaGame,
     kinds: ArenaSchema,
-    /// The largest so far: what comes now may have been sent under it.
+    /// The largest interest radius so far: a snapshot that arrives now may have been sent under it.
     radius_m: Option<f32>,
-    /// Per client its life, and per slot what was seen.
+    /// Per client its life, and per slot the last copy.
     seen: Vec<(u64, Vec<Seen>)>,
-    /// Which entities, by client, slot and generation, left its sight.
+    /// Entities that left a client's interest, as client, slot and generation.
     left: BTreeSet<(usize, u16, u16)>,
 }
 
 impl CopyCheck {
-    /// A checker for a run.
+    /// Creates a checker for a run.
     pub fn new(config: &SimConfig) -> Self {
         Self {
             game: ArenaGame::new(config.arena).expect("the arena's schema is valid"),
@@ -47,18 +47,18 @@ impl CopyCheck {
         }
     }
 
-    /// From the next tick on everyone sees so far.
+    /// Sets the interest radius of the next ticks.
     pub fn sight_changes(&mut self, radius_m: Option<f32>) {
         self.radius_m = self.radius_m.zip(radius_m).map(|(before, now)| before.max(now));
     }
 
-    /// The server lives again: its ids begin anew.
+    /// Resets the checker after a restart of the server, which assigns ids from the start.
     pub fn forget(&mut self) {
         self.seen.clear();
         self.left.clear();
     }
 
-    /// Looks at one client.
+    /// Checks one client.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
@@ -117,14 +117,14 @@ impl CopyCheck {
         seen
     }
 
-    /// What the server will build on, the client must hold.
+    /// The client must hold every baseline that the server may use.
     fn check_baselines(&self, pair: &Pair<'_>, room: &dyn WorldAccess, wrong: &mut Vec<String>) {
         let Some(view) = room.view(pair.id) else {
             return;
         };
         let buffer = pair.client.bot.runtime().buffer();
         let lacks = |copy: Option<&RemoteEntity>, entry: &Entry, acked: Option<Tick>| {
-            // What the ring has let go of the server cannot build on either.
+            // The server cannot use a state that the ring has dropped.
             let (acked, kept) = acked.and_then(|acked| Some((acked, entry.at(acked)?)))?;
             let held = copy.filter(|remote| remote.id == entry.id).and_then(|remote| {
                 let fields =
@@ -148,11 +148,12 @@ impl CopyCheck {
         self.kinds.schema.kind(remote.kind)
     }
 
-    /// Whether a client may see such a field: spelled out, not asked of the code that is checked.
+    /// Returns whether a client may see a field. It is written out here, independent of the code
+    /// under test.
     fn may_see(own: bool, visibility: Visibility) -> bool {
         match visibility {
             Visibility::Everyone => true,
-            // The arena knows no teams.
+            // The arena has no teams.
             Visibility::Owner => own,
             Visibility::Team | Visibility::Server => false,
         }
@@ -199,7 +200,7 @@ impl CopyCheck {
         None
     }
 
-    /// A new copy must have been in sight when it was sent.
+    /// A new copy must have been within the interest radius when it was sent.
     fn out_of_sight(
         &self,
         pair: &Pair<'_>,

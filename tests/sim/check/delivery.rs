@@ -1,4 +1,4 @@
-//! Messages: what [`crate::messaging_game`] says must come as its channel promises.
+//! Checks that the messages of [`crate::messaging_game`] arrive as their channels promise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,46 +10,47 @@ use truetick_netcode::tick::Tick;
 use crate::mark::{Mark, Marks};
 use crate::messaging_game::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 
-/// A client's place, its number, and which of its lives it is in.
+/// Index of a client, its session's client id, and the number of its life.
 pub type Session = (usize, ClientId, u64);
 
 #[derive(Debug)]
 struct Heard {
     of: (ClientId, u64),
-    /// First tick whose messages are for it, if it was joined.
+    /// First tick whose messages are for the client, if it was joined.
     since: Option<Tick>,
-    /// Ticks heard, per channel; counted on where ticks wrap.
+    /// Ticks of received messages, per channel, continued where ticks wrap.
     ticks: [BTreeSet<u64>; CHANNELS.len()],
-    /// Tiny messages heard.
+    /// Received small messages.
     patter: PatterCheck,
 }
 
-/// A tick counted on from `since` where ticks wrap; `None` if it is before that.
+/// A tick continued from `since` where ticks wrap; `None` if it is before that.
 fn counted(tick: Tick, since: Tick) -> Option<u64> {
     (!since.is_after(tick)).then(|| u64::from(since.0) + u64::from(tick.since(since)))
 }
 
-/// See the module.
+/// Checks the messages that clients receive.
 #[derive(Debug, Default)]
 pub struct DeliveryCheck {
-    /// Tiny messages that are said in each tick.
+    /// Number of small messages per tick.
     patter: u64,
     joined: BTreeMap<ClientId, Tick>,
     heard: BTreeMap<usize, Heard>,
 }
 
 impl DeliveryCheck {
-    /// A checker where so many tiny messages are said in each tick.
+    /// Creates a checker for `patter` small messages per tick.
     pub fn new(patter: u8) -> Self {
         Self { patter: patter.into(), ..Self::default() }
     }
 
-    /// A client begins to be told: messages from `tick` on are for it.
+    /// Records that messages from `tick` on are sent to a client.
     pub fn joined(&mut self, client: ClientId, tick: Tick) {
         self.joined.insert(client, tick);
     }
 
-    /// A client was told something. False if it is none of ours.
+    /// Checks a message that a client received. Returns false if it is not one of the messaging
+    /// game.
     pub fn told(
         &mut self,
         (at, client, life): Session,
@@ -87,7 +88,7 @@ impl DeliveryCheck {
         true
     }
 
-    /// Reliable messages said until `until` that a client was not told.
+    /// Returns the reliable messages sent until `until` that a client did not receive.
     pub fn untold(&self, (at, client, life): Session, until: Tick) -> Vec<String> {
         let Some(since) = self.joined.get(&client).copied() else {
             return vec![format!("client {at} plays in a session that the server never opened")];
@@ -98,7 +99,7 @@ impl DeliveryCheck {
         let first_untold = u64::from(until.next().0) * self.patter;
         let came =
             heard.and_then(|heard| heard.patter.next).unwrap_or(u64::from(since.0) * self.patter);
-        // Ticks wrap, and with them the places of tiny messages.
+        // Ticks wrap, and the numbers of small messages with them.
         let round = (self.patter << 32).max(1);
         let lacking = (first_untold + round - came % round) % round;
         let tiny = (lacking > 0 && lacking < round / 2)
@@ -120,7 +121,7 @@ impl DeliveryCheck {
     }
 }
 
-/// Whether a channel carries something at a tick, which is counted on where ticks wrap.
+/// Whether a channel carries a message at a tick, which is continued where ticks wrap.
 fn is_due(channel: usize, tick: u64) -> bool {
     tick as u32 % PERIOD == channel as u32
 }

@@ -1,5 +1,5 @@
-//! What a display shows: its time never goes back, never leaps, and does not stand still while
-//! packets flow.
+//! Checks the displayed time: it never goes back, never jumps, and does not stand still while
+//! snapshots flow.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,34 +9,34 @@ use truetick_netcode::time::Timestamp;
 
 use crate::mark::{Mark, Marks};
 
-/// Snapshots that are further apart do not flow.
+/// Maximum distance of snapshots that flow.
 const GAP: Duration = Duration::from_millis(60);
 
-/// Snapshots flow when they did for so long.
+/// Time for which snapshots must have flowed.
 const FLOWING: Duration = Duration::from_millis(300);
 
-/// While they flow a display stands still for so long at most.
+/// Maximum time for which a display stands still while they flow.
 const STILL: Duration = Duration::from_millis(60);
 
-/// A display that stood still for so long is worth a mark.
+/// Standstill that is counted as a mark.
 const STOOD: Duration = Duration::from_millis(250);
 
-/// Most that the time shown may pass faster than time, but for a cut.
+/// Maximum ratio of displayed time to time, except for a cut.
 const FASTEST: f64 = 3.25;
 
-/// A display that moves less than this share of time stands still.
+/// A display that advances by less than this share of time stands still.
 const STILL_SHARE: f64 = 0.05;
 
-/// What a client's display shows at one moment of its own clock.
+/// A client's display at one moment of its own clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    /// The moment.
+    /// Time of the client's clock.
     pub now: Timestamp,
-    /// The time shown, in ticks.
+    /// Displayed time, in ticks.
     pub shown: f64,
-    /// The newest snapshot.
+    /// Tick of the newest snapshot.
     pub newest: Tick,
-    /// Cuts so far.
+    /// Number of cuts so far.
     pub cuts: u64,
     /// Length of a tick.
     pub tick: Duration,
@@ -51,12 +51,12 @@ struct Seen {
     still: Duration,
 }
 
-/// See the module.
+/// Checks the displayed time of all clients.
 #[derive(Debug, Default)]
 pub struct DisplayCheck(BTreeMap<usize, Seen>);
 
 impl DisplayCheck {
-    /// A client in one of its lives shows a frame.
+    /// Checks a frame that a client displays; `client` is its index and the number of its life.
     pub fn frame(
         &mut self,
         (client, life): (usize, u64),

@@ -1,5 +1,5 @@
-//! Predictions, looked at from outside: what a client foresaw for a slot is kept, and compared with
-//! the world when the server's tick of that slot has run. Whatever the client itself makes of it.
+//! Checks predictions independently of the client: the state that a client predicted for a slot is
+//! kept and compared with the world when the server has run the tick of that slot.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use truetick_netcode::tick::Tick;
 
 use super::Pair;
 
-/// Ticks for which foresight is kept.
+/// Ticks for which predictions are kept.
 const KEPT: u32 = 256;
 
-/// What one client foresaw in one of its lives, by slot.
+/// Predicted fields of one client in one life, by slot.
 type EstimatedField = BTreeMap<u32, Box<[u32]>>;
 
-/// See the module.
+/// Checks the predictions of all clients.
 #[derive(Debug, Default)]
 pub struct EstimateCheck {
     estimated: BTreeMap<(usize, u64), EstimatedField>,
-    /// Comparisons made while nothing disturbed anyone.
+    /// Number of comparisons while nothing disturbs anyone.
     compared: u64,
 }
 
 impl EstimateCheck {
-    /// Keeps what a client foresees now; compares what it foresaw for the slot `now`, that of the
-    /// newest tick, if `calm`: nothing touches anyone, and every command comes in time.
+    /// Records a client's current prediction. If `calm` (no interactions, and every command arrives
+    /// in time), compares its prediction for slot `now`, that of the newest tick.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
@@ -34,7 +34,7 @@ impl EstimateCheck {
         wrong: &mut Vec<String>,
     ) {
         let estimated = self.estimated.entry((pair.at, pair.client.life)).or_default();
-        // What was foreseen before the calm may have been put right since.
+        // A prediction from before the calm may have been corrected since.
         match calm {
             true => *estimated = estimated.split_off(&now.0.saturating_sub(KEPT)),
             false => estimated.clear(),
@@ -59,7 +59,7 @@ impl EstimateCheck {
         }
     }
 
-    /// Comparisons made while calm.
+    /// Returns the number of comparisons while calm.
     pub fn compared(&self) -> u64 {
         self.compared
     }

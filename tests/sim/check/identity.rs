@@ -1,4 +1,4 @@
-//! Ids: a slot's generation rises, what is gone stays gone, kind and owner stay.
+//! Checks ids: a slot's generation rises, a removed entity stays removed, kind and owner stay.
 
 use std::collections::BTreeSet;
 use truetick_netcode::replication::state_ring::StateRing;
@@ -15,7 +15,7 @@ struct Known {
     used: bool,
 }
 
-/// See the module.
+/// Checks the ids of entities and clients.
 #[derive(Debug, Default)]
 pub struct IdentityCheck {
     slots: Vec<Known>,
@@ -23,7 +23,7 @@ pub struct IdentityCheck {
 }
 
 impl IdentityCheck {
-    /// Looks at the world after a tick.
+    /// Checks the world after a tick.
     pub fn check(&mut self, ring: &StateRing, wrong: &mut Vec<String>) {
         self.slots.resize(self.slots.len().max(ring.slots()), Known::default());
         for (slot, known) in self.slots.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ impl IdentityCheck {
         }
     }
 
-    /// A new client got its number.
+    /// Records the id of a new client, which must not have been used.
     pub fn client_joined(&mut self, id: ClientId, wrong: &mut Vec<String>) {
         if !self.clients.insert(id) {
             wrong.push(format!("client number {} was given twice", id.0));

@@ -1,5 +1,5 @@
-//! A player's input: no honest command is refused, and none is dead for longer than the path
-//! explains.
+//! Checks player input: no honest command is refused, and input is not dead for longer than the
+//! path explains.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use truetick_server::command_queue::CommandCounts;
 use super::Pair;
 use crate::mark::{Mark, Marks};
 
-/// Packets that are further apart do not flow.
+/// Maximum distance of packets that flow.
 const GAP: Duration = Duration::from_millis(60);
 
-/// While packets flow both ways input is dead for two round trips and this at most.
+/// Maximum time beyond two round trips for which input is dead while packets flow both ways.
 const DEAD: Duration = Duration::from_millis(250);
 
 struct Seen {
     life: u64,
     missing: u64,
-    /// Packets that came at the server and at the client, and when that number changed.
+    /// Packets received by server and client, each with the time of the last change.
     packets: [(u64, Timestamp); 2],
     flows_since: Timestamp,
     dead_since: Option<Timestamp>,
 }
 
-/// See the module.
+/// Checks the input of all clients.
 #[derive(Default)]
 pub struct InputCheck(BTreeMap<usize, Seen>);
 
 impl InputCheck {
-    /// The server ran a tick, and counts so many commands of a client.
+    /// Checks a client's command counts after the server ran a tick.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,

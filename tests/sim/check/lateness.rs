@@ -1,5 +1,5 @@
-//! What a server that is late must not do: send what newer ticks say anyway, or take for a flood
-//! what came in time.
+//! Checks a late server: it sends only the newest of several due ticks, and does not take packets
+//! that arrived in time for a flood.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use truetick_netcode::limits::PACKETS_PER_TICK;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
 
-/// A server is late for so long after a late tick.
+/// Time after a late tick for which a server counts as late.
 const LATE_FOR: Duration = Duration::from_millis(500);
 
-/// Packets that may come on a path at once beyond the average.
+/// Packets that a path may send at once beyond the average.
 const BURST: f64 = 32.0 * PACKETS_PER_TICK as f64;
 
-/// A packet is no flood's if so many more were allowed: clocks that run apart make no difference.
+/// Packets by which the allowance must be exceeded, so that clock drift makes no difference.
 const SPARE: f64 = 3.0;
 
-/// Packets that a path may send at present, and when that was so.
+/// Packets that a path may send, and the time of that allowance.
 struct Allowed {
     packets: f64,
     at: Timestamp,
 }
 
-/// What the server did when it woke.
+/// The server's work in one wake-up.
 pub struct Ran {
-    /// Ticks that it ran.
+    /// Number of ticks run.
     pub ticks: u32,
-    /// Whether they were late.
+    /// Whether the ticks were late.
     pub is_late: bool,
     /// Snapshots made before, by client.
     pub before: Vec<(ClientId, u64)>,
@@ -35,18 +35,18 @@ pub struct Ran {
     pub after: Vec<(ClientId, u64)>,
 }
 
-/// See the module.
+/// Checks what a late server sends and drops.
 #[derive(Default)]
 pub struct LatenessCheck {
-    /// When the server was late first and last.
+    /// First and last time at which the server was late.
     late: Option<(Timestamp, Timestamp)>,
-    /// When it ran last, and the time before.
+    /// Time of the last run, and of the one before.
     ran_at: [Timestamp; 2],
     allowed: BTreeMap<usize, Allowed>,
 }
 
 impl LatenessCheck {
-    /// The server ran.
+    /// Checks a run of the server.
     pub fn ran(&mut self, ran: &Ran, now: Timestamp, wrong: &mut Vec<String>) {
         self.ran_at = [now, self.ran_at[0]];
         if ran.is_late {
@@ -65,17 +65,17 @@ impl LatenessCheck {
         }
     }
 
-    /// When the server ran the time before the last.
+    /// Returns the time of the run before the last.
     pub fn ran_before(&self) -> Timestamp {
         self.ran_at[1]
     }
 
-    /// Since when the server is late, if it is.
+    /// Returns the time since which the server is late, if it is.
     pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
         self.late.filter(|(_, last)| now.since(*last) < LATE_FOR).map(|(first, _)| first)
     }
 
-    /// A packet came on a path, and was taken for a flood's or not.
+    /// Checks whether a packet on a path was rightly taken or dropped as a flood.
     pub fn came(
         &mut self,
         path: usize,

@@ -1,22 +1,26 @@
-//! Invariants, checked after each tick of the server and at each packet and message.
+//! Invariants, checked after each tick of the server and at each packet and message:
 //!
-//! | checker | holds that |
-//! |---|---|
-//! | [`lateness`] | of several ticks that are due at once one is sent; a client that sends in time is no flood, however late the server reads |
-//! | [`identity`] | an id is never used again while it lives, nor after; kind and owner stay; client numbers rise |
-//! | [`budget`] | a path's budget stays within its limits, a tick's state within the budget; nothing that is due is left out for long |
-//! | [`copies`] | a client's copy of an entity is what the server had at that tick, was in its sight, and holds nothing hidden; every baseline that the server builds on is held |
-//! | [`display`] | the time shown never goes back, never leaps, and does not stand still while packets flow |
-//! | [`input`] | no honest command is refused; input is not dead for longer than the path explains |
-//! | [`delivery`] | reliable messages come exactly once (in order where promised), unreliable ones at most once |
-//! | [`estimator`] | while nothing disturbs anyone, the world becomes what each client foresaw |
-//! | [`numbers`] | no packet is sealed under a number that its key has used before, on either side |
-//! | [`repeats`] | no packet is taken twice |
-//! | [`sessions`] | each session is its user's; who falls silent keeps what he owns for the grace |
-//! | [`sizes`] | windows, queues and rings stay within their limits |
+//! - [`lateness`]: of several due ticks one is sent; a client that sends in time is no flood,
+//!   however late the server reads.
+//! - [`identity`]: an id is never used twice; kind and owner stay; client ids rise.
+//! - [`budget`]: a path's budget stays within its limits, a tick's state within the budget; no due
+//!   entity is omitted for long.
+//! - [`copies`]: a client's copy equals the server's entity at that tick, is within interest, and
+//!   has no hidden field; the client holds every baseline that the server uses.
+//! - [`display`]: the displayed time never goes back, never jumps, and does not stand still while
+//!   packets flow.
+//! - [`input`]: no honest command is refused; input is not dead for longer than the path explains.
+//! - [`delivery`]: reliable messages arrive exactly once (in order where promised), unreliable ones
+//!   at most once.
+//! - [`estimator`]: while nothing disturbs anyone, the world becomes what each client predicted.
+//! - [`numbers`]: no packet is sealed under a number that its key has used before, on either side.
+//! - [`repeats`]: no packet is accepted twice.
+//! - [`sessions`]: each session belongs to its user; a silent client keeps its entities for the
+//!   grace.
+//! - [`sizes`]: windows, queues and rings stay within their limits.
 //!
-//! Here: a prediction is wrong only by counted causes, no decoded state differs from the server's,
-//! no honest client is taken for a liar.
+//! This module itself checks that a prediction is wrong only by counted causes, that no decoded
+//! state differs from the server's, and that no honest client is rejected as misbehaving.
 
 pub mod budget;
 pub mod copies;
@@ -62,16 +66,16 @@ use lateness::LatenessCheck;
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
 
-/// Looks at a calm world after which the last corrections of what was before have come.
+/// Checks of a calm world after which the last corrections of earlier disturbances have arrived.
 const CALM_LOOKS: u32 = 10;
 
-/// Violations kept; a run stops at the first anyway.
+/// Maximum number of violations kept; a run stops at the first anyway.
 const VIOLATIONS: usize = 16;
 
 /// All checkers of one run.
 pub struct Checks {
     ghosts: bool,
-    /// Numbers of clients that a test plays by hand: they may lie.
+    /// Ids of clients that a test controls by hand and that may misbehave.
     strangers: BTreeSet<ClientId>,
     violations: Vec<String>,
     identity: IdentityCheck,
@@ -84,23 +88,23 @@ pub struct Checks {
     lateness: LatenessCheck,
     display: DisplayCheck,
     input: InputCheck,
-    /// Looks at the world since nothing disturbs anyone any more.
+    /// Number of checks since disturbances ended.
     calm: Option<u32>,
 }
 
-/// A client and the server's side of the very session that it is in.
+/// A client with the server's side of its current session.
 pub struct Pair<'a> {
-    /// Its place in the run.
+    /// Index of the client in the run.
     pub at: usize,
     /// The client's side.
     pub client: &'a ClientProcess,
-    /// Its number.
+    /// Id of the session.
     pub id: ClientId,
     /// The server's side.
     pub server: &'a Connection,
 }
 
-/// The client at a place, if both sides have the same session.
+/// The client at an index, if both sides are in the same session.
 fn pair<'a>(
     at: usize,
     client: &'a ClientProcess,
@@ -114,7 +118,7 @@ fn pair<'a>(
 }
 
 impl Checks {
-    /// Checkers for a run.
+    /// Creates the checkers of a run.
     pub fn new(config: &SimConfig) -> Self {
         Self {
             ghosts: config.arena.ghosts,
@@ -134,34 +138,35 @@ impl Checks {
         }
     }
 
-    /// What was broken so far.
+    /// Returns the violations so far.
     pub fn violations(&self) -> &[String] {
         &self.violations
     }
 
-    /// Something that was found elsewhere is broken.
+    /// Adds violations that were found elsewhere.
     pub fn broken(&mut self, what: Vec<String>) {
         let room = VIOLATIONS.saturating_sub(self.violations.len());
         self.violations.extend(what.into_iter().take(room));
     }
 
-    /// From now on nothing disturbs anyone: paths are perfect, and clients have found their lead.
+    /// Declares that from now on nothing disturbs anyone: paths are perfect, and clients have found
+    /// their lead.
     pub fn calm_begins(&mut self) {
         self.calm = Some(0);
     }
 
-    /// From the next tick on everyone sees so far.
+    /// Sets the interest radius of the next ticks.
     pub fn sight_changes(&mut self, radius_m: Option<f32>) {
         self.copies.sight_changes(radius_m);
     }
 
-    /// What is missing of the comparisons that a calm second must have brought.
+    /// Returns a violation if a calm period had no comparisons of predictions.
     pub fn too_few_compared(&self) -> Option<String> {
         let few = self.calm.is_some() && self.ghosts && self.estimator.compared() == 0;
         few.then(|| "nobody foresaw anything in a calm second".into())
     }
 
-    /// The server lives again: its ids and numbers begin anew.
+    /// Resets the checkers after a restart of the server, which assigns ids from the start.
     pub fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
         self.budgets.forget();
@@ -171,7 +176,7 @@ impl Checks {
         self.input = InputCheck::default();
     }
 
-    /// The server ran one or more ticks.
+    /// Checks everything after the server ran one or more ticks.
     pub fn after_tick(
         &mut self,
         (core, schema, now): (&Server, &Schema, Timestamp),
@@ -217,7 +222,7 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// A client learned that a prediction was wrong.
+    /// Checks the cause of a client's latest misprediction.
     pub fn mispredicted(
         &mut self,
         at: usize,
@@ -252,7 +257,7 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// Someone came or went.
+    /// Checks a session event of the server.
     pub fn session_changed(
         &mut self,
         event: &SessionEvent,
@@ -292,29 +297,29 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// From the next tick on all that is said is for this client.
+    /// From the next tick on all messages are for this client.
     fn stream_begins(&mut self, client: ClientId, core: Option<&Server>) {
         if let Some(core) = core {
             self.delivery.joined(client, world_of(core).timeline().next());
         }
     }
 
-    /// A client's display shows a frame.
+    /// Checks a frame that a client displays.
     pub fn shown(&mut self, client: (usize, u64), frame: Frame, marks: &mut Marks) {
         let mut wrong = Vec::new();
         self.display.frame(client, frame, marks, &mut wrong);
         self.broken(wrong);
     }
 
-    /// The server ran.
+    /// Checks a run of the server.
     pub fn server_ran(&mut self, ran: &lateness::Ran, now: Timestamp) {
         let mut wrong = Vec::new();
         self.lateness.ran(ran, now, &mut wrong);
         self.broken(wrong);
     }
 
-    /// A packet came at the server on a path at that time, in a room of so many ticks a second, and
-    /// was taken for a flood's or not.
+    /// Checks whether a packet that arrived at the server on a path was rightly taken or dropped as
+    /// a flood. `rate` is in ticks per second.
     pub fn packet_counted(
         &mut self,
         path: usize,
@@ -326,14 +331,14 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// One side took a packet.
+    /// Checks a packet that one side accepted.
     pub fn packet_taken(&mut self, way: (usize, Way), bytes: &[u8]) {
         let mut wrong = Vec::new();
         self.repeats.taken(way, bytes, &mut wrong);
         self.broken(wrong);
     }
 
-    /// A client was told something. False if that is the game's own affair.
+    /// Checks a message that a client received. Returns false if it belongs to the game itself.
     pub fn told(
         &mut self,
         at: usize,
@@ -350,7 +355,7 @@ impl Checks {
         known
     }
 
-    /// Reliable messages said until `until` that a client was not told.
+    /// Returns the reliable messages sent until `until` that a client did not receive.
     pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
         let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
         let sessions =

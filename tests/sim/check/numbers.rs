@@ -1,7 +1,8 @@
-//! A key seals one packet under each number, on either side, in all lives of clients and server.
+//! Checks that a key seals at most one packet under each number, on either side, in all lives of
+//! clients and server.
 //!
-//! The keys are those of the tokens that went over the network in requests: the checker has the
-//! servers' key, as an issuer has.
+//! The keys are those of the tokens in the connection requests: the checker has the servers' key,
+//! as an issuer has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,19 +21,19 @@ struct Keys {
     used: [BTreeSet<u64>; 2],
 }
 
-/// See the module.
+/// Checks the packet numbers of all sent datagrams.
 #[derive(Default)]
 pub struct NumberCheck {
     known: Vec<Keys>,
     by_tag: BTreeMap<TokenTag, usize>,
-    /// Whose keys sealed the last packet of a path and direction.
+    /// Index of the keys that sealed the last packet of a path and direction.
     last: BTreeMap<(usize, Way), usize>,
     checked: u64,
     wrong: Vec<String>,
 }
 
 impl NumberCheck {
-    /// Looks at a datagram as it is sent.
+    /// Checks a datagram as it is sent.
     pub fn sent(&mut self, path: usize, way: Way, datagram: &[u8]) {
         match read_outer(datagram) {
             Ok(Outer::Request(request)) => self.learn(&request),
@@ -41,12 +42,12 @@ impl NumberCheck {
         }
     }
 
-    /// What was found since the last call.
+    /// Returns the violations since the last call.
     pub fn take_wrong(&mut self) -> Vec<String> {
         std::mem::take(&mut self.wrong)
     }
 
-    /// Packets whose numbers were looked at.
+    /// Returns the number of packets checked.
     pub fn checked(&self) -> u64 {
         self.checked
     }

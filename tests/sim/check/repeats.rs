@@ -1,4 +1,4 @@
-//! Packets: each is taken at most once, however often the network brings it.
+//! Checks that each packet is accepted at most once, however often the network delivers it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,18 +6,18 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::network::Way;
 
-/// Packets remembered per way: copies come within 50 ms of each other.
+/// Packets remembered per direction of a path: duplicates arrive within 50 ms of each other.
 const REMEMBERED: usize = 256;
 
-/// See the module. Packets are told apart by their bytes, which hold their number and their
-/// session's checksum.
+/// Checks accepted packets. Packets are identified by their bytes, which contain their number and
+/// their session's checksum.
 #[derive(Debug, Default)]
 pub struct RepeatCheck {
     taken: BTreeMap<(usize, Way), VecDeque<u64>>,
 }
 
 impl RepeatCheck {
-    /// One side took a packet that came by this way.
+    /// Checks a packet that one side accepted from this path and direction.
     pub fn taken(&mut self, way: (usize, Way), bytes: &[u8], wrong: &mut Vec<String>) {
         let taken = self.taken.entry(way).or_default();
         let packet = xxh3_64(bytes);

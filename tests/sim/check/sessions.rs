@@ -1,5 +1,5 @@
-//! Sessions: each is its user's, one at an address; who falls silent keeps what he owns for the
-//! whole grace, and is the same client when he comes back.
+//! Checks sessions: each belongs to its user, with one at an address; a client that falls silent
+//! keeps its entities for the whole grace and has the same id when it returns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ struct Known {
     parked_at: Option<Timestamp>,
 }
 
-/// See the module.
+/// Checks the sessions of all clients.
 #[derive(Debug)]
 pub struct SessionCheck {
     grace: Duration,
@@ -28,17 +28,17 @@ pub struct SessionCheck {
 }
 
 impl SessionCheck {
-    /// A checker of sessions that are kept so long.
+    /// Creates a checker for sessions with this grace.
     pub fn new(grace: Duration) -> Self {
         Self { grace, known: BTreeMap::new() }
     }
 
-    /// The server lives again: nobody is known.
+    /// Resets the checker after a restart of the server.
     pub fn forget(&mut self) {
         self.known.clear();
     }
 
-    /// Someone came or went, when the server's clock shows `now`.
+    /// Checks a session event when the server's clock shows `now`.
     pub fn changed(
         &mut self,
         event: &SessionEvent,
@@ -85,7 +85,7 @@ impl SessionCheck {
         }
     }
 
-    /// Looks at all sessions after a tick.
+    /// Checks all sessions after a tick.
     pub fn check(
         &self,
         core: &Server,
@@ -107,7 +107,7 @@ impl SessionCheck {
                 wrong.push(format!("client {at} is at an address whose session there is not"));
                 continue;
             };
-            // Someone who had the address before, and does not know yet that it has another.
+            // A client that had the address before may not have noticed that another has it now.
             let mut before =
                 network.before(client.path).iter().map(|before| clients[*before].user());
             if session.user != client.user() && before.all(|user| user != session.user) {

@@ -1,16 +1,16 @@
-//! Memory: what grows with traffic stays within its limit.
+//! Checks that memory which grows with traffic stays within its limits.
 
 use truetick_netcode::limits::{ACK_WINDOW, CHANNEL_QUEUE_BYTES, CLIENT_VERSIONS, RING_TICKS};
 use truetick_netcode::replication::state_ring::StateRing;
 
 use super::Pair;
 
-/// Reliable channels, and one more for what is unreliable.
+/// Number of reliable channels, plus one for unreliable messages.
 const CHANNELS: usize = 6;
 
-/// The server's ring keeps a bounded number of versions.
+/// Checks that the server's ring keeps a bounded number of versions.
 pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
-    // The one in force, the one that it superseded, and those of the ring's ticks.
+    // The current version, the one that it superseded, and those of the ring's ticks.
     let most = RING_TICKS as usize + 2;
     let large = ring.entries().filter(|entry| entry.state_history() > most);
     wrong.extend(
@@ -20,7 +20,7 @@ pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
     );
 }
 
-/// Both sides of a session keep bounded windows, queues and copies.
+/// Checks that both sides of a session keep bounded windows, queues and copies.
 pub fn check_client(pair: &Pair<'_>, wrong: &mut Vec<String>) {
     let own = pair.client.bot.runtime().connection();
     for connection in own.into_iter().chain([pair.server]) {

@@ -1,4 +1,4 @@
-//! Whether all is well at the end of a run.
+//! Invariants at the end of a QUIC run.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::world::{QuicWorld, arena};
 use crate::messaging_game::{CHANNELS, PERIOD};
 use crate::server_process::world_of;
 
-/// Ticks within which everyone holds what is new, once all is healed.
+/// Ticks within which everyone holds a new entity after the heal.
 const ARRIVES_IN: u32 = 40;
 
 impl QuicWorld {
-    /// Looks whether everyone plays, holds the world as it is, and was told everything once and in
+    /// Checks that everyone plays, holds the current world, and received every message once and in
     /// order.
     pub(super) fn look(&mut self, healed: Tick) {
         let mut wrong = Vec::new();
@@ -32,7 +32,7 @@ impl QuicWorld {
             if stats.decode_errors + stats.hash_mismatches > 0 {
                 wrong.push(format!("client {place} decoded wrongly: {stats:?}"));
             }
-            // What is younger may still be on its way.
+            // A younger entity may still be in flight.
             let long_ago = room.ring().tick().back(ARRIVES_IN);
             let game = arena();
             let is_seen = |entry: &&Entry| {
@@ -71,8 +71,8 @@ impl QuicWorld {
         }
     }
 
-    /// What is reliable comes once, what is ordered in order, and nothing is left out between two
-    /// that came.
+    /// Checks that reliable messages arrived once, ordered ones in order, and none is missing
+    /// between two others.
     pub(super) fn look_at_messages(&mut self, place: usize) {
         let mut by_channel: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for (channel, tick) in &self.members[place].told {
@@ -80,7 +80,7 @@ impl QuicWorld {
         }
         for (channel, mut ticks) in by_channel.into_iter().filter(|(channel, _)| *channel > 0) {
             let ordered = channel > 1;
-            // The newest may still be overtaken where there is no order.
+            // The newest may be reordered on an unordered channel.
             if !ordered {
                 ticks.sort_unstable();
             }

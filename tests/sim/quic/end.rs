@@ -16,18 +16,18 @@ use truetick_netcode::limits::FRAME_BYTES;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{PeerAddr, Transmit};
 
-/// Something that came by a route.
+/// Something received from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
-    /// A datagram.
+    /// A datagram of the connection.
     Datagram(Vec<u8>),
-    /// A frame.
+    /// A frame of the connection's stream.
     Frame(Vec<u8>),
-    /// The largest datagram.
+    /// The maximum size of a datagram on the connection.
     DatagramBytes(usize),
-    /// The end.
+    /// The end of the connection.
     Closed {
-        /// Whether the peer said so.
+        /// Whether the peer closed it.
         told: bool,
     },
 }
@@ -36,15 +36,15 @@ struct Line {
     connection: Connection,
     addr: PeerAddr,
     stream: Option<StreamId>,
-    /// Bytes of frames that the stream did not take yet.
+    /// Bytes of frames that the stream did not accept yet.
     unsent: VecDeque<u8>,
-    /// Bytes of frames that are not whole yet.
+    /// Bytes of an incomplete frame.
     partial: Vec<u8>,
     announced: bool,
     over: bool,
 }
 
-/// See the module.
+/// One end of QUIC connections without a socket.
 pub struct QuicEnd {
     endpoint: Endpoint,
     client: Option<ClientConfig>,
@@ -57,8 +57,8 @@ pub struct QuicEnd {
 }
 
 impl QuicEnd {
-    /// An end; all ends of a run count their time from the same `base`. One with a client's
-    /// parameters opens connections.
+    /// Creates an end. All ends of a run count their time from the same `base`. An end with a
+    /// client configuration opens connections.
     pub fn new(
         config: EndpointConfig,
         server: Option<ServerConfig>,
@@ -81,7 +81,7 @@ impl QuicEnd {
         self.base + Duration::from_nanos(now.as_nanos())
     }
 
-    /// Takes in a datagram of the network.
+    /// Handles a datagram of the network.
     pub fn receive(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) {
         let (at, mut answer) = (self.at(now), Vec::new());
         match self.endpoint.handle(at, from, None, None, BytesMut::from(bytes), &mut answer) {
@@ -122,7 +122,7 @@ impl QuicEnd {
         self.by_addr.insert(addr, handle);
     }
 
-    /// Sends something by a route.
+    /// Sends a transmit to a peer.
     pub fn send(&mut self, to: PeerAddr, transmit: Transmit, now: Timestamp) {
         if matches!(transmit, Transmit::Open(_)) {
             self.open(to, now);
@@ -159,12 +159,12 @@ impl QuicEnd {
         self.add(handle, connection, to);
     }
 
-    /// Its connections.
+    /// Returns the peers of its connections.
     pub fn addrs(&self) -> impl Iterator<Item = &PeerAddr> {
         self.by_addr.keys()
     }
 
-    /// Does what time demands.
+    /// Handles all timeouts up to `now` and prepares the datagrams to send.
     pub fn drive(&mut self, now: Timestamp) {
         let (at, mut ended) = (self.at(now), Vec::new());
         for (handle, line) in &mut self.lines {
@@ -191,12 +191,12 @@ impl QuicEnd {
         }
     }
 
-    /// The next datagram for the network.
+    /// Returns the next datagram for the network.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.out.pop_front()
     }
 
-    /// The next thing that came.
+    /// Returns the next received item.
     pub fn poll(&mut self) -> Option<(PeerAddr, Came)> {
         self.came.pop_front()
     }

@@ -1,12 +1,11 @@
-//! QUIC in virtual time: `quinn-proto` between bots and server, with the numbers, the time and the
-//! keys of a seed.
+//! QUIC in virtual time: `quinn-proto` between bots and server, with the ids, the time and the keys
+//! of a seed.
 //!
-//! | | |
-//! |---|---|
-//! | [`end`] | one end without a socket: what `netcode/src/transport/quic` is to the network, this is to the simulator |
-//! | [`secrets`] | certificate, ids and reset keys that follow from a seed |
-//! | [`plan`] | what a run is made of, and what goes wrong |
-//! | [`world`] | runs a plan and looks whether all is well |
+//! - [`end`]: one end without a socket; the simulator's counterpart of
+//!   `netcode/src/transport/quic`.
+//! - [`secrets`]: certificate, ids and reset keys that follow from a seed.
+//! - [`plan`]: the configuration and failures of a run.
+//! - [`world`]: runs a plan and checks its invariants.
 
 mod check;
 pub mod end;

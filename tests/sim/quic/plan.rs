@@ -1,4 +1,4 @@
-//! What a run over QUIC is made of, and what goes wrong.
+//! The plan of a run over QUIC: its configuration and its failures.
 
 use std::time::Duration;
 
@@ -7,46 +7,46 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::link_sim::{Bursts, LinkConfig};
 use truetick_netcode::transport::TransportKind;
 
-/// What goes wrong.
+/// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum QuicTrouble {
-    /// A client's paths become like this.
+    /// Sets the properties of a client's links.
     Links(usize, LinkConfig),
-    /// Nothing passes between a client and the server for so long.
+    /// Nothing passes between a client and the server for this time.
     Cut(usize, Duration),
     /// A client's datagrams come from another port from now on.
     Move(usize),
-    /// A client's end of QUIC is gone and another one is there; its game goes on.
+    /// A client's QUIC end is replaced by a new one; its game continues.
     NewEnd(usize),
-    /// The server dies and starts again: its connections are unknown, its sessions gone.
+    /// The server dies and restarts without its connections and sessions.
     Restart,
 }
 
-/// A run.
+/// The configuration and failures of a run.
 #[derive(Clone, Debug)]
 pub struct QuicPlan {
-    /// Everything random follows from it, but for keys of TLS.
+    /// Seed of all random numbers but the keys of TLS.
     pub seed: u64,
-    /// What carries sessions: QUIC, or UDP to compare.
+    /// Transport of the sessions: QUIC, or UDP for comparison.
     pub kind: TransportKind,
-    /// Bots.
+    /// Number of bots.
     pub clients: usize,
-    /// Every path at the start.
+    /// Properties of every link at the start.
     pub link: LinkConfig,
-    /// Bytes a second that the server tells everyone on a reliable stream, beside the game.
+    /// Bytes per second that the server sends to everyone on a reliable channel, beside the game.
     pub bulk: u32,
-    /// Tiny reliable messages that everyone is told in each tick.
+    /// Small reliable messages sent to everyone in each tick.
     pub patter: u8,
-    /// What goes wrong, and when.
+    /// Failures with their times.
     pub troubles: Vec<(Duration, QuicTrouble)>,
-    /// When all is healed.
+    /// Time of the heal, at which all failures end.
     pub trouble: Duration,
-    /// How long everyone has from then on.
+    /// Time after the heal until the checks.
     pub settle: Duration,
 }
 
 impl QuicPlan {
-    /// A run without trouble.
+    /// Returns a plan without failures.
     pub fn quiet(seed: u64, kind: TransportKind, link: LinkConfig, length: Duration) -> Self {
         Self {
             seed,
@@ -61,7 +61,7 @@ impl QuicPlan {
         }
     }
 
-    /// The standard mix.
+    /// Returns the standard mix's plan for a seed.
     pub fn standard(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let link = if rng.random_bool(0.2) { LinkConfig::default() } else { random_link(&mut rng) };
@@ -74,7 +74,7 @@ impl QuicPlan {
             .collect();
         troubles.sort_by_key(|(at, _)| *at);
         let restarts = troubles.iter().any(|(_, trouble)| *trouble == QuicTrouble::Restart);
-        // Who lost its session joins anew, some only when the token's time-out tells them.
+        // A client that lost its session joins again, some only after the token's timeout.
         let settle = Duration::from_secs(if restarts { 16 } else { 5 });
         let bulk = if rng.random_bool(0.3) { rng.random_range(2_000..15_000) } else { 0 };
         Self {
@@ -87,7 +87,7 @@ impl QuicPlan {
     }
 }
 
-/// Up to a tenth lost, some doubled or overtaken or damaged, in bursts.
+/// A random link: up to a tenth lost, some duplicates, reordering and corruption, in bursts.
 fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     let mut some = |most: f64| {
         if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 }

@@ -1,6 +1,5 @@
-//! Everything that QUIC draws at random, drawn from a seed instead. TLS still draws its own key
-//! shares: the lengths of packets and all that is done follow from the seed, the ciphertext does
-//! not.
+//! Replaces QUIC's random numbers by those of a seed. TLS still draws its own key shares: packet
+//! lengths and behaviour follow from the seed, the ciphertext does not.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -18,7 +17,7 @@ use truetick_netcode::transport::quic::config::{self, ALPN, Trust};
 
 use crate::tokens::wall;
 
-/// An Ed25519 key (RFC 8410): its signatures are the same each time, and of one length.
+/// An Ed25519 key (RFC 8410): its signatures are deterministic and of constant length.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n\
     -----END PRIVATE KEY-----\n";
@@ -31,7 +30,7 @@ fn certificate() -> Certificate {
     Certificate::from_pem(&chain, KEY).expect("it is one")
 }
 
-/// Connection ids of 8 bytes in a row of their own.
+/// Connection ids of 8 bytes from a generator of their own.
 struct Ids(Xoshiro256PlusPlus);
 
 impl ConnectionIdGenerator for Ids {
@@ -68,7 +67,7 @@ impl HmacKey for ResetKey {
     }
 }
 
-/// An end's parameters. A server's resets are under the same key in each of its lives.
+/// Returns an end's configuration. A server uses the same reset key in each of its lives.
 pub fn endpoint(seed: u64, rng: &mut Xoshiro256PlusPlus) -> EndpointConfig {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &seed.to_le_bytes());
     let mut config = EndpointConfig::new(Arc::new(ResetKey(reset)));
@@ -80,7 +79,7 @@ pub fn endpoint(seed: u64, rng: &mut Xoshiro256PlusPlus) -> EndpointConfig {
     config
 }
 
-/// The time that a run shows.
+/// The virtual time of a run as a time source.
 #[derive(Clone, Debug)]
 pub struct SimTime(pub Arc<Mutex<Timestamp>>);
 
@@ -91,7 +90,7 @@ impl TimeSource for SimTime {
     }
 }
 
-/// A server's parameters.
+/// Returns a server's configuration.
 pub fn server(seed: u64, time: SimTime) -> ServerConfig {
     let mut config = config::server(certificate(), &[ALPN]).expect("the certificate serves");
     let tokens =
@@ -100,7 +99,7 @@ pub fn server(seed: u64, time: SimTime) -> ServerConfig {
     config
 }
 
-/// A client's parameters; it knows the server by its fingerprint.
+/// Returns a client's configuration, which trusts the server by its fingerprint.
 pub fn client(seed: u64) -> ClientConfig {
     let trust = Trust::Pinned(vec![certificate().fingerprint()]);
     let mut config = config::client(&trust, ALPN).expect("the parameters serve");

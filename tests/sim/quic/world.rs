@@ -1,4 +1,4 @@
-//! Runs a plan, a millisecond at a time.
+//! Runs a plan over QUIC in steps of a millisecond.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -32,10 +32,10 @@ use crate::tokens::{SERVER, expect_rooms, session_config, tokens, wall};
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// How long a player whose session ended takes to press the button again.
+/// Delay before a player whose session ended joins again.
 const REJOIN: Duration = Duration::from_millis(700);
 
-/// One bot with its end and its ways.
+/// One bot with its QUIC end and its links.
 pub struct Member {
     /// The bot.
     pub bot: BotClient,
@@ -46,45 +46,44 @@ pub struct Member {
     cut_until: Timestamp,
     rejoin_at: Option<Timestamp>,
     lives: u64,
-    /// Messages of this life: channel and tick, as they came.
+    /// Messages received in this life: channel and tick, in order of arrival.
     pub(super) told: Vec<(usize, Tick)>,
-    /// Tiny messages that came.
+    /// Check of the small messages received.
     pub patter: PatterCheck,
     newest: Option<Tick>,
     heard_at: Timestamp,
-    /// From a tick's deadline until the client held a snapshot of it or of a later one.
+    /// Times from a tick's deadline until the client held a snapshot of it or of a later one.
     pub latencies: Vec<Duration>,
-    /// Longest time between two snapshots since the last trouble that cuts it off.
+    /// Longest time between two snapshots since the last failure that cuts the client off.
     pub longest_gap: Duration,
 }
 
-/// What a run was.
+/// Figures of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuicFigures {
-    /// Hash of when which datagram of which length left by which way, and of the world at every
-    /// tick.
+    /// Hash of time, length and link of every datagram sent, and of the world at every tick.
     pub hash: u64,
-    /// Sessions resumed.
+    /// Number of sessions resumed.
     pub resumes: u64,
-    /// Sessions begun anew.
+    /// Number of new sessions after one ended.
     pub rejoins: u64,
-    /// Messages that came.
+    /// Number of messages received.
     pub messages: u64,
-    /// Bytes of the transfer beside the game that came; the game's own events count in.
+    /// Bytes of bulk data received, including the game's own events.
     pub bulk: u64,
-    /// Datagrams of the network.
+    /// Number of datagrams sent on the network.
     pub datagrams: u64,
 }
 
-/// See the module.
+/// The simulated system over QUIC: server, bots and links.
 pub struct QuicWorld {
-    /// The plan.
+    /// The plan of the run.
     pub plan: QuicPlan,
-    /// The time.
+    /// Current virtual time.
     pub now: Timestamp,
-    /// Everyone.
+    /// All bots.
     pub members: Vec<Member>,
-    /// What is wrong.
+    /// Violations as text.
     pub wrong: Vec<String>,
     pub(super) server: Server,
     end: Option<QuicEnd>,
@@ -109,7 +108,7 @@ fn as_event(came: &Came) -> Event<'_> {
 }
 
 impl QuicWorld {
-    /// A world at its beginning.
+    /// Creates a world at its start.
     pub fn new(plan: QuicPlan) -> Self {
         let now = Timestamp::from_millis(1_000);
         let time = SimTime(Arc::new(Mutex::new(now)));
@@ -188,7 +187,7 @@ impl QuicWorld {
         }
     }
 
-    /// Runs the plan and looks at what came of it.
+    /// Runs the plan and checks its invariants.
     pub fn run(&mut self) -> QuicFigures {
         let begun = self.now;
         let mut troubles = self.plan.troubles.clone().into_iter().peekable();
@@ -199,7 +198,7 @@ impl QuicWorld {
             self.step();
         }
         for member in &mut self.members {
-            // Beyond this there is no trouble but that of the path itself.
+            // From here on only the path itself disturbs.
             for link in [&mut member.up, &mut member.down] {
                 link.set_config(LinkConfig {
                     loss: 0.0,
@@ -238,8 +237,8 @@ impl QuicWorld {
                 self.members[client].longest_gap = Duration::ZERO;
             }
             QuicTrouble::NewEnd(client) => {
-                // The server is not told: it still holds the old connection when the session is
-                // resumed on another.
+                // The server receives no notice: it still has the old connection when the session
+                // is resumed on another.
                 let end = self.client_end(client);
                 let member = &mut self.members[client];
                 let old = std::mem::replace(&mut member.end, end);
@@ -255,7 +254,7 @@ impl QuicWorld {
         }
     }
 
-    /// A millisecond passes.
+    /// Advances the world by a millisecond.
     pub fn step(&mut self) {
         self.now += STEP;
         *self.time.0.lock().expect("nobody panics with it") = self.now;
@@ -315,7 +314,7 @@ impl QuicWorld {
         }
     }
 
-    /// Whoever lost its session comes in anew.
+    /// Opens a new session for a client whose session ended.
     fn rejoin(&mut self, place: usize) {
         let member = &self.members[place];
         if !matches!(member.bot.runtime().state(), ClientState::Ended(_)) {

@@ -1,5 +1,5 @@
-//! Makes a model of bodies from recorded play: samples, a network, the tables of what it leaves
-//! over.
+//! Trains a model of rigid bodies from recorded play: samples, a network, and tables of its
+//! residuals.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -16,10 +16,10 @@ use truetick_netcode::tick::Tick;
 use crate::gradient::{Sample, Trainee};
 use truetick_benches::traces::pasts;
 
-/// Frames before these have no full past.
+/// First frame with a full past.
 const FIRST: usize = 13;
 
-/// One frame in so many is seen once more from a past with gaps, as losses leave it.
+/// One frame in this many is coded a second time with gaps in its past, as losses leave them.
 const GAPPED: usize = 3;
 
 /// Passes each frame with each of its pasts through a coder.
@@ -50,7 +50,7 @@ fn visit_all<C: SymbolCoder>(
     Ok(())
 }
 
-/// A past as losses and other round trips leave it.
+/// A past with gaps and an age as losses and other round trips cause them.
 fn gapped(frame: usize, rng: &mut Xoshiro256PlusPlus) -> Option<PastTicks> {
     let (loss, age) = (rng.random_range(0.0..0.25), rng.random_range(0..3));
     let age = if age == 0 { rng.random_range(2..13) } else { 6 };
@@ -63,7 +63,7 @@ fn gapped(frame: usize, rng: &mut Xoshiro256PlusPlus) -> Option<PastTicks> {
     held.choose(Tick(frame as u32)).filter(|ticks| (ticks.age as usize) < FIRST)
 }
 
-/// Keeps what it sees.
+/// A coder that collects samples.
 struct Looking(Vec<Sample>);
 
 impl SymbolCoder for Looking {
@@ -84,7 +84,7 @@ impl SymbolCoder for Looking {
     }
 }
 
-/// Counts symbols.
+/// A coder that counts symbols.
 struct Counting([Vec<u64>; PARTS.len()]);
 
 impl SymbolCoder for Counting {
@@ -100,9 +100,10 @@ impl SymbolCoder for Counting {
     }
 }
 
-/// Trains a model; says how it goes on.
+/// Trains a model and reports progress to `say`.
 ///
 /// # Errors
+///
 /// A trace has a body out of range.
 pub fn train(
     traces: &[Vec<Vec<Body>>],
@@ -130,8 +131,8 @@ pub fn train(
     Ok(Model::to_bytes(shape, &weights, &frequencies(&counting.0)))
 }
 
-/// Weights from counts. What was seen seldom leans on what is like it: the same degree with any
-/// surprise, the same part.
+/// Turns counts into weights. Rare contexts lean on similar ones: the same degree with any
+/// surprise, and the same part.
 fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
     PARTS.map(|part| {
         let (contexts, symbols) = part.size();

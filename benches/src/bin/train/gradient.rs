@@ -1,34 +1,34 @@
-//! Trains the network that foresees bodies: gradient descent (Adam, Kingma and Ba 2015) on the bits
-//! that its errors would take.
+//! Trains the network that estimates bodies: gradient descent (Adam, Kingma and Ba 2015) on the
+//! bits that its errors cost.
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::rigid_body_codec::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
 
-/// What was known of a body, and what it did.
+/// The known state of a body and its actual motion.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What was known.
+    /// Inputs of the network.
     pub inputs: Inputs,
-    /// Its step.
+    /// Translation of the body in the tick.
     pub step: [f32; 3],
-    /// The lowest step it could make.
+    /// Lowest possible vertical translation.
     pub lowest: f32,
-    /// Its turn.
+    /// Rotation of the body in the tick.
     pub turn: [f32; 3],
 }
 
-/// What is left over has this shape: a mixture of logistic distributions, each so many times the
-/// size the network says, with such a part of the whole.
+/// Distribution of the residuals: a mixture of logistic distributions as (factor on the network's
+/// size, weight).
 const MIXTURE: [(f32, f32); 4] = [(0.45, 0.4), (1.0, 0.4), (2.6, 0.18), (10.0, 0.02)];
 
-/// The narrowest size: what rounding leaves.
+/// Smallest size of a distribution, which rounding causes.
 const NARROWEST: f32 = 0.12;
 
-/// Samples of one step.
+/// Samples per gradient step.
 const BATCH: usize = 2048;
 
-/// Fastest learning.
+/// Maximum learning rate.
 const RATE: f32 = 6e-3;
 
 /// One layer: for each input the weights of all outputs, then the biases.
@@ -56,7 +56,8 @@ impl Dense {
         }
     }
 
-    /// From the gradient by the outputs those by the weights (added) and by the inputs.
+    /// Computes the gradients by the weights (added) and by the inputs from the gradient by the
+    /// outputs.
     fn backward(
         &self,
         inputs: &[f32],
@@ -96,7 +97,8 @@ pub struct Trainee {
 }
 
 impl Trainee {
-    /// A network that knows what the samples' inputs are like, and nothing else.
+    /// Creates an untrained network, normalised to the mean and the deviation of the samples'
+    /// inputs.
     pub fn new(shape: Shape, samples: &[Sample], rng: &mut Xoshiro256PlusPlus) -> Self {
         let (mut means, mut scales) = ([0.0; SCALARS], [0.0; SCALARS]);
         for k in 0..SCALARS {
@@ -114,7 +116,7 @@ impl Trainee {
         }
         let mut output = Dense::new(last, OUTPUTS, rng);
         output.weights.iter_mut().for_each(|weight| *weight *= 0.3);
-        // At first all go on as they did last.
+        // Initially each body continues its last motion.
         let biases = &mut output.weights[last * OUTPUTS..];
         for (start, second) in [(0, 1), (MOVES, 1), (2 * MOVES, 1), (2 * MOVES + TURNS, 1)] {
             (biases[start], biases[start + second]) = (0.7, 0.3);
@@ -124,7 +126,7 @@ impl Trainee {
         Self { shape, layers, means, scales }
     }
 
-    /// The weights as [`truetick_netcode::rigid_body_codec::Network::new`] takes them.
+    /// Returns the weights in the layout of [`truetick_netcode::rigid_body_codec::Network::new`].
     pub fn weights(&self) -> Vec<f32> {
         let mut all = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
@@ -153,7 +155,7 @@ impl Trainee {
         all
     }
 
-    /// Bits that a sample's errors take; the gradient is added.
+    /// Bits that a sample's errors cost; adds the gradient.
     fn learn_from(&self, sample: &Sample, gradient: &mut [Vec<f32>]) -> f32 {
         let scalars = std::array::from_fn::<_, SCALARS, _>(|k| {
             (sample.inputs.scalars[k] - self.means[k]) * self.scales[k]
@@ -185,7 +187,8 @@ impl Trainee {
         self.layers.iter().map(|layer| vec![0.0; layer.weights.len()]).collect()
     }
 
-    /// Goes through the samples so many times; says after each how many bits a sample took.
+    /// Trains for `rounds` passes over the samples. After each it reports the pass and the bits per
+    /// sample to `say`.
     pub fn train(
         &mut self,
         samples: &[Sample],
@@ -273,7 +276,7 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     let mut bits = 0.0;
     let sizes = OUTPUTS - 4;
     let turns = 2 * MOVES;
-    // Which axis, where its weights and its size are.
+    // Axis, position of its weights, position of its size.
     let axes = [(0, 0, sizes + 1), (1, 0, sizes + 1), (2, MOVES, sizes)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + MOVES];
@@ -305,8 +308,8 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     (bits, by)
 }
 
-/// Bits of an error of a whole grid step, and their derivatives by the error and by the logarithm
-/// of the size.
+/// Bits of an error in grid steps, and their derivatives by the error and by the logarithm of the
+/// size.
 fn cost(error: f32, log_size: f32) -> (f32, f32, f32) {
     let size = log_size.clamp(-4.0, 9.0).exp();
     let (mut p, mut by_error, mut by_size) = (1e-9f32, 0.0, 0.0);

@@ -1,17 +1,19 @@
-//! Makes the priors of the schemas of this repository, on standard output, and the models of
-//! bodies:
+//! Prints the priors of the schemas of this repository on standard output, and trains the models of
+//! rigid bodies:
 //!
 //! ```text
 //! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
 //! cargo run --release -p truetick-benches --bin train -- halo > benches/src/halo_priors.rs
 //! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
 //! for model in "fast 16 0 40" "dense 64 32 60"; do set -- $model
-//!     cargo run --release -p truetick-benches --bin train -- bodies --first $2 --second $3 --rounds $4 \
-//!         --out netcode/src/bodies/$1.model cubes_train.bin.zst cubes_train2.bin.zst
+//!     cargo run --release -p truetick-benches --bin train -- bodies \
+//!         --first $2 --second $3 --rounds $4 --out netcode/src/rigid_body_codec/$1.model \
+//!         cubes_train.bin.zst cubes_train2.bin.zst
 //! done
 //! ```
-//! The arena's come from a recording (`cargo demo --record FILE`). Sessions of other builds end
-//! with "other schema": the priors are a part of it.
+//!
+//! The arena's priors come from a recording (`cargo demo --record FILE`). Sessions of other builds
+//! end with "other schema", since the priors are part of the schema.
 
 mod bodies_training;
 mod gradient;
@@ -35,7 +37,7 @@ use truetick_server::recording::replay::replay;
 use truetick_server::simulation::{Simulation, TickInput};
 use truetick_shared::arena::arena_schema;
 
-/// Makes priors from play, on standard output
+/// Make priors from play, on standard output
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -44,27 +46,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Of the workload W(N, M)
+    /// Priors of the workload W(N, M)
     Walkers,
-    /// Of the halo scene
+    /// Priors of the halo scene
     Halo,
-    /// Of the arena, from a recording
+    /// Priors of the arena, from a recording
     Arena {
-        /// A recording of the same build
+        /// Recording of the same build
         recording: PathBuf,
     },
-    /// A model of rigid bodies, from traces of cubes
+    /// Model of rigid bodies, from traces of cubes
     Bodies {
-        /// Where the model goes
+        /// File of the model
         #[arg(long)]
         out: PathBuf,
         /// Width of the first hidden layer
         #[arg(long)]
         first: u8,
-        /// Width of the second, or 0
+        /// Width of the second hidden layer, or 0
         #[arg(long)]
         second: u8,
-        /// How often to go through the samples
+        /// Number of passes over the samples
         #[arg(long)]
         rounds: usize,
         /// Traces (.bin or .zst)
@@ -94,7 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What was counted, and of which schema.
+/// The counts of a training, and their schema.
 struct Trained(Training, truetick_netcode::schema::Schema);
 
 impl Trained {

@@ -1,4 +1,4 @@
-//! What residuals are like: counted over recorded play, and written down as priors.
+//! Counts residuals over recorded play and writes them as priors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use truetick_netcode::replication::entity::{Baselines, code_change};
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::{Audience, CLASSES, Schema, class_of};
 
-/// Ages of baselines that are counted, and by how many ticks the second is older.
+/// Ages of the baselines that are counted, with the further age of the older baseline.
 const PASTS: [(u32, u32); 14] = [
     (1, 0),
     (2, 0),
@@ -30,7 +30,7 @@ const PASTS: [(u32, u32); 14] = [
     (14, 4),
 ];
 
-/// Magnitudes of one context's numbers.
+/// Magnitudes of the numbers of one context.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     lengths: [u64; 33],
@@ -82,7 +82,7 @@ impl Coder for Counting {
     fn prepare(&mut self, _: usize, _: &Range<usize>, _: &Range<usize>) {}
 }
 
-/// What was counted, by class of baseline.
+/// Counts by class of baseline.
 pub struct Training {
     counts: Vec<Counting>,
 }
@@ -94,7 +94,7 @@ impl Default for Training {
 }
 
 impl Training {
-    /// Counts what would be sent of a tick's world, for baselines of several ages.
+    /// Counts the residuals of a tick's world against baselines of several ages.
     pub fn look(&mut self, schema: &Schema, ring: &StateRing) {
         for entry in ring.entries() {
             let kind = schema.kind(entry.kind);
@@ -118,7 +118,7 @@ impl Training {
         }
     }
 
-    /// The priors as a Rust source; `made_by` is the command that made them.
+    /// Returns the priors as a Rust source. `made_by` is the command that made them.
     pub fn to_source(&self, schema: &Schema, made_by: &str) -> String {
         let mut text = format!(
             "//! What is expected of residuals. Generated; do not edit.\n//!\n//! `{made_by}`\n\n\
@@ -151,7 +151,7 @@ impl Training {
         (kind, component, field): (&str, &str, &str),
         prior: impl Fn(&Counting, usize) -> Option<Prior>,
     ) {
-        // What was never seen gets what is known of the class before.
+        // A context without counts takes the prior of the class before it.
         let (mut before, mut seen) = ([Prior::UNKNOWN; CONTEXTS], false);
         let mut rows = Vec::new();
         for counts in &self.counts {

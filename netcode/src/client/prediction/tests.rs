@@ -14,7 +14,7 @@ impl Command for Step {
     }
 }
 
-/// Each command adds to the last field. A vehicle has more fields than a walker.
+/// A game in which each command adds to the last field. A vehicle has more fields than a walker.
 struct Walk;
 
 impl Predict for Walk {
@@ -57,7 +57,7 @@ fn an_own_entity_that_is_replaced_by_one_of_another_kind_is_predicted_from_its_f
     let heard = Feedback { margin: Some(10), ..Feedback::default() };
     for slot in 1..40u32 {
         let (at, server) = if slot < 20 { (0, vec![slot - 1]) } else { (1, vec![7, 8, slot - 20]) };
-        // The client hears of the vehicle two slots later: until then it predicts the walker.
+        // The client learns of the vehicle two slots later: until then it predicts the walker.
         let known = Some(own[usize::from(slot > 22)]).filter(|_| slot > 2);
         prediction.advance(&Walk, known, Tick(slot), Step(1));
         let confirmed = Confirmed { slot: Tick(slot - 1), fields: &server, feedback: &heard };

@@ -11,25 +11,25 @@ use crate::tick::Tick;
 use crate::time::Timestamp;
 
 impl<P: Predict> ClientRuntime<P> {
-    /// The slots of all entities that may be drawn now: those of the client's copy, and those that
-    /// are gone from it but not at the time shown. A slot may come twice; [`Self::view`] draws the
-    /// older entity first.
+    /// The slots of all entities that may be drawn now: those in the client's copy, and those that
+    /// were removed from it but are still visible at the display time. A slot may occur twice;
+    /// [`Self::view`] returns the older entity first.
     pub fn slots(&self) -> impl Iterator<Item = u16> {
         let leaving = self.interpolation.iter().flat_map(|interpolation| interpolation.leaving());
         self.buffer.entities().map(|remote| remote.id.slot).chain(leaving)
     }
 
-    /// The time at which other entities are shown now, in ticks of the server; `None` before the
-    /// first snapshot.
+    /// The display time of other entities, in ticks of the server; `None` before the first
+    /// snapshot.
     pub fn shown_tick(&mut self, now: Timestamp) -> Option<f64> {
         let interpolation = self.interpolation.as_mut()?;
         interpolation.advance(now);
         interpolation.clock().shown_tick()
     }
 
-    /// Values to draw now: of the own entity as predicted, between two ticks and smoothed; of
-    /// others interpolated. `None` for an entity that is not known, or whose first state lies ahead
-    /// of the time shown.
+    /// The values to draw now, one per field of the kind: for the own entity the smoothed
+    /// prediction between two ticks, for others the interpolated state. `None` for an unknown
+    /// entity, or one whose first state is later than the display time.
     pub fn view(&mut self, slot: u16, now: Timestamp) -> Option<(NetId, KindId, Vec<f32>)> {
         let leaving = self
             .interpolation

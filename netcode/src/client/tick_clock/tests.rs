@@ -2,17 +2,18 @@ use super::*;
 use crate::replication::snapshot::Late;
 use std::collections::BTreeMap;
 
-/// A server that answers each slot, seen from a client whose clock shows another time.
+/// A server that answers each slot, seen from a client with another clock.
 struct Path<'a> {
     rate: u32,
-    /// How long a command takes that leaves at this time, in milliseconds.
+    /// Transit of a command that leaves at this time, in milliseconds.
     up_ms: &'a dyn Fn(f64) -> f64,
     down_ms: f64,
-    /// Interval at which the caller asks; 0 for one that waits until a command is due.
+    /// Interval at which the caller polls, in milliseconds; 0 for a caller that waits until a
+    /// command is due.
     frame_ms: f64,
 }
 
-/// When each slot's command left and by how much it was in time, in milliseconds.
+/// When each slot's command left, and by how much it was in time, in milliseconds.
 type Margins = BTreeMap<u32, (f64, f64)>;
 
 impl Path<'_> {
@@ -44,17 +45,15 @@ impl Path<'_> {
     }
 
     fn answer(&self, clock: &mut TickClock, slot: u32, margins: &Margins, now: Timestamp) {
-        let block_deltas = |ms: f64| (ms * 1e3 / FEEDBACK_UNIT_US as f64) as u16;
-        let margin = margins
-            .get(&slot)
-            .filter(|(_, margin)| *margin >= 0.0)
-            .map(|(_, ms)| block_deltas(*ms));
+        let units = |ms: f64| (ms * 1e3 / FEEDBACK_UNIT_US as f64) as u16;
+        let margin =
+            margins.get(&slot).filter(|(_, margin)| *margin >= 0.0).map(|(_, ms)| units(*ms));
         let mut feedback = Feedback { margin, ..Feedback::default() };
         let due = f64::from(slot) * self.tick_ms();
         for (of, (_, margin)) in margins.range(slot.saturating_sub(200)..slot) {
             let came = f64::from(*of) * self.tick_ms() - margin;
             if *margin < 0.0 && came > due - self.tick_ms() && came <= due {
-                feedback.lates.push(Late { back: (slot - of) as u8, by: block_deltas(-margin) });
+                feedback.lates.push(Late { back: (slot - of) as u8, by: units(-margin) });
             }
         }
         clock.snapshot(Tick(slot), None, now);

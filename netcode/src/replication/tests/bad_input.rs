@@ -1,4 +1,4 @@
-//! What does not come from an honest server or client.
+//! Input that no honest server or client sends.
 
 use super::super::NetId;
 use super::super::block_delta::{begin, code_identity};
@@ -52,7 +52,7 @@ fn line_33_an_unknown_kind_is_refused() {
     let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
     let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(0));
     begin(&mut encoder);
-    // An encoder asked for a kind that is not there fails after it has written it.
+    // An encoder that is given an unknown kind fails after it has written it.
     let _ = code_identity(&mut encoder, &schema, (Audience::Others, 3, KindId(7)));
     encoder.finish();
     let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(0));
@@ -87,8 +87,8 @@ fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
     }
 }
 
-/// No honest server does it: the same entity, first of one kind, then of another that has more
-/// fields, or fewer.
+/// One entity first has one kind, then another one with more or fewer fields, which no honest
+/// server sends.
 #[test]
 fn an_entity_whose_kind_changes_is_another() {
     let mut schema = Schema::new();
@@ -130,8 +130,7 @@ fn line_45_an_acknowledgement_of_what_is_not_kept_any_more_is_built_upon_by_noth
     }
     view.packet_acked(3);
     assert_eq!(view.acked(NetId { slot: 3, generation: 0 }), None);
-    // And one that is known, whose baseline the world has let go of since, is no baseline: all is
-    // sent whole.
+    // A known entity whose baseline the world has dropped since has no baseline: it is sent whole.
     view.packet_acked(399);
     for _ in 0..200 {
         crowd.step(0..20, true);

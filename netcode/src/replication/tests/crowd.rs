@@ -1,4 +1,4 @@
-//! Larger worlds: sharing, bursts, budgets, and what packets must not tell.
+//! Larger worlds: sharing, bursts, budgets, and what packets must not reveal.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ use crate::schema::{KindId, Priors, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
 
-/// A world of some entities that move, without a network between the ring and its views.
+/// A world of moving entities, without a network between the ring and its views.
 pub(super) struct Crowd {
     pub schema: Schema,
     pub ring: StateRing,
@@ -37,7 +37,7 @@ impl Crowd {
         }
     }
 
-    /// One tick with entities in these slots.
+    /// Runs one tick with entities in these slots.
     pub fn step(&mut self, slots: std::ops::Range<u16>, moving: bool) {
         self.tick = self.tick.next();
         self.ring.begin_tick(self.tick);
@@ -65,7 +65,7 @@ impl Crowd {
         self.ring.blocks().iter().map(|block| block.live).collect()
     }
 
-    /// One client's packets of this tick.
+    /// Writes one client's packets of this tick.
     pub fn send(
         &mut self,
         view: &mut ClientView,
@@ -75,7 +75,7 @@ impl Crowd {
         self.send_behind(view, interest, first, |_| {})
     }
 
-    /// The same, behind what `begin` writes.
+    /// Writes one client's packets of this tick, each after what `begin` writes.
     pub fn send_behind(
         &mut self,
         view: &mut ClientView,
@@ -136,7 +136,7 @@ fn what_does_not_change_is_not_sent_again() {
     assert!(sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20), "{:?}", &sizes[98..110]);
 }
 
-/// A client a round trip of some ticks away, on a path that loses nothing.
+/// A client with a round trip of several ticks, on a path without loss.
 #[derive(Default)]
 struct Distant {
     view: ClientView,
@@ -147,7 +147,7 @@ struct Distant {
 impl Distant {
     const ROUND_TRIP: u64 = 12;
 
-    /// It takes what the `tick`th tick tells; the view hears of what came a round trip ago.
+    /// Decodes the packets of this tick; acknowledgements reach the view a round trip later.
     fn hear(&mut self, crowd: &mut Crowd, tick: u64) {
         let masks = crowd.masks();
         for (sequence, bytes) in crowd.send(&mut self.view, &interest(&masks), tick * 20) {
@@ -185,8 +185,8 @@ fn removals_do_not_pile_up_though_more_are_gone_in_each_tick_than_a_packet_names
     }
 }
 
-/// What leaves sight in crowds, and comes back while that is being told, over a path that loses a
-/// packet in five.
+/// Crowds leave the client's interest and return while their removals are being sent, on a path
+/// that loses one packet in five.
 #[test]
 fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
     let (mut crowd, mut view, mut buffer) =
@@ -224,8 +224,8 @@ fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
     assert_eq!(held, seen);
 }
 
-/// With room for a tenth of what is due, everything is sent again within a bound that its weight
-/// gives.
+/// With a budget for a tenth of what is due, every entity is sent again within a bound that depends
+/// on its weight.
 #[test]
 fn nothing_waits_for_ever() {
     for weighted in [false, true] {
@@ -266,7 +266,7 @@ fn nothing_waits_for_ever() {
     }
 }
 
-/// Units of a block that go in every tick do not hold back what came into it late.
+/// Block deltas that are sent in every tick do not hold back entities that join the block later.
 #[test]
 fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
     let (mut crowd, mut view) = (Crowd::new(), ClientView::new());
@@ -274,7 +274,7 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
     for tick in 0..300u64 {
         crowd.tick = crowd.tick.next();
         crowd.ring.begin_tick(crowd.tick);
-        // The last 60 come when all others change already, by much.
+        // The last 60 entities appear when all others already change, and by much.
         for slot in 0..if tick < 100 { 132 } else { 192u16 } {
             let meta = ReplicaMeta {
                 id: NetId { slot, generation: 0 },
@@ -299,7 +299,7 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
     assert!(acked.iter().all(|acked| *acked), "{acked:?}");
 }
 
-/// A client that takes all that it is sent at once.
+/// A client that receives and acknowledges everything at once.
 #[derive(Default)]
 struct Witness {
     view: ClientView,
@@ -308,7 +308,7 @@ struct Witness {
 }
 
 impl Witness {
-    /// One tick; returns the bytes sent.
+    /// Runs one tick; returns the bytes sent.
     fn tick(&mut self, crowd: &mut Crowd, budget: usize) -> usize {
         let masks = crowd.masks();
         let packets =
@@ -331,7 +331,7 @@ fn a_newcomer_gets_ten_thousand_entities_within_its_budget_and_nobody_waits_for_
         crowd.step(0..10_000, false);
         assert!(old.tick(&mut crowd, 8_000) < 10_000);
     }
-    // From here on what moves is for the old one to see, as if nobody came.
+    // From here on nothing changes for the old client, even though a new one joins.
     let (mut ticks, mut most) = (0, 0);
     while newcomer.buffer.entities().count() < 10_000 {
         crowd.step(0..10_000, false);
@@ -356,8 +356,8 @@ fn packets_of_two_worlds_that_differ_in_what_a_client_may_not_see_are_the_same()
                 let meta =
                     ReplicaMeta { id, kind: KindId(0), owner: None, team: 1 + (slot % 2) as u8 };
                 let mut numbers = [1_000 + tick * 3 + u32::from(slot); FIELDS];
-                // The owner's fuel, the server's dice, the other team's mood; and all of what is
-                // out of sight.
+                // The owner's fuel, the server's dice, the other team's mood, and everything
+                // outside the client's interest.
                 (numbers[3], numbers[4]) = (secret * tick % 100, secret.wrapping_mul(tick + 7));
                 if meta.team == 2 {
                     numbers[6] = (secret + tick) % 5;

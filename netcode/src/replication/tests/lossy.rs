@@ -1,4 +1,5 @@
-//! Server ring and view against a client's buffer, over a link that loses, delays and reorders.
+//! The server's ring and view against a client's buffer, over a link that loses, delays and
+//! reorders.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,16 +20,16 @@ use crate::sequence::Sequence;
 use crate::session::ClientId;
 use crate::tick::Tick;
 
-/// What one tick does to the world and to its packets.
+/// Changes of the world in one tick, and what happens to its packets.
 #[derive(Clone, Debug)]
 struct Step {
     spawn: bool,
     despawn: Option<u16>,
     change: Vec<(u16, u8, u32)>,
     hide: u16,
-    /// Of the client.
+    /// Team of the client.
     team: u8,
-    /// Per packet: 0 lost, 1 to 3 delivered that many ticks later, else at once.
+    /// Per packet: 0 lost, 1 to 3 delivered that many ticks later, else delivered at once.
     packets: Vec<u8>,
     ack_lost: bool,
 }
@@ -179,7 +180,7 @@ impl World {
         }
     }
 
-    /// What the server believes the client holds, the client must hold, bit for bit.
+    /// The client must hold, bit for bit, what the server believes it holds.
     fn check_acked(&self) {
         for (id, _) in self.live.values() {
             let Some(acked) = self.view.acked(*id) else {

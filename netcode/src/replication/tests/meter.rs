@@ -1,4 +1,4 @@
-//! Every bit of a packet has its purpose.
+//! Every bit of a packet is accounted for.
 
 use super::super::client_view::ClientView;
 use super::crowd::{Crowd, interest};
@@ -30,8 +30,8 @@ fn the_bits_of_all_parts_make_the_packet() {
             let snapshot = breakdown.snapshot.unwrap();
             assert_eq!(snapshot.failed, None);
             let streams: f64 = snapshot.ledger.bit_costs.iter().map(|bit_cost| bit_cost.bits).sum();
-            // Two bits of tag, sixteen of hash; a stream's end is less than a byte from what it
-            // holds.
+            // Two bits of tag, sixteen of hash. The length of a stream differs from its information
+            // by less than a byte.
             let told = (2 + snapshot.header_bits + snapshot.units_bits + 16) as f64 + streams;
             let slack = 8.0 * (snapshot.header.block_deltas.len() + 3) as f64;
             assert!(

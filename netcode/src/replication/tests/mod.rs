@@ -1,4 +1,4 @@
-//! The server's half against the client's.
+//! Tests of the server's side against the client's.
 
 mod bad_input;
 mod crowd;

@@ -1,4 +1,4 @@
-//! What rests for very long, and ticks that pass the middle of their range and its end.
+//! Entities that rest for very long, and ticks that pass the middle and the end of their range.
 
 use super::super::NetId;
 use super::super::client_view::ClientView;
@@ -24,7 +24,7 @@ struct World {
     view: ClientView,
     buffer: SnapshotBuffer,
     sequence: Sequence,
-    /// What the entities of the first block are at.
+    /// Position of the entities of the first block.
     x: u32,
 }
 
@@ -34,8 +34,8 @@ impl World {
         Self { crowd, view: ClientView::new(), buffer: SnapshotBuffer::new(), sequence: 0, x: 5 }
     }
 
-    /// The next tick after so many, of which the client sees these slots: it takes it whole, and
-    /// the server hears that. Returns its bytes.
+    /// Runs the tick `passed` ticks later, in which the client sees the slots `seen`, receives
+    /// everything and acknowledges it. Returns the bytes sent.
     fn step(&mut self, passed: u32, seen: std::ops::Range<u16>) -> usize {
         let crowd = &mut self.crowd;
         crowd.tick = crowd.tick + passed;
@@ -63,14 +63,14 @@ impl World {
         packets.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// So many ticks, one after the other.
+    /// Runs `count` consecutive ticks.
     fn steps(&mut self, count: usize, seen: std::ops::Range<u16>) {
         for _ in 0..count {
             self.step(1, seen.clone());
         }
     }
 
-    /// The client holds of these slots what the server has, and of no others anything.
+    /// The client holds the server's state of these slots, and no others.
     fn check(&self, seen: std::ops::Range<u16>) {
         let kind = self.crowd.schema.kind(KindId(0));
         for slot in 0..SLOTS {
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-/// Where worlds begin: at the start, before the middle of the ticks' range, and before its end.
+/// Ticks at which worlds begin: the start, before the middle of the range, and before its end.
 const STARTS: [u32; 3] = [0, (1 << 31) - 100, u32::MAX - 99];
 
 #[test]
@@ -138,7 +138,7 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
         let mut world = World::new(start);
         let whole = world.step(1, 0..SLOTS);
         world.steps(5, 0..SLOTS);
-        // More than 2^32 ticks, so many at a time.
+        // More than 2^32 ticks, in large steps.
         for _ in 0..3 * (1 << 32) / u64::from(BASELINE_TICKS) {
             let bytes = world.step(BASELINE_TICKS / 2 - 1, 0..SLOTS);
             assert!(bytes * 3 < whole, "{bytes} of {whole} bytes");

@@ -1,5 +1,5 @@
-//! Clients whose acknowledgements are late by different times: what is encoded stays bounded,
-//! whatever they acknowledged.
+//! Clients whose acknowledgements are late by different times: the number of encodings stays
+//! bounded, whatever they acknowledge.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::NetId;
 use super::super::agreement::{MAX_BASELINES, MAX_CUT_BASELINES};
-use super::super::client_view::{ClientView, Interest, MIN_UNIT_BYTES};
+use super::super::client_view::{ClientView, Interest, MIN_DELTA_BYTES};
 use super::super::entity::tests::{FIELDS, fitted};
 use super::super::state_ring::ReplicaMeta;
 use super::crowd::{Crowd, interest};
@@ -18,32 +18,32 @@ use crate::client::snapshot_buffer::SnapshotBuffer;
 use crate::schema::KindId;
 use crate::sequence::Sequence;
 
-/// How acknowledgements come.
+/// Delay of acknowledgements.
 #[derive(Clone, Copy, Debug)]
 enum Late {
-    /// All three ticks later.
+    /// Three ticks for all clients.
     Aligned,
-    /// Each client's by its own number of ticks, 1 to 20.
+    /// 1 to 20 ticks, constant for each client.
     Constant,
-    /// Each packet's by 1 to 20 ticks.
+    /// 1 to 20 ticks, random for each packet.
     EachPacket,
-    /// Three ticks later, but for one packet in five, which is lost.
+    /// Three ticks; one packet in five is lost.
     Lossy,
-    /// Each packet's by 1 to 20 ticks, but for one packet in five, which is lost.
+    /// 1 to 20 ticks, random for each packet; one packet in five is lost.
     EachPacketLossy,
 }
 
-/// A room and how its clients' paths behave.
+/// A room and the behaviour of its clients' paths.
 #[derive(Clone, Debug)]
 struct Case {
     clients: usize,
     blocks: u16,
     teams: u8,
     late: Late,
-    /// Budgets are drawn from here for so many of the clients, in percent, and again in every sixth
-    /// tick.
+    /// Range of short budgets in bytes, and the percentage of clients that have one; both are drawn
+    /// again in every sixth tick.
     short: (Range<usize>, usize),
-    /// In each tick so many entities give their slots to others.
+    /// Number of entities that are replaced by others in the same slot in each tick.
     born: u16,
     seed: u64,
 }
@@ -65,7 +65,7 @@ impl Default for Case {
 #[derive(Default)]
 struct Client {
     view: ClientView,
-    /// Of the first clients: what they hold.
+    /// States that the client decoded; only for the first clients.
     buffer: Option<SnapshotBuffer>,
     acks: VecDeque<(u64, Sequence)>,
     next: Sequence,
@@ -75,28 +75,28 @@ struct Client {
     updates: u64,
 }
 
-/// What came of a case.
+/// Results of a case.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Most units encoded in a tick, per block and team.
+    /// Most block deltas encoded in a tick, per block and team.
     most_per_block: usize,
-    /// Mean of them.
+    /// Mean number of block deltas encoded in a tick, per block and team.
     mean_per_block: f64,
-    /// Most ticks that a client got nothing in.
+    /// Most ticks in a row in which a client received nothing.
     longest_gap: u64,
-    /// Longest unit, in bytes.
-    longest_unit: usize,
-    /// Entity updates of the client that got the fewest, as a share of all that were due.
+    /// Length of the longest block delta, in bytes.
+    longest_delta: usize,
+    /// Entity updates of the client that received the fewest, as a share of all that were due.
     least_served: f64,
     individual: u64,
 }
 
-/// Ticks before anything is late, and those that are looked at.
+/// Ticks before any acknowledgement is late, before the measurement begins, and in all.
 const CALM: u64 = 10;
 const SETTLED: u64 = 35;
 const TICKS: u64 = 95;
 
-/// Clients that decode what they get; the others acknowledge it unseen.
+/// Number of clients that decode their packets; the others acknowledge them without decoding.
 const DECODERS: usize = 20;
 
 fn step(crowd: &mut Crowd, case: &Case, generations: &mut [u16], rng: &mut Xoshiro256PlusPlus) {
@@ -160,7 +160,7 @@ impl Case {
                 outcome.most_per_block = outcome.most_per_block.max(now.div_ceil(self.places()));
                 encoded += now;
             }
-            outcome.longest_unit = outcome.longest_unit.max(crowd.cache.longest_unit());
+            outcome.longest_delta = outcome.longest_delta.max(crowd.cache.longest_delta());
         }
         let ticks = (TICKS - SETTLED - 1) as usize;
         outcome.mean_per_block = encoded as f64 / (ticks * self.places()) as f64;
@@ -176,11 +176,11 @@ impl Case {
         usize::from(self.blocks) * usize::from(self.teams)
     }
 
-    /// Most units of a block and a team that may be encoded in a tick, where no unit is longer than
-    /// `longest`: see the module `agreement`.
+    /// Most block deltas of a block and a team that may be encoded in a tick, if none is longer
+    /// than `longest`; see the module `agreement`.
     fn bound(&self, longest: usize) -> usize {
-        let shortest = (self.short.0.start / 2).max(MIN_UNIT_BYTES);
-        // Halves, quarters and so on, down to units that are short enough; one half may be a tenth
+        let shortest = (self.short.0.start / 2).max(MIN_DELTA_BYTES);
+        // Halves, quarters and so on, down to pieces that are short enough; a half may be a tenth
         // longer.
         let mut pieces = 0;
         let (mut length, mut count) = (longest, 1);
@@ -189,13 +189,13 @@ impl Case {
             pieces += count;
         }
         let born = if self.born > 0 { MAX_BASELINES } else { 0 };
-        // The whole block may be cut, too, and so may the parts that were encoded for one client.
+        // The whole block may be split, too, and so may the parts that were encoded for one client.
         MAX_BASELINES + born + 1 + (MAX_CUT_BASELINES + 2) * pieces
     }
 
     fn holds(&self) -> Outcome {
         let outcome = self.run();
-        let bound = self.bound(outcome.longest_unit);
+        let bound = self.bound(outcome.longest_delta);
         assert!(outcome.most_per_block <= bound, "more than {bound} for {self:?}: {outcome:?}");
         assert!(outcome.longest_gap <= 8, "{self:?}: {outcome:?}");
         assert_eq!(outcome.individual, 0, "{self:?}");
@@ -204,7 +204,7 @@ impl Case {
 }
 
 impl Client {
-    /// One tick: what came of acknowledgements, then the snapshot.
+    /// Runs one tick: first the acknowledgements, then the snapshot.
     fn tick(
         &mut self,
         crowd: &mut Crowd,

@@ -1,4 +1,4 @@
-//! Any schema: what is decoded is what was sent.
+//! For any schema, the decoded state equals the one that was sent.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::schema::{Audience, ComponentInfo, Estimator, Field, KindInfo, Schema,
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
-/// One field or the four of a rotation; what does not go together, the schema refuses.
+/// One field, or the four of a rotation; the schema refuses invalid combinations.
 fn fields() -> impl Strategy<Value = Vec<Field>> {
     let single = prop_oneof![
         (1u32..=32).prop_map(|bits| Field::count("", bits)),
@@ -48,7 +48,7 @@ fn component() -> impl Strategy<Value = Vec<Field>> {
     })
 }
 
-/// A schema of one kind. The field lists are leaked: a test's process is short.
+/// A schema of one kind. The field lists are leaked, because the process of a test is short.
 fn schema() -> impl Strategy<Value = Schema> {
     proptest::collection::vec(component(), 1..4).prop_filter_map("refused", |components| {
         let mut schema = Schema::new();
@@ -61,7 +61,7 @@ fn schema() -> impl Strategy<Value = Schema> {
     })
 }
 
-/// What a receiver holds of any numbers.
+/// What a receiver holds, made from any numbers.
 fn seen(kind: &KindInfo, audience: Audience, numbers: impl Iterator<Item = u32>) -> Vec<u32> {
     let fitted = kind.fields.iter().zip(numbers).map(|(field, number)| {
         let fits = if number <= field.max { number } else { number % (field.max + 1) };
@@ -81,7 +81,7 @@ proptest! {
         let (_, kind) = schema.kinds().next().unwrap();
         let audience = Audience::ALL[audience];
         let older = seen(kind, audience, numbers.iter().map(|(a, ..)| *a));
-        // Each field stays, steps a little or leaps.
+        // Each field stays, changes a little or jumps.
         let step = |(_, leap, by, how): &(u32, u32, i32, u8), from: u32| match how {
             0 => from,
             1 | 2 => from.wrapping_add_signed(*by),

@@ -1,5 +1,5 @@
-//! A client's session on a connection that is secret already: datagrams are payloads as they are,
-//! frames open the session and carry its messages.
+//! A client's session on an encrypted connection: datagrams are plain payloads, frames open the
+//! session and carry its messages.
 
 use super::{Failure, Phase, Received, SessionClient};
 use crate::limits::{PAYLOAD_BYTES, SMALLEST_PAYLOAD};
@@ -58,8 +58,8 @@ impl SessionClient {
         }
     }
 
-    /// A path that is too narrow ends what the connection was for; a session may still be resumed
-    /// by another.
+    /// Handles the path's payload limit. A path that is too small ends the use of this connection;
+    /// the session may still be resumed on another.
     pub(super) fn note_max_payload(&mut self, bytes: usize, now: Timestamp) {
         if bytes >= SMALLEST_PAYLOAD {
             self.max_payload = bytes.min(PAYLOAD_BYTES);
@@ -76,7 +76,7 @@ impl SessionClient {
         }
     }
 
-    /// Leaves its connection for another, where there are any.
+    /// Abandons the connection for the next one, on a transport with connections.
     pub(super) fn leave_connection(&mut self) {
         if self.kind.is_connection_oriented() {
             self.idle = Some(self.addr());
@@ -84,13 +84,13 @@ impl SessionClient {
         }
     }
 
-    /// The connection that it has left last, to be closed.
+    /// Returns the connection that was abandoned last. The caller must close it.
     pub fn take_idle(&mut self) -> Option<PeerAddr> {
         self.idle.take()
     }
 
-    /// A connection that the server ends is a refusal or the session's end; one that is lost is a
-    /// reason to ask again.
+    /// Handles the end of the connection. If the server closed it, the token is refused or the
+    /// session ended; if it was lost, the client requests again.
     pub(super) fn connection_ended(&mut self, told: bool, now: Timestamp) {
         match self.phase {
             Phase::Connected { .. } if told => self.phase = Phase::Disconnected,

@@ -1,5 +1,5 @@
-//! A client's session over datagrams, as the netcode standard says: request, challenge, response,
-//! then sealed packets.
+//! A client's session over datagrams by the netcode standard: request, challenge, response, then
+//! sealed packets.
 
 use super::{Failure, Phase, Received, SessionClient};
 use crate::session::crypto::TAG_BYTES;

@@ -1,4 +1,4 @@
-//! By what a QUIC server is known: its certificate, and the fingerprint by which clients pin it.
+//! A QUIC server's certificate, and the fingerprint by which clients pin it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,34 +12,34 @@ use time::OffsetDateTime;
 
 use crate::time::UnixTime;
 
-/// For so long a self-signed certificate holds: browsers take no longer one by its hash
-/// (`serverCertificateHashes` of WebTransport: 14 days at the most).
+/// Validity of a self-signed certificate, in days. Browsers accept certificates by hash for 14 days
+/// at most (`serverCertificateHashes` of WebTransport).
 pub const SELF_SIGNED_DAYS: i64 = 13;
 
-/// A certificate is valid from this long before it was made, for clocks that are behind.
+/// How long before its creation a certificate becomes valid, for clocks that are behind.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 
-/// Why there is no certificate.
+/// Why a certificate could not be read or made.
 #[derive(Debug, Error)]
 pub enum CertificateError {
-    /// The text holds none.
+    /// The text contains an unreadable certificate.
     #[error("no certificate can be read: {0}")]
     NoCertificate(rustls::pki_types::pem::Error),
-    /// The text holds no key.
+    /// The text contains no readable private key.
     #[error("no private key can be read: {0}")]
     NoKey(rustls::pki_types::pem::Error),
-    /// There is none in it.
+    /// The text contains no certificate.
     #[error("the file with the certificate is empty of certificates")]
     Empty,
-    /// It could not be made.
+    /// The self-signed certificate could not be made.
     #[error("no certificate could be made: {0}")]
     Making(rcgen::Error),
 }
 
-/// A certificate chain and its key.
+/// A certificate chain with its private key.
 #[derive(Debug)]
 pub struct Certificate {
-    /// The server's own certificate first.
+    /// The chain, with the server's own certificate first.
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
@@ -51,8 +51,11 @@ impl Clone for Certificate {
 }
 
 impl Certificate {
-    /// A certificate (ECDSA P-256) that only its fingerprint vouches for, good for
-    /// [`SELF_SIGNED_DAYS`] from now.
+    /// Makes a self-signed certificate (ECDSA P-256) for these names, valid for
+    /// [`SELF_SIGNED_DAYS`] from `wall`. Clients trust it by its fingerprint only.
+    ///
+    /// # Errors
+    /// If a name is invalid or the certificate cannot be made.
     pub fn self_signed(names: &[String], wall: UnixTime) -> Result<Self, CertificateError> {
         let key =
             KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Making)?;
@@ -68,7 +71,10 @@ impl Certificate {
         Ok(Self { chain: vec![certificate.der().clone()], key })
     }
 
-    /// Those in the text of PEM files, the server's own certificate first.
+    /// Reads a chain and its key from PEM texts, with the server's own certificate first.
+    ///
+    /// # Errors
+    /// If either cannot be read or the chain is empty.
     pub fn from_pem(chain: &str, key: &str) -> Result<Self, CertificateError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
             .collect::<Result<_, _>>()
@@ -80,13 +86,13 @@ impl Certificate {
         Ok(Self { chain, key })
     }
 
-    /// By what clients know the server's own certificate.
+    /// Returns the fingerprint of the server's own certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.chain[0])
     }
 }
 
-/// SHA-256 of a certificate's DER.
+/// SHA-256 of a certificate in DER format.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -111,7 +117,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Why a text is no fingerprint.
+/// The text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a fingerprint is 64 hexadecimal digits, as the server prints it when it starts")]
 pub struct FingerprintError;
@@ -119,7 +125,7 @@ pub struct FingerprintError;
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Reads hexadecimal digits; colons between them do not matter.
+    /// Reads 64 hexadecimal digits; colons between them and surrounding white space are ignored.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let digits: Vec<u8> = text.trim().bytes().filter(|byte| *byte != b':').collect();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {

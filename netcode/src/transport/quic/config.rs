@@ -1,4 +1,4 @@
-//! How both ends of QUIC are set, for the sockets as well as for the simulator.
+//! Configuration of both ends of QUIC, for sockets and for the simulator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,65 +23,65 @@ use crate::limits::{
     CHANNEL_WINDOW_BYTES, FRAME_BYTES, SNAPSHOT_BYTES, TLS_SESSIONS_PER_CONNECTION,
 };
 
-/// The protocol that connections of native clients agree on (ALPN, RFC 7301).
+/// The protocol id of native clients (ALPN, RFC 7301).
 pub const ALPN: &[u8] = b"truetick/1";
 
-/// That of WebTransport over HTTP/3 (RFC 9114).
+/// The protocol id of WebTransport over HTTP/3 (ALPN; RFC 9114).
 pub const ALPN_WEB: &[u8] = b"h3";
 
-/// Silence after which QUIC itself gives a connection up. Sessions notice far earlier.
+/// Silence after which QUIC itself closes a connection. Sessions time out far earlier.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// Bytes of datagrams that wait to be sent: two ticks' largest snapshots. More makes the oldest go:
-/// what is late is of no use.
+/// Bytes of datagrams that wait to be sent: the largest snapshots of two ticks. Further datagrams
+/// displace the oldest, because late ones are useless.
 const SEND_BYTES: usize = 2 * SNAPSHOT_BYTES;
 
-/// Bytes of datagrams that came and wait to be taken.
+/// Bytes of received datagrams that wait to be taken.
 const RECEIVE_BYTES: usize = 256 * 1024;
 
-/// Whom a client trusts.
+/// The servers that a client trusts.
 #[derive(Clone, Debug)]
 pub enum Trust {
     /// Servers with one of these certificates.
     Pinned(Vec<Fingerprint>),
-    /// A server of this name with a certificate that one of these authorities (PEM) vouches for.
+    /// Servers with this name and a certificate signed by one of these authorities.
     Authorities {
-        /// The authorities.
+        /// Certificates of the authorities, in PEM format.
         pem: String,
         /// The server's name.
         name: String,
     },
 }
 
-/// Why QUIC could not be set up.
+/// Why QUIC could not be configured.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// Certificate and key do not go together, or are of a kind that is not known.
+    /// Certificate and key do not match, or their kind is not supported.
     #[error("the certificate cannot be used: {0}")]
     Tls(#[from] rustls::Error),
-    /// The authorities cannot be read.
+    /// The authorities' certificates cannot be read.
     #[error("no authority can be read: {0}")]
     Authorities(rustls::pki_types::pem::Error),
-    /// More handshakes than one address has connections.
+    /// `handshakes` exceeds the number of connections per address.
     #[error(
         "`handshakes` is {0}, but must be at most `connections_per_address`, which is {1}: who forges an address could keep it out"
     )]
     Handshakes(usize, usize),
-    /// The cipher that begins each connection is missing.
+    /// The cipher for initial packets is missing.
     #[error(transparent)]
     Cipher(#[from] NoInitialCipherSuite),
 }
 
-/// The transport's parameters, the same at both ends.
+/// Returns the transport parameters, which both ends share.
 pub fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let stream = VarInt::from_u32((CHANNEL_WINDOW_BYTES + 4 * FRAME_BYTES) as u32);
     transport
         .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
-        // One of the session's, and what HTTP/3 asks for beside it.
+        // One is the session's; HTTP/3 needs the others.
         .max_concurrent_bidi_streams(VarInt::from_u32(4))
         .max_concurrent_uni_streams(VarInt::from_u32(8))
-        // What is sent ahead of being read, gaps included, is bounded by these.
+        // These bound the bytes that are sent ahead of being read, gaps included.
         .stream_receive_window(stream)
         .receive_window(VarInt::from_u32(2 * stream.into_inner() as u32))
         .send_window(2 * stream.into_inner())
@@ -91,13 +91,16 @@ pub fn transport() -> TransportConfig {
     transport
 }
 
-/// A server's parameters; it speaks both protocols. Its TLS sessions are kept by rustls, up to 256
-/// of all connections.
+/// Returns a server's configuration with the given protocols. rustls keeps its TLS sessions, at
+/// most 256 of all connections together.
+///
+/// # Errors
+/// If the certificate cannot be used.
 pub fn server(certificate: Certificate, alpn: &[&[u8]]) -> Result<ServerConfig, ConfigError> {
     server_with(server_tls(certificate, alpn)?)
 }
 
-/// A server's cryptography.
+/// Returns a server's TLS configuration.
 pub(super) fn server_tls(
     certificate: Certificate,
     alpn: &[&[u8]],
@@ -107,16 +110,17 @@ pub(super) fn server_tls(
         .with_no_client_auth()
         .with_single_cert(certificate.chain, certificate.key)?;
     tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    // What comes early is marked, and each TLS session serves once (the store takes it out).
+    // Early data is marked, and each TLS session is used once (the store removes it).
     tls.max_early_data_size = u32::MAX;
     tls.send_tls13_tickets = TLS_SESSIONS_PER_CONNECTION;
     Ok(tls)
 }
 
-/// A server's parameters with this cryptography.
+/// Returns a server's configuration with this TLS configuration.
 pub(super) fn server_with(tls: rustls::ServerConfig) -> Result<ServerConfig, ConfigError> {
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    // Addresses are proved by Retry where there is need; no tokens are handed out for a next time.
+    // Retry proves addresses on demand; no address validation tokens are issued for later
+    // connections.
     let mut no_tokens = ValidationTokenConfig::default();
     no_tokens.sent(0);
     config
@@ -126,14 +130,20 @@ pub(super) fn server_with(tls: rustls::ServerConfig) -> Result<ServerConfig, Con
     Ok(config)
 }
 
-/// A client's parameters.
+/// Returns a client's configuration.
+///
+/// # Errors
+/// If the authorities cannot be read or TLS cannot be configured.
 pub fn client(trust: &Trust, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
     let mut config = ClientConfig::new(client_tls(trust, alpn)?);
     config.transport_config(Arc::new(transport()));
     Ok(config)
 }
 
-/// A client's cryptography.
+/// Returns a client's TLS configuration.
+///
+/// # Errors
+/// If the authorities cannot be read or TLS cannot be configured.
 pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, ConfigError> {
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?;
@@ -160,7 +170,7 @@ pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, C
 }
 
 impl Trust {
-    /// The name that a client asks for.
+    /// Returns the server name that a client requests; `localhost` for pinned certificates.
     pub fn server_name(&self) -> &str {
         match self {
             Self::Pinned(_) => "localhost",
@@ -173,7 +183,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Takes the certificates that it knows, whatever they say of names and times.
+/// Accepts only pinned certificates, whatever names and times they contain.
 #[derive(Debug)]
 struct Pinned {
     fingerprints: Vec<Fingerprint>,

@@ -1,10 +1,10 @@
 //! QUIC's congestion control, with a floor under its window.
 //!
-//! What a game sends is not a transfer that takes what it can get: its rate is bounded and adapted
-//! to the path by the session itself ([`crate::congestion`]). A window of RFC 9002 that halves at
-//! each loss would at 5 % loss and 100 ms hold back snapshots of some 60 packets a second, and what
-//! is held back is late. So below the floor nothing is held back; above it, which only messages in
-//! bulk reach, CUBIC (RFC 9438) decides as ever.
+//! A game's traffic is not a bulk transfer: the session bounds its rate and adapts it to the path
+//! itself ([`crate::congestion`]). The window of RFC 9002, which halves at each loss, would delay
+//! snapshots of about 60 packets a second at 5 % loss and 100 ms, and delayed snapshots are late.
+//! So nothing is delayed below the floor. Above it, which only bulk messages reach, CUBIC (RFC
+//! 9438) decides as usual.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
 
 use crate::clock::Instant;
 
-/// Bytes in flight that are always allowed: the largest snapshot at 60 Hz for a round trip of 130
+/// Bytes in flight that are always allowed: the largest snapshots at 60 Hz for a round trip of 130
 /// ms.
 const FLOOR_BYTES: u64 = 64 * 1024;
 
-/// Makes controllers with a floor.
+/// Creates CUBIC controllers with a floor under their window.
 #[derive(Debug, Default)]
 pub struct FloorFactory;
 

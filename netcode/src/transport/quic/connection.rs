@@ -1,7 +1,7 @@
-//! One connection while it lasts: datagrams and frames in, frames out.
+//! The task that carries one connection: datagrams and frames in, frames out.
 //!
 //! ```text
-//! stream, both ways:  { length:16 (little-endian)  frame }*
+//! stream, both directions:  { length:16 (little-endian)  frame }*
 //! ```
 
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::limits::{FRAME_BYTES, QUIC_PARCEL_BYTES, SMALLEST_PAYLOAD, UNREAD_FRA
 use crate::transport::PeerAddr;
 use crate::transport::event_channel::{EventSender, QueuedEvent};
 
-/// Bytes of frames that are written together.
+/// Most bytes of frames that are written together; the last frame may exceed it.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Tells that a connection is over when the task that carries it ends, even where that panics.
+/// Reports the end of a connection when the task that carries it ends, even by a panic.
 pub(super) struct EndNotice {
     addr: PeerAddr,
     event_channel: EventSender,
     orders: UnboundedSender<DriverCommand>,
-    /// Whether the peer ended it on purpose.
+    /// Whether the peer closed the connection on purpose.
     pub told: bool,
 }
 
@@ -48,7 +48,7 @@ impl Drop for EndNotice {
     }
 }
 
-/// Carries a connection to its end.
+/// Carries a connection until it ends.
 pub(super) async fn carry(
     session: Session,
     (mut send, mut receive): Streams,
@@ -59,22 +59,22 @@ pub(super) async fn carry(
     let early = Early { is: AtomicBool::new(established.is_some()), over: Notify::new() };
     note_path(session.max_datagram_size(), (addr, event_channel));
     tokio::select! {
-        // In this order, so that what came before the end is taken before it.
+        // In this order, so that everything received before the end is taken first.
         biased;
         () = take_datagrams(&session, addr, event_channel) => {}
         () = note_established(established, &early, &session, (addr, event_channel)) => {}
         () = take_frames(&mut receive, &early, addr, event_channel) => {}
         () = send_frames(&mut send, &mut frames) => {}
     }
-    // Whose fault it was is known where the peer has closed; a stream that ends by itself is the
-    // peer's.
+    // If the peer has closed the connection, its reason stands. A stream that ends by itself is the
+    // peer's fault.
     session.close(BROKEN, b"the stream ended");
     let ended = session.closed().await;
     debug!(%addr, why = ended.why, "the connection is over");
     ended
 }
 
-/// Tells how large a datagram the path carries.
+/// Reports the largest datagram that the path carries.
 pub(super) fn note_path(bytes: usize, (addr, event_channel): (PeerAddr, &EventSender)) {
     if bytes < SMALLEST_PAYLOAD {
         warn!(%addr, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
@@ -88,13 +88,13 @@ async fn take_datagrams(session: &Session, addr: PeerAddr, event_channel: &Event
     }
 }
 
-/// Whether what comes may be a copy still.
+/// Whether received frames may still be replays.
 struct Early {
     is: AtomicBool,
     over: Notify,
 }
 
-/// Tells when the handshake is done, where that is not known yet.
+/// Reports the end of the handshake, if it is not complete yet.
 async fn note_established(
     established: Option<ZeroRttAccepted>,
     early: &Early,
@@ -103,7 +103,7 @@ async fn note_established(
 ) {
     if let Some(established) = established {
         established.await;
-        // A handshake that failed ends the waiting, too, and confirms nothing.
+        // A failed handshake also completes the future, but confirms nothing.
         if !session.is_closed() {
             early.is.store(false, Ordering::Relaxed);
             event_channel.put(addr, QueuedEvent::Confirmed);
@@ -138,7 +138,7 @@ async fn take_frames(
             return;
         }
         if early.is.load(Ordering::Relaxed) {
-            // One, and no more until it is known who sent it.
+            // One early frame is taken, and no further one until its sender is known.
             event_channel.put(addr, QueuedEvent::Early(frame));
             early.over.notified().await;
         } else {
@@ -154,7 +154,7 @@ async fn send_frames(send: &mut SendHalf, frames: &mut Receiver<UnsentFrame>) {
         add_frame(&mut bytes, &frame.bytes);
         // Frames count as waiting until they are written.
         written.push(frame);
-        // What waits already goes along.
+        // Frames that wait already are written with it.
         while bytes.len() < WRITE_BYTES
             && let Ok(frame) = frames.try_recv()
         {
@@ -166,11 +166,11 @@ async fn send_frames(send: &mut SendHalf, frames: &mut Receiver<UnsentFrame>) {
         }
         written.clear();
     }
-    // Nobody can send any more: the connection is about to be closed by who held the other end.
+    // No further frame can come: the holder of the other end is about to close the connection.
     std::future::pending().await
 }
 
-/// Adds a frame as it stands in the stream.
+/// Appends a frame in the stream's format.
 pub(super) fn add_frame(bytes: &mut Vec<u8>, frame: &[u8]) {
     bytes.extend_from_slice(&(frame.len() as u16).to_le_bytes());
     bytes.extend_from_slice(frame);

@@ -1,4 +1,4 @@
-//! How a client's connection begins.
+//! A client's connections: how they are opened.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,30 +23,30 @@ use crate::limits::DATAGRAM_BYTES;
 use crate::transport::PeerAddr;
 use crate::transport::event_channel::EventSender;
 
-/// A handshake that takes longer is mentioned in the log, once for each end.
+/// A handshake that takes longer is logged, once per end.
 const SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How a client reaches servers.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// Whom it trusts.
+    /// The servers that the client trusts.
     pub trust: Trust,
-    /// Goes over WebTransport instead, as a page of this origin.
+    /// Selects WebTransport, as a page of this origin; `None` (the default) selects native QUIC.
     pub web_origin: Option<String>,
-    /// Sends to this address in place of the server's: a relay.
+    /// Address of a relay to send to in place of the server's; `None` by default.
     pub relay: Option<SocketAddr>,
 }
 
-/// The same, ready to be used.
+/// A [`Dial`] with its QUIC configuration.
 pub(super) struct Ready {
     dial: Dial,
     config: ClientConfig,
-    /// Whether the log mentions a handshake that nobody answers.
+    /// Whether an unanswered handshake was logged.
     has_warned: AtomicBool,
 }
 
 impl Dial {
-    /// Connections to servers that are trusted so.
+    /// Creates the settings for native QUIC connections to trusted servers.
     pub fn new(trust: Trust) -> Self {
         Self { trust, web_origin: None, relay: None }
     }
@@ -58,7 +58,7 @@ impl Dial {
     }
 }
 
-/// Opens a connection, carries it to its end, and tells how it ended.
+/// Opens a connection, carries it until it ends, and reports its end.
 pub(super) async fn open(
     endpoint: Endpoint,
     ready: Arc<Ready>,
@@ -82,7 +82,8 @@ pub(super) async fn open(
     notice.told = ended.told;
 }
 
-/// Where the server is known already, a connection serves before its handshake is done.
+/// Opens a connection. If a TLS session of the server is known, it is usable before its handshake
+/// is complete.
 async fn connect(
     endpoint: &Endpoint,
     ready: &Ready,
@@ -106,9 +107,9 @@ async fn connect(
     Ok((Session::Web(Box::new(web::Session::connect(connection, request).await?)), None))
 }
 
-/// Opens the stream. The first frame goes along with the first packet, where it can; a server that
-/// refuses what came early is told it again once the handshake is done, on a stream of its own,
-/// since it forgets whatever was opened before.
+/// Opens the stream. If possible, the first packet carries the first frame as early data. If the
+/// server rejects early data, the frame is sent again after the handshake on a new stream, because
+/// the server discards those opened before.
 async fn begin(
     session: &Session,
     early: Option<ZeroRttAccepted>,
@@ -121,7 +122,7 @@ async fn begin(
     let mut bytes = Vec::new();
     let first = frames.recv().await;
     first.iter().for_each(|frame| add_frame(&mut bytes, &frame.bytes));
-    // It fails where early data is refused: then it is said again.
+    // The write fails if early data is rejected; the bytes are sent again below.
     let _ = streams.0.write_all(&bytes).await;
     if early.await {
         return Ok(streams);
@@ -155,8 +156,8 @@ impl Ready {
         };
         made.map_err(|error| {
             if let ConnectionError::TransportError(error) = &error {
-                // Most often the server's certificate is not the one that is trusted: nothing else
-                // would tell.
+                // Usually the server's certificate is not the trusted one, and nothing else would
+                // report that.
                 warn!(%addr, "QUIC: {error}");
             }
             error.into()

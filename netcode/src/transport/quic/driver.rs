@@ -1,5 +1,5 @@
-//! Hands what is to be sent to the connections that carry it, opens those that are not there, and
-//! forgets those that ended.
+//! The task that drives a QUIC endpoint: distributes what is to be sent to the connections, opens
+//! new ones and forgets closed ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
@@ -20,48 +20,47 @@ use crate::limits::{QUIC_PARCEL_BYTES, QUIC_QUEUE_BYTES};
 use crate::transport::event_channel::{EventSender, QueuedEvent};
 use crate::transport::{PeerAddr, Transmit};
 
-/// So often a connection is asked whether its largest datagram has changed.
+/// Datagrams between two checks of a connection's largest datagram.
 const ROOM_EVERY: u32 = 64;
 
-/// A connection that is to be closed waits so long for its last datagrams to leave, looking so
-/// often.
+/// Checks of whether the last datagrams of a closing connection have left, [`LAST_PAUSE`] apart.
 const LAST_LOOKS: u32 = 50;
 
-/// See [`LAST_LOOKS`].
+/// Interval between two checks of a closing connection; see [`LAST_LOOKS`].
 const LAST_PAUSE: Duration = Duration::from_millis(2);
 
-/// Batches between two counts of bytes.
+/// Batches between two updates of the count of bytes.
 const COUNT_EVERY: u32 = 16;
 
-/// What the post is told.
+/// A command to the driver.
 pub(super) enum DriverCommand {
-    /// Send these. The frames of the other routes could not be kept: their connections are to be
-    /// ended.
+    /// Send the batch. The frames to the peers in `unsent` could not be kept, so their connections
+    /// must be closed.
     Send { batch: Vec<(PeerAddr, Transmit)>, bytes: usize, unsent: BTreeSet<PeerAddr> },
-    /// A connection is ready; a server's has frames to come and is not let in yet.
+    /// A connection is ready. A server's comes with its queue of frames and is not admitted yet.
     Opened(PeerAddr, Box<Session>, Option<(UnsentFrames, Arc<Admission>)>),
     /// A connection has ended.
     Ended(PeerAddr),
     /// Use this socket from now on.
     Rebind(UdpSocket),
-    /// Close everything and say when that is done.
+    /// Close all connections and confirm it.
     End(std::sync::mpsc::Sender<()>),
 }
 
-/// What is counted on both sides of the queue.
+/// Counts that both sides of the queue update.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Bytes of UDP payload sent.
     pub sent: AtomicU64,
-    /// Bytes of batches that wait.
+    /// Bytes of waiting batches.
     queued: AtomicUsize,
     pub batches_dropped: AtomicU64,
     pub bytes_dropped: AtomicU64,
-    /// Connections that were ended since their frames could not be kept.
+    /// Connections that were closed because their frames could not be kept.
     pub ended_unsent: AtomicU64,
 }
 
-/// Where a room puts what is to be sent.
+/// The sending end of the driver's queue, for the room's thread.
 pub(super) struct Outgoing {
     pub orders: UnboundedSender<DriverCommand>,
     pub counts: Arc<Counts>,
@@ -77,14 +76,14 @@ impl Outgoing {
         Self { orders, counts, event_channel }
     }
 
-    /// Bytes that wait.
+    /// Returns the bytes of waiting batches.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.counts.queued.load(Ordering::Relaxed)
     }
 
-    /// Hands a batch over, or drops it where too much waits already. What opens and closes
-    /// connections is always kept: there is no more of it than there are connections.
+    /// Queues a batch, or drops it if too much waits already. Transmits that open or close
+    /// connections are always kept, because their number is bounded by that of the connections.
     pub(super) fn send(&self, batch: Vec<(PeerAddr, Transmit)>) {
         let bytes =
             batch.iter().map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES).sum();
@@ -111,7 +110,7 @@ impl Outgoing {
         if let DriverCommand::Send { bytes, .. } = &order {
             counts.queued.fetch_add(*bytes, Ordering::Relaxed);
         }
-        // Nobody is there any more to open anything.
+        // The driver has ended, so no connection can be opened.
         if let Err(unsent) = self.orders.send(order)
             && let DriverCommand::Send { batch, .. } = unsent.0
         {
@@ -126,10 +125,11 @@ impl Outgoing {
 
 struct DriverConnection {
     frames: UnsentFrames,
-    /// Nothing while it is being opened.
+    /// `None` while the connection is being opened.
     session: Option<Box<Session>>,
     opening: Option<AbortHandle>,
-    /// A server's connection that carries no session yet, as far as is known here.
+    /// The admission of a server's connection that, as far as the driver knows, carries no session
+    /// yet.
     admission: Option<Arc<Admission>>,
     sent: u32,
     room: usize,
@@ -137,16 +137,16 @@ struct DriverConnection {
     space: usize,
 }
 
-/// See the module.
+/// The task that drives a QUIC endpoint and its connections.
 pub(super) struct Driver {
     endpoint: Endpoint,
-    /// How connections are opened; none are by a server.
+    /// How a client opens connections; `None` for a server.
     dial: Option<Arc<Ready>>,
     event_channel: EventSender,
     orders: UnboundedSender<DriverCommand>,
     lines: BTreeMap<PeerAddr, DriverConnection>,
     batches: u32,
-    /// Bytes that connections sent which have ended.
+    /// Bytes sent by connections that have ended.
     past: u64,
     counts: Arc<Counts>,
     /// Bytes of frames that wait on all connections.
@@ -235,12 +235,13 @@ impl Driver {
         };
         connection_entry.admit();
         if !connection_entry.frames.put(frame) {
-            // Whoever reads nothing and makes us say more and more has broken the protocol.
+            // A peer that reads nothing while it makes this end send more has broken the protocol.
             self.end_unsent(to, BROKEN);
         }
     }
 
-    /// Ends a connection whose next frame is lost: what would follow could not be told in order.
+    /// Closes a connection whose next frame is lost, because the following ones could not be
+    /// delivered in order.
     fn end_unsent(&mut self, addr: PeerAddr, code: u32) {
         let session =
             self.lines.get(&addr).and_then(|connection_entry| connection_entry.session.as_ref());
@@ -301,7 +302,7 @@ impl Driver {
                 };
                 self.lines.insert(addr, connection_entry);
             }
-            // It was closed while it was being opened.
+            // The connection was closed while it was being opened.
             (None, None) => session.close(OVER, b"over"),
         }
     }
@@ -327,7 +328,7 @@ impl Driver {
     }
 }
 
-/// Whoever uses an end whose driver is gone, even by a panic, hears that its connections are over.
+/// If the driver ends, even by a panic, its user receives the end of every connection.
 impl Drop for Driver {
     fn drop(&mut self) {
         for addr in self.lines.keys() {
@@ -337,19 +338,19 @@ impl Drop for Driver {
 }
 
 impl DriverConnection {
-    /// A room talks only to those who have a session: whoever is sent something is no stranger.
+    /// Admits the connection: a room sends only to clients with a session.
     fn admit(&mut self) {
         if let Some(admission) = self.admission.take() {
             admission.grant();
         }
     }
 
-    /// Bytes that it has sent, all of QUIC's included.
+    /// Returns the bytes of UDP payload sent on the connection.
     fn bytes(&self) -> u64 {
         self.session.as_ref().map_or(0, |session| session.bytes_sent())
     }
 
-    /// The last datagrams say why it is over: they leave first, if they can.
+    /// Closes the connection. Its last datagrams carry the reason, so they leave first if possible.
     async fn close(self) {
         if let Some(opening) = self.opening.filter(|_| self.session.is_none()) {
             opening.abort();
@@ -361,7 +362,7 @@ impl DriverConnection {
             looks -= 1;
         }
         session.close(OVER, b"over");
-        // WebTransport says it on a stream first.
+        // WebTransport sends the close on a stream first.
         let _ = tokio::time::timeout(LAST_PAUSE * LAST_LOOKS, session.closed()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A server's end: who may open a connection, and as what.
+//! A server's end: which connections are accepted, and by which protocol.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,46 +27,48 @@ use super::unsent::UnsentFrames;
 use crate::transport::PeerAddr;
 use crate::transport::event_channel::EventSender;
 
-/// The path that WebTransport clients ask for.
+/// The path that WebTransport clients request.
 pub const PATH: &str = "/truetick";
 
-/// For so long a browser that is refused may take to hang up.
+/// Time for which a refused browser may close the connection itself.
 const REFUSAL: Duration = Duration::from_secs(1);
 
-/// Which pages may connect from a browser, by their origin (RFC 6454), as `https://game.example`.
+/// Pages that may connect from a browser, by origin (RFC 6454), such as `https://game.example`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
 
 impl Origins {
-    /// Whether a page of this origin may. Who names none is no browser and may not, either.
+    /// Returns whether a page of this origin may connect. A client without an origin is not a
+    /// browser and is refused.
     fn allows(&self, origin: Option<&str>) -> bool {
         origin.is_some_and(|origin| self.0.iter().any(|known| known == origin))
     }
 }
 
-/// How a server listens.
+/// Configuration of a server's QUIC end.
 #[derive(Clone, Debug)]
 pub struct ListenConfig {
-    /// By what it is known.
+    /// The server's certificate.
     pub certificate: Certificate,
-    /// Pages that may connect; without any there is no WebTransport.
+    /// Pages that may connect. If it is empty, WebTransport is disabled.
     pub origins: Origins,
-    /// Connections with a session at once, and as many again that have none yet.
+    /// Most connections with a session at once, and separately most without one; 4,096 by default.
     pub connections: usize,
-    /// Those of one address, or IPv6 prefix of 64 bits, by the same measure.
+    /// Most connections with and, separately, without a session from one address (or IPv6 prefix of
+    /// 64 bits); 128 by default.
     pub per_address: usize,
-    /// At most [`Self::per_address`]: who forges an address could keep it out by handshakes that
-    /// never end otherwise. With more handshakes under way than this, an address must be proved
-    /// before the next one begins (Retry).
+    /// Handshakes under way from which on an address must be proved before its handshake begins
+    /// (Retry); 64 by default. At most [`Self::per_address`]; otherwise a sender of forged
+    /// addresses could lock an address out with handshakes that never finish.
     pub handshakes: usize,
-    /// Secret from which connection ids and resets follow, so that a server that starts again can
-    /// tell clients of the one before that their connection is gone (stateless reset, RFC 9000,
+    /// Secret from which connection ids and stateless resets are derived, so that a restarted
+    /// server can notify clients of the previous run that their connection is gone (RFC 9000,
     /// section 10.3).
     pub secret: [u8; 32],
 }
 
 impl ListenConfig {
-    /// The defaults.
+    /// Returns the defaults for a server with this certificate and secret.
     pub fn new(certificate: Certificate, secret: [u8; 32]) -> Self {
         Self {
             certificate,
@@ -91,7 +93,8 @@ impl ListenConfig {
     }
 }
 
-/// Connection ids and stateless resets under keys that follow from a secret.
+/// Returns an endpoint configuration with connection ids and stateless resets under keys derived
+/// from `secret`.
 fn endpoint(secret: &[u8; 32]) -> EndpointConfig {
     let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"truetick quic").extract(secret);
     let mut bytes = [0; 40];
@@ -115,7 +118,7 @@ impl hkdf::KeyType for Bytes {
     }
 }
 
-/// One more of something while this lives.
+/// Counts one more in a counter while it lives.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -131,7 +134,8 @@ impl Drop for Counted {
     }
 }
 
-/// What a server's connection gets as soon as it carries a session.
+/// What a server's connection receives as soon as it carries a session: a seat, and tickets for TLS
+/// resumption.
 pub(super) struct Admission {
     seat: Seat,
     tickets: Arc<ConnectionTickets>,
@@ -144,7 +148,7 @@ impl Admission {
     }
 }
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 pub(super) struct Listener {
     pub config: ListenConfig,
     pub tls: rustls::ServerConfig,
@@ -155,7 +159,7 @@ pub(super) struct Listener {
     pub unsent: Arc<AtomicUsize>,
 }
 
-/// Takes connections until the end is closed.
+/// Accepts connections until the endpoint is closed.
 pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
     let handshakes = Arc::new(AtomicUsize::new(0));
     let sessions = TlsSessions::new(listener.config.connections);
@@ -188,7 +192,7 @@ pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
     }
 }
 
-/// Opens a connection and carries it, as long as it may stay.
+/// Opens a connection and carries it for as long as it may live.
 async fn serve(
     incoming: (Incoming, Arc<ServerConfig>),
     addr: PeerAddr,
@@ -208,7 +212,7 @@ async fn serve(
         Err(why) => why,
     };
     debug!(%addr, why, "no connection");
-    // Others may hold it, too: it ends only when it is told to.
+    // Other holders of the connection keep it open, so it must be closed explicitly.
     made.into_inner()
         .into_iter()
         .for_each(|connection: Connection| connection.close(BROKEN.into(), b"no session"));
@@ -222,7 +226,7 @@ async fn serve_opened(
     lost: Pin<Box<impl Future<Output = &'static str>>>,
 ) {
     let (frames, taken) = UnsentFrames::new(&listener.unsent);
-    // Before anything that came: whoever answers it finds the connection.
+    // Sent before any received event, so that an answer finds the connection.
     let opened =
         DriverCommand::Opened(addr, Box::new(session.clone()), Some((frames, admission.clone())));
     let _ = listener.orders.send(opened);
@@ -269,7 +273,7 @@ async fn open(
     Ok((session, streams, established))
 }
 
-/// A browser says which page it is; pages that are not known are refused.
+/// Accepts a WebTransport session if its page's origin is allowed; refuses others.
 async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, String> {
     let request = Request::accept(connection).await.map_err(|error| error.to_string())?;
     let origin = request.headers.get("origin").and_then(|origin| origin.to_str().ok());
@@ -285,7 +289,7 @@ async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, S
     let why =
         format!("refused a page of {origin:?} that asks for {}: {refusal}", request.url.path());
     let _ = request.reject(refusal).await;
-    // The answer is on its way; the browser hangs up when it has it.
+    // The answer is in flight; the browser closes the connection when it arrives.
     let _ = timeout(REFUSAL, connection.closed()).await;
     Err(why)
 }

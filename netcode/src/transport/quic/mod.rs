@@ -1,14 +1,14 @@
 //! QUIC (RFC 9000) with datagrams (RFC 9221), and WebTransport over HTTP/3 on the same port:
-//! connections that prove who the server is and keep what they carry secret. Both ends run on a
-//! thread of their own ([`QuicRuntime`]) and talk to whoever uses them through queues, so that a
-//! room never waits for them.
+//! encrypted connections that authenticate the server. Each end runs on a separate thread
+//! ([`QuicRuntime`]) and exchanges data with its user through queues, so that a room never waits
+//! for it.
 //!
 //! ```text
-//! room thread     -- send, send_frame, close; flush -->  [ batch ]  --> post --> connections --> socket
-//!                 <-- receive ------------------------  [ event_channel ]  <---------- connections <-- socket
+//! room thread  -- send, send_frame, close; flush -> [ batch ] -> driver --> connections --> socket
+//!              <-- receive ---------------------- [ event_channel ] <---- connections <-- socket
 //! ```
-//! Datagrams that do not leave at once wait in a small buffer in which new ones displace old ones.
-//! Clients of the one protocol and of the other differ in nothing but how their connection begins.
+//! Datagrams that cannot leave at once wait in a small buffer in which new ones displace old ones.
+//! Clients of the two protocols differ only in how their connection begins.
 
 pub mod certificate;
 pub mod config;
@@ -47,47 +47,51 @@ use super::socket_options::bind_udp;
 use super::{Event, PeerAddr, Transmit, Transport};
 use crate::time::Timestamp;
 
-/// For so long an end that is dropped tries to tell its peers.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// Time for which a dropped end tries to notify its peers.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// Why an end could not be made.
+/// Why an end could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum QuicError {
-    /// The socket could not be had.
+    /// The socket could not be opened.
     #[error(transparent)]
     Socket(#[from] io::Error),
-    /// The settings do not serve.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
-/// What happened at an end so far.
+/// Counts of one end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuicStats {
-    /// Batches that were dropped whole since QUIC's thread was behind by
+    /// Batches that were dropped whole because QUIC's thread was behind by
     /// [`crate::limits::QUIC_QUEUE_BYTES`].
     pub batches_dropped: u64,
-    /// Bytes in those.
+    /// Bytes of those batches, with their bookkeeping.
     pub bytes_dropped: u64,
-    /// Connections that were ended because frames for them could not be kept.
+    /// Connections that were closed because frames for them could not be kept.
     pub ended_unsent: u64,
-    /// Connections of a server that were closed for want of a session.
+    /// Connections of a server that were closed without a session or over a limit; zero for a
+    /// client.
     pub seats: SeatStats,
 }
 
-/// One end of any number of connections, behind one socket.
+/// One end of any number of QUIC connections, on one socket.
 pub struct QuicTransport {
     runtime: QuicRuntime,
     outgoing: Outgoing,
     batch: Vec<(PeerAddr, Transmit)>,
     event_receiver: EventReceiver,
     address: SocketAddr,
-    /// Only a server has any.
+    /// The seats of a server; `None` for a client.
     seats: Option<Arc<Seats>>,
 }
 
 impl QuicTransport {
-    /// A server's end.
+    /// Opens a server's end at `address` (port 0 for any).
+    ///
+    /// # Errors
+    /// If the configuration is invalid or the socket cannot be opened.
     pub fn listen(
         runtime: QuicRuntime,
         address: SocketAddr,
@@ -106,7 +110,11 @@ impl QuicTransport {
         Ok(this)
     }
 
-    /// A client's end; each connection begins as `dial` says.
+    /// Opens a client's end at `address` (port 0 for any). Its connections begin as `dial`
+    /// specifies.
+    ///
+    /// # Errors
+    /// If the configuration is invalid or the socket cannot be opened.
     pub fn dial(runtime: QuicRuntime, address: SocketAddr, dial: Dial) -> Result<Self, QuicError> {
         let dial = dial.quinn()?;
         let (endpoint, address) =
@@ -141,17 +149,17 @@ impl QuicTransport {
         ))
     }
 
-    /// Where it is.
+    /// Returns the address of this end.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Bytes of UDP payload sent so far, up to a fraction of a second ago.
+    /// Returns the bytes of UDP payload sent until a fraction of a second ago.
     pub fn bytes_sent(&self) -> u64 {
         self.outgoing.counts.sent.load(Ordering::Relaxed)
     }
 
-    /// What happened so far.
+    /// Returns the counts so far.
     pub fn stats(&self) -> QuicStats {
         let counts = &self.outgoing.counts;
         QuicStats {
@@ -162,13 +170,16 @@ impl QuicTransport {
         }
     }
 
-    /// Processor time of the thread that it runs on, which it may share with others.
+    /// Returns the processor time of the end's thread, which it may share with other ends.
     pub fn cpu(&self) -> Duration {
         self.runtime.cpu()
     }
 
-    /// Goes over to another port of this host, as when a network changes under a client;
-    /// connections go along.
+    /// Moves to another port of this host, as when a client's network changes. The connections
+    /// migrate.
+    ///
+    /// # Errors
+    /// If no other socket can be opened.
     pub fn move_to_another_port(&mut self) -> io::Result<()> {
         let socket = bind(SocketAddr::new(self.address.ip(), 0))?;
         self.address = socket.local_addr()?;
@@ -176,12 +187,16 @@ impl QuicTransport {
         Ok(())
     }
 
-    /// Whether something waits of which the descriptor does not tell.
+    /// Returns whether events wait for which the descriptor is no longer readable.
     pub fn has_waiting(&self) -> bool {
         self.event_receiver.has_waiting()
     }
 
-    /// Hands over what has come, up to a batch; returns how much.
+    /// Passes the received events to `take`, at most [`crate::limits::RECEIVE_BATCH`]; returns
+    /// their number.
+    ///
+    /// # Errors
+    /// None at present.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -222,18 +237,18 @@ impl AsFd for QuicTransport {
 }
 
 impl Drop for QuicTransport {
-    /// Peers are told, for a moment at the most.
+    /// Notifies the peers of all connections. Blocks for half a second at most.
     fn drop(&mut self) {
         self.flush();
         let (told, waits) = std::sync::mpsc::channel();
         if self.outgoing.orders.send(DriverCommand::End(told)).is_ok() {
-            let _ = waits.recv_timeout(FAREWELL);
+            let _ = waits.recv_timeout(CLOSE_WAIT);
         }
     }
 }
 
-/// A socket; one that is bound to `[::]` serves IPv4, too. quinn sets what it does not: it ignores
-/// ICMP about a path's MTU as well, and answers by the address that was asked.
+/// Binds a socket; one bound to `[::]` also serves IPv4. quinn sets the remaining options: it
+/// ignores the path MTU in ICMP messages as well, and answers from the address that was asked.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     bind_udp(address).map(UdpSocket::from)
 }
@@ -258,7 +273,7 @@ mod tests {
     use crate::limits::QUIC_QUEUE_BYTES;
     use crate::transport::wait_readable;
 
-    /// The next event at an end that is one of those looked for.
+    /// Waits for an event that satisfies `found`, and returns its peer's address.
     fn until(end: &mut QuicTransport, found: impl Fn(&Event<'_>) -> bool) -> PeerAddr {
         let (deadline, mut addr) = (clock::now() + Duration::from_secs(5), None);
         while addr.is_none() {
@@ -287,7 +302,7 @@ mod tests {
         server.send_frame(back, b"welcome");
         server.flush();
         until(&mut client, |event| *event == Event::Frame(b"welcome"));
-        // The thread stands still while the room goes on for 100 MB.
+        // QUIC's thread blocks while the room sends 100 MB.
         server.runtime.handle().spawn(async { clock::sleep(Duration::from_millis(1_500)) });
         let (batches, datagrams) = (1_000, 100);
         for _ in 0..batches {
@@ -302,14 +317,14 @@ mod tests {
             "{stats:?}"
         );
         assert!(stats.bytes_dropped > stats.batches_dropped * 100_000, "{stats:?}");
-        // A frame that is dropped leaves a gap: its connection is lost, so that the session goes on
-        // by another.
+        // A dropped frame leaves a gap, so its connection is lost and the session continues on
+        // another.
         server.send_frame(back, b"dropped");
         (0..200).for_each(|_| server.send(back, &[0; 1_000]));
         server.flush();
         until(&mut client, |event| *event == Event::Closed { told: false });
         assert_eq!(server.stats().ended_unsent, 1);
-        // The thread has caught up: another connection is served.
+        // The thread has caught up and serves another connection.
         client.open(PeerAddr::quic(2, server.local_address()), b"again");
         client.flush();
         let back = until(&mut server, |event| {

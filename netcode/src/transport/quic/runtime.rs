@@ -1,4 +1,5 @@
-//! The thread on which QUIC runs: its timers, handshakes and ciphers never hold up whoever sends.
+//! The thread on which QUIC runs, so that its timers, handshakes and ciphers never delay the
+//! sender.
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 
-/// How often the thread's processor time is read.
+/// Interval between two readings of the thread's processor time.
 const METER: Duration = Duration::from_millis(100);
 
-/// A running thread; it ends with its last user.
+/// A running QUIC thread, shared by its users. The thread ends with the last of them.
 #[derive(Clone, Debug)]
 pub struct QuicRuntime(Arc<Running>);
 
@@ -27,7 +28,10 @@ struct Running {
 }
 
 impl QuicRuntime {
-    /// Starts a thread.
+    /// Starts a thread for QUIC, with no work yet.
+    ///
+    /// # Errors
+    /// If the runtime or the thread cannot be created.
     pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel::<()>();
@@ -48,7 +52,7 @@ impl QuicRuntime {
         &self.0.handle
     }
 
-    /// Processor time of the thread, up to a tenth of a second ago.
+    /// Returns the processor time of the thread, which may be a tenth of a second old.
     pub fn cpu(&self) -> Duration {
         Duration::from_nanos(self.0.cpu_ns.load(Ordering::Relaxed))
     }

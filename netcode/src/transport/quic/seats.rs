@@ -1,6 +1,6 @@
-//! Who may hold a connection. One that carries a session has a seat of its own and loses it to
-//! nobody without one. One that carries none yet waits, for [`CONNECT_TIME`] at the most; where too
-//! many wait, the oldest of the same address gives way, and first one whose address is not proved.
+//! Limits of a server's connections. A connection with a session holds a seat, which no connection
+//! without a session can take. A connection without one waits, for [`CONNECT_TIME`] at most. If too
+//! many wait, the oldest of the same address is closed, and first one whose address is not proved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,15 +11,14 @@ use tokio::time::{sleep, timeout};
 use crate::limits::CONNECT_TIME;
 use crate::session::RateLimitKey;
 
-/// Counts of a server's end.
+/// Counts of a server's connections that were closed by the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SeatStats {
-    /// Connections that were closed because no session came of them in time.
+    /// Connections that were closed because they carried no session in time.
     pub expired: u64,
-    /// Connections without a session that gave way to others.
+    /// Connections without a session that newer ones displaced.
     pub displaced: u64,
-    /// Connections that were closed because their session was one too many, by the limits of
-    /// connections.
+    /// Connections that were closed because they exceeded the limits of connections with a session.
     pub over_limit: u64,
 }
 
@@ -27,8 +26,8 @@ pub struct SeatStats {
 #[derive(Debug)]
 pub(super) struct Seats {
     table: Mutex<Table>,
-    /// Seats in all, and for one address (or IPv6 prefix of 64 bits): for connections with a
-    /// session, and as many again for those that wait.
+    /// Most connections in all, and of one address (or IPv6 prefix of 64 bits). Each limit applies
+    /// to those with a session and separately to those that wait.
     most: usize,
     per_address: usize,
 }
@@ -94,7 +93,7 @@ impl Seats {
         self.lock().stats
     }
 
-    /// A place to wait, for a connection from there whose address is proved, or not yet.
+    /// Lets a connection from `from` wait; displaces another if too many wait.
     pub(super) fn wait(self: &Arc<Self>, from: RateLimitKey, proved: bool) -> Seat {
         let mut table = self.lock();
         let own = table.by_rate_limit_key.get(&from).map_or(0, |own| own.waiting.len());
@@ -114,7 +113,7 @@ impl Seats {
 }
 
 impl Table {
-    /// Takes the place of one that waits, of a neighbourhood or of all.
+    /// Displaces a waiting connection of a rate-limit key, or the oldest of all.
     fn displace(&mut self, of: Option<RateLimitKey>) {
         let own = of.and_then(|of| self.by_rate_limit_key.get(&of));
         let unproved =
@@ -146,7 +145,7 @@ impl Table {
     }
 }
 
-/// One connection's place while it lives.
+/// The seat or waiting place of one connection, held while the connection lives.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Arc<Seats>,
@@ -156,14 +155,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// The handshake is done, which proves the address.
+    /// Records that the handshake is complete, which proves the address.
     pub(super) fn prove(&self) {
         if let Some(waiting) = self.seats.lock().waiting.get_mut(&self.number) {
             waiting.proved = true;
         }
     }
 
-    /// The connection carries a session from now on.
+    /// Takes a seat: the connection carries a session from now on.
     pub(super) fn take(&self) {
         let mut table = self.seats.lock();
         if table.stop_waiting(self.number).is_some() {
@@ -173,15 +172,15 @@ impl Seat {
         }
     }
 
-    /// Whether more have seats than there are.
+    /// Returns whether more connections hold seats than the limits allow.
     fn is_over_limit(&self) -> bool {
         let table = self.seats.lock();
         let own = table.by_rate_limit_key.get(&self.rate_limit_key).map_or(0, |own| own.seated);
         table.seated > self.seats.most || own > self.seats.per_address
     }
 
-    /// Ends when the connection has to go, and says why. A session that is resumed holds two
-    /// connections for a moment, so limits are looked at only after that.
+    /// Completes when the connection must be closed, and returns why. A resumed session holds two
+    /// connections for a moment, so the limits are enforced only after [`CONNECT_TIME`].
     pub(super) async fn lost(&self) -> &'static str {
         let settled = async {
             while self.state.stage() == SeatStage::Waiting {
@@ -242,11 +241,11 @@ mod tests {
         let seats = Seats::new(8, 4);
         let players: Vec<_> = (0..4).map(|_| seats.wait(from(1), true)).collect();
         players.iter().for_each(Seat::take);
-        // Strangers from the same address fill what there is for those that wait, and no more.
+        // Connections without a session from the same address fill its waiting places, and no more.
         let strangers: Vec<_> = (0..10).map(|_| seats.wait(from(1), true)).collect();
         assert_eq!(strangers.iter().filter(|seat| waits(seat)).count(), 4);
         assert!(players.iter().all(|seat| seat.state.stage() == SeatStage::Seated));
-        // A player comes back: it waits, and gets its seat whatever the strangers do.
+        // A returning player waits, and gets its seat whatever the others do.
         let back = seats.wait(from(1), true);
         assert!(waits(&back));
         back.take();

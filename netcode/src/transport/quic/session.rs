@@ -1,21 +1,21 @@
-//! A connection of either protocol: QUIC's own with quinn's streams, which may begin before the
-//! handshake is done (0-RTT), or WebTransport, which never does.
+//! A connection of either protocol: native QUIC, whose streams may begin before the handshake is
+//! complete (0-RTT), or WebTransport, whose streams may not.
 
 use bytes::Bytes;
 use web_transport_quinn as web;
 use web_transport_quinn::quinn::{self, Connection, ConnectionError, SendDatagramError, VarInt};
 
-/// What either end says when it closes a connection whose session is over.
+/// Close code of a connection whose session is over.
 pub(super) const OVER: u32 = 0;
 
-/// What it says when the other one breaks the protocol.
+/// Close code of a connection whose peer broke the protocol.
 pub(super) const BROKEN: u32 = 1;
 
-/// What it says when it had to drop frames that it was to send: the session goes on by another
+/// Close code of a connection whose frames had to be dropped. The session continues on another
 /// connection.
 pub(super) const UNSENT: u32 = 2;
 
-/// A connection, shared by all who hold one.
+/// A connection, shared by all its holders.
 #[derive(Clone)]
 pub(super) enum Session {
     Native(Connection),
@@ -35,7 +35,7 @@ pub(super) enum ReceiveHalf {
     Web(web::RecvStream),
 }
 
-/// How a connection ended, or why there is none.
+/// How a connection ended, or why it could not be opened.
 #[derive(Debug)]
 pub(super) struct Ended {
     /// Whether the peer ended its session on purpose, or refused one.
@@ -106,7 +106,7 @@ impl Session {
         })
     }
 
-    /// The next datagram; none once the connection is over.
+    /// Returns the next datagram; `None` once the connection is over.
     pub(super) async fn read_datagram(&self) -> Option<Bytes> {
         match self {
             Self::Native(connection) => connection.read_datagram().await.ok(),
@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Queues a datagram. False if it is too large for the path.
+    /// Queues a datagram. Returns false if it is too large for the path.
     pub(super) fn send_datagram(&self, bytes: Bytes) -> bool {
         match self {
             Self::Native(connection) => {
@@ -127,7 +127,8 @@ impl Session {
         }
     }
 
-    /// The largest datagram that the path carries now; 0 where the peer takes none.
+    /// Returns the largest datagram that the path carries now, in bytes; 0 if the peer accepts
+    /// none.
     pub(super) fn max_datagram_size(&self) -> usize {
         match self {
             Self::Native(connection) => connection.max_datagram_size().unwrap_or(0),
@@ -135,7 +136,7 @@ impl Session {
         }
     }
 
-    /// Bytes that are free in the buffer of datagrams to be sent.
+    /// Returns the free bytes in the buffer of datagrams to be sent.
     pub(super) fn datagram_send_buffer_space(&self) -> usize {
         match self {
             Self::Native(connection) => connection.datagram_send_buffer_space(),
@@ -143,7 +144,7 @@ impl Session {
         }
     }
 
-    /// Bytes of UDP payload sent so far.
+    /// Returns the bytes of UDP payload sent so far.
     pub(super) fn bytes_sent(&self) -> u64 {
         match self {
             Self::Native(connection) => connection.stats().udp_tx.bytes,
@@ -151,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Closes it, unless it is over: the first reason stays.
+    /// Closes the connection, unless it is closed already: the first reason stays.
     pub(super) fn close(&self, code: u32, reason: &[u8]) {
         match self {
             Self::Native(connection) if connection.close_reason().is_some() => {}
@@ -160,7 +161,7 @@ impl Session {
         }
     }
 
-    /// Whether the connection is over.
+    /// Returns whether the connection is closed.
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Native(connection) => connection.close_reason().is_some(),
@@ -168,7 +169,7 @@ impl Session {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the connection.
     pub(super) async fn closed(&self) -> Ended {
         match self {
             Self::Native(connection) => connection.closed().await.into(),
@@ -178,7 +179,7 @@ impl Session {
 }
 
 impl SendHalf {
-    /// Writes all of it, or nothing can be written any more.
+    /// Writes all bytes; `None` if the stream is over.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> Option<()> {
         match self {
             Self::Native(stream) => stream.write_all(bytes).await.ok(),
@@ -188,7 +189,7 @@ impl SendHalf {
 }
 
 impl ReceiveHalf {
-    /// Fills the buffer, or the stream is over.
+    /// Fills the buffer; `None` if the stream is over.
     pub(super) async fn read_exact(&mut self, bytes: &mut [u8]) -> Option<()> {
         match self {
             Self::Native(stream) => stream.read_exact(bytes).await.ok(),

@@ -1,6 +1,6 @@
-//! TLS sessions that a server keeps for a next time, each good for one more connection. Only
-//! connections that carry a session of ours leave any, so that whoever has no token displaces
-//! nobody's; while its connection lives a TLS session is never displaced.
+//! TLS sessions that a server keeps for resumption, each valid for one further connection. Only
+//! connections that carry a session of Truetick's keep any, so that a sender without a token
+//! displaces none. A TLS session is never displaced while its connection lives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,24 +9,24 @@ use rustls::server::StoresServerSessions;
 
 use crate::limits::{TLS_SESSION_BYTES, TLS_SESSIONS_PER_CONNECTION};
 
-/// What all connections of a server left.
+/// The TLS sessions of all connections of a server.
 #[derive(Debug)]
 pub(super) struct TlsSessions {
     kept: Mutex<Kept>,
-    /// TLS sessions of connections that are over; the oldest makes room.
+    /// Most TLS sessions of closed connections; a further one displaces the oldest.
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     sessions: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Of connections that are over, in the order of their ends. Those that served already are
-    /// among them.
+    /// Names of the TLS sessions of closed connections, in the order of their ends. Some of these
+    /// sessions may have been used already.
     ended: VecDeque<Vec<u8>>,
 }
 
 impl TlsSessions {
-    /// None yet; there is room for those of so many connections that are over.
+    /// Creates an empty store with space for the TLS sessions of `connections` closed connections.
     pub(super) fn new(connections: usize) -> Arc<Self> {
         let capacity = connections * TLS_SESSIONS_PER_CONNECTION;
         Arc::new(Self { kept: Mutex::default(), capacity })
@@ -36,19 +36,19 @@ impl TlsSessions {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are kept.
+    /// Returns the number of TLS sessions kept.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.lock().sessions.len()
     }
 
-    /// The store of one connection.
+    /// Creates the store of one connection.
     pub(super) fn of_connection(self: &Arc<Self>) -> Arc<ConnectionTickets> {
         Arc::new(ConnectionTickets { all: self.clone(), own: Mutex::default() })
     }
 }
 
-/// What one connection leaves. It is dropped with its connection.
+/// The store of one connection's TLS sessions. It is dropped with its connection.
 #[derive(Debug)]
 pub(super) struct ConnectionTickets {
     all: Arc<TlsSessions>,
@@ -58,7 +58,7 @@ pub(super) struct ConnectionTickets {
 #[derive(Debug, Default)]
 struct Own {
     granted: bool,
-    /// Names, and what belongs to them until that is handed on.
+    /// Names and values; a value is empty once it is in the common store.
     sessions: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -67,7 +67,7 @@ impl ConnectionTickets {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection carries a session: what it left so far counts, and what it still leaves.
+    /// Keeps the connection's present and future TLS sessions, because it carries a session.
     pub(super) fn grant(&self) {
         let mut own = self.lock();
         if !std::mem::replace(&mut own.granted, true) {
@@ -157,7 +157,7 @@ mod tests {
         let old = connect(&all, 0);
         old.grant();
         for number in 1..1_000 {
-            // Some are granted before the handshake is done.
+            // Some are granted before the handshake is complete.
             let gone = all.of_connection();
             gone.grant();
             (0..5).for_each(|i| assert_eq!(gone.put(name(number, i), vec![1; 200]), i < 2));

@@ -1,5 +1,5 @@
-//! Frames that wait to be sent on a connection, bounded by bytes: what a session has on its way is
-//! one window, but a client that confirms what it never received makes the session send more.
+//! The bounded queue of frames that wait to be sent on a connection. A session has one window in
+//! flight, but a client that acknowledges what it never received makes the session send more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use crate::limits::{
     ALL_UNSENT_FRAME_BYTES, CHANNEL_QUEUE, CHANNEL_WINDOW_BYTES, UNSENT_FRAME_BYTES,
 };
 
-/// Frames of one connection that wait to be sent: more than all that a session may have on its way.
+/// Most waiting frames of one connection: more than a session may have in flight.
 const FRAMES_UNSENT: usize = 2 * CHANNEL_QUEUE * 5;
 
-/// The end that frames are put into.
+/// The end of the queue into which frames are put.
 pub(super) struct UnsentFrames {
     frames: Sender<UnsentFrame>,
     own: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
 }
 
-/// A frame that waits; it counts until it is dropped.
+/// A waiting frame. It counts until it is dropped.
 pub(super) struct UnsentFrame {
     pub bytes: Vec<u8>,
     counted: [Arc<AtomicUsize>; 2],
@@ -35,13 +35,13 @@ impl Drop for UnsentFrame {
 }
 
 impl UnsentFrames {
-    /// An empty queue; `all` counts the bytes of all connections of an end.
+    /// Creates an empty queue. `all` counts the bytes of all connections of an end.
     pub(super) fn new(all: &Arc<AtomicUsize>) -> (Self, Receiver<UnsentFrame>) {
         let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
         (Self { frames, own: Arc::default(), all: all.clone() }, taken)
     }
 
-    /// Queues a frame. False if there is no room for it.
+    /// Queues a frame. Returns false if the limits leave no space.
     pub(super) fn put(&self, bytes: Vec<u8>) -> bool {
         let own = self.own.load(Ordering::Relaxed) + bytes.len();
         let all = self.all.load(Ordering::Relaxed) + bytes.len();
@@ -68,7 +68,7 @@ mod tests {
         let (first, mut taken) = UnsentFrames::new(&all);
         let most = UNSENT_FRAME_BYTES / FRAME_BYTES;
         assert_eq!((0..10_000).take_while(|_| first.put(vec![0; FRAME_BYTES])).count(), most);
-        // What is taken makes room.
+        // A taken frame frees its space.
         drop(taken.try_recv());
         assert!(first.put(vec![0; FRAME_BYTES]) && !first.put(vec![0; FRAME_BYTES]));
         let mut others = vec![(first, taken)];
@@ -81,7 +81,7 @@ mod tests {
         let count = (0..10_000).take_while(|_| late.put(vec![0; FRAME_BYTES])).count();
         assert!(count < most, "all together are bounded");
         assert!(all.load(Ordering::Relaxed) <= ALL_UNSENT_FRAME_BYTES + CHANNEL_WINDOW_BYTES);
-        // Whoever has less than one window waiting still gets its frames.
+        // A connection with less than one window waiting still gets its frames.
         let (small, small_taken) = UnsentFrames::new(&all);
         assert!(small.put(vec![0; FRAME_BYTES]));
         drop((others, late, late_taken, small, small_taken));

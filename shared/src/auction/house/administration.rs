@@ -1,4 +1,4 @@
-//! What those who run the house do.
+//! Commands of the administrators.
 
 use std::collections::VecDeque;
 
@@ -18,8 +18,8 @@ use crate::auction::public_lot::PublicTerms;
 use crate::auction::terms::{LotId, Terms};
 
 impl House {
-    /// Does what an order of those who run the house says, but for its chores, which come right
-    /// after.
+    /// Executes an administrator's command. Long work is left in `chores`, which run right after
+    /// it.
     pub(super) fn administer(
         &mut self,
         user: UserId,
@@ -101,7 +101,7 @@ impl House {
         Ok(())
     }
 
-    /// Does a chore; returns how much work it was.
+    /// Executes one chore and returns its cost in units of work.
     pub(super) fn perform(
         &mut self,
         chore: Chore,
@@ -116,7 +116,7 @@ impl House {
         1
     }
 
-    /// Takes an account's offer from an open lot: the sale stands as if the user had never bid.
+    /// Removes an account's offer from an open lot, as if the user had never bid.
     fn retract(&mut self, id: LotId, account: AccountIndex, chores: &mut VecDeque<Chore>) {
         self.ledger.forget_lot(account, id);
         let decided = self.decided;
@@ -137,9 +137,9 @@ impl House {
         chores.push_front(Chore::Settle(id));
     }
 
-    /// Finds who leads in an English sale from which an offer was taken. Whoever leads must have
-    /// the money for it: who has not is passed over. False if someone was, and the next must be
-    /// looked at.
+    /// Finds the leader of an English sale after an offer was removed. A leader must have the money
+    /// available; an account without it is removed. Returns false if one was removed, so that the
+    /// next must be examined.
     fn settle(&mut self, id: LotId, out: &mut Output) -> bool {
         let Some(lot) = self.lots.get(&id) else {
             return true;

@@ -1,4 +1,4 @@
-//! What a bid does.
+//! Execution of bids.
 
 use super::{Done, House, Output};
 use crate::auction::event::{Ending, LotEventKind};
@@ -90,7 +90,7 @@ impl House {
         Ok((if leads { BidStanding::Leads } else { BidStanding::Outbid }, alias))
     }
 
-    /// A bid that everyone sees: it may move the close.
+    /// Publishes a bid that everyone sees. It may move the close.
     fn show_bid(&mut self, id: LotId, bidder: u32, now: u64, out: &mut Output) {
         let lot = self.lot_mut(id);
         let before = lot.closes;
@@ -123,7 +123,7 @@ impl House {
         if amount <= before {
             return Err(Reject::NotRaised(before));
         }
-        // The best offers are kept; an equal one came earlier.
+        // The best offers are kept; of equal offers the earlier ranks higher.
         let is_full = before == Amount::ZERO && lot.offers.len() == SEALED_BIDDERS;
         let displaced = lot.offers.worst().filter(|_| is_full);
         if displaced.is_some_and(|(_, worst)| amount <= worst) {
@@ -146,7 +146,7 @@ impl House {
         Ok((BidStanding::Sealed, alias))
     }
 
-    /// Sold at once, at a price that everyone knew.
+    /// Sells a lot at once at its public price.
     fn buy(&mut self, account: AccountIndex, id: LotId, price: Amount, out: &mut Output) -> Done {
         self.ledger.require(account, price)?;
         self.ledger.hold(account, price);

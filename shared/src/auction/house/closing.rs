@@ -1,4 +1,4 @@
-//! How a lot ends.
+//! Closing of lots.
 
 use super::{House, Output};
 use crate::auction::event::{Ending, LotEventKind};
@@ -8,8 +8,8 @@ use crate::auction::money::Amount;
 use crate::auction::terms::{LotId, Pricing, Sale};
 
 impl House {
-    /// Closes the next lot that is due, unless the clock stands still; returns how much work that
-    /// was, or that there is none.
+    /// Closes the next due lot and returns the cost of that. `None` if no lot is due or the clock
+    /// is paused.
     pub(super) fn close_due(&mut self, out: &mut Output) -> Option<usize> {
         let due = self
             .deadlines
@@ -23,7 +23,7 @@ impl House {
         Some(1 + holds)
     }
 
-    /// Ends a lot: pays for it if it is sold, gives back whatever else is held for it.
+    /// Ends a lot: pays for it if it is sold, and releases all other holds.
     fn end(&mut self, id: LotId, sold: Option<(AccountIndex, Amount)>, out: &mut Output) {
         for (account, held) in self.holds(id) {
             match sold.filter(|(winner, _)| *winner == account) {
@@ -38,12 +38,12 @@ impl House {
         self.finish(id, ending, out);
     }
 
-    /// What is held for a lot, of whom.
+    /// Returns the amounts held for a lot, by account.
     pub(super) fn holds(&self, id: LotId) -> Vec<(AccountIndex, Amount)> {
         self.lots.get(&id).map_or(Vec::new(), |lot| lot.holds().collect())
     }
 
-    /// Writes down how a lot ended, and when it is to be forgotten.
+    /// Records the ending of a lot and schedules its removal.
     pub(super) fn finish(&mut self, id: LotId, ending: Ending, out: &mut Output) {
         let (tick, retention) = (self.tick, self.rules.retention);
         let lot = self.lot_mut(id);
@@ -57,7 +57,7 @@ impl House {
     }
 }
 
-/// The best bid, if it is enough, and what it pays.
+/// Returns the winner and the price, or `None` if the best bid does not suffice.
 fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
     let Sale::Sealed { minimum, reserve, pricing } = &lot.terms.sale else {
         let leader = lot.english.leader.filter(|_| lot.reserve_met())?;

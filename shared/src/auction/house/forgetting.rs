@@ -1,4 +1,4 @@
-//! What a house forgets, so much of it in each step.
+//! Removal of old lots and receipts, bounded in each step.
 
 use super::{House, Output};
 use crate::auction::limits::FORGOTTEN_PER_STEP;
@@ -6,7 +6,8 @@ use crate::auction::lot::Lot;
 use crate::auction::terms::LotId;
 
 impl House {
-    /// Takes down the lots whose time is over, and forgets receipts; returns how much that was.
+    /// Removes lots and receipts whose retention is over, up to [`FORGOTTEN_PER_STEP`]; returns how
+    /// many items were removed.
     pub(super) fn forget_due(&mut self, out: &mut Output) -> usize {
         let mut left = FORGOTTEN_PER_STEP;
         while left > 0
@@ -43,8 +44,8 @@ impl House {
         forgotten
     }
 
-    /// Forgets up to `most` receipts, offers and names of a lot that is gone; 0 if nothing is left
-    /// of it.
+    /// Removes up to `most` receipts, offers and aliases of a removed lot. Returns the number
+    /// removed, 0 if none is left.
     fn shed(&mut self, id: LotId, lot: &mut Lot, most: usize) -> usize {
         for shed in 0..most {
             if let Some((account, command)) = lot.answered.pop() {

@@ -1,7 +1,6 @@
-//! The house: a pure state machine. `(state, tick, orders in their order) -> (state, answers,
-//! events)`.
+//! The house: a pure state machine, `(state, tick, ordered commands) -> (state, answers, events)`.
 //!
-//! It knows no clock, no network and no file. Whoever steps it keeps its output back until the
+//! It uses no clock, no network and no file. Its caller withholds the output of a tick until the
 //! tick's orders are durable.
 
 mod administration;
@@ -29,48 +28,48 @@ use super::terms::LotId;
 use step::Chore;
 pub use step::Step;
 
-/// Version of the rules by which a house decides: a journal of another version is not gone on with.
-/// 2: a house's money commands are remembered for ever, lots of any unused number are opened, the
-/// best sealed offers are kept, who is denied leads nothing.
+/// Version of the rules by which a house decides. A journal of another version is not continued.
+/// Version 2: answers to administrators' commands are kept for ever, a lot may have any unused
+/// number, the best sealed offers are kept, and denied users lead nothing.
 pub const RULES: u32 = 2;
 
-/// What a house goes by, from its first day on.
+/// The rules of a house, fixed when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct HouseRules {
-    /// What it trades in.
+    /// Currency of all amounts.
     pub currency: Currency,
-    /// Who runs it.
+    /// Users who may administer the house.
     pub admins: Vec<UserId>,
-    /// Ticks after a lot's close for which receipts are kept. Those of who runs the house are kept
-    /// for ever.
+    /// Ticks after a lot's close for which its receipts are kept. Receipts of administrators'
+    /// commands are kept for ever.
     pub retention: u64,
 }
 
-/// An answer and whom it is for.
+/// An answer and its recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// Whom.
+    /// User who gave the command.
     pub user: UserId,
-    /// To which of the user's commands.
+    /// The user's name of the command.
     pub id: CommandId,
-    /// What.
+    /// The answer to the command.
     pub answer: Answer,
 }
 
-/// What a step says.
+/// The output of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// One answer for each order, in their order.
+    /// One answer per order, in the order of the orders.
     pub answers: Vec<Answered>,
-    /// What happened to lots.
+    /// Events of lots.
     pub events: Vec<LotEvent>,
-    /// Lots that are forgotten from now on.
+    /// Lots that were removed.
     pub forgotten: Vec<LotId>,
-    /// Whether anything but the tick is another than before.
+    /// Whether the step changed anything but the tick.
     pub changed: bool,
 }
 
-/// See the module.
+/// The state of an auction house: accounts, lots, receipts and the clock.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct House {
     rules: HouseRules,
@@ -80,25 +79,25 @@ pub struct House {
     ledger: Ledger,
     lots: BTreeMap<LotId, Lot>,
     deadlines: BTreeSet<(u64, LotId)>,
-    /// When closed lots, and their receipts, are forgotten.
+    /// Closed lots by the tick at which they and their receipts are removed.
     retiring: BTreeSet<(u64, LotId)>,
-    /// Receipts of commands about no open lot, by when they are forgotten.
+    /// Receipts of commands on no open lot, by the tick at which they are removed.
     expiring: BTreeSet<(u64, AccountIndex, CommandId)>,
-    /// The numbers of all lots that were ever opened.
+    /// The numbers of all lots ever opened.
     numbers: LotNumbers,
-    /// Lots that are forgotten, as far as there is still something of them.
+    /// Removed lots of which receipts, offers or aliases are left.
     waste: Vec<(LotId, Lot)>,
-    /// Since when the clock stands still.
+    /// Tick at which the clock was paused, while it is.
     paused: Option<u64>,
     touched: BTreeSet<LotId>,
-    /// Sum of the hashes of all lots.
+    /// Sum of the hashes of all lots, as of each one's last hash.
     sum: u64,
 }
 
 type Done = Result<(BidStanding, u32), Reject>;
 
 impl House {
-    /// A house without lots and accounts.
+    /// Creates a house without lots and accounts.
     pub fn new(rules: HouseRules) -> Self {
         Self {
             rules,
@@ -117,42 +116,42 @@ impl House {
         }
     }
 
-    /// What it goes by.
+    /// Returns the rules of the house.
     pub fn rules(&self) -> &HouseRules {
         &self.rules
     }
 
-    /// The last tick that it took.
+    /// Returns the last tick.
     pub fn tick(&self) -> u64 {
         self.tick
     }
 
-    /// Commands decided so far.
+    /// Returns the number of commands decided so far.
     pub fn decided(&self) -> u64 {
         self.decided
     }
 
-    /// Accounts.
+    /// Returns the accounts.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Lots, closed ones included until they are forgotten.
+    /// Returns all lots, including closed ones that are not removed yet.
     pub fn lots(&self) -> &BTreeMap<LotId, Lot> {
         &self.lots
     }
 
-    /// Since when the clock stands still, if it does.
+    /// Returns the tick at which the clock was paused, or `None` while it runs.
     pub fn paused(&self) -> Option<u64> {
         self.paused
     }
 
-    /// Whether any lot is open.
+    /// Returns whether any lot is open.
     pub fn has_open_lots(&self) -> bool {
         !self.deadlines.is_empty()
     }
 
-    /// The tick that counts: it stands still while the clock does.
+    /// The current tick of the auction's clock, which is constant during a pause.
     fn now(&self) -> u64 {
         self.paused.unwrap_or(self.tick)
     }
@@ -169,7 +168,7 @@ impl House {
         out.events.push(LotEvent { lot: id, sequence: lot.events, tick, what });
     }
 
-    /// One command: once, whoever repeats it gets the same answer.
+    /// Executes a command once. A repetition returns the first answer.
     fn take(
         &mut self,
         order: &Order,
@@ -212,14 +211,14 @@ impl House {
         (Answer::Receipt(receipt), work)
     }
 
-    /// Whether the answer to a command is kept for ever: what those who run the house do moves
-    /// money, and must not do so again, however late it is repeated.
+    /// Whether the answer to a command is kept for ever. Administrators' commands move money, so
+    /// even a late repetition must not take effect again.
     fn lasts(&self, order: &Order) -> bool {
         let administers = matches!(order.command, Command::Admin(_));
         administers && self.rules.admins.contains(&order.user) && !is_planted(Mutant::ForgetMoney)
     }
 
-    /// Whether a user's command was answered before, and the answer is still kept.
+    /// Returns whether the answer to a user's command is kept.
     pub fn knows(&self, user: UserId, id: CommandId) -> bool {
         self.ledger.find(user).is_some_and(|account| self.ledger.receipt(account, id).is_some())
     }
@@ -242,7 +241,7 @@ impl House {
         }
     }
 
-    /// A lot as everyone may know it.
+    /// Returns the public state of a lot, or `None` if there is no such lot.
     pub fn public(&self, id: LotId) -> Option<PublicLot> {
         let lot = self.lots.get(&id)?;
         Some(PublicLot {
@@ -260,7 +259,8 @@ impl House {
         })
     }
 
-    /// Hash of the whole state: two houses with the same go on alike.
+    /// Returns a hash of the whole state, updated incrementally. Houses of equal hash continue
+    /// alike.
     pub fn hash(&mut self) -> u64 {
         for id in std::mem::take(&mut self.touched) {
             if let Some(lot) = self.lots.get_mut(&id) {
@@ -273,7 +273,7 @@ impl House {
         self.hash_with(ledger, self.sum)
     }
 
-    /// The same hash from the beginning: what [`Self::hash`] must come to.
+    /// Computes the hash from the whole state. It must equal [`Self::hash`].
     pub fn hash_anew(&self) -> u64 {
         let lots = self.lots.iter().map(|(id, lot)| lot.hash(*id));
         self.hash_with(self.ledger.hash_anew(), lots.fold(0, u64::wrapping_add))

@@ -1,10 +1,11 @@
 //! One step of the house, whole or in parts.
 //!
-//! A step does the same whether it is taken at once or stops whenever its caller's share of work is
-//! used up: the order of what it does follows from the house, the tick and the orders alone.
+//! The result does not depend on whether a step runs at once or in parts of bounded work: the order
+//! of its operations follows from the house, the tick and the orders alone.
 //!
 //! ```text
-//! resume (each open lot) -> close (each lot that is due) -> pause (each open lot) -> forget -> orders, each with its chores
+//! resume (each open lot) -> close (each due lot) -> pause (each open lot) -> forget
+//!        -> orders, each with its chores
 //! ```
 
 use std::collections::VecDeque;
@@ -16,40 +17,40 @@ use crate::auction::ledger::AccountIndex;
 use crate::auction::order::{ClockOrder, Order};
 use crate::auction::terms::LotId;
 
-/// Something that an order leads to and that may be much: done before the next order.
+/// Work that a command leads to and that may be long. It is finished before the next command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chore {
-    /// Takes back what an account offers on a lot, if it does.
+    /// Retracts an account's offer on a lot, if there is one.
     Retract(LotId, AccountIndex),
-    /// Finds who leads in an English sale from which an offer was taken.
+    /// Finds the leader of an English sale after an offer was removed.
     Settle(LotId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The clock has stood still since; the open lots up to this one have moved along.
+    /// The tick at which the clock was paused, and the last lot whose times were shifted.
     Resume(u64, Option<LotId>),
     Close,
-    /// The open lots up to this one know that the clock stands still.
+    /// The last lot for which the pause was published.
     Pause(Option<LotId>),
     Forget,
     Orders,
 }
 
-/// A step on its way.
+/// A step in progress.
 #[derive(Clone, Debug)]
 pub struct Step {
     phase: Phase,
     clock: Option<ClockOrder>,
-    /// Orders that were decided.
+    /// Number of orders decided.
     taken: usize,
     chores: VecDeque<Chore>,
 }
 
 impl House {
-    /// Takes a tick, later than the last, and its orders: closes what is due, unless the clock
-    /// stands still, then takes one order after the other. The clock stops after what is due, and
-    /// runs on before.
+    /// Runs a whole step: `tick` must be later than the last. Closes the due lots unless the clock
+    /// is paused, then decides the orders in sequence. A pause takes effect after the closes, a
+    /// resumption before them.
     pub fn step(
         &mut self,
         tick: u64,
@@ -61,7 +62,7 @@ impl House {
         self.finish_step(step, orders, out);
     }
 
-    /// Takes more orders of the last tick.
+    /// Decides more orders of the last tick.
     pub fn step_on(&mut self, orders: &[Order], out: &mut Output) {
         let step = self.go_on();
         self.finish_step(step, orders, out);
@@ -74,7 +75,7 @@ impl House {
         }
     }
 
-    /// Begins a tick, later than the last; [`Self::advance`] does it.
+    /// Begins a step for `tick`, which must be later than the last. [`Self::advance`] runs it.
     pub fn begin(&mut self, tick: u64, clock: Option<ClockOrder>) -> Step {
         debug_assert!(tick > self.tick, "ticks rise");
         self.tick = tick;
@@ -87,15 +88,15 @@ impl House {
         Step { phase, clock, taken: 0, chores: VecDeque::new() }
     }
 
-    /// Goes on with the last tick, to take more of its orders; [`Self::advance`] takes them.
+    /// Begins a step that decides more orders of the last tick. [`Self::advance`] runs it.
     pub fn go_on(&self) -> Step {
         Step { phase: Phase::Orders, clock: None, taken: 0, chores: VecDeque::new() }
     }
 
-    /// Does as much of a step as `work` allows, and takes from it what was done: an order counts as
-    /// one, and so does a lot that closes, moves or is told that the clock stands still, and each
-    /// offer that is given back. A single one of these may exceed it. True when the step is done;
-    /// until then it must be gone on with, and nothing else may be asked of the house.
+    /// Advances a step while `work` is positive, and subtracts the cost: one for each order, for
+    /// each lot that is closed, shifted or paused, for each hold that is released, for each chore
+    /// and for each removed item. A single operation may exceed the rest of `work`. Returns true
+    /// when the step is complete; until then no other method that changes the house may be called.
     pub fn advance(
         &mut self,
         step: &mut Step,

@@ -1,5 +1,5 @@
-//! Rules at their limits: names that come again, numbers at the end of their range, lots that are
-//! full, users who are denied.
+//! Rules at their limits: repeated names, numbers at the end of their range, full lots, barred
+//! users.
 
 use super::*;
 use crate::auction::event::{Ending, LotEventKind};
@@ -49,7 +49,7 @@ fn no_lots_number_bars_another() {
         assert_eq!(open(&mut room, lot), done(), "{lot}");
         assert_eq!(open(&mut room, lot), rejected(Reject::LotExists), "{lot}");
     }
-    // A number stays used when its lot is forgotten.
+    // A number stays used after its lot is removed.
     room.step(room.tick + 500, None, &[]);
     room.step(room.tick + 2 * RETENTION, None, &[]);
     assert!(room.house.lots().is_empty());
@@ -77,7 +77,7 @@ fn of_more_sealed_offers_than_are_kept_the_best_are() {
         assert_eq!(room.up_to(many + 1, 2), rejected(Reject::Full));
         assert_eq!(room.money(many), [998, 2, 0]);
         assert!(is_sealed(room.up_to(many + 1, 900)));
-        // The latest of the lowest has its money back, and may come again with more.
+        // The latest of the lowest offers was released, and its bidder may offer more.
         assert_eq!((room.money(many), room.money(many - 1)), ([1_000, 0, 0], [998, 2, 0]));
         assert!(is_sealed(room.up_to(many + 2, 800)));
         assert!(is_sealed(room.up_to(many, 5)));
@@ -112,7 +112,7 @@ fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     room.next(bid(2, Action::UpTo(Amount(70))), UserId(3));
     room.next(bid(3, Action::UpTo(Amount(80))), UserId(3));
     assert_eq!(room.money(3), [500 - 90 - 50 - 70 - 80, 240, 50]);
-    // A bidder who does not lead is taken out, too.
+    // A bidder who does not lead is removed, too.
     assert_eq!(room.admin(Admin::Deny { user: UserId(2), denied: true }), done());
     assert_eq!(room.shows(), (Some(45), Some(3)));
     assert_eq!(room.admin(Admin::Deny { user: UserId(3), denied: true }), done());
@@ -120,7 +120,7 @@ fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     assert_eq!(room.money(3), [450, 0, 50]);
     assert_eq!(room.house.public(LotId(3)).unwrap().leader, None);
     assert_eq!(room.up_to(3, 95), rejected(Reject::Denied));
-    // Off the list again, nothing comes back by itself.
+    // Lifting the bar restores no retracted bid.
     assert_eq!(room.admin(Admin::Deny { user: UserId(3), denied: false }), done());
     assert_eq!(room.shows(), (Some(10), Some(1)));
     assert_eq!(room.up_to(3, 95), accepted(BidStanding::Leads, 3));
@@ -139,7 +139,7 @@ fn a_house_keeps_an_offer_for_each_bidder_and_not_for_each_bid() {
     room.step(room.tick + 1, None, &orders.collect::<Vec<_>>());
     let lot = &room.house.lots()[&LotId(0)];
     assert_eq!((lot.offers.len(), lot.offers.taken()), (2, 19_999));
-    // To take one back looks at what it takes, not at all that was bid.
+    // The work of a retraction is bounded by the offers that it removes, not by all bids.
     let order = Order {
         at_ms: 0,
         user: BOSS,
@@ -153,7 +153,7 @@ fn a_house_keeps_an_offer_for_each_bidder_and_not_for_each_bid() {
     assert!(room.house.advance(&mut step, &orders, &mut work, &mut out));
     room.tick += 1;
     assert_eq!((room.shows(), work >= 6), ((Some(10), Some(2)), true), "{work}");
-    // Forgotten is so much in each step.
+    // Each step removes a bounded number of receipts.
     room.step(room.tick + 200, None, &[]);
     let mut before = room.house.ledger().kept();
     room.step(room.tick + RETENTION, None, &[]);

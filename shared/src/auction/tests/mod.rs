@@ -1,4 +1,4 @@
-//! The rules: told as stories, and held against a slow model.
+//! Tests of the rules: as stories, and against a slow model.
 
 mod limits;
 mod model;
@@ -28,7 +28,7 @@ fn english(start: u64, increment: u64) -> Sale {
     Sale::English { start: Amount(start), increments, reserve: None, buy_now: None }
 }
 
-/// A house and whoever talks to it.
+/// A house with helpers that give it commands.
 struct Room {
     house: House,
     tick: u64,
@@ -43,7 +43,7 @@ impl Room {
         Self { house: House::new(rules), tick: 0, commands: 0, out: Output::default() }
     }
 
-    /// With some users of some money, and lot 0.
+    /// A house with users, each with an amount, and with lot 0.
     fn with(users: &[(u64, u64)], terms: Terms) -> Self {
         let mut room = Self::new();
         for (user, amount) in users {

@@ -1,5 +1,4 @@
-//! The rules once more, slowly: nothing is kept but who offered what; leaders, prices and holds are
-//! found anew each time.
+//! A slow model of the rules. It keeps only the offers and recomputes leaders, prices and holds.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +11,9 @@ pub struct ModelLot {
     opened: u64,
     pub closes: u64,
     scheduled: u64,
-    /// Who offered how much, in the order of the offers; the last of each user counts.
+    /// User and amount, in the order of the offers; the last of each user counts.
     offers: Vec<(u64, u64)>,
-    /// The price, as it was last found. A leader's raise leaves it, unless it reaches the reserve.
+    /// The price as last computed. A leader's raise changes it only if it reaches the reserve.
     shown: Option<u64>,
     /// Winner and price, or nobody.
     pub ended: Option<Option<(u64, u64)>>,
@@ -32,7 +31,7 @@ pub struct Model {
 }
 
 impl ModelLot {
-    /// The last offer of each, best first, the earlier first among equals.
+    /// The last offer of each user, best first, the earlier first among equals.
     fn ranked(&self) -> Vec<(u64, u64)> {
         let mut last: Vec<(u64, u64)> = Vec::new();
         for offer in &self.offers {
@@ -78,7 +77,7 @@ impl ModelLot {
         }
     }
 
-    /// What is held of whom.
+    /// The held amounts, by user.
     pub fn holds(&self) -> Vec<(u64, u64)> {
         match (&self.ended, &self.terms.sale) {
             (Some(_), _) => vec![],
@@ -126,7 +125,7 @@ impl Model {
         self.money.get(&user).copied().unwrap_or(0) - self.held(user) - self.paid(user)
     }
 
-    /// When a lot closes on the line of ticks.
+    /// Tick at which a lot closes, with the pauses.
     pub fn closes_at(&self, lot: u32) -> u64 {
         self.lots[&lot].closes + self.stopped
     }
@@ -226,8 +225,8 @@ impl Model {
         Ok(BidStanding::Done)
     }
 
-    /// As if the user had never bid on the lot. Whoever would lead without having the money is
-    /// passed over.
+    /// Removes a user's offers from a lot. Users who would lead without the available amount are
+    /// removed as well.
     fn take_back(&mut self, id: u32, user: u64) {
         let lot = self.lots.get_mut(&id).unwrap();
         if !lot.offers.iter().any(|(whose, _)| *whose == user) {

@@ -1,4 +1,4 @@
-//! Random days of a house, held against the slow model after each command.
+//! Random histories of a house, compared with the slow model after each command.
 
 use proptest::prelude::*;
 
@@ -92,7 +92,7 @@ fn a_move() -> impl Strategy<Value = Move> {
     prop_oneof![12 => bids, 3 => admins, 3 => (1u64..40).prop_map(Move::Wait), 1 => clock]
 }
 
-/// What everyone sees must follow from the events alone.
+/// The public state must follow from the events alone.
 fn follow(seen: &mut Vec<PublicLot>, room: &Room) {
     for event in &room.out.events {
         match seen.iter_mut().find(|lot| lot.lot == event.lot) {
@@ -172,7 +172,7 @@ proptest! {
             }
             let mut parts = room.house.clone();
             room.step(room.tick + wait, clock, &orders);
-            // In the smallest parts it comes to the same.
+            // The smallest parts give the result of the whole step.
             let (mut step, mut out) = (parts.begin(room.tick, clock), Output::default());
             while !parts.advance(&mut step, &orders, &mut 1, &mut out) {}
             prop_assert_eq!((&out, parts.hash()), (&room.out, room.house.hash()));

@@ -1,5 +1,5 @@
-//! The wire's and the journal's bytes are pinned: who changes them must change [`WIRE`], and know
-//! of old journals.
+//! Pins the bytes of the wire format and the journal. A change requires a new [`WIRE`] and breaks
+//! old journals.
 
 use proptest::prelude::*;
 
