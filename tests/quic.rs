@@ -57,7 +57,7 @@ fn snapshots_take(kind: TransportKind, bulk: u32) -> Duration {
     );
     let mut latencies: Vec<Duration> =
         world.members.iter().flat_map(|member| member.latencies.clone()).collect();
-    // There are so many more snapshots that those during the joins carry no weight.
+    // Few of the samples are from the joins.
     assert!(latencies.len() > 8_000, "{}", latencies.len());
     latencies.sort_unstable();
     latencies[latencies.len() * 99 / 100]

@@ -111,13 +111,8 @@ pub fn send_over(
     let mut now = Timestamp::from_millis(1_000);
     let (mut bodies, mut acknowledged) = (Bodies::new(model, FLOORS), Acknowledged::default());
     let held = trace.iter().take(FIRST).cloned().enumerate().collect();
-    let mut client = Client {
-        connection: Connection::new(2, now),
-        bodies: Bodies::new(model, FLOORS),
-        held,
-        wrong: 0,
-        decoded: 0,
-    };
+    let (connection, theirs) = (Connection::new(2, now), Bodies::new(model, FLOORS));
+    let mut client = Client { connection, bodies: theirs, held, wrong: 0, decoded: 0 };
     let mut server = Connection::new(1, now);
     (0..FIRST).for_each(|tick| acknowledged.note(Tick(tick as u32)));
     let (mut writer, mut block, mut sent) = (BitWriter::new(), Vec::new(), VecDeque::new());
@@ -137,9 +132,8 @@ pub fn send_over(
                 of.iter().for_each(|(_, frame)| acknowledged.note(Tick(*frame as u32)));
             }
         }
-        let ticks = acknowledged
-            .choose(Tick(frame as u32))
-            .ok_or("nothing was acknowledged for half a second")?;
+        let ticks = acknowledged.choose(Tick(frame as u32));
+        let ticks = ticks.ok_or("nothing was acknowledged for half a second")?;
         block.clear();
         bodies.encode(&pasts(trace, frame, ticks), &trace[frame], &mut block)?;
         let sequence = server.begin(&mut writer, now, Messages::None);

@@ -139,11 +139,12 @@ fn stopped() -> Arc<AtomicBool> {
     stop
 }
 
-/// Plays until standard input ends, then prints a report.
+/// Plays until standard input ends, then prints a report, which counts the decoding errors of the
+/// verifying clients.
 ///
 /// # Errors
 ///
-/// A socket fails, or a verifying client finds a difference.
+/// A socket fails.
 pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Error>> {
     let stop = stopped();
     let schema = walker_schema()?;

@@ -47,7 +47,7 @@ pub enum Motion {
     /// An acceleration and a turning rate that change at random (4 % of the ticks), with a little
     /// noise.
     Random,
-    /// Circles.
+    /// Motion on circles.
     Circles,
 }
 

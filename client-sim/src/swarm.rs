@@ -166,12 +166,10 @@ impl Swarm {
             let user = UserId(config.first_user.wrapping_add(i as u64));
             let token = token(&mut tokens, user, role);
             let bot = BotClient::new(kinds.clone(), token, seed, start).as_role(role);
-            let bot = bot.transport(config.connect_options.transport());
-            let socket = ClientSocket::open(
-                &config.connect_options,
-                bot.runtime().addr().address,
-                config.relay,
-            )?;
+            let options = &config.connect_options;
+            let bot = bot.transport(options.transport());
+            let server = bot.runtime().addr().address;
+            let socket = ClientSocket::open(options, server, config.relay)?;
             let pauses = Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed);
             members.push(Member {
                 user,

@@ -1,4 +1,4 @@
-//! `truetick-sim` as its user meets it: real sockets on loopback, a few seconds each.
+//! The command line of `truetick-sim`, with real sockets on loopback, a few seconds each.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -32,7 +32,7 @@ fn report_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("truetick-{}-{name}.json", std::process::id()))
 }
 
-/// The keys that scripts may rely on.
+/// Keys of the report on which scripts may rely.
 const KEYS: &str = "
     server.ticks server.missed_ticks server.tick_ms.p50 server.tick_ms.p99 server.tick_ms.max
     server.cpu_ms_per_tick.mean server.bytes_out_per_client_s server.packets_out_per_tick server.rss_bytes
@@ -182,7 +182,7 @@ fn without_a_server_the_bots_say_that_they_were_lost() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 clients lost"));
 }
 
-/// A command that no server understands, though it is one of the client's.
+/// A command of the client that every server drops as stale.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Unheard;
 
@@ -194,7 +194,7 @@ impl GameCommand for Unheard {
     }
 }
 
-/// The arena, in which nothing happens and nobody's command counts.
+/// The arena without entities of its own, in which every command is dropped as stale.
 struct Deaf(ArenaGame);
 
 impl Game for Deaf {

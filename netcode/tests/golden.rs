@@ -1,4 +1,4 @@
-//! Holds `PROTOCOL.md`'s golden vectors against the code.
+//! Compares the golden vectors of `PROTOCOL.md` with the code.
 
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::{Connection, Messages};
@@ -25,7 +25,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Long vectors stand in the table by their hash.
+/// A vector as text; the table has a hash in place of a long one.
 fn shown(bytes: &[u8]) -> String {
     if bytes.len() > 64 {
         format!("{} bytes, {:016x}", bytes.len(), xxh3_64(bytes))
@@ -34,7 +34,7 @@ fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Each of these must be the vector in the table's row that starts with its name.
+/// Asserts that each vector equals the one in the table's row that starts with its name.
 fn hold(vectors: &[(&str, &[u8])]) {
     let mut wrong = Vec::new();
     for (what, bytes) in vectors {
@@ -168,7 +168,7 @@ impl Replicate for Every {
     }
 }
 
-/// Another component.
+/// A component with a single field.
 struct Single;
 
 impl Replicate for Single {

@@ -1,4 +1,4 @@
-//! Interoperability with `netcode-official`, another's implementation of the standard, in both
+//! Interoperability with `netcode-official`, an independent implementation of the standard, in both
 //! directions over loopback.
 
 use std::net::SocketAddr;
@@ -23,14 +23,14 @@ const PROTOCOL: u64 = 0x1122_3344_5566_7788;
 const KEY: [u8; 32] = [7; 32];
 const USER_DATA: [u8; USER_DATA_BYTES] = [0; USER_DATA_BYTES];
 
-/// Rounds of about a millisecond after which a test gives up.
+/// Maximum number of rounds of a test, about a millisecond each.
 const ROUNDS: u32 = 20_000;
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// Our server on a real socket.
+/// This project's server on a real socket.
 struct OurServer {
     socket: UdpTransport,
     sessions: SessionServer,
@@ -41,7 +41,7 @@ impl OurServer {
         let socket = UdpTransport::bind(any_port(), UdpPath::Fastest).unwrap();
         let address = socket.local_address().unwrap();
         let config = SessionConfig::new(PROTOCOL, Key::new(KEY), vec![address]);
-        // As if it had started long ago: tokens of another issuer do not say when they were made.
+        // An early start, since tokens of another issuer do not contain their time of issue.
         let begin = clock::unix_now().as_millis() - 60_000;
         let start = UnixTime::from_millis(begin);
         let sessions =
@@ -53,7 +53,7 @@ impl OurServer {
         self.socket.local_address().unwrap()
     }
 
-    /// One round: what came is taken and echoed, and time is told.
+    /// Runs one round: echoes received payloads and updates the time.
     fn round(&mut self) -> Vec<Change> {
         let now = clock::now();
         self.sessions.set_wall_clock(now, clock::unix_now());
@@ -151,7 +151,7 @@ fn their_client_connects_talks_and_leaves_on_our_server() {
     };
     assert_eq!((*user, opened), (UserId(9), left));
 
-    // The same token again: consumed.
+    // A second use of the token: it is consumed.
     client.connect(&token).unwrap();
     for _ in 0..300 {
         client.update(seconds());
@@ -232,7 +232,7 @@ fn their_clients_expired_token_is_dropped() {
     );
 }
 
-/// Our client on a real socket.
+/// This project's client on a real socket.
 struct OurClient {
     socket: UdpTransport,
     session: SessionClient,
@@ -270,7 +270,7 @@ impl OurClient {
     }
 }
 
-/// Their server on a free port.
+/// The other implementation's server on a free port.
 fn their_server(clients: usize) -> (Server, SocketAddr) {
     for _ in 0..20 {
         let address =
@@ -330,7 +330,7 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
     };
     assert!(until(&mut server, &mut client, left));
 
-    // The same token again from another address: their server takes it for used.
+    // A second use of the token from another address: the other implementation refuses it as used.
     let mut again = OurClient::new(our_token(address, 30, 1));
     again.session = SessionClient::new(token, PROTOCOL, 2, clock::now());
     for _ in 0..300 {

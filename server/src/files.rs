@@ -19,51 +19,62 @@ const PRIVATE_FILE: u32 = 0o600;
 /// Mode of a new folder.
 const PRIVATE_FOLDER: u32 = 0o700;
 
-/// A symbolic link is not followed, and nothing that stands in a file's place (a FIFO, say) is
-/// waited for.
+/// Flags of every open: a symbolic link is not followed, and a special file in a file's place (such
+/// as a FIFO) is not waited for.
 const AS_IT_IS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
-/// Options to write a file that is its owner's alone if it is new.
+/// Options to write a file. A new file is accessible to its owner only.
 fn private() -> OpenOptions {
     let mut options = File::options();
     options.write(true).mode(PRIVATE_FILE).custom_flags(AS_IT_IS.bits() as i32);
     options
 }
 
-/// Options to read a file that is there.
+/// Options to read an existing file.
 fn existing() -> OpenOptions {
     let mut options = File::options();
     options.read(true).custom_flags(AS_IT_IS.bits() as i32);
     options
 }
 
-/// Another handle of what a descriptor leads to: writing to it takes no lock of the standard
-/// library's.
+/// Duplicates a descriptor as a file. Writing to it takes no lock of the standard library.
+///
+/// # Errors
+/// If the system cannot duplicate the descriptor.
 pub fn another_handle(of: impl AsFd) -> io::Result<File> {
     Ok(of.as_fd().try_clone_to_owned()?.into())
 }
 
-/// Reads a text file whole.
+/// Reads a whole text file.
+///
+/// # Errors
+/// If the file cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-/// Writes a file whole.
+/// Writes a whole file and replaces what it held.
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(path, bytes)
 }
 
-/// Writes a text file whole.
+/// Writes a whole text file and replaces what it held.
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)
 }
 
-/// Whether only its owner can use a file or folder, as far as the system tells.
+/// Whether only its owner can access a file or folder. `true` if the system does not report it.
 pub fn is_private(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |data| data.permissions().mode() & 0o077 == 0)
 }
 
-/// Resident memory of this process in bytes, where the system tells (Linux, proc(5)).
+/// Resident memory of this process in bytes, if the system reports it (Linux, proc(5)).
 pub fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -71,7 +82,10 @@ pub fn resident_bytes() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Reads a file whole.
+/// Reads a whole file.
+///
+/// # Errors
+/// If the path is not a regular file or cannot be read.
 pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(path)?.is_file() {
         true => fs::read(path),
@@ -79,24 +93,30 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Writes a file that was not there.
+/// Writes a new file, accessible to its owner only.
+///
+/// # Errors
+/// If the file exists already or cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     private().create_new(true).open(path)?.write_all(bytes)
 }
 
-/// A new folder that is removed with everything in it when this is dropped.
+/// A new folder that is removed with its content when this is dropped.
 #[derive(Debug)]
 pub struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
-    /// Makes one, for its owner alone, where the system keeps what is temporary.
+    /// Creates a folder, for its owner only, in the system's folder for temporary files.
+    ///
+    /// # Errors
+    /// If the folder exists already or cannot be created.
     pub fn new(name: &str) -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -104,12 +124,15 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What cannot be removed is the system's to clean up: it lies among what is temporary.
+        // What cannot be removed is left to the system, as it lies among temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 /// Reads every file of a folder, by rising name.
+///
+/// # Errors
+/// If the folder or a file in it cannot be read.
 pub fn read_folder(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;

@@ -1,5 +1,5 @@
-//! Frames with lengths, kinds and a chain of checksums, which tells a torn end from damage in the
-//! middle.
+//! Frames with lengths, kinds and a chain of checksums, which distinguishes a torn end from damage
+//! in the middle.
 //!
 //! ```text
 //! file:   magic:8 bytes  { frame }

@@ -1,18 +1,18 @@
-//! HTTP within bounds: so many connections, each with so much time and memory, whatever strangers
-//! do.
+//! HTTP within limits of connections, time and memory, whatever its clients do.
 //!
-//! | what | bound |
+//! | what | limit |
 //! |---|---|
-//! | connections, of all and of one address | [`HTTP_CONNECTIONS`], [`HTTP_CONNECTIONS_PER_ADDRESS`] |
+//! | connections, in total | [`HTTP_CONNECTIONS`] |
+//! | connections of one rate-limit key | [`HTTP_CONNECTIONS_PER_ADDRESS`] |
 //! | a request's head, and the pause before it | [`HTTP_HEAD_TIME`] |
-//! | a request's body and its answer's making | [`HTTP_REQUEST_TIME`], then status 408 |
+//! | a request's body, and the making of its answer | [`HTTP_REQUEST_TIME`], then status 408 |
 //! | a connection | [`HTTP_CONNECTION_TIME`] |
 //! | bytes buffered for a connection | [`HTTP_BUFFER_BYTES`] |
 //!
-//! A connection beyond a bound takes the place of another: of the one that has waited longest
-//! without having had an answer, at its own address if that has too many, else at the address that
-//! has most. So a crowd of silent connections keeps nobody out, who comes from the same address
-//! included. A failing `accept` is logged at a limited rate, and tried again after a pause.
+//! A connection over a limit replaces another one: the one that has waited longest, first of those
+//! without a successful answer, at its own address if that has too many, else at the address that
+//! has most. So a crowd of silent connections shuts nobody out, not even clients at the same
+//! address. A failing `accept` is logged at a limited rate and tried again after a pause.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -45,18 +45,17 @@ use truetick_netcode::session::rate::{Rate, TokenBucket};
 
 use crate::descriptors::share_for_http;
 
-/// After a failing `accept` the next is tried after this long: the lack of descriptors that it met
-/// may pass.
+/// Pause after a failing `accept`, because the lack of descriptors that caused it may pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Lines about failing `accept`s.
+/// Rate of log lines on failing `accept`s.
 const ACCEPT_LINES: Rate = Rate { per_second: 1, burst: 1 };
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Serves routes at a listener, which it does until the process ends. Handlers find the peer's
-/// address as `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, addrs: Router) -> Infallible {
+/// Serves the routes at a listener until the process ends. Handlers find the peer's address as
+/// `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
     let most = share_for_http(HTTP_CONNECTIONS);
     let places = Arc::new(Mutex::new(Places::new(most, HTTP_CONNECTIONS_PER_ADDRESS.min(most))));
     let (mut lines, mut failures) = (TokenBucket::default(), 0u64);
@@ -75,25 +74,25 @@ pub async fn serve(listener: TcpListener, addrs: Router) -> Infallible {
         };
         let number = lock(&places).reserve(RateLimitKey::from(from.ip()));
         let place = Place { number, places: places.clone() };
-        let task = tokio::spawn(serve_connection(stream, from, addrs.clone(), place));
+        let task = tokio::spawn(serve_connection(stream, from, routes.clone(), place));
         lock(&places).seat(number, task.abort_handle());
-        // Connections that lost their places are closed before the next is taken.
+        // Lets connections that were replaced close before the next one is accepted.
         yield_now().await;
     }
 }
 
-/// Whether an `accept` failed for the sake of the connection alone that it would have taken.
+/// Whether an `accept` failed because of the connection that it would have accepted.
 fn is_of_one_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn serve_connection(stream: TcpStream, from: SocketAddr, addrs: Router, place: Place) {
-    let addrs = TowerToHyperService::new(addrs);
+async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, place: Place) {
+    let routes = TowerToHyperService::new(routes);
     let place = &place;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
-        let answer = timeout(HTTP_REQUEST_TIME, addrs.call(request));
+        let answer = timeout(HTTP_REQUEST_TIME, routes.call(request));
         async move {
             let mut response = match answer.await {
                 Ok(Ok(response)) => response,
@@ -112,7 +111,7 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, addrs: Router, pl
         .header_read_timeout(HTTP_HEAD_TIME)
         .max_buf_size(HTTP_BUFFER_BYTES);
     let mut connection = std::pin::pin!(settings.serve_connection(TokioIo::new(stream), service));
-    // What ends a connection is its peer's affair.
+    // An error of a connection concerns its peer only.
     if timeout(HTTP_CONNECTION_TIME, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(HTTP_REQUEST_TIME, connection).await;
@@ -138,9 +137,10 @@ struct Places {
 
 struct Open {
     from: RateLimitKey,
-    /// It had an answer that was no refusal.
+    /// Whether the connection has had a successful answer.
     served: bool,
-    /// Rises with each connection and each answer: the lowest has waited longest.
+    /// Rises with each connection and each answer; the connection with the lowest value has waited
+    /// longest.
     last: u64,
     task: Option<AbortHandle>,
 }
@@ -155,7 +155,7 @@ impl Places {
         self.next
     }
 
-    /// A place for a connection; whoever has to give way for it is ended.
+    /// Reserves a place for a connection and ends the connection that it replaces, if any.
     fn reserve(&mut self, from: RateLimitKey) -> u64 {
         let mut counts: BTreeMap<RateLimitKey, usize> = BTreeMap::new();
         self.open.values().for_each(|open| *counts.entry(open.from).or_default() += 1);
@@ -183,7 +183,7 @@ impl Places {
     }
 }
 
-/// A connection's place, which it leaves when it ends.
+/// The place of a connection, freed when the connection ends.
 struct Place {
     number: u64,
     places: Arc<Mutex<Places>>,

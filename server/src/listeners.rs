@@ -1,5 +1,4 @@
-//! By which transports a server is reached: opens the ends that are configured, and knows what
-//! clients must know of them.
+//! Opens the configured transports and keeps what clients must know of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,19 +17,21 @@ use crate::config::ServerConfig;
 use crate::host::StartError;
 use crate::transport_set::TransportSet;
 
-/// By which transports a server is reached.
+/// The transports on which a server listens, and what clients must know of them.
 #[derive(Clone, Debug)]
 pub struct Listeners {
-    /// Makers of tokens for each.
+    /// Issuer of tokens for each transport.
     pub issuers: BTreeMap<TransportKind, Issuer>,
-    /// Where each is served.
+    /// Local address of each transport.
     pub addresses: BTreeMap<TransportKind, SocketAddr>,
-    /// By what clients that come by QUIC know the server.
+    /// Fingerprint of the certificate by which QUIC clients recognise the server; `None` without
+    /// QUIC.
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl Listeners {
-    /// Opens the ends that are configured; sessions are told which addresses are theirs.
+    /// Opens the configured transports and adds `others`. Also returns the addresses of the server
+    /// for the session layer.
     pub(crate) fn open(
         config: &ServerConfig,
         key: &Key,
@@ -58,7 +59,7 @@ impl Listeners {
         Ok((transport_set, listeners, servers))
     }
 
-    /// Tells of them in the log.
+    /// Logs the address of each transport.
     pub(crate) fn announce(&self) {
         for (over, address) in &self.addresses {
             match (over, &self.fingerprint) {
@@ -75,7 +76,7 @@ impl Listeners {
     }
 }
 
-/// Opens the ends that are configured.
+/// Opens the configured transports.
 fn open(
     config: &ServerConfig,
     key: &Key,
@@ -100,8 +101,8 @@ fn open(
     Ok((transport_set, Some(fingerprint)))
 }
 
-/// An address that clients would be told and cannot reach by: an IPv6 address that means something
-/// on one link only (RFC 4007).
+/// The first configured address that clients would be given but cannot reach: an IPv6 address that
+/// is valid on one link only (RFC 4007).
 fn link_local(config: &ServerConfig) -> Option<SocketAddr> {
     let reached = |public: &[SocketAddr], listen| {
         if public.is_empty() { vec![listen] } else { public.to_vec() }

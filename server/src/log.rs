@@ -1,7 +1,7 @@
-//! The log, written by a thread of its own: whoever logs never waits for whoever reads.
+//! The log, written by a thread of its own, so that logging never waits for a slow reader.
 //!
-//! A reader that stands still costs lines, which are counted; one that has gone costs nothing else.
-//! The same writer serves standard output of programs that play a game meanwhile.
+//! A reader that stalls costs lines, which are counted. A reader that is gone has no other effect.
+//! The same writer serves the standard output of programs that play a game meanwhile.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::files::another_handle;
 
-/// Lines that wait to be written; more are lost.
+/// Maximum number of lines that wait to be written; more are lost.
 const WAITING_LINES: usize = 4_096;
 
-/// Their bytes; more are lost.
+/// Maximum bytes of the lines that wait to be written; more are lost.
 const WAITING_BYTES: usize = 4 << 20;
 
-/// A line's bytes; what is longer is cut.
+/// Maximum bytes of a line; the rest of it is cut.
 const LINE_BYTES: usize = 64 << 10;
 
-/// At the end of the process the rest of the log is waited for so long, in steps.
+/// Number of steps for which the end of the process waits for the rest of the log.
 const LAST_STEPS: u32 = 20;
 const LAST_STEP: Duration = Duration::from_millis(50);
 
@@ -39,8 +39,8 @@ struct Shared {
     lost: AtomicU64,
 }
 
-/// Hands lines to a thread that writes them; never waits and never fails. What one call of `write`
-/// is given counts as one line. Clones write to the same place.
+/// Hands lines to a thread that writes them. It never waits and never fails. The bytes of one call
+/// of `write` count as one line. Clones share the thread.
 #[derive(Clone)]
 pub struct BackgroundWriter {
     tasks: SyncSender<Task>,
@@ -48,7 +48,10 @@ pub struct BackgroundWriter {
 }
 
 impl BackgroundWriter {
-    /// A writer to where `out` leads.
+    /// Starts a thread that writes to `out`.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (tasks, todo) = sync_channel(WAITING_LINES);
         let shared = Arc::new(Shared::default());
@@ -59,17 +62,23 @@ impl BackgroundWriter {
         Ok(Self { tasks, shared })
     }
 
-    /// A writer to standard output.
+    /// Starts a thread that writes to standard output.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated or the thread cannot be started.
     pub fn stdout() -> io::Result<Self> {
         Self::start(another_handle(io::stdout())?)
     }
 
-    /// A writer to standard error.
+    /// Starts a thread that writes to standard error.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated or the thread cannot be started.
     pub fn stderr() -> io::Result<Self> {
         Self::start(another_handle(io::stderr())?)
     }
 
-    /// Lines lost so far: there was no room for them, or they could not be written.
+    /// Lines lost so far, because the queue was full or they could not be written.
     pub fn lost_lines(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
@@ -107,7 +116,7 @@ impl Write for BackgroundWriter {
     }
 }
 
-/// Writes lines until nobody has more; what cannot be written is counted.
+/// Writes lines until all senders are gone. Lines that cannot be written are counted.
 fn write_all(mut out: impl Write, todo: &Receiver<Task>, shared: &Shared) {
     let mut told = 0;
     for task in todo {
@@ -131,7 +140,10 @@ fn write_all(mut out: impl Write, todo: &Receiver<Task>, shared: &Shared) {
     }
 }
 
-/// Logs through `writer` from now on, panics included.
+/// Sends the log to `writer` from now on, including the messages of panics.
+///
+/// # Panics
+/// If the process has installed a log already.
 pub fn install(writer: &BackgroundWriter, filter: EnvFilter, ansi: bool) {
     let writer = writer.clone();
     tracing_subscriber::fmt()
@@ -149,7 +161,7 @@ mod tests {
     use std::sync::mpsc::RecvError;
     use std::sync::{Mutex, PoisonError};
 
-    /// Stands still until it is let go, then keeps what is written.
+    /// Stalls until it is released, then keeps what is written.
     struct Slow(Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Slow {

@@ -347,9 +347,9 @@ async fn serve_tokens(address: SocketAddr, config: &ServerConfig, listeners: &Li
         .await
         .map_err(|error| format!("cannot serve tokens on {address}: {error}"))?;
     info!(address = %listener.local_addr()?, "making tokens: POST /v1/connect");
-    let addrs = token_service::addrs(listeners, secret, *random_key()?.bytes());
+    let routes = token_service::routes(listeners, secret, *random_key()?.bytes());
     tokio::spawn(async move {
-        if let Err(error) = token_service::serve(listener, addrs).await {
+        if let Err(error) = token_service::serve(listener, routes).await {
             error!("the token service ended: {error}");
         }
     });

@@ -1,7 +1,7 @@
 //! One client's session as the rooms see it: its rate limits, its pending messages and its end.
 //!
 //! ```text
-//! AwaitingHello -- hello, of the room's schema --> Playing -- session ends --> Closing --> closed
+//! AwaitingHello -- hello, of the room's schema --> Active -- session ends --> Closing --> closed
 //!      \______ another schema, room full, no hello in time ... __________________/
 //! ```
 
@@ -52,7 +52,7 @@ pub enum PeerState {
         since: Timestamp,
     },
     /// The client is active in its room.
-    Playing,
+    Active,
     /// The session is over, and disconnect notices are being sent.
     Closing {
         /// The notice.
@@ -159,7 +159,7 @@ impl Peer {
 
     /// Whether the client is active in its room.
     pub fn is_playing(&self) -> bool {
-        self.stage == PeerState::Playing
+        self.stage == PeerState::Active
     }
 
     /// Bytes that the next snapshot may take. `None` if the path cannot carry one in this tick.
@@ -224,18 +224,18 @@ impl Peer {
         now: Timestamp,
     ) -> Result<Vec<PeerRequest>, WireError> {
         let (sequence, reader) = self.connection.open(payload, now)?;
-        let mut room = room.filter(|_| self.stage == PeerState::Playing);
+        let mut room = room.filter(|_| self.stage == PeerState::Active);
         while let Some(sequence) = self.connection.poll_acked() {
             if let Some(world) = room.as_mut().and_then(|room| room.world_mut()) {
                 world.packet_acked(self.client, sequence);
             }
         }
-        let demands = self.take_messages(room.as_deref_mut(), now)?;
+        let requests = self.take_messages(room.as_deref_mut(), now)?;
         let body = self.read_body(reader, room, now);
         if body.is_ok() {
             self.connection.accept(sequence);
         }
-        body.map(|()| demands)
+        body.map(|()| requests)
     }
 
     /// Processes a frame of the transport and returns the requests in it.
@@ -249,7 +249,7 @@ impl Peer {
         now: Timestamp,
     ) -> Result<Vec<PeerRequest>, WireError> {
         self.connection.take_frame(frame, now)?;
-        let room = room.filter(|_| self.stage == PeerState::Playing);
+        let room = room.filter(|_| self.stage == PeerState::Active);
         self.take_messages(room, now)
     }
 
@@ -258,11 +258,11 @@ impl Peer {
         mut room: Option<&mut (dyn Room + 'static)>,
         now: Timestamp,
     ) -> Result<Vec<PeerRequest>, WireError> {
-        let mut demands = Vec::new();
+        let mut requests = Vec::new();
         while let Some((channel, message)) = self.connection.receive() {
             match (&mut room, channel) {
                 (_, SESSION_STREAM) => {
-                    demands.extend(self.take_session_message(
+                    requests.extend(self.take_session_message(
                         &message,
                         room.as_deref_mut(),
                         now,
@@ -275,7 +275,7 @@ impl Peer {
                 (None, _) => {}
             }
         }
-        Ok(demands)
+        Ok(requests)
     }
 
     /// Processes a message of the session stream. A message that is too long or too frequent is not

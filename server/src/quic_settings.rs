@@ -1,5 +1,5 @@
-//! The `[quic]` part of the configuration: QUIC and WebTransport beside UDP, on a port of their
-//! own.
+//! The `[quic]` part of the configuration: QUIC and WebTransport in addition to UDP, on their own
+//! port.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,29 +19,31 @@ use truetick_netcode::transport::quic::{
 use crate::files::read_text;
 use crate::keys::warn_if_readable;
 
-/// See the module.
+/// Settings of QUIC and WebTransport. Every key is optional.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuicSettings {
-    /// Address to serve on; `[::]` serves IPv4, too.
+    /// Address to listen on; 127.0.0.1:40001 by default. `[::]` includes IPv4.
     pub listen: SocketAddr,
-    /// Addresses at which clients reach it, as tokens name them; where it listens, if empty.
+    /// Addresses at which clients reach the listener, as tokens name them; at most 32. If empty,
+    /// the listen address is used.
     pub public: Vec<SocketAddr>,
-    /// File with the certificate chain (PEM), the server's own first; without one a new one is made
-    /// at each start, which only its fingerprint vouches for.
+    /// File with the certificate chain (PEM), the server's own certificate first. Without it a
+    /// self-signed one is made at each start, which clients can check by its fingerprint only.
     pub certificate: Option<PathBuf>,
-    /// File with its private key (PEM).
+    /// File with the certificate's private key (PEM).
     pub certificate_key: Option<PathBuf>,
-    /// Origins of the pages that may connect by WebTransport, as `https://game.example`; none
-    /// without any.
+    /// Origins of the pages that may connect by WebTransport, as `https://game.example`. If empty,
+    /// no page may connect.
     pub origins: Vec<String>,
-    /// With more handshakes under way than this, clients must prove their addresses first (Retry).
-    /// At most `connections_per_address`.
+    /// Number of handshakes under way beyond which clients must prove their addresses first
+    /// (Retry), 0 to `connections_per_address`; 64 by default.
     pub handshakes: usize,
-    /// Connections with a session at once; as many again may be on their way to one, for three
-    /// seconds each.
+    /// Maximum number of connections with a session, 1 to 65,536; 4,096 by default. As many again
+    /// may be waiting for a session, for three seconds each.
     pub connections: usize,
-    /// The same for one address, or IPv6 prefix of 64 bits.
+    /// Maximum number of connections with a session per rate-limit key (IPv4 address or IPv6 /64),
+    /// 1 to 65,536; 128 by default. As many again may be waiting for a session.
     pub connections_per_address: usize,
 }
 
@@ -63,24 +65,24 @@ impl Default for QuicSettings {
 /// Why QUIC could not be served.
 #[derive(Debug, Error)]
 pub enum QuicStartError {
-    /// A file cannot be read.
+    /// The file of the certificate or its key cannot be read.
     #[error("cannot read {}: {_1}", _0.display())]
     Unreadable(PathBuf, std::io::Error),
-    /// The one is of no use without the other.
+    /// Only one of certificate and key is set.
     #[error(
         "a certificate needs its key, and a key its certificate: set both `certificate` and `certificate_key`"
     )]
     Half,
-    /// It is none.
+    /// The certificate is not valid.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// It cannot be served.
+    /// QUIC cannot be served on the address.
     #[error("cannot serve QUIC on {0}: {1}")]
     Serve(SocketAddr, QuicError),
 }
 
 impl QuicSettings {
-    /// What is wrong with it: key, value, and what is allowed.
+    /// The first setting that is not valid: its key, its value, and the allowed values.
     pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: usize, low: usize, high: usize| {
             let allowed = format!("from {low} to {high}");
@@ -110,8 +112,11 @@ impl QuicSettings {
             .or(origin)
     }
 
-    /// Begins to serve. Connection ids and resets follow from `secret`, so that a server that
-    /// starts again with the same one can tell clients that their connection is gone.
+    /// Begins to serve. Connection ids and stateless resets derive from `secret`, so that a server
+    /// restarted with the same secret can inform clients that their connection is gone.
+    ///
+    /// # Errors
+    /// If the certificate cannot be loaded or made, or the address cannot be served.
     pub fn open(
         &self,
         secret: [u8; 32],
@@ -153,14 +158,16 @@ impl QuicSettings {
         }
     }
 
-    /// The addresses that tokens name a server by that listens at `bound`; `None` if that is no
-    /// address to reach.
+    /// The addresses that tokens name for a server that listens on `bound`: the public ones, or
+    /// else `bound`. `None` if there are no public ones and `bound` is unspecified, such as
+    /// 0.0.0.0.
     pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
         reached_at(&self.public, bound)
     }
 }
 
-/// Public addresses, or the one that is listened on if that can be reached.
+/// The public addresses, or else the address `bound`; `None` if there are no public ones and
+/// `bound` is unspecified.
 pub fn reached_at(public: &[SocketAddr], bound: SocketAddr) -> Option<Vec<SocketAddr>> {
     match public.is_empty() {
         true => (!bound.ip().is_unspecified()).then(|| vec![bound]),

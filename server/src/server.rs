@@ -216,8 +216,8 @@ impl Server {
             Received::Step => return,
         };
         match taken {
-            Ok(demands) => {
-                demands.into_iter().for_each(|demand| self.on_request(client, demand, arrived))
+            Ok(requests) => {
+                requests.into_iter().for_each(|request| self.on_request(client, request, arrived))
             }
             Err(error) => {
                 peer.strike(error, arrived);
@@ -226,8 +226,8 @@ impl Server {
         }
     }
 
-    fn on_request(&mut self, client: ClientId, demand: PeerRequest, now: Timestamp) {
-        match demand {
+    fn on_request(&mut self, client: ClientId, request: PeerRequest, now: Timestamp) {
+        match request {
             PeerRequest::Hello(schema) => self.on_hello(client, schema, now),
             PeerRequest::Explain(report) if self.explained.allows(EXPLAINED, now) => {
                 self.explain(client, &report);

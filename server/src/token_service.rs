@@ -1,20 +1,23 @@
-//! An HTTP service that makes connect tokens, for a backend that knows who its users are.
+//! An HTTP service that issues connect tokens, for a backend that authenticates its users.
 //!
 //! ```text
-//! POST /v1/connect   Authorization: Bearer SECRET   {"user": 7, "room": 0, "role": "player", "wire": 3, "transport": "quic"}
-//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3, "fingerprint": HEX}
-//! 401 no or another secret   404 a transport that is not served   426 another wire version   429 too often, or too many wrong secrets
-//! 400, 413, 415, 422 not such a request   408 a body that does not come
+//! POST /v1/connect   Authorization: Bearer SECRET
+//!     {"user": 7, "room": 0, "role": "player", "wire": 3, "transport": "quic"}
+//! 200 {"token": BASE64, "expires_in_s": 30, "servers": ["203.0.113.5:40001"], "wire": 3,
+//!      "fingerprint": HEX}
+//! 401 no secret, or a wrong one            404 a transport that is not served
+//! 426 another wire version                 429 too often, or too many wrong secrets
+//! 400, 413, 415, 422 not such a request    408 a body that does not arrive
 //! ```
-//! `room` (0), `role` (player, or spectator), `wire` (unchecked) and `transport` (udp) may be left
-//! out. With QUIC comes the SHA-256 of the server's certificate, for clients that pin it. Whoever
-//! has the secret can let anyone in: it belongs to the backend, never to players, and the service
-//! listens on loopback unless it is told otherwise.
+//! `room` (0), `role` (`player`, or `spectator`), `wire` (unchecked) and `transport` (`udp`) may be
+//! omitted. For QUIC the answer contains the SHA-256 of the server's certificate, for clients that
+//! pin it. The secret allows its owner to admit anyone: it belongs to the backend, never to
+//! players. The service should listen on loopback or behind a proxy with TLS.
 //!
-//! An address that sent too many wrong secrets is refused whatever it sends, for as long as that
-//! takes to be forgiven, so that nobody finds the secret by trying. An address that has shown the
-//! right one within the last hour is exempt: a stranger behind the same address, as behind a proxy,
-//! must not lock the backend out.
+//! A rate-limit key that sent too many wrong secrets is refused, whatever it sends, until the
+//! excess is forgiven, so that nobody finds the secret by trying. A key that presented the right
+//! secret within the last hour is exempt: another client behind the same address, as behind a
+//! proxy, must not lock the backend out.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -45,25 +48,26 @@ use truetick_netcode::transport::quic::certificate::Fingerprint;
 use crate::http;
 use crate::listeners::Listeners;
 
-/// Tokens that one user is given: enough to reconnect again and again, too few to be handed on.
+/// Rate of tokens for one user: enough to reconnect repeatedly, too few to pass on.
 const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
 
-/// Requests with a wrong secret from one address.
+/// Rate of requests with a wrong secret from one rate-limit key.
 const WRONG_SECRETS: Rate = Rate { per_second: 1, burst: 20 };
 
-/// For so long an address that has shown the right secret is not locked out by wrong ones.
+/// Time for which a rate-limit key that presented the right secret is not locked out by wrong ones.
 const TRUSTED_FOR: Duration = Duration::from_secs(3_600);
 
-/// Addresses that are trusted at once; the one that showed the secret longest ago makes room.
+/// Maximum number of trusted rate-limit keys. The one whose last right secret is oldest is replaced
+/// first.
 const TRUSTED: usize = 1_024;
 
-/// Largest request, in bytes.
+/// Maximum size of a request in bytes.
 const REQUEST_BYTES: usize = 4 * 1_024;
 
-/// Shortest secret, in bytes: 128 bits in hexadecimal.
+/// Minimum length of a secret in bytes: 128 bits in hexadecimal.
 pub const SECRET_BYTES: usize = 32;
 
-/// What is asked for.
+/// Body of a request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ask {
@@ -77,7 +81,7 @@ struct Ask {
     transport: Way,
 }
 
-/// What a client will do.
+/// The role that the client is to have.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum AskedRole {
@@ -95,7 +99,7 @@ impl From<AskedRole> for Role {
     }
 }
 
-/// By what a client comes.
+/// The transport by which the client is to connect.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Way {
@@ -134,17 +138,17 @@ struct Service {
     strangers: Mutex<Strangers>,
 }
 
-/// Who has shown wrong secrets, and who the right one.
+/// The rate-limit keys that presented wrong secrets, and those that presented the right one.
 #[derive(Default)]
 struct Strangers {
     wrong: TokenBuckets<RateLimitKey>,
-    /// When an address has shown the right secret last.
+    /// Time of the last right secret from each trusted key.
     trusted: BTreeMap<RateLimitKey, Timestamp>,
 }
 
 impl Strangers {
-    /// Whether a secret from this address is looked at, and what comes of it: whether it is right,
-    /// or `None` where too many were wrong.
+    /// Judges a secret from this rate-limit key: whether it is right, or `None` if the key sent too
+    /// many wrong ones.
     fn judge(&mut self, from: RateLimitKey, is_right: bool, now: Timestamp) -> Option<bool> {
         let trusted = self.trusted.get(&from).is_some_and(|last| now.since(*last) < TRUSTED_FOR);
         let may_try = self.wrong.may(&from, WRONG_SECRETS, now);
@@ -163,9 +167,9 @@ impl Strangers {
     }
 }
 
-/// The service's routes: tokens for a server's transports for whoever knows `secret`. The keys in
-/// the tokens follow from `seed`, which must be random.
-pub fn addrs(listeners: &Listeners, secret: String, seed: [u8; 32]) -> Router {
+/// Routes of the token service: they issue tokens for a server's transports to clients that know
+/// `secret`. The keys in the tokens derive from `seed`, which must be random.
+pub fn routes(listeners: &Listeners, secret: String, seed: [u8; 32]) -> Router {
     let service = Service {
         issuers: listeners.issuers.clone(),
         fingerprint: listeners.fingerprint,
@@ -178,9 +182,12 @@ pub fn addrs(listeners: &Listeners, secret: String, seed: [u8; 32]) -> Router {
     Router::new().route("/v1/connect", connect).with_state(Arc::new(service))
 }
 
-/// Serves within the bounds of [`crate::http`], until the process ends.
-pub async fn serve(listener: tokio::net::TcpListener, addrs: Router) -> std::io::Result<()> {
-    match http::serve(listener, addrs).await {}
+/// Serves the routes within the limits of [`crate::http`], until the process ends.
+///
+/// # Errors
+/// None at present: a failing `accept` is tried again.
+pub async fn serve(listener: tokio::net::TcpListener, routes: Router) -> std::io::Result<()> {
+    match http::serve(listener, routes).await {}
 }
 
 async fn connect(
@@ -188,8 +195,8 @@ async fn connect(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    // Of a stranger's request only the head is read. The secret is compared in any case, so that
-    // the time says nothing.
+    // Only the head of an unauthorised request is read. The secret is compared in any case, so that
+    // the timing reveals nothing.
     let is_right = service.is_authorised(request.headers());
     match lock(&service.strangers).judge(from.ip().into(), is_right, clock::now()) {
         None => return too_often(),
@@ -234,7 +241,7 @@ async fn connect(
 }
 
 impl Service {
-    /// Compares in constant time, so that the secret cannot be found out byte by byte.
+    /// Compares in constant time, so that the secret cannot be found byte by byte.
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The ends by which a server is reached, one for each transport, as one.
+//! The transports of a server, used as one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,17 +12,20 @@ use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_netcode::transport::udp::{UdpStats, UdpTransport};
 use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind, wait_readable};
 
-/// See the module.
+/// The transports of a server, at most one of each kind.
 #[derive(Default)]
 pub struct TransportSet(BTreeMap<TransportKind, ServerTransport>);
 
 impl TransportSet {
-    /// Adds an end, in place of another of its kind.
+    /// Adds a transport. It replaces another of its kind.
     pub fn add(&mut self, server_transport: ServerTransport) {
         self.0.insert(server_transport.transport(), server_transport);
     }
 
-    /// Where each is.
+    /// The local address of each transport.
+    ///
+    /// # Errors
+    /// If the system does not report an address.
     pub fn addresses(&self) -> io::Result<BTreeMap<TransportKind, SocketAddr>> {
         self.0
             .iter()
@@ -30,7 +33,11 @@ impl TransportSet {
             .collect()
     }
 
-    /// Takes in what has come on any, up to a bound, so that others get their turn.
+    /// Receives what has arrived on every transport, up to a limit for each, so that the others get
+    /// their turn.
+    ///
+    /// # Errors
+    /// If a transport fails.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -46,19 +53,22 @@ impl TransportSet {
         Ok(())
     }
 
-    /// Waits until something came on any, or a span is over.
+    /// Waits until something has arrived on any transport, or `span` has passed.
+    ///
+    /// # Errors
+    /// If the system cannot wait for the sockets.
     pub fn wait(&self, span: Duration) -> io::Result<()> {
         let span =
             if self.0.values().any(ServerTransport::has_waiting) { Duration::ZERO } else { span };
         wait_readable(self.0.values(), span, &mut Vec::new())
     }
 
-    /// What happened on the UDP socket so far.
+    /// Statistics of the UDP socket; zeros without one.
     pub fn udp(&self) -> UdpStats {
         self.udp_socket().map(UdpTransport::stats).unwrap_or_default()
     }
 
-    /// What happened at the end of QUIC so far.
+    /// Statistics of QUIC; zeros without it.
     pub fn quic(&self) -> QuicStats {
         match self.0.get(&TransportKind::Quic) {
             Some(ServerTransport::Quic(end)) => end.stats(),
@@ -66,7 +76,7 @@ impl TransportSet {
         }
     }
 
-    /// Bytes that the kernel granted for datagrams not yet read from the UDP socket.
+    /// Bytes that the kernel granted to the UDP socket for datagrams not yet read; 0 without one.
     pub fn receive_buffer(&self) -> usize {
         self.udp_socket().map_or(0, UdpTransport::receive_buffer)
     }
@@ -78,7 +88,7 @@ impl TransportSet {
         }
     }
 
-    /// Bytes of UDP payload that each has sent so far.
+    /// Bytes of UDP payload that each transport has sent so far.
     pub fn bytes_sent(&self) -> BTreeMap<TransportKind, u64> {
         self.0
             .iter()
@@ -86,7 +96,7 @@ impl TransportSet {
             .collect()
     }
 
-    /// Processor time of threads that ends run on.
+    /// Processor time of the threads that transports run on; zero without QUIC.
     pub fn cpu(&self) -> Duration {
         match self.0.get(&TransportKind::Quic) {
             Some(ServerTransport::Quic(end)) => end.cpu(),

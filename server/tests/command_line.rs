@@ -1,4 +1,4 @@
-//! The server's program as its user meets it.
+//! The command line of the server.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -27,7 +27,7 @@ fn config_file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Runs a server that must refuse its configuration; returns what it says.
+/// Runs a server that must refuse its configuration; returns its output.
 fn refused(arguments: &[&str]) -> String {
     let output = server(arguments).output().unwrap();
     assert!(!output.status.success());
@@ -65,7 +65,7 @@ fn without_a_key_nothing_is_served_and_how_to_make_one_is_said() {
     assert!(said.contains("64 hexadecimal digits") && !said.contains("not a key"), "{said}");
 }
 
-/// Runs a command to its end; returns what it prints.
+/// Runs a command to its end; returns its output.
 fn printed(arguments: &[&str]) -> String {
     let output = server(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

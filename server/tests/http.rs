@@ -1,5 +1,5 @@
-//! HTTP within bounds: what crowds of strangers do to the token service and the page, which share
-//! `truetick_server::http`.
+//! Limits of `truetick_server::http`, which the token service and the page share, under crowds of
+//! strangers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use truetick_server::descriptors::raise_limit;
 use truetick_server::files::resident_bytes;
 use truetick_server::http::serve;
 
-/// More than any limit on connections.
+/// Number of connections beyond any limit.
 const CROWD: usize = 1_100;
 
-/// A service on a thread of its own, which ends with the process.
+/// Starts a service on a thread of its own, which ends with the process.
 fn service() -> SocketAddr {
     raise_limit();
     let (say, hear) = std::sync::mpsc::channel();
@@ -47,7 +47,7 @@ fn ask(mut stream: TcpStream) -> String {
     answer
 }
 
-/// What is read until the other side closes; a reset counts as an end.
+/// Reads until the other side closes; a reset counts as an end.
 fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);

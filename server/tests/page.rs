@@ -1,4 +1,4 @@
-//! The page over HTTP, as a browser meets it.
+//! The page over HTTP, as a browser requests it.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ fn listeners() -> Listeners {
     Listeners { issuers, addresses: BTreeMap::new(), fingerprint: Some(Fingerprint([0xab; 32])) }
 }
 
-/// A page on a thread of its own, which ends with the process.
+/// Starts a page on a thread of its own, which ends with the process.
 fn page() -> SocketAddr {
     let (say, hear) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -50,12 +50,12 @@ fn page() -> SocketAddr {
     hear.recv().unwrap()
 }
 
-/// Asks for a path under a name; returns the status, the head and the body.
+/// Requests a path with a host name; returns the status, the head and the body.
 fn ask(page: SocketAddr, method: &str, path: &str, host: &str) -> (u16, String, String) {
     ask_with(page, method, path, &format!("Host: {host}\r\n"))
 }
 
-/// The same with these headers.
+/// Requests a path with these headers; returns the status, the head and the body.
 fn ask_with(page: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -76,7 +76,7 @@ fn get(page: SocketAddr, path: &str) -> String {
     body
 }
 
-/// What a file asks for: paths in quotes after `from`, `src=` and `href=`.
+/// Paths that a file refers to: those in quotes after `from`, `src=` and `href=`.
 fn asked_for(text: &str) -> impl Iterator<Item = &str> {
     ["from \"", "src=\"", "href=\""].into_iter().flat_map(move |before| {
         let quoted = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());

@@ -1,4 +1,4 @@
-//! The server's process under what hosts do to it: logs that nobody reads, signals, few
+//! The server's process under adverse conditions of its host: logs without a reader, signals, few
 //! descriptors.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,10 +14,10 @@ use truetick_server::keys::{KEY_VARIABLE, SECRET_VARIABLE};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A running server, ended with the test.
+/// A running server, which ends with the test.
 struct Server {
     child: Child,
-    /// Its log, as far as nobody has read it.
+    /// The unread part of its log.
     log: Option<BufReader<ChildStdout>>,
     tokens: SocketAddr,
     quic: SocketAddr,
@@ -40,13 +40,13 @@ fn command(shell: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What stands after `name=` in a line.
+/// The value after `name=` in a line.
 fn field<T: std::str::FromStr>(line: &str, name: &str) -> Option<T> {
     line.split_once(name)?.1.split_whitespace().next()?.parse().ok()
 }
 
 impl Server {
-    /// Starts one, after some words of the shell, and reads its log until it serves.
+    /// Starts a server after the shell commands `shell`, and reads its log until it serves.
     fn start(shell: &str, filter: &str) -> (Self, String) {
         Self::start_with(shell, filter, &[])
     }
@@ -79,11 +79,11 @@ impl Server {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
     }
 
-    /// Makes QUIC log many lines where everything is logged.
+    /// Makes QUIC log many lines if everything is logged.
     fn chatter(&self) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for number in 0..4_000u32 {
-            // A long header of a version that nobody speaks.
+            // A long header of an unknown version.
             let mut bytes = vec![0u8; 1_200];
             bytes[..5].copy_from_slice(&[0xc0, 0x0a, 0x0a, 0x0a, 0x0a]);
             bytes[5] = 8;
@@ -96,7 +96,7 @@ impl Server {
         }
     }
 
-    /// The status of a request for a token.
+    /// Requests a token and returns the status line.
     fn ask(&self) -> String {
         let mut stream = TcpStream::connect(self.tokens).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -112,7 +112,7 @@ impl Server {
         answer.lines().next().unwrap_or_default().into()
     }
 
-    /// How it ends, within 20 s.
+    /// Ends the process and returns its exit status, or `None` if it does not end within 20 s.
     fn end(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
         for _ in 0..200 {
@@ -131,7 +131,7 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
     server.chatter();
     assert_eq!(server.ask(), "HTTP/1.1 200 OK");
     assert!(server.end().expect("it stands still").success());
-    // What could be written is there, up to a pipe's length.
+    // The log contains what could be written, up to a pipe's length.
     let mut log = String::new();
     server.log.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.len() > 30_000, "{} bytes", log.len());
@@ -173,7 +173,7 @@ fn silent_connections_take_no_descriptors_from_anything_else() {
     drop(crowd);
 }
 
-/// A limit of file sizes is a disk that is full for this process alone.
+/// A limit of file sizes acts as a full disk for this process alone.
 #[test]
 fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
     let path = std::env::temp_dir().join(format!("truetick-{}-full.rec", std::process::id()));

@@ -1,4 +1,4 @@
-//! The token service over HTTP, as a backend meets it.
+//! The token service over HTTP, as a backend uses it.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -16,11 +16,11 @@ use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpo
 use truetick_netcode::transport::TransportKind;
 use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_server::listeners::Listeners;
-use truetick_server::token_service::{addrs, serve};
+use truetick_server::token_service::{routes, serve};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A service on a thread of its own, which ends with the process.
+/// Starts a service on a thread of its own, which ends with the process.
 fn service() -> SocketAddr {
     let issuer = |server: &str| Issuer {
         key: Key::new([3; 32]),
@@ -44,7 +44,7 @@ fn service() -> SocketAddr {
         control.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             say.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener, addrs(&listeners, SECRET.into(), [4; 32])).await.unwrap();
+            serve(listener, routes(&listeners, SECRET.into(), [4; 32])).await.unwrap();
         });
     });
     hear.recv().unwrap()
@@ -183,9 +183,9 @@ fn who_tried_too_many_secrets_learns_nothing_of_the_right_one_for_a_while() {
         "{statuses:?}"
     );
     assert_eq!(ask(service, SECRET, good).0, 429);
-    // It is forgiven in a second.
+    // The limit recovers within a second.
     assert!((0..100_000).any(|_| ask(service, SECRET, good).0 == 200));
-    // From now on the backend is not locked out by a stranger behind the same address.
+    // After that a stranger behind the backend's address cannot lock the backend out.
     (0..30).for_each(|_| _ = ask(service, "wrong", good));
     assert_eq!(ask(service, SECRET, good).0, 200);
 }

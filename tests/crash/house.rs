@@ -18,18 +18,18 @@ use truetick_server::room::Room;
 
 use crate::Done;
 
-/// Who runs the house.
+/// The administrator of the house.
 pub const KEEPER: UserId = UserId(1 << 41);
 
-/// Ticks for which a hasty house keeps what it has accepted to itself.
+/// Number of entries that a hasty house withholds after it reported them as durable.
 const HASTE: usize = 12;
 
-/// The key of all its lives.
+/// The key of the server in all its lives.
 pub fn key() -> Key {
     Key::new([7; 32])
 }
 
-/// How it is set up.
+/// The configuration of the server.
 pub fn config(listen: SocketAddr) -> ServerConfig {
     ServerConfig { listen, max_clients: 64, joins_per_address_s: 1_000, ..ServerConfig::default() }
 }
@@ -47,12 +47,12 @@ fn settings(data: &Path) -> AuctionSettings {
     }
 }
 
-/// An address that nobody serves on.
+/// A free address.
 pub fn free_address() -> std::io::Result<SocketAddr> {
     UdpTransport::bind(SocketAddr::from(([127, 0, 0, 1], 0)), UdpPath::Fastest)?.local_address()
 }
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub fn serve(data: &Path, listen: SocketAddr, hasty: bool) -> Done<()> {
     let config = config(listen);
     let settings = settings(data);
@@ -78,7 +78,8 @@ pub fn serve(data: &Path, listen: SocketAddr, hasty: bool) -> Done<()> {
     Ok(())
 }
 
-/// Says that entries are durable before it writes them: the defect that must be found.
+/// A commit log that reports entries as durable before it writes them: the defect that must be
+/// found.
 struct Hasty {
     journal: Box<dyn CommitLog<Entry>>,
     kept: Vec<Entry>,
@@ -111,11 +112,11 @@ impl CommitLog<Entry> for Hasty {
     }
 }
 
-/// A running server. It is killed when this is dropped.
+/// A running server, which is killed when this is dropped.
 pub struct HouseProcess(Child);
 
 impl HouseProcess {
-    /// Starts it and waits until it serves.
+    /// Starts the server and waits until it serves.
     pub fn start(data: &Path, listen: SocketAddr, hasty: bool) -> Done<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--serve").arg(data).arg("--listen").arg(listen.to_string());
@@ -134,7 +135,7 @@ impl HouseProcess {
         Ok(process)
     }
 
-    /// Kills it: no signal that it could hear.
+    /// Kills the server with a signal that it cannot handle.
     pub fn kill(&mut self) -> std::io::Result<()> {
         self.0.kill()?;
         self.0.wait().map(drop)

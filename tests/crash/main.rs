@@ -1,5 +1,5 @@
-//! `crash`: a real server, killed again and again under load, its journal's loose end damaged; then
-//! everything that clients were told is held against the journal.
+//! `crash`: a real server that is killed repeatedly under load, with damage to the end of its
+//! journal; then all messages to clients are compared with the journal.
 
 mod house;
 
@@ -31,26 +31,26 @@ use truetick_tests::auction::check::{Compared, compare};
 
 use house::{HouseProcess, KEEPER, key};
 
-/// Kill an auction's server again and again and see whether anything that it acknowledged is lost
+/// Kill an auction server repeatedly and check that nothing it acknowledged is lost
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How often
+    /// Number of kills
     #[arg(long, value_name = "N", default_value_t = 100)]
     kills: u64,
-    /// When, and what everyone does
+    /// Seed of the times of the kills and of the clients' behaviour
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Write what came of it as JSON
+    /// Write the results as JSON to this file
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
-    /// Let the server say `accepted` before it writes: the defect that must be found
+    /// Let the server answer `accepted` before it writes: the defect that must be found
     #[arg(long)]
     hasty: bool,
-    /// What the killed process runs
+    /// Folder of the killed process
     #[arg(long, hide = true, value_name = "DIR")]
     serve: Option<PathBuf>,
-    /// Where it serves
+    /// Address of the killed process
     #[arg(long, hide = true, value_name = "ADDRESS", requires = "serve")]
     listen: Option<SocketAddr>,
 }
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Who comes: bidders of all manners, watchers, the keeper.
+/// The clients: bidders of all strategies, watchers, and the administrator.
 fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
     let bidders = (0..24).map(|place| (UserId(place + 1), Strategy::of(place as usize)));
     let watchers = (0..6).map(|place| (UserId((1 << 42) + place), Strategy::Watcher));
@@ -121,17 +121,14 @@ fn crash(arguments: &Arguments) -> Done<bool> {
         server = HouseProcess::start(&data, listen, arguments.hasty)?;
         if kill % 10 == 0 {
             let figures = crowd.figures();
-            println!(
-                "{kill} kills, {} answers, {} in the house",
-                figures.accepted + figures.rejected,
-                figures.joined
-            );
+            let answers = figures.accepted + figures.rejected;
+            println!("{kill} kills, {answers} answers, {} in the house", figures.joined);
         }
     }
     println!("calm");
     crowd.be_still();
-    // Longer than a session's time-out: whoever lost the server before it got a ticket comes back,
-    // too.
+    // Longer than a session's timeout, so that clients that lost the server before they got a
+    // ticket also return.
     clock::sleep(Duration::from_secs(16));
     let (figures, bidders) = crowd.stop()?;
     clock::sleep(Duration::from_millis(500));
@@ -177,7 +174,7 @@ fn inspect(data: &Path, bidders: &[Bidder]) -> Done<(Audit, Compared, bool)> {
     Ok((audit, compared, hashes[0].is_some() && hashes[0] == hashes[1]))
 }
 
-/// Damages what lies past the last durable byte, mostly. Returns whether it did, and whether
+/// Usually damages the bytes past the last durable one. Returns whether it did, and whether
 /// something had been written there.
 fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
     let mut disk = FolderDisk::open(data)?;
@@ -192,8 +189,7 @@ fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
             continue;
         };
         let end = Mark::newest(&bytes, (journal, *number)).map_or(FRAMES, |mark| mark.end);
-        // A segment before the newest that was marked is sealed past its mark: that is durable,
-        // too.
+        // The segment before the newest marked one is sealed past its mark, which is durable too.
         if *number + 1 == numbers[numbers.len() - 1]
             && is_marked(&disk, numbers[numbers.len() - 1])?
         {

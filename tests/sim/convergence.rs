@@ -76,10 +76,10 @@ fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
         }
         (None, Role::Player) => return vec![format!("client {i} owns nothing")],
     };
-    let connect_options = room.config().relevance_radius_m.unwrap_or(f32::MAX);
+    let radius = room.config().relevance_radius_m.unwrap_or(f32::MAX);
     let within = |entry: &Entry, tick: Tick| {
         let place = |entry: &Entry| sim.game.place(entry.kind, &entry.at(tick)?.fields);
-        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= connect_options)
+        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= radius)
     };
     let ticks = || (0..=ARRIVES_IN as u32).map(|back| ring.tick().back(back));
     let missing = ring.entries().filter(|entry| {

@@ -55,8 +55,8 @@ impl Sim {
         self.checks.calm_begins();
     }
 
-    /// Returns the counts of late, missing and refused commands, of resyncs and of rejected input.
-    /// None of them rises while all is calm.
+    /// Returns the counts of commands that were late, missing or refused, of resyncs and of
+    /// rejected input. None of them rises while all is calm.
     pub fn disturbances(&self) -> [u64; 6] {
         let stats = self.stats();
         let Some(core) = self.server.core() else {

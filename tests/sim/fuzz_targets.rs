@@ -1,6 +1,6 @@
 //! Fuzz targets: every decoder, alone and behind a genuine session. No input may cause a panic, a
 //! hang or unbounded growth. `tests/fuzz.rs` runs each on its corpus and on random inputs;
-//! `tests/README.md` describes long runs guided by coverage.
+//! `docs/testing.md` describes long runs guided by coverage.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -1,5 +1,5 @@
 //! The simulator: the whole system in one thread under virtual time, from one seed.
-//! `tests/README.md` describes what it does, how to write a scenario and how to add a fault.
+//! `docs/testing.md` describes what it does, how to write a story and how to add a fault.
 
 pub mod auction;
 pub mod brittle;

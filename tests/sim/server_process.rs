@@ -40,16 +40,16 @@ pub struct ServerProcess {
     epoch_us: i64,
     /// Maximum pause after each run, in milliseconds; 0 for none.
     pub(crate) stolen_ms: u32,
-    resumable: Option<RecordKeeper>,
+    recorder: Option<RecordKeeper>,
 }
 
 impl ServerProcess {
     /// Creates a server that starts now.
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
-        let resumable = config.record.then(|| RecordKeeper::new(config.seed));
+        let recorder = config.record.then(|| RecordKeeper::new(config.seed));
         let mut server =
-            Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, resumable };
+            Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, recorder };
         server.start(now);
         server
     }
@@ -64,8 +64,8 @@ impl ServerProcess {
         let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
         let mut room = WorldRoom::starting_after(self.config.start_tick, self.game(), room, shown)
             .expect("the arena's schema is valid");
-        if let Some(resumable) = &mut self.resumable {
-            resumable.begin(&mut room);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(&mut room);
         }
         self.epoch_us = room.timeline().epoch_us();
         core.add_room(Box::new(room));
@@ -97,8 +97,8 @@ impl ServerProcess {
         self.note_figures(marks);
         self.process.forget_held();
         self.core = None;
-        if let Some(resumable) = self.resumable.as_mut().filter(|_| power) {
-            resumable.disk.power_cut(marks);
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| power) {
+            recorder.disk.power_cut(marks);
         }
         self.check_recording(marks)
     }
@@ -106,21 +106,21 @@ impl ServerProcess {
     /// Checks the recording on the disk and returns the violations.
     pub(crate) fn check_recording(&mut self, marks: &mut Marks) -> Vec<String> {
         let game = Arc::new(self.game());
-        self.resumable.as_mut().map_or(Vec::new(), |resumable| resumable.check(&game, marks))
+        self.recorder.as_mut().map_or(Vec::new(), |recorder| recorder.check(&game, marks))
     }
 
     /// Writes the room's recorded chunks.
     pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
         let room =
             self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
-        if let (Some(resumable), Some(room)) = (&mut self.resumable, room) {
-            resumable.keep(room, marks);
+        if let (Some(recorder), Some(room)) = (&mut self.recorder, room) {
+            recorder.keep(room, marks);
         }
     }
 
     /// Fills the disk, or makes its next read fail.
     pub(crate) fn spoil_disk(&mut self, full: bool) {
-        match self.resumable.as_mut().map(|resumable| &mut resumable.disk) {
+        match self.recorder.as_mut().map(|recorder| &mut recorder.disk) {
             Some(disk) if full => disk.fill(),
             Some(disk) => disk.fail_next_read(),
             None => {}

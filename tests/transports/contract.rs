@@ -1,4 +1,4 @@
-//! What each transport promises, tried on a pair of its ends.
+//! The contract of the transports, tested on a pair of ends of each.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ on_every_way! {
     a_flood_blocks_nobody_and_ends
 }
 
-/// The patience of these tests.
+/// Timeout of these tests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ struct Ends {
     way: Way,
     server: ServerTransport,
     client: ServerTransport,
-    /// The client's way to the server, and the server's back.
+    /// Address of the server at the client, and of the client at the server.
     there: PeerAddr,
     back: PeerAddr,
     room: usize,
@@ -57,7 +57,7 @@ fn take(server_transport: &mut ServerTransport) -> Vec<(PeerAddr, Came)> {
     came
 }
 
-/// What comes until there are so many, or patience ends.
+/// Receives until there are `count` items, or until the timeout.
 fn take_some(
     server_transport: &mut ServerTransport,
     other: &mut ServerTransport,
@@ -72,7 +72,7 @@ fn take_some(
 }
 
 impl Ends {
-    /// Ends that have heard of each other.
+    /// Creates two ends that have received something from each other.
     fn meet(way: Way) -> Self {
         let (mut server, mut client) = way.pair();
         let there = PeerAddr {
@@ -110,7 +110,7 @@ impl Ends {
         take_some(&mut self.client, &mut self.server, count)
     }
 
-    /// Sends a datagram until it comes, as anyone must who wants it to.
+    /// Sends a datagram repeatedly until it arrives.
     fn insist(&mut self, datagram: &[u8]) {
         let deadline = clock::now() + PATIENCE;
         loop {
@@ -205,7 +205,7 @@ fn who_ends_a_connection_tells_the_other_and_nothing_follows() {
         let mut ends = Ends::meet(way);
         ends.client.close(ends.there);
         assert_eq!(ends.at_server(1), [(ends.back, Came::Closed { told: true })], "{way:?}");
-        // An end that goes tells all its peers.
+        // An end that is dropped closes its connections to all peers.
         let Ends { mut server, client, back, .. } = Ends::meet(way);
         drop(client);
         let came = take_some(&mut server, &mut Way::Udp.pair().0, 1);

@@ -1,10 +1,11 @@
-//! Who is known to each other already: the first frame goes along with the first packet, and a
-//! connection that is gone is known to be.
+//! Peers with an earlier connection: the first frame travels with the first packet, and the loss of
+//! a connection is detected.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use truetick_netcode::clock;
+use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
@@ -23,10 +24,10 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     while tried.opened == 0 {
         tried.look();
     }
-    // It dies without a word: whatever it still says comes from elsewhere and counts for nothing.
+    // It dies without a close: its later packets come from another port and have no effect.
     tried.end.move_to_another_port().unwrap();
     let settings = QuicSettings { listen: address, ..QuicSettings::default() };
-    // The old port is left when a connection has come to the new one.
+    // The old port is free once a connection has arrived at the new one.
     tried.serves_the_honest();
     let open = || {
         clock::sleep(Duration::from_millis(5));
@@ -44,7 +45,7 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     }
 }
 
-/// Between a client and a server: passes everything on, and keeps what the client said.
+/// A relay between a client and a server that keeps the client's datagrams.
 struct Between {
     front: Raw,
     back: Raw,
@@ -82,7 +83,7 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     let mut client = dial(tried.fingerprint, None);
     let to = |connection| PeerAddr::quic(connection, between.front.0.local_address().unwrap());
     let (first, second) = (to(1), to(2));
-    // The first acquaintance; the server's TLS hands out a session for a next time.
+    // The first connection; the server's TLS issues a session for a later one.
     client.open(first, b"hello");
     client.flush();
     let mut early = 0;
@@ -101,8 +102,8 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
             };
             tried.end.receive(clock::now(), note).unwrap();
             if let Some(from) = asked {
-                // Whoever is answered has a session, and only those leave a TLS session for a next
-                // time.
+                // Only clients with an answer have a session, and only they keep a TLS session for
+                // a later connection.
                 tried.end.send_frame(from, b"welcome");
                 tried.end.flush();
             }
@@ -119,21 +120,18 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     between.said.clear();
     client.open(second, b"again");
     client.flush();
-    assert!(
-        look(&mut tried, &mut between, |event| *event == Event::Early(b"again")).0,
-        "it came early"
-    );
+    let is_again = |event: &Event<'_>| *event == Event::Early(b"again");
+    assert!(look(&mut tried, &mut between, is_again).0, "it came early");
     let flight = between.said.clone();
     assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
-    // The same packets again, from elsewhere: each TLS session serves once.
+    // A replay of the packets from elsewhere: each TLS session serves once.
     let mut thief = Raw::new();
     flight.iter().for_each(|datagram| thief.say(server, datagram));
     thief.hear(Some(server), 1, Duration::from_millis(300));
     for _ in 0..20 {
-        tried
-            .end
-            .receive(clock::now(), |_, event, _| assert_ne!(event, Event::Early(b"again")))
-            .unwrap();
+        let note =
+            |_: PeerAddr, event: Event<'_>, _: Timestamp| assert_ne!(event, Event::Early(b"again"));
+        tried.end.receive(clock::now(), note).unwrap();
         clock::sleep(Duration::from_millis(5));
     }
 }

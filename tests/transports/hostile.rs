@@ -1,4 +1,4 @@
-//! Bad input to a server's end of QUIC, and what it gets: lines 24 to 27 of the catalogue.
+//! Bad input to a server's QUIC end and its treatment: rows 24 to 27 of the catalogue.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,11 +27,11 @@ use crate::ways::{Way, any, dial};
 
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A server's end that is tried.
+/// The server's end under test.
 pub struct Tried {
     pub end: QuicTransport,
     pub fingerprint: Fingerprint,
-    /// Connections that carry something, and those that ended.
+    /// Connections that carried something, and those that ended.
     pub opened: usize,
     closed: usize,
 }
@@ -58,7 +58,7 @@ impl Tried {
         self.end.receive(clock::now(), note).unwrap();
     }
 
-    /// An honest client gets its connection, within a second.
+    /// Asserts that an honest client gets its connection within a second.
     pub fn serves_the_honest(&mut self) {
         let mut honest = dial(self.fingerprint, None);
         let before = self.opened;
@@ -72,7 +72,7 @@ impl Tried {
     }
 }
 
-/// A socket that sends and hears what it likes.
+/// A socket that sends and receives arbitrary datagrams.
 pub struct Raw(pub UdpTransport);
 
 impl Raw {
@@ -85,7 +85,7 @@ impl Raw {
         self.0.flush();
     }
 
-    /// What comes within a while, at most so many, from one or from all.
+    /// Receives up to `count` datagrams within a time, from one address or from all.
     pub fn hear(
         &mut self,
         from: Option<SocketAddr>,
@@ -106,24 +106,24 @@ impl Raw {
         came
     }
 
-    /// The first datagram of a genuine client that takes this for its server.
+    /// The first datagram of a genuine client that takes this socket for its server.
     fn initial(&mut self, tried: &Tried) -> Vec<u8> {
         let mut client = dial(tried.fingerprint, None);
         client.open(PeerAddr::quic(1, self.0.local_address().unwrap()), b"hello");
         client.flush();
         let first = self.hear(None, 1, PATIENCE).remove(0);
-        // It takes a moment to give up; its repeats are of no interest.
+        // Dropping the client takes a moment; its repetitions are of no interest.
         std::thread::spawn(move || drop(client));
         first
     }
 }
 
-/// RFC 9000, section 17.2.5.
+/// Whether a datagram is a Retry (RFC 9000, section 17.2.5).
 fn is_retry(datagram: &[u8]) -> bool {
     datagram[0] & 0xf0 == 0xf0
 }
 
-/// The token in a Retry: behind two connection ids, before 16 bytes of integrity.
+/// The token in a Retry: after two connection ids, before 16 bytes of integrity.
 fn token_of(retry: &[u8]) -> Vec<u8> {
     let first = 6 + usize::from(retry[5]);
     let second = first + 1 + usize::from(retry[first]);
@@ -169,18 +169,18 @@ fn line_24_a_flood_of_initials_is_answered_with_retry() {
         .collect();
     let retries = answers.iter().flatten().filter(|datagram| is_retry(datagram)).count();
     assert!((30..=32).contains(&retries), "{retries} of 40 must prove their address first");
-    // Who proves it is served in the midst of it.
+    // A client that proves its address is served during the attack.
     tried.serves_the_honest();
     assert_eq!(tried.opened, 1);
 }
 
-/// A client with the standard's means and none of ours.
+/// A client with the standard's features and none of this project's.
 pub struct Stranger {
     runtime: Runtime,
     config: ClientConfig,
 }
 
-/// Gives the same token again and again.
+/// A token store that returns one token again and again.
 struct Reused(Vec<u8>);
 
 impl TokenStore for Reused {
@@ -196,7 +196,7 @@ impl Stranger {
         Self::trusting(tried.fingerprint)
     }
 
-    /// A client of the server with this fingerprint.
+    /// Creates a client of the server with this fingerprint.
     pub fn trusting(fingerprint: Fingerprint) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -245,8 +245,7 @@ fn line_25_a_reused_or_foreign_retry_token_opens_no_connection() {
     assert!(is_retry(&retry));
     let (stolen, mut forged) = (token_of(&retry), token_of(&retry));
     forged[5] ^= 1;
-    // One from another address is an offence; what is no token at all is as good as none, and a
-    // Retry follows.
+    // A token from another address is a violation; an invalid one is ignored, and a Retry follows.
     for (token, offends) in [(stolen, true), (forged, false), (vec![1; 40], false)] {
         let mut stranger = Stranger::new(&tried);
         stranger.config.token_store(Arc::new(Reused(token)));
@@ -295,7 +294,7 @@ fn line_26_an_unknown_frame_closes_that_connection_only() {
     others_go_on(&mut tried, |tried| {
         let now = Arc::new(Mutex::new(false));
         let told = now.clone();
-        // Frame types from 0x1f on are none that we agreed on.
+        // Frame types from 0x1f on were not negotiated.
         let tamper: Tamper = Arc::new(move |stage, payload| {
             if stage == Stage::Data && *told.lock().unwrap() {
                 payload[0] = 0x21;
@@ -318,7 +317,7 @@ fn line_26_invalid_transport_parameters_open_no_connection() {
     others_go_on(&mut tried, |tried| {
         let tampered = Arc::new(AtomicUsize::new(0));
         let count = tampered.clone();
-        // max_udp_payload_size (3): 1,472 becomes 1,024, and less than 1,200 is not allowed (RFC
+        // max_udp_payload_size (3): 1,472 becomes 1,024, but less than 1,200 is not allowed (RFC
         // 9000, section 18.2).
         let tamper: Tamper = Arc::new(move |stage, payload| {
             let honest = [0x03, 0x02, 0x45, 0xc0];
@@ -336,7 +335,7 @@ fn line_26_invalid_transport_parameters_open_no_connection() {
     });
 }
 
-/// Moves what a stream's frame carries so far ahead.
+/// Increases the offset of a stream frame.
 fn move_ahead(payload: &mut [u8], by: u32) -> bool {
     // A STREAM frame without offset, with length (0x0a) or without (0x08), is the first data of its
     // stream; one with an offset of four bytes can be changed in place.

@@ -1,15 +1,13 @@
 //! One suite over every transport: memory, secure UDP, QUIC, WebTransport (with a native client),
 //! laminar.
 //!
-//! | | |
-//! |---|---|
-//! | [`contract`] | what `netcode/src/transport/mod.rs` promises of datagrams, frames and ends |
-//! | [`play`] | whole systems: an arena, an auction, coming back, being told |
-//! | [`migration`] | a client's address changes |
-//! | [`early`] | 0-RTT, and a server that was started again |
-//! | [`refused`] | 0-RTT that is refused, strangers that hold connections, bots and a server that was started again |
-//! | [`sockets`] | errors of sockets, hosts with several addresses |
-//! | [`hostile`] | what QUIC gets that breaks its rules |
+//! - [`contract`]: the promises of `netcode/src/transport/mod.rs` for datagrams, frames and ends.
+//! - [`play`]: whole systems: an arena, an auction, resumption, disconnect notices.
+//! - [`migration`]: the change of a client's address.
+//! - [`early`]: 0-RTT, and a restarted server.
+//! - [`refused`]: refused 0-RTT, strangers that hold connections, bots and a restarted server.
+//! - [`sockets`]: errors of sockets, hosts with several addresses.
+//! - [`hostile`]: violations of QUIC's rules.
 
 mod contract;
 mod early;

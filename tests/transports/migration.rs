@@ -1,4 +1,4 @@
-//! A client's address changes in the midst of a game.
+//! The change of a client's address during a game.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ on_every_way! {
     a_user_plays_and_watches_at_once
 }
 
-/// A server with an arena and an auction, reached by one way beside UDP.
+/// A server with an arena and an auction, reachable over one transport beside UDP.
 pub struct Scene {
     pub host: Host,
     connect_options: ConnectOptions,
@@ -53,7 +53,7 @@ pub struct Scene {
     _folder: TemporaryFolder,
 }
 
-/// Scenes so far: each has a folder of its own.
+/// Number of scenes so far; each has a folder of its own.
 static SCENES: AtomicUsize = AtomicUsize::new(0);
 
 const KEEPER: UserId = UserId(1 << 41);
@@ -95,7 +95,7 @@ impl Scene {
         Player { bot, socket: self.socket(), token }
     }
 
-    /// Where the server is.
+    /// Address of the server.
     pub fn address(&self) -> SocketAddr {
         self.host.listeners().addresses[&self.kind]
     }
@@ -104,7 +104,7 @@ impl Scene {
         ClientSocket::open(&self.connect_options, self.address(), None).unwrap()
     }
 
-    /// A player who goes through a relay.
+    /// Creates a player that connects through a relay.
     pub fn player_through(&mut self, user: u64, relay: SocketAddr) -> Player {
         let player = self.player(user);
         let socket =
@@ -113,7 +113,7 @@ impl Scene {
     }
 }
 
-/// One bot that a test moves along.
+/// One bot that a test drives.
 pub struct Player {
     pub bot: BotClient,
     pub socket: ClientSocket,
@@ -121,7 +121,7 @@ pub struct Player {
 }
 
 impl Player {
-    /// It goes on until something came, or it has something to do.
+    /// Runs until something arrives or is due, for at most 20 ms.
     pub fn go(&mut self) {
         let span = self.bot.next_timeout().since(clock::now()).min(Duration::from_millis(20));
         client_socket::wait([&self.socket].into_iter(), span, &mut Vec::new()).unwrap();
@@ -143,7 +143,7 @@ impl Player {
         }
     }
 
-    /// Snapshots that came.
+    /// Number of snapshots received.
     pub fn snapshots(&self) -> u64 {
         self.bot.runtime().stats().snapshots
     }
@@ -225,7 +225,7 @@ fn a_client_that_lost_its_way_comes_back_to_its_session(way: Way) {
     player.until_it_plays();
     let (id, compared) = (player.bot.runtime().id(), player.bot.runtime().stats().compared);
     let own = player.bot.runtime().buffer().own().map(|own| own.id);
-    // The old way is there still, but nothing goes by it any more.
+    // The old path still exists, but is not used any more.
     let old = std::mem::replace(&mut player.socket, scene.socket());
     player.until("back", |bot| {
         let stats = bot.runtime().stats();
@@ -273,7 +273,7 @@ fn a_token_serves_once(way: Way) {
     player.until_it_plays();
     let mut copy = scene.player_with(player.token.clone(), 8);
     copy.until("refused", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
-    // A token whose session is open is taken for a late copy, and not answered, where requests can
+    // The token of an open session is taken for a late copy, and not answered, where requests can
     // be copies.
     let refused = [Failure::Denied, Failure::RequestTimedOut]
         .map(|failure| ClientState::Ended(End::Failed(failure)));
@@ -297,7 +297,7 @@ fn who_loses_its_session_to_another_hears_why(way: Way) {
     first.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
     let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
     assert_eq!(first.bot.runtime().state(), replaced, "{way:?}");
-    // The other has what it owned, and keeps it.
+    // The second client takes over the entities and keeps them.
     let compared = second.bot.runtime().stats().compared;
     second.until("plays on", |bot| bot.runtime().stats().compared > compared + 20);
     assert_eq!((second.bot.runtime().id(), scene.host.report().sessions), (id, 1));

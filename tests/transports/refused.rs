@@ -1,4 +1,4 @@
-//! 0-RTT that a server refuses, and connections that nobody with a token holds.
+//! 0-RTT that a server refuses, and connections of clients without a token.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,10 +23,10 @@ use truetick_shared::arena::arena_schema;
 use crate::hostile::Stranger;
 use crate::ways::any;
 
-/// The patience of these tests.
+/// Timeout of these tests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A certificate that more than one life of a server has, and its key (PEM).
+/// A certificate that several lives of a server share, and its key (PEM).
 fn pem() -> &'static (String, String) {
     static PEM: OnceLock<(String, String)> = OnceLock::new();
     PEM.get_or_init(|| {
@@ -40,10 +40,10 @@ fn certificate() -> Certificate {
     Certificate::from_pem(&pem().0, &pem().1).unwrap()
 }
 
-/// A server's end that answers `player` and nobody else.
+/// A server's end that answers only `player`.
 struct Server {
     end: QuicTransport,
-    /// How often `player` came, early and not.
+    /// Number of `player` frames, early and not.
     early: usize,
     late: usize,
     strangers: usize,
@@ -109,7 +109,7 @@ impl Client {
         addr
     }
 
-    /// Connects as a player and waits to be answered.
+    /// Connects as a player and waits for an answer.
     fn is_served(&mut self, server: &mut Server) {
         let addr = self.open(server.end.local_address(), b"player");
         let (deadline, mut answered) = (clock::now() + PATIENCE, false);
@@ -123,7 +123,7 @@ impl Client {
             };
             self.end.receive(clock::now(), note).unwrap();
         }
-        // TLS hands its sessions out right behind the handshake.
+        // TLS issues its sessions right after the handshake.
         (0..10).for_each(|_| server.look());
     }
 }
@@ -134,12 +134,12 @@ fn a_refused_early_frame_is_said_again() {
     let address = server.end.local_address();
     let mut clients: Vec<_> = (0..8).map(|_| Client::new()).collect();
     clients.iter_mut().for_each(|client| client.is_served(&mut server));
-    // The server is known now: what is said next comes early.
+    // The client has a TLS session now, so its next frame is early.
     clients.iter_mut().for_each(|client| client.is_served(&mut server));
     let early = server.early;
     assert!(early >= 8, "{early}");
     drop(server);
-    // Another one of the same name, which knows nothing of what was before.
+    // Another server of the same name without the state of the first.
     let mut server = Server::start(address, 2, 128);
     for client in &mut clients {
         client.closed = 0;
@@ -177,12 +177,12 @@ fn strangers_hold_no_seat_against_those_with_a_session() {
     let address = server.end.local_address();
     let mut players: Vec<_> = (0..3).map(|_| Client::new()).collect();
     players.iter_mut().for_each(|player| player.is_served(&mut server));
-    // They finish their handshakes and say nothing; more than there are seats for.
+    // They finish their handshakes and send nothing; there are more of them than seats.
     let stranger = Stranger::trusting(certificate().fingerprint());
     let held: Vec<_> = (0..12).map(|_| stranger.connect(address)).collect();
     let mut newcomer = Client::new();
     newcomer.is_served(&mut server);
-    // A player comes back by a second connection, while all seats are taken.
+    // A player resumes over a second connection while all seats are taken.
     players[0].is_served(&mut server);
     assert!(server.end.stats().seats.displaced >= 4, "{:?}", server.end.stats());
     let open = || {
@@ -198,7 +198,7 @@ fn strangers_hold_no_seat_against_those_with_a_session() {
     assert_eq!(server.closed, before);
 }
 
-/// Panics on QUIC's threads.
+/// Number of panics on QUIC's threads.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn count_panics() {
@@ -254,22 +254,20 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
     let all_play = |host: &Host, swarm: &Swarm| {
         let deadline = clock::now() + Duration::from_secs(20);
-        while host.report().room.joined < BOTS as u64 || swarm.figures().joined < BOTS {
-            if clock::now() >= deadline {
-                return false;
-            }
+        let is_playing =
+            || host.report().room.joined >= BOTS as u64 && swarm.figures().joined >= BOTS;
+        while !is_playing() && clock::now() < deadline {
             clock::sleep(Duration::from_millis(50));
         }
-        true
+        is_playing()
     };
     assert!(all_play(&host, &swarm), "{} of {BOTS} play", swarm.figures().joined);
     host.stop().unwrap();
     clock::sleep(Duration::from_secs(1));
     let host = Host::start_configured(&config(address), key).unwrap();
     if !all_play(&host, &swarm) {
-        let (report, figures) =
-            (host.report(), swarm.stop().map(|figures| (figures.joined, figures.counts)));
-        panic!("{} joined, drops {:?}, {figures:?}", report.room.joined, report.drops);
+        let report = host.report();
+        panic!("{} joined, drops {:?}", report.room.joined, report.drops);
     }
     swarm.stop().unwrap();
     host.stop().unwrap();

@@ -1,4 +1,4 @@
-//! What sockets meet on real hosts: errors of all kinds, and several addresses.
+//! Sockets on real hosts: errors of all kinds, and several addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use truetick_shared::arena::arena_schema;
 
 use crate::ways::{Way, any};
 
-/// Three bots play for a moment.
+/// Runs three bots for a moment.
 fn play(host: Host, connect_options: ConnectOptions) -> (ClientFigures, HostReport) {
     let issuer = host.listeners().issuers[&connect_options.transport()].clone();
     let tokens = TokenSource::new(issuer, *random_key().unwrap().bytes());
@@ -48,8 +48,8 @@ fn play(host: Host, connect_options: ConnectOptions) -> (ClientFigures, HostRepo
 fn a_server_goes_on_whatever_error_its_socket_meets() {
     let config = ServerConfig { listen: any(), drones: 8, ..ServerConfig::default() };
     let mut socket = UdpTransport::bind(any(), UdpPath::Fastest).unwrap();
-    // Every errno of Linux but EBADF (9) and ENOTSOCK (88), and but those that only say that
-    // nothing is there.
+    // Every errno of Linux but EBADF (9) and ENOTSOCK (88), and but those that only indicate an
+    // empty socket.
     let passing: Vec<i32> = (1..=133).filter(|code| ![4, 9, 11, 88].contains(code)).collect();
     socket.inject_receive_errors(passing.iter().copied());
     let room = WorldRoom::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now())
@@ -67,7 +67,7 @@ fn a_server_goes_on_whatever_error_its_socket_meets() {
     assert_eq!(report.udp.receive_errors, passing.len() as u64);
 }
 
-/// A port that nobody uses.
+/// A free port.
 fn free_port(everywhere: IpAddr) -> u16 {
     let socket = UdpTransport::bind(SocketAddr::new(everywhere, 0), UdpPath::Std).unwrap();
     socket.local_address().unwrap().port()

@@ -1,5 +1,4 @@
-//! A client of QUIC that is genuine but for what it writes into its packets: the plaintext of each
-//! is changed just before it is sealed.
+//! A genuine QUIC client that changes the plaintext of its packets just before they are sealed.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,19 +10,19 @@ use quinn_proto::crypto::{
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side, TransportError};
 
-/// In which stage of a connection a packet is sealed.
+/// The stage of a connection in which a packet is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Initial,
     Handshake,
-    /// With data of the application.
+    /// Packets with application data.
     Data,
 }
 
-/// Changes the payload of a packet; what it has changed counts from then on.
+/// A function that changes the payload of a packet before it is sealed.
 pub type Tamper = Arc<dyn Fn(Stage, &mut [u8]) + Send + Sync>;
 
-/// A client's cryptography that tampers.
+/// A client's cryptography that tampers with packets.
 pub struct Tampering(pub Arc<dyn ClientConfig>, pub Tamper);
 
 impl ClientConfig for Tampering {
@@ -41,7 +40,7 @@ impl ClientConfig for Tampering {
 struct TamperingSession {
     session: Box<dyn Session>,
     tamper: Tamper,
-    /// Sets of keys that the handshake gave so far.
+    /// Number of key sets that the handshake has produced so far.
     keys: u32,
 }
 

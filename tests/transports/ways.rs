@@ -13,7 +13,7 @@ use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::config::ServerConfig;
 use truetick_server::quic_settings::QuicSettings;
 
-/// See the module.
+/// A transport under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Memory,
@@ -23,7 +23,7 @@ pub enum Way {
     Laminar,
 }
 
-/// Makes one test of a story for each way.
+/// Makes one test of a story for each transport.
 macro_rules! on_every_way {
     ($($story:ident)*) => {
         $(mod $story {
@@ -69,7 +69,7 @@ fn quic() -> QuicSettings {
 }
 
 impl Way {
-    /// Whether it has connections and frames.
+    /// Returns whether it has connections and frames.
     pub fn is_connection_oriented(self) -> bool {
         !matches!(self, Self::Udp | Self::Laminar)
     }
@@ -83,7 +83,7 @@ impl Way {
         }
     }
 
-    /// How a server's own part of it is configured.
+    /// Returns the server configuration for it.
     pub fn configure(self, config: ServerConfig) -> ServerConfig {
         ServerConfig {
             listen: any(),
@@ -93,7 +93,8 @@ impl Way {
         }
     }
 
-    /// How its clients reach a server, known by a fingerprint or in a hub.
+    /// Returns the connect options of its clients. They identify a server by its fingerprint or
+    /// find it in a hub.
     pub fn connect_options(
         self,
         fingerprint: Option<Fingerprint>,
@@ -106,7 +107,7 @@ impl Way {
         }
     }
 
-    /// A server's end and a client's.
+    /// Creates a server's end and a client's end.
     pub fn pair(self) -> (ServerTransport, ServerTransport) {
         let hub = MemoryHub::default();
         let (server, fingerprint) = match self {
@@ -123,7 +124,7 @@ impl Way {
     }
 }
 
-/// A client's end of QUIC that goes on under a thread of its own.
+/// Creates a client's QUIC end with a thread of its own.
 pub fn dial(fingerprint: Fingerprint, relay: Option<SocketAddr>) -> QuicTransport {
     let options =
         ConnectArguments { transport: TransportChoice::Quic, fingerprint: Some(fingerprint) };

@@ -1,18 +1,22 @@
-//! `vectors FILE`: what a decoder in another language must make of a room's packets, as JSON. What
-//! a room sends to a client over a network that loses, delays and reorders, what the client
-//! answers, and what it then holds; hashes; streams of the range coder.
+//! `vectors FILE`: test vectors for a decoder in another language, as JSON. They contain a room's
+//! packets to a client over a network that loses, delays and reorders, the client's answers and
+//! copies; hashes; streams of the range coder.
 //!
 //! ```text
 //! { joins: [{ token: BASE64, join: BASE64 }],
 //!   hashes: [{ bytes: BASE64, seed, hash: HEX }],
 //!   streams: [{ tables, bytes: BASE64, coded: [{ flag | number | raw, context | bits }] }],
-//!   ages: [{ schema, kind, changes: [{ age, gap, base, older, now, audience, bytes: BASE64 }] }],
-//!   plays: [{ name, schema, steps: [{ take: BASE64, held: bool, newest } | { answer: BASE64, sequence } |
+//!   ages: [{ schema, kind,
+//!     changes: [{ age, gap, base, older, now, audience, bytes: BASE64 }] }],
+//!   plays: [{ name, schema, steps: [
+//!     { take: BASE64, held: bool, newest } | { answer: BASE64, sequence } |
 //!     { since, states }] }] }
 //! ```
-//! `held` is whether the packet builds on what the client has; `newest` is, now and then, all that
-//! is held, by rising slot, the own copy last: `[slot, generation, kind, own, tick, until,
-//! ...fields]`; `states` the same of all states told after the tick `since`.
+//!
+//! `held` is whether the packet builds on what the client has. `newest` is, now and then, the list
+//! of all entities held, by rising slot, the own copy last: `[slot, generation, kind, own, tick,
+//! until, ...fields]`. `states` is the list of all states after the tick `since`, in the format of
+//! `newest`.
 
 mod schema_zoo;
 
@@ -58,10 +62,10 @@ use truetick_tests::loopback_client::LoopbackClient;
 use truetick_tests::tokens::wall;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Ticks of each play.
+/// Number of ticks of each play.
 const TICKS: u32 = 240;
 
-/// What is held is told each so many steps.
+/// Number of steps after which the held entities are output.
 const TOLD_EACH: usize = 25;
 
 fn main() -> ExitCode {
@@ -96,7 +100,7 @@ fn vectors() -> Value {
     })
 }
 
-/// A token for so many servers, and the frame by which its client joins over a connection.
+/// A token for `servers` servers, and the frame by which its client joins over a connection.
 fn join(servers: u64) -> Value {
     let now = Timestamp::from_millis(1_000);
     let addresses =
@@ -122,7 +126,7 @@ fn hash(length: usize, rng: &mut impl Rng) -> Value {
     json!({ "bytes": BASE64_STANDARD.encode(bytes), "seed": seed, "hash": hash })
 }
 
-/// Flags, numbers and raw bits of all sizes in the contexts that the medley's schema starts from.
+/// Flags, numbers and raw bits of all sizes in the contexts from which the schema starts.
 fn stream(rng: &mut impl Rng) -> Value {
     let registry = Melee.registry().expect("a valid schema");
     let schema = registry.schema();
@@ -154,7 +158,7 @@ fn stream(rng: &mut impl Rng) -> Value {
     json!({ "tables": tables, "bytes": BASE64_STANDARD.encode(bytes), "coded": coded })
 }
 
-/// Changes against states of all ages, those included that no play reaches.
+/// Deltas against states of all ages, including those that no play reaches.
 fn ages(rng: &mut impl Rng) -> Value {
     let registry = Melee.registry().expect("a valid schema");
     let (schema, kind) = (registry.schema(), registry.schema().kind(KindId(0)));
@@ -187,7 +191,7 @@ fn ages(rng: &mut impl Rng) -> Value {
     json!({ "schema": describe(schema), "kind": 0, "changes": changes })
 }
 
-/// What a player of the arena does in a tick.
+/// The command of a player of the arena in a tick.
 fn steer(client: u32, tick: u32) -> ArenaCommand {
     let turn = (tick / 20 + client) as f32;
     ArenaCommand::new(
@@ -198,7 +202,7 @@ fn steer(client: u32, tick: u32) -> ArenaCommand {
     )
 }
 
-/// One client's session with a room where eight others play.
+/// One client's session with a room in which eight others play.
 fn play<G: Game>(
     name: &str,
     game: G,
@@ -221,7 +225,7 @@ fn play<G: Game>(
         }
         room.simulate(now);
         for payload in client.payloads(&mut room, now) {
-            // One in eight is lost, some overtake others.
+            // One in eight is lost, and some are reordered.
             if !rng.random_bool(0.125) {
                 coming.insert((tick + rng.random_range(3..6), rng.random()), payload);
             }
@@ -281,7 +285,7 @@ fn take(
     step
 }
 
-/// What is held: all entities as others see them, then the own one as its owner does.
+/// The held entities: all as others see them, then the own one as its owner does.
 fn entities<'a>(
     client: &'a LoopbackClient,
     states: impl Fn(&'a RemoteEntity) -> Vec<HeldState<'a>>,

@@ -1,6 +1,6 @@
-//! A game without sense that has every sort of field which a client in another language must
-//! understand: places moved by velocities, directions, counts of 32 bits, what only teams and
-//! owners see; and entities that come and go.
+//! An artificial game with every kind of field that a client in another language must decode:
+//! positions moved by velocities, directions, counts of 32 bits, fields for teams and owners; and
+//! entities that are spawned and removed.
 
 use bevy_ecs::change_detection::{Mut, Res, ResMut};
 use bevy_ecs::component::Component;
@@ -20,7 +20,7 @@ use truetick_server::game::{CurrentTick, Game};
 use truetick_server::registry::Registry;
 use truetick_server::systems::Systems;
 
-/// Nobody can do anything.
+/// A command without contents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nothing;
 
@@ -34,7 +34,7 @@ impl Command for Nothing {
 
 const PARTS: usize = 8;
 
-/// Numbers on their grids, in the order of the fields.
+/// Grid values in the order of the fields.
 #[derive(Component, Clone, Copy, Debug, PartialEq)]
 pub struct SchemaZoo([u32; PARTS]);
 
@@ -73,7 +73,7 @@ impl SchemaZoo {
         Self(parts)
     }
 
-    /// Mostly it goes on as it went.
+    /// Advances the values, mostly along their previous course.
     fn step(&mut self, rng: &mut impl Rng) {
         let [x, vx, heading, wide, _, purse, mood, plan] = &mut self.0;
         let moved = x.saturating_add_signed((*vx as i32 - 2_048) / 30);
@@ -92,10 +92,10 @@ impl SchemaZoo {
     }
 }
 
-/// The game.
+/// The game with the component.
 pub struct Melee;
 
-/// Entities that nobody owns.
+/// Number of entities without an owner.
 const LOOSE: u32 = 70;
 
 fn rng(seed: u64) -> Xoshiro256PlusPlus {
@@ -112,7 +112,7 @@ fn drift(
             continue;
         };
         let mut rng = rng(u64::from(tick.0.0) << 16 | u64::from(row.id.slot));
-        // Some rest, so that not all units hold all.
+        // Some entities rest, so that not all block deltas contain all entities.
         if rng.random_bool(0.6) {
             schema_zoo.step(&mut rng);
         }

@@ -32,8 +32,8 @@ use crate::time::Timestamp;
 /// burst.
 const SPARE_US: f64 = 2_500.0;
 
-/// Cost of being late with all commands, as an equivalent lead in microseconds: 1 % of late
-/// commands costs 10 ms.
+/// Cost of being late with all commands, as an equivalent lead in microseconds: 1 % of
+/// commands being late costs 10 ms.
 const WEIGHT_US: i64 = 1_000_000;
 
 /// A command's cost rises from none to all within this lateness, in microseconds: a late command

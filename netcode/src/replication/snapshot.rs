@@ -83,7 +83,7 @@ impl Lates {
 
 const NO_MARGIN: u32 = 0xffff;
 
-/// Number of bits of the count of late commands.
+/// Bits of the field that counts commands that were late.
 const LATES_BITS: u32 = 3;
 
 impl Feedback {

@@ -1,5 +1,5 @@
-//! Bad datagrams at a server, one test per line of the catalogue (`tests/BAD_INPUT.md`): what is
-//! tried, and what it gets.
+//! Bad datagrams at a server and their treatment, one test per row of the catalogue
+//! (`tests/BAD_INPUT.md`).
 
 use truetick_netcode::limits::REPLAY_WINDOW;
 use truetick_netcode::session::drops::DropReason;
@@ -56,7 +56,7 @@ fn line_07_numbers_up_to_the_largest_overflow_nothing() {
         let forged = player.forged(Kind::Payload, u64::MAX - back, &[1]);
         world.drops_from(player.address, &forged, DropReason::Forged);
     }
-    // A client that holds the keys may count as it likes: only its own window suffers.
+    // A client with the keys may use any number: that affects only its own window.
     let genuine = player.sealed(Kind::Payload, u64::MAX, &[1]);
     assert_eq!(world.takes(player.address, &genuine), Some(vec![1]));
     world.drops_from(player.address, &genuine, DropReason::Repeated);

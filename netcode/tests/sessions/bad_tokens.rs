@@ -1,5 +1,5 @@
-//! Bad tokens and attempts to open sessions, one test per line of the catalogue
-//! (`tests/BAD_INPUT.md`), and what good ones get.
+//! Bad tokens and attempts to open sessions, one test per row of the catalogue
+//! (`tests/BAD_INPUT.md`), and the treatment of good ones.
 
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ fn line_20_or_takes_the_session_over_with_a_new_epoch_if_it_is_newer() {
     }));
     let session = world.server.roster().get(client).unwrap();
     assert_eq!((session.epoch, world.server.roster().sessions()), (epoch + 1, 1));
-    // Whoever holds the sessions has the time to tell it why.
+    // The server keeps the old session for long enough to send the reason.
     world.pass(DEPARTING_TIME);
     world.hand_over(&mut first);
     assert_eq!(first.session.phase(), Phase::Disconnected);
@@ -198,7 +198,7 @@ fn line_22_100_000_half_open_attempts_are_capped_expire_and_let_honest_players_i
     let tokens: Vec<Player> = (0..64).map(|user| world.player(1_000_000 + user)).collect();
     let began = world.now;
     for attempt in 0..100_000u32 {
-        // Genuine tokens, which cost the most; each address takes one in turn, so that none is
+        // Genuine tokens are the most expensive. Each address uses one in turn, so that none is
         // bound for long.
         let player = &tokens[attempt as usize % tokens.len()];
         let from = address((attempt % 200) as u8, 1_024 + (attempt % 60_000) as u16);
@@ -243,7 +243,7 @@ fn line_49_a_resume_ticket_serves_once() {
     assert_eq!(world.server.roster().at(player.address), None);
     let heard = moved.session.seal(&[1], world.now).into_bytes();
     assert_eq!(world.takes(moved.address, &heard), Some(vec![1]));
-    // A late copy of its own request disturbs nobody; another's is refused.
+    // A late copy of its own request has no effect; another client's is refused.
     world.drops_from(moved.address, &moved.request(), DropReason::StaleTicket);
     let mut again = world.player_of(ticket, 1);
     world.finish_joining(&mut again);
@@ -418,8 +418,7 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     world.give(first.address, &response);
     assert_eq!(world.server.roster().at(first.address), Some(client));
     let sent = world.server.roster().get(client).unwrap().keys.next();
-    // The keep-alive is lost, and the address has changed again; no number is sealed twice by
-    // either side.
+    // The keep-alive is lost, and the address has changed again; neither side seals a number twice.
     let mut second = world.player_of(ticket.clone(), 1);
     second.session = second.session.numbered_from(first.session.next_number());
     world.finish_joining(&mut second);
@@ -427,7 +426,7 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     assert_eq!((world.server.roster().at(first.address), second.client), (None, Some(client)));
     let session = world.server.roster().get(client).unwrap();
     assert!(session.keys.next() > sent && second.session.next_number() > 1);
-    // Once the client was heard, the ticket is spent.
+    // Once the server has received a payload, the ticket is spent.
     let heard = second.session.seal(&[1], world.now).into_bytes();
     assert_eq!(world.takes(second.address, &heard), Some(vec![1]));
     let mut third = world.player_of(ticket, 1);

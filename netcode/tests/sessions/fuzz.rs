@@ -1,4 +1,4 @@
-//! A smoke run of every fuzz target of sessions: its corpus first, then random inputs.
+//! A smoke run of every fuzz target of sessions: first its corpus, then random inputs.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::fuzz_targets::TARGETS;
 
-/// Random inputs per target.
+/// Number of random inputs per target.
 const INPUTS: u32 = 20_000;
 
 #[test]

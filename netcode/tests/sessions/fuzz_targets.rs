@@ -1,6 +1,6 @@
-//! Fuzz targets of sessions: nothing that comes from outside may panic, hang or grow without a
-//! bound. `tests/fuzz.rs` runs each on its corpus and on random inputs; `fuzz/` runs them for long,
-//! guided by coverage.
+//! Fuzz targets of sessions: no external input may cause a panic, a hang or unbounded growth.
+//! `fuzz.rs` runs each on its corpus and on random inputs; `fuzz/` runs them for long, guided by
+//! coverage.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use truetick_netcode::time::Timestamp;
 
 use crate::world::{PROTOCOL, Player, World, address};
 
-/// What takes one input.
+/// A function that runs one input.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name.
+/// Every target by name.
 pub const TARGETS: [(&str, Target); 4] = [
     ("server_packet", server_packet),
     ("client_packet", client_packet),
@@ -40,7 +40,7 @@ const KINDS: [Kind; 6] = [
     Kind::Disconnect,
 ];
 
-/// Splits an input into steps: what to do, with what.
+/// Splits an input into steps: the action, its target and its contents.
 fn steps(input: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     let mut rest = input;
     std::iter::from_fn(move || {
@@ -62,8 +62,8 @@ fn sealed(key: &Key, what: u8, contents: &[u8]) -> Vec<u8> {
     datagram
 }
 
-/// A server in any state takes any packets: raw, damaged, and well sealed but wrong, from any
-/// address, as time passes.
+/// A server in any state receives arbitrary packets as time passes: raw, damaged, and well sealed
+/// but wrong, from any address.
 pub fn server_packet(input: &[u8]) {
     let mut world = World::with(|config| config.history = 8);
     let mut players: Vec<Player> = (0..3).map(|user| world.player(user)).collect();
@@ -100,7 +100,7 @@ pub fn server_packet(input: &[u8]) {
     assert!(world.server.roster().live() <= world.server.roster().sessions());
 }
 
-/// A client in any state takes any packets.
+/// A client in any state receives arbitrary packets.
 pub fn client_packet(input: &[u8]) {
     let mut world = World::new();
     let mut player = world.player(1);
@@ -123,8 +123,8 @@ pub fn client_packet(input: &[u8]) {
     let _ = player.session.disconnect();
 }
 
-/// Tokens: the public part as anyone may make it, the private part as a holder of the key may seal
-/// it.
+/// Decoders of tokens: the public part with arbitrary contents, the private part as sealed by a
+/// holder of the key.
 pub fn token(input: &[u8]) {
     if let Ok(token) = ConnectToken::from_bytes(input) {
         assert_eq!(ConnectToken::from_bytes(&*token.to_bytes()), Ok(token.clone()));
@@ -154,7 +154,7 @@ pub fn token(input: &[u8]) {
         PrivateToken::open(sealed, &world.issuer.key, PROTOCOL, genuine.expires, &genuine.nonce);
 }
 
-/// Payloads of a connection: headers, messages, bodies.
+/// Decoders of a connection's payloads: headers, messages, bodies.
 pub fn payload(input: &[u8]) {
     let mut connection = Connection::new(1, Timestamp::default());
     let mut writer = BitWriter::new();

@@ -1,5 +1,5 @@
-//! A key and a number seal one packet only, whatever is lost, recorded or copied; and nobody but
-//! its owner uses a ticket up.
+//! A key and a number seal only one packet, whatever is lost, recorded or copied; and only its
+//! owner can use a ticket up.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,15 +38,15 @@ impl Ledger {
     }
 }
 
-/// What comes through.
+/// State of the path between client and server.
 #[derive(Clone, Copy, PartialEq)]
 enum Path {
     Open,
     Cut,
 }
 
-/// Time passes; the client says what is due, the server sends a payload each 10 ms, and all of it
-/// is written down.
+/// Advances the time: the client sends its due packets, the server a payload each 10 ms, and the
+/// ledger records all of them.
 fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path, span: Duration) {
     let end = world.now + span;
     while world.now < end {
@@ -74,7 +74,7 @@ fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path,
     }
 }
 
-/// A client in session, its number, and a ticket of its.
+/// A client in session, its client id, and a ticket for it.
 fn with_ticket(world: &mut World) -> (Player, ClientId, ConnectToken) {
     let player = world.joined(1);
     let client = player.client.expect("in session");
@@ -82,7 +82,7 @@ fn with_ticket(world: &mut World) -> (Player, ClientId, ConnectToken) {
     (player, client, ticket)
 }
 
-/// A client that goes on with a ticket where another has ended, at the same address.
+/// A client that continues with a ticket after an earlier one ended, at the same address.
 fn again(world: &mut World, ticket: &ConnectToken, first: Player) -> Player {
     let mut second = world.player_of(ticket.clone(), 2);
     second.address = first.address;
@@ -90,7 +90,7 @@ fn again(world: &mut World, ticket: &ConnectToken, first: Player) -> Player {
     second
 }
 
-/// Says the next of a client's packets, which comes through or not.
+/// Sends the next of a client's packets.
 fn say(world: &mut World, player: &mut Player, ledger: &mut Ledger) -> Vec<u8> {
     let datagram = player.session.poll(world.now).unwrap().into_bytes();
     Ledger::note(&mut ledger.up, &datagram);
@@ -98,7 +98,7 @@ fn say(world: &mut World, player: &mut Player, ledger: &mut Ledger) -> Vec<u8> {
     datagram
 }
 
-/// Hands over what the server said.
+/// Delivers the server's packets to a client.
 fn hear(world: &mut World, player: &mut Player, ledger: &mut Ledger) {
     for (to, datagram) in world.take_replies() {
         if to == player.address {
@@ -116,8 +116,7 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
             let (_, client, ticket) = with_ticket(&mut world);
             world.take_replies();
             let (mut ledger, mut first) = (Ledger::default(), world.player_of(ticket.clone(), 1));
-            // Request, challenge, response, keep-alive: whatever comes after so many of them is
-            // lost.
+            // Request, challenge, response, keep-alive: all after the first `steps` are lost.
             say(&mut world, &mut first, &mut ledger);
             if steps >= 1 {
                 hear(&mut world, &mut first, &mut ledger);
@@ -137,7 +136,7 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
                 steps >= 2 && outage_s > 10,
                 "{steps} steps, {outage_s} s: {sent}"
             );
-            // The same ticket again, as a client does that has heard nothing.
+            // A second use of the ticket, by a client that received nothing.
             let mut second = again(&mut world, &ticket, first);
             pass(&mut world, &mut second, &mut ledger, Path::Open, Duration::from_secs(3));
             assert!(second.session.is_connected(), "{steps} steps, {outage_s} s");
@@ -175,7 +174,7 @@ fn what_was_recorded_opens_no_life_and_old_challenges_prove_nothing() {
     let response = late.session.poll(world.now).unwrap().into_bytes();
     world.pass(CHALLENGE_TIME + MS);
     world.drops_from(late.address, &response, DropReason::OldChallenge);
-    // It asks again, and gets another.
+    // It asks again and gets another challenge.
     world.finish_joining(&mut late);
     assert!(late.session.is_connected());
 }
@@ -192,7 +191,7 @@ fn a_token_that_another_server_may_take_as_well_is_numbered_apart() {
     assert!(world.server.roster().get(player.client.unwrap()).unwrap().keys.next() < 10);
 }
 
-/// When copies of a request come.
+/// When copies of a request arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum When {
     Never,
@@ -210,7 +209,7 @@ fn flood(world: &mut World, request: &[u8], copies: u32, addresses: u32) {
     world.take_replies();
 }
 
-/// How long a client takes that uses a token while copies of its request come from other addresses.
+/// Time until a client has joined while copies of its request arrive from other addresses.
 fn takes(
     world: &mut World,
     token: ConnectToken,
@@ -281,7 +280,7 @@ fn copies_of_a_request_keep_nobody_from_joining() {
                 let mut world = World::new();
                 let token = world.issue(UserId(1), Purpose::default());
                 let took = takes(&mut world, token, when, copies, addresses);
-                // One that came first keeps the token for a moment.
+                // A copy that arrives first binds the token for a moment.
                 let most = TOKEN_BINDING + Duration::from_millis(500);
                 assert!(took < most, "{when:?}, {copies} copies from {addresses}: {took:?}");
                 assert!(world.server.half_open() <= 1);
@@ -311,7 +310,7 @@ fn an_address_that_a_nat_gives_to_another_client_is_its_at_once_and_the_first_ke
         assert!(newcomer.session.is_connected() && world.now.since(began) <= 20 * MS);
         assert_eq!(world.server.roster().at(at), newcomer.client);
         assert!(world.changes.contains(&Change::Parked(client)));
-        // The first comes back from where it is now, to what it was.
+        // The first client resumes its session from its new address.
         let mut back = world.player_of(ticket, 4);
         world.finish_joining(&mut back);
         assert_eq!((back.client, back.session.is_connected()), (Some(client), true));
@@ -365,7 +364,7 @@ fn a_request_alone_takes_no_address_from_anyone() {
     assert_eq!(world.server.roster().at(first.address), first.client);
 }
 
-/// What a client is told whose token is refused.
+/// The reason that a client with a refused token receives.
 fn denial(world: &mut World, mut player: Player) -> Option<Denial> {
     world.finish_joining(&mut player);
     assert_eq!(player.session.phase(), Phase::Failed(Failure::Denied));
@@ -382,8 +381,8 @@ fn a_genuine_token_that_is_refused_is_told_why() {
     assert_eq!(denial(&mut world, player), Some(Denial::ClockAhead));
     assert_eq!(world.server.drops().count(DropReason::ClockAhead), 1);
     assert_eq!(world.server.drops().count(DropReason::Expired), 0);
-    // Of another issuer, whose tokens say nothing of when: too far ahead, or perhaps from before
-    // the start.
+    // Tokens of another issuer do not contain their time of issue: they expire too late, or may be
+    // from before the start.
     let mut foreign = |world: &mut World, by_s: i64| {
         let at = UnixTime::from_millis((world.wall().as_millis() as i64 + by_s * 1_000) as u64);
         let token = world.issuer.issue_with(UserId(2), [0; USER_DATA_BYTES], at, &mut rng);

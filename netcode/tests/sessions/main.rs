@@ -1,4 +1,4 @@
-//! Tests of sessions without sockets: bad input line by line, and fuzz targets with their corpus.
+//! Tests of sessions without sockets: bad input row by row, and fuzz targets with their corpus.
 
 mod bad_input;
 mod bad_tokens;

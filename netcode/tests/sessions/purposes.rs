@@ -1,4 +1,4 @@
-//! What a token is for: a room, and what its user does there.
+//! Purposes of tokens: a room and a role.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
                 .unwrap();
         let told = Purpose::read(&opened.user_data).unwrap();
         assert_eq!((told.room, told.role), (purpose.room, purpose.role));
-        // In the same room and role the limit counts.
+        // The limit applies within one room and role.
         world.pass(Duration::from_millis(20));
         let token = world.issue(UserId(1), purpose);
         let mut again = world.player_of(token, 2);

@@ -1,4 +1,4 @@
-//! Sessions on connections that are secret already: the same tokens, the same rules, no seals.
+//! Sessions on transports that encrypt already: equal tokens and rules, but no seals.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 
 use crate::world::{PROTOCOL, World, address};
 
-/// What the server says outside of the tick since it was asked last.
+/// The server's transmits outside of the tick since the last call.
 fn said(world: &mut World) -> Vec<(PeerAddr, Transmit)> {
     let mut said = Vec::new();
     world.server.send_replies(&mut said);
@@ -41,7 +41,8 @@ impl Visitor {
         PeerAddr::quic(self.at, address(2, self.at as u16))
     }
 
-    /// Its connection is made, it asks, and hears the answer.
+    /// Connects, sends its request and receives the answer. `room` is the maximum size of a
+    /// datagram.
     fn join(&mut self, world: &mut World, room: usize) {
         world.server.receive(self.addr(), Event::DatagramBytes(room), world.now);
         let now = world.now;
@@ -62,7 +63,7 @@ impl Visitor {
     }
 }
 
-/// A client in session, and its number.
+/// A client in session, and its client id.
 fn joined(world: &mut World) -> (Visitor, ClientId) {
     let token = token(world);
     let mut visitor = Visitor::new(world, token, 5);
@@ -120,7 +121,7 @@ fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
     assert_eq!(world.server.drops().count(DropReason::ForgedToken), 1);
     let said = said(&mut world);
     assert_eq!(said, [(thief, Transmit::Close)]);
-    // Its owner is not harmed.
+    // The owner of the token is not affected.
     let mut owner = Visitor::new(&world, token, 5);
     owner.join(&mut world, 1_200);
     assert!(owner.session.is_connected());
@@ -144,7 +145,7 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
     let lost = Event::Closed { told: false };
     assert!(visitor.session.receive(visitor.session.addr(), lost, world.now).is_ok());
     assert_eq!(visitor.session.phase(), Phase::Failed(Failure::ConnectionLost));
-    // The server has not noticed.
+    // The server has not noticed the loss.
     let mut again = Visitor::new(&world, ticket.clone(), 6);
     world.server.receive(again.addr(), Event::DatagramBytes(1_200), world.now);
     let ask = again.session.poll(world.now).unwrap();
@@ -153,7 +154,7 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
     assert!(again.session.is_connected());
     let resumed = Change::Resumed { client, addr: again.addr(), resume: Resume::Continued };
     assert_eq!(changes(&mut world), [resumed]);
-    // A ticket is for the kind of transport that it was handed out on.
+    // A ticket is bound to the kind of transport on which it was issued.
     let ticket = world.server.ticket(client, world.now).unwrap();
     let mut other = world.player_of(ticket, 1);
     world.finish_joining(&mut other);
@@ -229,7 +230,7 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     assert_eq!(world.server.roster().live(), 1);
 }
 
-/// Its connection is there and its wish came early, as a copy of it may.
+/// Its connection opens and its request arrives as early data, as a copy of it may.
 fn early(world: &mut World, by: PeerAddr, wish: &Transmit) {
     let Transmit::Open(wish) = wish else { panic!("{wish:?}") };
     world.server.receive(by, Event::DatagramBytes(1_200), world.now);
@@ -268,7 +269,7 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     let ticket = world.server.ticket(client, world.now).unwrap();
     let mut own = Visitor::new(&world, ticket, 6);
     let wish = own.session.poll(world.now).unwrap();
-    // The copy is first: it opens a connection on which nobody can say anything.
+    // The copy is first: it opens a connection on which the thief cannot send anything valid.
     let thief = PeerAddr::quic(66, address(66, 6));
     early(&mut world, thief, &wish);
     assert_eq!(world.server.roster().at(thief), Some(client));
@@ -276,7 +277,7 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     own.hear(&mut world);
     assert!(own.session.is_connected());
     assert_eq!(world.server.roster().at(own.addr()), Some(client));
-    // Once its owner was heard, the ticket is spent.
+    // Once the server has received a payload from the owner, the ticket is spent.
     let heard = own.session.seal(&[1], world.now);
     assert!(world.server.receive(own.addr(), &heard, world.now).is_some());
     let late = PeerAddr::quic(67, address(66, 7));
@@ -297,7 +298,7 @@ fn a_resume_whose_answer_was_lost_with_its_connection_is_asked_for_again() {
         let wish = first.session.poll(world.now).unwrap();
         world.server.receive(first.addr(), Event::DatagramBytes(1_200), world.now);
         world.server.receive(first.addr(), &wish, world.now);
-        // Nobody was heard on it: its end says nothing of the session's.
+        // The client never sent a payload on it, so its end does not end the session.
         world.server.receive(first.addr(), Event::Closed { told }, world.now);
         assert_eq!(world.server.roster().sessions(), 1);
         let mut second = Visitor::new(&world, ticket, 7);

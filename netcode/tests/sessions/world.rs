@@ -1,4 +1,4 @@
-//! A server, clients and time, for tests of sessions without sockets.
+//! A server, clients and virtual time, for tests of sessions without sockets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ use truetick_netcode::transport::{PeerAddr, Transport, TransportKind};
 
 pub const PROTOCOL: u64 = 77;
 
-/// An address of the 10.0.0.0/8 network, which exists only in tests' minds.
+/// A fictional address of the network 10.0.0.0/8.
 pub fn address(host: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, host], port))
 }
 
-/// What the server sends.
+/// Transport that keeps the server's datagrams.
 #[derive(Default)]
 pub struct Sent(pub Vec<(SocketAddr, Vec<u8>)>);
 
@@ -37,24 +37,24 @@ impl Transport for Sent {
     fn flush(&mut self) {}
 }
 
-/// A client, its token, its address, and the number that the server gave it.
+/// A client with its token, its address, and its client id once it is in session.
 pub struct Player {
     pub token: ConnectToken,
     pub session: SessionClient,
     pub address: SocketAddr,
     pub client: Option<ClientId>,
-    /// The last datagrams that came.
+    /// All datagrams received so far.
     pub came: Vec<Vec<u8>>,
 }
 
 impl Player {
-    /// Its request.
+    /// Its connection request.
     pub fn request(&self) -> Vec<u8> {
         let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
         write_request(*protocol, *expires, nonce, sealed)
     }
 
-    /// A packet as it would seal it.
+    /// A packet sealed under its key.
     pub fn sealed(&self, kind: Kind, sequence: u64, contents: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::new();
         let key = PacketKey::new(&self.token.client_key);
@@ -62,7 +62,7 @@ impl Player {
         datagram
     }
 
-    /// A packet as someone would who has not its key.
+    /// A packet sealed under another key.
     pub fn forged(&self, kind: Kind, sequence: u64, contents: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::new();
         packet::seal(
@@ -75,7 +75,7 @@ impl Player {
         datagram
     }
 
-    /// What is in the challenge that it was sent last.
+    /// Contents of the last challenge that it received.
     pub fn challenge_contents(&self) -> Vec<u8> {
         let mut datagram = self.came.last().expect("a challenge came").clone();
         let Ok(Outer::Sealed(header)) = packet::read_outer(&datagram) else {
@@ -104,7 +104,7 @@ impl World {
         Self::with(|_| {})
     }
 
-    /// A world whose server keeps its sessions otherwise.
+    /// Creates a world with a changed session configuration.
     pub fn with(change: impl FnOnce(&mut SessionConfig)) -> Self {
         let (key, servers) = (Key::new([9; 32]), vec![address(1, 1)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
@@ -134,13 +134,13 @@ impl World {
         )
     }
 
-    /// Someone sets the clock on the wall.
+    /// Sets the wall clock forward by `by_ms`, or back if that is negative.
     pub fn set_wall_clock(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
         self.server.set_wall_clock(self.now, self.wall());
     }
 
-    /// Time passes, and the server does what it demands.
+    /// Advances the time and runs the server's timeouts.
     pub fn pass(&mut self, span: Duration) {
         self.now += span;
         self.server.set_wall_clock(self.now, self.wall());
@@ -148,7 +148,7 @@ impl World {
         self.note();
     }
 
-    /// The server starts again, with the same key.
+    /// Restarts the server with the same key.
     pub fn restart(&mut self) {
         let config = self.server.config().clone();
         self.server = SessionServer::new(config, [2; 32], self.now, self.wall());
@@ -159,20 +159,20 @@ impl World {
         self.issuer.issue(user, purpose, self.wall(), &mut self.rng)
     }
 
-    /// A client with a new token of a user, at an address of its own.
+    /// Creates a client with a new token of a user, at an address of its own.
     pub fn player(&mut self, user: u64) -> Player {
         let token = self.issue(UserId(user), Purpose::default());
         self.tokens.entry(user).or_insert_with(|| token.clone());
         self.player_of(token, user)
     }
 
-    /// The same with another issuer's user data.
+    /// Creates a client with a new token of a user that has this user data.
     pub fn player_with(&mut self, user: u64, data: UserData) -> Player {
         let token = self.issuer.issue_with(UserId(user), data, self.wall(), &mut self.rng);
         self.player_of(token, user)
     }
 
-    /// A client that uses a token.
+    /// Creates a client that uses a token.
     pub fn player_of(&mut self, token: ConnectToken, seed: u64) -> Player {
         self.players += 1;
         let session = SessionClient::new(token.clone(), PROTOCOL, seed, self.now);
@@ -185,14 +185,14 @@ impl World {
         }
     }
 
-    /// A client with the first token that a user ever had here.
+    /// Creates a client that uses the first token issued to a user.
     pub fn token_of(&self, user: u64) -> Player {
         let token = self.tokens[&user].clone();
         let session = SessionClient::new(token.clone(), PROTOCOL, user, self.now);
         Player { token, session, address: address(66, 6), client: None, came: Vec::new() }
     }
 
-    /// A client whose token another key sealed.
+    /// Creates a client whose token was sealed under another key.
     pub fn foreign_token(&self, seed: u32) -> Player {
         let mut token = self.tokens.values().next().expect("a token").clone();
         token.nonce[..4].copy_from_slice(&seed.to_le_bytes());
@@ -200,12 +200,12 @@ impl World {
         Player { token, session, address: address(66, 6), client: None, came: Vec::new() }
     }
 
-    /// The server is given a datagram.
+    /// Passes a datagram to the server.
     pub fn give(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.takes(from, datagram);
     }
 
-    /// The payload that the server takes from a datagram.
+    /// Passes a datagram to the server and returns the payload that it accepts.
     pub fn takes(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
         let came = self.server.receive(from, datagram, self.now);
         let payload = came.and_then(|(_, came)| Some(came.payload()?.to_vec()));
@@ -222,7 +222,7 @@ impl World {
         }
     }
 
-    /// What the server sent and nobody took yet.
+    /// Removes and returns the server's datagrams that no client has received.
     pub fn take_replies(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         let sent = std::mem::take(&mut self.sent);
         sent.into_iter()
@@ -230,12 +230,14 @@ impl World {
             .collect()
     }
 
-    /// The server drops a stranger's datagram for this reason, silently, and nothing else changes.
+    /// Asserts that the server drops a stranger's datagram for this reason, without an answer and
+    /// without another effect.
     pub fn drops(&mut self, datagram: &[u8], reason: DropReason) {
         self.drops_from(address(66, 6), datagram, reason);
     }
 
-    /// The same from an address.
+    /// Asserts that the server drops a datagram from an address for this reason, without an answer
+    /// and without another effect.
     pub fn drops_from(&mut self, from: SocketAddr, datagram: &[u8], reason: DropReason) {
         let before =
             (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
@@ -249,7 +251,7 @@ impl World {
         assert_eq!((self.server.half_open(), self.server.roster().sessions()), (open, sessions));
     }
 
-    /// Hands a client what was sent to it.
+    /// Delivers the server's datagrams to a client.
     pub fn hand_over(&mut self, player: &mut Player) {
         for bytes in self.sent.remove(&player.address).unwrap_or_default() {
             let _ = player.session.receive(player.session.server(), &bytes, self.now);
@@ -257,7 +259,7 @@ impl World {
         }
     }
 
-    /// A client says what is due and hears what is answered.
+    /// Sends a client's due packets and delivers the answers.
     pub fn step(&mut self, player: &mut Player) {
         while let Some(transmit) = player.session.poll(self.now) {
             self.give(player.address, &transmit.into_bytes());
@@ -265,7 +267,7 @@ impl World {
         self.hand_over(player);
     }
 
-    /// A client goes on until it is in session or has failed, for 3 s at most.
+    /// Runs a client until it is in session or has failed, for at most 3 s.
     pub fn finish_joining(&mut self, player: &mut Player) {
         for _ in 0..300 {
             self.step(player);
@@ -277,7 +279,7 @@ impl World {
         player.client = self.server.roster().at(player.address);
     }
 
-    /// A client in session.
+    /// Creates a client in session.
     pub fn joined(&mut self, user: u64) -> Player {
         let mut player = self.player(user);
         self.finish_joining(&mut player);
@@ -290,7 +292,7 @@ impl World {
         player
     }
 
-    /// A client leaves.
+    /// Ends a client's session.
     pub fn leave(&mut self, mut player: Player) {
         for transmit in player.session.disconnect() {
             self.give(player.address, &transmit.into_bytes());

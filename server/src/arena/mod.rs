@@ -1,5 +1,5 @@
-//! The arena's authoritative side: [`ArenaGame`] gives the core its systems, which run in the order
-//! below.
+//! The server side of the arena, the example game. [`ArenaGame`] adds its systems in the order of
+//! their execution.
 
 pub mod systems;
 
@@ -26,16 +26,17 @@ use crate::game::Game;
 use crate::registry::Registry;
 use crate::systems::Systems;
 
-/// How an arena is set up.
+/// Settings of an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ArenaConfig {
-    /// Ticks per second.
+    /// Ticks per second; 60 by default.
     pub tick_rate: u32,
-    /// Drones.
+    /// Number of drones; 64 by default.
     pub drones: u32,
-    /// Pick-ups.
+    /// Number of pick-ups; 12 by default.
     pub pickups: u32,
-    /// Players touch nothing but walls and pillars: no hits, no pushes, no pick-ups.
+    /// Whether players collide with walls and pillars only: no hits, no pushes, no pick-ups.
+    /// `false` by default.
     pub ghosts: bool,
 }
 
@@ -45,17 +46,17 @@ impl Default for ArenaConfig {
     }
 }
 
-/// The arena's name in recordings.
+/// Name of the arena in recordings.
 pub const NAME: &str = "arena";
 
-/// What the systems need to know and clients agree on.
+/// What the systems need to know of the arena.
 #[derive(Resource, Clone, Debug)]
 pub struct ArenaRules {
-    /// Kinds.
+    /// The schema, with the entity kinds.
     pub kinds: ArenaSchema,
-    /// The step's configuration.
+    /// Configuration of the shared player step.
     pub step: StepConfig,
-    /// See [`ArenaConfig::ghosts`].
+    /// Whether players collide with walls and pillars only; see [`ArenaConfig::ghosts`].
     pub ghosts: bool,
 }
 
@@ -67,7 +68,10 @@ pub struct ArenaGame {
 }
 
 impl ArenaGame {
-    /// An arena.
+    /// Creates an arena.
+    ///
+    /// # Errors
+    /// If the arena's schema is not valid.
     pub fn new(config: ArenaConfig) -> Result<Self, SchemaError> {
         Ok(Self { config, kinds: arena_schema()? })
     }
@@ -170,7 +174,7 @@ impl Game for ArenaGame {
     }
 }
 
-/// Runs `change` with the entity table and commands, which take effect at once.
+/// Runs `change` with the entity table and with commands, which take effect before it returns.
 fn with_table<T>(
     world: &mut World,
     change: impl FnOnce(&mut EntityTable, &mut Commands<'_, '_>) -> T,
@@ -190,14 +194,15 @@ fn roll<T>(world: &mut World, with: impl FnOnce(&mut Dice) -> T) -> T {
     }
 }
 
-/// Random numbers for one roll of the dice: a generator seeded by seed and count, so that the
-/// dice's two numbers are all of the room's random state.
+/// Random numbers for one roll of the dice. The generator is seeded by seed and roll count, so that
+/// the two numbers of the dice are all of the room's random state.
 pub fn rng(dice: &mut Dice) -> Xoshiro256PlusPlus {
     dice.rolls = dice.rolls.wrapping_add(1);
     Xoshiro256PlusPlus::seed_from_u64(u64::from(dice.seed) << 32 | u64::from(dice.rolls))
 }
 
-/// A random place that is not in a pillar.
+/// A random position that is not in a pillar. After 16 attempts it is a fixed position beside the
+/// first pillar.
 pub fn free_place(dice: &mut Dice) -> Vec2 {
     let mut rng = rng(dice);
     let reach = HALF_SIZE - 2.0;

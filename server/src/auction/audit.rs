@@ -1,5 +1,4 @@
-//! Goes through a journal, entry by entry, and checks everything that must hold of a house and its
-//! money.
+//! Reads a journal entry by entry and checks every invariant of a house and its money.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +13,28 @@ use truetick_shared::auction::terms::LotId;
 use super::entry::{Entry, HouseReplica, TickRecord};
 use crate::journal::{Entries, Replica};
 
-/// Findings that are told; more are counted.
+/// Maximum number of findings; later ones are dropped.
 const FINDINGS: usize = 100;
 
-/// See the module.
+/// An audit of a journal: a replica that checks every invariant as it reads.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     replica: HouseReplica,
-    /// Entries read.
+    /// Number of entries read.
     pub entries: u64,
-    /// Commands, repeats included.
+    /// Number of commands read, including repeats.
     pub commands: u64,
-    /// Times that a server began to run the house.
+    /// Number of times that a server began to run the house.
     pub openings: u32,
-    /// All events of all lots.
+    /// The events of all lots.
     pub events: BTreeMap<LotId, Vec<LotEvent>>,
     /// The receipt of each command.
     pub receipts: BTreeMap<(UserId, CommandId), Receipt>,
-    /// What was paid for lots.
+    /// Sum of the prices of sold lots.
     pub sold: u128,
-    /// What is wrong.
+    /// Violations found, in words.
     pub findings: Vec<String>,
-    /// Whether it began at a snapshot, and knows nothing of what was before.
+    /// Whether the audit began at a snapshot, without the entries before.
     from_snapshot: bool,
     last_ms: u64,
     /// The last tick, and the milliseconds before which it decided orders.
@@ -44,7 +43,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// The house as it stands at the end.
+    /// The house after the last entry; `None` before it is founded.
     pub fn house(&self) -> Option<&House> {
         self.replica.house()
     }
@@ -85,7 +84,7 @@ impl Audit {
         self.check_denied(record.tick);
     }
 
-    /// A tick decides the orders of its own milliseconds and of no others, so that what came before
+    /// Checks that a tick decides the orders of its own milliseconds only, so that an order before
     /// a close is decided before it.
     fn check_ticks_orders(&mut self, record: &TickRecord) {
         let (tick, before_ms) = self.closed;
@@ -99,7 +98,7 @@ impl Audit {
         self.closed = (record.tick, record.before_ms);
     }
 
-    /// Who may not bid leads no open lot.
+    /// Checks that no user who may not bid leads an open lot.
     fn check_denied(&mut self, tick: u64) {
         let Some(house) = self.replica.house() else {
             return;
@@ -113,8 +112,8 @@ impl Audit {
         }
     }
 
-    /// A command is decided once, that of who runs the house for ever; each user's decisions are
-    /// numbered without a gap.
+    /// Checks that a command is decided once (an administrator's for ever), and that each user's
+    /// decisions are numbered without a gap.
     fn look_at_receipt(
         &mut self,
         key: (UserId, CommandId),
@@ -164,7 +163,7 @@ impl Audit {
         }
     }
 
-    /// Nothing comes from nowhere, nothing gets lost, and what is held stands behind bids.
+    /// Checks that the ledger is balanced: no money appears or disappears.
     fn check_money(&mut self, tick: u64) {
         let Some(house) = self.replica.house() else {
             return;
@@ -175,7 +174,7 @@ impl Audit {
         }
     }
 
-    /// What holds at the end.
+    /// Checks what must hold after the last entry.
     pub fn finish(&mut self) {
         let Some(house) = self.replica.house() else {
             return;

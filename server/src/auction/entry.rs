@@ -1,4 +1,4 @@
-//! What the journal of a house holds, and the state that follows from it.
+//! The entries of a house's journal, and the state that follows from them.
 
 use bitcode::{Decode, Encode};
 use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
@@ -7,56 +7,56 @@ use truetick_shared::auction::public_book::PublicBook;
 
 use crate::journal::{Entries, Replica};
 
-/// One entry.
+/// One entry of a house's journal.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Entry {
-    /// The first of a house under the rules of version 1, which this build does not keep: such a
-    /// journal is refused.
+    /// First entry of a house under version 1 of the rules. This build does not support it and
+    /// refuses such a journal.
     FoundedBefore {
-        /// What it goes by.
+        /// Rules of the house.
         rules: HouseRules,
         /// Ticks per second.
         tick_rate: u32,
     },
-    /// A server has begun to run it.
+    /// A server has begun to run the house.
     Opened {
-        /// The how manieth time.
+        /// Number of this opening, from 1.
         epoch: u32,
     },
-    /// A tick, or more orders of the last one. Ticks in which nothing happened may be left out.
+    /// A tick, or more orders of the last one. Ticks in which nothing happened may be omitted.
     Tick(TickRecord),
-    /// The first: the house is founded.
+    /// First entry: the house is founded.
     Founded {
-        /// Version of the rules by which it decides: [`RULES`].
+        /// Version of the auction's rules: [`RULES`].
         version: u32,
-        /// What it goes by.
+        /// Rules of the house.
         rules: HouseRules,
         /// Ticks per second.
         tick_rate: u32,
     },
 }
 
-/// A tick with all that decided it, and what came of it; or more of the orders of a tick that had
-/// more than one entry takes.
+/// A tick with everything that decided it and its result, or more orders of a tick that has more
+/// than one entry holds.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TickRecord {
-    /// Which.
+    /// Number of the tick.
     pub tick: u64,
-    /// What was done to the clock.
+    /// Change of the auction's clock, if any.
     pub clock: Option<ClockOrder>,
-    /// The orders, in their order.
+    /// The orders in their sequence.
     pub orders: Vec<Order>,
-    /// The tick decides the orders of milliseconds before this, and no other tick does: a lot that
-    /// closes at a later tick closes after all of them.
+    /// The tick decides the orders of the milliseconds before this one, and no other tick does. A
+    /// lot that closes at a later tick closes after all of them.
     pub before_ms: u64,
-    /// Commands decided so far.
+    /// Number of commands decided so far.
     pub decided: u64,
-    /// Hash of the house after it.
+    /// Hash of the house after the tick.
     pub hash: u64,
 }
 
 impl Entry {
-    /// Its bytes.
+    /// The entry in bytes.
     pub fn bytes(&self) -> Vec<u8> {
         bitcode::encode(self)
     }
@@ -67,14 +67,14 @@ struct State {
     version: u32,
     tick_rate: u32,
     epoch: u32,
-    /// Time of the last order.
+    /// Time of the last order, in milliseconds.
     last_ms: u64,
-    /// Milliseconds before this were decided.
+    /// The orders of the milliseconds before this one are decided.
     closed_ms: u64,
     house: House,
 }
 
-/// A house as its journal tells it.
+/// A house that follows from its journal.
 #[derive(Clone, Debug, Default)]
 pub struct HouseReplica {
     state: Option<State>,
@@ -83,47 +83,52 @@ pub struct HouseReplica {
 }
 
 impl HouseReplica {
-    /// One of before the first entry, for the making of snapshots.
+    /// Creates a replica in the state before the first entry, from which snapshots are made.
     pub fn fresh() -> Box<dyn Replica> {
         Box::new(Self::default())
     }
 
-    /// The house, once it is founded.
+    /// The house; `None` before it is founded.
     pub fn house(&self) -> Option<&House> {
         self.state.as_ref().map(|state| &state.house)
     }
 
-    /// How often it was opened.
+    /// Number of times that the house was opened.
     pub fn epoch(&self) -> u32 {
         self.state.as_ref().map_or(0, |state| state.epoch)
     }
 
-    /// Ticks per second, once it is founded.
+    /// Ticks per second; `None` before the house is founded.
     pub fn tick_rate(&self) -> Option<u32> {
         self.state.as_ref().map(|state| state.tick_rate)
     }
 
-    /// The last order's time, or up to when all were decided if that is later.
+    /// Time of the last order in milliseconds, or the millisecond before which all orders are
+    /// decided if that is later.
     pub fn last_ms(&self) -> u64 {
         self.state.as_ref().map_or(0, |state| state.last_ms.max(state.closed_ms))
     }
 
-    /// What everyone may know.
+    /// The public state of the lots.
     pub fn public_book(&self) -> &PublicBook {
         &self.public_book
     }
 
-    /// What the last entry led to.
+    /// Output of the last entry.
     pub fn last_output(&self) -> &Output {
         &self.out
     }
 
-    /// The house and its board.
+    /// The house and its public book; `None` before the house is founded.
     pub fn into_parts(self) -> Option<(House, PublicBook)> {
         Some((self.state?.house, self.public_book))
     }
 
-    /// Takes the next entry.
+    /// Applies the next entry.
+    ///
+    /// # Errors
+    /// The reason, if the entry does not follow the last one, leads to another state than recorded,
+    /// or belongs to other rules.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), String> {
         self.out = Output::default();
         match (entry, &mut self.state) {
@@ -235,7 +240,7 @@ mod tests {
     use truetick_netcode::session::UserId;
     use truetick_shared::auction::money::Currency;
 
-    /// Entries as builds wrote them whose rules were of version 1.
+    /// Entries as written by builds with version 1 of the rules.
     #[derive(Encode)]
     #[expect(dead_code, reason = "their number is part of the bytes")]
     enum Version1 {

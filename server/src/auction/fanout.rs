@@ -1,8 +1,8 @@
-//! What leaves the house: from the durable prefix, at each watcher's pace.
+//! Output of the house to watchers: from the durable prefix, at each watcher's pace.
 //!
-//! A watcher is told all events, in messages that are encoded once for all. Who falls behind is
-//! told nothing until it has caught up with what is on its way, and then the lot as it is, for a
-//! while; who does not catch up is sent away. Nobody waits for anybody.
+//! A watcher receives all events, in messages that are encoded once for all. A watcher with more
+//! than [`SLOW_BYTES`] in flight receives nothing until it drains, then the lots as they stand for
+//! a while. A watcher that stays behind is disconnected. No watcher waits for another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,50 +11,51 @@ use truetick_netcode::messages::{ServerMessage, encode};
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::limits::SLOW_BYTES;
 use truetick_shared::auction::public_book::PublicBook;
+use truetick_shared::auction::public_lot::PublicLot;
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{LOTS, Reply};
 
 use super::participant::Participant;
 use crate::room::Outbox;
 
-/// Who was slow is told prices alone for this long.
+/// Time after falling behind during which a watcher receives lots as they stand, not single events.
 pub const CALM_AFTER: Duration = Duration::from_secs(2);
 
-/// Who is slow for this long is sent away.
+/// Time after which a watcher that stays behind is disconnected.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How watchers were told.
+/// Statistics of the output to watchers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FanoutStats {
-    /// Messages with events.
+    /// Number of messages with events.
     pub events: u64,
-    /// Lots as they were.
+    /// Number of messages with a lot as it stands.
     pub lots: u64,
-    /// Times that someone was told nothing, being slow.
+    /// Number of times that a watcher was sent nothing because it was behind.
     pub held_back: u64,
-    /// Messages that had to be encoded.
+    /// Number of messages that had to be encoded.
     pub encoded: u64,
 }
 
-/// Messages of this moment, by the lot and the event that they go on from.
+/// Messages of this moment, by lot and by the event after which they continue.
 #[derive(Debug, Default)]
 pub struct Encoded {
     messages: BTreeMap<(LotId, Option<u64>), Vec<u8>>,
 }
 
 impl Encoded {
-    /// Something new has become durable.
+    /// Discards all messages, because something new has become durable.
     pub fn clear(&mut self) {
         self.messages.clear();
     }
 }
 
-/// A reply as a message, said in that tick of the room.
+/// A reply as a message of this tick of the room.
 pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
     encode(&ServerMessage::Event { tick, data: encode(reply) })
 }
 
-/// Tells a watcher what is due of its lots, as much as it can take.
+/// Sends a watcher what is due of its lots, as much as it can take.
 pub fn tell_lots(
     participant: &mut Participant,
     (public_book, encoded): (&PublicBook, &mut Encoded),
@@ -90,22 +91,15 @@ pub fn tell_lots(
         if *sent == Some(lot.sequence) {
             continue;
         }
-        // Who was slow a moment ago gets the price, and nothing that it would have to catch up
-        // with.
+        // A watcher that was behind a moment ago gets the lot as it stands, without events to catch
+        // up with.
         let may_follow = |from: &u64| {
             now >= participant.calm_at && public_book.events_after(id, *from).is_some()
         };
         let from = sent.filter(may_follow);
         let message = encoded.messages.entry((id, from)).or_insert_with(|| {
             told.encoded += 1;
-            let events = from.and_then(|from| public_book.events_after(id, from));
-            message(
-                tick,
-                &events.map_or_else(
-                    || Reply::Lot(lot.clone()),
-                    |events| Reply::Events(events.cloned().collect()),
-                ),
-            )
+            message(tick, &lot_reply(public_book, lot, from))
         });
         match from {
             Some(_) => told.events += 1,
@@ -117,5 +111,13 @@ pub fn tell_lots(
         if bytes > SLOW_BYTES {
             break;
         }
+    }
+}
+
+/// The events of a lot after the one that a watcher has, or the whole lot.
+fn lot_reply(public_book: &PublicBook, lot: &PublicLot, after: Option<u64>) -> Reply {
+    match after.and_then(|after| public_book.events_after(lot.lot, after)) {
+        Some(events) => Reply::Events(events.cloned().collect()),
+        None => Reply::Lot(lot.clone()),
     }
 }

@@ -1,13 +1,15 @@
-//! The auction house as a room: sessions, ticks and channels are those of any room; its journal
-//! makes it durable.
+//! The auction house as a room. Sessions, ticks and channels are those of any room; a journal makes
+//! the house durable.
 //!
 //! ```text
-//! request -> desk (order by receive ms, user, sequence; finished milliseconds only) -> tick: house -> entry -> journal
-//!                                                                                                  -> pending
-//! journal: durable -> pending answers -> their clients;  events -> board -> watchers (at their pace)
+//! request -> sequencer (order by receive ms, user, sequence; finished milliseconds only)
+//!         -> tick: house -> entry -> journal
+//!                        -> pending
+//! journal: durable -> pending answers -> their clients
+//!                     events -> public book -> watchers (at their pace)
 //! ```
-//! Whatever leaves this room was durable before. The house in memory is ahead of that and is asked
-//! by nobody.
+//! All output of this room was durable before it is sent. The house in memory is ahead of that, so
+//! nothing is sent from it directly.
 
 pub mod audit;
 pub mod entry;

@@ -1,4 +1,4 @@
-//! Reads a house's journal while no server runs it (or beside one), for people.
+//! Reads a house's journal for people, while no server runs the house or while one does.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -54,7 +54,10 @@ fn name(house: &House, lot: &Lot, alias: u32) -> String {
     user(house, lot, alias).map_or("?".into(), |user| format!("user {user}"))
 }
 
-/// All lots: how they stand, or ended.
+/// A table of all lots with their state or outcome.
+///
+/// # Errors
+/// If the journal cannot be read, or the house was never founded.
 pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let house = house(data)?;
     let mut out = format!(
@@ -88,7 +91,10 @@ pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
     Ok(out)
 }
 
-/// All accounts, or the statement of one user's.
+/// A table of all accounts, or the statement of one user.
+///
+/// # Errors
+/// If the journal cannot be read, or the house was never founded.
 pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::error::Error>> {
     let house = house(data)?;
     let mut out = format!(
@@ -142,7 +148,11 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     Ok(out)
 }
 
-/// Checks everything that must hold, entry by entry: what is found, and whether nothing is wrong.
+/// Checks every invariant, entry by entry. Returns the findings as text, and whether nothing is
+/// wrong.
+///
+/// # Errors
+/// If the journal cannot be read.
 pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> {
     let (mut audit, tail) = load::<Audit>(data, read_all)?;
     audit.finish();

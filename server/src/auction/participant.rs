@@ -1,4 +1,4 @@
-//! One client of the house, and what it is still to be told.
+//! One client of the auction house, and the output that is due to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,36 +8,35 @@ use truetick_netcode::session::rate::TokenBucket;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::auction::terms::LotId;
 
-/// One client.
+/// One client of the auction house.
 #[derive(Debug)]
 pub struct Participant {
-    /// Who it is.
+    /// User of the client.
     pub user: UserId,
-    /// It has fallen silent: what it is to be told waits.
+    /// Whether the client is suspended; its output then waits.
     pub away: bool,
     /// Time of its last command, in milliseconds.
     pub last_ms: u64,
-    /// What it asks for, weighed.
+    /// Rate limit of its commands, each by its weight.
     pub meter: TokenBucket,
-    /// Messages for it alone.
+    /// Messages for this client only.
     pub outbox: Vec<(Channel, Vec<u8>)>,
-    /// Lots that it watches, and the last event of each that it was told; `None` if it was told
-    /// nothing.
+    /// Lots that it watches, with the last event of each that it was sent; `None` if none was sent.
     pub watching: BTreeMap<LotId, Option<u64>>,
-    /// Those of which there is more to tell.
+    /// Watched lots with output that was not sent yet.
     pub due: BTreeSet<LotId>,
-    /// It wants to know what is in its account.
+    /// Whether it has asked for its account.
     pub asked_account: bool,
-    /// It asked for the time: its clock, and when that came.
+    /// Its requests for the time: the client's clock and the request's arrival.
     pub asked_time: Vec<(u64, Timestamp)>,
-    /// Since when it takes less than there is to tell.
+    /// Time at which it fell behind its output; `None` if it keeps up.
     pub slow_since: Option<Timestamp>,
-    /// Until then it is told prices, no single events.
+    /// Time until which it receives lots as they stand, not single events.
     pub calm_at: Timestamp,
 }
 
 impl Participant {
-    /// A client that has just come.
+    /// Creates a participant that has just joined.
     pub fn new(user: UserId) -> Self {
         Self {
             user,

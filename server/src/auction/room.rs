@@ -1,4 +1,4 @@
-//! The house's room. Its tick, on one page, is `AuctionRoom::take_due` in `slices`.
+//! The room of an auction house. `AuctionRoom::take_due` in `slices` is its tick on one page.
 
 mod requests;
 mod slices;
@@ -33,44 +33,44 @@ use crate::metrics::RoomMetrics;
 use crate::room::{Outbox, Room, RoomConfig};
 use crate::timeline::{Due, Timeline};
 
-/// If nothing becomes durable for so long, the auction's clock stops.
+/// If the oldest pending entry is not durable after this time, the auction's clock stops.
 pub const STALL: Duration = Duration::from_millis(250);
 
-/// Nothing that is this old waits any more when it runs again.
+/// If no pending entry is as old as this, a stopped clock runs again.
 const RECOVERED: Duration = Duration::from_millis(100);
 
-/// If nothing becomes durable for so long, no more commands are taken.
+/// If the oldest pending entry is not durable after this time, commands are refused.
 pub const BUSY: Duration = Duration::from_secs(5);
 
-/// How a house's room runs.
+/// Settings of the room of an auction house.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuctionConfig {
-    /// Ticks, clients.
+    /// Settings of the room: ticks and clients.
     pub room: RoomConfig,
-    /// What a new house goes by; an old one goes by what it was founded on.
+    /// Rules of a new house. An existing house keeps the rules under which it was founded.
     pub rules: HouseRules,
-    /// What a client may ask for, weighed by how many it makes work for.
+    /// Rate of commands per client, each weighted by the number of clients for which it makes work.
     pub rate: Rate,
-    /// Receipts that the house keeps, of all users; more bids are refused as [`Refusal::Busy`]
-    /// until some have been forgotten. The last sixteenth is for those who run the house. See
-    /// [`truetick_shared::auction::limits::RECEIPT_BYTES`].
+    /// Maximum number of receipts that the house keeps, of all users. Beyond it bids are refused as
+    /// [`Refusal::Busy`] until some receipts are forgotten. The last sixteenth is reserved for the
+    /// administrators. See [`truetick_shared::auction::limits::RECEIPT_BYTES`].
     pub receipts: u64,
 }
 
-/// How much of the house's work a room has done at once.
+/// Largest amounts of work that a room has done at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// The most in one tick; see [`truetick_shared::auction::limits::WORK_PER_TICK`].
+    /// Maximum work in one tick; see [`truetick_shared::auction::limits::WORK_PER_TICK`].
     pub most: usize,
-    /// Ticks that left work for the next.
+    /// Number of ticks that left work for the next one.
     pub left_over: u64,
-    /// The most answers, events and forgotten lots that were handed out at once.
+    /// Maximum number of answers, events and forgotten lots that were released at once.
     pub most_released: usize,
 }
 
-/// What a tick says, until it may be said.
+/// Output of a tick that waits until its entry is durable.
 struct Pending {
-    /// The entry that must be durable.
+    /// Sequence number of the entry that must be durable.
     sequence: u64,
     since: Timestamp,
     replies: Vec<(ClientId, Reply)>,
@@ -78,32 +78,32 @@ struct Pending {
     forgotten: Vec<LotId>,
 }
 
-/// See the module.
+/// The room of an auction house: it orders commands, runs the house, and releases what is durable.
 pub struct AuctionRoom {
     config: AuctionConfig,
     house: House,
     public_book: PublicBook,
     journal: Box<dyn CommitLog<Entry>>,
     timeline: Timeline,
-    /// Ticks of the auction before tick 0 of the room, which counts anew with each server.
+    /// Ticks of the auction before tick 0 of the room, which starts from 0 with each server.
     before: u64,
-    /// The server's time, in milliseconds after the last order of the journal.
+    /// The server's time at the start, and the milliseconds of the last order in the journal.
     start: (Timestamp, u64),
     sequencer: Sequencer,
-    /// Ticks that are due and not over: their numbers, and the milliseconds before which orders
+    /// Ticks that are due and not complete: their numbers, and the milliseconds before which orders
     /// belong to them.
     due: VecDeque<(u64, u64)>,
-    /// A slice of the first of them that is on its way through the house.
+    /// A slice of the first of these ticks that the house has not completed.
     slice: Option<Slice>,
-    /// The first of them has begun: what is left of it are orders.
+    /// Whether the first of these ticks has begun, so that only orders of it remain.
     begun: bool,
     work: Work,
     participants: ClientTable<Participant>,
     watchers: BTreeMap<LotId, BTreeSet<ClientId>>,
-    /// Entries handed to the journal.
+    /// Number of the last entry handed to the journal.
     submitted: u64,
     pending: VecDeque<Pending>,
-    /// Who wants to know what is in an account.
+    /// Clients that have asked for their account.
     queries: Vec<ClientId>,
     state: HouseState,
     encoded: Encoded,
@@ -112,7 +112,7 @@ pub struct AuctionRoom {
 }
 
 impl AuctionRoom {
-    /// Goes on with a house as its journal tells it, or founds one.
+    /// Continues a house from its replica, or founds one.
     pub fn open(
         config: AuctionConfig,
         replica: HouseReplica,
@@ -158,27 +158,27 @@ impl AuctionRoom {
         room
     }
 
-    /// What everyone may know: all of it is durable.
+    /// The public state of the lots, all of it durable.
     pub fn public_book(&self) -> &PublicBook {
         &self.public_book
     }
 
-    /// The house as it is in memory, ahead of what is durable: for checks.
+    /// The house in memory, which is ahead of what is durable. For checks only.
     pub fn house(&self) -> &House {
         &self.house
     }
 
-    /// How watchers were told.
+    /// Statistics of the output to watchers.
     pub fn told(&self) -> FanoutStats {
         self.told
     }
 
-    /// How much it did at once.
+    /// Largest amounts of work done at once.
     pub fn work(&self) -> Work {
         self.work
     }
 
-    /// Whether it runs.
+    /// Whether the house runs, is stalled or has stopped.
     pub fn state(&self) -> HouseState {
         self.state
     }
@@ -192,18 +192,18 @@ impl AuctionRoom {
         self.before + self.timeline.number()
     }
 
-    /// When the auction's tick 0 was due, in microseconds.
+    /// When tick 0 of the auction was due, in microseconds.
     fn epoch_us(&self) -> i64 {
         let before = self.before * 1_000_000 / u64::from(self.timeline.rate());
         self.timeline.first_epoch_us() - before as i64
     }
 
-    /// Whether nothing has become durable for so long that nothing more is taken.
+    /// Whether nothing has become durable for so long that commands are refused.
     fn is_busy(&self, now: Timestamp) -> bool {
         self.pending.front().is_some_and(|oldest| now.since(oldest.since) > BUSY)
     }
 
-    /// Hands an entry to the journal; what the tick says waits for it.
+    /// Hands an entry to the journal. The output of the tick waits until it is durable.
     fn submit(
         &mut self,
         entry: Entry,
@@ -225,14 +225,14 @@ impl AuctionRoom {
         });
     }
 
-    /// What follows from no entry of its own waits for the last one: it may tell of its effects.
+    /// Output without an entry of its own waits for the last entry, whose effects it may reveal.
     fn wait_for_last(&mut self, replies: Vec<(ClientId, Reply)>, now: Timestamp) {
         let sequence = self.submitted;
         let (events, forgotten) = (Vec::new(), Vec::new());
         self.pending.push_back(Pending { sequence, since: now, replies, events, forgotten });
     }
 
-    /// Says what has become durable.
+    /// Releases the output that has become durable. Returns whether there was any.
     fn release(&mut self, now: Timestamp) -> bool {
         let (durable, failed) = (self.journal.durable(), self.journal.failure().is_some());
         let (mut any, mut released) = (false, 0);
@@ -288,8 +288,8 @@ impl AuctionRoom {
         }
     }
 
-    /// Nothing can be made durable any more: nothing more is taken, and nothing that waits is ever
-    /// said.
+    /// Stops the house, because nothing can become durable any more: no command is accepted, and
+    /// pending output is never sent.
     fn stop(&mut self) {
         if self.state != HouseState::Stopped {
             let cause = self.journal.failure().unwrap_or("the disk does not keep up");
@@ -376,7 +376,7 @@ impl Room for AuctionRoom {
             let (user, meter) = (participant.user, participant.meter);
             self.on_leave(client);
             self.on_join(client, user);
-            // What it may ask for is the session's, whoever has it now.
+            // The rate limit belongs to the session, whichever client has it now.
             if let Some(participant) = self.participants.get_mut(client) {
                 participant.meter = meter;
             }
@@ -462,7 +462,7 @@ impl Room for AuctionRoom {
         self.metrics.clone()
     }
 
-    /// What was submitted still becomes durable; nothing more is submitted.
+    /// Entries that were submitted still become durable; no more are submitted.
     fn abandon(&mut self) {
         self.journal.close();
     }

@@ -1,6 +1,6 @@
-//! Puts commands in order: by (receive time in milliseconds, user, sequence). A tick gets those of
-//! finished milliseconds only, so that what arrives in the same millisecond is compared with each
-//! other even across a tick's border.
+//! Orders commands by receive time in milliseconds, user and sequence. A tick gets those of
+//! finished milliseconds only, so that commands of one millisecond are compared with each other
+//! even across a tick's border.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use truetick_netcode::session::{ClientId, UserId};
 use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
 use truetick_shared::auction::order::{Command, CommandId, Order};
 
-/// See the module.
+/// Queue that orders commands by receive time in milliseconds, user and sequence.
 #[derive(Debug, Default)]
 pub struct Sequencer {
-    /// By (receive time, user, sequence): the order in which they are handed out.
+    /// The waiting commands by (receive time, user, sequence), which is the order of their release.
     waiting: BTreeMap<(u64, UserId, u64), (CommandId, Command, ClientId)>,
-    /// Commands so far: their sequence, so that each client's stay in their order.
+    /// Number of commands so far. It is the sequence that keeps each client's commands in order.
     arrivals: u64,
-    /// No new command belongs to a millisecond before this.
+    /// No new command is placed in a millisecond before this one.
     floor_ms: u64,
 }
 
 impl Sequencer {
-    /// A desk that goes on after orders of this time.
+    /// Creates a sequencer that continues after orders up to this time.
     pub fn after(last_ms: u64) -> Self {
         Self { floor_ms: last_ms, ..Self::default() }
     }
 
-    /// Commands that wait.
+    /// Number of commands that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Takes a command that was released at that time. Its time is moved up to what was closed
-    /// already, and to `no_earlier_ms`, its client's last; returned is what it became. `None` if no
-    /// more fit.
-    pub fn put(
+    /// Adds a command that was received at `at_ms`. Its time is raised to the first open
+    /// millisecond and to `no_earlier_ms`, the time of the client's last command. Returns the
+    /// resulting time, or `None` if the queue is full.
+    pub fn enqueue(
         &mut self,
         (client, user): (ClientId, UserId),
         (id, command): (CommandId, Command),
@@ -48,7 +48,7 @@ impl Sequencer {
         Some(at_ms)
     }
 
-    /// Nothing came later than now: a command whose time is later counts as come now.
+    /// Lowers later times to `now_ms`, because no command was received in the future.
     pub fn hold_to(&mut self, now_ms: u64) {
         while let Some(last) = self.waiting.last_entry()
             && last.key().0 > now_ms
@@ -58,19 +58,19 @@ impl Sequencer {
         }
     }
 
-    /// The milliseconds before `now_ms` are over: what comes from now on belongs to later ones.
+    /// Closes the milliseconds before `now_ms`: new commands are placed in later ones.
     pub fn close_before(&mut self, now_ms: u64) {
         self.floor_ms = self.floor_ms.max(now_ms);
     }
 
-    /// Whether a command of a millisecond before that waits.
+    /// Whether a command of a millisecond before `before_ms` waits.
     pub fn has_before(&self, before_ms: u64) -> bool {
         self.waiting.first_key_value().is_some_and(|((at_ms, ..), _)| *at_ms < before_ms)
     }
 
-    /// Hands out what came in milliseconds before `now_ms`, in order, up to what a slice of a tick
-    /// takes.
-    pub fn cut(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
+    /// Removes the commands of the milliseconds before `now_ms` in order, up to the size of one
+    /// slice of a tick, and closes these milliseconds.
+    pub fn drain_before(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
         self.close_before(now_ms);
         let (mut orders, mut bytes) = (Vec::new(), 0);
         while orders.len() < ORDERS_PER_TICK
@@ -87,7 +87,7 @@ impl Sequencer {
         orders
     }
 
-    /// Hands out everything, to be refused.
+    /// Removes all commands, so that they can be refused.
     pub fn clear(&mut self) -> Vec<(CommandId, ClientId)> {
         std::mem::take(&mut self.waiting)
             .into_values()
@@ -103,11 +103,11 @@ mod tests {
     use truetick_shared::auction::order::{Action, Bid};
     use truetick_shared::auction::terms::LotId;
 
-    fn put(sequencer: &mut Sequencer, user: u64, at_ms: u64) -> u64 {
+    fn enqueue(sequencer: &mut Sequencer, user: u64, at_ms: u64) -> u64 {
         let (action, currency) = (Action::UpTo(Amount(5)), Currency::EUR);
         let command = Command::Bid(Bid { lot: LotId(0), action, currency, client_time_ms: 0 });
         let who = (ClientId(user as u32), UserId(user));
-        sequencer.put(who, (CommandId(0), command), (at_ms, 0)).unwrap()
+        sequencer.enqueue(who, (CommandId(0), command), (at_ms, 0)).unwrap()
     }
 
     fn users(cut: Vec<(Order, ClientId)>) -> Vec<u64> {
@@ -117,33 +117,33 @@ mod tests {
     #[test]
     fn the_current_millisecond_waits_so_that_a_tie_across_a_border_is_a_tie() {
         let mut sequencer = Sequencer::default();
-        put(&mut sequencer, 7, 16);
-        put(&mut sequencer, 9, 15);
-        assert_eq!(users(sequencer.cut(16)), [9]);
-        put(&mut sequencer, 3, 16);
-        assert_eq!(users(sequencer.cut(33)), [3, 7]);
+        enqueue(&mut sequencer, 7, 16);
+        enqueue(&mut sequencer, 9, 15);
+        assert_eq!(users(sequencer.drain_before(16)), [9]);
+        enqueue(&mut sequencer, 3, 16);
+        assert_eq!(users(sequencer.drain_before(33)), [3, 7]);
     }
 
     #[test]
     fn a_time_to_come_is_now() {
         let mut sequencer = Sequencer::default();
         for user in 0..3 {
-            put(&mut sequencer, user, 60_000 - user);
+            enqueue(&mut sequencer, user, 60_000 - user);
         }
-        put(&mut sequencer, 9, 15);
+        enqueue(&mut sequencer, 9, 15);
         sequencer.hold_to(20);
-        assert_eq!(users(sequencer.cut(20)), [9]);
-        assert_eq!(users(sequencer.cut(21)), [0, 1, 2]);
+        assert_eq!(users(sequencer.drain_before(20)), [9]);
+        assert_eq!(users(sequencer.drain_before(21)), [0, 1, 2]);
     }
 
     #[test]
     fn time_never_runs_back() {
         let mut sequencer = Sequencer::default();
-        put(&mut sequencer, 1, 20);
-        sequencer.cut(21);
-        assert_eq!(put(&mut sequencer, 2, 5), 21);
-        assert_eq!(put(&mut sequencer, 3, 40), 40);
-        assert_eq!(Sequencer::after(70).cut(80), []);
-        assert_eq!(put(&mut Sequencer::after(70), 3, 40), 70);
+        enqueue(&mut sequencer, 1, 20);
+        sequencer.drain_before(21);
+        assert_eq!(enqueue(&mut sequencer, 2, 5), 21);
+        assert_eq!(enqueue(&mut sequencer, 3, 40), 40);
+        assert_eq!(Sequencer::after(70).drain_before(80), []);
+        assert_eq!(enqueue(&mut Sequencer::after(70), 3, 40), 70);
     }
 }

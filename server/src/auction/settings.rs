@@ -1,4 +1,4 @@
-//! How an auction house is set up: the configuration's part, and the opening of its folder.
+//! The `[auction]` part of the configuration, and the opening of a house.
 
 use std::path::PathBuf;
 
@@ -20,32 +20,33 @@ use crate::journal::error::JournalError;
 use crate::journal::open::open;
 use crate::room::RoomConfig;
 
-/// The configuration's part.
+/// Settings of an auction house. Every key is optional.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuctionSettings {
-    /// Folder of the journal; made if it is not there.
+    /// Folder of the journal, created if it does not exist; `auction` by default.
     pub data: PathBuf,
-    /// Users who run the house; decided when it is founded.
+    /// User ids of the administrators, at most 64. Only used when the house is founded.
     pub admins: Vec<u64>,
-    /// What it trades in: a code of three letters (ISO 4217); decided when it is founded.
+    /// Currency of the house as three capital letters (ISO 4217); EUR by default. Only used when
+    /// the house is founded.
     pub currency: String,
-    /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; decided when it
-    /// is founded.
+    /// Seconds after a lot's close for which receipts are kept, 60 to 31,536,000; a day by default.
+    /// Only used when the house is founded.
     pub retention_s: u64,
-    /// Commands a second that a client may send, 1 to 1,000,000; a bid on a lot of N watchers
-    /// counts as 1 + N / 250.
+    /// Commands per second and client, 1 to 1,000,000; 50 by default. A bid on a lot with N
+    /// watchers counts as 1 + N / 250.
     pub commands_per_s: u32,
-    /// The same at once, 1 to 1,000,000.
+    /// Burst of commands of one client, 1 to 1,000,000; 200 by default.
     pub burst: u32,
-    /// Clients at once, 1 to 4,096.
+    /// Maximum number of clients, 1 to 4,096; 1,024 by default.
     pub max_clients: usize,
-    /// Megabytes of memory for the receipts of all users, about, 1 to 65,536; more bids are refused
-    /// until some are forgotten.
+    /// Approximate megabytes of memory for the receipts of all users, 1 to 65,536; 1,024 by
+    /// default. Beyond it bids are refused until some receipts are forgotten.
     pub receipts_mb: u64,
-    /// Megabytes of a journal's segment, 1 to 1,024.
+    /// Megabytes of a segment of the journal, 1 to 1,024; 16 by default.
     pub segment_mb: usize,
-    /// Segments that are kept though snapshots stand for them.
+    /// Number of segments that are kept although a snapshot covers them; 64 by default.
     pub keep_segments: u64,
 }
 
@@ -66,25 +67,26 @@ impl Default for AuctionSettings {
     }
 }
 
-/// Why a house cannot be opened.
+/// Why an auction house could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Its folder cannot be used.
+    /// The folder cannot be used.
     #[error("cannot use the folder {}: {_1}", _0.display())]
     Folder(PathBuf, std::io::Error),
-    /// Its journal is not what it must be.
+    /// The journal is damaged or cannot be written.
     #[error("cannot open the auction in {}: {_1}", _0.display())]
     Journal(PathBuf, JournalError),
-    /// It was founded at another rate of ticks.
+    /// The house was founded with another tick rate: the folder, the house's rate and the
+    /// configured rate.
     #[error("the auction in {} runs at {_1} ticks a second, not {_2}: set tick_rate", _0.display())]
     Rate(PathBuf, u32, u32),
-    /// A thread could not be started.
+    /// A thread of the journal could not be started.
     #[error("cannot start the journal's thread: {0}")]
     Thread(std::io::Error),
 }
 
 impl AuctionSettings {
-    /// What is out of range: the key, its value, what it may be.
+    /// The first setting that is not valid: its key, its value, and the allowed values.
     pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: u64, low: u64, high: u64| {
             let fits = (low..=high).contains(&value);
@@ -111,8 +113,11 @@ impl AuctionSettings {
         HouseRules { currency, admins, retention: self.retention_s * u64::from(tick_rate) }
     }
 
-    /// Opens the house, or founds it: reads its journal, and goes on. `number` is a number that no
-    /// other journal has.
+    /// Opens the house or founds it: reads its journal and continues. `number` is the number of a
+    /// new journal and must be unique among journals.
+    ///
+    /// # Errors
+    /// If the folder or the journal cannot be used, or the house has another tick rate.
     pub fn open(
         &self,
         tick_rate: u32,
@@ -123,7 +128,12 @@ impl AuctionSettings {
         Ok(AuctionRoom::open(config, replica, Box::new(committer), now))
     }
 
-    /// What the room is opened with.
+    /// Reads the journal and prepares what [`AuctionRoom::open`] takes: the room's settings, the
+    /// house and the running log. `number` is the number of a new journal and must be unique among
+    /// journals.
+    ///
+    /// # Errors
+    /// If the folder or the journal cannot be used, or the house has another tick rate.
     pub fn prepare(
         &self,
         tick_rate: u32,

@@ -1,4 +1,4 @@
-//! A folder as a [`Disk`].
+//! A folder of the file system as a [`Disk`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,29 +11,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{PRIVATE_FOLDER, existing, is_private, private};
 use crate::journal::disk::Disk;
 
-/// Bytes that are written at once where there are only zeros.
+/// Number of zeros that are written at once.
 const PIECE: usize = 1 << 20;
 
-/// How the name of a file ends that is being made.
+/// Suffix of the name of a file that is being made.
 const UNFINISHED: &str = ".unfinished";
 
-/// Files in use at once: the segment being written, and the one after it.
+/// Maximum number of open files: the segment being written and the next one.
 const OPEN: usize = 2;
 
-/// A folder that no other process uses as one, as long as this lives.
+/// A folder of journal files. If it was opened and not only looked at, no other process can open it
+/// while this lives.
 #[derive(Debug)]
 pub struct FolderDisk {
     path: PathBuf,
-    /// The folder itself, open so that making names durable needs no descriptor.
+    /// The folder itself, kept open so that making names durable needs no new descriptor.
     folder: Arc<File>,
     open: BTreeMap<String, File>,
     lock: Option<Arc<File>>,
-    /// Which of those who share the folder this is.
+    /// Number of this handle among those that share the folder.
     number: u64,
 }
 
 impl FolderDisk {
-    /// Takes a folder, and makes it, for its owner alone, if it is not there.
+    /// Opens a folder, locks it and removes unfinished files in it. A folder that does not exist is
+    /// created for its owner only.
+    ///
+    /// # Errors
+    /// If another process uses the folder, or the folder or its lock cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.try_exists()? {
             fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
@@ -43,7 +48,8 @@ impl FolderDisk {
         if !is_private(path) {
             tracing::warn!(folder = %path.display(), "others on this host can look into it: chmod 700");
         }
-        // A lock that is there is opened as it is: whatever it is, it is neither followed nor cut.
+        // An existing lock is opened as it is: it is not followed if it is a link, and not
+        // truncated.
         let lock = private().read(true).create(true).truncate(false).open(path.join("lock"));
         let lock = lock.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open its lock: {error}"))
@@ -61,7 +67,10 @@ impl FolderDisk {
         Ok(disk)
     }
 
-    /// Looks at a folder that may be in use, to read it.
+    /// Opens a folder for reading, without its lock. The folder may be in use.
+    ///
+    /// # Errors
+    /// If the path is not a directory or cannot be opened.
     pub fn look(path: &Path) -> io::Result<Self> {
         match fs::metadata(path)?.is_dir() {
             true => Ok(Self {
@@ -75,7 +84,7 @@ impl FolderDisk {
         }
     }
 
-    /// The same folder, for another thread.
+    /// Another handle of the folder, for another thread.
     pub fn share(&self) -> Self {
         static SHARES: AtomicU64 = AtomicU64::new(1);
         let number = SHARES.fetch_add(1, Ordering::Relaxed);
@@ -117,11 +126,11 @@ impl Disk for FolderDisk {
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // Another thread may be making the same file: each has its own, and the first to name it
-        // wins.
+        // Another thread may be making the same file. Each writes a file of its own, and the first
+        // one to link it wins.
         let unfinished = self.path.join(format!("{name}.{}{UNFINISHED}", self.number));
         let write = || {
-            // What an attempt left that failed is in the way.
+            // A file that a failed attempt left would be in the way.
             let _ = fs::remove_file(&unfinished);
             let file = private().create_new(true).open(&unfinished);
             let mut file = file.map_err(|error| match error.kind() {
@@ -143,7 +152,7 @@ impl Disk for FolderDisk {
         let made = write().and_then(|()| fs::hard_link(&unfinished, &path));
         let _ = fs::remove_file(&unfinished);
         made?;
-        // A name that may not last is taken back: whoever tries again makes the whole file again.
+        // A name that may not last is removed again, so that a later attempt makes the whole file.
         self.sync_names().inspect_err(|_| {
             let _ = fs::remove_file(&path);
         })
@@ -191,7 +200,7 @@ mod tests {
         assert_eq!([&data, &path].map(|folder| mode(folder)), [0o700; 2]);
         assert_eq!(["lock", "journal-1"].map(|name| mode(&data.join(name))), [0o600; 2]);
         drop(disk);
-        // A lock that is there is not cut, one that leads elsewhere is not followed.
+        // An existing lock is not truncated, and one that is a link is not followed.
         fs::write(data.join("lock"), "a word").unwrap();
         drop(FolderDisk::open(&data).unwrap());
         assert_eq!(fs::read(data.join("lock")).unwrap(), b"a word");

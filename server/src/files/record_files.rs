@@ -17,27 +17,28 @@ use crate::frame::MAGIC;
 use crate::journal::error::is_passing;
 use crate::recording::recorder::Chunk;
 
-/// Chunks that wait for the disk; a chunk is about a second of a room.
+/// Maximum number of chunks that wait for the disk. A chunk is about a second of a room.
 const CHUNKS: usize = 32;
 
-/// Bytes that wait for the disk, unless one chunk is longer.
+/// Maximum bytes that wait for the disk, unless a single chunk is longer.
 const WAITING_BYTES: usize = 64 << 20;
 
-/// Chunks after which the file is synced: what a power cut may lose is about this many seconds.
+/// Number of chunks after which the file is synced. A power failure may lose about this many
+/// seconds.
 const SYNC_CHUNKS: u32 = 10;
 
-/// Segments that belong to one recording at most, and captures that lie beside each other.
+/// Maximum number of segments of one recording, and of captures beside each other.
 const SEGMENTS: usize = 1_000;
 
-/// A write that the system refused for lack of space or descriptors is tried again after this long.
+/// Pause before a write that failed for lack of space or descriptors is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Keeps a recording on a thread of its own: the newest segment in the file itself, older ones
-/// beside it. What was recorded there before counts as older: nothing is overwritten, and what is
-/// no recording is not touched.
+/// Writes a recording on a thread of its own: the newest segment to the file itself, older ones
+/// beside it. Earlier recordings there count as older segments. Nothing is overwritten, and a file
+/// that is not a recording is not touched.
 ///
-/// A disk that is full for a while, or a process without free descriptors, is waited for as long as
-/// `CHUNKS` and `WAITING_BYTES` allow; it is told once.
+/// A lack of space or descriptors is waited for as long as `CHUNKS` and `WAITING_BYTES` allow, and
+/// is logged once.
 pub struct RecordWriter {
     chunks: SyncSender<Chunk>,
     shared: Arc<Shared>,
@@ -46,20 +47,27 @@ pub struct RecordWriter {
 
 #[derive(Default)]
 struct Shared {
-    /// Bytes handed over and not written yet.
+    /// Bytes handed over and not yet written.
     waiting: AtomicUsize,
-    /// What the disk refused last, if it has not given in since.
+    /// The last error of the disk that may pass; `None` once a write has succeeded.
     refusal: Mutex<Option<String>>,
 }
 
 impl RecordWriter {
-    /// Begins a new file of a recording, of which `keep` segments stay, the new one included.
+    /// Begins a new file of a recording and keeps `keep` segments, including the new one.
+    ///
+    /// # Errors
+    /// If another process writes the file, a file in its place is not a recording, or it cannot be
+    /// created.
     pub fn start(path: &Path, keep: usize) -> io::Result<Self> {
         Self::begin(SegmentFiles::begin(path, keep)?)
     }
 
     /// Begins a new file of a capture or a trace. Earlier ones are kept beside it as `FILE.1`,
-    /// `FILE.2` and so on; none is removed, and beside `SEGMENTS` of them none is begun.
+    /// `FILE.2` and so on; none is removed.
+    ///
+    /// # Errors
+    /// If `SEGMENTS` files exist already, another process writes the file, or it cannot be created.
     pub fn start_whole(path: &Path) -> io::Result<Self> {
         let last = segment_path(path, SEGMENTS - 1);
         if is_there(&last)? {
@@ -81,15 +89,18 @@ impl RecordWriter {
         Ok(Self { chunks, shared, thread })
     }
 
-    /// Hands over some bytes. False where the disk does not keep up or has failed: [`Self::finish`]
-    /// and [`Self::give_up`] tell.
+    /// Hands over some bytes. Returns `false` if the disk does not keep up or has failed;
+    /// [`Self::finish`] and [`Self::give_up`] give the reason.
     pub fn keep(&mut self, chunk: Chunk) -> bool {
         let bytes = chunk.bytes.len();
         let before = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
         (before == 0 || before + bytes <= WAITING_BYTES) && self.chunks.try_send(chunk).is_ok()
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// The error that ended the writing.
     pub fn finish(self) -> io::Result<()> {
         drop(self.chunks);
         self.thread
@@ -97,7 +108,8 @@ impl RecordWriter {
             .unwrap_or_else(|_| Err(io::Error::other("the thread that records panicked")))
     }
 
-    /// Ends without waiting for the disk, after [`Self::keep`] refused; returns why it did.
+    /// Ends without waiting for the disk, after [`Self::keep`] returned `false`. Returns the
+    /// reason.
     pub fn give_up(self) -> String {
         if self.thread.is_finished() {
             return self
@@ -109,7 +121,7 @@ impl RecordWriter {
     }
 }
 
-/// The writing thread's part.
+/// State of the thread that writes.
 struct Writing {
     files: SegmentFiles,
     shared: Arc<Shared>,
@@ -128,7 +140,7 @@ impl Writing {
                     Ok(_) if self.waiting.len() >= CHUNKS => return Err(error),
                     Ok(chunk) => self.waiting.push_back(chunk),
                     Err(RecvTimeoutError::Timeout) => {}
-                    // It is to end: what cannot be written now never is.
+                    // The recording is to end: what cannot be written now is lost.
                     Err(RecvTimeoutError::Disconnected) => match self.write_waiting()? {
                         Some(error) => return Err(error),
                         None => break,
@@ -138,7 +150,7 @@ impl Writing {
         }
     }
 
-    /// Writes what waits; returns what the system lacks for the rest.
+    /// Writes the chunks that wait. Returns the passing error that stopped it, if any.
     fn write_waiting(&mut self) -> io::Result<Option<io::Error>> {
         while let Some(chunk) = self.waiting.front() {
             match self.files.append(chunk) {
@@ -162,7 +174,7 @@ impl Writing {
         Ok(None)
     }
 
-    /// Notes what the disk refuses, or that it does no more; returns what was noted before.
+    /// Records the present refusal of the disk, or that there is none. Returns the previous one.
     fn note_refusal(&self, refusal: Option<String>) -> Option<String> {
         std::mem::replace(
             &mut *self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner),
@@ -173,15 +185,15 @@ impl Writing {
 
 struct SegmentFiles {
     path: PathBuf,
-    /// The folder that the files are in.
+    /// The folder that contains the files.
     folder: File,
     keep: usize,
     segment: u32,
     unsynced: u32,
     file: File,
-    /// Bytes written to it.
+    /// Bytes written to `file`.
     length: u64,
-    /// The file has become one older, and the next one could not be made yet.
+    /// Whether the file has been renamed to an older one and the next could not be made yet.
     aged: bool,
 }
 
@@ -203,7 +215,8 @@ impl SegmentFiles {
         Ok(Self { path, folder, keep, segment: 0, unsynced, file, length: 0, aged: false })
     }
 
-    /// After an error of lacking space or descriptors the same chunk may be appended again.
+    /// Appends a chunk. After an error for lack of space or descriptors the same chunk may be
+    /// appended again.
     fn append(&mut self, chunk: &Chunk) -> io::Result<()> {
         if chunk.segment != self.segment {
             if !self.aged {
@@ -218,7 +231,7 @@ impl SegmentFiles {
         self.file.write_all_at(&chunk.bytes, self.length)?;
         self.length += chunk.bytes.len() as u64;
         self.unsynced += 1;
-        // A segment's first bytes, its header and keyframe, are synced at once.
+        // The first bytes of a segment, its header and keyframe, are synced at once.
         if self.unsynced > SYNC_CHUNKS {
             self.unsynced = 0;
             self.sync()?;
@@ -231,12 +244,12 @@ impl SegmentFiles {
     }
 }
 
-/// What could not be synced is never tried again, whatever the reason.
+/// Marks an error of a sync as permanent: a failed sync is never tried again.
 fn unsynced(error: io::Error) -> io::Error {
     io::Error::other(format!("cannot sync: {error}"))
 }
 
-/// Creates a file that was not there, locks it, and makes its name durable.
+/// Creates a new file, locks it and makes its name durable.
 fn create(path: &Path, folder: &File) -> io::Result<File> {
     let file = private().create_new(true).open(path)?;
     file.lock()?;
@@ -244,7 +257,7 @@ fn create(path: &Path, folder: &File) -> io::Result<File> {
     Ok(file)
 }
 
-/// Every segment becomes one older; the one that is too old is removed.
+/// Renames every segment to the next older one and removes the one that is too old.
 fn age_all(path: &Path, keep: usize) -> io::Result<()> {
     let mut oldest = 0;
     while oldest + 1 < keep && is_there(&segment_path(path, oldest + 1))? {
@@ -260,7 +273,7 @@ fn age_all(path: &Path, keep: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the segment lies that is so many segments old: `FILE`, `FILE.1`, `FILE.2` and so on.
+/// Path of the segment of this age: `FILE`, `FILE.1`, `FILE.2` and so on.
 fn segment_path(path: &Path, age: usize) -> PathBuf {
     if age == 0 {
         return path.into();
@@ -270,8 +283,8 @@ fn segment_path(path: &Path, age: usize) -> PathBuf {
     name.into()
 }
 
-/// Whether there is a file that may be moved or read: empty, or of frames. Anything else by that
-/// name is an error.
+/// Whether there is a file that may be renamed or read: an empty one, or one of frames. Any other
+/// file by that name is an error.
 fn is_there(path: &Path) -> io::Result<bool> {
     let about = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -290,8 +303,11 @@ fn is_there(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Reads a recording's file and those that lie beside it as older ones, oldest first. Which of them
-/// belong together [`crate::recording::record::join`] tells.
+/// Reads a recording's file and the older ones beside it, oldest first.
+/// [`crate::recording::record::join`] finds those that belong together.
+///
+/// # Errors
+/// If a file cannot be read, or the newest one is not a recording.
 pub fn read_segments(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut paths = Vec::new();
     for age in 0..SEGMENTS {
@@ -411,8 +427,8 @@ mod tests {
         );
     }
 
-    /// The segment's next file cannot be made until something is out of the way: as with a full
-    /// disk the same chunk is appended again.
+    /// The next file of the segment cannot be made until something is out of the way. As with a
+    /// full disk, the same chunk is appended again.
     #[test]
     fn a_chunk_that_could_not_be_appended_is_appended_again() {
         let folder = Folder::new("again");
@@ -421,7 +437,7 @@ mod tests {
             |segment, content: u8| Chunk { segment, bytes: [&MAGIC[..], &[content]].concat() };
         let mut files = SegmentFiles::begin(&path, 3).unwrap();
         files.append(&chunk(0, 1)).unwrap();
-        // As if the file had become one older, and another could not be made.
+        // As if the file had been renamed and the next one could not be made.
         files.sync().unwrap();
         age_all(&path, 3).unwrap();
         files.aged = true;

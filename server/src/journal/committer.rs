@@ -1,5 +1,5 @@
-//! Commits on a thread of its own, so that whoever makes entries never waits for a disk: what comes
-//! while a commit is under way goes into the next one together. A second thread does the chores.
+//! Commits on a thread of its own, so that producers of entries never wait for a disk. Entries that
+//! arrive during a commit form the next one together. A second thread does the maintenance.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,17 +14,16 @@ use super::error::JournalError;
 use super::writer::{Journal, Maintenance};
 use super::{CommitLog, Replica};
 
-/// Entries that wait for a commit: at one a tick, a quarter of a minute.
+/// Maximum number of entries that wait for a commit: at one per tick, a quarter of a minute.
 const WAITING: usize = 1_024;
 
-/// Entries of one commit.
-const TOGETHER: usize = 256;
+/// Maximum number of entries in one commit.
+const MAX_BATCH: usize = 256;
 
-/// A chore that failed, because the disk is full say, is tried again after this long.
+/// Pause before failed maintenance, for example on a full disk, is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A commit that the system refused for lack of space or descriptors is tried again after this
-/// long.
+/// Pause before a commit that failed for lack of space or descriptors is tried again.
 const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
@@ -33,7 +32,7 @@ struct State {
     failure: OnceLock<String>,
 }
 
-/// Says that nothing is committed any more if the thread that does it panics.
+/// Reports the failure of the log if the committing thread panics.
 struct OnPanic(Arc<State>);
 
 impl Drop for OnPanic {
@@ -44,25 +43,30 @@ impl Drop for OnPanic {
     }
 }
 
-/// See the module. When it is dropped, what was taken is still committed.
+/// A [`CommitLog`] that commits on a thread of its own. Dropping it commits the entries already
+/// taken and waits for the threads.
 pub struct Committer<E> {
     entries: Option<SyncSender<E>>,
-    /// Dropped before the threads are waited for: whatever waits for better times gives up.
+    /// Dropped before the threads are waited for, which ends any wait for space or descriptors.
     patience: Option<Sender<()>>,
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// How entries become bytes, and the state of before the first.
+/// How entries become bytes, and the state before the first entry.
 pub struct EntryCodec<E> {
-    /// An entry's bytes.
+    /// Encodes an entry.
     pub encode: fn(&E) -> Vec<u8>,
-    /// For snapshots.
+    /// Creates a replica in the state before the first entry, from which snapshots are made.
     pub fresh: fn() -> Box<dyn Replica>,
 }
 
 impl<E: Send + 'static> Committer<E> {
-    /// Goes on with a journal. `disk` is the same as the journal's, for chores.
+    /// Starts the threads of a journal. `disk` must be the journal's own disk; the maintenance uses
+    /// it.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
     pub fn start<D: Disk + 'static>(
         journal: Journal<D>,
         disk: D,
@@ -89,7 +93,7 @@ impl<E: Send + 'static> Committer<E> {
                     commits.run(&take);
                 }),
             )?,
-            spawn("chores", Box::new(move || do_chores(&todo, &tell, disk, kind.fresh)))?,
+            spawn("chores", Box::new(move || do_maintenance(&todo, &tell, disk, kind.fresh)))?,
         ];
         Ok(Self { entries: Some(entries), patience: Some(patience), state, threads })
     }
@@ -118,7 +122,7 @@ impl<E> Drop for Committer<E> {
     fn drop(&mut self) {
         (self.entries, self.patience) = (None, None);
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; there is nobody to tell it to.
+            // The panic itself was logged already.
             let _ = thread.join();
         }
     }
@@ -139,7 +143,7 @@ impl<D: Disk, E> Commit<D, E> {
         self.hand_out_chores();
         while let Ok(first) = take.recv() {
             let entries: Vec<Vec<u8>> = std::iter::once(first)
-                .chain(take.try_iter().take(TOGETHER - 1))
+                .chain(take.try_iter().take(MAX_BATCH - 1))
                 .map(|entry| (self.encode)(&entry))
                 .collect();
             if let Err(error) = self.commit(&entries) {
@@ -150,8 +154,10 @@ impl<D: Disk, E> Commit<D, E> {
         }
     }
 
-    /// Commits entries, however long the system lacks what that takes. Ends with an error if the
-    /// journal can never go on, or if it is to end meanwhile.
+    /// Commits entries, and waits for as long as the system lacks what that takes.
+    ///
+    /// # Errors
+    /// If the journal can never continue, or if the committer is closed meanwhile.
     fn commit(&mut self, entries: &[Vec<u8>]) -> Result<(), JournalError> {
         let (begun, mut tries) = (self.journal.taken(), 0u64);
         loop {
@@ -188,15 +194,15 @@ impl<D: Disk, E> Commit<D, E> {
     }
 
     fn hand_out_chores(&mut self) {
-        for chore in self.journal.take_chores() {
-            // Without the other thread segments are made when they are needed, and snapshots are
-            // not.
+        for chore in self.journal.take_maintenance() {
+            // Without the other thread, segments are made when they are needed, and no snapshots
+            // are made.
             let _ = self.chores.send(chore);
         }
     }
 }
 
-fn do_chores<D: Disk>(
+fn do_maintenance<D: Disk>(
     todo: &Receiver<Maintenance>,
     prepared: &Sender<u64>,
     mut disk: D,
@@ -219,7 +225,7 @@ fn do_chores<D: Disk>(
         pause = Duration::ZERO;
         match (chore.perform(&mut disk, &mut *fresh()), chore) {
             (Ok(()), Maintenance::Prepare { segment, .. }) => {
-                // If nobody listens any more, the journal has ended.
+                // If the receiver is gone, the journal has ended.
                 let _ = prepared.send(segment);
                 note_success(&mut failed);
             }
@@ -239,7 +245,7 @@ fn do_chores<D: Disk>(
     }
 }
 
-/// What failed is told once, and how often when it succeeds.
+/// Reports the end of a series of failures, once.
 fn note_success(failed: &mut u64) {
     if std::mem::take(failed) > 0 {
         tracing::info!("the chores of the journal succeed again");

@@ -1,77 +1,75 @@
-//! Why a journal cannot be gone on with.
+//! Why a journal cannot be read or written.
 
 use std::io;
 
 use thiserror::Error;
 
-/// What a disk did not do when it could not make something durable.
+/// The verb of a disk error when something could not be made durable.
 pub(super) const SYNC: &str = "sync";
 
 /// What is wrong with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SegmentFault {
-    /// It is not there.
+    /// The segment does not exist.
     #[error("is missing")]
     Missing,
-    /// Its first bytes are not those of a segment of this number.
+    /// The header is not that of a segment with this number.
     #[error("does not begin as a segment of that number does")]
     Header,
-    /// It belongs to another journal.
+    /// The segment belongs to another journal.
     #[error("belongs to another journal")]
     Foreign,
-    /// It ends before what was durable does.
+    /// The file is shorter than its durable part.
     #[error("ends at byte {length}, but {durable} bytes of it were durable")]
     Short {
-        /// Its length.
+        /// Length of the file in bytes.
         length: usize,
-        /// How much was durable.
+        /// Number of bytes that were durable.
         durable: usize,
     },
-    /// What was durable is not what was written.
+    /// Durable data is not as it was written.
     #[error("is damaged at byte {at}, which was durable (up to byte {durable})")]
     Damaged {
-        /// Where.
+        /// The byte at which the damage was found.
         at: usize,
-        /// Up to where it was durable.
+        /// The byte up to which the segment was durable.
         durable: usize,
     },
-    /// Another goes on after it, but it says of none.
+    /// The segment is not sealed, although a later one has entries.
     #[error("ends too early: a later segment has entries")]
     Unsealed,
 }
 
-/// Why a journal cannot be gone on with. Nothing is changed on the disk then.
+/// Why a journal cannot be read or written.
 #[derive(Debug, Error)]
 pub enum JournalError {
-    /// The disk did not do something.
+    /// An operation of the disk failed.
     #[error("cannot {verb} {name}: {error}")]
     Disk {
-        /// What it was to do.
+        /// The operation that failed.
         verb: &'static str,
-        /// With which file.
+        /// Name of the file.
         name: String,
-        /// What the system says.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// A segment is not as it must be. Accepted entries may be lost, so nothing is accepted on top
-    /// of them.
+    /// A segment is damaged or missing. Accepted entries may be lost, so nothing more is accepted.
     #[error("{name} {what}; restore it from a copy, nothing was changed")]
     Segment {
-        /// Which file.
+        /// Name of the segment's file.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the segment.
         what: SegmentFault,
     },
-    /// An entry could not be applied, or led to another state than it did before.
+    /// An entry could not be applied, or led to another state than before.
     #[error("entry {sequence} cannot be replayed: {why}")]
     Replay {
-        /// Which.
+        /// Sequence number of the entry.
         sequence: u64,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Segments from before the first that is there are gone, and no whole snapshot stands for
-    /// them.
+    /// The segments before the first existing one are gone, and no whole snapshot covers them.
     #[error("no whole snapshot stands for the segments before {0}")]
     NoSnapshot(String),
     /// An entry is longer than a segment.
@@ -79,8 +77,7 @@ pub enum JournalError {
     TooLong(usize),
 }
 
-/// Whether the system refused for lack of something that it may have again later: descriptors,
-/// space, memory.
+/// Whether the system lacked something that it may have again later: descriptors, space or memory.
 pub fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let lacks = [
@@ -98,13 +95,13 @@ pub fn is_passing(error: &io::Error) -> bool {
 }
 
 impl JournalError {
-    /// Whether the same may succeed later. What a sync could not do is never tried again: after its
-    /// failure nobody knows what the disk holds.
+    /// Whether a later attempt may succeed. A failed sync is never tried again, because nobody
+    /// knows what the disk holds after it.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Disk { verb, error, .. } if *verb != SYNC && is_passing(error))
     }
 
-    /// What the disk did not do.
+    /// Makes an error of the disk, given the operation and the file.
     pub(super) fn disk(verb: &'static str, name: &str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Disk { verb, name: name.into(), error }
     }

@@ -1,18 +1,20 @@
-//! A durable row of entries: what was committed is there after whatever happens to process and
-//! machine, or opening says why not. It knows nothing of what its entries mean.
+//! A durable sequence of entries: whatever happens to process and machine, a committed entry is
+//! there again, or opening fails with the reason. The journal does not interpret its entries.
 //!
 //! ```text
-//! entry -> journal: frame -> segment (write, fdatasync, mark) -> durable        -> committer: on a thread of its own
+//! entry -> journal: frame -> segment (write, fdatasync, mark) -> durable
 //!                            sealed segment -> snapshot (replays from files)
-//! open:    newest snapshot -> segments after it -> torn end cut, or refused -> goes on
+//!          committer: runs the journal on a thread of its own
+//! open:    newest snapshot -> segments after it -> torn end cut, or refused -> continues
 //! ```
 //!
-//! **Torn or rotten.** Up to a segment's mark, and up to whatever a later frame says was durable,
-//! each byte must be as it was written: anything else is rot, and opening refuses. Past that
-//! nothing was ever reported as durable: the first frame that is not whole ends the journal there,
-//! the rest is overwritten with zeros, and a line in the log says so. Whole frames past the mark
-//! count; as nobody knows whether the disk has them (a failed sync may have forgotten that they are
-//! dirty), they are written once more and synced before anything is said on their grounds.
+//! **Torn or damaged.** Up to a segment's mark, and up to whatever a later frame reports as
+//! durable, each byte must be as it was written. Anything else is damage, and opening fails. Past
+//! that point nothing was ever reported as durable: the first frame that is not whole ends the
+//! journal there, the rest is overwritten with zeros, and the log reports it. Whole frames past the
+//! mark count. Nobody knows whether the disk has them, because a failed sync may have forgotten
+//! that they are dirty, so they are written again and synced before anything is reported on their
+//! basis.
 
 pub mod committer;
 pub mod disk;
@@ -26,51 +28,57 @@ pub mod snapshot;
 mod tests;
 pub mod writer;
 
-/// Where a journal stands: after which entry, in which chain.
+/// Position in a journal: the last entry and the chain after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The last entry, from 1; 0 before the first.
+    /// Sequence number of the last entry, from 1; 0 before the first.
     pub sequence: u64,
     /// Chain of the frame that ends here.
     pub chain: u64,
 }
 
-/// Takes entries in their order.
+/// Takes the entries of a journal in their order.
 pub trait Entries {
-    /// The next entry. An error ends the reading.
+    /// Processes the next entry.
+    ///
+    /// # Errors
+    /// The reason why the entry cannot be applied. An error ends the reading.
     fn entry(&mut self, entry: &[u8]) -> Result<(), String>;
 }
 
 /// State that follows from a journal's entries.
 pub trait Replica: Entries {
-    /// Takes over a state instead of the entries that led to it.
+    /// Replaces the state, instead of processing the entries that led to it.
+    ///
+    /// # Errors
+    /// The reason why the state cannot be restored.
     fn restore(&mut self, state: &[u8]) -> Result<(), String>;
 
-    /// The state now.
+    /// The present state in bytes, as [`Self::restore`] reads it.
     fn snapshot(&mut self) -> Vec<u8>;
 }
 
-/// Makes entries durable while their author goes on.
+/// Makes entries durable while their producer continues.
 pub trait CommitLog<E>: Send {
-    /// Takes the next entry. False if no more fit, or it has failed.
+    /// Takes the next entry. Returns `false` if no more entries fit or the log has failed.
     fn submit(&mut self, entry: E) -> bool;
 
-    /// The last durable entry.
+    /// Sequence number of the last durable entry.
     fn durable(&self) -> u64;
 
-    /// Why nothing will become durable any more, if it has failed.
+    /// Why no entry will become durable any more; `None` if the log has not failed.
     fn failure(&self) -> Option<&str>;
 
-    /// Takes no more entries. Those taken before are still committed; this does not wait for them.
+    /// Takes no more entries. Those taken before are still committed, but not waited for.
     fn close(&mut self) {}
 }
 
-/// How a journal lies on its disk.
+/// Layout of a journal on its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// Bytes of a segment.
+    /// Bytes of a segment; 16 MiB by default.
     pub segment_bytes: usize,
-    /// Segments that are kept though snapshots stand for them.
+    /// Number of segments that are kept although a snapshot covers them; 64 by default.
     pub keep: u64,
 }
 

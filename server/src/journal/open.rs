@@ -1,4 +1,4 @@
-//! Finds out where a journal stands; makes it ready to go on.
+//! Finds the end of a journal and makes it ready to continue.
 
 use super::disk::Disk;
 use super::error::{JournalError, SYNC, SegmentFault};
@@ -8,51 +8,58 @@ use super::writer::Journal;
 use super::{Entries, JournalConfig, Place, Replica};
 use crate::frame::whole_frames;
 
-/// What is after the segment that is being written.
+/// State of the segment after the one that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing.
+    /// The segment does not exist.
     Missing,
-    /// A segment that nothing was written to.
+    /// The segment exists and nothing was written to it.
     Ready,
-    /// A segment without a single whole frame, but not as it was made.
+    /// The segment has no whole frame, but is not as it was made.
     Spoiled,
 }
 
-/// What was read.
+/// Result of reading a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tail {
-    /// Which journal.
+    /// Number of the journal.
     pub journal: u64,
-    /// The segment that is being written.
+    /// Number of the segment that is being written.
     pub segment: u64,
-    /// The byte at which its next frame goes.
+    /// The byte at which its next frame begins.
     pub end: usize,
-    /// Up to where it is marked as durable.
+    /// The byte up to which it is marked as durable.
     pub durable: usize,
-    /// Marks written to it.
+    /// Number of marks written to it.
     pub marks: u64,
-    /// After which entry.
+    /// Position after the last entry.
     pub place: Place,
-    /// Whether something stands at its end that never counted.
+    /// Whether there is data at its end that is not a whole frame and never counted.
     pub torn: bool,
-    /// What is after the segment that is being written.
+    /// State of the segment after the one that is being written.
     pub next: Next,
-    /// Its bytes from `durable` on.
+    /// Bytes of the segment from `durable` on.
     rest: Vec<u8>,
-    /// Frames at the end of the segment before that are whole, but not marked: its number, where,
-    /// and they.
+    /// Whole but unmarked frames at the end of the previous segment: its number, their offset, and
+    /// their bytes.
     unmarked: Option<(u64, usize, Vec<u8>)>,
 }
 
-/// Reads a journal from its newest snapshot on, and changes nothing. `None` where there is none.
+/// Reads a journal from its newest snapshot on, and changes nothing. `None` if there is no journal.
+///
+/// # Errors
+/// If the disk fails, durable data is damaged or missing, or an entry cannot be applied.
 pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
     let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
     let snapshot = snapshot::newest(disk, &names, u64::MAX)?;
     read_after(disk, &names, snapshot, replica)
 }
 
-/// Reads a journal from its first entry on or, if that is not kept any more, as [`read`] does.
+/// Reads a journal from its first entry on. If that is not kept any more, it begins at the newest
+/// snapshot, as [`read`] does.
+///
+/// # Errors
+/// If the disk fails, durable data is damaged or missing, or an entry cannot be applied.
 pub fn read_all(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
     let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
     match names.contains(&segment::name(1)) {
@@ -72,13 +79,7 @@ fn read_after(
     if numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
         return Ok(None);
     }
-    let mut place = Place::default();
-    if let Some(Snapshot { place: at, state, .. }) = &snapshot {
-        place = *at;
-        replica
-            .restore(state)
-            .map_err(|why| JournalError::Replay { sequence: at.sequence, why })?;
-    }
+    let mut place = restore(snapshot.as_ref(), replica)?;
     let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
     if snapshot.is_none() && numbers.first().is_none_or(|number| *number > 1) {
         return Err(JournalError::NoSnapshot(segment::name(numbers.first().copied().unwrap_or(1))));
@@ -130,8 +131,16 @@ fn read_after(
     }
 }
 
-/// What is after the last segment. If there are entries, or other segments follow, the last one is
-/// not whole.
+/// Restores the state of a snapshot, if there is one. Returns the place after it.
+fn restore(snapshot: Option<&Snapshot>, replica: &mut dyn Replica) -> Result<Place, JournalError> {
+    let Some(Snapshot { place, state, .. }) = snapshot else { return Ok(Place::default()) };
+    let replay = |why| JournalError::Replay { sequence: place.sequence, why };
+    replica.restore(state).map_err(replay)?;
+    Ok(*place)
+}
+
+/// Determines the state of the segment after the last one. If it has entries, or other segments
+/// follow, the last one is not whole.
 fn after_last(
     last: u64,
     numbers: &[u64],
@@ -157,8 +166,11 @@ fn after_last(
     Ok(if is_blank { Next::Ready } else { Next::Spoiled })
 }
 
-/// Opens a journal, or begins one under the number `journal`. `replica` is brought to where it
-/// stands.
+/// Opens a journal, or begins one under the number `journal`. `replica` receives the state at the
+/// journal's end.
+///
+/// # Errors
+/// If the journal cannot be read or written. Durable data is not changed then.
 pub fn open<D: Disk>(
     mut disk: D,
     config: JournalConfig,
@@ -187,7 +199,7 @@ pub fn open<D: Disk>(
         disk.write(&name, *at, frames).map_err(JournalError::disk("write", &name))?;
         disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
     }
-    // Whole frames past the mark are written once more; what follows them becomes zeros.
+    // Whole frames past the mark are written again; what follows them becomes zeros.
     let length = config.segment_bytes.max(tail.durable + tail.rest.len());
     let mut rest = tail.rest;
     rest.truncate(tail.end - tail.durable);

@@ -1,4 +1,4 @@
-//! A journal on a system that lacks space or descriptors for a while.
+//! Tests of a journal on a system that lacks space or descriptors for a while.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use super::disk::Disk;
 use super::open::open;
 use super::tests::{CONFIG, Memory, NUMBER, Words, reopen, word, words};
 
-/// A disk that refuses what a test says, so many times, with this error of the system's.
+/// A disk that refuses one operation a number of times with an error of the operating system.
 #[derive(Clone)]
 struct Refusing(Memory, Arc<Mutex<(&'static str, u32, i32)>>);
 
@@ -127,7 +127,7 @@ fn a_failed_sync_is_no_passing_thing_whatever_the_error() {
 fn the_next_segment_is_open_before_it_is_needed() {
     let disk = Refusing::new(&Memory::default());
     let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
-    for chore in journal.take_chores() {
+    for chore in journal.take_maintenance() {
         chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
     }
     journal.next_is_ready();

@@ -1,19 +1,20 @@
 //! One file of a journal: a header, two marks, frames, zeros.
 //!
 //! ```text
-//! 0       magic:8  journal:u64  number:u64  check:u64                           little-endian
-//! 4096    mark: count:u64  sequence:u64  end:u64  chain:u64  check:u64          one of two, written in turn
+//! 0       magic:8  journal:u64  number:u64  check:u64                         little-endian
+//! 4096    mark: count:u64  sequence:u64  end:u64  chain:u64  check:u64        one of two, by turns
 //! 8192    mark
 //! 12288   frames (crate::frame), then zeros to the end
-//! frame's payload:  durable:u64  sequence:u64  check:u64  entry; each commit ends with a frame that fills its last sector
+//! payload of an entry's frame:  durable:u64  sequence:u64  check:u64  entry
+//! each commit ends with a frame that fills its last sector
 //! ```
-//! The file is as long as it will ever be, and zeros, before the first frame is written:
-//! `fdatasync` then has no length and no blocks to write down, only data.
+//! The file has its final length, and is all zeros, before the first frame is written, so that
+//! `fdatasync` has no length and no blocks to record, only data.
 //!
-//! A mark says up to where frames are durable. It is written after each sync, without one of its
-//! own: the next sync takes it along. So after a crash of the process it is exact, and after a
-//! power cut it says too little by one commit, never too much. Each frame also says which entry was
-//! durable when it was made.
+//! A mark gives the position up to which frames are durable. It is written after each sync, without
+//! a sync of its own: the next sync includes it. So after a crash of the process it is exact, and
+//! after a power failure it is one commit too low, never too high. Each frame also names the entry
+//! that was durable when the frame was made.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -21,32 +22,32 @@ use super::error::{JournalError, SegmentFault};
 use super::{Entries, Place};
 use crate::frame::{CHAIN, FrameReader, HEAD, whole_frames};
 
-/// First bytes of every segment; the last is the format's version.
+/// First bytes of every segment; the last one is the version of the format.
 pub const MAGIC: [u8; 8] = *b"TTJRNAL\x01";
 
-/// Where marks are: in blocks of their own, so that no write can tear both.
+/// Offsets of the marks. They are in separate blocks, so that no write can tear both.
 pub const MARKS: [usize; 2] = [4_096, 8_192];
 
-/// Where frames begin.
+/// Offset of the first frame.
 pub const FRAMES: usize = 12_288;
 
-/// Kind of the frames that hold entries.
+/// Kind of a frame that holds an entry.
 pub const ENTRY: u8 = 1;
 
-/// Kind of a segment's last frame: the next segment goes on.
+/// Kind of a segment's last frame, after which the next segment continues.
 pub const SEALED: u8 = 2;
 
-/// Kind of the frames that fill up a sector.
+/// Kind of a frame that fills up a sector.
 pub const PAD: u8 = 3;
 
-/// What disks write as a whole: a write that is torn may spoil all of a sector, so what is durable
-/// never shares one with what comes after it.
+/// Bytes that disks write as a whole. A torn write may spoil a whole sector, so what is durable
+/// never shares one with what follows it.
 pub const SECTOR: usize = 512;
 
-/// Bytes that a frame's payload begins with.
+/// Bytes of the envelope with which an entry's frame begins.
 pub const ENVELOPE: usize = 24;
 
-/// Bytes of a frame beside its entry.
+/// Bytes of a frame in addition to its entry.
 pub const FRAME_OVERHEAD: usize = HEAD + ENVELOPE + CHAIN;
 
 /// Name of a segment's file.
@@ -54,7 +55,7 @@ pub fn name(number: u64) -> String {
     format!("journal-{number:08}.seg")
 }
 
-/// The number of a segment's file.
+/// Number of a segment from the name of its file; `None` for other files.
 pub fn number(name: &str) -> Option<u64> {
     name.strip_prefix("journal-")?.strip_suffix(".seg")?.parse().ok()
 }
@@ -67,9 +68,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// What an entry's frame begins with: which entry was durable when it was made, and its own number.
-/// Its check depends on the journal's number, which nobody outside knows: what looks like a frame
-/// inside of an entry is none.
+/// The envelope of an entry's frame: the entry that was durable when the frame was made, and the
+/// entry's own sequence number. Its check depends on the journal's number, which is not known
+/// outside, so that bytes inside an entry cannot pass for a frame.
 pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
     let mut bytes = words([durable, sequence]);
     let check = xxh3_64_with_seed(&bytes, journal);
@@ -77,13 +78,14 @@ pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
     bytes
 }
 
-/// Durable entry and number of an entry's frame, if it is one of this journal.
+/// Durable entry and sequence number of an entry's frame; `None` if the frame is not one of this
+/// journal.
 fn opened(journal: u64, payload: &[u8]) -> Option<(u64, u64)> {
     let (durable, sequence) = (word(payload, 0)?, word(payload, 8)?);
     payload.starts_with(&envelope(journal, durable, sequence)).then_some((durable, sequence))
 }
 
-/// A segment's header.
+/// The header of a segment in bytes.
 pub fn header(journal: u64, number: u64) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(words([journal, number]));
@@ -92,32 +94,33 @@ pub fn header(journal: u64, number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The journal that a segment belongs to, if its header is whole and says this number.
+/// Number of the journal that a segment belongs to; `None` if its header is damaged or names
+/// another segment.
 pub fn journal_of(bytes: &[u8], number: u64) -> Option<u64> {
     let (journal, told) = (word(bytes, 8)?, word(bytes, 16)?);
     (told == number && bytes.starts_with(&header(journal, number))).then_some(journal)
 }
 
-/// Up to where a segment's frames are durable.
+/// Position up to which a segment's frames are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// How many marks were written before.
+    /// Number of marks written before.
     pub count: u64,
-    /// The last durable entry.
+    /// Sequence number of the last durable entry.
     pub sequence: u64,
-    /// The byte after its frame.
+    /// The byte after the last durable frame.
     pub end: usize,
-    /// The chain there.
+    /// The chain at this position.
     pub chain: u64,
 }
 
 impl Mark {
-    /// The mark of a segment without frames, which goes on after this entry.
+    /// The mark of a segment without frames that continues after `place`.
     pub fn none(place: &Place) -> Self {
         Self { count: 0, sequence: place.sequence, end: FRAMES, chain: place.chain }
     }
 
-    /// The mark's bytes.
+    /// The mark in bytes, for a segment given by the numbers of journal and segment.
     pub fn bytes(&self, (journal, number): (u64, u64)) -> Vec<u8> {
         let mut bytes = words([self.count, self.sequence, self.end as u64, self.chain]);
         let check = xxh3_64_with_seed(&bytes, journal ^ number);
@@ -132,40 +135,44 @@ impl Mark {
         (bytes.get(at..at + 40)? == mark.bytes(of)).then_some(mark)
     }
 
-    /// The newest mark of a segment that is whole.
+    /// The newest whole mark of a segment; `None` if neither is whole.
     pub fn newest(bytes: &[u8], of: (u64, u64)) -> Option<Self> {
         MARKS.iter().filter_map(|at| Self::read(bytes, *at, of)).max_by_key(|mark| mark.count)
     }
 }
 
-/// How a segment ends.
+/// The end of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The next one goes on.
+    /// The next segment continues.
     Sealed {
-        /// The byte after its last frame.
+        /// The byte after the last frame.
         at: usize,
     },
-    /// Frames may follow from this byte on.
+    /// More frames may follow.
     Open {
-        /// Where.
+        /// The byte at which the next frame begins.
         at: usize,
-        /// Whether something is there that is no whole frame, and never counted.
+        /// Whether there is data at the end that is not a whole frame and never counted.
         torn: bool,
     },
 }
 
-/// What was found in a segment.
+/// Result of reading a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// How it ends.
+    /// The end of the segment.
     pub end: End,
-    /// Its newest mark.
+    /// The newest mark of the segment; `None` if neither is whole.
     pub mark: Option<Mark>,
 }
 
-/// Reads a segment: hands each entry over and moves `place` along. What was durable and is not as
-/// it was written is an error; what never was durable may be torn.
+/// Reads a segment, hands each entry to `entries` and moves `place` along. Data that never was
+/// durable may be torn.
+///
+/// # Errors
+/// If the segment is missing its header, belongs to another journal, has lost or changed durable
+/// data, or an entry cannot be applied.
 pub fn read(
     bytes: &[u8],
     (journal, number): (u64, u64),

@@ -1,11 +1,13 @@
-//! Snapshots: the state after a whole segment, so that what came before need not be replayed, nor
+//! Snapshots: the state after a whole segment, so that earlier entries need neither be replayed nor
 //! kept.
 //!
 //! ```text
-//! magic (crate::frame), frame: journal, segment, sequence, chain, parts; frames: the state in parts
+//! magic (crate::frame)
+//! frame: journal, segment, sequence, chain, parts
+//! frames: the state in parts
 //! ```
-//! A snapshot is made from files alone: the one before it and the segments since. Who writes the
-//! journal is not asked.
+//! A snapshot is made from files only: the previous snapshot and the segments since. The writer of
+//! the journal is not involved.
 
 use bitcode::{Decode, Encode};
 
@@ -30,28 +32,28 @@ struct Head {
 /// The state after a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Which journal.
+    /// Number of the journal.
     pub journal: u64,
-    /// After which segment.
+    /// Number of the segment after which the state was taken.
     pub segment: u64,
-    /// Where that ended.
+    /// Position at the end of that segment.
     pub place: Place,
-    /// The state.
+    /// The state in bytes.
     pub state: Vec<u8>,
 }
 
-/// Name of a snapshot's file.
+/// Name of the file of a snapshot after this segment.
 pub fn name(segment: u64) -> String {
     format!("snapshot-{segment:08}.snap")
 }
 
-/// The number of a snapshot's file.
+/// Number of the segment from the name of a snapshot's file; `None` for other files.
 pub fn number(name: &str) -> Option<u64> {
     name.strip_prefix("snapshot-")?.strip_suffix(".snap")?.parse().ok()
 }
 
 impl Snapshot {
-    /// Its bytes.
+    /// The snapshot in bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let parts: Vec<_> = self.state.chunks(FRAME_BYTES).collect();
         let Place { sequence, chain } = self.place;
@@ -64,7 +66,7 @@ impl Snapshot {
         out
     }
 
-    /// Reads it; `None` unless every byte is as it was written.
+    /// Reads a snapshot; `None` unless every byte is as it was written.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut frames = FrameReader::begin(bytes).ok()?;
         let (HEAD, head) = frames.next_frame().ok()?? else {
@@ -84,7 +86,10 @@ impl Snapshot {
     }
 }
 
-/// The newest whole snapshot after a segment up to `most`.
+/// The newest whole snapshot after a segment up to `most`. Damaged ones are skipped with a warning.
+///
+/// # Errors
+/// If the disk fails.
 pub fn newest(
     disk: &dyn Disk,
     names: &[String],
@@ -104,8 +109,11 @@ pub fn newest(
     Ok(None)
 }
 
-/// Makes the snapshot after a sealed segment, and removes what it and the one before make needless:
-/// of the segments before it, `keep` stay.
+/// Makes the snapshot after a sealed segment, and removes what this snapshot and the one before
+/// make obsolete. Of the segments before the older snapshot `keep` are kept.
+///
+/// # Errors
+/// If the disk fails, or the segments cannot be replayed.
 pub fn compact(
     disk: &mut dyn Disk,
     (journal, through): (u64, u64),
@@ -134,7 +142,7 @@ pub fn compact(
         let (name, bytes) = (name(through), snapshot.bytes());
         disk.create(&name, &bytes, bytes.len()).map_err(JournalError::disk("create", &name))?;
     }
-    // The newest two stay, and the segments after the older of them.
+    // The newest two snapshots are kept, and the segments after the older one.
     let Some(second) =
         names.iter().filter_map(|name| number(name)).filter(|at| *at < through).max()
     else {

@@ -1,4 +1,4 @@
-//! A journal under a disk that fails, tears and rots.
+//! Tests of a journal on a disk that fails, tears and damages data.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -76,7 +76,7 @@ impl Disk for Memory {
     }
 }
 
-/// Remembers every entry.
+/// A replica that keeps every entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Words(pub Vec<Vec<u8>>);
 
@@ -111,7 +111,7 @@ fn begin(disk: &Memory) -> (Journal<Memory>, Words) {
     (open(disk.clone(), CONFIG, NUMBER, &mut words).unwrap(), words)
 }
 
-/// A journal of so many entries, each committed alone.
+/// A journal with this number of entries, each committed alone.
 fn journal(entries: u64) -> Memory {
     let disk = Memory::default();
     let (mut journal, _) = begin(&disk);
@@ -150,7 +150,7 @@ fn snapshots_stand_for_segments_and_a_damaged_one_is_passed_over() {
     let (mut journal, _) = begin(&disk);
     for i in 0..120 {
         journal.commit([&*word(i)]).unwrap();
-        for chore in journal.take_chores() {
+        for chore in journal.take_maintenance() {
             chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
             if matches!(chore, Maintenance::Prepare { .. }) {
                 journal.next_is_ready();
@@ -223,7 +223,7 @@ fn what_was_never_durable_is_cut_and_never_comes_back() {
     let disk = journal(6);
     let name = super::segment::name(1);
     let end = begin(&disk).0.end().1;
-    // Three entries that were written and never marked; the second of them is torn.
+    // Three entries that were written and never marked; the second one is torn.
     let before = disk.read(&name).unwrap()[4_096..12_288].to_vec();
     {
         let (mut journal, _) = begin(&disk);
@@ -290,7 +290,7 @@ fn a_missing_a_foreign_and_an_unsealed_segment_are_told_apart() {
 fn a_next_segment_that_is_spoiled_is_made_anew() {
     let disk = Memory::default();
     let (mut journal, _) = begin(&disk);
-    for chore in journal.take_chores() {
+    for chore in journal.take_maintenance() {
         chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
     }
     journal.commit([&*word(0)]).unwrap();

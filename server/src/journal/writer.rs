@@ -1,4 +1,4 @@
-//! Appends entries and makes them durable.
+//! Appends entries to a journal and makes them durable.
 
 use std::io::ErrorKind;
 
@@ -8,37 +8,41 @@ use super::segment::{self, ENTRY, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEAL
 use super::{JournalConfig, Place, Replica, snapshot};
 use crate::frame::{CHAIN, FrameWriter, HEAD};
 
-/// Bytes of a frame without payload: the last of a segment is one.
+/// Bytes of a frame without payload, such as the last one of a segment.
 const BARE: usize = HEAD + CHAIN;
 
-/// Bytes at a segment's end that entries leave: for its last frame, and for what fills the sector.
+/// Bytes at a segment's end that entries leave free, for the last frame and for the one that fills
+/// the sector.
 const SPARE: usize = 2 * BARE + SECTOR;
 
-/// What is to be done beside committing, at leisure and by anyone.
+/// Work besides committing that is not urgent and may run on any thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maintenance {
     /// Makes the next segment.
     Prepare {
-        /// Which journal.
+        /// Number of the journal.
         journal: u64,
-        /// Which segment.
+        /// Number of the segment.
         segment: u64,
-        /// Its bytes.
+        /// Bytes of the segment.
         bytes: usize,
     },
     /// Makes the snapshot after a segment.
     Compact {
-        /// Which journal.
+        /// Number of the journal.
         journal: u64,
-        /// Which segment.
+        /// Number of the segment.
         segment: u64,
-        /// Segments that stay.
+        /// Number of segments to keep although a snapshot covers them.
         keep: u64,
     },
 }
 
 impl Maintenance {
-    /// Does it. `replica` is a state of before the first entry.
+    /// Does the work. `replica` must be in the state before the first entry.
+    ///
+    /// # Errors
+    /// If the disk fails, or the segments cannot be replayed.
     pub fn perform(
         self,
         disk: &mut dyn Disk,
@@ -56,28 +60,29 @@ impl Maintenance {
     }
 }
 
-/// A journal that is being written.
+/// A journal that is open for writing.
 pub struct Journal<D> {
     disk: D,
     config: JournalConfig,
     journal: u64,
     segment: u64,
     mark: Mark,
-    /// After the last entry that was appended.
+    /// Position after the last entry that was appended.
     place: Place,
     next_is_ready: bool,
-    /// The next segment's file is open.
+    /// Whether the next segment's file is open.
     next_is_open: bool,
-    /// The buffer ends with the segment's last frame: once it is written, the next segment goes on.
+    /// Whether the buffer ends with the segment's last frame. Once it is written, the next segment
+    /// continues.
     sealing: bool,
-    /// What is durable was not marked yet.
+    /// Whether the durable position has not been marked yet.
     mark_is_due: bool,
     chores: Vec<Maintenance>,
     buffer: Vec<u8>,
 }
 
 impl<D: Disk> Journal<D> {
-    /// A journal whose segment's frames up to the mark are durable.
+    /// A journal of which the frames up to the segment's mark are durable.
     pub(super) fn at(
         disk: D,
         config: JournalConfig,
@@ -111,41 +116,40 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// The last durable entry.
+    /// Sequence number of the last durable entry.
     pub fn durable(&self) -> u64 {
         self.mark.sequence
     }
 
-    /// The last entry that was taken, whether it is durable yet or not.
+    /// Sequence number of the last entry that was taken, whether it is durable yet or not.
     pub fn taken(&self) -> u64 {
         self.place.sequence
     }
 
-    /// The segment that is being written, and the byte up to which it is durable.
+    /// Number of the segment that is being written, and the byte up to which it is durable.
     pub fn end(&self) -> (u64, usize) {
         (self.segment, self.mark.end)
     }
 
-    /// The disk.
+    /// The disk of the journal.
     pub fn disk(&mut self) -> &mut D {
         &mut self.disk
     }
 
-    /// What is to be done at leisure.
-    pub fn take_chores(&mut self) -> Vec<Maintenance> {
+    /// Takes the maintenance work that has come up since the last call.
+    pub fn take_maintenance(&mut self) -> Vec<Maintenance> {
         std::mem::take(&mut self.chores)
     }
 
-    /// The next segment was made. Its file is opened now, so that no lack of descriptors is met
-    /// when it is needed.
+    /// Records that the next segment was made. Its file is opened now, so that no lack of
+    /// descriptors is met when it is needed.
     pub fn next_is_ready(&mut self) {
         self.next_is_ready = true;
         self.chores.retain(|chore| !matches!(chore, Maintenance::Prepare { .. }));
         self.open_next();
     }
 
-    /// Opens the next segment's file if it is there; what fails here is tried again with each
-    /// commit.
+    /// Opens the next segment's file if it exists. After an error each commit tries again.
     fn open_next(&mut self) {
         if self.next_is_ready && !self.next_is_open {
             self.next_is_open = self.disk.open(&segment::name(self.segment + 1)).is_ok();
@@ -154,9 +158,11 @@ impl<D: Disk> Journal<D> {
 
     /// Appends entries and makes them durable.
     ///
-    /// After an error that is passing ([`JournalError::is_passing`]) the entries up to
-    /// [`Self::taken`] are kept, and another commit, of those that follow, goes on where this one
-    /// stopped. After any other error nothing more may be committed.
+    /// # Errors
+    /// If an entry is too long, or the disk fails. After a passing error
+    /// ([`JournalError::is_passing`]) the entries up to [`Self::taken`] are kept, and another
+    /// commit, of the entries that follow, continues where this one stopped. After any other error
+    /// nothing more may be committed.
     pub fn commit<'a>(
         &mut self,
         entries: impl IntoIterator<Item = &'a [u8]>,
@@ -187,7 +193,7 @@ impl<D: Disk> Journal<D> {
         self.place.chain = frames.chain();
     }
 
-    /// Ends a sector that holds what is durable: nothing else goes into it.
+    /// Fills the sector that holds durable data, so that nothing else is written to it.
     pub(super) fn begin_sector(&mut self) -> Result<(), JournalError> {
         self.fill_sector();
         if self.buffer.is_empty() { Ok(()) } else { self.write() }
@@ -224,7 +230,7 @@ impl<D: Disk> Journal<D> {
         self.mark()
     }
 
-    /// Marks what is durable. The next sync makes the mark durable, too.
+    /// Marks the durable position. The next sync makes the mark durable too.
     pub(super) fn mark(&mut self) -> Result<(), JournalError> {
         let mark = Mark { count: self.mark.count + 1, ..self.mark };
         let (name, at) = (segment::name(self.segment), MARKS[(mark.count % 2) as usize]);
@@ -234,7 +240,7 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Does what a commit left undone that a passing error interrupted.
+    /// Completes a commit that a passing error interrupted.
     fn go_on(&mut self) -> Result<(), JournalError> {
         self.open_next();
         if self.mark_is_due {
@@ -243,15 +249,14 @@ impl<D: Disk> Journal<D> {
         if self.sealing { self.seal() } else { Ok(()) }
     }
 
-    /// A segment is sealed only when the next one is there and open, so that none that is sealed
-    /// lacks one.
+    /// Ends the segment. The next one must exist and be open first, so that no sealed segment lacks
+    /// a successor.
     fn next_segment(&mut self) -> Result<(), JournalError> {
         let next = self.segment + 1;
         let (name, header) = (segment::name(next), segment::header(self.journal, next));
         if !self.next_is_ready {
             match self.disk.create(&name, &header, self.config.segment_bytes) {
-                // Whoever does the chores has just made it, and may not have made sure that it
-                // stays.
+                // The maintenance thread has just made it, and may not have made its name durable.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
                     self.disk.secure(&name).map_err(JournalError::disk(SYNC, &name))?;
@@ -269,7 +274,7 @@ impl<D: Disk> Journal<D> {
         self.seal()
     }
 
-    /// Writes the segment's last frames and goes on in the next one.
+    /// Writes the segment's last frames and continues in the next segment.
     fn seal(&mut self) -> Result<(), JournalError> {
         if !self.buffer.is_empty() {
             self.write()?;

@@ -1,15 +1,18 @@
-//! A schema as JSON: what a client in another language needs to decode its snapshots.
+//! A schema as JSON: what a client in another language needs to decode snapshots.
 //!
 //! ```text
 //! { hash: HEX, coding: "range", teams: bool,
 //!   kinds: [{ name,
 //!     fields: [{ name: "component.field", bits, max, visibility: 0 to 3, turn: bool, min, step }],
-//!     plan: [{ flag, visibility, fields: [{ at, context, after, estimator: { by, velocity, rest, gain } }] }] }],
+//!     plan: [{ flag, visibility, fields: [{ at, context, after, ESTIMATOR }] }] }],
 //!   tables: [{ numbers: BASE64, flags: BASE64 }] }
+//! ESTIMATOR: { by: "constant" }  { by: "linear" }  { by: "moved", velocity, rest, gain }
+//!            { by: "quaternion", start, part, grid }
 //! ```
-//! `min` and `step` are those of a linear field. A table, one for each class of baselines, holds
-//! where contexts start: nodes of 16 bits, little-endian, 24 to a number and one to a flag. What
-//! the rest means stands at [`truetick_netcode::schema`].
+//! Only linear fields have `min` and `step`. ESTIMATOR is an object under the key in
+//! `describe_coded`. There is one table for each class of baselines. It holds the initial contexts
+//! as nodes of 16 bits, little-endian, 24 to a number and one to a flag.
+//! [`truetick_netcode::schema`] defines the rest.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -19,7 +22,7 @@ use truetick_netcode::schema::{
     CLASSES, CodedComponent, CodedField, CompiledEstimator, Field, KindInfo, Scale, Schema,
 };
 
-/// See the module.
+/// Describes a schema as JSON, in the format of the module's documentation.
 pub fn describe(schema: &Schema) -> Value {
     json!({
         "hash": format!("{:016x}", schema.hash()),

@@ -1,16 +1,17 @@
-//! A page that shows the arena in a browser: its files, what it must know, and a token for whoever
-//! opens it.
+//! A page that shows the arena in a browser: its files, its configuration, and a spectator's token
+//! for every visitor.
 //!
 //! ```text
 //! GET  /              the page, and the files that it asks for
-//! GET  /arena.json    { schema: see describe, hello: BASE64, resync: BASE64, farewells: [TEXT], tick_rate, map }
+//! GET  /arena.json    the schema (see describe) and what else the page needs (see arena)
 //! POST /connect       { url: "https://127.0.0.1:40001/truetick", fingerprint: HEX, token: BASE64 }
 //! ```
-//! It is for trying out and for looking on: whoever asks becomes a spectator. So it is served on
-//! loopback only, to requests that name it so (another site's name that leads here is refused), and
-//! no other site can show it in a frame of its own or ask in its name. Browsers know the server by
-//! its self-made certificate's hash, which they take for two weeks at most. A game's own page is
-//! served by the game's own site, which gets tokens from [`crate::token_service`].
+//! The page is for trying out and for watching: everyone who opens it becomes a spectator. It is
+//! therefore served on loopback only, and only to requests that name it so; a foreign host name
+//! that resolves to this address is refused. No other site can embed it in a frame or send requests
+//! in its name. Browsers recognise the server by the hash of its self-signed certificate, which
+//! they accept for two weeks at most. A game's own page is served by the game's own site, which
+//! gets tokens from [`crate::token_service`].
 
 pub mod describe;
 
@@ -49,7 +50,7 @@ use crate::config::ServerConfig;
 use crate::http;
 use crate::listeners::Listeners;
 
-/// The page's files, by path, and what they are.
+/// Files of the page: path, content type and content.
 const FILES: [(&str, &str, &str); 16] = [
     ("/", "text/html; charset=utf-8", include_str!("../../page/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
@@ -74,29 +75,33 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Why the page could not be served.
 #[derive(Debug, Error)]
 pub enum PageError {
-    /// Whoever reached it could watch.
+    /// The address is not on loopback, where anyone who reaches it could watch.
     #[error("the page lets whoever opens it watch: serve it on loopback, as 127.0.0.1:{}, not on {_0}", _0.port())]
     NotLoopback(SocketAddr),
-    /// The address is taken, or not here.
+    /// The address cannot be bound.
     #[error("cannot serve the page on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
-    /// Browsers come by WebTransport.
+    /// QUIC is not served, by which browsers connect (WebTransport).
     #[error("the page reaches the server by WebTransport: serve QUIC, too")]
     NoQuic,
-    /// The arena's schema cannot be built.
+    /// The schema of the arena is not valid.
     #[error(transparent)]
     Schema(#[from] truetick_netcode::schema::SchemaError),
 }
 
-/// The page's address, taken and not yet served: the server must know its origin before it starts.
+/// The bound address of the page, not served yet: the server must know the page's origin before it
+/// starts.
 pub struct PageListener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl PageListener {
-    /// Takes the address that a server is configured to have its page at, if it is, and lists the
-    /// page among those that may connect.
+    /// Binds the page's address, if one is configured, and adds the page's origins to those that
+    /// may connect.
+    ///
+    /// # Errors
+    /// If the address is not on loopback or cannot be bound, or QUIC is not configured.
     pub async fn of(config: &mut ServerConfig) -> Result<Option<Self>, PageError> {
         let Some(address) = config.page else {
             return Ok(None);
@@ -106,7 +111,10 @@ impl PageListener {
         Ok(Some(page))
     }
 
-    /// Takes an address.
+    /// Binds the page's address. Port 0 takes a free port.
+    ///
+    /// # Errors
+    /// [`PageError::NotLoopback`] or [`PageError::Bind`].
     pub async fn bind(address: SocketAddr) -> Result<Self, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
@@ -117,18 +125,21 @@ impl PageListener {
         Ok(Self { listener, address })
     }
 
-    /// Where it is.
+    /// The address at which the page is served.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The page's origins, as browsers name them to the server.
+    /// The origins of the page, as browsers name them to the server.
     fn origins(&self) -> [String; 2] {
         hosts(self.address).map(|host| format!("http://{host}"))
     }
 
-    /// Begins to serve it: to watch room 0, an arena of this rate, through these doors. Tokens'
-    /// keys follow from `seed`, which must be random.
+    /// Begins to serve the page, on which visitors watch room 0, an arena of this tick rate. The
+    /// keys in the tokens derive from `seed`, which must be random.
+    ///
+    /// # Errors
+    /// [`PageError::NoQuic`] if the server does not serve QUIC, or an error of the schema.
     pub fn serve(
         self,
         listeners: &Listeners,
@@ -165,8 +176,7 @@ impl PageListener {
     }
 }
 
-/// The names by which a browser may ask for a page. Browsers leave out the port that http has
-/// anyway.
+/// The host names by which a browser may request the page. Browsers omit port 80.
 fn hosts(address: SocketAddr) -> [String; 2] {
     let ip = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
@@ -181,13 +191,13 @@ fn hosts(address: SocketAddr) -> [String; 2] {
 struct Gate {
     issuer: Issuer,
     fingerprint: Fingerprint,
-    /// When it began to serve: its server's certificate is about as old.
+    /// When the service began; the server's certificate is about as old.
     since: UnixTime,
     rng: Mutex<StdRng>,
     arena: Value,
 }
 
-/// What the page must know to understand the arena and to draw it.
+/// What the page needs to decode the arena and to draw it.
 fn arena(tick_rate: u32) -> Result<Value, PageError> {
     let schema = arena_schema()?.schema;
     let message = |message: ClientMessage| BASE64_STANDARD.encode(encode(&message));
@@ -203,7 +213,8 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
     }))
 }
 
-/// What the page may load and who may show it. `https:` is the way to the server.
+/// Content security policy: what the page may load and which sites may embed it. `https:` allows
+/// the connection to the server.
 const POLICY: &str =
     "default-src 'self'; img-src data:; connect-src 'self' https:; frame-ancestors 'none'";
 
@@ -211,12 +222,12 @@ async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Ne
     if let Some(refusal) = refusal(&hosts, request.headers()) {
         return refusal.into_response();
     }
-    // Files are as new as the server.
+    // The files change with the server, so browsers must ask for them each time.
     let headers = [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
     (headers, next.run(request).await).into_response()
 }
 
-/// A site whose name was made to lead here is not this page, and none may ask in its name.
+/// Refuses requests under a foreign host name (DNS rebinding) and requests from other sites.
 fn refusal(hosts: &[String; 2], headers: &HeaderMap) -> Option<(StatusCode, String)> {
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_ours = |name: &str| hosts.iter().any(|host| host == name);
@@ -232,13 +243,14 @@ async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
     Json(gate.arena.clone())
 }
 
-/// Whether browsers take a certificate no longer that was made then.
+/// Whether browsers no longer accept a certificate that was made at this time.
 fn is_expired(made: UnixTime, now: UnixTime) -> bool {
     let days = now.as_secs().saturating_sub(made.as_secs()) / (24 * 3_600);
     i64::try_from(days).is_ok_and(|days| days >= SELF_SIGNED_DAYS)
 }
 
-/// Each who asks is another user: one may watch in several windows.
+/// Issues a spectator's token. Each request gets a user id of its own, so that one person can watch
+/// in several windows.
 async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCode, &'static str)> {
     if is_expired(gate.since, clock::unix_now()) {
         let why = "the server's certificate is older than browsers take: start the server again";

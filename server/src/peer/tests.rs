@@ -5,7 +5,7 @@ use truetick_netcode::limits::{CHANNEL_QUEUE_BYTES, MESSAGE_BYTES, MESSAGE_COST}
 fn line_48_more_messages_than_can_wait_end_the_session_with_a_reason() {
     let mut now = Timestamp::from_millis(5);
     let mut peer = Peer::new(ClientId(1), 0, (1, false), now);
-    peer.stage = PeerState::Playing;
+    peer.stage = PeerState::Active;
     let fit = CHANNEL_QUEUE_BYTES / (1 + MESSAGE_COST);
     (0..fit).for_each(|_| peer.send(Channel::Reliable, vec![1]));
     assert_eq!(peer.must_end(now), None);
@@ -32,7 +32,7 @@ fn a_message_that_is_too_large_ends_no_session() {
     let now = Timestamp::from_millis(5);
     for secured in [false, true] {
         let mut peer = Peer::new(ClientId(1), 0, (1, secured), now);
-        peer.stage = PeerState::Playing;
+        peer.stage = PeerState::Active;
         peer.send(Channel::Reliable, vec![1; MESSAGE_BYTES + 1]);
         peer.send(Channel::Unreliable, vec![1; MESSAGE_BYTES + 1]);
         assert_eq!((peer.must_end(now), peer.oversized, peer.waiting_bytes()), (None, 2, 0));
@@ -43,7 +43,7 @@ fn a_message_that_is_too_large_ends_no_session() {
 fn more_frames_than_packets_could_hold_end_the_session() {
     let now = Timestamp::from_millis(5);
     let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
-    peer.stage = PeerState::Playing;
+    peer.stage = PeerState::Active;
     assert!((0..BURST_FRAMES).all(|_| peer.may_send_frame(9, 60, now)));
     assert_eq!(peer.must_end(now), None);
     assert!(!peer.may_send_frame(9, 60, now));
@@ -56,14 +56,14 @@ fn more_frames_than_packets_could_hold_end_the_session() {
 fn more_bytes_of_frames_than_packets_could_hold_end_the_session() {
     let now = Timestamp::from_millis(5);
     let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
-    peer.stage = PeerState::Playing;
+    peer.stage = PeerState::Active;
     let frame = MESSAGE_BYTES + 2;
     let sent = (0..100).filter(|_| peer.may_send_frame(frame, 60, now)).count();
     assert_eq!(sent, FRAME_BYTES.burst as usize / frame + 1);
     assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
     let later = now + Duration::from_secs(1);
     let sent = (0..100).filter(|_| peer.may_send_frame(frame, 60, later)).count();
-    // The last frame that is taken may go beyond the budget.
+    // The last frame that is taken may exceed the budget.
     let whole = FRAME_BYTES.per_second as usize / frame;
     assert!((whole..=whole + 1).contains(&sent), "{sent}");
     peer.resumed();
@@ -100,12 +100,12 @@ fn strikes_are_forgiven_in_time() {
 fn a_client_that_sends_in_time_is_no_flood_however_late_its_packets_are_read() {
     for tick_rate in [10, 60, 128] {
         let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
-        // Two packets a tick for ten seconds, all read after one stop, by when they came.
+        // Two packets a tick for ten seconds, all read after one stall, counted by their arrival.
         let came = |i: u64| {
             Timestamp::from_nanos(5_000_000 + i * 1_000_000_000 / u64::from(2 * tick_rate))
         };
         assert!((0..20 * u64::from(tick_rate)).all(|i| peer.may_send(tick_rate, came(i))));
-        // Three times as many are a flood, a third of which passes once the burst is used up.
+        // Three times as many are a flood. A third of it passes once the burst is used up.
         let mut peer = Peer::new(ClientId(1), 0, (1, false), Timestamp::from_millis(5));
         let passed = (0..60 * u64::from(tick_rate))
             .filter(|i| peer.may_send(tick_rate, came(i / 3)))

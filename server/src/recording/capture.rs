@@ -1,10 +1,10 @@
-//! Packets as they were, unsealed, with their times: what a server sent to its clients, or what
-//! came to clients.
+//! Captures of packets, unsealed and with their times: what a server sent to its clients, or what
+//! clients received.
 //!
-//! A file of frames: first which schema they are of, then packets by the hundred. Each session of a
-//! client is taken apart from its first packet on (see [`truetick_netcode::client::inspect`]), so a
-//! capture has no segments: it ends at [`CAPTURE_BYTES`]. It holds the clients' tickets, too:
-//! whoever reads it within their lifetime can take a session over.
+//! A capture is a file of frames: first the hash of the schema, then packets in batches. A client's
+//! session is decoded from its first packet on (see [`truetick_netcode::client::inspect`]), so a
+//! capture has no segments: it ends at [`CAPTURE_BYTES`]. It includes the clients' tickets. Anyone
+//! who reads it within their lifetime can take a session over.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::time::Timestamp;
@@ -16,25 +16,25 @@ use crate::frame::FrameWriter;
 const CAPTURE: u8 = 24;
 const PACKETS: u8 = 25;
 
-/// A capture takes no more packets after so many bytes.
+/// Number of bytes after which a capture takes no more packets.
 pub const CAPTURE_BYTES: usize = 1 << 30;
 
-/// Bytes of packets after which a frame of them is made.
+/// Number of bytes of packets after which a frame of them is made.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// One packet.
+/// One captured packet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Captured {
-    /// Whose session: the client's number where a server captures, else its place among the
-    /// clients.
+    /// The session of the packet: the client's number if a server captures, else the client's
+    /// index.
     pub client: u32,
-    /// When it left or came, in microseconds of the writer's clock.
+    /// Time at which the packet was sent or received, in microseconds of the writer's clock.
     pub at_us: u64,
-    /// Its payload; empty where a session begins anew.
+    /// Payload of the packet; empty where a session begins.
     pub payload: Vec<u8>,
 }
 
-/// Writes a capture, as bytes for someone else to keep.
+/// Writes a capture, as bytes for the caller to store.
 #[derive(Debug)]
 pub struct CaptureWriter {
     frames: FrameWriter,
@@ -45,7 +45,7 @@ pub struct CaptureWriter {
 }
 
 impl CaptureWriter {
-    /// Begins a capture of packets of this schema, given by its hash.
+    /// Begins a capture of packets of the schema with this hash.
     pub fn begin(schema: u64) -> Self {
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
@@ -53,12 +53,12 @@ impl CaptureWriter {
         Self { frames, out, packets: Vec::new(), pending: 0, written: 0 }
     }
 
-    /// Notes that a client's session begins and knows nothing of one before.
+    /// Records that a client's session begins without earlier state.
     pub fn session(&mut self, client: u32, now: Timestamp) {
         self.packet(client, now, &[]);
     }
 
-    /// Notes a packet.
+    /// Records a packet. It is ignored if the capture is full.
     pub fn packet(&mut self, client: u32, now: Timestamp, payload: &[u8]) {
         if self.is_full() {
             return;
@@ -70,7 +70,7 @@ impl CaptureWriter {
         }
     }
 
-    /// Whether it takes no more.
+    /// Whether the capture takes no more packets.
     pub fn is_full(&self) -> bool {
         self.written >= CAPTURE_BYTES
     }
@@ -83,7 +83,7 @@ impl CaptureWriter {
         self.pending = 0;
     }
 
-    /// What is to be kept since the last call.
+    /// Takes the bytes written since the last call, to be stored.
     pub fn take(&mut self) -> Vec<u8> {
         if !self.packets.is_empty() {
             self.batch();
@@ -92,17 +92,20 @@ impl CaptureWriter {
     }
 }
 
-/// A capture as read.
+/// A capture that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
-    /// Hash of the schema of its packets.
+    /// Hash of the schema of the packets.
     pub schema: u64,
-    /// Its packets, in their order.
+    /// The packets, in their order.
     pub packets: Vec<Captured>,
 }
 
 impl Capture {
-    /// Reads a capture; an end that is not whole is left out.
+    /// Reads a capture. An incomplete end is left out.
+    ///
+    /// # Errors
+    /// If the file is damaged or not a capture.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let (schema, batches): (_, Vec<Vec<Captured>>) =
             read_rows(bytes, (CAPTURE, "capture"), (PACKETS, "packets"))?;

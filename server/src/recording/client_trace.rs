@@ -1,8 +1,7 @@
-//! What one client held, version by version, to be compared with a replay of the server's
-//! recording.
+//! What one client held, state by state, to be compared with a replay of the server's recording.
 //!
-//! A file of frames: first who it was, then reports like those that a client sends of its own
-//! accord, each with what was new in its copy.
+//! A trace is a file of frames: first the client, then reports like those that a client sends of a
+//! mismatch, each with what was new in the client's copy.
 
 use bitcode::{Decode, Encode};
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
@@ -25,17 +24,17 @@ struct TraceHeader {
     schema: u64,
 }
 
-/// Writes a trace, as bytes for someone else to keep.
+/// Writes a trace, as bytes for the caller to store.
 #[derive(Debug)]
 pub struct TraceWriter {
     frames: FrameWriter,
     out: Vec<u8>,
-    /// Per slot the generation and version noted last.
+    /// Per slot, the generation and tick that were recorded last.
     noted: Vec<Option<(u16, Tick)>>,
 }
 
 impl TraceWriter {
-    /// Begins the trace of a client that the server gave this number; `schema` is the hash of its
+    /// Begins the trace of the client with this number. `schema` is the hash of the client's
     /// schema.
     pub fn begin(client: ClientId, schema: u64) -> Self {
         let mut out = Vec::new();
@@ -48,7 +47,7 @@ impl TraceWriter {
         Self { frames, out, noted: Vec::new() }
     }
 
-    /// Notes what is new in the client's copy.
+    /// Records what is new in the client's copy.
     pub fn note(&mut self, buffer: &SnapshotBuffer) {
         let Some(tick) = buffer.newest() else { return };
         let mut entities = Vec::new();
@@ -72,25 +71,28 @@ impl TraceWriter {
         }
     }
 
-    /// What was written since the last call.
+    /// Takes the bytes written since the last call, to be stored.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
 }
 
-/// A trace as read.
+/// A trace that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTrace {
-    /// The client's number.
+    /// Number of the client.
     pub client: ClientId,
-    /// Hash of its schema.
+    /// Hash of the client's schema.
     pub schema: u64,
-    /// What it held, in the order of its coming.
+    /// What the client held, in the order of its arrival.
     pub held: Vec<MismatchReport>,
 }
 
 impl ClientTrace {
-    /// Reads a trace; an end that is not whole is left out.
+    /// Reads a trace. An incomplete end is left out.
+    ///
+    /// # Errors
+    /// If the file is damaged or not a trace.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let (header, held): (TraceHeader, _) =
             read_rows(bytes, (CLIENT, "client"), (HELD, "client's state"))?;

@@ -9,22 +9,22 @@ use super::records::{End, Records};
 use super::replay::ReplayError;
 use crate::simulation::TickInput;
 
-/// What comparing two recordings gave.
+/// Result of comparing two recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// Ticks that both hold and that were compared.
+    /// Number of ticks that are in both recordings and were compared.
     pub ticks: u64,
-    /// Ticks that only the left one holds, as far as it was read.
+    /// Number of ticks that are in the left recording only, as far as it was read.
     pub only_left: u64,
-    /// Ticks that only the right one holds, as far as it was read.
+    /// Number of ticks that are in the right recording only, as far as it was read.
     pub only_right: u64,
-    /// Where they part, if they do.
+    /// The first difference, if any.
     pub divergence: Option<Divergence>,
-    /// How each ends, where they do not part.
+    /// How each recording ends. Only meaningful if they do not differ.
     pub ends: [End; 2],
 }
 
-/// The ticks of a recording, with the world after each where it holds state.
+/// The ticks of a recording, with the world after each if it includes state.
 struct Ticks<'a, C> {
     records: Records<'a, C>,
     world: Option<Entities>,
@@ -53,8 +53,10 @@ impl<'a, C: Command> Ticks<'a, C> {
     }
 }
 
-/// Finds the first tick in which two recordings of the same schema differ: by what went in, or by
-/// what came out.
+/// Finds the first tick in which two recordings of the same schema differ, by input or by outcome.
+///
+/// # Errors
+/// If a recording cannot be read or has another schema.
 pub fn compare<C: Command>(
     left: &[Vec<u8>],
     right: &[Vec<u8>],

@@ -1,4 +1,4 @@
-//! What differs between two worlds that should be the same: which entity, component and field.
+//! Differences between two worlds that should be equal: entities, components and fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::simulation::Keyframe;
 pub struct Entities(BTreeMap<u16, ChangedEntity>);
 
 impl Entities {
-    /// Those of a keyframe.
+    /// The entities of a keyframe.
     pub fn of(keyframe: &Keyframe) -> Self {
         let entities = keyframe.entities.iter().map(|stored| {
             let generation =
@@ -30,7 +30,7 @@ impl Entities {
         Self(entities.collect())
     }
 
-    /// The same after a tick that changed these.
+    /// Applies the changes of a tick.
     pub fn apply(&mut self, changed: &[Changed]) {
         for Changed { slot, now } in changed {
             match now {
@@ -40,7 +40,7 @@ impl Entities {
         }
     }
 
-    /// All that differs, by rising slot. `self` is the left side.
+    /// All differences, by rising slot. `self` is the left side.
     pub fn differences(&self, right: &Self, schema: &Schema) -> Vec<Difference> {
         let slots: BTreeSet<u16> = self.0.keys().chain(right.0.keys()).copied().collect();
         slots
@@ -53,33 +53,33 @@ impl Entities {
 /// How an entity differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DivergenceKind {
-    /// It is on the left only.
+    /// The entity is on the left side only.
     OnlyLeft,
-    /// It is on the right only.
+    /// The entity is on the right side only.
     OnlyRight,
-    /// Its kind or its owner differs.
+    /// The kind or the owner of the entity differs.
     ReplicaMeta,
-    /// A field differs.
+    /// A field of the entity differs.
     Field {
-        /// Of which component.
+        /// Name of the component.
         component: &'static str,
-        /// Which.
+        /// Name of the field.
         field: &'static str,
-        /// Its grid value on the left.
+        /// Value of the field on its grid, on the left side.
         left: u32,
-        /// Its grid value on the right.
+        /// Value of the field on its grid, on the right side.
         right: u32,
     },
 }
 
-/// One thing that differs.
+/// One difference between two worlds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Of which entity.
+    /// Id of the entity.
     pub id: NetId,
-    /// Name of its kind.
+    /// Name of the entity's kind.
     pub kind: &'static str,
-    /// How.
+    /// How the entity differs.
     pub what: DivergenceKind,
 }
 
@@ -126,7 +126,7 @@ fn entity(
     }
 }
 
-/// The fields that differ, of those whose visibility `counts`.
+/// The fields that differ, among those whose visibility `counts`.
 fn fields(
     schema: &Schema,
     kind: &KindInfo,
@@ -153,7 +153,7 @@ fn fields(
     found
 }
 
-/// What differs between the entities that a client decoded and the server's versions of them, in
+/// The differences between the entities that a client decoded and the server's states of them, in
 /// the fields that the client sees. The server is the left side.
 pub fn explain(
     schema: &Schema,
@@ -185,23 +185,24 @@ pub fn explain(
     found
 }
 
-/// Where two runs part.
+/// The first difference between two runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The first tick after which they differ.
+    /// The first tick after which the runs differ.
     pub tick: Tick,
-    /// After which stage of that tick they first differ, where both could be run stage by stage.
+    /// The first stage of that tick after which the runs differ; `None` if they could not be run
+    /// stage by stage.
     pub stage: Option<String>,
-    /// What went in differently, in words.
+    /// Differences of the input, in words.
     pub inputs: Vec<String>,
-    /// The components whose hashes differ, where entities are not known.
+    /// The components whose hashes differ.
     pub components: Vec<&'static str>,
-    /// What differs there, as far as it is known.
+    /// Differences of the entities, as far as they are known.
     pub differences: Vec<Difference>,
 }
 
 impl Divergence {
-    /// At a tick, of which nothing more is known.
+    /// A divergence at a tick, without further details.
     pub fn at(tick: Tick) -> Self {
         Self {
             tick,
@@ -213,7 +214,8 @@ impl Divergence {
     }
 }
 
-/// Differences told in full; of more only the number.
+/// Maximum number of differences that are displayed in full. Of the others only the number is
+/// displayed.
 const TOLD: usize = 12;
 
 impl fmt::Display for Divergence {

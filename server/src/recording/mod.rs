@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! room -> recorder -> record (bits) -> frame (checksummed chain) -> files, rotated
-//! files -> frame -> record -> replay (runs again, compares hashes) -> difference (names what differs)
+//! files -> frame -> record -> replay (runs again, compares hashes) -> difference (what differs)
 //! ```
-//! Sans-IO but for [`crate::files`]. A recording is a row of segments; each begins with a header
-//! and a keyframe and can be replayed alone.
+//! Sans-IO; [`crate::files`] does the IO. A recording is a sequence of segments. Each begins with a
+//! header and a keyframe and can be replayed alone.
 
 pub mod capture;
 pub mod client_trace;
@@ -17,11 +17,11 @@ pub mod records;
 pub mod replay;
 pub mod rows;
 
-/// Hash of the rules of this build: sources of netcode, shared and server, locked dependencies,
-/// compiler, target.
+/// Hash of what determines this build's behaviour: the sources of netcode, shared and server, the
+/// locked dependencies, compiler and target.
 pub const BUILD: &str = env!("TRUETICK_BUILD");
 
-/// [`BUILD`] as a number.
+/// The hash [`BUILD`] as a number.
 pub fn build_hash() -> u64 {
     BUILD.parse().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What a frame holds: a header, a keyframe, or one tick with its input and the hashes of its
+//! Content of a frame: a header, a keyframe, or one tick with its input and the hashes of its
 //! outcome.
 //!
 //! ```text
@@ -32,16 +32,16 @@ pub const KEYFRAME: u8 = 2;
 /// Kind of a frame that holds a [`TickRecord`].
 pub const TICK: u8 = 3;
 
-/// Kind of the empty frame that ends a recording: without it its writer was killed, or still runs.
+/// Kind of the empty frame that ends a recording. Without it the writer was killed, or still runs.
 pub const END: u8 = 5;
 
-/// Clients in one tick's record at most.
+/// Maximum number of clients in one tick's record.
 const CLIENTS: usize = 65_536;
 
-/// First frame of a segment: what the room was, and by which rules it ran.
+/// First frame of a segment: the settings of the room and the build that ran it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Header {
-    /// Which recording it is of: the segments of one have the same number.
+    /// Number of the recording, which all its segments share.
     pub recording: u64,
     /// Name of the game.
     pub game: String,
@@ -49,59 +49,60 @@ pub struct Header {
     pub setup: Vec<u8>,
     /// Ticks per second.
     pub tick_rate: u32,
-    /// Seed of the room's chances.
+    /// Seed of the room's rng.
     pub seed: u64,
     /// Hash of the schema.
     pub schema: u64,
-    /// See [`super::build_hash`].
+    /// Hash of the build; see [`super::build_hash`].
     pub build: u64,
     /// Number of the segment, from 0.
     pub segment: u32,
-    /// Whether ticks hold the state that changed.
+    /// Whether ticks include the state that changed.
     pub with_state: bool,
 }
 
-/// One entity as it was after a tick that changed it.
+/// A slot after a tick that changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Its slot.
+    /// Number of the slot.
     pub slot: u16,
-    /// What is there now; `None` if nothing is.
+    /// The entity that is there now; `None` if the slot is free.
     pub now: Option<ChangedEntity>,
 }
 
-/// See [`Changed`].
+/// An entity after a tick that changed it; see [`Changed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedEntity {
     /// Generation of the slot.
     pub generation: u16,
-    /// Its kind.
+    /// Kind of the entity.
     pub kind: KindId,
-    /// Who owns it.
+    /// Client that owns the entity, if any.
     pub owner: Option<ClientId>,
-    /// Every field.
+    /// Values of all fields.
     pub fields: Vec<u32>,
 }
 
-/// One tick: what went in and what came out.
+/// One tick: its input and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TickRecord<C> {
-    /// Which.
+    /// Number of the tick.
     pub tick: Tick,
-    /// Who left, who came, and the commands, in their order.
+    /// Leaves, joins and commands, in their order.
     pub input: TickInput<C>,
-    /// Hash of the world after it.
+    /// Hash of the world after the tick.
     pub world_hash: u64,
     /// Hash of each component over all entities, in the order of the schema.
     pub components: Vec<u32>,
-    /// The entities that it changed, by rising slot, if the recording holds state.
+    /// The slots that the tick changed, by rising number; `None` if the recording does not include
+    /// state.
     pub state: Option<Vec<Changed>>,
 }
 
-/// What a segment holds.
+/// One record of a segment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record<C> {
-    /// The world as it was.
+    /// The complete world at this point.
     Keyframe(Keyframe),
     /// The next tick.
     Tick(TickRecord<C>),
@@ -112,15 +113,15 @@ pub enum Record<C> {
 /// Why a recording cannot be read on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// The frames are not whole.
+    /// The frames are torn or damaged.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame is whole, but what it holds is not what the format says.
+    /// A frame is whole, but its content does not conform to the format.
     #[error("the frame at byte {at} holds no {what}")]
     Content {
-        /// Where.
+        /// The byte at which the frame begins.
         at: usize,
-        /// What was expected.
+        /// The content that was expected.
         what: &'static str,
     },
 }
@@ -193,7 +194,7 @@ fn read_input<C: Command>(
     Ok((tick, TickInput { leaves, joins, commands }))
 }
 
-/// Writes what came of a tick.
+/// Writes a tick's outcome.
 pub(super) fn write_outcome(
     writer: &mut BitWriter,
     schema: &Schema,
@@ -251,16 +252,19 @@ fn read_changed(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Changed, 
     Ok(Changed { slot, now: Some(ChangedEntity { generation, kind, owner, fields }) })
 }
 
-/// The records of one segment, in order.
+/// Reads the records of one segment, in order.
 pub struct Segment<'a, C> {
     header: Header,
     frames: FrameReader<'a>,
     last: Last<C>,
 }
 
-/// Of files named by one recording, oldest first, those that belong to the newest: the same
-/// recording, its segments in a row. A newest file that has not even a whole header was being begun
-/// when its writer was killed, and is left out.
+/// Selects, from the files of one name, oldest first, those that belong to the newest recording:
+/// they have its number, and their segments follow each other. A newest file without a whole header
+/// was being begun when its writer was killed, and is left out.
+///
+/// # Errors
+/// If the newest file has no valid header.
 pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
     let headless = files.last().is_some_and(|newest| {
         matches!(read_header(newest), Err(RecordError::Frame(FrameError::Torn(_))))
@@ -291,18 +295,24 @@ fn read_header(bytes: &[u8]) -> Result<(Header, FrameReader<'_>), RecordError> {
 }
 
 impl<'a, C: Command> Segment<'a, C> {
-    /// Opens a segment: its header must come first.
+    /// Opens a segment, which must begin with a header.
+    ///
+    /// # Errors
+    /// If the frames are damaged, or the first one is not a valid header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let (header, frames) = read_header(bytes)?;
         Ok(Self { header, frames, last: Last::new() })
     }
 
-    /// What the room was.
+    /// The header of the segment.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next record; `None` at the end. `schema` is that of the header's hash.
+    /// Reads the next record; `None` at the end. `schema` must have the hash of the header.
+    ///
+    /// # Errors
+    /// If a frame is torn or damaged, or its content does not conform to the format.
     pub fn next_record(&mut self, schema: &Schema) -> Result<Option<Record<C>>, RecordError> {
         let at = self.frames.position();
         let content = |what| RecordError::Content { at, what };

@@ -1,4 +1,4 @@
-//! Writes a room's recording, tick by tick, as bytes for someone else to keep.
+//! Writes a room's recording, tick by tick, as chunks of bytes for the caller to store.
 
 use std::collections::VecDeque;
 
@@ -15,41 +15,42 @@ use crate::frame::FrameWriter;
 use crate::game::Game;
 use crate::simulation::{Simulation, TickInput};
 
-/// Ticks between two keyframes: a replay that starts anywhere runs at most so many first.
+/// Number of ticks between two keyframes. A replay that starts anywhere runs at most this many
+/// ticks first.
 pub const KEYFRAME_TICKS: u32 = 600;
 
-/// A segment holds so many ticks at least, however large its keyframe.
+/// Minimum number of ticks in a segment, however large its keyframe is.
 const SEGMENT_TICKS: u32 = 60;
 
-/// What a recording is to hold.
+/// Settings of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderConfig {
-    /// A number that no other recording has.
+    /// Number of the recording, which must be unique.
     pub recording: u64,
     /// Name of the game.
     pub game: String,
     /// The game's own settings, in its own encoding.
     pub setup: Vec<u8>,
-    /// Whether each tick holds the state that it changed: several times the bytes, but then even a
-    /// difference that never happens again is traced to its field.
+    /// Whether each tick includes the state that it changed. This takes several times the bytes,
+    /// but traces even a difference that never happens again to its field.
     pub with_state: bool,
-    /// Bytes after which a new segment begins.
+    /// Number of bytes after which a new segment begins.
     pub segment_bytes: usize,
 }
 
 /// Bytes to be appended to a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Which segment, from 0; a higher number than before begins a new one.
+    /// Number of the segment, from 0. A higher number than before begins a new segment.
     pub segment: u32,
-    /// What to append.
+    /// The bytes to append.
     pub bytes: Vec<u8>,
 }
 
-/// Who is where, so that comings and goings are noticed.
+/// Generation and owner in a slot, by which spawns and despawns are detected.
 type Place = Option<(u16, Option<ClientId>)>;
 
-/// See the module.
+/// Writes a room's recording. Chunks are taken by [`Recorder::poll`].
 pub struct Recorder<C> {
     segment_bytes: usize,
     header: Header,
@@ -65,7 +66,7 @@ pub struct Recorder<C> {
 }
 
 impl<C: Command> Recorder<C> {
-    /// Begins a recording with the world as it is now. `seed` is the room's.
+    /// Begins a recording with the present world. `tick_rate` and `seed` are those of the room.
     pub fn begin<G: Game<Command = C>>(
         config: RecorderConfig,
         (tick_rate, seed): (u32, u64),
@@ -118,13 +119,13 @@ impl<C: Command> Recorder<C> {
             .extend((0..simulation.ring().slots()).map(|slot| place(simulation.ring(), slot)));
     }
 
-    /// A tick is about to run with this input.
+    /// Records the input of a tick that is about to run.
     pub fn input(&mut self, tick: Tick, input: &TickInput<C>) {
         self.bits.clear();
         write_input(&mut self.bits, tick, input, &mut self.last);
     }
 
-    /// It has run.
+    /// Records the outcome of the tick that has just run.
     pub fn outcome<G: Game<Command = C>>(&mut self, simulation: &Simulation<G>) {
         let state = self.header.with_state.then(|| self.changed(simulation.ring()));
         let schema = simulation.registry().schema();
@@ -149,7 +150,8 @@ impl<C: Command> Recorder<C> {
         } else if self.since_keyframe >= KEYFRAME_TICKS {
             self.keyframe(simulation);
         }
-        // About once a second: what a crash loses, beside what the system had not written.
+        // About once a second. A crash loses at most this much, apart from what the system had not
+        // written.
         if self.ticks.is_multiple_of(self.header.tick_rate) {
             self.hand_over();
         }
@@ -175,12 +177,12 @@ impl<C: Command> Recorder<C> {
         self.ready.push_back(Chunk { segment: self.header.segment, bytes });
     }
 
-    /// The next bytes to be kept.
+    /// Takes the next chunk to be stored.
     pub fn poll(&mut self) -> Option<Chunk> {
         self.ready.pop_front()
     }
 
-    /// Ends the recording and hands over what is left.
+    /// Ends the recording. The remaining chunks must still be polled.
     pub fn finish(&mut self) {
         self.frames.append(END, &[], &mut self.out);
         self.hand_over();

@@ -12,15 +12,15 @@ use crate::frame::FrameError;
 /// How a recording ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// Properly.
+    /// With its end mark.
     Finished,
     /// At a frame's border but without its end mark: its writer was killed, or still runs.
     #[default]
     Unfinished,
-    /// In the middle of a frame: its writer or its machine died.
+    /// In the middle of a frame: its writer or its machine failed.
     Torn(FrameError),
-    /// Where it is damaged: in which segment, counted from the oldest, and how. What follows cannot
-    /// be trusted.
+    /// With damage: the segment, counted from the oldest, and the error. What follows cannot be
+    /// trusted.
     Damaged(usize, RecordError),
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for End {
     }
 }
 
-/// See the module.
+/// Reads the records of a whole recording, segment after segment.
 pub struct Records<'a, C> {
     segments: &'a [Vec<u8>],
     schema: &'a Schema,
@@ -49,7 +49,10 @@ pub struct Records<'a, C> {
 }
 
 impl<'a, C: Command> Records<'a, C> {
-    /// Opens the segments of one recording, oldest first, if they are of this schema.
+    /// Opens the segments of one recording, oldest first.
+    ///
+    /// # Errors
+    /// If a segment has no valid header, or was made with another schema.
     pub fn open(segments: &'a [Vec<u8>], schema: &'a Schema) -> Result<Self, ReplayError> {
         for bytes in segments {
             let (recorded, own) = (Segment::<C>::open(bytes)?.header().schema, schema.hash());
@@ -60,17 +63,17 @@ impl<'a, C: Command> Records<'a, C> {
         Ok(Self { segments, schema, at: 0, current: None, end: None })
     }
 
-    /// Whether the segment read last holds state.
+    /// Whether the segment that was read last includes state.
     pub fn with_state(&self) -> bool {
         self.current.as_ref().is_some_and(|segment| segment.header().with_state)
     }
 
-    /// How the recording ended, once there is no record left.
+    /// How the recording ended. Only meaningful once there is no record left.
     pub fn into_end(self) -> End {
         self.end.unwrap_or_default()
     }
 
-    /// The next record; `None` at the end, whatever kind of end it is.
+    /// Reads the next record; `None` at the end, however the recording ends.
     pub fn next_record(&mut self) -> Option<Record<C>> {
         while self.end.is_none() {
             let Some(segment) = &mut self.current else {

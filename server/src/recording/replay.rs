@@ -1,4 +1,4 @@
-//! Runs a recording again and compares it, tick by tick and, where that differs, stage by stage.
+//! Runs a recording again and compares it tick by tick, and stage by stage where it differs.
 
 use std::sync::Arc;
 
@@ -19,44 +19,49 @@ use crate::simulation::{Keyframe, Simulation, TickInput};
 /// Why a recording cannot be run again.
 #[derive(Debug, Error)]
 pub enum ReplayError {
-    /// It cannot be read.
+    /// The recording cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The game's own schema is not valid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// It was made with other components, fields or kinds.
+    /// The recording was made with other components, fields or kinds.
     #[error(
         "the recording's schema is {recorded:016x}, this build's is {own:016x}: replay it with the build that made it"
     )]
     OtherSchema {
-        /// That of the recording.
+        /// Hash of the recording's schema.
         recorded: u64,
-        /// That of this build.
+        /// Hash of this build's schema.
         own: u64,
     },
-    /// A tick comes without a keyframe before it, or not after the one before it.
+    /// A tick has no keyframe before it, or does not follow the previous tick.
     #[error("tick {0} does not follow what comes before it in the recording")]
     OutOfOrder(Tick),
-    /// The tick asked for is not in it.
+    /// The recording does not include the requested tick.
     #[error("tick {0} is not in the recording; {1}")]
     NoSuchTick(Tick, End),
 }
 
-/// What came of running a recording again.
+/// Result of running a recording again.
 pub struct Replayed<G: Game> {
-    /// The world at the end, or at the tick asked for; `None` if the recording holds no keyframe.
+    /// The world at the end, or at the requested tick; `None` if the recording has no keyframe.
     pub simulation: Option<Simulation<G>>,
-    /// Ticks run.
+    /// Number of ticks that ran.
     pub ticks: u64,
-    /// Where this run and the recording part, if they do; the recording is the left side.
+    /// The first difference between this run and the recording, if any. The recording is the left
+    /// side.
     pub divergence: Option<Divergence>,
-    /// How the recording ends, if it was read that far.
+    /// How the recording ends; `None` if it was not read to its end.
     pub end: Option<End>,
 }
 
-/// Runs `segments`, oldest first, up to `until` or the end or the first tick that differs. `after`
-/// looks at the world after each tick that was equal.
+/// Runs `segments`, oldest first, up to the tick `until`, the end, or the first tick that differs.
+/// `after` is called with the world after each tick that was equal.
+///
+/// # Errors
+/// If the recording cannot be read, has another schema, is out of order, or does not include
+/// `until`.
 pub fn replay<G: Game>(
     game: &Arc<G>,
     segments: &[Vec<u8>],
@@ -93,6 +98,9 @@ pub fn replay<G: Game>(
 }
 
 /// The header of the first segment.
+///
+/// # Errors
+/// If there is no segment, or its header is not valid.
 pub fn header<C: Command>(segments: &[Vec<u8>]) -> Result<Header, RecordError> {
     let first = segments.first().map_or(&[][..], Vec::as_slice);
     Ok(Segment::<C>::open(first)?.header().clone())
@@ -101,7 +109,7 @@ pub fn header<C: Command>(segments: &[Vec<u8>]) -> Result<Header, RecordError> {
 struct Run<G: Game> {
     game: Arc<G>,
     simulation: Option<Simulation<G>>,
-    /// The recorded world, where the recording holds state.
+    /// The recorded world, if the recording includes state.
     recorded: Option<Entities>,
 }
 
@@ -157,16 +165,21 @@ impl<G: Game> Run<G> {
 /// A tick's world after one of its stages.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Stage {
-    /// The stage: [`crate::simulation::ADMIT`], a system, or [`crate::simulation::CAPTURE`].
+    /// Name of the stage: [`crate::simulation::ADMIT`], a system, or
+    /// [`crate::simulation::CAPTURE`].
     pub name: String,
     /// The world, on its grid.
     pub world: Keyframe,
 }
 
 /// Runs a recording again up to `tick` and keeps the world after each of that tick's stages. It
-/// runs from the first keyframe on, so that state which a game wrongly keeps outside its schema
-/// does what it did. With the first tick, up to then, after which this run and the recording
-/// differed.
+/// runs from the first keyframe on, so that state which a game wrongly keeps outside its schema has
+/// its effect. Also returns the first earlier tick after which this run and the recording differed,
+/// if any.
+///
+/// # Errors
+/// If the recording cannot be read, has another schema, is out of order, or does not include
+/// `tick`.
 pub fn stages<G: Game>(
     game: &Arc<G>,
     segments: &[Vec<u8>],
@@ -200,7 +213,7 @@ pub fn stages<G: Game>(
 /// Kind of a frame that holds a [`Stage`].
 const STAGE: u8 = 4;
 
-/// A file of stages.
+/// Encodes stages as a file.
 pub fn write_stages(header: &Header, stages: &[Stage]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut frames = FrameWriter::begin(&mut out);
@@ -209,7 +222,10 @@ pub fn write_stages(header: &Header, stages: &[Stage]) -> Vec<u8> {
     out
 }
 
-/// The stages that a file holds; `None` if it is a recording.
+/// Reads the stages in a file; `None` if the file is a recording.
+///
+/// # Errors
+/// If the file is damaged or a stage does not conform to the schema.
 pub fn read_stages(bytes: &[u8], schema: &Schema) -> Result<Option<Vec<Stage>>, RecordError> {
     let mut frames = FrameReader::begin(bytes)?;
     frames.next_frame()?;
@@ -241,7 +257,7 @@ fn run_by_stages<G: Game>(
     stages
 }
 
-/// The first stage after which two runs of one tick differ, and how.
+/// The first stage after which two runs of one tick differ, with the differences.
 pub fn first_difference(left: &[Stage], right: &[Stage], schema: &Schema) -> Option<Divergence> {
     let (left, right) = left.iter().zip(right).find(|(left, right)| left != right)?;
     let differences = Entities::of(&left.world).differences(&Entities::of(&right.world), schema);
@@ -252,8 +268,11 @@ pub fn first_difference(left: &[Stage], right: &[Stage], schema: &Schema) -> Opt
     Some(Divergence { stage: Some(stage), differences, ..Divergence::at(Tick(left.world.tick)) })
 }
 
-/// Runs a recording's input through two games that should do the same, and finds where they part:
-/// tick, stage, entity, component and field.
+/// Runs a recording's input through two games that should behave alike, and finds the first
+/// difference: tick, stage, entity, component and field.
+///
+/// # Errors
+/// If the recording cannot be read, has another schema, or is out of order.
 pub fn bisect<G, H>(
     left: &Arc<G>,
     right: &Arc<H>,

@@ -6,10 +6,13 @@ use bitcode::DecodeOwned;
 use super::record::RecordError;
 use crate::frame::{FrameError, FrameReader};
 
-/// The kind of a frame, and what it holds, in words.
+/// The kind of a frame, and the name of its content.
 pub type Kind = (u8, &'static str);
 
-/// Reads a whole file; an end that is not whole is left out.
+/// Reads a whole file. An incomplete end is left out.
+///
+/// # Errors
+/// If the file is damaged, or a frame has another kind or content than expected.
 pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     bytes: &[u8],
     header: Kind,

@@ -43,7 +43,7 @@ impl Server {
         }
         let room = &mut self.rooms[peer.room];
         let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
-        peer.stage = PeerState::Playing;
+        peer.stage = PeerState::Active;
         let RoomConfig { snapshot_floor_bytes, snapshot_bytes, .. } = *room.config();
         if let Some(capture) = self.capture.as_mut().filter(|_| peer.room == 0) {
             capture.session(client.0, now);

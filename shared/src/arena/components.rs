@@ -101,7 +101,8 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Cool-downs of a player. They are predicted and replicated to the owner only.
+    /// A player's cool-downs and its count of contacts, replicated to the owner only. The
+    /// cool-downs are predicted.
     Abilities, "abilities" {
         /// Ticks until the next dash is possible.
         dash_wait: u8 = Field::count("dash_wait", 8).owner().predicted(),

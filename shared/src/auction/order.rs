@@ -103,8 +103,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Returns the hash that tells apart commands under the same key. The client's time is not part
-    /// of it, since a retry may have another.
+    /// Returns the hash that distinguishes commands under one key. The client's time is not part of
+    /// it, since a retry may have another.
     pub fn body_hash(&self) -> u64 {
         match self {
             Self::Bid(Bid { lot, action, currency, .. }) => {

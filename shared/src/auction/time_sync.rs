@@ -91,8 +91,8 @@ impl TimeSync {
     /// false if the estimate contradicts it; then there is no estimate until the next exchange.
     pub fn not_before(&mut self, server_us: i64, now: Timestamp) -> bool {
         let latest =
-            self.server_us(now).zip(self.uncertainty_at(now)).map(|(shown, resync_throttle)| {
-                shown.saturating_add(i64::try_from(resync_throttle.as_micros()).unwrap_or(i64::MAX))
+            self.server_us(now).zip(self.uncertainty_at(now)).map(|(shown, uncertainty)| {
+                shown.saturating_add(i64::try_from(uncertainty.as_micros()).unwrap_or(i64::MAX))
             });
         let agrees = latest.is_none_or(|latest| latest >= server_us);
         let agrees = agrees || is_planted(Mutant::TrustShortest);

@@ -131,7 +131,7 @@ impl Inner {
         if !chores {
             return None;
         }
-        for chore in journal.take_chores() {
+        for chore in journal.take_maintenance() {
             let done = chore.perform(&mut self.folder, &mut *HouseReplica::fresh());
             if done.is_ok() && matches!(chore, Maintenance::Prepare { .. }) {
                 journal.next_is_ready();

@@ -70,13 +70,13 @@ impl Member {
     /// Checks its estimate of the server's clock. It cannot detect a sleep before it receives
     /// something.
     fn wrong_clock(&self, now: Timestamp) -> Option<String> {
-        let (server_us, resync_throttle) = self.bidder.client().server_time(self.shown(now))?;
+        let (server_us, uncertainty) = self.bidder.client().server_time(self.shown(now))?;
         let wrong = server_us.abs_diff(now.as_micros() as i64);
         let is_wrong =
-            now >= self.wakes_at + AWAKE && u128::from(wrong) > resync_throttle.as_micros() + 1;
+            now >= self.wakes_at + AWAKE && u128::from(wrong) > uncertainty.as_micros() + 1;
         is_wrong.then(|| {
             format!(
-                "{:?} says its clock is wrong by {resync_throttle:?}, but it is by {wrong} us",
+                "{:?} says its clock is wrong by {uncertainty:?}, but it is by {wrong} us",
                 self.bidder.user()
             )
         })
@@ -143,12 +143,12 @@ impl AuctionWorld {
             rate: RATE,
             only_english: false,
         };
-        let resumable = (KEEPER, Strategy::Keeper, Some(house));
+        let keeper = (KEEPER, Strategy::Keeper, Some(house));
         let bidders =
             (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Strategy::of(place), None));
         let watchers =
             (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Strategy::Watcher, None));
-        let members = std::iter::once(resumable).chain(bidders).chain(watchers).enumerate();
+        let members = std::iter::once(keeper).chain(bidders).chain(watchers).enumerate();
         let members = members.map(|(place, (user, strategy, house))| {
             let token = tokens.issue(user, 0, wall(now));
             let mut bidder =

@@ -12,7 +12,7 @@
 //! - [`input`]: no honest command is refused; input is not dead for longer than the path explains.
 //! - [`delivery`]: reliable messages arrive exactly once (in order where promised), unreliable ones
 //!   at most once.
-//! - [`estimator`]: while nothing disturbs anyone, the world becomes what each client predicted.
+//! - [`prediction`]: while nothing disturbs anyone, the world becomes what each client predicted.
 //! - [`numbers`]: no packet is sealed under a number that its key has used before, on either side.
 //! - [`repeats`]: no packet is accepted twice.
 //! - [`sessions`]: each session belongs to its user; a silent client keeps its entities for the
@@ -26,11 +26,11 @@ pub mod budget;
 pub mod copies;
 pub mod delivery;
 pub mod display;
-pub mod estimator;
 pub mod identity;
 pub mod input;
 pub mod lateness;
 pub mod numbers;
+pub mod prediction;
 pub mod repeats;
 pub mod sessions;
 pub mod sizes;
@@ -59,10 +59,10 @@ use budget::BudgetCheck;
 use copies::CopyCheck;
 use delivery::DeliveryCheck;
 use display::{DisplayCheck, Frame};
-use estimator::EstimateCheck;
 use identity::IdentityCheck;
 use input::InputCheck;
 use lateness::LatenessCheck;
+use prediction::PredictionCheck;
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
 
@@ -83,7 +83,7 @@ pub struct Checks {
     copies: CopyCheck,
     delivery: DeliveryCheck,
     repeats: RepeatCheck,
-    estimator: EstimateCheck,
+    prediction: PredictionCheck,
     sessions: SessionCheck,
     lateness: LatenessCheck,
     display: DisplayCheck,
@@ -129,7 +129,7 @@ impl Checks {
             copies: CopyCheck::new(config),
             delivery: DeliveryCheck::new(config.patter),
             repeats: RepeatCheck::default(),
-            estimator: EstimateCheck::default(),
+            prediction: PredictionCheck::default(),
             sessions: SessionCheck::new(config.grace),
             lateness: LatenessCheck::default(),
             display: DisplayCheck::default(),
@@ -162,7 +162,7 @@ impl Checks {
 
     /// Returns a violation if a calm period had no comparisons of predictions.
     pub fn too_few_compared(&self) -> Option<String> {
-        let few = self.calm.is_some() && self.ghosts && self.estimator.compared() == 0;
+        let few = self.calm.is_some() && self.ghosts && self.prediction.compared() == 0;
         few.then(|| "nobody foresaw anything in a calm second".into())
     }
 
@@ -202,7 +202,7 @@ impl Checks {
             }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             let now = room.timeline().slot(room.ring().tick());
-            self.estimator.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
+            self.prediction.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!("client {at} decoded a state that the server does not have"));
             }

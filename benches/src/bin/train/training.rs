@@ -12,7 +12,8 @@ use truetick_netcode::replication::entity::{Baselines, code_change};
 use truetick_netcode::replication::state_ring::StateRing;
 use truetick_netcode::schema::{Audience, CLASSES, Schema, class_of};
 
-/// Ages of the baselines that are counted, with the further age of the older baseline.
+/// Ages of the baselines that are counted, each with the further age of the older baseline (0 for
+/// none).
 const PASTS: [(u32, u32); 14] = [
     (1, 0),
     (2, 0),

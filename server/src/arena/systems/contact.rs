@@ -1,4 +1,4 @@
-//! What happens where bodies meet: players and drones push each other apart, players take pick-ups.
+//! Contact of bodies: players and drones push each other apart, and players take pick-ups.
 
 use bevy_ecs::change_detection::Res;
 use bevy_ecs::entity::Entity;
@@ -13,13 +13,13 @@ use truetick_shared::arena::map::BODY_RADIUS;
 use crate::arena::ArenaRules;
 use crate::entity_table::EntityTable;
 
-/// Speed per tick with which bodies that overlap wholly part, m/s.
+/// Speed per tick at which bodies that overlap wholly are pushed apart, in metres per second.
 const PUSH: f32 = 3.0;
 
-/// Reach of a player for a pick-up, metres.
+/// Distance from which a player takes a pick-up, in metres.
 const REACH: f32 = 1.2;
 
-/// Health in a pick-up, and the time until it is back, s.
+/// Health that a pick-up gives.
 const HEAL: u8 = 40;
 const PICKUP_S: f32 = 8.0;
 
@@ -29,7 +29,7 @@ struct Round {
     push: Vec2,
 }
 
-/// Players and drones that overlap get a push away from each other.
+/// Pushes overlapping players and drones away from each other.
 pub fn push_apart(
     rules: Res<'_, ArenaRules>,
     table: Res<'_, EntityTable>,
@@ -78,7 +78,8 @@ fn push_pairs(rounds: &mut [Round]) {
     }
 }
 
-/// Players in reach of a pick-up who need it take it; those taken come back after a while.
+/// Gives pick-ups to living players within reach that lack health. A taken pick-up reappears after
+/// `PICKUP_S` seconds.
 pub fn take_pickups(
     rules: Res<'_, ArenaRules>,
     table: Res<'_, EntityTable>,

@@ -1,4 +1,4 @@
-//! Drones wander: they choose a heading now and then and accelerate there.
+//! Drones wander: each chooses a heading from time to time and accelerates in its direction.
 
 use bevy_ecs::change_detection::Res;
 use bevy_ecs::system::Query;
@@ -10,7 +10,7 @@ use truetick_shared::arena::map::collide;
 use crate::arena::{ArenaRules, rng};
 use crate::entity_table::EntityTable;
 
-/// Acceleration, m/s^2, and part of the speed lost per second: 4 m/s at most.
+/// Acceleration in metres per second squared. With the friction it limits the speed to 4 m/s.
 const ACCELERATION: f32 = 8.0;
 const FRICTION: f32 = 2.0;
 

@@ -1,4 +1,4 @@
-//! One tick of the arena. Every system visits entities in the order of their slots.
+//! The systems of one tick of the arena. Every system visits entities in the order of their slots.
 
 pub mod contact;
 pub mod drones;

@@ -1,4 +1,4 @@
-//! Players move under their commands, fire, and come back after death.
+//! Players move by their commands, fire, and respawn after death.
 
 use bevy_ecs::change_detection::{Res, ResMut};
 use bevy_ecs::system::{Commands, Query};
@@ -10,13 +10,13 @@ use crate::arena::{ArenaRules, free_place};
 use crate::entity_table::EntityTable;
 use crate::game::Inputs;
 
-/// Speed of a projectile, m/s.
+/// Speed of a projectile in metres per second.
 const PROJECTILE_SPEED: f32 = 25.0;
 
-/// How long a projectile flies, s.
+/// Time that a projectile flies, in seconds.
 const PROJECTILE_LIFE_S: f32 = 1.2;
 
-/// Runs the shared step for each player; shots leave as projectiles.
+/// Runs the shared step for each player. Shots become projectiles.
 pub fn move_players(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, ArenaRules>,
@@ -47,7 +47,7 @@ pub fn move_players(
     }
 }
 
-/// Dead players whose time is up come back somewhere else.
+/// Respawns dead players whose wait is over at a random position.
 pub fn bring_back(
     rules: Res<'_, ArenaRules>,
     table: Res<'_, EntityTable>,

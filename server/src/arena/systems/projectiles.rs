@@ -17,16 +17,16 @@ use crate::arena::{ArenaRules, free_place};
 use crate::entity_table::EntityTable;
 use crate::game::{GameEvent, Outbox};
 
-/// Health lost by a hit.
+/// Health that a hit takes.
 const DAMAGE: u8 = 20;
 
-/// Speed that a hit gives its victim, m/s.
+/// Speed that a hit gives its victim, in metres per second.
 const KNOCK: f32 = 6.0;
 
-/// How long a dead player waits, s.
+/// Time until a dead player respawns, in seconds.
 const RESPAWN_S: f32 = 2.0;
 
-/// Moves every projectile; ends those that are spent or meet something solid.
+/// Moves every projectile. Removes those whose time is over or that meet something solid.
 pub fn fly_projectiles(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, ArenaRules>,
@@ -65,7 +65,8 @@ type Players<'w, 's, 'a> = Query<'w, 's, (&'a mut PlayerBody, &'a mut Abilities,
 type Drones<'w, 's, 'a> = Query<'w, 's, (&'a mut Body, &'a mut Drone)>;
 type Projectiles<'w, 's, 'a> = Query<'w, 's, (&'a Body, &'a Projectile), Without<Drone>>;
 
-/// Projectiles that touch a living player other than their shooter, or a drone, are spent.
+/// Applies hits: a projectile that touches a drone, or a living player other than its shooter, is
+/// spent.
 #[allow(clippy::too_many_arguments, reason = "a system names what it touches")]
 pub fn hit_bodies(
     mut commands: Commands<'_, '_>,
@@ -108,7 +109,7 @@ pub fn hit_bodies(
     }
 }
 
-/// The slot of the player that was hit, and whether that was its end.
+/// Hits the first player that the projectile touches. Returns its slot and whether it died.
 fn hit_player(
     rules: &ArenaRules,
     table: &EntityTable,
@@ -142,7 +143,8 @@ fn credit(table: &EntityTable, flight: &Flight, players: &mut Players<'_, '_, '_
     }
 }
 
-/// Whether a drone was hit; one without health comes back elsewhere at once.
+/// Hits the first drone that the projectile touches, and returns whether there was one. A drone
+/// without health reappears elsewhere at once.
 fn hit_drone(
     rules: &ArenaRules,
     table: &EntityTable,

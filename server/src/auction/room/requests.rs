@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! Handles the requests of clients.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 use super::AuctionRoom;
 use crate::auction::participant::Participant;
 
-/// So many watchers of its lot make a bid weigh one more.
+/// Number of watchers of its lot for which a bid counts as one more command.
 const WATCHERS_A_WEIGHT: usize = 250;
 
 impl AuctionRoom {
@@ -76,7 +76,7 @@ impl AuctionRoom {
         let Some(participant) = self.participants.get_mut(client) else {
             return;
         };
-        // What a stranger would do to the house is not even written down.
+        // A command that its user may not give is refused before it reaches the journal.
         let may_say = lot.is_some() || self.house.rules().admins.contains(&participant.user);
         let why = match self.state {
             HouseState::Stopped => Some(Refusal::Stopped),
@@ -85,7 +85,7 @@ impl AuctionRoom {
             _ if !participant.meter.allows_worth(weight, self.config.rate, arrived) => {
                 Some(Refusal::TooFast)
             }
-            _ => match self.sequencer.put(
+            _ => match self.sequencer.enqueue(
                 (client, participant.user),
                 (id, command),
                 (at_ms, participant.last_ms),
@@ -102,7 +102,7 @@ impl AuctionRoom {
         }
     }
 
-    /// Whether no more receipts fit; the last ones are for those who run the house.
+    /// Whether no more receipts fit. The last ones are reserved for the administrators.
     fn is_full(&self, user: UserId) -> bool {
         let most = self.config.receipts;
         let runs = self.house.rules().admins.contains(&user);

@@ -1,9 +1,9 @@
-//! The room's tick, in slices: so much of the house's work in each tick of the room and no more.
+//! The room's tick, in slices: a bounded part of the house's work in each tick of the room.
 //!
-//! A tick of the auction decides exactly the orders of the milliseconds before its deadline. Where
-//! they are more than one entry holds, or more work than a tick of the room may do, the auction's
-//! tick goes on in the next ones, and later ticks wait: no lot closes before all that came in time
-//! is decided.
+//! A tick of the auction decides exactly the orders of the milliseconds before its deadline. If
+//! these are more than one entry holds, or more work than a tick of the room may do, the auction's
+//! tick continues in the next ones, and later ticks wait. So no lot closes before every order that
+//! came in time is decided.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use truetick_shared::auction::wire::{HouseState, Reply};
 use super::{AuctionRoom, RECOVERED, STALL};
 use crate::auction::entry::{Entry, TickRecord};
 
-/// A tick in which nothing happened is written down this often while a lot is open: by so much a
-/// crash may lengthen it.
+/// Interval, in ticks, at which a tick in which nothing happened is recorded while a lot is open. A
+/// crash may extend the lot by this much.
 const HEARTBEAT: u64 = 6;
 
-/// Orders of one tick that make one entry, on their way through the house.
+/// Orders of one tick that form one entry, with the progress of the house on them.
 pub(super) struct Slice {
     step: Step,
     tick: u64,
@@ -34,11 +34,11 @@ pub(super) struct Slice {
 }
 
 impl AuctionRoom {
-    /// The tick: what came in finished milliseconds, in its order, goes through the house, and what
-    /// that says waits for the journal.
+    /// Runs the tick: the orders of finished milliseconds pass through the house in sequence, and
+    /// the output waits for the journal.
     pub(super) fn take_due(&mut self, now: Timestamp) {
-        // Of what came after its deadline a late tick knows more than one in time would: that is
-        // for the next.
+        // A late tick has received commands from after its deadline that a punctual one would not
+        // have. They belong to the next tick.
         let before_ms = self.ms(now.min(self.timeline.next_deadline()));
         self.sequencer.hold_to(self.ms(now));
         self.sequencer.close_before(before_ms);
@@ -47,7 +47,7 @@ impl AuctionRoom {
         while work > 0
             && let Some(mut slice) = self.slice.take().or_else(|| self.next_slice(now))
         {
-            // Looking for one costs, too.
+            // The search for a slice counts as work too.
             work -= 1;
             if !self.house.advance(&mut slice.step, &slice.orders, &mut work, &mut slice.out) {
                 self.slice = Some(slice);
@@ -62,11 +62,12 @@ impl AuctionRoom {
         self.work.left_over += u64::from(self.slice.is_some() || !self.due.is_empty());
     }
 
-    /// The next orders of the first tick that is due; its beginning, if it has not begun.
+    /// The next orders of the first tick that is due. It begins the tick if it has not begun.
     fn next_slice(&mut self, now: Timestamp) -> Option<Slice> {
         let (tick, before_ms) = *self.due.front()?;
         let goes_on = self.begun;
-        let (orders, clients): (Vec<_>, Vec<_>) = self.sequencer.cut(before_ms).into_iter().unzip();
+        let (orders, clients): (Vec<_>, Vec<_>) =
+            self.sequencer.drain_before(before_ms).into_iter().unzip();
         self.begun =
             self.sequencer.has_before(before_ms) && !is_planted(Mutant::CloseBeforeBacklog);
         if !self.begun {
@@ -77,10 +78,11 @@ impl AuctionRoom {
         Some(Slice { step, tick, clock, before_ms, orders, clients, out: Output::default() })
     }
 
-    /// What a slice came to waits for the journal.
+    /// Submits the entry of a slice. The output waits for the journal.
     fn finish(&mut self, slice: Slice, now: Timestamp) {
         let Slice { tick, clock, before_ms, orders, clients, out, .. } = slice;
-        // While nothing becomes durable no question is answered either: answers would pile up.
+        // While nothing becomes durable queries are not answered either, or the answers would pile
+        // up.
         let queries =
             if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
         let mut replies: Vec<_> =
@@ -102,7 +104,7 @@ impl AuctionRoom {
         }
     }
 
-    /// The clock stops while the disk does, and runs again when it has caught up.
+    /// Stops the clock while the disk is behind, and starts it again when the disk has caught up.
     fn clock_order(&mut self, now: Timestamp) -> Option<ClockOrder> {
         let lag = self.pending.front().map_or(Duration::ZERO, |oldest| now.since(oldest.since));
         match self.house.paused() {

@@ -90,7 +90,7 @@ pub struct House {
     /// Tick at which the clock was paused, while it is.
     paused: Option<u64>,
     touched: BTreeSet<LotId>,
-    /// Sum of the hashes of all lots, as of each one's last hash.
+    /// Sum of the last computed hashes of all lots.
     sum: u64,
 }
 

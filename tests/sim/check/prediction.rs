@@ -13,17 +13,17 @@ use super::Pair;
 const KEPT: u32 = 256;
 
 /// Predicted fields of one client in one life, by slot.
-type EstimatedField = BTreeMap<u32, Box<[u32]>>;
+type PredictedStates = BTreeMap<u32, Box<[u32]>>;
 
 /// Checks the predictions of all clients.
 #[derive(Debug, Default)]
-pub struct EstimateCheck {
-    estimated: BTreeMap<(usize, u64), EstimatedField>,
+pub struct PredictionCheck {
+    predicted: BTreeMap<(usize, u64), PredictedStates>,
     /// Number of comparisons while nothing disturbs anyone.
     compared: u64,
 }
 
-impl EstimateCheck {
+impl PredictionCheck {
     /// Records a client's current prediction. If `calm` (no interactions, and every command arrives
     /// in time), compares its prediction for slot `now`, that of the newest tick.
     pub fn check(
@@ -33,17 +33,17 @@ impl EstimateCheck {
         calm: bool,
         wrong: &mut Vec<String>,
     ) {
-        let estimated = self.estimated.entry((pair.at, pair.client.life)).or_default();
+        let predicted = self.predicted.entry((pair.at, pair.client.life)).or_default();
         // A prediction from before the calm may have been corrected since.
         match calm {
-            true => *estimated = estimated.split_off(&now.0.saturating_sub(KEPT)),
-            false => estimated.clear(),
+            true => *predicted = predicted.split_off(&now.0.saturating_sub(KEPT)),
+            false => predicted.clear(),
         }
         if let Some((slot, state)) = pair.client.bot.runtime().predicted() {
-            estimated.entry(slot.0).or_insert_with(|| state.into());
+            predicted.entry(slot.0).or_insert_with(|| state.into());
         }
         let own = ring.entries().find(|entry| entry.owner == Some(pair.id));
-        let (Some(own), Some(state), true) = (own, estimated.get(&now.0), calm) else {
+        let (Some(own), Some(state), true) = (own, predicted.get(&now.0), calm) else {
             return;
         };
         self.compared += 1;
