@@ -2,6 +2,19 @@
 //!
 //! Writes trust the caller, reads check everything: a [`BitReader`] never reads past its end and
 //! returns an error for any bytes that no writer makes.
+//!
+//! ```
+//! use truetick_netcode::bits::{BitReader, BitWriter};
+//!
+//! let mut writer = BitWriter::new();
+//! writer.write(5, 3);
+//! writer.write_golomb(1_000, 4);
+//! writer.pad_to_byte();
+//! let mut reader = BitReader::new(writer.bytes());
+//! assert_eq!(reader.read(3)?, 5);
+//! assert_eq!(reader.read_golomb(4)?, 1_000);
+//! # Ok::<(), truetick_netcode::error::WireError>(())
+//! ```
 
 use crate::error::WireError;
 

@@ -11,12 +11,12 @@
 //! Loss counts only where it is heavy, and is tested in the same way: if a smaller share of packets
 //! is lost while less is sent, the path was full. Radio links lose packets without being full.
 //!
-//! Otherwise the budget rises. Near the capacity of the path when it was last full, it rises by 4 %
-//! a second, so that the next queue is still short when it is detected. Packets that are faster
-//! than that capacity allows show that the path carries more; the budget then doubles, as at the
-//! start. Where a path carries less than the floor of the budget in each tick, some ticks are not
-//! sent. Such a path is called narrow. A path counts as narrow where a long queue stays although no
-//! more than the floor is sent.
+//! Otherwise the budget rises. Near a confirmed capacity (the path was full twice at about the same
+//! rate) it rises by 4 % of it a second, so that the next queue is still short when it is detected.
+//! Packets that are faster than that capacity allows show that the path carries more; the budget
+//! then doubles in each interval, as at the start. A path on which a long queue stays although no
+//! more than the floor of the budget is sent is called narrow: it carries less than the floor in
+//! each tick, so the snapshots of some ticks are not sent.
 //!
 //! A sender that is late itself makes round trips longer and loses acknowledgements, so its
 //! measurements show little about the path. While it is late, it begins to drain at most once a
@@ -74,12 +74,13 @@ const DRAIN: f64 = 0.5;
 /// Share of the path's measured capacity that is sent while a long queue drains.
 const DRAIN_FAST: f64 = 0.1;
 
-/// Number of largest steps from zero to the ceiling, and from zero to the floor.
+/// The largest step up per [`INTERVAL`] is the ceiling divided by the first number, or the floor
+/// divided by the second, whichever is larger.
 const STEPS_UP: f64 = 64.0;
 const STEPS_TO_FLOOR: f64 = 12.0;
 
-/// Where no capacity is known, the budget rises by at most this share of itself per [`INTERVAL`],
-/// or by the step of [`STEPS_UP`] if that is more.
+/// Where no capacity is known, the largest step up per [`INTERVAL`] is this share of the budget if
+/// that is more than [`STEPS_UP`] and [`STEPS_TO_FLOOR`] allow.
 const FASTEST_UP: f64 = 0.1;
 
 /// After a full path, the first step up is this share of the budget, or of a quarter of the floor
@@ -95,8 +96,8 @@ const USED: f64 = 0.6;
 /// Share of the ceiling that is the first budget of an unknown path.
 const START: f64 = 0.125;
 
-/// If nothing arrives for this time and for two round trips, the path may be full: the budget falls
-/// to [`SILENT_SHARE`] of itself.
+/// If no acknowledgement arrives for this time or for two round trips, whichever is longer, the
+/// path may be full: the budget falls to [`SILENT_SHARE`] of itself, but not below the least rate.
 const SILENT: Duration = Duration::from_secs(1);
 const SILENT_SHARE: f64 = 0.25;
 
@@ -104,7 +105,7 @@ const SILENT_SHARE: f64 = 0.25;
 /// floors.
 const DEBT: f64 = 4.0;
 
-/// Longest time without a tick that is sent, if nothing was overdrawn.
+/// Longest pause between two snapshots on a narrow path, unless messages used more than the budget.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Byte budget per tick of one path.
@@ -139,7 +140,7 @@ pub struct Congestion {
 /// Constants of the path; rates are in bytes per tick.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Least size of a tick that is sent, in bytes.
+    /// Least budget of a tick that is sent, in bytes. A tick may take less.
     floor: f64,
     ceiling: f64,
     least_rate: f64,

@@ -11,7 +11,11 @@
 //!        -> client (snapshots, prediction, interpolation)
 //! link_sim, transport: simulated and real networks
 //! ```
-//! `PROTOCOL.md`, beside this crate, documents every byte on the wire in prose.
+//! Start at [`client::runtime::ClientRuntime`] for a client; at [`session::server::SessionServer`],
+//! [`connection::Connection`] and [`replication::client_view::ClientView`] for a server. The crate
+//! `truetick-server` combines the latter. "netcode 1.02" is the standard for sessions over UDP
+//! (<https://github.com/mas-bandwidth/netcode/blob/main/STANDARD.md>), not this crate.
+//! `PROTOCOL.md`, in this crate's directory, documents every byte on the wire in prose.
 
 pub mod bits;
 pub mod channel;

@@ -149,8 +149,8 @@ pub const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
 /// Consumed tokens that a server remembers: 2,000 joins a second for the 30 s that a token lives.
 pub const TOKEN_HISTORY: usize = 65_536;
 
-/// Tokens that a server opens, per second and as a burst: at about 1.5 us each, at most a fifth of
-/// a core.
+/// Tokens that a server opens, per second and as a burst: at about 2 us for each forged token, at
+/// most a third of a core.
 pub const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
 
 /// Rate-limit keys, or users, whose attempts are counted separately. Further ones are refused until
@@ -225,7 +225,7 @@ pub const CHANNEL_QUEUE: usize = CHANNEL_QUEUE_BYTES / MESSAGE_COST;
 pub const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2;
 
 /// Bytes of events that a client's application has not polled, each with [`MESSAGE_COST`]; a
-/// further event ends the session.
+/// further reliable event ends the session, a further unreliable one is dropped.
 pub const UNPOLLED_EVENT_BYTES: usize = CHANNEL_QUEUE_BYTES;
 
 /// Unreliable messages that wait for the next packet; a further one displaces the oldest.

@@ -3,6 +3,18 @@
 //!
 //! One [`LinkSim`] is one direction. A datagram is pushed with a time and popped at its delivery
 //! time; equal seeds and calls give equal results.
+//!
+//! ```
+//! use std::time::Duration;
+//! use truetick_netcode::link_sim::{LinkConfig, LinkSim};
+//! use truetick_netcode::time::Timestamp;
+//!
+//! let config = LinkConfig { latency: Duration::from_millis(40), ..LinkConfig::default() };
+//! let (mut link, now) = (LinkSim::new(config, 1), Timestamp::from_millis(1_000));
+//! link.push(b"hello", now);
+//! assert_eq!(link.pop(now), None);
+//! assert_eq!(link.pop(now + config.latency).as_deref(), Some(&b"hello"[..]));
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,14 @@
 //! Round-trip time, loss and delivered bytes, estimated from acknowledgements.
+//!
+//! ```
+//! use std::time::Duration;
+//! use truetick_netcode::rtt::{RoundTrip, RttEstimator};
+//!
+//! let mut rtt = RttEstimator::default();
+//! assert_eq!(rtt.measured(), None);
+//! rtt.sample(RoundTrip { time: Duration::from_millis(80), bytes: 200 });
+//! assert_eq!(rtt.rtt(), Duration::from_millis(80));
+//! ```
 
 use std::ops::Sub;
 use std::time::Duration;

@@ -7,6 +7,13 @@ pub type Sequence = u64;
 
 /// Returns the full number nearest to `expected` whose low 16 bits are `low`. If that number would
 /// be negative, it returns `low` itself.
+///
+/// ```
+/// use truetick_netcode::sequence::expand;
+///
+/// assert_eq!(expand(2, 65_535), 65_538);
+/// assert_eq!(expand(65_535, 65_538), 65_535);
+/// ```
 pub fn expand(low: u16, expected: Sequence) -> Sequence {
     let distance = low.wrapping_sub(expected as u16) as i16;
     expected.checked_add_signed(i64::from(distance)).unwrap_or(u64::from(low))

@@ -1,4 +1,12 @@
 //! Simulation ticks and their order, which stays correct across the wrap-around.
+//!
+//! ```
+//! use truetick_netcode::tick::Tick;
+//!
+//! let (last, first) = (Tick(u32::MAX), Tick(0));
+//! assert!(first.is_after(last));
+//! assert_eq!(first.distance(last), 1);
+//! ```
 
 use std::fmt;
 use std::ops::Add;

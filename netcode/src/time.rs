@@ -3,6 +3,16 @@
 //! A [`Timestamp`] counts nanoseconds since an arbitrary start; a [`UnixTime`] counts milliseconds
 //! since 1970. Only [`crate::clock`] creates them from the machine's clocks; all other code
 //! receives them as arguments.
+//!
+//! ```
+//! use std::time::Duration;
+//! use truetick_netcode::time::Timestamp;
+//!
+//! let began = Timestamp::from_millis(100);
+//! let now = began + Duration::from_millis(20);
+//! assert_eq!(now.since(began), Duration::from_millis(20));
+//! assert_eq!(began.since(now), Duration::ZERO);
+//! ```
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;

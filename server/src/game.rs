@@ -43,14 +43,17 @@ pub trait Game: Send + Sync + 'static {
     fn add_systems(&self, systems: &mut Systems);
 
     /// Spawns the entity of a client that joins and returns its id; `None` if there is no free
-    /// slot.
+    /// slot. The client then stays in the room without an entity. With an interest radius it
+    /// receives only what is relevant to everyone.
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId>;
 
     /// Removes the entities of a client that has left.
     fn leave(&self, world: &mut World, client: ClientId);
 
     /// Position of an entity in metres, for interest management; `None` if it is relevant to
-    /// everyone.
+    /// everyone. `fields` are the quantised fields of the kind, in the order of its components. The
+    /// position of a client's own entity is the centre of its interest; if that is `None`, the
+    /// client receives only what is relevant to everyone.
     fn place(&self, kind: KindId, fields: &[u32]) -> Option<Vec2>;
 
     /// The team whose clients see an entity's team fields, 1 to 255; 0 for none. A client belongs
@@ -59,7 +62,8 @@ pub trait Game: Send + Sync + 'static {
         0
     }
 
-    /// How much an entity matters if not everything fits, 1 to 16.
+    /// Factor of an entity's priority if not everything fits a snapshot, 1 to 16; 1 by default.
+    /// Other values are clamped. Used only with an interest radius.
     fn importance(&self, _kind: KindId) -> u32 {
         1
     }
@@ -111,7 +115,7 @@ impl GameEvent {
 pub struct Outbox(pub Vec<GameEvent>);
 
 impl Outbox {
-    /// Sends an event with this tick.
+    /// Queues an event of this tick. The room sends it to the clients after the tick.
     ///
     /// # Errors
     /// Those of [`GameEvent::check`]. The event is then dropped, and nothing else changes.

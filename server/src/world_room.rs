@@ -1,5 +1,5 @@
-//! A room with one world and the commands and views of its clients. [`WorldRoom::simulate`] is the
-//! tick on one page.
+//! A room with one world, and for each client its command queue and its view
+//! ([`ClientView`]). [`WorldRoom::simulate`] shows a whole tick.
 
 mod snapshots;
 
@@ -43,7 +43,7 @@ struct RoomClient<C> {
     entity: Option<NetId>,
     feedback: Feedback,
     arrivals: CommandArrivals,
-    /// Whether the client is suspended.
+    /// Whether the client's session is parked ([`Room::suspend`]).
     away: bool,
     /// Time for which the last command replaces a missing one.
     repeat: Duration,
@@ -116,8 +116,9 @@ impl<G: Game> WorldRoom<G> {
         &self.simulation
     }
 
-    /// Collects a tick's input: leaves, joins and one command per player, each in the order of
-    /// client numbers. Spectators are not part of the world.
+    /// Takes a tick's input: leaves, joins and one command per player, each by rising client
+    /// number. A missing command is replaced. References of a command to entities that its client
+    /// does not see become `None`. Spectators give no input.
     fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
         let commands = self.simulation.take_input_memory();
         let mut input =
@@ -151,7 +152,8 @@ impl<G: Game> WorldRoom<G> {
         input
     }
 
-    /// Updates each client's own entity and the positions of all entities.
+    /// Updates what the snapshots of this tick are planned from: each client's own entity, the
+    /// removals in each view, and the positions of all entities.
     fn update_interest(&mut self) {
         let ring = self.simulation.ring();
         for (id, client) in self.clients.iter_mut() {

@@ -1,6 +1,6 @@
 //! A second game in about a hundred lines, which proves that the server is independent of the
-//! arena: runners on a line that accelerate left or right, and a lap counter that only the server
-//! has.
+//! arena: runners on a closed track that accelerate forwards or backwards, and a lap counter that
+//! clients receive but do not predict.
 
 use bevy_ecs::change_detection::{Mut, Res};
 use bevy_ecs::component::Component;

@@ -6,6 +6,8 @@
 //! for each event:                receive(from, event, now)
 //! while poll_tick(now) = slot:   submit(slot, command, now)
 //! while poll_transmit() = (to, transmit): send it
+//! while poll_event() = event:    handle it; unread game events end the session
+//! each frame:                    for each of slots(): view(slot, now) = what to draw
 //! wait for an event or next_timeout()
 //! ```
 
@@ -222,7 +224,9 @@ impl<P: Predict> ClientRuntime<P> {
         self.link.leave();
     }
 
-    /// Handles an event of the transport. Errors are counted and change nothing.
+    /// Handles an event of the transport. Errors are counted in [`Self::stats`]. A packet that
+    /// cannot be decoded is not acknowledged. A hash mismatch, or many packets in a row on
+    /// baselines that the client does not hold, make the client request a resync.
     pub fn receive<'a>(
         &mut self,
         from: impl Into<PeerAddr>,

@@ -1,9 +1,9 @@
 //! What one client holds of the world, as far as the server knows, and what to send next.
 //!
-//! Per block of 64 slots the view records which slots the client holds at which ticks
+//! Per block of 64 entity slots the view records which slots the client holds as of which ticks
 //! ([`BlockAcks`]). Per packet in flight it records which slots of which blocks the packet carried.
 //! It also keeps the removals that are not acknowledged. So a client costs memory per block, not
-//! per entity.
+//! per entity; only after its budget was short once is a tick per slot kept, too.
 //!
 //! ```text
 //! plan (what is due, what fits the budget) -> write_packet, once per datagram -> packet_acked
@@ -47,7 +47,8 @@ pub struct Interest<'a> {
     /// Growth of each slot's priority per tick (1 or more); `None` where all are equal, which lets
     /// clients share encodings.
     pub weights: Option<&'a [u32]>,
-    /// Most bytes of the tick's snapshot.
+    /// Bytes of state that the tick's snapshot may take. The client's own entity and the most
+    /// urgent other item are sent even if they exceed it.
     pub budget: usize,
 }
 
@@ -219,8 +220,9 @@ impl ClientView {
         }
     }
 
-    /// Decides what this tick's snapshot holds: relevant entities that differ from the acknowledged
-    /// state, the client's own entity first, then by priority, up to the budget.
+    /// Decides what this tick's snapshot holds: the client's own entity, and of the other relevant
+    /// entities that differ from the acknowledged state as many as fit the budget, by priority.
+    /// Call it once per tick that is sent, then [`Self::write_packet`] until it returns `false`.
     pub fn plan(&mut self, shared: &mut Shared<'_>, interest: &Interest<'_>) {
         self.blocks
             .resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockAcks::default);

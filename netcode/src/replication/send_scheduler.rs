@@ -1,9 +1,11 @@
-//! Chooses what is sent where not everything fits, by a priority of weight times the ticks since an
-//! entity was sent.
+//! Chooses what is sent where not everything fits: a priority accumulator (Fiedler, "State
+//! Synchronization", 2015). An entity's priority is its weight (1 or more)
+//! times the number of ticks since it was last sent; an entity that the client does not hold counts
+//! as waiting for at least 8 ticks. The client's own entity is always sent, and so is the entity or
+//! block delta that comes first, even beyond the budget.
 //!
-//! The priority grows with every tick in which an entity is due and not sent, so that none starves:
-//! the entity with the least weight is sent after a wait that is longer in proportion to the
-//! weights of the others.
+//! The priority grows in every tick, so no entity starves: one with a weight of 1 waits about 16
+//! times as long as one with a weight of 16.
 //!
 //! Where all clients see the same, whole block deltas are chosen, and clients with short budgets
 //! omit the same blocks. A choice of single entities could share no block delta with other clients,
@@ -25,8 +27,8 @@ const DELTA_HEADER: usize = 3;
 /// split.
 pub(super) const MIN_DELTAS_OF_BUDGET: usize = 2;
 
-/// Number of rounds over all blocks after which an omitted block delta precedes those whose turn it
-/// is.
+/// Number of rounds, of one tick per block, that a block delta may be omitted. After that it comes
+/// before those whose turn it is.
 const MAX_ROUNDS: u64 = 2;
 
 /// Chooses what is sent within a client's budget; see the module's documentation.

@@ -1,5 +1,16 @@
 //! Pauses between attempts: exponential backoff with full jitter, so that many clients that were
 //! dropped at once do not return at once.
+//!
+//! ```
+//! use std::time::Duration;
+//! use truetick_netcode::session::backoff::Backoff;
+//!
+//! let (first, longest) = (Duration::from_millis(100), Duration::from_secs(5));
+//! let mut backoff = Backoff::new(first, longest, 7);
+//! assert!((0..20).all(|_| backoff.pause() <= longest));
+//! backoff.reset();
+//! assert!(backoff.pause() <= first);
+//! ```
 
 use std::time::Duration;
 

@@ -4,6 +4,15 @@
 //! bytes and the packet's number. Connect tokens are sealed with XChaCha20-Poly1305
 //! (draft-irtf-cfrg-xchacha) and a random nonce. With the feature `ring`, packets use ring's
 //! cipher; the portable cipher produces the same bytes.
+//!
+//! ```
+//! use truetick_netcode::session::crypto::Key;
+//!
+//! let key = Key::from_hex(&"2a".repeat(32))?;
+//! assert_eq!(key.bytes(), &[42; 32]);
+//! assert_eq!(format!("{key:?}"), "Key(..)");
+//! # Ok::<(), truetick_netcode::session::crypto::KeyError>(())
+//! ```
 
 use std::fmt;
 

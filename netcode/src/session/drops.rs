@@ -6,8 +6,8 @@ use crate::error::WireError;
 
 macro_rules! reasons {
     ($($name:ident: $key:literal $description:literal,)*) => {
-        /// Why a datagram was dropped. A drop is silent to the sender and changes nothing but a
-        /// counter.
+        /// Why a datagram was dropped. A drop changes nothing but a counter. The sender gets no
+        /// answer, unless a genuine token was refused; see [`super::denial::Denial`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum DropReason {
             $(#[doc = $description] $name,)*

@@ -1,5 +1,17 @@
 //! Rate limits by the generic cell rate algorithm (ITU-T I.371), with time as an argument and a
 //! bound on the number of keys that are counted.
+//!
+//! ```
+//! use std::time::Duration;
+//! use truetick_netcode::session::rate::{Rate, TokenBucket};
+//! use truetick_netcode::time::Timestamp;
+//!
+//! let (rate, now) = (Rate { per_second: 10, burst: 2 }, Timestamp::from_millis(1_000));
+//! let mut bucket = TokenBucket::default();
+//! assert!(bucket.allows(rate, now) && bucket.allows(rate, now));
+//! assert!(!bucket.allows(rate, now), "the burst is spent");
+//! assert!(bucket.allows(rate, now + Duration::from_millis(100)));
+//! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;

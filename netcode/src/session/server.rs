@@ -5,9 +5,10 @@
 //!
 //! ```text
 //! for each event:     receive(from, event, now) -> (client, payload or frame)
-//! always:             poll_change() -> opened, parked, resumed, closed
-//! each tick:          set_wall_clock(now, wall), update(now), send(client, payload) ...,
-//!                     send_replies(sink)
+//! after each call:    poll_change() until `None` -> opened, parked, resumed, left, expired or
+//!                     displaced
+//! each tick:          set_wall_clock(now, wall), update(now), then for each client
+//!                     send(client, payload, now, sink), then send_replies(sink)
 //! ```
 
 use std::collections::VecDeque;
@@ -260,8 +261,9 @@ impl SessionServer {
         self.wall = (now, wall);
     }
 
-    /// Performs what is due at `now`: parks silent sessions, ends parked ones, queues keep-alives
-    /// and forgets attempts.
+    /// Performs what is due at `now`: parks silent sessions, ends those whose grace period is over,
+    /// queues keep-alives, forgets attempts, and closes connections without a session and displaced
+    /// clients whose time is over.
     pub fn update(&mut self, now: Timestamp) {
         self.half_open.expire(now);
         self.close_idle(now);
@@ -325,7 +327,8 @@ impl SessionServer {
         }
     }
 
-    /// Returns the largest payload to a client, in bytes; 0 while it is not connected.
+    /// Returns the largest payload to a client, in bytes: [`crate::limits::PAYLOAD_BYTES`], or less
+    /// on a connection with a smaller path MTU; 0 while the client is not connected.
     pub fn max_payload(&self, client: ClientId) -> usize {
         self.roster
             .get(client)
@@ -350,9 +353,9 @@ impl SessionServer {
         frame.len()
     }
 
-    /// Sends a payload of 1 to 1,200 bytes to a client. A keep-alive precedes it until the client's
-    /// first packet has arrived, so that the client learns of its session. Returns the bytes sent;
-    /// 0 if the client is not connected.
+    /// Sends a payload of 1 to [`Self::max_payload`] bytes to a client. Over datagrams a keep-alive
+    /// precedes it until the client's first packet has arrived, so that the client learns of its
+    /// session. Returns the bytes sent, with headers and tags; 0 if the client is not connected.
     pub fn send(
         &mut self,
         client: ClientId,
@@ -384,7 +387,9 @@ impl SessionServer {
         bytes + self.scratch.len()
     }
 
-    /// Ends a session, live or parked, and notifies its client.
+    /// Ends a session, live or parked. The client of a live one is sent [`DISCONNECT_PACKETS`]
+    /// disconnect packets, or its connection is closed; that of a parked one is not notified. It
+    /// causes no [`Change`].
     pub fn close(&mut self, client: ClientId, sink: &mut dyn Transport) {
         let Some((Some(live), mut keys)) = self.roster.remove(client) else {
             return;
