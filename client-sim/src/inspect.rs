@@ -99,7 +99,7 @@ fn describe(
         Body::Empty => "no body",
         Body::Snapshot => "state",
         Body::Commands => "commands",
-        Body::DisconnectNotice => "a farewell",
+        Body::DisconnectNotice => "a disconnect notice",
     };
     write!(text, "{carries}; number and acknowledgements {} bits", breakdown.header_bits)?;
     writeln!(text, ", {} message(s) {}", breakdown.messages, breakdown.message_bits)?;
