@@ -1,5 +1,5 @@
-//! Gives the server the hash of what its rules are made of: a recording names it, so that a replay
-//! by other rules says so.
+//! Hashes the sources of the game rules. A recording names the hash, so that a replay with other
+//! rules is reported as such.
 
 use std::fs;
 use std::path::{Path, PathBuf};

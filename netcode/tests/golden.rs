@@ -135,7 +135,7 @@ fn our_own_bytes_are_as_documented() {
     hold(&[
         ("user data of a ticket, first 20 bytes", &user_data[..20]),
         ("first packet, nothing to acknowledge, empty", &empty),
-        ("first packet, a farewell: other schema, 4", writer.bytes()),
+        ("first packet, a disconnect notice: other schema, 4", writer.bytes()),
     ]);
 }
 

@@ -267,7 +267,8 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     let host = Host::start_configured(&config(address), key).unwrap();
     if !all_play(&host, &swarm) {
         let report = host.report();
-        panic!("{} joined, drops {:?}", report.room.joined, report.drops);
+        let figures = swarm.stop().map(|figures| (figures.joined, figures.counts));
+        panic!("{} joined, drops {:?}, {figures:?}", report.room.joined, report.drops);
     }
     swarm.stop().unwrap();
     host.stop().unwrap();

@@ -211,7 +211,7 @@ fn a_path_that_becomes_narrow_and_wide_again_is_followed() {
         if narrow_for > 4.0 {
             let carries = f64::from(rate) / 60.0;
             assert!(
-                (0.4..1.4).contains(&(path.congestion.rate / carries)),
+                (0.45..1.35).contains(&(path.congestion.rate / carries)),
                 "{case}: {}",
                 path.congestion.rate
             );
