@@ -33,18 +33,24 @@ fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bits");
     group.throughput(Throughput::Elements(u64::from(COUNT)));
     group.bench_function("write", |bencher| bencher.iter(|| black_box(packed())));
-    group.bench_function("write_golomb", |bencher| bencher.iter(|| black_box(golomb())));
+    group.bench_function("write_golomb", |bencher| {
+        bencher.iter(|| black_box(golomb()))
+    });
     let (fields, codes) = (packed(), golomb());
     group.bench_function("read", |bencher| {
         bencher.iter(|| {
             let mut reader = BitReader::new(fields.bytes());
-            (0..COUNT).map(|i| reader.read(width(i)).unwrap_or(0)).fold(0, u32::wrapping_add)
+            (0..COUNT)
+                .map(|i| reader.read(width(i)).unwrap_or(0))
+                .fold(0, u32::wrapping_add)
         });
     });
     group.bench_function("read_golomb", |bencher| {
         bencher.iter(|| {
             let mut reader = BitReader::new(codes.bytes());
-            (0..COUNT).map(|_| reader.read_golomb(5).unwrap_or(0)).fold(0, u32::wrapping_add)
+            (0..COUNT)
+                .map(|_| reader.read_golomb(5).unwrap_or(0))
+                .fold(0, u32::wrapping_add)
         });
     });
     group.bench_function("append", |bencher| {

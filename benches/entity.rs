@@ -27,8 +27,14 @@ mod players {
     fn moving_player(i: usize) -> [Vec<u32>; 3] {
         let thrust =
             [(i * 37 % 255) as i16 - 127, (i * 91 % 255) as i16 - 127].map(|axis| axis as i8);
-        let command = ArenaCommand { thrust, ..ArenaCommand::default() };
-        let mut state = PlayerState { body: start(i), ..PlayerState::default() };
+        let command = ArenaCommand {
+            thrust,
+            ..ArenaCommand::default()
+        };
+        let mut state = PlayerState {
+            body: start(i),
+            ..PlayerState::default()
+        };
         let mut run = |ticks| {
             for _ in 0..ticks {
                 (state, _) = step_player(state, &command, &StepConfig::default());
@@ -71,7 +77,11 @@ fn code<C: Coder>(
         let coded = match whole {
             true => code_whole(coder, kind, Audience::Others, fields),
             false => {
-                let past = Baselines { age: 2, base, older: Some((older, 2)) };
+                let past = Baselines {
+                    age: 2,
+                    base,
+                    older: Some((older, 2)),
+                };
                 code_change(coder, kind, Audience::Others, &past, fields)
             }
         };
@@ -87,7 +97,9 @@ fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("entity");
     group.throughput(Throughput::Elements(COUNT as u64));
     for (name, whole) in [("whole", true), ("change", false)] {
-        let tables = arena.schema.tables(if whole { 0 } else { class_of(2, true) });
+        let tables = arena
+            .schema
+            .tables(if whole { 0 } else { class_of(2, true) });
         let mut bytes = Vec::new();
         group.bench_function(format!("range_encode_{name}"), |bencher| {
             bencher.iter(|| {
@@ -97,7 +109,10 @@ fn bench(criterion: &mut Criterion) {
                 encoder.finish();
             });
         });
-        println!("entity/range {name}: {:.2} bytes each", bytes.len() as f64 / COUNT as f64);
+        println!(
+            "entity/range {name}: {:.2} bytes each",
+            bytes.len() as f64 / COUNT as f64
+        );
         group.bench_function(format!("range_decode_{name}"), |bencher| {
             bencher.iter(|| {
                 code(
@@ -114,7 +129,10 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function("hash", |bencher| {
         let audience = Audience::Others;
         bencher.iter(|| {
-            crowd.iter().map(|[.., now]| hash(kind, audience, now)).fold(0, u64::wrapping_add)
+            crowd
+                .iter()
+                .map(|[.., now]| hash(kind, audience, now))
+                .fold(0, u64::wrapping_add)
         });
     });
     group.finish();

@@ -27,7 +27,10 @@ impl World {
         let game = Arc::new(ArenaGame::new(ArenaConfig::default()).expect("a valid schema"));
         let mut simulation = Simulation::new(game, 1).expect("a valid schema");
         let joins = (1..=CLIENTS).map(ClientId).collect();
-        simulation.step(TickInput { joins, ..TickInput::default() });
+        simulation.step(TickInput {
+            joins,
+            ..TickInput::default()
+        });
         let recorder = with_state.map(|with_state| {
             let config = RecorderConfig {
                 recording: 1,
@@ -38,7 +41,12 @@ impl World {
             };
             Recorder::begin(config, (60, 1), &simulation)
         });
-        Self { simulation, recorder, rng: Xoshiro256PlusPlus::seed_from_u64(1), bytes: 0 }
+        Self {
+            simulation,
+            recorder,
+            rng: Xoshiro256PlusPlus::seed_from_u64(1),
+            bytes: 0,
+        }
     }
 
     fn tick(&mut self) {
@@ -49,8 +57,13 @@ impl World {
             dash: false,
             fire: rng.random_bool(0.1),
         };
-        let commands = (1..=CLIENTS).map(|client| (ClientId(client), command())).collect();
-        let input = TickInput { commands, ..TickInput::default() };
+        let commands = (1..=CLIENTS)
+            .map(|client| (ClientId(client), command()))
+            .collect();
+        let input = TickInput {
+            commands,
+            ..TickInput::default()
+        };
         if let Some(recorder) = &mut self.recorder {
             recorder.input(self.simulation.tick().next(), &input);
         }
@@ -66,12 +79,17 @@ impl World {
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recording");
-    for (name, with_state) in
-        [("none", None), ("input_and_hashes", Some(false)), ("with_state", Some(true))]
-    {
+    for (name, with_state) in [
+        ("none", None),
+        ("input_and_hashes", Some(false)),
+        ("with_state", Some(true)),
+    ] {
         let mut world = World::new(with_state);
         (0..600).for_each(|_| world.tick());
-        println!("recording/{name}: {:.0} bytes a tick", world.bytes as f64 / 600.0);
+        println!(
+            "recording/{name}: {:.0} bytes a tick",
+            world.bytes as f64 / 600.0
+        );
         group.bench_function(name, |bencher| bencher.iter(|| world.tick()));
     }
     group.finish();

@@ -23,7 +23,13 @@ fn one_packet(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("seal_1200_bytes", |bencher| {
         bencher.iter(|| {
-            seal((Kind::Payload, u64::MAX), PROTOCOL, &key, black_box(&contents), &mut packet)
+            seal(
+                (Kind::Payload, u64::MAX),
+                PROTOCOL,
+                &key,
+                black_box(&contents),
+                &mut packet,
+            )
         });
     });
     assert_eq!(packet.len(), 1_200);
@@ -31,8 +37,12 @@ fn one_packet(criterion: &mut Criterion) {
     group.bench_function("open_1200_bytes", |bencher| {
         bencher.iter(|| {
             copy.copy_from_slice(&packet);
-            let Ok(Outer::Sealed(header)) = read_outer(&copy) else { panic!("no packet") };
-            open(header, PROTOCOL, &key, black_box(&mut copy)).expect("genuine").len()
+            let Ok(Outer::Sealed(header)) = read_outer(&copy) else {
+                panic!("no packet")
+            };
+            open(header, PROTOCOL, &key, black_box(&mut copy))
+                .expect("genuine")
+                .len()
         });
     });
     let issuer = Issuer {
@@ -67,16 +77,28 @@ fn all_of_a_tick(criterion: &mut Criterion) {
     for clients in [64, 256] {
         let mut room = FullRoom::new(clients, 64, None);
         room.tick();
-        let payloads: Vec<Vec<u8>> =
-            room.sent().iter().map(|(_, bytes)| bytes[..bytes.len() - 18].to_vec()).collect();
+        let payloads: Vec<Vec<u8>> = room
+            .sent()
+            .iter()
+            .map(|(_, bytes)| bytes[..bytes.len() - 18].to_vec())
+            .collect();
         let key = PacketKey::new(&Key::new([7; 32]));
         let mut packet = Vec::new();
         let bytes: usize = payloads.iter().map(Vec::len).sum();
-        println!("session_tick/{clients}: {} packets, {bytes} bytes", payloads.len());
+        println!(
+            "session_tick/{clients}: {} packets, {bytes} bytes",
+            payloads.len()
+        );
         group.bench_function(format!("seal_all_of_{clients}_clients"), |bencher| {
             bencher.iter(|| {
                 for payload in &payloads {
-                    seal((Kind::Payload, 1_000), PROTOCOL, &key, black_box(payload), &mut packet);
+                    seal(
+                        (Kind::Payload, 1_000),
+                        PROTOCOL,
+                        &key,
+                        black_box(payload),
+                        &mut packet,
+                    );
                 }
             });
         });

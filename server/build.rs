@@ -18,7 +18,10 @@ fn main() {
     println!("cargo:rerun-if-changed={}", files[0].display());
     files.sort();
     let mut hasher = Xxh3::new();
-    files.iter().filter_map(|file| fs::read(file).ok()).for_each(|bytes| hasher.update(&bytes));
+    files
+        .iter()
+        .filter_map(|file| fs::read(file).ok())
+        .for_each(|bytes| hasher.update(&bytes));
     hasher.update(compiler().as_bytes());
     hasher.update(std::env::var("TARGET").unwrap_or_default().as_bytes());
     println!("cargo:rustc-env=TRUETICK_BUILD={}", hasher.digest());
@@ -38,5 +41,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn compiler() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output();
-    version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    version
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default()
 }

@@ -44,24 +44,36 @@ fn address(client: u64) -> SocketAddr {
 fn a_tick_allocates_nothing_after_warm_up() {
     let mut now = Timestamp::from_millis(1_000);
     let mut server = server(now);
-    let room = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
+    let room = RoomConfig {
+        relevance_radius_m: None,
+        ..RoomConfig::default()
+    };
     server.add_room(Box::new(WorldRoom::new(Race, room, now).unwrap()));
     let schema = Arc::new(Race.registry().unwrap().schema().clone());
     let client = |i| ClientRuntime::new(Race, schema.clone(), token(i, 0, now), i, now);
     let mut clients: Vec<ClientRuntime<Race>> = (0..CLIENTS).map(client).collect();
-    let mut sink = Kept { bytes: Vec::with_capacity(1 << 20), ends: Vec::with_capacity(1 << 10) };
+    let mut sink = Kept {
+        bytes: Vec::with_capacity(1 << 20),
+        ends: Vec::with_capacity(1 << 10),
+    };
     let (mut allocated, mut worst) = (Vec::new(), 0);
     for ms in 1_000..11_000u64 {
         now = Timestamp::from_millis(ms);
         for (i, client) in clients.iter_mut().enumerate() {
             while let Some(tick) = client.poll_tick(now) {
-                client.submit(tick, Push(if (tick.0 + i as u32) % 50 < 30 { 1 } else { -1 }), now);
+                client.submit(
+                    tick,
+                    Push(if (tick.0 + i as u32) % 50 < 30 { 1 } else { -1 }),
+                    now,
+                );
             }
             while let Some((_, bytes)) = client.poll_transmit() {
                 server.receive(address(i as u64), &bytes, now);
             }
         }
-        let due = server.next_deadline().is_some_and(|deadline| deadline <= now);
+        let due = server
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now);
         let region = Region::new(ALLOCATOR);
         server.send_replies(&mut sink);
         server.tick(&mut || now, &mut sink);
@@ -78,7 +90,11 @@ fn a_tick_allocates_nothing_after_warm_up() {
         }
         sink.bytes.clear();
     }
-    assert!(clients.iter().all(|client| client.state() == ClientState::Playing));
+    assert!(
+        clients
+            .iter()
+            .all(|client| client.state() == ClientState::Playing)
+    );
     assert!(allocated.len() > 170, "{} ticks", allocated.len());
     let with = allocated.iter().filter(|count| **count > 0).count();
     assert_eq!(

@@ -16,20 +16,33 @@ const SEEDS: u64 = 100;
 fn run(plan: AuctionPlan) -> (AuctionWorld, AuctionFigures) {
     let mut world = AuctionWorld::new(plan);
     let figures = world.run();
-    let (trace, wrong) =
-        (world.trace.join("\n"), world.wrong.iter().take(5).cloned().collect::<Vec<_>>());
-    assert!(wrong.is_empty(), "seed {}\n{trace}\n{}", world.plan.seed, wrong.join("\n"));
+    let (trace, wrong) = (
+        world.trace.join("\n"),
+        world.wrong.iter().take(5).cloned().collect::<Vec<_>>(),
+    );
+    assert!(
+        wrong.is_empty(),
+        "seed {}\n{trace}\n{}",
+        world.plan.seed,
+        wrong.join("\n")
+    );
     (world, figures)
 }
 
 fn with(troubles: Vec<(u64, Trouble)>) -> AuctionPlan {
-    AuctionPlan { troubles, ..AuctionPlan::quiet(7) }
+    AuctionPlan {
+        troubles,
+        ..AuctionPlan::quiet(7)
+    }
 }
 
 #[test]
 fn on_a_quiet_day_everyone_gets_answers_and_all_see_the_same() {
     let (_, figures) = run(AuctionPlan::quiet(1));
-    assert!(figures.answered > 60 && figures.seen > 100 && figures.ended > 3, "{figures:?}");
+    assert!(
+        figures.answered > 60 && figures.seen > 100 && figures.ended > 3,
+        "{figures:?}"
+    );
 }
 
 #[test]
@@ -49,13 +62,21 @@ fn a_machine_that_slept_says_nothing_wrong_of_the_time() {
         for member in 1..5 {
             world.sleep(member, slept);
             // The delay is longer from now on: the shortest exchange is from before.
-            let link = LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() };
+            let link = LinkConfig {
+                latency: Duration::from_millis(80),
+                ..LinkConfig::default()
+            };
             world.members[member].throttle(link);
         }
         world.run_for(slept + Duration::from_secs(12));
         assert_eq!(world.wrong, Vec::<String>::new(), "slept {slept:?}");
-        let knows =
-            |member: &Member| member.bidder.client().server_time(world.now - slept).is_some();
+        let knows = |member: &Member| {
+            member
+                .bidder
+                .client()
+                .server_time(world.now - slept)
+                .is_some()
+        };
         assert!(world.members[1..5].iter().all(knows), "slept {slept:?}");
     }
 }
@@ -72,8 +93,11 @@ fn one_seed_is_one_run() {
 #[test]
 fn while_the_disk_stalls_the_clock_stands_still_and_every_close_moves() {
     let (world, _) = run(with(vec![(4_000, Trouble::Stall)]));
-    let watcher =
-        world.members.iter().find(|member| member.bidder.strategy() == Strategy::Watcher).unwrap();
+    let watcher = world
+        .members
+        .iter()
+        .find(|member| member.bidder.strategy() == Strategy::Watcher)
+        .unwrap();
     let seen = watcher.bidder.seen();
     let paused = seen.iter().find_map(|event| match event.what {
         LotEventKind::Paused { since } => Some((event.lot, since)),
@@ -84,18 +108,28 @@ fn while_the_disk_stalls_the_clock_stands_still_and_every_close_moves() {
         .iter()
         .find(|event| event.lot == lot && matches!(event.what, LotEventKind::Resumed { .. }));
     let resumed = resumed.expect("and ran again");
-    assert!((10..240).contains(&(resumed.tick - since)), "{since} {resumed:?}");
+    assert!(
+        (10..240).contains(&(resumed.tick - since)),
+        "{since} {resumed:?}"
+    );
     let closed = seen
         .iter()
         .find(|event| matches!(event.what, LotEventKind::Ended { .. }) && event.tick > since);
-    assert!(closed.is_none_or(|closed| closed.tick >= resumed.tick), "{closed:?}");
+    assert!(
+        closed.is_none_or(|closed| closed.tick >= resumed.tick),
+        "{closed:?}"
+    );
 }
 
 #[test]
 fn a_disk_that_is_full_for_a_while_stops_no_house() {
     let mut waits = 0;
     for seed in 1..=8 {
-        let troubles = vec![(2_500, Trouble::Full), (5_500, Trouble::Full), (8_500, Trouble::Full)];
+        let troubles = vec![
+            (2_500, Trouble::Full),
+            (5_500, Trouble::Full),
+            (8_500, Trouble::Full),
+        ];
         let plan = AuctionPlan {
             troubles,
             pace: 8.0,
@@ -103,7 +137,12 @@ fn a_disk_that_is_full_for_a_while_stops_no_house() {
             ..AuctionPlan::quiet(seed)
         };
         let (world, figures) = run(plan);
-        assert_eq!(figures.openings, 1, "seed {seed}: {}", world.trace.join("\n"));
+        assert_eq!(
+            figures.openings,
+            1,
+            "seed {seed}: {}",
+            world.trace.join("\n")
+        );
         waits += world.waits();
     }
     assert!(waits > 0, "no commit ever lacked space");
@@ -113,33 +152,54 @@ fn a_disk_that_is_full_for_a_while_stops_no_house() {
 fn a_failed_sync_stops_the_house_and_a_restart_goes_on() {
     let (world, figures) = run(with(vec![(4_000, Trouble::Failing)]));
     assert_eq!(figures.openings, 2, "{}", world.trace.join("\n"));
-    let refused: u64 = world.members.iter().map(|member| member.bidder.figures().refused).sum();
+    let refused: u64 = world
+        .members
+        .iter()
+        .map(|member| member.bidder.figures().refused)
+        .sum();
     assert!(refused > 0, "nobody was told");
 }
 
 #[test]
 fn a_restart_in_the_middle_of_a_soft_close_keeps_the_time_that_is_left() {
-    let mut world = AuctionWorld::new(AuctionPlan { lots: 1, pace: 6.0, ..AuctionPlan::quiet(5) });
+    let mut world = AuctionWorld::new(AuctionPlan {
+        lots: 1,
+        pace: 6.0,
+        ..AuctionPlan::quiet(5)
+    });
     let extended = |world: &AuctionWorld| {
         let lot = world.members[0].bidder.client().lot(LotId(0));
         lot.is_some_and(|lot| lot.ending.is_none() && lot.closes > lot.opened + 120 && lot.bids > 3)
     };
-    assert!(world.run_until(Duration::from_secs(8), extended), "no soft close");
-    world.members.iter_mut().for_each(|member| member.bidder.be_still());
+    assert!(
+        world.run_until(Duration::from_secs(8), extended),
+        "no soft close"
+    );
+    world
+        .members
+        .iter_mut()
+        .for_each(|member| member.bidder.be_still());
     world.run_for(Duration::from_millis(300));
     let client = world.members[0].bidder.client();
-    let (before, left) =
-        (client.lot(LotId(0)).unwrap().clone(), client.countdown(LotId(0), world.now).unwrap());
+    let (before, left) = (
+        client.lot(LotId(0)).unwrap().clone(),
+        client.countdown(LotId(0), world.now).unwrap(),
+    );
     world.inflict(Trouble::PowerCut);
     assert!(world.run_until(Duration::from_secs(5), |world| world.server().is_some()));
     let restarted = world.now;
     let told = |world: &AuctionWorld| {
         let client = world.members[0].bidder.client();
         client.link().id().is_some()
-            && client.countdown(LotId(0), world.now).is_some_and(|left| !left.paused)
+            && client
+                .countdown(LotId(0), world.now)
+                .is_some_and(|left| !left.paused)
     };
     world.run_for(Duration::from_millis(1_500));
-    assert!(world.run_until(Duration::from_secs(12), told), "nobody came back");
+    assert!(
+        world.run_until(Duration::from_secs(12), told),
+        "nobody came back"
+    );
     let client = world.members[0].bidder.client();
     let after = client.lot(LotId(0)).unwrap();
     assert_eq!(
@@ -149,7 +209,10 @@ fn a_restart_in_the_middle_of_a_soft_close_keeps_the_time_that_is_left() {
     let now = client.countdown(LotId(0), world.now).unwrap();
     // The time since the last journalled heartbeat is added: at most a tenth of a second.
     let expected = left.left.saturating_sub(world.now.since(restarted));
-    assert!(now.left.abs_diff(expected) < Duration::from_millis(150), "{now:?} for {expected:?}");
+    assert!(
+        now.left.abs_diff(expected) < Duration::from_millis(150),
+        "{now:?} for {expected:?}"
+    );
     world.run_for(Duration::from_secs(20));
     world.check();
     assert_eq!(world.wrong, Vec::<String>::new());
@@ -157,7 +220,11 @@ fn a_restart_in_the_middle_of_a_soft_close_keeps_the_time_that_is_left() {
 
 #[test]
 fn a_slow_watcher_gets_the_price_and_holds_nobody_up() {
-    let mut world = AuctionWorld::new(AuctionPlan { pace: 40.0, lots: 8, ..AuctionPlan::quiet(9) });
+    let mut world = AuctionWorld::new(AuctionPlan {
+        pace: 40.0,
+        lots: 8,
+        ..AuctionPlan::quiet(9)
+    });
     let slow = world.members.len() - 1;
     let thin = LinkConfig {
         rate: Some(1_000),
@@ -169,10 +236,22 @@ fn a_slow_watcher_gets_the_price_and_holds_nobody_up() {
     let figures =
         |world: &AuctionWorld, place: usize| world.members[place].bidder.figures().clone();
     let (quick, dull) = (figures(&world, slow - 1), figures(&world, slow));
-    assert!(quick.events > 100 && quick.shown < 40, "{} {}", quick.events, quick.shown);
-    assert!(dull.events < quick.events * 2 / 3, "{} of {}", dull.events, quick.events);
-    world.members[slow]
-        .throttle(LinkConfig { latency: Duration::from_millis(15), ..LinkConfig::default() });
+    assert!(
+        quick.events > 100 && quick.shown < 40,
+        "{} {}",
+        quick.events,
+        quick.shown
+    );
+    assert!(
+        dull.events < quick.events * 2 / 3,
+        "{} of {}",
+        dull.events,
+        quick.events
+    );
+    world.members[slow].throttle(LinkConfig {
+        latency: Duration::from_millis(15),
+        ..LinkConfig::default()
+    });
     world.run_for(Duration::from_secs(20));
     world.check();
     assert_eq!(world.wrong, Vec::<String>::new());

@@ -81,11 +81,24 @@ struct House {
 
 impl House {
     fn with(users: u64, rate: u32, sale: Sale) -> Self {
-        let (disk, now) = (Arc::new(Mutex::new(Disk::default())), Timestamp::from_millis(5_000));
-        let rules = HouseRules { currency: Currency::EUR, admins: vec![BOSS], retention: 1_000 };
-        let rate = Rate { per_second: rate, burst: rate };
+        let (disk, now) = (
+            Arc::new(Mutex::new(Disk::default())),
+            Timestamp::from_millis(5_000),
+        );
+        let rules = HouseRules {
+            currency: Currency::EUR,
+            admins: vec![BOSS],
+            retention: 1_000,
+        };
+        let rate = Rate {
+            per_second: rate,
+            burst: rate,
+        };
         let config = AuctionConfig {
-            room: RoomConfig { max_clients: 4_000, ..RoomConfig::default() },
+            room: RoomConfig {
+                max_clients: 4_000,
+                ..RoomConfig::default()
+            },
             rules,
             rate,
             receipts: 1 << 20,
@@ -99,22 +112,40 @@ impl House {
         };
         house.room.join(ClientId(0), BOSS, Role::Player);
         for user in 1..=users {
-            house.room.join(ClientId(user as u32), UserId(user), Role::Player);
+            house
+                .room
+                .join(ClientId(user as u32), UserId(user), Role::Player);
             house.command(
                 0,
-                Command::Admin(Admin::Deposit { user: UserId(user), amount: Amount(10_000) }),
+                Command::Admin(Admin::Deposit {
+                    user: UserId(user),
+                    amount: Amount(10_000),
+                }),
             );
         }
         let (title, seller) = ("a bell".into(), UserId(900));
-        let terms = Terms { title, seller, sale, duration: 3_600, soft_close: None };
-        house.command(0, Command::Admin(Admin::Open { lot: LotId(1), terms }));
+        let terms = Terms {
+            title,
+            seller,
+            sale,
+            duration: 3_600,
+            soft_close: None,
+        };
+        house.command(
+            0,
+            Command::Admin(Admin::Open {
+                lot: LotId(1),
+                terms,
+            }),
+        );
         house.tick();
         (0..=users as u32).for_each(|client| drop(house.hear(client)));
         house
     }
 
     fn ask(&mut self, client: u32, request: &Request) -> Result<(), WireError> {
-        self.room.receive_message(ClientId(client), COMMANDS, &encode(request), self.now)
+        self.room
+            .receive_message(ClientId(client), COMMANDS, &encode(request), self.now)
     }
 
     fn command(&mut self, client: u32, command: Command) -> CommandId {
@@ -128,13 +159,22 @@ impl House {
         let (action, currency) = (Action::UpTo(Amount(amount)), Currency::EUR);
         self.command(
             client,
-            Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms: 0 }),
+            Command::Bid(Bid {
+                lot: LotId(1),
+                action,
+                currency,
+                client_time_ms: 0,
+            }),
         )
     }
 
     /// Runs the next tick at its due time.
     fn tick(&mut self) {
-        self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
+        self.now = self
+            .room
+            .timeline()
+            .next_deadline()
+            .max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
         self.room.has_pending_output(self.now);
     }
@@ -153,9 +193,10 @@ impl House {
 
     fn outcome(&mut self, client: u32, id: CommandId) -> Option<Outcome> {
         self.hear(client).into_iter().find_map(|reply| match reply {
-            Reply::Answer { id: of, answer: Answer::Receipt(receipt) } if of == id => {
-                Some(receipt.outcome)
-            }
+            Reply::Answer {
+                id: of,
+                answer: Answer::Receipt(receipt),
+            } if of == id => Some(receipt.outcome),
             _ => None,
         })
     }
@@ -163,7 +204,12 @@ impl House {
 
 fn english(reserve: Option<u64>) -> Sale {
     let increments = Increments::flat(Amount(5));
-    Sale::English { start: Amount(10), increments, reserve: reserve.map(Amount), buy_now: None }
+    Sale::English {
+        start: Amount(10),
+        increments,
+        reserve: reserve.map(Amount),
+        buy_now: None,
+    }
 }
 
 #[test]
@@ -193,8 +239,17 @@ fn of_equal_bids_in_one_millisecond_the_lower_user_id_wins_in_whatever_order_the
         (0..3).for_each(|_| house.tick());
         let lowest = *users[..bidders].iter().min().unwrap();
         let lot = &house.room.house().lots()[&LotId(1)];
-        let leader = house.room.house().ledger().account(lot.english.leader.unwrap().account).user;
-        assert_eq!(leader, UserId(u64::from(lowest)), "seed {seed}: {users:?} at {at:?}");
+        let leader = house
+            .room
+            .house()
+            .ledger()
+            .account(lot.english.leader.unwrap().account)
+            .user;
+        assert_eq!(
+            leader,
+            UserId(u64::from(lowest)),
+            "seed {seed}: {users:?} at {at:?}"
+        );
     }
     assert!(across > 200, "{across} across a tick's border");
 }
@@ -207,16 +262,29 @@ fn nothing_leaves_before_it_is_durable() {
     house.tick();
     assert_eq!(house.hear(1), []);
     // A client that joins or asks now receives the state without that bid.
-    house.ask(2, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+    house
+        .ask(
+            2,
+            &Request::Watch {
+                lot: LotId(1),
+                after: None,
+            },
+        )
+        .unwrap();
     house.ask(1, &Request::Account).unwrap();
     let low = house.bid(3, 12);
     house.tick();
-    let [Reply::Lot(lot)] = &house.hear(2)[..] else { panic!("not the lot") };
+    let [Reply::Lot(lot)] = &house.hear(2)[..] else {
+        panic!("not the lot")
+    };
     assert_eq!((lot.price, lot.bids), (None, 0));
     assert_eq!((house.hear(1), house.hear(3)), (vec![], vec![]));
     house.disk.lock().unwrap().durable = u64::MAX;
     assert!(house.room.has_pending_output(house.now));
-    let accepted = Outcome::Accepted { stands: BidStanding::Leads, alias: 1 };
+    let accepted = Outcome::Accepted {
+        stands: BidStanding::Leads,
+        alias: 1,
+    };
     let replies = house.hear(1);
     assert!(replies.contains(&Reply::Account {
         available: Amount(9_900),
@@ -225,15 +293,39 @@ fn nothing_leaves_before_it_is_durable() {
     }));
     let answered = |reply: &Reply| matches!(reply, Reply::Answer { id, answer: Answer::Receipt(receipt) } if *id == first && receipt.outcome == accepted);
     assert!(replies.iter().any(answered), "{replies:?}");
-    assert_eq!(house.outcome(3, low), Some(Outcome::Rejected(Reject::BelowMinimum(Amount(15)))));
-    let [Reply::Events(events)] = &house.hear(2)[..] else { panic!("no events") };
-    assert!(matches!(events[0].what, LotEventKind::Bid { price: Amount(10), .. }));
+    assert_eq!(
+        house.outcome(3, low),
+        Some(Outcome::Rejected(Reject::BelowMinimum(Amount(15))))
+    );
+    let [Reply::Events(events)] = &house.hear(2)[..] else {
+        panic!("no events")
+    };
+    assert!(matches!(
+        events[0].what,
+        LotEventKind::Bid {
+            price: Amount(10),
+            ..
+        }
+    ));
 }
 
 fn say_again(house: &mut House, amount: u64, client_time_ms: u64) -> Vec<Reply> {
     let (action, currency) = (Action::UpTo(Amount(amount)), Currency::EUR);
-    let command = Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms });
-    house.ask(1, &Request::Command { id: CommandId(9), command }).unwrap();
+    let command = Command::Bid(Bid {
+        lot: LotId(1),
+        action,
+        currency,
+        client_time_ms,
+    });
+    house
+        .ask(
+            1,
+            &Request::Command {
+                id: CommandId(9),
+                command,
+            },
+        )
+        .unwrap();
     house.tick();
     house.hear(1)
 }
@@ -253,7 +345,10 @@ fn line_52_another_body_under_the_same_name_is_a_conflict() {
     say_again(&mut house, 50, 0);
     assert_eq!(
         say_again(&mut house, 60, 0),
-        [Reply::Answer { id: CommandId(9), answer: Answer::Conflict }]
+        [Reply::Answer {
+            id: CommandId(9),
+            answer: Answer::Conflict
+        }]
     );
 }
 
@@ -262,14 +357,26 @@ fn line_54_a_clients_time_orders_nothing() {
     let mut house = House::with(2, 1_000, english(None));
     for (client, client_time_ms) in [(2, u64::MAX), (1, 0)] {
         let (action, currency) = (Action::UpTo(Amount(50)), Currency::EUR);
-        house
-            .command(client, Command::Bid(Bid { lot: LotId(1), action, currency, client_time_ms }));
+        house.command(
+            client,
+            Command::Bid(Bid {
+                lot: LotId(1),
+                action,
+                currency,
+                client_time_ms,
+            }),
+        );
         house.now += Duration::from_millis(1);
     }
     house.tick();
     let lot = &house.room.house().lots()[&LotId(1)];
     assert_eq!(
-        house.room.house().ledger().account(lot.english.leader.unwrap().account).user,
+        house
+            .room
+            .house()
+            .ledger()
+            .account(lot.english.leader.unwrap().account)
+            .user,
         UserId(2)
     );
 }
@@ -283,7 +390,15 @@ fn what_is_secret_changes_no_byte_that_others_get() {
     };
     let heard = |sale: Sale, maximum| {
         let mut house = House::with(3, 1_000, sale);
-        house.ask(3, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+        house
+            .ask(
+                3,
+                &Request::Watch {
+                    lot: LotId(1),
+                    after: None,
+                },
+            )
+            .unwrap();
         let mut heard = Heard::default();
         for (client, amount) in [(1, 40), (1, maximum), (2, 30)] {
             house.bid(client, amount);
@@ -292,7 +407,10 @@ fn what_is_secret_changes_no_byte_that_others_get() {
         }
         heard.0
     };
-    assert_eq!(heard(english(Some(900)), 60), heard(english(Some(901)), 899));
+    assert_eq!(
+        heard(english(Some(900)), 60),
+        heard(english(Some(901)), 899)
+    );
     assert_eq!(heard(vickrey(20), 60), heard(vickrey(700), 500));
 }
 
@@ -307,7 +425,13 @@ fn a_failed_disk_is_told_at_once_and_nothing_more_is_taken() {
     assert_eq!(house.hear(1), [Reply::House(HouseState::Stopped)]);
     let id = house.bid(1, 70);
     house.tick();
-    assert_eq!(house.hear(1), [Reply::Refused { id, why: Refusal::Stopped }]);
+    assert_eq!(
+        house.hear(1),
+        [Reply::Refused {
+            id,
+            why: Refusal::Stopped
+        }]
+    );
     house.disk.lock().unwrap().durable = u64::MAX;
     house.tick();
     assert_eq!(house.outcome(1, waits), None);
@@ -318,13 +442,28 @@ fn a_bid_on_a_lot_that_many_watch_weighs_more() {
     let taken = |watchers: u32| {
         let mut house = House::with(1, 100, english(None));
         for client in 100..100 + watchers {
-            house.room.join(ClientId(client), UserId(u64::from(client)), Role::Player);
-            house.ask(client, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+            house
+                .room
+                .join(ClientId(client), UserId(u64::from(client)), Role::Player);
+            house
+                .ask(
+                    client,
+                    &Request::Watch {
+                        lot: LotId(1),
+                        after: None,
+                    },
+                )
+                .unwrap();
         }
         house.now += Duration::from_secs(5);
         let ids: Vec<_> = (0..200).map(|_| house.bid(1, 50)).collect();
         let refused = house.hear(1);
-        let too_fast = |id| refused.contains(&Reply::Refused { id, why: Refusal::TooFast });
+        let too_fast = |id| {
+            refused.contains(&Reply::Refused {
+                id,
+                why: Refusal::TooFast,
+            })
+        };
         ids.into_iter().filter(|id| !too_fast(*id)).count()
     };
     assert_eq!((taken(0), taken(1_000)), (100, 20));
@@ -335,7 +474,9 @@ fn what_is_no_request_counts_against_its_sender() {
     let mut house = House::with(1, 100, english(None));
     let now = house.now;
     for bytes in [vec![0xff; 40], vec![], vec![0; REQUEST_BYTES + 1]] {
-        let result = house.room.receive_message(ClientId(1), COMMANDS, &bytes, now);
+        let result = house
+            .room
+            .receive_message(ClientId(1), COMMANDS, &bytes, now);
         assert!(matches!(result, Err(WireError::Malformed(_))), "{bytes:?}");
     }
 }
@@ -343,15 +484,31 @@ fn what_is_no_request_counts_against_its_sender() {
 #[test]
 fn who_falls_silent_is_told_when_it_is_back_what_happened() {
     let mut house = House::with(2, 1_000, english(None));
-    house.ask(2, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+    house
+        .ask(
+            2,
+            &Request::Watch {
+                lot: LotId(1),
+                after: None,
+            },
+        )
+        .unwrap();
     house.hear(2);
     house.room.suspend(ClientId(2));
     house.bid(1, 50);
     house.tick();
     assert_eq!(house.hear(2), []);
     house.room.resume(ClientId(2), Resume::Continued);
-    let [Reply::Events(events)] = &house.hear(2)[..] else { panic!("no events") };
-    assert!(matches!(events[0].what, LotEventKind::Bid { price: Amount(10), .. }));
+    let [Reply::Events(events)] = &house.hear(2)[..] else {
+        panic!("no events")
+    };
+    assert!(matches!(
+        events[0].what,
+        LotEventKind::Bid {
+            price: Amount(10),
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -359,14 +516,28 @@ fn a_long_catalogue_comes_in_parts() {
     let mut house = House::with(1, 100_000, english(None));
     for lot in 2..=1_100 {
         let (title, seller) = ("a bell".into(), UserId(900));
-        let terms = Terms { title, seller, sale: english(None), duration: 3_600, soft_close: None };
-        house.command(0, Command::Admin(Admin::Open { lot: LotId(lot), terms }));
+        let terms = Terms {
+            title,
+            seller,
+            sale: english(None),
+            duration: 3_600,
+            soft_close: None,
+        };
+        house.command(
+            0,
+            Command::Admin(Admin::Open {
+                lot: LotId(lot),
+                terms,
+            }),
+        );
     }
     house.tick();
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         house.ask(1, &Request::Catalogue { after }).unwrap();
-        let [Reply::Catalogue { lots, more }] = &house.hear(1)[..] else { panic!("no catalogue") };
+        let [Reply::Catalogue { lots, more }] = &house.hear(1)[..] else {
+            panic!("no catalogue")
+        };
         all.extend(lots.iter().map(|lot| lot.0));
         after = lots.last().copied();
         if !more {
@@ -380,8 +551,18 @@ fn a_long_catalogue_comes_in_parts() {
 fn an_event_is_encoded_once_for_all_who_watch() {
     let mut house = House::with(1, 1_000, english(None));
     for client in 100..600 {
-        house.room.join(ClientId(client), UserId(u64::from(client)), Role::Player);
-        house.ask(client, &Request::Watch { lot: LotId(1), after: None }).unwrap();
+        house
+            .room
+            .join(ClientId(client), UserId(u64::from(client)), Role::Player);
+        house
+            .ask(
+                client,
+                &Request::Watch {
+                    lot: LotId(1),
+                    after: None,
+                },
+            )
+            .unwrap();
         house.hear(client);
     }
     let before = house.room.told();
@@ -389,14 +570,23 @@ fn an_event_is_encoded_once_for_all_who_watch() {
     house.tick();
     (100..600).for_each(|client| assert_eq!(house.hear(client).len(), 1));
     let told = house.room.told();
-    assert_eq!((told.events - before.events, told.encoded - before.encoded), (500, 1));
+    assert_eq!(
+        (told.events - before.events, told.encoded - before.encoded),
+        (500, 1)
+    );
 }
 
 #[test]
 fn only_those_who_run_the_house_are_even_written_down() {
     let mut house = House::with(1, 1_000, english(None));
     let id = house.command(1, Command::Admin(Admin::Cancel { lot: LotId(1) }));
-    assert_eq!(house.hear(1), [Reply::Refused { id, why: Refusal::NotAllowed }]);
+    assert_eq!(
+        house.hear(1),
+        [Reply::Refused {
+            id,
+            why: Refusal::NotAllowed
+        }]
+    );
     let entries = house.disk.lock().unwrap().entries.len();
     house.tick();
     assert!(house.disk.lock().unwrap().entries.len() <= entries + 1);

@@ -48,7 +48,10 @@ fn damage(rng: &mut Xoshiro256PlusPlus, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn strangers_and_damaged_copies_disturb_nobody() {
-    let mut config = SimConfig { seed: 5, ..SimConfig::default() };
+    let mut config = SimConfig {
+        seed: 5,
+        ..SimConfig::default()
+    };
     config.arena.ghosts = true;
     let mut sim = Sim::new(config);
     sim.run(Duration::from_secs(2));
@@ -73,11 +76,24 @@ fn strangers_and_damaged_copies_disturb_nobody() {
         DropReason::UnknownKind,
         DropReason::NumberLength,
     ];
-    assert!(wild.iter().all(|reason| drops.count(*reason) > 300), "{drops:?}");
-    assert!(drops.count(DropReason::Forged) > 200 && stats.refused > 4_000, "{drops:?} {stats:?}");
-    assert_eq!((drops.count(DropReason::Malformed), stats.decode_errors), (0, 0));
+    assert!(
+        wild.iter().all(|reason| drops.count(*reason) > 300),
+        "{drops:?}"
+    );
+    assert!(
+        drops.count(DropReason::Forged) > 200 && stats.refused > 4_000,
+        "{drops:?} {stats:?}"
+    );
+    assert_eq!(
+        (drops.count(DropReason::Malformed), stats.decode_errors),
+        (0, 0)
+    );
     assert_eq!((sim.playing(), sim.core().sessions()), (8, 8));
-    assert_eq!((stats.mispredictions, stats.hash_mismatches), (0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.mispredictions, stats.hash_mismatches),
+        (0, 0),
+        "{stats:?}"
+    );
     assert!(stats.longest_gap_us < 17_000, "{stats:?}");
     assert_eq!(sim.room().metrics().commands.missing, 0);
     let grown = resident_bytes().unwrap_or(0).saturating_sub(before);
@@ -111,16 +127,23 @@ impl Liar {
                 .unwrap();
         }
         assert!(session.is_connected());
-        let mut liar = Self { address, session, connection: Connection::new(user, now) };
+        let mut liar = Self {
+            address,
+            session,
+            connection: Connection::new(user, now),
+        };
         let schema = arena_schema().unwrap().schema.hash();
-        liar.connection.send(SESSION_STREAM, encode(&ClientMessage::Hello { schema })).unwrap();
+        liar.connection
+            .send(SESSION_STREAM, encode(&ClientMessage::Hello { schema }))
+            .unwrap();
         liar.send(sim, |writer| writer.write(Body::Empty as u32, Body::BITS));
         liar
     }
 
     fn send(&mut self, sim: &mut Sim, write: impl FnOnce(&mut BitWriter)) {
         let (now, mut writer) = (sim.server_time(), BitWriter::new());
-        self.connection.begin(&mut writer, now, Messages::BesideState);
+        self.connection
+            .begin(&mut writer, now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, now);
         let bytes = self.session.seal(writer.bytes(), now);
@@ -137,7 +160,10 @@ fn lie(writer: &mut BitWriter, rng: &mut Xoshiro256PlusPlus, body: Body) {
 
 #[test]
 fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
-    let mut config = SimConfig { seed: 6, ..SimConfig::default() };
+    let mut config = SimConfig {
+        seed: 6,
+        ..SimConfig::default()
+    };
     config.arena.ghosts = true;
     let mut sim = Sim::new(config);
     sim.run(Duration::from_secs(2));
@@ -159,7 +185,11 @@ fn a_client_that_lies_inside_its_session_disturbs_nobody_else() {
         "{drops:?}"
     );
     assert_eq!(
-        (stats.mispredictions, stats.hash_mismatches, stats.decode_errors),
+        (
+            stats.mispredictions,
+            stats.hash_mismatches,
+            stats.decode_errors
+        ),
         (0, 0, 0),
         "{stats:?}"
     );
@@ -178,14 +208,21 @@ struct LyingServer {
 impl LyingServer {
     fn say(&mut self, client: &mut BotClient, kind: Kind, contents: &[u8], now: Timestamp) {
         let mut datagram = Vec::new();
-        packet::seal((kind, self.next), PROTOCOL, &self.key, contents, &mut datagram);
+        packet::seal(
+            (kind, self.next),
+            PROTOCOL,
+            &self.key,
+            contents,
+            &mut datagram,
+        );
         self.next += 1;
         client.receive(SocketAddr::from(tokens::SERVER), &datagram, now);
     }
 
     fn pay(&mut self, client: &mut BotClient, write: impl FnOnce(&mut BitWriter), now: Timestamp) {
         let mut writer = BitWriter::new();
-        self.connection.begin(&mut writer, now, Messages::BesideState);
+        self.connection
+            .begin(&mut writer, now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, now);
         self.say(client, Kind::Payload, writer.bytes(), now);
@@ -210,13 +247,28 @@ fn a_server_that_lies_cannot_make_a_client_panic_or_grow() {
         server.say(&mut client, Kind::Challenge, &[0; CHALLENGE_CONTENTS], now);
         client.advance(now);
         server.say(&mut client, Kind::KeepAlive, &[0; 8], now);
-        let welcome = ServerMessage::Welcome { client: 1, tick_rate: 60, epoch_us: 0 };
-        server.connection.send(SESSION_STREAM, encode(&welcome)).unwrap();
-        server.pay(&mut client, |writer| writer.write(Body::Empty as u32, Body::BITS), now);
+        let welcome = ServerMessage::Welcome {
+            client: 1,
+            tick_rate: 60,
+            epoch_us: 0,
+        };
+        server
+            .connection
+            .send(SESSION_STREAM, encode(&welcome))
+            .unwrap();
+        server.pay(
+            &mut client,
+            |writer| writer.write(Body::Empty as u32, Body::BITS),
+            now,
+        );
         assert_eq!(client.runtime().state(), ClientState::Playing);
         for _ in 0..500 {
             now += Duration::from_millis(3);
-            let body = if rng.random_bool(0.9) { Body::Snapshot } else { Body::Commands };
+            let body = if rng.random_bool(0.9) {
+                Body::Snapshot
+            } else {
+                Body::Commands
+            };
             server.pay(&mut client, |writer| lie(writer, &mut rng, body), now);
             client.advance(now);
             while client.poll_transmit().is_some() {}
@@ -228,17 +280,25 @@ fn a_server_that_lies_cannot_make_a_client_panic_or_grow() {
 
 #[test]
 fn a_flood_of_commands_is_cut_to_the_budget() {
-    let mut sim = Sim::new(SimConfig { clients: 2, ..SimConfig::default() });
+    let mut sim = Sim::new(SimConfig {
+        clients: 2,
+        ..SimConfig::default()
+    });
     sim.run(Duration::from_secs(1));
     let address = SocketAddr::from(([127, 0, 0, 3], 2_000));
     let mut flooder = Liar::join(&mut sim, address, 1_000_000);
     for _ in 0..200 {
         for _ in 0..20 {
-            flooder.send(&mut sim, |writer| writer.write(Body::Empty as u32, Body::BITS));
+            flooder.send(&mut sim, |writer| {
+                writer.write(Body::Empty as u32, Body::BITS)
+            });
         }
         sim.run(Duration::from_micros(16_667));
     }
     let drops = sim.core().drops();
-    assert!((3_300..3_700).contains(&drops.count(DropReason::Flood)), "{drops:?}");
+    assert!(
+        (3_300..3_700).contains(&drops.count(DropReason::Flood)),
+        "{drops:?}"
+    );
     assert_eq!(sim.core().sessions(), 3);
 }

@@ -14,14 +14,22 @@ const FIRST_TRIED: u32 = 57;
 
 /// The catalogue's rows as (line, claims). A claim is a file and the beginning of a test's name.
 fn rows() -> Vec<(u32, Vec<(String, String)>)> {
-    let cells = CATALOGUE.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let cells = CATALOGUE
+        .lines()
+        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let rows = cells.filter_map(|cells| {
-        Some((cells.get(1)?.strip_prefix("BI-")?.parse().ok()?, cells.get(4)?.to_string()))
+        Some((
+            cells.get(1)?.strip_prefix("BI-")?.parse().ok()?,
+            cells.get(4)?.to_string(),
+        ))
     });
     let rows = rows.filter(|(line, _)| *line < FIRST_TRIED);
     let claims = |cell: String| {
-        let each = cell.split(", ").filter_map(|claim| claim.strip_prefix('`')?.split_once("` "));
-        each.map(|(file, test)| (file.to_string(), test.to_string())).collect()
+        let each = cell
+            .split(", ")
+            .filter_map(|claim| claim.strip_prefix('`')?.split_once("` "));
+        each.map(|(file, test)| (file.to_string(), test.to_string()))
+            .collect()
     };
     rows.map(|(line, cell)| (line, claims(cell))).collect()
 }
@@ -55,7 +63,10 @@ fn every_test_that_the_catalogue_names_is_there() {
 
 #[test]
 fn every_test_of_what_was_found_by_trying_is_there() {
-    let tried = CATALOGUE.split_once("## Found by trying").expect("the second table").1;
+    let tried = CATALOGUE
+        .split_once("## Found by trying")
+        .expect("the second table")
+        .1;
     let claims: Vec<(&str, &str)> = tried
         .lines()
         .filter_map(|line| line.split('|').map(str::trim).nth(4))

@@ -5,7 +5,10 @@ use std::process::{Command, Output};
 use truetick_server::files::read_text;
 
 fn simulator(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simulator")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_simulator"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -15,7 +18,14 @@ fn text(output: &Output) -> String {
 #[test]
 fn many_seeds_give_a_summary_for_people_and_one_for_programs() {
     let path = std::env::temp_dir().join(format!("truetick-sim-{}.json", std::process::id()));
-    let output = simulator(&["--seeds", "4", "--start", "9", "--json", path.to_str().unwrap()]);
+    let output = simulator(&[
+        "--seeds",
+        "4",
+        "--start",
+        "9",
+        "--json",
+        path.to_str().unwrap(),
+    ]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("0 failed"), "{}", text(&output));
     let json: serde_json::Value = serde_json::from_str(&read_text(&path).unwrap()).unwrap();

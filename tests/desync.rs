@@ -42,7 +42,11 @@ use truetick_tests::tokens;
 const TICKS: usize = 300;
 
 fn arena() -> ArenaGame {
-    ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap()
+    ArenaGame::new(ArenaConfig {
+        drones: 10,
+        ..ArenaConfig::default()
+    })
+    .unwrap()
 }
 
 /// A bit of an entity's state to flip at a tick.
@@ -60,7 +64,12 @@ impl Plant {
         let entity = &world.entities[rng.random_range(0..world.entities.len())];
         let field = rng.random_range(0..entity.fields.len());
         let bits = schema.kind(KindId(entity.kind)).fields[field].bits;
-        Self { tick: Tick(world.tick), slot: entity.slot, field, bit: rng.random_range(0..bits) }
+        Self {
+            tick: Tick(world.tick),
+            slot: entity.slot,
+            field,
+            bit: rng.random_range(0..bits),
+        }
     }
 
     fn flip(&self, fields: &mut [u32]) {
@@ -119,16 +128,34 @@ impl Game for Planted {
 
     fn add_systems(&self, systems: &mut Systems) {
         systems
-            .add("move_players", players::move_players.pipe(self.defect("move_players")))
-            .add("steer_drones", drones::steer_drones.pipe(self.defect("steer_drones")))
+            .add(
+                "move_players",
+                players::move_players.pipe(self.defect("move_players")),
+            )
+            .add(
+                "steer_drones",
+                drones::steer_drones.pipe(self.defect("steer_drones")),
+            )
             .add(
                 "fly_projectiles",
                 projectiles::fly_projectiles.pipe(self.defect("fly_projectiles")),
             )
-            .add("hit_bodies", projectiles::hit_bodies.pipe(self.defect("hit_bodies")))
-            .add("push_apart", contact::push_apart.pipe(self.defect("push_apart")))
-            .add("take_pickups", contact::take_pickups.pipe(self.defect("take_pickups")))
-            .add("bring_back", players::bring_back.pipe(self.defect("bring_back")));
+            .add(
+                "hit_bodies",
+                projectiles::hit_bodies.pipe(self.defect("hit_bodies")),
+            )
+            .add(
+                "push_apart",
+                contact::push_apart.pipe(self.defect("push_apart")),
+            )
+            .add(
+                "take_pickups",
+                contact::take_pickups.pipe(self.defect("take_pickups")),
+            )
+            .add(
+                "bring_back",
+                players::bring_back.pipe(self.defect("bring_back")),
+            );
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
@@ -176,7 +203,11 @@ fn record(
         recorder.outcome(&simulation);
     }
     recorder.finish();
-    vec![std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect()]
+    vec![
+        std::iter::from_fn(|| recorder.poll())
+            .flat_map(|chunk| chunk.bytes)
+            .collect(),
+    ]
 }
 
 /// The world after each tick of a script.
@@ -189,10 +220,25 @@ fn worlds(seed: u64) -> Vec<Keyframe> {
 /// Whether the planted field is the only difference.
 fn is_exactly(differences: &[Difference], plant: Plant, kind: KindId, schema: &Schema) -> bool {
     let info = schema.kind(kind);
-    let (id, start) = info.components.iter().rfind(|(_, start)| *start <= plant.field).unwrap();
+    let (id, start) = info
+        .components
+        .iter()
+        .rfind(|(_, start)| *start <= plant.field)
+        .unwrap();
     let owner = schema.component(*id);
-    let [Difference { id, what: DivergenceKind::Field { component, field, left, right }, .. }] =
-        differences
+    let [
+        Difference {
+            id,
+            what:
+                DivergenceKind::Field {
+                    component,
+                    field,
+                    left,
+                    right,
+                },
+            ..
+        },
+    ] = differences
     else {
         return false;
     };
@@ -212,11 +258,19 @@ fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
         let world = worlds(seed).swap_remove(rng.random_range(0..TICKS));
         let plant = Plant::random(&mut rng, &world, schema);
         let mut flipped = world.clone();
-        let entity = flipped.entities.iter_mut().find(|entity| entity.slot == plant.slot).unwrap();
+        let entity = flipped
+            .entities
+            .iter_mut()
+            .find(|entity| entity.slot == plant.slot)
+            .unwrap();
         let kind = KindId(entity.kind);
         plant.flip(&mut entity.fields);
         // Some numbers are no valid state of a component; then there is nothing to locate.
-        if Simulation::restore(Arc::new(arena()), &flipped).unwrap().keyframe() != flipped {
+        if Simulation::restore(Arc::new(arena()), &flipped)
+            .unwrap()
+            .keyframe()
+            != flipped
+        {
             continue;
         }
         let segments = record(seed, true, |simulation| {
@@ -224,10 +278,15 @@ fn fifty_flips_between_ticks_are_located_from_the_recording_alone() {
                 *simulation = Simulation::restore(Arc::new(arena()), &flipped).unwrap();
             }
         });
-        let found =
-            replay(&Arc::new(arena()), &segments, None, |_| {}).unwrap().divergence.unwrap();
+        let found = replay(&Arc::new(arena()), &segments, None, |_| {})
+            .unwrap()
+            .divergence
+            .unwrap();
         assert_eq!(found.tick, plant.tick, "{plant:?}\n{found}");
-        assert!(is_exactly(&found.differences, plant, kind, schema), "{plant:?}\n{found}");
+        assert!(
+            is_exactly(&found.differences, plant, kind, schema),
+            "{plant:?}\n{found}"
+        );
         located += 1;
     }
 }
@@ -244,18 +303,30 @@ fn fifty_flips_inside_a_system_are_located_by_running_it_again_stage_by_stage() 
         let world = worlds(seed).swap_remove(rng.random_range(0..TICKS));
         let plant = Plant::random(&mut rng, &world, schema);
         let system = SYSTEMS[rng.random_range(0..SYSTEMS.len())];
-        let planted = Arc::new(Planted { arena: arena(), system, plant });
+        let planted = Arc::new(Planted {
+            arena: arena(),
+            system,
+            plant,
+        });
         // A flip that a later system of the same tick overwrites is no divergence.
         let Some(found) = bisect(&Arc::new(arena()), &planted, &segments).unwrap() else {
             continue;
         };
-        let kind = world.entities.iter().find(|entity| entity.slot == plant.slot).unwrap().kind;
+        let kind = world
+            .entities
+            .iter()
+            .find(|entity| entity.slot == plant.slot)
+            .unwrap()
+            .kind;
         assert_eq!(
             (found.tick, found.stage.as_deref()),
             (plant.tick, Some(system)),
             "{plant:?}\n{found}"
         );
-        assert!(is_exactly(&found.differences, plant, KindId(kind), schema), "{plant:?}\n{found}");
+        assert!(
+            is_exactly(&found.differences, plant, KindId(kind), schema),
+            "{plant:?}\n{found}"
+        );
         named.insert(system);
         located += 1;
     }
@@ -267,16 +338,23 @@ fn however_many_clients_report_few_reports_are_looked_into_and_all_are_counted()
     const CLIENTS: u64 = 100;
     let start = Timestamp::from_millis(1_000);
     let mut server = tokens::server(start);
-    server.add_room(Box::new(WorldRoom::new(arena(), RoomConfig::default(), start).unwrap()));
+    server.add_room(Box::new(
+        WorldRoom::new(arena(), RoomConfig::default(), start).unwrap(),
+    ));
     let schema = arena_schema().unwrap().schema.hash();
     let link = |user| ClientConnection::new(schema, tokens::token(user, 0, start), user, start);
     let mut links: Vec<_> = (0..CLIENTS).map(link).collect();
     let (mut explained, mut payload) = (0, Vec::new());
     for ms in 0..4_000 {
-        let (now, mut capture_transport) =
-            (start + Duration::from_millis(ms), CaptureTransport::default());
+        let (now, mut capture_transport) = (
+            start + Duration::from_millis(ms),
+            CaptureTransport::default(),
+        );
         if ms == 1_500 {
-            let report = ClientMessage::Mismatch(MismatchReport { tick: 60, entities: Vec::new() });
+            let report = ClientMessage::Mismatch(MismatchReport {
+                tick: 60,
+                entities: Vec::new(),
+            });
             links.iter_mut().for_each(|link| link.tell(&report));
         }
         server.send_replies(&mut capture_transport);
@@ -295,12 +373,17 @@ fn however_many_clients_report_few_reports_are_looked_into_and_all_are_counted()
             link.poll(now);
             link.send_due(Messages::BesideState, now);
             while let Some((_, bytes)) = link.poll_transmit() {
-                server.receive(SocketAddr::from(([127, 0, 0, 1], 100 + place as u16)), &bytes, now);
+                server.receive(
+                    SocketAddr::from(([127, 0, 0, 1], 100 + place as u16)),
+                    &bytes,
+                    now,
+                );
             }
         }
         let events = std::iter::from_fn(|| server.poll_event());
-        explained +=
-            events.filter(|event| matches!(event, SessionEvent::Mismatch(..))).count() as u64;
+        explained += events
+            .filter(|event| matches!(event, SessionEvent::Mismatch(..)))
+            .count() as u64;
     }
     let (per_second, burst) = REPORTS_EXPLAINED;
     assert!(

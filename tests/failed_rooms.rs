@@ -56,15 +56,24 @@ impl Story {
     /// Room 0 is a race without defects, room 1 is `other`.
     fn new(other: Box<dyn Room>) -> Self {
         let mut server = server(START);
-        let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
+        let config = RoomConfig {
+            tick_rate: 20,
+            ..RoomConfig::default()
+        };
         server.add_room(Box::new(WorldRoom::new(Race, config, START).unwrap()));
         server.add_room(other);
         let clients = vec![client(0, 10, START), client(1, 11, START)];
-        Self { server, clients, events: Vec::new(), now: START }
+        Self {
+            server,
+            clients,
+            events: Vec::new(),
+            now: START,
+        }
     }
 
     fn join(&mut self, room: u16) -> usize {
-        self.clients.push(client(room, 10 + self.clients.len() as u64, self.now));
+        self.clients
+            .push(client(room, 10 + self.clients.len() as u64, self.now));
         self.clients.len() - 1
     }
 
@@ -74,8 +83,13 @@ impl Story {
             let (now, mut capture_transport) = (self.now, CaptureTransport::default());
             self.server.send_replies(&mut capture_transport);
             self.server.awaits_news();
-            self.server.flush_pending(&mut || now, &mut capture_transport);
-            if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.server
+                .flush_pending(&mut || now, &mut capture_transport);
+            if self
+                .server
+                .next_deadline()
+                .is_some_and(|deadline| deadline <= now)
+            {
                 self.server.tick(&mut || now, &mut capture_transport);
             }
             for (to, bytes) in capture_transport.0 {
@@ -94,7 +108,8 @@ impl Story {
                     self.server.receive(from, &bytes, now);
                 }
             }
-            self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
+            self.events
+                .extend(std::iter::from_fn(|| self.server.poll_event()));
         }
     }
 
@@ -112,32 +127,61 @@ impl Story {
             matches!(&failed[..], [(1, cause)] if cause.contains(description)),
             "{description}: {failed:?}"
         );
-        let events =
-            self.events.iter().filter(|event| matches!(event, SessionEvent::RoomEnded { .. }));
+        let events = self
+            .events
+            .iter()
+            .filter(|event| matches!(event, SessionEvent::RoomEnded { .. }));
         assert_eq!(events.count(), 1, "{description}");
         let before = self.clients[0].stats().snapshots;
         let newcomer = self.join(1);
         self.run(1_000);
-        assert_eq!(self.told(newcomer), Some(DisconnectReason::RoomFailed), "{description}");
-        assert_eq!(self.clients[0].state(), ClientState::Playing, "{description}");
-        assert!(self.clients[0].stats().snapshots >= before + 19, "{description}");
+        assert_eq!(
+            self.told(newcomer),
+            Some(DisconnectReason::RoomFailed),
+            "{description}"
+        );
+        assert_eq!(
+            self.clients[0].state(),
+            ClientState::Playing,
+            "{description}"
+        );
+        assert!(
+            self.clients[0].stats().snapshots >= before + 19,
+            "{description}"
+        );
         assert_eq!(self.server.sessions(), 1, "{description}");
-        let drain = Drain::new(1, Duration::from_millis(200), Duration::from_secs(2), self.now);
+        let drain = Drain::new(
+            1,
+            Duration::from_millis(200),
+            Duration::from_secs(2),
+            self.now,
+        );
         self.server.drain(drain);
         self.run(2_100);
-        assert!(self.server.is_drained(self.now) && !self.server.has_failed(), "{description}");
+        assert!(
+            self.server.is_drained(self.now) && !self.server.has_failed(),
+            "{description}"
+        );
         self.server.stop(self.now, &mut CaptureTransport::default());
     }
 }
 
 #[test]
 fn a_panic_in_a_world_ends_its_room_with_its_recording_whole_and_the_others_go_on() {
-    for place in
-        [Where::System, Where::Place, Where::Team, Where::Join, Where::Leave, Where::Command]
-    {
+    for place in [
+        Where::System,
+        Where::Place,
+        Where::Team,
+        Where::Join,
+        Where::Leave,
+        Where::Command,
+    ] {
         let game = Fragile::default();
-        let config =
-            RoomConfig { tick_rate: 20, relevance_radius_m: Some(10.0), ..RoomConfig::default() };
+        let config = RoomConfig {
+            tick_rate: 20,
+            relevance_radius_m: Some(10.0),
+            ..RoomConfig::default()
+        };
         let mut room = WorldRoom::new(game.clone(), config, START).unwrap();
         let recording = RecorderConfig {
             recording: 1,
@@ -158,13 +202,25 @@ fn a_panic_in_a_world_ends_its_room_with_its_recording_whole_and_the_others_go_o
             _ => {}
         }
         story.run(1_000);
-        assert_eq!(story.told(1), Some(DisconnectReason::RoomFailed), "{place:?}");
-        let world = story.server.room_mut(1).and_then(|room| room.world_mut()).unwrap();
+        assert_eq!(
+            story.told(1),
+            Some(DisconnectReason::RoomFailed),
+            "{place:?}"
+        );
+        let world = story
+            .server
+            .room_mut(1)
+            .and_then(|room| room.world_mut())
+            .unwrap();
         let chunks = std::iter::from_fn(|| world.poll_recording());
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes).collect();
         let segments = join(vec![bytes]).unwrap();
         let again = replay(&Arc::new(Fragile::default()), &segments, None, |_| {}).unwrap();
-        assert_eq!((again.divergence, again.end), (None, Some(Finish::Finished)), "{place:?}");
+        assert_eq!(
+            (again.divergence, again.end),
+            (None, Some(Finish::Finished)),
+            "{place:?}"
+        );
         assert!(again.ticks >= 18, "{place:?}: {} ticks", again.ticks);
         assert!(story.server.rooms()[1].metrics().ticks >= 18, "{place:?}");
         story.ended(&format!("a planted panic in {place:?}"));
@@ -191,7 +247,11 @@ fn a_panic_in_any_method_of_a_room_ends_that_room_alone() {
         // Joining triggers the panic also for a client that comes later.
         story.join(1);
         story.run(1_000);
-        assert_eq!(story.told(1), Some(DisconnectReason::RoomFailed), "{method}");
+        assert_eq!(
+            story.told(1),
+            Some(DisconnectReason::RoomFailed),
+            "{method}"
+        );
         story.ended(&format!("a planted panic in {method}"));
     }
 }
@@ -218,7 +278,11 @@ fn a_panic_while_a_client_leaves_or_falls_silent_ends_that_room_alone() {
             }
         }
         story.run(12_000);
-        assert_eq!(story.told(1), Some(DisconnectReason::RoomFailed), "{method}");
+        assert_eq!(
+            story.told(1),
+            Some(DisconnectReason::RoomFailed),
+            "{method}"
+        );
         assert!(story.server.failed_rooms()[0].1.contains(method));
         assert_eq!(story.clients[0].state(), ClientState::Playing);
     }
@@ -228,8 +292,12 @@ fn a_panic_while_a_client_leaves_or_falls_silent_ends_that_room_alone() {
 fn where_no_room_is_left_the_server_knows_that_it_has_failed() {
     let mut server = server(START);
     server.add_room(Box::new(brittle("simulate")));
-    let mut story =
-        Story { server, clients: vec![client(0, 10, START)], events: Vec::new(), now: START };
+    let mut story = Story {
+        server,
+        clients: vec![client(0, 10, START)],
+        events: Vec::new(),
+        now: START,
+    };
     story.run(150);
     assert!(!story.server.has_failed());
     story.run(1_000);
@@ -254,7 +322,10 @@ impl CommitLog<Entry> for Breaking {
     }
 
     fn failure(&self) -> Option<&str> {
-        assert!(self.1.load(Ordering::Relaxed) == 0, "a planted panic in the house");
+        assert!(
+            self.1.load(Ordering::Relaxed) == 0,
+            "a planted panic in the house"
+        );
         None
     }
 
@@ -266,9 +337,20 @@ impl CommitLog<Entry> for Breaking {
 #[test]
 fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
     let (state, breaks) = (Arc::new(Mutex::new((0, false))), Arc::new(AtomicU8::new(0)));
-    let rate = truetick_netcode::session::rate::Rate { per_second: 100, burst: 100 };
-    let room = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
-    let config = AuctionConfig { room, rules: rules(), rate, receipts: 1 << 20 };
+    let rate = truetick_netcode::session::rate::Rate {
+        per_second: 100,
+        burst: 100,
+    };
+    let room = RoomConfig {
+        tick_rate: 20,
+        ..RoomConfig::default()
+    };
+    let config = AuctionConfig {
+        room,
+        rules: rules(),
+        rate,
+        receipts: 1 << 20,
+    };
     let journal = Box::new(Breaking(state.clone(), breaks.clone()));
     let house = AuctionRoom::open(config, HouseReplica::default(), journal, START);
     let (story, bidder) = visit(Box::new(house), || breaks.store(1, Ordering::Relaxed));
@@ -278,7 +360,10 @@ fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
     );
     assert!(state.lock().unwrap().1, "the journal is still open");
     let failed = story.server.failed_rooms();
-    assert!(matches!(&failed[..], [(1, cause)] if cause.contains("in the house")), "{failed:?}");
+    assert!(
+        matches!(&failed[..], [(1, cause)] if cause.contains("in the house")),
+        "{failed:?}"
+    );
     assert_eq!(story.clients[0].state(), ClientState::Playing);
 }
 
@@ -325,7 +410,9 @@ fn visit(room: Box<dyn Room>, happens: impl Fn()) -> (Story, Bidder) {
         while let Some((_, bytes)) = story.clients[0].poll_transmit() {
             story.server.receive(address(0), &bytes, now);
         }
-        story.events.extend(std::iter::from_fn(|| story.server.poll_event()));
+        story
+            .events
+            .extend(std::iter::from_fn(|| story.server.poll_event()));
     }
     (story, bidder)
 }

@@ -13,7 +13,9 @@ const INPUTS: u32 = 3_000;
 #[test]
 fn every_target_takes_its_corpus() {
     for (name, target, _) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(name);
         let corpus =
             read_folder(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         assert!(!corpus.is_empty(), "{} is empty", folder.display());
@@ -24,7 +26,11 @@ fn every_target_takes_its_corpus() {
 #[test]
 fn every_target_takes_random_inputs() {
     for (name, target, longest) in TARGETS {
-        let config = Config { cases: INPUTS, failure_persistence: None, ..Config::default() };
+        let config = Config {
+            cases: INPUTS,
+            failure_persistence: None,
+            ..Config::default()
+        };
         let run = TestRunner::new(config).run(
             &proptest::collection::vec(any::<u8>(), 0..longest),
             |input| {

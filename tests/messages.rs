@@ -89,7 +89,11 @@ impl Game for Loud {
 }
 
 fn event(channel: Channel, data: Vec<u8>) -> GameEvent {
-    GameEvent { to: None, channel, data }
+    GameEvent {
+        to: None,
+        channel,
+        data,
+    }
 }
 
 /// A server and two clients, connected without a simulated network.
@@ -111,7 +115,11 @@ impl Play {
             let client = ClientRuntime::new(Race, schema.clone(), token, user.into(), START);
             (SocketAddr::from(([127, 0, 0, 2], user)), client)
         });
-        Self { server, clients: clients.collect(), now: START }
+        Self {
+            server,
+            clients: clients.collect(),
+            now: START,
+        }
     }
 
     fn pass(&mut self) {
@@ -133,7 +141,10 @@ impl Play {
     }
 
     fn states(&self) -> Vec<ClientState> {
-        self.clients.iter().map(|(_, client)| client.state()).collect()
+        self.clients
+            .iter()
+            .map(|(_, client)| client.state())
+            .collect()
     }
 
     /// The game events that a client has pending.
@@ -165,7 +176,14 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
         let (channel, max) = channels[tick.0 as usize % 3];
         for bytes in [max + 1, MESSAGE_BYTES, MESSAGE_BYTES + 1, 1 << 20] {
             let refused = outbox.send(event(channel, vec![7; bytes]));
-            assert_eq!(refused, Err(EventError::TooLarge { channel, bytes, max }));
+            assert_eq!(
+                refused,
+                Err(EventError::TooLarge {
+                    channel,
+                    bytes,
+                    max
+                })
+            );
             // A game that ignores the error is no worse off.
             outbox.0.push(event(channel, vec![7; bytes]));
         }
@@ -175,7 +193,9 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
         );
         outbox.0.push(event(Channel::Ordered(9), vec![1]));
         if tick.0.is_multiple_of(20) {
-            outbox.send(event(channel, vec![tick.0 as u8; max])).unwrap();
+            outbox
+                .send(event(channel, vec![tick.0 as u8; max]))
+                .unwrap();
         }
     });
     let (mut faults, mut came) = (Vec::new(), 0);
@@ -196,7 +216,10 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
     );
     assert!((3..=5).contains(&faults.len()), "{faults:?}");
     assert!(
-        matches!(faults[0], (0, GameFault::Event(EventError::TooLarge { .. }), 5)),
+        matches!(
+            faults[0],
+            (0, GameFault::Event(EventError::TooLarge { .. }), 5)
+        ),
         "{faults:?}"
     );
 }
@@ -205,18 +228,36 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
 /// may be in flight.
 fn ten_a_tick(kind: TransportKind, round_trip_ms: u64, loss: f64) {
     let latency = Duration::from_millis(round_trip_ms / 2);
-    let link = LinkConfig { latency, loss, ..LinkConfig::default() };
+    let link = LinkConfig {
+        latency,
+        loss,
+        ..LinkConfig::default()
+    };
     let seconds = 30;
     let quiet = QuicPlan::quiet(5, kind, link, Duration::from_secs(seconds));
-    let mut world = QuicWorld::new(QuicPlan { patter: 10, ..quiet });
+    let mut world = QuicWorld::new(QuicPlan {
+        patter: 10,
+        ..quiet
+    });
     let figures = world.run();
-    assert_eq!(world.wrong, Vec::<String>::new(), "{kind} {round_trip_ms} ms, loss {loss}");
+    assert_eq!(
+        world.wrong,
+        Vec::<String>::new(),
+        "{kind} {round_trip_ms} ms, loss {loss}"
+    );
     assert_eq!(figures.rejoins, 0, "{kind} {round_trip_ms} ms, loss {loss}");
     for member in &world.members {
-        assert_eq!(member.bot.runtime().state(), ClientState::Playing, "{kind} {round_trip_ms} ms");
+        assert_eq!(
+            member.bot.runtime().state(),
+            ClientState::Playing,
+            "{kind} {round_trip_ms} ms"
+        );
         let (came, said) = (member.patter.next.unwrap_or(0), seconds * 60 * 10);
         let longest = 600 * (round_trip_ms * 4 + 200) / 1_000;
-        assert!(came + longest >= said, "{kind} {round_trip_ms} ms, loss {loss}: {came} of {said}");
+        assert!(
+            came + longest >= said,
+            "{kind} {round_trip_ms} ms, loss {loss}: {came} of {said}"
+        );
         println!(
             "{kind} {round_trip_ms} ms, loss {loss}: {came} of {said}, {} in all",
             member.patter.came
@@ -269,16 +310,25 @@ fn events_that_nobody_polls_end_that_session_by_name_and_none_is_displaced() {
     assert_eq!(play.states(), [unread, ClientState::Playing]);
     let kept = play.events(0);
     assert_eq!(kept.len(), fit);
-    let row: Vec<(u32, u8)> = kept.iter().map(|(tick, data)| (tick.0, data[BYTES - 1])).collect();
+    let row: Vec<(u32, u8)> = kept
+        .iter()
+        .map(|(tick, data)| (tick.0, data[BYTES - 1]))
+        .collect();
     let first = row[0].0;
-    let expected: Vec<_> = (0..fit as u32).map(|at| (first + at / 10, (at % 10) as u8)).collect();
+    let expected: Vec<_> = (0..fit as u32)
+        .map(|at| (first + at / 10, (at % 10) as u8))
+        .collect();
     assert_eq!(row, expected);
 }
 
 #[test]
 fn unreliable_events_that_nobody_polls_end_no_session() {
     let mut play = Play::new(|_, outbox| {
-        (0..4).for_each(|_| outbox.send(event(Channel::Unreliable, vec![1; 400])).unwrap());
+        (0..4).for_each(|_| {
+            outbox
+                .send(event(Channel::Unreliable, vec![1; 400]))
+                .unwrap()
+        });
     });
     for _ in 0..UNPOLLED_EVENT_BYTES / 464 / 4 + 300 {
         play.pass();
@@ -293,14 +343,22 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     (0..60).for_each(|_| play.pass());
     assert_eq!(play.states(), [ClientState::Playing; 2]);
     // The keys of the first client's own token: the tests' tokens follow from user and time.
-    let (address, key) =
-        (play.clients[0].0, PacketKey::new(&tokens::token(1, 0, START).client_key));
+    let (address, key) = (
+        play.clients[0].0,
+        PacketKey::new(&tokens::token(1, 0, START).client_key),
+    );
     let mut number = 1 << 20;
     let mut flood = |play: &mut Play, count: u32| {
         let before = play.server.drops().count(DropReason::Flood);
         for _ in 0..count {
             let mut datagram = Vec::new();
-            packet::seal((Kind::KeepAlive, number), PROTOCOL, &key, &[0; 8], &mut datagram);
+            packet::seal(
+                (Kind::KeepAlive, number),
+                PROTOCOL,
+                &key,
+                &[0; 8],
+                &mut datagram,
+            );
             number += 1;
             play.server.receive(address, &datagram, play.now);
         }
@@ -314,7 +372,10 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     );
     play.now += Duration::from_secs(1);
     let taken = flood(&mut play, 50_000);
-    assert!(taken.abs_diff(per_second.into()) <= 1, "{taken} were taken after a second");
+    assert!(
+        taken.abs_diff(per_second.into()) <= 1,
+        "{taken} were taken after a second"
+    );
     // No other client is delayed, and forged packets do not use up the session's allowance.
     play.now += Duration::from_secs(2);
     let forged = PacketKey::new(&tokens::token(9, 0, START).client_key);

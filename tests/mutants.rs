@@ -59,7 +59,10 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         (Mutant::TakeRepeats, "taken twice"),
         (Mutant::ForgetNumbers, "used twice under one key"),
         (Mutant::ApplyTwice, "nothing explains"),
-        (Mutant::AcceptUndecoded, "decoded a state that the server does not have"),
+        (
+            Mutant::AcceptUndecoded,
+            "decoded a state that the server does not have",
+        ),
         (Mutant::TrustUnacknowledged, "lacks baseline"),
         (Mutant::NeverUrgent, "is left out of"),
         (Mutant::PanicInTick, "room 0 panicked: a planted panic"),
@@ -70,7 +73,10 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         let (seed, wrong) =
             first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");
-        assert!(wrong.iter().any(|wrong| wrong.contains(description)), "{mutant:?}: {wrong:?}");
+        assert!(
+            wrong.iter().any(|wrong| wrong.contains(description)),
+            "{mutant:?}: {wrong:?}"
+        );
     }
 }
 
@@ -79,9 +85,24 @@ fn every_planted_defect_is_caught_and_nothing_else() {
 fn what_a_late_server_must_not_do_is_caught() {
     let starved = Fault::StarveServer { stolen_ms: 250 };
     for (mutant, fault, lasting_ms, description) in [
-        (Mutant::SendEveryTick, Fault::PauseServer, 25, "was sent more than one of"),
-        (Mutant::BlamePaths, starved, 3_000, "is blamed for a late server"),
-        (Mutant::CountWhenRun, Fault::PauseServer, 900, "taken for a flood"),
+        (
+            Mutant::SendEveryTick,
+            Fault::PauseServer,
+            25,
+            "was sent more than one of",
+        ),
+        (
+            Mutant::BlamePaths,
+            starved,
+            3_000,
+            "is blamed for a late server",
+        ),
+        (
+            Mutant::CountWhenRun,
+            Fault::PauseServer,
+            900,
+            "taken for a flood",
+        ),
     ] {
         let story = Scenario::new(40).with(|config| config.arena.tick_rate = 128);
         let plan = story.fault(1_500, lasting_ms, fault).plan();
@@ -101,9 +122,14 @@ fn what_a_late_server_must_not_do_is_caught() {
 /// interest. Each acknowledges after a delay of its own, 1 to 20 ticks, and loses a packet in
 /// three.
 fn most_encoded(mutant: Option<Mutant>) -> usize {
-    let arena = ArenaConfig { drones: 100, ..ArenaConfig::default() };
+    let arena = ArenaConfig {
+        drones: 100,
+        ..ArenaConfig::default()
+    };
     let mut simulation = Simulation::new(Arc::new(ArenaGame::new(arena).unwrap()), 1).unwrap();
-    let mut clients: Vec<_> = (0..200).map(|_| (ClientView::new(), 0, Vec::new())).collect();
+    let mut clients: Vec<_> = (0..200)
+        .map(|_| (ClientView::new(), 0, Vec::new()))
+        .collect();
     let (mut cache, mut most) = (DeltaCache::default(), 0);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
     plant(mutant);
@@ -114,10 +140,20 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         let before = cache.sharing().1;
         for (at, (view, next, acks)) in clients.iter_mut().enumerate() {
-            let mut shared = Shared { schema, ring, cache: &mut cache };
+            let mut shared = Shared {
+                schema,
+                ring,
+                cache: &mut cache,
+            };
             view.plan(
                 &mut shared,
-                &Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 },
+                &Interest {
+                    own: None,
+                    team: 0,
+                    masks: &masks,
+                    weights: None,
+                    budget: 8_000,
+                },
             );
             let mut more = true;
             while more {
@@ -138,7 +174,11 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
                 .for_each(|(_, sequence)| view.packet_acked(*sequence));
         }
         let encoded = (cache.sharing().1 - before) as usize;
-        most = if tick < 30 { 0 } else { most.max(encoded / masks.len()) };
+        most = if tick < 30 {
+            0
+        } else {
+            most.max(encoded / masks.len())
+        };
     }
     plant(None);
     most
@@ -148,7 +188,10 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
 fn an_encoding_for_each_client_is_caught() {
     // Twelve baselines, and the whole block.
     let bound = 12 + 1;
-    let (kept, broken) = (most_encoded(None), most_encoded(Some(Mutant::EncodeForEach)));
+    let (kept, broken) = (
+        most_encoded(None),
+        most_encoded(Some(Mutant::EncodeForEach)),
+    );
     println!("{kept} units a block, {broken} with the defect");
     assert!(kept <= bound && broken > bound, "{kept} {broken}");
 }
@@ -156,12 +199,19 @@ fn an_encoding_for_each_client_is_caught() {
 #[test]
 fn a_stamp_of_a_clock_that_was_set_is_caught_where_it_is_believed() {
     let story = Scenario::new(26).fault(1_100, 600, Fault::PauseServer);
-    let plan = story.fault(1_300, 0, Fault::JumpWall { by_ms: -60_000 }).plan();
+    let plan = story
+        .fault(1_300, 0, Fault::JumpWall { by_ms: -60_000 })
+        .plan();
     assert_eq!(run(&plan, None).wrong, Vec::<String>::new());
     plant(Some(Mutant::TrustStamps));
     let wrong = run(&plan, None).wrong;
     plant(None);
-    assert!(wrong.iter().any(|wrong| wrong.contains("at a time that cannot be")), "{wrong:?}");
+    assert!(
+        wrong
+            .iter()
+            .any(|wrong| wrong.contains("at a time that cannot be")),
+        "{wrong:?}"
+    );
 }
 
 #[test]
@@ -179,7 +229,12 @@ fn a_house_that_accepts_before_it_has_written_is_caught() {
     assert_eq!(caught(None), None);
     let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
     println!("seed {seed}: {:?}", wrong.first());
-    assert!(wrong.iter().any(|wrong| wrong.contains("but the journal says")), "{wrong:?}");
+    assert!(
+        wrong
+            .iter()
+            .any(|wrong| wrong.contains("but the journal says")),
+        "{wrong:?}"
+    );
 }
 
 #[test]
@@ -189,12 +244,17 @@ fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
     world.run_for(Duration::from_secs(6));
     world.sleep(1, Duration::from_secs(2));
     // The delay is longer from now on: the shortest exchange is from before.
-    world.members[1]
-        .throttle(LinkConfig { latency: Duration::from_millis(80), ..LinkConfig::default() });
+    world.members[1].throttle(LinkConfig {
+        latency: Duration::from_millis(80),
+        ..LinkConfig::default()
+    });
     world.run_for(Duration::from_secs(8));
     plant(None);
     assert!(
-        world.wrong.iter().any(|wrong| wrong.contains("says its clock is wrong by")),
+        world
+            .wrong
+            .iter()
+            .any(|wrong| wrong.contains("says its clock is wrong by")),
         "{:?}",
         world.wrong
     );
@@ -206,14 +266,25 @@ fn an_audit_finds_an_auction_that_breaks_its_rules() {
         plant(mutant);
         let mut house = AuditedRoom::new(2, 1 << 20);
         let increments = Increments::flat(Amount(1));
-        let sale = Sale::English { start: Amount(1), increments, reserve: None, buy_now: None };
+        let sale = Sale::English {
+            start: Amount(1),
+            increments,
+            reserve: None,
+            buy_now: None,
+        };
         house.open(1, sale, 1_000);
         house.tick();
         house.bid(1, 1, Action::UpTo(Amount(50)));
         (0..9_000).for_each(|_| _ = house.bid(2, 1, Action::BuyNow));
-        let deposit = Command::Admin(Admin::Deposit { user: UserId(1), amount: Amount(100) });
+        let deposit = Command::Admin(Admin::Deposit {
+            user: UserId(1),
+            amount: Amount(100),
+        });
         house.say(0, CommandId(u64::MAX), deposit.clone());
-        house.admin(Admin::Deny { user: UserId(1), denied: true });
+        house.admin(Admin::Deny {
+            user: UserId(1),
+            denied: true,
+        });
         (0..RETENTION + 5).for_each(|_| house.tick());
         house.say(0, CommandId(u64::MAX), deposit);
         (0..3).for_each(|_| house.tick());
@@ -228,18 +299,32 @@ fn an_audit_finds_an_auction_that_breaks_its_rules() {
         (Mutant::DeniedLeads, "is led by a user who may not bid"),
     ] {
         let found = run(Some(mutant));
-        assert!(found.iter().any(|finding| finding.contains(description)), "{mutant:?}: {found:?}");
+        assert!(
+            found.iter().any(|finding| finding.contains(description)),
+            "{mutant:?}: {found:?}"
+        );
     }
 }
 
 #[test]
 fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
     let wrong = |mutant| {
-        let link =
-            LinkConfig { latency: Duration::from_millis(150), loss: 0.02, ..LinkConfig::default() };
-        let config = SimConfig { clients: 2, patter: 10, link, ..SimConfig::default() };
+        let link = LinkConfig {
+            latency: Duration::from_millis(150),
+            loss: 0.02,
+            ..LinkConfig::default()
+        };
+        let config = SimConfig {
+            clients: 2,
+            patter: 10,
+            link,
+            ..SimConfig::default()
+        };
         plant(mutant);
-        let outcome = run(&Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)), None);
+        let outcome = run(
+            &Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)),
+            None,
+        );
         plant(None);
         outcome.wrong
     };
@@ -255,13 +340,21 @@ fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
 
 #[test]
 fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
-    let (mut server, from) =
-        (tokens::server(Timestamp::from_millis(1_000)), SocketAddr::from(([127, 0, 0, 1], 100)));
+    let (mut server, from) = (
+        tokens::server(Timestamp::from_millis(1_000)),
+        SocketAddr::from(([127, 0, 0, 1], 100)),
+    );
     let mut now = Timestamp::from_millis(1_000);
     let arena = ArenaGame::new(ArenaConfig::default()).unwrap();
-    server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), now).unwrap()));
-    let mut bot =
-        BotClient::new(Arc::new(arena_schema().unwrap()), tokens::token(4, 0, now), 4, now);
+    server.add_room(Box::new(
+        WorldRoom::new(arena, RoomConfig::default(), now).unwrap(),
+    ));
+    let mut bot = BotClient::new(
+        Arc::new(arena_schema().unwrap()),
+        tokens::token(4, 0, now),
+        4,
+        now,
+    );
     let mut reports = Vec::new();
     for ms in 1_000..4_000 {
         now = Timestamp::from_millis(ms);
@@ -283,10 +376,18 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
             _ => None,
         }));
     }
-    let [report] = reports.as_slice() else { panic!("{reports:?}") };
-    assert!(!report.differences.is_empty() && (55..70).contains(&report.tick.0), "{report}");
+    let [report] = reports.as_slice() else {
+        panic!("{reports:?}")
+    };
+    assert!(
+        !report.differences.is_empty() && (55..70).contains(&report.tick.0),
+        "{report}"
+    );
     for difference in &report.differences {
-        let DivergenceKind::Field { field, left, right, .. } = difference.what else {
+        let DivergenceKind::Field {
+            field, left, right, ..
+        } = difference.what
+        else {
             panic!("{report}")
         };
         assert_eq!((field, left ^ right), ("x", 1), "{report}");
@@ -295,7 +396,13 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
     assert!(stats.hash_mismatches > 0 && stats.resyncs > 0, "{stats:?}");
     let newest = bot.runtime().buffer().newest().unwrap();
     assert!(
-        server.rooms()[0].world().unwrap().ring().tick().distance(newest) <= 1,
+        server.rooms()[0]
+            .world()
+            .unwrap()
+            .ring()
+            .tick()
+            .distance(newest)
+            <= 1,
         "the copy stands still since {newest}"
     );
 }

@@ -148,7 +148,10 @@ impl Game for Writer {
 
     fn registry(&self) -> Result<Registry, SchemaError> {
         let mut registry = Registry::new().with_range_policy(self.policy);
-        let parts = [registry.add_component::<Wild>()?, registry.add_component::<Adrift>()?];
+        let parts = [
+            registry.add_component::<Wild>()?,
+            registry.add_component::<Adrift>()?,
+        ];
         registry.add_kind("thing", &parts)?;
         Ok(registry)
     }
@@ -171,7 +174,12 @@ impl Game for Writer {
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
-            table.spawn(&mut world.commands(), KindId(0), Some(client), Written::default())
+            table.spawn(
+                &mut world.commands(),
+                KindId(0),
+                Some(client),
+                Written::default(),
+            )
         })
     }
 
@@ -183,7 +191,10 @@ impl Game for Writer {
 }
 
 fn room(script: Vec<Vec<Written>>, policy: RangePolicy) -> WorldRoom<Writer> {
-    let game = Writer { script: Script(script), policy };
+    let game = Writer {
+        script: Script(script),
+        policy,
+    };
     WorldRoom::new(game, RoomConfig::default(), Timestamp::from_millis(1_000)).unwrap()
 }
 
@@ -213,7 +224,11 @@ fn float() -> impl Strategy<Value = f32> {
         1e-45,
         -0.0,
     ];
-    prop_oneof![any::<f32>(), proptest::sample::select(special.to_vec()), -1_200f32..1_200.0]
+    prop_oneof![
+        any::<f32>(),
+        proptest::sample::select(special.to_vec()),
+        -1_200f32..1_200.0
+    ]
 }
 
 fn written() -> impl Strategy<Value = Written> {
@@ -257,8 +272,11 @@ fn follow(script: &[Vec<Written>], lost: &[bool]) -> Result<(), TestCaseError> {
                 prop_assert!(held.is_some(), "{} is not held", entry.id);
                 let state = held.unwrap().newest();
                 let kind = schema.kind(entry.kind);
-                for ((field, own), theirs) in
-                    kind.fields.iter().zip(&*entry.current().fields).zip(state.fields)
+                for ((field, own), theirs) in kind
+                    .fields
+                    .iter()
+                    .zip(&*entry.current().fields)
+                    .zip(state.fields)
                 {
                     prop_assert!(*own <= field.max);
                     let sees = held.unwrap().audience.sees(field.visibility);
@@ -301,14 +319,32 @@ fn a_value_out_of_range_is_clamped_counted_and_named() {
     let payloads = client.payloads(&mut room, now);
     assert!(
         !payloads.is_empty()
-            && payloads.iter().all(|payload| client.take(&schema, payload, now).is_ok())
+            && payloads
+                .iter()
+                .all(|payload| client.take(&schema, payload, now).is_ok())
     );
-    assert_eq!(client.held().public(0).unwrap().newest().fields[HEALTH], 100);
-    let report = OutOfRange { component: "wild", field: "health", value: 120, max: 100 };
-    assert_eq!(room.poll_fault(now), Some((GameFault::OutOfRange(report), 1)));
+    assert_eq!(
+        client.held().public(0).unwrap().newest().fields[HEALTH],
+        100
+    );
+    let report = OutOfRange {
+        component: "wild",
+        field: "health",
+        value: 120,
+        max: 100,
+    };
+    assert_eq!(
+        room.poll_fault(now),
+        Some((GameFault::OutOfRange(report), 1))
+    );
     assert_eq!(room.metrics().fields_clamped, 1);
     let text = GameFault::OutOfRange(report).to_string();
-    assert!(["wild", "health", "120", "100"].iter().all(|word| text.contains(word)), "{text}");
+    assert!(
+        ["wild", "health", "120", "100"]
+            .iter()
+            .all(|word| text.contains(word)),
+        "{text}"
+    );
     // The clamped value is the component's from then on, so it is reported once.
     room.simulate(now + Duration::from_secs(2));
     assert_eq!(room.poll_fault(now + Duration::from_secs(2)), None);
@@ -316,13 +352,21 @@ fn a_value_out_of_range_is_clamped_counted_and_named() {
 
 #[test]
 fn every_kind_of_field_goes_to_its_nearest_value() {
-    for (at, field) in Wild::FIELDS.iter().enumerate().filter(|(_, field)| field.max < u32::MAX) {
+    for (at, field) in Wild::FIELDS
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.max < u32::MAX)
+    {
         for value in [field.max + 1, u32::MAX] {
             let mut room = room(one(at, value), RangePolicy::Clamp);
             room.simulate(Timestamp::from_millis(1_000));
             let kept = room.ring().entry(0).unwrap().current().fields[at];
             // A direction wraps round the turn.
-            let nearest = if field.name == "heading" { value & field.max } else { field.max };
+            let nearest = if field.name == "heading" {
+                value & field.max
+            } else {
+                field.max
+            };
             assert_eq!(kept, nearest, "{}", field.name);
             assert_eq!(room.metrics().fields_clamped, 1, "{}", field.name);
         }
@@ -337,7 +381,11 @@ fn a_value_out_of_range_panics_where_that_is_asked_for() {
 
 #[test]
 fn builds_with_debug_assertions_panic_by_default() {
-    let expected = if cfg!(debug_assertions) { RangePolicy::Panic } else { RangePolicy::Clamp };
+    let expected = if cfg!(debug_assertions) {
+        RangePolicy::Panic
+    } else {
+        RangePolicy::Clamp
+    };
     assert_eq!(RangePolicy::default(), expected);
 }
 

@@ -15,12 +15,19 @@ use truetick_shared::arena::arena_schema;
 
 fn play(listen: &str) {
     let listen: SocketAddr = listen.parse().unwrap();
-    let config = ServerConfig { listen, drones: 8, ..ServerConfig::default() };
+    let config = ServerConfig {
+        listen,
+        drones: 8,
+        ..ServerConfig::default()
+    };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
     let swarm = SwarmConfig {
         connect_options: ConnectOptions::Udp,
         relay: None,
-        crew: Crew { players: 6, spectators: 0 },
+        crew: Crew {
+            players: 6,
+            spectators: 0,
+        },
         seed: 3,
         first_user: 1,
         trace: None,
@@ -37,11 +44,19 @@ fn play(listen: &str) {
     assert!(figures.counts.compared >= 300, "{figures:?}");
     assert_eq!((figures.joined, figures.lost), (6, 0));
     assert_eq!(
-        (figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]),
+        (
+            figures.counts.hash_mismatches,
+            figures.counts.decode_errors,
+            figures.causes[2]
+        ),
         (0, 0, 0)
     );
     assert_eq!(
-        (report.room.joined, report.udp.send_errors, report.drops.count(DropReason::Malformed)),
+        (
+            report.room.joined,
+            report.udp.send_errors,
+            report.drops.count(DropReason::Malformed)
+        ),
         (6, 0, 0)
     );
 }
@@ -59,13 +74,20 @@ fn bots_play_over_ipv6() {
 #[test]
 fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     let listen = "127.0.0.1:0".parse().unwrap();
-    let config =
-        ServerConfig { listen, drain_within_s: 1, drain_limit_s: 20, ..ServerConfig::default() };
+    let config = ServerConfig {
+        listen,
+        drain_within_s: 1,
+        drain_limit_s: 20,
+        ..ServerConfig::default()
+    };
     let host = Host::start_configured(&config, random_key().unwrap()).unwrap();
     let swarm = SwarmConfig {
         connect_options: ConnectOptions::Udp,
         relay: None,
-        crew: Crew { players: 6, spectators: 0 },
+        crew: Crew {
+            players: 6,
+            spectators: 0,
+        },
         seed: 4,
         first_user: 1,
         trace: None,
@@ -86,12 +108,19 @@ fn a_drained_host_ends_by_itself_once_everyone_has_left() {
     let figures = swarm.stop().unwrap();
     let report = host.stop().unwrap();
     // The clients ask for new tokens, and there is no server to use them at.
-    assert_eq!((figures.joined, report.sessions, report.room.lost), (0, 0, 0), "{figures:?}");
+    assert_eq!(
+        (figures.joined, report.sessions, report.room.lost),
+        (0, 0, 0),
+        "{figures:?}"
+    );
 }
 
 #[test]
 fn a_host_that_listens_everywhere_must_know_where_it_is_reached() {
-    let config = ServerConfig { listen: "0.0.0.0:0".parse().unwrap(), ..ServerConfig::default() };
+    let config = ServerConfig {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        ..ServerConfig::default()
+    };
     let started = Host::start_configured(&config, random_key().unwrap());
     assert!(matches!(started, Err(StartError::NoPublicAddress(_))));
 }

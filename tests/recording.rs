@@ -15,7 +15,13 @@ use truetick_shared::arena::ArenaCommand;
 use truetick_tests::script::script;
 
 fn game() -> Arc<ArenaGame> {
-    Arc::new(ArenaGame::new(ArenaConfig { drones: 10, ..ArenaConfig::default() }).unwrap())
+    Arc::new(
+        ArenaGame::new(ArenaConfig {
+            drones: 10,
+            ..ArenaConfig::default()
+        })
+        .unwrap(),
+    )
 }
 
 /// Runs a script and records it in segments of `segment_bytes`.
@@ -52,7 +58,10 @@ fn a_recording_runs_again_with_equal_hashes() {
     for with_state in [false, true] {
         let (segments, last) = record(&script(1, 1_300), with_state, usize::MAX);
         let again = replay(&game(), &segments, None, |_| {}).unwrap();
-        assert_eq!((again.ticks, again.divergence, again.end), (1_300, None, Some(End::Finished)));
+        assert_eq!(
+            (again.ticks, again.divergence, again.end),
+            (1_300, None, Some(End::Finished))
+        );
         assert_eq!(again.simulation.unwrap().world_hash(), last);
     }
 }
@@ -69,7 +78,10 @@ fn segments_run_in_a_row_and_each_alone() {
         assert_eq!(again.simulation.unwrap().world_hash(), last);
     }
     let gap = [segments[0].clone(), segments[2].clone()];
-    assert!(matches!(replay(&game(), &gap, None, |_| {}), Err(ReplayError::OutOfOrder(_))));
+    assert!(matches!(
+        replay(&game(), &gap, None, |_| {}),
+        Err(ReplayError::OutOfOrder(_))
+    ));
 }
 
 #[test]
@@ -79,7 +91,11 @@ fn only_segments_of_one_recording_are_joined() {
     other.extend(segments.clone());
     // A recording with another number would do; here the position in the sequence does not fit.
     assert_eq!(join(other).unwrap(), segments);
-    let holed = vec![segments[0].clone(), segments[2].clone(), segments[3].clone()];
+    let holed = vec![
+        segments[0].clone(),
+        segments[2].clone(),
+        segments[3].clone(),
+    ];
     assert_eq!(join(holed).unwrap(), segments[2..4]);
     for begun in [Vec::new(), segments[0][..12].to_vec()] {
         let files = [segments.clone(), vec![begun]].concat();
@@ -94,29 +110,50 @@ fn a_segment_that_is_cut_in_the_middle_of_a_row_is_damage_and_no_end() {
     let cut = segments[1].len() / 2;
     segments[1].truncate(cut);
     let again = replay(&game(), &segments, None, |_| {}).unwrap();
-    assert!(matches!(again.end, Some(End::Damaged(1, _))), "{:?}", again.end);
+    assert!(
+        matches!(again.end, Some(End::Damaged(1, _))),
+        "{:?}",
+        again.end
+    );
     segments.truncate(2);
     let again = replay(&game(), &segments, None, |_| {}).unwrap();
-    assert!(matches!(again.end, Some(End::Torn(_))) && again.ticks > 0, "{:?}", again.end);
+    assert!(
+        matches!(again.end, Some(End::Torn(_))) && again.ticks > 0,
+        "{:?}",
+        again.end
+    );
 }
 
 #[test]
 fn a_replay_stops_where_it_is_told() {
     let (segments, _) = record(&script(3, 200), false, usize::MAX);
     let again = replay(&game(), &segments, Some(Tick(77)), |_| {}).unwrap();
-    assert_eq!((again.ticks, again.simulation.unwrap().tick()), (77, Tick(77)));
+    assert_eq!(
+        (again.ticks, again.simulation.unwrap().tick()),
+        (77, Tick(77))
+    );
     let beyond = replay(&game(), &segments, Some(Tick(201)), |_| {});
-    assert!(matches!(beyond, Err(ReplayError::NoSuchTick(Tick(201), End::Finished))));
+    assert!(matches!(
+        beyond,
+        Err(ReplayError::NoSuchTick(Tick(201), End::Finished))
+    ));
 }
 
 #[test]
 fn another_game_in_the_same_clothes_is_noticed_at_its_first_tick() {
     let (segments, _) = record(&script(4, 50), false, usize::MAX);
     let slower = Arc::new(
-        ArenaGame::new(ArenaConfig { drones: 10, tick_rate: 30, ..ArenaConfig::default() })
-            .unwrap(),
+        ArenaGame::new(ArenaConfig {
+            drones: 10,
+            tick_rate: 30,
+            ..ArenaConfig::default()
+        })
+        .unwrap(),
     );
-    let divergence = replay(&slower, &segments, None, |_| {}).unwrap().divergence.unwrap();
+    let divergence = replay(&slower, &segments, None, |_| {})
+        .unwrap()
+        .divergence
+        .unwrap();
     assert_eq!(divergence.tick, Tick(1));
     assert!(divergence.components.contains(&"body"), "{divergence:?}");
 }
@@ -132,10 +169,15 @@ fn two_recordings_are_compared_input_by_input() {
     assert_eq!((same.ticks, same.divergence), (120, None));
     inputs[99].commands[0].1.dash ^= true;
     let (right, _) = record(&inputs, true, usize::MAX);
-    let divergence =
-        compare::<ArenaCommand>(&left, &right, registry.schema()).unwrap().divergence.unwrap();
+    let divergence = compare::<ArenaCommand>(&left, &right, registry.schema())
+        .unwrap()
+        .divergence
+        .unwrap();
     assert_eq!(divergence.tick, Tick(100));
-    assert!(divergence.inputs.len() == 1 && divergence.inputs[0].contains("dash"), "{divergence}");
+    assert!(
+        divergence.inputs.len() == 1 && divergence.inputs[0].contains("dash"),
+        "{divergence}"
+    );
 }
 
 proptest! {

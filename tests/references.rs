@@ -59,7 +59,10 @@ impl Replicate for Stand {
     }
 
     fn restore(fields: &[u32]) -> Self {
-        Self { place: fields[0], pointed: fields[1] }
+        Self {
+            place: fields[0],
+            pointed: fields[1],
+        }
     }
 }
 
@@ -98,7 +101,10 @@ impl Game for Line {
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
-        let stand = Stand { place: client.0 * 100, pointed: 0 };
+        let stand = Stand {
+            place: client.0 * 100,
+            pointed: 0,
+        };
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
             table.spawn(&mut world.commands(), KindId(0), Some(client), stand)
         })
@@ -114,7 +120,10 @@ impl Game for Line {
 /// The world's hash and the client's packet after it pointed at an entity.
 fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
     let now = Timestamp::from_millis(1_000);
-    let config = RoomConfig { relevance_radius_m: Some(sight_m), ..RoomConfig::default() };
+    let config = RoomConfig {
+        relevance_radius_m: Some(sight_m),
+        ..RoomConfig::default()
+    };
     let mut room = WorldRoom::new(Line, config, now).unwrap();
     let me = ClientId(1);
     (1..=2).for_each(|client| room.join(ClientId(client), UserId(u64::from(client)), Role::Player));
@@ -123,7 +132,8 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
         let mut writer = BitWriter::new();
         write_commands(&mut writer, Tick(tick), [Point([at])].iter());
         writer.pad_to_byte();
-        room.receive_commands(me, BitReader::new(writer.bytes()), now).unwrap();
+        room.receive_commands(me, BitReader::new(writer.bytes()), now)
+            .unwrap();
         room.simulate(Timestamp::default());
         assert!(room.plan_snapshot(me, 1_000, Duration::ZERO));
         packet.clear();
@@ -135,12 +145,30 @@ fn after_pointing(sight_m: f32, at: Option<NetId>) -> (u64, Vec<u8>) {
 
 #[test]
 fn line_43_to_name_what_is_not_seen_is_to_name_what_does_not_exist() {
-    let (other, missing) = (NetId { slot: 1, generation: 0 }, NetId { slot: 7, generation: 3 });
+    let (other, missing) = (
+        NetId {
+            slot: 1,
+            generation: 0,
+        },
+        NetId {
+            slot: 7,
+            generation: 3,
+        },
+    );
     let nothing = after_pointing(20.0, None);
     assert_eq!(after_pointing(20.0, Some(missing)), nothing);
     assert_eq!(after_pointing(20.0, Some(other)), nothing);
     // A client can point at an entity within interest, but not at a former entity of its slot.
     let seen = after_pointing(200.0, None);
     assert_ne!(after_pointing(200.0, Some(other)).0, seen.0);
-    assert_eq!(after_pointing(200.0, Some(NetId { generation: 1, ..other })), seen);
+    assert_eq!(
+        after_pointing(
+            200.0,
+            Some(NetId {
+                generation: 1,
+                ..other
+            })
+        ),
+        seen
+    );
 }

@@ -10,8 +10,13 @@ const TICKS: usize = 400;
 
 #[test]
 fn a_world_restored_at_any_tick_continues_with_the_same_hashes() {
-    let game =
-        Arc::new(ArenaGame::new(ArenaConfig { drones: 20, ..ArenaConfig::default() }).unwrap());
+    let game = Arc::new(
+        ArenaGame::new(ArenaConfig {
+            drones: 20,
+            ..ArenaConfig::default()
+        })
+        .unwrap(),
+    );
     let inputs = script(3, TICKS);
     let mut original = Simulation::new(game.clone(), 3).unwrap();
     let mut keyframes: Vec<Keyframe> = vec![original.keyframe()];
@@ -28,7 +33,12 @@ fn a_world_restored_at_any_tick_continues_with_the_same_hashes() {
         assert_eq!(restored.world_hash(), hashes[at], "restored at {at}");
         for (i, input) in inputs.iter().enumerate().skip(at).take(60) {
             restored.step(input.clone());
-            assert_eq!(restored.world_hash(), hashes[i + 1], "restored at {at}, tick {}", i + 1);
+            assert_eq!(
+                restored.world_hash(),
+                hashes[i + 1],
+                "restored at {at}, tick {}",
+                i + 1
+            );
         }
     }
 }

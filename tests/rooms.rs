@@ -30,9 +30,19 @@ const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 fn two_rooms() -> Server {
     let mut server = server(NOW);
-    let arena = ArenaGame::new(ArenaConfig { ghosts: true, ..ArenaConfig::default() }).unwrap();
-    server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), NOW).unwrap()));
-    let race = RoomConfig { tick_rate: 20, max_clients: 1, ..RoomConfig::default() };
+    let arena = ArenaGame::new(ArenaConfig {
+        ghosts: true,
+        ..ArenaConfig::default()
+    })
+    .unwrap();
+    server.add_room(Box::new(
+        WorldRoom::new(arena, RoomConfig::default(), NOW).unwrap(),
+    ));
+    let race = RoomConfig {
+        tick_rate: 20,
+        max_clients: 1,
+        ..RoomConfig::default()
+    };
     server.add_room(Box::new(WorldRoom::new(Race, race, NOW).unwrap()));
     server
 }
@@ -86,9 +96,19 @@ fn two_games_run_side_by_side_in_one_server() {
         race.ticks
     );
     assert!(bot.runtime().stats().compared > 500 && runner.stats().compared > 150);
-    assert_eq!((bot.runtime().stats().mispredictions, runner.stats().mispredictions), (0, 0));
+    assert_eq!(
+        (
+            bot.runtime().stats().mispredictions,
+            runner.stats().mispredictions
+        ),
+        (0, 0)
+    );
     let own = runner.buffer().own().unwrap();
-    assert!(own.newest().fields[2] > 0, "the runner made no lap: {:?}", own.newest());
+    assert!(
+        own.newest().fields[2] > 0,
+        "the runner made no lap: {:?}",
+        own.newest()
+    );
 }
 
 /// Lets a client try to join for a second; returns its state.
@@ -101,7 +121,10 @@ fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAdd
             server.receive(from, &bytes, now);
         }
         server.tick(&mut || now, &mut capture_transport);
-        let own = capture_transport.0.into_iter().filter(|(to, _)| *to == from);
+        let own = capture_transport
+            .0
+            .into_iter()
+            .filter(|(to, _)| *to == from);
         own.for_each(|(_, bytes)| client.receive(SocketAddr::from(SERVER), &bytes, now));
         if !matches!(client.state(), ClientState::Connecting) {
             break;
@@ -114,10 +137,20 @@ fn answer(server: &mut Server, client: &mut ClientRuntime<Race>, from: SocketAdd
 fn a_client_of_another_schema_is_told_both_versions() {
     let mut server = two_rooms();
     let state = answer(&mut server, &mut race_client(0, 1), address(1));
-    let (theirs, own) =
-        (arena_schema().unwrap().schema.hash(), Race.registry().unwrap().schema().hash());
-    let ClientState::Ended(end) = state else { panic!("{state:?}") };
-    assert_eq!(end, End::OtherSchema { server: theirs, client: own });
+    let (theirs, own) = (
+        arena_schema().unwrap().schema.hash(),
+        Race.registry().unwrap().schema().hash(),
+    );
+    let ClientState::Ended(end) = state else {
+        panic!("{state:?}")
+    };
+    assert_eq!(
+        end,
+        End::OtherSchema {
+            server: theirs,
+            client: own
+        }
+    );
     let said = end.to_string();
     assert!(
         said.contains(&format!("{theirs:016x}")) && said.contains(&format!("{own:016x}")),
@@ -129,7 +162,10 @@ fn a_client_of_another_schema_is_told_both_versions() {
 fn a_full_or_absent_room_says_so() {
     let mut server = two_rooms();
     let ended = |reason| ClientState::Ended(End::Told(reason));
-    assert_eq!(answer(&mut server, &mut race_client(1, 1), address(1)), ClientState::Playing);
+    assert_eq!(
+        answer(&mut server, &mut race_client(1, 1), address(1)),
+        ClientState::Playing
+    );
     assert_eq!(
         answer(&mut server, &mut race_client(1, 2), address(2)),
         ended(DisconnectReason::Full)
@@ -144,14 +180,20 @@ fn a_full_or_absent_room_says_so() {
 fn a_server_far_behind_slips_and_tells_its_clients() {
     let mut server = two_rooms();
     let mut client = race_client(1, 1);
-    assert_eq!(answer(&mut server, &mut client, address(1)), ClientState::Playing);
+    assert_eq!(
+        answer(&mut server, &mut client, address(1)),
+        ClientState::Playing
+    );
     let mut capture_transport = CaptureTransport::default();
     let before = server.rooms()[1].timeline().epoch_us();
     let ticks = server.rooms()[1].metrics().ticks;
     let stalled = NOW + Duration::from_secs(5);
     server.tick(&mut || stalled, &mut capture_transport);
     let room = &server.rooms()[1];
-    assert_eq!((room.metrics().ticks, room.metrics().missed_ticks), (ticks + 1, 1));
+    assert_eq!(
+        (room.metrics().ticks, room.metrics().missed_ticks),
+        (ticks + 1, 1)
+    );
     assert!(room.timeline().epoch_us() > before + 2_900_000);
 }
 
@@ -164,9 +206,11 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
         let (now, mut capture_transport) =
             (NOW + Duration::from_millis(ms), CaptureTransport::default());
         client.poll_tick(now);
-        let sent: Vec<_> =
-            std::iter::from_fn(|| client.poll_transmit()).map(|(_, bytes)| bytes).collect();
-        sent.iter().for_each(|bytes| server.receive(address(1), bytes, now));
+        let sent: Vec<_> = std::iter::from_fn(|| client.poll_transmit())
+            .map(|(_, bytes)| bytes)
+            .collect();
+        sent.iter()
+            .for_each(|bytes| server.receive(address(1), bytes, now));
         said.extend(sent);
         server.tick(&mut || now, &mut capture_transport);
         capture_transport
@@ -181,16 +225,26 @@ fn a_late_copy_of_a_handshake_opens_no_second_session() {
         server.receive(address(1), &bytes, later);
     }
     assert_eq!(server.sessions(), 0);
-    said.iter().for_each(|bytes| server.receive(address(1), bytes, later));
-    assert_eq!((server.sessions(), server.session_server().half_open()), (0, 0));
-    assert!(server.drops().count(DropReason::Consumed) > 0, "{:?}", server.drops());
+    said.iter()
+        .for_each(|bytes| server.receive(address(1), bytes, later));
+    assert_eq!(
+        (server.sessions(), server.session_server().half_open()),
+        (0, 0)
+    );
+    assert!(
+        server.drops().count(DropReason::Consumed) > 0,
+        "{:?}",
+        server.drops()
+    );
 }
 
 #[test]
 fn line_41_a_clients_commands_move_its_own_entity_alone() {
     let mut room = WorldRoom::new(Race, RoomConfig::default(), NOW).unwrap();
     let clients = [ClientId(1), ClientId(2)];
-    clients.iter().for_each(|client| room.join(*client, UserId(u64::from(client.0)), Role::Player));
+    clients
+        .iter()
+        .for_each(|client| room.join(*client, UserId(u64::from(client.0)), Role::Player));
     let places = |room: &WorldRoom<Race>| {
         clients.map(|client| {
             let own = room.simulation().owned_by(client).unwrap();
@@ -203,25 +257,39 @@ fn line_41_a_clients_commands_move_its_own_entity_alone() {
         let mut writer = BitWriter::new();
         write_commands(&mut writer, Tick(tick), [Push(1)].iter());
         writer.pad_to_byte();
-        room.receive_commands(clients[0], BitReader::new(writer.bytes()), now).unwrap();
+        room.receive_commands(clients[0], BitReader::new(writer.bytes()), now)
+            .unwrap();
         room.simulate(now);
         before = if tick == 2 { places(&room) } else { before };
     }
     let after = places(&room);
-    assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
+    assert!(
+        after[0] != before[0] && after[1] == before[1],
+        "{before:?} {after:?}"
+    );
 }
 
 /// Only the last of several due ticks is sent, and the notice of a late command waits for it.
 #[test]
 fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
-    let config = RoomConfig { relevance_radius_m: None, ..RoomConfig::default() };
+    let config = RoomConfig {
+        relevance_radius_m: None,
+        ..RoomConfig::default()
+    };
     let (mut room, client) = (WorldRoom::new(Race, config, NOW).unwrap(), ClientId(1));
     room.join(client, UserId(1), Role::Player);
     for (tick, is_sent, told) in [
         (1, true, None),
         (2, false, None),
         (3, false, None),
-        (4, true, Some(Late { back: 3, by: 9_000 / FEEDBACK_UNIT_US as u16 })),
+        (
+            4,
+            true,
+            Some(Late {
+                back: 3,
+                by: 9_000 / FEEDBACK_UNIT_US as u16,
+            }),
+        ),
         (5, true, None),
     ] {
         let now = room.timeline().deadline(Tick(tick));
@@ -231,7 +299,8 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
             let mut writer = BitWriter::new();
             write_commands(&mut writer, Tick(1), [Push(1)].iter());
             writer.pad_to_byte();
-            room.receive_commands(client, BitReader::new(writer.bytes()), arrived).unwrap();
+            room.receive_commands(client, BitReader::new(writer.bytes()), arrived)
+                .unwrap();
         }
         assert_eq!(room.timeline().next(), Tick(tick));
         room.simulate(now);
@@ -244,6 +313,10 @@ fn a_late_command_is_told_of_though_its_tick_is_not_sent() {
         writer.pad_to_byte();
         room.snapshot_sent(client, 1, 100, now);
         let header = SnapshotHeader::read(&mut BitReader::new(writer.bytes())).unwrap();
-        assert_eq!(header.feedback.lates.as_slice(), told.as_slice(), "tick {tick}");
+        assert_eq!(
+            header.feedback.lates.as_slice(),
+            told.as_slice(),
+            "tick {tick}"
+        );
     }
 }

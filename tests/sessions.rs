@@ -49,20 +49,37 @@ struct ByHand {
 impl ByHand {
     fn joined() -> Self {
         let mut server = tokens::server(START);
-        let arena = ArenaGame::new(ArenaConfig { drones: 2, pickups: 2, ..ArenaConfig::default() })
-            .unwrap();
-        server.add_room(Box::new(WorldRoom::new(arena, RoomConfig::default(), START).unwrap()));
+        let arena = ArenaGame::new(ArenaConfig {
+            drones: 2,
+            pickups: 2,
+            ..ArenaConfig::default()
+        })
+        .unwrap();
+        server.add_room(Box::new(
+            WorldRoom::new(arena, RoomConfig::default(), START).unwrap(),
+        ));
         let session = SessionClient::new(tokens::token(1, 0, START), PROTOCOL, 1, START);
         let connection = Connection::new(1, START);
-        let mut hand = Self { server, session, connection, now: START, events: Vec::new() };
+        let mut hand = Self {
+            server,
+            session,
+            connection,
+            now: START,
+            events: Vec::new(),
+        };
         while !hand.session.is_connected() {
             hand.pass();
         }
         let schema = arena_schema().unwrap().schema.hash();
-        hand.connection.send(SESSION_STREAM, encode(&ClientMessage::Hello { schema })).unwrap();
+        hand.connection
+            .send(SESSION_STREAM, encode(&ClientMessage::Hello { schema }))
+            .unwrap();
         hand.send(|writer| writer.write(Body::Empty as u32, Body::BITS));
         hand.pass();
-        assert!(hand.server.is_playing(hand.server.session(address(0)).unwrap().0));
+        assert!(
+            hand.server
+                .is_playing(hand.server.session(address(0)).unwrap().0)
+        );
         hand
     }
 
@@ -76,14 +93,18 @@ impl ByHand {
         let mut capture_transport = CaptureTransport::default();
         self.server.tick(&mut || now, &mut capture_transport);
         for (_, bytes) in capture_transport.0 {
-            let _ = self.session.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
+            let _ = self
+                .session
+                .receive(SocketAddr::from(tokens::SERVER), &bytes, now);
         }
-        self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
+        self.events
+            .extend(std::iter::from_fn(|| self.server.poll_event()));
     }
 
     fn send(&mut self, write: impl FnOnce(&mut BitWriter)) {
         let mut writer = BitWriter::new();
-        self.connection.begin(&mut writer, self.now, Messages::BesideState);
+        self.connection
+            .begin(&mut writer, self.now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, self.now);
         let bytes = self.session.seal(writer.bytes(), self.now);
@@ -110,7 +131,10 @@ fn line_32_trailing_bits_count_a_strike_and_strikes_end_the_session() {
     };
     (1..STRIKES).for_each(|_| hand.send(nonsense));
     hand.pass();
-    assert_eq!(hand.server.drops().count(DropReason::Malformed), u64::from(STRIKES) - 1);
+    assert_eq!(
+        hand.server.drops().count(DropReason::Malformed),
+        u64::from(STRIKES) - 1
+    );
     assert_eq!(hand.server.sessions(), 1);
     hand.send(nonsense);
     hand.ends_with(DisconnectReason::Misbehaved);
@@ -129,7 +153,11 @@ fn line_47_a_client_that_acknowledges_everything_is_found() {
             .session(address(0))
             .map_or(0, |(_, connection)| connection.traffic().packets_out);
         let mut writer = BitWriter::new();
-        let acks = Some(Acks { newest: sent.saturating_sub(1), mask: u64::MAX, held: 0 });
+        let acks = Some(Acks {
+            newest: sent.saturating_sub(1),
+            mask: u64::MAX,
+            held: 0,
+        });
         PayloadHeader { sequence, acks }.write(&mut writer);
         writer.write(0, 1);
         writer.write(Body::Empty as u32, Body::BITS);
@@ -168,14 +196,25 @@ impl Crowd {
             snapshot_bytes: 400,
             ..RoomConfig::default()
         };
-        server.add_room(Box::new(WorldRoom::new(arena.unwrap(), room, START).unwrap()));
+        server.add_room(Box::new(
+            WorldRoom::new(arena.unwrap(), room, START).unwrap(),
+        ));
         let (kinds, mut tokens) = (Arc::new(arena_schema().unwrap()), tokens(3));
         let bots = (0..clients).map(|i| {
             let user = UserId(u64::from(i));
             let token = tokens.issue(user, 0, tokens::wall(START));
-            (address(i), BotClient::new(kinds.clone(), token, u64::from(i), START))
+            (
+                address(i),
+                BotClient::new(kinds.clone(), token, u64::from(i), START),
+            )
         });
-        Self { server, bots: bots.collect(), now: START, events: Vec::new(), cut: |_| false }
+        Self {
+            server,
+            bots: bots.collect(),
+            now: START,
+            events: Vec::new(),
+            cut: |_| false,
+        }
     }
 
     fn pass(&mut self, span: Duration) {
@@ -197,15 +236,21 @@ impl Crowd {
             for (to, bytes) in capture_transport.0 {
                 let i = usize::from(to.port() - 20_000) % self.bots.len();
                 if !(self.cut)(i) && self.bots[i].0 == to {
-                    self.bots[i].1.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
+                    self.bots[i]
+                        .1
+                        .receive(SocketAddr::from(tokens::SERVER), &bytes, now);
                 }
             }
-            self.events.extend(std::iter::from_fn(|| self.server.poll_event()));
+            self.events
+                .extend(std::iter::from_fn(|| self.server.poll_event()));
         }
     }
 
     fn playing(&self) -> usize {
-        self.bots.iter().filter(|(_, bot)| bot.runtime().state() == ClientState::Playing).count()
+        self.bots
+            .iter()
+            .filter(|(_, bot)| bot.runtime().state() == ClientState::Playing)
+            .count()
     }
 }
 
@@ -217,28 +262,50 @@ fn a_thousand_clients_dropped_at_once_are_back_within_five_seconds_and_no_tick_i
     // The addresses of all clients change at the same moment, as after a restart of a NAT in front
     // of them.
     let places = crowd.bots.len() as u16;
-    crowd.bots.iter_mut().for_each(|(at, _)| at.set_port(at.port() + places));
+    crowd
+        .bots
+        .iter_mut()
+        .for_each(|(at, _)| at.set_port(at.port() + places));
     let dropped = crowd.now;
     while crowd.playing() < 1_000
-        || crowd.bots.iter().any(|(_, bot)| bot.runtime().stats().resumes == 0)
+        || crowd
+            .bots
+            .iter()
+            .any(|(_, bot)| bot.runtime().stats().resumes == 0)
     {
         crowd.pass(Duration::from_millis(20));
-        assert!(crowd.now.since(dropped) < Duration::from_secs(5), "{} play", crowd.playing());
+        assert!(
+            crowd.now.since(dropped) < Duration::from_secs(5),
+            "{} play",
+            crowd.playing()
+        );
     }
     let took = crowd.now.since(dropped).as_millis();
-    let longest =
-        crowd.bots.iter().map(|(_, bot)| bot.runtime().stats().longest_resume_us).max().unwrap();
+    let longest = crowd
+        .bots
+        .iter()
+        .map(|(_, bot)| bot.runtime().stats().longest_resume_us)
+        .max()
+        .unwrap();
     println!(
         "all are back after {took} ms, the longest resume took {longest} us from its first request"
     );
     let metrics = crowd.server.rooms()[0].metrics();
-    assert_eq!((metrics.missed_ticks, metrics.lost, crowd.server.sessions()), (0, 0, 1_000));
+    assert_eq!(
+        (metrics.missed_ticks, metrics.lost, crowd.server.sessions()),
+        (0, 0, 1_000)
+    );
     assert!(longest < 100_000, "{longest} us");
     // No client lost its entities.
-    let resumed = crowd
-        .events
-        .iter()
-        .filter(|event| matches!(event, SessionEvent::Resumed { resume: Resume::Continued, .. }));
+    let resumed = crowd.events.iter().filter(|event| {
+        matches!(
+            event,
+            SessionEvent::Resumed {
+                resume: Resume::Continued,
+                ..
+            }
+        )
+    });
     assert_eq!(resumed.count(), 1_000);
     assert_eq!(metrics.joined, 1_000);
 }
@@ -249,7 +316,10 @@ fn a_changed_address_is_noticed_after_250_ms_and_recovered_within_two_round_trip
         let latency = Duration::from_millis(rtt_ms / 2);
         let mut sim = Sim::new(SimConfig {
             clients: 2,
-            link: LinkConfig { latency, ..LinkConfig::default() },
+            link: LinkConfig {
+                latency,
+                ..LinkConfig::default()
+            },
             ..SimConfig::default()
         });
         sim.run(Duration::from_secs(3));
@@ -265,7 +335,11 @@ fn a_changed_address_is_noticed_after_250_ms_and_recovered_within_two_round_trip
             stats.longest_resume_us
         );
         assert_eq!((stats.silences, stats.resumes), (1, 1), "{rtt_ms} ms");
-        assert!(stats.longest_resume_us < most, "{} us of {most}", stats.longest_resume_us);
+        assert!(
+            stats.longest_resume_us < most,
+            "{} us of {most}",
+            stats.longest_resume_us
+        );
         assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
         assert_eq!((sim.playing(), sim.core().sessions()), (2, 2));
     }
@@ -273,11 +347,17 @@ fn a_changed_address_is_noticed_after_250_ms_and_recovered_within_two_round_trip
 
 #[test]
 fn a_silent_clients_entity_stands_still_and_is_its_own_again() {
-    let mut sim = Sim::new(SimConfig { clients: 2, ..SimConfig::default() });
+    let mut sim = Sim::new(SimConfig {
+        clients: 2,
+        ..SimConfig::default()
+    });
     sim.run(Duration::from_secs(2));
     let own = sim.clients[0].bot.runtime().buffer().own().unwrap().id;
     let place = |sim: &Sim| {
-        sim.room().ring().entry(own.slot).map(|entry| entry.current().fields[..2].to_vec())
+        sim.room()
+            .ring()
+            .entry(own.slot)
+            .map(|entry| entry.current().fields[..2].to_vec())
     };
     sim.set_client_links(0, LinkConfig::cut(), LinkConfig::cut());
     sim.run(Duration::from_secs(15));
@@ -289,7 +369,10 @@ fn a_silent_clients_entity_stands_still_and_is_its_own_again() {
     sim.run(Duration::from_secs(3));
     assert_eq!((sim.playing(), sim.clients[0].life), (2, 0));
     assert_eq!(sim.clients[0].bot.runtime().buffer().own().unwrap().id, own);
-    assert_eq!(sim.clients[0].bot.runtime().resumable().keeping(), SessionProgress::Open);
+    assert_eq!(
+        sim.clients[0].bot.runtime().resumable().keeping(),
+        SessionProgress::Open
+    );
 }
 
 #[test]
@@ -304,10 +387,18 @@ fn a_drained_server_sends_everyone_away_spread_over_a_while_and_is_done() {
         crowd.pass(Duration::from_millis(500));
         left.push(60 - crowd.server.sessions());
     }
-    assert!(crowd.now.since(began) <= within + Duration::from_secs(1), "{left:?}");
+    assert!(
+        crowd.now.since(began) <= within + Duration::from_secs(1),
+        "{left:?}"
+    );
     assert!(left[1] > 5 && left[3] < 55, "not spread: {left:?}");
     let moved = ClientState::Ended(End::Told(DisconnectReason::Moved));
-    assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == moved));
+    assert!(
+        crowd
+            .bots
+            .iter()
+            .all(|(_, bot)| bot.runtime().state() == moved)
+    );
 }
 
 #[test]
@@ -329,5 +420,10 @@ fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
         bot.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
     }
     let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
-    assert!(crowd.bots.iter().all(|(_, bot)| bot.runtime().state() == stopped));
+    assert!(
+        crowd
+            .bots
+            .iter()
+            .all(|(_, bot)| bot.runtime().state() == stopped)
+    );
 }

@@ -51,25 +51,38 @@ struct Watched {
 
 impl Watched {
     fn new(spectators: u32) -> Self {
-        let config = RoomConfig { relevance_radius_m: Some(10.0), ..RoomConfig::default() };
+        let config = RoomConfig {
+            relevance_radius_m: Some(10.0),
+            ..RoomConfig::default()
+        };
         let now = Timestamp::from_millis(1_000);
         let mut room =
             WorldRoom::new(ArenaGame::new(ArenaConfig::default()).unwrap(), config, now).unwrap();
-        let players =
-            (1..=8).map(|client| LoopbackClient::join(&mut room, client, Role::Player)).collect();
+        let players = (1..=8)
+            .map(|client| LoopbackClient::join(&mut room, client, Role::Player))
+            .collect();
         let spectators = (100..100 + spectators)
             .map(|client| LoopbackClient::join(&mut room, client, Role::Spectator));
         let spectators = spectators.collect();
-        Self { room, schema: arena_schema().unwrap().schema, players, spectators, now }
+        Self {
+            room,
+            schema: arena_schema().unwrap().schema,
+            players,
+            spectators,
+            now,
+        }
     }
 
     fn command(&mut self, client: ClientId, tick: Tick) -> Result<(), WireError> {
-        let command =
-            ArenaCommand { thrust: [90, (client.0 % 16) as i8 * 7], ..ArenaCommand::default() };
+        let command = ArenaCommand {
+            thrust: [90, (client.0 % 16) as i8 * 7],
+            ..ArenaCommand::default()
+        };
         let mut writer = BitWriter::new();
         write_commands(&mut writer, tick, [command].iter());
         writer.pad_to_byte();
-        self.room.receive_commands(client, BitReader::new(writer.bytes()), self.now)
+        self.room
+            .receive_commands(client, BitReader::new(writer.bytes()), self.now)
     }
 
     fn run(&mut self, ticks: u32) {
@@ -93,15 +106,24 @@ fn a_spectator_sees_everything_as_everyone_may_see_it() {
     let mut watched = Watched::new(1);
     watched.run(60);
     let (ring, held) = (watched.room.ring(), watched.spectators[0].held());
-    let visible =
-        ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()).count();
+    let visible = ring
+        .entries()
+        .filter(|entry| watched.schema.kind(entry.kind).is_visible())
+        .count();
     assert_eq!(held.entities().count(), visible);
     assert!(held.own().is_none() && held.entities().all(|entity| !entity.is_own()));
-    for entry in ring.entries().filter(|entry| watched.schema.kind(entry.kind).is_visible()) {
-        let (told, fields) =
-            (held.entity(entry.id.slot).unwrap(), &watched.schema.kind(entry.kind).fields);
-        for ((field, told), is) in
-            fields.iter().zip(told.newest().fields).zip(&entry.current().fields)
+    for entry in ring
+        .entries()
+        .filter(|entry| watched.schema.kind(entry.kind).is_visible())
+    {
+        let (told, fields) = (
+            held.entity(entry.id.slot).unwrap(),
+            &watched.schema.kind(entry.kind).fields,
+        );
+        for ((field, told), is) in fields
+            .iter()
+            .zip(told.newest().fields)
+            .zip(&entry.current().fields)
         {
             let may_know = |field: &Field| field.visibility == Visibility::Everyone;
             let expected = if may_know(field) { *is } else { 0 };
@@ -117,7 +139,10 @@ fn the_world_is_the_same_whoever_watches() {
     let hashes = [0, 3].map(|spectators| {
         let mut watched = Watched::new(spectators);
         watched.run(30);
-        watched.spectators.drain(..).for_each(|gone| watched.room.leave(gone.client(), true));
+        watched
+            .spectators
+            .drain(..)
+            .for_each(|gone| watched.room.leave(gone.client(), true));
         watched.run(30);
         assert_eq!(watched.room.population(), 8);
         watched.room.world_hash()
@@ -146,7 +171,10 @@ fn a_spectator_that_sends_commands_breaks_the_protocol() {
     for _ in 0..5 {
         let tick = watched.room.timeline().next();
         let refused = watched.command(ClientId(100), tick);
-        assert_eq!(refused, Err(WireError::Misbehaving("a spectator sends no commands")));
+        assert_eq!(
+            refused,
+            Err(WireError::Misbehaving("a spectator sends no commands"))
+        );
         watched.run(1);
         unwatched.run(1);
     }
@@ -181,30 +209,56 @@ impl Newcomer {
     /// Opens a session and sends its hello.
     fn join(server: &mut Server, role: Role) -> Self {
         let mut capture_transport = CaptureTransport::default();
-        let token =
-            tokens(9).issue_for(UserId(7), Purpose { role, ..Purpose::default() }, wall(NOW));
+        let token = tokens(9).issue_for(
+            UserId(7),
+            Purpose {
+                role,
+                ..Purpose::default()
+            },
+            wall(NOW),
+        );
         let mut session = SessionClient::new(token, PROTOCOL, 7, NOW);
         for _ in 0..2 {
             server.receive(ADDRESS, &session.poll(NOW).unwrap(), NOW);
             server.send_replies(&mut capture_transport);
             session
-                .receive(SocketAddr::from(SERVER), &capture_transport.0.pop().unwrap().1, NOW)
+                .receive(
+                    SocketAddr::from(SERVER),
+                    &capture_transport.0.pop().unwrap().1,
+                    NOW,
+                )
                 .unwrap();
         }
         assert!(session.is_connected());
-        let mut newcomer = Self { session, connection: Connection::new(7, NOW), now: NOW };
-        let hello = ClientMessage::Hello { schema: server.rooms()[0].schema_hash() };
-        newcomer.connection.send(SESSION_STREAM, encode(&hello)).unwrap();
-        newcomer.send(server, |writer| writer.write(Body::Empty as u32, Body::BITS));
+        let mut newcomer = Self {
+            session,
+            connection: Connection::new(7, NOW),
+            now: NOW,
+        };
+        let hello = ClientMessage::Hello {
+            schema: server.rooms()[0].schema_hash(),
+        };
+        newcomer
+            .connection
+            .send(SESSION_STREAM, encode(&hello))
+            .unwrap();
+        newcomer.send(server, |writer| {
+            writer.write(Body::Empty as u32, Body::BITS)
+        });
         newcomer
     }
 
     fn send(&mut self, server: &mut Server, write: impl FnOnce(&mut BitWriter)) {
         let mut writer = BitWriter::new();
-        self.connection.begin(&mut writer, self.now, Messages::BesideState);
+        self.connection
+            .begin(&mut writer, self.now, Messages::BesideState);
         write(&mut writer);
         self.connection.finish(&mut writer, self.now);
-        server.receive(ADDRESS, &self.session.seal(writer.bytes(), self.now), self.now);
+        server.receive(
+            ADDRESS,
+            &self.session.seal(writer.bytes(), self.now),
+            self.now,
+        );
     }
 
     /// Returns the disconnect notice that arrives within two ticks, if any.
@@ -215,8 +269,10 @@ impl Newcomer {
             self.now = server.next_deadline().unwrap();
             server.tick(&mut || self.now, &mut capture_transport);
             for (_, datagram) in capture_transport.0 {
-                let received =
-                    self.session.receive(SocketAddr::from(SERVER), &datagram, self.now).unwrap();
+                let received = self
+                    .session
+                    .receive(SocketAddr::from(SERVER), &datagram, self.now)
+                    .unwrap();
                 let Some(payload) = received.payload().map(<[u8]>::to_vec) else {
                     continue;
                 };
@@ -247,10 +303,27 @@ fn arena() -> Server {
 }
 
 fn auction() -> Server {
-    let rules = HouseRules { currency: Currency::EUR, admins: Vec::new(), retention: 1_000 };
-    let rate = Rate { per_second: 1, burst: 1 };
-    let config = AuctionConfig { room: RoomConfig::default(), rules, rate, receipts: 1 << 20 };
-    serving(AuctionRoom::open(config, HouseReplica::default(), Box::new(NoJournal), NOW))
+    let rules = HouseRules {
+        currency: Currency::EUR,
+        admins: Vec::new(),
+        retention: 1_000,
+    };
+    let rate = Rate {
+        per_second: 1,
+        burst: 1,
+    };
+    let config = AuctionConfig {
+        room: RoomConfig::default(),
+        rules,
+        rate,
+        receipts: 1 << 20,
+    };
+    serving(AuctionRoom::open(
+        config,
+        HouseReplica::default(),
+        Box::new(NoJournal),
+        NOW,
+    ))
 }
 
 #[test]
@@ -261,7 +334,10 @@ fn an_arena_takes_spectators_and_an_auction_tells_them_that_it_does_not() {
     };
     assert_eq!(told(Role::Spectator, arena()), (None, 1));
     assert_eq!(told(Role::Player, auction()), (None, 1));
-    assert_eq!(told(Role::Spectator, auction()), (Some(DisconnectReason::NoSpectators), 0));
+    assert_eq!(
+        told(Role::Spectator, auction()),
+        (Some(DisconnectReason::NoSpectators), 0)
+    );
 }
 
 #[test]
@@ -269,7 +345,10 @@ fn a_spectator_answers_each_tick_though_it_runs_only_when_it_is_due() {
     let mut server = arena();
     let token = tokens(9).issue_for(
         UserId(7),
-        Purpose { role: Role::Spectator, ..Purpose::default() },
+        Purpose {
+            role: Role::Spectator,
+            ..Purpose::default()
+        },
         wall(NOW),
     );
     let mut bot =
@@ -291,16 +370,23 @@ fn a_spectator_answers_each_tick_though_it_runs_only_when_it_is_due() {
         }
     }
     let (_, connection) = server.session(ADDRESS).unwrap();
-    let (ticks, answers) = (server.rooms()[0].metrics().ticks, connection.traffic().packets_in);
-    assert!(ticks > 170 && answers.abs_diff(ticks) < 12, "{answers} answers in {ticks} ticks");
+    let (ticks, answers) = (
+        server.rooms()[0].metrics().ticks,
+        connection.traffic().packets_in,
+    );
+    assert!(
+        ticks > 170 && answers.abs_diff(ticks) < 12,
+        "{answers} answers in {ticks} ticks"
+    );
     assert_eq!(bot.runtime().state(), ClientState::Playing);
 }
 
 #[test]
 fn commands_end_a_spectators_session() {
-    for (role, expected) in
-        [(Role::Player, None), (Role::Spectator, Some(DisconnectReason::Misbehaved))]
-    {
+    for (role, expected) in [
+        (Role::Player, None),
+        (Role::Spectator, Some(DisconnectReason::Misbehaved)),
+    ] {
         let mut server = arena();
         let mut client = Newcomer::join(&mut server, role);
         assert_eq!(client.disconnect(&mut server), None);
@@ -334,9 +420,28 @@ fn a_spectator_goes_on_watching_through_whatever_befalls_it() {
             config.timeout = Duration::from_secs(1);
         })
         .fault(600, 100, Fault::ChangeAddress(4))
-        .fault(1_500, 2_000, Fault::Cut { client: 3, ways: Ways::Both })
+        .fault(
+            1_500,
+            2_000,
+            Fault::Cut {
+                client: 3,
+                ways: Ways::Both,
+            },
+        )
         .fault(4_000, 300, Fault::CrashClient(4))
-        .fault(5_000, 900, Fault::Clog { client: 4, ways: Ways::Down })
-        .must_hit(&[Mark::Watched, Mark::Resumed, Mark::TimedOut, Mark::TakenOver])
+        .fault(
+            5_000,
+            900,
+            Fault::Clog {
+                client: 4,
+                ways: Ways::Down,
+            },
+        )
+        .must_hit(&[
+            Mark::Watched,
+            Mark::Resumed,
+            Mark::TimedOut,
+            Mark::TakenOver,
+        ])
         .heals();
 }

@@ -38,25 +38,44 @@ impl Stage {
         (config.sessions, config.spectators) = (players * 2 + 1, spectators * 2 + 1);
         let mut server = Server::new(config, [7; 32], START, tokens::wall(START));
         for _ in 0..2 {
-            let arena =
-                ArenaGame::new(ArenaConfig { drones: 0, pickups: 0, ..ArenaConfig::default() });
+            let arena = ArenaGame::new(ArenaConfig {
+                drones: 0,
+                pickups: 0,
+                ..ArenaConfig::default()
+            });
             let room = RoomConfig {
                 max_clients: players,
                 max_spectators: spectators,
                 ..RoomConfig::default()
             };
-            server.add_room(Box::new(WorldRoom::new(arena.unwrap(), room, START).unwrap()));
+            server.add_room(Box::new(
+                WorldRoom::new(arena.unwrap(), room, START).unwrap(),
+            ));
         }
-        Self { server, bots: Vec::new(), now: START, deaf: Vec::new() }
+        Self {
+            server,
+            bots: Vec::new(),
+            now: START,
+            deaf: Vec::new(),
+        }
     }
 
     /// Adds a client of a user; returns its index.
     fn come(&mut self, user: u64, room: u16, role: Role) -> usize {
         let place = self.bots.len();
-        let purpose = Purpose { room, role, ..Purpose::default() };
+        let purpose = Purpose {
+            room,
+            role,
+            ..Purpose::default()
+        };
         let token =
             tokens(100 + place as u64).issue_for(UserId(user), purpose, tokens::wall(self.now));
-        let bot = BotClient::new(Arc::new(arena_schema().unwrap()), token, place as u64, self.now);
+        let bot = BotClient::new(
+            Arc::new(arena_schema().unwrap()),
+            token,
+            place as u64,
+            self.now,
+        );
         let address = SocketAddr::from(([127, 0, 0, 1], 30_000 + place as u16));
         self.bots.push((address, bot.as_role(role)));
         self.pass(Duration::from_millis(600));
@@ -83,7 +102,9 @@ impl Stage {
             for (to, bytes) in capture_transport.0 {
                 let place = usize::from(to.port() - 30_000);
                 if !self.deaf.contains(&place) {
-                    self.bots[place].1.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
+                    self.bots[place]
+                        .1
+                        .receive(SocketAddr::from(tokens::SERVER), &bytes, now);
                 }
             }
         }
@@ -99,9 +120,15 @@ fn who_loses_its_session_hears_why_and_does_not_come_back() {
     let mut stage = Stage::new(8, 8);
     let first = stage.come(7, 0, Role::Player);
     let second = stage.come(7, 0, Role::Player);
-    assert_eq!((stage.state(first), stage.state(second)), (REPLACED, ClientState::Playing));
+    assert_eq!(
+        (stage.state(first), stage.state(second)),
+        (REPLACED, ClientState::Playing)
+    );
     stage.pass(Duration::from_secs(3));
-    assert_eq!((stage.state(second), stage.server.sessions()), (ClientState::Playing, 1));
+    assert_eq!(
+        (stage.state(second), stage.server.sessions()),
+        (ClientState::Playing, 1)
+    );
 }
 
 #[test]
@@ -114,15 +141,27 @@ fn who_did_not_hear_why_is_told_when_it_shows_its_ticket() {
     assert_eq!(stage.state(first), ClientState::Silent);
     stage.deaf.clear();
     stage.pass(Duration::from_secs(3));
-    assert_eq!((stage.state(first), stage.state(second)), (REPLACED, ClientState::Playing));
+    assert_eq!(
+        (stage.state(first), stage.state(second)),
+        (REPLACED, ClientState::Playing)
+    );
 }
 
 #[test]
 fn one_user_has_a_session_in_each_room_and_role() {
     let mut stage = Stage::new(8, 8);
-    let ways = [(0, Role::Player), (0, Role::Spectator), (1, Role::Player), (1, Role::Spectator)];
+    let ways = [
+        (0, Role::Player),
+        (0, Role::Spectator),
+        (1, Role::Player),
+        (1, Role::Spectator),
+    ];
     let places = ways.map(|(room, role)| stage.come(7, room, role));
-    assert!(places.iter().all(|place| stage.state(*place) == ClientState::Playing));
+    assert!(
+        places
+            .iter()
+            .all(|place| stage.state(*place) == ClientState::Playing)
+    );
     assert_eq!(stage.server.sessions(), 4);
 }
 
@@ -130,11 +169,19 @@ fn one_user_has_a_session_in_each_room_and_role() {
 fn spectators_take_no_players_place_and_players_no_spectators() {
     let full = ClientState::Ended(End::Told(DisconnectReason::Full));
     let mut stage = Stage::new(2, 3);
-    let watching: Vec<_> = (0..4).map(|user| stage.come(user, 0, Role::Spectator)).collect();
-    let playing: Vec<_> = (10..13).map(|user| stage.come(user, 0, Role::Player)).collect();
+    let watching: Vec<_> = (0..4)
+        .map(|user| stage.come(user, 0, Role::Spectator))
+        .collect();
+    let playing: Vec<_> = (10..13)
+        .map(|user| stage.come(user, 0, Role::Player))
+        .collect();
     for (places, allowed) in [(&watching, 3), (&playing, 2)] {
         for (i, place) in places.iter().enumerate() {
-            let expected = if i < allowed { ClientState::Playing } else { full };
+            let expected = if i < allowed {
+                ClientState::Playing
+            } else {
+                full
+            };
             assert_eq!(stage.state(*place), expected, "{i} of {allowed}");
         }
     }

@@ -67,7 +67,9 @@ impl Client {
         let frame = reader.read(32)? as usize;
         let block = reader.read_bytes(reader.remaining() / 8)?;
         let held = &self.held;
-        let decoded = self.bodies.decode(&block, |ticks| past_of(held, frame, ticks))?;
+        let decoded = self
+            .bodies
+            .decode(&block, |ticks| past_of(held, frame, ticks))?;
         self.decoded += 1;
         self.wrong += usize::from(decoded != trace[frame]);
         self.held.push_back((frame, decoded.to_vec()));
@@ -84,8 +86,11 @@ fn past_of(
     frame: usize,
     ticks: PastTicks,
 ) -> Option<BodyBaselines<'_>> {
-    let find =
-        |tick: usize| held.iter().find(|(at, _)| *at == tick).map(|(_, bodies)| bodies.as_slice());
+    let find = |tick: usize| {
+        held.iter()
+            .find(|(at, _)| *at == tick)
+            .map(|(_, bodies)| bodies.as_slice())
+    };
     let base_tick = frame.checked_sub(ticks.age as usize)?;
     let base = find(base_tick)?;
     let mut older = [base; OLDER];
@@ -106,13 +111,23 @@ pub fn send_over(
     loss: f64,
     seed: u64,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let config = LinkConfig { latency: ONE_WAY, loss, ..LinkConfig::default() };
+    let config = LinkConfig {
+        latency: ONE_WAY,
+        loss,
+        ..LinkConfig::default()
+    };
     let (mut down, mut up) = (LinkSim::new(config, seed), LinkSim::new(config, seed + 1));
     let mut now = Timestamp::from_millis(1_000);
     let (mut bodies, mut acknowledged) = (Bodies::new(model, FLOORS), Acknowledged::default());
     let held = trace.iter().take(FIRST).cloned().enumerate().collect();
     let (connection, theirs) = (Connection::new(2, now), Bodies::new(model, FLOORS));
-    let mut client = Client { connection, bodies: theirs, held, wrong: 0, decoded: 0 };
+    let mut client = Client {
+        connection,
+        bodies: theirs,
+        held,
+        wrong: 0,
+        decoded: 0,
+    };
     let mut server = Connection::new(1, now);
     (0..FIRST).for_each(|tick| acknowledged.note(Tick(tick as u32)));
     let (mut writer, mut block, mut sent) = (BitWriter::new(), Vec::new(), VecDeque::new());
@@ -129,7 +144,8 @@ pub fn send_over(
             server.open(&bytes, now)?;
             while let Some(sequence) = server.poll_acked() {
                 let of = sent.iter().find(|(other, _)| *other == sequence);
-                of.iter().for_each(|(_, frame)| acknowledged.note(Tick(*frame as u32)));
+                of.iter()
+                    .for_each(|(_, frame)| acknowledged.note(Tick(*frame as u32)));
             }
         }
         let ticks = acknowledged.choose(Tick(frame as u32));

@@ -67,8 +67,10 @@ impl Replicate for Rotation {
 /// The schema is constant, so no error occurs in practice.
 pub fn halo_schema() -> Result<Schema, SchemaError> {
     let mut schema = Schema::new();
-    let (motion, rotation) =
-        (schema.add_component::<Motion>()?, schema.add_component::<Rotation>()?);
+    let (motion, rotation) = (
+        schema.add_component::<Motion>()?,
+        schema.add_component::<Rotation>()?,
+    );
     schema.add_kind("player", &[motion, rotation])?;
     schema.add_kind("projectile", &[motion])?;
     schema.add_kind("vehicle", &[motion, rotation])?;
@@ -109,11 +111,18 @@ impl Halo {
         let mut bodies = Vec::new();
         for (kind, count) in COUNTS.into_iter().enumerate() {
             for _ in 0..count {
-                let id = NetId { slot: bodies.len() as u16, generation: 0 };
+                let id = NetId {
+                    slot: bodies.len() as u16,
+                    generation: 0,
+                };
                 bodies.push(Body::new(id, KindId(kind as u8), &mut rng));
             }
         }
-        Self { bodies, rng, tick: Tick(1_000) }
+        Self {
+            bodies,
+            rng,
+            tick: Tick(1_000),
+        }
     }
 
     /// Advances the scene by one tick and records it in the ring.
@@ -122,7 +131,12 @@ impl Halo {
         ring.begin_tick(self.tick);
         for body in &mut self.bodies {
             body.step(&mut self.rng);
-            let meta = ReplicaMeta { id: body.id, kind: body.kind, owner: None, team: 0 };
+            let meta = ReplicaMeta {
+                id: body.id,
+                kind: body.kind,
+                owner: None,
+                team: 0,
+            };
             ring.record(schema, meta, &body.fields());
         }
     }
@@ -170,8 +184,14 @@ impl Body {
             }
         }
         if self.position.z < 1.0 {
-            (self.position.z, self.velocity.z) =
-                (1.0, if self.kind.0 == 1 { self.velocity.z * -0.5 } else { 0.0 });
+            (self.position.z, self.velocity.z) = (
+                1.0,
+                if self.kind.0 == 1 {
+                    self.velocity.z * -0.5
+                } else {
+                    0.0
+                },
+            );
         }
     }
 
@@ -186,7 +206,11 @@ impl Body {
         if self.position.z <= 1.0 && rng.random_bool(0.01) {
             self.velocity.z = 5.0;
         }
-        let sway = Vec3::new(rng.random_range(-0.1..0.1), rng.random_range(-0.1..0.1), 0.0);
+        let sway = Vec3::new(
+            rng.random_range(-0.1..0.1),
+            rng.random_range(-0.1..0.1),
+            0.0,
+        );
         let plane = Vec3::new(self.velocity.x, self.velocity.y, 0.0);
         self.velocity += (self.wanted - plane) * 0.12 + sway - Vec3::Z * GRAVITY * DT;
         self.yaw += self.turning[0] * DT + rng.random_range(-0.004..0.004);
@@ -212,14 +236,22 @@ impl Body {
         let speed = speed + (self.wanted.x - speed) * 0.03;
         self.yaw += self.turning[0] * DT;
         self.pitch = (self.pitch + self.turning[1] * DT).clamp(-0.2, 0.2);
-        let bounce = if self.position.z <= 1.0 { rng.random_range(0.0..0.6) } else { 0.0 };
+        let bounce = if self.position.z <= 1.0 {
+            rng.random_range(0.0..0.6)
+        } else {
+            0.0
+        };
         self.velocity = Quat::from_rotation_z(self.yaw) * Vec3::X * speed
             + Vec3::Z * (self.velocity.z + bounce - GRAVITY * DT);
     }
 
     fn fields(&self) -> Vec<u32> {
-        let mut fields: Vec<u32> =
-            self.position.to_array().iter().map(|v| X.quantise(*v)).collect();
+        let mut fields: Vec<u32> = self
+            .position
+            .to_array()
+            .iter()
+            .map(|v| X.quantise(*v))
+            .collect();
         fields.extend(self.velocity.to_array().iter().map(|v| VX.quantise(*v)));
         if self.kind.0 != 1 {
             let turn = Quat::from_rotation_z(self.yaw) * Quat::from_rotation_y(self.pitch);

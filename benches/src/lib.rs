@@ -101,7 +101,10 @@ impl FullRoom {
             lifetime,
             timeout,
         };
-        let joins = Rate { per_second: 10_000, burst: 10_000 };
+        let joins = Rate {
+            per_second: 10_000,
+            burst: 10_000,
+        };
         let sessions = SessionConfig {
             sessions: many + 64,
             per_address: many + 64,
@@ -109,15 +112,20 @@ impl FullRoom {
             ..SessionConfig::new(PROTOCOL, key, servers)
         };
         let mut server = Server::new(sessions, [1; 32], now, WALL);
-        let game = ArenaGame::new(ArenaConfig { drones, ..ArenaConfig::default() })
-            .expect("a valid schema");
+        let game = ArenaGame::new(ArenaConfig {
+            drones,
+            ..ArenaConfig::default()
+        })
+        .expect("a valid schema");
         let config = RoomConfig {
             max_clients: usize::from(clients) + 64,
             relevance_radius_m: radius_m,
             snapshot_bytes: 8_000,
             ..RoomConfig::default()
         };
-        server.add_room(Box::new(WorldRoom::new(game, config, now).expect("a valid schema")));
+        server.add_room(Box::new(
+            WorldRoom::new(game, config, now).expect("a valid schema"),
+        ));
         let mut room = Self {
             server,
             load_clients: Vec::new(),
@@ -142,7 +150,9 @@ impl FullRoom {
             self.server.receive(address, &bytes, now);
             self.server.send_replies(&mut self.kept);
             let (_, answer) = self.kept.datagrams.pop().expect("an answer");
-            session.receive(SocketAddr::from(SERVER), &answer, now).expect("a good answer");
+            session
+                .receive(SocketAddr::from(SERVER), &answer, now)
+                .expect("a good answer");
         }
         assert!(session.is_connected());
         let mut connection = Connection::new(u64::from(i), now);
@@ -153,8 +163,14 @@ impl FullRoom {
         connection.begin(&mut self.writer, now, Messages::BesideState);
         self.writer.write(Body::Empty as u32, Body::BITS);
         connection.finish(&mut self.writer, now);
-        self.server.receive(address, &session.seal(self.writer.bytes(), now), now);
-        self.load_clients.push(Sink { address, session, connection, ticket: None });
+        self.server
+            .receive(address, &session.seal(self.writer.bytes(), now), now);
+        self.load_clients.push(Sink {
+            address,
+            session,
+            connection,
+            ticket: None,
+        });
     }
 
     /// Receives a command of each client, then runs one tick with all its snapshots. Returns the
@@ -172,10 +188,19 @@ impl FullRoom {
     fn acknowledge(&mut self, now: Timestamp) {
         for (to, bytes) in self.kept.datagrams.drain(..) {
             let at = usize::from(to.port().wrapping_sub(1_000)) % FIRST_MOVED;
-            let Some(sink) = self.load_clients.get_mut(at).filter(|sink| sink.address == to) else {
+            let Some(sink) = self
+                .load_clients
+                .get_mut(at)
+                .filter(|sink| sink.address == to)
+            else {
                 continue;
             };
-            let Sink { session, connection, ticket, .. } = sink;
+            let Sink {
+                session,
+                connection,
+                ticket,
+                ..
+            } = sink;
             let Ok(Received::Payload(payload)) =
                 session.receive(SocketAddr::from(SERVER), &bytes, now)
             else {
@@ -194,9 +219,18 @@ impl FullRoom {
     }
 
     fn send_commands(&mut self, tick: Tick, now: Timestamp) {
-        for Sink { address, session, connection, .. } in &mut self.load_clients {
+        for Sink {
+            address,
+            session,
+            connection,
+            ..
+        } in &mut self.load_clients
+        {
             let command = ArenaCommand {
-                thrust: [self.rng.random_range(-127..=127), self.rng.random_range(-127..=127)],
+                thrust: [
+                    self.rng.random_range(-127..=127),
+                    self.rng.random_range(-127..=127),
+                ],
                 aim: self.rng.random_range(0..4_096),
                 dash: false,
                 fire: self.rng.random_bool(0.1),
@@ -205,7 +239,8 @@ impl FullRoom {
             self.writer.write(Body::Commands as u32, Body::BITS);
             write_commands(&mut self.writer, tick, [command].iter());
             connection.finish(&mut self.writer, now);
-            self.server.receive(*address, &session.seal(self.writer.bytes(), now), now);
+            self.server
+                .receive(*address, &session.seal(self.writer.bytes(), now), now);
         }
     }
 
@@ -215,7 +250,8 @@ impl FullRoom {
         let now = self.server.next_deadline().expect("a room") - Duration::from_millis(5);
         for sink in &mut self.load_clients {
             let ticket = sink.ticket.take().expect("a ticket came");
-            sink.address.set_port(sink.address.port() + FIRST_MOVED as u16);
+            sink.address
+                .set_port(sink.address.port() + FIRST_MOVED as u16);
             sink.session = SessionClient::new(ticket, PROTOCOL, 1, now);
         }
         self.kept.datagrams.clear();
@@ -240,7 +276,11 @@ impl FullRoom {
                 assert!(sink.address != to || taken.is_ok(), "{taken:?}");
             }
         }
-        assert!(self.load_clients.iter().all(|sink| sink.session.is_connected()));
+        assert!(
+            self.load_clients
+                .iter()
+                .all(|sink| sink.session.is_connected())
+        );
         let began = clock::thread_cpu();
         let now = self.server.next_deadline().expect("a room");
         self.server.tick(&mut || now, &mut self.kept);
@@ -294,7 +334,10 @@ impl Crowd {
         let config = SessionConfig {
             sessions: SESSIONS,
             per_address: SESSIONS,
-            joins: Rate { per_second: 1_000_000, burst: 1_000_000 },
+            joins: Rate {
+                per_second: 1_000_000,
+                burst: 1_000_000,
+            },
             ..SessionConfig::new(PROTOCOL, key, servers)
         };
         Self {
@@ -318,7 +361,10 @@ impl Crowd {
 
     /// Returns the address and the token of a client that has not started.
     pub fn client(&mut self, user: u64) -> (SocketAddr, ConnectToken) {
-        (SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)), self.token(user))
+        (
+            SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)),
+            self.token(user),
+        )
     }
 
     /// Passes a datagram to the server.
@@ -337,7 +383,9 @@ impl Crowd {
             let bytes = session.poll(self.now).expect("a step is due");
             self.give(*from, &bytes.into_bytes());
             let (_, answer) = self.replies.datagrams.pop().expect("an answer");
-            session.receive(SocketAddr::from(SERVER), &answer, self.now).expect("a good answer");
+            session
+                .receive(SocketAddr::from(SERVER), &answer, self.now)
+                .expect("a good answer");
         }
         while self.server.poll_change().is_some() {}
         self.connections.push(Connection::new(1, self.now));

@@ -56,7 +56,15 @@ struct Sink {
 impl Sink {
     fn receive(&mut self, schema: &Schema, now: Timestamp) -> std::io::Result<()> {
         let Self {
-            socket, session, connection, newest, verifier, snapshots, wrong, server, ..
+            socket,
+            session,
+            connection,
+            newest,
+            verifier,
+            snapshots,
+            wrong,
+            server,
+            ..
         } = self;
         socket.receive(now, |datagram: ReceivedDatagram<'_>| {
             let Ok(Received::Payload(payload)) = session.receive(*server, datagram.bytes, now)
@@ -74,8 +82,9 @@ impl Sink {
             }
             *newest = reader.clone().read(32).map_or(*newest, Tick).later(*newest);
             *snapshots += 1;
-            let taken =
-                verifier.as_mut().map_or(Ok(()), |buffer| buffer.take(schema, reader).map(drop));
+            let taken = verifier
+                .as_mut()
+                .map_or(Ok(()), |buffer| buffer.take(schema, reader).map(drop));
             match taken {
                 Ok(()) => connection.accept(sequence),
                 Err(SnapshotError::Baseline) => {}
@@ -99,7 +108,9 @@ impl Sink {
         if self.session.is_connected() {
             let connection = self.connection.get_or_insert_with(|| {
                 let mut connection = Connection::new(1, now);
-                let hello = encode(&ClientMessage::Hello { schema: schema.hash() });
+                let hello = encode(&ClientMessage::Hello {
+                    schema: schema.hash(),
+                });
                 let _ = connection.send(SESSION_STREAM, hello);
                 connection
             });
@@ -111,7 +122,9 @@ impl Sink {
                 write_commands(writer, self.newest + 3, [Nothing].iter());
             }
             connection.finish(writer, now);
-            self.session.seal(writer.bytes(), now).send(self.server.into(), &mut self.socket);
+            self.session
+                .seal(writer.bytes(), now)
+                .send(self.server.into(), &mut self.socket);
         }
         self.socket.flush();
     }
@@ -123,7 +136,10 @@ fn sockets(count: usize) -> std::io::Result<Vec<(UdpTransport, Timestamp)>> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     (0..count)
         .map(|i| {
-            Ok((UdpTransport::bind(any, UdpPath::Fastest)?, begin + TICK * i as u32 / count as u32))
+            Ok((
+                UdpTransport::bind(any, UdpPath::Fastest)?,
+                begin + TICK * i as u32 / count as u32,
+            ))
         })
         .collect()
 }
@@ -149,7 +165,13 @@ pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Err
     let stop = stopped();
     let schema = walker_schema()?;
     let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
-    let issuer = Issuer { key, protocol: PROTOCOL, servers: vec![server], lifetime, timeout };
+    let issuer = Issuer {
+        key,
+        protocol: PROTOCOL,
+        servers: vec![server],
+        lifetime,
+        timeout,
+    };
     let (mut tokens, mut load_clients) = (TokenSource::new(issuer, [3; 32]), Vec::new());
     for (i, (socket, next)) in sockets(count)?.into_iter().enumerate() {
         let token = tokens.issue(UserId(i as u64 + 1), 0, clock::unix_now());
@@ -178,14 +200,18 @@ pub fn run(server: SocketAddr, key: Key, count: usize) -> Result<(), Box<dyn Err
         for at in &ready {
             load_clients[*at].receive(&schema, now)?;
         }
-        load_clients.iter_mut().for_each(|sink| sink.send(&schema, &mut writer, now));
+        load_clients
+            .iter_mut()
+            .for_each(|sink| sink.send(&schema, &mut writer, now));
         if !playing && load_clients.iter().all(|sink| sink.snapshots > 0) {
             playing = true;
             println!("playing");
         }
         clock::sleep_until(now + Duration::from_millis(1));
     }
-    let verifiers = load_clients.iter().filter_map(|sink| sink.verifier.as_ref());
+    let verifiers = load_clients
+        .iter()
+        .filter_map(|sink| sink.verifier.as_ref());
     let held: Vec<usize> = verifiers.map(|buffer| buffer.entities().count()).collect();
     let report = json!({
         "wrong": load_clients.iter().map(|sink| sink.wrong).sum::<u64>(),

@@ -15,7 +15,10 @@ use truetick_server::files::read_bytes;
 pub const CUBES: usize = 901;
 
 /// Half heights of the cubes in steps, where they lie flat (and sink in a little).
-pub const FLOORS: Floors = Floors { player: 380, others: 102 };
+pub const FLOORS: Floors = Floors {
+    player: 380,
+    others: 102,
+};
 
 const NUMBERS: usize = 8;
 
@@ -47,12 +50,22 @@ pub fn read_trace(path: &Path) -> Result<Vec<Vec<Body>>, Box<dyn Error>> {
 fn cube(bytes: &[u8]) -> Body {
     let n = |at: usize| i32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[at * 4 + byte]));
     let part = |at: usize| n(at).unsigned_abs();
-    Body::new([n(4), n(5), n(6)], [part(0), part(1), part(2), part(3)], n(7) != 0)
+    Body::new(
+        [n(4), n(5), n(6)],
+        [part(0), part(1), part(2), part(3)],
+        n(7) != 0,
+    )
 }
 
 /// Returns the baselines of a frame. Frames before the first one equal it.
 pub fn pasts(trace: &[Vec<Body>], frame: usize, ticks: PastTicks) -> BodyBaselines<'_> {
     let base = frame.saturating_sub(ticks.age as usize);
-    let older = ticks.gaps.map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());
-    BodyBaselines { base: &trace[base], older, ticks }
+    let older = ticks
+        .gaps
+        .map(|gap| trace[base.saturating_sub(gap as usize)].as_slice());
+    BodyBaselines {
+        base: &trace[base],
+        older,
+        ticks,
+    }
 }

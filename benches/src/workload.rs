@@ -122,7 +122,13 @@ impl Course {
         let velocity =
             Vec2::from_angle(rng.random_range(0.0..TAU)) * rng.random_range(3.0..TOP_SPEED);
         let (yaw, turning) = (rng.random_range(0.0..TAU), rng.random_range(-1.6..1.6));
-        Self { position, velocity, acceleration: Vec2::ZERO, yaw, turning }
+        Self {
+            position,
+            velocity,
+            acceleration: Vec2::ZERO,
+            yaw,
+            turning,
+        }
     }
 
     fn step(&mut self, motion: Motion, rng: &mut Xoshiro256PlusPlus) {
@@ -153,7 +159,12 @@ impl Course {
     }
 
     fn seen(&self, health: u8) -> Walker {
-        Walker { position: self.position, velocity: self.velocity, yaw: self.yaw, health }
+        Walker {
+            position: self.position,
+            velocity: self.velocity,
+            yaw: self.yaw,
+            health,
+        }
     }
 }
 
@@ -169,7 +180,11 @@ fn walk(
         };
         course.step(*motion, &mut rng.0);
         let hurt = rng.0.random_bool(0.01);
-        *walker = course.seen(if hurt { walker.health.wrapping_add(13) } else { walker.health });
+        *walker = course.seen(if hurt {
+            walker.health.wrapping_add(13)
+        } else {
+            walker.health
+        });
     }
 }
 
@@ -233,7 +248,12 @@ impl Game for Walkers {
 fn spawn(world: &mut World, owner: Option<ClientId>) -> Option<NetId> {
     let course = Course::new(&mut world.resource_mut::<GameRng>().0);
     let id = world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
-        table.spawn(&mut world.commands(), KindId(0), owner, (course.seen(100), course))
+        table.spawn(
+            &mut world.commands(),
+            KindId(0),
+            owner,
+            (course.seen(100), course),
+        )
     });
     world.flush();
     id

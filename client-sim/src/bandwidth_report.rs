@@ -58,7 +58,8 @@ impl Totals {
             return self.failed.add(1, packet.payload.len() as f64 * 8.0);
         };
         self.numbers.add(1, breakdown.header_bits as f64);
-        self.messages.add(breakdown.messages, breakdown.message_bits as f64);
+        self.messages
+            .add(breakdown.messages, breakdown.message_bits as f64);
         match &breakdown.snapshot {
             None => self.ends.add(1, breakdown.body_bits as f64),
             Some(snapshot) if snapshot.failed.is_some() => {
@@ -71,7 +72,10 @@ impl Totals {
     fn count_snapshot(&mut self, snapshot: &SnapshotBreakdown, body_bits: f64) {
         let ledger = &snapshot.ledger;
         self.headers.add(1, snapshot.header_bits as f64);
-        self.blocks.add(snapshot.header.block_deltas.len(), snapshot.units_bits as f64);
+        self.blocks.add(
+            snapshot.header.block_deltas.len(),
+            snapshot.units_bits as f64,
+        );
         self.hashes.add(1, HASH_BITS);
         for entity in &ledger.entities {
             *self.updates.entry(entity.kind).or_default() += 1;
@@ -105,8 +109,9 @@ impl Totals {
     }
 
     fn write(&self, schema: &Schema, text: &mut String) -> std::fmt::Result {
-        let seconds =
-            self.span_us.map_or(0.0, |(first, last)| (last.saturating_sub(first)) as f64 / 1e6);
+        let seconds = self.span_us.map_or(0.0, |(first, last)| {
+            (last.saturating_sub(first)) as f64 / 1e6
+        });
         let clients = self.clients.len().max(1) as f64;
         let rate = self.bits / 8e3 / clients / seconds.max(1e-6);
         writeln!(
@@ -133,13 +138,29 @@ impl Totals {
         }
         for (kind, updates) in &self.updates {
             let of = |(other, _): &(&(KindId, Part), &Total)| other.0 == *kind;
-            let bits: f64 = self.parts.iter().filter(of).map(|(_, total)| total.bits).sum();
+            let bits: f64 = self
+                .parts
+                .iter()
+                .filter(of)
+                .map(|(_, total)| total.bits)
+                .sum();
             let info = schema.kind(*kind);
-            self.row(&format!("{}: updates", info.name), Total { times: *updates, bits }, text)?;
+            self.row(
+                &format!("{}: updates", info.name),
+                Total {
+                    times: *updates,
+                    bits,
+                },
+                text,
+            )?;
             let mut parts: Vec<_> = self.parts.iter().filter(of).collect();
             parts.sort_by(|a, b| b.1.bits.total_cmp(&a.1.bits));
             for ((_, part), total) in parts {
-                self.row(&format!("    {}", part_name(schema, info, *part)), *total, text)?;
+                self.row(
+                    &format!("    {}", part_name(schema, info, *part)),
+                    *total,
+                    text,
+                )?;
             }
         }
         if self.failed.times > 0 {

@@ -35,14 +35,20 @@ pub struct Bot {
 impl Bot {
     /// A bot whose random decisions follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { rng: Xoshiro256PlusPlus::seed_from_u64(seed), heading: 0.0, turn_in: 0, side: 1.0 }
+        Self {
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            heading: 0.0,
+            turn_in: 0,
+            side: 1.0,
+        }
     }
 
     /// The command for the next tick.
     pub fn decide(&mut self, view: &BotView) -> ArenaCommand {
         self.change_mind();
         let nearest = view.targets.iter().copied().min_by(|a, b| {
-            a.distance_squared(view.position).total_cmp(&b.distance_squared(view.position))
+            a.distance_squared(view.position)
+                .total_cmp(&b.distance_squared(view.position))
         });
         match nearest.filter(|target| target.distance(view.position) < FIGHT_RANGE) {
             Some(target) if view.health < AFRAID => self.flee(view.position, target),
@@ -68,7 +74,11 @@ impl Bot {
     /// Circles the target and fires at it, with some error.
     fn fight(&mut self, own: Vec2, target: Vec2) -> ArenaCommand {
         let towards = (target - own).normalize_or(Vec2::X);
-        let closing = if own.distance(target) > 8.0 { 0.8 } else { -0.2 };
+        let closing = if own.distance(target) > 8.0 {
+            0.8
+        } else {
+            -0.2
+        };
         let thrust = towards * closing + towards.perp() * self.side * 0.7;
         let aim = towards.to_angle() + self.rng.random_range(-0.08..0.08);
         let dash = self.rng.random_ratio(1, 180);

@@ -52,13 +52,19 @@ impl BotClient {
 
     /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(self, kind: TransportKind) -> Self {
-        Self { runtime: self.runtime.transport(kind), ..self }
+        Self {
+            runtime: self.runtime.transport(kind),
+            ..self
+        }
     }
 
     /// Sets the role; a player by default. It must match the token's role and be set before the
     /// first transmit.
     pub fn as_role(self, role: Role) -> Self {
-        Self { runtime: self.runtime.as_role(role), ..self }
+        Self {
+            runtime: self.runtime.as_role(role),
+            ..self
+        }
     }
 
     /// The client runtime of the bot.
@@ -121,8 +127,12 @@ impl BotClient {
 
     fn look(&mut self, now: Timestamp) {
         let own = self.runtime.buffer().own().map(|own| own.id);
-        let slots: Vec<u16> =
-            self.runtime.buffer().entities().map(|remote| remote.id.slot).collect();
+        let slots: Vec<u16> = self
+            .runtime
+            .buffer()
+            .entities()
+            .map(|remote| remote.id.slot)
+            .collect();
         self.view.targets.clear();
         for slot in slots {
             let Some((id, kind, values)) = self.runtime.view(slot, now) else {

@@ -78,7 +78,14 @@ impl ClientSocket {
     ) -> io::Result<()> {
         let server = self.relay.map(|_| self.server);
         self.server_transport.receive(now, |from, event, at| {
-            take(PeerAddr { address: server.unwrap_or(from.address), ..from }, event, at);
+            take(
+                PeerAddr {
+                    address: server.unwrap_or(from.address),
+                    ..from
+                },
+                event,
+                at,
+            );
         })?;
         Ok(())
     }
@@ -94,10 +101,16 @@ pub fn wait<'a>(
     span: Duration,
     ready: &mut Vec<usize>,
 ) -> io::Result<()> {
-    let waiting =
-        sockets.clone().enumerate().filter(|(_, socket)| socket.server_transport.has_waiting());
+    let waiting = sockets
+        .clone()
+        .enumerate()
+        .filter(|(_, socket)| socket.server_transport.has_waiting());
     let waiting: Vec<_> = waiting.map(|(place, _)| place).collect();
-    let span = if waiting.is_empty() { span } else { Duration::ZERO };
+    let span = if waiting.is_empty() {
+        span
+    } else {
+        Duration::ZERO
+    };
     wait_readable(sockets, span, ready)?;
     ready.extend(waiting);
     Ok(())

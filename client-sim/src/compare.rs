@@ -84,7 +84,9 @@ pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> O
                 }
             );
             missed.extend(
-                row.failures.iter().map(|why| format!("{} {}: {why}", row.profile, row.transport)),
+                row.failures
+                    .iter()
+                    .map(|why| format!("{} {}: {why}", row.profile, row.transport)),
             );
             rows.push(row);
         }
@@ -97,7 +99,11 @@ pub async fn compare(crew: Crew, options: &CompareOptions, common: &Common) -> O
 }
 
 fn seconds(common: &Common) -> u64 {
-    if common.seconds == 0 { 20 } else { common.seconds }
+    if common.seconds == 0 {
+        20
+    } else {
+        common.seconds
+    }
 }
 
 async fn one(
@@ -106,7 +112,10 @@ async fn one(
     profile: Profile,
     common: &Common,
 ) -> Result<Compared, Box<dyn Error>> {
-    let connect_options = ConnectArguments { transport, fingerprint: None };
+    let connect_options = ConnectArguments {
+        transport,
+        fingerprint: None,
+    };
     let over = transport.transport();
     let config = ServerConfig {
         max_clients: crew.all() + 8,
@@ -129,14 +138,21 @@ async fn one(
     let figures = players.stop()?;
     host.stop()?;
     let lost = figures.lost + crew.all().saturating_sub(figures.joined);
-    let mut failures = figures.play.failures((SETTLE.as_secs() + seconds(common)) as f64);
+    let mut failures = figures
+        .play
+        .failures((SETTLE.as_secs() + seconds(common)) as f64);
     failures.extend((lost > 0).then(|| format!("{lost} clients lost, should be 0")));
     let per_client = |value: f64| value / crew.all() as f64;
     let ticks = (after.room.ticks - before.room.ticks).max(1);
     let bytes = |report: &HostReport| report.wire.get(&over).copied().unwrap_or_default();
     Ok(Compared {
         transport: transport.to_string(),
-        profile: profile.describe().split(':').next().unwrap_or_default().into(),
+        profile: profile
+            .describe()
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .into(),
         command_to_snapshot_ms: (&figures.command_to_snapshot).into(),
         server_cpu_us: per_client((after.cpu - before.cpu).as_secs_f64() * 1e6 / ticks as f64),
         bytes_per_client_s: per_client(

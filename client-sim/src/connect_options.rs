@@ -82,7 +82,10 @@ impl ConnectArguments {
                 let pinned = fingerprint.or(self.fingerprint).ok_or(
                     "QUIC wants to know its server: give the fingerprint that the server printed, with --fingerprint",
                 )?;
-                let dial = Dial { web_origin, ..Dial::new(Trust::Pinned(vec![pinned])) };
+                let dial = Dial {
+                    web_origin,
+                    ..Dial::new(Trust::Pinned(vec![pinned]))
+                };
                 ConnectOptions::Quic(QuicRuntime::start()?, dial)
             }
         })
@@ -127,7 +130,10 @@ impl ConnectOptions {
             Self::Laminar => ServerTransport::laminar(address),
             Self::Memory(hub) => hub.dial().map(ServerTransport::Memory),
             Self::Quic(runtime, dial) => {
-                let dial = Dial { relay, ..dial.clone() };
+                let dial = Dial {
+                    relay,
+                    ..dial.clone()
+                };
                 let end =
                     QuicTransport::dial(runtime.clone(), address, dial).map_err(
                         |error| match error {

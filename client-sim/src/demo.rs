@@ -158,7 +158,12 @@ pub(crate) fn serving(connect_options: &ConnectArguments) -> ServerConfig {
 
 fn serving_quic() -> QuicSettings {
     let (origins, connections_per_address) = (vec![ORIGIN.into()], 4_096);
-    QuicSettings { listen: ANY, origins, connections_per_address, ..QuicSettings::default() }
+    QuicSettings {
+        listen: ANY,
+        origins,
+        connections_per_address,
+        ..QuicSettings::default()
+    }
 }
 
 /// Starts a server in this process and plays against it. Returns the budgets that were missed.
@@ -176,7 +181,9 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         ghosts: options.ghosts,
         max_clients: crew.all() + 8,
         max_spectators: crew.all() + 8,
-        auction: house.as_ref().map(|house| run::settings(data.clone(), house.bidders())),
+        auction: house
+            .as_ref()
+            .map(|house| run::settings(data.clone(), house.bidders())),
         sessions_per_address: crew.all() + house.as_ref().map_or(0, AuctionOptions::bidders) + 8,
         joins_per_address_s: 1_000,
         seed: options.common.seed,
@@ -197,16 +204,27 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         options.tick_rate,
         host.listeners().addresses[&over]
     );
-    let connect_options = options.connect_options.connect_options(host.listeners().fingerprint)?;
+    let connect_options = options
+        .connect_options
+        .connect_options(host.listeners().fingerprint)?;
     let issuer = host.listeners().issuers[&over].clone();
-    let players = Players::start(issuer, crew, connect_options, options.profile, &options.common)?;
+    let players = Players::start(
+        issuer,
+        crew,
+        connect_options,
+        options.profile,
+        &options.common,
+    )?;
     crate::say!(
         "{} bots join over {}, each with a token of its own, every packet sealed.",
         crew.players,
         options.connect_options.transport
     );
     if crew.spectators > 0 {
-        crate::say!("{} more watch them: they own nothing, and see everything.", crew.spectators);
+        crate::say!(
+            "{} more watch them: they own nothing, and see everything.",
+            crew.spectators
+        );
     }
     crate::say!("The network: {}.", options.profile.describe());
     if let Some(path) = &options.record {
@@ -222,7 +240,10 @@ pub async fn demo(options: DemoOptions) -> Outcome {
         );
     }
     if let Some(page) = page {
-        crate::say!("Watch the arena in Chromium, Chrome or Edge: http://{}/", page.address());
+        crate::say!(
+            "Watch the arena in Chromium, Chrome or Edge: http://{}/",
+            page.address()
+        );
         page.serve(host.listeners(), options.tick_rate, *random_key()?.bytes())?;
     }
     crate::say!("Ctrl-C ends.\n");
@@ -238,7 +259,11 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let started = clock::now();
     let mut live = LiveTable::default();
     watch(&options.common, started, |seconds| {
-        let report = Report::new(part(seconds), &players.swarm.figures(), Some(&host.report()));
+        let report = Report::new(
+            part(seconds),
+            &players.swarm.figures(),
+            Some(&host.report()),
+        );
         let server = host.report();
         live.show(&table::line(&report), |rows| {
             table::full(rows, &report);
@@ -252,25 +277,32 @@ pub async fn demo(options: DemoOptions) -> Outcome {
     let seconds = clock::now().since(started).as_secs_f64();
     let figures = players.stop()?;
     let server = host.report();
-    let auction =
-        crowd.map(|crowd| crowd.stop(seconds, &server, usize::from(AUCTION))).transpose()?;
+    let auction = crowd
+        .map(|crowd| crowd.stop(seconds, &server, usize::from(AUCTION)))
+        .transpose()?;
     let ended = host.stop()?;
     let report = Report::new(part(seconds), &figures, Some(&ended));
     live.finish(|rows| {
         table::full(rows, &report);
-        auction.iter().for_each(|(auction, crowd)| report::full(rows, auction, crowd));
+        auction
+            .iter()
+            .for_each(|(auction, crowd)| report::full(rows, auction, crowd));
     })?;
     save(&options.common, &report)?;
     let mut missed = report.missed_budgets(options.max_missed);
     missed.extend(auction.iter().flat_map(|(auction, _)| auction.failures()));
     if let Some(data) = &options.auction {
-        crate::say!("Look at the auction: truetick-server auction lots --data {}", data.display());
+        crate::say!(
+            "Look at the auction: truetick-server auction lots --data {}",
+            data.display()
+        );
     }
     match (&options.record, &ended.recording_lost) {
         (Some(path), None) => crate::say!("Run it again: cargo replay {}", path.display()),
-        (Some(path), Some(cause)) => {
-            missed.push(format!("the recording {} is not whole: {cause}", path.display()))
-        }
+        (Some(path), Some(cause)) => missed.push(format!(
+            "the recording {} is not whole: {cause}",
+            path.display()
+        )),
         (None, _) => {}
     }
     Ok(missed)
@@ -308,12 +340,21 @@ pub struct LatencyOptions {
 /// # Errors
 /// The key cannot be read, or a server or the bots cannot be started.
 pub async fn latency(options: LatencyOptions) -> Outcome {
-    let LatencyOptions { server, bots, compared } = options;
+    let LatencyOptions {
+        server,
+        bots,
+        compared,
+    } = options;
     let Some(server) = server else {
         if bots.key_file.is_some() {
             return Err("--key-file names a running server's key: say which with --server".into());
         }
-        return compare(Crew::of(bots.clients, bots.spectators), &compared, &bots.common).await;
+        return compare(
+            Crew::of(bots.clients, bots.spectators),
+            &compared,
+            &bots.common,
+        )
+        .await;
     };
     let options = RemoteOptions { server, bots };
     crate::say!("Measuring; the stages hold where this host is the server's.");
@@ -372,12 +413,16 @@ impl Players {
     ) -> Result<Self, Box<dyn Error>> {
         let kinds = Arc::new(arena_schema()?);
         let server = issuer.servers[0];
-        let relay =
-            profile.link().map(|link| RelayThread::start(server, link, common.seed)).transpose()?;
+        let relay = profile
+            .link()
+            .map(|link| RelayThread::start(server, link, common.seed))
+            .transpose()?;
         let to = relay.as_ref().map(RelayThread::address);
         let (trace, capture) = (common.trace.clone(), common.capture.clone());
         let secret = *random_key()?.bytes();
-        let first_user = secret.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
+        let first_user = secret
+            .iter()
+            .fold(0u64, |all, byte| all << 8 | u64::from(*byte));
         let config = SwarmConfig {
             connect_options,
             relay: to,
@@ -409,8 +454,10 @@ pub(crate) async fn watch(
     started: Timestamp,
     mut show: impl FnMut(f64) -> Result<bool, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.tick().await;
     let mut left = common.seconds;

@@ -94,15 +94,28 @@ fn describe(
     breakdown: &PacketBreakdown,
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
-    write!(text, "packet {}, {} bytes: ", breakdown.number, payload.len())?;
+    write!(
+        text,
+        "packet {}, {} bytes: ",
+        breakdown.number,
+        payload.len()
+    )?;
     let carries = match breakdown.body {
         Body::Empty => "no body",
         Body::Snapshot => "state",
         Body::Commands => "commands",
         Body::DisconnectNotice => "a disconnect notice",
     };
-    write!(text, "{carries}; number and acknowledgements {} bits", breakdown.header_bits)?;
-    writeln!(text, ", {} message(s) {}", breakdown.messages, breakdown.message_bits)?;
+    write!(
+        text,
+        "{carries}; number and acknowledgements {} bits",
+        breakdown.header_bits
+    )?;
+    writeln!(
+        text,
+        ", {} message(s) {}",
+        breakdown.messages, breakdown.message_bits
+    )?;
     match &breakdown.snapshot {
         Some(snapshot) => describe_snapshot(schema, snapshot, text),
         None => Ok(()),
@@ -114,18 +127,41 @@ fn describe_snapshot(
     snapshot: &SnapshotBreakdown,
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
-    let SnapshotBreakdown { header, header_bits, units_bits, ledger, failed } = snapshot;
+    let SnapshotBreakdown {
+        header,
+        header_bits,
+        units_bits,
+        ledger,
+        failed,
+    } = snapshot;
     write!(text, "  tick {}, its packet {}", header.tick, header.index)?;
     writeln!(text, "{}", if header.last { ", the last" } else { "" })?;
-    write!(text, "  header {header_bits}, {} block(s) {units_bits}", header.block_deltas.len())?;
-    writeln!(text, ", {} removal(s), {} loose", header.removals.len(), header.individual_items)?;
+    write!(
+        text,
+        "  header {header_bits}, {} block(s) {units_bits}",
+        header.block_deltas.len()
+    )?;
+    writeln!(
+        text,
+        ", {} removal(s), {} loose",
+        header.removals.len(),
+        header.individual_items
+    )?;
     if let Some(error) = failed {
         return writeln!(text, "  not taken over: {error}");
     }
-    let masks: f64 = ledger.bit_costs.iter().filter(|c| c.entity.is_none()).map(|c| c.bits).sum();
+    let masks: f64 = ledger
+        .bit_costs
+        .iter()
+        .filter(|c| c.entity.is_none())
+        .map(|c| c.bits)
+        .sum();
     writeln!(text, "  which entities: {masks:.1}")?;
     for (at, entity) in ledger.entities.iter().enumerate() {
-        let bit_costs = ledger.bit_costs.iter().filter(|bit_cost| bit_cost.entity == Some(at));
+        let bit_costs = ledger
+            .bit_costs
+            .iter()
+            .filter(|bit_cost| bit_cost.entity == Some(at));
         describe_entity(schema, entity, bit_costs, text)?;
     }
     Ok(())
@@ -138,12 +174,27 @@ fn describe_entity<'a>(
     text: &mut String,
 ) -> Result<(), std::fmt::Error> {
     let kind = schema.kind(entity.kind);
-    let own = if entity.audience == Audience::Owner { " (own)" } else { "" };
-    let base = entity.baseline.map_or("whole".into(), |tick| format!("on tick {tick}"));
+    let own = if entity.audience == Audience::Owner {
+        " (own)"
+    } else {
+        ""
+    };
+    let base = entity
+        .baseline
+        .map_or("whole".into(), |tick| format!("on tick {tick}"));
     let bits: f64 = bit_costs.clone().map(|bit_cost| bit_cost.bits).sum();
-    write!(text, "  {bits:6.1}  {} {}{own}, {base}:", kind.name, entity.id)?;
+    write!(
+        text,
+        "  {bits:6.1}  {} {}{own}, {base}:",
+        kind.name, entity.id
+    )?;
     for bit_cost in bit_costs {
-        write!(text, "  {} {:.1}", part_name(schema, kind, bit_cost.part), bit_cost.bits)?;
+        write!(
+            text,
+            "  {} {:.1}",
+            part_name(schema, kind, bit_cost.part),
+            bit_cost.bits
+        )?;
     }
     writeln!(text)
 }

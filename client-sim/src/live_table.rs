@@ -13,7 +13,10 @@ pub struct LiveTable {
 
 impl Default for LiveTable {
     fn default() -> Self {
-        Self { terminal: io::stdout().is_terminal(), lines: 0 }
+        Self {
+            terminal: io::stdout().is_terminal(),
+            lines: 0,
+        }
     }
 }
 
@@ -30,7 +33,8 @@ impl LiveTable {
         let mut rows = Rows::new(true);
         full(&mut rows);
         if self.lines > 0 {
-            rows.text.insert_str(0, &format!("\x1b[{}F\x1b[0J", self.lines));
+            rows.text
+                .insert_str(0, &format!("\x1b[{}F\x1b[0J", self.lines));
         }
         self.lines = rows.text.lines().count();
         out.write_all(rows.text.as_bytes())
@@ -61,7 +65,11 @@ pub struct Rows {
 impl Rows {
     fn new(colour: bool) -> Self {
         let columns = if colour { terminal_columns() } else { None };
-        Self { text: String::new(), colour, columns: columns.unwrap_or(usize::MAX) }
+        Self {
+            text: String::new(),
+            colour,
+            columns: columns.unwrap_or(usize::MAX),
+        }
     }
 
     /// Adds a title.

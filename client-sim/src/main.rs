@@ -80,7 +80,10 @@ fn main() -> ExitCode {
 /// Runs a game to its end. Exit codes: 0 if all went well, 2 if a budget was missed or a client did
 /// not play properly, 1 if the game could not be played.
 fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) -> ExitCode {
-    let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let control = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(control) => control,
         Err(error) => {
             complain(format!("cannot start: {error}"));
@@ -90,7 +93,9 @@ fn play(game: impl Future<Output = demo::Outcome>, complain: impl Fn(String)) ->
     match control.block_on(game) {
         Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
         Ok(missed) => {
-            missed.iter().for_each(|missed| complain(format!("budget missed: {missed}")));
+            missed
+                .iter()
+                .for_each(|missed| complain(format!("budget missed: {missed}")));
             ExitCode::from(2)
         }
         Err(error) => {

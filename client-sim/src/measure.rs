@@ -93,7 +93,10 @@ impl ClientFigures {
             stages.simulate_and_encode_us,
             stages.server_to_client_us,
         ];
-        self.stages.iter_mut().zip(parts).for_each(|(times, us)| times.add(time(us)));
+        self.stages
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(times, us)| times.add(time(us)));
     }
 
     fn wrong(&mut self, wrong: &Misprediction) {

@@ -79,7 +79,10 @@ impl PlayFigures {
         };
         let unjudged = self.judged == 0 && seconds >= 4.0 * SETTLED.as_secs_f64();
         let failures = [
-            of(self.without_snapshots, "got snapshots of fewer than one tick in ten"),
+            of(
+                self.without_snapshots,
+                "got snapshots of fewer than one tick in ten",
+            ),
             of(
                 self.without_commands,
                 "had fewer than one command in ten in time: they did not play",

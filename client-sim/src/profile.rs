@@ -63,21 +63,37 @@ impl Profile {
             interval: Duration::from_millis(interval_ms),
             length: Duration::from_millis(length_ms),
         };
-        let steps = Steps { interval: Duration::from_secs(5), by: Duration::from_millis(75) };
+        let steps = Steps {
+            interval: Duration::from_secs(5),
+            by: Duration::from_millis(75),
+        };
         // 0.5 % of datagrams begin a burst of 6 on average: 3 % are in a burst.
-        let bursts = Bursts { enter: 0.005_2, leave: 1.0 / 6.0, loss: 1.0 };
+        let bursts = Bursts {
+            enter: 0.005_2,
+            leave: 1.0 / 6.0,
+            loss: 1.0,
+        };
         match self {
             Self::Clean => None,
             Self::Lan => Some(path(1_000, 200)),
-            Self::Wan => Some(LinkConfig { loss: 0.01, ..path(80_000, 10_000) }),
-            Self::Mobile => Some(LinkConfig { bursts: Some(bursts), ..path(120_000, 40_000) }),
+            Self::Wan => Some(LinkConfig {
+                loss: 0.01,
+                ..path(80_000, 10_000)
+            }),
+            Self::Mobile => Some(LinkConfig {
+                bursts: Some(bursts),
+                ..path(120_000, 40_000)
+            }),
             Self::Awful => Some(LinkConfig {
                 loss: 0.1,
                 reorder: 0.02,
                 duplicate: 0.02,
                 ..path(200_000, 60_000)
             }),
-            Self::Wifi => Some(LinkConfig { holds: Some(every(2_000, 50)), ..path(20_000, 4_000) }),
+            Self::Wifi => Some(LinkConfig {
+                holds: Some(every(2_000, 50)),
+                ..path(20_000, 4_000)
+            }),
             Self::Handover => Some(LinkConfig {
                 steps: Some(steps),
                 outages: Some(every(12_000, 1_000)),

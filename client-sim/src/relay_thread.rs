@@ -38,8 +38,14 @@ impl RelayThread {
             }
             Ok(())
         };
-        let thread = thread::Builder::new().name("truetick-relay".into()).spawn(run)?;
-        Ok(Self { address, stop, thread })
+        let thread = thread::Builder::new()
+            .name("truetick-relay".into())
+            .spawn(run)?;
+        Ok(Self {
+            address,
+            stop,
+            thread,
+        })
     }
 
     /// The address to which bots send.
@@ -53,6 +59,8 @@ impl RelayThread {
     /// The relay's socket failed, or its thread panicked.
     pub fn stop(self) -> io::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the relay's thread panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the relay's thread panicked")))
     }
 }

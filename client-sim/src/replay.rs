@@ -132,8 +132,11 @@ fn again(path: &Path, options: &ReplayOptions) -> Outcome {
         }
         return Ok(parted.is_none());
     }
-    let mut trace =
-        options.client.as_deref().map(|path| TraceCheck::read(path, header.schema)).transpose()?;
+    let mut trace = options
+        .client
+        .as_deref()
+        .map(|path| TraceCheck::read(path, header.schema))
+        .transpose()?;
     let started = clock::now();
     let mut told = started;
     let replayed = replay(&game, &segments, until, |simulation| {
@@ -170,16 +173,25 @@ impl TraceCheck {
         let bytes = read_bytes(path).map_err(|error| name(&error))?;
         let trace = ClientTrace::read(&bytes).map_err(|error| name(&error))?;
         if trace.schema != schema {
-            return Err(format!("{} is of another schema than the recording", path.display()));
+            return Err(format!(
+                "{} is of another schema than the recording",
+                path.display()
+            ));
         }
         let held = trace.held.into_iter().peekable();
-        Ok(Self { client: trace.client, held, compared: 0, divergence: None })
+        Ok(Self {
+            client: trace.client,
+            held,
+            compared: 0,
+            divergence: None,
+        })
     }
 
     /// Compares what the client held of this tick's world and of earlier ones.
     fn compare(&mut self, simulation: &Simulation<ArenaGame>) {
-        while let Some(report) =
-            self.held.next_if(|report| !Tick(report.tick).is_after(simulation.tick()))
+        while let Some(report) = self
+            .held
+            .next_if(|report| !Tick(report.tick).is_after(simulation.tick()))
         {
             let schema = simulation.registry().schema();
             let found = explain(schema, simulation.ring(), self.client, &report);
@@ -265,7 +277,10 @@ fn tell(divergence: &Divergence, left: &str, right: &str) {
 }
 
 fn diff(left: &Path, right: &Path) -> Outcome {
-    let schema = ArenaGame::new(ArenaConfig::default())?.registry()?.schema().clone();
+    let schema = ArenaGame::new(ArenaConfig::default())?
+        .registry()?
+        .schema()
+        .clone();
     if let (Some(a), Some(b)) = (stages_of(left, &schema)?, stages_of(right, &schema)?) {
         return diff_stages((left, &a), (right, &b), &schema);
     }
@@ -287,11 +302,16 @@ fn diff(left: &Path, right: &Path) -> Outcome {
         return Err("the two recordings have no tick in common".into());
     }
     if let Some(divergence) = &compared.divergence {
-        tell(divergence, &left.display().to_string(), &right.display().to_string());
+        tell(
+            divergence,
+            &left.display().to_string(),
+            &right.display().to_string(),
+        );
         return Ok(false);
     }
-    for ((path, only), end) in
-        [(left, compared.only_left), (right, compared.only_right)].iter().zip(&compared.ends)
+    for ((path, only), end) in [(left, compared.only_left), (right, compared.only_right)]
+        .iter()
+        .zip(&compared.ends)
     {
         if *only > 0 {
             crate::tell!("Only {} holds another {only} tick(s).", path.display());
@@ -317,15 +337,22 @@ fn diff_stages(
 ) -> Outcome {
     let tick = |stages: &[Stage]| stages.first().map(|stage| stage.world.tick);
     if tick(a) != tick(b) {
-        return Err(format!("they are of different ticks: {:?} and {:?}", tick(a), tick(b)).into());
+        return Err(format!(
+            "they are of different ticks: {:?} and {:?}",
+            tick(a),
+            tick(b)
+        )
+        .into());
     }
     crate::tell!("{} and {} stages compared.", a.len(), b.len());
     let divergence = first_difference(a, b, schema);
     match &divergence {
         None => crate::tell!("They are equal."),
-        Some(divergence) => {
-            tell(divergence, &left.display().to_string(), &right.display().to_string())
-        }
+        Some(divergence) => tell(
+            divergence,
+            &left.display().to_string(),
+            &right.display().to_string(),
+        ),
     }
     Ok(divergence.is_none() && a.len() == b.len())
 }

@@ -23,7 +23,11 @@ pub struct Percentiles {
 
 impl From<&Times> for Percentiles {
     fn from(times: &Times) -> Self {
-        Self { p50: times.quantile_ms(0.5), p99: times.quantile_ms(0.99), max: times.max_ms() }
+        Self {
+            p50: times.quantile_ms(0.5),
+            p99: times.quantile_ms(0.99),
+            max: times.max_ms(),
+        }
     }
 }
 
@@ -306,8 +310,12 @@ impl Report {
         none("unexplained mispredictions", self.prediction.unexplained);
         missed.extend(self.play.failures(self.run.seconds));
         if let Some(server) = &self.server {
-            missed
-                .extend(server.failed_rooms.iter().map(|room| format!("a room has ended: {room}")));
+            missed.extend(
+                server
+                    .failed_rooms
+                    .iter()
+                    .map(|room| format!("a room has ended: {room}")),
+            );
             let percent = ratio(100.0 * server.missed_ticks as f64, server.ticks as f64);
             if percent >= max_missed_percent {
                 missed.push(format!(
@@ -329,7 +337,9 @@ fn server_part(host: &HostReport) -> ServerPart {
         ticks: rooms.ticks,
         missed_ticks: rooms.missed_ticks,
         tick_ms: (&rooms.tick_time).into(),
-        cpu_ms_per_tick: Mean { mean: ratio(host.cpu.as_secs_f64() * 1e3, rooms.ticks as f64) },
+        cpu_ms_per_tick: Mean {
+            mean: ratio(host.cpu.as_secs_f64() * 1e3, rooms.ticks as f64),
+        },
         bytes_out_per_client_s: ratio(rooms.bytes_out as f64, rooms.snapshots as f64)
             * f64::from(host.tick_rate),
         packets_out_per_tick: ratio(rooms.packets_out as f64, rooms.ticks as f64),
@@ -339,7 +349,11 @@ fn server_part(host: &HostReport) -> ServerPart {
         quic_batches_dropped: host.quic.batches_dropped,
         quic_strangers_closed: host.quic.seats.expired + host.quic.seats.displaced,
         quic_ended_unsent: host.quic.ended_unsent,
-        drops: host.drops.counts().map(|(reason, count)| (reason.key(), count)).collect(),
+        drops: host
+            .drops
+            .counts()
+            .map(|(reason, count)| (reason.key(), count))
+            .collect(),
         dropped_datagrams: host.drops.total(),
         failed_rooms: host
             .failed_rooms

@@ -47,7 +47,10 @@ pub struct Crew {
 impl Crew {
     /// A crew of these numbers of players and spectators.
     pub fn of(players: u64, spectators: u64) -> Self {
-        Self { players: players as usize, spectators: spectators as usize }
+        Self {
+            players: players as usize,
+            spectators: spectators as usize,
+        }
     }
 
     /// Number of all bots.
@@ -115,8 +118,16 @@ impl Trace {
     }
 
     fn keep(&mut self) -> io::Result<()> {
-        let bytes = self.writer.as_mut().map(TraceWriter::take).unwrap_or_default();
-        keep(&mut self.file, bytes, "the first bot's trace cannot be written")
+        let bytes = self
+            .writer
+            .as_mut()
+            .map(TraceWriter::take)
+            .unwrap_or_default();
+        keep(
+            &mut self.file,
+            bytes,
+            "the first bot's trace cannot be written",
+        )
     }
 }
 
@@ -128,7 +139,11 @@ struct Capture {
 
 impl Capture {
     fn keep(&mut self) -> io::Result<()> {
-        keep(&mut self.file, self.writer.take(), "the capture cannot be written")
+        keep(
+            &mut self.file,
+            self.writer.take(),
+            "the capture cannot be written",
+        )
     }
 }
 
@@ -160,7 +175,11 @@ impl Swarm {
         let begin = clock::now();
         let mut members = Vec::with_capacity(config.crew.all());
         for i in 0..config.crew.all() {
-            let role = if i < config.crew.players { Role::Player } else { Role::Spectator };
+            let role = if i < config.crew.players {
+                Role::Player
+            } else {
+                Role::Spectator
+            };
             let start = begin + JOIN_SPACING * i as u32;
             let seed = config.seed.wrapping_mul(10_007) + i as u64;
             let user = UserId(config.first_user.wrapping_add(i as u64));
@@ -208,14 +227,23 @@ impl Swarm {
                 None => None,
             },
         };
-        let thread =
-            thread::Builder::new().name("truetick-bots".into()).spawn(move || run.run())?;
-        Ok(Self { stop, rejoin, figures, thread })
+        let thread = thread::Builder::new()
+            .name("truetick-bots".into())
+            .spawn(move || run.run())?;
+        Ok(Self {
+            stop,
+            rejoin,
+            figures,
+            thread,
+        })
     }
 
     /// The clients' figures, at most half a second old.
     pub fn figures(&self) -> ClientFigures {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.figures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Restarts the measurement of times, so that those of joining do not count.
@@ -232,7 +260,11 @@ impl Swarm {
         self.thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the bots' thread panicked")))?;
-        Ok(self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Ok(self
+            .figures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone())
     }
 }
 
@@ -257,7 +289,12 @@ impl Run {
         let mut ready = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let now = clock::now();
-            let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
+            let next = self
+                .members
+                .iter()
+                .map(Member::next_timeout)
+                .min()
+                .unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
             client_socket::wait(
                 self.members.iter().map(|member| &member.socket),
@@ -360,16 +397,25 @@ impl Run {
         self.figures.joined = self.members.iter().filter(playing).count();
         self.figures.play = self.play(clock::now());
         self.figures.cpu = clock::thread_cpu();
-        self.figures.count(self.members.iter().map(|member| &member.bot));
+        self.figures
+            .count(self.members.iter().map(|member| &member.bot));
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.figures.clone();
     }
 
     fn play(&self, now: Timestamp) -> PlayFigures {
         let mut figures = PlayFigures::default();
-        for Member { bot, here_since, .. } in &self.members {
+        for Member {
+            bot, here_since, ..
+        } in &self.members
+        {
             let runtime = bot.runtime();
             if let Some((since, tick_rate)) = here_since.zip(runtime.tick_rate()) {
-                figures.add(runtime.role(), &runtime.stats(), tick_rate, now.since(since));
+                figures.add(
+                    runtime.role(),
+                    &runtime.stats(),
+                    tick_rate,
+                    now.since(since),
+                );
             }
         }
         figures
@@ -384,7 +430,11 @@ impl Run {
 }
 
 fn token(tokens: &mut TokenSource, user: UserId, role: Role) -> ConnectToken {
-    let purpose = Purpose { room: ROOM, role, ..Purpose::default() };
+    let purpose = Purpose {
+        room: ROOM,
+        role,
+        ..Purpose::default()
+    };
     tokens.issue_for(user, purpose, clock::unix_now())
 }
 

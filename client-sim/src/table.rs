@@ -7,7 +7,10 @@ use crate::report::{Percentiles, Report};
 
 /// The report on one line.
 pub fn line(report: &Report) -> String {
-    let mut line = format!("{:4.0} s  {} clients", report.run.seconds, report.clients.joined);
+    let mut line = format!(
+        "{:4.0} s  {} clients",
+        report.run.seconds, report.clients.joined
+    );
     if let Some(server) = &report.server {
         let _ = write!(
             line,
@@ -31,9 +34,14 @@ pub fn line(report: &Report) -> String {
 /// Adds the rows of the full report.
 pub fn full(rows: &mut Rows, report: &Report) {
     let run = &report.run;
-    let drones = run.drones.map_or(String::new(), |drones| format!(" {drones} drones,"));
-    let watching =
-        if run.spectators > 0 { format!(" {} watching,", run.spectators) } else { String::new() };
+    let drones = run
+        .drones
+        .map_or(String::new(), |drones| format!(" {drones} drones,"));
+    let watching = if run.spectators > 0 {
+        format!(" {} watching,", run.spectators)
+    } else {
+        String::new()
+    };
     rows.title(&format!(
         "Truetick  {} clients,{watching}{drones} {} Hz, {}, seed {}  {:.0} s",
         run.clients, run.tick_rate, run.profile, run.seed, run.seconds
@@ -82,7 +90,13 @@ fn server_rows(rows: &mut Rows, report: &Report) {
         );
     }
     if let Some(server) = &report.server {
-        rows.row("", &format!("from drain to last snapshot {}", percentiles(&server.tick_ms)));
+        rows.row(
+            "",
+            &format!(
+                "from drain to last snapshot {}",
+                percentiles(&server.tick_ms)
+            ),
+        );
     }
     if let (Some(server), Some(snapshot)) = (&report.server, &report.snapshot) {
         rows.row(
@@ -114,7 +128,10 @@ fn feel_rows(rows: &mut Rows, report: &Report) {
     let (latency, prediction) = (&report.latency, &report.prediction);
     rows.row(
         "latency",
-        &format!("command to its snapshot {}", percentiles(&latency.command_to_snapshot_ms)),
+        &format!(
+            "command to its snapshot {}",
+            percentiles(&latency.command_to_snapshot_ms)
+        ),
     );
     if let Some(at_server) = &latency.arrival_to_sent_ms {
         let stages = &latency.stages_ms;
@@ -128,7 +145,10 @@ fn feel_rows(rows: &mut Rows, report: &Report) {
                 stages.server_to_client.p50,
             ),
         );
-        rows.row("", &format!("arrival to sending {}", percentiles(at_server)));
+        rows.row(
+            "",
+            &format!("arrival to sending {}", percentiles(at_server)),
+        );
     }
     let share = 100.0 * prediction.mispredictions as f64 / prediction.ticks.max(1) as f64;
     rows.row(
@@ -159,7 +179,10 @@ fn feel_rows(rows: &mut Rows, report: &Report) {
 
 /// A distribution on one line.
 pub fn percentiles(times: &Percentiles) -> String {
-    format!("p50 {:.2}, p99 {:.2}, max {:.1} ms", times.p50, times.p99, times.max)
+    format!(
+        "p50 {:.2}, p99 {:.2}, max {:.1} ms",
+        times.p50, times.p99, times.max
+    )
 }
 
 /// A number with separated thousands.
@@ -181,14 +204,20 @@ pub fn latency_table(report: &Report) -> String {
     let stages = &latency.stages_ms;
     let mut text = format!("{:<34} {:>9} {:>9} {:>9}\n", "ms", "p50", "p99", "max");
     for (name, times) in [
-        ("command sent -> snapshot received", &latency.command_to_snapshot_ms),
+        (
+            "command sent -> snapshot received",
+            &latency.command_to_snapshot_ms,
+        ),
         ("  client to server", &stages.client_to_server),
         ("  wait for the tick", &stages.wait_for_tick),
         ("  simulate and encode", &stages.simulate_and_encode),
         ("  server to client", &stages.server_to_client),
     ] {
-        let _ =
-            writeln!(text, "{name:<34} {:>9.2} {:>9.2} {:>9.2}", times.p50, times.p99, times.max);
+        let _ = writeln!(
+            text,
+            "{name:<34} {:>9.2} {:>9.2} {:>9.2}",
+            times.p50, times.p99, times.max
+        );
     }
     text
 }

@@ -17,12 +17,22 @@ impl TokenSource {
     /// A source of an issuer's tokens. Their keys follow from `seed`, which must be random outside
     /// of simulations.
     pub fn new(issuer: Issuer, seed: [u8; 32]) -> Self {
-        Self { issuer, rng: StdRng::from_seed(seed) }
+        Self {
+            issuer,
+            rng: StdRng::from_seed(seed),
+        }
     }
 
     /// A token for a user to join a room as a player; `wall` is the present UTC.
     pub fn issue(&mut self, user: UserId, room: u16, wall: UnixTime) -> ConnectToken {
-        self.issue_for(user, Purpose { room, ..Purpose::default() }, wall)
+        self.issue_for(
+            user,
+            Purpose {
+                room,
+                ..Purpose::default()
+            },
+            wall,
+        )
     }
 
     /// A token for a user with any purpose; `wall` is the present UTC.

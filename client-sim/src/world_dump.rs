@@ -16,13 +16,16 @@ pub fn world_dump<G: Game>(simulation: &Simulation<G>) -> String {
         simulation.tick(),
         ring.entries().count()
     );
-    ring.entries().for_each(|entry| entity(schema, entry, &mut text));
+    ring.entries()
+        .for_each(|entry| entity(schema, entry, &mut text));
     text
 }
 
 fn entity(schema: &Schema, entry: &Entry, text: &mut String) {
     let kind = schema.kind(entry.kind);
-    let owner = entry.owner.map_or(String::new(), |owner| format!(" of client {}", owner.0));
+    let owner = entry
+        .owner
+        .map_or(String::new(), |owner| format!(" of client {}", owner.0));
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,

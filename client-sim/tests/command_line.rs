@@ -25,7 +25,10 @@ use truetick_server::systems::Systems;
 use truetick_server::world_room::WorldRoom;
 
 fn sim(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_truetick-sim")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_truetick-sim"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn report_path(name: &str) -> PathBuf {
@@ -52,12 +55,25 @@ const KEYS: &str = "
 fn a_short_demo_ends_cleanly_and_reports_every_key() {
     let path = report_path("demo");
     let json = path.to_str().unwrap();
-    let mut run =
-        vec!["demo", "--clients", "8", "--spectators", "2", "--drones", "8", "--seconds", "3"];
+    let mut run = vec![
+        "demo",
+        "--clients",
+        "8",
+        "--spectators",
+        "2",
+        "--drones",
+        "8",
+        "--seconds",
+        "3",
+    ];
     run.extend(["--max-missed", "100", "--json", json]);
     let output = sim(&run);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(
         said.contains("8 bots join over secure UDP") && said.contains("2 more watch them"),
         "{said}"
@@ -74,7 +90,11 @@ fn a_short_demo_ends_cleanly_and_reports_every_key() {
     }
     assert_eq!(report["clients"]["joined"], 10);
     assert_eq!(report["integrity"]["hash_mismatches"], 0);
-    assert!(report["prediction"]["ticks"].as_u64().unwrap() > 500, "{}", report["prediction"]);
+    assert!(
+        report["prediction"]["ticks"].as_u64().unwrap() > 500,
+        "{}",
+        report["prediction"]
+    );
 }
 
 #[test]
@@ -95,18 +115,35 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
         "--trace",
         held,
     ]);
-    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    assert!(
+        recorded.status.success(),
+        "{}",
+        String::from_utf8_lossy(&recorded.stderr)
+    );
     let replay = sim(&["replay", file, "--until", "60", "--dump"]);
     let said = String::from_utf8_lossy(&replay.stdout);
-    assert!(replay.status.success() && said.contains("Every tick's hash is equal."), "{said}");
-    assert!(said.contains("tick 60, world") && said.contains("player_body"), "{said}");
+    assert!(
+        replay.status.success() && said.contains("Every tick's hash is equal."),
+        "{said}"
+    );
+    assert!(
+        said.contains("tick 60, world") && said.contains("player_body"),
+        "{said}"
+    );
     let replay = sim(&["replay", file, "--client", held]);
     let said = String::from_utf8_lossy(&replay.stdout);
-    assert!(replay.status.success() && said.contains("Each is what the server had."), "{said}");
+    assert!(
+        replay.status.success() && said.contains("Each is what the server had."),
+        "{said}"
+    );
     let stages = path.with_extension("stages");
     let _ = std::fs::remove_file(&stages);
     let out = stages.to_str().unwrap();
-    assert!(sim(&["replay", file, "--until", "60", "--stages", out]).status.success());
+    assert!(
+        sim(&["replay", file, "--until", "60", "--stages", out])
+            .status
+            .success()
+    );
     for pair in [[file, file], [out, out]] {
         let said = sim(&["replay", "--diff", pair[0], pair[1]]);
         assert!(
@@ -126,13 +163,28 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
 fn captured_packets_are_taken_apart_to_the_field() {
     let path = report_path("demo").with_extension("cap");
     let file = path.to_str().unwrap();
-    let run =
-        ["demo", "--clients", "4", "--seconds", "2", "--max-missed", "100", "--capture", file];
+    let run = [
+        "demo",
+        "--clients",
+        "4",
+        "--seconds",
+        "2",
+        "--max-missed",
+        "100",
+        "--capture",
+        file,
+    ];
     assert!(sim(&run).status.success());
     let said = sim(&["inspect", file, "--client", "2", "--until", "100"]);
     let text = String::from_utf8_lossy(&said.stdout);
-    assert!(said.status.success() && !text.contains("could not be taken apart"), "{text}");
-    assert!(text.contains("(own), on tick") && text.contains("player_body.vx"), "{text}");
+    assert!(
+        said.status.success() && !text.contains("could not be taken apart"),
+        "{text}"
+    );
+    assert!(
+        text.contains("(own), on tick") && text.contains("player_body.vx"),
+        "{text}"
+    );
     assert!(
         text.contains("where the bytes go") && text.contains("packets of 1 client(s)"),
         "{text}"
@@ -147,7 +199,15 @@ fn captured_packets_are_taken_apart_to_the_field() {
 
 #[test]
 fn a_missed_budget_makes_the_exit_code_say_so() {
-    let output = sim(&["demo", "--clients", "2", "--seconds", "1", "--max-missed", "0"]);
+    let output = sim(&[
+        "demo",
+        "--clients",
+        "2",
+        "--seconds",
+        "1",
+        "--max-missed",
+        "0",
+    ]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("budget missed"));
 }
@@ -166,17 +226,35 @@ fn a_profile_goes_through_the_relay() {
         "100",
     ]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("wan: 80 ms round trip") && said.contains("4 joined, 0 lost"), "{said}");
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("wan: 80 ms round trip") && said.contains("4 joined, 0 lost"),
+        "{said}"
+    );
 }
 
 #[test]
 fn without_a_server_the_bots_say_that_they_were_lost() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));
-    command.args(["bots", "--server", "127.0.0.1:9", "--clients", "2", "--seconds", "1"]);
+    command.args([
+        "bots",
+        "--server",
+        "127.0.0.1:9",
+        "--clients",
+        "2",
+        "--seconds",
+        "1",
+    ]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("truetick-server key"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.contains("truetick-server key"),
+        "{said}"
+    );
     let output = command.env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 clients lost"));
@@ -229,9 +307,17 @@ impl Game for Deaf {
 fn bots_whose_commands_do_not_count_are_no_success() {
     let game = Deaf(ArenaGame::new(ArenaConfig::default()).unwrap());
     let room = WorldRoom::new(game, RoomConfig::default(), clock::now()).unwrap();
-    let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
-    let host =
-        Host::start_rooms(&config, Key::new([0x2a; 32]), vec![Box::new(room)], Vec::new()).unwrap();
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ..ServerConfig::default()
+    };
+    let host = Host::start_rooms(
+        &config,
+        Key::new([0x2a; 32]),
+        vec![Box::new(room)],
+        Vec::new(),
+    )
+    .unwrap();
     let (server, path) = (host.address().to_string(), report_path("deaf"));
     let json = path.to_str().unwrap();
     for command in ["bots", "latency"] {
@@ -247,8 +333,11 @@ fn bots_whose_commands_do_not_count_are_no_success() {
             "--seconds",
             "3",
         ]);
-        let output =
-            run.args(["--json", json]).env(KEY_VARIABLE, "2a".repeat(32)).output().unwrap();
+        let output = run
+            .args(["--json", json])
+            .env(KEY_VARIABLE, "2a".repeat(32))
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{command}: {said}");
         assert!(
@@ -257,7 +346,11 @@ fn bots_whose_commands_do_not_count_are_no_success() {
         );
         let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let play = &report["play"];
-        assert_eq!((&play["judged"], &play["without_commands"]), (&4.into(), &3.into()), "{play}");
+        assert_eq!(
+            (&play["judged"], &play["without_commands"]),
+            (&4.into(), &3.into()),
+            "{play}"
+        );
         assert!(
             play["commands"].as_u64().unwrap() > 200 && play["commands_in_time"] == 0,
             "{play}"

@@ -58,7 +58,8 @@ impl BitWriter {
         self.pending |= u64::from(value) << self.pending_bits;
         self.pending_bits += bits;
         if self.pending_bits >= 32 {
-            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.bytes
+                .extend_from_slice(&(self.pending as u32).to_le_bytes());
             self.pending >>= 32;
             self.pending_bits -= 32;
         }
@@ -179,7 +180,11 @@ const TRUNCATED: WireError = WireError::Malformed("ends too early");
 impl<'a> BitReader<'a> {
     /// Creates a reader that starts at the first bit of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, end: bytes.len() * 8 }
+        Self {
+            bytes,
+            at: 0,
+            end: bytes.len() * 8,
+        }
     }
 
     /// Number of bits not yet read.
@@ -250,7 +255,9 @@ impl<'a> BitReader<'a> {
         if self.remaining() < len * 8 {
             return Err(TRUNCATED);
         }
-        (0..len).map(|_| self.read(8).map(|byte| byte as u8)).collect()
+        (0..len)
+            .map(|_| self.read(8).map(|byte| byte as u8))
+            .collect()
     }
 
     /// Skips the zero padding up to the next whole byte.

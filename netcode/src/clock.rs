@@ -48,15 +48,19 @@ pub fn sleep_until(deadline: Timestamp) {
 
 /// Sleeps for `span`. Signals do not shorten the sleep. Meant for threads that only monitor others.
 pub fn sleep(span: Duration) {
-    let mut left =
-        Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
+    let mut left = Timespec {
+        tv_sec: span.as_secs() as i64,
+        tv_nsec: i64::from(span.subsec_nanos()),
+    };
     while let NanosleepRelativeResult::Interrupted(rest) = rustix::thread::nanosleep(&left) {
         left = rest;
     }
 }
 
 fn nanos(at: Timespec) -> u64 {
-    (at.tv_sec.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(at.tv_nsec as u64)
+    (at.tv_sec.max(0) as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(at.tv_nsec as u64)
 }
 
 fn timespec(at: Timestamp) -> Timespec {

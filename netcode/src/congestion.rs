@@ -232,7 +232,12 @@ impl Congestion {
         let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
         let least_rate = (floor * tick.as_secs_f64() / LONGEST_PAUSE.as_secs_f64()).min(floor);
         Self {
-            limits: Limits { floor, ceiling, least_rate, tick },
+            limits: Limits {
+                floor,
+                ceiling,
+                least_rate,
+                tick,
+            },
             rate: (ceiling * START).max(floor),
             credit: 0.0,
             sent: 0,
@@ -314,7 +319,11 @@ impl Congestion {
             return None;
         }
         let ticks = length.as_secs_f64() / self.limits.tick.as_secs_f64();
-        let Interval { sent: sent_before, wait, .. } = self.interval;
+        let Interval {
+            sent: sent_before,
+            wait,
+            ..
+        } = self.interval;
         self.interval = Interval::new(path, now);
         if matches!(self.state, State::Starting | State::Rising) {
             self.jitter = (self.jitter * 7 + (most - round_trip)) / 8;
@@ -379,20 +388,36 @@ impl Congestion {
     }
 
     fn rise(&mut self, measured: Measured) -> State {
-        let Limits { floor, ceiling, tick, .. } = self.limits;
-        let is_outgrown =
-            self.full.as_mut().is_some_and(|full| full.is_outgrown(measured, floor, tick));
-        self.full = self.full.filter(|full| !is_outgrown && !full.is_below(self.rate));
+        let Limits {
+            floor,
+            ceiling,
+            tick,
+            ..
+        } = self.limits;
+        let is_outgrown = self
+            .full
+            .as_mut()
+            .is_some_and(|full| full.is_outgrown(measured, floor, tick));
+        self.full = self
+            .full
+            .filter(|full| !is_outgrown && !full.is_below(self.rate));
         let is_starting = is_outgrown || matches!(self.state, State::Starting);
-        let state =
-            if is_starting && self.rate < ceiling { State::Starting } else { State::Rising };
+        let state = if is_starting && self.rate < ceiling {
+            State::Starting
+        } else {
+            State::Rising
+        };
         // A narrow path was not shown to carry bytes that were not sent.
         if self.is_narrow && measured.sent < self.rate * USED {
             return state;
         }
         let length = measured.length.min(2.0);
         // Where no capacity is known, or the rate is well above it, the budget rises in proportion.
-        let known = if self.full.is_none() { self.rate * FASTEST_UP } else { 0.0 };
+        let known = if self.full.is_none() {
+            self.rate * FASTEST_UP
+        } else {
+            0.0
+        };
         let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR).max(known);
         let near = self.full.and_then(|full| full.step(self.rate));
         let step = match (state, near) {
@@ -423,8 +448,10 @@ impl Congestion {
 
     fn go_on_draining(&mut self, drain: Drain, measured: Measured, now: Timestamp) -> State {
         let is_long = self.is_long(measured.round_trip.saturating_sub(self.least()));
-        let rate =
-            self.least_of(&drain, drain.carries() * if is_long { DRAIN_FAST } else { DRAIN });
+        let rate = self.least_of(
+            &drain,
+            drain.carries() * if is_long { DRAIN_FAST } else { DRAIN },
+        );
         if rate < self.rate {
             self.fell_at = now;
         }
@@ -479,7 +506,12 @@ impl Congestion {
     /// Limits a rate. Only a narrow path may fall below the floor: a path that merely became longer
     /// skips no tick.
     fn least_of(&self, drain: &Drain, rate: f64) -> f64 {
-        let Limits { floor, ceiling, least_rate, .. } = self.limits;
+        let Limits {
+            floor,
+            ceiling,
+            least_rate,
+            ..
+        } = self.limits;
         rate.clamp(if drain.is_narrow { least_rate } else { floor }, ceiling)
     }
 

@@ -117,7 +117,10 @@ impl Connection {
     /// Creates the connection of a session that opened at `now` on a transport with frames, which
     /// carry its reliable messages. `seed` determines which sequence numbers are skipped.
     pub fn with_frames(seed: u64, now: Timestamp) -> Self {
-        Self { stream: Some(Box::default()), ..Self::new(seed, now) }
+        Self {
+            stream: Some(Box::default()),
+            ..Self::new(seed, now)
+        }
     }
 
     /// Returns the largest payload of a packet, in bytes. The default is [`PAYLOAD_BYTES`].
@@ -170,7 +173,10 @@ impl Connection {
     /// Returns the bytes of all messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         self.channels.waiting_bytes()
-            + self.stream.as_ref().map_or(0, |stream| stream.waiting_bytes())
+            + self
+                .stream
+                .as_ref()
+                .map_or(0, |stream| stream.waiting_bytes())
     }
 
     /// Queues a message for sending; see [`Channels::send`].
@@ -189,7 +195,9 @@ impl Connection {
 
     /// Returns the next message from the peer.
     pub fn receive(&mut self) -> Option<(Channel, Vec<u8>)> {
-        self.channels.receive().or_else(|| self.stream.as_mut()?.receive())
+        self.channels
+            .receive()
+            .or_else(|| self.stream.as_mut()?.receive())
     }
 
     /// Returns the next frame to send now; always `None` on a transport without frames.
@@ -235,7 +243,9 @@ impl Connection {
     }
 
     fn send_window(&self) -> SendWindow {
-        SendWindow { resend_after: self.rtt.resend_after() }
+        SendWindow {
+            resend_after: self.rtt.resend_after(),
+        }
     }
 
     /// Starts the next packet in `writer` with the header and the due messages; returns its
@@ -251,7 +261,11 @@ impl Connection {
     ) -> Sequence {
         let acks = Acks::of(&self.window, self.newest_at, now);
         writer.clear();
-        PayloadHeader { sequence: self.next, acks }.write(writer);
+        PayloadHeader {
+            sequence: self.next,
+            acks,
+        }
+        .write(writer);
         self.building.clear();
         let window = self.send_window();
         let bits = match messages {
@@ -259,7 +273,8 @@ impl Connection {
             Messages::BesideState => MESSAGE_BYTES_PER_PACKET * 8,
             Messages::Alone => (self.max_payload - BESIDE_MESSAGES) * 8,
         };
-        self.channels.write(writer, bits, (now, window), &mut self.building);
+        self.channels
+            .write(writer, bits, (now, window), &mut self.building);
         self.next
     }
 
@@ -269,7 +284,13 @@ impl Connection {
         self.channels.sent(&self.building, self.next, now);
         let pieces = std::mem::take(&mut self.building);
         let bytes = writer.bytes().len() as u32;
-        self.sent.push_back(Sent { sequence: self.next, at: now, bytes, lost: false, pieces });
+        self.sent.push_back(Sent {
+            sequence: self.next,
+            at: now,
+            bytes,
+            lost: false,
+            pieces,
+        });
         self.next += 1;
         self.skip_now_and_then();
         self.sent_at = now;
@@ -280,7 +301,11 @@ impl Connection {
     }
 
     fn skip_now_and_then(&mut self) {
-        while self.skipped.front().is_some_and(|skipped| skipped + ACK_WINDOW * 4 < self.next) {
+        while self
+            .skipped
+            .front()
+            .is_some_and(|skipped| skipped + ACK_WINDOW * 4 < self.next)
+        {
             self.skipped.pop_front();
         }
         if self.rng.next_u64().is_multiple_of(SKIP_ONE_IN) {
@@ -326,9 +351,14 @@ impl Connection {
         if !self.window.is_fresh(header.sequence) {
             return Err(WireError::Stale("repeated or too old"));
         }
-        if self.skipped.iter().any(|skipped| header.acks.is_some_and(|acks| acks.accepts(*skipped)))
+        if self
+            .skipped
+            .iter()
+            .any(|skipped| header.acks.is_some_and(|acks| acks.accepts(*skipped)))
         {
-            return Err(WireError::Misbehaving("acknowledges a packet that was never sent"));
+            return Err(WireError::Misbehaving(
+                "acknowledges a packet that was never sent",
+            ));
         }
         if header.sequence >= self.window.next() {
             self.newest_at = now;
@@ -356,14 +386,21 @@ impl Connection {
         let mut at = 0;
         while at < self.sent.len() && self.sent[at].sequence <= acks.newest {
             let sequence = self.sent[at].sequence;
-            let Some(sent) = acks.accepts(sequence).then(|| self.sent.remove(at)).flatten() else {
+            let Some(sent) = acks
+                .accepts(sequence)
+                .then(|| self.sent.remove(at))
+                .flatten()
+            else {
                 at += 1;
                 continue;
             };
             if sequence == acks.newest {
                 let held = Duration::from_micros(u64::from(acks.held) * 128);
                 let time = now.since(sent.at).saturating_sub(held);
-                self.rtt.sample(RoundTrip { time, bytes: sent.bytes });
+                self.rtt.sample(RoundTrip {
+                    time,
+                    bytes: sent.bytes,
+                });
             }
             self.channels.acked(&sent.pieces);
             self.rtt.delivered(sent.bytes);
@@ -375,7 +412,11 @@ impl Connection {
     /// Declares packets lost that are [`REORDER_PACKETS`] behind the newest acknowledged one, and
     /// forgets those that are out of reach of an acknowledgement.
     fn declare_losses(&mut self, newest: Sequence) {
-        while self.sent.front().is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest) {
+        while self
+            .sent
+            .front()
+            .is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest)
+        {
             if let Some(sent) = self.sent.pop_front() {
                 self.give_up(sent);
             }

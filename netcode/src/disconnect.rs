@@ -99,7 +99,10 @@ impl DisconnectNotice {
     /// more.
     pub fn read(mut reader: BitReader<'_>) -> Result<Self, WireError> {
         let code = reader.read(8)?;
-        let reason = DisconnectReason::ALL.iter().copied().find(|reason| *reason as u32 == code);
+        let reason = DisconnectReason::ALL
+            .iter()
+            .copied()
+            .find(|reason| *reason as u32 == code);
         let reason = reason.ok_or(WireError::Malformed("unknown disconnect reason"))?;
         let schema = reader.read_u64()?;
         reader.finish()?;
@@ -115,10 +118,16 @@ mod tests {
     fn a_farewell_returns_and_another_is_refused() {
         for reason in DisconnectReason::ALL {
             let mut writer = BitWriter::new();
-            let disconnect = DisconnectNotice { reason, schema: 0x1234_5678_9abc_def0 };
+            let disconnect = DisconnectNotice {
+                reason,
+                schema: 0x1234_5678_9abc_def0,
+            };
             disconnect.write(&mut writer);
             writer.pad_to_byte();
-            assert_eq!(DisconnectNotice::read(BitReader::new(writer.bytes())), Ok(disconnect));
+            assert_eq!(
+                DisconnectNotice::read(BitReader::new(writer.bytes())),
+                Ok(disconnect)
+            );
             assert!(DisconnectNotice::read(BitReader::new(&writer.bytes()[1..])).is_err());
         }
         assert!(

@@ -96,7 +96,11 @@ impl Holds {
     /// Time at which a datagram sent at `at` is released.
     fn release(&self, at: Timestamp) -> Timestamp {
         let phase = phase(at, self.interval);
-        if phase < self.length { at + (self.length - phase) } else { at }
+        if phase < self.length {
+            at + (self.length - phase)
+        } else {
+            at
+        }
     }
 
     fn is_held(&self, at: Timestamp) -> bool {
@@ -119,7 +123,10 @@ fn phase(at: Timestamp, interval: Duration) -> Duration {
 impl LinkConfig {
     /// Configuration of a path that loses every datagram.
     pub fn cut() -> Self {
-        Self { loss: 1.0, ..Self::default() }
+        Self {
+            loss: 1.0,
+            ..Self::default()
+        }
     }
 }
 
@@ -228,7 +235,10 @@ impl LinkSim {
     /// Pushes a datagram at time `now`.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
         self.stats.sent += 1;
-        let is_out = self.config.outages.is_some_and(|outages| outages.is_held(now));
+        let is_out = self
+            .config
+            .outages
+            .is_some_and(|outages| outages.is_held(now));
         if self.is_lost() || is_out {
             self.stats.lost += 1;
             return;
@@ -258,8 +268,11 @@ impl LinkSim {
 
     fn is_lost(&mut self) -> bool {
         if let Some(bursts) = self.config.bursts {
-            self.bad =
-                if self.bad { !self.chance(bursts.leave) } else { self.chance(bursts.enter) };
+            self.bad = if self.bad {
+                !self.chance(bursts.leave)
+            } else {
+                self.chance(bursts.enter)
+            };
             if self.bad && self.chance(bursts.loss) {
                 return true;
             }
@@ -291,10 +304,20 @@ impl LinkSim {
 
     fn deliver(&mut self, mut bytes: Vec<u8>, passed: Timestamp) {
         let spread = self.config.jitter.as_micros() as i64;
-        let jitter = if spread > 0 { self.rng.random_range(-spread / 2..=spread / 2) } else { 0 };
-        let released = self.config.holds.map_or(passed, |holds| holds.release(passed));
+        let jitter = if spread > 0 {
+            self.rng.random_range(-spread / 2..=spread / 2)
+        } else {
+            0
+        };
+        let released = self
+            .config
+            .holds
+            .map_or(passed, |holds| holds.release(passed));
         let latency = self.config.latency
-            + self.config.steps.map_or(Duration::ZERO, |steps| steps.delay(passed));
+            + self
+                .config
+                .steps
+                .map_or(Duration::ZERO, |steps| steps.delay(passed));
         let mut at = (passed + latency).offset_micros(jitter).max(passed);
         at = at.max(released + latency.saturating_sub(self.config.jitter / 2));
         if self.chance(self.config.reorder) {
@@ -330,7 +353,10 @@ mod tests {
             let now = Timestamp::from_millis(u64::from(i));
             while let Some(at) = link.next_delivery().filter(|at| *at <= now) {
                 let bytes = link.pop(at).unwrap();
-                came.push((at.as_micros(), u32::from_le_bytes(bytes.try_into().unwrap())));
+                came.push((
+                    at.as_micros(),
+                    u32::from_le_bytes(bytes.try_into().unwrap()),
+                ));
             }
             if i < count {
                 link.push(&i.to_le_bytes(), now);
@@ -343,25 +369,44 @@ mod tests {
     fn a_perfect_link_is_prompt_and_in_order() {
         let (came, _) = run(LinkConfig::default(), 1, 100);
         assert!(
-            came.iter().enumerate().all(|(i, (at, n))| *n == i as u32 && *at == i as u64 * 1_000)
+            came.iter()
+                .enumerate()
+                .all(|(i, (at, n))| *n == i as u32 && *at == i as u64 * 1_000)
         );
     }
 
     #[test]
     fn jitter_spreads_the_delay_and_keeps_the_order() {
         let (latency, jitter) = (Duration::from_millis(40), Duration::from_millis(10));
-        let (came, _) = run(LinkConfig { latency, jitter, ..LinkConfig::default() }, 1, 2_000);
+        let (came, _) = run(
+            LinkConfig {
+                latency,
+                jitter,
+                ..LinkConfig::default()
+            },
+            1,
+            2_000,
+        );
         assert!(came.is_sorted_by_key(|(_, n)| *n));
-        let delays: Vec<i64> =
-            came.iter().map(|(at, n)| *at as i64 - i64::from(*n) * 1_000).collect();
+        let delays: Vec<i64> = came
+            .iter()
+            .map(|(at, n)| *at as i64 - i64::from(*n) * 1_000)
+            .collect();
         assert!(delays.iter().all(|d| (35_000..=45_000).contains(d)));
         assert!(delays.iter().any(|d| *d < 38_000) && delays.iter().any(|d| *d > 44_000));
     }
 
     #[test]
     fn rates_are_what_they_say() {
-        let bursts = Bursts { enter: 0.01, leave: 0.2, loss: 1.0 };
-        let config = LinkConfig { bursts: Some(bursts), ..LinkConfig::default() };
+        let bursts = Bursts {
+            enter: 0.01,
+            leave: 0.2,
+            loss: 1.0,
+        };
+        let config = LinkConfig {
+            bursts: Some(bursts),
+            ..LinkConfig::default()
+        };
         let share = run(config, 2, 50_000).1.lost as f64 / 50_000.0;
         assert!((0.04..0.056).contains(&share), "{share}");
         let config = LinkConfig {
@@ -378,7 +423,10 @@ mod tests {
             (stats.reordered, 0.02 * 0.945),
             (stats.corrupted, 0.01 * 0.945),
         ] {
-            assert!((count as f64 / 50_000.0 / p - 1.0).abs() < 0.12, "{count} for {p}");
+            assert!(
+                (count as f64 / 50_000.0 / p - 1.0).abs() < 0.12,
+                "{count} for {p}"
+            );
         }
         assert_eq!(came.len() as u64, 50_000 - stats.lost + stats.duplicated);
     }
@@ -393,24 +441,40 @@ mod tests {
         let (came, stats) = run(config, 4, 1_000);
         assert!(stats.overflowed > 400);
         assert!(came.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_999));
-        assert!(came.iter().all(|(at, n)| at - u64::from(*n) * 1_000 <= 53_000));
+        assert!(
+            came.iter()
+                .all(|(at, n)| at - u64::from(*n) * 1_000 <= 53_000)
+        );
     }
 
     #[test]
     fn steps_change_the_delay_and_outages_lose_everything() {
-        let steps = Steps { interval: Duration::from_millis(200), by: Duration::from_millis(75) };
-        let outages =
-            Holds { interval: Duration::from_millis(500), length: Duration::from_millis(100) };
-        let config =
-            LinkConfig { steps: Some(steps), outages: Some(outages), ..LinkConfig::default() };
+        let steps = Steps {
+            interval: Duration::from_millis(200),
+            by: Duration::from_millis(75),
+        };
+        let outages = Holds {
+            interval: Duration::from_millis(500),
+            length: Duration::from_millis(100),
+        };
+        let config = LinkConfig {
+            steps: Some(steps),
+            outages: Some(outages),
+            ..LinkConfig::default()
+        };
         let (came, stats) = run(config, 7, 1_000);
         assert_eq!((stats.lost, came.len()), (200, 800));
         let delay = |sent: u32| {
-            came.iter().find(|(_, n)| *n == sent).map(|(at, _)| at / 1_000 - u64::from(sent))
+            came.iter()
+                .find(|(_, n)| *n == sent)
+                .map(|(at, _)| at / 1_000 - u64::from(sent))
         };
         let delays = [50, 150, 199, 250, 399, 550, 450].map(delay);
         // A datagram sent after the delay fell does not overtake earlier ones.
-        assert_eq!(delays, [None, Some(0), Some(0), Some(75), Some(75), None, Some(24)]);
+        assert_eq!(
+            delays,
+            [None, Some(0), Some(0), Some(75), Some(75), None, Some(24)]
+        );
     }
 
     #[test]
@@ -426,15 +490,21 @@ mod tests {
         assert!(came.is_sorted_by_key(|(_, n)| *n));
         for (at, n) in came {
             let sent = u64::from(n);
-            let released = if sent % 200 < 50 { sent - sent % 200 + 50 } else { sent };
+            let released = if sent % 200 < 50 {
+                sent - sent % 200 + 50
+            } else {
+                sent
+            };
             assert_eq!(at, (released + 10) * 1_000);
         }
     }
 
     #[test]
     fn another_route_lets_later_datagrams_overtake() {
-        let config =
-            |ms| LinkConfig { latency: Duration::from_millis(ms), ..LinkConfig::default() };
+        let config = |ms| LinkConfig {
+            latency: Duration::from_millis(ms),
+            ..LinkConfig::default()
+        };
         let mut link = LinkSim::new(config(200), 1);
         link.push(b"slow", Timestamp::from_millis(0));
         link.reroute(config(50));
@@ -446,8 +516,13 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_fates() {
         let jitter = Duration::from_millis(7);
-        let config =
-            LinkConfig { jitter, loss: 0.1, reorder: 0.1, duplicate: 0.1, ..LinkConfig::default() };
+        let config = LinkConfig {
+            jitter,
+            loss: 0.1,
+            reorder: 0.1,
+            duplicate: 0.1,
+            ..LinkConfig::default()
+        };
         assert_eq!(run(config, 5, 1_000), run(config, 5, 1_000));
         assert_ne!(run(config, 5, 1_000), run(config, 6, 1_000));
     }

@@ -120,7 +120,11 @@ impl ClientMessageKind {
             Some(2) => (Self::Mismatch, REPORT_BYTES),
             _ => return Err(NOT_A_CLIENTS),
         };
-        if bytes.len() > most { Err(NOT_A_CLIENTS) } else { Ok(kind) }
+        if bytes.len() > most {
+            Err(NOT_A_CLIENTS)
+        } else {
+            Ok(kind)
+        }
     }
 }
 
@@ -137,10 +141,17 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, WireError> {
         ClientMessage::Hello { .. } | ClientMessage::Resync => true,
         ClientMessage::Mismatch(report) => {
             report.entities.len() <= REPORTED_ENTITIES
-                && report.entities.iter().all(|entity| entity.fields.len() <= FIELDS_PER_ENTITY)
+                && report
+                    .entities
+                    .iter()
+                    .all(|entity| entity.fields.len() <= FIELDS_PER_ENTITY)
         }
     };
-    if is_sent { Ok(message) } else { Err(NOT_A_CLIENTS) }
+    if is_sent {
+        Ok(message)
+    } else {
+        Err(NOT_A_CLIENTS)
+    }
 }
 
 /// What a client decoded from a packet whose hash did not match. It lets the server name the field
@@ -196,7 +207,10 @@ mod tests {
                 .collect(),
         };
         let entities = (0..entities).map(entity).collect();
-        ClientMessage::Mismatch(MismatchReport { tick: u32::MAX, entities })
+        ClientMessage::Mismatch(MismatchReport {
+            tick: u32::MAX,
+            entities,
+        })
     }
 
     #[test]
@@ -204,7 +218,10 @@ mod tests {
      {
         let largest = report(REPORTED_ENTITIES, FIELDS_PER_ENTITY);
         for (message, kind) in [
-            (ClientMessage::Hello { schema: u64::MAX }, ClientMessageKind::Hello),
+            (
+                ClientMessage::Hello { schema: u64::MAX },
+                ClientMessageKind::Hello,
+            ),
             (ClientMessage::Hello { schema: 0 }, ClientMessageKind::Hello),
             (ClientMessage::Resync, ClientMessageKind::Resync),
             (report(0, 0), ClientMessageKind::Mismatch),
@@ -220,7 +237,11 @@ mod tests {
             );
             assert_eq!(decode_client_message(&bytes), Ok(message));
         }
-        let too_long = [(0u8, SHORT_MESSAGE_BYTES), (1, SHORT_MESSAGE_BYTES), (2, REPORT_BYTES)];
+        let too_long = [
+            (0u8, SHORT_MESSAGE_BYTES),
+            (1, SHORT_MESSAGE_BYTES),
+            (2, REPORT_BYTES),
+        ];
         for (first, most) in too_long {
             let mut bytes = vec![first; most];
             assert!(ClientMessageKind::of(&bytes).is_ok());
@@ -229,7 +250,10 @@ mod tests {
         }
         assert_eq!(ClientMessageKind::of(&[]), Err(NOT_A_CLIENTS));
         assert_eq!(ClientMessageKind::of(&[3]), Err(NOT_A_CLIENTS));
-        for message in [report(REPORTED_ENTITIES + 1, 1), report(1, FIELDS_PER_ENTITY + 1)] {
+        for message in [
+            report(REPORTED_ENTITIES + 1, 1),
+            report(1, FIELDS_PER_ENTITY + 1),
+        ] {
             assert_eq!(decode_client_message(&encode(&message)), Err(NOT_A_CLIENTS));
         }
     }

@@ -83,7 +83,9 @@ impl PayloadHeader {
     ) -> Result<Self, WireError> {
         let header = Self::read_any(reader, expected, sent)?;
         match header.acks.is_some_and(|acks| acks.newest >= sent) {
-            true => Err(WireError::Misbehaving("acknowledges a packet that was never sent")),
+            true => Err(WireError::Misbehaving(
+                "acknowledges a packet that was never sent",
+            )),
             false => Ok(header),
         }
     }
@@ -103,7 +105,10 @@ impl PayloadHeader {
     ) -> Result<Self, WireError> {
         let sequence = expand(reader.read(16)? as u16, expected);
         if !reader.read_flag()? {
-            return Ok(Self { sequence, acks: None });
+            return Ok(Self {
+                sequence,
+                acks: None,
+            });
         }
         let newest = expand(reader.read(16)? as u16, sent);
         let held = reader.read(8)? as u8;
@@ -113,7 +118,14 @@ impl PayloadHeader {
                 *byte = reader.read(8)? as u8;
             }
         }
-        Ok(Self { sequence, acks: Some(Acks { newest, mask: u64::from_le_bytes(mask), held }) })
+        Ok(Self {
+            sequence,
+            acks: Some(Acks {
+                newest,
+                mask: u64::from_le_bytes(mask),
+                held,
+            }),
+        })
     }
 }
 
@@ -138,8 +150,15 @@ mod tests {
     #[test]
     fn a_full_mask_costs_a_byte() {
         let mut writer = BitWriter::new();
-        PayloadHeader { sequence: 1, acks: Some(Acks { newest: 70, mask: u64::MAX, held: 0 }) }
-            .write(&mut writer);
+        PayloadHeader {
+            sequence: 1,
+            acks: Some(Acks {
+                newest: 70,
+                mask: u64::MAX,
+                held: 0,
+            }),
+        }
+        .write(&mut writer);
         assert_eq!(writer.bit_len(), 16 + 1 + 16 + 8 + 8);
     }
 }

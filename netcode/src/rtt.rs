@@ -148,7 +148,10 @@ mod tests {
     use super::*;
 
     fn round_trip(ms: u64) -> RoundTrip {
-        RoundTrip { time: Duration::from_millis(ms), bytes: 100 }
+        RoundTrip {
+            time: Duration::from_millis(ms),
+            bytes: 100,
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub type Sequence = u64;
 /// ```
 pub fn expand(low: u16, expected: Sequence) -> Sequence {
     let distance = low.wrapping_sub(expected as u16) as i16;
-    expected.checked_add_signed(i64::from(distance)).unwrap_or(u64::from(low))
+    expected
+        .checked_add_signed(i64::from(distance))
+        .unwrap_or(u64::from(low))
 }
 
 /// Which packets were received (to drop duplicates) and which were accepted (to acknowledge).

@@ -42,7 +42,11 @@ impl Tick {
     /// `now` exceeds 2^31.
     pub fn renewed(self, (before, passed): (Self, u32), now: Self, oldest: u32) -> Self {
         let age = u64::from(before.distance(self).max(0).unsigned_abs()) + u64::from(passed);
-        if age > u64::from(oldest) { now.back(oldest) } else { self }
+        if age > u64::from(oldest) {
+            now.back(oldest)
+        } else {
+            self
+        }
     }
 
     /// The later of two ticks.
@@ -92,14 +96,25 @@ mod tests {
         for count in [1, 2, 5, 12, 16, 157, 1_000] {
             let mut began = vec![0; count];
             (0..count as u32 * 10).for_each(|tick| began[Tick(tick).first_of_round(count)] += 1);
-            assert!(began.iter().all(|times| (8..=12).contains(times)), "{count}: {began:?}");
+            assert!(
+                began.iter().all(|times| (8..=12).contains(times)),
+                "{count}: {began:?}"
+            );
         }
     }
 
     #[test]
     fn what_rests_stays_comparable_however_far_time_jumps() {
         for start in [10, (1 << 31) - 100, u32::MAX - 50] {
-            for passed in [1, 100, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 31) + 77, u32::MAX] {
+            for passed in [
+                1,
+                100,
+                1 << 20,
+                (1 << 31) - 1,
+                1 << 31,
+                (1 << 31) + 77,
+                u32::MAX,
+            ] {
                 let (before, now) = (Tick(start), Tick(start) + passed);
                 for age in [0, 5, 500] {
                     let renewed = before.back(age).renewed((before, passed), now, 1_000);

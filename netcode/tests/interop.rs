@@ -44,8 +44,12 @@ impl OurServer {
         // An early start, since tokens of another issuer do not contain their time of issue.
         let begin = clock::unix_now().as_millis() - 60_000;
         let start = UnixTime::from_millis(begin);
-        let sessions =
-            SessionServer::new(config, [1; 32], clock::now() - Duration::from_secs(60), start);
+        let sessions = SessionServer::new(
+            config,
+            [1; 32],
+            clock::now() - Duration::from_secs(60),
+            start,
+        );
         Self { socket, sessions }
     }
 
@@ -139,13 +143,25 @@ fn their_client_connects_talks_and_leaves_on_our_server() {
         }
         wait();
     }
-    assert!(echoes > 50, "{:?} {:?}", client.state(), server.sessions.drops());
+    assert!(
+        echoes > 50,
+        "{:?} {:?}",
+        client.state(),
+        server.sessions.drops()
+    );
     client.disconnect();
     changes.extend((0..20).flat_map(|_| {
         wait();
         server.round()
     }));
-    let [Change::Opened { user, client: opened, .. }, Change::Left(left)] = changes.as_slice()
+    let [
+        Change::Opened {
+            user,
+            client: opened,
+            ..
+        },
+        Change::Left(left),
+    ] = changes.as_slice()
     else {
         panic!("{changes:?}")
     };
@@ -166,7 +182,9 @@ fn their_client_connects_talks_and_leaves_on_our_server() {
 fn their_client_is_told_when_our_server_ends_its_session_or_is_full() {
     let mut server = OurServer::new();
     let mut client = Client::new(any_port(), seconds()).unwrap();
-    client.connect(&their_token(server.address(), 30, 5, 9)).unwrap();
+    client
+        .connect(&their_token(server.address(), 30, 5, 9))
+        .unwrap();
     let mut id = None;
     for _ in 0..ROUNDS {
         client.update(seconds());
@@ -185,7 +203,9 @@ fn their_client_is_told_when_our_server_ends_its_session_or_is_full() {
     server.sessions.drain();
     until_disconnected(&mut client, &mut server);
     assert_eq!(client.state(), ClientState::Disconnected);
-    client.connect(&their_token(server.address(), 30, 5, 9)).unwrap();
+    client
+        .connect(&their_token(server.address(), 30, 5, 9))
+        .unwrap();
     until_disconnected(&mut client, &mut server);
     assert_eq!(client.state(), ClientState::ConnectionDenied);
 }
@@ -194,7 +214,9 @@ fn their_client_is_told_when_our_server_ends_its_session_or_is_full() {
 fn their_client_falls_silent_on_our_server_and_our_server_on_their_client() {
     let mut server = OurServer::new();
     let mut client = Client::new(any_port(), seconds()).unwrap();
-    client.connect(&their_token(server.address(), 30, 1, 9)).unwrap();
+    client
+        .connect(&their_token(server.address(), 30, 1, 9))
+        .unwrap();
     while client.state() != ClientState::Connected {
         client.update(seconds());
         server.round();
@@ -202,7 +224,10 @@ fn their_client_falls_silent_on_our_server_and_our_server_on_their_client() {
     }
     let parked = (0..ROUNDS).find_map(|_| {
         wait();
-        server.round().into_iter().find(|change| matches!(change, Change::Parked(_)))
+        server
+            .round()
+            .into_iter()
+            .find(|change| matches!(change, Change::Parked(_)))
     });
     assert!(parked.is_some());
     let timed_out = (0..ROUNDS).any(|_| {
@@ -241,7 +266,10 @@ struct OurClient {
 impl OurClient {
     fn new(token: ConnectToken) -> Self {
         let socket = UdpTransport::bind(any_port(), UdpPath::Fastest).unwrap();
-        Self { socket, session: SessionClient::new(token, PROTOCOL, 1, clock::now()) }
+        Self {
+            socket,
+            session: SessionClient::new(token, PROTOCOL, 1, clock::now()),
+        }
     }
 
     fn round(&mut self) -> Vec<Vec<u8>> {
@@ -259,8 +287,12 @@ impl OurClient {
             transmit.send(self.session.addr(), &mut self.socket);
         }
         self.socket.flush();
-        wait_readable([&self.socket].into_iter(), Duration::from_millis(1), &mut Vec::new())
-            .unwrap();
+        wait_readable(
+            [&self.socket].into_iter(),
+            Duration::from_millis(1),
+            &mut Vec::new(),
+        )
+        .unwrap();
         payloads
     }
 
@@ -273,8 +305,10 @@ impl OurClient {
 /// The other implementation's server on a free port.
 fn their_server(clients: usize) -> (Server, SocketAddr) {
     for _ in 0..20 {
-        let address =
-            UdpTransport::bind(any_port(), UdpPath::Fastest).unwrap().local_address().unwrap();
+        let address = UdpTransport::bind(any_port(), UdpPath::Fastest)
+            .unwrap()
+            .local_address()
+            .unwrap();
         if let Ok(mut server) = Server::new(address, PROTOCOL, &KEY, seconds()) {
             server.start(clients).unwrap();
             return (server, address);
@@ -300,8 +334,13 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
     let (mut server, address) = their_server(4);
     let token = our_token(address, 30, 5);
     let mut client = OurClient::new(token.clone());
-    assert!(until(&mut server, &mut client, |_, client| client.session.is_connected()));
-    assert_eq!(client.session.phase(), Phase::Connected { index: 0, most: 4 });
+    assert!(until(&mut server, &mut client, |_, client| client
+        .session
+        .is_connected()));
+    assert_eq!(
+        client.session.phase(),
+        Phase::Connected { index: 0, most: 4 }
+    );
     let (mut theirs, mut ours) = (0, 0);
     for round in 0..ROUNDS {
         if round % 4 == 0 {
@@ -313,7 +352,11 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
             theirs += 1;
             server.send_packet(0, &vec![theirs as u8; 1_200]).unwrap();
         }
-        ours += client.round().iter().filter(|payload| payload.len() == 1_200).count();
+        ours += client
+            .round()
+            .iter()
+            .filter(|payload| payload.len() == 1_200)
+            .count();
         if ours > 50 {
             break;
         }
@@ -344,7 +387,9 @@ fn our_client_connects_talks_and_leaves_on_their_server() {
 fn our_client_is_disconnected_and_denied_by_their_server() {
     let (mut server, address) = their_server(1);
     let mut client = OurClient::new(our_token(address, 30, 5));
-    assert!(until(&mut server, &mut client, |_, client| client.session.is_connected()));
+    assert!(until(&mut server, &mut client, |_, client| client
+        .session
+        .is_connected()));
     let mut second = OurClient::new({
         let servers = [address];
         let token =
@@ -353,18 +398,24 @@ fn our_client_is_disconnected_and_denied_by_their_server() {
         ConnectToken::from_bytes(&token).unwrap()
     });
     let denied = Phase::Failed(Failure::Denied);
-    assert!(until(&mut server, &mut second, |_, client| client.session.phase() == denied));
+    assert!(until(&mut server, &mut second, |_, client| client
+        .session
+        .phase()
+        == denied));
     server.disconnect_client(0);
-    assert!(
-        until(&mut server, &mut client, |_, client| client.session.phase() == Phase::Disconnected)
-    );
+    assert!(until(&mut server, &mut client, |_, client| client
+        .session
+        .phase()
+        == Phase::Disconnected));
 }
 
 #[test]
 fn our_client_gives_up_on_a_silent_server_and_on_an_expired_token() {
     let (mut server, address) = their_server(4);
     let mut client = OurClient::new(our_token(address, 30, 1));
-    assert!(until(&mut server, &mut client, |_, client| client.session.is_connected()));
+    assert!(until(&mut server, &mut client, |_, client| client
+        .session
+        .is_connected()));
     let silent = (0..ROUNDS).any(|_| {
         client.round();
         client.session.phase() == Phase::Failed(Failure::TimedOut)

@@ -21,7 +21,10 @@ pub struct CommandArrivals {
 
 impl Default for CommandArrivals {
     fn default() -> Self {
-        Self { last: None, earlier: Vec::with_capacity(CATCH_UP_TICKS as usize) }
+        Self {
+            last: None,
+            earlier: Vec::with_capacity(CATCH_UP_TICKS as usize),
+        }
     }
 }
 
@@ -48,7 +51,9 @@ impl CommandArrivals {
         timeline: &Timeline,
     ) -> Feedback {
         let units = |us: i64| (us / FEEDBACK_UNIT_US).clamp(0, 0xfffe) as u16;
-        let margin = self.last.map(|arrived| units(timeline.deadline(tick).micros_from(arrived)));
+        let margin = self
+            .last
+            .map(|arrived| units(timeline.deadline(tick).micros_from(arrived)));
         let mut lates = Lates::default();
         for (late, arrived) in queue.take_lates() {
             // A late command that is too old for the field is not reported.
@@ -60,6 +65,12 @@ impl CommandArrivals {
             }
         }
         let (missing, skipped) = (queue.counts().missing as u8, timeline.skipped() as u16);
-        Feedback { margin, lates, missing, processing: 0, skipped }
+        Feedback {
+            margin,
+            lates,
+            missing,
+            processing: 0,
+            skipped,
+        }
     }
 }

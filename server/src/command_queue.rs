@@ -129,7 +129,11 @@ impl<C: Command> CommandQueue<C> {
             return;
         }
         let place = self.place(slot);
-        match place.as_ref().filter(|(at, _)| *at == slot).map(|(_, place)| place) {
+        match place
+            .as_ref()
+            .filter(|(at, _)| *at == slot)
+            .map(|(_, place)| place)
+        {
             Some(Place::Waiting(before, _) | Place::Executed(before)) if *before != command => {
                 self.counts.rejected += 1;
             }
@@ -164,7 +168,10 @@ impl<C: Command> CommandQueue<C> {
                 *place = Some((slot, Place::Executed(command.clone())));
                 self.last = command.clone();
                 self.missing = 0;
-                DequeuedCommand { command, arrived: Some(arrived) }
+                DequeuedCommand {
+                    command,
+                    arrived: Some(arrived),
+                }
             }
             _ => {
                 *place = Some((slot, Place::Missed));
@@ -173,8 +180,15 @@ impl<C: Command> CommandQueue<C> {
                 }
                 self.counts.missing += u64::from(self.counts_missing);
                 self.missing = self.missing.saturating_add(1);
-                let command = if self.missing <= repeat { self.last.clone() } else { C::default() };
-                DequeuedCommand { command, arrived: None }
+                let command = if self.missing <= repeat {
+                    self.last.clone()
+                } else {
+                    C::default()
+                };
+                DequeuedCommand {
+                    command,
+                    arrived: None,
+                }
             }
         }
     }
@@ -216,11 +230,17 @@ mod tests {
     #[test]
     fn commands_are_executed_in_tick_order_whatever_their_arrival() {
         let mut queue = queue_with(&[(12, 3), (10, 1), (11, 2), (10, 1)], 10);
-        let run: Vec<u8> = (10..13).map(|tick| queue.take(Tick(tick), REPEAT).command.0).collect();
+        let run: Vec<u8> = (10..13)
+            .map(|tick| queue.take(Tick(tick), REPEAT).command.0)
+            .collect();
         assert_eq!(run, [1, 2, 3]);
         assert_eq!(
             queue.counts(),
-            CommandCounts { received: 3, duplicate: 1, ..CommandCounts::default() }
+            CommandCounts {
+                received: 3,
+                duplicate: 1,
+                ..CommandCounts::default()
+            }
         );
     }
 
@@ -230,7 +250,10 @@ mod tests {
         queue.take(Tick(10), REPEAT);
         assert_eq!(
             queue.take(Tick(11), REPEAT),
-            DequeuedCommand { command: Press(7), arrived: None }
+            DequeuedCommand {
+                command: Press(7),
+                arrived: None
+            }
         );
         queue.push(Tick(11), Press(8), NOW, (Tick(12), Tick(12)));
         queue.push(Tick(11), Press(8), NOW, (Tick(12), Tick(12)));
@@ -268,7 +291,9 @@ mod tests {
         let mut queue = CommandQueue::<Press>::new(60);
         let slot = |n: u32| Tick(u32::MAX - 3) + n;
         (0..8).for_each(|n| queue.push(slot(n), Press(n as u8 + 1), NOW, (slot(0), slot(0))));
-        let run: Vec<u8> = (0..8).map(|n| queue.take(slot(n), REPEAT).command.0).collect();
+        let run: Vec<u8> = (0..8)
+            .map(|n| queue.take(slot(n), REPEAT).command.0)
+            .collect();
         assert_eq!(run, [1, 2, 3, 4, 5, 6, 7, 8]);
         queue.push(slot(2), Press(9), NOW, (slot(8), slot(8)));
         assert_eq!((queue.counts().received, queue.counts().rejected), (8, 1));
@@ -288,7 +313,12 @@ mod tests {
         let mut queue = CommandQueue::<Press>::new(60);
         for tick in 0..600u32 {
             for i in 0..10 {
-                queue.push(Tick(tick + i), Press(i as u8), NOW, (Tick(tick), Tick(tick)));
+                queue.push(
+                    Tick(tick + i),
+                    Press(i as u8),
+                    NOW,
+                    (Tick(tick), Tick(tick)),
+                );
             }
             queue.take(Tick(tick), REPEAT);
         }
@@ -298,7 +328,9 @@ mod tests {
     #[test]
     fn a_missing_command_is_repeated_for_a_while_then_neutral() {
         let mut queue = queue_with(&[(10, 7)], 10);
-        let run: Vec<u8> = (10..30).map(|slot| queue.take(Tick(slot), REPEAT).command.0).collect();
+        let run: Vec<u8> = (10..30)
+            .map(|slot| queue.take(Tick(slot), REPEAT).command.0)
+            .collect();
         assert_eq!(run, [vec![7; 10], vec![0; 10]].concat());
     }
 

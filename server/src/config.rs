@@ -212,10 +212,14 @@ impl ServerConfig {
     /// # Errors
     /// If the file cannot be read or is not a valid configuration.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Invalid { path: path.into(), message: error.to_string() })
+        let text = read_text(path).map_err(|source| ConfigError::Unreadable {
+            path: path.into(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Invalid {
+            path: path.into(),
+            message: error.to_string(),
+        })
     }
 
     /// Checks the range of every value. `origin` names the source of the values in errors.
@@ -231,12 +235,21 @@ impl ServerConfig {
         };
         let whole = |key, value: u64, low: u64, high: u64| match (low..=high).contains(&value) {
             true => Ok(()),
-            false => Err(refuse(key, value.to_string(), format!("from {low} to {high}"))),
+            false => Err(refuse(
+                key,
+                value.to_string(),
+                format!("from {low} to {high}"),
+            )),
         };
         whole("tick_rate", self.tick_rate.into(), 10, 128)?;
         whole("max_clients", self.max_clients as u64, 1, 4_096)?;
         whole("max_spectators", self.max_spectators as u64, 0, 4_096)?;
-        whole("snapshot_bytes", self.snapshot_bytes as u64, 300, SNAPSHOT_BYTES as u64)?;
+        whole(
+            "snapshot_bytes",
+            self.snapshot_bytes as u64,
+            300,
+            SNAPSHOT_BYTES as u64,
+        )?;
         let (floor, most) = (self.snapshot_floor_bytes as u64, self.snapshot_bytes as u64);
         whole("snapshot_floor_bytes", floor.min(most), 100, most)?;
         whole("shortest_repeat_ms", self.shortest_repeat_ms, 0, 10_000)?;
@@ -247,25 +260,53 @@ impl ServerConfig {
         whole("pickups", self.pickups.into(), 0, 1_024)?;
         if !(0.0..=1_000.0).contains(&self.relevance_radius_m) {
             let allowed = "from 0 (no limit) to 1000 metres".to_string();
-            return Err(refuse("relevance_radius_m", self.relevance_radius_m.to_string(), allowed));
+            return Err(refuse(
+                "relevance_radius_m",
+                self.relevance_radius_m.to_string(),
+                allowed,
+            ));
         }
-        whole("public (addresses)", self.public.len() as u64, 0, TOKEN_SERVERS as u64)?;
+        whole(
+            "public (addresses)",
+            self.public.len() as u64,
+            0,
+            TOKEN_SERVERS as u64,
+        )?;
         whole("sessions_per_user", self.sessions_per_user as u64, 1, 64)?;
-        whole("sessions_per_address", self.sessions_per_address as u64, 1, 4_096)?;
-        whole("joins_per_address_s", self.joins_per_address_s.into(), 1, 10_000)?;
+        whole(
+            "sessions_per_address",
+            self.sessions_per_address as u64,
+            1,
+            4_096,
+        )?;
+        whole(
+            "joins_per_address_s",
+            self.joins_per_address_s.into(),
+            1,
+            10_000,
+        )?;
         whole("grace_s", self.grace_s, 0, 3_600)?;
         whole("token_lifetime_s", self.token_lifetime_s, 1, 3_600)?;
         whole("timeout_s", self.timeout_s, 1, 600)?;
         whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
         whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
-        let auction = self.auction.as_ref().and_then(AuctionSettings::invalid_setting);
+        let auction = self
+            .auction
+            .as_ref()
+            .and_then(AuctionSettings::invalid_setting);
         if let Some((key, value, allowed)) =
             auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::invalid_setting))
         {
             return Err(refuse(key, value, allowed));
         }
-        let self_made = self.quic.as_ref().is_some_and(|quic| quic.certificate.is_none());
-        if let Some(page) = self.page.filter(|page| !page.ip().is_loopback() || !self_made) {
+        let self_made = self
+            .quic
+            .as_ref()
+            .is_some_and(|quic| quic.certificate.is_none());
+        if let Some(page) = self
+            .page
+            .filter(|page| !page.ip().is_loopback() || !self_made)
+        {
             let allowed = "on loopback, as 127.0.0.1:8080, beside QUIC with a certificate that the server makes";
             return Err(refuse("page", page.to_string(), allowed.into()));
         }
@@ -290,7 +331,10 @@ impl ServerConfig {
         SessionConfig {
             // A few more than the rooms hold, so that a room can still reply that it is full.
             sessions: self.max_clients
-                + self.auction.as_ref().map_or(0, |auction| auction.max_clients)
+                + self
+                    .auction
+                    .as_ref()
+                    .map_or(0, |auction| auction.max_clients)
                 + 16,
             spectators: self.max_spectators + 16,
             per_user: self.sessions_per_user,
@@ -311,15 +355,26 @@ impl ServerConfig {
 
     /// An issuer of tokens for a server with this key that clients reach at these addresses.
     pub fn issuer(&self, key: Key, servers: Vec<SocketAddr>) -> Issuer {
-        let (lifetime, timeout) =
-            (Duration::from_secs(self.token_lifetime_s), Duration::from_secs(self.timeout_s));
-        Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout }
+        let (lifetime, timeout) = (
+            Duration::from_secs(self.token_lifetime_s),
+            Duration::from_secs(self.timeout_s),
+        );
+        Issuer {
+            key,
+            protocol: PROTOCOL,
+            servers,
+            lifetime,
+            timeout,
+        }
     }
 
     /// The time within which clients leave a draining server, and the time after which the server
     /// ends the remaining sessions.
     pub fn drain(&self) -> (Duration, Duration) {
-        (Duration::from_secs(self.drain_within_s), Duration::from_secs(self.drain_limit_s))
+        (
+            Duration::from_secs(self.drain_within_s),
+            Duration::from_secs(self.drain_limit_s),
+        )
     }
 
     /// Settings of the arena's room.
@@ -372,11 +427,26 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
-        let config = ServerConfig { tick_rate: 500, ..ServerConfig::default() };
+        let config = ServerConfig {
+            tick_rate: 500,
+            ..ServerConfig::default()
+        };
         let message = config.check("arena.toml").unwrap_err().to_string();
-        assert_eq!(message, "arena.toml: `tick_rate` is 500, but must be from 10 to 128");
-        let config = ServerConfig { grace_s: 4_000, ..ServerConfig::default() };
-        assert!(config.check("arena.toml").unwrap_err().to_string().contains("grace_s"));
+        assert_eq!(
+            message,
+            "arena.toml: `tick_rate` is 500, but must be from 10 to 128"
+        );
+        let config = ServerConfig {
+            grace_s: 4_000,
+            ..ServerConfig::default()
+        };
+        assert!(
+            config
+                .check("arena.toml")
+                .unwrap_err()
+                .to_string()
+                .contains("grace_s")
+        );
     }
 
     #[test]
@@ -396,20 +466,37 @@ mod tests {
         };
         at("127.0.0.1:8080").check("arena.toml").unwrap();
         let certificate = Some("chain.pem".into());
-        let with_authority = QuicSettings { certificate, ..QuicSettings::default() };
+        let with_authority = QuicSettings {
+            certificate,
+            ..QuicSettings::default()
+        };
         for invalid_setting in [
             at("0.0.0.0:8080"),
-            ServerConfig { quic: None, ..at("127.0.0.1:8080") },
-            ServerConfig { quic: Some(with_authority), ..at("127.0.0.1:8080") },
+            ServerConfig {
+                quic: None,
+                ..at("127.0.0.1:8080")
+            },
+            ServerConfig {
+                quic: Some(with_authority),
+                ..at("127.0.0.1:8080")
+            },
         ] {
             let message = invalid_setting.check("arena.toml").unwrap_err().to_string();
-            assert!(message.contains("`page`") && message.contains("on loopback"), "{message}");
+            assert!(
+                message.contains("`page`") && message.contains("on loopback"),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = toml::from_str::<ServerConfig>("tick_rat = 60").unwrap_err().to_string();
-        assert!(error.contains("tick_rat") && error.contains("expected one of"), "{error}");
+        let error = toml::from_str::<ServerConfig>("tick_rat = 60")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("tick_rat") && error.contains("expected one of"),
+            "{error}"
+        );
     }
 }

@@ -12,14 +12,22 @@ const RESERVED: usize = 64;
 /// Maximum number of descriptors that this process may have open; `usize::MAX` for no limit.
 pub fn limit() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Raises the limit to the maximum that the system allows this process, and warns if it is still
 /// small.
 pub fn raise_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
     if let Err(error) = raised {
         warn!(%error, "cannot raise the limit of open files");
     }

@@ -23,7 +23,14 @@ impl Drain {
     /// and after `limit` the server ends the remaining sessions. Two orders of one server must
     /// differ in their `id`.
     pub fn new(id: u32, within: Duration, limit: Duration, now: Timestamp) -> Self {
-        Self { id, within, leave_by: now + within, until: now + limit, told: 0, next: now }
+        Self {
+            id,
+            within,
+            leave_by: now + within,
+            until: now + limit,
+            told: 0,
+            next: now,
+        }
     }
 
     /// The order as a message.

@@ -37,7 +37,11 @@ impl EntityTable {
     /// Creates a table with these generations and no rows, to restore a world.
     pub fn with_generations(generations: Vec<u16>) -> Self {
         let free = (0..generations.len() as u16).collect();
-        Self { rows: vec![None; generations.len()], generations, free }
+        Self {
+            rows: vec![None; generations.len()],
+            generations,
+            free,
+        }
     }
 
     /// The generation of each slot's present or next entity.
@@ -56,7 +60,12 @@ impl EntityTable {
     ) -> Option<NetId> {
         let id = self.allocate()?;
         let entity = commands.spawn(parts).id();
-        self.put(Row { id, kind, owner, entity });
+        self.put(Row {
+            id,
+            kind,
+            owner,
+            entity,
+        });
         Some(id)
     }
 
@@ -92,7 +101,10 @@ impl EntityTable {
             self.free.insert(slot as u16);
         }
         let slot = self.free.first().copied()?;
-        Some(NetId { slot, generation: self.generations[usize::from(slot)] })
+        Some(NetId {
+            slot,
+            generation: self.generations[usize::from(slot)],
+        })
     }
 
     /// Removes a row and frees its slot for the next generation; `None` if there is no such row.
@@ -111,7 +123,9 @@ impl EntityTable {
 
     /// The rows from a slot on, in the order of their slots.
     pub fn rows_from(&self, slot: u16) -> impl Iterator<Item = &Row> {
-        self.rows[usize::from(slot).min(self.rows.len())..].iter().flatten()
+        self.rows[usize::from(slot).min(self.rows.len())..]
+            .iter()
+            .flatten()
     }
 
     /// The rows of one kind in the order of their slots.
@@ -140,7 +154,12 @@ mod tests {
         let entity = Entity::PLACEHOLDER;
         let spawn = |table: &mut EntityTable| {
             let id = table.allocate().unwrap();
-            table.put(Row { id, kind: KindId(0), owner: None, entity });
+            table.put(Row {
+                id,
+                kind: KindId(0),
+                owner: None,
+                entity,
+            });
             id
         };
         let (a, b) = (spawn(&mut table), spawn(&mut table));
@@ -148,7 +167,13 @@ mod tests {
         table.take(a).unwrap();
         assert!(table.take(a).is_none());
         let again = spawn(&mut table);
-        assert_eq!(again, NetId { slot: 0, generation: 1 });
+        assert_eq!(
+            again,
+            NetId {
+                slot: 0,
+                generation: 1
+            }
+        );
         assert!(table.take(a).is_none());
         assert_eq!(table.rows().count(), 2);
     }

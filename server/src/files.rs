@@ -26,7 +26,10 @@ const AS_IT_IS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 /// Options to write a file. A new file is accessible to its owner only.
 fn private() -> OpenOptions {
     let mut options = File::options();
-    options.write(true).mode(PRIVATE_FILE).custom_flags(AS_IT_IS.bits() as i32);
+    options
+        .write(true)
+        .mode(PRIVATE_FILE)
+        .custom_flags(AS_IT_IS.bits() as i32);
     options
 }
 
@@ -77,7 +80,9 @@ pub fn is_private(path: &Path) -> bool {
 /// Resident memory of this process in bytes, if the system reports it (Linux, proc(5)).
 pub fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -134,8 +139,9 @@ impl Drop for TemporaryFolder {
 /// # Errors
 /// If the folder or a file in it cannot be read.
 pub fn read_folder(path: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let mut paths: Vec<PathBuf> = fs::read_dir(path)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
     paths.sort();
     paths.iter().map(fs::read).collect()
 }

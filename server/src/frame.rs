@@ -78,7 +78,11 @@ impl FrameWriter {
     /// # Panics
     /// If the payload is longer than [`FRAME_BYTES`].
     pub fn append(&mut self, kind: u8, payload: &[u8], out: &mut Vec<u8>) {
-        assert!(payload.len() <= FRAME_BYTES, "a frame of {} bytes", payload.len());
+        assert!(
+            payload.len() <= FRAME_BYTES,
+            "a frame of {} bytes",
+            payload.len()
+        );
         let start = out.len();
         out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         out.push(kind);
@@ -105,14 +109,22 @@ impl<'a> FrameReader<'a> {
     /// [`FrameError::NoMagic`] if the file does not begin with [`MAGIC`].
     pub fn begin(bytes: &'a [u8]) -> Result<Self, FrameError> {
         match bytes.starts_with(&MAGIC) {
-            true => Ok(Self { bytes, at: MAGIC.len(), chain: 0 }),
+            true => Ok(Self {
+                bytes,
+                at: MAGIC.len(),
+                chain: 0,
+            }),
             false => Err(FrameError::NoMagic),
         }
     }
 
     /// Continues at byte `at`, after a frame whose chain is `chain`.
     pub fn at(bytes: &'a [u8], at: usize, chain: u64) -> Self {
-        Self { bytes, at: at.min(bytes.len()), chain }
+        Self {
+            bytes,
+            at: at.min(bytes.len()),
+            chain,
+        }
     }
 
     /// The chain of the last frame read.
@@ -143,7 +155,11 @@ impl<'a> FrameReader<'a> {
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         if head[5..] != head_check(self.chain, &head[..5]) || length > FRAME_BYTES {
             let blank = rest.iter().all(|byte| *byte == 0);
-            return Err(if blank { FrameError::Torn(start) } else { FrameError::Damaged(start) });
+            return Err(if blank {
+                FrameError::Torn(start)
+            } else {
+                FrameError::Damaged(start)
+            });
         }
         let whole = HEAD + length + CHAIN;
         let Some(frame) = rest.get(..whole) else {
@@ -168,11 +184,16 @@ impl<'a> FrameReader<'a> {
 /// for its chain, so that frames behind damage are found.
 pub fn whole_frames(bytes: &[u8], from: usize) -> impl Iterator<Item = (u8, &[u8])> {
     (from.max(CHAIN)..bytes.len()).filter_map(|at| {
-        let before = bytes[at - CHAIN..].first_chunk().map(|chain| u64::from_le_bytes(*chain))?;
+        let before = bytes[at - CHAIN..]
+            .first_chunk()
+            .map(|chain| u64::from_le_bytes(*chain))?;
         let head = bytes[at..].first_chunk::<HEAD>()?;
         // This cheap check rejects zeros, which are most of the bytes.
         (head[5..] == head_check(before, &head[..5])).then_some(())?;
-        FrameReader::at(bytes, at, before).next_frame().ok().flatten()
+        FrameReader::at(bytes, at, before)
+            .next_frame()
+            .ok()
+            .flatten()
     })
 }
 

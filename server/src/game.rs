@@ -103,7 +103,11 @@ impl GameEvent {
             Channel::Reliable | Channel::Ordered(_) => EVENT_BYTES,
         };
         match self.data.len() {
-            bytes if bytes > max => Err(EventError::TooLarge { channel: self.channel, bytes, max }),
+            bytes if bytes > max => Err(EventError::TooLarge {
+                channel: self.channel,
+                bytes,
+                max,
+            }),
             _ => Ok(()),
         }
     }
@@ -133,7 +137,11 @@ mod tests {
     use truetick_netcode::messages::{ServerMessage, encode};
 
     fn event(channel: Channel, bytes: usize) -> GameEvent {
-        GameEvent { to: None, channel, data: vec![0xa5; bytes] }
+        GameEvent {
+            to: None,
+            channel,
+            data: vec![0xa5; bytes],
+        }
     }
 
     #[test]
@@ -146,10 +154,24 @@ mod tests {
             let mut outbox = Outbox::default();
             outbox.send(event(channel, max)).unwrap();
             let refused = outbox.send(event(channel, max + 1));
-            assert_eq!(refused, Err(EventError::TooLarge { channel, bytes: max + 1, max }));
+            assert_eq!(
+                refused,
+                Err(EventError::TooLarge {
+                    channel,
+                    bytes: max + 1,
+                    max
+                })
+            );
             assert_eq!(outbox.0.len(), 1);
-            let message = ServerMessage::Event { tick: u32::MAX, data: event(channel, max).data };
-            assert!(encode(&message).len() <= carried, "{}", encode(&message).len());
+            let message = ServerMessage::Event {
+                tick: u32::MAX,
+                data: event(channel, max).data,
+            };
+            assert!(
+                encode(&message).len() <= carried,
+                "{}",
+                encode(&message).len()
+            );
         }
         assert_eq!(
             Outbox::default().send(event(Channel::Ordered(4), 1)),

@@ -64,7 +64,10 @@ impl FaultLog {
     /// The first fault since the last report and the number of faults. `None` if there were none,
     /// or if the last report is less than [`FAULT_INTERVAL`] ago.
     pub fn poll(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
-        if self.reported_at.is_some_and(|at| now.since(at) < FAULT_INTERVAL) {
+        if self
+            .reported_at
+            .is_some_and(|at| now.since(at) < FAULT_INTERVAL)
+        {
             return None;
         }
         let fault = self.first.take()?;

@@ -56,7 +56,14 @@ impl GuardedRoom {
     /// Puts a guard around a room.
     pub fn new(inner: Box<dyn Room>) -> Self {
         let (config, timeline, schema) = (*inner.config(), *inner.timeline(), inner.schema_hash());
-        Self { inner, config, timeline, schema, failure: OnceCell::new(), remains: None }
+        Self {
+            inner,
+            config,
+            timeline,
+            schema,
+            failure: OnceCell::new(),
+            remains: None,
+        }
     }
 
     /// Calls the room; `None` if it has ended or panics in this call.
@@ -164,7 +171,8 @@ impl Room for GuardedRoom {
         reader: BitReader<'_>,
         arrived: Timestamp,
     ) -> Result<(), WireError> {
-        self.call(|room| room.receive_commands(client, reader, arrived)).unwrap_or(Ok(()))
+        self.call(|room| room.receive_commands(client, reader, arrived))
+            .unwrap_or(Ok(()))
     }
 
     fn receive_message(
@@ -174,7 +182,8 @@ impl Room for GuardedRoom {
         message: &[u8],
         arrived: Timestamp,
     ) -> Result<(), WireError> {
-        self.call(|room| room.receive_message(client, channel, message, arrived)).unwrap_or(Ok(()))
+        self.call(|room| room.receive_message(client, channel, message, arrived))
+            .unwrap_or(Ok(()))
     }
 
     fn simulate(&mut self, now: Timestamp) {
@@ -188,7 +197,8 @@ impl Room for GuardedRoom {
     }
 
     fn has_pending_output(&mut self, now: Timestamp) -> bool {
-        self.call(|room| room.has_pending_output(now)).unwrap_or(false)
+        self.call(|room| room.has_pending_output(now))
+            .unwrap_or(false)
     }
 
     fn awaits_news(&self) -> bool {
@@ -204,7 +214,8 @@ impl Room for GuardedRoom {
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
-        self.ask(|room| room.is_overwhelmed(client)).unwrap_or(false)
+        self.ask(|room| room.is_overwhelmed(client))
+            .unwrap_or(false)
     }
 
     fn poll_fault(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
@@ -213,7 +224,9 @@ impl Room for GuardedRoom {
 
     fn metrics(&self) -> RoomMetrics {
         let left = || self.remains.as_ref().map(|remains| remains.metrics.clone());
-        self.ask(|room| room.metrics()).or_else(left).unwrap_or_default()
+        self.ask(|room| room.metrics())
+            .or_else(left)
+            .unwrap_or_default()
     }
 
     fn failure(&self) -> Option<&str> {
@@ -231,7 +244,9 @@ impl Room for GuardedRoom {
         at_last(|| {
             let world = room.world_mut();
             recording.extend(
-                world.into_iter().flat_map(|world| std::iter::from_fn(|| world.poll_recording())),
+                world
+                    .into_iter()
+                    .flat_map(|world| std::iter::from_fn(|| world.poll_recording())),
             );
         });
         self.remains = Some(Remains { metrics, recording });
@@ -256,7 +271,8 @@ impl WorldAccess for GuardedRoom {
     }
 
     fn plan_snapshot(&mut self, client: ClientId, budget: usize, round_trip: Duration) -> bool {
-        self.call_world(|world| world.plan_snapshot(client, budget, round_trip)).unwrap_or(false)
+        self.call_world(|world| world.plan_snapshot(client, budget, round_trip))
+            .unwrap_or(false)
     }
 
     fn write_snapshot(
@@ -266,7 +282,8 @@ impl WorldAccess for GuardedRoom {
         now: Timestamp,
         writer: &mut BitWriter,
     ) -> bool {
-        self.call_world(|world| world.write_snapshot(client, packet, now, writer)).unwrap_or(false)
+        self.call_world(|world| world.write_snapshot(client, packet, now, writer))
+            .unwrap_or(false)
     }
 
     fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp) {
@@ -274,7 +291,8 @@ impl WorldAccess for GuardedRoom {
     }
 
     fn command_counts(&self, client: ClientId) -> Option<CommandCounts> {
-        self.ask_world(|world| world.command_counts(client)).flatten()
+        self.ask_world(|world| world.command_counts(client))
+            .flatten()
     }
 
     fn world_hash(&self) -> u64 {

@@ -158,7 +158,11 @@ impl Host {
         let mut rooms: Vec<Box<dyn Room>> = vec![Box::new(room)];
         if let Some(auction) = &config.auction {
             let number = random_u64().map_err(StartError::Random)?;
-            rooms.push(Box::new(auction.open(config.tick_rate, number, clock::now())?));
+            rooms.push(Box::new(auction.open(
+                config.tick_rate,
+                number,
+                clock::now(),
+            )?));
         }
         Self::start_rooms(config, key, rooms, Vec::new())
     }
@@ -192,16 +196,25 @@ impl Host {
     ) -> Result<Self, StartError> {
         type Start<'a> = &'a dyn Fn(&Path) -> io::Result<RecordWriter>;
         let start = |path: &Option<PathBuf>, start: Start<'_>| {
-            let writer = path.as_ref().map(|path| start(path).map_err(|error| (path, error)));
-            writer.transpose().map_err(|(path, error)| StartError::Record(path.clone(), error))
+            let writer = path
+                .as_ref()
+                .map(|path| start(path).map_err(|error| (path, error)));
+            writer
+                .transpose()
+                .map_err(|(path, error)| StartError::Record(path.clone(), error))
         };
-        let recording =
-            start(&config.record, &|path| RecordWriter::start(path, config.record_segments))?;
+        let recording = start(&config.record, &|path| {
+            RecordWriter::start(path, config.record_segments)
+        })?;
         let capture = start(&config.capture, &RecordWriter::start_whole)?;
         let schema = server.rooms().first().map(|room| room.schema_hash());
-        *server.capture_mut() = schema.filter(|_| capture.is_some()).map(CaptureWriter::begin);
-        let (order, report) =
-            (Arc::new(AtomicU8::new(order::RUN)), Arc::new(Mutex::new(HostReport::default())));
+        *server.capture_mut() = schema
+            .filter(|_| capture.is_some())
+            .map(CaptureWriter::begin);
+        let (order, report) = (
+            Arc::new(AtomicU8::new(order::RUN)),
+            Arc::new(Mutex::new(HostReport::default())),
+        );
         let (end, ended) = mpsc::channel();
         let mut run = Run {
             server,
@@ -219,7 +232,13 @@ impl Host {
             .spawn(move || run.run())
             .map_err(StartError::Thread)?;
         listeners.announce();
-        Ok(Self { listeners, order, report, thread, ended })
+        Ok(Self {
+            listeners,
+            order,
+            report,
+            thread,
+            ended,
+        })
     }
 
     /// The UDP address on which the server listens.
@@ -240,7 +259,10 @@ impl Host {
 
     /// The figures of the server, at most a second old.
     pub fn report(&self) -> HostReport {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the server still runs. It ends by itself when it is drained, or on an error.
@@ -264,7 +286,11 @@ impl Host {
             Ok(result) => result?,
             Err(_) => return Err(io::Error::other("the server's thread panicked")),
         }
-        Ok(self.report.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Ok(self
+            .report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone())
     }
 }
 
@@ -308,8 +334,14 @@ impl Run {
                 order::DRAIN if !draining => {
                     draining = true;
                     let ((within, limit), now) = (self.drain, clock::now());
-                    info!(clients = self.server.sessions(), ?within, ?limit, "draining");
-                    self.server.drain(Drain::new(now.as_micros() as u32, within, limit, now));
+                    info!(
+                        clients = self.server.sessions(),
+                        ?within,
+                        ?limit,
+                        "draining"
+                    );
+                    self.server
+                        .drain(Drain::new(now.as_micros() as u32, within, limit, now));
                 }
                 _ => {}
             }
@@ -345,9 +377,14 @@ impl Run {
             }
             self.drain(now)?;
             self.server.send_replies(&mut self.transport_set);
-            self.server.flush_pending(&mut clock::now, &mut self.transport_set);
+            self.server
+                .flush_pending(&mut clock::now, &mut self.transport_set);
             let idle = (deadline - DRAIN_AHEAD).since(now);
-            let idle = if self.server.awaits_news() { idle.min(GATHER) } else { idle };
+            let idle = if self.server.awaits_news() {
+                idle.min(GATHER)
+            } else {
+                idle
+            };
             self.transport_set.wait(idle)?;
             clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
         }
@@ -357,7 +394,8 @@ impl Run {
 
     fn drain(&mut self, now: Timestamp) -> io::Result<()> {
         let server = &mut self.server;
-        self.transport_set.receive(now, |from, event, at| server.receive(from, event, at))
+        self.transport_set
+            .receive(now, |from, event, at| server.receive(from, event, at))
     }
 
     fn publish(&self) {
@@ -365,7 +403,11 @@ impl Run {
         let report = HostReport {
             room: rooms.next().unwrap_or_default(),
             other_rooms: rooms.collect(),
-            tick_rate: self.server.rooms().first().map_or(0, |room| room.timeline().rate()),
+            tick_rate: self
+                .server
+                .rooms()
+                .first()
+                .map_or(0, |room| room.timeline().rate()),
             drops: *self.server.drops(),
             sessions: self.server.sessions(),
             udp: self.transport_set.udp(),
@@ -416,10 +458,17 @@ impl Run {
             return;
         };
         let full = capture.is_full();
-        let kept = file.keep(Chunk { segment: 0, bytes: capture.take() });
+        let kept = file.keep(Chunk {
+            segment: 0,
+            bytes: capture.take(),
+        });
         if !kept || full {
             *self.server.capture_mut() = None;
-            let cause = self.capture.take().map(RecordWriter::give_up).filter(|_| !kept);
+            let cause = self
+                .capture
+                .take()
+                .map(RecordWriter::give_up)
+                .filter(|_| !kept);
             warn!(full, cause, "the capture ends here; the room goes on");
         }
     }

@@ -49,7 +49,10 @@ use crate::descriptors::share_for_http;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Rate of log lines on failing `accept`s.
-const ACCEPT_LINES: Rate = Rate { per_second: 1, burst: 1 };
+const ACCEPT_LINES: Rate = Rate {
+    per_second: 1,
+    burst: 1,
+};
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -57,7 +60,10 @@ const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy")
 /// `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
     let most = share_for_http(HTTP_CONNECTIONS);
-    let places = Arc::new(Mutex::new(Places::new(most, HTTP_CONNECTIONS_PER_ADDRESS.min(most))));
+    let places = Arc::new(Mutex::new(Places::new(
+        most,
+        HTTP_CONNECTIONS_PER_ADDRESS.min(most),
+    )));
     let (mut lines, mut failures) = (TokenBucket::default(), 0u64);
     loop {
         let (stream, from) = match listener.accept().await {
@@ -73,7 +79,10 @@ pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
             }
         };
         let number = lock(&places).reserve(RateLimitKey::from(from.ip()));
-        let place = Place { number, places: places.clone() };
+        let place = Place {
+            number,
+            places: places.clone(),
+        };
         let task = tokio::spawn(serve_connection(stream, from, routes.clone(), place));
         lock(&places).seat(number, task.abort_handle());
         // Lets connections that were replaced close before the next one is accepted.
@@ -84,7 +93,10 @@ pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
 /// Whether an `accept` failed because of the connection that it would have accepted.
 fn is_of_one_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, place: Place) {
@@ -112,14 +124,21 @@ async fn serve_connection(stream: TcpStream, from: SocketAddr, routes: Router, p
         .max_buf_size(HTTP_BUFFER_BYTES);
     let mut connection = std::pin::pin!(settings.serve_connection(TokioIo::new(stream), service));
     // An error of a connection concerns its peer only.
-    if timeout(HTTP_CONNECTION_TIME, connection.as_mut()).await.is_err() {
+    if timeout(HTTP_CONNECTION_TIME, connection.as_mut())
+        .await
+        .is_err()
+    {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(HTTP_REQUEST_TIME, connection).await;
     }
 }
 
 fn too_slow() -> Response {
-    (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")], "the request took too long\n")
+    (
+        StatusCode::REQUEST_TIMEOUT,
+        [(CONNECTION, "close")],
+        "the request took too long\n",
+    )
         .into_response()
 }
 
@@ -147,7 +166,12 @@ struct Open {
 
 impl Places {
     fn new(most: usize, most_per_address: usize) -> Self {
-        Self { most, most_per_address, next: 0, open: BTreeMap::new() }
+        Self {
+            most,
+            most_per_address,
+            next: 0,
+            open: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self) -> u64 {
@@ -158,21 +182,38 @@ impl Places {
     /// Reserves a place for a connection and ends the connection that it replaces, if any.
     fn reserve(&mut self, from: RateLimitKey) -> u64 {
         let mut counts: BTreeMap<RateLimitKey, usize> = BTreeMap::new();
-        self.open.values().for_each(|open| *counts.entry(open.from).or_default() += 1);
+        self.open
+            .values()
+            .for_each(|open| *counts.entry(open.from).or_default() += 1);
         let crowded = match counts.get(&from) {
             Some(own) if *own >= self.most_per_address => Some(from),
             _ if self.open.len() < self.most => None,
-            _ => counts.into_iter().max_by_key(|(_, count)| *count).map(|(address, _)| address),
+            _ => counts
+                .into_iter()
+                .max_by_key(|(_, count)| *count)
+                .map(|(address, _)| address),
         };
-        let there = self.open.iter().filter(|(_, open)| Some(open.from) == crowded);
-        if let Some(number) =
-            there.min_by_key(|(_, open)| (open.served, open.last)).map(|(number, _)| *number)
+        let there = self
+            .open
+            .iter()
+            .filter(|(_, open)| Some(open.from) == crowded);
+        if let Some(number) = there
+            .min_by_key(|(_, open)| (open.served, open.last))
+            .map(|(number, _)| *number)
             && let Some(task) = self.open.remove(&number).and_then(|open| open.task)
         {
             task.abort();
         }
         let number = self.count();
-        self.open.insert(number, Open { from, served: false, last: number, task: None });
+        self.open.insert(
+            number,
+            Open {
+                from,
+                served: false,
+                last: number,
+                task: None,
+            },
+        );
         number
     }
 
@@ -239,7 +280,10 @@ mod tests {
     fn whoever_was_answered_gives_way_last() {
         let places = Arc::new(Mutex::new(Places::new(10, 2)));
         let first = lock(&places).reserve(address(1));
-        let place = Place { number: first, places: places.clone() };
+        let place = Place {
+            number: first,
+            places: places.clone(),
+        };
         place.note_answer(StatusCode::OK);
         let silent: Vec<_> = (0..4).map(|_| lock(&places).reserve(address(1))).collect();
         assert_eq!(open(&lock(&places)), [first, silent[3]]);

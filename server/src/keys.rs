@@ -79,10 +79,14 @@ pub fn load(file: Option<&Path>) -> Result<Key, LoadError> {
 /// Origin and text of a secret; `None` if neither the file nor the variable is given.
 fn read(file: Option<&Path>, variable: &str) -> Option<Result<(String, String), LoadError>> {
     let Some(path) = file else {
-        return std::env::var(variable).ok().map(|text| Ok((variable.into(), text)));
+        return std::env::var(variable)
+            .ok()
+            .map(|text| Ok((variable.into(), text)));
     };
-    let text =
-        read_text(path).map_err(|source| LoadError::Unreadable { path: path.into(), source });
+    let text = read_text(path).map_err(|source| LoadError::Unreadable {
+        path: path.into(),
+        source,
+    });
     warn_if_readable(path);
     Some(text.map(|text| (path.display().to_string(), text)))
 }

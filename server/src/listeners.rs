@@ -41,10 +41,13 @@ impl Listeners {
             return Err(StartError::LinkLocal(address));
         }
         let (mut transport_set, fingerprint) = open(config, key)?;
-        others.into_iter().for_each(|other| transport_set.add(other));
+        others
+            .into_iter()
+            .for_each(|other| transport_set.add(other));
         let mut servers = Servers::default();
-        let addresses =
-            transport_set.addresses().map_err(|error| StartError::Bind(config.listen, error))?;
+        let addresses = transport_set
+            .addresses()
+            .map_err(|error| StartError::Bind(config.listen, error))?;
         for (over, address) in &addresses {
             let reached = match (over, &config.quic) {
                 (TransportKind::Udp, _) => config.servers(*address),
@@ -54,8 +57,11 @@ impl Listeners {
             servers = servers.with(*over, reached.ok_or(StartError::NoPublicAddress(*address))?);
         }
         let issuer = |over| (over, config.issuer(key.clone(), servers.of(over).to_vec()));
-        let listeners =
-            Self { issuers: servers.transports().map(issuer).collect(), addresses, fingerprint };
+        let listeners = Self {
+            issuers: servers.transports().map(issuer).collect(),
+            addresses,
+            fingerprint,
+        };
         Ok((transport_set, listeners, servers))
     }
 
@@ -105,12 +111,22 @@ fn open(
 /// is valid on one link only (RFC 4007).
 fn link_local(config: &ServerConfig) -> Option<SocketAddr> {
     let reached = |public: &[SocketAddr], listen| {
-        if public.is_empty() { vec![listen] } else { public.to_vec() }
+        if public.is_empty() {
+            vec![listen]
+        } else {
+            public.to_vec()
+        }
     };
     let udp = reached(&config.public, config.listen);
-    let quic = config.quic.iter().flat_map(|quic| reached(&quic.public, quic.listen));
+    let quic = config
+        .quic
+        .iter()
+        .flat_map(|quic| reached(&quic.public, quic.listen));
     let is_link_local = |address: &SocketAddr| matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
-    udp.into_iter().chain(quic).chain(config.laminar).find(is_link_local)
+    udp.into_iter()
+        .chain(quic)
+        .chain(config.laminar)
+        .find(is_link_local)
 }
 
 fn warn_of_small_buffer(bytes: usize) {
@@ -134,10 +150,18 @@ mod tests {
         let start = |config: &ServerConfig| {
             Listeners::open(config, &Key::new([1; 32]), Vec::new()).map(|_| ())
         };
-        let by_udp = |listen, public| ServerConfig { listen, public, ..ServerConfig::default() };
+        let by_udp = |listen, public| ServerConfig {
+            listen,
+            public,
+            ..ServerConfig::default()
+        };
         let by_quic = |listen, public| ServerConfig {
             listen: at("127.0.0.1:0"),
-            quic: Some(QuicSettings { listen, public, ..QuicSettings::default() }),
+            quic: Some(QuicSettings {
+                listen,
+                public,
+                ..QuicSettings::default()
+            }),
             ..ServerConfig::default()
         };
         for address in ["[fe80::1]:0", "[fe80::1%1]:0", "[febf::9%7]:40000"].map(at) {
@@ -146,7 +170,10 @@ mod tests {
                 by_udp(at("[::]:0"), vec![at("[2001:db8::1]:1"), address]),
                 by_quic(address, Vec::new()),
                 by_quic(at("[::]:0"), vec![address]),
-                ServerConfig { laminar: Some(address), ..by_udp(at("127.0.0.1:0"), Vec::new()) },
+                ServerConfig {
+                    laminar: Some(address),
+                    ..by_udp(at("127.0.0.1:0"), Vec::new())
+                },
             ] {
                 let refused = start(&config).unwrap_err();
                 assert!(

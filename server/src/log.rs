@@ -169,7 +169,10 @@ mod tests {
             let Err(RecvError) = self.0.recv() else {
                 return Ok(bytes.len());
             };
-            self.1.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.1
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -184,7 +187,11 @@ mod tests {
         let text = Arc::new(Mutex::new(Vec::new()));
         let mut writer = BackgroundWriter::start(Slow(still, text.clone())).unwrap();
         let lines = 2 * WAITING_LINES;
-        (0..lines).for_each(|line| writer.write_all(format!("line {line}\n").as_bytes()).unwrap());
+        (0..lines).for_each(|line| {
+            writer
+                .write_all(format!("line {line}\n").as_bytes())
+                .unwrap()
+        });
         let lost = writer.lost_lines();
         assert!((1..=lines as u64).contains(&lost), "{lost} lost");
         drop(go);
@@ -192,7 +199,10 @@ mod tests {
         writeln!(writer, "the last line").unwrap();
         writer.finish();
         let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
-        let kept = text.lines().filter(|line| line.starts_with("line ")).count() as u64;
+        let kept = text
+            .lines()
+            .filter(|line| line.starts_with("line "))
+            .count() as u64;
         assert_eq!(kept + writer.lost_lines(), lines as u64);
         assert!(
             text.contains("lines were lost here") && text.ends_with("the last line\n"),

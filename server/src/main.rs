@@ -191,7 +191,11 @@ impl Arguments {
         if let Some(data) = &self.auction {
             config.auction.get_or_insert_default().data = data.clone();
         }
-        if let Some(auction) = config.auction.as_mut().filter(|_| !self.auction_admin.is_empty()) {
+        if let Some(auction) = config
+            .auction
+            .as_mut()
+            .filter(|_| !self.auction_admin.is_empty())
+        {
             auction.admins = self.auction_admin.clone();
         }
         config.check("command line")?;
@@ -210,10 +214,17 @@ impl Arguments {
                 ("--certificate-key", path(&self.certificate_key)),
                 ("--origin", self.origin.first().cloned()),
             ];
-            let given = given.into_iter().find_map(|(key, value)| Some((key, value?)));
+            let given = given
+                .into_iter()
+                .find_map(|(key, value)| Some((key, value?)));
             return given.map_or(Ok(()), |(key, value)| {
                 let allowed = "beside --quic, or [quic] in the configuration file".into();
-                Err(ConfigError::OutOfRange { origin: "command line".into(), key, value, allowed })
+                Err(ConfigError::OutOfRange {
+                    origin: "command line".into(),
+                    key,
+                    value,
+                    allowed,
+                })
             });
         };
         quic.certificate = self.certificate.clone().or(quic.certificate.take());
@@ -229,7 +240,11 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("info,web_transport_quinn=error"));
     // Standard output carries only the command's result; the log goes to standard error.
     let quiet = arguments.command.is_some();
-    let writer = if quiet { BackgroundWriter::stderr() } else { BackgroundWriter::stdout() };
+    let writer = if quiet {
+        BackgroundWriter::stderr()
+    } else {
+        BackgroundWriter::stdout()
+    };
     let Ok(writer) = writer else {
         return ExitCode::FAILURE;
     };
@@ -271,8 +286,16 @@ fn print_token(arguments: &TokenArguments) -> Done {
         ..ServerConfig::default()
     };
     let issuer = config.issuer(key, arguments.server.clone());
-    let role = if arguments.spectator { Role::Spectator } else { Role::Player };
-    let purpose = Purpose { room: arguments.room, role, ..Purpose::default() };
+    let role = if arguments.spectator {
+        Role::Spectator
+    } else {
+        Role::Player
+    };
+    let purpose = Purpose {
+        room: arguments.room,
+        role,
+        ..Purpose::default()
+    };
     let mut rng = StdRng::from_seed(*random_key()?.bytes());
     let token = issuer.issue(UserId(arguments.user), purpose, clock::unix_now(), &mut rng);
     print(&format!("{}\n", BASE64_STANDARD.encode(*token.to_bytes())))
@@ -285,7 +308,11 @@ fn read_auction(command: &AuctionCommand) -> Done {
         AuctionCommand::Audit(at) => {
             let (text, good) = offline::audit(&at.data)?;
             print(&text)?;
-            if good { Ok(()) } else { Err("the audit found something wrong".into()) }
+            if good {
+                Ok(())
+            } else {
+                Err("the audit found something wrong".into())
+            }
         }
     }
 }
@@ -293,10 +320,14 @@ fn read_auction(command: &AuctionCommand) -> Done {
 fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
     let mut config = arguments.server_config()?;
     let key = keys::load(config.key_file.as_deref())?;
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     control.block_on(async {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        );
         let mut hangup = signal(SignalKind::hangup())?;
         // With a handler for SIGXFSZ, a write beyond the file size limit fails instead of killing
         // the process.
@@ -332,7 +363,11 @@ fn serve(arguments: &Arguments, log: &BackgroundWriter) -> Done {
         }
         let report = host.stop()?;
         let rooms = report.all_rooms();
-        info!(ticks = rooms.ticks, missed = rooms.missed_ticks, "final figures");
+        info!(
+            ticks = rooms.ticks,
+            missed = rooms.missed_ticks,
+            "final figures"
+        );
         Ok(())
     })
 }

@@ -22,7 +22,8 @@ impl Default for Times {
 impl Times {
     /// Adds a duration. A duration out of range counts as the nearest bound.
     pub fn add(&mut self, time: Duration) {
-        self.0.saturating_record(time.as_micros().min(u128::from(u64::MAX)) as u64);
+        self.0
+            .saturating_record(time.as_micros().min(u128::from(u64::MAX)) as u64);
     }
 
     /// Adds all durations of another histogram.

@@ -38,7 +38,10 @@ const FRAMES_PER_TICK: u32 = PACKETS_PER_TICK * MESSAGES_PER_PACKET as u32;
 const BURST_FRAMES: u32 = 32 * FRAMES_PER_TICK;
 
 /// Rate of frame bytes that a client may send.
-const FRAME_BYTES: Rate = Rate { per_second: SESSION_FRAME_BYTES.0, burst: SESSION_FRAME_BYTES.1 };
+const FRAME_BYTES: Rate = Rate {
+    per_second: SESSION_FRAME_BYTES.0,
+    burst: SESSION_FRAME_BYTES.1,
+};
 
 /// Minimum time between two complete resends to a client.
 const RESYNC_PAUSE: Duration = Duration::from_millis(200);
@@ -152,9 +155,16 @@ impl Peer {
     pub fn successor(&self, seed: u64, secured: bool, tick_rate: u32, now: Timestamp) -> Self {
         let mut allowance = self.allowance.clone();
         // Too many frames end a session; the successor must at least be able to send its hello.
-        allowance.frames.leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
-        allowance.frame_bytes.leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
-        Self { allowance, ..Self::new(self.client, self.room, (seed, secured), now) }
+        allowance
+            .frames
+            .leave_room_for(FRAMES_PER_TICK, frame_rate(tick_rate), now);
+        allowance
+            .frame_bytes
+            .leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
+        Self {
+            allowance,
+            ..Self::new(self.client, self.room, (seed, secured), now)
+        }
     }
 
     /// Whether the client is active in its room.
@@ -169,7 +179,9 @@ impl Peer {
         late_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<usize> {
-        self.congestion.as_mut()?.budget(self.connection.path(), late_since, now)
+        self.congestion
+            .as_mut()?
+            .budget(self.connection.path(), late_since, now)
     }
 
     /// Whether a packet that arrived at this time is within the rate of a room with `tick_rate`
@@ -177,14 +189,24 @@ impl Peer {
     /// correct client a flood.
     pub fn may_send(&mut self, tick_rate: u32, arrived: Timestamp) -> bool {
         let per_second = PACKETS_PER_TICK.saturating_mul(tick_rate);
-        self.allowance.packets.allows(Rate { per_second, burst: BURST_PACKETS }, arrived)
+        self.allowance.packets.allows(
+            Rate {
+                per_second,
+                burst: BURST_PACKETS,
+            },
+            arrived,
+        )
     }
 
     /// Whether a frame of `bytes` bytes that arrived at this time is within the rates of frames and
     /// of their bytes. Ordered messages cannot be dropped, so a frame over the limit ends the
     /// session.
     pub fn may_send_frame(&mut self, bytes: usize, tick_rate: u32, arrived: Timestamp) -> bool {
-        let Allowance { frames, frame_bytes, .. } = &mut self.allowance;
+        let Allowance {
+            frames,
+            frame_bytes,
+            ..
+        } = &mut self.allowance;
         let is_allowed = frames.allows(frame_rate(tick_rate), arrived)
             && frame_bytes.allows_worth(bytes as u32, FRAME_BYTES, arrived);
         if !is_allowed {
@@ -313,7 +335,9 @@ impl Peer {
             ClientMessage::Mismatch(report) => return Ok(Some(PeerRequest::Explain(report))),
             ClientMessage::Resync => {
                 let world = room.and_then(|room| room.world_mut());
-                world.into_iter().for_each(|world| world.resync(self.client));
+                world
+                    .into_iter()
+                    .for_each(|world| world.resync(self.client));
             }
         }
         Ok(None)
@@ -329,15 +353,19 @@ impl Peer {
             (Body::Empty, _) => reader.finish(),
             (Body::Commands, Some(room)) => room.receive_commands(self.client, reader, now),
             (Body::Commands, None) => Err(WireError::Stale("commands before the room")),
-            (Body::Snapshot | Body::DisconnectNotice, _) => {
-                Err(WireError::Misbehaving("a client sends no snapshots and no farewells"))
-            }
+            (Body::Snapshot | Body::DisconnectNotice, _) => Err(WireError::Misbehaving(
+                "a client sends no snapshots and no farewells",
+            )),
         }
     }
 
     /// Counts a strike against the client for invalid input. Too many strikes end the session.
     pub fn strike(&mut self, error: WireError, now: Timestamp) {
-        let Allowance { strikes, forgiven_at, .. } = &mut self.allowance;
+        let Allowance {
+            strikes,
+            forgiven_at,
+            ..
+        } = &mut self.allowance;
         let forgiven = now.since(*forgiven_at).as_nanos() / STRIKE_TIME.as_nanos();
         if forgiven > 0 {
             *strikes = strikes.saturating_sub(forgiven.min(u128::from(STRIKES)) as u32);
@@ -371,13 +399,22 @@ impl Peer {
 
     /// Begins to send disconnect notices.
     pub fn begin_to_end(&mut self, disconnect: DisconnectNotice, now: Timestamp) {
-        self.stage = PeerState::Closing { disconnect, told: 0, next: now };
+        self.stage = PeerState::Closing {
+            disconnect,
+            told: 0,
+            next: now,
+        };
     }
 
     /// Writes the next disconnect notice if it is due. Returns `false` once [`DISCONNECT_COPIES`]
     /// were sent.
     pub fn send_disconnect(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
-        let PeerState::Closing { disconnect, told, next } = self.stage else {
+        let PeerState::Closing {
+            disconnect,
+            told,
+            next,
+        } = self.stage
+        else {
             return true;
         };
         writer.clear();
@@ -388,8 +425,11 @@ impl Peer {
             return false;
         }
         self.write_farewell(disconnect, writer, now);
-        self.stage =
-            PeerState::Closing { disconnect, told: told + 1, next: now + DISCONNECT_COPY_INTERVAL };
+        self.stage = PeerState::Closing {
+            disconnect,
+            told: told + 1,
+            next: now + DISCONNECT_COPY_INTERVAL,
+        };
         true
     }
 
@@ -427,7 +467,10 @@ impl Outbox for Peer {
 
 /// Rate of frames that a client may send in a room with `tick_rate` ticks per second.
 fn frame_rate(tick_rate: u32) -> Rate {
-    Rate { per_second: FRAMES_PER_TICK.saturating_mul(tick_rate), burst: BURST_FRAMES }
+    Rate {
+        per_second: FRAMES_PER_TICK.saturating_mul(tick_rate),
+        burst: BURST_FRAMES,
+    }
 }
 
 #[cfg(test)]

@@ -89,7 +89,9 @@ impl QuicSettings {
             (!(low..=high).contains(&value)).then(|| (key, value.to_string(), allowed))
         };
         let is_origin = |origin: &&String| {
-            let host = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
+            let host = origin
+                .strip_prefix("https://")
+                .or(origin.strip_prefix("http://"));
             host.is_none_or(|host| host.is_empty() || host.contains('/'))
         };
         let origin = self.origins.iter().find(is_origin).map(|origin| {
@@ -133,7 +135,10 @@ impl QuicSettings {
         };
         let serve = |error| QuicStartError::Serve(self.listen, error);
         let runtime = QuicRuntime::start().map_err(|error| serve(error.into()))?;
-        Ok((QuicTransport::listen(runtime, self.listen, config).map_err(serve)?, fingerprint))
+        Ok((
+            QuicTransport::listen(runtime, self.listen, config).map_err(serve)?,
+            fingerprint,
+        ))
     }
 
     fn certificate(&self, wall: UnixTime) -> Result<Certificate, QuicStartError> {
@@ -181,8 +186,10 @@ mod tests {
 
     #[test]
     fn origins_are_no_addresses_of_pages() {
-        let with =
-            |origin: &str| QuicSettings { origins: vec![origin.into()], ..QuicSettings::default() };
+        let with = |origin: &str| QuicSettings {
+            origins: vec![origin.into()],
+            ..QuicSettings::default()
+        };
         assert_eq!(with("https://game.example").invalid_setting(), None);
         assert_eq!(with("http://127.0.0.1:8080").invalid_setting(), None);
         for invalid_setting in ["game.example", "https://game.example/", "https://", "*"] {
@@ -213,15 +220,23 @@ mod tests {
                 allowed.contains("quic.connections_per_address")
                     && allowed.contains(&per_address.to_string())
             );
-            let refused = settings.open([0; 32], UnixTime::from_millis(0)).map(|_| ()).unwrap_err();
-            assert!(refused.to_string().contains("connections_per_address"), "{refused}");
+            let refused = settings
+                .open([0; 32], UnixTime::from_millis(0))
+                .map(|_| ())
+                .unwrap_err();
+            assert!(
+                refused.to_string().contains("connections_per_address"),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn half_a_certificate_is_refused() {
-        let half =
-            QuicSettings { certificate: Some("chain.pem".into()), ..QuicSettings::default() };
+        let half = QuicSettings {
+            certificate: Some("chain.pem".into()),
+            ..QuicSettings::default()
+        };
         let refused = half.open([0; 32], UnixTime::from_millis(0)).map(|_| ());
         assert!(matches!(refused, Err(QuicStartError::Half)));
     }

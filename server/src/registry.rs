@@ -37,7 +37,11 @@ pub enum RangePolicy {
 
 impl Default for RangePolicy {
     fn default() -> Self {
-        if cfg!(debug_assertions) { Self::Panic } else { Self::Clamp }
+        if cfg!(debug_assertions) {
+            Self::Panic
+        } else {
+            Self::Clamp
+        }
     }
 }
 
@@ -154,7 +158,10 @@ impl Registry {
         out.resize(info.fields.len(), 0);
         for (id, start) in &info.components {
             let len = self.schema.component(*id).fields.len();
-            visit(&self.components[usize::from(id.0)], &mut out[*start..start + len]);
+            visit(
+                &self.components[usize::from(id.0)],
+                &mut out[*start..start + len],
+            );
         }
     }
 
@@ -202,7 +209,12 @@ fn clamp<'a>(
     fields.iter().zip(values).filter_map(move |(field, value)| {
         let was = *value;
         *value = field.clamp(was);
-        let report = OutOfRange { component, field: field.name, value: was, max: field.max };
+        let report = OutOfRange {
+            component,
+            field: field.name,
+            value: was,
+            max: field.max,
+        };
         (*value != was).then_some(report)
     })
 }

@@ -85,7 +85,12 @@ impl RelevanceGrid {
         let (low, high) = (cell(center - reach), cell(center + reach));
         for x in low.0..=high.0 {
             let row = self.cells.range((x, low.1)..=(x, high.1));
-            for Placed { slot, place, speed, importance } in row.flat_map(|(_, entities)| entities)
+            for Placed {
+                slot,
+                place,
+                speed,
+                importance,
+            } in row.flat_map(|(_, entities)| entities)
             {
                 let distance = place.map_or(0.0, |place| place.distance(center));
                 if distance <= radius || (distance <= reach && was_relevant(*slot)) {
@@ -113,11 +118,20 @@ mod tests {
     fn relevant(grid: &RelevanceGrid, center: Vec2, radius: f32, was: &[u16]) -> Vec<u16> {
         let mut seen = InterestSet::default();
         grid.see(Some(center), radius, |slot| was.contains(&slot), &mut seen);
-        seen.masks.iter().enumerate().flat_map(|(block, mask)| slots_of(block, *mask)).collect()
+        seen.masks
+            .iter()
+            .enumerate()
+            .flat_map(|(block, mask)| slots_of(block, *mask))
+            .collect()
     }
 
     fn placed(slot: u16, place: Option<Vec2>) -> Placed {
-        Placed { slot, place, speed: 0.0, importance: 1 }
+        Placed {
+            slot,
+            place,
+            speed: 0.0,
+            importance: 1,
+        }
     }
 
     proptest! {
@@ -140,10 +154,16 @@ mod tests {
     #[test]
     fn leaving_takes_further_than_entering() {
         let mut grid = RelevanceGrid::default();
-        grid.rebuild(1, [placed(3, Some(Vec2::new(22.0, 0.0))), placed(5, None)].into_iter());
+        grid.rebuild(
+            1,
+            [placed(3, Some(Vec2::new(22.0, 0.0))), placed(5, None)].into_iter(),
+        );
         assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[]), [5]);
         assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[3]), [3, 5]);
-        grid.rebuild(1, [placed(3, Some(Vec2::new(27.0, 0.0))), placed(5, None)].into_iter());
+        grid.rebuild(
+            1,
+            [placed(3, Some(Vec2::new(27.0, 0.0))), placed(5, None)].into_iter(),
+        );
         assert_eq!(relevant(&grid, Vec2::ZERO, 20.0, &[3]), [5]);
     }
 }

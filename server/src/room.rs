@@ -126,7 +126,9 @@ pub trait Room: Send {
         _message: &[u8],
         _arrived: Timestamp,
     ) -> Result<(), WireError> {
-        Err(WireError::Misbehaving("a message to a room that takes none"))
+        Err(WireError::Misbehaving(
+            "a message to a room that takes none",
+        ))
     }
     /// Runs the next tick. `now` is the time at which its commands were drained.
     fn simulate(&mut self, now: Timestamp);

@@ -42,7 +42,10 @@ use crate::recording::capture::CaptureWriter;
 use lateness::Lateness;
 
 /// Rate of mismatch reports that are explained, over all clients.
-const EXPLAINED: Rate = Rate { per_second: REPORTS_EXPLAINED.0, burst: REPORTS_EXPLAINED.1 };
+const EXPLAINED: Rate = Rate {
+    per_second: REPORTS_EXPLAINED.0,
+    burst: REPORTS_EXPLAINED.1,
+};
 
 /// An authoritative server: sessions, peers and rooms. It does no IO and reads no clock.
 pub struct Server {
@@ -124,7 +127,9 @@ impl Server {
 
     /// Whether a client is connected and active in its room.
     pub fn is_playing(&self, client: ClientId) -> bool {
-        self.peers.get(client).is_some_and(|peer| peer.live && peer.is_playing())
+        self.peers
+            .get(client)
+            .is_some_and(|peer| peer.live && peer.is_playing())
     }
 
     /// Bytes of state per tick that a client's path is estimated to carry; `None` if the client is
@@ -147,10 +152,14 @@ impl Server {
     /// The next room with faults of its game's own code: its number, the first fault and the number
     /// of faults. Each room reports at most once per [`super::game_fault::FAULT_INTERVAL`].
     pub fn poll_fault(&mut self, now: Timestamp) -> Option<(usize, GameFault, u64)> {
-        let reported = self.rooms.iter_mut().enumerate().find_map(|(room, faulty)| {
-            let (fault, count) = faulty.poll_fault(now)?;
-            Some((room, fault, count))
-        });
+        let reported = self
+            .rooms
+            .iter_mut()
+            .enumerate()
+            .find_map(|(room, faulty)| {
+                let (fault, count) = faulty.poll_fault(now)?;
+                Some((room, fault, count))
+            });
         let (faults, room) = &mut self.faults;
         reported.or_else(|| faults.poll(now).map(|(fault, count)| (*room, fault, count)))
     }
@@ -168,15 +177,22 @@ impl Server {
 
     /// The earliest deadline of any room's next tick; `None` without rooms.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.rooms.iter().map(|room| room.timeline().next_deadline()).min()
+        self.rooms
+            .iter()
+            .map(|room| room.timeline().next_deadline())
+            .min()
     }
 
     /// Sets the wall clock, against which the lifetime of tokens is measured.
     pub fn set_wall_clock(&mut self, now: Timestamp, wall: UnixTime) {
-        let jumped = wall.as_millis().abs_diff(self.sessions.unix(now).as_millis());
+        let jumped = wall
+            .as_millis()
+            .abs_diff(self.sessions.unix(now).as_millis());
         if u128::from(jumped) > CLOCK_DIFFERENCE.as_millis() {
             // The tickets that clients hold may have expired under the new time.
-            self.peers.values_mut().for_each(|peer| peer.ticket_due = now);
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.ticket_due = now);
         }
         self.sessions.set_wall_clock(now, wall);
     }
@@ -216,9 +232,9 @@ impl Server {
             Received::Step => return,
         };
         match taken {
-            Ok(requests) => {
-                requests.into_iter().for_each(|request| self.on_request(client, request, arrived))
-            }
+            Ok(requests) => requests
+                .into_iter()
+                .for_each(|request| self.on_request(client, request, arrived)),
             Err(error) => {
                 peer.strike(error, arrived);
                 self.sessions.note_drop(error.into());
@@ -237,7 +253,10 @@ impl Server {
     }
 
     fn explain(&mut self, client: ClientId, report: &MismatchReport) {
-        let room = self.peers.get(client).and_then(|peer| self.rooms.get(peer.room));
+        let room = self
+            .peers
+            .get(client)
+            .and_then(|peer| self.rooms.get(peer.room));
         if let Some(world) = room.and_then(|room| room.world()) {
             let divergence = world.explain(client, report);
             self.note(SessionEvent::Mismatch(client, divergence));
@@ -296,7 +315,9 @@ impl Server {
             if peer.is_playing() && peer.live && now >= peer.ticket_due {
                 peer.ticket_due = now + TICKET_LIFETIME / 2;
                 if let Some(ticket) = self.sessions.ticket(client, now) {
-                    peer.tell(&ServerMessage::Ticket { token: ticket.to_short_bytes() });
+                    peer.tell(&ServerMessage::Ticket {
+                        token: ticket.to_short_bytes(),
+                    });
                 }
             }
             if let Some(order) = order.as_ref().filter(|_| peer.is_playing()) {
@@ -314,14 +335,24 @@ impl Server {
             self.peers.remove(client);
         }
         let ending = |peer: &Peer| (!peer.is_playing()).then(|| peer.must_end(now)).flatten();
-        let ending: Vec<_> =
-            self.peers.iter().filter_map(|(id, peer)| Some((id, ending(peer)?))).collect();
-        ending.into_iter().for_each(|(client, reason)| self.begin_to_end(client, reason, now));
+        let ending: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(id, peer)| Some((id, ending(peer)?)))
+            .collect();
+        ending
+            .into_iter()
+            .for_each(|(client, reason)| self.begin_to_end(client, reason, now));
     }
 
     fn announce_timeline(&mut self, room: usize) {
-        let message = ServerMessage::Timeline { epoch_us: self.rooms[room].timeline().epoch_us() };
-        let whom = self.peers.values_mut().filter(|peer| peer.room == room && peer.is_playing());
+        let message = ServerMessage::Timeline {
+            epoch_us: self.rooms[room].timeline().epoch_us(),
+        };
+        let whom = self
+            .peers
+            .values_mut()
+            .filter(|peer| peer.room == room && peer.is_playing());
         whom.for_each(|peer| peer.tell(&message));
     }
 
@@ -344,13 +375,19 @@ impl Server {
         let Some(peer) = self.peers.get_mut(client) else {
             return;
         };
-        let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+        let schema = self
+            .rooms
+            .get(peer.room)
+            .map_or(0, |room| room.schema_hash());
         peer.begin_to_end(DisconnectNotice { reason, schema }, now);
         self.leave_room(client, reason);
     }
 
     fn leave_room(&mut self, client: ClientId, reason: DisconnectReason) {
-        let Some(room) = self.peers.get(client).and_then(|peer| self.rooms.get_mut(peer.room))
+        let Some(room) = self
+            .peers
+            .get(client)
+            .and_then(|peer| self.rooms.get_mut(peer.room))
         else {
             return;
         };
@@ -377,20 +414,29 @@ impl Server {
     /// Parked sessions are not waited for. Spectators are not waited for once the time to leave is
     /// over, because a page may not support the order.
     pub fn is_drained(&self, now: Timestamp) -> bool {
-        let (live, players) =
-            (self.sessions.roster().live(), self.sessions.roster().live_players());
+        let (live, players) = (
+            self.sessions.roster().live(),
+            self.sessions.roster().live_players(),
+        );
         let alone = |drain: &Drain| live == 0 || (players == 0 && drain.obeyed(now));
-        self.drain.as_ref().is_some_and(|drain| alone(drain) || drain.is_over(now))
+        self.drain
+            .as_ref()
+            .is_some_and(|drain| alone(drain) || drain.is_over(now))
     }
 
     /// Admits no more clients and sends every client [`DISCONNECT_COPIES`] disconnect notices.
     pub fn stop(&mut self, now: Timestamp, sink: &mut dyn Transport) {
         self.sessions.drain();
         self.end_failed_rooms(now);
-        let disconnect =
-            |schema| DisconnectNotice { reason: DisconnectReason::ServerStopping, schema };
+        let disconnect = |schema| DisconnectNotice {
+            reason: DisconnectReason::ServerStopping,
+            schema,
+        };
         for (client, peer) in std::mem::take(&mut self.peers).iter_mut() {
-            let schema = self.rooms.get(peer.room).map_or(0, |room| room.schema_hash());
+            let schema = self
+                .rooms
+                .get(peer.room)
+                .map_or(0, |room| room.schema_hash());
             for _ in 0..DISCONNECT_COPIES {
                 peer.write_farewell(disconnect(schema), &mut self.writer, now);
                 self.sessions.send(client, self.writer.bytes(), now, sink);

@@ -17,11 +17,18 @@ pub fn log(server: &mut Server, now: Timestamp) {
                 debug!(client = client.0, user = user.0, %addr, "joined");
             }
             SessionEvent::Parked(client) => debug!(client = client.0, "silent; its place is kept"),
-            SessionEvent::Resumed { client, addr, resume } => {
+            SessionEvent::Resumed {
+                client,
+                addr,
+                resume,
+            } => {
                 debug!(client = client.0, %addr, ?resume, "came back");
             }
             SessionEvent::RoomEnded { room, cause } => {
-                error!(room, cause, "a room panicked and has ended; the others go on");
+                error!(
+                    room,
+                    cause, "a room panicked and has ended; the others go on"
+                );
             }
             SessionEvent::Mismatch(client, divergence) if divergence.differences.is_empty() => {
                 warn!(
@@ -33,7 +40,10 @@ pub fn log(server: &mut Server, now: Timestamp) {
                 warn!(client = client.0, %divergence, "a client decoded another state (left: server, right: client)");
             }
             SessionEvent::Displaced(client) => {
-                debug!(client = client.0, "another client of its user takes the session over");
+                debug!(
+                    client = client.0,
+                    "another client of its user takes the session over"
+                );
             }
             SessionEvent::Ended(client, reason) => {
                 debug!(client = client.0, ?reason, "session ended")

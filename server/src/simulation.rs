@@ -32,7 +32,11 @@ pub struct TickInput<C> {
 
 impl<C> Default for TickInput<C> {
     fn default() -> Self {
-        Self { leaves: Vec::new(), joins: Vec::new(), commands: Vec::new() }
+        Self {
+            leaves: Vec::new(),
+            joins: Vec::new(),
+            commands: Vec::new(),
+        }
     }
 }
 
@@ -66,12 +70,16 @@ impl Keyframe {
         self.generations.len() <= ENTITIES
             && self.entities.is_sorted_by(|a, b| a.slot < b.slot)
             && self.entities.iter().all(|entity| {
-                schema.find_kind(entity.kind.into()).is_some_and(|(_, kind)| {
-                    let pairs = kind.fields.iter().zip(&entity.fields);
-                    usize::from(entity.slot) < self.generations.len()
-                        && entity.fields.len() == kind.fields.len()
-                        && pairs.into_iter().all(|(field, value)| *value <= field.max())
-                })
+                schema
+                    .find_kind(entity.kind.into())
+                    .is_some_and(|(_, kind)| {
+                        let pairs = kind.fields.iter().zip(&entity.fields);
+                        usize::from(entity.slot) < self.generations.len()
+                            && entity.fields.len() == kind.fields.len()
+                            && pairs
+                                .into_iter()
+                                .all(|(field, value)| *value <= field.max())
+                    })
             })
     }
 }
@@ -134,10 +142,20 @@ impl<G: Game> Simulation<G> {
         for stored in &keyframe.entities {
             let kind = KindId(stored.kind);
             let entity = simulation.world.spawn_empty().id();
-            simulation.registry.restore(&mut simulation.world, entity, kind, &stored.fields);
+            simulation
+                .registry
+                .restore(&mut simulation.world, entity, kind, &stored.fields);
             let generation = keyframe.generations[usize::from(stored.slot)];
-            let id = NetId { slot: stored.slot, generation };
-            let row = Row { id, kind, owner: stored.owner.map(ClientId), entity };
+            let id = NetId {
+                slot: stored.slot,
+                generation,
+            };
+            let row = Row {
+                id,
+                kind,
+                owner: stored.owner.map(ClientId),
+                entity,
+            };
             simulation.world.resource_mut::<EntityTable>().put(row);
         }
         simulation.capture();
@@ -157,7 +175,17 @@ impl<G: Game> Simulation<G> {
         systems.initialize(&mut world);
         let (ring, fields, gone, out_of_range) =
             (StateRing::new(), Vec::new(), Vec::new(), (None, 0));
-        Ok(Self { game, registry, world, systems, ring, tick, fields, gone, out_of_range })
+        Ok(Self {
+            game,
+            registry,
+            world,
+            systems,
+            ring,
+            tick,
+            fields,
+            gone,
+            out_of_range,
+        })
     }
 
     /// The last tick that was simulated.
@@ -179,8 +207,10 @@ impl<G: Game> Simulation<G> {
     /// their fields, and the generation of each slot.
     pub fn world_hash(&self) -> u64 {
         let generations = self.world.resource::<EntityTable>().generations();
-        let bytes: Vec<u8> =
-            generations.iter().flat_map(|generation| generation.to_le_bytes()).collect();
+        let bytes: Vec<u8> = generations
+            .iter()
+            .flat_map(|generation| generation.to_le_bytes())
+            .collect();
         xxh3_64_with_seed(&bytes, self.ring.world_hash())
     }
 
@@ -203,12 +233,17 @@ impl<G: Game> Simulation<G> {
                 *sum = sum.wrapping_add(xxh3_64_with_seed(&bytes[..len * 4], identity));
             }
         }
-        sums.into_iter().map(|sum| (sum ^ sum >> 32) as u32).collect()
+        sums.into_iter()
+            .map(|sum| (sum ^ sum >> 32) as u32)
+            .collect()
     }
 
     /// The entity that a client owns; the one in the lowest slot if there are several.
     pub fn owned_by(&self, client: ClientId) -> Option<NetId> {
-        self.world.resource::<EntityTable>().owned_by(client).map(|row| row.id)
+        self.world
+            .resource::<EntityTable>()
+            .owned_by(client)
+            .map(|row| row.id)
     }
 
     /// Runs one tick: leaves, joins, systems and capture.
@@ -270,18 +305,39 @@ impl<G: Game> Simulation<G> {
 
     /// Snaps what this step wrote to its grid and records what changed.
     fn capture(&mut self) {
-        let Self { game, registry, world, ring, fields, gone, tick, out_of_range, .. } = self;
+        let Self {
+            game,
+            registry,
+            world,
+            ring,
+            fields,
+            gone,
+            tick,
+            out_of_range,
+            ..
+        } = self;
         ring.begin_tick(*tick);
         *out_of_range = (None, 0);
         world.resource_scope(|world, table: Mut<'_, EntityTable>| {
             let is_gone = |id: &NetId| table.row(id.slot).is_none_or(|row| row.id != *id);
             gone.extend(ring.entries().map(|entry| entry.id).filter(is_gone));
             gone.drain(..).for_each(|id| ring.remove(id));
-            for (at, Row { id, kind, owner, entity }) in table.rows().copied().enumerate() {
+            for (
+                at,
+                Row {
+                    id,
+                    kind,
+                    owner,
+                    entity,
+                },
+            ) in table.rows().copied().enumerate()
+            {
                 if at.is_multiple_of(AHEAD) {
                     ring.prefetch_next(table.rows_from(id.slot).take(AHEAD).map(|row| row.id.slot));
                 }
-                let same_owner = ring.entry(id.slot).is_some_and(|entry| entry.owner == owner);
+                let same_owner = ring
+                    .entry(id.slot)
+                    .is_some_and(|entry| entry.owner == owner);
                 if same_owner && ring.is_known(id) && !registry.is_changed(world, entity, kind) {
                     continue;
                 }
@@ -289,7 +345,12 @@ impl<G: Game> Simulation<G> {
                     out_of_range.0.get_or_insert(report);
                     out_of_range.1 += 1;
                 }
-                let meta = ReplicaMeta { id, kind, owner, team: game.team(kind, fields) };
+                let meta = ReplicaMeta {
+                    id,
+                    kind,
+                    owner,
+                    team: game.team(kind, fields),
+                };
                 ring.record(registry.schema(), meta, fields);
             }
         });
@@ -301,9 +362,15 @@ impl<G: Game> Simulation<G> {
         let table = self.world.resource::<EntityTable>();
         let entities = table.rows().map(|row| {
             let mut fields = Vec::new();
-            self.registry.read(&self.world, row.entity, row.kind, &mut fields);
+            self.registry
+                .read(&self.world, row.entity, row.kind, &mut fields);
             let owner = row.owner.map(|owner| owner.0);
-            KeyframeEntity { slot: row.id.slot, kind: row.kind.0, owner, fields }
+            KeyframeEntity {
+                slot: row.id.slot,
+                kind: row.kind.0,
+                owner,
+                fields,
+            }
         });
         Keyframe {
             tick: self.tick.0,

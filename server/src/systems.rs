@@ -16,7 +16,10 @@ pub(super) struct NamedSystem {
 impl Systems {
     /// Adds a system after those added before. Desync reports refer to it by its name.
     pub fn add<M>(&mut self, name: &'static str, system: impl IntoSystem<(), (), M>) -> &mut Self {
-        self.0.push(NamedSystem { name, system: Box::new(IntoSystem::into_system(system)) });
+        self.0.push(NamedSystem {
+            name,
+            system: Box::new(IntoSystem::into_system(system)),
+        });
         self
     }
 
@@ -26,13 +29,17 @@ impl Systems {
     }
 
     pub(super) fn initialize(&mut self, world: &mut World) {
-        self.0.iter_mut().for_each(|named| drop(named.system.initialize(world)));
+        self.0
+            .iter_mut()
+            .for_each(|named| drop(named.system.initialize(world)));
     }
 
     /// Keeps change detection correct over weeks, because the ECS counts its runs in 32 bits.
     pub(super) fn check_age(&mut self, world: &mut World) {
         if let Some(check) = world.check_change_ticks() {
-            self.0.iter_mut().for_each(|named| named.system.check_change_tick(check));
+            self.0
+                .iter_mut()
+                .for_each(|named| named.system.check_change_tick(check));
         }
     }
 

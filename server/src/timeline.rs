@@ -40,7 +40,13 @@ impl Timeline {
     /// Creates a timeline of `rate` ticks per second whose first tick, `next`, is due one tick
     /// after `now`.
     pub fn new(rate: u32, next: Tick, now: Timestamp) -> Self {
-        let mut timeline = Self { rate, epoch_ns: 0, next, skipped: 0, laps: 0 };
+        let mut timeline = Self {
+            rate,
+            epoch_ns: 0,
+            next,
+            skipped: 0,
+            laps: 0,
+        };
         timeline.epoch_ns = now.as_nanos() as i64 - timeline.offset_ns(i64::from(next.0) - 1);
         timeline
     }
@@ -93,7 +99,10 @@ impl Timeline {
     /// from it.
     pub fn first_epoch_us(&self) -> i64 {
         let laps = self.offset_ns(i64::try_from(self.laps << 32).unwrap_or(i64::MAX));
-        self.epoch_ns.saturating_add(self.skipped_ns()).saturating_sub(laps) / 1_000
+        self.epoch_ns
+            .saturating_add(self.skipped_ns())
+            .saturating_sub(laps)
+            / 1_000
     }
 
     /// Number of the next tick, which does not wrap.
@@ -132,15 +141,24 @@ impl Timeline {
     pub fn due(&mut self, now: Timestamp) -> Due {
         let late = now.since(self.next_deadline());
         if now < self.next_deadline() {
-            return Due { ticks: 0, skipped: Duration::ZERO };
+            return Due {
+                ticks: 0,
+                skipped: Duration::ZERO,
+            };
         }
         let behind = late.as_nanos() / self.tick_length().as_nanos() + 1;
         if behind <= u128::from(CATCH_UP_TICKS) {
-            return Due { ticks: behind as u32, skipped: Duration::ZERO };
+            return Due {
+                ticks: behind as u32,
+                skipped: Duration::ZERO,
+            };
         }
         let skipped = u32::try_from(behind - 1).unwrap_or(u32::MAX);
         self.skipped += u64::from(skipped);
-        Due { ticks: 1, skipped: self.tick_length() * skipped }
+        Due {
+            ticks: 1,
+            skipped: self.tick_length() * skipped,
+        }
     }
 
     /// Records that the next tick has run.
@@ -165,7 +183,10 @@ mod tests {
     fn deadlines_do_not_drift() {
         let timeline = start();
         assert_eq!(timeline.deadline(Tick(0)), Timestamp::from_millis(1_000));
-        assert_eq!(timeline.deadline(Tick(60 * 3_600)), Timestamp::from_millis(3_601_000));
+        assert_eq!(
+            timeline.deadline(Tick(60 * 3_600)),
+            Timestamp::from_millis(3_601_000)
+        );
     }
 
     #[test]
@@ -183,7 +204,10 @@ mod tests {
             let mut timeline = Timeline::new(rate, Tick(u32::MAX - 99), now);
             for count in 1..=300u64 {
                 let due = Duration::from_nanos(count * 1_000_000_000 / u64::from(rate));
-                let error = timeline.next_deadline().as_nanos().abs_diff((now + due).as_nanos());
+                let error = timeline
+                    .next_deadline()
+                    .as_nanos()
+                    .abs_diff((now + due).as_nanos());
                 assert!(error <= 2, "{rate} Hz, tick {count}: {error} ns");
                 assert_eq!(timeline.number(), u64::from(u32::MAX) - 99 + count - 1);
                 assert_eq!(timeline.due(timeline.next_deadline()).ticks, 1);
@@ -198,7 +222,13 @@ mod tests {
     fn four_ticks_are_caught_up() {
         let mut timeline = start();
         let due = timeline.due(timeline.deadline(Tick(4)));
-        assert_eq!(due, Due { ticks: 4, skipped: Duration::ZERO });
+        assert_eq!(
+            due,
+            Due {
+                ticks: 4,
+                skipped: Duration::ZERO
+            }
+        );
     }
 
     #[test]
@@ -214,7 +244,10 @@ mod tests {
             (timeline.next(), timeline.slot(Tick(1)), timeline.skipped()),
             (Tick(1), Tick(6), 5)
         );
-        assert_eq!((timeline.next_deadline(), timeline.slot_deadline(Tick(6))), (due_now, due_now));
+        assert_eq!(
+            (timeline.next_deadline(), timeline.slot_deadline(Tick(6))),
+            (due_now, due_now)
+        );
         assert_eq!(timeline.slot_at(now), Tick(7));
         assert_eq!(timeline.slot_at(now - timeline.tick_length() * 3), Tick(4));
         assert!((83_332..=83_334).contains(&(timeline.epoch_us() - before)));

@@ -49,10 +49,16 @@ use crate::http;
 use crate::listeners::Listeners;
 
 /// Rate of tokens for one user: enough to reconnect repeatedly, too few to pass on.
-const PER_USER: Rate = Rate { per_second: 1, burst: 10 };
+const PER_USER: Rate = Rate {
+    per_second: 1,
+    burst: 10,
+};
 
 /// Rate of requests with a wrong secret from one rate-limit key.
-const WRONG_SECRETS: Rate = Rate { per_second: 1, burst: 20 };
+const WRONG_SECRETS: Rate = Rate {
+    per_second: 1,
+    burst: 20,
+};
 
 /// Time for which a rate-limit key that presented the right secret is not locked out by wrong ones.
 const TRUSTED_FOR: Duration = Duration::from_secs(3_600);
@@ -150,7 +156,10 @@ impl Strangers {
     /// Judges a secret from this rate-limit key: whether it is right, or `None` if the key sent too
     /// many wrong ones.
     fn judge(&mut self, from: RateLimitKey, is_right: bool, now: Timestamp) -> Option<bool> {
-        let trusted = self.trusted.get(&from).is_some_and(|last| now.since(*last) < TRUSTED_FOR);
+        let trusted = self
+            .trusted
+            .get(&from)
+            .is_some_and(|last| now.since(*last) < TRUSTED_FOR);
         let may_try = self.wrong.may(&from, WRONG_SECRETS, now);
         if !trusted && !may_try {
             return None;
@@ -159,8 +168,14 @@ impl Strangers {
             return self.wrong.allows(from, WRONG_SECRETS, now).then_some(false);
         }
         if !trusted && self.trusted.len() >= TRUSTED {
-            let oldest = self.trusted.iter().min_by_key(|(_, last)| **last).map(|(from, _)| *from);
-            oldest.into_iter().for_each(|oldest| _ = self.trusted.remove(&oldest));
+            let oldest = self
+                .trusted
+                .iter()
+                .min_by_key(|(_, last)| **last)
+                .map(|(from, _)| *from);
+            oldest
+                .into_iter()
+                .for_each(|oldest| _ = self.trusted.remove(&oldest));
         }
         self.trusted.insert(from, now);
         Some(true)
@@ -179,7 +194,9 @@ pub fn routes(listeners: &Listeners, secret: String, seed: [u8; 32]) -> Router {
         strangers: Mutex::default(),
     };
     let connect = post(connect).layer(DefaultBodyLimit::max(REQUEST_BYTES));
-    Router::new().route("/v1/connect", connect).with_state(Arc::new(service))
+    Router::new()
+        .route("/v1/connect", connect)
+        .with_state(Arc::new(service))
 }
 
 /// Serves the routes within the limits of [`crate::http`], until the process ends.
@@ -218,15 +235,26 @@ async fn connect(
     }
     let over = TransportKind::from(ask.transport);
     let Some(issuer) = service.issuers.get(&over) else {
-        return refusal(StatusCode::NOT_FOUND, &format!("this server does not serve {over}"));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            &format!("this server does not serve {over}"),
+        );
     };
     let now = clock::now();
     if !lock(&service.users).allows(UserId(ask.user), PER_USER, now) {
         return too_often();
     }
-    let purpose = Purpose { room: ask.room, role: ask.role.into(), ..Purpose::default() };
-    let token =
-        issuer.issue(UserId(ask.user), purpose, clock::unix_now(), &mut *lock(&service.rng));
+    let purpose = Purpose {
+        room: ask.room,
+        role: ask.role.into(),
+        ..Purpose::default()
+    };
+    let token = issuer.issue(
+        UserId(ask.user),
+        purpose,
+        clock::unix_now(),
+        &mut *lock(&service.rng),
+    );
     let answer = Answer {
         token: BASE64_STANDARD.encode(*token.to_bytes()),
         expires_in_s: token.expires - token.created,
@@ -243,8 +271,12 @@ async fn connect(
 impl Service {
     /// Compares in constant time, so that the secret cannot be found byte by byte.
     fn is_authorised(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let given = given
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or_default();
         given.len() == self.secret.len()
             && bool::from(given.as_bytes().ct_eq(self.secret.as_bytes()))
     }
@@ -255,7 +287,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn too_often() -> Response {
-    let refused = refusal(StatusCode::TOO_MANY_REQUESTS, "too often: try again in a second");
+    let refused = refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too often: try again in a second",
+    );
     ([(RETRY_AFTER, "1")], refused).into_response()
 }
 

@@ -19,7 +19,8 @@ pub struct TransportSet(BTreeMap<TransportKind, ServerTransport>);
 impl TransportSet {
     /// Adds a transport. It replaces another of its kind.
     pub fn add(&mut self, server_transport: ServerTransport) {
-        self.0.insert(server_transport.transport(), server_transport);
+        self.0
+            .insert(server_transport.transport(), server_transport);
     }
 
     /// The local address of each transport.
@@ -58,14 +59,19 @@ impl TransportSet {
     /// # Errors
     /// If the system cannot wait for the sockets.
     pub fn wait(&self, span: Duration) -> io::Result<()> {
-        let span =
-            if self.0.values().any(ServerTransport::has_waiting) { Duration::ZERO } else { span };
+        let span = if self.0.values().any(ServerTransport::has_waiting) {
+            Duration::ZERO
+        } else {
+            span
+        };
         wait_readable(self.0.values(), span, &mut Vec::new())
     }
 
     /// Statistics of the UDP socket; zeros without one.
     pub fn udp(&self) -> UdpStats {
-        self.udp_socket().map(UdpTransport::stats).unwrap_or_default()
+        self.udp_socket()
+            .map(UdpTransport::stats)
+            .unwrap_or_default()
     }
 
     /// Statistics of QUIC; zeros without it.

@@ -121,19 +121,25 @@ impl<G: Game> WorldRoom<G> {
     /// does not see become `None`. Spectators give no input.
     fn drain(&mut self, tick: Tick) -> TickInput<G::Command> {
         let commands = self.simulation.take_input_memory();
-        let mut input =
-            TickInput { leaves: std::mem::take(&mut self.leaves), joins: Vec::new(), commands };
+        let mut input = TickInput {
+            leaves: std::mem::take(&mut self.leaves),
+            joins: Vec::new(),
+            commands,
+        };
         input.leaves.sort_unstable();
         for (client, role) in std::mem::take(&mut self.joins) {
-            self.clients.insert(client, RoomClient::new(role, self.config.tick_rate));
+            self.clients
+                .insert(client, RoomClient::new(role, self.config.tick_rate));
             if role == Role::Player {
                 input.joins.push(client);
             }
         }
         input.joins.sort_unstable();
         let (ring, slot) = (self.simulation.ring(), self.timeline.slot(tick));
-        for (id, client) in
-            self.clients.iter_mut().filter(|(_, client)| client.role == Role::Player)
+        for (id, client) in self
+            .clients
+            .iter_mut()
+            .filter(|(_, client)| client.role == Role::Player)
         {
             let repeat = client.repeat.as_millis() as u32 * self.config.tick_rate / 1_000;
             let taken = client.queue.take(slot, repeat);
@@ -141,12 +147,19 @@ impl<G: Game> WorldRoom<G> {
             // Keys that were held when the player fell silent must not stay held for the whole
             // grace.
             let idle = client.away && taken.arrived.is_none();
-            let mut command = if idle { G::Command::default() } else { taken.command };
+            let mut command = if idle {
+                G::Command::default()
+            } else {
+                taken.command
+            };
             let sees = |id: &NetId| {
                 let lives = ring.entry(id.slot).is_some_and(|entry| entry.id == *id);
                 lives && client.view.was_relevant(id.slot)
             };
-            command.targets().iter_mut().for_each(|target| *target = target.filter(sees));
+            command
+                .targets()
+                .iter_mut()
+                .for_each(|target| *target = target.filter(sees));
             input.commands.push((id, command));
         }
         input
@@ -159,8 +172,10 @@ impl<G: Game> WorldRoom<G> {
         for (id, client) in self.clients.iter_mut() {
             let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
             if client.role == Role::Player {
-                client.entity =
-                    client.entity.filter(lives).or_else(|| self.simulation.owned_by(id));
+                client.entity = client
+                    .entity
+                    .filter(lives)
+                    .or_else(|| self.simulation.owned_by(id));
             }
             if !ring.gone().is_empty() {
                 client.view.note_gone(ring.gone(), ring.tick());
@@ -168,11 +183,17 @@ impl<G: Game> WorldRoom<G> {
         }
         self.cache.begin_tick(ring);
         self.all.clear();
-        self.all.extend(ring.blocks().iter().map(|block| block.live));
+        self.all
+            .extend(ring.blocks().iter().map(|block| block.live));
         if self.config.relevance_radius_m.is_some() {
-            let (game, schema, rate) =
-                (&*self.game, self.simulation.registry().schema(), self.config.tick_rate);
-            let visible = ring.entries().filter(|entry| schema.kind(entry.kind).is_visible());
+            let (game, schema, rate) = (
+                &*self.game,
+                self.simulation.registry().schema(),
+                self.config.tick_rate,
+            );
+            let visible = ring
+                .entries()
+                .filter(|entry| schema.kind(entry.kind).is_visible());
             let placed = visible.map(|entry| placed(game, entry, ring.tick(), rate));
             self.grid.rebuild(ring.blocks().len(), placed);
         }
@@ -193,7 +214,10 @@ impl<G: Game> WorldRoom<G> {
                 self.faults.note(error.into(), 1);
                 continue;
             }
-            let message = ServerMessage::Event { tick: tick.0, data: event.data.clone() };
+            let message = ServerMessage::Event {
+                tick: tick.0,
+                data: event.data.clone(),
+            };
             self.events.push((event, encode(&message)));
         }
     }
@@ -247,9 +271,17 @@ impl<G: Game> Room for WorldRoom<G> {
     }
 
     fn spectators(&self) -> usize {
-        let watching =
-            self.clients.iter().filter(|(_, client)| client.role == Role::Spectator).count();
-        watching + self.joins.iter().filter(|(_, role)| *role == Role::Spectator).count()
+        let watching = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.role == Role::Spectator)
+            .count();
+        watching
+            + self
+                .joins
+                .iter()
+                .filter(|(_, role)| *role == Role::Spectator)
+                .count()
     }
 
     fn has(&self, client: ClientId) -> bool {
@@ -270,8 +302,10 @@ impl<G: Game> Room for WorldRoom<G> {
         };
         present.away = false;
         if resume == Resume::Restarted {
-            let old =
-                std::mem::replace(present, RoomClient::new(present.role, self.config.tick_rate));
+            let old = std::mem::replace(
+                present,
+                RoomClient::new(present.role, self.config.tick_rate),
+            );
             self.note_gone(&old);
         }
     }
@@ -307,7 +341,10 @@ impl<G: Game> Room for WorldRoom<G> {
         if client.role == Role::Spectator {
             return Err(WireError::Misbehaving("a spectator sends no commands"));
         }
-        let slots = (self.timeline.slot(self.timeline.next()), self.timeline.slot_at(arrived));
+        let slots = (
+            self.timeline.slot(self.timeline.next()),
+            self.timeline.slot_at(arrived),
+        );
         for (slot, command) in commands {
             client.queue.push(slot, command, arrived, slots);
         }
@@ -318,7 +355,10 @@ impl<G: Game> Room for WorldRoom<G> {
     fn simulate(&mut self, _now: Timestamp) {
         self.events.clear();
         let tick = self.timeline.next();
-        assert!(!is_planted(Mutant::PanicInTick) || tick.0 != 200, "a planted panic");
+        assert!(
+            !is_planted(Mutant::PanicInTick) || tick.0 != 200,
+            "a planted panic"
+        );
         let input = self.drain(tick);
         if let Some(recorder) = &mut self.recorder {
             recorder.input(tick, &input);
@@ -343,11 +383,14 @@ impl<G: Game> Room for WorldRoom<G> {
     }
 
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
-        self.metrics.tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
+        self.metrics
+            .tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
-        self.clients.get(client).is_some_and(|client| client.view.is_overwhelmed())
+        self.clients
+            .get(client)
+            .is_some_and(|client| client.view.is_overwhelmed())
     }
 
     fn poll_fault(&mut self, now: Timestamp) -> Option<(GameFault, u64)> {
@@ -381,8 +424,12 @@ impl<G: Game> Room for WorldRoom<G> {
 /// Position of an entity and its speed since the previous tick.
 fn placed<G: Game>(game: &G, entry: &Entry, now: Tick, rate: u32) -> Placed {
     let place = game.place(entry.kind, &entry.current().fields);
-    let before = entry.at(now.back(1)).and_then(|version| game.place(entry.kind, &version.fields));
-    let speed = place.zip(before).map_or(0.0, |(now, before)| now.distance(before) * rate as f32);
+    let before = entry
+        .at(now.back(1))
+        .and_then(|version| game.place(entry.kind, &version.fields));
+    let speed = place
+        .zip(before)
+        .map_or(0.0, |(now, before)| now.distance(before) * rate as f32);
     Placed {
         slot: entry.id.slot,
         place,

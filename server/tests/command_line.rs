@@ -38,7 +38,10 @@ fn refused(arguments: &[&str]) -> String {
 fn bad_configuration_names_file_key_and_what_is_allowed() {
     let path = config_file("rate", "tick_rate = 500\n");
     let said = refused(&["--config", path.to_str().unwrap()]);
-    assert!(said.contains("rate.toml: `tick_rate` is 500, but must be from 10 to 128"), "{said}");
+    assert!(
+        said.contains("rate.toml: `tick_rate` is 500, but must be from 10 to 128"),
+        "{said}"
+    );
     let path = config_file("key", "tick_rat = 60\n");
     let said = refused(&["--config", path.to_str().unwrap()]);
     assert!(
@@ -57,18 +60,31 @@ fn a_server_that_listens_everywhere_must_say_where_it_is_reached() {
 
 #[test]
 fn without_a_key_nothing_is_served_and_how_to_make_one_is_said() {
-    let output = server(&["--listen", "127.0.0.1:0"]).env_remove(KEY_VARIABLE).output().unwrap();
+    let output = server(&["--listen", "127.0.0.1:0"])
+        .env_remove(KEY_VARIABLE)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!output.status.success() && said.contains("truetick-server key"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("truetick-server key"),
+        "{said}"
+    );
     let path = config_file("bad-key", "not a key");
     let said = refused(&["--key-file", path.to_str().unwrap()]);
-    assert!(said.contains("64 hexadecimal digits") && !said.contains("not a key"), "{said}");
+    assert!(
+        said.contains("64 hexadecimal digits") && !said.contains("not a key"),
+        "{said}"
+    );
 }
 
 /// Runs a command to its end; returns its output.
 fn printed(arguments: &[&str]) -> String {
     let output = server(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
@@ -89,9 +105,14 @@ fn keys_and_tokens_are_printed_alone() {
     let token = ConnectToken::from_bytes(&BASE64_STANDARD.decode(token).unwrap()).unwrap();
     assert_eq!(token.servers, ["127.0.0.1:5".parse().unwrap()]);
     let key = Key::from_hex(&key).unwrap();
-    let private =
-        PrivateToken::open(&token.sealed, &key, token.protocol, token.expires, &token.nonce)
-            .unwrap();
+    let private = PrivateToken::open(
+        &token.sealed,
+        &key,
+        token.protocol,
+        token.expires,
+        &token.nonce,
+    )
+    .unwrap();
     assert_eq!((private.user.0, token.expires - token.created), (9, 30));
 }
 
@@ -100,7 +121,10 @@ fn wait_until_serving(child: &mut Child) -> BufReader<std::process::ChildStdout>
     let mut line = String::new();
     while !line.contains("serving") {
         line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it served");
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "it ended before it served"
+        );
     }
     lines
 }

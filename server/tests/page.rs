@@ -32,14 +32,21 @@ fn listeners() -> Listeners {
         timeout: Duration::from_secs(10),
     };
     let issuers = [(TransportKind::Quic, issuer)].into_iter().collect();
-    Listeners { issuers, addresses: BTreeMap::new(), fingerprint: Some(Fingerprint([0xab; 32])) }
+    Listeners {
+        issuers,
+        addresses: BTreeMap::new(),
+        fingerprint: Some(Fingerprint([0xab; 32])),
+    }
 }
 
 /// Starts a page on a thread of its own, which ends with the process.
 fn page() -> SocketAddr {
     let (say, hear) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let control = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         control.block_on(async {
             let page = PageListener::bind(ANY).await.unwrap();
             say.send(page.address()).unwrap();
@@ -58,7 +65,9 @@ fn ask(page: SocketAddr, method: &str, path: &str, host: &str) -> (u16, String, 
 /// Requests a path with these headers; returns the status, the head and the body.
 fn ask_with(page: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(page).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: 0\r\n\r\n"
     );
@@ -78,10 +87,15 @@ fn get(page: SocketAddr, path: &str) -> String {
 
 /// Paths that a file refers to: those in quotes after `from`, `src=` and `href=`.
 fn asked_for(text: &str) -> impl Iterator<Item = &str> {
-    ["from \"", "src=\"", "href=\""].into_iter().flat_map(move |before| {
-        let quoted = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
-        quoted.filter(|path| !path.starts_with("data:"))
-    })
+    ["from \"", "src=\"", "href=\""]
+        .into_iter()
+        .flat_map(move |before| {
+            let quoted = text
+                .split(before)
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next());
+            quoted.filter(|path| !path.starts_with("data:"))
+        })
 }
 
 #[test]
@@ -122,9 +136,10 @@ fn no_answer_of_the_page_may_be_guessed_at_or_used_by_another_site() {
         ("GET", "/", "evil.example"),
     ] {
         let (_, head, _) = ask(page, method, path, host);
-        for header in
-            ["x-content-type-options: nosniff", "cross-origin-resource-policy: same-origin"]
-        {
+        for header in [
+            "x-content-type-options: nosniff",
+            "cross-origin-resource-policy: same-origin",
+        ] {
             assert!(head.contains(header), "{method} {path} of {host}: {head}");
         }
     }
@@ -139,7 +154,9 @@ fn whoever_opens_the_page_is_given_a_token_to_watch_with() {
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(answer["url"], "https://127.0.0.1:40001/truetick");
         assert_eq!(answer["fingerprint"], "ab".repeat(32));
-        let token = BASE64_STANDARD.decode(answer["token"].as_str().unwrap()).unwrap();
+        let token = BASE64_STANDARD
+            .decode(answer["token"].as_str().unwrap())
+            .unwrap();
         let token = ConnectToken::from_bytes(&token).unwrap();
         let open = PrivateToken::open(
             &token.sealed,
@@ -153,7 +170,10 @@ fn whoever_opens_the_page_is_given_a_token_to_watch_with() {
     assert_ne!(tokens[0].user, tokens[1].user);
     for token in tokens {
         let purpose = Purpose::read(&token.user_data).unwrap();
-        assert_eq!((purpose.role, purpose.room, purpose.resume), (Role::Spectator, 0, None));
+        assert_eq!(
+            (purpose.role, purpose.room, purpose.resume),
+            (Role::Spectator, 0, None)
+        );
     }
 }
 
@@ -162,10 +182,22 @@ fn the_page_is_told_what_it_must_know_of_the_arena() {
     let arena: Value = serde_json::from_str(&get(page(), "/arena.json")).unwrap();
     let schema = arena_schema().unwrap().schema;
     assert_eq!(arena["schema"]["hash"], format!("{:016x}", schema.hash()));
-    assert_eq!(arena["schema"]["kinds"].as_array().unwrap().len(), schema.kinds().count());
+    assert_eq!(
+        arena["schema"]["kinds"].as_array().unwrap().len(),
+        schema.kinds().count()
+    );
     assert_eq!(arena["tick_rate"], 60);
-    let message = |name: &str| BASE64_STANDARD.decode(arena[name].as_str().unwrap()).unwrap();
-    assert_eq!(decode(&message("hello")), Ok(ClientMessage::Hello { schema: schema.hash() }));
+    let message = |name: &str| {
+        BASE64_STANDARD
+            .decode(arena[name].as_str().unwrap())
+            .unwrap()
+    };
+    assert_eq!(
+        decode(&message("hello")),
+        Ok(ClientMessage::Hello {
+            schema: schema.hash()
+        })
+    );
     assert_eq!(decode(&message("resync")), Ok(ClientMessage::Resync));
     assert_eq!(arena["farewells"][12], "the room takes no spectators");
 }
@@ -173,48 +205,98 @@ fn the_page_is_told_what_it_must_know_of_the_arena() {
 #[test]
 fn another_sites_name_that_leads_here_is_refused() {
     let page = page();
-    for host in ["evil.example".to_string(), format!("evil.example:{}", page.port()), String::new()]
-    {
+    for host in [
+        "evil.example".to_string(),
+        format!("evil.example:{}", page.port()),
+        String::new(),
+    ] {
         let (status, _, body) = ask(page, "POST", "/connect", &host);
-        assert!(status >= 400 && !body.contains("token"), "{host}: {status} {body}");
+        assert!(
+            status >= 400 && !body.contains("token"),
+            "{host}: {status} {body}"
+        );
     }
-    assert_eq!(ask(page, "GET", "/", &format!("localhost:{}", page.port())).0, 200);
+    assert_eq!(
+        ask(page, "GET", "/", &format!("localhost:{}", page.port())).0,
+        200
+    );
 }
 
 #[test]
 fn another_site_cannot_ask_in_the_pages_name() {
     let page = page();
     let from = |origin: &str| {
-        ask_with(page, "POST", "/connect", &format!("Host: {page}\r\nOrigin: {origin}\r\n")).0
+        ask_with(
+            page,
+            "POST",
+            "/connect",
+            &format!("Host: {page}\r\nOrigin: {origin}\r\n"),
+        )
+        .0
     };
     assert_eq!(from(&format!("http://{page}")), 200);
-    for other in ["https://evil.example", "null", "http://127.0.0.1", &format!("https://{page}")] {
+    for other in [
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1",
+        &format!("https://{page}"),
+    ] {
         assert_eq!(from(other), 403, "{other}");
     }
 }
 
 #[test]
 fn a_server_that_has_a_page_lets_it_connect() {
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let quic =
-        QuicSettings { origins: vec!["https://game.example".into()], ..QuicSettings::default() };
-    let mut config = ServerConfig { quic: Some(quic), ..ServerConfig::default() };
-    assert!(control.block_on(PageListener::of(&mut config)).unwrap().is_none());
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let quic = QuicSettings {
+        origins: vec!["https://game.example".into()],
+        ..QuicSettings::default()
+    };
+    let mut config = ServerConfig {
+        quic: Some(quic),
+        ..ServerConfig::default()
+    };
+    assert!(
+        control
+            .block_on(PageListener::of(&mut config))
+            .unwrap()
+            .is_none()
+    );
     config.page = Some(ANY);
-    let page = control.block_on(PageListener::of(&mut config)).unwrap().unwrap();
+    let page = control
+        .block_on(PageListener::of(&mut config))
+        .unwrap()
+        .unwrap();
     let port = page.address().port();
     let own = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{port}"));
-    assert_eq!(config.quic.unwrap().origins, [&["https://game.example".into()], &own[..]].concat());
+    assert_eq!(
+        config.quic.unwrap().origins,
+        [&["https://game.example".into()], &own[..]].concat()
+    );
 }
 
 #[test]
 fn a_page_for_everyone_or_without_a_way_to_the_server_is_refused() {
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     control.block_on(async {
-        let refused = PageListener::bind("0.0.0.0:0".parse().unwrap()).await.map(|_| ());
+        let refused = PageListener::bind("0.0.0.0:0".parse().unwrap())
+            .await
+            .map(|_| ());
         assert!(matches!(refused, Err(PageError::NotLoopback(_))));
         let page = PageListener::bind(ANY).await.unwrap();
-        let nowhere = Listeners { issuers: BTreeMap::new(), ..listeners() };
-        assert!(matches!(page.serve(&nowhere, 60, [4; 32]), Err(PageError::NoQuic)));
+        let nowhere = Listeners {
+            issuers: BTreeMap::new(),
+            ..listeners()
+        };
+        assert!(matches!(
+            page.serve(&nowhere, 60, [4; 32]),
+            Err(PageError::NoQuic)
+        ));
     });
 }

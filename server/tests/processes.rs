@@ -35,14 +35,22 @@ fn command(shell: &str, arguments: &[&str]) -> Command {
     command
         .args(["-c", &format!("{shell} exec \"$0\" \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_truetick-server"));
-    command.args(arguments).env(KEY_VARIABLE, "2a".repeat(32)).env(SECRET_VARIABLE, SECRET);
+    command
+        .args(arguments)
+        .env(KEY_VARIABLE, "2a".repeat(32))
+        .env(SECRET_VARIABLE, SECRET);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// The value after `name=` in a line.
 fn field<T: std::str::FromStr>(line: &str, name: &str) -> Option<T> {
-    line.split_once(name)?.1.split_whitespace().next()?.parse().ok()
+    line.split_once(name)?
+        .1
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 impl Server {
@@ -53,11 +61,23 @@ impl Server {
 
     fn start_with(shell: &str, filter: &str, more: &[&str]) -> (Self, String) {
         let any = "127.0.0.1:0";
-        let arguments = [&["--listen", any, "--quic", any, "--token-service", any], more].concat();
-        let mut child = command(shell, &arguments).env("RUST_LOG", filter).spawn().unwrap();
+        let arguments = [
+            &["--listen", any, "--quic", any, "--token-service", any],
+            more,
+        ]
+        .concat();
+        let mut child = command(shell, &arguments)
+            .env("RUST_LOG", filter)
+            .spawn()
+            .unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap());
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, log: None, tokens: nowhere, quic: nowhere };
+        let mut server = Self {
+            child,
+            log: None,
+            tokens: nowhere,
+            quic: nowhere,
+        };
         let mut said = String::new();
         while server.tokens == nowhere {
             let mut line = String::new();
@@ -99,7 +119,9 @@ impl Server {
     /// Requests a token and returns the status line.
     fn ask(&self) -> String {
         let mut stream = TcpStream::connect(self.tokens).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
         let body = r#"{"user": 7}"#;
         let request = format!(
             "POST /v1/connect HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -154,20 +176,30 @@ fn a_log_that_is_closed_ends_nothing_and_neither_does_a_hangup() {
 fn the_limit_of_open_files_is_raised_and_a_small_one_warned_of() {
     let (server, said) = Server::start("ulimit -Sn 128;", "info");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
     let [soft, hard] = [3, 4].map(|place| line.split_whitespace().nth(place).unwrap());
     assert!(soft == hard && soft != "128", "{line}");
     assert!(!said.contains("open at once"), "{said}");
     let (_server, said) = Server::start("ulimit -n 100;", "info");
-    assert!(said.contains("limit=100") && said.contains("ulimit -n"), "{said}");
+    assert!(
+        said.contains("limit=100") && said.contains("ulimit -n"),
+        "{said}"
+    );
 }
 
 #[test]
 fn silent_connections_take_no_descriptors_from_anything_else() {
     let (mut server, _) = Server::start("ulimit -n 100;", "info");
-    let crowd: Vec<_> = (0..300).map(|_| TcpStream::connect(server.tokens).unwrap()).collect();
+    let crowd: Vec<_> = (0..300)
+        .map(|_| TcpStream::connect(server.tokens).unwrap())
+        .collect();
     assert_eq!(server.ask(), "HTTP/1.1 200 OK");
-    let open = std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.child.id()))
+        .unwrap()
+        .count();
     assert!(open < 60, "{open} of 100 descriptors are in use");
     assert!(server.end().expect("it stands still").success());
     drop(crowd);
@@ -178,15 +210,21 @@ fn silent_connections_take_no_descriptors_from_anything_else() {
 fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
     let path = std::env::temp_dir().join(format!("truetick-{}-full.rec", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let (mut server, _) =
-        Server::start_with("ulimit -f 2;", "info", &["--record", path.to_str().unwrap()]);
+    let (mut server, _) = Server::start_with(
+        "ulimit -f 2;",
+        "info",
+        &["--record", path.to_str().unwrap()],
+    );
     clock::sleep(Duration::from_secs(4));
     assert_eq!(server.ask(), "HTTP/1.1 200 OK");
     assert!(server.end().expect("it stands still").success());
     let mut log = String::new();
     server.log.take().unwrap().read_to_string(&mut log).unwrap();
     assert_eq!(log.matches("cannot write for now").count(), 1, "{log}");
-    assert!(log.contains("the recording is not whole") && log.contains("stopped"), "{log}");
+    assert!(
+        log.contains("the recording is not whole") && log.contains("stopped"),
+        "{log}"
+    );
     let _ = std::fs::remove_file(&path);
 }
 
@@ -203,8 +241,16 @@ fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
         }
         let [chain, key] = [&files[0], &files[1]].map(|file| file.to_str().unwrap());
         let any = "127.0.0.1:0";
-        let arguments =
-            ["--listen", any, "--quic", any, "--certificate", chain, "--certificate-key", key];
+        let arguments = [
+            "--listen",
+            any,
+            "--quic",
+            any,
+            "--certificate",
+            chain,
+            "--certificate-key",
+            key,
+        ];
         let output = command("", &arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!output.status.success(), "{said}");
@@ -214,7 +260,9 @@ fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
             "{mode:o}: {said}"
         );
     }
-    files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+    files
+        .iter()
+        .for_each(|file| drop(std::fs::remove_file(file)));
 }
 
 #[test]
@@ -222,7 +270,12 @@ fn what_a_command_prints_into_nothing_is_an_error_and_no_panic() {
     let mut child = command("", &["key"]).spawn().unwrap();
     drop(child.stdout.take());
     let mut errors = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
     child.wait().unwrap();
     assert!(!errors.contains("panicked"), "{errors}");
 }

@@ -25,7 +25,16 @@ pub struct AuctionReport {
 impl AuctionReport {
     /// Returns the final line of text.
     pub fn summary(&self, seconds: f64) -> String {
-        let Self { seeds, failures, answered, seen, openings, torn, lost, .. } = self;
+        let Self {
+            seeds,
+            failures,
+            answered,
+            seen,
+            openings,
+            torn,
+            lost,
+            ..
+        } = self;
         format!(
             "{seeds} seeds in {seconds:.1} s: {} failed; {answered} answers and {seen} events held against the journals, \
              {openings} starts, {torn} sectors torn, {lost} lost",
@@ -59,7 +68,10 @@ impl AuctionReport {
             self.troubles[trouble as usize] += 1;
         }
         if !wrong.is_empty() {
-            println!("FAILED seed {seed}: {}", wrong.first().map_or("", String::as_str));
+            println!(
+                "FAILED seed {seed}: {}",
+                wrong.first().map_or("", String::as_str)
+            );
             println!("  rerun: cargo sim --auction --seed {seed}");
             self.failures.push(seed);
         }
@@ -72,7 +84,10 @@ pub fn show(seed: u64) -> bool {
     println!("{:#?}\n", world.plan);
     let figures = world.run();
     println!("{}\n{figures:?}", world.trace.join("\n"));
-    world.wrong.iter().for_each(|wrong| println!("WRONG {wrong}"));
+    world
+        .wrong
+        .iter()
+        .for_each(|wrong| println!("WRONG {wrong}"));
     world.wrong.is_empty()
 }
 
@@ -85,7 +100,9 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> AuctionReport {
         let figures = world.run();
         (seed, figures, world.wrong)
     };
-    each(&seeds, threads, one, |results| results.iter().for_each(|result| report.add(result)));
+    each(&seeds, threads, one, |results| {
+        results.iter().for_each(|result| report.add(result))
+    });
     report.failures.sort_unstable();
     report
 }

@@ -75,8 +75,18 @@ impl Arguments {
             Some("none") => Some(Vec::new()),
             Some(list) => Some(list.split(',').map(number).collect::<Result<_, _>>()?),
         };
-        let Self { clients, perfect_links, true_clocks, .. } = *self;
-        Ok(Reduction { only, clients, perfect_links, true_clocks })
+        let Self {
+            clients,
+            perfect_links,
+            true_clocks,
+            ..
+        } = *self;
+        Ok(Reduction {
+            only,
+            clients,
+            perfect_links,
+            true_clocks,
+        })
     }
 }
 
@@ -96,7 +106,11 @@ fn main() -> ExitCode {
 }
 
 fn all_or_nothing(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs one seed and prints everything that happens in it.
@@ -115,7 +129,10 @@ fn show(seed: u64, arguments: &Arguments) -> Result<ExitCode, String> {
         outcome.hashes.last().unwrap_or(&0),
         outcome.sent_hash
     );
-    for mark in Mark::ALL.iter().filter(|mark| outcome.marks.count(**mark) > 0) {
+    for mark in Mark::ALL
+        .iter()
+        .filter(|mark| outcome.marks.count(**mark) > 0)
+    {
         println!("{:>8} x {mark}", outcome.marks.count(*mark));
     }
     Ok(verdict(&outcome))
@@ -126,20 +143,28 @@ fn verdict(outcome: &Outcome) -> ExitCode {
         println!("All is well.");
         return ExitCode::SUCCESS;
     }
-    outcome.wrong.iter().for_each(|wrong| println!("WRONG {wrong}"));
+    outcome
+        .wrong
+        .iter()
+        .for_each(|wrong| println!("WRONG {wrong}"));
     ExitCode::FAILURE
 }
 
 /// The first violation without its numbers, so that minimisation does not switch to another defect.
 fn defect(outcome: &Outcome) -> Option<String> {
-    outcome.wrong.first().map(|wrong| wrong.chars().filter(|c| !c.is_ascii_digit()).collect())
+    outcome
+        .wrong
+        .first()
+        .map(|wrong| wrong.chars().filter(|c| !c.is_ascii_digit()).collect())
 }
 
 /// Finds the smallest failing part of a failing seed.
 fn shrink(seed: u64) -> Result<ExitCode, String> {
     let plan = Plan::standard(seed);
     let Some(defect) = defect(&run(&plan, None)) else {
-        return Err(format!("seed {seed} does not fail: there is nothing to make smaller"));
+        return Err(format!(
+            "seed {seed} does not fail: there is nothing to make smaller"
+        ));
     };
     let mut runs = 0;
     let best = minimise(&plan, |plan| {
@@ -166,10 +191,18 @@ fn many(arguments: &Arguments) -> Result<ExitCode, String> {
     let seconds = || clock::now().since(started).as_secs_f64();
     let (summary, json, code) = if arguments.auction {
         let report = auction::run_all(arguments.start, arguments.seeds, threads);
-        (report.summary(seconds()), report.json(), all_or_nothing(report.failures.is_empty()))
+        (
+            report.summary(seconds()),
+            report.json(),
+            all_or_nothing(report.failures.is_empty()),
+        )
     } else if arguments.quic {
         let report = quic::run_all(arguments.start, arguments.seeds, threads);
-        (report.summary(seconds()), report.json(), all_or_nothing(report.failures.is_empty()))
+        (
+            report.summary(seconds()),
+            report.json(),
+            all_or_nothing(report.failures.is_empty()),
+        )
     } else {
         let report = seeds::run_all(arguments.start, arguments.seeds, threads);
         (report.summary(seconds()), report.json(), exit_code(&report))
@@ -189,7 +222,11 @@ fn exit_code(report: &Report) -> ExitCode {
     for mark in &missed {
         println!(
             "{} never happened: {mark}",
-            if claims_all { "MISSED" } else { "(too few seeds to claim it)" }
+            if claims_all {
+                "MISSED"
+            } else {
+                "(too few seeds to claim it)"
+            }
         );
     }
     match report.failures.is_empty() {

@@ -22,7 +22,14 @@ pub struct QuicReport {
 impl QuicReport {
     /// Returns the final line of text.
     pub fn summary(&self, seconds: f64) -> String {
-        let Self { seeds, failures, resumes, rejoins, messages, datagrams } = self;
+        let Self {
+            seeds,
+            failures,
+            resumes,
+            rejoins,
+            messages,
+            datagrams,
+        } = self;
         format!(
             "{seeds} seeds in {seconds:.1} s, each twice: {} failed; {datagrams} datagrams, {messages} messages, \
              {resumes} sessions resumed, {rejoins} begun anew",
@@ -71,7 +78,9 @@ fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
     let figures = world.run();
     let again = QuicWorld::new(QuicPlan::standard(seed)).run();
     if again != figures {
-        world.wrong.push(format!("not the same again: {figures:?} {again:?}"));
+        world
+            .wrong
+            .push(format!("not the same again: {figures:?} {again:?}"));
     }
     (seed, figures, world.wrong)
 }
@@ -80,7 +89,9 @@ fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
 pub fn run_all(start: u64, count: u64, threads: usize) -> QuicReport {
     let seeds: Vec<u64> = (start..start.saturating_add(count)).collect();
     let mut report = QuicReport::default();
-    each(&seeds, threads, twice, |results| results.iter().for_each(|result| report.add(result)));
+    each(&seeds, threads, twice, |results| {
+        results.iter().for_each(|result| report.add(result))
+    });
     report.failures.sort_unstable();
     report
 }

@@ -46,8 +46,12 @@ impl Report {
 
     /// Returns the summary as JSON.
     pub fn json(&self) -> serde_json::Value {
-        let missed: Vec<String> =
-            self.marks.missed(Mark::ALL).iter().map(|mark| format!("{mark:?}")).collect();
+        let missed: Vec<String> = self
+            .marks
+            .missed(Mark::ALL)
+            .iter()
+            .map(|mark| format!("{mark:?}"))
+            .collect();
         let counts: serde_json::Map<_, _> = Mark::ALL
             .iter()
             .map(|mark| (format!("{mark:?}"), self.marks.count(*mark).into()))
@@ -75,19 +79,25 @@ impl Report {
 }
 
 fn regressions() -> impl Iterator<Item = u64> {
-    REGRESSIONS.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok())
+    REGRESSIONS
+        .lines()
+        .filter_map(|line| line.split('#').next()?.trim().parse().ok())
 }
 
 /// Runs the regression seeds and `count` seeds from `start`. Failures are printed as they occur.
 pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
-    let seeds: Vec<u64> = regressions().chain(start..start.saturating_add(count)).collect();
+    let seeds: Vec<u64> = regressions()
+        .chain(start..start.saturating_add(count))
+        .collect();
     let mut report = Report::default();
     let one = |seed| {
         let before = clock::thread_cpu();
         let outcome = run(&Plan::standard(seed), None);
         (seed, outcome, clock::thread_cpu() - before)
     };
-    each(&seeds, threads, one, |results| follow(results, seeds.len(), &mut report));
+    each(&seeds, threads, one, |results| {
+        follow(results, seeds.len(), &mut report)
+    });
     report.failures.sort_unstable();
     report
 }

@@ -31,7 +31,12 @@ pub fn key() -> Key {
 
 /// The configuration of the server.
 pub fn config(listen: SocketAddr) -> ServerConfig {
-    ServerConfig { listen, max_clients: 64, joins_per_address_s: 1_000, ..ServerConfig::default() }
+    ServerConfig {
+        listen,
+        max_clients: 64,
+        joins_per_address_s: 1_000,
+        ..ServerConfig::default()
+    }
 }
 
 fn settings(data: &Path) -> AuctionSettings {
@@ -89,7 +94,11 @@ struct Hasty {
 impl Hasty {
     fn new(journal: Box<dyn CommitLog<Entry>>) -> Self {
         let said = journal.durable();
-        Self { journal, kept: Vec::new(), said }
+        Self {
+            journal,
+            kept: Vec::new(),
+            said,
+        }
     }
 }
 
@@ -119,7 +128,11 @@ impl HouseProcess {
     /// Starts the server and waits until it serves.
     pub fn start(data: &Path, listen: SocketAddr, hasty: bool) -> Done<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--serve").arg(data).arg("--listen").arg(listen.to_string());
+        command
+            .arg("--serve")
+            .arg(data)
+            .arg("--listen")
+            .arg(listen.to_string());
         if hasty {
             command.arg("--hasty");
         }

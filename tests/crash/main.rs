@@ -77,8 +77,10 @@ fn main() -> ExitCode {
 fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
     let bidders = (0..24).map(|place| (UserId(place + 1), Strategy::of(place as usize)));
     let watchers = (0..6).map(|place| (UserId((1 << 42) + place), Strategy::Watcher));
-    let bidders =
-        std::iter::once((KEEPER, Strategy::Keeper)).chain(bidders).chain(watchers).collect();
+    let bidders = std::iter::once((KEEPER, Strategy::Keeper))
+        .chain(bidders)
+        .chain(watchers)
+        .collect();
     let house = House {
         accounts: 24,
         deposit: Amount(50_000_000),
@@ -122,7 +124,10 @@ fn crash(arguments: &Arguments) -> Done<bool> {
         if kill % 10 == 0 {
             let figures = crowd.figures();
             let answers = figures.accepted + figures.rejected;
-            println!("{kill} kills, {answers} answers, {} in the house", figures.joined);
+            println!(
+                "{kill} kills, {answers} answers, {} in the house",
+                figures.joined
+            );
         }
     }
     println!("calm");
@@ -135,12 +140,20 @@ fn crash(arguments: &Arguments) -> Done<bool> {
     server.kill()?;
     let (audit, compared, hash_equal) = inspect(&data, &bidders)?;
     let wrong: Vec<&String> = audit.findings.iter().chain(&compared.wrong).collect();
-    wrong.iter().take(10).for_each(|wrong| println!("WRONG {wrong}"));
-    let twice =
-        audit.findings.iter().filter(|finding| finding.contains("decided twice")).count() as u64;
+    wrong
+        .iter()
+        .take(10)
+        .for_each(|wrong| println!("WRONG {wrong}"));
+    let twice = audit
+        .findings
+        .iter()
+        .filter(|finding| finding.contains("decided twice"))
+        .count() as u64;
     let money = ["balance", "was paid", "stands behind"];
-    let conserved =
-        !audit.findings.iter().any(|finding| money.iter().any(|word| finding.contains(word)));
+    let conserved = !audit
+        .findings
+        .iter()
+        .any(|finding| money.iter().any(|word| finding.contains(word)));
     let result = json!({
         "kills": arguments.kills,
         "acked": compared.answered,
@@ -171,15 +184,22 @@ fn inspect(data: &Path, bidders: &[Bidder]) -> Done<(Audit, Compared, bool)> {
     read(&disk, &mut replica)?.ok_or("there is no journal")?;
     let hashes = [audit.house(), replica.house()].map(|house| house.map(|house| house.hash_anew()));
     let compared = compare(&audit, bidders.iter());
-    Ok((audit, compared, hashes[0].is_some() && hashes[0] == hashes[1]))
+    Ok((
+        audit,
+        compared,
+        hashes[0].is_some() && hashes[0] == hashes[1],
+    ))
 }
 
 /// Usually damages the bytes past the last durable one. Returns whether it did, and whether
 /// something had been written there.
 fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
     let mut disk = FolderDisk::open(data)?;
-    let mut numbers: Vec<u64> =
-        disk.list()?.iter().filter_map(|name| segment::number(name)).collect();
+    let mut numbers: Vec<u64> = disk
+        .list()?
+        .iter()
+        .filter_map(|name| segment::number(name))
+        .collect();
     numbers.sort_unstable();
     let (mut was_damaged, mut was_written) = (false, false);
     for number in numbers.iter().rev().take(2) {
@@ -198,14 +218,19 @@ fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
         was_written |= bytes[end..].iter().any(|byte| *byte != 0);
         let mut spoil = vec![0; rng.random_range(1..3_000).min(bytes.len() - end)];
         rng.fill_bytes(&mut spoil);
-        let at = end + rng.random_range(0..200).min(bytes.len() - end - spoil.len());
+        let at = end
+            + rng
+                .random_range(0..200)
+                .min(bytes.len() - end - spoil.len());
         let how = rng.random_range(0..3);
         was_damaged |= how > 0;
         match how {
             0 => {}
             1 => disk.write(&name, at, &spoil)?,
             _ => {
-                let flipped = bytes.get(at).map_or(1, |byte| byte ^ 1 << rng.random_range(0..8));
+                let flipped = bytes
+                    .get(at)
+                    .map_or(1, |byte| byte ^ 1 << rng.random_range(0..8));
                 disk.write(&name, at, &[flipped])?;
             }
         }

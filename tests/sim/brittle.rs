@@ -84,7 +84,10 @@ impl Fragile {
     }
 
     fn pass(&self, place: Where) {
-        assert!(self.0.load(Ordering::Relaxed) != place as u8, "a planted panic in {place:?}");
+        assert!(
+            self.0.load(Ordering::Relaxed) != place as u8,
+            "a planted panic in {place:?}"
+        );
     }
 }
 
@@ -105,7 +108,9 @@ impl Game for Fragile {
 
     fn add_systems(&self, systems: &mut Systems) {
         let own = self.clone();
-        systems.add("break", move |_: Res<'_, CurrentTick>| own.pass(Where::System));
+        systems.add("break", move |_: Res<'_, CurrentTick>| {
+            own.pass(Where::System)
+        });
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
@@ -142,7 +147,10 @@ impl Brittle {
     /// Creates a room at 20 Hz for clients of `schema`. It panics in the method named `breaks`
     /// after its fourth tick.
     pub fn new(breaks: &'static str, schema: u64, now: Timestamp) -> Self {
-        let config = RoomConfig { tick_rate: 20, ..RoomConfig::default() };
+        let config = RoomConfig {
+            tick_rate: 20,
+            ..RoomConfig::default()
+        };
         Self {
             config,
             timeline: Timeline::new(20, Tick(1), now),
@@ -153,7 +161,10 @@ impl Brittle {
     }
 
     fn pass(&self, method: &str) {
-        assert!(self.breaks != method || self.timeline.next().0 < 5, "a planted panic in {method}");
+        assert!(
+            self.breaks != method || self.timeline.next().0 < 5,
+            "a planted panic in {method}"
+        );
     }
 }
 
@@ -254,7 +265,10 @@ impl Room for Brittle {
 
     fn metrics(&self) -> RoomMetrics {
         self.pass("metrics");
-        RoomMetrics { ticks: u64::from(self.timeline.next().0) - 1, ..RoomMetrics::default() }
+        RoomMetrics {
+            ticks: u64::from(self.timeline.next().0) - 1,
+            ..RoomMetrics::default()
+        }
     }
 
     fn abandon(&mut self) {

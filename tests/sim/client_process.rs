@@ -71,7 +71,10 @@ impl ClientProcess {
 
     /// Returns the purpose of its tokens.
     pub fn purpose(&self) -> Purpose {
-        Purpose { role: self.role(), ..Purpose::default() }
+        Purpose {
+            role: self.role(),
+            ..Purpose::default()
+        }
     }
 
     /// Returns whether it plays or spectates.
@@ -96,7 +99,10 @@ impl ClientProcess {
 
     /// The frame that it displays when its clock shows `now`, while it plays.
     pub(crate) fn draw(&mut self, now: Timestamp) -> Option<Frame> {
-        let shown = self.is_playing().then(|| self.bot.shown_tick(now)).flatten()?;
+        let shown = self
+            .is_playing()
+            .then(|| self.bot.shown_tick(now))
+            .flatten()?;
         let runtime = self.bot.runtime();
         Some(Frame {
             now,

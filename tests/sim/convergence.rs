@@ -23,16 +23,25 @@ const ARRIVES_IN: i32 = 10;
 pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
     let mut wrong = Vec::new();
     if sim.playing() != sim.clients.len() {
-        wrong.push(format!("{} of {} clients play", sim.playing(), sim.clients.len()));
+        wrong.push(format!(
+            "{} of {} clients play",
+            sim.playing(),
+            sim.clients.len()
+        ));
     }
     let Some(core) = sim.server.core() else {
         return vec!["the server is down".into()];
     };
     let room = world_of(core);
-    let sessions: BTreeSet<ClientId> =
-        (0..sim.clients.len()).filter_map(|i| Some(core.session(sim.address(i))?.0)).collect();
+    let sessions: BTreeSet<ClientId> = (0..sim.clients.len())
+        .filter_map(|i| Some(core.session(sim.address(i))?.0))
+        .collect();
     if core.sessions() != sessions.len() {
-        wrong.push(format!("{} sessions for {} clients", core.sessions(), sessions.len()));
+        wrong.push(format!(
+            "{} sessions for {} clients",
+            core.sessions(),
+            sessions.len()
+        ));
     }
     let owners = room.ring().entries().filter_map(|entry| entry.owner);
     wrong.extend(
@@ -40,15 +49,29 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
             .filter(|owner| !sessions.contains(owner))
             .map(|owner| format!("{owner:?} is gone, what it owned is not")),
     );
-    for (i, client) in sim.clients.iter().enumerate().filter(|(_, client)| client.is_playing()) {
-        if client.bot.runtime().id().and_then(|id| room.view(id)).is_none() {
-            wrong.push(format!("client {i} plays in a session that the server lacks"));
+    for (i, client) in sim
+        .clients
+        .iter()
+        .enumerate()
+        .filter(|(_, client)| client.is_playing())
+    {
+        if client
+            .bot
+            .runtime()
+            .id()
+            .and_then(|id| room.view(id))
+            .is_none()
+        {
+            wrong.push(format!(
+                "client {i} plays in a session that the server lacks"
+            ));
             continue;
         }
         let buffer = client.bot.runtime().buffer();
         for entry in room.ring().entries() {
-            for remote in
-                [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)].into_iter().flatten()
+            for remote in [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)]
+                .into_iter()
+                .flatten()
             {
                 if remote.id == entry.id {
                     wrong.extend(difference(sim, i, remote, healed));
@@ -57,7 +80,11 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
         }
         wrong.extend(unseen(sim, i, room));
         let held = client.bot.runtime().buffer().entities();
-        let lives = |id: NetId| room.ring().entry(id.slot).is_some_and(|entry| entry.id == id);
+        let lives = |id: NetId| {
+            room.ring()
+                .entry(id.slot)
+                .is_some_and(|entry| entry.id == id)
+        };
         let gone = held.filter(|remote| !lives(remote.id));
         wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
     }
@@ -67,7 +94,9 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
 /// Entities well within a client's interest for a while, measured here, that it does not hold.
 fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let (runtime, ring) = (sim.clients[i].bot.runtime(), room.ring());
-    let own = ring.entries().find(|entry| entry.owner.is_some() && entry.owner == runtime.id());
+    let own = ring
+        .entries()
+        .find(|entry| entry.owner.is_some() && entry.owner == runtime.id());
     let own = match (own, runtime.role()) {
         (Some(own), Role::Player) => own,
         (None, Role::Spectator) => return unseen_by_spectator(sim, i, room),
@@ -79,14 +108,21 @@ fn unseen(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<String> {
     let radius = room.config().relevance_radius_m.unwrap_or(f32::MAX);
     let within = |entry: &Entry, tick: Tick| {
         let place = |entry: &Entry| sim.game.place(entry.kind, &entry.at(tick)?.fields);
-        place(own).zip(place(entry)).is_some_and(|(a, b)| a.distance(b) <= radius)
+        place(own)
+            .zip(place(entry))
+            .is_some_and(|(a, b)| a.distance(b) <= radius)
     };
     let ticks = || (0..=ARRIVES_IN as u32).map(|back| ring.tick().back(back));
     let missing = ring.entries().filter(|entry| {
         ticks().all(|tick| within(entry, tick))
-            && runtime.buffer().entity(entry.id.slot).is_none_or(|remote| remote.id != entry.id)
+            && runtime
+                .buffer()
+                .entity(entry.id.slot)
+                .is_none_or(|remote| remote.id != entry.id)
     });
-    missing.map(|entry| format!("client {i} does not see {}", entry.id)).collect()
+    missing
+        .map(|entry| format!("client {i} does not see {}", entry.id))
+        .collect()
 }
 
 /// Visible entities that a spectator of everything has not received after a while.
@@ -96,9 +132,13 @@ fn unseen_by_spectator(sim: &Sim, i: usize, room: &dyn WorldAccess) -> Vec<Strin
     let missing = ring.entries().filter(|entry| {
         sim.kinds.schema.kind(entry.kind).is_visible()
             && entry.at(since).is_some()
-            && buffer.entity(entry.id.slot).is_none_or(|remote| remote.id != entry.id)
+            && buffer
+                .entity(entry.id.slot)
+                .is_none_or(|remote| remote.id != entry.id)
     });
-    missing.map(|entry| format!("client {i} watches and does not see {}", entry.id)).collect()
+    missing
+        .map(|entry| format!("client {i} watches and does not see {}", entry.id))
+        .collect()
 }
 
 fn difference(sim: &Sim, client: usize, remote: &RemoteEntity, healed: Tick) -> Option<String> {
@@ -117,8 +157,16 @@ fn difference(sim: &Sim, client: usize, remote: &RemoteEntity, healed: Tick) -> 
     };
     let kind = sim.kinds.schema.kind(remote.kind);
     if entity::hash(kind, audience, held.fields) != server.hashes[audience as usize] {
-        return Some(format!("client {client} holds another {} at {}", remote.id, held.tick));
+        return Some(format!(
+            "client {client} holds another {} at {}",
+            remote.id, held.tick
+        ));
     }
     let fresh = held.tick.is_after(healed) || current.is_some();
-    (!fresh).then(|| format!("client {client} holds {} only as of {}", remote.id, held.tick))
+    (!fresh).then(|| {
+        format!(
+            "client {client} holds {} only as of {}",
+            remote.id, held.tick
+        )
+    })
 }

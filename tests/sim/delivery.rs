@@ -15,10 +15,17 @@ use crate::world::{RECENT, Sim};
 
 impl Sim {
     pub(crate) fn deliver(&mut self, path: usize, way: Way) {
-        for bytes in self.network.delivery((path, way), self.now, &mut self.events) {
+        for bytes in self
+            .network
+            .delivery((path, way), self.now, &mut self.events)
+        {
             if self.recent.len() < RECENT {
                 let (server, client) = (SERVER.into(), self.network.address(path));
-                let (from, to) = if way == Way::Up { (client, server) } else { (server, client) };
+                let (from, to) = if way == Way::Up {
+                    (client, server)
+                } else {
+                    (server, client)
+                };
                 self.recent.push((from, to, bytes.clone()));
             }
             if self.is_swallowed(path, way, &bytes) {
@@ -76,11 +83,15 @@ impl Sim {
         let sender = self.clients[self.network.client(path)].user();
         let roster = core.session_server().roster();
         let present = roster.at(address).and_then(|client| roster.get(client));
-        self.marks
-            .add(Mark::AddressHandedOn, u64::from(present.is_some_and(|here| here.user != sender)));
+        self.marks.add(
+            Mark::AddressHandedOn,
+            u64::from(present.is_some_and(|here| here.user != sender)),
+        );
         let before = taken(core);
-        let (rate, floods) =
-            (world_of(core).timeline().rate(), core.drops().count(DropReason::Flood));
+        let (rate, floods) = (
+            world_of(core).timeline().rate(),
+            core.drops().count(DropReason::Flood),
+        );
         core.receive(address, bytes, arrived);
         let dropped = core.drops().count(DropReason::Flood) > floods;
         self.checks.packet_counted(path, (rate, arrived), dropped);

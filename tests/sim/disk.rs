@@ -37,7 +37,13 @@ impl Disk {
     /// Creates an empty disk. `seed` determines its random numbers.
     pub fn new(seed: u64) -> Self {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self { written: Vec::new(), durable: 0, capacity: usize::MAX, unreadable: false, rng }
+        Self {
+            written: Vec::new(),
+            durable: 0,
+            capacity: usize::MAX,
+            unreadable: false,
+            rng,
+        }
     }
 
     /// Appends bytes, which are pending until [`Self::sync`].
@@ -47,7 +53,8 @@ impl Disk {
     /// [`DiskError::Full`] if not all of them fit; those that do are written.
     pub fn append(&mut self, bytes: &[u8], marks: &mut Marks) -> Result<(), DiskError> {
         let room = self.capacity.saturating_sub(self.written.len());
-        self.written.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.written
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
             marks.hit(Mark::DiskFull);
             return Err(DiskError::Full);

@@ -47,14 +47,21 @@ impl<E> Ord for Entry<E> {
 
 impl<E> Default for EventQueue<E> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), sequence: 0 }
+        Self {
+            heap: BinaryHeap::new(),
+            sequence: 0,
+        }
     }
 }
 
 impl<E> EventQueue<E> {
     /// Inserts an event.
     pub fn push(&mut self, at: Timestamp, event: E) {
-        self.heap.push(Reverse(Entry { at, sequence: self.sequence, event }));
+        self.heap.push(Reverse(Entry {
+            at,
+            sequence: self.sequence,
+            event,
+        }));
         self.sequence += 1;
     }
 
@@ -63,7 +70,9 @@ impl<E> EventQueue<E> {
         if self.heap.peek()?.0.at > until {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
+        self.heap
+            .pop()
+            .map(|Reverse(entry)| (entry.at, entry.event))
     }
 }
 
@@ -78,7 +87,9 @@ mod tests {
             queue.push(Timestamp::from_millis(ms), name);
         }
         let until = Timestamp::from_millis(5);
-        let order: String = std::iter::from_fn(|| queue.pop(until)).map(|(_, name)| name).collect();
+        let order: String = std::iter::from_fn(|| queue.pop(until))
+            .map(|(_, name)| name)
+            .collect();
         assert_eq!(order, "abcd");
     }
 }

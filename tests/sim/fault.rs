@@ -23,7 +23,12 @@ pub enum Step {
 
 impl Step {
     /// All steps in their order.
-    pub const ALL: [Self; 4] = [Self::Request, Self::Challenge, Self::Response, Self::KeepAlive];
+    pub const ALL: [Self; 4] = [
+        Self::Request,
+        Self::Challenge,
+        Self::Response,
+        Self::KeepAlive,
+    ];
 
     /// Returns the mark of an outage after this step.
     pub fn mark(self) -> Mark {
@@ -176,18 +181,33 @@ impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Links { client, up, down } => {
-                write!(out, "client {client}: up [{}], down [{}]", describe(up), describe(down))
+                write!(
+                    out,
+                    "client {client}: up [{}], down [{}]",
+                    describe(up),
+                    describe(down)
+                )
             }
             Self::Cut { client, ways } => write!(out, "client {client}: cut {ways:?}"),
             Self::Clog { client, ways } => write!(out, "client {client}: clogged {ways:?}"),
-            Self::Narrow { client, bytes_per_s } => {
-                write!(out, "client {client}: its path carries {} kB/s", bytes_per_s / 1_000)
+            Self::Narrow {
+                client,
+                bytes_per_s,
+            } => {
+                write!(
+                    out,
+                    "client {client}: its path carries {} kB/s",
+                    bytes_per_s / 1_000
+                )
             }
             Self::Interest(metres) => write!(out, "everyone sees {metres} m"),
             Self::PauseClient(client) => write!(out, "client {client}: stands still"),
             Self::PauseServer => write!(out, "server: stands still"),
             Self::StarveServer { stolen_ms } => {
-                write!(out, "server: loses the processor for up to {stolen_ms} ms at a time")
+                write!(
+                    out,
+                    "server: loses the processor for up to {stolen_ms} ms at a time"
+                )
             }
             Self::CrashClient(client) => write!(out, "client {client}: crashes"),
             Self::CrashServer => write!(out, "server: crashes"),
@@ -233,7 +253,10 @@ pub fn describe(link: &LinkConfig) -> String {
             .filter(|(_, p)| *p > 0.0)
             .map(|(name, p)| format!("{:.1} % {name}", p * 100.0)),
     );
-    words.extend(link.bursts.map(|bursts| format!("bursts of {:.0}", 1.0 / bursts.leave)));
+    words.extend(
+        link.bursts
+            .map(|bursts| format!("bursts of {:.0}", 1.0 / bursts.leave)),
+    );
     words.extend(link.rate.map(|rate| format!("{} kB/s", rate / 1_000)));
     words.join(", ")
 }

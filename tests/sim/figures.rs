@@ -22,12 +22,18 @@ impl Sim {
 
     /// Returns the number of clients that play.
     pub fn playing(&self) -> usize {
-        self.clients.iter().filter(|client| client.is_playing()).count()
+        self.clients
+            .iter()
+            .filter(|client| client.is_playing())
+            .count()
     }
 
     /// Returns the sum of the clients' counts.
     pub fn stats(&self) -> ClientStats {
-        self.clients.iter().map(ClientProcess::stats).fold(ClientStats::default(), Add::add)
+        self.clients
+            .iter()
+            .map(ClientProcess::stats)
+            .fold(ClientStats::default(), Add::add)
     }
 
     /// Returns the time of the server's clock.
@@ -88,7 +94,10 @@ impl Sim {
             (Mark::CopyStale, clients.stale),
             (Mark::DamageRefused, clients.refused),
             (Mark::SilenceNoticed, clients.silences),
-            (Mark::Moved, self.clients.iter().filter(|client| client.moved).count() as u64),
+            (
+                Mark::Moved,
+                self.clients.iter().filter(|client| client.moved).count() as u64,
+            ),
         ] {
             marks.add(mark, count);
         }
@@ -98,7 +107,10 @@ impl Sim {
             let own = passed(self.now) - passed(self.start);
             own.abs_diff(self.now.as_nanos() - self.start.as_nanos()) >= 1_000_000
         };
-        marks.add(Mark::ClockDrifted, clocks.filter(|clock| off(*clock)).count() as u64);
+        marks.add(
+            Mark::ClockDrifted,
+            clocks.filter(|clock| off(*clock)).count() as u64,
+        );
         marks
     }
 

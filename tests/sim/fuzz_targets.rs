@@ -59,16 +59,25 @@ fn at(ms: u64) -> Timestamp {
 
 fn kinds() -> Arc<ArenaSchema> {
     static KINDS: OnceLock<Arc<ArenaSchema>> = OnceLock::new();
-    KINDS.get_or_init(|| Arc::new(arena_schema().unwrap())).clone()
+    KINDS
+        .get_or_init(|| Arc::new(arena_schema().unwrap()))
+        .clone()
 }
 
 fn arena() -> ArenaGame {
-    ArenaGame::new(ArenaConfig { drones: 3, pickups: 2, ..ArenaConfig::default() }).unwrap()
+    ArenaGame::new(ArenaConfig {
+        drones: 3,
+        pickups: 2,
+        ..ArenaConfig::default()
+    })
+    .unwrap()
 }
 
 fn server() -> Server {
     let mut server = tokens::server(at(0));
-    server.add_room(Box::new(WorldRoom::new(arena(), RoomConfig::default(), at(0)).unwrap()));
+    server.add_room(Box::new(
+        WorldRoom::new(arena(), RoomConfig::default(), at(0)).unwrap(),
+    ));
     server
 }
 
@@ -91,21 +100,28 @@ fn talk() -> &'static Talk {
     static TALK: OnceLock<Talk> = OnceLock::new();
     TALK.get_or_init(|| {
         let (mut server, mut client) = (server(), client());
-        let mut talk = Talk { up: Vec::new(), down: Vec::new() };
+        let mut talk = Talk {
+            up: Vec::new(),
+            down: Vec::new(),
+        };
         for ms in 0..GENUINE_MS + 200 {
             let mut capture_transport = CaptureTransport::default();
             server.send_replies(&mut capture_transport);
             server.tick(&mut || at(ms), &mut capture_transport);
             tokens::expect_rooms(&server);
-            let down: Vec<Vec<u8>> =
-                capture_transport.0.into_iter().map(|(_, bytes)| bytes).collect();
+            let down: Vec<Vec<u8>> = capture_transport
+                .0
+                .into_iter()
+                .map(|(_, bytes)| bytes)
+                .collect();
             down.iter()
                 .for_each(|bytes| client.receive(SocketAddr::from(tokens::SERVER), bytes, at(ms)));
             client.advance(at(ms));
             let up: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit())
                 .map(|(_, transmit)| transmit.into_bytes())
                 .collect();
-            up.iter().for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
+            up.iter()
+                .for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
             talk.up.push(up);
             talk.down.push(down);
         }
@@ -120,7 +136,9 @@ fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
         return None;
     };
     let (key, mut genuine) = (PacketKey::new(key), genuine.to_vec());
-    let mut body = packet::open(header, PROTOCOL, &key, &mut genuine).ok()?.to_vec();
+    let mut body = packet::open(header, PROTOCOL, &key, &mut genuine)
+        .ok()?
+        .to_vec();
     if header.kind != Kind::Payload {
         return None;
     }
@@ -135,14 +153,23 @@ fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
     }
     body.truncate(PAYLOAD_BYTES);
     let mut datagram = Vec::new();
-    packet::seal((Kind::Payload, header.sequence), PROTOCOL, &key, &body, &mut datagram);
+    packet::seal(
+        (Kind::Payload, header.sequence),
+        PROTOCOL,
+        &key,
+        &body,
+        &mut datagram,
+    );
     Some(datagram)
 }
 
 /// The payloads that one side sent after the genuine part.
 fn payloads(said: &[Vec<Vec<u8>>], key: &Key) -> Vec<Vec<u8>> {
     let later = said[GENUINE_MS as usize..].iter().flatten();
-    later.filter(|bytes| forge(bytes, key, &[]).is_some()).cloned().collect()
+    later
+        .filter(|bytes| forge(bytes, key, &[]).is_some())
+        .cloned()
+        .collect()
 }
 
 /// Splits an input into the edits of several datagrams.
@@ -169,8 +196,9 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
             recorder.outcome(&simulation);
         }
         recorder.finish();
-        let bytes: Vec<u8> =
-            std::iter::from_fn(|| recorder.poll()).flat_map(|chunk| chunk.bytes).collect();
+        let bytes: Vec<u8> = std::iter::from_fn(|| recorder.poll())
+            .flat_map(|chunk| chunk.bytes)
+            .collect();
         let mut frames = truetick_server::frame::FrameReader::begin(&bytes).unwrap();
         std::iter::from_fn(|| frames.next_frame().unwrap())
             .map(|(kind, payload)| (kind, payload.to_vec()))
@@ -229,7 +257,11 @@ fn client_session(input: &[u8]) {
     for (i, edits) in edits(input).enumerate() {
         let now = at(GENUINE_MS + i as u64);
         let forged = forge(&genuine[i % genuine.len()], &key, edits);
-        client.receive(SocketAddr::from(tokens::SERVER), &forged.expect("a payload"), now);
+        client.receive(
+            SocketAddr::from(tokens::SERVER),
+            &forged.expect("a payload"),
+            now,
+        );
         client.advance(now);
     }
 }
@@ -256,12 +288,22 @@ fn handshake(bytes: &[u8]) {
     let seal = |key: &Key, sequence| {
         let (mut datagram, kind) = (Vec::new(), kinds[usize::from(kind % 6)]);
         let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
-        packet::seal((kind, sequence), PROTOCOL, &PacketKey::new(key), contents, &mut datagram);
+        packet::seal(
+            (kind, sequence),
+            PROTOCOL,
+            &PacketKey::new(key),
+            contents,
+            &mut datagram,
+        );
         datagram
     };
     let (token, mut capture_transport) = (token(), CaptureTransport::default());
-    let mut server =
-        SessionServer::new(tokens::session_config(), [7; 32], at(0), tokens::wall(at(0)));
+    let mut server = SessionServer::new(
+        tokens::session_config(),
+        [7; 32],
+        at(0),
+        tokens::wall(at(0)),
+    );
     let mut client = SessionClient::new(token.clone(), PROTOCOL, 1, at(0));
     for step in 0..4 {
         let _ = server.receive(
@@ -311,8 +353,9 @@ fn snapshot(bytes: &[u8]) {
     let _ = Inspector::default().take(&kinds.schema, bytes);
     let mut contexts = Contexts::default();
     for (_, kind) in kinds.schema.kinds() {
-        for (class, audience) in
-            [Audience::Others, Audience::Owner, Audience::Server].into_iter().enumerate()
+        for (class, audience) in [Audience::Others, Audience::Owner, Audience::Server]
+            .into_iter()
+            .enumerate()
         {
             let (zeros, mut fields) = (vec![0; kind.fields.len()], vec![0; kind.fields.len()]);
             let past = Baselines {
@@ -335,11 +378,15 @@ fn recording(input: &[u8]) {
     let mut writer = FrameWriter::begin(&mut bytes);
     for (i, (kind, payload)) in recorded().iter().enumerate() {
         let mut payload = payload.clone();
-        for edit in
-            input.chunks_exact(4).filter(|edit| usize::from(edit[0]) % recorded().len() == i)
+        for edit in input
+            .chunks_exact(4)
+            .filter(|edit| usize::from(edit[0]) % recorded().len() == i)
         {
             let place = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % payload.len().max(1);
-            payload.get_mut(place).into_iter().for_each(|byte| *byte ^= edit[3]);
+            payload
+                .get_mut(place)
+                .into_iter()
+                .for_each(|byte| *byte ^= edit[3]);
         }
         writer.append(*kind, &payload, &mut bytes);
     }

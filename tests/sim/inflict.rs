@@ -37,11 +37,20 @@ impl Sim {
             }
             Fault::Clog { client, ways } => {
                 let path = self.clients[client].path;
-                ways.each().iter().for_each(|way| self.network.clog(path, *way, until));
+                ways.each()
+                    .iter()
+                    .for_each(|way| self.network.clog(path, *way, until));
             }
-            Fault::Narrow { client, bytes_per_s } => {
+            Fault::Narrow {
+                client,
+                bytes_per_s,
+            } => {
                 let (path, queue) = (self.clients[client].path, Duration::from_millis(500));
-                let narrow = LinkConfig { rate: Some(bytes_per_s), queue, ..self.link };
+                let narrow = LinkConfig {
+                    rate: Some(bytes_per_s),
+                    queue,
+                    ..self.link
+                };
                 self.network.set(path, Way::Down, narrow);
             }
             Fault::Interest(metres) => self.set_sight(Some(metres as f32)),
@@ -52,7 +61,10 @@ impl Sim {
             Fault::PauseServer => self.stall_server(lasting),
             Fault::StarveServer { stolen_ms } => self.server.stolen_ms = stolen_ms,
             Fault::CrashClient(client) => {
-                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
+                self.marks.add(
+                    Mark::ClientCrashed,
+                    u64::from(self.clients[client].is_playing()),
+                );
                 self.clients[client].crash();
             }
             Fault::CrashServer | Fault::PowerCut => {
@@ -67,7 +79,13 @@ impl Sim {
                 if self.clients[client].is_playing() {
                     self.change_address(client);
                 }
-                self.outages.insert(client, Outage { after, begun: false });
+                self.outages.insert(
+                    client,
+                    Outage {
+                        after,
+                        begun: false,
+                    },
+                );
             }
             Fault::HandOn { from, to } => {
                 let path = self.clients[from].path;
@@ -80,7 +98,10 @@ impl Sim {
                 (0..self.clients.len()).for_each(|client| self.change_address(client))
             }
             Fault::MoveClient(client) => {
-                self.marks.add(Mark::ClientCrashed, u64::from(self.clients[client].is_playing()));
+                self.marks.add(
+                    Mark::ClientCrashed,
+                    u64::from(self.clients[client].is_playing()),
+                );
                 self.clients[client].crash();
                 self.change_address(client);
             }
@@ -155,7 +176,8 @@ impl Sim {
                 core.receive(from, bytes, shown);
             }
         }
-        self.marks.add(Mark::Flooded, core.drops().count(DropReason::ForgedToken));
+        self.marks
+            .add(Mark::Flooded, core.drops().count(DropReason::ForgedToken));
     }
 
     fn set_sight(&mut self, radius_m: Option<f32>) {
@@ -172,7 +194,9 @@ impl Sim {
 
     fn cut(&mut self, client: usize, ways: Ways, cut: Option<Mark>) {
         let path = self.clients[client].path;
-        ways.each().iter().for_each(|way| self.network.cut(path, *way, cut));
+        ways.each()
+            .iter()
+            .for_each(|way| self.network.cut(path, *way, cut));
     }
 
     /// Gives a client a new address. Datagrams to the old one are lost.

@@ -30,7 +30,12 @@ impl LoopbackClient {
         room.join(id, UserId(u64::from(client)), role);
         let sides = [1, 2].map(|side| Connection::new(u64::from(client) << 8 | side, now));
         let [server_side, client_side] = sides;
-        Self { client: id, server_side, client_side, held: SnapshotBuffer::new() }
+        Self {
+            client: id,
+            server_side,
+            client_side,
+            held: SnapshotBuffer::new(),
+        }
     }
 
     /// Returns its client id.
@@ -91,7 +96,9 @@ impl LoopbackClient {
         self.client_side.begin(&mut writer, now, Messages::None);
         writer.write(Body::Empty as u32, Body::BITS);
         self.client_side.finish(&mut writer, now);
-        self.server_side.open(writer.bytes(), now).expect("a genuine answer");
+        self.server_side
+            .open(writer.bytes(), now)
+            .expect("a genuine answer");
         while let Some(sequence) = self.server_side.poll_acked() {
             room.packet_acked(self.client, sequence);
         }

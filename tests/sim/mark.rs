@@ -117,11 +117,18 @@ impl Marks {
 
     /// Adds the hits of another run.
     pub fn merge(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
+        self.0
+            .iter_mut()
+            .zip(&other.0)
+            .for_each(|(mine, theirs)| *mine += theirs);
     }
 
     /// Returns the marks of `claimed` that were never hit.
     pub fn missed(&self, claimed: &[Mark]) -> Vec<Mark> {
-        claimed.iter().copied().filter(|mark| self.count(*mark) == 0).collect()
+        claimed
+            .iter()
+            .copied()
+            .filter(|mark| self.count(*mark) == 0)
+            .collect()
     }
 }

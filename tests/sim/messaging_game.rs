@@ -48,7 +48,10 @@ pub fn message(channel: usize, tick: Tick) -> Option<Vec<u8>> {
 /// Returns the channel and tick of a message, or `None` if the bytes are no such message.
 pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
     let (channel, tick) = data.strip_prefix(HEAD)?.split_first()?;
-    Some((usize::from(*channel), Tick(u32::from_le_bytes(tick.get(..4)?.try_into().ok()?))))
+    Some((
+        usize::from(*channel),
+        Tick(u32::from_le_bytes(tick.get(..4)?.try_into().ok()?)),
+    ))
 }
 
 /// The channel of small messages, of which each tick carries several.
@@ -66,7 +69,10 @@ pub fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
         return None;
     };
     let tick = u64::from(u32::from_le_bytes(tick.try_into().ok()?));
-    Some((u64::from(*each_tick), tick * u64::from(*each_tick) + u64::from(*place)))
+    Some((
+        u64::from(*each_tick),
+        tick * u64::from(*each_tick) + u64::from(*place),
+    ))
 }
 
 /// Checks that small messages arrive in order and once each.
@@ -117,7 +123,11 @@ fn talk(
     mut outbox: ResMut<'_, Outbox>,
 ) {
     for place in 0..tiny.0 {
-        let event = GameEvent { to: None, channel: PATTER, data: patter(tick.0, tiny.0, place) };
+        let event = GameEvent {
+            to: None,
+            channel: PATTER,
+            data: patter(tick.0, tiny.0, place),
+        };
         outbox.send(event).expect("a tiny message");
     }
     if bulk.0 > 0 {
@@ -129,7 +139,11 @@ fn talk(
     }
     for (i, channel) in CHANNELS.into_iter().enumerate() {
         let data = message(i, tick.0);
-        outbox.0.extend(data.map(|data| GameEvent { to: None, channel, data }));
+        outbox.0.extend(data.map(|data| GameEvent {
+            to: None,
+            channel,
+            data,
+        }));
     }
 }
 

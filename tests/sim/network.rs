@@ -91,7 +91,11 @@ impl Network {
         let link = |way: Way| {
             let seed = self.seed
                 ^ (2 * number as u64 + way as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            Link { sim: LinkSim::new(links[way as usize], seed), cut: None, announced: None }
+            Link {
+                sim: LinkSim::new(links[way as usize], seed),
+                cut: None,
+                announced: None,
+            }
         };
         self.paths.push(Path {
             client,
@@ -111,7 +115,8 @@ impl Network {
     /// Assigns a path with its address to another client.
     pub fn hand_on(&mut self, path: usize, client: usize) {
         let path = &mut self.paths[path];
-        path.before.push(std::mem::replace(&mut path.client, client));
+        path.before
+            .push(std::mem::replace(&mut path.client, client));
     }
 
     /// Returns the clients that had a path before.
@@ -202,6 +207,8 @@ impl Network {
     /// Returns the sum of all links' counts.
     pub fn stats(&self) -> LinkStats {
         let links = self.paths.iter().flat_map(|path| &path.links);
-        links.map(|link| link.sim.stats()).fold(LinkStats::default(), Add::add)
+        links
+            .map(|link| link.sim.stats())
+            .fold(LinkStats::default(), Add::add)
     }
 }

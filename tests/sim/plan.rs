@@ -54,7 +54,10 @@ impl Default for SimConfig {
             clients: 8,
             spectators: 0,
             start_tick: Tick(0),
-            arena: ArenaConfig { drones: 12, ..ArenaConfig::default() },
+            arena: ArenaConfig {
+                drones: 12,
+                ..ArenaConfig::default()
+            },
             room: RoomConfig::default(),
             link: LinkConfig::default(),
             drift_ppm: 0,
@@ -104,7 +107,12 @@ const LONGEST_MS: u64 = 1_500;
 impl Plan {
     /// Returns a plan without faults.
     pub fn quiet(config: SimConfig) -> Self {
-        Self { config, faults: Vec::new(), trouble: Duration::ZERO, settle: SETTLE }
+        Self {
+            config,
+            faults: Vec::new(),
+            trouble: Duration::ZERO,
+            settle: SETTLE,
+        }
     }
 
     /// Returns the standard mix's plan for a seed.
@@ -131,8 +139,15 @@ impl Plan {
 
     /// Returns the plan with other faults, healed after `trouble`.
     pub fn with(self, faults: Vec<Scheduled>, trouble: Duration) -> Self {
-        let rejoin = faults.iter().any(|scheduled| scheduled.fault.ends_sessions());
-        Self { faults, trouble, settle: if rejoin { SETTLE_REJOIN } else { SETTLE }, ..self }
+        let rejoin = faults
+            .iter()
+            .any(|scheduled| scheduled.fault.ends_sessions());
+        Self {
+            faults,
+            trouble,
+            settle: if rejoin { SETTLE_REJOIN } else { SETTLE },
+            ..self
+        }
     }
 
     /// Returns the length of the run.
@@ -161,8 +176,9 @@ impl fmt::Display for Plan {
             out,
             "seed {seed}: {clients} clients ({spectators} watch) at {rate} Hz, ghosts: {ghosts}"
         )?;
-        let radius =
-            room.relevance_radius_m.map_or("all".into(), |radius| format!("{radius:.0} m"));
+        let radius = room
+            .relevance_radius_m
+            .map_or("all".into(), |radius| format!("{radius:.0} m"));
         writeln!(
             out,
             "  {} bytes a tick, sight {radius}, clocks ±{drift_ppm} ppm, {socket_bytes} bytes a socket",
@@ -186,7 +202,11 @@ impl fmt::Display for Plan {
 }
 
 fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
-    let tick_rate = if rng.random_bool(0.1) { [30, 128][rng.random_range(0..2)] } else { 60 };
+    let tick_rate = if rng.random_bool(0.1) {
+        [30, 128][rng.random_range(0..2)]
+    } else {
+        60
+    };
     let ghosts = rng.random_bool(0.4);
     // A budget that is too small for its world, one that is ample, or (rarely, since it is
     // expensive) a crowd within interest.
@@ -196,17 +216,40 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
         () if starved => (300, 90, 30..60),
         () => (RoomConfig::default().snapshot_bytes, 12, 12..46),
     };
-    let arena = ArenaConfig { drones, ghosts, tick_rate, ..ArenaConfig::default() };
+    let arena = ArenaConfig {
+        drones,
+        ghosts,
+        tick_rate,
+        ..ArenaConfig::default()
+    };
     let radius = rng.random_range(interest) as f32;
-    let room =
-        RoomConfig { snapshot_bytes, relevance_radius_m: Some(radius), ..RoomConfig::default() };
-    let link = if rng.random_bool(0.2) { LinkConfig::default() } else { random_link(rng) };
-    let drift_ppm = if rng.random_bool(0.5) { rng.random_range(1..400) } else { 0 };
-    let socket_bytes =
-        if rng.random_bool(0.2) { 8 * 1_024 } else { SimConfig::default().socket_bytes };
+    let room = RoomConfig {
+        snapshot_bytes,
+        relevance_radius_m: Some(radius),
+        ..RoomConfig::default()
+    };
+    let link = if rng.random_bool(0.2) {
+        LinkConfig::default()
+    } else {
+        random_link(rng)
+    };
+    let drift_ppm = if rng.random_bool(0.5) {
+        rng.random_range(1..400)
+    } else {
+        0
+    };
+    let socket_bytes = if rng.random_bool(0.2) {
+        8 * 1_024
+    } else {
+        SimConfig::default().socket_bytes
+    };
     let record = rng.random_bool(0.3);
     let timeout = Duration::from_secs(if rng.random_bool(0.3) { 2 } else { 10 });
-    let grace_ms = if rng.random_bool(0.3) { rng.random_range(100..2_000) } else { 30_000 };
+    let grace_ms = if rng.random_bool(0.3) {
+        rng.random_range(100..2_000)
+    } else {
+        30_000
+    };
     let grace = Duration::from_millis(grace_ms);
     // Not drawn, so that the random numbers of a seed stay the same.
     let spectators = u16::from(seed.is_multiple_of(SPECTATOR_EVERY));
@@ -229,7 +272,11 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
 /// a narrow rate.
 pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     let mut some = |most: f64| {
-        if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 }
+        if rng.random_bool(0.5) {
+            rng.random_range(0.0..most)
+        } else {
+            0.0
+        }
     };
     let (loss, duplicate, reorder, corrupt) = (some(0.3), some(0.5), some(0.2), some(0.05));
     let enter = some(0.02);
@@ -237,11 +284,17 @@ pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
         latency: Duration::from_micros(rng.random_range(0..120_000)),
         jitter: Duration::from_micros(rng.random_range(0..40_000)),
         loss,
-        bursts: (enter > 0.0).then_some(Bursts { enter, leave: 0.2, loss: 0.9 }),
+        bursts: (enter > 0.0).then_some(Bursts {
+            enter,
+            leave: 0.2,
+            loss: 0.9,
+        }),
         duplicate,
         reorder,
         corrupt,
-        rate: rng.random_bool(0.2).then(|| rng.random_range(20_000..60_000)),
+        rate: rng
+            .random_bool(0.2)
+            .then(|| rng.random_range(20_000..60_000)),
         queue: Duration::from_millis(150),
         holds: None,
         outages: None,
@@ -259,12 +312,27 @@ fn handshake_fault(seed: u64, config: &SimConfig) -> Option<Scheduled> {
     let (at, lasting, fault) = match seed % 16 {
         5 => {
             // Every other time the client has not joined yet.
-            let at = if turn / 4 % 2 == 0 { later } else { Duration::from_millis(1) };
+            let at = if turn / 4 % 2 == 0 {
+                later
+            } else {
+                Duration::from_millis(1)
+            };
             let after = Step::ALL[turn as usize % 4];
-            (at, config.timeout + Duration::from_millis(1_500), Fault::Outage { client, after })
+            (
+                at,
+                config.timeout + Duration::from_millis(1_500),
+                Fault::Outage { client, after },
+            )
         }
         9 => (later, Duration::ZERO, Fault::Swap(client, other)),
-        13 => (later, Duration::ZERO, Fault::HandOn { from: other, to: client }),
+        13 => (
+            later,
+            Duration::ZERO,
+            Fault::HandOn {
+                from: other,
+                to: client,
+            },
+        ),
         _ => return None,
     };
     Some(Scheduled { at, lasting, fault })
@@ -281,8 +349,15 @@ fn random_fault(rng: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
     let ways = [Ways::Up, Ways::Down, Ways::Both][rng.random_range(0..3)];
     let mut longest = LONGEST_MS;
     let fault = match rng.random_range(0..1_000) {
-        0..190 => Fault::Links { client, up: random_link(rng), down: random_link(rng) },
-        190..230 => Fault::Narrow { client, bytes_per_s: rng.random_range(6_000..30_000) },
+        0..190 => Fault::Links {
+            client,
+            up: random_link(rng),
+            down: random_link(rng),
+        },
+        190..230 => Fault::Narrow {
+            client,
+            bytes_per_s: rng.random_range(6_000..30_000),
+        },
         230..250 => Fault::Interest(rng.random_range(4..60)),
         250..500 => Fault::Cut { client, ways },
         500..700 => Fault::Clog { client, ways },
@@ -291,7 +366,9 @@ fn random_fault(rng: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
             longest = 700;
             Fault::PauseServer
         }
-        850..870 => Fault::StarveServer { stolen_ms: rng.random_range(20..200) },
+        850..870 => Fault::StarveServer {
+            stolen_ms: rng.random_range(20..200),
+        },
         870..920 => Fault::CrashClient(client),
         920..925 => Fault::CrashServer,
         925..935 => Fault::PowerCut,
@@ -305,7 +382,9 @@ fn random_fault(rng: &mut Xoshiro256PlusPlus, config: &SimConfig) -> Scheduled {
             Fault::Drain
         }
         980..990 => Fault::Flood,
-        _ => Fault::JumpWall { by_ms: random_step_ms(rng) },
+        _ => Fault::JumpWall {
+            by_ms: random_step_ms(rng),
+        },
     };
     let shortest = if fault == Fault::Drain { 600 } else { 30 };
     let lasting = Duration::from_millis(rng.random_range(shortest..longest));

@@ -81,7 +81,11 @@ impl Process {
         marks.hit(pause);
         self.held_bytes += bytes.len();
         let stamp_ns = self.clock.wall_ns(now);
-        self.socket.push(Held { path, bytes, stamp_ns });
+        self.socket.push(Held {
+            path,
+            bytes,
+            stamp_ns,
+        });
     }
 
     /// Reads the waiting datagrams with receive times from the kernel's timestamps. Also returns
@@ -92,11 +96,20 @@ impl Process {
         self.held_bytes = 0;
         let held = std::mem::take(&mut self.socket).into_iter();
         let taken: Vec<_> = held
-            .map(|held| (held.path, held.bytes, self.stamps.place(held.stamp_ns, shown)))
+            .map(|held| {
+                (
+                    held.path,
+                    held.bytes,
+                    self.stamps.place(held.stamp_ns, shown),
+                )
+            })
             .collect();
         self.stamps.end();
         let before = std::mem::replace(&mut self.read_at, shown);
-        let wrong = taken.iter().filter(|(_, _, at)| !(before..=shown).contains(at)).count();
+        let wrong = taken
+            .iter()
+            .filter(|(_, _, at)| !(before..=shown).contains(at))
+            .count();
         (taken, wrong)
     }
 

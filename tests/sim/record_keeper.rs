@@ -32,7 +32,13 @@ pub struct RecordKeeper {
 impl RecordKeeper {
     /// Creates a recording on an empty disk.
     pub fn new(seed: u64) -> Self {
-        Self { disk: Disk::new(seed), handed: Vec::new(), synced: 0, chunks: 0, stopped: false }
+        Self {
+            disk: Disk::new(seed),
+            handed: Vec::new(),
+            synced: 0,
+            chunks: 0,
+            stopped: false,
+        }
     }
 
     /// Starts a new recording of a room.
@@ -100,9 +106,11 @@ impl RecordKeeper {
             return Vec::new();
         }
         match replay(game, &[bytes[..good].to_vec()], None, |_| {}) {
-            Ok(again) => {
-                again.divergence.map(|parted| format!("replay: {parted}")).into_iter().collect()
-            }
+            Ok(again) => again
+                .divergence
+                .map(|parted| format!("replay: {parted}"))
+                .into_iter()
+                .collect(),
             Err(error) => vec![format!("replay: {error}")],
         }
     }

@@ -26,7 +26,11 @@ impl fmt::Display for Reduction {
             write!(
                 out,
                 " --only {}",
-                if numbers.is_empty() { "none".into() } else { numbers.join(",") }
+                if numbers.is_empty() {
+                    "none".into()
+                } else {
+                    numbers.join(",")
+                }
             )?;
         }
         if let Some(clients) = self.clients {
@@ -49,13 +53,22 @@ impl Reduction {
     ///
     /// A text if a fault or a number of clients is not within the plan.
     pub fn check(&self, plan: &Plan) -> Result<(), String> {
-        if let Some(fault) = self.only.iter().flatten().find(|fault| **fault >= plan.faults.len()) {
-            return Err(format!("there is no fault {fault}: the plan has {}", plan.faults.len()));
+        if let Some(fault) = self
+            .only
+            .iter()
+            .flatten()
+            .find(|fault| **fault >= plan.faults.len())
+        {
+            return Err(format!(
+                "there is no fault {fault}: the plan has {}",
+                plan.faults.len()
+            ));
         }
         match self.clients {
-            Some(clients) if clients == 0 || clients > plan.config.clients => {
-                Err(format!("the plan has 1 to {} clients, not {clients}", plan.config.clients))
-            }
+            Some(clients) if clients == 0 || clients > plan.config.clients => Err(format!(
+                "the plan has 1 to {} clients, not {clients}",
+                plan.config.clients
+            )),
             _ => Ok(()),
         }
     }
@@ -65,10 +78,16 @@ impl Reduction {
     pub fn of(&self, plan: &Plan) -> Plan {
         let mut reduced = plan.clone();
         if let Some(only) = &self.only {
-            reduced.faults = only.iter().filter_map(|at| plan.faults.get(*at).copied()).collect();
+            reduced.faults = only
+                .iter()
+                .filter_map(|at| plan.faults.get(*at).copied())
+                .collect();
         }
         if let Some(clients) = self.clients {
-            let named = reduced.faults.iter().filter_map(|scheduled| scheduled.fault.client());
+            let named = reduced
+                .faults
+                .iter()
+                .filter_map(|scheduled| scheduled.fault.client());
             let needed = named.max().map_or(1, |client| client as u16 + 1);
             reduced.config.clients = clients.clamp(needed, plan.config.clients.max(needed));
         }
@@ -100,7 +119,13 @@ pub fn minimise(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Reduction 
         while at < kept.len() {
             let mut fewer = kept.clone();
             fewer.drain(at..(at + chunk).min(kept.len()));
-            if try_it(Reduction { only: Some(fewer.clone()), ..best.clone() }, &mut best) {
+            if try_it(
+                Reduction {
+                    only: Some(fewer.clone()),
+                    ..best.clone()
+                },
+                &mut best,
+            ) {
                 kept = fewer;
             } else {
                 at += chunk;
@@ -111,10 +136,28 @@ pub fn minimise(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Reduction 
         }
         chunk = chunk.div_ceil(2);
     }
-    try_it(Reduction { perfect_links: true, ..best.clone() }, &mut best);
-    try_it(Reduction { true_clocks: true, ..best.clone() }, &mut best);
+    try_it(
+        Reduction {
+            perfect_links: true,
+            ..best.clone()
+        },
+        &mut best,
+    );
+    try_it(
+        Reduction {
+            true_clocks: true,
+            ..best.clone()
+        },
+        &mut best,
+    );
     for clients in [1, 2, 4] {
-        if try_it(Reduction { clients: Some(clients), ..best.clone() }, &mut best) {
+        if try_it(
+            Reduction {
+                clients: Some(clients),
+                ..best.clone()
+            },
+            &mut best,
+        ) {
             break;
         }
     }
@@ -134,7 +177,10 @@ mod tests {
         let guilty = plan.faults[7];
         let best = minimise(&plan, |plan| plan.faults.contains(&guilty));
         assert_eq!(best.only.as_ref().map(Vec::len), Some(1));
-        assert!(best.to_string().ends_with("--clients 1 --perfect-links --true-clocks"));
+        assert!(
+            best.to_string()
+                .ends_with("--clients 1 --perfect-links --true-clocks")
+        );
         assert_eq!(best.of(&plan).faults, [guilty]);
     }
 }

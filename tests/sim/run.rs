@@ -66,7 +66,9 @@ fn settle(sim: &mut Sim, plan: &Plan) -> Vec<String> {
     if !sim.violations().is_empty() {
         return Vec::new();
     }
-    let told = sim.tick().map_or(healed, |tick: Tick| tick.back(plan.config.arena.tick_rate / 2));
+    let told = sim.tick().map_or(healed, |tick: Tick| {
+        tick.back(plan.config.arena.tick_rate / 2)
+    });
     let mut wrong = sim.unconverged(healed, told);
     let after = sim.disturbances();
     wrong.extend(

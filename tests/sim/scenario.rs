@@ -32,8 +32,16 @@ pub struct Scenario {
 impl Scenario {
     /// Creates a scenario with eight clients on perfect paths.
     pub fn new(seed: u64) -> Self {
-        let config = SimConfig { seed, ..SimConfig::default() };
-        Self { config, faults: Vec::new(), trouble: Duration::from_secs(2), claimed: Vec::new() }
+        let config = SimConfig {
+            seed,
+            ..SimConfig::default()
+        };
+        Self {
+            config,
+            faults: Vec::new(),
+            trouble: Duration::from_secs(2),
+            claimed: Vec::new(),
+        }
     }
 
     /// Sets the number of clients.
@@ -66,7 +74,10 @@ impl Scenario {
     ///
     /// If the fault overlaps another one of the same process.
     pub fn fault(mut self, at_ms: u64, lasting_ms: u64, fault: Fault) -> Self {
-        let (at, lasting) = (Duration::from_millis(at_ms), Duration::from_millis(lasting_ms));
+        let (at, lasting) = (
+            Duration::from_millis(at_ms),
+            Duration::from_millis(lasting_ms),
+        );
         let fault = Scheduled { at, lasting, fault };
         assert!(
             !self.faults.iter().any(|other| other.meets(&fault)),

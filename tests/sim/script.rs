@@ -18,14 +18,24 @@ pub fn script(seed: u64, ticks: usize) -> Vec<TickInput<ArenaCommand>> {
             next += 1;
         }
         if present.len() > 4 && rng.random_bool(0.02) {
-            input.leaves.push(present.remove(rng.random_range(0..present.len())));
+            input
+                .leaves
+                .push(present.remove(rng.random_range(0..present.len())));
         }
         input.commands = present
             .iter()
             .map(|client| {
                 let thrust = [rng.random_range(-127..=127), rng.random_range(-127..=127)];
                 let (dash, fire) = (rng.random_bool(0.05), rng.random_bool(0.5));
-                (*client, ArenaCommand { thrust, aim: rng.random_range(0..4_096), dash, fire })
+                (
+                    *client,
+                    ArenaCommand {
+                        thrust,
+                        aim: rng.random_range(0..4_096),
+                        dash,
+                        fire,
+                    },
+                )
             })
             .collect();
         input

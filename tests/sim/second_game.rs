@@ -60,13 +60,20 @@ impl Replicate for Runner {
     }
 
     fn restore(fields: &[u32]) -> Self {
-        Self { place: fields[0], speed: fields[1], laps: fields[2] }
+        Self {
+            place: fields[0],
+            speed: fields[1],
+            laps: fields[2],
+        }
     }
 }
 
 impl Runner {
     fn step(&mut self, push: &Push) {
-        self.speed = self.speed.saturating_add_signed(i32::from(push.0)).min(2 * STILL - 1);
+        self.speed = self
+            .speed
+            .saturating_add_signed(i32::from(push.0))
+            .min(2 * STILL - 1);
         self.place = (self.place + self.speed + TRACK - STILL) % TRACK;
     }
 }
@@ -83,7 +90,10 @@ fn run(
         let Ok(mut runner) = runners.get_mut(row.entity) else {
             continue;
         };
-        let push = inputs.0.iter().find(|(client, _)| Some(*client) == row.owner);
+        let push = inputs
+            .0
+            .iter()
+            .find(|(client, _)| Some(*client) == row.owner);
         let before = runner.place;
         runner.step(&push.map_or(Push(0), |(_, push)| push.clone()));
         runner.laps += u32::from(before.abs_diff(runner.place) > TRACK / 2);
@@ -109,7 +119,10 @@ impl Game for Race {
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
-        let runner = Runner { speed: STILL, ..Runner::default() };
+        let runner = Runner {
+            speed: STILL,
+            ..Runner::default()
+        };
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
             table.spawn(&mut world.commands(), KindId(0), Some(client), runner)
         })

@@ -48,8 +48,15 @@ impl ServerProcess {
     pub fn new(config: SimConfig, clock: VirtualClock, now: Timestamp) -> Self {
         let process = Process::new(clock, SOCKET_BYTES);
         let recorder = config.record.then(|| RecordKeeper::new(config.seed));
-        let mut server =
-            Self { core: None, process, config, life: 0, epoch_us: 0, stolen_ms: 0, recorder };
+        let mut server = Self {
+            core: None,
+            process,
+            config,
+            life: 0,
+            epoch_us: 0,
+            stolen_ms: 0,
+            recorder,
+        };
         server.start(now);
         server
     }
@@ -61,7 +68,11 @@ impl ServerProcess {
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         let mut core = Server::new(self.session_config(), secret, shown, self.wall(now));
-        let room = RoomConfig { seed, tick_rate: self.config.arena.tick_rate, ..self.config.room };
+        let room = RoomConfig {
+            seed,
+            tick_rate: self.config.arena.tick_rate,
+            ..self.config.room
+        };
         let mut room = WorldRoom::starting_after(self.config.start_tick, self.game(), room, shown)
             .expect("the arena's schema is valid");
         if let Some(recorder) = &mut self.recorder {
@@ -88,7 +99,11 @@ impl ServerProcess {
 
     fn game(&self) -> MessagingGame<ArenaGame> {
         let game = ArenaGame::new(self.config.arena).expect("the arena's schema is valid");
-        MessagingGame { game, bulk: 0, patter: self.config.patter }
+        MessagingGame {
+            game,
+            bulk: 0,
+            patter: self.config.patter,
+        }
     }
 
     /// Ends the process with everything in it. With `power` the disk also loses power. Returns the
@@ -106,13 +121,18 @@ impl ServerProcess {
     /// Checks the recording on the disk and returns the violations.
     pub(crate) fn check_recording(&mut self, marks: &mut Marks) -> Vec<String> {
         let game = Arc::new(self.game());
-        self.recorder.as_mut().map_or(Vec::new(), |recorder| recorder.check(&game, marks))
+        self.recorder
+            .as_mut()
+            .map_or(Vec::new(), |recorder| recorder.check(&game, marks))
     }
 
     /// Writes the room's recorded chunks.
     pub(crate) fn keep_recording(&mut self, marks: &mut Marks) {
-        let room =
-            self.core.as_mut().and_then(|core| core.room_mut(0)).and_then(|room| room.world_mut());
+        let room = self
+            .core
+            .as_mut()
+            .and_then(|core| core.room_mut(0))
+            .and_then(|room| room.world_mut());
         if let (Some(recorder), Some(room)) = (&mut self.recorder, room) {
             recorder.keep(room, marks);
         }
@@ -156,7 +176,10 @@ impl ServerProcess {
         marks.add(Mark::CaughtUp, u64::from(ticks > 1));
         marks.add(Mark::Slipped, u64::from(skipped));
         let is_late = ticks > 1 || skipped;
-        marks.add(Mark::ServerStarved, u64::from(is_late && self.stolen_ms > 0));
+        marks.add(
+            Mark::ServerStarved,
+            u64::from(is_late && self.stolen_ms > 0),
+        );
         is_late
     }
 
@@ -167,7 +190,10 @@ impl ServerProcess {
         marks.add(Mark::CommandLate, metrics.commands.late);
         marks.add(Mark::CommandMissing, metrics.commands.missing);
         marks.add(Mark::Deferred, metrics.deferred);
-        marks.add(Mark::SeveralPackets, metrics.packets_out - metrics.snapshots);
+        marks.add(
+            Mark::SeveralPackets,
+            metrics.packets_out - metrics.snapshots,
+        );
         marks.add(Mark::DamageRefused, core.drops().count(DropReason::Forged));
     }
 }

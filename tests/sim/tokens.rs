@@ -34,7 +34,10 @@ pub fn session_config() -> SessionConfig {
     SessionConfig {
         sessions: 300,
         per_address: 300,
-        joins: Rate { per_second: 1_000, burst: 1_000 },
+        joins: Rate {
+            per_second: 1_000,
+            burst: 1_000,
+        },
         ..SessionConfig::new(PROTOCOL, key(), vec![SocketAddr::from(SERVER)])
     }
 }
@@ -63,8 +66,13 @@ pub fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
     let mut bytes = [0x55; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let lifetime = Duration::from_secs(30);
-    let issuer =
-        Issuer { key: key(), protocol: PROTOCOL, servers: vec![SERVER.into()], lifetime, timeout };
+    let issuer = Issuer {
+        key: key(),
+        protocol: PROTOCOL,
+        servers: vec![SERVER.into()],
+        lifetime,
+        timeout,
+    };
     TokenSource::new(issuer, bytes)
 }
 

@@ -20,7 +20,11 @@ impl VirtualClock {
     /// `wall_ms`, in milliseconds since 1970.
     pub fn new(now: Timestamp, shown: Timestamp, wall_ms: i64) -> Self {
         let wall_offset_ms = wall_ms - (shown.as_micros() / 1_000) as i64;
-        Self { base: (now, shown), drift_ppb: 0, wall_offset_ms }
+        Self {
+            base: (now, shown),
+            drift_ppb: 0,
+            wall_offset_ms,
+        }
     }
 
     /// Returns the clock's time at a true time, which must not be before the last change of rate.
@@ -57,7 +61,9 @@ impl VirtualClock {
 
     /// Returns the wall clock in nanoseconds since 1970, with which a kernel stamps datagrams.
     pub fn wall_ns(&self, now: Timestamp) -> u64 {
-        self.at(now).as_nanos().saturating_add_signed(self.wall_offset_ns())
+        self.at(now)
+            .as_nanos()
+            .saturating_add_signed(self.wall_offset_ns())
     }
 
     /// Sets the wall clock forward by `by_ms`, or back if that is negative.

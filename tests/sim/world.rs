@@ -112,7 +112,12 @@ struct Wire<'a> {
 impl Transport for Wire<'_> {
     fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
         if let Some(path) = self.network.path_of(to.address) {
-            self.network.send((path, Way::Down), bytes, self.now, (self.events, self.marks));
+            self.network.send(
+                (path, Way::Down),
+                bytes,
+                self.now,
+                (self.events, self.marks),
+            );
         }
     }
 
@@ -156,7 +161,11 @@ impl Sim {
         for i in 0..config.clients {
             let seed = config.seed.wrapping_mul(1_000).wrapping_add(u64::from(i));
             let watches = i + config.spectators >= config.clients;
-            let role = if watches { Role::Spectator } else { Role::Player };
+            let role = if watches {
+                Role::Spectator
+            } else {
+                Role::Player
+            };
             sim.add(role, seed, now + Duration::from_millis(u64::from(i) * 7));
         }
         for (i, scheduled) in plan.faults.iter().enumerate() {
@@ -178,8 +187,13 @@ impl Sim {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
         let clock = random_clock(&mut self.rng, self.drift_ppm, self.now);
-        let purpose = Purpose { role, ..Purpose::default() };
-        let token = self.tokens.issue_for(UserId(seed), purpose, self.server.wall(start));
+        let purpose = Purpose {
+            role,
+            ..Purpose::default()
+        };
+        let token = self
+            .tokens
+            .issue_for(UserId(seed), purpose, self.server.wall(start));
         self.clients.push(ClientProcess::new(
             &self.kinds,
             (token, role),
@@ -194,7 +208,8 @@ impl Sim {
     /// A new token for a client, from an issuer with the server's wall clock.
     pub(crate) fn token(&mut self, client: usize) -> ConnectToken {
         let (user, purpose) = (self.clients[client].user(), self.clients[client].purpose());
-        self.tokens.issue_for(user, purpose, self.server.wall(self.now))
+        self.tokens
+            .issue_for(user, purpose, self.server.wall(self.now))
     }
 
     /// Returns the server.
@@ -254,7 +269,9 @@ impl Sim {
             self.now = at;
             self.handle(event);
             if at_once == EVENTS_AT_ONCE {
-                self.checks.broken(vec![format!("time stands still: {event:?} again and again")]);
+                self.checks.broken(vec![format!(
+                    "time stands still: {event:?} again and again"
+                )]);
             }
             if !self.checks.violations().is_empty() {
                 return;
@@ -282,7 +299,10 @@ impl Sim {
 
     pub(crate) fn tell(&mut self, what: &str) {
         if let Some(trace) = &mut self.trace {
-            trace(Timestamp::from_nanos(self.now.as_nanos() - self.start.as_nanos()), what);
+            trace(
+                Timestamp::from_nanos(self.now.as_nanos() - self.start.as_nanos()),
+                what,
+            );
         }
     }
 
@@ -294,7 +314,12 @@ impl Sim {
             return;
         };
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
-        core.send_replies(&mut Wire { network, events, marks, now });
+        core.send_replies(&mut Wire {
+            network,
+            events,
+            marks,
+            now,
+        });
         let mut told = Vec::new();
         while let Some(event) = core.poll_event() {
             told.push(event);
@@ -302,19 +327,22 @@ impl Sim {
         for event in told {
             match event {
                 SessionEvent::Parked(_) => self.marks.hit(Mark::TimedOut),
-                SessionEvent::Resumed { resume: Resume::Continued, .. } => {
-                    self.marks.hit(Mark::Resumed)
-                }
-                SessionEvent::Resumed { resume: Resume::Restarted, .. } => {
-                    self.marks.hit(Mark::TakenOver)
-                }
+                SessionEvent::Resumed {
+                    resume: Resume::Continued,
+                    ..
+                } => self.marks.hit(Mark::Resumed),
+                SessionEvent::Resumed {
+                    resume: Resume::Restarted,
+                    ..
+                } => self.marks.hit(Mark::TakenOver),
                 SessionEvent::Ended(_, DisconnectReason::TimedOut) => {
                     self.marks.hit(Mark::GraceOver)
                 }
                 _ => {}
             }
             let shown = self.server.process.clock.at(self.now);
-            self.checks.session_changed(&event, self.server.core(), &self.network, shown);
+            self.checks
+                .session_changed(&event, self.server.core(), &self.network, shown);
             self.tell(&format!("server: {event:?}"));
         }
     }
@@ -337,13 +365,29 @@ impl Sim {
         core.set_wall_clock(shown, wall);
         let before = world_of(core).timeline().next();
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
-        core.tick(&mut || shown, &mut Wire { network, events, marks, now });
+        core.tick(
+            &mut || shown,
+            &mut Wire {
+                network,
+                events,
+                marks,
+                now,
+            },
+        );
         let ticks = world_of(core).timeline().next().distance(before);
         self.after_server();
         if ticks > 0 {
             let is_late = self.server.note_ticks(ticks as u32, &mut self.marks);
             let (before, after) = (snapshots_before, self.snapshots());
-            self.checks.server_ran(&Ran { ticks: ticks as u32, is_late, before, after }, shown);
+            self.checks.server_ran(
+                &Ran {
+                    ticks: ticks as u32,
+                    is_late,
+                    before,
+                    after,
+                },
+                shown,
+            );
             self.server.keep_recording(&mut self.marks);
             self.hashes.push(self.room().world_hash());
             self.check();
@@ -357,7 +401,8 @@ impl Sim {
             return Vec::new();
         };
         let ids = (0..self.clients.len()).filter_map(|at| Some(core.session(self.address(at))?.0));
-        ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks))).collect()
+        ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks)))
+            .collect()
     }
 
     /// The receive time of a waiting datagram lies between two reads, even if the wall clock was
@@ -384,12 +429,16 @@ impl Sim {
             &mut self.marks,
         );
         let broken: Vec<String> = self.checks.violations()[before..].to_vec();
-        broken.iter().for_each(|violation| self.tell(&format!("BROKEN {violation}")));
+        broken
+            .iter()
+            .for_each(|violation| self.tell(&format!("BROKEN {violation}")));
     }
 
     pub(crate) fn schedule_server(&mut self) {
         if let Some(at) = self.server.core().and_then(Server::next_deadline) {
-            self.server.process.wake(at, self.now, Event::ServerWakes, &mut self.events);
+            self.server
+                .process
+                .wake(at, self.now, Event::ServerWakes, &mut self.events);
         }
     }
 
@@ -423,7 +472,8 @@ impl Sim {
         let client = &mut self.clients[at];
         while let Some((_, bytes)) = client.bot.poll_transmit() {
             let to = (&mut self.events, &mut self.marks);
-            self.network.send((client.path, Way::Up), &bytes.into_bytes(), self.now, to);
+            self.network
+                .send((client.path, Way::Up), &bytes.into_bytes(), self.now, to);
         }
         while let Some(event) = self.clients[at].bot.poll_event() {
             self.note_client_event(at, event);
@@ -436,7 +486,15 @@ impl Sim {
         let (now, shown) = (self.now, self.server.process.clock.at(self.now));
         let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
         if let Some(core) = self.server.core_mut() {
-            core.stop(shown, &mut Wire { network, events, marks, now });
+            core.stop(
+                shown,
+                &mut Wire {
+                    network,
+                    events,
+                    marks,
+                    now,
+                },
+            );
         }
     }
 
@@ -445,9 +503,12 @@ impl Sim {
         match event {
             ClientEvent::Mispredicted(wrong) => {
                 client.note_wrong(wrong, &mut self.marks);
-                let said =
-                    format!("client {at}: predicted slot {} wrong: {:?}", wrong.slot, wrong.cause);
-                self.checks.mispredicted(at, &self.clients[at], self.server.core(), &self.network);
+                let said = format!(
+                    "client {at}: predicted slot {} wrong: {:?}",
+                    wrong.slot, wrong.cause
+                );
+                self.checks
+                    .mispredicted(at, &self.clients[at], self.server.core(), &self.network);
                 self.tell(&said);
             }
             ClientEvent::Game(tick, data) => {
@@ -464,7 +525,9 @@ impl Sim {
         if client.is_up() {
             let shown = client.process.clock.at(self.now);
             let next = client.next_timeout(shown);
-            client.process.wake(next, self.now, Event::ClientWakes(at), &mut self.events);
+            client
+                .process
+                .wake(next, self.now, Event::ClientWakes(at), &mut self.events);
         }
     }
 }

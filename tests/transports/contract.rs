@@ -39,8 +39,12 @@ struct Ends {
 fn take(server_transport: &mut ServerTransport) -> Vec<(PeerAddr, Came)> {
     server_transport.flush();
     let mut came = Vec::new();
-    wait_readable([&*server_transport].into_iter(), Duration::from_millis(5), &mut Vec::new())
-        .unwrap();
+    wait_readable(
+        [&*server_transport].into_iter(),
+        Duration::from_millis(5),
+        &mut Vec::new(),
+    )
+    .unwrap();
     let note = |from, event: Event<'_>, _| {
         came.push((
             from,
@@ -81,21 +85,37 @@ impl Ends {
             address: server.local_address().unwrap(),
             local: None,
         };
-        let (mut room, mut back) =
-            (DATAGRAM_BYTES, PeerAddr { address: client.local_address().unwrap(), ..there });
+        let (mut room, mut back) = (
+            DATAGRAM_BYTES,
+            PeerAddr {
+                address: client.local_address().unwrap(),
+                ..there
+            },
+        );
         if way.is_connection_oriented() {
             client.open(there, b"hello");
             client.flush();
             let came = take_some(&mut server, &mut client, 2);
-            let (first, Came::DatagramBytes(bytes)) = came[0] else { panic!("{came:?}") };
+            let (first, Came::DatagramBytes(bytes)) = came[0] else {
+                panic!("{came:?}")
+            };
             assert_eq!(came[1], (first, Came::Frame(b"hello".to_vec())));
             let came = take_some(&mut client, &mut server, 1);
-            let (by, Came::DatagramBytes(also)) = came[0] else { panic!("{came:?}") };
+            let (by, Came::DatagramBytes(also)) = came[0] else {
+                panic!("{came:?}")
+            };
             assert_eq!(by, there);
             assert!(bytes.min(also) >= SMALLEST_PAYLOAD, "{bytes} {also}");
             (back, room) = (first, bytes.min(also).min(DATAGRAM_BYTES));
         }
-        Self { way, server, client, there, back, room }
+        Self {
+            way,
+            server,
+            client,
+            there,
+            back,
+            room,
+        }
     }
 
     fn send_up(&mut self, datagram: &[u8]) {
@@ -119,7 +139,11 @@ impl Ends {
             if take(&mut self.server).contains(&(self.back, Came::Datagram(datagram.to_vec()))) {
                 return;
             }
-            assert!(clock::now() < deadline, "{:?}: nothing comes any more", self.way);
+            assert!(
+                clock::now() < deadline,
+                "{:?}: nothing comes any more",
+                self.way
+            );
         }
     }
 }
@@ -137,8 +161,13 @@ fn datagrams_come_whole_and_as_they_were(way: Way) {
         for (came, by) in [(up, ends.back), (down, ends.there)] {
             assert_eq!(came.len(), 8, "{way:?} on loopback: {came:?}");
             for (from, came) in came {
-                let Came::Datagram(bytes) = came else { panic!("{came:?}") };
-                assert_eq!((from, &bytes), (by, &datagram(usize::from(bytes[0]), ends.room)));
+                let Came::Datagram(bytes) = came else {
+                    panic!("{came:?}")
+                };
+                assert_eq!(
+                    (from, &bytes),
+                    (by, &datagram(usize::from(bytes[0]), ends.room))
+                );
             }
         }
     }
@@ -187,7 +216,11 @@ fn frames_come_once_and_in_order_both_ways() {
         );
         let down = frames(ends.at_client(150));
         assert!(down.len() == 150, "{way:?}");
-        assert!(down.iter().enumerate().all(|(i, came)| *came == Came::Frame(frame(149 - i))));
+        assert!(
+            down.iter()
+                .enumerate()
+                .all(|(i, came)| *came == Came::Frame(frame(149 - i)))
+        );
     }
 }
 
@@ -204,9 +237,18 @@ fn who_ends_a_connection_tells_the_other_and_nothing_follows() {
         assert_eq!(take(&mut ends.client), []);
         let mut ends = Ends::meet(way);
         ends.client.close(ends.there);
-        assert_eq!(ends.at_server(1), [(ends.back, Came::Closed { told: true })], "{way:?}");
+        assert_eq!(
+            ends.at_server(1),
+            [(ends.back, Came::Closed { told: true })],
+            "{way:?}"
+        );
         // An end that is dropped closes its connections to all peers.
-        let Ends { mut server, client, back, .. } = Ends::meet(way);
+        let Ends {
+            mut server,
+            client,
+            back,
+            ..
+        } = Ends::meet(way);
         drop(client);
         let came = take_some(&mut server, &mut Way::Udp.pair().0, 1);
         assert_eq!(came, [(back, Came::Closed { told: true })], "{way:?}");
@@ -217,9 +259,15 @@ fn who_ends_a_connection_tells_the_other_and_nothing_follows() {
 fn one_end_serves_many_and_tells_them_apart() {
     for way in [Way::Memory, Way::Quic, Way::WebTransport] {
         let mut ends = Ends::meet(way);
-        let others: Vec<PeerAddr> =
-            (2..8).map(|connection| PeerAddr { connection, ..ends.there }).collect();
-        others.iter().for_each(|other| ends.client.open(*other, &[other.connection as u8]));
+        let others: Vec<PeerAddr> = (2..8)
+            .map(|connection| PeerAddr {
+                connection,
+                ..ends.there
+            })
+            .collect();
+        others
+            .iter()
+            .for_each(|other| ends.client.open(*other, &[other.connection as u8]));
         let came = ends.at_server(12);
         for (from, came) in came {
             if let Came::Frame(frame) = came {

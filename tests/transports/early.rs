@@ -26,20 +26,33 @@ fn a_connection_to_a_server_that_was_started_again_is_reset_at_once() {
     }
     // It dies without a close: its later packets come from another port and have no effect.
     tried.end.move_to_another_port().unwrap();
-    let settings = QuicSettings { listen: address, ..QuicSettings::default() };
+    let settings = QuicSettings {
+        listen: address,
+        ..QuicSettings::default()
+    };
     // The old port is free once a connection has arrived at the new one.
     tried.serves_the_honest();
     let open = || {
         clock::sleep(Duration::from_millis(5));
         settings.open([7; 32], clock::unix_now()).ok()
     };
-    let _again = (0..100).find_map(|_| open()).expect("the port is free again");
+    let _again = (0..100)
+        .find_map(|_| open())
+        .expect("the port is free again");
     let (deadline, mut lost) = (clock::now() + PATIENCE, false);
     while !lost {
-        assert!(clock::now() < deadline, "the client is not told that its connection is gone");
+        assert!(
+            clock::now() < deadline,
+            "the client is not told that its connection is gone"
+        );
         client.send(addr, &[1; 500]);
         client.flush();
-        wait_readable([&client].into_iter(), Duration::from_millis(20), &mut Vec::new()).unwrap();
+        wait_readable(
+            [&client].into_iter(),
+            Duration::from_millis(20),
+            &mut Vec::new(),
+        )
+        .unwrap();
         let note = |_, event: Event<'_>, _| lost |= event == (Event::Closed { told: false });
         client.receive(clock::now(), note).unwrap();
     }
@@ -78,8 +91,12 @@ impl Between {
 fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_all() {
     let mut tried = Tried::new(64);
     let server = tried.address();
-    let mut between =
-        Between { front: Raw::new(), back: Raw::new(), client: None, said: Vec::new() };
+    let mut between = Between {
+        front: Raw::new(),
+        back: Raw::new(),
+        client: None,
+        said: Vec::new(),
+    };
     let mut client = dial(tried.fingerprint, None);
     let to = |connection| PeerAddr::quic(connection, between.front.0.local_address().unwrap());
     let (first, second) = (to(1), to(2));
@@ -91,8 +108,12 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
         let (deadline, mut found) = (clock::now() + PATIENCE, false);
         while !found && clock::now() < deadline {
             between.pass(server);
-            wait_readable([&tried.end].into_iter(), Duration::from_millis(2), &mut Vec::new())
-                .unwrap();
+            wait_readable(
+                [&tried.end].into_iter(),
+                Duration::from_millis(2),
+                &mut Vec::new(),
+            )
+            .unwrap();
             let mut asked = None;
             let note = |from, event: Event<'_>, _| {
                 early += usize::from(event == Event::Early(b"again"));
@@ -126,7 +147,9 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
     // A replay of the packets from elsewhere: each TLS session serves once.
     let mut thief = Raw::new();
-    flight.iter().for_each(|datagram| thief.say(server, datagram));
+    flight
+        .iter()
+        .for_each(|datagram| thief.say(server, datagram));
     thief.hear(Some(server), 1, Duration::from_millis(300));
     for _ in 0..20 {
         let note =

@@ -38,9 +38,18 @@ pub struct Tried {
 
 impl Tried {
     pub fn new(handshakes: usize) -> Self {
-        let settings = QuicSettings { listen: any(), handshakes, ..QuicSettings::default() };
+        let settings = QuicSettings {
+            listen: any(),
+            handshakes,
+            ..QuicSettings::default()
+        };
         let (end, fingerprint) = settings.open([7; 32], clock::unix_now()).unwrap();
-        Self { end, fingerprint, opened: 0, closed: 0 }
+        Self {
+            end,
+            fingerprint,
+            opened: 0,
+            closed: 0,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -48,7 +57,12 @@ impl Tried {
     }
 
     pub fn look(&mut self) {
-        wait_readable([&self.end].into_iter(), Duration::from_millis(10), &mut Vec::new()).unwrap();
+        wait_readable(
+            [&self.end].into_iter(),
+            Duration::from_millis(10),
+            &mut Vec::new(),
+        )
+        .unwrap();
         let (opened, closed) = (&mut self.opened, &mut self.closed);
         let note = |_, event: Event<'_>, _| match event {
             Event::DatagramBytes(_) => *opened += 1,
@@ -94,8 +108,12 @@ impl Raw {
     ) -> Vec<Vec<u8>> {
         let (deadline, mut came) = (clock::now() + within, Vec::new());
         while came.len() < count && clock::now() < deadline {
-            wait_readable([&self.0].into_iter(), deadline.since(clock::now()), &mut Vec::new())
-                .unwrap();
+            wait_readable(
+                [&self.0].into_iter(),
+                deadline.since(clock::now()),
+                &mut Vec::new(),
+            )
+            .unwrap();
             let note = |datagram: ReceivedDatagram<'_>| {
                 if from.is_none_or(|from| from == datagram.from) {
                     came.push(datagram.bytes.to_vec());
@@ -144,7 +162,10 @@ fn line_24_an_initial_under_1200_bytes_is_dropped() {
         Vec::<Vec<u8>>::new()
     );
     raw.say(tried.address(), &initial);
-    assert!(!raw.hear(Some(tried.address()), 1, PATIENCE).is_empty(), "the whole one is answered");
+    assert!(
+        !raw.hear(Some(tried.address()), 1, PATIENCE).is_empty(),
+        "the whole one is answered"
+    );
     tried.look();
     assert_eq!(tried.opened, 0);
     tried.serves_the_honest();
@@ -167,8 +188,15 @@ fn line_24_a_flood_of_initials_is_answered_with_retry() {
         .iter_mut()
         .map(|(raw, _)| raw.hear(Some(server), 1, Duration::from_millis(300)))
         .collect();
-    let retries = answers.iter().flatten().filter(|datagram| is_retry(datagram)).count();
-    assert!((30..=32).contains(&retries), "{retries} of 40 must prove their address first");
+    let retries = answers
+        .iter()
+        .flatten()
+        .filter(|datagram| is_retry(datagram))
+        .count();
+    assert!(
+        (30..=32).contains(&retries),
+        "{retries} of 40 must prove their address first"
+    );
     // A client that proves its address is served during the attack.
     tried.serves_the_honest();
     assert_eq!(tried.opened, 1);
@@ -204,7 +232,10 @@ impl Stranger {
             .build()
             .unwrap();
         let trust = Trust::Pinned(vec![fingerprint]);
-        Self { runtime, config: config::client(&trust, ALPN).unwrap() }
+        Self {
+            runtime,
+            config: config::client(&trust, ALPN).unwrap(),
+        }
     }
 
     fn tampering(tried: &Tried, tamper: Tamper) -> Self {
@@ -219,15 +250,20 @@ impl Stranger {
     pub fn connect(&self, to: SocketAddr) -> Result<(Endpoint, Connection), ConnectionError> {
         self.runtime.block_on(async {
             let endpoint = Endpoint::client(any()).unwrap();
-            let connecting = endpoint.connect_with(self.config.clone(), to, "localhost").unwrap();
-            let connection =
-                timeout(PATIENCE, connecting).await.unwrap_or(Err(ConnectionError::TimedOut))?;
+            let connecting = endpoint
+                .connect_with(self.config.clone(), to, "localhost")
+                .unwrap();
+            let connection = timeout(PATIENCE, connecting)
+                .await
+                .unwrap_or(Err(ConnectionError::TimedOut))?;
             Ok((endpoint, connection))
         })
     }
 
     fn closed_by_server(&self, connection: &Connection) -> TransportErrorCode {
-        let closed = self.runtime.block_on(async { timeout(PATIENCE, connection.closed()).await });
+        let closed = self
+            .runtime
+            .block_on(async { timeout(PATIENCE, connection.closed()).await });
         match closed.expect("the server closes the connection") {
             ConnectionError::ConnectionClosed(close) => close.error_code,
             other => panic!("{other:?}"),
@@ -271,18 +307,28 @@ fn others_go_on(tried: &mut Tried, provoke: impl FnOnce(&mut Tried)) {
         tried.look();
     }
     provoke(tried);
-    assert_eq!(tried.closed.saturating_sub(tried.opened - 1), 0, "the honest connection is there");
+    assert_eq!(
+        tried.closed.saturating_sub(tried.opened - 1),
+        0,
+        "the honest connection is there"
+    );
     let heard = Arc::new(AtomicUsize::new(0));
     let deadline = clock::now() + PATIENCE;
     while heard.load(Ordering::Relaxed) == 0 {
         assert!(clock::now() < deadline, "the honest connection goes on");
         honest.send(addr, b"still here");
         honest.flush();
-        wait_readable([&tried.end].into_iter(), Duration::from_millis(10), &mut Vec::new())
-            .unwrap();
+        wait_readable(
+            [&tried.end].into_iter(),
+            Duration::from_millis(10),
+            &mut Vec::new(),
+        )
+        .unwrap();
         let note = |_, event: Event<'_>, _| {
-            heard
-                .fetch_add(usize::from(event == Event::Datagram(b"still here")), Ordering::Relaxed);
+            heard.fetch_add(
+                usize::from(event == Event::Datagram(b"still here")),
+                Ordering::Relaxed,
+            );
         };
         tried.end.receive(clock::now(), note).unwrap();
     }
@@ -303,7 +349,9 @@ fn line_26_an_unknown_frame_closes_that_connection_only() {
         let stranger = Stranger::tampering(tried, tamper);
         let (_endpoint, connection) = stranger.connect(tried.address()).unwrap();
         *now.lock().unwrap() = true;
-        connection.send_datagram(Bytes::from_static(b"anything")).unwrap();
+        connection
+            .send_datagram(Bytes::from_static(b"anything"))
+            .unwrap();
         assert_eq!(
             stranger.closed_by_server(&connection),
             TransportErrorCode::FRAME_ENCODING_ERROR
@@ -330,8 +378,13 @@ fn line_26_invalid_transport_parameters_open_no_connection() {
         let stranger = Stranger::tampering(tried, tamper);
         let refused = stranger.connect(tried.address()).map(|_| ()).unwrap_err();
         assert!(tampered.load(Ordering::Relaxed) > 0);
-        let ConnectionError::ConnectionClosed(close) = refused else { panic!("{refused:?}") };
-        assert_eq!(close.error_code, TransportErrorCode::TRANSPORT_PARAMETER_ERROR);
+        let ConnectionError::ConnectionClosed(close) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(
+            close.error_code,
+            TransportErrorCode::TRANSPORT_PARAMETER_ERROR
+        );
     });
 }
 
@@ -368,7 +421,10 @@ fn line_27_gappy_streams_are_buffered_to_a_cap_and_then_closed() {
         // Offsets have four bytes from 16,384 on.
         let write = async { timeout(PATIENCE, send.write_all(&vec![9; 200_000])).await };
         assert!(stranger.runtime.block_on(write).is_ok());
-        assert_eq!(stranger.closed_by_server(&connection), TransportErrorCode::FLOW_CONTROL_ERROR);
+        assert_eq!(
+            stranger.closed_by_server(&connection),
+            TransportErrorCode::FLOW_CONTROL_ERROR
+        );
         assert!(moved.load(Ordering::Relaxed) > 0);
     });
 }
@@ -380,24 +436,35 @@ fn a_page_whose_origin_is_not_on_the_list_is_refused() {
         (vec!["https://game.example".into()], false),
         (vec![], false),
     ] {
-        let settings =
-            QuicSettings { listen: any(), origins: origins.clone(), ..QuicSettings::default() };
+        let settings = QuicSettings {
+            listen: any(),
+            origins: origins.clone(),
+            ..QuicSettings::default()
+        };
         let (mut server, fingerprint) = settings.open([7; 32], clock::unix_now()).unwrap();
         let hub = MemoryHub::default();
-        let mut client =
-            Way::WebTransport.connect_options(Some(fingerprint), &hub).open(any(), None).unwrap();
+        let mut client = Way::WebTransport
+            .connect_options(Some(fingerprint), &hub)
+            .open(any(), None)
+            .unwrap();
         client.open(PeerAddr::quic(1, server.local_address()), b"hello");
         client.flush();
         let (deadline, mut at_server, mut at_client) = (clock::now() + PATIENCE, 0, None);
         while at_client.is_none() {
             assert!(clock::now() < deadline, "{origins:?}");
-            wait_readable([&client].into_iter(), Duration::from_millis(10), &mut Vec::new())
-                .unwrap();
+            wait_readable(
+                [&client].into_iter(),
+                Duration::from_millis(10),
+                &mut Vec::new(),
+            )
+            .unwrap();
             let note = |_, event: Event<'_>, _| {
                 at_client.get_or_insert(matches!(event, Event::DatagramBytes(_)));
             };
             client.receive(clock::now(), note).unwrap();
-            server.receive(clock::now(), |_, _, _| at_server += 1).unwrap();
+            server
+                .receive(clock::now(), |_, _, _| at_server += 1)
+                .unwrap();
         }
         assert_eq!(at_client, Some(allowed), "{origins:?}");
         assert!(allowed || at_server == 0, "{origins:?}");

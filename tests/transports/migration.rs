@@ -14,7 +14,10 @@ use crate::ways::Way;
 fn a_connection_goes_on_from_another_port() {
     for way in [Way::Quic, Way::WebTransport] {
         let mut scene = Scene::new(way);
-        let link = LinkConfig { latency: Duration::from_millis(20), ..LinkConfig::default() };
+        let link = LinkConfig {
+            latency: Duration::from_millis(20),
+            ..LinkConfig::default()
+        };
         let relay = RelayThread::start(scene.address(), link, 1).unwrap();
         let mut player = scene.player_through(7, relay.address());
         player.until_it_plays();

@@ -60,12 +60,21 @@ const KEEPER: UserId = UserId(1 << 41);
 
 impl Scene {
     pub fn new(way: Way) -> Self {
-        let name = format!("truetick-transports-{}", SCENES.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "truetick-transports-{}",
+            SCENES.fetch_add(1, Ordering::Relaxed)
+        );
         let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
-        let config = way.configure(ServerConfig { drones: 8, ..ServerConfig::default() });
-        let arena =
-            WorldRoom::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now())
-                .unwrap();
+        let config = way.configure(ServerConfig {
+            drones: 8,
+            ..ServerConfig::default()
+        });
+        let arena = WorldRoom::new(
+            ArenaGame::new(config.arena()).unwrap(),
+            config.room(),
+            clock::now(),
+        )
+        .unwrap();
         let mut house = settings(folder.path().join("auction"), 64);
         house.admins = vec![KEEPER.0];
         let house = house.open(config.tick_rate, 1, clock::now()).unwrap();
@@ -81,7 +90,13 @@ impl Scene {
             host.listeners().issuers[&over].clone(),
             *random_key().unwrap().bytes(),
         );
-        Self { host, connect_options, kind: over, tokens, _folder: folder }
+        Self {
+            host,
+            connect_options,
+            kind: over,
+            tokens,
+            _folder: folder,
+        }
     }
 
     fn player(&mut self, user: u64) -> Player {
@@ -92,7 +107,11 @@ impl Scene {
     fn player_with(&self, token: ConnectToken, user: u64) -> Player {
         let kinds = Arc::new(arena_schema().unwrap());
         let bot = BotClient::new(kinds, token.clone(), user, clock::now()).transport(self.kind);
-        Player { bot, socket: self.socket(), token }
+        Player {
+            bot,
+            socket: self.socket(),
+            token,
+        }
     }
 
     /// Address of the server.
@@ -123,10 +142,16 @@ pub struct Player {
 impl Player {
     /// Runs until something arrives or is due, for at most 20 ms.
     pub fn go(&mut self) {
-        let span = self.bot.next_timeout().since(clock::now()).min(Duration::from_millis(20));
+        let span = self
+            .bot
+            .next_timeout()
+            .since(clock::now())
+            .min(Duration::from_millis(20));
         client_socket::wait([&self.socket].into_iter(), span, &mut Vec::new()).unwrap();
         self.socket
-            .receive(clock::now(), |from, event, at| self.bot.receive(from, event, at))
+            .receive(clock::now(), |from, event, at| {
+                self.bot.receive(from, event, at)
+            })
             .unwrap();
         self.bot.advance(clock::now());
         while let Some((to, transmit)) = self.bot.poll_transmit() {
@@ -138,7 +163,11 @@ impl Player {
     fn until(&mut self, what: &str, done: impl Fn(&BotClient) -> bool) {
         let deadline = clock::now() + Duration::from_secs(15);
         while !done(&self.bot) {
-            assert!(clock::now() < deadline, "not {what}: {:?}", self.bot.runtime().state());
+            assert!(
+                clock::now() < deadline,
+                "not {what}: {:?}",
+                self.bot.runtime().state()
+            );
             self.go();
         }
     }
@@ -158,7 +187,10 @@ fn an_arena_is_played(way: Way) {
     let swarm = SwarmConfig {
         connect_options: scene.connect_options,
         relay: None,
-        crew: Crew { players: 6, spectators: 1 },
+        crew: Crew {
+            players: 6,
+            spectators: 1,
+        },
         seed: 3,
         first_user: 1,
         trace: None,
@@ -172,9 +204,16 @@ fn an_arena_is_played(way: Way) {
     let figures = swarm.stop().unwrap();
     let report = scene.host.stop().unwrap();
     assert!(figures.counts.compared >= 300, "{figures:?}");
-    assert_eq!((figures.joined, figures.lost, report.room.joined), (7, 0, 7));
     assert_eq!(
-        (figures.counts.hash_mismatches, figures.counts.decode_errors, figures.causes[2]),
+        (figures.joined, figures.lost, report.room.joined),
+        (7, 0, 7)
+    );
+    assert_eq!(
+        (
+            figures.counts.hash_mismatches,
+            figures.counts.decode_errors,
+            figures.causes[2]
+        ),
         (0, 0, 0)
     );
 }
@@ -212,9 +251,19 @@ fn an_auction_is_held(way: Way) {
     let (figures, bidders) = crowd.stop().unwrap();
     scene.host.stop().unwrap();
     assert!(figures.accepted >= 40, "{figures:?}");
-    assert_eq!(bidders.iter().map(|bidder| bidder.client().errors()).sum::<u64>(), 0);
+    assert_eq!(
+        bidders
+            .iter()
+            .map(|bidder| bidder.client().errors())
+            .sum::<u64>(),
+        0
+    );
     assert!(
-        bidders.iter().map(|bidder| bidder.seen().len()).sum::<usize>() > 40,
+        bidders
+            .iter()
+            .map(|bidder| bidder.seen().len())
+            .sum::<usize>()
+            > 40,
         "nobody saw what happened"
     );
 }
@@ -223,7 +272,10 @@ fn a_client_that_lost_its_way_comes_back_to_its_session(way: Way) {
     let mut scene = Scene::new(way);
     let mut player = scene.player(7);
     player.until_it_plays();
-    let (id, compared) = (player.bot.runtime().id(), player.bot.runtime().stats().compared);
+    let (id, compared) = (
+        player.bot.runtime().id(),
+        player.bot.runtime().stats().compared,
+    );
     let own = player.bot.runtime().buffer().own().map(|own| own.id);
     // The old path still exists, but is not used any more.
     let old = std::mem::replace(&mut player.socket, scene.socket());
@@ -236,7 +288,10 @@ fn a_client_that_lost_its_way_comes_back_to_its_session(way: Way) {
     assert_eq!(player.bot.runtime().id(), id);
     assert_eq!(player.bot.runtime().buffer().own().map(|own| own.id), own);
     assert_eq!(
-        (player.bot.runtime().stats().decode_errors, player.bot.runtime().stats().hash_mismatches),
+        (
+            player.bot.runtime().stats().decode_errors,
+            player.bot.runtime().stats().hash_mismatches
+        ),
         (0, 0)
     );
     drop(old);
@@ -249,7 +304,9 @@ fn a_server_that_stops_says_so(way: Way) {
     player.until_it_plays();
     scene.host.stop().unwrap();
     let told = |reason| ClientState::Ended(End::Told(reason));
-    player.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    player.until("told", |bot| {
+        matches!(bot.runtime().state(), ClientState::Ended(_))
+    });
     let state = player.bot.runtime().state();
     assert_eq!(state, told(DisconnectReason::ServerStopping), "{way:?}");
 }
@@ -272,7 +329,9 @@ fn a_token_serves_once(way: Way) {
     let mut player = scene.player(7);
     player.until_it_plays();
     let mut copy = scene.player_with(player.token.clone(), 8);
-    copy.until("refused", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    copy.until("refused", |bot| {
+        matches!(bot.runtime().state(), ClientState::Ended(_))
+    });
     // The token of an open session is taken for a late copy, and not answered, where requests can
     // be copies.
     let refused = [Failure::Denied, Failure::RequestTimedOut]
@@ -283,24 +342,35 @@ fn a_token_serves_once(way: Way) {
         copy.bot.runtime().state()
     );
     let compared = player.bot.runtime().stats().compared;
-    player.until("unharmed", |bot| bot.runtime().stats().compared > compared + 20);
+    player.until("unharmed", |bot| {
+        bot.runtime().stats().compared > compared + 20
+    });
 }
 
 fn who_loses_its_session_to_another_hears_why(way: Way) {
     let mut scene = Scene::new(way);
     let mut first = scene.player(7);
     first.until_it_plays();
-    let (id, own) =
-        (first.bot.runtime().id(), first.bot.runtime().buffer().own().map(|own| own.id));
+    let (id, own) = (
+        first.bot.runtime().id(),
+        first.bot.runtime().buffer().own().map(|own| own.id),
+    );
     let mut second = scene.player(7);
     second.until_it_plays();
-    first.until("told", |bot| matches!(bot.runtime().state(), ClientState::Ended(_)));
+    first.until("told", |bot| {
+        matches!(bot.runtime().state(), ClientState::Ended(_))
+    });
     let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
     assert_eq!(first.bot.runtime().state(), replaced, "{way:?}");
     // The second client takes over the entities and keeps them.
     let compared = second.bot.runtime().stats().compared;
-    second.until("plays on", |bot| bot.runtime().stats().compared > compared + 20);
-    assert_eq!((second.bot.runtime().id(), scene.host.report().sessions), (id, 1));
+    second.until("plays on", |bot| {
+        bot.runtime().stats().compared > compared + 20
+    });
+    assert_eq!(
+        (second.bot.runtime().id(), scene.host.report().sessions),
+        (id, 1)
+    );
     assert_eq!(second.bot.runtime().buffer().own().map(|own| own.id), own);
 }
 
@@ -308,13 +378,24 @@ fn a_user_plays_and_watches_at_once(way: Way) {
     let mut scene = Scene::new(way);
     let mut player = scene.player(7);
     player.until_it_plays();
-    let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
-    let token = scene.tokens.issue_for(UserId(7), purpose, clock::unix_now());
+    let purpose = Purpose {
+        role: Role::Spectator,
+        ..Purpose::default()
+    };
+    let token = scene
+        .tokens
+        .issue_for(UserId(7), purpose, clock::unix_now());
     let mut spectator = scene.player_with(token, 8);
     spectator.bot = spectator.bot.as_role(Role::Spectator);
     spectator.until("watches", |bot| bot.runtime().stats().snapshots > 20);
     let compared = player.bot.runtime().stats().compared;
-    player.until("plays on", |bot| bot.runtime().stats().compared > compared + 20);
-    assert_eq!(player.bot.runtime().state(), ClientState::Playing, "{way:?}");
+    player.until("plays on", |bot| {
+        bot.runtime().stats().compared > compared + 20
+    });
+    assert_eq!(
+        player.bot.runtime().state(),
+        ClientState::Playing,
+        "{way:?}"
+    );
     assert_eq!(scene.host.report().sessions, 2);
 }

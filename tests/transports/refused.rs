@@ -64,11 +64,22 @@ impl Server {
             clock::sleep(Duration::from_millis(5));
             open()
         });
-        Self { end: end.expect("the port is free"), early: 0, late: 0, strangers: 0, closed: 0 }
+        Self {
+            end: end.expect("the port is free"),
+            early: 0,
+            late: 0,
+            strangers: 0,
+            closed: 0,
+        }
     }
 
     fn look(&mut self) {
-        wait_readable([&self.end].into_iter(), Duration::from_millis(5), &mut Vec::new()).unwrap();
+        wait_readable(
+            [&self.end].into_iter(),
+            Duration::from_millis(5),
+            &mut Vec::new(),
+        )
+        .unwrap();
         let mut players = Vec::new();
         let note = |from, event: Event<'_>, _| match event {
             Event::Early(b"player") | Event::Frame(b"player") => {
@@ -82,7 +93,9 @@ impl Server {
             _ => {}
         };
         self.end.receive(clock::now(), note).unwrap();
-        players.into_iter().for_each(|player| self.end.send_frame(player, b"welcome"));
+        players
+            .into_iter()
+            .for_each(|player| self.end.send_frame(player, b"welcome"));
         self.end.flush();
     }
 }
@@ -98,7 +111,11 @@ impl Client {
     fn new() -> Self {
         let dial = Dial::new(Trust::Pinned(vec![certificate().fingerprint()]));
         let end = QuicTransport::dial(QuicRuntime::start().unwrap(), any(), dial).unwrap();
-        Self { end, connections: 0, closed: 0 }
+        Self {
+            end,
+            connections: 0,
+            closed: 0,
+        }
     }
 
     fn open(&mut self, server: SocketAddr, frame: &[u8]) -> PeerAddr {
@@ -133,9 +150,13 @@ fn a_refused_early_frame_is_said_again() {
     let mut server = Server::start(any(), 1, 128);
     let address = server.end.local_address();
     let mut clients: Vec<_> = (0..8).map(|_| Client::new()).collect();
-    clients.iter_mut().for_each(|client| client.is_served(&mut server));
+    clients
+        .iter_mut()
+        .for_each(|client| client.is_served(&mut server));
     // The client has a TLS session now, so its next frame is early.
-    clients.iter_mut().for_each(|client| client.is_served(&mut server));
+    clients
+        .iter_mut()
+        .for_each(|client| client.is_served(&mut server));
     let early = server.early;
     assert!(early >= 8, "{early}");
     drop(server);
@@ -168,7 +189,11 @@ fn strangers_displace_no_tls_session_of_a_player() {
     assert_eq!(server.strangers, 200);
     let before = server.early;
     player.is_served(&mut server);
-    assert_eq!(server.early, before + 1, "the player's TLS session is there still");
+    assert_eq!(
+        server.early,
+        before + 1,
+        "the player's TLS session is there still"
+    );
 }
 
 #[test]
@@ -176,7 +201,9 @@ fn strangers_hold_no_seat_against_those_with_a_session() {
     let mut server = Server::start(any(), 1, 4);
     let address = server.end.local_address();
     let mut players: Vec<_> = (0..3).map(|_| Client::new()).collect();
-    players.iter_mut().for_each(|player| player.is_served(&mut server));
+    players
+        .iter_mut()
+        .for_each(|player| player.is_served(&mut server));
     // They finish their handshakes and send nothing; there are more of them than seats.
     let stranger = Stranger::trusting(certificate().fingerprint());
     let held: Vec<_> = (0..12).map(|_| stranger.connect(address)).collect();
@@ -184,13 +211,24 @@ fn strangers_hold_no_seat_against_those_with_a_session() {
     newcomer.is_served(&mut server);
     // A player resumes over a second connection while all seats are taken.
     players[0].is_served(&mut server);
-    assert!(server.end.stats().seats.displaced >= 4, "{:?}", server.end.stats());
+    assert!(
+        server.end.stats().seats.displaced >= 4,
+        "{:?}",
+        server.end.stats()
+    );
     let open = || {
-        held.iter().flatten().filter(|(_, connection)| connection.close_reason().is_none()).count()
+        held.iter()
+            .flatten()
+            .filter(|(_, connection)| connection.close_reason().is_none())
+            .count()
     };
     let deadline = clock::now() + PATIENCE;
     while open() > 0 {
-        assert!(clock::now() < deadline, "{} strangers are there still", open());
+        assert!(
+            clock::now() < deadline,
+            "{} strangers are there still",
+            open()
+        );
         server.look();
     }
     let before = server.closed;
@@ -245,7 +283,10 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     let swarm = SwarmConfig {
         connect_options: ConnectOptions::Quic(QuicRuntime::start().unwrap(), Dial::new(trust)),
         relay: None,
-        crew: Crew { players: BOTS, spectators: 0 },
+        crew: Crew {
+            players: BOTS,
+            spectators: 0,
+        },
         seed: 5,
         first_user: 1,
         trace: None,
@@ -261,14 +302,21 @@ fn bots_come_back_to_a_server_that_was_started_again() {
         }
         is_playing()
     };
-    assert!(all_play(&host, &swarm), "{} of {BOTS} play", swarm.figures().joined);
+    assert!(
+        all_play(&host, &swarm),
+        "{} of {BOTS} play",
+        swarm.figures().joined
+    );
     host.stop().unwrap();
     clock::sleep(Duration::from_secs(1));
     let host = Host::start_configured(&config(address), key).unwrap();
     if !all_play(&host, &swarm) {
         let report = host.report();
         let figures = swarm.stop().map(|figures| (figures.joined, figures.counts));
-        panic!("{} joined, drops {:?}, {figures:?}", report.room.joined, report.drops);
+        panic!(
+            "{} joined, drops {:?}, {figures:?}",
+            report.room.joined, report.drops
+        );
     }
     swarm.stop().unwrap();
     host.stop().unwrap();

@@ -29,7 +29,10 @@ fn play(host: Host, connect_options: ConnectOptions) -> (ClientFigures, HostRepo
     let config = SwarmConfig {
         connect_options,
         relay: None,
-        crew: Crew { players: 3, spectators: 0 },
+        crew: Crew {
+            players: 3,
+            spectators: 0,
+        },
         seed: 3,
         first_user: 1,
         trace: None,
@@ -46,14 +49,24 @@ fn play(host: Host, connect_options: ConnectOptions) -> (ClientFigures, HostRepo
 
 #[test]
 fn a_server_goes_on_whatever_error_its_socket_meets() {
-    let config = ServerConfig { listen: any(), drones: 8, ..ServerConfig::default() };
+    let config = ServerConfig {
+        listen: any(),
+        drones: 8,
+        ..ServerConfig::default()
+    };
     let mut socket = UdpTransport::bind(any(), UdpPath::Fastest).unwrap();
     // Every errno of Linux but EBADF (9) and ENOTSOCK (88), and but those that only indicate an
     // empty socket.
-    let passing: Vec<i32> = (1..=133).filter(|code| ![4, 9, 11, 88].contains(code)).collect();
+    let passing: Vec<i32> = (1..=133)
+        .filter(|code| ![4, 9, 11, 88].contains(code))
+        .collect();
     socket.inject_receive_errors(passing.iter().copied());
-    let room = WorldRoom::new(ArenaGame::new(config.arena()).unwrap(), config.room(), clock::now())
-        .unwrap();
+    let room = WorldRoom::new(
+        ArenaGame::new(config.arena()).unwrap(),
+        config.room(),
+        clock::now(),
+    )
+    .unwrap();
     let rooms: Vec<Box<dyn Room>> = vec![Box::new(room)];
     let host = Host::start_rooms(
         &config,
@@ -81,7 +94,10 @@ fn a_server_that_listens_everywhere_answers_by_the_address_that_was_asked() {
         for way in [Way::Udp, Way::Quic, Way::WebTransport] {
             let at = |ip, port| SocketAddr::new(ip, port);
             let (udp, quic) = (free_port(everywhere), free_port(everywhere));
-            let config = way.configure(ServerConfig { drones: 8, ..ServerConfig::default() });
+            let config = way.configure(ServerConfig {
+                drones: 8,
+                ..ServerConfig::default()
+            });
             let config = ServerConfig {
                 listen: at(everywhere, udp),
                 public: vec![at(asked, udp)],
@@ -96,7 +112,10 @@ fn a_server_that_listens_everywhere_answers_by_the_address_that_was_asked() {
             let connect_options =
                 way.connect_options(host.listeners().fingerprint, &MemoryHub::default());
             let (figures, report) = play(host, connect_options);
-            assert!(figures.counts.compared >= 150, "{everywhere} {asked} {way:?}: {figures:?}");
+            assert!(
+                figures.counts.compared >= 150,
+                "{everywhere} {asked} {way:?}: {figures:?}"
+            );
             assert_eq!(
                 (figures.lost, report.udp.send_errors),
                 (0, 0),

@@ -33,7 +33,11 @@ impl ClientConfig for Tampering {
         params: &TransportParameters,
     ) -> Result<Box<dyn Session>, ConnectError> {
         let session = self.0.clone().start_session(version, server_name, params)?;
-        Ok(Box::new(TamperingSession { session, tamper: self.1.clone(), keys: 0 }))
+        Ok(Box::new(TamperingSession {
+            session,
+            tamper: self.1.clone(),
+            keys: 0,
+        }))
     }
 }
 
@@ -46,9 +50,18 @@ struct TamperingSession {
 
 impl TamperingSession {
     fn wrap(&self, stage: Stage, keys: Keys) -> Keys {
-        let local =
-            Box::new(TamperingKey { key: keys.packet.local, stage, tamper: self.tamper.clone() });
-        Keys { header: keys.header, packet: KeyPair { local, remote: keys.packet.remote } }
+        let local = Box::new(TamperingKey {
+            key: keys.packet.local,
+            stage,
+            tamper: self.tamper.clone(),
+        });
+        Keys {
+            header: keys.header,
+            packet: KeyPair {
+                local,
+                remote: keys.packet.remote,
+            },
+        }
     }
 }
 
@@ -88,7 +101,11 @@ impl Session for TamperingSession {
     fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {
         let keys = self.session.write_handshake(buf)?;
         self.keys += 1;
-        let stage = if self.keys == 1 { Stage::Handshake } else { Stage::Data };
+        let stage = if self.keys == 1 {
+            Stage::Handshake
+        } else {
+            Stage::Data
+        };
         Some(self.wrap(stage, keys))
     }
 

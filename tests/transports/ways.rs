@@ -65,7 +65,11 @@ pub fn any() -> SocketAddr {
 }
 
 fn quic() -> QuicSettings {
-    QuicSettings { listen: any(), origins: vec![ORIGIN.into()], ..QuicSettings::default() }
+    QuicSettings {
+        listen: any(),
+        origins: vec![ORIGIN.into()],
+        ..QuicSettings::default()
+    }
 }
 
 impl Way {
@@ -100,7 +104,10 @@ impl Way {
         fingerprint: Option<Fingerprint>,
         hub: &MemoryHub,
     ) -> ConnectOptions {
-        let options = ConnectArguments { transport: self.choice(), fingerprint };
+        let options = ConnectArguments {
+            transport: self.choice(),
+            fingerprint,
+        };
         match self {
             Self::Memory => ConnectOptions::Memory(hub.clone()),
             _ => options.connect_options(None).unwrap(),
@@ -119,15 +126,20 @@ impl Way {
                 (ServerTransport::Quic(end), Some(fingerprint))
             }
         };
-        let client = self.connect_options(fingerprint, &hub).open(any(), None).unwrap();
+        let client = self
+            .connect_options(fingerprint, &hub)
+            .open(any(), None)
+            .unwrap();
         (server, client)
     }
 }
 
 /// Creates a client's QUIC end with a thread of its own.
 pub fn dial(fingerprint: Fingerprint, relay: Option<SocketAddr>) -> QuicTransport {
-    let options =
-        ConnectArguments { transport: TransportChoice::Quic, fingerprint: Some(fingerprint) };
+    let options = ConnectArguments {
+        transport: TransportChoice::Quic,
+        fingerprint: Some(fingerprint),
+    };
     let Ok(ConnectOptions::Quic(_, dial)) = options.connect_options(None) else {
         unreachable!("it is QUIC")
     };

@@ -84,7 +84,10 @@ fn main() -> ExitCode {
 
 fn vectors() -> Value {
     let rng = &mut Xoshiro256PlusPlus::seed_from_u64(0x7472_7565);
-    let config = ArenaConfig { drones: 24, ..ArenaConfig::default() };
+    let config = ArenaConfig {
+        drones: 24,
+        ..ArenaConfig::default()
+    };
     let arena = || ArenaGame::new(config).expect("a valid schema");
     json!({
         "joins": (1..=3).map(join).collect::<Vec<_>>(),
@@ -103,19 +106,27 @@ fn vectors() -> Value {
 /// A token for `servers` servers, and the frame by which its client joins over a connection.
 fn join(servers: u64) -> Value {
     let now = Timestamp::from_millis(1_000);
-    let addresses =
-        [SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 2))];
+    let addresses = [
+        SocketAddr::from(([127, 0, 0, 1], 1)),
+        SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 2)),
+    ];
     let issuer = Issuer {
         key: Key::new([5; 32]),
         protocol: PROTOCOL,
-        servers: addresses.into_iter().cycle().take(servers as usize).collect(),
+        servers: addresses
+            .into_iter()
+            .cycle()
+            .take(servers as usize)
+            .collect(),
         lifetime: Duration::from_secs(30),
         timeout: Duration::from_secs(10),
     };
     let token = TokenSource::new(issuer, [6; 32]).issue(UserId(servers), 0, wall(now));
     let mut client =
         SessionClient::new(token.clone(), PROTOCOL, 1, now).transport(TransportKind::Quic, 1);
-    let Some(Transmit::Open(join)) = client.poll(now) else { panic!("a client joins first") };
+    let Some(Transmit::Open(join)) = client.poll(now) else {
+        panic!("a client joins first")
+    };
     json!({ "token": BASE64_STANDARD.encode(*token.to_bytes()), "join": BASE64_STANDARD.encode(join) })
 }
 
@@ -166,16 +177,22 @@ fn ages(rng: &mut impl Rng) -> Value {
     let mut change = || {
         let audience = Audience::ALL[rng.random_range(0..3)];
         let mut any = || {
-            let numbers = kind.fields.iter().map(|field| match audience.sees(field.visibility) {
-                true => rng.random_range(0..=field.max),
-                false => 0,
-            });
+            let numbers = kind
+                .fields
+                .iter()
+                .map(|field| match audience.sees(field.visibility) {
+                    true => rng.random_range(0..=field.max),
+                    false => 0,
+                });
             numbers.collect::<Vec<_>>()
         };
         let (base, older, mut now) = (any(), any(), any());
         let (age, gap) = (1 << rng.random_range(0..30), rng.random_range(0..=15));
-        let past =
-            Baselines { age, base: &base, older: (gap > 0).then_some((older.as_slice(), gap)) };
+        let past = Baselines {
+            age,
+            base: &base,
+            older: (gap > 0).then_some((older.as_slice(), gap)),
+        };
         let mut bytes = Vec::new();
         let tables = schema.tables(class_of(age, gap > 0));
         let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
@@ -211,11 +228,15 @@ fn play<G: Game>(
     rng: &mut impl Rng,
 ) -> Value {
     let mut now = Timestamp::from_millis(1_000);
-    let config = RoomConfig { relevance_radius_m: Some(25.0), ..RoomConfig::default() };
+    let config = RoomConfig {
+        relevance_radius_m: Some(25.0),
+        ..RoomConfig::default()
+    };
     let mut room = WorldRoom::new(game, config, now).expect("a valid schema");
     let schema = room.simulation().registry().schema().clone();
-    let players: Vec<_> =
-        (1..=8).map(|client| LoopbackClient::join(&mut room, client, Role::Player)).collect();
+    let players: Vec<_> = (1..=8)
+        .map(|client| LoopbackClient::join(&mut room, client, Role::Player))
+        .collect();
     let mut client = LoopbackClient::join(&mut room, 99, role);
     let (mut steps, mut coming) = (Vec::new(), BTreeMap::<(u32, u32), Vec<u8>>::new());
     for tick in 1..=TICKS {
@@ -245,9 +266,15 @@ fn play<G: Game>(
         steps.push(json!({ "answer": BASE64_STANDARD.encode(answer), "sequence": sequence }));
         now += Duration::from_micros(16_667);
     }
-    let since = client.held().newest().map_or(Tick(0), |newest| newest.back(INTERPOLATION_TICKS));
+    let since = client
+        .held()
+        .newest()
+        .map_or(Tick(0), |newest| newest.back(INTERPOLATION_TICKS));
     let states = entities(&client, |remote| {
-        remote.state_history().filter(|held| held.tick.is_after(since)).collect()
+        remote
+            .state_history()
+            .filter(|held| held.tick.is_after(since))
+            .collect()
     });
     steps.push(json!({ "since": since.0, "states": states }));
     json!({ "name": name, "schema": describe(&schema), "steps": steps })
@@ -263,7 +290,8 @@ fn send_command<G: Game>(
     let mut writer = BitWriter::new();
     write_commands(&mut writer, tick, [command].into_iter());
     writer.pad_to_byte();
-    room.receive_commands(client, BitReader::new(writer.bytes()), now).expect("a genuine command");
+    room.receive_commands(client, BitReader::new(writer.bytes()), now)
+        .expect("a genuine command");
 }
 
 fn take(
@@ -293,7 +321,11 @@ fn entities<'a>(
     let held = client.held();
     let public = (0..=u16::from(u8::MAX)).filter_map(|slot| held.public(slot));
     let numbers = public.chain(held.own()).flat_map(|entity| {
-        let identity = [entity.id.slot.into(), entity.id.generation.into(), entity.kind.0.into()];
+        let identity = [
+            entity.id.slot.into(),
+            entity.id.generation.into(),
+            entity.kind.0.into(),
+        ];
         let own = u32::from(entity.is_own());
         states(entity).into_iter().map(move |state| {
             let ticks = [own, state.tick.0, state.until.0];

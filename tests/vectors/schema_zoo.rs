@@ -78,7 +78,9 @@ impl SchemaZoo {
         let [x, vx, heading, wide, _, purse, mood, plan] = &mut self.0;
         let moved = x.saturating_add_signed((*vx as i32 - 2_048) / 30);
         *x = moved.min(Self::FIELDS[0].max);
-        *vx = vx.saturating_add_signed(rng.random_range(-9..=9)).min(Self::FIELDS[1].max);
+        *vx = vx
+            .saturating_add_signed(rng.random_range(-9..=9))
+            .min(Self::FIELDS[1].max);
         *heading = (*heading + 37) & Self::FIELDS[2].max;
         match rng.random_range(0..40) {
             0 => *wide = rng.random(),
@@ -127,8 +129,12 @@ fn come_and_go(
     let mut rng = rng(u64::from(tick.0.0) ^ 0xfade);
     if rng.random_bool(0.3) {
         let at = rng.random_range(0..LOOSE as u16);
-        let gone = table.row(at).filter(|row| row.owner.is_none()).map(|row| row.id);
-        gone.into_iter().for_each(|id| table.despawn(&mut commands, id));
+        let gone = table
+            .row(at)
+            .filter(|row| row.owner.is_none())
+            .map(|row| row.id);
+        gone.into_iter()
+            .for_each(|id| table.despawn(&mut commands, id));
         table.spawn(&mut commands, KindId(0), None, SchemaZoo::any(&mut rng));
     }
 }
@@ -149,7 +155,12 @@ impl Game for Melee {
         let mut rng = rng(seed);
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
             for _ in 0..LOOSE {
-                table.spawn(&mut world.commands(), KindId(0), None, SchemaZoo::any(&mut rng));
+                table.spawn(
+                    &mut world.commands(),
+                    KindId(0),
+                    None,
+                    SchemaZoo::any(&mut rng),
+                );
             }
         });
     }

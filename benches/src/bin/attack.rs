@@ -67,7 +67,9 @@ fn forged_request(expires: u64, rng: &mut StdRng) -> Vec<u8> {
 }
 
 fn spoofed(rng: &mut StdRng) -> SocketAddr {
-    let ip = IpAddr::from(Ipv4Addr::from(rng.random_range(0x0a00_0000..0x0aff_ffffu32)));
+    let ip = IpAddr::from(Ipv4Addr::from(
+        rng.random_range(0x0a00_0000..0x0aff_ffffu32),
+    ));
     SocketAddr::new(ip, rng.random_range(1_024..60_000))
 }
 
@@ -80,7 +82,12 @@ fn in_virtual_time(arguments: &Arguments) -> Value {
     let mut rng = StdRng::seed_from_u64(1);
     let expires = WALL.as_secs() + 20;
     let replayed = room.token(1);
-    let replayed = write_request(PROTOCOL, replayed.expires, &replayed.nonce, &replayed.sealed);
+    let replayed = write_request(
+        PROTOCOL,
+        replayed.expires,
+        &replayed.nonce,
+        &replayed.sealed,
+    );
     let before = resident_bytes().unwrap_or(0);
     let (mut flood_ms, mut tick_ms, mut joins_ms) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sent, mut answered) = (0u64, 0u64);
@@ -98,7 +105,10 @@ fn in_virtual_time(arguments: &Arguments) -> Value {
         }
         room.server_mut().send_replies(&mut kept);
         flood_ms.push((clock::thread_cpu() - began).as_secs_f64() * 1e3);
-        sent += requests.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        sent += requests
+            .iter()
+            .map(|(_, bytes)| bytes.len() as u64)
+            .sum::<u64>();
         answered += kept.bytes;
         if tick % TICKS_PER_SECOND == 30 {
             joins_ms.push(join(&mut room, 10_000 + tick, now));
@@ -160,7 +170,10 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
             &SwarmConfig {
                 connect_options: ConnectOptions::Udp,
                 relay: None,
-                crew: Crew { players, spectators: 0 },
+                crew: Crew {
+                    players,
+                    spectators: 0,
+                },
                 seed,
                 first_user: seed * 1_000,
                 trace: None,
@@ -173,7 +186,10 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let players = start(64, 1)?;
     clock::sleep(Duration::from_secs(3));
     let (calm, before) = (host.report(), resident_bytes().unwrap_or(0));
-    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stop, sent) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let attacker = {
         let (stop, sent, rate, to) = (stop.clone(), sent.clone(), arguments.rate, host.address());
         std::thread::spawn(move || attack(to, rate, &stop, &sent))
@@ -220,7 +236,9 @@ fn attack(to: SocketAddr, rate: u64, stop: &AtomicBool, sent: &AtomicU64) -> std
     let mut sockets = (1..=16).map(bind).collect::<Result<Vec<_>, _>>()?;
     let mut rng = StdRng::seed_from_u64(7);
     let expires = clock::unix_now().as_secs() + 25;
-    let requests: Vec<Vec<u8>> = (0..256).map(|_| forged_request(expires, &mut rng)).collect();
+    let requests: Vec<Vec<u8>> = (0..256)
+        .map(|_| forged_request(expires, &mut rng))
+        .collect();
     let (began, mut back) = (clock::now(), 0);
     while !stop.load(Ordering::Relaxed) {
         let now = clock::now();

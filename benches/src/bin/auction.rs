@@ -80,7 +80,10 @@ struct Bench {
 }
 
 fn command(id: u64, command: Command) -> Vec<u8> {
-    encode(&Request::Command { id: CommandId(id), command })
+    encode(&Request::Command {
+        id: CommandId(id),
+        command,
+    })
 }
 
 impl Bench {
@@ -119,7 +122,12 @@ impl Bench {
         });
         let lots = (0..arguments.lots).map(|lot| {
             let increments = Increments::flat(Amount(1));
-            let sale = Sale::English { start: Amount(1), increments, reserve: None, buy_now: None };
+            let sale = Sale::English {
+                start: Amount(1),
+                increments,
+                reserve: None,
+                buy_now: None,
+            };
             let terms = Terms {
                 title: "a lot".into(),
                 seller: UserId(0),
@@ -127,11 +135,15 @@ impl Bench {
                 duration: 1 << 30,
                 soft_close: None,
             };
-            Admin::Open { lot: LotId(lot), terms }
+            Admin::Open {
+                lot: LotId(lot),
+                terms,
+            }
         });
         for (id, admin) in (1..).zip(deposits.chain(lots)) {
             let message = command(u64::MAX - id, Command::Admin(admin));
-            self.room.receive_message(ClientId(0), COMMANDS, &message, clock::now())?;
+            self.room
+                .receive_message(ClientId(0), COMMANDS, &message, clock::now())?;
         }
         let until = clock::now() + Duration::from_millis(500);
         while clock::now() < until {
@@ -165,7 +177,11 @@ impl Bench {
             let Ok(ServerMessage::Event { data, .. }) = decode(&message) else {
                 continue;
             };
-            let Ok(Reply::Answer { id, answer: Answer::Receipt(receipt) }) = decode(&data) else {
+            let Ok(Reply::Answer {
+                id,
+                answer: Answer::Receipt(receipt),
+            }) = decode(&data)
+            else {
                 continue;
             };
             if let Some(at) = self.arrived.get(id.0 as usize) {
@@ -190,13 +206,19 @@ impl Bench {
                 let client = rng.random_range(1..=self.bidders);
                 let (lot, above) = (LotId(rng.random_range(0..lots)), rng.random_range(0..200));
                 let action = Action::UpTo(Amount(10 + id * 10 + above));
-                let bid = Bid { lot, action, currency: Currency::EUR, client_time_ms: 0 };
+                let bid = Bid {
+                    lot,
+                    action,
+                    currency: Currency::EUR,
+                    client_time_ms: 0,
+                };
                 (ClientId(client), command(id, Command::Bid(bid)))
             })
             .collect();
         let begin = clock::now();
-        self.arrived =
-            (0..count).map(|id| begin + Duration::from_nanos(id * 1_000_000_000 / rate)).collect();
+        self.arrived = (0..count)
+            .map(|id| begin + Duration::from_nanos(id * 1_000_000_000 / rate))
+            .collect();
         let mut next = 0;
         while self.answered < count {
             let now = clock::now();
@@ -205,7 +227,8 @@ impl Bench {
             }
             while next < messages.len() && self.arrived[next] <= now {
                 let (client, message) = &messages[next];
-                self.room.receive_message(*client, COMMANDS, message, self.arrived[next])?;
+                self.room
+                    .receive_message(*client, COMMANDS, message, self.arrived[next])?;
                 next += 1;
             }
             self.advance();
@@ -220,10 +243,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut figures = Vec::new();
     for rate in &arguments.bids {
         let folder = TemporaryFolder::new("truetick-auction-bench")?;
-        let data = arguments
-            .data
-            .as_ref()
-            .map_or_else(|| folder.path().join("house"), |data| data.join(rate.to_string()));
+        let data = arguments.data.as_ref().map_or_else(
+            || folder.path().join("house"),
+            |data| data.join(rate.to_string()),
+        );
         let mut bench = Bench::open(&arguments, data.clone())?;
         let (cpu, begun) = (clock::thread_cpu(), clock::now());
         bench.run(*rate, arguments.seconds, arguments.lots)?;
@@ -244,7 +267,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let begun = clock::now();
         let (text, good) = offline::audit(&data)?;
         println!("{}", serde_json::to_string_pretty(&figure)?);
-        println!("{text}audited in {:.1} s\n", clock::now().since(begun).as_secs_f64());
+        println!(
+            "{text}audited in {:.1} s\n",
+            clock::now().since(begun).as_secs_f64()
+        );
         if !good {
             return Err("the journal is not what it must be".into());
         }

@@ -72,7 +72,11 @@ fn point(
         }
         decode.push((clock::thread_cpu() - start).as_nanos() as f64 / (frames * CUBES) as f64);
     }
-    let largest = ends.windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0);
+    let largest = ends
+        .windows(2)
+        .map(|ends| ends[1] - ends[0])
+        .max()
+        .unwrap_or(0);
     let loss = [0.0, 0.01, 0.05, 0.1].map(|loss| loss_row(trace, model, loss));
     let loss = loss.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(json!({

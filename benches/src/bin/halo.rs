@@ -43,8 +43,11 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let (schema, mut ring, mut cache) = (halo_schema()?, StateRing::new(), DeltaCache::default());
-    let (mut halo, mut view, mut buffer) =
-        (Halo::new(arguments.seed), ClientView::new(), SnapshotBuffer::new());
+    let (mut halo, mut view, mut buffer) = (
+        Halo::new(arguments.seed),
+        ClientView::new(),
+        SnapshotBuffer::new(),
+    );
     let mut now = Timestamp::from_millis(1_000);
     let (mut server, mut client) = (Connection::new(1, now), Connection::new(2, now));
     let (mut writer, mut acks) = (BitWriter::new(), VecDeque::new());
@@ -56,8 +59,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         cache.begin_tick(&ring);
         view.note_gone(ring.gone(), ring.tick());
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
-        let mut shared = Shared { schema: &schema, ring: &ring, cache: &mut cache };
-        let interest = Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
+        let mut shared = Shared {
+            schema: &schema,
+            ring: &ring,
+            cache: &mut cache,
+        };
+        let interest = Interest {
+            own: None,
+            team: 0,
+            masks: &masks,
+            weights: None,
+            budget: 8_000,
+        };
         view.plan(&mut shared, &interest);
         let mut more = true;
         while more {

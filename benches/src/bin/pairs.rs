@@ -68,10 +68,16 @@ fn run_pairs(arguments: &Arguments, folder: &Path) -> Result<Vec<Pair>, Box<dyn 
     for pair in 0..arguments.pairs {
         pairs.push(if pair % 2 == 0 {
             let before = run(&arguments.before)?;
-            Pair { before, after: run(&arguments.after)? }
+            Pair {
+                before,
+                after: run(&arguments.after)?,
+            }
         } else {
             let after = run(&arguments.after)?;
-            Pair { before: run(&arguments.before)?, after }
+            Pair {
+                before: run(&arguments.before)?,
+                after,
+            }
         });
         eprintln!("pair {} of {} done", pair + 1, arguments.pairs);
     }
@@ -93,7 +99,9 @@ fn run(program: &Path, arguments: &[String], json: &Path) -> Result<Value, Box<d
 
 /// Returns the number under a dotted key.
 fn figure(report: &Value, key: &str) -> Option<f64> {
-    key.split('.').try_fold(report, |value, part| value.get(part))?.as_f64()
+    key.split('.')
+        .try_fold(report, |value, part| value.get(part))?
+        .as_f64()
 }
 
 fn compare(pairs: &[Pair], key: &str) -> Result<Value, Box<dyn Error>> {
@@ -122,5 +130,9 @@ fn compare(pairs: &[Pair], key: &str) -> Result<Value, Box<dyn Error>> {
 
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        (sorted[middle - 1] + sorted[middle]) / 2.0
+    }
 }

@@ -85,7 +85,10 @@ impl Arguments {
             MotionArgument::Random => Motion::Random,
             MotionArgument::Circles => Motion::Circles,
         };
-        Walkers { drones: self.drones, motion }
+        Walkers {
+            drones: self.drones,
+            motion,
+        }
     }
 }
 
@@ -125,9 +128,14 @@ impl Clients {
         if let Some(stdin) = &mut child.stdin {
             writeln!(stdin, "{first_line}")?;
         }
-        let stdout =
-            child.stdout.take().ok_or_else(|| std::io::Error::other("no standard output"))?;
-        Ok(Self { child, lines: BufReader::new(stdout) })
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| std::io::Error::other("no standard output"))?;
+        Ok(Self {
+            child,
+            lines: BufReader::new(stdout),
+        })
     }
 
     fn line(&mut self) -> std::io::Result<String> {
@@ -172,9 +180,15 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let began = clock::now();
     watch(&host, arguments, began, Duration::from_secs(4));
     let from = host.report();
-    watch(&host, arguments, began, Duration::from_secs_f64(arguments.ticks as f64 / 60.0));
+    watch(
+        &host,
+        arguments,
+        began,
+        Duration::from_secs_f64(arguments.ticks as f64 / 60.0),
+    );
     let to = host.report();
-    busy.into_iter().for_each(|thread| thread.join().unwrap_or(()));
+    busy.into_iter()
+        .for_each(|thread| thread.join().unwrap_or(()));
     let grown = resident_bytes().unwrap_or(0).saturating_sub(before);
     let verified = clients.end()?;
     host.stop()?;
@@ -197,7 +211,9 @@ fn starve(arguments: &Arguments) -> Vec<JoinHandle<()>> {
             (0..10_000).for_each(|_| number = std::hint::black_box(number.wrapping_mul(3)));
         }
     };
-    (0..arguments.starve_by).map(|_| std::thread::spawn(busy)).collect()
+    (0..arguments.starve_by)
+        .map(|_| std::thread::spawn(busy))
+        .collect()
 }
 
 /// Waits for `span`, and prints a line for each half second if requested.
@@ -315,7 +331,9 @@ fn measure_floor(
         ticks += 1;
     }
     clients.end()?;
-    Ok(Floor { cpu_ms_per_tick: spent.as_secs_f64() * 1e3 / ticks as f64 })
+    Ok(Floor {
+        cpu_ms_per_tick: spent.as_secs_f64() * 1e3 / ticks as f64,
+    })
 }
 
 fn receive(

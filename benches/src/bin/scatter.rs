@@ -68,7 +68,10 @@ impl Case {
     /// Returns whether acknowledgements travel in one packet per tick that acknowledges all
     /// received packets.
     fn is_cumulative(self) -> bool {
-        matches!(self, Self::Cumulative | Self::Dropped | Self::Lossy | Self::Both)
+        matches!(
+            self,
+            Self::Cumulative | Self::Dropped | Self::Lossy | Self::Both
+        )
     }
 
     fn has_short_budgets(self) -> bool {
@@ -142,7 +145,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(arguments: &Arguments, case: Case) -> Result<Value, Box<dyn Error>> {
-    let game = Walkers { drones: arguments.clients as u32, motion: Motion::Random };
+    let game = Walkers {
+        drones: arguments.clients as u32,
+        motion: Motion::Random,
+    };
     let mut simulation = Simulation::new(Arc::new(game), arguments.seed)?;
     let mut run = Run::new(case, arguments);
     let (mut encoded, mut most, mut bits) = ((0, 0, 0), 0, 0);
@@ -150,16 +156,27 @@ fn measure(arguments: &Arguments, case: Case) -> Result<Value, Box<dyn Error>> {
         simulation.step(TickInput::default());
         if tick == WARM_UP {
             run.begin();
-            encoded = (run.cache.sharing().0, run.cache.sharing().1, run.cache.individual());
+            encoded = (
+                run.cache.sharing().0,
+                run.cache.sharing().1,
+                run.cache.individual(),
+            );
             bits = run.sum(|view| view.stats().bits);
         }
         let before = run.cache.sharing().1;
         run.tick(&simulation, tick);
-        most = if tick < WARM_UP { 0 } else { most.max(run.cache.sharing().1 - before) };
+        most = if tick < WARM_UP {
+            0
+        } else {
+            most.max(run.cache.sharing().1 - before)
+        };
     }
     let ticks = arguments.ticks as f64;
-    let updates: Vec<u64> =
-        run.clients.iter().map(|client| client.view.stats().updates - client.updates).collect();
+    let updates: Vec<u64> = run
+        .clients
+        .iter()
+        .map(|client| client.view.stats().updates - client.updates)
+        .collect();
     let all: u64 = updates.iter().sum();
     let per_client = ticks * arguments.clients as f64;
     let per_tick = |from: u64, to: u64| (to - from) as f64 / ticks;
@@ -216,23 +233,33 @@ impl Run {
     /// Starts the counts after the warm-up.
     fn begin(&mut self) {
         (self.spent, self.packets, self.longest_gap) = (Spent::default(), 0, 0);
-        self.clients.iter_mut().for_each(|client| client.updates = client.view.stats().updates);
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.updates = client.view.stats().updates);
     }
 
     fn tick(&mut self, simulation: &Simulation<Walkers>, tick: u64) {
         let is_late = tick >= ALIGNED;
         let began = clock::thread_cpu();
-        self.clients.iter_mut().for_each(|client| client.take_acks(tick));
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.take_acks(tick));
         self.spent.ack += (clock::thread_cpu() - began).as_secs_f64();
         let most = (1_000 * self.clients.len() / 256).clamp(1_500, 3_000);
         if is_late && tick.is_multiple_of(6) && self.case.has_short_budgets() {
             let rng = &mut self.rng;
-            self.clients.iter_mut().for_each(|client| client.budget = rng.random_range(400..most));
+            self.clients
+                .iter_mut()
+                .for_each(|client| client.budget = rng.random_range(400..most));
         }
         let (schema, ring) = (simulation.registry().schema(), simulation.ring());
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         self.cache.begin_tick(ring);
-        let mut shared = Shared { schema, ring, cache: &mut self.cache };
+        let mut shared = Shared {
+            schema,
+            ring,
+            cache: &mut self.cache,
+        };
         let first = ring.tick().first_of_round(self.clients.len());
         let (later, sooner) = self.clients.split_at_mut(first);
         for client in sooner.iter_mut().chain(later) {

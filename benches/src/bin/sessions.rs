@@ -27,7 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let start = Timestamp::from_millis(1_000);
     let mut crowd = Crowd::new(start);
-    let clients: Vec<_> = (0..SESSIONS as u64).map(|user| crowd.client(user)).collect();
+    let clients: Vec<_> = (0..SESSIONS as u64)
+        .map(|user| crowd.client(user))
+        .collect();
     let before = resident_bytes().ok_or("this system does not tell its memory")?;
     let began = clock::thread_cpu();
     for client in &clients {
@@ -46,8 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let requests: Vec<_> = (0..100_000u64).map(|user| strangers.token(user)).collect();
     let empty = resident_bytes().unwrap_or(0);
     for (i, token) in requests.iter().enumerate() {
-        let from =
-            SocketAddr::from(([10, (i >> 12) as u8, (i >> 6) as u8 & 63, i as u8 & 63], 5_000));
+        let from = SocketAddr::from((
+            [10, (i >> 12) as u8, (i >> 6) as u8 & 63, i as u8 & 63],
+            5_000,
+        ));
         let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
         strangers.give(from, &request);
     }

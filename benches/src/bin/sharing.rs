@@ -41,7 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Alternating runs and medians of five, since the machine is never quiet.
     let mut times: Vec<[f64; 2]> = Vec::new();
     for _ in 0..5 {
-        times.push([microseconds_per_tick(1)?, microseconds_per_tick(arguments.clients)?]);
+        times.push([
+            microseconds_per_tick(1)?,
+            microseconds_per_tick(arguments.clients)?,
+        ]);
     }
     let median = |which: usize| {
         let mut all: Vec<f64> = times.iter().map(|pair| pair[which]).collect();
@@ -61,7 +64,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Processor time of planning and writing all clients' packets of a tick, without acknowledgements.
 fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
-    let game = Walkers { drones: ENTITIES, motion: Motion::Random };
+    let game = Walkers {
+        drones: ENTITIES,
+        motion: Motion::Random,
+    };
     let mut simulation = Simulation::new(Arc::new(game), 1)?;
     let (mut cache, mut writer) = (DeltaCache::default(), BitWriter::new());
     let mut views: Vec<ClientView> = (0..clients).map(|_| ClientView::new()).collect();
@@ -72,11 +78,20 @@ fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         let began = clock::thread_cpu();
         cache.begin_tick(ring);
-        let mut shared = Shared { schema, ring, cache: &mut cache };
+        let mut shared = Shared {
+            schema,
+            ring,
+            cache: &mut cache,
+        };
         let mut packets = 0;
         for view in &mut views {
-            let interest =
-                Interest { own: None, team: 0, masks: &masks, weights: None, budget: 8_000 };
+            let interest = Interest {
+                own: None,
+                team: 0,
+                masks: &masks,
+                weights: None,
+                budget: 8_000,
+            };
             view.plan(&mut shared, &interest);
             packets = 0;
             loop {

@@ -178,12 +178,18 @@ impl Bidder {
     /// When an event of a lot, or a later one, was first known; `None` before that.
     pub fn sighting(&self, lot: LotId, sequence: u64) -> Option<Timestamp> {
         let sightings = self.sightings.get(&lot)?;
-        sightings.get(sightings.partition_point(|(seen, _)| *seen < sequence)).map(|(_, at)| *at)
+        sightings
+            .get(sightings.partition_point(|(seen, _)| *seen < sequence))
+            .map(|(_, at)| *at)
     }
 
     /// When anything of any lot was first known.
     pub fn first_sighting(&self) -> Option<Timestamp> {
-        self.sightings.values().filter_map(|seen| seen.first()).map(|(_, at)| *at).min()
+        self.sightings
+            .values()
+            .filter_map(|seen| seen.first())
+            .map(|(_, at)| *at)
+            .min()
     }
 
     /// The accepted bids that others see: the lot, the tick, and the time of submission.
@@ -224,8 +230,12 @@ impl Bidder {
         self.client = AuctionClient::new(token, seed, now)
             .transport(self.client.link().resumable().addr().kind);
         self.lots.clear();
-        let recent =
-            self.said.iter().rev().take(OPEN).map(|(id, (command, _))| (*id, command.clone()));
+        let recent = self
+            .said
+            .iter()
+            .rev()
+            .take(OPEN)
+            .map(|(id, (command, _))| (*id, command.clone()));
         for (id, command) in recent.collect::<Vec<_>>() {
             self.client.command_again(id, command);
         }
@@ -233,7 +243,10 @@ impl Bidder {
 
     /// Selects the transport; UDP by default. Call it before the first transmit.
     pub fn transport(self, kind: TransportKind) -> Self {
-        Self { client: self.client.transport(kind), ..self }
+        Self {
+            client: self.client.transport(kind),
+            ..self
+        }
     }
 
     /// Handles an event of the transport.
@@ -253,9 +266,10 @@ impl Bidder {
         match event {
             AuctionEvent::Answered(id, Answer::Receipt(receipt)) => self.answered(id, receipt, now),
             AuctionEvent::Answered(id, Answer::Conflict) => {
-                self.figures
-                    .wrong
-                    .push(format!("{:?}: {id:?} is said to be another's name", self.user));
+                self.figures.wrong.push(format!(
+                    "{:?}: {id:?} is said to be another's name",
+                    self.user
+                ));
             }
             AuctionEvent::Refused(id, _) => {
                 self.figures.refused += 1;
@@ -264,14 +278,22 @@ impl Bidder {
             }
             AuctionEvent::Happened(event) => {
                 self.figures.events += 1;
-                self.sightings.entry(event.lot).or_default().push((event.sequence, now));
+                self.sightings
+                    .entry(event.lot)
+                    .or_default()
+                    .push((event.sequence, now));
                 self.note_close(&event);
-                self.seen.iter_mut().for_each(|seen| seen.push(event.clone()));
+                self.seen
+                    .iter_mut()
+                    .for_each(|seen| seen.push(event.clone()));
             }
             AuctionEvent::Shown(lot) => {
                 self.figures.shown += 1;
                 if let Some(known) = self.client.lot(lot) {
-                    self.sightings.entry(lot).or_default().push((known.sequence, now));
+                    self.sightings
+                        .entry(lot)
+                        .or_default()
+                        .push((known.sequence, now));
                 }
             }
             AuctionEvent::Gone(lot) => {
@@ -299,7 +321,11 @@ impl Bidder {
             LotEventKind::Bid { closes, .. } => closes,
             _ => return,
         };
-        if self.closes.insert(event.lot, closes).is_some_and(|before| before != closes) {
+        if self
+            .closes
+            .insert(event.lot, closes)
+            .is_some_and(|before| before != closes)
+        {
             self.extended.insert(event.lot);
         }
     }
@@ -307,9 +333,10 @@ impl Bidder {
     fn answered(&mut self, id: CommandId, receipt: Receipt, now: Timestamp) {
         if let Some(before) = self.receipts.insert(id, receipt) {
             if before != receipt {
-                self.figures
-                    .wrong
-                    .push(format!("{:?}: {id:?} got {before:?} and then {receipt:?}", self.user));
+                self.figures.wrong.push(format!(
+                    "{:?}: {id:?} got {before:?} and then {receipt:?}",
+                    self.user
+                ));
             }
             return;
         }
@@ -361,7 +388,9 @@ impl Bidder {
             (Strategy::Keeper, Some(house)) if self.client.unanswered() == 0 => {
                 let is_open = |lot: &u32| {
                     let known = self.client.lot(LotId(*lot));
-                    known.map_or(!self.gone.contains(&LotId(*lot)), |lot| lot.ending.is_none())
+                    known.map_or(!self.gone.contains(&LotId(*lot)), |lot| {
+                        lot.ending.is_none()
+                    })
                 };
                 let open = (0..self.opened).filter(is_open).count();
                 let commands = strategy::keep(

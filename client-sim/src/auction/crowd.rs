@@ -97,7 +97,12 @@ impl Crowd {
                 bidder.keep_events();
             }
             let socket = ClientSocket::open(&config.connect_options, server, config.relay)?;
-            members.push(Member { bidder, socket, start, rejoin_at: None });
+            members.push(Member {
+                bidder,
+                socket,
+                start,
+                rejoin_at: None,
+            });
         }
         let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
         let figures = Arc::new(Mutex::new(CrowdFigures::default()));
@@ -111,16 +116,30 @@ impl Crowd {
             shared: figures.clone(),
             measures: false,
         };
-        let thread = thread::Builder::new().name("truetick-crowd".into()).spawn(move || {
-            run.run()?;
-            Ok(run.members.into_iter().map(|member| member.bidder).collect())
-        })?;
-        Ok(Self { stop, still, figures, thread })
+        let thread = thread::Builder::new()
+            .name("truetick-crowd".into())
+            .spawn(move || {
+                run.run()?;
+                Ok(run
+                    .members
+                    .into_iter()
+                    .map(|member| member.bidder)
+                    .collect())
+            })?;
+        Ok(Self {
+            stop,
+            still,
+            figures,
+            thread,
+        })
     }
 
     /// The figures of all bidders, at most half a second old.
     pub fn figures(&self) -> CrowdFigures {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.figures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Stops all new commands.
@@ -137,7 +156,11 @@ impl Crowd {
         let joined = self.thread.join();
         let bidders =
             joined.unwrap_or_else(|_| Err(io::Error::other("the crowd's thread panicked")))?;
-        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let figures = self
+            .figures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Ok((figures, bidders))
     }
 }
@@ -147,7 +170,12 @@ impl Run {
         let (mut publish_at, mut ready) = (clock::now(), Vec::new());
         while !self.stop.load(Ordering::Relaxed) {
             let now = clock::now();
-            let next = self.members.iter().map(Member::next_timeout).min().unwrap_or(publish_at);
+            let next = self
+                .members
+                .iter()
+                .map(Member::next_timeout)
+                .min()
+                .unwrap_or(publish_at);
             let span = next.min(publish_at).since(now);
             client_socket::wait(
                 self.members.iter().map(|member| &member.socket),
@@ -155,7 +183,9 @@ impl Run {
                 &mut ready,
             )?;
             if self.still.load(Ordering::Relaxed) {
-                self.members.iter_mut().for_each(|member| member.bidder.be_still());
+                self.members
+                    .iter_mut()
+                    .for_each(|member| member.bidder.be_still());
             }
             self.receive(&ready)?;
             self.advance();
@@ -191,7 +221,8 @@ impl Run {
                 if at <= now {
                     member.rejoin_at = None;
                     let token =
-                        self.tokens.issue(member.bidder.user(), self.room, clock::unix_now());
+                        self.tokens
+                            .issue(member.bidder.user(), self.room, clock::unix_now());
                     member.bidder.rejoin(token, now);
                 }
             }
@@ -207,13 +238,19 @@ impl Run {
     fn measure_once_all_are_there(&mut self) {
         if !self.measures && self.members.iter().all(Member::is_playing) {
             self.measures = true;
-            self.members.iter_mut().for_each(|member| member.bidder.begin_to_measure());
+            self.members
+                .iter_mut()
+                .for_each(|member| member.bidder.begin_to_measure());
         }
     }
 
     fn publish(&self) {
         let mut figures = CrowdFigures {
-            joined: self.members.iter().filter(|member| member.is_here()).count(),
+            joined: self
+                .members
+                .iter()
+                .filter(|member| member.is_here())
+                .count(),
             cpu: clock::thread_cpu(),
             ..CrowdFigures::default()
         };
@@ -223,7 +260,10 @@ impl Run {
             figures.add(bidder);
         }
         figures.manners = manners;
-        figures.look_at_lots(self.members.first().map(|member| &member.bidder), clock::now());
+        figures.look_at_lots(
+            self.members.first().map(|member| &member.bidder),
+            clock::now(),
+        );
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }
@@ -234,7 +274,10 @@ impl Member {
     }
 
     fn is_here(&self) -> bool {
-        matches!(self.bidder.client().state(), ClientState::Playing | ClientState::Silent)
+        matches!(
+            self.bidder.client().state(),
+            ClientState::Playing | ClientState::Silent
+        )
     }
 
     fn next_timeout(&self) -> Timestamp {

@@ -85,8 +85,10 @@ impl CrowdFigures {
         self.wrong.extend(figures.wrong.iter().cloned());
         let errors = bidder.client().errors();
         if errors > 0 {
-            self.wrong
-                .push(format!("{:?}: {errors} packets or events made no sense", bidder.user()));
+            self.wrong.push(format!(
+                "{:?}: {errors} packets or events made no sense",
+                bidder.user()
+            ));
         }
         self.answer.merge(&figures.answer);
     }
@@ -95,7 +97,11 @@ impl CrowdFigures {
     pub fn look_at_lots(&mut self, bidder: Option<&Bidder>, now: Timestamp) {
         let Some(bidder) = bidder else { return };
         let client = bidder.client();
-        let known: Vec<_> = bidder.lots().iter().filter_map(|lot| client.lot(*lot)).collect();
+        let known: Vec<_> = bidder
+            .lots()
+            .iter()
+            .filter_map(|lot| client.lot(*lot))
+            .collect();
         self.ended = known.iter().filter(|lot| lot.ending.is_some()).count();
         for lot in known.into_iter().filter(|lot| lot.ending.is_none()) {
             let (Some(left), Some(tick)) = (client.countdown(lot.lot, now), client.tick(now))
@@ -105,8 +111,14 @@ impl CrowdFigures {
             let sale = match &lot.terms.sale {
                 PublicSale::English { .. } => "English",
                 PublicSale::Dutch(_) => "Dutch",
-                PublicSale::Sealed { pricing: Pricing::First, .. } => "sealed",
-                PublicSale::Sealed { pricing: Pricing::Second, .. } => "Vickrey",
+                PublicSale::Sealed {
+                    pricing: Pricing::First,
+                    ..
+                } => "sealed",
+                PublicSale::Sealed {
+                    pricing: Pricing::Second,
+                    ..
+                } => "Vickrey",
             };
             self.lots.push(LotLine {
                 lot: lot.lot.0,

@@ -126,27 +126,42 @@ impl AuctionReport {
 /// one, and the number of bids that some watcher has not seen by the end.
 pub fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
     let (mut times, mut unseen) = (Times::default(), 0);
-    let Some(keeper) = bidders.iter().find(|bidder| bidder.strategy() == Strategy::Keeper) else {
+    let Some(keeper) = bidders
+        .iter()
+        .find(|bidder| bidder.strategy() == Strategy::Keeper)
+    else {
         return (times, unseen);
     };
     let mut ticks: BTreeMap<LotId, Vec<(u64, u64)>> = BTreeMap::new();
     for event in keeper.seen() {
-        ticks.entry(event.lot).or_default().push((event.tick, event.sequence));
+        ticks
+            .entry(event.lot)
+            .or_default()
+            .push((event.tick, event.sequence));
     }
-    let watchers: Vec<_> =
-        bidders.iter().filter(|bidder| bidder.strategy() == Strategy::Watcher).collect();
+    let watchers: Vec<_> = bidders
+        .iter()
+        .filter(|bidder| bidder.strategy() == Strategy::Watcher)
+        .collect();
     // A watcher that joined after a bid cannot have seen it in time.
-    let Some(all_here) = watchers.iter().filter_map(|watcher| watcher.first_sighting()).max()
+    let Some(all_here) = watchers
+        .iter()
+        .filter_map(|watcher| watcher.first_sighting())
+        .max()
     else {
         return (times, unseen);
     };
-    let bids =
-        bidders.iter().flat_map(|bidder| bidder.bids()).filter(|(_, _, said)| *said > all_here);
+    let bids = bidders
+        .iter()
+        .flat_map(|bidder| bidder.bids())
+        .filter(|(_, _, said)| *said > all_here);
     let mut last: BTreeMap<(LotId, u64), Option<Timestamp>> = BTreeMap::new();
     for (lot, tick, said) in bids {
         let seen = *last.entry((*lot, *tick)).or_insert_with(|| {
             let of_tick = ticks.get(lot)?.iter().rfind(|(at, _)| at == tick)?;
-            let sightings = watchers.iter().map(|watcher| watcher.sighting(*lot, of_tick.1));
+            let sightings = watchers
+                .iter()
+                .map(|watcher| watcher.sighting(*lot, of_tick.1));
             sightings.collect::<Option<Vec<_>>>()?.into_iter().max()
         });
         match seen {
@@ -180,7 +195,11 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
         .filter(|(strategy, _)| *strategy != "Keeper")
         .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
         .collect();
-    rows.title(&format!("Auction  {} in the house: {}", crowd.joined, manners.join(", ")));
+    rows.title(&format!(
+        "Auction  {} in the house: {}",
+        crowd.joined,
+        manners.join(", ")
+    ));
     rows.row(
         "commands",
         &format!(
@@ -191,12 +210,24 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             grouped(report.refused)
         ),
     );
-    rows.row("answers", &format!("said to answered, durably {}", percentiles(&report.answer_ms)));
+    rows.row(
+        "answers",
+        &format!(
+            "said to answered, durably {}",
+            percentiles(&report.answer_ms)
+        ),
+    );
     if let Some(commit) = &report.commit_ms {
-        rows.row("journal", &format!("tick to durable {}", percentiles(commit)));
+        rows.row(
+            "journal",
+            &format!("tick to durable {}", percentiles(commit)),
+        );
     }
     if let Some(seen) = &report.seen_by_all_ms {
-        rows.row("watchers", &format!("said to seen by the last {}", percentiles(seen)));
+        rows.row(
+            "watchers",
+            &format!("said to seen by the last {}", percentiles(seen)),
+        );
     }
     rows.row(
         "events",
@@ -218,7 +249,9 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
                 )
             }
         };
-        let leader = lot.leader.map_or(String::new(), |leader| format!("bidder {leader} leads"));
+        let leader = lot
+            .leader
+            .map_or(String::new(), |leader| format!("bidder {leader} leads"));
         rows.row(
             if place == 0 { "lots" } else { "" },
             &format!(
@@ -231,5 +264,9 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             ),
         );
     }
-    report.wrong.iter().take(5).for_each(|wrong| rows.row("WRONG", wrong));
+    report
+        .wrong
+        .iter()
+        .take(5)
+        .for_each(|wrong| rows.row("WRONG", wrong));
 }

@@ -79,7 +79,12 @@ impl AuctionOptions {
             data: demo.auction.clone(),
             profile: demo.profile,
             connect_options: demo.connect_options.clone(),
-            common: Common { json: None, trace: None, capture: None, ..demo.common.clone() },
+            common: Common {
+                json: None,
+                trace: None,
+                capture: None,
+                ..demo.common.clone()
+            },
         })
     }
 
@@ -124,11 +129,18 @@ pub fn settings(data: PathBuf, bidders: usize) -> AuctionSettings {
 
 fn everyone(options: &AuctionOptions) -> Vec<(UserId, Strategy)> {
     let strategy = |place| {
-        if options.bids_per_second.is_some() { Strategy::Raiser } else { Strategy::of(place) }
+        if options.bids_per_second.is_some() {
+            Strategy::Raiser
+        } else {
+            Strategy::of(place)
+        }
     };
     let bidders = (0..options.bidders).map(|place| (UserId(place + 1), strategy(place as usize)));
     let watchers = (0..options.watchers).map(|place| (UserId(WATCHERS + place), Strategy::Watcher));
-    std::iter::once((KEEPER, Strategy::Keeper)).chain(bidders).chain(watchers).collect()
+    std::iter::once((KEEPER, Strategy::Keeper))
+        .chain(bidders)
+        .chain(watchers)
+        .collect()
 }
 
 impl AuctionPart {
@@ -160,14 +172,19 @@ impl AuctionPart {
             None => options.pace,
         };
         let issuer = listeners.issuers[&options.connect_options.transport.transport()].clone();
-        let connect_options = options.connect_options.connect_options(listeners.fingerprint)?;
+        let connect_options = options
+            .connect_options
+            .connect_options(listeners.fingerprint)?;
         let server = issuer.servers[0];
         let relay = options
             .profile
             .link()
             .map(|link| RelayThread::start(server, link, options.common.seed));
         let relay = relay.transpose()?;
-        let (to, seed) = (relay.as_ref().map(RelayThread::address), options.common.seed);
+        let (to, seed) = (
+            relay.as_ref().map(RelayThread::address),
+            options.common.seed,
+        );
         let config = CrowdConfig {
             connect_options,
             room,
@@ -202,8 +219,11 @@ impl AuctionPart {
             relay.stop()?;
         }
         let metrics = room_metrics(server, room);
-        let mut report =
-            AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+        let mut report = AuctionReport::new(
+            seconds,
+            &figures,
+            metrics.map(|metrics| (metrics, server.cpu)),
+        );
         let (seen, unseen) = seen_by_all(&bidders);
         report.unseen = unseen;
         report.seen_by_all_ms = (seen.count() > 0).then(|| (&seen).into());
@@ -230,8 +250,11 @@ pub fn rows(
 ) {
     let figures = part.figures();
     let metrics = room_metrics(server, room);
-    let report =
-        AuctionReport::new(seconds, &figures, metrics.map(|metrics| (metrics, server.cpu)));
+    let report = AuctionReport::new(
+        seconds,
+        &figures,
+        metrics.map(|metrics| (metrics, server.cpu)),
+    );
     report::full(rows, &report, &figures);
 }
 
@@ -272,7 +295,9 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
     watch(&options.common, started, |seconds| {
         let (figures, server) = (part.figures(), host.report());
         let report = AuctionReport::new(seconds, &figures, Some((&server.room, server.cpu)));
-        live.show(&report::line(&report, &figures), |rows| report::full(rows, &report, &figures))?;
+        live.show(&report::line(&report, &figures), |rows| {
+            report::full(rows, &report, &figures)
+        })?;
         Ok(host.is_running())
     })
     .await?;
@@ -282,7 +307,10 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
     host.stop()?;
     live.finish(|rows| report::full(rows, &report, &figures))?;
     if options.data.is_some() {
-        crate::say!("Look at it: truetick-server auction lots --data {}", data.display());
+        crate::say!(
+            "Look at it: truetick-server auction lots --data {}",
+            data.display()
+        );
     }
     if let Some(path) = &options.common.json {
         write_text(path, &serde_json::to_string_pretty(&report)?)

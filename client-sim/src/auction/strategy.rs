@@ -125,7 +125,11 @@ pub fn terms(number: u32, house: &House, rng: &mut Xoshiro256PlusPlus) -> Terms 
         pricing => Sale::Sealed {
             minimum: price(rng, 5..50),
             reserve: None,
-            pricing: if pricing == 8 { Pricing::First } else { Pricing::Second },
+            pricing: if pricing == 8 {
+                Pricing::First
+            } else {
+                Pricing::Second
+            },
         },
     };
     let duration = rng.random_range(house.duration..=2 * house.duration);
@@ -138,7 +142,13 @@ pub fn terms(number: u32, house: &House, rng: &mut Xoshiro256PlusPlus) -> Terms 
         hard_end: None,
     };
     let title = format!("{} ({number})", THINGS[number as usize % THINGS.len()]);
-    Terms { title, seller: SELLER, sale, duration, soft_close: Some(soft_close) }
+    Terms {
+        title,
+        seller: SELLER,
+        sale,
+        duration,
+        soft_close: Some(soft_close),
+    }
 }
 
 fn bid(lot: LotId, action: Action, now: Timestamp) -> Command {
@@ -159,19 +169,17 @@ fn sensible(
 ) -> Option<Action> {
     let asks = lot.next_bid(tick);
     match &lot.terms.sale {
-        PublicSale::English { buy_now: Some(_), .. }
-            if lot.leader.is_none() && rng.random_bool(0.02) =>
-        {
-            Some(Action::BuyNow)
-        }
+        PublicSale::English {
+            buy_now: Some(_), ..
+        } if lot.leader.is_none() && rng.random_bool(0.02) => Some(Action::BuyNow),
         PublicSale::English { .. } if leads => None,
         PublicSale::English { .. } => {
             Some(Action::UpTo(Amount(asks.0 + rng.random_range(0..4_000))))
         }
         PublicSale::Dutch(_) => rng.random_bool(0.02).then_some(Action::Take(asks)),
-        PublicSale::Sealed { .. } => {
-            rng.random_bool(0.1).then(|| Action::UpTo(Amount(asks.0 + rng.random_range(0..20_000))))
-        }
+        PublicSale::Sealed { .. } => rng
+            .random_bool(0.1)
+            .then(|| Action::UpTo(Amount(asks.0 + rng.random_range(0..20_000)))),
     }
 }
 
@@ -184,7 +192,15 @@ fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command 
         3 => Action::UpTo(Amount(1)),
         _ => Action::UpTo(Amount(5_000)),
     };
-    let mut command = bid(if rng.random_bool(0.2) { LotId(u32::MAX) } else { lot }, action, now);
+    let mut command = bid(
+        if rng.random_bool(0.2) {
+            LotId(u32::MAX)
+        } else {
+            lot
+        },
+        action,
+        now,
+    );
     if let Command::Bid(bid) = &mut command {
         bid.client_time_ms = rng.random();
         if rng.random_bool(0.3) {
@@ -217,8 +233,9 @@ pub fn think(
         let above = Amount(lot.next_bid(tick).0 + rng.random_range(0..1_000) * 100);
         return vec![bid(any, Action::UpTo(above), now)];
     }
-    let late =
-        client.countdown(any, now).is_some_and(|left| left.left < Duration::from_millis(1_500));
+    let late = client
+        .countdown(any, now)
+        .is_some_and(|left| left.left < Duration::from_millis(1_500));
     let Some(action) = sensible(lot, tick, leads(lot), rng) else {
         return Vec::new();
     };
@@ -228,7 +245,9 @@ pub fn think(
             let Action::UpTo(first) = action else {
                 return vec![bid(any, action, now)];
             };
-            (0..10).map(|step| bid(any, Action::UpTo(Amount(first.0 + step * 700)), now)).collect()
+            (0..10)
+                .map(|step| bid(any, Action::UpTo(Amount(first.0 + step * 700)), now))
+                .collect()
         }
         _ => vec![bid(any, action, now)],
     }
@@ -246,11 +265,19 @@ pub fn keep(
         let next = funded + 1..=(funded + 50).min(house.accounts);
         return next
             .map(|user| {
-                Command::Admin(Admin::Deposit { user: UserId(user), amount: house.deposit })
+                Command::Admin(Admin::Deposit {
+                    user: UserId(user),
+                    amount: house.deposit,
+                })
             })
             .collect();
     }
     let new = opened..opened + house.lots.saturating_sub(open) as u32;
-    new.map(|lot| Command::Admin(Admin::Open { lot: LotId(lot), terms: terms(lot, house, rng) }))
-        .collect()
+    new.map(|lot| {
+        Command::Admin(Admin::Open {
+            lot: LotId(lot),
+            terms: terms(lot, house, rng),
+        })
+    })
+    .collect()
 }

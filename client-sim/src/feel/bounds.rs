@@ -31,27 +31,51 @@ impl Bound {
 /// The figures of a case with their bounds. A case with a profile has only the bound on unexplained
 /// mispredictions.
 pub fn bounds(case: &Case, figures: &Figures) -> Vec<Bound> {
-    let bound =
-        |figure, value, (most, formula): (f64, String)| Bound { figure, value, most, formula };
+    let bound = |figure, value, (most, formula): (f64, String)| Bound {
+        figure,
+        value,
+        most,
+        formula,
+    };
     if case.profile.is_some() {
-        return vec![bound("unexplained", figures.unexplained as f64, (0.0, "0".into()))];
+        return vec![bound(
+            "unexplained",
+            figures.unexplained as f64,
+            (0.0, "0".into()),
+        )];
     }
     let mut all = vec![
         bound("dead_input_ms", figures.dead_input_ms, dead_input(case)),
         bound("still_ms", figures.still_ms, still(case)),
-        bound("second_still_ms", figures.second_still_ms, (20.0, "20".into())),
+        bound(
+            "second_still_ms",
+            figures.second_still_ms,
+            (20.0, "20".into()),
+        ),
         bound("leap_frames", figures.leap_frames, leap(case)),
-        bound("leap_frames_later", figures.leap_frames_later, (2.0, "2".into())),
+        bound(
+            "leap_frames_later",
+            figures.leap_frames_later,
+            (2.0, "2".into()),
+        ),
         bound("settled_ms", figures.settled_ms, settled(case)),
         bound("shown_error_m_p99", figures.shown_error_m_p99, error(case)),
         bound("own_leap_frames", figures.own_leap_frames, own_leap(case)),
-        bound("own_still_share", figures.own_still_share, own_still_share(case)),
+        bound(
+            "own_still_share",
+            figures.own_still_share,
+            own_still_share(case),
+        ),
         bound("own_still_ms", figures.own_still_ms, own_still(case)),
         bound("cuts", figures.cuts as f64, cuts(case)),
         bound("unexplained", figures.unexplained as f64, (0.0, "0".into())),
     ];
     if !case.has_event() {
-        all.push(bound("display_delay_ms", figures.display_delay_ms, display_delay(case)));
+        all.push(bound(
+            "display_delay_ms",
+            figures.display_delay_ms,
+            display_delay(case),
+        ));
     }
     all
 }
@@ -65,7 +89,10 @@ fn dead_input(case: &Case) -> (f64, String) {
         _ => {
             let step = f64::from(case.step_up_ms.max(0)) + f64::from(case.step_down_ms.max(0));
             let pause = ms(case.hold_ms.max(case.outage_ms));
-            (step + pause + rtt + 50.0 + tick, "step + pause + rtt + 50 + tick".into())
+            (
+                step + pause + rtt + 50.0 + tick,
+                "step + pause + rtt + 50 + tick".into(),
+            )
         }
     }
 }
@@ -75,7 +102,10 @@ fn still(case: &Case) -> (f64, String) {
     let frame = 1e3 / f64::from(case.display_hz);
     // In a hitch nothing is drawn: its one long frame does not count as standing still.
     let gap = if case.hitch_ms > 0 { 0.0 } else { gap };
-    ((gap - BRIDGED_MS).max(0.0) + 20.0 + frame, "max(gap - 165, 0) + 20 + frame".into())
+    (
+        (gap - BRIDGED_MS).max(0.0) + 20.0 + frame,
+        "max(gap - 165, 0) + 20 + frame".into(),
+    )
 }
 
 fn leap(case: &Case) -> (f64, String) {
@@ -110,7 +140,10 @@ fn own_still(case: &Case) -> (f64, String) {
 
 fn cuts(case: &Case) -> (f64, String) {
     let pause = case.outage_ms.max(case.hold_ms).max(case.hitch_ms);
-    (f64::from(u8::from(pause >= 1_500)), "1 where more than 1.5 s are missing".into())
+    (
+        f64::from(u8::from(pause >= 1_500)),
+        "1 where more than 1.5 s are missing".into(),
+    )
 }
 
 /// The display must not stand still for runs of lost snapshots that occur once a second.
@@ -125,8 +158,11 @@ fn display_delay(case: &Case) -> (f64, String) {
 
 /// Motion that the server ran without the client's commands is corrected at the entity's own pace.
 fn own_leap(case: &Case) -> (f64, String) {
-    let pause =
-        case.stall_ms.max(case.outage_ms).max(case.hold_ms).max(case.step_up_ms.max(0) as u32);
+    let pause = case
+        .stall_ms
+        .max(case.outage_ms)
+        .max(case.hold_ms)
+        .max(case.step_up_ms.max(0) as u32);
     if pause > 250 {
         (4.0, "4 where input was dead for more than 250 ms".into())
     } else {
@@ -136,5 +172,8 @@ fn own_leap(case: &Case) -> (f64, String) {
 
 fn own_still_share(case: &Case) -> (f64, String) {
     let pause = f64::from(case.stall_ms.max(case.outage_ms).max(case.hold_ms));
-    (0.05 + pause / 1e3 / (case.seconds - WARM_UP_S), "0.05 + pause / time judged".into())
+    (
+        0.05 + pause / 1e3 / (case.seconds - WARM_UP_S),
+        "0.05 + pause / time judged".into(),
+    )
 }

@@ -31,10 +31,20 @@ pub struct Case {
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     pub at_s: f64,
     /// From --at-s on the path to the server is longer by this (below zero: shorter)
-    #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub step_up_ms: i32,
     /// From --at-s on the path to the client is longer by this (below zero: shorter)
-    #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub step_down_ms: i32,
     /// Both directions hold what they carry for this long and deliver it at once
     #[arg(long, value_name = "MS", default_value_t = 0)]
@@ -64,7 +74,12 @@ pub struct Case {
     #[arg(long, value_name = "BYTES", default_value_t = 2_400, value_parser = clap::value_parser!(u32).range(300..=8_000))]
     pub budget: u32,
     /// Drift of the client's clock in millionths (below zero: too slow)
-    #[arg(long, value_name = "PPM", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "PPM",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub drift_ppm: i32,
     /// Length of the measurement in seconds (3 to 500)
     #[arg(long, value_name = "S", default_value_t = 15.0)]
@@ -115,7 +130,13 @@ impl Case {
     pub fn over(profile: Profile, tick_rate: u32) -> Self {
         let latency = profile.link().unwrap_or_default().latency;
         let rtt_ms = 2 * latency.as_millis() as u32;
-        Self { profile: Some(profile), rtt_ms, tick_rate, seconds: 32.0, ..Self::default() }
+        Self {
+            profile: Some(profile),
+            rtt_ms,
+            tick_rate,
+            seconds: 32.0,
+            ..Self::default()
+        }
     }
 
     /// Checks the ranges that the command line does not check by itself.
@@ -129,11 +150,17 @@ impl Case {
             ((3.0..=500.0).contains(&self.seconds), "--seconds"),
             ((WARM_UP_S..=self.seconds).contains(&self.at_s), "--at-s"),
             ((-half..=2_000).contains(&self.step_up_ms), "--step-up-ms"),
-            ((-half..=2_000).contains(&self.step_down_ms), "--step-down-ms"),
+            (
+                (-half..=2_000).contains(&self.step_down_ms),
+                "--step-down-ms",
+            ),
             ((0.0..=0.9).contains(&self.loss), "--loss"),
             (self.jitter_ms <= 1_000, "--jitter-ms"),
             (self.drift_ppm.unsigned_abs() <= 10_000, "--drift-ppm"),
-            (self.pause_ms() <= 60_000, "the length of a hold, outage, hitch or stall"),
+            (
+                self.pause_ms() <= 60_000,
+                "the length of a hold, outage, hitch or stall",
+            ),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, name)) => Err(InvalidCase(name)),
@@ -148,7 +175,10 @@ impl Case {
 
     /// The longest pause of path, client or server, in milliseconds.
     pub fn pause_ms(&self) -> u32 {
-        self.hold_ms.max(self.outage_ms).max(self.hitch_ms).max(self.stall_ms)
+        self.hold_ms
+            .max(self.outage_ms)
+            .max(self.hitch_ms)
+            .max(self.stall_ms)
     }
 
     /// Whether an event happens at [`Case::at_s`].
@@ -169,8 +199,19 @@ mod tests {
     #[test]
     fn a_case_out_of_range_is_named() {
         assert_eq!(Case::default().validate(), Ok(()));
-        let short = Case { rtt_ms: 80, step_up_ms: -41, ..Case::default() };
+        let short = Case {
+            rtt_ms: 80,
+            step_up_ms: -41,
+            ..Case::default()
+        };
         assert_eq!(short.validate(), Err(InvalidCase("--step-up-ms")));
-        assert!(Case { loss: f64::NAN, ..Case::default() }.validate().is_err());
+        assert!(
+            Case {
+                loss: f64::NAN,
+                ..Case::default()
+            }
+            .validate()
+            .is_err()
+        );
     }
 }

@@ -66,7 +66,10 @@ impl Course {
     pub fn at(&self, seconds: f64) -> Motion {
         let whole = (seconds.max(0.0) as usize).min(self.seconds.len() - 1);
         let Motion { position, velocity } = self.seconds[whole];
-        Motion { position: position + velocity * (seconds - whole as f64) as f32, velocity }
+        Motion {
+            position: position + velocity * (seconds - whole as f64) as f32,
+            velocity,
+        }
     }
 }
 
@@ -84,6 +87,9 @@ mod tests {
                 assert!(moved < 0.0077, "{style:?} {ms}: {moved}");
             }
         }
-        assert_eq!(Course::new(Style::StopAndGo, 20, 3).at(1.5).velocity, Vec2::ZERO);
+        assert_eq!(
+            Course::new(Style::StopAndGo, 20, 3).at(1.5).velocity,
+            Vec2::ZERO
+        );
     }
 }

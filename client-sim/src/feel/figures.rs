@@ -93,9 +93,15 @@ pub struct Figures {
 
 /// Computes the figures of a case.
 pub fn figures(name: &str, case: &Case, trace: &Trace) -> Figures {
-    let start = trace.frames.first().map_or(Timestamp::default(), |frame| frame.at);
+    let start = trace
+        .frames
+        .first()
+        .map_or(Timestamp::default(), |frame| frame.at);
     let view = View { case, trace, start };
-    let mut figures = Figures { name: name.into(), ..Figures::default() };
+    let mut figures = Figures {
+        name: name.into(),
+        ..Figures::default()
+    };
     view.input(&mut figures);
     view.movers(&mut figures);
     view.clock(&mut figures);
@@ -157,13 +163,20 @@ impl View<'_> {
     }
 
     fn input(&self, figures: &mut Figures) {
-        let judged: Vec<_> =
-            self.trace.executed.iter().filter(|tick| self.is_judged(tick.at)).collect();
+        let judged: Vec<_> = self
+            .trace
+            .executed
+            .iter()
+            .filter(|tick| self.is_judged(tick.at))
+            .collect();
         let (mut dead, mut last_given, mut last_gap) = (0.0f64, None, f64::MIN);
         let mut last_new = None;
         // A client that runs once per frame takes input once per frame.
-        let frame_ms =
-            if self.case.frame_bound { 1e3 / f64::from(self.case.display_hz) } else { 0.0 };
+        let frame_ms = if self.case.frame_bound {
+            1e3 / f64::from(self.case.display_hz)
+        } else {
+            0.0
+        };
         let spacing_ms = self.case.tick_ms().max(frame_ms);
         let mut margins = Vec::new();
         for tick in &judged {
@@ -175,7 +188,11 @@ impl View<'_> {
             let before = last_given.replace(given).unwrap_or(given);
             let gap = given - before - spacing_ms;
             if gap > self.case.tick_ms() / 2.0 {
-                dead = if before - last_gap < MERGED_MS { dead + gap } else { gap };
+                dead = if before - last_gap < MERGED_MS {
+                    dead + gap
+                } else {
+                    gap
+                };
                 last_gap = given;
                 figures.dead_input_ms = figures.dead_input_ms.max(dead);
             }
@@ -193,7 +210,12 @@ impl View<'_> {
         let mut before: BTreeMap<usize, DVec2> = BTreeMap::new();
         let mut still: BTreeMap<usize, Stillness> = BTreeMap::new();
         let (mut errors, mut previous): (Vec<f64>, Option<&Frame>) = (Vec::new(), None);
-        for frame in self.trace.frames.iter().filter(|frame| self.is_judged(frame.at)) {
+        for frame in self
+            .trace
+            .frames
+            .iter()
+            .filter(|frame| self.is_judged(frame.at))
+        {
             let Some(shown) = frame.shown_tick else {
                 continue;
             };
@@ -219,8 +241,13 @@ impl View<'_> {
                 } else {
                     course.at(self.case.at_s - 0.1)
                 };
-                let moves = [truth, earlier, known].iter().all(|at| at.velocity.length() > 0.0);
-                still.entry(drawn.index).or_default().frame(moves && worth < STILL_SHARE, passed);
+                let moves = [truth, earlier, known]
+                    .iter()
+                    .all(|at| at.velocity.length() > 0.0);
+                still
+                    .entry(drawn.index)
+                    .or_default()
+                    .frame(moves && worth < STILL_SHARE, passed);
                 if !is_cut(self.case, previous, frame) {
                     self.note_leap(figures, frame, worth, moved);
                 }
@@ -242,7 +269,12 @@ impl View<'_> {
     /// Whether the client can know the state: not while nothing arrives, nor until corrections have
     /// glided.
     fn can_be_right(&self, at: Timestamp) -> bool {
-        let pause = f64::from(self.case.outage_ms.max(self.case.hold_ms).max(self.case.stall_ms));
+        let pause = f64::from(
+            self.case
+                .outage_ms
+                .max(self.case.hold_ms)
+                .max(self.case.stall_ms),
+        );
         let longer = f64::from(self.case.step_down_ms.max(0));
         let since = self.since_event(at) - f64::from(self.case.rtt_ms) / 2.0;
         pause.max(longer) <= BRIDGED_MS || !(-pause..longer + CORRECTED_MS).contains(&since)
@@ -264,15 +296,29 @@ impl View<'_> {
     fn clock(&self, figures: &mut Figures) {
         let way_ms = |at: Timestamp| {
             let stepped = self.case.has_event() && self.ms(at) >= self.case.at_s * 1e3;
-            let step = if stepped { f64::from(self.case.step_down_ms) } else { 0.0 };
+            let step = if stepped {
+                f64::from(self.case.step_down_ms)
+            } else {
+                0.0
+            };
             f64::from(self.case.rtt_ms) / 2.0 + step
         };
         let (mut delays, mut executed, mut before) = (Vec::new(), 0, None::<&Frame>);
-        for frame in self.trace.frames.iter().filter(|frame| self.is_judged(frame.at)) {
+        for frame in self
+            .trace
+            .frames
+            .iter()
+            .filter(|frame| self.is_judged(frame.at))
+        {
             let Some(shown) = frame.shown_tick else {
                 continue;
             };
-            while self.trace.executed.get(executed + 1).is_some_and(|next| next.at <= frame.at) {
+            while self
+                .trace
+                .executed
+                .get(executed + 1)
+                .is_some_and(|next| next.at <= frame.at)
+            {
                 executed += 1;
             }
             let newest = self.trace.executed[executed];

@@ -55,18 +55,26 @@ impl Command for Run {
 
     fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
         match reader.read(2)? {
-            direction @ 0..=2 => {
-                Ok(Self { direction: direction as i8 - 1, serial: reader.read(16)? as u16 })
-            }
+            direction @ 0..=2 => Ok(Self {
+                direction: direction as i8 - 1,
+                serial: reader.read(16)? as u16,
+            }),
             _ => Err(WireError::Malformed("direction out of range")),
         }
     }
 }
 
 const POSITION_X: Field = Field::linear("x", -4_096.0, 4_096.0, 1.0 / 256.0).moved_by(2);
-const POSITION_Y: Field = Field { name: "y", ..POSITION_X }.moved_by(3);
+const POSITION_Y: Field = Field {
+    name: "y",
+    ..POSITION_X
+}
+.moved_by(3);
 const VELOCITY_X: Field = Field::linear("vx", -16.0, 16.0, 1.0 / 128.0).extrapolated();
-const VELOCITY_Y: Field = Field { name: "vy", ..VELOCITY_X };
+const VELOCITY_Y: Field = Field {
+    name: "vy",
+    ..VELOCITY_X
+};
 
 fn quantise(motion: &Motion, out: &mut [u32]) {
     out[X] = POSITION_X.quantise(motion.position.x);
@@ -121,8 +129,13 @@ struct Mover {
 
 impl Replicate for Mover {
     const NAME: &'static str = "mover";
-    const FIELDS: &'static [Field] =
-        &[POSITION_X, POSITION_Y, VELOCITY_X, VELOCITY_Y, Field::count("index", 16)];
+    const FIELDS: &'static [Field] = &[
+        POSITION_X,
+        POSITION_Y,
+        VELOCITY_X,
+        VELOCITY_Y,
+        Field::count("index", 16),
+    ];
 
     fn quantise(&self, out: &mut [u32]) {
         quantise(&self.motion, out);
@@ -130,7 +143,10 @@ impl Replicate for Mover {
     }
 
     fn restore(fields: &[u32]) -> Self {
-        Self { motion: restore(fields), index: fields[INDEX] as u16 }
+        Self {
+            motion: restore(fields),
+            index: fields[INDEX] as u16,
+        }
     }
 }
 
@@ -154,7 +170,11 @@ pub struct FeelGame {
 impl FeelGame {
     /// A game with `tick_rate` ticks per second and one mover per course.
     pub fn new(tick_rate: u32, courses: Arc<Vec<Course>>) -> Self {
-        Self { dt: 1.0 / tick_rate as f32, courses, log: Arc::default() }
+        Self {
+            dt: 1.0 / tick_rate as f32,
+            courses,
+            log: Arc::default(),
+        }
     }
 
     /// Takes what the server logged since the last call.
@@ -174,8 +194,16 @@ fn run_players(
     for mut player in &mut players {
         player.step(&input.clone().unwrap_or_default(), shared.0.dt);
     }
-    let entry = TickLog { tick: tick.0, serial: input.map(|input| input.serial) };
-    shared.0.log.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    let entry = TickLog {
+        tick: tick.0,
+        serial: input.map(|input| input.serial),
+    };
+    shared
+        .0
+        .log
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(entry);
 }
 
 fn run_movers(
@@ -208,19 +236,29 @@ impl Game for FeelGame {
     fn populate(&self, world: &mut World, _seed: u64) {
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
             for (index, course) in self.courses.iter().enumerate() {
-                let mover = Mover { motion: course.at(0.0), index: index as u16 };
+                let mover = Mover {
+                    motion: course.at(0.0),
+                    index: index as u16,
+                };
                 table.spawn(&mut world.commands(), MOVER, None, mover);
             }
         });
     }
 
     fn add_systems(&self, systems: &mut Systems) {
-        systems.add("run_players", run_players).add("run_movers", run_movers);
+        systems
+            .add("run_players", run_players)
+            .add("run_movers", run_movers);
     }
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
         world.resource_scope(|world, mut table: Mut<'_, EntityTable>| {
-            table.spawn(&mut world.commands(), PLAYER, Some(client), Player::default())
+            table.spawn(
+                &mut world.commands(),
+                PLAYER,
+                Some(client),
+                Player::default(),
+            )
         })
     }
 

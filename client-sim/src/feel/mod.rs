@@ -75,7 +75,11 @@ pub struct Measured {
 pub fn measure(name: &str, case: &Case) -> Measured {
     let trace = World::new(case).run();
     let figures = figures(name, case, &trace);
-    Measured { bounds: bounds(case, &figures), figures, trace }
+    Measured {
+        bounds: bounds(case, &figures),
+        figures,
+        trace,
+    }
 }
 
 /// Runs the command: the case that the parameters describe, or the whole catalogue without
@@ -91,11 +95,18 @@ pub fn run(options: &FeelOptions) -> Outcome {
     }
     let (mut all, mut over, mut page) = (Vec::new(), Vec::new(), Page::new());
     for NamedCase { name, case } in options.cases() {
-        let Measured { figures, bounds, trace } = measure(&name, &case);
+        let Measured {
+            figures,
+            bounds,
+            trace,
+        } = measure(&name, &case);
         print_case(&figures, &bounds);
         let missed = bounds.iter().filter(|bound| !bound.holds());
         over.extend(missed.map(|bound| {
-            format!("{name}: {} {:.1} over {:.1}", bound.figure, bound.value, bound.most)
+            format!(
+                "{name}: {} {:.1} over {:.1}",
+                bound.figure, bound.value, bound.most
+            )
         }));
         if options.html.is_some() {
             page.add(&name, &trace, &bounds);
@@ -103,7 +114,10 @@ pub fn run(options: &FeelOptions) -> Outcome {
         all.push(figures);
     }
     if let Some(path) = &options.json {
-        write_text(path, &serde_json::to_string_pretty(&json!({ "cases": all }))?)?;
+        write_text(
+            path,
+            &serde_json::to_string_pretty(&json!({ "cases": all }))?,
+        )?;
     }
     if let Some(path) = &options.html {
         write_text(path, &page.finish())?;
@@ -114,10 +128,15 @@ pub fn run(options: &FeelOptions) -> Outcome {
 impl FeelOptions {
     fn cases(&self) -> Vec<NamedCase> {
         if self.case != Case::default() {
-            return vec![NamedCase { name: "custom".into(), case: self.case.clone() }];
+            return vec![NamedCase {
+                name: "custom".into(),
+                case: self.case.clone(),
+            }];
         }
         let wanted = |named: &NamedCase| {
-            self.only.as_ref().is_none_or(|text| named.name.contains(text.as_str()))
+            self.only
+                .as_ref()
+                .is_none_or(|text| named.name.contains(text.as_str()))
         };
         catalogue().into_iter().filter(wanted).collect()
     }
@@ -132,7 +151,9 @@ fn print_profiles() {
     for profile in Profile::ALL {
         for tick_rate in [60, 128] {
             let found = measure("", &Case::over(profile, tick_rate)).figures;
-            let name = profile.to_possible_value().map(|value| value.get_name().to_string());
+            let name = profile
+                .to_possible_value()
+                .map(|value| value.get_name().to_string());
             tell!(
                 "| {} | {tick_rate} | {:.1} | {:.0} | {:.2} | {:.2} | {} | {:.0} | {:.1} | {:.2} | {}, {} |",
                 name.unwrap_or_default(),

@@ -35,9 +35,16 @@ impl Page {
     /// Adds the chart of a case.
     pub fn add(&mut self, name: &str, trace: &Trace, bounds: &[Bound]) {
         let (movers, player) = (mover_motion(trace), player_motion(trace));
-        let end = movers.iter().chain(&player).map(|point| point.seconds).fold(1.0, f64::max);
+        let end = movers
+            .iter()
+            .chain(&player)
+            .map(|point| point.seconds)
+            .fold(1.0, f64::max);
         let _ = writeln!(self.text, "<h2>{}</h2>", escape(name));
-        let _ = write!(self.text, "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">");
+        let _ = write!(
+            self.text,
+            "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\">"
+        );
         for level in [0.0, 1.0, 2.0, 4.0] {
             let y = height(level);
             let _ = write!(
@@ -65,10 +72,17 @@ impl Page {
     }
 
     fn line(&mut self, points: &[Point], end: f64, colour: &str) {
-        let _ = write!(self.text, "<polyline fill=\"none\" stroke=\"{colour}\" points=\"");
+        let _ = write!(
+            self.text,
+            "<polyline fill=\"none\" stroke=\"{colour}\" points=\""
+        );
         for point in points {
-            let _ =
-                write!(self.text, "{:.1},{:.1} ", point.seconds / end * WIDTH, height(point.worth));
+            let _ = write!(
+                self.text,
+                "{:.1},{:.1} ",
+                point.seconds / end * WIDTH,
+                height(point.worth)
+            );
         }
         self.text.push_str("\"/>");
     }
@@ -98,7 +112,10 @@ fn height(worth: f64) -> f64 {
 
 fn mover_motion(trace: &Trace) -> Vec<Point> {
     motion(trace, |frame| {
-        let straight = frame.movers.iter().find(|drawn| Style::of(drawn.index) == Style::Straight);
+        let straight = frame
+            .movers
+            .iter()
+            .find(|drawn| Style::of(drawn.index) == Style::Straight);
         straight.map(|drawn| drawn.position)
     })
 }
@@ -111,19 +128,30 @@ fn motion(
     trace: &Trace,
     place: impl Fn(&super::trace::Frame) -> Option<glam::DVec2>,
 ) -> Vec<Point> {
-    let start = trace.frames.first().map(|frame| frame.at).unwrap_or_default();
+    let start = trace
+        .frames
+        .first()
+        .map(|frame| frame.at)
+        .unwrap_or_default();
     let placed = trace
         .frames
         .iter()
         .filter_map(|frame| Some((frame.at.micros_from(start) as f64 / 1e6, place(frame)?)));
-    let placed: Vec<_> = placed.filter(|(seconds, _)| *seconds >= WARM_UP_S).collect();
+    let placed: Vec<_> = placed
+        .filter(|(seconds, _)| *seconds >= WARM_UP_S)
+        .collect();
     let point = |pair: &[(f64, glam::DVec2)]| {
         let passed = pair[1].0 - pair[0].0;
-        Point { seconds: pair[1].0, worth: (pair[1].1 - pair[0].1).length() / (SPEED * passed) }
+        Point {
+            seconds: pair[1].0,
+            worth: (pair[1].1 - pair[0].1).length() / (SPEED * passed),
+        }
     };
     placed.windows(2).map(point).collect()
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -28,7 +28,12 @@ fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
         let shown = shown(f64::from(tick));
         let position = course.at(shown / 60.0).position.as_dvec2();
         let movers = vec![Drawn { index: 0, position }];
-        Frame { at: at(tick), shown_tick: Some(shown), player: Some(DVec2::ZERO), movers }
+        Frame {
+            at: at(tick),
+            shown_tick: Some(shown),
+            player: Some(DVec2::ZERO),
+            movers,
+        }
     };
     let executed = |tick: u32| Executed {
         at: at(tick),
@@ -36,12 +41,25 @@ fn drawn_at(shown: impl Fn(f64) -> f64) -> Trace {
         margin_ms: Some(3.0),
         given: Some(at(tick)),
     };
-    let (frames, executed) = ((0..600).map(frame).collect(), (0..600).map(executed).collect());
-    Trace { courses, frames, executed, ..Trace::default() }
+    let (frames, executed) = (
+        (0..600).map(frame).collect(),
+        (0..600).map(executed).collect(),
+    );
+    Trace {
+        courses,
+        frames,
+        executed,
+        ..Trace::default()
+    }
 }
 
 fn case() -> Case {
-    Case { rtt_ms: 0, seconds: 10.0, hold_ms: 300, ..Case::default() }
+    Case {
+        rtt_ms: 0,
+        seconds: 10.0,
+        hold_ms: 300,
+        ..Case::default()
+    }
 }
 
 #[test]
@@ -57,7 +75,10 @@ fn an_even_display_is_even() {
     } = figures("even", &case(), &drawn_at(|tick| tick - 2.0));
     assert_eq!((still_ms, settled_ms, dead_input_ms), (0.0, 0.0, 0.0));
     assert!((0.99..1.01).contains(&leap_frames) && shown_error_m_max < 1e-3);
-    assert!((33.0..34.0).contains(&display_delay_ms), "{display_delay_ms}");
+    assert!(
+        (33.0..34.0).contains(&display_delay_ms),
+        "{display_delay_ms}"
+    );
 }
 
 #[test]
@@ -70,11 +91,31 @@ fn a_display_that_stands_and_leaps_is_found() {
         _ => tick,
     };
     let found = figures("uneven", &case(), &drawn_at(shown));
-    assert!((280.0..300.0).contains(&found.still_ms), "{}", found.still_ms);
-    assert!((30.0..50.0).contains(&found.second_still_ms), "{}", found.second_still_ms);
-    assert!((17.5..18.5).contains(&found.leap_frames), "{}", found.leap_frames);
-    assert!((2.5..3.5).contains(&found.leap_frames_later), "{}", found.leap_frames_later);
-    assert!((2_700.0..2_800.0).contains(&found.settled_ms), "{}", found.settled_ms);
+    assert!(
+        (280.0..300.0).contains(&found.still_ms),
+        "{}",
+        found.still_ms
+    );
+    assert!(
+        (30.0..50.0).contains(&found.second_still_ms),
+        "{}",
+        found.second_still_ms
+    );
+    assert!(
+        (17.5..18.5).contains(&found.leap_frames),
+        "{}",
+        found.leap_frames
+    );
+    assert!(
+        (2.5..3.5).contains(&found.leap_frames_later),
+        "{}",
+        found.leap_frames_later
+    );
+    assert!(
+        (2_700.0..2_800.0).contains(&found.settled_ms),
+        "{}",
+        found.settled_ms
+    );
 }
 
 #[test]
@@ -85,35 +126,63 @@ fn input_without_effect_adds_up_over_short_gaps() {
         trace.executed[dead].margin_ms = None;
     }
     let found = figures("dead", &case(), &trace);
-    assert!((249.0..251.0).contains(&found.dead_input_ms), "{}", found.dead_input_ms);
+    assert!(
+        (249.0..251.0).contains(&found.dead_input_ms),
+        "{}",
+        found.dead_input_ms
+    );
     assert!((found.late_share - 16.0 / 480.0).abs() < 1e-9);
 }
 
 #[test]
 fn a_display_that_draws_another_place_is_wrong() {
     let mut trace = drawn_at(|tick| tick);
-    trace.frames.iter_mut().for_each(|frame| frame.movers[0].position.y += 0.5);
+    trace
+        .frames
+        .iter_mut()
+        .for_each(|frame| frame.movers[0].position.y += 0.5);
     let found = figures("wrong", &case(), &trace);
-    assert!((0.49..0.51).contains(&found.shown_error_m_p99), "{}", found.shown_error_m_p99);
+    assert!(
+        (0.49..0.51).contains(&found.shown_error_m_p99),
+        "{}",
+        found.shown_error_m_p99
+    );
 }
 
 #[test]
 fn the_figures_follow_from_the_case_alone() {
-    let case = Case { jitter_ms: 20, loss: 0.02, step_up_ms: 30, seconds: 8.0, ..Case::default() };
+    let case = Case {
+        jitter_ms: 20,
+        loss: 0.02,
+        step_up_ms: 30,
+        seconds: 8.0,
+        ..Case::default()
+    };
     assert_eq!(measure("a", &case).figures, measure("a", &case).figures);
 }
 
 #[test]
 fn a_clean_path_feels_clean() {
     for rtt_ms in [0, 80, 200] {
-        let found = measure("clean", &Case { rtt_ms, seconds: 8.0, ..Case::default() }).figures;
+        let found = measure(
+            "clean",
+            &Case {
+                rtt_ms,
+                seconds: 8.0,
+                ..Case::default()
+            },
+        )
+        .figures;
         assert_eq!(
             (found.dead_input_ms, found.late_share, found.still_ms),
             (0.0, 0.0, 0.0),
             "{found:?}"
         );
         assert_eq!((found.mispredicted, found.cuts), (0, 0), "{found:?}");
-        assert!(found.leap_frames < 1.1 && found.shown_error_m_p99 < 0.01, "{found:?}");
+        assert!(
+            found.leap_frames < 1.1 && found.shown_error_m_p99 < 0.01,
+            "{found:?}"
+        );
         assert!((1.0..8.0).contains(&found.margin_ms_p50), "{found:?}");
     }
 }
@@ -123,7 +192,10 @@ fn faults(name: &str, case: &Case, granted: f64) -> Vec<String> {
     let exceeds = |bound: &Bound| bound.value > bound.most * (1.0 + granted);
     let missed = measure(name, case).bounds.into_iter().filter(exceeds);
     let told = |bound: Bound| {
-        format!("{name}: {} {:.2} over {:.2}, {case:?}", bound.figure, bound.value, bound.most)
+        format!(
+            "{name}: {} {:.2} over {:.2}, {case:?}",
+            bound.figure, bound.value, bound.most
+        )
     };
     missed.map(told).collect()
 }
@@ -132,8 +204,10 @@ fn faults(name: &str, case: &Case, granted: f64) -> Vec<String> {
 fn every_case_of_the_catalogue_keeps_its_bounds() {
     // With a budget for a fraction of 3,000 movers, those that turn are wrong for a while.
     let known = |fault: &String| fault.starts_with("3,000 movers: shown_error_m_p99 0.3");
-    let faults: Vec<_> =
-        catalogue().iter().flat_map(|named| faults(&named.name, &named.case, 0.0)).collect();
+    let faults: Vec<_> = catalogue()
+        .iter()
+        .flat_map(|named| faults(&named.name, &named.case, 0.0))
+        .collect();
     let news: Vec<_> = faults.iter().filter(|fault| !known(fault)).collect();
     assert!(news.is_empty(), "{news:#?}");
 }
@@ -165,9 +239,12 @@ fn random_case(seed: u64) -> Case {
 
 #[test]
 fn random_cases_keep_their_bounds() {
-    let seeds =
-        std::env::var("TRUETICK_FEEL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
-    let faults: Vec<_> =
-        (0..seeds).flat_map(|seed| faults("random", &random_case(seed), 0.25)).collect();
+    let seeds = std::env::var("TRUETICK_FEEL_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(40);
+    let faults: Vec<_> = (0..seeds)
+        .flat_map(|seed| faults("random", &random_case(seed), 0.25))
+        .collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

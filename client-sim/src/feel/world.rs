@@ -94,7 +94,10 @@ impl World {
             last_executed: 0,
             arrived: vec![Timestamp::default(); 1 << 16],
             given: vec![Timestamp::default(); 1 << 16],
-            trace: Trace { courses, ..Trace::default() },
+            trace: Trace {
+                courses,
+                ..Trace::default()
+            },
         };
         world.set_path(false, 0.0);
         world
@@ -169,7 +172,8 @@ impl World {
             && let Some(bytes) = self.down.pop(self.now)
         {
             let at = self.client_time(at);
-            self.client.receive(SocketAddr::from(SERVER), &bytes[..], at);
+            self.client
+                .receive(SocketAddr::from(SERVER), &bytes[..], at);
         }
     }
 
@@ -237,9 +241,16 @@ impl World {
 
     fn set_path(&mut self, stepped: bool, extra_loss: f64) {
         let jitter = Duration::from_millis(u64::from(self.case.jitter_ms));
-        let holds = Holds { interval: Duration::from_secs(2), length: jitter };
+        let holds = Holds {
+            interval: Duration::from_secs(2),
+            length: jitter,
+        };
         let bursts = self.case.jitter_bursts && self.case.jitter_ms > 0;
-        let spread = if self.case.jitter_bursts { Duration::ZERO } else { jitter };
+        let spread = if self.case.jitter_bursts {
+            Duration::ZERO
+        } else {
+            jitter
+        };
         let config = |latency: Duration| LinkConfig {
             latency: latency + spread / 2,
             jitter: spread,
@@ -250,14 +261,20 @@ impl World {
         let step = |ms: i32| if stepped { ms } else { 0 };
         let up = config(self.latency(step(self.case.step_up_ms)));
         let down = config(self.latency(step(self.case.step_down_ms)));
-        let whole = self.case.profile.map(|profile| profile.link().unwrap_or_default());
+        let whole = self
+            .case
+            .profile
+            .map(|profile| profile.link().unwrap_or_default());
         self.up.reroute(whole.unwrap_or(up));
         self.down.reroute(whole.unwrap_or(down));
     }
 
     fn change_key(&mut self) {
         self.direction = -self.direction;
-        self.trace.keys.push(KeyChange { at: self.now, direction: self.direction });
+        self.trace.keys.push(KeyChange {
+            at: self.now,
+            direction: self.direction,
+        });
         self.key_changes_at =
             self.now + Duration::from_micros(self.rng.random_range(500_000..900_000));
     }
@@ -265,8 +282,11 @@ impl World {
     fn frame_length(&mut self) -> Duration {
         let even = 1e9 / f64::from(self.case.display_hz);
         let spread = f64::from(self.case.irregular) / 100.0;
-        let factor =
-            if spread > 0.0 { self.rng.random_range(1.0 - spread..=1.0 + spread) } else { 1.0 };
+        let factor = if spread > 0.0 {
+            self.rng.random_range(1.0 - spread..=1.0 + spread)
+        } else {
+            1.0
+        };
         Duration::from_nanos((even * factor) as u64)
     }
 
@@ -322,7 +342,14 @@ impl World {
         while let Some(tick) = self.client.poll_tick(at) {
             self.serial = self.serial.wrapping_add(1);
             self.given[usize::from(self.serial)] = self.now;
-            self.client.submit(tick, Run { direction: self.direction, serial: self.serial }, at);
+            self.client.submit(
+                tick,
+                Run {
+                    direction: self.direction,
+                    serial: self.serial,
+                },
+                at,
+            );
             self.send_up();
         }
         self.send_up();
@@ -349,7 +376,12 @@ impl World {
             .client
             .interpolation()
             .and_then(|interpolation| interpolation.clock().shown_tick());
-        let mut frame = Frame { at: self.now, shown_tick: shown, player: None, movers: Vec::new() };
+        let mut frame = Frame {
+            at: self.now,
+            shown_tick: shown,
+            player: None,
+            movers: Vec::new(),
+        };
         for slot in slots {
             let Some((_, kind, values)) = self.client.view(slot, at) else {
                 continue;
@@ -357,7 +389,10 @@ impl World {
             let position = glam::DVec2::new(f64::from(values[X]), f64::from(values[Y]));
             match kind {
                 PLAYER => frame.player = Some(position),
-                MOVER => frame.movers.push(Drawn { index: values[INDEX] as usize, position }),
+                MOVER => frame.movers.push(Drawn {
+                    index: values[INDEX] as usize,
+                    position,
+                }),
                 _ => {}
             }
         }
@@ -370,7 +405,13 @@ fn start_server(case: &Case, game: &FeelGame) -> (Server, TokenSource) {
     let (key, servers) = (Key::new([1; 32]), vec![SocketAddr::from(SERVER)]);
     let sessions = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());
     let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(120));
-    let issuer = Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout };
+    let issuer = Issuer {
+        key,
+        protocol: PROTOCOL,
+        servers,
+        lifetime,
+        timeout,
+    };
     let mut server = Server::new(sessions, [3; 32], START, WALL);
     let room = RoomConfig {
         tick_rate: case.tick_rate,

@@ -55,7 +55,10 @@ impl Channel {
             Self::Unreliable => 0,
             Self::Reliable => 1,
             Self::Ordered(stream) => {
-                assert!(stream < ORDERED_STREAMS, "ordered stream {stream} of {ORDERED_STREAMS}");
+                assert!(
+                    stream < ORDERED_STREAMS,
+                    "ordered stream {stream} of {ORDERED_STREAMS}"
+                );
                 2 + usize::from(stream)
             }
         }
@@ -157,7 +160,12 @@ impl Channels {
     /// Returns the bytes of messages that packets would carry now if they had space for all.
     pub fn due_bytes(&self, now: Timestamp, window: SendWindow) -> usize {
         let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
-        unreliable + self.senders.iter().map(|sender| sender.due_bytes(now, window)).sum::<usize>()
+        unreliable
+            + self
+                .senders
+                .iter()
+                .map(|sender| sender.due_bytes(now, window))
+                .sum::<usize>()
     }
 
     /// Returns the number of a channel's messages that wait to be sent or acknowledged.
@@ -174,7 +182,12 @@ impl Channels {
     /// Returns the bytes of all messages that wait to be sent or acknowledged.
     pub fn waiting_bytes(&self) -> usize {
         let unreliable: usize = self.unreliable.iter().map(Vec::len).sum();
-        unreliable + self.senders.iter().map(Sender::waiting_bytes).sum::<usize>()
+        unreliable
+            + self
+                .senders
+                .iter()
+                .map(Sender::waiting_bytes)
+                .sum::<usize>()
     }
 
     /// Returns whether every reliable message was acknowledged.
@@ -254,7 +267,12 @@ impl Channels {
     /// [`WireError::Malformed`] if the slices of a message are inconsistent,
     /// [`WireError::Misbehaving`] if the messages exceed a limit of their channel.
     pub fn take(&mut self, messages: Vec<Incoming>) -> Result<(), WireError> {
-        for Incoming { channel, piece, bytes } in messages {
+        for Incoming {
+            channel,
+            piece,
+            bytes,
+        } in messages
+        {
             match piece {
                 Some((id, slice, slices)) => {
                     self.receivers[channel.index() - 1].take(id, (slice, slices), bytes)?;
@@ -288,16 +306,25 @@ pub fn read_messages(reader: &mut BitReader<'_>) -> Result<Vec<Incoming>, WireEr
 fn read_message(reader: &mut BitReader<'_>) -> Result<Incoming, WireError> {
     let channel = Channel::from_index(reader.read(3)?)?;
     if channel == Channel::Unreliable {
-        return Ok(Incoming { channel, piece: None, bytes: read_body(reader)? });
+        return Ok(Incoming {
+            channel,
+            piece: None,
+            bytes: read_body(reader)?,
+        });
     }
     let id = reader.read(16)? as u16;
     let (slice, slices) = match reader.read_flag()? {
         false => (0, 1),
-        true => {
-            (reader.read(SLICE_INDEX_BITS)? as usize, reader.read(SLICE_INDEX_BITS)? as usize + 1)
-        }
+        true => (
+            reader.read(SLICE_INDEX_BITS)? as usize,
+            reader.read(SLICE_INDEX_BITS)? as usize + 1,
+        ),
     };
-    Ok(Incoming { channel, piece: Some((id, slice, slices)), bytes: read_body(reader)? })
+    Ok(Incoming {
+        channel,
+        piece: Some((id, slice, slices)),
+        bytes: read_body(reader)?,
+    })
 }
 
 fn read_body(reader: &mut BitReader<'_>) -> Result<Vec<u8>, WireError> {
@@ -315,7 +342,9 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const WINDOW: SendWindow = SendWindow { resend_after: Duration::from_millis(100) };
+    const WINDOW: SendWindow = SendWindow {
+        resend_after: Duration::from_millis(100),
+    };
 
     fn deliver(to: &mut Channels, packet: &[u8]) -> Result<(), WireError> {
         to.take(read_messages(&mut BitReader::new(packet))?)
@@ -360,7 +389,11 @@ mod tests {
     }
 
     fn on(channel: Channel, messages: &[(Channel, Vec<u8>)]) -> Vec<Vec<u8>> {
-        messages.iter().filter(|(c, _)| *c == channel).map(|(_, b)| b.clone()).collect()
+        messages
+            .iter()
+            .filter(|(c, _)| *c == channel)
+            .map(|(_, b)| b.clone())
+            .collect()
     }
 
     fn message() -> impl Strategy<Value = (Channel, Vec<u8>)> {
@@ -400,7 +433,12 @@ mod tests {
         let (mut from, mut to) = (Channels::default(), Channels::default());
         let send = |from: &mut Channels, to: &mut Channels, lose: bool| {
             let (mut writer, mut pieces) = (BitWriter::new(), Vec::new());
-            from.write(&mut writer, 8_000, (Timestamp::default(), WINDOW), &mut pieces);
+            from.write(
+                &mut writer,
+                8_000,
+                (Timestamp::default(), WINDOW),
+                &mut pieces,
+            );
             from.sent(&pieces, 0, Timestamp::default());
             writer.pad_to_byte();
             if !lose {
@@ -412,7 +450,10 @@ mod tests {
         from.send(Channel::Ordered(0), b"waits".to_vec()).unwrap();
         from.send(Channel::Ordered(1), b"goes on".to_vec()).unwrap();
         send(&mut from, &mut to, false);
-        assert_eq!(to.receive(), Some((Channel::Ordered(1), b"goes on".to_vec())));
+        assert_eq!(
+            to.receive(),
+            Some((Channel::Ordered(1), b"goes on".to_vec()))
+        );
         assert_eq!(to.receive(), None);
     }
 
@@ -440,7 +481,12 @@ mod tests {
         for packet in 0..12 {
             channels.send(Channel::Unreliable, vec![0; 500]).unwrap();
             writer.clear();
-            channels.write(&mut writer, 560 * 8, (Timestamp::default(), WINDOW), &mut pieces);
+            channels.write(
+                &mut writer,
+                560 * 8,
+                (Timestamp::default(), WINDOW),
+                &mut pieces,
+            );
             channels.sent(&pieces, packet, Timestamp::default());
         }
         assert!(!pieces.is_empty());
@@ -454,8 +500,14 @@ mod tests {
         for _ in 0..fit {
             assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Ok(()));
         }
-        assert_eq!(channels.send(Channel::Ordered(0), vec![1]), Err(Overflow::QueueFull));
+        assert_eq!(
+            channels.send(Channel::Ordered(0), vec![1]),
+            Err(Overflow::QueueFull)
+        );
         let too_large = vec![0; crate::limits::MESSAGE_BYTES + 1];
-        assert_eq!(channels.send(Channel::Reliable, too_large), Err(Overflow::MessageTooLarge));
+        assert_eq!(
+            channels.send(Channel::Reliable, too_large),
+            Err(Overflow::MessageTooLarge)
+        );
     }
 }

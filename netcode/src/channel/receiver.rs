@@ -56,7 +56,9 @@ impl Receiver {
             return Ok(());
         };
         if at >= u64::from(CHANNEL_WINDOW) {
-            return Err(WireError::Misbehaving("message beyond the channel's window"));
+            return Err(WireError::Misbehaving(
+                "message beyond the channel's window",
+            ));
         }
         if slice >= slices || (slice + 1 < slices && bytes.len() != SLICE_BYTES) {
             return Err(WireError::Malformed("slice out of shape"));
@@ -67,7 +69,9 @@ impl Receiver {
         }
         let message = &mut self.window[at];
         if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !message.has(slice) {
-            return Err(WireError::Misbehaving("more bytes than the channel's window"));
+            return Err(WireError::Misbehaving(
+                "more bytes than the channel's window",
+            ));
         }
         let begins = slices > 1 && matches!(message, Incoming::Nothing);
         if begins && self.partial == ASSEMBLIES {
@@ -89,8 +93,15 @@ impl Receiver {
 
     /// Returns the next message that may be delivered.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        let at = if self.ordered { 0 } else { (self.whole.pop_front()? - self.next) as usize };
-        let ready = self.window.get_mut(at).filter(|incoming| incoming.is_whole())?;
+        let at = if self.ordered {
+            0
+        } else {
+            (self.whole.pop_front()? - self.next) as usize
+        };
+        let ready = self
+            .window
+            .get_mut(at)
+            .filter(|incoming| incoming.is_whole())?;
         let Incoming::Whole(bytes) = std::mem::replace(ready, Incoming::Delivered) else {
             return None;
         };
@@ -125,14 +136,20 @@ impl Incoming {
                 *self = Self::Whole(bytes);
                 return Ok(grown);
             }
-            Self::Nothing => *self = Self::Partial { slices: vec![None; slices] },
+            Self::Nothing => {
+                *self = Self::Partial {
+                    slices: vec![None; slices],
+                }
+            }
             Self::Partial { .. } => {}
         }
         let Self::Partial { slices: held } = self else {
             return Ok(0);
         };
         if held.len() != slices {
-            return Err(WireError::Malformed("slices of one message disagree on their count"));
+            return Err(WireError::Malformed(
+                "slices of one message disagree on their count",
+            ));
         }
         if held[slice].is_some() {
             return Ok(0);
@@ -178,7 +195,10 @@ mod tests {
         ));
         slice(&mut receiver, 0, (1, 3), SLICE_BYTES).unwrap();
         slice(&mut receiver, 0, (2, 3), 1).unwrap();
-        assert_eq!(receiver.pop().map(|message| message.len()), Some(2 * SLICE_BYTES + 1));
+        assert_eq!(
+            receiver.pop().map(|message| message.len()),
+            Some(2 * SLICE_BYTES + 1)
+        );
     }
 
     #[test]

@@ -46,7 +46,10 @@ pub struct PieceRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece {
     Waiting,
-    Flying { sequence: Sequence, since: Timestamp },
+    Flying {
+        sequence: Sequence,
+        since: Timestamp,
+    },
     Done,
 }
 
@@ -108,7 +111,10 @@ impl Sender {
         check_queue(self.messages.len(), self.bytes, &bytes)?;
         self.bytes += bytes.len();
         let slices = bytes.len().div_ceil(SLICE_BYTES).max(1);
-        self.messages.push_back(Outgoing { bytes, pieces: vec![Piece::Waiting; slices] });
+        self.messages.push_back(Outgoing {
+            bytes,
+            pieces: vec![Piece::Waiting; slices],
+        });
         Ok(())
     }
 
@@ -135,15 +141,22 @@ impl Sender {
 
     fn in_window(&self) -> impl Iterator<Item = (usize, &Outgoing)> {
         let (mut bytes, mut assemblies) = (0, 0);
-        let window =
-            if is_planted(Mutant::NarrowWindow) { 64 } else { usize::from(CHANNEL_WINDOW) };
-        self.messages.iter().take(window).enumerate().take_while(move |(_, message)| {
-            bytes += cost(message.bytes.len());
-            let open = message.pieces.len() > 1
-                && message.pieces.iter().any(|piece| *piece != Piece::Done);
-            assemblies += usize::from(open);
-            bytes <= CHANNEL_WINDOW_BYTES && assemblies <= ASSEMBLIES
-        })
+        let window = if is_planted(Mutant::NarrowWindow) {
+            64
+        } else {
+            usize::from(CHANNEL_WINDOW)
+        };
+        self.messages
+            .iter()
+            .take(window)
+            .enumerate()
+            .take_while(move |(_, message)| {
+                bytes += cost(message.bytes.len());
+                let open = message.pieces.len() > 1
+                    && message.pieces.iter().any(|piece| *piece != Piece::Done);
+                assemblies += usize::from(open);
+                bytes <= CHANNEL_WINDOW_BYTES && assemblies <= ASSEMBLIES
+            })
     }
 
     pub(super) fn write(
@@ -173,7 +186,10 @@ impl Sender {
 
     pub(super) fn sent(&mut self, piece: PieceRef, sequence: Sequence, now: Timestamp) {
         if let Some(state) = self.piece(piece) {
-            *state = Piece::Flying { sequence, since: now };
+            *state = Piece::Flying {
+                sequence,
+                since: now,
+            };
         }
     }
 
@@ -181,7 +197,11 @@ impl Sender {
         if let Some(state) = self.piece(piece) {
             *state = Piece::Done;
         }
-        while self.messages.front().is_some_and(|m| m.pieces.iter().all(|p| *p == Piece::Done)) {
+        while self
+            .messages
+            .front()
+            .is_some_and(|m| m.pieces.iter().all(|p| *p == Piece::Done))
+        {
             self.bytes -= self.messages.pop_front().map_or(0, |m| m.bytes.len());
             self.base += 1;
         }

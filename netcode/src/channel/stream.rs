@@ -92,7 +92,9 @@ impl MessageStream {
 
     /// Returns the next frame to send now.
     pub fn poll(&mut self, now: Timestamp) -> Option<Vec<u8>> {
-        let is_due = self.owed_since.is_some_and(|since| now.since(since) >= ACK_DELAY);
+        let is_due = self
+            .owed_since
+            .is_some_and(|since| now.since(since) >= ACK_DELAY);
         if self.announces || is_due || self.received >= self.told + TELL_AFTER {
             return Some(self.tell());
         }
@@ -110,7 +112,11 @@ impl MessageStream {
 
     fn tell(&mut self) -> Vec<u8> {
         (self.announces, self.owed_since, self.told) = (false, None, self.received);
-        [&[FrameKind::Received as u8], &self.received.to_le_bytes()[..]].concat()
+        [
+            &[FrameKind::Received as u8],
+            &self.received.to_le_bytes()[..],
+        ]
+        .concat()
     }
 
     /// Moves the next message of the channel whose turn it is to `flying`; the session's own
@@ -142,8 +148,9 @@ impl MessageStream {
                 self.take_message(*channel, bytes, now)
             }
             (Ok(FrameKind::Received), [_, count @ ..]) => {
-                let count =
-                    count.try_into().map_err(|_| WireError::Malformed("a count of 8 bytes"))?;
+                let count = count
+                    .try_into()
+                    .map_err(|_| WireError::Malformed("a count of 8 bytes"))?;
                 self.take_count(u64::from_le_bytes(count))
             }
             _ => Err(WireError::Malformed("a frame that no session has")),
@@ -165,17 +172,28 @@ impl MessageStream {
     }
 
     fn take_count(&mut self, count: u64) -> Result<(), WireError> {
-        let sent = if self.asks { self.flying.len() } else { self.left };
-        let came = count.checked_sub(self.base).filter(|came| *came <= sent as u64);
-        let came =
-            came.ok_or(WireError::Misbehaving("acknowledges messages that were never sent"))?;
+        let sent = if self.asks {
+            self.flying.len()
+        } else {
+            self.left
+        };
+        let came = count
+            .checked_sub(self.base)
+            .filter(|came| *came <= sent as u64);
+        let came = came.ok_or(WireError::Misbehaving(
+            "acknowledges messages that were never sent",
+        ))?;
         for (channel, bytes) in self.flying.drain(..came as usize) {
             self.flying_cost -= cost(bytes.len());
             self.queues[channel].bytes -= bytes.len();
             self.queues[channel].count -= 1;
         }
         self.base = count;
-        self.left = if self.asks { 0 } else { self.left - came as usize };
+        self.left = if self.asks {
+            0
+        } else {
+            self.left - came as usize
+        };
         self.asks = false;
         Ok(())
     }
@@ -211,13 +229,15 @@ mod tests {
                 self.ways[at].extend(std::iter::from_fn(|| side.poll(self.now)));
             }
             for at in [0, 1] {
-                for frame in
-                    self.ways[at].drain(..frames.min(self.ways[at].len())).collect::<Vec<_>>()
+                for frame in self.ways[at]
+                    .drain(..frames.min(self.ways[at].len()))
+                    .collect::<Vec<_>>()
                 {
                     self.sides[1 - at].take(&frame, self.now).unwrap();
                 }
                 if at == 0 {
-                    self.came.extend(std::iter::from_fn(|| self.sides[1].receive()));
+                    self.came
+                        .extend(std::iter::from_fn(|| self.sides[1].receive()));
                 }
             }
         }
@@ -279,10 +299,14 @@ mod tests {
             std::iter::from_fn(|| from.poll(now)).count(),
             CHANNEL_WINDOW_BYTES / cost(30_000)
         );
-        from.take(&[&[3], &2u64.to_le_bytes()[..]].concat(), now).unwrap();
+        from.take(&[&[3], &2u64.to_le_bytes()[..]].concat(), now)
+            .unwrap();
         assert_eq!(std::iter::from_fn(|| from.poll(now)).count(), 2);
         let too_many = [&[3], &99u64.to_le_bytes()[..]].concat();
-        assert!(matches!(from.take(&too_many, now), Err(WireError::Misbehaving(_))));
+        assert!(matches!(
+            from.take(&too_many, now),
+            Err(WireError::Misbehaving(_))
+        ));
     }
 
     #[test]

@@ -61,7 +61,12 @@ pub(super) struct Metered<'a, D> {
 
 impl<'a, D: Decoder> Metered<'a, D> {
     pub fn new(decoder: D, ledger: &'a mut BitLedger) -> Self {
-        Self { before: decoder.spent(), decoder, ledger, part: Part::Mask }
+        Self {
+            before: decoder.spent(),
+            decoder,
+            ledger,
+            part: Part::Mask,
+        }
     }
 
     fn settle(&mut self) {

@@ -210,7 +210,9 @@ impl ClientConnection {
             Received::Payload(received) => payload.extend_from_slice(received),
             Received::Frame(frame) => {
                 let connection = self.connection.as_mut().ok_or(DropReason::Unexpected)?;
-                connection.take_frame(frame, now).map_err(DropReason::from)?;
+                connection
+                    .take_frame(frame, now)
+                    .map_err(DropReason::from)?;
             }
             Received::Step => self.session_stepped(addr, now),
         }
@@ -220,8 +222,10 @@ impl ClientConnection {
     /// Sends the hello once the session is open. If the session was resumed on another connection,
     /// its message stream restarts where it stopped.
     fn session_stepped(&mut self, before: PeerAddr, now: Timestamp) {
-        if let Some(connection) =
-            self.connection.as_mut().filter(|_| self.resumable.addr() != before)
+        if let Some(connection) = self
+            .connection
+            .as_mut()
+            .filter(|_| self.resumable.addr() != before)
         {
             connection.begin_stream_again();
         }
@@ -231,7 +235,9 @@ impl ClientConnection {
                 true => Connection::with_frames(seed, now),
                 false => Connection::new(seed, now),
             });
-            self.tell(&ClientMessage::Hello { schema: self.schema });
+            self.tell(&ClientMessage::Hello {
+                schema: self.schema,
+            });
             self.send_packet(now, Messages::BesideState, write_nothing);
         }
     }
@@ -245,7 +251,10 @@ impl ClientConnection {
         payload: &'a [u8],
         now: Timestamp,
     ) -> Result<(Sequence, BitReader<'a>), WireError> {
-        self.connection.as_mut().ok_or(WireError::Stale("no session"))?.open(payload, now)
+        self.connection
+            .as_mut()
+            .ok_or(WireError::Stale("no session"))?
+            .open(payload, now)
     }
 
     /// The next of the client's packets that the server acknowledged. Poll it after each
@@ -277,7 +286,9 @@ impl ClientConnection {
             };
             let message = decode(&bytes)?;
             if channel != SESSION_STREAM && !matches!(message, ServerMessage::Event { .. }) {
-                return Err(WireError::Misbehaving("a session's message on another channel"));
+                return Err(WireError::Misbehaving(
+                    "a session's message on another channel",
+                ));
             }
             self.take_message(channel, message, now)?;
         }
@@ -291,7 +302,11 @@ impl ClientConnection {
         now: Timestamp,
     ) -> Result<(), WireError> {
         match message {
-            ServerMessage::Welcome { client, tick_rate, epoch_us } => {
+            ServerMessage::Welcome {
+                client,
+                tick_rate,
+                epoch_us,
+            } => {
                 self.time_line = Some(TimeLine::new(tick_rate, epoch_us)?);
                 self.id = Some(ClientId(client));
                 self.ready.push_back(LinkEvent::Welcomed { tick_rate });
@@ -301,7 +316,8 @@ impl ClientConnection {
             ServerMessage::Timeline { epoch_us } => {
                 check_epoch(epoch_us)?;
                 if let Some(time_line) = &mut self.time_line {
-                    self.ready.push_back(LinkEvent::TimeLineMoved(time_line.move_to(epoch_us)?));
+                    self.ready
+                        .push_back(LinkEvent::TimeLineMoved(time_line.move_to(epoch_us)?));
                 }
             }
             ServerMessage::Event { tick, data } => {
@@ -395,8 +411,10 @@ impl ClientConnection {
 
     /// Sends messages that travel in frames.
     fn send_frames(&mut self, now: Timestamp) {
-        let Some(connection) =
-            self.connection.as_mut().filter(|_| self.resumable.keeping() == SessionProgress::Open)
+        let Some(connection) = self
+            .connection
+            .as_mut()
+            .filter(|_| self.resumable.keeping() == SessionProgress::Open)
         else {
             return;
         };
@@ -417,7 +435,11 @@ impl ClientConnection {
         self.look_at = now + ACK_DELAY;
         self.send_frames(now);
         let owes = std::mem::take(&mut self.owes_answer);
-        if self.connection.as_ref().is_some_and(|connection| owes || connection.wants_packet(now)) {
+        if self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| owes || connection.wants_packet(now))
+        {
             self.send_packet(now, messages, write_nothing);
         }
     }
@@ -436,7 +458,8 @@ impl ClientConnection {
         let sequence = connection.begin(&mut self.writer, now, messages);
         body(&mut self.writer, sequence);
         connection.finish(&mut self.writer, now);
-        self.outbox.extend(self.resumable.seal(self.writer.bytes(), now));
+        self.outbox
+            .extend(self.resumable.seal(self.writer.bytes(), now));
         self.send_frames(now);
     }
 }

@@ -20,7 +20,11 @@ pub struct CommandHistory<C> {
 
 impl<C: Command> Default for CommandHistory<C> {
     fn default() -> Self {
-        Self { commands: VecDeque::new(), newest: Tick(0), packets: VecDeque::new() }
+        Self {
+            commands: VecDeque::new(),
+            newest: Tick(0),
+            packets: VecDeque::new(),
+        }
     }
 }
 
@@ -50,7 +54,12 @@ impl<C: Command> CommandHistory<C> {
 
     /// Drops the commands up to the newest one in an acknowledged packet.
     pub fn packet_acked(&mut self, sequence: Sequence) {
-        if let Some((_, tick)) = self.packets.iter().find(|(sent, _)| *sent == sequence).copied() {
+        if let Some((_, tick)) = self
+            .packets
+            .iter()
+            .find(|(sent, _)| *sent == sequence)
+            .copied()
+        {
             self.packets.retain(|(sent, _)| *sent > sequence);
             self.settled(tick);
         }

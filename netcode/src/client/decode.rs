@@ -35,8 +35,20 @@ pub(super) struct Update {
 
 impl Update {
     pub fn metered(&self) -> MeteredEntity {
-        let Self { slot, generation, kind, audience, baseline, .. } = *self;
-        MeteredEntity { id: NetId { slot, generation }, kind, audience, baseline }
+        let Self {
+            slot,
+            generation,
+            kind,
+            audience,
+            baseline,
+            ..
+        } = *self;
+        MeteredEntity {
+            id: NetId { slot, generation },
+            kind,
+            audience,
+            baseline,
+        }
     }
 }
 
@@ -52,7 +64,9 @@ pub(super) struct PacketDecoder {
 impl PacketDecoder {
     /// The updates of the last packet, each with its fields.
     pub fn updates(&self) -> impl Iterator<Item = (&Update, &[u32])> {
-        self.updates.iter().map(|update| (update, &self.fields[update.fields.clone()]))
+        self.updates
+            .iter()
+            .map(|update| (update, &self.fields[update.fields.clone()]))
     }
 
     /// Decodes a packet whose header has been read. Returns whether its hash fits. The ledger
@@ -66,10 +80,21 @@ impl PacketDecoder {
         mut ledger: Option<&mut BitLedger>,
     ) -> Result<bool, SnapshotError> {
         reader.align()?;
-        let Self { contexts, updates, fields } = self;
+        let Self {
+            contexts,
+            updates,
+            fields,
+        } = self;
         updates.clear();
         fields.clear();
-        let mut updates = Updates { buffer, schema, now: header.tick, updates, fields, hash: 0 };
+        let mut updates = Updates {
+            buffer,
+            schema,
+            now: header.tick,
+            updates,
+            fields,
+            hash: 0,
+        };
         if header.individual_items > 0 {
             let bytes = reader.read_slice(header.individual_bytes as usize)?;
             Stream::Individual(header).decode(
@@ -140,8 +165,15 @@ fn read_individual<C: Coder>(
     let (mut next, mut was_whole) = (0u16, false);
     for at in 0..header.individual_items {
         let own = at == 0 && header.has_own;
-        let Place { slot, base } =
-            code_place(coder, updates.now, (next, was_whole), Place { slot: 0, base: None })?;
+        let Place { slot, base } = code_place(
+            coder,
+            updates.now,
+            (next, was_whole),
+            Place {
+                slot: 0,
+                base: None,
+            },
+        )?;
         (next, was_whole) = (slot + 1, base.is_none());
         updates.read(coder, (slot, own), base)?;
     }
@@ -187,7 +219,10 @@ impl Updates<'_> {
             None => self.read_whole(coder, slot, own)?,
             Some(base) => self.read_change(coder, (slot, own), base)?,
         };
-        let id = NetId { slot, generation: update.generation };
+        let id = NetId {
+            slot,
+            generation: update.generation,
+        };
         let fields = &self.fields[update.fields.clone()];
         let hash = entity::hash(self.schema.kind(update.kind), update.audience, fields);
         self.hash = self.hash.wrapping_add(hash_part(hash, id));
@@ -201,15 +236,24 @@ impl Updates<'_> {
         slot: u16,
         own: bool,
     ) -> Result<Update, SnapshotError> {
-        let audience = if own { Audience::Owner } else { Audience::Others };
+        let audience = if own {
+            Audience::Owner
+        } else {
+            Audience::Others
+        };
         let identity = code_identity(coder, self.schema, (audience, 0, KindId(0)))?;
         let (audience, generation, kind) = identity;
         let start = self.fields.len();
-        self.fields.resize(start + self.schema.kind(kind).fields.len(), 0);
+        self.fields
+            .resize(start + self.schema.kind(kind).fields.len(), 0);
         code_state(
             coder,
             self.schema,
-            &Item { kind, audience, past: None },
+            &Item {
+                kind,
+                audience,
+                past: None,
+            },
             &mut self.fields[start..],
         )?;
         Ok(Update {
@@ -228,24 +272,52 @@ impl Updates<'_> {
         (slot, own): (u16, bool),
         base: BaselineRef,
     ) -> Result<Update, SnapshotError> {
-        let remote = if own { self.buffer.own() } else { self.buffer.public(slot) };
-        let remote =
-            remote.filter(|remote| remote.id.slot == slot).ok_or(SnapshotError::Baseline)?;
+        let remote = if own {
+            self.buffer.own()
+        } else {
+            self.buffer.public(slot)
+        };
+        let remote = remote
+            .filter(|remote| remote.id.slot == slot)
+            .ok_or(SnapshotError::Baseline)?;
         let before = remote.at(base.tick).ok_or(SnapshotError::Baseline)?.fields;
         let older = match base.older() {
-            Some(tick) => Some((remote.at(tick).ok_or(SnapshotError::Baseline)?.fields, base.gap)),
+            Some(tick) => Some((
+                remote.at(tick).ok_or(SnapshotError::Baseline)?.fields,
+                base.gap,
+            )),
             None => None,
         };
-        let past = Baselines { age: base.age(self.now), base: before, older };
+        let past = Baselines {
+            age: base.age(self.now),
+            base: before,
+            older,
+        };
         let (kind, audience) = (remote.kind, remote.audience);
         let start = self.fields.len();
         self.fields.extend_from_slice(before);
         let fields = &mut self.fields[start..];
-        code_state(coder, self.schema, &Item { kind, audience, past: Some(past) }, fields)?;
+        code_state(
+            coder,
+            self.schema,
+            &Item {
+                kind,
+                audience,
+                past: Some(past),
+            },
+            fields,
+        )?;
         if is_planted(Mutant::RotCopy) && !own {
             fields[0] ^= 1;
         }
         let (generation, fields) = (remote.id.generation, start..self.fields.len());
-        Ok(Update { slot, generation, kind, audience, baseline: Some(base.tick), fields })
+        Ok(Update {
+            slot,
+            generation,
+            kind,
+            audience,
+            baseline: Some(base.tick),
+            fields,
+        })
     }
 }

@@ -88,22 +88,35 @@ impl DelayWindow {
 
     /// Adds `us` microseconds to all delays, the observed ones included.
     pub fn shift(&mut self, us: i64) {
-        self.samples.iter_mut().for_each(|sample| sample.need_us += us);
+        self.samples
+            .iter_mut()
+            .for_each(|sample| sample.need_us += us);
         self.edges.iter_mut().for_each(|edge| edge.delay_us += us);
     }
 
     fn forget_other_path(&mut self, now_us: i64) {
         let within = |sample: &&DelaySample| sample.at_us > now_us - RECENT_US;
-        let recent = self.samples.iter().rev().take_while(within).count().max(RECENT_SAMPLES);
+        let recent = self
+            .samples
+            .iter()
+            .rev()
+            .take_while(within)
+            .count()
+            .max(RECENT_SAMPLES);
         if self.samples.len() < recent + 2 {
             return;
         }
         let old = self.samples.len() - recent;
         let needs = self.samples.iter().skip(old).map(|sample| sample.need_us);
-        let (low, high) =
-            needs.fold((i64::MAX, i64::MIN), |(low, high), need| (low.min(need), high.max(need)));
-        let mut older: Vec<i64> =
-            self.samples.iter().take(old).map(|sample| sample.need_us).collect();
+        let (low, high) = needs.fold((i64::MAX, i64::MIN), |(low, high), need| {
+            (low.min(need), high.max(need))
+        });
+        let mut older: Vec<i64> = self
+            .samples
+            .iter()
+            .take(old)
+            .map(|sample| sample.need_us)
+            .collect();
         let lower_quarter = *older.select_nth_unstable(old / 4).1;
         let upper_quarter = *older.select_nth_unstable(old - 1 - old / 4).1;
         let shorter = high + SHIFT_US < lower_quarter;
@@ -138,8 +151,14 @@ impl DelayWindow {
 
 fn edges(sample: &DelaySample) -> [Edge; 2] {
     [
-        Edge { delay_us: sample.need_us, change: 1 },
-        Edge { delay_us: sample.need_us - sample.span_us, change: -1 },
+        Edge {
+            delay_us: sample.need_us,
+            change: 1,
+        },
+        Edge {
+            delay_us: sample.need_us - sample.span_us,
+            change: -1,
+        },
     ]
 }
 
@@ -151,7 +170,11 @@ mod tests {
     const WEIGHT_US: i64 = 1_000_000;
 
     fn sample(at_ms: i64, need_ms: i64, span_ms: i64) -> DelaySample {
-        DelaySample { at_us: at_ms * 1_000, need_us: need_ms * 1_000, span_us: span_ms * 1_000 }
+        DelaySample {
+            at_us: at_ms * 1_000,
+            need_us: need_ms * 1_000,
+            span_us: span_ms * 1_000,
+        }
     }
 
     /// The cost by its definition.

@@ -119,7 +119,11 @@ impl DisplayClock {
     pub(super) fn tick_before(&self, us: f64) -> Option<Tick> {
         let ticks = ((self.shown_us? - us) / self.dt_us).floor();
         let origin = self.origin?;
-        Some(if ticks < 0.0 { origin.back(-ticks as u32) } else { origin + ticks as u32 })
+        Some(if ticks < 0.0 {
+            origin.back(-ticks as u32)
+        } else {
+            origin + ticks as u32
+        })
     }
 
     /// Length of a tick in microseconds.
@@ -146,16 +150,26 @@ impl DisplayClock {
         if let Some((before, arrived_us)) = self.newest {
             // Until now no state newer than `before` was available.
             let need_us = at_us - self.tick_us(before) as i64;
-            self.needs.push(DelaySample { at_us, need_us, span_us: (at_us - arrived_us).max(0) });
+            self.needs.push(DelaySample {
+                at_us,
+                need_us,
+                span_us: (at_us - arrived_us).max(0),
+            });
         }
         self.newest = Some((tick, at_us));
         let first_us = at_us as f64 - self.tick_us(tick) + self.dt_us;
-        self.delay_us = self.needs.cheapest(WEIGHT_US).map_or(first_us, |us| us as f64) + SPARE_US;
+        self.delay_us = self
+            .needs
+            .cheapest(WEIGHT_US)
+            .map_or(first_us, |us| us as f64)
+            + SPARE_US;
         self.rebase(tick)
     }
 
     fn rebase(&mut self, newest: Tick) -> f64 {
-        let Some(origin) = self.origin.filter(|origin| newest.distance(*origin) > REBASE_TICKS)
+        let Some(origin) = self
+            .origin
+            .filter(|origin| newest.distance(*origin) > REBASE_TICKS)
         else {
             return 0.0;
         };
@@ -247,7 +261,11 @@ mod tests {
                 }
             }
             clock.advance(at_ms(now));
-            drawn.extend(clock.shown_tick().map(|shown| (now, shown * 1e3 / f64::from(RATE))));
+            drawn.extend(
+                clock
+                    .shown_tick()
+                    .map(|shown| (now, shown * 1e3 / f64::from(RATE))),
+            );
         }
         drawn
     }
@@ -259,7 +277,11 @@ mod tests {
         for pair in drawn.windows(2).filter(|pair| pair[0].0 > 2_000.0) {
             let (passed, moved) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
             assert!(moved >= 0.0, "never back");
-            still = if moved < 0.05 * passed { still + passed } else { 0.0 };
+            still = if moved < 0.05 * passed {
+                still + passed
+            } else {
+                0.0
+            };
             (longest, leap) = (longest.max(still), leap.max(moved / passed));
         }
         (longest, leap)
@@ -304,8 +326,14 @@ mod tests {
         let mut clock = DisplayClock::new(RATE);
         let drawn = frames(&mut clock, 10, way);
         let (still, leap) = stillness_and_leap(&drawn);
-        assert!((500.0..700.0).contains(&still) && leap <= 3.7, "{still} {leap}");
-        let later: Vec<_> = drawn.into_iter().filter(|(now, _)| *now > 7_000.0).collect();
+        assert!(
+            (500.0..700.0).contains(&still) && leap <= 3.7,
+            "{still} {leap}"
+        );
+        let later: Vec<_> = drawn
+            .into_iter()
+            .filter(|(now, _)| *now > 7_000.0)
+            .collect();
         assert!(stillness_and_leap(&later).1 < 1.1);
         assert_eq!(clock.cuts(), 0);
     }
@@ -325,8 +353,11 @@ mod tests {
         let mut now = at_ms(0.0);
         for step in 0..300u32 {
             // Every third step jumps by twelve days of an even stream.
-            let (ticks, passed) =
-                if step % 3 == 0 { (1 << 26, (1u64 << 26) * 1_000_000 / 60) } else { (1, 16_667) };
+            let (ticks, passed) = if step % 3 == 0 {
+                (1 << 26, (1u64 << 26) * 1_000_000 / 60)
+            } else {
+                (1, 16_667)
+            };
             (tick, now) = (tick + ticks, now + Duration::from_micros(passed));
             clock.snapshot(tick, now);
             clock.advance(now);

@@ -78,7 +78,10 @@ impl FrameWait {
         let waited = now_us - due_us > NOISE_US;
         self.waited.push_back(waited);
         self.share += (f64::from(u8::from(waited)) - self.share) * SHARE_GAIN;
-        let (waits, of) = (self.waited.iter().filter(|waited| **waited).count(), self.waited.len());
+        let (waits, of) = (
+            self.waited.iter().filter(|waited| **waited).count(),
+            self.waited.len(),
+        );
         let asks_late = of >= 4 && waits * 8 >= of * 3;
         if asks_late && !self.by_frame {
             self.share = 1.0;

@@ -47,7 +47,12 @@ impl Glide {
             self.values = description;
             return;
         }
-        for (i, field) in info.fields.iter().enumerate().filter(|(_, field)| glides(field)) {
+        for (i, field) in info
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| glides(field))
+        {
             let off = self.rest[i] + self.values[i] - description[i];
             self.rest[i] = match field.scale {
                 Scale::Turn => half_turn(off),
@@ -66,8 +71,12 @@ impl Glide {
     /// The values to draw now, where the states give `values`.
     pub fn draw(&mut self, info: &KindInfo, values: Vec<f32>, now: Timestamp) -> Vec<f32> {
         if self.values.len() != values.len() {
-            *self =
-                Self { at: now, rest: vec![0.0; values.len()], values: values.clone(), pace: 0.0 };
+            *self = Self {
+                at: now,
+                rest: vec![0.0; values.len()],
+                values: values.clone(),
+                pace: 0.0,
+            };
         }
         if is_teleport(info, &self.values, &values) {
             self.rest.fill(0.0);
@@ -79,12 +88,14 @@ impl Glide {
         glide(&mut self.rest, info, most_m, passed_s);
         (self.at, self.values) = (now, values);
         let drawn =
-            info.fields.iter().zip(&self.values).zip(&self.rest).map(|((field, value), rest)| {
-                match field.scale {
+            info.fields
+                .iter()
+                .zip(&self.values)
+                .zip(&self.rest)
+                .map(|((field, value), rest)| match field.scale {
                     Scale::Turn => (value + rest).rem_euclid(std::f32::consts::TAU),
                     _ => value + rest,
-                }
-            });
+                });
         drawn.collect()
     }
 }
@@ -107,8 +118,12 @@ fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     let length = moved(info).fold(0.0f32, |length, (at, _)| length.hypot(rest[at]));
     let moved_share = share.min((most_m / length.max(f32::MIN_POSITIVE)).max(share * LEAST_GLIDE));
     for (field, rest) in info.fields.iter().zip(rest) {
-        *rest *=
-            1.0 - if matches!(field.model, Estimator::Moved { .. }) { moved_share } else { share };
+        *rest *= 1.0
+            - if matches!(field.model, Estimator::Moved { .. }) {
+                moved_share
+            } else {
+                share
+            };
     }
 }
 
@@ -128,7 +143,9 @@ fn distance(info: &KindInfo, a: &[f32], b: &[f32]) -> f32 {
 
 /// Speed by the fields that are velocities of others.
 fn speed(info: &KindInfo, values: &[f32]) -> f32 {
-    moved(info).fold(0.0, |speed: f32, (_, velocity)| speed.hypot(values[velocity]))
+    moved(info).fold(0.0, |speed: f32, (_, velocity)| {
+        speed.hypot(values[velocity])
+    })
 }
 
 fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
@@ -147,7 +164,11 @@ fn glides(field: &Field) -> bool {
 /// The angle in the range from minus half a turn to half a turn.
 fn half_turn(angle: f32) -> f32 {
     let turned = angle.rem_euclid(std::f32::consts::TAU);
-    if turned > std::f32::consts::PI { turned - std::f32::consts::TAU } else { turned }
+    if turned > std::f32::consts::PI {
+        turned - std::f32::consts::TAU
+    } else {
+        turned
+    }
 }
 
 #[cfg(test)]
@@ -184,12 +205,19 @@ mod tests {
         let mut glide = Glide::default();
         let at = Timestamp::from_millis;
         let x = |n: u64| n as f32 * 0.1;
-        assert_eq!(glide.draw(info, vec![10.0, x(0), 0.0], at(0)), [10.0, 0.0, 0.0]);
+        assert_eq!(
+            glide.draw(info, vec![10.0, x(0), 0.0], at(0)),
+            [10.0, 0.0, 0.0]
+        );
         glide.corrected(info, vec![10.0, x(0) - 2.0, 0.0]);
         let mut before = 0.0;
         for n in 1..100 {
             let drawn = glide.draw(info, vec![10.0, x(n) - 2.0, 0.0], at(n * 10))[1];
-            assert!((0.02..=0.2).contains(&(drawn - before)), "frame {n}: {}", drawn - before);
+            assert!(
+                (0.02..=0.2).contains(&(drawn - before)),
+                "frame {n}: {}",
+                drawn - before
+            );
             before = drawn;
         }
         assert!((before - (x(99) - 2.0)).abs() < 0.01);

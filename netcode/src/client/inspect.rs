@@ -91,13 +91,26 @@ impl Inspector {
         let mut rest = reader.clone();
         let header = SnapshotHeader::read(&mut rest)?;
         let mut ledger = BitLedger::default();
-        let taken = self.buffer.take_metered(schema, reader.clone(), Some(&mut ledger));
-        let befores = std::iter::once(0)
-            .chain(header.block_deltas.iter().map(|block_delta| block_delta.block));
+        let taken = self
+            .buffer
+            .take_metered(schema, reader.clone(), Some(&mut ledger));
+        let befores = std::iter::once(0).chain(
+            header
+                .block_deltas
+                .iter()
+                .map(|block_delta| block_delta.block),
+        );
         let block_deltas = header.block_deltas.iter().zip(befores);
-        let units_bits =
-            block_deltas.map(|(block_delta, before)| block_delta.bits(header.tick, before)).sum();
+        let units_bits = block_deltas
+            .map(|(block_delta, before)| block_delta.bits(header.tick, before))
+            .sum();
         let header_bits = reader.remaining() - rest.remaining() - units_bits;
-        Ok(SnapshotBreakdown { header, header_bits, units_bits, ledger, failed: taken.err() })
+        Ok(SnapshotBreakdown {
+            header,
+            header_bits,
+            units_bits,
+            ledger,
+            failed: taken.err(),
+        })
     }
 }

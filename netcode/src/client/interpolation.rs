@@ -61,7 +61,11 @@ struct Drawn {
 impl Interpolation {
     /// An empty display for a server of `tick_rate` ticks per second.
     pub fn new(tick_rate: u32) -> Self {
-        Self { clock: DisplayClock::new(tick_rate), drawn: Vec::new(), leaving: Vec::new() }
+        Self {
+            clock: DisplayClock::new(tick_rate),
+            drawn: Vec::new(),
+            leaving: Vec::new(),
+        }
     }
 
     /// The clock of the display time.
@@ -83,7 +87,10 @@ impl Interpolation {
     pub fn snapshot(&mut self, tick: Tick, now: Timestamp) {
         let moved_us = self.clock.snapshot(tick, now);
         if moved_us != 0.0 {
-            self.drawn.iter_mut().flatten().for_each(|drawn| drawn.time_us -= moved_us);
+            self.drawn
+                .iter_mut()
+                .flatten()
+                .for_each(|drawn| drawn.time_us -= moved_us);
         }
     }
 
@@ -95,9 +102,13 @@ impl Interpolation {
     /// Advances the display time to now. It never goes back.
     pub fn advance(&mut self, now: Timestamp) {
         self.clock.advance(now);
-        let gone_us = self.clock.shown_us().map_or(f64::MIN, |shown| shown - EXTRA_US);
+        let gone_us = self
+            .clock
+            .shown_us()
+            .map_or(f64::MIN, |shown| shown - EXTRA_US);
         let clock = &self.clock;
-        self.leaving.retain(|removed| clock.tick_us(removed.at) > gone_us);
+        self.leaving
+            .retain(|removed| clock.tick_us(removed.at) > gone_us);
     }
 
     /// Keeps an entity that was removed from the client's copy, to draw it until the display time
@@ -121,11 +132,15 @@ impl Interpolation {
         schema: &Schema,
         now: Timestamp,
     ) -> Option<(NetId, KindId, Vec<f32>)> {
-        let place = self.leaving.iter().position(|removed| removed.remote.id.slot == slot)?;
+        let place = self
+            .leaving
+            .iter()
+            .position(|removed| removed.remote.id.slot == slot)?;
         let Removed { remote, at } = self.leaving.swap_remove(place);
         let drawn = self.sample(&remote, schema.kind(remote.kind), now);
-        let time_us =
-            self.drawn[usize::from(slot)].as_ref().map_or(f64::MAX, |drawn| drawn.time_us);
+        let time_us = self.drawn[usize::from(slot)]
+            .as_ref()
+            .map_or(f64::MAX, |drawn| drawn.time_us);
         if time_us >= self.clock.tick_us(at) {
             return None;
         }
@@ -153,12 +168,17 @@ impl Interpolation {
         if self.drawn.len() <= slot {
             self.drawn.resize(slot + 1, None);
         }
-        let before = self.drawn[slot].take().filter(|drawn| drawn.id == remote.id);
-        let passed_us =
-            before.as_ref().map_or(0.0, |drawn| now.micros_from(drawn.at).max(0) as f64);
+        let before = self.drawn[slot]
+            .take()
+            .filter(|drawn| drawn.id == remote.id);
+        let passed_us = before
+            .as_ref()
+            .map_or(0.0, |drawn| now.micros_from(drawn.at).max(0) as f64);
         let extra_us = self.extra_us(remote, before.as_ref(), passed_us);
-        let time_us =
-            before.as_ref().map_or(f64::MIN, |drawn| drawn.time_us).max(shown_us - extra_us);
+        let time_us = before
+            .as_ref()
+            .map_or(f64::MIN, |drawn| drawn.time_us)
+            .max(shown_us - extra_us);
         if before.is_none() && self.clock.tick_us(remote.since()) > time_us {
             return None;
         }
@@ -171,7 +191,14 @@ impl Interpolation {
             glide
         });
         let drawn = glide.draw(info, self.values(remote, info, time_us), now);
-        self.drawn[slot] = Some(Drawn { id: remote.id, at: now, time_us, extra_us, known, glide });
+        self.drawn[slot] = Some(Drawn {
+            id: remote.id,
+            at: now,
+            time_us,
+            extra_us,
+            known,
+            glide,
+        });
         Some(drawn)
     }
 
@@ -200,11 +227,17 @@ impl Interpolation {
                 let from = us(before.until).min(to - self.clock.dt_us());
                 let part = ((time_us - from) / (to - from)).clamp(0.0, 1.0) as f32;
                 let pairs = fields.iter().zip(before.fields.iter().zip(after.fields));
-                return pairs.map(|(field, (a, b))| between(field, *a, *b, part)).collect();
+                return pairs
+                    .map(|(field, (a, b))| between(field, *a, *b, part))
+                    .collect();
             }
             after = before;
         }
-        fields.iter().zip(after.fields).map(|(field, n)| field.value(*n)).collect()
+        fields
+            .iter()
+            .zip(after.fields)
+            .map(|(field, n)| field.value(*n))
+            .collect()
     }
 }
 
@@ -301,12 +334,16 @@ mod tests {
                     };
                 }
                 if removed == Some(tick.0) {
-                    interpolation.removed(Removed { remote: remote.take().unwrap(), at: tick });
+                    interpolation.removed(Removed {
+                        remote: remote.take().unwrap(),
+                        at: tick,
+                    });
                 }
             }
             interpolation.advance(now);
-            let leaving =
-                interpolation.sample_leaving(0, &schema, now).map(|(_, _, values)| values);
+            let leaving = interpolation
+                .sample_leaving(0, &schema, now)
+                .map(|(_, _, values)| values);
             let present = remote.as_ref();
             let values =
                 leaving.or_else(|| interpolation.sample(present?, schema.kind(KindId(0)), now));
@@ -320,7 +357,9 @@ mod tests {
 
     /// From tick 40 on the shell flies at 30 m/s.
     fn flight(schema: &Schema, ticks: std::ops::Range<u32>) -> Vec<(u32, Vec<u32>)> {
-        ticks.map(|tick| (tick, state(schema, 30.0, (tick - 40) as f32 * 0.5, 0))).collect()
+        ticks
+            .map(|tick| (tick, state(schema, 30.0, (tick - 40) as f32 * 0.5, 0)))
+            .collect()
     }
 
     #[test]
@@ -331,7 +370,10 @@ mod tests {
             match x {
                 Some(x) => {
                     assert!((39.9..60.1).contains(&shown), "drawn at {shown}");
-                    assert!((f64::from(x) - (shown - 40.0) * 0.5).abs() < 0.05, "{x} at {shown}");
+                    assert!(
+                        (f64::from(x) - (shown - 40.0) * 0.5).abs() < 0.05,
+                        "{x} at {shown}"
+                    );
                 }
                 None => assert!(!(40.3..59.7).contains(&shown), "not drawn at {shown}"),
             }
@@ -342,13 +384,19 @@ mod tests {
     fn a_teleport_is_cut_and_not_drawn_in_between() {
         let schema = schema();
         let mut states = flight(&schema, 40..50);
-        states.extend(
-            (50..70).map(|tick| (tick, state(&schema, 30.0, (tick - 50) as f32 * 0.5 - 20.0, 1))),
-        );
+        states.extend((50..70).map(|tick| {
+            (
+                tick,
+                state(&schema, 30.0, (tick - 50) as f32 * 0.5 - 20.0, 1),
+            )
+        }));
         for (shown, x) in shown(&states, None, 70) {
             let Some(x) = x.map(f64::from) else { continue };
-            let right =
-                if shown < 50.0 { (shown - 40.0) * 0.5 } else { (shown - 50.0) * 0.5 - 20.0 };
+            let right = if shown < 50.0 {
+                (shown - 40.0) * 0.5
+            } else {
+                (shown - 50.0) * 0.5 - 20.0
+            };
             assert!((x - right).abs() < 0.05, "{x} at {shown}");
         }
     }

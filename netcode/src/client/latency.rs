@@ -43,7 +43,10 @@ pub struct LatencyMeter {
 
 impl Default for LatencyMeter {
     fn default() -> Self {
-        Self { sent_at: Box::new([None; COMMANDS]), shown: None }
+        Self {
+            sent_at: Box::new([None; COMMANDS]),
+            shown: None,
+        }
     }
 }
 
@@ -73,9 +76,18 @@ impl LatencyMeter {
         }
         self.shown = Some((slot, feedback.missing));
         let skipped = slot.distance(before) as u32 - 1;
-        let lost = if missing == feedback.missing { skipped.min(COMMANDS as u32) } else { 0 };
-        let earlier = (1..=lost).rev().filter_map(|back| self.time_of(slot.back(back)));
-        let total = |sent| Latency { total_us: now.micros_from(sent), stages: None };
+        let lost = if missing == feedback.missing {
+            skipped.min(COMMANDS as u32)
+        } else {
+            0
+        };
+        let earlier = (1..=lost)
+            .rev()
+            .filter_map(|back| self.time_of(slot.back(back)));
+        let total = |sent| Latency {
+            total_us: now.micros_from(sent),
+            stages: None,
+        };
         let mut shown: Vec<Latency> = earlier.map(total).collect();
         if let (Some(margin), Some(sent)) = (feedback.margin, self.time_of(slot)) {
             let wait_for_tick_us = i64::from(margin) * FEEDBACK_UNIT_US;
@@ -86,13 +98,18 @@ impl LatencyMeter {
                 simulate_and_encode_us,
                 server_to_client_us: now.as_micros() as i64 - deadline_us - simulate_and_encode_us,
             };
-            shown.push(Latency { stages: Some(stages), ..total(sent) });
+            shown.push(Latency {
+                stages: Some(stages),
+                ..total(sent)
+            });
         }
         shown
     }
 
     fn time_of(&self, tick: Tick) -> Option<Timestamp> {
-        self.sent_at[tick.0 as usize % COMMANDS].filter(|(at, _)| *at == tick).map(|(_, sent)| sent)
+        self.sent_at[tick.0 as usize % COMMANDS]
+            .filter(|(at, _)| *at == tick)
+            .map(|(_, sent)| sent)
     }
 }
 
@@ -102,13 +119,26 @@ mod tests {
     use crate::replication::snapshot::Feedback;
 
     fn snapshot(tick: u32, margin: Option<u16>, missing: u8) -> AppliedSnapshot {
-        let feedback = Some(Feedback { margin, missing, ..Feedback::default() });
-        AppliedSnapshot { tick: Tick(tick), feedback, newest: true, last: true, own: None }
+        let feedback = Some(Feedback {
+            margin,
+            missing,
+            ..Feedback::default()
+        });
+        AppliedSnapshot {
+            tick: Tick(tick),
+            feedback,
+            newest: true,
+            last: true,
+            own: None,
+        }
     }
 
     fn totals_ms(meter: &mut LatencyMeter, taken: &AppliedSnapshot, now_ms: u64) -> Vec<i64> {
         let shown = meter.shown(taken, taken.tick, 0, Timestamp::from_millis(now_ms));
-        shown.iter().map(|latency| latency.total_us / 1_000).collect()
+        shown
+            .iter()
+            .map(|latency| latency.total_us / 1_000)
+            .collect()
     }
 
     fn meter() -> LatencyMeter {
@@ -122,7 +152,10 @@ mod tests {
     fn a_lost_snapshot_makes_its_command_take_longer_and_not_vanish() {
         let mut meter = meter();
         assert_eq!(totals_ms(&mut meter, &snapshot(10, Some(1), 0), 150), [50]);
-        assert_eq!(totals_ms(&mut meter, &snapshot(13, Some(1), 0), 180), [70, 60, 50]);
+        assert_eq!(
+            totals_ms(&mut meter, &snapshot(13, Some(1), 0), 180),
+            [70, 60, 50]
+        );
         assert_eq!(totals_ms(&mut meter, &snapshot(13, Some(1), 0), 190), []);
     }
 

@@ -87,14 +87,24 @@ impl OwnView {
             // Prediction began after the drawn time, or ends before it.
             (None, None) => {
                 let newest = prediction.state()?;
-                let oldest = prediction.oldest().and_then(|oldest| prediction.at(oldest))?;
-                let only = if slot.is_after(newest.0) { newest.1 } else { oldest };
+                let oldest = prediction
+                    .oldest()
+                    .and_then(|oldest| prediction.at(oldest))?;
+                let only = if slot.is_after(newest.0) {
+                    newest.1
+                } else {
+                    oldest
+                };
                 (only, only)
             }
         };
         let b = if info.is_teleport(a, b) { a } else { b };
         let pairs = info.fields.iter().zip(a.iter().zip(b));
-        Some(pairs.map(|(field, (a, b))| between(field, *a, *b, part as f32)).collect())
+        Some(
+            pairs
+                .map(|(field, (a, b))| between(field, *a, *b, part as f32))
+                .collect(),
+        )
     }
 
     /// Advances the drawn time to now.
@@ -118,8 +128,16 @@ impl OwnView {
             offset = offset.max(f64::from(oldest.distance(newest)));
         }
         let whole = offset.floor();
-        let slot = if whole < 0.0 { newest.back(-whole as u32) } else { newest + whole as u32 };
-        self.drawn = Some(Drawn { slot, part: offset - whole, at: now.at });
+        let slot = if whole < 0.0 {
+            newest.back(-whole as u32)
+        } else {
+            newest + whole as u32
+        };
+        self.drawn = Some(Drawn {
+            slot,
+            part: offset - whole,
+            at: now.at,
+        });
         Some(())
     }
 }

@@ -141,7 +141,10 @@ impl<C: Command> Default for Prediction<C> {
 impl<C: Command> Prediction<C> {
     /// Drops all states and starts again; `tick_rate` is the server's, in ticks per second.
     pub fn restart(&mut self, tick_rate: u32) {
-        *self = Self { tick_rate, ..Self::default() };
+        *self = Self {
+            tick_rate,
+            ..Self::default()
+        };
     }
 
     /// Whether a command is known to have reached the server in time.
@@ -162,7 +165,10 @@ impl<C: Command> Prediction<C> {
 
     /// The oldest slot whose state is known.
     pub fn oldest(&self) -> Option<Tick> {
-        self.frames.iter().find(|frame| frame.state.is_some()).map(|frame| frame.slot)
+        self.frames
+            .iter()
+            .find(|frame| frame.state.is_some())
+            .map(|frame| frame.slot)
     }
 
     /// The predicted state after a slot's command.
@@ -187,13 +193,19 @@ impl<C: Command> Prediction<C> {
             (time.as_millis() as u64 * u64::from(self.tick_rate) / 1_000) as i32
         };
         let (longest, repeat) = (slots(PREDICTED_GAP), slots(REPEAT));
-        if let Some((newest, last)) =
-            self.frames.back().map(|frame| (frame.slot, frame.command.clone()))
+        if let Some((newest, last)) = self
+            .frames
+            .back()
+            .map(|frame| (frame.slot, frame.command.clone()))
         {
             let gap = slot.distance(newest) - 1;
             if (0..=longest).contains(&gap) {
                 for missing in 0..gap {
-                    let command = if missing < repeat { last.clone() } else { C::default() };
+                    let command = if missing < repeat {
+                        last.clone()
+                    } else {
+                        C::default()
+                    };
                     self.run(game, newest + (missing as u32 + 1), command);
                 }
             } else {
@@ -209,7 +221,11 @@ impl<C: Command> Prediction<C> {
             game.predict(own.kind, &mut state, &command);
             state
         });
-        self.frames.push_back(Frame { slot, command, state });
+        self.frames.push_back(Frame {
+            slot,
+            command,
+            state,
+        });
         if self.frames.len() > PREDICTION_TICKS {
             self.frames.pop_front();
         }
@@ -233,15 +249,26 @@ impl<C: Command> Prediction<C> {
         (own, info): (Own, &KindInfo),
         confirmed: &Confirmed<'_>,
     ) -> Reconciled {
-        let Confirmed { slot, fields: server, feedback } = *confirmed;
-        if self.compared.is_some_and(|compared| !slot.is_after(compared)) {
+        let Confirmed {
+            slot,
+            fields: server,
+            feedback,
+        } = *confirmed;
+        if self
+            .compared
+            .is_some_and(|compared| !slot.is_after(compared))
+        {
             return Reconciled::NothingToCompare;
         }
         self.compared = Some(slot);
         self.note_causes(game, own, confirmed);
         let jumped = std::mem::replace(&mut self.skipped, feedback.skipped) != feedback.skipped;
         // One frame before the confirmed one is kept, since the drawn time lies between two.
-        while self.frames.get(1).is_some_and(|frame| slot.is_after(frame.slot)) {
+        while self
+            .frames
+            .get(1)
+            .is_some_and(|frame| slot.is_after(frame.slot))
+        {
             self.frames.pop_front();
         }
         if self.heard.is_none() {
@@ -254,9 +281,14 @@ impl<C: Command> Prediction<C> {
         if self.frames[at].state.is_none() && feedback.margin.is_none() {
             return Reconciled::NothingToCompare;
         }
-        let (lacked, touched) =
-            (std::mem::take(&mut self.lacked), std::mem::take(&mut self.touched));
-        let Some(predicted) = self.frames[at].state.replace(server.into()).filter(|_| !jumped)
+        let (lacked, touched) = (
+            std::mem::take(&mut self.lacked),
+            std::mem::take(&mut self.touched),
+        );
+        let Some(predicted) = self.frames[at]
+            .state
+            .replace(server.into())
+            .filter(|_| !jumped)
         else {
             self.replay(game, own.kind, at);
             return Reconciled::Started;
@@ -271,7 +303,11 @@ impl<C: Command> Prediction<C> {
         };
         let error_m = game.distance_m(&predicted, server);
         self.replay(game, own.kind, at);
-        Reconciled::Wrong(Misprediction { slot, error_m, cause })
+        Reconciled::Wrong(Misprediction {
+            slot,
+            error_m,
+            cause,
+        })
     }
 
     fn note_causes<P: Predict<Command = C>>(
@@ -298,16 +334,31 @@ impl<C: Command> Prediction<C> {
         own: Own,
         confirmed: &Confirmed<'_>,
     ) -> Reconciled {
-        while self.frames.front().is_some_and(|frame| !frame.slot.is_after(confirmed.slot)) {
+        while self
+            .frames
+            .front()
+            .is_some_and(|frame| !frame.slot.is_after(confirmed.slot))
+        {
             self.frames.pop_front();
         }
-        let gap = self.frames.front().map_or(0, |first| first.slot.distance(confirmed.slot) - 1);
+        let gap = self
+            .frames
+            .front()
+            .map_or(0, |first| first.slot.distance(confirmed.slot) - 1);
         for back in (0..gap.min(PREDICTION_TICKS as i32)).rev() {
             let slot = confirmed.slot + (back as u32 + 1);
-            self.frames.push_front(Frame { slot, command: C::default(), state: None });
+            self.frames.push_front(Frame {
+                slot,
+                command: C::default(),
+                state: None,
+            });
         }
         let (slot, state) = (confirmed.slot, Some(confirmed.fields.into()));
-        self.frames.push_front(Frame { slot, command: C::default(), state });
+        self.frames.push_front(Frame {
+            slot,
+            command: C::default(),
+            state,
+        });
         self.replay(game, own.kind, 0);
         Reconciled::Started
     }
@@ -326,7 +377,10 @@ impl<C: Command> Prediction<C> {
 }
 
 fn same(info: &KindInfo, a: &[u32], b: &[u32]) -> bool {
-    info.fields.iter().zip(a.iter().zip(b)).all(|(field, (a, b))| !field.predicted || a == b)
+    info.fields
+        .iter()
+        .zip(a.iter().zip(b))
+        .all(|(field, (a, b))| !field.predicted || a == b)
 }
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ impl RemoteEntity {
             self.known = snapshot;
         }
         // The second baseline may be up to GAP ticks older than the first.
-        let kept = baseline.filter(|_| newest.is_some()).map(|baseline| baseline.back(GAP));
+        let kept = baseline
+            .filter(|_| newest.is_some())
+            .map(|baseline| baseline.back(GAP));
         let is_old =
             |told: Tick| kept.is_some_and(|kept| !told.is_after(kept) && shown.is_after(told));
         self.state_history.put(tick, fields, is_old);
@@ -102,10 +104,22 @@ impl RemoteEntity {
 impl RemoteEntity {
     /// The first entity of the first kind, with a state of this tick.
     pub(super) fn told(tick: Tick, fields: &[u32]) -> Self {
-        let id = NetId { slot: 0, generation: 0 };
+        let id = NetId {
+            slot: 0,
+            generation: 0,
+        };
         let state_history = StateHistory::new(tick, fields);
         let (kind, audience) = (KindId(0), Audience::Others);
-        Self { id, kind, audience, seen: tick, since: tick, known: 0, gap: 1.0, state_history }
+        Self {
+            id,
+            kind,
+            audience,
+            seen: tick,
+            since: tick,
+            known: 0,
+            gap: 1.0,
+            state_history,
+        }
     }
 
     /// Adds another state to the entity.

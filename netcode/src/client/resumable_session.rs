@@ -192,12 +192,12 @@ impl ResumableSession {
         let current = self.current.next_timeout();
         match &self.attempt {
             _ if self.given_up.is_some() => Timestamp::from_nanos(u64::MAX),
-            Some(attempt) => {
-                current.min(attempt.session.next_timeout()).min(attempt.since + RESUME_TIME)
-            }
-            None if self.refused.is_some() => {
-                self.refused.map_or(current, |(_, at)| current.min(at + REFUSED_TIME))
-            }
+            Some(attempt) => current
+                .min(attempt.session.next_timeout())
+                .min(attempt.since + RESUME_TIME),
+            None if self.refused.is_some() => self
+                .refused
+                .map_or(current, |(_, at)| current.min(at + REFUSED_TIME)),
             None if self.has_lost() => self.current.heard_at(),
             None if self.ticket.is_some() && self.current.is_connected() => {
                 current.min(self.current.heard_at() + self.silence)
@@ -222,7 +222,10 @@ impl ResumableSession {
             return Some((self.current.addr(), transmit));
         }
         let attempt = self.attempt.as_mut()?;
-        let due = attempt.session.poll(now).map(|transmit| (attempt.session.addr(), transmit));
+        let due = attempt
+            .session
+            .poll(now)
+            .map(|transmit| (attempt.session.addr(), transmit));
         self.idle.extend(attempt.session.take_idle());
         if let Phase::Failed(failure) = attempt.session.phase() {
             self.attempt_failed(failure, now);
@@ -231,10 +234,17 @@ impl ResumableSession {
     }
 
     fn give_up(&mut self, now: Timestamp) {
-        if let Some((failure, _)) = self.refused.filter(|(_, at)| now.since(*at) >= REFUSED_TIME) {
+        if let Some((failure, _)) = self
+            .refused
+            .filter(|(_, at)| now.since(*at) >= REFUSED_TIME)
+        {
             self.given_up = Some(failure);
         }
-        if self.attempt.as_ref().is_some_and(|attempt| now.since(attempt.since) >= RESUME_TIME) {
+        if self
+            .attempt
+            .as_ref()
+            .is_some_and(|attempt| now.since(attempt.since) >= RESUME_TIME)
+        {
             self.given_up = Some(Failure::TimedOut);
         }
     }
@@ -273,7 +283,10 @@ impl ResumableSession {
         };
         self.denial = session.denial();
         end_attempt(session, &mut self.ticket, &mut self.idle);
-        if matches!(failure, Failure::RequestTimedOut | Failure::ResponseTimedOut) {
+        if matches!(
+            failure,
+            Failure::RequestTimedOut | Failure::ResponseTimedOut
+        ) {
             self.begin_attempt(since, now);
         } else {
             self.refused = Some((failure, now));
@@ -347,7 +360,9 @@ impl ResumableSession {
 
     /// Seals a payload for the present session; `None` unless it is open.
     pub fn seal(&mut self, payload: &[u8], now: Timestamp) -> Option<(PeerAddr, Transmit)> {
-        self.current.is_connected().then(|| (self.current.addr(), self.current.seal(payload, now)))
+        self.current
+            .is_connected()
+            .then(|| (self.current.addr(), self.current.seal(payload, now)))
     }
 
     /// Ends the session. Returns the packets that notify the server.
@@ -357,7 +372,13 @@ impl ResumableSession {
         }
         let to = self.current.addr();
         let idle = self.idle.drain(..).map(|idle| (idle, Transmit::Close));
-        idle.chain(self.current.disconnect().into_iter().map(|transmit| (to, transmit))).collect()
+        idle.chain(
+            self.current
+                .disconnect()
+                .into_iter()
+                .map(|transmit| (to, transmit)),
+        )
+        .collect()
     }
 }
 

@@ -62,7 +62,9 @@ mod tests {
     fn a_row_of_unusable_packets_raises_doubt_once_and_a_good_one_ends_it() {
         let mut resync_throttle = ResyncThrottle::default();
         let row = |resync_throttle: &mut ResyncThrottle, count| {
-            (0..count).filter(|_| resync_throttle.packet_unusable()).count()
+            (0..count)
+                .filter(|_| resync_throttle.packet_unusable())
+                .count()
         };
         assert_eq!(row(&mut resync_throttle, UNUSABLE_PACKETS - 1), 0);
         resync_throttle.packet_taken();

@@ -163,8 +163,17 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// The counters so far.
     pub fn stats(&self) -> ClientStats {
-        let ResumeStats { silences, resumes, longest_resume_us } = self.link.resumable().stats();
-        ClientStats { silences, resumes, longest_resume_us, ..self.stats }
+        let ResumeStats {
+            silences,
+            resumes,
+            longest_resume_us,
+        } = self.link.resumable().stats();
+        ClientStats {
+            silences,
+            resumes,
+            longest_resume_us,
+            ..self.stats
+        }
     }
 
     /// The session's packets; `None` before the session is open.
@@ -211,7 +220,8 @@ impl<P: Predict> ClientRuntime<P> {
     /// When to call [`Self::poll_tick`] again if nothing arrives. Far in the future once the
     /// session is over.
     pub fn next_timeout(&self) -> Timestamp {
-        self.link.next_timeout(self.clock.as_ref().map(TickClock::next_due))
+        self.link
+            .next_timeout(self.clock.as_ref().map(TickClock::next_due))
     }
 
     /// The payload of the last received datagram; empty if it had none.
@@ -334,7 +344,10 @@ impl<P: Predict> ClientRuntime<P> {
 
     fn is_overtaken(&self, mut reader: BitReader<'_>) -> bool {
         let tick = reader.read(32).map(Tick);
-        self.buffer.newest().zip(tick.ok()).is_some_and(|(newest, tick)| newest.is_after(tick))
+        self.buffer
+            .newest()
+            .zip(tick.ok())
+            .is_some_and(|(newest, tick)| newest.is_after(tick))
     }
 
     fn snapshot_taken(&mut self, taken: &AppliedSnapshot, now: Timestamp) {
@@ -343,10 +356,14 @@ impl<P: Predict> ClientRuntime<P> {
             self.note_gap(now);
             if let Some(interpolation) = &mut self.interpolation {
                 interpolation.snapshot(taken.tick, now);
-                self.buffer.take_gone().for_each(|removed| interpolation.removed(removed));
+                self.buffer
+                    .take_gone()
+                    .for_each(|removed| interpolation.removed(removed));
             }
-            let round_trip =
-                self.link.connection().and_then(|connection| connection.rtt().measured());
+            let round_trip = self
+                .link
+                .connection()
+                .and_then(|connection| connection.rtt().measured());
             if let Some(clock) = &mut self.clock {
                 clock.snapshot(slot, round_trip, now);
             }
@@ -373,7 +390,10 @@ impl<P: Predict> ClientRuntime<P> {
     /// The slot in which a snapshot's tick ran. Other entities are shown later by the slots that
     /// the server skipped.
     fn slot(&mut self, taken: &AppliedSnapshot) -> Tick {
-        let known = taken.feedback.as_ref().map(|feedback| self.skipped.told(feedback.skipped));
+        let known = taken
+            .feedback
+            .as_ref()
+            .map(|feedback| self.skipped.told(feedback.skipped));
         if let (Some(moved), Some(interpolation), Some(rate)) = (
             known.map(|known| known.moved).filter(|moved| *moved > 0),
             &mut self.interpolation,
@@ -389,14 +409,33 @@ impl<P: Predict> ClientRuntime<P> {
     fn start_clock(&mut self, now: Timestamp) {
         // A lost handshake packet makes the path look longer than it is, and so does a low tick
         // rate through delayed acknowledgements.
-        let measured = self.link.connection().and_then(|connection| connection.rtt().measured());
-        let round_trip = self.link.resumable().round_trip().into_iter().chain(measured).min();
-        let known = (&self.clock, self.link.time_line(), self.buffer.newest(), round_trip);
+        let measured = self
+            .link
+            .connection()
+            .and_then(|connection| connection.rtt().measured());
+        let round_trip = self
+            .link
+            .resumable()
+            .round_trip()
+            .into_iter()
+            .chain(measured)
+            .min();
+        let known = (
+            &self.clock,
+            self.link.time_line(),
+            self.buffer.newest(),
+            round_trip,
+        );
         if let (None, Some(time_line), Some(newest), Some(round_trip)) = known
             && self.role == Role::Player
         {
             let newest = newest + self.skipped.newest();
-            self.clock = Some(TickClock::new(time_line.tick_rate(), newest, round_trip, now));
+            self.clock = Some(TickClock::new(
+                time_line.tick_rate(),
+                newest,
+                round_trip,
+                now,
+            ));
         }
     }
 
@@ -404,15 +443,20 @@ impl<P: Predict> ClientRuntime<P> {
         let Some(time_line) = self.link.time_line() else {
             return;
         };
-        for latency in self.latency.shown(taken, slot, time_line.tick_at_us(taken.tick), now) {
+        for latency in self
+            .latency
+            .shown(taken, slot, time_line.tick_at_us(taken.tick), now)
+        {
             self.events.report(ClientEvent::Latency(latency));
         }
     }
 
     fn note_gap(&mut self, now: Timestamp) {
         if let Some(before) = self.newest_at.replace(now) {
-            self.stats.longest_gap_us =
-                self.stats.longest_gap_us.max(now.since(before).as_micros() as u64);
+            self.stats.longest_gap_us = self
+                .stats
+                .longest_gap_us
+                .max(now.since(before).as_micros() as u64);
         }
     }
 
@@ -427,7 +471,10 @@ impl<P: Predict> ClientRuntime<P> {
     /// Requests a full resync, since the client's copy is in doubt: at most once in about two round
     /// trips.
     fn ask_for_resync(&mut self, now: Timestamp) {
-        let wait = self.link.connection().map(|connection| connection.rtt().resend_after() * 2);
+        let wait = self
+            .link
+            .connection()
+            .map(|connection| connection.rtt().resend_after() * 2);
         if wait.is_some_and(|wait| self.resync_throttle.may_ask(wait, now)) {
             self.stats.resyncs += 1;
             self.link.tell(&ClientMessage::Resync);
@@ -463,8 +510,12 @@ impl<P: Predict> ClientRuntime<P> {
 
     /// Predicts the command of a due slot and sends it with those that the server may lack.
     pub fn submit(&mut self, slot: Tick, command: P::Command, now: Timestamp) {
-        let own = self.buffer.own().map(|own| Own { id: own.id, kind: own.kind });
-        self.prediction.advance(&self.game, own, slot, command.clone());
+        let own = self.buffer.own().map(|own| Own {
+            id: own.id,
+            kind: own.kind,
+        });
+        self.prediction
+            .advance(&self.game, own, slot, command.clone());
         self.commands.push(slot, command);
         self.stats.commands += 1;
         self.latency.sent(slot, now);
@@ -472,9 +523,10 @@ impl<P: Predict> ClientRuntime<P> {
         if let Some(clock) = &self.clock {
             commands.settled(clock.oldest_told(now));
         }
-        self.link.send_packet(now, Messages::BesideState, |writer, sequence| {
-            writer.write(Body::Commands as u32, Body::BITS);
-            commands.write(writer, sequence);
-        });
+        self.link
+            .send_packet(now, Messages::BesideState, |writer, sequence| {
+                writer.write(Body::Commands as u32, Body::BITS);
+                commands.write(writer, sequence);
+            });
     }
 }

@@ -27,7 +27,10 @@ impl SkippedSlots {
         let moved = count.wrapping_sub(known as u16) as i16;
         let skipped = known.wrapping_add_signed(i32::from(moved));
         self.0 = Some(if moved > 0 { skipped } else { known });
-        Told { skipped, moved: u32::from(moved.max(0).unsigned_abs()) }
+        Told {
+            skipped,
+            moved: u32::from(moved.max(0).unsigned_abs()),
+        }
     }
 }
 
@@ -38,9 +41,27 @@ mod tests {
     #[test]
     fn the_count_grows_over_its_wrap_and_old_snapshots_change_nothing() {
         let mut slots = SkippedSlots::default();
-        assert_eq!(slots.told(65_500), Told { skipped: 65_500, moved: 0 });
-        assert_eq!(slots.told(30), Told { skipped: 65_566, moved: 66 });
-        assert_eq!(slots.told(65_500), Told { skipped: 65_500, moved: 0 });
+        assert_eq!(
+            slots.told(65_500),
+            Told {
+                skipped: 65_500,
+                moved: 0
+            }
+        );
+        assert_eq!(
+            slots.told(30),
+            Told {
+                skipped: 65_566,
+                moved: 66
+            }
+        );
+        assert_eq!(
+            slots.told(65_500),
+            Told {
+                skipped: 65_500,
+                moved: 0
+            }
+        );
         assert_eq!(slots.newest(), 65_566);
     }
 }

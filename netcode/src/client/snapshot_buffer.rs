@@ -63,7 +63,8 @@ struct Arrival {
 
 impl Arrival {
     fn is_complete(&self) -> bool {
-        self.last.is_some_and(|last| self.got == u16::MAX >> (15 - last))
+        self.last
+            .is_some_and(|last| self.got == u16::MAX >> (15 - last))
     }
 }
 
@@ -133,7 +134,9 @@ impl SnapshotBuffer {
 
     /// The entity in a slot. The own entity is the owner's copy where that is known.
     pub fn entity(&self, slot: u16) -> Option<&RemoteEntity> {
-        self.own().filter(|own| own.id.slot == slot).or_else(|| self.public(slot))
+        self.own()
+            .filter(|own| own.id.slot == slot)
+            .or_else(|| self.public(slot))
     }
 
     /// The entity in a slot as clients that do not own it see it.
@@ -176,7 +179,9 @@ impl SnapshotBuffer {
         let decoded = decoder.decode(self, schema, &header, reader, ledger.as_deref_mut());
         let taken = decoded.and_then(|verified| {
             if let Some(ledger) = ledger {
-                ledger.entities.extend(decoder.updates().map(|(update, _)| update.metered()));
+                ledger
+                    .entities
+                    .extend(decoder.updates().map(|(update, _)| update.metered()));
             }
             match verified {
                 true => Ok(self.apply(header, &decoder)),
@@ -245,7 +250,8 @@ impl SnapshotBuffer {
     /// Whether the first packet of a tick determines the own entity's state: the entity is in the
     /// packet, or it is absent and not deferred, hence unchanged.
     fn own_holds_at(&self, header: &SnapshotHeader) -> bool {
-        self.own().is_some_and(|own| header.has_own || !header.deferred.contains(own.id.slot))
+        self.own()
+            .is_some_and(|own| header.has_own || !header.deferred.contains(own.id.slot))
     }
 
     fn remove(&mut self, id: NetId, tick: Tick) {
@@ -263,7 +269,8 @@ impl SnapshotBuffer {
         {
             self.note_gone(remote, tick);
         }
-        self.own.take_if(|remote| remote.id == id && tick.is_after(remote.seen));
+        self.own
+            .take_if(|remote| remote.id == id && tick.is_after(remote.seen));
     }
 
     fn note_gone(&mut self, remote: RemoteEntity, at: Tick) {
@@ -287,10 +294,12 @@ impl SnapshotBuffer {
     fn is_overtaken(&self, id: NetId, tick: Tick) -> bool {
         let at = usize::from(id.slot);
         let recent = |removed: &(u16, Tick)| tick.distance(removed.1) < 2 * RING_TICKS as i32;
-        let gone = self.removed[at].filter(recent).is_some_and(|(generation, removed)| {
-            is_newer(generation, id.generation)
-                || (generation == id.generation && !tick.is_after(removed))
-        });
+        let gone = self.removed[at]
+            .filter(recent)
+            .is_some_and(|(generation, removed)| {
+                is_newer(generation, id.generation)
+                    || (generation == id.generation && !tick.is_after(removed))
+            });
         gone || self.slots[at]
             .as_ref()
             .is_some_and(|remote| is_newer(remote.id.generation, id.generation))
@@ -298,23 +307,36 @@ impl SnapshotBuffer {
 
     fn put(&mut self, update: &Update, fields: &[u32], tick: Tick) {
         let at = self.make_room(update.slot);
-        let id = NetId { slot: update.slot, generation: update.generation };
+        let id = NetId {
+            slot: update.slot,
+            generation: update.generation,
+        };
         if self.is_overtaken(id, tick) {
             return;
         }
         let own = update.audience == Audience::Owner;
-        let place = if own { &mut self.own } else { &mut self.slots[at] };
+        let place = if own {
+            &mut self.own
+        } else {
+            &mut self.slots[at]
+        };
         let whose = (id, update.kind, update.audience);
         let other = |remote: &RemoteEntity| (remote.id, remote.kind, remote.audience) != whose;
-        if place.as_ref().is_some_and(|remote| other(remote) && remote.seen.is_after(tick)) {
+        if place
+            .as_ref()
+            .is_some_and(|remote| other(remote) && remote.seen.is_after(tick))
+        {
             return;
         }
         let (newest, known) = (self.newest == Some(tick), self.snapshots);
         let shown = self.shown.unwrap_or(tick.back(INTERPOLATION_TICKS));
         match place.as_mut().filter(|remote| !other(remote)) {
-            Some(remote) => {
-                remote.put(update.baseline, fields, (tick, shown), newest.then_some(known))
-            }
+            Some(remote) => remote.put(
+                update.baseline,
+                fields,
+                (tick, shown),
+                newest.then_some(known),
+            ),
             None => {
                 let (kind, audience) = (update.kind, update.audience);
                 let state_history = StateHistory::new(tick, fields);
@@ -328,7 +350,9 @@ impl SnapshotBuffer {
                     gap: 1.0,
                     state_history,
                 };
-                if let Some(before) = place.replace(remote).filter(|before| !own && before.id != id)
+                if let Some(before) = place
+                    .replace(remote)
+                    .filter(|before| !own && before.id != id)
                 {
                     self.note_gone(before, tick);
                 }
@@ -337,13 +361,23 @@ impl SnapshotBuffer {
     }
 
     fn note_arrival(&mut self, header: &SnapshotHeader) {
-        if self.arrivals.iter().all(|arrival| arrival.tick != header.tick) {
+        if self
+            .arrivals
+            .iter()
+            .all(|arrival| arrival.tick != header.tick)
+        {
             if self.arrivals.len() == ARRIVALS {
                 self.arrivals.pop_front();
             }
-            self.arrivals.push_back(Arrival { tick: header.tick, ..Arrival::default() });
+            self.arrivals.push_back(Arrival {
+                tick: header.tick,
+                ..Arrival::default()
+            });
         }
-        let Some(arrival) = self.arrivals.iter_mut().find(|arrival| arrival.tick == header.tick)
+        let Some(arrival) = self
+            .arrivals
+            .iter_mut()
+            .find(|arrival| arrival.tick == header.tick)
         else {
             return;
         };
@@ -355,7 +389,9 @@ impl SnapshotBuffer {
             arrival.deferred = header.deferred.clone();
         }
         if arrival.is_complete()
-            && self.complete.is_none_or(|complete| header.tick.is_after(complete))
+            && self
+                .complete
+                .is_none_or(|complete| header.tick.is_after(complete))
         {
             self.complete = Some(header.tick);
             let deferred = std::mem::take(&mut arrival.deferred);
@@ -378,15 +414,20 @@ impl SnapshotBuffer {
 
 /// The decoded state of a packet whose hash does not fit.
 fn report(tick: Tick, decoder: &PacketDecoder) -> MismatchReport {
-    let entities =
-        decoder.updates().take(REPORTED_ENTITIES).map(|(update, fields)| ReportedEntity {
+    let entities = decoder
+        .updates()
+        .take(REPORTED_ENTITIES)
+        .map(|(update, fields)| ReportedEntity {
             slot: update.slot,
             generation: update.generation,
             own: update.audience == Audience::Owner,
             tick: tick.0,
             fields: fields.to_vec(),
         });
-    MismatchReport { tick: tick.0, entities: entities.collect() }
+    MismatchReport {
+        tick: tick.0,
+        entities: entities.collect(),
+    }
 }
 
 /// Whether a slot's generation is later than another, across the wrap.

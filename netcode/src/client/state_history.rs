@@ -34,7 +34,12 @@ pub(super) struct StateHistory {
 impl StateHistory {
     /// A history with one state.
     pub fn new(tick: Tick, fields: &[u32]) -> Self {
-        Self { width: fields.len(), spans: vec![(tick, tick)], fields: fields.to_vec(), room: FEW }
+        Self {
+            width: fields.len(),
+            spans: vec![(tick, tick)],
+            fields: fields.to_vec(),
+            room: FEW,
+        }
     }
 
     /// Number of states, at least 1.
@@ -44,7 +49,11 @@ impl StateHistory {
 
     fn held(&self, place: usize) -> HeldState<'_> {
         let (tick, until) = self.spans[place];
-        HeldState { tick, until, fields: &self.fields[place * self.width..][..self.width] }
+        HeldState {
+            tick,
+            until,
+            fields: &self.fields[place * self.width..][..self.width],
+        }
     }
 
     /// All states, oldest first.
@@ -59,7 +68,9 @@ impl StateHistory {
 
     /// Index of the newest state of this tick or an earlier one.
     fn place(&self, tick: Tick) -> Option<usize> {
-        self.spans.iter().rposition(|(told, _)| !told.is_after(tick))
+        self.spans
+            .iter()
+            .rposition(|(told, _)| !told.is_after(tick))
     }
 
     /// The state in force at a tick: the newest state of that tick or an earlier one. `None` if all
@@ -91,7 +102,10 @@ impl StateHistory {
     }
 
     fn tidy_up(&mut self, is_old: impl Fn(Tick) -> bool) {
-        let superseded = self.spans[1..].iter().take_while(|(told, _)| is_old(*told)).count();
+        let superseded = self.spans[1..]
+            .iter()
+            .take_while(|(told, _)| is_old(*told))
+            .count();
         let forgotten = superseded.max(self.len().saturating_sub(CLIENT_VERSIONS));
         self.spans.drain(..forgotten);
         self.fields.drain(..forgotten * self.width);
@@ -104,14 +118,22 @@ impl StateHistory {
         self.spans
             .iter_mut()
             .for_each(|(told, until)| (*told, *until) = (renewed(*told), renewed(*until)));
-        let same = self.spans.windows(2).take_while(|pair| pair[0].0 == pair[1].0).count();
+        let same = self
+            .spans
+            .windows(2)
+            .take_while(|pair| pair[0].0 == pair[1].0)
+            .count();
         self.spans.drain(..same);
         self.fields.drain(..same * self.width);
     }
 
     /// Marks the newest state as in force at a tick, if its own tick is not later.
     pub fn confirm(&mut self, tick: Tick) {
-        if let Some((_, until)) = self.spans.last_mut().filter(|(told, _)| !told.is_after(tick)) {
+        if let Some((_, until)) = self
+            .spans
+            .last_mut()
+            .filter(|(told, _)| !told.is_after(tick))
+        {
             *until = until.later(tick);
         }
     }
@@ -167,7 +189,10 @@ mod tests {
         state_history.confirm(Tick(7));
         state_history.confirm(Tick(10));
         state_history.confirm(Tick(9));
-        let spans: Vec<_> = state_history.iter().map(|held| (held.tick.0, held.until.0)).collect();
+        let spans: Vec<_> = state_history
+            .iter()
+            .map(|held| (held.tick.0, held.until.0))
+            .collect();
         assert_eq!(spans, [(5, 5), (8, 10)]);
     }
 }

@@ -165,14 +165,17 @@ impl TickClock {
     /// Time for which no command has been in time, by the server's feedback. Zero while commands
     /// are in time.
     pub fn unheard_for(&self, now: Timestamp) -> Duration {
-        let since = self.missing_since.map_or(0.0, |since| self.local_us(now) - since);
+        let since = self
+            .missing_since
+            .map_or(0.0, |since| self.local_us(now) - since);
         Duration::from_micros(since.max(0.0) as u64)
     }
 
     /// The newest slot whose command the server need not receive any more: this command and those
     /// before it would be too late if sent now.
     pub(super) fn oldest_told(&self, now: Timestamp) -> Tick {
-        self.first_useful(self.local_us(now)).back((TOLD_US / self.dt_us).ceil() as u32)
+        self.first_useful(self.local_us(now))
+            .back((TOLD_US / self.dt_us).ceil() as u32)
     }
 
     fn local_us(&self, now: Timestamp) -> f64 {
@@ -184,7 +187,9 @@ impl TickClock {
     }
 
     fn transit_us(&self, local_us: f64) -> f64 {
-        let known = self.window_us.filter(|_| self.transits.len() >= FIRST_SAMPLES);
+        let known = self
+            .window_us
+            .filter(|_| self.transits.len() >= FIRST_SAMPLES);
         let transit_us = known.unwrap_or(self.guess_us);
         match self.alarm.filter(|alarm| local_us < alarm.until_us) {
             Some(alarm) => transit_us.max(alarm.transit_us),
@@ -218,7 +223,11 @@ impl TickClock {
         }
         let slot = self.next;
         let at_us = self.frames.given(due_us, local_us);
-        self.left[slot.0 as usize % SLOTS] = Some(Left { slot, at_us, told: false });
+        self.left[slot.0 as usize % SLOTS] = Some(Left {
+            slot,
+            at_us,
+            told: false,
+        });
         self.next = slot.next();
         self.gave = true;
         Some(slot)
@@ -237,7 +246,9 @@ impl TickClock {
             let moved_us = self.time_us(slot);
             self.origin = slot;
             self.transits.shift(-moved_us as i64);
-            [&mut self.lead_us, &mut self.guess_us].into_iter().for_each(|us| *us -= moved_us);
+            [&mut self.lead_us, &mut self.guess_us]
+                .into_iter()
+                .for_each(|us| *us -= moved_us);
             self.window_us = self.window_us.map(|us| us - moved_us);
             self.alarm = None;
         }
@@ -275,8 +286,10 @@ impl TickClock {
         if let Some((_, transit_us)) = late.filter(|_| feedback.margin.is_none() && !released)
             && transit_us > self.transit_us(local_us)
         {
-            self.alarm =
-                Some(Alarm { transit_us, until_us: local_us + ALARM_US + 4.0 * self.dt_us });
+            self.alarm = Some(Alarm {
+                transit_us,
+                until_us: local_us + ALARM_US + 4.0 * self.dt_us,
+            });
         }
         self.steer(local_us);
     }
@@ -308,7 +321,9 @@ impl TickClock {
         } else if excess_us < SETTLED_US {
             self.lowering = 0.0;
         } else {
-            self.lowering = self.lowering.max((excess_us / LOWERED_US).clamp(RATES.0, RATES.1));
+            self.lowering = self
+                .lowering
+                .max((excess_us / LOWERED_US).clamp(RATES.0, RATES.1));
             self.lead_us -= (self.lowering * passed_us).min(excess_us);
         }
     }

@@ -33,7 +33,10 @@ impl TimeLine {
         if !(1..=1_000).contains(&tick_rate) {
             return Err(WireError::Malformed("tick rate out of range"));
         }
-        Ok(Self { epoch_us: check_epoch(epoch_us)?, tick_rate })
+        Ok(Self {
+            epoch_us: check_epoch(epoch_us)?,
+            tick_rate,
+        })
     }
 
     /// Ticks per second, from 1 to 1,000.
@@ -47,8 +50,10 @@ impl TimeLine {
     /// # Errors
     /// [`WireError::Malformed`] if `epoch_us` is out of range; the time line is then unchanged.
     pub fn move_to(&mut self, epoch_us: i64) -> Result<i64, WireError> {
-        let (moved, lap_us) =
-            (check_epoch(epoch_us)? - self.epoch_us, (1_000_000 << 32) / i64::from(self.tick_rate));
+        let (moved, lap_us) = (
+            check_epoch(epoch_us)? - self.epoch_us,
+            (1_000_000 << 32) / i64::from(self.tick_rate),
+        );
         // Once its ticks have wrapped, a server reports the epoch of the latest tick 0.
         let laps = (moved + lap_us / 2).div_euclid(lap_us);
         self.epoch_us = epoch_us;
@@ -68,7 +73,10 @@ mod tests {
     #[test]
     fn ticks_follow_from_the_epoch_wherever_it_moves() {
         let mut line = TimeLine::new(60, 5_000).unwrap();
-        assert_eq!((line.tick_at_us(Tick(0)), line.tick_at_us(Tick(120))), (5_000, 2_005_000));
+        assert_eq!(
+            (line.tick_at_us(Tick(0)), line.tick_at_us(Tick(120))),
+            (5_000, 2_005_000)
+        );
         assert_eq!(line.move_to(45_000), Ok(40_000));
         assert_eq!(line.tick_at_us(Tick(120)), 2_045_000);
     }

@@ -16,7 +16,11 @@ const RATE: [u16; 16] = [1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5];
 fn learn(node: &mut Node, one: bool) {
     let (p, uses) = (*node >> 4, *node & 15);
     let rate = RATE[usize::from(uses)];
-    let p = if one { p + ((4096 - p) >> rate) } else { p - (p >> rate) };
+    let p = if one {
+        p + ((4096 - p) >> rate)
+    } else {
+        p - (p >> rate)
+    };
     *node = p.clamp(32, 4064) << 4 | (uses + 1).min(15);
 }
 
@@ -67,7 +71,14 @@ impl<'a> RangeEncoder<'a> {
     pub fn new(out: &'a mut Vec<u8>, contexts: &'a mut Contexts, tables: &'a Tables) -> Self {
         let start = out.len();
         contexts.begin(tables);
-        Self { out, start, low: 0, range: u32::MAX, contexts, tables }
+        Self {
+            out,
+            start,
+            low: 0,
+            range: u32::MAX,
+            contexts,
+            tables,
+        }
     }
 
     #[inline]
@@ -111,7 +122,11 @@ impl<'a> RangeEncoder<'a> {
         self.add(below);
         // The remainder of the division belongs to the last symbol.
         let last = symbol + 1 == tables.symbols();
-        self.range = if last { self.range } else { unit * sums[symbol + 1] as u32 } - below;
+        self.range = if last {
+            self.range
+        } else {
+            unit * sums[symbol + 1] as u32
+        } - below;
         self.widen();
     }
 
@@ -246,7 +261,14 @@ impl<'a> RangeDecoder<'a> {
     /// encoder's.
     pub fn new(bytes: &'a [u8], contexts: &'a mut Contexts, tables: &'a Tables) -> Self {
         contexts.begin(tables);
-        let mut decoder = Self { bytes, at: 0, code: 0, range: u32::MAX, contexts, tables };
+        let mut decoder = Self {
+            bytes,
+            at: 0,
+            code: 0,
+            range: u32::MAX,
+            contexts,
+            tables,
+        };
         decoder.code = decoder.next_four();
         decoder.at = 4;
         decoder
@@ -305,7 +327,11 @@ impl<'a> RangeDecoder<'a> {
         let below = unit * sums[symbol] as u32;
         let last = symbol + 1 == tables.symbols();
         self.code -= below;
-        self.range = if last { self.range } else { unit * sums[symbol + 1] as u32 } - below;
+        self.range = if last {
+            self.range
+        } else {
+            unit * sums[symbol + 1] as u32
+        } - below;
         self.widen();
         symbol
     }
@@ -351,7 +377,11 @@ impl Coder for RangeDecoder<'_> {
         }
         magnitude = (u64::from(magnitude) << rest) as u32 | self.raw(0, rest)?;
         let negative = self.raw(0, 1)? == 1;
-        Ok(if negative { (magnitude as i32).wrapping_neg() } else { magnitude as i32 })
+        Ok(if negative {
+            (magnitude as i32).wrapping_neg()
+        } else {
+            magnitude as i32
+        })
     }
 
     #[inline]

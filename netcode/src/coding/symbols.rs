@@ -27,7 +27,10 @@ impl SymbolTables {
     /// In debug builds, if `symbols` is out of range or does not divide the number of weights.
     pub fn new(symbols: usize, weights: &[u16]) -> Self {
         debug_assert!((2..256).contains(&symbols) && weights.len().is_multiple_of(symbols));
-        let mut tables = Self { symbols, sums: Vec::new() };
+        let mut tables = Self {
+            symbols,
+            sums: Vec::new(),
+        };
         for context in weights.chunks_exact(symbols) {
             tables.push(context);
         }
@@ -35,7 +38,11 @@ impl SymbolTables {
     }
 
     fn push(&mut self, weights: &[u16]) {
-        let all: u64 = weights.iter().map(|weight| u64::from(*weight)).sum::<u64>().max(1);
+        let all: u64 = weights
+            .iter()
+            .map(|weight| u64::from(*weight))
+            .sum::<u64>()
+            .max(1);
         let free = u64::from(TOTAL) - self.symbols as u64;
         let mut before = 0u64;
         for (symbol, weight) in weights.iter().enumerate() {
@@ -43,7 +50,8 @@ impl SymbolTables {
             before += u64::from(*weight);
         }
         self.sums.push(TOTAL as i16);
-        self.sums.resize(self.sums.len().next_multiple_of(ACKED_SETS), i16::MAX);
+        self.sums
+            .resize(self.sums.len().next_multiple_of(ACKED_SETS), i16::MAX);
     }
 
     /// Number of symbols in each context.

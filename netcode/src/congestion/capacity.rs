@@ -43,7 +43,13 @@ impl Capacity {
     /// Creates a capacity of `bytes` per tick. It is confirmed if the `last` one was about equal.
     pub(super) fn new(bytes: f64, last: Option<Self>) -> Self {
         let is_confirmed = last.is_some_and(|last| last.is_about(bytes));
-        Self { bytes, is_confirmed, least_wait: f64::MAX, intervals: 0, was_faster: false }
+        Self {
+            bytes,
+            is_confirmed,
+            least_wait: f64::MAX,
+            intervals: 0,
+            was_faster: false,
+        }
     }
 
     /// Whether a measurement of `bytes` per tick is about equal to this capacity.
@@ -76,7 +82,11 @@ impl Capacity {
         let faster = (saved.max(QUEUE) + measured.jitter).as_secs_f64();
         // Until the usual wait is known, only a round trip shorter than the packet's own
         // transmission time proves a larger capacity.
-        let usual = if self.intervals < USUAL_AFTER { 0.0 } else { self.least_wait };
+        let usual = if self.intervals < USUAL_AFTER {
+            0.0
+        } else {
+            self.least_wait
+        };
         let is_faster = measured.wait + faster < usual;
         if !is_faster {
             self.least_wait = self.least_wait.min(measured.wait);

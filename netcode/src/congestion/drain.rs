@@ -118,7 +118,11 @@ impl Drain {
         let arrived = self.carries() * AFTER;
         // A small queue that disappears at once was a small excess or mere jitter.
         let is_little = self.all_arrived || self.is_small(least, now);
-        if is_little { arrived.max(self.rate * AFTER_ALL) } else { arrived }
+        if is_little {
+            arrived.max(self.rate * AFTER_ALL)
+        } else {
+            arrived
+        }
     }
 
     /// Capacity of the path in bytes per tick: what arrived while it was full.
@@ -140,7 +144,9 @@ impl Drain {
         fates: Fates,
         now: Timestamp,
     ) -> Verdict {
-        let Measured { round_trip, jitter, .. } = measured;
+        let Measured {
+            round_trip, jitter, ..
+        } = measured;
         let lasts = now.since(self.began);
         // Age of the drain when the packets that are acknowledged now were sent.
         let shows = lasts.checked_sub(round_trip);
@@ -149,7 +155,11 @@ impl Drain {
         let has_queue = round_trip > least + least / 8 + QUEUE / 2 + jitter;
         if self.heavy_loss.is_none() && !has_queue {
             let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
-            return if is_too_soon { Verdict::Passed } else { Verdict::Drained };
+            return if is_too_soon {
+                Verdict::Passed
+            } else {
+                Verdict::Drained
+            };
         }
         if has_queue {
             // While a queue waits, the arriving bytes are the capacity of the path.
@@ -160,7 +170,10 @@ impl Drain {
         self.drained_since = is_drained.then(|| self.drained_since.unwrap_or(self.last_at));
         self.last_at = now;
         // Packets from before the rate fell show nothing about the drain.
-        if self.drained_since.is_none_or(|since| now.since(since) < round_trip) {
+        if self
+            .drained_since
+            .is_none_or(|since| now.since(since) < round_trip)
+        {
             (self.steady, self.fates) = (None, None);
             return Verdict::Open;
         }
@@ -169,7 +182,11 @@ impl Drain {
         match self.heavy_loss {
             None if steady_for >= 2 * INTERVAL && fates.loss() < HEAVY_LOSS => {
                 let fell_most = 2 * round_trip < self.longest + least;
-                if fell_most { Verdict::DrainedTo(round_trip) } else { Verdict::Longer(round_trip) }
+                if fell_most {
+                    Verdict::DrainedTo(round_trip)
+                } else {
+                    Verdict::Longer(round_trip)
+                }
             }
             Some(before) if fates.all() >= JUDGED_PACKETS && !has_queue => {
                 match fates.loss() > before / 2.0 {
@@ -186,14 +203,25 @@ impl Drain {
         let is_long = measured.round_trip > least + least / 4 + LONG_QUEUE;
         let is_caused = is_long && measured.sent > self.floor / 2.0;
         self.long_since = is_caused.then(|| self.long_since.unwrap_or(now));
-        let long_for = self.long_since.map_or(Duration::ZERO, |since| now.since(since));
+        let long_for = self
+            .long_since
+            .map_or(Duration::ZERO, |since| now.since(since));
         let has_grown = measured.round_trip > self.first + LONG_QUEUE;
-        long_for > if has_grown { NARROW / 2 } else { NARROW + measured.round_trip }
+        long_for
+            > if has_grown {
+                NARROW / 2
+            } else {
+                NARROW + measured.round_trip
+            }
     }
 
     /// Time for which round trips have hardly differed.
     fn steady_for(&mut self, round_trip: Duration, jitter: Duration, now: Timestamp) -> Duration {
-        let fresh = Steady { since: now, shortest: round_trip, longest: round_trip };
+        let fresh = Steady {
+            since: now,
+            shortest: round_trip,
+            longest: round_trip,
+        };
         let steady = self.steady.get_or_insert(fresh);
         steady.shortest = steady.shortest.min(round_trip);
         steady.longest = steady.longest.max(round_trip);

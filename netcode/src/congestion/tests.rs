@@ -25,8 +25,14 @@ struct Path {
 
 impl Path {
     fn new(tick_rate: u32, config: LinkConfig) -> Self {
-        let (now, tick) = (Timestamp::from_millis(1_000), Duration::from_secs(1) / tick_rate);
-        let back = LinkConfig { latency: config.latency, ..LinkConfig::default() };
+        let (now, tick) = (
+            Timestamp::from_millis(1_000),
+            Duration::from_secs(1) / tick_rate,
+        );
+        let back = LinkConfig {
+            latency: config.latency,
+            ..LinkConfig::default()
+        };
         Self {
             now,
             tick,
@@ -92,7 +98,10 @@ impl Path {
     /// Marks all packets up to the newest acknowledged one as delivered or lost.
     fn acknowledge(&mut self, at: Timestamp, newest: usize) {
         let (round_trip, bytes) = (at.since(self.sent_at[newest].0), self.sent_at[newest].1);
-        self.rtt.sample(RoundTrip { time: round_trip, bytes });
+        self.rtt.sample(RoundTrip {
+            time: round_trip,
+            bytes,
+        });
         for packet in &mut self.sent_at[..=newest] {
             match packet.1 {
                 0 => {}
@@ -102,7 +111,8 @@ impl Path {
             packet.1 = 0;
         }
         let way = self.there.config().latency + self.back.config().latency;
-        self.waits.push(round_trip.saturating_sub(way).as_secs_f64() * 1e3);
+        self.waits
+            .push(round_trip.saturating_sub(way).as_secs_f64() * 1e3);
     }
 }
 
@@ -112,25 +122,47 @@ fn pop(link: &mut LinkSim, now: Timestamp) -> Option<(Timestamp, Vec<u8>)> {
 }
 
 fn path(round_trip_ms: u64) -> LinkConfig {
-    LinkConfig { latency: Duration::from_micros(round_trip_ms * 500), ..LinkConfig::default() }
+    LinkConfig {
+        latency: Duration::from_micros(round_trip_ms * 500),
+        ..LinkConfig::default()
+    }
 }
 
 fn narrow(round_trip_ms: u64, rate: u32, queue_ms: u64) -> LinkConfig {
     let queue = Duration::from_millis(queue_ms);
-    LinkConfig { rate: Some(rate), queue, jitter: Duration::from_millis(4), ..path(round_trip_ms) }
+    LinkConfig {
+        rate: Some(rate),
+        queue,
+        jitter: Duration::from_millis(4),
+        ..path(round_trip_ms)
+    }
 }
 
 #[test]
 fn a_wide_path_is_given_all_however_long_and_lossy_it_is() {
-    for (round_trip, jitter, loss) in
-        [(0, 0, 0.0), (20, 50, 0.0), (250, 0, 0.1), (1_000, 20, 0.0), (60, 0, 0.3)]
-    {
+    for (round_trip, jitter, loss) in [
+        (0, 0, 0.0),
+        (20, 50, 0.0),
+        (250, 0, 0.1),
+        (1_000, 20, 0.0),
+        (60, 0, 0.3),
+    ] {
         let jitter = Duration::from_millis(jitter);
-        let mut path = Path::new(60, LinkConfig { jitter, loss, ..path(round_trip) });
+        let mut path = Path::new(
+            60,
+            LinkConfig {
+                jitter,
+                loss,
+                ..path(round_trip)
+            },
+        );
         path.run(4.0);
         for _ in 0..120 {
             path.run(0.25);
-            assert_eq!(path.congestion.rate, 2_400.0, "{round_trip} ms, {jitter:?}, {loss}");
+            assert_eq!(
+                path.congestion.rate, 2_400.0,
+                "{round_trip} ms, {jitter:?}, {loss}"
+            );
         }
     }
 }
@@ -157,7 +189,10 @@ fn a_narrow_path_is_filled_and_its_queue_kept_short() {
                     wait < 30.0 + round_trip as f64 / 2.0 + 450e3 / f64::from(rate),
                     "{case}: waits {wait} ms"
                 );
-                assert!(longest < 300.0 + round_trip as f64, "{case}: waits {longest} ms");
+                assert!(
+                    longest < 300.0 + round_trip as f64,
+                    "{case}: waits {longest} ms"
+                );
                 let pause = path.longest_pause as f64 * path.tick.as_secs_f64();
                 assert!(pause < 0.25, "{case}: nothing for {pause} s");
             }

@@ -9,7 +9,11 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let now = Timestamp::from_millis(1);
-        Self { a: Connection::new(9, now), b: Connection::new(9, now), now }
+        Self {
+            a: Connection::new(9, now),
+            b: Connection::new(9, now),
+            now,
+        }
     }
 
     fn packet(from: &mut Connection, now: Timestamp) -> Vec<u8> {
@@ -78,15 +82,25 @@ fn a_packet_that_was_not_accepted_is_not_acknowledged() {
 fn a_packet_that_breaks_off_in_its_messages_counts_once_and_delivers_nothing() {
     let mut pair = Pair::new();
     let mut writer = BitWriter::new();
-    PayloadHeader { sequence: 0, acks: None }.write(&mut writer);
+    PayloadHeader {
+        sequence: 0,
+        acks: None,
+    }
+    .write(&mut writer);
     for channel in [1, 7] {
         writer.write(1 | channel << 1, 4);
         writer.write(0, 16 + 1 + 10);
     }
     writer.pad_to_byte();
-    assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Malformed(_))));
+    assert!(matches!(
+        pair.b.open(writer.bytes(), pair.now),
+        Err(WireError::Malformed(_))
+    ));
     assert_eq!(pair.b.receive(), None);
-    assert!(matches!(pair.b.open(writer.bytes(), pair.now), Err(WireError::Stale(_))));
+    assert!(matches!(
+        pair.b.open(writer.bytes(), pair.now),
+        Err(WireError::Stale(_))
+    ));
 }
 
 #[test]
@@ -94,7 +108,10 @@ fn a_repeated_packet_is_stale() {
     let mut pair = Pair::new();
     let bytes = Pair::packet(&mut pair.a, pair.now);
     pair.b.open(&bytes, pair.now).unwrap();
-    assert!(matches!(pair.b.open(&bytes, pair.now), Err(WireError::Stale(_))));
+    assert!(matches!(
+        pair.b.open(&bytes, pair.now),
+        Err(WireError::Stale(_))
+    ));
 }
 
 #[test]
@@ -103,7 +120,10 @@ fn line_44_an_ack_of_a_packet_never_sent_is_misbehaviour() {
     pair.a_to_b();
     let reply = Pair::packet(&mut pair.b, pair.now);
     let mut stranger = Connection::new(9, pair.now);
-    assert!(matches!(stranger.open(&reply, pair.now), Err(WireError::Misbehaving(_))));
+    assert!(matches!(
+        stranger.open(&reply, pair.now),
+        Err(WireError::Misbehaving(_))
+    ));
 }
 
 #[test]
@@ -115,7 +135,10 @@ fn a_lone_lost_message_is_sent_again() {
     pair.now += pair.a.rtt().resend_after();
     assert!(pair.a.wants_packet(pair.now));
     pair.a_to_b();
-    assert_eq!(pair.b.receive(), Some((Channel::Ordered(0), b"once".to_vec())));
+    assert_eq!(
+        pair.b.receive(),
+        Some((Channel::Ordered(0), b"once".to_vec()))
+    );
     pair.b_to_a();
     assert!(pair.a.channels.is_idle());
 }
@@ -127,13 +150,20 @@ fn line_47_whoever_acknowledges_what_never_came_is_found() {
         Pair::packet(&mut pair.a, pair.now);
         let newest = pair.a.next - 1;
         let mut writer = BitWriter::new();
-        let acks = Some(Acks { newest: newest.max(1) - 1, mask: u64::MAX, held: 0 });
+        let acks = Some(Acks {
+            newest: newest.max(1) - 1,
+            mask: u64::MAX,
+            held: 0,
+        });
         let sequence = pair.b.next;
         pair.b.next += 1;
         PayloadHeader { sequence, acks }.write(&mut writer);
         writer.write(0, 8);
         writer.pad_to_byte();
-        matches!(pair.a.open(writer.bytes(), pair.now), Err(WireError::Misbehaving(_)))
+        matches!(
+            pair.a.open(writer.bytes(), pair.now),
+            Err(WireError::Misbehaving(_))
+        )
     });
     assert!(found);
 }

@@ -154,8 +154,10 @@ impl Group {
     /// Takes the delta on the newest tick of a client's acked sets, if there is one and the client
     /// holds all relevant slots at that tick.
     pub fn same_for(&mut self, view: &BlockAcks, longest: usize) -> Option<SharedDelta> {
-        let acked_set =
-            view.acked_sets().first().filter(|acked_set| self.relevant & !acked_set.mask == 0)?;
+        let acked_set = view
+            .acked_sets()
+            .first()
+            .filter(|acked_set| self.relevant & !acked_set.mask == 0)?;
         let place = self.deltas().position(|delta| {
             delta.base.tick == acked_set.tick
                 && view.holds(delta.base, self.relevant, delta.changed_slots())

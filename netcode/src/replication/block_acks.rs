@@ -105,8 +105,10 @@ impl BlockAcks {
     /// Whether the client holds `slots` at the newer tick of a baseline, and `changed` at the older
     /// one, if there is one.
     pub fn holds(&self, base: BaselineRef, slots: u64, changed: u64) -> bool {
-        let mut acked_sets =
-            self.acked_sets().iter().skip_while(|acked_set| acked_set.tick.is_after(base.tick));
+        let mut acked_sets = self
+            .acked_sets()
+            .iter()
+            .skip_while(|acked_set| acked_set.tick.is_after(base.tick));
         let mut holds = |tick, wanted| {
             acked_sets
                 .find(|acked_set| !acked_set.tick.is_after(tick))
@@ -142,7 +144,9 @@ impl BlockAcks {
 
     /// Whether an acked set is so old that it must be renewed.
     pub fn has_old(&self, now: Tick) -> bool {
-        self.acked_sets().iter().any(|acked_set| is_old(acked_set.tick, now))
+        self.acked_sets()
+            .iter()
+            .any(|acked_set| is_old(acked_set.tick, now))
     }
 
     /// Replaces old acked sets by one that is [`RING_TICKS`] old, with those of their slots that
@@ -164,9 +168,13 @@ impl BlockAcks {
 
     /// Limits the age of the ticks in which slots were sent to [`BASELINE_TICKS`].
     pub fn renew_sent(&mut self, now: Tick) {
-        let sent =
-            self.slots_sent.iter_mut().flat_map(|sent| sent.iter_mut()).chain([&mut self.sent]);
-        sent.filter(|tick| is_old(**tick, now)).for_each(|tick| *tick = now.back(BASELINE_TICKS));
+        let sent = self
+            .slots_sent
+            .iter_mut()
+            .flat_map(|sent| sent.iter_mut())
+            .chain([&mut self.sent]);
+        sent.filter(|tick| is_old(**tick, now))
+            .for_each(|tick| *tick = now.back(BASELINE_TICKS));
     }
 
     /// Returns the baseline of the acked set with index `at`, with an older one if one holds all of
@@ -181,7 +189,10 @@ impl BlockAcks {
             mask & !older.mask == 0 && (LEAST_GAP..=GAP as i32).contains(&gap)
         });
         let older = older.filter(|older| now.distance(older.tick) < RING_TICKS as i32);
-        BaselineRef { tick, gap: older.map_or(0, |older| tick.distance(older.tick) as u32) }
+        BaselineRef {
+            tick,
+            gap: older.map_or(0, |older| tick.distance(older.tick) as u32),
+        }
     }
 
     /// Removes all records of these slots.
@@ -213,7 +224,8 @@ impl BlockAcks {
     /// Tick in which a slot was sent last. From the first call on it is recorded per slot.
     pub fn slot_sent(&mut self, slot: u16) -> Tick {
         let sent = self.sent;
-        self.slots_sent.get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]
+        self.slots_sent
+            .get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]
     }
 }
 
@@ -227,16 +239,24 @@ mod tests {
     use super::*;
 
     fn view(acked_sets: &[(u32, u64)]) -> BlockAcks {
-        let mut view = BlockAcks { known: u64::MAX, ..BlockAcks::default() };
-        acked_sets.iter().for_each(|(tick, mask)| view.ack(Tick(*tick), *mask));
+        let mut view = BlockAcks {
+            known: u64::MAX,
+            ..BlockAcks::default()
+        };
+        acked_sets
+            .iter()
+            .for_each(|(tick, mask)| view.ack(Tick(*tick), *mask));
         view
     }
 
     #[test]
     fn lanes_stand_newest_first_whatever_the_order_of_acknowledgements() {
         let view = view(&[(5, 1), (9, 2), (7, 4), (9, 1)]);
-        let ticks: Vec<_> =
-            view.acked_sets().iter().map(|acked_set| (acked_set.tick.0, acked_set.mask)).collect();
+        let ticks: Vec<_> = view
+            .acked_sets()
+            .iter()
+            .map(|acked_set| (acked_set.tick.0, acked_set.mask))
+            .collect();
         assert_eq!(ticks, [(9, 3), (7, 4), (5, 1)]);
         assert_eq!((view.acked(4), view.acked(8)), (Some(Tick(7)), None));
     }
@@ -253,16 +273,36 @@ mod tests {
     #[test]
     fn the_older_baseline_holds_all_that_is_foreseen_from_it() {
         let view = view(&[(10, 7), (9, 7), (8, 3), (7, 7)]);
-        assert_eq!(view.base(0, 7, Tick(12)), BaselineRef { tick: Tick(10), gap: 3 });
-        assert_eq!(view.base(0, 3, Tick(12)), BaselineRef { tick: Tick(10), gap: 2 });
+        assert_eq!(
+            view.base(0, 7, Tick(12)),
+            BaselineRef {
+                tick: Tick(10),
+                gap: 3
+            }
+        );
+        assert_eq!(
+            view.base(0, 3, Tick(12)),
+            BaselineRef {
+                tick: Tick(10),
+                gap: 2
+            }
+        );
         assert_eq!(view.base(3, 3, Tick(12)).gap, 0);
     }
 
     #[test]
     fn a_base_is_held_where_both_its_ticks_are() {
         let view = view(&[(10, 7), (9, 1), (8, 3), (6, 7)]);
-        let holds =
-            |tick, gap, changed| view.holds(BaselineRef { tick: Tick(tick), gap }, 7, changed);
+        let holds = |tick, gap, changed| {
+            view.holds(
+                BaselineRef {
+                    tick: Tick(tick),
+                    gap,
+                },
+                7,
+                changed,
+            )
+        };
         assert!(holds(10, 0, 7) && holds(6, 0, 7) && holds(10, 4, 7) && holds(10, 2, 3));
         assert!(
             !holds(10, 2, 7)
@@ -278,7 +318,10 @@ mod tests {
         let mut view = view(&[(10, 3), (9, 7)]);
         view.relevant = 7;
         assert_eq!(view.whole_acked_set(|_| 0), Some(1));
-        assert_eq!(view.whole_acked_set(|tick| if tick == Tick(10) { 4 } else { 0 }), Some(0));
+        assert_eq!(
+            view.whole_acked_set(|tick| if tick == Tick(10) { 4 } else { 0 }),
+            Some(0)
+        );
         view.relevant = 15;
         assert_eq!(view.whole_acked_set(|_| 0), None);
     }
@@ -296,7 +339,10 @@ mod tests {
             .map(|acked_set| (now.distance(acked_set.tick), acked_set.mask))
             .collect();
         let least = BASELINE_TICKS as i32;
-        assert_eq!(ticks, [(3, 0b10000), (RING_TICKS as i32, 0b0101), (least, 0b1000)]);
+        assert_eq!(
+            ticks,
+            [(3, 0b10000), (RING_TICKS as i32, 0b0101), (least, 0b1000)]
+        );
         assert!(!view.has_old(now) && view.has_old(now.next()));
         view.forget_acked_sets();
         assert!(view.acked_sets().is_empty());

@@ -146,7 +146,10 @@ pub fn code_place<C: Coder>(
         return Err(WireError::Malformed("entity slot out of range"));
     }
     let slot = slot as u16;
-    if coder.flag(context::WHOLE + usize::from(was_whole), place.base.is_none())? {
+    if coder.flag(
+        context::WHOLE + usize::from(was_whole),
+        place.base.is_none(),
+    )? {
         return Ok(Place { slot, base: None });
     }
     let (age, gap) = place.base.map_or((1, 0), |base| (base.age(now), base.gap));
@@ -155,7 +158,13 @@ pub fn code_place<C: Coder>(
     if !(0..i32::MAX / 2).contains(&age) || !(0..=GAP as i32).contains(&gap) {
         return Err(WireError::Malformed("baseline out of range"));
     }
-    Ok(Place { slot, base: Some(BaselineRef { tick: now.back(age as u32 + 1), gap: gap as u32 }) })
+    Ok(Place {
+        slot,
+        base: Some(BaselineRef {
+            tick: now.back(age as u32 + 1),
+            gap: gap as u32,
+        }),
+    })
 }
 
 /// Codes the identity of an entity that is sent whole: its audience (where the schema has teams),
@@ -182,8 +191,9 @@ pub fn code_identity<C: Coder>(
     let generation =
         u16::try_from(generation).map_err(|_| WireError::Malformed("generation out of range"))?;
     let kind = coder.number(context::KIND, i32::from(kind.0))?;
-    let (kind, _) =
-        schema.find_kind(kind as u32).ok_or(WireError::Malformed("unknown entity kind"))?;
+    let (kind, _) = schema
+        .find_kind(kind as u32)
+        .ok_or(WireError::Malformed("unknown entity kind"))?;
     Ok((audience, generation, kind))
 }
 
@@ -198,7 +208,11 @@ pub fn code_state<C: Coder>(
     fields: &mut [u32],
 ) -> Result<(), WireError> {
     let kind = schema.kind(item.kind);
-    coder.prepare(usize::from(item.kind.0), &kind.contexts.numbers, &kind.contexts.flags);
+    coder.prepare(
+        usize::from(item.kind.0),
+        &kind.contexts.numbers,
+        &kind.contexts.flags,
+    );
     match &item.past {
         None => entity::code_whole(coder, kind, item.audience, fields),
         Some(past) => entity::code_change(coder, kind, item.audience, past, fields),

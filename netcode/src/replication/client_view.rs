@@ -165,7 +165,9 @@ impl ClientView {
     /// may be wrong.
     pub fn reset(&mut self) {
         self.in_flight.clear();
-        self.blocks.iter_mut().for_each(|block| block.unacknowledge(u64::MAX));
+        self.blocks
+            .iter_mut()
+            .for_each(|block| block.unacknowledge(u64::MAX));
         self.own.acked.clear();
     }
 
@@ -192,13 +194,18 @@ impl ClientView {
 
     /// Whether the entity in a slot was relevant at the last plan.
     pub fn was_relevant(&self, slot: u16) -> bool {
-        self.blocks.get(block_of(slot)).is_some_and(|block| block.relevant & bit_of(slot) != 0)
+        self.blocks
+            .get(block_of(slot))
+            .is_some_and(|block| block.relevant & bit_of(slot) != 0)
     }
 
     /// Slots, by block, that were sent after a tick and are not acknowledged, without the owner's
     /// copy.
     pub fn carried_since(&self, tick: Tick) -> impl Iterator<Item = (u16, u64)> {
-        let sent = self.in_flight.iter().filter(move |sent| sent.tick.is_after(tick));
+        let sent = self
+            .in_flight
+            .iter()
+            .filter(move |sent| sent.tick.is_after(tick));
         sent.flat_map(|sent| sent.parts.iter().copied())
     }
 
@@ -224,8 +231,10 @@ impl ClientView {
     /// entities that differ from the acknowledged state as many as fit the budget, by priority.
     /// Call it once per tick that is sent, then [`Self::write_packet`] until it returns `false`.
     pub fn plan(&mut self, shared: &mut Shared<'_>, interest: &Interest<'_>) {
-        self.blocks
-            .resize_with(shared.ring.blocks().len().max(self.blocks.len()), BlockAcks::default);
+        self.blocks.resize_with(
+            shared.ring.blocks().len().max(self.blocks.len()),
+            BlockAcks::default,
+        );
         self.renew(shared);
         self.block_deltas.clear();
         self.individual_items.clear();
@@ -253,7 +262,10 @@ impl ClientView {
 
     fn change_own(&mut self, own: Option<NetId>) {
         if self.own.id != own {
-            self.own = OwnView { id: own, acked: VecDeque::new() };
+            self.own = OwnView {
+                id: own,
+                acked: VecDeque::new(),
+            };
             self.in_flight.iter_mut().for_each(|sent| sent.own = false);
         }
     }
@@ -269,20 +281,28 @@ impl ClientView {
             return;
         }
         let now = shared.ring.tick();
-        let base = acked.filter(|tick| entry.baseline(*tick, now).is_some()).map(|tick| {
-            let gap = |older: &&Tick| {
-                (2..=super::block_delta::GAP as i32).contains(&tick.distance(**older))
-            };
-            let older = self
-                .own
-                .acked
-                .iter()
-                .find(gap)
-                .filter(|older| entry.baseline(**older, now).is_some());
-            BaselineRef { tick, gap: older.map_or(0, |older| tick.distance(*older) as u32) }
-        });
+        let base = acked
+            .filter(|tick| entry.baseline(*tick, now).is_some())
+            .map(|tick| {
+                let gap = |older: &&Tick| {
+                    (2..=super::block_delta::GAP as i32).contains(&tick.distance(**older))
+                };
+                let older = self
+                    .own
+                    .acked
+                    .iter()
+                    .find(gap)
+                    .filter(|older| entry.baseline(**older, now).is_some());
+                BaselineRef {
+                    tick,
+                    gap: older.map_or(0, |older| tick.distance(*older) as u32),
+                }
+            });
         let place = Place { slot, base };
-        self.individual_items.push(IndividualItem { place, audience: Audience::Owner });
+        self.individual_items.push(IndividualItem {
+            place,
+            audience: Audience::Owner,
+        });
     }
 
     /// Updates the relevant slots of a block. Slots that become relevant are sent whole; slots that
@@ -318,11 +338,18 @@ impl ClientView {
     fn fit(&mut self, shared: &Shared<'_>, interest: &Interest<'_>) {
         // This many bytes fit into the packets of a tick, although each may end early where the
         // next entity does not fit.
-        let largest = shared.schema.kinds().map(|(_, kind)| kind.max_bytes()).max().unwrap_or(0);
+        let largest = shared
+            .schema
+            .kinds()
+            .map(|(_, kind)| kind.max_bytes())
+            .max()
+            .unwrap_or(0);
         let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
         let budget = interest.budget.min(SNAPSHOT_BYTES).min(most);
         self.deferred = Deferred::None;
-        let need = self.scheduler.need(&self.block_deltas, &self.individual_items, shared);
+        let need = self
+            .scheduler
+            .need(&self.block_deltas, &self.individual_items, shared);
         self.removal_packets = self.removal_packets(budget.saturating_sub(need));
         if need <= budget {
             self.defer_waiting();
@@ -338,8 +365,11 @@ impl ClientView {
         );
         let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
         // One more than a packet can name is enough to know that there are too many.
-        let slots: Vec<u16> =
-            scheduler.deferred().filter(known).take(DEFERRED_PER_PACKET + 1).collect();
+        let slots: Vec<u16> = scheduler
+            .deferred()
+            .filter(known)
+            .take(DEFERRED_PER_PACKET + 1)
+            .collect();
         self.stats.deferred += scheduler.deferred().count() as u64;
         self.deferred = Deferred::of(slots);
         self.scheduler = scheduler;
@@ -350,12 +380,19 @@ impl ClientView {
     /// Defers blocks that wait for a baseline, so that the client does not take their absence as
     /// "unchanged".
     fn defer_waiting(&mut self) {
-        let count: usize = self.waiting.iter().map(|(_, slots)| slots.count_ones() as usize).sum();
+        let count: usize = self
+            .waiting
+            .iter()
+            .map(|(_, slots)| slots.count_ones() as usize)
+            .sum();
         if count == 0 {
             return;
         }
         self.stats.deferred += count as u64;
-        let slots = self.waiting.iter().flat_map(|(at, slots)| slots_of(*at, *slots));
+        let slots = self
+            .waiting
+            .iter()
+            .flat_map(|(at, slots)| slots_of(*at, *slots));
         self.deferred = match count > DEFERRED_PER_PACKET {
             true => Deferred::Any,
             false => std::mem::take(&mut self.deferred).and(slots),
@@ -374,8 +411,10 @@ impl ClientView {
 
     /// Sorts individual items: the own entity, then the others by ascending slot.
     fn order_individual(&mut self) {
-        let own =
-            self.individual_items.first().is_some_and(|item| item.audience == Audience::Owner);
+        let own = self
+            .individual_items
+            .first()
+            .is_some_and(|item| item.audience == Audience::Owner);
         let others = &mut self.individual_items[usize::from(own)..];
         if !others.is_sorted_by_key(|item| item.place.slot) {
             others.sort_unstable_by_key(|item| item.place.slot);
@@ -386,5 +425,7 @@ impl ClientView {
 /// Removes slots from packets in flight, so that a later acknowledgement does not count for them.
 pub(super) fn forget_in_flight(in_flight: &mut VecDeque<SentState>, block: usize, mask: u64) {
     let parts = in_flight.iter_mut().flat_map(|sent| &mut sent.parts);
-    parts.filter(|part| usize::from(part.0) == block).for_each(|part| part.1 &= !mask);
+    parts
+        .filter(|part| usize::from(part.0) == block)
+        .for_each(|part| part.1 &= !mask);
 }

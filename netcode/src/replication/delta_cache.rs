@@ -31,13 +31,20 @@ pub struct DeltaKey {
 impl DeltaKey {
     /// Audience of the copy of a slot.
     pub fn audience(&self, slot: u16) -> Audience {
-        if self.team & bit_of(slot) != 0 { Audience::Team } else { Audience::Others }
+        if self.team & bit_of(slot) != 0 {
+            Audience::Team
+        } else {
+            Audience::Others
+        }
     }
 
     /// The entities of the block delta as items of an individual stream.
     pub fn items(self) -> impl Iterator<Item = IndividualItem> {
         slots_of(usize::from(self.block), self.mask).map(move |slot| IndividualItem {
-            place: Place { slot, base: self.base },
+            place: Place {
+                slot,
+                base: self.base,
+            },
             audience: self.audience(slot),
         })
     }
@@ -123,12 +130,15 @@ impl DeltaCache {
     /// those of `team` as their team's copy. `None` if there are too many groups.
     pub(super) fn group(&mut self, block: usize, relevant: u64, team: u64) -> Option<usize> {
         let groups = &mut self.groups[block];
-        groups.iter().position(|group| group.is_of(relevant, team)).or_else(|| {
-            (groups.len() < MAX_GROUPS).then(|| {
-                groups.push(Group::new(relevant, team));
-                groups.len() - 1
+        groups
+            .iter()
+            .position(|group| group.is_of(relevant, team))
+            .or_else(|| {
+                (groups.len() < MAX_GROUPS).then(|| {
+                    groups.push(Group::new(relevant, team));
+                    groups.len() - 1
+                })
             })
-        })
     }
 
     /// Returns the group with an index that [`Self::group`] returned.
@@ -147,8 +157,14 @@ impl DeltaCache {
     }
 
     fn known(&self, key: &DeltaKey, looked_through: usize) -> Option<BlockDelta> {
-        let recent = self.block_deltas[usize::from(key.block)].iter().rev().take(looked_through);
-        recent.into_iter().find(|(other, _)| other == key).map(|(_, block_delta)| *block_delta)
+        let recent = self.block_deltas[usize::from(key.block)]
+            .iter()
+            .rev()
+            .take(looked_through);
+        recent
+            .into_iter()
+            .find(|(other, _)| other == key)
+            .map(|(_, block_delta)| *block_delta)
     }
 
     /// Returns a block delta, encoding it if necessary. `seen_alike` is whether other clients see
@@ -173,7 +189,11 @@ impl DeltaCache {
         key: &DeltaKey,
         seen_alike: bool,
     ) -> BlockDelta {
-        let looked_through = if seen_alike { LOOKED_THROUGH_ALIKE } else { LOOKED_THROUGH };
+        let looked_through = if seen_alike {
+            LOOKED_THROUGH_ALIKE
+        } else {
+            LOOKED_THROUGH
+        };
         if let Some(block_delta) = self.known(key, looked_through) {
             return block_delta;
         }
@@ -195,7 +215,11 @@ impl DeltaCache {
         let mut encoder = RangeEncoder::new(&mut self.bytes, &mut self.contexts, tables);
         let hash = encode_block(&mut encoder, schema, ring, key);
         encoder.finish();
-        BlockDelta { start: start as u32, len: (self.bytes.len() - start) as u32, hash }
+        BlockDelta {
+            start: start as u32,
+            len: (self.bytes.len() - start) as u32,
+            hash,
+        }
     }
 
     /// Encodes entities for one client into `out`, in their order, while the stream is sure to stay
@@ -266,8 +290,14 @@ fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key:
         if key.base.is_none() {
             let _ = code_identity(coder, schema, (audience, entry.id.generation, entry.kind));
         }
-        hash =
-            hash.wrapping_add(encode_state(coder, schema, ring.tick(), entry, key.base, audience));
+        hash = hash.wrapping_add(encode_state(
+            coder,
+            schema,
+            ring.tick(),
+            entry,
+            key.base,
+            audience,
+        ));
     }
     hash
 }
@@ -324,8 +354,21 @@ fn encode_state<C: Coder>(
             .older()
             .and_then(|tick| entry.at(tick))
             .map(|version| (&*version.fields, base.gap));
-        Some(Baselines { age: base.age(now), base: &entry.at(base.tick)?.fields, older })
+        Some(Baselines {
+            age: base.age(now),
+            base: &entry.at(base.tick)?.fields,
+            older,
+        })
     });
-    let _ = code_state(coder, schema, &Item { kind: entry.kind, audience, past }, fields);
+    let _ = code_state(
+        coder,
+        schema,
+        &Item {
+            kind: entry.kind,
+            audience,
+            past,
+        },
+        fields,
+    );
     hash_part(current.hashes[audience as usize], entry.id)
 }

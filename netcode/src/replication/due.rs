@@ -45,7 +45,8 @@ impl Parts {
 impl Shared<'_> {
     /// Returns a block delta for the clients of a group.
     fn group_delta(&mut self, key: &DeltaKey) -> BlockDelta {
-        self.cache.known_or_encoded(self.schema, self.ring, key, true)
+        self.cache
+            .known_or_encoded(self.schema, self.ring, key, true)
     }
 }
 
@@ -59,7 +60,11 @@ impl ClientView {
     ) {
         let view = &mut self.blocks[at];
         self.stats.relevant += u64::from(view.relevant.count_ones());
-        let team = if shared.schema.has_teams() { block.of_team(interest.team) } else { 0 };
+        let team = if shared.schema.has_teams() {
+            block.of_team(interest.team)
+        } else {
+            0
+        };
         let turned = (view.team ^ team) & view.relevant;
         if turned != 0 {
             // A copy for others is no baseline for the team's copy, nor the reverse.
@@ -69,13 +74,19 @@ impl ClientView {
         view.team = team;
         let (relevant, of_team) = (view.relevant, team & view.relevant);
         let agrees = self.shares && !is_planted(Mutant::EncodeForEach);
-        let group = agrees.then(|| shared.cache.group(at, relevant, of_team)).flatten();
+        let group = agrees
+            .then(|| shared.cache.group(at, relevant, of_team))
+            .flatten();
         let Some(group) = group else {
             let parts = parts(view, shared, (at, block));
             return self.add_parts(shared, at, &parts);
         };
         // Usually another client took an equal delta before.
-        if let Some(delta) = shared.cache.group_mut(at, group).same_for(view, self.longest_delta) {
+        if let Some(delta) = shared
+            .cache
+            .group_mut(at, group)
+            .same_for(view, self.longest_delta)
+        {
             return self.add_delta(shared, at, &delta);
         }
         let own = own_acked_set(view, block, shared.ring.tick());
@@ -90,7 +101,11 @@ impl ClientView {
         if parts.count == 0 {
             return;
         }
-        match if is_due { None } else { self.agreed_delta(shared, at, group, own) } {
+        match if is_due {
+            None
+        } else {
+            self.agreed_delta(shared, at, group, own)
+        } {
             Some(delta) => self.add_delta(shared, at, &delta),
             None => self.add_unagreed(shared, (at, block), group, (own, &parts)),
         }
@@ -112,7 +127,15 @@ impl ClientView {
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
         let team = self.blocks[at].team;
         for (base, mask) in parts.iter() {
-            self.add(shared, DeltaKey { block: at as u16, mask, team: team & mask, base });
+            self.add(
+                shared,
+                DeltaKey {
+                    block: at as u16,
+                    mask,
+                    team: team & mask,
+                    base,
+                },
+            );
         }
     }
 
@@ -131,7 +154,10 @@ impl ClientView {
             let before = shared.cache.sharing().1;
             self.add_parts(shared, at, parts);
             let encoded = shared.cache.sharing().1 - before;
-            return shared.cache.group_mut(at, group).add_parts(encoded as usize);
+            return shared
+                .cache
+                .group_mut(at, group)
+                .add_parts(encoded as usize);
         }
         let own = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1));
         let delta = own.and_then(|acked_set| {
@@ -158,8 +184,16 @@ impl ClientView {
         parts: &Parts,
     ) -> bool {
         let team = self.blocks[at].team;
-        let key = |(base, mask)| DeltaKey { block: at as u16, mask, team: team & mask, base };
-        let new = parts.iter().filter(|part| !shared.cache.is_known(&key(*part))).count();
+        let key = |(base, mask)| DeltaKey {
+            block: at as u16,
+            mask,
+            team: team & mask,
+            base,
+        };
+        let new = parts
+            .iter()
+            .filter(|part| !shared.cache.is_known(&key(*part)))
+            .count();
         shared.cache.group_mut(at, group).has_room_for(new)
     }
 
@@ -172,8 +206,14 @@ impl ClientView {
         let view = &self.blocks[at];
         let (block, mask, team) = (at as u16, view.relevant, view.team & view.relevant);
         let block_delta = shared.cache.group_mut(at, group).whole;
-        let block_delta = block_delta
-            .unwrap_or_else(|| shared.group_delta(&DeltaKey { block, mask, team, base: None }));
+        let block_delta = block_delta.unwrap_or_else(|| {
+            shared.group_delta(&DeltaKey {
+                block,
+                mask,
+                team,
+                base: None,
+            })
+        });
         shared.cache.group_mut(at, group).whole = Some(block_delta);
         self.add_due(shared, at, None, Some((mask, block_delta)));
     }
@@ -189,7 +229,12 @@ impl ClientView {
         let Some((mask, block_delta)) = block_delta else {
             return;
         };
-        let key = DeltaKey { block: at as u16, mask, team: self.blocks[at].team & mask, base };
+        let key = DeltaKey {
+            block: at as u16,
+            mask,
+            team: self.blocks[at].team & mask,
+            base,
+        };
         match block_delta.len as usize > self.longest_delta {
             true => self.add(shared, key),
             false => {
@@ -203,11 +248,20 @@ impl ClientView {
         if !self.shares && key.mask.count_ones() < SHARED_FROM {
             return self.individual_items.extend(key.items());
         }
-        let block_delta = shared.cache.block_delta(shared.schema, shared.ring, &key, self.shares);
+        let block_delta = shared
+            .cache
+            .block_delta(shared.schema, shared.ring, &key, self.shares);
         if block_delta.len as usize > self.longest_delta && key.mask.count_ones() > 1 {
             let half = lower_half(key.mask);
             for mask in [half, key.mask & !half] {
-                self.add(shared, DeltaKey { mask, team: key.team & mask, ..key });
+                self.add(
+                    shared,
+                    DeltaKey {
+                        mask,
+                        team: key.team & mask,
+                        ..key
+                    },
+                );
             }
             return;
         }
@@ -226,11 +280,16 @@ fn own_acked_set(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
 fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
     let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
     // Usually all of it is held at one tick.
-    if let Some(acked_set) =
-        view.acked_sets().first().filter(|acked_set| view.relevant & !acked_set.mask == 0)
+    if let Some(acked_set) = view
+        .acked_sets()
+        .first()
+        .filter(|acked_set| view.relevant & !acked_set.mask == 0)
         && now.distance(acked_set.tick) < RING_TICKS as i32
     {
-        let mask = view.relevant & shared.cache.changed_after((at, block), acked_set.tick, team);
+        let mask = view.relevant
+            & shared
+                .cache
+                .changed_after((at, block), acked_set.tick, team);
         parts.push(Some(view.base(0, mask, now)), mask);
         return parts;
     }
@@ -246,8 +305,9 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
         if now.distance(held.tick) > RING_TICKS as i32 {
             let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
             let kept = |slot: &u16| baseline(*slot).is_some();
-            let lost =
-                slots_of(at, changed).filter(|slot| !kept(slot)).fold(0, |m, s| m | bit_of(s));
+            let lost = slots_of(at, changed)
+                .filter(|slot| !kept(slot))
+                .fold(0, |m, s| m | bit_of(s));
             changed &= !lost;
             left |= lost;
         }
@@ -273,7 +333,12 @@ fn delta_on(
     let changed = view.relevant & !born & shared.cache.changed_after((at, block), tick, view.team);
     let base = view.base(acked_set, changed, now);
     let mut block_delta = |base, mask: u64| {
-        let key = DeltaKey { block: at as u16, mask, team: view.team & mask, base };
+        let key = DeltaKey {
+            block: at as u16,
+            mask,
+            team: view.team & mask,
+            base,
+        };
         (mask != 0).then(|| (mask, shared.group_delta(&key)))
     };
     SharedDelta {

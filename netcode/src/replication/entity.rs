@@ -83,8 +83,14 @@ fn code_component<C: Coder>(
 ) -> Result<(), WireError> {
     let mut unestimated = false;
     if !C::DECODES {
-        for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
-            let residual = coded.field.difference(estimate(coded, past, fields), fields[coded.at]);
+        for coded in component
+            .fields
+            .iter()
+            .filter(|coded| audience.sees(coded.field.visibility))
+        {
+            let residual = coded
+                .field
+                .difference(estimate(coded, past, fields), fields[coded.at]);
             residuals[coded.at] = residual;
             unestimated |= residual != 0;
         }
@@ -94,16 +100,24 @@ fn code_component<C: Coder>(
     if !unestimated && !C::DECODES {
         return Ok(());
     }
-    for coded in component.fields.iter().filter(|coded| audience.sees(coded.field.visibility)) {
+    for coded in component
+        .fields
+        .iter()
+        .filter(|coded| audience.sees(coded.field.visibility))
+    {
         if unestimated {
             coder.note(Part::Field(coded.at));
-            let context = coded.after.map_or(0, |after| context_after(residuals[after]));
+            let context = coded
+                .after
+                .map_or(0, |after| context_after(residuals[after]));
             residuals[coded.at] = coder.number(coded.context + context, residuals[coded.at])?;
         }
         if C::DECODES {
             let estimated = estimate(coded, past, fields);
-            fields[coded.at] =
-                coded.field.apply(estimated, residuals[coded.at]).ok_or(OUT_OF_RANGE)?;
+            fields[coded.at] = coded
+                .field
+                .apply(estimated, residuals[coded.at])
+                .ok_or(OUT_OF_RANGE)?;
         }
     }
     Ok(())
@@ -122,7 +136,11 @@ fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
             }
             None => base[at],
         },
-        CompiledEstimator::Moved { velocity, rest, gain } => {
+        CompiledEstimator::Moved {
+            velocity,
+            rest,
+            gain,
+        } => {
             let (before, now) = (base[velocity] as i32 - rest, fields[velocity] as i32 - rest);
             // A velocity that changes evenly, with each tick's step equal to that tick's velocity.
             let twice = i64::from(past.age) * (i64::from(before) + i64::from(now))
@@ -149,7 +167,10 @@ fn scaled(went: i32, age: u32, gap: u32) -> i32 {
 
 #[inline]
 fn keep_in_range(coded: &CodedField, base: u32, moved: i32) -> u32 {
-    coded.field.apply(base, moved).unwrap_or(if moved < 0 { 0 } else { coded.field.max })
+    coded
+        .field
+        .apply(base, moved)
+        .unwrap_or(if moved < 0 { 0 } else { coded.field.max })
 }
 
 /// The estimate of a quaternion's field, which continues the last turn. Components are estimated
@@ -160,10 +181,19 @@ fn estimate_turning(
     fields: &[u32],
     (start, part, grid): (usize, usize, u32),
 ) -> u32 {
-    let four = |from: &[u32]| [from[start], from[start + 1], from[start + 2], from[start + 3]];
+    let four = |from: &[u32]| {
+        [
+            from[start],
+            from[start + 1],
+            from[start + 2],
+            from[start + 3],
+        ]
+    };
     let base = four(past.base);
-    let older =
-        past.older.map(|(older, gap)| (four(older), gap)).filter(|(older, _)| *older != base);
+    let older = past
+        .older
+        .map(|(older, gap)| (four(older), gap))
+        .filter(|(older, _)| *older != base);
     if older.is_none() && (part == 0 || fields[start] == base[0]) {
         return past.base[coded.at];
     }
@@ -209,7 +239,9 @@ pub(crate) mod tests {
     impl Replicate for Body {
         const NAME: &'static str = "body";
         const FIELDS: &'static [Field] = &[
-            Field::linear("x", -64.0, 64.0, 1.0 / 256.0).moved_by(1).predicted(),
+            Field::linear("x", -64.0, 64.0, 1.0 / 256.0)
+                .moved_by(1)
+                .predicted(),
             Field::linear("vx", -16.0, 16.0, 1.0 / 128.0).extrapolated(),
             Field::turn("heading", 12).extrapolated(),
             Field::count("fuel", 7).owner(),
@@ -243,8 +275,10 @@ pub(crate) mod tests {
 
     pub(crate) fn schema() -> Schema {
         let mut schema = Schema::new();
-        let parts =
-            [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
+        let parts = [
+            schema.add_component::<Body>().unwrap(),
+            schema.add_component::<Mind>().unwrap(),
+        ];
         schema.add_kind("thing", &parts).unwrap();
         schema
     }
@@ -274,7 +308,15 @@ pub(crate) mod tests {
     }
 
     fn mix(before: &[u32], after: &[u32], keep: u32) -> Vec<u32> {
-        (0..FIELDS).map(|i| if keep >> i & 1 == 1 { before[i] } else { after[i] }).collect()
+        (0..FIELDS)
+            .map(|i| {
+                if keep >> i & 1 == 1 {
+                    before[i]
+                } else {
+                    after[i]
+                }
+            })
+            .collect()
     }
 
     /// Sends a state whole and as a change; returns the total number of bytes.
@@ -288,8 +330,9 @@ pub(crate) mod tests {
         let tables = schema.tables(class_of(past.age, past.older.is_some()));
         let parts = (&kind.contexts.numbers, &kind.contexts.flags);
         let wanted = kind.fields.iter().zip(now);
-        let wanted: Vec<u32> =
-            wanted.map(|(f, v)| if audience.sees(f.visibility) { *v } else { 0 }).collect();
+        let wanted: Vec<u32> = wanted
+            .map(|(f, v)| if audience.sees(f.visibility) { *v } else { 0 })
+            .collect();
 
         let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
         let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, tables);
@@ -380,7 +423,11 @@ pub(crate) mod tests {
             fields
         };
         let (older, base) = (at(0), at(2));
-        let past = Baselines { age: 4, base: &base, older: Some((&older, 2)) };
+        let past = Baselines {
+            age: 4,
+            base: &base,
+            older: Some((&older, 2)),
+        };
         let (mut contexts, mut bytes) = (Contexts::default(), Vec::new());
         let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(8));
         encoder.prepare(0, &kind.contexts.numbers, &kind.contexts.flags);

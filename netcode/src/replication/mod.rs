@@ -47,7 +47,10 @@ impl NetId {
 
     /// Decodes an identity that [`Self::to_bits`] encoded.
     pub fn from_bits(bits: u32) -> Self {
-        Self { slot: (bits & 0x3fff) as u16, generation: (bits >> 14) as u16 }
+        Self {
+            slot: (bits & 0x3fff) as u16,
+            generation: (bits >> 14) as u16,
+        }
     }
 }
 

@@ -29,7 +29,10 @@ pub fn restore(fields: [u32; 4], max: u32) -> Quaternion {
     let largest = fields[0];
     let x = if largest == 0 { left } else { a };
     let w = if largest < 3 { c } else { left };
-    let (before, after) = (if largest == 0 { a } else { b }, if largest < 2 { b } else { c });
+    let (before, after) = (
+        if largest == 0 { a } else { b },
+        if largest < 2 { b } else { c },
+    );
     let y = if largest == 1 { left } else { before };
     let z = if largest == 2 { left } else { after };
     [x, y, z, w]
@@ -37,7 +40,10 @@ pub fn restore(fields: [u32; 4], max: u32) -> Quaternion {
 
 /// Index of the component with the largest magnitude.
 pub fn largest(q: Quaternion) -> usize {
-    (1..4).fold(0, |best, i| if q[i].abs() > q[best].abs() { i } else { best })
+    (1..4).fold(
+        0,
+        |best, i| if q[i].abs() > q[best].abs() { i } else { best },
+    )
 }
 
 /// Grid values of all components but `left_out`, which is taken as positive. Values out of range
@@ -69,7 +75,11 @@ pub fn turned_on(older: Quaternion, base: Quaternion, ratio: f32) -> Quaternion 
         q[i] = base[i] + (base[i] - older[i] * sign) * ratio;
     }
     let norm = (q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]).sqrt();
-    if norm < 1e-3 { base } else { q.map(|part| part / norm) }
+    if norm < 1e-3 {
+        base
+    } else {
+        q.map(|part| part / norm)
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ impl ClientView {
     /// [`BASELINE_TICKS`] without a plan, everything is sent whole.
     pub(super) fn renew(&mut self, shared: &mut Shared<'_>) {
         let now = shared.ring.tick();
-        let passed = self.planned.replace(now).map_or(0, |planned| now.since(planned));
+        let passed = self
+            .planned
+            .replace(now)
+            .map_or(0, |planned| now.since(planned));
         if passed > BASELINE_TICKS {
             self.reset();
             for block in &mut self.blocks {
@@ -35,7 +38,9 @@ impl ClientView {
             view.renew_sent(now);
             if view.has_old(now) {
                 let team = view.team;
-                view.renew(now, |tick| shared.cache.changed_after((at, block), tick, team));
+                view.renew(now, |tick| {
+                    shared.cache.changed_after((at, block), tick, team)
+                });
             }
         }
         let is_old = |tick: &Tick| now.distance(*tick) > BASELINE_TICKS as i32;

@@ -42,7 +42,11 @@ pub(super) struct SendScheduler {
 
 impl Default for SendScheduler {
     fn default() -> Self {
-        Self { individual_bits: 80, deferred: Vec::new(), ranked: Vec::new() }
+        Self {
+            individual_bits: 80,
+            deferred: Vec::new(),
+            ranked: Vec::new(),
+        }
     }
 }
 
@@ -54,10 +58,16 @@ impl SendScheduler {
         individual_items: &[IndividualItem],
         shared: &Shared<'_>,
     ) -> usize {
-        let block_deltas: usize =
-            block_deltas.iter().map(|due| due.block_delta.len as usize + DELTA_HEADER).sum();
+        let block_deltas: usize = block_deltas
+            .iter()
+            .map(|due| due.block_delta.len as usize + DELTA_HEADER)
+            .sum();
         block_deltas
-            + individual_items.iter().map(|item| self.cost(&item.place, shared)).sum::<usize>() / 8
+            + individual_items
+                .iter()
+                .map(|item| self.cost(&item.place, shared))
+                .sum::<usize>()
+                / 8
     }
 
     /// Updates the mean size of an entity with an individual stream of `entities` entities (1 or
@@ -105,17 +115,27 @@ impl SendScheduler {
         let turn = |due: &DueDelta| blocks - (usize::from(due.key.block) + blocks - first) % blocks;
         // A block delta has waited as long as the entity in it that has waited longest.
         let mut waited = |due: &DueDelta| {
-            let (block, view) =
-                (usize::from(due.key.block), &mut views[usize::from(due.key.block)]);
+            let (block, view) = (
+                usize::from(due.key.block),
+                &mut views[usize::from(due.key.block)],
+            );
             let each =
                 slots_of(block, due.key.mask).map(|slot| now.distance(view.slot_sent(slot)).max(0));
             each.max().unwrap_or(0) as u64
         };
         self.ranked.clear();
-        self.ranked.extend(block_deltas.iter().enumerate().map(|(at, due)| {
-            let long = waited(due).saturating_sub(MAX_ROUNDS * blocks as u64);
-            (Reverse(if long > 0 { long + blocks as u64 } else { turn(due) as u64 }), at)
-        }));
+        self.ranked
+            .extend(block_deltas.iter().enumerate().map(|(at, due)| {
+                let long = waited(due).saturating_sub(MAX_ROUNDS * blocks as u64);
+                (
+                    Reverse(if long > 0 {
+                        long + blocks as u64
+                    } else {
+                        turn(due) as u64
+                    }),
+                    at,
+                )
+            }));
         self.ranked.sort_unstable();
         for (rank, (_, at)) in self.ranked.iter().enumerate() {
             let due = &mut block_deltas[*at];
@@ -124,7 +144,8 @@ impl SendScheduler {
             if rank == 0 || cost <= left {
                 left = left.saturating_sub(cost);
             } else {
-                self.deferred.extend(slots_of(usize::from(due.key.block), due.key.mask));
+                self.deferred
+                    .extend(slots_of(usize::from(due.key.block), due.key.mask));
                 due.key.mask = 0;
             }
         }
@@ -142,15 +163,25 @@ impl SendScheduler {
         let now = shared.ring.tick();
         self.ranked.clear();
         for (at, IndividualItem { place, audience }) in individual_items.iter().enumerate() {
-            let weight = interest.weights.and_then(|weights| weights.get(usize::from(place.slot)));
+            let weight = interest
+                .weights
+                .and_then(|weights| weights.get(usize::from(place.slot)));
             let view = &mut views[block_of(place.slot)];
             let waited = match view.known & bit_of(place.slot) {
                 0 => now.distance(view.slot_sent(place.slot)).max(8),
                 _ => now.distance(view.slot_sent(place.slot)).max(1),
             };
-            let waited = if is_planted(Mutant::NeverUrgent) { 1 } else { waited };
+            let waited = if is_planted(Mutant::NeverUrgent) {
+                1
+            } else {
+                waited
+            };
             let priority = u64::from(weight.copied().unwrap_or(1)) * waited as u64;
-            let rank = if *audience == Audience::Owner { u64::MAX } else { priority };
+            let rank = if *audience == Audience::Owner {
+                u64::MAX
+            } else {
+                priority
+            };
             self.ranked.push((Reverse(rank), at));
         }
         // No more than this many can fit, so the order of the others does not matter.
@@ -161,8 +192,11 @@ impl SendScheduler {
             beyond = fitting;
         }
         self.ranked[..beyond].sort_unstable();
-        self.deferred
-            .extend(self.ranked[beyond..].iter().map(|(_, at)| individual_items[*at].place.slot));
+        self.deferred.extend(
+            self.ranked[beyond..]
+                .iter()
+                .map(|(_, at)| individual_items[*at].place.slot),
+        );
         self.ranked.truncate(beyond);
         let (mut left, mut others) = (budget * 8, 0);
         for (rank, at) in &self.ranked {
@@ -188,7 +222,9 @@ impl SendScheduler {
         match (place.base, shared.ring.entry(place.slot)) {
             (None, Some(entry)) => {
                 let fields = &shared.schema.kind(entry.kind).fields;
-                let seen = fields.iter().filter(|field| Audience::Others.sees(field.visibility));
+                let seen = fields
+                    .iter()
+                    .filter(|field| Audience::Others.sees(field.visibility));
                 24 + seen.map(|field| field.bits as usize).sum::<usize>()
             }
             _ => self.individual_bits,

@@ -111,7 +111,10 @@ impl Feedback {
         }
         let mut lates = Lates::default();
         for _ in 0..count {
-            lates.push(Late { back: reader.read(8)? as u8, by: reader.read(16)? as u16 });
+            lates.push(Late {
+                back: reader.read(8)? as u8,
+                by: reader.read(16)? as u16,
+            });
         }
         Ok(Self {
             margin: (margin != NO_MARGIN).then_some(margin as u16),
@@ -240,8 +243,15 @@ impl DeltaHeader {
         if age > i32::MAX as u32 / 2 || gap > GAP {
             return Err(WireError::Malformed("baseline out of range"));
         }
-        let base = (age > 0).then(|| BaselineRef { tick: now.back(age), gap });
-        Ok(Self { block: block as u16, base, bytes: reader.read_golomb(6)? })
+        let base = (age > 0).then(|| BaselineRef {
+            tick: now.back(age),
+            gap,
+        });
+        Ok(Self {
+            block: block as u16,
+            base,
+            bytes: reader.read_golomb(6)?,
+        })
     }
 }
 
@@ -276,7 +286,11 @@ impl SnapshotHeader {
     /// Number of bits of the header without the fields of the individual stream and of the block
     /// deltas.
     pub fn bits(&self) -> usize {
-        let feedback = if self.index == 0 { self.feedback.bits() } else { 0 };
+        let feedback = if self.index == 0 {
+            self.feedback.bits()
+        } else {
+            0
+        };
         let removals =
             golomb_bits(self.removals.len() as u32, 0) as usize + self.removals.len() * (14 + 16);
         let deferred = match &self.deferred {
@@ -293,7 +307,9 @@ impl SnapshotHeader {
             Deferred::These(slots) => {
                 writer.write(1, 2);
                 writer.write(slots.len() as u32, 7);
-                slots.iter().for_each(|slot| writer.write(u32::from(*slot), SLOT_BITS));
+                slots
+                    .iter()
+                    .for_each(|slot| writer.write(u32::from(*slot), SLOT_BITS));
             }
         }
     }
@@ -306,7 +322,11 @@ impl SnapshotHeader {
         let tick = Tick(reader.read(32)?);
         let index = reader.read(4)? as u8;
         let last = reader.read_flag()?;
-        let feedback = if index == 0 { Feedback::read(reader)? } else { Feedback::default() };
+        let feedback = if index == 0 {
+            Feedback::read(reader)?
+        } else {
+            Feedback::default()
+        };
         let removals = read_removals(reader)?;
         let deferred = read_deferred(reader)?;
         let individual_items = reader.read_golomb(2)?;
@@ -352,7 +372,10 @@ fn read_removals(reader: &mut BitReader<'_>) -> Result<Vec<NetId>, WireError> {
     }
     (0..count)
         .map(|_| {
-            Ok(NetId { slot: reader.read(SLOT_BITS)? as u16, generation: reader.read(16)? as u16 })
+            Ok(NetId {
+                slot: reader.read(SLOT_BITS)? as u16,
+                generation: reader.read(16)? as u16,
+            })
         })
         .collect()
 }
@@ -366,8 +389,9 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
             if count > DEFERRED_PER_PACKET {
                 return Err(WireError::Malformed("too many deferred entities"));
             }
-            let slots: Result<Vec<u16>, _> =
-                (0..count).map(|_| Ok(reader.read(SLOT_BITS)? as u16)).collect();
+            let slots: Result<Vec<u16>, _> = (0..count)
+                .map(|_| Ok(reader.read(SLOT_BITS)? as u16))
+                .collect();
             let slots = slots?;
             match slots.is_sorted() {
                 true => Ok(Deferred::These(slots)),
@@ -416,21 +440,34 @@ mod tests {
                 processing: 4,
                 skipped: 700,
             },
-            removals: vec![NetId { slot: 16_383, generation: 65_535 }],
+            removals: vec![NetId {
+                slot: 16_383,
+                generation: 65_535,
+            }],
             deferred: Deferred::These(vec![1, 5, 900]),
             individual_items: 3,
             has_own: true,
             individual_bytes: 77,
             block_deltas: vec![
-                DeltaHeader { block: 0, base: None, bytes: 1_000 },
+                DeltaHeader {
+                    block: 0,
+                    base: None,
+                    bytes: 1_000,
+                },
                 DeltaHeader {
                     block: 9,
-                    base: Some(BaselineRef { tick: Tick(997), gap: 2 }),
+                    base: Some(BaselineRef {
+                        tick: Tick(997),
+                        gap: 2,
+                    }),
                     bytes: 90,
                 },
                 DeltaHeader {
                     block: 9,
-                    base: Some(BaselineRef { tick: Tick(3), gap: 0 }),
+                    base: Some(BaselineRef {
+                        tick: Tick(3),
+                        gap: 0,
+                    }),
                     bytes: 0,
                 },
             ],
@@ -442,19 +479,35 @@ mod tests {
         assert_eq!(SnapshotHeader::read(&mut reader).as_ref(), Ok(&header));
         reader.finish().unwrap();
         let (empty, mut writer) = (
-            SnapshotHeader { individual_items: 0, block_deltas: vec![], ..header },
+            SnapshotHeader {
+                individual_items: 0,
+                block_deltas: vec![],
+                ..header
+            },
             BitWriter::new(),
         );
         empty.write(&mut writer);
-        assert_eq!(writer.bit_len(), empty.bits() + 2 * golomb_bits(0, 2) as usize);
+        assert_eq!(
+            writer.bit_len(),
+            empty.bits() + 2 * golomb_bits(0, 2) as usize
+        );
     }
 
     #[test]
     fn a_units_header_takes_the_bits_that_it_says() {
         for (age, gap, bytes) in [(0, 0, 5), (1, 0, 63), (1, 2, 64), (40, 15, 900)] {
-            let base = (age > 0).then(|| BaselineRef { tick: Tick(100).back(age), gap });
-            let (block_delta, mut writer) =
-                (DeltaHeader { block: 7, base, bytes }, BitWriter::new());
+            let base = (age > 0).then(|| BaselineRef {
+                tick: Tick(100).back(age),
+                gap,
+            });
+            let (block_delta, mut writer) = (
+                DeltaHeader {
+                    block: 7,
+                    base,
+                    bytes,
+                },
+                BitWriter::new(),
+            );
             block_delta.write(&mut writer, Tick(100), 4);
             assert_eq!(writer.bit_len(), block_delta.bits(Tick(100), 4));
         }

@@ -62,15 +62,24 @@ impl Entry {
     /// The version in force at a tick, if it is still kept.
     pub fn at(&self, tick: Tick) -> Option<&Version> {
         // From the newest back, because a client's baseline is usually only a few versions old.
-        self.state_history.iter().rev().find(|v| !v.tick.is_after(tick))
+        self.state_history
+            .iter()
+            .rev()
+            .find(|v| !v.tick.is_after(tick))
     }
 
     /// The version in force at a tick, if a client may still build on it: it is current, or was
     /// superseded at most [`RING_TICKS`] before `now`. Clients keep no older ones.
     pub fn baseline(&self, tick: Tick, now: Tick) -> Option<&Version> {
-        let at = self.state_history.iter().rposition(|version| !version.tick.is_after(tick))?;
+        let at = self
+            .state_history
+            .iter()
+            .rposition(|version| !version.tick.is_after(tick))?;
         let is_recent = |next: &Version| now.distance(next.tick) <= RING_TICKS as i32;
-        self.state_history.get(at + 1).is_none_or(is_recent).then(|| &self.state_history[at])
+        self.state_history
+            .get(at + 1)
+            .is_none_or(is_recent)
+            .then(|| &self.state_history[at])
     }
 
     /// Number of versions that are kept.
@@ -115,7 +124,9 @@ impl Block {
     /// slots that are not live are meaningless.
     pub fn changed_after(&self, tick: Tick, audience: Audience) -> u64 {
         let changed = &self.changed[audience as usize];
-        (0..BLOCK).fold(0, |mask, i| mask | u64::from(changed[i].is_after(tick)) << i)
+        (0..BLOCK).fold(0, |mask, i| {
+            mask | u64::from(changed[i].is_after(tick)) << i
+        })
     }
 
     /// Bit mask of the slots whose entity was first recorded after a tick, so that no client holds
@@ -124,7 +135,9 @@ impl Block {
         if !self.last_born.is_after(tick) {
             return 0;
         }
-        (0..BLOCK).fold(0, |mask, i| mask | u64::from(self.born[i].is_after(tick)) << i)
+        (0..BLOCK).fold(0, |mask, i| {
+            mask | u64::from(self.born[i].is_after(tick)) << i
+        })
     }
 
     /// Tick in which a slot last changed in what an audience of clients sees.
@@ -134,8 +147,9 @@ impl Block {
 
     /// Bit mask of the live slots with an entity of a team; 0 for team 0.
     pub fn of_team(&self, team: u8) -> u64 {
-        (0..BLOCK).fold(0, |mask, i| mask | u64::from(team != 0 && self.teams[i] == team) << i)
-            & self.live
+        (0..BLOCK).fold(0, |mask, i| {
+            mask | u64::from(team != 0 && self.teams[i] == team) << i
+        }) & self.live
     }
 }
 
@@ -151,7 +165,12 @@ pub struct StateRing {
 impl StateRing {
     /// Creates an empty ring.
     pub fn new() -> Self {
-        Self { slots: Vec::new(), blocks: Vec::new(), gone: Vec::new(), tick: Tick(0) }
+        Self {
+            slots: Vec::new(),
+            blocks: Vec::new(),
+            gone: Vec::new(),
+            tick: Tick(0),
+        }
     }
 
     /// The tick recorded last.
@@ -196,10 +215,17 @@ impl StateRing {
     fn renew(&mut self, block: usize, passed: u32, now: Tick) {
         let before = (self.tick, passed);
         let renew = |tick: &mut Tick| *tick = tick.renewed(before, now, OLDEST);
-        self.blocks[block].changed.iter_mut().flatten().for_each(renew);
+        self.blocks[block]
+            .changed
+            .iter_mut()
+            .flatten()
+            .for_each(renew);
         let slots = self.slots.iter_mut().skip(block * BLOCK).take(BLOCK);
         for entry in slots.flatten() {
-            entry.state_history.iter_mut().for_each(|version| renew(&mut version.tick));
+            entry
+                .state_history
+                .iter_mut()
+                .for_each(|version| renew(&mut version.tick));
             entry.retire(now);
         }
     }
@@ -229,7 +255,11 @@ impl StateRing {
     ) {
         let first = |slot| {
             let entry = self.entry(slot)?;
-            let read = |tick| entry.at(tick).and_then(|version| version.fields.first().copied());
+            let read = |tick| {
+                entry
+                    .at(tick)
+                    .and_then(|version| version.fields.first().copied())
+            };
             Some(read(tick)? ^ older.and_then(read).unwrap_or(0))
         };
         std::hint::black_box(slots.filter_map(first).fold(0, |all, read| all ^ read));
@@ -241,7 +271,12 @@ impl StateRing {
     /// # Panics
     /// If the slot is not below [`ENTITIES`], or the kind is not of this schema.
     pub fn record(&mut self, schema: &Schema, meta: ReplicaMeta, fields: &[u32]) {
-        let ReplicaMeta { id, kind, owner, team } = meta;
+        let ReplicaMeta {
+            id,
+            kind,
+            owner,
+            team,
+        } = meta;
         let at = usize::from(id.slot);
         assert!(at < ENTITIES, "entity slot {at} of {ENTITIES}");
         if self.slots.len() <= at {
@@ -254,7 +289,12 @@ impl StateRing {
                 let before = before.id;
                 self.remove(before);
             }
-            self.slots[at] = Some(Entry { id, kind, owner, state_history: VecDeque::new() });
+            self.slots[at] = Some(Entry {
+                id,
+                kind,
+                owner,
+                state_history: VecDeque::new(),
+            });
             let block = &mut self.blocks[block_of(id.slot)];
             (block.born[at % BLOCK], block.last_born) = (self.tick, self.tick);
             if info.is_visible() {
@@ -299,10 +339,20 @@ impl StateRing {
     pub fn world_hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         for entry in self.entries() {
-            let identity =
-                [u32::from(entry.id.slot), u32::from(entry.id.generation), u32::from(entry.kind.0)];
-            identity.iter().for_each(|n| hasher.update(&n.to_le_bytes()));
-            hasher.update(&entry.owner.map_or(u64::MAX, |owner| u64::from(owner.0)).to_le_bytes());
+            let identity = [
+                u32::from(entry.id.slot),
+                u32::from(entry.id.generation),
+                u32::from(entry.kind.0),
+            ];
+            identity
+                .iter()
+                .for_each(|n| hasher.update(&n.to_le_bytes()));
+            hasher.update(
+                &entry
+                    .owner
+                    .map_or(u64::MAX, |owner| u64::from(owner.0))
+                    .to_le_bytes(),
+            );
             hasher.update(&entry.current().hashes[Audience::Server as usize].to_le_bytes());
         }
         hasher.digest()
@@ -323,12 +373,18 @@ impl Entry {
             None => Visibility::Everyone,
             Some(before) => {
                 let pairs = before.fields.iter().zip(fields).zip(&info.fields);
-                pairs.filter(|((a, b), _)| a != b).map(|(_, field)| field.visibility).min()?
+                pairs
+                    .filter(|((a, b), _)| a != b)
+                    .map(|(_, field)| field.visibility)
+                    .min()?
             }
         };
         let hashes = self.hashes(info, fields, least);
-        let mut version =
-            self.retire(tick).unwrap_or_else(|| Version { tick, fields: fields.into(), hashes });
+        let mut version = self.retire(tick).unwrap_or_else(|| Version {
+            tick,
+            fields: fields.into(),
+            hashes,
+        });
         version.tick = tick;
         version.fields.copy_from_slice(fields);
         version.hashes = hashes;
@@ -340,11 +396,17 @@ impl Entry {
     /// Audiences that do not see it keep their hash, and those that see no more than the audience
     /// before share its hash.
     fn hashes(&self, info: &KindInfo, fields: &[u32], least: Visibility) -> [u64; 4] {
-        let mut hashes = self.state_history.back().map_or([0; 4], |before| before.hashes);
+        let mut hashes = self
+            .state_history
+            .back()
+            .map_or([0; 4], |before| before.hashes);
         let least = least as usize;
         for audience in &Audience::ALL[least..] {
             let at = *audience as usize;
-            let sees_more = info.fields.iter().any(|field| field.visibility as usize == at);
+            let sees_more = info
+                .fields
+                .iter()
+                .any(|field| field.visibility as usize == at);
             hashes[at] = if at == least || sees_more {
                 entity::hash(info, *audience, fields)
             } else {
@@ -371,10 +433,18 @@ impl Entry {
 mod tests {
     use super::*;
 
-    const ID: NetId = NetId { slot: 3, generation: 1 };
+    const ID: NetId = NetId {
+        slot: 3,
+        generation: 1,
+    };
 
     fn meta(id: NetId) -> ReplicaMeta {
-        ReplicaMeta { id, kind: KindId(0), owner: None, team: 0 }
+        ReplicaMeta {
+            id,
+            kind: KindId(0),
+            owner: None,
+            team: 0,
+        }
     }
 
     fn state(x: u32, dice: u32) -> Vec<u32> {
@@ -400,7 +470,10 @@ mod tests {
             record(&mut ring, &schema, tick, 1);
         }
         assert_eq!(ring.entry(3).unwrap().current().tick, Tick(10));
-        assert_eq!((in_force(&ring, 4_000), in_force(&ring, 9)), (Some(10), None));
+        assert_eq!(
+            (in_force(&ring, 4_000), in_force(&ring, 9)),
+            (Some(10), None)
+        );
     }
 
     #[test]
@@ -412,7 +485,10 @@ mod tests {
         }
         assert_eq!(in_force(&ring, 900), Some(10));
         record(&mut ring, &schema, 1_001 + RING_TICKS, 9_000);
-        assert_eq!((in_force(&ring, 900), in_force(&ring, 1_000)), (None, Some(1_000)));
+        assert_eq!(
+            (in_force(&ring, 900), in_force(&ring, 1_000)),
+            (None, Some(1_000))
+        );
     }
 
     #[test]
@@ -424,7 +500,14 @@ mod tests {
         ring.record(&schema, meta(ID), &state(1, 7));
         assert_ne!(ring.world_hash(), before);
         ring.remove(ID);
-        ring.record(&schema, meta(NetId { generation: 2, ..ID }), &state(1, 0));
+        ring.record(
+            &schema,
+            meta(NetId {
+                generation: 2,
+                ..ID
+            }),
+            &state(1, 0),
+        );
         assert_ne!(ring.world_hash(), before);
         assert_eq!(ring.gone(), [ID]);
     }

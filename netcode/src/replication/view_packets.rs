@@ -63,19 +63,31 @@ impl ClientView {
 
     /// Returns a record for the next packet, with the memory of an earlier one.
     fn recycle(&mut self, sequence: Sequence, tick: Tick) -> SentState {
-        while self.in_flight.front().is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence) {
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|old| old.sequence + 4 * ACK_WINDOW <= sequence)
+        {
             self.spare.extend(self.in_flight.pop_front());
         }
         let mut sent = self.spare.pop().unwrap_or_default();
         sent.parts.clear();
         sent.removals.clear();
-        SentState { sequence, tick, own: false, ..sent }
+        SentState {
+            sequence,
+            tick,
+            own: false,
+            ..sent
+        }
     }
 
     fn header(&mut self, shared: &Shared<'_>, feedback: Feedback) -> SnapshotHeader {
         let first = self.next_index == 0;
-        let untold =
-            if self.has_more_removals() { self.removals.len() - self.removals_told } else { 0 };
+        let untold = if self.has_more_removals() {
+            self.removals.len() - self.removals_told
+        } else {
+            0
+        };
         let told = untold.min(REMOVALS_PER_PACKET);
         let removals = self.removals.iter().take(told).map(|(id, _)| *id).collect();
         self.removals.rotate_left(told);
@@ -91,7 +103,11 @@ impl ClientView {
             last: false,
             feedback,
             removals,
-            deferred: if first { std::mem::take(&mut self.deferred) } else { Deferred::None },
+            deferred: if first {
+                std::mem::take(&mut self.deferred)
+            } else {
+                Deferred::None
+            },
             individual_items: 0,
             has_own: false,
             individual_bytes: 0,
@@ -117,7 +133,10 @@ impl ClientView {
     /// Defers the own entity, which did not fit into the tick's first packet, so that its absence
     /// does not mean "unchanged".
     fn defer_own(&self, header: &mut SnapshotHeader) {
-        let own = self.individual_items.first().filter(|item| item.audience == Audience::Owner);
+        let own = self
+            .individual_items
+            .first()
+            .filter(|item| item.audience == Audience::Owner);
         let slot = own.map(|item| item.place.slot);
         header.deferred = std::mem::take(&mut header.deferred).and(slot.into_iter());
     }
@@ -161,7 +180,11 @@ impl ClientView {
                 self.blocks[block].known |= bit_of(place.slot);
                 continue;
             }
-            match sent.parts.last_mut().filter(|part| usize::from(part.0) == block) {
+            match sent
+                .parts
+                .last_mut()
+                .filter(|part| usize::from(part.0) == block)
+            {
                 Some(part) => part.1 |= bit_of(place.slot),
                 None => sent.parts.push((block as u16, bit_of(place.slot))),
             }
@@ -181,7 +204,11 @@ impl ClientView {
     ) -> u32 {
         let (mut hash, mut left, mut before) = (0u32, space, 0);
         while let Some(DueDelta { key, block_delta }) = self.block_deltas.get(self.written.0) {
-            let next = DeltaHeader { block: key.block, base: key.base, bytes: block_delta.len };
+            let next = DeltaHeader {
+                block: key.block,
+                base: key.base,
+                bytes: block_delta.len,
+            };
             let need = next.bits(now, before) + block_delta.len as usize * 8;
             if need > left {
                 break;
@@ -200,7 +227,10 @@ impl ClientView {
     /// Records that the client received and accepted a packet. It has no effect if the packet is
     /// not in flight.
     pub fn packet_acked(&mut self, sequence: Sequence) {
-        let Ok(at) = self.in_flight.binary_search_by_key(&sequence, |sent| sent.sequence) else {
+        let Ok(at) = self
+            .in_flight
+            .binary_search_by_key(&sequence, |sent| sent.sequence)
+        else {
             return;
         };
         let Some(sent) = self.in_flight.remove(at) else {
@@ -210,8 +240,14 @@ impl ClientView {
             self.blocks[usize::from(*block)].ack(sent.tick, *mask);
         }
         if sent.own {
-            let place = self.own.acked.iter().position(|tick| !tick.is_after(sent.tick));
-            self.own.acked.insert(place.unwrap_or(self.own.acked.len()), sent.tick);
+            let place = self
+                .own
+                .acked
+                .iter()
+                .position(|tick| !tick.is_after(sent.tick));
+            self.own
+                .acked
+                .insert(place.unwrap_or(self.own.acked.len()), sent.tick);
             self.own.acked.truncate(OWN_ACKED);
         }
         if !sent.removals.is_empty() {

@@ -76,7 +76,9 @@ impl Bodies {
     ) -> Result<(), WireError> {
         check(pasts)?;
         if now.len() != pasts.base.len() {
-            return Err(WireError::Malformed("a frame of another length than its past"));
+            return Err(WireError::Malformed(
+                "a frame of another length than its past",
+            ));
         }
         if now.iter().any(|body| !within_limits(body.position)) {
             return Err(WireError::Malformed("a body too far away"));
@@ -84,7 +86,10 @@ impl Bodies {
         self.now.clear();
         self.now.extend_from_slice(now);
         let coder = RangeEncoder::new(out, &mut self.contexts, &self.none);
-        let mut writer = Writer { coder, tables: &self.model.tables };
+        let mut writer = Writer {
+            coder,
+            tables: &self.model.tables,
+        };
         code_past(&mut writer, pasts.ticks)?;
         let (coder, now) = (&mut writer, &mut self.now);
         let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
@@ -107,7 +112,10 @@ impl Bodies {
         history: impl FnOnce(PastTicks) -> Option<BodyBaselines<'a>>,
     ) -> Result<&[Body], WireError> {
         let coder = RangeDecoder::new(bytes, &mut self.contexts, &self.none);
-        let mut reader = Reader { coder, tables: &self.model.tables };
+        let mut reader = Reader {
+            coder,
+            tables: &self.model.tables,
+        };
         let ticks = code_past(&mut reader, USUAL)?;
         let pasts = history(ticks).ok_or(WireError::Malformed("a past that is not held"))?;
         check(&pasts)?;
@@ -151,14 +159,19 @@ fn check(pasts: &BodyBaselines) -> Result<(), WireError> {
 }
 
 fn within_limits(position: [i32; 3]) -> bool {
-    position.iter().all(|part| part.unsigned_abs() <= POSITION_LIMIT.unsigned_abs())
+    position
+        .iter()
+        .all(|part| part.unsigned_abs() <= POSITION_LIMIT.unsigned_abs())
 }
 
 fn code_past<C: SymbolCoder>(coder: &mut C, ticks: PastTicks) -> Result<PastTicks, WireError> {
     if coder.symbol(Part::Past, 0, usize::from(ticks != USUAL)) == 0 {
         return Ok(USUAL);
     }
-    let mut read = PastTicks { age: coder.raw(ticks.age, 5)?, gaps: [0; OLDER] };
+    let mut read = PastTicks {
+        age: coder.raw(ticks.age, 5)?,
+        gaps: [0; OLDER],
+    };
     for (read, gap) in read.gaps.iter_mut().zip(ticks.gaps) {
         *read = coder.raw(gap, 5)?;
     }
@@ -196,7 +209,12 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
         return Ok(());
     };
     let mut frame = Frame::new(*pasts, floors);
-    let context = presence(&frame, *player, pasts.older[0][0], pasts.older[OLDER - 1][0]);
+    let context = presence(
+        &frame,
+        *player,
+        pasts.older[0][0],
+        pasts.older[OLDER - 1][0],
+    );
     if code_presence(coder, context, *player, &mut now[0]) {
         scratch.moved.push(0);
         code_moves((simd, coder), model, &frame, scratch, now)?;
@@ -213,7 +231,12 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
             index += AT_REST;
             continue;
         }
-        if code_presence(coder, scratch.presence[index], pasts.base[index], &mut now[index]) {
+        if code_presence(
+            coder,
+            scratch.presence[index],
+            pasts.base[index],
+            &mut now[index],
+        ) {
             scratch.moved.push(index as u16);
         }
         index += 1;
@@ -264,7 +287,13 @@ fn code_moves<S: Simd, C: SymbolCoder>(
     scratch: &mut Scratch,
     now: &mut [Body],
 ) -> Result<(), WireError> {
-    let Scratch { moved, changed, inputs, begun, .. } = scratch;
+    let Scratch {
+        moved,
+        changed,
+        inputs,
+        begun,
+        ..
+    } = scratch;
     for batch in moved.chunks(BATCH) {
         let mut indices = [batch[0]; BATCH];
         indices[..batch.len()].copy_from_slice(batch);
@@ -282,7 +311,13 @@ fn code_moves<S: Simd, C: SymbolCoder>(
             now[index] =
                 code_move(coder, &expected, floor, (before, wanted))?.marked(wanted.mark());
             if index > 0 {
-                changed.push(Neighbour { index, now: now[index] }, before);
+                changed.push(
+                    Neighbour {
+                        index,
+                        now: now[index],
+                    },
+                    before,
+                );
             }
         }
     }
@@ -293,8 +328,11 @@ fn code_moves<S: Simd, C: SymbolCoder>(
 /// the player.
 #[inline(always)]
 fn presences(frame: &Frame, contexts: &mut Vec<u8>) {
-    let (base, newer, oldest) =
-        (frame.pasts.base, frame.pasts.older[0], frame.pasts.older[OLDER - 1]);
+    let (base, newer, oldest) = (
+        frame.pasts.base,
+        frame.pasts.older[0],
+        frame.pasts.older[OLDER - 1],
+    );
     contexts.resize(base.len(), 0);
     for (((context, base), newer), oldest) in contexts.iter_mut().zip(base).zip(newer).zip(oldest) {
         *context = presence(frame, *base, *newer, *oldest);
@@ -326,10 +364,17 @@ fn code_move<C: SymbolCoder>(
     let mut position = [0; 3];
     let mut surprised = 0;
     for k in [2, 0, 1] {
-        let (set, degree) =
-            if k == 2 { (0, degree(expected.sizes[0])) } else { (1, degree(expected.sizes[1])) };
+        let (set, degree) = if k == 2 {
+            (0, degree(expected.sizes[0]))
+        } else {
+            (1, degree(expected.sizes[1]))
+        };
         let there = (before.position[k] as f32 + expected.step[k]).clamp(-FARTHEST, FARTHEST);
-        let there = if k == 2 { there.max(floor as f32) } else { there };
+        let there = if k == 2 {
+            there.max(floor as f32)
+        } else {
+            there
+        };
         position[k] = code_residual(coder, (set, degree, surprised), there, wanted.position[k])?;
         surprised = surprised.max(surprise(degree, there, position[k]));
     }
@@ -351,7 +396,10 @@ fn code_rotation<C: SymbolCoder>(
     let degree = degree((expected.sizes[2] * 2.0 + expected.sizes[3]) * (1.0 / 3.0));
     let (order, margin) = sorted(q);
     let wanted = wanted.rotation();
-    let rank = order.iter().position(|component| *component as u32 == wanted[0]).unwrap_or(0);
+    let rank = order
+        .iter()
+        .position(|component| *component as u32 == wanted[0])
+        .unwrap_or(0);
     let context = margin * RANK_DEGREES + degree / 4;
     let left_out = order[coder.symbol(Part::Rank, context, rank)];
     let there = grid_of(q, left_out, ROTATION_MAX);
@@ -360,7 +408,12 @@ fn code_rotation<C: SymbolCoder>(
     for k in 0..3 {
         let set = if k == 0 { 2 } else { 3 };
         let expected = there[k].clamp(0.0, ROTATION_MAX as f32);
-        let part = code_residual(coder, (set, degree, surprises), expected, wanted[k + 1] as i32)?;
+        let part = code_residual(
+            coder,
+            (set, degree, surprises),
+            expected,
+            wanted[k + 1] as i32,
+        )?;
         let seen = surprise(degree, expected, part);
         surprises = if k == 0 { seen } else { surprises.max(seen) };
         rotation[k + 1] = match u32::try_from(part) {

@@ -61,7 +61,10 @@ impl Acknowledged {
             let outward = (0..WINDOW).flat_map(|by| [wished + by, wished.saturating_sub(by)]);
             outward.into_iter().find(|gap| held(*gap)).unwrap_or(0)
         };
-        (1..WINDOW).contains(&age).then(|| PastTicks { age, gaps: WISHED.map(nearest) })
+        (1..WINDOW).contains(&age).then(|| PastTicks {
+            age,
+            gaps: WISHED.map(nearest),
+        })
     }
 }
 
@@ -79,9 +82,18 @@ mod tests {
     fn the_newest_serves_and_the_nearest_before_it() {
         let whole: Vec<_> = (80..=94).collect();
         assert_eq!(held(&whole).choose(Tick(100)), Some(PastTicks::whole(6)));
-        let gaps = PastTicks { age: 6, gaps: [2, 2, 4, 5] };
+        let gaps = PastTicks {
+            age: 6,
+            gaps: [2, 2, 4, 5],
+        };
         assert_eq!(held(&[89, 94, 90, 92]).choose(Tick(100)), Some(gaps));
-        assert_eq!(held(&[94]).choose(Tick(100)), Some(PastTicks { age: 6, gaps: [0; 4] }));
+        assert_eq!(
+            held(&[94]).choose(Tick(100)),
+            Some(PastTicks {
+                age: 6,
+                gaps: [0; 4]
+            })
+        );
     }
 
     #[test]
@@ -89,6 +101,12 @@ mod tests {
         assert_eq!(held(&[]).choose(Tick(9)), None);
         assert_eq!(held(&[9]).choose(Tick(9)), None);
         assert_eq!(held(&[9]).choose(Tick(9 + 32)), None);
-        assert_eq!(held(&[9, 200]).choose(Tick(201)), Some(PastTicks { age: 1, gaps: [0; 4] }));
+        assert_eq!(
+            held(&[9, 200]).choose(Tick(201)),
+            Some(PastTicks {
+                age: 1,
+                gaps: [0; 4]
+            })
+        );
     }
 }

@@ -46,7 +46,11 @@ const _: () = assert!(MOVES <= LANES && TURNS <= LANES);
 
 impl Default for Inputs {
     fn default() -> Self {
-        Self { scalars: [0.0; SCALARS], moves: [[0.0; LANES]; 3], turns: [[0.0; LANES]; 3] }
+        Self {
+            scalars: [0.0; SCALARS],
+            moves: [[0.0; LANES]; 3],
+            turns: [[0.0; LANES]; 3],
+        }
     }
 }
 
@@ -69,11 +73,17 @@ impl Inputs {
         };
         let base = frame.pasts.base[beside];
         let there = place(base);
-        let velocity =
-            |k: usize| scaled(less(there, place(frame.pasts.older[k][beside])), frame.ratios[k]);
+        let velocity = |k: usize| {
+            scaled(
+                less(there, place(frame.pasts.older[k][beside])),
+                frame.ratios[k],
+            )
+        };
         let offset = less(there, place(frame.pasts.base[index]));
-        let (step, turn) =
-            (less(place(now), there), to_vector(turn(base.quaternion(), now.quaternion())));
+        let (step, turn) = (
+            less(place(now), there),
+            to_vector(turn(base.quaternion(), now.quaternion())),
+        );
         let (velocity, velocity_longer) = (velocity(0), velocity(OLDER - 1));
         let first = |of: &[[f32; LANES]; 3]| [of[0][0], of[1][0], of[2][0]];
         let (v1, w1) = (first(&self.moves), first(&self.turns));
@@ -93,8 +103,16 @@ impl Inputs {
         self.scalars[SCALARS - 2] = logs[6].signed_by(offset[2]);
         self.scalars[SCALARS - 1] = 1.0;
         let toward = scaled(direction(offset), 20.0);
-        put(&mut self.moves, OWN_MOVES, [step, velocity, velocity_longer, toward]);
-        put(&mut self.turns, OWN_TURNS, [turn, aside(step), aside(toward)]);
+        put(
+            &mut self.moves,
+            OWN_MOVES,
+            [step, velocity, velocity_longer, toward],
+        );
+        put(
+            &mut self.turns,
+            OWN_TURNS,
+            [turn, aside(step), aside(toward)],
+        );
     }
 }
 

@@ -69,7 +69,10 @@ impl Body {
         let cut = |part: u32| part & ROTATION_MAX;
         let packed =
             (largest & 3) << 27 | cut(a) << 18 | cut(b) << 9 | cut(c) | u32::from(mark) << 29;
-        Self { position, rotation: packed }
+        Self {
+            position,
+            rotation: packed,
+        }
     }
 
     /// The index of the rotation's largest component (0 to 3 for x, y, z, w), then the grid values
@@ -88,7 +91,10 @@ impl Body {
 
     #[inline(always)]
     fn marked(self, mark: bool) -> Self {
-        Self { rotation: self.rotation & !(1 << 29) | u32::from(mark) << 29, ..self }
+        Self {
+            rotation: self.rotation & !(1 << 29) | u32::from(mark) << 29,
+            ..self
+        }
     }
 
     #[inline(always)]

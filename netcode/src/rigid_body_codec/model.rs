@@ -45,7 +45,10 @@ impl Model {
     /// weights of all contexts, one after the other.
     pub fn new(network: Network, weights: &[Vec<u16>; PARTS.len()]) -> Self {
         let tables = PARTS.map(|part| SymbolTables::new(part.size().1, &weights[part as usize]));
-        Self { network, tables: Tables(tables) }
+        Self {
+            network,
+            tables: Tables(tables),
+        }
     }
 
     /// Parses a model. Returns `None` if the bytes are not a model of this version.
@@ -53,10 +56,14 @@ impl Model {
         let mut reader = Bytes(bytes);
         (reader.take(MAGIC.len())? == MAGIC).then_some(())?;
         let width = |bytes: &[u8]| usize::from(bytes[0]);
-        let shape = Shape { first: width(reader.take(1)?), second: width(reader.take(1)?) };
+        let shape = Shape {
+            first: width(reader.take(1)?),
+            second: width(reader.take(1)?),
+        };
         let floats = reader.take(shape.weights() * 4)?.chunks_exact(4);
-        let floats: Vec<f32> =
-            floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let floats: Vec<f32> = floats
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         let network = Network::new(shape, &floats)?;
         let mut weights = PARTS.map(|_| Vec::new());
         for part in PARTS {

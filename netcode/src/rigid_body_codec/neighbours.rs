@@ -64,8 +64,13 @@ impl Changed {
                 of[lane] = if nearer { group as u32 } else { of[lane] };
             }
         }
-        let lane =
-            (1..LANES).fold(0, |least, lane| if best[lane] < best[least] { lane } else { least });
+        let lane = (1..LANES).fold(0, |least, lane| {
+            if best[lane] < best[least] {
+                lane
+            } else {
+                least
+            }
+        });
         let group = of[lane] as usize;
         self.bodies
             .get(group.checked_mul(LANES)?.checked_add(lane)?)

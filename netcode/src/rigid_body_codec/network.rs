@@ -31,13 +31,21 @@ impl Shape {
     fn layers(self) -> impl Iterator<Item = (usize, usize)> {
         let outputs = OUTPUTS.next_multiple_of(LANES);
         let second = (self.second > 0).then_some((self.first, self.second));
-        let last = if self.second > 0 { self.second } else { self.first };
-        [Some((SCALARS, self.first)), second, Some((last, outputs))].into_iter().flatten()
+        let last = if self.second > 0 {
+            self.second
+        } else {
+            self.first
+        };
+        [Some((SCALARS, self.first)), second, Some((last, outputs))]
+            .into_iter()
+            .flatten()
     }
 
     /// Number of weights, including the biases.
     pub fn weights(self) -> usize {
-        self.layers().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+        self.layers()
+            .map(|(inputs, outputs)| (inputs + 1) * outputs)
+            .sum()
     }
 }
 
@@ -130,10 +138,17 @@ impl Network {
         let layers = shape.layers().map(|(inputs, outputs)| {
             let (mine, others) = rest.split_at((inputs + 1) * outputs);
             rest = others;
-            let rows = mine.chunks_exact(LANES).map(|row| std::array::from_fn(|lane| row[lane]));
-            Layer { inputs, weights: rows.collect() }
+            let rows = mine
+                .chunks_exact(LANES)
+                .map(|row| std::array::from_fn(|lane| row[lane]));
+            Layer {
+                inputs,
+                weights: rows.collect(),
+            }
         });
-        Some(Self { layers: layers.collect() })
+        Some(Self {
+            layers: layers.collect(),
+        })
     }
 
     /// Computes the first layer's sums over a body's own inputs, which do not depend on a
@@ -141,7 +156,12 @@ impl Network {
     #[inline(always)]
     pub fn begin<S: Simd>(&self, simd: S, inputs: &Inputs, begun: &mut Begun) {
         for (group, out) in self.layers[0].groups().zip(begun) {
-            *out = summed(simd, &group[0], &group[1..=OWN_SCALARS], &inputs.scalars[..OWN_SCALARS]);
+            *out = summed(
+                simd,
+                &group[0],
+                &group[1..=OWN_SCALARS],
+                &inputs.scalars[..OWN_SCALARS],
+            );
         }
     }
 
@@ -152,10 +172,19 @@ impl Network {
         let mut values = [[0.0; LANES]; WIDEST];
         let mut before = [[0.0; LANES]; WIDEST];
         for ((group, begun), out) in self.layers[0].groups().zip(begun).zip(&mut values) {
-            *out = summed(simd, begun, &group[1 + OWN_SCALARS..], &inputs.scalars[OWN_SCALARS..]);
+            *out = summed(
+                simd,
+                begun,
+                &group[1 + OWN_SCALARS..],
+                &inputs.scalars[OWN_SCALARS..],
+            );
         }
         for layer in &self.layers[1..] {
-            for (out, value) in before.as_flattened_mut().iter_mut().zip(values.as_flattened()) {
+            for (out, value) in before
+                .as_flattened_mut()
+                .iter_mut()
+                .zip(values.as_flattened())
+            {
                 *out = value.max(0.0);
             }
             layer.run(simd, before.as_flattened(), &mut values);
@@ -165,7 +194,12 @@ impl Network {
         sizes.copy_from_slice(&outputs[turns + 2 * TURNS..][..SIZES]);
         Expectation {
             step: weighed(simd, &inputs.moves, outputs, &outputs[MOVES..]),
-            turn: weighed(simd, &inputs.turns, &outputs[turns..], &outputs[turns + TURNS..]),
+            turn: weighed(
+                simd,
+                &inputs.turns,
+                &outputs[turns..],
+                &outputs[turns + TURNS..],
+            ),
             sizes,
         }
     }
@@ -201,7 +235,10 @@ mod tests {
 
     #[test]
     fn weights_are_where_they_are_said_to_be() {
-        let shape = Shape { first: LANES, second: 0 };
+        let shape = Shape {
+            first: LANES,
+            second: 0,
+        };
         let mut weights = vec![0.0; shape.weights()];
         // The first hidden value is twice the fourth scalar. The second candidate step is weighted
         // by three times that plus one.
@@ -224,6 +261,15 @@ mod tests {
         assert_eq!(step(&inputs), [40.0, 80.0, 0.0]);
         inputs.scalars[3] = -0.5;
         assert_eq!(step(&inputs), [10.0, 20.0, 0.0]);
-        assert!(Network::new(Shape { first: LANES, second: LANES }, &weights).is_none());
+        assert!(
+            Network::new(
+                Shape {
+                    first: LANES,
+                    second: LANES
+                },
+                &weights
+            )
+            .is_none()
+        );
     }
 }

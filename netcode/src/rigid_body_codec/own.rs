@@ -77,8 +77,12 @@ fn restored<S: Simd>([largest, a, b, c]: [f32x8<S>; 4]) -> [f32x8<S>; 4] {
     let (a, b, c) = (component(a), component(b), component(c));
     let left = (a.same(1.0) - a * a - b * b - c * c).max(0.0).sqrt();
     let x = largest.simd_eq(0.0).select(left, a);
-    let y = largest.simd_eq(1.0).select(left, largest.simd_eq(0.0).select(a, b));
-    let z = largest.simd_eq(2.0).select(left, largest.simd_lt(2.0).select(b, c));
+    let y = largest
+        .simd_eq(1.0)
+        .select(left, largest.simd_eq(0.0).select(a, b));
+    let z = largest
+        .simd_eq(2.0)
+        .select(left, largest.simd_lt(2.0).select(b, c));
     let w = largest.simd_eq(3.0).select(left, c);
     [x, y, z, w]
 }
@@ -86,7 +90,11 @@ fn restored<S: Simd>([largest, a, b, c]: [f32x8<S>; 4]) -> [f32x8<S>; 4] {
 /// Copies one vector to all bodies.
 #[inline(always)]
 fn all<S: Simd>(simd: S, v: Vector) -> Vectors<S> {
-    [f32x8::splat(simd, v[0]), f32x8::splat(simd, v[1]), f32x8::splat(simd, v[2])]
+    [
+        f32x8::splat(simd, v[0]),
+        f32x8::splat(simd, v[1]),
+        f32x8::splat(simd, v[2]),
+    ]
 }
 
 /// Copies one turn to all bodies.
@@ -130,7 +138,10 @@ fn motion<S: Simd>(base: &State<S>, older: &State<S>, ratio: f32) -> Vectors<S> 
 
 #[inline(always)]
 fn spin<S: Simd>(base: &State<S>, older: &State<S>, ratio: f32) -> Vectors<S> {
-    scaled(to_vector(turn(older.rotation, base.rotation)), base.place[0].same(ratio))
+    scaled(
+        to_vector(turn(older.rotation, base.rotation)),
+        base.place[0].same(ratio),
+    )
 }
 
 /// Computes the inputs of a batch of bodies that do not depend on a neighbour.
@@ -151,7 +162,11 @@ pub fn look<S: Simd>(simd: S, frame: &Frame, indices: &[u16; BATCH], inputs: &mu
         mark[lane] = f32::from(u8::from(frame.pasts.base[index].mark()));
         player[lane] = f32::from(u8::from(index == 0));
     }
-    let (floor, mark, player) = (beside(simd, floor), beside(simd, mark), beside(simd, player));
+    let (floor, mark, player) = (
+        beside(simd, floor),
+        beside(simd, mark),
+        beside(simd, player),
+    );
     let seen = Seen {
         moves: [
             motion(&base, &older[0], frame.ratios[0]),
@@ -170,8 +185,11 @@ pub fn look<S: Simd>(simd: S, frame: &Frame, indices: &[u16; BATCH], inputs: &mu
         step: all(simd, less(frame.player[2], frame.player[1])),
         fall: frame.fall,
     };
-    let (scalars, moves, turns) =
-        (seen.scalars(base.place[2] - floor, mark, player), seen.moves(), seen.turns());
+    let (scalars, moves, turns) = (
+        seen.scalars(base.place[2] - floor, mark, player),
+        seen.moves(),
+        seen.turns(),
+    );
     for (lane, inputs) in inputs.iter_mut().enumerate() {
         for (to, from) in inputs.scalars.iter_mut().zip(&scalars) {
             *to = from[lane];
@@ -197,16 +215,29 @@ fn near<S: Simd>(
 ) -> Near<S> {
     let offset = less(base.place, all(simd, frame.player[1]));
     let one = f32x8::splat(simd, 1.0);
-    let near = dot(offset, offset).simd_lt(NEAR * NEAR).select(one - player, one.same(0.0));
+    let near = dot(offset, offset)
+        .simd_lt(NEAR * NEAR)
+        .select(one - player, one.same(0.0));
     let turned = rotate(one_turn(simd, frame.turns[1]), offset);
-    let step = less(all(simd, less(frame.player[2], frame.player[1])), less(offset, turned));
-    let before =
-        rotate(one_turn(simd, frame.turns[0]), less(oldest.place, all(simd, frame.player[0])));
+    let step = less(
+        all(simd, less(frame.player[2], frame.player[1])),
+        less(offset, turned),
+    );
+    let before = rotate(
+        one_turn(simd, frame.turns[0]),
+        less(oldest.place, all(simd, frame.player[0])),
+    );
     let astray = scaled(less(before, offset), near);
     let farthest = astray[0].size().max(astray[1].size()).max(astray[2].size());
     let carried = farthest.simd_lt(CARRIED).select(near, one.same(0.0));
     let turn = scaled(all(simd, to_vector(frame.turns[1])), near);
-    Near { near, carried, step: scaled(step, near), turn, astray }
+    Near {
+        near,
+        carried,
+        step: scaled(step, near),
+        turn,
+        astray,
+    }
 }
 
 impl<S: Simd> Seen<S> {
@@ -228,7 +259,15 @@ impl<S: Simd> Seen<S> {
     #[inline(always)]
     fn turns(&self) -> [Vectors<S>; OWN_TURNS] {
         let [w1, w2, w3, w6] = self.turns;
-        [w1, w2, w3, w6, self.near.turn, aside(self.moves[0]), aside(self.moves[2])]
+        [
+            w1,
+            w2,
+            w3,
+            w6,
+            self.near.turn,
+            aside(self.moves[0]),
+            aside(self.moves[2]),
+        ]
     }
 
     #[inline(always)]

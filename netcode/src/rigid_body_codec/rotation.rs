@@ -23,7 +23,10 @@ pub fn product<N: Number>(a: [N; 4], b: [N; 4]) -> [N; 4] {
 #[inline(always)]
 pub fn turn<N: Number>(from: [N; 4], to: [N; 4]) -> [N; 4] {
     let none = from[0].same(0.0);
-    product(to, [none - from[0], none - from[1], none - from[2], from[3]])
+    product(
+        to,
+        [none - from[0], none - from[1], none - from[2], from[3]],
+    )
 }
 
 /// Converts a turn to a vector in units of 1/[`TURN_STEPS`] radian, exact to within a thousandth up
@@ -52,9 +55,16 @@ pub fn of_vector(vector: Vector) -> Quaternion {
 #[inline(always)]
 pub fn rotate<N: Number>(turn: [N; 4], v: [N; 3]) -> [N; 3] {
     let [x, y, z, w] = turn;
-    let (a, b, c) =
-        ((y * v[2] - z * v[1]) * 2.0, (z * v[0] - x * v[2]) * 2.0, (x * v[1] - y * v[0]) * 2.0);
-    [v[0] + w * a + (y * c - z * b), v[1] + w * b + (z * a - x * c), v[2] + w * c + (x * b - y * a)]
+    let (a, b, c) = (
+        (y * v[2] - z * v[1]) * 2.0,
+        (z * v[0] - x * v[2]) * 2.0,
+        (x * v[1] - y * v[0]) * 2.0,
+    );
+    [
+        v[0] + w * a + (y * c - z * b),
+        v[1] + w * b + (z * a - x * c),
+        v[2] + w * c + (x * b - y * a),
+    ]
 }
 
 #[cfg(test)]

@@ -22,7 +22,13 @@ pub enum Part {
 }
 
 /// All kinds of symbols, in the order of their tables.
-pub const PARTS: [Part; 5] = [Part::Past, Part::Rest, Part::Presence, Part::Rank, Part::Residual];
+pub const PARTS: [Part; 5] = [
+    Part::Past,
+    Part::Rest,
+    Part::Presence,
+    Part::Rank,
+    Part::Residual,
+];
 
 impl Part {
     /// Numbers of contexts and of symbols of this kind.
@@ -116,7 +122,8 @@ impl SymbolCoder for Writer<'_> {
 
     #[inline(always)]
     fn symbol(&mut self, part: Part, context: usize, symbol: usize) -> usize {
-        self.coder.symbol(&self.tables.0[part as usize], context, symbol);
+        self.coder
+            .symbol(&self.tables.0[part as usize], context, symbol);
         symbol
     }
 
@@ -155,11 +162,23 @@ pub fn code_residual<C: SymbolCoder>(
     let near = (expected + 0.5).floor();
     let (above, away) = (expected >= near, (expected - near).abs() > 0.25);
     let near = near as i32;
-    let fine = if degree < FINE { 2 * degree + usize::from(away) } else { degree + FINE };
+    let fine = if degree < FINE {
+        2 * degree + usize::from(away)
+    } else {
+        degree + FINE
+    };
     let context = (set * SURPRISES + surprise) * (DEGREES + FINE) + fine;
-    let toward = if above { actual.wrapping_sub(near) } else { near.wrapping_sub(actual) };
+    let toward = if above {
+        actual.wrapping_sub(near)
+    } else {
+        near.wrapping_sub(actual)
+    };
     let toward = code_signed(coder, context, toward)?;
-    Ok(if above { near.wrapping_add(toward) } else { near.wrapping_sub(toward) })
+    Ok(if above {
+        near.wrapping_add(toward)
+    } else {
+        near.wrapping_sub(toward)
+    })
 }
 
 /// Codes a number whose positive values are slightly more likely than its negative ones.
@@ -183,7 +202,11 @@ fn code_signed<C: SymbolCoder>(
     let symbol = coder.symbol(Part::Residual, context, symbol);
     if symbol < SMALL_SYMBOLS {
         let magnitude = symbol.div_ceil(2) as i32;
-        return Ok(if symbol % 2 == 1 { magnitude } else { -magnitude });
+        return Ok(if symbol % 2 == 1 {
+            magnitude
+        } else {
+            -magnitude
+        });
     }
     let (doublings, known, top) = match symbol {
         HUGE => (coder.raw(doublings, 5)?, 0, 1),

@@ -8,7 +8,10 @@ use super::history::{OLDER, PastTicks};
 use super::model::Model;
 use super::{Body, POSITION_LIMIT};
 
-const FLOORS: Floors = Floors { player: 380, others: 102 };
+const FLOORS: Floors = Floors {
+    player: 380,
+    others: 102,
+};
 
 fn body() -> impl Strategy<Value = Body> {
     let coordinate = || prop_oneof![-2000i32..2000, -POSITION_LIMIT..=POSITION_LIMIT];
@@ -41,13 +44,19 @@ fn states(count: usize) -> impl Strategy<Value = Vec<Vec<Body>>> {
         states
     });
     proptest::collection::vec(each, count).prop_map(|bodies| {
-        (0..OLDER + 2).map(|state| bodies.iter().map(|states| states[state]).collect()).collect()
+        (0..OLDER + 2)
+            .map(|state| bodies.iter().map(|states| states[state]).collect())
+            .collect()
     })
 }
 
 fn past(age: u32, gaps: [u32; OLDER], states: &[Vec<Body>]) -> BodyBaselines<'_> {
     let older = std::array::from_fn(|k| states[OLDER - 1 - k].as_slice());
-    BodyBaselines { base: &states[OLDER], older, ticks: PastTicks { age, gaps } }
+    BodyBaselines {
+        base: &states[OLDER],
+        older,
+        ticks: PastTicks { age, gaps },
+    }
 }
 
 proptest! {
@@ -107,9 +116,21 @@ fn frames_that_cannot_be_are_refused() {
     let far = Body::new([POSITION_LIMIT + 1, 0, 0], [3, 255, 255, 255], false);
     let mut out = Vec::new();
     assert!(bodies.encode(&pasts, &[far; 3], &mut out).is_err());
-    assert!(bodies.encode(&pasts, &[Body::default(); 2], &mut out).is_err());
-    assert!(bodies.encode(&past(0, [0; OLDER], &states), &states[0], &mut out).is_err());
-    assert!(bodies.encode(&past(6, [0, 0, 0, 32], &states), &states[0], &mut out).is_err());
+    assert!(
+        bodies
+            .encode(&pasts, &[Body::default(); 2], &mut out)
+            .is_err()
+    );
+    assert!(
+        bodies
+            .encode(&past(0, [0; OLDER], &states), &states[0], &mut out)
+            .is_err()
+    );
+    assert!(
+        bodies
+            .encode(&past(6, [0, 0, 0, 32], &states), &states[0], &mut out)
+            .is_err()
+    );
     assert!(out.is_empty());
     bodies.encode(&pasts, &states[0], &mut out).unwrap();
     assert!(bodies.decode(&out, |_| None).is_err());
@@ -123,7 +144,11 @@ fn tumbling(tick: i32) -> Vec<Body> {
         let height = (900 + own * 9 - t * t / 3).max(102);
         let part = |k: i32| (255 + (t * (1 + (n + k) % 5)) % 120) as u32;
         let position = [n * 90 + t * (own % 7), own * 40 - t * (n % 3), height];
-        Body::new(position, [(n % 4) as u32, part(0), part(1), part(2)], n % 9 == 0)
+        Body::new(
+            position,
+            [(n % 4) as u32, part(0), part(1), part(2)],
+            n % 9 == 0,
+        )
     });
     boxes.collect()
 }
@@ -137,8 +162,11 @@ fn the_built_in_models_write_these_bytes() {
         for tick in 12..60 {
             let older = [7, 8, 9, 12].map(|age| tumbling(tick - age));
             let older = older.each_ref().map(Vec::as_slice);
-            let pasts =
-                BodyBaselines { base: &tumbling(tick - 6), older, ticks: PastTicks::whole(6) };
+            let pasts = BodyBaselines {
+                base: &tumbling(tick - 6),
+                older,
+                ticks: PastTicks::whole(6),
+            };
             bodies.encode(&pasts, &tumbling(tick), &mut bytes).unwrap();
         }
         assert_eq!(xxh3_64(&bytes), hash, "of {} bytes", bytes.len());

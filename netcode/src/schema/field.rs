@@ -103,8 +103,21 @@ pub struct Field {
 impl Field {
     const fn new(name: &'static str, scale: Scale, max: u32) -> Self {
         let (model, visibility) = (Estimator::Constant, Visibility::Everyone);
-        let bits = if max == 0 { 1 } else { 32 - max.leading_zeros() };
-        Self { name, scale, bits, max, model, visibility, predicted: false, marks_teleport: false }
+        let bits = if max == 0 {
+            1
+        } else {
+            32 - max.leading_zeros()
+        };
+        Self {
+            name,
+            scale,
+            bits,
+            max,
+            model,
+            visibility,
+            predicted: false,
+            marks_teleport: false,
+        }
     }
 
     /// Creates a field for numbers from `min` to `max` (exclusive) in steps of `step`, a power of
@@ -115,8 +128,14 @@ impl Field {
     /// If there are not 2 to 2^24 values, or `min` is not a multiple of `step`.
     pub const fn linear(name: &'static str, min: f32, max: f32, step: f32) -> Self {
         let count = ((max - min) / step) as u64;
-        assert!(count > 1 && count <= 1 << 24, "a linear field has 2 to 2^24 values");
-        assert!((min / step) as i64 as f32 * step == min, "min is a multiple of step");
+        assert!(
+            count > 1 && count <= 1 << 24,
+            "a linear field has 2 to 2^24 values"
+        );
+        assert!(
+            (min / step) as i64 as f32 * step == min,
+            "min is a multiple of step"
+        );
         let bits = 64 - (count - 1).leading_zeros();
         Self::new(name, Scale::Linear { min, step }, u32::MAX >> (32 - bits))
     }
@@ -230,7 +249,10 @@ impl Field {
     /// # Panics
     /// If the field is not a count.
     pub const fn teleport_mark(mut self) -> Self {
-        assert!(matches!(self.scale, Scale::Count), "a teleport mark is a count");
+        assert!(
+            matches!(self.scale, Scale::Count),
+            "a teleport mark is a count"
+        );
         self.marks_teleport = true;
         self
     }

@@ -31,9 +31,13 @@ impl Schema {
     /// Returns the input of [`Self::hash`], as `PROTOCOL.md` specifies it.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION, self.components.len() as u8];
-        self.components.iter().for_each(|component| write_component(component, &mut out));
+        self.components
+            .iter()
+            .for_each(|component| write_component(component, &mut out));
         out.push(self.kinds.len() as u8);
-        self.kinds.iter().for_each(|kind| write_kind(kind, &mut out));
+        self.kinds
+            .iter()
+            .for_each(|kind| write_kind(kind, &mut out));
         // The coder: 0 is the range coder. 1 was the prefix coder, which was removed.
         out.push(0);
         write_priors(self.priors, &mut out);
@@ -49,7 +53,10 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 fn write_component(component: &ComponentInfo, out: &mut Vec<u8>) {
     write_string(component.name, out);
     out.push(component.fields.len() as u8);
-    component.fields.iter().for_each(|field| write_field(field, out));
+    component
+        .fields
+        .iter()
+        .for_each(|field| write_field(field, out));
 }
 
 fn write_field(field: &Field, out: &mut Vec<u8>) {
@@ -59,7 +66,9 @@ fn write_field(field: &Field, out: &mut Vec<u8>) {
         Scale::Linear { min, step } => {
             out.push(1);
             // Adding 0.0 turns a negative zero into a positive one.
-            [min, step].iter().for_each(|number| out.extend((number + 0.0).to_le_bytes()));
+            [min, step]
+                .iter()
+                .for_each(|number| out.extend((number + 0.0).to_le_bytes()));
         }
         Scale::Turn => out.push(2),
     }
@@ -89,7 +98,9 @@ fn write_kind(kind: &KindInfo, out: &mut Vec<u8>) {
 fn write_priors(priors: Priors, out: &mut Vec<u8>) {
     out.extend((priors.len() as u32).to_le_bytes());
     for (kind, component, field, lengths) in priors {
-        [kind, component, field].iter().for_each(|name| write_string(name, out));
+        [kind, component, field]
+            .iter()
+            .for_each(|name| write_string(name, out));
         lengths.iter().flatten().for_each(|prior| out.extend(prior));
     }
 }
@@ -105,11 +116,18 @@ mod tests {
     fn of(components: &[(&'static str, Vec<Field>)], kinds: &[(&'static str, &[u8])]) -> Schema {
         let mut schema = Schema::new();
         for (name, fields) in components {
-            schema.add_info(ComponentInfo { name, fields: Vec::leak(fields.clone()) }).unwrap();
+            schema
+                .add_info(ComponentInfo {
+                    name,
+                    fields: Vec::leak(fields.clone()),
+                })
+                .unwrap();
         }
         for (name, parts) in kinds {
-            let parts: Vec<_> =
-                parts.iter().map(|part| crate::schema::ComponentId(*part)).collect();
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|part| crate::schema::ComponentId(*part))
+                .collect();
             schema.add_kind(name, &parts).unwrap();
         }
         schema
@@ -117,22 +135,40 @@ mod tests {
 
     /// A schema of one component with this first field.
     fn with(field: Field) -> Schema {
-        of(&[("body", vec![field, Field { name: "v", ..FIELD }])], &[("thing", &[0])])
+        of(
+            &[("body", vec![field, Field { name: "v", ..FIELD }])],
+            &[("thing", &[0])],
+        )
     }
 
     /// Schemas that all differ from each other in at least one property.
     fn different() -> Vec<Schema> {
-        let linear = |min, step| Field { scale: Scale::Linear { min, step }, ..FIELD };
+        let linear = |min, step| Field {
+            scale: Scale::Linear { min, step },
+            ..FIELD
+        };
         let mut schemas = vec![with(FIELD), Schema::new()];
         schemas.extend(
             [
                 Field { name: "y", ..FIELD },
-                Field { scale: Scale::Count, ..FIELD },
-                Field { scale: Scale::Turn, ..FIELD },
+                Field {
+                    scale: Scale::Count,
+                    ..FIELD
+                },
+                Field {
+                    scale: Scale::Turn,
+                    ..FIELD
+                },
                 linear(-32.0, 0.25),
                 linear(-64.0, 0.5),
-                Field { bits: FIELD.bits + 1, ..FIELD },
-                Field { max: FIELD.max - 1, ..FIELD },
+                Field {
+                    bits: FIELD.bits + 1,
+                    ..FIELD
+                },
+                Field {
+                    max: FIELD.max - 1,
+                    ..FIELD
+                },
                 FIELD.extrapolated(),
                 FIELD.moved_by(1),
                 FIELD.team(),
@@ -146,7 +182,10 @@ mod tests {
         let first = ("body", vec![FIELD]);
         let two = [first.clone(), second.clone()];
         schemas.extend([
-            of(&[("corpus", vec![FIELD, Field { name: "v", ..FIELD }])], &[("thing", &[0])]),
+            of(
+                &[("corpus", vec![FIELD, Field { name: "v", ..FIELD }])],
+                &[("thing", &[0])],
+            ),
             of(std::slice::from_ref(&first), &[("thing", &[0])]),
             of(&two, &[("thing", &[0])]),
             of(&two, &[("thing", &[1])]),
@@ -206,8 +245,15 @@ mod tests {
         assert_eq!(before.hash(), after.hash());
         let bytes = before.canonical_bytes();
         let text = String::from_utf8_lossy(&bytes);
-        for word in ["Before", "Count", "Linear", "Constant", "Everyone", "ComponentInfo", "Range"]
-        {
+        for word in [
+            "Before",
+            "Count",
+            "Linear",
+            "Constant",
+            "Everyone",
+            "ComponentInfo",
+            "Range",
+        ] {
             assert!(!text.contains(word), "{word} is in {text:?}");
         }
     }

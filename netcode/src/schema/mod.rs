@@ -82,14 +82,19 @@ impl KindInfo {
     /// Whether a teleport mark differs between two states of an entity of this kind: it was moved
     /// without passing between.
     pub fn is_teleport(&self, from: &[u32], to: &[u32]) -> bool {
-        let marks =
-            self.fields.iter().zip(from.iter().zip(to)).filter(|(field, _)| field.marks_teleport);
+        let marks = self
+            .fields
+            .iter()
+            .zip(from.iter().zip(to))
+            .filter(|(field, _)| field.marks_teleport);
         marks.into_iter().any(|(_, (from, to))| from != to)
     }
 
     /// Whether clients may see any field of entities of this kind.
     pub fn is_visible(&self) -> bool {
-        self.fields.iter().any(|field| field.visibility != Visibility::Server)
+        self.fields
+            .iter()
+            .any(|field| field.visibility != Visibility::Server)
     }
 
     /// Upper bound of the encoded size of an entity of this kind, in bytes, as its owner sees it.
@@ -192,7 +197,10 @@ impl Schema {
     /// [`SchemaError`] if there are too many components, the name is taken, or an estimator does
     /// not fit.
     pub fn add_component<T: Replicate>(&mut self) -> Result<ComponentId, SchemaError> {
-        self.add_info(ComponentInfo { name: T::NAME, fields: T::FIELDS })
+        self.add_info(ComponentInfo {
+            name: T::NAME,
+            fields: T::FIELDS,
+        })
     }
 
     pub(crate) fn add_info(
@@ -229,11 +237,13 @@ impl Schema {
         if self.kinds.iter().any(|k| k.name == name) {
             return Err(SchemaError::Twice(name));
         }
-        let start =
-            self.kinds.last().map_or(
-                Contexts { numbers: 0..frame::NUMBERS, flags: 0..frame::FLAGS },
-                |before| before.contexts.clone(),
-            );
+        let start = self.kinds.last().map_or(
+            Contexts {
+                numbers: 0..frame::NUMBERS,
+                flags: 0..frame::FLAGS,
+            },
+            |before| before.contexts.clone(),
+        );
         let mut contexts = Contexts {
             numbers: start.numbers.end..start.numbers.end,
             flags: start.flags.end..start.flags.end,
@@ -241,18 +251,31 @@ impl Schema {
         let (mut components, mut fields, mut plan) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             components.push((*part, fields.len()));
-            plan.push(plan_component(self.component(*part).fields, fields.len(), &mut contexts)?);
+            plan.push(plan_component(
+                self.component(*part).fields,
+                fields.len(),
+                &mut contexts,
+            )?);
             fields.extend_from_slice(self.component(*part).fields);
         }
         if fields.len() > FIELDS_PER_ENTITY {
             return Err(SchemaError::TooMany("fields in a kind", FIELDS_PER_ENTITY));
         }
-        let kind = KindInfo { name, components, fields, plan, contexts };
+        let kind = KindInfo {
+            name,
+            components,
+            fields,
+            plan,
+            contexts,
+        };
         let bytes = kind.max_bytes();
         if bytes > ENTITY_BYTES {
             return Err(SchemaError::TooLarge(name, bytes));
         }
-        self.has_teams |= kind.fields.iter().any(|field| field.visibility == Visibility::Team);
+        self.has_teams |= kind
+            .fields
+            .iter()
+            .any(|field| field.visibility == Visibility::Team);
         self.kinds.push(kind);
         self.tables = OnceLock::new();
         Ok(KindId(self.kinds.len() as u8 - 1))
@@ -282,11 +305,18 @@ impl Schema {
     }
 
     fn tables_of(&self, class: usize) -> Tables {
-        let mut tables = Tables { flags: frame_flags(), ..Tables::default() };
-        FRAME_PRIORS.iter().for_each(|prior| tables.push(Some(*prior)));
+        let mut tables = Tables {
+            flags: frame_flags(),
+            ..Tables::default()
+        };
+        FRAME_PRIORS
+            .iter()
+            .for_each(|prior| tables.push(Some(*prior)));
         let expected = |kind, component, field| {
-            let found =
-                self.priors.iter().find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
+            let found = self
+                .priors
+                .iter()
+                .find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
             Some(found.3[class].map(Prior))
         };
         for kind in &self.kinds {
@@ -294,7 +324,9 @@ impl Schema {
                 let component = self.component(*id);
                 let changes = expected(kind.name, component.name, "")
                     .map(|priors| 1.0 - f64::from(priors[0].0[0]) / 256.0);
-                tables.flags.push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
+                tables
+                    .flags
+                    .push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
                 for field in &coded.fields {
                     let priors = expected(
                         kind.name,
@@ -337,7 +369,10 @@ impl Schema {
 
     /// All kinds in the order of their numbers.
     pub fn kinds(&self) -> impl Iterator<Item = (KindId, &KindInfo)> {
-        self.kinds.iter().enumerate().map(|(i, kind)| (KindId(i as u8), kind))
+        self.kinds
+            .iter()
+            .enumerate()
+            .map(|(i, kind)| (KindId(i as u8), kind))
     }
 }
 
@@ -417,7 +452,13 @@ mod tests {
         }
         let mut schema = Schema::new();
         let wide = schema.add_component::<Wide>().unwrap();
-        assert_eq!(schema.add_component::<Wide>(), Err(SchemaError::Twice("wide")));
-        assert!(matches!(schema.add_kind("w", &[wide]), Err(SchemaError::TooMany(..))));
+        assert_eq!(
+            schema.add_component::<Wide>(),
+            Err(SchemaError::Twice("wide"))
+        );
+        assert!(matches!(
+            schema.add_kind("w", &[wide]),
+            Err(SchemaError::TooMany(..))
+        ));
     }
 }

@@ -87,13 +87,26 @@ pub(super) fn plan_component(
         };
         let context = contexts.numbers.end;
         contexts.numbers.end += CONTEXTS;
-        coded.push(CodedField { at: start + i, field: fields[i], context, after, estimator });
+        coded.push(CodedField {
+            at: start + i,
+            field: fields[i],
+            context,
+            after,
+            estimator,
+        });
     }
     let flag = contexts.flags.end;
     contexts.flags.end += 1;
-    let visibility =
-        fields.iter().map(|field| field.visibility).min().unwrap_or(Visibility::Server);
-    Ok(CodedComponent { flag, visibility, fields: coded })
+    let visibility = fields
+        .iter()
+        .map(|field| field.visibility)
+        .min()
+        .unwrap_or(Visibility::Server);
+    Ok(CodedComponent {
+        flag,
+        visibility,
+        fields: coded,
+    })
 }
 
 fn estimate(
@@ -107,8 +120,13 @@ fn estimate(
         Estimator::Linear => Ok(CompiledEstimator::Linear),
         Estimator::Moved { velocity } => {
             let of = fields.get(usize::from(velocity)).ok_or(wrong.clone())?;
-            let (Scale::Linear { min, step: per_second }, Scale::Linear { step, .. }) =
-                (of.scale, field.scale)
+            let (
+                Scale::Linear {
+                    min,
+                    step: per_second,
+                },
+                Scale::Linear { step, .. },
+            ) = (of.scale, field.scale)
             else {
                 return Err(wrong);
             };

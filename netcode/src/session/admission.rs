@@ -51,23 +51,45 @@ impl SessionServer {
             self.deny(from, &applicant, reason, now);
             return Err(reason);
         }
-        let time = timeout(applicant.timeout_s).unwrap_or(HALF_OPEN_TIME).min(HALF_OPEN_TIME);
+        let time = timeout(applicant.timeout_s)
+            .unwrap_or(HALF_OPEN_TIME)
+            .min(HALF_OPEN_TIME);
         if self.half_open.get(&applicant.tag).is_some() {
-            self.half_open.refresh(from, &applicant.tag, now, now + time);
+            self.half_open
+                .refresh(from, &applicant.tag, now, now + time);
         } else {
             // Resumptions are exempt: many clients behind one address may lose their sessions at
             // once.
             let joins = applicant.purpose.resume.is_none();
-            if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
+            if joins
+                && !self
+                    .joins
+                    .allows(from.address.ip().into(), self.config.joins, now)
+            {
                 return Err(DropReason::RateLimited);
             }
-            if !self.half_open.insert(from, (applicant.clone(), digest), now, now + time) {
+            if !self
+                .half_open
+                .insert(from, (applicant.clone(), digest), now, now + time)
+            {
                 return Err(DropReason::RateLimited);
             }
         }
-        let Applicant { user, user_data, tag, .. } = &*applicant;
-        let challenge = self.challenges.make(from.address, tag, (*user, user_data), now);
-        self.reply(from, &applicant, (Kind::Challenge, Denial::Unspecified), &challenge);
+        let Applicant {
+            user,
+            user_data,
+            tag,
+            ..
+        } = &*applicant;
+        let challenge = self
+            .challenges
+            .make(from.address, tag, (*user, user_data), now);
+        self.reply(
+            from,
+            &applicant,
+            (Kind::Challenge, Denial::Unspecified),
+            &challenge,
+        );
         Ok(())
     }
 
@@ -101,8 +123,13 @@ impl SessionServer {
 
     fn open_token(&self, request: &Request<'_>, now: Timestamp) -> Result<Applicant, DropReason> {
         let SessionConfig { protocol, key, .. } = &self.config;
-        let opened =
-            PrivateToken::open(request.sealed, key, *protocol, request.expires, request.nonce);
+        let opened = PrivateToken::open(
+            request.sealed,
+            key,
+            *protocol,
+            request.expires,
+            request.nonce,
+        );
         let private = opened.map_err(|error| match error {
             OpenError::Forged => DropReason::ForgedToken,
             OpenError::Malformed => DropReason::MalformedToken,
@@ -159,14 +186,22 @@ impl SessionServer {
                 && pending.first != from
                 && now.since(pending.since) < TOKEN_BINDING
         });
-        if bound.is_some() { Err(DropReason::SecondAddress) } else { Ok(()) }
+        if bound.is_some() {
+            Err(DropReason::SecondAddress)
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses a token that lives too long, because the history could not hold it. Without a time
     /// of issue, its lifetime is measured from the present wall clock.
     fn check_age(&self, applicant: &Applicant, now: Timestamp) -> Result<(), DropReason> {
         let resumes = applicant.purpose.resume.is_some();
-        let longest = if resumes { TICKET_LIFETIME } else { self.config.token_lifetime };
+        let longest = if resumes {
+            TICKET_LIFETIME
+        } else {
+            self.config.token_lifetime
+        };
         let latest = match applicant.purpose.issued {
             // A token issued in the future may be from before a restart with the wall clock set
             // back. A ticket may not: each start has epochs of its own.
@@ -176,7 +211,11 @@ impl SessionServer {
             Some(issued) => issued.as_secs().saturating_add(longest.as_secs()),
             None => self.unix(now).as_secs() + (longest + CLOCK_DIFFERENCE).as_secs(),
         };
-        if applicant.expires <= latest { Ok(()) } else { Err(DropReason::LongLived) }
+        if applicant.expires <= latest {
+            Ok(())
+        } else {
+            Err(DropReason::LongLived)
+        }
     }
 
     /// Checks the admission rules, both for a request and again when the address is proved.
@@ -199,7 +238,8 @@ impl SessionServer {
         if applicant.purpose.resume.is_none() && !self.history.has_room(self.unix(now).as_secs()) {
             return Err(DropReason::HistoryFull);
         }
-        self.roster.place(applicant, from, &self.config, self.draining)
+        self.roster
+            .place(applicant, from, &self.config, self.draining)
     }
 
     /// Denies an expired ticket, because its client would retry otherwise. Expired joining tokens
@@ -225,7 +265,10 @@ impl SessionServer {
         now: Timestamp,
     ) {
         // A late copy of a request must not disturb the session that it led to.
-        let present = self.roster.at(to).and_then(|client| self.roster.get(client));
+        let present = self
+            .roster
+            .at(to)
+            .and_then(|client| self.roster.get(client));
         if present.is_some_and(|session| session.is_of(applicant)) {
             return;
         }
@@ -267,7 +310,11 @@ impl SessionServer {
     ) -> Result<(), DropReason> {
         let Some(attempt) = self.half_open.of_response(from, header.sequence) else {
             let present = self.roster.at(from).is_some();
-            return Err(if present { DropReason::AddressPresent } else { DropReason::Stranger });
+            return Err(if present {
+                DropReason::AddressPresent
+            } else {
+                DropReason::Stranger
+            });
         };
         let (applicant, first) = (attempt.applicant.clone(), attempt.first);
         let key = PacketKey::new(&applicant.client_key);
@@ -275,7 +322,9 @@ impl SessionServer {
         self.scratch.extend_from_slice(datagram);
         let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
         packet::check_size(Kind::Response, contents)?;
-        let opened = self.challenges.open(from.address, &applicant.tag, contents, now);
+        let opened = self
+            .challenges
+            .open(from.address, &applicant.tag, contents, now);
         let (user, user_data) = opened.map_err(|reason| match reason {
             // No challenge was sent to that address with this token.
             DropReason::ForeignChallenge if applicant.purpose.resume.is_none() && from != first => {
@@ -304,7 +353,10 @@ impl SessionServer {
         self.half_open.remove(&applicant.tag);
         // Another client was at this address. It has lost the address, because the applicant
         // answered from there.
-        if let Some(other) = self.roster.at(from).filter(|present| Some(*present) != place.client())
+        if let Some(other) = self
+            .roster
+            .at(from)
+            .filter(|present| Some(*present) != place.client())
         {
             self.displace(other, now);
         }
@@ -345,9 +397,16 @@ impl SessionServer {
     /// Notifies a client that its session is open.
     pub(super) fn welcome(&mut self, client: ClientId, now: Timestamp) {
         let most = self.config.sessions as u32;
-        match self.roster.get(client).and_then(|session| session.live.as_ref()) {
+        match self
+            .roster
+            .get(client)
+            .and_then(|session| session.live.as_ref())
+        {
             Some(live) if live.addr.is_connection_oriented() => {
-                self.answer(live.addr, Transmit::Frame(secured::write_accepted(live.index, most)));
+                self.answer(
+                    live.addr,
+                    Transmit::Frame(secured::write_accepted(live.index, most)),
+                );
             }
             _ => self.keep_alive(client, now),
         }
@@ -364,7 +423,10 @@ impl SessionServer {
     ) -> Result<Place, DropReason> {
         let place = self.check_admission(applicant, from, now);
         let place = place.inspect_err(|reason| self.deny(from, applicant, *reason, now))?;
-        if let Some(session) = place.client().and_then(|client| self.roster.get_mut(client)) {
+        if let Some(session) = place
+            .client()
+            .and_then(|client| self.roster.get_mut(client))
+        {
             // A recorded response proves nothing a second time.
             if !from.is_connection_oriented()
                 && session.is_of(applicant)
@@ -380,7 +442,9 @@ impl SessionServer {
         }
         // A ticket needs no history: it is valid once because the session's epoch rises.
         let remembered = applicant.purpose.resume.is_some()
-            || self.history.consume(applicant.tag, applicant.expires, self.unix(now).as_secs());
+            || self
+                .history
+                .consume(applicant.tag, applicant.expires, self.unix(now).as_secs());
         if !remembered {
             self.deny(from, applicant, DropReason::HistoryFull, now);
             return Err(DropReason::HistoryFull);
@@ -398,5 +462,8 @@ pub(super) fn digest(request: &Request<'_>) -> u64 {
 
 /// Returns a token's timeout; `None` if it is not positive, which means no timeout.
 fn timeout(seconds: i32) -> Option<Duration> {
-    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
 }

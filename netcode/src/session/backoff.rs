@@ -30,12 +30,20 @@ pub struct Backoff {
 impl Backoff {
     /// Creates pauses that start at about `first`, random from `seed`.
     pub fn new(first: Duration, longest: Duration, seed: u64) -> Self {
-        Self { first, longest, attempts: 0, rng: Xoshiro256PlusPlus::seed_from_u64(seed) }
+        Self {
+            first,
+            longest,
+            attempts: 0,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+        }
     }
 
     /// Returns the next pause.
     pub fn pause(&mut self) -> Duration {
-        let most = self.first.saturating_mul(1 << self.attempts.min(16)).min(self.longest);
+        let most = self
+            .first
+            .saturating_mul(1 << self.attempts.min(16))
+            .min(self.longest);
         self.attempts += 1;
         let drawn = self.rng.next_u64() % (most.as_micros() as u64 + 1);
         // The minimum keeps two attempts from being on a short path at once.

@@ -88,7 +88,15 @@ impl SessionServer {
     /// answer arrives.
     pub(super) fn refuse_connection(&mut self, to: PeerAddr, denial: Denial, now: Timestamp) {
         self.answer(to, Transmit::Frame(secured::write_refused(denial)));
-        self.waiting.insert(to, Wait { since: now, max_payload: 0, held: None, refused: true });
+        self.waiting.insert(
+            to,
+            Wait {
+                since: now,
+                max_payload: 0,
+                held: None,
+                refused: true,
+            },
+        );
     }
 
     fn note_max_payload(
@@ -103,12 +111,22 @@ impl SessionServer {
             return Err(DropReason::NarrowPath);
         }
         let max_payload = bytes.min(PAYLOAD_BYTES);
-        let session = self.roster.at(from).and_then(|client| self.roster.get_mut(client));
+        let session = self
+            .roster
+            .at(from)
+            .and_then(|client| self.roster.get_mut(client));
         match session.and_then(|session| session.live.as_mut()) {
             Some(live) => live.max_payload = max_payload,
             None if self.waiting.len() < WAITING_CONNECTIONS => {
-                self.waiting
-                    .insert(from, Wait { since: now, max_payload, held: None, refused: false });
+                self.waiting.insert(
+                    from,
+                    Wait {
+                        since: now,
+                        max_payload,
+                        held: None,
+                        refused: false,
+                    },
+                );
             }
             None => {
                 self.close_addr(from);
@@ -145,10 +163,18 @@ impl SessionServer {
     /// Closes connections on which no session was requested in time.
     pub(super) fn close_idle(&mut self, now: Timestamp) {
         let is_late = |wait: &Wait| {
-            let longest = if wait.refused { REFUSED_CONNECTION_TIME } else { HELLO_TIME };
+            let longest = if wait.refused {
+                REFUSED_CONNECTION_TIME
+            } else {
+                HELLO_TIME
+            };
             now.since(wait.since) >= longest
         };
-        let late = self.waiting.iter().filter(|(_, wait)| is_late(wait)).map(|(addr, _)| *addr);
+        let late = self
+            .waiting
+            .iter()
+            .filter(|(_, wait)| is_late(wait))
+            .map(|(addr, _)| *addr);
         let late: Vec<_> = late.collect();
         late.into_iter().for_each(|addr| self.close_addr(addr));
     }
@@ -163,7 +189,10 @@ impl SessionServer {
         frame: &[u8],
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let is_first = self.waiting.get(&from).is_some_and(|wait| wait.held.is_none());
+        let is_first = self
+            .waiting
+            .get(&from)
+            .is_some_and(|wait| wait.held.is_none());
         if !is_first {
             self.close_addr(from);
             return Err(DropReason::Unexpected);
@@ -187,7 +216,11 @@ impl SessionServer {
     }
 
     fn take_held(&mut self, from: PeerAddr, now: Timestamp) -> Result<(), DropReason> {
-        match self.waiting.get_mut(&from).and_then(|wait| wait.held.take()) {
+        match self
+            .waiting
+            .get_mut(&from)
+            .and_then(|wait| wait.held.take())
+        {
             Some(frame) => self.take_join(from, &frame, now),
             None => Ok(()),
         }
@@ -202,11 +235,12 @@ impl SessionServer {
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let Wait { max_payload, .. } = self.waiting.remove(&from).ok_or(DropReason::Stranger)?;
-        self.let_join(from, frame, max_payload, now).inspect_err(|_| {
-            if !self.waiting.contains_key(&from) {
-                self.close_addr(from);
-            }
-        })
+        self.let_join(from, frame, max_payload, now)
+            .inspect_err(|_| {
+                if !self.waiting.contains_key(&from) {
+                    self.close_addr(from);
+                }
+            })
     }
 
     fn let_join(
@@ -222,7 +256,11 @@ impl SessionServer {
             return Err(DropReason::ForgedToken);
         }
         let joins = applicant.purpose.resume.is_none();
-        if joins && !self.joins.allows(from.address.ip().into(), self.config.joins, now) {
+        if joins
+            && !self
+                .joins
+                .allows(from.address.ip().into(), self.config.joins, now)
+        {
             return Err(DropReason::RateLimited);
         }
         self.admit(&applicant, (from, max_payload), 0, now)

@@ -34,7 +34,10 @@ pub struct Challenges {
 impl Challenges {
     /// Creates challenges under `key`, which must be random.
     pub fn new(key: &Key) -> Self {
-        Self { key: PacketKey::new(key), next: 0 }
+        Self {
+            key: PacketKey::new(key),
+            next: 0,
+        }
     }
 
     /// Creates a challenge for the user of the token with this tag. Challenges are numbered from 0.
@@ -74,8 +77,10 @@ impl Challenges {
         let (number, sealed) = contents.split_first_chunk::<8>().ok_or(foreign)?;
         let number = u64::from_le_bytes(*number);
         let mut sealed: [u8; CHALLENGE_BYTES] = sealed.try_into().map_err(|_| foreign)?;
-        let opened =
-            self.key.open(number, &subject(from, tag), &mut sealed).map_err(|_| foreign)?;
+        let opened = self
+            .key
+            .open(number, &subject(from, tag), &mut sealed)
+            .map_err(|_| foreign)?;
         let mut reader = Reader::new(opened);
         let user = UserId(reader.u64().ok_or(foreign)?);
         let user_data = reader.array::<USER_DATA_BYTES>().ok_or(foreign)?;
@@ -110,16 +115,24 @@ mod tests {
     fn a_challenge_comes_back_to_its_maker_from_its_address_with_its_token_only() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
         let (data, now) = (std::array::from_fn(|i| i as u8), Timestamp::from_millis(5));
-        let (here, there) =
-            (SocketAddr::from(([10, 0, 0, 1], 5)), SocketAddr::from(([10, 0, 0, 1], 6)));
+        let (here, there) = (
+            SocketAddr::from(([10, 0, 0, 1], 5)),
+            SocketAddr::from(([10, 0, 0, 1], 6)),
+        );
         let foreign = Err(DropReason::ForeignChallenge);
         let first = maker.make(here, &TAG, (UserId(4), &data), now);
         let contents = maker.make(here, &TAG, (UserId(5), &data), now);
         assert_eq!((first[0], contents[0]), (0, 1));
-        assert_eq!(maker.open(here, &TAG, &contents, now), Ok((UserId(5), data)));
+        assert_eq!(
+            maker.open(here, &TAG, &contents, now),
+            Ok((UserId(5), data))
+        );
         assert_eq!(maker.open(there, &TAG, &contents, now), foreign);
         assert_eq!(maker.open(here, &[4; TAG_BYTES], &contents, now), foreign);
-        assert_eq!(Challenges::new(&Key::new([2; 32])).open(here, &TAG, &contents, now), foreign);
+        assert_eq!(
+            Challenges::new(&Key::new([2; 32])).open(here, &TAG, &contents, now),
+            foreign
+        );
         let mut other = contents;
         other[0] = 0;
         assert_eq!(maker.open(here, &TAG, &other, now), foreign);
@@ -129,7 +142,10 @@ mod tests {
     #[test]
     fn a_challenge_grows_old() {
         let mut maker = Challenges::new(&Key::new([1; 32]));
-        let (here, made) = (SocketAddr::from(([10, 0, 0, 1], 5)), Timestamp::from_millis(5));
+        let (here, made) = (
+            SocketAddr::from(([10, 0, 0, 1], 5)),
+            Timestamp::from_millis(5),
+        );
         let contents = maker.make(here, &TAG, (UserId(4), &[0; 256]), made);
         let last = made + CHALLENGE_TIME;
         assert!(maker.open(here, &TAG, &contents, last).is_ok());

@@ -159,7 +159,11 @@ impl SessionClient {
             false => Phase::Failed(TokenError::other_protocol(token.protocol, protocol).into()),
         };
         Self {
-            keys: SessionKeys::new(token_tag(&token.sealed), &token.server_key, &token.client_key),
+            keys: SessionKeys::new(
+                token_tag(&token.sealed),
+                &token.server_key,
+                &token.client_key,
+            ),
             denial: None,
             token,
             kind: TransportKind::Udp,
@@ -185,14 +189,25 @@ impl SessionClient {
     /// Selects the transport. Call it before the first transmit. Connections are numbered from
     /// `first` on, one per request.
     pub fn transport(mut self, kind: TransportKind, first: u64) -> Self {
-        (self.kind, self.connection) =
-            (kind, if kind.is_connection_oriented() { first } else { 0 });
+        (self.kind, self.connection) = (
+            kind,
+            if kind.is_connection_oriented() {
+                first
+            } else {
+                0
+            },
+        );
         self
     }
 
     /// Selects the first server to try, if the token names it.
     pub fn beginning_at(mut self, server: SocketAddr) -> Self {
-        self.server = self.token.servers.iter().position(|named| *named == server).unwrap_or(0);
+        self.server = self
+            .token
+            .servers
+            .iter()
+            .position(|named| *named == server)
+            .unwrap_or(0);
         self
     }
 
@@ -279,11 +294,14 @@ impl SessionClient {
     pub fn next_timeout(&self) -> Timestamp {
         let silent = self
             .timeout()
-            .map_or(Timestamp::from_nanos(u64::MAX), |most| self.silent_since() + most);
+            .map_or(Timestamp::from_nanos(u64::MAX), |most| {
+                self.silent_since() + most
+            });
         match self.phase {
-            Phase::Requesting | Phase::Responding => {
-                self.next_send.min(silent).min(self.began + self.token_lifetime())
-            }
+            Phase::Requesting | Phase::Responding => self
+                .next_send
+                .min(silent)
+                .min(self.began + self.token_lifetime()),
             Phase::Connected { .. } => (self.sent_at + KEEP_ALIVE).min(silent),
             Phase::Failed(_) | Phase::Disconnected => Timestamp::from_nanos(u64::MAX),
         }
@@ -301,7 +319,11 @@ impl SessionClient {
     }
 
     fn silent_since(&self) -> Timestamp {
-        if self.is_connected() { self.heard_at } else { self.step_began }
+        if self.is_connected() {
+            self.heard_at
+        } else {
+            self.step_began
+        }
     }
 
     /// Returns the next packet that is due at `now`.
@@ -313,7 +335,10 @@ impl SessionClient {
                     self.leave_connection();
                 }
                 self.note_step_sent(now, CONNECT_TIME);
-                Some(Transmit::Open(secured::write_join(&self.request(), &self.token.client_key)))
+                Some(Transmit::Open(secured::write_join(
+                    &self.request(),
+                    &self.token.client_key,
+                )))
             }
             Phase::Requesting if now >= self.next_send => {
                 let pause = self.pauses.pause();
@@ -328,7 +353,9 @@ impl SessionClient {
                     return Some(Transmit::Datagram(self.request()));
                 }
                 let challenge = self.challenge.as_deref()?;
-                self.keys.seal_response(self.token.protocol, challenge).map(Transmit::Datagram)
+                self.keys
+                    .seal_response(self.token.protocol, challenge)
+                    .map(Transmit::Datagram)
             }
             Phase::Connected { index, most } if now.since(self.sent_at) >= KEEP_ALIVE => {
                 self.sent_at = now;
@@ -340,7 +367,13 @@ impl SessionClient {
     }
 
     fn request(&self) -> Vec<u8> {
-        let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
+        let ConnectToken {
+            protocol,
+            expires,
+            nonce,
+            sealed,
+            ..
+        } = &self.token;
         packet::write_request(*protocol, *expires, nonce, sealed)
     }
 
@@ -354,7 +387,9 @@ impl SessionClient {
 
     /// Continues with the next server, or fails, if time is up.
     fn give_up(&mut self, now: Timestamp) {
-        let silent = self.timeout().is_some_and(|most| now.since(self.silent_since()) >= most);
+        let silent = self
+            .timeout()
+            .is_some_and(|most| now.since(self.silent_since()) >= most);
         let failure = match self.phase {
             Phase::Failed(_) | Phase::Disconnected => return,
             Phase::Connected { .. } if silent => {
@@ -443,7 +478,8 @@ impl SessionClient {
             };
         }
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
-        self.keys.seal(kind, self.token.protocol, contents, &mut packet);
+        self.keys
+            .seal(kind, self.token.protocol, contents, &mut packet);
         Transmit::Datagram(packet)
     }
 
@@ -455,6 +491,8 @@ impl SessionClient {
             return vec![Transmit::Close];
         }
         let copies = if connected { DISCONNECT_PACKETS } else { 0 };
-        (0..copies).map(|_| self.seal_packet(Kind::Disconnect, &[])).collect()
+        (0..copies)
+            .map(|_| self.seal_packet(Kind::Disconnect, &[]))
+            .collect()
     }
 }

@@ -13,7 +13,10 @@ pub struct ClientTable<T> {
 
 impl<T> Default for ClientTable<T> {
     fn default() -> Self {
-        Self { clients: Vec::new(), values: Vec::new() }
+        Self {
+            clients: Vec::new(),
+            values: Vec::new(),
+        }
     }
 }
 
@@ -74,7 +77,10 @@ impl<T> ClientTable<T> {
 
     /// Iterates over all entries by rising number.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ClientId, &T)> {
-        self.clients.iter().copied().zip(self.values.iter().map(|value| &**value))
+        self.clients
+            .iter()
+            .copied()
+            .zip(self.values.iter().map(|value| &**value))
     }
 
     /// Iterates over all values by rising number, for modification.
@@ -87,14 +93,21 @@ impl<T> ClientTable<T> {
     pub fn iter_mut_from(&mut self, place: usize) -> impl Iterator<Item = (ClientId, &mut T)> {
         let place = place.min(self.clients.len());
         let (before, after) = self.values.split_at_mut(place);
-        let (first, then) =
-            (self.clients[place..].iter().zip(after), self.clients[..place].iter().zip(before));
-        first.chain(then).map(|(client, value)| (*client, &mut **value))
+        let (first, then) = (
+            self.clients[place..].iter().zip(after),
+            self.clients[..place].iter().zip(before),
+        );
+        first
+            .chain(then)
+            .map(|(client, value)| (*client, &mut **value))
     }
 
     /// Iterates over all entries by rising number, for modification of the values.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (ClientId, &mut T)> {
-        self.clients.iter().copied().zip(self.values.iter_mut().map(|value| &mut **value))
+        self.clients
+            .iter()
+            .copied()
+            .zip(self.values.iter_mut().map(|value| &mut **value))
     }
 }
 

@@ -43,7 +43,10 @@ impl Servers {
 
     /// Returns the transports that have at least one address.
     pub fn transports(&self) -> impl Iterator<Item = TransportKind> {
-        self.0.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(over, _)| *over)
+        self.0
+            .iter()
+            .filter(|(_, addresses)| !addresses.is_empty())
+            .map(|(over, _)| *over)
     }
 }
 
@@ -96,7 +99,10 @@ impl SessionConfig {
             per_user: 1,
             duplicates: Duplicates::default(),
             per_address: 64,
-            joins: Rate { per_second: 50, burst: 200 },
+            joins: Rate {
+                per_second: 50,
+                burst: 200,
+            },
             token_lifetime: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             history: TOKEN_HISTORY,

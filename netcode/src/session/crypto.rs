@@ -118,16 +118,18 @@ mod cipher {
         /// Prepares a key for ChaCha20-Poly1305.
         pub fn new(key: &Key) -> Self {
             let key = UnboundKey::new(&CHACHA20_POLY1305, key.bytes());
-            Self(LessSafeKey::new(
-                key.unwrap_or_else(|_| unreachable!("the key has the cipher's length")),
-            ))
+            Self(LessSafeKey::new(key.unwrap_or_else(|_| {
+                unreachable!("the key has the cipher's length")
+            })))
         }
 
         /// Encrypts `message` in place and returns the tag. `about` is the associated data. No two
         /// messages under one key may have the same `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
-            let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(about), message);
+            let sealed = self
+                .0
+                .seal_in_place_separate_tag(nonce, Aad::from(about), message);
             let tag =
                 sealed.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit"));
             tag.as_ref().try_into().unwrap_or([0; TAG_BYTES])
@@ -145,7 +147,9 @@ mod cipher {
             sealed: &'a mut [u8],
         ) -> Result<&'a mut [u8], Forged> {
             let nonce = Nonce::assume_unique_for_key(packet_nonce(sequence));
-            self.0.open_in_place(nonce, Aad::from(about), sealed).map_err(|_| Forged)
+            self.0
+                .open_in_place(nonce, Aad::from(about), sealed)
+                .map_err(|_| Forged)
         }
     }
 }
@@ -176,8 +180,11 @@ mod portable {
         /// messages under one key may have the same `sequence`.
         pub fn seal(&self, sequence: u64, about: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
             let nonce = packet_nonce(sequence);
-            let tag = self.0.encrypt_inout_detached((&nonce).into(), about, message.into());
-            tag.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit")).into()
+            let tag = self
+                .0
+                .encrypt_inout_detached((&nonce).into(), about, message.into());
+            tag.unwrap_or_else(|_| unreachable!("a packet is within the cipher's limit"))
+                .into()
         }
 
         /// Decrypts a message in place that ends with its tag, and returns it without the tag.
@@ -194,7 +201,8 @@ mod portable {
             let (message, tag) = sealed.split_last_chunk_mut::<TAG_BYTES>().ok_or(Forged)?;
             let (nonce, tag) = (packet_nonce(sequence), Tag::from(*tag));
             let opened =
-                self.0.decrypt_inout_detached((&nonce).into(), about, (&mut *message).into(), &tag);
+                self.0
+                    .decrypt_inout_detached((&nonce).into(), about, (&mut *message).into(), &tag);
             opened.map(|()| message).map_err(|_| Forged)
         }
     }
@@ -216,7 +224,9 @@ pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buff
     };
     let cipher = XChaCha20Poly1305::new(key.bytes().into());
     let sealed = cipher.encrypt_inout_detached(nonce.into(), about, message.into());
-    *tag = sealed.unwrap_or_else(|_| unreachable!("a token is within the cipher's limit")).into();
+    *tag = sealed
+        .unwrap_or_else(|_| unreachable!("a token is within the cipher's limit"))
+        .into();
 }
 
 /// Opens a connect token's private part in place and returns it without the tag. `about` is the
@@ -254,11 +264,16 @@ mod tests {
             let message: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let (mut ours, mut theirs) = (message.clone(), message.clone());
             let tag = PacketKey::new(&key).seal(1_000, b"about", &mut ours);
-            assert_eq!(tag, portable::PacketKey::new(&key).seal(1_000, b"about", &mut theirs));
+            assert_eq!(
+                tag,
+                portable::PacketKey::new(&key).seal(1_000, b"about", &mut theirs)
+            );
             assert_eq!(ours, theirs);
             ours.extend_from_slice(&tag);
             assert_eq!(
-                portable::PacketKey::new(&key).open(1_000, b"about", &mut ours).unwrap(),
+                portable::PacketKey::new(&key)
+                    .open(1_000, b"about", &mut ours)
+                    .unwrap(),
                 &message[..]
             );
         }
@@ -274,8 +289,14 @@ mod tests {
         let mut buffer = [text.as_bytes(), &[0; TAG_BYTES]].concat();
         seal_token(&key, &nonce, &about, &mut buffer);
         assert_eq!(buffer[..8], hex("bd6d179d3e83d43b"));
-        assert_eq!(buffer[text.len()..], hex("c0875924c1c7987947deafd8780acf49"));
-        assert_eq!(open_token(&key, &nonce, &about, &mut buffer).unwrap(), text.as_bytes());
+        assert_eq!(
+            buffer[text.len()..],
+            hex("c0875924c1c7987947deafd8780acf49")
+        );
+        assert_eq!(
+            open_token(&key, &nonce, &about, &mut buffer).unwrap(),
+            text.as_bytes()
+        );
     }
 
     #[test]
@@ -298,10 +319,22 @@ mod tests {
     #[test]
     fn a_key_reads_back_and_does_not_show_itself() {
         let key = Key::new(std::array::from_fn(|i| 255 - i as u8));
-        assert_eq!(Key::from_hex(&format!(" {}\n", key.to_hex())), Ok(key.clone()));
-        for wrong in ["", "00", &"0g".repeat(32), &"é".repeat(32), &"00".repeat(33)] {
+        assert_eq!(
+            Key::from_hex(&format!(" {}\n", key.to_hex())),
+            Ok(key.clone())
+        );
+        for wrong in [
+            "",
+            "00",
+            &"0g".repeat(32),
+            &"é".repeat(32),
+            &"00".repeat(33),
+        ] {
             assert_eq!(Key::from_hex(wrong), Err(KeyError));
         }
-        assert_eq!(format!("{key:?} {:?}", PacketKey::new(&key)), "Key(..) PacketKey(..)");
+        assert_eq!(
+            format!("{key:?} {:?}", PacketKey::new(&key)),
+            "Key(..) PacketKey(..)"
+        );
     }
 }

@@ -75,7 +75,10 @@ impl Denial {
 
     /// Returns the denial of a code; [`Self::Unspecified`] if the code is unknown.
     pub fn from_code(code: u8) -> Self {
-        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Unspecified)
+        Self::ALL
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or(Self::Unspecified)
     }
 
     /// Returns the number of a packet outside of sessions. `counter` must fit into 55 bits and
@@ -119,7 +122,10 @@ mod tests {
     #[test]
     fn a_number_tells_its_denial_and_anothers_tells_none() {
         for (code, denial) in Denial::ALL.into_iter().enumerate() {
-            assert_eq!((denial as usize, Denial::from_code(code as u8)), (code, denial));
+            assert_eq!(
+                (denial as usize, Denial::from_code(code as u8)),
+                (code, denial)
+            );
             for counter in [0, 1, (1 << CODE_SHIFT) - 1] {
                 assert_eq!(Denial::of_number(denial.number(counter)), denial);
             }

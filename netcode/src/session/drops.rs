@@ -101,7 +101,9 @@ impl Default for Drops {
 
 impl fmt::Debug for Drops {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_map().entries(self.counts().map(|(reason, count)| (reason.key(), count))).finish()
+        out.debug_map()
+            .entries(self.counts().map(|(reason, count)| (reason.key(), count)))
+            .finish()
     }
 }
 
@@ -123,6 +125,10 @@ impl Drops {
 
     /// Returns every reason that occurred, with its count.
     pub fn counts(&self) -> impl Iterator<Item = (DropReason, u64)> {
-        DropReason::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
+        DropReason::ALL
+            .iter()
+            .copied()
+            .zip(self.0)
+            .filter(|(_, count)| *count > 0)
     }
 }

@@ -124,13 +124,17 @@ impl HalfOpenTable {
 
     /// Returns the attempt of which a request with this tag and hash is a copy.
     pub fn of_copy(&self, tag: &TokenTag, digest: u64) -> Option<&HalfOpen> {
-        self.attempts.get(tag).filter(|attempt| attempt.digest == digest)
+        self.attempts
+            .get(tag)
+            .filter(|attempt| attempt.digest == digest)
     }
 
     /// Returns the attempt to which a response with number `sequence` from `addr` belongs.
     pub fn of_response(&self, addr: PeerAddr, sequence: u64) -> Option<&HalfOpen> {
         let hinted = hint_of_response(sequence).and_then(|hint| self.by_hint.get(&hint));
-        hinted.or_else(|| self.by_addr.get(&addr)).and_then(|tag| self.attempts.get(tag))
+        hinted
+            .or_else(|| self.by_addr.get(&addr))
+            .and_then(|tag| self.attempts.get(tag))
     }
 
     /// Adds an attempt with a token from an address. Returns false if the table is full and its
@@ -154,17 +158,34 @@ impl HalfOpenTable {
         let number = self.next;
         self.next += 1;
         match resumes {
-            Some(client) => _ = self.by_client.entry(client).or_default().insert(number, tag),
+            Some(client) => {
+                _ = self
+                    .by_client
+                    .entry(client)
+                    .or_default()
+                    .insert(number, tag)
+            }
             None => {
                 self.joins.insert(number, tag);
-                self.by_rate_limit_key.entry(rate_limit_key).or_default().insert(number, tag);
+                self.by_rate_limit_key
+                    .entry(rate_limit_key)
+                    .or_default()
+                    .insert(number, tag);
             }
         }
         self.by_expiry.insert((until, tag));
         self.by_hint.insert(hint(&tag), tag);
         self.attempts.insert(
             tag,
-            HalfOpen { applicant, first: addr, since: now, bound: addr, digest, until, number },
+            HalfOpen {
+                applicant,
+                first: addr,
+                since: now,
+                bound: addr,
+                digest,
+                until,
+                number,
+            },
         );
         self.bind(addr, &tag, now);
         true
@@ -172,7 +193,10 @@ impl HalfOpenTable {
 
     /// Maps an address to the attempt of a token, unless it is mapped to another one that is young.
     fn bind(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp) {
-        let known = self.by_addr.get(&addr).and_then(|tag| self.attempts.get(tag));
+        let known = self
+            .by_addr
+            .get(&addr)
+            .and_then(|tag| self.attempts.get(tag));
         if known.is_none_or(|known| now.since(known.since) >= ATTEMPT_AGE) {
             self.by_addr.insert(addr, *tag);
         }
@@ -219,12 +243,16 @@ impl HalfOpenTable {
                 _ => Some(&self.joins).filter(|joins| joins.len() >= self.capacity),
             },
         };
-        let Some(oldest) = displaced.and_then(BTreeMap::first_key_value).map(|(_, tag)| *tag)
+        let Some(oldest) = displaced
+            .and_then(BTreeMap::first_key_value)
+            .map(|(_, tag)| *tag)
         else {
             return true;
         };
-        let is_old =
-            self.attempts.get(&oldest).is_none_or(|old| now.since(old.since) >= ATTEMPT_AGE);
+        let is_old = self
+            .attempts
+            .get(&oldest)
+            .is_none_or(|old| now.since(old.since) >= ATTEMPT_AGE);
         if is_old {
             self.remove(&oldest);
         }
@@ -239,7 +267,11 @@ impl HalfOpenTable {
             Some(resumed) => take_out(&mut self.by_client, resumed.client, number),
             None => {
                 self.joins.remove(&number);
-                take_out(&mut self.by_rate_limit_key, attempt.first.address.ip().into(), number);
+                take_out(
+                    &mut self.by_rate_limit_key,
+                    attempt.first.address.ip().into(),
+                    number,
+                );
             }
         }
         self.by_expiry.remove(&(attempt.until, *tag));
@@ -252,8 +284,11 @@ impl HalfOpenTable {
 
     /// Removes the attempts that have expired at `now`.
     pub fn expire(&mut self, now: Timestamp) {
-        while let Some((_, tag)) =
-            self.by_expiry.first().copied().filter(|(until, _)| *until <= now)
+        while let Some((_, tag)) = self
+            .by_expiry
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
         {
             self.remove(&tag);
         }
@@ -286,7 +321,10 @@ mod tests {
             expires: 30,
             issued: None,
             user: UserId(u64::from(tag)),
-            purpose: Purpose { resume, ..Purpose::default() },
+            purpose: Purpose {
+                resume,
+                ..Purpose::default()
+            },
             timeout_s: 5,
             client_key: Key::new([tag; 32]),
             server_key: Key::new([tag; 32]),
@@ -298,11 +336,18 @@ mod tests {
 
     fn join(table: &mut HalfOpenTable, at: PeerAddr, tag: u8, second: u64) -> bool {
         let now = Timestamp::from_millis(second * 1_000);
-        table.insert(at, applicant(tag, None), now, Timestamp::from_millis(100_000))
+        table.insert(
+            at,
+            applicant(tag, None),
+            now,
+            Timestamp::from_millis(100_000),
+        )
     }
 
     fn by_addr(table: &HalfOpenTable, addr: PeerAddr) -> Option<u64> {
-        table.of_response(addr, 0).map(|attempt| attempt.applicant.user.0)
+        table
+            .of_response(addr, 0)
+            .map(|attempt| attempt.applicant.user.0)
     }
 
     #[test]
@@ -310,12 +355,20 @@ mod tests {
         let mut table = HalfOpenTable::new(4, 2);
         assert!(join(&mut table, address(1, 1), 1, 0));
         (1..=3).for_each(|port| {
-            assert!(join(&mut table, address(2, port), 10 + port as u8, port.into()))
+            assert!(join(
+                &mut table,
+                address(2, port),
+                10 + port as u8,
+                port.into()
+            ))
         });
         assert_eq!(table.len(), 3);
         assert!(table.get(&[11; 16]).is_none() && table.get(&[1; 16]).is_some());
         assert_eq!(
-            (by_addr(&table, address(2, 1)), by_addr(&table, address(2, 3))),
+            (
+                by_addr(&table, address(2, 1)),
+                by_addr(&table, address(2, 3))
+            ),
             (None, Some(13))
         );
         assert!(join(&mut table, address(3, 1), 20, 4) && join(&mut table, address(4, 1), 21, 5));
@@ -335,10 +388,18 @@ mod tests {
     #[test]
     fn tickets_fill_no_place_of_those_who_join_and_those_of_a_session_are_bounded() {
         let mut table = HalfOpenTable::new(1, 1);
-        let resume = Some(Resumed { client: ClientId(3), epoch: 1 });
+        let resume = Some(Resumed {
+            client: ClientId(3),
+            epoch: 1,
+        });
         let mut claim = |tag: usize, now| {
             let until = Timestamp::from_millis(100_000);
-            table.insert(address(1, tag as u16), applicant(tag as u8, resume), now, until)
+            table.insert(
+                address(1, tag as u16),
+                applicant(tag as u8, resume),
+                now,
+                until,
+            )
         };
         assert!((1..=ATTEMPTS_TO_RESUME).all(|tag| claim(tag, Timestamp::default())));
         assert!(!claim(99, Timestamp::default()) && claim(99, Timestamp::default() + ATTEMPT_AGE));
@@ -350,10 +411,15 @@ mod tests {
     fn an_attempt_expires_but_for_a_ticket_that_is_used_again() {
         let mut table = HalfOpenTable::new(4, 4);
         let at = Timestamp::from_millis;
-        let resume = Some(Resumed { client: ClientId(3), epoch: 1 });
+        let resume = Some(Resumed {
+            client: ClientId(3),
+            epoch: 1,
+        });
         assert!(table.insert(address(1, 1), applicant(1, resume), at(0), at(100)));
         assert!(table.insert(address(1, 2), applicant(2, None), at(0), at(100)));
-        [1, 2].iter().for_each(|tag| table.refresh(address(1, 1), &[*tag; 16], at(50), at(150)));
+        [1, 2]
+            .iter()
+            .for_each(|tag| table.refresh(address(1, 1), &[*tag; 16], at(50), at(150)));
         table.expire(at(99));
         assert_eq!(table.len(), 2);
         table.expire(at(100));
@@ -376,11 +442,18 @@ mod tests {
             // The first attempt keeps the address while it is young.
             (address(1, 1), 0, Some(1)),
         ] {
-            let found = table.of_response(from, sequence).map(|attempt| attempt.applicant.user.0);
+            let found = table
+                .of_response(from, sequence)
+                .map(|attempt| attempt.applicant.user.0);
             assert_eq!(found, expected, "{sequence:x}");
         }
         let later = Timestamp::default() + ATTEMPT_AGE;
-        table.refresh(address(9, 9), &[2; 16], later, Timestamp::from_millis(200_000));
+        table.refresh(
+            address(9, 9),
+            &[2; 16],
+            later,
+            Timestamp::from_millis(200_000),
+        );
         assert_eq!(by_addr(&table, address(1, 1)), Some(2));
         // A copy of a request is recognised by its hash.
         assert!(table.of_copy(&[1; 16], 1).is_some() && table.of_copy(&[1; 16], 2).is_none());

@@ -24,7 +24,12 @@ impl TokenHistory {
     /// Creates an empty history for `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         let (consumed, by_expiry) = (BTreeMap::new(), BTreeSet::new());
-        Self { capacity, consumed, by_expiry, forgotten: 0 }
+        Self {
+            capacity,
+            consumed,
+            by_expiry,
+            forgotten: 0,
+        }
     }
 
     /// Returns whether a token has opened a session.
@@ -40,7 +45,10 @@ impl TokenHistory {
     /// Returns whether there is space for another token at `now` (seconds since 1970).
     pub fn has_room(&self, now: u64) -> bool {
         self.consumed.len() < self.capacity
-            || self.by_expiry.first().is_some_and(|(first, _)| *first <= now)
+            || self
+                .by_expiry
+                .first()
+                .is_some_and(|(first, _)| *first <= now)
     }
 
     /// Records that a token has opened a session. Returns false and changes nothing if there is no

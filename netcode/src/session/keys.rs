@@ -31,7 +31,10 @@ const RESPONSE_BITS: u32 = 23;
 /// Returns the first bytes of a token's tag as a number, which identifies the token among the
 /// pending ones.
 pub fn hint(tag: &TokenTag) -> u64 {
-    tag[..HINT_BITS as usize / 8].iter().rev().fold(0, |hint, byte| hint << 8 | u64::from(*byte))
+    tag[..HINT_BITS as usize / 8]
+        .iter()
+        .rev()
+        .fold(0, |hint, byte| hint << 8 | u64::from(*byte))
 }
 
 /// Returns the hint in the number of a response; `None` if it has none.
@@ -54,7 +57,13 @@ impl SessionKeys {
     /// `sealing` seals sent ones.
     pub fn new(tag: TokenTag, opening: &Key, sealing: &Key) -> Self {
         let (opening, sealing) = (PacketKey::new(opening), PacketKey::new(sealing));
-        Self { tag, opening, sealing, next: 0, replay: ReplayWindow::default() }
+        Self {
+            tag,
+            opening,
+            sealing,
+            next: 0,
+            replay: ReplayWindow::default(),
+        }
     }
 
     /// Numbers the sent packets from `next` on.
@@ -88,7 +97,13 @@ impl SessionKeys {
         let number = OUTSIDE | hint(&self.tag) << RESPONSE_BITS | self.next;
         self.next += 1;
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
-        packet::seal((Kind::Response, number), protocol, &self.sealing, contents, &mut packet);
+        packet::seal(
+            (Kind::Response, number),
+            protocol,
+            &self.sealing,
+            contents,
+            &mut packet,
+        );
         Some(packet)
     }
 
@@ -98,7 +113,11 @@ impl SessionKeys {
     /// [`DropReason::Repeated`] if the packet is repeated or older than the window.
     pub fn check_fresh(&self, header: Header) -> Result<(), DropReason> {
         let repeated = header.kind.is_replay_protected() && !self.replay.is_fresh(header.sequence);
-        if repeated { Err(DropReason::Repeated) } else { Ok(()) }
+        if repeated {
+            Err(DropReason::Repeated)
+        } else {
+            Ok(())
+        }
     }
 
     /// Opens a packet in place and returns its contents. Records its number if it is genuine.
@@ -135,7 +154,9 @@ mod tests {
     }
 
     fn number(packet: &[u8]) -> u64 {
-        let Ok(Outer::Sealed(header)) = read_outer(packet) else { panic!("not a sealed packet") };
+        let Ok(Outer::Sealed(header)) = read_outer(packet) else {
+            panic!("not a sealed packet")
+        };
         header.sequence
     }
 
@@ -157,6 +178,9 @@ mod tests {
     fn no_response_is_sealed_once_its_numbers_are_used_up() {
         let mut keys = keys().numbered_from((1 << RESPONSE_BITS) - 1);
         assert!(keys.seal_response(7, &[0; 308]).is_some());
-        assert_eq!((keys.seal_response(7, &[0; 308]), keys.next()), (None, 1 << RESPONSE_BITS));
+        assert_eq!(
+            (keys.seal_response(7, &[0; 308]), keys.next()),
+            (None, 1 << RESPONSE_BITS)
+        );
     }
 }

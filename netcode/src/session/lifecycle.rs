@@ -19,15 +19,32 @@ impl SessionServer {
     /// too, or did so before this start. Its packets are numbered from a random number on, because
     /// no two servers may use the same number under one key.
     pub(super) fn new_keys(&mut self, applicant: &Applicant) -> SessionKeys {
-        applicant.keys(if applicant.is_shared { self.rng.next_u64() >> 2 } else { 0 })
+        applicant.keys(if applicant.is_shared {
+            self.rng.next_u64() >> 2
+        } else {
+            0
+        })
     }
 
     pub(super) fn open(&mut self, applicant: &Applicant, addr: PeerAddr) -> ClientId {
         let keys = self.new_keys(applicant);
-        let client = self.roster.open(applicant, addr.is_connection_oriented(), keys);
-        let Applicant { user, purpose, user_data, .. } = *applicant;
+        let client = self
+            .roster
+            .open(applicant, addr.is_connection_oriented(), keys);
+        let Applicant {
+            user,
+            purpose,
+            user_data,
+            ..
+        } = *applicant;
         let user_data = Box::new(user_data);
-        self.changes.push_back(Change::Opened { client, user, addr, purpose, user_data });
+        self.changes.push_back(Change::Opened {
+            client,
+            user,
+            addr,
+            purpose,
+            user_data,
+        });
         client
     }
 
@@ -48,7 +65,11 @@ impl SessionServer {
             }
             session.heard = false;
         }
-        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Continued });
+        self.changes.push_back(Change::Resumed {
+            client,
+            addr,
+            resume: Resume::Continued,
+        });
         client
     }
 
@@ -62,7 +83,8 @@ impl SessionServer {
     ) -> ClientId {
         let keys = self.new_keys(applicant);
         if let Some(departing) = self.roster.depart(client, keys, now) {
-            self.changes.push_back(Change::Displaced { client, departing });
+            self.changes
+                .push_back(Change::Displaced { client, departing });
         }
         if let Some(session) = self.roster.get_mut(client) {
             session.epoch = session.epoch.wrapping_add(1);
@@ -71,7 +93,11 @@ impl SessionServer {
             session.heard = false;
             session.secured = addr.is_connection_oriented();
         }
-        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Restarted });
+        self.changes.push_back(Change::Resumed {
+            client,
+            addr,
+            resume: Resume::Restarted,
+        });
         client
     }
 
@@ -82,10 +108,25 @@ impl SessionServer {
         (addr, max_payload): (PeerAddr, usize),
         now: Timestamp,
     ) -> Result<(), DropReason> {
-        let live = self.roster.disconnect(client).ok_or(DropReason::StaleTicket)?;
+        let live = self
+            .roster
+            .disconnect(client)
+            .ok_or(DropReason::StaleTicket)?;
         self.close_addr(live.addr);
-        self.roster.connect(client, Live { addr, max_payload, heard_at: now, ..live });
-        self.changes.push_back(Change::Resumed { client, addr, resume: Resume::Continued });
+        self.roster.connect(
+            client,
+            Live {
+                addr,
+                max_payload,
+                heard_at: now,
+                ..live
+            },
+        );
+        self.changes.push_back(Change::Resumed {
+            client,
+            addr,
+            resume: Resume::Continued,
+        });
         self.welcome(client, now);
         Ok(())
     }
@@ -93,7 +134,10 @@ impl SessionServer {
     /// Parks a session whose address now belongs to another client. It is kept as long as if its
     /// client had fallen silent, because the client does not know yet.
     pub(super) fn displace(&mut self, client: ClientId, now: Timestamp) {
-        let live = self.roster.get(client).and_then(|session| session.live.as_ref());
+        let live = self
+            .roster
+            .get(client)
+            .and_then(|session| session.live.as_ref());
         let silent_at = live.map(|live| live.heard_at + live.timeout.unwrap_or(SESSION_TIMEOUT));
         self.park(client, now);
         if let Some((session, silent_at)) = self.roster.get_mut(client).zip(silent_at) {
@@ -108,7 +152,11 @@ impl SessionServer {
             let Some((Some(live), mut keys)) = self.roster.remove(client) else {
                 continue;
             };
-            let copies = if live.addr.is_connection_oriented() { 0 } else { DISCONNECT_PACKETS };
+            let copies = if live.addr.is_connection_oriented() {
+                0
+            } else {
+                DISCONNECT_PACKETS
+            };
             for _ in 0..copies {
                 let mut packet = Vec::new();
                 keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut packet);

@@ -139,7 +139,12 @@ fn read_request(packet: &[u8]) -> Result<Request<'_>, DropReason> {
     let (nonce, rest) = rest.split_first_chunk::<TOKEN_NONCE_BYTES>().ok_or(wrong)?;
     let sealed = rest.first_chunk::<PRIVATE_BYTES>().ok_or(wrong)?;
     let (protocol, expires) = (u64::from_le_bytes(*protocol), u64::from_le_bytes(*expires));
-    Ok(Request { protocol, expires, nonce, sealed })
+    Ok(Request {
+        protocol,
+        expires,
+        nonce,
+        sealed,
+    })
 }
 
 fn read_header(prefix: u8, packet: &[u8]) -> Result<Header, DropReason> {
@@ -161,7 +166,12 @@ fn read_header(prefix: u8, packet: &[u8]) -> Result<Header, DropReason> {
     }
     let mut number = [0; 8];
     number[..length].copy_from_slice(&packet[1..1 + length]);
-    Ok(Header { kind, sequence: u64::from_le_bytes(number), prefix, length: 1 + length })
+    Ok(Header {
+        kind,
+        sequence: u64::from_le_bytes(number),
+        prefix,
+        length: 1 + length,
+    })
 }
 
 /// Writes a request; `expires` is in seconds since 1970.
@@ -205,7 +215,11 @@ pub fn seal(
     packet.push(prefix);
     packet.extend_from_slice(&sequence.to_le_bytes()[..length]);
     packet.extend_from_slice(contents);
-    let tag = key.seal(sequence, &about(protocol, prefix), &mut packet[1 + length..]);
+    let tag = key.seal(
+        sequence,
+        &about(protocol, prefix),
+        &mut packet[1 + length..],
+    );
     packet.extend_from_slice(&tag);
 }
 
@@ -231,7 +245,11 @@ pub fn open<'a>(
 /// # Errors
 /// [`DropReason::ContentsLength`] if they do not.
 pub fn check_size(kind: Kind, contents: &[u8]) -> Result<(), DropReason> {
-    if kind.fits(contents.len()) { Ok(()) } else { Err(DropReason::ContentsLength) }
+    if kind.fits(contents.len()) {
+        Ok(())
+    } else {
+        Err(DropReason::ContentsLength)
+    }
 }
 
 #[cfg(test)]
@@ -267,12 +285,20 @@ mod tests {
 
     #[test]
     fn a_number_takes_no_more_bytes_than_it_needs() {
-        for (sequence, bytes) in
-            [(0, 1), (255, 1), (256, 2), (1_000, 2), (u64::MAX >> 8, 7), (u64::MAX, 8)]
-        {
+        for (sequence, bytes) in [
+            (0, 1),
+            (255, 1),
+            (256, 2),
+            (1_000, 2),
+            (u64::MAX >> 8, 7),
+            (u64::MAX, 8),
+        ] {
             let mut packet = Vec::new();
             seal((Kind::Disconnect, sequence), 7, &key(), &[], &mut packet);
-            assert_eq!((packet.len(), packet[0]), (1 + bytes + TAG_BYTES, 6 | (bytes as u8) << 4));
+            assert_eq!(
+                (packet.len(), packet[0]),
+                (1 + bytes + TAG_BYTES, 6 | (bytes as u8) << 4)
+            );
             assert_eq!(packet[1..=bytes], sequence.to_le_bytes()[..bytes]);
         }
     }

@@ -49,7 +49,9 @@ impl TokenBucket {
     /// Restores as much of the budget as `count` more events need to be allowed now, at most the
     /// burst.
     pub fn leave_room_for(&mut self, count: u32, rate: Rate, now: Timestamp) {
-        self.0 = self.0.min(now + rate.apart() * rate.burst.saturating_sub(count));
+        self.0 = self
+            .0
+            .min(now + rate.apart() * rate.burst.saturating_sub(count));
     }
 
     /// Returns whether no further event is allowed now. Counts nothing.
@@ -81,14 +83,19 @@ const SWEEP: Duration = Duration::from_millis(100);
 
 impl<K> Default for TokenBuckets<K> {
     fn default() -> Self {
-        Self { meters: BTreeMap::new(), swept: Timestamp::default() }
+        Self {
+            meters: BTreeMap::new(),
+            swept: Timestamp::default(),
+        }
     }
 }
 
 impl<K: Ord> TokenBuckets<K> {
     /// Returns whether one more event of `who` would be allowed now. Counts nothing.
     pub fn may(&self, who: &K, rate: Rate, now: Timestamp) -> bool {
-        self.meters.get(who).is_none_or(|meter| !meter.is_spent(rate, now))
+        self.meters
+            .get(who)
+            .is_none_or(|meter| !meter.is_spent(rate, now))
     }
 
     /// Returns whether one more event of `who` is allowed now, and counts it if so. A new key is
@@ -113,7 +120,13 @@ mod tests {
 
     #[test]
     fn an_exhausted_meter_leaves_room_for_what_is_asked_and_no_more() {
-        let (rate, now) = (Rate { per_second: 100, burst: 10 }, Timestamp::from_millis(1_000));
+        let (rate, now) = (
+            Rate {
+                per_second: 100,
+                burst: 10,
+            },
+            Timestamp::from_millis(1_000),
+        );
         let mut meter = TokenBucket::default();
         assert_eq!((0..20).filter(|_| meter.allows(rate, now)).count(), 10);
         meter.leave_room_for(4, rate, now);
@@ -123,7 +136,10 @@ mod tests {
         assert_eq!((0..20).filter(|_| fresh.allows(rate, now)).count(), 10);
     }
 
-    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+    const RATE: Rate = Rate {
+        per_second: 10,
+        burst: 3,
+    };
 
     #[test]
     fn a_burst_then_the_rate() {

@@ -55,7 +55,11 @@ impl ReplayWindow {
 
     fn set(&mut self, sequence: u64, came: bool) {
         let (word, bit) = Self::place(sequence);
-        if came { self.came[word] |= bit } else { self.came[word] &= !bit }
+        if came {
+            self.came[word] |= bit
+        } else {
+            self.came[word] &= !bit
+        }
     }
 }
 

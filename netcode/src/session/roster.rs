@@ -17,7 +17,10 @@ use crate::time::Timestamp;
 use crate::transport::{PeerAddr, TransportKind};
 
 /// Rate limit of a session's genuine packets on datagrams.
-pub(super) const PACKETS: Rate = Rate { per_second: SESSION_PACKETS.0, burst: SESSION_PACKETS.1 };
+pub(super) const PACKETS: Rate = Rate {
+    per_second: SESSION_PACKETS.0,
+    burst: SESSION_PACKETS.1,
+};
 
 /// The current connection of a session to its client.
 #[derive(Debug)]
@@ -94,7 +97,8 @@ impl Session {
 
     /// Returns whether a newer token took the session over after a ticket of this epoch was issued.
     fn was_taken_over_since(&self, epoch: u32) -> bool {
-        self.taken_over.is_some_and(|taken_over| (epoch.wrapping_sub(taken_over) as i32) < 0)
+        self.taken_over
+            .is_some_and(|taken_over| (epoch.wrapping_sub(taken_over) as i32) < 0)
     }
 
     /// Records that a packet of the client has arrived.
@@ -140,14 +144,19 @@ fn addr_key(addr: PeerAddr) -> AddrKey {
         (TransportKind::Quic, _) => (addr.connection.into(), 1 << 61),
         (TransportKind::Memory, _) => (addr.connection.into(), 1 << 60),
         (over, SocketAddr::V4(v4)) => (v4.ip().to_bits().into(), by(over) | port),
-        (over, SocketAddr::V6(v6)) => {
-            (v6.ip().to_bits(), 1 << 63 | by(over) | u64::from(v6.scope_id()) << 16 | port)
-        }
+        (over, SocketAddr::V6(v6)) => (
+            v6.ip().to_bits(),
+            1 << 63 | by(over) | u64::from(v6.scope_id()) << 16 | port,
+        ),
     }
 }
 
 fn by(kind: TransportKind) -> u64 {
-    if kind == TransportKind::Laminar { 1 << 62 } else { 0 }
+    if kind == TransportKind::Laminar {
+        1 << 62
+    } else {
+        0
+    }
 }
 
 /// All sessions of a server, by client, address and user.
@@ -172,7 +181,10 @@ pub struct Roster {
 impl Roster {
     /// Creates an empty roster whose sessions begin with epoch `first_epoch`.
     pub fn new(first_epoch: u32) -> Self {
-        Self { first_epoch, ..Self::default() }
+        Self {
+            first_epoch,
+            ..Self::default()
+        }
     }
 
     /// Returns the number of sessions, parked ones included.
@@ -196,7 +208,10 @@ impl Roster {
     /// Returns the number of players' sessions that are not parked.
     pub fn live_players(&self) -> usize {
         let plays = |session: &Session| session.live.is_some() && session.role == Role::Player;
-        self.sessions.iter().filter(|(_, session)| plays(session)).count()
+        self.sessions
+            .iter()
+            .filter(|(_, session)| plays(session))
+            .count()
     }
 
     /// Returns the client at an address.
@@ -206,7 +221,9 @@ impl Roster {
 
     /// Returns a client's session, live, parked or departing.
     pub fn get(&self, client: ClientId) -> Option<&Session> {
-        self.sessions.get(client).or_else(|| self.departing.get(client).map(|(session, _)| session))
+        self.sessions
+            .get(client)
+            .or_else(|| self.departing.get(client).map(|(session, _)| session))
     }
 
     /// Returns a client's session, live, parked or departing, for modification.
@@ -255,8 +272,10 @@ impl Roster {
         applicant: &Applicant,
         from: PeerAddr,
     ) -> Result<Place, DropReason> {
-        let session =
-            self.sessions.get(resumed.client).filter(|session| session.user == applicant.user);
+        let session = self
+            .sessions
+            .get(resumed.client)
+            .filter(|session| session.user == applicant.user);
         let session = session.ok_or(DropReason::StaleTicket)?;
         // Messages travel differently on connections with frames, so those in flight could not
         // continue.
@@ -304,7 +323,11 @@ impl Roster {
     /// Returns the number of a role's live sessions with the rate-limit key of `addr`, without the
     /// one at `addr` itself, which would give way.
     fn neighbours(&self, addr: PeerAddr, role: Role) -> usize {
-        let all = self.neighbours.get(&(addr.address.ip().into(), role)).copied().unwrap_or(0);
+        let all = self
+            .neighbours
+            .get(&(addr.address.ip().into(), role))
+            .copied()
+            .unwrap_or(0);
         let gives_way = self.at(addr).and_then(|present| self.get(present));
         all - usize::from(gives_way.is_some_and(|session| session.role == role))
     }
@@ -377,14 +400,20 @@ impl Roster {
 
     /// Returns the clients that departed at or before `before`.
     pub fn departed(&self, before: Timestamp) -> Vec<ClientId> {
-        let late = self.departing.iter().filter(|(_, (_, since))| *since <= before);
+        let late = self
+            .departing
+            .iter()
+            .filter(|(_, (_, since))| *since <= before);
         late.map(|(client, _)| client).collect()
     }
 
     /// Returns the departing client at an address.
     pub fn departing_by(&self, addr: PeerAddr) -> Option<ClientId> {
         let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.addr == addr);
-        self.departing.iter().find(|(_, (session, _))| is_by(session)).map(|(client, _)| client)
+        self.departing
+            .iter()
+            .find(|(_, (session, _))| is_by(session))
+            .map(|(client, _)| client)
     }
 
     /// Connects a session to its client at `live.addr`, in place of its previous connection.
@@ -394,7 +423,10 @@ impl Roster {
             return;
         };
         self.indices[live.index as usize] = true;
-        *self.neighbours.entry((live.addr.address.ip().into(), session.role)).or_default() += 1;
+        *self
+            .neighbours
+            .entry((live.addr.address.ip().into(), session.role))
+            .or_default() += 1;
         self.by_addr.insert(addr_key(live.addr), client);
         session.live = Some(live);
     }

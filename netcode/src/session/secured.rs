@@ -96,11 +96,16 @@ impl<'a> Join<'a> {
         if FrameKind::of(frame)? != FrameKind::Join {
             return Err(DropReason::Unexpected);
         }
-        let (bytes, proof) =
-            frame[1..].split_at_checked(REQUEST_BYTES).ok_or(DropReason::RequestLength)?;
+        let (bytes, proof) = frame[1..]
+            .split_at_checked(REQUEST_BYTES)
+            .ok_or(DropReason::RequestLength)?;
         let proof = proof.try_into().map_err(|_| DropReason::RequestLength)?;
         match packet::read_outer(bytes)? {
-            Outer::Request(request) => Ok(Self { request, bytes, proof }),
+            Outer::Request(request) => Ok(Self {
+                request,
+                bytes,
+                proof,
+            }),
             Outer::Sealed(_) => Err(DropReason::Unexpected),
         }
     }
@@ -113,7 +118,12 @@ impl<'a> Join<'a> {
 
 /// Writes the answer to an admitted client: its index and the most sessions of the server.
 pub fn write_accepted(index: u32, most: u32) -> Vec<u8> {
-    [&[FrameKind::Accepted as u8][..], &index.to_le_bytes(), &most.to_le_bytes()].concat()
+    [
+        &[FrameKind::Accepted as u8][..],
+        &index.to_le_bytes(),
+        &most.to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// Reads an `accepted` frame: the client's index and the most sessions of the server. `None` if its
@@ -121,7 +131,10 @@ pub fn write_accepted(index: u32, most: u32) -> Vec<u8> {
 pub fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
     let numbers: &[u8; 8] = frame.get(1..)?.try_into().ok()?;
     let (index, most) = numbers.split_first_chunk()?;
-    Some((u32::from_le_bytes(*index), u32::from_le_bytes(most.try_into().ok()?)))
+    Some((
+        u32::from_le_bytes(*index),
+        u32::from_le_bytes(most.try_into().ok()?),
+    ))
 }
 
 /// Writes the answer to a client whose token is refused.

@@ -182,8 +182,10 @@ impl SessionServer {
     /// set in between.
     pub fn unix(&self, at: Timestamp) -> UnixTime {
         let (known, wall) = (self.wall.0, self.wall.1.as_millis());
-        let (later, earlier) =
-            (at.since(known).as_millis() as u64, known.since(at).as_millis() as u64);
+        let (later, earlier) = (
+            at.since(known).as_millis() as u64,
+            known.since(at).as_millis() as u64,
+        );
         UnixTime::from_millis((wall + later).saturating_sub(earlier))
     }
 
@@ -207,7 +209,9 @@ impl SessionServer {
             Ok(Outer::Request(request)) => self.take_request(from, request, now).map(|()| None),
             Ok(Outer::Sealed(header)) => match header.kind {
                 Kind::Denied | Kind::Challenge => Err(DropReason::Unexpected),
-                Kind::Response => self.take_response(from, header, datagram, now).map(|()| None),
+                Kind::Response => self
+                    .take_response(from, header, datagram, now)
+                    .map(|()| None),
                 Kind::KeepAlive | Kind::Payload | Kind::Disconnect => {
                     self.take_live(from, header, datagram, now)
                 }
@@ -242,7 +246,10 @@ impl SessionServer {
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let length = session.keys.open(header, self.config.protocol, &mut self.scratch)?.len();
+        let length = session
+            .keys
+            .open(header, self.config.protocol, &mut self.scratch)?
+            .len();
         session.packets.allows(PACKETS, now);
         session.note_heard(now);
         match header.kind {
@@ -271,7 +278,11 @@ impl SessionServer {
         let (mut silent, mut expired, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for (client, session) in self.roster.iter_mut() {
             match &session.live {
-                Some(live) if live.timeout.is_some_and(|most| now.since(live.heard_at) >= most) => {
+                Some(live)
+                    if live
+                        .timeout
+                        .is_some_and(|most| now.since(live.heard_at) >= most) =>
+                {
                     silent.push(client);
                 }
                 Some(live) if now.since(live.sent_at) >= KEEP_ALIVE => quiet.push(client),
@@ -280,7 +291,9 @@ impl SessionServer {
             }
         }
         silent.into_iter().for_each(|client| self.park(client, now));
-        quiet.into_iter().for_each(|client| self.keep_alive(client, now));
+        quiet
+            .into_iter()
+            .for_each(|client| self.keep_alive(client, now));
         for client in expired {
             self.roster.remove(client);
             self.changes.push_back(Change::Expired(client));
@@ -313,7 +326,9 @@ impl SessionServer {
             true => Transmit::Datagram(secured::KEEP_ALIVE.to_vec()),
             false => {
                 let mut packet = Vec::new();
-                session.keys.seal(Kind::KeepAlive, protocol, &contents, &mut packet);
+                session
+                    .keys
+                    .seal(Kind::KeepAlive, protocol, &contents, &mut packet);
                 Transmit::Datagram(packet)
             }
         };
@@ -344,7 +359,10 @@ impl SessionServer {
         now: Timestamp,
         sink: &mut dyn Transport,
     ) -> usize {
-        let Some(live) = self.roster.get_mut(client).and_then(|session| session.live.as_mut())
+        let Some(live) = self
+            .roster
+            .get_mut(client)
+            .and_then(|session| session.live.as_mut())
         else {
             return 0;
         };
@@ -377,11 +395,18 @@ impl SessionServer {
             return payload.len();
         }
         if !session.heard {
-            session.keys.seal(Kind::KeepAlive, protocol, &live.keep_alive(most), &mut self.scratch);
+            session.keys.seal(
+                Kind::KeepAlive,
+                protocol,
+                &live.keep_alive(most),
+                &mut self.scratch,
+            );
             sink.send(live.addr, &self.scratch);
             bytes += self.scratch.len();
         }
-        session.keys.seal(Kind::Payload, protocol, payload, &mut self.scratch);
+        session
+            .keys
+            .seal(Kind::Payload, protocol, payload, &mut self.scratch);
         live.sent_at = now;
         sink.send(live.addr, &self.scratch);
         bytes + self.scratch.len()
@@ -398,7 +423,12 @@ impl SessionServer {
             return sink.close(live.addr);
         }
         for _ in 0..DISCONNECT_PACKETS {
-            keys.seal(Kind::Disconnect, self.config.protocol, &[], &mut self.scratch);
+            keys.seal(
+                Kind::Disconnect,
+                self.config.protocol,
+                &[],
+                &mut self.scratch,
+            );
             sink.send(live.addr, &self.scratch);
         }
     }
@@ -416,9 +446,24 @@ impl SessionServer {
     /// its transport.
     pub fn ticket(&mut self, client: ClientId, now: Timestamp) -> Option<ConnectToken> {
         let unix = self.unix(now);
-        let Session { user, room, role, epoch, live, .. } = self.roster.get(client)?;
-        let resume = Some(Resumed { client, epoch: *epoch });
-        let purpose = Purpose { room: *room, role: *role, resume, issued: None };
+        let Session {
+            user,
+            room,
+            role,
+            epoch,
+            live,
+            ..
+        } = self.roster.get(client)?;
+        let resume = Some(Resumed {
+            client,
+            epoch: *epoch,
+        });
+        let purpose = Purpose {
+            room: *room,
+            role: *role,
+            resume,
+            issued: None,
+        };
         let servers = self.config.servers.of(live.as_ref()?.addr.kind).to_vec();
         if servers.is_empty() {
             return None;
@@ -428,7 +473,10 @@ impl SessionServer {
             protocol: self.config.protocol,
             servers,
             lifetime: TICKET_LIFETIME,
-            timeout: live.as_ref()?.timeout.unwrap_or(Duration::from_secs(i32::MAX as u64)),
+            timeout: live
+                .as_ref()?
+                .timeout
+                .unwrap_or(Duration::from_secs(i32::MAX as u64)),
         };
         let user = *user;
         Some(issuer.issue(user, purpose, unix, &mut self.rng))

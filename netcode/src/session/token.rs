@@ -55,8 +55,16 @@ pub enum TokenError {
 impl TokenError {
     /// Returns the error for a token of protocol `token` in a client of protocol `own`.
     pub fn other_protocol(token: u64, own: u64) -> Self {
-        let who = if token < own { "the server" } else { "this client" };
-        Self::OtherProtocol { token: token as u8, own: own as u8, who }
+        let who = if token < own {
+            "the server"
+        } else {
+            "this client"
+        };
+        Self::OtherProtocol {
+            token: token as u8,
+            own: own as u8,
+            who,
+        }
     }
 }
 
@@ -220,8 +228,9 @@ impl ConnectToken {
             return Err(TokenError::Malformed("it does not begin with NETCODE 1.02"));
         }
         let token = Self::read(&mut reader);
-        let token =
-            token.ok_or(TokenError::Malformed("it names no server, or one that is no address"))?;
+        let token = token.ok_or(TokenError::Malformed(
+            "it names no server, or one that is no address",
+        ))?;
         if reader.rest().iter().any(|byte| *byte != 0) {
             return Err(TokenError::Malformed("bytes behind its end"));
         }
@@ -252,15 +261,27 @@ impl ConnectToken {
     /// If [`Self::servers`] does not have 1 to [`TOKEN_SERVERS`] entries.
     pub fn to_short_bytes(&self) -> Vec<u8> {
         let bytes = self.to_bytes();
-        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let end = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         bytes[..end].to_vec()
     }
 }
 
 impl fmt::Debug for ConnectToken {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { created, expires, timeout_s, servers, .. } = self;
-        write!(out, "ConnectToken({created} to {expires}, {timeout_s} s, {servers:?})")
+        let Self {
+            created,
+            expires,
+            timeout_s,
+            servers,
+            ..
+        } = self;
+        write!(
+            out,
+            "ConnectToken({created} to {expires}, {timeout_s} s, {servers:?})"
+        )
     }
 }
 
@@ -345,7 +366,10 @@ impl Purpose {
         writer.bytes(&[PURPOSE, kind]);
         writer.u16(self.room);
         writer.u64(self.issued.unwrap_or_default().as_millis());
-        let resume = self.resume.unwrap_or(Resumed { client: ClientId(0), epoch: 0 });
+        let resume = self.resume.unwrap_or(Resumed {
+            client: ClientId(0),
+            epoch: 0,
+        });
         writer.u32(resume.client.0);
         writer.u32(resume.epoch);
     }
@@ -360,10 +384,22 @@ impl Purpose {
         }
         let room = reader.u16()?;
         let issued = Some(UnixTime::from_millis(reader.u64()?));
-        let resumed = Resumed { client: ClientId(reader.u32()?), epoch: reader.u32()? };
+        let resumed = Resumed {
+            client: ClientId(reader.u32()?),
+            epoch: reader.u32()?,
+        };
         let resume = (kind & 1 != 0).then_some(resumed);
-        let role = if kind & 2 != 0 { Role::Spectator } else { Role::Player };
-        (mark == PURPOSE && kind < 4).then_some(Self { room, role, issued, resume })
+        let role = if kind & 2 != 0 {
+            Role::Spectator
+        } else {
+            Role::Player
+        };
+        (mark == PURPOSE && kind < 4).then_some(Self {
+            room,
+            role,
+            issued,
+            resume,
+        })
     }
 }
 
@@ -396,7 +432,11 @@ impl Issuer {
         rng: &mut impl CryptoRng,
     ) -> ConnectToken {
         let mut user_data = [0; USER_DATA_BYTES];
-        Purpose { issued: Some(now), ..purpose }.write(&mut user_data);
+        Purpose {
+            issued: Some(now),
+            ..purpose
+        }
+        .write(&mut user_data);
         self.issue_with(user, user_data, now, rng)
     }
 

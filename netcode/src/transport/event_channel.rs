@@ -51,11 +51,17 @@ pub(super) struct EventReceiver {
 
 pub(super) fn event_channel() -> io::Result<(EventSender, EventReceiver)> {
     let (reader, writer) = io::pipe()?;
-    let event_channel =
-        EventSender(Arc::new(Mutex::new(Queue { came: VecDeque::new(), bell: writer })));
+    let event_channel = EventSender(Arc::new(Mutex::new(Queue {
+        came: VecDeque::new(),
+        bell: writer,
+    })));
     Ok((
         event_channel.clone(),
-        EventReceiver { event_channel, bell: reader, taken: VecDeque::new() },
+        EventReceiver {
+            event_channel,
+            bell: reader,
+            taken: VecDeque::new(),
+        },
     ))
 }
 

@@ -68,9 +68,17 @@ impl LaminarTransport {
         };
         let bytes = Arc::new(AtomicU64::new(0));
         let faults = Faults::default();
-        let lan =
-            LanSocket { socket: socket.try_clone()?, bytes: bytes.clone(), faults: faults.clone() };
-        Ok(Self { manager: ConnectionManager::new(lan, config), socket, bytes, faults })
+        let lan = LanSocket {
+            socket: socket.try_clone()?,
+            bytes: bytes.clone(),
+            faults: faults.clone(),
+        };
+        Ok(Self {
+            manager: ConnectionManager::new(lan, config),
+            socket,
+            bytes,
+            faults,
+        })
     }
 
     /// Returns the bound address.
@@ -117,15 +125,19 @@ impl LaminarTransport {
                 count += 1;
             }
         }
-        self.faults.lock(|faults| faults.end.take()).map_or(Ok(count), Err)
+        self.faults
+            .lock(|faults| faults.end.take())
+            .map_or(Ok(count), Err)
     }
 }
 
 impl Transport for LaminarTransport {
     fn send(&mut self, to: PeerAddr, datagram: &[u8]) {
         if is_trusted(to.address.ip()) {
-            let _ =
-                self.manager.event_sender().send(Packet::unreliable(to.address, datagram.to_vec()));
+            let _ = self
+                .manager
+                .event_sender()
+                .send(Packet::unreliable(to.address, datagram.to_vec()));
         }
     }
 
@@ -153,7 +165,10 @@ struct FaultsInside {
 
 impl Default for FaultsInside {
     fn default() -> Self {
-        Self { errors: SocketErrors::new("use laminar's socket"), end: None }
+        Self {
+            errors: SocketErrors::new("use laminar's socket"),
+            end: None,
+        }
     }
 }
 
@@ -185,13 +200,19 @@ struct LanSocket {
 
 impl DatagramSocket for LanSocket {
     fn send_packet(&mut self, to: &SocketAddr, payload: &[u8]) -> io::Result<usize> {
-        self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
-        self.socket.send_to(payload, to).map_err(|error| self.faults.note(error))
+        self.bytes
+            .fetch_add(payload.len() as u64, Ordering::Relaxed);
+        self.socket
+            .send_to(payload, to)
+            .map_err(|error| self.faults.note(error))
     }
 
     fn receive_packet<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<(&'a [u8], SocketAddr)> {
         loop {
-            let received = self.socket.recv_from(buffer).map_err(|error| self.faults.note(error));
+            let received = self
+                .socket
+                .recv_from(buffer)
+                .map_err(|error| self.faults.note(error));
             let (length, from) = received?;
             if is_trusted(from.ip()) {
                 return Ok((&buffer[..length], from));
@@ -216,12 +237,16 @@ mod tests {
     fn errors_of_the_socket_are_counted_and_only_a_closed_one_is_an_end() {
         let mut end = LaminarTransport::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         for code in [rustix::io::Errno::NETDOWN, rustix::io::Errno::IO] {
-            let told = end.faults.note(io::Error::from_raw_os_error(code.raw_os_error()));
+            let told = end
+                .faults
+                .note(io::Error::from_raw_os_error(code.raw_os_error()));
             assert_eq!(told.kind(), io::ErrorKind::WouldBlock);
             assert_eq!(end.receive(clock::now(), |_, _, _| {}).unwrap(), 0);
         }
         assert_eq!(end.errors(), 2);
-        end.faults.note(io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()));
+        end.faults.note(io::Error::from_raw_os_error(
+            rustix::io::Errno::BADF.raw_os_error(),
+        ));
         assert!(end.receive(clock::now(), |_, _, _| {}).is_err());
     }
 
@@ -239,9 +264,14 @@ mod tests {
         ] {
             assert!(is_trusted(good.parse().unwrap()), "{good}");
         }
-        for bad in
-            ["0.0.0.0", "::", "203.0.113.5", "2001:db8::1", "::ffff:203.0.113.5", "100.64.0.1"]
-        {
+        for bad in [
+            "0.0.0.0",
+            "::",
+            "203.0.113.5",
+            "2001:db8::1",
+            "::ffff:203.0.113.5",
+            "100.64.0.1",
+        ] {
             assert!(!is_trusted(bad.parse().unwrap()), "{bad}");
             let refused = LaminarTransport::bind(SocketAddr::new(bad.parse().unwrap(), 0));
             assert!(

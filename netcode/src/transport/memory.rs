@@ -55,7 +55,11 @@ impl MemoryHub {
             std::collections::btree_map::Entry::Occupied(_) => Err(io::ErrorKind::AddrInUse.into()),
             std::collections::btree_map::Entry::Vacant(free) => {
                 free.insert(event_channel);
-                Ok(MemoryTransport { hub: self.clone(), address, event_receiver })
+                Ok(MemoryTransport {
+                    hub: self.clone(),
+                    address,
+                    event_receiver,
+                })
             }
         }
     }
@@ -95,14 +99,16 @@ impl MemoryTransport {
         now: Timestamp,
         mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
     ) -> io::Result<usize> {
-        self.event_receiver.take(|addr, event, at| take(addr, event, at.min(now)))
+        self.event_receiver
+            .take(|addr, event, at| take(addr, event, at.min(now)))
     }
 }
 
 impl Lines {
     fn put(&self, from: SocketAddr, by: PeerAddr, came: QueuedEvent) -> bool {
         let line = self.lines.get(&(from, by));
-        line.inspect(|(event_channel, _, there)| event_channel.put(*there, came)).is_some()
+        line.inspect(|(event_channel, _, there)| event_channel.put(*there, came))
+            .is_some()
     }
 
     fn open(&mut self, from: SocketAddr, by: PeerAddr) {
@@ -150,7 +156,9 @@ impl Transport for MemoryTransport {
     }
 
     fn send_frame(&mut self, to: PeerAddr, frame: &[u8]) {
-        self.hub.lock().put(self.address, to, QueuedEvent::Frame(frame.to_vec(), None));
+        self.hub
+            .lock()
+            .put(self.address, to, QueuedEvent::Frame(frame.to_vec(), None));
     }
 
     fn close(&mut self, to: PeerAddr) {
@@ -170,8 +178,13 @@ impl Drop for MemoryTransport {
     fn drop(&mut self) {
         let mut lines = self.hub.lock();
         lines.ends.remove(&self.address);
-        let own: Vec<_> =
-            lines.lines.keys().filter(|(end, _)| *end == self.address).copied().collect();
-        own.into_iter().for_each(|(end, addr)| lines.close(end, addr));
+        let own: Vec<_> = lines
+            .lines
+            .keys()
+            .filter(|(end, _)| *end == self.address)
+            .copied()
+            .collect();
+        own.into_iter()
+            .for_each(|(end, addr)| lines.close(end, addr));
     }
 }

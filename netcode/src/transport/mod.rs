@@ -72,7 +72,10 @@ pub struct ReceivedDatagram<'a> {
 impl ReceivedDatagram<'_> {
     /// Returns the sender's address, with the address of this host that it used.
     pub fn addr(&self) -> PeerAddr {
-        PeerAddr { local: self.to, ..self.from.into() }
+        PeerAddr {
+            local: self.to,
+            ..self.from.into()
+        }
     }
 }
 
@@ -105,13 +108,20 @@ pub fn wait_readable<'a>(
     span: Duration,
     ready: &mut Vec<usize>,
 ) -> io::Result<()> {
-    let mut fds: Vec<PollFd<'_>> =
-        sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
-    let span = Timespec { tv_sec: span.as_secs() as i64, tv_nsec: i64::from(span.subsec_nanos()) };
+    let mut fds: Vec<PollFd<'_>> = sockets
+        .map(|socket| PollFd::new(socket, PollFlags::IN))
+        .collect();
+    let span = Timespec {
+        tv_sec: span.as_secs() as i64,
+        tv_nsec: i64::from(span.subsec_nanos()),
+    };
     ready.clear();
     match poll(&mut fds, Some(&span)) {
         Ok(_) => {
-            let came = fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty());
+            let came = fds
+                .iter()
+                .enumerate()
+                .filter(|(_, fd)| !fd.revents().is_empty());
             ready.extend(came.map(|(place, _)| place));
             Ok(())
         }

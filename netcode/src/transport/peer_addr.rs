@@ -62,12 +62,22 @@ pub struct PeerAddr {
 impl PeerAddr {
     /// Creates the address of a peer on a transport without connections.
     pub fn datagrams(kind: TransportKind, address: SocketAddr) -> Self {
-        Self { kind, connection: 0, address, local: None }
+        Self {
+            kind,
+            connection: 0,
+            address,
+            local: None,
+        }
     }
 
     /// Creates the address of a QUIC connection.
     pub fn quic(connection: u64, address: SocketAddr) -> Self {
-        Self { kind: TransportKind::Quic, connection, address, local: None }
+        Self {
+            kind: TransportKind::Quic,
+            connection,
+            address,
+            local: None,
+        }
     }
 
     /// Returns whether the transport has connections; see

@@ -39,7 +39,13 @@ impl UdpRelay {
     /// If the socket cannot be bound.
     pub fn bind(server: SocketAddr, config: LinkConfig, seed: u64) -> io::Result<Self> {
         let front = UdpTransport::bind(any_port(server), UdpPath::Fastest)?;
-        Ok(Self { front, server, config, seed, paths: BTreeMap::new() })
+        Ok(Self {
+            front,
+            server,
+            config,
+            seed,
+            paths: BTreeMap::new(),
+        })
     }
 
     /// Returns the address to which clients send.
@@ -65,7 +71,11 @@ impl UdpRelay {
     /// If a socket is closed.
     pub fn wait(&self, now: Timestamp, latest: Timestamp) -> io::Result<()> {
         let links = self.paths.values().flat_map(|path| [&path.up, &path.down]);
-        let next = links.filter_map(LinkSim::next_delivery).min().unwrap_or(latest).min(latest);
+        let next = links
+            .filter_map(LinkSim::next_delivery)
+            .min()
+            .unwrap_or(latest)
+            .min(latest);
         let sockets =
             std::iter::once(&self.front).chain(self.paths.values().map(|path| &path.socket));
         wait_readable(sockets, next.since(now), &mut Vec::new())
@@ -94,7 +104,9 @@ impl UdpRelay {
 
     fn take_from_clients(&mut self, now: Timestamp) -> io::Result<()> {
         let mut came: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
-        self.front.receive(now, |datagram| came.push((datagram.from, datagram.bytes.to_vec())))?;
+        self.front.receive(now, |datagram| {
+            came.push((datagram.from, datagram.bytes.to_vec()))
+        })?;
         for (from, bytes) in came {
             if !self.paths.contains_key(&from)
                 && self.paths.len() < CLIENTS
@@ -113,7 +125,11 @@ impl UdpRelay {
         let socket = UdpTransport::bind(any_port(self.server), UdpPath::Fastest)?;
         let seed = self.seed.wrapping_add(self.paths.len() as u64 * 2);
         let link = |seed| LinkSim::new(self.config, seed);
-        Ok(Path { socket, up: link(seed), down: link(seed + 1) })
+        Ok(Path {
+            socket,
+            up: link(seed),
+            down: link(seed + 1),
+        })
     }
 }
 

@@ -116,7 +116,11 @@ impl ServerTransport {
     ) -> io::Result<usize> {
         match self {
             Self::Udp(socket) => socket.receive(now, |datagram| {
-                take(datagram.addr(), Event::Datagram(datagram.bytes), datagram.at.min(now));
+                take(
+                    datagram.addr(),
+                    Event::Datagram(datagram.bytes),
+                    datagram.at.min(now),
+                );
             }),
             #[cfg(feature = "laminar")]
             Self::Laminar(socket) => socket.receive(now, take),

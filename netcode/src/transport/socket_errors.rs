@@ -13,7 +13,9 @@ use crate::time::Timestamp;
 /// message concerns one peer.
 pub fn is_closed(error: &io::Error) -> bool {
     let ends = [Errno::BADF, Errno::NOTSOCK].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|code| ends.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| ends.contains(&code))
 }
 
 /// Returns whether an error only means that there is nothing to do now.
@@ -33,7 +35,11 @@ pub(super) struct SocketErrors {
 impl SocketErrors {
     /// Creates an empty counter. `doing` names the failed operation in the log.
     pub(super) fn new(doing: &'static str) -> Self {
-        Self { doing, count: 0, logged: None }
+        Self {
+            doing,
+            count: 0,
+            logged: None,
+        }
     }
 
     /// Returns the number of errors so far. Those that only mean that there is nothing to do are
@@ -85,12 +91,19 @@ mod tests {
         for ms in 0..30_000 {
             let now = Timestamp::from_millis(ms);
             let before = errors.logged;
-            errors.note(io::Error::from_raw_os_error(Errno::NETDOWN.raw_os_error()), now).unwrap();
+            errors
+                .note(
+                    io::Error::from_raw_os_error(Errno::NETDOWN.raw_os_error()),
+                    now,
+                )
+                .unwrap();
             logged += usize::from(errors.logged != before);
         }
         let allowed = Duration::from_secs(30).as_secs() / SOCKET_ERROR_LOG_INTERVAL.as_secs();
         assert_eq!((errors.count(), logged as u64), (30_000, allowed));
-        errors.note(ErrorKind::WouldBlock.into(), Timestamp::from_millis(30_000)).unwrap();
+        errors
+            .note(ErrorKind::WouldBlock.into(), Timestamp::from_millis(30_000))
+            .unwrap();
         assert_eq!(errors.count(), 30_000, "an empty queue is no error");
     }
 }

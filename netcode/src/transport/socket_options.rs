@@ -10,7 +10,11 @@ use crate::limits::SOCKET_BUFFER_BYTES;
 /// Binds a non-blocking UDP socket to `address` (port 0 for any). The kernel may grant smaller
 /// buffers than [`SOCKET_BUFFER_BYTES`]. A socket bound to `[::]` also serves IPv4.
 pub(super) fn bind_udp(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     socket.set_nonblocking(true)?;

@@ -26,7 +26,11 @@ impl ReceiveStamps {
     /// Creates the mapping for a socket opened at `now`. `wall_offset_ns` is the wall clock minus
     /// the monotonic clock, in nanoseconds.
     pub fn new(now: Timestamp, wall_offset_ns: i64) -> Self {
-        Self { empty_at: now, began: now, offsets: [wall_offset_ns; 2] }
+        Self {
+            empty_at: now,
+            began: now,
+            offsets: [wall_offset_ns; 2],
+        }
     }
 
     /// Begins a read at `now`. `wall_offset_ns` is the wall clock minus the monotonic clock, in
@@ -54,7 +58,11 @@ impl ReceiveStamps {
         // If the clock was set between arrival and read, the timestamp follows its previous
         // setting.
         let found = [present, before].into_iter().flatten().find(is_possible);
-        found.or(present).unwrap_or_default().max(self.empty_at).min(now)
+        found
+            .or(present)
+            .unwrap_or_default()
+            .max(self.empty_at)
+            .min(now)
     }
 
     /// Ends a read that left the socket empty.
@@ -69,8 +77,12 @@ mod tests {
     use std::time::Duration;
 
     /// 1 s, 60 s, 1 h and 10 years, in nanoseconds.
-    const STEPS: [i64; 4] =
-        [1_000_000_000, 60_000_000_000, 3_600_000_000_000, 315_576_000_000_000_000];
+    const STEPS: [i64; 4] = [
+        1_000_000_000,
+        60_000_000_000,
+        3_600_000_000_000,
+        315_576_000_000_000_000,
+    ];
 
     const WALL: i64 = 1_790_000_000_000_000_000;
 
@@ -97,11 +109,18 @@ mod tests {
                 let mut stamps = ReceiveStamps::new(start, WALL);
                 let came = [500, 1_000, 1_999].map(|us| start + Duration::from_micros(us));
                 // The clock is set after two of them arrived, before they are read.
-                let kernel =
-                    [stamp(came[0], WALL), stamp(came[1], WALL), stamp(came[2], WALL + step)];
+                let kernel = [
+                    stamp(came[0], WALL),
+                    stamp(came[1], WALL),
+                    stamp(came[2], WALL + step),
+                ];
                 let now = start + Duration::from_micros(2_010);
                 stamps.begin(start + Duration::from_micros(2_000), WALL + step);
-                assert_eq!(kernel.map(|stamp| stamps.place(stamp, now)), came, "set by {step} ns");
+                assert_eq!(
+                    kernel.map(|stamp| stamps.place(stamp, now)),
+                    came,
+                    "set by {step} ns"
+                );
                 stamps.end();
                 // The clock is set again after the read, between two readings of the clocks.
                 let kernel = stamp(now, WALL + step);
@@ -118,15 +137,27 @@ mod tests {
         for (began, empty_at) in [(5_000, 1_000), (9_000, 5_000)] {
             let now = at(began + 10);
             stamps.begin(at(began), WALL);
-            for kernel in [0, 1, WALL as u64 - 1, WALL as u64 + 1_000_000_000_000, u64::MAX] {
+            for kernel in [
+                0,
+                1,
+                WALL as u64 - 1,
+                WALL as u64 + 1_000_000_000_000,
+                u64::MAX,
+            ] {
                 let placed = stamps.place(kernel, now);
-                assert!((at(empty_at)..=now).contains(&placed), "{kernel}: {placed:?}");
+                assert!(
+                    (at(empty_at)..=now).contains(&placed),
+                    "{kernel}: {placed:?}"
+                );
             }
             stamps.end();
         }
         // A read that left datagrams behind moves no bound.
         stamps.begin(at(20_000), WALL);
         stamps.begin(at(30_000), WALL);
-        assert_eq!(stamps.place(stamp(at(10_000), WALL), at(30_010)), at(10_000));
+        assert_eq!(
+            stamps.place(stamp(at(10_000), WALL), at(30_010)),
+            at(10_000)
+        );
     }
 }

@@ -94,16 +94,26 @@ impl UdpTransport {
             UdpPath::Std => Path::Std(StdPath::new()),
             UdpPath::Fastest => Path::fastest(&socket)?,
         };
-        let tally =
-            Tally { stats: UdpStats::default(), unsent: SocketErrors::new("send a datagram") };
+        let tally = Tally {
+            stats: UdpStats::default(),
+            unsent: SocketErrors::new("send a datagram"),
+        };
         let errors = SocketErrors::new("receive datagrams");
-        Ok(Self { socket, path, receive_buffer, tally, errors, injected: VecDeque::new() })
+        Ok(Self {
+            socket,
+            path,
+            receive_buffer,
+            tally,
+            errors,
+            injected: VecDeque::new(),
+        })
     }
 
     /// Makes the next calls of [`Self::receive`] fail with these errors (numbers of `errno.h`), one
     /// each, for tests of error handling.
     pub fn inject_receive_errors(&mut self, codes: impl IntoIterator<Item = i32>) {
-        self.injected.extend(codes.into_iter().map(io::Error::from_raw_os_error));
+        self.injected
+            .extend(codes.into_iter().map(io::Error::from_raw_os_error));
     }
 
     /// Returns the bound address.
@@ -121,7 +131,10 @@ impl UdpTransport {
 
     /// Returns the counts so far.
     pub fn stats(&self) -> UdpStats {
-        UdpStats { receive_errors: self.errors.count(), ..self.tally.stats }
+        UdpStats {
+            receive_errors: self.errors.count(),
+            ..self.tally.stats
+        }
     }
 
     /// Passes the received datagrams to `take`, at most [`crate::limits::RECEIVE_BATCH`], and
@@ -216,8 +229,12 @@ mod tests {
         let mut came = Vec::new();
         loop {
             let before = came.len();
-            wait_readable([&*socket].into_iter(), Duration::from_millis(200), &mut Vec::new())
-                .unwrap();
+            wait_readable(
+                [&*socket].into_iter(),
+                Duration::from_millis(200),
+                &mut Vec::new(),
+            )
+            .unwrap();
             let take = |datagram: ReceivedDatagram<'_>| {
                 came.push((datagram.from, datagram.bytes.to_vec(), datagram.at))
             };
@@ -267,9 +284,15 @@ mod tests {
         from.send(b.into(), &[1; 100]);
         from.send(b.into(), &[2; 100]);
         from.flush();
-        let came: Vec<_> =
-            receive_all(&mut to, lengths.len()).into_iter().map(|(_, bytes, _)| bytes).collect();
-        let sent: Vec<_> = lengths.iter().enumerate().map(|(i, n)| vec![i as u8; *n]).collect();
+        let came: Vec<_> = receive_all(&mut to, lengths.len())
+            .into_iter()
+            .map(|(_, bytes, _)| bytes)
+            .collect();
+        let sent: Vec<_> = lengths
+            .iter()
+            .enumerate()
+            .map(|(i, n)| vec![i as u8; *n])
+            .collect();
         assert_eq!(came, sent);
         assert_eq!(receive_all(&mut third, 2).len(), 2);
         assert_eq!((from.stats().sent, from.stats().send_errors), (12, 0));
@@ -282,7 +305,11 @@ mod tests {
         };
         for host in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
             let (socket, _) = pair(host, UdpPath::Fastest);
-            assert_eq!(ip_mtu_discover(&socket).unwrap(), Ipv4PathMtuDiscovery::OMIT, "{host}");
+            assert_eq!(
+                ip_mtu_discover(&socket).unwrap(),
+                Ipv4PathMtuDiscovery::OMIT,
+                "{host}"
+            );
             if host.contains(':') {
                 assert_eq!(
                     ipv6_mtu_discover(&socket).unwrap(),
@@ -311,7 +338,11 @@ mod tests {
                 .map(|ip| {
                     (
                         SocketAddr::new(ip.parse().unwrap(), port),
-                        pair(if ip.contains(':') { "::1" } else { "127.0.0.1" }, UdpPath::Std).0,
+                        pair(
+                            if ip.contains(':') { "::1" } else { "127.0.0.1" },
+                            UdpPath::Std,
+                        )
+                        .0,
                     )
                 })
                 .collect();
@@ -320,10 +351,15 @@ mod tests {
             }
             let mut addrs = Vec::new();
             while addrs.len() < asked.len() {
-                wait_readable([&server].into_iter(), Duration::from_secs(5), &mut Vec::new())
+                wait_readable(
+                    [&server].into_iter(),
+                    Duration::from_secs(5),
+                    &mut Vec::new(),
+                )
+                .unwrap();
+                let count = server
+                    .receive(clock::now(), |datagram| addrs.push(datagram.addr()))
                     .unwrap();
-                let count =
-                    server.receive(clock::now(), |datagram| addrs.push(datagram.addr())).unwrap();
                 assert!(count > 0, "{everywhere}: nothing came");
             }
             for i in 0..40u8 {
@@ -362,7 +398,11 @@ mod tests {
             ];
             to.inject_receive_errors(passing.map(Errno::raw_os_error));
             for _ in passing {
-                assert_eq!(to.receive(clock::now(), |_| panic!("nothing came")).unwrap(), 0);
+                assert_eq!(
+                    to.receive(clock::now(), |_| panic!("nothing came"))
+                        .unwrap(),
+                    0
+                );
             }
             from.send(to.local_address().unwrap().into(), b"still here");
             from.flush();
@@ -387,7 +427,11 @@ mod tests {
             }
             from.flush();
             assert_eq!(receive_all(&mut to, 2).len(), 2, "{path:?}");
-            assert_eq!((from.stats().sent, from.stats().send_errors), (2, 2), "{path:?}");
+            assert_eq!(
+                (from.stats().sent, from.stats().send_errors),
+                (2, 2),
+                "{path:?}"
+            );
         }
     }
 
@@ -395,10 +439,15 @@ mod tests {
     fn an_overlong_datagram_is_not_taken_for_a_whole_one() {
         for path in [UdpPath::Fastest, UdpPath::Std] {
             let (mut from, mut to) = pair("127.0.0.1", path);
-            from.send(to.local_address().unwrap().into(), &[7; LONGEST_DATAGRAM + 500]);
+            from.send(
+                to.local_address().unwrap().into(),
+                &[7; LONGEST_DATAGRAM + 500],
+            );
             from.flush();
             assert!(
-                receive_all(&mut to, 1).iter().all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM)
+                receive_all(&mut to, 1)
+                    .iter()
+                    .all(|(_, bytes, _)| bytes.len() > LONGEST_DATAGRAM)
             );
         }
     }

@@ -113,7 +113,13 @@ impl LinuxPath {
             .collect();
         self.stamps.begin(clock::now(), clock::wall_offset_nanos());
         let fd = socket.as_raw_fd();
-        let messages = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let messages = recvmmsg(
+            fd,
+            &mut headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
         let now = clock::now();
         let mut count = 0;
         for message in messages {
@@ -127,7 +133,12 @@ impl LinuxPath {
                 continue;
             };
             let at = stamp.map_or(now, |stamp| self.stamps.place(stamp, now));
-            take(ReceivedDatagram { from, to, bytes: &slot[..message.bytes.min(slot.len())], at });
+            take(ReceivedDatagram {
+                from,
+                to,
+                bytes: &slot[..message.bytes.min(slot.len())],
+                at,
+            });
         }
         Ok(count)
     }
@@ -140,7 +151,8 @@ impl LinuxPath {
         tally: &mut Tally,
     ) {
         self.queued.extend_from_slice(bytes);
-        self.ends.push((to.address.as_any(), self.queued.len(), to.address, to.local));
+        self.ends
+            .push((to.address.as_any(), self.queued.len(), to.address, to.local));
         if self.ends.len() == BATCH {
             self.flush(socket, tally);
         }
@@ -179,10 +191,16 @@ impl LinuxPath {
         if !self.segments {
             return 1;
         }
-        let (to, by, first) = (&self.ends[at].0, self.ends[at].3, self.ends[at].1 - self.start(at));
+        let (to, by, first) = (
+            &self.ends[at].0,
+            self.ends[at].3,
+            self.ends[at].1 - self.start(at),
+        );
         let (mut count, mut equal) = (1, true);
-        while let Some((next, end, _, next_by)) =
-            self.ends.get(at + count).filter(|_| equal && count < MOST_SEGMENTS)
+        while let Some((next, end, _, next_by)) = self
+            .ends
+            .get(at + count)
+            .filter(|_| equal && count < MOST_SEGMENTS)
         {
             let length = end - self.start(at + count);
             if next != to || *next_by != by || length > first {
@@ -208,8 +226,9 @@ impl LinuxPath {
         let by = self.ends[at].3.map(|by| Source::new(by, self.ends[at].2));
         let segments = ControlMessage::UdpGsoSegments(&size);
         let with_source = by.as_ref().map(|by| [segments, by.control()]);
-        let control =
-            with_source.as_ref().map_or(std::slice::from_ref(&segments), |both| &both[..]);
+        let control = with_source
+            .as_ref()
+            .map_or(std::slice::from_ref(&segments), |both| &both[..]);
         let to = SockaddrStorage::from(self.ends[at].2);
         let flags = MsgFlags::MSG_DONTWAIT;
         match sendmsg(socket.as_raw_fd(), &bytes, control, flags, Some(&to)) {
@@ -232,8 +251,11 @@ impl LinuxPath {
         }
         // The arrays repeat the last datagram beyond the range; the repeats are not sent.
         let at = |i: usize| (which.start + i).min(which.end - 1);
-        let slices: [[IoSlice<'_>; 1]; BATCH] =
-            array::from_fn(|i| [IoSlice::new(&self.queued[self.start(at(i))..self.ends[at(i)].1])]);
+        let slices: [[IoSlice<'_>; 1]; BATCH] = array::from_fn(|i| {
+            [IoSlice::new(
+                &self.queued[self.start(at(i))..self.ends[at(i)].1],
+            )]
+        });
         let mut controls: [SendAncillaryBuffer<'_, '_, '_>; BATCH] =
             array::from_fn(|_| Default::default());
         let mut next = 0..;
@@ -274,7 +296,9 @@ impl LinuxPath {
                 .clone()
                 .map(|i| [IoSlice::new(&self.queued[self.start(i)..self.ends[i].1])])
                 .collect();
-            let to: Vec<_> = part.map(|i| Some(SockaddrStorage::from(self.ends[i].2))).collect();
+            let to: Vec<_> = part
+                .map(|i| Some(SockaddrStorage::from(self.ends[i].2)))
+                .collect();
             // A link index is set only for link-local sources, so one source serves the whole run.
             let source = Source::new(by, self.ends[at].2);
             let space = match &source {
@@ -311,7 +335,9 @@ impl Source {
     fn new(by: IpAddr, to: SocketAddr) -> Self {
         match (by, to) {
             (IpAddr::V4(by), SocketAddr::V4(_)) => {
-                let spec_dst = in_addr { s_addr: u32::from_ne_bytes(by.octets()) };
+                let spec_dst = in_addr {
+                    s_addr: u32::from_ne_bytes(by.octets()),
+                };
                 Self::V4(in_pktinfo {
                     ipi_ifindex: 0,
                     ipi_spec_dst: spec_dst,
@@ -327,8 +353,13 @@ impl Source {
                     SocketAddr::V6(to) if by.is_unicast_link_local() => to.scope_id(),
                     _ => 0,
                 };
-                let address = in6_addr { s6_addr: by.octets() };
-                Self::V6(in6_pktinfo { ipi6_addr: address, ipi6_ifindex: link })
+                let address = in6_addr {
+                    s6_addr: by.octets(),
+                };
+                Self::V6(in6_pktinfo {
+                    ipi6_addr: address,
+                    ipi6_ifindex: link,
+                })
             }
         }
     }
@@ -362,7 +393,9 @@ impl Control {
                 ControlMessageOwned::ScmTimestampns(time) => {
                     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
                     this.stamp = Some(
-                        seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec() as u64),
+                        seconds
+                            .saturating_mul(1_000_000_000)
+                            .saturating_add(time.tv_nsec() as u64),
                     );
                 }
                 ControlMessageOwned::RxqOvfl(count) => this.drops = Some(count),
@@ -375,13 +408,21 @@ impl Control {
                 _ => {}
             }
         }
-        this.to = this.to.filter(|to| !to.is_multicast() && !to.is_unspecified());
+        this.to = this
+            .to
+            .filter(|to| !to.is_multicast() && !to.is_unspecified());
         this
     }
 }
 
 fn address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
     let address = message.address.as_ref()?;
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6))))
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
+    })
 }

@@ -15,7 +15,9 @@ pub(super) struct StdPath {
 
 impl StdPath {
     pub(super) fn new() -> Self {
-        Self { buffer: Box::new([0; LONGEST_DATAGRAM + 1]) }
+        Self {
+            buffer: Box::new([0; LONGEST_DATAGRAM + 1]),
+        }
     }
 
     pub(super) fn receive(
@@ -26,9 +28,12 @@ impl StdPath {
     ) -> io::Result<()> {
         for _ in 0..RECEIVE_BATCH {
             match socket.recv_from(&mut *self.buffer) {
-                Ok((len, from)) => {
-                    take(ReceivedDatagram { from, to: None, bytes: &self.buffer[..len], at: now })
-                }
+                Ok((len, from)) => take(ReceivedDatagram {
+                    from,
+                    to: None,
+                    bytes: &self.buffer[..len],
+                    at: now,
+                }),
                 Err(error) if is_idle(&error) => break,
                 Err(error) => return Err(error),
             }

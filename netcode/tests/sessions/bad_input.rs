@@ -37,7 +37,10 @@ fn line_04_kinds_7_to_15_are_dropped() {
 #[test]
 fn line_05_a_number_of_0_or_9_to_15_bytes_is_dropped_before_it_is_cut_out() {
     for length in [0, 9, 10, 11, 12, 13, 14, 15] {
-        World::new().drops(&[length << 4 | Kind::Payload as u8; 18], DropReason::NumberLength);
+        World::new().drops(
+            &[length << 4 | Kind::Payload as u8; 18],
+            DropReason::NumberLength,
+        );
     }
 }
 
@@ -100,7 +103,10 @@ fn line_10_a_packet_older_than_the_window_is_dropped() {
         DropReason::Repeated,
     );
     assert_eq!(
-        world.takes(player.address, &player.sealed(Kind::Payload, edge + 1, &[1])),
+        world.takes(
+            player.address,
+            &player.sealed(Kind::Payload, edge + 1, &[1])
+        ),
         Some(vec![1])
     );
 }
@@ -111,7 +117,10 @@ fn line_11_a_forged_number_far_ahead_moves_no_window() {
     let player = world.joined(1);
     let forged = player.forged(Kind::Payload, 1 << 40, &[1]);
     world.drops_from(player.address, &forged, DropReason::Forged);
-    assert_eq!(world.takes(player.address, &player.sealed(Kind::Payload, 30, &[1])), Some(vec![1]));
+    assert_eq!(
+        world.takes(player.address, &player.sealed(Kind::Payload, 30, &[1])),
+        Some(vec![1])
+    );
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn line_20_a_second_token_of_a_user_is_refused_where_the_rules_say_so() {
     world.finish_joining(&mut second);
     assert_eq!(second.session.phase(), Phase::Failed(Failure::Denied));
     assert!(world.server.drops().count(DropReason::UserPresent) > 0);
-    assert_eq!(world.server.roster().at(first.address), Some(first.client.unwrap()));
+    assert_eq!(
+        world.server.roster().at(first.address),
+        Some(first.client.unwrap())
+    );
 }
 
 #[test]
@@ -137,7 +140,10 @@ fn line_20_or_takes_the_session_over_with_a_new_epoch_if_it_is_newer() {
         resume: Resume::Restarted
     }));
     let session = world.server.roster().get(client).unwrap();
-    assert_eq!((session.epoch, world.server.roster().sessions()), (epoch + 1, 1));
+    assert_eq!(
+        (session.epoch, world.server.roster().sessions()),
+        (epoch + 1, 1)
+    );
     // The server keeps the old session for long enough to send the reason.
     world.pass(DEPARTING_TIME);
     world.hand_over(&mut first);
@@ -222,8 +228,15 @@ fn line_23_a_spoofed_request_gets_back_at_most_a_third_of_its_bytes() {
     let mut world = World::new();
     let player = world.player(1);
     world.give(player.address, &player.request());
-    let answered: usize = world.take_replies().iter().map(|(_, bytes)| bytes.len()).sum();
-    assert!(answered > 0 && answered * 3 <= REQUEST_BYTES, "{answered} bytes");
+    let answered: usize = world
+        .take_replies()
+        .iter()
+        .map(|(_, bytes)| bytes.len())
+        .sum();
+    assert!(
+        answered > 0 && answered * 3 <= REQUEST_BYTES,
+        "{answered} bytes"
+    );
 }
 
 #[test]
@@ -255,7 +268,10 @@ fn line_49_a_resume_ticket_serves_once() {
 fn line_49_a_ticket_is_not_bound_to_the_first_address_and_a_thief_of_its_request_gains_nothing() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world.server.ticket(player.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(player.client.unwrap(), world.now)
+        .unwrap();
     let mut moved = world.player_of(ticket, 1);
     world.step(&mut moved);
     assert_eq!(moved.session.phase(), Phase::Responding);
@@ -270,13 +286,19 @@ fn line_49_a_ticket_is_not_bound_to_the_first_address_and_a_thief_of_its_request
 fn line_21_a_challenge_sent_to_one_address_proves_no_other() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world.server.ticket(player.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(player.client.unwrap(), world.now)
+        .unwrap();
     let mut mine = world.player_of(ticket, 1);
     world.step(&mut mine);
     let victim = address(99, 9);
     world.give(victim, &mine.request());
     let stolen = mine.challenge_contents();
-    for number in [9, (1 << 63) | hint(&token_tag(&mine.token.sealed)) << 23 | 10] {
+    for number in [
+        9,
+        (1 << 63) | hint(&token_tag(&mine.token.sealed)) << 23 | 10,
+    ] {
         world.drops_from(
             victim,
             &mine.sealed(Kind::Response, number, &stolen),
@@ -345,7 +367,10 @@ fn line_50_more_attempts_than_allowed_from_one_address_are_dropped() {
         world.give(player.address, &player.request());
     }
     assert_eq!(
-        (world.server.half_open(), world.server.drops().count(DropReason::RateLimited)),
+        (
+            world.server.half_open(),
+            world.server.drops().count(DropReason::RateLimited)
+        ),
         (5, 45)
     );
 }
@@ -367,7 +392,10 @@ fn a_full_server_says_so_and_a_parked_place_is_kept_for_its_owner() {
 fn a_drained_server_takes_nobody_but_those_who_come_back() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world.server.ticket(player.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(player.client.unwrap(), world.now)
+        .unwrap();
     world.server.drain();
     let mut late = world.player(2);
     world.finish_joining(&mut late);
@@ -423,7 +451,10 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
     second.session = second.session.numbered_from(first.session.next_number());
     world.finish_joining(&mut second);
     assert!(second.session.is_connected());
-    assert_eq!((world.server.roster().at(first.address), second.client), (None, Some(client)));
+    assert_eq!(
+        (world.server.roster().at(first.address), second.client),
+        (None, Some(client))
+    );
     let session = world.server.roster().get(client).unwrap();
     assert!(session.keys.next() > sent && second.session.next_number() > 1);
     // Once the server has received a payload, the ticket is spent.
@@ -444,21 +475,30 @@ fn a_parked_owner_comes_back_though_his_neighbourhood_is_full() {
     };
     let owner = world.player(1);
     let owner = at(&mut world, owner, 1);
-    let ticket = world.server.ticket(owner.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(owner.client.unwrap(), world.now)
+        .unwrap();
     world.server.park(owner.client.unwrap(), world.now);
     let newcomer = world.player(2);
     assert!(at(&mut world, newcomer, 2).session.is_connected());
     let back = world.player_of(ticket, 1);
     assert!(at(&mut world, back, 3).session.is_connected());
     let third = world.player(3);
-    assert_eq!(at(&mut world, third, 4).session.phase(), Phase::Failed(Failure::Denied));
+    assert_eq!(
+        at(&mut world, third, 4).session.phase(),
+        Phase::Failed(Failure::Denied)
+    );
 }
 
 #[test]
 fn one_ticket_fills_no_table() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world.server.ticket(player.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(player.client.unwrap(), world.now)
+        .unwrap();
     let request = world.player_of(ticket, 1).request();
     (0..200).for_each(|host| world.give(address(host, 5), &request));
     assert_eq!(world.server.half_open(), 1);

@@ -13,11 +13,14 @@ const INPUTS: u32 = 20_000;
 #[test]
 fn every_target_takes_its_corpus() {
     for (name, target) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(name);
         let files = std::fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let corpus: Vec<Vec<u8>> =
-            files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        let corpus: Vec<Vec<u8>> = files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect();
         assert!(!corpus.is_empty(), "{} is empty", folder.display());
         corpus.iter().for_each(|input| target(input));
     }
@@ -26,7 +29,11 @@ fn every_target_takes_its_corpus() {
 #[test]
 fn every_target_takes_random_inputs() {
     for (name, target) in TARGETS {
-        let config = Config { cases: INPUTS, failure_persistence: None, ..Config::default() };
+        let config = Config {
+            cases: INPUTS,
+            failure_persistence: None,
+            ..Config::default()
+        };
         let run =
             TestRunner::new(config).run(&proptest::collection::vec(any::<u8>(), 0..400), |input| {
                 target(&input);

@@ -54,11 +54,18 @@ fn steps(input: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
 fn sealed(key: &Key, what: u8, contents: &[u8]) -> Vec<u8> {
     let mut datagram = Vec::new();
     let kind = KINDS[usize::from(what % 6)];
-    let sequence =
-        contents.first_chunk::<8>().map_or(u64::from(what), |bytes| u64::from_le_bytes(*bytes));
+    let sequence = contents
+        .first_chunk::<8>()
+        .map_or(u64::from(what), |bytes| u64::from_le_bytes(*bytes));
     let sequence = if what < 128 { sequence % 512 } else { sequence };
     let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
-    packet::seal((kind, sequence), PROTOCOL, &PacketKey::new(key), contents, &mut datagram);
+    packet::seal(
+        (kind, sequence),
+        PROTOCOL,
+        &PacketKey::new(key),
+        contents,
+        &mut datagram,
+    );
     datagram
 }
 
@@ -69,12 +76,19 @@ pub fn server_packet(input: &[u8]) {
     let mut players: Vec<Player> = (0..3).map(|user| world.player(user)).collect();
     for (what, which, contents) in steps(input) {
         let at = usize::from(which) % players.len();
-        let from = if which < 200 { players[at].address } else { address(which, 9) };
+        let from = if which < 200 {
+            players[at].address
+        } else {
+            address(which, 9)
+        };
         match what % 9 {
             0 => world.give(from, contents),
             1 => world.step(&mut players[at]),
             2 => world.finish_joining(&mut players[at]),
-            3 => world.give(from, &sealed(&players[at].token.client_key, which, contents)),
+            3 => world.give(
+                from,
+                &sealed(&players[at].token.client_key, which, contents),
+            ),
             4 => world.pass(Duration::from_millis(u64::from(which) * 100)),
             5 => {
                 let mut request = players[at].request();
@@ -106,7 +120,12 @@ pub fn client_packet(input: &[u8]) {
     let mut player = world.player(1);
     for (what, which, contents) in steps(input) {
         match what % 6 {
-            0 => drop(player.session.receive(address(1, 1), contents, world.now).is_ok()),
+            0 => drop(
+                player
+                    .session
+                    .receive(address(1, 1), contents, world.now)
+                    .is_ok(),
+            ),
             1 => world.step(&mut player),
             2 => {
                 let bytes = sealed(&player.token.server_key, which, contents);
@@ -127,7 +146,10 @@ pub fn client_packet(input: &[u8]) {
 /// holder of the key.
 pub fn token(input: &[u8]) {
     if let Ok(token) = ConnectToken::from_bytes(input) {
-        assert_eq!(ConnectToken::from_bytes(&*token.to_bytes()), Ok(token.clone()));
+        assert_eq!(
+            ConnectToken::from_bytes(&*token.to_bytes()),
+            Ok(token.clone())
+        );
         assert_eq!(ConnectToken::from_bytes(&token.to_short_bytes()), Ok(token));
     }
     let mut user_data: UserData = [0; 256];
@@ -141,17 +163,28 @@ pub fn token(input: &[u8]) {
     let mut world = World::new();
     let wall = world.wall();
     let genuine =
-        world.issuer.issue_with(UserId(1), user_data, wall, &mut StdRng::seed_from_u64(1));
-    let mut request =
-        write_request(genuine.protocol, genuine.expires, &genuine.nonce, &genuine.sealed);
+        world
+            .issuer
+            .issue_with(UserId(1), user_data, wall, &mut StdRng::seed_from_u64(1));
+    let mut request = write_request(
+        genuine.protocol,
+        genuine.expires,
+        &genuine.nonce,
+        &genuine.sealed,
+    );
     world.give(address(3, 3), &request);
     for (place, byte) in input.iter().enumerate() {
         request[place % 1_078] ^= byte;
     }
     world.give(address(3, 4), &request);
     let sealed = request.last_chunk().unwrap();
-    let _ =
-        PrivateToken::open(sealed, &world.issuer.key, PROTOCOL, genuine.expires, &genuine.nonce);
+    let _ = PrivateToken::open(
+        sealed,
+        &world.issuer.key,
+        PROTOCOL,
+        genuine.expires,
+        &genuine.nonce,
+    );
 }
 
 /// Decoders of a connection's payloads: headers, messages, bodies.

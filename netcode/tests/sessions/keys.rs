@@ -59,7 +59,12 @@ fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path,
         }
         let mut sent = Sent::default();
         if let Some(client) = world.server.roster().at(player.address) {
-            world.server.send(client, &[world.now.as_micros() as u8; 100], world.now, &mut sent);
+            world.server.send(
+                client,
+                &[world.now.as_micros() as u8; 100],
+                world.now,
+                &mut sent,
+            );
         }
         for (to, datagram) in world.take_replies().into_iter().chain(sent.0) {
             if to != player.address {
@@ -67,7 +72,9 @@ fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path,
             }
             Ledger::note(&mut ledger.down, &datagram);
             if path == Path::Open {
-                let _ = player.session.receive(player.session.server(), &datagram, world.now);
+                let _ = player
+                    .session
+                    .receive(player.session.server(), &datagram, world.now);
             }
         }
         world.pass(10 * MS);
@@ -103,7 +110,9 @@ fn hear(world: &mut World, player: &mut Player, ledger: &mut Ledger) {
     for (to, datagram) in world.take_replies() {
         if to == player.address {
             Ledger::note(&mut ledger.down, &datagram);
-            let _ = player.session.receive(player.session.server(), &datagram, world.now);
+            let _ = player
+                .session
+                .receive(player.session.server(), &datagram, world.now);
         }
     }
 }
@@ -129,7 +138,13 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
                 hear(&mut world, &mut first, &mut ledger);
                 assert!(first.session.is_connected());
             }
-            pass(&mut world, &mut first, &mut ledger, Path::Cut, Duration::from_secs(outage_s));
+            pass(
+                &mut world,
+                &mut first,
+                &mut ledger,
+                Path::Cut,
+                Duration::from_secs(outage_s),
+            );
             let sent = ledger.down.len();
             assert_eq!(
                 sent > 900,
@@ -138,7 +153,13 @@ fn an_outage_longer_than_the_time_out_after_any_step_repeats_no_number() {
             );
             // A second use of the ticket, by a client that received nothing.
             let mut second = again(&mut world, &ticket, first);
-            pass(&mut world, &mut second, &mut ledger, Path::Open, Duration::from_secs(3));
+            pass(
+                &mut world,
+                &mut second,
+                &mut ledger,
+                Path::Open,
+                Duration::from_secs(3),
+            );
             assert!(second.session.is_connected(), "{steps} steps, {outage_s} s");
             assert_eq!(world.server.roster().at(second.address), Some(client));
             assert!(ledger.down.len() > sent + 200);
@@ -184,11 +205,26 @@ fn a_token_that_another_server_may_take_as_well_is_numbered_apart() {
     let mut world = World::new();
     world.issuer.servers.push(address(9, 9));
     let player = world.joined(1);
-    let next = world.server.roster().get(player.client.unwrap()).unwrap().keys.next();
+    let next = world
+        .server
+        .roster()
+        .get(player.client.unwrap())
+        .unwrap()
+        .keys
+        .next();
     assert!(next > 1 << 32, "{next}");
     world.issuer.servers.pop();
     let player = world.joined(2);
-    assert!(world.server.roster().get(player.client.unwrap()).unwrap().keys.next() < 10);
+    assert!(
+        world
+            .server
+            .roster()
+            .get(player.client.unwrap())
+            .unwrap()
+            .keys
+            .next()
+            < 10
+    );
 }
 
 /// When copies of a request arrive.
@@ -204,7 +240,10 @@ enum When {
 fn flood(world: &mut World, request: &[u8], copies: u32, addresses: u32) {
     for copy in 0..copies {
         let of = copy % addresses;
-        world.give(SocketAddr::from(([10, 66, (of >> 8) as u8, of as u8], 7)), request);
+        world.give(
+            SocketAddr::from(([10, 66, (of >> 8) as u8, of as u8], 7)),
+            request,
+        );
     }
     world.take_replies();
 }
@@ -259,7 +298,12 @@ fn copies_of_a_request_delay_no_resume_by_a_millisecond() {
         let (_, _, ticket) = with_ticket(&mut world);
         takes(&mut world, ticket, When::Never, 0, 1)
     };
-    for when in [When::BeforeRequest, When::AfterRequest, When::AfterChallenge, When::Always] {
+    for when in [
+        When::BeforeRequest,
+        When::AfterRequest,
+        When::AfterChallenge,
+        When::Always,
+    ] {
         for copies in [8, 64, 5_000] {
             for addresses in [1, copies] {
                 let mut world = World::new();
@@ -274,7 +318,12 @@ fn copies_of_a_request_delay_no_resume_by_a_millisecond() {
 
 #[test]
 fn copies_of_a_request_keep_nobody_from_joining() {
-    for when in [When::BeforeRequest, When::AfterRequest, When::AfterChallenge, When::Always] {
+    for when in [
+        When::BeforeRequest,
+        When::AfterRequest,
+        When::AfterChallenge,
+        When::Always,
+    ] {
         for copies in [8, 64, 5_000] {
             for addresses in [1, copies] {
                 let mut world = World::new();
@@ -282,7 +331,10 @@ fn copies_of_a_request_keep_nobody_from_joining() {
                 let took = takes(&mut world, token, when, copies, addresses);
                 // A copy that arrives first binds the token for a moment.
                 let most = TOKEN_BINDING + Duration::from_millis(500);
-                assert!(took < most, "{when:?}, {copies} copies from {addresses}: {took:?}");
+                assert!(
+                    took < most,
+                    "{when:?}, {copies} copies from {addresses}: {took:?}"
+                );
                 assert!(world.server.half_open() <= 1);
             }
         }
@@ -300,7 +352,10 @@ fn an_address_that_a_nat_gives_to_another_client_is_its_at_once_and_the_first_ke
             false => world.player(2),
             true => {
                 let other = world.joined(2);
-                let ticket = world.server.ticket(other.client.unwrap(), world.now).unwrap();
+                let ticket = world
+                    .server
+                    .ticket(other.client.unwrap(), world.now)
+                    .unwrap();
                 world.player_of(ticket, 3)
             }
         };
@@ -313,7 +368,10 @@ fn an_address_that_a_nat_gives_to_another_client_is_its_at_once_and_the_first_ke
         // The first client resumes its session from its new address.
         let mut back = world.player_of(ticket, 4);
         world.finish_joining(&mut back);
-        assert_eq!((back.client, back.session.is_connected()), (Some(client), true));
+        assert_eq!(
+            (back.client, back.session.is_connected()),
+            (Some(client), true)
+        );
         assert_eq!(world.server.roster().at(at), newcomer.client);
     }
 }
@@ -328,7 +386,11 @@ fn a_session_that_gave_its_address_away_is_kept_for_as_long_as_if_it_had_fallen_
     world.pass(SILENCE * 2);
     assert!(world.server.roster().get(first.client.unwrap()).is_some());
     world.pass(Duration::from_secs(10));
-    assert!(world.changes.contains(&Change::Expired(first.client.unwrap())));
+    assert!(
+        world
+            .changes
+            .contains(&Change::Expired(first.client.unwrap()))
+    );
 }
 
 #[test]
@@ -348,7 +410,11 @@ fn two_clients_whose_addresses_are_swapped_both_go_on() {
     while back.iter().any(|player| !player.session.is_connected()) {
         back.iter_mut().for_each(|player| world.step(player));
         world.pass(10 * MS);
-        assert!(world.now.since(began) <= 50 * MS, "{:?}", world.server.drops());
+        assert!(
+            world.now.since(began) <= 50 * MS,
+            "{:?}",
+            world.server.drops()
+        );
     }
     assert_eq!(world.server.roster().at(two.address), one.client);
     assert_eq!(world.server.roster().at(one.address), two.client);
@@ -376,7 +442,9 @@ fn a_genuine_token_that_is_refused_is_told_why() {
     let mut world = World::with(|config| config.sessions = 1);
     let ahead = UnixTime::from_millis(world.wall().as_millis() + 6_000);
     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
-    let token = world.issuer.issue(UserId(1), Purpose::default(), ahead, &mut rng);
+    let token = world
+        .issuer
+        .issue(UserId(1), Purpose::default(), ahead, &mut rng);
     let player = world.player_of(token, 1);
     assert_eq!(denial(&mut world, player), Some(Denial::ClockAhead));
     assert_eq!(world.server.drops().count(DropReason::ClockAhead), 1);
@@ -385,7 +453,9 @@ fn a_genuine_token_that_is_refused_is_told_why() {
     // from before the start.
     let mut foreign = |world: &mut World, by_s: i64| {
         let at = UnixTime::from_millis((world.wall().as_millis() as i64 + by_s * 1_000) as u64);
-        let token = world.issuer.issue_with(UserId(2), [0; USER_DATA_BYTES], at, &mut rng);
+        let token = world
+            .issuer
+            .issue_with(UserId(2), [0; USER_DATA_BYTES], at, &mut rng);
         world.player_of(token, 1)
     };
     let player = foreign(&mut world, 7);
@@ -399,7 +469,10 @@ fn a_genuine_token_that_is_refused_is_told_why() {
     let only = world.joined(4);
     let player = world.player(5);
     assert_eq!(denial(&mut world, player), Some(Denial::Full));
-    let ticket = world.server.ticket(only.client.unwrap(), world.now).unwrap();
+    let ticket = world
+        .server
+        .ticket(only.client.unwrap(), world.now)
+        .unwrap();
     world.pass(20 * MS);
     assert_eq!(world.joined(4).client, only.client);
     let player = world.player_of(ticket.clone(), 1);

@@ -10,8 +10,14 @@ use crate::world::{PROTOCOL, World};
 
 #[test]
 fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
-    let another_room = Purpose { room: 1, ..Purpose::default() };
-    let to_watch = Purpose { role: Role::Spectator, ..Purpose::default() };
+    let another_room = Purpose {
+        room: 1,
+        ..Purpose::default()
+    };
+    let to_watch = Purpose {
+        role: Role::Spectator,
+        ..Purpose::default()
+    };
     for purpose in [another_room, to_watch] {
         let mut world = World::new();
         let one = world.joined(1);
@@ -19,12 +25,20 @@ fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
         let token = world.issue(UserId(1), purpose);
         let mut other = world.player_of(token, 1);
         world.finish_joining(&mut other);
-        assert!(!world.changes.iter().any(|change| matches!(change, Change::Displaced { .. })));
+        assert!(
+            !world
+                .changes
+                .iter()
+                .any(|change| matches!(change, Change::Displaced { .. }))
+        );
         assert_eq!(world.server.roster().sessions(), 2);
         assert_eq!(world.server.roster().at(one.address), one.client);
         let session = world.server.roster().get(other.client.unwrap()).unwrap();
         assert_eq!((session.room, session.role), (purpose.room, purpose.role));
-        let ticket = world.server.ticket(other.client.unwrap(), world.now).unwrap();
+        let ticket = world
+            .server
+            .ticket(other.client.unwrap(), world.now)
+            .unwrap();
         let key = &world.issuer.key;
         let opened =
             PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce)
@@ -36,6 +50,9 @@ fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
         let token = world.issue(UserId(1), purpose);
         let mut again = world.player_of(token, 2);
         world.finish_joining(&mut again);
-        assert_eq!((again.client, world.server.roster().sessions()), (other.client, 2));
+        assert_eq!(
+            (again.client, world.server.roster().sessions()),
+            (other.client, 2)
+        );
     }
 }

@@ -44,9 +44,15 @@ impl Visitor {
     /// Connects, sends its request and receives the answer. `room` is the maximum size of a
     /// datagram.
     fn join(&mut self, world: &mut World, room: usize) {
-        world.server.receive(self.addr(), Event::DatagramBytes(room), world.now);
+        world
+            .server
+            .receive(self.addr(), Event::DatagramBytes(room), world.now);
         let now = world.now;
-        assert!(self.session.receive(self.session.addr(), Event::DatagramBytes(room), now).is_ok());
+        assert!(
+            self.session
+                .receive(self.session.addr(), Event::DatagramBytes(room), now)
+                .is_ok()
+        );
         while let Some(transmit) = self.session.poll(world.now) {
             world.server.receive(self.addr(), &transmit, world.now);
         }
@@ -55,9 +61,13 @@ impl Visitor {
 
     fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
         let said = said(world);
-        let (own, others) = said.into_iter().partition::<Vec<_>, _>(|(to, _)| *to == self.addr());
+        let (own, others) = said
+            .into_iter()
+            .partition::<Vec<_>, _>(|(to, _)| *to == self.addr());
         for (_, transmit) in own {
-            let _ = self.session.receive(self.session.addr(), &transmit, world.now);
+            let _ = self
+                .session
+                .receive(self.session.addr(), &transmit, world.now);
         }
         others
     }
@@ -68,7 +78,11 @@ fn joined(world: &mut World) -> (Visitor, ClientId) {
     let token = token(world);
     let mut visitor = Visitor::new(world, token, 5);
     visitor.join(world, 1_200);
-    let client = world.server.roster().at(visitor.addr()).expect("in session");
+    let client = world
+        .server
+        .roster()
+        .at(visitor.addr())
+        .expect("in session");
     changes(world);
     (visitor, client)
 }
@@ -88,20 +102,36 @@ fn a_client_joins_talks_and_leaves() {
     let mut visitor = Visitor::new(&world, token, 5);
     visitor.join(&mut world, 1_162);
     assert!(visitor.session.is_connected());
-    assert!(matches!(changes(&mut world)[..], [Change::Opened { user: UserId(7), .. }]));
+    assert!(matches!(
+        changes(&mut world)[..],
+        [Change::Opened {
+            user: UserId(7),
+            ..
+        }]
+    ));
     let client = world.server.roster().at(visitor.addr()).unwrap();
-    assert_eq!((world.server.max_payload(client), visitor.session.max_payload()), (1_162, 1_162));
+    assert_eq!(
+        (
+            world.server.max_payload(client),
+            visitor.session.max_payload()
+        ),
+        (1_162, 1_162)
+    );
     let payload = visitor.session.seal(&[1, 2, 3], world.now);
     assert_eq!(payload, Transmit::Datagram(vec![1, 2, 3]));
     let came = world.server.receive(visitor.addr(), &payload, world.now);
     assert_eq!(came, Some((client, Received::Payload(&[1, 2, 3]))));
     let frame = [2, 1, 9];
-    let came = world.server.receive(visitor.addr(), Event::Frame(&frame), world.now);
+    let came = world
+        .server
+        .receive(visitor.addr(), Event::Frame(&frame), world.now);
     assert_eq!(came, Some((client, Received::Frame(&frame))));
     let mut said: Vec<(PeerAddr, Transmit)> = Vec::new();
     world.server.send(client, &[4, 5], world.now, &mut said);
     assert_eq!(said, [(visitor.addr(), Transmit::Datagram(vec![4, 5]))]);
-    world.server.receive(visitor.addr(), Event::DatagramBytes(9_000), world.now);
+    world
+        .server
+        .receive(visitor.addr(), Event::DatagramBytes(9_000), world.now);
     assert_eq!(world.server.max_payload(client), PAYLOAD_BYTES);
     for transmit in visitor.session.disconnect() {
         world.server.receive(visitor.addr(), &transmit, world.now);
@@ -114,10 +144,14 @@ fn who_has_seen_a_request_in_the_clear_cannot_use_its_token_here() {
     let mut world = World::new();
     let token = token(&mut world);
     let thief = PeerAddr::quic(9, address(3, 3));
-    world.server.receive(thief, Event::DatagramBytes(1_200), world.now);
+    world
+        .server
+        .receive(thief, Event::DatagramBytes(1_200), world.now);
     let request = write_request(token.protocol, token.expires, &token.nonce, &token.sealed);
     let stolen = write_join(&request, &Key::new([1; 32]));
-    world.server.receive(thief, Event::Frame(&stolen), world.now);
+    world
+        .server
+        .receive(thief, Event::Frame(&stolen), world.now);
     assert_eq!(world.server.drops().count(DropReason::ForgedToken), 1);
     let said = said(&mut world);
     assert_eq!(said, [(thief, Transmit::Close)]);
@@ -143,16 +177,30 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
     let (mut visitor, client) = joined(&mut world);
     let ticket = world.server.ticket(client, world.now).unwrap();
     let lost = Event::Closed { told: false };
-    assert!(visitor.session.receive(visitor.session.addr(), lost, world.now).is_ok());
-    assert_eq!(visitor.session.phase(), Phase::Failed(Failure::ConnectionLost));
+    assert!(
+        visitor
+            .session
+            .receive(visitor.session.addr(), lost, world.now)
+            .is_ok()
+    );
+    assert_eq!(
+        visitor.session.phase(),
+        Phase::Failed(Failure::ConnectionLost)
+    );
     // The server has not noticed the loss.
     let mut again = Visitor::new(&world, ticket.clone(), 6);
-    world.server.receive(again.addr(), Event::DatagramBytes(1_200), world.now);
+    world
+        .server
+        .receive(again.addr(), Event::DatagramBytes(1_200), world.now);
     let ask = again.session.poll(world.now).unwrap();
     world.server.receive(again.addr(), &ask, world.now);
     assert_eq!(again.hear(&mut world), [(visitor.addr(), Transmit::Close)]);
     assert!(again.session.is_connected());
-    let resumed = Change::Resumed { client, addr: again.addr(), resume: Resume::Continued };
+    let resumed = Change::Resumed {
+        client,
+        addr: again.addr(),
+        resume: Resume::Continued,
+    };
     assert_eq!(changes(&mut world), [resumed]);
     // A ticket is bound to the kind of transport on which it was issued.
     let ticket = world.server.ticket(client, world.now).unwrap();
@@ -165,7 +213,9 @@ fn a_lost_connection_is_resumed_by_another_and_the_old_one_closed() {
 fn a_client_whose_connection_breaks_keeps_its_place_for_the_grace() {
     let mut world = World::new();
     let (visitor, client) = joined(&mut world);
-    world.server.receive(visitor.addr(), Event::Closed { told: false }, world.now);
+    world
+        .server
+        .receive(visitor.addr(), Event::Closed { told: false }, world.now);
     assert_eq!(changes(&mut world), [Change::Parked(client)]);
     world.pass(Duration::from_secs(31));
     assert!(world.changes.contains(&Change::Expired(client)));
@@ -182,7 +232,10 @@ fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
             asked += 1;
             let addr = visitor.session.addr();
             assert!(
-                visitor.session.receive(addr, Event::Closed { told: false }, world.now).is_ok()
+                visitor
+                    .session
+                    .receive(addr, Event::Closed { told: false }, world.now)
+                    .is_ok()
             );
             assert_ne!(visitor.session.addr(), addr);
         }
@@ -191,15 +244,27 @@ fn a_connection_that_cannot_be_made_is_tried_again_with_pauses() {
     assert!((4..50).contains(&asked), "{asked}");
     world.pass(Duration::from_secs(6));
     assert_eq!(visitor.session.poll(world.now), None);
-    assert_eq!(visitor.session.phase(), Phase::Failed(Failure::RequestTimedOut));
+    assert_eq!(
+        visitor.session.phase(),
+        Phase::Failed(Failure::RequestTimedOut)
+    );
 }
 
 #[test]
 fn connections_that_are_silent_or_too_narrow_are_closed() {
     let mut world = World::new();
-    let (silent, narrow) = (PeerAddr::quic(1, address(2, 1)), PeerAddr::quic(2, address(2, 2)));
-    world.server.receive(silent, Event::DatagramBytes(1_200), world.now);
-    world.server.receive(narrow, Event::DatagramBytes(SMALLEST_PAYLOAD - 1), world.now);
+    let (silent, narrow) = (
+        PeerAddr::quic(1, address(2, 1)),
+        PeerAddr::quic(2, address(2, 2)),
+    );
+    world
+        .server
+        .receive(silent, Event::DatagramBytes(1_200), world.now);
+    world.server.receive(
+        narrow,
+        Event::DatagramBytes(SMALLEST_PAYLOAD - 1),
+        world.now,
+    );
     assert_eq!(world.server.drops().count(DropReason::NarrowPath), 1);
     world.now += HELLO_TIME;
     world.server.update(world.now);
@@ -212,9 +277,13 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     let mut world = World::new();
     let stranger = PeerAddr::quic(1, address(2, 1));
     for frame in [&[][..], &[1], &[2, 1, 1], &[9; 40], &[0; 1_111]] {
-        world.server.receive(stranger, Event::DatagramBytes(1_200), world.now);
+        world
+            .server
+            .receive(stranger, Event::DatagramBytes(1_200), world.now);
         let before = world.server.drops().total();
-        world.server.receive(stranger, Event::Frame(frame), world.now);
+        world
+            .server
+            .receive(stranger, Event::Frame(frame), world.now);
         assert_eq!(world.server.drops().total(), before + 1);
         let said = said(&mut world);
         assert_eq!(said, [(stranger, Transmit::Close)]);
@@ -222,7 +291,11 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
     let token = token(&mut world);
     let mut visitor = Visitor::new(&world, token, 5);
     visitor.join(&mut world, 1_200);
-    for event in [Event::Datagram(&[]), Event::Datagram(&[7; 1_300]), Event::Frame(&[0; 1_111])] {
+    for event in [
+        Event::Datagram(&[]),
+        Event::Datagram(&[7; 1_300]),
+        Event::Frame(&[0; 1_111]),
+    ] {
         let before = world.server.drops().total();
         assert_eq!(world.server.receive(visitor.addr(), event, world.now), None);
         assert_eq!(world.server.drops().total(), before + 1);
@@ -232,8 +305,12 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
 
 /// Its connection opens and its request arrives as early data, as a copy of it may.
 fn early(world: &mut World, by: PeerAddr, wish: &Transmit) {
-    let Transmit::Open(wish) = wish else { panic!("{wish:?}") };
-    world.server.receive(by, Event::DatagramBytes(1_200), world.now);
+    let Transmit::Open(wish) = wish else {
+        panic!("{wish:?}")
+    };
+    world
+        .server
+        .receive(by, Event::DatagramBytes(1_200), world.now);
     world.server.receive(by, Event::Early(wish), world.now);
 }
 
@@ -245,7 +322,9 @@ fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_cop
     let wish = visitor.session.poll(world.now).unwrap();
     early(&mut world, visitor.addr(), &wish);
     assert_eq!(changes(&mut world), []);
-    world.server.receive(visitor.addr(), Event::Confirmed, world.now);
+    world
+        .server
+        .receive(visitor.addr(), Event::Confirmed, world.now);
     visitor.hear(&mut world);
     assert!(visitor.session.is_connected());
     let client = world.server.roster().at(visitor.addr()).unwrap();
@@ -256,7 +335,11 @@ fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_cop
     early(&mut world, again.addr(), &wish);
     assert_eq!(
         changes(&mut world),
-        [Change::Resumed { client, addr: again.addr(), resume: Resume::Continued }]
+        [Change::Resumed {
+            client,
+            addr: again.addr(),
+            resume: Resume::Continued
+        }]
     );
     again.hear(&mut world);
     assert!(again.session.is_connected());
@@ -279,7 +362,12 @@ fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
     assert_eq!(world.server.roster().at(own.addr()), Some(client));
     // Once the server has received a payload from the owner, the ticket is spent.
     let heard = own.session.seal(&[1], world.now);
-    assert!(world.server.receive(own.addr(), &heard, world.now).is_some());
+    assert!(
+        world
+            .server
+            .receive(own.addr(), &heard, world.now)
+            .is_some()
+    );
     let late = PeerAddr::quic(67, address(66, 7));
     early(&mut world, late, &wish);
     assert_eq!(world.server.drops().count(DropReason::StaleTicket), 1);
@@ -296,10 +384,14 @@ fn a_resume_whose_answer_was_lost_with_its_connection_is_asked_for_again() {
         let ticket = world.server.ticket(client, world.now).unwrap();
         let mut first = Visitor::new(&world, ticket.clone(), 6);
         let wish = first.session.poll(world.now).unwrap();
-        world.server.receive(first.addr(), Event::DatagramBytes(1_200), world.now);
+        world
+            .server
+            .receive(first.addr(), Event::DatagramBytes(1_200), world.now);
         world.server.receive(first.addr(), &wish, world.now);
         // The client never sent a payload on it, so its end does not end the session.
-        world.server.receive(first.addr(), Event::Closed { told }, world.now);
+        world
+            .server
+            .receive(first.addr(), Event::Closed { told }, world.now);
         assert_eq!(world.server.roster().sessions(), 1);
         let mut second = Visitor::new(&world, ticket, 7);
         second.join(&mut world, 1_200);

@@ -50,7 +50,13 @@ pub struct Player {
 impl Player {
     /// Its connection request.
     pub fn request(&self) -> Vec<u8> {
-        let ConnectToken { protocol, expires, nonce, sealed, .. } = &self.token;
+        let ConnectToken {
+            protocol,
+            expires,
+            nonce,
+            sealed,
+            ..
+        } = &self.token;
         write_request(*protocol, *expires, nonce, sealed)
     }
 
@@ -83,7 +89,9 @@ impl Player {
         };
         assert_eq!(header.kind, Kind::Challenge);
         let key = PacketKey::new(&self.token.server_key);
-        packet::open(header, PROTOCOL, &key, &mut datagram).unwrap().to_vec()
+        packet::open(header, PROTOCOL, &key, &mut datagram)
+            .unwrap()
+            .to_vec()
     }
 }
 
@@ -109,15 +117,26 @@ impl World {
         let (key, servers) = (Key::new([9; 32]), vec![address(1, 1)]);
         let (lifetime, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
         let mut config = SessionConfig::new(PROTOCOL, key.clone(), servers.clone());
-        config.servers = config.servers.with(TransportKind::Quic, vec![address(1, 2)]);
-        config.joins = Rate { per_second: 10_000, burst: 10_000 };
+        config.servers = config
+            .servers
+            .with(TransportKind::Quic, vec![address(1, 2)]);
+        config.joins = Rate {
+            per_second: 10_000,
+            burst: 10_000,
+        };
         change(&mut config);
         let now = Timestamp::from_millis(1_000);
         let wall_offset_ms = 1_700_000_000_000;
         let wall = UnixTime::from_millis(1_700_000_001_000);
         Self {
             server: SessionServer::new(config, [1; 32], now, wall),
-            issuer: Issuer { key, protocol: PROTOCOL, servers, lifetime, timeout },
+            issuer: Issuer {
+                key,
+                protocol: PROTOCOL,
+                servers,
+                lifetime,
+                timeout,
+            },
             now,
             changes: Vec::new(),
             wall_offset_ms,
@@ -168,7 +187,9 @@ impl World {
 
     /// Creates a client with a new token of a user that has this user data.
     pub fn player_with(&mut self, user: u64, data: UserData) -> Player {
-        let token = self.issuer.issue_with(UserId(user), data, self.wall(), &mut self.rng);
+        let token = self
+            .issuer
+            .issue_with(UserId(user), data, self.wall(), &mut self.rng);
         self.player_of(token, user)
     }
 
@@ -189,7 +210,13 @@ impl World {
     pub fn token_of(&self, user: u64) -> Player {
         let token = self.tokens[&user].clone();
         let session = SessionClient::new(token.clone(), PROTOCOL, user, self.now);
-        Player { token, session, address: address(66, 6), client: None, came: Vec::new() }
+        Player {
+            token,
+            session,
+            address: address(66, 6),
+            client: None,
+            came: Vec::new(),
+        }
     }
 
     /// Creates a client whose token was sealed under another key.
@@ -197,7 +224,13 @@ impl World {
         let mut token = self.tokens.values().next().expect("a token").clone();
         token.nonce[..4].copy_from_slice(&seed.to_le_bytes());
         let session = SessionClient::new(token.clone(), PROTOCOL, 1, self.now);
-        Player { token, session, address: address(66, 6), client: None, came: Vec::new() }
+        Player {
+            token,
+            session,
+            address: address(66, 6),
+            client: None,
+            came: Vec::new(),
+        }
     }
 
     /// Passes a datagram to the server.
@@ -214,7 +247,8 @@ impl World {
     }
 
     fn note(&mut self) {
-        self.changes.extend(std::iter::from_fn(|| self.server.poll_change()));
+        self.changes
+            .extend(std::iter::from_fn(|| self.server.poll_change()));
         let mut sent = Sent::default();
         self.server.send_replies(&mut sent);
         for (to, bytes) in sent.0 {
@@ -239,22 +273,38 @@ impl World {
     /// Asserts that the server drops a datagram from an address for this reason, without an answer
     /// and without another effect.
     pub fn drops_from(&mut self, from: SocketAddr, datagram: &[u8], reason: DropReason) {
-        let before =
-            (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
+        let before = (
+            self.server.drops().count(reason),
+            self.server.drops().total(),
+            self.changes.len(),
+        );
         let (open, sessions) = (self.server.half_open(), self.server.roster().sessions());
         self.sent.clear();
         assert_eq!(self.takes(from, datagram), None);
-        let after =
-            (self.server.drops().count(reason), self.server.drops().total(), self.changes.len());
-        assert_eq!(after, (before.0 + 1, before.1 + 1, before.2), "{:?}", self.server.drops());
+        let after = (
+            self.server.drops().count(reason),
+            self.server.drops().total(),
+            self.changes.len(),
+        );
+        assert_eq!(
+            after,
+            (before.0 + 1, before.1 + 1, before.2),
+            "{:?}",
+            self.server.drops()
+        );
         assert!(self.sent.is_empty(), "something was answered");
-        assert_eq!((self.server.half_open(), self.server.roster().sessions()), (open, sessions));
+        assert_eq!(
+            (self.server.half_open(), self.server.roster().sessions()),
+            (open, sessions)
+        );
     }
 
     /// Delivers the server's datagrams to a client.
     pub fn hand_over(&mut self, player: &mut Player) {
         for bytes in self.sent.remove(&player.address).unwrap_or_default() {
-            let _ = player.session.receive(player.session.server(), &bytes, self.now);
+            let _ = player
+                .session
+                .receive(player.session.server(), &bytes, self.now);
             player.came.push(bytes);
         }
     }
@@ -271,7 +321,10 @@ impl World {
     pub fn finish_joining(&mut self, player: &mut Player) {
         for _ in 0..300 {
             self.step(player);
-            if !matches!(player.session.phase(), Phase::Requesting | Phase::Responding) {
+            if !matches!(
+                player.session.phase(),
+                Phase::Requesting | Phase::Responding
+            ) {
                 break;
             }
             self.pass(Duration::from_millis(10));
@@ -297,6 +350,9 @@ impl World {
         for transmit in player.session.disconnect() {
             self.give(player.address, &transmit.into_bytes());
         }
-        assert!(self.changes.contains(&Change::Left(player.client.expect("in session"))));
+        assert!(
+            self.changes
+                .contains(&Change::Left(player.client.expect("in session")))
+        );
     }
 }

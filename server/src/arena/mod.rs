@@ -42,7 +42,12 @@ pub struct ArenaConfig {
 
 impl Default for ArenaConfig {
     fn default() -> Self {
-        Self { tick_rate: 60, drones: 64, pickups: 12, ghosts: false }
+        Self {
+            tick_rate: 60,
+            drones: 64,
+            pickups: 12,
+            ghosts: false,
+        }
     }
 }
 
@@ -73,7 +78,10 @@ impl ArenaGame {
     /// # Errors
     /// If the arena's schema is not valid.
     pub fn new(config: ArenaConfig) -> Result<Self, SchemaError> {
-        Ok(Self { config, kinds: arena_schema()? })
+        Ok(Self {
+            config,
+            kinds: arena_schema()?,
+        })
     }
 }
 
@@ -102,7 +110,9 @@ impl Game for ArenaGame {
     }
 
     fn insert_resources(&self, world: &mut World) {
-        let step = StepConfig { tick_rate: self.config.tick_rate };
+        let step = StepConfig {
+            tick_rate: self.config.tick_rate,
+        };
         world.insert_resource(ArenaRules {
             kinds: self.kinds.clone(),
             step,
@@ -111,21 +121,39 @@ impl Game for ArenaGame {
     }
 
     fn populate(&self, world: &mut World, seed: u64) {
-        let mut dice = Dice { seed: seed as u32 ^ (seed >> 32) as u32, rolls: 0 };
+        let mut dice = Dice {
+            seed: seed as u32 ^ (seed >> 32) as u32,
+            rolls: 0,
+        };
         let kinds = &self.kinds;
         with_table(world, |table, commands| {
             for _ in 0..self.config.drones {
-                let body = Body { position: free_place(&mut dice), velocity: Vec2::ZERO };
-                let drone = Drone { heading: 0, ticks_left: 0, health: 100 };
+                let body = Body {
+                    position: free_place(&mut dice),
+                    velocity: Vec2::ZERO,
+                };
+                let drone = Drone {
+                    heading: 0,
+                    ticks_left: 0,
+                    health: 100,
+                };
                 table.spawn(commands, kinds.drone, None, (body, drone));
             }
             for _ in 0..self.config.pickups {
-                let place = Place { position: free_place(&mut dice) };
+                let place = Place {
+                    position: free_place(&mut dice),
+                };
                 table.spawn(
                     commands,
                     kinds.pickup,
                     None,
-                    (place, Pickup { present: 1, ticks_left: 0 }),
+                    (
+                        place,
+                        Pickup {
+                            present: 1,
+                            ticks_left: 0,
+                        },
+                    ),
                 );
             }
             table.spawn(commands, kinds.room, None, dice);
@@ -145,8 +173,14 @@ impl Game for ArenaGame {
 
     fn join(&self, world: &mut World, client: ClientId) -> Option<NetId> {
         let position = roll(world, free_place);
-        let body = PlayerBody { position, velocity: Vec2::ZERO };
-        let vitals = Vitals { health: 100, ..Vitals::default() };
+        let body = PlayerBody {
+            position,
+            velocity: Vec2::ZERO,
+        };
+        let vitals = Vitals {
+            health: 100,
+            ..Vitals::default()
+        };
         let parts = (body, Abilities::default(), vitals);
         with_table(world, |table, commands| {
             table.spawn(commands, self.kinds.player, Some(client), parts)
@@ -207,7 +241,10 @@ pub fn free_place(dice: &mut Dice) -> Vec2 {
     let mut rng = rng(dice);
     let reach = HALF_SIZE - 2.0;
     for _ in 0..16 {
-        let place = Vec2::new(rng.random_range(-reach..reach), rng.random_range(-reach..reach));
+        let place = Vec2::new(
+            rng.random_range(-reach..reach),
+            rng.random_range(-reach..reach),
+        );
         if !is_solid(place) {
             return place;
         }

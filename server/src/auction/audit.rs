@@ -67,7 +67,10 @@ impl Audit {
             }
             self.last_ms = order.at_ms;
         }
-        let ordered = record.orders.windows(2).all(|pair| pair[0].place() <= pair[1].place());
+        let ordered = record
+            .orders
+            .windows(2)
+            .all(|pair| pair[0].place() <= pair[1].place());
         if !ordered {
             self.find(format!("tick {}: its orders are out of order", record.tick));
         }
@@ -77,9 +80,15 @@ impl Audit {
                 continue;
             };
             let administers = matches!(order.command, Command::Admin(_));
-            self.look_at_receipt((answered.user, answered.id), receipt, (record.tick, administers));
+            self.look_at_receipt(
+                (answered.user, answered.id),
+                receipt,
+                (record.tick, administers),
+            );
         }
-        out.events.into_iter().for_each(|event| self.look_at_event(event));
+        out.events
+            .into_iter()
+            .for_each(|event| self.look_at_event(event));
         self.check_money(record.tick);
         self.check_denied(record.tick);
     }
@@ -89,11 +98,15 @@ impl Audit {
     fn check_ticks_orders(&mut self, record: &TickRecord) {
         let (tick, before_ms) = self.closed;
         let from_ms = if tick == record.tick { 0 } else { before_ms };
-        let foreign =
-            record.orders.iter().find(|order| !(from_ms..record.before_ms).contains(&order.at_ms));
+        let foreign = record
+            .orders
+            .iter()
+            .find(|order| !(from_ms..record.before_ms).contains(&order.at_ms));
         if let Some(order) = foreign {
             let (at_ms, now) = (order.at_ms, record.tick);
-            self.find(format!("tick {now}: an order of {at_ms} ms belongs to another tick"));
+            self.find(format!(
+                "tick {now}: an order of {at_ms} ms belongs to another tick"
+            ));
         }
         self.closed = (record.tick, record.before_ms);
     }
@@ -105,10 +118,15 @@ impl Audit {
         };
         let is_denied = |account: AccountIndex| house.ledger().account(account).denied;
         let mut open = house.lots().iter().filter(|(_, lot)| lot.ending.is_none());
-        let led = open
-            .find(|(_, lot)| lot.english.leader.is_some_and(|leader| is_denied(leader.account)));
+        let led = open.find(|(_, lot)| {
+            lot.english
+                .leader
+                .is_some_and(|leader| is_denied(leader.account))
+        });
         if let Some(lot) = led.map(|(id, _)| *id) {
-            self.find(format!("tick {tick}: {lot:?} is led by a user who may not bid"));
+            self.find(format!(
+                "tick {tick}: {lot:?} is led by a user who may not bid"
+            ));
         }
     }
 
@@ -135,28 +153,42 @@ impl Audit {
             if let Some(before) = self.receipts.insert(key, receipt)
                 && (lasts || tick <= before.tick.saturating_add(retention))
             {
-                self.find(format!("{key:?} was decided twice: {before:?}, {receipt:?}"));
+                self.find(format!(
+                    "{key:?} was decided twice: {before:?}, {receipt:?}"
+                ));
             }
         } else if receipt.number > 0
-            && self.receipts.get(&key).is_some_and(|before| *before != receipt)
+            && self
+                .receipts
+                .get(&key)
+                .is_some_and(|before| *before != receipt)
         {
-            self.find(format!("{key:?} was told something else than before: {receipt:?}"));
+            self.find(format!(
+                "{key:?} was told something else than before: {receipt:?}"
+            ));
         }
     }
 
     fn look_at_event(&mut self, event: LotEvent) {
         let events = self.events.entry(event.lot).or_default();
         let expected = events.last().map_or(1, |last| last.sequence + 1);
-        let over =
-            events.last().is_some_and(|last| matches!(last.what, LotEventKind::Ended { .. }));
-        if let LotEventKind::Ended { ending: Ending::Sold { price, .. }, .. } = &event.what {
+        let over = events
+            .last()
+            .is_some_and(|last| matches!(last.what, LotEventKind::Ended { .. }));
+        if let LotEventKind::Ended {
+            ending: Ending::Sold { price, .. },
+            ..
+        } = &event.what
+        {
             self.sold += u128::from(price.0);
         }
         let gap = event.sequence != expected && !(self.from_snapshot && events.is_empty());
         let (lot, sequence) = (event.lot, event.sequence);
         events.push(event);
         if gap {
-            self.find(format!("{lot:?}: event {sequence} comes where {expected} is due"));
+            self.find(format!(
+                "{lot:?}: event {sequence} comes where {expected} is due"
+            ));
         }
         if over {
             self.find(format!("{lot:?}: event {sequence} comes after its end"));
@@ -168,9 +200,15 @@ impl Audit {
         let Some(house) = self.replica.house() else {
             return;
         };
-        let unbalanced = house.ledger().accounts().iter().find(|account| !account.is_balanced());
+        let unbalanced = house
+            .ledger()
+            .accounts()
+            .iter()
+            .find(|account| !account.is_balanced());
         if let Some(user) = unbalanced.map(|account| account.user) {
-            self.find(format!("tick {tick}: the account of {user:?} does not balance"));
+            self.find(format!(
+                "tick {tick}: the account of {user:?} does not balance"
+            ));
         }
     }
 
@@ -183,8 +221,12 @@ impl Audit {
         let mut held = vec![0; house.ledger().accounts().len()];
         let mut hold = |index: usize, amount: Amount| held[index] += u128::from(amount.0);
         for lot in house.lots().values().filter(|lot| lot.ending.is_none()) {
-            lot.holds().for_each(|(account, amount)| hold(account.0 as usize, amount));
-            let mut offers = lot.offers.iter().map(|(account, _)| house.ledger().account(account));
+            lot.holds()
+                .for_each(|(account, amount)| hold(account.0 as usize, amount));
+            let mut offers = lot
+                .offers
+                .iter()
+                .map(|(account, _)| house.ledger().account(account));
             if let Some(account) = offers.find(|account| account.denied) {
                 findings.push(format!(
                     "{:?} may not bid, but an open lot has an offer of that user",
@@ -203,11 +245,17 @@ impl Audit {
             }
         }
         if !self.from_snapshot && paid != self.sold {
-            findings.push(format!("{paid} was paid, but lots were sold for {}", self.sold));
+            findings.push(format!(
+                "{paid} was paid, but lots were sold for {}",
+                self.sold
+            ));
         }
         for lot in self.replica.public_book().lots() {
             if house.public(lot.lot).as_ref() != Some(lot) {
-                findings.push(format!("{:?}: what its events say is not how it stands", lot.lot));
+                findings.push(format!(
+                    "{:?}: what its events say is not how it stands",
+                    lot.lot
+                ));
             }
         }
         findings.into_iter().for_each(|finding| self.find(finding));

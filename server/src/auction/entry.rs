@@ -106,7 +106,9 @@ impl HouseReplica {
     /// Time of the last order in milliseconds, or the millisecond before which all orders are
     /// decided if that is later.
     pub fn last_ms(&self) -> u64 {
-        self.state.as_ref().map_or(0, |state| state.last_ms.max(state.closed_ms))
+        self.state
+            .as_ref()
+            .map_or(0, |state| state.last_ms.max(state.closed_ms))
     }
 
     /// The public state of the lots.
@@ -134,7 +136,14 @@ impl HouseReplica {
         match (entry, &mut self.state) {
             (Entry::FoundedBefore { .. }, _) => Err(other_rules(1)),
             (Entry::Founded { version, .. }, _) if *version != RULES => Err(other_rules(*version)),
-            (Entry::Founded { version, rules, tick_rate }, None) => {
+            (
+                Entry::Founded {
+                    version,
+                    rules,
+                    tick_rate,
+                },
+                None,
+            ) => {
                 let (version, house) = (*version, House::new(rules.clone()));
                 self.state = Some(State {
                     version,
@@ -157,8 +166,14 @@ impl HouseReplica {
             }
             (Entry::Tick(record), Some(state)) => {
                 take_tick(state, record, &mut self.out)?;
-                self.out.events.iter().for_each(|event| self.public_book.apply(event.clone()));
-                self.out.forgotten.iter().for_each(|lot| self.public_book.forget(*lot));
+                self.out
+                    .events
+                    .iter()
+                    .for_each(|event| self.public_book.apply(event.clone()));
+                self.out
+                    .forgotten
+                    .iter()
+                    .for_each(|lot| self.public_book.forget(*lot));
                 Ok(())
             }
         }
@@ -173,7 +188,14 @@ fn other_rules(version: u32) -> String {
 }
 
 fn take_tick(state: &mut State, record: &TickRecord, out: &mut Output) -> Result<(), String> {
-    let TickRecord { tick, clock, orders, before_ms, decided, hash } = record;
+    let TickRecord {
+        tick,
+        clock,
+        orders,
+        before_ms,
+        decided,
+        hash,
+    } = record;
     let house = &mut state.house;
     let goes_on = *tick == house.tick() && clock.is_none() && !orders.is_empty();
     if *tick <= house.tick() && !goes_on {
@@ -250,13 +272,25 @@ mod tests {
     }
 
     fn rules() -> HouseRules {
-        HouseRules { currency: Currency::EUR, admins: vec![UserId(1)], retention: 86_400 * 60 }
+        HouseRules {
+            currency: Currency::EUR,
+            admins: vec![UserId(1)],
+            retention: 86_400 * 60,
+        }
     }
 
     #[test]
     fn a_journal_of_other_rules_is_refused_by_their_version() {
-        let old = bitcode::encode(&Version1::Founded { rules: rules(), tick_rate: 60 });
-        let newer = Entry::Founded { version: RULES + 1, rules: rules(), tick_rate: 60 }.bytes();
+        let old = bitcode::encode(&Version1::Founded {
+            rules: rules(),
+            tick_rate: 60,
+        });
+        let newer = Entry::Founded {
+            version: RULES + 1,
+            rules: rules(),
+            tick_rate: 60,
+        }
+        .bytes();
         for (bytes, version) in [(old, 1), (newer, RULES + 1)] {
             let refused = HouseReplica::default().entry(&bytes).unwrap_err();
             assert!(
@@ -264,8 +298,15 @@ mod tests {
                 "{refused}"
             );
         }
-        let founded = Entry::Founded { version: RULES, rules: rules(), tick_rate: 60 };
+        let founded = Entry::Founded {
+            version: RULES,
+            rules: rules(),
+            tick_rate: 60,
+        };
         let mut replica = HouseReplica::default();
-        assert_eq!((replica.entry(&founded.bytes()), replica.tick_rate()), (Ok(()), Some(60)));
+        assert_eq!(
+            (replica.entry(&founded.bytes()), replica.tick_rate()),
+            (Ok(()), Some(60))
+        );
     }
 }

@@ -52,7 +52,10 @@ impl Encoded {
 
 /// A reply as a message of this tick of the room.
 pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
-    encode(&ServerMessage::Event { tick, data: encode(reply) })
+    encode(&ServerMessage::Event {
+        tick,
+        data: encode(reply),
+    })
 }
 
 /// Sends a watcher what is due of its lots, as much as it can take.

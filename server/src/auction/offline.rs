@@ -40,8 +40,14 @@ fn sale(lot: &Lot) -> &'static str {
     match &lot.terms.sale {
         Sale::English { .. } => "English",
         Sale::Dutch(_) => "Dutch",
-        Sale::Sealed { pricing: Pricing::First, .. } => "sealed",
-        Sale::Sealed { pricing: Pricing::Second, .. } => "Vickrey",
+        Sale::Sealed {
+            pricing: Pricing::First,
+            ..
+        } => "sealed",
+        Sale::Sealed {
+            pricing: Pricing::Second,
+            ..
+        } => "Vickrey",
     }
 }
 
@@ -66,20 +72,31 @@ pub fn lots(data: &Path) -> Result<String, Box<dyn std::error::Error>> {
     );
     for (id, lot) in house.lots() {
         let (price, stands) = match &lot.ending {
-            Some(Ending::Sold { winner, price }) => {
-                (Some(*price), format!("sold to {}", name(&house, lot, *winner)))
-            }
+            Some(Ending::Sold { winner, price }) => (
+                Some(*price),
+                format!("sold to {}", name(&house, lot, *winner)),
+            ),
             Some(Ending::Unsold) => (lot.english.price, "not sold".into()),
             Some(Ending::Cancelled) => (None, "cancelled".into()),
             None => {
-                let leader =
-                    lot.leader_alias().map(|alias| format!("{} leads, ", name(&house, lot, alias)));
-                let left = lot.closes.saturating_sub(house.paused().unwrap_or(house.tick()));
-                (lot.english.price, format!("{}{left} ticks left", leader.unwrap_or_default()))
+                let leader = lot
+                    .leader_alias()
+                    .map(|alias| format!("{} leads, ", name(&house, lot, alias)));
+                let left = lot
+                    .closes
+                    .saturating_sub(house.paused().unwrap_or(house.tick()));
+                (
+                    lot.english.price,
+                    format!("{}{left} ticks left", leader.unwrap_or_default()),
+                )
             }
         };
         let price = price.map_or("-".into(), |price| price.to_string());
-        let bids = if lot.is_sealed() { lot.offers.len() as u64 } else { lot.offers.taken() };
+        let bids = if lot.is_sealed() {
+            lot.offers.len() as u64
+        } else {
+            lot.offers.taken()
+        };
         writeln!(
             out,
             "{:>6}  {:<8} {price:>12} {bids:>6}  {stands:<34} {}",
@@ -102,7 +119,12 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
         "user", "deposited", "available", "held", "paid", ""
     );
     let wanted = |whose: UserId| user.is_none_or(|user| user == whose.0);
-    for account in house.ledger().accounts().iter().filter(|account| wanted(account.user)) {
+    for account in house
+        .ledger()
+        .accounts()
+        .iter()
+        .filter(|account| wanted(account.user))
+    {
         let note = if account.denied {
             "may not bid"
         } else if account.registered {
@@ -110,8 +132,13 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
         } else {
             "not registered"
         };
-        let money = [account.deposited, account.available, account.held, account.paid]
-            .map(|amount| amount.to_string());
+        let money = [
+            account.deposited,
+            account.available,
+            account.held,
+            account.paid,
+        ]
+        .map(|amount| amount.to_string());
         let [deposited, available, held, paid] = money;
         writeln!(
             out,
@@ -121,19 +148,33 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
     }
     let Some(user) = user else { return Ok(out) };
     let (audit, _) = load::<Audit>(data, read_all)?;
-    writeln!(out, "\n{:>10} {:>10} {:>12}  outcome", "number", "tick", "command")?;
-    let mut receipts: Vec<_> =
-        audit.receipts.iter().filter(|((whose, _), _)| whose.0 == user).collect();
+    writeln!(
+        out,
+        "\n{:>10} {:>10} {:>12}  outcome",
+        "number", "tick", "command"
+    )?;
+    let mut receipts: Vec<_> = audit
+        .receipts
+        .iter()
+        .filter(|((whose, _), _)| whose.0 == user)
+        .collect();
     receipts.sort_by_key(|(_, receipt)| receipt.number);
     for ((_, id), receipt) in receipts {
         let outcome = match receipt.outcome {
-            Outcome::Accepted { stands: BidStanding::Done, .. } => "done".into(),
+            Outcome::Accepted {
+                stands: BidStanding::Done,
+                ..
+            } => "done".into(),
             Outcome::Accepted { stands, alias } => {
                 format!("accepted as bidder {alias}: {stands:?}")
             }
             Outcome::Rejected(reject) => format!("rejected: {reject:?}"),
         };
-        writeln!(out, "{:>10} {:>10} {:>12}  {outcome}", receipt.number, receipt.tick, id.0)?;
+        writeln!(
+            out,
+            "{:>10} {:>10} {:>12}  {outcome}",
+            receipt.number, receipt.tick, id.0
+        )?;
     }
     for (id, lot) in house.lots() {
         if let Some(Ending::Sold { winner, price }) = &lot.ending
@@ -176,11 +217,23 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
     }
     if let Some(house) = audit.house() {
         let sum = |of: fn(&Account) -> u64| -> u128 {
-            house.ledger().accounts().iter().map(|account| u128::from(of(account))).sum()
+            house
+                .ledger()
+                .accounts()
+                .iter()
+                .map(|account| u128::from(of(account)))
+                .sum()
         };
-        let [deposited, available, held, paid] =
-            [sum(|a| a.deposited.0), sum(|a| a.available.0), sum(|a| a.held.0), sum(|a| a.paid.0)];
-        writeln!(out, "deposited {deposited} = available {available} + held {held} + paid {paid}")?;
+        let [deposited, available, held, paid] = [
+            sum(|a| a.deposited.0),
+            sum(|a| a.available.0),
+            sum(|a| a.held.0),
+            sum(|a| a.paid.0),
+        ];
+        writeln!(
+            out,
+            "deposited {deposited} = available {available} + held {held} + paid {paid}"
+        )?;
         writeln!(
             out,
             "tick {}, {} commands decided, state {:016x}",
@@ -189,8 +242,19 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
             house.hash_anew()
         )?;
     }
-    audit.findings.iter().try_for_each(|finding| writeln!(out, "WRONG {finding}"))?;
+    audit
+        .findings
+        .iter()
+        .try_for_each(|finding| writeln!(out, "WRONG {finding}"))?;
     let good = audit.findings.is_empty();
-    writeln!(out, "{}", if good { "All is well." } else { "Something is wrong." })?;
+    writeln!(
+        out,
+        "{}",
+        if good {
+            "All is well."
+        } else {
+            "Something is wrong."
+        }
+    )?;
     Ok((out, good))
 }

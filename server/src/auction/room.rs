@@ -119,8 +119,11 @@ impl AuctionRoom {
         journal: Box<dyn CommitLog<Entry>>,
         now: Timestamp,
     ) -> Self {
-        let (epoch, last_ms, is_new) =
-            (replica.epoch() + 1, replica.last_ms(), replica.house().is_none());
+        let (epoch, last_ms, is_new) = (
+            replica.epoch() + 1,
+            replica.last_ms(),
+            replica.house().is_none(),
+        );
         let (house, public_book) = replica
             .into_parts()
             .unwrap_or_else(|| (House::new(config.rules.clone()), PublicBook::default()));
@@ -151,7 +154,11 @@ impl AuctionRoom {
         };
         if is_new {
             let (rules, tick_rate) = (room.config.rules.clone(), room.config.room.tick_rate);
-            let founded = Entry::Founded { version: RULES, rules, tick_rate };
+            let founded = Entry::Founded {
+                version: RULES,
+                rules,
+                tick_rate,
+            };
             room.submit(founded, Vec::new(), Output::default(), now);
         }
         room.submit(Entry::Opened { epoch }, Vec::new(), Output::default(), now);
@@ -200,7 +207,9 @@ impl AuctionRoom {
 
     /// Whether nothing has become durable for so long that commands are refused.
     fn is_busy(&self, now: Timestamp) -> bool {
-        self.pending.front().is_some_and(|oldest| now.since(oldest.since) > BUSY)
+        self.pending
+            .front()
+            .is_some_and(|oldest| now.since(oldest.since) > BUSY)
     }
 
     /// Hands an entry to the journal. The output of the tick waits until it is durable.
@@ -215,7 +224,9 @@ impl AuctionRoom {
             return self.stop();
         }
         self.submitted += 1;
-        let Output { events, forgotten, .. } = out;
+        let Output {
+            events, forgotten, ..
+        } = out;
         self.pending.push_back(Pending {
             sequence: self.submitted,
             since: now,
@@ -229,7 +240,13 @@ impl AuctionRoom {
     fn wait_for_last(&mut self, replies: Vec<(ClientId, Reply)>, now: Timestamp) {
         let sequence = self.submitted;
         let (events, forgotten) = (Vec::new(), Vec::new());
-        self.pending.push_back(Pending { sequence, since: now, replies, events, forgotten });
+        self.pending.push_back(Pending {
+            sequence,
+            since: now,
+            replies,
+            events,
+            forgotten,
+        });
     }
 
     /// Releases the output that has become durable. Returns whether there was any.
@@ -237,7 +254,9 @@ impl AuctionRoom {
         let (durable, failed) = (self.journal.durable(), self.journal.failure().is_some());
         let (mut any, mut released) = (false, 0);
         while released < RELEASED_AT_ONCE
-            && let Some(done) = self.pending.pop_front_if(|pending| pending.sequence <= durable)
+            && let Some(done) = self
+                .pending
+                .pop_front_if(|pending| pending.sequence <= durable)
         {
             any = true;
             released += done.replies.len() + done.events.len() + done.forgotten.len();
@@ -292,7 +311,10 @@ impl AuctionRoom {
     /// pending output is never sent.
     fn stop(&mut self) {
         if self.state != HouseState::Stopped {
-            let cause = self.journal.failure().unwrap_or("the disk does not keep up");
+            let cause = self
+                .journal
+                .failure()
+                .unwrap_or("the disk does not keep up");
             tracing::error!(cause, "the auction house stops; other rooms go on");
             self.announce(HouseState::Stopped);
             self.pending.clear();
@@ -318,7 +340,10 @@ impl AuctionRoom {
 
     fn on_leave(&mut self, client: ClientId) {
         if let Some(participant) = self.participants.remove(client) {
-            participant.watching.keys().for_each(|lot| self.unwatch(client, *lot));
+            participant
+                .watching
+                .keys()
+                .for_each(|lot| self.unwatch(client, *lot));
         }
     }
 
@@ -326,11 +351,20 @@ impl AuctionRoom {
         let participant = self.participants.get_mut(client)?;
         participant.asked_account = false;
         let ledger = self.house.ledger();
-        let account = ledger.find(participant.user).map(|index| ledger.account(index));
+        let account = ledger
+            .find(participant.user)
+            .map(|index| ledger.account(index));
         let [available, held, paid] = account.map_or_else(Default::default, |account| {
             [account.available, account.held, account.paid]
         });
-        Some((client, Reply::Account { available, held, paid }))
+        Some((
+            client,
+            Reply::Account {
+                available,
+                held,
+                paid,
+            },
+        ))
     }
 }
 
@@ -428,15 +462,25 @@ impl Room for AuctionRoom {
 
     fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox) {
         let (tick, epoch_us) = (self.timeline.next().0, self.epoch_us());
-        let Some(participant) =
-            self.participants.get_mut(client).filter(|participant| !participant.away)
+        let Some(participant) = self
+            .participants
+            .get_mut(client)
+            .filter(|participant| !participant.away)
         else {
             return;
         };
-        participant.outbox.drain(..).for_each(|(channel, message)| outbox.send(channel, message));
+        participant
+            .outbox
+            .drain(..)
+            .for_each(|(channel, message)| outbox.send(channel, message));
         for (client_us, arrived) in participant.asked_time.drain(..) {
             let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());
-            let time = Reply::Time { client_us, arrived_us, sent_us, epoch_us };
+            let time = Reply::Time {
+                client_us,
+                arrived_us,
+                sent_us,
+                epoch_us,
+            };
             outbox.send(COMMANDS, message(tick, &time));
         }
         tell_lots(
@@ -449,12 +493,16 @@ impl Room for AuctionRoom {
     }
 
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {
-        self.metrics.tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
+        self.metrics
+            .tick_sent(drained, now, skipped || now > self.timeline.next_deadline());
     }
 
     fn is_overwhelmed(&self, client: ClientId) -> bool {
         let now = self.timeline.next_deadline();
-        let slow = self.participants.get(client).and_then(|participant| participant.slow_since);
+        let slow = self
+            .participants
+            .get(client)
+            .and_then(|participant| participant.slow_since);
         slow.is_some_and(|since| now.since(since) > PATIENCE)
     }
 

@@ -22,7 +22,10 @@ pub struct Sequencer {
 impl Sequencer {
     /// Creates a sequencer that continues after orders up to this time.
     pub fn after(last_ms: u64) -> Self {
-        Self { floor_ms: last_ms, ..Self::default() }
+        Self {
+            floor_ms: last_ms,
+            ..Self::default()
+        }
     }
 
     /// Number of commands that wait.
@@ -44,7 +47,8 @@ impl Sequencer {
         }
         let at_ms = at_ms.max(no_earlier_ms).max(self.floor_ms);
         self.arrivals += 1;
-        self.waiting.insert((at_ms, user, self.arrivals), (id, command, client));
+        self.waiting
+            .insert((at_ms, user, self.arrivals), (id, command, client));
         Some(at_ms)
     }
 
@@ -65,7 +69,9 @@ impl Sequencer {
 
     /// Whether a command of a millisecond before `before_ms` waits.
     pub fn has_before(&self, before_ms: u64) -> bool {
-        self.waiting.first_key_value().is_some_and(|((at_ms, ..), _)| *at_ms < before_ms)
+        self.waiting
+            .first_key_value()
+            .is_some_and(|((at_ms, ..), _)| *at_ms < before_ms)
     }
 
     /// Removes the commands of the milliseconds before `now_ms` in order, up to the size of one
@@ -82,7 +88,16 @@ impl Sequencer {
                 break;
             }
             let ((at_ms, user, sequence), (id, command, client)) = first.remove_entry();
-            orders.push((Order { at_ms, user, sequence, id, command }, client));
+            orders.push((
+                Order {
+                    at_ms,
+                    user,
+                    sequence,
+                    id,
+                    command,
+                },
+                client,
+            ));
         }
         orders
     }
@@ -105,9 +120,16 @@ mod tests {
 
     fn enqueue(sequencer: &mut Sequencer, user: u64, at_ms: u64) -> u64 {
         let (action, currency) = (Action::UpTo(Amount(5)), Currency::EUR);
-        let command = Command::Bid(Bid { lot: LotId(0), action, currency, client_time_ms: 0 });
+        let command = Command::Bid(Bid {
+            lot: LotId(0),
+            action,
+            currency,
+            client_time_ms: 0,
+        });
         let who = (ClientId(user as u32), UserId(user));
-        sequencer.enqueue(who, (CommandId(0), command), (at_ms, 0)).unwrap()
+        sequencer
+            .enqueue(who, (CommandId(0), command), (at_ms, 0))
+            .unwrap()
     }
 
     fn users(cut: Vec<(Order, ClientId)>) -> Vec<u64> {

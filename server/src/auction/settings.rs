@@ -93,24 +93,64 @@ impl AuctionSettings {
             (!fits).then(|| (key, value.to_string(), format!("from {low} to {high}")))
         };
         let letters = self.currency.len() == 3
-            && self.currency.bytes().all(|letter| letter.is_ascii_uppercase());
-        let currency = (!letters)
-            .then(|| ("auction.currency", self.currency.clone(), "three capital letters".into()));
+            && self
+                .currency
+                .bytes()
+                .all(|letter| letter.is_ascii_uppercase());
+        let currency = (!letters).then(|| {
+            (
+                "auction.currency",
+                self.currency.clone(),
+                "three capital letters".into(),
+            )
+        });
         currency
-            .or(whole("auction.admins (users)", self.admins.len() as u64, 0, ADMINS as u64))
-            .or(whole("auction.retention_s", self.retention_s, 60, 31_536_000))
-            .or(whole("auction.commands_per_s", self.commands_per_s.into(), 1, 1_000_000))
+            .or(whole(
+                "auction.admins (users)",
+                self.admins.len() as u64,
+                0,
+                ADMINS as u64,
+            ))
+            .or(whole(
+                "auction.retention_s",
+                self.retention_s,
+                60,
+                31_536_000,
+            ))
+            .or(whole(
+                "auction.commands_per_s",
+                self.commands_per_s.into(),
+                1,
+                1_000_000,
+            ))
             .or(whole("auction.burst", self.burst.into(), 1, 1_000_000))
-            .or(whole("auction.max_clients", self.max_clients as u64, 1, 4_096))
+            .or(whole(
+                "auction.max_clients",
+                self.max_clients as u64,
+                1,
+                4_096,
+            ))
             .or(whole("auction.receipts_mb", self.receipts_mb, 1, 65_536))
-            .or(whole("auction.segment_mb", self.segment_mb as u64, 1, 1_024))
+            .or(whole(
+                "auction.segment_mb",
+                self.segment_mb as u64,
+                1,
+                1_024,
+            ))
     }
 
     fn rules(&self, tick_rate: u32) -> HouseRules {
-        let currency =
-            self.currency.as_bytes().first_chunk().map_or(Currency::EUR, |code| Currency(*code));
+        let currency = self
+            .currency
+            .as_bytes()
+            .first_chunk()
+            .map_or(Currency::EUR, |code| Currency(*code));
         let admins = self.admins.iter().copied().map(UserId).collect();
-        HouseRules { currency, admins, retention: self.retention_s * u64::from(tick_rate) }
+        HouseRules {
+            currency,
+            admins,
+            retention: self.retention_s * u64::from(tick_rate),
+        }
     }
 
     /// Opens the house or founds it: reads its journal and continues. `number` is the number of a
@@ -142,21 +182,41 @@ impl AuctionSettings {
         let folder = |error| OpenError::Folder(self.data.clone(), error);
         let disk = FolderDisk::open(&self.data).map_err(folder)?;
         let mut replica = HouseReplica::default();
-        let config =
-            JournalConfig { segment_bytes: self.segment_mb << 20, keep: self.keep_segments };
+        let config = JournalConfig {
+            segment_bytes: self.segment_mb << 20,
+            keep: self.keep_segments,
+        };
         let journal = open(disk.share(), config, number, &mut replica)
             .map_err(|error| OpenError::Journal(self.data.clone(), error))?;
         if let Some(rate) = replica.tick_rate().filter(|rate| *rate != tick_rate) {
             return Err(OpenError::Rate(self.data.clone(), rate, tick_rate));
         }
-        let (entry, tick) = (journal.durable(), replica.house().map_or(0, |house| house.tick()));
+        let (entry, tick) = (
+            journal.durable(),
+            replica.house().map_or(0, |house| house.tick()),
+        );
         tracing::info!(data = %self.data.display(), entry, tick, "the auction's journal is read");
-        let kind = EntryCodec { encode: Entry::bytes, fresh: HouseReplica::fresh };
+        let kind = EntryCodec {
+            encode: Entry::bytes,
+            fresh: HouseReplica::fresh,
+        };
         let committer = Committer::start(journal, disk, kind).map_err(OpenError::Thread)?;
-        let room = RoomConfig { tick_rate, max_clients: self.max_clients, ..RoomConfig::default() };
-        let rate = Rate { per_second: self.commands_per_s, burst: self.burst };
+        let room = RoomConfig {
+            tick_rate,
+            max_clients: self.max_clients,
+            ..RoomConfig::default()
+        };
+        let rate = Rate {
+            per_second: self.commands_per_s,
+            burst: self.burst,
+        };
         let receipts = (self.receipts_mb << 20) / RECEIPT_BYTES;
-        let config = AuctionConfig { room, rules: self.rules(tick_rate), rate, receipts };
+        let config = AuctionConfig {
+            room,
+            rules: self.rules(tick_rate),
+            rate,
+            receipts,
+        };
         Ok((config, replica, committer))
     }
 }

@@ -41,8 +41,13 @@ impl FolderDisk {
     /// If another process uses the folder, or the folder or its lock cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.try_exists()? {
-            fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(PRIVATE_FOLDER)
+                .create(path)?;
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
         if !is_private(path) {
@@ -50,7 +55,11 @@ impl FolderDisk {
         }
         // An existing lock is opened as it is: it is not followed if it is a link, and not
         // truncated.
-        let lock = private().read(true).create(true).truncate(false).open(path.join("lock"));
+        let lock = private()
+            .read(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"));
         let lock = lock.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open its lock: {error}"))
         })?;
@@ -60,8 +69,15 @@ impl FolderDisk {
         if lock.try_lock().is_err() {
             return Err(io::Error::other("another process is using it"));
         }
-        let disk = Self { lock: Some(Arc::new(lock)), ..Self::look(path)? };
-        for name in disk.list()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        let disk = Self {
+            lock: Some(Arc::new(lock)),
+            ..Self::look(path)?
+        };
+        for name in disk
+            .list()?
+            .iter()
+            .filter(|name| name.ends_with(UNFINISHED))
+        {
             fs::remove_file(path.join(name))?;
         }
         Ok(disk)
@@ -89,7 +105,13 @@ impl FolderDisk {
         static SHARES: AtomicU64 = AtomicU64::new(1);
         let number = SHARES.fetch_add(1, Ordering::Relaxed);
         let (path, folder, lock) = (self.path.clone(), self.folder.clone(), self.lock.clone());
-        Self { path, folder, open: BTreeMap::new(), lock, number }
+        Self {
+            path,
+            folder,
+            open: BTreeMap::new(),
+            lock,
+            number,
+        }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&File> {
@@ -100,7 +122,9 @@ impl FolderDisk {
             }
             self.open.insert(name.into(), file);
         }
-        self.open.get(name).ok_or_else(|| io::Error::other("a file that was just opened"))
+        self.open
+            .get(name)
+            .ok_or_else(|| io::Error::other("a file that was just opened"))
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -117,7 +141,9 @@ impl Disk for FolderDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        existing().open(self.path.join(name))?.read_to_end(&mut bytes)?;
+        existing()
+            .open(self.path.join(name))?
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -128,7 +154,9 @@ impl Disk for FolderDisk {
         }
         // Another thread may be making the same file. Each writes a file of its own, and the first
         // one to link it wins.
-        let unfinished = self.path.join(format!("{name}.{}{UNFINISHED}", self.number));
+        let unfinished = self
+            .path
+            .join(format!("{name}.{}{UNFINISHED}", self.number));
         let write = || {
             // A file that a failed attempt left would be in the way.
             let _ = fs::remove_file(&unfinished);
@@ -198,7 +226,10 @@ mod tests {
         let mut disk = FolderDisk::open(&data).unwrap();
         disk.create("journal-1", b"head", 100).unwrap();
         assert_eq!([&data, &path].map(|folder| mode(folder)), [0o700; 2]);
-        assert_eq!(["lock", "journal-1"].map(|name| mode(&data.join(name))), [0o600; 2]);
+        assert_eq!(
+            ["lock", "journal-1"].map(|name| mode(&data.join(name))),
+            [0o600; 2]
+        );
         drop(disk);
         // An existing lock is not truncated, and one that is a link is not followed.
         fs::write(data.join("lock"), "a word").unwrap();
@@ -233,7 +264,10 @@ mod tests {
                 .is_err_and(|error| error.to_string().contains("another process"))
         );
         disk.create("a", b"head", 3 * PIECE + 5).unwrap();
-        assert_eq!(disk.create("a", b"", 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            disk.create("a", b"", 1).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         disk.write("a", 2, b"xyz").unwrap();
         disk.sync("a").unwrap();
         let read = FolderDisk::look(&path).unwrap().read("a").unwrap();
@@ -245,13 +279,21 @@ mod tests {
         let made = std::thread::scope(|scope| {
             let make = |(maker, mut disk): (u8, FolderDisk)| {
                 scope.spawn(move || {
-                    disk.create("b", &[maker; 9], 2 * PIECE).is_ok().then_some(maker)
+                    disk.create("b", &[maker; 9], 2 * PIECE)
+                        .is_ok()
+                        .then_some(maker)
                 })
             };
             let threads: Vec<_> = makers.into_iter().map(make).collect();
-            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().unwrap())
+                .collect::<Vec<_>>()
         });
-        assert_eq!((made.len(), &disk.read("b").unwrap()[..9]), (1, &[made[0]; 9][..]));
+        assert_eq!(
+            (made.len(), &disk.read("b").unwrap()[..9]),
+            (1, &[made[0]; 9][..])
+        );
         fs::write(path.join("c.7.unfinished"), "left over").unwrap();
         drop(disk);
         assert!(FolderDisk::open(&path).is_err());

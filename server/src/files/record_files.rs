@@ -82,11 +82,19 @@ impl RecordWriter {
     fn begin(files: SegmentFiles) -> io::Result<Self> {
         let (chunks, take) = sync_channel::<Chunk>(CHUNKS);
         let shared = Arc::new(Shared::default());
-        let mut writing = Writing { files, shared: shared.clone(), waiting: VecDeque::new() };
+        let mut writing = Writing {
+            files,
+            shared: shared.clone(),
+            waiting: VecDeque::new(),
+        };
         let thread = thread::Builder::new()
             .name("truetick-record".into())
             .spawn(move || writing.run(&take))?;
-        Ok(Self { chunks, shared, thread })
+        Ok(Self {
+            chunks,
+            shared,
+            thread,
+        })
     }
 
     /// Hands over some bytes. Returns `false` if the disk does not keep up or has failed;
@@ -116,8 +124,14 @@ impl RecordWriter {
                 .finish()
                 .map_or_else(|error| error.to_string(), |()| "it has ended".into());
         }
-        let refusal = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        refusal.clone().unwrap_or_else(|| "the disk is too slow".into())
+        let refusal = self
+            .shared
+            .refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        refusal
+            .clone()
+            .unwrap_or_else(|| "the disk is too slow".into())
     }
 }
 
@@ -155,7 +169,9 @@ impl Writing {
         while let Some(chunk) = self.waiting.front() {
             match self.files.append(chunk) {
                 Ok(()) => {
-                    self.shared.waiting.fetch_sub(chunk.bytes.len(), Ordering::Relaxed);
+                    self.shared
+                        .waiting
+                        .fetch_sub(chunk.bytes.len(), Ordering::Relaxed);
                     self.waiting.pop_front();
                     if self.note_refusal(None).is_some() {
                         tracing::info!(file = %self.files.path.display(), "writing goes on");
@@ -177,7 +193,11 @@ impl Writing {
     /// Records the present refusal of the disk, or that there is none. Returns the previous one.
     fn note_refusal(&self, refusal: Option<String>) -> Option<String> {
         std::mem::replace(
-            &mut *self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self
+                .shared
+                .refusal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
             refusal,
         )
     }
@@ -208,11 +228,22 @@ impl SegmentFiles {
                 _ => age_all(path, keep)?,
             }
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let folder = File::open(folder.unwrap_or(Path::new(".")))?;
         let file = create(path, &folder)?;
         let (path, unsynced) = (path.into(), SYNC_CHUNKS);
-        Ok(Self { path, folder, keep, segment: 0, unsynced, file, length: 0, aged: false })
+        Ok(Self {
+            path,
+            folder,
+            keep,
+            segment: 0,
+            unsynced,
+            file,
+            length: 0,
+            aged: false,
+        })
     }
 
     /// Appends a chunk. After an error for lack of space or descriptors the same chunk may be
@@ -350,7 +381,10 @@ mod tests {
         let mut writer = RecordWriter::start(path, keep).unwrap();
         for (segment, content) in segments.enumerate() {
             for bytes in [MAGIC.to_vec(), vec![content]] {
-                while !writer.keep(Chunk { segment: segment as u32, bytes: bytes.clone() }) {
+                while !writer.keep(Chunk {
+                    segment: segment as u32,
+                    bytes: bytes.clone(),
+                }) {
                     thread::yield_now();
                 }
             }
@@ -359,7 +393,11 @@ mod tests {
     }
 
     fn contents(path: &Path) -> Vec<u8> {
-        read_segments(path).unwrap().iter().map(|bytes| bytes[MAGIC.len()]).collect()
+        read_segments(path)
+            .unwrap()
+            .iter()
+            .map(|bytes| bytes[MAGIC.len()])
+            .collect()
     }
 
     #[test]
@@ -384,7 +422,10 @@ mod tests {
         let folder = Folder::new("private");
         let (recording, capture) = (folder.0.join("room.rec"), folder.0.join("room.cap"));
         record(&recording, 3, 0..2);
-        RecordWriter::start_whole(&capture).unwrap().finish().unwrap();
+        RecordWriter::start_whole(&capture)
+            .unwrap()
+            .finish()
+            .unwrap();
         assert_eq!(
             [&recording, &segment_path(&recording, 1), &capture].map(|path| mode(path)),
             [0o600; 3]
@@ -397,7 +438,10 @@ mod tests {
         let path = folder.0.join("room.cap");
         for content in 1..=3 {
             let mut writer = RecordWriter::start_whole(&path).unwrap();
-            assert!(writer.keep(Chunk { segment: 0, bytes: [&MAGIC[..], &[content]].concat() }));
+            assert!(writer.keep(Chunk {
+                segment: 0,
+                bytes: [&MAGIC[..], &[content]].concat()
+            }));
             writer.finish().unwrap();
         }
         let kept = [0, 1, 2].map(|age| fs::read(segment_path(&path, age)).unwrap()[MAGIC.len()]);
@@ -422,7 +466,10 @@ mod tests {
             RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err()
         );
         assert_eq!(
-            (fs::read(&target).unwrap(), folder.0.join("nowhere").exists()),
+            (
+                fs::read(&target).unwrap(),
+                folder.0.join("nowhere").exists()
+            ),
             (MAGIC.to_vec(), false)
         );
     }
@@ -433,8 +480,10 @@ mod tests {
     fn a_chunk_that_could_not_be_appended_is_appended_again() {
         let folder = Folder::new("again");
         let path = folder.0.join("room.rec");
-        let chunk =
-            |segment, content: u8| Chunk { segment, bytes: [&MAGIC[..], &[content]].concat() };
+        let chunk = |segment, content: u8| Chunk {
+            segment,
+            bytes: [&MAGIC[..], &[content]].concat(),
+        };
         let mut files = SegmentFiles::begin(&path, 3).unwrap();
         files.append(&chunk(0, 1)).unwrap();
         // As if the file had been renamed and the next one could not be made.
@@ -449,8 +498,15 @@ mod tests {
     fn memory_is_bounded_while_the_disk_is_slow() {
         let (chunks, _take) = sync_channel(CHUNKS);
         let thread = thread::spawn(|| Ok(()));
-        let mut writer = RecordWriter { chunks, shared: Arc::default(), thread };
-        let half = || Chunk { segment: 0, bytes: vec![0; WAITING_BYTES / 2] };
+        let mut writer = RecordWriter {
+            chunks,
+            shared: Arc::default(),
+            thread,
+        };
+        let half = || Chunk {
+            segment: 0,
+            bytes: vec![0; WAITING_BYTES / 2],
+        };
         assert!(writer.keep(half()) && writer.keep(half()) && !writer.keep(half()));
     }
 

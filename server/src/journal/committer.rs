@@ -78,13 +78,21 @@ impl<E: Send + 'static> Committer<E> {
         let (chores, todo) = channel();
         let (tell, prepared) = channel();
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            thread::Builder::new().name(format!("truetick-{name}")).spawn(run)
+            thread::Builder::new()
+                .name(format!("truetick-{name}"))
+                .spawn(run)
         };
         let on_panic = OnPanic(state.clone());
         let (patience, ending) = channel();
         let encode = kind.encode;
-        let mut commits =
-            Commit { journal, state: state.clone(), chores, prepared, ending, encode };
+        let mut commits = Commit {
+            journal,
+            state: state.clone(),
+            chores,
+            prepared,
+            ending,
+            encode,
+        };
         let threads = vec![
             spawn(
                 "commit",
@@ -93,16 +101,27 @@ impl<E: Send + 'static> Committer<E> {
                     commits.run(&take);
                 }),
             )?,
-            spawn("chores", Box::new(move || do_maintenance(&todo, &tell, disk, kind.fresh)))?,
+            spawn(
+                "chores",
+                Box::new(move || do_maintenance(&todo, &tell, disk, kind.fresh)),
+            )?,
         ];
-        Ok(Self { entries: Some(entries), patience: Some(patience), state, threads })
+        Ok(Self {
+            entries: Some(entries),
+            patience: Some(patience),
+            state,
+            threads,
+        })
     }
 }
 
 impl<E: Send> CommitLog<E> for Committer<E> {
     fn submit(&mut self, entry: E) -> bool {
         self.failure().is_none()
-            && self.entries.as_ref().is_some_and(|entries| entries.try_send(entry).is_ok())
+            && self
+                .entries
+                .as_ref()
+                .is_some_and(|entries| entries.try_send(entry).is_ok())
     }
 
     fn durable(&self) -> u64 {
@@ -164,7 +183,9 @@ impl<D: Disk, E> Commit<D, E> {
             self.note_prepared();
             let left = &entries[(self.journal.taken() - begun) as usize..];
             let done = self.journal.commit(left.iter().map(Vec::as_slice));
-            self.state.durable.store(self.journal.durable(), Ordering::Release);
+            self.state
+                .durable
+                .store(self.journal.durable(), Ordering::Release);
             self.hand_out_chores();
             let error = match done {
                 Ok(()) if tries > 0 => {

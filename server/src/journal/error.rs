@@ -91,7 +91,11 @@ pub fn is_passing(error: &io::Error) -> bool {
         Errno::INTR,
     ];
     let by_number = Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error));
-    by_number || matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    by_number
+        || matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
 }
 
 impl JournalError {
@@ -103,6 +107,10 @@ impl JournalError {
 
     /// Makes an error of the disk, given the operation and the file.
     pub(super) fn disk(verb: &'static str, name: &str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Disk { verb, name: name.into(), error }
+        move |error| Self::Disk {
+            verb,
+            name: name.into(),
+            error,
+        }
     }
 }

@@ -84,6 +84,9 @@ pub struct JournalConfig {
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 16 << 20, keep: 64 }
+        Self {
+            segment_bytes: 16 << 20,
+            keep: 64,
+        }
     }
 }

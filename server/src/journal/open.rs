@@ -50,7 +50,9 @@ pub struct Tail {
 /// # Errors
 /// If the disk fails, durable data is damaged or missing, or an entry cannot be applied.
 pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
-    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let names = disk
+        .list()
+        .map_err(JournalError::disk("list", "the journal"))?;
     let snapshot = snapshot::newest(disk, &names, u64::MAX)?;
     read_after(disk, &names, snapshot, replica)
 }
@@ -61,7 +63,9 @@ pub fn read(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, 
 /// # Errors
 /// If the disk fails, durable data is damaged or missing, or an entry cannot be applied.
 pub fn read_all(disk: &dyn Disk, replica: &mut dyn Replica) -> Result<Option<Tail>, JournalError> {
-    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let names = disk
+        .list()
+        .map_err(JournalError::disk("list", "the journal"))?;
     match names.contains(&segment::name(1)) {
         true => read_after(disk, &names, None, replica),
         false => read(disk, replica),
@@ -74,7 +78,10 @@ fn read_after(
     snapshot: Option<Snapshot>,
     replica: &mut dyn Replica,
 ) -> Result<Option<Tail>, JournalError> {
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| segment::number(name))
+        .collect();
     numbers.sort_unstable();
     if numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
         return Ok(None);
@@ -82,12 +89,17 @@ fn read_after(
     let mut place = restore(snapshot.as_ref(), replica)?;
     let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
     if snapshot.is_none() && numbers.first().is_none_or(|number| *number > 1) {
-        return Err(JournalError::NoSnapshot(segment::name(numbers.first().copied().unwrap_or(1))));
+        return Err(JournalError::NoSnapshot(segment::name(
+            numbers.first().copied().unwrap_or(1),
+        )));
     }
     let load = |number: u64| {
         let name = segment::name(number);
         if !numbers.contains(&number) {
-            return Err(JournalError::Segment { name, what: SegmentFault::Missing });
+            return Err(JournalError::Segment {
+                name,
+                what: SegmentFault::Missing,
+            });
         }
         disk.read(&name).map_err(JournalError::disk("read", &name))
     };
@@ -101,9 +113,15 @@ fn read_after(
     };
     let (mut number, mut bytes, mut unmarked) = (first, head, None);
     loop {
-        let found =
-            segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
-        let (durable, marks) = found.mark.map_or((FRAMES, 0), |mark| (mark.end, mark.count));
+        let found = segment::read(
+            &bytes,
+            (journal, number),
+            &mut place,
+            replica as &mut dyn Entries,
+        )?;
+        let (durable, marks) = found
+            .mark
+            .map_or((FRAMES, 0), |mark| (mark.end, mark.count));
         let (at, torn) = match found.end {
             End::Open { at, torn } => (at, torn),
             End::Sealed { at } => {
@@ -133,8 +151,13 @@ fn read_after(
 
 /// Restores the state of a snapshot, if there is one. Returns the place after it.
 fn restore(snapshot: Option<&Snapshot>, replica: &mut dyn Replica) -> Result<Place, JournalError> {
-    let Some(Snapshot { place, state, .. }) = snapshot else { return Ok(Place::default()) };
-    let replay = |why| JournalError::Replay { sequence: place.sequence, why };
+    let Some(Snapshot { place, state, .. }) = snapshot else {
+        return Ok(Place::default());
+    };
+    let replay = |why| JournalError::Replay {
+        sequence: place.sequence,
+        why,
+    };
     replica.restore(state).map_err(replay)?;
     Ok(*place)
 }
@@ -147,8 +170,10 @@ fn after_last(
     journal: u64,
     load: impl Fn(u64) -> Result<Vec<u8>, JournalError>,
 ) -> Result<Next, JournalError> {
-    let unsealed =
-        || JournalError::Segment { name: segment::name(last), what: SegmentFault::Unsealed };
+    let unsealed = || JournalError::Segment {
+        name: segment::name(last),
+        what: SegmentFault::Unsealed,
+    };
     if numbers.iter().any(|number| *number > last + 1) {
         return Err(unsealed());
     }
@@ -182,7 +207,13 @@ pub fn open<D: Disk>(
         let header = segment::header(journal, 1);
         disk.create(&name, &header, config.segment_bytes)
             .map_err(JournalError::disk("create", &name))?;
-        return Ok(Journal::at(disk, config, journal, (1, Mark::none(&place)), place));
+        return Ok(Journal::at(
+            disk,
+            config,
+            journal,
+            (1, Mark::none(&place)),
+            place,
+        ));
     };
     let name = segment::name(tail.segment);
     if tail.torn {
@@ -196,7 +227,8 @@ pub fn open<D: Disk>(
     }
     if let Some((number, at, frames)) = &tail.unmarked {
         let name = segment::name(*number);
-        disk.write(&name, *at, frames).map_err(JournalError::disk("write", &name))?;
+        disk.write(&name, *at, frames)
+            .map_err(JournalError::disk("write", &name))?;
         disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
     }
     // Whole frames past the mark are written again; what follows them becomes zeros.
@@ -204,7 +236,8 @@ pub fn open<D: Disk>(
     let mut rest = tail.rest;
     rest.truncate(tail.end - tail.durable);
     rest.resize(length - tail.durable, 0);
-    disk.write(&name, tail.durable, &rest).map_err(JournalError::disk("write", &name))?;
+    disk.write(&name, tail.durable, &rest)
+        .map_err(JournalError::disk("write", &name))?;
     disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
     let mark = Mark {
         count: tail.marks,
@@ -219,13 +252,22 @@ pub fn open<D: Disk>(
         Next::Missing => {}
         Next::Ready => {
             let name = segment::name(tail.segment + 1);
-            opened.disk().secure(&name).map_err(JournalError::disk(SYNC, &name))?;
+            opened
+                .disk()
+                .secure(&name)
+                .map_err(JournalError::disk(SYNC, &name))?;
             opened.next_is_ready();
         }
         Next::Spoiled => {
             let name = segment::name(tail.segment + 1);
-            tracing::warn!(name, "the next segment is not as it was made; it is made anew");
-            opened.disk().remove(&name).map_err(JournalError::disk("remove", &name))?;
+            tracing::warn!(
+                name,
+                "the next segment is not as it was made; it is made anew"
+            );
+            opened
+                .disk()
+                .remove(&name)
+                .map_err(JournalError::disk("remove", &name))?;
         }
     }
     Ok(opened)

@@ -128,7 +128,9 @@ fn the_next_segment_is_open_before_it_is_needed() {
     let disk = Refusing::new(&Memory::default());
     let mut journal = open(disk.clone(), CONFIG, NUMBER, &mut Words::default()).unwrap();
     for chore in journal.take_maintenance() {
-        chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
+        chore
+            .perform(&mut disk.clone(), &mut Words::default())
+            .unwrap();
     }
     journal.next_is_ready();
     disk.refuse("open", u32::MAX, rustix::io::Errno::MFILE);

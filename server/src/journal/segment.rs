@@ -57,7 +57,10 @@ pub fn name(number: u64) -> String {
 
 /// Number of a segment from the name of its file; `None` for other files.
 pub fn number(name: &str) -> Option<u64> {
-    name.strip_prefix("journal-")?.strip_suffix(".seg")?.parse().ok()
+    name.strip_prefix("journal-")?
+        .strip_suffix(".seg")?
+        .parse()
+        .ok()
 }
 
 fn words<const N: usize>(words: [u64; N]) -> Vec<u8> {
@@ -82,7 +85,9 @@ pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
 /// journal.
 fn opened(journal: u64, payload: &[u8]) -> Option<(u64, u64)> {
     let (durable, sequence) = (word(payload, 0)?, word(payload, 8)?);
-    payload.starts_with(&envelope(journal, durable, sequence)).then_some((durable, sequence))
+    payload
+        .starts_with(&envelope(journal, durable, sequence))
+        .then_some((durable, sequence))
 }
 
 /// The header of a segment in bytes.
@@ -117,7 +122,12 @@ pub struct Mark {
 impl Mark {
     /// The mark of a segment without frames that continues after `place`.
     pub fn none(place: &Place) -> Self {
-        Self { count: 0, sequence: place.sequence, end: FRAMES, chain: place.chain }
+        Self {
+            count: 0,
+            sequence: place.sequence,
+            end: FRAMES,
+            chain: place.chain,
+        }
     }
 
     /// The mark in bytes, for a segment given by the numbers of journal and segment.
@@ -131,13 +141,21 @@ impl Mark {
     fn read(bytes: &[u8], at: usize, of: (u64, u64)) -> Option<Self> {
         let (count, sequence) = (word(bytes, at)?, word(bytes, at + 8)?);
         let (end, chain) = (word(bytes, at + 16)? as usize, word(bytes, at + 24)?);
-        let mark = Self { count, sequence, end, chain };
+        let mark = Self {
+            count,
+            sequence,
+            end,
+            chain,
+        };
         (bytes.get(at..at + 40)? == mark.bytes(of)).then_some(mark)
     }
 
     /// The newest whole mark of a segment; `None` if neither is whole.
     pub fn newest(bytes: &[u8], of: (u64, u64)) -> Option<Self> {
-        MARKS.iter().filter_map(|at| Self::read(bytes, *at, of)).max_by_key(|mark| mark.count)
+        MARKS
+            .iter()
+            .filter_map(|at| Self::read(bytes, *at, of))
+            .max_by_key(|mark| mark.count)
     }
 }
 
@@ -179,7 +197,10 @@ pub fn read(
     place: &mut Place,
     entries: &mut dyn Entries,
 ) -> Result<Found, JournalError> {
-    let wrong = |what| JournalError::Segment { name: name(number), what };
+    let wrong = |what| JournalError::Segment {
+        name: name(number),
+        what,
+    };
     match journal_of(bytes, number) {
         None => return Err(wrong(SegmentFault::Header)),
         Some(other) if other != journal => return Err(wrong(SegmentFault::Foreign)),
@@ -188,7 +209,10 @@ pub fn read(
     let mark = Mark::newest(bytes, (journal, number));
     let durable = mark.map_or(FRAMES, |mark| mark.end);
     if bytes.len() < durable {
-        return Err(wrong(SegmentFault::Short { length: bytes.len(), durable }));
+        return Err(wrong(SegmentFault::Short {
+            length: bytes.len(),
+            durable,
+        }));
     }
     let mut frames = FrameReader::at(bytes, FRAMES, place.chain);
     loop {
@@ -199,11 +223,21 @@ pub fn read(
         {
             return Err(wrong(SegmentFault::Damaged { at, durable }));
         }
-        let end = |torn| Ok(Found { end: End::Open { at, torn }, mark });
+        let end = |torn| {
+            Ok(Found {
+                end: End::Open { at, torn },
+                mark,
+            })
+        };
         match frames.next_frame() {
             Ok(Some((SEALED, _))) => {
                 place.chain = frames.chain();
-                return Ok(Found { end: End::Sealed { at: frames.position() }, mark });
+                return Ok(Found {
+                    end: End::Sealed {
+                        at: frames.position(),
+                    },
+                    mark,
+                });
             }
             Ok(Some((PAD, _))) => place.chain = frames.chain(),
             Ok(Some((ENTRY, payload)))
@@ -213,7 +247,10 @@ pub fn read(
                 place.sequence += 1;
                 place.chain = frames.chain();
                 let why = entries.entry(&payload[ENVELOPE..]);
-                why.map_err(|why| JournalError::Replay { sequence: place.sequence, why })?;
+                why.map_err(|why| JournalError::Replay {
+                    sequence: place.sequence,
+                    why,
+                })?;
             }
             Ok(Some(_)) => return Err(wrong(SegmentFault::Damaged { at, durable })),
             Ok(None) => return end(false),
@@ -224,7 +261,10 @@ pub fn read(
                     opened(journal, payload).is_some_and(|(durable, _)| durable > place.sequence)
                 };
                 if whole_frames(bytes, at + 1).any(was_durable) {
-                    return Err(wrong(SegmentFault::Damaged { at, durable: bytes.len() }));
+                    return Err(wrong(SegmentFault::Damaged {
+                        at,
+                        durable: bytes.len(),
+                    }));
                 }
                 return end(true);
             }

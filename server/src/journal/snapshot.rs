@@ -49,7 +49,10 @@ pub fn name(segment: u64) -> String {
 
 /// Number of the segment from the name of a snapshot's file; `None` for other files.
 pub fn number(name: &str) -> Option<u64> {
-    name.strip_prefix("snapshot-")?.strip_suffix(".snap")?.parse().ok()
+    name.strip_prefix("snapshot-")?
+        .strip_suffix(".snap")?
+        .parse()
+        .ok()
 }
 
 impl Snapshot {
@@ -58,11 +61,19 @@ impl Snapshot {
         let parts: Vec<_> = self.state.chunks(FRAME_BYTES).collect();
         let Place { sequence, chain } = self.place;
         let (journal, segment) = (self.journal, self.segment);
-        let head = Head { journal, segment, sequence, chain, parts: parts.len() as u32 };
+        let head = Head {
+            journal,
+            segment,
+            sequence,
+            chain,
+            parts: parts.len() as u32,
+        };
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
         frames.append(HEAD, &bitcode::encode(&head), &mut out);
-        parts.iter().for_each(|part| frames.append(PART, part, &mut out));
+        parts
+            .iter()
+            .for_each(|part| frames.append(PART, part, &mut out));
         out
     }
 
@@ -80,9 +91,17 @@ impl Snapshot {
             };
             state.extend_from_slice(part);
         }
-        let place = Place { sequence: head.sequence, chain: head.chain };
+        let place = Place {
+            sequence: head.sequence,
+            chain: head.chain,
+        };
         let whole = frames.next_frame() == Ok(None);
-        whole.then_some(Self { journal: head.journal, segment: head.segment, place, state })
+        whole.then_some(Self {
+            journal: head.journal,
+            segment: head.segment,
+            place,
+            state,
+        })
     }
 }
 
@@ -95,12 +114,17 @@ pub fn newest(
     names: &[String],
     most: u64,
 ) -> Result<Option<Snapshot>, JournalError> {
-    let mut numbers: Vec<u64> =
-        names.iter().filter_map(|name| number(name)).filter(|n| *n <= most).collect();
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| number(name))
+        .filter(|n| *n <= most)
+        .collect();
     numbers.sort_unstable();
     for number in numbers.into_iter().rev() {
         let name = name(number);
-        let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
+        let bytes = disk
+            .read(&name)
+            .map_err(JournalError::disk("read", &name))?;
         match Snapshot::read(&bytes).filter(|snapshot| snapshot.segment == number) {
             Some(snapshot) => return Ok(Some(snapshot)),
             None => tracing::warn!(name, "the snapshot is damaged; an older one is used"),
@@ -120,31 +144,53 @@ pub fn compact(
     keep: u64,
     replica: &mut dyn Replica,
 ) -> Result<(), JournalError> {
-    let names = disk.list().map_err(JournalError::disk("list", "the journal"))?;
+    let names = disk
+        .list()
+        .map_err(JournalError::disk("list", "the journal"))?;
     let before = newest(disk, &names, through)?.filter(|snapshot| snapshot.journal == journal);
-    let mut place = before.as_ref().map_or(Place::default(), |before| before.place);
+    let mut place = before
+        .as_ref()
+        .map_or(Place::default(), |before| before.place);
     if let Some(before) = &before {
         let why = replica.restore(&before.state);
-        why.map_err(|why| JournalError::Replay { sequence: before.place.sequence, why })?;
+        why.map_err(|why| JournalError::Replay {
+            sequence: before.place.sequence,
+            why,
+        })?;
     }
     let first = before.map_or(1, |before| before.segment + 1);
     for number in first..=through {
         let name = segment::name(number);
-        let bytes = disk.read(&name).map_err(JournalError::disk("read", &name))?;
-        let found =
-            segment::read(&bytes, (journal, number), &mut place, replica as &mut dyn Entries)?;
+        let bytes = disk
+            .read(&name)
+            .map_err(JournalError::disk("read", &name))?;
+        let found = segment::read(
+            &bytes,
+            (journal, number),
+            &mut place,
+            replica as &mut dyn Entries,
+        )?;
         if !matches!(found.end, End::Sealed { .. }) {
             return Ok(());
         }
     }
     if first <= through {
-        let snapshot = Snapshot { journal, segment: through, place, state: replica.snapshot() };
+        let snapshot = Snapshot {
+            journal,
+            segment: through,
+            place,
+            state: replica.snapshot(),
+        };
         let (name, bytes) = (name(through), snapshot.bytes());
-        disk.create(&name, &bytes, bytes.len()).map_err(JournalError::disk("create", &name))?;
+        disk.create(&name, &bytes, bytes.len())
+            .map_err(JournalError::disk("create", &name))?;
     }
     // The newest two snapshots are kept, and the segments after the older one.
-    let Some(second) =
-        names.iter().filter_map(|name| number(name)).filter(|at| *at < through).max()
+    let Some(second) = names
+        .iter()
+        .filter_map(|name| number(name))
+        .filter(|at| *at < through)
+        .max()
     else {
         return Ok(());
     };
@@ -152,7 +198,8 @@ pub fn compact(
         let needless = segment::number(old).is_some_and(|number| number + keep <= second)
             || number(old).is_some_and(|number| number < second);
         if needless {
-            disk.remove(old).map_err(JournalError::disk("remove", old))?;
+            disk.remove(old)
+                .map_err(JournalError::disk("remove", old))?;
         }
     }
     Ok(())

@@ -11,12 +11,19 @@ use super::open::{open, read};
 use super::writer::{Journal, Maintenance};
 use super::{Entries, JournalConfig, Replica};
 
-pub const CONFIG: JournalConfig = JournalConfig { segment_bytes: 12_288 + 16 * 512, keep: 0 };
+pub const CONFIG: JournalConfig = JournalConfig {
+    segment_bytes: 12_288 + 16 * 512,
+    keep: 0,
+};
 pub const NUMBER: u64 = 77;
 
 /// A folder in memory.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicBool>, Arc<AtomicBool>);
+pub struct Memory(
+    Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    Arc<AtomicBool>,
+    Arc<AtomicBool>,
+);
 
 impl Memory {
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
@@ -24,7 +31,11 @@ impl Memory {
     }
 
     fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.with(|files| files.clone()))), Arc::default(), Arc::default())
+        Self(
+            Arc::new(Mutex::new(self.with(|files| files.clone()))),
+            Arc::default(),
+            Arc::default(),
+        )
     }
 
     fn set_full(&self, full: bool) {
@@ -38,7 +49,8 @@ impl Disk for Memory {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.with(|files| files.get(name).cloned()).ok_or(io::ErrorKind::NotFound.into())
+        self.with(|files| files.get(name).cloned())
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn create(&mut self, name: &str, bytes: &[u8], length: usize) -> io::Result<()> {
@@ -72,7 +84,9 @@ impl Disk for Memory {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.with(|files| files.remove(name)).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.with(|files| files.remove(name))
+            .map(drop)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -108,7 +122,10 @@ pub fn words(count: u64) -> Words {
 
 fn begin(disk: &Memory) -> (Journal<Memory>, Words) {
     let mut words = Words::default();
-    (open(disk.clone(), CONFIG, NUMBER, &mut words).unwrap(), words)
+    (
+        open(disk.clone(), CONFIG, NUMBER, &mut words).unwrap(),
+        words,
+    )
 }
 
 /// A journal with this number of entries, each committed alone.
@@ -151,17 +168,27 @@ fn snapshots_stand_for_segments_and_a_damaged_one_is_passed_over() {
     for i in 0..120 {
         journal.commit([&*word(i)]).unwrap();
         for chore in journal.take_maintenance() {
-            chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
+            chore
+                .perform(&mut disk.clone(), &mut Words::default())
+                .unwrap();
             if matches!(chore, Maintenance::Prepare { .. }) {
                 journal.next_is_ready();
             }
         }
     }
     let names = disk.list().unwrap();
-    assert_eq!(names.iter().filter(|name| name.starts_with("snap")).count(), 2, "{names:?}");
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("snap")).count(),
+        2,
+        "{names:?}"
+    );
     assert!(!names.contains(&super::segment::name(1)), "{names:?}");
     assert_eq!(reopen(&disk.copy()).unwrap(), words(120));
-    let newest = names.iter().rev().find(|name| name.starts_with("snap")).unwrap();
+    let newest = names
+        .iter()
+        .rev()
+        .find(|name| name.starts_with("snap"))
+        .unwrap();
     disk.with(|files| *files.get_mut(newest).unwrap().last_mut().unwrap() ^= 1);
     assert_eq!(reopen(&disk.copy()).unwrap(), words(120));
     let older = names.iter().find(|name| name.starts_with("snap")).unwrap();
@@ -184,7 +211,10 @@ fn line_55_truncated_anywhere_it_keeps_what_was_durable_or_refuses() {
                 assert_eq!(cut.read(&name).unwrap().len(), CONFIG.segment_bytes);
             }
             Err(error) => {
-                assert!(length < durable && !error.to_string().is_empty(), "{length}: {error}")
+                assert!(
+                    length < durable && !error.to_string().is_empty(),
+                    "{length}: {error}"
+                )
             }
         }
     }
@@ -210,7 +240,10 @@ fn line_55_with_any_byte_flipped_it_keeps_what_was_durable_or_refuses() {
                 Err(error) => {
                     refused += 1;
                     assert!(at < durable, "byte {at}: {error}");
-                    assert_eq!(disk.with(|files| files.len()), rotten.with(|files| files.len()));
+                    assert_eq!(
+                        disk.with(|files| files.len()),
+                        rotten.with(|files| files.len())
+                    );
                 }
             }
         }
@@ -255,7 +288,10 @@ fn a_later_frame_tells_that_an_earlier_one_was_durable() {
         file[4_096..12_288].fill(0);
         file[12_288 + 3 * 512 + 20] ^= 1;
     });
-    assert!(matches!(what(reopen(&disk).unwrap_err()), SegmentFault::Damaged { .. }));
+    assert!(matches!(
+        what(reopen(&disk).unwrap_err()),
+        SegmentFault::Damaged { .. }
+    ));
 }
 
 #[test]
@@ -291,7 +327,9 @@ fn a_next_segment_that_is_spoiled_is_made_anew() {
     let disk = Memory::default();
     let (mut journal, _) = begin(&disk);
     for chore in journal.take_maintenance() {
-        chore.perform(&mut disk.clone(), &mut Words::default()).unwrap();
+        chore
+            .perform(&mut disk.clone(), &mut Words::default())
+            .unwrap();
     }
     journal.commit([&*word(0)]).unwrap();
     let next = super::segment::name(2);
@@ -308,7 +346,10 @@ fn line_55_what_cannot_be_written_is_not_opened_and_says_why() {
     disk.set_full(true);
     disk.2.store(true, Ordering::Relaxed);
     let error = reopen(&disk).unwrap_err().to_string();
-    assert!(error.starts_with("cannot write journal-00000001.seg"), "{error}");
+    assert!(
+        error.starts_with("cannot write journal-00000001.seg"),
+        "{error}"
+    );
     assert!(reopen(&Memory::default()).is_ok());
 }
 
@@ -317,7 +358,9 @@ fn a_disk_that_fills_up_leaves_a_journal_that_opens() {
     let disk = Memory::default();
     let (mut journal, _) = begin(&disk);
     disk.set_full(true);
-    let committed = (0..).take_while(|i| journal.commit([&*word(*i)]).is_ok()).count() as u64;
+    let committed = (0..)
+        .take_while(|i| journal.commit([&*word(*i)]).is_ok())
+        .count() as u64;
     assert!(committed > 5);
     disk.set_full(false);
     let (mut journal, found) = begin(&disk);
@@ -338,8 +381,10 @@ fn reading_changes_nothing() {
 #[test]
 fn the_frames_of_a_journal_are_pinned() {
     let file = journal(1).read(&super::segment::name(1)).unwrap();
-    let frame: String =
-        file[12_288..12_288 + 59].iter().map(|byte| format!("{byte:02x}")).collect();
+    let frame: String = file[12_288..12_288 + 59]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(
         frame,
         "2c00000001241900000000000000000100000000000000ab47e51b7551313c01010101010101010101010101010101010101013c6c6c53411459e0"

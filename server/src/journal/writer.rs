@@ -49,13 +49,20 @@ impl Maintenance {
         replica: &mut dyn Replica,
     ) -> Result<(), JournalError> {
         match self {
-            Self::Prepare { journal, segment, bytes } => {
+            Self::Prepare {
+                journal,
+                segment,
+                bytes,
+            } => {
                 let (name, header) = (segment::name(segment), segment::header(journal, segment));
-                disk.create(&name, &header, bytes).map_err(JournalError::disk("create", &name))
+                disk.create(&name, &header, bytes)
+                    .map_err(JournalError::disk("create", &name))
             }
-            Self::Compact { journal, segment, keep } => {
-                snapshot::compact(disk, (journal, segment), keep, replica)
-            }
+            Self::Compact {
+                journal,
+                segment,
+                keep,
+            } => snapshot::compact(disk, (journal, segment), keep, replica),
         }
     }
 }
@@ -91,13 +98,20 @@ impl<D: Disk> Journal<D> {
         place: Place,
     ) -> Self {
         let buffer = Vec::new();
-        let prepare =
-            Maintenance::Prepare { journal, segment: segment + 1, bytes: config.segment_bytes };
+        let prepare = Maintenance::Prepare {
+            journal,
+            segment: segment + 1,
+            bytes: config.segment_bytes,
+        };
         let chores = match segment {
             1 => vec![prepare],
             _ => vec![
                 prepare,
-                Maintenance::Compact { journal, segment: segment - 1, keep: config.keep },
+                Maintenance::Compact {
+                    journal,
+                    segment: segment - 1,
+                    keep: config.keep,
+                },
             ],
         };
         Self {
@@ -145,7 +159,8 @@ impl<D: Disk> Journal<D> {
     /// descriptors is met when it is needed.
     pub fn next_is_ready(&mut self) {
         self.next_is_ready = true;
-        self.chores.retain(|chore| !matches!(chore, Maintenance::Prepare { .. }));
+        self.chores
+            .retain(|chore| !matches!(chore, Maintenance::Prepare { .. }));
         self.open_next();
     }
 
@@ -196,7 +211,11 @@ impl<D: Disk> Journal<D> {
     /// Fills the sector that holds durable data, so that nothing else is written to it.
     pub(super) fn begin_sector(&mut self) -> Result<(), JournalError> {
         self.fill_sector();
-        if self.buffer.is_empty() { Ok(()) } else { self.write() }
+        if self.buffer.is_empty() {
+            Ok(())
+        } else {
+            self.write()
+        }
     }
 
     fn fill_sector(&mut self) {
@@ -221,7 +240,9 @@ impl<D: Disk> Journal<D> {
         let name = segment::name(self.segment);
         let written = self.disk.write(&name, self.mark.end, &self.buffer);
         written.map_err(JournalError::disk("write", &name))?;
-        self.disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
+        self.disk
+            .sync(&name)
+            .map_err(JournalError::disk(SYNC, &name))?;
         self.mark.end += self.buffer.len();
         self.mark.sequence = self.place.sequence;
         self.mark.chain = self.place.chain;
@@ -232,10 +253,18 @@ impl<D: Disk> Journal<D> {
 
     /// Marks the durable position. The next sync makes the mark durable too.
     pub(super) fn mark(&mut self) -> Result<(), JournalError> {
-        let mark = Mark { count: self.mark.count + 1, ..self.mark };
-        let (name, at) = (segment::name(self.segment), MARKS[(mark.count % 2) as usize]);
+        let mark = Mark {
+            count: self.mark.count + 1,
+            ..self.mark
+        };
+        let (name, at) = (
+            segment::name(self.segment),
+            MARKS[(mark.count % 2) as usize],
+        );
         let bytes = mark.bytes((self.journal, self.segment));
-        self.disk.write(&name, at, &bytes).map_err(JournalError::disk("write", &name))?;
+        self.disk
+            .write(&name, at, &bytes)
+            .map_err(JournalError::disk("write", &name))?;
         (self.mark, self.mark_is_due) = (mark, false);
         Ok(())
     }
@@ -258,15 +287,21 @@ impl<D: Disk> Journal<D> {
             match self.disk.create(&name, &header, self.config.segment_bytes) {
                 // The maintenance thread has just made it, and may not have made its name durable.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
-                    self.disk.secure(&name).map_err(JournalError::disk(SYNC, &name))?;
+                    self.disk
+                        .open(&name)
+                        .map_err(JournalError::disk("open", &name))?;
+                    self.disk
+                        .secure(&name)
+                        .map_err(JournalError::disk(SYNC, &name))?;
                 }
                 created => created.map_err(JournalError::disk("create", &name))?,
             }
             self.next_is_ready = true;
         }
         if !self.next_is_open {
-            self.disk.open(&name).map_err(JournalError::disk("open", &name))?;
+            self.disk
+                .open(&name)
+                .map_err(JournalError::disk("open", &name))?;
             self.next_is_open = true;
         }
         self.append(SEALED, &[]);
@@ -284,8 +319,16 @@ impl<D: Disk> Journal<D> {
         self.segment += 1;
         self.mark = Mark::none(&self.place);
         self.chores.extend([
-            Maintenance::Prepare { journal, segment: self.segment + 1, bytes },
-            Maintenance::Compact { journal, segment: self.segment - 1, keep },
+            Maintenance::Prepare {
+                journal,
+                segment: self.segment + 1,
+                bytes,
+            },
+            Maintenance::Compact {
+                journal,
+                segment: self.segment - 1,
+                keep,
+            },
         ]);
         Ok(())
     }

@@ -75,7 +75,11 @@ fn describe_coded(coded: &CodedField) -> Value {
     let estimator = match coded.estimator {
         CompiledEstimator::Constant => json!({ "by": "constant" }),
         CompiledEstimator::Linear => json!({ "by": "linear" }),
-        CompiledEstimator::Moved { velocity, rest, gain } => {
+        CompiledEstimator::Moved {
+            velocity,
+            rest,
+            gain,
+        } => {
             json!({ "by": "moved", "velocity": velocity, "rest": rest, "gain": gain })
         }
         CompiledEstimator::Quaternion { start, part, grid } => {
@@ -93,6 +97,9 @@ fn describe_tables(tables: &Tables) -> Value {
 }
 
 fn base64_of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> String {
-    let bytes: Vec<u8> = nodes.into_iter().flat_map(|node| node.to_le_bytes()).collect();
+    let bytes: Vec<u8> = nodes
+        .into_iter()
+        .flat_map(|node| node.to_le_bytes())
+        .collect();
     BASE64_STANDARD.encode(bytes)
 }

@@ -52,22 +52,74 @@ use crate::listeners::Listeners;
 
 /// Files of the page: path, content type and content.
 const FILES: [(&str, &str, &str); 16] = [
-    ("/", "text/html; charset=utf-8", include_str!("../../page/index.html")),
-    ("/style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("../../page/index.html"),
+    ),
+    (
+        "/style.css",
+        "text/css; charset=utf-8",
+        include_str!("../../page/style.css"),
+    ),
     ("/main.js", SCRIPT, include_str!("../../page/main.js")),
     ("/arena.js", SCRIPT, include_str!("../../page/arena.js")),
     ("/figures.js", SCRIPT, include_str!("../../page/figures.js")),
-    ("/timeline.js", SCRIPT, include_str!("../../page/timeline.js")),
-    ("/netcode/bits.js", SCRIPT, include_str!("../../page/netcode/bits.js")),
-    ("/netcode/connection.js", SCRIPT, include_str!("../../page/netcode/connection.js")),
-    ("/netcode/join.js", SCRIPT, include_str!("../../page/netcode/join.js")),
-    ("/netcode/payload.js", SCRIPT, include_str!("../../page/netcode/payload.js")),
-    ("/netcode/range.js", SCRIPT, include_str!("../../page/netcode/range.js")),
-    ("/netcode/schema.js", SCRIPT, include_str!("../../page/netcode/schema.js")),
-    ("/netcode/session.js", SCRIPT, include_str!("../../page/netcode/session.js")),
-    ("/netcode/snapshot.js", SCRIPT, include_str!("../../page/netcode/snapshot.js")),
-    ("/netcode/world.js", SCRIPT, include_str!("../../page/netcode/world.js")),
-    ("/netcode/xxh3.js", SCRIPT, include_str!("../../page/netcode/xxh3.js")),
+    (
+        "/timeline.js",
+        SCRIPT,
+        include_str!("../../page/timeline.js"),
+    ),
+    (
+        "/netcode/bits.js",
+        SCRIPT,
+        include_str!("../../page/netcode/bits.js"),
+    ),
+    (
+        "/netcode/connection.js",
+        SCRIPT,
+        include_str!("../../page/netcode/connection.js"),
+    ),
+    (
+        "/netcode/join.js",
+        SCRIPT,
+        include_str!("../../page/netcode/join.js"),
+    ),
+    (
+        "/netcode/payload.js",
+        SCRIPT,
+        include_str!("../../page/netcode/payload.js"),
+    ),
+    (
+        "/netcode/range.js",
+        SCRIPT,
+        include_str!("../../page/netcode/range.js"),
+    ),
+    (
+        "/netcode/schema.js",
+        SCRIPT,
+        include_str!("../../page/netcode/schema.js"),
+    ),
+    (
+        "/netcode/session.js",
+        SCRIPT,
+        include_str!("../../page/netcode/session.js"),
+    ),
+    (
+        "/netcode/snapshot.js",
+        SCRIPT,
+        include_str!("../../page/netcode/snapshot.js"),
+    ),
+    (
+        "/netcode/world.js",
+        SCRIPT,
+        include_str!("../../page/netcode/world.js"),
+    ),
+    (
+        "/netcode/xxh3.js",
+        SCRIPT,
+        include_str!("../../page/netcode/xxh3.js"),
+    ),
 ];
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -107,7 +159,12 @@ impl PageListener {
             return Ok(None);
         };
         let page = Self::bind(address).await?;
-        config.quic.as_mut().ok_or(PageError::NoQuic)?.origins.extend(page.origins());
+        config
+            .quic
+            .as_mut()
+            .ok_or(PageError::NoQuic)?
+            .origins
+            .extend(page.origins());
         Ok(Some(page))
     }
 
@@ -157,7 +214,10 @@ impl PageListener {
         tick_rate: u32,
         seed: [u8; 32],
     ) -> Result<Router, PageError> {
-        let known = listeners.issuers.get(&TransportKind::Quic).zip(listeners.fingerprint);
+        let known = listeners
+            .issuers
+            .get(&TransportKind::Quic)
+            .zip(listeners.fingerprint);
         let (issuer, fingerprint) = known.ok_or(PageError::NoQuic)?;
         let gate = Gate {
             issuer: issuer.clone(),
@@ -170,9 +230,13 @@ impl PageListener {
         for (path, sort, text) in FILES {
             router = router.route(path, get(([(CONTENT_TYPE, sort)], text)));
         }
-        let router = router.route("/arena.json", get(tell)).route("/connect", post(connect));
+        let router = router
+            .route("/arena.json", get(tell))
+            .route("/connect", post(connect));
         let hosts = Arc::new(hosts(self.address));
-        Ok(router.layer(from_fn_with_state(hosts, guard)).with_state(Arc::new(gate)))
+        Ok(router
+            .layer(from_fn_with_state(hosts, guard))
+            .with_state(Arc::new(gate)))
     }
 }
 
@@ -201,7 +265,9 @@ struct Gate {
 fn arena(tick_rate: u32) -> Result<Value, PageError> {
     let schema = arena_schema()?.schema;
     let message = |message: ClientMessage| BASE64_STANDARD.encode(encode(&message));
-    let pillars = PILLARS.iter().map(|(middle, radius)| [middle.x, middle.y, *radius]);
+    let pillars = PILLARS
+        .iter()
+        .map(|(middle, radius)| [middle.x, middle.y, *radius]);
     Ok(json!({
         "hello": message(ClientMessage::Hello { schema: schema.hash() }),
         "resync": message(ClientMessage::Resync),
@@ -223,20 +289,35 @@ async fn guard(State(hosts): State<Arc<[String; 2]>>, request: Request, next: Ne
         return refusal.into_response();
     }
     // The files change with the server, so browsers must ask for them each time.
-    let headers = [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
+    let headers = [
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+    ];
     (headers, next.run(request).await).into_response()
 }
 
 /// Refuses requests under a foreign host name (DNS rebinding) and requests from other sites.
 fn refusal(hosts: &[String; 2], headers: &HeaderMap) -> Option<(StatusCode, String)> {
-    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let header = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     let is_ours = |name: &str| hosts.iter().any(|host| host == name);
     if !header(HOST).is_some_and(is_ours) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, format!("open http://{}/", hosts[0])));
+        return Some((
+            StatusCode::MISDIRECTED_REQUEST,
+            format!("open http://{}/", hosts[0]),
+        ));
     }
     let origin = header(ORIGIN).map(|origin| origin.strip_prefix("http://").unwrap_or_default());
     let is_foreign = !origin.is_none_or(is_ours);
-    is_foreign.then(|| (StatusCode::FORBIDDEN, "the page answers no other site".into()))
+    is_foreign.then(|| {
+        (
+            StatusCode::FORBIDDEN,
+            "the page answers no other site".into(),
+        )
+    })
 }
 
 async fn tell(State(gate): State<Arc<Gate>>) -> Json<Value> {
@@ -258,8 +339,13 @@ async fn connect(State(gate): State<Arc<Gate>>) -> Result<Json<Value>, (StatusCo
     }
     let mut rng = gate.rng.lock().unwrap_or_else(PoisonError::into_inner);
     let user = UserId(rng.random());
-    let purpose = Purpose { role: Role::Spectator, ..Purpose::default() };
-    let token = gate.issuer.issue(user, purpose, clock::unix_now(), &mut *rng);
+    let purpose = Purpose {
+        role: Role::Spectator,
+        ..Purpose::default()
+    };
+    let token = gate
+        .issuer
+        .issue(user, purpose, clock::unix_now(), &mut *rng);
     let server = token.servers[0];
     Ok(Json(json!({
         "url": format!("https://{server}{PATH}"),

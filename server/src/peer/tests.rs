@@ -11,7 +11,10 @@ fn line_48_more_messages_than_can_wait_end_the_session_with_a_reason() {
     assert_eq!(peer.must_end(now), None);
     peer.send(Channel::Reliable, vec![1]);
     assert_eq!(peer.must_end(now), Some(DisconnectReason::Overflow));
-    let disconnect = DisconnectNotice { reason: DisconnectReason::Overflow, schema: 3 };
+    let disconnect = DisconnectNotice {
+        reason: DisconnectReason::Overflow,
+        schema: 3,
+    };
     peer.begin_to_end(disconnect, now);
     let (mut client, mut writer, mut heard) = (Connection::new(2, now), BitWriter::new(), 0);
     while peer.send_disconnect(&mut writer, now) {
@@ -35,7 +38,10 @@ fn a_message_that_is_too_large_ends_no_session() {
         peer.stage = PeerState::Active;
         peer.send(Channel::Reliable, vec![1; MESSAGE_BYTES + 1]);
         peer.send(Channel::Unreliable, vec![1; MESSAGE_BYTES + 1]);
-        assert_eq!((peer.must_end(now), peer.oversized, peer.waiting_bytes()), (None, 2, 0));
+        assert_eq!(
+            (peer.must_end(now), peer.oversized, peer.waiting_bytes()),
+            (None, 2, 0)
+        );
     }
 }
 
@@ -58,11 +64,15 @@ fn more_bytes_of_frames_than_packets_could_hold_end_the_session() {
     let mut peer = Peer::new(ClientId(1), 0, (1, true), now);
     peer.stage = PeerState::Active;
     let frame = MESSAGE_BYTES + 2;
-    let sent = (0..100).filter(|_| peer.may_send_frame(frame, 60, now)).count();
+    let sent = (0..100)
+        .filter(|_| peer.may_send_frame(frame, 60, now))
+        .count();
     assert_eq!(sent, FRAME_BYTES.burst as usize / frame + 1);
     assert_eq!(peer.must_end(now), Some(DisconnectReason::Misbehaved));
     let later = now + Duration::from_secs(1);
-    let sent = (0..100).filter(|_| peer.may_send_frame(frame, 60, later)).count();
+    let sent = (0..100)
+        .filter(|_| peer.may_send_frame(frame, 60, later))
+        .count();
     // The last frame that is taken may exceed the budget.
     let whole = FRAME_BYTES.per_second as usize / frame;
     assert!((whole..=whole + 1).contains(&sent), "{sent}");

@@ -50,7 +50,13 @@ impl CaptureWriter {
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
         frames.append(CAPTURE, &bitcode::encode(&schema), &mut out);
-        Self { frames, out, packets: Vec::new(), pending: 0, written: 0 }
+        Self {
+            frames,
+            out,
+            packets: Vec::new(),
+            pending: 0,
+            written: 0,
+        }
     }
 
     /// Records that a client's session begins without earlier state.
@@ -63,7 +69,11 @@ impl CaptureWriter {
         if self.is_full() {
             return;
         }
-        self.packets.push(Captured { client, at_us: now.as_micros(), payload: payload.to_vec() });
+        self.packets.push(Captured {
+            client,
+            at_us: now.as_micros(),
+            payload: payload.to_vec(),
+        });
         self.pending += payload.len();
         if self.pending >= BATCH_BYTES {
             self.batch();
@@ -77,7 +87,8 @@ impl CaptureWriter {
 
     fn batch(&mut self) {
         let before = self.out.len();
-        self.frames.append(PACKETS, &bitcode::encode(&self.packets), &mut self.out);
+        self.frames
+            .append(PACKETS, &bitcode::encode(&self.packets), &mut self.out);
         self.written += self.out.len() - before;
         self.packets.clear();
         self.pending = 0;
@@ -109,6 +120,9 @@ impl Capture {
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let (schema, batches): (_, Vec<Vec<Captured>>) =
             read_rows(bytes, (CAPTURE, "capture"), (PACKETS, "packets"))?;
-        Ok(Self { schema, packets: batches.into_iter().flatten().collect() })
+        Ok(Self {
+            schema,
+            packets: batches.into_iter().flatten().collect(),
+        })
     }
 }

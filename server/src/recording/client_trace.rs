@@ -41,10 +41,17 @@ impl TraceWriter {
         let mut frames = FrameWriter::begin(&mut out);
         frames.append(
             CLIENT,
-            &bitcode::encode(&TraceHeader { client: client.0, schema }),
+            &bitcode::encode(&TraceHeader {
+                client: client.0,
+                schema,
+            }),
             &mut out,
         );
-        Self { frames, out, noted: Vec::new() }
+        Self {
+            frames,
+            out,
+            noted: Vec::new(),
+        }
     }
 
     /// Records what is new in the client's copy.
@@ -66,8 +73,12 @@ impl TraceWriter {
             }
         }
         for entities in entities.chunks(REPORTED_ENTITIES) {
-            let report = MismatchReport { tick: tick.0, entities: entities.to_vec() };
-            self.frames.append(HELD, &bitcode::encode(&report), &mut self.out);
+            let report = MismatchReport {
+                tick: tick.0,
+                entities: entities.to_vec(),
+            };
+            self.frames
+                .append(HELD, &bitcode::encode(&report), &mut self.out);
         }
     }
 
@@ -96,6 +107,10 @@ impl ClientTrace {
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let (header, held): (TraceHeader, _) =
             read_rows(bytes, (CLIENT, "client"), (HELD, "client's state"))?;
-        Ok(Self { client: ClientId(header.client), schema: header.schema, held })
+        Ok(Self {
+            client: ClientId(header.client),
+            schema: header.schema,
+            held,
+        })
     }
 }

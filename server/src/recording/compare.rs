@@ -32,7 +32,10 @@ struct Ticks<'a, C> {
 
 impl<'a, C: Command> Ticks<'a, C> {
     fn open(segments: &'a [Vec<u8>], schema: &'a Schema) -> Result<Self, ReplayError> {
-        Ok(Self { records: Records::open(segments, schema)?, world: None })
+        Ok(Self {
+            records: Records::open(segments, schema)?,
+            world: None,
+        })
     }
 
     fn next_tick(&mut self) -> Option<TickRecord<C>> {
@@ -62,7 +65,10 @@ pub fn compare<C: Command>(
     right: &[Vec<u8>],
     schema: &Schema,
 ) -> Result<Compared, ReplayError> {
-    let (mut left, mut right) = (Ticks::<C>::open(left, schema)?, Ticks::<C>::open(right, schema)?);
+    let (mut left, mut right) = (
+        Ticks::<C>::open(left, schema)?,
+        Ticks::<C>::open(right, schema)?,
+    );
     let (mut a, mut b) = (left.next_tick(), right.next_tick());
     let (mut ticks, mut only_left, mut only_right) = (0, 0, 0);
     let mut divergence = None;
@@ -88,7 +94,13 @@ pub fn compare<C: Command>(
         }
     }
     let ends = [left.records.into_end(), right.records.into_end()];
-    Ok(Compared { ticks, only_left, only_right, divergence, ends })
+    Ok(Compared {
+        ticks,
+        only_left,
+        only_right,
+        divergence,
+        ends,
+    })
 }
 
 type Side<'a, C> = (&'a TickRecord<C>, &'a Option<Entities>);
@@ -114,22 +126,38 @@ fn differs<C: Command>(
 /// Names of the components whose hashes differ.
 pub(super) fn differing(schema: &Schema, left: &[u32], right: &[u32]) -> Vec<&'static str> {
     let both = schema.components().zip(left.iter().zip(right));
-    both.filter(|(_, (a, b))| a != b).map(|(component, _)| component.name).collect()
+    both.filter(|(_, (a, b))| a != b)
+        .map(|(component, _)| component.name)
+        .collect()
 }
 
 fn inputs<C: Command>(left: &TickInput<C>, right: &TickInput<C>) -> Vec<String> {
     let mut said = Vec::new();
     if left.leaves != right.leaves {
-        said.push(format!("clients that left: {:?}, {:?}", left.leaves, right.leaves));
+        said.push(format!(
+            "clients that left: {:?}, {:?}",
+            left.leaves, right.leaves
+        ));
     }
     if left.joins != right.joins {
-        said.push(format!("clients that came: {:?}, {:?}", left.joins, right.joins));
+        said.push(format!(
+            "clients that came: {:?}, {:?}",
+            left.joins, right.joins
+        ));
     }
     let find = |input: &TickInput<C>, client| {
-        input.commands.iter().find(|(of, _)| *of == client).map(|(_, command)| command.clone())
+        input
+            .commands
+            .iter()
+            .find(|(of, _)| *of == client)
+            .map(|(_, command)| command.clone())
     };
-    let mut clients: Vec<_> =
-        left.commands.iter().chain(&right.commands).map(|(client, _)| *client).collect();
+    let mut clients: Vec<_> = left
+        .commands
+        .iter()
+        .chain(&right.commands)
+        .map(|(client, _)| *client)
+        .collect();
     clients.sort_unstable();
     clients.dedup();
     for client in clients {

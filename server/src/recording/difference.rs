@@ -22,10 +22,21 @@ impl Entities {
     /// The entities of a keyframe.
     pub fn of(keyframe: &Keyframe) -> Self {
         let entities = keyframe.entities.iter().map(|stored| {
-            let generation =
-                keyframe.generations.get(usize::from(stored.slot)).copied().unwrap_or(0);
+            let generation = keyframe
+                .generations
+                .get(usize::from(stored.slot))
+                .copied()
+                .unwrap_or(0);
             let (kind, owner) = (KindId(stored.kind), stored.owner.map(ClientId));
-            (stored.slot, ChangedEntity { generation, kind, owner, fields: stored.fields.clone() })
+            (
+                stored.slot,
+                ChangedEntity {
+                    generation,
+                    kind,
+                    owner,
+                    fields: stored.fields.clone(),
+                },
+            )
         });
         Self(entities.collect())
     }
@@ -90,8 +101,16 @@ impl fmt::Display for Difference {
             DivergenceKind::OnlyLeft => write!(out, "is on the left side only"),
             DivergenceKind::OnlyRight => write!(out, "is on the right side only"),
             DivergenceKind::ReplicaMeta => write!(out, "has another kind or owner"),
-            DivergenceKind::Field { component, field, left, right } => {
-                write!(out, "{component}.{field} is {left} on the left, {right} on the right")
+            DivergenceKind::Field {
+                component,
+                field,
+                left,
+                right,
+            } => {
+                write!(
+                    out,
+                    "{component}.{field} is {left} on the left, {right} on the right"
+                )
             }
         }
     }
@@ -104,7 +123,10 @@ fn entity(
     schema: &Schema,
 ) -> Vec<Difference> {
     let one = |of: &ChangedEntity, what| Difference {
-        id: NetId { slot, generation: of.generation },
+        id: NetId {
+            slot,
+            generation: of.generation,
+        },
         kind: schema.kind(of.kind).name,
         what,
     };
@@ -113,14 +135,21 @@ fn entity(
         (Some(left), None) => vec![one(left, DivergenceKind::OnlyLeft)],
         (None, Some(right)) => vec![one(right, DivergenceKind::OnlyRight)],
         (Some(left), Some(right)) if left.generation != right.generation => {
-            vec![one(left, DivergenceKind::OnlyLeft), one(right, DivergenceKind::OnlyRight)]
+            vec![
+                one(left, DivergenceKind::OnlyLeft),
+                one(right, DivergenceKind::OnlyRight),
+            ]
         }
         (Some(left), Some(right)) if (left.kind, left.owner) != (right.kind, right.owner) => {
             vec![one(left, DivergenceKind::ReplicaMeta)]
         }
         (Some(left), Some(right)) => {
-            let differ =
-                fields(schema, schema.kind(left.kind), (&left.fields, &right.fields), |_| true);
+            let differ = fields(
+                schema,
+                schema.kind(left.kind),
+                (&left.fields, &right.fields),
+                |_| true,
+            );
             differ.into_iter().map(|what| one(left, what)).collect()
         }
     }
@@ -136,8 +165,11 @@ fn fields(
     let mut found = Vec::new();
     for (id, start) in &kind.components {
         let info = schema.component(*id);
-        for (i, field) in
-            info.fields.iter().enumerate().filter(|(_, field)| counts(field.visibility))
+        for (i, field) in info
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| counts(field.visibility))
         {
             let (left, right) = (left[start + i], right[start + i]);
             if left != right {
@@ -163,7 +195,9 @@ pub fn explain(
 ) -> Divergence {
     let mut found = Divergence::at(Tick(report.tick));
     for told in report.entities.iter().take(REPORTED_ENTITIES) {
-        let entry = ring.entry(told.slot).filter(|entry| entry.id.generation == told.generation);
+        let entry = ring
+            .entry(told.slot)
+            .filter(|entry| entry.id.generation == told.generation);
         let version = entry.and_then(|entry| Some((entry, entry.at(Tick(told.tick))?)));
         let Some((entry, version)) = version else {
             continue;
@@ -171,15 +205,22 @@ pub fn explain(
         if told.own && entry.owner != Some(client) {
             continue;
         }
-        let audience = if told.own { Audience::Owner } else { Audience::Others };
+        let audience = if told.own {
+            Audience::Owner
+        } else {
+            Audience::Others
+        };
         let kind = schema.kind(entry.kind);
         if told.fields.len() != kind.fields.len() {
             continue;
         }
         let sides = (&*version.fields, &*told.fields);
         let differ = fields(schema, kind, sides, |visibility| audience.sees(visibility));
-        let named =
-            differ.into_iter().map(|what| Difference { id: entry.id, kind: kind.name, what });
+        let named = differ.into_iter().map(|what| Difference {
+            id: entry.id,
+            kind: kind.name,
+            what,
+        });
         found.differences.extend(named);
     }
     found

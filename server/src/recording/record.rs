@@ -168,7 +168,10 @@ pub(super) fn write_input<C: Command>(
             *before = command.clone();
         }
     }
-    input.leaves.iter().for_each(|client| drop(last.remove(client)));
+    input
+        .leaves
+        .iter()
+        .for_each(|client| drop(last.remove(client)));
 }
 
 fn read_input<C: Command>(
@@ -191,7 +194,14 @@ fn read_input<C: Command>(
         commands.push((ClientId(client), before.clone()));
     }
     leaves.iter().for_each(|client| drop(last.remove(client)));
-    Ok((tick, TickInput { leaves, joins, commands }))
+    Ok((
+        tick,
+        TickInput {
+            leaves,
+            joins,
+            commands,
+        },
+    ))
 }
 
 /// Writes a tick's outcome.
@@ -231,7 +241,11 @@ fn read_outcome(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Outcome, 
     let state = match reader.read_flag()? {
         true => {
             let count = read_count(reader, 4, ENTITIES)?;
-            Some((0..count).map(|_| read_changed(reader, schema)).collect::<Result<Vec<_>, _>>()?)
+            Some(
+                (0..count)
+                    .map(|_| read_changed(reader, schema))
+                    .collect::<Result<Vec<_>, _>>()?,
+            )
         }
         false => None,
     };
@@ -244,12 +258,28 @@ fn read_changed(reader: &mut BitReader<'_>, schema: &Schema) -> Result<Changed, 
         return Ok(Changed { slot, now: None });
     }
     let generation = reader.read(16)? as u16;
-    let (kind, info) =
-        schema.find_kind(reader.read(5)?).ok_or(WireError::Malformed("unknown entity kind"))?;
-    let owner = if reader.read_flag()? { Some(ClientId(reader.read(32)?)) } else { None };
-    let fields =
-        info.fields.iter().map(|field| reader.read(field.bits)).collect::<Result<_, _>>()?;
-    Ok(Changed { slot, now: Some(ChangedEntity { generation, kind, owner, fields }) })
+    let (kind, info) = schema
+        .find_kind(reader.read(5)?)
+        .ok_or(WireError::Malformed("unknown entity kind"))?;
+    let owner = if reader.read_flag()? {
+        Some(ClientId(reader.read(32)?))
+    } else {
+        None
+    };
+    let fields = info
+        .fields
+        .iter()
+        .map(|field| reader.read(field.bits))
+        .collect::<Result<_, _>>()?;
+    Ok(Changed {
+        slot,
+        now: Some(ChangedEntity {
+            generation,
+            kind,
+            owner,
+            fields,
+        }),
+    })
 }
 
 /// Reads the records of one segment, in order.
@@ -267,15 +297,20 @@ pub struct Segment<'a, C> {
 /// If the newest file has no valid header.
 pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
     let headless = files.last().is_some_and(|newest| {
-        matches!(read_header(newest), Err(RecordError::Frame(FrameError::Torn(_))))
+        matches!(
+            read_header(newest),
+            Err(RecordError::Frame(FrameError::Torn(_)))
+        )
     });
     if files.last().is_some_and(Vec::is_empty) || headless {
         files.pop();
     }
     let mut next = read_header(files.last().map_or(&[], Vec::as_slice))?.0;
     let mut first = files.len().saturating_sub(1);
-    while let Some(older) =
-        first.checked_sub(1).and_then(|at| read_header(&files[at]).ok()).map(|(header, _)| header)
+    while let Some(older) = first
+        .checked_sub(1)
+        .and_then(|at| read_header(&files[at]).ok())
+        .map(|(header, _)| header)
     {
         if older.recording != next.recording || older.segment + 1 != next.segment {
             break;
@@ -287,7 +322,10 @@ pub fn join(mut files: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RecordError> {
 
 fn read_header(bytes: &[u8]) -> Result<(Header, FrameReader<'_>), RecordError> {
     let mut frames = FrameReader::begin(bytes)?;
-    let content = RecordError::Content { at: frames.position(), what: "header" };
+    let content = RecordError::Content {
+        at: frames.position(),
+        what: "header",
+    };
     let Some((HEADER, payload)) = frames.next_frame()? else {
         return Err(content);
     };
@@ -301,7 +339,11 @@ impl<'a, C: Command> Segment<'a, C> {
     /// If the frames are damaged, or the first one is not a valid header.
     pub fn open(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let (header, frames) = read_header(bytes)?;
-        Ok(Self { header, frames, last: Last::new() })
+        Ok(Self {
+            header,
+            frames,
+            last: Last::new(),
+        })
     }
 
     /// The header of the segment.
@@ -347,5 +389,11 @@ fn read_tick<C: Command>(
     let (tick, input) = read_input(&mut reader, last)?;
     let (world_hash, components, state) = read_outcome(&mut reader, schema)?;
     reader.finish()?;
-    Ok(TickRecord { tick, input, world_hash, components, state })
+    Ok(TickRecord {
+        tick,
+        input,
+        world_hash,
+        components,
+        state,
+    })
 }

@@ -72,7 +72,13 @@ impl<C: Command> Recorder<C> {
         (tick_rate, seed): (u32, u64),
         simulation: &Simulation<G>,
     ) -> Self {
-        let RecorderConfig { recording, game, setup, with_state, segment_bytes } = config;
+        let RecorderConfig {
+            recording,
+            game,
+            setup,
+            with_state,
+            segment_bytes,
+        } = config;
         let schema = simulation.registry().schema().hash();
         let build = super::build_hash();
         let header = Header {
@@ -105,13 +111,18 @@ impl<C: Command> Recorder<C> {
 
     fn begin_segment<G: Game<Command = C>>(&mut self, simulation: &Simulation<G>) {
         self.frames = FrameWriter::begin(&mut self.out);
-        self.frames.append(HEADER, &bitcode::encode(&self.header), &mut self.out);
+        self.frames
+            .append(HEADER, &bitcode::encode(&self.header), &mut self.out);
         self.written = 0;
         self.keyframe(simulation);
     }
 
     fn keyframe<G: Game<Command = C>>(&mut self, simulation: &Simulation<G>) {
-        self.frames.append(KEYFRAME, &bitcode::encode(&simulation.keyframe()), &mut self.out);
+        self.frames.append(
+            KEYFRAME,
+            &bitcode::encode(&simulation.keyframe()),
+            &mut self.out,
+        );
         self.since_keyframe = 0;
         self.last.clear();
         self.places.clear();
@@ -127,7 +138,10 @@ impl<C: Command> Recorder<C> {
 
     /// Records the outcome of the tick that has just run.
     pub fn outcome<G: Game<Command = C>>(&mut self, simulation: &Simulation<G>) {
-        let state = self.header.with_state.then(|| self.changed(simulation.ring()));
+        let state = self
+            .header
+            .with_state
+            .then(|| self.changed(simulation.ring()));
         let schema = simulation.registry().schema();
         let components = simulation.component_hashes();
         write_outcome(
@@ -165,7 +179,10 @@ impl<C: Command> Recorder<C> {
             let entry = ring.entry(slot as u16);
             let moved = entry.is_some_and(|entry| entry.current().tick == ring.tick());
             if std::mem::replace(before, now) != now || moved {
-                changed.push(Changed { slot: slot as u16, now: entry.map(copy) });
+                changed.push(Changed {
+                    slot: slot as u16,
+                    now: entry.map(copy),
+                });
             }
         }
         changed
@@ -174,7 +191,10 @@ impl<C: Command> Recorder<C> {
     fn hand_over(&mut self) {
         self.written += self.out.len();
         let bytes = std::mem::take(&mut self.out);
-        self.ready.push_back(Chunk { segment: self.header.segment, bytes });
+        self.ready.push_back(Chunk {
+            segment: self.header.segment,
+            bytes,
+        });
     }
 
     /// Takes the next chunk to be stored.
@@ -190,7 +210,8 @@ impl<C: Command> Recorder<C> {
 }
 
 fn place(ring: &StateRing, slot: usize) -> Place {
-    ring.entry(slot as u16).map(|entry| (entry.id.generation, entry.owner))
+    ring.entry(slot as u16)
+        .map(|entry| (entry.id.generation, entry.owner))
 }
 
 fn copy(entry: &Entry) -> ChangedEntity {

@@ -29,7 +29,10 @@ impl fmt::Display for End {
         match self {
             Self::Finished => write!(out, "it was ended properly"),
             Self::Unfinished => {
-                write!(out, "it has no end mark: its writer was killed, or still runs")
+                write!(
+                    out,
+                    "it has no end mark: its writer was killed, or still runs"
+                )
             }
             Self::Torn(error) => write!(out, "it was cut off: {error}"),
             Self::Damaged(segment, error) => {
@@ -60,12 +63,20 @@ impl<'a, C: Command> Records<'a, C> {
                 return Err(ReplayError::OtherSchema { recorded, own });
             }
         }
-        Ok(Self { segments, schema, at: 0, current: None, end: None })
+        Ok(Self {
+            segments,
+            schema,
+            at: 0,
+            current: None,
+            end: None,
+        })
     }
 
     /// Whether the segment that was read last includes state.
     pub fn with_state(&self) -> bool {
-        self.current.as_ref().is_some_and(|segment| segment.header().with_state)
+        self.current
+            .as_ref()
+            .is_some_and(|segment| segment.header().with_state)
     }
 
     /// How the recording ended. Only meaningful once there is no record left.

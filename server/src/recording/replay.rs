@@ -70,7 +70,11 @@ pub fn replay<G: Game>(
 ) -> Result<Replayed<G>, ReplayError> {
     let registry = game.registry()?;
     let mut records = Records::<G::Command>::open(segments, registry.schema())?;
-    let mut run = Run { game: game.clone(), simulation: None, recorded: None };
+    let mut run = Run {
+        game: game.clone(),
+        simulation: None,
+        recorded: None,
+    };
     let (mut ticks, mut divergence, mut end) = (0, None, None);
     while divergence.is_none() && until.is_none_or(|until| run.tick_now() != Some(until)) {
         match records.next_record() {
@@ -84,7 +88,10 @@ pub fn replay<G: Game>(
             Some(Record::Tick(record)) => {
                 divergence = run.tick(record)?;
                 ticks += 1;
-                run.simulation.iter().filter(|_| divergence.is_none()).for_each(&mut after);
+                run.simulation
+                    .iter()
+                    .filter(|_| divergence.is_none())
+                    .for_each(&mut after);
             }
             Some(Record::End) => {}
         }
@@ -94,7 +101,12 @@ pub fn replay<G: Game>(
     {
         return Err(ReplayError::NoSuchTick(until, end.unwrap_or_default()));
     }
-    Ok(Replayed { simulation: run.simulation, ticks, divergence, end })
+    Ok(Replayed {
+        simulation: run.simulation,
+        ticks,
+        divergence,
+        end,
+    })
 }
 
 /// The header of the first segment.
@@ -135,12 +147,18 @@ impl<G: Game> Run<G> {
         let schema = simulation.registry().schema();
         let differences = Entities::of(keyframe).differences(&Entities::of(&own), schema);
         let tick = simulation.tick();
-        Ok((own != *keyframe).then_some(Divergence { differences, ..Divergence::at(tick) }))
+        Ok((own != *keyframe).then_some(Divergence {
+            differences,
+            ..Divergence::at(tick)
+        }))
     }
 
     fn tick(&mut self, record: TickRecord<G::Command>) -> Result<Option<Divergence>, ReplayError> {
         let tick = record.tick;
-        let simulation = self.simulation.as_mut().ok_or(ReplayError::OutOfOrder(tick))?;
+        let simulation = self
+            .simulation
+            .as_mut()
+            .ok_or(ReplayError::OutOfOrder(tick))?;
         if simulation.tick().next() != tick {
             return Err(ReplayError::OutOfOrder(tick));
         }
@@ -158,7 +176,11 @@ impl<G: Game> Run<G> {
         let differences = recorded
             .map(|recorded| recorded.differences(&Entities::of(&simulation.keyframe()), schema));
         let differences = differences.unwrap_or_default();
-        Ok(Some(Divergence { components, differences, ..Divergence::at(tick) }))
+        Ok(Some(Divergence {
+            components,
+            differences,
+            ..Divergence::at(tick)
+        }))
     }
 }
 
@@ -218,7 +240,9 @@ pub fn write_stages(header: &Header, stages: &[Stage]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut frames = FrameWriter::begin(&mut out);
     frames.append(HEADER, &bitcode::encode(header), &mut out);
-    stages.iter().for_each(|stage| frames.append(STAGE, &bitcode::encode(stage), &mut out));
+    stages
+        .iter()
+        .for_each(|stage| frames.append(STAGE, &bitcode::encode(stage), &mut out));
     out
 }
 
@@ -252,7 +276,10 @@ fn run_by_stages<G: Game>(
 ) -> Vec<Stage> {
     let mut stages = Vec::new();
     simulation.step_by_stages(input, |name, simulation| {
-        stages.push(Stage { name: name.into(), world: simulation.keyframe() });
+        stages.push(Stage {
+            name: name.into(),
+            world: simulation.keyframe(),
+        });
     });
     stages
 }
@@ -265,7 +292,11 @@ pub fn first_difference(left: &[Stage], right: &[Stage], schema: &Schema) -> Opt
         true => left.name.clone(),
         false => format!("{} / {}", left.name, right.name),
     };
-    Some(Divergence { stage: Some(stage), differences, ..Divergence::at(Tick(left.world.tick)) })
+    Some(Divergence {
+        stage: Some(stage),
+        differences,
+        ..Divergence::at(Tick(left.world.tick))
+    })
 }
 
 /// Runs a recording's input through two games that should behave alike, and finds the first
@@ -293,7 +324,9 @@ where
                 worlds = Some((left, Simulation::restore(right.clone(), &keyframe)?));
             }
             Record::Tick(record) => {
-                let (one, other) = worlds.as_mut().ok_or(ReplayError::OutOfOrder(record.tick))?;
+                let (one, other) = worlds
+                    .as_mut()
+                    .ok_or(ReplayError::OutOfOrder(record.tick))?;
                 one.step(record.input.clone());
                 other.step(record.input);
                 one.take_events();

@@ -23,7 +23,10 @@ pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     let first = match frames.next_frame()? {
         Some(frame) => decode(frame, header, begin)?,
         None => {
-            return Err(RecordError::Content { at: begin, what: header.1 });
+            return Err(RecordError::Content {
+                at: begin,
+                what: header.1,
+            });
         }
     };
     let mut rows = Vec::new();
@@ -42,6 +45,8 @@ fn decode<T: DecodeOwned>(
     (wanted, what): Kind,
     at: usize,
 ) -> Result<T, RecordError> {
-    let read = (kind == wanted).then(|| bitcode::decode(payload).ok()).flatten();
+    let read = (kind == wanted)
+        .then(|| bitcode::decode(payload).ok())
+        .flatten();
     read.ok_or(RecordError::Content { at, what })
 }

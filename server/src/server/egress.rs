@@ -39,8 +39,10 @@ impl Server {
 
     /// Sends the messages of clients whose transport carries frames.
     fn send_frames(&mut self, room: usize, now: Timestamp, sink: &mut dyn Transport) {
-        for (client, peer) in
-            self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live)
+        for (client, peer) in self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| peer.room == room && peer.live)
         {
             while let Some(frame) = peer.connection.poll_frame(now) {
                 self.sessions.send_frame(client, &frame, now, sink);
@@ -94,8 +96,13 @@ impl Server {
                 if packets > 0 {
                     at = now();
                 }
-                let messages = if packets == 0 { Messages::BesideState } else { Messages::None };
-                peer.connection.set_max_payload(self.sessions.max_payload(client));
+                let messages = if packets == 0 {
+                    Messages::BesideState
+                } else {
+                    Messages::None
+                };
+                peer.connection
+                    .set_max_payload(self.sessions.max_payload(client));
                 let sequence = peer.connection.begin(&mut self.writer, at, messages);
                 self.writer.write(Body::Snapshot as u32, Body::BITS);
                 let packet = (sequence, peer.connection.max_payload());
@@ -133,8 +140,10 @@ impl Server {
             return;
         }
         let at = now();
-        for (client, peer) in
-            self.peers.iter_mut().filter(|(_, peer)| peer.room == room && peer.live)
+        for (client, peer) in self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| peer.room == room && peer.live)
         {
             for _ in 0..MESSAGE_PACKETS {
                 if !peer.is_playing() || !peer.connection.wants_packet(at) {
@@ -158,7 +167,8 @@ fn send_messages_alone(
     at: Timestamp,
     sink: &mut dyn Transport,
 ) {
-    peer.connection.set_max_payload(sessions.max_payload(client));
+    peer.connection
+        .set_max_payload(sessions.max_payload(client));
     peer.connection.begin(writer, at, Messages::Alone);
     writer.write(Body::Empty as u32, Body::BITS);
     peer.connection.finish(writer, at);

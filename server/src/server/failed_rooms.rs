@@ -17,7 +17,9 @@ impl Server {
     /// The rooms that have ended by a panic: their numbers and the messages of the panics.
     pub fn failed_rooms(&self) -> Vec<(usize, String)> {
         let rooms = self.rooms.iter().enumerate();
-        rooms.filter_map(|(number, room)| Some((number, room.failure()?.into()))).collect()
+        rooms
+            .filter_map(|(number, room)| Some((number, room.failure()?.into())))
+            .collect()
     }
 
     /// Closes the rooms that have panicked since the last call, and ends the sessions of all
@@ -30,13 +32,19 @@ impl Server {
             };
             if self.failed.insert(number) {
                 room.abandon();
-                self.note(SessionEvent::RoomEnded { room: number as u16, cause });
+                self.note(SessionEvent::RoomEnded {
+                    room: number as u16,
+                    cause,
+                });
             }
         }
         if self.failed.is_empty() {
             return;
         }
-        let peers = self.peers.iter().filter(|(_, peer)| self.failed.contains(&peer.room));
+        let peers = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| self.failed.contains(&peer.room));
         let left = peers.filter(|(_, peer)| !matches!(peer.stage, PeerState::Closing { .. }));
         let clients: Vec<_> = left.map(|(client, _)| client).collect();
         clients

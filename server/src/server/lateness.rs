@@ -36,7 +36,9 @@ impl Lateness {
 
     /// Since when the server is late; `None` if no tick was late within [`LATE_FOR`].
     pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
-        self.late.filter(|(_, last)| now.since(*last) < LATE_FOR).map(|(first, _)| first)
+        self.late
+            .filter(|(_, last)| now.since(*last) < LATE_FOR)
+            .map(|(first, _)| first)
     }
 
     /// Whether a tick is sent while `left` more are due.
@@ -47,6 +49,10 @@ impl Lateness {
     /// The time at which a packet counts against its client's rate: its arrival, however late it is
     /// read.
     pub fn counted_at(&self, arrived: Timestamp) -> Timestamp {
-        if is_planted(Mutant::CountWhenRun) { self.ran_at } else { arrived }
+        if is_planted(Mutant::CountWhenRun) {
+            self.ran_at
+        } else {
+            arrived
+        }
     }
 }

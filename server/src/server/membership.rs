@@ -44,13 +44,26 @@ impl Server {
         let room = &mut self.rooms[peer.room];
         let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
         peer.stage = PeerState::Active;
-        let RoomConfig { snapshot_floor_bytes, snapshot_bytes, .. } = *room.config();
+        let RoomConfig {
+            snapshot_floor_bytes,
+            snapshot_bytes,
+            ..
+        } = *room.config();
         if let Some(capture) = self.capture.as_mut().filter(|_| peer.room == 0) {
             capture.session(client.0, now);
         }
         let tick = Duration::from_secs(1) / tick_rate;
-        peer.congestion = Some(Congestion::new(snapshot_floor_bytes, snapshot_bytes, tick, now));
-        peer.tell(&ServerMessage::Welcome { client: client.0, tick_rate, epoch_us });
+        peer.congestion = Some(Congestion::new(
+            snapshot_floor_bytes,
+            snapshot_bytes,
+            tick,
+            now,
+        ));
+        peer.tell(&ServerMessage::Welcome {
+            client: client.0,
+            tick_rate,
+            epoch_us,
+        });
         let is_new = !room.has(client);
         if is_new {
             room.join(client, user, role)
@@ -63,7 +76,11 @@ impl Server {
         if let Some(addr) = addr {
             self.note(match is_new {
                 true => SessionEvent::Joined(client, user, addr),
-                false => SessionEvent::Resumed { client, addr, resume: Resume::Restarted },
+                false => SessionEvent::Resumed {
+                    client,
+                    addr,
+                    resume: Resume::Restarted,
+                },
             });
         }
     }
@@ -72,7 +89,12 @@ impl Server {
     pub(super) fn note_changes(&mut self, now: Timestamp) {
         while let Some(change) = self.sessions.poll_change() {
             match change {
-                Change::Opened { client, purpose, addr, .. } => {
+                Change::Opened {
+                    client,
+                    purpose,
+                    addr,
+                    ..
+                } => {
                     let seed = self.sessions.draw();
                     let peer = Peer::new(
                         client,
@@ -83,7 +105,11 @@ impl Server {
                     self.peers.insert(client, peer);
                 }
                 Change::Parked(client) => self.park(client),
-                Change::Resumed { client, addr, resume } => self.resume(client, addr, resume, now),
+                Change::Resumed {
+                    client,
+                    addr,
+                    resume,
+                } => self.resume(client, addr, resume, now),
                 Change::Left(client) => self.end(client, DisconnectReason::Left),
                 Change::Expired(client) => self.end(client, DisconnectReason::TimedOut),
                 Change::Displaced { client, departing } => self.displace(client, departing, now),
@@ -97,14 +123,26 @@ impl Server {
         let Some(peer) = self.peers.get_mut(client) else {
             return;
         };
-        let tick_rate = self.rooms.get(peer.room).map_or(0, |room| room.timeline().rate());
+        let tick_rate = self
+            .rooms
+            .get(peer.room)
+            .map_or(0, |room| room.timeline().rate());
         let successor = peer.successor(0, false, tick_rate, now);
         let was_playing = peer.is_playing();
         let mut old = std::mem::replace(peer, successor);
         peer.stage = old.stage;
         if !matches!(old.stage, PeerState::Closing { .. }) {
-            let schema = self.rooms.get(old.room).map_or(0, |room| room.schema_hash());
-            old.begin_to_end(DisconnectNotice { reason: DisconnectReason::Replaced, schema }, now);
+            let schema = self
+                .rooms
+                .get(old.room)
+                .map_or(0, |room| room.schema_hash());
+            old.begin_to_end(
+                DisconnectNotice {
+                    reason: DisconnectReason::Replaced,
+                    schema,
+                },
+                now,
+            );
         }
         old.client = departing;
         if was_playing {
@@ -139,13 +177,20 @@ impl Server {
             if peer.is_playing() {
                 self.rooms[peer.room].suspend(client);
             }
-            let tick_rate = self.rooms.get(peer.room).map_or(0, |room| room.timeline().rate());
+            let tick_rate = self
+                .rooms
+                .get(peer.room)
+                .map_or(0, |room| room.timeline().rate());
             *peer = peer.successor(seed, addr.is_connection_oriented(), tick_rate, now);
         } else if peer.is_playing() {
             self.rooms[peer.room].resume(client, Resume::Continued);
         }
         if resume == Resume::Continued {
-            self.note(SessionEvent::Resumed { client, addr, resume });
+            self.note(SessionEvent::Resumed {
+                client,
+                addr,
+                resume,
+            });
         }
     }
 }

@@ -35,10 +35,14 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
         let Some(client) = self.clients.get_mut(client) else {
             return false;
         };
-        client.repeat = round_trip.max(self.config.shortest_repeat).min(self.config.longest_repeat);
+        client.repeat = round_trip
+            .max(self.config.shortest_repeat)
+            .min(self.config.longest_repeat);
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let own = client.entity.and_then(|id| ring.entry(id.slot));
-        let team = own.map_or(0, |entry| self.game.team(entry.kind, &entry.current().fields));
+        let team = own.map_or(0, |entry| {
+            self.game.team(entry.kind, &entry.current().fields)
+        });
         let center = own.and_then(|entry| self.game.place(entry.kind, &entry.current().fields));
         let (masks, weights) = match (client.role, self.config.relevance_radius_m) {
             (Role::Spectator, _) | (_, None) => (&self.all, None),
@@ -48,9 +52,21 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
                 (&self.seen.masks, Some(&*self.seen.weights))
             }
         };
-        client.feedback = client.arrivals.feedback(&mut client.queue, ring.tick(), &self.timeline);
-        let interest = Interest { own: client.entity, team, masks, weights, budget };
-        let mut shared = Shared { schema, ring, cache: &mut self.cache };
+        client.feedback = client
+            .arrivals
+            .feedback(&mut client.queue, ring.tick(), &self.timeline);
+        let interest = Interest {
+            own: client.entity,
+            team,
+            masks,
+            weights,
+            budget,
+        };
+        let mut shared = Shared {
+            schema,
+            ring,
+            cache: &mut self.cache,
+        };
         client.view.plan(&mut shared, &interest);
         true
     }
@@ -67,9 +83,18 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
         };
         let (schema, ring) = (self.simulation.registry().schema(), self.simulation.ring());
         let since = now.since(self.timeline.deadline(ring.tick())).as_micros() / 64;
-        let feedback = Feedback { processing: since.min(255) as u8, ..client.feedback };
-        let mut shared = Shared { schema, ring, cache: &mut self.cache };
-        client.view.write_packet(&mut shared, packet, feedback, writer)
+        let feedback = Feedback {
+            processing: since.min(255) as u8,
+            ..client.feedback
+        };
+        let mut shared = Shared {
+            schema,
+            ring,
+            cache: &mut self.cache,
+        };
+        client
+            .view
+            .write_packet(&mut shared, packet, feedback, writer)
     }
 
     fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp) {
@@ -102,7 +127,12 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
     }
 
     fn explain(&self, client: ClientId, report: &MismatchReport) -> Divergence {
-        explain(self.simulation.registry().schema(), self.simulation.ring(), client, report)
+        explain(
+            self.simulation.registry().schema(),
+            self.simulation.ring(),
+            client,
+            report,
+        )
     }
 
     fn start_recording(&mut self, config: RecorderConfig) {

@@ -30,7 +30,12 @@ impl ArenaCommand {
         let thrust = (thrust.clamp_length_max(1.0) * 127.0).round();
         let turns = (aim / std::f32::consts::TAU).rem_euclid(1.0);
         let aim = (turns * f32::from(AIM_STEPS)) as u16 % AIM_STEPS;
-        Self { thrust: [thrust.x as i8, thrust.y as i8], aim, dash, fire }
+        Self {
+            thrust: [thrust.x as i8, thrust.y as i8],
+            aim,
+            dash,
+            fire,
+        }
     }
 
     /// Returns the thrust as a vector of length 0 to 1.
@@ -62,7 +67,12 @@ impl Command for ArenaCommand {
         };
         let thrust = [axis()?, axis()?];
         let aim = reader.read(12)? as u16;
-        Ok(Self { thrust, aim, dash: reader.read_flag()?, fire: reader.read_flag()? })
+        Ok(Self {
+            thrust,
+            aim,
+            dash: reader.read_flag()?,
+            fire: reader.read_flag()?,
+        })
     }
 }
 
@@ -92,7 +102,12 @@ mod tests {
     #[test]
     fn line_35_input_that_is_no_number_stands_still() {
         let still = ArenaCommand::new(Vec2::ZERO, 0.0, false, false);
-        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2.0] {
+        for wrong in [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MIN_POSITIVE / 2.0,
+        ] {
             let command = ArenaCommand::new(Vec2::new(wrong, 0.0), wrong, false, false);
             let (mut writer, mut before) = (BitWriter::new(), BitWriter::new());
             command.write(&mut writer);
@@ -100,7 +115,10 @@ mod tests {
             writer.pad_to_byte();
             before.pad_to_byte();
             assert_eq!(writer.bytes().len(), before.bytes().len());
-            assert!(ArenaCommand::read(&mut BitReader::new(writer.bytes())).is_ok(), "{wrong}");
+            assert!(
+                ArenaCommand::read(&mut BitReader::new(writer.bytes())).is_ok(),
+                "{wrong}"
+            );
         }
     }
 

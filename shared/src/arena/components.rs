@@ -24,8 +24,12 @@ pub struct PlayerBody {
 
 impl Replicate for PlayerBody {
     const NAME: &'static str = "player_body";
-    const FIELDS: &'static [Field] =
-        &[MOTION[0].predicted(), MOTION[1].predicted(), VX.predicted(), VY.predicted()];
+    const FIELDS: &'static [Field] = &[
+        MOTION[0].predicted(),
+        MOTION[1].predicted(),
+        VX.predicted(),
+        VY.predicted(),
+    ];
 
     fn quantise(&self, out: &mut [u32]) {
         quantise_motion(self.position, self.velocity, out);
@@ -71,7 +75,10 @@ fn quantise_motion(position: Vec2, velocity: Vec2, out: &mut [u32]) {
 
 fn restore_motion(fields: &[u32]) -> (Vec2, Vec2) {
     let (x, y) = (X.value(fields[0]), Y.value(fields[1]));
-    (Vec2::new(x, y), Vec2::new(VX.value(fields[2]), VY.value(fields[3])))
+    (
+        Vec2::new(x, y),
+        Vec2::new(VX.value(fields[2]), VY.value(fields[3])),
+    )
 }
 
 /// Defines components whose fields are plain unsigned numbers.
@@ -186,7 +193,9 @@ impl Replicate for Place {
     }
 
     fn restore(fields: &[u32]) -> Self {
-        Self { position: Vec2::new(X.value(fields[0]), Y.value(fields[1])) }
+        Self {
+            position: Vec2::new(X.value(fields[0]), Y.value(fields[1])),
+        }
     }
 }
 
@@ -196,7 +205,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn grid_is_exact<T: Replicate + PartialEq + std::fmt::Debug>(numbers: &[u32]) {
-        let fields: Vec<u32> = T::FIELDS.iter().zip(numbers).map(|(f, n)| n & f.max()).collect();
+        let fields: Vec<u32> = T::FIELDS
+            .iter()
+            .zip(numbers)
+            .map(|(f, n)| n & f.max())
+            .collect();
         let mut again = vec![0; fields.len()];
         T::restore(&fields).quantise(&mut again);
         assert_eq!(again, fields, "{}", T::NAME);

@@ -54,11 +54,17 @@ pub fn collide(position: Vec2, velocity: Vec2) -> (Vec2, Vec2) {
 
 fn bounce(velocity: Vec2, normal: Vec2) -> Vec2 {
     let into = velocity.dot(normal);
-    if into < 0.0 { velocity - normal * into * (1.0 + BOUNCE) } else { velocity }
+    if into < 0.0 {
+        velocity - normal * into * (1.0 + BOUNCE)
+    } else {
+        velocity
+    }
 }
 
 /// Returns whether a point is inside a pillar or beyond a wall.
 pub fn is_solid(point: Vec2) -> bool {
     point.abs().max_element() > HALF_SIZE
-        || PILLARS.iter().any(|(middle, radius)| point.distance_squared(*middle) < radius * radius)
+        || PILLARS
+            .iter()
+            .any(|(middle, radius)| point.distance_squared(*middle) < radius * radius)
 }

@@ -62,7 +62,10 @@ pub fn step_player(
     command: &ArenaCommand,
     config: &StepConfig,
 ) -> (PlayerState, bool) {
-    let PlayerState { mut body, mut abilities } = state;
+    let PlayerState {
+        mut body,
+        mut abilities,
+    } = state;
     abilities.dash_wait = abilities.dash_wait.saturating_sub(1);
     abilities.fire_wait = abilities.fire_wait.saturating_sub(1);
     if abilities.respawn_wait > 0 {
@@ -82,7 +85,13 @@ pub fn step_player(
     if fired {
         abilities.fire_wait = config.ticks(FIRE_WAIT_S) as u8;
     }
-    (PlayerState { body: snap(&body), abilities }, fired)
+    (
+        PlayerState {
+            body: snap(&body),
+            abilities,
+        },
+        fired,
+    )
 }
 
 /// Rounds a component to its wire grid.
@@ -119,7 +128,9 @@ impl Predict for ArenaPredict {
     }
 
     fn distance_m(&self, a: &[u32], b: &[u32]) -> f32 {
-        PlayerBody::restore(&a[BODY]).position.distance(PlayerBody::restore(&b[BODY]).position)
+        PlayerBody::restore(&a[BODY])
+            .position
+            .distance(PlayerBody::restore(&b[BODY]).position)
     }
 }
 
@@ -132,9 +143,17 @@ mod tests {
     const CONFIG: StepConfig = StepConfig { tick_rate: 60 };
 
     fn run(start: Vec2, ticks: u32, command: impl Fn(u32) -> ArenaCommand) -> PlayerState {
-        let body = PlayerBody { position: start, velocity: Vec2::ZERO };
-        let state = PlayerState { body: snap(&body), ..PlayerState::default() };
-        (0..ticks).fold(state, |state, tick| step_player(state, &command(tick), &CONFIG).0)
+        let body = PlayerBody {
+            position: start,
+            velocity: Vec2::ZERO,
+        };
+        let state = PlayerState {
+            body: snap(&body),
+            ..PlayerState::default()
+        };
+        (0..ticks).fold(state, |state, tick| {
+            step_player(state, &command(tick), &CONFIG).0
+        })
     }
 
     proptest! {
@@ -160,14 +179,13 @@ mod tests {
         let go = ArenaCommand::new(Vec2::X, 0.0, false, false);
         let moving = run(Vec2::new(-50.0, 10.0), 120, |_| go);
         assert!((9.0..10.1).contains(&moving.body.velocity.x), "{moving:?}");
-        let stopped =
-            run(
-                Vec2::new(-50.0, 10.0),
-                400,
-                |tick| {
-                    if tick < 60 { go } else { ArenaCommand::default() }
-                },
-            );
+        let stopped = run(Vec2::new(-50.0, 10.0), 400, |tick| {
+            if tick < 60 {
+                go
+            } else {
+                ArenaCommand::default()
+            }
+        });
         assert!(stopped.body.velocity.length() < 0.05, "{stopped:?}");
     }
 

@@ -164,14 +164,28 @@ impl AuctionClient {
     /// Sends a command. `id` must be one that this user has not used before. Without a session the
     /// command is sent on the next welcome.
     pub fn command(&mut self, id: CommandId, command: Command) {
-        self.open.insert(id, Open { command, said: 0, again_at: None });
+        self.open.insert(
+            id,
+            Open {
+                command,
+                said: 0,
+                again_at: None,
+            },
+        );
         self.say(id);
     }
 
     /// Sends a command that an earlier client of this user may have sent. If it was decided then,
     /// the first answer is returned.
     pub fn command_again(&mut self, id: CommandId, command: Command) {
-        self.open.insert(id, Open { command, said: 1, again_at: None });
+        self.open.insert(
+            id,
+            Open {
+                command,
+                said: 1,
+                again_at: None,
+            },
+        );
         self.say(id);
     }
 
@@ -357,7 +371,10 @@ impl AuctionClient {
             Reply::Lot(lot) => {
                 let id = lot.lot;
                 if let Some(known) = self.watched.get_mut(&id) {
-                    if known.as_ref().is_none_or(|known| known.sequence <= lot.sequence) {
+                    if known
+                        .as_ref()
+                        .is_none_or(|known| known.sequence <= lot.sequence)
+                    {
                         *known = Some(lot);
                     }
                     self.emit(AuctionEvent::Shown(id));
@@ -368,17 +385,30 @@ impl AuctionClient {
                 self.watched.remove(&lot);
                 self.emit(AuctionEvent::Gone(lot));
             }
-            Reply::Account { available, held, paid } => {
+            Reply::Account {
+                available,
+                held,
+                paid,
+            } => {
                 self.emit(AuctionEvent::Account([available, held, paid]));
             }
             Reply::House(house) => {
                 self.house = house;
                 self.emit(AuctionEvent::House(house));
             }
-            Reply::Time { client_us, arrived_us, sent_us, epoch_us } => {
+            Reply::Time {
+                client_us,
+                arrived_us,
+                sent_us,
+                epoch_us,
+            } => {
                 let heard_us = now.as_micros();
-                if !self.time.heard(Exchange { asked_us: client_us, arrived_us, sent_us, heard_us })
-                {
+                if !self.time.heard(Exchange {
+                    asked_us: client_us,
+                    arrived_us,
+                    sent_us,
+                    heard_us,
+                }) {
                     self.ask_time_at = Some(now);
                 }
                 self.epoch_us = epoch_us;
@@ -394,7 +424,9 @@ impl AuctionClient {
         };
         let applied = match known {
             Some(lot) => lot.apply(&event),
-            None => PublicLot::opened(&event).map(|lot| *known = Some(lot)).is_some(),
+            None => PublicLot::opened(&event)
+                .map(|lot| *known = Some(lot))
+                .is_some(),
         };
         match applied {
             true => self.emit(AuctionEvent::Happened(event)),
@@ -425,10 +457,21 @@ impl AuctionClient {
             self.ask_time_at = self.ask_time_at.map(|_| now);
         }
         if self.ask_time_at.is_some_and(|at| now >= at) {
-            self.ask_time_at = Some(now + if self.time.is_young() { SOON } else { TIME_PAUSE });
-            self.ask(&Request::Time { client_us: now.as_micros() });
+            self.ask_time_at = Some(
+                now + if self.time.is_young() {
+                    SOON
+                } else {
+                    TIME_PAUSE
+                },
+            );
+            self.ask(&Request::Time {
+                client_us: now.as_micros(),
+            });
         }
-        let due = self.open.iter().filter(|(_, open)| open.again_at.is_some_and(|at| now >= at));
+        let due = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.again_at.is_some_and(|at| now >= at));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.say(id);
         }
@@ -443,8 +486,9 @@ impl AuctionClient {
                 .link
                 .connection()
                 .map_or(REQUESTS_AT_ONCE, |connection| connection.waiting(*channel));
-            let Some((channel, message)) =
-                (waiting < REQUESTS_AT_ONCE).then(|| self.queue.pop_front()).flatten()
+            let Some((channel, message)) = (waiting < REQUESTS_AT_ONCE)
+                .then(|| self.queue.pop_front())
+                .flatten()
             else {
                 return;
             };

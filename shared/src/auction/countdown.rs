@@ -51,6 +51,11 @@ impl Countdown {
         let (left, uncertainty) = (Duration::from_micros(left_us), time.uncertainty_at(now)?);
         // Leaves time for one way there and for the clock's error.
         let send_within = left.saturating_sub(time.round_trip()? / 2 + uncertainty);
-        Some(Self { left, send_within, uncertainty, paused: lot.paused.is_some() })
+        Some(Self {
+            left,
+            send_within,
+            uncertainty,
+            paused: lot.paused.is_some(),
+        })
     }
 }

@@ -32,7 +32,10 @@ impl EnglishTerms<'_> {
     /// start without one; the reserve if the maximum reaches it; never more than the maximum.
     fn price(&self, maximum: Amount, against: Option<Amount>) -> Amount {
         let needed = against.map_or(self.start, |other| other.plus(self.increments.at(other)));
-        let reserve = self.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
+        let reserve = self
+            .reserve
+            .filter(|reserve| maximum >= *reserve)
+            .unwrap_or(Amount::ZERO);
         needed.max(reserve).min(maximum)
     }
 }
@@ -58,7 +61,9 @@ pub struct Raised {
 impl English {
     /// Returns whether the reserve is met; true where there is none.
     pub fn meets_reserve(&self, terms: EnglishTerms<'_>) -> bool {
-        terms.reserve.is_none_or(|reserve| self.price.is_some_and(|price| price >= reserve))
+        terms
+            .reserve
+            .is_none_or(|reserve| self.price.is_some_and(|price| price >= reserve))
     }
 
     /// Returns the effect of a bid up to `maximum`. Of equal maxima the earlier leads.
@@ -78,28 +83,51 @@ impl English {
                 return Err(Reject::BelowMinimum(terms.start));
             }
             let price = Some(terms.price(maximum, None));
-            let standing = Self { leader: Some(Leader { account, maximum }), price };
-            return Ok(Raised { standing, visible: true });
+            let standing = Self {
+                leader: Some(Leader { account, maximum }),
+                price,
+            };
+            return Ok(Raised {
+                standing,
+                visible: true,
+            });
         };
         if leader.account == account {
             if maximum <= leader.maximum {
                 return Err(Reject::NotRaised(leader.maximum));
             }
-            let reached =
-                terms.reserve.filter(|reserve| maximum >= *reserve).unwrap_or(Amount::ZERO);
+            let reached = terms
+                .reserve
+                .filter(|reserve| maximum >= *reserve)
+                .unwrap_or(Amount::ZERO);
             let price_now = price.max(reached);
-            let standing =
-                Self { leader: Some(Leader { account, maximum }), price: Some(price_now) };
-            return Ok(Raised { standing, visible: price_now != price });
+            let standing = Self {
+                leader: Some(Leader { account, maximum }),
+                price: Some(price_now),
+            };
+            return Ok(Raised {
+                standing,
+                visible: price_now != price,
+            });
         }
         let least = price.plus(terms.increments.at(price));
         if maximum < least {
             return Err(Reject::BelowMinimum(least));
         }
         let new = Leader { account, maximum };
-        let (winner, loser) = if maximum > leader.maximum { (new, leader) } else { (leader, new) };
+        let (winner, loser) = if maximum > leader.maximum {
+            (new, leader)
+        } else {
+            (leader, new)
+        };
         let price = price.max(terms.price(winner.maximum, Some(loser.maximum)));
-        Ok(Raised { standing: Self { leader: Some(winner), price: Some(price) }, visible: true })
+        Ok(Raised {
+            standing: Self {
+                leader: Some(winner),
+                price: Some(price),
+            },
+            visible: true,
+        })
     }
 
     /// Returns the standing that results from the best and the second best offer.
@@ -107,6 +135,9 @@ impl English {
         let Some((leader, second)) = best else {
             return Self::default();
         };
-        Self { leader: Some(leader), price: Some(terms.price(leader.maximum, second)) }
+        Self {
+            leader: Some(leader),
+            price: Some(terms.price(leader.maximum, second)),
+        }
     }
 }

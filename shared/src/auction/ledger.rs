@@ -91,7 +91,9 @@ impl Account {
         let moneys = [self.available, self.held, self.paid, self.deposited].map(|amount| amount.0);
         let [available, held, paid, deposited] = moneys;
         let whose = [u64::from(index.0), self.user.0, flags, self.decided];
-        hash_words(&[whose[0], whose[1], whose[2], whose[3], available, held, paid, deposited])
+        hash_words(&[
+            whose[0], whose[1], whose[2], whose[3], available, held, paid, deposited,
+        ])
     }
 }
 
@@ -105,7 +107,10 @@ pub(super) fn hash_words(words: &[u64]) -> u64 {
 }
 
 fn kept_hash(index: AccountIndex, id: CommandId, kept: &Kept) -> u64 {
-    xxh3_64_with_seed(&bitcode::encode(kept), hash_words(&[u64::from(index.0), id.0]))
+    xxh3_64_with_seed(
+        &bitcode::encode(kept),
+        hash_words(&[u64::from(index.0), id.0]),
+    )
 }
 
 /// The accounts of all users.
@@ -198,7 +203,11 @@ impl Ledger {
     ///
     /// [`Reject::Funds`] if less than that is available.
     pub fn require(&self, index: AccountIndex, amount: Amount) -> Result<(), Reject> {
-        if self.account(index).available < amount { Err(Reject::Funds) } else { Ok(()) }
+        if self.account(index).available < amount {
+            Err(Reject::Funds)
+        } else {
+            Ok(())
+        }
     }
 
     /// Holds an amount that [`Self::require`] found to be available.
@@ -245,7 +254,11 @@ impl Ledger {
     pub fn has_room(&self, index: AccountIndex) -> bool {
         let account = self.account(index);
         account.receipts.len()
-            < if account.registered { RECEIPTS_PER_USER } else { RECEIPTS_PER_STRANGER }
+            < if account.registered {
+                RECEIPTS_PER_USER
+            } else {
+                RECEIPTS_PER_STRANGER
+            }
     }
 
     /// Counts a command of the user and returns its number, from 1.
@@ -310,10 +323,15 @@ impl Ledger {
 
     /// Computes the hash from all accounts and receipts. It must equal [`Self::hash`].
     pub fn hash_anew(&self) -> u64 {
-        let parts = (0..).map(AccountIndex).zip(&self.accounts).map(|(index, account)| {
-            let receipts = account.receipts().map(|(id, kept)| kept_hash(index, id, kept));
-            receipts.fold(account.hash(index), u64::wrapping_add)
-        });
+        let parts = (0..)
+            .map(AccountIndex)
+            .zip(&self.accounts)
+            .map(|(index, account)| {
+                let receipts = account
+                    .receipts()
+                    .map(|(id, kept)| kept_hash(index, id, kept));
+                receipts.fold(account.hash(index), u64::wrapping_add)
+            });
         parts.fold(0, u64::wrapping_add)
     }
 }

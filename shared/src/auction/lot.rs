@@ -51,8 +51,10 @@ pub struct Lot {
 impl Lot {
     /// Creates a lot that opens at tick `now`.
     pub fn new(terms: Terms, now: u64) -> Self {
-        let (closes, history) =
-            (now + terms.duration, xxhash_rust::xxh3::xxh3_64(&bitcode::encode(&terms)));
+        let (closes, history) = (
+            now + terms.duration,
+            xxhash_rust::xxh3::xxh3_64(&bitcode::encode(&terms)),
+        );
         Self {
             terms,
             opened: now,
@@ -74,16 +76,24 @@ impl Lot {
     /// Returns the terms that determine the price of an English sale, `None` for other sales.
     pub fn english_terms(&self) -> Option<EnglishTerms<'_>> {
         match &self.terms.sale {
-            Sale::English { start, increments, reserve, .. } => {
-                Some(EnglishTerms { start: *start, increments, reserve: *reserve })
-            }
+            Sale::English {
+                start,
+                increments,
+                reserve,
+                ..
+            } => Some(EnglishTerms {
+                start: *start,
+                increments,
+                reserve: *reserve,
+            }),
             _ => None,
         }
     }
 
     /// Returns whether the reserve is met; true where there is none.
     pub fn reserve_met(&self) -> bool {
-        self.english_terms().is_none_or(|terms| self.english.meets_reserve(terms))
+        self.english_terms()
+            .is_none_or(|terms| self.english.meets_reserve(terms))
     }
 
     /// Returns a bidder's alias on this lot: 1, 2, 3 ... in the order of first use.
@@ -117,7 +127,9 @@ impl Lot {
 
     /// Returns the leader's alias.
     pub fn leader_alias(&self) -> Option<u32> {
-        self.english.leader.and_then(|leader| self.aliases.get(&leader.account).copied())
+        self.english
+            .leader
+            .and_then(|leader| self.aliases.get(&leader.account).copied())
     }
 
     /// Moves the close after a visible bid at tick `now`, if the lot has a soft close and the bid
@@ -135,7 +147,10 @@ impl Lot {
         };
         let scheduled = self.closes - self.extended;
         let hard_end = soft.hard_end.map_or(u64::MAX, |end| self.opened + end);
-        let closes = wanted.min(scheduled + u64::from(soft.most)).min(hard_end).max(self.closes);
+        let closes = wanted
+            .min(scheduled + u64::from(soft.most))
+            .min(hard_end)
+            .max(self.closes);
         self.extended += closes - self.closes;
         self.closes = closes;
     }
@@ -154,8 +169,13 @@ impl Lot {
     /// maximum.
     pub fn holds(&self) -> impl Iterator<Item = (AccountIndex, Amount)> {
         let sealed = self.offers.iter().filter(|_| self.is_sealed());
-        let leading = self.english.leader.map(|leader| (leader.account, leader.maximum));
-        sealed.map(|(account, offer)| (account, offer.amount)).chain(leading)
+        let leading = self
+            .english
+            .leader
+            .map(|leader| (leader.account, leader.maximum));
+        sealed
+            .map(|(account, offer)| (account, offer.amount))
+            .chain(leading)
     }
 
     /// Returns the sealed offers by alias, in ascending order.

@@ -19,7 +19,10 @@ pub struct LotNumbers {
 
 impl LotNumbers {
     fn around(&self, number: u32) -> Option<(u32, u32)> {
-        self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last))
+        self.ranges
+            .range(..=number)
+            .next_back()
+            .map(|(first, last)| (*first, *last))
     }
 
     /// Checks that a lot may have this number. A number next to a used one always fits.
@@ -34,14 +37,24 @@ impl LotNumbers {
             return Err(Reject::LotExists);
         }
         let follows = before.is_some_and(|(_, last)| last + 1 == number);
-        let leads = number.checked_add(1).is_some_and(|next| self.ranges.contains_key(&next));
-        if follows || leads || self.ranges.len() < LOT_RANGES { Ok(()) } else { Err(Reject::Full) }
+        let leads = number
+            .checked_add(1)
+            .is_some_and(|next| self.ranges.contains_key(&next));
+        if follows || leads || self.ranges.len() < LOT_RANGES {
+            Ok(())
+        } else {
+            Err(Reject::Full)
+        }
     }
 
     /// Marks a number as used that [`Self::check`] accepted.
     pub fn take(&mut self, LotId(number): LotId) {
-        let before = self.around(number).filter(|(_, last)| last.checked_add(1) == Some(number));
-        let after = number.checked_add(1).and_then(|next| self.ranges.remove(&next));
+        let before = self
+            .around(number)
+            .filter(|(_, last)| last.checked_add(1) == Some(number));
+        let after = number
+            .checked_add(1)
+            .and_then(|next| self.ranges.remove(&next));
         let first = before.map_or(number, |(first, _)| first);
         self.ranges.insert(first, after.unwrap_or(number));
         self.used += 1;
@@ -49,8 +62,16 @@ impl LotNumbers {
 
     /// Returns a hash of the used numbers' count, the count of ranges and the last range.
     pub fn hash(&self) -> u64 {
-        let last = self.ranges.last_key_value().map_or((0, 0), |(first, last)| (*first, *last));
-        hash_words(&[self.used, self.ranges.len() as u64, u64::from(last.0), u64::from(last.1)])
+        let last = self
+            .ranges
+            .last_key_value()
+            .map_or((0, 0), |(first, last)| (*first, *last));
+        hash_words(&[
+            self.used,
+            self.ranges.len() as u64,
+            u64::from(last.0),
+            u64::from(last.1),
+        ])
     }
 }
 

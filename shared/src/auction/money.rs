@@ -23,7 +23,11 @@ impl Amount {
     /// If the sum exceeds 64 bits, which bounded amounts rule out.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self(self.0.checked_add(other.0).expect("a sum of bounded amounts"))
+        Self(
+            self.0
+                .checked_add(other.0)
+                .expect("a sum of bounded amounts"),
+        )
     }
 
     /// Returns the difference.
@@ -33,7 +37,11 @@ impl Amount {
     /// If `other` is larger: callers check first.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
-        Self(self.0.checked_sub(other.0).expect("no more is taken than is there"))
+        Self(
+            self.0
+                .checked_sub(other.0)
+                .expect("no more is taken than is there"),
+        )
     }
 }
 

@@ -58,7 +58,9 @@ impl Offers {
 
     /// Returns all offers in the order of accounts.
     pub fn iter(&self) -> impl Iterator<Item = (AccountIndex, Offer)> {
-        self.by_account.iter().map(|(account, offer)| (*account, *offer))
+        self.by_account
+            .iter()
+            .map(|(account, offer)| (*account, *offer))
     }
 
     /// Sets a bidder's offer and replaces the earlier one.
@@ -86,16 +88,23 @@ impl Offers {
 
     /// Returns the best offer and the amount of the second best: higher ranks first, then earlier.
     pub fn best(&self) -> Option<(Leader, Option<Amount>)> {
-        let mut ranked =
-            self.ranked.iter().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
+        let mut ranked = self
+            .ranked
+            .iter()
+            .map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
         let (account, maximum) = ranked.next()?;
-        Some((Leader { account, maximum }, ranked.next().map(|(_, amount)| amount)))
+        Some((
+            Leader { account, maximum },
+            ranked.next().map(|(_, amount)| amount),
+        ))
     }
 
     /// Returns the offer that a better one would displace: the lowest, and of equal ones the
     /// latest.
     pub fn worst(&self) -> Option<(AccountIndex, Amount)> {
-        self.ranked.last().map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)))
+        self.ranked
+            .last()
+            .map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)))
     }
 }
 
@@ -108,15 +117,29 @@ mod tests {
         let mut offers = Offers::default();
         for (account, amount, order) in [(1, 50, 1), (2, 80, 2), (3, 80, 3), (1, 60, 4), (4, 60, 5)]
         {
-            offers.put(AccountIndex(account), Offer { amount: Amount(amount), order });
+            offers.put(
+                AccountIndex(account),
+                Offer {
+                    amount: Amount(amount),
+                    order,
+                },
+            );
         }
-        let leader = Leader { account: AccountIndex(2), maximum: Amount(80) };
+        let leader = Leader {
+            account: AccountIndex(2),
+            maximum: Amount(80),
+        };
         assert_eq!(offers.best(), Some((leader, Some(Amount(80)))));
         assert_eq!(offers.worst(), Some((AccountIndex(4), Amount(60))));
         assert_eq!((offers.len(), offers.taken()), (4, 5));
-        assert_eq!(offers.remove(AccountIndex(2)).map(|offer| offer.amount), Some(Amount(80)));
         assert_eq!(
-            offers.best().map(|(leader, second)| (leader.account.0, second)),
+            offers.remove(AccountIndex(2)).map(|offer| offer.amount),
+            Some(Amount(80))
+        );
+        assert_eq!(
+            offers
+                .best()
+                .map(|(leader, second)| (leader.account.0, second)),
             Some((3, Some(Amount(60))))
         );
         while offers.pop().is_some() {}

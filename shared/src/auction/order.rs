@@ -107,7 +107,12 @@ impl Command {
     /// it, since a retry may have another.
     pub fn body_hash(&self) -> u64 {
         match self {
-            Self::Bid(Bid { lot, action, currency, .. }) => {
+            Self::Bid(Bid {
+                lot,
+                action,
+                currency,
+                ..
+            }) => {
                 let (kind, amount) = match action {
                     Action::UpTo(amount) => (0, amount.0),
                     Action::BuyNow => (1, 0),

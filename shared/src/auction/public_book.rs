@@ -25,9 +25,15 @@ pub struct PublicBook {
 impl PublicBook {
     /// Creates the book of a house whose state is durable. It has no past events.
     pub fn of(house: &House) -> Self {
-        let shown = |lot| Shown { lot, events: VecDeque::new() };
-        let lots =
-            house.lots().keys().filter_map(|id| Some((*id, shown(house.public(*id)?)))).collect();
+        let shown = |lot| Shown {
+            lot,
+            events: VecDeque::new(),
+        };
+        let lots = house
+            .lots()
+            .keys()
+            .filter_map(|id| Some((*id, shown(house.public(*id)?))))
+            .collect();
         Self { lots }
     }
 
@@ -63,7 +69,13 @@ impl PublicBook {
                 let Some(lot) = PublicLot::opened(&event) else {
                     return;
                 };
-                self.lots.insert(event.lot, Shown { lot, events: VecDeque::from([event]) });
+                self.lots.insert(
+                    event.lot,
+                    Shown {
+                        lot,
+                        events: VecDeque::from([event]),
+                    },
+                );
             }
             Some(shown) => {
                 let follows = shown.lot.apply(&event);

@@ -46,13 +46,27 @@ impl PublicTerms {
     /// Returns the public part of terms: the amount of a reserve and the seller are omitted.
     pub fn of(terms: &Terms) -> Self {
         let sale = match terms.sale.clone() {
-            Sale::English { start, increments, reserve, buy_now } => {
-                PublicSale::English { start, increments, reserve: reserve.is_some(), buy_now }
-            }
+            Sale::English {
+                start,
+                increments,
+                reserve,
+                buy_now,
+            } => PublicSale::English {
+                start,
+                increments,
+                reserve: reserve.is_some(),
+                buy_now,
+            },
             Sale::Dutch(dutch) => PublicSale::Dutch(dutch),
-            Sale::Sealed { minimum, pricing, .. } => PublicSale::Sealed { minimum, pricing },
+            Sale::Sealed {
+                minimum, pricing, ..
+            } => PublicSale::Sealed { minimum, pricing },
         };
-        Self { title: terms.title.clone(), sale, soft_close: terms.soft_close }
+        Self {
+            title: terms.title.clone(),
+            sale,
+            soft_close: terms.soft_close,
+        }
     }
 }
 
@@ -87,7 +101,12 @@ pub struct PublicLot {
 impl PublicLot {
     /// Creates the lot from its first event; `None` if the event is not an opening.
     pub fn opened(event: &LotEvent) -> Option<Self> {
-        let LotEventKind::Opened { terms, opened, closes } = event.what.clone() else {
+        let LotEventKind::Opened {
+            terms,
+            opened,
+            closes,
+        } = event.what.clone()
+        else {
             return None;
         };
         let reserve_met = !matches!(terms.sale, PublicSale::English { reserve: true, .. });
@@ -115,13 +134,23 @@ impl PublicLot {
         self.sequence = event.sequence;
         match &event.what {
             LotEventKind::Opened { .. } => {}
-            LotEventKind::Bid { leader, price, reserve_met, closes, .. } => {
+            LotEventKind::Bid {
+                leader,
+                price,
+                reserve_met,
+                closes,
+                ..
+            } => {
                 (self.leader, self.price, self.reserve_met) =
                     (Some(*leader), Some(*price), *reserve_met);
                 self.closes = *closes;
                 self.bids = self.bids.saturating_add(1);
             }
-            LotEventKind::Corrected { leader, price, reserve_met } => {
+            LotEventKind::Corrected {
+                leader,
+                price,
+                reserve_met,
+            } => {
                 (self.leader, self.price, self.reserve_met) = (*leader, *price, *reserve_met);
             }
             LotEventKind::Paused { since } => self.paused = Some(*since),

@@ -29,8 +29,14 @@ impl Increments {
 
     fn is_valid(&self) -> bool {
         let rising = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let first = self.0.first().is_some_and(|(from, _)| *from == Amount::ZERO);
-        let positive = self.0.iter().all(|(_, step)| (Amount(1)..=Amount::MOST).contains(step));
+        let first = self
+            .0
+            .first()
+            .is_some_and(|(from, _)| *from == Amount::ZERO);
+        let positive = self
+            .0
+            .iter()
+            .all(|(_, step)| (Amount(1)..=Amount::MOST).contains(step));
         self.0.len() <= INCREMENT_STEPS && first && rising && positive
     }
 }
@@ -60,7 +66,10 @@ pub struct Dutch {
 impl Dutch {
     /// Returns the price `elapsed` ticks after the opening.
     pub fn price(&self, elapsed: u64) -> Amount {
-        let fallen = self.step.0.saturating_mul(elapsed / u64::from(self.every.max(1)));
+        let fallen = self
+            .step
+            .0
+            .saturating_mul(elapsed / u64::from(self.every.max(1)));
         Amount(self.start.0.saturating_sub(fallen)).max(self.floor)
     }
 }
@@ -155,7 +164,12 @@ impl Terms {
         let price = |amount: &Amount| (Amount(1)..=Amount::MOST).contains(amount);
         let perhaps = |amount: &Option<Amount>| amount.as_ref().is_none_or(price);
         let sale = match &self.sale {
-            Sale::English { start, increments, reserve, buy_now } => {
+            Sale::English {
+                start,
+                increments,
+                reserve,
+                buy_now,
+            } => {
                 let enough = buy_now
                     .is_none_or(|buy_now| buy_now >= (*start).max(reserve.unwrap_or_default()));
                 price(start)
@@ -164,10 +178,15 @@ impl Terms {
                     && perhaps(buy_now)
                     && enough
             }
-            Sale::Dutch(Dutch { start, floor, step, every }) => {
-                price(start) && price(floor) && floor <= start && price(step) && *every > 0
-            }
-            Sale::Sealed { minimum, reserve, .. } => price(minimum) && perhaps(reserve),
+            Sale::Dutch(Dutch {
+                start,
+                floor,
+                step,
+                every,
+            }) => price(start) && price(floor) && floor <= start && price(step) && *every > 0,
+            Sale::Sealed {
+                minimum, reserve, ..
+            } => price(minimum) && perhaps(reserve),
         };
         let title = !self.title.is_empty() && self.title.len() <= TITLE_BYTES;
         let hard_end = self.soft_close.and_then(|soft| soft.hard_end);
@@ -185,7 +204,10 @@ mod tests {
     fn increments_go_by_the_price() {
         let steps = Increments(vec![(Amount(0), Amount(5)), (Amount(100), Amount(10))]);
         assert!(steps.is_valid());
-        assert_eq!([0, 99, 100, 5_000].map(|price| steps.at(Amount(price)).0), [5, 5, 10, 10]);
+        assert_eq!(
+            [0, 99, 100, 5_000].map(|price| steps.at(Amount(price)).0),
+            [5, 5, 10, 10]
+        );
         assert!(
             !Increments(vec![]).is_valid() && !Increments(vec![(Amount(3), Amount(5))]).is_valid()
         );
@@ -193,8 +215,16 @@ mod tests {
 
     #[test]
     fn a_dutch_price_falls_in_steps_down_to_its_floor() {
-        let dutch = Dutch { start: Amount(100), floor: Amount(25), step: Amount(30), every: 10 };
+        let dutch = Dutch {
+            start: Amount(100),
+            floor: Amount(25),
+            step: Amount(30),
+            every: 10,
+        };
         let price = |elapsed| dutch.price(elapsed).0;
-        assert_eq!([0, 9, 10, 20, 30, u64::MAX].map(price), [100, 100, 70, 40, 25, 25]);
+        assert_eq!(
+            [0, 9, 10, 20, 30, u64::MAX].map(price),
+            [100, 100, 70, 40, 25, 25]
+        );
     }
 }

@@ -74,7 +74,10 @@ impl TimeSync {
         }
         let agrees = self.best(sample.heard_us).is_none_or(|best| {
             let apart = best.offset_us.abs_diff(sample.offset_us);
-            apart <= best.doubt_us(sample.heard_us).saturating_add(sample.doubt_us(sample.heard_us))
+            apart
+                <= best
+                    .doubt_us(sample.heard_us)
+                    .saturating_add(sample.doubt_us(sample.heard_us))
         });
         let agrees = agrees || is_planted(Mutant::TrustShortest);
         if !agrees {
@@ -91,9 +94,11 @@ impl TimeSync {
     /// false if the estimate contradicts it; then there is no estimate until the next exchange.
     pub fn not_before(&mut self, server_us: i64, now: Timestamp) -> bool {
         let latest =
-            self.server_us(now).zip(self.uncertainty_at(now)).map(|(shown, uncertainty)| {
-                shown.saturating_add(i64::try_from(uncertainty.as_micros()).unwrap_or(i64::MAX))
-            });
+            self.server_us(now)
+                .zip(self.uncertainty_at(now))
+                .map(|(shown, uncertainty)| {
+                    shown.saturating_add(i64::try_from(uncertainty.as_micros()).unwrap_or(i64::MAX))
+                });
         let agrees = latest.is_none_or(|latest| latest >= server_us);
         let agrees = agrees || is_planted(Mutant::TrustShortest);
         if !agrees {
@@ -109,7 +114,10 @@ impl TimeSync {
 
     /// The sample with the least error bound at a client time.
     fn best(&self, at_us: u64) -> Option<Sample> {
-        self.samples.iter().min_by_key(|sample| sample.doubt_us(at_us)).copied()
+        self.samples
+            .iter()
+            .min_by_key(|sample| sample.doubt_us(at_us))
+            .copied()
     }
 
     /// The best sample at the reception of the last answer, and that time.
@@ -132,7 +140,9 @@ impl TimeSync {
     /// Returns the error bound of [`Self::server_us`] at `now`. It grows by a thousandth of the
     /// time since the sample.
     pub fn uncertainty_at(&self, now: Timestamp) -> Option<Duration> {
-        Some(Duration::from_micros(self.best(now.as_micros())?.doubt_us(now.as_micros())))
+        Some(Duration::from_micros(
+            self.best(now.as_micros())?.doubt_us(now.as_micros()),
+        ))
     }
 
     /// Returns the round trip of the best sample.
@@ -143,13 +153,26 @@ impl TimeSync {
 
 impl Sample {
     fn of(exchange: Exchange) -> Option<Self> {
-        let Exchange { asked_us, arrived_us, sent_us, heard_us } = exchange;
-        let (out, held) = (heard_us.checked_sub(asked_us)?, sent_us.checked_sub(arrived_us)?);
+        let Exchange {
+            asked_us,
+            arrived_us,
+            sent_us,
+            heard_us,
+        } = exchange;
+        let (out, held) = (
+            heard_us.checked_sub(asked_us)?,
+            sent_us.checked_sub(arrived_us)?,
+        );
         let middle = |a: u64, b: u64| (i128::from(a) + i128::from(b)) / 2;
         let offset = middle(arrived_us, sent_us) - middle(asked_us, heard_us);
         let offset_us = i64::try_from(offset).ok()?;
         let (round_trip_us, held_longer_us) = (out.abs_diff(held), held.saturating_sub(out));
-        Some(Self { offset_us, round_trip_us, heard_us, held_longer_us })
+        Some(Self {
+            offset_us,
+            round_trip_us,
+            heard_us,
+            held_longer_us,
+        })
     }
 }
 
@@ -169,18 +192,36 @@ mod tests {
             heard_us: 105_000,
         });
         let wrong = |sync: &TimeSync| {
-            sync.server_us(Timestamp::from_micros(0)).unwrap().abs_diff(1_000_000)
+            sync.server_us(Timestamp::from_micros(0))
+                .unwrap()
+                .abs_diff(1_000_000)
         };
-        assert_eq!((wrong(&sync), sync.uncertainty().unwrap().as_micros()), (30_000, 50_000));
+        assert_eq!(
+            (wrong(&sync), sync.uncertainty().unwrap().as_micros()),
+            (30_000, 50_000)
+        );
         sync.heard(Exchange {
             asked_us: 200_000,
             arrived_us: 1_203_000,
             sent_us: 1_203_000,
             heard_us: 205_000,
         });
-        assert_eq!((wrong(&sync), sync.uncertainty().unwrap().as_micros()), (500, 2_500));
-        sync.heard(Exchange { asked_us: 9, arrived_us: 8, sent_us: 7, heard_us: 10 });
-        sync.heard(Exchange { asked_us: 9, arrived_us: 8, sent_us: 9, heard_us: 8 });
+        assert_eq!(
+            (wrong(&sync), sync.uncertainty().unwrap().as_micros()),
+            (500, 2_500)
+        );
+        sync.heard(Exchange {
+            asked_us: 9,
+            arrived_us: 8,
+            sent_us: 7,
+            heard_us: 10,
+        });
+        sync.heard(Exchange {
+            asked_us: 9,
+            arrived_us: 8,
+            sent_us: 9,
+            heard_us: 8,
+        });
         assert_eq!(wrong(&sync), 500);
     }
 
@@ -205,14 +246,22 @@ mod tests {
             let (asked_us, arrived_us) = (self.shown(self.now_us), self.now_us + there_us);
             self.now_us += there_us + back_us;
             let heard_us = self.shown(self.now_us);
-            self.sync.heard(Exchange { asked_us, arrived_us, sent_us: arrived_us, heard_us })
+            self.sync.heard(Exchange {
+                asked_us,
+                arrived_us,
+                sent_us: arrived_us,
+                heard_us,
+            })
         }
 
         /// Error of the estimate and its bound, in microseconds.
         fn wrong(&self) -> (u64, u64) {
             let now = Timestamp::from_micros(self.shown(self.now_us));
             let wrong = (self.sync.server_us(now).unwrap() - self.now_us as i64).unsigned_abs();
-            (wrong, self.sync.uncertainty_at(now).unwrap().as_micros() as u64)
+            (
+                wrong,
+                self.sync.uncertainty_at(now).unwrap().as_micros() as u64,
+            )
         }
     }
 
@@ -221,7 +270,12 @@ mod tests {
         for slept_ms in [30, 1_000, 20_000, 3_600_000] {
             for drift_ppm in [-500, 0, 500] {
                 let sync = TimeSync::default();
-                let mut client = Client { sync, now_us: 1_000_000_000, slept_us: 0, drift_ppm };
+                let mut client = Client {
+                    sync,
+                    now_us: 1_000_000_000,
+                    slept_us: 0,
+                    drift_ppm,
+                };
                 for _ in 0..10 {
                     assert!(client.ask(4_000, 6_000));
                     client.now_us += 2_000_000;
@@ -242,12 +296,22 @@ mod tests {
     #[test]
     fn an_exchange_that_spans_a_sleep_is_put_right_by_the_next() {
         let sync = TimeSync::default();
-        let mut client = Client { sync, now_us: 1_000_000_000, slept_us: 0, drift_ppm: 0 };
+        let mut client = Client {
+            sync,
+            now_us: 1_000_000_000,
+            slept_us: 0,
+            drift_ppm: 0,
+        };
         client.ask(5_000, 5_000);
         let (asked_us, arrived_us) = (client.shown(client.now_us), client.now_us + 5_000);
         (client.slept_us, client.now_us) = (20_000_000, client.now_us + 20_010_000);
         let heard_us = client.shown(client.now_us);
-        client.sync.heard(Exchange { asked_us, arrived_us, sent_us: arrived_us, heard_us });
+        client.sync.heard(Exchange {
+            asked_us,
+            arrived_us,
+            sent_us: arrived_us,
+            heard_us,
+        });
         assert!(!client.ask(5_000, 5_000));
         let (wrong, description) = client.wrong();
         assert!(
@@ -260,12 +324,27 @@ mod tests {
     fn what_is_said_of_the_error_holds_for_clocks_that_run_apart() {
         for drift_ppm in [-900, -100, 0, 100, 900] {
             let sync = TimeSync::default();
-            let mut client = Client { sync, now_us: 1_000_000_000, slept_us: 0, drift_ppm };
+            let mut client = Client {
+                sync,
+                now_us: 1_000_000_000,
+                slept_us: 0,
+                drift_ppm,
+            };
             for question in 0..1_000u64 {
                 // Delays of 1 to 80 ms, and now and then a minute without an answer.
                 let [there, back] = [7, 13].map(|by| 1_000 + question * by * 7_919 % 80_000);
-                assert!(client.ask(there, back), "{drift_ppm} ppm, question {question}");
-                for pause in [0, if question % 50 == 0 { 60_000_000 } else { 2_000_000 }] {
+                assert!(
+                    client.ask(there, back),
+                    "{drift_ppm} ppm, question {question}"
+                );
+                for pause in [
+                    0,
+                    if question % 50 == 0 {
+                        60_000_000
+                    } else {
+                        2_000_000
+                    },
+                ] {
                     client.now_us += pause;
                     let (wrong, description) = client.wrong();
                     assert!(
@@ -280,11 +359,23 @@ mod tests {
     #[test]
     fn a_server_that_is_later_than_it_can_be_ends_the_estimate() {
         let sync = TimeSync::default();
-        let mut client = Client { sync, now_us: 1_000_000_000, slept_us: 0, drift_ppm: 0 };
+        let mut client = Client {
+            sync,
+            now_us: 1_000_000_000,
+            slept_us: 0,
+            drift_ppm: 0,
+        };
         client.ask(5_000, 5_000);
         let now = Timestamp::from_micros(client.shown(client.now_us));
         assert!(client.sync.not_before(client.now_us as i64, now));
-        assert!(!client.sync.not_before(client.now_us as i64 + 20_000_000, now));
-        assert_eq!((client.sync.server_us(now), client.sync.uncertainty_at(now)), (None, None));
+        assert!(
+            !client
+                .sync
+                .not_before(client.now_us as i64 + 20_000_000, now)
+        );
+        assert_eq!(
+            (client.sync.server_us(now), client.sync.uncertainty_at(now)),
+            (None, None)
+        );
     }
 }

@@ -78,19 +78,46 @@ impl AuditedRoom {
     /// Creates a house that keeps up to `receipts` receipts. Its administrator is client 0; client
     /// `n` is user `n`, with a deposit.
     pub fn new(users: u32, receipts: u64) -> Self {
-        let (entries, now) = (Arc::new(Mutex::new(Vec::new())), Timestamp::from_millis(5_000));
-        let rules =
-            HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: RETENTION };
-        let rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
-        let room = RoomConfig { max_clients: 4_000, ..RoomConfig::default() };
-        let config = AuctionConfig { room, rules, rate, receipts };
+        let (entries, now) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Timestamp::from_millis(5_000),
+        );
+        let rules = HouseRules {
+            currency: Currency::EUR,
+            admins: vec![KEEPER],
+            retention: RETENTION,
+        };
+        let rate = Rate {
+            per_second: 1_000_000,
+            burst: 1_000_000,
+        };
+        let room = RoomConfig {
+            max_clients: 4_000,
+            ..RoomConfig::default()
+        };
+        let config = AuctionConfig {
+            room,
+            rules,
+            rate,
+            receipts,
+        };
         let port = Box::new(Port(entries.clone()));
         let room = AuctionRoom::open(config, HouseReplica::default(), port, now);
-        let mut house = Self { room, now, entries, said: 0 };
+        let mut house = Self {
+            room,
+            now,
+            entries,
+            said: 0,
+        };
         house.room.join(ClientId(0), KEEPER, Role::Player);
         for user in 1..=users {
-            house.room.join(ClientId(user), UserId(u64::from(user)), Role::Player);
-            house.admin(Admin::Deposit { user: UserId(u64::from(user)), amount: Amount(1 << 40) });
+            house
+                .room
+                .join(ClientId(user), UserId(u64::from(user)), Role::Player);
+            house.admin(Admin::Deposit {
+                user: UserId(u64::from(user)),
+                amount: Amount(1 << 40),
+            });
         }
         house.tick();
         (0..=users).for_each(|client| drop(house.hear(client)));
@@ -100,7 +127,9 @@ impl AuditedRoom {
     /// Sends a client's command under a given name.
     pub fn say(&mut self, client: u32, id: CommandId, command: Command) {
         let request = encode(&Request::Command { id, command });
-        let taken = self.room.receive_message(ClientId(client), COMMANDS, &request, self.now);
+        let taken = self
+            .room
+            .receive_message(ClientId(client), COMMANDS, &request, self.now);
         assert!(taken.is_ok(), "{taken:?}");
     }
 
@@ -120,19 +149,37 @@ impl AuditedRoom {
     /// Opens a lot for `duration` ticks.
     pub fn open(&mut self, lot: u32, sale: Sale, duration: u64) -> CommandId {
         let (title, seller) = ("a bell".into(), UserId(1 << 50));
-        let terms = Terms { title, seller, sale, duration, soft_close: None };
-        self.admin(Admin::Open { lot: LotId(lot), terms })
+        let terms = Terms {
+            title,
+            seller,
+            sale,
+            duration,
+            soft_close: None,
+        };
+        self.admin(Admin::Open {
+            lot: LotId(lot),
+            terms,
+        })
     }
 
     /// Sends a client's bid.
     pub fn bid(&mut self, client: u32, lot: u32, action: Action) -> CommandId {
-        let bid = Bid { lot: LotId(lot), action, currency: Currency::EUR, client_time_ms: 0 };
+        let bid = Bid {
+            lot: LotId(lot),
+            action,
+            currency: Currency::EUR,
+            client_time_ms: 0,
+        };
         self.command(client, Command::Bid(bid))
     }
 
     /// Runs the next tick at its due time.
     pub fn tick(&mut self) {
-        self.now = self.room.timeline().next_deadline().max(self.now + Duration::from_millis(2));
+        self.now = self
+            .room
+            .timeline()
+            .next_deadline()
+            .max(self.now + Duration::from_millis(2));
         self.room.simulate(self.now);
         self.room.has_pending_output(self.now);
     }

@@ -49,7 +49,9 @@ pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> 
     for bidder in bidders {
         let user = bidder.user();
         compared.changed += bidder.figures().wrong.len() as u64;
-        compared.wrong.extend(bidder.figures().wrong.iter().cloned());
+        compared
+            .wrong
+            .extend(bidder.figures().wrong.iter().cloned());
         if bidder.client().errors() > 0 {
             compared.wrong.push(format!(
                 "{user:?}: {} packets or events made no sense",
@@ -69,9 +71,9 @@ pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> 
         }
         for id in bidder.refused() {
             if let Some(kept) = audit.receipts.get(&(user, *id)) {
-                compared
-                    .wrong
-                    .push(format!("{user:?} was told that {id:?} was not taken, but {kept:?}"));
+                compared.wrong.push(format!(
+                    "{user:?} was told that {id:?} was not taken, but {kept:?}"
+                ));
             }
         }
         for event in bidder.seen() {
@@ -79,9 +81,9 @@ pub fn compare<'a>(audit: &Audit, bidders: impl Iterator<Item = &'a Bidder>) -> 
             let events = audit.events.get(&event.lot);
             let kept = events.and_then(|events| events.get(event.sequence as usize - 1));
             if kept != Some(event) {
-                compared
-                    .wrong
-                    .push(format!("{user:?} saw {event:?}, but the journal says {kept:?}"));
+                compared.wrong.push(format!(
+                    "{user:?} saw {event:?}, but the journal says {kept:?}"
+                ));
             }
         }
         compared.wrong.extend(copies(audit, bidder));
@@ -101,7 +103,10 @@ fn copies(audit: &Audit, bidder: &Bidder) -> Vec<String> {
         if told.as_ref() != Some(known) {
             wrong.push(format!("{user:?} holds {known:?}, but was told {told:?}"));
         }
-        let due = events.iter().rev().find(|event| event.tick + UNDERWAY < now);
+        let due = events
+            .iter()
+            .rev()
+            .find(|event| event.tick + UNDERWAY < now);
         if due.is_some_and(|due| due.sequence > known.sequence) {
             wrong.push(format!(
                 "{user:?} knows of {known:?} only, though {due:?} happened long ago"
@@ -116,11 +121,17 @@ impl AuctionWorld {
     pub fn check(&mut self) -> AuctionFigures {
         let mut audit = Audit::default();
         if let Err(error) = read_all(&self.folder, &mut audit) {
-            self.wrong.push(format!("the journal cannot be read: {error}"));
+            self.wrong
+                .push(format!("the journal cannot be read: {error}"));
             return AuctionFigures::default();
         }
         audit.finish();
-        self.wrong.extend(audit.findings.iter().map(|finding| format!("audit: {finding}")));
+        self.wrong.extend(
+            audit
+                .findings
+                .iter()
+                .map(|finding| format!("audit: {finding}")),
+        );
         let compared = compare(&audit, self.members.iter().map(|member| &member.bidder));
         self.wrong.extend(compared.wrong);
         let lots = audit.house().map(|house| house.lots());
@@ -128,8 +139,9 @@ impl AuctionWorld {
             answered: compared.answered,
             seen: compared.seen,
             openings: audit.openings,
-            ended: lots
-                .map_or(0, |lots| lots.values().filter(|lot| lot.ending.is_some()).count() as u64),
+            ended: lots.map_or(0, |lots| {
+                lots.values().filter(|lot| lot.ending.is_some()).count() as u64
+            }),
             damage: self.folder.damage(),
             hash: audit.house().map_or(0, |house| house.hash_anew()),
         }
@@ -140,5 +152,9 @@ impl AuctionWorld {
 fn as_told(events: &[LotEvent], sequence: u64) -> Option<PublicLot> {
     let mut lot = PublicLot::opened(events.first()?)?;
     let follows = |event: &LotEvent| lot.apply(event);
-    events.get(1..sequence as usize)?.iter().all(follows).then_some(lot)
+    events
+        .get(1..sequence as usize)?
+        .iter()
+        .all(follows)
+        .then_some(lot)
 }

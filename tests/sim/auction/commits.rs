@@ -65,11 +65,18 @@ impl CommitLog<Entry> for SimCommits {
 
     fn durable(&self) -> u64 {
         let inner = self.inner();
-        if is_planted(Mutant::AcceptBeforeDurable) { inner.submitted } else { inner.durable }
+        if is_planted(Mutant::AcceptBeforeDurable) {
+            inner.submitted
+        } else {
+            inner.durable
+        }
     }
 
     fn failure(&self) -> Option<&str> {
-        self.inner().journal.is_none().then_some("the journal has failed")
+        self.inner()
+            .journal
+            .is_none()
+            .then_some("the journal has failed")
     }
 }
 

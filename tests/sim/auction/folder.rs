@@ -139,7 +139,11 @@ impl Disk for SimFolder {
         written.resize(length.max(bytes.len()), 0);
         inner.files.insert(
             name.into(),
-            File { durable: written.clone(), written, dirty: BTreeSet::new() },
+            File {
+                durable: written.clone(),
+                written,
+                dirty: BTreeSet::new(),
+            },
         );
         Ok(())
     }
@@ -147,9 +151,11 @@ impl Disk for SimFolder {
     fn write(&mut self, name: &str, at: usize, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
         let file = inner.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        file.written.resize(file.written.len().max(at + bytes.len()), 0);
+        file.written
+            .resize(file.written.len().max(at + bytes.len()), 0);
         file.written[at..at + bytes.len()].copy_from_slice(bytes);
-        file.dirty.extend(at / SECTOR..(at + bytes.len()).div_ceil(SECTOR));
+        file.dirty
+            .extend(at / SECTOR..(at + bytes.len()).div_ceil(SECTOR));
         Ok(())
     }
 
@@ -174,6 +180,10 @@ impl Disk for SimFolder {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.inner().files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.inner()
+            .files
+            .remove(name)
+            .map(drop)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 }

@@ -26,8 +26,14 @@ pub enum Trouble {
 
 impl Trouble {
     /// All kinds, in declaration order.
-    pub const ALL: [Self; 6] =
-        [Self::Crash, Self::PowerCut, Self::Stall, Self::Full, Self::Failing, Self::Outage];
+    pub const ALL: [Self; 6] = [
+        Self::Crash,
+        Self::PowerCut,
+        Self::Stall,
+        Self::Full,
+        Self::Failing,
+        Self::Outage,
+    ];
 }
 
 /// The parameters and failures of a run.
@@ -62,7 +68,10 @@ impl AuctionPlan {
             watchers: 3,
             lots: 3,
             pace: 3.0,
-            link: LinkConfig { latency: Duration::from_millis(15), ..LinkConfig::default() },
+            link: LinkConfig {
+                latency: Duration::from_millis(15),
+                ..LinkConfig::default()
+            },
             troubles: Vec::new(),
             length: Duration::from_secs(10),
             segment_bytes: 32 << 10,
@@ -96,6 +105,14 @@ impl AuctionPlan {
         };
         let (bidders, lots) = (rng.random_range(4..12), rng.random_range(1..6));
         let (pace, segment_bytes) = (rng.random_range(2.0..8.0), rng.random_range(15..60) << 10);
-        Self { bidders, lots, pace, link, troubles, segment_bytes, ..Self::quiet(seed) }
+        Self {
+            bidders,
+            lots,
+            pace,
+            link,
+            troubles,
+            segment_bytes,
+            ..Self::quiet(seed)
+        }
     }
 }

@@ -116,7 +116,11 @@ pub struct AuctionWorld {
 
 /// Returns the rules of every simulated house.
 pub fn rules() -> HouseRules {
-    HouseRules { currency: Currency::EUR, admins: vec![KEEPER], retention: 1 << 30 }
+    HouseRules {
+        currency: Currency::EUR,
+        admins: vec![KEEPER],
+        retention: 1 << 30,
+    }
 }
 
 struct Outbox(Vec<(SocketAddr, Vec<u8>)>);
@@ -148,15 +152,25 @@ impl AuctionWorld {
             (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Strategy::of(place), None));
         let watchers =
             (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Strategy::Watcher, None));
-        let members = std::iter::once(keeper).chain(bidders).chain(watchers).enumerate();
+        let members = std::iter::once(keeper)
+            .chain(bidders)
+            .chain(watchers)
+            .enumerate();
         let members = members.map(|(place, (user, strategy, house))| {
             let token = tokens.issue(user, 0, wall(now));
-            let mut bidder =
-                Bidder::new((user, token), strategy, house, (rng.random(), plan.pace), now);
+            let mut bidder = Bidder::new(
+                (user, token),
+                strategy,
+                house,
+                (rng.random(), plan.pace),
+                now,
+            );
             bidder.keep_events();
             let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + place as u16));
-            let (up, down) =
-                (LinkSim::new(plan.link, rng.random()), LinkSim::new(plan.link, rng.random()));
+            let (up, down) = (
+                LinkSim::new(plan.link, rng.random()),
+                LinkSim::new(plan.link, rng.random()),
+            );
             Member {
                 bidder,
                 address,
@@ -198,13 +212,20 @@ impl AuctionWorld {
     }
 
     fn note(&mut self, what: impl AsRef<str>) {
-        self.trace.push(format!("{:7.3} s  {}", self.now.as_micros() as f64 / 1e6, what.as_ref()));
+        self.trace.push(format!(
+            "{:7.3} s  {}",
+            self.now.as_micros() as f64 / 1e6,
+            what.as_ref()
+        ));
     }
 
     fn start(&mut self) {
         self.lives += 1;
         let mut replica = HouseReplica::default();
-        let config = JournalConfig { segment_bytes: self.plan.segment_bytes, keep: 1_000_000 };
+        let config = JournalConfig {
+            segment_bytes: self.plan.segment_bytes,
+            keep: 1_000_000,
+        };
         let journal = match open(self.folder.clone(), config, self.plan.seed, &mut replica) {
             Ok(journal) => journal,
             // The operator tries again.
@@ -213,15 +234,28 @@ impl AuctionWorld {
                 return self.note(format!("start {}: {error}", self.lives));
             }
             Err(error) => {
-                self.wrong.push(format!("the journal does not open: {error}"));
+                self.wrong
+                    .push(format!("the journal does not open: {error}"));
                 return;
             }
         };
         self.note(format!("start {}: entry {}", self.lives, journal.durable()));
         let (port, driver) = commits(journal, self.folder.clone());
-        let room = RoomConfig { tick_rate: RATE, max_clients: 200, ..RoomConfig::default() };
-        let rate = Rate { per_second: 2_000, burst: 2_000 };
-        let config = AuctionConfig { room, rules: rules(), rate, receipts: 1 << 20 };
+        let room = RoomConfig {
+            tick_rate: RATE,
+            max_clients: 200,
+            ..RoomConfig::default()
+        };
+        let rate = Rate {
+            per_second: 2_000,
+            burst: 2_000,
+        };
+        let config = AuctionConfig {
+            room,
+            rules: rules(),
+            rate,
+            receipts: 1 << 20,
+        };
         let room = AuctionRoom::open(config, replica, Box::new(port), self.now);
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&(self.plan.seed ^ self.lives << 48).to_le_bytes());
@@ -239,7 +273,11 @@ impl AuctionWorld {
             self.folder.power_cut();
         }
         self.start_at = Some(self.now + Duration::from_millis(self.rng.random_range(50..800)));
-        self.note(if power { "the power is cut" } else { "the server is killed" });
+        self.note(if power {
+            "the power is cut"
+        } else {
+            "the server is killed"
+        });
     }
 
     /// Lets a member's machine sleep: nothing runs on it, and its clock stands still.
@@ -275,7 +313,11 @@ impl AuctionWorld {
         if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
             self.folder.set_full(false);
             self.folder.set_failing(false);
-            if self.server.as_ref().is_some_and(|(_, driver)| driver.has_failed()) {
+            if self
+                .server
+                .as_ref()
+                .is_some_and(|(_, driver)| driver.has_failed())
+            {
                 self.crash(false);
             }
         }
@@ -291,13 +333,19 @@ impl AuctionWorld {
         let passes = self.now >= self.outage_until;
         self.serve(passes);
         let (true_now, lives) = (self.now, self.lives);
-        for member in self.members.iter_mut().filter(|member| true_now >= member.wakes_at) {
+        for member in self
+            .members
+            .iter_mut()
+            .filter(|member| true_now >= member.wakes_at)
+        {
             let now = member.shown(true_now);
             while let Some(bytes) = member.down.pop(true_now) {
                 member.bidder.receive(SocketAddr::from(SERVER), &bytes, now);
             }
             if member.bidder.wants_token() {
-                let at = *member.rejoin_at.get_or_insert(true_now + Duration::from_millis(200));
+                let at = *member
+                    .rejoin_at
+                    .get_or_insert(true_now + Duration::from_millis(200));
                 if at <= true_now {
                     member.rejoin_at = None;
                     let token = self.tokens.issue(member.bidder.user(), 0, wall(true_now));
@@ -313,7 +361,10 @@ impl AuctionWorld {
                 }
             }
         }
-        let wrong = self.members.iter().find_map(|member| member.wrong_clock(true_now));
+        let wrong = self
+            .members
+            .iter()
+            .find_map(|member| member.wrong_clock(true_now));
         self.wrong.extend(wrong);
     }
 
@@ -337,7 +388,10 @@ impl AuctionWorld {
         driver.advance(now, latency, self.rng.random_bool(0.7));
         server.send_replies(&mut out);
         let mut time = || now;
-        if server.next_deadline().is_some_and(|deadline| deadline <= now) {
+        if server
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
             server.set_wall_clock(now, wall(now));
             server.tick(&mut time, &mut out);
             expect_rooms(server);
@@ -382,8 +436,13 @@ impl AuctionWorld {
         }
         let end = begin + self.plan.length;
         self.run_for(end.since(self.now));
-        let (clean, all) =
-            (LinkConfig { latency: self.plan.link.latency, ..LinkConfig::default() }, CALM);
+        let (clean, all) = (
+            LinkConfig {
+                latency: self.plan.link.latency,
+                ..LinkConfig::default()
+            },
+            CALM,
+        );
         for member in &mut self.members {
             member.up.set_config(clean);
             member.down.set_config(clean);

@@ -47,7 +47,11 @@ pub struct BudgetCheck {
 impl BudgetCheck {
     /// Creates a checker for budgets between two limits, in bytes per tick.
     pub fn new(floor: usize, ceiling: usize) -> Self {
-        Self { floor: floor.min(ceiling), ceiling, seen: Vec::new() }
+        Self {
+            floor: floor.min(ceiling),
+            ceiling,
+            seen: Vec::new(),
+        }
     }
 
     /// Resets the checker after a restart of the server.
@@ -68,12 +72,17 @@ impl BudgetCheck {
         let (Some(view), Some(budget)) = (room.view(pair.id), core.snapshot_budget(pair.id)) else {
             return;
         };
-        self.seen.resize_with(self.seen.len().max(pair.at + 1), Seen::default);
+        self.seen
+            .resize_with(self.seen.len().max(pair.at + 1), Seen::default);
         let (floor, ceiling) = (self.floor, self.ceiling);
         let seen = &mut self.seen[pair.at];
         let (stats, tick) = (view.stats(), room.ring().tick());
         if seen.life != pair.client.life || stats.ticks < seen.snapshots {
-            *seen = Seen { life: pair.client.life, budget, ..Seen::default() };
+            *seen = Seen {
+                life: pair.client.life,
+                budget,
+                ..Seen::default()
+            };
         }
         let snapshots = stats.ticks - std::mem::replace(&mut seen.snapshots, stats.ticks);
         let bytes = (stats.bits - std::mem::replace(&mut seen.bits, stats.bits)) as usize / 8;
@@ -81,7 +90,10 @@ impl BudgetCheck {
             wrong.push(format!("client {}: a budget of {budget} bytes", pair.at));
         }
         if snapshots == 1 && bytes > budget + SLACK {
-            wrong.push(format!("client {}: {bytes} bytes in a tick of {budget}", pair.at));
+            wrong.push(format!(
+                "client {}: {bytes} bytes in a tick of {budget}",
+                pair.at
+            ));
         }
         if budget < seen.budget {
             marks.hit(Mark::BudgetFell);
@@ -90,13 +102,22 @@ impl BudgetCheck {
             // server was late.
             let fell_now = seen.looked_at == lateness.ran_before();
             if fell_now && lateness.since(now).is_some_and(is_doubtful) {
-                wrong.push(format!("client {}: its path is blamed for a late server", pair.at));
+                wrong.push(format!(
+                    "client {}: its path is blamed for a late server",
+                    pair.at
+                ));
             }
             seen.fell_at = now;
         }
         seen.looked_at = now;
-        marks.add(Mark::BudgetAtFloor, u64::from(budget == floor && seen.budget > floor));
-        marks.add(Mark::BudgetRose, u64::from(budget == ceiling && seen.budget < ceiling));
+        marks.add(
+            Mark::BudgetAtFloor,
+            u64::from(budget == floor && seen.budget > floor),
+        );
+        marks.add(
+            Mark::BudgetRose,
+            u64::from(budget == ceiling && seen.budget < ceiling),
+        );
         seen.budget = budget;
         if snapshots > 0 {
             let starved = seen.starved(view, room.ring());
@@ -117,7 +138,8 @@ impl Seen {
     fn starved(&mut self, view: &ClientView, ring: &StateRing) -> Option<(u16, u64)> {
         self.due_since.resize(ring.slots(), None);
         let mut carried = vec![0u64; ring.blocks().len()];
-        view.carried_since(self.tick).for_each(|(block, mask)| carried[usize::from(block)] |= mask);
+        view.carried_since(self.tick)
+            .for_each(|(block, mask)| carried[usize::from(block)] |= mask);
         let mut longest = None;
         for (at, block) in ring.blocks().iter().enumerate() {
             for slot in slots_of(at, u64::MAX).take_while(|slot| usize::from(*slot) < ring.slots())
@@ -126,7 +148,8 @@ impl Seen {
                     && carried[block_of(slot)] & bit_of(slot) == 0
                     && ring.entry(slot).is_some_and(|entry| {
                         let changed = block.changed(slot, Audience::Others);
-                        view.acked(entry.id).is_none_or(|acked| changed.is_after(acked))
+                        view.acked(entry.id)
+                            .is_none_or(|acked| changed.is_after(acked))
                     });
                 let since = &mut self.due_since[usize::from(slot)];
                 *since = is_due.then(|| since.unwrap_or(self.snapshots));

@@ -49,7 +49,10 @@ impl CopyCheck {
 
     /// Sets the interest radius of the next ticks.
     pub fn sight_changes(&mut self, radius_m: Option<f32>) {
-        self.radius_m = self.radius_m.zip(radius_m).map(|(before, now)| before.max(now));
+        self.radius_m = self
+            .radius_m
+            .zip(radius_m)
+            .map(|(before, now)| before.max(now));
     }
 
     /// Resets the checker after a restart of the server, which assigns ids from the start.
@@ -75,7 +78,8 @@ impl CopyCheck {
                 let was = seen.take().map(|(generation, ..)| generation);
                 if was.is_some() && was == entry.map(|entry| entry.id.generation) {
                     marks.hit(Mark::LeftInterest);
-                    self.left.extend(was.map(|generation| (pair.at, slot as u16, generation)));
+                    self.left
+                        .extend(was.map(|generation| (pair.at, slot as u16, generation)));
                 }
                 continue;
             };
@@ -86,19 +90,26 @@ impl CopyCheck {
             }
             let is_new = seen.is_none_or(|(generation, ..)| generation != remote.id.generation);
             *seen = now;
-            let came = is_new && self.left.remove(&(pair.at, slot as u16, remote.id.generation));
+            let came = is_new
+                && self
+                    .left
+                    .remove(&(pair.at, slot as u16, remote.id.generation));
             marks.add(Mark::BackInInterest, u64::from(came));
             let watches = pair.client.role() == Role::Spectator;
             marks.add(Mark::Watched, u64::from(is_new && watches));
             let Some(entry) = entry.filter(|entry| entry.id == remote.id) else {
                 continue;
             };
-            let complaint =
-                self.hidden(remote, entry.owner == Some(pair.id))
-                    .or_else(|| self.differs(remote, entry, ring))
-                    .or_else(|| {
-                        if is_new { self.out_of_sight(pair, remote, entry, room) } else { None }
-                    });
+            let complaint = self
+                .hidden(remote, entry.owner == Some(pair.id))
+                .or_else(|| self.differs(remote, entry, ring))
+                .or_else(|| {
+                    if is_new {
+                        self.out_of_sight(pair, remote, entry, room)
+                    } else {
+                        None
+                    }
+                });
             wrong.extend(complaint.map(|what| format!("client {}: {} {what}", pair.at, remote.id)));
         }
         self.seen[pair.at].1 = seen;
@@ -106,7 +117,8 @@ impl CopyCheck {
 
     fn take_seen(&mut self, pair: &Pair<'_>, slots: usize) -> Vec<Seen> {
         let life = pair.client.life;
-        self.seen.resize_with(self.seen.len().max(pair.at + 1), Default::default);
+        self.seen
+            .resize_with(self.seen.len().max(pair.at + 1), Default::default);
         let (of, seen) = &mut self.seen[pair.at];
         if *of != life {
             seen.clear();
@@ -126,18 +138,28 @@ impl CopyCheck {
         let lacks = |copy: Option<&RemoteEntity>, entry: &Entry, acked: Option<Tick>| {
             // The server cannot use a state that the ring has dropped.
             let (acked, kept) = acked.and_then(|acked| Some((acked, entry.at(acked)?)))?;
-            let held = copy.filter(|remote| remote.id == entry.id).and_then(|remote| {
-                let fields =
-                    self.kind(remote).fields.iter().zip(remote.at(acked)?.fields).zip(&kept.fields);
-                let mut seen = fields
-                    .filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
-                Some(seen.all(|((_, here), there)| here == there))
-            });
+            let held = copy
+                .filter(|remote| remote.id == entry.id)
+                .and_then(|remote| {
+                    let fields = self
+                        .kind(remote)
+                        .fields
+                        .iter()
+                        .zip(remote.at(acked)?.fields)
+                        .zip(&kept.fields);
+                    let mut seen = fields
+                        .filter(|((field, _), _)| Self::may_see(remote.is_own(), field.visibility));
+                    Some(seen.all(|((_, here), there)| here == there))
+                });
             (held != Some(true))
                 .then(|| format!("client {} lacks baseline {acked} of {}", pair.at, entry.id))
         };
         for entry in room.ring().entries() {
-            wrong.extend(lacks(buffer.public(entry.id.slot), entry, view.acked(entry.id)));
+            wrong.extend(lacks(
+                buffer.public(entry.id.slot),
+                entry,
+                view.acked(entry.id),
+            ));
             if view.own() == Some(entry.id) {
                 wrong.extend(lacks(buffer.own(), entry, view.own_acked()));
             }
@@ -164,7 +186,10 @@ impl CopyCheck {
         if remote.is_own() && !own {
             return Some("is taken for another's".into());
         }
-        if fields.iter().all(|field| field.visibility == Visibility::Server) {
+        if fields
+            .iter()
+            .all(|field| field.visibility == Visibility::Server)
+        {
             return Some("is nobody's to see".into());
         }
         let mut shown = fields.iter().zip(remote.newest().fields);
@@ -187,7 +212,10 @@ impl CopyCheck {
         let until = entry.at(held.until)?;
         for (i, field) in seen {
             let here = held.fields[i];
-            for (tick, there) in [(held.tick, version.fields[i]), (held.until, until.fields[i])] {
+            for (tick, there) in [
+                (held.tick, version.fields[i]),
+                (held.until, until.fields[i]),
+            ] {
                 if here != there {
                     let name = field.name;
                     return Some(format!(

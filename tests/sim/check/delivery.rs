@@ -41,7 +41,10 @@ pub struct DeliveryCheck {
 impl DeliveryCheck {
     /// Creates a checker for `patter` small messages per tick.
     pub fn new(patter: u8) -> Self {
-        Self { patter: patter.into(), ..Self::default() }
+        Self {
+            patter: patter.into(),
+            ..Self::default()
+        }
     }
 
     /// Records that messages from `tick` on are sent to a client.
@@ -63,16 +66,26 @@ impl DeliveryCheck {
             return false;
         }
         let (since, of) = (self.joined.get(&client).copied(), (client, life));
-        let patter =
-            PatterCheck { next: since.map(|since| u64::from(since.0) * self.patter), came: 0 };
-        let begin = || Heard { of, since, ticks: Default::default(), patter };
+        let patter = PatterCheck {
+            next: since.map(|since| u64::from(since.0) * self.patter),
+            came: 0,
+        };
+        let begin = || Heard {
+            of,
+            since,
+            ticks: Default::default(),
+            patter,
+        };
         let heard = self.heard.entry(at).or_insert_with(begin);
         if heard.of != of {
             *heard = begin();
         }
         if let Some((each_tick, place)) = tiny {
             wrong.extend(
-                heard.patter.take(each_tick, place).map(|what| format!("client {at}: {what}")),
+                heard
+                    .patter
+                    .take(each_tick, place)
+                    .map(|what| format!("client {at}: {what}")),
             );
         }
         let Some((channel, said)) = known else {
@@ -91,14 +104,20 @@ impl DeliveryCheck {
     /// Returns the reliable messages sent until `until` that a client did not receive.
     pub fn untold(&self, (at, client, life): Session, until: Tick) -> Vec<String> {
         let Some(since) = self.joined.get(&client).copied() else {
-            return vec![format!("client {at} plays in a session that the server never opened")];
+            return vec![format!(
+                "client {at} plays in a session that the server never opened"
+            )];
         };
-        let heard = self.heard.get(&at).filter(|heard| heard.of == (client, life));
+        let heard = self
+            .heard
+            .get(&at)
+            .filter(|heard| heard.of == (client, life));
         let reliable =
             (0..CHANNELS.len()).filter(|channel| CHANNELS[*channel] != Channel::Unreliable);
         let first_untold = u64::from(until.next().0) * self.patter;
-        let came =
-            heard.and_then(|heard| heard.patter.next).unwrap_or(u64::from(since.0) * self.patter);
+        let came = heard
+            .and_then(|heard| heard.patter.next)
+            .unwrap_or(u64::from(since.0) * self.patter);
         // Ticks wrap, and the numbers of small messages with them.
         let round = (self.patter << 32).max(1);
         let lacking = (first_untold + round - came % round) % round;
@@ -138,8 +157,12 @@ impl Heard {
         if self.ticks[channel].contains(&at) {
             return Some("came twice".into());
         }
-        let after = self.ticks[channel].last().map_or(u64::from(since.0), |last| last + 1);
-        let next = (after..).find(|tick| is_due(channel, *tick)).unwrap_or(after);
+        let after = self.ticks[channel]
+            .last()
+            .map_or(u64::from(since.0), |last| last + 1);
+        let next = (after..)
+            .find(|tick| is_due(channel, *tick))
+            .unwrap_or(after);
         let ordered = matches!(CHANNELS[channel], Channel::Ordered(_));
         (ordered && at != next).then(|| format!("came when that of {next} was next"))
     }

@@ -65,7 +65,13 @@ impl DisplayCheck {
         wrong: &mut Vec<String>,
     ) {
         let now = frame.now;
-        let fresh = Seen { life, frame, news_at: now, flows_since: now, still: Duration::ZERO };
+        let fresh = Seen {
+            life,
+            frame,
+            news_at: now,
+            flows_since: now,
+            still: Duration::ZERO,
+        };
         let seen = self.0.entry(client).or_insert(fresh);
         if seen.life != life {
             *seen = fresh;
@@ -83,12 +89,19 @@ impl DisplayCheck {
         }
         let moved = (frame.shown - before.shown) * frame.tick.as_secs_f64();
         let stood = moved < STILL_SHARE * passed;
-        let still = if stood { seen.still + now.since(before.now) } else { Duration::ZERO };
+        let still = if stood {
+            seen.still + now.since(before.now)
+        } else {
+            Duration::ZERO
+        };
         let was = std::mem::replace(&mut seen.still, still);
         marks.add(Mark::DisplayStood, u64::from(was < STOOD && still >= STOOD));
         let flows = now.since(seen.flows_since) >= FLOWING;
         if moved < -1e-6 {
-            wrong.push(format!("client {client}: its display goes back by {:.1} ms", -moved * 1e3));
+            wrong.push(format!(
+                "client {client}: its display goes back by {:.1} ms",
+                -moved * 1e3
+            ));
         }
         if frame.cuts == before.cuts && moved > FASTEST * passed + 1e-3 {
             let (moved, passed) = (moved * 1e3, passed * 1e3);

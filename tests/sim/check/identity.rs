@@ -25,7 +25,8 @@ pub struct IdentityCheck {
 impl IdentityCheck {
     /// Checks the world after a tick.
     pub fn check(&mut self, ring: &StateRing, wrong: &mut Vec<String>) {
-        self.slots.resize(self.slots.len().max(ring.slots()), Known::default());
+        self.slots
+            .resize(self.slots.len().max(ring.slots()), Known::default());
         for (slot, known) in self.slots.iter_mut().enumerate() {
             let Some(entry) = ring.entry(slot as u16) else {
                 known.lives = false;
@@ -39,7 +40,13 @@ impl IdentityCheck {
             } else if !same && known.used && !newer {
                 wrong.push(format!("{} was used again", entry.id));
             }
-            *known = Known { generation, kind, owner, lives: true, used: true };
+            *known = Known {
+                generation,
+                kind,
+                owner,
+                lives: true,
+                used: true,
+            };
         }
     }
 

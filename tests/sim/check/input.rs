@@ -69,7 +69,10 @@ impl InputCheck {
             }
         }
         let is_dead = counts.missing > std::mem::replace(&mut seen.missing, counts.missing);
-        marks.add(Mark::InputDied, u64::from(is_dead && seen.dead_since.is_none()));
+        marks.add(
+            Mark::InputDied,
+            u64::from(is_dead && seen.dead_since.is_none()),
+        );
         seen.dead_since = is_dead.then(|| seen.dead_since.unwrap_or(now));
         let Some(since) = seen.dead_since else { return };
         let dead = now.since(since.max(seen.flows_since));

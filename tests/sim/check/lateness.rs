@@ -53,8 +53,11 @@ impl LatenessCheck {
             self.late = Some((self.since(now).unwrap_or(now), now));
         }
         for (id, snapshots) in &ran.after {
-            let known =
-                ran.before.iter().find(|(other, _)| other == id).map(|(_, snapshots)| *snapshots);
+            let known = ran
+                .before
+                .iter()
+                .find(|(other, _)| other == id)
+                .map(|(_, snapshots)| *snapshots);
             if known.is_some_and(|known| *snapshots > known + 1) {
                 let ticks = ran.ticks;
                 wrong.push(format!(
@@ -72,7 +75,9 @@ impl LatenessCheck {
 
     /// Returns the time since which the server is late, if it is.
     pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
-        self.late.filter(|(_, last)| now.since(*last) < LATE_FOR).map(|(first, _)| first)
+        self.late
+            .filter(|(_, last)| now.since(*last) < LATE_FOR)
+            .map(|(first, _)| first)
     }
 
     /// Checks whether a packet on a path was rightly taken or dropped as a flood.
@@ -83,11 +88,16 @@ impl LatenessCheck {
         dropped: bool,
         wrong: &mut Vec<String>,
     ) {
-        let allowed = self.allowed.entry(path).or_insert(Allowed { packets: BURST, at: arrived });
+        let allowed = self.allowed.entry(path).or_insert(Allowed {
+            packets: BURST,
+            at: arrived,
+        });
         let per_second = f64::from(PACKETS_PER_TICK * rate);
         let earned = arrived.since(allowed.at).as_secs_f64() * per_second;
-        *allowed =
-            Allowed { packets: (allowed.packets + earned).min(BURST), at: arrived.max(allowed.at) };
+        *allowed = Allowed {
+            packets: (allowed.packets + earned).min(BURST),
+            at: arrived.max(allowed.at),
+        };
         if dropped && allowed.packets > SPARE {
             wrong.push(format!(
                 "path {path}: taken for a flood with {:.0} packets to spare",

@@ -111,10 +111,19 @@ fn pair<'a>(
     core: &'a Server,
     network: &Network,
 ) -> Option<Pair<'a>> {
-    let own = client.bot.runtime().connection().filter(|_| client.is_playing());
+    let own = client
+        .bot
+        .runtime()
+        .connection()
+        .filter(|_| client.is_playing());
     let (id, server) = core.session(network.address(client.path))?;
     let same = client.bot.runtime().id() == Some(id) && core.is_playing(id);
-    own.filter(|_| same).map(|_| Pair { at, client, id, server })
+    own.filter(|_| same).map(|_| Pair {
+        at,
+        client,
+        id,
+        server,
+    })
 }
 
 impl Checks {
@@ -195,16 +204,20 @@ impl Checks {
                 continue;
             };
             self.copies.check(&pair, room, marks, &mut wrong);
-            self.budgets.check(&pair, core, (&self.lateness, now), marks, &mut wrong);
+            self.budgets
+                .check(&pair, core, (&self.lateness, now), marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             if let Some(counts) = room.command_counts(pair.id) {
                 self.input.check(&pair, counts, now, marks, &mut wrong);
             }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
             let now = room.timeline().slot(room.ring().tick());
-            self.prediction.check(&pair, (room.ring(), schema, now), calm, &mut wrong);
+            self.prediction
+                .check(&pair, (room.ring(), schema, now), calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
-                wrong.push(format!("client {at} decoded a state that the server does not have"));
+                wrong.push(format!(
+                    "client {at} decoded a state that the server does not have"
+                ));
             }
         }
         let liars = clients.iter().enumerate().filter(|(_, client)| {
@@ -235,19 +248,26 @@ impl Checks {
         };
         let mut wrong = Vec::new();
         match last.cause {
-            Cause::Unexplained => {
-                wrong.push(format!("client {at}: nothing explains that slot {} differs", last.slot))
-            }
+            Cause::Unexplained => wrong.push(format!(
+                "client {at}: nothing explains that slot {} differs",
+                last.slot
+            )),
             Cause::Interaction if self.ghosts => {
-                wrong.push(format!("client {at}: a ghost was touched at slot {}", last.slot));
+                wrong.push(format!(
+                    "client {at}: a ghost was touched at slot {}",
+                    last.slot
+                ));
             }
             Cause::Interaction | Cause::Command => {}
         }
         let counts = core
             .and_then(|core| pair(at, client, core, network).map(|pair| (pair, core)))
             .and_then(|(pair, core)| world_of(core).command_counts(pair.id));
-        let by_command =
-            client.wrong.iter().filter(|wrong| wrong.cause == Cause::Command).count() as u64;
+        let by_command = client
+            .wrong
+            .iter()
+            .filter(|wrong| wrong.cause == Cause::Command)
+            .count() as u64;
         if let Some(counts) = counts.filter(|counts| by_command > counts.missing) {
             wrong.push(format!(
                 "client {at}: {by_command} wrong for lack of {} commands",
@@ -275,9 +295,11 @@ impl Checks {
                 self.identity.client_joined(*id, &mut wrong);
                 self.stream_begins(*id, core);
             }
-            SessionEvent::Resumed { client, resume: Resume::Restarted, .. } => {
-                self.stream_begins(*client, core)
-            }
+            SessionEvent::Resumed {
+                client,
+                resume: Resume::Restarted,
+                ..
+            } => self.stream_begins(*client, core),
             SessionEvent::Ended(
                 id,
                 reason @ (DisconnectReason::Misbehaved | DisconnectReason::Overflow),
@@ -300,7 +322,8 @@ impl Checks {
     /// From the next tick on all messages are for this client.
     fn stream_begins(&mut self, client: ClientId, core: Option<&Server>) {
         if let Some(core) = core {
-            self.delivery.joined(client, world_of(core).timeline().next());
+            self.delivery
+                .joined(client, world_of(core).timeline().next());
         }
     }
 
@@ -327,7 +350,8 @@ impl Checks {
         dropped: bool,
     ) {
         let mut wrong = Vec::new();
-        self.lateness.came(path, (rate, arrived), dropped, &mut wrong);
+        self.lateness
+            .came(path, (rate, arrived), dropped, &mut wrong);
         self.broken(wrong);
     }
 
@@ -350,16 +374,23 @@ impl Checks {
         let Some(id) = client.bot.runtime().id() else {
             return false;
         };
-        let known = self.delivery.told((at, id, client.life), event, marks, &mut wrong);
+        let known = self
+            .delivery
+            .told((at, id, client.life), event, marks, &mut wrong);
         self.broken(wrong);
         known
     }
 
     /// Returns the reliable messages sent until `until` that a client did not receive.
     pub fn untold(&self, clients: &[ClientProcess], until: Tick) -> Vec<String> {
-        let playing = clients.iter().enumerate().filter(|(_, client)| client.is_playing());
+        let playing = clients
+            .iter()
+            .enumerate()
+            .filter(|(_, client)| client.is_playing());
         let sessions =
             playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
-        sessions.flat_map(|session| self.delivery.untold(session, until)).collect()
+        sessions
+            .flat_map(|session| self.delivery.untold(session, until))
+            .collect()
     }
 }

@@ -38,7 +38,9 @@ impl NumberCheck {
         match read_outer(datagram) {
             Ok(Outer::Request(request)) => self.learn(&request),
             Ok(Outer::Sealed(header)) => self.sealed(path, way, header, datagram),
-            Err(reason) => self.wrong.push(format!("path {path}, {way:?}: sent {reason}")),
+            Err(reason) => self
+                .wrong
+                .push(format!("path {path}, {way:?}: sent {reason}")),
         }
     }
 
@@ -57,21 +59,42 @@ impl NumberCheck {
         if self.by_tag.contains_key(&tag) {
             return;
         }
-        let opened =
-            PrivateToken::open(request.sealed, &key(), PROTOCOL, request.expires, request.nonce);
+        let opened = PrivateToken::open(
+            request.sealed,
+            &key(),
+            PROTOCOL,
+            request.expires,
+            request.nonce,
+        );
         let Ok(private) = opened else { return };
-        let keys = [PacketKey::new(&private.client_key), PacketKey::new(&private.server_key)];
+        let keys = [
+            PacketKey::new(&private.client_key),
+            PacketKey::new(&private.server_key),
+        ];
         self.by_tag.insert(tag, self.known.len());
-        self.known.push(Keys { keys, used: Default::default() });
+        self.known.push(Keys {
+            keys,
+            used: Default::default(),
+        });
     }
 
     fn sealed(&mut self, path: usize, way: Way, header: Header, datagram: &[u8]) {
         let opens = |at: &usize| {
             let mut copy = datagram.to_vec();
-            packet::open(header, PROTOCOL, &self.known[*at].keys[way as usize], &mut copy).is_ok()
+            packet::open(
+                header,
+                PROTOCOL,
+                &self.known[*at].keys[way as usize],
+                &mut copy,
+            )
+            .is_ok()
         };
         let last = self.last.get(&(path, way)).copied();
-        let Some(at) = last.into_iter().chain((0..self.known.len()).rev()).find(opens) else {
+        let Some(at) = last
+            .into_iter()
+            .chain((0..self.known.len()).rev())
+            .find(opens)
+        else {
             return self.wrong.push(format!(
                 "path {path}, {way:?}: sealed under the key of no token: {header:?}"
             ));
@@ -80,8 +103,9 @@ impl NumberCheck {
         self.checked += 1;
         if !self.known[at].used[way as usize].insert(header.sequence) {
             let number = header.sequence;
-            self.wrong
-                .push(format!("path {path}, {way:?}: number {number} used twice under one key"));
+            self.wrong.push(format!(
+                "path {path}, {way:?}: number {number} used twice under one key"
+            ));
         }
     }
 }

@@ -33,7 +33,10 @@ impl PredictionCheck {
         calm: bool,
         wrong: &mut Vec<String>,
     ) {
-        let predicted = self.predicted.entry((pair.at, pair.client.life)).or_default();
+        let predicted = self
+            .predicted
+            .entry((pair.at, pair.client.life))
+            .or_default();
         // A prediction from before the calm may have been corrected since.
         match calm {
             true => *predicted = predicted.split_off(&now.0.saturating_sub(KEPT)),
@@ -48,7 +51,11 @@ impl PredictionCheck {
         };
         self.compared += 1;
         let fields = &schema.kind(own.kind).fields;
-        for (i, field) in fields.iter().enumerate().filter(|(_, field)| field.predicted) {
+        for (i, field) in fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| field.predicted)
+        {
             let there = own.current().fields[i];
             if state[i] != there {
                 wrong.push(format!(

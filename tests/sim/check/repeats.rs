@@ -22,7 +22,10 @@ impl RepeatCheck {
         let taken = self.taken.entry(way).or_default();
         let packet = xxh3_64(bytes);
         if taken.contains(&packet) {
-            wrong.push(format!("path {} {:?}: a packet was taken twice", way.0, way.1));
+            wrong.push(format!(
+                "path {} {:?}: a packet was taken twice",
+                way.0, way.1
+            ));
         }
         if taken.len() == REMEMBERED {
             taken.pop_front();

@@ -30,7 +30,10 @@ pub struct SessionCheck {
 impl SessionCheck {
     /// Creates a checker for sessions with this grace.
     pub fn new(grace: Duration) -> Self {
-        Self { grace, known: BTreeMap::new() }
+        Self {
+            grace,
+            known: BTreeMap::new(),
+        }
     }
 
     /// Resets the checker after a restart of the server.
@@ -48,7 +51,13 @@ impl SessionCheck {
     ) {
         match event {
             SessionEvent::Joined(client, user, _) => {
-                self.known.insert(*client, Known { user: *user, parked_at: None });
+                self.known.insert(
+                    *client,
+                    Known {
+                        user: *user,
+                        parked_at: None,
+                    },
+                );
             }
             SessionEvent::Parked(client) => {
                 let Some(known) = self.known.get_mut(client) else {
@@ -66,7 +75,9 @@ impl SessionCheck {
                     wrong.push(format!("{client:?} came back as another user"));
                 }
                 if core.is_some_and(|core| !world_of(core).has(*client)) {
-                    wrong.push(format!("{client:?} came back to a room that does not know it"));
+                    wrong.push(format!(
+                        "{client:?} came back to a room that does not know it"
+                    ));
                 }
             }
             SessionEvent::Ended(client, reason) => {
@@ -93,29 +104,44 @@ impl SessionCheck {
         network: &Network,
         wrong: &mut Vec<String>,
     ) {
-        let (config, roster) = (core.session_server().config(), core.session_server().roster());
+        let (config, roster) = (
+            core.session_server().config(),
+            core.session_server().roster(),
+        );
         let too_many = |role| roster.sessions_of(role) > config.places(role);
         let crowded = too_many(Role::Player) || too_many(Role::Spectator);
         if crowded || roster.live() > roster.sessions() {
-            wrong.push(format!("{} sessions, {} of them live", roster.sessions(), roster.live()));
+            wrong.push(format!(
+                "{} sessions, {} of them live",
+                roster.sessions(),
+                roster.live()
+            ));
         }
         for (at, client) in clients.iter().enumerate() {
             let Some(id) = roster.at(network.address(client.path)) else {
                 continue;
             };
             let Some(session) = roster.get(id) else {
-                wrong.push(format!("client {at} is at an address whose session there is not"));
+                wrong.push(format!(
+                    "client {at} is at an address whose session there is not"
+                ));
                 continue;
             };
             // A client that had the address before may not have noticed that another has it now.
-            let mut before =
-                network.before(client.path).iter().map(|before| clients[*before].user());
+            let mut before = network
+                .before(client.path)
+                .iter()
+                .map(|before| clients[*before].user());
             if session.user != client.user() && before.all(|user| user != session.user) {
                 wrong.push(format!("client {at} has the session of {:?}", session.user));
             }
         }
         for known in self.known.values() {
-            let sessions = self.known.values().filter(|other| other.user == known.user).count();
+            let sessions = self
+                .known
+                .values()
+                .filter(|other| other.user == known.user)
+                .count();
             if sessions > config.per_user {
                 wrong.push(format!("{:?} has {sessions} sessions", known.user));
             }

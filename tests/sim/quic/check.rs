@@ -26,7 +26,10 @@ impl QuicWorld {
             let runtime = member.bot.runtime();
             let stats = runtime.stats();
             if runtime.state() != ClientState::Playing {
-                wrong.push(format!("client {place} does not play: {:?}", runtime.state()));
+                wrong.push(format!(
+                    "client {place} does not play: {:?}",
+                    runtime.state()
+                ));
                 continue;
             }
             if stats.decode_errors + stats.hash_mismatches > 0 {
@@ -36,11 +39,15 @@ impl QuicWorld {
             let long_ago = room.ring().tick().back(ARRIVES_IN);
             let game = arena();
             let is_seen = |entry: &&Entry| {
-                entry.at(long_ago).is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
+                entry
+                    .at(long_ago)
+                    .is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
             };
             for entry in room.ring().entries().filter(is_seen) {
-                let Some(held) =
-                    runtime.buffer().entity(entry.id.slot).filter(|held| held.id == entry.id)
+                let Some(held) = runtime
+                    .buffer()
+                    .entity(entry.id.slot)
+                    .filter(|held| held.id == entry.id)
                 else {
                     wrong.push(format!("client {place} lacks {}", entry.id));
                     continue;
@@ -52,8 +59,14 @@ impl QuicWorld {
                     wrong.push(format!("client {place} holds another {}", entry.id));
                 }
             }
-            if runtime.buffer().newest().is_none_or(|newest| !newest.is_after(healed)) {
-                wrong.push(format!("client {place} has heard nothing since all is healed"));
+            if runtime
+                .buffer()
+                .newest()
+                .is_none_or(|newest| !newest.is_after(healed))
+            {
+                wrong.push(format!(
+                    "client {place} has heard nothing since all is healed"
+                ));
             }
         }
         self.wrong.extend(wrong);

@@ -84,7 +84,10 @@ impl QuicEnd {
     /// Handles a datagram of the network.
     pub fn receive(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) {
         let (at, mut answer) = (self.at(now), Vec::new());
-        match self.endpoint.handle(at, from, None, None, BytesMut::from(bytes), &mut answer) {
+        match self
+            .endpoint
+            .handle(at, from, None, None, BytesMut::from(bytes), &mut answer)
+        {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(line) = self.lines.get_mut(&handle.0) {
                     line.connection.handle_event(event);
@@ -107,7 +110,8 @@ impl QuicEnd {
                 }
             }
             Some(DatagramEvent::Response(to)) => {
-                self.out.push_back((to.destination, answer[..to.size].to_vec()));
+                self.out
+                    .push_back((to.destination, answer[..to.size].to_vec()));
             }
             None => {}
         }
@@ -116,8 +120,15 @@ impl QuicEnd {
 
     fn add(&mut self, handle: ConnectionHandle, connection: Connection, addr: PeerAddr) {
         let (unsent, partial) = (VecDeque::new(), Vec::new());
-        let line =
-            Line { connection, addr, stream: None, unsent, partial, announced: false, over: false };
+        let line = Line {
+            connection,
+            addr,
+            stream: None,
+            unsent,
+            partial,
+            announced: false,
+            over: false,
+        };
         self.lines.insert(handle.0, line);
         self.by_addr.insert(addr, handle);
     }
@@ -128,7 +139,10 @@ impl QuicEnd {
             self.open(to, now);
         }
         let at = self.at(now);
-        let Some(line) = self.by_addr.get(&to).and_then(|handle| self.lines.get_mut(&handle.0))
+        let Some(line) = self
+            .by_addr
+            .get(&to)
+            .and_then(|handle| self.lines.get_mut(&handle.0))
         else {
             return;
         };
@@ -142,7 +156,8 @@ impl QuicEnd {
             }
             Transmit::Close => {
                 line.over = true;
-                line.connection.close(at, VarInt::from_u32(0), Bytes::from_static(b"over"));
+                line.connection
+                    .close(at, VarInt::from_u32(0), Bytes::from_static(b"over"));
             }
         }
         self.drive(now);
@@ -152,7 +167,9 @@ impl QuicEnd {
         let Some(config) = self.client.clone() else {
             return;
         };
-        let opened = self.endpoint.connect(self.at(now), config, to.address, "localhost");
+        let opened = self
+            .endpoint
+            .connect(self.at(now), config, to.address, "localhost");
         let Ok((handle, connection)) = opened else {
             return;
         };
@@ -174,7 +191,8 @@ impl QuicEnd {
             line.carry(self.client.is_some(), &mut self.came);
             let mut buffer = Vec::new();
             while let Some(transmit) = line.connection.poll_transmit(at, 1, &mut buffer) {
-                self.out.push_back((transmit.destination, std::mem::take(&mut buffer)));
+                self.out
+                    .push_back((transmit.destination, std::mem::take(&mut buffer)));
             }
             while let Some(event) = line.connection.poll_endpoint_events() {
                 if let Some(answer) = self.endpoint.handle_event(ConnectionHandle(*handle), event) {
@@ -262,8 +280,10 @@ impl Line {
             self.partial.extend_from_slice(&chunk.bytes);
         }
         let _ = chunks.finalize();
-        while let Some(length) =
-            self.partial.first_chunk().map(|head| usize::from(u16::from_le_bytes(*head)))
+        while let Some(length) = self
+            .partial
+            .first_chunk()
+            .map(|head| usize::from(u16::from_le_bytes(*head)))
         {
             assert!((1..=FRAME_BYTES).contains(&length), "both ends are ours");
             if self.partial.len() < 2 + length {

@@ -64,7 +64,11 @@ impl QuicPlan {
     /// Returns the standard mix's plan for a seed.
     pub fn standard(seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let link = if rng.random_bool(0.2) { LinkConfig::default() } else { random_link(&mut rng) };
+        let link = if rng.random_bool(0.2) {
+            LinkConfig::default()
+        } else {
+            random_link(&mut rng)
+        };
         let trouble = Duration::from_millis(4_500);
         let mut troubles: Vec<_> = (0..rng.random_range(2..8))
             .map(|_| {
@@ -73,10 +77,16 @@ impl QuicPlan {
             })
             .collect();
         troubles.sort_by_key(|(at, _)| *at);
-        let restarts = troubles.iter().any(|(_, trouble)| *trouble == QuicTrouble::Restart);
+        let restarts = troubles
+            .iter()
+            .any(|(_, trouble)| *trouble == QuicTrouble::Restart);
         // A client that lost its session joins again, some only after the token's timeout.
         let settle = Duration::from_secs(if restarts { 16 } else { 5 });
-        let bulk = if rng.random_bool(0.3) { rng.random_range(2_000..15_000) } else { 0 };
+        let bulk = if rng.random_bool(0.3) {
+            rng.random_range(2_000..15_000)
+        } else {
+            0
+        };
         Self {
             bulk,
             troubles,
@@ -90,7 +100,11 @@ impl QuicPlan {
 /// A random link: up to a tenth lost, some duplicates, reordering and corruption, in bursts.
 fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     let mut some = |most: f64| {
-        if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 }
+        if rng.random_bool(0.5) {
+            rng.random_range(0.0..most)
+        } else {
+            0.0
+        }
     };
     let (loss, duplicate, reorder, corrupt) = (some(0.1), some(0.3), some(0.1), some(0.05));
     let enter = some(0.01);
@@ -98,7 +112,11 @@ fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
         latency: Duration::from_micros(rng.random_range(0..80_000)),
         jitter: Duration::from_micros(rng.random_range(0..20_000)),
         loss,
-        bursts: (enter > 0.0).then_some(Bursts { enter, leave: 0.2, loss: 0.9 }),
+        bursts: (enter > 0.0).then_some(Bursts {
+            enter,
+            leave: 0.2,
+            loss: 0.9,
+        }),
         duplicate,
         reorder,
         corrupt,

@@ -95,7 +95,9 @@ pub fn server(seed: u64, time: SimTime) -> ServerConfig {
     let mut config = config::server(certificate(), &[ALPN]).expect("the certificate serves");
     let tokens =
         ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"simulator").extract(&seed.to_le_bytes());
-    config.token_key(Arc::new(tokens)).time_source(Arc::new(time));
+    config
+        .token_key(Arc::new(tokens))
+        .time_source(Arc::new(time));
     config
 }
 
@@ -106,7 +108,9 @@ pub fn client(seed: u64) -> ClientConfig {
     let rng = Mutex::new(Xoshiro256PlusPlus::seed_from_u64(!seed));
     config.initial_dst_cid_provider(Arc::new(move || {
         let mut bytes = [0; 20];
-        rng.lock().expect("nobody panics with it").fill_bytes(&mut bytes);
+        rng.lock()
+            .expect("nobody panics with it")
+            .fill_bytes(&mut bytes);
         ConnectionId::new(&bytes)
     }));
     config

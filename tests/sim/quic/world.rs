@@ -243,7 +243,9 @@ impl QuicWorld {
                 let member = &mut self.members[client];
                 let old = std::mem::replace(&mut member.end, end);
                 for addr in old.iter().flat_map(QuicEnd::addrs) {
-                    member.bot.receive(*addr, Event::Closed { told: false }, self.now);
+                    member
+                        .bot
+                        .receive(*addr, Event::Closed { told: false }, self.now);
                 }
             }
             QuicTrouble::Restart => {
@@ -287,8 +289,10 @@ impl QuicWorld {
                 continue;
             };
             if let Some((each_tick, at)) = messaging_game::parse_patter(&data) {
-                let wrong =
-                    member.patter.take(each_tick, at).map(|what| format!("client {place}: {what}"));
+                let wrong = member
+                    .patter
+                    .take(each_tick, at)
+                    .map(|what| format!("client {place}: {what}"));
                 self.wrong.extend(wrong);
                 continue;
             }
@@ -320,7 +324,9 @@ impl QuicWorld {
         if !matches!(member.bot.runtime().state(), ClientState::Ended(_)) {
             return;
         }
-        let at = *self.members[place].rejoin_at.get_or_insert(self.now + REJOIN);
+        let at = *self.members[place]
+            .rejoin_at
+            .get_or_insert(self.now + REJOIN);
         if at > self.now {
             return;
         }
@@ -383,11 +389,16 @@ impl QuicWorld {
         }
         let mut out: Vec<(PeerAddr, Transmit)> = Vec::new();
         self.server.send_replies(&mut out);
-        if self.server.next_deadline().is_some_and(|deadline| deadline <= now) {
+        if self
+            .server
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
             self.server.set_wall_clock(now, wall(now));
             self.server.tick(&mut || now, &mut out);
             expect_rooms(&self.server);
-            self.hash.update(&world_of(&self.server).world_hash().to_le_bytes());
+            self.hash
+                .update(&world_of(&self.server).world_hash().to_le_bytes());
         }
         let mut packets = Vec::new();
         for (to, transmit) in out {
@@ -410,19 +421,33 @@ impl QuicWorld {
 }
 
 pub(super) fn arena() -> ArenaGame {
-    ArenaGame::new(ArenaConfig { drones: 12, ..ArenaConfig::default() })
-        .expect("the arena's schema is valid")
+    ArenaGame::new(ArenaConfig {
+        drones: 12,
+        ..ArenaConfig::default()
+    })
+    .expect("the arena's schema is valid")
 }
 
 fn start_server(plan: &QuicPlan, life: u64, now: Timestamp) -> Server {
     let mut config = session_config();
-    config.servers = config.servers.with(TransportKind::Quic, vec![SERVER.into()]);
+    config.servers = config
+        .servers
+        .with(TransportKind::Quic, vec![SERVER.into()]);
     let mut secret = [0; 32];
     secret[..8].copy_from_slice(&plan.seed.wrapping_add(life << 32).to_le_bytes());
     let mut server = Server::new(config, secret, now, wall(now));
-    let room = RoomConfig { seed: plan.seed, relevance_radius_m: None, ..RoomConfig::default() };
-    let game =
-        MessagingGame { game: arena(), bulk: plan.bulk / room.tick_rate, patter: plan.patter };
-    server.add_room(Box::new(WorldRoom::new(game, room, now).expect("a valid schema")));
+    let room = RoomConfig {
+        seed: plan.seed,
+        relevance_radius_m: None,
+        ..RoomConfig::default()
+    };
+    let game = MessagingGame {
+        game: arena(),
+        bulk: plan.bulk / room.tick_rate,
+        patter: plan.patter,
+    };
+    server.add_room(Box::new(
+        WorldRoom::new(game, room, now).expect("a valid schema"),
+    ));
     server
 }

@@ -33,7 +33,13 @@ fn visit_all<C: SymbolCoder>(
     for trace in traces {
         for frame in FIRST..trace.len() {
             let whole = PastTicks::whole(6);
-            visit(coder, model, &pasts(trace, frame, whole), floors, &mut trace[frame].clone())?;
+            visit(
+                coder,
+                model,
+                &pasts(trace, frame, whole),
+                floors,
+                &mut trace[frame].clone(),
+            )?;
             if frame.is_multiple_of(GAPPED)
                 && let Some(ticks) = gapped(frame, &mut rng)
             {
@@ -60,7 +66,8 @@ fn gapped(frame: usize, rng: &mut Xoshiro256PlusPlus) -> Option<PastTicks> {
             held.note(Tick(tick as u32));
         }
     }
-    held.choose(Tick(frame as u32)).filter(|ticks| (ticks.age as usize) < FIRST)
+    held.choose(Tick(frame as u32))
+        .filter(|ticks| (ticks.age as usize) < FIRST)
 }
 
 /// A coder that collects samples.
@@ -80,7 +87,12 @@ impl SymbolCoder for Looking {
     fn look(&mut self, inputs: &Inputs, floor: i32, before: Body, now: Body) {
         let step = std::array::from_fn(|k| (now.position[k] - before.position[k]) as f32);
         let lowest = (floor - before.position[2]) as f32;
-        self.0.push(Sample { inputs: *inputs, step, lowest, turn: turn_between(before, now) });
+        self.0.push(Sample {
+            inputs: *inputs,
+            step,
+            lowest,
+            turn: turn_between(before, now),
+        });
     }
 }
 
@@ -152,8 +164,10 @@ fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
         }
         let mut weights = Vec::with_capacity(contexts * symbols);
         for context in 0..contexts {
-            weights
-                .extend(smoothed(&counts[context * symbols..][..symbols], &groups[group(context)]));
+            weights.extend(smoothed(
+                &counts[context * symbols..][..symbols],
+                &groups[group(context)],
+            ));
         }
         weights
     })
@@ -162,8 +176,10 @@ fn frequencies(counts: &[Vec<u64>; PARTS.len()]) -> [Vec<u16>; PARTS.len()] {
 fn smoothed(counts: &[u64], like: &[u64]) -> Vec<u16> {
     const LEAN: f64 = 8.0;
     const MOST: f64 = 16_000.0;
-    let (all, all_like) =
-        (counts.iter().sum::<u64>() as f64, like.iter().sum::<u64>().max(1) as f64);
+    let (all, all_like) = (
+        counts.iter().sum::<u64>() as f64,
+        like.iter().sum::<u64>().max(1) as f64,
+    );
     let weight = |(count, like): (&u64, &u64)| {
         let expected = *like as f64 / all_like;
         ((*count as f64 + LEAN * expected) / (all + LEAN) * MOST) as u16

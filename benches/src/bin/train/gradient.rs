@@ -43,7 +43,11 @@ impl Dense {
     fn new(inputs: usize, outputs: usize, rng: &mut Xoshiro256PlusPlus) -> Self {
         let spread = (1.0 / inputs as f32).sqrt();
         let weights = (0..(inputs + 1) * outputs).map(|_| rng.random_range(-spread..spread));
-        Self { inputs, outputs, weights: weights.collect() }
+        Self {
+            inputs,
+            outputs,
+            weights: weights.collect(),
+        }
     }
 
     fn forward(&self, inputs: &[f32], outputs: &mut [f32]) {
@@ -71,7 +75,10 @@ impl Dense {
             *bias += by;
         }
         let rows = self.weights[..split].chunks_exact(self.outputs);
-        let all = rows.zip(sums.chunks_exact_mut(self.outputs)).zip(inputs).zip(by_inputs);
+        let all = rows
+            .zip(sums.chunks_exact_mut(self.outputs))
+            .zip(inputs)
+            .zip(by_inputs);
         for (((row, sums), input), by_input) in all {
             for (sum, by) in sums.iter_mut().zip(by_outputs) {
                 *sum += by * input;
@@ -102,7 +109,11 @@ impl Trainee {
     pub fn new(shape: Shape, samples: &[Sample], rng: &mut Xoshiro256PlusPlus) -> Self {
         let (mut means, mut scales) = ([0.0; SCALARS], [0.0; SCALARS]);
         for k in 0..SCALARS {
-            let values = || samples.iter().map(|sample| f64::from(sample.inputs.scalars[k]));
+            let values = || {
+                samples
+                    .iter()
+                    .map(|sample| f64::from(sample.inputs.scalars[k]))
+            };
             let mean = values().sum::<f64>() / samples.len() as f64;
             let variance =
                 values().map(|value| (value - mean).powi(2)).sum::<f64>() / samples.len() as f64;
@@ -123,7 +134,12 @@ impl Trainee {
         }
         biases[OUTPUTS - 4..].fill(1.5);
         layers.push(output);
-        Self { shape, layers, means, scales }
+        Self {
+            shape,
+            layers,
+            means,
+            scales,
+        }
     }
 
     /// Returns the weights in the layout of [`truetick_netcode::rigid_body_codec::Network::new`].
@@ -138,10 +154,15 @@ impl Trainee {
             for group in (0..layer.outputs.next_multiple_of(LANES)).step_by(LANES) {
                 for output in group..group + LANES {
                     let mean = |input: usize| {
-                        if at == 0 { self.means[input] * self.scales[input] } else { 0.0 }
+                        if at == 0 {
+                            self.means[input] * self.scales[input]
+                        } else {
+                            0.0
+                        }
                     };
-                    let moved: f32 =
-                        (0..layer.inputs).map(|input| mean(input) * weight(input, output)).sum();
+                    let moved: f32 = (0..layer.inputs)
+                        .map(|input| mean(input) * weight(input, output))
+                        .sum();
                     all.push(weight(layer.inputs, output) - moved);
                 }
                 for input in 0..layer.inputs {
@@ -184,7 +205,10 @@ impl Trainee {
     }
 
     fn no_gradient(&self) -> Vec<Vec<f32>> {
-        self.layers.iter().map(|layer| vec![0.0; layer.weights.len()]).collect()
+        self.layers
+            .iter()
+            .map(|layer| vec![0.0; layer.weights.len()])
+            .collect()
     }
 
     /// Trains for `rounds` passes over the samples. After each it reports the pass and the bits per
@@ -196,7 +220,11 @@ impl Trainee {
         rng: &mut Xoshiro256PlusPlus,
         mut say: impl FnMut(usize, f32),
     ) {
-        let mut adam = Adam { first: self.no_gradient(), second: self.no_gradient(), steps: 0 };
+        let mut adam = Adam {
+            first: self.no_gradient(),
+            second: self.no_gradient(),
+            steps: 0,
+        };
         let mut order: Vec<usize> = (0..samples.len()).collect();
         let all = (rounds * (samples.len() / BATCH)) as f32;
         for round in 0..rounds {
@@ -216,14 +244,21 @@ impl Trainee {
         let this = &*self;
         let part = |part: &[usize]| {
             let mut gradient = this.no_gradient();
-            let bits: f32 =
-                part.iter().map(|at| this.learn_from(&samples[*at], &mut gradient)).sum();
+            let bits: f32 = part
+                .iter()
+                .map(|at| this.learn_from(&samples[*at], &mut gradient))
+                .sum();
             (bits, gradient)
         };
         let (left, right) = batch.split_at(batch.len() / 2);
         let ((bits, mut gradient), (more, other)) = std::thread::scope(|scope| {
             let other = scope.spawn(|| part(right));
-            (part(left), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (
+                part(left),
+                other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
         });
         for (mine, other) in gradient.iter_mut().flatten().zip(other.iter().flatten()) {
             *mine = (*mine + other) / batch.len() as f32;
@@ -280,28 +315,44 @@ fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
     let axes = [(0, 0, sizes + 1), (1, 0, sizes + 1), (2, MOVES, sizes)];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + MOVES];
-        let step: f32 =
-            weights.iter().zip(&sample.inputs.moves[k]).map(|(weight, part)| weight * part).sum();
+        let step: f32 = weights
+            .iter()
+            .zip(&sample.inputs.moves[k])
+            .map(|(weight, part)| weight * part)
+            .sum();
         let on_ground = k == 2 && step < sample.lowest;
         let expected = if on_ground { sample.lowest } else { step };
         let (cost, by_error, by_size) = cost(sample.step[k] - expected, outputs[size]);
         bits += cost;
         by[size] += by_size;
         if !on_ground {
-            for (by, part) in by[start..start + MOVES].iter_mut().zip(&sample.inputs.moves[k]) {
+            for (by, part) in by[start..start + MOVES]
+                .iter_mut()
+                .zip(&sample.inputs.moves[k])
+            {
                 *by -= by_error * part;
             }
         }
     }
-    let axes = [(0, turns, sizes + 2), (1, turns, sizes + 2), (2, turns + TURNS, sizes + 3)];
+    let axes = [
+        (0, turns, sizes + 2),
+        (1, turns, sizes + 2),
+        (2, turns + TURNS, sizes + 3),
+    ];
     for (k, start, size) in axes {
         let weights = &outputs[start..start + TURNS];
-        let turn: f32 =
-            weights.iter().zip(&sample.inputs.turns[k]).map(|(weight, part)| weight * part).sum();
+        let turn: f32 = weights
+            .iter()
+            .zip(&sample.inputs.turns[k])
+            .map(|(weight, part)| weight * part)
+            .sum();
         let (cost, by_error, by_size) = cost(sample.turn[k] - turn, outputs[size]);
         bits += cost;
         by[size] += by_size;
-        for (by, part) in by[start..start + TURNS].iter_mut().zip(&sample.inputs.turns[k]) {
+        for (by, part) in by[start..start + TURNS]
+            .iter_mut()
+            .zip(&sample.inputs.turns[k])
+        {
             *by -= by_error * part;
         }
     }
@@ -342,9 +393,20 @@ mod tests {
             moves: std::array::from_fn(|_| std::array::from_fn(|_| number())),
             turns: std::array::from_fn(|_| std::array::from_fn(|_| number())),
         };
-        let samples =
-            [Sample { inputs, step: [4.0, -2.0, 1.0], lowest: -50.0, turn: [1.0, 0.0, -3.0] }];
-        let mut trainee = Trainee::new(Shape { first: 32, second: 32 }, &samples, &mut rng);
+        let samples = [Sample {
+            inputs,
+            step: [4.0, -2.0, 1.0],
+            lowest: -50.0,
+            turn: [1.0, 0.0, -3.0],
+        }];
+        let mut trainee = Trainee::new(
+            Shape {
+                first: 32,
+                second: 32,
+            },
+            &samples,
+            &mut rng,
+        );
         (trainee.means, trainee.scales) = ([0.0; SCALARS], [1.0; SCALARS]);
         let mut gradient = trainee.no_gradient();
         trainee.learn_from(&samples[0], &mut gradient);

@@ -80,10 +80,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let source = match Arguments::parse().what {
         What::Walkers => workload()?.to_source_of(&format!("{command} walkers")),
         What::Halo => halo()?.to_source_of(&format!("{command} halo")),
-        What::Bodies { out, first, second, rounds, traces } => {
-            let traces =
-                traces.iter().map(|trace| read_trace(trace)).collect::<Result<Vec<_>, _>>()?;
-            let shape = Shape { first: first.into(), second: second.into() };
+        What::Bodies {
+            out,
+            first,
+            second,
+            rounds,
+            traces,
+        } => {
+            let traces = traces
+                .iter()
+                .map(|trace| read_trace(trace))
+                .collect::<Result<Vec<_>, _>>()?;
+            let shape = Shape {
+                first: first.into(),
+                second: second.into(),
+            };
             let model =
                 bodies_training::train(&traces, FLOORS, shape, rounds, |line| eprintln!("{line}"))?;
             return Ok(write_bytes(&out, &model)?);
@@ -108,13 +119,23 @@ impl Trained {
 const TICKS: u32 = 1_200;
 
 fn workload() -> Result<Trained, Box<dyn Error>> {
-    let game = Walkers { drones: 200, motion: Motion::Random };
+    let game = Walkers {
+        drones: 200,
+        motion: Motion::Random,
+    };
     let mut simulation = Simulation::new(Arc::new(game), 777)?;
     let schema = simulation.registry().schema().clone();
     let mut training = Training::default();
     for tick in 0..TICKS {
-        let joins = if tick == 0 { vec![ClientId(1)] } else { Vec::new() };
-        simulation.step(TickInput { joins, ..TickInput::default() });
+        let joins = if tick == 0 {
+            vec![ClientId(1)]
+        } else {
+            Vec::new()
+        };
+        simulation.step(TickInput {
+            joins,
+            ..TickInput::default()
+        });
         if tick >= 20 {
             training.look(&schema, simulation.ring());
         }

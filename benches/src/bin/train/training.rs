@@ -40,7 +40,10 @@ struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { lengths: [0; 33], seconds: 0 }
+        Self {
+            lengths: [0; 33],
+            seconds: 0,
+        }
     }
 }
 
@@ -72,7 +75,10 @@ impl Coder for Counting {
     }
 
     fn number(&mut self, at: usize, number: i32) -> Result<i32, WireError> {
-        self.numbers.entry(at).or_default().add(number.unsigned_abs());
+        self.numbers
+            .entry(at)
+            .or_default()
+            .add(number.unsigned_abs());
         Ok(number)
     }
 
@@ -90,7 +96,9 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Self { counts: (0..CLASSES).map(|_| Counting::default()).collect() }
+        Self {
+            counts: (0..CLASSES).map(|_| Counting::default()).collect(),
+        }
     }
 }
 
@@ -110,7 +118,11 @@ impl Training {
                     continue;
                 }
                 let older = (gap > 0).then_some((&*older.fields, gap));
-                let past = Baselines { age, base: &base.fields, older };
+                let past = Baselines {
+                    age,
+                    base: &base.fields,
+                    older,
+                };
                 let mut fields = entry.current().fields.to_vec();
                 let coder = &mut self.counts[class_of(age, gap > 0)];
                 // A coder that only counts cannot fail.
@@ -132,7 +144,10 @@ impl Training {
                 self.write_row(&mut text, (kind.name, component.name, ""), flag);
                 for field in &coded.fields {
                     let number = |counts: &Counting, context| {
-                        counts.numbers.get(&(field.context + context)).map(Seen::prior)
+                        counts
+                            .numbers
+                            .get(&(field.context + context))
+                            .map(Seen::prior)
                     };
                     self.write_row(
                         &mut text,

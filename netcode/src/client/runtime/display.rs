@@ -15,8 +15,14 @@ impl<P: Predict> ClientRuntime<P> {
     /// were removed from it but are still visible at the display time. A slot may occur twice;
     /// [`Self::view`] returns the older entity first.
     pub fn slots(&self) -> impl Iterator<Item = u16> {
-        let leaving = self.interpolation.iter().flat_map(|interpolation| interpolation.leaving());
-        self.buffer.entities().map(|remote| remote.id.slot).chain(leaving)
+        let leaving = self
+            .interpolation
+            .iter()
+            .flat_map(|interpolation| interpolation.leaving());
+        self.buffer
+            .entities()
+            .map(|remote| remote.id.slot)
+            .chain(leaving)
     }
 
     /// The display time of other entities, in ticks of the server; `None` before the first
@@ -42,7 +48,11 @@ impl<P: Predict> ClientRuntime<P> {
         let (id, kind) = (remote.id, remote.kind);
         let info = self.schema.kind(kind);
         let is_predicted = remote.is_own() && self.prediction.own() == Some(Own { id, kind });
-        let own = self.clock.as_ref().zip(self.link.connection()).filter(|_| is_predicted);
+        let own = self
+            .clock
+            .as_ref()
+            .zip(self.link.connection())
+            .filter(|_| is_predicted);
         if let (Some((clock, connection)), Some(rate)) = (own, self.tick_rate()) {
             let state = Now {
                 at: now,
@@ -72,12 +82,21 @@ impl<P: Predict> ClientRuntime<P> {
             return;
         };
         let info = self.schema.kind(remote.kind);
-        let own = Own { id: remote.id, kind: remote.kind };
+        let own = Own {
+            id: remote.id,
+            kind: remote.kind,
+        };
         if self.prediction.own().is_some_and(|before| before != own) {
             self.own_view.restart();
         }
-        let confirmed = Confirmed { slot, fields: held.fields, feedback };
-        let result = self.prediction.reconcile(&self.game, (own, info), &confirmed);
+        let confirmed = Confirmed {
+            slot,
+            fields: held.fields,
+            feedback,
+        };
+        let result = self
+            .prediction
+            .reconcile(&self.game, (own, info), &confirmed);
         let compared = matches!(result, Reconciled::Right | Reconciled::Wrong(_));
         self.stats.compared += u64::from(compared);
         if matches!(result, Reconciled::Started | Reconciled::Wrong(_)) {

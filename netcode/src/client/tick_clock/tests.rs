@@ -34,26 +34,45 @@ impl Path<'_> {
             }
             while let Some(slot) = clock.poll(local(now)) {
                 let margin = f64::from(slot.0) * self.tick_ms() - now - (self.up_ms)(now);
-                assert!(margins.insert(slot.0, (now, margin)).is_none(), "one command per slot");
+                assert!(
+                    margins.insert(slot.0, (now, margin)).is_none(),
+                    "one command per slot"
+                );
             }
             let next_answer = f64::from(answered + 1) * self.tick_ms() + self.down_ms;
             let due = clock.next_due().micros_from(local(0.0)) as f64 / 1e3;
-            let asks = if self.frame_ms > 0.0 { now + self.frame_ms } else { due };
-            now = if self.frame_ms > 0.0 { asks } else { asks.min(next_answer).max(now + 0.01) };
+            let asks = if self.frame_ms > 0.0 {
+                now + self.frame_ms
+            } else {
+                due
+            };
+            now = if self.frame_ms > 0.0 {
+                asks
+            } else {
+                asks.min(next_answer).max(now + 0.01)
+            };
         }
         margins
     }
 
     fn answer(&self, clock: &mut TickClock, slot: u32, margins: &Margins, now: Timestamp) {
         let units = |ms: f64| (ms * 1e3 / FEEDBACK_UNIT_US as f64) as u16;
-        let margin =
-            margins.get(&slot).filter(|(_, margin)| *margin >= 0.0).map(|(_, ms)| units(*ms));
-        let mut feedback = Feedback { margin, ..Feedback::default() };
+        let margin = margins
+            .get(&slot)
+            .filter(|(_, margin)| *margin >= 0.0)
+            .map(|(_, ms)| units(*ms));
+        let mut feedback = Feedback {
+            margin,
+            ..Feedback::default()
+        };
         let due = f64::from(slot) * self.tick_ms();
         for (of, (_, margin)) in margins.range(slot.saturating_sub(200)..slot) {
             let came = f64::from(*of) * self.tick_ms() - margin;
             if *margin < 0.0 && came > due - self.tick_ms() && came <= due {
-                feedback.lates.push(Late { back: (slot - of) as u8, by: units(-margin) });
+                feedback.lates.push(Late {
+                    back: (slot - of) as u8,
+                    by: units(-margin),
+                });
             }
         }
         clock.snapshot(Tick(slot), None, now);
@@ -62,7 +81,13 @@ impl Path<'_> {
 }
 
 fn steady(rate: u32, up_ms: f64, down_ms: f64) -> Margins {
-    Path { rate, up_ms: &|_| up_ms, down_ms, frame_ms: 0.0 }.run(6.0)
+    Path {
+        rate,
+        up_ms: &|_| up_ms,
+        down_ms,
+        frame_ms: 0.0,
+    }
+    .run(6.0)
 }
 
 #[test]
@@ -84,19 +109,40 @@ fn commands_arrive_just_in_time_on_every_path_and_rate() {
 fn a_longer_way_costs_a_round_trip_and_the_step() {
     for step in [10.0, 30.0, 150.0, 300.0] {
         let up = move |left: f64| if left < 3_000.0 { 40.0 } else { 40.0 + step };
-        let margins = Path { rate: 60, up_ms: &up, down_ms: 40.0, frame_ms: 0.0 }.run(8.0);
+        let margins = Path {
+            rate: 60,
+            up_ms: &up,
+            down_ms: 40.0,
+            frame_ms: 0.0,
+        }
+        .run(8.0);
         let late = margins.values().filter(|(_, margin)| *margin < 0.0);
         let last = late.map(|(left, _)| *left).fold(0.0, f64::max);
-        assert!(last - 3_000.0 <= 80.0 + step + 34.0, "{step}: dead for {} ms", last - 3_000.0);
+        assert!(
+            last - 3_000.0 <= 80.0 + step + 34.0,
+            "{step}: dead for {} ms",
+            last - 3_000.0
+        );
     }
 }
 
 #[test]
 fn a_shorter_way_is_followed_slowly_and_no_slot_is_left_out() {
     let up = |left: f64| if left < 3_000.0 { 240.0 } else { 40.0 };
-    let margins = Path { rate: 60, up_ms: &up, down_ms: 40.0, frame_ms: 0.0 }.run(8.0);
+    let margins = Path {
+        rate: 60,
+        up_ms: &up,
+        down_ms: 40.0,
+        frame_ms: 0.0,
+    }
+    .run(8.0);
     let first = *margins.keys().next().unwrap();
-    assert!(margins.keys().copied().eq(first..first + margins.len() as u32));
+    assert!(
+        margins
+            .keys()
+            .copied()
+            .eq(first..first + margins.len() as u32)
+    );
     let settled = margins.values().filter(|(left, _)| *left > 5_800.0);
     settled.for_each(|(_, margin)| assert!(*margin < 8.0, "{margin}"));
 }
@@ -104,9 +150,19 @@ fn a_shorter_way_is_followed_slowly_and_no_slot_is_left_out() {
 #[test]
 fn what_was_held_up_and_released_is_no_longer_way() {
     let up = |left: f64| {
-        if (3_000.0..3_500.0).contains(&left) { 3_540.0 - left } else { 40.0 }
+        if (3_000.0..3_500.0).contains(&left) {
+            3_540.0 - left
+        } else {
+            40.0
+        }
     };
-    let margins = Path { rate: 60, up_ms: &up, down_ms: 40.0, frame_ms: 0.0 }.run(6.0);
+    let margins = Path {
+        rate: 60,
+        up_ms: &up,
+        down_ms: 40.0,
+        frame_ms: 0.0,
+    }
+    .run(6.0);
     let after = margins.values().filter(|(left, _)| *left > 3_700.0);
     after.for_each(|(left, margin)| assert!((1.0..8.0).contains(margin), "{left}: {margin}"));
 }
@@ -114,10 +170,23 @@ fn what_was_held_up_and_released_is_no_longer_way() {
 #[test]
 fn a_caller_that_asks_once_per_frame_is_in_time() {
     for frame_ms in [333.0, 33.3, 16.7, 7.0] {
-        let margins = Path { rate: 60, up_ms: &|_| 40.0, down_ms: 40.0, frame_ms }.run(12.0);
-        let settled: Vec<_> = margins.values().filter(|(left, _)| *left > 4_000.0).collect();
+        let margins = Path {
+            rate: 60,
+            up_ms: &|_| 40.0,
+            down_ms: 40.0,
+            frame_ms,
+        }
+        .run(12.0);
+        let settled: Vec<_> = margins
+            .values()
+            .filter(|(left, _)| *left > 4_000.0)
+            .collect();
         let late = settled.iter().filter(|(_, margin)| *margin < 0.0).count();
-        assert!(late * 100 <= settled.len(), "{frame_ms}: {late} of {}", settled.len());
+        assert!(
+            late * 100 <= settled.len(),
+            "{frame_ms}: {late} of {}",
+            settled.len()
+        );
         settled.iter().for_each(|(_, margin)| {
             assert!(*margin < 2.0 * frame_ms + 25.0, "{frame_ms}: {margin}")
         });
@@ -148,7 +217,14 @@ fn commands_that_never_arrive_in_time_are_noticed() {
         clock.feedback(Tick(slot), &Feedback::default(), now);
     }
     assert!(clock.unheard_for(now) > Duration::from_secs(4));
-    clock.feedback(Tick(300), &Feedback { margin: Some(1), ..Feedback::default() }, now);
+    clock.feedback(
+        Tick(300),
+        &Feedback {
+            margin: Some(1),
+            ..Feedback::default()
+        },
+        now,
+    );
     assert_eq!(clock.unheard_for(now), Duration::ZERO);
 }
 
@@ -162,6 +238,9 @@ fn slots_may_wrap_and_go_on_for_years() {
         (slot, now) = (slot + slots, now + Duration::from_micros(15_625) * slots);
         clock.snapshot(slot, None, now);
         let given = std::iter::from_fn(|| clock.poll(now)).last();
-        assert!(given.is_some_and(|given| given.distance(slot).abs() < 8), "{given:?} at {slot:?}");
+        assert!(
+            given.is_some_and(|given| given.distance(slot).abs() < 8),
+            "{given:?} at {slot:?}"
+        );
     }
 }

@@ -38,7 +38,9 @@ fn line_31_a_packet_that_claims_a_world_is_read_no_further_than_it_goes() {
             writer.pad_to_byte();
             let mut buffer = SnapshotBuffer::new();
             assert!(
-                buffer.take(&schema(), BitReader::new(writer.bytes())).is_err(),
+                buffer
+                    .take(&schema(), BitReader::new(writer.bytes()))
+                    .is_err(),
                 "{claimed} {byte}"
             );
             assert_eq!(buffer.entities().count(), 0);
@@ -70,20 +72,31 @@ fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
         crowd.tick = crowd.tick.next();
         crowd.ring.begin_tick(crowd.tick);
         let meta = ReplicaMeta {
-            id: NetId { slot: 3, generation },
+            id: NetId {
+                slot: 3,
+                generation,
+            },
             kind: KindId(0),
             owner: None,
             team: 0,
         };
-        crowd.ring.record(&crowd.schema, meta, &fitted(&[tick as u32; FIELDS]));
+        crowd
+            .ring
+            .record(&crowd.schema, meta, &fitted(&[tick as u32; FIELDS]));
         crowd.cache.begin_tick(&crowd.ring);
         let masks = crowd.masks();
         sent.extend(crowd.send(&mut view, &interest(&masks), tick as u64 * 20));
     }
     for at in [0, 2, 1, 3, 0] {
-        buffer.take(&crowd.schema, BitReader::new(&sent[at].1)).unwrap();
+        buffer
+            .take(&crowd.schema, BitReader::new(&sent[at].1))
+            .unwrap();
         let generation = u16::from(at != 0 || buffer.newest() != Some(Tick(1_001)));
-        assert_eq!(buffer.entity(3).unwrap().id.generation, generation, "packet {at}");
+        assert_eq!(
+            buffer.entity(3).unwrap().id.generation,
+            generation,
+            "packet {at}"
+        );
     }
 }
 
@@ -92,20 +105,35 @@ fn line_42_a_packet_of_an_old_generation_does_not_bring_it_back() {
 #[test]
 fn an_entity_whose_kind_changes_is_another() {
     let mut schema = Schema::new();
-    let parts = [schema.add_component::<Body>().unwrap(), schema.add_component::<Mind>().unwrap()];
+    let parts = [
+        schema.add_component::<Body>().unwrap(),
+        schema.add_component::<Mind>().unwrap(),
+    ];
     schema.add_kind("body", &parts[..1]).unwrap();
     schema.add_kind("thing", &parts).unwrap();
     for kinds in [[0, 1], [1, 0]] {
         for later in [0, 1] {
             let mut buffer = SnapshotBuffer::new();
             for (kind, tick) in kinds.into_iter().zip([1_001, 1_001 + later]) {
-                let mut crowd = Crowd { schema: schema.clone(), tick: Tick(tick), ..Crowd::new() };
+                let mut crowd = Crowd {
+                    schema: schema.clone(),
+                    tick: Tick(tick),
+                    ..Crowd::new()
+                };
                 crowd.ring.begin_tick(crowd.tick);
-                let id = NetId { slot: 3, generation: 0 };
+                let id = NetId {
+                    slot: 3,
+                    generation: 0,
+                };
                 let fields = &fitted(&[9; FIELDS])[..schema.kind(KindId(kind)).fields.len()];
                 crowd.ring.record(
                     &schema,
-                    ReplicaMeta { id, kind: KindId(kind), owner: None, team: 0 },
+                    ReplicaMeta {
+                        id,
+                        kind: KindId(kind),
+                        owner: None,
+                        team: 0,
+                    },
                     fields,
                 );
                 crowd.cache.begin_tick(&crowd.ring);
@@ -113,7 +141,10 @@ fn an_entity_whose_kind_changes_is_another() {
                 let sent = crowd.send(&mut ClientView::new(), &interest(&masks), 0);
                 buffer.take(&schema, BitReader::new(&sent[0].1)).unwrap();
                 let held = buffer.entity(3).unwrap();
-                assert_eq!((held.kind, held.newest().fields.len()), (KindId(kind), fields.len()));
+                assert_eq!(
+                    (held.kind, held.newest().fields.len()),
+                    (KindId(kind), fields.len())
+                );
             }
         }
     }
@@ -129,7 +160,13 @@ fn line_45_an_acknowledgement_of_what_is_not_kept_any_more_is_built_upon_by_noth
         assert_eq!(packets.len(), 1);
     }
     view.packet_acked(3);
-    assert_eq!(view.acked(NetId { slot: 3, generation: 0 }), None);
+    assert_eq!(
+        view.acked(NetId {
+            slot: 3,
+            generation: 0
+        }),
+        None
+    );
     // A known entity whose baseline the world has dropped since has no baseline: it is sent whole.
     view.packet_acked(399);
     for _ in 0..200 {

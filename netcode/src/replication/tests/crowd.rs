@@ -50,12 +50,19 @@ impl Crowd {
         gone.into_iter().for_each(|id| self.ring.remove(id));
         for slot in slots {
             let meta = ReplicaMeta {
-                id: NetId { slot, generation: 0 },
+                id: NetId {
+                    slot,
+                    generation: 0,
+                },
                 kind: KindId(0),
                 owner: None,
                 team: 0,
             };
-            let x = if moving { 1_000 + self.tick.0 * 3 + u32::from(slot) } else { 7 };
+            let x = if moving {
+                1_000 + self.tick.0 * 3 + u32::from(slot)
+            } else {
+                7
+            };
             self.ring.record(&self.schema, meta, &fitted(&[x; FIELDS]));
         }
         self.cache.begin_tick(&self.ring);
@@ -84,7 +91,11 @@ impl Crowd {
         mut begin: impl FnMut(&mut BitWriter),
     ) -> Vec<(Sequence, Vec<u8>)> {
         view.note_gone(self.ring.gone(), self.tick);
-        let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
+        let mut shared = Shared {
+            schema: &self.schema,
+            ring: &self.ring,
+            cache: &mut self.cache,
+        };
         view.plan(&mut shared, interest);
         let mut packets = Vec::new();
         loop {
@@ -107,7 +118,13 @@ impl Crowd {
 }
 
 pub(super) fn interest(masks: &[u64]) -> Interest<'_> {
-    Interest { own: None, team: 0, masks, weights: None, budget: 8_000 }
+    Interest {
+        own: None,
+        team: 0,
+        masks,
+        weights: None,
+        budget: 8_000,
+    }
 }
 
 #[test]
@@ -131,9 +148,15 @@ fn what_does_not_change_is_not_sent_again() {
         let masks = crowd.masks();
         let packets = crowd.send(&mut view, &interest(&masks), tick * 20);
         sizes.push(packets.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
-        packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+        packets
+            .iter()
+            .for_each(|(sequence, _)| view.packet_acked(*sequence));
     }
-    assert!(sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20), "{:?}", &sizes[98..110]);
+    assert!(
+        sizes[50] > 200 && sizes[102..].iter().all(|size| *size < 20),
+        "{:?}",
+        &sizes[98..110]
+    );
 }
 
 /// A client with a round trip of several ticks, on a path without loss.
@@ -151,7 +174,9 @@ impl Distant {
     fn hear(&mut self, crowd: &mut Crowd, tick: u64) {
         let masks = crowd.masks();
         for (sequence, bytes) in crowd.send(&mut self.view, &interest(&masks), tick * 20) {
-            self.buffer.take(&crowd.schema, BitReader::new(&bytes)).unwrap();
+            self.buffer
+                .take(&crowd.schema, BitReader::new(&bytes))
+                .unwrap();
             self.acks.push_back((tick + Self::ROUND_TRIP, sequence));
         }
         while let Some((_, sequence)) = self.acks.pop_front_if(|(at, _)| *at <= tick) {
@@ -166,8 +191,11 @@ fn four_hundred_removals_take_a_round_trip_and_not_four_hundred() {
     for tick in 0..120u64 {
         crowd.step(if tick < 60 { 0..400 } else { 0..0 }, false);
         client.hear(&mut crowd, tick);
-        let expected =
-            if tick < 60 { 400 } else { 400usize.saturating_sub((tick as usize - 59) * 16) };
+        let expected = if tick < 60 {
+            400
+        } else {
+            400usize.saturating_sub((tick as usize - 59) * 16)
+        };
         assert_eq!(client.buffer.entities().count(), expected, "tick {tick}");
     }
 }
@@ -219,8 +247,9 @@ fn removals_in_several_packets_of_a_tick_are_what_one_packet_says() {
     }
     assert!(most > 2, "{most} packets in a tick");
     let held: Vec<u16> = buffer.entities().map(|remote| remote.id.slot).collect();
-    let seen: Vec<u16> =
-        (0..512).filter(|slot| masks[block_of(*slot)] & bit_of(*slot) != 0).collect();
+    let seen: Vec<u16> = (0..512)
+        .filter(|slot| masks[block_of(*slot)] & bit_of(*slot) != 0)
+        .collect();
     assert_eq!(held, seen);
 }
 
@@ -237,18 +266,30 @@ fn nothing_waits_for_ever() {
         for tick in 0..1_500u64 {
             crowd.step(0..slots, true);
             let masks = crowd.masks();
-            let interest =
-                Interest { weights: weighted.then_some(&*weights), budget, ..interest(&masks) };
+            let interest = Interest {
+                weights: weighted.then_some(&*weights),
+                budget,
+                ..interest(&masks)
+            };
             let packets = crowd.send(&mut view, &interest, tick * 20);
-            packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+            packets
+                .iter()
+                .for_each(|(sequence, _)| view.packet_acked(*sequence));
             for slot in 0..slots {
                 let at = usize::from(slot);
-                let id = NetId { slot, generation: 0 };
+                let id = NetId {
+                    slot,
+                    generation: 0,
+                };
                 if view.acked(id) == Some(crowd.tick) {
                     longest[at] = longest[at].max(tick - sent[at]);
                     sent[at] = tick;
                 }
-                assert!(tick - sent[at] < 900, "slot {slot} waits since {}", sent[at]);
+                assert!(
+                    tick - sent[at] < 900,
+                    "slot {slot} waits since {}",
+                    sent[at]
+                );
             }
         }
         let most = |class: u64| {
@@ -277,7 +318,10 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
         // The last 60 entities appear when all others already change, and by much.
         for slot in 0..if tick < 100 { 132 } else { 192u16 } {
             let meta = ReplicaMeta {
-                id: NetId { slot, generation: 0 },
+                id: NetId {
+                    slot,
+                    generation: 0,
+                },
                 kind: KindId(0),
                 owner: None,
                 team: 0,
@@ -289,11 +333,21 @@ fn what_is_new_in_a_busy_block_does_not_wait_for_ever() {
         }
         crowd.cache.begin_tick(&crowd.ring);
         let masks = crowd.masks();
-        let interest = Interest { budget: 1_500, ..interest(&masks) };
+        let interest = Interest {
+            budget: 1_500,
+            ..interest(&masks)
+        };
         let packets = crowd.send(&mut view, &interest, tick * 20);
-        packets.iter().for_each(|(sequence, _)| view.packet_acked(*sequence));
+        packets
+            .iter()
+            .for_each(|(sequence, _)| view.packet_acked(*sequence));
         (0..192u16).for_each(|slot| {
-            acked[usize::from(slot)] |= view.acked(NetId { slot, generation: 0 }).is_some();
+            acked[usize::from(slot)] |= view
+                .acked(NetId {
+                    slot,
+                    generation: 0,
+                })
+                .is_some();
         });
     }
     assert!(acked.iter().all(|acked| *acked), "{acked:?}");
@@ -311,11 +365,19 @@ impl Witness {
     /// Runs one tick; returns the bytes sent.
     fn tick(&mut self, crowd: &mut Crowd, budget: usize) -> usize {
         let masks = crowd.masks();
-        let packets =
-            crowd.send(&mut self.view, &Interest { budget, ..interest(&masks) }, self.next);
+        let packets = crowd.send(
+            &mut self.view,
+            &Interest {
+                budget,
+                ..interest(&masks)
+            },
+            self.next,
+        );
         self.next += packets.len() as Sequence;
         for (sequence, bytes) in &packets {
-            self.buffer.take(&crowd.schema, BitReader::new(bytes)).unwrap();
+            self.buffer
+                .take(&crowd.schema, BitReader::new(bytes))
+                .unwrap();
             self.view.packet_acked(*sequence);
         }
         packets.iter().map(|(_, bytes)| bytes.len()).sum()
@@ -336,11 +398,17 @@ fn a_newcomer_gets_ten_thousand_entities_within_its_budget_and_nobody_waits_for_
     while newcomer.buffer.entities().count() < 10_000 {
         crowd.step(0..10_000, false);
         most = most.max(newcomer.tick(&mut crowd, BUDGET));
-        assert!(old.tick(&mut crowd, BUDGET) < 30, "nothing changed for the old one");
+        assert!(
+            old.tick(&mut crowd, BUDGET) < 30,
+            "nothing changed for the old one"
+        );
         ticks += 1;
     }
     println!("10,000 entities in {ticks} ticks of at most {most} bytes");
-    assert!(most < BUDGET + 300 && ticks < 240, "{ticks} ticks, {most} bytes");
+    assert!(
+        most < BUDGET + 300 && ticks < 240,
+        "{ticks} ticks, {most} bytes"
+    );
 }
 
 #[test]
@@ -352,9 +420,16 @@ fn packets_of_two_worlds_that_differ_in_what_a_client_may_not_see_are_the_same()
             crowd.tick = crowd.tick.next();
             crowd.ring.begin_tick(crowd.tick);
             for slot in 0..100u16 {
-                let id = NetId { slot, generation: 0 };
-                let meta =
-                    ReplicaMeta { id, kind: KindId(0), owner: None, team: 1 + (slot % 2) as u8 };
+                let id = NetId {
+                    slot,
+                    generation: 0,
+                };
+                let meta = ReplicaMeta {
+                    id,
+                    kind: KindId(0),
+                    owner: None,
+                    team: 1 + (slot % 2) as u8,
+                };
                 let mut numbers = [1_000 + tick * 3 + u32::from(slot); FIELDS];
                 // The owner's fuel, the server's dice, the other team's mood, and everything
                 // outside the client's interest.
@@ -370,9 +445,14 @@ fn packets_of_two_worlds_that_differ_in_what_a_client_may_not_see_are_the_same()
             }
             crowd.cache.begin_tick(&crowd.ring);
             let masks = [u64::MAX, 0xffff];
-            let interest = Interest { team: 1, ..interest(&masks) };
+            let interest = Interest {
+                team: 1,
+                ..interest(&masks)
+            };
             let packets = crowd.send(&mut witness.view, &interest, u64::from(tick) * 20);
-            packets.iter().for_each(|(sequence, _)| witness.view.packet_acked(*sequence));
+            packets
+                .iter()
+                .for_each(|(sequence, _)| witness.view.packet_acked(*sequence));
             sent.push(packets);
         }
         sent

@@ -44,15 +44,17 @@ fn step() -> impl Strategy<Value = Step> {
         proptest::collection::vec(0u8..8, 4),
         proptest::bool::weighted(0.2),
     )
-        .prop_map(|(spawn, despawn, change, hide, team, packets, ack_lost)| Step {
-            spawn,
-            despawn,
-            change,
-            hide,
-            team,
-            packets,
-            ack_lost,
-        })
+        .prop_map(
+            |(spawn, despawn, change, hide, team, packets, ack_lost)| Step {
+                spawn,
+                despawn,
+                change,
+                hide,
+                team,
+                packets,
+                ack_lost,
+            },
+        )
 }
 
 struct World {
@@ -105,21 +107,31 @@ impl World {
         }
         let free = (0..12).find(|slot| !self.live.contains_key(slot));
         if let Some(slot) = free.filter(|_| step.spawn) {
-            let id = NetId { slot, generation: self.generations[usize::from(slot)] };
+            let id = NetId {
+                slot,
+                generation: self.generations[usize::from(slot)],
+            };
             self.live.insert(slot, (id, fitted(&[5; FIELDS])));
         }
         let kind = self.schema.kind(KindId(0)).clone();
         for (slot, field, value) in &step.change {
             if let Some((_, fields)) = self.live.get_mut(slot) {
                 let max = kind.fields[usize::from(*field)].max();
-                fields[usize::from(*field)] =
-                    if *value <= max { *value } else { value % (max + 1) };
+                fields[usize::from(*field)] = if *value <= max {
+                    *value
+                } else {
+                    value % (max + 1)
+                };
             }
         }
         for (id, fields) in self.live.values() {
             let owner = (id.slot == 3).then_some(OWNER);
-            let meta =
-                ReplicaMeta { id: *id, kind: KindId(0), owner, team: 1 + (id.slot % 2) as u8 };
+            let meta = ReplicaMeta {
+                id: *id,
+                kind: KindId(0),
+                owner,
+                team: 1 + (id.slot % 2) as u8,
+            };
             self.ring.record(&self.schema, meta, fields);
         }
         self.view.note_gone(self.ring.gone(), self.tick);
@@ -133,11 +145,23 @@ impl World {
         self.cache.begin_tick(&self.ring);
         let visible = self.live.keys().filter(|slot| **slot != step.hide);
         let masks = [visible.fold(0, |mask, slot| mask | bit_of(*slot))];
-        let (own, team, budget) =
-            (self.own().filter(|own| own.slot != step.hide), step.team, self.budget);
-        let mut shared = Shared { schema: &self.schema, ring: &self.ring, cache: &mut self.cache };
-        let interest =
-            Interest { own, team, masks: &masks, weights: self.weights.as_deref(), budget };
+        let (own, team, budget) = (
+            self.own().filter(|own| own.slot != step.hide),
+            step.team,
+            self.budget,
+        );
+        let mut shared = Shared {
+            schema: &self.schema,
+            ring: &self.ring,
+            cache: &mut self.cache,
+        };
+        let interest = Interest {
+            own,
+            team,
+            masks: &masks,
+            weights: self.weights.as_deref(),
+            budget,
+        };
         self.view.plan(&mut shared, &interest);
         for fate in step.packets.iter().cycle() {
             let mut writer = BitWriter::new();
@@ -153,9 +177,12 @@ impl World {
                 0 => {}
                 late @ 1..=3 => {
                     let at = self.tick + u32::from(*late);
-                    self.in_flight.push_back((at, self.sequence, writer.bytes().to_vec()));
+                    self.in_flight
+                        .push_back((at, self.sequence, writer.bytes().to_vec()));
                 }
-                _ => self.in_flight.push_back((self.tick, self.sequence, writer.bytes().to_vec())),
+                _ => self
+                    .in_flight
+                    .push_back((self.tick, self.sequence, writer.bytes().to_vec())),
             }
             self.sequence += 1;
             if !more {
@@ -165,8 +192,10 @@ impl World {
     }
 
     fn receive(&mut self, step: &Step) {
-        let (due, later): (VecDeque<_>, VecDeque<_>) =
-            self.in_flight.drain(..).partition(|(at, ..)| !at.is_after(self.tick));
+        let (due, later): (VecDeque<_>, VecDeque<_>) = self
+            .in_flight
+            .drain(..)
+            .partition(|(at, ..)| !at.is_after(self.tick));
         self.in_flight = later;
         for (_, sequence, bytes) in due {
             match self.buffer.take(&self.schema, BitReader::new(&bytes)) {
@@ -176,7 +205,9 @@ impl World {
             }
         }
         if !step.ack_lost {
-            self.acks.drain(..).for_each(|sequence| self.view.packet_acked(sequence));
+            self.acks
+                .drain(..)
+                .for_each(|sequence| self.view.packet_acked(sequence));
         }
     }
 
@@ -186,7 +217,10 @@ impl World {
             let Some(acked) = self.view.acked(*id) else {
                 continue;
             };
-            let held = self.buffer.public(id.slot).filter(|remote| remote.id == *id);
+            let held = self
+                .buffer
+                .public(id.slot)
+                .filter(|remote| remote.id == *id);
             let held = held.and_then(|remote| Some((remote.audience, remote.at(acked)?)));
             let Some((audience, held)) = held else {
                 panic!("{id} at {acked} was acknowledged and is not held")
@@ -200,8 +234,17 @@ impl World {
     }
 
     fn check_converged(&self, hidden: u16, team: u8) {
-        let expected: Vec<u16> = self.live.keys().copied().filter(|slot| *slot != hidden).collect();
-        let held: Vec<u16> = self.buffer.entities().map(|remote| remote.id.slot).collect();
+        let expected: Vec<u16> = self
+            .live
+            .keys()
+            .copied()
+            .filter(|slot| *slot != hidden)
+            .collect();
+        let held: Vec<u16> = self
+            .buffer
+            .entities()
+            .map(|remote| remote.id.slot)
+            .collect();
         assert_eq!(held, expected);
         for remote in self.buffer.entities() {
             let (id, fields) = &self.live[&remote.id.slot];
@@ -257,8 +300,14 @@ fn the_tick_that_ends_an_entity_can_begin_the_next_in_its_slot() {
         packets: vec![9],
         ack_lost: false,
     };
-    let spawn = Step { spawn: true, ..calm.clone() };
-    let replace = Step { despawn: Some(0), ..spawn.clone() };
+    let spawn = Step {
+        spawn: true,
+        ..calm.clone()
+    };
+    let replace = Step {
+        despawn: Some(0),
+        ..spawn.clone()
+    };
     for step in [&spawn, &calm, &replace, &calm] {
         world.change(step);
         world.send(step);

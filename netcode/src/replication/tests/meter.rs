@@ -29,7 +29,12 @@ fn the_bits_of_all_parts_make_the_packet() {
             assert_eq!(parts, payload.len() * 8);
             let snapshot = breakdown.snapshot.unwrap();
             assert_eq!(snapshot.failed, None);
-            let streams: f64 = snapshot.ledger.bit_costs.iter().map(|bit_cost| bit_cost.bits).sum();
+            let streams: f64 = snapshot
+                .ledger
+                .bit_costs
+                .iter()
+                .map(|bit_cost| bit_cost.bits)
+                .sum();
             // Two bits of tag, sixteen of hash. The length of a stream differs from its information
             // by less than a byte.
             let told = (2 + snapshot.header_bits + snapshot.units_bits + 16) as f64 + streams;
@@ -48,5 +53,8 @@ fn the_bits_of_all_parts_make_the_packet() {
             view.packet_acked(sequence);
         }
     }
-    assert!(fields > 1_000 && inspector.buffer().entities().count() == 150, "{fields}");
+    assert!(
+        fields > 1_000 && inspector.buffer().entities().count() == 150,
+        "{fields}"
+    );
 }

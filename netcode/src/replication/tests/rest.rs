@@ -17,7 +17,10 @@ use crate::tick::Tick;
 const SLOTS: u16 = 70;
 
 /// The entity that the client owns.
-const OWN: NetId = NetId { slot: 2, generation: 0 };
+const OWN: NetId = NetId {
+    slot: 2,
+    generation: 0,
+};
 
 struct World {
     crowd: Crowd,
@@ -30,8 +33,17 @@ struct World {
 
 impl World {
     fn new(tick: u32) -> Self {
-        let crowd = Crowd { tick: Tick(tick), ..Crowd::new() };
-        Self { crowd, view: ClientView::new(), buffer: SnapshotBuffer::new(), sequence: 0, x: 5 }
+        let crowd = Crowd {
+            tick: Tick(tick),
+            ..Crowd::new()
+        };
+        Self {
+            crowd,
+            view: ClientView::new(),
+            buffer: SnapshotBuffer::new(),
+            sequence: 0,
+            x: 5,
+        }
     }
 
     /// Runs the tick `passed` ticks later, in which the client sees the slots `seen`, receives
@@ -42,14 +54,28 @@ impl World {
         crowd.ring.begin_tick(crowd.tick);
         for slot in 0..SLOTS {
             let owner = (slot == OWN.slot).then_some(ClientId(1));
-            let meta =
-                ReplicaMeta { id: NetId { slot, generation: 0 }, kind: KindId(0), owner, team: 0 };
-            let x = if slot < 64 { self.x } else { crowd.tick.0 % 1_000 };
-            crowd.ring.record(&crowd.schema, meta, &fitted(&[x; FIELDS]));
+            let meta = ReplicaMeta {
+                id: NetId {
+                    slot,
+                    generation: 0,
+                },
+                kind: KindId(0),
+                owner,
+                team: 0,
+            };
+            let x = if slot < 64 {
+                self.x
+            } else {
+                crowd.tick.0 % 1_000
+            };
+            crowd
+                .ring
+                .record(&crowd.schema, meta, &fitted(&[x; FIELDS]));
         }
         crowd.cache.begin_tick(&crowd.ring);
         let mut masks = vec![0; crowd.ring.blocks().len()];
-        seen.clone().for_each(|slot| masks[usize::from(slot) / 64] |= 1 << (slot % 64));
+        seen.clone()
+            .for_each(|slot| masks[usize::from(slot) / 64] |= 1 << (slot % 64));
         let interest = super::super::client_view::Interest {
             own: seen.contains(&OWN.slot).then_some(OWN),
             ..interest(&masks)
@@ -57,7 +83,9 @@ impl World {
         let packets = crowd.send(&mut self.view, &interest, self.sequence);
         self.sequence += packets.len() as Sequence;
         for (sequence, bytes) in &packets {
-            self.buffer.take(&crowd.schema, BitReader::new(bytes)).unwrap();
+            self.buffer
+                .take(&crowd.schema, BitReader::new(bytes))
+                .unwrap();
             self.view.packet_acked(*sequence);
         }
         packets.iter().map(|(_, bytes)| bytes.len()).sum()
@@ -74,12 +102,19 @@ impl World {
     fn check(&self, seen: std::ops::Range<u16>) {
         let kind = self.crowd.schema.kind(KindId(0));
         for slot in 0..SLOTS {
-            let held = self.buffer.public(slot).map(|remote| remote.newest().fields);
+            let held = self
+                .buffer
+                .public(slot)
+                .map(|remote| remote.newest().fields);
             assert_eq!(held.is_some(), seen.contains(&slot), "slot {slot}");
             let entry = self.crowd.ring.entry(slot).unwrap();
             for (at, field) in kind.fields.iter().enumerate() {
                 if let Some(held) = held.filter(|_| Audience::Others.sees(field.visibility)) {
-                    assert_eq!(held[at], entry.current().fields[at], "slot {slot}, field {at}");
+                    assert_eq!(
+                        held[at],
+                        entry.current().fields[at],
+                        "slot {slot}, field {at}"
+                    );
                 }
             }
         }
@@ -142,7 +177,13 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
         for _ in 0..3 * (1 << 32) / u64::from(BASELINE_TICKS) {
             let bytes = world.step(BASELINE_TICKS / 2 - 1, 0..SLOTS);
             assert!(bytes * 3 < whole, "{bytes} of {whole} bytes");
-            let acked = world.view.acked(NetId { slot: 9, generation: 0 }).unwrap();
+            let acked = world
+                .view
+                .acked(NetId {
+                    slot: 9,
+                    generation: 0,
+                })
+                .unwrap();
             let own = world.view.own_acked().unwrap();
             for acked in [acked, own] {
                 assert!(
@@ -158,7 +199,11 @@ fn what_rests_is_not_sent_again_and_its_baseline_stays_young() {
 
 #[test]
 fn what_left_sight_long_ago_comes_back_and_what_rested_leaves() {
-    for passed in [BASELINE_TICKS / 2, (1 << 31) + 5, u32::MAX - 2 * BASELINE_TICKS] {
+    for passed in [
+        BASELINE_TICKS / 2,
+        (1 << 31) + 5,
+        u32::MAX - 2 * BASELINE_TICKS,
+    ] {
         let mut world = World::new(7);
         world.steps(5, 0..SLOTS);
         world.steps(9, 60..SLOTS);

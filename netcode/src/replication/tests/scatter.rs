@@ -104,13 +104,24 @@ fn step(crowd: &mut Crowd, case: &Case, generations: &mut [u16], rng: &mut Xoshi
     crowd.ring.begin_tick(crowd.tick);
     for _ in 0..case.born {
         let slot = rng.random_range(0..generations.len());
-        crowd.ring.remove(NetId { slot: slot as u16, generation: generations[slot] });
+        crowd.ring.remove(NetId {
+            slot: slot as u16,
+            generation: generations[slot],
+        });
         generations[slot] += 1;
     }
     for (slot, generation) in generations.iter().enumerate() {
-        let id = NetId { slot: slot as u16, generation: *generation };
+        let id = NetId {
+            slot: slot as u16,
+            generation: *generation,
+        };
         let team = (slot % usize::from(case.teams)) as u8 + 1;
-        let meta = ReplicaMeta { id, kind: KindId(0), owner: None, team };
+        let meta = ReplicaMeta {
+            id,
+            kind: KindId(0),
+            owner: None,
+            team,
+        };
         let mut numbers = [1_000; FIELDS];
         numbers[0] = 1_000 + crowd.tick.0 * 3 + rng.random_range(0..40);
         numbers[2] = rng.random_range(0..4_096);
@@ -139,7 +150,11 @@ impl Case {
             let first = crowd.tick.first_of_round(self.clients);
             for at in (first..self.clients).chain(0..first) {
                 let team = (at % usize::from(self.teams)) as u8 + 1;
-                let interest = Interest { team, budget: clients[at].budget, ..interest(&masks) };
+                let interest = Interest {
+                    team,
+                    budget: clients[at].budget,
+                    ..interest(&masks)
+                };
                 clients[at].tick(&mut crowd, &interest, tick, self.late, &mut rng);
                 if tick >= SETTLED {
                     outcome.longest_gap = outcome.longest_gap.max(tick - clients[at].served);
@@ -148,12 +163,17 @@ impl Case {
             if tick >= CALM && tick % 6 == 0 {
                 for client in &mut clients {
                     let is_short = rng.random_range(0..100) < self.short.1;
-                    client.budget =
-                        if is_short { rng.random_range(self.short.0.clone()) } else { 8_000 };
+                    client.budget = if is_short {
+                        rng.random_range(self.short.0.clone())
+                    } else {
+                        8_000
+                    };
                 }
             }
             if tick == SETTLED {
-                clients.iter_mut().for_each(|client| client.updates = client.view.stats().updates);
+                clients
+                    .iter_mut()
+                    .for_each(|client| client.updates = client.view.stats().updates);
             }
             if tick > SETTLED {
                 let now = (crowd.cache.sharing().1 - before) as usize;
@@ -164,8 +184,10 @@ impl Case {
         }
         let ticks = (TICKS - SETTLED - 1) as usize;
         outcome.mean_per_block = encoded as f64 / (ticks * self.places()) as f64;
-        let updates =
-            clients.iter().map(|client| client.view.stats().updates - client.updates).min();
+        let updates = clients
+            .iter()
+            .map(|client| client.view.stats().updates - client.updates)
+            .min();
         outcome.least_served = updates.unwrap_or(0) as f64 / (ticks * generations.len()) as f64;
         outcome.individual = crowd.cache.individual();
         println!("{self:?}\n  {outcome:?}");
@@ -196,7 +218,10 @@ impl Case {
     fn holds(&self) -> Outcome {
         let outcome = self.run();
         let bound = self.bound(outcome.longest_delta);
-        assert!(outcome.most_per_block <= bound, "more than {bound} for {self:?}: {outcome:?}");
+        assert!(
+            outcome.most_per_block <= bound,
+            "more than {bound} for {self:?}: {outcome:?}"
+        );
         assert!(outcome.longest_gap <= 8, "{self:?}: {outcome:?}");
         assert_eq!(outcome.individual, 0, "{self:?}");
         outcome
@@ -246,9 +271,19 @@ impl Client {
 
 #[test]
 fn scattered_acknowledgements_do_not_make_each_client_another_encoding() {
-    for late in [Late::Constant, Late::EachPacket, Late::Lossy, Late::EachPacketLossy] {
+    for late in [
+        Late::Constant,
+        Late::EachPacket,
+        Late::Lossy,
+        Late::EachPacketLossy,
+    ] {
         for seed in 1..4 {
-            let outcome = Case { late, seed, ..Case::default() }.holds();
+            let outcome = Case {
+                late,
+                seed,
+                ..Case::default()
+            }
+            .holds();
             assert!(outcome.least_served > 0.2, "{late:?}: {outcome:?}");
         }
     }
@@ -257,7 +292,13 @@ fn scattered_acknowledgements_do_not_make_each_client_another_encoding() {
 #[test]
 fn the_bound_holds_for_any_number_of_clients_and_blocks() {
     for (clients, blocks) in [(64, 1), (1_000, 1), (150, 16), (600, 2)] {
-        Case { clients, blocks, late: Late::EachPacketLossy, ..Case::default() }.holds();
+        Case {
+            clients,
+            blocks,
+            late: Late::EachPacketLossy,
+            ..Case::default()
+        }
+        .holds();
     }
 }
 
@@ -266,7 +307,13 @@ fn short_budgets_cut_few_of_the_deltas() {
     for (short, share) in [(300..1_200, 25), (400..1_500, 100), (300..8_000, 100)] {
         for late in [Late::Aligned, Late::EachPacket, Late::EachPacketLossy] {
             for seed in 1..3 {
-                Case { short: (short.clone(), share), late, seed, ..Case::default() }.holds();
+                Case {
+                    short: (short.clone(), share),
+                    late,
+                    seed,
+                    ..Case::default()
+                }
+                .holds();
             }
         }
     }
@@ -275,15 +322,30 @@ fn short_budgets_cut_few_of_the_deltas() {
 #[test]
 fn teams_agree_each_for_itself() {
     for teams in [2, 5] {
-        let outcome = Case { teams, late: Late::EachPacketLossy, ..Case::default() }.holds();
+        let outcome = Case {
+            teams,
+            late: Late::EachPacketLossy,
+            ..Case::default()
+        }
+        .holds();
         assert!(outcome.least_served > 0.2, "{outcome:?}");
     }
 }
 
 #[test]
 fn entities_that_come_and_go_change_nothing_of_the_bound() {
-    for late in [Late::Aligned, Late::Constant, Late::EachPacket, Late::EachPacketLossy] {
-        let outcome = Case { born: 6, late, ..Case::default() }.holds();
+    for late in [
+        Late::Aligned,
+        Late::Constant,
+        Late::EachPacket,
+        Late::EachPacketLossy,
+    ] {
+        let outcome = Case {
+            born: 6,
+            late,
+            ..Case::default()
+        }
+        .holds();
         assert!(outcome.least_served > 0.2, "{outcome:?}");
     }
 }
@@ -291,7 +353,15 @@ fn entities_that_come_and_go_change_nothing_of_the_bound() {
 #[test]
 fn where_all_are_in_time_nobody_waits_for_a_baseline() {
     for born in [0, 6] {
-        let outcome = Case { late: Late::Aligned, born, ..Case::default() }.holds();
-        assert!(outcome.least_served >= 1.0 && outcome.mean_per_block < 8.0, "{outcome:?}");
+        let outcome = Case {
+            late: Late::Aligned,
+            born,
+            ..Case::default()
+        }
+        .holds();
+        assert!(
+            outcome.least_served >= 1.0 && outcome.mean_per_block < 8.0,
+            "{outcome:?}"
+        );
     }
 }

@@ -42,9 +42,14 @@ fn component() -> impl Strategy<Value = Vec<Field>> {
     let groups = proptest::collection::vec((fields(), visibility), 1..6);
     groups.prop_map(|groups| {
         let seen = groups.into_iter().flat_map(|(fields, visibility)| {
-            fields.into_iter().map(move |field| Field { visibility, ..field })
+            fields.into_iter().map(move |field| Field {
+                visibility,
+                ..field
+            })
         });
-        seen.zip(NAMES).map(|(field, name)| Field { name, ..field }).collect()
+        seen.zip(NAMES)
+            .map(|(field, name)| Field { name, ..field })
+            .collect()
     })
 }
 
@@ -53,7 +58,10 @@ fn schema() -> impl Strategy<Value = Schema> {
     proptest::collection::vec(component(), 1..4).prop_filter_map("refused", |components| {
         let mut schema = Schema::new();
         let parts = components.into_iter().zip(NAMES).map(|(fields, name)| {
-            schema.add_info(ComponentInfo { name, fields: Vec::leak(fields) })
+            schema.add_info(ComponentInfo {
+                name,
+                fields: Vec::leak(fields),
+            })
         });
         let parts: Vec<_> = parts.collect::<Result<_, _>>().ok()?;
         schema.add_kind("thing", &parts).ok()?;
@@ -64,8 +72,16 @@ fn schema() -> impl Strategy<Value = Schema> {
 /// What a receiver holds, made from any numbers.
 fn seen(kind: &KindInfo, audience: Audience, numbers: impl Iterator<Item = u32>) -> Vec<u32> {
     let fitted = kind.fields.iter().zip(numbers).map(|(field, number)| {
-        let fits = if number <= field.max { number } else { number % (field.max + 1) };
-        if audience.sees(field.visibility) { fits } else { 0 }
+        let fits = if number <= field.max {
+            number
+        } else {
+            number % (field.max + 1)
+        };
+        if audience.sees(field.visibility) {
+            fits
+        } else {
+            0
+        }
     });
     fitted.collect()
 }

@@ -21,7 +21,10 @@ impl SessionClient {
         self.check_expected(header)?;
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
-        let length = self.keys.open(header, self.token.protocol, &mut self.scratch)?.len();
+        let length = self
+            .keys
+            .open(header, self.token.protocol, &mut self.scratch)?
+            .len();
         self.note_heard(now);
         let start = datagram.len() - TAG_BYTES - length;
         if header.kind == Kind::Payload {
@@ -38,8 +41,14 @@ impl SessionClient {
         let expected = matches!(
             (self.phase, header.kind),
             (Phase::Requesting, Kind::Challenge | Kind::Denied)
-                | (Phase::Responding, Kind::Challenge | Kind::KeepAlive | Kind::Denied)
-                | (Phase::Connected { .. }, Kind::KeepAlive | Kind::Payload | Kind::Disconnect)
+                | (
+                    Phase::Responding,
+                    Kind::Challenge | Kind::KeepAlive | Kind::Denied
+                )
+                | (
+                    Phase::Connected { .. },
+                    Kind::KeepAlive | Kind::Payload | Kind::Disconnect
+                )
         );
         if !expected {
             return Err(DropReason::Unexpected);
@@ -60,9 +69,14 @@ impl SessionClient {
             }
             (Phase::Responding, Kind::KeepAlive) => {
                 let number = |at: usize| {
-                    contents[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+                    contents[at..]
+                        .first_chunk()
+                        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
                 };
-                self.phase = Phase::Connected { index: number(0), most: number(4) };
+                self.phase = Phase::Connected {
+                    index: number(0),
+                    most: number(4),
+                };
                 self.round_trip = Some(now.since(self.sent_at));
             }
             (_, Kind::Denied) => self.try_next(Failure::Denied, now),

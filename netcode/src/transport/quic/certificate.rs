@@ -46,7 +46,10 @@ pub struct Certificate {
 
 impl Clone for Certificate {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
@@ -60,15 +63,22 @@ impl Certificate {
         let key =
             KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Making)?;
         let mut params = CertificateParams::new(names).map_err(CertificateError::Making)?;
-        params.distinguished_name.push(rcgen::DnType::CommonName, "truetick");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "truetick");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let made = OffsetDateTime::from_unix_timestamp(wall.as_secs() as i64)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        (params.not_before, params.not_after) =
-            (made - BACKDATED, made + time::Duration::days(SELF_SIGNED_DAYS));
+        (params.not_before, params.not_after) = (
+            made - BACKDATED,
+            made + time::Duration::days(SELF_SIGNED_DAYS),
+        );
         let certificate = params.self_signed(&key).map_err(CertificateError::Making)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Ok(Self { chain: vec![certificate.der().clone()], key })
+        Ok(Self {
+            chain: vec![certificate.der().clone()],
+            key,
+        })
     }
 
     /// Reads a chain and its key from PEM texts, with the server's own certificate first.
@@ -156,10 +166,19 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_refused_with_a_reason() {
-        assert!(matches!(Certificate::from_pem("", ""), Err(CertificateError::Empty)));
+        assert!(matches!(
+            Certificate::from_pem("", ""),
+            Err(CertificateError::Empty)
+        ));
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        assert!(matches!(Certificate::from_pem(key, key), Err(CertificateError::Empty)));
+        assert!(matches!(
+            Certificate::from_pem(key, key),
+            Err(CertificateError::Empty)
+        ));
         let chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(Certificate::from_pem(chain, ""), Err(CertificateError::NoKey(_))));
+        assert!(matches!(
+            Certificate::from_pem(chain, ""),
+            Err(CertificateError::NoKey(_))
+        ));
     }
 }

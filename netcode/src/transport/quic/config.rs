@@ -150,7 +150,10 @@ pub fn client_tls(trust: &Trust, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, C
     let mut tls = match trust {
         Trust::Pinned(fingerprints) => {
             let algorithms = provider().signature_verification_algorithms;
-            let pinned = Pinned { fingerprints: fingerprints.clone(), algorithms };
+            let pinned = Pinned {
+                fingerprints: fingerprints.clone(),
+                algorithms,
+            };
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(pinned))

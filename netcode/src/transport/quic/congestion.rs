@@ -24,7 +24,9 @@ pub struct FloorFactory;
 
 impl ControllerFactory for FloorFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        Box::new(Floor(Arc::new(CubicConfig::default()).build(now, current_mtu)))
+        Box::new(Floor(
+            Arc::new(CubicConfig::default()).build(now, current_mtu),
+        ))
     }
 }
 
@@ -63,7 +65,8 @@ impl Controller for Floor {
         persistent: bool,
         lost_bytes: u64,
     ) {
-        self.0.on_congestion_event(now, sent, persistent, lost_bytes);
+        self.0
+            .on_congestion_event(now, sent, persistent, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {

@@ -37,13 +37,19 @@ impl EndNotice {
         event_channel: &EventSender,
         orders: &UnboundedSender<DriverCommand>,
     ) -> Self {
-        Self { addr, event_channel: event_channel.clone(), orders: orders.clone(), told: false }
+        Self {
+            addr,
+            event_channel: event_channel.clone(),
+            orders: orders.clone(),
+            told: false,
+        }
     }
 }
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        self.event_channel.put(self.addr, QueuedEvent::Closed { told: self.told });
+        self.event_channel
+            .put(self.addr, QueuedEvent::Closed { told: self.told });
         let _ = self.orders.send(DriverCommand::Ended(self.addr));
     }
 }
@@ -56,7 +62,10 @@ pub(super) async fn carry(
     (addr, event_channel): (PeerAddr, &EventSender),
     established: Option<ZeroRttAccepted>,
 ) -> Ended {
-    let early = Early { is: AtomicBool::new(established.is_some()), over: Notify::new() };
+    let early = Early {
+        is: AtomicBool::new(established.is_some()),
+        over: Notify::new(),
+    };
     note_path(session.max_datagram_size(), (addr, event_channel));
     tokio::select! {
         // In this order, so that everything received before the end is taken first.
@@ -186,7 +195,9 @@ mod tests {
 
     #[test]
     fn the_end_of_a_task_that_panics_is_told() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let ((event_channel, mut event_receiver), (orders, mut taken)) =
             (event_channel().unwrap(), mpsc::unbounded_channel());
         let addr = PeerAddr::quic(1, "127.0.0.1:1".parse().unwrap());

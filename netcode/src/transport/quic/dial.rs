@@ -48,13 +48,25 @@ pub(super) struct Ready {
 impl Dial {
     /// Creates the settings for native QUIC connections to trusted servers.
     pub fn new(trust: Trust) -> Self {
-        Self { trust, web_origin: None, relay: None }
+        Self {
+            trust,
+            web_origin: None,
+            relay: None,
+        }
     }
 
     pub(super) fn quinn(self) -> Result<Ready, ConfigError> {
-        let alpn = if self.web_origin.is_some() { ALPN_WEB } else { ALPN };
+        let alpn = if self.web_origin.is_some() {
+            ALPN_WEB
+        } else {
+            ALPN
+        };
         let config = config::client(&self.trust, alpn)?;
-        Ok(Ready { config, dial: self, has_warned: AtomicBool::new(false) })
+        Ok(Ready {
+            config,
+            dial: self,
+            has_warned: AtomicBool::new(false),
+        })
     }
 }
 
@@ -92,19 +104,26 @@ async fn connect(
     let address = ready.dial.relay.unwrap_or(addr.address);
     let name = ready.dial.trust.server_name();
     let connecting = endpoint.connect_with(ready.config.clone(), address, name);
-    let connecting = connecting.map_err(|error| Ended { told: false, why: error.to_string() })?;
+    let connecting = connecting.map_err(|error| Ended {
+        told: false,
+        why: error.to_string(),
+    })?;
     let Some(origin) = &ready.dial.web_origin else {
         return match connecting.into_0rtt() {
             Ok((connection, early)) => Ok((Session::Native(connection), Some(early))),
-            Err(connecting) => {
-                Ok((Session::Native(ready.establish(connecting, addr).await?), None))
-            }
+            Err(connecting) => Ok((
+                Session::Native(ready.establish(connecting, addr).await?),
+                None,
+            )),
         };
     };
     let connection = ready.establish(connecting, addr).await?;
     let why = format!("`{origin}` is no origin");
     let request = request(origin, addr).ok_or(Ended { told: true, why })?;
-    Ok((Session::Web(Box::new(web::Session::connect(connection, request).await?)), None))
+    Ok((
+        Session::Web(Box::new(web::Session::connect(connection, request).await?)),
+        None,
+    ))
 }
 
 /// Opens the stream. If possible, the first packet carries the first frame as early data. If the
@@ -121,7 +140,9 @@ async fn begin(
     };
     let mut bytes = Vec::new();
     let first = frames.recv().await;
-    first.iter().for_each(|frame| add_frame(&mut bytes, &frame.bytes));
+    first
+        .iter()
+        .for_each(|frame| add_frame(&mut bytes, &frame.bytes));
     // The write fails if early data is rejected; the bytes are sent again below.
     let _ = streams.0.write_all(&bytes).await;
     if early.await {

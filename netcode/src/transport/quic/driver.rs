@@ -36,9 +36,17 @@ const COUNT_EVERY: u32 = 16;
 pub(super) enum DriverCommand {
     /// Send the batch. The frames to the peers in `unsent` could not be kept, so their connections
     /// must be closed.
-    Send { batch: Vec<(PeerAddr, Transmit)>, bytes: usize, unsent: BTreeSet<PeerAddr> },
+    Send {
+        batch: Vec<(PeerAddr, Transmit)>,
+        bytes: usize,
+        unsent: BTreeSet<PeerAddr>,
+    },
     /// A connection is ready. A server's comes with its queue of frames and is not admitted yet.
-    Opened(PeerAddr, Box<Session>, Option<(UnsentFrames, Arc<Admission>)>),
+    Opened(
+        PeerAddr,
+        Box<Session>,
+        Option<(UnsentFrames, Arc<Admission>)>,
+    ),
     /// A connection has ended.
     Ended(PeerAddr),
     /// Use this socket from now on.
@@ -73,7 +81,11 @@ impl Outgoing {
         counts: Arc<Counts>,
         event_channel: EventSender,
     ) -> Self {
-        Self { orders, counts, event_channel }
+        Self {
+            orders,
+            counts,
+            event_channel,
+        }
     }
 
     /// Returns the bytes of waiting batches.
@@ -85,15 +97,23 @@ impl Outgoing {
     /// Queues a batch, or drops it if too much waits already. Transmits that open or close
     /// connections are always kept, because their number is bounded by that of the connections.
     pub(super) fn send(&self, batch: Vec<(PeerAddr, Transmit)>) {
-        let bytes =
-            batch.iter().map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES).sum();
+        let bytes = batch
+            .iter()
+            .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
+            .sum();
         let counts = &self.counts;
         let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
         let order = if fits {
-            DriverCommand::Send { batch, bytes, unsent: BTreeSet::new() }
+            DriverCommand::Send {
+                batch,
+                bytes,
+                unsent: BTreeSet::new(),
+            }
         } else {
             counts.batches_dropped.fetch_add(1, Ordering::Relaxed);
-            counts.bytes_dropped.fetch_add(bytes as u64, Ordering::Relaxed);
+            counts
+                .bytes_dropped
+                .fetch_add(bytes as u64, Ordering::Relaxed);
             let is_frame = |transmit: &Transmit| matches!(transmit, Transmit::Frame(_));
             let unsent = batch
                 .iter()
@@ -102,10 +122,19 @@ impl Outgoing {
                 .collect();
             let kept =
                 |transmit: &Transmit| matches!(transmit, Transmit::Open(_) | Transmit::Close);
-            let batch: Vec<_> = batch.into_iter().filter(|(_, transmit)| kept(transmit)).collect();
-            let bytes =
-                batch.iter().map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES).sum();
-            DriverCommand::Send { batch, bytes, unsent }
+            let batch: Vec<_> = batch
+                .into_iter()
+                .filter(|(_, transmit)| kept(transmit))
+                .collect();
+            let bytes = batch
+                .iter()
+                .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
+                .sum();
+            DriverCommand::Send {
+                batch,
+                bytes,
+                unsent,
+            }
         };
         if let DriverCommand::Send { bytes, .. } = &order {
             counts.queued.fetch_add(*bytes, Ordering::Relaxed);
@@ -114,10 +143,12 @@ impl Outgoing {
         if let Err(unsent) = self.orders.send(order)
             && let DriverCommand::Send { batch, .. } = unsent.0
         {
-            let opens =
-                batch.into_iter().filter(|(_, transmit)| matches!(transmit, Transmit::Open(_)));
+            let opens = batch
+                .into_iter()
+                .filter(|(_, transmit)| matches!(transmit, Transmit::Open(_)));
             opens.for_each(|(to, _)| {
-                self.event_channel.put(to, QueuedEvent::Closed { told: false })
+                self.event_channel
+                    .put(to, QueuedEvent::Closed { told: false })
             });
         }
     }
@@ -177,9 +208,17 @@ impl Driver {
     pub(super) async fn run(mut self, mut orders: UnboundedReceiver<DriverCommand>) {
         while let Some(order) = orders.recv().await {
             match order {
-                DriverCommand::Send { batch, bytes, unsent } => {
-                    unsent.into_iter().for_each(|addr| self.end_unsent(addr, UNSENT));
-                    batch.into_iter().for_each(|(to, transmit)| self.send(to, transmit));
+                DriverCommand::Send {
+                    batch,
+                    bytes,
+                    unsent,
+                } => {
+                    unsent
+                        .into_iter()
+                        .for_each(|addr| self.end_unsent(addr, UNSENT));
+                    batch
+                        .into_iter()
+                        .for_each(|(to, transmit)| self.send(to, transmit));
                     self.counts.queued.fetch_sub(bytes, Ordering::Relaxed);
                     self.count();
                 }
@@ -243,8 +282,10 @@ impl Driver {
     /// Closes a connection whose next frame is lost, because the following ones could not be
     /// delivered in order.
     fn end_unsent(&mut self, addr: PeerAddr, code: u32) {
-        let session =
-            self.lines.get(&addr).and_then(|connection_entry| connection_entry.session.as_ref());
+        let session = self
+            .lines
+            .get(&addr)
+            .and_then(|connection_entry| connection_entry.session.as_ref());
         if let Some(session) = session.filter(|session| !session.is_closed()) {
             self.counts.ended_unsent.fetch_add(1, Ordering::Relaxed);
             session.close(code, b"frames are not taken");
@@ -283,11 +324,17 @@ impl Driver {
         session: Box<Session>,
         server: Option<(UnsentFrames, Arc<Admission>)>,
     ) {
-        let (room, space) = (session.max_datagram_size(), session.datagram_send_buffer_space());
+        let (room, space) = (
+            session.max_datagram_size(),
+            session.datagram_send_buffer_space(),
+        );
         match (self.lines.get_mut(&addr), server) {
             (Some(connection_entry), _) => {
-                (connection_entry.session, connection_entry.room, connection_entry.space) =
-                    (Some(session), room, space)
+                (
+                    connection_entry.session,
+                    connection_entry.room,
+                    connection_entry.space,
+                ) = (Some(session), room, space)
             }
             (None, Some((frames, admission))) => {
                 let (session, admission) = (Some(session), Some(admission));
@@ -317,7 +364,9 @@ impl Driver {
         self.batches = self.batches.wrapping_add(1);
         if self.batches.is_multiple_of(COUNT_EVERY) {
             let present: u64 = self.lines.values().map(DriverConnection::bytes).sum();
-            self.counts.sent.store(self.past + present, Ordering::Relaxed);
+            self.counts
+                .sent
+                .store(self.past + present, Ordering::Relaxed);
         }
     }
 
@@ -332,7 +381,8 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         for addr in self.lines.keys() {
-            self.event_channel.put(*addr, QueuedEvent::Closed { told: false });
+            self.event_channel
+                .put(*addr, QueuedEvent::Closed { told: false });
         }
     }
 }
@@ -347,7 +397,9 @@ impl DriverConnection {
 
     /// Returns the bytes of UDP payload sent on the connection.
     fn bytes(&self) -> u64 {
-        self.session.as_ref().map_or(0, |session| session.bytes_sent())
+        self.session
+            .as_ref()
+            .map_or(0, |session| session.bytes_sent())
     }
 
     /// Closes the connection. Its last datagrams carry the reason, so they leave first if possible.

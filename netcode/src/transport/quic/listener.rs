@@ -86,10 +86,17 @@ impl ListenConfig {
         if self.handshakes > self.per_address {
             return Err(ConfigError::Handshakes(self.handshakes, self.per_address));
         }
-        let protocols: &[&[u8]] =
-            if self.origins.0.is_empty() { &[ALPN] } else { &[ALPN, ALPN_WEB] };
+        let protocols: &[&[u8]] = if self.origins.0.is_empty() {
+            &[ALPN]
+        } else {
+            &[ALPN, ALPN_WEB]
+        };
         let tls = config::server_tls(self.certificate.clone(), protocols)?;
-        Ok((endpoint(&self.secret), config::server_with(tls.clone())?, tls))
+        Ok((
+            endpoint(&self.secret),
+            config::server_with(tls.clone())?,
+            tls,
+        ))
     }
 }
 
@@ -103,9 +110,13 @@ fn endpoint(secret: &[u8; 32]) -> EndpointConfig {
         .and_then(|key| key.fill(&mut bytes));
     debug_assert!(filled.is_ok(), "40 bytes are within what HKDF gives");
     let (reset, ids) = bytes.split_at(32);
-    let mut config =
-        EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset)));
-    let ids = ids.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(
+        ring::hmac::HMAC_SHA256,
+        reset,
+    )));
+    let ids = ids
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte));
     config.cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)));
     config
 }
@@ -185,10 +196,18 @@ pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
         };
         number += 1;
         let addr = PeerAddr::quic(number, incoming.remote_address());
-        let seat = listener.seats.wait(incoming.remote_address().ip().into(), is_proved);
+        let seat = listener
+            .seats
+            .wait(incoming.remote_address().ip().into(), is_proved);
         let admission = Arc::new(Admission { seat, tickets });
         let handshake = Counted::new(&handshakes);
-        tokio::spawn(serve((incoming, config), addr, listener.clone(), admission, handshake));
+        tokio::spawn(serve(
+            (incoming, config),
+            addr,
+            listener.clone(),
+            admission,
+            handshake,
+        ));
     }
 }
 
@@ -227,8 +246,11 @@ async fn serve_opened(
 ) {
     let (frames, taken) = UnsentFrames::new(&listener.unsent);
     // Sent before any received event, so that an answer finds the connection.
-    let opened =
-        DriverCommand::Opened(addr, Box::new(session.clone()), Some((frames, admission.clone())));
+    let opened = DriverCommand::Opened(
+        addr,
+        Box::new(session.clone()),
+        Some((frames, admission.clone())),
+    );
     let _ = listener.orders.send(opened);
     let mut notice = EndNotice::new(addr, &listener.event_channel, &listener.orders);
     let closing = async {
@@ -252,9 +274,17 @@ async fn open(
     made: &OnceLock<Connection>,
     admission: &Admission,
 ) -> Result<Opened, String> {
-    let mut connecting = incoming.accept_with(config).map_err(|error| error.to_string())?;
-    let data = connecting.handshake_data().await.map_err(|error| error.to_string())?;
-    let protocol = data.downcast::<HandshakeData>().ok().and_then(|data| data.protocol);
+    let mut connecting = incoming
+        .accept_with(config)
+        .map_err(|error| error.to_string())?;
+    let data = connecting
+        .handshake_data()
+        .await
+        .map_err(|error| error.to_string())?;
+    let protocol = data
+        .downcast::<HandshakeData>()
+        .ok()
+        .and_then(|data| data.protocol);
     let is_web = protocol.is_some_and(|protocol| protocol == ALPN_WEB);
     let (session, established) = if is_web {
         let connection = connecting.await.map_err(|error| error.to_string())?;
@@ -275,8 +305,13 @@ async fn open(
 
 /// Accepts a WebTransport session if its page's origin is allowed; refuses others.
 async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, String> {
-    let request = Request::accept(connection).await.map_err(|error| error.to_string())?;
-    let origin = request.headers.get("origin").and_then(|origin| origin.to_str().ok());
+    let request = Request::accept(connection)
+        .await
+        .map_err(|error| error.to_string())?;
+    let origin = request
+        .headers
+        .get("origin")
+        .and_then(|origin| origin.to_str().ok());
     let refusal = match (origins.allows(origin), request.url.path()) {
         (true, PATH) => {
             let session = request.ok().await.map_err(|error| error.to_string())?;
@@ -286,8 +321,10 @@ async fn welcome(connection: Connection, origins: &Origins) -> Result<Session, S
         (false, _) => http::StatusCode::FORBIDDEN,
     };
     let connection = request.conn().clone();
-    let why =
-        format!("refused a page of {origin:?} that asks for {}: {refusal}", request.url.path());
+    let why = format!(
+        "refused a page of {origin:?} that asks for {}: {refusal}",
+        request.url.path()
+    );
     let _ = request.reject(refusal).await;
     // The answer is in flight; the browser closes the connection when it arrives.
     let _ = timeout(REFUSAL, connection.closed()).await;

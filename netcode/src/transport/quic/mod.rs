@@ -105,8 +105,17 @@ impl QuicTransport {
         let (mut this, event_channel) = Self::start(runtime, &endpoint, address, None, &unsent)?;
         this.seats = Some(seats.clone());
         let orders = this.outgoing.orders.clone();
-        let listener = Listener { config, tls, seats, event_channel, orders, unsent };
-        this.runtime.handle().spawn(listener::listen(endpoint, listener));
+        let listener = Listener {
+            config,
+            tls,
+            seats,
+            event_channel,
+            orders,
+            unsent,
+        };
+        this.runtime
+            .handle()
+            .spawn(listener::listen(endpoint, listener));
         Ok(this)
     }
 
@@ -144,7 +153,14 @@ impl QuicTransport {
         runtime.handle().spawn(driver.run(taken));
         let outgoing = Outgoing::new(orders, counts, event_channel.clone());
         Ok((
-            Self { runtime, outgoing, batch: Vec::new(), event_receiver, address, seats: None },
+            Self {
+                runtime,
+                outgoing,
+                batch: Vec::new(),
+                event_receiver,
+                address,
+                seats: None,
+            },
             event_channel,
         ))
     }
@@ -166,7 +182,11 @@ impl QuicTransport {
             batches_dropped: counts.batches_dropped.load(Ordering::Relaxed),
             bytes_dropped: counts.bytes_dropped.load(Ordering::Relaxed),
             ended_unsent: counts.ended_unsent.load(Ordering::Relaxed),
-            seats: self.seats.as_ref().map(|seats| seats.stats()).unwrap_or_default(),
+            seats: self
+                .seats
+                .as_ref()
+                .map(|seats| seats.stats())
+                .unwrap_or_default(),
         }
     }
 
@@ -202,7 +222,8 @@ impl QuicTransport {
         now: Timestamp,
         mut take: impl FnMut(PeerAddr, Event<'_>, Timestamp),
     ) -> io::Result<usize> {
-        self.event_receiver.take(|addr, event, at| take(addr, event, at.min(now)))
+        self.event_receiver
+            .take(|addr, event, at| take(addr, event, at.min(now)))
     }
 }
 
@@ -261,7 +282,10 @@ fn quinn_endpoint(
 ) -> io::Result<(Endpoint, SocketAddr)> {
     let _inside = runtime.handle().enter();
     let address = socket.local_addr()?;
-    Ok((Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?, address))
+    Ok((
+        Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?,
+        address,
+    ))
 }
 
 #[cfg(test)]
@@ -278,7 +302,12 @@ mod tests {
         let (deadline, mut addr) = (clock::now() + Duration::from_secs(5), None);
         while addr.is_none() {
             assert!(clock::now() < deadline, "nothing like that comes");
-            wait_readable([&*end].into_iter(), Duration::from_millis(20), &mut Vec::new()).unwrap();
+            wait_readable(
+                [&*end].into_iter(),
+                Duration::from_millis(20),
+                &mut Vec::new(),
+            )
+            .unwrap();
             let look = |from, event: Event<'_>, _| addr = found(&event).then_some(from).or(addr);
             end.receive(clock::now(), look).unwrap();
         }
@@ -298,12 +327,17 @@ mod tests {
         let there = PeerAddr::quic(1, server.local_address());
         client.open(there, b"hello");
         client.flush();
-        let back = until(&mut server, |event| matches!(event, Event::Early(_) | Event::Frame(_)));
+        let back = until(&mut server, |event| {
+            matches!(event, Event::Early(_) | Event::Frame(_))
+        });
         server.send_frame(back, b"welcome");
         server.flush();
         until(&mut client, |event| *event == Event::Frame(b"welcome"));
         // QUIC's thread blocks while the room sends 100 MB.
-        server.runtime.handle().spawn(async { clock::sleep(Duration::from_millis(1_500)) });
+        server
+            .runtime
+            .handle()
+            .spawn(async { clock::sleep(Duration::from_millis(1_500)) });
         let (batches, datagrams) = (1_000, 100);
         for _ in 0..batches {
             (0..datagrams).for_each(|_| server.send(back, &[0; 1_000]));
@@ -316,7 +350,10 @@ mod tests {
             stats.batches_dropped as usize > batches - most && stats.ended_unsent == 0,
             "{stats:?}"
         );
-        assert!(stats.bytes_dropped > stats.batches_dropped * 100_000, "{stats:?}");
+        assert!(
+            stats.bytes_dropped > stats.batches_dropped * 100_000,
+            "{stats:?}"
+        );
         // A dropped frame leaves a gap, so its connection is lost and the session continues on
         // another.
         server.send_frame(back, b"dropped");

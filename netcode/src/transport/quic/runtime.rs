@@ -37,15 +37,21 @@ impl QuicRuntime {
         let (end, ended) = oneshot::channel::<()>();
         let (handle, cpu_ns) = (runtime.handle().clone(), Arc::new(AtomicU64::new(0)));
         let meter = cpu_ns.clone();
-        thread::Builder::new().name("truetick-quic".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = ended => {}
-                    () = measure(&meter) => {}
-                }
-            });
-        })?;
-        Ok(Self(Arc::new(Running { handle, cpu_ns, _end: end })))
+        thread::Builder::new()
+            .name("truetick-quic".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = ended => {}
+                        () = measure(&meter) => {}
+                    }
+                });
+            })?;
+        Ok(Self(Arc::new(Running {
+            handle,
+            cpu_ns,
+            _end: end,
+        })))
     }
 
     pub(super) fn handle(&self) -> &Handle {

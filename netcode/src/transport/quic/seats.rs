@@ -82,7 +82,11 @@ impl SeatState {
 
 impl Seats {
     pub(super) fn new(most: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), most, per_address })
+        Arc::new(Self {
+            table: Mutex::default(),
+            most,
+            per_address,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -96,7 +100,10 @@ impl Seats {
     /// Lets a connection from `from` wait; displaces another if too many wait.
     pub(super) fn wait(self: &Arc<Self>, from: RateLimitKey, proved: bool) -> Seat {
         let mut table = self.lock();
-        let own = table.by_rate_limit_key.get(&from).map_or(0, |own| own.waiting.len());
+        let own = table
+            .by_rate_limit_key
+            .get(&from)
+            .map_or(0, |own| own.waiting.len());
         if own >= self.per_address {
             table.displace(Some(from));
         } else if table.waiting.len() >= self.most {
@@ -104,11 +111,26 @@ impl Seats {
         }
         let (number, state) = (table.next, Arc::new(SeatState::default()));
         table.next += 1;
+        table.waiting.insert(
+            number,
+            Waiting {
+                rate_limit_key: from,
+                proved,
+                state: state.clone(),
+            },
+        );
         table
+            .by_rate_limit_key
+            .entry(from)
+            .or_default()
             .waiting
-            .insert(number, Waiting { rate_limit_key: from, proved, state: state.clone() });
-        table.by_rate_limit_key.entry(from).or_default().waiting.insert(number);
-        Seat { seats: self.clone(), number, rate_limit_key: from, state }
+            .insert(number);
+        Seat {
+            seats: self.clone(),
+            number,
+            rate_limit_key: from,
+            state,
+        }
     }
 }
 
@@ -116,8 +138,11 @@ impl Table {
     /// Displaces a waiting connection of a rate-limit key, or the oldest of all.
     fn displace(&mut self, of: Option<RateLimitKey>) {
         let own = of.and_then(|of| self.by_rate_limit_key.get(&of));
-        let unproved =
-            |number: &&u64| self.waiting.get(number).is_some_and(|waiting| !waiting.proved);
+        let unproved = |number: &&u64| {
+            self.waiting
+                .get(number)
+                .is_some_and(|waiting| !waiting.proved)
+        };
         let number = match own {
             Some(own) => own.waiting.iter().find(unproved).or(own.waiting.first()),
             None => self.waiting.keys().next(),
@@ -139,7 +164,11 @@ impl Table {
 
     fn forget_empty(&mut self, rate_limit_key: RateLimitKey) {
         let is_empty = |own: &Own| own.seated == 0 && own.waiting.is_empty();
-        if self.by_rate_limit_key.get(&rate_limit_key).is_some_and(is_empty) {
+        if self
+            .by_rate_limit_key
+            .get(&rate_limit_key)
+            .is_some_and(is_empty)
+        {
             self.by_rate_limit_key.remove(&rate_limit_key);
         }
     }
@@ -167,7 +196,11 @@ impl Seat {
         let mut table = self.seats.lock();
         if table.stop_waiting(self.number).is_some() {
             table.seated += 1;
-            table.by_rate_limit_key.entry(self.rate_limit_key).or_default().seated += 1;
+            table
+                .by_rate_limit_key
+                .entry(self.rate_limit_key)
+                .or_default()
+                .seated += 1;
             self.state.set(SeatStage::Seated);
         }
     }
@@ -175,7 +208,10 @@ impl Seat {
     /// Returns whether more connections hold seats than the limits allow.
     fn is_over_limit(&self) -> bool {
         let table = self.seats.lock();
-        let own = table.by_rate_limit_key.get(&self.rate_limit_key).map_or(0, |own| own.seated);
+        let own = table
+            .by_rate_limit_key
+            .get(&self.rate_limit_key)
+            .map_or(0, |own| own.seated);
         table.seated > self.seats.most || own > self.seats.per_address
     }
 
@@ -244,18 +280,32 @@ mod tests {
         // Connections without a session from the same address fill its waiting places, and no more.
         let strangers: Vec<_> = (0..10).map(|_| seats.wait(from(1), true)).collect();
         assert_eq!(strangers.iter().filter(|seat| waits(seat)).count(), 4);
-        assert!(players.iter().all(|seat| seat.state.stage() == SeatStage::Seated));
+        assert!(
+            players
+                .iter()
+                .all(|seat| seat.state.stage() == SeatStage::Seated)
+        );
         // A returning player waits, and gets its seat whatever the others do.
         let back = seats.wait(from(1), true);
         assert!(waits(&back));
         back.take();
-        assert_eq!((back.state.stage(), seats.stats().displaced), (SeatStage::Seated, 7));
+        assert_eq!(
+            (back.state.stage(), seats.stats().displaced),
+            (SeatStage::Seated, 7)
+        );
         assert!(back.is_over_limit(), "until the old connection is gone");
         drop(players);
         assert!(!back.is_over_limit());
         drop((strangers, back));
         let table = seats.lock();
-        assert_eq!((table.seated, table.waiting.len(), table.by_rate_limit_key.len()), (0, 0, 0));
+        assert_eq!(
+            (
+                table.seated,
+                table.waiting.len(),
+                table.by_rate_limit_key.len()
+            ),
+            (0, 0, 0)
+        );
     }
 
     #[test]

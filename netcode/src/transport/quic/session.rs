@@ -51,7 +51,10 @@ impl From<ConnectionError> for Ended {
             }
             _ => false,
         };
-        Self { told, why: error.to_string() }
+        Self {
+            told,
+            why: error.to_string(),
+        }
     }
 }
 
@@ -62,20 +65,28 @@ impl From<web::SessionError> for Ended {
             web::SessionError::WebTransportError(web::WebTransportError::Closed(UNSENT, why)) => {
                 Self { told: false, why }
             }
-            web::SessionError::WebTransportError(error) => {
-                Self { told: true, why: error.to_string() }
-            }
-            web::SessionError::SendDatagramError(error) => {
-                Self { told: false, why: error.to_string() }
-            }
+            web::SessionError::WebTransportError(error) => Self {
+                told: true,
+                why: error.to_string(),
+            },
+            web::SessionError::SendDatagramError(error) => Self {
+                told: false,
+                why: error.to_string(),
+            },
         }
     }
 }
 
 impl From<web::ClientError> for Ended {
     fn from(error: web::ClientError) -> Self {
-        let told = matches!(error, web::ClientError::HttpError(web::ConnectError::ErrorStatus(_)));
-        Self { told, why: error.to_string() }
+        let told = matches!(
+            error,
+            web::ClientError::HttpError(web::ConnectError::ErrorStatus(_))
+        );
+        Self {
+            told,
+            why: error.to_string(),
+        }
     }
 }
 
@@ -117,12 +128,15 @@ impl Session {
     /// Queues a datagram. Returns false if it is too large for the path.
     pub(super) fn send_datagram(&self, bytes: Bytes) -> bool {
         match self {
-            Self::Native(connection) => {
-                !matches!(connection.send_datagram(bytes), Err(SendDatagramError::TooLarge))
-            }
+            Self::Native(connection) => !matches!(
+                connection.send_datagram(bytes),
+                Err(SendDatagramError::TooLarge)
+            ),
             Self::Web(session) => !matches!(
                 session.send_datagram(bytes),
-                Err(web::SessionError::SendDatagramError(SendDatagramError::TooLarge))
+                Err(web::SessionError::SendDatagramError(
+                    SendDatagramError::TooLarge
+                ))
             ),
         }
     }

@@ -29,7 +29,10 @@ impl TlsSessions {
     /// Creates an empty store with space for the TLS sessions of `connections` closed connections.
     pub(super) fn new(connections: usize) -> Arc<Self> {
         let capacity = connections * TLS_SESSIONS_PER_CONNECTION;
-        Arc::new(Self { kept: Mutex::default(), capacity })
+        Arc::new(Self {
+            kept: Mutex::default(),
+            capacity,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -44,7 +47,10 @@ impl TlsSessions {
 
     /// Creates the store of one connection.
     pub(super) fn of_connection(self: &Arc<Self>) -> Arc<ConnectionTickets> {
-        Arc::new(ConnectionTickets { all: self.clone(), own: Mutex::default() })
+        Arc::new(ConnectionTickets {
+            all: self.clone(),
+            own: Mutex::default(),
+        })
     }
 }
 
@@ -114,7 +120,9 @@ impl Drop for ConnectionTickets {
         }
         let mut all = self.all.lock();
         let unused = own.sessions.drain(..).map(|(name, _)| name);
-        let unused: Vec<_> = unused.filter(|name| all.sessions.contains_key(name)).collect();
+        let unused: Vec<_> = unused
+            .filter(|name| all.sessions.contains_key(name))
+            .collect();
         all.ended.extend(unused);
         while all.ended.len() > self.all.capacity {
             if let Some(oldest) = all.ended.pop_front() {
@@ -148,7 +156,10 @@ mod tests {
         assert!(strangers[0].take(&name(1, 0)).is_none());
         drop(strangers);
         assert!(all.of_connection().take(&name(0, 1)).is_some());
-        assert!(all.of_connection().take(&name(0, 1)).is_none(), "each serves once");
+        assert!(
+            all.of_connection().take(&name(0, 1)).is_none(),
+            "each serves once"
+        );
     }
 
     #[test]

@@ -38,7 +38,14 @@ impl UnsentFrames {
     /// Creates an empty queue. `all` counts the bytes of all connections of an end.
     pub(super) fn new(all: &Arc<AtomicUsize>) -> (Self, Receiver<UnsentFrame>) {
         let (frames, taken) = mpsc::channel(FRAMES_UNSENT);
-        (Self { frames, own: Arc::default(), all: all.clone() }, taken)
+        (
+            Self {
+                frames,
+                own: Arc::default(),
+                all: all.clone(),
+            },
+            taken,
+        )
     }
 
     /// Queues a frame. Returns false if the limits leave no space.
@@ -67,7 +74,12 @@ mod tests {
         let all = Arc::default();
         let (first, mut taken) = UnsentFrames::new(&all);
         let most = UNSENT_FRAME_BYTES / FRAME_BYTES;
-        assert_eq!((0..10_000).take_while(|_| first.put(vec![0; FRAME_BYTES])).count(), most);
+        assert_eq!(
+            (0..10_000)
+                .take_while(|_| first.put(vec![0; FRAME_BYTES]))
+                .count(),
+            most
+        );
         // A taken frame frees its space.
         drop(taken.try_recv());
         assert!(first.put(vec![0; FRAME_BYTES]) && !first.put(vec![0; FRAME_BYTES]));
@@ -78,13 +90,19 @@ mod tests {
             others.push((other, taken));
         }
         let (late, late_taken) = UnsentFrames::new(&all);
-        let count = (0..10_000).take_while(|_| late.put(vec![0; FRAME_BYTES])).count();
+        let count = (0..10_000)
+            .take_while(|_| late.put(vec![0; FRAME_BYTES]))
+            .count();
         assert!(count < most, "all together are bounded");
         assert!(all.load(Ordering::Relaxed) <= ALL_UNSENT_FRAME_BYTES + CHANNEL_WINDOW_BYTES);
         // A connection with less than one window waiting still gets its frames.
         let (small, small_taken) = UnsentFrames::new(&all);
         assert!(small.put(vec![0; FRAME_BYTES]));
         drop((others, late, late_taken, small, small_taken));
-        assert_eq!(all.load(Ordering::Relaxed), 0, "nothing is counted that is gone");
+        assert_eq!(
+            all.load(Ordering::Relaxed),
+            0,
+            "nothing is counted that is gone"
+        );
     }
 }

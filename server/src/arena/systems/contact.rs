@@ -43,10 +43,15 @@ pub fn push_apart(
         Ok((body, _, vitals)) => (vitals.health > 0).then_some(body.position),
         Err(_) => drones.get(entity).ok().map(|body| body.position),
     };
-    let solid =
-        table.rows().filter(|row| row.kind == rules.kinds.player || row.kind == rules.kinds.drone);
+    let solid = table
+        .rows()
+        .filter(|row| row.kind == rules.kinds.player || row.kind == rules.kinds.drone);
     let rounds = solid.filter_map(|row| {
-        Some(Round { entity: row.entity, position: place(row.entity)?, push: Vec2::ZERO })
+        Some(Round {
+            entity: row.entity,
+            position: place(row.entity)?,
+            push: Vec2::ZERO,
+        })
     });
     let mut rounds: Vec<Round> = rounds.collect();
     push_pairs(&mut rounds);
@@ -105,7 +110,10 @@ pub fn take_pickups(
             let near = body.position.distance_squared(place.position) < REACH * REACH;
             if near && (1..100).contains(&vitals.health) {
                 vitals.health = (vitals.health + HEAL).min(100);
-                *pickup = Pickup { present: 0, ticks_left: rules.step.ticks(PICKUP_S) as u16 };
+                *pickup = Pickup {
+                    present: 0,
+                    ticks_left: rules.step.ticks(PICKUP_S) as u16,
+                };
                 break;
             }
         }

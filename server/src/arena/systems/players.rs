@@ -30,18 +30,32 @@ pub fn move_players(
         let Ok((mut body, mut abilities)) = players.get_mut(row.entity) else {
             continue;
         };
-        let command =
-            inputs.0.binary_search_by_key(&owner, |(client, _)| *client).map(|at| inputs.0[at].1);
+        let command = inputs
+            .0
+            .binary_search_by_key(&owner, |(client, _)| *client)
+            .map(|at| inputs.0[at].1);
         let command = command.unwrap_or_default();
-        let state = PlayerState { body: *body, abilities: *abilities };
+        let state = PlayerState {
+            body: *body,
+            abilities: *abilities,
+        };
         let (after, fired) = step_player(state, &command, &rules.step);
         (*body, *abilities) = (after.body, after.abilities);
         if fired {
             let direction = command.direction();
             let position = body.position + direction * (BODY_RADIUS + 0.3);
-            let flight = Body { position, velocity: direction * PROJECTILE_SPEED };
+            let flight = Body {
+                position,
+                velocity: direction * PROJECTILE_SPEED,
+            };
             let ticks_left = rules.step.ticks(PROJECTILE_LIFE_S) as u8;
-            let parts = (flight, Projectile { shooter: row.id.slot, ticks_left });
+            let parts = (
+                flight,
+                Projectile {
+                    shooter: row.id.slot,
+                    ticks_left,
+                },
+            );
             table.spawn(&mut commands, rules.kinds.projectile, None, parts);
         }
     }

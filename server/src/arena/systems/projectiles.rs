@@ -89,14 +89,22 @@ pub fn hit_bodies(
         .filter_map(|row| {
             let (body, projectile) = projectiles.get(row.entity).ok()?;
             let (position, velocity) = (body.position, body.velocity);
-            Some(Flight { id: row.id, shooter: projectile.shooter, position, velocity })
+            Some(Flight {
+                id: row.id,
+                shooter: projectile.shooter,
+                position,
+                velocity,
+            })
         })
         .collect();
     for flight in flights {
         let victim = hit_player(&rules, &table, &flight, &mut players);
         if let Some((victim, true)) = victim {
             credit(&table, &flight, &mut players);
-            let died = ArenaEvent::Died { victim, shooter: flight.shooter };
+            let died = ArenaEvent::Died {
+                victim,
+                shooter: flight.shooter,
+            };
             outbox.0.push(GameEvent {
                 to: None,
                 channel: Channel::Ordered(1),
@@ -116,7 +124,10 @@ fn hit_player(
     flight: &Flight,
     players: &mut Players<'_, '_, '_>,
 ) -> Option<(u16, bool)> {
-    for row in table.of_kind(rules.kinds.player).filter(|row| row.id.slot != flight.shooter) {
+    for row in table
+        .of_kind(rules.kinds.player)
+        .filter(|row| row.id.slot != flight.shooter)
+    {
         let Ok((mut body, mut abilities, mut vitals)) = players.get_mut(row.entity) else {
             continue;
         };
@@ -137,7 +148,9 @@ fn hit_player(
 }
 
 fn credit(table: &EntityTable, flight: &Flight, players: &mut Players<'_, '_, '_>) {
-    let shooter = table.row(flight.shooter).and_then(|row| players.get_mut(row.entity).ok());
+    let shooter = table
+        .row(flight.shooter)
+        .and_then(|row| players.get_mut(row.entity).ok());
     if let Some((_, _, mut vitals)) = shooter {
         vitals.kills = vitals.kills.wrapping_add(1);
     }
@@ -163,7 +176,10 @@ fn hit_drone(
         drone.health = drone.health.saturating_sub(DAMAGE);
         if drone.health == 0 {
             drone.health = 100;
-            *body = Body { position: free_place(dice), velocity: Vec2::ZERO };
+            *body = Body {
+                position: free_place(dice),
+                velocity: Vec2::ZERO,
+            };
         }
         return true;
     }

@@ -27,8 +27,11 @@ impl AuctionRoom {
                 }
             }
             Request::Catalogue { after } => {
-                let mut lots: Vec<_> =
-                    self.public_book.lots_after(after).take(CATALOGUE + 1).collect();
+                let mut lots: Vec<_> = self
+                    .public_book
+                    .lots_after(after)
+                    .take(CATALOGUE + 1)
+                    .collect();
                 let more = lots.len() > CATALOGUE;
                 lots.truncate(CATALOGUE);
                 self.say(client, LOTS, &Reply::Catalogue { lots, more });
@@ -65,11 +68,17 @@ impl AuctionRoom {
             Command::Bid(bid) => Some(bid.lot),
             Command::Admin(_) => None,
         };
-        let watched = lot.and_then(|lot| self.watchers.get(&lot)).map_or(0, BTreeSet::len);
+        let watched = lot
+            .and_then(|lot| self.watchers.get(&lot))
+            .map_or(0, BTreeSet::len);
         let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
         let at_ms = self.ms(arrived);
         let stalled = self.is_busy(arrived);
-        let Some(user) = self.participants.get(client).map(|participant| participant.user) else {
+        let Some(user) = self
+            .participants
+            .get(client)
+            .map(|participant| participant.user)
+        else {
             return;
         };
         let full = self.is_full(user) && !self.house.knows(user, id);
@@ -82,7 +91,10 @@ impl AuctionRoom {
             HouseState::Stopped => Some(Refusal::Stopped),
             _ if stalled || full => Some(Refusal::Busy),
             _ if !may_say => Some(Refusal::NotAllowed),
-            _ if !participant.meter.allows_worth(weight, self.config.rate, arrived) => {
+            _ if !participant
+                .meter
+                .allows_worth(weight, self.config.rate, arrived) =>
+            {
                 Some(Refusal::TooFast)
             }
             _ => match self.sequencer.enqueue(

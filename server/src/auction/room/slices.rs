@@ -49,7 +49,10 @@ impl AuctionRoom {
         {
             // The search for a slice counts as work too.
             work -= 1;
-            if !self.house.advance(&mut slice.step, &slice.orders, &mut work, &mut slice.out) {
+            if !self
+                .house
+                .advance(&mut slice.step, &slice.orders, &mut work, &mut slice.out)
+            {
                 self.slice = Some(slice);
                 break;
             }
@@ -74,30 +77,67 @@ impl AuctionRoom {
             self.due.pop_front();
         }
         let clock = if goes_on { None } else { self.clock_order(now) };
-        let step = if goes_on { self.house.go_on() } else { self.house.begin(tick, clock) };
-        Some(Slice { step, tick, clock, before_ms, orders, clients, out: Output::default() })
+        let step = if goes_on {
+            self.house.go_on()
+        } else {
+            self.house.begin(tick, clock)
+        };
+        Some(Slice {
+            step,
+            tick,
+            clock,
+            before_ms,
+            orders,
+            clients,
+            out: Output::default(),
+        })
     }
 
     /// Submits the entry of a slice. The output waits for the journal.
     fn finish(&mut self, slice: Slice, now: Timestamp) {
-        let Slice { tick, clock, before_ms, orders, clients, out, .. } = slice;
+        let Slice {
+            tick,
+            clock,
+            before_ms,
+            orders,
+            clients,
+            out,
+            ..
+        } = slice;
         // While nothing becomes durable queries are not answered either, or the answers would pile
         // up.
-        let queries =
-            if self.is_busy(now) { Vec::new() } else { std::mem::take(&mut self.queries) };
-        let mut replies: Vec<_> =
-            queries.into_iter().filter_map(|client| self.account(client)).collect();
+        let queries = if self.is_busy(now) {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.queries)
+        };
+        let mut replies: Vec<_> = queries
+            .into_iter()
+            .filter_map(|client| self.account(client))
+            .collect();
         let answers = out.answers.iter().zip(clients);
-        replies
-            .extend(answers.map(|(told, client)| {
-                (client, Reply::Answer { id: told.id, answer: told.answer })
-            }));
+        replies.extend(answers.map(|(told, client)| {
+            (
+                client,
+                Reply::Answer {
+                    id: told.id,
+                    answer: told.answer,
+                },
+            )
+        }));
         let runs = self.house.has_open_lots() && self.house.paused().is_none();
         let beats = runs && tick.is_multiple_of(HEARTBEAT);
         if out.changed || !out.events.is_empty() || beats {
             self.metrics.orders += orders.len() as u64;
             let (decided, hash) = (self.house.decided(), self.house.hash());
-            let record = TickRecord { tick, clock, orders, before_ms, decided, hash };
+            let record = TickRecord {
+                tick,
+                clock,
+                orders,
+                before_ms,
+                decided,
+                hash,
+            };
             self.submit(Entry::Tick(record), replies, out, now);
         } else if !replies.is_empty() {
             self.wait_for_last(replies, now);
@@ -106,7 +146,10 @@ impl AuctionRoom {
 
     /// Stops the clock while the disk is behind, and starts it again when the disk has caught up.
     fn clock_order(&mut self, now: Timestamp) -> Option<ClockOrder> {
-        let lag = self.pending.front().map_or(Duration::ZERO, |oldest| now.since(oldest.since));
+        let lag = self
+            .pending
+            .front()
+            .map_or(Duration::ZERO, |oldest| now.since(oldest.since));
         match self.house.paused() {
             None if lag > STALL => {
                 self.announce(HouseState::Stalled);

@@ -41,8 +41,11 @@ impl House {
             }
             Admin::Withdraw { user, amount } => {
                 let registered = |index: &AccountIndex| self.ledger.account(*index).registered;
-                let account =
-                    self.ledger.find(*user).filter(registered).ok_or(Reject::NotRegistered)?;
+                let account = self
+                    .ledger
+                    .find(*user)
+                    .filter(registered)
+                    .ok_or(Reject::NotRegistered)?;
                 self.ledger.withdraw(account, *amount)?;
             }
             Admin::Deny { user, denied } => {
@@ -79,7 +82,15 @@ impl House {
         self.numbers.take(id);
         self.lots.insert(id, lot);
         self.deadlines.insert((closes, id));
-        self.tell(id, LotEventKind::Opened { terms, opened, closes }, out);
+        self.tell(
+            id,
+            LotEventKind::Opened {
+                terms,
+                opened,
+                closes,
+            },
+            out,
+        );
         if let Some(since) = self.paused {
             self.tell(id, LotEventKind::Paused { since }, out);
         }
@@ -96,7 +107,9 @@ impl House {
 
     fn cancel(&mut self, id: LotId, out: &mut Output) -> Result<(), Reject> {
         self.is_open(id)?;
-        self.holds(id).into_iter().for_each(|(account, held)| self.ledger.release(account, held));
+        self.holds(id)
+            .into_iter()
+            .for_each(|(account, held)| self.ledger.release(account, held));
         self.finish(id, Ending::Cancelled, out);
         Ok(())
     }
@@ -160,7 +173,15 @@ impl House {
         lot.english = standing;
         let (leader, price, reserve_met) =
             (lot.leader_alias(), lot.english.price, lot.reserve_met());
-        self.tell(id, LotEventKind::Corrected { leader, price, reserve_met }, out);
+        self.tell(
+            id,
+            LotEventKind::Corrected {
+                leader,
+                price,
+                reserve_met,
+            },
+            out,
+        );
         true
     }
 }

@@ -11,7 +11,12 @@ use crate::auction::terms::{LotId, Sale};
 
 impl House {
     pub(super) fn bid(&mut self, account: AccountIndex, bid: &Bid, out: &mut Output) -> Done {
-        let Bid { lot: id, action, currency, .. } = *bid;
+        let Bid {
+            lot: id,
+            action,
+            currency,
+            ..
+        } = *bid;
         match action {
             Action::UpTo(Amount::ZERO) | Action::Take(Amount::ZERO) => {
                 return Err(Reject::NotPositive);
@@ -36,8 +41,9 @@ impl House {
                 self.bid_english(account, id, maximum, out)
             }
             (Sale::English { buy_now, .. }, Action::BuyNow) => {
-                let price =
-                    buy_now.filter(|_| lot.english.leader.is_none()).ok_or(Reject::NoBuyNow)?;
+                let price = buy_now
+                    .filter(|_| lot.english.leader.is_none())
+                    .ok_or(Reject::NoBuyNow)?;
                 self.buy(account, id, price, out)
             }
             (Sale::Dutch(dutch), Action::Take(limit)) => {
@@ -69,9 +75,14 @@ impl House {
         let terms = lot.english_terms().ok_or(Reject::WrongSale)?;
         let raised = lot.english.bid(terms, account, maximum)?;
         let own = before.filter(|leader| leader.account == account);
-        self.ledger
-            .require(account, maximum.minus(own.map_or(Amount::ZERO, |leader| leader.maximum)))?;
-        let leads = raised.standing.leader.is_some_and(|leader| leader.account == account);
+        self.ledger.require(
+            account,
+            maximum.minus(own.map_or(Amount::ZERO, |leader| leader.maximum)),
+        )?;
+        let leads = raised
+            .standing
+            .leader
+            .is_some_and(|leader| leader.account == account);
         if leads {
             if let Some(leader) = before {
                 self.ledger.release(leader.account, leader.maximum);
@@ -80,14 +91,27 @@ impl House {
         }
         let lot = self.lot_mut(id);
         lot.english = raised.standing;
-        lot.offers.put(account, Offer { amount: maximum, order: decided });
+        lot.offers.put(
+            account,
+            Offer {
+                amount: maximum,
+                order: decided,
+            },
+        );
         lot.note([2, decided, u64::from(account.0), maximum.0]);
         let alias = lot.alias(account);
         self.ledger.note_lot(account, id);
         if raised.visible {
             self.show_bid(id, alias, now, out);
         }
-        Ok((if leads { BidStanding::Leads } else { BidStanding::Outbid }, alias))
+        Ok((
+            if leads {
+                BidStanding::Leads
+            } else {
+                BidStanding::Outbid
+            },
+            alias,
+        ))
     }
 
     /// Publishes a bid that everyone sees. It may move the close.
@@ -103,7 +127,17 @@ impl House {
             self.deadlines.insert((closes, id));
         }
         if let Some((leader, price)) = leader.zip(price) {
-            self.tell(id, LotEventKind::Bid { bidder, leader, price, reserve_met, closes }, out);
+            self.tell(
+                id,
+                LotEventKind::Bid {
+                    bidder,
+                    leader,
+                    price,
+                    reserve_met,
+                    closes,
+                },
+                out,
+            );
         }
     }
 
@@ -119,7 +153,10 @@ impl House {
         if amount < minimum {
             return Err(Reject::BelowMinimum(minimum));
         }
-        let before = lot.offers.get(account).map_or(Amount::ZERO, |offer| offer.amount);
+        let before = lot
+            .offers
+            .get(account)
+            .map_or(Amount::ZERO, |offer| offer.amount);
         if amount <= before {
             return Err(Reject::NotRaised(before));
         }

@@ -32,7 +32,10 @@ impl House {
             }
         }
         let ending = match sold {
-            Some((winner, price)) => Ending::Sold { winner: self.lot_mut(id).alias(winner), price },
+            Some((winner, price)) => Ending::Sold {
+                winner: self.lot_mut(id).alias(winner),
+                price,
+            },
             None => Ending::Unsold,
         };
         self.finish(id, ending, out);
@@ -40,7 +43,9 @@ impl House {
 
     /// Returns the amounts held for a lot, by account.
     pub(super) fn holds(&self, id: LotId) -> Vec<(AccountIndex, Amount)> {
-        self.lots.get(&id).map_or(Vec::new(), |lot| lot.holds().collect())
+        self.lots
+            .get(&id)
+            .map_or(Vec::new(), |lot| lot.holds().collect())
     }
 
     /// Records the ending of a lot and schedules its removal.
@@ -50,7 +55,11 @@ impl House {
         let closes = lot.closes;
         lot.ending = Some(ending.clone());
         lot.note([1, tick, 0, 0]);
-        let revealed = if ending == Ending::Cancelled { Vec::new() } else { lot.revealed() };
+        let revealed = if ending == Ending::Cancelled {
+            Vec::new()
+        } else {
+            lot.revealed()
+        };
         self.deadlines.remove(&(closes, id));
         self.retiring.insert((tick.saturating_add(retention), id));
         self.tell(id, LotEventKind::Ended { ending, revealed }, out);
@@ -59,7 +68,12 @@ impl House {
 
 /// Returns the winner and the price, or `None` if the best bid does not suffice.
 fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
-    let Sale::Sealed { minimum, reserve, pricing } = &lot.terms.sale else {
+    let Sale::Sealed {
+        minimum,
+        reserve,
+        pricing,
+    } = &lot.terms.sale
+    else {
         let leader = lot.english.leader.filter(|_| lot.reserve_met())?;
         return Some((leader.account, lot.english.price?));
     };
@@ -69,9 +83,10 @@ fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
     }
     let price = match pricing {
         Pricing::First => winner.maximum,
-        Pricing::Second => {
-            second.unwrap_or_default().max(reserve.unwrap_or_default()).max(*minimum)
-        }
+        Pricing::Second => second
+            .unwrap_or_default()
+            .max(reserve.unwrap_or_default())
+            .max(*minimum),
     };
     Some((winner.account, price))
 }

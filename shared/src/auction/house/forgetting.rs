@@ -11,7 +11,11 @@ impl House {
     pub(super) fn forget_due(&mut self, out: &mut Output) -> usize {
         let mut left = FORGOTTEN_PER_STEP;
         while left > 0
-            && let Some((_, id)) = self.retiring.first().copied().filter(|(at, _)| *at <= self.tick)
+            && let Some((_, id)) = self
+                .retiring
+                .first()
+                .copied()
+                .filter(|(at, _)| *at <= self.tick)
         {
             left -= 1;
             self.retiring.pop_first();
@@ -32,8 +36,11 @@ impl House {
             }
         }
         while left > 0
-            && let Some((_, account, id)) =
-                self.expiring.first().copied().filter(|(at, ..)| *at <= self.tick)
+            && let Some((_, account, id)) = self
+                .expiring
+                .first()
+                .copied()
+                .filter(|(at, ..)| *at <= self.tick)
         {
             left -= 1;
             self.expiring.pop_first();

@@ -158,14 +158,21 @@ impl House {
 
     fn lot_mut(&mut self, id: LotId) -> &mut Lot {
         self.touched.insert(id);
-        self.lots.get_mut(&id).expect("a lot that was just looked up")
+        self.lots
+            .get_mut(&id)
+            .expect("a lot that was just looked up")
     }
 
     fn tell(&mut self, id: LotId, what: LotEventKind, out: &mut Output) {
         let tick = self.tick;
         let lot = self.lot_mut(id);
         lot.events += 1;
-        out.events.push(LotEvent { lot: id, sequence: lot.events, tick, what });
+        out.events.push(LotEvent {
+            lot: id,
+            sequence: lot.events,
+            tick,
+            what,
+        });
     }
 
     /// Executes a command once. A repetition returns the first answer.
@@ -178,8 +185,11 @@ impl House {
         let body = order.command.body_hash();
         let account = self.ledger.meet(order.user);
         if let Some(kept) = account.and_then(|account| self.ledger.receipt(account, order.id)) {
-            let answer =
-                if kept.body == body { Answer::Receipt(kept.receipt) } else { Answer::Conflict };
+            let answer = if kept.body == body {
+                Answer::Receipt(kept.receipt)
+            } else {
+                Answer::Conflict
+            };
             return (answer, 1);
         }
         self.decided += 1;
@@ -204,7 +214,11 @@ impl House {
             Err(reject) => Outcome::Rejected(reject),
         };
         let number = account.map_or(0, |account| self.ledger.next_number(account));
-        let receipt = Receipt { number, tick: self.tick, outcome };
+        let receipt = Receipt {
+            number,
+            tick: self.tick,
+            outcome,
+        };
         if let Some(account) = account {
             self.keep(account, order, Kept { body, receipt });
         }
@@ -220,7 +234,9 @@ impl House {
 
     /// Returns whether the answer to a user's command is kept.
     pub fn knows(&self, user: UserId, id: CommandId) -> bool {
-        self.ledger.find(user).is_some_and(|account| self.ledger.receipt(account, id).is_some())
+        self.ledger
+            .find(user)
+            .is_some_and(|account| self.ledger.receipt(account, id).is_some())
     }
 
     fn keep(&mut self, account: AccountIndex, order: &Order, kept: Kept) {
@@ -282,6 +298,14 @@ impl House {
     fn hash_with(&self, ledger: u64, lots: u64) -> u64 {
         let paused = self.paused.map_or(0, |since| since + 1);
         let waste = self.waste.len() as u64;
-        hash_words(&[ledger, lots, self.tick, self.decided, paused, self.numbers.hash(), waste])
+        hash_words(&[
+            ledger,
+            lots,
+            self.tick,
+            self.decided,
+            paused,
+            self.numbers.hash(),
+            waste,
+        ])
     }
 }

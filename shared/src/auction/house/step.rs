@@ -85,12 +85,22 @@ impl House {
             self.paused = None;
             self.deadlines.clear();
         }
-        Step { phase, clock, taken: 0, chores: VecDeque::new() }
+        Step {
+            phase,
+            clock,
+            taken: 0,
+            chores: VecDeque::new(),
+        }
     }
 
     /// Begins a step that decides more orders of the last tick. [`Self::advance`] runs it.
     pub fn go_on(&self) -> Step {
-        Step { phase: Phase::Orders, clock: None, taken: 0, chores: VecDeque::new() }
+        Step {
+            phase: Phase::Orders,
+            clock: None,
+            taken: 0,
+            chores: VecDeque::new(),
+        }
     }
 
     /// Advances a step while `work` is positive, and subtracts the cost: one for each order, for
@@ -162,7 +172,11 @@ impl House {
             return done;
         }
         let pauses = self.paused.is_none() && step.clock == Some(ClockOrder::Pause);
-        step.phase = if pauses { Phase::Pause(None) } else { Phase::Forget };
+        step.phase = if pauses {
+            Phase::Pause(None)
+        } else {
+            Phase::Forget
+        };
         if pauses {
             self.paused = Some(self.tick);
         }
@@ -186,7 +200,11 @@ impl House {
         step.taken += 1;
         out.changed = true;
         let (answer, done) = self.take(order, &mut step.chores, out);
-        out.answers.push(Answered { user: order.user, id: order.id, answer });
+        out.answers.push(Answered {
+            user: order.user,
+            id: order.id,
+            answer,
+        });
         done
     }
 }

@@ -20,12 +20,23 @@ const SELLER: UserId = UserId(999);
 const RETENTION: u64 = 50;
 
 fn terms(sale: Sale) -> Terms {
-    Terms { title: "a clock".into(), seller: SELLER, sale, duration: 100, soft_close: None }
+    Terms {
+        title: "a clock".into(),
+        seller: SELLER,
+        sale,
+        duration: 100,
+        soft_close: None,
+    }
 }
 
 fn english(start: u64, increment: u64) -> Sale {
     let increments = Increments::flat(Amount(increment));
-    Sale::English { start: Amount(start), increments, reserve: None, buy_now: None }
+    Sale::English {
+        start: Amount(start),
+        increments,
+        reserve: None,
+        buy_now: None,
+    }
 }
 
 /// A house with helpers that give it commands.
@@ -38,18 +49,35 @@ struct Room {
 
 impl Room {
     fn new() -> Self {
-        let rules =
-            HouseRules { currency: Currency::EUR, admins: vec![BOSS], retention: RETENTION };
-        Self { house: House::new(rules), tick: 0, commands: 0, out: Output::default() }
+        let rules = HouseRules {
+            currency: Currency::EUR,
+            admins: vec![BOSS],
+            retention: RETENTION,
+        };
+        Self {
+            house: House::new(rules),
+            tick: 0,
+            commands: 0,
+            out: Output::default(),
+        }
     }
 
     /// A house with users, each with an amount, and with lot 0.
     fn with(users: &[(u64, u64)], terms: Terms) -> Self {
         let mut room = Self::new();
         for (user, amount) in users {
-            room.admin(Admin::Deposit { user: UserId(*user), amount: Amount(*amount) });
+            room.admin(Admin::Deposit {
+                user: UserId(*user),
+                amount: Amount(*amount),
+            });
         }
-        assert_eq!(room.admin(Admin::Open { lot: LotId(0), terms }), done());
+        assert_eq!(
+            room.admin(Admin::Open {
+                lot: LotId(0),
+                terms
+            }),
+            done()
+        );
         room
     }
 
@@ -58,7 +86,12 @@ impl Room {
         self.out = Output::default();
         self.house.step(tick, clock, orders, &mut self.out);
         let ledger = self.house.ledger();
-        assert!(ledger.accounts().iter().all(|account| account.is_balanced()));
+        assert!(
+            ledger
+                .accounts()
+                .iter()
+                .all(|account| account.is_balanced())
+        );
     }
 
     fn wait_until(&mut self, tick: u64) {
@@ -69,7 +102,13 @@ impl Room {
 
     fn next(&mut self, command: Command, user: UserId) -> Answer {
         self.commands += 1;
-        let order = Order { at_ms: 0, user, sequence: 0, id: CommandId(self.commands), command };
+        let order = Order {
+            at_ms: 0,
+            user,
+            sequence: 0,
+            id: CommandId(self.commands),
+            command,
+        };
         self.step(self.tick + 1, None, &[order]);
         self.out.answers[0].answer
     }
@@ -94,7 +133,10 @@ impl Room {
 
     /// Available, held and paid.
     fn money(&self, user: u64) -> [u64; 3] {
-        let account = self.house.ledger().account(self.house.ledger().find(UserId(user)).unwrap());
+        let account = self
+            .house
+            .ledger()
+            .account(self.house.ledger().find(UserId(user)).unwrap());
         [account.available.0, account.held.0, account.paid.0]
     }
 }
@@ -107,7 +149,12 @@ fn outcome(answer: Answer) -> Outcome {
 }
 
 fn bid(lot: u32, action: Action) -> Command {
-    Command::Bid(Bid { lot: LotId(lot), action, currency: Currency::EUR, client_time_ms: 0 })
+    Command::Bid(Bid {
+        lot: LotId(lot),
+        action,
+        currency: Currency::EUR,
+        client_time_ms: 0,
+    })
 }
 
 fn accepted(stands: BidStanding, alias: u32) -> Outcome {

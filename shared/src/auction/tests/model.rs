@@ -43,7 +43,10 @@ impl ModelLot {
     }
 
     pub fn leader(&self) -> Option<(u64, u64)> {
-        self.ranked().first().copied().filter(|_| matches!(self.terms.sale, Sale::English { .. }))
+        self.ranked()
+            .first()
+            .copied()
+            .filter(|_| matches!(self.terms.sale, Sale::English { .. }))
     }
 
     pub fn price(&self) -> Option<u64> {
@@ -51,7 +54,13 @@ impl ModelLot {
     }
 
     fn found_anew(&self) -> Option<u64> {
-        let Sale::English { start, increments, reserve, .. } = &self.terms.sale else {
+        let Sale::English {
+            start,
+            increments,
+            reserve,
+            ..
+        } = &self.terms.sale
+        else {
             return None;
         };
         let ranked = self.ranked();
@@ -87,7 +96,13 @@ impl ModelLot {
     }
 
     fn extend(&mut self, now: u64) {
-        let Some(SoftClose { window, extension, mode, most, hard_end }) = self.terms.soft_close
+        let Some(SoftClose {
+            window,
+            extension,
+            mode,
+            most,
+            hard_end,
+        }) = self.terms.soft_close
         else {
             return;
         };
@@ -113,12 +128,17 @@ impl Model {
 
     pub fn held(&self, user: u64) -> u64 {
         let holds = self.lots.values().flat_map(ModelLot::holds);
-        holds.filter(|(whose, _)| *whose == user).map(|(_, amount)| amount).sum()
+        holds
+            .filter(|(whose, _)| *whose == user)
+            .map(|(_, amount)| amount)
+            .sum()
     }
 
     pub fn paid(&self, user: u64) -> u64 {
         let sold = self.lots.values().filter_map(|lot| lot.ended.flatten());
-        sold.filter(|(winner, _)| *winner == user).map(|(_, price)| price).sum()
+        sold.filter(|(winner, _)| *winner == user)
+            .map(|(_, price)| price)
+            .sum()
     }
 
     pub fn available(&self, user: u64) -> u64 {
@@ -136,8 +156,10 @@ impl Model {
             self.stopped += self.stops_at.take().map_or(0, |since| tick - since);
         }
         let (now, running) = (self.now(), self.stops_at.is_none());
-        for lot in
-            self.lots.values_mut().filter(|lot| running && lot.ended.is_none() && lot.closes <= now)
+        for lot in self
+            .lots
+            .values_mut()
+            .filter(|lot| running && lot.ended.is_none() && lot.closes <= now)
         {
             lot.ended = Some(winner(lot));
         }
@@ -149,8 +171,16 @@ impl Model {
     pub fn take(&mut self, order: &Order) -> Answer {
         let (key, body) = ((order.user.0, order.id.0), format!("{:?}", order.command));
         if let Some((before, outcome)) = self.answers.get(&key) {
-            let receipt = crate::auction::order::Receipt { number: 0, tick: 0, outcome: *outcome };
-            return if *before == body { Answer::Receipt(receipt) } else { Answer::Conflict };
+            let receipt = crate::auction::order::Receipt {
+                number: 0,
+                tick: 0,
+                outcome: *outcome,
+            };
+            return if *before == body {
+                Answer::Receipt(receipt)
+            } else {
+                Answer::Conflict
+            };
         }
         let outcome = match &order.command {
             Command::Bid(bid) => self.bid(order.user.0, bid),
@@ -161,7 +191,11 @@ impl Model {
             Err(reject) => Outcome::Rejected(reject),
         };
         self.answers.insert(key, (body, outcome));
-        Answer::Receipt(crate::auction::order::Receipt { number: 0, tick: 0, outcome })
+        Answer::Receipt(crate::auction::order::Receipt {
+            number: 0,
+            tick: 0,
+            outcome,
+        })
     }
 
     fn administer(&mut self, admin: &Admin) -> Result<BidStanding, Reject> {
@@ -250,8 +284,11 @@ impl Model {
             return Err(Reject::NotPositive);
         }
         let now = self.now();
-        let available =
-            if self.money.contains_key(&user) { Some(self.available(user)) } else { None };
+        let available = if self.money.contains_key(&user) {
+            Some(self.available(user))
+        } else {
+            None
+        };
         let lot = self.lots.get_mut(&bid.lot.0).ok_or(Reject::UnknownLot)?;
         if lot.ended.is_some() {
             return Err(Reject::Closed);
@@ -263,8 +300,11 @@ impl Model {
         if lot.terms.seller.0 == user {
             return Err(Reject::Seller);
         }
-        let own =
-            lot.ranked().iter().find(|(whose, _)| *whose == user).map_or(0, |(_, amount)| *amount);
+        let own = lot
+            .ranked()
+            .iter()
+            .find(|(whose, _)| *whose == user)
+            .map_or(0, |(_, amount)| *amount);
         match (lot.terms.sale.clone(), bid.action) {
             (Sale::English { reserve, .. }, Action::UpTo(Amount(maximum))) => {
                 let leads = lot.leader().is_some_and(|(leader, _)| leader == user);
@@ -288,7 +328,11 @@ impl Model {
                 if before != after || !leads {
                     lot.extend(now);
                 }
-                Ok(if after.1 == Some(user) { BidStanding::Leads } else { BidStanding::Outbid })
+                Ok(if after.1 == Some(user) {
+                    BidStanding::Leads
+                } else {
+                    BidStanding::Outbid
+                })
             }
             (Sale::English { buy_now, .. }, Action::BuyNow) => {
                 match buy_now.filter(|_| lot.offers.is_empty()) {
@@ -300,7 +344,15 @@ impl Model {
                     }
                 }
             }
-            (Sale::Dutch(Dutch { start, floor, step, every }), Action::Take(Amount(limit))) => {
+            (
+                Sale::Dutch(Dutch {
+                    start,
+                    floor,
+                    step,
+                    every,
+                }),
+                Action::Take(Amount(limit)),
+            ) => {
                 let mut price = start.0;
                 (0..(now - lot.opened) / u64::from(every))
                     .for_each(|_| price = price.saturating_sub(step.0));
@@ -337,13 +389,23 @@ fn winner(lot: &ModelLot) -> Option<(u64, u64)> {
     match &lot.terms.sale {
         Sale::English { reserve, .. } => {
             let price = lot.price()?;
-            reserve.is_none_or(|reserve| price >= reserve.0).then_some((lot.leader()?.0, price))
+            reserve
+                .is_none_or(|reserve| price >= reserve.0)
+                .then_some((lot.leader()?.0, price))
         }
-        Sale::Sealed { minimum, reserve, pricing } => {
+        Sale::Sealed {
+            minimum,
+            reserve,
+            pricing,
+        } => {
             let (user, best) = *ranked.first()?;
             let least = reserve.map_or(0, |reserve| reserve.0).max(minimum.0);
             let second = ranked.get(1).map_or(0, |(_, amount)| *amount);
-            let price = if *pricing == Pricing::First { best } else { second.max(least) };
+            let price = if *pricing == Pricing::First {
+                best
+            } else {
+                second.max(least)
+            };
             (best >= reserve.map_or(0, |reserve| reserve.0)).then_some((user, price))
         }
         Sale::Dutch(_) => None,

@@ -12,7 +12,11 @@ use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
 enum Move {
     Wait(u64),
     Clock(ClockOrder),
-    Command { user: u64, id: u64, command: Command },
+    Command {
+        user: u64,
+        id: u64,
+        command: Command,
+    },
 }
 
 fn sale() -> impl Strategy<Value = Sale> {
@@ -21,7 +25,10 @@ fn sale() -> impl Strategy<Value = Sale> {
     };
     let increments = prop_oneof![
         Just(Increments::flat(Amount(1))),
-        Just(Increments(vec![(Amount(0), Amount(2)), (Amount(20), Amount(7))])),
+        Just(Increments(vec![
+            (Amount(0), Amount(2)),
+            (Amount(20), Amount(7))
+        ])),
     ];
     let pricing = prop_oneof![Just(Pricing::First), Just(Pricing::Second)];
     prop_oneof![
@@ -41,15 +48,20 @@ fn sale() -> impl Strategy<Value = Sale> {
 
 fn soft_close() -> impl Strategy<Value = SoftClose> {
     let mode = prop_oneof![Just(Extend::Add), Just(Extend::Reset)];
-    (1u32..60, 1u32..40, mode, 0u32..90, proptest::option::of(100u64..180)).prop_map(
-        |(window, extension, mode, most, hard_end)| SoftClose {
+    (
+        1u32..60,
+        1u32..40,
+        mode,
+        0u32..90,
+        proptest::option::of(100u64..180),
+    )
+        .prop_map(|(window, extension, mode, most, hard_end)| SoftClose {
             window,
             extension,
             mode,
             most,
             hard_end,
-        },
-    )
+        })
 }
 
 fn admin() -> impl Strategy<Value = Admin> {
@@ -80,8 +92,12 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => Just(Action::BuyNow),
         1 => (0u64..70).prop_map(|amount| Action::Take(Amount(amount))),
     ];
-    let bids = (1u64..6, 0u64..60, 0u32..6, action)
-        .prop_map(|(user, id, lot, action)| Move::Command { user, id, command: bid(lot, action) });
+    let bids =
+        (1u64..6, 0u64..60, 0u32..6, action).prop_map(|(user, id, lot, action)| Move::Command {
+            user,
+            id,
+            command: bid(lot, action),
+        });
     let admins = (0u64..60, admin()).prop_map(|(id, admin)| Move::Command {
         user: BOSS.0,
         id,
@@ -96,11 +112,16 @@ fn a_move() -> impl Strategy<Value = Move> {
 fn follow(seen: &mut Vec<PublicLot>, room: &Room) {
     for event in &room.out.events {
         match seen.iter_mut().find(|lot| lot.lot == event.lot) {
-            Some(lot) => assert!(lot.apply(event), "{event:?} does not follow {}", lot.sequence),
+            Some(lot) => assert!(
+                lot.apply(event),
+                "{event:?} does not follow {}",
+                lot.sequence
+            ),
             None => seen.push(PublicLot::opened(event).unwrap()),
         }
     }
-    seen.iter().for_each(|lot| assert_eq!(Some(lot), room.house.public(lot.lot).as_ref()));
+    seen.iter()
+        .for_each(|lot| assert_eq!(Some(lot), room.house.public(lot.lot).as_ref()));
 }
 
 fn compare(model: &Model, room: &Room) {
@@ -128,14 +149,21 @@ fn compare(model: &Model, room: &Room) {
         });
         assert_eq!(
             ended,
-            lot.ended.map(|sold| sold.map(|(user, price)| (account(user), price))),
+            lot.ended
+                .map(|sold| sold.map(|(user, price)| (account(user), price))),
             "lot {id}"
         );
         if lot.ended.is_none() {
-            assert_eq!(real.english.price.map(|price| price.0), lot.price(), "price of {id}");
+            assert_eq!(
+                real.english.price.map(|price| price.0),
+                lot.price(),
+                "price of {id}"
+            );
             let leader = lot.leader().map(|(user, maximum)| (account(user), maximum));
             assert_eq!(
-                real.english.leader.map(|leader| (leader.account, leader.maximum.0)),
+                real.english
+                    .leader
+                    .map(|leader| (leader.account, leader.maximum.0)),
                 leader
             );
             assert_eq!(real.closes, model.closes_at(*id), "close of {id}");

@@ -16,7 +16,11 @@ fn hex(bytes: &[u8]) -> String {
 fn bytes_are_pinned() {
     assert_eq!(WIRE, u64::from_le_bytes(*b"auction1"));
     let command = bid(7, Action::UpTo(Amount(12_345)));
-    let receipt = Receipt { number: 9, tick: 600, outcome: accepted(BidStanding::Leads, 3) };
+    let receipt = Receipt {
+        number: 9,
+        tick: 600,
+        outcome: accepted(BidStanding::Leads, 3),
+    };
     let happening = LotEventKind::Bid {
         bidder: 3,
         leader: 3,
@@ -24,7 +28,12 @@ fn bytes_are_pinned() {
         reserve_met: true,
         closes: 900,
     };
-    let event = LotEvent { lot: LotId(7), sequence: 4, tick: 600, what: happening };
+    let event = LotEvent {
+        lot: LotId(7),
+        sequence: 4,
+        tick: 600,
+        what: happening,
+    };
     let order = Order {
         at_ms: 5,
         user: UserId(1),
@@ -33,9 +42,18 @@ fn bytes_are_pinned() {
         command: command.clone(),
     };
     let bytes = [
-        bitcode::encode(&Request::Command { id: CommandId(8), command }),
-        bitcode::encode(&Request::Watch { lot: LotId(7), after: Some(3) }),
-        bitcode::encode(&Reply::Answer { id: CommandId(8), answer: Answer::Receipt(receipt) }),
+        bitcode::encode(&Request::Command {
+            id: CommandId(8),
+            command,
+        }),
+        bitcode::encode(&Request::Watch {
+            lot: LotId(7),
+            after: Some(3),
+        }),
+        bitcode::encode(&Reply::Answer {
+            id: CommandId(8),
+            answer: Answer::Receipt(receipt),
+        }),
         bitcode::encode(&Reply::Events(vec![event])),
         bitcode::encode(&order),
     ];
