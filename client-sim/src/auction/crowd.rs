@@ -30,6 +30,10 @@ const ROUND: Duration = Duration::from_micros(500);
 /// Pause before a bidder whose session is over gets another token.
 const REJOIN_PAUSE: Duration = Duration::from_millis(200);
 
+/// Time within which a bidder that left joins again: the pause, an outage of a second, and the
+/// handshake on a path of half a second.
+const REJOIN_TIME: Duration = Duration::from_secs(3);
+
 /// Configuration of a crowd.
 #[derive(Clone, Debug)]
 pub struct CrowdConfig {
@@ -64,6 +68,8 @@ struct Member {
     socket: ClientSocket,
     start: Timestamp,
     rejoin_at: Option<Timestamp>,
+    /// When the bidder was last seen in the room.
+    present_at: Option<Timestamp>,
 }
 
 struct Run {
@@ -102,6 +108,7 @@ impl Crowd {
                 socket,
                 start,
                 rejoin_at: None,
+                present_at: None,
             });
         }
         let [stop, still] = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
@@ -230,6 +237,9 @@ impl Run {
                 member.bidder.advance(now);
                 member.transmit();
             }
+            if member.is_here() {
+                member.present_at = Some(now);
+            }
         }
     }
 
@@ -245,11 +255,12 @@ impl Run {
     }
 
     fn publish(&self) {
+        let (now, members) = (clock::now(), &self.members);
         let mut figures = CrowdFigures {
-            joined: self
-                .members
+            joined: members.iter().filter(|member| member.is_here()).count(),
+            absent: members
                 .iter()
-                .filter(|member| member.is_here())
+                .filter(|member| member.is_absent(now))
                 .count(),
             cpu: clock::thread_cpu(),
             ..CrowdFigures::default()
@@ -278,6 +289,11 @@ impl Member {
             self.bidder.client().state(),
             ClientState::Playing | ClientState::Silent
         )
+    }
+
+    /// Whether the bidder never joined, or has been outside for longer than it takes to join again.
+    fn is_absent(&self, now: Timestamp) -> bool {
+        self.present_at.is_none_or(|at| now.since(at) > REJOIN_TIME)
     }
 
     fn next_timeout(&self) -> Timestamp {

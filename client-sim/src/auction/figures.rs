@@ -43,6 +43,8 @@ pub struct LotLine {
 pub struct CrowdFigures {
     /// Number of bidders in the room, of any strategy.
     pub joined: usize,
+    /// Number of bidders that never joined, or left and did not join again in time.
+    pub absent: usize,
     /// Number of bidders by strategy.
     pub manners: BTreeMap<Strategy, usize>,
     /// Number of commands submitted, repeats not counted.

@@ -65,6 +65,8 @@ pub struct AuctionReport {
     pub wrong: Vec<String>,
     /// Number of bidders in the room, of any strategy.
     pub joined: usize,
+    /// Number of bidders that never joined, or left and did not join again within 3 s.
+    pub absent: usize,
 }
 
 impl AuctionReport {
@@ -101,20 +103,21 @@ impl AuctionReport {
             shown: crowd.shown,
             wrong: crowd.wrong.clone(),
             joined: crowd.joined,
+            absent: crowd.absent,
         }
     }
 
     /// Descriptions of failures: violations of the protocol and, in a run of 3 s or more, bidders
-    /// who are not in the room and commands without answers.
+    /// that are not in the room and commands without answers.
     pub fn failures(&self) -> Vec<String> {
         let wrong = self.wrong.iter().map(|wrong| format!("wrong: {wrong}"));
         if self.seconds < JUDGED_AFTER_S {
             return wrong.collect();
         }
         let all: usize = self.bidders.values().sum();
-        let outside = all.saturating_sub(self.joined);
+        let absent = self.absent;
         let outside =
-            (outside > 0).then(|| format!("{outside} of {all} visitors are not in the house"));
+            (absent > 0).then(|| format!("{absent} of {all} bidders are not in the room"));
         let answered = self.accepted + self.rejected;
         let unheard = (self.said >= ENOUGH_SAID && answered * 10 < self.said)
             .then(|| format!("of {} commands {answered} were answered", self.said));

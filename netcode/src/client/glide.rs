@@ -152,7 +152,7 @@ fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
     info.fields
         .iter()
         .zip(from.iter().zip(to))
-        .any(|(field, (from, to))| field.marks_teleport && from != to)
+        .any(|(field, (from, to))| field.teleport.is_between(*from as u32, *to as u32))
 }
 
 /// Whether corrections of a field are hidden: counts do not blend, nor do the parts of a

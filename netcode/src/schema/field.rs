@@ -96,8 +96,32 @@ pub struct Field {
     pub visibility: Visibility,
     /// Whether the owning client predicts the field, so that reconciliation compares it.
     pub predicted: bool,
-    /// Whether a change of the field marks a teleport; see [`Field::teleport_mark`].
-    pub marks_teleport: bool,
+    /// Which changes of the field mark a teleport; see [`Field::teleport_mark`] and
+    /// [`Field::revival_mark`].
+    pub teleport: TeleportMark,
+}
+
+/// Which changes of a field's grid value mark a teleport. Displays cut there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TeleportMark {
+    /// No change is a teleport.
+    #[default]
+    Never,
+    /// Each change is a teleport.
+    Change,
+    /// A change from zero is a teleport.
+    Revival,
+}
+
+impl TeleportMark {
+    /// Whether the change between two successive grid values is a teleport.
+    pub const fn is_between(self, from: u32, to: u32) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Change => from != to,
+            Self::Revival => from == 0 && to != 0,
+        }
+    }
 }
 
 impl Field {
@@ -116,7 +140,7 @@ impl Field {
             model,
             visibility,
             predicted: false,
-            marks_teleport: false,
+            teleport: TeleportMark::Never,
         }
     }
 
@@ -243,17 +267,38 @@ impl Field {
     /// use truetick_netcode::schema::Field;
     ///
     /// const TELEPORTS: Field = Field::count("teleports", 2).teleport_mark();
-    /// assert!(TELEPORTS.marks_teleport);
+    /// assert!(TELEPORTS.teleport.is_between(1, 2));
     /// ```
     ///
     /// # Panics
     /// If the field is not a count.
-    pub const fn teleport_mark(mut self) -> Self {
+    pub const fn teleport_mark(self) -> Self {
+        self.marked(TeleportMark::Change)
+    }
+
+    /// Marks the field as a revival mark: a change from zero is a teleport, as with a health whose
+    /// owner respawns elsewhere. Other changes are none. Like [`Field::teleport_mark`], it is not
+    /// part of the schema's hash.
+    ///
+    /// ```
+    /// use truetick_netcode::schema::Field;
+    ///
+    /// const HEALTH: Field = Field::count("health", 7).revival_mark();
+    /// assert!(HEALTH.teleport.is_between(0, 100) && !HEALTH.teleport.is_between(100, 80));
+    /// ```
+    ///
+    /// # Panics
+    /// If the field is not a count.
+    pub const fn revival_mark(self) -> Self {
+        self.marked(TeleportMark::Revival)
+    }
+
+    const fn marked(mut self, mark: TeleportMark) -> Self {
         assert!(
             matches!(self.scale, Scale::Count),
             "a teleport mark is a count"
         );
-        self.marks_teleport = true;
+        self.teleport = mark;
         self
     }
 

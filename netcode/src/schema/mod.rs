@@ -18,7 +18,7 @@ mod field;
 mod hash;
 mod plan;
 
-pub use field::{Audience, Estimator, Field, Scale, Visibility};
+pub use field::{Audience, Estimator, Field, Scale, TeleportMark, Visibility};
 use plan::plan_component;
 pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts};
 
@@ -82,12 +82,10 @@ impl KindInfo {
     /// Whether a teleport mark differs between two states of an entity of this kind: it was moved
     /// without passing between.
     pub fn is_teleport(&self, from: &[u32], to: &[u32]) -> bool {
-        let marks = self
-            .fields
+        self.fields
             .iter()
             .zip(from.iter().zip(to))
-            .filter(|(field, _)| field.marks_teleport);
-        marks.into_iter().any(|(_, (from, to))| from != to)
+            .any(|(field, (from, to))| field.teleport.is_between(*from, *to))
     }
 
     /// Whether clients may see any field of entities of this kind.

@@ -126,11 +126,11 @@ counters! {
     /// Health and score of a player.
     Vitals, "vitals" {
         /// Health, 0 (dead) to 100.
-        health: u8 = Field::count("health", 7),
+        health: u8 = Field::count("health", 7).revival_mark(),
         /// Players killed by this player's hits; wraps.
         kills: u16 = Field::count("kills", 16),
         /// Deaths of this player; wraps.
-        deaths: u16 = Field::count("deaths", 16),
+        deaths: u16 = Field::count("deaths", 16).teleport_mark(),
     }
 }
 

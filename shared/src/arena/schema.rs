@@ -77,4 +77,19 @@ mod tests {
         assert_eq!(at("vitals", "health"), player_fields::VITALS.start);
         assert_eq!(player.fields.len(), player_fields::VITALS.end);
     }
+
+    #[test]
+    fn a_respawn_is_a_teleport_and_a_hit_is_none() {
+        let arena = arena_schema().unwrap();
+        let player = arena.schema.kind(arena.player);
+        let health = player_fields::VITALS.start;
+        let with_health = |health_now| {
+            let mut state = vec![0; player.fields.len()];
+            state[health] = health_now;
+            state
+        };
+        assert!(player.is_teleport(&with_health(0), &with_health(100)));
+        assert!(!player.is_teleport(&with_health(100), &with_health(80)));
+        assert!(!player.is_teleport(&with_health(20), &with_health(0)));
+    }
 }
