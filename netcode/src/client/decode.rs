@@ -175,7 +175,7 @@ fn read_individual<C: Coder>(
             },
         )?;
         (next, was_whole) = (slot + 1, base.is_none());
-        updates.read(coder, (slot, own), base)?;
+        updates.read(coder, Subject { slot, own }, base)?;
     }
     Ok(())
 }
@@ -188,9 +188,16 @@ fn read_block<C: Coder>(
     let mask = code_mask(coder, 0)?;
     for slot in slots_of(usize::from(block_delta.block), mask) {
         coder.note(Part::Entity);
-        updates.read(coder, (slot, false), block_delta.base)?;
+        updates.read(coder, Subject { slot, own: false }, block_delta.base)?;
     }
     Ok(())
+}
+
+/// The entity that an update is about: its slot, and whether it is the owner's copy.
+#[derive(Clone, Copy)]
+struct Subject {
+    slot: u16,
+    own: bool,
 }
 
 /// The updates of a packet so far.
@@ -207,7 +214,7 @@ impl Updates<'_> {
     fn read<C: Coder>(
         &mut self,
         coder: &mut C,
-        (slot, own): (u16, bool),
+        subject: Subject,
         base: Option<BaselineRef>,
     ) -> Result<(), SnapshotError> {
         // On average an entity takes at least a sixteenth of a byte. A packet that claims more
@@ -216,11 +223,11 @@ impl Updates<'_> {
             return Err(WireError::Malformed("too many entities").into());
         }
         let update = match base {
-            None => self.read_whole(coder, slot, own)?,
-            Some(base) => self.read_change(coder, (slot, own), base)?,
+            None => self.read_whole(coder, subject)?,
+            Some(base) => self.read_change(coder, subject, base)?,
         };
         let id = NetId {
-            slot,
+            slot: subject.slot,
             generation: update.generation,
         };
         let fields = &self.fields[update.fields.clone()];
@@ -233,8 +240,7 @@ impl Updates<'_> {
     fn read_whole<C: Coder>(
         &mut self,
         coder: &mut C,
-        slot: u16,
-        own: bool,
+        Subject { slot, own }: Subject,
     ) -> Result<Update, SnapshotError> {
         let audience = if own {
             Audience::Owner
@@ -269,7 +275,7 @@ impl Updates<'_> {
     fn read_change<C: Coder>(
         &mut self,
         coder: &mut C,
-        (slot, own): (u16, bool),
+        Subject { slot, own }: Subject,
         base: BaselineRef,
     ) -> Result<Update, SnapshotError> {
         let remote = if own {

@@ -246,7 +246,8 @@ impl<C: Command> Prediction<C> {
     pub fn reconcile<P: Predict<Command = C>>(
         &mut self,
         game: &P,
-        (own, info): (Own, &KindInfo),
+        own: Own,
+        info: &KindInfo,
         confirmed: &Confirmed<'_>,
     ) -> Reconciled {
         let Confirmed {
@@ -263,14 +264,7 @@ impl<C: Command> Prediction<C> {
         self.compared = Some(slot);
         self.note_causes(game, own, confirmed);
         let jumped = std::mem::replace(&mut self.skipped, feedback.skipped) != feedback.skipped;
-        // One frame before the confirmed one is kept, since the drawn time lies between two.
-        while self
-            .frames
-            .get(1)
-            .is_some_and(|frame| slot.is_after(frame.slot))
-        {
-            self.frames.pop_front();
-        }
+        self.drop_before(slot);
         if self.heard.is_none() {
             self.heard = feedback.margin.map(|_| slot);
             return self.start(game, own, confirmed);
@@ -308,6 +302,18 @@ impl<C: Command> Prediction<C> {
             error_m,
             cause,
         })
+    }
+
+    /// Drops the frames before a confirmed one. One frame before it is kept, since the drawn time
+    /// lies between two.
+    fn drop_before(&mut self, slot: Tick) {
+        while self
+            .frames
+            .get(1)
+            .is_some_and(|frame| slot.is_after(frame.slot))
+        {
+            self.frames.pop_front();
+        }
     }
 
     fn note_causes<P: Predict<Command = C>>(

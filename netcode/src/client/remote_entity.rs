@@ -63,6 +63,13 @@ impl RemoteEntity {
     }
 }
 
+/// The tick of a packet's state, and the oldest tick that is still displayed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PacketTicks {
+    pub tick: Tick,
+    pub shown: Tick,
+}
+
 /// An entity that was removed from the client's copy: it is gone or no longer relevant.
 #[derive(Clone, Debug)]
 pub struct Removed {
@@ -73,15 +80,16 @@ pub struct Removed {
 }
 
 impl RemoteEntity {
-    /// Applies the state of a packet of `tick`. Drops states that the server cannot refer to and
+    /// Applies the state of a packet. Drops states that the server cannot refer to and
     /// that are not displayed any more. `newest` is the snapshot's number if it is the newest one.
     pub(super) fn put(
         &mut self,
         baseline: Option<Tick>,
         fields: &[u32],
-        (tick, shown): (Tick, Tick),
+        ticks: &PacketTicks,
         newest: Option<u32>,
     ) {
+        let PacketTicks { tick, shown } = *ticks;
         if !self.seen.is_after(tick) {
             self.seen = tick;
         }
@@ -124,7 +132,8 @@ impl RemoteEntity {
 
     /// Adds another state to the entity.
     pub(super) fn and(mut self, tick: Tick, fields: &[u32]) -> Self {
-        self.put(None, fields, (tick, tick), None);
+        let ticks = PacketTicks { tick, shown: tick };
+        self.put(None, fields, &ticks, None);
         self
     }
 }

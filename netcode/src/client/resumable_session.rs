@@ -371,14 +371,9 @@ impl ResumableSession {
             end_attempt(attempt.session, &mut self.ticket, &mut self.idle);
         }
         let to = self.current.addr();
+        let notices = self.current.disconnect().into_iter();
         let idle = self.idle.drain(..).map(|idle| (idle, Transmit::Close));
-        idle.chain(
-            self.current
-                .disconnect()
-                .into_iter()
-                .map(|transmit| (to, transmit)),
-        )
-        .collect()
+        idle.chain(notices.map(|notice| (to, notice))).collect()
     }
 }
 

@@ -3,13 +3,16 @@
 //! A packet is decoded and verified completely before any of it is applied; only then may it be
 //! acknowledged.
 
+mod arrivals;
+
 use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use self::arrivals::Arrival;
 use super::bit_cost::BitLedger;
 use super::decode::{PacketDecoder, Update};
-use super::remote_entity::{RemoteEntity, Removed};
+use super::remote_entity::{PacketTicks, RemoteEntity, Removed};
 pub use super::state_history::HeldState;
 use super::state_history::StateHistory;
 use crate::bits::BitReader;
@@ -19,7 +22,7 @@ use crate::limits::{
 };
 use crate::messages::{MismatchReport, ReportedEntity};
 use crate::replication::NetId;
-use crate::replication::snapshot::{Deferred, Feedback, SnapshotHeader};
+use crate::replication::snapshot::{Feedback, SnapshotHeader};
 use crate::schema::{Audience, Schema};
 use crate::tick::Tick;
 
@@ -52,28 +55,9 @@ pub struct AppliedSnapshot {
     pub own: Option<NetId>,
 }
 
-/// The packets of a tick that arrived.
-#[derive(Clone, Debug, Default)]
-struct Arrival {
-    tick: Tick,
-    got: u16,
-    last: Option<u8>,
-    deferred: Deferred,
-}
-
-impl Arrival {
-    fn is_complete(&self) -> bool {
-        self.last
-            .is_some_and(|last| self.got == u16::MAX >> (15 - last))
-    }
-}
-
 /// Greatest age of a state in ticks. Older states are kept with this age: before every baseline of
 /// the server.
 const OLDEST: u32 = 8 * BASELINE_TICKS;
-
-/// Number of ticks whose completeness is tracked at once.
-const ARRIVALS: usize = 16;
 
 /// The client's copy of the world.
 #[derive(Debug, Default)]
@@ -334,7 +318,7 @@ impl SnapshotBuffer {
             Some(remote) => remote.put(
                 update.baseline,
                 fields,
-                (tick, shown),
+                &PacketTicks { tick, shown },
                 newest.then_some(known),
             ),
             None => {
@@ -356,57 +340,6 @@ impl SnapshotBuffer {
                 {
                     self.note_gone(before, tick);
                 }
-            }
-        }
-    }
-
-    fn note_arrival(&mut self, header: &SnapshotHeader) {
-        if self
-            .arrivals
-            .iter()
-            .all(|arrival| arrival.tick != header.tick)
-        {
-            if self.arrivals.len() == ARRIVALS {
-                self.arrivals.pop_front();
-            }
-            self.arrivals.push_back(Arrival {
-                tick: header.tick,
-                ..Arrival::default()
-            });
-        }
-        let Some(arrival) = self
-            .arrivals
-            .iter_mut()
-            .find(|arrival| arrival.tick == header.tick)
-        else {
-            return;
-        };
-        arrival.got |= 1 << header.index;
-        if header.last {
-            arrival.last = Some(header.index);
-        }
-        if header.index == 0 {
-            arrival.deferred = header.deferred.clone();
-        }
-        if arrival.is_complete()
-            && self
-                .complete
-                .is_none_or(|complete| header.tick.is_after(complete))
-        {
-            self.complete = Some(header.tick);
-            let deferred = std::mem::take(&mut arrival.deferred);
-            self.confirm(header.tick, &deferred);
-        }
-    }
-
-    /// Confirms the entities that none of a tick's packets held, since all of them arrived: these
-    /// entities are unchanged.
-    fn confirm(&mut self, tick: Tick, deferred: &Deferred) {
-        let newest = (self.newest == Some(tick)).then_some(self.snapshots);
-        for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
-            if !deferred.contains(remote.id.slot) {
-                remote.state_history.confirm(tick);
-                remote.known = newest.unwrap_or(remote.known);
             }
         }
     }

@@ -94,7 +94,7 @@ fn an_own_entity_that_is_replaced_by_one_of_another_kind_is_predicted_from_its_f
             fields: &server,
             feedback: &heard,
         };
-        let result = prediction.reconcile(&Walk, (own[at], schema.kind(own[at].kind)), &confirmed);
+        let result = prediction.reconcile(&Walk, own[at], schema.kind(own[at].kind), &confirmed);
         assert!(
             !matches!(result, Reconciled::Wrong(_)),
             "slot {slot}: {result:?}"

@@ -94,9 +94,7 @@ impl<P: Predict> ClientRuntime<P> {
             fields: held.fields,
             feedback,
         };
-        let result = self
-            .prediction
-            .reconcile(&self.game, (own, info), &confirmed);
+        let result = self.prediction.reconcile(&self.game, own, info, &confirmed);
         let compared = matches!(result, Reconciled::Right | Reconciled::Wrong(_));
         self.stats.compared += u64::from(compared);
         if matches!(result, Reconciled::Started | Reconciled::Wrong(_)) {
