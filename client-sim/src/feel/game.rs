@@ -187,7 +187,9 @@ impl FeelGame {
 struct Shared(FeelGame);
 
 fn run_players(
-    (tick, inputs, shared): (Res<'_, CurrentTick>, Res<'_, Inputs<Run>>, Res<'_, Shared>),
+    tick: Res<'_, CurrentTick>,
+    inputs: Res<'_, Inputs<Run>>,
+    shared: Res<'_, Shared>,
     mut players: Query<'_, '_, &mut Player>,
 ) {
     let input = inputs.0.first().map(|(_, input)| input.clone());
@@ -207,7 +209,8 @@ fn run_players(
 }
 
 fn run_movers(
-    (tick, shared): (Res<'_, CurrentTick>, Res<'_, Shared>),
+    tick: Res<'_, CurrentTick>,
+    shared: Res<'_, Shared>,
     mut movers: Query<'_, '_, &mut Mover>,
 ) {
     let seconds = f64::from(tick.0.0) * f64::from(shared.0.dt);

@@ -1,6 +1,9 @@
 //! Server, client, path and display of one case in virtual time. The production cores run
 //! unchanged.
 
+mod clocks;
+mod path;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
-use truetick_netcode::link_sim::{Holds, LinkConfig, LinkSim};
+use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::config::SessionConfig;
@@ -177,98 +180,6 @@ impl World {
         }
     }
 
-    fn event_begin(&self) -> Timestamp {
-        START + Duration::from_secs_f64(self.case.at_s)
-    }
-
-    fn event_end(&self) -> Timestamp {
-        START + self.case.event_end()
-    }
-
-    fn in_event(&self, ms: u32) -> bool {
-        let begin = self.event_begin();
-        self.now >= begin && self.now < begin + Duration::from_millis(u64::from(ms))
-    }
-
-    fn server_stands(&self) -> bool {
-        self.in_event(self.case.stall_ms)
-    }
-
-    fn client_stands(&self) -> bool {
-        self.in_event(self.case.hitch_ms)
-    }
-
-    /// The client's clock: it may drift from true time.
-    fn client_time(&self, now: Timestamp) -> Timestamp {
-        let passed = now.as_nanos() as i128 - START.as_nanos() as i128;
-        let shown = passed + passed * i128::from(self.case.drift_ppm) / 1_000_000;
-        Timestamp::from_nanos((START.as_nanos() as i128 + shown) as u64)
-    }
-
-    /// The first true time at which the client's clock shows `shown` or more.
-    fn true_time(&self, shown: Timestamp) -> Timestamp {
-        let passed = i128::from(shown.as_nanos()) - i128::from(START.as_nanos());
-        let rate = 1_000_000 + i128::from(self.case.drift_ppm);
-        let real = (passed.max(0) * 1_000_000 + rate - 1) / rate;
-        Timestamp::from_nanos(
-            u64::try_from(i128::from(START.as_nanos()) + real).unwrap_or(u64::MAX),
-        )
-    }
-
-    fn change_path(&mut self) {
-        if !self.event_began && self.now >= self.event_begin() {
-            self.event_began = true;
-            let lost = if self.case.outage_ms > 0 { 1.0 } else { 0.0 };
-            self.set_path(true, lost);
-            if self.case.hold_ms > 0 {
-                let until = self.now + Duration::from_millis(u64::from(self.case.hold_ms));
-                self.up.clog(until + self.latency(self.case.step_up_ms));
-                self.down.clog(until + self.latency(self.case.step_down_ms));
-            }
-        }
-        if !self.event_ended && self.now >= self.event_end() {
-            self.event_ended = true;
-            if self.case.outage_ms > 0 {
-                self.set_path(true, 0.0);
-            }
-        }
-    }
-
-    fn latency(&self, step_ms: i32) -> Duration {
-        let ms = f64::from(self.case.rtt_ms) / 2.0 + f64::from(step_ms);
-        Duration::from_secs_f64(ms.max(0.0) / 1e3)
-    }
-
-    fn set_path(&mut self, stepped: bool, extra_loss: f64) {
-        let jitter = Duration::from_millis(u64::from(self.case.jitter_ms));
-        let holds = Holds {
-            interval: Duration::from_secs(2),
-            length: jitter,
-        };
-        let bursts = self.case.jitter_bursts && self.case.jitter_ms > 0;
-        let spread = if self.case.jitter_bursts {
-            Duration::ZERO
-        } else {
-            jitter
-        };
-        let config = |latency: Duration| LinkConfig {
-            latency: latency + spread / 2,
-            jitter: spread,
-            loss: self.case.loss.max(extra_loss),
-            holds: bursts.then_some(holds),
-            ..LinkConfig::default()
-        };
-        let step = |ms: i32| if stepped { ms } else { 0 };
-        let up = config(self.latency(step(self.case.step_up_ms)));
-        let down = config(self.latency(step(self.case.step_down_ms)));
-        let whole = self
-            .case
-            .profile
-            .map(|profile| profile.link().unwrap_or_default());
-        self.up.reroute(whole.unwrap_or(up));
-        self.down.reroute(whole.unwrap_or(down));
-    }
-
     fn change_key(&mut self) {
         self.direction = -self.direction;
         self.trace.keys.push(KeyChange {
@@ -277,17 +188,6 @@ impl World {
         });
         self.key_changes_at =
             self.now + Duration::from_micros(self.rng.random_range(500_000..900_000));
-    }
-
-    fn frame_length(&mut self) -> Duration {
-        let even = 1e9 / f64::from(self.case.display_hz);
-        let spread = f64::from(self.case.irregular) / 100.0;
-        let factor = if spread > 0.0 {
-            self.rng.random_range(1.0 - spread..=1.0 + spread)
-        } else {
-            1.0
-        };
-        Duration::from_nanos((even * factor) as u64)
     }
 
     fn deliver_up(&mut self, bytes: &[u8], at: Timestamp) {
