@@ -1,6 +1,11 @@
 //! Hashes the sources of the game rules. A recording names the hash, so that a replay with other
 //! rules is reported as such.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads and writes files of its own"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,6 +2,12 @@
 //!
 //! All other code takes a [`Timestamp`] as an argument, so it runs unchanged under virtual time.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the module that reads the clock"
+)]
+
 use std::time::Duration;
 /// The standard library's monotonic time, for libraries whose interface requires it.
 pub use std::time::Instant;

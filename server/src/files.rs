@@ -1,5 +1,10 @@
 //! The one module that reads and writes files.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the module that reads and writes files"
+)]
+
 pub mod folder;
 mod record_files;
 

@@ -14,6 +14,8 @@
 //! has most. So a crowd of silent connections shuts nobody out, not even clients at the same
 //! address. A failing `accept` is logged at a limited rate and tried again after a pause.
 
+#![allow(clippy::disallowed_types, reason = "serves HTTP")]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;

@@ -4,6 +4,8 @@
 //! SIGTERM drains the server, and a second SIGTERM stops it. SIGINT stops it at once. SIGHUP is
 //! logged and has no other effect.
 
+#![allow(clippy::disallowed_types, reason = "opens the listeners of HTTP")]
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;

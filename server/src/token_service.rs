@@ -19,6 +19,8 @@
 //! secret within the last hour is exempt: another client behind the same address, as behind a
 //! proxy, must not lock the backend out.
 
+#![allow(clippy::disallowed_types, reason = "serves HTTP")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,10 @@
 //! The command line of the server.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads and writes files of its own"
+)]
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::io::{BufRead, BufReader, Read};

@@ -1,6 +1,8 @@
 //! Limits of `truetick_server::http`, which the token service and the page share, under crowds of
 //! strangers.
 
+#![allow(clippy::disallowed_types, reason = "speaks HTTP to a server")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

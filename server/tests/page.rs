@@ -1,5 +1,7 @@
 //! The page over HTTP, as a browser requests it.
 
+#![allow(clippy::disallowed_types, reason = "speaks HTTP to a server")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

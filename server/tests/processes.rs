@@ -1,6 +1,12 @@
 //! The server's process under adverse conditions of its host: logs without a reader, signals, few
 //! descriptors.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "talks to programs by files and sockets"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,7 @@
 //! The token service over HTTP, as a backend uses it.
 
+#![allow(clippy::disallowed_types, reason = "speaks HTTP to a server")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,10 @@
 //! A smoke run of every fuzz target of sessions: first its corpus, then random inputs.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads and writes files of its own"
+)]
+
 use std::path::Path;
 
 use proptest::prelude::*;

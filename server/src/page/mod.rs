@@ -13,6 +13,8 @@
 //! they accept for two weeks at most. A game's own page is served by the game's own site, which
 //! gets tokens from [`crate::token_service`].
 
+#![allow(clippy::disallowed_types, reason = "serves HTTP")]
+
 pub mod describe;
 
 use std::net::{IpAddr, SocketAddr};

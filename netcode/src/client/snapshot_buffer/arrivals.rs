@@ -1,4 +1,4 @@
-//! Which packets of a tick arrived: once all have, the entities that none of them held are unchanged.
+//! The packets of a tick that arrived. Once all have, the entities that none held are unchanged.
 
 use super::SnapshotBuffer;
 use crate::replication::snapshot::{Deferred, SnapshotHeader};
