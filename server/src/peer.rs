@@ -67,6 +67,15 @@ pub enum PeerState {
     },
 }
 
+/// The budget of a tick, divided between state and messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetShare {
+    /// Bytes that the snapshot may take.
+    pub state: usize,
+    /// Whether a packet of messages follows the snapshot.
+    pub message_packet: bool,
+}
+
 /// A request in a client's packet that the server handles, not the room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerRequest {
@@ -119,12 +128,7 @@ struct Allowance {
 impl Peer {
     /// Creates a peer that awaits its hello. `seed` is the seed of its connection; messages travel
     /// in frames if the transport is `secured`.
-    pub fn new(
-        client: ClientId,
-        room: usize,
-        (seed, secured): (u64, bool),
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(client: ClientId, room: usize, seed: u64, secured: bool, now: Timestamp) -> Self {
         Self {
             client,
             room,
@@ -163,7 +167,7 @@ impl Peer {
             .leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
         Self {
             allowance,
-            ..Self::new(self.client, self.room, (seed, secured), now)
+            ..Self::new(self.client, self.room, seed, secured, now)
         }
     }
 
@@ -223,15 +227,15 @@ impl Peer {
     }
 
     /// Divides the bytes of a tick between state and, if the messages that are due do not fit
-    /// beside it, a packet of messages. Returns the bytes of state and whether there is such a
-    /// packet.
-    pub fn share_budget(&self, budget: usize, now: Timestamp) -> (usize, bool) {
+    /// beside it, a packet of messages.
+    pub fn share_budget(&self, budget: usize, now: Timestamp) -> BudgetShare {
         let state = budget.saturating_sub(PAYLOAD_BYTES);
         let has_room = state >= STATE_BYTES_BESIDE_MESSAGES
             && (self.connection.in_flight() as u64) < 3 * ACK_WINDOW;
-        match has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET {
-            true => (state, true),
-            false => (budget, false),
+        let message_packet = has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET;
+        BudgetShare {
+            state: if message_packet { state } else { budget },
+            message_packet,
         }
     }
 

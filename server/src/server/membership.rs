@@ -99,7 +99,8 @@ impl Server {
                     let peer = Peer::new(
                         client,
                         usize::from(purpose.room),
-                        (seed, addr.is_connection_oriented()),
+                        seed,
+                        addr.is_connection_oriented(),
                         now,
                     );
                     self.peers.insert(client, peer);
