@@ -83,7 +83,8 @@ impl Audit {
             self.look_at_receipt(
                 (answered.user, answered.id),
                 receipt,
-                (record.tick, administers),
+                record.tick,
+                administers,
             );
         }
         out.events
@@ -136,7 +137,8 @@ impl Audit {
         &mut self,
         key: (UserId, CommandId),
         receipt: Receipt,
-        (tick, administers): (u64, bool),
+        tick: u64,
+        administers: bool,
     ) {
         let runs = |house: &House| house.rules().admins.contains(&key.0);
         let lasts = administers && self.house().is_some_and(runs);

@@ -25,7 +25,7 @@ use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE}
 
 use self::slices::Slice;
 use super::entry::{Entry, HouseReplica};
-use super::fanout::{Encoded, FanoutStats, PATIENCE, message, tell_lots};
+use super::fanout::{Encoded, Fanout, FanoutStats, PATIENCE, message};
 use super::participant::Participant;
 use super::sequencer::Sequencer;
 use crate::journal::CommitLog;
@@ -483,13 +483,14 @@ impl Room for AuctionRoom {
             };
             outbox.send(COMMANDS, message(tick, &time));
         }
-        tell_lots(
-            participant,
-            (&self.public_book, &mut self.encoded),
-            (tick, now),
-            &mut self.told,
-            outbox,
-        );
+        let mut fanout = Fanout {
+            public_book: &self.public_book,
+            encoded: &mut self.encoded,
+            stats: &mut self.told,
+            tick,
+            now,
+        };
+        fanout.tell_lots(participant, outbox);
     }
 
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {

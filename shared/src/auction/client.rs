@@ -20,6 +20,7 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
 
+use super::countdown::AuctionTimeLine;
 pub use super::countdown::Countdown;
 use super::event::LotEvent;
 use super::limits::{CLIENT_EVENTS, REQUESTS_AT_ONCE};
@@ -253,8 +254,11 @@ impl AuctionClient {
     /// Returns the remaining time of a watched lot; `None` while the lot or the server's clock is
     /// unknown.
     pub fn countdown(&self, lot: LotId, now: Timestamp) -> Option<Countdown> {
-        let (lot, tick_rate) = (self.lot(lot)?, self.link.time_line()?.tick_rate());
-        let mut countdown = Countdown::of(lot, &self.time, (self.epoch_us, tick_rate), now)?;
+        let line = AuctionTimeLine {
+            epoch_us: self.epoch_us,
+            tick_rate: self.link.time_line()?.tick_rate(),
+        };
+        let mut countdown = Countdown::of(self.lot(lot)?, &self.time, line, now)?;
         countdown.paused |= self.house != HouseState::Running;
         Some(countdown)
     }

@@ -11,6 +11,7 @@ use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::AuctionRoom;
 use crate::auction::participant::Participant;
+use crate::auction::sequencer::Submission;
 
 /// Number of watchers of its lot for which a bid counts as one more command.
 const WATCHERS_A_WEIGHT: usize = 250;
@@ -18,7 +19,7 @@ const WATCHERS_A_WEIGHT: usize = 250;
 impl AuctionRoom {
     pub(super) fn take_request(&mut self, client: ClientId, request: Request, arrived: Timestamp) {
         match request {
-            Request::Command { id, command } => self.take_command(client, (id, command), arrived),
+            Request::Command { id, command } => self.take_command(client, id, command, arrived),
             Request::Watch { lot, after } => self.watch(client, lot, after),
             Request::Unwatch { lot } => {
                 self.unwatch(client, lot);
@@ -61,7 +62,8 @@ impl AuctionRoom {
     fn take_command(
         &mut self,
         client: ClientId,
-        (id, command): (CommandId, Command),
+        id: CommandId,
+        command: Command,
         arrived: Timestamp,
     ) {
         let lot = match &command {
@@ -98,9 +100,14 @@ impl AuctionRoom {
                 Some(Refusal::TooFast)
             }
             _ => match self.sequencer.enqueue(
-                (client, participant.user),
-                (id, command),
-                (at_ms, participant.last_ms),
+                Submission {
+                    client,
+                    user: participant.user,
+                    id,
+                    command,
+                },
+                at_ms,
+                participant.last_ms,
             ) {
                 Some(ms) => {
                     participant.last_ms = ms;
