@@ -185,12 +185,13 @@ impl Host {
         for room in rooms {
             server.add_room(room);
         }
-        Self::start((server, transport_set), listeners, config)
+        Self::start(server, transport_set, listeners, config)
     }
 
     /// Opens the files and starts the thread.
     fn start(
-        (mut server, transport_set): (Server, TransportSet),
+        mut server: Server,
+        transport_set: TransportSet,
         listeners: Listeners,
         config: &ServerConfig,
     ) -> Result<Self, StartError> {

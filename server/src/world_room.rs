@@ -25,7 +25,7 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
 use super::command_feedback::CommandArrivals;
-use super::command_queue::CommandQueue;
+use super::command_queue::{CommandQueue, NextSlots};
 use super::game::{Game, GameEvent};
 use super::game_fault::{FaultLog, GameFault};
 use super::metrics::RoomMetrics;
@@ -341,10 +341,10 @@ impl<G: Game> Room for WorldRoom<G> {
         if client.role == Role::Spectator {
             return Err(WireError::Misbehaving("a spectator sends no commands"));
         }
-        let slots = (
-            self.timeline.slot(self.timeline.next()),
-            self.timeline.slot_at(arrived),
-        );
+        let slots = NextSlots {
+            simulated: self.timeline.slot(self.timeline.next()),
+            due: self.timeline.slot_at(arrived),
+        };
         for (slot, command) in commands {
             client.queue.push(slot, command, arrived, slots);
         }
