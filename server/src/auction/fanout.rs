@@ -111,8 +111,8 @@ impl Fanout<'_> {
             if *sent == Some(lot.sequence) {
                 continue;
             }
-            // A watcher that was behind a moment ago gets the lot as it stands, without events to catch
-            // up with.
+            // A watcher that was behind a moment ago gets the lot as it stands, without events to
+            // catch up with.
             let may_follow = |from: &u64| {
                 now >= participant.calm_at && public_book.events_after(id, *from).is_some()
             };

@@ -10,6 +10,7 @@ use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::AuctionRoom;
+use super::output::ClientReply;
 use crate::auction::participant::Participant;
 use crate::auction::sequencer::Submission;
 
@@ -70,10 +71,7 @@ impl AuctionRoom {
             Command::Bid(bid) => Some(bid.lot),
             Command::Admin(_) => None,
         };
-        let watched = lot
-            .and_then(|lot| self.watchers.get(&lot))
-            .map_or(0, BTreeSet::len);
-        let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
+        let weight = self.weight(lot);
         let at_ms = self.ms(arrived);
         let stalled = self.is_busy(arrived);
         let Some(user) = self
@@ -121,6 +119,14 @@ impl AuctionRoom {
         }
     }
 
+    /// Weight of a command on a lot, by the number of the lot's watchers.
+    fn weight(&self, lot: Option<LotId>) -> u32 {
+        let watched = lot
+            .and_then(|lot| self.watchers.get(&lot))
+            .map_or(0, BTreeSet::len);
+        1 + (watched / WATCHERS_A_WEIGHT) as u32
+    }
+
     /// Whether no more receipts fit. The last ones are reserved for the administrators.
     fn is_full(&self, user: UserId) -> bool {
         let most = self.config.receipts;
@@ -150,5 +156,24 @@ impl AuctionRoom {
                 self.watchers.remove(&lot);
             }
         }
+    }
+
+    /// The reply to a client that has asked for its account.
+    pub(super) fn account(&mut self, client: ClientId) -> Option<ClientReply> {
+        let participant = self.participants.get_mut(client)?;
+        participant.asked_account = false;
+        let ledger = self.house.ledger();
+        let account = ledger
+            .find(participant.user)
+            .map(|index| ledger.account(index));
+        let [available, held, paid] = account.map_or_else(Default::default, |account| {
+            [account.available, account.held, account.paid]
+        });
+        let reply = Reply::Account {
+            available,
+            held,
+            paid,
+        };
+        Some(ClientReply { client, reply })
     }
 }
