@@ -98,6 +98,7 @@ fn one_module_reads_the_clock() {
 fn the_cores_do_not_even_ask_the_clock_module() {
     let hosts = [
         "server/src/host.rs",
+        "server/src/host/",
         "server/src/http.rs",
         "server/src/main.rs",
         "server/src/page/mod.rs",
