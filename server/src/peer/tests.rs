@@ -1,3 +1,7 @@
+//! Limits of a peer, its strikes and its end.
+
+use std::time::Duration;
+
 use super::*;
 use truetick_netcode::limits::{CHANNEL_QUEUE_BYTES, MESSAGE_BYTES, MESSAGE_COST};
 
