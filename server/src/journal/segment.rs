@@ -124,7 +124,7 @@ pub struct SegmentId {
 
 impl SegmentId {
     /// The segment after this one.
-    pub fn next(self) -> Self {
+    pub(super) fn next(self) -> Self {
         Self {
             number: self.number + 1,
             ..self
@@ -132,12 +132,12 @@ impl SegmentId {
     }
 
     /// Name of the segment's file.
-    pub fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         name(self.number)
     }
 
     /// The header of the segment in bytes.
-    pub fn header(self) -> Vec<u8> {
+    pub(super) fn header(self) -> Vec<u8> {
         header(self.journal, self.number)
     }
 
