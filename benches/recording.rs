@@ -39,7 +39,7 @@ impl World {
                 with_state,
                 segment_bytes: usize::MAX,
             };
-            Recorder::begin(config, (60, 1), &simulation)
+            Recorder::begin(config, 60, 1, &simulation)
         });
         Self {
             simulation,

@@ -195,7 +195,7 @@ fn record(
         with_state,
         segment_bytes: usize::MAX,
     };
-    let mut recorder = Recorder::begin(config, (60, seed), &simulation);
+    let mut recorder = Recorder::begin(config, 60, seed, &simulation);
     for input in script(seed, TICKS) {
         recorder.input(simulation.tick().next(), &input);
         simulation.step(input);

@@ -38,7 +38,7 @@ fn record(
         with_state,
         segment_bytes,
     };
-    let mut recorder = Recorder::begin(config, (60, 7), &simulation);
+    let mut recorder = Recorder::begin(config, 60, 7, &simulation);
     for input in inputs {
         recorder.input(simulation.tick().next(), input);
         simulation.step(input.clone());

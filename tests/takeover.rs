@@ -190,7 +190,7 @@ fn spectators_take_no_players_place_and_players_no_spectators() {
 #[test]
 fn who_takes_a_session_over_may_send_no_more_than_the_one_before() {
     let now = START;
-    let mut peer = truetick_server::peer::Peer::new(Default::default(), 0, (1, false), now);
+    let mut peer = truetick_server::peer::Peer::new(Default::default(), 0, 1, false, now);
     let spent = (0..1_000).take_while(|_| peer.may_send(60, now)).count();
     assert!(spent > 10);
     let mut next = peer.successor(2, false, 60, now);

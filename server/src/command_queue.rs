@@ -68,6 +68,15 @@ pub struct DequeuedCommand<C> {
     pub arrived: Option<Timestamp>,
 }
 
+/// The next slots when a command arrives. They differ while the server is stalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextSlots {
+    /// Slot of the tick to be simulated next.
+    pub simulated: Tick,
+    /// Slot that was due next at the command's arrival.
+    pub due: Tick,
+}
+
 /// Queue of one client's commands, by slot.
 #[derive(Debug)]
 pub struct CommandQueue<C> {
@@ -116,9 +125,12 @@ impl<C: Command> CommandQueue<C> {
         &mut self.places[slot.0 as usize % places]
     }
 
-    /// Adds a command for `slot`. `next` is the slot of the tick to be simulated next, `due` the
-    /// slot that was due next at the command's arrival. They differ while the server is stalled.
-    pub fn push(&mut self, slot: Tick, command: C, arrived: Timestamp, (next, due): (Tick, Tick)) {
+    /// Adds a command for `slot` that was received at `arrived`.
+    pub fn push(&mut self, slot: Tick, command: C, arrived: Timestamp, at: NextSlots) {
+        let NextSlots {
+            simulated: next,
+            due,
+        } = at;
         let ahead = slot.distance(next);
         if slot.distance(next.later(due)) > self.ahead {
             self.counts.rejected += 1;
@@ -219,10 +231,18 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(5);
     const REPEAT: u32 = 9;
 
+    /// The next slots of a server that is not stalled.
+    fn next_slot(slot: Tick) -> NextSlots {
+        NextSlots {
+            simulated: slot,
+            due: slot,
+        }
+    }
+
     fn queue_with(commands: &[(u32, u8)], next: u32) -> CommandQueue<Press> {
         let mut queue = CommandQueue::new(60);
         for (tick, press) in commands {
-            queue.push(Tick(*tick), Press(*press), NOW, (Tick(next), Tick(next)));
+            queue.push(Tick(*tick), Press(*press), NOW, next_slot(Tick(next)));
         }
         queue
     }
@@ -255,8 +275,8 @@ mod tests {
                 arrived: None
             }
         );
-        queue.push(Tick(11), Press(8), NOW, (Tick(12), Tick(12)));
-        queue.push(Tick(11), Press(8), NOW, (Tick(12), Tick(12)));
+        queue.push(Tick(11), Press(8), NOW, next_slot(Tick(12)));
+        queue.push(Tick(11), Press(8), NOW, next_slot(Tick(12)));
         assert_eq!(queue.take_lates().collect::<Vec<_>>(), [(Tick(11), NOW)]);
         assert_eq!(queue.take(Tick(12), REPEAT).command, Press(7));
         let counts = queue.counts();
@@ -290,12 +310,12 @@ mod tests {
     fn line_38_slots_wrap() {
         let mut queue = CommandQueue::<Press>::new(60);
         let slot = |n: u32| Tick(u32::MAX - 3) + n;
-        (0..8).for_each(|n| queue.push(slot(n), Press(n as u8 + 1), NOW, (slot(0), slot(0))));
+        (0..8).for_each(|n| queue.push(slot(n), Press(n as u8 + 1), NOW, next_slot(slot(0))));
         let run: Vec<u8> = (0..8)
             .map(|n| queue.take(slot(n), REPEAT).command.0)
             .collect();
         assert_eq!(run, [1, 2, 3, 4, 5, 6, 7, 8]);
-        queue.push(slot(2), Press(9), NOW, (slot(8), slot(8)));
+        queue.push(slot(2), Press(9), NOW, next_slot(slot(8)));
         assert_eq!((queue.counts().received, queue.counts().rejected), (8, 1));
     }
 
@@ -304,7 +324,7 @@ mod tests {
         let mut queue = queue_with(&[(10, 1), (10, 2)], 10);
         assert_eq!(queue.take(Tick(10), REPEAT).command, Press(1));
         assert_eq!(queue.counts().rejected, 1);
-        queue.push(Tick(10), Press(2), NOW, (Tick(11), Tick(11)));
+        queue.push(Tick(10), Press(2), NOW, next_slot(Tick(11)));
         assert_eq!(queue.counts().rejected, 2);
     }
 
@@ -313,12 +333,7 @@ mod tests {
         let mut queue = CommandQueue::<Press>::new(60);
         for tick in 0..600u32 {
             for i in 0..10 {
-                queue.push(
-                    Tick(tick + i),
-                    Press(i as u8),
-                    NOW,
-                    (Tick(tick), Tick(tick)),
-                );
+                queue.push(Tick(tick + i), Press(i as u8), NOW, next_slot(Tick(tick)));
             }
             queue.take(Tick(tick), REPEAT);
         }
@@ -337,15 +352,31 @@ mod tests {
     #[test]
     fn what_comes_while_the_server_stands_still_is_judged_by_the_slot_that_is_due() {
         let mut queue = CommandQueue::<Press>::new(60);
-        queue.push(Tick(400), Press(1), NOW, (Tick(100), Tick(395)));
-        queue.push(Tick(600), Press(1), NOW, (Tick(100), Tick(395)));
+        queue.push(
+            Tick(400),
+            Press(1),
+            NOW,
+            NextSlots {
+                simulated: Tick(100),
+                due: Tick(395),
+            },
+        );
+        queue.push(
+            Tick(600),
+            Press(1),
+            NOW,
+            NextSlots {
+                simulated: Tick(100),
+                due: Tick(395),
+            },
+        );
         assert_eq!((queue.counts().received, queue.counts().rejected), (1, 1));
     }
 
     #[test]
     fn of_many_late_commands_the_newest_are_told() {
         let mut queue = queue_with(&[], 100);
-        (50..60).for_each(|slot| queue.push(Tick(slot), Press(1), NOW, (Tick(100), Tick(100))));
+        (50..60).for_each(|slot| queue.push(Tick(slot), Press(1), NOW, next_slot(Tick(100))));
         let told: Vec<u32> = queue.take_lates().map(|(slot, _)| slot.0).collect();
         assert_eq!(told, [56, 57, 58, 59]);
     }

@@ -1,24 +1,22 @@
 //! Configuration of `truetick-server`: a TOML file with checked values. Command-line flags override
 //! its keys.
 
+mod check;
+mod derived;
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
-use truetick_netcode::limits::{SESSION_TIMEOUT, SNAPSHOT_BYTES};
-use truetick_netcode::packet::PROTOCOL;
-use truetick_netcode::session::config::{Duplicates, Servers, SessionConfig};
-use truetick_netcode::session::crypto::Key;
-use truetick_netcode::session::rate::Rate;
-use truetick_netcode::session::token::{Issuer, TOKEN_SERVERS};
+use truetick_netcode::limits::SESSION_TIMEOUT;
 
-use crate::arena::{self, ArenaConfig};
+use crate::arena::ArenaConfig;
 use crate::auction::settings::AuctionSettings;
 use crate::files::read_text;
-use crate::quic_settings::{QuicSettings, reached_at};
-use crate::recording::recorder::RecorderConfig;
+use crate::quic_settings::QuicSettings;
 use crate::room::RoomConfig;
 
 /// Configuration of a server. Every key is optional.
@@ -69,7 +67,8 @@ pub struct ServerConfig {
     pub max_clients: usize,
     /// Maximum number of spectators in addition to the players, 0 to 4,096; 256 by default.
     pub max_spectators: usize,
-    /// Maximum bytes of state per client and tick, 300 to [`SNAPSHOT_BYTES`]; 2,400 by default.
+    /// Maximum bytes of state per client and tick, 300 to
+    /// [`SNAPSHOT_BYTES`](truetick_netcode::limits::SNAPSHOT_BYTES); 2,400 by default.
     pub snapshot_bytes: usize,
     /// Bytes of state that a snapshot may carry even over a congested path, 100 to
     /// `snapshot_bytes`; 400 by default. A larger value counts as `snapshot_bytes`.
@@ -119,7 +118,7 @@ pub struct ServerConfig {
 }
 
 /// What happens when a user with the maximum number of sessions presents another token. The
-/// configuration's form of [`Duplicates`].
+/// configuration's form of [`Duplicates`](truetick_netcode::session::config::Duplicates).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DuplicatePolicy {
@@ -220,283 +219,5 @@ impl ServerConfig {
             path: path.into(),
             message: error.to_string(),
         })
-    }
-
-    /// Checks the range of every value. `origin` names the source of the values in errors.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first value that is out of range.
-    pub fn check(&self, origin: &str) -> Result<(), ConfigError> {
-        let refuse = |key: &'static str, value: String, allowed: String| ConfigError::OutOfRange {
-            origin: origin.into(),
-            key,
-            value,
-            allowed,
-        };
-        let whole = |key, value: u64, low: u64, high: u64| match (low..=high).contains(&value) {
-            true => Ok(()),
-            false => Err(refuse(
-                key,
-                value.to_string(),
-                format!("from {low} to {high}"),
-            )),
-        };
-        whole("tick_rate", self.tick_rate.into(), 10, 128)?;
-        whole("max_clients", self.max_clients as u64, 1, 4_096)?;
-        whole("max_spectators", self.max_spectators as u64, 0, 4_096)?;
-        whole(
-            "snapshot_bytes",
-            self.snapshot_bytes as u64,
-            300,
-            SNAPSHOT_BYTES as u64,
-        )?;
-        let (floor, most) = (self.snapshot_floor_bytes as u64, self.snapshot_bytes as u64);
-        whole("snapshot_floor_bytes", floor.min(most), 100, most)?;
-        whole("shortest_repeat_ms", self.shortest_repeat_ms, 0, 10_000)?;
-        whole("longest_repeat_ms", self.longest_repeat_ms, 0, 10_000)?;
-        whole("drones", self.drones.into(), 0, 4_096)?;
-        whole("record_segment_mb", self.record_segment_mb as u64, 1, 1_024)?;
-        whole("record_segments", self.record_segments as u64, 1, 1_000)?;
-        whole("pickups", self.pickups.into(), 0, 1_024)?;
-        if !(0.0..=1_000.0).contains(&self.relevance_radius_m) {
-            let allowed = "from 0 (no limit) to 1000 metres".to_string();
-            return Err(refuse(
-                "relevance_radius_m",
-                self.relevance_radius_m.to_string(),
-                allowed,
-            ));
-        }
-        whole(
-            "public (addresses)",
-            self.public.len() as u64,
-            0,
-            TOKEN_SERVERS as u64,
-        )?;
-        whole("sessions_per_user", self.sessions_per_user as u64, 1, 64)?;
-        whole(
-            "sessions_per_address",
-            self.sessions_per_address as u64,
-            1,
-            4_096,
-        )?;
-        whole(
-            "joins_per_address_s",
-            self.joins_per_address_s.into(),
-            1,
-            10_000,
-        )?;
-        whole("grace_s", self.grace_s, 0, 3_600)?;
-        whole("token_lifetime_s", self.token_lifetime_s, 1, 3_600)?;
-        whole("timeout_s", self.timeout_s, 1, 600)?;
-        whole("drain_within_s", self.drain_within_s, 0, 3_600)?;
-        whole("drain_limit_s", self.drain_limit_s, 0, 86_400)?;
-        let auction = self
-            .auction
-            .as_ref()
-            .and_then(AuctionSettings::invalid_setting);
-        if let Some((key, value, allowed)) =
-            auction.or_else(|| self.quic.as_ref().and_then(QuicSettings::invalid_setting))
-        {
-            return Err(refuse(key, value, allowed));
-        }
-        let self_made = self
-            .quic
-            .as_ref()
-            .is_some_and(|quic| quic.certificate.is_none());
-        if let Some(page) = self
-            .page
-            .filter(|page| !page.ip().is_loopback() || !self_made)
-        {
-            let allowed = "on loopback, as 127.0.0.1:8080, beside QUIC with a certificate that the server makes";
-            return Err(refuse("page", page.to_string(), allowed.into()));
-        }
-        whole(
-            "drain_limit_s (with drain_within_s)",
-            self.drain_limit_s,
-            self.drain_within_s,
-            86_400,
-        )?;
-        Ok(())
-    }
-
-    /// The addresses that tokens name for a server that listens on `bound`: the public ones, or
-    /// else `bound`. `None` if there are no public ones and `bound` is unspecified, such as
-    /// 0.0.0.0.
-    pub fn servers(&self, bound: SocketAddr) -> Option<Vec<SocketAddr>> {
-        reached_at(&self.public, bound)
-    }
-
-    /// Settings of the session layer.
-    pub fn sessions(&self, key: Key, servers: Servers) -> SessionConfig {
-        SessionConfig {
-            // A few more than the rooms hold, so that a room can still reply that it is full.
-            sessions: self.max_clients
-                + self
-                    .auction
-                    .as_ref()
-                    .map_or(0, |auction| auction.max_clients)
-                + 16,
-            spectators: self.max_spectators + 16,
-            per_user: self.sessions_per_user,
-            duplicates: match self.duplicates {
-                DuplicatePolicy::Refuse => Duplicates::Refuse,
-                DuplicatePolicy::Takeover => Duplicates::TakeOver,
-            },
-            per_address: self.sessions_per_address,
-            joins: Rate {
-                per_second: self.joins_per_address_s,
-                burst: self.joins_per_address_s * 4,
-            },
-            token_lifetime: Duration::from_secs(self.token_lifetime_s),
-            grace: Duration::from_secs(self.grace_s),
-            ..SessionConfig::new(PROTOCOL, key, servers)
-        }
-    }
-
-    /// An issuer of tokens for a server with this key that clients reach at these addresses.
-    pub fn issuer(&self, key: Key, servers: Vec<SocketAddr>) -> Issuer {
-        let (lifetime, timeout) = (
-            Duration::from_secs(self.token_lifetime_s),
-            Duration::from_secs(self.timeout_s),
-        );
-        Issuer {
-            key,
-            protocol: PROTOCOL,
-            servers,
-            lifetime,
-            timeout,
-        }
-    }
-
-    /// The time within which clients leave a draining server, and the time after which the server
-    /// ends the remaining sessions.
-    pub fn drain(&self) -> (Duration, Duration) {
-        (
-            Duration::from_secs(self.drain_within_s),
-            Duration::from_secs(self.drain_limit_s),
-        )
-    }
-
-    /// Settings of the arena's room.
-    pub fn room(&self) -> RoomConfig {
-        RoomConfig {
-            tick_rate: self.tick_rate,
-            max_clients: self.max_clients,
-            max_spectators: self.max_spectators,
-            snapshot_bytes: self.snapshot_bytes,
-            snapshot_floor_bytes: self.snapshot_floor_bytes,
-            shortest_repeat: Duration::from_millis(self.shortest_repeat_ms),
-            longest_repeat: Duration::from_millis(
-                self.longest_repeat_ms.max(self.shortest_repeat_ms),
-            ),
-            relevance_radius_m: (self.relevance_radius_m > 0.0).then_some(self.relevance_radius_m),
-            seed: self.seed,
-        }
-    }
-
-    /// Settings of the room's recorder. `recording` must be unique among recordings.
-    pub fn recorder(&self, recording: u64) -> RecorderConfig {
-        RecorderConfig {
-            recording,
-            game: arena::NAME.into(),
-            setup: bitcode::encode(&self.arena()),
-            with_state: self.record_state,
-            segment_bytes: self.record_segment_mb << 20,
-        }
-    }
-
-    /// Settings of the arena.
-    pub fn arena(&self) -> ArenaConfig {
-        ArenaConfig {
-            tick_rate: self.tick_rate,
-            drones: self.drones,
-            pickups: self.pickups,
-            ghosts: self.ghosts,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_allowed() {
-        ServerConfig::default().check("defaults").unwrap();
-    }
-
-    #[test]
-    fn a_bad_value_is_named_with_what_is_allowed() {
-        let config = ServerConfig {
-            tick_rate: 500,
-            ..ServerConfig::default()
-        };
-        let message = config.check("arena.toml").unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "arena.toml: `tick_rate` is 500, but must be from 10 to 128"
-        );
-        let config = ServerConfig {
-            grace_s: 4_000,
-            ..ServerConfig::default()
-        };
-        assert!(
-            config
-                .check("arena.toml")
-                .unwrap_err()
-                .to_string()
-                .contains("grace_s")
-        );
-    }
-
-    #[test]
-    fn a_server_that_listens_everywhere_must_say_where_it_is_reached() {
-        let (mut config, everywhere) = (ServerConfig::default(), "0.0.0.0:40000".parse().unwrap());
-        assert_eq!(config.servers(everywhere), None);
-        config.public = vec!["203.0.113.5:40000".parse().unwrap()];
-        assert_eq!(config.servers(everywhere), Some(config.public.clone()));
-    }
-
-    #[test]
-    fn a_page_is_for_this_host_and_wants_a_certificate_that_browsers_take_by_its_hash() {
-        let at = |page: &str| ServerConfig {
-            page: Some(page.parse().unwrap()),
-            quic: Some(QuicSettings::default()),
-            ..ServerConfig::default()
-        };
-        at("127.0.0.1:8080").check("arena.toml").unwrap();
-        let certificate = Some("chain.pem".into());
-        let with_authority = QuicSettings {
-            certificate,
-            ..QuicSettings::default()
-        };
-        for invalid_setting in [
-            at("0.0.0.0:8080"),
-            ServerConfig {
-                quic: None,
-                ..at("127.0.0.1:8080")
-            },
-            ServerConfig {
-                quic: Some(with_authority),
-                ..at("127.0.0.1:8080")
-            },
-        ] {
-            let message = invalid_setting.check("arena.toml").unwrap_err().to_string();
-            assert!(
-                message.contains("`page`") && message.contains("on loopback"),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        let error = toml::from_str::<ServerConfig>("tick_rat = 60")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("tick_rat") && error.contains("expected one of"),
-            "{error}"
-        );
     }
 }

@@ -1,52 +1,37 @@
 //! Runs a server on its own thread and connects it to sockets and the clock.
 
-use std::collections::BTreeMap;
+mod report;
+mod run;
+
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use thiserror::Error;
-use tracing::{info, warn};
 use truetick_netcode::clock;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::session::crypto::Key;
-use truetick_netcode::session::drops::Drops;
 use truetick_netcode::session::token::Issuer;
-use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::QuicStats;
 use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::udp::UdpStats;
 
+pub use self::report::HostReport;
+use self::run::Run;
 use crate::arena::ArenaGame;
 use crate::auction::settings::OpenError;
 use crate::config::ServerConfig;
-use crate::drain::Drain;
 use crate::files::RecordWriter;
 use crate::listeners::Listeners;
-use crate::metrics::RoomMetrics;
 use crate::quic_settings::QuicStartError;
 use crate::recording::capture::CaptureWriter;
-use crate::recording::recorder::Chunk;
 use crate::room::Room;
 use crate::server::Server;
-use crate::session_log;
 use crate::transport_set::TransportSet;
 use crate::world_access::WorldAccess;
 use crate::world_room::WorldRoom;
-
-/// Time for which datagrams are collected before they are read together. The kernel stamps their
-/// arrival, so the delay loses no accuracy and saves wake-ups.
-const GATHER: Duration = Duration::from_millis(2);
-
-/// The last collection before a deadline ends this much earlier, so that the final read is short.
-const DRAIN_AHEAD: Duration = Duration::from_micros(300);
 
 /// Why a server could not start.
 #[derive(Debug, Error)]
@@ -86,46 +71,6 @@ pub enum StartError {
     /// The server's thread could not be started.
     #[error("cannot start the server's thread: {0}")]
     Thread(io::Error),
-}
-
-/// Figures of a running server.
-#[derive(Clone, Debug, Default)]
-pub struct HostReport {
-    /// Figures of the first room.
-    pub room: RoomMetrics,
-    /// Figures of the other rooms, in the order of their numbers.
-    pub other_rooms: Vec<RoomMetrics>,
-    /// Ticks per second of the first room; 0 without rooms.
-    pub tick_rate: u32,
-    /// Datagrams dropped, by reason.
-    pub drops: Drops,
-    /// Number of sessions, including parked ones.
-    pub sessions: usize,
-    /// Statistics of the UDP socket.
-    pub udp: UdpStats,
-    /// Statistics of QUIC: what was dropped, and which connections were closed.
-    pub quic: QuicStats,
-    /// Bytes of UDP payload sent by each transport, including all overhead.
-    pub wire: BTreeMap<TransportKind, u64>,
-    /// Processor time of the server's threads since the start, including those of QUIC.
-    pub cpu: Duration,
-    /// Bytes that the kernel granted to the UDP socket for datagrams not yet read.
-    pub receive_buffer: usize,
-    /// Why the recording ended before the room; `None` if it did not.
-    pub recording_lost: Option<String>,
-    /// The rooms that ended by a panic: their numbers and the messages of the panics.
-    pub failed_rooms: Vec<(usize, String)>,
-    /// Mismatch reports that were counted but not explained, because too many arrived.
-    pub unexplained_reports: u64,
-}
-
-impl HostReport {
-    /// The figures of all rooms added up.
-    pub fn all_rooms(&self) -> RoomMetrics {
-        let mut all = self.room.clone();
-        self.other_rooms.iter().for_each(|room| all.merge(room));
-        all
-    }
 }
 
 /// Orders to the server's thread. They rise in urgency, so that a drain never replaces a stop.
@@ -185,12 +130,13 @@ impl Host {
         for room in rooms {
             server.add_room(room);
         }
-        Self::start((server, transport_set), listeners, config)
+        Self::start(server, transport_set, listeners, config)
     }
 
     /// Opens the files and starts the thread.
     fn start(
-        (mut server, transport_set): (Server, TransportSet),
+        mut server: Server,
+        transport_set: TransportSet,
         listeners: Listeners,
         config: &ServerConfig,
     ) -> Result<Self, StartError> {
@@ -291,193 +237,6 @@ impl Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone())
-    }
-}
-
-struct Run {
-    server: Server,
-    transport_set: TransportSet,
-    order: Arc<AtomicU8>,
-    /// The time within which clients leave a draining server, and the time after which the server
-    /// ends the remaining sessions.
-    drain: (Duration, Duration),
-    report: Arc<Mutex<HostReport>>,
-    recording: Option<RecordWriter>,
-    capture: Option<RecordWriter>,
-    /// Why the recording ended before the room.
-    lost: Option<String>,
-    /// Dropped with the thread, which [`Host::is_running`] detects.
-    _end: mpsc::Sender<()>,
-}
-
-impl Run {
-    fn run(&mut self) -> io::Result<()> {
-        // A panic outside of the rooms ends the server, but clients still receive notices and files
-        // are completed.
-        let ended = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped()))
-            .unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")));
-        session_log::log(&mut self.server, clock::now());
-        self.server.stop(clock::now(), &mut self.transport_set);
-        self.end_recording();
-        self.keep_capture();
-        self.end_capture();
-        self.publish();
-        info!("stopped");
-        ended
-    }
-
-    fn run_until_stopped(&mut self) -> io::Result<()> {
-        let (mut publish_at, mut draining) = (clock::now(), false);
-        loop {
-            match self.order.load(Ordering::Relaxed) {
-                order::STOP => break,
-                order::DRAIN if !draining => {
-                    draining = true;
-                    let ((within, limit), now) = (self.drain, clock::now());
-                    info!(
-                        clients = self.server.sessions(),
-                        ?within,
-                        ?limit,
-                        "draining"
-                    );
-                    self.server
-                        .drain(Drain::new(now.as_micros() as u32, within, limit, now));
-                }
-                _ => {}
-            }
-            if draining && self.server.is_drained(clock::now()) {
-                break;
-            }
-            if self.server.has_failed() {
-                return Err(io::Error::other("every room has ended by a panic"));
-            }
-            let Some(deadline) = self.server.next_deadline() else {
-                break;
-            };
-            self.gather_until(deadline)?;
-            self.server.set_wall_clock(clock::now(), clock::unix_now());
-            self.server.tick(&mut clock::now, &mut self.transport_set);
-            session_log::log(&mut self.server, clock::now());
-            self.keep_recording();
-            if clock::now() >= publish_at {
-                self.publish();
-                self.keep_capture();
-                publish_at = clock::now() + Duration::from_millis(500);
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives events until the deadline, and once more right at it.
-    fn gather_until(&mut self, deadline: Timestamp) -> io::Result<()> {
-        loop {
-            let now = clock::now();
-            if now + DRAIN_AHEAD >= deadline {
-                break;
-            }
-            self.drain(now)?;
-            self.server.send_replies(&mut self.transport_set);
-            self.server
-                .flush_pending(&mut clock::now, &mut self.transport_set);
-            let idle = (deadline - DRAIN_AHEAD).since(now);
-            let idle = if self.server.awaits_news() {
-                idle.min(GATHER)
-            } else {
-                idle
-            };
-            self.transport_set.wait(idle)?;
-            clock::sleep_until((clock::now() + GATHER).min(deadline - DRAIN_AHEAD));
-        }
-        clock::sleep_until(deadline);
-        self.drain(clock::now())
-    }
-
-    fn drain(&mut self, now: Timestamp) -> io::Result<()> {
-        let server = &mut self.server;
-        self.transport_set
-            .receive(now, |from, event, at| server.receive(from, event, at))
-    }
-
-    fn publish(&self) {
-        let mut rooms = self.server.rooms().iter().map(|room| room.metrics());
-        let report = HostReport {
-            room: rooms.next().unwrap_or_default(),
-            other_rooms: rooms.collect(),
-            tick_rate: self
-                .server
-                .rooms()
-                .first()
-                .map_or(0, |room| room.timeline().rate()),
-            drops: *self.server.drops(),
-            sessions: self.server.sessions(),
-            udp: self.transport_set.udp(),
-            quic: self.transport_set.quic(),
-            wire: self.transport_set.bytes_sent(),
-            cpu: clock::thread_cpu() + self.transport_set.cpu(),
-            receive_buffer: self.transport_set.receive_buffer(),
-            recording_lost: self.lost.clone(),
-            failed_rooms: self.server.failed_rooms(),
-            unexplained_reports: self.server.unexplained_reports(),
-        };
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
-    }
-
-    /// Hands recorded chunks to the thread that writes files. A room never waits for a disk: if the
-    /// disk is too slow or full, the recording ends and the room continues.
-    fn keep_recording(&mut self) {
-        let world = self.server.room_mut(0).and_then(|room| room.world_mut());
-        let (Some(files), Some(room)) = (&mut self.recording, world) else {
-            return;
-        };
-        while let Some(chunk) = room.poll_recording() {
-            if !files.keep(chunk) {
-                room.stop_recording();
-                let cause = self.recording.take().map(RecordWriter::give_up);
-                return self.recording_lost(cause.unwrap_or_default());
-            }
-        }
-    }
-
-    fn recording_lost(&mut self, cause: String) {
-        warn!(cause, "the recording is not whole; the room goes on");
-        self.lost = Some(cause);
-    }
-
-    fn end_recording(&mut self) {
-        if let Some(room) = self.server.room_mut(0).and_then(|room| room.world_mut()) {
-            room.finish_recording();
-        }
-        self.keep_recording();
-        if let Some(Err(error)) = self.recording.take().map(RecordWriter::finish) {
-            self.recording_lost(error.to_string());
-        }
-    }
-
-    fn keep_capture(&mut self) {
-        let (Some(file), Some(capture)) = (&mut self.capture, self.server.capture_mut()) else {
-            return;
-        };
-        let full = capture.is_full();
-        let kept = file.keep(Chunk {
-            segment: 0,
-            bytes: capture.take(),
-        });
-        if !kept || full {
-            *self.server.capture_mut() = None;
-            let cause = self
-                .capture
-                .take()
-                .map(RecordWriter::give_up)
-                .filter(|_| !kept);
-            warn!(full, cause, "the capture ends here; the room goes on");
-        }
-    }
-
-    fn end_capture(&mut self) {
-        *self.server.capture_mut() = None;
-        if let Some(Err(error)) = self.capture.take().map(RecordWriter::finish) {
-            warn!(%error, "the capture is not whole");
-        }
     }
 }
 

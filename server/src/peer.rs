@@ -5,9 +5,11 @@
 //!      \______ another schema, room full, no hello in time ... __________________/
 //! ```
 
-use std::time::Duration;
+mod inbound;
+#[cfg(test)]
+mod tests;
 
-use truetick_netcode::bits::{BitReader, BitWriter};
+use truetick_netcode::bits::BitWriter;
 use truetick_netcode::channel::{Channel, Overflow};
 use truetick_netcode::congestion::Congestion;
 use truetick_netcode::connection::{Connection, Messages};
@@ -15,18 +17,15 @@ use truetick_netcode::disconnect::{DisconnectNotice, DisconnectReason};
 use truetick_netcode::error::WireError;
 use truetick_netcode::limits::{
     ACK_WINDOW, DISCONNECT_COPIES, DISCONNECT_COPY_INTERVAL, HELLO_TIME, MESSAGE_BYTES_PER_PACKET,
-    MESSAGES_PER_PACKET, PACKETS_PER_TICK, PAYLOAD_BYTES, REPORT_PAUSE, SESSION_FRAME_BYTES,
+    MESSAGES_PER_PACKET, PACKETS_PER_TICK, PAYLOAD_BYTES, SESSION_FRAME_BYTES,
     STATE_BYTES_BESIDE_MESSAGES, STRIKE_TIME, STRIKES,
 };
-use truetick_netcode::messages::{
-    Body, ClientMessage, ClientMessageKind, MismatchReport, SESSION_STREAM, ServerMessage,
-    decode_client_message, encode,
-};
+use truetick_netcode::messages::{Body, MismatchReport, SESSION_STREAM, ServerMessage, encode};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::session::rate::{Rate, TokenBucket};
 use truetick_netcode::time::Timestamp;
 
-use super::room::{Outbox, Room};
+use super::room::Outbox;
 
 /// Burst of packets that a client may send beyond its average rate.
 const BURST_PACKETS: u32 = 32 * PACKETS_PER_TICK;
@@ -43,9 +42,6 @@ const FRAME_BYTES: Rate = Rate {
     burst: SESSION_FRAME_BYTES.1,
 };
 
-/// Minimum time between two complete resends to a client.
-const RESYNC_PAUSE: Duration = Duration::from_millis(200);
-
 /// State of a client's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
@@ -58,13 +54,22 @@ pub enum PeerState {
     Active,
     /// The session is over, and disconnect notices are being sent.
     Closing {
-        /// The notice.
+        /// The notice that is sent, with the reason of the end.
         disconnect: DisconnectNotice,
         /// Number of notices sent so far.
         told: u32,
         /// Time of the next notice, or of the close.
         next: Timestamp,
     },
+}
+
+/// The budget of a tick, divided between state and messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetShare {
+    /// Bytes that the snapshot may take.
+    pub state: usize,
+    /// Whether a packet of messages follows the snapshot.
+    pub message_packet: bool,
 }
 
 /// A request in a client's packet that the server handles, not the room.
@@ -119,12 +124,7 @@ struct Allowance {
 impl Peer {
     /// Creates a peer that awaits its hello. `seed` is the seed of its connection; messages travel
     /// in frames if the transport is `secured`.
-    pub fn new(
-        client: ClientId,
-        room: usize,
-        (seed, secured): (u64, bool),
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(client: ClientId, room: usize, seed: u64, secured: bool, now: Timestamp) -> Self {
         Self {
             client,
             room,
@@ -163,7 +163,7 @@ impl Peer {
             .leave_room_for(PAYLOAD_BYTES as u32, FRAME_BYTES, now);
         Self {
             allowance,
-            ..Self::new(self.client, self.room, (seed, secured), now)
+            ..Self::new(self.client, self.room, seed, secured, now)
         }
     }
 
@@ -223,139 +223,15 @@ impl Peer {
     }
 
     /// Divides the bytes of a tick between state and, if the messages that are due do not fit
-    /// beside it, a packet of messages. Returns the bytes of state and whether there is such a
-    /// packet.
-    pub fn share_budget(&self, budget: usize, now: Timestamp) -> (usize, bool) {
+    /// beside it, a packet of messages.
+    pub fn share_budget(&self, budget: usize, now: Timestamp) -> BudgetShare {
         let state = budget.saturating_sub(PAYLOAD_BYTES);
         let has_room = state >= STATE_BYTES_BESIDE_MESSAGES
             && (self.connection.in_flight() as u64) < 3 * ACK_WINDOW;
-        match has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET {
-            true => (state, true),
-            false => (budget, false),
-        }
-    }
-
-    /// Processes the payload of an authenticated packet and returns the requests in it.
-    ///
-    /// # Errors
-    /// If the payload is malformed, stale or breaks the protocol.
-    pub fn take(
-        &mut self,
-        payload: &[u8],
-        room: Option<&mut (dyn Room + 'static)>,
-        now: Timestamp,
-    ) -> Result<Vec<PeerRequest>, WireError> {
-        let (sequence, reader) = self.connection.open(payload, now)?;
-        let mut room = room.filter(|_| self.stage == PeerState::Active);
-        while let Some(sequence) = self.connection.poll_acked() {
-            if let Some(world) = room.as_mut().and_then(|room| room.world_mut()) {
-                world.packet_acked(self.client, sequence);
-            }
-        }
-        let requests = self.take_messages(room.as_deref_mut(), now)?;
-        let body = self.read_body(reader, room, now);
-        if body.is_ok() {
-            self.connection.accept(sequence);
-        }
-        body.map(|()| requests)
-    }
-
-    /// Processes a frame of the transport and returns the requests in it.
-    ///
-    /// # Errors
-    /// If the frame or a message in it is malformed or breaks the protocol.
-    pub fn take_frame(
-        &mut self,
-        frame: &[u8],
-        room: Option<&mut (dyn Room + 'static)>,
-        now: Timestamp,
-    ) -> Result<Vec<PeerRequest>, WireError> {
-        self.connection.take_frame(frame, now)?;
-        let room = room.filter(|_| self.stage == PeerState::Active);
-        self.take_messages(room, now)
-    }
-
-    fn take_messages(
-        &mut self,
-        mut room: Option<&mut (dyn Room + 'static)>,
-        now: Timestamp,
-    ) -> Result<Vec<PeerRequest>, WireError> {
-        let mut requests = Vec::new();
-        while let Some((channel, message)) = self.connection.receive() {
-            match (&mut room, channel) {
-                (_, SESSION_STREAM) => {
-                    requests.extend(self.take_session_message(
-                        &message,
-                        room.as_deref_mut(),
-                        now,
-                    )?);
-                }
-                (Some(room), channel) => {
-                    room.receive_message(self.client, channel, &message, now)?
-                }
-                // The client has not joined its room yet, or is no longer in it.
-                (None, _) => {}
-            }
-        }
-        Ok(requests)
-    }
-
-    /// Processes a message of the session stream. A message that is too long or too frequent is not
-    /// decoded.
-    fn take_session_message(
-        &mut self,
-        bytes: &[u8],
-        room: Option<&mut (dyn Room + 'static)>,
-        now: Timestamp,
-    ) -> Result<Option<PeerRequest>, WireError> {
-        let kind = ClientMessageKind::of(bytes)?;
-        let due = |last: &mut Option<Timestamp>, pause| {
-            let is_due = last.is_none_or(|at| now.since(at) >= pause);
-            *last = if is_due { Some(now) } else { *last };
-            is_due
-        };
-        let is_due = match (kind, &room) {
-            (ClientMessageKind::Hello, None) => true,
-            (ClientMessageKind::Hello, Some(_)) => {
-                return Err(WireError::Misbehaving("a second hello"));
-            }
-            (ClientMessageKind::Resync, Some(_)) => {
-                due(&mut self.allowance.resynced_at, RESYNC_PAUSE)
-            }
-            (ClientMessageKind::Mismatch, Some(_)) => {
-                due(&mut self.allowance.reported_at, REPORT_PAUSE / 2)
-            }
-            (ClientMessageKind::Resync | ClientMessageKind::Mismatch, None) => false,
-        };
-        if !is_due {
-            return Ok(None);
-        }
-        match decode_client_message(bytes)? {
-            ClientMessage::Hello { schema } => return Ok(Some(PeerRequest::Hello(schema))),
-            ClientMessage::Mismatch(report) => return Ok(Some(PeerRequest::Explain(report))),
-            ClientMessage::Resync => {
-                let world = room.and_then(|room| room.world_mut());
-                world
-                    .into_iter()
-                    .for_each(|world| world.resync(self.client));
-            }
-        }
-        Ok(None)
-    }
-
-    fn read_body(
-        &self,
-        mut reader: BitReader<'_>,
-        room: Option<&mut (dyn Room + 'static)>,
-        now: Timestamp,
-    ) -> Result<(), WireError> {
-        match (Body::from_tag(reader.read(Body::BITS)?)?, room) {
-            (Body::Empty, _) => reader.finish(),
-            (Body::Commands, Some(room)) => room.receive_commands(self.client, reader, now),
-            (Body::Commands, None) => Err(WireError::Stale("commands before the room")),
-            (Body::Snapshot | Body::DisconnectNotice, _) => Err(WireError::Misbehaving(
-                "a client sends no snapshots and no farewells",
-            )),
+        let message_packet = has_room && self.connection.due_bytes(now) > MESSAGE_BYTES_PER_PACKET;
+        BudgetShare {
+            state: if message_packet { state } else { budget },
+            message_packet,
         }
     }
 
@@ -472,6 +348,3 @@ fn frame_rate(tick_rate: u32) -> Rate {
         burst: BURST_FRAMES,
     }
 }
-
-#[cfg(test)]
-mod tests;

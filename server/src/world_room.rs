@@ -1,6 +1,7 @@
 //! A room with one world, and for each client its command queue and its view
 //! ([`ClientView`]). [`WorldRoom::simulate`] shows a whole tick.
 
+mod interest;
 mod snapshots;
 
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use truetick_netcode::replication::NetId;
 use truetick_netcode::replication::client_view::ClientView;
 use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
-use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::session::client_table::ClientTable;
 use truetick_netcode::session::server::Resume;
@@ -25,11 +25,11 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
 use super::command_feedback::CommandArrivals;
-use super::command_queue::CommandQueue;
+use super::command_queue::{CommandQueue, NextSlots};
 use super::game::{Game, GameEvent};
 use super::game_fault::{FaultLog, GameFault};
 use super::metrics::RoomMetrics;
-use super::relevance::{InterestSet, Placed, RelevanceGrid};
+use super::relevance::{InterestSet, RelevanceGrid};
 use super::room::{Outbox, Room, RoomConfig};
 use super::simulation::{Simulation, TickInput};
 use super::timeline::{Due, Timeline};
@@ -163,40 +163,6 @@ impl<G: Game> WorldRoom<G> {
             input.commands.push((id, command));
         }
         input
-    }
-
-    /// Updates what the snapshots of this tick are planned from: each client's own entity, the
-    /// removals in each view, and the positions of all entities.
-    fn update_interest(&mut self) {
-        let ring = self.simulation.ring();
-        for (id, client) in self.clients.iter_mut() {
-            let lives = |own: &NetId| ring.entry(own.slot).is_some_and(|entry| entry.id == *own);
-            if client.role == Role::Player {
-                client.entity = client
-                    .entity
-                    .filter(lives)
-                    .or_else(|| self.simulation.owned_by(id));
-            }
-            if !ring.gone().is_empty() {
-                client.view.note_gone(ring.gone(), ring.tick());
-            }
-        }
-        self.cache.begin_tick(ring);
-        self.all.clear();
-        self.all
-            .extend(ring.blocks().iter().map(|block| block.live));
-        if self.config.relevance_radius_m.is_some() {
-            let (game, schema, rate) = (
-                &*self.game,
-                self.simulation.registry().schema(),
-                self.config.tick_rate,
-            );
-            let visible = ring
-                .entries()
-                .filter(|entry| schema.kind(entry.kind).is_visible());
-            let placed = visible.map(|entry| placed(game, entry, ring.tick(), rate));
-            self.grid.rebuild(ring.blocks().len(), placed);
-        }
     }
 
     fn note_clamped(&mut self) {
@@ -341,10 +307,10 @@ impl<G: Game> Room for WorldRoom<G> {
         if client.role == Role::Spectator {
             return Err(WireError::Misbehaving("a spectator sends no commands"));
         }
-        let slots = (
-            self.timeline.slot(self.timeline.next()),
-            self.timeline.slot_at(arrived),
-        );
+        let slots = NextSlots {
+            simulated: self.timeline.slot(self.timeline.next()),
+            due: self.timeline.slot_at(arrived),
+        };
         for (slot, command) in commands {
             client.queue.push(slot, command, arrived, slots);
         }
@@ -418,22 +384,5 @@ impl<G: Game> Room for WorldRoom<G> {
 
     fn world_mut(&mut self) -> Option<&mut dyn WorldAccess> {
         Some(self)
-    }
-}
-
-/// Position of an entity and its speed since the previous tick.
-fn placed<G: Game>(game: &G, entry: &Entry, now: Tick, rate: u32) -> Placed {
-    let place = game.place(entry.kind, &entry.current().fields);
-    let before = entry
-        .at(now.back(1))
-        .and_then(|version| game.place(entry.kind, &version.fields));
-    let speed = place
-        .zip(before)
-        .map_or(0.0, |(now, before)| now.distance(before) * rate as f32);
-    Placed {
-        slot: entry.id.slot,
-        place,
-        speed,
-        importance: game.importance(entry.kind).clamp(1, 16),
     }
 }

@@ -25,7 +25,7 @@ use truetick_server::files::folder::FolderDisk;
 use truetick_server::files::{TemporaryFolder, write_text};
 use truetick_server::journal::disk::Disk;
 use truetick_server::journal::open::{read, read_all};
-use truetick_server::journal::segment::{self, FRAMES, Mark};
+use truetick_server::journal::segment::{self, FRAMES, Mark, SegmentId};
 use truetick_shared::auction::money::Amount;
 use truetick_tests::auction::check::{Compared, compare};
 
@@ -208,7 +208,11 @@ fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
         let Some(journal) = segment::journal_of(&bytes, *number) else {
             continue;
         };
-        let end = Mark::newest(&bytes, (journal, *number)).map_or(FRAMES, |mark| mark.end);
+        let segment = SegmentId {
+            journal,
+            number: *number,
+        };
+        let end = Mark::newest(&bytes, segment).map_or(FRAMES, |mark| mark.end);
         // The segment before the newest marked one is sealed past its mark, which is durable too.
         if *number + 1 == numbers[numbers.len() - 1]
             && is_marked(&disk, numbers[numbers.len() - 1])?
@@ -241,5 +245,5 @@ fn damage(data: &Path, rng: &mut Xoshiro256PlusPlus) -> Done<(bool, bool)> {
 fn is_marked(disk: &FolderDisk, number: u64) -> Done<bool> {
     let bytes = disk.read(&segment::name(number))?;
     let journal = segment::journal_of(&bytes, number).ok_or("a segment without a header")?;
-    Ok(Mark::newest(&bytes, (journal, number)).is_some())
+    Ok(Mark::newest(&bytes, SegmentId { journal, number }).is_some())
 }

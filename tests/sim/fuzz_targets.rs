@@ -189,7 +189,7 @@ fn recorded() -> &'static [(u8, Vec<u8>)] {
             with_state: true,
             segment_bytes: usize::MAX,
         };
-        let mut recorder = Recorder::begin(config, (60, 1), &simulation);
+        let mut recorder = Recorder::begin(config, 60, 1, &simulation);
         for input in script(1, 40) {
             recorder.input(simulation.tick().next(), &input);
             simulation.step(input);

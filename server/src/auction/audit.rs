@@ -81,9 +81,11 @@ impl Audit {
             };
             let administers = matches!(order.command, Command::Admin(_));
             self.look_at_receipt(
-                (answered.user, answered.id),
+                answered.user,
+                answered.id,
                 receipt,
-                (record.tick, administers),
+                record.tick,
+                administers,
             );
         }
         out.events
@@ -134,22 +136,25 @@ impl Audit {
     /// decisions are numbered without a gap.
     fn look_at_receipt(
         &mut self,
-        key: (UserId, CommandId),
+        user: UserId,
+        id: CommandId,
         receipt: Receipt,
-        (tick, administers): (u64, bool),
+        tick: u64,
+        administers: bool,
     ) {
-        let runs = |house: &House| house.rules().admins.contains(&key.0);
+        let key = (user, id);
+        let runs = |house: &House| house.rules().admins.contains(&user);
         let lasts = administers && self.house().is_some_and(runs);
         let retention = self.house().map_or(0, |house| house.rules().retention);
-        let last = self.decided.get(&key.0).copied();
+        let last = self.decided.get(&user).copied();
         if receipt.tick == tick && receipt.number > last.unwrap_or(0) {
             if last.is_some_and(|last| receipt.number != last + 1) {
                 self.find(format!(
                     "{:?}: decision {} follows decision {last:?}",
-                    key.0, receipt.number
+                    user, receipt.number
                 ));
             }
-            self.decided.insert(key.0, receipt.number);
+            self.decided.insert(user, receipt.number);
             if let Some(before) = self.receipts.insert(key, receipt)
                 && (lasts || tick <= before.tick.saturating_add(retention))
             {

@@ -58,61 +58,79 @@ pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
     })
 }
 
-/// Sends a watcher what is due of its lots, as much as it can take.
-pub fn tell_lots(
-    participant: &mut Participant,
-    (public_book, encoded): (&PublicBook, &mut Encoded),
-    (tick, now): (u32, Timestamp),
-    told: &mut FanoutStats,
-    outbox: &mut dyn Outbox,
-) {
-    if participant.due.is_empty() && participant.slow_since.is_none() {
-        return;
-    }
-    let waiting = outbox.waiting_bytes();
-    if participant.due.is_empty() {
-        participant.slow_since = participant.slow_since.filter(|_| waiting > SLOW_BYTES);
-        return;
-    }
-    if waiting > SLOW_BYTES {
-        told.held_back += 1;
-        participant.slow_since.get_or_insert(now);
-        participant.calm_at = now + CALM_AFTER;
-        return;
-    }
-    participant.slow_since = None;
-    let mut bytes = waiting;
-    while let Some(id) = participant.due.pop_first() {
-        let Some(sent) = participant.watching.get_mut(&id) else {
-            continue;
-        };
-        let Some(lot) = public_book.lot(id) else {
-            participant.watching.remove(&id);
-            outbox.send(LOTS, message(tick, &Reply::NoLot(id)));
-            continue;
-        };
-        if *sent == Some(lot.sequence) {
-            continue;
+/// The output of one tick of the house to its watchers.
+pub struct Fanout<'a> {
+    /// The lots as the durable prefix has them.
+    pub public_book: &'a PublicBook,
+    /// Messages that were encoded for other watchers.
+    pub encoded: &'a mut Encoded,
+    /// Counts what is sent.
+    pub stats: &'a mut FanoutStats,
+    /// The tick of the room.
+    pub tick: u32,
+    /// Time at which the output is sent.
+    pub now: Timestamp,
+}
+
+impl Fanout<'_> {
+    /// Sends a watcher what is due of its lots, as much as it can take.
+    pub fn tell_lots(&mut self, participant: &mut Participant, outbox: &mut dyn Outbox) {
+        let Self {
+            public_book,
+            encoded,
+            stats,
+            tick,
+            now,
+        } = self;
+        let (tick, now) = (*tick, *now);
+        if participant.due.is_empty() && participant.slow_since.is_none() {
+            return;
         }
-        // A watcher that was behind a moment ago gets the lot as it stands, without events to catch
-        // up with.
-        let may_follow = |from: &u64| {
-            now >= participant.calm_at && public_book.events_after(id, *from).is_some()
-        };
-        let from = sent.filter(may_follow);
-        let message = encoded.messages.entry((id, from)).or_insert_with(|| {
-            told.encoded += 1;
-            message(tick, &lot_reply(public_book, lot, from))
-        });
-        match from {
-            Some(_) => told.events += 1,
-            None => told.lots += 1,
+        let waiting = outbox.waiting_bytes();
+        if participant.due.is_empty() {
+            participant.slow_since = participant.slow_since.filter(|_| waiting > SLOW_BYTES);
+            return;
         }
-        *sent = Some(lot.sequence);
-        bytes += message.len();
-        outbox.send(LOTS, message.clone());
-        if bytes > SLOW_BYTES {
-            break;
+        if waiting > SLOW_BYTES {
+            stats.held_back += 1;
+            participant.slow_since.get_or_insert(now);
+            participant.calm_at = now + CALM_AFTER;
+            return;
+        }
+        participant.slow_since = None;
+        let mut bytes = waiting;
+        while let Some(id) = participant.due.pop_first() {
+            let Some(sent) = participant.watching.get_mut(&id) else {
+                continue;
+            };
+            let Some(lot) = public_book.lot(id) else {
+                participant.watching.remove(&id);
+                outbox.send(LOTS, message(tick, &Reply::NoLot(id)));
+                continue;
+            };
+            if *sent == Some(lot.sequence) {
+                continue;
+            }
+            // A watcher that was behind a moment ago gets the lot as it stands, without events to
+            // catch up with.
+            let may_follow = |from: &u64| {
+                now >= participant.calm_at && public_book.events_after(id, *from).is_some()
+            };
+            let from = sent.filter(may_follow);
+            let message = encoded.messages.entry((id, from)).or_insert_with(|| {
+                stats.encoded += 1;
+                message(tick, &lot_reply(public_book, lot, from))
+            });
+            match from {
+                Some(_) => stats.events += 1,
+                None => stats.lots += 1,
+            }
+            *sent = Some(lot.sequence);
+            bytes += message.len();
+            outbox.send(LOTS, message.clone());
+            if bytes > SLOW_BYTES {
+                break;
+            }
         }
     }
 }

@@ -119,35 +119,41 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
         "user", "deposited", "available", "held", "paid", ""
     );
     let wanted = |whose: UserId| user.is_none_or(|user| user == whose.0);
-    for account in house
-        .ledger()
-        .accounts()
-        .iter()
-        .filter(|account| wanted(account.user))
-    {
-        let note = if account.denied {
-            "may not bid"
-        } else if account.registered {
-            ""
-        } else {
-            "not registered"
-        };
-        let money = [
-            account.deposited,
-            account.available,
-            account.held,
-            account.paid,
-        ]
-        .map(|amount| amount.to_string());
-        let [deposited, available, held, paid] = money;
-        writeln!(
-            out,
-            "{:>20} {deposited:>14} {available:>14} {held:>14} {paid:>14}  {note}",
-            account.user.0
-        )?;
+    let accounts = house.ledger().accounts().iter();
+    for account in accounts.filter(|account| wanted(account.user)) {
+        out += &account_row(account);
     }
-    let Some(user) = user else { return Ok(out) };
-    let (audit, _) = load::<Audit>(data, read_all)?;
+    if let Some(user) = user {
+        let (audit, _) = load::<Audit>(data, read_all)?;
+        write_receipts(&mut out, &audit, user)?;
+        write_lots_of(&mut out, &house, user)?;
+    }
+    Ok(out)
+}
+
+fn account_row(account: &Account) -> String {
+    let note = if account.denied {
+        "may not bid"
+    } else if account.registered {
+        ""
+    } else {
+        "not registered"
+    };
+    let money = [
+        account.deposited,
+        account.available,
+        account.held,
+        account.paid,
+    ];
+    let [deposited, available, held, paid] = money.map(|amount| amount.to_string());
+    format!(
+        "{:>20} {deposited:>14} {available:>14} {held:>14} {paid:>14}  {note}\n",
+        account.user.0
+    )
+}
+
+/// Writes a table of a user's commands with their outcomes, in the order of the decisions.
+fn write_receipts(out: &mut String, audit: &Audit, user: u64) -> std::fmt::Result {
     writeln!(
         out,
         "\n{:>10} {:>10} {:>12}  outcome",
@@ -176,9 +182,14 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
             receipt.number, receipt.tick, id.0
         )?;
     }
+    Ok(())
+}
+
+/// Writes the lots that a user has won or sells.
+fn write_lots_of(out: &mut String, house: &House, user: u64) -> std::fmt::Result {
     for (id, lot) in house.lots() {
         if let Some(Ending::Sold { winner, price }) = &lot.ending
-            && self::user(&house, lot, *winner) == Some(user)
+            && self::user(house, lot, *winner) == Some(user)
         {
             writeln!(out, "won lot {} for {price}: {}", id.0, lot.terms.title)?;
         }
@@ -186,7 +197,7 @@ pub fn accounts(data: &Path, user: Option<u64>) -> Result<String, Box<dyn std::e
             writeln!(out, "sells lot {}: {}", id.0, lot.terms.title)?;
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Checks every invariant, entry by entry. Returns the findings as text, and whether nothing is
@@ -216,31 +227,7 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
         )?;
     }
     if let Some(house) = audit.house() {
-        let sum = |of: fn(&Account) -> u64| -> u128 {
-            house
-                .ledger()
-                .accounts()
-                .iter()
-                .map(|account| u128::from(of(account)))
-                .sum()
-        };
-        let [deposited, available, held, paid] = [
-            sum(|a| a.deposited.0),
-            sum(|a| a.available.0),
-            sum(|a| a.held.0),
-            sum(|a| a.paid.0),
-        ];
-        writeln!(
-            out,
-            "deposited {deposited} = available {available} + held {held} + paid {paid}"
-        )?;
-        writeln!(
-            out,
-            "tick {}, {} commands decided, state {:016x}",
-            house.tick(),
-            house.decided(),
-            house.hash_anew()
-        )?;
+        write_sums(&mut out, house)?;
     }
     audit
         .findings
@@ -257,4 +244,33 @@ pub fn audit(data: &Path) -> Result<(String, bool), Box<dyn std::error::Error>> 
         }
     )?;
     Ok((out, good))
+}
+
+/// Writes the sums over all accounts, and how far the house has come.
+fn write_sums(out: &mut String, house: &House) -> std::fmt::Result {
+    let sum = |of: fn(&Account) -> u64| -> u128 {
+        house
+            .ledger()
+            .accounts()
+            .iter()
+            .map(|account| u128::from(of(account)))
+            .sum()
+    };
+    let [deposited, available, held, paid] = [
+        sum(|a| a.deposited.0),
+        sum(|a| a.available.0),
+        sum(|a| a.held.0),
+        sum(|a| a.paid.0),
+    ];
+    writeln!(
+        out,
+        "deposited {deposited} = available {available} + held {held} + paid {paid}"
+    )?;
+    writeln!(
+        out,
+        "tick {}, {} commands decided, state {:016x}",
+        house.tick(),
+        house.decided(),
+        house.hash_anew()
+    )
 }

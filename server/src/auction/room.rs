@@ -1,5 +1,6 @@
 //! The room of an auction house. `AuctionRoom::take_due` in `slices` is its tick on one page.
 
+mod output;
 mod requests;
 mod slices;
 
@@ -15,17 +16,17 @@ use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::event::LotEvent;
 use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
-use truetick_shared::auction::limits::{RELEASED_AT_ONCE, REQUEST_BYTES};
+use truetick_shared::auction::limits::REQUEST_BYTES;
 use truetick_shared::auction::order::CommandId;
 use truetick_shared::auction::public_book::PublicBook;
 use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
+use self::output::Pending;
 use self::slices::Slice;
 use super::entry::{Entry, HouseReplica};
-use super::fanout::{Encoded, FanoutStats, PATIENCE, message, tell_lots};
+use super::fanout::{Encoded, FanoutStats, PATIENCE, message};
 use super::participant::Participant;
 use super::sequencer::Sequencer;
 use crate::journal::CommitLog;
@@ -66,16 +67,6 @@ pub struct Work {
     pub left_over: u64,
     /// Maximum number of answers, events and forgotten lots that were released at once.
     pub most_released: usize,
-}
-
-/// Output of a tick that waits until its entry is durable.
-struct Pending {
-    /// Sequence number of the entry that must be durable.
-    sequence: u64,
-    since: Timestamp,
-    replies: Vec<(ClientId, Reply)>,
-    events: Vec<LotEvent>,
-    forgotten: Vec<LotId>,
 }
 
 /// The room of an auction house: it orders commands, runs the house, and releases what is durable.
@@ -205,93 +196,6 @@ impl AuctionRoom {
         self.timeline.first_epoch_us() - before as i64
     }
 
-    /// Whether nothing has become durable for so long that commands are refused.
-    fn is_busy(&self, now: Timestamp) -> bool {
-        self.pending
-            .front()
-            .is_some_and(|oldest| now.since(oldest.since) > BUSY)
-    }
-
-    /// Hands an entry to the journal. The output of the tick waits until it is durable.
-    fn submit(
-        &mut self,
-        entry: Entry,
-        replies: Vec<(ClientId, Reply)>,
-        out: Output,
-        now: Timestamp,
-    ) {
-        if !self.journal.submit(entry) {
-            return self.stop();
-        }
-        self.submitted += 1;
-        let Output {
-            events, forgotten, ..
-        } = out;
-        self.pending.push_back(Pending {
-            sequence: self.submitted,
-            since: now,
-            replies,
-            events,
-            forgotten,
-        });
-    }
-
-    /// Output without an entry of its own waits for the last entry, whose effects it may reveal.
-    fn wait_for_last(&mut self, replies: Vec<(ClientId, Reply)>, now: Timestamp) {
-        let sequence = self.submitted;
-        let (events, forgotten) = (Vec::new(), Vec::new());
-        self.pending.push_back(Pending {
-            sequence,
-            since: now,
-            replies,
-            events,
-            forgotten,
-        });
-    }
-
-    /// Releases the output that has become durable. Returns whether there was any.
-    fn release(&mut self, now: Timestamp) -> bool {
-        let (durable, failed) = (self.journal.durable(), self.journal.failure().is_some());
-        let (mut any, mut released) = (false, 0);
-        while released < RELEASED_AT_ONCE
-            && let Some(done) = self
-                .pending
-                .pop_front_if(|pending| pending.sequence <= durable)
-        {
-            any = true;
-            released += done.replies.len() + done.events.len() + done.forgotten.len();
-            self.metrics.commit.add(now.since(done.since));
-            for (client, reply) in done.replies {
-                self.say(client, COMMANDS, &reply);
-            }
-            for event in done.events {
-                self.mark_due(event.lot);
-                self.public_book.apply(event);
-            }
-            for lot in done.forgotten {
-                self.mark_due(lot);
-                self.watchers.remove(&lot);
-                self.public_book.forget(lot);
-            }
-        }
-        self.work.most_released = self.work.most_released.max(released);
-        if any {
-            self.encoded.clear();
-        }
-        if failed {
-            self.stop();
-        }
-        any
-    }
-
-    fn mark_due(&mut self, lot: LotId) {
-        for client in self.watchers.get(&lot).into_iter().flatten() {
-            if let Some(participant) = self.participants.get_mut(*client) {
-                participant.due.insert(lot);
-            }
-        }
-    }
-
     fn say(&mut self, client: ClientId, channel: Channel, reply: &Reply) {
         let tick = self.timeline.next().0;
         if let Some(participant) = self.participants.get_mut(client) {
@@ -345,26 +249,6 @@ impl AuctionRoom {
                 .keys()
                 .for_each(|lot| self.unwatch(client, *lot));
         }
-    }
-
-    fn account(&mut self, client: ClientId) -> Option<(ClientId, Reply)> {
-        let participant = self.participants.get_mut(client)?;
-        participant.asked_account = false;
-        let ledger = self.house.ledger();
-        let account = ledger
-            .find(participant.user)
-            .map(|index| ledger.account(index));
-        let [available, held, paid] = account.map_or_else(Default::default, |account| {
-            [account.available, account.held, account.paid]
-        });
-        Some((
-            client,
-            Reply::Account {
-                available,
-                held,
-                paid,
-            },
-        ))
     }
 }
 
@@ -461,35 +345,7 @@ impl Room for AuctionRoom {
     }
 
     fn messages(&mut self, client: ClientId, now: Timestamp, outbox: &mut dyn Outbox) {
-        let (tick, epoch_us) = (self.timeline.next().0, self.epoch_us());
-        let Some(participant) = self
-            .participants
-            .get_mut(client)
-            .filter(|participant| !participant.away)
-        else {
-            return;
-        };
-        participant
-            .outbox
-            .drain(..)
-            .for_each(|(channel, message)| outbox.send(channel, message));
-        for (client_us, arrived) in participant.asked_time.drain(..) {
-            let (arrived_us, sent_us) = (arrived.as_micros(), now.as_micros());
-            let time = Reply::Time {
-                client_us,
-                arrived_us,
-                sent_us,
-                epoch_us,
-            };
-            outbox.send(COMMANDS, message(tick, &time));
-        }
-        tell_lots(
-            participant,
-            (&self.public_book, &mut self.encoded),
-            (tick, now),
-            &mut self.told,
-            outbox,
-        );
+        self.send_due(client, now, outbox);
     }
 
     fn tick_sent(&mut self, drained: Timestamp, skipped: bool, now: Timestamp) {

@@ -8,6 +8,19 @@ use truetick_netcode::session::{ClientId, UserId};
 use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
 use truetick_shared::auction::order::{Command, CommandId, Order};
 
+/// A command that a client submits.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The client, which receives the answer.
+    pub client: ClientId,
+    /// The user that the client acts for.
+    pub user: UserId,
+    /// Number that the user gave the command.
+    pub id: CommandId,
+    /// The command itself: a bid or an administrator's command.
+    pub command: Command,
+}
+
 /// Queue that orders commands by receive time in milliseconds, user and sequence.
 #[derive(Debug, Default)]
 pub struct Sequencer {
@@ -38,13 +51,19 @@ impl Sequencer {
     /// resulting time, or `None` if the queue is full.
     pub fn enqueue(
         &mut self,
-        (client, user): (ClientId, UserId),
-        (id, command): (CommandId, Command),
-        (at_ms, no_earlier_ms): (u64, u64),
+        submission: Submission,
+        at_ms: u64,
+        no_earlier_ms: u64,
     ) -> Option<u64> {
         if self.waiting.len() >= WAITING {
             return None;
         }
+        let Submission {
+            client,
+            user,
+            id,
+            command,
+        } = submission;
         let at_ms = at_ms.max(no_earlier_ms).max(self.floor_ms);
         self.arrivals += 1;
         self.waiting
@@ -126,10 +145,13 @@ mod tests {
             currency,
             client_time_ms: 0,
         });
-        let who = (ClientId(user as u32), UserId(user));
-        sequencer
-            .enqueue(who, (CommandId(0), command), (at_ms, 0))
-            .unwrap()
+        let submission = Submission {
+            client: ClientId(user as u32),
+            user: UserId(user),
+            id: CommandId(0),
+            command,
+        };
+        sequencer.enqueue(submission, at_ms, 0).unwrap()
     }
 
     fn users(cut: Vec<(Order, ClientId)>) -> Vec<u64> {

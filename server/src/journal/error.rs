@@ -66,7 +66,7 @@ pub enum JournalError {
     Replay {
         /// Sequence number of the entry.
         sequence: u64,
-        /// The reason.
+        /// Why the entry cannot be applied.
         why: String,
     },
     /// The segments before the first existing one are gone, and no whole snapshot covers them.

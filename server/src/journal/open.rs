@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::error::{JournalError, SYNC, SegmentFault};
-use super::segment::{self, End, FRAMES, Mark};
+use super::segment::{self, End, FRAMES, Mark, SegmentId};
 use super::snapshot::{self, Snapshot};
 use super::writer::Journal;
 use super::{Entries, JournalConfig, Place, Replica};
@@ -40,9 +40,18 @@ pub struct Tail {
     pub next: Next,
     /// Bytes of the segment from `durable` on.
     rest: Vec<u8>,
-    /// Whole but unmarked frames at the end of the previous segment: its number, their offset, and
-    /// their bytes.
-    unmarked: Option<(u64, usize, Vec<u8>)>,
+    /// Whole but unmarked frames at the end of the previous segment.
+    unmarked: Option<UnmarkedFrames>,
+}
+
+/// Whole frames past the mark of a sealed segment, of which nobody knows whether they are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct UnmarkedFrames {
+    /// The segment that they end.
+    segment: SegmentId,
+    /// The byte at which they begin.
+    at: usize,
+    bytes: Vec<u8>,
 }
 
 /// Reads a journal from its newest snapshot on, and changes nothing. `None` if there is no journal.
@@ -78,75 +87,26 @@ fn read_after(
     snapshot: Option<Snapshot>,
     replica: &mut dyn Replica,
 ) -> Result<Option<Tail>, JournalError> {
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment::number(name))
-        .collect();
-    numbers.sort_unstable();
-    if numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
+    let files = SegmentFiles::among(disk, names);
+    if files.numbers.is_empty() && !names.iter().any(|name| snapshot::number(name).is_some()) {
         return Ok(None);
     }
-    let mut place = restore(snapshot.as_ref(), replica)?;
-    let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
-    if snapshot.is_none() && numbers.first().is_none_or(|number| *number > 1) {
-        return Err(JournalError::NoSnapshot(segment::name(
-            numbers.first().copied().unwrap_or(1),
-        )));
+    let place = restore(snapshot.as_ref(), replica)?;
+    let number = snapshot.as_ref().map_or(1, |snapshot| snapshot.segment + 1);
+    let lowest = files.numbers.first().copied();
+    if snapshot.is_none() && lowest.is_none_or(|lowest| lowest > 1) {
+        return Err(JournalError::NoSnapshot(segment::name(lowest.unwrap_or(1))));
     }
-    let load = |number: u64| {
-        let name = segment::name(number);
-        if !numbers.contains(&number) {
-            return Err(JournalError::Segment {
-                name,
-                what: SegmentFault::Missing,
-            });
-        }
-        disk.read(&name).map_err(JournalError::disk("read", &name))
-    };
-    let head = load(first)?;
+    let head = files.load(number)?;
     let journal = match snapshot {
         Some(snapshot) => snapshot.journal,
-        None => segment::journal_of(&head, first).ok_or(JournalError::Segment {
-            name: segment::name(first),
+        None => segment::journal_of(&head, number).ok_or(JournalError::Segment {
+            name: segment::name(number),
             what: SegmentFault::Header,
         })?,
     };
-    let (mut number, mut bytes, mut unmarked) = (first, head, None);
-    loop {
-        let found = segment::read(
-            &bytes,
-            (journal, number),
-            &mut place,
-            replica as &mut dyn Entries,
-        )?;
-        let (durable, marks) = found
-            .mark
-            .map_or((FRAMES, 0), |mark| (mark.end, mark.count));
-        let (at, torn) = match found.end {
-            End::Open { at, torn } => (at, torn),
-            End::Sealed { at } => {
-                unmarked = (durable < at).then(|| (number, durable, bytes[durable..at].to_vec()));
-                number += 1;
-                bytes = load(number)?;
-                continue;
-            }
-        };
-        let next = after_last(number, &numbers, journal, load)?;
-        let rest = bytes.split_off(durable.min(bytes.len()));
-        let tail = Tail {
-            journal,
-            segment: number,
-            end: at,
-            durable,
-            marks,
-            place,
-            torn,
-            next,
-            rest,
-            unmarked,
-        };
-        return Ok(Some(tail));
-    }
+    let first = SegmentId { journal, number };
+    files.read_from(first, head, place, replica).map(Some)
 }
 
 /// Restores the state of a snapshot, if there is one. Returns the place after it.
@@ -162,33 +122,104 @@ fn restore(snapshot: Option<&Snapshot>, replica: &mut dyn Replica) -> Result<Pla
     Ok(*place)
 }
 
-/// Determines the state of the segment after the last one. If it has entries, or other segments
-/// follow, the last one is not whole.
-fn after_last(
-    last: u64,
-    numbers: &[u64],
-    journal: u64,
-    load: impl Fn(u64) -> Result<Vec<u8>, JournalError>,
-) -> Result<Next, JournalError> {
-    let unsealed = || JournalError::Segment {
-        name: segment::name(last),
-        what: SegmentFault::Unsealed,
-    };
-    if numbers.iter().any(|number| *number > last + 1) {
-        return Err(unsealed());
+/// The segments of a journal that its disk has.
+struct SegmentFiles<'a> {
+    disk: &'a dyn Disk,
+    /// Their numbers, in rising order.
+    numbers: Vec<u64>,
+}
+
+impl<'a> SegmentFiles<'a> {
+    /// The segments among the files of a disk.
+    fn among(disk: &'a dyn Disk, names: &[String]) -> Self {
+        let mut numbers: Vec<u64> = names
+            .iter()
+            .filter_map(|name| segment::number(name))
+            .collect();
+        numbers.sort_unstable();
+        Self { disk, numbers }
     }
-    if !numbers.contains(&(last + 1)) {
-        return Ok(Next::Missing);
+
+    fn load(&self, number: u64) -> Result<Vec<u8>, JournalError> {
+        let name = segment::name(number);
+        if !self.numbers.contains(&number) {
+            return Err(JournalError::Segment {
+                name,
+                what: SegmentFault::Missing,
+            });
+        }
+        self.disk
+            .read(&name)
+            .map_err(JournalError::disk("read", &name))
     }
-    let bytes = load(last + 1)?;
-    let has_mark = Mark::newest(&bytes, (journal, last + 1)).is_some();
-    if has_mark || whole_frames(&bytes, FRAMES).next().is_some() {
-        return Err(unsealed());
+
+    /// Reads the segments from `segment` on, whose contents are `bytes`, up to the journal's end.
+    /// `place` is the position before `segment`.
+    fn read_from(
+        &self,
+        mut segment: SegmentId,
+        mut bytes: Vec<u8>,
+        mut place: Place,
+        replica: &mut dyn Replica,
+    ) -> Result<Tail, JournalError> {
+        let mut unmarked = None;
+        loop {
+            let entries = &mut *replica as &mut dyn Entries;
+            let found = segment::read(&bytes, segment, &mut place, entries)?;
+            let (durable, marks) = found
+                .mark
+                .map_or((FRAMES, 0), |mark| (mark.end, mark.count));
+            match found.end {
+                End::Open { at, torn } => {
+                    return Ok(Tail {
+                        journal: segment.journal,
+                        segment: segment.number,
+                        end: at,
+                        durable,
+                        marks,
+                        place,
+                        torn,
+                        next: self.state_after(segment)?,
+                        rest: bytes.split_off(durable.min(bytes.len())),
+                        unmarked,
+                    });
+                }
+                End::Sealed { at } => {
+                    unmarked = (durable < at).then(|| UnmarkedFrames {
+                        segment,
+                        at: durable,
+                        bytes: bytes[durable..at].to_vec(),
+                    });
+                    segment = segment.next();
+                    bytes = self.load(segment.number)?;
+                }
+            }
+        }
     }
-    let header = segment::header(journal, last + 1);
-    let rest = bytes.strip_prefix(header.as_slice());
-    let is_blank = rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
-    Ok(if is_blank { Next::Ready } else { Next::Spoiled })
+
+    /// Determines the state of the segment after the last one. If it has entries, or other
+    /// segments follow, the last one is not whole.
+    fn state_after(&self, last: SegmentId) -> Result<Next, JournalError> {
+        let unsealed = || JournalError::Segment {
+            name: last.name(),
+            what: SegmentFault::Unsealed,
+        };
+        let next = last.next();
+        if self.numbers.iter().any(|number| *number > next.number) {
+            return Err(unsealed());
+        }
+        if !self.numbers.contains(&next.number) {
+            return Ok(Next::Missing);
+        }
+        let bytes = self.load(next.number)?;
+        let has_mark = Mark::newest(&bytes, next).is_some();
+        if has_mark || whole_frames(&bytes, FRAMES).next().is_some() {
+            return Err(unsealed());
+        }
+        let rest = bytes.strip_prefix(next.header().as_slice());
+        let is_blank = rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+        Ok(if is_blank { Next::Ready } else { Next::Spoiled })
+    }
 }
 
 /// Opens a journal, or begins one under the number `journal`. `replica` receives the state at the
@@ -202,22 +233,12 @@ pub fn open<D: Disk>(
     journal: u64,
     replica: &mut dyn Replica,
 ) -> Result<Journal<D>, JournalError> {
-    let Some(tail) = read(&disk, replica)? else {
-        let (name, place) = (segment::name(1), Place::default());
-        let header = segment::header(journal, 1);
-        disk.create(&name, &header, config.segment_bytes)
-            .map_err(JournalError::disk("create", &name))?;
-        return Ok(Journal::at(
-            disk,
-            config,
-            journal,
-            (1, Mark::none(&place)),
-            place,
-        ));
+    let Some(mut tail) = read(&disk, replica)? else {
+        return begin(disk, config, journal);
     };
-    let name = segment::name(tail.segment);
+    let segment = tail.segment_id();
     if tail.torn {
-        let (byte, entry) = (tail.end, tail.place.sequence);
+        let (name, byte, entry) = (segment.name(), tail.end, tail.place.sequence);
         tracing::warn!(
             name,
             byte,
@@ -225,50 +246,88 @@ pub fn open<D: Disk>(
             "the journal's end is torn; cut after its last whole entry"
         );
     }
-    if let Some((number, at, frames)) = &tail.unmarked {
-        let name = segment::name(*number);
-        disk.write(&name, *at, frames)
-            .map_err(JournalError::disk("write", &name))?;
-        disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
-    }
-    // Whole frames past the mark are written again; what follows them becomes zeros.
-    let length = config.segment_bytes.max(tail.durable + tail.rest.len());
-    let mut rest = tail.rest;
-    rest.truncate(tail.end - tail.durable);
-    rest.resize(length - tail.durable, 0);
-    disk.write(&name, tail.durable, &rest)
-        .map_err(JournalError::disk("write", &name))?;
-    disk.sync(&name).map_err(JournalError::disk(SYNC, &name))?;
+    tail.secure(&mut disk, config.segment_bytes)?;
     let mark = Mark {
         count: tail.marks,
         sequence: tail.place.sequence,
         end: tail.end,
         chain: tail.place.chain,
     };
-    let mut opened = Journal::at(disk, config, tail.journal, (tail.segment, mark), tail.place);
+    let mut opened = Journal::at(disk, config, segment, mark, tail.place);
     opened.mark()?;
     opened.begin_sector()?;
-    match tail.next {
+    prepare_next(&mut opened, tail.next, &segment.next().name())?;
+    Ok(opened)
+}
+
+/// Begins a journal without entries.
+fn begin<D: Disk>(
+    mut disk: D,
+    config: JournalConfig,
+    journal: u64,
+) -> Result<Journal<D>, JournalError> {
+    let first = SegmentId { journal, number: 1 };
+    let (name, place) = (first.name(), Place::default());
+    disk.create(&name, &first.header(), config.segment_bytes)
+        .map_err(JournalError::disk("create", &name))?;
+    let mark = Mark::none(&place);
+    Ok(Journal::at(disk, config, first, mark, place))
+}
+
+impl Tail {
+    /// The segment that is being written.
+    fn segment_id(&self) -> SegmentId {
+        SegmentId {
+            journal: self.journal,
+            number: self.segment,
+        }
+    }
+
+    /// Makes all whole frames durable. Frames past a mark are written again; what follows the last
+    /// one, up to `segment_bytes` or the present length, becomes zeros.
+    fn secure(&mut self, disk: &mut dyn Disk, segment_bytes: usize) -> Result<(), JournalError> {
+        if let Some(UnmarkedFrames { segment, at, bytes }) = &self.unmarked {
+            rewrite(disk, &segment.name(), *at, bytes)?;
+        }
+        let length = segment_bytes.max(self.durable + self.rest.len());
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.truncate(self.end - self.durable);
+        rest.resize(length - self.durable, 0);
+        rewrite(disk, &self.segment_id().name(), self.durable, &rest)
+    }
+}
+
+fn rewrite(disk: &mut dyn Disk, name: &str, at: usize, bytes: &[u8]) -> Result<(), JournalError> {
+    disk.write(name, at, bytes)
+        .map_err(JournalError::disk("write", name))?;
+    disk.sync(name).map_err(JournalError::disk(SYNC, name))
+}
+
+/// Makes the segment after the one that is being written usable, or removes it.
+fn prepare_next<D: Disk>(
+    journal: &mut Journal<D>,
+    state: Next,
+    name: &str,
+) -> Result<(), JournalError> {
+    match state {
         Next::Missing => {}
         Next::Ready => {
-            let name = segment::name(tail.segment + 1);
-            opened
+            journal
                 .disk()
-                .secure(&name)
-                .map_err(JournalError::disk(SYNC, &name))?;
-            opened.next_is_ready();
+                .secure(name)
+                .map_err(JournalError::disk(SYNC, name))?;
+            journal.next_is_ready();
         }
         Next::Spoiled => {
-            let name = segment::name(tail.segment + 1);
             tracing::warn!(
                 name,
                 "the next segment is not as it was made; it is made anew"
             );
-            opened
+            journal
                 .disk()
-                .remove(&name)
-                .map_err(JournalError::disk("remove", &name))?;
+                .remove(name)
+                .map_err(JournalError::disk("remove", name))?;
         }
     }
-    Ok(opened)
+    Ok(())
 }

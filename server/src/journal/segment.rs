@@ -81,13 +81,20 @@ pub fn envelope(journal: u64, durable: u64, sequence: u64) -> Vec<u8> {
     bytes
 }
 
-/// Durable entry and sequence number of an entry's frame; `None` if the frame is not one of this
-/// journal.
-fn opened(journal: u64, payload: &[u8]) -> Option<(u64, u64)> {
+/// The sequence numbers in an envelope.
+struct Envelope {
+    /// The entry that was durable when the frame was made.
+    durable: u64,
+    /// The entry in the frame.
+    sequence: u64,
+}
+
+/// Opens the envelope of an entry's frame; `None` if the frame is not one of this journal.
+fn opened(journal: u64, payload: &[u8]) -> Option<Envelope> {
     let (durable, sequence) = (word(payload, 0)?, word(payload, 8)?);
     payload
         .starts_with(&envelope(journal, durable, sequence))
-        .then_some((durable, sequence))
+        .then_some(Envelope { durable, sequence })
 }
 
 /// The header of a segment in bytes.
@@ -104,6 +111,42 @@ pub fn header(journal: u64, number: u64) -> Vec<u8> {
 pub fn journal_of(bytes: &[u8], number: u64) -> Option<u64> {
     let (journal, told) = (word(bytes, 8)?, word(bytes, 16)?);
     (told == number && bytes.starts_with(&header(journal, number))).then_some(journal)
+}
+
+/// A segment of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentId {
+    /// Number of the journal.
+    pub journal: u64,
+    /// Number of the segment in its journal, from 1.
+    pub number: u64,
+}
+
+impl SegmentId {
+    /// The segment after this one.
+    pub(super) fn next(self) -> Self {
+        Self {
+            number: self.number + 1,
+            ..self
+        }
+    }
+
+    /// Name of the segment's file.
+    pub(super) fn name(self) -> String {
+        name(self.number)
+    }
+
+    /// The header of the segment in bytes.
+    pub(super) fn header(self) -> Vec<u8> {
+        header(self.journal, self.number)
+    }
+
+    fn fault(self, what: SegmentFault) -> JournalError {
+        JournalError::Segment {
+            name: self.name(),
+            what,
+        }
+    }
 }
 
 /// Position up to which a segment's frames are durable.
@@ -130,15 +173,15 @@ impl Mark {
         }
     }
 
-    /// The mark in bytes, for a segment given by the numbers of journal and segment.
-    pub fn bytes(&self, (journal, number): (u64, u64)) -> Vec<u8> {
+    /// The mark in bytes, as it is written to the segment `of`.
+    pub fn bytes(&self, of: SegmentId) -> Vec<u8> {
         let mut bytes = words([self.count, self.sequence, self.end as u64, self.chain]);
-        let check = xxh3_64_with_seed(&bytes, journal ^ number);
+        let check = xxh3_64_with_seed(&bytes, of.journal ^ of.number);
         bytes.extend(check.to_le_bytes());
         bytes
     }
 
-    fn read(bytes: &[u8], at: usize, of: (u64, u64)) -> Option<Self> {
+    fn read(bytes: &[u8], at: usize, of: SegmentId) -> Option<Self> {
         let (count, sequence) = (word(bytes, at)?, word(bytes, at + 8)?);
         let (end, chain) = (word(bytes, at + 16)? as usize, word(bytes, at + 24)?);
         let mark = Self {
@@ -151,7 +194,7 @@ impl Mark {
     }
 
     /// The newest whole mark of a segment; `None` if neither is whole.
-    pub fn newest(bytes: &[u8], of: (u64, u64)) -> Option<Self> {
+    pub fn newest(bytes: &[u8], of: SegmentId) -> Option<Self> {
         MARKS
             .iter()
             .filter_map(|at| Self::read(bytes, *at, of))
@@ -193,81 +236,125 @@ pub struct Found {
 /// data, or an entry cannot be applied.
 pub fn read(
     bytes: &[u8],
-    (journal, number): (u64, u64),
+    of: SegmentId,
     place: &mut Place,
     entries: &mut dyn Entries,
 ) -> Result<Found, JournalError> {
-    let wrong = |what| JournalError::Segment {
-        name: name(number),
-        what,
-    };
-    match journal_of(bytes, number) {
-        None => return Err(wrong(SegmentFault::Header)),
-        Some(other) if other != journal => return Err(wrong(SegmentFault::Foreign)),
+    match journal_of(bytes, of.number) {
+        None => return Err(of.fault(SegmentFault::Header)),
+        Some(other) if other != of.journal => return Err(of.fault(SegmentFault::Foreign)),
         Some(_) => {}
     }
-    let mark = Mark::newest(bytes, (journal, number));
+    let mark = Mark::newest(bytes, of);
     let durable = mark.map_or(FRAMES, |mark| mark.end);
     if bytes.len() < durable {
-        return Err(wrong(SegmentFault::Short {
+        return Err(of.fault(SegmentFault::Short {
             length: bytes.len(),
             durable,
         }));
     }
-    let mut frames = FrameReader::at(bytes, FRAMES, place.chain);
+    let mut reading = Reading {
+        bytes,
+        of,
+        mark,
+        durable,
+        frames: FrameReader::at(bytes, FRAMES, place.chain),
+        place,
+        entries,
+    };
     loop {
-        let at = frames.position();
-        let marked = mark.filter(|mark| mark.end == at);
-        if marked
-            .is_some_and(|mark| (mark.sequence, mark.chain) != (place.sequence, frames.chain()))
-        {
-            return Err(wrong(SegmentFault::Damaged { at, durable }));
+        if let Some(end) = reading.read_frame()? {
+            return Ok(Found { end, mark });
         }
-        let end = |torn| {
-            Ok(Found {
-                end: End::Open { at, torn },
-                mark,
-            })
-        };
-        match frames.next_frame() {
+    }
+}
+
+/// The state of reading a segment.
+struct Reading<'a> {
+    bytes: &'a [u8],
+    of: SegmentId,
+    mark: Option<Mark>,
+    /// The byte up to which the segment is marked as durable.
+    durable: usize,
+    frames: FrameReader<'a>,
+    place: &'a mut Place,
+    entries: &'a mut dyn Entries,
+}
+
+impl Reading<'_> {
+    /// Reads the next frame. Returns the end of the segment if there is no other one.
+    fn read_frame(&mut self) -> Result<Option<End>, JournalError> {
+        let at = self.frames.position();
+        self.check_mark(at)?;
+        let end = match self.frames.next_frame() {
             Ok(Some((SEALED, _))) => {
-                place.chain = frames.chain();
-                return Ok(Found {
-                    end: End::Sealed {
-                        at: frames.position(),
-                    },
-                    mark,
-                });
+                self.place.chain = self.frames.chain();
+                let at = self.frames.position();
+                End::Sealed { at }
             }
-            Ok(Some((PAD, _))) => place.chain = frames.chain(),
+            Ok(Some((PAD, _))) => {
+                self.place.chain = self.frames.chain();
+                return Ok(None);
+            }
             Ok(Some((ENTRY, payload)))
-                if opened(journal, payload)
-                    .is_some_and(|(_, sequence)| sequence == place.sequence + 1) =>
+                if opened(self.of.journal, payload)
+                    .is_some_and(|opened| opened.sequence == self.place.sequence + 1) =>
             {
-                place.sequence += 1;
-                place.chain = frames.chain();
-                let why = entries.entry(&payload[ENVELOPE..]);
-                why.map_err(|why| JournalError::Replay {
-                    sequence: place.sequence,
-                    why,
-                })?;
+                self.apply(&payload[ENVELOPE..])?;
+                return Ok(None);
             }
-            Ok(Some(_)) => return Err(wrong(SegmentFault::Damaged { at, durable })),
-            Ok(None) => return end(false),
-            Err(_) if at < durable => return Err(wrong(SegmentFault::Damaged { at, durable })),
-            Err(_) if bytes[at..].iter().all(|byte| *byte == 0) => return end(false),
-            Err(_) => {
-                let was_durable = |(_, payload): (u8, &[u8])| {
-                    opened(journal, payload).is_some_and(|(durable, _)| durable > place.sequence)
-                };
-                if whole_frames(bytes, at + 1).any(was_durable) {
-                    return Err(wrong(SegmentFault::Damaged {
-                        at,
-                        durable: bytes.len(),
-                    }));
-                }
-                return end(true);
-            }
+            Ok(Some(_)) => return Err(self.damaged(at)),
+            Ok(None) => End::Open { at, torn: false },
+            Err(_) => self.end_before_broken_frame(at)?,
+        };
+        Ok(Some(end))
+    }
+
+    /// Checks that the mark, if it is for this position, is the one of the frames before it.
+    fn check_mark(&self, at: usize) -> Result<(), JournalError> {
+        let here = (self.place.sequence, self.frames.chain());
+        match self.mark.filter(|mark| mark.end == at) {
+            Some(mark) if (mark.sequence, mark.chain) != here => Err(self.damaged(at)),
+            _ => Ok(()),
         }
+    }
+
+    fn apply(&mut self, entry: &[u8]) -> Result<(), JournalError> {
+        self.place.sequence += 1;
+        self.place.chain = self.frames.chain();
+        let why = self.entries.entry(entry);
+        why.map_err(|why| JournalError::Replay {
+            sequence: self.place.sequence,
+            why,
+        })
+    }
+
+    /// Determines the end of a segment with a frame at `at` that is not whole. It is an error if
+    /// that frame was durable, or a later one shows that an entry after `place` was.
+    fn end_before_broken_frame(&self, at: usize) -> Result<End, JournalError> {
+        if at < self.durable {
+            return Err(self.damaged(at));
+        }
+        if self.bytes[at..].iter().all(|byte| *byte == 0) {
+            return Ok(End::Open { at, torn: false });
+        }
+        let was_durable = |payload: &[u8]| {
+            opened(self.of.journal, payload)
+                .is_some_and(|opened| opened.durable > self.place.sequence)
+        };
+        if whole_frames(self.bytes, at + 1).any(|(_, payload)| was_durable(payload)) {
+            return Err(self.of.fault(SegmentFault::Damaged {
+                at,
+                durable: self.bytes.len(),
+            }));
+        }
+        Ok(End::Open { at, torn: true })
+    }
+
+    fn damaged(&self, at: usize) -> JournalError {
+        self.of.fault(SegmentFault::Damaged {
+            at,
+            durable: self.durable,
+        })
     }
 }

@@ -13,7 +13,7 @@ use bitcode::{Decode, Encode};
 
 use super::disk::Disk;
 use super::error::JournalError;
-use super::segment::{self, End};
+use super::segment::{self, End, SegmentId};
 use super::{Entries, Place, Replica};
 use crate::frame::{FRAME_BYTES, FrameReader, FrameWriter};
 
@@ -133,59 +133,79 @@ pub fn newest(
     Ok(None)
 }
 
-/// Makes the snapshot after a sealed segment, and removes what this snapshot and the one before
-/// make obsolete. Of the segments before the older snapshot `keep` are kept.
+/// Makes the snapshot after the sealed segment `through`, and removes what this snapshot and the
+/// one before make obsolete. Of the segments before the older snapshot `keep` are kept.
 ///
 /// # Errors
 /// If the disk fails, or the segments cannot be replayed.
 pub fn compact(
     disk: &mut dyn Disk,
-    (journal, through): (u64, u64),
+    through: SegmentId,
     keep: u64,
     replica: &mut dyn Replica,
 ) -> Result<(), JournalError> {
     let names = disk
         .list()
         .map_err(JournalError::disk("list", "the journal"))?;
-    let before = newest(disk, &names, through)?.filter(|snapshot| snapshot.journal == journal);
-    let mut place = before
-        .as_ref()
-        .map_or(Place::default(), |before| before.place);
-    if let Some(before) = &before {
+    let before = newest(disk, &names, through.number)?
+        .filter(|snapshot| snapshot.journal == through.journal);
+    let first = before.as_ref().map_or(1, |before| before.segment + 1);
+    let Some(place) = replay(disk, before, through, replica)? else {
+        return Ok(());
+    };
+    if first <= through.number {
+        let snapshot = Snapshot {
+            journal: through.journal,
+            segment: through.number,
+            place,
+            state: replica.snapshot(),
+        };
+        let (name, bytes) = (name(through.number), snapshot.bytes());
+        disk.create(&name, &bytes, bytes.len())
+            .map_err(JournalError::disk("create", &name))?;
+    }
+    remove_obsolete(disk, &names, through.number, keep)
+}
+
+/// Brings `replica` from the snapshot `before`, or from the first entry, to the end of `through`.
+/// Returns the position there; `None` if a segment up to there is not sealed.
+fn replay(
+    disk: &dyn Disk,
+    before: Option<Snapshot>,
+    through: SegmentId,
+    replica: &mut dyn Replica,
+) -> Result<Option<Place>, JournalError> {
+    let (mut place, mut first) = (Place::default(), 1);
+    if let Some(before) = before {
         let why = replica.restore(&before.state);
         why.map_err(|why| JournalError::Replay {
             sequence: before.place.sequence,
             why,
         })?;
+        (place, first) = (before.place, before.segment + 1);
     }
-    let first = before.map_or(1, |before| before.segment + 1);
-    for number in first..=through {
-        let name = segment::name(number);
+    for number in first..=through.number {
+        let of = SegmentId { number, ..through };
+        let name = of.name();
         let bytes = disk
             .read(&name)
             .map_err(JournalError::disk("read", &name))?;
-        let found = segment::read(
-            &bytes,
-            (journal, number),
-            &mut place,
-            replica as &mut dyn Entries,
-        )?;
+        let found = segment::read(&bytes, of, &mut place, replica as &mut dyn Entries)?;
         if !matches!(found.end, End::Sealed { .. }) {
-            return Ok(());
+            return Ok(None);
         }
     }
-    if first <= through {
-        let snapshot = Snapshot {
-            journal,
-            segment: through,
-            place,
-            state: replica.snapshot(),
-        };
-        let (name, bytes) = (name(through), snapshot.bytes());
-        disk.create(&name, &bytes, bytes.len())
-            .map_err(JournalError::disk("create", &name))?;
-    }
-    // The newest two snapshots are kept, and the segments after the older one.
+    Ok(Some(place))
+}
+
+/// Removes what the snapshot after the segment `through` makes obsolete. The newest two snapshots
+/// are kept, the segments after the older one, and `keep` segments before that.
+fn remove_obsolete(
+    disk: &mut dyn Disk,
+    names: &[String],
+    through: u64,
+    keep: u64,
+) -> Result<(), JournalError> {
     let Some(second) = names
         .iter()
         .filter_map(|name| number(name))
@@ -194,7 +214,7 @@ pub fn compact(
     else {
         return Ok(());
     };
-    for old in &names {
+    for old in names {
         let needless = segment::number(old).is_some_and(|number| number + keep <= second)
             || number(old).is_some_and(|number| number < second);
         if needless {

@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 
 use super::disk::Disk;
 use super::error::{JournalError, SYNC};
-use super::segment::{self, ENTRY, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR};
+use super::segment::{
+    self, ENTRY, FRAME_OVERHEAD, FRAMES, MARKS, Mark, PAD, SEALED, SECTOR, SegmentId,
+};
 use super::{JournalConfig, Place, Replica, snapshot};
 use crate::frame::{CHAIN, FrameWriter, HEAD};
 
@@ -62,7 +64,13 @@ impl Maintenance {
                 journal,
                 segment,
                 keep,
-            } => snapshot::compact(disk, (journal, segment), keep, replica),
+            } => {
+                let through = SegmentId {
+                    journal,
+                    number: segment,
+                };
+                snapshot::compact(disk, through, keep, replica)
+            }
         }
     }
 }
@@ -71,8 +79,8 @@ impl Maintenance {
 pub struct Journal<D> {
     disk: D,
     config: JournalConfig,
-    journal: u64,
-    segment: u64,
+    /// The segment that is being written.
+    segment: SegmentId,
     mark: Mark,
     /// Position after the last entry that was appended.
     place: Place,
@@ -93,31 +101,26 @@ impl<D: Disk> Journal<D> {
     pub(super) fn at(
         disk: D,
         config: JournalConfig,
-        journal: u64,
-        (segment, mark): (u64, Mark),
+        segment: SegmentId,
+        mark: Mark,
         place: Place,
     ) -> Self {
-        let buffer = Vec::new();
-        let prepare = Maintenance::Prepare {
+        let SegmentId { journal, number } = segment;
+        let mut chores = vec![Maintenance::Prepare {
             journal,
-            segment: segment + 1,
+            segment: number + 1,
             bytes: config.segment_bytes,
-        };
-        let chores = match segment {
-            1 => vec![prepare],
-            _ => vec![
-                prepare,
-                Maintenance::Compact {
-                    journal,
-                    segment: segment - 1,
-                    keep: config.keep,
-                },
-            ],
-        };
+        }];
+        if number > 1 {
+            chores.push(Maintenance::Compact {
+                journal,
+                segment: number - 1,
+                keep: config.keep,
+            });
+        }
         Self {
             disk,
             config,
-            journal,
             segment,
             mark,
             place,
@@ -126,7 +129,7 @@ impl<D: Disk> Journal<D> {
             sealing: false,
             mark_is_due: false,
             chores,
-            buffer,
+            buffer: Vec::new(),
         }
     }
 
@@ -142,7 +145,7 @@ impl<D: Disk> Journal<D> {
 
     /// Number of the segment that is being written, and the byte up to which it is durable.
     pub fn end(&self) -> (u64, usize) {
-        (self.segment, self.mark.end)
+        (self.segment.number, self.mark.end)
     }
 
     /// The disk of the journal.
@@ -167,7 +170,7 @@ impl<D: Disk> Journal<D> {
     /// Opens the next segment's file if it exists. After an error each commit tries again.
     fn open_next(&mut self) {
         if self.next_is_ready && !self.next_is_open {
-            self.next_is_open = self.disk.open(&segment::name(self.segment + 1)).is_ok();
+            self.next_is_open = self.disk.open(&self.segment.next().name()).is_ok();
         }
     }
 
@@ -194,7 +197,11 @@ impl<D: Disk> Journal<D> {
             }
             self.place.sequence += 1;
             payload.clear();
-            let envelope = segment::envelope(self.journal, self.mark.sequence, self.place.sequence);
+            let envelope = segment::envelope(
+                self.segment.journal,
+                self.mark.sequence,
+                self.place.sequence,
+            );
             payload.extend_from_slice(&envelope);
             payload.extend_from_slice(entry);
             self.append(ENTRY, &payload);
@@ -237,7 +244,7 @@ impl<D: Disk> Journal<D> {
 
     /// Writes what was appended, and makes it durable.
     fn write(&mut self) -> Result<(), JournalError> {
-        let name = segment::name(self.segment);
+        let name = self.segment.name();
         let written = self.disk.write(&name, self.mark.end, &self.buffer);
         written.map_err(JournalError::disk("write", &name))?;
         self.disk
@@ -257,11 +264,8 @@ impl<D: Disk> Journal<D> {
             count: self.mark.count + 1,
             ..self.mark
         };
-        let (name, at) = (
-            segment::name(self.segment),
-            MARKS[(mark.count % 2) as usize],
-        );
-        let bytes = mark.bytes((self.journal, self.segment));
+        let (name, at) = (self.segment.name(), MARKS[(mark.count % 2) as usize]);
+        let bytes = mark.bytes(self.segment);
         self.disk
             .write(&name, at, &bytes)
             .map_err(JournalError::disk("write", &name))?;
@@ -281,8 +285,8 @@ impl<D: Disk> Journal<D> {
     /// Ends the segment. The next one must exist and be open first, so that no sealed segment lacks
     /// a successor.
     fn next_segment(&mut self) -> Result<(), JournalError> {
-        let next = self.segment + 1;
-        let (name, header) = (segment::name(next), segment::header(self.journal, next));
+        let next = self.segment.next();
+        let (name, header) = (next.name(), next.header());
         if !self.next_is_ready {
             match self.disk.create(&name, &header, self.config.segment_bytes) {
                 // The maintenance thread has just made it, and may not have made its name durable.
@@ -314,19 +318,19 @@ impl<D: Disk> Journal<D> {
         if !self.buffer.is_empty() {
             self.write()?;
         }
-        let (journal, bytes, keep) = (self.journal, self.config.segment_bytes, self.config.keep);
+        let (written, bytes, keep) = (self.segment, self.config.segment_bytes, self.config.keep);
         (self.sealing, self.next_is_ready, self.next_is_open) = (false, false, false);
-        self.segment += 1;
+        self.segment = written.next();
         self.mark = Mark::none(&self.place);
         self.chores.extend([
             Maintenance::Prepare {
-                journal,
-                segment: self.segment + 1,
+                journal: written.journal,
+                segment: self.segment.number + 1,
                 bytes,
             },
             Maintenance::Compact {
-                journal,
-                segment: self.segment - 1,
+                journal: written.journal,
+                segment: written.number,
                 keep,
             },
         ]);

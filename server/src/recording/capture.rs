@@ -10,11 +10,17 @@ use bitcode::{Decode, Encode};
 use truetick_netcode::time::Timestamp;
 
 use super::record::RecordError;
-use super::rows::read_rows;
+use super::rows::{Kind, read_rows};
 use crate::frame::FrameWriter;
 
-const CAPTURE: u8 = 24;
-const PACKETS: u8 = 25;
+const CAPTURE: Kind = Kind {
+    tag: 24,
+    content: "capture",
+};
+const PACKETS: Kind = Kind {
+    tag: 25,
+    content: "packets",
+};
 
 /// Number of bytes after which a capture takes no more packets.
 pub const CAPTURE_BYTES: usize = 1 << 30;
@@ -49,7 +55,7 @@ impl CaptureWriter {
     pub fn begin(schema: u64) -> Self {
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
-        frames.append(CAPTURE, &bitcode::encode(&schema), &mut out);
+        frames.append(CAPTURE.tag, &bitcode::encode(&schema), &mut out);
         Self {
             frames,
             out,
@@ -88,7 +94,7 @@ impl CaptureWriter {
     fn batch(&mut self) {
         let before = self.out.len();
         self.frames
-            .append(PACKETS, &bitcode::encode(&self.packets), &mut self.out);
+            .append(PACKETS.tag, &bitcode::encode(&self.packets), &mut self.out);
         self.written += self.out.len() - before;
         self.packets.clear();
         self.pending = 0;
@@ -118,8 +124,7 @@ impl Capture {
     /// # Errors
     /// If the file is damaged or not a capture.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        let (schema, batches): (_, Vec<Vec<Captured>>) =
-            read_rows(bytes, (CAPTURE, "capture"), (PACKETS, "packets"))?;
+        let (schema, batches): (_, Vec<Vec<Captured>>) = read_rows(bytes, CAPTURE, PACKETS)?;
         Ok(Self {
             schema,
             packets: batches.into_iter().flatten().collect(),

@@ -11,11 +11,17 @@ use truetick_netcode::session::ClientId;
 use truetick_netcode::tick::Tick;
 
 use super::record::RecordError;
-use super::rows::read_rows;
+use super::rows::{Kind, read_rows};
 use crate::frame::FrameWriter;
 
-const CLIENT: u8 = 16;
-const HELD: u8 = 17;
+const CLIENT: Kind = Kind {
+    tag: 16,
+    content: "client",
+};
+const HELD: Kind = Kind {
+    tag: 17,
+    content: "client's state",
+};
 
 /// First frame of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -40,7 +46,7 @@ impl TraceWriter {
         let mut out = Vec::new();
         let mut frames = FrameWriter::begin(&mut out);
         frames.append(
-            CLIENT,
+            CLIENT.tag,
             &bitcode::encode(&TraceHeader {
                 client: client.0,
                 schema,
@@ -78,7 +84,7 @@ impl TraceWriter {
                 entities: entities.to_vec(),
             };
             self.frames
-                .append(HELD, &bitcode::encode(&report), &mut self.out);
+                .append(HELD.tag, &bitcode::encode(&report), &mut self.out);
         }
     }
 
@@ -105,8 +111,7 @@ impl ClientTrace {
     /// # Errors
     /// If the file is damaged or not a trace.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
-        let (header, held): (TraceHeader, _) =
-            read_rows(bytes, (CLIENT, "client"), (HELD, "client's state"))?;
+        let (header, held): (TraceHeader, _) = read_rows(bytes, CLIENT, HELD)?;
         Ok(Self {
             client: ClientId(header.client),
             schema: header.schema,

@@ -147,7 +147,8 @@ fn entity(
             let differ = fields(
                 schema,
                 schema.kind(left.kind),
-                (&left.fields, &right.fields),
+                &left.fields,
+                &right.fields,
                 |_| true,
             );
             differ.into_iter().map(|what| one(left, what)).collect()
@@ -159,7 +160,8 @@ fn entity(
 fn fields(
     schema: &Schema,
     kind: &KindInfo,
-    (left, right): (&[u32], &[u32]),
+    left: &[u32],
+    right: &[u32],
     counts: impl Fn(Visibility) -> bool,
 ) -> Vec<DivergenceKind> {
     let mut found = Vec::new();
@@ -214,8 +216,9 @@ pub fn explain(
         if told.fields.len() != kind.fields.len() {
             continue;
         }
-        let sides = (&*version.fields, &*told.fields);
-        let differ = fields(schema, kind, sides, |visibility| audience.sees(visibility));
+        let differ = fields(schema, kind, &version.fields, &told.fields, |visibility| {
+            audience.sees(visibility)
+        });
         let named = differ.into_iter().map(|what| Difference {
             id: entry.id,
             kind: kind.name,

@@ -69,7 +69,8 @@ impl<C: Command> Recorder<C> {
     /// Begins a recording with the present world. `tick_rate` and `seed` are those of the room.
     pub fn begin<G: Game<Command = C>>(
         config: RecorderConfig,
-        (tick_rate, seed): (u32, u64),
+        tick_rate: u32,
+        seed: u64,
         simulation: &Simulation<G>,
     ) -> Self {
         let RecorderConfig {

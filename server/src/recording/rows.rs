@@ -6,8 +6,14 @@ use bitcode::DecodeOwned;
 use super::record::RecordError;
 use crate::frame::{FrameError, FrameReader};
 
-/// The kind of a frame, and the name of its content.
-pub type Kind = (u8, &'static str);
+/// A kind of frame and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The number of the kind in the frame's head.
+    pub tag: u8,
+    /// The name of the content, for the error if it is not there.
+    pub content: &'static str,
+}
 
 /// Reads a whole file. An incomplete end is left out.
 ///
@@ -21,11 +27,11 @@ pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     let mut frames = FrameReader::begin(bytes)?;
     let begin = frames.position();
     let first = match frames.next_frame()? {
-        Some(frame) => decode(frame, header, begin)?,
+        Some((tag, payload)) => header.decode(tag, payload, begin)?,
         None => {
             return Err(RecordError::Content {
                 at: begin,
-                what: header.1,
+                what: header.content,
             });
         }
     };
@@ -33,20 +39,24 @@ pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     loop {
         let at = frames.position();
         match frames.next_frame() {
-            Ok(Some(frame)) => rows.push(decode(frame, row, at)?),
+            Ok(Some((tag, payload))) => rows.push(row.decode(tag, payload, at)?),
             Ok(None) | Err(FrameError::Torn(_)) => return Ok((first, rows)),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn decode<T: DecodeOwned>(
-    (kind, payload): (u8, &[u8]),
-    (wanted, what): Kind,
-    at: usize,
-) -> Result<T, RecordError> {
-    let read = (kind == wanted)
-        .then(|| bitcode::decode(payload).ok())
-        .flatten();
-    read.ok_or(RecordError::Content { at, what })
+impl Kind {
+    /// Decodes the payload of a frame at byte `at`, which must be of this kind.
+    fn decode<T: DecodeOwned>(self, tag: u8, payload: &[u8], at: usize) -> Result<T, RecordError> {
+        let read = if tag == self.tag {
+            bitcode::decode(payload).ok()
+        } else {
+            None
+        };
+        read.ok_or(RecordError::Content {
+            at,
+            what: self.content,
+        })
+    }
 }

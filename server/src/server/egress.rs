@@ -12,6 +12,8 @@ use truetick_netcode::transport::Transport;
 use super::Server;
 use crate::game_fault::GameFault;
 use crate::peer::Peer;
+use crate::recording::capture::CaptureWriter;
+use crate::world_access::WorldAccess;
 
 impl Server {
     /// Sends the output of rooms that need not wait for the next tick. Call it between two ticks.
@@ -74,6 +76,12 @@ impl Server {
         let Some(world) = self.rooms[room_index].world_mut() else {
             return;
         };
+        let mut egress = Egress {
+            sessions: &mut self.sessions,
+            writer: &mut self.writer,
+            capture: self.capture.as_mut().filter(|_| room_index == 0),
+            sink,
+        };
         // The first clients choose the baselines that later ones share, so each tick begins with
         // another client.
         let first = world.ring().tick().first_of_round(self.peers.len().max(1));
@@ -81,50 +89,21 @@ impl Server {
             if peer.room != room_index || !peer.live || !peer.is_playing() {
                 continue;
             }
-            let mut at = now();
+            let at = now();
             // A path that carries less than the floor is served in fewer ticks. Messages wait for
             // the next of them.
             let Some(budget) = peer.snapshot_budget(late_since, at) else {
                 continue;
             };
-            let (budget, message_packet) = peer.share_budget(budget, at);
-            if !world.plan_snapshot(client, budget, peer.connection.rtt().rtt()) {
+            let share = peer.share_budget(budget, at);
+            if !world.plan_snapshot(client, share.state, peer.connection.rtt().rtt()) {
                 continue;
             }
-            let (mut packets, mut bytes, mut more) = (0, 0, true);
-            while more {
-                if packets > 0 {
-                    at = now();
-                }
-                let messages = if packets == 0 {
-                    Messages::BesideState
-                } else {
-                    Messages::None
-                };
-                peer.connection
-                    .set_max_payload(self.sessions.max_payload(client));
-                let sequence = peer.connection.begin(&mut self.writer, at, messages);
-                self.writer.write(Body::Snapshot as u32, Body::BITS);
-                let packet = (sequence, peer.connection.max_payload());
-                more = world.write_snapshot(client, packet, at, &mut self.writer);
-                if world.failure().is_some() {
-                    return;
-                }
-                peer.connection.finish(&mut self.writer, at);
-                if let Some(capture) = self.capture.as_mut().filter(|_| room_index == 0) {
-                    capture.packet(client.0, at, self.writer.bytes());
-                }
-                packets += 1;
-                bytes += self.sessions.send(client, self.writer.bytes(), at, sink) as u64;
-            }
-            world.snapshot_sent(client, packets, bytes, at);
-            if message_packet {
-                send_messages_alone(
-                    (client, peer),
-                    (&mut self.sessions, &mut self.writer),
-                    at,
-                    sink,
-                );
+            let Some(at) = egress.send_snapshot(client, peer, world, at, now) else {
+                return;
+            };
+            if share.message_packet {
+                egress.send_messages_alone(client, peer, at);
             }
         }
     }
@@ -140,6 +119,12 @@ impl Server {
             return;
         }
         let at = now();
+        let mut egress = Egress {
+            sessions: &mut self.sessions,
+            writer: &mut self.writer,
+            capture: None,
+            sink,
+        };
         for (client, peer) in self
             .peers
             .iter_mut()
@@ -149,28 +134,72 @@ impl Server {
                 if !peer.is_playing() || !peer.connection.wants_packet(at) {
                     break;
                 }
-                send_messages_alone(
-                    (client, peer),
-                    (&mut self.sessions, &mut self.writer),
-                    at,
-                    sink,
-                );
+                egress.send_messages_alone(client, peer, at);
             }
         }
     }
 }
 
-/// Sends a client one packet of messages without state.
-fn send_messages_alone(
-    (client, peer): (ClientId, &mut Peer),
-    (sessions, writer): (&mut SessionServer, &mut BitWriter),
-    at: Timestamp,
-    sink: &mut dyn Transport,
-) {
-    peer.connection
-        .set_max_payload(sessions.max_payload(client));
-    peer.connection.begin(writer, at, Messages::Alone);
-    writer.write(Body::Empty as u32, Body::BITS);
-    peer.connection.finish(writer, at);
-    sessions.send(client, writer.bytes(), at, sink);
+/// The way of a packet from a peer's connection to the transport.
+struct Egress<'a> {
+    sessions: &'a mut SessionServer,
+    writer: &'a mut BitWriter,
+    /// Records the packets with state, if there is a capture.
+    capture: Option<&'a mut CaptureWriter>,
+    sink: &'a mut dyn Transport,
+}
+
+impl Egress<'_> {
+    /// Sends a client all packets of its planned snapshot, the first of them at `at`. Returns the
+    /// time of the last packet; `None` if the world failed.
+    fn send_snapshot(
+        &mut self,
+        client: ClientId,
+        peer: &mut Peer,
+        world: &mut dyn WorldAccess,
+        mut at: Timestamp,
+        now: &mut dyn FnMut() -> Timestamp,
+    ) -> Option<Timestamp> {
+        let (mut packets, mut bytes, mut more) = (0, 0, true);
+        while more {
+            if packets > 0 {
+                at = now();
+            }
+            let messages = if packets == 0 {
+                Messages::BesideState
+            } else {
+                Messages::None
+            };
+            peer.connection
+                .set_max_payload(self.sessions.max_payload(client));
+            let sequence = peer.connection.begin(self.writer, at, messages);
+            self.writer.write(Body::Snapshot as u32, Body::BITS);
+            let packet = (sequence, peer.connection.max_payload());
+            more = world.write_snapshot(client, packet, at, self.writer);
+            if world.failure().is_some() {
+                return None;
+            }
+            peer.connection.finish(self.writer, at);
+            if let Some(capture) = &mut self.capture {
+                capture.packet(client.0, at, self.writer.bytes());
+            }
+            packets += 1;
+            bytes += self
+                .sessions
+                .send(client, self.writer.bytes(), at, self.sink) as u64;
+        }
+        world.snapshot_sent(client, packets, bytes, at);
+        Some(at)
+    }
+
+    /// Sends a client one packet of messages without state.
+    fn send_messages_alone(&mut self, client: ClientId, peer: &mut Peer, at: Timestamp) {
+        peer.connection
+            .set_max_payload(self.sessions.max_payload(client));
+        peer.connection.begin(self.writer, at, Messages::Alone);
+        self.writer.write(Body::Empty as u32, Body::BITS);
+        peer.connection.finish(self.writer, at);
+        self.sessions
+            .send(client, self.writer.bytes(), at, self.sink);
+    }
 }

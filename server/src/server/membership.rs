@@ -12,7 +12,7 @@ use truetick_netcode::transport::PeerAddr;
 
 use super::Server;
 use crate::peer::{Peer, PeerState};
-use crate::room::RoomConfig;
+use crate::room::Room;
 use crate::session_event::SessionEvent;
 
 impl Server {
@@ -28,35 +28,22 @@ impl Server {
         };
         let (user, role) = (session.user, session.role);
         let addr = session.live.as_ref().map(|live| live.addr);
-        let refused = match self.rooms.get(peer.room) {
-            None => Some(DisconnectReason::NoSuchRoom),
-            Some(room) if room.failure().is_some() => Some(DisconnectReason::RoomFailed),
-            Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
-            Some(room) if role == Role::Spectator && !room.takes_spectators() => {
-                Some(DisconnectReason::NoSpectators)
-            }
-            Some(room) if !room.has(client) && room.is_full(role) => Some(DisconnectReason::Full),
-            Some(_) => None,
-        };
+        let room = self.rooms.get(peer.room).map(|room| &**room);
+        let refused = refusal(room, client, role, schema);
         if let Some(reason) = refused {
             return self.begin_to_end(client, reason, now);
         }
         let room = &mut self.rooms[peer.room];
         let (tick_rate, epoch_us) = (room.timeline().rate(), room.timeline().epoch_us());
         peer.stage = PeerState::Active;
-        let RoomConfig {
-            snapshot_floor_bytes,
-            snapshot_bytes,
-            ..
-        } = *room.config();
         if let Some(capture) = self.capture.as_mut().filter(|_| peer.room == 0) {
             capture.session(client.0, now);
         }
-        let tick = Duration::from_secs(1) / tick_rate;
+        let config = room.config();
         peer.congestion = Some(Congestion::new(
-            snapshot_floor_bytes,
-            snapshot_bytes,
-            tick,
+            config.snapshot_floor_bytes,
+            config.snapshot_bytes,
+            Duration::from_secs(1) / tick_rate,
             now,
         ));
         peer.tell(&ServerMessage::Welcome {
@@ -99,7 +86,8 @@ impl Server {
                     let peer = Peer::new(
                         client,
                         usize::from(purpose.room),
-                        (seed, addr.is_connection_oriented()),
+                        seed,
+                        addr.is_connection_oriented(),
                         now,
                     );
                     self.peers.insert(client, peer);
@@ -192,5 +180,24 @@ impl Server {
                 resume,
             });
         }
+    }
+}
+
+/// Why a client may not join a room with a schema of this hash; `None` if it may.
+fn refusal(
+    room: Option<&dyn Room>,
+    client: ClientId,
+    role: Role,
+    schema: u64,
+) -> Option<DisconnectReason> {
+    match room {
+        None => Some(DisconnectReason::NoSuchRoom),
+        Some(room) if room.failure().is_some() => Some(DisconnectReason::RoomFailed),
+        Some(room) if room.schema_hash() != schema => Some(DisconnectReason::OtherSchema),
+        Some(room) if role == Role::Spectator && !room.takes_spectators() => {
+            Some(DisconnectReason::NoSpectators)
+        }
+        Some(room) if !room.has(client) && room.is_full(role) => Some(DisconnectReason::Full),
+        Some(_) => None,
     }
 }

@@ -16,6 +16,7 @@ use crate::command_queue::CommandCounts;
 use crate::game::Game;
 use crate::recording::difference::{Divergence, explain};
 use crate::recording::recorder::{Chunk, Recorder, RecorderConfig};
+use crate::room::RoomConfig;
 use crate::world_access::WorldAccess;
 
 impl<G: Game> WorldAccess for WorldRoom<G> {
@@ -136,8 +137,11 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
     }
 
     fn start_recording(&mut self, config: RecorderConfig) {
-        let room = (self.config.tick_rate, self.config.seed);
-        self.recorder = Some(Recorder::begin(config, room, &self.simulation));
+        let RoomConfig {
+            tick_rate, seed, ..
+        } = self.config;
+        let recorder = Recorder::begin(config, tick_rate, seed, &self.simulation);
+        self.recorder = Some(recorder);
     }
 
     fn poll_recording(&mut self) -> Option<Chunk> {

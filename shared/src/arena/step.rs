@@ -51,7 +51,7 @@ impl StepConfig {
 pub struct PlayerState {
     /// Position and velocity.
     pub body: PlayerBody,
-    /// Cool-downs.
+    /// Ticks until the player can dash, fire and respawn.
     pub abilities: Abilities,
 }
 

@@ -24,25 +24,38 @@ pub struct Countdown {
     pub paused: bool,
 }
 
+/// When the ticks of an auction are due. An auction counts its ticks with 64 bits, so they never
+/// wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuctionTimeLine {
+    /// Time at which tick 0 was due, in microseconds of the server's clock.
+    pub epoch_us: i64,
+    /// Ticks per second, from 1 to 1,000.
+    pub tick_rate: u32,
+}
+
+impl AuctionTimeLine {
+    /// Time at which a tick is due, in microseconds of the server's clock.
+    fn due_us(&self, tick: u64) -> i128 {
+        i128::from(self.epoch_us) + i128::from(tick) * 1_000_000 / i128::from(self.tick_rate)
+    }
+}
+
 impl Countdown {
-    /// Computes a lot's countdown at `now`. Tick 0 of the auction was due at `epoch_us` of the
-    /// server's clock; `tick_rate` is in ticks per second. `None` while the server's clock is
-    /// unknown.
+    /// Computes a lot's countdown at `now`; `None` while the server's clock is unknown.
     pub fn of(
         lot: &PublicLot,
         time: &TimeSync,
-        (epoch_us, tick_rate): (i64, u32),
+        line: AuctionTimeLine,
         now: Timestamp,
     ) -> Option<Self> {
-        let at_us =
-            |tick: u64| i128::from(epoch_us) + i128::from(tick) * 1_000_000 / i128::from(tick_rate);
         let from_us = match lot.paused {
-            Some(since) => at_us(since),
+            Some(since) => line.due_us(since),
             None => i128::from(time.server_us(now)?),
         };
         // The last tick before the close takes the bids of whole milliseconds that had ended when
         // the tick was due.
-        let last_us = at_us(lot.closes.saturating_sub(1)) - 1_000;
+        let last_us = line.due_us(lot.closes.saturating_sub(1)) - 1_000;
         let left_us = if lot.ending.is_some() {
             0
         } else {

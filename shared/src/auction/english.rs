@@ -4,6 +4,7 @@ use bitcode::{Decode, Encode};
 
 use super::ledger::AccountIndex;
 use super::money::Amount;
+use super::offers::BestOffers;
 use super::order::Reject;
 use super::terms::Increments;
 
@@ -131,13 +132,13 @@ impl English {
     }
 
     /// Returns the standing that results from the best and the second best offer.
-    pub fn of(terms: EnglishTerms<'_>, best: Option<(Leader, Option<Amount>)>) -> Self {
-        let Some((leader, second)) = best else {
+    pub fn of(terms: EnglishTerms<'_>, best: Option<BestOffers>) -> Self {
+        let Some(BestOffers { first, second }) = best else {
             return Self::default();
         };
         Self {
-            leader: Some(leader),
-            price: Some(terms.price(leader.maximum, second)),
+            leader: Some(first),
+            price: Some(terms.price(first.maximum, second)),
         }
     }
 }

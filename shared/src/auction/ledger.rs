@@ -21,7 +21,7 @@ pub struct AccountIndex(pub u32);
 pub struct Kept {
     /// Hash of the command, by [`super::order::Command::body_hash`].
     pub body: u64,
-    /// The receipt.
+    /// What was decided on the command.
     pub receipt: Receipt,
 }
 

@@ -26,6 +26,15 @@ impl Offer {
     }
 }
 
+/// The offers that decide the price of a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BestOffers {
+    /// The best offer and its account.
+    pub first: Leader,
+    /// Amount of the second best offer; `None` if there is only one.
+    pub second: Option<Amount>,
+}
+
 /// The offers on a lot, by account and by rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Offers {
@@ -86,17 +95,18 @@ impl Offers {
         Some(account)
     }
 
-    /// Returns the best offer and the amount of the second best: higher ranks first, then earlier.
-    pub fn best(&self) -> Option<(Leader, Option<Amount>)> {
+    /// Returns the best offer and the amount of the second best; `None` without offers. Of equal
+    /// offers the earlier is better.
+    pub fn best(&self) -> Option<BestOffers> {
         let mut ranked = self
             .ranked
             .iter()
             .map(|(rank, _, account)| (*account, Amount(u64::MAX - rank)));
         let (account, maximum) = ranked.next()?;
-        Some((
-            Leader { account, maximum },
-            ranked.next().map(|(_, amount)| amount),
-        ))
+        Some(BestOffers {
+            first: Leader { account, maximum },
+            second: ranked.next().map(|(_, amount)| amount),
+        })
     }
 
     /// Returns the offer that a better one would displace: the lowest, and of equal ones the
@@ -129,7 +139,11 @@ mod tests {
             account: AccountIndex(2),
             maximum: Amount(80),
         };
-        assert_eq!(offers.best(), Some((leader, Some(Amount(80)))));
+        let best = BestOffers {
+            first: leader,
+            second: Some(Amount(80)),
+        };
+        assert_eq!(offers.best(), Some(best));
         assert_eq!(offers.worst(), Some((AccountIndex(4), Amount(60))));
         assert_eq!((offers.len(), offers.taken()), (4, 5));
         assert_eq!(
@@ -139,7 +153,7 @@ mod tests {
         assert_eq!(
             offers
                 .best()
-                .map(|(leader, second)| (leader.account.0, second)),
+                .map(|best| (best.first.account.0, best.second)),
             Some((3, Some(Amount(60))))
         );
         while offers.pop().is_some() {}

@@ -28,7 +28,7 @@ pub enum Action {
 pub struct Bid {
     /// Number of the lot.
     pub lot: LotId,
-    /// The action.
+    /// What the bidder offers or accepts.
     pub action: Action,
     /// Currency of the action's amount.
     pub currency: Currency,

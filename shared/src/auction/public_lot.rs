@@ -24,7 +24,7 @@ pub enum PublicSale {
     Dutch(Dutch),
     /// A sealed sale, as [`Sale::Sealed`].
     Sealed {
-        /// Minimum bid.
+        /// Amount below which no bid is accepted.
         minimum: Amount,
         /// What the winner pays.
         pricing: Pricing,

@@ -55,7 +55,7 @@ pub enum Pricing {
 pub struct Dutch {
     /// Price at the opening.
     pub start: Amount,
-    /// Lowest price.
+    /// Price below which the lot does not fall.
     pub floor: Amount,
     /// Amount by which the price falls at each step.
     pub step: Amount,
@@ -94,7 +94,7 @@ pub enum Sale {
     Dutch(Dutch),
     /// Bids are secret until the close.
     Sealed {
-        /// Minimum bid.
+        /// Amount below which no bid is accepted.
         minimum: Amount,
         /// Amount below which the lot is not sold; secret.
         reserve: Option<Amount>,

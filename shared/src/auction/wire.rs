@@ -90,7 +90,7 @@ pub enum Reply {
     Answer {
         /// The user's name of the command.
         id: CommandId,
-        /// The answer.
+        /// The receipt of the command, or that its number belongs to another command.
         answer: Answer,
     },
     /// A command was not ordered.

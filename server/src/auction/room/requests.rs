@@ -10,7 +10,9 @@ use truetick_shared::auction::terms::LotId;
 use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::AuctionRoom;
+use super::output::ClientReply;
 use crate::auction::participant::Participant;
+use crate::auction::sequencer::Submission;
 
 /// Number of watchers of its lot for which a bid counts as one more command.
 const WATCHERS_A_WEIGHT: usize = 250;
@@ -18,7 +20,7 @@ const WATCHERS_A_WEIGHT: usize = 250;
 impl AuctionRoom {
     pub(super) fn take_request(&mut self, client: ClientId, request: Request, arrived: Timestamp) {
         match request {
-            Request::Command { id, command } => self.take_command(client, (id, command), arrived),
+            Request::Command { id, command } => self.take_command(client, id, command, arrived),
             Request::Watch { lot, after } => self.watch(client, lot, after),
             Request::Unwatch { lot } => {
                 self.unwatch(client, lot);
@@ -61,17 +63,15 @@ impl AuctionRoom {
     fn take_command(
         &mut self,
         client: ClientId,
-        (id, command): (CommandId, Command),
+        id: CommandId,
+        command: Command,
         arrived: Timestamp,
     ) {
         let lot = match &command {
             Command::Bid(bid) => Some(bid.lot),
             Command::Admin(_) => None,
         };
-        let watched = lot
-            .and_then(|lot| self.watchers.get(&lot))
-            .map_or(0, BTreeSet::len);
-        let weight = 1 + (watched / WATCHERS_A_WEIGHT) as u32;
+        let weight = self.weight(lot);
         let at_ms = self.ms(arrived);
         let stalled = self.is_busy(arrived);
         let Some(user) = self
@@ -98,9 +98,14 @@ impl AuctionRoom {
                 Some(Refusal::TooFast)
             }
             _ => match self.sequencer.enqueue(
-                (client, participant.user),
-                (id, command),
-                (at_ms, participant.last_ms),
+                Submission {
+                    client,
+                    user: participant.user,
+                    id,
+                    command,
+                },
+                at_ms,
+                participant.last_ms,
             ) {
                 Some(ms) => {
                     participant.last_ms = ms;
@@ -112,6 +117,14 @@ impl AuctionRoom {
         if let Some(why) = why {
             self.refuse(client, id, why);
         }
+    }
+
+    /// Weight of a command on a lot, by the number of the lot's watchers.
+    fn weight(&self, lot: Option<LotId>) -> u32 {
+        let watched = lot
+            .and_then(|lot| self.watchers.get(&lot))
+            .map_or(0, BTreeSet::len);
+        1 + (watched / WATCHERS_A_WEIGHT) as u32
     }
 
     /// Whether no more receipts fit. The last ones are reserved for the administrators.
@@ -143,5 +156,24 @@ impl AuctionRoom {
                 self.watchers.remove(&lot);
             }
         }
+    }
+
+    /// The reply to a client that has asked for its account.
+    pub(super) fn account(&mut self, client: ClientId) -> Option<ClientReply> {
+        let participant = self.participants.get_mut(client)?;
+        participant.asked_account = false;
+        let ledger = self.house.ledger();
+        let account = ledger
+            .find(participant.user)
+            .map(|index| ledger.account(index));
+        let [available, held, paid] = account.map_or_else(Default::default, |account| {
+            [account.available, account.held, account.paid]
+        });
+        let reply = Reply::Account {
+            available,
+            held,
+            paid,
+        };
+        Some(ClientReply { client, reply })
     }
 }

@@ -15,6 +15,7 @@ use truetick_shared::auction::limits::WORK_PER_TICK;
 use truetick_shared::auction::order::{ClockOrder, Order};
 use truetick_shared::auction::wire::{HouseState, Reply};
 
+use super::output::ClientReply;
 use super::{AuctionRoom, RECOVERED, STALL};
 use crate::auction::entry::{Entry, TickRecord};
 
@@ -117,13 +118,11 @@ impl AuctionRoom {
             .collect();
         let answers = out.answers.iter().zip(clients);
         replies.extend(answers.map(|(told, client)| {
-            (
-                client,
-                Reply::Answer {
-                    id: told.id,
-                    answer: told.answer,
-                },
-            )
+            let reply = Reply::Answer {
+                id: told.id,
+                answer: told.answer,
+            };
+            ClientReply { client, reply }
         }));
         let runs = self.house.has_open_lots() && self.house.paused().is_none();
         let beats = runs && tick.is_multiple_of(HEARTBEAT);

@@ -5,7 +5,15 @@ use crate::auction::event::{Ending, LotEventKind};
 use crate::auction::ledger::AccountIndex;
 use crate::auction::lot::Lot;
 use crate::auction::money::Amount;
+use crate::auction::offers::BestOffers;
 use crate::auction::terms::{LotId, Pricing, Sale};
+
+/// To whom a lot is sold, and for how much.
+#[derive(Clone, Copy)]
+struct Sold {
+    winner: AccountIndex,
+    price: Amount,
+}
 
 impl House {
     /// Closes the next due lot and returns the cost of that. `None` if no lot is due or the clock
@@ -24,15 +32,15 @@ impl House {
     }
 
     /// Ends a lot: pays for it if it is sold, and releases all other holds.
-    fn end(&mut self, id: LotId, sold: Option<(AccountIndex, Amount)>, out: &mut Output) {
+    fn end(&mut self, id: LotId, sold: Option<Sold>, out: &mut Output) {
         for (account, held) in self.holds(id) {
-            match sold.filter(|(winner, _)| *winner == account) {
-                Some((_, price)) => self.ledger.settle(account, held, price),
+            match sold.filter(|sold| sold.winner == account) {
+                Some(sold) => self.ledger.settle(account, held, sold.price),
                 None => self.ledger.release(account, held),
             }
         }
         let ending = match sold {
-            Some((winner, price)) => Ending::Sold {
+            Some(Sold { winner, price }) => Ending::Sold {
                 winner: self.lot_mut(id).alias(winner),
                 price,
             },
@@ -67,7 +75,7 @@ impl House {
 }
 
 /// Returns the winner and the price, or `None` if the best bid does not suffice.
-fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
+fn best(lot: &Lot) -> Option<Sold> {
     let Sale::Sealed {
         minimum,
         reserve,
@@ -75,18 +83,24 @@ fn best(lot: &Lot) -> Option<(AccountIndex, Amount)> {
     } = &lot.terms.sale
     else {
         let leader = lot.english.leader.filter(|_| lot.reserve_met())?;
-        return Some((leader.account, lot.english.price?));
+        return Some(Sold {
+            winner: leader.account,
+            price: lot.english.price?,
+        });
     };
-    let (winner, second) = lot.offers.best()?;
-    if reserve.is_some_and(|reserve| winner.maximum < reserve) {
+    let BestOffers { first, second } = lot.offers.best()?;
+    if reserve.is_some_and(|reserve| first.maximum < reserve) {
         return None;
     }
     let price = match pricing {
-        Pricing::First => winner.maximum,
+        Pricing::First => first.maximum,
         Pricing::Second => second
             .unwrap_or_default()
             .max(reserve.unwrap_or_default())
             .max(*minimum),
     };
-    Some((winner.account, price))
+    Some(Sold {
+        winner: first.account,
+        price,
+    })
 }

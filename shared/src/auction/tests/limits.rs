@@ -165,21 +165,9 @@ fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     room.next(bid(3, Action::UpTo(Amount(80))), UserId(3));
     assert_eq!(room.money(3), [500 - 90 - 50 - 70 - 80, 240, 50]);
     // A bidder who does not lead is removed, too.
-    assert_eq!(
-        room.admin(Admin::Deny {
-            user: UserId(2),
-            denied: true
-        }),
-        done()
-    );
+    room.deny(2, true);
     assert_eq!(room.shows(), (Some(45), Some(3)));
-    assert_eq!(
-        room.admin(Admin::Deny {
-            user: UserId(3),
-            denied: true
-        }),
-        done()
-    );
+    room.deny(3, true);
     assert_eq!(
         (room.shows(), room.money(1)),
         ((Some(10), Some(1)), [460, 40, 0])
@@ -188,13 +176,7 @@ fn who_is_denied_leads_nothing_and_keeps_what_was_bought() {
     assert_eq!(room.house.public(LotId(3)).unwrap().leader, None);
     assert_eq!(room.up_to(3, 95), rejected(Reject::Denied));
     // Lifting the bar restores no retracted bid.
-    assert_eq!(
-        room.admin(Admin::Deny {
-            user: UserId(3),
-            denied: false
-        }),
-        done()
-    );
+    room.deny(3, false);
     assert_eq!(room.shows(), (Some(10), Some(1)));
     assert_eq!(room.up_to(3, 95), accepted(BidStanding::Leads, 3));
 }

@@ -3,6 +3,7 @@
 mod limits;
 mod model;
 mod rules;
+mod sales;
 mod stories;
 mod wire;
 
@@ -115,6 +116,11 @@ impl Room {
 
     fn admin(&mut self, admin: Admin) -> Outcome {
         outcome(self.next(Command::Admin(admin), BOSS))
+    }
+
+    fn deny(&mut self, user: u64, denied: bool) {
+        let user = UserId(user);
+        assert_eq!(self.admin(Admin::Deny { user, denied }), done());
     }
 
     fn act(&mut self, user: u64, action: Action) -> Outcome {

@@ -1,9 +1,11 @@
 //! A slow model of the rules. It keeps only the offers and recomputes leaders, prices and holds.
 
+mod bids;
+
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
+use crate::auction::terms::{Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
 pub struct ModelLot {
@@ -277,110 +279,6 @@ impl Model {
         }
         let lot = self.lots.get_mut(&id).unwrap();
         lot.shown = lot.found_anew();
-    }
-
-    fn bid(&mut self, user: u64, bid: &Bid) -> Result<BidStanding, Reject> {
-        if let Action::UpTo(Amount(0)) | Action::Take(Amount(0)) = bid.action {
-            return Err(Reject::NotPositive);
-        }
-        let now = self.now();
-        let available = if self.money.contains_key(&user) {
-            Some(self.available(user))
-        } else {
-            None
-        };
-        let lot = self.lots.get_mut(&bid.lot.0).ok_or(Reject::UnknownLot)?;
-        if lot.ended.is_some() {
-            return Err(Reject::Closed);
-        }
-        let available = available.ok_or(Reject::NotRegistered)?;
-        if self.denied.get(&user) == Some(&true) {
-            return Err(Reject::Denied);
-        }
-        if lot.terms.seller.0 == user {
-            return Err(Reject::Seller);
-        }
-        let own = lot
-            .ranked()
-            .iter()
-            .find(|(whose, _)| *whose == user)
-            .map_or(0, |(_, amount)| *amount);
-        match (lot.terms.sale.clone(), bid.action) {
-            (Sale::English { reserve, .. }, Action::UpTo(Amount(maximum))) => {
-                let leads = lot.leader().is_some_and(|(leader, _)| leader == user);
-                if leads && maximum <= own {
-                    return Err(Reject::NotRaised(Amount(own)));
-                }
-                if !leads && maximum < lot.least() {
-                    return Err(Reject::BelowMinimum(Amount(lot.least())));
-                }
-                if available + if leads { own } else { 0 } < maximum {
-                    return Err(Reject::Funds);
-                }
-                let before = (lot.price(), lot.leader().map(|leader| leader.0));
-                lot.offers.push((user, maximum));
-                lot.shown = match (leads, reserve.filter(|reserve| maximum >= reserve.0)) {
-                    (false, _) => lot.found_anew().max(lot.shown),
-                    (true, Some(reserve)) => lot.shown.max(Some(reserve.0)),
-                    (true, None) => lot.shown,
-                };
-                let after = (lot.price(), lot.leader().map(|leader| leader.0));
-                if before != after || !leads {
-                    lot.extend(now);
-                }
-                Ok(if after.1 == Some(user) {
-                    BidStanding::Leads
-                } else {
-                    BidStanding::Outbid
-                })
-            }
-            (Sale::English { buy_now, .. }, Action::BuyNow) => {
-                match buy_now.filter(|_| lot.offers.is_empty()) {
-                    None => Err(Reject::NoBuyNow),
-                    Some(price) if price.0 > available => Err(Reject::Funds),
-                    Some(price) => {
-                        lot.ended = Some(Some((user, price.0)));
-                        Ok(BidStanding::Won)
-                    }
-                }
-            }
-            (
-                Sale::Dutch(Dutch {
-                    start,
-                    floor,
-                    step,
-                    every,
-                }),
-                Action::Take(Amount(limit)),
-            ) => {
-                let mut price = start.0;
-                (0..(now - lot.opened) / u64::from(every))
-                    .for_each(|_| price = price.saturating_sub(step.0));
-                let price = price.max(floor.0);
-                if price > limit {
-                    return Err(Reject::AboveLimit(Amount(price)));
-                }
-                if price > available {
-                    return Err(Reject::Funds);
-                }
-                lot.ended = Some(Some((user, price)));
-                Ok(BidStanding::Won)
-            }
-            (Sale::Sealed { .. }, Action::UpTo(Amount(amount))) => {
-                if amount < lot.least() {
-                    return Err(Reject::BelowMinimum(Amount(lot.least())));
-                }
-                if amount <= own {
-                    return Err(Reject::NotRaised(Amount(own)));
-                }
-                if available + own < amount {
-                    return Err(Reject::Funds);
-                }
-                lot.offers.push((user, amount));
-                Ok(BidStanding::Sealed)
-            }
-            _ => Err(Reject::WrongSale),
-        }
     }
 }
 
