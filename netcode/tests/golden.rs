@@ -96,7 +96,8 @@ fn the_standards_bytes_are_as_documented() {
         challenges.make(
             private.servers[0],
             &tag,
-            (private.user, &private.user_data),
+            private.user,
+            &private.user_data,
             made,
         )
     };
@@ -107,13 +108,7 @@ fn the_standards_bytes_are_as_documented() {
     let packet_key = PacketKey::new(&Key::new(rising(17)));
     let sealed_packet = |kind, sequence, contents: &[u8]| {
         let mut packet = Vec::new();
-        seal(
-            (kind, sequence),
-            PROTOCOL,
-            &packet_key,
-            contents,
-            &mut packet,
-        );
+        seal(kind, sequence, PROTOCOL, &packet_key, contents, &mut packet);
         packet
     };
     hold(&[

@@ -87,7 +87,8 @@ impl Drain {
     /// Begins a drain at a rate in bytes per tick. `is_narrow` is whether the path is known to
     /// carry less than the floor in each tick.
     pub(super) fn new(
-        (rate, is_narrow): (f64, bool),
+        rate: f64,
+        is_narrow: bool,
         Limits { floor, .. }: Limits,
         heavy_loss: Option<f64>,
         measured: Measured,
@@ -140,7 +141,8 @@ impl Drain {
     pub(super) fn judge(
         &mut self,
         measured: Measured,
-        (least, is_late): (Duration, bool),
+        least: Duration,
+        is_late: bool,
         fates: Fates,
         now: Timestamp,
     ) -> Verdict {

@@ -8,7 +8,7 @@ use super::block_delta::{
 };
 use super::entity::Baselines;
 use super::snapshot::hash_part;
-use super::state_ring::{Block, Entry, StateRing};
+use super::state_ring::{BlockAt, Entry, StateRing};
 use crate::coding::range::{Contexts, RangeEncoder};
 use crate::coding::{Coder, Encoder};
 use crate::limits::FIELDS_PER_ENTITY;
@@ -112,12 +112,16 @@ impl DeltaCache {
 
     /// Returns the slots of a block that changed after a tick: those of `team` in the team's copy,
     /// others in the copy for everyone.
-    pub fn changed_after(&mut self, block: (usize, &Block), tick: Tick, team: u64) -> u64 {
-        let known = &mut self.changed[block.0];
+    pub fn changed_after(&mut self, block: BlockAt<'_>, tick: Tick, team: u64) -> u64 {
+        let known = &mut self.changed[block.at];
         let found = known.iter().find(|(after, ..)| *after == tick).copied();
         let (_, others, teams) = found.unwrap_or_else(|| {
-            let others = block.1.changed_after(tick, Audience::Others);
-            let made = (tick, others, block.1.changed_after(tick, Audience::Team));
+            let others = block.block.changed_after(tick, Audience::Others);
+            let made = (
+                tick,
+                others,
+                block.block.changed_after(tick, Audience::Team),
+            );
             if known.len() < LOOKED_THROUGH {
                 known.push(made);
             }
@@ -208,7 +212,8 @@ impl DeltaCache {
         if let Some(base) = key.base {
             ring.prefetch_baselines(
                 slots_of(usize::from(key.block), key.mask),
-                (base.tick, base.older()),
+                base.tick,
+                base.older(),
             );
         }
         let tables = schema.tables(class_of_base(ring.tick(), key.base));

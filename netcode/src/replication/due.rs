@@ -9,7 +9,7 @@ use super::block_acks::{ACKED_SETS, BlockAcks};
 use super::block_delta::{BaselineRef, bit_of, slots_of};
 use super::client_view::{ClientView, DueDelta, Interest, Shared, forget_in_flight};
 use super::delta_cache::{BlockDelta, DeltaKey};
-use super::state_ring::Block;
+use super::state_ring::{Block, BlockAt};
 use crate::limits::RING_TICKS;
 use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
@@ -55,13 +55,14 @@ impl ClientView {
     pub(super) fn consider(
         &mut self,
         shared: &mut Shared<'_>,
-        (at, block): (usize, &Block),
+        block: BlockAt<'_>,
         interest: &Interest<'_>,
     ) {
+        let at = block.at;
         let view = &mut self.blocks[at];
         self.stats.relevant += u64::from(view.relevant.count_ones());
         let team = if shared.schema.has_teams() {
-            block.of_team(interest.team)
+            block.block.of_team(interest.team)
         } else {
             0
         };
@@ -78,7 +79,7 @@ impl ClientView {
             .then(|| shared.cache.group(at, relevant, of_team))
             .flatten();
         let Some(group) = group else {
-            let parts = parts(view, shared, (at, block));
+            let parts = parts(view, shared, block);
             return self.add_parts(shared, at, &parts);
         };
         // Usually another client took an equal delta before.
@@ -89,15 +90,14 @@ impl ClientView {
         {
             return self.add_delta(shared, at, &delta);
         }
-        let own = own_acked_set(view, block, shared.ring.tick());
+        let own = own_acked_set(view, block.block, shared.ring.tick());
         let newest = view.acked_sets().first().map(|acked_set| acked_set.tick);
-        let is_due = newest.is_some_and(|tick| {
-            relevant & shared.cache.changed_after((at, block), tick, team) != 0
-        });
+        let is_due = newest
+            .is_some_and(|tick| relevant & shared.cache.changed_after(block, tick, team) != 0);
         if is_due && let Some(delta) = self.agreed_delta(shared, at, group, own) {
             return self.add_delta(shared, at, &delta);
         }
-        let parts = parts(&mut self.blocks[at], shared, (at, block));
+        let parts = parts(&mut self.blocks[at], shared, block);
         if parts.count == 0 {
             return;
         }
@@ -107,7 +107,7 @@ impl ClientView {
             self.agreed_delta(shared, at, group, own)
         } {
             Some(delta) => self.add_delta(shared, at, &delta),
-            None => self.add_unagreed(shared, (at, block), group, (own, &parts)),
+            None => self.add_unagreed(shared, block, group, own, &parts),
         }
     }
 
@@ -144,11 +144,12 @@ impl ClientView {
     fn add_unagreed(
         &mut self,
         shared: &mut Shared<'_>,
-        (at, block): (usize, &Block),
+        block: BlockAt<'_>,
         group: usize,
-        (own, parts): (Option<usize>, &Parts),
+        own: Option<usize>,
+        parts: &Parts,
     ) {
-        let now = shared.ring.tick();
+        let (at, now) = (block.at, shared.ring.tick());
         let holds_nothing = parts.count == 1 && parts.parts[0] == (None, self.blocks[at].relevant);
         if own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts) {
             let before = shared.cache.sharing().1;
@@ -161,7 +162,7 @@ impl ClientView {
         }
         let own = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1));
         let delta = own.and_then(|acked_set| {
-            let delta = delta_on(&self.blocks[at], acked_set, shared, (at, block));
+            let delta = delta_on(&self.blocks[at], acked_set, shared, block);
             let agreed = shared.cache.group_mut(at, group);
             let place = agreed.add(delta);
             agreed.take(place, self.longest_delta)
@@ -277,7 +278,7 @@ fn own_acked_set(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
 }
 
 /// Groups the due slots by the newest tick at which the client holds them.
-fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
+fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, block: BlockAt<'_>) -> Parts {
     let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
     // Usually all of it is held at one tick.
     if let Some(acked_set) = view
@@ -286,10 +287,7 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
         .filter(|acked_set| view.relevant & !acked_set.mask == 0)
         && now.distance(acked_set.tick) < RING_TICKS as i32
     {
-        let mask = view.relevant
-            & shared
-                .cache
-                .changed_after((at, block), acked_set.tick, team);
+        let mask = view.relevant & shared.cache.changed_after(block, acked_set.tick, team);
         parts.push(Some(view.base(0, mask, now)), mask);
         return parts;
     }
@@ -300,12 +298,12 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
             continue;
         }
         left &= !taken;
-        let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
+        let mut changed = taken & shared.cache.changed_after(block, held.tick, team);
         unchanged |= taken & !changed;
         if now.distance(held.tick) > RING_TICKS as i32 {
             let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
             let kept = |slot: &u16| baseline(*slot).is_some();
-            let lost = slots_of(at, changed)
+            let lost = slots_of(block.at, changed)
                 .filter(|slot| !kept(slot))
                 .fold(0, |m, s| m | bit_of(s));
             changed &= !lost;
@@ -326,15 +324,15 @@ fn delta_on(
     view: &BlockAcks,
     acked_set: usize,
     shared: &mut Shared<'_>,
-    (at, block): (usize, &Block),
+    block: BlockAt<'_>,
 ) -> SharedDelta {
     let (now, tick) = (shared.ring.tick(), view.acked_sets()[acked_set].tick);
-    let born = view.relevant & block.born_after(tick);
-    let changed = view.relevant & !born & shared.cache.changed_after((at, block), tick, view.team);
+    let born = view.relevant & block.block.born_after(tick);
+    let changed = view.relevant & !born & shared.cache.changed_after(block, tick, view.team);
     let base = view.base(acked_set, changed, now);
     let mut block_delta = |base, mask: u64| {
         let key = DeltaKey {
-            block: at as u16,
+            block: block.at as u16,
             mask,
             team: view.team & mask,
             base,

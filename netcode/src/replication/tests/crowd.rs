@@ -103,7 +103,8 @@ impl Crowd {
             begin(&mut writer);
             let more = view.write_packet(
                 &mut shared,
-                (sequence, PAYLOAD_BYTES),
+                sequence,
+                PAYLOAD_BYTES,
                 Feedback::default(),
                 &mut writer,
             );
