@@ -156,12 +156,7 @@ impl Drain {
         self.longest = self.longest.max(round_trip);
         let has_queue = round_trip > least + least / 8 + QUEUE / 2 + jitter;
         if self.heavy_loss.is_none() && !has_queue {
-            let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
-            return if is_too_soon {
-                Verdict::Passed
-            } else {
-                Verdict::Drained
-            };
+            return self.without_queue(shows, least);
         }
         if has_queue {
             // While a queue waits, the arriving bytes are the capacity of the path.
@@ -197,6 +192,17 @@ impl Drain {
                 }
             }
             _ => Verdict::Open,
+        }
+    }
+
+    /// The result where the queue is gone. `shows` is the age of the drain when the packets that
+    /// are acknowledged now were sent.
+    fn without_queue(&self, shows: Option<Duration>, least: Duration) -> Verdict {
+        let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
+        if is_too_soon {
+            Verdict::Passed
+        } else {
+            Verdict::Drained
         }
     }
 

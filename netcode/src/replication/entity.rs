@@ -14,9 +14,7 @@ use super::quaternion;
 use crate::coding::{Coder, Part, context_after};
 use crate::error::WireError;
 use crate::limits::FIELDS_PER_ENTITY;
-use crate::schema::{
-    Audience, CodedComponent, CodedField, CompiledEstimator, KindInfo, QuaternionPlace,
-};
+use crate::schema::{Audience, CodedComponent, CodedField, CompiledEstimator, KindInfo};
 
 const OUT_OF_RANGE: WireError = WireError::Malformed("field out of range");
 
@@ -151,7 +149,9 @@ fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
             let moved = twice.saturating_mul(gain).saturating_add(1 << 20) >> 21;
             keep_in_range(coded, base[at], moved as i32)
         }
-        CompiledEstimator::Quaternion(place) => estimate_turning(coded, past, fields, place),
+        CompiledEstimator::Quaternion { start, part, grid } => {
+            estimate_turning(coded, past, fields, start, part, grid)
+        }
     }
 }
 
@@ -174,13 +174,16 @@ fn keep_in_range(coded: &CodedField, base: u32, moved: i32) -> u32 {
         .unwrap_or(if moved < 0 { 0 } else { coded.field.max })
 }
 
-/// The estimate of a quaternion's field, which continues the last turn. Components are estimated
+/// The estimate of field `part` of the quaternion that begins at field `start`, which continues the
+/// last turn. Components are estimated
 /// for the actual largest component, which is coded first.
 fn estimate_turning(
     coded: &CodedField,
     past: &Baselines<'_>,
     fields: &[u32],
-    QuaternionPlace { start, part, grid }: QuaternionPlace,
+    start: usize,
+    part: usize,
+    grid: u32,
 ) -> u32 {
     let four = |from: &[u32]| {
         [

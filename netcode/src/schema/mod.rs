@@ -22,7 +22,7 @@ mod tests;
 
 pub use field::{Audience, Estimator, Field, Scale, Visibility};
 use plan::plan_component;
-pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts, QuaternionPlace};
+pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts};
 pub use tables::{CLASSES, FieldPriors, Priors, class_of, frame};
 
 /// A component that takes part in replication.

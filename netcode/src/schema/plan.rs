@@ -56,18 +56,14 @@ pub enum CompiledEstimator {
         gain: i64,
     },
     /// The estimate continues the turn between two baselines.
-    Quaternion(QuaternionPlace),
-}
-
-/// The place of a field in a quaternion of its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuaternionPlace {
-    /// Index of the quaternion's first field in the kind.
-    pub start: usize,
-    /// Index of this field in the quaternion, 0 to 3.
-    pub part: usize,
-    /// Largest grid value of the quaternion's components.
-    pub grid: u32,
+    Quaternion {
+        /// Index of the quaternion's first field in the kind.
+        start: usize,
+        /// Index of this field in the quaternion, 0 to 3.
+        part: usize,
+        /// Largest grid value of the quaternion's components.
+        grid: u32,
+    },
 }
 
 /// Plans the coding of a component whose fields start at index `start` of its kind. Its contexts
@@ -153,11 +149,11 @@ fn estimate(
                 |(n, f): (usize, &Field)| f.model == Estimator::Quaternion { part: n as u8 };
             let alike = four.iter().all(|f| f.visibility == field.visibility) && four[0].max == 3;
             match four.iter().enumerate().all(is_part) && alike {
-                true => Ok(CompiledEstimator::Quaternion(QuaternionPlace {
+                true => Ok(CompiledEstimator::Quaternion {
                     start: start + first,
                     part,
                     grid: four[1].max,
-                })),
+                }),
                 false => Err(wrong),
             }
         }

@@ -2,16 +2,9 @@
 
 use super::*;
 
-#[test]
-fn header_returns() {
-    let mut lates = Lates::default();
-    (1..=5).for_each(|back| lates.push(Late { back, by: 9 }));
-    assert_eq!(
-        lates.as_slice().first(),
-        Some(&Late { back: 2, by: 9 }),
-        "the oldest makes room"
-    );
-    let header = SnapshotHeader {
+/// A header with a value in every field.
+fn full_header(lates: Lates) -> SnapshotHeader {
+    SnapshotHeader {
         tick: Tick(1_000),
         index: 0,
         last: true,
@@ -53,7 +46,19 @@ fn header_returns() {
                 bytes: 0,
             },
         ],
-    };
+    }
+}
+
+#[test]
+fn header_returns() {
+    let mut lates = Lates::default();
+    (1..=5).for_each(|back| lates.push(Late { back, by: 9 }));
+    assert_eq!(
+        lates.as_slice().first(),
+        Some(&Late { back: 2, by: 9 }),
+        "the oldest makes room"
+    );
+    let header = full_header(lates);
     let mut writer = BitWriter::new();
     header.write(&mut writer);
     writer.pad_to_byte();
