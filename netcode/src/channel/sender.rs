@@ -158,8 +158,8 @@ impl Sender {
             })
     }
 
-    /// Writes the due pieces into a packet until it is full, and adds them to `pieces`. `channel` is
-    /// the index of this sender.
+    /// Writes the due pieces into a packet until it is full, and adds them to `pieces`. `channel`
+    /// is the index of this sender.
     pub(super) fn write(
         &self,
         space: &mut PacketSpace<'_>,

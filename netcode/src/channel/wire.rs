@@ -95,7 +95,7 @@ impl<'a> PacketSpace<'a> {
         self.writer.write_flag(false);
     }
 
-    /// Takes the space of one message of so many bits; returns whether there is enough of it.
+    /// Takes the space of one message of `bits` bits; returns whether there is enough of it.
     fn take(&mut self, bits: usize) -> bool {
         if self.messages == 0 || self.writer.bit_len() + bits > self.end {
             return false;

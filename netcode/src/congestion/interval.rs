@@ -35,8 +35,8 @@ pub(super) struct Interval {
 pub(super) struct Measured {
     /// Shortest round trip of the interval.
     pub(super) round_trip: Duration,
-    /// Largest [`Capacity::wait`](super::Capacity::wait) of the interval, in seconds; negative infinity where no capacity
-    /// is known.
+    /// Largest [`Capacity::wait`](super::Capacity::wait) of the interval, in seconds; negative
+    /// infinity where no capacity is known.
     pub(super) wait: f64,
     /// Half of the smoothed spread of round trips.
     pub(super) jitter: Duration,

@@ -3,13 +3,13 @@
 use super::interval::Measured;
 use super::{Congestion, Limits, State};
 
-/// The largest step up per [`INTERVAL`](super::INTERVAL) is the ceiling divided by the first number, or the floor
-/// divided by the second, whichever is larger.
+/// The largest step up per [`INTERVAL`](super::INTERVAL) is the ceiling divided by the first
+/// number, or the floor divided by the second, whichever is larger.
 const STEPS_UP: f64 = 64.0;
 const STEPS_TO_FLOOR: f64 = 12.0;
 
-/// Where no capacity is known, the largest step up per [`INTERVAL`](super::INTERVAL) is this share of the budget if
-/// that is more than [`STEPS_UP`] and [`STEPS_TO_FLOOR`] allow.
+/// Where no capacity is known, the largest step up per [`INTERVAL`](super::INTERVAL) is this share
+/// of the budget if that is more than [`STEPS_UP`] and [`STEPS_TO_FLOOR`] allow.
 const FASTEST_UP: f64 = 0.1;
 
 /// Factor by which each further step up grows per [`INTERVAL`](super::INTERVAL).

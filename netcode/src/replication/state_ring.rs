@@ -2,8 +2,9 @@
 //!
 //! One store serves delta baselines, state hashes and keyframes. A *version* is an entity's state
 //! from one change to the next, named by the tick of its change. It is kept while it is current,
-//! whatever its age, and for [`RING_TICKS`](crate::limits::RING_TICKS) after it was superseded. Entities are grouped in blocks
-//! of 64 slots, which record when each slot last changed for each audience.
+//! whatever its age, and for [`RING_TICKS`](crate::limits::RING_TICKS) after it was superseded.
+//! Entities are grouped in blocks of 64 slots, which record when each slot last changed for each
+//! audience.
 
 mod block;
 mod entry;

@@ -26,7 +26,8 @@ pub enum Change {
         addr: PeerAddr,
         /// What its token is for.
         purpose: Purpose,
-        /// Data of the issuer; the first [`PURPOSE_BYTES`](crate::session::token::PURPOSE_BYTES) hold the purpose.
+        /// Data of the issuer; the first [`PURPOSE_BYTES`](crate::session::token::PURPOSE_BYTES)
+        /// hold the purpose.
         user_data: Box<UserData>,
     },
     /// A client has fallen silent. Its session is kept for the grace period.
@@ -45,7 +46,8 @@ pub enum Change {
     /// A parked session has ended with its grace period.
     Expired(ClientId),
     /// Another client of the user takes a session over. The previous client can still be sent to
-    /// under another number, until [`SessionServer::close`](super::SessionServer::close) or for [`DEPARTING_TIME`](crate::limits::DEPARTING_TIME).
+    /// under another number, until [`SessionServer::close`](super::SessionServer::close) or for
+    /// [`DEPARTING_TIME`](crate::limits::DEPARTING_TIME).
     Displaced {
         /// The session's number.
         client: ClientId,
