@@ -4,7 +4,7 @@
 //! see the same slots, that is usually one baseline for the whole block; otherwise they agree on
 //! one, see [`super::agreement`].
 
-use super::agreement::{MAX_WAIT_TICKS, SharedDelta};
+use super::agreement::{EncodedSlots, MAX_WAIT_TICKS, SharedDelta};
 use super::block_acks::{ACKED_SETS, BlockAcks};
 use super::block_delta::{BaselineRef, bit_of, slots_of};
 use super::client_view::{ClientView, DueDelta, Interest, Shared, forget_in_flight};
@@ -18,27 +18,36 @@ use crate::tick::Tick;
 /// slots. Fewer go into the individual stream.
 const SHARED_FROM: u32 = 8;
 
+/// Due slots of a block on the same baseline.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Part {
+    /// The baseline; `None` where the entities are sent whole.
+    base: Option<BaselineRef>,
+    /// Bit mask of the slots.
+    slots: u64,
+}
+
 /// Due slots of a block, grouped by baseline.
 #[derive(Default)]
 struct Parts {
-    parts: [(Option<BaselineRef>, u64); ACKED_SETS + 1],
+    parts: [Part; ACKED_SETS + 1],
     count: usize,
 }
 
 impl Parts {
     fn push(&mut self, base: Option<BaselineRef>, slots: u64) {
         if slots != 0 {
-            self.parts[self.count] = (base, slots);
+            self.parts[self.count] = Part { base, slots };
             self.count += 1;
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Option<BaselineRef>, u64)> {
+    fn iter(&self) -> impl Iterator<Item = Part> {
         self.parts[..self.count].iter().copied()
     }
 
     fn slots(&self) -> u64 {
-        self.iter().fold(0, |all, (_, slots)| all | slots)
+        self.iter().fold(0, |all, part| all | part.slots)
     }
 }
 
@@ -126,13 +135,13 @@ impl ClientView {
 
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
         let team = self.blocks[at].team;
-        for (base, mask) in parts.iter() {
+        for Part { base, slots } in parts.iter() {
             self.add(
                 shared,
                 DeltaKey {
                     block: at as u16,
-                    mask,
-                    team: team & mask,
+                    mask: slots,
+                    team: team & slots,
                     base,
                 },
             );
@@ -150,7 +159,11 @@ impl ClientView {
         parts: &Parts,
     ) {
         let (at, now) = (block.at, shared.ring.tick());
-        let holds_nothing = parts.count == 1 && parts.parts[0] == (None, self.blocks[at].relevant);
+        let whole = Part {
+            base: None,
+            slots: self.blocks[at].relevant,
+        };
+        let holds_nothing = parts.count == 1 && parts.parts[0] == whole;
         if own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts) {
             let before = shared.cache.sharing().1;
             self.add_parts(shared, at, parts);
@@ -185,11 +198,11 @@ impl ClientView {
         parts: &Parts,
     ) -> bool {
         let team = self.blocks[at].team;
-        let key = |(base, mask)| DeltaKey {
+        let key = |part: Part| DeltaKey {
             block: at as u16,
-            mask,
-            team: team & mask,
-            base,
+            mask: part.slots,
+            team: team & part.slots,
+            base: part.base,
         };
         let new = parts
             .iter()
@@ -216,7 +229,11 @@ impl ClientView {
             })
         });
         shared.cache.group_mut(at, group).whole = Some(block_delta);
-        self.add_due(shared, at, None, Some((mask, block_delta)));
+        let encoded = EncodedSlots {
+            slots: mask,
+            block_delta,
+        };
+        self.add_due(shared, at, None, Some(encoded));
     }
 
     /// Adds an encoded block delta, or parts of it where it is too long for this client's budget.
@@ -225,15 +242,15 @@ impl ClientView {
         shared: &mut Shared<'_>,
         at: usize,
         base: Option<BaselineRef>,
-        block_delta: Option<(u64, BlockDelta)>,
+        encoded: Option<EncodedSlots>,
     ) {
-        let Some((mask, block_delta)) = block_delta else {
+        let Some(EncodedSlots { slots, block_delta }) = encoded else {
             return;
         };
         let key = DeltaKey {
             block: at as u16,
-            mask,
-            team: self.blocks[at].team & mask,
+            mask: slots,
+            team: self.blocks[at].team & slots,
             base,
         };
         match block_delta.len as usize > self.longest_delta {
@@ -337,7 +354,10 @@ fn delta_on(
             team: view.team & mask,
             base,
         };
-        (mask != 0).then(|| (mask, shared.group_delta(&key)))
+        (mask != 0).then(|| EncodedSlots {
+            slots: mask,
+            block_delta: shared.group_delta(&key),
+        })
     };
     SharedDelta {
         base,

@@ -20,7 +20,7 @@ use super::unsent::UnsentFrames;
 use crate::transport::event_channel::{EventSender, QueuedEvent};
 use crate::transport::{PeerAddr, Transmit};
 
-pub(super) use outgoing::{Counts, DriverCommand, Outgoing};
+pub(super) use outgoing::{Counts, DriverCommand, Outgoing, ServerSide};
 
 /// Datagrams between two checks of a connection's largest datagram.
 const ROOM_EVERY: u32 = 64;
@@ -205,12 +205,7 @@ impl Driver {
         self.lines.insert(to, connection_entry);
     }
 
-    fn opened(
-        &mut self,
-        addr: PeerAddr,
-        session: Box<Session>,
-        server: Option<(UnsentFrames, Arc<Admission>)>,
-    ) {
+    fn opened(&mut self, addr: PeerAddr, session: Box<Session>, server: Option<ServerSide>) {
         let (room, space) = (
             session.max_datagram_size(),
             session.datagram_send_buffer_space(),
@@ -223,7 +218,7 @@ impl Driver {
                     connection_entry.space,
                 ) = (Some(session), room, space)
             }
-            (None, Some((frames, admission))) => {
+            (None, Some(ServerSide { frames, admission })) => {
                 let (session, admission) = (Some(session), Some(admission));
                 let connection_entry = DriverConnection {
                     frames,

@@ -19,7 +19,7 @@ use web_transport_quinn::{Request, http};
 use super::certificate::Certificate;
 use super::config::{self, ALPN, ALPN_WEB, ConfigError};
 use super::connection::{ConnectionEvents, EndNotice, carry};
-use super::driver::DriverCommand;
+use super::driver::{DriverCommand, ServerSide};
 use super::seats::{Seat, Seats};
 use super::session::{BROKEN, Ended, Session, Streams};
 use super::tickets::{ConnectionTickets, TlsSessions};
@@ -256,7 +256,10 @@ async fn serve_opened(
     let opened = DriverCommand::Opened(
         addr,
         Box::new(session.clone()),
-        Some((frames, admission.clone())),
+        Some(ServerSide {
+            frames,
+            admission: admission.clone(),
+        }),
     );
     let _ = listener.orders.send(opened);
     let mut notice = EndNotice::new(addr, &listener.event_channel, &listener.orders);

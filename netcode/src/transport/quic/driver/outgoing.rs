@@ -24,17 +24,21 @@ pub(in crate::transport::quic) enum DriverCommand {
         unsent: BTreeSet<PeerAddr>,
     },
     /// A connection is ready. A server's comes with its queue of frames and is not admitted yet.
-    Opened(
-        PeerAddr,
-        Box<Session>,
-        Option<(UnsentFrames, Arc<Admission>)>,
-    ),
+    Opened(PeerAddr, Box<Session>, Option<ServerSide>),
     /// A connection has ended.
     Ended(PeerAddr),
     /// Use this socket from now on.
     Rebind(UdpSocket),
     /// Close all connections and confirm it.
     End(std::sync::mpsc::Sender<()>),
+}
+
+/// What the driver needs to keep a connection that a peer opened.
+pub(in crate::transport::quic) struct ServerSide {
+    /// Queue of frames to send.
+    pub frames: UnsentFrames,
+    /// The connection's admission, until it carries a session.
+    pub admission: Arc<Admission>,
 }
 
 /// Counts that both sides of the queue update.
