@@ -44,7 +44,7 @@ pub(super) struct PacketSpace<'a> {
 impl<'a> PacketSpace<'a> {
     /// Creates the space of a packet whose messages take at most `budget` bits (1 or more) after
     /// what `writer` holds, including the closing flag.
-    pub fn new(writer: &'a mut BitWriter, budget: usize) -> Self {
+    pub(super) fn new(writer: &'a mut BitWriter, budget: usize) -> Self {
         let end = writer.bit_len() + budget - 1;
         Self {
             writer,
@@ -54,7 +54,7 @@ impl<'a> PacketSpace<'a> {
     }
 
     /// Writes an unreliable message if it fits; returns whether it was written.
-    pub fn write_unreliable(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn write_unreliable(&mut self, bytes: &[u8]) -> bool {
         let fits = self.take(1 + 3 + LENGTH_BITS as usize + bytes.len() * 8);
         if fits {
             self.writer.write_flag(true);
@@ -67,7 +67,7 @@ impl<'a> PacketSpace<'a> {
 
     /// Writes a slice of message `id` of the reliable channel with index `channel` if it fits;
     /// returns whether it was written.
-    pub fn write_slice(
+    pub(super) fn write_slice(
         &mut self,
         channel: usize,
         id: u64,
@@ -91,7 +91,7 @@ impl<'a> PacketSpace<'a> {
     }
 
     /// Writes the flag that no further message follows.
-    pub fn close(self) {
+    pub(super) fn close(self) {
         self.writer.write_flag(false);
     }
 

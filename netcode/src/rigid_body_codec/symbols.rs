@@ -153,10 +153,9 @@ pub struct ResidualContext {
     /// Kind of the number: 0 the height, 1 the horizontal position, 2 the first and 3 the further
     /// components of a rotation.
     pub set: usize,
-    /// Certainty of the estimate, see [`degree`](super::certainty::degree).
+    /// Degree of certainty of the estimate, 0 to [`DEGREES`] - 1; 0 is the most certain.
     pub degree: usize,
-    /// How wrong the previous estimates of the same body were, see
-    /// [`surprise`](super::certainty::surprise).
+    /// How wrong the previous estimates of the same body were, 0 to [`SURPRISES`] - 1.
     pub surprise: usize,
 }
 

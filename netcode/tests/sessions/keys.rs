@@ -16,7 +16,7 @@ use truetick_netcode::time::UnixTime;
 
 use crate::world::{Player, Sent, World, address};
 
-pub const MS: Duration = Duration::from_millis(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// Numbers of all packets that were sealed under one token's keys.
 #[derive(Default)]
@@ -81,7 +81,7 @@ fn pass(world: &mut World, player: &mut Player, ledger: &mut Ledger, path: Path,
 }
 
 /// A client in session, its client id, and a ticket for it.
-pub fn with_ticket(world: &mut World) -> (Player, ClientId, ConnectToken) {
+pub(crate) fn with_ticket(world: &mut World) -> (Player, ClientId, ConnectToken) {
     let player = world.joined(1);
     let client = player.client.expect("in session");
     let ticket = world.server.ticket(client, world.now).unwrap();

@@ -23,13 +23,13 @@ fn said(world: &mut World) -> Vec<(PeerAddr, Transmit)> {
 }
 
 /// A client whose connections the server sees under the number `at`.
-pub struct Visitor {
+pub(crate) struct Visitor {
     pub session: SessionClient,
     at: u64,
 }
 
 impl Visitor {
-    pub fn new(world: &World, token: ConnectToken, at: u64) -> Self {
+    pub(crate) fn new(world: &World, token: ConnectToken, at: u64) -> Self {
         Self {
             session: SessionClient::new(token, PROTOCOL, at, world.now)
                 .transport(TransportKind::Quic, 1),
@@ -37,7 +37,7 @@ impl Visitor {
         }
     }
 
-    pub fn addr(&self) -> PeerAddr {
+    pub(crate) fn addr(&self) -> PeerAddr {
         PeerAddr::quic(self.at, address(2, self.at as u16))
     }
 
@@ -59,7 +59,7 @@ impl Visitor {
         self.hear(world);
     }
 
-    pub fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
+    pub(crate) fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
         let said = said(world);
         let (own, others) = said
             .into_iter()
@@ -74,7 +74,7 @@ impl Visitor {
 }
 
 /// A client in session, and its client id.
-pub fn joined(world: &mut World) -> (Visitor, ClientId) {
+pub(crate) fn joined(world: &mut World) -> (Visitor, ClientId) {
     let token = token(world);
     let mut visitor = Visitor::new(world, token, 5);
     visitor.join(world, 1_200);
@@ -87,11 +87,11 @@ pub fn joined(world: &mut World) -> (Visitor, ClientId) {
     (visitor, client)
 }
 
-pub fn changes(world: &mut World) -> Vec<Change> {
+pub(crate) fn changes(world: &mut World) -> Vec<Change> {
     std::iter::from_fn(|| world.server.poll_change()).collect()
 }
 
-pub fn token(world: &mut World) -> ConnectToken {
+pub(crate) fn token(world: &mut World) -> ConnectToken {
     world.issue(UserId(7), Purpose::default())
 }
 

@@ -132,7 +132,7 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Runs one tick; returns the bytes sent.
-    pub fn tick(&mut self, crowd: &mut Crowd, budget: usize) -> usize {
+    pub(super) fn tick(&mut self, crowd: &mut Crowd, budget: usize) -> usize {
         let masks = crowd.masks();
         let packets = crowd.send(
             &mut self.view,

@@ -14,7 +14,7 @@ pub(super) enum Source {
 impl Source {
     /// Creates the source `by` for datagrams to `to`. An IPv6 socket takes IPv4 addresses in their
     /// mapped form.
-    pub fn new(by: IpAddr, to: SocketAddr) -> Self {
+    pub(super) fn new(by: IpAddr, to: SocketAddr) -> Self {
         match (by, to) {
             (IpAddr::V4(by), SocketAddr::V4(_)) => {
                 let spec_dst = in_addr {
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    pub fn control(&self) -> ControlMessage<'_> {
+    pub(super) fn control(&self) -> ControlMessage<'_> {
         match self {
             Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
             Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
@@ -68,7 +68,7 @@ pub(super) struct Control {
 impl Control {
     /// Reads the control messages. Returns none if they exceeded their space; the datagram itself
     /// is complete.
-    pub fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
+    pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut this = Self::default();
         for control in message.cmsgs().into_iter().flatten() {
             match control {
