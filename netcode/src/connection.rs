@@ -11,8 +11,6 @@
 //! as after an outage.
 
 mod fates;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 
@@ -363,3 +361,6 @@ impl Connection {
         self.owes_ack = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

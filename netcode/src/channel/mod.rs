@@ -6,8 +6,6 @@
 mod receiver;
 mod sender;
 pub mod stream;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::collections::VecDeque;
@@ -254,3 +252,6 @@ impl Channels {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,6 @@
 //! from all packets of a tick is as the client acknowledged it, unless it is named as deferred.
 
 mod feedback;
-#[cfg(test)]
-mod tests;
 
 use super::NetId;
 use super::block_delta::{BaselineRef, GAP};
@@ -319,3 +317,6 @@ pub fn hash_part(fields: u64, id: NetId) -> u32 {
 pub fn fold(parts: u32) -> u32 {
     parts & 0xffff
 }
+
+#[cfg(test)]
+mod tests;

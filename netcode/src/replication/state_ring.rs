@@ -8,8 +8,6 @@
 
 mod block;
 mod entry;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 
@@ -256,3 +254,6 @@ impl Default for StateRing {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,6 @@ mod field;
 mod hash;
 mod plan;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 pub use field::{Audience, Estimator, Field, Scale, Visibility};
 use plan::plan_component;
@@ -307,3 +305,6 @@ impl Schema {
             .map(|(i, kind)| (KindId(i as u8), kind))
     }
 }
+
+#[cfg(test)]
+mod tests;

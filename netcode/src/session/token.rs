@@ -7,8 +7,6 @@ mod issuer;
 mod private;
 mod purpose;
 mod servers;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -192,3 +190,6 @@ impl fmt::Debug for ConnectToken {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;
