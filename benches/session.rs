@@ -24,7 +24,8 @@ fn one_packet(criterion: &mut Criterion) {
     group.bench_function("seal_1200_bytes", |bencher| {
         bencher.iter(|| {
             seal(
-                (Kind::Payload, u64::MAX),
+                Kind::Payload,
+                u64::MAX,
                 PROTOCOL,
                 &key,
                 black_box(&contents),
@@ -93,7 +94,8 @@ fn all_of_a_tick(criterion: &mut Criterion) {
             bencher.iter(|| {
                 for payload in &payloads {
                     seal(
-                        (Kind::Payload, 1_000),
+                        Kind::Payload,
+                        1_000,
                         PROTOCOL,
                         &key,
                         black_box(payload),

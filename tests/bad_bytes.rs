@@ -209,7 +209,8 @@ impl LyingServer {
     fn say(&mut self, client: &mut BotClient, kind: Kind, contents: &[u8], now: Timestamp) {
         let mut datagram = Vec::new();
         packet::seal(
-            (kind, self.next),
+            kind,
+            self.next,
             PROTOCOL,
             &self.key,
             contents,

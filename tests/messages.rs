@@ -353,7 +353,8 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
         for _ in 0..count {
             let mut datagram = Vec::new();
             packet::seal(
-                (Kind::KeepAlive, number),
+                Kind::KeepAlive,
+                number,
                 PROTOCOL,
                 &key,
                 &[0; 8],
@@ -382,7 +383,8 @@ fn a_flood_of_keep_alives_is_dropped_unopened_and_refills_with_time() {
     for number in 0..10_000 {
         let mut datagram = Vec::new();
         packet::seal(
-            (Kind::KeepAlive, (1 << 30) + number),
+            Kind::KeepAlive,
+            (1 << 30) + number,
             PROTOCOL,
             &forged,
             &[0; 8],

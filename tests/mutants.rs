@@ -157,10 +157,10 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
             );
             let mut more = true;
             while more {
-                let packet = (*next, PAYLOAD_BYTES);
                 more = view.write_packet(
                     &mut shared,
-                    packet,
+                    *next,
+                    PAYLOAD_BYTES,
                     Feedback::default(),
                     &mut BitWriter::new(),
                 );

@@ -98,7 +98,7 @@ fn the_cores_do_not_even_ask_the_clock_module() {
         "netcode/src/clock.rs",
         "netcode/src/transport/",
         "benches/",
-        "netcode/tests/interop.rs",
+        "netcode/tests/interop/",
         "server/tests/http.rs",
         "server/tests/processes.rs",
         "tests/real_udp.rs",

@@ -26,18 +26,17 @@ use std::time::Duration;
 
 use self::capacity::Capacity;
 use self::drain::{Drain, Verdict};
+use self::interval::{Interval, LEAST_OVER, Measured};
 use crate::mutant::{Mutant, is_planted};
 use crate::rtt::{Fates, RoundTrip};
 use crate::time::Timestamp;
 
 mod capacity;
 mod drain;
+mod interval;
+mod rise;
 #[cfg(test)]
 mod tests;
-
-/// Length of a span for the minimum round trip, which is taken over the present span and the one
-/// before.
-const LEAST_OVER: Duration = Duration::from_secs(10);
 
 /// Least queueing delay that counts as a queue. A round trip shows a filling queue if it exceeds
 /// the minimum by this, plus half of the jitter, plus a quarter of the minimum. Round trips that
@@ -58,13 +57,6 @@ const MORE_LOSS: f64 = 0.15;
 /// trip.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Least number of acknowledged packets in an interval. It does not apply to a long queue, while a
-/// queue drains, or to an interval of [`LONGEST_INTERVAL`].
-const INTERVAL_PACKETS: u64 = 4;
-
-/// Length at which an interval ends even with fewer than [`INTERVAL_PACKETS`] acknowledged packets.
-const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
-
 /// Least time between two falls of the budget while the sender is late.
 pub const LATE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,24 +66,9 @@ const DRAIN: f64 = 0.5;
 /// Share of the path's measured capacity that is sent while a long queue drains.
 const DRAIN_FAST: f64 = 0.1;
 
-/// The largest step up per [`INTERVAL`] is the ceiling divided by the first number, or the floor
-/// divided by the second, whichever is larger.
-const STEPS_UP: f64 = 64.0;
-const STEPS_TO_FLOOR: f64 = 12.0;
-
-/// Where no capacity is known, the largest step up per [`INTERVAL`] is this share of the budget if
-/// that is more than [`STEPS_UP`] and [`STEPS_TO_FLOOR`] allow.
-const FASTEST_UP: f64 = 0.1;
-
 /// After a full path, the first step up is this share of the budget, or of a quarter of the floor
 /// if that is more.
 const FIRST_UP: f64 = 1.0 / 64.0;
-
-/// Factor by which each further step up grows per [`INTERVAL`].
-const LONGER_UP: f64 = 1.12;
-
-/// The budget of a narrow path rises only while at least this share of it is used.
-const USED: f64 = 0.6;
 
 /// Share of the ceiling that is the first budget of an unknown path.
 const START: f64 = 0.125;
@@ -145,58 +122,6 @@ struct Limits {
     ceiling: f64,
     least_rate: f64,
     tick: Duration,
-}
-
-/// The measurement in progress.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    began: Timestamp,
-    /// Bytes that were sent before the interval, in all.
-    sent: u64,
-    fates: Fates,
-    /// Shortest and longest round trip of the interval.
-    round_trips: Option<(Duration, Duration)>,
-    /// Largest [`Capacity::wait`] of the interval, in seconds.
-    wait: f64,
-}
-
-/// A completed measurement.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    /// Shortest round trip of the interval.
-    round_trip: Duration,
-    /// Largest [`Capacity::wait`] of the interval, in seconds; negative infinity where no capacity
-    /// is known.
-    wait: f64,
-    /// Half of the smoothed spread of round trips.
-    jitter: Duration,
-    /// Length of the interval, in [`INTERVAL`]s.
-    length: f64,
-    /// Bytes sent per tick.
-    sent: f64,
-    /// Bytes acknowledged per tick.
-    delivered: f64,
-    /// Share of packets that were lost, 0 to 1.
-    loss: f64,
-}
-
-impl Interval {
-    fn new(path: PathState, began: Timestamp) -> Self {
-        Self {
-            began,
-            sent: path.sent,
-            fates: path.fates,
-            round_trips: None,
-            wait: f64::NEG_INFINITY,
-        }
-    }
-}
-
-impl Measured {
-    /// Whether about as much arrived as was sent and not lost.
-    fn all_arrived(&self) -> bool {
-        self.delivered > self.sent * (1.0 - self.loss) * 0.9
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -283,62 +208,6 @@ impl Congestion {
         self.rate.max(self.limits.floor) as usize
     }
 
-    /// Adds the present state of the path to the interval. Returns the measurement if the interval
-    /// ends.
-    fn measure(&mut self, path: PathState, is_late: bool, now: Timestamp) -> Option<Measured> {
-        if now >= self.span_ends {
-            self.span_ends = now + LEAST_OVER;
-            self.least = [Duration::MAX, self.least[0]];
-            self.loss_limit = HEAVY_LOSS;
-        }
-        let newest = path.round_trip?;
-        let latest = newest.time;
-        let length = now.since(self.interval.began);
-        let fates = path.fates - self.interval.fates;
-        if fates.delivered == 0 {
-            if !is_late && length >= SILENT.max(2 * latest) && path.sent > self.interval.sent {
-                self.fall_silent(path, now);
-            }
-            return None;
-        }
-        self.least[0] = self.least[0].min(latest);
-        let (least, most) = self.interval.round_trips.unwrap_or((latest, latest));
-        let (round_trip, most) = (least.min(latest), most.max(latest));
-        self.interval.round_trips = Some((round_trip, most));
-        if let Some(full) = self.full {
-            self.interval.wait = self.interval.wait.max(full.wait(newest, self.limits.tick));
-        }
-        let is_long = self.is_long(round_trip.saturating_sub(self.least()));
-        // While a queue drains, few packets are sent, and one round trip shows whether the queue is
-        // gone.
-        let is_enough = is_long
-            || matches!(self.state, State::Draining(_))
-            || fates.delivered >= INTERVAL_PACKETS;
-        let is_short = length < INTERVAL.max(self.least() / 2);
-        if (is_short || !is_enough) && length < LONGEST_INTERVAL {
-            return None;
-        }
-        let ticks = length.as_secs_f64() / self.limits.tick.as_secs_f64();
-        let Interval {
-            sent: sent_before,
-            wait,
-            ..
-        } = self.interval;
-        self.interval = Interval::new(path, now);
-        if matches!(self.state, State::Starting | State::Rising) {
-            self.jitter = (self.jitter * 7 + (most - round_trip)) / 8;
-        }
-        Some(Measured {
-            round_trip,
-            wait,
-            jitter: self.jitter / 2,
-            length: length.as_secs_f64() / INTERVAL.as_secs_f64(),
-            sent: (path.sent - sent_before) as f64 / ticks,
-            delivered: fates.bytes as f64 / ticks,
-            loss: fates.loss(),
-        })
-    }
-
     fn step(
         &mut self,
         measured: Measured,
@@ -357,7 +226,7 @@ impl Congestion {
         self.state = match self.state {
             State::Draining(_) if is_doubtful => return,
             State::Draining(drain) => {
-                self.drain((drain, late_since.is_some()), measured, path.fates, now)
+                self.drain(drain, late_since.is_some(), measured, path.fates, now)
             }
             State::Silent(rate) if !has_queue => {
                 self.rate = rate;
@@ -387,57 +256,11 @@ impl Congestion {
         }
     }
 
-    fn rise(&mut self, measured: Measured) -> State {
-        let Limits {
-            floor,
-            ceiling,
-            tick,
-            ..
-        } = self.limits;
-        let is_outgrown = self
-            .full
-            .as_mut()
-            .is_some_and(|full| full.is_outgrown(measured, floor, tick));
-        self.full = self
-            .full
-            .filter(|full| !is_outgrown && !full.is_below(self.rate));
-        let is_starting = is_outgrown || matches!(self.state, State::Starting);
-        let state = if is_starting && self.rate < ceiling {
-            State::Starting
-        } else {
-            State::Rising
-        };
-        // A narrow path was not shown to carry bytes that were not sent.
-        if self.is_narrow && measured.sent < self.rate * USED {
-            return state;
-        }
-        let length = measured.length.min(2.0);
-        // Where no capacity is known, or the rate is well above it, the budget rises in proportion.
-        let known = if self.full.is_none() {
-            self.rate * FASTEST_UP
-        } else {
-            0.0
-        };
-        let most = (ceiling / STEPS_UP).max(floor / STEPS_TO_FLOOR).max(known);
-        let near = self.full.and_then(|full| full.step(self.rate));
-        let step = match (state, near) {
-            (State::Starting, _) => self.rate,
-            (_, Some(step)) => step * length,
-            (_, None) => {
-                let step = self.step_up.min(most) * length;
-                self.step_up = (self.step_up * LONGER_UP.powf(length)).min(most);
-                step
-            }
-        };
-        self.rate = (self.rate + step).min(ceiling);
-        self.is_narrow &= self.rate < 2.0 * floor;
-        state
-    }
-
     fn begin_to_drain(&mut self, measured: Measured, is_lossy: bool, now: Timestamp) -> State {
         let rate = self.rate_before();
         let drain = Drain::new(
-            (rate, self.is_narrow),
+            rate,
+            self.is_narrow,
             self.limits,
             is_lossy.then_some(measured.loss),
             measured,
@@ -461,12 +284,13 @@ impl Congestion {
 
     fn drain(
         &mut self,
-        (mut drain, is_late): (Drain, bool),
+        mut drain: Drain,
+        is_late: bool,
         measured: Measured,
         fates: Fates,
         now: Timestamp,
     ) -> State {
-        let verdict = drain.judge(measured, (self.least(), is_late), fates, now);
+        let verdict = drain.judge(measured, self.least(), is_late, fates, now);
         self.is_narrow = drain.is_narrow;
         self.rate = match verdict {
             Verdict::Open => return self.go_on_draining(drain, measured, now),

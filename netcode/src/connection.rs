@@ -10,8 +10,9 @@
 //! does not build on it. A connection holds no address: when its session is resumed, it continues
 //! as after an outage.
 
+mod fates;
+
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -22,11 +23,10 @@ use crate::channel::{Channel, Channels, Overflow, PieceRef, SendWindow, read_mes
 use crate::congestion::PathState;
 use crate::error::WireError;
 use crate::limits::{
-    ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES,
-    REORDER_PACKETS, SKIP_ONE_IN,
+    ACK_DELAY, ACK_WINDOW, BESIDE_MESSAGES, MESSAGE_BYTES_PER_PACKET, PAYLOAD_BYTES, SKIP_ONE_IN,
 };
 use crate::packet::{Acks, PayloadHeader};
-use crate::rtt::{RoundTrip, RttEstimator};
+use crate::rtt::RttEstimator;
 use crate::sequence::{ReceiveWindow, Sequence};
 use crate::time::Timestamp;
 
@@ -274,7 +274,7 @@ impl Connection {
             Messages::Alone => (self.max_payload - BESIDE_MESSAGES) * 8,
         };
         self.channels
-            .write(writer, bits, (now, window), &mut self.building);
+            .write(writer, bits, now, window, &mut self.building);
         self.next
     }
 
@@ -312,26 +312,6 @@ impl Connection {
             self.skipped.push_back(self.next);
             self.next += 1;
         }
-    }
-
-    /// Forgets the packets that are too old for any acknowledgement to name them.
-    fn forget_ancient(&mut self) {
-        while self.sent.len() as u64 > ACK_WINDOW * 4 {
-            if let Some(sent) = self.sent.pop_front() {
-                self.give_up(sent);
-            }
-        }
-    }
-
-    fn give_up(&mut self, sent: Sent) {
-        if !sent.lost {
-            self.note_lost(sent.sequence, &sent.pieces);
-        }
-    }
-
-    fn note_lost(&mut self, sequence: Sequence, pieces: &[PieceRef]) {
-        self.channels.lost(pieces, sequence);
-        self.rtt.lost();
     }
 
     /// Opens a genuine payload: checks its header, records the fates of our packets and takes its
@@ -379,60 +359,6 @@ impl Connection {
     pub fn accept(&mut self, sequence: Sequence) {
         self.window.accept(sequence);
         self.owes_ack = true;
-    }
-
-    fn learn_fates(&mut self, acks: Acks, now: Timestamp) {
-        // The loop visits only the open packets: most of what the mask names is known already.
-        let mut at = 0;
-        while at < self.sent.len() && self.sent[at].sequence <= acks.newest {
-            let sequence = self.sent[at].sequence;
-            let Some(sent) = acks
-                .accepts(sequence)
-                .then(|| self.sent.remove(at))
-                .flatten()
-            else {
-                at += 1;
-                continue;
-            };
-            if sequence == acks.newest {
-                let held = Duration::from_micros(u64::from(acks.held) * 128);
-                let time = now.since(sent.at).saturating_sub(held);
-                self.rtt.sample(RoundTrip {
-                    time,
-                    bytes: sent.bytes,
-                });
-            }
-            self.channels.acked(&sent.pieces);
-            self.rtt.delivered(sent.bytes);
-            self.acked.push_back(sequence);
-        }
-        self.declare_losses(acks.newest);
-    }
-
-    /// Declares packets lost that are [`REORDER_PACKETS`] behind the newest acknowledged one, and
-    /// forgets those that are out of reach of an acknowledgement.
-    fn declare_losses(&mut self, newest: Sequence) {
-        while self
-            .sent
-            .front()
-            .is_some_and(|sent| sent.sequence + ACK_WINDOW <= newest)
-        {
-            if let Some(sent) = self.sent.pop_front() {
-                self.give_up(sent);
-            }
-        }
-        for at in 0..self.sent.len() {
-            let sent = &mut self.sent[at];
-            if sent.sequence + REORDER_PACKETS > newest {
-                break;
-            }
-            if !sent.lost {
-                sent.lost = true;
-                let (sequence, pieces) = (sent.sequence, std::mem::take(&mut sent.pieces));
-                self.note_lost(sequence, &pieces);
-                self.sent[at].pieces = pieces;
-            }
-        }
     }
 }
 

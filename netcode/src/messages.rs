@@ -99,11 +99,11 @@ pub enum ClientMessage {
 /// The kind of a client's message. Its first byte determines it before the message is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientMessageKind {
-    /// A [`ClientMessage::Hello`].
+    /// The first message of a session, [`ClientMessage::Hello`].
     Hello = 0,
-    /// A [`ClientMessage::Resync`].
+    /// A request for every entity whole, [`ClientMessage::Resync`].
     Resync = 1,
-    /// A [`ClientMessage::Mismatch`].
+    /// A report of a hash mismatch, [`ClientMessage::Mismatch`].
     Mismatch = 2,
 }
 

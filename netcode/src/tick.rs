@@ -40,7 +40,7 @@ impl Tick {
     ///
     /// Ticks that are kept for long stay comparable if this is called before their distance to
     /// `now` exceeds 2^31.
-    pub fn renewed(self, (before, passed): (Self, u32), now: Self, oldest: u32) -> Self {
+    pub fn renewed(self, before: Self, passed: u32, now: Self, oldest: u32) -> Self {
         let age = u64::from(before.distance(self).max(0).unsigned_abs()) + u64::from(passed);
         if age > u64::from(oldest) {
             now.back(oldest)
@@ -117,7 +117,7 @@ mod tests {
             ] {
                 let (before, now) = (Tick(start), Tick(start) + passed);
                 for age in [0, 5, 500] {
-                    let renewed = before.back(age).renewed((before, passed), now, 1_000);
+                    let renewed = before.back(age).renewed(before, passed, now, 1_000);
                     let expected = (u64::from(age) + u64::from(passed)).min(1_000);
                     assert_eq!(now.distance(renewed), expected as i32, "{start} + {passed}");
                 }

@@ -13,7 +13,7 @@ use truetick_netcode::session::crypto::{Key, PacketKey};
 use truetick_netcode::session::keys::SessionKeys;
 use truetick_netcode::session::packet::{Kind, seal, write_request};
 use truetick_netcode::session::token::{
-    ConnectToken, PrivateToken, Purpose, Resumed, UserData, token_tag,
+    ConnectToken, PrivateToken, Purpose, Resumed, SealedToken, UserData, token_tag,
 };
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::{Timestamp, UnixTime};
@@ -73,30 +73,35 @@ fn private_token(user_data: UserData) -> PrivateToken {
     }
 }
 
+fn connect_token(private: &PrivateToken, sealed: &SealedToken, expires: u64) -> ConnectToken {
+    ConnectToken {
+        protocol: PROTOCOL,
+        created: expires - 30,
+        expires,
+        nonce: rising(100),
+        sealed: Box::new(*sealed),
+        timeout_s: private.timeout_s,
+        servers: private.servers.clone(),
+        client_key: private.client_key.clone(),
+        server_key: private.server_key.clone(),
+    }
+}
+
 #[test]
 fn the_standards_bytes_are_as_documented() {
     let (key, nonce, expires) = (Key::new(rising(64)), rising(100), 1_767_225_630);
     let private = private_token(rising(0));
     let sealed = private.seal(&key, PROTOCOL, expires, &nonce);
     let request = write_request(PROTOCOL, expires, &nonce, &sealed);
-    let token = ConnectToken {
-        protocol: PROTOCOL,
-        created: expires - 30,
-        expires,
-        nonce,
-        sealed: sealed.clone(),
-        timeout_s: private.timeout_s,
-        servers: private.servers.clone(),
-        client_key: private.client_key.clone(),
-        server_key: private.server_key.clone(),
-    };
+    let token = connect_token(&private, &sealed, expires);
     let mut challenges = Challenges::new(&Key::new(rising(32)));
     let (tag, made) = (token_tag(&sealed), Timestamp::from_millis(5_000));
     let mut challenge = || {
         challenges.make(
             private.servers[0],
             &tag,
-            (private.user, &private.user_data),
+            private.user,
+            &private.user_data,
             made,
         )
     };
@@ -107,13 +112,7 @@ fn the_standards_bytes_are_as_documented() {
     let packet_key = PacketKey::new(&Key::new(rising(17)));
     let sealed_packet = |kind, sequence, contents: &[u8]| {
         let mut packet = Vec::new();
-        seal(
-            (kind, sequence),
-            PROTOCOL,
-            &packet_key,
-            contents,
-            &mut packet,
-        );
+        seal(kind, sequence, PROTOCOL, &packet_key, contents, &mut packet);
         packet
     };
     hold(&[

@@ -6,6 +6,8 @@
 
 #![allow(clippy::disallowed_types, reason = "opens the listeners of HTTP")]
 
+mod arguments;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;

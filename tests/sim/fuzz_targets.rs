@@ -154,7 +154,8 @@ fn forge(genuine: &[u8], key: &Key, edits: &[u8]) -> Option<Vec<u8>> {
     body.truncate(PAYLOAD_BYTES);
     let mut datagram = Vec::new();
     packet::seal(
-        (Kind::Payload, header.sequence),
+        Kind::Payload,
+        header.sequence,
         PROTOCOL,
         &key,
         &body,
@@ -289,7 +290,8 @@ fn handshake(bytes: &[u8]) {
         let (mut datagram, kind) = (Vec::new(), kinds[usize::from(kind % 6)]);
         let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
         packet::seal(
-            (kind, sequence),
+            kind,
+            sequence,
             PROTOCOL,
             &PacketKey::new(key),
             contents,

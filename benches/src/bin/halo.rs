@@ -77,7 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             let sequence = server.begin(&mut writer, now, Messages::None);
             more = view.write_packet(
                 &mut shared,
-                (sequence, PAYLOAD_BYTES),
+                sequence,
+                PAYLOAD_BYTES,
                 Feedback::default(),
                 &mut writer,
             );

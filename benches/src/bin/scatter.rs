@@ -304,7 +304,8 @@ impl Client {
             writer.clear();
             more = self.view.write_packet(
                 shared,
-                (self.next, PAYLOAD_BYTES),
+                self.next,
+                PAYLOAD_BYTES,
                 Feedback::default(),
                 writer,
             );

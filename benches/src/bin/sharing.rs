@@ -100,7 +100,8 @@ fn microseconds_per_tick(clients: usize) -> Result<f64, Box<dyn Error>> {
                 packets += 1;
                 if !view.write_packet(
                     &mut shared,
-                    (sequence, PAYLOAD_BYTES),
+                    sequence,
+                    PAYLOAD_BYTES,
                     Feedback::default(),
                     &mut writer,
                 ) {

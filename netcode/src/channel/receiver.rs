@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::wire::SliceIndex;
 use crate::error::WireError;
 use crate::limits::{ASSEMBLIES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, SLICE_BYTES};
 use crate::sequence::expand;
@@ -48,7 +49,7 @@ impl Receiver {
     pub(super) fn take(
         &mut self,
         id: u16,
-        (slice, slices): (usize, usize),
+        slice: SliceIndex,
         bytes: Vec<u8>,
     ) -> Result<(), WireError> {
         let id = expand(id, self.next);
@@ -60,7 +61,7 @@ impl Receiver {
                 "message beyond the channel's window",
             ));
         }
-        if slice >= slices || (slice + 1 < slices && bytes.len() != SLICE_BYTES) {
+        if slice.at >= slice.count || (slice.at + 1 < slice.count && bytes.len() != SLICE_BYTES) {
             return Err(WireError::Malformed("slice out of shape"));
         }
         let at = at as usize;
@@ -68,22 +69,22 @@ impl Receiver {
             self.window.resize_with(at + 1, Incoming::default);
         }
         let message = &mut self.window[at];
-        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !message.has(slice) {
+        if self.held + bytes.len() > CHANNEL_WINDOW_BYTES && !message.has(slice.at) {
             return Err(WireError::Misbehaving(
                 "more bytes than the channel's window",
             ));
         }
-        let begins = slices > 1 && matches!(message, Incoming::Nothing);
+        let begins = slice.count > 1 && matches!(message, Incoming::Nothing);
         if begins && self.partial == ASSEMBLIES {
             return Err(WireError::Misbehaving(
                 "more sliced messages than are put together at once",
             ));
         }
-        let (was_whole, grown) = (message.is_whole(), message.add((slice, slices), bytes)?);
+        let (was_whole, grown) = (message.is_whole(), message.add(slice, bytes)?);
         self.held += grown;
         self.partial += usize::from(begins);
         if message.is_whole() && !was_whole {
-            self.partial -= usize::from(slices > 1);
+            self.partial -= usize::from(slice.count > 1);
             if !self.ordered {
                 self.whole.push_back(id);
             }
@@ -128,17 +129,17 @@ impl Incoming {
     }
 
     /// Adds a slice and returns the number of bytes that it added.
-    fn add(&mut self, (slice, slices): (usize, usize), bytes: Vec<u8>) -> Result<usize, WireError> {
+    fn add(&mut self, slice: SliceIndex, bytes: Vec<u8>) -> Result<usize, WireError> {
         let grown = bytes.len();
         match self {
             Self::Whole(_) | Self::Delivered => return Ok(0),
-            Self::Nothing if slices == 1 => {
+            Self::Nothing if slice.count == 1 => {
                 *self = Self::Whole(bytes);
                 return Ok(grown);
             }
             Self::Nothing => {
                 *self = Self::Partial {
-                    slices: vec![None; slices],
+                    slices: vec![None; slice.count],
                 }
             }
             Self::Partial { .. } => {}
@@ -146,15 +147,15 @@ impl Incoming {
         let Self::Partial { slices: held } = self else {
             return Ok(0);
         };
-        if held.len() != slices {
+        if held.len() != slice.count {
             return Err(WireError::Malformed(
                 "slices of one message disagree on their count",
             ));
         }
-        if held[slice].is_some() {
+        if held[slice.at].is_some() {
             return Ok(0);
         }
-        held[slice] = Some(bytes);
+        held[slice.at] = Some(bytes);
         if held.iter().all(Option::is_some) {
             *self = Self::Whole(held.iter_mut().filter_map(Option::take).flatten().collect());
         }
@@ -169,10 +170,11 @@ mod tests {
     fn slice(
         receiver: &mut Receiver,
         id: u16,
-        of: (usize, usize),
+        at: usize,
+        count: usize,
         bytes: usize,
     ) -> Result<(), WireError> {
-        receiver.take(id, of, vec![7; bytes])
+        receiver.take(id, SliceIndex { at, count }, vec![7; bytes])
     }
 
     #[test]
@@ -180,21 +182,21 @@ mod tests {
         let mut receiver = Receiver::new(true);
         for (place, count) in [(3, 3), (4, 3), (0, 0)] {
             assert!(matches!(
-                slice(&mut receiver, 0, (place, count), SLICE_BYTES),
+                slice(&mut receiver, 0, place, count, SLICE_BYTES),
                 Err(WireError::Malformed(_))
             ));
         }
-        slice(&mut receiver, 0, (0, 3), SLICE_BYTES).unwrap();
+        slice(&mut receiver, 0, 0, 3, SLICE_BYTES).unwrap();
         assert!(matches!(
-            slice(&mut receiver, 0, (1, 4), SLICE_BYTES),
+            slice(&mut receiver, 0, 1, 4, SLICE_BYTES),
             Err(WireError::Malformed(_))
         ));
         assert!(matches!(
-            slice(&mut receiver, 0, (1, 3), SLICE_BYTES - 1),
+            slice(&mut receiver, 0, 1, 3, SLICE_BYTES - 1),
             Err(WireError::Malformed(_))
         ));
-        slice(&mut receiver, 0, (1, 3), SLICE_BYTES).unwrap();
-        slice(&mut receiver, 0, (2, 3), 1).unwrap();
+        slice(&mut receiver, 0, 1, 3, SLICE_BYTES).unwrap();
+        slice(&mut receiver, 0, 2, 3, 1).unwrap();
         assert_eq!(
             receiver.pop().map(|message| message.len()),
             Some(2 * SLICE_BYTES + 1)
@@ -205,13 +207,13 @@ mod tests {
     fn line_29_no_more_than_four_messages_are_put_together_at_once() {
         let mut receiver = Receiver::new(false);
         for id in 0..ASSEMBLIES as u16 {
-            slice(&mut receiver, id, (0, 2), SLICE_BYTES).unwrap();
+            slice(&mut receiver, id, 0, 2, SLICE_BYTES).unwrap();
         }
         assert!(matches!(
-            slice(&mut receiver, 9, (0, 2), SLICE_BYTES),
+            slice(&mut receiver, 9, 0, 2, SLICE_BYTES),
             Err(WireError::Misbehaving(_))
         ));
-        slice(&mut receiver, 2, (1, 2), 5).unwrap();
-        slice(&mut receiver, 9, (0, 2), SLICE_BYTES).unwrap();
+        slice(&mut receiver, 2, 1, 2, 5).unwrap();
+        slice(&mut receiver, 9, 0, 2, SLICE_BYTES).unwrap();
     }
 }

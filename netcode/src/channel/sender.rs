@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{LENGTH_BITS, SLICE_INDEX_BITS};
-use crate::bits::BitWriter;
+use super::wire::{PacketSpace, SliceIndex, slice_bits};
 use crate::limits::{
     ASSEMBLIES, CHANNEL_QUEUE_BYTES, CHANNEL_WINDOW, CHANNEL_WINDOW_BYTES, MESSAGE_BYTES,
     MESSAGE_COST, SLICE_BYTES,
@@ -134,7 +133,7 @@ impl Sender {
                 .iter()
                 .enumerate()
                 .filter(move |(_, piece)| due(**piece, now, window));
-            due.map(|(at, _)| piece_bits(message.slice(at), message.pieces.len()))
+            due.map(|(at, _)| slice_bits(message.slice(at), message.pieces.len()))
         });
         pieces.sum::<usize>().div_ceil(8)
     }
@@ -159,13 +158,15 @@ impl Sender {
             })
     }
 
+    /// Writes the due pieces into a packet until it is full, and adds them to `pieces`. `channel`
+    /// is the index of this sender.
     pub(super) fn write(
         &self,
-        writer: &mut BitWriter,
-        end: usize,
-        space: &mut usize,
-        (now, window): (Timestamp, SendWindow),
-        (channel, pieces): (usize, &mut Vec<PieceRef>),
+        space: &mut PacketSpace<'_>,
+        now: Timestamp,
+        window: SendWindow,
+        channel: usize,
+        pieces: &mut Vec<PieceRef>,
     ) {
         for (at, message) in self.in_window() {
             let id = self.base + at as u64;
@@ -173,13 +174,14 @@ impl Sender {
                 if !due(*piece, now, window) {
                     continue;
                 }
-                let bytes = message.slice(slice);
-                if *space == 0 || writer.bit_len() + piece_bits(bytes, message.pieces.len()) > end {
+                let place = SliceIndex {
+                    at: slice,
+                    count: message.pieces.len(),
+                };
+                if !space.write_slice(channel, id, place, message.slice(slice)) {
                     return;
                 }
-                write_piece(writer, (channel, id), (slice, message.pieces.len()), bytes);
                 pieces.push(PieceRef { channel, id, slice });
-                *space -= 1;
             }
         }
     }
@@ -231,27 +233,4 @@ fn due(piece: Piece, now: Timestamp, window: SendWindow) -> bool {
         Piece::Flying { since, .. } => now.since(since) >= window.resend_after,
         Piece::Done => false,
     }
-}
-
-fn piece_bits(bytes: &[u8], slices: usize) -> usize {
-    let slicing = if slices > 1 { 2 * SLICE_INDEX_BITS } else { 0 };
-    (1 + 3 + 16 + 1 + slicing + LENGTH_BITS) as usize + bytes.len() * 8
-}
-
-fn write_piece(
-    writer: &mut BitWriter,
-    (channel, id): (usize, u64),
-    (slice, slices): (usize, usize),
-    bytes: &[u8],
-) {
-    writer.write_flag(true);
-    writer.write(channel as u32 + 1, 3);
-    writer.write(u32::from(id as u16), 16);
-    writer.write_flag(slices > 1);
-    if slices > 1 {
-        writer.write(slice as u32, SLICE_INDEX_BITS);
-        writer.write(slices as u32 - 1, SLICE_INDEX_BITS);
-    }
-    writer.write(bytes.len() as u32, LENGTH_BITS);
-    writer.write_bytes(bytes);
 }

@@ -13,7 +13,8 @@ use crate::limits::PAYLOAD_BYTES;
 use crate::mutant::{Mutant, is_planted};
 use crate::replication::NetId;
 use crate::replication::block_delta::{
-    BaselineRef, Item, Place, begin, code_identity, code_mask, code_place, code_state, slots_of,
+    BaselineRef, Identity, Item, Place, begin, code_identity, code_mask, code_place, code_state,
+    slots_of,
 };
 use crate::replication::delta_cache::{INDIVIDUAL_CLASS, class_of_base};
 use crate::replication::entity::{self, Baselines};
@@ -168,7 +169,8 @@ fn read_individual<C: Coder>(
         let Place { slot, base } = code_place(
             coder,
             updates.now,
-            (next, was_whole),
+            next,
+            was_whole,
             Place {
                 slot: 0,
                 base: None,
@@ -247,8 +249,16 @@ impl Updates<'_> {
         } else {
             Audience::Others
         };
-        let identity = code_identity(coder, self.schema, (audience, 0, KindId(0)))?;
-        let (audience, generation, kind) = identity;
+        let unknown = Identity {
+            audience,
+            generation: 0,
+            kind: KindId(0),
+        };
+        let Identity {
+            audience,
+            generation,
+            kind,
+        } = code_identity(coder, self.schema, unknown)?;
         let start = self.fields.len();
         self.fields
             .resize(start + self.schema.kind(kind).fields.len(), 0);

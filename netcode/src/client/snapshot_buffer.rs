@@ -190,7 +190,7 @@ impl SnapshotBuffer {
             return;
         }
         self.renewed = Some(tick);
-        let renewed = |old: Tick| old.renewed((newest, passed), tick, OLDEST);
+        let renewed = |old: Tick| old.renewed(newest, passed, tick, OLDEST);
         for remote in self.slots.iter_mut().flatten().chain(&mut self.own) {
             remote.seen = renewed(remote.seen);
             remote.state_history.renew(renewed);

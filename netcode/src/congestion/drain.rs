@@ -87,7 +87,8 @@ impl Drain {
     /// Begins a drain at a rate in bytes per tick. `is_narrow` is whether the path is known to
     /// carry less than the floor in each tick.
     pub(super) fn new(
-        (rate, is_narrow): (f64, bool),
+        rate: f64,
+        is_narrow: bool,
         Limits { floor, .. }: Limits,
         heavy_loss: Option<f64>,
         measured: Measured,
@@ -140,7 +141,8 @@ impl Drain {
     pub(super) fn judge(
         &mut self,
         measured: Measured,
-        (least, is_late): (Duration, bool),
+        least: Duration,
+        is_late: bool,
         fates: Fates,
         now: Timestamp,
     ) -> Verdict {
@@ -154,12 +156,7 @@ impl Drain {
         self.longest = self.longest.max(round_trip);
         let has_queue = round_trip > least + least / 8 + QUEUE / 2 + jitter;
         if self.heavy_loss.is_none() && !has_queue {
-            let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
-            return if is_too_soon {
-                Verdict::Passed
-            } else {
-                Verdict::Drained
-            };
+            return self.without_queue(shows, least);
         }
         if has_queue {
             // While a queue waits, the arriving bytes are the capacity of the path.
@@ -195,6 +192,17 @@ impl Drain {
                 }
             }
             _ => Verdict::Open,
+        }
+    }
+
+    /// The result where the queue is gone. `shows` is the age of the drain when the packets that
+    /// are acknowledged now were sent.
+    fn without_queue(&self, shows: Option<Duration>, least: Duration) -> Verdict {
+        let is_too_soon = shows.is_none_or(|shows| shows < self.first.saturating_sub(least));
+        if is_too_soon {
+            Verdict::Passed
+        } else {
+            Verdict::Drained
         }
     }
 

@@ -42,27 +42,36 @@ pub(super) const MAX_GROUPS: usize = 16;
 /// Most ticks for which a block waits for a shared baseline before it is sent whole.
 pub(super) const MAX_WAIT_TICKS: i32 = 6;
 
+/// Slots of a block with their block delta.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EncodedSlots {
+    /// Bit mask of the slots.
+    pub slots: u64,
+    /// Their encoding.
+    pub block_delta: BlockDelta,
+}
+
 /// A delta of a block that every client of a group can take if it holds the baseline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SharedDelta {
     /// The baseline, with an older one if there is one.
     pub base: BaselineRef,
     /// The slots that changed after the baseline, and their block delta; `None` if there are none.
-    pub changed: Option<(u64, BlockDelta)>,
+    pub changed: Option<EncodedSlots>,
     /// The slots whose entities did not exist at the baseline's tick, and their block delta, in
     /// which they are whole; `None` if there are none.
-    pub born: Option<(u64, BlockDelta)>,
+    pub born: Option<EncodedSlots>,
     /// Whether a block delta of it was split for a client with a short budget.
     pub is_cut: bool,
 }
 
 impl SharedDelta {
     fn changed_slots(&self) -> u64 {
-        self.changed.map_or(0, |(slots, _)| slots)
+        self.changed.map_or(0, |encoded| encoded.slots)
     }
 
     fn born_slots(&self) -> u64 {
-        self.born.map_or(0, |(slots, _)| slots)
+        self.born.map_or(0, |encoded| encoded.slots)
     }
 
     /// Length of its longer block delta, in bytes.
@@ -70,7 +79,7 @@ impl SharedDelta {
         [self.changed, self.born]
             .iter()
             .flatten()
-            .map(|(_, block_delta)| block_delta.len as usize)
+            .map(|encoded| encoded.block_delta.len as usize)
             .max()
             .unwrap_or(0)
     }

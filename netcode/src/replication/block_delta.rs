@@ -136,7 +136,8 @@ pub struct Place {
 pub fn code_place<C: Coder>(
     coder: &mut C,
     now: Tick,
-    (next, was_whole): (u16, bool),
+    next: u16,
+    was_whole: bool,
     place: Place,
 ) -> Result<Place, WireError> {
     coder.note(Part::Place);
@@ -167,6 +168,17 @@ pub fn code_place<C: Coder>(
     })
 }
 
+/// Identity of an entity that is sent whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Audience of the copy.
+    pub audience: Audience,
+    /// Generation of the entity in its slot.
+    pub generation: u16,
+    /// Kind of the entity.
+    pub kind: KindId,
+}
+
 /// Codes the identity of an entity that is sent whole: its audience (where the schema has teams),
 /// generation and kind. Only the first entity of an individual stream can be the owner's copy, so
 /// that is not coded here.
@@ -176,8 +188,13 @@ pub fn code_place<C: Coder>(
 pub fn code_identity<C: Coder>(
     coder: &mut C,
     schema: &Schema,
-    (audience, generation, kind): (Audience, u16, KindId),
-) -> Result<(Audience, u16, KindId), WireError> {
+    identity: Identity,
+) -> Result<Identity, WireError> {
+    let Identity {
+        audience,
+        generation,
+        kind,
+    } = identity;
     coder.note(Part::Identity);
     let audience = match audience {
         Audience::Owner | Audience::Server => audience,
@@ -194,7 +211,11 @@ pub fn code_identity<C: Coder>(
     let (kind, _) = schema
         .find_kind(kind as u32)
         .ok_or(WireError::Malformed("unknown entity kind"))?;
-    Ok((audience, generation, kind))
+    Ok(Identity {
+        audience,
+        generation,
+        kind,
+    })
 }
 
 /// Codes an entity's state. A decoder of a change begins with `fields` as a copy of the baseline.

@@ -9,6 +9,8 @@
 //! plan (what is due, what fits the budget) -> write_packet, once per datagram -> packet_acked
 //! ```
 
+mod budget;
+
 use std::collections::VecDeque;
 
 use super::NetId;
@@ -17,10 +19,8 @@ use super::block_delta::{BaselineRef, Place, bit_of, block_of, slots_of};
 use super::delta_cache::{BlockDelta, DeltaCache, DeltaKey, IndividualItem};
 use super::send_scheduler::{MIN_DELTAS_OF_BUDGET, SendScheduler};
 use super::snapshot::{Deferred, DeltaHeader};
-use super::state_ring::StateRing;
-use crate::limits::{
-    DEFERRED_PER_PACKET, DELTA_BYTES, REMOVALS, SMALLEST_PAYLOAD, SNAPSHOT_BYTES, SNAPSHOT_PACKETS,
-};
+use super::state_ring::{BlockAt, StateRing};
+use crate::limits::{DELTA_BYTES, REMOVALS};
 use crate::schema::{Audience, Schema};
 use crate::sequence::Sequence;
 use crate::tick::Tick;
@@ -90,9 +90,6 @@ pub struct ViewStats {
     pub bits: u64,
 }
 
-/// Approximate size in bytes of the header of a packet that names few entities.
-const PACKET_HEADER: usize = 64;
-
 /// Number of removals above which several packets of a tick name some, so that they do not
 /// accumulate.
 #[derive(Debug)]
@@ -103,12 +100,6 @@ impl Default for ManyRemovals {
         Self(REMOVALS / 8)
     }
 }
-
-/// Approximate size in bytes of a sealed packet that names removals only.
-const REMOVAL_PACKET_BYTES: usize = 100;
-
-/// Number of packets of a tick, beside the first, that name removals while there are too many.
-const MORE_REMOVAL_PACKETS: usize = 3;
 
 /// Length in bytes up to which block deltas are not split, however short the budget.
 pub(super) const MIN_DELTA_BYTES: usize = 150;
@@ -253,7 +244,7 @@ impl ClientView {
                 self.change_interest(shared.ring, at, relevant);
             }
             if relevant != 0 {
-                self.consider(shared, (at, block), interest);
+                self.consider(shared, BlockAt { at, block }, interest);
             }
         }
         self.fit(shared, interest);
@@ -332,93 +323,6 @@ impl ClientView {
             }
         }
         block.relevant = relevant;
-    }
-
-    /// Keeps what fits into the budget, by priority, and defers the rest.
-    fn fit(&mut self, shared: &Shared<'_>, interest: &Interest<'_>) {
-        // This many bytes fit into the packets of a tick, although each may end early where the
-        // next entity does not fit.
-        let largest = shared
-            .schema
-            .kinds()
-            .map(|(_, kind)| kind.max_bytes())
-            .max()
-            .unwrap_or(0);
-        let most = SNAPSHOT_PACKETS * SMALLEST_PAYLOAD.saturating_sub(PACKET_HEADER + largest);
-        let budget = interest.budget.min(SNAPSHOT_BYTES).min(most);
-        self.deferred = Deferred::None;
-        let need = self
-            .scheduler
-            .need(&self.block_deltas, &self.individual_items, shared);
-        self.removal_packets = self.removal_packets(budget.saturating_sub(need));
-        if need <= budget {
-            self.defer_waiting();
-            return self.order_individual();
-        }
-        let mut scheduler = std::mem::take(&mut self.scheduler);
-        scheduler.choose(
-            (&mut self.block_deltas, &mut self.individual_items),
-            &mut self.blocks,
-            shared,
-            interest,
-            budget,
-        );
-        let known = |slot: &u16| self.blocks[block_of(*slot)].known & bit_of(*slot) != 0;
-        // One more than a packet can name is enough to know that there are too many.
-        let slots: Vec<u16> = scheduler
-            .deferred()
-            .filter(known)
-            .take(DEFERRED_PER_PACKET + 1)
-            .collect();
-        self.stats.deferred += scheduler.deferred().count() as u64;
-        self.deferred = Deferred::of(slots);
-        self.scheduler = scheduler;
-        self.defer_waiting();
-        self.order_individual();
-    }
-
-    /// Defers blocks that wait for a baseline, so that the client does not take their absence as
-    /// "unchanged".
-    fn defer_waiting(&mut self) {
-        let count: usize = self
-            .waiting
-            .iter()
-            .map(|(_, slots)| slots.count_ones() as usize)
-            .sum();
-        if count == 0 {
-            return;
-        }
-        self.stats.deferred += count as u64;
-        let slots = self
-            .waiting
-            .iter()
-            .flat_map(|(at, slots)| slots_of(*at, *slots));
-        self.deferred = match count > DEFERRED_PER_PACKET {
-            true => Deferred::Any,
-            false => std::mem::take(&mut self.deferred).and(slots),
-        };
-    }
-
-    /// Number of packets that may name removals. Usually the removals of a tick's first packet are
-    /// enough. Where more entities vanish per tick, several packets name some, as far as there is
-    /// space; otherwise they would accumulate until the session ends.
-    fn removal_packets(&self, spare: usize) -> u8 {
-        match self.removals.len() > self.many_removals.0 {
-            true => 1 + (spare / REMOVAL_PACKET_BYTES).min(MORE_REMOVAL_PACKETS) as u8,
-            false => 1,
-        }
-    }
-
-    /// Sorts individual items: the own entity, then the others by ascending slot.
-    fn order_individual(&mut self) {
-        let own = self
-            .individual_items
-            .first()
-            .is_some_and(|item| item.audience == Audience::Owner);
-        let others = &mut self.individual_items[usize::from(own)..];
-        if !others.is_sorted_by_key(|item| item.place.slot) {
-            others.sort_unstable_by_key(|item| item.place.slot);
-        }
     }
 }
 

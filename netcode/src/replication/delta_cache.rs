@@ -3,12 +3,12 @@
 
 use super::agreement::{Group, MAX_GROUPS};
 use super::block_delta::{
-    BaselineRef, Item, Place, begin, bit_of, code_identity, code_mask, code_place, code_state,
-    slots_of,
+    BaselineRef, Identity, Item, Place, begin, bit_of, code_identity, code_mask, code_place,
+    code_state, slots_of,
 };
 use super::entity::Baselines;
 use super::snapshot::hash_part;
-use super::state_ring::{Block, Entry, StateRing};
+use super::state_ring::{BlockAt, Entry, StateRing};
 use crate::coding::range::{Contexts, RangeEncoder};
 use crate::coding::{Coder, Encoder};
 use crate::limits::FIELDS_PER_ENTITY;
@@ -112,12 +112,16 @@ impl DeltaCache {
 
     /// Returns the slots of a block that changed after a tick: those of `team` in the team's copy,
     /// others in the copy for everyone.
-    pub fn changed_after(&mut self, block: (usize, &Block), tick: Tick, team: u64) -> u64 {
-        let known = &mut self.changed[block.0];
+    pub fn changed_after(&mut self, block: BlockAt<'_>, tick: Tick, team: u64) -> u64 {
+        let known = &mut self.changed[block.at];
         let found = known.iter().find(|(after, ..)| *after == tick).copied();
         let (_, others, teams) = found.unwrap_or_else(|| {
-            let others = block.1.changed_after(tick, Audience::Others);
-            let made = (tick, others, block.1.changed_after(tick, Audience::Team));
+            let others = block.block.changed_after(tick, Audience::Others);
+            let made = (
+                tick,
+                others,
+                block.block.changed_after(tick, Audience::Team),
+            );
             if known.len() < LOOKED_THROUGH {
                 known.push(made);
             }
@@ -208,7 +212,8 @@ impl DeltaCache {
         if let Some(base) = key.base {
             ring.prefetch_baselines(
                 slots_of(usize::from(key.block), key.mask),
-                (base.tick, base.older()),
+                base.tick,
+                base.older(),
             );
         }
         let tables = schema.tables(class_of_base(ring.tick(), key.base));
@@ -278,6 +283,14 @@ pub fn class_of_base(now: Tick, base: Option<BaselineRef>) -> usize {
     base.map_or(0, |base| class_of(base.age(now), base.gap > 0))
 }
 
+fn identity(entry: &Entry, audience: Audience) -> Identity {
+    Identity {
+        audience,
+        generation: entry.id.generation,
+        kind: entry.kind,
+    }
+}
+
 fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key: &DeltaKey) -> u32 {
     begin(coder);
     let mut hash = 0u32;
@@ -288,7 +301,7 @@ fn encode_block<C: Coder>(coder: &mut C, schema: &Schema, ring: &StateRing, key:
         };
         let audience = key.audience(slot);
         if key.base.is_none() {
-            let _ = code_identity(coder, schema, (audience, entry.id.generation, entry.kind));
+            let _ = code_identity(coder, schema, identity(entry, audience));
         }
         hash = hash.wrapping_add(encode_state(
             coder,
@@ -318,10 +331,10 @@ fn encode_individual<C: Encoder>(
         if coder.bytes() + 4 + schema.kind(entry.kind).max_bytes() > space {
             return (coded, hash);
         }
-        let _ = code_place(coder, ring.tick(), (next, was_whole), *place);
+        let _ = code_place(coder, ring.tick(), next, was_whole, *place);
         (next, was_whole) = (place.slot + 1, place.base.is_none());
         if was_whole {
-            let _ = code_identity(coder, schema, (*audience, entry.id.generation, entry.kind));
+            let _ = code_identity(coder, schema, identity(entry, *audience));
         }
         hash = hash.wrapping_add(encode_state(
             coder,

@@ -4,12 +4,12 @@
 //! see the same slots, that is usually one baseline for the whole block; otherwise they agree on
 //! one, see [`super::agreement`].
 
-use super::agreement::{MAX_WAIT_TICKS, SharedDelta};
+use super::agreement::{EncodedSlots, MAX_WAIT_TICKS, SharedDelta};
 use super::block_acks::{ACKED_SETS, BlockAcks};
 use super::block_delta::{BaselineRef, bit_of, slots_of};
 use super::client_view::{ClientView, DueDelta, Interest, Shared, forget_in_flight};
 use super::delta_cache::{BlockDelta, DeltaKey};
-use super::state_ring::Block;
+use super::state_ring::{Block, BlockAt};
 use crate::limits::RING_TICKS;
 use crate::mutant::{Mutant, is_planted};
 use crate::tick::Tick;
@@ -18,27 +18,36 @@ use crate::tick::Tick;
 /// slots. Fewer go into the individual stream.
 const SHARED_FROM: u32 = 8;
 
+/// Due slots of a block on the same baseline.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Part {
+    /// The baseline; `None` where the entities are sent whole.
+    base: Option<BaselineRef>,
+    /// Bit mask of the slots.
+    slots: u64,
+}
+
 /// Due slots of a block, grouped by baseline.
 #[derive(Default)]
 struct Parts {
-    parts: [(Option<BaselineRef>, u64); ACKED_SETS + 1],
+    parts: [Part; ACKED_SETS + 1],
     count: usize,
 }
 
 impl Parts {
     fn push(&mut self, base: Option<BaselineRef>, slots: u64) {
         if slots != 0 {
-            self.parts[self.count] = (base, slots);
+            self.parts[self.count] = Part { base, slots };
             self.count += 1;
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Option<BaselineRef>, u64)> {
+    fn iter(&self) -> impl Iterator<Item = Part> {
         self.parts[..self.count].iter().copied()
     }
 
     fn slots(&self) -> u64 {
-        self.iter().fold(0, |all, (_, slots)| all | slots)
+        self.iter().fold(0, |all, part| all | part.slots)
     }
 }
 
@@ -55,13 +64,14 @@ impl ClientView {
     pub(super) fn consider(
         &mut self,
         shared: &mut Shared<'_>,
-        (at, block): (usize, &Block),
+        block: BlockAt<'_>,
         interest: &Interest<'_>,
     ) {
+        let at = block.at;
         let view = &mut self.blocks[at];
         self.stats.relevant += u64::from(view.relevant.count_ones());
         let team = if shared.schema.has_teams() {
-            block.of_team(interest.team)
+            block.block.of_team(interest.team)
         } else {
             0
         };
@@ -78,7 +88,7 @@ impl ClientView {
             .then(|| shared.cache.group(at, relevant, of_team))
             .flatten();
         let Some(group) = group else {
-            let parts = parts(view, shared, (at, block));
+            let parts = parts(view, shared, block);
             return self.add_parts(shared, at, &parts);
         };
         // Usually another client took an equal delta before.
@@ -89,15 +99,14 @@ impl ClientView {
         {
             return self.add_delta(shared, at, &delta);
         }
-        let own = own_acked_set(view, block, shared.ring.tick());
+        let own = own_acked_set(view, block.block, shared.ring.tick());
         let newest = view.acked_sets().first().map(|acked_set| acked_set.tick);
-        let is_due = newest.is_some_and(|tick| {
-            relevant & shared.cache.changed_after((at, block), tick, team) != 0
-        });
+        let is_due = newest
+            .is_some_and(|tick| relevant & shared.cache.changed_after(block, tick, team) != 0);
         if is_due && let Some(delta) = self.agreed_delta(shared, at, group, own) {
             return self.add_delta(shared, at, &delta);
         }
-        let parts = parts(&mut self.blocks[at], shared, (at, block));
+        let parts = parts(&mut self.blocks[at], shared, block);
         if parts.count == 0 {
             return;
         }
@@ -107,7 +116,7 @@ impl ClientView {
             self.agreed_delta(shared, at, group, own)
         } {
             Some(delta) => self.add_delta(shared, at, &delta),
-            None => self.add_unagreed(shared, (at, block), group, (own, &parts)),
+            None => self.add_unagreed(shared, block, group, own, &parts),
         }
     }
 
@@ -126,13 +135,13 @@ impl ClientView {
 
     fn add_parts(&mut self, shared: &mut Shared<'_>, at: usize, parts: &Parts) {
         let team = self.blocks[at].team;
-        for (base, mask) in parts.iter() {
+        for Part { base, slots } in parts.iter() {
             self.add(
                 shared,
                 DeltaKey {
                     block: at as u16,
-                    mask,
-                    team: team & mask,
+                    mask: slots,
+                    team: team & slots,
                     base,
                 },
             );
@@ -144,12 +153,17 @@ impl ClientView {
     fn add_unagreed(
         &mut self,
         shared: &mut Shared<'_>,
-        (at, block): (usize, &Block),
+        block: BlockAt<'_>,
         group: usize,
-        (own, parts): (Option<usize>, &Parts),
+        own: Option<usize>,
+        parts: &Parts,
     ) {
-        let now = shared.ring.tick();
-        let holds_nothing = parts.count == 1 && parts.parts[0] == (None, self.blocks[at].relevant);
+        let (at, now) = (block.at, shared.ring.tick());
+        let whole = Part {
+            base: None,
+            slots: self.blocks[at].relevant,
+        };
+        let holds_nothing = parts.count == 1 && parts.parts[0] == whole;
         if own != Some(0) && !holds_nothing && self.may_add_parts(shared, at, group, parts) {
             let before = shared.cache.sharing().1;
             self.add_parts(shared, at, parts);
@@ -161,7 +175,7 @@ impl ClientView {
         }
         let own = own.filter(|_| shared.cache.group_mut(at, group).has_room_for(1));
         let delta = own.and_then(|acked_set| {
-            let delta = delta_on(&self.blocks[at], acked_set, shared, (at, block));
+            let delta = delta_on(&self.blocks[at], acked_set, shared, block);
             let agreed = shared.cache.group_mut(at, group);
             let place = agreed.add(delta);
             agreed.take(place, self.longest_delta)
@@ -184,11 +198,11 @@ impl ClientView {
         parts: &Parts,
     ) -> bool {
         let team = self.blocks[at].team;
-        let key = |(base, mask)| DeltaKey {
+        let key = |part: Part| DeltaKey {
             block: at as u16,
-            mask,
-            team: team & mask,
-            base,
+            mask: part.slots,
+            team: team & part.slots,
+            base: part.base,
         };
         let new = parts
             .iter()
@@ -215,7 +229,11 @@ impl ClientView {
             })
         });
         shared.cache.group_mut(at, group).whole = Some(block_delta);
-        self.add_due(shared, at, None, Some((mask, block_delta)));
+        let encoded = EncodedSlots {
+            slots: mask,
+            block_delta,
+        };
+        self.add_due(shared, at, None, Some(encoded));
     }
 
     /// Adds an encoded block delta, or parts of it where it is too long for this client's budget.
@@ -224,15 +242,15 @@ impl ClientView {
         shared: &mut Shared<'_>,
         at: usize,
         base: Option<BaselineRef>,
-        block_delta: Option<(u64, BlockDelta)>,
+        encoded: Option<EncodedSlots>,
     ) {
-        let Some((mask, block_delta)) = block_delta else {
+        let Some(EncodedSlots { slots, block_delta }) = encoded else {
             return;
         };
         let key = DeltaKey {
             block: at as u16,
-            mask,
-            team: self.blocks[at].team & mask,
+            mask: slots,
+            team: self.blocks[at].team & slots,
             base,
         };
         match block_delta.len as usize > self.longest_delta {
@@ -277,7 +295,7 @@ fn own_acked_set(view: &BlockAcks, block: &Block, now: Tick) -> Option<usize> {
 }
 
 /// Groups the due slots by the newest tick at which the client holds them.
-fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Block)) -> Parts {
+fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, block: BlockAt<'_>) -> Parts {
     let (now, team, mut parts) = (shared.ring.tick(), view.team, Parts::default());
     // Usually all of it is held at one tick.
     if let Some(acked_set) = view
@@ -286,10 +304,7 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
         .filter(|acked_set| view.relevant & !acked_set.mask == 0)
         && now.distance(acked_set.tick) < RING_TICKS as i32
     {
-        let mask = view.relevant
-            & shared
-                .cache
-                .changed_after((at, block), acked_set.tick, team);
+        let mask = view.relevant & shared.cache.changed_after(block, acked_set.tick, team);
         parts.push(Some(view.base(0, mask, now)), mask);
         return parts;
     }
@@ -300,12 +315,12 @@ fn parts(view: &mut BlockAcks, shared: &mut Shared<'_>, (at, block): (usize, &Bl
             continue;
         }
         left &= !taken;
-        let mut changed = taken & shared.cache.changed_after((at, block), held.tick, team);
+        let mut changed = taken & shared.cache.changed_after(block, held.tick, team);
         unchanged |= taken & !changed;
         if now.distance(held.tick) > RING_TICKS as i32 {
             let baseline = |slot| shared.ring.entry(slot)?.baseline(held.tick, now);
             let kept = |slot: &u16| baseline(*slot).is_some();
-            let lost = slots_of(at, changed)
+            let lost = slots_of(block.at, changed)
                 .filter(|slot| !kept(slot))
                 .fold(0, |m, s| m | bit_of(s));
             changed &= !lost;
@@ -326,20 +341,23 @@ fn delta_on(
     view: &BlockAcks,
     acked_set: usize,
     shared: &mut Shared<'_>,
-    (at, block): (usize, &Block),
+    block: BlockAt<'_>,
 ) -> SharedDelta {
     let (now, tick) = (shared.ring.tick(), view.acked_sets()[acked_set].tick);
-    let born = view.relevant & block.born_after(tick);
-    let changed = view.relevant & !born & shared.cache.changed_after((at, block), tick, view.team);
+    let born = view.relevant & block.block.born_after(tick);
+    let changed = view.relevant & !born & shared.cache.changed_after(block, tick, view.team);
     let base = view.base(acked_set, changed, now);
     let mut block_delta = |base, mask: u64| {
         let key = DeltaKey {
-            block: at as u16,
+            block: block.at as u16,
             mask,
             team: view.team & mask,
             base,
         };
-        (mask != 0).then(|| (mask, shared.group_delta(&key)))
+        (mask != 0).then(|| EncodedSlots {
+            slots: mask,
+            block_delta: shared.group_delta(&key),
+        })
     };
     SharedDelta {
         base,

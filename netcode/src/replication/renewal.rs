@@ -3,6 +3,7 @@
 
 use super::block_delta::block_of;
 use super::client_view::{ClientView, Shared};
+use super::state_ring::BlockAt;
 use crate::limits::{BASELINE_TICKS, RING_TICKS};
 use crate::schema::Audience;
 use crate::tick::Tick;
@@ -39,7 +40,9 @@ impl ClientView {
             if view.has_old(now) {
                 let team = view.team;
                 view.renew(now, |tick| {
-                    shared.cache.changed_after((at, block), tick, team)
+                    shared
+                        .cache
+                        .changed_after(BlockAt { at, block }, tick, team)
                 });
             }
         }

@@ -31,6 +31,14 @@ pub(super) const MIN_DELTAS_OF_BUDGET: usize = 2;
 /// before those whose turn it is.
 const MAX_ROUNDS: u64 = 2;
 
+/// What is due to a client in a tick.
+pub(super) struct Due<'a> {
+    /// Encoded block deltas.
+    pub block_deltas: &'a mut Vec<DueDelta>,
+    /// Entities for the client's individual stream.
+    pub individual_items: &'a mut Vec<IndividualItem>,
+}
+
 /// Chooses what is sent within a client's budget; see the module's documentation.
 #[derive(Debug)]
 pub(super) struct SendScheduler {
@@ -85,25 +93,30 @@ impl SendScheduler {
     /// Reduces what is due to what fits into `budget` bytes.
     pub fn choose(
         &mut self,
-        (block_deltas, individual_items): (&mut Vec<DueDelta>, &mut Vec<IndividualItem>),
+        due: Due<'_>,
         views: &mut [BlockAcks],
         shared: &Shared<'_>,
         interest: &Interest<'_>,
         budget: usize,
     ) {
+        let Due {
+            block_deltas,
+            individual_items,
+        } = due;
         self.deferred.clear();
         if interest.weights.is_some() {
             individual_items.extend(block_deltas.drain(..).flat_map(|due| due.key.items()));
             self.choose_entities(individual_items, views, shared, interest, budget);
         } else {
-            self.choose_deltas((block_deltas, individual_items), views, shared, budget);
+            self.choose_deltas(block_deltas, individual_items, views, shared, budget);
         }
         self.deferred.sort_unstable();
     }
 
     fn choose_deltas(
         &mut self,
-        (block_deltas, individual_items): (&mut Vec<DueDelta>, &[IndividualItem]),
+        block_deltas: &mut Vec<DueDelta>,
+        individual_items: &[IndividualItem],
         views: &mut [BlockAcks],
         shared: &Shared<'_>,
         budget: usize,
@@ -160,6 +173,35 @@ impl SendScheduler {
         interest: &Interest<'_>,
         budget: usize,
     ) {
+        self.rank_entities(individual_items, views, shared, interest);
+        self.keep_fitting(individual_items, budget);
+        let (mut left, mut others) = (budget * 8, 0);
+        for (rank, at) in &self.ranked {
+            let place = &individual_items[*at].place;
+            let cost = self.cost(place, shared);
+            let own = rank.0 == u64::MAX;
+            others += usize::from(!own);
+            if own || others == 1 || cost <= left {
+                left = left.saturating_sub(cost);
+            } else {
+                self.deferred.push(place.slot);
+            }
+        }
+        self.deferred.sort_unstable();
+        individual_items.retain(|item| {
+            item.audience == Audience::Owner
+                || self.deferred.binary_search(&item.place.slot).is_err()
+        });
+    }
+
+    /// Ranks entities by priority; the client's own entity comes first.
+    fn rank_entities(
+        &mut self,
+        individual_items: &[IndividualItem],
+        views: &mut [BlockAcks],
+        shared: &Shared<'_>,
+        interest: &Interest<'_>,
+    ) {
         let now = shared.ring.tick();
         self.ranked.clear();
         for (at, IndividualItem { place, audience }) in individual_items.iter().enumerate() {
@@ -184,6 +226,10 @@ impl SendScheduler {
             };
             self.ranked.push((Reverse(rank), at));
         }
+    }
+
+    /// Sorts the ranked entities, and defers those of which it is certain that they do not fit.
+    fn keep_fitting(&mut self, individual_items: &[IndividualItem], budget: usize) {
         // No more than this many can fit, so the order of the others does not matter.
         let fitting = (budget * 8).div_ceil(self.individual_bits.max(1)) + 2;
         let mut beyond = self.ranked.len();
@@ -198,23 +244,6 @@ impl SendScheduler {
                 .map(|(_, at)| individual_items[*at].place.slot),
         );
         self.ranked.truncate(beyond);
-        let (mut left, mut others) = (budget * 8, 0);
-        for (rank, at) in &self.ranked {
-            let place = &individual_items[*at].place;
-            let cost = self.cost(place, shared);
-            let own = rank.0 == u64::MAX;
-            others += usize::from(!own);
-            if own || others == 1 || cost <= left {
-                left = left.saturating_sub(cost);
-            } else {
-                self.deferred.push(place.slot);
-            }
-        }
-        self.deferred.sort_unstable();
-        individual_items.retain(|item| {
-            item.audience == Audience::Owner
-                || self.deferred.binary_search(&item.place.slot).is_err()
-        });
     }
 
     /// Approximate size of an entity, in bits.

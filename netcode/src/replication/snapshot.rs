@@ -14,117 +14,19 @@
 //! describes the streams. The hash is over all entities' visible fields. An entity that is absent
 //! from all packets of a tick is as the client acknowledged it, unless it is named as deferred.
 
+mod feedback;
+
 use super::NetId;
 use super::block_delta::{BaselineRef, GAP};
 use crate::bits::{BitReader, BitWriter, golomb_bits};
 use crate::error::WireError;
-use crate::limits::{
-    BLOCKS, DEFERRED_PER_PACKET, LATE_COMMANDS, PAYLOAD_BYTES, REMOVALS_PER_PACKET,
-};
+use crate::limits::{BLOCKS, DEFERRED_PER_PACKET, PAYLOAD_BYTES, REMOVALS_PER_PACKET};
 use crate::tick::Tick;
+
+pub use feedback::{FEEDBACK_UNIT_US, Feedback, Late, Lates};
 
 /// Number of bits of a slot on the wire.
 pub const SLOT_BITS: u32 = 14;
-
-/// Unit of the times in a [`Feedback`], in microseconds.
-pub const FEEDBACK_UNIT_US: i64 = 32;
-
-/// The server's feedback to a client on the client's commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Feedback {
-    /// Time by which the tick's command arrived before the commands of the tick were taken, in
-    /// units of [`FEEDBACK_UNIT_US`] (0 to 65,534). `None` if it was missing and the last one was
-    /// repeated.
-    pub margin: Option<u16>,
-    /// The newest commands that arrived too late since the last snapshot.
-    pub lates: Lates,
-    /// Number of missing commands so far, modulo 256.
-    pub missing: u8,
-    /// Time from the tick's deadline to the creation of this packet, in units of 64 us, at most
-    /// 255.
-    pub processing: u8,
-    /// Number of slots of the time line that the server has skipped so far, modulo 65,536: the
-    /// snapshot's tick ran in slot `tick + skipped`. Commands are for slots.
-    pub skipped: u16,
-}
-
-/// A command that arrived too late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Late {
-    /// Number of slots from the command's slot to the snapshot's.
-    pub back: u8,
-    /// Time by which the command was late, in units of [`FEEDBACK_UNIT_US`].
-    pub by: u16,
-}
-
-/// Up to [`LATE_COMMANDS`] commands that arrived too late, in the order of arrival.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lates {
-    count: u8,
-    lates: [Late; LATE_COMMANDS],
-}
-
-impl Lates {
-    /// Adds a command that arrived after the others; if the list is full, the oldest is removed.
-    pub fn push(&mut self, late: Late) {
-        if usize::from(self.count) == LATE_COMMANDS {
-            self.lates.rotate_left(1);
-            self.count -= 1;
-        }
-        self.lates[usize::from(self.count)] = late;
-        self.count += 1;
-    }
-
-    /// The commands in the order of arrival.
-    pub fn as_slice(&self) -> &[Late] {
-        &self.lates[..usize::from(self.count)]
-    }
-}
-
-const NO_MARGIN: u32 = 0xffff;
-
-/// Bits of the field that counts commands that were late.
-const LATES_BITS: u32 = 3;
-
-impl Feedback {
-    fn write(&self, writer: &mut BitWriter) {
-        writer.write(self.margin.map_or(NO_MARGIN, u32::from), 16);
-        writer.write(u32::from(self.lates.count), LATES_BITS);
-        for late in self.lates.as_slice() {
-            writer.write(u32::from(late.back), 8);
-            writer.write(u32::from(late.by), 16);
-        }
-        writer.write(u32::from(self.missing), 8);
-        writer.write(u32::from(self.processing), 8);
-        writer.write(u32::from(self.skipped), 16);
-    }
-
-    fn bits(&self) -> usize {
-        16 + LATES_BITS as usize + 24 * usize::from(self.lates.count) + 8 + 8 + 16
-    }
-
-    fn read(reader: &mut BitReader<'_>) -> Result<Self, WireError> {
-        let margin = reader.read(16)?;
-        let count = reader.read(LATES_BITS)?;
-        if count as usize > LATE_COMMANDS {
-            return Err(WireError::Malformed("too many late commands"));
-        }
-        let mut lates = Lates::default();
-        for _ in 0..count {
-            lates.push(Late {
-                back: reader.read(8)? as u8,
-                by: reader.read(16)? as u16,
-            });
-        }
-        Ok(Self {
-            margin: (margin != NO_MARGIN).then_some(margin as u16),
-            lates,
-            missing: reader.read(8)? as u8,
-            processing: reader.read(8)? as u8,
-            skipped: reader.read(16)? as u16,
-        })
-    }
-}
 
 /// Entities whose absence from a snapshot does not mean "unchanged": relevant ones that changed but
 /// did not fit into this tick, and those that left the client's interest before a packet named
@@ -417,99 +319,4 @@ pub fn fold(parts: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn header_returns() {
-        let mut lates = Lates::default();
-        (1..=5).for_each(|back| lates.push(Late { back, by: 9 }));
-        assert_eq!(
-            lates.as_slice().first(),
-            Some(&Late { back: 2, by: 9 }),
-            "the oldest makes room"
-        );
-        let header = SnapshotHeader {
-            tick: Tick(1_000),
-            index: 0,
-            last: true,
-            feedback: Feedback {
-                margin: Some(70),
-                lates,
-                missing: 200,
-                processing: 4,
-                skipped: 700,
-            },
-            removals: vec![NetId {
-                slot: 16_383,
-                generation: 65_535,
-            }],
-            deferred: Deferred::These(vec![1, 5, 900]),
-            individual_items: 3,
-            has_own: true,
-            individual_bytes: 77,
-            block_deltas: vec![
-                DeltaHeader {
-                    block: 0,
-                    base: None,
-                    bytes: 1_000,
-                },
-                DeltaHeader {
-                    block: 9,
-                    base: Some(BaselineRef {
-                        tick: Tick(997),
-                        gap: 2,
-                    }),
-                    bytes: 90,
-                },
-                DeltaHeader {
-                    block: 9,
-                    base: Some(BaselineRef {
-                        tick: Tick(3),
-                        gap: 0,
-                    }),
-                    bytes: 0,
-                },
-            ],
-        };
-        let mut writer = BitWriter::new();
-        header.write(&mut writer);
-        writer.pad_to_byte();
-        let mut reader = BitReader::new(writer.bytes());
-        assert_eq!(SnapshotHeader::read(&mut reader).as_ref(), Ok(&header));
-        reader.finish().unwrap();
-        let (empty, mut writer) = (
-            SnapshotHeader {
-                individual_items: 0,
-                block_deltas: vec![],
-                ..header
-            },
-            BitWriter::new(),
-        );
-        empty.write(&mut writer);
-        assert_eq!(
-            writer.bit_len(),
-            empty.bits() + 2 * golomb_bits(0, 2) as usize
-        );
-    }
-
-    #[test]
-    fn a_units_header_takes_the_bits_that_it_says() {
-        for (age, gap, bytes) in [(0, 0, 5), (1, 0, 63), (1, 2, 64), (40, 15, 900)] {
-            let base = (age > 0).then(|| BaselineRef {
-                tick: Tick(100).back(age),
-                gap,
-            });
-            let (block_delta, mut writer) = (
-                DeltaHeader {
-                    block: 7,
-                    base,
-                    bytes,
-                },
-                BitWriter::new(),
-            );
-            block_delta.write(&mut writer, Tick(100), 4);
-            assert_eq!(writer.bit_len(), block_delta.bits(Tick(100), 4));
-        }
-    }
-}
+mod tests;

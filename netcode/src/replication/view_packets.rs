@@ -20,7 +20,8 @@ impl ClientView {
     pub fn write_packet(
         &mut self,
         shared: &mut Shared<'_>,
-        (sequence, space): (Sequence, usize),
+        sequence: Sequence,
+        space: usize,
         feedback: Feedback,
         writer: &mut BitWriter,
     ) -> bool {

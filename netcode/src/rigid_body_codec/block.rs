@@ -2,26 +2,21 @@
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::certainty::{degree, surprise};
 use super::frame::{BodyBaselines, Floors, Frame};
 use super::history::{OLDER, PastTicks};
 use super::inputs::Inputs;
 use super::lanes::BATCH;
 use super::model::Model;
-use super::neighbours::{Changed, Neighbour};
-use super::network::{Begun, Expectation};
-use super::own;
-use super::rotation::{of_vector, product};
-use super::symbols::{
-    DISTANCES, MARGINS, Part, RANK_DEGREES, Reader, SymbolCoder, Writer, code_residual,
-};
+use super::moves::code_moves;
+use super::neighbours::Changed;
+use super::network::Begun;
+use super::symbols::{DISTANCES, Part, Reader, SymbolCoder, Writer};
 use super::vector::{less, place};
-use super::{Body, POSITION_LIMIT, ROTATION_MAX};
+use super::{Body, POSITION_LIMIT};
 use crate::coding::Decoder;
 use crate::coding::prior;
 use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 use crate::error::WireError;
-use crate::replication::quaternion::{Quaternion, grid_of};
 
 /// Most bodies of a block.
 pub const MAX_BODIES: usize = 4096;
@@ -94,7 +89,7 @@ impl Bodies {
         let (coder, now) = (&mut writer, &mut self.now);
         let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
         dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
-            code_bodies((simd, coder), model, pasts, floors, scratch, now)
+            code_bodies(simd, coder, model, pasts, floors, scratch, now)
         }))?;
         writer.coder.finish();
         Ok(())
@@ -124,7 +119,7 @@ impl Bodies {
         let (coder, now) = (&mut reader, &mut self.now);
         let (model, floors, scratch) = (self.model, self.floors, &mut self.scratch);
         dispatch!(self.level, simd => simd.vectorize(#[inline(always)] || {
-            code_bodies((simd, coder), model, &pasts, floors, scratch, now)
+            code_bodies(simd, coder, model, &pasts, floors, scratch, now)
         }))?;
         reader.coder.finish()?;
         Ok(&self.now)
@@ -144,7 +139,7 @@ pub fn visit<C: SymbolCoder>(
 ) -> Result<(), WireError> {
     code_past(coder, pasts.ticks)?;
     let (scratch, level) = (&mut Scratch::default(), Level::new());
-    dispatch!(level, simd => code_bodies((simd, coder), model, pasts, floors, scratch, now))
+    dispatch!(level, simd => code_bodies(simd, coder, model, pasts, floors, scratch, now))
 }
 
 fn check(pasts: &BodyBaselines) -> Result<(), WireError> {
@@ -158,7 +153,8 @@ fn check(pasts: &BodyBaselines) -> Result<(), WireError> {
     }
 }
 
-fn within_limits(position: [i32; 3]) -> bool {
+#[inline]
+pub(super) fn within_limits(position: [i32; 3]) -> bool {
     position
         .iter()
         .all(|part| part.unsigned_abs() <= POSITION_LIMIT.unsigned_abs())
@@ -183,20 +179,21 @@ fn code_past<C: SymbolCoder>(coder: &mut C, ticks: PastTicks) -> Result<PastTick
 
 /// Memory that is reused between frames.
 #[derive(Debug, Default)]
-struct Scratch {
+pub(super) struct Scratch {
     /// Presence contexts by body.
     presence: Vec<u8>,
     /// Indices of the bodies that moved.
-    moved: Vec<u16>,
-    changed: Changed,
-    inputs: [Inputs; BATCH],
-    begun: [Begun; BATCH],
+    pub moved: Vec<u16>,
+    pub changed: Changed,
+    pub inputs: [Inputs; BATCH],
+    pub begun: [Begun; BATCH],
 }
 
 /// Codes the player, then for each other body whether it moved, then the moves of those that did.
 #[inline(always)]
 fn code_bodies<S: Simd, C: SymbolCoder>(
-    (simd, coder): (S, &mut C),
+    simd: S,
+    coder: &mut C,
     model: &Model,
     pasts: &BodyBaselines,
     floors: Floors,
@@ -217,7 +214,7 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
     );
     if code_presence(coder, context, *player, &mut now[0]) {
         scratch.moved.push(0);
-        code_moves((simd, coder), model, &frame, scratch, now)?;
+        code_moves(simd, coder, model, &frame, scratch, now)?;
         scratch.moved.clear();
     }
     // The contexts of all other bodies depend on the player's new position.
@@ -241,7 +238,7 @@ fn code_bodies<S: Simd, C: SymbolCoder>(
         }
         index += 1;
     }
-    code_moves((simd, coder), model, &frame, scratch, now)
+    code_moves(simd, coder, model, &frame, scratch, now)
 }
 
 /// Number of consecutive bodies that share one symbol while they rest far from the player.
@@ -278,52 +275,6 @@ fn code_presence<C: SymbolCoder>(coder: &mut C, context: u8, before: Body, now: 
     moved
 }
 
-/// Codes the moves of the bodies that moved, a batch at a time.
-#[inline(always)]
-fn code_moves<S: Simd, C: SymbolCoder>(
-    (simd, coder): (S, &mut C),
-    model: &Model,
-    frame: &Frame,
-    scratch: &mut Scratch,
-    now: &mut [Body],
-) -> Result<(), WireError> {
-    let Scratch {
-        moved,
-        changed,
-        inputs,
-        begun,
-        ..
-    } = scratch;
-    for batch in moved.chunks(BATCH) {
-        let mut indices = [batch[0]; BATCH];
-        indices[..batch.len()].copy_from_slice(batch);
-        own::look(simd, frame, &indices, inputs);
-        for lane in 0..batch.len() {
-            model.network.begin(simd, &inputs[lane], &mut begun[lane]);
-        }
-        for lane in 0..batch.len() {
-            let index = usize::from(batch[lane]);
-            let (before, wanted, inputs) = (frame.pasts.base[index], now[index], &mut inputs[lane]);
-            inputs.look_beside(simd, frame, index, changed.nearest(before));
-            let floor = frame.floors.of(index);
-            coder.look(inputs, floor, before, wanted);
-            let expected = model.network.expect(simd, &begun[lane], inputs);
-            now[index] =
-                code_move(coder, &expected, floor, (before, wanted))?.marked(wanted.mark());
-            if index > 0 {
-                changed.push(
-                    Neighbour {
-                        index,
-                        now: now[index],
-                    },
-                    before,
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Computes the presence contexts: whether a body moved recently, its mark, and its distance from
 /// the player.
 #[inline(always)]
@@ -348,93 +299,4 @@ fn presence(frame: &Frame, base: Body, newer: Body, oldest: Body) -> u8 {
     let distance = (dx * dx + dy * dy + dz * dz).sqrt() * (1.0 / STEP);
     let distance = distance.min((DISTANCES - 1) as f32) as i32 as u8;
     (lately | u8::from(base.mark())) * DISTANCES as u8 + distance
-}
-
-/// Codes the height, the horizontal position and the rotation of a body that moved. Each surprise
-/// widens the distribution of the next residual.
-#[inline(always)]
-fn code_move<C: SymbolCoder>(
-    coder: &mut C,
-    expected: &Expectation,
-    floor: i32,
-    (before, wanted): (Body, Body),
-) -> Result<Body, WireError> {
-    /// Largest absolute coordinate that is estimated.
-    const FARTHEST: f32 = (2 * POSITION_LIMIT) as f32;
-    let mut position = [0; 3];
-    let mut surprised = 0;
-    for k in [2, 0, 1] {
-        let (set, degree) = if k == 2 {
-            (0, degree(expected.sizes[0]))
-        } else {
-            (1, degree(expected.sizes[1]))
-        };
-        let there = (before.position[k] as f32 + expected.step[k]).clamp(-FARTHEST, FARTHEST);
-        let there = if k == 2 {
-            there.max(floor as f32)
-        } else {
-            there
-        };
-        position[k] = code_residual(coder, (set, degree, surprised), there, wanted.position[k])?;
-        surprised = surprised.max(surprise(degree, there, position[k]));
-    }
-    if C::DECODES && !within_limits(position) {
-        return Err(WireError::Malformed("a body too far away"));
-    }
-    let rotation = code_rotation(coder, expected, (before, wanted), surprised)?;
-    Ok(Body::new(position, rotation, before.mark()))
-}
-
-#[inline(always)]
-fn code_rotation<C: SymbolCoder>(
-    coder: &mut C,
-    expected: &Expectation,
-    (before, wanted): (Body, Body),
-    surprised: usize,
-) -> Result<[u32; 4], WireError> {
-    let q = product(of_vector(expected.turn), before.quaternion());
-    let degree = degree((expected.sizes[2] * 2.0 + expected.sizes[3]) * (1.0 / 3.0));
-    let (order, margin) = sorted(q);
-    let wanted = wanted.rotation();
-    let rank = order
-        .iter()
-        .position(|component| *component as u32 == wanted[0])
-        .unwrap_or(0);
-    let context = margin * RANK_DEGREES + degree / 4;
-    let left_out = order[coder.symbol(Part::Rank, context, rank)];
-    let there = grid_of(q, left_out, ROTATION_MAX);
-    let mut rotation = [left_out as u32, 0, 0, 0];
-    let mut surprises = surprised;
-    for k in 0..3 {
-        let set = if k == 0 { 2 } else { 3 };
-        let expected = there[k].clamp(0.0, ROTATION_MAX as f32);
-        let part = code_residual(
-            coder,
-            (set, degree, surprises),
-            expected,
-            wanted[k + 1] as i32,
-        )?;
-        let seen = surprise(degree, expected, part);
-        surprises = if k == 0 { seen } else { surprises.max(seen) };
-        rotation[k + 1] = match u32::try_from(part) {
-            Ok(part) if part <= ROTATION_MAX => part,
-            _ => return Err(WireError::Malformed("a rotation beside its grid")),
-        };
-    }
-    Ok(rotation)
-}
-
-/// Sorts the components of a rotation from the largest, and classifies the margin between the first
-/// two (0 to [`MARGINS`] - 1).
-#[inline(always)]
-fn sorted(q: Quaternion) -> ([usize; 4], usize) {
-    let mut order = [0, 1, 2, 3];
-    let size = q.map(f32::abs);
-    for (a, b) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
-        if size[order[b]] > size[order[a]] {
-            order.swap(a, b);
-        }
-    }
-    let margin = (size[order[0]] - size[order[1]]) * 60.0;
-    (order, (margin as usize).min(MARGINS - 1))
 }

@@ -27,6 +27,7 @@ mod history;
 mod inputs;
 mod lanes;
 pub mod model;
+mod moves;
 mod neighbours;
 mod network;
 mod own;

@@ -147,18 +147,34 @@ impl SymbolCoder for Reader<'_> {
     }
 }
 
-/// Codes a grid value whose estimate is between grid values. `set` is the kind of the number,
-/// `degree` the certainty, `surprise` how wrong the previous estimates were.
+/// What selects the distribution of a residual.
+#[derive(Clone, Copy, Debug)]
+pub struct ResidualContext {
+    /// Kind of the number: 0 the height, 1 the horizontal position, 2 the first and 3 the further
+    /// components of a rotation.
+    pub set: usize,
+    /// Degree of certainty of the estimate, 0 to [`DEGREES`] - 1; 0 is the most certain.
+    pub degree: usize,
+    /// How wrong the previous estimates of the same body were, 0 to [`SURPRISES`] - 1.
+    pub surprise: usize,
+}
+
+/// Codes a grid value whose estimate is between grid values.
 ///
 /// # Errors
 /// [`WireError::Malformed`] if the residual is larger than any of a body within its limits.
 #[inline(always)]
 pub fn code_residual<C: SymbolCoder>(
     coder: &mut C,
-    (set, degree, surprise): (usize, usize, usize),
+    context: ResidualContext,
     expected: f32,
     actual: i32,
 ) -> Result<i32, WireError> {
+    let ResidualContext {
+        set,
+        degree,
+        surprise,
+    } = context;
     let near = (expected + 0.5).floor();
     let (above, away) = (expected >= near, (expected - near).abs() > 0.25);
     let near = near as i32;

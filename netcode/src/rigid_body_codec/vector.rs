@@ -31,7 +31,7 @@ pub fn scaled<N: Number>(v: [N; 3], by: N) -> [N; 3] {
     [v[0] * by, v[1] * by, v[2] * by]
 }
 
-/// Inner product.
+/// Returns the inner product of two vectors.
 #[inline(always)]
 pub fn dot<N: Number>(a: [N; 3], b: [N; 3]) -> N {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

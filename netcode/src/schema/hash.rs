@@ -141,43 +141,62 @@ mod tests {
         )
     }
 
-    /// Schemas that all differ from each other in at least one property.
-    fn different() -> Vec<Schema> {
+    /// Fields that differ from [`FIELD`] and from each other in one property.
+    fn different_fields() -> [Field; 13] {
         let linear = |min, step| Field {
             scale: Scale::Linear { min, step },
             ..FIELD
         };
+        [
+            Field { name: "y", ..FIELD },
+            Field {
+                scale: Scale::Count,
+                ..FIELD
+            },
+            Field {
+                scale: Scale::Turn,
+                ..FIELD
+            },
+            linear(-32.0, 0.25),
+            linear(-64.0, 0.5),
+            Field {
+                bits: FIELD.bits + 1,
+                ..FIELD
+            },
+            Field {
+                max: FIELD.max - 1,
+                ..FIELD
+            },
+            FIELD.extrapolated(),
+            FIELD.moved_by(1),
+            FIELD.team(),
+            FIELD.owner(),
+            FIELD.server(),
+            FIELD.predicted(),
+        ]
+    }
+
+    /// Priors that differ from each other in one property.
+    fn different_priors() -> [(&'static str, &'static str, &'static str, FieldPriors); 5] {
+        const PRIORS: FieldPriors = [[[128; 10]; 4]; CLASSES];
+        const OTHER: FieldPriors = {
+            let mut priors = PRIORS;
+            priors[9][3][9] = 129;
+            priors
+        };
+        [
+            ("thing", "body", "x", PRIORS),
+            ("thing", "body", "x", OTHER),
+            ("thing", "body", "v", PRIORS),
+            ("thing", "mind", "x", PRIORS),
+            ("other", "body", "x", PRIORS),
+        ]
+    }
+
+    /// Schemas that all differ from each other in at least one property.
+    fn different() -> Vec<Schema> {
         let mut schemas = vec![with(FIELD), Schema::new()];
-        schemas.extend(
-            [
-                Field { name: "y", ..FIELD },
-                Field {
-                    scale: Scale::Count,
-                    ..FIELD
-                },
-                Field {
-                    scale: Scale::Turn,
-                    ..FIELD
-                },
-                linear(-32.0, 0.25),
-                linear(-64.0, 0.5),
-                Field {
-                    bits: FIELD.bits + 1,
-                    ..FIELD
-                },
-                Field {
-                    max: FIELD.max - 1,
-                    ..FIELD
-                },
-                FIELD.extrapolated(),
-                FIELD.moved_by(1),
-                FIELD.team(),
-                FIELD.owner(),
-                FIELD.server(),
-                FIELD.predicted(),
-            ]
-            .map(with),
-        );
+        schemas.extend(different_fields().map(with));
         let second = ("mind", vec![Field::flag("awake")]);
         let first = ("body", vec![FIELD]);
         let two = [first.clone(), second.clone()];
@@ -195,20 +214,7 @@ mod tests {
             of(&two, &[("other", &[1]), ("thing", &[0])]),
             of(&[second, first], &[("thing", &[0])]),
         ]);
-        const PRIORS: FieldPriors = [[[128; 10]; 4]; CLASSES];
-        const OTHER: FieldPriors = {
-            let mut priors = PRIORS;
-            priors[9][3][9] = 129;
-            priors
-        };
-        let priors = [
-            ("thing", "body", "x", PRIORS),
-            ("thing", "body", "x", OTHER),
-            ("thing", "body", "v", PRIORS),
-            ("thing", "mind", "x", PRIORS),
-            ("other", "body", "x", PRIORS),
-        ];
-        schemas.extend(priors.map(|prior| with(FIELD).with_priors(vec![prior].leak())));
+        schemas.extend(different_priors().map(|prior| with(FIELD).with_priors(vec![prior].leak())));
         schemas
     }
 

@@ -10,17 +10,18 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
-use crate::coding::CONTEXTS;
-use crate::coding::prior::{LENGTHS, Node, Prior, Tables, node};
+use crate::coding::prior::Tables;
 use crate::limits::{COMPONENTS, ENTITY_BYTES, FIELDS_PER_ENTITY, KINDS};
 
 mod field;
 mod hash;
 mod plan;
+mod tables;
 
 pub use field::{Audience, Estimator, Field, Scale, TeleportMark, Visibility};
 use plan::plan_component;
 pub use plan::{CodedComponent, CodedField, CompiledEstimator, Contexts};
+pub use tables::{CLASSES, FieldPriors, Priors, class_of, frame};
 
 /// A component that takes part in replication.
 pub trait Replicate: Sized {
@@ -124,40 +125,6 @@ pub enum SchemaError {
     /// not exist or has the wrong type.
     #[error("field `{0}`: its model does not fit its component")]
     Estimator(&'static str),
-}
-
-/// Number of classes of baselines, by age and by whether there is an older one.
-pub const CLASSES: usize = 10;
-
-/// Returns the class of a baseline `age` ticks old (1 or more), with or without an older one.
-#[inline]
-pub fn class_of(age: u32, has_older: bool) -> usize {
-    let age = match age {
-        0..=3 => age.saturating_sub(1),
-        4..=6 => 3,
-        _ => 4,
-    };
-    age as usize + if has_older { 5 } else { 0 }
-}
-
-/// Priors of one field's residuals, by class and context; see [`Prior`].
-pub type FieldPriors = [[[u8; LENGTHS + 2]; CONTEXTS]; CLASSES];
-
-/// Priors of a schema's residuals, by names of kind, component and field. An empty field name
-/// stands for the flag whether a component differs from its estimate. Generated from recorded play
-/// by `cargo run -p truetick-benches --bin train`.
-pub type Priors = &'static [(&'static str, &'static str, &'static str, FieldPriors)];
-
-/// Numbers of contexts that every stream has, whatever its entities; see
-/// [`crate::replication::block_delta`].
-pub mod frame {
-    /// Number contexts: distance to the slot before, age of a baseline, distance of the older one,
-    /// generation, kind.
-    pub const NUMBERS: usize = 5;
-    /// Flag contexts: whether a slot is in the block delta (after an absent one, after a present
-    /// one), whether all slots are, whether an entity is whole (after one that is not, after one
-    /// that is), whether it is the team's copy.
-    pub const FLAGS: usize = 6;
 }
 
 /// The table of components and kinds. Both sides must have equal ones, which its hash proves.
@@ -302,43 +269,6 @@ impl Schema {
         &self.tables.get_or_init(make)[class]
     }
 
-    fn tables_of(&self, class: usize) -> Tables {
-        let mut tables = Tables {
-            flags: frame_flags(),
-            ..Tables::default()
-        };
-        FRAME_PRIORS
-            .iter()
-            .for_each(|prior| tables.push(Some(*prior)));
-        let expected = |kind, component, field| {
-            let found = self
-                .priors
-                .iter()
-                .find(|(k, c, f, _)| (*k, *c, *f) == (kind, component, field))?;
-            Some(found.3[class].map(Prior))
-        };
-        for kind in &self.kinds {
-            for (coded, (id, start)) in kind.plan.iter().zip(&kind.components) {
-                let component = self.component(*id);
-                let changes = expected(kind.name, component.name, "")
-                    .map(|priors| 1.0 - f64::from(priors[0].0[0]) / 256.0);
-                tables
-                    .flags
-                    .push(changes.map_or(node(0.5, 0), |changes| node(changes, 6)));
-                for field in &coded.fields {
-                    let priors = expected(
-                        kind.name,
-                        component.name,
-                        component.fields[field.at - start].name,
-                    );
-                    (0..CONTEXTS)
-                        .for_each(|context| tables.push(priors.map(|priors| priors[context])));
-                }
-            }
-        }
-        tables
-    }
-
     /// Returns a component by its number.
     ///
     /// # Panics
@@ -374,89 +304,5 @@ impl Schema {
     }
 }
 
-/// Priors in the order of [`frame::NUMBERS`]: slots are mostly adjacent, baselines some ticks old,
-/// the older ones two ticks before.
-const FRAME_PRIORS: [Prior; frame::NUMBERS] = [
-    Prior([190, 90, 128, 128, 128, 128, 128, 128, 128, 112]),
-    Prior([60, 200, 128, 60, 60, 90, 128, 128, 128, 112]),
-    Prior([60, 230, 20, 20, 20, 20, 20, 20, 20, 40]),
-    Prior([220, 128, 128, 128, 128, 128, 128, 128, 128, 112]),
-    Prior([128, 128, 128, 60, 20, 20, 20, 20, 20, 112]),
-];
-
-fn frame_flags() -> Vec<Node> {
-    [(0.2, 2), (0.95, 4), (0.8, 4), (0.1, 2), (0.8, 2), (0.3, 2)]
-        .map(|(p, uses)| node(p, uses))
-        .to_vec()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const POSITION: Field = Field::linear("x", -64.0, 64.0, 1.0 / 2048.0);
-    const HEADING: Field = Field::turn("heading", 12);
-
-    proptest! {
-        #[test]
-        fn the_grid_is_exact(n in 0..=POSITION.max(), turn in 0..=HEADING.max()) {
-            prop_assert_eq!(POSITION.quantise(POSITION.value(n)), n);
-            prop_assert_eq!(HEADING.quantise(HEADING.value(turn)), turn);
-        }
-
-        #[test]
-        fn values_snap_to_the_nearest(value in -63.9f32..63.9) {
-            let snapped = POSITION.value(POSITION.quantise(value));
-            prop_assert!((snapped - value).abs() <= 0.5 / 2048.0 + 1e-5);
-        }
-
-        #[test]
-        fn changes_return(from in 0..=HEADING.max(), to in 0..=HEADING.max(), wide in any::<(u32, u32)>()) {
-            let change = HEADING.difference(from, to);
-            prop_assert!(change.abs() <= 2048);
-            prop_assert_eq!(HEADING.apply(from, change), Some(to));
-            let count = Field::count("score", 32);
-            prop_assert_eq!(count.apply(wide.0, count.difference(wide.0, wide.1)), Some(wide.1));
-        }
-    }
-
-    #[test]
-    fn out_of_range_goes_to_the_ends() {
-        assert_eq!(POSITION.bits, 18);
-        assert_eq!(POSITION.quantise(-1e9), 0);
-        assert_eq!(POSITION.quantise(1e9), POSITION.max());
-        assert_eq!(POSITION.quantise(f32::NAN), 0);
-        assert_eq!(POSITION.apply(0, -1), None);
-    }
-
-    #[test]
-    fn clones_share_the_tables_that_priors_make() {
-        let schema = Schema::new().with_priors(&[]);
-        let clone = schema.clone();
-        assert!(std::ptr::eq(schema.tables(3), clone.tables(3)));
-    }
-
-    #[test]
-    fn a_kind_that_fits_no_packet_is_refused() {
-        struct Wide;
-        impl Replicate for Wide {
-            const NAME: &'static str = "wide";
-            const FIELDS: &'static [Field] = &[Field::count("n", 32); 41];
-            fn quantise(&self, _: &mut [u32]) {}
-            fn restore(_: &[u32]) -> Self {
-                Self
-            }
-        }
-        let mut schema = Schema::new();
-        let wide = schema.add_component::<Wide>().unwrap();
-        assert_eq!(
-            schema.add_component::<Wide>(),
-            Err(SchemaError::Twice("wide"))
-        );
-        assert!(matches!(
-            schema.add_kind("w", &[wide]),
-            Err(SchemaError::TooMany(..))
-        ));
-    }
-}
+mod tests;

@@ -1,27 +1,26 @@
 //! Admission of clients over datagrams: request, challenge, response. A sender gets no answer
 //! before its token proves genuine. The order of the checks is the standard's.
 
+mod response;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::ClientId;
 use super::config::SessionConfig;
 use super::crypto::PacketKey;
 use super::denial::Denial;
 use super::drops::DropReason;
 use super::half_open::Applicant;
-use super::packet::{self, Header, Kind, Request};
+use super::packet::{self, Kind, Request};
 use super::rate::Rate;
-use super::roster::{Live, Place};
-use super::secured;
+use super::roster::Place;
 use super::server::SessionServer;
 use super::token::{OpenError, PrivateToken, Purpose, token_tag};
 use crate::limits::{
-    CLOCK_DIFFERENCE, HALF_OPEN_TIME, PAYLOAD_BYTES, REPLIES, RESUMES, TICKET_LIFETIME,
-    TOKEN_BINDING, TOKENS_OPENED,
+    CLOCK_DIFFERENCE, HALF_OPEN_TIME, REPLIES, TICKET_LIFETIME, TOKEN_BINDING, TOKENS_OPENED,
 };
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{PeerAddr, Transmit};
@@ -70,7 +69,7 @@ impl SessionServer {
             }
             if !self
                 .half_open
-                .insert(from, (applicant.clone(), digest), now, now + time)
+                .insert(from, applicant.clone(), digest, now, now + time)
             {
                 return Err(DropReason::RateLimited);
             }
@@ -83,11 +82,12 @@ impl SessionServer {
         } = &*applicant;
         let challenge = self
             .challenges
-            .make(from.address, tag, (*user, user_data), now);
+            .make(from.address, tag, *user, user_data, now);
         self.reply(
             from,
             &applicant,
-            (Kind::Challenge, Denial::Unspecified),
+            Kind::Challenge,
+            Denial::Unspecified,
             &challenge,
         );
         Ok(())
@@ -274,7 +274,7 @@ impl SessionServer {
         }
         match to.is_connection_oriented() {
             true => self.refuse_connection(to, reason.into(), now),
-            false => self.reply(to, applicant, (Kind::Denied, reason.into()), &[]),
+            false => self.reply(to, applicant, Kind::Denied, reason.into(), &[]),
         }
     }
 
@@ -283,7 +283,8 @@ impl SessionServer {
         &mut self,
         to: PeerAddr,
         applicant: &Applicant,
-        (kind, denial): (Kind, Denial),
+        kind: Kind,
+        denial: Denial,
         contents: &[u8],
     ) {
         if self.replies.len() < REPLIES {
@@ -291,7 +292,8 @@ impl SessionServer {
             self.replied += 1;
             let mut packet = Vec::new();
             packet::seal(
-                (kind, number),
+                kind,
+                number,
                 self.config.protocol,
                 &PacketKey::new(key),
                 contents,
@@ -299,157 +301,6 @@ impl SessionServer {
             );
             self.answer(to, Transmit::Datagram(packet));
         }
-    }
-
-    pub(super) fn take_response(
-        &mut self,
-        from: PeerAddr,
-        header: Header,
-        datagram: &[u8],
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let Some(attempt) = self.half_open.of_response(from, header.sequence) else {
-            let present = self.roster.at(from).is_some();
-            return Err(if present {
-                DropReason::AddressPresent
-            } else {
-                DropReason::Stranger
-            });
-        };
-        let (applicant, first) = (attempt.applicant.clone(), attempt.first);
-        let key = PacketKey::new(&applicant.client_key);
-        self.scratch.clear();
-        self.scratch.extend_from_slice(datagram);
-        let contents = packet::open(header, self.config.protocol, &key, &mut self.scratch)?;
-        packet::check_size(Kind::Response, contents)?;
-        let opened = self
-            .challenges
-            .open(from.address, &applicant.tag, contents, now);
-        let (user, user_data) = opened.map_err(|reason| match reason {
-            // No challenge was sent to that address with this token.
-            DropReason::ForeignChallenge if applicant.purpose.resume.is_none() && from != first => {
-                DropReason::Stranger
-            }
-            reason => reason,
-        })?;
-        // The purpose holds the time of issue and the session to resume, so it identifies the
-        // token.
-        if user != applicant.user || Purpose::read(&user_data) != Some(applicant.purpose) {
-            return Err(DropReason::ForeignChallenge);
-        }
-        self.admit(&applicant, (from, PAYLOAD_BYTES), header.sequence, now)
-    }
-
-    /// Admits an applicant whose address is proved. `response` is the number of the packet that
-    /// proved it.
-    pub(super) fn admit(
-        &mut self,
-        applicant: &Applicant,
-        (from, max_payload): (PeerAddr, usize),
-        response: u64,
-        now: Timestamp,
-    ) -> Result<(), DropReason> {
-        let place = self.grant(applicant, from, response, now)?;
-        self.half_open.remove(&applicant.tag);
-        // Another client was at this address. It has lost the address, because the applicant
-        // answered from there.
-        if let Some(other) = self
-            .roster
-            .at(from)
-            .filter(|present| Some(*present) != place.client())
-        {
-            self.displace(other, now);
-        }
-        let client = match place {
-            Place::Moved(client) => {
-                self.note_response(client, response);
-                return self.migrate(client, (from, max_payload), now);
-            }
-            Place::Resumed(client) => self.resume_session(client, applicant, from),
-            Place::TakenOver(client) => self.take_over(client, applicant, from, now),
-            Place::New => self.open(applicant, from),
-        };
-        self.note_response(client, response);
-        // Disconnect first, so that the client index is free again.
-        if let Some(old) = self.roster.disconnect(client) {
-            self.close_addr(old.addr);
-        }
-        let live = Live {
-            addr: from,
-            max_payload,
-            index: self.roster.free_index(),
-            timeout: timeout(applicant.timeout_s),
-            opened: 0,
-            heard_at: now,
-            sent_at: now,
-        };
-        self.roster.connect(client, live);
-        self.welcome(client, now);
-        Ok(())
-    }
-
-    fn note_response(&mut self, client: ClientId, response: u64) {
-        if let Some(session) = self.roster.get_mut(client) {
-            session.response = response;
-        }
-    }
-
-    /// Notifies a client that its session is open.
-    pub(super) fn welcome(&mut self, client: ClientId, now: Timestamp) {
-        let most = self.config.sessions as u32;
-        match self
-            .roster
-            .get(client)
-            .and_then(|session| session.live.as_ref())
-        {
-            Some(live) if live.addr.is_connection_oriented() => {
-                self.answer(
-                    live.addr,
-                    Transmit::Frame(secured::write_accepted(live.index, most)),
-                );
-            }
-            _ => self.keep_alive(client, now),
-        }
-    }
-
-    /// Returns the place of an applicant whose address is proved. This consumes the token, but a
-    /// refused token is not consumed.
-    fn grant(
-        &mut self,
-        applicant: &Applicant,
-        from: PeerAddr,
-        response: u64,
-        now: Timestamp,
-    ) -> Result<Place, DropReason> {
-        let place = self.check_admission(applicant, from, now);
-        let place = place.inspect_err(|reason| self.deny(from, applicant, *reason, now))?;
-        if let Some(session) = place
-            .client()
-            .and_then(|client| self.roster.get_mut(client))
-        {
-            // A recorded response proves nothing a second time.
-            if !from.is_connection_oriented()
-                && session.is_of(applicant)
-                && response <= session.response
-            {
-                return Err(DropReason::Repeated);
-            }
-            let (per_second, burst) = RESUMES;
-            let resumes = matches!(place, Place::Resumed(_));
-            if resumes && !session.resumes.allows(Rate { per_second, burst }, now) {
-                return Err(DropReason::RateLimited);
-            }
-        }
-        // A ticket needs no history: it is valid once because the session's epoch rises.
-        let remembered = applicant.purpose.resume.is_some()
-            || self
-                .history
-                .consume(applicant.tag, applicant.expires, self.unix(now).as_secs());
-        if !remembered {
-            self.deny(from, applicant, DropReason::HistoryFull, now);
-            return Err(DropReason::HistoryFull);
-        }
-        Ok(place)
     }
 }
 

@@ -7,6 +7,7 @@ use super::admission::digest;
 use super::client::Received;
 use super::denial::Denial;
 use super::drops::DropReason;
+use super::lifecycle::ClientPath;
 use super::roster::PACKETS;
 use super::secured::{self, FrameKind, Join};
 use super::server::{Change, SessionServer};
@@ -263,7 +264,15 @@ impl SessionServer {
         {
             return Err(DropReason::RateLimited);
         }
-        self.admit(&applicant, (from, max_payload), 0, now)
+        self.admit(
+            &applicant,
+            ClientPath {
+                addr: from,
+                max_payload,
+            },
+            0,
+            now,
+        )
     }
 
     fn take_frame(

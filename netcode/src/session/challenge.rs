@@ -45,7 +45,8 @@ impl Challenges {
         &mut self,
         to: SocketAddr,
         tag: &TokenTag,
-        (user, user_data): (UserId, &UserData),
+        user: UserId,
+        user_data: &UserData,
         now: Timestamp,
     ) -> Challenge {
         let number = self.next;
@@ -120,8 +121,8 @@ mod tests {
             SocketAddr::from(([10, 0, 0, 1], 6)),
         );
         let foreign = Err(DropReason::ForeignChallenge);
-        let first = maker.make(here, &TAG, (UserId(4), &data), now);
-        let contents = maker.make(here, &TAG, (UserId(5), &data), now);
+        let first = maker.make(here, &TAG, UserId(4), &data, now);
+        let contents = maker.make(here, &TAG, UserId(5), &data, now);
         assert_eq!((first[0], contents[0]), (0, 1));
         assert_eq!(
             maker.open(here, &TAG, &contents, now),
@@ -146,7 +147,7 @@ mod tests {
             SocketAddr::from(([10, 0, 0, 1], 5)),
             Timestamp::from_millis(5),
         );
-        let contents = maker.make(here, &TAG, (UserId(4), &[0; 256]), made);
+        let contents = maker.make(here, &TAG, UserId(4), &[0; 256], made);
         let last = made + CHALLENGE_TIME;
         assert!(maker.open(here, &TAG, &contents, last).is_ok());
         let late = maker.open(here, &TAG, &contents, last + Duration::from_nanos(1));

@@ -14,6 +14,8 @@
 
 mod by_connection;
 mod by_datagrams;
+mod phase;
+mod steps;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,98 +28,11 @@ use super::keys::SessionKeys;
 use super::packet::{self, Kind};
 use super::secured;
 use super::token::{ConnectToken, TokenError, token_tag};
-use crate::limits::{
-    CONNECT_TIME, DISCONNECT_PACKETS, KEEP_ALIVE, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES,
-    REQUEST_PAUSE, RESPONSE_PAUSE, SMALLEST_PAYLOAD,
-};
+use crate::limits::{DISCONNECT_PACKETS, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE};
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
-/// One in this many responses is replaced by a request.
-const RESPONSES_PER_REQUEST: u32 = 10;
-
-/// Why no session was opened, or why it ended other than by a disconnect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The token cannot be used.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The token expired before a server accepted it.
-    #[error("the token expired before a server took it: ask for a new one")]
-    TokenExpired,
-    /// No server answered a request. A path with a small MTU looks the same: a request has 1,078
-    /// bytes over UDP, and QUIC begins with 1,200.
-    #[error(
-        "no server answered: nobody serves there, a firewall is in between, or the path carries no datagrams of 1,078 bytes (QUIC: 1,200)"
-    )]
-    RequestTimedOut,
-    /// The server did not answer the response to its challenge.
-    #[error("the server asked for a proof of the address and then fell silent")]
-    ResponseTimedOut,
-    /// The server refused the token: it is full or stopping, or has the token or the user already.
-    #[error(
-        "the server refused the token: it is full or stopping, or has the token or the user already"
-    )]
-    Denied,
-    /// The server refused the token for this reason.
-    #[error("{0}")]
-    Refused(Denial),
-    /// The path to the server carries too small datagrams, or the server accepts none.
-    #[error(
-        "the path to the server carries {bytes} bytes in a datagram, and {SMALLEST_PAYLOAD} are needed"
-    )]
-    NarrowPath {
-        /// Largest payload that the path carries, in bytes.
-        bytes: usize,
-    },
-    /// The server fell silent.
-    #[error("the server fell silent, or the path carries no datagrams of 1,200 bytes")]
-    TimedOut,
-    /// The connection broke, and the session cannot be resumed.
-    #[error("the connection to the server was lost")]
-    ConnectionLost,
-}
-
-/// The phase of a client's session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The client requests a session.
-    Requesting,
-    /// The client answers a challenge to prove its address.
-    Responding,
-    /// The session is open.
-    Connected {
-        /// The client's index at the server.
-        index: u32,
-        /// Most sessions of the server.
-        most: u32,
-    },
-    /// The session failed or could not be opened.
-    Failed(Failure),
-    /// The server or the client ended the session.
-    Disconnected,
-}
-
-/// What a received event carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received<'a> {
-    /// A step of the session itself.
-    Step,
-    /// A payload of the layers above.
-    Payload(&'a [u8]),
-    /// A frame of the session's messages.
-    Frame(&'a [u8]),
-}
-
-impl<'a> Received<'a> {
-    /// Returns the payload, if it is one.
-    pub fn payload(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Payload(payload) => Some(payload),
-            Self::Step | Self::Frame(_) => None,
-        }
-    }
-}
+pub use phase::{Failure, Phase, Received};
 
 /// The client's side of one session as a sans-IO state machine.
 #[derive(Debug)]
@@ -288,142 +203,6 @@ impl SessionClient {
     /// Returns the number of packets that were received and accepted.
     pub fn opened(&self) -> u64 {
         self.opened
-    }
-
-    /// Returns when [`Self::poll`] must be called next; the largest time once the session is over.
-    pub fn next_timeout(&self) -> Timestamp {
-        let silent = self
-            .timeout()
-            .map_or(Timestamp::from_nanos(u64::MAX), |most| {
-                self.silent_since() + most
-            });
-        match self.phase {
-            Phase::Requesting | Phase::Responding => self
-                .next_send
-                .min(silent)
-                .min(self.began + self.token_lifetime()),
-            Phase::Connected { .. } => (self.sent_at + KEEP_ALIVE).min(silent),
-            Phase::Failed(_) | Phase::Disconnected => Timestamp::from_nanos(u64::MAX),
-        }
-    }
-
-    fn timeout(&self) -> Option<Duration> {
-        u64::try_from(self.token.timeout_s)
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs)
-    }
-
-    fn token_lifetime(&self) -> Duration {
-        Duration::from_secs(self.token.expires - self.token.created)
-    }
-
-    fn silent_since(&self) -> Timestamp {
-        if self.is_connected() {
-            self.heard_at
-        } else {
-            self.step_began
-        }
-    }
-
-    /// Returns the next packet that is due at `now`.
-    pub fn poll(&mut self, now: Timestamp) -> Option<Transmit> {
-        self.give_up(now);
-        match self.phase {
-            Phase::Requesting if now >= self.next_send && self.kind.is_connection_oriented() => {
-                if self.sends > 0 {
-                    self.leave_connection();
-                }
-                self.note_step_sent(now, CONNECT_TIME);
-                Some(Transmit::Open(secured::write_join(
-                    &self.request(),
-                    &self.token.client_key,
-                )))
-            }
-            Phase::Requesting if now >= self.next_send => {
-                let pause = self.pauses.pause();
-                self.note_step_sent(now, pause);
-                Some(Transmit::Datagram(self.request()))
-            }
-            Phase::Responding if now >= self.next_send => {
-                self.note_step_sent(now, RESPONSE_PAUSE);
-                // The server may have forgotten the attempt, or may have another address for it, so
-                // one in [`RESPONSES_PER_REQUEST`] packets is a request.
-                if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {
-                    return Some(Transmit::Datagram(self.request()));
-                }
-                let challenge = self.challenge.as_deref()?;
-                self.keys
-                    .seal_response(self.token.protocol, challenge)
-                    .map(Transmit::Datagram)
-            }
-            Phase::Connected { index, most } if now.since(self.sent_at) >= KEEP_ALIVE => {
-                self.sent_at = now;
-                let contents = [index.to_le_bytes(), most.to_le_bytes()].concat();
-                Some(self.seal_packet(Kind::KeepAlive, &contents))
-            }
-            _ => None,
-        }
-    }
-
-    fn request(&self) -> Vec<u8> {
-        let ConnectToken {
-            protocol,
-            expires,
-            nonce,
-            sealed,
-            ..
-        } = &self.token;
-        packet::write_request(*protocol, *expires, nonce, sealed)
-    }
-
-    fn note_step_sent(&mut self, now: Timestamp, pause: Duration) {
-        if self.sends == 0 {
-            self.sent_at = now;
-        }
-        self.sends += 1;
-        self.next_send = now + pause;
-    }
-
-    /// Continues with the next server, or fails, if time is up.
-    fn give_up(&mut self, now: Timestamp) {
-        let silent = self
-            .timeout()
-            .is_some_and(|most| now.since(self.silent_since()) >= most);
-        let failure = match self.phase {
-            Phase::Failed(_) | Phase::Disconnected => return,
-            Phase::Connected { .. } if silent => {
-                return self.phase = Phase::Failed(Failure::TimedOut);
-            }
-            Phase::Connected { .. } => return,
-            _ if now.since(self.began) >= self.token_lifetime() => {
-                return self.phase = Phase::Failed(Failure::TokenExpired);
-            }
-            Phase::Requesting => Failure::RequestTimedOut,
-            Phase::Responding => Failure::ResponseTimedOut,
-        };
-        if silent {
-            self.try_next(failure, now);
-        }
-    }
-
-    fn try_next(&mut self, failure: Failure, now: Timestamp) {
-        self.phase = match self.server + 1 < self.token.servers.len() {
-            true => Phase::Requesting,
-            false => Phase::Failed(failure),
-        };
-        if self.phase == Phase::Requesting {
-            self.server += 1;
-            self.leave_connection();
-            self.begin_step(now);
-        }
-    }
-
-    fn begin_step(&mut self, now: Timestamp) {
-        self.step_began = now;
-        self.next_send = now;
-        self.sends = 0;
-        self.pauses.reset();
     }
 
     /// Processes a received event. An invalid event changes nothing, nor does one from another

@@ -84,7 +84,7 @@ impl SessionKeys {
 
     /// Seals a packet under the next number into `packet`, replacing its contents.
     pub fn seal(&mut self, kind: Kind, protocol: u64, contents: &[u8], packet: &mut Vec<u8>) {
-        packet::seal((kind, self.next), protocol, &self.sealing, contents, packet);
+        packet::seal(kind, self.next, protocol, &self.sealing, contents, packet);
         self.next += 1;
     }
 
@@ -98,7 +98,8 @@ impl SessionKeys {
         self.next += 1;
         let mut packet = Vec::with_capacity(contents.len() + packet::OVERHEAD_BYTES);
         packet::seal(
-            (Kind::Response, number),
+            Kind::Response,
+            number,
             protocol,
             &self.sealing,
             contents,

@@ -14,6 +14,15 @@ use crate::mutant::{Mutant, is_planted};
 use crate::time::Timestamp;
 use crate::transport::{PeerAddr, Transmit};
 
+/// The path to a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientPath {
+    /// Address of the client.
+    pub addr: PeerAddr,
+    /// Largest payload that the path carries, in bytes.
+    pub max_payload: usize,
+}
+
 impl SessionServer {
     /// Returns the unused keys of an applicant. A shared token may open a session on another server
     /// too, or did so before this start. Its packets are numbered from a random number on, because
@@ -105,9 +114,10 @@ impl SessionServer {
     pub(super) fn migrate(
         &mut self,
         client: ClientId,
-        (addr, max_payload): (PeerAddr, usize),
+        path: ClientPath,
         now: Timestamp,
     ) -> Result<(), DropReason> {
+        let ClientPath { addr, max_payload } = path;
         let live = self
             .roster
             .disconnect(client)

@@ -203,7 +203,8 @@ fn about(protocol: u64, prefix: u8) -> [u8; 22] {
 /// Writes a sealed packet into `packet`, replacing its contents. A number must not be used twice
 /// under one key.
 pub fn seal(
-    (kind, sequence): (Kind, u64),
+    kind: Kind,
+    sequence: u64,
     protocol: u64,
     key: &PacketKey,
     contents: &[u8],
@@ -266,7 +267,7 @@ mod tests {
         #[test]
         fn a_packet_returns(sequence in prop_oneof![any::<u64>(), 0u64..1 << 20], contents in proptest::collection::vec(any::<u8>(), 1..=PAYLOAD_BYTES)) {
             let mut packet = Vec::new();
-            seal((Kind::Payload, sequence), 7, &key(), &contents, &mut packet);
+            seal(Kind::Payload, sequence, 7, &key(), &contents, &mut packet);
             prop_assert!(packet.len() <= PACKET_BYTES);
             let Ok(Outer::Sealed(header)) = read_outer(&packet) else { panic!("no header") };
             prop_assert_eq!((header.kind, header.sequence), (Kind::Payload, sequence));
@@ -294,7 +295,7 @@ mod tests {
             (u64::MAX, 8),
         ] {
             let mut packet = Vec::new();
-            seal((Kind::Disconnect, sequence), 7, &key(), &[], &mut packet);
+            seal(Kind::Disconnect, sequence, 7, &key(), &[], &mut packet);
             assert_eq!(
                 (packet.len(), packet[0]),
                 (1 + bytes + TAG_BYTES, 6 | (bytes as u8) << 4)

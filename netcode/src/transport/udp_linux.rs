@@ -1,19 +1,21 @@
 //! The Linux path: one system call for many datagrams, with the kernel's receive timestamps and
 //! drop counter.
 
+mod control;
+
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
-    recvmmsg, sendmmsg as sendmmsg_with, sendmsg, setsockopt,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg as sendmmsg_with,
+    sendmsg, setsockopt,
 };
 use nix::sys::time::TimeSpec;
 use rustix::net::addr::SocketAddrArg;
@@ -25,6 +27,8 @@ use super::udp::Tally;
 use super::{PeerAddr, ReceivedDatagram};
 use crate::clock;
 use crate::limits::{LONGEST_DATAGRAM, RECEIVE_BATCH};
+
+use control::{Control, Source, address};
 
 /// Datagrams per system call.
 const BATCH: usize = 32;
@@ -321,108 +325,4 @@ impl LinuxPath {
             }
         }
     }
-}
-
-/// A source address of this host in the kernel's format.
-enum Source {
-    V4(in_pktinfo),
-    V6(in6_pktinfo),
-}
-
-impl Source {
-    /// Creates the source `by` for datagrams to `to`. An IPv6 socket takes IPv4 addresses in their
-    /// mapped form.
-    fn new(by: IpAddr, to: SocketAddr) -> Self {
-        match (by, to) {
-            (IpAddr::V4(by), SocketAddr::V4(_)) => {
-                let spec_dst = in_addr {
-                    s_addr: u32::from_ne_bytes(by.octets()),
-                };
-                Self::V4(in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: spec_dst,
-                    ipi_addr: in_addr { s_addr: 0 },
-                })
-            }
-            (by, to) => {
-                let by = match by {
-                    IpAddr::V4(by) => by.to_ipv6_mapped(),
-                    IpAddr::V6(by) => by,
-                };
-                let link = match to {
-                    SocketAddr::V6(to) if by.is_unicast_link_local() => to.scope_id(),
-                    _ => 0,
-                };
-                let address = in6_addr {
-                    s6_addr: by.octets(),
-                };
-                Self::V6(in6_pktinfo {
-                    ipi6_addr: address,
-                    ipi6_ifindex: link,
-                })
-            }
-        }
-    }
-
-    fn control(&self) -> ControlMessage<'_> {
-        match self {
-            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
-            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
-        }
-    }
-}
-
-/// The kernel's control messages of one datagram.
-#[derive(Default)]
-struct Control {
-    /// Receive timestamp, in nanoseconds since 1970.
-    stamp: Option<u64>,
-    /// Number of datagrams dropped so far.
-    drops: Option<u32>,
-    /// The address of this host that the datagram was sent to; `None` for a multicast address.
-    to: Option<IpAddr>,
-}
-
-impl Control {
-    /// Reads the control messages. Returns none if they exceeded their space; the datagram itself
-    /// is complete.
-    fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
-        let mut this = Self::default();
-        for control in message.cmsgs().into_iter().flatten() {
-            match control {
-                ControlMessageOwned::ScmTimestampns(time) => {
-                    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-                    this.stamp = Some(
-                        seconds
-                            .saturating_mul(1_000_000_000)
-                            .saturating_add(time.tv_nsec() as u64),
-                    );
-                }
-                ControlMessageOwned::RxqOvfl(count) => this.drops = Some(count),
-                ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    this.to = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
-                }
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    this.to = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
-                }
-                _ => {}
-            }
-        }
-        this.to = this
-            .to
-            .filter(|to| !to.is_multicast() && !to.is_unspecified());
-        this
-    }
-}
-
-fn address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
-    let address = message.address.as_ref()?;
-    let v4 = address
-        .as_sockaddr_in()
-        .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
-    v4.or_else(|| {
-        address
-            .as_sockaddr_in6()
-            .map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
-    })
 }

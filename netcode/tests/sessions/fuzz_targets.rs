@@ -60,7 +60,8 @@ fn sealed(key: &Key, what: u8, contents: &[u8]) -> Vec<u8> {
     let sequence = if what < 128 { sequence % 512 } else { sequence };
     let contents = &contents[..contents.len().min(PAYLOAD_BYTES)];
     packet::seal(
-        (kind, sequence),
+        kind,
+        sequence,
         PROTOCOL,
         &PacketKey::new(key),
         contents,

@@ -23,13 +23,13 @@ fn said(world: &mut World) -> Vec<(PeerAddr, Transmit)> {
 }
 
 /// A client whose connections the server sees under the number `at`.
-struct Visitor {
-    session: SessionClient,
+pub(crate) struct Visitor {
+    pub session: SessionClient,
     at: u64,
 }
 
 impl Visitor {
-    fn new(world: &World, token: ConnectToken, at: u64) -> Self {
+    pub(crate) fn new(world: &World, token: ConnectToken, at: u64) -> Self {
         Self {
             session: SessionClient::new(token, PROTOCOL, at, world.now)
                 .transport(TransportKind::Quic, 1),
@@ -37,7 +37,7 @@ impl Visitor {
         }
     }
 
-    fn addr(&self) -> PeerAddr {
+    pub(crate) fn addr(&self) -> PeerAddr {
         PeerAddr::quic(self.at, address(2, self.at as u16))
     }
 
@@ -59,7 +59,7 @@ impl Visitor {
         self.hear(world);
     }
 
-    fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
+    pub(crate) fn hear(&mut self, world: &mut World) -> Vec<(PeerAddr, Transmit)> {
         let said = said(world);
         let (own, others) = said
             .into_iter()
@@ -74,7 +74,7 @@ impl Visitor {
 }
 
 /// A client in session, and its client id.
-fn joined(world: &mut World) -> (Visitor, ClientId) {
+pub(crate) fn joined(world: &mut World) -> (Visitor, ClientId) {
     let token = token(world);
     let mut visitor = Visitor::new(world, token, 5);
     visitor.join(world, 1_200);
@@ -87,11 +87,11 @@ fn joined(world: &mut World) -> (Visitor, ClientId) {
     (visitor, client)
 }
 
-fn changes(world: &mut World) -> Vec<Change> {
+pub(crate) fn changes(world: &mut World) -> Vec<Change> {
     std::iter::from_fn(|| world.server.poll_change()).collect()
 }
 
-fn token(world: &mut World) -> ConnectToken {
+pub(crate) fn token(world: &mut World) -> ConnectToken {
     world.issue(UserId(7), Purpose::default())
 }
 
@@ -301,77 +301,6 @@ fn nonsense_on_a_connection_is_counted_and_closes_what_is_no_session() {
         assert_eq!(world.server.drops().total(), before + 1);
     }
     assert_eq!(world.server.roster().live(), 1);
-}
-
-/// Its connection opens and its request arrives as early data, as a copy of it may.
-fn early(world: &mut World, by: PeerAddr, wish: &Transmit) {
-    let Transmit::Open(wish) = wish else {
-        panic!("{wish:?}")
-    };
-    world
-        .server
-        .receive(by, Event::DatagramBytes(1_200), world.now);
-    world.server.receive(by, Event::Early(wish), world.now);
-}
-
-#[test]
-fn what_comes_early_resumes_at_once_and_joins_only_when_it_is_known_to_be_no_copy() {
-    let mut world = World::new();
-    let token = token(&mut world);
-    let mut visitor = Visitor::new(&world, token, 5);
-    let wish = visitor.session.poll(world.now).unwrap();
-    early(&mut world, visitor.addr(), &wish);
-    assert_eq!(changes(&mut world), []);
-    world
-        .server
-        .receive(visitor.addr(), Event::Confirmed, world.now);
-    visitor.hear(&mut world);
-    assert!(visitor.session.is_connected());
-    let client = world.server.roster().at(visitor.addr()).unwrap();
-    changes(&mut world);
-    let ticket = world.server.ticket(client, world.now).unwrap();
-    let mut again = Visitor::new(&world, ticket, 6);
-    let wish = again.session.poll(world.now).unwrap();
-    early(&mut world, again.addr(), &wish);
-    assert_eq!(
-        changes(&mut world),
-        [Change::Resumed {
-            client,
-            addr: again.addr(),
-            resume: Resume::Continued
-        }]
-    );
-    again.hear(&mut world);
-    assert!(again.session.is_connected());
-}
-
-#[test]
-fn a_copy_of_an_early_resume_takes_the_session_from_nobody() {
-    let mut world = World::new();
-    let (_visitor, client) = joined(&mut world);
-    let ticket = world.server.ticket(client, world.now).unwrap();
-    let mut own = Visitor::new(&world, ticket, 6);
-    let wish = own.session.poll(world.now).unwrap();
-    // The copy is first: it opens a connection on which the thief cannot send anything valid.
-    let thief = PeerAddr::quic(66, address(66, 6));
-    early(&mut world, thief, &wish);
-    assert_eq!(world.server.roster().at(thief), Some(client));
-    early(&mut world, own.addr(), &wish);
-    own.hear(&mut world);
-    assert!(own.session.is_connected());
-    assert_eq!(world.server.roster().at(own.addr()), Some(client));
-    // Once the server has received a payload from the owner, the ticket is spent.
-    let heard = own.session.seal(&[1], world.now);
-    assert!(
-        world
-            .server
-            .receive(own.addr(), &heard, world.now)
-            .is_some()
-    );
-    let late = PeerAddr::quic(67, address(66, 7));
-    early(&mut world, late, &wish);
-    assert_eq!(world.server.drops().count(DropReason::StaleTicket), 1);
-    assert_eq!(world.server.roster().at(own.addr()), Some(client));
 }
 
 #[test]

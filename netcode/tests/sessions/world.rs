@@ -64,7 +64,7 @@ impl Player {
     pub fn sealed(&self, kind: Kind, sequence: u64, contents: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::new();
         let key = PacketKey::new(&self.token.client_key);
-        packet::seal((kind, sequence), PROTOCOL, &key, contents, &mut datagram);
+        packet::seal(kind, sequence, PROTOCOL, &key, contents, &mut datagram);
         datagram
     }
 
@@ -72,7 +72,8 @@ impl Player {
     pub fn forged(&self, kind: Kind, sequence: u64, contents: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::new();
         packet::seal(
-            (kind, sequence),
+            kind,
+            sequence,
             PROTOCOL,
             &PacketKey::new(&Key::new([66; 32])),
             contents,

@@ -95,7 +95,7 @@ impl<G: Game> WorldAccess for WorldRoom<G> {
         };
         client
             .view
-            .write_packet(&mut shared, packet, feedback, writer)
+            .write_packet(&mut shared, packet.0, packet.1, feedback, writer)
     }
 
     fn snapshot_sent(&mut self, client: ClientId, packets: u64, bytes: u64, now: Timestamp) {

@@ -1,7 +1,7 @@
 //! Input that no honest server or client sends.
 
 use super::super::NetId;
-use super::super::block_delta::{begin, code_identity};
+use super::super::block_delta::{Identity, begin, code_identity};
 use super::super::client_view::ClientView;
 use super::super::entity::tests::{Body, FIELDS, Mind, fitted, schema};
 use super::super::snapshot::{Deferred, Feedback, SnapshotHeader};
@@ -48,6 +48,14 @@ fn line_31_a_packet_that_claims_a_world_is_read_no_further_than_it_goes() {
     }
 }
 
+fn identity(generation: u16, kind: KindId) -> Identity {
+    Identity {
+        audience: Audience::Others,
+        generation,
+        kind,
+    }
+}
+
 #[test]
 fn line_33_an_unknown_kind_is_refused() {
     let schema = schema();
@@ -55,11 +63,11 @@ fn line_33_an_unknown_kind_is_refused() {
     let mut encoder = RangeEncoder::new(&mut bytes, &mut contexts, schema.tables(0));
     begin(&mut encoder);
     // An encoder that is given an unknown kind fails after it has written it.
-    let _ = code_identity(&mut encoder, &schema, (Audience::Others, 3, KindId(7)));
+    let _ = code_identity(&mut encoder, &schema, identity(3, KindId(7)));
     encoder.finish();
     let mut decoder = RangeDecoder::new(&bytes, &mut contexts, schema.tables(0));
     begin(&mut decoder);
-    let read = code_identity(&mut decoder, &schema, (Audience::Others, 0, KindId(0)));
+    let read = code_identity(&mut decoder, &schema, identity(0, KindId(0)));
     assert_eq!(read, Err(WireError::Malformed("unknown entity kind")));
 }
 

@@ -167,7 +167,8 @@ impl World {
             let mut writer = BitWriter::new();
             let more = self.view.write_packet(
                 &mut shared,
-                (self.sequence, PAYLOAD_BYTES),
+                self.sequence,
+                PAYLOAD_BYTES,
                 Feedback::default(),
                 &mut writer,
             );

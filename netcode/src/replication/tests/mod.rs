@@ -1,9 +1,11 @@
 //! Tests of the server's side against the client's.
 
 mod bad_input;
+mod budget;
 mod crowd;
 mod lossy;
 mod meter;
+mod removals;
 mod rest;
 mod scatter;
 mod schemas;

@@ -135,14 +135,7 @@ impl Case {
         let mut crowd = Crowd::new();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let mut generations = vec![0; usize::from(self.blocks) * 64];
-        let mut clients: Vec<Client> = (0..self.clients)
-            .map(|at| Client {
-                buffer: (at < DECODERS).then(SnapshotBuffer::new),
-                late: rng.random_range(1..=20),
-                budget: 8_000,
-                ..Client::default()
-            })
-            .collect();
+        let mut clients = self.clients(&mut rng);
         let (mut outcome, mut encoded) = (Outcome::default(), 0);
         for tick in 0..TICKS {
             step(&mut crowd, self, &mut generations, &mut rng);
@@ -161,14 +154,7 @@ impl Case {
                 }
             }
             if tick >= CALM && tick % 6 == 0 {
-                for client in &mut clients {
-                    let is_short = rng.random_range(0..100) < self.short.1;
-                    client.budget = if is_short {
-                        rng.random_range(self.short.0.clone())
-                    } else {
-                        8_000
-                    };
-                }
+                self.change_budgets(&mut clients, &mut rng);
             }
             if tick == SETTLED {
                 clients
@@ -192,6 +178,28 @@ impl Case {
         outcome.individual = crowd.cache.individual();
         println!("{self:?}\n  {outcome:?}");
         outcome
+    }
+
+    fn clients(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<Client> {
+        (0..self.clients)
+            .map(|at| Client {
+                buffer: (at < DECODERS).then(SnapshotBuffer::new),
+                late: rng.random_range(1..=20),
+                budget: 8_000,
+                ..Client::default()
+            })
+            .collect()
+    }
+
+    fn change_budgets(&self, clients: &mut [Client], rng: &mut Xoshiro256PlusPlus) {
+        for client in clients {
+            let is_short = rng.random_range(0..100) < self.short.1;
+            client.budget = if is_short {
+                rng.random_range(self.short.0.clone())
+            } else {
+                8_000
+            };
+        }
     }
 
     fn places(&self) -> usize {

@@ -54,46 +54,61 @@ impl Drop for EndNotice {
     }
 }
 
+/// Reports the events of one connection.
+#[derive(Clone, Copy)]
+pub(super) struct ConnectionEvents<'a> {
+    /// Address of the peer.
+    pub addr: PeerAddr,
+    /// The queue to the thread of the rooms.
+    pub event_channel: &'a EventSender,
+}
+
+impl ConnectionEvents<'_> {
+    fn put(self, event: QueuedEvent) {
+        self.event_channel.put(self.addr, event);
+    }
+}
+
 /// Carries a connection until it ends.
 pub(super) async fn carry(
     session: Session,
     (mut send, mut receive): Streams,
     mut frames: Receiver<UnsentFrame>,
-    (addr, event_channel): (PeerAddr, &EventSender),
+    events: ConnectionEvents<'_>,
     established: Option<ZeroRttAccepted>,
 ) -> Ended {
     let early = Early {
         is: AtomicBool::new(established.is_some()),
         over: Notify::new(),
     };
-    note_path(session.max_datagram_size(), (addr, event_channel));
+    note_path(session.max_datagram_size(), events);
     tokio::select! {
         // In this order, so that everything received before the end is taken first.
         biased;
-        () = take_datagrams(&session, addr, event_channel) => {}
-        () = note_established(established, &early, &session, (addr, event_channel)) => {}
-        () = take_frames(&mut receive, &early, addr, event_channel) => {}
+        () = take_datagrams(&session, events) => {}
+        () = note_established(established, &early, &session, events) => {}
+        () = take_frames(&mut receive, &early, events) => {}
         () = send_frames(&mut send, &mut frames) => {}
     }
     // If the peer has closed the connection, its reason stands. A stream that ends by itself is the
     // peer's fault.
     session.close(BROKEN, b"the stream ended");
     let ended = session.closed().await;
-    debug!(%addr, why = ended.why, "the connection is over");
+    debug!(addr = %events.addr, why = ended.why, "the connection is over");
     ended
 }
 
 /// Reports the largest datagram that the path carries.
-pub(super) fn note_path(bytes: usize, (addr, event_channel): (PeerAddr, &EventSender)) {
+pub(super) fn note_path(bytes: usize, events: ConnectionEvents<'_>) {
     if bytes < SMALLEST_PAYLOAD {
-        warn!(%addr, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
+        warn!(addr = %events.addr, bytes, needed = SMALLEST_PAYLOAD, "QUIC: the path carries too little in a datagram, or the peer takes none");
     }
-    event_channel.put(addr, QueuedEvent::DatagramBytes(bytes));
+    events.put(QueuedEvent::DatagramBytes(bytes));
 }
 
-async fn take_datagrams(session: &Session, addr: PeerAddr, event_channel: &EventSender) {
+async fn take_datagrams(session: &Session, events: ConnectionEvents<'_>) {
     while let Some(datagram) = session.read_datagram().await {
-        event_channel.put(addr, QueuedEvent::Datagram(Box::new(datagram)));
+        events.put(QueuedEvent::Datagram(Box::new(datagram)));
     }
 }
 
@@ -108,26 +123,21 @@ async fn note_established(
     established: Option<ZeroRttAccepted>,
     early: &Early,
     session: &Session,
-    (addr, event_channel): (PeerAddr, &EventSender),
+    events: ConnectionEvents<'_>,
 ) {
     if let Some(established) = established {
         established.await;
         // A failed handshake also completes the future, but confirms nothing.
         if !session.is_closed() {
             early.is.store(false, Ordering::Relaxed);
-            event_channel.put(addr, QueuedEvent::Confirmed);
+            events.put(QueuedEvent::Confirmed);
             early.over.notify_one();
         }
     }
     std::future::pending().await
 }
 
-async fn take_frames(
-    receive: &mut ReceiveHalf,
-    early: &Early,
-    addr: PeerAddr,
-    event_channel: &EventSender,
-) {
+async fn take_frames(receive: &mut ReceiveHalf, early: &Early, events: ConnectionEvents<'_>) {
     let room = Arc::new(Semaphore::new(UNREAD_FRAME_BYTES));
     loop {
         let mut length = [0; 2];
@@ -148,10 +158,10 @@ async fn take_frames(
         }
         if early.is.load(Ordering::Relaxed) {
             // One early frame is taken, and no further one until its sender is known.
-            event_channel.put(addr, QueuedEvent::Early(frame));
+            events.put(QueuedEvent::Early(frame));
             early.over.notified().await;
         } else {
-            event_channel.put(addr, QueuedEvent::Frame(frame, Some(Box::new(place))));
+            events.put(QueuedEvent::Frame(frame, Some(Box::new(place))));
         }
     }
 }

@@ -14,7 +14,7 @@ use web_transport_quinn::proto::ConnectRequest;
 use web_transport_quinn::quinn::{self, ClientConfig, ConnectionError, Endpoint, ZeroRttAccepted};
 
 use super::config::{self, ALPN, ALPN_WEB, ConfigError, Trust};
-use super::connection::{EndNotice, add_frame, carry};
+use super::connection::{ConnectionEvents, EndNotice, add_frame, carry};
 use super::driver::DriverCommand;
 use super::listener::PATH;
 use super::session::{Ended, Session, Streams};
@@ -75,7 +75,8 @@ pub(super) async fn open(
     endpoint: Endpoint,
     ready: Arc<Ready>,
     mut frames: Receiver<UnsentFrame>,
-    (addr, event_channel): (PeerAddr, EventSender),
+    addr: PeerAddr,
+    event_channel: EventSender,
     orders: UnboundedSender<DriverCommand>,
 ) {
     let mut notice = EndNotice::new(addr, &event_channel, &orders);
@@ -84,7 +85,13 @@ pub(super) async fn open(
             let opened = DriverCommand::Opened(addr, Box::new(session.clone()), None);
             let _ = orders.send(opened);
             match begin(&session, early, &mut frames).await {
-                Ok(streams) => carry(session, streams, frames, (addr, &event_channel), None).await,
+                Ok(streams) => {
+                    let events = ConnectionEvents {
+                        addr,
+                        event_channel: &event_channel,
+                    };
+                    carry(session, streams, frames, events, None).await
+                }
                 Err(ended) => ended,
             }
         }

@@ -1,24 +1,26 @@
 //! The task that drives a QUIC endpoint: distributes what is to be sent to the connections, opens
 //! new ones and forgets closed ones.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::UdpSocket;
+mod outgoing;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 use web_transport_quinn::quinn::{Endpoint, VarInt};
 
-use super::connection::note_path;
+use super::connection::{ConnectionEvents, note_path};
 use super::dial::{self, Ready};
 use super::listener::Admission;
 use super::session::{BROKEN, OVER, Session, UNSENT};
 use super::unsent::UnsentFrames;
-use crate::limits::{QUIC_PARCEL_BYTES, QUIC_QUEUE_BYTES};
 use crate::transport::event_channel::{EventSender, QueuedEvent};
 use crate::transport::{PeerAddr, Transmit};
+
+pub(super) use outgoing::{Counts, DriverCommand, Outgoing, ServerSide};
 
 /// Datagrams between two checks of a connection's largest datagram.
 const ROOM_EVERY: u32 = 64;
@@ -32,128 +34,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(2);
 /// Batches between two updates of the count of bytes.
 const COUNT_EVERY: u32 = 16;
 
-/// A command to the driver.
-pub(super) enum DriverCommand {
-    /// Send the batch. The frames to the peers in `unsent` could not be kept, so their connections
-    /// must be closed.
-    Send {
-        batch: Vec<(PeerAddr, Transmit)>,
-        bytes: usize,
-        unsent: BTreeSet<PeerAddr>,
-    },
-    /// A connection is ready. A server's comes with its queue of frames and is not admitted yet.
-    Opened(
-        PeerAddr,
-        Box<Session>,
-        Option<(UnsentFrames, Arc<Admission>)>,
-    ),
-    /// A connection has ended.
-    Ended(PeerAddr),
-    /// Use this socket from now on.
-    Rebind(UdpSocket),
-    /// Close all connections and confirm it.
-    End(std::sync::mpsc::Sender<()>),
-}
-
-/// Counts that both sides of the queue update.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Bytes of UDP payload sent.
-    pub sent: AtomicU64,
-    /// Bytes of waiting batches.
-    queued: AtomicUsize,
-    pub batches_dropped: AtomicU64,
-    pub bytes_dropped: AtomicU64,
-    /// Connections that were closed because their frames could not be kept.
-    pub ended_unsent: AtomicU64,
-}
-
-/// The sending end of the driver's queue, for the room's thread.
-pub(super) struct Outgoing {
-    pub orders: UnboundedSender<DriverCommand>,
-    pub counts: Arc<Counts>,
-    event_channel: EventSender,
-}
-
-impl Outgoing {
-    pub(super) fn new(
-        orders: UnboundedSender<DriverCommand>,
-        counts: Arc<Counts>,
-        event_channel: EventSender,
-    ) -> Self {
-        Self {
-            orders,
-            counts,
-            event_channel,
-        }
-    }
-
-    /// Returns the bytes of waiting batches.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.counts.queued.load(Ordering::Relaxed)
-    }
-
-    /// Queues a batch, or drops it if too much waits already. Transmits that open or close
-    /// connections are always kept, because their number is bounded by that of the connections.
-    pub(super) fn send(&self, batch: Vec<(PeerAddr, Transmit)>) {
-        let bytes = batch
-            .iter()
-            .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
-            .sum();
-        let counts = &self.counts;
-        let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
-        let order = if fits {
-            DriverCommand::Send {
-                batch,
-                bytes,
-                unsent: BTreeSet::new(),
-            }
-        } else {
-            counts.batches_dropped.fetch_add(1, Ordering::Relaxed);
-            counts
-                .bytes_dropped
-                .fetch_add(bytes as u64, Ordering::Relaxed);
-            let is_frame = |transmit: &Transmit| matches!(transmit, Transmit::Frame(_));
-            let unsent = batch
-                .iter()
-                .filter(|(_, transmit)| is_frame(transmit))
-                .map(|(to, _)| *to)
-                .collect();
-            let kept =
-                |transmit: &Transmit| matches!(transmit, Transmit::Open(_) | Transmit::Close);
-            let batch: Vec<_> = batch
-                .into_iter()
-                .filter(|(_, transmit)| kept(transmit))
-                .collect();
-            let bytes = batch
-                .iter()
-                .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
-                .sum();
-            DriverCommand::Send {
-                batch,
-                bytes,
-                unsent,
-            }
-        };
-        if let DriverCommand::Send { bytes, .. } = &order {
-            counts.queued.fetch_add(*bytes, Ordering::Relaxed);
-        }
-        // The driver has ended, so no connection can be opened.
-        if let Err(unsent) = self.orders.send(order)
-            && let DriverCommand::Send { batch, .. } = unsent.0
-        {
-            let opens = batch
-                .into_iter()
-                .filter(|(_, transmit)| matches!(transmit, Transmit::Open(_)));
-            opens.for_each(|(to, _)| {
-                self.event_channel
-                    .put(to, QueuedEvent::Closed { told: false })
-            });
-        }
-    }
-}
-
+/// A connection, as the driver keeps it.
 struct DriverConnection {
     frames: UnsentFrames,
     /// `None` while the connection is being opened.
@@ -190,7 +71,8 @@ impl Driver {
         dial: Option<Arc<Ready>>,
         event_channel: EventSender,
         orders: UnboundedSender<DriverCommand>,
-        (counts, unsent): (Arc<Counts>, Arc<AtomicUsize>),
+        counts: Arc<Counts>,
+        unsent: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             endpoint,
@@ -263,7 +145,11 @@ impl Driver {
         if too_large || connection_entry.sent.is_multiple_of(ROOM_EVERY) {
             let room = session.max_datagram_size();
             if room != std::mem::replace(&mut connection_entry.room, room) {
-                note_path(room, (to, &self.event_channel));
+                let events = ConnectionEvents {
+                    addr: to,
+                    event_channel: &self.event_channel,
+                };
+                note_path(room, events);
             }
         }
     }
@@ -302,7 +188,8 @@ impl Driver {
             self.endpoint.clone(),
             dial,
             taken,
-            (to, self.event_channel.clone()),
+            to,
+            self.event_channel.clone(),
             self.orders.clone(),
         );
         let opening = Some(tokio::spawn(opening).abort_handle());
@@ -318,12 +205,7 @@ impl Driver {
         self.lines.insert(to, connection_entry);
     }
 
-    fn opened(
-        &mut self,
-        addr: PeerAddr,
-        session: Box<Session>,
-        server: Option<(UnsentFrames, Arc<Admission>)>,
-    ) {
+    fn opened(&mut self, addr: PeerAddr, session: Box<Session>, server: Option<ServerSide>) {
         let (room, space) = (
             session.max_datagram_size(),
             session.datagram_send_buffer_space(),
@@ -336,7 +218,7 @@ impl Driver {
                     connection_entry.space,
                 ) = (Some(session), room, space)
             }
-            (None, Some((frames, admission))) => {
+            (None, Some(ServerSide { frames, admission })) => {
                 let (session, admission) = (Some(session), Some(admission));
                 let connection_entry = DriverConnection {
                     frames,

@@ -18,8 +18,8 @@ use web_transport_quinn::{Request, http};
 
 use super::certificate::Certificate;
 use super::config::{self, ALPN, ALPN_WEB, ConfigError};
-use super::connection::{EndNotice, carry};
-use super::driver::DriverCommand;
+use super::connection::{ConnectionEvents, EndNotice, carry};
+use super::driver::{DriverCommand, ServerSide};
 use super::seats::{Seat, Seats};
 use super::session::{BROKEN, Ended, Session, Streams};
 use super::tickets::{ConnectionTickets, TlsSessions};
@@ -202,7 +202,8 @@ pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
         let admission = Arc::new(Admission { seat, tickets });
         let handshake = Counted::new(&handshakes);
         tokio::spawn(serve(
-            (incoming, config),
+            incoming,
+            config,
             addr,
             listener.clone(),
             admission,
@@ -213,7 +214,8 @@ pub(super) async fn listen(endpoint: Endpoint, listener: Listener) {
 
 /// Opens a connection and carries it for as long as it may live.
 async fn serve(
-    incoming: (Incoming, Arc<ServerConfig>),
+    incoming: Incoming,
+    config: Arc<ServerConfig>,
     addr: PeerAddr,
     listener: Arc<Listener>,
     admission: Arc<Admission>,
@@ -222,7 +224,7 @@ async fn serve(
     let made = OnceLock::new();
     let mut lost = Box::pin(admission.seat.lost());
     let opened = tokio::select! {
-        opened = open(incoming, &listener.config.origins, &made, &admission) => opened,
+        opened = open(incoming, config, &listener.config.origins, &made, &admission) => opened,
         why = &mut lost => Err(why.into()),
     };
     drop(handshake);
@@ -238,18 +240,26 @@ async fn serve(
 }
 
 async fn serve_opened(
-    (session, streams, established): Opened,
+    opened: Opened,
     addr: PeerAddr,
     listener: &Listener,
     admission: &Arc<Admission>,
     lost: Pin<Box<impl Future<Output = &'static str>>>,
 ) {
+    let Opened {
+        session,
+        streams,
+        established,
+    } = opened;
     let (frames, taken) = UnsentFrames::new(&listener.unsent);
     // Sent before any received event, so that an answer finds the connection.
     let opened = DriverCommand::Opened(
         addr,
         Box::new(session.clone()),
-        Some((frames, admission.clone())),
+        Some(ServerSide {
+            frames,
+            admission: admission.clone(),
+        }),
     );
     let _ = listener.orders.send(opened);
     let mut notice = EndNotice::new(addr, &listener.event_channel, &listener.orders);
@@ -259,17 +269,28 @@ async fn serve_opened(
         session.close(BROKEN, b"no session");
         std::future::pending::<Ended>().await
     };
+    let events = ConnectionEvents {
+        addr,
+        event_channel: &listener.event_channel,
+    };
     let ended = tokio::select! {
-        ended = carry(session.clone(), streams, taken, (addr, &listener.event_channel), established) => ended,
+        ended = carry(session.clone(), streams, taken, events, established) => ended,
         ended = closing => ended,
     };
     notice.told = ended.told;
 }
 
-type Opened = (Session, Streams, Option<ZeroRttAccepted>);
+/// A connection with its stream open.
+struct Opened {
+    session: Session,
+    streams: Streams,
+    /// Completes with the handshake, if that is not complete yet.
+    established: Option<ZeroRttAccepted>,
+}
 
 async fn open(
-    (incoming, config): (Incoming, Arc<ServerConfig>),
+    incoming: Incoming,
+    config: Arc<ServerConfig>,
     origins: &Origins,
     made: &OnceLock<Connection>,
     admission: &Admission,
@@ -300,7 +321,11 @@ async fn open(
         (Session::Native(connection), established)
     };
     let streams = session.accept_streams().await.map_err(|ended| ended.why)?;
-    Ok((session, streams, established))
+    Ok(Opened {
+        session,
+        streams,
+        established,
+    })
 }
 
 /// Accepts a WebTransport session if its page's origin is allowed; refuses others.

@@ -142,13 +142,13 @@ impl QuicTransport {
         let (orders, taken) = mpsc::unbounded_channel();
         let counts = Arc::new(Counts::default());
         let dial = dial.map(Arc::new);
-        let counted = (counts.clone(), unsent.clone());
         let driver = driver::Driver::new(
             endpoint.clone(),
             dial,
             event_channel.clone(),
             orders.clone(),
-            counted,
+            counts.clone(),
+            unsent.clone(),
         );
         runtime.handle().spawn(driver.run(taken));
         let outgoing = Outgoing::new(orders, counts, event_channel.clone());
