@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use truetick_client_sim::auction::bidder::Bidder;
+use truetick_client_sim::auction::bidder::{Bidder, BidderConfig};
 use truetick_client_sim::auction::strategy::Strategy;
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
@@ -383,8 +383,15 @@ fn a_panic_over_a_message_ends_that_room_alone() {
 fn visit(room: Box<dyn Room>, happens: impl Fn()) -> (Story, Bidder) {
     let mut story = Story::new(room);
     story.clients.truncate(1);
-    let user = (UserId(50), token(50, 1, START));
-    let mut bidder = Bidder::new(user, Strategy::Watcher, None, (50, 1.0), START);
+    let watcher = BidderConfig {
+        user: UserId(50),
+        token: token(50, 1, START),
+        strategy: Strategy::Watcher,
+        house: None,
+        seed: 50,
+        pace: 1.0,
+    };
+    let mut bidder = Bidder::new(watcher, START);
     let address = |place: u16| SocketAddr::from(([127, 0, 0, 1], 100 + place));
     for ms in 0..3_000u64 {
         if ms == 1_500 {

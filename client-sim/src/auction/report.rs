@@ -189,17 +189,7 @@ pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
 
 /// Adds the rows of the full report.
 pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
-    let manners: Vec<String> = report
-        .bidders
-        .iter()
-        .filter(|(strategy, _)| *strategy != "Keeper")
-        .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
-        .collect();
-    rows.title(&format!(
-        "Auction  {} in the house: {}",
-        crowd.joined,
-        manners.join(", ")
-    ));
+    title(rows, report, crowd);
     rows.row(
         "commands",
         &format!(
@@ -238,6 +228,16 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             crowd.ended
         ),
     );
+    lots(rows, crowd);
+    report
+        .wrong
+        .iter()
+        .take(5)
+        .for_each(|wrong| rows.row("WRONG", wrong));
+}
+
+/// Adds a row for each open lot.
+fn lots(rows: &mut Rows, crowd: &CrowdFigures) {
     for (place, lot) in crowd.lots.iter().enumerate() {
         let left = match (lot.paused, lot.extended) {
             (true, _) => "clock stopped".to_string(),
@@ -264,9 +264,19 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             ),
         );
     }
-    report
-        .wrong
+}
+
+/// Adds the title: the number of clients, and of bidders by strategy.
+fn title(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
+    let manners: Vec<String> = report
+        .bidders
         .iter()
-        .take(5)
-        .for_each(|wrong| rows.row("WRONG", wrong));
+        .filter(|(strategy, _)| *strategy != "Keeper")
+        .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
+        .collect();
+    rows.title(&format!(
+        "Auction  {} in the house: {}",
+        crowd.joined,
+        manners.join(", ")
+    ));
 }

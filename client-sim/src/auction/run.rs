@@ -150,7 +150,8 @@ impl AuctionPart {
     /// The relay or the crowd cannot be started.
     pub fn start(
         options: &AuctionOptions,
-        (listeners, room): (&Listeners, u16),
+        listeners: &Listeners,
+        room: u16,
         tick_rate: u32,
     ) -> Result<Self, Box<dyn Error>> {
         let house = House {
@@ -241,13 +242,8 @@ fn room_metrics(
     }
 }
 
-/// Adds the auction's rows to a table.
-pub fn rows(
-    rows: &mut Rows,
-    part: &AuctionPart,
-    server: &HostReport,
-    (room, seconds): (usize, f64),
-) {
+/// Adds the auction's rows to a table. `seconds` is the time since the run began.
+pub fn rows(rows: &mut Rows, part: &AuctionPart, server: &HostReport, room: usize, seconds: f64) {
     let figures = part.figures();
     let metrics = room_metrics(server, room);
     let report = AuctionReport::new(
@@ -290,7 +286,7 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         options.watchers,
         options.connect_options.transport
     );
-    let part = AuctionPart::start(&options, (host.listeners(), 0), config.tick_rate)?;
+    let part = AuctionPart::start(&options, host.listeners(), 0, config.tick_rate)?;
     let (started, mut live) = (clock::now(), LiveTable::default());
     watch(&options.common, started, |seconds| {
         let (figures, server) = (part.figures(), host.report());
