@@ -102,6 +102,16 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     report
 }
 
+/// The result of one seed.
+pub struct SeedResult<F> {
+    /// The seed that was run.
+    pub seed: u64,
+    /// Figures of the run.
+    pub figures: F,
+    /// Violations as text.
+    pub wrong: Vec<String>,
+}
+
 /// Runs each seed on up to `threads` threads. `follow` receives the results in the order of
 /// completion.
 pub fn each<T: Send>(

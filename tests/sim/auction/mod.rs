@@ -5,5 +5,7 @@ pub mod audited;
 pub mod check;
 pub mod commits;
 pub mod folder;
+mod member;
 pub mod plan;
+mod serving;
 pub mod world;

@@ -64,7 +64,8 @@ impl BudgetCheck {
         &mut self,
         pair: &Pair<'_>,
         core: &Server,
-        (lateness, now): (&LatenessCheck, Timestamp),
+        lateness: &LatenessCheck,
+        now: Timestamp,
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) {

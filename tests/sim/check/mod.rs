@@ -51,18 +51,18 @@ use truetick_server::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::mark::Marks;
-use crate::network::{Network, Way};
+use crate::network::{LinkId, Network};
 use crate::plan::SimConfig;
 use crate::server_process::world_of;
 
 use budget::BudgetCheck;
 use copies::CopyCheck;
-use delivery::DeliveryCheck;
-use display::{DisplayCheck, Frame};
+use delivery::{DeliveryCheck, Message, Session};
+use display::{DisplayCheck, Frame, Life};
 use identity::IdentityCheck;
 use input::InputCheck;
-use lateness::LatenessCheck;
-use prediction::PredictionCheck;
+use lateness::{CountedPacket, LatenessCheck};
+use prediction::{NewestTick, PredictionCheck};
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
 
@@ -102,6 +102,17 @@ pub struct Pair<'a> {
     pub id: ClientId,
     /// The server's side.
     pub server: &'a Connection,
+}
+
+/// The server after a tick.
+#[derive(Clone, Copy)]
+pub struct ServerView<'a> {
+    /// The server.
+    pub core: &'a Server,
+    /// The schema of its only room.
+    pub schema: &'a Schema,
+    /// The time that the server's clock shows.
+    pub now: Timestamp,
 }
 
 /// The client at an index, if both sides are in the same session.
@@ -188,11 +199,12 @@ impl Checks {
     /// Checks everything after the server ran one or more ticks.
     pub fn after_tick(
         &mut self,
-        (core, schema, now): (&Server, &Schema, Timestamp),
+        server: ServerView<'_>,
         clients: &[ClientProcess],
         network: &Network,
         marks: &mut Marks,
     ) {
+        let ServerView { core, schema, now } = server;
         let mut wrong = Vec::new();
         let room = world_of(core);
         self.calm = self.calm.map(|looks| looks + 1);
@@ -205,15 +217,18 @@ impl Checks {
             };
             self.copies.check(&pair, room, marks, &mut wrong);
             self.budgets
-                .check(&pair, core, (&self.lateness, now), marks, &mut wrong);
+                .check(&pair, core, &self.lateness, now, marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             if let Some(counts) = room.command_counts(pair.id) {
                 self.input.check(&pair, counts, now, marks, &mut wrong);
             }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
-            let now = room.timeline().slot(room.ring().tick());
-            self.prediction
-                .check(&pair, (room.ring(), schema, now), calm, &mut wrong);
+            let newest = NewestTick {
+                ring: room.ring(),
+                schema,
+                slot: room.timeline().slot(room.ring().tick()),
+            };
+            self.prediction.check(&pair, newest, calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!(
                     "client {at} decoded a state that the server does not have"
@@ -328,9 +343,9 @@ impl Checks {
     }
 
     /// Checks a frame that a client displays.
-    pub fn shown(&mut self, client: (usize, u64), frame: Frame, marks: &mut Marks) {
+    pub fn shown(&mut self, life: Life, frame: Frame, marks: &mut Marks) {
         let mut wrong = Vec::new();
-        self.display.frame(client, frame, marks, &mut wrong);
+        self.display.frame(life, frame, marks, &mut wrong);
         self.broken(wrong);
     }
 
@@ -341,24 +356,17 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// Checks whether a packet that arrived at the server on a path was rightly taken or dropped as
-    /// a flood. `rate` is in ticks per second.
-    pub fn packet_counted(
-        &mut self,
-        path: usize,
-        (rate, arrived): (u32, Timestamp),
-        dropped: bool,
-    ) {
+    /// Checks whether a packet that arrived at the server was rightly taken or dropped as a flood.
+    pub fn packet_counted(&mut self, packet: CountedPacket) {
         let mut wrong = Vec::new();
-        self.lateness
-            .came(path, (rate, arrived), dropped, &mut wrong);
+        self.lateness.came(packet, &mut wrong);
         self.broken(wrong);
     }
 
     /// Checks a packet that one side accepted.
-    pub fn packet_taken(&mut self, way: (usize, Way), bytes: &[u8]) {
+    pub fn packet_taken(&mut self, link: LinkId, bytes: &[u8]) {
         let mut wrong = Vec::new();
-        self.repeats.taken(way, bytes, &mut wrong);
+        self.repeats.taken(link, bytes, &mut wrong);
         self.broken(wrong);
     }
 
@@ -367,16 +375,19 @@ impl Checks {
         &mut self,
         at: usize,
         client: &ClientProcess,
-        event: (Tick, &[u8]),
+        message: Message<'_>,
         marks: &mut Marks,
     ) -> bool {
         let mut wrong = Vec::new();
         let Some(id) = client.bot.runtime().id() else {
             return false;
         };
-        let known = self
-            .delivery
-            .told((at, id, client.life), event, marks, &mut wrong);
+        let session = Session {
+            at,
+            client: id,
+            life: client.life,
+        };
+        let known = self.delivery.told(session, message, marks, &mut wrong);
         self.broken(wrong);
         known
     }
@@ -387,8 +398,13 @@ impl Checks {
             .iter()
             .enumerate()
             .filter(|(_, client)| client.is_playing());
-        let sessions =
-            playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
+        let sessions = playing.filter_map(|(at, client)| {
+            Some(Session {
+                at,
+                client: client.bot.runtime().id()?,
+                life: client.life,
+            })
+        });
         sessions
             .flat_map(|session| self.delivery.untold(session, until))
             .collect()

@@ -9,7 +9,8 @@ use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::tick::Tick;
 use truetick_server::game::Game;
 
-use super::world::{QuicWorld, arena};
+use super::serving::arena;
+use super::world::QuicWorld;
 use crate::messaging_game::{CHANNELS, PERIOD};
 use crate::server_process::world_of;
 
