@@ -9,7 +9,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
-use crate::hostile::{PATIENCE, Raw, Tried};
+use crate::tried::{PATIENCE, Raw, Tried};
 use crate::ways::dial;
 
 #[test]

@@ -20,7 +20,7 @@ use truetick_server::host::{Host, random_key};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
-use crate::hostile::Stranger;
+use crate::tried::Stranger;
 use crate::ways::any;
 
 /// Timeout of these tests.

@@ -16,7 +16,6 @@ use truetick_shared::arena::ArenaSchema;
 use super::SwarmConfig;
 use crate::bot_client::BotClient;
 use crate::client_socket::ClientSocket;
-use crate::connect_options::ConnectOptions;
 use crate::token_source::TokenSource;
 
 /// The room that bots join.

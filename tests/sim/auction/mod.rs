@@ -5,6 +5,7 @@ pub mod audited;
 pub mod check;
 pub mod commits;
 pub mod folder;
+pub mod held_room;
 mod member;
 pub mod plan;
 mod serving;
