@@ -9,7 +9,6 @@ use truetick_netcode::error::WireError;
 use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_server::journal::CommitLog;
 use truetick_server::room::Room;
 use truetick_shared::auction::event::LotEventKind;
 use truetick_shared::auction::limits::REQUEST_BYTES;

@@ -8,7 +8,6 @@ use truetick_netcode::client::snapshot_buffer::SnapshotError;
 use truetick_netcode::schema::Replicate;
 use truetick_netcode::session::Role;
 use truetick_netcode::time::Timestamp;
-use truetick_server::game::Game;
 use truetick_server::game_fault::GameFault;
 use truetick_server::registry::{OutOfRange, RangePolicy};
 use truetick_server::room::{Room, RoomConfig};

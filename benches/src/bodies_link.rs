@@ -57,6 +57,17 @@ struct Client {
 }
 
 impl Client {
+    /// Creates a client that has the first frames of a trace.
+    fn new(model: &'static Model, trace: &[Vec<Body>], now: Timestamp) -> Self {
+        Self {
+            connection: Connection::new(2, now),
+            bodies: Bodies::new(model, FLOORS),
+            held: trace.iter().take(FIRST).cloned().enumerate().collect(),
+            wrong: 0,
+            decoded: 0,
+        }
+    }
+
     fn take(
         &mut self,
         bytes: &[u8],
@@ -119,15 +130,7 @@ pub fn send_over(
     let (mut down, mut up) = (LinkSim::new(config, seed), LinkSim::new(config, seed + 1));
     let mut now = Timestamp::from_millis(1_000);
     let (mut bodies, mut acknowledged) = (Bodies::new(model, FLOORS), Acknowledged::default());
-    let held = trace.iter().take(FIRST).cloned().enumerate().collect();
-    let (connection, theirs) = (Connection::new(2, now), Bodies::new(model, FLOORS));
-    let mut client = Client {
-        connection,
-        bodies: theirs,
-        held,
-        wrong: 0,
-        decoded: 0,
-    };
+    let mut client = Client::new(model, trace, now);
     let mut server = Connection::new(1, now);
     (0..FIRST).for_each(|tick| acknowledged.note(Tick(tick as u32)));
     let (mut writer, mut block, mut sent) = (BitWriter::new(), Vec::new(), VecDeque::new());

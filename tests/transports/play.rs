@@ -12,7 +12,6 @@ use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::client::Failure;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
-use truetick_server::room::Room;
 use truetick_shared::arena::arena_schema;
 use truetick_shared::auction::money::Amount;
 

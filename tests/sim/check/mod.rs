@@ -30,6 +30,7 @@ pub mod identity;
 pub mod input;
 pub mod lateness;
 pub mod numbers;
+mod pair;
 pub mod prediction;
 pub mod repeats;
 pub mod sessions;
@@ -39,9 +40,7 @@ use std::collections::BTreeSet;
 
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::connection::Connection;
 use truetick_netcode::disconnect::DisconnectReason;
-use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::session::server::Resume;
 use truetick_netcode::tick::Tick;
@@ -62,6 +61,8 @@ use display::{DisplayCheck, Frame, Life};
 use identity::IdentityCheck;
 use input::InputCheck;
 use lateness::{CountedPacket, LatenessCheck};
+use pair::pair;
+pub use pair::{Pair, ServerView};
 use prediction::{NewestTick, PredictionCheck};
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
@@ -90,51 +91,6 @@ pub struct Checks {
     input: InputCheck,
     /// Number of checks since disturbances ended.
     calm: Option<u32>,
-}
-
-/// A client with the server's side of its current session.
-pub struct Pair<'a> {
-    /// Index of the client in the run.
-    pub at: usize,
-    /// The client's side.
-    pub client: &'a ClientProcess,
-    /// Id of the session.
-    pub id: ClientId,
-    /// The server's side.
-    pub server: &'a Connection,
-}
-
-/// The server after a tick.
-#[derive(Clone, Copy)]
-pub struct ServerView<'a> {
-    /// The server.
-    pub core: &'a Server,
-    /// The schema of its only room.
-    pub schema: &'a Schema,
-    /// The time that the server's clock shows.
-    pub now: Timestamp,
-}
-
-/// The client at an index, if both sides are in the same session.
-fn pair<'a>(
-    at: usize,
-    client: &'a ClientProcess,
-    core: &'a Server,
-    network: &Network,
-) -> Option<Pair<'a>> {
-    let own = client
-        .bot
-        .runtime()
-        .connection()
-        .filter(|_| client.is_playing());
-    let (id, server) = core.session(network.address(client.path))?;
-    let same = client.bot.runtime().id() == Some(id) && core.is_playing(id);
-    own.filter(|_| same).map(|_| Pair {
-        at,
-        client,
-        id,
-        server,
-    })
 }
 
 impl Checks {
