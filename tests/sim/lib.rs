@@ -17,6 +17,7 @@ pub mod figures;
 pub mod fuzz_targets;
 mod genuine_session;
 pub mod inflict;
+pub mod late_client;
 pub mod loopback_client;
 pub mod mark;
 pub mod messaging_game;

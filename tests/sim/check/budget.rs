@@ -104,14 +104,10 @@ impl BudgetCheck {
                 pair.at
             ));
         }
-        marks.add(
-            Mark::BudgetAtFloor,
-            u64::from(budget == floor && before > floor),
-        );
-        marks.add(
-            Mark::BudgetRose,
-            u64::from(budget == ceiling && before < ceiling),
-        );
+        let is_new_floor = budget == floor && before > floor;
+        marks.add(Mark::BudgetAtFloor, u64::from(is_new_floor));
+        let is_new_ceiling = budget == ceiling && before < ceiling;
+        marks.add(Mark::BudgetRose, u64::from(is_new_ceiling));
         if snapshots > 0 {
             let starved = seen.starved(view, room.ring());
             wrong.extend(starved.map(|(slot, since)| {
