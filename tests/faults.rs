@@ -1,4 +1,5 @@
-//! One story per fault of a process, an address or a clock: after it everyone recovers, and every invariant holds.
+//! One story per fault of a process, an address or a clock: after it everyone recovers, and every
+//! invariant holds.
 
 use std::time::Duration;
 

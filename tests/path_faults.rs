@@ -1,4 +1,4 @@
-//! One story per fault of a path: loss, a narrow path, a cut, a clog. After it everyone recovers, and
+//! One story per fault of a path, such as loss, a cut or a clog: after it everyone recovers, and
 //! every invariant holds.
 
 use std::time::Duration;

@@ -47,11 +47,17 @@ pub struct Outcome {
     pub ages: u64,
 }
 
+/// A decoded frame that later frames may build on.
+struct HeldFrame {
+    frame: usize,
+    bodies: Vec<Body>,
+}
+
 /// The receiving end, which keeps the decoded frames.
 struct Client {
     connection: Connection,
     bodies: Bodies,
-    held: VecDeque<(usize, Vec<Body>)>,
+    held: VecDeque<HeldFrame>,
     wrong: usize,
     decoded: usize,
 }
@@ -59,10 +65,12 @@ struct Client {
 impl Client {
     /// Creates a client that has the first frames of a trace.
     fn new(model: &'static Model, trace: &[Vec<Body>], now: Timestamp) -> Self {
+        let first = trace.iter().take(FIRST).cloned().enumerate();
+        let first = first.map(|(frame, bodies)| HeldFrame { frame, bodies });
         Self {
             connection: Connection::new(2, now),
             bodies: Bodies::new(model, FLOORS),
-            held: trace.iter().take(FIRST).cloned().enumerate().collect(),
+            held: first.collect(),
             wrong: 0,
             decoded: 0,
         }
@@ -83,7 +91,10 @@ impl Client {
             .decode(&block, |ticks| past_of(held, frame, ticks))?;
         self.decoded += 1;
         self.wrong += usize::from(decoded != trace[frame]);
-        self.held.push_back((frame, decoded.to_vec()));
+        self.held.push_back(HeldFrame {
+            frame,
+            bodies: decoded.to_vec(),
+        });
         if self.held.len() > KEPT {
             self.held.pop_front();
         }
@@ -93,14 +104,14 @@ impl Client {
 }
 
 fn past_of(
-    held: &VecDeque<(usize, Vec<Body>)>,
+    held: &VecDeque<HeldFrame>,
     frame: usize,
     ticks: PastTicks,
 ) -> Option<BodyBaselines<'_>> {
     let find = |tick: usize| {
         held.iter()
-            .find(|(at, _)| *at == tick)
-            .map(|(_, bodies)| bodies.as_slice())
+            .find(|held| held.frame == tick)
+            .map(|held| held.bodies.as_slice())
     };
     let base_tick = frame.checked_sub(ticks.age as usize)?;
     let base = find(base_tick)?;

@@ -18,6 +18,15 @@ use truetick_netcode::time::Timestamp;
 
 use crate::{Kept, SERVER, WALL, issuer};
 
+/// A client that has not started to open its session.
+#[derive(Clone, Debug)]
+pub struct CrowdClient {
+    /// Address from which the client sends.
+    pub address: SocketAddr,
+    /// Token of its session.
+    pub token: ConnectToken,
+}
+
 /// A server's sessions alone, each with its connection, and clients that only open theirs.
 pub struct Crowd {
     server: SessionServer,
@@ -60,12 +69,12 @@ impl Crowd {
         self.tokens.issue(UserId(user), 0, WALL)
     }
 
-    /// Returns the address and the token of a client that has not started.
-    pub fn client(&mut self, user: u64) -> (SocketAddr, ConnectToken) {
-        (
-            SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)),
-            self.token(user),
-        )
+    /// Creates a client that has not started.
+    pub fn client(&mut self, user: u64) -> CrowdClient {
+        CrowdClient {
+            address: SocketAddr::from(([10, 1, (user >> 8) as u8, user as u8], 6_000)),
+            token: self.token(user),
+        }
     }
 
     /// Passes a datagram to the server.
@@ -78,11 +87,11 @@ impl Crowd {
     }
 
     /// Opens a client's session.
-    pub fn open(&mut self, (from, token): &(SocketAddr, ConnectToken)) {
-        let mut session = SessionClient::new(token.clone(), PROTOCOL, 1, self.now);
+    pub fn open(&mut self, client: &CrowdClient) {
+        let mut session = SessionClient::new(client.token.clone(), PROTOCOL, 1, self.now);
         while !session.is_connected() {
             let bytes = session.poll(self.now).expect("a step is due");
-            self.give(*from, &bytes.into_bytes());
+            self.give(client.address, &bytes.into_bytes());
             let (_, answer) = self.replies.datagrams.pop().expect("an answer");
             session
                 .receive(SocketAddr::from(SERVER), &answer, self.now)

@@ -20,7 +20,7 @@ use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::UnixTime;
 use truetick_netcode::transport::{PeerAddr, Transport};
 
-pub use crowd::Crowd;
+pub use crowd::{Crowd, CrowdClient};
 pub use full_room::FullRoom;
 
 /// Transport that counts and keeps a server's datagrams.

@@ -93,7 +93,11 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     let one = |seed| {
         let before = clock::thread_cpu();
         let outcome = run(&Plan::standard(seed), None);
-        (seed, outcome, clock::thread_cpu() - before)
+        SeedRun {
+            seed,
+            outcome,
+            cpu: clock::thread_cpu() - before,
+        }
     };
     each(&seeds, threads, one, |results| {
         follow(results, seeds.len(), &mut report)
@@ -137,9 +141,17 @@ pub fn each<T: Send>(
     });
 }
 
-fn follow(results: &mpsc::Receiver<(u64, Outcome, Duration)>, total: usize, report: &mut Report) {
+/// A run of the standard mix.
+struct SeedRun {
+    seed: u64,
+    outcome: Outcome,
+    /// CPU time of the thread that ran the seed.
+    cpu: Duration,
+}
+
+fn follow(results: &mpsc::Receiver<SeedRun>, total: usize, report: &mut Report) {
     let (live, mut told_at) = (std::io::stdout().is_terminal(), clock::now());
-    for (seed, outcome, cpu) in results {
+    for SeedRun { seed, outcome, cpu } in results {
         report.add(seed, &outcome, cpu);
         if !outcome.wrong.is_empty() {
             println!(

@@ -35,8 +35,8 @@ pub struct Story {
 }
 
 impl Story {
-    /// Creates a server with two rooms and a client in each: room 0 is a race without defects, room 1 is
-    /// `other`.
+    /// Creates a server with two rooms and a client in each: room 0 is a race without defects,
+    /// room 1 is `other`.
     pub fn new(other: Box<dyn Room>) -> Self {
         let mut server = server(START);
         let config = RoomConfig {

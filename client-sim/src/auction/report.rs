@@ -67,14 +67,18 @@ pub struct AuctionReport {
     pub joined: usize,
 }
 
+/// What a server in this process knows of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerFigures<'a> {
+    /// Metrics of the auction's room.
+    pub room: &'a RoomMetrics,
+    /// CPU time of the server since its start.
+    pub cpu: Duration,
+}
+
 impl AuctionReport {
-    /// The report of a run so far. `server` holds the room's metrics and the server's CPU time,
-    /// where the server ran in this process.
-    pub fn new(
-        seconds: f64,
-        crowd: &CrowdFigures,
-        server: Option<(&RoomMetrics, Duration)>,
-    ) -> Self {
+    /// The report of a run so far. `server` is `None` unless the server runs in this process.
+    pub fn new(seconds: f64, crowd: &CrowdFigures, server: Option<ServerFigures<'_>>) -> Self {
         let per_s = |time: Duration| time.as_secs_f64() * 1e3 / seconds.max(1e-9);
         Self {
             seconds,
@@ -91,11 +95,11 @@ impl AuctionReport {
             answer_ms: (&crowd.answer).into(),
             seen_by_all_ms: None,
             unseen: 0,
-            commit_ms: server.map(|(room, _)| (&room.commit).into()),
-            tick_ms: server.map(|(room, _)| (&room.tick_time).into()),
-            missed_ticks: server.map(|(room, _)| room.missed_ticks),
-            orders: server.map(|(room, _)| room.orders),
-            server_cpu_ms_per_s: server.map(|(_, cpu)| per_s(cpu)),
+            commit_ms: server.map(|server| (&server.room.commit).into()),
+            tick_ms: server.map(|server| (&server.room.tick_time).into()),
+            missed_ticks: server.map(|server| server.room.missed_ticks),
+            orders: server.map(|server| server.room.orders),
+            server_cpu_ms_per_s: server.map(|server| per_s(server.cpu)),
             crowd_cpu_ms_per_s: per_s(crowd.cpu),
             events: crowd.events,
             shown: crowd.shown,

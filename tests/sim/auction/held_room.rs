@@ -198,8 +198,8 @@ impl HeldRoom {
         heard.0.into_iter().map(reply).collect()
     }
 
-    /// Returns the outcome of a client's command, if its receipt is among the messages since the last
-    /// call.
+    /// Returns the outcome of a client's command, if its receipt is among the messages since the
+    /// last call.
     pub fn outcome(&mut self, client: u32, id: CommandId) -> Option<Outcome> {
         self.hear(client).into_iter().find_map(|reply| match reply {
             Reply::Answer {
