@@ -12,6 +12,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{PeerAddr, Transport};
 use truetick_server::game::Game;
 use truetick_server::room::RoomConfig;
+use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
 use truetick_tests::second_game::{Push, Race};
 use truetick_tests::tokens::{SERVER, server, token};
@@ -40,6 +41,22 @@ fn address(client: u64) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 100 + client as u16))
 }
 
+/// Runs all clients: each submits a command and sends it to the server.
+fn play(clients: &mut [ClientRuntime<Race>], server: &mut Server, now: Timestamp) {
+    for (i, client) in clients.iter_mut().enumerate() {
+        while let Some(tick) = client.poll_tick(now) {
+            client.submit(
+                tick,
+                Push(if (tick.0 + i as u32) % 50 < 30 { 1 } else { -1 }),
+                now,
+            );
+        }
+        while let Some((_, bytes)) = client.poll_transmit() {
+            server.receive(address(i as u64), &bytes, now);
+        }
+    }
+}
+
 #[test]
 fn a_tick_allocates_nothing_after_warm_up() {
     let mut now = Timestamp::from_millis(1_000);
@@ -59,18 +76,7 @@ fn a_tick_allocates_nothing_after_warm_up() {
     let (mut allocated, mut worst) = (Vec::new(), 0);
     for ms in 1_000..11_000u64 {
         now = Timestamp::from_millis(ms);
-        for (i, client) in clients.iter_mut().enumerate() {
-            while let Some(tick) = client.poll_tick(now) {
-                client.submit(
-                    tick,
-                    Push(if (tick.0 + i as u32) % 50 < 30 { 1 } else { -1 }),
-                    now,
-                );
-            }
-            while let Some((_, bytes)) = client.poll_transmit() {
-                server.receive(address(i as u64), &bytes, now);
-            }
-        }
+        play(&mut clients, &mut server, now);
         let due = server
             .next_deadline()
             .is_some_and(|deadline| deadline <= now);

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use truetick_client_sim::auction::bidder::Bidder;
+use truetick_client_sim::auction::bidder::{Bidder, BidderConfig};
 use truetick_client_sim::auction::strategy::Strategy;
 use truetick_netcode::client::runtime::ClientRuntime;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::UserId;
-use truetick_netcode::time::Timestamp;
 use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::drain::Drain;
 use truetick_server::game::Game;
 use truetick_server::journal::CommitLog;
 use truetick_server::recording::record::join;
@@ -23,147 +21,17 @@ use truetick_server::recording::recorder::RecorderConfig;
 use truetick_server::recording::records::End as Finish;
 use truetick_server::recording::replay::replay;
 use truetick_server::room::{Room, RoomConfig};
-use truetick_server::server::Server;
-use truetick_server::session_event::SessionEvent;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::auction::wire::WIRE;
 use truetick_tests::auction::world::rules;
 use truetick_tests::brittle::{Brittle, Fragile, Where};
 use truetick_tests::capture_transport::CaptureTransport;
+use truetick_tests::room_story::{START, Story, client};
 use truetick_tests::second_game::{Push, Race};
 use truetick_tests::tokens::{SERVER, server, token};
 
-const START: Timestamp = Timestamp::from_millis(1_000);
-
 fn brittle(breaks: &'static str) -> Brittle {
     Brittle::new(breaks, Race.registry().unwrap().schema().hash(), START)
-}
-
-fn client(room: u16, seed: u64, now: Timestamp) -> ClientRuntime<Race> {
-    let schema = Race.registry().unwrap().schema().clone();
-    ClientRuntime::new(Race, Arc::new(schema), token(seed, room, now), seed, now)
-}
-
-/// A server and its clients, each at an address of its own.
-struct Story {
-    server: Server,
-    clients: Vec<ClientRuntime<Race>>,
-    events: Vec<SessionEvent>,
-    now: Timestamp,
-}
-
-impl Story {
-    /// Room 0 is a race without defects, room 1 is `other`.
-    fn new(other: Box<dyn Room>) -> Self {
-        let mut server = server(START);
-        let config = RoomConfig {
-            tick_rate: 20,
-            ..RoomConfig::default()
-        };
-        server.add_room(Box::new(WorldRoom::new(Race, config, START).unwrap()));
-        server.add_room(other);
-        let clients = vec![client(0, 10, START), client(1, 11, START)];
-        Self {
-            server,
-            clients,
-            events: Vec::new(),
-            now: START,
-        }
-    }
-
-    fn join(&mut self, room: u16) -> usize {
-        self.clients
-            .push(client(room, 10 + self.clients.len() as u64, self.now));
-        self.clients.len() - 1
-    }
-
-    fn run(&mut self, ms: u64) {
-        for _ in 0..ms {
-            self.now += Duration::from_millis(1);
-            let (now, mut capture_transport) = (self.now, CaptureTransport::default());
-            self.server.send_replies(&mut capture_transport);
-            self.server.awaits_news();
-            self.server
-                .flush_pending(&mut || now, &mut capture_transport);
-            if self
-                .server
-                .next_deadline()
-                .is_some_and(|deadline| deadline <= now)
-            {
-                self.server.tick(&mut || now, &mut capture_transport);
-            }
-            for (to, bytes) in capture_transport.0 {
-                self.clients[usize::from(to.port()) - 100].receive(
-                    SocketAddr::from(SERVER),
-                    &bytes,
-                    now,
-                );
-            }
-            for (place, client) in self.clients.iter_mut().enumerate() {
-                while let Some(tick) = client.poll_tick(now) {
-                    client.submit(tick, Push(1), now);
-                }
-                let from = SocketAddr::from(([127, 0, 0, 1], 100 + place as u16));
-                while let Some((_, bytes)) = client.poll_transmit() {
-                    self.server.receive(from, &bytes, now);
-                }
-            }
-            self.events
-                .extend(std::iter::from_fn(|| self.server.poll_event()));
-        }
-    }
-
-    fn told(&self, client: usize) -> Option<DisconnectReason> {
-        match self.clients[client].state() {
-            ClientState::Ended(End::Told(reason)) => Some(reason),
-            _ => None,
-        }
-    }
-
-    /// Asserts that room 1 has ended with this panic, and nothing else has.
-    fn ended(&mut self, description: &str) {
-        let failed = self.server.failed_rooms();
-        assert!(
-            matches!(&failed[..], [(1, cause)] if cause.contains(description)),
-            "{description}: {failed:?}"
-        );
-        let events = self
-            .events
-            .iter()
-            .filter(|event| matches!(event, SessionEvent::RoomEnded { .. }));
-        assert_eq!(events.count(), 1, "{description}");
-        let before = self.clients[0].stats().snapshots;
-        let newcomer = self.join(1);
-        self.run(1_000);
-        assert_eq!(
-            self.told(newcomer),
-            Some(DisconnectReason::RoomFailed),
-            "{description}"
-        );
-        assert_eq!(
-            self.clients[0].state(),
-            ClientState::Playing,
-            "{description}"
-        );
-        assert!(
-            self.clients[0].stats().snapshots >= before + 19,
-            "{description}"
-        );
-        assert_eq!(self.server.sessions(), 1, "{description}");
-        let drain = Drain::new(
-            1,
-            Duration::from_millis(200),
-            Duration::from_secs(2),
-            self.now,
-        );
-        self.server.drain(drain);
-        self.run(2_100);
-        assert!(
-            self.server.is_drained(self.now) && !self.server.has_failed(),
-            "{description}"
-        );
-        self.server.stop(self.now, &mut CaptureTransport::default());
-    }
 }
 
 #[test]
@@ -383,8 +251,15 @@ fn a_panic_over_a_message_ends_that_room_alone() {
 fn visit(room: Box<dyn Room>, happens: impl Fn()) -> (Story, Bidder) {
     let mut story = Story::new(room);
     story.clients.truncate(1);
-    let user = (UserId(50), token(50, 1, START));
-    let mut bidder = Bidder::new(user, Strategy::Watcher, None, (50, 1.0), START);
+    let watcher = BidderConfig {
+        user: UserId(50),
+        token: token(50, 1, START),
+        strategy: Strategy::Watcher,
+        house: None,
+        seed: 50,
+        pace: 1.0,
+    };
+    let mut bidder = Bidder::new(watcher, START);
     let address = |place: u16| SocketAddr::from(([127, 0, 0, 1], 100 + place));
     for ms in 0..3_000u64 {
         if ms == 1_500 {

@@ -160,20 +160,17 @@ impl Play {
     }
 }
 
+/// Channels, each with the size of the largest event that it carries.
+const LARGEST: [(Channel, usize); 3] = [
+    (Channel::Unreliable, UNRELIABLE_EVENT_BYTES),
+    (Channel::Reliable, EVENT_BYTES),
+    (Channel::Ordered(3), EVENT_BYTES),
+];
+
 #[test]
 fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
-    let channels = [
-        (Channel::Unreliable, UNRELIABLE_EVENT_BYTES),
-        (Channel::Reliable, EVENT_BYTES),
-        (Channel::Ordered(3), EVENT_BYTES),
-    ];
     let mut play = Play::new(|tick, outbox| {
-        let channels = [
-            (Channel::Unreliable, UNRELIABLE_EVENT_BYTES),
-            (Channel::Reliable, EVENT_BYTES),
-            (Channel::Ordered(3), EVENT_BYTES),
-        ];
-        let (channel, max) = channels[tick.0 as usize % 3];
+        let (channel, max) = LARGEST[tick.0 as usize % 3];
         for bytes in [max + 1, MESSAGE_BYTES, MESSAGE_BYTES + 1, 1 << 20] {
             let refused = outbox.send(event(channel, vec![7; bytes]));
             assert_eq!(
@@ -203,7 +200,7 @@ fn an_event_that_is_too_large_is_the_games_error_and_reaches_nobody() {
         play.pass();
         faults.extend(play.server.poll_fault(play.now));
         for (tick, data) in play.events(0) {
-            assert_eq!(data, vec![tick.0 as u8; channels[tick.0 as usize % 3].1]);
+            assert_eq!(data, vec![tick.0 as u8; LARGEST[tick.0 as usize % 3].1]);
             came += 1;
         }
         play.events(1);

@@ -7,20 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::bot_client::BotClient;
-use truetick_netcode::bits::BitWriter;
-use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::mutant::{Mutant, plant};
-use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
+use truetick_netcode::replication::client_view::Shared;
 use truetick_netcode::replication::delta_cache::DeltaCache;
-use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
-use truetick_server::recording::difference::DivergenceKind;
+use truetick_server::recording::difference::{Divergence, DivergenceKind};
 use truetick_server::room::RoomConfig;
 use truetick_server::session_event::SessionEvent;
 use truetick_server::simulation::{Simulation, TickInput};
@@ -34,6 +31,7 @@ use truetick_tests::auction::plan::AuctionPlan;
 use truetick_tests::auction::world::AuctionWorld;
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::fault::Fault;
+use truetick_tests::late_client::LateClient;
 use truetick_tests::plan::{Plan, SimConfig};
 use truetick_tests::run::run;
 use truetick_tests::scenario::Scenario;
@@ -41,6 +39,22 @@ use truetick_tests::tokens;
 
 /// Number of seeds within which each defect shows.
 const WITHIN: u64 = 40;
+
+/// Violations in a run of a plan with a planted defect.
+fn run_with(mutant: Option<Mutant>, plan: &Plan) -> Vec<String> {
+    plant(mutant);
+    let wrong = run(plan, None).wrong;
+    plant(None);
+    wrong
+}
+
+/// Asserts that a violation contains the words of a description.
+fn assert_found(wrong: &[String], description: &str) {
+    assert!(
+        wrong.iter().any(|wrong| wrong.contains(description)),
+        "{description}: {wrong:?}"
+    );
+}
 
 fn first_caught(mutant: Option<Mutant>) -> Option<(u64, Vec<String>)> {
     plant(mutant);
@@ -73,10 +87,7 @@ fn every_planted_defect_is_caught_and_nothing_else() {
         let (seed, wrong) =
             first_caught(Some(mutant)).unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {seed}: {wrong:?}");
-        assert!(
-            wrong.iter().any(|wrong| wrong.contains(description)),
-            "{mutant:?}: {wrong:?}"
-        );
+        assert_found(&wrong, description);
     }
 }
 
@@ -107,14 +118,9 @@ fn what_a_late_server_must_not_do_is_caught() {
         let story = Scenario::new(40).with(|config| config.arena.tick_rate = 128);
         let plan = story.fault(1_500, lasting_ms, fault).plan();
         assert_eq!(run(&plan, None).wrong, Vec::<String>::new());
-        plant(Some(mutant));
-        let wrong = run(&plan, None).wrong;
-        plant(None);
+        let wrong = run_with(Some(mutant), &plan);
         println!("{mutant:?}: {wrong:?}");
-        assert!(
-            wrong.iter().any(|wrong| wrong.contains(description)),
-            "{mutant:?} got away: {wrong:?}"
-        );
+        assert_found(&wrong, description);
     }
 }
 
@@ -127,9 +133,7 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
         ..ArenaConfig::default()
     };
     let mut simulation = Simulation::new(Arc::new(ArenaGame::new(arena).unwrap()), 1).unwrap();
-    let mut clients: Vec<_> = (0..200)
-        .map(|_| (ClientView::new(), 0, Vec::new()))
-        .collect();
+    let mut clients: Vec<_> = (0..200).map(|at| LateClient::new(1 + at % 20)).collect();
     let (mut cache, mut most) = (DeltaCache::default(), 0);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
     plant(mutant);
@@ -139,39 +143,13 @@ fn most_encoded(mutant: Option<Mutant>) -> usize {
         cache.begin_tick(ring);
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         let before = cache.sharing().1;
-        for (at, (view, next, acks)) in clients.iter_mut().enumerate() {
+        for client in &mut clients {
             let mut shared = Shared {
                 schema,
                 ring,
                 cache: &mut cache,
             };
-            view.plan(
-                &mut shared,
-                &Interest {
-                    own: None,
-                    team: 0,
-                    masks: &masks,
-                    weights: None,
-                    budget: 8_000,
-                },
-            );
-            let mut more = true;
-            while more {
-                more = view.write_packet(
-                    &mut shared,
-                    *next,
-                    PAYLOAD_BYTES,
-                    Feedback::default(),
-                    &mut BitWriter::new(),
-                );
-                if rng.random_bool(2.0 / 3.0) {
-                    acks.push((tick + 1 + at as u64 % 20, *next));
-                }
-                *next += 1;
-            }
-            acks.iter()
-                .filter(|(due, _)| *due == tick)
-                .for_each(|(_, sequence)| view.packet_acked(*sequence));
+            client.send(tick, &mut shared, &masks, &mut rng);
         }
         let encoded = (cache.sharing().1 - before) as usize;
         most = if tick < 30 {
@@ -203,107 +181,8 @@ fn a_stamp_of_a_clock_that_was_set_is_caught_where_it_is_believed() {
         .fault(1_300, 0, Fault::JumpWall { by_ms: -60_000 })
         .plan();
     assert_eq!(run(&plan, None).wrong, Vec::<String>::new());
-    plant(Some(Mutant::TrustStamps));
-    let wrong = run(&plan, None).wrong;
-    plant(None);
-    assert!(
-        wrong
-            .iter()
-            .any(|wrong| wrong.contains("at a time that cannot be")),
-        "{wrong:?}"
-    );
-}
-
-#[test]
-fn a_house_that_accepts_before_it_has_written_is_caught() {
-    let caught = |mutant| {
-        plant(mutant);
-        let caught = (1..=WITHIN).find_map(|seed| {
-            let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
-            world.run();
-            (!world.wrong.is_empty()).then_some((seed, world.wrong))
-        });
-        plant(None);
-        caught
-    };
-    assert_eq!(caught(None), None);
-    let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
-    println!("seed {seed}: {:?}", wrong.first());
-    assert!(
-        wrong
-            .iter()
-            .any(|wrong| wrong.contains("but the journal says")),
-        "{wrong:?}"
-    );
-}
-
-#[test]
-fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
-    plant(Some(Mutant::TrustShortest));
-    let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
-    world.run_for(Duration::from_secs(6));
-    world.sleep(1, Duration::from_secs(2));
-    // The delay is longer from now on: the shortest exchange is from before.
-    world.members[1].throttle(LinkConfig {
-        latency: Duration::from_millis(80),
-        ..LinkConfig::default()
-    });
-    world.run_for(Duration::from_secs(8));
-    plant(None);
-    assert!(
-        world
-            .wrong
-            .iter()
-            .any(|wrong| wrong.contains("says its clock is wrong by")),
-        "{:?}",
-        world.wrong
-    );
-}
-
-#[test]
-fn an_audit_finds_an_auction_that_breaks_its_rules() {
-    let run = |mutant| {
-        plant(mutant);
-        let mut house = AuditedRoom::new(2, 1 << 20);
-        let increments = Increments::flat(Amount(1));
-        let sale = Sale::English {
-            start: Amount(1),
-            increments,
-            reserve: None,
-            buy_now: None,
-        };
-        house.open(1, sale, 1_000);
-        house.tick();
-        house.bid(1, 1, Action::UpTo(Amount(50)));
-        (0..9_000).for_each(|_| _ = house.bid(2, 1, Action::BuyNow));
-        let deposit = Command::Admin(Admin::Deposit {
-            user: UserId(1),
-            amount: Amount(100),
-        });
-        house.say(0, CommandId(u64::MAX), deposit.clone());
-        house.admin(Admin::Deny {
-            user: UserId(1),
-            denied: true,
-        });
-        (0..RETENTION + 5).for_each(|_| house.tick());
-        house.say(0, CommandId(u64::MAX), deposit);
-        (0..3).for_each(|_| house.tick());
-        let found = house.audit();
-        plant(None);
-        found
-    };
-    assert_eq!(run(None), Vec::<String>::new());
-    for (mutant, description) in [
-        (Mutant::CloseBeforeBacklog, "belongs to another tick"),
-        (Mutant::ForgetMoney, "was decided twice"),
-        (Mutant::DeniedLeads, "is led by a user who may not bid"),
-    ] {
-        let found = run(Some(mutant));
-        assert!(
-            found.iter().any(|finding| finding.contains(description)),
-            "{mutant:?}: {found:?}"
-        );
-    }
+    let wrong = run_with(Some(Mutant::TrustStamps), &plan);
+    assert_found(&wrong, "at a time that cannot be");
 }
 
 #[test]
@@ -320,13 +199,10 @@ fn reliable_messages_that_are_held_back_or_forgotten_are_caught() {
             link,
             ..SimConfig::default()
         };
-        plant(mutant);
-        let outcome = run(
+        run_with(
+            mutant,
             &Plan::quiet(config).with(Vec::new(), Duration::from_secs(30)),
-            None,
-        );
-        plant(None);
-        outcome.wrong
+        )
     };
     assert_eq!(wrong(None), Vec::<String>::new());
     for mutant in [Mutant::NarrowWindow, Mutant::ForgetReliable] {
@@ -376,7 +252,25 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
             _ => None,
         }));
     }
-    let [report] = reports.as_slice() else {
+    assert_names_x(&reports);
+    let stats = bot.runtime().stats();
+    assert!(stats.hash_mismatches > 0 && stats.resyncs > 0, "{stats:?}");
+    let newest = bot.runtime().buffer().newest().unwrap();
+    assert!(
+        server.rooms()[0]
+            .world()
+            .unwrap()
+            .ring()
+            .tick()
+            .distance(newest)
+            <= 1,
+        "the copy stands still since {newest}"
+    );
+}
+
+/// Asserts that there is one report, and that it names the field `x`, of which one bit differs.
+fn assert_names_x(reports: &[Divergence]) {
+    let [report] = reports else {
         panic!("{reports:?}")
     };
     assert!(
@@ -392,17 +286,80 @@ fn a_copy_that_rots_is_reported_with_its_field_and_mended() {
         };
         assert_eq!((field, left ^ right), ("x", 1), "{report}");
     }
-    let stats = bot.runtime().stats();
-    assert!(stats.hash_mismatches > 0 && stats.resyncs > 0, "{stats:?}");
-    let newest = bot.runtime().buffer().newest().unwrap();
-    assert!(
-        server.rooms()[0]
-            .world()
-            .unwrap()
-            .ring()
-            .tick()
-            .distance(newest)
-            <= 1,
-        "the copy stands still since {newest}"
-    );
+}
+
+#[test]
+fn a_house_that_accepts_before_it_has_written_is_caught() {
+    let caught = |mutant| {
+        plant(mutant);
+        let caught = (1..=WITHIN).find_map(|seed| {
+            let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
+            world.run();
+            (!world.wrong.is_empty()).then_some((seed, world.wrong))
+        });
+        plant(None);
+        caught
+    };
+    assert_eq!(caught(None), None);
+    let (seed, wrong) = caught(Some(Mutant::AcceptBeforeDurable)).expect("it got away");
+    println!("seed {seed}: {:?}", wrong.first());
+    assert_found(&wrong, "but the journal says");
+}
+
+#[test]
+fn an_audit_finds_an_auction_that_breaks_its_rules() {
+    let run = |mutant| {
+        plant(mutant);
+        let mut house = AuditedRoom::new(2, 1 << 20);
+        let increments = Increments::flat(Amount(1));
+        let sale = Sale::English {
+            start: Amount(1),
+            increments,
+            reserve: None,
+            buy_now: None,
+        };
+        house.open(1, sale, 1_000);
+        house.tick();
+        house.bid(1, 1, Action::UpTo(Amount(50)));
+        (0..9_000).for_each(|_| _ = house.bid(2, 1, Action::BuyNow));
+        let deposit = Command::Admin(Admin::Deposit {
+            user: UserId(1),
+            amount: Amount(100),
+        });
+        house.say(0, CommandId(u64::MAX), deposit.clone());
+        house.admin(Admin::Deny {
+            user: UserId(1),
+            denied: true,
+        });
+        (0..RETENTION + 5).for_each(|_| house.tick());
+        house.say(0, CommandId(u64::MAX), deposit);
+        (0..3).for_each(|_| house.tick());
+        let found = house.audit();
+        plant(None);
+        found
+    };
+    assert_eq!(run(None), Vec::<String>::new());
+    for (mutant, description) in [
+        (Mutant::CloseBeforeBacklog, "belongs to another tick"),
+        (Mutant::ForgetMoney, "was decided twice"),
+        (Mutant::DeniedLeads, "is led by a user who may not bid"),
+    ] {
+        assert_found(&run(Some(mutant)), description);
+    }
+}
+
+#[test]
+fn a_clock_that_believes_its_shortest_exchange_after_a_sleep_is_caught() {
+    plant(Some(Mutant::TrustShortest));
+    let mut world = AuctionWorld::new(AuctionPlan::quiet(11));
+    world.run_for(Duration::from_secs(6));
+    world.sleep(1, Duration::from_secs(2));
+    // The delay is longer from now on: the shortest exchange is from before.
+    world.members[1].throttle(LinkConfig {
+        latency: Duration::from_millis(80),
+        ..LinkConfig::default()
+    });
+    world.run_for(Duration::from_secs(8));
+    plant(None);
+    assert_found(&world.wrong, "says its clock is wrong by");
 }

@@ -8,14 +8,12 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::resumable_session::SessionProgress;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::limits::STRIKES;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
-use truetick_netcode::packet::{Acks, PROTOCOL, PayloadHeader};
+use truetick_netcode::messages::Body;
+use truetick_netcode::packet::{Acks, PayloadHeader};
 use truetick_netcode::session::UserId;
-use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::server::Resume;
 use truetick_netcode::time::Timestamp;
@@ -26,6 +24,7 @@ use truetick_server::server::Server;
 use truetick_server::session_event::SessionEvent;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
+use truetick_tests::by_hand::{ByHand, CLIENT};
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::plan::SimConfig;
 use truetick_tests::tokens::{self, tokens};
@@ -35,91 +34,6 @@ const START: Timestamp = Timestamp::from_millis(1_000);
 
 fn address(i: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 20_000 + i))
-}
-
-/// A server with one small arena, and a client that a test controls by hand.
-struct ByHand {
-    server: Server,
-    session: SessionClient,
-    connection: Connection,
-    now: Timestamp,
-    events: Vec<SessionEvent>,
-}
-
-impl ByHand {
-    fn joined() -> Self {
-        let mut server = tokens::server(START);
-        let arena = ArenaGame::new(ArenaConfig {
-            drones: 2,
-            pickups: 2,
-            ..ArenaConfig::default()
-        })
-        .unwrap();
-        server.add_room(Box::new(
-            WorldRoom::new(arena, RoomConfig::default(), START).unwrap(),
-        ));
-        let session = SessionClient::new(tokens::token(1, 0, START), PROTOCOL, 1, START);
-        let connection = Connection::new(1, START);
-        let mut hand = Self {
-            server,
-            session,
-            connection,
-            now: START,
-            events: Vec::new(),
-        };
-        while !hand.session.is_connected() {
-            hand.pass();
-        }
-        let schema = arena_schema().unwrap().schema.hash();
-        hand.connection
-            .send(SESSION_STREAM, encode(&ClientMessage::Hello { schema }))
-            .unwrap();
-        hand.send(|writer| writer.write(Body::Empty as u32, Body::BITS));
-        hand.pass();
-        assert!(
-            hand.server
-                .is_playing(hand.server.session(address(0)).unwrap().0)
-        );
-        hand
-    }
-
-    /// Runs a tick. The server's packets are received and never acknowledged.
-    fn pass(&mut self) {
-        self.now += Duration::from_millis(17);
-        let now = self.now;
-        while let Some(bytes) = self.session.poll(now) {
-            self.server.receive(address(0), &bytes, now);
-        }
-        let mut capture_transport = CaptureTransport::default();
-        self.server.tick(&mut || now, &mut capture_transport);
-        for (_, bytes) in capture_transport.0 {
-            let _ = self
-                .session
-                .receive(SocketAddr::from(tokens::SERVER), &bytes, now);
-        }
-        self.events
-            .extend(std::iter::from_fn(|| self.server.poll_event()));
-    }
-
-    fn send(&mut self, write: impl FnOnce(&mut BitWriter)) {
-        let mut writer = BitWriter::new();
-        self.connection
-            .begin(&mut writer, self.now, Messages::BesideState);
-        write(&mut writer);
-        self.connection.finish(&mut writer, self.now);
-        let bytes = self.session.seal(writer.bytes(), self.now);
-        self.server.receive(address(0), &bytes, self.now);
-    }
-
-    fn ends_with(&mut self, reason: DisconnectReason) {
-        for _ in 0..60 {
-            self.pass();
-        }
-        let ended =
-            |event: &SessionEvent| matches!(event, SessionEvent::Ended(_, why) if *why == reason);
-        assert!(self.events.iter().any(ended), "{:?}", self.events);
-        assert_eq!(self.server.sessions(), 0);
-    }
 }
 
 #[test]
@@ -150,7 +64,7 @@ fn line_47_a_client_that_acknowledges_everything_is_found() {
         }
         let sent = hand
             .server
-            .session(address(0))
+            .session(CLIENT)
             .map_or(0, |(_, connection)| connection.traffic().packets_out);
         let mut writer = BitWriter::new();
         let acks = Some(Acks {
@@ -163,7 +77,7 @@ fn line_47_a_client_that_acknowledges_everything_is_found() {
         writer.write(Body::Empty as u32, Body::BITS);
         writer.pad_to_byte();
         let bytes = hand.session.seal(writer.bytes(), hand.now);
-        hand.server.receive(address(0), &bytes, hand.now);
+        hand.server.receive(CLIENT, &bytes, hand.now);
     }
     hand.ends_with(DisconnectReason::Misbehaved);
 }

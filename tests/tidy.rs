@@ -21,7 +21,7 @@ const CRATES: [&str; 6] = [
 ];
 
 /// Maximum number of lines of a file.
-const FILE_LINES: usize = 620;
+const FILE_LINES: usize = 400;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -47,16 +47,35 @@ pub struct Outcome {
     pub ages: u64,
 }
 
+/// A decoded frame that later frames may build on.
+struct HeldFrame {
+    frame: usize,
+    bodies: Vec<Body>,
+}
+
 /// The receiving end, which keeps the decoded frames.
 struct Client {
     connection: Connection,
     bodies: Bodies,
-    held: VecDeque<(usize, Vec<Body>)>,
+    held: VecDeque<HeldFrame>,
     wrong: usize,
     decoded: usize,
 }
 
 impl Client {
+    /// Creates a client that has the first frames of a trace.
+    fn new(model: &'static Model, trace: &[Vec<Body>], now: Timestamp) -> Self {
+        let first = trace.iter().take(FIRST).cloned().enumerate();
+        let first = first.map(|(frame, bodies)| HeldFrame { frame, bodies });
+        Self {
+            connection: Connection::new(2, now),
+            bodies: Bodies::new(model, FLOORS),
+            held: first.collect(),
+            wrong: 0,
+            decoded: 0,
+        }
+    }
+
     fn take(
         &mut self,
         bytes: &[u8],
@@ -72,7 +91,10 @@ impl Client {
             .decode(&block, |ticks| past_of(held, frame, ticks))?;
         self.decoded += 1;
         self.wrong += usize::from(decoded != trace[frame]);
-        self.held.push_back((frame, decoded.to_vec()));
+        self.held.push_back(HeldFrame {
+            frame,
+            bodies: decoded.to_vec(),
+        });
         if self.held.len() > KEPT {
             self.held.pop_front();
         }
@@ -82,14 +104,14 @@ impl Client {
 }
 
 fn past_of(
-    held: &VecDeque<(usize, Vec<Body>)>,
+    held: &VecDeque<HeldFrame>,
     frame: usize,
     ticks: PastTicks,
 ) -> Option<BodyBaselines<'_>> {
     let find = |tick: usize| {
         held.iter()
-            .find(|(at, _)| *at == tick)
-            .map(|(_, bodies)| bodies.as_slice())
+            .find(|held| held.frame == tick)
+            .map(|held| held.bodies.as_slice())
     };
     let base_tick = frame.checked_sub(ticks.age as usize)?;
     let base = find(base_tick)?;
@@ -119,15 +141,7 @@ pub fn send_over(
     let (mut down, mut up) = (LinkSim::new(config, seed), LinkSim::new(config, seed + 1));
     let mut now = Timestamp::from_millis(1_000);
     let (mut bodies, mut acknowledged) = (Bodies::new(model, FLOORS), Acknowledged::default());
-    let held = trace.iter().take(FIRST).cloned().enumerate().collect();
-    let (connection, theirs) = (Connection::new(2, now), Bodies::new(model, FLOORS));
-    let mut client = Client {
-        connection,
-        bodies: theirs,
-        held,
-        wrong: 0,
-        decoded: 0,
-    };
+    let mut client = Client::new(model, trace, now);
     let mut server = Connection::new(1, now);
     (0..FIRST).for_each(|tick| acknowledged.note(Tick(tick as u32)));
     let (mut writer, mut block, mut sent) = (BitWriter::new(), Vec::new(), VecDeque::new());

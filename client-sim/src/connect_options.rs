@@ -19,8 +19,9 @@ pub const ORIGIN: &str = "https://truetick.example";
 /// A choice of transport on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum TransportChoice {
-    /// Secure UDP
+    /// UDP, with the encrypted packets of netcode 1.02.
     #[default]
+    #[value(help = "Secure UDP")]
     Udp,
     /// QUIC datagrams and one stream
     Quic,

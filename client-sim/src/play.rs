@@ -107,7 +107,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failures(role: Role, ticks_seen: u64, (judged, in_time): (u64, u64)) -> String {
+    fn failures(role: Role, ticks_seen: u64, judged: u64, in_time: u64) -> String {
         let stats = ClientStats {
             ticks_seen,
             commands: judged,
@@ -122,22 +122,22 @@ mod tests {
 
     #[test]
     fn one_in_ten_is_the_border() {
-        assert_eq!(failures(Role::Player, 60, (50, 50)), "");
-        assert_eq!(failures(Role::Player, 6, (50, 5)), "");
-        assert!(failures(Role::Player, 60, (50, 4)).contains("command"));
-        assert!(failures(Role::Player, 5, (5, 5)).contains("snapshots"));
+        assert_eq!(failures(Role::Player, 60, 50, 50), "");
+        assert_eq!(failures(Role::Player, 6, 50, 5), "");
+        assert!(failures(Role::Player, 60, 50, 4).contains("command"));
+        assert!(failures(Role::Player, 5, 5, 5).contains("snapshots"));
     }
 
     #[test]
     fn none_at_all_is_never_enough() {
-        assert!(failures(Role::Player, 60, (0, 0)).contains("command"));
-        assert!(failures(Role::Player, 0, (0, 0)).contains("snapshots"));
+        assert!(failures(Role::Player, 60, 0, 0).contains("command"));
+        assert!(failures(Role::Player, 0, 0, 0).contains("snapshots"));
     }
 
     #[test]
     fn whoever_watches_needs_snapshots_only() {
-        assert_eq!(failures(Role::Spectator, 60, (0, 0)), "");
-        assert!(failures(Role::Spectator, 0, (0, 0)).contains("snapshots"));
+        assert_eq!(failures(Role::Spectator, 60, 0, 0), "");
+        assert!(failures(Role::Spectator, 0, 0, 0).contains("snapshots"));
     }
 
     #[test]

@@ -282,7 +282,17 @@ fn diff(left: &Path, right: &Path) -> Outcome {
         .schema()
         .clone();
     if let (Some(a), Some(b)) = (stages_of(left, &schema)?, stages_of(right, &schema)?) {
-        return diff_stages((left, &a), (right, &b), &schema);
+        let (left, right) = (
+            StageFile {
+                path: left,
+                stages: &a,
+            },
+            StageFile {
+                path: right,
+                stages: &b,
+            },
+        );
+        return diff_stages(left, right, &schema);
     }
     let ((a, one), (b, other)) = (read(left)?, read(right)?);
     game(left, &one)?;
@@ -330,11 +340,15 @@ fn stages_of(path: &Path, schema: &Schema) -> Result<Option<Vec<Stage>>, String>
     Ok(read_stages(&bytes, schema).unwrap_or(None))
 }
 
-fn diff_stages(
-    (left, a): (&Path, &[Stage]),
-    (right, b): (&Path, &[Stage]),
-    schema: &Schema,
-) -> Outcome {
+/// A file with the stages of one tick.
+#[derive(Clone, Copy)]
+struct StageFile<'a> {
+    path: &'a Path,
+    stages: &'a [Stage],
+}
+
+fn diff_stages(left: StageFile<'_>, right: StageFile<'_>, schema: &Schema) -> Outcome {
+    let (a, b) = (left.stages, right.stages);
     let tick = |stages: &[Stage]| stages.first().map(|stage| stage.world.tick);
     if tick(a) != tick(b) {
         return Err(format!(
@@ -350,8 +364,8 @@ fn diff_stages(
         None => crate::tell!("They are equal."),
         Some(divergence) => tell(
             divergence,
-            &left.display().to_string(),
-            &right.display().to_string(),
+            &left.path.display().to_string(),
+            &right.path.display().to_string(),
         ),
     }
     Ok(divergence.is_none() && a.len() == b.len())

@@ -5,7 +5,7 @@ use truetick_tests::auction::check::AuctionFigures;
 use truetick_tests::auction::plan::{AuctionPlan, Trouble};
 use truetick_tests::auction::world::AuctionWorld;
 
-use crate::seeds::each;
+use crate::seeds::{SeedResult, each};
 
 /// Sums over all runs.
 #[derive(Default)]
@@ -57,7 +57,12 @@ impl AuctionReport {
         })
     }
 
-    fn add(&mut self, (seed, figures, wrong): (u64, AuctionFigures, Vec<String>)) {
+    fn add(&mut self, result: SeedResult<AuctionFigures>) {
+        let SeedResult {
+            seed,
+            figures,
+            wrong,
+        } = result;
         self.seeds += 1;
         self.answered += figures.answered;
         self.seen += figures.seen;
@@ -98,7 +103,11 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> AuctionReport {
     let one = |seed| {
         let mut world = AuctionWorld::new(AuctionPlan::standard(seed));
         let figures = world.run();
-        (seed, figures, world.wrong)
+        SeedResult {
+            seed,
+            figures,
+            wrong: world.wrong,
+        }
     };
     each(&seeds, threads, one, |results| {
         results.iter().for_each(|result| report.add(result))

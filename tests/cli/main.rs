@@ -28,8 +28,8 @@ struct Arguments {
     /// Number of seeds to run after the regression seeds
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: u64,
-    /// First seed
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    /// First of the seeds to run after the regression seeds; the others follow.
+    #[arg(long, value_name = "S", default_value_t = 1, help = "First seed")]
     start: u64,
     /// Number of threads, each with its own seeds; 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -4,7 +4,7 @@ use serde_json::json;
 use truetick_tests::quic::plan::QuicPlan;
 use truetick_tests::quic::world::{QuicFigures, QuicWorld};
 
-use crate::seeds::each;
+use crate::seeds::{SeedResult, each};
 
 /// Sums over all runs.
 #[derive(Default)]
@@ -50,7 +50,12 @@ impl QuicReport {
         })
     }
 
-    fn add(&mut self, (seed, figures, wrong): (u64, QuicFigures, Vec<String>)) {
+    fn add(&mut self, result: SeedResult<QuicFigures>) {
+        let SeedResult {
+            seed,
+            figures,
+            wrong,
+        } = result;
         self.seeds += 1;
         self.resumes += figures.resumes;
         self.rejoins += figures.rejoins;
@@ -67,13 +72,13 @@ impl QuicReport {
 /// Runs one seed and prints the result. Returns whether it passed.
 pub fn show(seed: u64) -> bool {
     println!("{:#?}\n", QuicPlan::standard(seed));
-    let (_, figures, wrong) = twice(seed);
+    let SeedResult { figures, wrong, .. } = twice(seed);
     println!("{figures:?}");
     wrong.iter().for_each(|wrong| println!("WRONG {wrong}"));
     wrong.is_empty()
 }
 
-fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
+fn twice(seed: u64) -> SeedResult<QuicFigures> {
     let mut world = QuicWorld::new(QuicPlan::standard(seed));
     let figures = world.run();
     let again = QuicWorld::new(QuicPlan::standard(seed)).run();
@@ -82,7 +87,11 @@ fn twice(seed: u64) -> (u64, QuicFigures, Vec<String>) {
             .wrong
             .push(format!("not the same again: {figures:?} {again:?}"));
     }
-    (seed, figures, world.wrong)
+    SeedResult {
+        seed,
+        figures,
+        wrong: world.wrong,
+    }
 }
 
 /// Runs `count` seeds from `start` on `threads` threads.

@@ -93,13 +93,27 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
     let one = |seed| {
         let before = clock::thread_cpu();
         let outcome = run(&Plan::standard(seed), None);
-        (seed, outcome, clock::thread_cpu() - before)
+        SeedRun {
+            seed,
+            outcome,
+            cpu: clock::thread_cpu() - before,
+        }
     };
     each(&seeds, threads, one, |results| {
         follow(results, seeds.len(), &mut report)
     });
     report.failures.sort_unstable();
     report
+}
+
+/// The result of one seed.
+pub struct SeedResult<F> {
+    /// The seed that was run.
+    pub seed: u64,
+    /// Figures of the run.
+    pub figures: F,
+    /// Violations as text.
+    pub wrong: Vec<String>,
 }
 
 /// Runs each seed on up to `threads` threads. `follow` receives the results in the order of
@@ -127,9 +141,17 @@ pub fn each<T: Send>(
     });
 }
 
-fn follow(results: &mpsc::Receiver<(u64, Outcome, Duration)>, total: usize, report: &mut Report) {
+/// A run of the standard mix.
+struct SeedRun {
+    seed: u64,
+    outcome: Outcome,
+    /// CPU time of the thread that ran the seed.
+    cpu: Duration,
+}
+
+fn follow(results: &mpsc::Receiver<SeedRun>, total: usize, report: &mut Report) {
     let (live, mut told_at) = (std::io::stdout().is_terminal(), clock::now());
-    for (seed, outcome, cpu) in results {
+    for SeedRun { seed, outcome, cpu } in results {
         report.add(seed, &outcome, cpu);
         if !outcome.wrong.is_empty() {
             println!(

@@ -144,22 +144,12 @@ fn crash(arguments: &Arguments) -> Done<bool> {
         .iter()
         .take(10)
         .for_each(|wrong| println!("WRONG {wrong}"));
-    let twice = audit
-        .findings
-        .iter()
-        .filter(|finding| finding.contains("decided twice"))
-        .count() as u64;
-    let money = ["balance", "was paid", "stands behind"];
-    let conserved = !audit
-        .findings
-        .iter()
-        .any(|finding| money.iter().any(|word| finding.contains(word)));
     let result = json!({
         "kills": arguments.kills,
         "acked": compared.answered,
         "lost": compared.lost,
-        "duplicated": twice + compared.changed,
-        "conserved": conserved,
+        "duplicated": decided_twice(&audit) + compared.changed,
+        "conserved": is_money_conserved(&audit),
         "hash_equal": hash_equal,
         "seen": compared.seen,
         "unanswered": figures.unanswered,
@@ -173,6 +163,21 @@ fn crash(arguments: &Arguments) -> Done<bool> {
         write_text(path, &serde_json::to_string_pretty(&result)?)?;
     }
     Ok(wrong.is_empty() && hash_equal && figures.unanswered == 0)
+}
+
+/// Number of commands that the journal decides twice.
+fn decided_twice(audit: &Audit) -> u64 {
+    let is_twice = |finding: &&String| finding.contains("decided twice");
+    audit.findings.iter().filter(is_twice).count() as u64
+}
+
+/// Whether no finding of the audit is about money.
+fn is_money_conserved(audit: &Audit) -> bool {
+    let money = ["balance", "was paid", "stands behind"];
+    !audit
+        .findings
+        .iter()
+        .any(|finding| money.iter().any(|word| finding.contains(word)))
 }
 
 /// Reads the journal twice, from its beginning and from its newest snapshot, and compares.

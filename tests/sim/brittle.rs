@@ -30,7 +30,7 @@ use crate::second_game::{Push, Race};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Where {
-    /// No panic.
+    /// The game panics nowhere.
     Nowhere,
     /// In a system of a tick.
     System,

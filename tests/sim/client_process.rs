@@ -22,6 +22,24 @@ use crate::virtual_clock::VirtualClock;
 /// Delay before a player whose session ended joins again.
 const REJOIN_AFTER: Duration = Duration::from_millis(700);
 
+/// Configuration of a client's process.
+pub struct ClientConfig {
+    /// Token of the first session, for the role.
+    pub token: ConnectToken,
+    /// Whether the client plays or watches.
+    pub role: Role,
+    /// Seed of the bot's decisions.
+    pub seed: u64,
+    /// Time on the client's clock at which it begins to join.
+    pub start: Timestamp,
+    /// The client's clock.
+    pub clock: VirtualClock,
+    /// Index of the first path.
+    pub path: usize,
+    /// Size of the socket's receive buffer in bytes.
+    pub socket_bytes: usize,
+}
+
 /// A client's process with its clock, socket and path.
 pub struct ClientProcess {
     /// The bot with its runtime; that of the last life while the process is down.
@@ -44,16 +62,17 @@ pub struct ClientProcess {
 }
 
 impl ClientProcess {
-    /// Creates a client that starts to join when its clock shows `start`, with a token for its
-    /// role.
-    pub fn new(
-        kinds: &Arc<ArenaSchema>,
-        (token, role): (ConnectToken, Role),
-        seed: u64,
-        start: Timestamp,
-        clock: VirtualClock,
-        (path, socket_bytes): (usize, usize),
-    ) -> Self {
+    /// Creates a client that joins by its configuration.
+    pub fn new(kinds: &Arc<ArenaSchema>, config: ClientConfig) -> Self {
+        let ClientConfig {
+            token,
+            role,
+            seed,
+            start,
+            clock,
+            path,
+            socket_bytes,
+        } = config;
         Self {
             bot: BotClient::new(kinds.clone(), token, seed, start).as_role(role),
             wrong: Vec::new(),

@@ -11,6 +11,7 @@ use truetick_netcode::tick::Tick;
 use truetick_server::game::Game;
 use truetick_server::world_access::WorldAccess;
 
+use crate::client_process::ClientProcess;
 use crate::server_process::world_of;
 use crate::world::Sim;
 
@@ -49,45 +50,45 @@ pub fn unconverged(sim: &Sim, healed: Tick) -> Vec<String> {
             .filter(|owner| !sessions.contains(owner))
             .map(|owner| format!("{owner:?} is gone, what it owned is not")),
     );
-    for (i, client) in sim
-        .clients
-        .iter()
-        .enumerate()
-        .filter(|(_, client)| client.is_playing())
-    {
-        if client
-            .bot
-            .runtime()
-            .id()
-            .and_then(|id| room.view(id))
-            .is_none()
-        {
-            wrong.push(format!(
-                "client {i} plays in a session that the server lacks"
-            ));
-            continue;
-        }
-        let buffer = client.bot.runtime().buffer();
-        for entry in room.ring().entries() {
-            for remote in [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)]
-                .into_iter()
-                .flatten()
-            {
-                if remote.id == entry.id {
-                    wrong.extend(difference(sim, i, remote, healed));
-                }
+    let clients = sim.clients.iter().enumerate();
+    for (i, client) in clients.filter(|(_, client)| client.is_playing()) {
+        wrong.extend(unconverged_client(sim, i, client, room, healed));
+    }
+    wrong
+}
+
+/// Violations of convergence of one client that plays.
+fn unconverged_client(
+    sim: &Sim,
+    i: usize,
+    client: &ClientProcess,
+    room: &dyn WorldAccess,
+    healed: Tick,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let runtime = client.bot.runtime();
+    if runtime.id().and_then(|id| room.view(id)).is_none() {
+        return vec![format!(
+            "client {i} plays in a session that the server lacks"
+        )];
+    }
+    let buffer = runtime.buffer();
+    for entry in room.ring().entries() {
+        let copies = [buffer.entity(entry.id.slot), buffer.public(entry.id.slot)];
+        for remote in copies.into_iter().flatten() {
+            if remote.id == entry.id {
+                wrong.extend(difference(sim, i, remote, healed));
             }
         }
-        wrong.extend(unseen(sim, i, room));
-        let held = client.bot.runtime().buffer().entities();
-        let lives = |id: NetId| {
-            room.ring()
-                .entry(id.slot)
-                .is_some_and(|entry| entry.id == id)
-        };
-        let gone = held.filter(|remote| !lives(remote.id));
-        wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
     }
+    wrong.extend(unseen(sim, i, room));
+    let lives = |id: NetId| {
+        room.ring()
+            .entry(id.slot)
+            .is_some_and(|entry| entry.id == id)
+    };
+    let gone = buffer.entities().filter(|remote| !lives(remote.id));
+    wrong.extend(gone.map(|remote| format!("client {i} holds {}, which is gone", remote.id)));
     wrong
 }
 

@@ -6,9 +6,10 @@ use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
 use truetick_server::server::Server;
 
+use crate::check::lateness::CountedPacket;
 use crate::client_process::ClientProcess;
 use crate::mark::Mark;
-use crate::network::Way;
+use crate::network::{LinkId, Way};
 use crate::server_process::world_of;
 use crate::tokens::SERVER;
 use crate::world::{RECENT, Sim};
@@ -17,7 +18,7 @@ impl Sim {
     pub(crate) fn deliver(&mut self, path: usize, way: Way) {
         for bytes in self
             .network
-            .delivery((path, way), self.now, &mut self.events)
+            .delivery(LinkId { path, way }, self.now, &mut self.events)
         {
             if self.recent.len() < RECENT {
                 let (server, client) = (SERVER.into(), self.network.address(path));
@@ -62,7 +63,8 @@ impl Sim {
                 path,
                 bytes,
                 self.now,
-                (Mark::ServerPaused, &mut self.marks),
+                Mark::ServerPaused,
+                &mut self.marks,
             );
         }
         let shown = self.server.process.clock.at(self.now);
@@ -94,9 +96,15 @@ impl Sim {
         );
         core.receive(address, bytes, arrived);
         let dropped = core.drops().count(DropReason::Flood) > floods;
-        self.checks.packet_counted(path, (rate, arrived), dropped);
+        self.checks.packet_counted(CountedPacket {
+            path,
+            arrived,
+            rate,
+            dropped,
+        });
         if before.is_some() && taken(core) > before {
-            self.checks.packet_taken((path, Way::Up), bytes);
+            let way = Way::Up;
+            self.checks.packet_taken(LinkId { path, way }, bytes);
         }
     }
 
@@ -110,12 +118,9 @@ impl Sim {
             return;
         }
         if client.process.is_paused(self.now) {
-            return client.process.hold(
-                path,
-                bytes,
-                self.now,
-                (Mark::ClientPaused, &mut self.marks),
-            );
+            return client
+                .process
+                .hold(path, bytes, self.now, Mark::ClientPaused, &mut self.marks);
         }
         let shown = client.process.clock.at(self.now);
         self.client_takes(at, &bytes, shown);
@@ -131,7 +136,8 @@ impl Sim {
         let before = taken(client);
         client.bot.receive(SocketAddr::from(SERVER), bytes, arrived);
         if client.is_playing() && taken(client) > before {
-            self.checks.packet_taken((client.path, Way::Down), bytes);
+            let (path, way) = (client.path, Way::Down);
+            self.checks.packet_taken(LinkId { path, way }, bytes);
         }
     }
 

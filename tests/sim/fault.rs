@@ -268,7 +268,7 @@ pub struct Scheduled {
     pub at: Duration,
     /// Length of the fault; ignored for an instantaneous one.
     pub lasting: Duration,
-    /// The fault.
+    /// The fault that begins at this time.
     pub fault: Fault,
 }
 

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use crate::capture_transport::CaptureTransport;
+use crate::genuine_session::{FROM, GENUINE_MS, arena, at, client, kinds, server, talk, token};
 use crate::script::script;
 use crate::tokens;
-use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::client::inspect::Inspector;
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
@@ -27,8 +27,7 @@ use truetick_netcode::session::crypto::{Key, PacketKey};
 use truetick_netcode::session::packet::{self, Kind, Outer, PAYLOAD_BYTES};
 use truetick_netcode::session::server::SessionServer;
 use truetick_netcode::session::token::ConnectToken;
-use truetick_netcode::time::Timestamp;
-use truetick_server::arena::{ArenaConfig, ArenaGame};
+use truetick_server::arena::ArenaConfig;
 use truetick_server::auction::entry::Entry;
 use truetick_server::config::ServerConfig;
 use truetick_server::frame::FrameWriter;
@@ -38,96 +37,11 @@ use truetick_server::recording::client_trace::ClientTrace;
 use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{read_stages, replay};
-use truetick_server::room::RoomConfig;
-use truetick_server::server::Server;
 use truetick_server::simulation::{Keyframe, Simulation};
-use truetick_server::world_room::WorldRoom;
+use truetick_shared::arena::ArenaCommand;
 use truetick_shared::arena::event::ArenaEvent;
-use truetick_shared::arena::{ArenaCommand, ArenaSchema, arena_schema};
 use truetick_shared::auction::house::House;
 use truetick_shared::auction::wire::{Reply, Request};
-
-const FROM: ([u8; 4], u16) = ([127, 0, 0, 1], 100);
-const START_MS: u64 = 1_000;
-
-/// Milliseconds of genuine traffic before the fuzzed part begins.
-const GENUINE_MS: u64 = 400;
-
-fn at(ms: u64) -> Timestamp {
-    Timestamp::from_millis(START_MS + ms)
-}
-
-fn kinds() -> Arc<ArenaSchema> {
-    static KINDS: OnceLock<Arc<ArenaSchema>> = OnceLock::new();
-    KINDS
-        .get_or_init(|| Arc::new(arena_schema().unwrap()))
-        .clone()
-}
-
-fn arena() -> ArenaGame {
-    ArenaGame::new(ArenaConfig {
-        drones: 3,
-        pickups: 2,
-        ..ArenaConfig::default()
-    })
-    .unwrap()
-}
-
-fn server() -> Server {
-    let mut server = tokens::server(at(0));
-    server.add_room(Box::new(
-        WorldRoom::new(arena(), RoomConfig::default(), at(0)).unwrap(),
-    ));
-    server
-}
-
-fn client() -> BotClient {
-    BotClient::new(kinds(), token(), 4, at(0))
-}
-
-/// The token of the genuine client.
-fn token() -> ConnectToken {
-    tokens::token(4, 0, at(0))
-}
-
-/// Datagrams of the genuine session in both directions, by millisecond.
-struct Talk {
-    up: Vec<Vec<Vec<u8>>>,
-    down: Vec<Vec<Vec<u8>>>,
-}
-
-fn talk() -> &'static Talk {
-    static TALK: OnceLock<Talk> = OnceLock::new();
-    TALK.get_or_init(|| {
-        let (mut server, mut client) = (server(), client());
-        let mut talk = Talk {
-            up: Vec::new(),
-            down: Vec::new(),
-        };
-        for ms in 0..GENUINE_MS + 200 {
-            let mut capture_transport = CaptureTransport::default();
-            server.send_replies(&mut capture_transport);
-            server.tick(&mut || at(ms), &mut capture_transport);
-            tokens::expect_rooms(&server);
-            let down: Vec<Vec<u8>> = capture_transport
-                .0
-                .into_iter()
-                .map(|(_, bytes)| bytes)
-                .collect();
-            down.iter()
-                .for_each(|bytes| client.receive(SocketAddr::from(tokens::SERVER), bytes, at(ms)));
-            client.advance(at(ms));
-            let up: Vec<Vec<u8>> = std::iter::from_fn(|| client.poll_transmit())
-                .map(|(_, transmit)| transmit.into_bytes())
-                .collect();
-            up.iter()
-                .for_each(|bytes| server.receive(SocketAddr::from(FROM), bytes, at(ms)));
-            talk.up.push(up);
-            talk.down.push(down);
-        }
-        talk
-    })
-}
 
 /// Edits a genuine payload of the session and seals it again, so that it passes as one; `None` for
 /// a datagram that is no payload.

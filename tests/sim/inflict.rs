@@ -9,10 +9,11 @@ use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::write_request;
+use truetick_netcode::time::Timestamp;
 use truetick_server::drain::Drain;
 use truetick_server::server::Server;
 
-use crate::fault::{Fault, Scheduled};
+use crate::fault::{Fault, Scheduled, Step};
 use crate::mark::Mark;
 use crate::network::{Way, Ways};
 use crate::world::{Event, Outage, Sim};
@@ -27,32 +28,12 @@ impl Sim {
         self.tell(&format!("fault {at}: {fault}"));
         match fault {
             Fault::Links { client, up, down } => self.set_client_links(client, up, down),
-            Fault::Cut { client, ways } => {
-                let mark = match ways {
-                    Ways::Up => Mark::CutUp,
-                    Ways::Down => Mark::CutDown,
-                    Ways::Both => Mark::CutBoth,
-                };
-                self.cut(client, ways, Some(mark));
-            }
-            Fault::Clog { client, ways } => {
-                let path = self.clients[client].path;
-                ways.each()
-                    .iter()
-                    .for_each(|way| self.network.clog(path, *way, until));
-            }
+            Fault::Cut { client, ways } => self.begin_cut(client, ways),
+            Fault::Clog { client, ways } => self.clog(client, ways, until),
             Fault::Narrow {
                 client,
                 bytes_per_s,
-            } => {
-                let (path, queue) = (self.clients[client].path, Duration::from_millis(500));
-                let narrow = LinkConfig {
-                    rate: Some(bytes_per_s),
-                    queue,
-                    ..self.link
-                };
-                self.network.set(path, Way::Down, narrow);
-            }
+            } => self.narrow(client, bytes_per_s),
             Fault::Interest(metres) => self.set_sight(Some(metres as f32)),
             Fault::PauseClient(client) => {
                 self.clients[client].process.pause(until);
@@ -60,64 +41,23 @@ impl Sim {
             }
             Fault::PauseServer => self.stall_server(lasting),
             Fault::StarveServer { stolen_ms } => self.server.stolen_ms = stolen_ms,
-            Fault::CrashClient(client) => {
-                self.marks.add(
-                    Mark::ClientCrashed,
-                    u64::from(self.clients[client].is_playing()),
-                );
-                self.clients[client].crash();
-            }
-            Fault::CrashServer | Fault::PowerCut => {
-                let open = self.server.core().map_or(0, Server::sessions);
-                self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
-                let wrong = self.server.crash(fault == Fault::PowerCut, &mut self.marks);
-                self.checks.broken(wrong);
-            }
+            Fault::CrashClient(client) => self.crash_client(client),
+            Fault::CrashServer | Fault::PowerCut => self.crash_server(fault == Fault::PowerCut),
             Fault::FillDisk | Fault::FailRead => self.server.spoil_disk(fault == Fault::FillDisk),
             Fault::ChangeAddress(client) => self.change_address(client),
-            Fault::Outage { client, after } => {
-                if self.clients[client].is_playing() {
-                    self.change_address(client);
-                }
-                self.outages.insert(
-                    client,
-                    Outage {
-                        after,
-                        begun: false,
-                    },
-                );
-            }
-            Fault::HandOn { from, to } => {
-                let path = self.clients[from].path;
-                self.change_address(from);
-                self.network.hand_on(path, to);
-                self.clients[to].path = path;
-            }
+            Fault::Outage { client, after } => self.begin_outage(client, after),
+            Fault::HandOn { from, to } => self.hand_on(from, to),
             Fault::Swap(one, other) => self.swap_addresses(one, other),
             Fault::ChangeAllAddresses => {
                 (0..self.clients.len()).for_each(|client| self.change_address(client))
             }
             Fault::MoveClient(client) => {
-                self.marks.add(
-                    Mark::ClientCrashed,
-                    u64::from(self.clients[client].is_playing()),
-                );
-                self.clients[client].crash();
+                self.crash_client(client);
                 self.change_address(client);
             }
-            Fault::Drain => {
-                let now = self.server.process.clock.at(self.now);
-                if let Some(core) = self.server.core_mut() {
-                    core.drain(Drain::new(at as u32, lasting / 2, lasting, now));
-                }
-            }
+            Fault::Drain => self.drain_server(at, lasting),
             Fault::Flood => self.flood(at),
-            Fault::JumpWall { by_ms } => {
-                let before = self.server.process.clock.wall_ms(self.now);
-                self.server.process.clock.jump_wall(by_ms);
-                let jumped = self.server.process.clock.wall_ms(self.now) != before;
-                self.marks.add(Mark::WallJumped, u64::from(jumped));
-            }
+            Fault::JumpWall { by_ms } => self.jump_wall(by_ms),
         }
         self.events.push(until, Event::FaultEnds(at));
     }
@@ -154,6 +94,81 @@ impl Sim {
             }
             _ => {}
         }
+    }
+
+    fn begin_cut(&mut self, client: usize, ways: Ways) {
+        let mark = match ways {
+            Ways::Up => Mark::CutUp,
+            Ways::Down => Mark::CutDown,
+            Ways::Both => Mark::CutBoth,
+        };
+        self.cut(client, ways, Some(mark));
+    }
+
+    /// Holds the datagrams of a client's path until a time; then all arrive at once.
+    fn clog(&mut self, client: usize, ways: Ways, until: Timestamp) {
+        let path = self.clients[client].path;
+        ways.each()
+            .iter()
+            .for_each(|way| self.network.clog(path, *way, until));
+    }
+
+    /// Limits the path to a client to a rate, with a queue of half a second.
+    fn narrow(&mut self, client: usize, bytes_per_s: u32) {
+        let (path, queue) = (self.clients[client].path, Duration::from_millis(500));
+        let narrow = LinkConfig {
+            rate: Some(bytes_per_s),
+            queue,
+            ..self.link
+        };
+        self.network.set(path, Way::Down, narrow);
+    }
+
+    fn crash_client(&mut self, client: usize) {
+        self.marks.add(
+            Mark::ClientCrashed,
+            u64::from(self.clients[client].is_playing()),
+        );
+        self.clients[client].crash();
+    }
+
+    fn crash_server(&mut self, power: bool) {
+        let open = self.server.core().map_or(0, Server::sessions);
+        self.marks.add(Mark::ServerCrashed, u64::from(open > 0));
+        let wrong = self.server.crash(power, &mut self.marks);
+        self.checks.broken(wrong);
+    }
+
+    /// Starts an outage after a step of the client's handshake. A client that plays gets a new
+    /// address, so that it resumes.
+    fn begin_outage(&mut self, client: usize, after: Step) {
+        if self.clients[client].is_playing() {
+            self.change_address(client);
+        }
+        let begun = false;
+        self.outages.insert(client, Outage { after, begun });
+    }
+
+    /// Gives a client's address to another client.
+    fn hand_on(&mut self, from: usize, to: usize) {
+        let path = self.clients[from].path;
+        self.change_address(from);
+        self.network.hand_on(path, to);
+        self.clients[to].path = path;
+    }
+
+    fn drain_server(&mut self, seed: usize, lasting: Duration) {
+        let now = self.server.process.clock.at(self.now);
+        if let Some(core) = self.server.core_mut() {
+            core.drain(Drain::new(seed as u32, lasting / 2, lasting, now));
+        }
+    }
+
+    fn jump_wall(&mut self, by_ms: i64) {
+        let before = self.server.process.clock.wall_ms(self.now);
+        self.server.process.clock.jump_wall(by_ms);
+        let jumped = self.server.process.clock.wall_ms(self.now) != before;
+        self.marks.add(Mark::WallJumped, u64::from(jumped));
     }
 
     /// Floods the server with the most expensive input: requests with a forged seal, and copies of

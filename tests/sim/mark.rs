@@ -11,7 +11,7 @@ macro_rules! marks {
         }
 
         impl Mark {
-            /// Every mark.
+            /// Every mark, in the order of declaration.
             pub const ALL: &[Mark] = &[$(Mark::$name,)*];
 
             /// Returns the description of the event.

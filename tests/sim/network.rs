@@ -23,6 +23,15 @@ pub enum Way {
     Down,
 }
 
+/// A link: one direction of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId {
+    /// Index of the path.
+    pub path: usize,
+    /// Direction of the link.
+    pub way: Way,
+}
+
 /// One or both directions of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ways {
@@ -30,7 +39,7 @@ pub enum Ways {
     Up,
     /// From server to client.
     Down,
-    /// Both directions.
+    /// From client to server and back.
     Both,
 }
 
@@ -156,11 +165,13 @@ impl Network {
     /// Sends a datagram.
     pub fn send(
         &mut self,
-        (path, way): (usize, Way),
+        link: LinkId,
         bytes: &[u8],
         now: Timestamp,
-        (events, marks): (&mut EventQueue<Event>, &mut Marks),
+        events: &mut EventQueue<Event>,
+        marks: &mut Marks,
     ) {
+        let LinkId { path, way } = link;
         self.sent.update(&[path as u8, way as u8]);
         self.sent.update(bytes);
         self.numbers.sent(path, way, bytes);
@@ -186,10 +197,11 @@ impl Network {
     /// Returns the datagrams that have arrived on a link by now, after their arrival event.
     pub fn delivery(
         &mut self,
-        (path, way): (usize, Way),
+        link: LinkId,
         now: Timestamp,
         events: &mut EventQueue<Event>,
     ) -> Vec<Vec<u8>> {
+        let LinkId { path, way } = link;
         let link = self.link(path, way);
         if link.announced.is_some_and(|at| at <= now) {
             link.announced = None;

@@ -201,7 +201,8 @@ impl fmt::Display for Plan {
     }
 }
 
-fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
+/// Returns a random arena and room; the rest is the default.
+fn random_world(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     let tick_rate = if rng.random_bool(0.1) {
         [30, 128][rng.random_range(0..2)]
     } else {
@@ -228,20 +229,27 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
         relevance_radius_m: Some(radius),
         ..RoomConfig::default()
     };
+    SimConfig {
+        arena,
+        room,
+        ..SimConfig::default()
+    }
+}
+
+fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
+    let world = random_world(rng, seed);
     let link = if rng.random_bool(0.2) {
         LinkConfig::default()
     } else {
         random_link(rng)
     };
-    let drift_ppm = if rng.random_bool(0.5) {
-        rng.random_range(1..400)
-    } else {
-        0
-    };
-    let socket_bytes = if rng.random_bool(0.2) {
+    let drifts = rng.random_bool(0.5);
+    let drift_ppm = if drifts { rng.random_range(1..400) } else { 0 };
+    let has_small_sockets = rng.random_bool(0.2);
+    let socket_bytes = if has_small_sockets {
         8 * 1_024
     } else {
-        SimConfig::default().socket_bytes
+        world.socket_bytes
     };
     let record = rng.random_bool(0.3);
     let timeout = Duration::from_secs(if rng.random_bool(0.3) { 2 } else { 10 });
@@ -256,15 +264,13 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
     SimConfig {
         seed,
         spectators,
-        arena,
-        room,
         link,
         drift_ppm,
         socket_bytes,
         record,
         timeout,
         grace,
-        ..SimConfig::default()
+        ..world
     }
 }
 

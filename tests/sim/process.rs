@@ -66,13 +66,14 @@ impl Process {
         now.max(self.paused_until)
     }
 
-    /// Stores a datagram that arrives during a pause.
+    /// Stores a datagram that arrives during a pause, whose mark is `pause`.
     pub fn hold(
         &mut self,
         path: usize,
         bytes: Vec<u8>,
         now: Timestamp,
-        (pause, marks): (Mark, &mut Marks),
+        pause: Mark,
+        marks: &mut Marks,
     ) {
         if self.held_bytes + bytes.len() > self.socket_bytes {
             marks.hit(Mark::SocketOverflowed);

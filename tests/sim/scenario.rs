@@ -20,6 +20,22 @@ use crate::mark::Mark;
 use crate::plan::{Plan, SimConfig};
 use crate::run::{Outcome, run};
 
+/// A path over a wide area network: 40 ms in each direction, with jitter of 6 ms and without loss.
+pub const WAN: LinkConfig = LinkConfig {
+    latency: Duration::from_millis(40),
+    jitter: Duration::from_millis(6),
+    loss: 0.0,
+    bursts: None,
+    duplicate: 0.0,
+    reorder: 0.0,
+    corrupt: 0.0,
+    rate: None,
+    queue: Duration::ZERO,
+    holds: None,
+    outages: None,
+    steps: None,
+};
+
 /// A test story: configuration, faults and required marks of a run.
 #[derive(Clone, Debug)]
 pub struct Scenario {

@@ -8,26 +8,20 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::token_source::TokenSource;
-use truetick_netcode::client::runtime::ClientEvent;
-use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
-use truetick_netcode::session::{ClientId, Role, UserId};
+use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{PeerAddr, Transport};
 use truetick_server::arena::ArenaGame;
 use truetick_server::server::Server;
-use truetick_server::session_event::SessionEvent;
 use truetick_server::world_access::WorldAccess;
 use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
-use crate::check::lateness::Ran;
-use crate::client_process::ClientProcess;
+use crate::client_process::{ClientConfig, ClientProcess};
 use crate::event_queue::EventQueue;
 use crate::fault::{Scheduled, Step};
-use crate::mark::{Mark, Marks};
+use crate::mark::Marks;
 use crate::network::{Network, Way};
 use crate::plan::{Plan, SimConfig};
 use crate::server_process::ServerProcess;
@@ -66,9 +60,9 @@ pub type Trace = Box<dyn FnMut(Timestamp, &str)>;
 pub struct Sim {
     /// Virtual time, the true time that no process sees.
     pub now: Timestamp,
-    /// The server.
+    /// The server's process with its clock and disk.
     pub server: ServerProcess,
-    /// The bots.
+    /// The processes of the bots, by index of the client.
     pub clients: Vec<ClientProcess>,
     /// The marks of the run so far.
     pub marks: Marks,
@@ -100,29 +94,6 @@ const EVENTS_AT_ONCE: u32 = 100_000;
 
 /// Number of delivered datagrams kept of a run.
 pub(crate) const RECENT: usize = 32;
-
-/// Transport that puts the server's datagrams into the network.
-struct Wire<'a> {
-    network: &'a mut Network,
-    events: &'a mut EventQueue<Event>,
-    marks: &'a mut Marks,
-    now: Timestamp,
-}
-
-impl Transport for Wire<'_> {
-    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
-        if let Some(path) = self.network.path_of(to.address) {
-            self.network.send(
-                (path, Way::Down),
-                bytes,
-                self.now,
-                (self.events, self.marks),
-            );
-        }
-    }
-
-    fn flush(&mut self) {}
-}
 
 impl Sim {
     /// Creates a run at its start, without faults.
@@ -194,14 +165,16 @@ impl Sim {
         let token = self
             .tokens
             .issue_for(UserId(seed), purpose, self.server.wall(start));
-        self.clients.push(ClientProcess::new(
-            &self.kinds,
-            (token, role),
+        let config = ClientConfig {
+            token,
+            role,
             seed,
-            clock.at(start),
+            start: clock.at(start),
             clock,
-            (path, self.socket_bytes),
-        ));
+            path,
+            socket_bytes: self.socket_bytes,
+        };
+        self.clients.push(ClientProcess::new(&self.kinds, config));
         self.schedule_client(client);
     }
 
@@ -303,231 +276,6 @@ impl Sim {
                 Timestamp::from_nanos(self.now.as_nanos() - self.start.as_nanos()),
                 what,
             );
-        }
-    }
-
-    /// Runs after the server handled a datagram: sends handshake answers and records session
-    /// events.
-    pub(crate) fn after_server(&mut self) {
-        let now = self.server.process.sends_at(self.now);
-        let Some(core) = self.server.core_mut() else {
-            return;
-        };
-        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
-        core.send_replies(&mut Wire {
-            network,
-            events,
-            marks,
-            now,
-        });
-        let mut told = Vec::new();
-        while let Some(event) = core.poll_event() {
-            told.push(event);
-        }
-        for event in told {
-            match event {
-                SessionEvent::Parked(_) => self.marks.hit(Mark::TimedOut),
-                SessionEvent::Resumed {
-                    resume: Resume::Continued,
-                    ..
-                } => self.marks.hit(Mark::Resumed),
-                SessionEvent::Resumed {
-                    resume: Resume::Restarted,
-                    ..
-                } => self.marks.hit(Mark::TakenOver),
-                SessionEvent::Ended(_, DisconnectReason::TimedOut) => {
-                    self.marks.hit(Mark::GraceOver)
-                }
-                _ => {}
-            }
-            let shown = self.server.process.clock.at(self.now);
-            self.checks
-                .session_changed(&event, self.server.core(), &self.network, shown);
-            self.tell(&format!("server: {event:?}"));
-        }
-    }
-
-    fn run_server(&mut self) {
-        let (held, wrong) = self.server.process.take_held(self.now);
-        self.check_stamps("the server", wrong);
-        for (path, bytes, at) in held {
-            self.server_takes(path, &bytes, at);
-        }
-        self.after_server();
-        let shown = self.server.process.clock.at(self.now);
-        let wall = self.server.wall(self.now);
-        self.server.lose_processor(self.now);
-        let now = self.server.process.sends_at(self.now);
-        let snapshots_before = self.snapshots();
-        let Some(core) = self.server.core_mut() else {
-            return;
-        };
-        core.set_wall_clock(shown, wall);
-        let before = world_of(core).timeline().next();
-        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
-        core.tick(
-            &mut || shown,
-            &mut Wire {
-                network,
-                events,
-                marks,
-                now,
-            },
-        );
-        let ticks = world_of(core).timeline().next().distance(before);
-        self.after_server();
-        if ticks > 0 {
-            let is_late = self.server.note_ticks(ticks as u32, &mut self.marks);
-            let (before, after) = (snapshots_before, self.snapshots());
-            self.checks.server_ran(
-                &Ran {
-                    ticks: ticks as u32,
-                    is_late,
-                    before,
-                    after,
-                },
-                shown,
-            );
-            self.server.keep_recording(&mut self.marks);
-            self.hashes.push(self.room().world_hash());
-            self.check();
-        }
-        self.schedule_server();
-    }
-
-    /// Number of snapshots that the server made so far for each of its clients.
-    fn snapshots(&self) -> Vec<(ClientId, u64)> {
-        let Some(core) = self.server.core() else {
-            return Vec::new();
-        };
-        let ids = (0..self.clients.len()).filter_map(|at| Some(core.session(self.address(at))?.0));
-        ids.filter_map(|id| Some((id, world_of(core).view(id)?.stats().ticks)))
-            .collect()
-    }
-
-    /// The receive time of a waiting datagram lies between two reads, even if the wall clock was
-    /// set meanwhile.
-    fn check_stamps(&mut self, whose: &str, wrong: usize) {
-        if wrong > 0 {
-            self.checks.broken(vec![format!(
-                "{wrong} datagrams came to {whose} at a time that cannot be"
-            )]);
-        }
-    }
-
-    fn check(&mut self) {
-        self.checks.broken(self.network.numbers.take_wrong());
-        let Some(core) = self.server.core() else {
-            return;
-        };
-        let before = self.checks.violations().len();
-        let shown = self.server.process.clock.at(self.now);
-        self.checks.after_tick(
-            (core, &self.kinds.schema, shown),
-            &self.clients,
-            &self.network,
-            &mut self.marks,
-        );
-        let broken: Vec<String> = self.checks.violations()[before..].to_vec();
-        broken
-            .iter()
-            .for_each(|violation| self.tell(&format!("BROKEN {violation}")));
-    }
-
-    pub(crate) fn schedule_server(&mut self) {
-        if let Some(at) = self.server.core().and_then(Server::next_deadline) {
-            self.server
-                .process
-                .wake(at, self.now, Event::ServerWakes, &mut self.events);
-        }
-    }
-
-    fn run_client(&mut self, at: usize) {
-        if !self.clients[at].is_up() {
-            return;
-        }
-        let (held, wrong) = self.clients[at].process.take_held(self.now);
-        self.check_stamps("a client", wrong);
-        for (_, bytes, arrived) in held {
-            self.client_takes(at, &bytes, arrived);
-        }
-        let client = &mut self.clients[at];
-        let shown = client.process.clock.at(self.now);
-        if client.wants_to_rejoin(shown) {
-            let token = self.token(at);
-            self.clients[at].restart(&self.kinds, token, self.now);
-            self.marks.hit(Mark::ClientCameBack);
-            self.tell(&format!("client {at}: joins again"));
-        }
-        let client = &mut self.clients[at];
-        client.bot.advance(shown);
-        if let Some(frame) = client.draw(shown) {
-            self.checks.shown((at, client.life), frame, &mut self.marks);
-        }
-        self.after_client(at);
-    }
-
-    /// Sends a client's datagrams and records its events after it ran.
-    pub(crate) fn after_client(&mut self, at: usize) {
-        let client = &mut self.clients[at];
-        while let Some((_, bytes)) = client.bot.poll_transmit() {
-            let to = (&mut self.events, &mut self.marks);
-            self.network
-                .send((client.path, Way::Up), &bytes.into_bytes(), self.now, to);
-        }
-        while let Some(event) = self.clients[at].bot.poll_event() {
-            self.note_client_event(at, event);
-        }
-        self.schedule_client(at);
-    }
-
-    /// Stops the server: it sends disconnect notices to its clients, and its process ends.
-    pub(crate) fn stop_server(&mut self) {
-        let (now, shown) = (self.now, self.server.process.clock.at(self.now));
-        let (network, events, marks) = (&mut self.network, &mut self.events, &mut self.marks);
-        if let Some(core) = self.server.core_mut() {
-            core.stop(
-                shown,
-                &mut Wire {
-                    network,
-                    events,
-                    marks,
-                    now,
-                },
-            );
-        }
-    }
-
-    fn note_client_event(&mut self, at: usize, event: ClientEvent) {
-        let client = &mut self.clients[at];
-        match event {
-            ClientEvent::Mispredicted(wrong) => {
-                client.note_wrong(wrong, &mut self.marks);
-                let said = format!(
-                    "client {at}: predicted slot {} wrong: {:?}",
-                    wrong.slot, wrong.cause
-                );
-                self.checks
-                    .mispredicted(at, &self.clients[at], self.server.core(), &self.network);
-                self.tell(&said);
-            }
-            ClientEvent::Game(tick, data) => {
-                if !self.checks.told(at, client, (tick, &data), &mut self.marks) {
-                    client.events.push((tick, data));
-                }
-            }
-            ClientEvent::Latency(_) => {}
-        }
-    }
-
-    pub(crate) fn schedule_client(&mut self, at: usize) {
-        let client = &mut self.clients[at];
-        if client.is_up() {
-            let shown = client.process.clock.at(self.now);
-            let next = client.next_timeout(shown);
-            client
-                .process
-                .wake(next, self.now, Event::ClientWakes(at), &mut self.events);
         }
     }
 }

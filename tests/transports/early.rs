@@ -9,7 +9,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
-use crate::hostile::{PATIENCE, Raw, Tried};
+use crate::tried::{PATIENCE, Raw, Tried};
 use crate::ways::dial;
 
 #[test]
@@ -85,6 +85,35 @@ impl Between {
         back.receive(clock::now(), down).unwrap();
         front.flush();
     }
+
+    /// Passes datagrams on until the server receives such an event, and answers each hello. Returns
+    /// false if there is none in time.
+    fn pass_until(&mut self, tried: &mut Tried, until: fn(&Event<'_>) -> bool) -> bool {
+        let (deadline, mut found) = (clock::now() + PATIENCE, false);
+        while !found && clock::now() < deadline {
+            self.pass(tried.address());
+            wait_readable(
+                [&tried.end].into_iter(),
+                Duration::from_millis(2),
+                &mut Vec::new(),
+            )
+            .unwrap();
+            let mut asked = None;
+            let note = |from, event: Event<'_>, _| {
+                let is_hello = matches!(event, Event::Early(b"hello") | Event::Frame(b"hello"));
+                asked = is_hello.then_some(from).or(asked);
+                found |= until(&event);
+            };
+            tried.end.receive(clock::now(), note).unwrap();
+            if let Some(from) = asked {
+                // Only clients with an answer have a session, and only they keep a TLS session for
+                // a later connection.
+                tried.end.send_frame(from, b"welcome");
+                tried.end.flush();
+            }
+        }
+        found
+    }
 }
 
 #[test]
@@ -103,37 +132,9 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     // The first connection; the server's TLS issues a session for a later one.
     client.open(first, b"hello");
     client.flush();
-    let mut early = 0;
-    let mut look = |tried: &mut Tried, between: &mut Between, until: fn(&Event<'_>) -> bool| {
-        let (deadline, mut found) = (clock::now() + PATIENCE, false);
-        while !found && clock::now() < deadline {
-            between.pass(server);
-            wait_readable(
-                [&tried.end].into_iter(),
-                Duration::from_millis(2),
-                &mut Vec::new(),
-            )
-            .unwrap();
-            let mut asked = None;
-            let note = |from, event: Event<'_>, _| {
-                early += usize::from(event == Event::Early(b"again"));
-                let is_hello = matches!(event, Event::Early(b"hello") | Event::Frame(b"hello"));
-                asked = is_hello.then_some(from).or(asked);
-                found |= until(&event);
-            };
-            tried.end.receive(clock::now(), note).unwrap();
-            if let Some(from) = asked {
-                // Only clients with an answer have a session, and only they keep a TLS session for
-                // a later connection.
-                tried.end.send_frame(from, b"welcome");
-                tried.end.flush();
-            }
-        }
-        (found, early)
-    };
     let is_hello =
         |event: &Event<'_>| matches!(event, Event::Early(b"hello") | Event::Frame(b"hello"));
-    assert!(look(&mut tried, &mut between, is_hello).0);
+    assert!(between.pass_until(&mut tried, is_hello));
     for _ in 0..20 {
         between.pass(server);
         clock::sleep(Duration::from_millis(2));
@@ -142,9 +143,9 @@ fn a_server_that_is_known_hears_the_first_frame_early_and_a_copy_of_it_not_at_al
     client.open(second, b"again");
     client.flush();
     let is_again = |event: &Event<'_>| *event == Event::Early(b"again");
-    assert!(look(&mut tried, &mut between, is_again).0, "it came early");
+    assert!(between.pass_until(&mut tried, is_again), "it came early");
     let flight = between.said.clone();
-    assert!(look(&mut tried, &mut between, |event| *event == Event::Confirmed).0);
+    assert!(between.pass_until(&mut tried, |event| *event == Event::Confirmed));
     // A replay of the packets from elsewhere: each TLS session serves once.
     let mut thief = Raw::new();
     flight

@@ -1,140 +1,23 @@
 //! Bad input to a server's QUIC end and its treatment: rows 24 to 27 of the catalogue.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
-use quinn_proto::crypto::rustls::QuicClientConfig;
-use quinn_proto::{TokenStore, TransportErrorCode};
-use tokio::runtime::Runtime;
+use quinn::ConnectionError;
+use quinn_proto::TransportErrorCode;
 use tokio::time::timeout;
 use truetick_client_sim::connect_options::ORIGIN;
 use truetick_netcode::clock;
 use truetick_netcode::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES};
 use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::quic::QuicTransport;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
-use truetick_netcode::transport::quic::config::{self, ALPN, Trust};
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport, wait_readable};
 use truetick_server::quic_settings::QuicSettings;
 
-use crate::tamper::{Stage, Tamper, Tampering};
+use crate::tamper::{Stage, Tamper};
+use crate::tried::{PATIENCE, Raw, Reused, Stranger, Tried};
 use crate::ways::{Way, any, dial};
-
-pub const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The server's end under test.
-pub struct Tried {
-    pub end: QuicTransport,
-    pub fingerprint: Fingerprint,
-    /// Connections that carried something, and those that ended.
-    pub opened: usize,
-    closed: usize,
-}
-
-impl Tried {
-    pub fn new(handshakes: usize) -> Self {
-        let settings = QuicSettings {
-            listen: any(),
-            handshakes,
-            ..QuicSettings::default()
-        };
-        let (end, fingerprint) = settings.open([7; 32], clock::unix_now()).unwrap();
-        Self {
-            end,
-            fingerprint,
-            opened: 0,
-            closed: 0,
-        }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.end.local_address()
-    }
-
-    pub fn look(&mut self) {
-        wait_readable(
-            [&self.end].into_iter(),
-            Duration::from_millis(10),
-            &mut Vec::new(),
-        )
-        .unwrap();
-        let (opened, closed) = (&mut self.opened, &mut self.closed);
-        let note = |_, event: Event<'_>, _| match event {
-            Event::DatagramBytes(_) => *opened += 1,
-            Event::Closed { .. } => *closed += 1,
-            _ => {}
-        };
-        self.end.receive(clock::now(), note).unwrap();
-    }
-
-    /// Asserts that an honest client gets its connection within a second.
-    pub fn serves_the_honest(&mut self) {
-        let mut honest = dial(self.fingerprint, None);
-        let before = self.opened;
-        honest.open(PeerAddr::quic(1, self.address()), b"hello");
-        honest.flush();
-        let deadline = clock::now() + Duration::from_secs(1);
-        while self.opened == before {
-            assert!(clock::now() < deadline, "an honest client is not served");
-            self.look();
-        }
-    }
-}
-
-/// A socket that sends and receives arbitrary datagrams.
-pub struct Raw(pub UdpTransport);
-
-impl Raw {
-    pub fn new() -> Self {
-        Self(UdpTransport::bind(any(), UdpPath::Std).unwrap())
-    }
-
-    pub fn say(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.0.send(to.into(), datagram);
-        self.0.flush();
-    }
-
-    /// Receives up to `count` datagrams within a time, from one address or from all.
-    pub fn hear(
-        &mut self,
-        from: Option<SocketAddr>,
-        count: usize,
-        within: Duration,
-    ) -> Vec<Vec<u8>> {
-        let (deadline, mut came) = (clock::now() + within, Vec::new());
-        while came.len() < count && clock::now() < deadline {
-            wait_readable(
-                [&self.0].into_iter(),
-                deadline.since(clock::now()),
-                &mut Vec::new(),
-            )
-            .unwrap();
-            let note = |datagram: ReceivedDatagram<'_>| {
-                if from.is_none_or(|from| from == datagram.from) {
-                    came.push(datagram.bytes.to_vec());
-                }
-            };
-            self.0.receive(clock::now(), note).unwrap();
-        }
-        came
-    }
-
-    /// The first datagram of a genuine client that takes this socket for its server.
-    fn initial(&mut self, tried: &Tried) -> Vec<u8> {
-        let mut client = dial(tried.fingerprint, None);
-        client.open(PeerAddr::quic(1, self.0.local_address().unwrap()), b"hello");
-        client.flush();
-        let first = self.hear(None, 1, PATIENCE).remove(0);
-        // Dropping the client takes a moment; its repetitions are of no interest.
-        std::thread::spawn(move || drop(client));
-        first
-    }
-}
 
 /// Whether a datagram is a Retry (RFC 9000, section 17.2.5).
 fn is_retry(datagram: &[u8]) -> bool {
@@ -200,75 +83,6 @@ fn line_24_a_flood_of_initials_is_answered_with_retry() {
     // A client that proves its address is served during the attack.
     tried.serves_the_honest();
     assert_eq!(tried.opened, 1);
-}
-
-/// A client with the standard's features and none of this project's.
-pub struct Stranger {
-    runtime: Runtime,
-    config: ClientConfig,
-}
-
-/// A token store that returns one token again and again.
-struct Reused(Vec<u8>);
-
-impl TokenStore for Reused {
-    fn insert(&self, _: &str, _: Bytes) {}
-
-    fn take(&self, _: &str) -> Option<Bytes> {
-        Some(self.0.clone().into())
-    }
-}
-
-impl Stranger {
-    fn new(tried: &Tried) -> Self {
-        Self::trusting(tried.fingerprint)
-    }
-
-    /// Creates a client of the server with this fingerprint.
-    pub fn trusting(fingerprint: Fingerprint) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let trust = Trust::Pinned(vec![fingerprint]);
-        Self {
-            runtime,
-            config: config::client(&trust, ALPN).unwrap(),
-        }
-    }
-
-    fn tampering(tried: &Tried, tamper: Tamper) -> Self {
-        let plain = Self::new(tried);
-        let trust = Trust::Pinned(vec![tried.fingerprint]);
-        let tls: Arc<QuicClientConfig> = config::client_tls(&trust, ALPN).unwrap();
-        let mut config = ClientConfig::new(Arc::new(Tampering(tls, tamper)));
-        config.transport_config(Arc::new(config::transport()));
-        Self { config, ..plain }
-    }
-
-    pub fn connect(&self, to: SocketAddr) -> Result<(Endpoint, Connection), ConnectionError> {
-        self.runtime.block_on(async {
-            let endpoint = Endpoint::client(any()).unwrap();
-            let connecting = endpoint
-                .connect_with(self.config.clone(), to, "localhost")
-                .unwrap();
-            let connection = timeout(PATIENCE, connecting)
-                .await
-                .unwrap_or(Err(ConnectionError::TimedOut))?;
-            Ok((endpoint, connection))
-        })
-    }
-
-    fn closed_by_server(&self, connection: &Connection) -> TransportErrorCode {
-        let closed = self
-            .runtime
-            .block_on(async { timeout(PATIENCE, connection.closed()).await });
-        match closed.expect("the server closes the connection") {
-            ConnectionError::ConnectionClosed(close) => close.error_code,
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! - [`refused`]: refused 0-RTT, strangers that hold connections, bots and a restarted server.
 //! - [`sockets`]: errors of sockets, hosts with several addresses.
 //! - [`hostile`]: violations of QUIC's rules.
+//! - [`scene`], [`tried`]: the servers and clients of these tests.
 
 mod contract;
 mod early;
@@ -15,6 +16,8 @@ mod hostile;
 mod migration;
 mod play;
 mod refused;
+mod scene;
 mod sockets;
 mod tamper;
+mod tried;
 mod ways;

@@ -7,7 +7,7 @@ use truetick_netcode::client::state::ClientState;
 use truetick_netcode::clock;
 use truetick_netcode::link_sim::LinkConfig;
 
-use crate::play::Scene;
+use crate::scene::Scene;
 use crate::ways::Way;
 
 #[test]

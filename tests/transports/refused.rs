@@ -20,7 +20,7 @@ use truetick_server::host::{Host, random_key};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
 
-use crate::hostile::Stranger;
+use crate::tried::Stranger;
 use crate::ways::any;
 
 /// Timeout of these tests.
@@ -248,9 +248,43 @@ fn count_panics() {
     }));
 }
 
+/// Number of bots that come back to their server.
+const BOTS: usize = 40;
+
+/// Starts bots that connect to a server over QUIC.
+fn start_swarm(host: &Host) -> Swarm {
+    let trust = Trust::Pinned(vec![host.listeners().fingerprint.unwrap()]);
+    let tokens = TokenSource::new(
+        host.listeners().issuers[&TransportKind::Quic].clone(),
+        *random_key().unwrap().bytes(),
+    );
+    let swarm = SwarmConfig {
+        connect_options: ConnectOptions::Quic(QuicRuntime::start().unwrap(), Dial::new(trust)),
+        relay: None,
+        crew: Crew {
+            players: BOTS,
+            spectators: 0,
+        },
+        seed: 5,
+        first_user: 1,
+        trace: None,
+        capture: None,
+    };
+    Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap()
+}
+
+/// Waits until all bots play, for at most 20 s; returns whether they do.
+fn all_play(host: &Host, swarm: &Swarm) -> bool {
+    let deadline = clock::now() + Duration::from_secs(20);
+    let is_playing = || host.report().room.joined >= BOTS as u64 && swarm.figures().joined >= BOTS;
+    while !is_playing() && clock::now() < deadline {
+        clock::sleep(Duration::from_millis(50));
+    }
+    is_playing()
+}
+
 #[test]
 fn bots_come_back_to_a_server_that_was_started_again() {
-    const BOTS: usize = 40;
     count_panics();
     let folder = TemporaryFolder::new("truetick-transports-again").unwrap();
     let file = |name: &str, text: &str| {
@@ -275,33 +309,7 @@ fn bots_come_back_to_a_server_that_was_started_again() {
     let key = random_key().unwrap();
     let host = Host::start_configured(&config(any()), key.clone()).unwrap();
     let address = host.listeners().addresses[&TransportKind::Quic];
-    let trust = Trust::Pinned(vec![host.listeners().fingerprint.unwrap()]);
-    let tokens = TokenSource::new(
-        host.listeners().issuers[&TransportKind::Quic].clone(),
-        *random_key().unwrap().bytes(),
-    );
-    let swarm = SwarmConfig {
-        connect_options: ConnectOptions::Quic(QuicRuntime::start().unwrap(), Dial::new(trust)),
-        relay: None,
-        crew: Crew {
-            players: BOTS,
-            spectators: 0,
-        },
-        seed: 5,
-        first_user: 1,
-        trace: None,
-        capture: None,
-    };
-    let swarm = Swarm::start(&swarm, tokens, &Arc::new(arena_schema().unwrap())).unwrap();
-    let all_play = |host: &Host, swarm: &Swarm| {
-        let deadline = clock::now() + Duration::from_secs(20);
-        let is_playing =
-            || host.report().room.joined >= BOTS as u64 && swarm.figures().joined >= BOTS;
-        while !is_playing() && clock::now() < deadline {
-            clock::sleep(Duration::from_millis(50));
-        }
-        is_playing()
-    };
+    let swarm = start_swarm(&host);
     assert!(
         all_play(&host, &swarm),
         "{} of {BOTS} play",

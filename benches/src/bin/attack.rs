@@ -30,7 +30,7 @@ use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, random_key};
-use truetick_shared::arena::arena_schema;
+use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 /// Spoofed requests against a server with 64 players
 #[derive(Parser)]
@@ -155,6 +155,29 @@ fn join(room: &mut FullRoom, user: u64, now: Timestamp) -> f64 {
     at.since(now).as_secs_f64() * 1e3
 }
 
+/// Starts bots that play over loopback. Their users follow from the seed.
+fn start_bots(
+    host: &Host,
+    kinds: &Arc<ArenaSchema>,
+    players: usize,
+    seed: u64,
+) -> Result<Swarm, Box<dyn Error>> {
+    let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
+    let config = SwarmConfig {
+        connect_options: ConnectOptions::Udp,
+        relay: None,
+        crew: Crew {
+            players,
+            spectators: 0,
+        },
+        seed,
+        first_user: seed * 1_000,
+        trace: None,
+        capture: None,
+    };
+    Ok(Swarm::start(&config, tokens, kinds)?)
+}
+
 fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let config = ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -164,25 +187,7 @@ fn over_loopback(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     };
     let host = Host::start_configured(&config, random_key()?)?;
     let kinds = Arc::new(arena_schema()?);
-    let start = |players, seed| -> Result<Swarm, Box<dyn Error>> {
-        let tokens = TokenSource::new(host.issuer().clone(), *random_key()?.bytes());
-        Ok(Swarm::start(
-            &SwarmConfig {
-                connect_options: ConnectOptions::Udp,
-                relay: None,
-                crew: Crew {
-                    players,
-                    spectators: 0,
-                },
-                seed,
-                first_user: seed * 1_000,
-                trace: None,
-                capture: None,
-            },
-            tokens,
-            &kinds,
-        )?)
-    };
+    let start = |players, seed| start_bots(&host, &kinds, players, seed);
     let players = start(64, 1)?;
     clock::sleep(Duration::from_secs(3));
     let (calm, before) = (host.report(), resident_bytes().unwrap_or(0));

@@ -40,74 +40,119 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
+/// What a tick sent.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    bytes: usize,
+    packets: u32,
+}
+
+/// One client's session: both ends, and the snapshots between them.
+struct Session {
+    server: Connection,
+    client: Connection,
+    view: ClientView,
+    buffer: SnapshotBuffer,
+    writer: BitWriter,
+    /// Acknowledgements on their way, one per tick.
+    acks: VecDeque<Vec<u8>>,
+}
+
+impl Session {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            server: Connection::new(1, now),
+            client: Connection::new(2, now),
+            view: ClientView::new(),
+            buffer: SnapshotBuffer::new(),
+            writer: BitWriter::new(),
+            acks: VecDeque::new(),
+        }
+    }
+
+    /// Sends the snapshot of a tick, which the client receives at once.
+    fn send(
+        &mut self,
+        shared: &mut Shared<'_>,
+        masks: &[u64],
+        now: Timestamp,
+    ) -> Result<Sent, Box<dyn Error>> {
+        let interest = Interest {
+            own: None,
+            team: 0,
+            masks,
+            weights: None,
+            budget: 8_000,
+        };
+        self.view.plan(shared, &interest);
+        let (mut sent, mut more) = (Sent::default(), true);
+        while more {
+            let sequence = self.server.begin(&mut self.writer, now, Messages::None);
+            more = self.view.write_packet(
+                shared,
+                sequence,
+                PAYLOAD_BYTES,
+                Feedback::default(),
+                &mut self.writer,
+            );
+            self.server.finish(&mut self.writer, now);
+            sent.bytes += self.writer.bytes().len() + OVERHEAD_BYTES;
+            sent.packets += 1;
+            let (sequence, reader) = self.client.open(self.writer.bytes(), now)?;
+            self.buffer.take(shared.schema, reader)?;
+            self.client.accept(sequence);
+        }
+        Ok(sent)
+    }
+
+    /// Sends the client's acknowledgements, which arrive after `round_trip` ticks.
+    fn acknowledge(&mut self, round_trip: u32, now: Timestamp) -> Result<(), Box<dyn Error>> {
+        self.client.begin(&mut self.writer, now, Messages::None);
+        self.client.finish(&mut self.writer, now);
+        self.acks.push_back(self.writer.bytes().to_vec());
+        if self.acks.len() as u32 >= round_trip {
+            let ack = self.acks.pop_front().unwrap_or_default();
+            let _: (u64, BitReader<'_>) = self.server.open(&ack, now)?;
+            while let Some(sequence) = self.server.poll_acked() {
+                self.view.packet_acked(sequence);
+            }
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let (schema, mut ring, mut cache) = (halo_schema()?, StateRing::new(), DeltaCache::default());
-    let (mut halo, mut view, mut buffer) = (
-        Halo::new(arguments.seed),
-        ClientView::new(),
-        SnapshotBuffer::new(),
-    );
+    let mut halo = Halo::new(arguments.seed);
     let mut now = Timestamp::from_millis(1_000);
-    let (mut server, mut client) = (Connection::new(1, now), Connection::new(2, now));
-    let (mut writer, mut acks) = (BitWriter::new(), VecDeque::new());
-    let (mut bytes, mut packets) = (0usize, 0u32);
+    let mut session = Session::new(now);
+    let mut measured = Sent::default();
     let warm_up = 60;
     for tick in 0..warm_up + arguments.ticks {
         now += Duration::from_micros(16_667);
         halo.step(&schema, &mut ring);
         cache.begin_tick(&ring);
-        view.note_gone(ring.gone(), ring.tick());
+        session.view.note_gone(ring.gone(), ring.tick());
         let masks: Vec<u64> = ring.blocks().iter().map(|block| block.live).collect();
         let mut shared = Shared {
             schema: &schema,
             ring: &ring,
             cache: &mut cache,
         };
-        let interest = Interest {
-            own: None,
-            team: 0,
-            masks: &masks,
-            weights: None,
-            budget: 8_000,
-        };
-        view.plan(&mut shared, &interest);
-        let mut more = true;
-        while more {
-            let sequence = server.begin(&mut writer, now, Messages::None);
-            more = view.write_packet(
-                &mut shared,
-                sequence,
-                PAYLOAD_BYTES,
-                Feedback::default(),
-                &mut writer,
-            );
-            server.finish(&mut writer, now);
-            if tick >= warm_up {
-                bytes += writer.bytes().len() + OVERHEAD_BYTES;
-                packets += 1;
-            }
-            let (sequence, reader) = client.open(writer.bytes(), now)?;
-            buffer.take(&schema, reader)?;
-            client.accept(sequence);
+        let sent = session.send(&mut shared, &masks, now)?;
+        if tick >= warm_up {
+            measured.bytes += sent.bytes;
+            measured.packets += sent.packets;
         }
-        client.begin(&mut writer, now, Messages::None);
-        client.finish(&mut writer, now);
-        acks.push_back(writer.bytes().to_vec());
-        if acks.len() as u32 >= arguments.round_trip {
-            let ack = acks.pop_front().unwrap_or_default();
-            let _: (u64, BitReader<'_>) = server.open(&ack, now)?;
-            while let Some(sequence) = server.poll_acked() {
-                view.packet_acked(sequence);
-            }
-        }
+        session.acknowledge(arguments.round_trip, now)?;
     }
-    let per_tick = bytes as f64 / f64::from(arguments.ticks);
+    let per_tick = measured.bytes as f64 / f64::from(arguments.ticks);
     let report = json!({
         "bytes_per_client_tick": per_tick,
         "bytes_per_entity": per_tick / f64::from(COUNTS.iter().sum::<u16>()),
-        "packets_per_client_tick": f64::from(packets) / f64::from(arguments.ticks),
-        "entities": buffer.entities().count(),
+        "packets_per_client_tick": f64::from(measured.packets) / f64::from(arguments.ticks),
+        "entities": session.buffer.entities().count(),
         "ticks": arguments.ticks,
         "round_trip_ticks": arguments.round_trip,
     });

@@ -193,7 +193,11 @@ fn measure(arguments: &Arguments) -> Result<Value, Box<dyn Error>> {
     let verified = clients.end()?;
     host.stop()?;
     let floor = measure_floor(arguments, &from, &to)?;
-    Ok(report(arguments, (&from, &to), floor, verified, grown))
+    let span = Span {
+        from: &from,
+        to: &to,
+    };
+    Ok(report(arguments, span, floor, verified, grown))
 }
 
 /// Starts the threads that take processor time from the server, if requested. They end by
@@ -256,13 +260,21 @@ fn series_line(from: &HostReport, to: &HostReport, clients: usize, at: Duration)
     )
 }
 
+/// The host's reports at both ends of the measurement.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    from: &'a HostReport,
+    to: &'a HostReport,
+}
+
 fn report(
     arguments: &Arguments,
-    (from, to): (&HostReport, &HostReport),
+    span: Span<'_>,
     floor: Floor,
     verified: Value,
     grown: u64,
 ) -> Value {
+    let Span { from, to } = span;
     let ticks = (to.room.ticks - from.room.ticks) as f64;
     let per_tick = |a: u64, b: u64| (b - a) as f64 / ticks;
     let bytes = per_tick(from.room.bytes_out, to.room.bytes_out);

@@ -13,7 +13,7 @@ use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 
-use super::bidder::Bidder;
+use super::bidder::{Bidder, BidderConfig};
 use super::figures::CrowdFigures;
 use super::strategy::{House, Strategy};
 use crate::client_socket::{self, ClientSocket};
@@ -97,7 +97,15 @@ impl Crowd {
             let house = (*strategy == Strategy::Keeper).then_some(config.house);
             let seed = config.seed.wrapping_mul(10_007) + place as u64;
             let server = token.servers[0];
-            let bidder = Bidder::new((*user, token), *strategy, house, (seed, config.pace), start);
+            let bidder = BidderConfig {
+                user: *user,
+                token,
+                strategy: *strategy,
+                house,
+                seed,
+                pace: config.pace,
+            };
+            let bidder = Bidder::new(bidder, start);
             let mut bidder = bidder.transport(config.connect_options.transport());
             if *strategy == Strategy::Keeper || config.keep_events {
                 bidder.keep_events();

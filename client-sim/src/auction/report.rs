@@ -69,14 +69,18 @@ pub struct AuctionReport {
     pub absent: usize,
 }
 
+/// What a server in this process knows of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerFigures<'a> {
+    /// Metrics of the auction's room.
+    pub room: &'a RoomMetrics,
+    /// CPU time of the server since its start.
+    pub cpu: Duration,
+}
+
 impl AuctionReport {
-    /// The report of a run so far. `server` holds the room's metrics and the server's CPU time,
-    /// where the server ran in this process.
-    pub fn new(
-        seconds: f64,
-        crowd: &CrowdFigures,
-        server: Option<(&RoomMetrics, Duration)>,
-    ) -> Self {
+    /// The report of a run so far. `server` is `None` unless the server runs in this process.
+    pub fn new(seconds: f64, crowd: &CrowdFigures, server: Option<ServerFigures<'_>>) -> Self {
         let per_s = |time: Duration| time.as_secs_f64() * 1e3 / seconds.max(1e-9);
         Self {
             seconds,
@@ -93,11 +97,11 @@ impl AuctionReport {
             answer_ms: (&crowd.answer).into(),
             seen_by_all_ms: None,
             unseen: 0,
-            commit_ms: server.map(|(room, _)| (&room.commit).into()),
-            tick_ms: server.map(|(room, _)| (&room.tick_time).into()),
-            missed_ticks: server.map(|(room, _)| room.missed_ticks),
-            orders: server.map(|(room, _)| room.orders),
-            server_cpu_ms_per_s: server.map(|(_, cpu)| per_s(cpu)),
+            commit_ms: server.map(|server| (&server.room.commit).into()),
+            tick_ms: server.map(|server| (&server.room.tick_time).into()),
+            missed_ticks: server.map(|server| server.room.missed_ticks),
+            orders: server.map(|server| server.room.orders),
+            server_cpu_ms_per_s: server.map(|server| per_s(server.cpu)),
             crowd_cpu_ms_per_s: per_s(crowd.cpu),
             events: crowd.events,
             shown: crowd.shown,
@@ -192,17 +196,7 @@ pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
 
 /// Adds the rows of the full report.
 pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
-    let manners: Vec<String> = report
-        .bidders
-        .iter()
-        .filter(|(strategy, _)| *strategy != "Keeper")
-        .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
-        .collect();
-    rows.title(&format!(
-        "Auction  {} in the house: {}",
-        crowd.joined,
-        manners.join(", ")
-    ));
+    title(rows, report, crowd);
     rows.row(
         "commands",
         &format!(
@@ -241,6 +235,16 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             crowd.ended
         ),
     );
+    lots(rows, crowd);
+    report
+        .wrong
+        .iter()
+        .take(5)
+        .for_each(|wrong| rows.row("WRONG", wrong));
+}
+
+/// Adds a row for each open lot.
+fn lots(rows: &mut Rows, crowd: &CrowdFigures) {
     for (place, lot) in crowd.lots.iter().enumerate() {
         let left = match (lot.paused, lot.extended) {
             (true, _) => "clock stopped".to_string(),
@@ -267,9 +271,19 @@ pub fn full(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
             ),
         );
     }
-    report
-        .wrong
+}
+
+/// Adds the title: the number of clients, and of bidders by strategy.
+fn title(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
+    let manners: Vec<String> = report
+        .bidders
         .iter()
-        .take(5)
-        .for_each(|wrong| rows.row("WRONG", wrong));
+        .filter(|(strategy, _)| *strategy != "Keeper")
+        .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
+        .collect();
+    rows.title(&format!(
+        "Auction  {} in the house: {}",
+        crowd.joined,
+        manners.join(", ")
+    ));
 }

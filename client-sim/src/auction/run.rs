@@ -16,7 +16,7 @@ use truetick_shared::auction::money::Amount;
 
 use super::crowd::{Crowd, CrowdConfig};
 use super::figures::CrowdFigures;
-use super::report::{self, AuctionReport, seen_by_all};
+use super::report::{self, AuctionReport, ServerFigures, seen_by_all};
 use super::strategy::{House, Strategy};
 use crate::connect_options::ConnectArguments;
 use crate::demo::{Common, DemoOptions, Outcome, serving, watch};
@@ -150,7 +150,8 @@ impl AuctionPart {
     /// The relay or the crowd cannot be started.
     pub fn start(
         options: &AuctionOptions,
-        (listeners, room): (&Listeners, u16),
+        listeners: &Listeners,
+        room: u16,
         tick_rate: u32,
     ) -> Result<Self, Box<dyn Error>> {
         let house = House {
@@ -218,12 +219,7 @@ impl AuctionPart {
         if let Some(relay) = self.relay {
             relay.stop()?;
         }
-        let metrics = room_metrics(server, room);
-        let mut report = AuctionReport::new(
-            seconds,
-            &figures,
-            metrics.map(|metrics| (metrics, server.cpu)),
-        );
+        let mut report = AuctionReport::new(seconds, &figures, server_figures(server, room));
         let (seen, unseen) = seen_by_all(&bidders);
         report.unseen = unseen;
         report.seen_by_all_ms = (seen.count() > 0).then(|| (&seen).into());
@@ -231,30 +227,22 @@ impl AuctionPart {
     }
 }
 
-fn room_metrics(
-    server: &HostReport,
-    room: usize,
-) -> Option<&truetick_server::metrics::RoomMetrics> {
-    match room {
+/// Figures of a server's room with this number; `None` if there is no such room.
+fn server_figures(server: &HostReport, room: usize) -> Option<ServerFigures<'_>> {
+    let metrics = match room {
         0 => Some(&server.room),
         other => server.other_rooms.get(other - 1),
-    }
+    };
+    metrics.map(|room| ServerFigures {
+        room,
+        cpu: server.cpu,
+    })
 }
 
-/// Adds the auction's rows to a table.
-pub fn rows(
-    rows: &mut Rows,
-    part: &AuctionPart,
-    server: &HostReport,
-    (room, seconds): (usize, f64),
-) {
+/// Adds the auction's rows to a table. `seconds` is the time since the run began.
+pub fn rows(rows: &mut Rows, part: &AuctionPart, server: &HostReport, room: usize, seconds: f64) {
     let figures = part.figures();
-    let metrics = room_metrics(server, room);
-    let report = AuctionReport::new(
-        seconds,
-        &figures,
-        metrics.map(|metrics| (metrics, server.cpu)),
-    );
+    let report = AuctionReport::new(seconds, &figures, server_figures(server, room));
     report::full(rows, &report, &figures);
 }
 
@@ -290,11 +278,11 @@ pub async fn auction(options: AuctionOptions) -> Outcome {
         options.watchers,
         options.connect_options.transport
     );
-    let part = AuctionPart::start(&options, (host.listeners(), 0), config.tick_rate)?;
+    let part = AuctionPart::start(&options, host.listeners(), 0, config.tick_rate)?;
     let (started, mut live) = (clock::now(), LiveTable::default());
     watch(&options.common, started, |seconds| {
         let (figures, server) = (part.figures(), host.report());
-        let report = AuctionReport::new(seconds, &figures, Some((&server.room, server.cpu)));
+        let report = AuctionReport::new(seconds, &figures, server_figures(&server, 0));
         live.show(&report::line(&report, &figures), |rows| {
             report::full(rows, &report, &figures)
         })?;

@@ -210,15 +210,26 @@ fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command 
     command
 }
 
+/// The lots that a bidder watches, at a moment.
+#[derive(Clone, Copy)]
+pub struct Market<'a> {
+    /// The client that knows the lots.
+    pub client: &'a AuctionClient,
+    /// Ids of the lots that the bidder watches.
+    pub lots: &'a [LotId],
+    /// The time on the bidder's clock.
+    pub now: Timestamp,
+}
+
 /// The commands of a bidder on the lots that it watches. `leads` returns whether the bidder leads a
 /// lot.
 pub fn think(
     strategy: Strategy,
-    client: &AuctionClient,
-    lots: &[LotId],
+    market: Market<'_>,
     leads: impl Fn(&PublicLot) -> bool,
-    (now, rng): (Timestamp, &mut Xoshiro256PlusPlus),
+    rng: &mut Xoshiro256PlusPlus,
 ) -> Vec<Command> {
+    let Market { client, lots, now } = market;
     let (Some(tick), false) = (client.tick(now), lots.is_empty()) else {
         return Vec::new();
     };
@@ -253,14 +264,25 @@ pub fn think(
     }
 }
 
-/// The commands of a keeper that has opened `opened` lots so far, of which `open` are still open.
-/// `funded` is the number of funded accounts.
-pub fn keep(
-    house: &House,
-    (opened, open): (u32, usize),
-    funded: u64,
-    rng: &mut Xoshiro256PlusPlus,
-) -> Vec<Command> {
+/// What a keeper has done in its house so far.
+#[derive(Clone, Copy, Debug)]
+pub struct HouseProgress {
+    /// Number of accounts with a deposit.
+    pub funded: u64,
+    /// Number of lots opened.
+    pub opened: u32,
+    /// Number of lots that are still open.
+    pub open: usize,
+}
+
+/// The next commands of a keeper: deposits until all accounts are funded, then new lots in place of
+/// closed ones.
+pub fn keep(house: &House, progress: HouseProgress, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
+    let HouseProgress {
+        funded,
+        opened,
+        open,
+    } = progress;
     if funded < house.accounts {
         let next = funded + 1..=(funded + 50).min(house.accounts);
         return next

@@ -5,5 +5,8 @@ pub mod audited;
 pub mod check;
 pub mod commits;
 pub mod folder;
+pub mod held_room;
+mod member;
 pub mod plan;
+mod serving;
 pub mod world;

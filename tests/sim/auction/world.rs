@@ -5,29 +5,23 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_client_sim::auction::bidder::Bidder;
+use truetick_client_sim::auction::bidder::{Bidder, BidderConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
-use truetick_netcode::session::rate::Rate;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{PeerAddr, Transport};
-use truetick_server::auction::entry::HouseReplica;
-use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
-use truetick_server::journal::JournalConfig;
-use truetick_server::journal::open::open;
-use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_shared::auction::house::HouseRules;
 use truetick_shared::auction::money::{Amount, Currency};
 
 use super::check::AuctionFigures;
-use super::commits::{SimDriver, commits};
+use super::commits::SimDriver;
 use super::folder::SimFolder;
+pub use super::member::Member;
 use super::plan::{AuctionPlan, Trouble};
-use crate::tokens::{SERVER, expect_rooms, session_config, tokens, wall};
+use crate::tokens::{SERVER, tokens, wall};
 
 /// The administrator of the house.
 pub const KEEPER: UserId = UserId(1 << 41);
@@ -45,49 +39,6 @@ const CALM: Duration = Duration::from_secs(45);
 /// rejoin: longer than a session's timeout.
 const AFTERWARDS: Duration = Duration::from_secs(14);
 
-/// Time after a sleep within which a client has received something from the server.
-const AWAKE: Duration = Duration::from_millis(1_500);
-
-/// One client with its links.
-pub struct Member {
-    /// The client.
-    pub bidder: Bidder,
-    address: SocketAddr,
-    up: LinkSim,
-    down: LinkSim,
-    rejoin_at: Option<Timestamp>,
-    /// The client sleeps until this time, and its clock stands still.
-    wakes_at: Timestamp,
-    slept: Duration,
-}
-
-impl Member {
-    /// The time that its clock shows.
-    fn shown(&self, now: Timestamp) -> Timestamp {
-        now - self.slept
-    }
-
-    /// Checks its estimate of the server's clock. It cannot detect a sleep before it receives
-    /// something.
-    fn wrong_clock(&self, now: Timestamp) -> Option<String> {
-        let (server_us, uncertainty) = self.bidder.client().server_time(self.shown(now))?;
-        let wrong = server_us.abs_diff(now.as_micros() as i64);
-        let is_wrong =
-            now >= self.wakes_at + AWAKE && u128::from(wrong) > uncertainty.as_micros() + 1;
-        is_wrong.then(|| {
-            format!(
-                "{:?} says its clock is wrong by {uncertainty:?}, but it is by {wrong} us",
-                self.bidder.user()
-            )
-        })
-    }
-
-    /// Sets the properties of its link from the server.
-    pub fn throttle(&mut self, link: LinkConfig) {
-        self.down.set_config(link);
-    }
-}
-
 /// The simulated auction house: server, disk, links and clients.
 pub struct AuctionWorld {
     /// The plan of the run.
@@ -96,22 +47,22 @@ pub struct AuctionWorld {
     pub now: Timestamp,
     /// The server's disk.
     pub folder: SimFolder,
-    /// All clients.
+    /// The keeper, the bidders and the watchers, in this order.
     pub members: Vec<Member>,
     /// Events of the run as text.
     pub trace: Vec<String>,
     /// Violations as text.
     pub wrong: Vec<String>,
-    server: Option<(Server, SimDriver)>,
+    pub(super) server: Option<(Server, SimDriver)>,
     /// Time of the server's next start.
-    start_at: Option<Timestamp>,
+    pub(super) start_at: Option<Timestamp>,
     /// Ends of the current failures.
-    stall_until: Timestamp,
+    pub(super) stall_until: Timestamp,
     outage_until: Timestamp,
-    heal_disk_at: Option<Timestamp>,
-    lives: u64,
+    pub(super) heal_disk_at: Option<Timestamp>,
+    pub(super) lives: u64,
     tokens: TokenSource,
-    rng: Xoshiro256PlusPlus,
+    pub(super) rng: Xoshiro256PlusPlus,
 }
 
 /// Returns the rules of every simulated house.
@@ -123,14 +74,39 @@ pub fn rules() -> HouseRules {
     }
 }
 
-struct Outbox(Vec<(SocketAddr, Vec<u8>)>);
+/// What a member does in the auction house.
+struct MemberRole {
+    user: UserId,
+    strategy: Strategy,
+    house: Option<House>,
+}
 
-impl Transport for Outbox {
-    fn send(&mut self, to: PeerAddr, bytes: &[u8]) {
-        self.0.push((to.address, bytes.to_vec()));
-    }
-
-    fn flush(&mut self) {}
+/// The members of a plan: the keeper, then the bidders, then the watchers.
+fn roles(plan: &AuctionPlan) -> impl Iterator<Item = MemberRole> {
+    let house = House {
+        accounts: plan.bidders as u64,
+        deposit: Amount(5_000_000),
+        lots: plan.lots,
+        duration: 120,
+        rate: RATE,
+        only_english: false,
+    };
+    let keeper = MemberRole {
+        user: KEEPER,
+        strategy: Strategy::Keeper,
+        house: Some(house),
+    };
+    let bidders = (0..plan.bidders).map(|place| MemberRole {
+        user: UserId(place as u64 + 1),
+        strategy: Strategy::of(place),
+        house: None,
+    });
+    let watchers = (0..plan.watchers).map(|place| MemberRole {
+        user: UserId(1_000 + place as u64),
+        strategy: Strategy::Watcher,
+        house: None,
+    });
+    std::iter::once(keeper).chain(bidders).chain(watchers)
 }
 
 impl AuctionWorld {
@@ -139,47 +115,20 @@ impl AuctionWorld {
         let now = Timestamp::from_millis(1_000);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
         let mut tokens = tokens(plan.seed);
-        let house = House {
-            accounts: plan.bidders as u64,
-            deposit: Amount(5_000_000),
-            lots: plan.lots,
-            duration: 120,
-            rate: RATE,
-            only_english: false,
-        };
-        let keeper = (KEEPER, Strategy::Keeper, Some(house));
-        let bidders =
-            (0..plan.bidders).map(|place| (UserId(place as u64 + 1), Strategy::of(place), None));
-        let watchers =
-            (0..plan.watchers).map(|place| (UserId(1_000 + place as u64), Strategy::Watcher, None));
-        let members = std::iter::once(keeper)
-            .chain(bidders)
-            .chain(watchers)
-            .enumerate();
-        let members = members.map(|(place, (user, strategy, house))| {
-            let token = tokens.issue(user, 0, wall(now));
-            let mut bidder = Bidder::new(
-                (user, token),
-                strategy,
-                house,
-                (rng.random(), plan.pace),
-                now,
-            );
+        let roles = roles(&plan).enumerate();
+        let members = roles.map(|(place, role)| {
+            let config = BidderConfig {
+                user: role.user,
+                token: tokens.issue(role.user, 0, wall(now)),
+                strategy: role.strategy,
+                house: role.house,
+                seed: rng.random(),
+                pace: plan.pace,
+            };
+            let mut bidder = Bidder::new(config, now);
             bidder.keep_events();
-            let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + place as u16));
-            let (up, down) = (
-                LinkSim::new(plan.link, rng.random()),
-                LinkSim::new(plan.link, rng.random()),
-            );
-            Member {
-                bidder,
-                address,
-                up,
-                down,
-                rejoin_at: None,
-                wakes_at: Timestamp::default(),
-                slept: Duration::ZERO,
-            }
+            let [up, down] = [(); 2].map(|()| LinkSim::new(plan.link, rng.random()));
+            Member::new(bidder, place, up, down)
         });
         let members = members.collect();
         let folder = SimFolder::new(plan.seed ^ 0xd15c);
@@ -211,73 +160,12 @@ impl AuctionWorld {
         self.server.as_ref().map_or(0, |(_, driver)| driver.waits())
     }
 
-    fn note(&mut self, what: impl AsRef<str>) {
+    pub(super) fn note(&mut self, what: impl AsRef<str>) {
         self.trace.push(format!(
             "{:7.3} s  {}",
             self.now.as_micros() as f64 / 1e6,
             what.as_ref()
         ));
-    }
-
-    fn start(&mut self) {
-        self.lives += 1;
-        let mut replica = HouseReplica::default();
-        let config = JournalConfig {
-            segment_bytes: self.plan.segment_bytes,
-            keep: 1_000_000,
-        };
-        let journal = match open(self.folder.clone(), config, self.plan.seed, &mut replica) {
-            Ok(journal) => journal,
-            // The operator tries again.
-            Err(error) if self.heal_disk_at.is_some() => {
-                self.start_at = Some(self.now + Duration::from_millis(300));
-                return self.note(format!("start {}: {error}", self.lives));
-            }
-            Err(error) => {
-                self.wrong
-                    .push(format!("the journal does not open: {error}"));
-                return;
-            }
-        };
-        self.note(format!("start {}: entry {}", self.lives, journal.durable()));
-        let (port, driver) = commits(journal, self.folder.clone());
-        let room = RoomConfig {
-            tick_rate: RATE,
-            max_clients: 200,
-            ..RoomConfig::default()
-        };
-        let rate = Rate {
-            per_second: 2_000,
-            burst: 2_000,
-        };
-        let config = AuctionConfig {
-            room,
-            rules: rules(),
-            rate,
-            receipts: 1 << 20,
-        };
-        let room = AuctionRoom::open(config, replica, Box::new(port), self.now);
-        let mut secret = [0; 32];
-        secret[..8].copy_from_slice(&(self.plan.seed ^ self.lives << 48).to_le_bytes());
-        let mut server = Server::new(session_config(), secret, self.now, wall(self.now));
-        server.add_room(Box::new(room));
-        self.server = Some((server, driver));
-    }
-
-    fn crash(&mut self, power: bool) {
-        let Some((_, driver)) = self.server.take() else {
-            return;
-        };
-        driver.crash(self.rng.random_bool(0.7));
-        if power {
-            self.folder.power_cut();
-        }
-        self.start_at = Some(self.now + Duration::from_millis(self.rng.random_range(50..800)));
-        self.note(if power {
-            "the power is cut"
-        } else {
-            "the server is killed"
-        });
     }
 
     /// Lets a member's machine sleep: nothing runs on it, and its clock stands still.
@@ -303,22 +191,6 @@ impl AuctionWorld {
             Trouble::Failing => {
                 self.folder.set_failing(true);
                 self.heal_disk_at = Some(self.now + lasting);
-            }
-        }
-    }
-
-    /// Repairs the disk when it is due. A house whose journal failed is restarted; one that only
-    /// lacked space continues by itself.
-    fn heal_disk(&mut self) {
-        if self.heal_disk_at.take_if(|at| *at <= self.now).is_some() {
-            self.folder.set_full(false);
-            self.folder.set_failing(false);
-            if self
-                .server
-                .as_ref()
-                .is_some_and(|(_, driver)| driver.has_failed())
-            {
-                self.crash(false);
             }
         }
     }
@@ -366,44 +238,6 @@ impl AuctionWorld {
             .iter()
             .find_map(|member| member.wrong_clock(true_now));
         self.wrong.extend(wrong);
-    }
-
-    fn serve(&mut self, passes: bool) {
-        let now = self.now;
-        let mut out = Outbox(Vec::new());
-        for member in &mut self.members {
-            while let Some(bytes) = member.up.pop(now) {
-                if let Some((server, _)) = &mut self.server {
-                    server.receive(member.address, &bytes, now);
-                }
-            }
-        }
-        let Some((server, driver)) = &mut self.server else {
-            return;
-        };
-        let latency = match now < self.stall_until {
-            true => Duration::from_millis(self.rng.random_range(400..900)),
-            false => Duration::from_micros(self.rng.random_range(300..6_000)),
-        };
-        driver.advance(now, latency, self.rng.random_bool(0.7));
-        server.send_replies(&mut out);
-        let mut time = || now;
-        if server
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            server.set_wall_clock(now, wall(now));
-            server.tick(&mut time, &mut out);
-            expect_rooms(server);
-        } else {
-            server.flush_pending(&mut time, &mut out);
-        }
-        for (to, bytes) in out.0 {
-            let member = self.members.get_mut(usize::from(to.port()) - 50_000);
-            if let Some(member) = member.filter(|_| passes) {
-                member.down.push(&bytes, now);
-            }
-        }
     }
 
     /// Runs for a time span or until a violation.

@@ -64,7 +64,8 @@ impl BudgetCheck {
         &mut self,
         pair: &Pair<'_>,
         core: &Server,
-        (lateness, now): (&LatenessCheck, Timestamp),
+        lateness: &LatenessCheck,
+        now: Timestamp,
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) {
@@ -84,6 +85,7 @@ impl BudgetCheck {
                 ..Seen::default()
             };
         }
+        let before = seen.budget;
         let snapshots = stats.ticks - std::mem::replace(&mut seen.snapshots, stats.ticks);
         let bytes = (stats.bits - std::mem::replace(&mut seen.bits, stats.bits)) as usize / 8;
         if !(floor..=ceiling).contains(&budget) {
@@ -95,30 +97,17 @@ impl BudgetCheck {
                 pair.at
             ));
         }
-        if budget < seen.budget {
-            marks.hit(Mark::BudgetFell);
-            let is_doubtful = |since: Timestamp| now.since(since.max(seen.fell_at)) < LATE_PAUSE;
-            // The budget of a client that was not checked at that time may have fallen before the
-            // server was late.
-            let fell_now = seen.looked_at == lateness.ran_before();
-            if fell_now && lateness.since(now).is_some_and(is_doubtful) {
-                wrong.push(format!(
-                    "client {}: its path is blamed for a late server",
-                    pair.at
-                ));
-            }
-            seen.fell_at = now;
+        let path_is_blamed = seen.note_budget(budget, lateness, now, marks);
+        if path_is_blamed {
+            wrong.push(format!(
+                "client {}: its path is blamed for a late server",
+                pair.at
+            ));
         }
-        seen.looked_at = now;
-        marks.add(
-            Mark::BudgetAtFloor,
-            u64::from(budget == floor && seen.budget > floor),
-        );
-        marks.add(
-            Mark::BudgetRose,
-            u64::from(budget == ceiling && seen.budget < ceiling),
-        );
-        seen.budget = budget;
+        let is_new_floor = budget == floor && before > floor;
+        marks.add(Mark::BudgetAtFloor, u64::from(is_new_floor));
+        let is_new_ceiling = budget == ceiling && before < ceiling;
+        marks.add(Mark::BudgetRose, u64::from(is_new_ceiling));
         if snapshots > 0 {
             let starved = seen.starved(view, room.ring());
             wrong.extend(starved.map(|(slot, since)| {
@@ -134,6 +123,30 @@ impl BudgetCheck {
 }
 
 impl Seen {
+    /// Records the budget at this check. Returns whether it fell although the server was late, for
+    /// which the path is not to blame.
+    fn note_budget(
+        &mut self,
+        budget: usize,
+        lateness: &LatenessCheck,
+        now: Timestamp,
+        marks: &mut Marks,
+    ) -> bool {
+        let mut is_blamed = false;
+        if budget < self.budget {
+            marks.hit(Mark::BudgetFell);
+            let is_doubtful = |since: Timestamp| now.since(since.max(self.fell_at)) < LATE_PAUSE;
+            // The budget of a client that was not checked at that time may have fallen before the
+            // server was late.
+            let fell_now = self.looked_at == lateness.ran_before();
+            is_blamed = fell_now && lateness.since(now).is_some_and(is_doubtful);
+            self.fell_at = now;
+        }
+        self.looked_at = now;
+        self.budget = budget;
+        is_blamed
+    }
+
     /// Records which due slots were omitted again; returns one that has waited too long.
     fn starved(&mut self, view: &ClientView, ring: &StateRing) -> Option<(u16, u64)> {
         self.due_since.resize(ring.slots(), None);

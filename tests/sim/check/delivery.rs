@@ -10,8 +10,25 @@ use truetick_netcode::tick::Tick;
 use crate::mark::{Mark, Marks};
 use crate::messaging_game::{CHANNELS, PERIOD, PatterCheck, message, parse, parse_patter};
 
-/// Index of a client, its session's client id, and the number of its life.
-pub type Session = (usize, ClientId, u64);
+/// A session of a client in the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// Index of the client in the run.
+    pub at: usize,
+    /// Id that the server gave the client.
+    pub client: ClientId,
+    /// Number of lives before the client's present one.
+    pub life: u64,
+}
+
+/// A message of the game that a client received.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The tick that the message is of.
+    pub tick: Tick,
+    /// The bytes of the message.
+    pub data: &'a [u8],
+}
 
 #[derive(Debug)]
 struct Heard {
@@ -56,11 +73,13 @@ impl DeliveryCheck {
     /// game.
     pub fn told(
         &mut self,
-        (at, client, life): Session,
-        (tick, data): (Tick, &[u8]),
+        session: Session,
+        received: Message<'_>,
         marks: &mut Marks,
         wrong: &mut Vec<String>,
     ) -> bool {
+        let Session { at, client, life } = session;
+        let data = received.data;
         let (tiny, known) = (parse_patter(data), parse(data));
         if tiny.is_none() && known.is_none() {
             return false;
@@ -91,7 +110,7 @@ impl DeliveryCheck {
         let Some((channel, said)) = known else {
             return true;
         };
-        let complaint = heard.check(channel, (tick, said), data);
+        let complaint = heard.check(channel, said, received);
         wrong.extend(
             complaint
                 .map(|what| format!("client {at}, channel {channel}: message of {said} {what}")),
@@ -102,7 +121,8 @@ impl DeliveryCheck {
     }
 
     /// Returns the reliable messages sent until `until` that a client did not receive.
-    pub fn untold(&self, (at, client, life): Session, until: Tick) -> Vec<String> {
+    pub fn untold(&self, session: Session, until: Tick) -> Vec<String> {
+        let Session { at, client, life } = session;
         let Some(since) = self.joined.get(&client).copied() else {
             return vec![format!(
                 "client {at} plays in a session that the server never opened"
@@ -146,8 +166,10 @@ fn is_due(channel: usize, tick: u64) -> bool {
 }
 
 impl Heard {
-    fn check(&self, channel: usize, (tick, said): (Tick, Tick), data: &[u8]) -> Option<String> {
-        if tick != said || message(channel, said).as_deref() != Some(data) {
+    /// Checks a message whose bytes name the tick `said`.
+    fn check(&self, channel: usize, said: Tick, received: Message<'_>) -> Option<String> {
+        let is_genuine = message(channel, said).as_deref() == Some(received.data);
+        if received.tick != said || !is_genuine {
             return Some("is not what was said".into());
         }
         let since = self.since.unwrap_or(said.next());

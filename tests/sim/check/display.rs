@@ -51,20 +51,23 @@ struct Seen {
     still: Duration,
 }
 
+/// A life of a client: from one start of its process to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Index of the client in the run.
+    pub client: usize,
+    /// Number of lives before this one.
+    pub life: u64,
+}
+
 /// Checks the displayed time of all clients.
 #[derive(Debug, Default)]
 pub struct DisplayCheck(BTreeMap<usize, Seen>);
 
 impl DisplayCheck {
-    /// Checks a frame that a client displays; `client` is its index and the number of its life.
-    pub fn frame(
-        &mut self,
-        (client, life): (usize, u64),
-        frame: Frame,
-        marks: &mut Marks,
-        wrong: &mut Vec<String>,
-    ) {
-        let now = frame.now;
+    /// Checks a frame that a client displays.
+    pub fn frame(&mut self, life: Life, frame: Frame, marks: &mut Marks, wrong: &mut Vec<String>) {
+        let (Life { client, life }, now) = (life, frame.now);
         let fresh = Seen {
             life,
             frame,

@@ -35,6 +35,19 @@ pub struct Ran {
     pub after: Vec<(ClientId, u64)>,
 }
 
+/// A packet that the server counted against the packet limit of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct CountedPacket {
+    /// Index of the path.
+    pub path: usize,
+    /// Time of arrival on the server's clock.
+    pub arrived: Timestamp,
+    /// Ticks per second of the server.
+    pub rate: u32,
+    /// Whether the server dropped the packet as part of a flood.
+    pub dropped: bool,
+}
+
 /// Checks what a late server sends and drops.
 #[derive(Default)]
 pub struct LatenessCheck {
@@ -80,14 +93,14 @@ impl LatenessCheck {
             .map(|(first, _)| first)
     }
 
-    /// Checks whether a packet on a path was rightly taken or dropped as a flood.
-    pub fn came(
-        &mut self,
-        path: usize,
-        (rate, arrived): (u32, Timestamp),
-        dropped: bool,
-        wrong: &mut Vec<String>,
-    ) {
+    /// Checks whether a packet was rightly taken or dropped as a flood.
+    pub fn came(&mut self, packet: CountedPacket, wrong: &mut Vec<String>) {
+        let CountedPacket {
+            path,
+            arrived,
+            rate,
+            dropped,
+        } = packet;
         let allowed = self.allowed.entry(path).or_insert(Allowed {
             packets: BURST,
             at: arrived,

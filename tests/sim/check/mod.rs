@@ -30,6 +30,7 @@ pub mod identity;
 pub mod input;
 pub mod lateness;
 pub mod numbers;
+mod pair;
 pub mod prediction;
 pub mod repeats;
 pub mod sessions;
@@ -39,9 +40,7 @@ use std::collections::BTreeSet;
 
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::connection::Connection;
 use truetick_netcode::disconnect::DisconnectReason;
-use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
 use truetick_netcode::session::server::Resume;
 use truetick_netcode::tick::Tick;
@@ -51,18 +50,20 @@ use truetick_server::session_event::SessionEvent;
 
 use crate::client_process::ClientProcess;
 use crate::mark::Marks;
-use crate::network::{Network, Way};
+use crate::network::{LinkId, Network};
 use crate::plan::SimConfig;
 use crate::server_process::world_of;
 
 use budget::BudgetCheck;
 use copies::CopyCheck;
-use delivery::DeliveryCheck;
-use display::{DisplayCheck, Frame};
+use delivery::{DeliveryCheck, Message, Session};
+use display::{DisplayCheck, Frame, Life};
 use identity::IdentityCheck;
 use input::InputCheck;
-use lateness::LatenessCheck;
-use prediction::PredictionCheck;
+use lateness::{CountedPacket, LatenessCheck};
+use pair::pair;
+pub use pair::{Pair, ServerView};
+use prediction::{NewestTick, PredictionCheck};
 use repeats::RepeatCheck;
 use sessions::SessionCheck;
 
@@ -90,40 +91,6 @@ pub struct Checks {
     input: InputCheck,
     /// Number of checks since disturbances ended.
     calm: Option<u32>,
-}
-
-/// A client with the server's side of its current session.
-pub struct Pair<'a> {
-    /// Index of the client in the run.
-    pub at: usize,
-    /// The client's side.
-    pub client: &'a ClientProcess,
-    /// Id of the session.
-    pub id: ClientId,
-    /// The server's side.
-    pub server: &'a Connection,
-}
-
-/// The client at an index, if both sides are in the same session.
-fn pair<'a>(
-    at: usize,
-    client: &'a ClientProcess,
-    core: &'a Server,
-    network: &Network,
-) -> Option<Pair<'a>> {
-    let own = client
-        .bot
-        .runtime()
-        .connection()
-        .filter(|_| client.is_playing());
-    let (id, server) = core.session(network.address(client.path))?;
-    let same = client.bot.runtime().id() == Some(id) && core.is_playing(id);
-    own.filter(|_| same).map(|_| Pair {
-        at,
-        client,
-        id,
-        server,
-    })
 }
 
 impl Checks {
@@ -188,11 +155,12 @@ impl Checks {
     /// Checks everything after the server ran one or more ticks.
     pub fn after_tick(
         &mut self,
-        (core, schema, now): (&Server, &Schema, Timestamp),
+        server: ServerView<'_>,
         clients: &[ClientProcess],
         network: &Network,
         marks: &mut Marks,
     ) {
+        let ServerView { core, schema, now } = server;
         let mut wrong = Vec::new();
         let room = world_of(core);
         self.calm = self.calm.map(|looks| looks + 1);
@@ -205,15 +173,18 @@ impl Checks {
             };
             self.copies.check(&pair, room, marks, &mut wrong);
             self.budgets
-                .check(&pair, core, (&self.lateness, now), marks, &mut wrong);
+                .check(&pair, core, &self.lateness, now, marks, &mut wrong);
             sizes::check_client(&pair, &mut wrong);
             if let Some(counts) = room.command_counts(pair.id) {
                 self.input.check(&pair, counts, now, marks, &mut wrong);
             }
             let calm = self.ghosts && self.calm.is_some_and(|looks| looks > CALM_LOOKS);
-            let now = room.timeline().slot(room.ring().tick());
-            self.prediction
-                .check(&pair, (room.ring(), schema, now), calm, &mut wrong);
+            let newest = NewestTick {
+                ring: room.ring(),
+                schema,
+                slot: room.timeline().slot(room.ring().tick()),
+            };
+            self.prediction.check(&pair, newest, calm, &mut wrong);
             if client.bot.runtime().stats().hash_mismatches > 0 {
                 wrong.push(format!(
                     "client {at} decoded a state that the server does not have"
@@ -328,9 +299,9 @@ impl Checks {
     }
 
     /// Checks a frame that a client displays.
-    pub fn shown(&mut self, client: (usize, u64), frame: Frame, marks: &mut Marks) {
+    pub fn shown(&mut self, life: Life, frame: Frame, marks: &mut Marks) {
         let mut wrong = Vec::new();
-        self.display.frame(client, frame, marks, &mut wrong);
+        self.display.frame(life, frame, marks, &mut wrong);
         self.broken(wrong);
     }
 
@@ -341,24 +312,17 @@ impl Checks {
         self.broken(wrong);
     }
 
-    /// Checks whether a packet that arrived at the server on a path was rightly taken or dropped as
-    /// a flood. `rate` is in ticks per second.
-    pub fn packet_counted(
-        &mut self,
-        path: usize,
-        (rate, arrived): (u32, Timestamp),
-        dropped: bool,
-    ) {
+    /// Checks whether a packet that arrived at the server was rightly taken or dropped as a flood.
+    pub fn packet_counted(&mut self, packet: CountedPacket) {
         let mut wrong = Vec::new();
-        self.lateness
-            .came(path, (rate, arrived), dropped, &mut wrong);
+        self.lateness.came(packet, &mut wrong);
         self.broken(wrong);
     }
 
     /// Checks a packet that one side accepted.
-    pub fn packet_taken(&mut self, way: (usize, Way), bytes: &[u8]) {
+    pub fn packet_taken(&mut self, link: LinkId, bytes: &[u8]) {
         let mut wrong = Vec::new();
-        self.repeats.taken(way, bytes, &mut wrong);
+        self.repeats.taken(link, bytes, &mut wrong);
         self.broken(wrong);
     }
 
@@ -367,16 +331,19 @@ impl Checks {
         &mut self,
         at: usize,
         client: &ClientProcess,
-        event: (Tick, &[u8]),
+        message: Message<'_>,
         marks: &mut Marks,
     ) -> bool {
         let mut wrong = Vec::new();
         let Some(id) = client.bot.runtime().id() else {
             return false;
         };
-        let known = self
-            .delivery
-            .told((at, id, client.life), event, marks, &mut wrong);
+        let session = Session {
+            at,
+            client: id,
+            life: client.life,
+        };
+        let known = self.delivery.told(session, message, marks, &mut wrong);
         self.broken(wrong);
         known
     }
@@ -387,8 +354,13 @@ impl Checks {
             .iter()
             .enumerate()
             .filter(|(_, client)| client.is_playing());
-        let sessions =
-            playing.filter_map(|(at, client)| Some((at, client.bot.runtime().id()?, client.life)));
+        let sessions = playing.filter_map(|(at, client)| {
+            Some(Session {
+                at,
+                client: client.bot.runtime().id()?,
+                life: client.life,
+            })
+        });
         sessions
             .flat_map(|session| self.delivery.untold(session, until))
             .collect()

@@ -23,30 +23,42 @@ pub struct PredictionCheck {
     compared: u64,
 }
 
+/// The server's state after its newest tick.
+#[derive(Clone, Copy)]
+pub struct NewestTick<'a> {
+    /// The states of all entities.
+    pub ring: &'a StateRing,
+    /// The schema of the states.
+    pub schema: &'a Schema,
+    /// Slot of the tick on the time line.
+    pub slot: Tick,
+}
+
 impl PredictionCheck {
     /// Records a client's current prediction. If `calm` (no interactions, and every command arrives
-    /// in time), compares its prediction for slot `now`, that of the newest tick.
+    /// in time), compares its prediction for the slot of the newest tick.
     pub fn check(
         &mut self,
         pair: &Pair<'_>,
-        (ring, schema, now): (&StateRing, &Schema, Tick),
+        newest: NewestTick<'_>,
         calm: bool,
         wrong: &mut Vec<String>,
     ) {
+        let NewestTick { ring, schema, slot } = newest;
         let predicted = self
             .predicted
             .entry((pair.at, pair.client.life))
             .or_default();
         // A prediction from before the calm may have been corrected since.
         match calm {
-            true => *predicted = predicted.split_off(&now.0.saturating_sub(KEPT)),
+            true => *predicted = predicted.split_off(&slot.0.saturating_sub(KEPT)),
             false => predicted.clear(),
         }
-        if let Some((slot, state)) = pair.client.bot.runtime().predicted() {
-            predicted.entry(slot.0).or_insert_with(|| state.into());
+        if let Some((of, state)) = pair.client.bot.runtime().predicted() {
+            predicted.entry(of.0).or_insert_with(|| state.into());
         }
         let own = ring.entries().find(|entry| entry.owner == Some(pair.id));
-        let (Some(own), Some(state), true) = (own, predicted.get(&now.0), calm) else {
+        let (Some(own), Some(state), true) = (own, predicted.get(&slot.0), calm) else {
             return;
         };
         self.compared += 1;
@@ -59,7 +71,7 @@ impl PredictionCheck {
             let there = own.current().fields[i];
             if state[i] != there {
                 wrong.push(format!(
-                    "client {}: foresaw {} {} for slot {now}, but it is {there}",
+                    "client {}: foresaw {} {} for slot {slot}, but it is {there}",
                     pair.at, field.name, state[i]
                 ));
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::network::Way;
+use crate::network::LinkId;
 
 /// Packets remembered per direction of a path: duplicates arrive within 50 ms of each other.
 const REMEMBERED: usize = 256;
@@ -13,18 +13,18 @@ const REMEMBERED: usize = 256;
 /// their session's checksum.
 #[derive(Debug, Default)]
 pub struct RepeatCheck {
-    taken: BTreeMap<(usize, Way), VecDeque<u64>>,
+    taken: BTreeMap<LinkId, VecDeque<u64>>,
 }
 
 impl RepeatCheck {
-    /// Checks a packet that one side accepted from this path and direction.
-    pub fn taken(&mut self, way: (usize, Way), bytes: &[u8], wrong: &mut Vec<String>) {
-        let taken = self.taken.entry(way).or_default();
+    /// Checks a packet that one side accepted from a link.
+    pub fn taken(&mut self, link: LinkId, bytes: &[u8], wrong: &mut Vec<String>) {
+        let taken = self.taken.entry(link).or_default();
         let packet = xxh3_64(bytes);
         if taken.contains(&packet) {
             wrong.push(format!(
                 "path {} {:?}: a packet was taken twice",
-                way.0, way.1
+                link.path, link.way
             ));
         }
         if taken.len() == REMEMBERED {

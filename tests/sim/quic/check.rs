@@ -9,7 +9,8 @@ use truetick_netcode::replication::state_ring::Entry;
 use truetick_netcode::tick::Tick;
 use truetick_server::game::Game;
 
-use super::world::{QuicWorld, arena};
+use super::serving::arena;
+use super::world::QuicWorld;
 use crate::messaging_game::{CHANNELS, PERIOD};
 use crate::server_process::world_of;
 
@@ -21,7 +22,6 @@ impl QuicWorld {
     /// order.
     pub(super) fn look(&mut self, healed: Tick) {
         let mut wrong = Vec::new();
-        let room = world_of(&self.server);
         for (place, member) in self.members.iter().enumerate() {
             let runtime = member.bot.runtime();
             let stats = runtime.stats();
@@ -35,30 +35,7 @@ impl QuicWorld {
             if stats.decode_errors + stats.hash_mismatches > 0 {
                 wrong.push(format!("client {place} decoded wrongly: {stats:?}"));
             }
-            // A younger entity may still be in flight.
-            let long_ago = room.ring().tick().back(ARRIVES_IN);
-            let game = arena();
-            let is_seen = |entry: &&Entry| {
-                entry
-                    .at(long_ago)
-                    .is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
-            };
-            for entry in room.ring().entries().filter(is_seen) {
-                let Some(held) = runtime
-                    .buffer()
-                    .entity(entry.id.slot)
-                    .filter(|held| held.id == entry.id)
-                else {
-                    wrong.push(format!("client {place} lacks {}", entry.id));
-                    continue;
-                };
-                let (kind, audience) = (self.kinds.schema.kind(held.kind), held.audience as usize);
-                let as_of = entry.at(held.newest().tick).unwrap_or(entry.current());
-                if entity::hash(kind, held.audience, held.newest().fields) != as_of.hashes[audience]
-                {
-                    wrong.push(format!("client {place} holds another {}", entry.id));
-                }
-            }
+            wrong.extend(self.wrong_entities(place));
             if runtime
                 .buffer()
                 .newest()
@@ -82,6 +59,35 @@ impl QuicWorld {
                 ));
             }
         }
+    }
+
+    /// Entities that a client lacks or holds in another state than the server.
+    fn wrong_entities(&self, place: usize) -> Vec<String> {
+        let (ring, game) = (world_of(&self.server).ring(), arena());
+        let buffer = self.members[place].bot.runtime().buffer();
+        // A younger entity may still be in flight.
+        let long_ago = ring.tick().back(ARRIVES_IN);
+        let is_seen = |entry: &&Entry| {
+            entry
+                .at(long_ago)
+                .is_some_and(|old| game.place(entry.kind, &old.fields).is_some())
+        };
+        let mut wrong = Vec::new();
+        for entry in ring.entries().filter(is_seen) {
+            let Some(held) = buffer
+                .entity(entry.id.slot)
+                .filter(|held| held.id == entry.id)
+            else {
+                wrong.push(format!("client {place} lacks {}", entry.id));
+                continue;
+            };
+            let (kind, audience) = (self.kinds.schema.kind(held.kind), held.audience as usize);
+            let as_of = entry.at(held.newest().tick).unwrap_or(entry.current());
+            if entity::hash(kind, held.audience, held.newest().fields) != as_of.hashes[audience] {
+                wrong.push(format!("client {place} holds another {}", entry.id));
+            }
+        }
+        wrong
     }
 
     /// Checks that reliable messages arrived once, ordered ones in order, and none is missing

@@ -1,9 +1,11 @@
-//! Trains the network that estimates bodies: gradient descent (Adam, Kingma and Ba 2015) on the
-//! bits that its errors cost.
+//! Trains the network that estimates bodies: gradient descent on the bits that its errors cost.
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::rigid_body_codec::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
+
+use crate::cost::errors;
+use crate::layer::{Adam, Dense};
 
 /// The known state of a body and its actual motion.
 #[derive(Clone, Debug)]
@@ -18,81 +20,11 @@ pub struct Sample {
     pub turn: [f32; 3],
 }
 
-/// Distribution of the residuals: a mixture of logistic distributions as (factor on the network's
-/// size, weight).
-const MIXTURE: [(f32, f32); 4] = [(0.45, 0.4), (1.0, 0.4), (2.6, 0.18), (10.0, 0.02)];
-
-/// Smallest size of a distribution, which rounding causes.
-const NARROWEST: f32 = 0.12;
-
 /// Samples per gradient step.
 const BATCH: usize = 2048;
 
 /// Maximum learning rate.
 const RATE: f32 = 6e-3;
-
-/// One layer: for each input the weights of all outputs, then the biases.
-#[derive(Clone, Debug)]
-struct Dense {
-    inputs: usize,
-    outputs: usize,
-    weights: Vec<f32>,
-}
-
-impl Dense {
-    fn new(inputs: usize, outputs: usize, rng: &mut Xoshiro256PlusPlus) -> Self {
-        let spread = (1.0 / inputs as f32).sqrt();
-        let weights = (0..(inputs + 1) * outputs).map(|_| rng.random_range(-spread..spread));
-        Self {
-            inputs,
-            outputs,
-            weights: weights.collect(),
-        }
-    }
-
-    fn forward(&self, inputs: &[f32], outputs: &mut [f32]) {
-        let (rows, biases) = self.weights.split_at(self.inputs * self.outputs);
-        outputs.copy_from_slice(biases);
-        for (row, input) in rows.chunks_exact(self.outputs).zip(inputs) {
-            for (output, weight) in outputs.iter_mut().zip(row) {
-                *output += weight * input;
-            }
-        }
-    }
-
-    /// Computes the gradients by the weights (added) and by the inputs from the gradient by the
-    /// outputs.
-    fn backward(
-        &self,
-        inputs: &[f32],
-        by_outputs: &[f32],
-        by_weights: &mut [f32],
-        by_inputs: &mut [f32],
-    ) {
-        let split = self.inputs * self.outputs;
-        let (sums, biases) = by_weights.split_at_mut(split);
-        for (bias, by) in biases.iter_mut().zip(by_outputs) {
-            *bias += by;
-        }
-        let rows = self.weights[..split].chunks_exact(self.outputs);
-        let all = rows
-            .zip(sums.chunks_exact_mut(self.outputs))
-            .zip(inputs)
-            .zip(by_inputs);
-        for (((row, sums), input), by_input) in all {
-            for (sum, by) in sums.iter_mut().zip(by_outputs) {
-                *sum += by * input;
-            }
-            let mut lanes = [0.0; 8];
-            for (row, by) in row.chunks_exact(8).zip(by_outputs.chunks_exact(8)) {
-                for (lane, sum) in lanes.iter_mut().enumerate() {
-                    *sum += row[lane] * by[lane];
-                }
-            }
-            *by_input = lanes.iter().sum();
-        }
-    }
-}
 
 /// A network in training.
 #[derive(Clone, Debug)]
@@ -276,106 +208,6 @@ impl Trainee {
         }
         (bits + more) / batch.len() as f32
     }
-}
-
-struct Adam {
-    first: Vec<Vec<f32>>,
-    second: Vec<Vec<f32>>,
-    steps: i32,
-}
-
-impl Adam {
-    fn update(
-        &mut self,
-        layer: usize,
-        weights: &mut [f32],
-        gradient: &[f32],
-        shrink: f32,
-        rate: f32,
-    ) {
-        let (past, past2) = (0.9f32, 0.999f32);
-        let (full, full2) = (1.0 - past.powi(self.steps), 1.0 - past2.powi(self.steps));
-        let moments = self.first[layer].iter_mut().zip(&mut self.second[layer]);
-        for ((weight, gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
-            let gradient = gradient * shrink;
-            *first = past * *first + (1.0 - past) * gradient;
-            *second = past2 * *second + (1.0 - past2) * gradient * gradient;
-            *weight -= rate * (*first / full) / ((*second / full2).sqrt() + 1e-8);
-        }
-    }
-}
-
-/// The bits of a sample's errors, and their gradient by the network's outputs.
-fn errors(sample: &Sample, outputs: &[f32]) -> (f32, Vec<f32>) {
-    let mut by = vec![0.0; OUTPUTS];
-    let mut bits = 0.0;
-    let sizes = OUTPUTS - 4;
-    let turns = 2 * MOVES;
-    // Axis, position of its weights, position of its size.
-    let axes = [(0, 0, sizes + 1), (1, 0, sizes + 1), (2, MOVES, sizes)];
-    for (k, start, size) in axes {
-        let weights = &outputs[start..start + MOVES];
-        let step: f32 = weights
-            .iter()
-            .zip(&sample.inputs.moves[k])
-            .map(|(weight, part)| weight * part)
-            .sum();
-        let on_ground = k == 2 && step < sample.lowest;
-        let expected = if on_ground { sample.lowest } else { step };
-        let (cost, by_error, by_size) = cost(sample.step[k] - expected, outputs[size]);
-        bits += cost;
-        by[size] += by_size;
-        if !on_ground {
-            for (by, part) in by[start..start + MOVES]
-                .iter_mut()
-                .zip(&sample.inputs.moves[k])
-            {
-                *by -= by_error * part;
-            }
-        }
-    }
-    let axes = [
-        (0, turns, sizes + 2),
-        (1, turns, sizes + 2),
-        (2, turns + TURNS, sizes + 3),
-    ];
-    for (k, start, size) in axes {
-        let weights = &outputs[start..start + TURNS];
-        let turn: f32 = weights
-            .iter()
-            .zip(&sample.inputs.turns[k])
-            .map(|(weight, part)| weight * part)
-            .sum();
-        let (cost, by_error, by_size) = cost(sample.turn[k] - turn, outputs[size]);
-        bits += cost;
-        by[size] += by_size;
-        for (by, part) in by[start..start + TURNS]
-            .iter_mut()
-            .zip(&sample.inputs.turns[k])
-        {
-            *by -= by_error * part;
-        }
-    }
-    (bits, by)
-}
-
-/// Bits of an error in grid steps, and their derivatives by the error and by the logarithm of the
-/// size.
-fn cost(error: f32, log_size: f32) -> (f32, f32, f32) {
-    let size = log_size.clamp(-4.0, 9.0).exp();
-    let (mut p, mut by_error, mut by_size) = (1e-9f32, 0.0, 0.0);
-    for (times, part) in MIXTURE {
-        let spread = size * times + NARROWEST;
-        let (high, low) = ((error + 0.5) / spread, (error - 0.5) / spread);
-        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
-        let (above, below) = (sigmoid(high), sigmoid(low));
-        p += part * (above - below);
-        let (slope_above, slope_below) = (above * (1.0 - above), below * (1.0 - below));
-        by_error += part * (slope_above - slope_below) / spread;
-        by_size -= part * (slope_above * high - slope_below * low) / spread * size * times;
-    }
-    let by_p = -1.0 / (p * std::f32::consts::LN_2);
-    (-p.log2(), by_p * by_error, by_p * by_size)
 }
 
 #[cfg(test)]

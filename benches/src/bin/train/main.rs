@@ -16,7 +16,9 @@
 //! end with "other schema", since the priors are part of the schema.
 
 mod bodies_training;
+mod cost;
 mod gradient;
+mod layer;
 mod training;
 
 use std::error::Error;

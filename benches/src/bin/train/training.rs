@@ -89,6 +89,15 @@ impl Coder for Counting {
     fn prepare(&mut self, _: usize, _: &Range<usize>, _: &Range<usize>) {}
 }
 
+/// Names what a row of priors is for.
+#[derive(Clone, Copy)]
+struct RowKey<'a> {
+    kind: &'a str,
+    component: &'a str,
+    /// Name of the field; empty for the flag of the component.
+    field: &'a str,
+}
+
 /// Counts by class of baseline.
 pub struct Training {
     counts: Vec<Counting>,
@@ -141,7 +150,12 @@ impl Training {
             for (id, coded) in kind.components.iter().zip(&kind.plan) {
                 let component = schema.component(id.0);
                 let flag = |counts: &Counting, _| counts.flags.get(&coded.flag).map(Seen::prior);
-                self.write_row(&mut text, (kind.name, component.name, ""), flag);
+                let flag_key = RowKey {
+                    kind: kind.name,
+                    component: component.name,
+                    field: "",
+                };
+                self.write_row(&mut text, flag_key, flag);
                 for field in &coded.fields {
                     let number = |counts: &Counting, context| {
                         counts
@@ -149,11 +163,11 @@ impl Training {
                             .get(&(field.context + context))
                             .map(Seen::prior)
                     };
-                    self.write_row(
-                        &mut text,
-                        (kind.name, component.name, kind.fields[field.at].name),
-                        number,
-                    );
+                    let key = RowKey {
+                        field: kind.fields[field.at].name,
+                        ..flag_key
+                    };
+                    self.write_row(&mut text, key, number);
                 }
             }
         }
@@ -164,9 +178,14 @@ impl Training {
     fn write_row(
         &self,
         text: &mut String,
-        (kind, component, field): (&str, &str, &str),
+        key: RowKey<'_>,
         prior: impl Fn(&Counting, usize) -> Option<Prior>,
     ) {
+        let RowKey {
+            kind,
+            component,
+            field,
+        } = key;
         // A context without counts takes the prior of the class before it.
         let (mut before, mut seen) = ([Prior::UNKNOWN; CONTEXTS], false);
         let mut rows = Vec::new();
