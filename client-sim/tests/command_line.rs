@@ -1,9 +1,6 @@
 //! The command line of `truetick-sim`, with real sockets on loopback, a few seconds each.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "reads and writes files of its own"
-)]
+#![allow(clippy::disallowed_methods, reason = "has files of its own")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

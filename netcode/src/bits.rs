@@ -146,8 +146,8 @@ pub fn zigzag(value: i32) -> u32 {
 }
 
 /// Maps an unsigned number back to a signed one; the inverse of [`zigzag`].
-#[inline]
-pub fn unzigzag(value: u32) -> i32 {
+#[cfg(test)]
+fn unzigzag(value: u32) -> i32 {
     ((value >> 1) as i32) ^ -((value & 1) as i32)
 }
 
@@ -279,7 +279,7 @@ impl<'a> BitReader<'a> {
     ///
     /// # Panics
     /// In debug builds, if the position is not at a whole byte.
-    pub fn read_slice(&mut self, len: usize) -> Result<&'a [u8], WireError> {
+    pub(crate) fn read_slice(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         debug_assert_eq!(self.at % 8, 0, "align comes first");
         let start = self.at / 8;
         if self.remaining() / 8 < len {

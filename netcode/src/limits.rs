@@ -14,7 +14,7 @@ pub use transport::*;
 pub const DATAGRAM_BYTES: usize = 1_200;
 
 /// Largest datagram that is accepted, in bytes: the netcode standard's longest packet.
-pub const LONGEST_DATAGRAM: usize = crate::session::packet::PACKET_BYTES;
+pub(crate) const LONGEST_DATAGRAM: usize = crate::session::packet::PACKET_BYTES;
 
 /// Largest payload sent in a session, in bytes: with prefix, number and tag it fills a datagram of
 /// [`DATAGRAM_BYTES`].
@@ -45,18 +45,18 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest interval without sending a packet, so that silence indicates a fault: 10 Hz, the netcode
 /// standard's recommendation.
-pub const KEEP_ALIVE: Duration = Duration::from_millis(100);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
 /// First pause between two requests of a client. The upper bound doubles with each request, and
 /// each pause is random below it.
-pub const REQUEST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const REQUEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest pause between two requests of a client.
-pub const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Pause between two responses to a challenge. It does not grow, because the server is known to be
 /// reachable.
-pub const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time after which a connection that has not led to a session is replaced by another. The client's
 /// address may have changed before the handshake was confirmed, and QUIC migrates only after that
@@ -68,17 +68,17 @@ pub const ACK_DELAY: Duration = Duration::from_millis(30);
 
 /// About one in this many sequence numbers is skipped, to detect a peer that acknowledges packets
 /// it never received.
-pub const SKIP_ONE_IN: u64 = 128;
+pub(crate) const SKIP_ONE_IN: u64 = 128;
 
 /// Silence after which a client begins to resume its session: several snapshots and keep-alives are
 /// missing by then.
 pub const SILENCE: Duration = Duration::from_millis(250);
 
 /// Time for which a client tries to resume a session at a server that does not answer.
-pub const RESUME_TIME: Duration = Duration::from_secs(60);
+pub(crate) const RESUME_TIME: Duration = Duration::from_secs(60);
 
 /// Time for which a client whose ticket was refused waits for the old session to revive.
-pub const REFUSED_TIME: Duration = Duration::from_millis(250);
+pub(crate) const REFUSED_TIME: Duration = Duration::from_millis(250);
 
 /// Time within which a client must send its `Hello`.
 pub const HELLO_TIME: Duration = Duration::from_secs(5);
@@ -112,14 +112,14 @@ pub const SESSIONS: usize = 4_096;
 pub const HALF_OPEN: usize = 8_192;
 
 /// Half-open attempts of one rate-limit key: an IPv4 address or an IPv6 prefix of 64 bits.
-pub const HALF_OPEN_PER_RATE_LIMIT_KEY: usize = 1_024;
+pub(crate) const HALF_OPEN_PER_RATE_LIMIT_KEY: usize = 1_024;
 
 /// Connections that carry no session yet; a further one is closed.
-pub const WAITING_CONNECTIONS: usize = 4_096;
+pub(crate) const WAITING_CONNECTIONS: usize = 4_096;
 
 /// Tickets with which one session is being resumed at once; a further one displaces the oldest.
 /// Copies of one ticket count once.
-pub const ATTEMPTS_TO_RESUME: usize = 8;
+pub(crate) const ATTEMPTS_TO_RESUME: usize = 8;
 
 /// Age from which other attempts may displace an attempt to open a session: longer than most round
 /// trips.
@@ -136,7 +136,7 @@ pub const CHALLENGE_TIME: Duration = Duration::from_secs(5);
 
 /// Clients that lost their session to another client of their user and are being notified; a
 /// further one is disconnected without a reason.
-pub const DEPARTING: usize = 1_024;
+pub(crate) const DEPARTING: usize = 1_024;
 
 /// Time after which a client that lost its session to another client of its user is disconnected.
 /// Its notice has been sent by then.
@@ -144,18 +144,18 @@ pub const DEPARTING_TIME: Duration = Duration::from_secs(1);
 
 /// Time after which a connection whose request was refused is closed, unless its client closes it
 /// before.
-pub const REFUSED_CONNECTION_TIME: Duration = Duration::from_secs(1);
+pub(crate) const REFUSED_CONNECTION_TIME: Duration = Duration::from_secs(1);
 
 /// Time after which an attempt to open a session is forgotten, unless its token sets a shorter
 /// timeout.
-pub const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
+pub(crate) const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
 
 /// Consumed tokens that a server remembers: 2,000 joins a second for the 30 s that a token lives.
 pub const TOKEN_HISTORY: usize = 65_536;
 
 /// Tokens that a server opens, per second and as a burst: at about 2 us for each forged token, at
 /// most a third of a core.
-pub const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
+pub(crate) const TOKENS_OPENED: (u32, u32) = (150_000, 3_000);
 
 /// Rate-limit keys, or users, whose attempts are counted separately. Further ones are refused until
 /// some have been idle.
@@ -171,7 +171,7 @@ pub const REPLIES: usize = RECEIVE_BATCH * DRAIN_BATCHES;
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Resumes of one session, per second and as a burst.
-pub const RESUMES: (u32, u32) = (1, 8);
+pub(crate) const RESUMES: (u32, u32) = (1, 8);
 
 /// Lifetime of a resume ticket. The server issues a new one when half of it has passed.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
@@ -181,7 +181,7 @@ pub const TICKET_LIFETIME: Duration = Duration::from_secs(600);
 pub const SLICE_BYTES: usize = 512;
 
 /// Slices of one message, hence messages of at most 32 KiB.
-pub const MESSAGE_SLICES: usize = 64;
+pub(crate) const MESSAGE_SLICES: usize = 64;
 
 /// Largest message on a reliable channel, in bytes.
 pub const MESSAGE_BYTES: usize = SLICE_BYTES * MESSAGE_SLICES;
@@ -210,11 +210,11 @@ pub const CHANNEL_WINDOW_BYTES: usize = 256 * 1024;
 
 /// Messages in flight per reliable channel: as many empty ones as fit into
 /// [`CHANNEL_WINDOW_BYTES`].
-pub const CHANNEL_WINDOW: u16 = (CHANNEL_WINDOW_BYTES / MESSAGE_COST) as u16;
+pub(crate) const CHANNEL_WINDOW: u16 = (CHANNEL_WINDOW_BYTES / MESSAGE_COST) as u16;
 
 /// Sliced messages of one reliable channel that are in flight at once; a receiver assembles no
 /// more.
-pub const ASSEMBLIES: usize = 4;
+pub(crate) const ASSEMBLIES: usize = 4;
 
 /// Bytes that wait in one reliable channel or are in flight, each message with [`MESSAGE_COST`]; a
 /// further message ends the session.
@@ -226,14 +226,14 @@ pub const CHANNEL_QUEUE: usize = CHANNEL_QUEUE_BYTES / MESSAGE_COST;
 
 /// Received unreliable messages, or messages of a connection's stream, that wait for the caller,
 /// which takes them after each packet and frame.
-pub const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2;
+pub(crate) const DELIVERED_MESSAGES: usize = MESSAGES_PER_PACKET * 2;
 
 /// Bytes of events that a client's application has not polled, each with [`MESSAGE_COST`]; a
 /// further reliable event ends the session, a further unreliable one is dropped.
 pub const UNPOLLED_EVENT_BYTES: usize = CHANNEL_QUEUE_BYTES;
 
 /// Unreliable messages that wait for the next packet; a further one displaces the oldest.
-pub const UNRELIABLE_QUEUE: usize = 32;
+pub(crate) const UNRELIABLE_QUEUE: usize = 32;
 
 /// Bytes of messages that one packet carries beside state.
 pub const MESSAGE_BYTES_PER_PACKET: usize = 560;
@@ -251,7 +251,7 @@ pub const MESSAGES_PER_PACKET: usize = 32;
 pub const ENTITIES: usize = 1 << 14;
 
 /// Blocks of 64 slots in a room.
-pub const BLOCKS: usize = ENTITIES / crate::replication::block_delta::BLOCK;
+pub(crate) const BLOCKS: usize = ENTITIES / crate::replication::block_delta::BLOCK;
 
 /// Largest encoded block, in bytes; a block that would be longer is split in two.
 pub const DELTA_BYTES: usize = 1_000;
@@ -266,7 +266,7 @@ pub const COMPONENTS: usize = 64;
 pub const KINDS: usize = 32;
 
 /// Largest encoded entity in bytes, in the least likely case: fits into a packet beside its header.
-pub const ENTITY_BYTES: usize = 800;
+pub(crate) const ENTITY_BYTES: usize = 800;
 
 /// Ticks for which a superseded state remains a possible baseline: about two seconds at 60 Hz,
 /// which covers the longest round trip that is still playable.
@@ -321,7 +321,7 @@ pub const COMMAND_TIME_AHEAD: Duration = Duration::from_secs(2);
 pub const COMMAND_TIME_BEHIND: Duration = Duration::from_secs(1);
 
 /// Commands and predictions that a client keeps: those of three seconds at 128 Hz.
-pub const PREDICTION_TICKS: usize = 384;
+pub(crate) const PREDICTION_TICKS: usize = 384;
 
 /// Longest gap between two commands across which a client keeps its prediction. After a longer one
 /// it predicts from the server's next state, because its session has timed out.
@@ -351,10 +351,10 @@ pub const SESSION_FRAME_BYTES: (u32, u32) = (
 );
 
 /// Longest `Hello` and `Resync` of a client, in bytes.
-pub const SHORT_MESSAGE_BYTES: usize = 16;
+pub(crate) const SHORT_MESSAGE_BYTES: usize = 16;
 
 /// Longest mismatch report of a client, in bytes.
-pub const REPORT_BYTES: usize = 12 * 1024;
+pub(crate) const REPORT_BYTES: usize = 12 * 1024;
 
 /// Bytes of state that must remain beside a separate packet of messages, which is sent when many
 /// wait.
@@ -364,7 +364,7 @@ pub const STATE_BYTES_BESIDE_MESSAGES: usize = 400;
 pub const CATCH_UP_TICKS: u32 = 4;
 
 /// Datagrams that one link simulator holds; a further one is dropped, as by a full queue.
-pub const LINK_QUEUE: usize = 4_096;
+pub(crate) const LINK_QUEUE: usize = 4_096;
 
 /// Time after which a client whose commands were all late is
 /// [`crate::client::state::ClientState::Unheard`].

@@ -98,7 +98,7 @@ impl PayloadHeader {
     ///
     /// # Errors
     /// [`WireError::Malformed`] if the header is truncated.
-    pub fn read_any(
+    pub(crate) fn read_any(
         reader: &mut BitReader<'_>,
         expected: Sequence,
         sent: Sequence,

@@ -40,7 +40,7 @@ impl ReceiveWindow {
     }
 
     /// Whether a sequence is neither a duplicate nor older than [`CAME_WINDOW`] packets.
-    pub fn is_fresh(&self, sequence: Sequence) -> bool {
+    pub(crate) fn is_fresh(&self, sequence: Sequence) -> bool {
         if sequence >= self.next {
             return true;
         }

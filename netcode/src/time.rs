@@ -59,7 +59,7 @@ impl Timestamp {
 
     /// Returns `self` moved by `us` microseconds, forward or (if negative) backward, but not before
     /// the start.
-    pub fn offset_micros(self, us: i64) -> Self {
+    pub(crate) fn offset_micros(self, us: i64) -> Self {
         Self(self.0.saturating_add_signed(us.saturating_mul(1_000)))
     }
 }

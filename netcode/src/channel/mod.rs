@@ -131,7 +131,7 @@ impl Channels {
     }
 
     /// Returns whether any message is due for a packet now.
-    pub fn wants_to_send(&self, now: Timestamp, window: SendWindow) -> bool {
+    pub(crate) fn wants_to_send(&self, now: Timestamp, window: SendWindow) -> bool {
         !self.unreliable.is_empty() || self.senders.iter().any(|sender| sender.is_due(now, window))
     }
 
@@ -169,7 +169,7 @@ impl Channels {
     }
 
     /// Returns whether every reliable message was acknowledged.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.senders.iter().all(Sender::is_empty)
     }
 

@@ -86,7 +86,7 @@ impl MessageStream {
     }
 
     /// Restarts the frames, because the session continues on another connection.
-    pub fn begin_again(&mut self) {
+    pub(crate) fn begin_again(&mut self) {
         (self.left, self.asks, self.announces) = (0, true, true);
     }
 

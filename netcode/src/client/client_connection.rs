@@ -134,11 +134,6 @@ impl ClientConnection {
         matches!(self.state(), ClientState::Ended(_))
     }
 
-    /// The session with its resumption, for changes of its settings.
-    pub fn session_mut(&mut self) -> &mut ResumableSession {
-        &mut self.resumable
-    }
-
     /// The session with its resumption.
     pub fn resumable(&self) -> &ResumableSession {
         &self.resumable
@@ -329,7 +324,7 @@ impl ClientConnection {
     }
 
     /// Makes an acknowledgement due now: the server best builds its next packet on the last one.
-    pub fn owe_answer(&mut self, now: Timestamp) {
+    pub(crate) fn owe_answer(&mut self, now: Timestamp) {
         (self.owes_answer, self.look_at) = (true, now);
     }
 

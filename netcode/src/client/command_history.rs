@@ -10,7 +10,7 @@ use crate::tick::Tick;
 
 /// Commands that were sent and are not acknowledged, and the packets that carried them.
 #[derive(Debug)]
-pub struct CommandHistory<C> {
+pub(crate) struct CommandHistory<C> {
     /// Consecutive commands, oldest first.
     commands: VecDeque<C>,
     newest: Tick,

@@ -35,7 +35,7 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub fn metered(&self) -> MeteredEntity {
+    pub(crate) fn metered(&self) -> MeteredEntity {
         let Self {
             slot,
             generation,

@@ -182,7 +182,7 @@ impl DisplayClock {
     }
 
     /// Handles a move of the server's time line: its ticks are due later by `us` microseconds.
-    pub fn time_line_moved(&mut self, us: i64) {
+    pub(crate) fn time_line_moved(&mut self, us: i64) {
         self.needs.shift(us);
         self.delay_us += us as f64;
         // The gap that the move explains is not a gap of the path.

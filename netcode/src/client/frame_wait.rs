@@ -60,7 +60,7 @@ impl FrameWait {
 
     /// How much earlier commands must be due so that none waits too long for a frame, in
     /// microseconds.
-    pub fn wait_us(&self) -> f64 {
+    pub(crate) fn wait_us(&self) -> f64 {
         self.wait_us
     }
 

@@ -95,7 +95,7 @@ impl Interpolation {
     }
 
     /// Handles a move of the server's time line: its ticks are due later by `us` microseconds.
-    pub fn time_line_moved(&mut self, us: i64) {
+    pub(crate) fn time_line_moved(&mut self, us: i64) {
         self.clock.time_line_moved(us);
     }
 

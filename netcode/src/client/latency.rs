@@ -34,7 +34,7 @@ pub struct LatencyStages {
 
 /// Remembers when commands were sent, and measures their latency.
 #[derive(Debug)]
-pub struct LatencyMeter {
+pub(crate) struct LatencyMeter {
     sent_at: Box<[Option<(Tick, Timestamp)>; COMMANDS]>,
     /// Newest slot whose command's effect was shown, and the server's count of missing commands at
     /// that time.

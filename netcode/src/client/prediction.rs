@@ -148,7 +148,7 @@ impl<C: Command> Prediction<C> {
     }
 
     /// Whether a command is known to have reached the server in time.
-    pub fn is_heard(&self) -> bool {
+    pub(crate) fn is_heard(&self) -> bool {
         self.heard.is_some()
     }
 

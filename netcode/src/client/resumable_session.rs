@@ -71,7 +71,6 @@ pub struct ResumableSession {
     ticket: Option<(ConnectToken, Option<SessionKeys>)>,
     /// Why the server last refused a token.
     denial: Option<Denial>,
-    silence: Duration,
     rng: Xoshiro256PlusPlus,
     /// Why and when the server refused the ticket. Unless a packet arrives at once, the session is
     /// lost.
@@ -101,7 +100,6 @@ impl ResumableSession {
             idle: VecDeque::new(),
             ticket: None,
             denial: None,
-            silence: SILENCE,
             rng,
             refused: None,
             given_up: None,
@@ -124,11 +122,6 @@ impl ResumableSession {
     /// Number of an attempt's first connection.
     fn first_connection(&self) -> u64 {
         self.attempts << CONNECTIONS_BITS | 1
-    }
-
-    /// Sets the silence after which another attempt begins; [`SILENCE`] by default.
-    pub fn set_silence(&mut self, silence: Duration) {
-        self.silence = silence;
     }
 
     /// The session's progress.
@@ -183,7 +176,7 @@ impl ResumableSession {
     }
 
     /// Keeps the newest ticket, in place of an earlier one.
-    pub fn keep_ticket(&mut self, ticket: ConnectToken) {
+    pub(crate) fn keep_ticket(&mut self, ticket: ConnectToken) {
         self.ticket = Some((ticket, None));
     }
 
@@ -200,7 +193,7 @@ impl ResumableSession {
                 .map_or(current, |(_, at)| current.min(at + REFUSED_TIME)),
             None if self.has_lost() => self.current.heard_at(),
             None if self.ticket.is_some() && self.current.is_connected() => {
-                current.min(self.current.heard_at() + self.silence)
+                current.min(self.current.heard_at() + SILENCE)
             }
             None => current,
         }
@@ -251,7 +244,7 @@ impl ResumableSession {
 
     fn notice_silence(&mut self, now: Timestamp) {
         let silent = self.has_lost()
-            || self.current.is_connected() && now.since(self.current.heard_at()) >= self.silence;
+            || self.current.is_connected() && now.since(self.current.heard_at()) >= SILENCE;
         self.heard_again &= !silent;
         let idle = self.attempt.is_none() && self.refused.is_none();
         if silent && idle && self.ticket.is_some() {

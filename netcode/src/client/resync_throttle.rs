@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// Rate limits of a client's resync requests and mismatch reports.
 #[derive(Debug, Default)]
-pub struct ResyncThrottle {
+pub(crate) struct ResyncThrottle {
     asked_at: Option<Timestamp>,
     reported_at: Option<Timestamp>,
     /// Consecutive packets whose baseline is not held.
@@ -24,7 +24,7 @@ impl ResyncThrottle {
     /// Notes a packet whose baseline is not held, usually an old one overtaken by newer ones.
     /// Returns true at every [`UNUSABLE_PACKETS`] of them in a row: the server then has a wrong
     /// belief about the client's state.
-    pub fn packet_unusable(&mut self) -> bool {
+    pub(crate) fn packet_unusable(&mut self) -> bool {
         self.unusable += 1;
         let doubtful = self.unusable >= UNUSABLE_PACKETS;
         if doubtful {
@@ -41,7 +41,7 @@ impl ResyncThrottle {
 
     /// Whether to report a mismatch now: the last report was more than [`REPORT_PAUSE`] ago. True
     /// counts as a report.
-    pub fn may_report(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn may_report(&mut self, now: Timestamp) -> bool {
         is_due(&mut self.reported_at, REPORT_PAUSE, now)
     }
 }

@@ -134,11 +134,6 @@ impl<P: Predict> ClientRuntime<P> {
         }
     }
 
-    /// The session with its resumption, for changes of its settings.
-    pub fn session_mut(&mut self) -> &mut ResumableSession {
-        self.link.session_mut()
-    }
-
     /// The session with its resumption.
     pub fn resumable(&self) -> &ResumableSession {
         self.link.resumable()

@@ -152,7 +152,7 @@ impl SnapshotBuffer {
     /// # Errors
     /// The packet is malformed, its baseline is not held, or its hash does not fit; nothing is
     /// applied.
-    pub fn take_metered(
+    pub(crate) fn take_metered(
         &mut self,
         schema: &Schema,
         mut reader: BitReader<'_>,

@@ -114,7 +114,7 @@ impl StateHistory {
 
     /// Maps all ticks by `renewed`. Where several of the oldest states map to one tick, the newest
     /// of them remains.
-    pub fn renew(&mut self, renewed: impl Fn(Tick) -> Tick) {
+    pub(crate) fn renew(&mut self, renewed: impl Fn(Tick) -> Tick) {
         self.spans
             .iter_mut()
             .for_each(|(told, until)| (*told, *until) = (renewed(*told), renewed(*until)));

@@ -146,7 +146,7 @@ impl TickClock {
     }
 
     /// When the next command is due.
-    pub fn next_due(&self) -> Timestamp {
+    pub(crate) fn next_due(&self) -> Timestamp {
         let due_us = self.time_us(self.next) - self.lead_us;
         self.start.offset_micros(due_us.ceil() as i64)
     }
@@ -164,7 +164,7 @@ impl TickClock {
 
     /// Time for which no command has been in time, by the server's feedback. Zero while commands
     /// are in time.
-    pub fn unheard_for(&self, now: Timestamp) -> Duration {
+    pub(crate) fn unheard_for(&self, now: Timestamp) -> Duration {
         let since = self
             .missing_since
             .map_or(0.0, |since| self.local_us(now) - since);

@@ -16,7 +16,7 @@ pub struct TimeLine {
 ///
 /// # Errors
 /// [`WireError::Malformed`] beyond that range.
-pub fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
+pub(crate) fn check_epoch(epoch_us: i64) -> Result<i64, WireError> {
     match epoch_us.unsigned_abs() < 1 << 53 {
         true => Ok(epoch_us),
         false => Err(WireError::Malformed("time line out of range")),
@@ -49,7 +49,7 @@ impl TimeLine {
     ///
     /// # Errors
     /// [`WireError::Malformed`] if `epoch_us` is out of range; the time line is then unchanged.
-    pub fn move_to(&mut self, epoch_us: i64) -> Result<i64, WireError> {
+    pub(crate) fn move_to(&mut self, epoch_us: i64) -> Result<i64, WireError> {
         let (moved, lap_us) = (
             check_epoch(epoch_us)? - self.epoch_us,
             (1_000_000 << 32) / i64::from(self.tick_rate),

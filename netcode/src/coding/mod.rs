@@ -21,7 +21,7 @@ pub const CONTEXTS: usize = 4;
 /// Selects the context from the residual coded before: 0 for 0, 1 for a magnitude of 1, 2 for 2 to
 /// 5, 3 for more.
 #[inline]
-pub fn context_after(residual: i32) -> usize {
+pub(crate) fn context_after(residual: i32) -> usize {
     match residual.unsigned_abs() {
         0 => 0,
         1 => 1,
@@ -84,7 +84,7 @@ pub enum Part {
 }
 
 /// A coder that reads.
-pub trait Decoder: Coder {
+pub(crate) trait Decoder: Coder {
     /// Bits read so far, measured as information; not necessarily a whole number.
     fn spent(&self) -> f64;
 
@@ -96,7 +96,7 @@ pub trait Decoder: Coder {
 }
 
 /// A coder that writes.
-pub trait Encoder: Coder {
+pub(crate) trait Encoder: Coder {
     /// Length of the stream so far, in bytes. Finishing it may add up to four bytes.
     fn bytes(&self) -> usize;
 }

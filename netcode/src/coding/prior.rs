@@ -6,18 +6,18 @@
 
 /// Number of binary decisions for one number in the range coder: whether it is zero, its length in
 /// unary, its second-highest bit.
-pub const NODES: usize = 24;
+pub(crate) const NODES: usize = 24;
 
 /// Lengths below this are coded in unary; longer ones add five raw bits.
 pub const UNARY: usize = 12;
 
 /// Index of the node for the second-highest bit of a number of `length` bits (2 to [`UNARY`] - 1).
-pub const fn second_bit(length: usize) -> usize {
+pub(crate) const fn second_bit(length: usize) -> usize {
     UNARY + length - 1
 }
 
 /// Number of lengths for which a [`Prior`] holds the probability that the number is longer.
-pub const LENGTHS: usize = 8;
+pub(crate) const LENGTHS: usize = 8;
 
 /// Probabilities of one number in one context, in units of 1/256. Byte 0: the number is zero. Bytes
 /// 1 to 8: the magnitude has more than 1 to 8 bits, given that it has at least that many. Byte 9:

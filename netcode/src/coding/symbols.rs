@@ -2,7 +2,7 @@
 //! adapt.
 
 /// Binary logarithm of the sum of all frequencies of a context.
-pub const TOTAL_BITS: u32 = 14;
+pub(crate) const TOTAL_BITS: u32 = 14;
 
 const TOTAL: u32 = 1 << TOTAL_BITS;
 

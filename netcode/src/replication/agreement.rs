@@ -47,7 +47,7 @@ pub(super) const MAX_WAIT_TICKS: i32 = 6;
 pub(super) struct EncodedSlots {
     /// Bit mask of the slots.
     pub slots: u64,
-    /// Their encoding.
+    /// The encoded delta of these slots.
     pub block_delta: BlockDelta,
 }
 
@@ -115,7 +115,7 @@ impl Group {
 
     /// Whether this is the group of the clients that see these slots, those of `team` as their
     /// team's copy.
-    pub fn is_of(&self, relevant: u64, team: u64) -> bool {
+    pub(crate) fn is_of(&self, relevant: u64, team: u64) -> bool {
         (self.relevant, self.team) == (relevant, team)
     }
 
@@ -125,7 +125,7 @@ impl Group {
     }
 
     /// Counts encodings of parts of the block.
-    pub fn add_parts(&mut self, encodings: usize) {
+    pub(crate) fn add_parts(&mut self, encodings: usize) {
         self.parts += encodings;
     }
 
@@ -162,7 +162,7 @@ impl Group {
 
     /// Takes the delta on the newest tick of a client's acked sets, if there is one and the client
     /// holds all relevant slots at that tick.
-    pub fn same_for(&mut self, view: &BlockAcks, longest: usize) -> Option<SharedDelta> {
+    pub(crate) fn same_for(&mut self, view: &BlockAcks, longest: usize) -> Option<SharedDelta> {
         let acked_set = view
             .acked_sets()
             .first()
@@ -177,7 +177,7 @@ impl Group {
     /// Returns the index of the delta with the newest baseline that a client can take. `own` is the
     /// client's own newest tick, `longest` the most bytes of its block deltas. The client holds the
     /// baseline, which is not much older than `own`, and [`Self::take`] returns the delta.
-    pub fn newest_for(&self, view: &BlockAcks, own: Tick, longest: usize) -> Option<usize> {
+    pub(crate) fn newest_for(&self, view: &BlockAcks, own: Tick, longest: usize) -> Option<usize> {
         let (max_older, is_free) = (self.max_older().unwrap_or(i32::MAX), self.is_free(longest));
         self.deltas().position(|delta| {
             (0..=max_older).contains(&own.distance(delta.base.tick))

@@ -10,7 +10,7 @@ use crate::tick::Tick;
 
 /// The slots of a block that a client acknowledged at a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AckedSet {
+pub(crate) struct AckedSet {
     /// Tick of the acknowledged state.
     pub tick: Tick,
     /// Bit mask of the acknowledged slots.
@@ -19,7 +19,7 @@ pub struct AckedSet {
 
 /// Most acked sets of a block: the newest ones as baselines, older ones for slots that are sent
 /// seldom.
-pub const ACKED_SETS: usize = 12;
+pub(crate) const ACKED_SETS: usize = 12;
 
 /// Most acked sets that are kept if the client holds the whole block at the newest one: the older
 /// ones serve as second baselines and for agreement with other clients.
@@ -51,7 +51,7 @@ pub struct BlockAcks {
 
 impl BlockAcks {
     /// The acked sets, newest first.
-    pub fn acked_sets(&self) -> &[AckedSet] {
+    pub(crate) fn acked_sets(&self) -> &[AckedSet] {
         &self.acked_sets[..self.count as usize]
     }
 
@@ -95,7 +95,7 @@ impl BlockAcks {
 
     /// Index of the newest acked set that holds all relevant slots that existed at its tick.
     /// `born_after` returns the slots whose entities did not exist at a tick.
-    pub fn whole_acked_set(&self, born_after: impl Fn(Tick) -> u64) -> Option<usize> {
+    pub(crate) fn whole_acked_set(&self, born_after: impl Fn(Tick) -> u64) -> Option<usize> {
         self.acked_sets().iter().position(|acked_set| {
             let missing = self.relevant & !acked_set.mask;
             missing == 0 || missing & !born_after(acked_set.tick) == 0
@@ -133,17 +133,17 @@ impl BlockAcks {
 
     /// Marks slots that did not change since an older acked set as held at the newest one, too.
     /// There must be one.
-    pub fn promote(&mut self, unchanged: u64) {
+    pub(crate) fn promote(&mut self, unchanged: u64) {
         self.acked_sets[0].mask |= unchanged;
     }
 
     /// Removes all acked sets, so that no slot counts as held.
-    pub fn forget_acked_sets(&mut self) {
+    pub(crate) fn forget_acked_sets(&mut self) {
         self.count = 0;
     }
 
     /// Whether an acked set is so old that it must be renewed.
-    pub fn has_old(&self, now: Tick) -> bool {
+    pub(crate) fn has_old(&self, now: Tick) -> bool {
         self.acked_sets()
             .iter()
             .any(|acked_set| is_old(acked_set.tick, now))
@@ -151,7 +151,7 @@ impl BlockAcks {
 
     /// Replaces old acked sets by one that is [`RING_TICKS`] old, with those of their slots that
     /// did not change since. `changed_after` returns the slots that changed after a tick.
-    pub fn renew(&mut self, now: Tick, mut changed_after: impl FnMut(Tick) -> u64) {
+    pub(crate) fn renew(&mut self, now: Tick, mut changed_after: impl FnMut(Tick) -> u64) {
         let (mut count, mut held) = (0, 0);
         for at in 0..self.count as usize {
             let acked_set = self.acked_sets[at];
@@ -167,7 +167,7 @@ impl BlockAcks {
     }
 
     /// Limits the age of the ticks in which slots were sent to [`BASELINE_TICKS`].
-    pub fn renew_sent(&mut self, now: Tick) {
+    pub(crate) fn renew_sent(&mut self, now: Tick) {
         let sent = self
             .slots_sent
             .iter_mut()
@@ -203,7 +203,7 @@ impl BlockAcks {
     }
 
     /// Marks these slots as not acknowledged.
-    pub fn unacknowledge(&mut self, mask: u64) {
+    pub(crate) fn unacknowledge(&mut self, mask: u64) {
         self.acked_sets[..self.count as usize]
             .iter_mut()
             .for_each(|acked_set| acked_set.mask &= !mask);
@@ -222,7 +222,7 @@ impl BlockAcks {
     }
 
     /// Tick in which a slot was sent last. From the first call on it is recorded per slot.
-    pub fn slot_sent(&mut self, slot: u16) -> Tick {
+    pub(crate) fn slot_sent(&mut self, slot: u16) -> Tick {
         let sent = self.sent;
         self.slots_sent
             .get_or_insert_with(|| Box::new([sent; BLOCK]))[usize::from(slot) % BLOCK]

@@ -23,7 +23,7 @@ use crate::schema::{Audience, KindId, Schema, frame};
 use crate::tick::Tick;
 
 /// Number of slots in a block.
-pub const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// Index of a slot's block.
 pub fn block_of(slot: u16) -> usize {
@@ -71,14 +71,14 @@ pub const GAP: u32 = 15;
 
 /// Contexts that do not depend on a kind; see [`crate::schema::frame`].
 mod context {
-    pub const SLOT: usize = 0;
-    pub const AGE: usize = 1;
+    pub(crate) const SLOT: usize = 0;
+    pub(crate) const AGE: usize = 1;
     pub const GAP: usize = 2;
-    pub const GENERATION: usize = 3;
-    pub const KIND: usize = 4;
-    pub const PRESENT: usize = 0;
+    pub(crate) const GENERATION: usize = 3;
+    pub(crate) const KIND: usize = 4;
+    pub(crate) const PRESENT: usize = 0;
     pub const ALL: usize = 2;
-    pub const WHOLE: usize = 3;
+    pub(crate) const WHOLE: usize = 3;
     pub const TEAM: usize = 5;
 }
 
@@ -105,7 +105,7 @@ pub fn begin<C: Coder>(coder: &mut C) {
 ///
 /// # Errors
 /// Those of the coder.
-pub fn code_mask<C: Coder>(coder: &mut C, mask: u64) -> Result<u64, WireError> {
+pub(crate) fn code_mask<C: Coder>(coder: &mut C, mask: u64) -> Result<u64, WireError> {
     coder.note(Part::Mask);
     if coder.flag(context::ALL, mask == u64::MAX)? {
         return Ok(u64::MAX);
@@ -133,7 +133,7 @@ pub struct Place {
 ///
 /// # Errors
 /// [`WireError::Malformed`] if the slot or the baseline is out of range, and those of the coder.
-pub fn code_place<C: Coder>(
+pub(crate) fn code_place<C: Coder>(
     coder: &mut C,
     now: Tick,
     next: u16,
@@ -185,7 +185,7 @@ pub struct Identity {
 ///
 /// # Errors
 /// [`WireError::Malformed`] if the generation or the kind is out of range, and those of the coder.
-pub fn code_identity<C: Coder>(
+pub(crate) fn code_identity<C: Coder>(
     coder: &mut C,
     schema: &Schema,
     identity: Identity,
@@ -222,7 +222,7 @@ pub fn code_identity<C: Coder>(
 ///
 /// # Errors
 /// [`WireError::Malformed`] if a field is out of range, and those of the coder.
-pub fn code_state<C: Coder>(
+pub(crate) fn code_state<C: Coder>(
     coder: &mut C,
     schema: &Schema,
     item: &Item<'_>,

@@ -230,7 +230,7 @@ impl DeltaCache {
     /// Encodes entities for one client into `out`, in their order, while the stream is sure to stay
     /// within `space` bytes. Returns the number of entities, and the sum of their parts of a
     /// packet's hash.
-    pub fn encode_individual(
+    pub(crate) fn encode_individual(
         &mut self,
         schema: &Schema,
         ring: &StateRing,
@@ -276,10 +276,10 @@ impl DeltaCache {
 
 /// Class of the initial contexts of an individual stream: most of its entities build on two states,
 /// the newer of them three ticks old.
-pub const INDIVIDUAL_CLASS: usize = 7;
+pub(crate) const INDIVIDUAL_CLASS: usize = 7;
 
 /// Class of the initial contexts of a block delta.
-pub fn class_of_base(now: Tick, base: Option<BaselineRef>) -> usize {
+pub(crate) fn class_of_base(now: Tick, base: Option<BaselineRef>) -> usize {
     base.map_or(0, |base| class_of(base.age(now), base.gap > 0))
 }
 

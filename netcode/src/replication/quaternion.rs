@@ -48,7 +48,7 @@ pub fn largest(q: Quaternion) -> usize {
 
 /// Grid values of all components but `left_out`, which is taken as positive. Values out of range
 /// are limited to 0 to `max`.
-pub fn in_frame_of(q: Quaternion, left_out: usize, max: u32) -> [u32; 3] {
+pub(crate) fn in_frame_of(q: Quaternion, left_out: usize, max: u32) -> [u32; 3] {
     grid_of(q, left_out, max).map(|part| ((part + 0.5).floor().max(0.0) as u32).min(max))
 }
 
@@ -58,7 +58,7 @@ const OTHERS: [[usize; 3]; 4] = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]];
 /// Positions on the grid of all components but `left_out`, not rounded. They lie outside 0 to `max`
 /// where another component is larger.
 #[inline]
-pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
+pub(crate) fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
     let sign = if q[left_out] < 0.0 { -1.0 } else { 1.0 };
     let [a, b, c] = OTHERS[left_out & 3];
     let part = |i: usize| (q[i] * sign / MOST + 1.0) * 0.5 * max as f32;
@@ -67,7 +67,7 @@ pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
 
 /// Continues a turn: the rotation after a further turn by `ratio` times the turn from `older` to
 /// `base`. It follows the chord, which is near the arc for turns of less than a quarter.
-pub fn turned_on(older: Quaternion, base: Quaternion, ratio: f32) -> Quaternion {
+pub(crate) fn turned_on(older: Quaternion, base: Quaternion, ratio: f32) -> Quaternion {
     let dot = older[0] * base[0] + older[1] * base[1] + older[2] * base[2] + older[3] * base[3];
     let sign = if dot < 0.0 { -1.0 } else { 1.0 };
     let mut q = [0.0; 4];

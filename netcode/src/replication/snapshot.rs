@@ -26,7 +26,7 @@ use crate::tick::Tick;
 pub use feedback::{FEEDBACK_UNIT_US, Feedback, Late, Lates};
 
 /// Number of bits of a slot on the wire.
-pub const SLOT_BITS: u32 = 14;
+pub(crate) const SLOT_BITS: u32 = 14;
 
 /// Entities whose absence from a snapshot does not mean "unchanged": relevant ones that changed but
 /// did not fit into this tick, and those that left the client's interest before a packet named
@@ -306,7 +306,7 @@ fn read_deferred(reader: &mut BitReader<'_>) -> Result<Deferred, WireError> {
 
 /// An entity's part of a packet's hash, from the hash of its visible fields and its identity; 16
 /// bits.
-pub fn hash_part(fields: u64, id: NetId) -> u32 {
+pub(crate) fn hash_part(fields: u64, id: NetId) -> u32 {
     let place = u64::from(id.slot) << 32 | u64::from(id.generation);
     let mixed =
         (fields ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xff51_afd7_ed55_8ccd);

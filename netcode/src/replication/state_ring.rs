@@ -137,7 +137,7 @@ impl StateRing {
     }
 
     /// Prefetches the states of these entities at one tick or two, before they are encoded.
-    pub fn prefetch_baselines(
+    pub(crate) fn prefetch_baselines(
         &self,
         slots: impl Iterator<Item = u16>,
         tick: Tick,

@@ -74,7 +74,7 @@ impl<'a> Frame<'a> {
 
     /// Sets the player's new state once it is coded.
     #[inline(always)]
-    pub fn set_player(&mut self, now: Body) {
+    pub(crate) fn set_player(&mut self, now: Body) {
         self.player[2] = place(now);
         self.turns[1] = turn(self.pasts.base[0].quaternion(), now.quaternion());
     }

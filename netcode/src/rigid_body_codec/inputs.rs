@@ -16,17 +16,17 @@ use super::rotation::{to_vector, turn};
 use super::vector::{Vector, aside, direction, dot, less, place, scaled};
 
 /// Number of scalar inputs from the body's own history and the player.
-pub const OWN_SCALARS: usize = 28;
+pub(crate) const OWN_SCALARS: usize = 28;
 /// Number of scalar inputs, with those from the neighbour.
 pub const SCALARS: usize = OWN_SCALARS + 8;
 
 /// Number of candidate vectors for the step of a body, from its own history and the player.
-pub const OWN_MOVES: usize = 8;
+pub(crate) const OWN_MOVES: usize = 8;
 /// Number of candidate vectors for the step of a body, with those from the neighbour.
 pub const MOVES: usize = OWN_MOVES + 4;
 
 /// Number of candidate vectors for the turn of a body, from its own history and the player.
-pub const OWN_TURNS: usize = 7;
+pub(crate) const OWN_TURNS: usize = 7;
 /// Number of candidate vectors for the turn of a body, with those from the neighbour.
 pub const TURNS: usize = OWN_TURNS + 3;
 
@@ -58,7 +58,7 @@ impl Inputs {
     /// Adds the inputs from the neighbour that was coded last; all of them are zero if there is
     /// none.
     #[inline(always)]
-    pub fn look_beside<S: Simd>(
+    pub(crate) fn look_beside<S: Simd>(
         &mut self,
         simd: S,
         frame: &Frame,

@@ -6,7 +6,7 @@ use super::vector::place;
 
 /// A changed body of the frame that is already coded.
 #[derive(Clone, Copy, Debug)]
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     /// Index of the body in the frame.
     pub index: usize,
     /// New state of the body.

@@ -98,7 +98,7 @@ impl Layer {
 }
 
 /// Sums of the first layer over a body's own inputs, before the neighbour's are added.
-pub type Begun = [[f32; LANES]; WIDEST];
+pub(crate) type Begun = [[f32; LANES]; WIDEST];
 
 /// Estimated motion of a body, and expected sizes of the residuals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,7 +119,7 @@ pub struct Network {
 }
 
 /// Widest hidden layer, in multiples of [`LANES`].
-pub const WIDEST: usize = 8;
+pub(crate) const WIDEST: usize = 8;
 
 impl Network {
     /// Creates a network from its weights: layer by layer, for each group of [`LANES`] outputs

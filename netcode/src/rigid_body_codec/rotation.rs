@@ -32,7 +32,7 @@ pub fn turn<N: Number>(from: [N; 4], to: [N; 4]) -> [N; 4] {
 /// Converts a turn to a vector in units of 1/[`TURN_STEPS`] radian, exact to within a thousandth up
 /// to a right angle.
 #[inline(always)]
-pub fn to_vector<N: Number>(turn: [N; 4]) -> [N; 3] {
+pub(crate) fn to_vector<N: Number>(turn: [N; 4]) -> [N; 3] {
     let sine2 = turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2];
     // Taylor series of the arc sine.
     let series = sine2 * (sine2 * (sine2 * 0.06 + 0.075) + 1.0 / 6.0) + 1.0;
@@ -42,7 +42,7 @@ pub fn to_vector<N: Number>(turn: [N; 4]) -> [N; 3] {
 
 /// Converts a vector to a turn, of length 1 to within a thousandth.
 #[inline(always)]
-pub fn of_vector(vector: Vector) -> Quaternion {
+pub(crate) fn of_vector(vector: Vector) -> Quaternion {
     let half = 0.5 / TURN_STEPS;
     let [x, y, z] = [vector[0] * half, vector[1] * half, vector[2] * half];
     let angle2 = (x * x + y * y + z * z).min(2.0);

@@ -43,14 +43,14 @@ impl Part {
 }
 
 /// Number of classes of distance from the player in presence contexts.
-pub const DISTANCES: usize = 16;
+pub(crate) const DISTANCES: usize = 16;
 const PRESENCE_CONTEXTS: usize = 8 * DISTANCES;
 
 /// Number of classes of the margin between the two largest components of a rotation, in rank
 /// contexts.
 pub const MARGINS: usize = 16;
 /// Number of classes of certainty in rank contexts, each of four degrees.
-pub const RANK_DEGREES: usize = 7;
+pub(crate) const RANK_DEGREES: usize = 7;
 const RANK_CONTEXTS: usize = MARGINS * RANK_DEGREES;
 
 /// Number of degrees of certainty: quarters of the natural logarithm of a residual's expected size,
@@ -62,7 +62,7 @@ pub const FINE: usize = 8;
 /// Number of classes of surprise: how wrong the previous estimates were for their degree.
 pub const SURPRISES: usize = 7;
 /// Number of kinds of residuals: z; x and y; the first component of a rotation; its others.
-pub const SETS: usize = 4;
+pub(crate) const SETS: usize = 4;
 const RESIDUAL_CONTEXTS: usize = SETS * SURPRISES * (DEGREES + FINE);
 
 /// Largest magnitude of a residual that has its own symbol.
@@ -72,7 +72,7 @@ const SMALL: u32 = 7;
 const DOUBLINGS: u32 = 12;
 const SMALL_SYMBOLS: usize = 2 * SMALL as usize + 1;
 /// Number of symbols of a residual.
-pub const RESIDUAL_SYMBOLS: usize = SMALL_SYMBOLS + 4 * (DOUBLINGS as usize - 3) + 1;
+pub(crate) const RESIDUAL_SYMBOLS: usize = SMALL_SYMBOLS + 4 * (DOUBLINGS as usize - 3) + 1;
 const HUGE: usize = RESIDUAL_SYMBOLS - 1;
 /// Number of doublings that no residual of a body within its limits has.
 const TOO_MANY: u32 = 21;
@@ -149,7 +149,7 @@ impl SymbolCoder for Reader<'_> {
 
 /// What selects the distribution of a residual.
 #[derive(Clone, Copy, Debug)]
-pub struct ResidualContext {
+pub(crate) struct ResidualContext {
     /// Kind of the number: 0 the height, 1 the horizontal position, 2 the first and 3 the further
     /// components of a rotation.
     pub set: usize,
@@ -164,7 +164,7 @@ pub struct ResidualContext {
 /// # Errors
 /// [`WireError::Malformed`] if the residual is larger than any of a body within its limits.
 #[inline(always)]
-pub fn code_residual<C: SymbolCoder>(
+pub(crate) fn code_residual<C: SymbolCoder>(
     coder: &mut C,
     context: ResidualContext,
     expected: f32,

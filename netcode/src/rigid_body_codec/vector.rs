@@ -4,7 +4,7 @@ use super::Body;
 use super::lanes::Number;
 
 /// A vector in space: x, y, z.
-pub type Vector = [f32; 3];
+pub(crate) type Vector = [f32; 3];
 
 /// Position of a body in grid steps.
 #[inline(always)]
@@ -45,18 +45,18 @@ pub fn direction<N: Number>(v: [N; 3]) -> [N; 3] {
 
 /// A quarter turn about the vertical: the axis about which a body that moves along `v` would roll.
 #[inline(always)]
-pub fn aside<N: Number>(v: [N; 3]) -> [N; 3] {
+pub(crate) fn aside<N: Number>(v: [N; 3]) -> [N; 3] {
     [v[1] * -1.0, v[0], v[0].same(0.0)]
 }
 
 /// Approximate binary logarithm of a vector's length, without a square root; see [`Number::log`].
 #[inline(always)]
-pub fn log_length<N: Number>(v: [N; 3]) -> N {
+pub(crate) fn log_length<N: Number>(v: [N; 3]) -> N {
     dot(v, v).log() * 0.5
 }
 
 /// Approximate binary logarithm of the magnitude, with the sign of the number; see [`Number::log`].
 #[inline(always)]
-pub fn signed_log<N: Number>(number: N) -> N {
+pub(crate) fn signed_log<N: Number>(number: N) -> N {
     number.size().log().signed_by(number)
 }

@@ -97,7 +97,7 @@ impl KindInfo {
     }
 
     /// Upper bound of the encoded size of an entity of this kind, in bytes, as its owner sees it.
-    pub fn max_bytes(&self) -> usize {
+    pub(crate) fn max_bytes(&self) -> usize {
         // The least likely outcome of a decision takes 7 bits; see `coding::range`.
         const FRAME_BITS: usize = 4 * (13 * 7 + 37);
         let flags = self.components.len() * 7;

@@ -35,7 +35,7 @@ pub mod frame {
     /// Flag contexts: whether a slot is in the block delta (after an absent one, after a present
     /// one), whether all slots are, whether an entity is whole (after one that is not, after one
     /// that is), whether it is the team's copy.
-    pub const FLAGS: usize = 6;
+    pub(crate) const FLAGS: usize = 6;
 }
 
 impl Schema {

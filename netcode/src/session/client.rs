@@ -116,7 +116,7 @@ impl SessionClient {
     }
 
     /// Selects the first server to try, if the token names it.
-    pub fn beginning_at(mut self, server: SocketAddr) -> Self {
+    pub(crate) fn beginning_at(mut self, server: SocketAddr) -> Self {
         self.server = self
             .token
             .servers

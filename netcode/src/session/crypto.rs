@@ -23,13 +23,13 @@ use thiserror::Error;
 use zeroize::Zeroize;
 
 /// Length of a key, in bytes.
-pub const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// Length of the tag that authenticates a sealed message, in bytes.
 pub const TAG_BYTES: usize = 16;
 
 /// Length of a connect token's nonce, in bytes.
-pub const TOKEN_NONCE_BYTES: usize = 24;
+pub(crate) const TOKEN_NONCE_BYTES: usize = 24;
 
 /// A secret key of 256 bits. It is wiped on drop and prints as `Key(..)`.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Key {
     }
 
     /// Generates a random key.
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+    pub(crate) fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = [0; KEY_BYTES];
         rng.fill_bytes(&mut bytes);
         Self(bytes)
@@ -218,7 +218,12 @@ impl fmt::Debug for PacketKey {
 
 /// Seals a connect token's private part in place. The last [`TAG_BYTES`] bytes of `buffer` receive
 /// the tag; a shorter buffer is left unchanged. `about` is the associated data.
-pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buffer: &mut [u8]) {
+pub(crate) fn seal_token(
+    key: &Key,
+    nonce: &[u8; TOKEN_NONCE_BYTES],
+    about: &[u8],
+    buffer: &mut [u8],
+) {
     let Some((message, tag)) = buffer.split_last_chunk_mut::<TAG_BYTES>() else {
         return;
     };
@@ -234,7 +239,7 @@ pub fn seal_token(key: &Key, nonce: &[u8; TOKEN_NONCE_BYTES], about: &[u8], buff
 ///
 /// # Errors
 /// [`Forged`] if it was not sealed with this key, nonce and associated data.
-pub fn open_token<'a>(
+pub(crate) fn open_token<'a>(
     key: &Key,
     nonce: &[u8; TOKEN_NONCE_BYTES],
     about: &[u8],

@@ -74,7 +74,7 @@ impl Denial {
     ];
 
     /// Returns the denial of a code; [`Self::Unspecified`] if the code is unknown.
-    pub fn from_code(code: u8) -> Self {
+    pub(crate) fn from_code(code: u8) -> Self {
         Self::ALL
             .get(usize::from(code))
             .copied()

@@ -54,7 +54,7 @@ impl Applicant {
 
 /// An attempt to open a session with one token.
 #[derive(Debug)]
-pub struct HalfOpen {
+pub(crate) struct HalfOpen {
     /// The contents of the attempt's token.
     pub applicant: Arc<Applicant>,
     /// The address that used the token first.
@@ -74,7 +74,7 @@ pub struct HalfOpen {
 /// All attempts. In a full table, a new attempt displaces the oldest if that is older than
 /// [`ATTEMPT_AGE`]. A rate-limit key, or the tickets of one session, displace only their own.
 #[derive(Debug)]
-pub struct HalfOpenTable {
+pub(crate) struct HalfOpenTable {
     capacity: usize,
     per_rate_limit_key: usize,
     attempts: BTreeMap<TokenTag, HalfOpen>,
@@ -113,6 +113,7 @@ impl HalfOpenTable {
     }
 
     /// Returns whether no attempt is held.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.attempts.is_empty()
     }
@@ -123,14 +124,14 @@ impl HalfOpenTable {
     }
 
     /// Returns the attempt of which a request with this tag and hash is a copy.
-    pub fn of_copy(&self, tag: &TokenTag, digest: u64) -> Option<&HalfOpen> {
+    pub(crate) fn of_copy(&self, tag: &TokenTag, digest: u64) -> Option<&HalfOpen> {
         self.attempts
             .get(tag)
             .filter(|attempt| attempt.digest == digest)
     }
 
     /// Returns the attempt to which a response with number `sequence` from `addr` belongs.
-    pub fn of_response(&self, addr: PeerAddr, sequence: u64) -> Option<&HalfOpen> {
+    pub(crate) fn of_response(&self, addr: PeerAddr, sequence: u64) -> Option<&HalfOpen> {
         let hinted = hint_of_response(sequence).and_then(|hint| self.by_hint.get(&hint));
         hinted
             .or_else(|| self.by_addr.get(&addr))
@@ -206,7 +207,13 @@ impl HalfOpenTable {
     /// Records that the token was used again, from `addr`. A ticket's attempt is extended to
     /// `until`. A joining token's attempt keeps its end, so that copies of a request cannot bind
     /// the token to their address for longer.
-    pub fn refresh(&mut self, addr: PeerAddr, tag: &TokenTag, now: Timestamp, until: Timestamp) {
+    pub(crate) fn refresh(
+        &mut self,
+        addr: PeerAddr,
+        tag: &TokenTag,
+        now: Timestamp,
+        until: Timestamp,
+    ) {
         let Some(attempt) = self.attempts.get_mut(tag) else {
             return;
         };

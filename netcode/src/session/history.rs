@@ -10,7 +10,7 @@ pub type TokenTag = [u8; TAG_BYTES];
 /// The consumed tokens. One that has not expired is never forgotten. An expired one remains while
 /// there is space, so that setting the wall clock back revives none.
 #[derive(Debug)]
-pub struct TokenHistory {
+pub(crate) struct TokenHistory {
     capacity: usize,
     /// Each token's expiry, in seconds since 1970.
     consumed: BTreeMap<TokenTag, u64>,
@@ -38,7 +38,7 @@ impl TokenHistory {
     }
 
     /// Returns whether a token with this expiry (seconds since 1970) may have been forgotten.
-    pub fn may_have_forgotten(&self, expires: u64) -> bool {
+    pub(crate) fn may_have_forgotten(&self, expires: u64) -> bool {
         expires <= self.forgotten
     }
 
@@ -53,7 +53,7 @@ impl TokenHistory {
 
     /// Records that a token has opened a session. Returns false and changes nothing if there is no
     /// space.
-    pub fn consume(&mut self, tag: TokenTag, expires: u64, now: u64) -> bool {
+    pub(crate) fn consume(&mut self, tag: TokenTag, expires: u64, now: u64) -> bool {
         if !self.has_room(now) {
             return false;
         }
@@ -66,16 +66,6 @@ impl TokenHistory {
         self.consumed.insert(tag, expires);
         self.by_expiry.insert((expires, tag));
         true
-    }
-
-    /// Returns the number of tokens held.
-    pub fn len(&self) -> usize {
-        self.consumed.len()
-    }
-
-    /// Returns whether no token is held.
-    pub fn is_empty(&self) -> bool {
-        self.consumed.is_empty()
     }
 }
 
@@ -90,7 +80,7 @@ mod tests {
         assert!(!history.has_room(129) && !history.consume([3; 16], 150, 129));
         assert!(history.has(&[1; 16]) && history.has(&[2; 16]) && !history.has(&[3; 16]));
         assert!(history.consume([3; 16], 160, 130));
-        assert!(!history.has(&[1; 16]) && history.has(&[2; 16]) && history.len() == 2);
+        assert!(!history.has(&[1; 16]) && history.has(&[2; 16]) && history.consumed.len() == 2);
         assert!(history.may_have_forgotten(130) && !history.may_have_forgotten(131));
     }
 }

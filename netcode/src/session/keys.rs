@@ -20,7 +20,7 @@ use super::packet::{self, Header, Kind};
 use super::replay::ReplayWindow;
 
 /// Highest bit of a number. No number inside of a session has it.
-pub const OUTSIDE: u64 = 1 << 63;
+pub(crate) const OUTSIDE: u64 = 1 << 63;
 
 /// Length of a hint, in bits.
 const HINT_BITS: u32 = 40;
@@ -38,7 +38,7 @@ pub fn hint(tag: &TokenTag) -> u64 {
 }
 
 /// Returns the hint in the number of a response; `None` if it has none.
-pub fn hint_of_response(sequence: u64) -> Option<u64> {
+pub(crate) fn hint_of_response(sequence: u64) -> Option<u64> {
     (sequence & OUTSIDE != 0).then_some((sequence & !OUTSIDE) >> RESPONSE_BITS)
 }
 
@@ -112,7 +112,7 @@ impl SessionKeys {
     ///
     /// # Errors
     /// [`DropReason::Repeated`] if the packet is repeated or older than the window.
-    pub fn check_fresh(&self, header: Header) -> Result<(), DropReason> {
+    pub(crate) fn check_fresh(&self, header: Header) -> Result<(), DropReason> {
         let repeated = header.kind.is_replay_protected() && !self.replay.is_fresh(header.sequence);
         if repeated {
             Err(DropReason::Repeated)

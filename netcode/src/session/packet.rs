@@ -62,13 +62,13 @@ impl Kind {
     }
 
     /// Returns whether packets of this kind are checked against the replay window.
-    pub fn is_replay_protected(self) -> bool {
+    pub(crate) fn is_replay_protected(self) -> bool {
         matches!(self, Self::KeepAlive | Self::Payload | Self::Disconnect)
     }
 }
 
 /// Length of a sealed challenge token, in bytes.
-pub const CHALLENGE_BYTES: usize = 300;
+pub(crate) const CHALLENGE_BYTES: usize = 300;
 
 /// Length of the contents of challenge and response, in bytes: the challenge's number and its
 /// sealed token.
@@ -245,7 +245,7 @@ pub fn open<'a>(
 ///
 /// # Errors
 /// [`DropReason::ContentsLength`] if they do not.
-pub fn check_size(kind: Kind, contents: &[u8]) -> Result<(), DropReason> {
+pub(crate) fn check_size(kind: Kind, contents: &[u8]) -> Result<(), DropReason> {
     if kind.fits(contents.len()) {
         Ok(())
     } else {

@@ -55,7 +55,7 @@ impl TokenBucket {
     }
 
     /// Returns whether no further event is allowed now. Counts nothing.
-    pub fn is_spent(&self, rate: Rate, now: Timestamp) -> bool {
+    pub(crate) fn is_spent(&self, rate: Rate, now: Timestamp) -> bool {
         self.0.max(now).since(now) > rate.apart() * (rate.burst.max(1) - 1)
     }
 

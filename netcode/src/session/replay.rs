@@ -11,7 +11,7 @@ const WORDS: usize = REPLAY_WINDOW as usize / 64;
 /// It is checked before a packet is opened and moved only after the packet proved genuine, so a
 /// forged number has no effect.
 #[derive(Clone, Debug, Default)]
-pub struct ReplayWindow {
+pub(crate) struct ReplayWindow {
     newest: Option<u64>,
     /// Bit `n % REPLAY_WINDOW` stands for number n.
     came: [u64; WORDS],
@@ -19,7 +19,7 @@ pub struct ReplayWindow {
 
 impl ReplayWindow {
     /// Returns whether a number is neither repeated nor older than the window.
-    pub fn is_fresh(&self, sequence: u64) -> bool {
+    pub(crate) fn is_fresh(&self, sequence: u64) -> bool {
         let Some(newest) = self.newest else {
             return true;
         };

@@ -253,7 +253,7 @@ impl Roster {
     /// Replaces the keys of a live session. Its previous client keeps the old ones, under another
     /// number, until it is notified why. Returns that number, or `None` if the client cannot be
     /// notified.
-    pub fn depart(
+    pub(crate) fn depart(
         &mut self,
         client: ClientId,
         keys: SessionKeys,
@@ -298,7 +298,7 @@ impl Roster {
     }
 
     /// Returns the departing client at an address.
-    pub fn departing_by(&self, addr: PeerAddr) -> Option<ClientId> {
+    pub(crate) fn departing_by(&self, addr: PeerAddr) -> Option<ClientId> {
         let is_by = |session: &Session| session.live.as_ref().is_some_and(|live| live.addr == addr);
         self.departing
             .iter()
@@ -358,7 +358,7 @@ impl Roster {
     }
 
     /// Returns the smallest free client index.
-    pub fn free_index(&mut self) -> u32 {
+    pub(crate) fn free_index(&mut self) -> u32 {
         let free = self.indices.iter().position(|used| !used);
         free.unwrap_or_else(|| {
             self.indices.push(false);

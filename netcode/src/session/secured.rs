@@ -23,15 +23,15 @@ use super::drops::DropReason;
 use super::packet::{self, Outer, REQUEST_BYTES, Request};
 
 /// Length of a proof, in bytes.
-pub const PROOF_BYTES: usize = 32;
+pub(crate) const PROOF_BYTES: usize = 32;
 
 /// The keep-alive datagram.
-pub const KEEP_ALIVE: [u8; 1] = [0];
+pub(crate) const KEEP_ALIVE: [u8; 1] = [0];
 
 /// The kind of a frame; its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum FrameKind {
+pub(crate) enum FrameKind {
     /// A client requests a session.
     Join = 0,
     /// The server has admitted the client to a session.
@@ -111,13 +111,13 @@ impl<'a> Join<'a> {
     }
 
     /// Returns whether the sender knows `key`, the client's sending key.
-    pub fn is_proved(&self, key: &Key) -> bool {
+    pub(crate) fn is_proved(&self, key: &Key) -> bool {
         mac(key, self.bytes).verify_slice(self.proof).is_ok()
     }
 }
 
 /// Writes the answer to an admitted client: its index and the most sessions of the server.
-pub fn write_accepted(index: u32, most: u32) -> Vec<u8> {
+pub(crate) fn write_accepted(index: u32, most: u32) -> Vec<u8> {
     [
         &[FrameKind::Accepted as u8][..],
         &index.to_le_bytes(),
@@ -128,7 +128,7 @@ pub fn write_accepted(index: u32, most: u32) -> Vec<u8> {
 
 /// Reads an `accepted` frame: the client's index and the most sessions of the server. `None` if its
 /// length is wrong.
-pub fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
     let numbers: &[u8; 8] = frame.get(1..)?.try_into().ok()?;
     let (index, most) = numbers.split_first_chunk()?;
     Some((
@@ -138,12 +138,12 @@ pub fn read_accepted(frame: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// Writes the answer to a client whose token is refused.
-pub fn write_refused(denial: Denial) -> Vec<u8> {
+pub(crate) fn write_refused(denial: Denial) -> Vec<u8> {
     vec![FrameKind::Refused as u8, denial as u8]
 }
 
 /// Reads a `refused` frame. `None` if its length is wrong.
-pub fn read_refused(frame: &[u8]) -> Option<Denial> {
+pub(crate) fn read_refused(frame: &[u8]) -> Option<Denial> {
     match frame {
         [_, code] => Some(Denial::from_code(*code)),
         _ => None,

@@ -23,13 +23,13 @@ use servers::{read_servers, write_servers};
 
 /// The standard's version. Every request and token contains it, and all that is sealed is bound to
 /// it.
-pub const VERSION_INFO: [u8; 13] = *b"NETCODE 1.02\0";
+pub(crate) const VERSION_INFO: [u8; 13] = *b"NETCODE 1.02\0";
 
 /// Length of a connect token, in bytes.
-pub const TOKEN_BYTES: usize = 2_048;
+pub(crate) const TOKEN_BYTES: usize = 2_048;
 
 /// Length of a token's private part with its tag, in bytes.
-pub const PRIVATE_BYTES: usize = 1_024;
+pub(crate) const PRIVATE_BYTES: usize = 1_024;
 
 /// Length of a token's user data, in bytes.
 pub const USER_DATA_BYTES: usize = 256;
@@ -60,7 +60,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// Returns the error for a token of protocol `token` in a client of protocol `own`.
-    pub fn other_protocol(token: u64, own: u64) -> Self {
+    pub(crate) fn other_protocol(token: u64, own: u64) -> Self {
         let who = if token < own {
             "the server"
         } else {

@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Returns whether laminar may be used with an address: loopback, private (RFC 1918, RFC 4193) or
 /// link-local.
-pub fn is_trusted(address: IpAddr) -> bool {
+pub(crate) fn is_trusted(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),

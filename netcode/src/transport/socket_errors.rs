@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// Returns whether an error means that the descriptor is no longer an open socket. All other errors
 /// are transient: an interface comes up again, memory is freed, a filter is changed, and an ICMP
 /// message concerns one peer.
-pub fn is_closed(error: &io::Error) -> bool {
+pub(crate) fn is_closed(error: &io::Error) -> bool {
     let ends = [Errno::BADF, Errno::NOTSOCK].map(Errno::raw_os_error);
     error
         .raw_os_error()

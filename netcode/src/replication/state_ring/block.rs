@@ -59,7 +59,7 @@ impl Block {
     }
 
     /// Bit mask of the live slots with an entity of a team; 0 for team 0.
-    pub fn of_team(&self, team: u8) -> u64 {
+    pub(crate) fn of_team(&self, team: u8) -> u64 {
         (0..BLOCK).fold(0, |mask, i| {
             mask | u64::from(team != 0 && self.teams[i] == team) << i
         }) & self.live

@@ -77,7 +77,7 @@ impl Crowd {
     }
 
     /// Writes one client's packets of this tick, each after what `begin` writes.
-    pub fn send_behind(
+    pub(crate) fn send_behind(
         &mut self,
         view: &mut ClientView,
         interest: &Interest<'_>,

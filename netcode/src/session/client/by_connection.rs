@@ -85,7 +85,7 @@ impl SessionClient {
     }
 
     /// Returns the connection that was abandoned last. The caller must close it.
-    pub fn take_idle(&mut self) -> Option<PeerAddr> {
+    pub(crate) fn take_idle(&mut self) -> Option<PeerAddr> {
         self.idle.take()
     }
 

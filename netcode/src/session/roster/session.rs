@@ -78,7 +78,7 @@ pub struct Session {
 
 impl Session {
     /// Returns whether the session's keys are those of an applicant's token.
-    pub fn is_of(&self, applicant: &Applicant) -> bool {
+    pub(crate) fn is_of(&self, applicant: &Applicant) -> bool {
         *self.keys.tag() == applicant.tag
     }
 

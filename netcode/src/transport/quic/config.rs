@@ -27,7 +27,7 @@ use crate::limits::{
 pub const ALPN: &[u8] = b"truetick/1";
 
 /// The protocol id of WebTransport over HTTP/3 (ALPN; RFC 9114).
-pub const ALPN_WEB: &[u8] = b"h3";
+pub(crate) const ALPN_WEB: &[u8] = b"h3";
 
 /// Silence after which QUIC itself closes a connection. Sessions time out far earlier.
 const IDLE: Duration = Duration::from_secs(15);

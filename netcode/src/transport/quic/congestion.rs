@@ -20,7 +20,7 @@ const FLOOR_BYTES: u64 = 64 * 1024;
 
 /// Creates CUBIC controllers with a floor under their window.
 #[derive(Debug, Default)]
-pub struct FloorFactory;
+pub(crate) struct FloorFactory;
 
 impl ControllerFactory for FloorFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
